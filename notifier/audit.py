@@ -132,24 +132,24 @@ class AuditFilter:
     actor: str | None = None
 
 
-async def write_audit_record(connection: AsyncConnection, deed: AuditRecord, doer: Actor) -> UUID:
+async def write_audit_record(connection: AsyncConnection, record: AuditRecord, actor: Actor) -> UUID:
     """Write the record in the transaction of the change; returns its id. Raises `NotForTheAuditError`."""
     values = {
         "id": generate_id(),
-        "at": doer.at,
-        "actor": doer.name[:64],
-        "service_id": deed.service_id,
-        "action": deed.action,
-        "object_kind": deed.object_kind,
-        "object_id": str(deed.object_id),
-        "address": deed.address,
-        "before": _redact_state(deed.before),
-        "after": _redact_state(deed.after),
-        "request_id": doer.request_id,
+        "at": actor.at,
+        "actor": actor.name[:64],
+        "service_id": record.service_id,
+        "action": record.action,
+        "object_kind": record.object_kind,
+        "object_id": str(record.object_id),
+        "address": record.address,
+        "before": _redact_state(record.before),
+        "after": _redact_state(record.after),
+        "request_id": actor.request_id,
     }
     present = {name: value for name, value in values.items() if value is not None}  # None would be JSON's null
     await connection.execute(insert(AuditEntry).values(present))
-    doer.has_answered = True
+    actor.has_answered = True
     return UUID(str(values["id"]))
 
 
@@ -170,7 +170,7 @@ async def list_audit_records(
 
 
 def _redact_state(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The state as JSON, without addresses. Raises `NotForTheAuditError`."""
+    """Convert a state to JSON without addresses. Raises `NotForTheAuditError`."""
     return None if state is None else {name: _redact_value(value, name) for name, value in state.items()}
 
 

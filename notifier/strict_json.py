@@ -119,7 +119,7 @@ def parse_number(digits: str) -> int | float:
 
 
 def convert_whole_numbers(value: Any) -> Any:
-    """Convert each number in a value as `read_number` does."""
+    """Convert each number in a value as `parse_number` does."""
     if isinstance(value, dict):
         return {key: convert_whole_numbers(inner) for key, inner in value.items()}
     if isinstance(value, list):

@@ -28,7 +28,7 @@ async def fill_queue(installation: Installation, template: str, mails: int) -> N
     settings = Settings(database_url=installation.url, smtp=SmtpSettings(port=1))
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(wiring.open_process_parts(settings))
-        dependencies: ApiDependencies = wiring.build_api(parts).state.doors
+        dependencies: ApiDependencies = wiring.build_api(parts).state.dependencies
         caller = await dependencies.authenticator.authenticate_service(f"Bearer {installation.key}")
         numbers = iter(range(mails))
 

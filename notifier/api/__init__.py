@@ -1,1 +1,1 @@
-"""The HTTP door for other services: parse, call one function, show. No SQL in here."""
+"""The HTTP API for other services. Routes parse, call one operation and show its result; there is no SQL here."""

@@ -9,6 +9,7 @@ from notifier.api.assets.routes import public as public_assets_router
 from notifier.api.assets.routes import router as assets_router
 from notifier.api.audit.routes import router as audit_router
 from notifier.api.batches.routes import router as batches_router
+from notifier.api.batches.submit_routes import router as submit_batch_router
 from notifier.api.dependencies import ApiDependencies
 from notifier.api.errors.problem_pages import router as problem_pages_router
 from notifier.api.errors.problem_responses import install_error_handlers
@@ -36,6 +37,7 @@ from notifier.health.routes import router as health_router
 
 _ROUTERS = (
     submit_router,
+    submit_batch_router,
     notifications_router,
     change_router,
     batches_router,
@@ -69,16 +71,16 @@ class DocumentedFastAPI(FastAPI):
         return self.openapi_schema
 
 
-def create_app(doors: ApiDependencies) -> FastAPI:
+def create_app(dependencies: ApiDependencies) -> FastAPI:
     """Build the application; its caller opens and closes the dependencies."""
-    app = build_undecorated_app()
-    app.state.doors = doors
-    app.state.probes = doors.probes
-    app.state.streams = doors.streams
+    app = build_bare_app()
+    app.state.dependencies = dependencies
+    app.state.probes = dependencies.probes
+    app.state.streams = dependencies.streams
     return app
 
 
-def build_undecorated_app() -> FastAPI:
+def build_bare_app() -> FastAPI:
     """Build the application without dependencies: enough to describe it, not to answer."""
     app = DocumentedFastAPI(
         title="Notifier",
@@ -91,6 +93,7 @@ def build_undecorated_app() -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
     install_error_handlers(app)
     app.add_middleware(PathCleaner)

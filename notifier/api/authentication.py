@@ -17,7 +17,7 @@ class _NotificationConvertor(Convertor[str]):
     regex = "(?!batch$)[^/]+"
 
     def convert(self, value: str) -> str:
-        """Return the text; `id_of` checks it later."""
+        """Return the text; `parse_id` checks it later."""
         return value
 
     def to_string(self, value: str) -> str:
@@ -29,26 +29,26 @@ class _NotificationConvertor(Convertor[str]):
 register_url_convertor("notification", _NotificationConvertor())
 
 
-async def authenticate_service(request: Request, doors: ApiDependencies, scope: KeyScope | None) -> Caller:
+async def authenticate_service(request: Request, dependencies: ApiDependencies, scope: KeyScope | None) -> Caller:
     """Authenticate a service whose key has the scope (None: any), and count the request."""
-    caller = require_service(await authenticate_key(request, doors, None))
+    caller = require_service(await authenticate_key(request, dependencies, None))
     if scope is not None:
         caller.require_scope(scope)
     return caller
 
 
-async def authenticate_key(request: Request, doors: ApiDependencies, scope: KeyScope | None) -> AuthenticatedKey:
+async def authenticate_key(request: Request, dependencies: ApiDependencies, scope: KeyScope | None) -> AuthenticatedKey:
     """Authenticate a service's or an admin key that has the scope (None: any), and count the request."""
-    key = await doors.authenticator.authenticate_key(request.headers.get("authorization"))
-    doors.rate_limits.count_request(request, key)
+    key = await dependencies.authenticator.authenticate_key(request.headers.get("authorization"))
+    dependencies.rate_limits.count_request(request, key)
     if scope is not None:
         key.require_scope(scope)
     return key
 
 
-async def recognise_service(request: Request, doors: ApiDependencies) -> Caller:
+async def recognise_service(request: Request, dependencies: ApiDependencies) -> Caller:
     """Authenticate a service without counting the request; for routes that count notifications."""
-    return await doors.authenticator.authenticate_service(request.headers.get("authorization"))
+    return await dependencies.authenticator.authenticate_service(request.headers.get("authorization"))
 
 
 def parse_id(text: str, what: str = "notification") -> UUID:

@@ -31,7 +31,7 @@ from notifier.templating.version_store import TemplateCache
 from notifier.webhooks.secret_box import SecretBox
 
 MAX_CHANGE_SECONDS = 2.5
-"""Longest transaction; the driver takes two more to let go of a server that hangs, and the caller hears 503 in five."""
+"""Time limit of a change. The driver needs two seconds more to leave a hanging server: 503 comes within five."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class ApiDependencies:
 
 def get_dependencies(request: Request) -> ApiDependencies:
     """Get the dependencies of the application that got this request."""
-    dependencies: ApiDependencies = request.app.state.doors
+    dependencies: ApiDependencies = request.app.state.dependencies
     return dependencies
 
 
@@ -75,9 +75,9 @@ Dependencies = Annotated[ApiDependencies, Depends(_get_dependencies)]
 
 
 @asynccontextmanager
-async def open_change_transaction(doors: ApiDependencies) -> AsyncIterator[AsyncConnection]:
-    """A transaction that is over in time, and then a hint to the sender of this process."""
+async def open_change_transaction(dependencies: ApiDependencies) -> AsyncIterator[AsyncConnection]:
+    """Open a transaction with a time limit; after the commit the sender of this process is woken."""
     with convert_database_errors():
-        async with asyncio.timeout(MAX_CHANGE_SECONDS), doors.database.write() as connection:
+        async with asyncio.timeout(MAX_CHANGE_SECONDS), dependencies.database.write() as connection:
             yield connection
-    doors.wake_sender()
+    dependencies.wake_sender()

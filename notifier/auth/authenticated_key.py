@@ -1,4 +1,4 @@
-"""API keys: how they are created, stored as a hash, and compared in constant time.
+"""Authenticates API keys by their hash, in constant time, and says what a key may do.
 
 A key is `ntf_live_` (or `ntf_team_`, `ntf_test_`; `ntf_admin_` if it belongs to no service), twelve characters that
 identify it, and a 32-character secret of which only the SHA-256 is stored.

@@ -71,7 +71,7 @@ class KeyView:
 async def create_key(
     connection: AsyncConnection,
     service_id: UUID | None,
-    wish: NewKey,
+    properties: NewKey,
     *,
     actor: Actor,
     limited_by: Caller | None = None,
@@ -80,15 +80,15 @@ async def create_key(
 
     Returns the key's view, and the key itself, which cannot be read again.
     `limited_by` is the caller whose own key limits the new one; None: an operator, who has no limits.
-    Raises `TooManyKeysError`, and as `limit_wish`; `InvalidRequestError` if it would end after the caller's own key.
+    Raises `TooManyKeysError`, and as `limit_new_key`; `InvalidRequestError` if it would end after the caller's own key.
     """
     if limited_by is not None:
-        limited = limit_new_key(limited_by, wish)
-        if wish.expires_at is not None and limited.expires_at != wish.expires_at:
+        limited = limit_new_key(limited_by, properties)
+        if properties.expires_at is not None and limited.expires_at != properties.expires_at:
             detail = f"your own key ends at {limited.expires_at}, and a key that it creates ends no later"
             raise InvalidRequestError([Fault("/expires_at", "time_out_of_range", detail)])
-        wish = limited
-    view, key = await _add_key(connection, service_id, wish, actor.at)
+        properties = limited
+    view, key = await _add_key(connection, service_id, properties, actor.at)
     await audit.write_audit_record(connection, _build_record(AuditAction.KEY_CREATED, view), actor)
     return view, key
 
@@ -105,12 +105,12 @@ async def rotate_key(
 
     Returns the views of the old and the new key, and the new key itself. The new key has the whole lifetime of the old
     one; with `limited_by` it ends no later than the caller's own key.
-    Raises `NotFoundError`, `KeyEndedError`, `KeyReplacedError`, `TooManyKeysError`, and as `limit_wish`.
+    Raises `NotFoundError`, `KeyEndedError`, `KeyReplacedError`, `TooManyKeysError`, and as `limit_new_key`.
     """
     before = await _lock_key(connection, which, limited_by)
-    wish = _build_successor(before, actor.at)
+    properties = _build_successor(before, actor.at)
     if limited_by is not None:  # otherwise a key with the scope keys:manage could get the successor of a stronger key
-        wish = limit_new_key(limited_by, wish)
+        properties = limit_new_key(limited_by, properties)
     if before.has_ended(actor.at):
         raise KeyEndedError
     if before.replaced_by is not None:
@@ -119,7 +119,7 @@ async def rotate_key(
     ends = ends if before.expires_at is None else min(before.expires_at, ends)
     ending = update(ApiKey).where(_key_columns.id == before.id)
     await connection.execute(ending.values(expires_at=ends))  # first: without overlap it makes room for the new one
-    new, key = await _add_key(connection, before.service_id, wish, actor.at)
+    new, key = await _add_key(connection, before.service_id, properties, actor.at)
     await connection.execute(ending.values(replaced_by=new.id))
     old = replace(before, expires_at=ends, replaced_by=new.id)
     await audit.write_audit_record(connection, _build_record(AuditAction.KEY_ROTATED, old, before), actor)
@@ -146,17 +146,17 @@ async def revoke_key(
     return after
 
 
-def limit_new_key(caller: Caller, wish: NewKey) -> NewKey:
+def limit_new_key(caller: Caller, properties: NewKey) -> NewKey:
     """Limit a new key to the rate and the end of the caller's own key.
 
     Raises `InsufficientScopeError` or `StrongerKindError` for a scope or kind that the caller may not give.
     """
-    for scope in wish.scopes:
+    for scope in properties.scopes:
         caller.require_scope(scope)
-    _require_reach(caller, wish.kind)
-    rates = [rate for rate in (wish.rate_per_minute, caller.key_rate) if rate]
-    ends = [end for end in (wish.expires_at, caller.expires_at) if end is not None]
-    return replace(wish, rate_per_minute=min(rates, default=None), expires_at=min(ends, default=None))
+    _require_reach(caller, properties.kind)
+    rates = [rate for rate in (properties.rate_per_minute, caller.key_rate) if rate]
+    ends = [end for end in (properties.expires_at, caller.expires_at) if end is not None]
+    return replace(properties, rate_per_minute=min(rates, default=None), expires_at=min(ends, default=None))
 
 
 def _require_reach(caller: Caller, kind: KeyKind) -> None:
@@ -177,7 +177,7 @@ def _build_successor(old: KeyView, now: datetime) -> NewKey:
 
 
 async def _add_key(
-    connection: AsyncConnection, service_id: UUID | None, wish: NewKey, now: datetime
+    connection: AsyncConnection, service_id: UUID | None, properties: NewKey, now: datetime
 ) -> tuple[KeyView, str]:
     # Two requests that create a key of one service wait for each other here, so that there is never one too many.
     await connection.execute(
@@ -186,7 +186,7 @@ async def _add_key(
     valid = select(func.count()).select_from(ApiKey).where(_key_columns.service_id == service_id, *_is_valid_after(now))
     if int((await connection.execute(valid)).scalar_one()) >= MAX_KEYS_PER_SERVICE:
         raise TooManyKeysError
-    id_, key = await insert_key(connection, service_id, wish, now=now)
+    id_, key = await insert_key(connection, service_id, properties, now=now)
     return await get_key(connection, service_id, id_), key
 
 

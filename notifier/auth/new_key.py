@@ -39,27 +39,27 @@ async def create_live_key(
 
 
 async def insert_key(
-    connection: AsyncConnection, service_id: UUID | None, wish: NewKey, *, now: datetime
+    connection: AsyncConnection, service_id: UUID | None, properties: NewKey, *, now: datetime
 ) -> tuple[UUID, str]:
     """Insert a key of the service, or an admin key if `service_id` is None; returns its id and the key itself.
 
     A service's key never gets a scope that only admin keys can have.
     """
     allowed = tuple(KeyScope) if service_id is None else SERVICE_SCOPES
-    kind = wish.kind.value if service_id else "admin"
+    kind = properties.kind.value if service_id else "admin"
     prefix = f"ntf_{kind}_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
     secret = "".join(secrets.choice(_ALPHABET) for _ in range(32))
     id_ = generate_id()
     values = {
         "id": id_,
         "service_id": service_id,
-        "name": wish.name,
+        "name": properties.name,
         "prefix": prefix,
         "secret_hash": hash_secret(secret),
-        "kind": wish.kind,
-        "scopes": [scope.value for scope in allowed if scope in wish.scopes],
-        "expires_at": wish.expires_at,
-        "rate_per_minute": wish.rate_per_minute,
+        "kind": properties.kind,
+        "scopes": [scope.value for scope in allowed if scope in properties.scopes],
+        "expires_at": properties.expires_at,
+        "rate_per_minute": properties.rate_per_minute,
         "created_at": now,
     }
     await connection.execute(insert(ApiKey).values(values))

@@ -123,7 +123,7 @@ async def update_service(
         return before
     await connection.execute(update(Service).where(_service_columns.id == before.id).values(values))
     after = replace(before, **values)
-    deed = AuditRecord(
+    record = AuditRecord(
         action=AuditAction.SERVICE_CHANGED,
         object_kind=ObjectKind.SERVICE,
         object_id=after.id,
@@ -131,7 +131,7 @@ async def update_service(
         before=_list_audited_fields(before),
         after=_list_audited_fields(after),
     )
-    await audit.write_audit_record(connection, deed, actor)
+    await audit.write_audit_record(connection, record, actor)
     return after
 
 

@@ -1,4 +1,4 @@
-"""`keys`: API keys of any service, made, listed, rotated and revoked; each change is in the audit."""
+"""`keys`: create, list, rotate and revoke API keys of any service. Each change is in the audit."""
 
 import re
 from datetime import timedelta
@@ -10,7 +10,7 @@ from notifier.cli import output
 from notifier.cli.notifications import format_time, get_operator_name, strip_control_characters
 from notifier.cli.options import Json, Rate
 from notifier.cli.output import CommandError
-from notifier.cli.process_parts import open_for_writing
+from notifier.cli.process_parts import open_for_reading, open_for_writing
 from notifier.states import KeyKind
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAX_LISTED_KEYS = 1000
 _DURATION_FORM = re.compile(r"(\d{1,6})([smhdw])")
 _DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-KeyName = Annotated[str, typer.Argument(metavar="ID|PREFIX", help="Its id, how it begins, or the key itself.")]
+KeyName = Annotated[str, typer.Argument(metavar="ID|PREFIX", help="Its id, its prefix, or the key itself.")]
 
 
 def register_key_commands(app: typer.Typer) -> None:
@@ -37,24 +37,24 @@ def register_key_commands(app: typer.Typer) -> None:
 
 
 def create_key(
-    service: Annotated[str, typer.Option(help="Name of the service it belongs to.")] = "",
-    admin: Annotated[bool, typer.Option("--admin", help="Of no service, for what all share.")] = False,
-    kind: Annotated[KeyKind, typer.Option(help="Whom its mail reaches.")] = KeyKind.LIVE,
+    service: Annotated[str, typer.Option(help="The name of its service.")] = "",
+    admin: Annotated[bool, typer.Option("--admin", help="Create an instance-wide admin key.")] = False,
+    kind: Annotated[KeyKind, typer.Option(help="Whom its mail may reach.")] = KeyKind.LIVE,
     scope: Annotated[
-        list[str], typer.Option(help="What it may do; default: send and read, or all about templates and admin.")
+        list[str], typer.Option(help="What it may do; default: send and read, or for an admin key templates and admin.")
     ] = [],  # noqa: B006
-    name: Annotated[str, typer.Option(help="By which you know it again.")] = "",
-    expires_in: Annotated[str, typer.Option(help="Such as 90d or 12h; default: never.")] = "",
+    name: Annotated[str, typer.Option(help="A name by which you recognise it.")] = "",
+    expires_in: Annotated[str, typer.Option(help="Its lifetime, such as 90d or 12h; default: no end.")] = "",
     rate_per_minute: Rate = None,
     as_json: Json = False,
 ) -> None:
-    """Make an API key; it is the last line of the output and cannot be shown again."""
-    life = _parse_duration(expires_in, "--expires-in") if expires_in else None
-    words = name.encode(errors="replace").decode()
+    """Create an API key; it is the last line of the output and cannot be shown again."""
+    lifetime = _parse_duration(expires_in, "--expires-in") if expires_in else None
+    printable_name = name.encode(errors="replace").decode()
     from notifier.auth import key_admin, new_key
     from notifier.auth.key_scope import ADMIN_SCOPES, DEFAULT_SCOPES, KeyScope
 
-    if len(words) > key_admin.MAX_KEY_NAME_LENGTH:
+    if len(printable_name) > key_admin.MAX_KEY_NAME_LENGTH:
         raise CommandError(f"--name: at most {key_admin.MAX_KEY_NAME_LENGTH} characters", output.USAGE_ERROR)
     if bool(service) == admin:
         raise CommandError("either --service NAME or --admin", output.USAGE_ERROR)
@@ -62,12 +62,14 @@ def create_key(
         raise CommandError("--kind: an admin key sends no mail", output.USAGE_ERROR)
     scopes = _parse_scopes(scope) or (ADMIN_SCOPES if admin else DEFAULT_SCOPES)
     if not admin and KeyScope.ADMIN in scopes:
-        raise CommandError("--scope: a service's key cannot have admin; make one with --admin", output.USAGE_ERROR)
-    wish = new_key.NewKey(kind=kind, name=words, scopes=scopes, rate_per_minute=rate_per_minute)
-    output.run_command(_create_key(service, wish, life, as_json=as_json))
+        raise CommandError(
+            "--scope: a service's key cannot have admin; create an admin key with --admin", output.USAGE_ERROR
+        )
+    properties = new_key.NewKey(kind=kind, name=printable_name, scopes=scopes, rate_per_minute=rate_per_minute)
+    output.run_command(_create_key(service, properties, lifetime, as_json=as_json))
 
 
-async def _create_key(service: str, wish: "NewKey", life: timedelta | None, *, as_json: bool) -> None:
+async def _create_key(service: str, properties: "NewKey", lifetime: timedelta | None, *, as_json: bool) -> None:
     from dataclasses import replace
 
     from notifier import audit
@@ -75,38 +77,37 @@ async def _create_key(service: str, wish: "NewKey", life: timedelta | None, *, a
 
     async with open_for_writing() as parts, parts.database.write() as connection:
         actor = audit.Actor(name=get_operator_name(), at=parts.clock.now())
-        wish = replace(wish, expires_at=actor.at + life if life else None)
-        owner = await service_admin.find_service(connection, service) if service else None
-        view, key = await key_admin.create_key(connection, owner, wish, actor=actor)
+        properties = replace(properties, expires_at=actor.at + lifetime if lifetime else None)
+        service_id = await service_admin.find_service(connection, service) if service else None
+        view, key = await key_admin.create_key(connection, service_id, properties, actor=actor)
     _show_new(view, key, as_json=as_json)
 
 
 def list_keys(
-    service: Annotated[str, typer.Option(help="Only of this one.")] = "",
-    include_ended: Annotated[bool, typer.Option(help="List those too that are revoked or expired.")] = False,
+    service: Annotated[str, typer.Option(help="Only keys of this service.")] = "",
+    include_ended: Annotated[bool, typer.Option(help="List revoked and expired keys too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """API keys without their secrets, newest first; at most a thousand."""
+    """List API keys without their secrets, newest first; at most a thousand."""
     output.run_command(_list_keys(service, include_ended=include_ended, as_json=as_json))
 
 
 async def _list_keys(service: str, *, include_ended: bool, as_json: bool) -> None:
     from notifier.auth import key_admin, service_admin
-    from notifier.runtime import process_parts
 
-    async with process_parts.open_process_parts(output.load_settings()) as parts, parts.database.read() as connection:
-        owner = await service_admin.find_service(connection, service) if service else None
+    async with open_for_reading() as parts, parts.database.read() as connection:
+        service_id = await service_admin.find_service(connection, service) if service else None
         after = None if include_ended else parts.clock.now()
-        found = await key_admin.list_keys(connection, owner, lasting_after=after, limit=MAX_LISTED_KEYS)
-    output.print_rows([_build_key_row(view) for view in found], as_json=as_json)
+        views = await key_admin.list_keys(connection, service_id, lasting_after=after, limit=MAX_LISTED_KEYS)
+    output.print_rows([_build_key_row(view) for view in views], as_json=as_json)
 
 
 def rotate_key(
     which: KeyName,
-    overlap: Annotated[str, typer.Option(help="For so long the old key still works.")] = "24h",
+    overlap: Annotated[str, typer.Option(help="How long the old key still works.")] = "24h",
     as_json: Json = False,
 ) -> None:
-    """Make a key like this one, which ends after the overlap; the new key is the last line of the output."""
+    """Replace a key, which ends after the overlap; the new key is the last line of the output."""
     output.run_command(_rotate_key(_parse_key_name(which), _parse_duration(overlap, "--overlap"), as_json=as_json))
 
 
@@ -121,7 +122,7 @@ async def _rotate_key(which: "UUID | str", overlap: timedelta, *, as_json: bool)
 
 
 def revoke_key(which: KeyName, as_json: Json = False) -> None:
-    """End a key for good; felt by every process within a second."""
+    """Revoke a key; every process refuses it within a second."""
     output.run_command(_revoke_key(_parse_key_name(which), as_json=as_json))
 
 
@@ -156,15 +157,15 @@ def _parse_key_name(which: str) -> "UUID | str":
     try:
         return UUID(which)
     except ValueError as error:
-        raise CommandError("that is neither an id nor the beginning of a key", output.USAGE_ERROR) from error
+        raise CommandError("this is neither an id nor the prefix of a key", output.USAGE_ERROR) from error
 
 
-def _parse_duration(words: str, option: str) -> timedelta:
-    found = _DURATION_FORM.fullmatch(words)
-    life = timedelta(**{_DURATION_UNITS[found[2]]: int(found[1])}) if found else None
-    if life is None or life > timedelta(days=36_500):
+def _parse_duration(text: str, option: str) -> timedelta:
+    match = _DURATION_FORM.fullmatch(text)
+    duration = timedelta(**{_DURATION_UNITS[match[2]]: int(match[1])}) if match else None
+    if duration is None or duration > timedelta(days=36_500):
         raise CommandError(f"{option}: a number and s, m, h, d or w, such as 90d", output.USAGE_ERROR)
-    return life
+    return duration
 
 
 def _show_new(view: "KeyView", key: str, *, as_json: bool) -> None:

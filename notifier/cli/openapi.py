@@ -10,7 +10,7 @@ def register_openapi_command(app: typer.Typer) -> None:
 
 def print_openapi() -> None:
     """Print the API's description (OpenAPI 3.1, JSON)."""
-    from notifier.api.app import build_undecorated_app
+    from notifier.api.app import build_bare_app
     from notifier.api.openapi import description
 
-    print(description.format_document(build_undecorated_app().openapi()), end="")
+    print(description.format_document(build_bare_app().openapi()), end="")

@@ -1,4 +1,4 @@
-"""`services`: calling applications, made, listed and changed; each change of one is in the audit."""
+"""`services`: create, list and change calling applications. Each change of a service is in the audit."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +8,7 @@ from notifier.cli import output
 from notifier.cli.notifications import format_time, get_operator_name
 from notifier.cli.options import Json, Rate
 from notifier.cli.output import CommandError
-from notifier.cli.process_parts import open_for_writing
+from notifier.cli.process_parts import open_for_reading, open_for_writing
 
 if TYPE_CHECKING:
     from notifier.auth.service_admin import ServiceChanges, ServiceView
@@ -48,17 +48,16 @@ async def _create_service(name: str, from_domains: list[str], team: list[str], r
 
 
 def list_services(as_json: Json = False) -> None:
-    """All calling applications, by name."""
+    """List all calling applications by name."""
     output.run_command(_list_services(as_json=as_json))
 
 
 async def _list_services(*, as_json: bool) -> None:
     from notifier.auth import service_admin
-    from notifier.runtime import process_parts
 
-    async with process_parts.open_process_parts(output.load_settings()) as parts, parts.database.read() as connection:
-        found = await service_admin.list_services(connection)
-    output.print_rows([_build_service_row(view) for view in found], as_json=as_json)
+    async with open_for_reading() as parts, parts.database.read() as connection:
+        views = await service_admin.list_services(connection)
+    output.print_rows([_build_service_row(view) for view in views], as_json=as_json)
 
 
 def update_service(
@@ -69,28 +68,28 @@ def update_service(
     rate_per_minute: Rate = None,
     as_json: Json = False,
 ) -> None:
-    """Change what is named, each list as a whole; felt by every process within a second."""
+    """Change a service; each list is replaced as a whole. Every process uses the change within a second."""
     from notifier.auth.service_admin import ServiceChanges
 
     if not (from_domain or team_recipient or no_team or rate_per_minute is not None):
-        raise CommandError("say what is to be different", output.USAGE_ERROR)
+        raise CommandError("name at least one change", output.USAGE_ERROR)
     if no_team and team_recipient:
         raise CommandError("--no-team and --team-recipient contradict each other", output.USAGE_ERROR)
-    wanted = ServiceChanges(
+    changes = ServiceChanges(
         from_domains=from_domain or None,
         team_recipients=_normalise_recipients(team_recipient) if team_recipient or no_team else None,
         rate_per_minute=rate_per_minute,
     )
-    output.run_command(_update_service(name, wanted, as_json=as_json))
+    output.run_command(_update_service(name, changes, as_json=as_json))
 
 
-async def _update_service(name: str, wanted: "ServiceChanges", *, as_json: bool) -> None:
+async def _update_service(name: str, changes: "ServiceChanges", *, as_json: bool) -> None:
     from notifier import audit
     from notifier.auth import service_admin
 
     async with open_for_writing() as parts, parts.database.write() as connection:
         actor = audit.Actor(name=get_operator_name(), at=parts.clock.now())
-        service = await service_admin.update_service(connection, name, wanted, actor=actor)
+        service = await service_admin.update_service(connection, name, changes, actor=actor)
     output.print_rows([_build_service_row(service)], as_json=as_json)
 
 
@@ -98,13 +97,13 @@ def _normalise_recipients(texts: list[str]) -> list[str]:
     from notifier import email_address
     from notifier.auth import service_admin
 
-    found = []
-    for one in texts:
+    recipients = []
+    for text in texts:
         try:
-            found.append(service_admin.normalise_team_recipient(one))
+            recipients.append(service_admin.normalise_team_recipient(text))
         except email_address.InvalidAddressError as error:
-            raise CommandError(f"--team-recipient {one!r}: {error}", output.USAGE_ERROR) from error
-    return found
+            raise CommandError(f"--team-recipient {text!r}: {error}", output.USAGE_ERROR) from error
+    return recipients
 
 
 def _build_service_row(view: "ServiceView") -> dict[str, str]:

@@ -79,13 +79,13 @@ async def fill(url: str, key: str, recipients: Iterator[str]) -> dict[str, str]:
     settings = Settings(database_url=url, recipients=RecipientsSettings(mode=RecipientsMode.LIVE))
     acknowledged: dict[str, str] = {}
     async with wiring.open_process_parts(settings) as parts:
-        doors = wiring.build_api(parts).state.doors
-        caller = await doors.authenticator.caller_of(f"Bearer {key}")
+        dependencies = wiring.build_api(parts).state.dependencies
+        caller = await dependencies.authenticator.authenticate_service(f"Bearer {key}")
 
         async def submit_the_rest() -> None:
             for recipient in recipients:
                 request, faults = submission_models.parse_notification(WELCOME | {"to": recipient})
-                accepted = await doors.submitter.submit(caller, request, None, faults=faults)
+                accepted = await dependencies.submitter.submit(caller, request, None, faults=faults)
                 acknowledged[str(accepted.id)] = recipient
 
         await asyncio.gather(*(submit_the_rest() for _ in range(FILLERS)))

@@ -55,8 +55,8 @@ def test_a_route_that_does_not_ask_is_found() -> None:
         """Changes something behind everybody's back."""
 
     @app.post("/asks")
-    async def asking(audited: AuditDependency) -> None:
+    async def asking(request_audit: AuditDependency) -> None:
         """Says what it does."""
-        audited.record_no_change()
+        request_audit.record_no_change()
 
     assert _silent(app) == {("DELETE", "/forgotten")}

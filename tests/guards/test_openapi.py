@@ -13,7 +13,7 @@ from pydantic import BaseModel, StringConstraints
 from pydantic.fields import FieldInfo
 from support.documented_transport import DOCUMENT, build_validator
 
-from notifier.api.app import build_undecorated_app
+from notifier.api.app import build_bare_app
 from notifier.api.batches.models import BatchIn
 from notifier.api.body.model_reader import validate_body
 from notifier.api.notifications.submission_models import NotificationIn
@@ -202,7 +202,7 @@ def _subclasses(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 def _models() -> list[type[BaseModel]]:
     """Every model of the API."""
-    build_undecorated_app()  # or not all modules are imported
+    build_bare_app()  # or not all modules are imported
     return sorted(
         {subclass for subclass in _subclasses(BaseModel) if subclass.__module__.startswith("notifier.api.")},
         key=lambda subclass: (subclass.__module__, subclass.__name__),

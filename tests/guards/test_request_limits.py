@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 from support.documented_transport import DOCUMENT
 
-from notifier.api.app import build_undecorated_app
+from notifier.api.app import build_bare_app
 from notifier.api.body import body_limits, model_reader, request_model
 from notifier.api.body.request_model import RequestModel
 from notifier.errors import InvalidRequestError
@@ -108,7 +108,7 @@ def _models(root: type[BaseModel]) -> Iterator[type[Any]]:
 )
 def test_every_body_says_its_limits(operation: str, described: dict[str, Any], content: dict[str, Any]) -> None:
     """How many bytes and values a body may have is the model's, and stands in the document."""
-    build_undecorated_app()  # or not all modules are imported
+    build_bare_app()  # or not all modules are imported
     models = {model.__name__: model for model in _models(RequestModel)}
     model = models[re.sub(r".*/", "", content["application/json"]["schema"]["$ref"])]
     assert described["description"] == model.limits.describe(), operation
@@ -118,14 +118,14 @@ def test_every_body_says_its_limits(operation: str, described: dict[str, Any], c
 
 def test_no_model_has_as_many_fields_as_a_request_may_have_names() -> None:
     """An object of more names is refused as a whole; every field that there is must fit."""
-    build_undecorated_app()
+    build_bare_app()
     assert max(len(model.model_fields) for model in _models(RequestModel)) * 2 < request_model.MAX_NAMES
 
 
 @pytest.mark.parametrize("name", sorted(name for name in SCHEMAS if name.endswith("In")))
 def test_what_is_too_long_is_one_fault(name: str) -> None:
     """An array or object of more than it may have is refused as a whole, however wrong each part of it is."""
-    build_undecorated_app()
+    build_bare_app()
     model = {model.__name__: model for model in _models(RequestModel)}[name]
     for field, described in SCHEMAS[name]["properties"].items():
         for part in [described, *described.get("anyOf", ())]:

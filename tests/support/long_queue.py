@@ -60,7 +60,7 @@ async def write_heartbeat(parts: wiring.ProcessParts) -> UUID:
 
 def get_forecast(client: httpx2.AsyncClient) -> QueueForecast:
     """What the API behind this client foresees."""
-    forecast: QueueForecast = client._transport.app.state.doors.submitter._forecast  # type: ignore[attr-defined]
+    forecast: QueueForecast = client._transport.app.state.dependencies.submitter._forecast  # type: ignore[attr-defined]
     return forecast
 
 

@@ -41,18 +41,18 @@ Name = Annotated[str, Path(description="As templates name it.", json_schema_extr
     openapi_extra=document_body(AssetIn, required=True),
 )
 async def upload_asset(
-    request: Request, response: Response, doors: Dependencies, audited: AuditDependency
+    request: Request, response: Response, dependencies: Dependencies, request_audit: AuditDependency
 ) -> dict[str, Any]:
     """Upload an image, or replace the one of this name. Poll `status`: it is `ready` or `failed` a moment later.
 
     Published versions go on showing the image that they were published with.
     """
-    caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
+    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_EDIT)
     body = await read_model(request, AssetIn)
     options = ImageOptions(mode=body.mode, width=body.width, height=body.height)
     data = await asyncio.to_thread(_decode_upload, body, options)
-    async with open_change_transaction(doors) as connection:
-        actor = audited.get_actor(caller)
+    async with open_change_transaction(dependencies) as connection:
+        actor = request_audit.get_actor(caller)
         asset = await asset_store.upload_asset(
             connection, body.name, data, options, revision=body.revision, actor=actor
         )
@@ -61,27 +61,29 @@ async def upload_asset(
 
 
 @router.get("", response_model=AssetsOut, operation_id="list_assets", summary="List assets")
-async def list_assets(request: Request, doors: Dependencies) -> dict[str, Any]:
+async def list_assets(request: Request, dependencies: Dependencies) -> dict[str, Any]:
     """All images of the instance."""
-    await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
-    async with doors.database.read() as connection:
+    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
+    async with dependencies.database.read() as connection:
         return {"assets": [_format_asset(asset) for asset in await asset_store.list_assets(connection)]}
 
 
 @router.get("/{name}", response_model=AssetOut, operation_id="get_asset", summary="Get an asset")
-async def get_asset(request: Request, name: Name, doors: Dependencies) -> dict[str, Any]:
+async def get_asset(request: Request, name: Name, dependencies: Dependencies) -> dict[str, Any]:
     """The progress, the converted files, or why the conversion failed."""
-    await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
-    async with doors.database.read() as connection:
+    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
+    async with dependencies.database.read() as connection:
         return _format_asset(await asset_store.get_asset(connection, name))
 
 
 @router.delete("/{name}", status_code=204, operation_id="delete_asset", summary="Delete an asset")
-async def delete_asset(request: Request, name: Name, doors: Dependencies, audited: AuditDependency) -> None:
+async def delete_asset(
+    request: Request, name: Name, dependencies: Dependencies, request_audit: AuditDependency
+) -> None:
     """Delete the name. Published versions go on showing the image; a draft that names it cannot be published."""
-    caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
-    async with open_change_transaction(doors) as connection:
-        await asset_store.delete_asset(connection, name, actor=audited.get_actor(caller))
+    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_EDIT)
+    async with open_change_transaction(dependencies) as connection:
+        await asset_store.delete_asset(connection, name, actor=request_audit.get_actor(caller))
 
 
 @router.get(
@@ -94,12 +96,12 @@ async def delete_asset(request: Request, name: Name, doors: Dependencies, audite
 async def get_asset_file(
     request: Request,
     name: Name,
-    doors: Dependencies,
+    dependencies: Dependencies,
     scale: Annotated[int, Query(ge=1, le=2, description="2: for sharp screens; if there is none, the other.")] = 2,
 ) -> Response:
     """The image as mails show it."""
-    await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
-    async with doors.database.read() as connection:
+    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
+    async with dependencies.database.read() as connection:
         asset = await asset_store.get_asset(connection, name)
         if asset.status is not AssetStatus.READY:
             raise asset_store.AssetNotReadyError(asset)
@@ -109,12 +111,12 @@ async def get_asset_file(
 
 
 @public.get("/assets/{name}")
-async def get_public_file(name: str, doors: Dependencies) -> Response:
+async def get_public_file(name: str, dependencies: Dependencies) -> Response:
     """Return a converted image by its SHA-256, to anybody who has it from a mail; nothing else that mails carry."""
     match = _FILE_NAME.fullmatch(name)
     if match is None:
         raise NotFoundError(asset_store.NO_FILE)
-    content_type, content = await doors.public_files.get(bytes.fromhex(match[1]))
+    content_type, content = await dependencies.public_files.get(bytes.fromhex(match[1]))
     if IMAGE_EXTENSIONS[content_type] != match[2]:
         raise NotFoundError(asset_store.NO_FILE)
     return Response(content, media_type=content_type, headers=_PUBLIC_HEADERS)

@@ -1,1 +1,1 @@
-"""Route of the audit."""
+"""Routes and models of the audit."""

@@ -15,19 +15,17 @@ from notifier.auth.key_scope import KeyScope
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
 
-@router.get("", response_model=AuditPageOut, operation_id="list_audit", summary="List audit entries")
+@router.get("", response_model=AuditPageOut, summary="List audit entries")
 async def list_audit(
-    request: Request, response: Response, doors: Dependencies, query: Annotated[AuditQuery, Query()]
+    request: Request, response: Response, dependencies: Dependencies, query: Annotated[AuditQuery, Query()]
 ) -> dict[str, Any]:
     """List what keys and the operator did to the service's objects; for an admin key, to the instance's objects."""
-    key = await authenticate_key(request, doors, KeyScope.AUDIT)
+    key = await authenticate_key(request, dependencies, KeyScope.AUDIT)
     filters = audit.AuditFilter(
-        object_kind=query.object_kind,
-        object_id=str(query.object_id) if query.object_id else None,
-        actor=query.actor,
+        object_kind=query.object_kind, object_id=str(query.object_id) if query.object_id else None, actor=query.actor
     )
     service_id = key.service_id if isinstance(key, Caller) else None
-    async with doors.database.read() as connection:
+    async with dependencies.database.read() as connection:
         records = await audit.list_audit_records(
             connection, service_id, filters, before=query.before, limit=query.limit + 1
         )

@@ -1,1 +1,1 @@
-"""Routes and models of requests for many notifications."""
+"""Routes and models of batches of notifications."""

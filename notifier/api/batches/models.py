@@ -17,6 +17,7 @@ from notifier.api.body import body_limits
 from notifier.api.body.body_limits import MAX_BODY_BYTES, MAX_NOTIFICATION_BYTES
 from notifier.api.body.request_model import MAX_NAMES, RequestModel, drop_unset
 from notifier.api.errors.fault_lister import FaultLister, build_more_errors, get_common_code
+from notifier.api.errors.models import FaultOut
 from notifier.api.errors.problem_responses import BadRequestError
 from notifier.api.idempotency_key import IDEMPOTENCY_KEY_PATTERN, MAX_IDEMPOTENCY_KEY_LENGTH, parse_idempotency_key
 from notifier.api.notifications import models, submission_models
@@ -51,7 +52,7 @@ def _describe_item(json_schema: dict[str, Any]) -> None:
 class BatchItemIn(submission_models.NotificationIn):
     """A notification of a batch: fields that `defaults` has may be left out. Otherwise as in a single POST."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_describe_item)
+    model_config = ConfigDict(json_schema_extra=_describe_item)
 
     idempotency_key: Annotated[str, fields.document_field(pattern=IDEMPOTENCY_KEY_PATTERN)] | None = Field(
         None,
@@ -65,8 +66,6 @@ class BatchIn(RequestModel):
     """Many notifications at once."""
 
     limits = body_limits.BATCH_LIMITS
-    model_config = ConfigDict(extra="forbid", strict=True)
-
     defaults: dict[str, Any] = Field(
         default_factory=dict,
         max_length=MAX_NAMES,
@@ -96,14 +95,6 @@ class BatchShownIn(BatchIn):
     """Many notifications at once."""
 
     notifications: list[BatchItemIn] = Field(min_length=1, max_length=MAX_BATCH_SIZE)
-
-
-class FaultOut(BaseModel):
-    """A fault of the request."""
-
-    pointer: str
-    code: str
-    detail: str
 
 
 class ErrorOut(BaseModel):

@@ -26,19 +26,16 @@ from notifier.status import batch_cancellation
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
 
-@router.get(
-    "/{batch_id}", response_model=BatchProgressOut, operation_id="get_batch", summary="Get the progress of a batch"
-)
-async def get_batch(request: Request, batch_id: str, doors: Dependencies) -> dict[str, Any]:
-    """The progress of a batch."""
-    caller = await authenticate_service(request, doors, KeyScope.READ)
-    return _build_progress(await _load_progress(doors, caller.service_id, parse_id(batch_id, "batch")))
+@router.get("/{batch_id}", response_model=BatchProgressOut, summary="Get the progress of a batch")
+async def get_batch(request: Request, batch_id: str, dependencies: Dependencies) -> dict[str, Any]:
+    """Get the progress of a batch."""
+    caller = await authenticate_service(request, dependencies, KeyScope.READ)
+    return _build_progress(await _load_progress(dependencies, caller.service_id, parse_id(batch_id, "batch")))
 
 
 @router.get(
     "/{batch_id}/progress",
     response_class=StreamingResponse,
-    operation_id="watch_batch",
     summary="Stream the progress of a batch",
     responses={
         200: {
@@ -47,61 +44,60 @@ async def get_batch(request: Request, batch_id: str, doors: Dependencies) -> dic
         }
     },
 )
-async def watch_batch(request: Request, batch_id: str, doors: Dependencies) -> StreamingResponse:
+async def watch_batch(request: Request, batch_id: str, dependencies: Dependencies) -> StreamingResponse:
     """The same as server-sent events: one at once, and one for each change, until all notifications have ended.
 
     A stream that ends earlier gives the reason in an event named `end`: after ten minutes (`time_limit`), when the key
     has ended (`unauthenticated`), when the server stops (`shutting_down`), or when its database is out of reach.
     """
-    caller = await authenticate_service(request, doors, KeyScope.READ)
-    first = await _load_progress(doors, caller.service_id, parse_id(batch_id, "batch"))
-    return EventStream(_stream_progress(request, doors, caller, first), doors.streams, caller.key_id)
+    caller = await authenticate_service(request, dependencies, KeyScope.READ)
+    first = await _load_progress(dependencies, caller.service_id, parse_id(batch_id, "batch"))
+    return EventStream(_stream_progress(request, dependencies, caller, first), dependencies.streams, caller.key_id)
 
 
 @router.post(
     "/{batch_id}/cancel",
     response_model=BatchCancelledOut,
-    operation_id="cancel_batch",
     summary="Cancel a batch",
     openapi_extra=document_body(submission_models.ChangeIn, required=False),
 )
 async def cancel_batch(
-    request: Request, batch_id: str, doors: Dependencies, audited: AuditDependency
+    request: Request, batch_id: str, dependencies: Dependencies, request_audit: AuditDependency
 ) -> dict[str, Any]:
     """Stop every mail of the batch that is not on its way yet. The request may be repeated."""
-    caller = await authenticate_service(request, doors, KeyScope.SEND)
+    caller = await authenticate_service(request, dependencies, KeyScope.SEND)
     body = await read_optional_model(request, submission_models.ChangeIn)
     id_ = parse_id(batch_id, "batch")
-    async with open_change_transaction(doors) as connection:
-        actor, reach = audited.get_actor(caller), caller.kinds_in_reach
+    async with open_change_transaction(dependencies) as connection:
+        actor, reach = request_audit.get_actor(caller), caller.kinds_in_reach
         step = await batch_cancellation.cancel_batch(
             connection, caller.service_id, id_, actor=actor, reach=reach, comment=body.comment
         )
     if step.last is not None:
-        async with open_change_transaction(doors) as connection:
+        async with open_change_transaction(dependencies) as connection:
             await batch_cancellation.release_claimed(connection, caller.service_id, id_)
-    return _build_progress(await _load_progress(doors, caller.service_id, id_)) | {"cancelled": step.stopped}
+    return _build_progress(await _load_progress(dependencies, caller.service_id, id_)) | {"cancelled": step.stopped}
 
 
-async def _load_progress(doors: ApiDependencies, service_id: UUID, id_: UUID) -> BatchView:
-    async with doors.database.read() as connection:
+async def _load_progress(dependencies: ApiDependencies, service_id: UUID, id_: UUID) -> BatchView:
+    async with dependencies.database.read() as connection:
         return await batch_progress.get_batch(connection, service_id, id_)
 
 
 async def _stream_progress(
-    request: Request, doors: ApiDependencies, caller: Caller, view: BatchView
+    request: Request, dependencies: ApiDependencies, caller: Caller, view: BatchView
 ) -> AsyncIterator[StreamEvent | str]:
-    """Each change as the text of an event, and the event that ends the stream early."""
-    until = doors.clock.monotonic() + MAX_WATCH_SECONDS
+    """Yield each change as the text of an event, and the event of an early end."""
+    until = dependencies.clock.monotonic() + MAX_WATCH_SECONDS
     yield _encode_progress(view)
     while view.ended < view.accepted:
-        await asyncio.sleep(doors.batch_watch.seconds)
-        if doors.clock.monotonic() >= until:
+        await asyncio.sleep(dependencies.batch_watch.seconds)
+        if dependencies.clock.monotonic() >= until:
             yield build_end_event("time_limit", "a stream lasts ten minutes: connect again to see more")
             return
         try:
-            (await recognise_service(request, doors)).require_scope(KeyScope.READ)
-            seen, view = view, await doors.batch_watch.get_current(caller.service_id, view)
+            (await recognise_service(request, dependencies)).require_scope(KeyScope.READ)
+            seen, view = view, await dependencies.batch_watch.get_current(caller.service_id, view)
         except (UnauthenticatedError, InsufficientScopeError):
             yield build_end_event("unauthenticated", "the API key of this stream has ended")
             return

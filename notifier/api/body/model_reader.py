@@ -71,6 +71,6 @@ def validate_body(model: type[Model], body: Any) -> Model:
 
 
 def document_body(model: type[RequestModel], *, required: bool) -> dict[str, Any]:
-    """What the documentation says about a body that the route parses itself."""
+    """Document a body that the route parses itself, for `openapi_extra`."""
     content = {"application/json": {"schema": model.model_json_schema(by_alias=True)}}
     return {"requestBody": {"description": model.limits.describe(), "required": required, "content": content}}

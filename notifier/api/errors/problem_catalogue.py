@@ -3,14 +3,32 @@
 A test finds codes of the package that are missing here.
 """
 
+from dataclasses import dataclass
 from types import MappingProxyType
 
-from notifier.api.errors.catalogue_entry import make_entry
-from notifier.api.errors.fault_catalogue import FAULT_ENTRIES
+from notifier.api.errors.fault_catalogue import FAULTS
 
 _REPEAT_REMEDY = "Repeat the request after `Retry-After`, with the same `Idempotency-Key` if it had one."
 _LOOK_REMEDY = "Get its status with `GET`; `detail` has it too."
 _SUBMIT_OPERATIONS = "submit_notification submit_batch"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogueEntry:
+    """The explanation of a code."""
+
+    status: int
+    title: str
+    meaning: str
+    remedy: str
+    operation_ids: frozenset[str] = frozenset()  # of a 409: the ids of the operations that answer it
+
+
+def make_entry(status: int, title: str, meaning: str = "", remedy: str = "", operations: str = "") -> CatalogueEntry:
+    """Make the entry of a code; `operations` are operation ids separated by spaces."""
+    return CatalogueEntry(
+        status=status, title=title, meaning=meaning, remedy=remedy, operation_ids=frozenset(operations.split())
+    )
 
 
 _PROBLEMS = {
@@ -206,7 +224,10 @@ _PROBLEMS = {
         "Correct the request as `detail` says.",
     ),
 }  # fmt: skip
-PROBLEM_ENTRIES = MappingProxyType(_PROBLEMS | FAULT_ENTRIES)
+_FAULTS = {
+    code: make_entry(422, "The request has faults", meaning, remedy) for code, (meaning, remedy) in FAULTS.items()
+}
+PROBLEM_ENTRIES = MappingProxyType(_PROBLEMS | _FAULTS)
 
 
 def list_codes(status: int, operation_id: str) -> list[str]:

@@ -44,7 +44,6 @@ class ProblemPageOut(BaseModel):
 @router.get(
     "/{code}",
     response_model=ProblemPageOut,
-    operation_id="explain_problem",
     summary="Explain an error code",
     responses={
         200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "The explanation of the code."},

@@ -14,9 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Match
 
-from notifier.api.body import shape_faults
 from notifier.api.errors import conflict_details
-from notifier.api.errors.catalogue_entry import CatalogueEntry, make_entry
 from notifier.api.errors.fault_lister import (
     MAX_DETAIL_BYTES,
     FaultLister,
@@ -24,7 +22,8 @@ from notifier.api.errors.fault_lister import (
     get_common_code,
     shorten_text,
 )
-from notifier.api.errors.problem_catalogue import PROBLEM_ENTRIES
+from notifier.api.errors.problem_catalogue import PROBLEM_ENTRIES, CatalogueEntry, make_entry
+from notifier.api.errors.validation_messages import describe_error
 from notifier.auth.authenticated_key import (
     InsufficientScopeError,
     NotOfServiceError,
@@ -160,7 +159,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
         detail = f"this path takes {headers['Allow']}"
     if error.status_code == NOT_FOUND:
         detail = "there is nothing at this path; /docs lists all paths, none of which ends with a slash"
-    entry = make_entry(error.status_code, title=str(error.detail), meaning="", remedy="")
+    entry = make_entry(error.status_code, str(error.detail))
     return build_problem(request, code, detail, entry=entry, headers=headers)
 
 
@@ -175,9 +174,7 @@ def _list_methods(request: Request) -> list[str]:
 async def _parameter_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     faults = [
-        Fault(
-            "/" + "/".join(str(part) for part in fault["loc"]), "invalid_parameter", shape_faults.describe_error(fault)
-        )
+        Fault("/" + "/".join(str(part) for part in fault["loc"]), "invalid_parameter", describe_error(fault))
         for fault in error.errors()
     ]
     return _build_invalid_request(request, faults)

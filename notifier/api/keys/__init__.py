@@ -1,1 +1,1 @@
-"""Routes of API keys."""
+"""Routes and models of API keys."""

@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from notifier.api import fields, pagination
 from notifier.api.body.request_model import RequestModel
@@ -20,8 +20,6 @@ _ServiceScope = Annotated[
 
 class KeyIn(RequestModel):
     """A new key of this service."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str = Field(max_length=key_admin.MAX_KEY_NAME_LENGTH, description="A name by which you recognise it.")
     kind: KeyKind = Field(
@@ -46,8 +44,6 @@ class KeyIn(RequestModel):
 
 class RotateIn(RequestModel):
     """How a key is rotated."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     overlap_seconds: fields.WholeNumber = Field(
         int(key_admin.DEFAULT_OVERLAP.total_seconds()),

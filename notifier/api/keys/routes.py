@@ -20,17 +20,17 @@ from notifier.errors import InvalidRequestError
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
 
 
-@router.get("", response_model=KeyPageOut, operation_id="list_keys", summary="List API keys")
+@router.get("", response_model=KeyPageOut, summary="List API keys")
 async def list_keys(
-    request: Request, response: Response, doors: Dependencies, query: Annotated[KeyQuery, Query()]
+    request: Request, response: Response, dependencies: Dependencies, query: Annotated[KeyQuery, Query()]
 ) -> dict[str, Any]:
     """List the service's valid keys, or all."""
-    caller = await authenticate_service(request, doors, KeyScope.KEYS)
-    async with doors.database.read() as connection:
+    caller = await authenticate_service(request, dependencies, KeyScope.KEYS)
+    async with dependencies.database.read() as connection:
         keys = await key_admin.list_keys(
             connection,
             caller.service_id,
-            lasting_after=None if query.include_ended else doors.clock.now(),
+            lasting_after=None if query.include_ended else dependencies.clock.now(),
             before=query.before,
             limit=query.limit + 1,
         )
@@ -38,11 +38,11 @@ async def list_keys(
     return {"keys": [vars(view) for view in page], "next": cursor}
 
 
-@router.get("/{key_id}", response_model=KeyOut, operation_id="get_key", summary="Get an API key")
-async def get_key(request: Request, key_id: str, doors: Dependencies) -> dict[str, Any]:
+@router.get("/{key_id}", response_model=KeyOut, summary="Get an API key")
+async def get_key(request: Request, key_id: str, dependencies: Dependencies) -> dict[str, Any]:
     """Get a key of the service."""
-    caller = await authenticate_service(request, doors, KeyScope.KEYS)
-    async with doors.database.read() as connection:
+    caller = await authenticate_service(request, dependencies, KeyScope.KEYS)
+    async with dependencies.database.read() as connection:
         return vars(await key_admin.get_key(connection, caller.service_id, parse_id(key_id, "key")))
 
 
@@ -50,19 +50,18 @@ async def get_key(request: Request, key_id: str, doors: Dependencies) -> dict[st
     "",
     status_code=201,
     response_model=CreatedKeyOut,
-    operation_id="create_key",
     summary="Create an API key",
     openapi_extra=document_body(KeyIn, required=True),
 )
 async def create_key(
-    request: Request, response: Response, doors: Dependencies, audited: AuditDependency
+    request: Request, response: Response, dependencies: Dependencies, request_audit: AuditDependency
 ) -> dict[str, Any]:
     """Create a key that is not stronger than yours: in scopes, kind (test, team, live), rate and end."""
-    caller = await authenticate_service(request, doors, KeyScope.KEYS)
-    wish = _parse_new_key(await read_model(request, KeyIn), doors.clock.now())
-    async with open_change_transaction(doors) as connection:
+    caller = await authenticate_service(request, dependencies, KeyScope.KEYS)
+    wish = _parse_new_key(await read_model(request, KeyIn), dependencies.clock.now())
+    async with open_change_transaction(dependencies) as connection:
         view, key = await key_admin.create_key(
-            connection, caller.service_id, wish, actor=audited.get_actor(caller), limited_by=caller
+            connection, caller.service_id, wish, actor=request_audit.get_actor(caller), limited_by=caller
         )
     _set_new_key_headers(response, view)
     return vars(view) | {"key": key}
@@ -72,35 +71,38 @@ async def create_key(
     "/{key_id}/rotate",
     status_code=201,
     response_model=RotatedOut,
-    operation_id="rotate_key",
     summary="Rotate an API key",
     openapi_extra=document_body(RotateIn, required=False),
 )
 async def rotate_key(
-    request: Request, response: Response, key_id: str, doors: Dependencies, audited: AuditDependency
+    request: Request, response: Response, key_id: str, dependencies: Dependencies, request_audit: AuditDependency
 ) -> dict[str, Any]:
     """Create a key like this one, which ends after the overlap. 409 if it has ended, or was rotated before.
 
     The new key ends no later than yours, and its rate is no higher.
     """
-    caller = await authenticate_service(request, doors, KeyScope.KEYS)
+    caller = await authenticate_service(request, dependencies, KeyScope.KEYS)
     body = await read_optional_model(request, RotateIn)
     id_, overlap = parse_id(key_id, "key"), timedelta(seconds=body.overlap_seconds)
-    async with open_change_transaction(doors) as connection:
+    async with open_change_transaction(dependencies) as connection:
         old, new, key = await key_admin.rotate_key(
-            connection, id_, actor=audited.get_actor(caller), overlap=overlap, limited_by=caller
+            connection, id_, actor=request_audit.get_actor(caller), overlap=overlap, limited_by=caller
         )
     _set_new_key_headers(response, new)
     return vars(new) | {"key": key, "replaces": vars(old)}
 
 
-@router.delete("/{key_id}", response_model=KeyOut, operation_id="revoke_key", summary="Revoke an API key")
-async def revoke_key(request: Request, key_id: str, doors: Dependencies, audited: AuditDependency) -> dict[str, Any]:
+@router.delete("/{key_id}", response_model=KeyOut, summary="Revoke an API key")
+async def revoke_key(
+    request: Request, key_id: str, dependencies: Dependencies, request_audit: AuditDependency
+) -> dict[str, Any]:
     """Revoke a key of your own kind or a weaker one. Every process refuses it within a second; twice is no error."""
-    caller = await authenticate_service(request, doors, KeyScope.KEYS)
+    caller = await authenticate_service(request, dependencies, KeyScope.KEYS)
     id_ = parse_id(key_id, "key")
-    async with open_change_transaction(doors) as connection:
-        return vars(await key_admin.revoke_key(connection, id_, actor=audited.get_actor(caller), limited_by=caller))
+    async with open_change_transaction(dependencies) as connection:
+        return vars(
+            await key_admin.revoke_key(connection, id_, actor=request_audit.get_actor(caller), limited_by=caller)
+        )
 
 
 def _set_new_key_headers(response: Response, view: KeyView) -> None:

@@ -21,18 +21,18 @@ Name = Annotated[str, Path(description="Templates name it `_layouts/` and this."
 
 
 @router.get("", response_model=LayoutsOut, operation_id="list_layouts", summary="List layouts")
-async def list_layouts(request: Request, doors: Dependencies) -> dict[str, Any]:
+async def list_layouts(request: Request, dependencies: Dependencies) -> dict[str, Any]:
     """All layouts of the instance."""
-    await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
-    async with doors.database.read() as connection:
+    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
+    async with dependencies.database.read() as connection:
         return {"layouts": [build_layout_reply(view) for view in await layout_store.list_layouts(connection)]}
 
 
 @router.get("/{name}", response_model=LayoutOut, operation_id="get_layout", summary="Get a layout")
-async def get_layout(request: Request, name: Name, doors: Dependencies) -> dict[str, Any]:
+async def get_layout(request: Request, name: Name, dependencies: Dependencies) -> dict[str, Any]:
     """The text of a layout, and the templates that use it."""
-    await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
-    async with doors.database.read() as connection:
+    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
+    async with dependencies.database.read() as connection:
         view = await layout_store.get_layout(connection, LAYOUTS + name)
         if view is None:
             raise NotFoundError(f"there is no layout {name!r}")
@@ -46,12 +46,14 @@ async def get_layout(request: Request, name: Name, doors: Dependencies) -> dict[
     summary="Save a layout",
     openapi_extra=document_body(LayoutIn, required=True),
 )
-async def save_layout(request: Request, name: Name, doors: Dependencies, audited: AuditDependency) -> dict[str, Any]:
+async def save_layout(
+    request: Request, name: Name, dependencies: Dependencies, request_audit: AuditDependency
+) -> dict[str, Any]:
     """Save it. Published versions do not change; 409 with both sides if it has another `revision`."""
-    caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
+    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_EDIT)
     body = await read_model(request, LayoutIn)
-    actor = audited.get_actor(caller)
-    async with open_change_transaction(doors) as connection:
+    actor = request_audit.get_actor(caller)
+    async with open_change_transaction(dependencies) as connection:
         saved = await layout_store.save_layout(
             connection, LAYOUTS + name, body.text, revision=body.revision, actor=actor
         )
@@ -62,11 +64,13 @@ async def save_layout(request: Request, name: Name, doors: Dependencies, audited
 async def delete_layout(
     request: Request,
     name: Name,
-    doors: Dependencies,
-    audited: AuditDependency,
+    dependencies: Dependencies,
+    request_audit: AuditDependency,
     revision: Annotated[int, Query(ge=0, le=2**31 - 1, description="The one that you have loaded.")] = 0,
 ) -> None:
     """Delete a layout that no template uses; versions that were published with it keep it."""
-    caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
-    async with open_change_transaction(doors) as connection:
-        await layout_store.delete_layout(connection, LAYOUTS + name, revision=revision, actor=audited.get_actor(caller))
+    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_EDIT)
+    async with open_change_transaction(dependencies) as connection:
+        await layout_store.delete_layout(
+            connection, LAYOUTS + name, revision=revision, actor=request_audit.get_actor(caller)
+        )

@@ -25,18 +25,21 @@ router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
 @router.post(
     "/{notification_id}/cancel",
     response_model=models.NotificationWithAttemptsOut,
-    operation_id="cancel_notification",
     summary="Cancel a notification",
     openapi_extra=document_body(submission_models.ChangeIn, required=False),
 )
 async def cancel_notification(
-    request: Request, notification_id: str, doors: Dependencies, audited: AuditDependency
+    request: Request, notification_id: str, dependencies: Dependencies, request_audit: AuditDependency
 ) -> dict[str, Any]:
     """Stop the mail before it is sent. 409 if it may be on its way, or has ended; cancelling twice is no error."""
-    caller = await authenticate_service(request, doors, KeyScope.SEND)
+    caller = await authenticate_service(request, dependencies, KeyScope.SEND)
     body = await read_optional_model(request, submission_models.ChangeIn)
-    id_, actor, rights = parse_id(notification_id), audited.get_actor(caller), build_mail_rights(caller, doors)
-    async with open_change_transaction(doors) as connection:
+    id_, actor, rights = (
+        parse_id(notification_id),
+        request_audit.get_actor(caller),
+        build_mail_rights(caller, dependencies),
+    )
+    async with open_change_transaction(dependencies) as connection:
         await notification_actions.cancel_notification(
             connection, id_, actor=actor, rights=rights, comment=body.comment
         )
@@ -46,18 +49,21 @@ async def cancel_notification(
 @router.patch(
     "/{notification_id:notification}",
     response_model=models.NotificationWithAttemptsOut,
-    operation_id="update_notification",
     summary="Change a notification before its first attempt",
     openapi_extra=document_body(submission_models.NotificationPatchIn, required=True),
 )
 async def update_notification(
-    request: Request, notification_id: str, doors: Dependencies, audited: AuditDependency
+    request: Request, notification_id: str, dependencies: Dependencies, request_audit: AuditDependency
 ) -> dict[str, Any]:
     """Change its times, priority or variables before the first attempt; its copies change with it."""
-    caller = await authenticate_service(request, doors, KeyScope.SEND)
+    caller = await authenticate_service(request, dependencies, KeyScope.SEND)
     changes = submission_models.parse_changes(await read_model(request, submission_models.NotificationPatchIn))
-    id_, actor, rights = parse_id(notification_id), audited.get_actor(caller), build_mail_rights(caller, doors)
-    async with open_change_transaction(doors) as connection:
+    id_, actor, rights = (
+        parse_id(notification_id),
+        request_audit.get_actor(caller),
+        build_mail_rights(caller, dependencies),
+    )
+    async with open_change_transaction(dependencies) as connection:
         await notification_change.change_notification(connection, id_, changes, actor=actor, rights=rights)
         return await _build_changed_notification(connection, id_, actor.at)
 
@@ -65,18 +71,21 @@ async def update_notification(
 @router.post(
     "/{notification_id}/retry",
     response_model=models.NotificationWithAttemptsOut,
-    operation_id="retry_notification",
     summary="Retry a notification that failed or expired",
     openapi_extra=document_body(submission_models.ChangeIn, required=False),
 )
 async def retry_notification(
-    request: Request, notification_id: str, doors: Dependencies, audited: AuditDependency
+    request: Request, notification_id: str, dependencies: Dependencies, request_audit: AuditDependency
 ) -> dict[str, Any]:
     """Send a failed or expired notification again: the same bytes, with the same lifetime as at first."""
-    caller = await authenticate_service(request, doors, KeyScope.SEND)
+    caller = await authenticate_service(request, dependencies, KeyScope.SEND)
     body = await read_optional_model(request, submission_models.ChangeIn)
-    id_, actor, rights = parse_id(notification_id), audited.get_actor(caller), build_mail_rights(caller, doors)
-    async with open_change_transaction(doors) as connection:
+    id_, actor, rights = (
+        parse_id(notification_id),
+        request_audit.get_actor(caller),
+        build_mail_rights(caller, dependencies),
+    )
+    async with open_change_transaction(dependencies) as connection:
         await notification_actions.retry_notification(connection, id_, actor=actor, rights=rights, comment=body.comment)
         return await _build_changed_notification(connection, id_, actor.at)
 
@@ -84,27 +93,32 @@ async def retry_notification(
 @router.post(
     "/{notification_id}/resolve",
     response_model=models.NotificationWithAttemptsOut,
-    operation_id="resolve_notification",
     summary="Resolve a notification whose outcome is unknown",
     openapi_extra=document_body(submission_models.ResolveIn, required=True),
 )
 async def resolve_notification(
-    request: Request, notification_id: str, doors: Dependencies, audited: AuditDependency
+    request: Request, notification_id: str, dependencies: Dependencies, request_audit: AuditDependency
 ) -> dict[str, Any]:
     """Decide about a mail whose status is `unknown`: it was sent, it failed, or send it again."""
-    caller = await authenticate_service(request, doors, KeyScope.SEND)
+    caller = await authenticate_service(request, dependencies, KeyScope.SEND)
     body = await read_model(request, submission_models.ResolveIn)
-    id_, actor, rights = parse_id(notification_id), audited.get_actor(caller), build_mail_rights(caller, doors)
-    async with open_change_transaction(doors) as connection:
+    id_, actor, rights = (
+        parse_id(notification_id),
+        request_audit.get_actor(caller),
+        build_mail_rights(caller, dependencies),
+    )
+    async with open_change_transaction(dependencies) as connection:
         await notification_actions.resolve_notification(
             connection, id_, body.as_, actor=actor, rights=rights, comment=body.comment
         )
         return await _build_changed_notification(connection, id_, actor.at)
 
 
-def build_mail_rights(caller: Caller, doors: ApiDependencies) -> MailRights:
-    """What the caller may do with mail."""
-    return MailRights(caller=caller, policy=doors.recipient_policy, own_sender=doors.default_sender.address)
+def build_mail_rights(caller: Caller, dependencies: ApiDependencies) -> MailRights:
+    """Build the rights of the caller on this instance."""
+    return MailRights(
+        caller=caller, policy=dependencies.recipient_policy, own_sender=dependencies.default_sender.address
+    )
 
 
 async def _build_changed_notification(connection: AsyncConnection, id_: UUID, now: datetime) -> dict[str, Any]:

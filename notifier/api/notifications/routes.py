@@ -19,44 +19,33 @@ router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
 
 
 @router.get(
-    "/{notification_id:notification}",
-    response_model=models.NotificationWithAttemptsOut,
-    operation_id="get_notification",
-    summary="Get a notification",
+    "/{notification_id:notification}", response_model=models.NotificationWithAttemptsOut, summary="Get a notification"
 )
-async def get_notification(request: Request, notification_id: str, doors: Dependencies) -> dict[str, Any]:
+async def get_notification(request: Request, notification_id: str, dependencies: Dependencies) -> dict[str, Any]:
     """Get a notification with every attempt to deliver it."""
-    caller = await authenticate_service(request, doors, KeyScope.READ)
-    async with doors.database.read() as connection:
+    caller = await authenticate_service(request, dependencies, KeyScope.READ)
+    async with dependencies.database.read() as connection:
         view = await notification_view.get_notification(connection, caller.service_id, parse_id(notification_id))
-    return models.build_notification_reply(view, doors.clock.now())
+    return models.build_notification_reply(view, dependencies.clock.now())
 
 
-@router.get(
-    "/{notification_id}/events",
-    response_model=models.TimelineOut,
-    operation_id="get_notification_events",
-    summary="List the events of a notification",
-)
-async def get_notification_events(request: Request, notification_id: str, doors: Dependencies) -> dict[str, Any]:
+@router.get("/{notification_id}/events", response_model=models.TimelineOut, summary="List the events of a notification")
+async def get_notification_events(request: Request, notification_id: str, dependencies: Dependencies) -> dict[str, Any]:
     """List the events of a notification, oldest first: every attempt, and every change by a person or a caller."""
-    caller = await authenticate_service(request, doors, KeyScope.READ)
-    async with doors.database.read() as connection:
+    caller = await authenticate_service(request, dependencies, KeyScope.READ)
+    async with dependencies.database.read() as connection:
         items = await timeline.get_timeline(connection, caller.service_id, parse_id(notification_id))
     return {"events": [models.build_event_reply(item) for item in items]}
 
 
-@router.get("", response_model=models.PageOut, operation_id="list_notifications", summary="List notifications")
+@router.get("", response_model=models.PageOut, summary="List notifications")
 async def list_notifications(
-    request: Request,
-    response: Response,
-    doors: Dependencies,
-    query: Annotated[NotificationQuery, Query()],
+    request: Request, response: Response, dependencies: Dependencies, query: Annotated[NotificationQuery, Query()]
 ) -> dict[str, Any]:
     """List the service's notifications, newest first; every filter must match."""
-    caller = await authenticate_service(request, doors, KeyScope.READ)
-    now = doors.clock.now()
-    async with doors.database.read() as connection:
+    caller = await authenticate_service(request, dependencies, KeyScope.READ)
+    now = dependencies.clock.now()
+    async with dependencies.database.read() as connection:
         part = PageRequest(limit=query.limit, before=query.before)
         page = await notification_search.search_notifications(
             connection, caller.service_id, query.build_filter(), part, now=now
@@ -67,18 +56,15 @@ async def list_notifications(
 
 
 @router.get(
-    "/{notification_id}/explain",
-    response_model=models.ExplanationOut,
-    operation_id="explain_notification",
-    summary="Explain why a notification waits",
+    "/{notification_id}/explain", response_model=models.ExplanationOut, summary="Explain why a notification waits"
 )
-async def explain_notification(request: Request, notification_id: str, doors: Dependencies) -> dict[str, Any]:
-    """Why it is not sent yet, and when it is tried next."""
-    caller = await authenticate_service(request, doors, KeyScope.READ)
-    now, id_ = doors.clock.now(), parse_id(notification_id)
-    async with doors.database.read() as connection:
+async def explain_notification(request: Request, notification_id: str, dependencies: Dependencies) -> dict[str, Any]:
+    """Explain why a notification is not sent yet, and when it is tried next."""
+    caller = await authenticate_service(request, dependencies, KeyScope.READ)
+    now, id_ = dependencies.clock.now(), parse_id(notification_id)
+    async with dependencies.database.read() as connection:
         explanation = await wait_explanation.explain_notification(
-            connection, caller.service_id, id_, doors.recipient_policy, now
+            connection, caller.service_id, id_, dependencies.recipient_policy, now
         )
     view = explanation.view
     return {
@@ -94,20 +80,19 @@ async def explain_notification(request: Request, notification_id: str, doors: De
 @router.get(
     "/{notification_id}/content",
     response_model=models.ContentOut,
-    operation_id="get_notification_content",
     summary="Get the mail of a notification",
     responses={200: {"content": {"message/rfc822": {}}, "description": "The mail; with `format=eml` as it is sent."}},
 )
 async def get_notification_content(
     request: Request,
     notification_id: str,
-    doors: Dependencies,
-    audited: AuditDependency,
+    dependencies: Dependencies,
+    request_audit: AuditDependency,
     format_: Annotated[Literal["json", "eml"], Query(alias="format")] = "json",
 ) -> Any:
-    """The mail itself, as it was sent or will be. Who views it is recorded. 404 if it is out of reach of your key."""
-    caller = await authenticate_service(request, doors, KeyScope.CONTENT)
-    view = await doors.previewer.view(caller, parse_id(notification_id), actor=audited.get_actor(caller))
+    """Get the mail, as it was sent or will be. Each view is recorded. 404 if your key may not read it."""
+    caller = await authenticate_service(request, dependencies, KeyScope.CONTENT)
+    view = await dependencies.previewer.view(caller, parse_id(notification_id), actor=request_audit.get_actor(caller))
     if format_ == "eml":
         return Response(view.source, media_type="message/rfc822")
     return models.build_content_reply(view)

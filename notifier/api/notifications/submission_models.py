@@ -41,7 +41,7 @@ _Variables = Annotated[dict[str, Any], Field(max_length=MAX_VARIABLES)]
 class ContentIn(RequestModel):
     """Your own mail with `html`, `text` or both: it is sent as it is, nothing is filled in."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_CONTENT_EXAMPLE]})
+    model_config = ConfigDict(json_schema_extra={"examples": [_CONTENT_EXAMPLE]})
 
     subject: fields.Line = Field(min_length=1, max_length=subject_values.MAX_SUBJECT_LENGTH)
     html: _Part | None = Field(None, description="HTML part.")
@@ -52,11 +52,9 @@ class AttachmentIn(RequestModel):
     """A file that is attached to the mail."""
 
     model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
         json_schema_extra={
             "examples": [{"filename": "terms.txt", "content": "SGVsbG8sIEFkYSE=", "content_type": "text/plain"}]
-        },
+        }
     )
 
     filename: str = Field(
@@ -79,7 +77,7 @@ class NotificationIn(RequestModel):
 
     limits = body_limits.FILES_LIMITS
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [NOTIFICATION_EXAMPLE]})
+    model_config = ConfigDict(json_schema_extra={"examples": [NOTIFICATION_EXAMPLE]})
 
     to: Address = Field(description="The recipient: exactly one bare address.")
     cc: list[Address] = Field(
@@ -88,9 +86,7 @@ class NotificationIn(RequestModel):
         description="Recipients of copies who are named in the Cc field; with `bcc` at most 50, nobody twice.",
     )
     bcc: list[Address] = Field(
-        default_factory=list,
-        max_length=MAX_COPIES,
-        description="Recipients of copies whom no header names.",
+        default_factory=list, max_length=MAX_COPIES, description="Recipients of copies whom no header names."
     )
     template: str | None = Field(None, description="Slug of a published template; or give `content`.", max_length=64)
     template_version: PositiveWholeNumber | None = Field(None, description="A version other than the current one.")
@@ -151,7 +147,7 @@ class NotificationPatchIn(PatchModel):
 
     limits = body_limits.VARIABLES_LIMITS
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_describe_notification_patch)
+    model_config = ConfigDict(json_schema_extra=_describe_notification_patch)
 
     variables: _Variables = describe_optional(
         "All variables: they replace the old ones. Not for mail with `content`, which has none."
@@ -163,8 +159,6 @@ class NotificationPatchIn(PatchModel):
 
 class ChangeIn(RequestModel):
     """The reason of a change."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     comment: str = Field("", description="Kept in the timeline.", max_length=MAX_COMMENT_LENGTH)
 

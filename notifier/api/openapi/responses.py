@@ -24,6 +24,12 @@ _MEANINGS = {
 }
 _QUOTA_NAME = '"[a-z]+"'
 _RATE_LIMIT_FIELDS = ("RateLimit-Policy", "RateLimit")
+_PROBLEM_FIELDS = {
+    "401": ("WWW-Authenticate",),
+    "415": ("Accept", "Accept-Encoding"),
+    "429": ("Retry-After",),
+    "503": ("Retry-After",),
+}
 HEADER_FIELDS: dict[str, tuple[str, dict[str, Any], bool]] = {  # description, schema, whether it is always sent
     "Location": ("The path of the new object.", {"type": "string", "pattern": "^/v1/"}, True),
     "Idempotent-Replayed": (
@@ -36,11 +42,7 @@ HEADER_FIELDS: dict[str, tuple[str, dict[str, Any], bool]] = {  # description, s
         {"type": "string", "pattern": '^<[^>]+>; rel="next"$'},
         False,
     ),
-    "Retry-After": (
-        "Seconds to wait before the request is repeated.",
-        {"type": "string", "pattern": "^[0-9]+$"},
-        True,
-    ),
+    "Retry-After": ("Seconds to wait before the request is repeated.", {"type": "string", "pattern": "^[0-9]+$"}, True),
     "Accept": ("The accepted type (RFC 9110 §15.5.16).", {"type": "string", "const": "application/json"}, False),
     "Accept-Encoding": ("The accepted encodings.", {"type": "string", "const": "gzip, identity"}, False),
     "WWW-Authenticate": ("How to authenticate (RFC 6750).", {"type": "string", "pattern": "^Bearer"}, True),
@@ -68,7 +70,7 @@ _WITHOUT_LOCATION = {"replay_failed_webhook_deliveries"}  # it creates many obje
 def build_components() -> dict[str, dict[str, Any]]:
     """Build the components that operations refer to: header fields, and problem responses."""
     headers = {
-        _get_component_name(name): {"description": description, "schema": schema, "required": is_required}
+        name.replace("-", ""): {"description": description, "schema": schema, "required": is_required}
         for name, (description, schema, is_required) in HEADER_FIELDS.items()
     }
     return {
@@ -136,21 +138,12 @@ def _build_conflict_response(codes: list[str]) -> dict[str, Any]:
 
 
 def _build_problem_response(status: str, fields: tuple[str, ...]) -> dict[str, Any]:
+    fields += _PROBLEM_FIELDS.get(status, ())
     if status not in {"401", "500"}:  # 401 comes before the rate limit is known, 500 after everything
         fields += _RATE_LIMIT_FIELDS
-    if status in {"429", "503"}:
-        fields += ("Retry-After",)
-    if status == "415":
-        fields += ("Accept", "Accept-Encoding")
-    if status == "401":
-        fields += ("WWW-Authenticate",)
     response = {"description": _MEANINGS[status], "content": _PROBLEM_CONTENT}
     return response | ({"headers": {name: _build_header_reference(name) for name in fields}} if fields else {})
 
 
 def _build_header_reference(name: str) -> dict[str, str]:
-    return {"$ref": f"#/components/headers/{_get_component_name(name)}"}
-
-
-def _get_component_name(name: str) -> str:
-    return name.replace("-", "")
+    return {"$ref": f"#/components/headers/{name.replace('-', '')}"}

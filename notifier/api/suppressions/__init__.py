@@ -1,1 +1,1 @@
-"""Routes of suppressions."""
+"""Routes and models of suppressions."""

@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from notifier import suppression
 from notifier.api import fields, pagination
@@ -17,8 +17,6 @@ CALLER_REASONS = tuple(reason for reason in SuppressionReason if reason is not S
 
 class SuppressionIn(RequestModel):
     """An address that this service must not mail."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     address: fields.Address = Field(description="Exactly one bare address.")
     scope: SuppressionScope = Field(

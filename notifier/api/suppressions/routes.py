@@ -28,19 +28,19 @@ from notifier.suppression import NewSuppression, SuppressionFate, SuppressionVie
 router = APIRouter(prefix="/v1/suppressions", tags=["suppressions"])
 
 
-@router.get("", response_model=SuppressionPageOut, operation_id="list_suppressions", summary="List suppressions")
+@router.get("", response_model=SuppressionPageOut, summary="List suppressions")
 async def list_suppressions(
-    request: Request, response: Response, doors: Dependencies, query: Annotated[SuppressionQuery, Query()]
+    request: Request, response: Response, dependencies: Dependencies, query: Annotated[SuppressionQuery, Query()]
 ) -> dict[str, Any]:
     """List what stops this service's mail: its own, and the instance's for addresses that it has mailed or asks for."""
-    caller = await authenticate_service(request, doors, KeyScope.SUPPRESSIONS)
+    caller = await authenticate_service(request, dependencies, KeyScope.SUPPRESSIONS)
     filters = suppression.SuppressionFilter(
         address=_normalise_searched_address(query.address) if query.address is not None else None,
         scope=query.scope,
         reason=query.reason,
-        lasting_after=None if query.include_expired else doors.clock.now(),
+        lasting_after=None if query.include_expired else dependencies.clock.now(),
     )
-    async with doors.database.read() as connection:
+    async with dependencies.database.read() as connection:
         views = await suppression.list_effective_suppressions(
             connection, caller.service_id, filters, before=query.before, limit=query.limit + 1
         )
@@ -52,55 +52,51 @@ async def list_suppressions(
     "",
     status_code=201,
     response_model=SuppressionOut,
-    operation_id="add_suppression",
     summary="Add a suppression",
     openapi_extra=document_body(SuppressionIn, required=True),
     responses={200: {"model": SuppressionOut, "description": "There was one already; it may end later now."}},
 )
 async def add_suppression(
-    request: Request, response: Response, doors: Dependencies, audited: AuditDependency
+    request: Request, response: Response, dependencies: Dependencies, request_audit: AuditDependency
 ) -> dict[str, Any]:
     """Stop mail to an address, for ever or until `expires_at`. An existing one keeps its reason and the later end."""
-    caller = await authenticate_service(request, doors, KeyScope.SUPPRESSIONS)
+    caller = await authenticate_service(request, dependencies, KeyScope.SUPPRESSIONS)
     caller.require_live("changes whom live mail may reach")
-    actor = audited.get_actor(caller)
+    actor = request_audit.get_actor(caller)
     new_suppression = _parse_new_suppression(await read_model(request, SuppressionIn), caller, actor.at)
-    async with open_change_transaction(doors) as connection:
+    async with open_change_transaction(dependencies) as connection:
         fate, view = await suppression.add_suppression(connection, new_suppression, actor=actor)
     response.status_code = 201 if fate is SuppressionFate.ADDED else 200
     response.headers["Location"] = f"{router.prefix}/{view.id}"
     return _build_suppression_reply(view)
 
 
-@router.get(
-    "/{suppression_id}", response_model=SuppressionOut, operation_id="get_suppression", summary="Get a suppression"
-)
-async def get_suppression(request: Request, suppression_id: str, doors: Dependencies) -> dict[str, Any]:
+@router.get("/{suppression_id}", response_model=SuppressionOut, summary="Get a suppression")
+async def get_suppression(request: Request, suppression_id: str, dependencies: Dependencies) -> dict[str, Any]:
     """Get a suppression of the service or of the instance."""
-    caller = await authenticate_service(request, doors, KeyScope.SUPPRESSIONS)
+    caller = await authenticate_service(request, dependencies, KeyScope.SUPPRESSIONS)
     id_ = parse_id(suppression_id)
-    async with doors.database.read() as connection:
+    async with dependencies.database.read() as connection:
         return _build_suppression_reply(await suppression.get_suppression(connection, caller.service_id, id_))
 
 
 @router.delete(
     "/{suppression_id}",
     status_code=204,
-    operation_id="lift_suppression",
     summary="Lift a suppression",
     openapi_extra=document_body(submission_models.ChangeIn, required=False),
 )
 async def lift_suppression(
-    request: Request, suppression_id: str, doors: Dependencies, audited: AuditDependency
+    request: Request, suppression_id: str, dependencies: Dependencies, request_audit: AuditDependency
 ) -> None:
     """Allow mail to the address again, from the next submit on. 403 if it belongs to the instance: ask the operator."""
-    caller = await authenticate_service(request, doors, KeyScope.SUPPRESSIONS)
+    caller = await authenticate_service(request, dependencies, KeyScope.SUPPRESSIONS)
     caller.require_live("changes whom live mail may reach")
     body = await read_optional_model(request, submission_models.ChangeIn)
     id_ = parse_id(suppression_id)
-    async with open_change_transaction(doors) as connection:
+    async with open_change_transaction(dependencies) as connection:
         await suppression.lift_suppression(
-            connection, caller.service_id, id_, actor=audited.get_actor(caller), comment=body.comment
+            connection, caller.service_id, id_, actor=request_audit.get_actor(caller), comment=body.comment
         )
 
 
@@ -109,7 +105,7 @@ def _build_suppression_reply(view: SuppressionView) -> dict[str, Any]:
 
 
 def _normalise_searched_address(text: str) -> str:
-    """The address as suppressions store it; a text that is not an address stays as it is and finds nothing."""
+    """Normalise an address as suppressions store it; another text is not changed, and finds nothing."""
     try:
         return email_address.get_address_key(email_address.normalise_address(text))
     except email_address.InvalidAddressError:

@@ -1,1 +1,1 @@
-"""Routes of the team's addresses, to which team keys may mail."""
+"""Routes and models of the recipients that team keys may mail."""

@@ -1,6 +1,6 @@
 """The request and reply models of team recipients."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from notifier.api import fields
 from notifier.api.body import body_limits
@@ -12,8 +12,6 @@ class TeamIn(RequestModel):
     """The recipients that team keys may mail."""
 
     limits = body_limits.VARIABLES_LIMITS
-    model_config = ConfigDict(extra="forbid", strict=True)
-
     recipients: list[fields.Text] = Field(
         max_length=service_admin.MAX_TEAM_RECIPIENTS,
         description="Addresses, and domains as `@example.org`; an empty list: nobody.",

@@ -21,18 +21,19 @@ router = APIRouter(prefix="/v1/team-recipients", tags=["keys"])
 @router.put(
     "",
     response_model=TeamOut,
-    operation_id="set_team_recipients",
     summary="Set the recipients of team keys",
     openapi_extra=document_body(TeamIn, required=True),
 )
-async def set_team_recipients(request: Request, doors: Dependencies, audited: AuditDependency) -> dict[str, Any]:
+async def set_team_recipients(
+    request: Request, dependencies: Dependencies, request_audit: AuditDependency
+) -> dict[str, Any]:
     """Replace the recipients that all team keys of this service may mail. Only a live key may do this."""
-    caller = await authenticate_service(request, doors, KeyScope.KEYS)
+    caller = await authenticate_service(request, dependencies, KeyScope.KEYS)
     caller.require_live("says whom team keys may mail")
     team = _normalise_recipients((await read_model(request, TeamIn)).recipients)
-    async with open_change_transaction(doors) as connection:
+    async with open_change_transaction(dependencies) as connection:
         service = await service_admin.update_service(
-            connection, caller.service_id, ServiceChanges(team_recipients=team), actor=audited.get_actor(caller)
+            connection, caller.service_id, ServiceChanges(team_recipients=team), actor=request_audit.get_actor(caller)
         )
     return {"recipients": service.team_recipients or []}
 

@@ -43,10 +43,10 @@ _Revision = Annotated[str, Query(max_length=64, pattern="^[^\\x00]*$", descripti
     operation_id="get_template_draft",
     summary="Get the draft of a template",
 )
-async def get_template_draft(request: Request, slug: Slug, doors: Dependencies) -> dict[str, Any]:
+async def get_template_draft(request: Request, slug: Slug, dependencies: Dependencies) -> dict[str, Any]:
     """The draft; if there is none, the text of the current version."""
-    await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
-    async with doors.database.read() as connection:
+    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
+    async with dependencies.database.read() as connection:
         view = await draft_store.get_draft(connection, slug)
     if view.source is None:
         raise NotFoundError(f"there is no template {slug!r}")
@@ -61,18 +61,18 @@ async def get_template_draft(request: Request, slug: Slug, doors: Dependencies) 
     openapi_extra=document_body(DraftIn, required=True),
 )
 async def save_template_draft(
-    request: Request, slug: Slug, doors: Dependencies, audited: AuditDependency
+    request: Request, slug: Slug, dependencies: Dependencies, request_audit: AuditDependency
 ) -> dict[str, Any]:
     """Save the draft, also for a new slug. 409 with both sides for another `revision`; 422 if it does not render."""
-    caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
+    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_EDIT)
     draft = await read_model(request, DraftIn)
     source, revision, by = draft.source(), draft.revision, caller.actor_name
     checked = await draft_store.check_draft(
-        doors.database, doors.editors.get_renderer(by), slug, source, revision=revision, by=by
+        dependencies.database, dependencies.editors.get_renderer(by), slug, source, revision=revision, by=by
     )
-    async with open_change_transaction(doors) as connection:
+    async with open_change_transaction(dependencies) as connection:
         saved = await draft_store.save_draft(
-            connection, slug, source, revision=revision, actor=audited.get_actor(caller)
+            connection, slug, source, revision=revision, actor=request_audit.get_actor(caller)
         )
     remarks = {"remarks": format_remarks(checked.remarks), "variables_schema": checked.variables_schema}
     return conflict_details.build_draft_reply(saved) | remarks
@@ -85,12 +85,12 @@ async def save_template_draft(
     summary="Discard the draft of a template",
 )
 async def discard_template_draft(
-    request: Request, slug: Slug, doors: Dependencies, audited: AuditDependency, revision: _Revision = ""
+    request: Request, slug: Slug, dependencies: Dependencies, request_audit: AuditDependency, revision: _Revision = ""
 ) -> None:
     """Delete the draft; the next edit starts from the current version."""
-    caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
-    async with open_change_transaction(doors) as connection:
-        await draft_store.discard_draft(connection, slug, revision=revision, actor=audited.get_actor(caller))
+    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_EDIT)
+    async with open_change_transaction(dependencies) as connection:
+        await draft_store.discard_draft(connection, slug, revision=revision, actor=request_audit.get_actor(caller))
 
 
 @router.post(
@@ -101,14 +101,14 @@ async def discard_template_draft(
     openapi_extra=document_body(PreviewIn, required=False),
 )
 async def preview_template(
-    request: Request, slug: Slug, doors: Dependencies, audited: AuditDependency
+    request: Request, slug: Slug, dependencies: Dependencies, request_audit: AuditDependency
 ) -> dict[str, Any]:
     """Render the draft, or a version, as a mail; with the sample, or with your variables."""
-    caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
-    audited.record_no_change()
+    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
+    request_audit.record_no_change()
     body = await read_optional_model(request, PreviewIn)
-    source = await draft_store.load_source(doors.database, slug, body.version)
-    mail = await render_preview(doors, caller, source, body)
+    source = await draft_store.load_source(dependencies.database, slug, body.version)
+    mail = await render_preview(dependencies, caller, source, body)
     parts = {"subject": mail.subject, "html": mail.html, "text": mail.text}
     return parts | {"size": len(mail.wire), "source": mail.wire.decode("utf-8", "replace")}
 
@@ -120,17 +120,17 @@ async def preview_template(
     summary="Render a template without saving it",
     openapi_extra=document_body(RenderIn, required=True),
 )
-async def render_source(request: Request, doors: Dependencies, audited: AuditDependency) -> dict[str, Any]:
+async def render_source(request: Request, dependencies: Dependencies, request_audit: AuditDependency) -> dict[str, Any]:
     """Render text that is not saved, with these variables; returns three parts and warnings, or 422."""
-    caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
-    audited.record_no_change()
+    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
+    request_audit.record_no_change()
     body = await read_model(request, RenderIn)
     source = _build_unsaved_source(body)
     if faults := validation.find_source_faults(source):
         raise InvalidRequestError([_move_pointer(fault, body) for fault in faults])
-    async with doors.database.read() as connection:
+    async with dependencies.database.read() as connection:
         whole = await draft_store.assemble_source(connection, source)
-    checked = await doors.editors.get_renderer(caller.actor_name).check(whole)
+    checked = await dependencies.editors.get_renderer(caller.actor_name).check(whole)
     if checked.faults:
         faults = [validation.build_render_fault(fault) for fault in checked.faults]
         raise InvalidRequestError([_move_pointer(fault, body) for fault in faults])
@@ -146,17 +146,17 @@ async def render_source(request: Request, doors: Dependencies, audited: AuditDep
 
 
 async def render_preview(
-    doors: ApiDependencies, caller: AuthenticatedKey, source: TemplateSource, body: PreviewIn
+    dependencies: ApiDependencies, caller: AuthenticatedKey, source: TemplateSource, body: PreviewIn
 ) -> PreviewedMail:
     """Render the mail in a child process. Raises `InvalidRequestError`."""
     values = source_preview.PreviewValues(
         variables=body.variables,
         locale=body.locale,
         recipient=body.to or PREVIEW_RECIPIENT,
-        sender=doors.default_sender,
-        at=doors.clock.now(),
+        sender=dependencies.default_sender,
+        at=dependencies.clock.now(),
     )
-    return await source_preview.preview_source(doors.editors.get_renderer(caller.actor_name), source, values)
+    return await source_preview.preview_source(dependencies.editors.get_renderer(caller.actor_name), source, values)
 
 
 def _build_unsaved_source(body: RenderIn) -> TemplateSource:

@@ -41,28 +41,30 @@ STREAM = "text/event-stream"
         }
     },
 )
-async def try_template(request: Request, slug: Slug, doors: Dependencies, audited: AuditDependency) -> Any:
+async def try_template(request: Request, slug: Slug, dependencies: Dependencies, request_audit: AuditDependency) -> Any:
     """Try the draft on the newest requests of each service: who would be refused, and which mails change."""
-    caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_PUBLISH)
+    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_PUBLISH)
     body = await read_optional_model(request, GateIn)
     if body.unmasked:
         caller.require_scope(KeyScope.UNMASKED)
     caller.require_live("sees what live mail says")
-    source = await draft_store.load_source(doors.database, slug, body.version)
-    checked = await doors.editors.get_renderer(caller.actor_name).check(source)
+    source = await draft_store.load_source(dependencies.database, slug, body.version)
+    checked = await dependencies.editors.get_renderer(caller.actor_name).check(source)
     validation.require_renderable(checked)
     if body.unmasked:
-        async with open_change_transaction(doors) as connection:
-            await record_unmasking(connection, slug, actor=audited.get_actor(caller))
-    audited.record_no_change()
+        async with open_change_transaction(dependencies) as connection:
+            await record_unmasking(connection, slug, actor=request_audit.get_actor(caller))
+    request_audit.record_no_change()
 
     async def try_source(progress: ProgressCallback | None = None) -> GateReport:
-        async with doors.editors.hold_slot(caller.actor_name) as slot:
+        async with dependencies.editors.hold_slot(caller.actor_name) as slot:
             slot.start()
-            return await doors.gate.try_source(slug, source, checked, masked=not body.unmasked, progress=progress)
+            return await dependencies.gate.try_source(
+                slug, source, checked, masked=not body.unmasked, progress=progress
+            )
 
     if STREAM in request.headers.get("accept", ""):
-        return EventStream(_stream_report(try_source), doors.streams, caller.key_id)
+        return EventStream(_stream_report(try_source), dependencies.streams, caller.key_id)
     return (await try_source()).as_json()
 
 

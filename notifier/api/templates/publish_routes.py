@@ -32,14 +32,14 @@ router = APIRouter(prefix="/v1/templates", tags=["templates"])
     openapi_extra=document_body(PublishIn, required=True),
 )
 async def publish_template(
-    request: Request, response: Response, slug: Slug, doors: Dependencies, audited: AuditDependency
+    request: Request, response: Response, slug: Slug, dependencies: Dependencies, request_audit: AuditDependency
 ) -> dict[str, Any]:
     """Publish the draft, with the current layouts, as the version that new notifications use."""
-    caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_PUBLISH)
+    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_PUBLISH)
     caller.require_live("changes what live mail says")
     body = await read_model(request, PublishIn)
     publish_request = PublishRequest(slug=slug, revision=body.revision, note=body.note, force_reason=body.force_reason)
-    return await _publish(response, doors, audited, caller, publish_request)
+    return await _publish(response, dependencies, request_audit, caller, publish_request)
 
 
 # A union, as for a submit: many generated clients parse 201 with the schema of 200.
@@ -56,19 +56,21 @@ RestoreResultOut = TypeAliasType("RestoreResultOut", TemplateOut | PublishedOut)
     responses={200: {"model": RestoreResultOut, "description": "Without a version: it is there again."}},
 )
 async def restore_template(
-    request: Request, response: Response, slug: Slug, doors: Dependencies, audited: AuditDependency
+    request: Request, response: Response, slug: Slug, dependencies: Dependencies, request_audit: AuditDependency
 ) -> Any:
     """Publish the unchanged text of an old version as the next version, with its layouts; or undelete a template."""
-    caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_PUBLISH)
+    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_PUBLISH)
     caller.require_live("changes what live mail says")
     body = await read_optional_model(request, RestoreIn)
     if body.version is not None:
         publish_request = PublishRequest(slug=slug, **body.model_dump())
-        return await _publish(response, doors, audited, caller, publish_request)
-    async with open_change_transaction(doors) as connection:
-        await template_archive.undelete_template(connection, slug, note=body.note, actor=audited.get_actor(caller))
+        return await _publish(response, dependencies, request_audit, caller, publish_request)
+    async with open_change_transaction(dependencies) as connection:
+        await template_archive.undelete_template(
+            connection, slug, note=body.note, actor=request_audit.get_actor(caller)
+        )
         view = await template_queries.get_template(connection, slug)
-    doors.template_cache.forget_template(slug)
+    dependencies.template_cache.forget_template(slug)
     return JSONResponse(TemplateOut.model_validate(view, from_attributes=True).model_dump(mode="json"))
 
 
@@ -81,48 +83,48 @@ async def restore_template(
     openapi_extra=document_body(TestSendIn, required=True),
 )
 async def test_template(
-    request: Request, response: Response, slug: Slug, doors: Dependencies, audited: AuditDependency
+    request: Request, response: Response, slug: Slug, dependencies: Dependencies, request_audit: AuditDependency
 ) -> Any:
     """Send one mail that is equal to the preview, as your service."""
-    caller = await recognise_service(request, doors)
-    doors.rate_limits.count_notifications(request, caller, 1)
+    caller = await recognise_service(request, dependencies)
+    dependencies.rate_limits.count_notifications(request, caller, 1)
     caller.require_scope(KeyScope.TEMPLATES_EDIT)
     caller.require_scope(KeyScope.SEND)
     body = await read_model(request, TestSendIn)
-    source = await draft_store.load_source(doors.database, slug, body.version)
+    source = await draft_store.load_source(dependencies.database, slug, body.version)
     mail = TemplateTestMail(
         slug=slug,
         version=body.version,
         to=body.to,
         source=source,
         variables=body.variables,
-        preview=await render_preview(doors, caller, source, body),
+        preview=await render_preview(dependencies, caller, source, body),
     )
-    accepted = await check_test_mail(doors.submitter, doors.images, caller, mail)
-    async with open_change_transaction(doors) as connection:
-        submitted = await send_test_mail(connection, accepted, mail, actor=audited.get_actor(caller))
-    doors.wake_sender()
+    accepted = await check_test_mail(dependencies.submitter, dependencies.images, caller, mail)
+    async with open_change_transaction(dependencies) as connection:
+        submitted = await send_test_mail(connection, accepted, mail, actor=request_audit.get_actor(caller))
+    dependencies.wake_sender()
     response.headers["Location"] = f"/v1/notifications/{submitted.id}"
-    status = models.get_shown_status(submitted.status, submitted.send_at, doors.clock.now())
+    status = models.get_shown_status(submitted.status, submitted.send_at, dependencies.clock.now())
     return {"id": submitted.id, "status": status, "created_at": submitted.created_at}
 
 
 async def _publish(
     response: Response,
-    doors: ApiDependencies,
-    audited: AuditDependency,
+    dependencies: ApiDependencies,
+    request_audit: AuditDependency,
     caller: AuthenticatedKey,
     publish_request: PublishRequest,
 ) -> dict[str, Any]:
     """Check, pass the gate, write, and build the reply."""
     if publish_request.force_reason:
         caller.require_scope(KeyScope.ADMIN)
-    async with doors.editors.hold_slot(caller.actor_name) as slot:
+    async with dependencies.editors.hold_slot(caller.actor_name) as slot:
         slot.start()
-        candidate = await doors.publisher.examine(publish_request)
-    async with open_change_transaction(doors) as connection:
-        version = await publishing.publish_template(connection, candidate, actor=audited.get_actor(caller))
-    doors.template_cache.forget_template(publish_request.slug)
+        candidate = await dependencies.publisher.examine(publish_request)
+    async with open_change_transaction(dependencies) as connection:
+        version = await publishing.publish_template(connection, candidate, actor=request_audit.get_actor(caller))
+    dependencies.template_cache.forget_template(publish_request.slug)
     response.headers["Location"] = f"{router.prefix}/{publish_request.slug}/versions/{version.number}"
     fields = vars(version) | {"note": publish_request.note, "published_by": caller.actor_name}
     return {

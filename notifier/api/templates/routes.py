@@ -40,11 +40,11 @@ class VersionQuery(BaseModel):
 
 @router.get("", response_model=TemplatePageOut, operation_id="list_templates", summary="List templates")
 async def list_templates(
-    request: Request, response: Response, doors: Dependencies, query: Annotated[TemplateQuery, Query()]
+    request: Request, response: Response, dependencies: Dependencies, query: Annotated[TemplateQuery, Query()]
 ) -> dict[str, Any]:
     """All templates of the instance, without their text."""
-    await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
-    async with doors.database.read() as connection:
+    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
+    async with dependencies.database.read() as connection:
         views = await template_queries.list_templates(
             connection, deleted=query.include_deleted, before=query.before, limit=query.limit + 1
         )
@@ -53,10 +53,10 @@ async def list_templates(
 
 
 @router.get("/{slug}", response_model=CurrentOut, operation_id="get_template", summary="Get a template")
-async def get_template(request: Request, slug: Slug, doors: Dependencies) -> dict[str, Any]:
+async def get_template(request: Request, slug: Slug, dependencies: Dependencies) -> dict[str, Any]:
     """The state of a template; its text is in its draft and its versions."""
-    await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
-    async with doors.database.read() as connection:
+    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
+    async with dependencies.database.read() as connection:
         view = await template_queries.get_template(connection, slug)
         draft = await draft_store.get_draft(connection, slug)
         current = await version_store.get_numbered_version(connection, slug, view.number) if view.number else None
@@ -71,10 +71,12 @@ async def get_template(request: Request, slug: Slug, doors: Dependencies) -> dic
 
 
 @router.delete("/{slug}", status_code=204, operation_id="delete_template", summary="Delete a template")
-async def delete_template(request: Request, slug: Slug, doors: Dependencies, audited: AuditDependency) -> None:
+async def delete_template(
+    request: Request, slug: Slug, dependencies: Dependencies, request_audit: AuditDependency
+) -> None:
     """Accept no new notifications; what was accepted is sent unchanged. `restore` undeletes the template."""
-    caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_PUBLISH)
+    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_PUBLISH)
     caller.require_live("changes what live mail says")
-    async with open_change_transaction(doors) as connection:
-        await template_archive.delete_template(connection, slug, actor=audited.get_actor(caller))
-    doors.template_cache.forget_template(slug)
+    async with open_change_transaction(dependencies) as connection:
+        await template_archive.delete_template(connection, slug, actor=request_audit.get_actor(caller))
+    dependencies.template_cache.forget_template(slug)

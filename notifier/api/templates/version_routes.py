@@ -31,11 +31,15 @@ _Which = Annotated[int | None, Query(ge=1, le=MAX_VERSION_NUMBER, description="D
     summary="List the versions of a template",
 )
 async def list_template_versions(
-    request: Request, response: Response, slug: Slug, doors: Dependencies, query: Annotated[VersionQuery, Query()]
+    request: Request,
+    response: Response,
+    slug: Slug,
+    dependencies: Dependencies,
+    query: Annotated[VersionQuery, Query()],
 ) -> dict[str, Any]:
     """The published versions, newest first."""
-    await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
-    async with doors.database.read() as connection:
+    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
+    async with dependencies.database.read() as connection:
         template = await template_queries.get_template(connection, slug)
         views = await template_queries.list_versions(
             connection, template.id, before=query.before, limit=query.limit + 1
@@ -50,21 +54,23 @@ async def list_template_versions(
     operation_id="get_template_version",
     summary="Get a version of a template",
 )
-async def get_template_version(request: Request, slug: Slug, number: Number, doors: Dependencies) -> dict[str, Any]:
+async def get_template_version(
+    request: Request, slug: Slug, number: Number, dependencies: Dependencies
+) -> dict[str, Any]:
     """A version with its text, layouts and settings; it never changes."""
-    await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
-    async with doors.database.read() as connection:
+    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
+    async with dependencies.database.read() as connection:
         view = await template_queries.get_version(connection, slug, parse_version_number(number))
     return vars(view) | conflict_details.build_source_reply(view.source)
 
 
 @router.get("/{slug}/schema", operation_id="get_template_schema", summary="Get the variables schema of a template")
 async def get_template_schema(
-    request: Request, slug: Slug, doors: Dependencies, version: _Which = None
+    request: Request, slug: Slug, dependencies: Dependencies, version: _Which = None
 ) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) that `variables` of a notification must satisfy."""
-    await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
-    async with doors.database.read() as connection:
+    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
+    async with dependencies.database.read() as connection:
         number = version if version is not None else (await template_queries.get_template(connection, slug)).number
         return (await template_queries.get_version(connection, slug, number)).variables_schema
 
@@ -75,7 +81,7 @@ async def get_template_schema(
 async def diff_template(
     request: Request,
     slug: Slug,
-    doors: Dependencies,
+    dependencies: Dependencies,
     from_: Annotated[
         str | None,
         Query(alias="from", max_length=9, pattern=_EITHER, description="The same. Default: the current version."),
@@ -83,9 +89,9 @@ async def diff_template(
     to: _State = "draft",
 ) -> dict[str, Any]:
     """What differs between two versions, or a version and the draft as it would be published."""
-    caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
-    editor = doors.editors.get_renderer(caller.actor_name)
-    difference = await version_diff.compare_states(doors.database, editor, slug, from_, to)
+    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
+    editor = dependencies.editors.get_renderer(caller.actor_name)
+    difference = await version_diff.compare_states(dependencies.database, editor, slug, from_, to)
     variables = {"added": difference.added, "removed": difference.removed}
     files = [vars(file) for file in difference.files]
     return {"from": difference.from_, "to": to, "files": files, "variables": variables}

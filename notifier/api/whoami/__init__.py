@@ -1,1 +1,1 @@
-"""Route that says what a key may do."""
+"""The route that says what a key may do, and its models."""

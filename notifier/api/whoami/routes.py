@@ -21,19 +21,19 @@ router = APIRouter(prefix="/v1/whoami", tags=["keys"])
     operation_id="whoami",
     summary="Get the API key of this request",
 )
-async def get_whoami(request: Request, doors: Dependencies) -> dict[str, Any]:
+async def get_whoami(request: Request, dependencies: Dependencies) -> dict[str, Any]:
     """Get the key of this request, and what it may do. Every valid key may use this."""
-    key = await authenticate_key(request, doors, None)
+    key = await authenticate_key(request, dependencies, None)
     caller = key if isinstance(key, Caller) else None
-    async with doors.database.read() as connection:
+    async with dependencies.database.read() as connection:
         view = await key_admin.get_key(connection, caller.service_id if caller else None, key.key_id)
     reply = {
         "service": caller.service_name if caller else None,
         "key": vars(view),
         "scopes": view.scopes,
         "limits": {
-            "key_per_minute": doors.rate_limits.get_key_quota(key) or None,
-            "service_per_minute": (doors.rate_limits.get_service_quota(caller) or None) if caller else None,
+            "key_per_minute": dependencies.rate_limits.get_key_quota(key) or None,
+            "service_per_minute": (dependencies.rate_limits.get_service_quota(caller) or None) if caller else None,
         },
         "from_domains": caller.from_domains if caller else [],
     }

@@ -142,31 +142,34 @@ async def test_what_must_not_be_kept_for_ever_is_refused(parts: wiring.ProcessPa
     assert await _count(parts) == 0
 
 
-async def test_a_route_that_says_nothing_cannot_answer(installation: Installation, parts: wiring.ProcessParts) -> None:
-    """Who asks for the audit and forgets it answers 500; who looks is kept before anything is shown."""
+async def test_a_route_that_reports_nothing_cannot_answer(
+    installation: Installation, parts: wiring.ProcessParts
+) -> None:
+    """A route that depends on the audit and reports nothing answers 500; a record or "no change" is a report."""
     app = FastAPI()
-    app.state.doors = wiring.build_api(parts).state.doors
+    app.state.dependencies = wiring.build_api(parts).state.dependencies
     problem_responses.install_error_handlers(app)
 
     @app.post("/forgets")
-    async def forgets(audited: AuditDependency) -> str:
-        return f"{audited.has_answered}"
+    async def forgets(request_audit: AuditDependency) -> str:
+        return f"{request_audit.has_answered}"
 
     @app.post("/says")
-    async def says(audited: AuditDependency) -> str:
-        audited.record_no_change()
+    async def says(request_audit: AuditDependency) -> str:
+        request_audit.record_no_change()
         return "said"
 
     @app.get("/looks")
-    async def looks(request: Request, doors: Dependencies, audited: AuditDependency) -> int:
-        who = await authenticate_service(request, doors, KeyScope.READ)
+    async def looks(request: Request, dependencies: Dependencies, request_audit: AuditDependency) -> int:
+        who = await authenticate_service(request, dependencies, KeyScope.READ)
         deed = AuditRecord(
             action=AuditAction.CONTENT_VIEWED,
             object_kind=ObjectKind.NOTIFICATION,
             object_id=generate_id(),
             service_id=who.service_id,
         )
-        await audited.record_view(who, deed)
+        async with dependencies.database.write() as connection:
+            await audit.write_audit_record(connection, deed, request_audit.get_actor(who))
         return await _count(parts)
 
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)

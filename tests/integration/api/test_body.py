@@ -131,7 +131,7 @@ async def test_a_byte_order_mark_is_ignored(client: httpx2.AsyncClient, written:
 
 
 @pytest.mark.parametrize(
-    ("content_type", "told"),
+    ("content_type", "code"),
     [
         ("application/json; charset=utf-8", None),
         ("APPLICATION/JSON", None),

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import httpx2
 import pytest
-from integration.api.holder import holding
+from integration.api.foreign_transaction import open_foreign_transaction
 from integration.api.refusal import NOTHING, Written, outcome
 from sqlalchemy import text
 from support.seeded_installation import WELCOME, Installation
@@ -77,7 +77,7 @@ async def test_a_key_that_is_being_written_is_409(
 ) -> None:
     """Another transaction holds the key: the caller is told to come back while it is still held."""
     await _post(caller, MODEL)
-    async with holding(postgres_installation.settings) as holder:
+    async with open_foreign_transaction(postgres_installation.settings) as holder:
         await holder.take_key(KEY["Idempotency-Key"])
         async with asyncio.timeout(10 * PROMISED):
             reply = await _post(caller, KEY)
@@ -93,10 +93,10 @@ async def test_a_key_that_is_committed_while_one_waits_is_answered_from_the_winn
 ) -> None:
     """If the other transaction commits in time, its row is what the request is compared with."""
     await _post(caller, MODEL)
-    async with holding(postgres_installation.settings) as holder:
+    async with open_foreign_transaction(postgres_installation.settings) as holder:
         await holder.take_key(KEY["Idempotency-Key"])
         waiting = asyncio.create_task(_post(caller, KEY))
-        await holder.waited_for()
+        await holder.wait_for_waiters()
         await holder.commit()
         reply = await waiting
     assert (reply.status_code, reply.headers.get("idempotent-replayed")) == (202, "true")
@@ -107,10 +107,10 @@ async def test_a_key_that_is_released_while_one_waits_is_taken(
 ) -> None:
     """If the other transaction rolls back in time, the request is accepted as if nothing had been."""
     await _post(caller, MODEL)
-    async with holding(postgres_installation.settings) as holder:
+    async with open_foreign_transaction(postgres_installation.settings) as holder:
         await holder.take_key(KEY["Idempotency-Key"])
         waiting = asyncio.create_task(_post(caller, KEY))
-        await holder.waited_for()
+        await holder.wait_for_waiters()
         await holder.release()
         reply = await waiting
     assert (reply.status_code, reply.headers.get("idempotent-replayed")) == (202, None)
@@ -122,11 +122,11 @@ async def test_blocked_keys_hold_up_no_neighbour(
     """While three keys are held elsewhere, a request without a key is accepted, and each of theirs is refused."""
     await _post(caller, MODEL)
     keys = [{"Idempotency-Key": f"order-{n}"} for n in range(3)]
-    async with holding(postgres_installation.settings) as holder:
+    async with open_foreign_transaction(postgres_installation.settings) as holder:
         for key in keys:
             await holder.take_key(key["Idempotency-Key"])
         blocked = [asyncio.create_task(_post(caller, key)) for key in keys]
-        await holder.waited_for()
+        await holder.wait_for_waiters()
         assert (await _post(caller)).status_code == 202
         assert [outcome(reply) for reply in await asyncio.gather(*blocked)] == [(409, "idempotency_in_progress")] * 3
 
@@ -134,7 +134,7 @@ async def test_blocked_keys_hold_up_no_neighbour(
 async def test_a_table_that_is_locked_is_503(caller: httpx2.AsyncClient, postgres_installation: Installation) -> None:
     """A migration that holds the table is no matter of keys: 503 in time, with a key and without one."""
     await _post(caller, MODEL)
-    async with holding(postgres_installation.settings) as holder:
+    async with open_foreign_transaction(postgres_installation.settings) as holder:
         await holder.execute("LOCK TABLE notification IN ACCESS EXCLUSIVE MODE")
         await asyncio.gather(_assert_refused_in_time(caller), _assert_refused_in_time(caller, KEY))
         await holder.release()
@@ -145,14 +145,14 @@ async def test_a_commit_that_fails_is_never_202(
     caller: httpx2.AsyncClient, postgres_installation: Installation
 ) -> None:
     """Every statement succeeds and only COMMIT is refused, as by a full disk (53100): 503, and nothing was written."""
-    async with holding(postgres_installation.settings) as holder:
+    async with open_foreign_transaction(postgres_installation.settings) as holder:
         await holder.execute(_FULL_AT_COMMIT)
         await holder.commit()
     replies = await asyncio.gather(*(_post(caller) for _ in range(5)), _post(caller, KEY))
     assert [outcome(reply) for reply in replies] == [UNAVAILABLE] * 6
     assert all(int(reply.headers["retry-after"]) >= 1 for reply in replies)
     assert (await caller.get("/v1/notifications")).json()["notifications"] == []
-    async with holding(postgres_installation.settings) as holder:
+    async with open_foreign_transaction(postgres_installation.settings) as holder:
         await holder.execute("DROP TRIGGER full_at_commit ON notification")
         await holder.commit()
     reply = await _post(caller, KEY)
@@ -162,15 +162,15 @@ async def test_a_commit_that_fails_is_never_202(
 async def test_a_serialization_failure_is_503_and_the_retry_is_accepted(postgres_installation: Installation) -> None:
     """A database whose transactions are serializable refuses the insert with 40001: 503, nothing written, try again."""
     settings = postgres_installation.settings
-    async with holding(settings) as holder:
+    async with open_foreign_transaction(settings) as holder:
         await holder.execute(f"ALTER DATABASE {holder.database} SET default_transaction_isolation = 'serializable'")
         await holder.commit()
     async with postgres_installation.open_parts() as parts, postgres_installation.open_client(parts) as client:
         await _post(client, MODEL)
-        async with holding(settings) as holder:
+        async with open_foreign_transaction(settings) as holder:
             await holder.take_key(KEY["Idempotency-Key"])
             waiting = asyncio.create_task(_post(client, KEY))
-            await holder.waited_for()
+            await holder.wait_for_waiters()
             await holder.commit()
             reply = await waiting
         assert outcome(reply) == UNAVAILABLE
@@ -183,16 +183,16 @@ async def test_a_serialization_failure_is_503_and_the_retry_is_accepted(postgres
 async def test_a_deadlock_is_503_and_the_retry_is_accepted(postgres_installation: Installation) -> None:
     """The request that PostgreSQL picks as the victim (40P01) is refused with 503 and wrote nothing."""
     settings = postgres_installation.settings
-    async with holding(settings) as holder:
+    async with open_foreign_transaction(settings) as holder:
         await holder.execute(f"ALTER DATABASE {holder.database} SET deadlock_timeout = '300ms'")
         await holder.commit()
     async with postgres_installation.open_parts() as parts, postgres_installation.open_client(parts) as client:
         await _post(client, MODEL)
-        async with holding(settings) as holder:
+        async with open_foreign_transaction(settings) as holder:
             await holder.execute("SET deadlock_timeout = '1h'")
             await holder.take_key(KEY["Idempotency-Key"])
             waiting = asyncio.create_task(_post(client, KEY))
-            await holder.waited_for()
+            await holder.wait_for_waiters()
             await holder.execute("LOCK TABLE notification IN SHARE MODE")  # waits for the request, which waits for us
             reply = await waiting
             assert outcome(reply) == UNAVAILABLE

@@ -10,7 +10,7 @@ import httpx2
 import jsonschema_rs
 import pytest
 
-from notifier.api.app import build_undecorated_app
+from notifier.api.app import build_bare_app
 from notifier.api.body import shape_faults
 from notifier.api.errors import problem_responses
 from notifier.api.errors.problem_catalogue import PROBLEM_ENTRIES
@@ -24,7 +24,7 @@ _CODE_AT = {"problem": 1, "BadRequestError": 0, "Fault": 1}
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
     """What `/openapi.json` says."""
-    return build_undecorated_app().openapi()
+    return build_bare_app().openapi()
 
 
 def _references(value: Any) -> Iterator[str]:

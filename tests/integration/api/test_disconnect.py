@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from integration.api.holder import holding
+from integration.api.foreign_transaction import open_foreign_transaction
 from sqlalchemy import func, select
 from support.seeded_installation import WELCOME, Installation
 
@@ -106,10 +106,10 @@ async def test_a_caller_that_resets_while_the_row_is_written_is_accepted_once(
     """The connection is reset while the insert waits for a lock: it is committed all the same, and only once."""
     installation = postgres_installation
     async with installation.open_parts() as parts, _served(parts) as port:
-        async with holding(installation.settings) as holder:
+        async with open_foreign_transaction(installation.settings) as holder:
             await holder.execute("LOCK TABLE outbox_entry IN EXCLUSIVE MODE")
             _, writer = await _send(port, _request(installation, WELCOME))
-            await holder.waited_for()
+            await holder.wait_for_waiters()
             writer.transport.abort()
             await holder.release()
         await _until_written(parts)

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 from integration.api.clock import ForwardClock
-from integration.api.holder import holding
+from integration.api.foreign_transaction import open_foreign_transaction
 from integration.api.refusal import NOTHING, Written, outcome
 from sqlalchemy import select
 from support.seeded_installation import WELCOME, Installation
@@ -72,7 +72,9 @@ async def test_a_hundred_at_once_over_two_processes_are_one(postgres_installatio
 async def test_many_keys_over_two_processes_do_not_deadlock(postgres_installation: Installation) -> None:
     """Two processes get the same keys in opposite orders, and both meet a lock midway: neither waits for the other."""
     installation = postgres_installation
-    async with holding(installation.settings) as holder:  # so that a deadlock is noticed before the lock times out
+    async with open_foreign_transaction(
+        installation.settings
+    ) as holder:  # so that a deadlock is noticed before the lock times out
         await holder.execute(f"ALTER DATABASE {holder.database} SET deadlock_timeout = '5ms'")
         await holder.commit()
     async with (
@@ -90,11 +92,11 @@ async def _assert_no_deadlock(
     installation: Installation, first: httpx2.AsyncClient, second: httpx2.AsyncClient, names: list[str]
 ) -> None:
     keys = [{"Idempotency-Key": name} for name in names]
-    async with holding(installation.settings) as holder:
+    async with open_foreign_transaction(installation.settings) as holder:
         await holder.take_key(names[len(names) // 2])
         forth = [asyncio.create_task(_post(first, key=key)) for key in keys]
         back = [asyncio.create_task(_post(second, key=key)) for key in reversed(keys)]
-        await holder.waited_for(2)
+        await holder.wait_for_waiters(2)
         await holder.release()
         replies = await asyncio.gather(*forth, *back)
     assert {outcome(reply) for reply in replies} == {(202, "")}

@@ -63,7 +63,7 @@ def test_what_may_be_said_of_unsubscribing(headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "pointer", "told"),
+    ("headers", "pointer", "code"),
     [
         ({POST: ONE_CLICK}, POST, "needs List-Unsubscribe with an https link"),
         ({LINK: MAILTO, POST: ONE_CLICK}, POST, "needs List-Unsubscribe with an https link"),

@@ -46,15 +46,15 @@ async def test_both_forms_at_once_are_one(client: httpx2.AsyncClient, written: W
 
 
 @pytest.mark.parametrize(
-    ("key", "told"),
+    ("key", "message"),
     [
         ('"k1', "not closed"),
         ('"', "not closed"),
         (r'"k1\"', "not closed"),
         (r'"a\b"', "not closed"),
-        ('"k1"x', "behind the closing quote"),
-        ('"k1"; a=1', "behind the closing quote"),
-        ('"k1", "k2"', "behind the closing quote"),
+        ('"k1"x', "follow the closing quote"),
+        ('"k1"; a=1', "follow the closing quote"),
+        ('"k1", "k2"', "follow the closing quote"),
         ('""', "1 to 255"),
         ('" k1"', "1 to 255"),
         ('"k1 "', "1 to 255"),

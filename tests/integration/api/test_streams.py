@@ -39,10 +39,10 @@ class Served:
 @asynccontextmanager
 async def _served(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[Served]:
     clock = SteppingClock()
-    doors: Any = wiring.build_api(replace(parts, clock=clock)).state.doors
+    dependencies: Any = wiring.build_api(replace(parts, clock=clock)).state.dependencies
     watch = BatchWatch(parts.database, clock, seconds=0.05)
     streams = OpenStreams(max_streams=WATCHERS + 2, max_per_owner=WATCHERS)
-    app = create_app(replace(doors, streams=streams, batch_watch=watch))
+    app = create_app(replace(dependencies, streams=streams, batch_watch=watch))
     listener = wiring.open_listener("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     headers = {"Authorization": f"Bearer {installation.keys.shop}"}
@@ -119,13 +119,13 @@ async def test_a_stream_too_many_is_429_and_one_that_ends_makes_room(
             for _ in range(2):
                 stream = await stack.enter_async_context(served.client.stream("GET", path, headers=other))
                 watching.append(await _first(stream))
-            assert served.streams.number == len(watching)
+            assert served.streams.open_count == len(watching)
             assert (await served.client.get(path, headers=other)).json()["code"] == "too_many_streams"
             assert (await served.client.head(path, headers=other)).status_code == 429
-        await api_caller.wait_until(lambda: served.streams.number == 0)
+        await api_caller.wait_until(lambda: served.streams.open_count == 0)
         for _ in range(WATCHERS + 2):
             assert (await served.client.head(path)).status_code == 200
-        await api_caller.wait_until(lambda: served.streams.number == 0)
+        await api_caller.wait_until(lambda: served.streams.open_count == 0)
 
 
 @pytest.mark.parametrize("change", ["revoked_at", "expires_at", "scopes"])
@@ -143,7 +143,7 @@ async def test_a_stream_ends_with_its_key(installation: Installation, parts: wir
             served.clock.seconds += 2
             name, data = await _ending(lines)
             assert (name, data["code"]) == ("end", "unauthenticated")
-        await api_caller.wait_until(lambda: served.streams.number == 0)
+        await api_caller.wait_until(lambda: served.streams.open_count == 0)
 
 
 async def test_a_stream_has_a_longest_life_and_ends_with_the_server(
@@ -163,4 +163,4 @@ async def test_a_stream_has_a_longest_life_and_ends_with_the_server(
             ending = asyncio.create_task(_ending(lines))
         name, data = await ending
         assert (name, data["code"]) == ("end", "shutting_down")
-        assert served.streams.number == 0
+        assert served.streams.open_count == 0

@@ -206,9 +206,9 @@ async def test_keys_do_what_their_scopes_say(installation: Installation, parts: 
 async def test_a_closed_gate_needs_a_reason(installation: Installation, parts: wiring.ProcessParts) -> None:
     """409 with the report and nothing written; an admin key publishes with a reason, which the audit keeps."""
     app = wiring.build_api(parts)
-    doors = app.state.doors
-    app.state.doors = replace(
-        doors, publisher=Publisher(parts.database, doors.editors.get_renderer("test"), ClosedGate())
+    dependencies = app.state.dependencies
+    app.state.dependencies = replace(
+        dependencies, publisher=Publisher(parts.database, dependencies.editors.get_renderer("test"), ClosedGate())
     )
     by = {"Authorization": f"Bearer {await template_editor.create_admin_key(parts)}"}
     async with httpx2.AsyncClient(

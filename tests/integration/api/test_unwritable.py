@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from integration.api.holder import holding
+from integration.api.foreign_transaction import open_foreign_transaction
 from pydantic import SecretStr
 from sqlalchemy import make_url, text
 from support.fresh_probes import fetch_fresh
@@ -213,7 +213,7 @@ async def test_a_well_database_is_not_written_to(client: httpx2.AsyncClient, ins
 async def test_postgresql_without_room_is_not_ready(postgres_installation: Installation) -> None:
     """53100 makes it not ready, with the reason, until a write of a mail's size goes well again."""
     async with postgres_installation.open_parts() as parts, postgres_installation.open_client(parts) as client:
-        async with holding(postgres_installation.settings) as holder:
+        async with open_foreign_transaction(postgres_installation.settings) as holder:
             await holder.execute(_FULL)
             await holder.commit()
         assert (await _ready(client))[0] == 200
@@ -221,7 +221,7 @@ async def test_postgresql_without_room_is_not_ready(postgres_installation: Insta
         for _ in range(2):
             status, detail = await _ready(client)
             assert (status, "disk is full" in detail) == (503, True)
-        async with holding(postgres_installation.settings) as holder:
+        async with open_foreign_transaction(postgres_installation.settings) as holder:
             await holder.execute("DROP FUNCTION full_disk CASCADE")
             await holder.commit()
         assert await _ready(client) == (200, "PostgreSQL answers")
@@ -232,14 +232,14 @@ async def test_postgresql_without_room_is_not_ready(postgres_installation: Insta
 async def test_read_only_postgresql_is_not_ready(postgres_installation: Installation) -> None:
     """A server that takes no writes is noticed without a write, and given up for one that does."""
     settings = postgres_installation.settings
-    async with holding(settings) as holder:
+    async with open_foreign_transaction(settings) as holder:
         await holder.execute(f"ALTER DATABASE {holder.database} SET default_transaction_read_only = on")
         await holder.commit()
     async with postgres_installation.open_parts() as parts, postgres_installation.open_client(parts) as client:
         status, detail = await _ready(client)
         assert (status, "read-only" in detail) == (503, True)
         assert (await client.post("/v1/notifications", json=WELCOME)).status_code == 503
-        async with holding(settings) as holder:
+        async with open_foreign_transaction(settings) as holder:
             await holder.execute("SET default_transaction_read_only = off")
             await holder.commit()
             await holder.execute(f"ALTER DATABASE {holder.database} RESET default_transaction_read_only")

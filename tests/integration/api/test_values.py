@@ -1,4 +1,4 @@
-"""Links, amounts and whole numbers over the API: told at submit, in batches, rehearsals and changes."""
+"""Links, amounts and whole numbers over the API: reported at submit, in batches, rehearsals and changes."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -36,7 +36,7 @@ async def staff(installation: Installation, parts: wiring.ProcessParts) -> Async
         yield client
 
 
-def told(reply: httpx2.Response) -> list[tuple[str, str]]:
+def list_faults(reply: httpx2.Response) -> list[tuple[str, str]]:
     """The pointers and codes of a refusal."""
     assert reply.status_code == 422, reply.text
     return [(error["pointer"], error["code"]) for error in reply.json()["errors"]]
@@ -45,8 +45,8 @@ def told(reply: httpx2.Response) -> list[tuple[str, str]]:
 @pytest.mark.usefixtures("staff")
 async def test_every_door_asks_the_same(client: httpx2.AsyncClient) -> None:
     """A single request, a rehearsal, a batch and a change of what waits."""
-    assert told(await client.post("/v1/notifications", json=BAD)) == FAULTS
-    assert told(await client.post("/v1/notifications?dry_run=true", json=BAD)) == FAULTS
+    assert list_faults(await client.post("/v1/notifications", json=BAD)) == FAULTS
+    assert list_faults(await client.post("/v1/notifications?dry_run=true", json=BAD)) == FAULTS
     batch = {"notifications": [MAIL, BAD], "on_error": "skip_invalid"}
     results = (await client.post("/v1/notifications/batch", json=batch)).json()["results"]
     errors = results[1]["error"]["errors"]
@@ -55,7 +55,7 @@ async def test_every_door_asks_the_same(client: httpx2.AsyncClient) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     waiting = await client.post("/v1/notifications", json=MAIL | {"send_at": tomorrow})
     changed = await client.patch(waiting.headers["location"], json={"variables": BAD["variables"]})
-    assert sorted(told(changed)) == FAULTS
+    assert sorted(list_faults(changed)) == FAULTS
 
 
 @pytest.mark.usefixtures("staff")
@@ -106,7 +106,7 @@ async def test_a_template_says_which_schemes_it_links_to(client: httpx2.AsyncCli
     app = {"variables": VALUES | {"url": "shopapp://reset?t=1"}}
     assert (await client.post("/v1/notifications?dry_run=true", json=MAIL | app)).status_code == 200
     first = await client.post("/v1/notifications", json=MAIL | app | {"template_version": 1})
-    assert told(first) == [("/variables/url", "invalid_link")]
+    assert list_faults(first) == [("/variables/url", "invalid_link")]
     for scheme in ("javascript", "data", "ShopApp", "shop app", "shopapp:"):
         body = template_editor.build_draft(
             "2.0", files=FILES, sample=VALUES, settings=template_editor.SETTINGS | {"link_schemes": [scheme]}

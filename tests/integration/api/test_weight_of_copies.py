@@ -45,7 +45,7 @@ async def test_the_content_is_written_once(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
     """400 KB to 51 recipients are 400 KB, in the table and in the statement that writes it."""
-    submitter: Any = client._transport.app.state.doors.submitter  # type: ignore[attr-defined]
+    submitter: Any = client._transport.app.state.dependencies.submitter  # type: ignore[attr-defined]
     sizes: list[int] = []
     write = submitter._write
 
@@ -174,7 +174,7 @@ async def test_a_batch_with_copies_is_written_in_chunks_of_mails(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
     """However many copies there are, no more than a chunk is handed in at once."""
-    submitter: Any = client._transport.app.state.doors.batch_submitter  # type: ignore[attr-defined]
+    submitter: Any = client._transport.app.state.dependencies.batch_submitter  # type: ignore[attr-defined]
     chunks: list[int] = []
     write_all = submitter._write_all
 

@@ -11,7 +11,7 @@ from support import marketing_template, worst_bodies
 from support.documented_transport import DOCUMENT
 from support.seeded_installation import WELCOME, Installation
 
-from notifier.api.app import build_undecorated_app
+from notifier.api.app import build_bare_app
 from notifier.api.body import body_limits, model_reader
 from notifier.api.body.request_model import RequestModel
 from notifier.api.errors.fault_lister import MAX_FAULTS
@@ -42,7 +42,7 @@ def _routes() -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def _models(root: type[RequestModel] = RequestModel) -> dict[str, type[RequestModel]]:
-    build_undecorated_app()  # or not all modules are imported
+    build_bare_app()  # or not all modules are imported
     models = {model.__name__: model for model in root.__subclasses__()}
     return {name: item for model in models.values() for name, item in _models(model).items()} | models
 

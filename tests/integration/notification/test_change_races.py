@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import httpx2
 import pytest
-from integration.api.holder import holding
+from integration.api.foreign_transaction import open_foreign_transaction
 from support import api_caller, uncertain_mails
 from support.crashed_sender import CrashedSender
 from support.plain_handler import PlainHandler
@@ -113,12 +113,12 @@ async def test_a_refused_change_gives_the_entry_back(
         if how:
             await api_caller.set_notification(parts.database, path, status=Status.UNKNOWN)
         before = await uncertain_mails.read_entry(parts.database, path)
-        async with holding(postgres_installation.settings) as other:
+        async with open_foreign_transaction(postgres_installation.settings) as other:
             await other.execute(
                 f"SELECT 1 FROM outbox_entry WHERE subject_id = '{uncertain_mails.get_id(path)}' FOR UPDATE"
             )
             asking = asyncio.create_task(_code(client, path, what, **({"as": how} if how else {})))
-            await other.waited_for()
+            await other.wait_for_waiters()
             await other.execute(
                 f"UPDATE notification SET status = '{becomes}' WHERE id = '{uncertain_mails.get_id(path)}'"
             )

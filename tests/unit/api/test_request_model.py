@@ -17,7 +17,7 @@ from notifier.api.notifications import submission_models
 from notifier.api.notifications.submission_models import NotificationIn, NotificationPatchIn
 from notifier.errors import Fault, InvalidRequestError
 
-app.build_undecorated_app()  # every model there is, whatever else this process has imported
+app.build_bare_app()  # every model there is, whatever else this process has imported
 
 
 def _models(root: type[RequestModel] = RequestModel) -> Iterator[type[RequestModel]]:

@@ -18,7 +18,7 @@ FROM notification n LIMIT 1
 _WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
-class Holder:
+class ForeignTransaction:
     """An open transaction."""
 
     def __init__(self, connection: Any, observer: Any, database: str) -> None:
@@ -33,7 +33,7 @@ class Holder:
         """Run a statement inside the transaction."""
         await self._connection.execute(statement)
 
-    async def waited_for(self, count: int = 1, *, seconds: float = 5.0) -> None:
+    async def wait_for_waiters(self, count: int = 1, *, seconds: float = 5.0) -> None:
         """Return as soon as that many transactions wait for a lock; PostgreSQL offers nothing but asking again."""
         async with asyncio.timeout(seconds):
             while await self._observer.fetchval(_WAITING) < count:  # noqa: ASYNC110 - no event to wait for
@@ -49,13 +49,13 @@ class Holder:
 
 
 @asynccontextmanager
-async def holding(settings: Settings) -> AsyncIterator[Holder]:
+async def open_foreign_transaction(settings: Settings) -> AsyncIterator[ForeignTransaction]:
     """Open a transaction in the installation's database; what is still open at the end is rolled back."""
     url = settings.effective_database_url
     connection, observer = await asyncpg.connect(url), await asyncpg.connect(url)
     try:
         await connection.execute("BEGIN")
-        yield Holder(connection, observer, await observer.fetchval("SELECT current_database()"))
+        yield ForeignTransaction(connection, observer, await observer.fetchval("SELECT current_database()"))
     finally:
         await connection.close()
         await observer.close()
