@@ -101,16 +101,21 @@ async def apply_requested_change(connection: AsyncConnection, change: StatusChan
     if (await connection.execute(statement)).first() is None:
         return False
     await _write_consequences(connection, change.to, [_build_row(change)])
-    event = {
-        "id": generate_id(),
-        "notification_id": change.notification_id,
-        "at": change.at,
-        "kind": request.kind,
-        "actor": request.actor,
-        "detail": request.detail,
-    }
+    event = build_event_row(change.notification_id, request.kind, request.actor, change.at, request.detail)
     await connection.execute(insert(NotificationEvent).values(event))
     return True
+
+
+def build_event_row(notification_id: UUID, kind: EventKind, actor: str, at: datetime, detail: str) -> dict[str, Any]:
+    """Build a row of the timeline."""
+    return {
+        "id": generate_id(),
+        "notification_id": notification_id,
+        "at": at,
+        "kind": kind,
+        "actor": actor,
+        "detail": detail,
+    }
 
 
 def _cut_detail(detail: str | None) -> str | None:

@@ -106,7 +106,7 @@ async def get_notification_content(
 ) -> Any:
     """The mail itself, as it was sent or will be. Who views it is recorded. 404 if it is out of reach of your key."""
     caller = await authenticate_service(request, doors, KeyScope.CONTENT)
-    view = await doors.previewer.view(caller, parse_id(notification_id), actor=audited.get_actor(caller))
+    view = await doors.previewer.view_content(caller, parse_id(notification_id), actor=audited.get_actor(caller))
     if format_ == "eml":
         return Response(view.source, media_type="message/rfc822")
     return build_content_reply(view)
