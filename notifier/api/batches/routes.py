@@ -96,12 +96,12 @@ async def cancel_batch(
 ) -> dict[str, Any]:
     """Stop every mail of the batch that is not on its way yet. The request may be repeated."""
     caller = await authenticate_service(request, doors, KeyScope.SEND)
-    wanted = await read_optional_model(request, submission_models.ChangeIn)
+    body = await read_optional_model(request, submission_models.ChangeIn)
     id_ = parse_id(batch_id, "batch")
     async with open_change_transaction(doors) as connection:
         actor, reach = audited.get_actor(caller), caller.kinds_in_reach
         step = await batch_cancellation.cancel_batch(
-            connection, caller.service_id, id_, actor=actor, reach=reach, comment=wanted.comment
+            connection, caller.service_id, id_, actor=actor, reach=reach, comment=body.comment
         )
     if step.last is not None:
         async with open_change_transaction(doors) as connection:

@@ -47,11 +47,11 @@ async def cancel_notification(
 ) -> dict[str, Any]:
     """Stop the mail before it is sent. 409 if it may be on its way, or has ended; cancelling twice is no error."""
     caller = await authenticate_service(request, doors, KeyScope.SEND)
-    wanted = await read_optional_model(request, submission_models.ChangeIn)
+    body = await read_optional_model(request, submission_models.ChangeIn)
     id_, actor, rights = parse_id(notification_id), audited.get_actor(caller), rights_of(caller, doors)
     async with open_change_transaction(doors) as connection:
         await notification_actions.cancel_notification(
-            connection, id_, actor=actor, rights=rights, comment=wanted.comment
+            connection, id_, actor=actor, rights=rights, comment=body.comment
         )
         return await _build_changed_notification(connection, id_, actor.at)
 
@@ -87,11 +87,11 @@ async def retry_notification(
 ) -> dict[str, Any]:
     """Send a failed or expired notification again: the same bytes, with the same lifetime as at first."""
     caller = await authenticate_service(request, doors, KeyScope.SEND)
-    wanted = await read_optional_model(request, submission_models.ChangeIn)
+    body = await read_optional_model(request, submission_models.ChangeIn)
     id_, actor, rights = parse_id(notification_id), audited.get_actor(caller), rights_of(caller, doors)
     async with open_change_transaction(doors) as connection:
         await notification_actions.retry_notification(
-            connection, id_, actor=actor, rights=rights, comment=wanted.comment
+            connection, id_, actor=actor, rights=rights, comment=body.comment
         )
         return await _build_changed_notification(connection, id_, actor.at)
 
@@ -108,11 +108,11 @@ async def resolve_notification(
 ) -> dict[str, Any]:
     """Decide about a mail whose status is `unknown`: it was sent, it failed, or send it again."""
     caller = await authenticate_service(request, doors, KeyScope.SEND)
-    wanted = await read_model(request, submission_models.ResolveIn)
+    body = await read_model(request, submission_models.ResolveIn)
     id_, actor, rights = parse_id(notification_id), audited.get_actor(caller), rights_of(caller, doors)
     async with open_change_transaction(doors) as connection:
         await notification_actions.resolve_notification(
-            connection, id_, wanted.as_, actor=actor, rights=rights, comment=wanted.comment
+            connection, id_, body.as_, actor=actor, rights=rights, comment=body.comment
         )
         return await _build_changed_notification(connection, id_, actor.at)
 

@@ -76,17 +76,17 @@ async def explain_notification(request: Request, notification_id: str, doors: De
     caller = await authenticate_service(request, doors, KeyScope.READ)
     now, id_ = doors.clock.now(), parse_id(notification_id)
     async with doors.database.read() as connection:
-        found = await wait_explanation.explain_notification(
+        explanation = await wait_explanation.explain_notification(
             connection, caller.service_id, id_, doors.recipient_policy, now
         )
-    view = found.view
+    view = explanation.view
     return {
         "id": view.id,
         "status": models.get_shown_status(view.status, view.send_at, now),
         "waiting": view.status in WAITING_STATUSES and view.entry_state is not None,
-        "next_attempt_at": found.next_attempt_at,
+        "next_attempt_at": explanation.next_attempt_at,
         "expires_at": view.expires_at,
-        "because": [vars(cause) for cause in found.causes],
+        "because": [vars(cause) for cause in explanation.causes],
     }
 
 

@@ -94,21 +94,21 @@ class SuppressionPageOut(BaseModel):
 
 @router.get("", response_model=SuppressionPageOut, operation_id="list_suppressions", summary="List suppressions")
 async def list_suppressions(
-    request: Request, response: Response, doors: Dependencies, wanted: Annotated[SuppressionQuery, Query()]
+    request: Request, response: Response, doors: Dependencies, query: Annotated[SuppressionQuery, Query()]
 ) -> dict[str, Any]:
     """What stops this service's mail: its own, and the instance's for addresses that it has mailed or asks for."""
     caller = await authenticate_service(request, doors, KeyScope.SUPPRESSIONS)
-    which = suppression.SuppressionFilter(
-        address=_normalise_searched_address(wanted.address) if wanted.address is not None else None,
-        scope=wanted.scope,
-        reason=wanted.reason,
-        lasting_after=None if wanted.include_expired else doors.clock.now(),
+    filters = suppression.SuppressionFilter(
+        address=_normalise_searched_address(query.address) if query.address is not None else None,
+        scope=query.scope,
+        reason=query.reason,
+        lasting_after=None if query.include_expired else doors.clock.now(),
     )
     async with doors.database.read() as connection:
-        found = await suppression.list_effective_suppressions(
-            connection, caller.service_id, which, before=wanted.before, limit=wanted.limit + 1
+        views = await suppression.list_effective_suppressions(
+            connection, caller.service_id, filters, before=query.before, limit=query.limit + 1
         )
-    page, cursor = pagination.cut_page(request, response, found, wanted.limit)
+    page, cursor = pagination.cut_page(request, response, views, query.limit)
     return {"suppressions": [_build_suppression_reply(view) for view in page], "next": cursor}
 
 
@@ -160,11 +160,11 @@ async def lift_suppression(
     """Allow mail to the address again, from the next submit on. 403 if it belongs to the instance: ask the operator."""
     caller = await authenticate_service(request, doors, KeyScope.SUPPRESSIONS)
     caller.require_live("changes whom live mail may reach")
-    wanted = await read_optional_model(request, submission_models.ChangeIn)
+    body = await read_optional_model(request, submission_models.ChangeIn)
     id_ = parse_id(suppression_id)
     async with open_change_transaction(doors) as connection:
         await suppression.lift_suppression(
-            connection, caller.service_id, id_, actor=audited.get_actor(caller), comment=wanted.comment
+            connection, caller.service_id, id_, actor=audited.get_actor(caller), comment=body.comment
         )
 
 
@@ -180,24 +180,24 @@ def _normalise_searched_address(text: str) -> str:
         return text
 
 
-def _parse_new_suppression(wanted: SuppressionIn, caller: Caller, now: datetime) -> NewSuppression:
+def _parse_new_suppression(body: SuppressionIn, caller: Caller, now: datetime) -> NewSuppression:
     """Validate the request. Raises `InvalidRequestError` with every fault."""
-    normalised = parse_address(wanted.address, "/address")
+    normalised = parse_address(body.address, "/address")
     faults = [normalised] if isinstance(normalised, Fault) else []
-    if wanted.reason not in _CALLER_REASONS:
+    if body.reason not in _CALLER_REASONS:
         faults.append(Fault("/reason", "not_yours_to_say", "only a relay can say that there is no such mailbox"))
-    if wanted.expires_at is not None and wanted.expires_at.tzinfo is None:
+    if body.expires_at is not None and body.expires_at.tzinfo is None:
         faults.append(Fault("/expires_at", "naive_time", "a time needs an offset, such as Z or +01:00"))
-    elif wanted.expires_at is not None and not now < wanted.expires_at <= now + MAX_LIFETIME:
+    elif body.expires_at is not None and not now < body.expires_at <= now + MAX_LIFETIME:
         faults.append(Fault("/expires_at", "time_out_of_range", "after now, and at most a hundred years"))
     if faults or isinstance(normalised, Fault):
         raise InvalidRequestError(faults)
     return NewSuppression(
         address=normalised,
         service_id=caller.service_id,
-        scope=wanted.scope,
-        reason=wanted.reason,
-        detail=wanted.detail,
+        scope=body.scope,
+        reason=body.reason,
+        detail=body.detail,
         created_by=caller.actor_name,
-        expires_at=wanted.expires_at,
+        expires_at=body.expires_at,
     )

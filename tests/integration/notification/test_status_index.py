@@ -100,7 +100,7 @@ class Walk:
         people = [f"user{number}" for number in self.draw.sample(range(1000), 4)]
         to = [f"{name}@example.com" for name in self.draw.sample([*people, "barred"], 3)]
         if self.draw.random() < 0.6:
-            items = [WELCOME | {"to": one} for one in to]
+            items = [WELCOME | {"to": id_} for id_ in to]
             assert (await client.post("/v1/notifications/batch", json={"notifications": items})).status_code == 202
         else:
             await api_caller.submit_mail(client, to[0], cc=self.draw.choice(([], [to[1]])))
@@ -109,10 +109,10 @@ class Walk:
     async def claim(self) -> None:
         """Whatever waits."""
         await api_caller.make_due(self.parts.database)
-        found = await self.sender.claim()
-        if found and self.draw.random() < 0.5:
-            await self.sender.mark(found)
-        self.claimed += found
+        rows = await self.sender.claim()
+        if rows and self.draw.random() < 0.5:
+            await self.sender.mark(rows)
+        self.claimed += rows
 
     async def settle(self) -> None:
         """Some of what is claimed, with any verdict."""
@@ -177,7 +177,7 @@ class Walk:
             to = self.draw.choice((Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED))
             about = self.draw.sample(list(self.statuses), min(4, len(self.statuses)))
             async with self.parts.database.write() as connection:
-                steps = [StatusChange(notification_id=one, to=to, at=datetime.now(UTC)) for one in about]
+                steps = [StatusChange(notification_id=id_, to=to, at=datetime.now(UTC)) for id_ in about]
                 await apply_status_changes(connection, steps, TransitionCause.FEEDBACK)
 
     async def listen(self) -> None:
@@ -194,8 +194,8 @@ class Walk:
         return self.clients[self.draw.choice((*SERVICES, SERVICES[0]))]
 
     async def _write(self, connection: Any, ends: Sequence[Settlement]) -> None:
-        held = await entry_store.settle_entries(connection, ends)
-        await settlement_writer.write_settlements(connection, held)
+        settled = await entry_store.settle_entries(connection, ends)
+        await settlement_writer.write_settlements(connection, settled)
 
     def _verdict(self) -> DeliveryResult:
         stopped = EarlyStop(status=Status.SUPPRESSED, reason=Reason.RECIPIENT_SUPPRESSED, detail="")
@@ -290,17 +290,17 @@ async def test_the_index_and_the_events_follow_any_walk(walk: Walk) -> None:
 async def _listening(walk: Walk) -> set[UUID]:
     """The services with an endpoint that is not switched off."""
     async with walk.parts.database.read() as connection:
-        found = await connection.execute(select(_endpoint.service_id).where(_endpoint.disabled_at.is_(None)))
-        return set(found.scalars())
+        rows = await connection.execute(select(_endpoint.service_id).where(_endpoint.disabled_at.is_(None)))
+        return set(rows.scalars())
 
 
 async def _queued_are_found(walk: Walk, rows: Sequence[Any]) -> None:
     """By the entries that they have."""
-    wanted = NotificationFilter(status=Status.QUEUED, copies=True)
+    query = NotificationFilter(status=Status.QUEUED, copies=True)
     for service in walk.services:
         async with walk.parts.database.read() as connection:
             page = await notification_search.search_notifications(
-                connection, service, wanted, PageRequest(limit=5000, max_rows=5000), now=datetime.now(UTC)
+                connection, service, query, PageRequest(limit=5000, max_rows=5000), now=datetime.now(UTC)
             )
         assert {view.id for view in page.views} == {
             id_ for id_, of, status, _ in rows if (of, status) == (service, Status.QUEUED)
@@ -309,7 +309,7 @@ async def _queued_are_found(walk: Walk, rows: Sequence[Any]) -> None:
 
 def _changes_are_told(walk: Walk, rows: Sequence[Any], fresh: Sequence[Any], listening: set[UUID]) -> None:
     """Where somebody listens, the newest status of each that changed is among the events."""
-    told = {(event["notification_id"], event["sequence"], event["type"]) for event in fresh}
+    events = {(event["notification_id"], event["sequence"], event["type"]) for event in fresh}
     for id_, service, status, sequence in rows:
         if service in listening and status is not walk.before(id_):
-            assert (id_, sequence, f"notification.{status}") in told
+            assert (id_, sequence, f"notification.{status}") in events

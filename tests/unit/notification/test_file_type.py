@@ -25,10 +25,10 @@ WORD = f"{OOXML}.wordprocessingml.document"
 
 def kind(declared: str) -> FileType:
     """The type, which may be attached."""
-    found, problem = parse_file_type(declared)
-    assert (found is None) == (problem is not None)
-    assert found is not None, problem
-    return found
+    file_type, problem = parse_file_type(declared)
+    assert (file_type is None) == (problem is not None)
+    assert file_type is not None, problem
+    return file_type
 
 
 @pytest.mark.parametrize("declared", FILES)
@@ -123,8 +123,8 @@ def test_a_type_is_written_one_way(declared: str, full: str) -> None:
 )
 def test_other_types_are_refused(declared: str) -> None:
     """What is not on the list, and parameters that could mean something."""
-    found, problem = parse_file_type(declared)
-    assert found is None
+    file_type, problem = parse_file_type(declared)
+    assert file_type is None
     assert problem
 
 
@@ -233,12 +233,12 @@ def test_an_archive_of_very_many_files_is_refused() -> None:
         ('application/pdf; name="not closed', "not closed"),
     ],
 )
-def test_a_parameter_that_is_the_reason_is_named(declared: str, told: str) -> None:
+def test_a_parameter_that_is_the_reason_is_named(declared: str, message: str) -> None:
     """The message never counts the type itself among those that can be attached."""
     _, problem = parse_file_type(declared)
     assert problem is not None
     assert problem.startswith(f"{declared.partition(';')[0]} can be attached, but not with this parameter: ")
-    assert told in problem
+    assert message in problem
 
 
 def _odf(*, compressed: bool = False, extra: bytes = b"", last: bool = False) -> bytes:
