@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import ColumnElement
 
 from notifier import email_address
-from notifier.auth.authenticated_key import Caller, may_send_from
+from notifier.auth.authenticated_key import Caller
+from notifier.auth.service_admin import may_send_from
 from notifier.db.tables import Notification, get_columns
 from notifier.errors import Fault, InvalidRequestError
 from notifier.recipient_policy import RecipientPolicy

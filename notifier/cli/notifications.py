@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from notifier.cli import output
-from notifier.cli.db import open_for_writing
+from notifier.cli.options import Json
 from notifier.cli.output import CommandError
+from notifier.cli.process_parts import open_for_writing
 from notifier.states import Reason, Resolution
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 MAX_LISTED = 1000
 Id = Annotated[str, typer.Argument(metavar="ID", help="The notification's id.")]
 Comment = Annotated[str, typer.Option(help="Why; kept in the timeline.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register_notification_commands(app: typer.Typer) -> None:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from notifier.cli import output
-from notifier.cli.db import open_for_writing
 from notifier.cli.notifications import format_time, get_operator_name, strip_control_characters
+from notifier.cli.options import Json
 from notifier.cli.output import CommandError
+from notifier.cli.process_parts import open_for_writing
 from notifier.states import SuppressionReason, SuppressionScope
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 MAX_LISTED = 1000
 Address = Annotated[str, typer.Argument(metavar="ADDRESS")]
 Service = Annotated[str, typer.Option(help="The service that owns it; default: the instance, for all services.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register_suppression_commands(app: typer.Typer) -> None:
@@ -175,10 +175,10 @@ async def _list_matching(connection: "AsyncConnection", which: str, service: str
 
 
 async def _find_owner(connection: "AsyncConnection", service: str) -> "UUID":
-    from notifier.auth import authenticated_key
+    from notifier.auth import service_admin
     from notifier.db.tables import INSTANCE
 
-    return await authenticated_key.find_service(connection, service) if service else INSTANCE
+    return await service_admin.find_service(connection, service) if service else INSTANCE
 
 
 def _parse_address_key(text: str) -> str:

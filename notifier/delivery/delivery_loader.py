@@ -18,7 +18,7 @@ from notifier import suppression
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
 from notifier.db.tables import Notification, get_columns
-from notifier.rendering.protocol import Mailbox, MailHeader
+from notifier.mail.mail_parts import Mailbox, MailHeader
 from notifier.states import WAITING_STATUSES, KeyKind, Reason, Status, SuppressionReason, WhenUncertain
 from notifier.status import batch_cancellation
 from notifier.submission.new_notification import NewNotification, NotificationRow

@@ -10,8 +10,8 @@ import msgspec
 from notifier.delivery.delivery_loader import Delivery
 from notifier.outbox.handler import ClaimedEntry, JournalNote
 from notifier.outcomes import Accepted, Deferred, NotPermitted, NotTried, Outcome, Rejected, Uncertain
-from notifier.rendering.protocol import RenderFault
 from notifier.states import CANCELLABLE_STATUSES, Reason, Status
+from notifier.template_language.render_fault import RenderFault
 
 _OUTCOMES: dict[str, type[Outcome]] = {
     kind.__name__: kind for kind in (Accepted, Deferred, Rejected, Uncertain, NotTried, NotPermitted)

@@ -31,11 +31,11 @@ from notifier.delivery.delivery_result import (
 )
 from notifier.delivery.mail_renderer import ATTACHMENT_GONE, ClaimedDelivery, MailRenderer
 from notifier.delivery.relay_circuits import RelayCircuits
+from notifier.mail.mail_parts import MailAttachment, RenderedMail
 from notifier.outbox.handler import ClaimedEntry, FinishEntry, JournalNote, LostClaim, Settlement, WorkerContext
 from notifier.outcomes import Accepted, NotTried, Outcome, Uncertain
 from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.pool import MAX_BATCH_MAILS
-from notifier.rendering.protocol import MailAttachment, RenderedMail
 from notifier.settings import SenderSettings
 from notifier.smtp.outgoing_mail import OutgoingMail
 from notifier.smtp.transport import SmtpTransport

@@ -12,14 +12,15 @@ from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.delivery.delivery_loader import Delivery, SourceCache
 from notifier.delivery.delivery_result import DeliveryResult, NotBegun, Throttled, describe_fault, stop_unrenderable
+from notifier.mail.mail_parts import MailAttachment, RenderedMail
 from notifier.outbox.handler import ClaimedEntry
 from notifier.recipient_policy import ORIGINAL_TO_HEADER, RecipientPolicy
-from notifier.rendering.cost_meter import CostMeter
-from notifier.rendering.pool import MAX_WALL_SECONDS, STARVED_FAULT, TOO_SLOW_FAULT, RenderingPool
+from notifier.rendering.pool import MAX_WALL_SECONDS, STARVED_FAULT, TOO_SLOW_FAULT, CostMeter, RenderingPool
 from notifier.rendering.preview_pool import PreviewPool
-from notifier.rendering.protocol import FaultCode, MailAttachment, RenderedMail, RenderFault, RenderJob, SkippedMail
+from notifier.rendering.protocol import RenderJob, SkippedMail
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
+from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.template_language.time_limit import MAX_PART_SECONDS
 from notifier.throttle.cpu_budget import CostTracker, CpuBudget
 

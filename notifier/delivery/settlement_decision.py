@@ -207,7 +207,7 @@ def _settle_uncertain(case: _Case, attempt_row: dict[str, object], change: Statu
     if remaining <= timedelta(0) or delivery.status not in WAITING_STATUSES:
         action = FinishEntry()
     elif delivery.uncertain_at is None and delivery.when_uncertain is WhenUncertain.RESEND:
-        delay = backoff.get_resend_delay(remaining, longest=context.resend_after)
+        delay = backoff.get_resend_delay(remaining, max_delay=context.resend_after)
         action = RescheduleEntry(delay=delay, attempts=attempts)
     else:
         action = HoldEntry(delay=remaining, attempts=attempts)

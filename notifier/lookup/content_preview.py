@@ -19,12 +19,14 @@ from notifier.delivery import delivery_loader, mail_renderer
 from notifier.delivery.delivery_loader import Delivery
 from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
 from notifier.lookup import notification_view
+from notifier.mail.mail_parts import MailAttachment
 from notifier.outcomes import OutcomeName
 from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.editor_renderers import EditorRenderers
-from notifier.rendering.protocol import MailAttachment, PreviewedMail, RenderFault
+from notifier.rendering.protocol import PreviewedMail
 from notifier.submission import attachment_store
 from notifier.submission.new_notification import NewNotification
+from notifier.template_language.render_fault import RenderFault
 
 _attempt = get_columns(Attempt)
 MAX_RECORD_SECONDS = 2.5

@@ -13,7 +13,7 @@ from notifier.db.column_types import format_sqlite_time
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
 from notifier.db.tables import get_columns
-from notifier.rendering.protocol import MailAttachment
+from notifier.mail.mail_parts import MailAttachment
 from notifier.submission.attachment_validation import CheckedAttachment
 
 _attachment = get_columns(tables.Attachment)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from notifier.rendering.protocol import Mailbox
+from notifier.mail.mail_parts import Mailbox
 from notifier.states import Priority, Role, WhenUncertain
 from notifier.submission.attachment_validation import CheckedAttachment
 from notifier.templating.version_store import PublishedVersion

@@ -15,12 +15,12 @@ import msgspec
 from notifier import email_address
 from notifier.auth.authenticated_key import Caller
 from notifier.auth.mail_rights import MailRights
+from notifier.default_sender import DefaultSender
 from notifier.email_address import InvalidAddressError, NeedsSmtputf8Error
 from notifier.errors import Fault
+from notifier.mail.mail_parts import Mailbox
 from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering import subject_values
-from notifier.rendering.protocol import Mailbox
-from notifier.runtime.process_parts import DefaultSender
 from notifier.settings import ApiSettings
 from notifier.states import Role
 from notifier.submission import attachment_validation

@@ -2,20 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, Field
 
 from notifier.api.authentication import authenticate_service, parse_id, recognise_service
-from notifier.api.body.model_reader import read_optional_model
-from notifier.api.dependencies import ApiDependencies, Dependencies
+from notifier.api.batches.models import BatchCancelledOut, BatchProgressOut
+from notifier.api.body.model_reader import document_body, read_optional_model
+from notifier.api.dependencies import ApiDependencies, Dependencies, open_change_transaction
 from notifier.api.notifications import submission_models
-from notifier.api.notifications.change_routes import document_body, open_change_transaction
 from notifier.api.request_audit import AuditDependency
 from notifier.auth.authenticated_key import Caller, InsufficientScopeError, UnauthenticatedError
 from notifier.auth.key_scope import KeyScope
@@ -23,33 +21,9 @@ from notifier.errors import DatabaseUnavailableError
 from notifier.lookup import batch_progress
 from notifier.lookup.batch_progress import MAX_WATCH_SECONDS, BatchView
 from notifier.sse import EventStream, StreamEvent, build_end_event
-from notifier.states import Status
 from notifier.status import batch_cancellation
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
-
-
-class BatchProgressOut(BaseModel):
-    """The progress of a batch."""
-
-    id: UUID
-    created_at: datetime
-    size: int = Field(description="How many notifications the request had.")
-    accepted: int = Field(description="How many of them were written.")
-    ended: int = Field(description="How many of those have ended.")
-    progress: int = Field(ge=0, le=100, description="The share of the accepted ones that has ended, in percent.")
-    statuses: dict[Status, int] = Field(description="How many have each status.")
-    cancelled_at: datetime | None = Field(description="When it was cancelled: from then on no mail of it is begun.")
-    cancelling: bool = Field(description="Some of its mails are stopped, but do not have the status `cancelled` yet.")
-
-
-class BatchCancelledOut(BatchProgressOut):
-    """The progress of a batch when the rest of it was cancelled."""
-
-    cancelled: int = Field(
-        description="How many mails, including copies, this request cancelled. While the batch is `cancelling`, a "
-        "sender cancels the others; none of them is sent."
-    )
 
 
 @router.get(

@@ -1,8 +1,5 @@
 """`PATCH /v1/notifications/{id}`, and its `/cancel`, `/retry`, `/resolve`: each answers with the notification."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,28 +8,18 @@ from fastapi import APIRouter, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.api.authentication import authenticate_service, parse_id
-from notifier.api.body.model_reader import read_model, read_optional_model
-from notifier.api.body.request_model import RequestModel
-from notifier.api.dependencies import ApiDependencies, Dependencies
+from notifier.api.body.model_reader import document_body, read_model, read_optional_model
+from notifier.api.dependencies import ApiDependencies, Dependencies, open_change_transaction
 from notifier.api.notifications import models, submission_models
 from notifier.api.request_audit import AuditDependency
 from notifier.auth.authenticated_key import Caller
 from notifier.auth.key_scope import KeyScope
 from notifier.auth.mail_rights import MailRights
-from notifier.db.unavailability import convert_database_errors
 from notifier.lookup import notification_view
 from notifier.status import notification_actions
 from notifier.submission import notification_change
 
-MAX_CHANGE_SECONDS = 2.5
-"""Longest transaction; the driver takes two more to give up a server that hangs. The caller gets 503 within five."""
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
-
-
-def document_body(model: type[RequestModel], *, required: bool) -> dict[str, Any]:
-    """OpenAPI for a body that the route parses itself."""
-    content = {"application/json": {"schema": model.model_json_schema(by_alias=True)}}
-    return {"requestBody": {"description": model.limits.describe(), "required": required, "content": content}}
 
 
 @router.post(
@@ -48,7 +35,7 @@ async def cancel_notification(
     """Stop the mail before it is sent. 409 if it may be on its way, or has ended; cancelling twice is no error."""
     caller = await authenticate_service(request, doors, KeyScope.SEND)
     body = await read_optional_model(request, submission_models.ChangeIn)
-    id_, actor, rights = parse_id(notification_id), audited.get_actor(caller), rights_of(caller, doors)
+    id_, actor, rights = parse_id(notification_id), audited.get_actor(caller), build_mail_rights(caller, doors)
     async with open_change_transaction(doors) as connection:
         await notification_actions.cancel_notification(
             connection, id_, actor=actor, rights=rights, comment=body.comment
@@ -69,7 +56,7 @@ async def update_notification(
     """Change its times, priority or variables before the first attempt; its copies change with it."""
     caller = await authenticate_service(request, doors, KeyScope.SEND)
     changes = submission_models.parse_changes(await read_model(request, submission_models.NotificationPatchIn))
-    id_, actor, rights = parse_id(notification_id), audited.get_actor(caller), rights_of(caller, doors)
+    id_, actor, rights = parse_id(notification_id), audited.get_actor(caller), build_mail_rights(caller, doors)
     async with open_change_transaction(doors) as connection:
         await notification_change.change_notification(connection, id_, changes, actor=actor, rights=rights)
         return await _build_changed_notification(connection, id_, actor.at)
@@ -88,11 +75,9 @@ async def retry_notification(
     """Send a failed or expired notification again: the same bytes, with the same lifetime as at first."""
     caller = await authenticate_service(request, doors, KeyScope.SEND)
     body = await read_optional_model(request, submission_models.ChangeIn)
-    id_, actor, rights = parse_id(notification_id), audited.get_actor(caller), rights_of(caller, doors)
+    id_, actor, rights = parse_id(notification_id), audited.get_actor(caller), build_mail_rights(caller, doors)
     async with open_change_transaction(doors) as connection:
-        await notification_actions.retry_notification(
-            connection, id_, actor=actor, rights=rights, comment=body.comment
-        )
+        await notification_actions.retry_notification(connection, id_, actor=actor, rights=rights, comment=body.comment)
         return await _build_changed_notification(connection, id_, actor.at)
 
 
@@ -109,7 +94,7 @@ async def resolve_notification(
     """Decide about a mail whose status is `unknown`: it was sent, it failed, or send it again."""
     caller = await authenticate_service(request, doors, KeyScope.SEND)
     body = await read_model(request, submission_models.ResolveIn)
-    id_, actor, rights = parse_id(notification_id), audited.get_actor(caller), rights_of(caller, doors)
+    id_, actor, rights = parse_id(notification_id), audited.get_actor(caller), build_mail_rights(caller, doors)
     async with open_change_transaction(doors) as connection:
         await notification_actions.resolve_notification(
             connection, id_, body.as_, actor=actor, rights=rights, comment=body.comment
@@ -117,16 +102,7 @@ async def resolve_notification(
         return await _build_changed_notification(connection, id_, actor.at)
 
 
-@asynccontextmanager
-async def open_change_transaction(doors: ApiDependencies) -> AsyncIterator[AsyncConnection]:
-    """A transaction with a time limit; after it the sender of this process is woken."""
-    with convert_database_errors():
-        async with asyncio.timeout(MAX_CHANGE_SECONDS), doors.database.write() as connection:
-            yield connection
-    doors.wake_sender()
-
-
-def rights_of(caller: Caller, doors: ApiDependencies) -> MailRights:
+def build_mail_rights(caller: Caller, doors: ApiDependencies) -> MailRights:
     """What the caller may do with mail."""
     return MailRights(caller=caller, policy=doors.recipient_policy, own_sender=doors.default_sender.address)
 

@@ -35,7 +35,7 @@ async def test_what_a_lost_commit_has_written_is_answered_as_written(postgres_in
                 raise DatabaseUnavailableError
             return written
 
-        intake = SharedCommit(parts.database, replace(WRITER, on_postgres=on_postgres), committed=lambda: None)
+        intake = SharedCommit(parts.database, replace(WRITER, on_postgres=on_postgres), on_commit=lambda: None)
         client._transport.app.state.doors.submitter._write = intake.submit  # type: ignore[attr-defined]
         bodies: list[tuple[dict[str, Any], dict[str, str]]] = [
             ({}, {}),
@@ -57,4 +57,4 @@ async def _count(parts: wiring.ProcessParts) -> tuple[int, ...]:
     """How many contents and attachments there are."""
     tables = (NotificationContent, Attachment)
     async with parts.database.read() as connection:
-        return tuple([int(await connection.scalar(select(func.count()).select_from(one)) or 0) for one in tables])
+        return tuple([int(await connection.scalar(select(func.count()).select_from(item)) or 0) for item in tables])

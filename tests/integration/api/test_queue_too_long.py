@@ -150,14 +150,14 @@ async def test_a_look_that_fails_refuses_nothing(
     """What was seen before it is forgotten, the next one counts less far, and somebody is told."""
     foreseen = get_forecast(long_queue)
     assert outcome(await _post(long_queue)) == TOO_LONG
-    counted = foreseen._most
+    counted = foreseen._max_count
     for name, new in (("relay_state", "elsewhere"), ("elsewhere", "relay_state")):
         async with parts.database.write() as connection:
             await connection.execute(text(f"ALTER TABLE {name} RENAME TO {new}"))
         await refresh_forecast(long_queue)
         if new == "elsewhere":
             assert (await _post(long_queue)).status_code == 202
-            assert foreseen._most < counted
+            assert foreseen._max_count < counted
     assert "queue_not_seen" in logged.getvalue()
     assert outcome(await _post(long_queue)) == TOO_LONG
 
@@ -225,7 +225,7 @@ async def test_all_senders_count_and_each_must_know(postgres_installation: Insta
 
 def _batch(*seconds: float, **fields: Any) -> dict[str, Any]:
     """One notification for each lifetime."""
-    return {"notifications": [WELCOME | {"expires_at": _in(one)} for one in seconds]} | fields
+    return {"notifications": [WELCOME | {"expires_at": _in(item)} for item in seconds]} | fields
 
 
 async def test_a_batch_is_refused_as_a_whole(long_queue: httpx2.AsyncClient, written: Written) -> None:
@@ -248,7 +248,7 @@ async def test_a_batch_leaves_out_what_would_expire(long_queue: httpx2.AsyncClie
     good, late = reply.json()["results"]
     assert good["status"] == "queued"
     assert late["error"]["code"] == "queue_too_long"
-    assert [(one["pointer"], one["code"]) for one in late["error"]["errors"]] == [
+    assert [(error["pointer"], error["code"]) for error in late["error"]["errors"]] == [
         ("/notifications/1", "queue_too_long")
     ]
     assert (await written())[0] == before + 1
@@ -263,5 +263,5 @@ async def test_a_repeated_batch_is_not_refused(parts: wiring.ProcessParts, clien
     await refresh_forecast(client)
     again = await client.post(f"{PATH}/batch", json=batch, headers=headers)
     assert (again.status_code, again.json()["batch_id"]) == (202, first.json()["batch_id"])
-    assert [one["replayed"] for one in again.json()["results"]] == [True, True]
+    assert [result["replayed"] for result in again.json()["results"]] == [True, True]
     assert outcome(await client.post(f"{PATH}/batch", json=batch)) == TOO_LONG

@@ -12,7 +12,7 @@ from support.seeded_installation import WELCOME, Installation
 
 from notifier import suppression
 from notifier.audit import Actor
-from notifier.auth import authenticated_key
+from notifier.auth import service_admin
 from notifier.db.tables import INSTANCE
 from notifier.delivery import delivery_loader
 from notifier.outbox import entry_store as queue
@@ -40,7 +40,7 @@ async def _add(
     async with parts.database.write() as connection:
         wish = suppression.NewSuppression(
             address=ADA,
-            service_id=await authenticated_key.find_service(connection, service) if service else INSTANCE,
+            service_id=await service_admin.find_service(connection, service) if service else INSTANCE,
             scope=scope,
             reason=SuppressionReason.REQUESTED,
             detail="",
@@ -117,7 +117,7 @@ async def test_at_the_mark(
     await _add(parts, scope)
     async with parts.database.write() as connection:
         marked = await queue.mark_entries(
-            connection, sender.boot_id, claimed, wanted=delivery_loader.STILL_DELIVERABLE, now=parts.clock.now()
+            connection, sender.boot_id, claimed, still_wanted=delivery_loader.STILL_DELIVERABLE, now=parts.clock.now()
         )
     assert len(marked) == (0 if stopped else 1)
 

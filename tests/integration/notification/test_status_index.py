@@ -21,7 +21,7 @@ from support import api_caller
 from support.crashed_sender import CrashedSender
 from support.seeded_installation import WELCOME, Installation
 
-from notifier.auth import authenticated_key, key_scope
+from notifier.auth import key_scope, new_key, service_admin
 from notifier.db.tables import Notification, OutboxEntry, StatusIndex, WebhookEndpoint, WebhookEvent, get_columns
 from notifier.delivery import delivery_loader, recovery, settlement_decision, settlement_writer
 from notifier.delivery.delivery_result import (
@@ -225,11 +225,9 @@ async def walk(
 ) -> AsyncIterator[Walk]:
     """Two services, of which the first has an endpoint."""
     async with parts.database.write() as connection:
-        services = {await authenticated_key.find_service(connection, name): name for name in SERVICES}
+        services = {await service_admin.find_service(connection, name): name for name in SERVICES}
         every = {
-            name: await authenticated_key.create_live_key(
-                connection, id_, scopes=list(key_scope.KeyScope), now=parts.clock.now()
-            )
+            name: await new_key.create_live_key(connection, id_, scopes=list(key_scope.KeyScope), now=parts.clock.now())
             for id_, name in services.items()
         }
     async with (

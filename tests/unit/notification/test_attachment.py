@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.attachment_files import EXE, FILES, PDF, PNG, build_attachment
 
 from notifier.mail import attachment_parts as wire
-from notifier.rendering.protocol import MailAttachment
+from notifier.mail.mail_parts import MailAttachment
 from notifier.submission import attachment_validation as module
 from notifier.submission.attachment_validation import (
     ATTACHMENT_REJECTED,
