@@ -112,7 +112,7 @@ async def submit_notification(request: Request) -> Response:
             return await _answer_dry_run(doors, caller, notification, faults)
         if (copies := len(notification.cc) + len(notification.bcc)) and not faults:
             doors.rate_limits.count_notifications(request, caller, copies)
-        submitted = await doors.submitter.submit(caller, notification, idempotency, faults=faults)
+        submitted = await doors.submitter.submit(caller, notification, idempotency, parse_faults=faults)
     headers = {"Location": f"/v1/notifications/{submitted.id}"}
     if submitted.replayed:
         headers["Idempotent-Replayed"] = "true"
