@@ -91,7 +91,7 @@ async def test_no_refusal_at_any_step_is_held_against_the_customer(
 
 
 @pytest.mark.parametrize(
-    ("outcome", "told", "reason"),
+    ("outcome", "envelope_to", "reason"),
     [
         (NOBODY, TRAP, "redirect_refused"),
         (Deferred(phase=SmtpPhase.RCPT, reply=NOBODY.reply), TRAP, "temporary_refusal"),
@@ -99,7 +99,7 @@ async def test_no_refusal_at_any_step_is_held_against_the_customer(
     ],
 )
 async def test_a_journal_of_mode_redirect_is_heard_in_mode_live(
-    installation: Installation, parts: wiring.ProcessParts, outcome: Outcome, detail: str | None, reason: str
+    installation: Installation, parts: wiring.ProcessParts, outcome: Outcome, envelope_to: str | None, reason: str
 ) -> None:
     """The process died between the reply and its settlement; the next one has another mode, or a newer release."""
     async with installation.open_client(parts) as client:
@@ -107,7 +107,7 @@ async def test_a_journal_of_mode_redirect_is_heard_in_mode_live(
         sender = CrashedSender(parts.database, installation.settings.data_dir / "journal")
         (entry,) = await sender.claim()
         await sender.mark([entry])
-        sender.hear(entry, outcome, envelope_to=detail)
+        sender.hear(entry, outcome, envelope_to=envelope_to)
         sender.die()
         async with wiring.run_sender(parts):
             notification = await api_caller.wait_for_status(client, path, "failed", "deferred")

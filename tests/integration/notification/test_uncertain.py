@@ -78,7 +78,7 @@ WELCOME_BOB = WELCOME | {"to": "bob@example.com"}
 
 
 @pytest.mark.parametrize(
-    ("request_", "held"),
+    ("request_", "is_held"),
     [
         (CONTENT, False),
         (CONTENT | {"when_uncertain": None}, False),
@@ -94,17 +94,17 @@ async def test_the_request_says_what_is_done(
     relay: ScriptedRelay,
     request_: dict[str, Any],
     *,
-    held_entries: bool,
+    is_held: bool,
 ) -> None:
     """c16: mail with content is sent once more by itself, as mail of a template is, unless the request says hold."""
     relay.say("bob@example.com", "DOT", DROP)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         path = (await client.post("/v1/notifications", json=request_)).headers["location"]
         notification = await api_caller.wait_for_status(client, path, "unknown")
-        assert notification["when_uncertain"] == ("hold" if held_entries else "resend")
-        assert (notification["next_attempt_at"] is None, await _held(parts)) == (held_entries, held_entries)
+        assert notification["when_uncertain"] == ("hold" if is_held else "resend")
+        assert (notification["next_attempt_at"] is None, await _held(parts)) == (is_held, is_held)
         await api_caller.make_due(parts.database)
-        if not held_entries:
+        if not is_held:
             await api_caller.wait_for_status(client, path, "sent")
             assert [mail.recipient for mail in relay.received] == ["bob@example.com"]
 

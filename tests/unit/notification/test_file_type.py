@@ -223,7 +223,7 @@ def test_an_archive_of_very_many_files_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("declared", "told"),
+    ("declared", "message"),
     [
         ("text/plain; charset=latin-1", "charset"),
         ("text/calendar; method=steal", "method"),
