@@ -156,10 +156,10 @@ def build_consequences(source: str, status: Status) -> str:
         f" AND i.notification_id = ANY(ARRAY(SELECT notification_id FROM {source}))"
     )
     return f""",
-listed AS ({index}),
-telling AS (SELECT *, 'notification.{status}' AS type FROM {source}),
-told AS ({event_sql.build_event_insert("telling", sqlite=False)} RETURNING id, service_id, at),
-to_be_told AS ({event_sql.build_event_entry_insert("told")})"""
+indexed AS ({index}),
+new_event AS (SELECT *, 'notification.{status}' AS type FROM {source}),
+event AS ({event_sql.build_event_insert("new_event", sqlite=False)} RETURNING id, service_id, at),
+event_entry AS ({event_sql.build_event_entry_insert("event")})"""
 
 
 @cache

@@ -35,7 +35,7 @@ class Idempotency:
 
 @dataclass(frozen=True, kw_only=True)
 class SubmissionResult:
-    """What the caller is told about an accepted notification."""
+    """The answer about an accepted notification."""
 
     id: UUID
     status: Status
@@ -61,7 +61,7 @@ class EarlierNotification:
         return self.created_at <= now - lasts
 
     def replayed(self, request_hash: bytes, *, is_own: bool = False) -> SubmissionResult | IdempotencyKeyReusedError:
-        """What a request with the same key is told, by whether it is the same request.
+        """The answer to a request with the same key: this notification if it is the same request, else an error.
 
         `is_own`: this very request has written it, in a commit whose reply was lost.
         """
