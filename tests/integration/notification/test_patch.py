@@ -62,8 +62,8 @@ async def test_it_is_sent_at_its_new_time(
         == later
     )
     lives = [
-        datetime.fromisoformat(copy["expires_at"]) - datetime.fromisoformat(copy["send_at"])
-        for copy in (old, notification)
+        datetime.fromisoformat(view["expires_at"]) - datetime.fromisoformat(view["send_at"])
+        for view in (old, notification)
     ]
     assert lives[0] == lives[1]
     async with wiring.run_sender(parts):

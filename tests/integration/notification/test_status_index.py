@@ -21,35 +21,15 @@ from support import api_caller
 from support.crashed_sender import CrashedSender
 from support.seeded_installation import WELCOME, Installation
 
+from notifier import outcomes
 from notifier.auth import key_scope, new_key, service_admin
 from notifier.db.tables import Notification, OutboxEntry, StatusIndex, WebhookEndpoint, WebhookEvent, get_columns
-from notifier.delivery import delivery_loader, recovery, settlement_decision, settlement_writer
-from notifier.delivery.delivery_result import (
-    CodeFault,
-    DeliveryResult,
-    EarlyStop,
-    LostAttempt,
-    NotBegun,
-    RelayAttempt,
-    SettlementContext,
-    UnwritableResult,
-)
+from notifier.delivery import delivery_loader, delivery_result, recovery, settlement_decision, settlement_writer
 from notifier.lookup import notification_search
 from notifier.lookup.notification_search import NotificationFilter, PageRequest
 from notifier.outbox import entry_store
 from notifier.outbox.entry_store import LeaseSelection
 from notifier.outbox.handler import ClaimedEntry, Settlement
-from notifier.outcomes import (
-    Accepted,
-    Deferred,
-    NotTried,
-    OutageScope,
-    RefusalKind,
-    Rejected,
-    SmtpPhase,
-    SmtpReply,
-    Uncertain,
-)
 from notifier.runtime import wiring
 from notifier.states import EntryKind, Reason, Status, TransitionCause
 from notifier.status.status_writer import StatusChange, apply_status_changes
@@ -60,15 +40,19 @@ SEEDS = range(size(1, 10))
 SERVICES = ("shop", "other")
 _n, _listed, _entry = get_columns(Notification), get_columns(StatusIndex), get_columns(OutboxEntry)
 _endpoint, _event = get_columns(WebhookEndpoint), get_columns(WebhookEvent)
-_YES, _LATER, _NO = SmtpReply(code=250), SmtpReply(code=451, enhanced="4.3.0"), SmtpReply(code=550, enhanced="5.1.1")
+_YES, _LATER, _NO = (
+    outcomes.SmtpReply(code=250),
+    outcomes.SmtpReply(code=451, enhanced="4.3.0"),
+    outcomes.SmtpReply(code=550, enhanced="5.1.1"),
+)
 _OUTCOMES = (
-    Accepted(reply=_YES),
-    Deferred(phase=SmtpPhase.DATA, reply=_LATER),
-    Rejected(phase=SmtpPhase.RCPT, refused=RefusalKind.RECIPIENT, reply=_NO),
-    Rejected(phase=SmtpPhase.BODY, refused=RefusalKind.MESSAGE, reply=_NO),
-    Uncertain(detail="silence"),
-    NotTried(detail="no relay"),
-    NotTried(detail="not this sender", scope=OutageScope.SENDER),
+    outcomes.Accepted(reply=_YES),
+    outcomes.Deferred(phase=outcomes.SmtpPhase.DATA, reply=_LATER),
+    outcomes.Rejected(phase=outcomes.SmtpPhase.RCPT, refused=outcomes.RefusalKind.RECIPIENT, reply=_NO),
+    outcomes.Rejected(phase=outcomes.SmtpPhase.BODY, refused=outcomes.RefusalKind.MESSAGE, reply=_NO),
+    outcomes.Uncertain(detail="silence"),
+    outcomes.NotTried(detail="no relay"),
+    outcomes.NotTried(detail="not this sender", scope=outcomes.OutageScope.SENDER),
 )
 
 
@@ -197,26 +181,28 @@ class Walk:
         settled = await entry_store.settle_entries(connection, ends)
         await settlement_writer.write_settlements(connection, settled)
 
-    def _verdict(self) -> DeliveryResult:
-        stopped = EarlyStop(status=Status.SUPPRESSED, reason=Reason.RECIPIENT_SUPPRESSED, detail="")
-        expired = EarlyStop(status=Status.EXPIRED, reason=Reason.EXPIRED, detail="")
-        abandoned = LostAttempt(marked_at=datetime.now(UTC))
-        others: list[DeliveryResult] = [
+    def _verdict(self) -> delivery_result.DeliveryResult:
+        stopped = delivery_result.EarlyStop(status=Status.SUPPRESSED, reason=Reason.RECIPIENT_SUPPRESSED, detail="")
+        expired = delivery_result.EarlyStop(status=Status.EXPIRED, reason=Reason.EXPIRED, detail="")
+        abandoned = delivery_result.LostAttempt(marked_at=datetime.now(UTC))
+        others: list[delivery_result.DeliveryResult] = [
             stopped,
             expired,
             abandoned,
-            CodeFault(fingerprint="x", detail="x"),
-            NotBegun(),
-            UnwritableResult(),
+            delivery_result.CodeFault(fingerprint="x", detail="x"),
+            delivery_result.NotBegun(),
+            delivery_result.UnwritableResult(),
         ]
         return self.draw.choice([*(self._tried(outcome) for outcome in _OUTCOMES), *others])
 
-    def _tried(self, outcome: Any) -> RelayAttempt:
-        return RelayAttempt(outcome=outcome, relay="r", started_at=datetime.now(UTC), seconds=0.1, sha256=b"1" * 32)
+    def _tried(self, outcome: Any) -> delivery_result.RelayAttempt:
+        return delivery_result.RelayAttempt(
+            outcome=outcome, relay="r", started_at=datetime.now(UTC), seconds=0.1, sha256=b"1" * 32
+        )
 
-    def _circumstances(self) -> SettlementContext:
+    def _circumstances(self) -> delivery_result.SettlementContext:
         hour = timedelta(hours=1)
-        return SettlementContext(now=datetime.now(UTC), jitter=0.5, resend_after=hour, sender_wait=hour)
+        return delivery_result.SettlementContext(now=datetime.now(UTC), jitter=0.5, resend_after=hour, sender_wait=hour)
 
 
 @pytest.fixture(params=SEEDS)

@@ -4,17 +4,8 @@ import io
 import zipfile
 
 import pytest
-from support.attachment_files import (
-    EXE,
-    FILES,
-    JPEG,
-    ODF,
-    OOXML,
-    PDF,
-    build_office_document,
-    build_open_document,
-    build_zip,
-)
+from support import attachment_files
+from support.attachment_files import EXE, FILES, JPEG, ODF, OOXML, PDF, build_zip
 
 from notifier.submission.file_type import FileType, parse_file_type
 from notifier.submission.zip_archive import MAX_ZIP_ENTRIES
@@ -170,12 +161,12 @@ def test_no_text_takes_long(text: str) -> None:
 @pytest.mark.parametrize(
     ("declared", "data"),
     [
-        (WORD, build_office_document("xl")),
+        (WORD, attachment_files.build_office_document("xl")),
         (WORD, build_zip({"word/document.xml": "a"})),
-        (WORD, build_office_document("word", **{"word/vbaProject.bin": "a"})),
-        (f"{ODF}.text", build_open_document("spreadsheet")),
-        (f"{ODF}.text", build_open_document("text", "Basic/a.xml")),
-        (f"{ODF}.text", build_open_document("text", "Scripts/a.py")),
+        (WORD, attachment_files.build_office_document("word", **{"word/vbaProject.bin": "a"})),
+        (f"{ODF}.text", attachment_files.build_open_document("spreadsheet")),
+        (f"{ODF}.text", attachment_files.build_open_document("text", "Basic/a.xml")),
+        (f"{ODF}.text", attachment_files.build_open_document("text", "Scripts/a.py")),
     ],
 )
 def test_documents_with_macros_or_of_another_program_are_refused(declared: str, data: bytes) -> None:
