@@ -34,8 +34,10 @@ _MARKUP: Final = re.compile(
     re.DOTALL,
 )
 STYLE_TAG: Final = re.compile(rf"<(?i:style)(?=[\s/>]){_ATTRIBUTES}>")
-_TAG: Final = re.compile(rf"<(?P<name>[a-zA-Z][^\s/>]*){_ATTRIBUTES}>")
-_ATTRIBUTE: Final = re.compile(r"""(?P<name>[^\s/>][^\s/>=]*)(?:\s*=\s*(?P<value>"[^"]*"|'[^']*'|[^\s>"'][^\s>]*))?""")
+_START_TAG: Final = re.compile(rf"<(?P<name>[a-zA-Z][^\s/>]*){_ATTRIBUTES}>")
+_TAG_ATTRIBUTE: Final = re.compile(
+    r"""(?P<name>[^\s/>][^\s/>=]*)(?:\s*=\s*(?P<value>"[^"]*"|'[^']*'|(?!["'])[^\s>]*))?"""
+)
 
 
 class TagAttribute(NamedTuple):
@@ -45,7 +47,7 @@ class TagAttribute(NamedTuple):
     raw: str  # the value without its quotes, character references as they stand
     start: int  # place of the name in the markup
     end: int  # behind the value and its quotes
-    value_start: int
+    value_start: int  # behind the quote; -1: there is no value
     is_quoted: bool
 
     @property
@@ -79,10 +81,10 @@ def split_html(text: str) -> list[str]:
 
 def read_start_tag(markup: str) -> StartTag | None:
     """Read the start tag that a piece of markup begins with; None for an end tag, a comment or a declaration."""
-    tag = _TAG.match(markup)
+    tag = _START_TAG.match(markup)
     if tag is None:
         return None
-    attributes = [_build_attribute(match) for match in _ATTRIBUTE.finditer(markup, tag.end("name"), tag.end() - 1)]
+    attributes = [_build_attribute(match) for match in _TAG_ATTRIBUTE.finditer(markup, tag.end("name"), tag.end() - 1)]
     return StartTag(tag["name"].lower(), attributes, tag.end("name"), tag.end())
 
 

@@ -16,7 +16,7 @@ MAX_OPEN_ELEMENT_STEPS: Final = 20_000_000  # open elements that all the tags of
 MAX_REOPENED_ELEMENTS: Final = 100_000  # formatting elements that all the blocks of a mail may open again
 MIN_FORMATTING_DEPTH: Final = 8  # open formatting elements that any mail may have
 MAX_CLONED_CHARACTERS: Final = 20_000_000  # of formatting tags and links, if each tag of a mail opened them again
-MIN_TAG_LIMIT: Final = 200  # characters of such a tag that may have attributes in any mail
+MIN_KEPT_TAG_LENGTH: Final = 200  # characters of such a tag that may have attributes in any mail
 MAX_ATTRIBUTES: Final = 1_000  # in one tag
 MIN_LIMITED_TAGS: Final = 1_000  # tags; fewer are parsed without a limit
 _FORMATTING: Final = frozenset(
@@ -29,7 +29,7 @@ _CLONED_TAG: Final = re.compile(
     rf"(<(?i:a|{'|'.join(sorted(_FORMATTING))}))(?=[\s/])(?:[^>\"'=]+|=\s*\"[^\"]*\"|=\s*'[^']*'|=|[\"'])*+>"
 )
 _QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'")
-_ATTRIBUTE: Final = re.compile(r"[\s/\"][^\s/\"]")
+_ATTRIBUTE_START: Final = re.compile(r"[\s/\"][^\s/\"]")
 _EMPTY_INLINE_TAG, _EMPTY_BLOCK_TAG = "wbr", "br"  # without content; the second one parts the words around it
 
 
@@ -39,13 +39,13 @@ def parse_html(html: str) -> LexborHTMLParser:
         html = _LONG_TAG.sub(_limit_attributes, html)
     tags = html.count("<")
     if tags * len(html) > MAX_CLONED_CHARACTERS:
-        longest = max(MIN_TAG_LIMIT, MAX_CLONED_CHARACTERS // tags)
+        longest = max(MIN_KEPT_TAG_LENGTH, MAX_CLONED_CHARACTERS // tags)
         html = _CLONED_TAG.sub(lambda tag: tag[0] if len(tag[0]) <= longest else f"{tag[1]}>", html)
     return LexborHTMLParser(html if tags < MIN_LIMITED_TAGS else _TAG.sub(_DepthLimit(tags).rename, html))
 
 
 def _limit_attributes(tag: re.Match[str]) -> str:
-    if len(_ATTRIBUTE.findall(_QUOTED.sub('""', tag[0]))) < MAX_ATTRIBUTES:
+    if len(_ATTRIBUTE_START.findall(_QUOTED.sub('""', tag[0]))) < MAX_ATTRIBUTES:
         return tag[0]
     return f"<{_EMPTY_INLINE_TAG} "
 

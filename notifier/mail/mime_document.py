@@ -38,24 +38,10 @@ def build_mime_message(header: MailHeader, parts: MailParts) -> RenderedMail:
     else:
         html = _build_html_entity(parts.html)
         boundary = f"=_{_hash_parts(head, text, html).hex()[:32]}".encode()
-        wire = b"".join(
-            (
-                head,
-                b'MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n boundary="',
-                boundary,
-                b'"\r\n\r\n--',
-                boundary,
-                b"\r\n",
-                text,
-                b"\r\n--",
-                boundary,
-                b"\r\n",
-                html,
-                b"\r\n--",
-                boundary,
-                b"--\r\n",
-            )
-        )
+        wire = (
+            b'%bMIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n boundary="%b"\r\n\r\n'
+            b"--%b\r\n%b\r\n--%b\r\n%b\r\n--%b--\r\n"
+        ) % (head, boundary, boundary, text, boundary, html, boundary)
     return RenderedMail(wire=wire, sha256=hashlib.sha256(wire).digest())
 
 

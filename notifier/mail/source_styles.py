@@ -40,7 +40,7 @@ _SOURCE_MARKUP = re.compile(
     + r"|{%.*?%}|[^'])*'|{%.*?%}|[^<>\"'])*)?)(?P<end>\s*/?>)|(?P<incomplete><[a-zA-Z])",
     re.DOTALL,
 )
-_ATTRIBUTE = re.compile(
+_STYLE_ATTRIBUTE = re.compile(
     r"\s(?P<name>style|class|id)\s*=\s*(?P<quote>[\"'])(?P<value>.*?)(?P=quote)", re.DOTALL | re.IGNORECASE
 )
 _ATTRIBUTE_NAME = re.compile(r"\s(?:style|class|id)\s*=", re.IGNORECASE)
@@ -157,7 +157,7 @@ def _is_visible_tag(match: re.Match[str]) -> bool:
 def _read_source_tag(match: re.Match[str]) -> _SourceTag:
     """Read a tag; raises `_UnsureError` if its name, class or id is decided while rendering."""
     rest = match["rest"] or ""
-    values = {attribute["name"].lower(): attribute["value"] for attribute in _ATTRIBUTE.finditer(rest)}
+    values = {attribute["name"].lower(): attribute["value"] for attribute in _STYLE_ATTRIBUTE.finditer(rest)}
     if len(values) != len(_ATTRIBUTE_NAME.findall(rest)):
         raise _UnsureError  # an attribute without quotes, or twice the same
     outside = re.sub(r"\"[^\"]*\"|'[^']*'", "", re.sub(_EXPRESSION, "", rest))
@@ -226,7 +226,9 @@ def _write_styles(text: str, styles: Mapping[_SourceTag, str]) -> str:
         remaining -= len(style)
         if remaining < 0:
             raise _UnsureError
-        rest = _ATTRIBUTE.sub(lambda item: "" if item["name"].lower() == "style" else item[0], match["rest"] or "")
+        rest = _STYLE_ATTRIBUTE.sub(
+            lambda item: "" if item["name"].lower() == "style" else item[0], match["rest"] or ""
+        )
         return f"<{match['name']}{rest}" + (f' style="{style}"' if style else "") + match["end"]
 
     return _SOURCE_MARKUP.sub(write, text)

@@ -27,7 +27,9 @@ _PSEUDO_ELEMENTS: Final = frozenset(
 _OLD_PSEUDO_ELEMENTS: Final = frozenset({"before", "after", "first-line", "first-letter"})  # also with one colon
 _COMBINATORS: Final = frozenset({">", "+", "~"})
 _STEP = re.compile(r"\s*(?:odd|even|[+-]?\d+|[+-]?\d*n(?:\s*[+-]\s*\d+)?)\s*", re.IGNORECASE)
-_ATTRIBUTE = re.compile(r"""\s*[\w-]+\s*(?:[~|^$*]?=\s*(?:[\w-]+|"[^"\\]*"|'[^'\\]*')\s*(?:\bi\s*)?)?""", re.IGNORECASE)
+_ATTRIBUTE_TEST = re.compile(
+    r"""\s*[\w-]+\s*(?:[~|^$*]?=\s*(?:[\w-]+|"[^"\\]*"|'[^'\\]*')\s*(?:\bi\s*)?)?""", re.IGNORECASE
+)
 _OWN_STYLE = re.compile(r"""\s*style\s*\*=\s*(?:"[^"]*[\w-]: [^"]*"|'[^']*[\w-]: [^']*')\s*""", re.IGNORECASE)
 """Part of a style as only people write it: the inliner writes no blank behind a colon."""
 
@@ -140,7 +142,7 @@ class _SelectorParser:
 
     def _take_attribute(self, token: Any) -> None:
         text = _serialize_tokens(token.content)
-        if not _ATTRIBUTE.fullmatch(text):
+        if not _ATTRIBUTE_TEST.fullmatch(text):
             raise _UnsupportedSelectorError
         self._attributes |= {name.lower() for name in re.findall(r"^\s*([\w-]+)", text)}
         self._is_static &= "," not in text and "style" not in self._attributes  # css-inline parts selectors at commas

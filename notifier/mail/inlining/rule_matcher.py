@@ -24,8 +24,8 @@ StyleElements = tuple[tuple[str, bool], ...]
 ElementKinds = frozenset[tuple[str, StyleProfile, bool]]
 """Marks, what the elements' own styles touch, and whether they have a tag."""
 
-_NUMBER: Final = " data-n0"
-_NUMBERED = re.compile(rf'{_NUMBER}="(\d+)"(?: (?!style=)[^\s"=]+="[^"]*")*(?: style="([^"]*)")?>')
+_NUMBER_ATTRIBUTE: Final = " data-n0"
+_NUMBERED = re.compile(rf'{_NUMBER_ATTRIBUTE}="(\d+)"(?: (?!style=)[^\s"=]+="[^"]*")*(?: style="([^"]*)")?>')
 _IMPLIED_ELEMENT = re.compile(r'<(?!head )[a-z]+ style="(m[^"]*)">')
 """An element that has no tag in the mail, such as most `<tbody>`; it has no attributes either."""
 
@@ -136,7 +136,7 @@ def _number_tags(pieces: Sequence[str], tokens: Sequence[MarkupToken]) -> Iterat
             head, tail = markup[:start], markup[end:]
             if token.style_span:
                 head, tail = f"{head}{tail[: point - end]}", tail[point - end :]
-            yield f'{head}{_NUMBER}="{number}"{tail}'
+            yield f'{head}{_NUMBER_ATTRIBUTE}="{number}"{tail}'
         else:
             yield markup
     yield pieces[-1]

@@ -10,8 +10,8 @@ import tinycss2
 
 from notifier.mail.css_parser import StyleDeclaration, read_declarations, serialize_css, write_declarations
 
-_NUMBER: Final = r"(?:\d+(?:\.\d+)?|\.\d+)"
-_LENGTH: Final = rf"(?:0|{_NUMBER}(?:px|em|rem|pt|%))"
+_CSS_NUMBER: Final = r"(?:\d+(?:\.\d+)?|\.\d+)"
+_LENGTH: Final = rf"(?:0|{_CSS_NUMBER}(?:px|em|rem|pt|%))"
 _SAFE_VALUES: Final = {
     **dict.fromkeys(("margin", "padding"), rf"{_LENGTH}(?:\s+{_LENGTH}){{0,3}}"),
     **dict.fromkeys(
@@ -21,8 +21,8 @@ _SAFE_VALUES: Final = {
         ),
         _LENGTH,
     ),
-    "line-height": rf"{_LENGTH}|{_NUMBER}|normal",
-    "letter-spacing": rf"-?{_NUMBER}(?:px|em)|normal",
+    "line-height": rf"{_LENGTH}|{_CSS_NUMBER}|normal",
+    "letter-spacing": rf"-?{_CSS_NUMBER}(?:px|em)|normal",
     "color": "#[0-9a-f]{3}(?:[0-9a-f]{3})?|black|white|inherit",
     "background-color": "#[0-9a-f]{3}(?:[0-9a-f]{3})?|black|white|transparent",
     "font-weight": "[1-9]00|normal|bold",

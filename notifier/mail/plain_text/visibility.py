@@ -17,7 +17,7 @@ _WITHOUT_HEIGHT: Final = frozenset(
 )  # fmt: skip
 """Boxes that grow with what they hold, so that nothing is cut off."""
 _NOT_RENDERED: Final = frozenset({"none", "table-column", "table-column-group"})
-_NUMBER: Final = re.compile(r"([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?)([a-z]*|%)")
+_NUMBER_WITH_UNIT: Final = re.compile(r"([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?)([a-z]*|%)")
 _PIXELS: Final = {"px": 1.0, "em": 16.0, "rem": 16.0, "pt": 4 / 3}
 _CLIPPED_AWAY: Final = re.compile(r"rect\((?:[01](?:px)?[ ,]*){4}\)|inset\((?:50|100)%.*\)|circle\(0.*\)")
 _SCALED_AWAY: Final = re.compile(r"scale[xy]?\( ?0 ?[,)]")
@@ -35,7 +35,7 @@ def is_removed(display: str, values: Mapping[str, str]) -> bool:
     """Whether an element is not rendered, or cut away, or moved out of sight, with all that it holds."""
     if display in _NOT_RENDERED or values.get("content-visibility") == "hidden":
         return True
-    opacity = _NUMBER.fullmatch(values.get("opacity", ""))
+    opacity = _NUMBER_WITH_UNIT.fullmatch(values.get("opacity", ""))
     if (opacity and float(opacity[1]) <= 0) or _CLIPPED_AWAY.fullmatch(values.get("clip-path", "")):
         return True
     if values.get("position") in ("absolute", "fixed", "relative") and _is_far_away(values, "left", "right", "top"):
@@ -58,7 +58,7 @@ def is_out_of_flow(values: Mapping[str, str]) -> bool:
 
 def is_tiny(size: str, *, inherited: bool) -> bool:
     """Whether a font size leaves nothing that can be read."""
-    number = _NUMBER.fullmatch(size)
+    number = _NUMBER_WITH_UNIT.fullmatch(size)
     if number is None or not (number[2] or float(number[1]) == 0):  # a keyword, calc(), or no size at all
         return inherited and size not in _SIZES
     return _is_invisible_length(size) or (inherited and number[2] in _RELATIVE)
@@ -108,11 +108,11 @@ def _is_cut_off(display: str, values: Mapping[str, str]) -> bool:
 
 def _parse_pixels(value: str) -> float:
     """A length in pixels; 0 for those that depend on something else."""
-    number = _NUMBER.fullmatch(value)
+    number = _NUMBER_WITH_UNIT.fullmatch(value)
     return float(number[1]) * _PIXELS.get(number[2], 0.0) if number else 0.0
 
 
 def _is_invisible_length(value: str) -> bool:
     """Whether a length is too small to be seen."""
-    number = _NUMBER.fullmatch(value)
+    number = _NUMBER_WITH_UNIT.fullmatch(value)
     return number is not None and (float(number[1]) == 0 or 0 < _parse_pixels(value) <= _MAX_HIDDEN)

@@ -146,7 +146,7 @@ def test_styles_that_outlook_is_not_to_see_stay(begin: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("css", "body", "style", "left"),
+    ("css", "body", "style", "remaining"),
     [
         (  # important no longer keeps a media rule from winning
             "h1{color:#111 !important}@media x{h1{color:#eee !important}}",
