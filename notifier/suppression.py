@@ -10,12 +10,12 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, delete, exists, or_, select, union_all, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit, email_address
 from notifier.audit import Actor, AuditAction, AuditRecord, ObjectKind
 from notifier.db.direct_connections import StatementConnection
+from notifier.db.insertion import build_insert
 from notifier.db.tables import INSTANCE, Notification, Suppression, get_columns
 from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import generate_id
@@ -60,7 +60,7 @@ class NewSuppression:
     service_id: UUID  # or `INSTANCE`
     scope: SuppressionScope
     reason: SuppressionReason
-    detail: str  # at most `LONGEST_DETAIL` characters
+    detail: str  # at most `MAX_DETAIL_LENGTH` characters
     created_by: str
     expires_at: datetime | None = None
 
@@ -101,7 +101,7 @@ async def suppress_recipient(
     connection: StatementConnection, recipient: str, *, reason: SuppressionReason, detail: str, now: datetime
 ) -> None:
     """Suppress the address for all services and for ever, unless it already is."""
-    wish = NewSuppression(
+    new = NewSuppression(
         address=recipient,
         service_id=INSTANCE,
         scope=SuppressionScope.ALL,
@@ -109,60 +109,53 @@ async def suppress_recipient(
         detail=detail[:MAX_DETAIL_LENGTH],
         created_by=SENDER_ACTOR,
     )
-    insert = (
-        (sqlite if connection.dialect.name == "sqlite" else postgresql)
-        .insert(Suppression)
-        .values(_build_suppression_row(wish, now))
-    )
+    row = _build_suppression_row(new, now)
+    insert = build_insert(connection, Suppression).values(row)
     # One with an end becomes permanent: the relay's reply is newer.
-    renewed = {name: insert.excluded[name] for name in _build_suppression_row(wish, now)} | {"expires_at": None}
-    statement = insert.on_conflict_do_update(
-        index_elements=_ONE_EACH, set_=renewed, where=_suppression.expires_at.is_not(None)
-    )
-    await connection.execute(statement)
+    renewed = {name: insert.excluded[name] for name in row} | {"expires_at": None}
+    where = _suppression.expires_at.is_not(None)
+    await connection.execute(insert.on_conflict_do_update(index_elements=_ONE_EACH, set_=renewed, where=where))
 
 
 async def add_suppression(
-    connection: AsyncConnection, wish: NewSuppression, *, actor: Actor
+    connection: AsyncConnection, new: NewSuppression, *, actor: Actor
 ) -> tuple[SuppressionFate, SuppressionView]:
     """Suppress an address: what became of the request, and how the suppression stands now.
 
     The first reason stays, and the later end; one that has expired counts for nothing and makes room.
     """
-    fate, view, before = await _add(connection, wish, actor.at)
+    fate, view, before = await _add(connection, new, actor.at)
     if fate is SuppressionFate.UNCHANGED:
         actor.record_no_change()
     else:
         action = AuditAction.SUPPRESSION_ADDED if fate is SuppressionFate.ADDED else AuditAction.SUPPRESSION_EXTENDED
-        record = _build_suppression_record(
-            action, view, before=_describe_for_audit(before) if before else None, after=_describe_for_audit(view)
-        )
-        await audit.write_audit_record(connection, record, actor)
+        described = _describe_for_audit(before) if before else None
+        await _record(connection, action, view, actor, before=described, after=_describe_for_audit(view))
     return fate, view
 
 
 async def _add(
-    connection: AsyncConnection, wish: NewSuppression, now: datetime
+    connection: AsyncConnection, new: NewSuppression, now: datetime
 ) -> tuple[SuppressionFate, SuppressionView, SuppressionView | None]:
     """The third is the suppression that was there before, expired or not."""
-    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(Suppression)
-    statement = insert.values(_build_suppression_row(wish, now)).on_conflict_do_nothing(index_elements=_ONE_EACH)
+    insert = build_insert(connection, Suppression).values(_build_suppression_row(new, now))
+    statement = insert.on_conflict_do_nothing(index_elements=_ONE_EACH)
     while True:
         added = (await connection.execute(statement.returning(*_suppression))).mappings().one_or_none()
         if added is not None:
             return SuppressionFate.ADDED, SuppressionView(**added), None
-        existing = (await connection.execute(_select_same(wish).with_for_update())).mappings().one_or_none()
+        existing = (await connection.execute(_select_same(new).with_for_update())).mappings().one_or_none()
         if existing is not None:  # else it was lifted at this moment, and there is room now
-            return await _extend_existing(connection, wish, SuppressionView(**existing), now)
+            return await _extend_existing(connection, new, SuppressionView(**existing), now)
 
 
 async def _extend_existing(
-    connection: AsyncConnection, wish: NewSuppression, existing: SuppressionView, now: datetime
+    connection: AsyncConnection, new: NewSuppression, existing: SuppressionView, now: datetime
 ) -> tuple[SuppressionFate, SuppressionView, SuppressionView | None]:
-    if existing.expires_at is None or (wish.expires_at is not None and now < wish.expires_at <= existing.expires_at):
+    if existing.expires_at is None or (new.expires_at is not None and now < new.expires_at <= existing.expires_at):
         return SuppressionFate.UNCHANGED, existing, existing
     is_over = existing.expires_at <= now
-    values = _build_suppression_row(wish, now) if is_over else {"expires_at": wish.expires_at}
+    values = _build_suppression_row(new, now) if is_over else {"expires_at": new.expires_at}
     statement = update(Suppression).where(_suppression.id == existing.id).values(values).returning(*_suppression)
     view = SuppressionView(**(await connection.execute(statement)).mappings().one())
     return (SuppressionFate.ADDED if is_over else SuppressionFate.EXTENDED), view, existing
@@ -184,18 +177,21 @@ async def lift_suppression(
         raise NotYoursError
     view = SuppressionView(**row)
     after = {"comment": comment} if comment else None
-    await audit.write_audit_record(
-        connection,
-        _build_suppression_record(AuditAction.SUPPRESSION_LIFTED, view, before=_describe_for_audit(view), after=after),
-        actor,
-    )
+    action, before = AuditAction.SUPPRESSION_LIFTED, _describe_for_audit(view)
+    await _record(connection, action, view, actor, before=before, after=after)
     return view
 
 
-def _build_suppression_record(
-    action: AuditAction, view: SuppressionView, *, before: dict[str, Any] | None, after: dict[str, Any] | None
-) -> AuditRecord:
-    return AuditRecord(
+async def _record(
+    connection: AsyncConnection,
+    action: AuditAction,
+    view: SuppressionView,
+    actor: Actor,
+    *,
+    before: dict[str, Any] | None,
+    after: dict[str, Any] | None,
+) -> None:
+    record = AuditRecord(
         action=action,
         object_kind=ObjectKind.SUPPRESSION,
         object_id=view.id,
@@ -204,6 +200,7 @@ def _build_suppression_record(
         before=before,
         after=after,
     )
+    await audit.write_audit_record(connection, record, actor)
 
 
 def _describe_for_audit(view: SuppressionView) -> dict[str, Any]:
@@ -211,16 +208,16 @@ def _describe_for_audit(view: SuppressionView) -> dict[str, Any]:
     return {name: getattr(view, name) for name in ("scope", "reason", "created_by", "created_at", "expires_at")}
 
 
-def _build_suppression_row(wish: NewSuppression, now: datetime) -> dict[str, Any]:
-    return vars(wish) | {"id": generate_id(), "address": email_address.get_address_key(wish.address), "created_at": now}
+def _build_suppression_row(new: NewSuppression, now: datetime) -> dict[str, Any]:
+    return vars(new) | {"id": generate_id(), "address": email_address.get_address_key(new.address), "created_at": now}
 
 
-def _select_same(wish: NewSuppression) -> Select[Any]:
+def _select_same(new: NewSuppression) -> Select[Any]:
     """The suppression in the place of the new one."""
     return select(*_suppression).where(
-        _suppression.address == email_address.get_address_key(wish.address),
-        _suppression.service_id == wish.service_id,
-        _suppression.scope == wish.scope,
+        _suppression.address == email_address.get_address_key(new.address),
+        _suppression.service_id == new.service_id,
+        _suppression.scope == new.scope,
     )
 
 

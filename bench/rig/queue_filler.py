@@ -38,7 +38,7 @@ async def fill_queue(installation: Installation, template: str, mails: int) -> N
                 parsed, faults = submission_models.parse_notification(
                     body | {"variables": build_variables(template, number)}
                 )
-                await dependencies.submitter.submit(caller, parsed, None, faults=faults)
+                await dependencies.submitter.submit(caller, parsed, None, parse_faults=faults)
 
         await asyncio.gather(*(submit_the_rest() for _ in islice(range(LOADERS), mails)))
         # The last hint leaves after the last commit; after the end of this block it would open a connection for good.

@@ -46,16 +46,8 @@ class JournalRecord(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def from_attempt(cls, attempt: RelayAttempt, uncertain_at: datetime | None) -> Self:
         """Build the record of a try."""
-        return cls(
-            kind=type(attempt.outcome).__name__,
-            outcome=attempt.outcome,
-            relay=attempt.relay,
-            started_at=attempt.started_at,
-            seconds=attempt.seconds,
-            sha256=attempt.sha256,
-            uncertain_at=uncertain_at,
-            envelope_to=attempt.envelope_to,
-        )
+        fields = msgspec.structs.asdict(attempt)
+        return cls(kind=type(attempt.outcome).__name__, uncertain_at=uncertain_at, **fields)
 
     @classmethod
     def from_note(cls, note: JournalNote) -> Self:
@@ -69,14 +61,9 @@ class JournalRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_attempt(self) -> RelayAttempt:
         """The try."""
-        return RelayAttempt(
-            outcome=msgspec.convert(self.outcome, _OUTCOMES[self.kind]),  # one that is an outcome already stays
-            relay=self.relay,
-            started_at=self.started_at,
-            seconds=self.seconds,
-            sha256=self.sha256,
-            envelope_to=self.envelope_to,
-        )
+        fields = {name: getattr(self, name) for name in RelayAttempt.__struct_fields__}
+        fields["outcome"] = msgspec.convert(self.outcome, _OUTCOMES[self.kind])  # one that is an outcome already stays
+        return RelayAttempt(**fields)
 
 
 @dataclass(frozen=True, kw_only=True)

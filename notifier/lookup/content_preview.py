@@ -30,7 +30,7 @@ from notifier.template_language.render_fault import RenderFault
 
 _attempt = get_columns(Attempt)
 MAX_RECORD_SECONDS = 2.5
-"""Longest transaction that records who looked; the driver takes two more to let go of a server that hangs."""
+"""Longest transaction of the audit record; the driver takes two more to give up a server that hangs."""
 
 
 class UnrenderableError(NotifierError):
@@ -59,12 +59,12 @@ class ContentPreviewer:
         self._policy = policy
         self._sources = delivery_loader.SourceCache(database)
 
-    async def view(self, caller: Caller, id_: UUID, *, actor: Actor) -> ContentView:
-        """The mail of a notification within the caller's reach; who looks at it is recorded before it is shown.
+    async def view_content(self, caller: Caller, id_: UUID, *, actor: Actor) -> ContentView:
+        """Get the mail of a notification within the caller's reach; the audit record is committed before it is shown.
 
         Raises `NotFoundError`, `UnrenderableError`, `DatabaseUnavailableError`.
         """
-        view = await self.preview_stored(caller, id_)
+        view = await self._preview_stored(caller, id_)
         record = audit.AuditRecord(
             action=audit.AuditAction.CONTENT_VIEWED,
             object_kind=audit.ObjectKind.NOTIFICATION,
@@ -76,7 +76,7 @@ class ContentPreviewer:
                 await audit.write_audit_record(connection, record, actor)
         return view
 
-    async def preview_stored(self, caller: Caller, id_: UUID) -> ContentView:
+    async def _preview_stored(self, caller: Caller, id_: UUID) -> ContentView:
         """The mail of a notification within the caller's reach. Raises `NotFoundError`, `UnrenderableError`."""
         async with self._database.read() as connection:
             await notification_view.get_notification(connection, caller.service_id, id_)

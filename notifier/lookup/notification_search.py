@@ -1,7 +1,7 @@
 """Search a service's notifications: a page walks one index, newest first, and the id is the cursor.
 
-No page examines more than `LOOK` rows, so that every combination of filters is fast. A page may therefore be short; the
-next one goes on behind the cursor.
+No page examines more than `MAX_ROWS_EXAMINED` rows, so that every combination of filters is fast. A page may therefore
+be short; the next one goes on behind the cursor.
 """
 
 from collections.abc import Sequence
@@ -96,7 +96,7 @@ async def search_notifications(
     connection: AsyncConnection,
     service_id: UUID,
     query: NotificationFilter,
-    page_request: PageRequest,
+    page: PageRequest,
     *,
     now: datetime,
 ) -> NotificationPage:
@@ -105,19 +105,19 @@ async def search_notifications(
         query, created_after=_clamp_time(query.created_after), created_before=_clamp_time(query.created_before)
     )
     template_id = await _find_template_id(connection, query.template)
-    first, end = _compute_bounds(query, page_request.before)
-    looked_at = _choose_index(service_id, query, template_id).rows(first, end).limit(page_request.max_rows)
-    candidate = looked_at.subquery("w")
+    first, end = _compute_bounds(query, page.before)
+    examined = _choose_index(service_id, query, template_id).rows(first, end).limit(page.max_rows)
+    candidate = examined.subquery("w")
     *_, id_ = candidate.c
     # A scalar subquery runs row by row, in the order of the walk; the planner may turn an EXISTS into a join.
     passes = select(literal(1)).where(_notification.id == id_, *_list_conditions(service_id, query, template_id, now))
     statement = select(id_).where(passes.correlate(candidate).scalar_subquery() == 1)
-    statement = statement.order_by(*(column.desc() for column in candidate.c)).limit(page_request.limit + 1)
+    statement = statement.order_by(*(column.desc() for column in candidate.c)).limit(page.limit + 1)
     ids = list((await connection.execute(statement)).scalars())
-    if len(ids) > page_request.limit:
-        page_ = ids[: page_request.limit]
-        return NotificationPage(views=await list_notifications(connection, page_), next=page_[-1])
-    last = (await connection.execute(looked_at.limit(1).offset(page_request.max_rows - 1))).first()
+    if len(ids) > page.limit:
+        page_ids = ids[: page.limit]
+        return NotificationPage(views=await list_notifications(connection, page_ids), next=page_ids[-1])
+    last = (await connection.execute(examined.limit(1).offset(page.max_rows - 1))).first()
     return NotificationPage(views=await list_notifications(connection, ids), next=last[-1] if last else None)
 
 
@@ -176,20 +176,19 @@ def _list_conditions(
 ) -> list[ColumnElement[bool]]:
     """All conditions of the query."""
     n = _notification
-    conditions: list[ColumnElement[bool]] = [n.service_id == service_id]
-    if query.status is not None:
-        conditions.append(n.status == query.status)
+    equal = [
+        (n.service_id, service_id),
+        (n.status, query.status),
+        (n.address_key, email_address.get_address_key(query.to) if query.to is not None else None),
+        (n.template_id, template_id),
+        (n.batch_id, query.batch_id),
+    ]
+    conditions: list[ColumnElement[bool]] = [column == value for column, value in equal if value is not None]
     if query.scheduled is not None:
         conditions.append(n.send_at > now if query.scheduled else n.send_at <= now)
-    if query.to is not None:
-        conditions.append(n.address_key == email_address.get_address_key(query.to))
-    if template_id is not None:
-        conditions.append(n.template_id == template_id)
     if query.tag is not None:
         tagged = select(literal(1)).where(_tagged.service_id == service_id, _tagged.tag == query.tag)
         conditions.append(tagged.where(_tagged.notification_id == n.id).correlate(Notification).scalar_subquery() == 1)
-    if query.batch_id is not None:
-        conditions.append(n.batch_id == query.batch_id)
     if query.created_after is not None:
         conditions.append(n.created_at >= query.created_after)
     if query.created_before is not None:

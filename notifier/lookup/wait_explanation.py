@@ -145,7 +145,7 @@ async def _has_live_sender(connection: AsyncConnection) -> bool:
 
 
 async def _count_ahead(connection: AsyncConnection, entry: Any) -> int:
-    """How many are due before it, counted up to `MOST_COUNTED`."""
+    """How many are due before it, counted up to `MAX_COUNTED_AHEAD`."""
     before = (
         select(_entry.id)
         .where(

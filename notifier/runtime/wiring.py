@@ -97,8 +97,8 @@ def build_api(parts: ProcessParts) -> FastAPI:
     submitter = NotificationSubmitter(
         parts.database,
         intake.submit,
-        shelf=shelf,
-        terms=ValidationRules.from_settings(parts.settings.api, own, policy),
+        templates=shelf,
+        rules=ValidationRules.from_settings(parts.settings.api, own, policy),
         forecast=forecast,
         clock=parts.clock,
     )

@@ -7,7 +7,6 @@ one transaction per step. A repeated step does no harm.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, func, insert, select, update
@@ -33,7 +32,7 @@ from notifier.outbox.handler import (
     WorkerContext,
 )
 from notifier.states import CANCELLABLE_STATUSES, EntryKind, EventKind, KeyKind, Priority, Status, TransitionCause
-from notifier.status.status_writer import StatusChange, apply_status_changes
+from notifier.status.status_writer import StatusChange, apply_status_changes, build_event_row
 from notifier.telemetry.logging import get_logger
 
 CANCELLABLE_SQL = f"""n.status IN ('{"', '".join(sorted(CANCELLABLE_STATUSES))}')"""
@@ -61,15 +60,6 @@ class CancellationStep:
     last: UUID | None  # the last row that was examined; None: there are no more
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Flag:
-    """Who cancels the batch, when the rows are changed, and why."""
-
-    actor: str
-    at: datetime
-    comment: str
-
-
 async def cancel_batch(
     connection: AsyncConnection,
     service_id: UUID,
@@ -79,9 +69,9 @@ async def cancel_batch(
     reach: Collection[KeyKind],
     comment: str = "",
 ) -> CancellationStep:
-    """Stop what has not begun of the batch: flag it, and put its first rows to `cancelled`.
+    """Stop what has not begun of the batch: set its flag, and cancel its first rows.
 
-    If there are more, a sender goes on with them, and `release` must follow once this is committed. Raises
+    If there are more, a sender goes on with them, and `release_claimed` must follow once this is committed. Raises
     `NotFoundError`, also if some of its mails are of a kind of key beyond the caller's `reach`.
     """
     await _require_reach(connection, id_, reach)
@@ -93,7 +83,7 @@ async def cancel_batch(
     flagged = update(Batch).where(_batch.id == id_, _batch.service_id == service_id).values(flag).returning(_batch.id)
     if (await connection.execute(flagged)).first() is None:
         raise NotFoundError("there is no such batch")
-    step = await _cancel_rows(connection, service_id, id_, None, _Flag(actor=actor.name, at=actor.at, comment=comment))
+    step = await _cancel_rows(connection, service_id, id_, None, actor, comment)
     if step.last is not None and not await entry_store.get_due_times(connection, service_id, [id_]):
         entry = NewEntry(
             id=generate_id(),
@@ -141,12 +131,12 @@ async def continue_cancellation(
     flag = (await connection.execute(statement)).one_or_none()
     if flag is None:
         return None
-    said = _Flag(actor=flag.cancelled_by or "", at=now, comment=flag.cancel_comment or "")
-    return (await _cancel_rows(connection, service_id, id_, after, said)).last
+    actor = Actor(name=flag.cancelled_by or "", at=now)
+    return (await _cancel_rows(connection, service_id, id_, after, actor, flag.cancel_comment or "")).last
 
 
 async def _cancel_rows(
-    connection: AsyncConnection, service_id: UUID, id_: UUID, after: UUID | None, flag: _Flag
+    connection: AsyncConnection, service_id: UUID, id_: UUID, after: UUID | None, actor: Actor, comment: str
 ) -> CancellationStep:
     ids = await _list_row_ids(connection, id_, after)
     waiting = await _select_cancellable(connection, ids)
@@ -155,14 +145,12 @@ async def _cancel_rows(
     waiting = await _select_cancellable(connection, waiting)
     stopped = await entry_store.withdraw_entries(connection, service_id, waiting) if waiting else []
     if stopped:
-        changes = [
-            StatusChange(notification_id=notification_id, to=Status.CANCELLED, at=flag.at)
-            for notification_id in stopped
-        ]
+        changes = [StatusChange(notification_id=stopped_id, to=Status.CANCELLED, at=actor.at) for stopped_id in stopped]
         await apply_status_changes(connection, changes, TransitionCause.CALLER)
-        await connection.execute(
-            insert(NotificationEvent), [_build_event(notification_id, flag) for notification_id in stopped]
-        )
+        events = [
+            build_event_row(stopped_id, EventKind.CANCELLED, actor.name, actor.at, comment) for stopped_id in stopped
+        ]
+        await connection.execute(insert(NotificationEvent), events)
     return CancellationStep(stopped=len(stopped), last=ids[-1] if len(ids) == MAX_CANCEL_ROWS else None)
 
 
@@ -182,17 +170,6 @@ _CANCELLABLE = select(_notification.id).where(
 async def _select_cancellable(connection: AsyncConnection, ids: Sequence[UUID]) -> list[UUID]:
     """Those of them that can still be cancelled."""
     return list((await connection.execute(_CANCELLABLE, {"ids": list(ids)})).scalars()) if ids else []
-
-
-def _build_event(notification_id: UUID, flag: _Flag) -> dict[str, Any]:
-    return {
-        "id": generate_id(),
-        "notification_id": notification_id,
-        "at": flag.at,
-        "kind": EventKind.CANCELLED,
-        "actor": flag.actor,
-        "detail": flag.comment,
-    }
 
 
 class BatchCancellationHandler:

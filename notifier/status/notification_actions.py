@@ -131,7 +131,7 @@ async def retry_notification(
         connection, StatusChange(notification_id=id_, to=Status.QUEUED, at=actor.at), change
     ):
         raise NotRetryableError("somebody else has just changed it")
-    await _enqueue_again(connection, current, actor)
+    await enqueue_again(connection, current, Priority(current.priority), actor.at)
     await _record(connection, AuditAction.NOTIFICATION_RETRIED, current, Status.QUEUED, actor, comment)
 
 
@@ -190,7 +190,7 @@ async def resolve_notification(
     if not await apply_requested_change(connection, step, change):
         raise NotUnknownError("somebody else has just changed it")
     if is_resend:
-        await _enqueue_again(connection, current, actor)
+        await enqueue_again(connection, current, Priority(current.priority), actor.at)
     await _record(connection, AuditAction.NOTIFICATION_RESOLVED, current, status, actor, comment)
 
 
@@ -231,15 +231,15 @@ async def _compute_lifetime(connection: AsyncConnection, current: Any) -> timede
     return lifetime
 
 
-async def _enqueue_again(connection: AsyncConnection, current: Any, actor: Actor) -> None:
-    """Write a new entry, due now, with no attempt made: a late reply about the old entry cannot change it."""
+async def enqueue_again(connection: AsyncConnection, row: Any, priority: Priority, due_at: datetime) -> None:
+    """Write a new entry with no attempt made: a late reply about the old entry cannot change it."""
     entry = NewEntry(
         id=generate_id(),
         kind=EntryKind.EMAIL,
-        subject_id=current.id,
-        service_id=current.service_id,
-        priority=Priority(current.priority),
-        due_at=actor.at,
+        subject_id=row.id,
+        service_id=row.service_id,
+        priority=priority,
+        due_at=due_at,
     )
     await entry_store.enqueue_entries(connection, [entry])
 

@@ -101,16 +101,21 @@ async def apply_requested_change(connection: AsyncConnection, change: StatusChan
     if (await connection.execute(statement)).first() is None:
         return False
     await _write_consequences(connection, change.to, [_build_row(change)])
-    event = {
-        "id": generate_id(),
-        "notification_id": change.notification_id,
-        "at": change.at,
-        "kind": request.kind,
-        "actor": request.actor,
-        "detail": request.detail,
-    }
+    event = build_event_row(change.notification_id, request.kind, request.actor, change.at, request.detail)
     await connection.execute(insert(NotificationEvent).values(event))
     return True
+
+
+def build_event_row(notification_id: UUID, kind: EventKind, actor: str, at: datetime, detail: str) -> dict[str, Any]:
+    """Build a row of the timeline."""
+    return {
+        "id": generate_id(),
+        "notification_id": notification_id,
+        "at": at,
+        "kind": kind,
+        "actor": actor,
+        "detail": detail,
+    }
 
 
 def _cut_detail(detail: str | None) -> str | None:
@@ -151,10 +156,10 @@ def build_consequences(source: str, status: Status) -> str:
         f" AND i.notification_id = ANY(ARRAY(SELECT notification_id FROM {source}))"
     )
     return f""",
-listed AS ({index}),
-telling AS (SELECT *, 'notification.{status}' AS type FROM {source}),
-told AS ({event_sql.build_event_insert("telling", sqlite=False)} RETURNING id, service_id, at),
-to_be_told AS ({event_sql.build_event_entry_insert("told")})"""
+indexed AS ({index}),
+new_event AS (SELECT *, 'notification.{status}' AS type FROM {source}),
+event AS ({event_sql.build_event_insert("new_event", sqlite=False)} RETURNING id, service_id, at),
+event_entry AS ({event_sql.build_event_entry_insert("event")})"""
 
 
 @cache

@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 from uuid import UUID, uuid5
 
-from sqlalchemy.dialects import postgresql, sqlite
-
 from notifier.auth.authenticated_key import Caller
 from notifier.clock import Clock
 from notifier.db.engine import Database
+from notifier.db.insertion import insert_if_absent
 from notifier.db.tables import Batch
 from notifier.db.unavailability import convert_database_errors
 from notifier.errors import (
@@ -137,12 +136,16 @@ class BatchSubmitter:
 
     async def _write_batch_row(self, caller: Caller, batch_id: UUID, *, size: int) -> None:
         """Write the row of the batch, unless it exists."""
-        row = {"id": batch_id, "service_id": caller.service_id, "created_by": caller.actor_name, "size": size}
-        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
-        statement = insert(Batch).values(row | {"created_at": self._clock.now()}).on_conflict_do_nothing()
+        row = {
+            "id": batch_id,
+            "service_id": caller.service_id,
+            "created_by": caller.actor_name,
+            "created_at": self._clock.now(),
+            "size": size,
+        }
         with convert_database_errors():
             async with asyncio.timeout(MAX_BEGIN_SECONDS), self._database.write() as connection:
-                await connection.execute(statement)
+                await insert_if_absent(connection, Batch, row)
 
     async def _find_earlier(self, caller: Caller, items: Sequence[BatchItem]) -> dict[ServiceKey, EarlierNotification]:
         """The notifications of earlier requests with these keys."""

@@ -17,7 +17,7 @@ from notifier.auth.authenticated_key import Caller
 from notifier.db.direct_connections import StatementConnection
 from notifier.errors import IdempotencyInProgressError, IdempotencyKeyReusedError
 from notifier.states import KeyKind, Status
-from notifier.submission import notification_writer_sql
+from notifier.submission import notification_writer_sql as sql
 
 ServiceKey = tuple[UUID, str]
 """Service and idempotency key."""
@@ -35,7 +35,7 @@ class Idempotency:
 
 @dataclass(frozen=True, kw_only=True)
 class SubmissionResult:
-    """What the caller is told about an accepted notification."""
+    """The answer about an accepted notification."""
 
     id: UUID
     status: Status
@@ -61,20 +61,14 @@ class EarlierNotification:
         return self.created_at <= now - lasts
 
     def replayed(self, request_hash: bytes, *, is_own: bool = False) -> SubmissionResult | IdempotencyKeyReusedError:
-        """What a request with the same key is told, by whether it is the same request.
+        """The answer to a request with the same key: this notification if it is the same request, else an error.
 
         `is_own`: this very request has written it, in a commit whose reply was lost.
         """
         if self.request_hash != request_hash:
             return IdempotencyKeyReusedError()
-        return SubmissionResult(
-            id=self.id,
-            status=self.status,
-            created_at=self.created_at,
-            send_at=self.send_at,
-            batch_id=self.batch_id,
-            replayed=not is_own,
-        )
+        fields = {name: getattr(self, name) for name in ("id", "status", "created_at", "send_at", "batch_id")}
+        return SubmissionResult(**fields, replayed=not is_own)
 
 
 def scope_key(caller: Caller, key: str) -> str:
@@ -98,11 +92,9 @@ async def find_earlier_notifications(
     """The service's notifications that have these keys."""
     if connection.dialect.name == "sqlite":
         values = {"service": service_id.hex, "keys": json.dumps(list(keys))}
-        rows = await connection.execute(text(notification_writer_sql.EARLIER_SQLITE), values)
+        rows = await connection.execute(text(sql.EARLIER_SQLITE), values)
     else:
-        rows = await connection.execute(
-            notification_writer_sql.EARLIER_POSTGRES, {"service": service_id, "keys": list(keys)}
-        )
+        rows = await connection.execute(sql.EARLIER_POSTGRES, {"service": service_id, "keys": list(keys)})
     return dict(parse_earlier(service_id, row) for row in rows)
 
 

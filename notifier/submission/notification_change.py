@@ -18,11 +18,15 @@ from notifier.audit import Actor
 from notifier.auth.mail_rights import MailRights
 from notifier.db.tables import Attempt, Notification, NotificationContent, NotificationEvent, get_columns
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
-from notifier.ids import generate_id
 from notifier.outbox import entry_store
-from notifier.outbox.handler import NewEntry
-from notifier.states import WAITING_STATUSES, EntryKind, EventKind, Priority, Status
-from notifier.status.notification_actions import AlreadyEndedError, AlreadyUnderWayError, NotPossibleError
+from notifier.states import WAITING_STATUSES, EventKind, Priority, Status
+from notifier.status.notification_actions import (
+    AlreadyEndedError,
+    AlreadyUnderWayError,
+    NotPossibleError,
+    enqueue_again,
+)
+from notifier.status.status_writer import build_event_row
 from notifier.submission import request_validation
 from notifier.submission.notification_request import DeliveryTimes, NotificationRequest
 from notifier.templating import version_store as templates
@@ -33,7 +37,7 @@ _READ = (
     "id", "service_id", "address_key", "recipient", "from_address", "kind", "parent_id", "status", "priority",
     "send_at", "expires_at", "created_at", "updated_at", "template_version_id",
 )  # fmt: skip
-# In SQL of its own, because only `move` builds updates of this table: the status stays as it is, and is asked for.
+# As text, because only `status_writer` may build updates of this table. It does not change the status.
 _CHANGE = text("""
 UPDATE notification
 SET send_at = :send_at, message_date = :message_date, expires_at = :expires_at, priority = :priority, updated_at = :at
@@ -48,7 +52,7 @@ WHERE id = :id AND status = 'queued' AND updated_at = :seen RETURNING id
 
 
 class AlreadyAttemptedError(NotPossibleError):
-    """It has been tried already, so it stays as it is: every try sends the same mail."""
+    """It has been tried already: every attempt sends the same mail, so it cannot be changed."""
 
 
 class IsACopyError(NotPossibleError):
@@ -57,7 +61,7 @@ class IsACopyError(NotPossibleError):
 
 @dataclass(frozen=True, kw_only=True)
 class NotificationChanges:
-    """What is to be different; None: it stays."""
+    """The new values; None: no change."""
 
     variables: Mapping[str, Any] | None = None
     send_at: datetime | None = None
@@ -66,7 +70,7 @@ class NotificationChanges:
 
     @property
     def field_names(self) -> list[str]:
-        """The fields that are given."""
+        """The fields to change."""
         return [name for name, value in vars(self).items() if value is not None]
 
 
@@ -88,14 +92,7 @@ async def change_notification(
     if changes.variables is not None:  # once for all; copies that an earlier release has written have their own
         contents = update(NotificationContent).where(_content.notification_id.in_([row.id for row in family]))
         await connection.execute(contents.values(variables=dict(changes.variables)))
-    event = {
-        "id": generate_id(),
-        "notification_id": id_,
-        "at": actor.at,
-        "kind": EventKind.CHANGED,
-        "actor": actor.name,
-        "detail": ", ".join(changes.field_names),
-    }
+    event = build_event_row(id_, EventKind.CHANGED, actor.name, actor.at, ", ".join(changes.field_names))
     await connection.execute(insert(NotificationEvent).values(event))
     record = audit.AuditRecord(
         action=audit.AuditAction.NOTIFICATION_CHANGED,
@@ -184,12 +181,4 @@ async def _change_row(
     }
     if (await connection.execute(_CHANGE, values)).first() is None:
         raise AlreadyUnderWayError("somebody else has just changed it: look, and try again")
-    entry = NewEntry(
-        id=generate_id(),
-        kind=EntryKind.EMAIL,
-        subject_id=row.id,
-        service_id=row.service_id,
-        priority=priority,
-        due_at=times.send_at,
-    )
-    await entry_store.enqueue_entries(connection, [entry])
+    await enqueue_again(connection, row, priority, times.send_at)

@@ -34,15 +34,15 @@ class NotificationSubmitter:
         database: Database,
         write: Callable[[NewNotification], Awaitable[SubmissionResult | IdempotencyError]],
         *,
-        shelf: TemplateCache,
-        terms: ValidationRules,
+        templates: TemplateCache,
+        rules: ValidationRules,
         forecast: QueueForecast,
         clock: Clock,
     ) -> None:
         self._database = database
         self._write = write  # commits before it returns
-        self._shelf = shelf
-        self._terms = terms
+        self._templates = templates
+        self._rules = rules
         self._forecast = forecast
         self._clock = clock
 
@@ -52,9 +52,9 @@ class NotificationSubmitter:
         request: NotificationRequest,
         idempotency: Idempotency | None,
         *,
-        faults: Sequence[Fault] = (),
+        parse_faults: Sequence[Fault] = (),
     ) -> SubmissionResult:
-        """Accept the request durably. `faults` are those already found while parsing.
+        """Accept the request durably. `parse_faults` are those found while parsing.
 
         Raises `InvalidRequestError` with all faults, `QueueTooLongError`, `IdempotencyKeyReusedError`,
         `IdempotencyInProgressError` or `DatabaseUnavailableError`; nothing was written, but after the last only a
@@ -62,7 +62,7 @@ class NotificationSubmitter:
         """
         idempotency = scope_idempotency(caller, idempotency) if idempotency else None
         try:
-            notification = await self.prepare(caller, request, idempotency, faults)
+            notification = await self.prepare(caller, request, idempotency, parse_faults)
             self.check_queue_time(notification)
         except (InvalidRequestError, QueueTooLongError):
             # What was right when it was accepted stays accepted, though its template may have gone since.
@@ -85,16 +85,16 @@ class NotificationSubmitter:
         caller: Caller,
         request: NotificationRequest,
         idempotency: Idempotency | None = None,
-        faults: Sequence[Fault] = (),
+        parse_faults: Sequence[Fault] = (),
         *,
         batch_id: UUID | None = None,
     ) -> NewNotification:
         """What to write for the request. Raises `InvalidRequestError` with all faults, those of parsing included."""
         now = self._clock.now()
-        valid = await validate_request(request, caller, self._terms, self._shelf, now, faults)
+        valid = await validate_request(request, caller, self._rules, self._templates, now, parse_faults)
         if not isinstance(valid, ValidRequest):
             raise InvalidRequestError(valid)
-        return build_new_notification(valid, caller, self._terms, idempotency, batch_id)
+        return build_new_notification(valid, caller, self._rules, idempotency, batch_id)
 
     def check_queue_time(self, notification: NewNotification, *, ahead: int = 0) -> None:
         """Raise `QueueTooLongError` if it, or a copy of it, would expire in the queue.
@@ -106,15 +106,15 @@ class NotificationSubmitter:
 
     def record_template_use(self, caller: Caller, notifications: Iterable[NewNotification]) -> None:
         """Record that the caller uses the templates of these."""
-        if self._shelf.uses is None:
+        if self._templates.uses is None:
             return
         for template_id in {notification.row.template_id for notification in notifications}:
             if template_id is not None:
-                self._shelf.uses.note_use(TemplateKeyUse(template_id, caller.key_id, caller.service_id))
+                self._templates.uses.note_use(TemplateKeyUse(template_id, caller.key_id, caller.service_id))
 
     def is_outdated(self, earlier: EarlierNotification) -> bool:
         """True if its idempotency key does not count any more."""
-        return earlier.is_outdated(self._clock.now(), self._terms.key_lifetime)
+        return earlier.is_outdated(self._clock.now(), self._rules.key_lifetime)
 
     async def _replay(self, caller: Caller, idempotency: Idempotency) -> SubmissionResult | None:
         async with self._database.read() as connection:

@@ -103,7 +103,7 @@ FROM (SELECT key, value, ({barred} LIMIT 1) AS barred FROM json_each(:batch)) WH
         for name in _CONTENT
     )
     stopped = f"{here} WHERE d.status = '{Status.SUPPRESSED}'"
-    telling = f"(SELECT {_EVENT}, d.reason, d.detail, 'notification.{Status.SUPPRESSED}' AS type {stopped})"
+    new_event = f"(SELECT {_EVENT}, d.reason, d.detail, 'notification.{Status.SUPPRESSED}' AS type {stopped})"
     entry = f"SELECT b.value ->> 'entry_id' AS id, {_ENTRY} {here} WHERE d.status = '{Status.QUEUED}'"
     events = "(SELECT e.id, e.service_id, e.at FROM json_each(:batch) JOIN webhook_event AS e ON e.id = value ->> 'id')"
     return (
@@ -113,7 +113,7 @@ FROM (SELECT key, value, ({barred} LIMIT 1) AS barred FROM json_each(:batch)) WH
         f"{_INTO_TAGS} SELECT DISTINCT d.service_id, t.value, d.id {here}, json_each(d.tags) AS t",
         f"WITH entry AS ({entry}) {queue_sql.build_enqueue_sql('entry')}",
         f"INSERT INTO status_index (notification_id, service_id, status) SELECT d.id, d.service_id, d.status {stopped}",
-        event_sql.build_event_insert(telling, sqlite=True),
+        event_sql.build_event_insert(new_event, sqlite=True),
         event_sql.build_event_entry_insert(events),
     )
 

@@ -36,7 +36,7 @@ MAX_FUTURE = timedelta(days=365)
 MAX_COPIES = 50
 MAX_DISPLAY_NAME_LENGTH = 256
 MAX_VARIABLES_BYTES = 256 * 1024  # bytes as JSON
-AT_ONCE = 64 * 1024
+MAX_UNTHREADED_CHARACTERS = 64 * 1024
 """Characters of attachments that are decoded without a thread."""
 _TEMPLATE_SENDER_HINT = (
     "which whoever edits templates can change, as the operator can the domains of the service; or name another `from`"
@@ -90,7 +90,7 @@ async def validate_request(
         *recipient_faults,
         *sender_faults,
         *reply_to_faults,
-        *check_headers(request.headers, rules.allowed_headers),
+        *(check_headers(request.headers, rules.allowed_headers) if request.headers else ()),
         *check_locale(request.locale),
         *check_content(request.content),
         *version_faults,
@@ -222,7 +222,7 @@ async def _validate_attachments(request: NotificationRequest) -> tuple[list[Chec
     """Decode and check the attachments, in a thread if they are large."""
     if not request.attachments:
         return [], []
-    if sum(len(file["content"]) for file in request.attachments) > AT_ONCE:
+    if sum(len(file["content"]) for file in request.attachments) > MAX_UNTHREADED_CHARACTERS:
         return await asyncio.to_thread(attachment_validation.check_attachments, request.attachments)
     return attachment_validation.check_attachments(request.attachments)
 

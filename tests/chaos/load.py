@@ -85,7 +85,7 @@ async def fill(url: str, key: str, recipients: Iterator[str]) -> dict[str, str]:
         async def submit_the_rest() -> None:
             for recipient in recipients:
                 request, faults = submission_models.parse_notification(WELCOME | {"to": recipient})
-                accepted = await dependencies.submitter.submit(caller, request, None, faults=faults)
+                accepted = await dependencies.submitter.submit(caller, request, None, parse_faults=faults)
                 acknowledged[str(accepted.id)] = recipient
 
         await asyncio.gather(*(submit_the_rest() for _ in range(FILLERS)))

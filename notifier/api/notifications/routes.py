@@ -92,7 +92,9 @@ async def get_notification_content(
 ) -> Any:
     """Get the mail, as it was sent or will be. Each view is recorded. 404 if your key may not read it."""
     caller = await authenticate_service(request, dependencies, KeyScope.CONTENT)
-    view = await dependencies.previewer.view(caller, parse_id(notification_id), actor=request_audit.get_actor(caller))
+    view = await dependencies.previewer.view_content(
+        caller, parse_id(notification_id), actor=request_audit.get_actor(caller)
+    )
     if format_ == "eml":
         return Response(view.source, media_type="message/rfc822")
     return models.build_content_reply(view)

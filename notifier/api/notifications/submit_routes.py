@@ -108,7 +108,7 @@ async def submit_notification(request: Request) -> Response:
             return await _answer_dry_run(dependencies, caller, notification, faults)
         if (copies := len(notification.cc) + len(notification.bcc)) and not faults:
             dependencies.rate_limits.count_notifications(request, caller, copies)
-        submitted = await dependencies.submitter.submit(caller, notification, idempotency, faults=faults)
+        submitted = await dependencies.submitter.submit(caller, notification, idempotency, parse_faults=faults)
     headers = {"Location": f"/v1/notifications/{submitted.id}"}
     if submitted.replayed:
         headers["Idempotent-Replayed"] = "true"

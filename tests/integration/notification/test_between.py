@@ -48,10 +48,10 @@ async def test_the_version_is_pinned_at_submit(
         number = await _publish_changed_welcome(parts)
     async with installation.open_client(parts) as client:  # the one before knows the template for a second
         after = await api_caller.submit_mail(client, "after@example.com")
-        asked = await api_caller.submit_mail(client, "asked@example.com", template_version=1)
+        requested = await api_caller.submit_mail(client, "asked@example.com", template_version=1)
         async with wiring.run_sender(parts):
             await relay.wait_for(3)
-        versions = [(await client.get(path)).json()["template_version"] for path in (before, after, asked)]
+        versions = [(await client.get(path)).json()["template_version"] for path in (before, after, requested)]
     subjects = {mail.recipient: mail.message["Subject"] for mail in relay.received}
     assert versions == [1, number, 1]
     assert subjects == {
@@ -76,8 +76,8 @@ async def test_an_address_suppressed_meanwhile_is_not_mailed(
                 now=SystemClock().now(),
             )
         async with wiring.run_sender(parts):
-            found = await api_caller.wait_for_status(client, path, "suppressed")
-    assert (found["reason"], found["attempts"], relay.connections) == ("recipient_suppressed", [], 0)
+            notification = await api_caller.wait_for_status(client, path, "suppressed")
+    assert (notification["reason"], notification["attempts"], relay.connections) == ("recipient_suppressed", [], 0)
     assert await api_caller.count_entries(parts.database) == 0
 
 
@@ -89,8 +89,8 @@ async def test_an_expired_mail_is_not_sent(
         path = await api_caller.submit_mail(client)
         await api_caller.set_notification(parts.database, path, expires_at=SystemClock().now() - timedelta(seconds=1))
         async with wiring.run_sender(parts):
-            found = await api_caller.wait_for_status(client, path, "expired")
-    assert (found["attempts"], relay.connections) == ([], 0)
+            notification = await api_caller.wait_for_status(client, path, "expired")
+    assert (notification["attempts"], relay.connections) == ([], 0)
 
 
 async def test_an_expired_mail_that_was_tried_failed(
@@ -103,8 +103,8 @@ async def test_an_expired_mail_that_was_tried_failed(
         await api_caller.wait_for_status(client, path, "deferred")
         await api_caller.set_notification(parts.database, path, expires_at=SystemClock().now() - timedelta(seconds=1))
         await api_caller.make_due(parts.database)
-        found = await api_caller.wait_for_status(client, path, "failed")
-    assert (found["reason"], found["detail"]) == ("exhausted", "450 4.2.0 busy")
+        notification = await api_caller.wait_for_status(client, path, "failed")
+    assert (notification["reason"], notification["detail"]) == ("exhausted", "450 4.2.0 busy")
 
 
 async def test_the_recipients_mode_is_asked_again_before_sending(
@@ -115,8 +115,8 @@ async def test_the_recipients_mode_is_asked_again_before_sending(
         path = await api_caller.submit_mail(client, "customer@example.com")
         strict = installation.with_settings(recipients={"mode": RecipientsMode.ALLOW, "allow": ("@staff.example",)})
         async with strict.open_parts() as base, wiring.run_sender(base):
-            found = await api_caller.wait_for_status(client, path, "failed")
-    assert (found["reason"], relay.connections) == ("recipient_not_allowed", 0)
+            notification = await api_caller.wait_for_status(client, path, "failed")
+    assert (notification["reason"], relay.connections) == ("recipient_not_allowed", 0)
 
 
 async def test_redirect_never_mails_the_original(installation: Installation, relay: ScriptedRelay) -> None:
@@ -138,9 +138,9 @@ async def test_a_scheduled_mail_waits_for_its_time(
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, "later@example.com", send_at=later.isoformat())
         await api_caller.wait_for_status(client, await api_caller.submit_mail(client, "now@example.com"), "sent")
-        found = (await client.get(path)).json()
-        assert found["status"] == "scheduled"
-        assert found["next_attempt_at"] == found["send_at"]
+        notification = (await client.get(path)).json()
+        assert notification["status"] == "scheduled"
+        assert notification["next_attempt_at"] == notification["send_at"]
         await api_caller.make_due(parts.database)
         await relay.wait_for(2)
     dated = relay.received[1].message["Date"]
@@ -155,12 +155,12 @@ async def test_a_version_that_is_gone_hurts_its_own_mails_only(
         gone = await api_caller.submit_mail(client, "gone@example.com")
         number = await _publish_changed_welcome(parts)
     async with installation.open_client(parts) as client:  # the one before knows the template for a second
-        there = [await api_caller.submit_mail(client, f"user{n}@example.com") for n in range(30)]
+        paths = [await api_caller.submit_mail(client, f"user{n}@example.com") for n in range(30)]
         async with parts.database.write() as connection:
             await connection.execute(delete(TemplateVersion).where(get_columns(TemplateVersion).number != number))
         async with wiring.run_sender(parts):
             await relay.wait_for(30)
-            statuses = [(await api_caller.wait_for_status(client, path, "sent", "failed"))["status"] for path in there]
+            statuses = [(await api_caller.wait_for_status(client, path, "sent", "failed"))["status"] for path in paths]
     assert set(statuses) == {"sent"}
     notification = get_columns(Notification)
     async with parts.database.read() as connection:
@@ -196,8 +196,8 @@ async def test_a_template_that_fails_on_these_values_fails_that_mail(
     async with parts.database.write() as connection:
         await published_template.publish_template(connection, "welcome", brittle)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
-        found = await api_caller.wait_for_status(client, await api_caller.submit_mail(client), "failed")
-    assert (found["reason"], found["detail"]) == (
+        notification = await api_caller.wait_for_status(client, await api_caller.submit_mail(client), "failed")
+    assert (notification["reason"], notification["detail"]) == (
         "template",
         "subject.txt, line 1, column 32: this divides by zero. Ask with {% if %} first.",
     )
@@ -210,7 +210,7 @@ async def test_the_last_look_before_the_body(installation: Installation, parts: 
         paths = [
             await api_caller.submit_mail(client, f"{name}@example.com") for name in ("wanted", "bad", "late", "ended")
         ]
-    wanted, bad, late, ended = (UUID(path.rpartition("/")[2]) for path in paths)
+    deliverable, bad, late, ended = (UUID(path.rpartition("/")[2]) for path in paths)
     now = parts.clock.now()
     async with parts.database.write() as connection:
         await suppression.suppress_recipient(
@@ -220,9 +220,9 @@ async def test_the_last_look_before_the_body(installation: Installation, parts: 
     await api_caller.set_notification(parts.database, paths[3], status=Status.CANCELLED)
     sender = CrashedSender(parts.database, parts.settings.data_dir / "journal")
     claimed = await sender.claim()
-    assert {entry.subject_id for entry in claimed} == {wanted, bad, late, ended}
+    assert {entry.subject_id for entry in claimed} == {deliverable, bad, late, ended}
     async with parts.database.write() as connection:
         marked = await queue.mark_entries(
             connection, sender.boot_id, claimed, still_wanted=delivery_loader.STILL_DELIVERABLE, now=now
         )
-    assert marked == {entry.fence for entry in claimed if entry.subject_id == wanted}
+    assert marked == {entry.fence for entry in claimed if entry.subject_id == deliverable}

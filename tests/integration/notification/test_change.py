@@ -141,9 +141,9 @@ async def test_a_retry_sends_the_same_bytes(
             200,
             "queued",
         )
-        found = await api_caller.wait_for_status(client, path, "sent")
-    assert [(a["number"], a["outcome"]) for a in found["attempts"]] == [(1, "rejected"), (2, "accepted")]
-    assert found["message_id"] == failed["message_id"]
+        notification = await api_caller.wait_for_status(client, path, "sent")
+    assert [(a["number"], a["outcome"]) for a in notification["attempts"]] == [(1, "rejected"), (2, "accepted")]
+    assert notification["message_id"] == failed["message_id"]
     attempt = get_columns(Attempt)
     async with parts.database.read() as connection:
         tried = (await connection.execute(select(attempt.entry_id, attempt.sha256, attempt.number))).all()

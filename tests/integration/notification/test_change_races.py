@@ -58,7 +58,7 @@ async def test_cancel_and_send_never_both(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
     """A18: cancelled before, during and after the claim, each mail is cancelled and unsent, or sent once and 409."""
-    told: dict[str, str] = {}
+    codes: dict[str, str] = {}
     paths: dict[str, str] = {}
 
     async def race(number: int) -> None:
@@ -71,7 +71,7 @@ async def test_cancel_and_send_never_both(
                 await relay.wait_for_commands(f"RCPT TO:<{to}>", 1)
             case 3:  # the relay has it, and the sender may not have written that down yet
                 await api_caller.wait_until(lambda: any(mail.recipient == to for mail in relay.received))
-        told[to] = await _code(client, path, "cancel")
+        codes[to] = await _code(client, path, "cancel")
 
     async with wiring.run_sender(parts):
         waiting = iter(range(RACES))
@@ -85,11 +85,11 @@ async def test_cancel_and_send_never_both(
             to: (await api_caller.wait_for_status(client, path, "sent", "cancelled"))["status"]
             for to, path in paths.items()
         }
-    print(f"\n{RACES} races: {dict(Counter(ended.values()))}, answers {dict(Counter(told.values()))}")  # noqa: T201 - for who watches
+    print(f"\n{RACES} races: {dict(Counter(ended.values()))}, answers {dict(Counter(codes.values()))}")  # noqa: T201 - for who watches
     received = Counter(mail.recipient for mail in relay.received)
     assert received == Counter(to for to, status in ended.items() if status == "sent")
-    assert {to for to, code in told.items() if not code} == {to for to, s in ended.items() if s == "cancelled"}
-    assert set(told.values()) <= {"", "already_under_way", "already_ended"}
+    assert {to for to, code in codes.items() if not code} == {to for to, s in ended.items() if s == "cancelled"}
+    assert set(codes.values()) <= {"", "already_under_way", "already_ended"}
     assert min(Counter(ended.values())[status] for status in ("sent", "cancelled")) >= RACES // 10
     assert await api_caller.count_entries(parts.database) == 0
 
@@ -169,8 +169,8 @@ async def test_cancelling_at_once_is_one_event(parts: wiring.ProcessParts, clien
     """Whoever comes second finds it cancelled: 200 for all, one event."""
     for _ in range(ROUNDS):
         path = await api_caller.submit_mail(client)
-        told = await asyncio.gather(*(_code(client, path, "cancel") for _ in range(3)))
-        assert set(told) == {""}
+        codes = await asyncio.gather(*(_code(client, path, "cancel") for _ in range(3)))
+        assert set(codes) == {""}
         assert len(await uncertain_mails.read_events(parts.database, path)) == 1
 
 
@@ -233,14 +233,16 @@ async def test_proof_after_the_decision_makes_it_sent(lost: Lost, relay: Scripte
     """A 250 that is read after a person has decided: it has left, the status says so, and no second one leaves."""
     assert await _code(lost.client, lost.path, "resolve", **{"as": how}) == ""
     await lost.heard(QUEUED)
-    found = (await lost.client.get(lost.path)).json()
-    assert (found["status"], found["detail"]) == (("sent", "as sent") if how == "sent" else ("sent", str(QUEUED.reply)))
+    notification = (await lost.client.get(lost.path)).json()
+    assert (notification["status"], notification["detail"]) == (
+        ("sent", "as sent") if how == "sent" else ("sent", str(QUEUED.reply))
+    )
     async with wiring.run_sender(lost.parts):
         await api_caller.wait_for_status(
             lost.client, await api_caller.submit_mail(lost.client, "eve@example.com"), "sent"
         )
-    assert [attempt["outcome"] for attempt in found["attempts"]] == ["accepted"]
-    assert found["uncertain_at"] is not None
+    assert [attempt["outcome"] for attempt in notification["attempts"]] == ["accepted"]
+    assert notification["uncertain_at"] is not None
     assert [mail.recipient for mail in relay.received] == ["eve@example.com"]
     assert [kind for kind, _, _ in await uncertain_mails.read_events(lost.parts.database, lost.path)] == ["resolved"]
     assert await api_caller.count_entries(lost.parts.database) == 0
@@ -251,8 +253,12 @@ async def test_a_no_after_the_decision_changes_nothing(lost: Lost, how: str, sta
     """A refusal of the lost try is no proof: what a person has decided stands."""
     await _code(lost.client, lost.path, "resolve", **{"as": how})
     await lost.heard(NO)
-    found = (await lost.client.get(lost.path)).json()
-    assert (found["status"], found["reason"], len(found["attempts"])) == (status, "resolved", attempts)
+    notification = (await lost.client.get(lost.path)).json()
+    assert (notification["status"], notification["reason"], len(notification["attempts"])) == (
+        status,
+        "resolved",
+        attempts,
+    )
 
 
 async def test_a_no_after_the_resend_was_ordered_leaves_it_its_entry(lost: Lost, relay: ScriptedRelay) -> None:
@@ -260,6 +266,6 @@ async def test_a_no_after_the_resend_was_ordered_leaves_it_its_entry(lost: Lost,
     await _code(lost.client, lost.path, "resolve", **{"as": "resend"})
     await lost.heard(NO)
     async with wiring.run_sender(lost.parts):
-        found = await api_caller.wait_for_status(lost.client, lost.path, "sent")
-    assert [attempt["outcome"] for attempt in found["attempts"]] == ["uncertain", "accepted"]
+        notification = await api_caller.wait_for_status(lost.client, lost.path, "sent")
+    assert [attempt["outcome"] for attempt in notification["attempts"]] == ["uncertain", "accepted"]
     assert len(relay.received) == 1

@@ -28,9 +28,9 @@ class WrongClock(SystemClock):
 async def on_host(installation: Installation, clock: WrongClock) -> AsyncIterator[wiring.ProcessParts]:
     """The parts of a process on a host with this clock."""
     async with installation.open_parts() as parts:
-        kept = DatabaseClock(parts.database, clock)
-        assert await kept.synchronize()
-        yield replace(parts, clock=kept)
+        database_clock = DatabaseClock(parts.database, clock)
+        assert await database_clock.synchronize()
+        yield replace(parts, clock=database_clock)
 
 
 @pytest.mark.parametrize("hours", [-1.0, 1.0])
@@ -38,21 +38,21 @@ async def test_a_wrong_clock_neither_delays_nor_expires(
     postgres_installation: Installation, relay: ScriptedRelay, hours: float
 ) -> None:
     """API and sender an hour wrong, each in its own direction: the mail leaves at once, and does not expire."""
-    here, there = WrongClock(), WrongClock()
-    here.hours, there.hours = hours, -hours
+    local_clock, remote_clock = WrongClock(), WrongClock()
+    local_clock.hours, remote_clock.hours = hours, -hours
     async with (
-        on_host(postgres_installation, here) as api,
-        on_host(postgres_installation, there) as other,
+        on_host(postgres_installation, local_clock) as api,
+        on_host(postgres_installation, remote_clock) as other,
         postgres_installation.open_client(api) as client,
         wiring.run_sender(other),
     ):
         soon = (datetime.now(UTC) + timedelta(minutes=10)).isoformat()
-        found = await api_caller.wait_for_status(
+        notification = await api_caller.wait_for_status(
             client, await api_caller.submit_mail(client, expires_at=soon), "sent", "expired"
         )
-    assert found["status"] == "sent"
+    assert notification["status"] == "sent"
     assert len(relay.received) == 1
-    assert abs(datetime.fromisoformat(found["created_at"]) - datetime.now(UTC)) < timedelta(minutes=1)
+    assert abs(datetime.fromisoformat(notification["created_at"]) - datetime.now(UTC)) < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize("hours", [-1.0, 1.0])

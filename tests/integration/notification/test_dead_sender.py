@@ -59,24 +59,24 @@ async def scene(installation: Installation, parts: wiring.ProcessParts, relay: S
 async def test_killed_after_the_claim(scene: Scene) -> None:
     """No mark, so no body: another sender sends it at once, and nobody hears of the first."""
     scene.sender.die()
-    found = await scene.look("sent")
-    assert (len(scene.relay.received), found["uncertain_at"], len(found["attempts"])) == (1, None, 1)
+    notification = await scene.look("sent")
+    assert (len(scene.relay.received), notification["uncertain_at"], len(notification["attempts"])) == (1, None, 1)
 
 
 async def test_killed_after_the_mark(scene: Scene) -> None:
     """A body may have left: the mail is unknown, says why, and is sent once more after a while."""
     await scene.sender.mark([scene.entry])
     scene.sender.die()
-    found = await scene.look("unknown")
-    assert found["reason"] == "sender_died"
-    assert "sender died" in found["detail"]
-    assert found["next_attempt_at"] is not None
-    ((attempt),) = found["attempts"]
+    notification = await scene.look("unknown")
+    assert notification["reason"] == "sender_died"
+    assert "sender died" in notification["detail"]
+    assert notification["next_attempt_at"] is not None
+    ((attempt),) = notification["attempts"]
     assert (attempt["outcome"], attempt["relay"], attempt["duration_ms"]) == ("uncertain", None, None)
     assert scene.relay.received == []
     await api_caller.make_due(scene.parts.database)
-    found = await scene.look("sent")
-    assert found["uncertain_at"] is not None
+    notification = await scene.look("sent")
+    assert notification["uncertain_at"] is not None
     assert len(scene.relay.received) == 1
 
 
@@ -85,9 +85,9 @@ async def test_killed_after_the_250_was_noted(scene: Scene) -> None:
     await scene.sender.mark([scene.entry])
     scene.sender.hear(scene.entry, Accepted(reply=QUEUED))
     scene.sender.die()
-    found = await scene.look("sent")
-    assert (found["uncertain_at"], found["detail"]) == (None, str(QUEUED))
-    ((attempt),) = found["attempts"]
+    notification = await scene.look("sent")
+    assert (notification["uncertain_at"], notification["detail"]) == (None, str(QUEUED))
+    ((attempt),) = notification["attempts"]
     assert (attempt["outcome"], attempt["code"], attempt["duration_ms"]) == ("accepted", 250, 250)
     assert scene.relay.received == []
     assert list((scene.installation.settings.data_dir / "journal").iterdir()) == []
@@ -98,8 +98,8 @@ async def test_killed_after_a_no_was_noted(scene: Scene) -> None:
     await scene.sender.mark([scene.entry])
     scene.sender.hear(scene.entry, BUSY)
     scene.sender.die()
-    found = await scene.look("deferred")
-    assert (found["uncertain_at"], found["reason"]) == (None, "temporary_refusal")
+    notification = await scene.look("deferred")
+    assert (notification["uncertain_at"], notification["reason"]) == (None, "temporary_refusal")
 
 
 async def test_killed_after_the_recipient_was_refused(scene: Scene) -> None:
@@ -107,8 +107,8 @@ async def test_killed_after_the_recipient_was_refused(scene: Scene) -> None:
     await scene.sender.mark([scene.entry])
     scene.sender.hear(scene.entry, NOBODY)
     scene.sender.die()
-    found = await scene.look("failed")
-    assert found["reason"] == "recipient_refused"
+    notification = await scene.look("failed")
+    assert notification["reason"] == "recipient_refused"
     again = await scene.client.get(await api_caller.submit_mail(scene.client, "bob@example.com"))
     assert again.json()["status"] == "suppressed"
 
@@ -127,13 +127,13 @@ async def test_a_journal_that_is_found_late(scene: Scene, outcome: Any, status: 
     if not scene.parts.database.is_sqlite:
         scene.installation = scene.installation.with_settings(sender={"dead_after": 1.0})
         scene.parts = wiring.ProcessParts(**{**vars(scene.parts), "settings": scene.installation.settings})
-    found = await scene.look("unknown")
-    assert found["attempts"][0]["outcome"] == "uncertain"
+    notification = await scene.look("unknown")
+    assert notification["attempts"][0]["outcome"] == "uncertain"
     journals.rmdir()
     elsewhere.rename(journals)
-    found = await scene.look(status)
-    assert found["uncertain_at"] is not None
-    assert [attempt["outcome"] for attempt in found["attempts"]] == [type(outcome).__name__.lower()]
+    notification = await scene.look(status)
+    assert notification["uncertain_at"] is not None
+    assert [attempt["outcome"] for attempt in notification["attempts"]] == [type(outcome).__name__.lower()]
     assert scene.relay.received == []
 
 
@@ -142,12 +142,12 @@ async def test_a_journal_whose_end_is_written_changes_nothing(scene: Scene) -> N
     await scene.sender.mark([scene.entry])
     scene.sender.hear(scene.entry, BUSY)
     scene.sender.die()
-    kept = {path: path.read_bytes() for path in scene.sender.journals.iterdir()}
+    journals = {path: path.read_bytes() for path in scene.sender.journals.iterdir()}
     before = await scene.look("deferred")
-    for path, data in kept.items():
+    for path, data in journals.items():
         path.write_bytes(data)
     async with wiring.run_sender(scene.parts):
-        await api_caller.wait_until(lambda: not any(path.exists() for path in kept))
+        await api_caller.wait_until(lambda: not any(path.exists() for path in journals))
     assert (await scene.client.get(scene.path)).json() == before
 
 
@@ -169,8 +169,8 @@ async def test_a_mail_that_kills_three_times_alone_is_poison(scene: Scene) -> No
         assert entry.lost == lost
     victim.die()
     other = await api_caller.submit_mail(scene.client, "ada@example.com")
-    found = await scene.look("failed")
-    assert (found["reason"], found["attempts"]) == ("poison", [])
+    notification = await scene.look("failed")
+    assert (notification["reason"], notification["attempts"]) == ("poison", [])
     scene.path = other
     await scene.look("sent")
 

@@ -50,15 +50,18 @@ async def test_a_refusal_of_the_redirect_address_marks_no_customer(
         path = await api_caller.submit_mail(client, "ada@example.com", cc=["cc@example.com"], bcc=["bcc@example.com"])
         batch = {"defaults": WELCOME, "notifications": [{"to": "b1@example.com"}, {"to": "b2@example.com"}]}
         results = (await client.post("/v1/notifications/batch", json=batch)).json()["results"]
-        found = await api_caller.wait_for_status(client, path, "failed")
-        copies = [f"/v1/notifications/{copy['id']}" for copy in found["copies"]]
-        others = [await api_caller.wait_for_status(client, one, "failed") for one in copies]
+        notification = await api_caller.wait_for_status(client, path, "failed")
+        copies = [f"/v1/notifications/{copy['id']}" for copy in notification["copies"]]
+        others = [await api_caller.wait_for_status(client, notification, "failed") for notification in copies]
         others += [
-            await api_caller.wait_for_status(client, f"/v1/notifications/{one['id']}", "failed") for one in results
+            await api_caller.wait_for_status(client, f"/v1/notifications/{notification['id']}", "failed")
+            for notification in results
         ]
-        assert {one["reason"] for one in [found, *others]} == {"redirect_refused"}
-        assert found["detail"].startswith("said about the redirect address (NOTIFIER_RECIPIENTS__REDIRECT_TO), not")
-        assert found["attempts"][0]["reply"].startswith("said about the redirect address")
+        assert {notification["reason"] for notification in [notification, *others]} == {"redirect_refused"}
+        assert notification["detail"].startswith(
+            "said about the redirect address (NOTIFIER_RECIPIENTS__REDIRECT_TO), not"
+        )
+        assert notification["attempts"][0]["reply"].startswith("said about the redirect address")
         assert "not about the recipient" in await _explained(client, path)
         assert await _suppressed(parts) == []
     async with installation.open_parts() as parts, installation.open_client(parts) as client, wiring.run_sender(parts):
@@ -82,13 +85,13 @@ async def test_no_refusal_at_any_step_is_held_against_the_customer(
     """Whatever is said, wherever: the reason does not accuse the recipient, and the words name the redirect address."""
     relay.say(TRAP, command, reply)
     async with redirecting.open_parts() as parts, redirecting.open_client(parts) as client, wiring.run_sender(parts):
-        found = await api_caller.wait_for_status(client, await api_caller.submit_mail(client), status)
-        assert (found["reason"], "redirect address" in found["detail"]) == (reason, True)
+        notification = await api_caller.wait_for_status(client, await api_caller.submit_mail(client), status)
+        assert (notification["reason"], "redirect address" in notification["detail"]) == (reason, True)
         assert await _suppressed(parts) == []
 
 
 @pytest.mark.parametrize(
-    ("outcome", "told", "reason"),
+    ("outcome", "envelope_to", "reason"),
     [
         (NOBODY, TRAP, "redirect_refused"),
         (Deferred(phase=SmtpPhase.RCPT, reply=NOBODY.reply), TRAP, "temporary_refusal"),
@@ -96,7 +99,7 @@ async def test_no_refusal_at_any_step_is_held_against_the_customer(
     ],
 )
 async def test_a_journal_of_mode_redirect_is_heard_in_mode_live(
-    installation: Installation, parts: wiring.ProcessParts, outcome: Outcome, told: str | None, reason: str
+    installation: Installation, parts: wiring.ProcessParts, outcome: Outcome, envelope_to: str | None, reason: str
 ) -> None:
     """The process died between the reply and its settlement; the next one has another mode, or a newer release."""
     async with installation.open_client(parts) as client:
@@ -104,11 +107,11 @@ async def test_a_journal_of_mode_redirect_is_heard_in_mode_live(
         sender = CrashedSender(parts.database, installation.settings.data_dir / "journal")
         (entry,) = await sender.claim()
         await sender.mark([entry])
-        sender.hear(entry, outcome, envelope_to=told)
+        sender.hear(entry, outcome, envelope_to=envelope_to)
         sender.die()
         async with wiring.run_sender(parts):
-            found = await api_caller.wait_for_status(client, path, "failed", "deferred")
-        assert found["reason"] == reason
+            notification = await api_caller.wait_for_status(client, path, "failed", "deferred")
+        assert notification["reason"] == reason
         assert await _suppressed(parts) == []
 
 
@@ -124,8 +127,8 @@ async def test_a_retry_in_mode_live_is_judged_for_itself(
     relay.say("gone@example.com", "RCPT", "550 5.1.1 user unknown")
     async with installation.open_parts() as parts, installation.open_client(parts) as client, wiring.run_sender(parts):
         assert (await client.post(f"{path}/retry")).status_code == 200
-        found = await api_caller.wait_for_status(client, path, "failed")
-        assert (found["reason"], found["detail"]) == ("recipient_refused", "550 5.1.1 user unknown")
+        notification = await api_caller.wait_for_status(client, path, "failed")
+        assert (notification["reason"], notification["detail"]) == ("recipient_refused", "550 5.1.1 user unknown")
         assert await _suppressed(parts) == ["gone@example.com"]
 
 
@@ -148,9 +151,9 @@ async def test_words_that_are_about_something_else_mark_nobody(
     relay.say("ada@example.com", command, reply)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         path = await api_caller.submit_mail(client)
-        found = await api_caller.wait_for_status(client, path, "failed")
-        assert (found["reason"], words in found["detail"]) == ("message_refused", True)
-        assert reply[:3] == str(found["attempts"][0]["code"])
+        notification = await api_caller.wait_for_status(client, path, "failed")
+        assert (notification["reason"], words in notification["detail"]) == ("message_refused", True)
+        assert reply[:3] == str(notification["attempts"][0]["code"])
         assert words in await _explained(client, path)
         assert await _suppressed(parts) == []
         await api_caller.wait_for_status(client, await api_caller.submit_mail(client), "sent")

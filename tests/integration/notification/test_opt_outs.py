@@ -73,10 +73,10 @@ async def test_at_submit(  # noqa: PLR0913, PLR0917 - two tables and the relay
         assert (reply.status_code, reply.json()["status"]) == (202, "suppressed" if stopped else "queued")
         assert await api_caller.count_entries(parts.database) == (0 if stopped else 1)
         async with wiring.run_sender(parts):
-            found = await api_caller.wait_for_status(
+            notification = await api_caller.wait_for_status(
                 client, reply.headers["location"], "suppressed" if stopped else "sent"
             )
-    assert found["reason"] == ("recipient_suppressed" if stopped else None)
+    assert notification["reason"] == ("recipient_suppressed" if stopped else None)
     assert len(relay.received) == (0 if stopped else 1)
 
 

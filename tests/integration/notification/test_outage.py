@@ -33,8 +33,8 @@ async def test_a_relay_that_refuses_burns_nothing_and_recovers(
         await relay.start()
         await relay.wait_for(20)
         for path in paths:
-            found = await api_caller.wait_for_status(client, path, "sent")
-            assert [attempt["number"] for attempt in found["attempts"]] == [1]
+            notification = await api_caller.wait_for_status(client, path, "sent")
+            assert [attempt["number"] for attempt in notification["attempts"]] == [1]
     assert len({mail.pair for mail in relay.received}) == len(relay.received) == 20
 
 
@@ -94,8 +94,8 @@ async def test_stopping_cuts_a_relay_that_does_not_answer(installation: Installa
         path = await api_caller.submit_mail(client)
         async with wiring.run_sender(base):
             await relay.wait_for_commands("RCPT", 1)
-        found = (await client.get(path)).json()
-        assert (found["status"], found["attempts"]) == ("queued", [])
+        notification = (await client.get(path)).json()
+        assert (notification["status"], notification["attempts"]) == ("queued", [])
         assert await api_caller.count_entries(base.database) == 1
 
 
@@ -128,11 +128,11 @@ async def test_one_row_that_breaks_our_code_hurts_itself_only(
             await relay.wait_for(99)
             for tries in (1, 2):
                 await _until_tried(parts, id_, tries)
-                found = (await client.get(poisoned)).json()
-                assert (found["status"], found["reason"]) == ("deferred", "internal")
+                notification = (await client.get(poisoned)).json()
+                assert (notification["status"], notification["reason"]) == ("deferred", "internal")
                 await api_caller.make_due(parts.database)
-            found = await api_caller.wait_for_status(client, poisoned, "failed")
-    assert (found["reason"], found["attempts"]) == ("internal", [])
+            notification = await api_caller.wait_for_status(client, poisoned, "failed")
+    assert (notification["reason"], notification["attempts"]) == ("internal", [])
     assert len({mail.pair for mail in relay.received}) == 99
     assert await api_caller.count_entries(parts.database) == 0
 

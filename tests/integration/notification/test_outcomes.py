@@ -27,12 +27,14 @@ async def test_a_temporary_refusal_is_retried_with_the_same_bytes(
             relay.say(bob, "DOT", "250 2.0.0 queued")
             sender = f"notifier{number}@shop.example"
             path = await api_caller.submit_mail(client, bob, **{"from": sender})
-            found = await api_caller.wait_for_status(client, path, "deferred")
-            assert (found["reason"], found["detail"]) == ("temporary_refusal", "451 4.7.1 greylisted"), command
-            assert found["next_attempt_at"] > found["created_at"]
+            notification = await api_caller.wait_for_status(client, path, "deferred")
+            assert (notification["reason"], notification["detail"]) == ("temporary_refusal", "451 4.7.1 greylisted"), (
+                command
+            )
+            assert notification["next_attempt_at"] > notification["created_at"]
             await api_caller.make_due(parts.database)
-            found = await api_caller.wait_for_status(client, path, "sent")
-            first, second = found["attempts"]
+            notification = await api_caller.wait_for_status(client, path, "sent")
+            first, second = notification["attempts"]
             assert (first["outcome"], first["code"], first["enhanced_code"]) == ("deferred", 451, "4.7.1")
             assert first["phase"] == {"MAIL": "mail", "RCPT": "rcpt", "DATA": "data", "DOT": "body"}[command]
             assert (second["number"], second["outcome"]) == (2, "accepted")
@@ -48,9 +50,9 @@ async def test_an_unknown_mailbox_fails_and_is_suppressed(
     relay.say("Gone@example.com", "RCPT", "550 5.1.1 no such user here")
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, "Gone@example.com")
-        found = await api_caller.wait_for_status(client, path, "failed")
-        assert (found["reason"], found["detail"]) == ("recipient_refused", "550 5.1.1 no such user here")
-        (attempt,) = found["attempts"]
+        notification = await api_caller.wait_for_status(client, path, "failed")
+        assert (notification["reason"], notification["detail"]) == ("recipient_refused", "550 5.1.1 no such user here")
+        (attempt,) = notification["attempts"]
         assert (attempt["code"], attempt["enhanced_code"], attempt["reply"]) == (550, "5.1.1", "no such user here")
         again = await client.post("/v1/notifications", json=_welcome("gone@example.com"))
         assert (again.status_code, again.json()["status"]) == (202, "suppressed")
@@ -64,10 +66,10 @@ async def test_another_permanent_refusal_fails_without_suppressing(
     """B5: any other 5yz fails that mail, and the next to the same address is sent."""
     relay.say("bob@example.com", "DOT", "554 5.6.0 I do not like this content")
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
-        found = await api_caller.wait_for_status(
+        notification = await api_caller.wait_for_status(
             client, await api_caller.submit_mail(client, "bob@example.com"), "failed"
         )
-        assert (found["reason"], found["attempts"][0]["outcome"]) == ("message_refused", "rejected")
+        assert (notification["reason"], notification["attempts"][0]["outcome"]) == ("message_refused", "rejected")
         await api_caller.wait_for_status(client, await api_caller.submit_mail(client, "bob@example.com"), "sent")
     async with parts.database.read() as connection:
         assert (await connection.execute(select(Suppression))).all() == []
@@ -81,8 +83,8 @@ async def test_the_last_deferral_before_the_expiry_fails(
     soon = SystemClock().now() + timedelta(seconds=30)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, "bob@example.com", expires_at=soon.isoformat())
-        found = await api_caller.wait_for_status(client, path, "failed")
-    assert (found["reason"], found["detail"]) == ("exhausted", "450 4.2.0 busy")
+        notification = await api_caller.wait_for_status(client, path, "failed")
+    assert (notification["reason"], notification["detail"]) == ("exhausted", "450 4.2.0 busy")
     assert await api_caller.count_entries(parts.database) == 0
 
 
@@ -93,13 +95,13 @@ async def test_silence_after_the_dot_is_unknown_and_resent_once(
     relay.say("bob@example.com", "DOT", DROP, times=2)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, "bob@example.com")
-        found = await api_caller.wait_for_status(client, path, "unknown")
-        assert found["attempts"][0]["outcome"] == "uncertain"
-        assert found["uncertain_at"] is not None
-        assert found["next_attempt_at"] is not None
+        notification = await api_caller.wait_for_status(client, path, "unknown")
+        assert notification["attempts"][0]["outcome"] == "uncertain"
+        assert notification["uncertain_at"] is not None
+        assert notification["next_attempt_at"] is not None
         await api_caller.make_due(parts.database)
-        found = await api_caller.wait_for_attempts(client, path, 2)
-    assert (found["status"], found["next_attempt_at"]) == ("unknown", None)
+        notification = await api_caller.wait_for_attempts(client, path, 2)
+    assert (notification["status"], notification["next_attempt_at"]) == ("unknown", None)
     async with parts.database.read() as connection:
         assert (await entry_store.count_by_state(connection))[EntryState.HELD] == 1
 
@@ -113,8 +115,8 @@ async def test_a_resend_that_is_accepted_makes_it_sent(
         path = await api_caller.submit_mail(client, "bob@example.com")
         await api_caller.wait_for_status(client, path, "unknown")
         await api_caller.make_due(parts.database)
-        found = await api_caller.wait_for_status(client, path, "sent")
-    assert found["uncertain_at"] is not None
+        notification = await api_caller.wait_for_status(client, path, "sent")
+    assert notification["uncertain_at"] is not None
 
 
 async def test_a_resend_that_is_refused_stays_unknown(
@@ -127,8 +129,8 @@ async def test_a_resend_that_is_refused_stays_unknown(
         await api_caller.wait_for_status(client, path, "unknown")
         relay.say("bob@example.com", "RCPT", "550 5.7.1 no")
         await api_caller.make_due(parts.database)
-        found = await api_caller.wait_for_attempts(client, path, 2)
-    assert found["status"] == "unknown"
+        notification = await api_caller.wait_for_attempts(client, path, 2)
+    assert notification["status"] == "unknown"
 
 
 async def test_a_refused_sender_waits_aside(
@@ -140,8 +142,12 @@ async def test_a_refused_sender_waits_aside(
         waiting = await api_caller.submit_mail(client, "bob@example.com", **{"from": "orders@shop.example"})
         await relay.wait_for_commands("MAIL FROM:<orders@shop.example>", 1)
         await api_caller.wait_for_status(client, await api_caller.submit_mail(client, "eve@example.com"), "sent")
-        found = (await client.get(waiting)).json()
-    assert (found["status"], found["reason"], found["attempts"]) == ("queued", "sender_refused", [])
+        notification = (await client.get(waiting)).json()
+    assert (notification["status"], notification["reason"], notification["attempts"]) == (
+        "queued",
+        "sender_refused",
+        [],
+    )
 
 
 def _welcome(to: str) -> dict[str, object]:

@@ -90,8 +90,8 @@ async def test_an_end_that_cannot_be_written_is_unknown_and_kept(
         await connection.execute(text(_REFUSING[parts.database.is_sqlite]))
     async with wiring.run_sender(parts):
         path = await api_caller.submit_mail(client)
-        found = await api_caller.wait_for_status(client, path, "unknown")
-    assert (found["reason"], found["next_attempt_at"], len(relay.received)) == ("internal", None, 1)
+        notification = await api_caller.wait_for_status(client, path, "unknown")
+    assert (notification["reason"], notification["next_attempt_at"], len(relay.received)) == ("internal", None, 1)
     async with parts.database.read() as connection:
         assert (await entry_store.count_by_state(connection))[EntryState.HELD] == 1
     answer = await client.post(f"{path}/resolve", json={"as": "sent"})

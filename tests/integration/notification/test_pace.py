@@ -51,20 +51,24 @@ async def test_a_version_whose_mails_take_too_long_has_to_wait(
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         bad = await _accepted(client, *[REQUEST | {"variables": {"n": 99_999}}] * (OVER + BEHIND))
         failed = await _until_failed(client, OVER)
-        assert {(one["reason"], len(one["attempts"])) for one in failed} == {("template", 0)}
+        assert {(notification["reason"], len(notification["attempts"])) for notification in failed} == {("template", 0)}
         assert "body.html, line 1: the mail was still being written here after 0.25 s." in failed[0]["detail"]
         assert os.getpriority(os.PRIO_PROCESS, 0) + PREVIEW_NICENESS in _priorities()  # tried behind the others
         (late, *others) = await _accepted(client, REQUEST, *[WELCOME] * 20)
         for path in others:
             await api_caller.wait_for_status(client, path, "sent")
-        waiting = [found for path in (late, *bad) if (found := (await client.get(path)).json())["status"] == "queued"]
+        waiting = [
+            notifications
+            for path in (late, *bad)
+            if (notifications := (await client.get(path)).json())["status"] == "queued"
+        ]
         assert len(waiting) > BEHIND // 2
         assert waiting[0]["id"] in late
-        assert {len(one["attempts"]) for one in waiting} == {0}
+        assert {len(notification["attempts"]) for notification in waiting} == {0}
         assert len(relay.received) == len(others)
-        told = await _until_told(client, f"/v1/notifications/{waiting[-1]['id']}")
-        assert told["because"][0]["detail"].startswith("mails of this version of its template took too long")
-        assert told["next_attempt_at"] == told["because"][0]["until"]
+        explanation = await _until_told(client, f"/v1/notifications/{waiting[-1]['id']}")
+        assert explanation["because"][0]["detail"].startswith("mails of this version of its template took too long")
+        assert explanation["next_attempt_at"] == explanation["because"][0]["until"]
         for path in bad:
             await client.post(f"{path}/cancel")
         clock.seconds = 10 * BURST_SECONDS / SLOW_SHARE  # by then the version has rested
@@ -92,17 +96,17 @@ async def test_one_that_expires_meanwhile_says_what_it_waited_for(
 
 def _priorities() -> set[int]:
     """Of the children that render."""
-    found = [child.pid for child in multiprocessing.active_children() if child.name == "notifier-rendering"]
-    return {os.getpriority(os.PRIO_PROCESS, pid) for pid in found if pid is not None}
+    notifications = [child.pid for child in multiprocessing.active_children() if child.name == "notifier-rendering"]
+    return {os.getpriority(os.PRIO_PROCESS, pid) for pid in notifications if pid is not None}
 
 
 async def _until_told(client: httpx2.AsyncClient, path: str) -> dict[str, Any]:
     """What explains why it waits, once that is that its version is slow."""
     async with asyncio.timeout(30):
         while True:
-            found: dict[str, Any] = (await client.get(f"{path}/explain")).json()
-            if found["because"] and found["because"][0]["code"] == "template_slow":
-                return found
+            notifications: dict[str, Any] = (await client.get(f"{path}/explain")).json()
+            if notifications["because"] and notifications["because"][0]["code"] == "template_slow":
+                return notifications
             await asyncio.sleep(0.05)
 
 
@@ -111,6 +115,9 @@ async def _until_failed(client: httpx2.AsyncClient, count: int) -> list[dict[str
     async with asyncio.timeout(30):
         while True:
             page = (await client.get("/v1/notifications", params={"status": "failed", "limit": 200})).json()
-            if len(found := page["notifications"]) >= count:
-                return [(await client.get(f"/v1/notifications/{one['id']}")).json() for one in found]
+            if len(notifications := page["notifications"]) >= count:
+                return [
+                    (await client.get(f"/v1/notifications/{notification['id']}")).json()
+                    for notification in notifications
+                ]
             await asyncio.sleep(0.05)

@@ -54,10 +54,17 @@ async def test_it_is_sent_at_its_new_time(
     path = await api_caller.submit_mail(client, "bob@example.com", cc=["cleo@example.com"])
     old = (await client.get(path)).json()
     later = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
-    found = (await _patch(client, path, send_at=later.isoformat())).json()
-    assert (found["status"], [one["status"] for one in found["copies"]]) == ("scheduled", ["scheduled"])
-    assert datetime.fromisoformat(found["send_at"]) == datetime.fromisoformat(found["next_attempt_at"]) == later
-    lives = [datetime.fromisoformat(one["expires_at"]) - datetime.fromisoformat(one["send_at"]) for one in (old, found)]
+    notification = (await _patch(client, path, send_at=later.isoformat())).json()
+    assert (notification["status"], [copy["status"] for copy in notification["copies"]]) == ("scheduled", ["scheduled"])
+    assert (
+        datetime.fromisoformat(notification["send_at"])
+        == datetime.fromisoformat(notification["next_attempt_at"])
+        == later
+    )
+    lives = [
+        datetime.fromisoformat(view["expires_at"]) - datetime.fromisoformat(view["send_at"])
+        for view in (old, notification)
+    ]
     assert lives[0] == lives[1]
     async with wiring.run_sender(parts):
         await api_caller.wait_for_status(client, await api_caller.submit_mail(client, "eve@example.com"), "sent")
@@ -71,8 +78,8 @@ async def test_priority_and_expiry_are_changed(parts: wiring.ProcessParts, clien
     """Both are on the row, and the priority is that of the entry."""
     path = await api_caller.submit_mail(client)
     until = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
-    found = (await _patch(client, path, priority="high", expires_at=until.isoformat())).json()
-    assert (found["priority"], datetime.fromisoformat(found["expires_at"])) == ("high", until)
+    notification = (await _patch(client, path, priority="high", expires_at=until.isoformat())).json()
+    assert (notification["priority"], datetime.fromisoformat(notification["expires_at"])) == ("high", until)
     entry = await uncertain_mails.read_entry(parts.database, path)
     assert entry is not None
     assert entry.priority == "high"

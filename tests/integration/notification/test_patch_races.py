@@ -30,7 +30,7 @@ async def test_a_changed_mail_leaves_once_and_as_was_told(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
     """200: the new words leave; 409: the old ones. Never both, never none."""
-    told: dict[str, int] = {}
+    statuses: dict[str, int] = {}
     paths: dict[str, str] = {}
 
     async def race(number: int) -> None:
@@ -48,7 +48,7 @@ async def test_a_changed_mail_leaves_once_and_as_was_told(
             "already_attempted",
             "already_ended",
         }, reply.text
-        told[to] = reply.status_code
+        statuses[to] = reply.status_code
 
     waiting = iter(range(RACES))
 
@@ -62,8 +62,8 @@ async def test_a_changed_mail_leaves_once_and_as_was_told(
             await api_caller.wait_for_status(client, path, "sent")
     assert Counter(mail.recipient for mail in relay.received) == Counter(list(paths))
     names = {mail.recipient: str(mail.message["Subject"]).rpartition(", ")[2] for mail in relay.received}
-    assert names == {to: "Grace" if status == 200 else "Ada" for to, status in told.items()}
-    assert min(Counter(told.values())[status] for status in (200, 409)) >= RACES // 20
+    assert names == {to: "Grace" if status == 200 else "Ada" for to, status in statuses.items()}
+    assert min(Counter(statuses.values())[status] for status in (200, 409)) >= RACES // 20
     assert await api_caller.count_entries(parts.database) == 0
 
 
@@ -74,19 +74,19 @@ async def test_a_batch_is_cancelled_while_a_sender_works(
     """A18 for many: each is either cancelled or sent, `cancelled` says how many were stopped, and none waits on."""
     bodies = [WELCOME | {"to": f"user{number}@example.com"} for number in range(BATCH)]
     async with wiring.run_sender(parts):
-        told = (await client.post("/v1/notifications/batch", json={"notifications": bodies})).json()
+        statuses = (await client.post("/v1/notifications/batch", json={"notifications": bodies})).json()
         await relay.wait_for(5)
-        reply = await client.post(f"/v1/batches/{told['batch_id']}/cancel")
+        reply = await client.post(f"/v1/batches/{statuses['batch_id']}/cancel")
         assert reply.status_code == 200, reply.text
         ends = [
-            await api_caller.wait_for_status(client, f"/v1/notifications/{one['id']}", "sent", "cancelled")
-            for one in told["results"]
+            await api_caller.wait_for_status(client, f"/v1/notifications/{item['id']}", "sent", "cancelled")
+            for item in statuses["results"]
         ]
-    sent = {one["to"] for one in ends if one["status"] == "sent"}
+    sent = {item["to"] for item in ends if item["status"] == "sent"}
     assert Counter(mail.recipient for mail in relay.received) == Counter(sent)
     assert reply.json()["cancelled"] == BATCH - len(sent)
     assert 0 < len(sent) < BATCH
     assert await api_caller.count_entries(parts.database) == 0
-    after = (await client.get(f"/v1/batches/{told['batch_id']}")).json()
+    after = (await client.get(f"/v1/batches/{statuses['batch_id']}")).json()
     assert after["statuses"] == {"sent": len(sent), "cancelled": BATCH - len(sent)}
     assert (after["ended"], after["progress"]) == (BATCH, 100)

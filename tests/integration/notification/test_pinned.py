@@ -72,15 +72,15 @@ class Editors:
 
     async def _change_layout(self, _: str) -> None:
         async with self._parts.database.write() as connection:
-            there = await layout_store.get_layout(connection, "_layouts/base.html")
-            text, revision = f"<p>{self._chance.random()}</p>", there.revision if there else 0
+            layout = await layout_store.get_layout(connection, "_layouts/base.html")
+            text, revision = f"<p>{self._chance.random()}</p>", layout.revision if layout else 0
             await layout_store.save_layout(connection, "_layouts/base.html", text, revision=revision, actor=_staff())
 
     async def _take_layout_away(self, _: str) -> None:
         with contextlib.suppress(NotFoundError, LayoutInUseError):
             async with self._parts.database.write() as connection:
-                there = await layout_store.get_layout(connection, "_layouts/base.html")
-                revision = there.revision if there else 0
+                layout = await layout_store.get_layout(connection, "_layouts/base.html")
+                revision = layout.revision if layout else 0
                 await layout_store.delete_layout(connection, "_layouts/base.html", revision=revision, actor=_staff())
 
 
@@ -105,21 +105,21 @@ async def test_the_mail_is_that_of_its_version(
         shop = await service_admin.find_service(connection, "shop")
         scopes = [KeyScope.SEND, KeyScope.READ, KeyScope.CONTENT]
         key = await new_key.create_live_key(connection, shop, scopes=scopes, now=SystemClock().now())
-    shown: dict[str, bytes] = {}
+    content: dict[str, bytes] = {}
     async with installation.open_client(parts, key) as client:
         for number in range(MAILS):
             path = await _submitted(client, chance.choice(SLUGS), f"p{number}@example.com")
-            shown[path] = (await client.get(f"{path}/content", params={"format": "eml"})).content
+            content[path] = (await client.get(f"{path}/content", params={"format": "eml"})).content
             await editors.do_something()
             await _revive(parts)
         for _ in range(MAILS):
             await editors.do_something()
         async with wiring.run_sender(parts):
             await relay.wait_for(MAILS)
-            for path in shown:
+            for path in content:
                 await api_caller.wait_for_status(client, path, "sent")
         arrived = {mail.recipient: mail.data for mail in relay.received}
-        for number, (path, source) in enumerate(shown.items()):
+        for number, (path, source) in enumerate(content.items()):
             assert arrived[f"p{number}@example.com"] == source
             assert (await client.get(f"{path}/content")).json()["identical"] is True
 

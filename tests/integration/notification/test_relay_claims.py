@@ -48,8 +48,8 @@ async def test_good_mail_of_two_services_passes_whatever_single_recipients_are_t
         good = [await api_caller.wait_for_status(client, path, "sent") for client, path in paths]
         refused = [await api_caller.wait_for_status(shop, path, "deferred") for path in bad]
     assert opened == []
-    assert {len(one["attempts"]) for one in good} == {1}
-    assert {len(one["attempts"]) for one in refused} == {1}
+    assert {len(notification["attempts"]) for notification in good} == {1}
+    assert {len(notification["attempts"]) for notification in refused} == {1}
 
 
 async def test_a_relay_that_is_full_is_named_and_burns_few_attempts(
@@ -62,10 +62,19 @@ async def test_a_relay_that_is_full_is_named_and_burns_few_attempts(
         paths = [await api_caller.submit_mail(client, f"bob{n}@a{n}.example") for n in range(30)]
         await api_caller.wait_until(lambda: sender.deliverer.relay.is_open)
         _hold(sender.deliverer.relay)
-        assert next(one for one in await sender.readiness(parts.database) if one.name == "relay").detail == words
+        assert (
+            next(
+                notification for notification in await sender.readiness(parts.database) if notification.name == "relay"
+            ).detail
+            == words
+        )
         await _until_found(parts, words)
-        found = [(await client.get(path)).json() for path in paths]
-        waiting = [one for one in found if (one["status"], one["attempts"]) == ("queued", [])]
+        notifications = [(await client.get(path)).json() for path in paths]
+        waiting = [
+            notification
+            for notification in notifications
+            if (notification["status"], notification["attempts"]) == ("queued", [])
+        ]
         assert len(waiting) > 20
         assert words in (await _explained(client, waiting[-1]["id"]))
         relay.forget()
@@ -73,14 +82,17 @@ async def test_a_relay_that_is_full_is_named_and_burns_few_attempts(
         await api_caller.wait_until(lambda: not sender.deliverer.relay.is_open)
         await api_caller.make_due(parts.database)
         ended = [await api_caller.wait_for_status(client, path, "sent") for path in paths]
-    assert sum(len(one["attempts"]) for one in ended) < 40
+    assert sum(len(notification["attempts"]) for notification in ended) < 40
 
 
 async def _until_found(parts: wiring.ProcessParts, words: str) -> None:
     """Wait until `doctor` names the relay's trouble, as another process would."""
     async with asyncio.timeout(15):
         while True:
-            if any(words in one.detail and one.warning for one in await checks.check_circuits(parts.database)):
+            if any(
+                words in notification.detail and notification.warning
+                for notification in await checks.check_circuits(parts.database)
+            ):
                 return
             await asyncio.sleep(0.02)
 
@@ -128,11 +140,13 @@ async def test_a_sender_that_postfix_refuses_at_rcpt_waits_and_nothing_fails(
     for to in ("bob@a.example", "eve@b.example"):
         relay.say(to, "RCPT", BARRED)
     async with installation.open_client(parts) as client, wiring.run_sender(parts) as sender:
-        told = [
+        paths = [
             await api_caller.submit_mail(client, to, **{"from": ORDERS}) for to in ("bob@a.example", "eve@b.example")
         ]
-        found = [await api_caller.wait_for_status(client, path, "deferred") for path in told]
-        assert {(one["reason"], one["detail"]) for one in found} == {("sender_refused", BARRED)}
+        notifications = [await api_caller.wait_for_status(client, path, "deferred") for path in paths]
+        assert {(notification["reason"], notification["detail"]) for notification in notifications} == {
+            ("sender_refused", BARRED)
+        }
         assert sender.deliverer.circuits.find_obstacle(ORDERS) is not None
         _hold(sender.deliverer.circuits._senders[ORDERS].circuit)
         waiting = await api_caller.submit_mail(client, "ada@c.example", **{"from": ORDERS})
@@ -142,7 +156,7 @@ async def test_a_sender_that_postfix_refuses_at_rcpt_waits_and_nothing_fails(
         assert (await _until_reason(client, waiting, "sender_refused"))["attempts"] == []
         sender.deliverer.circuits._senders[ORDERS].circuit._next_probe = 0.0
         await api_caller.make_due(parts.database)
-        for path in (*told, waiting):
+        for path in (*paths, waiting):
             await api_caller.wait_for_status(client, path, "sent")
 
 
@@ -150,7 +164,7 @@ async def _until_reason(client: httpx2.AsyncClient, path: str, reason: str) -> d
     """The notification once it has the reason, whatever its status."""
     async with asyncio.timeout(15):
         while True:
-            found: dict[str, Any] = (await client.get(path)).json()
-            if found["reason"] == reason:
-                return found
+            notifications: dict[str, Any] = (await client.get(path)).json()
+            if notifications["reason"] == reason:
+                return notifications
             await asyncio.sleep(0.02)

@@ -59,8 +59,8 @@ async def test_a_relay_that_takes_five_connections(wide: Installation, relay: Li
                 relay.resume.set()
                 await relay.wait_for(60)
                 for path in paths:
-                    found = await api_caller.wait_for_status(client, path, "sent")
-                    assert [attempt["number"] for attempt in found["attempts"]] == [1]
+                    notification = await api_caller.wait_for_status(client, path, "sent")
+                    assert [attempt["number"] for attempt in notification["attempts"]] == [1]
                 assert sender.deliverer._transport.limit.in_force == 5
                 assert "5 of 20 to 127.0.0.1 since" in await _connections(parts, "421 4.7.0")
         assert "up to 20 for each sender process" in await _connections(parts, "up to")
@@ -106,15 +106,15 @@ async def test_a_wrong_password_at_a_cold_start(secured: Installation, relay: Li
             assert not findings["relay"].ok
             assert "535" in findings["relay"].detail
         for path in paths:
-            found = (await client.get(path)).json()
-            assert (found["status"], found["attempts"]) == ("queued", [])
+            notification = (await client.get(path)).json()
+            assert (notification["status"], notification["attempts"]) == ("queued", [])
 
 
 async def test_certificates_that_vanish_under_way(secured: Installation, relay: LimitedRelay) -> None:
     """The circuit opens with the reason, readiness says so, and mail leaves when the file is there again."""
     ca_file = secured.settings.smtp.ca_file
     assert ca_file is not None
-    kept = ca_file.read_bytes()
+    certificate = ca_file.read_bytes()
     async with secured.open_parts() as parts, secured.open_client(parts) as client:
         ca_file.unlink()
         paths = await submit(client, 3)
@@ -124,7 +124,7 @@ async def test_certificates_that_vanish_under_way(secured: Installation, relay: 
             findings = {finding.name: finding for finding in await sender.readiness(parts.database)}
             assert (findings["relay"].ok, str(ca_file) in findings["relay"].detail) == (False, False)
             assert {(await client.get(path)).json()["status"] for path in paths} == {"queued"}
-            ca_file.write_bytes(kept)
+            ca_file.write_bytes(certificate)
             sender.deliverer.relay._next_probe = 0.0
             parts.wakeup()
             await relay.wait_for(3)
@@ -145,7 +145,7 @@ async def test_all_that_failed_for_a_reason_is_retried(
         monkeypatch.setenv("NOTIFIER_DATA_DIR", str(installation.settings.data_dir))
         words = ("retry", "--reason", "internal", "--comment", "the file was missing")
         ended = [await asyncio.to_thread(type_command, *words) for _ in range(2)]
-        assert [(one.code, one.stdout) for one in ended] == [(0, "retried 3\n"), (0, "retried 0\n")], ended[0].stderr
+        assert [(run.code, run.stdout) for run in ended] == [(0, "retried 3\n"), (0, "retried 0\n")], ended[0].stderr
         statuses = [(await client.get(path)).json()["status"] for path in paths]
         assert statuses == ["queued", "queued", "queued", "failed", "queued"]
         events = (await client.get(f"{paths[0]}/events")).json()

@@ -59,16 +59,16 @@ async def test_a_held_mail_is_sent_again_on_request(
     before = await uncertain_mails.read_notification(parts.database, path)
     assert await _resolve(client, path, "resend") == (200, "queued")
     async with wiring.run_sender(parts):
-        found = await api_caller.wait_for_status(client, path, "sent")
+        notification = await api_caller.wait_for_status(client, path, "sent")
     (mail,) = relay.received
     assert mail.message["Message-ID"] == before.message_id
     after = await uncertain_mails.read_notification(parts.database, path)
     assert (after.uncertain_at, after.expires_at) == (before.uncertain_at, before.expires_at)
-    assert [attempt["outcome"] for attempt in found["attempts"]] == ["uncertain", "accepted"]
+    assert [attempt["outcome"] for attempt in notification["attempts"]] == ["uncertain", "accepted"]
     attempt = get_columns(Attempt)
     async with parts.database.read() as connection:
         sums = set((await connection.execute(select(attempt.sha256))).scalars())
-    assert {bytes(one) for one in sums} == {hashlib.sha256(mail.data).digest()}
+    assert {bytes(digest) for digest in sums} == {hashlib.sha256(mail.data).digest()}
 
 
 async def test_a_resend_after_the_expiry_gets_a_new_one(

@@ -79,12 +79,12 @@ async def test_what_is_accepted_and_then_heard_of(
     scene: Scene, relay: ScriptedRelay, recipient: str, status: str, detail: str
 ) -> None:
     """The one attempt was accepted by the simulator, the status is what the name asks for, and nobody was called."""
-    found = await api_caller.wait_for_status(
+    notification = await api_caller.wait_for_status(
         scene.client, await api_caller.submit_mail(scene.client, recipient), status
     )
-    (attempt,) = found["attempts"]
+    (attempt,) = notification["attempts"]
     assert (attempt["relay"], attempt["outcome"], attempt["code"]) == ("simulator", "accepted", 250)
-    assert (found["detail"], found["reason"]) == (detail, None)
+    assert (notification["detail"], notification["reason"]) == (detail, None)
     assert relay.connections == 0
 
 
@@ -101,11 +101,14 @@ async def test_a_deferred_one_is_sent_by_the_schedule(
 ) -> None:
     """Deferred once, due again by the schedule, and then sent."""
     path = await api_caller.submit_mail(scene.client, "deferred@simulator.example")
-    found = await api_caller.wait_for_status(scene.client, path, "deferred")
-    assert (found["reason"], found["next_attempt_at"] > found["created_at"]) == ("temporary_refusal", True)
+    notification = await api_caller.wait_for_status(scene.client, path, "deferred")
+    assert (notification["reason"], notification["next_attempt_at"] > notification["created_at"]) == (
+        "temporary_refusal",
+        True,
+    )
     await api_caller.make_due(parts.database)
-    found = await api_caller.wait_for_status(scene.client, path, "sent")
-    assert [one["outcome"] for one in found["attempts"]] == ["deferred", "accepted"]
+    notification = await api_caller.wait_for_status(scene.client, path, "sent")
+    assert [entry["outcome"] for entry in notification["attempts"]] == ["deferred", "accepted"]
     assert relay.connections == 0
 
 
@@ -113,8 +116,8 @@ async def test_a_failed_one_suppresses_nobody(parts: wiring.ProcessParts, scene:
     """It fails with the words of a relay that knows no such mailbox, and the next one is tried all the same."""
     for _ in range(2):
         path = await api_caller.submit_mail(scene.client, "failed@simulator.example")
-        found = await api_caller.wait_for_status(scene.client, path, "failed")
-        assert (found["reason"], found["attempts"][0]["enhanced_code"]) == ("recipient_refused", "5.1.1")
+        notification = await api_caller.wait_for_status(scene.client, path, "failed")
+        assert (notification["reason"], notification["attempts"][0]["enhanced_code"]) == ("recipient_refused", "5.1.1")
     async with parts.database.read() as connection:
         assert (await connection.execute(select(Suppression))).all() == []
     assert relay.connections == 0
@@ -125,8 +128,12 @@ async def test_an_unknown_one_stays_unknown(parts: wiring.ProcessParts, scene: S
     path = await api_caller.submit_mail(scene.client, "unknown@simulator.example")
     await api_caller.wait_for_status(scene.client, path, "unknown")
     await api_caller.make_due(parts.database)
-    found = await api_caller.wait_for_attempts(scene.client, path, 2)
-    assert (found["status"], found["attempts"][1]["outcome"], relay.connections) == ("unknown", "uncertain", 0)
+    notification = await api_caller.wait_for_attempts(scene.client, path, 2)
+    assert (notification["status"], notification["attempts"][1]["outcome"], relay.connections) == (
+        "unknown",
+        "uncertain",
+        0,
+    )
 
 
 @pytest.mark.parametrize("kind", [KeyKind.LIVE, KeyKind.TEAM])
@@ -137,11 +144,11 @@ async def test_the_simulators_domain_is_simulated_whatever_the_key(
     strict = installation.with_settings(recipients={"mode": RecipientsMode.ALLOW, "allow": ("ada@example.com",)})
     key = await _key(parts, kind)
     async with strict.open_parts() as narrow, strict.open_client(narrow, key) as client, wiring.run_sender(narrow):
-        found = await api_caller.wait_for_status(
+        notification = await api_caller.wait_for_status(
             client, await api_caller.submit_mail(client, "bounced@simulator.example"), "bounced"
         )
         stranger = await client.post("/v1/notifications", json=WELCOME | {"to": "eve@example.com"})
-    assert found["attempts"][0]["relay"] == "simulator"
+    assert notification["attempts"][0]["relay"] == "simulator"
     assert (stranger.status_code, stranger.json()["code"]) == (422, "recipient_not_allowed")
     assert relay.connections == 0
 
@@ -153,17 +160,20 @@ async def test_a_test_key_needs_no_allow_list(
     strict = installation.with_settings(recipients={"mode": RecipientsMode.ALLOW, "allow": ("ada@example.com",)})
     test, live = await _key(parts, KeyKind.TEST), await _key(parts, KeyKind.LIVE)
     async with installation.open_client(parts, live) as client:
-        left = await api_caller.submit_mail(client, "eve@example.com")
+        other_path = await api_caller.submit_mail(client, "eve@example.com")
     async with strict.open_parts() as narrow, strict.open_client(narrow, test) as client:
         path = await api_caller.submit_mail(client, "eve@example.com", cc=["bob@example.com"])
         because = [
-            [one["code"] for one in (await client.get(f"{it}/explain")).json()["because"]] for it in (path, left)
+            [entry["code"] for entry in (await client.get(f"{it}/explain")).json()["because"]]
+            for it in (path, other_path)
         ]
         assert ["recipients_mode" in codes for codes in because] == [False, True]
         async with wiring.run_sender(narrow):
-            found = await api_caller.wait_for_status(client, path, "delivered")
-            await api_caller.wait_for_status(client, f"/v1/notifications/{found['copies'][0]['id']}", "delivered")
-            assert (await api_caller.wait_for_status(client, left, "failed"))["reason"] == "recipient_not_allowed"
+            notification = await api_caller.wait_for_status(client, path, "delivered")
+            await api_caller.wait_for_status(
+                client, f"/v1/notifications/{notification['copies'][0]['id']}", "delivered"
+            )
+            assert (await api_caller.wait_for_status(client, other_path, "failed"))["reason"] == "recipient_not_allowed"
     assert relay.connections == 0
 
 

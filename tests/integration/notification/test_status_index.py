@@ -21,35 +21,15 @@ from support import api_caller
 from support.crashed_sender import CrashedSender
 from support.seeded_installation import WELCOME, Installation
 
+from notifier import outcomes
 from notifier.auth import key_scope, new_key, service_admin
 from notifier.db.tables import Notification, OutboxEntry, StatusIndex, WebhookEndpoint, WebhookEvent, get_columns
-from notifier.delivery import delivery_loader, recovery, settlement_decision, settlement_writer
-from notifier.delivery.delivery_result import (
-    CodeFault,
-    DeliveryResult,
-    EarlyStop,
-    LostAttempt,
-    NotBegun,
-    RelayAttempt,
-    SettlementContext,
-    UnwritableResult,
-)
+from notifier.delivery import delivery_loader, delivery_result, recovery, settlement_decision, settlement_writer
 from notifier.lookup import notification_search
 from notifier.lookup.notification_search import NotificationFilter, PageRequest
 from notifier.outbox import entry_store
 from notifier.outbox.entry_store import LeaseSelection
 from notifier.outbox.handler import ClaimedEntry, Settlement
-from notifier.outcomes import (
-    Accepted,
-    Deferred,
-    NotTried,
-    OutageScope,
-    RefusalKind,
-    Rejected,
-    SmtpPhase,
-    SmtpReply,
-    Uncertain,
-)
 from notifier.runtime import wiring
 from notifier.states import EntryKind, Reason, Status, TransitionCause
 from notifier.status.status_writer import StatusChange, apply_status_changes
@@ -60,15 +40,19 @@ SEEDS = range(size(1, 10))
 SERVICES = ("shop", "other")
 _n, _listed, _entry = get_columns(Notification), get_columns(StatusIndex), get_columns(OutboxEntry)
 _endpoint, _event = get_columns(WebhookEndpoint), get_columns(WebhookEvent)
-_YES, _LATER, _NO = SmtpReply(code=250), SmtpReply(code=451, enhanced="4.3.0"), SmtpReply(code=550, enhanced="5.1.1")
+_YES, _LATER, _NO = (
+    outcomes.SmtpReply(code=250),
+    outcomes.SmtpReply(code=451, enhanced="4.3.0"),
+    outcomes.SmtpReply(code=550, enhanced="5.1.1"),
+)
 _OUTCOMES = (
-    Accepted(reply=_YES),
-    Deferred(phase=SmtpPhase.DATA, reply=_LATER),
-    Rejected(phase=SmtpPhase.RCPT, refused=RefusalKind.RECIPIENT, reply=_NO),
-    Rejected(phase=SmtpPhase.BODY, refused=RefusalKind.MESSAGE, reply=_NO),
-    Uncertain(detail="silence"),
-    NotTried(detail="no relay"),
-    NotTried(detail="not this sender", scope=OutageScope.SENDER),
+    outcomes.Accepted(reply=_YES),
+    outcomes.Deferred(phase=outcomes.SmtpPhase.DATA, reply=_LATER),
+    outcomes.Rejected(phase=outcomes.SmtpPhase.RCPT, refused=outcomes.RefusalKind.RECIPIENT, reply=_NO),
+    outcomes.Rejected(phase=outcomes.SmtpPhase.BODY, refused=outcomes.RefusalKind.MESSAGE, reply=_NO),
+    outcomes.Uncertain(detail="silence"),
+    outcomes.NotTried(detail="no relay"),
+    outcomes.NotTried(detail="not this sender", scope=outcomes.OutageScope.SENDER),
 )
 
 
@@ -100,7 +84,7 @@ class Walk:
         people = [f"user{number}" for number in self.draw.sample(range(1000), 4)]
         to = [f"{name}@example.com" for name in self.draw.sample([*people, "barred"], 3)]
         if self.draw.random() < 0.6:
-            items = [WELCOME | {"to": one} for one in to]
+            items = [WELCOME | {"to": id_} for id_ in to]
             assert (await client.post("/v1/notifications/batch", json={"notifications": items})).status_code == 202
         else:
             await api_caller.submit_mail(client, to[0], cc=self.draw.choice(([], [to[1]])))
@@ -109,10 +93,10 @@ class Walk:
     async def claim(self) -> None:
         """Whatever waits."""
         await api_caller.make_due(self.parts.database)
-        found = await self.sender.claim()
-        if found and self.draw.random() < 0.5:
-            await self.sender.mark(found)
-        self.claimed += found
+        rows = await self.sender.claim()
+        if rows and self.draw.random() < 0.5:
+            await self.sender.mark(rows)
+        self.claimed += rows
 
     async def settle(self) -> None:
         """Some of what is claimed, with any verdict."""
@@ -177,7 +161,7 @@ class Walk:
             to = self.draw.choice((Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED))
             about = self.draw.sample(list(self.statuses), min(4, len(self.statuses)))
             async with self.parts.database.write() as connection:
-                steps = [StatusChange(notification_id=one, to=to, at=datetime.now(UTC)) for one in about]
+                steps = [StatusChange(notification_id=id_, to=to, at=datetime.now(UTC)) for id_ in about]
                 await apply_status_changes(connection, steps, TransitionCause.FEEDBACK)
 
     async def listen(self) -> None:
@@ -194,29 +178,31 @@ class Walk:
         return self.clients[self.draw.choice((*SERVICES, SERVICES[0]))]
 
     async def _write(self, connection: Any, ends: Sequence[Settlement]) -> None:
-        held = await entry_store.settle_entries(connection, ends)
-        await settlement_writer.write_settlements(connection, held)
+        settled = await entry_store.settle_entries(connection, ends)
+        await settlement_writer.write_settlements(connection, settled)
 
-    def _verdict(self) -> DeliveryResult:
-        stopped = EarlyStop(status=Status.SUPPRESSED, reason=Reason.RECIPIENT_SUPPRESSED, detail="")
-        expired = EarlyStop(status=Status.EXPIRED, reason=Reason.EXPIRED, detail="")
-        abandoned = LostAttempt(marked_at=datetime.now(UTC))
-        others: list[DeliveryResult] = [
+    def _verdict(self) -> delivery_result.DeliveryResult:
+        stopped = delivery_result.EarlyStop(status=Status.SUPPRESSED, reason=Reason.RECIPIENT_SUPPRESSED, detail="")
+        expired = delivery_result.EarlyStop(status=Status.EXPIRED, reason=Reason.EXPIRED, detail="")
+        abandoned = delivery_result.LostAttempt(marked_at=datetime.now(UTC))
+        others: list[delivery_result.DeliveryResult] = [
             stopped,
             expired,
             abandoned,
-            CodeFault(fingerprint="x", detail="x"),
-            NotBegun(),
-            UnwritableResult(),
+            delivery_result.CodeFault(fingerprint="x", detail="x"),
+            delivery_result.NotBegun(),
+            delivery_result.UnwritableResult(),
         ]
         return self.draw.choice([*(self._tried(outcome) for outcome in _OUTCOMES), *others])
 
-    def _tried(self, outcome: Any) -> RelayAttempt:
-        return RelayAttempt(outcome=outcome, relay="r", started_at=datetime.now(UTC), seconds=0.1, sha256=b"1" * 32)
+    def _tried(self, outcome: Any) -> delivery_result.RelayAttempt:
+        return delivery_result.RelayAttempt(
+            outcome=outcome, relay="r", started_at=datetime.now(UTC), seconds=0.1, sha256=b"1" * 32
+        )
 
-    def _circumstances(self) -> SettlementContext:
+    def _circumstances(self) -> delivery_result.SettlementContext:
         hour = timedelta(hours=1)
-        return SettlementContext(now=datetime.now(UTC), jitter=0.5, resend_after=hour, sender_wait=hour)
+        return delivery_result.SettlementContext(now=datetime.now(UTC), jitter=0.5, resend_after=hour, sender_wait=hour)
 
 
 @pytest.fixture(params=SEEDS)
@@ -288,17 +274,17 @@ async def test_the_index_and_the_events_follow_any_walk(walk: Walk) -> None:
 async def _listening(walk: Walk) -> set[UUID]:
     """The services with an endpoint that is not switched off."""
     async with walk.parts.database.read() as connection:
-        found = await connection.execute(select(_endpoint.service_id).where(_endpoint.disabled_at.is_(None)))
-        return set(found.scalars())
+        rows = await connection.execute(select(_endpoint.service_id).where(_endpoint.disabled_at.is_(None)))
+        return set(rows.scalars())
 
 
 async def _queued_are_found(walk: Walk, rows: Sequence[Any]) -> None:
     """By the entries that they have."""
-    wanted = NotificationFilter(status=Status.QUEUED, copies=True)
+    query = NotificationFilter(status=Status.QUEUED, copies=True)
     for service in walk.services:
         async with walk.parts.database.read() as connection:
             page = await notification_search.search_notifications(
-                connection, service, wanted, PageRequest(limit=5000, max_rows=5000), now=datetime.now(UTC)
+                connection, service, query, PageRequest(limit=5000, max_rows=5000), now=datetime.now(UTC)
             )
         assert {view.id for view in page.views} == {
             id_ for id_, of, status, _ in rows if (of, status) == (service, Status.QUEUED)
@@ -307,7 +293,7 @@ async def _queued_are_found(walk: Walk, rows: Sequence[Any]) -> None:
 
 def _changes_are_told(walk: Walk, rows: Sequence[Any], fresh: Sequence[Any], listening: set[UUID]) -> None:
     """Where somebody listens, the newest status of each that changed is among the events."""
-    told = {(event["notification_id"], event["sequence"], event["type"]) for event in fresh}
+    events = {(event["notification_id"], event["sequence"], event["type"]) for event in fresh}
     for id_, service, status, sequence in rows:
         if service in listening and status is not walk.before(id_):
-            assert (id_, sequence, f"notification.{status}") in told
+            assert (id_, sequence, f"notification.{status}") in events

@@ -47,14 +47,14 @@ async def test_hold_waits_for_a_person(
     relay.say("bob@example.com", "DOT", DROP)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, "bob@example.com")
-        found = await api_caller.wait_for_status(client, path, "unknown")
-        assert (found["reason"], found["next_attempt_at"]) == ("no_final_reply", None)
+        notification = await api_caller.wait_for_status(client, path, "unknown")
+        assert (notification["reason"], notification["next_attempt_at"]) == ("no_final_reply", None)
         assert await _held(parts) == 1
         await api_caller.make_due(parts.database)
         await api_caller.wait_for_status(client, await api_caller.submit_mail(client, "ada@example.com"), "sent")
         assert (await client.get(path)).json()["status"] == "unknown"
-        found = await _expire(parts, client, path)
-    assert (found["status"], found["reason"]) == ("unknown", "no_final_reply")
+        notification = await _expire(parts, client, path)
+    assert (notification["status"], notification["reason"]) == ("unknown", "no_final_reply")
     assert [mail.recipient for mail in relay.received] == ["ada@example.com"]
 
 
@@ -69,8 +69,8 @@ async def test_a_second_silence_waits_for_a_person(
         await api_caller.make_due(parts.database)
         await api_caller.wait_for_attempts(client, path, 2)
         assert await _held(parts) == 1
-        found = await _expire(parts, client, path)
-    assert (found["status"], len(found["attempts"]), relay.received) == ("unknown", 2, [])
+        notification = await _expire(parts, client, path)
+    assert (notification["status"], len(notification["attempts"]), relay.received) == ("unknown", 2, [])
 
 
 CONTENT = {"to": "bob@example.com", "content": {"subject": "s", "text": "t"}}
@@ -78,7 +78,7 @@ WELCOME_BOB = WELCOME | {"to": "bob@example.com"}
 
 
 @pytest.mark.parametrize(
-    ("request_", "held"),
+    ("request_", "is_held"),
     [
         (CONTENT, False),
         (CONTENT | {"when_uncertain": None}, False),
@@ -94,17 +94,17 @@ async def test_the_request_says_what_is_done(
     relay: ScriptedRelay,
     request_: dict[str, Any],
     *,
-    held: bool,
+    is_held: bool,
 ) -> None:
     """c16: mail with content is sent once more by itself, as mail of a template is, unless the request says hold."""
     relay.say("bob@example.com", "DOT", DROP)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         path = (await client.post("/v1/notifications", json=request_)).headers["location"]
-        found = await api_caller.wait_for_status(client, path, "unknown")
-        assert found["when_uncertain"] == ("hold" if held else "resend")
-        assert (found["next_attempt_at"] is None, await _held(parts)) == (held, held)
+        notification = await api_caller.wait_for_status(client, path, "unknown")
+        assert notification["when_uncertain"] == ("hold" if is_held else "resend")
+        assert (notification["next_attempt_at"] is None, await _held(parts)) == (is_held, is_held)
         await api_caller.make_due(parts.database)
-        if not held:
+        if not is_held:
             await api_caller.wait_for_status(client, path, "sent")
             assert [mail.recipient for mail in relay.received] == ["bob@example.com"]
 
@@ -123,7 +123,7 @@ async def test_the_request_overrides_the_template(
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         results = (await client.post("/v1/notifications/batch", json=batch)).json()["results"]
         views = [
-            await api_caller.wait_for_status(client, f"/v1/notifications/{one['id']}", "unknown") for one in results
+            await api_caller.wait_for_status(client, f"/v1/notifications/{item['id']}", "unknown") for item in results
         ]
     assert [view["when_uncertain"] for view in views] == ["resend", "hold"]
     assert [view["next_attempt_at"] is None for view in views] == [False, True]
@@ -138,8 +138,10 @@ async def test_a_copy_is_treated_as_its_original(
         reply = await client.post(
             "/v1/notifications", json=CONTENT | {"when_uncertain": "hold", "bcc": ["eve@example.com"]}
         )
-        found = await api_caller.wait_for_status(client, reply.headers["location"], "sent")
-        copy = await api_caller.wait_for_status(client, f"/v1/notifications/{found['copies'][0]['id']}", "unknown")
+        notification = await api_caller.wait_for_status(client, reply.headers["location"], "sent")
+        copy = await api_caller.wait_for_status(
+            client, f"/v1/notifications/{notification['copies'][0]['id']}", "unknown"
+        )
     assert (copy["when_uncertain"], copy["next_attempt_at"]) == ("hold", None)
 
 
@@ -186,5 +188,5 @@ async def _expire(parts: wiring.ProcessParts, client: httpx2.AsyncClient, path: 
         assert await entry_store.release_expired_holds(connection) == 1
     parts.wakeup()
     await api_caller.wait_until_drained(parts.database)
-    found: dict[str, Any] = (await client.get(path)).json()
-    return found
+    notification: dict[str, Any] = (await client.get(path)).json()
+    return notification

@@ -43,15 +43,15 @@ def test_nothing_attached_is_nothing_wrong() -> None:
 
 def test_a_file_comes_out_as_it_went_in() -> None:
     """Bytes, name and type are those of the caller; the hash is over the bytes."""
-    (one,), faults = check_attachments([build_attachment("Grüße, Ada.pdf")])
+    (attachment,), faults = check_attachments([build_attachment("Grüße, Ada.pdf")])
     assert faults == []
-    assert (one.filename, one.content_type, one.content_id, one.data) == (
+    assert (attachment.filename, attachment.content_type, attachment.content_id, attachment.data) == (
         "Grüße, Ada.pdf",
         "application/pdf",
         None,
         PDF,
     )
-    assert one.sha256 == hashlib.sha256(PDF).digest()
+    assert attachment.sha256 == hashlib.sha256(PDF).digest()
 
 
 @SEARCH
@@ -195,8 +195,8 @@ def test_the_extension_is_that_of_the_type(name: str) -> None:
 @pytest.mark.parametrize("content_id", ["logo", "a-b_c.1", "logo@shop.example", "x" * 64])
 def test_an_image_may_have_a_content_id(content_id: str) -> None:
     """With it the HTML can show the image."""
-    (one,), faults = check_attachments([build_attachment("a.png", "image/png", content_id=content_id)])
-    assert (one.content_id, faults) == (content_id, [])
+    (attachment,), faults = check_attachments([build_attachment("a.png", "image/png", content_id=content_id)])
+    assert (attachment.content_id, faults) == (content_id, [])
 
 
 @pytest.mark.parametrize("content_id", ["", "<logo>", "a b", "a\r\nb", "é", "x" * 65, "a@b@c", "@b", "a@", "logo\n"])
@@ -227,7 +227,7 @@ def test_all_problems_are_told_at_once() -> None:
     good, faults = check_attachments(
         [build_attachment(), bad, build_attachment("b.pdf", data=PNG), build_attachment("c.pdf", data=EXE)]
     )
-    assert [one.filename for one in good] == ["a.pdf"]
+    assert [attachment.filename for attachment in good] == ["a.pdf"]
     assert [fault.pointer for fault in faults] == [
         "/attachments/1/filename",
         "/attachments/1/content",

@@ -220,11 +220,11 @@ def test_a_refusal_of_a_mail_neither_confirms_nor_disproves(installation: Instal
 
 def test_a_sender_refused_at_rcpt_waits_once_another_recipient_confirms_it(installation: Installation) -> None:
     """Nobody else waits, and the relay's circuit stays closed."""
-    told = claim(CircuitReason.SENDER)
+    outcome = claim(CircuitReason.SENDER)
     for _ in range(5):
-        assert installation.hear("bob@a.example", told) is told
+        assert installation.hear("bob@a.example", outcome) is outcome
     assert installation.circuits.find_obstacle(ORDERS) is None
-    assert installation.hear("eve@b.example", told) is told
+    assert installation.hear("eve@b.example", outcome) is outcome
     obstacle = installation.circuits.find_obstacle(ORDERS.upper())
     assert obstacle is not None
     assert (obstacle.scope, obstacle.detail) == (
@@ -232,7 +232,7 @@ def test_a_sender_refused_at_rcpt_waits_once_another_recipient_confirms_it(insta
         f"{REASON_TEXTS[CircuitReason.SENDER]} (554 5.7.1)",
     )
     assert installation.circuits.find_obstacle("news@shop.example") is None
-    late = installation.hear("late@c.example", told)
+    late = installation.hear("late@c.example", outcome)
     assert isinstance(late, NotTried)
     assert late.scope is OutageScope.SENDER
     assert not installation.is_open

@@ -4,17 +4,8 @@ import io
 import zipfile
 
 import pytest
-from support.attachment_files import (
-    EXE,
-    FILES,
-    JPEG,
-    ODF,
-    OOXML,
-    PDF,
-    build_office_document,
-    build_open_document,
-    build_zip,
-)
+from support import attachment_files
+from support.attachment_files import EXE, FILES, JPEG, ODF, OOXML, PDF, build_zip
 
 from notifier.submission.file_type import FileType, parse_file_type
 from notifier.submission.zip_archive import MAX_ZIP_ENTRIES
@@ -25,10 +16,10 @@ WORD = f"{OOXML}.wordprocessingml.document"
 
 def kind(declared: str) -> FileType:
     """The type, which may be attached."""
-    found, problem = parse_file_type(declared)
-    assert (found is None) == (problem is not None)
-    assert found is not None, problem
-    return found
+    file_type, problem = parse_file_type(declared)
+    assert (file_type is None) == (problem is not None)
+    assert file_type is not None, problem
+    return file_type
 
 
 @pytest.mark.parametrize("declared", FILES)
@@ -123,8 +114,8 @@ def test_a_type_is_written_one_way(declared: str, full: str) -> None:
 )
 def test_other_types_are_refused(declared: str) -> None:
     """What is not on the list, and parameters that could mean something."""
-    found, problem = parse_file_type(declared)
-    assert found is None
+    file_type, problem = parse_file_type(declared)
+    assert file_type is None
     assert problem
 
 
@@ -170,12 +161,12 @@ def test_no_text_takes_long(text: str) -> None:
 @pytest.mark.parametrize(
     ("declared", "data"),
     [
-        (WORD, build_office_document("xl")),
+        (WORD, attachment_files.build_office_document("xl")),
         (WORD, build_zip({"word/document.xml": "a"})),
-        (WORD, build_office_document("word", **{"word/vbaProject.bin": "a"})),
-        (f"{ODF}.text", build_open_document("spreadsheet")),
-        (f"{ODF}.text", build_open_document("text", "Basic/a.xml")),
-        (f"{ODF}.text", build_open_document("text", "Scripts/a.py")),
+        (WORD, attachment_files.build_office_document("word", **{"word/vbaProject.bin": "a"})),
+        (f"{ODF}.text", attachment_files.build_open_document("spreadsheet")),
+        (f"{ODF}.text", attachment_files.build_open_document("text", "Basic/a.xml")),
+        (f"{ODF}.text", attachment_files.build_open_document("text", "Scripts/a.py")),
     ],
 )
 def test_documents_with_macros_or_of_another_program_are_refused(declared: str, data: bytes) -> None:
@@ -223,7 +214,7 @@ def test_an_archive_of_very_many_files_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("declared", "told"),
+    ("declared", "message"),
     [
         ("text/plain; charset=latin-1", "charset"),
         ("text/calendar; method=steal", "method"),
@@ -233,12 +224,12 @@ def test_an_archive_of_very_many_files_is_refused() -> None:
         ('application/pdf; name="not closed', "not closed"),
     ],
 )
-def test_a_parameter_that_is_the_reason_is_named(declared: str, told: str) -> None:
+def test_a_parameter_that_is_the_reason_is_named(declared: str, message: str) -> None:
     """The message never counts the type itself among those that can be attached."""
     _, problem = parse_file_type(declared)
     assert problem is not None
     assert problem.startswith(f"{declared.partition(';')[0]} can be attached, but not with this parameter: ")
-    assert told in problem
+    assert message in problem
 
 
 def _odf(*, compressed: bool = False, extra: bytes = b"", last: bool = False) -> bytes:

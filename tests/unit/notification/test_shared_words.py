@@ -11,16 +11,16 @@ from notifier.throttle.fault_confirmation import AttemptedMail
 @pytest.mark.parametrize("scope", list(OutageScope))
 def test_a_circuit_repeats_no_address(scope: OutageScope) -> None:
     """Neither to readiness and `explain` of others, nor to mails of the same sender that wait because of it."""
-    circuits, told = RelayCircuits("relay.example", SystemClock()), list[str | None]()
-    circuits.listener = told.append
+    circuits, reasons = RelayCircuits("relay.example", SystemClock()), list[str | None]()
+    circuits.listener = reasons.append
     words = '553 5.7.1 <bob@example.org>: not owned by "bob smith" (token abcdefghijklmnopqrst0123)'
     sender = "orders@shop.example"
     mail = AttemptedMail(service=None, sender=sender, recipient="ada@example.com")
     for _ in range(3):
         circuits.record_outcome(mail, NotTried(detail=words, scope=scope, needs_person=True), 0.0)
     obstacle = circuits.find_obstacle(sender)
-    shown = [circuits.relay.reason, *told, obstacle.detail if obstacle else None]
-    seen = [text for text in shown if text is not None]
+    texts = [circuits.relay.reason, *reasons, obstacle.detail if obstacle else None]
+    seen = [text for text in texts if text is not None]
     assert seen
     for text in seen:
         assert "553 5.7.1" in text

@@ -30,8 +30,8 @@ async def test_without_a_permit_there_is_no_answer(name: str) -> None:
     """Whatever the recipient asks for."""
     clock = SystemClock()
     entry = ClaimedEntry(
-        id=generate_id(), lease_no=1, subject_id=generate_id(), service_id=generate_id(), priority=Priority.NORMAL, due_at=clock.now(),
-        attempts=0, lost=0, faults=0, fault=None,
+        id=generate_id(), lease_no=1, subject_id=generate_id(), service_id=generate_id(), priority=Priority.NORMAL,
+        due_at=clock.now(), attempts=0, lost=0, faults=0, fault=None,
     )  # fmt: skip
     delivery = _to(f"{name}@simulator.example")
     answer = await simulator.simulate_reply(delivery, BodyPermits(entry, cast("WorkerContext", Refusing()), clock))
