@@ -108,7 +108,7 @@ async def test_the_permit_is_checked_before_each_slice(transport: SmtpTransport,
     async def ask() -> BodyPermit:
         return replace(build_permit(), may_continue=may_go_on)
 
-    mail = msgspec.structs.replace(MAIL, wire=WIRE + b"\r\n" * (5 * 32 * 1024))
+    mail = msgspec.structs.replace(MAIL, data=WIRE + b"\r\n" * (5 * 32 * 1024))
     assert isinstance(await transport.send(mail, seconds=5, before_body=ask), Accepted)
     assert calls == 6
     assert [received.data for received in relay.received] == [mail.data]
