@@ -77,9 +77,10 @@ generate-java generate-go: generate-%:
 
 # Needs uv; run after changing dependencies in pyproject.toml or tests/generated/package.json.
 lock: $(OPENAPI)/installed
-	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 pyproject.toml -o requirements.lock
-	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --extra dev \
-	  -c requirements.lock pyproject.toml -o requirements-dev.lock
+	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --extra server \
+	  --extra producer pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --extra server \
+	  --extra producer --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	echo 'hatchling' | uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 	  -c requirements-dev.lock - -o requirements-build.lock
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --group peers \

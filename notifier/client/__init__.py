@@ -1,6 +1,6 @@
 """The Python client of Notifier: `Notifier` and, for asyncio, `AsyncNotifier`.
 
-It needs httpx2 and standardwebhooks only, imports nothing else of Notifier, and never sends a mail twice by itself.
+It needs httpx2 and standardwebhooks only, and never sends a mail twice by itself.
 """
 
 from notifier.client.account_reply import (

@@ -1,8 +1,7 @@
-"""The calls about keys, addresses that are not mailed, webhook endpoints, and who did what."""
+"""The calls about keys, suppressions, webhook endpoints and the audit."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from http import HTTPMethod
 from typing import Unpack
 from uuid import UUID
 
@@ -17,7 +16,19 @@ from notifier.client.account_reply import (
     WebhookDelivery,
     WebhookEndpoint,
 )
-from notifier.client.api_call import Call, HttpResponse, PageCall, check_segment, read_page
+from notifier.client.api_call import (
+    DELETE,
+    GET,
+    PATCH,
+    POST,
+    PUT,
+    Call,
+    PageCall,
+    check_segment,
+    read_as,
+    read_nothing,
+    read_page,
+)
 from notifier.client.reply_reader import decode_object, read_reply
 from notifier.client.request_fields import (
     AuditFilter,
@@ -34,128 +45,103 @@ _KEYS = "/v1/keys"
 
 
 def whoami() -> Call[Caller]:
-    """Whose key this is, and what it may do."""
-    return Call(
-        method=HTTPMethod.GET, path="/v1/whoami", read=lambda answer: read_reply(Caller, decode_object(answer.content))
-    )
+    """Get the service and the rights of your key."""
+    return Call(GET, "/v1/whoami", read_as(Caller))
 
 
-def list_audit(**wanted: Unpack[AuditFilter]) -> PageCall[AuditEntry]:
-    """What was done to your service's objects, newest first."""
-    return Call(
-        method=HTTPMethod.GET,
-        path="/v1/audit",
-        query=build_query(wanted),
-        read=lambda answer: read_page(AuditEntry, answer, "entries"),
-    )
+def list_audit(**filters: Unpack[AuditFilter]) -> PageCall[AuditEntry]:
+    """List the audit records of your service, newest first."""
+    return Call(GET, "/v1/audit", read_page(AuditEntry, "entries"), query=build_query(filters))
 
 
 def list_keys(
     *, limit: int | None = None, before: str | UUID | None = None, include_ended: bool | None = None
 ) -> PageCall[ApiKey]:
-    """Your service's keys, newest first; with `include_ended` also those that were revoked or have expired."""
+    """List your service's keys, newest first; with `include_ended` also revoked and expired ones."""
     return Call(
-        method=HTTPMethod.GET,
-        path=_KEYS,
+        GET,
+        _KEYS,
+        read_page(ApiKey, "keys"),
         query=build_query({"limit": limit, "before": before, "include_ended": include_ended}),
-        read=lambda answer: read_page(ApiKey, answer, "keys"),
     )
 
 
 def get_key(id_: str | UUID, /) -> Call[ApiKey]:
-    """One of them."""
-    return Call(method=HTTPMethod.GET, path=f"{_KEYS}/{check_segment(id_)}", read=_key)
+    """Get a key."""
+    return Call(GET, f"{_KEYS}/{check_segment(id_)}", read_as(ApiKey))
 
 
-def create_key(**wish: Unpack[NewKey]) -> Call[NewApiKey]:
-    """Make a key; it is in the answer, and can never be read again."""
-    return Call(method=HTTPMethod.POST, path=_KEYS, body=build_body(wish), read=_new_key)
+def create_key(**fields: Unpack[NewKey]) -> Call[NewApiKey]:
+    """Create a key. The reply has its secret, which cannot be read again."""
+    return Call(POST, _KEYS, read_as(NewApiKey), body=build_body(fields))
 
 
 def rotate_key(id_: str | UUID, /, *, overlap_seconds: int | None = None) -> Call[NewApiKey]:
-    """Make a key like this one, which ends after the overlap (24 hours if you say nothing)."""
+    """Create a key with the same rights. The old one ends after the overlap, by default 24 hours."""
     return Call(
-        method=HTTPMethod.POST,
-        path=f"{_KEYS}/{check_segment(id_)}/rotate",
+        POST,
+        f"{_KEYS}/{check_segment(id_)}/rotate",
+        read_as(NewApiKey),
         body=build_body({"overlap_seconds": overlap_seconds}),
-        read=_new_key,
     )
 
 
 def revoke_key(id_: str | UUID, /) -> Call[ApiKey]:
-    """End a key for good; twice is no error."""
-    return Call(method=HTTPMethod.DELETE, path=f"{_KEYS}/{check_segment(id_)}", read=_key)
+    """Revoke a key. Revoking it again is no error."""
+    return Call(DELETE, f"{_KEYS}/{check_segment(id_)}", read_as(ApiKey))
 
 
 def set_team_recipients(recipients: Sequence[str], /) -> Call[tuple[str, ...]]:
-    """Say whom your team keys may mail, instead of whoever it was: addresses, and domains as `@example.org`."""
+    """Replace the recipients that team keys may mail: addresses, and domains such as `@example.org`."""
     return Call(
-        method=HTTPMethod.PUT,
-        path="/v1/team-recipients",
+        PUT,
+        "/v1/team-recipients",
+        lambda answer: read_reply(Team, decode_object(answer.content)).recipients,
         body=build_body({"recipients": list(recipients)}),
-        read=lambda answer: read_reply(Team, decode_object(answer.content)).recipients,
     )
 
 
-def list_suppressions(**wanted: Unpack[SuppressionFilter]) -> PageCall[Suppression]:
-    """Addresses that stop your mail, newest first: your own ones, and those of the instance."""
-    return Call(
-        method=HTTPMethod.GET,
-        path=_SUPPRESSIONS,
-        query=build_query(wanted),
-        read=lambda answer: read_page(Suppression, answer, "suppressions"),
-    )
+def list_suppressions(**filters: Unpack[SuppressionFilter]) -> PageCall[Suppression]:
+    """List the suppressions of your service and of the instance, newest first."""
+    return Call(GET, _SUPPRESSIONS, read_page(Suppression, "suppressions"), query=build_query(filters))
 
 
 def get_suppression(id_: str | UUID, /) -> Call[Suppression]:
-    """One of them."""
-    return Call(method=HTTPMethod.GET, path=f"{_SUPPRESSIONS}/{check_segment(id_)}", read=_suppression)
+    """Get a suppression."""
+    return Call(GET, f"{_SUPPRESSIONS}/{check_segment(id_)}", read_as(Suppression))
 
 
-def add_suppression(address: str, /, **wish: Unpack[NewSuppression]) -> Call[Suppression]:
-    """Mail an address no more, or until `expires_at`. One that is there keeps its reason, and the later end."""
+def add_suppression(address: str, /, **fields: Unpack[NewSuppression]) -> Call[Suppression]:
+    """Suppress an address, for good or until `expires_at`. An existing suppression keeps its reason and later end."""
     return Call(
-        method=HTTPMethod.POST,
-        path=_SUPPRESSIONS,
-        body=build_body({"address": address, **wish}),
-        is_idempotent=True,
-        read=_suppression,
+        POST, _SUPPRESSIONS, read_as(Suppression), body=build_body({"address": address, **fields}), is_idempotent=True
     )
 
 
 def lift_suppression(id_: str | UUID, /, *, comment: str | None = None) -> Call[None]:
-    """Let the address be mailed again; `PermissionDeniedError` for one of the instance."""
-    return Call(
-        method=HTTPMethod.DELETE,
-        path=f"{_SUPPRESSIONS}/{check_segment(id_)}",
-        body=build_body({"comment": comment}),
-        read=_nothing,
-    )
+    """Lift a suppression. Raises `PermissionDeniedError` for one of the instance."""
+    return Call(DELETE, f"{_SUPPRESSIONS}/{check_segment(id_)}", read_nothing, body=build_body({"comment": comment}))
 
 
 def list_webhooks() -> PageCall[WebhookEndpoint]:
-    """Your webhook endpoints, oldest first."""
-    return Call(
-        method=HTTPMethod.GET,
-        path=_WEBHOOKS,
-        read=lambda answer: read_page(WebhookEndpoint, answer, "webhooks"),
-    )
+    """List your webhook endpoints, oldest first."""
+    return Call(GET, _WEBHOOKS, read_page(WebhookEndpoint, "webhooks"))
 
 
 def get_webhook(id_: str | UUID, /) -> Call[WebhookEndpoint]:
-    """One endpoint."""
-    return Call(method=HTTPMethod.GET, path=f"{_WEBHOOKS}/{check_segment(id_)}", read=_endpoint)
+    """Get a webhook endpoint."""
+    return Call(GET, f"{_WEBHOOKS}/{check_segment(id_)}", read_as(WebhookEndpoint))
 
 
 def create_webhook(
     *, url: str, events: Sequence[str] | None = None, description: str | None = None
 ) -> Call[WebhookEndpoint]:
-    """Have a URL told about your notifications; the answer has the secret for `WebhookVerifier`."""
+    """Create a webhook endpoint. The reply has the secret for `WebhookVerifier`."""
     return Call(
-        method=HTTPMethod.POST,
-        path=_WEBHOOKS,
+        POST,
+        _WEBHOOKS,
+        read_as(WebhookEndpoint),
         body=build_body({"url": url, "events": events, "description": description}),
-        read=_endpoint,
     )
 
 
@@ -168,89 +154,60 @@ def update_webhook(
     description: str | None = None,
     disabled: bool | None = None,
 ) -> Call[WebhookEndpoint]:
-    """Change an endpoint; what is not named stays as it is. `disabled=False`: tell it again, whatever had failed."""
+    """Update the named fields of an endpoint. `disabled=False` enables it and clears its failures."""
     return Call(
-        method=HTTPMethod.PATCH,
-        path=f"{_WEBHOOKS}/{check_segment(id_)}",
+        PATCH,
+        f"{_WEBHOOKS}/{check_segment(id_)}",
+        read_as(WebhookEndpoint),
         body=build_body({"url": url, "events": events, "description": description, "disabled": disabled}),
         is_idempotent=True,
-        read=_endpoint,
     )
 
 
 def delete_webhook(id_: str | UUID, /) -> Call[None]:
-    """Tell an endpoint nothing more."""
-    return Call(method=HTTPMethod.DELETE, path=f"{_WEBHOOKS}/{check_segment(id_)}", read=_nothing)
+    """Delete a webhook endpoint."""
+    return Call(DELETE, f"{_WEBHOOKS}/{check_segment(id_)}", read_nothing)
 
 
 def rotate_webhook_secret(id_: str | UUID, /, *, overlap_seconds: int | None = None) -> Call[WebhookEndpoint]:
-    """A new secret, which the answer has; the old one signs beside it for the overlap (a day if you say nothing)."""
+    """Create a new secret, which is in the reply. The old one signs as well during the overlap, by default a day."""
     return Call(
-        method=HTTPMethod.POST,
-        path=f"{_WEBHOOKS}/{check_segment(id_)}/rotate-secret",
+        POST,
+        f"{_WEBHOOKS}/{check_segment(id_)}/rotate-secret",
+        read_as(WebhookEndpoint),
         body=build_body({"overlap_seconds": overlap_seconds}),
-        read=_endpoint,
     )
 
 
 def test_webhook(id_: str | UUID, /) -> Call[WebhookDelivery]:
-    """Tell the endpoint the event `webhook.test`."""
-    return Call(method=HTTPMethod.POST, path=f"{_WEBHOOKS}/{check_segment(id_)}/test", read=_delivery)
+    """Send the event `webhook.test` to an endpoint."""
+    return Call(POST, f"{_WEBHOOKS}/{check_segment(id_)}/test", read_as(WebhookDelivery))
 
 
 def list_webhook_deliveries(
     id_: str | UUID, /, *, state: str | None = None, limit: int | None = None, before: str | UUID | None = None
 ) -> PageCall[WebhookDelivery]:
-    """What an endpoint was told, or is to be told, newest first."""
+    """List the deliveries of an endpoint, newest first."""
     return Call(
-        method=HTTPMethod.GET,
-        path=f"{_WEBHOOKS}/{check_segment(id_)}/deliveries",
+        GET,
+        f"{_WEBHOOKS}/{check_segment(id_)}/deliveries",
+        read_page(WebhookDelivery, "deliveries"),
         query=build_query({"state": state, "limit": limit, "before": before}),
-        read=lambda answer: read_page(WebhookDelivery, answer, "deliveries"),
     )
 
 
 def get_webhook_delivery(id_: str | UUID, delivery_id: str | UUID, /) -> Call[WebhookDelivery]:
-    """One of them: what was sent, and every try."""
+    """Get a delivery: its body, and every attempt."""
     path = f"{_WEBHOOKS}/{check_segment(id_)}/deliveries/{check_segment(delivery_id)}"
-    return Call(method=HTTPMethod.GET, path=path, read=_delivery)
+    return Call(GET, path, read_as(WebhookDelivery))
 
 
 def replay_webhook_delivery(id_: str | UUID, delivery_id: str | UUID, /) -> Call[WebhookDelivery]:
-    """Tell the event again: the same octets under the same id, as a delivery of its own."""
+    """Send an event again, with the same bytes and the same id, as a new delivery."""
     path = f"{_WEBHOOKS}/{check_segment(id_)}/deliveries/{check_segment(delivery_id)}/replay"
-    return Call(method=HTTPMethod.POST, path=path, read=_delivery)
+    return Call(POST, path, read_as(WebhookDelivery))
 
 
 def replay_failed_webhook_deliveries(id_: str | UUID, /, *, since: datetime) -> Call[Replayed]:
-    """Tell again what has failed since then, at most a thousand: while `more` is true, ask again."""
-    return Call(
-        method=HTTPMethod.POST,
-        path=f"{_WEBHOOKS}/{check_segment(id_)}/replay",
-        body=build_body({"since": since}),
-        read=lambda answer: read_reply(Replayed, decode_object(answer.content)),
-    )
-
-
-def _key(answer: HttpResponse) -> ApiKey:
-    return read_reply(ApiKey, decode_object(answer.content))
-
-
-def _new_key(answer: HttpResponse) -> NewApiKey:
-    return read_reply(NewApiKey, decode_object(answer.content))
-
-
-def _delivery(answer: HttpResponse) -> WebhookDelivery:
-    return read_reply(WebhookDelivery, decode_object(answer.content))
-
-
-def _suppression(answer: HttpResponse) -> Suppression:
-    return read_reply(Suppression, decode_object(answer.content))
-
-
-def _endpoint(answer: HttpResponse) -> WebhookEndpoint:
-    return read_reply(WebhookEndpoint, decode_object(answer.content))
-
-
-def _nothing(_answer: HttpResponse) -> None:
-    """The status says it all."""
+    """Replay what has failed since then, at most a thousand deliveries. Repeat it while `more` is true."""
+    return Call(POST, f"{_WEBHOOKS}/{check_segment(id_)}/replay", read_as(Replayed), body=build_body({"since": since}))

@@ -1,4 +1,4 @@
-"""What Notifier answers about keys, suppressions, webhooks and the audit, as frozen values."""
+"""The replies about keys, suppressions, webhooks and the audit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from notifier.client.reply_reader import Reply
 
 @dataclass(frozen=True, kw_only=True)
 class Limits(Reply):
-    """How many notifications a minute may be submitted; None: any number."""
+    """How many notifications may be submitted in a minute; None: no limit."""
 
     key_per_minute: int | None = None
     service_per_minute: int | None = None  # all keys of the service together
@@ -18,51 +18,51 @@ class Limits(Reply):
 
 @dataclass(frozen=True, kw_only=True)
 class ApiKey(Reply):
-    """A key as it stands, without its secret."""
+    """A key without its secret."""
 
     id: str
     name: str
     kind: str  # live, team or test
-    prefix: str | None = None  # how the key begins; `whoami` does not say it
+    prefix: str | None = None  # the first characters of the key; `whoami` does not return it
     scopes: tuple[str, ...] = ()
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
-    last_used_at: datetime | None = None  # to within a minute
-    replaced_by: str | None = None  # the key that a rotation has put in its place
+    last_used_at: datetime | None = None  # exact to a minute
+    replaced_by: str | None = None  # the key that a rotation created
     rate_per_minute: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewApiKey(ApiKey):
-    """A key that was just made."""
+    """A key that was just created."""
 
-    key: str = field(repr=False)  # the key itself, told here and never again
-    replaces: ApiKey | None = None  # after `rotate`: the old one, and when it ends
+    key: str = field(repr=False)  # the secret, which is returned only once
+    replaces: ApiKey | None = None  # after `rotate`: the old key, with its end
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caller(Reply):
-    """Whose key this is, and what it may do."""
+    """The service and the rights of a key."""
 
-    service: str | None  # None: an admin key, which belongs to none
+    service: str | None  # None: an admin key
     key: ApiKey
     scopes: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
-    from_domains: tuple[str, ...] = ()  # empty: it sends from the instance's address only
-    team_recipients: tuple[str, ...] | None = None  # whom a team key may mail; None: it is none
+    from_domains: tuple[str, ...] = ()  # empty: mail is sent from the address of the instance only
+    team_recipients: tuple[str, ...] | None = None  # whom a team key may mail; None: another kind of key
 
 
 @dataclass(frozen=True, kw_only=True)
 class Team(Reply):
-    """Whom team keys may mail."""
+    """The recipients that team keys may mail."""
 
     recipients: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditEntry(Reply):
-    """Who did what to which object of yours."""
+    """An audit record of your service."""
 
     id: str
     at: datetime
@@ -70,7 +70,7 @@ class AuditEntry(Reply):
     action: str
     object_kind: str
     object_id: str
-    address: str | None = None  # whom it concerns
+    address: str | None = None  # of the person concerned
     before: Mapping[str, Any] | None = None
     after: Mapping[str, Any] | None = None
     request_id: str | None = None
@@ -78,7 +78,7 @@ class AuditEntry(Reply):
 
 @dataclass(frozen=True, kw_only=True)
 class Suppression(Reply):
-    """An address that is not mailed, and why."""
+    """A suppressed address, and the reason."""
 
     id: str
     address: str
@@ -93,23 +93,23 @@ class Suppression(Reply):
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookEndpoint(Reply):
-    """A URL of yours that is told about your notifications."""
+    """A URL of yours that receives the events of your notifications."""
 
     id: str
     url: str
     events: tuple[str, ...] = ()  # empty: all
     description: str | None = None
-    secret: str | None = field(default=None, repr=False)  # told once, when it is made
+    secret: str | None = field(default=None, repr=False)  # returned only at creation and rotation
     created_at: datetime | None = None
-    failing_since: datetime | None = None  # no try has succeeded since then
+    failing_since: datetime | None = None  # no attempt has succeeded since then
     disabled_at: datetime | None = None
     disabled_because: str | None = None
-    previous_until: datetime | None = None  # until then the secret before this one signs as well
+    previous_until: datetime | None = None  # until then the previous secret signs as well
 
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookAttempt(Reply):
-    """One try at telling."""
+    """One attempt to deliver an event."""
 
     number: int
     at: datetime
@@ -120,7 +120,7 @@ class WebhookAttempt(Reply):
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookDelivery(Reply):
-    """The telling of one event to one endpoint."""
+    """The delivery of one event to one endpoint."""
 
     id: str
     event_id: str  # the `webhook-id`
@@ -130,13 +130,13 @@ class WebhookDelivery(Reply):
     created_at: datetime | None = None
     ended_at: datetime | None = None
     next_attempt_at: datetime | None = None
-    body: str | None = field(default=None, repr=False)  # None in a list, as the attempts are none
+    body: str | None = field(default=None, repr=False)  # None in a list, where attempts are missing too
     attempts: tuple[WebhookAttempt, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Replayed(Reply):
-    """How many failed deliveries were put in again."""
+    """How many failed deliveries were replayed."""
 
     replayed: int
-    more: bool = False  # True: there are others, ask again
+    more: bool = False  # True: there are others, replay again

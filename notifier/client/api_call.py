@@ -1,12 +1,12 @@
-"""One call of the API as a value: what is asked, how the answer is read, and what may be done twice.
+"""A call of the API as a value: the request, how its reply is read, and whether it may be repeated.
 
-Nothing here talks to anybody: `blocking` and `awaiting` carry calls out, `tries` decides about repeating them.
+Nothing here sends anything: `blocking` and `awaiting` carry calls out, `tries` decides about retries.
 """
 
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime
 from http import HTTPMethod
 from typing import Any, Generic, TypeVar
@@ -14,17 +14,18 @@ from uuid import UUID
 
 from notifier.client.errors import ApiError, Fault, MalformedReplyError, Problem, UnsendableError, build_api_error
 from notifier.client.notification_reply import Page
-from notifier.client.reply_reader import decode_object, read_replies
+from notifier.client.reply_reader import decode_object, read_replies, read_reply
 from notifier.retry_after import parse_retry_after
 
 T = TypeVar("T")
 _ID = re.compile(r"[A-Za-z0-9_-]+")
-_REPEATABLE = frozenset({HTTPMethod.GET, HTTPMethod.PUT, HTTPMethod.DELETE})
+GET, POST, PUT, PATCH, DELETE = HTTPMethod.GET, HTTPMethod.POST, HTTPMethod.PUT, HTTPMethod.PATCH, HTTPMethod.DELETE
+_REPEATABLE = frozenset({GET, PUT, DELETE})
 
 
 @dataclass(frozen=True, kw_only=True)
 class HttpResponse:
-    """What came back."""
+    """A reply of the server."""
 
     status: int
     headers: Mapping[str, str]  # names in lower case
@@ -34,104 +35,117 @@ class HttpResponse:
 
 @dataclass(frozen=True, kw_only=True)
 class NoResponse:
-    """Nothing came back."""
+    """The request had no reply."""
 
     error: Exception
-    may_have_arrived: bool  # False: the request has surely not been read by anybody
-    is_permanent: bool = False  # True: another try would fail in the same way
+    may_have_arrived: bool  # False: no server has read the request
+    is_permanent: bool = False  # True: a retry would fail in the same way
 
 
 def _finished(_value: object) -> bool:
     return False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Call(Generic[T]):
-    """What is asked."""
+    """A request to the API, and how its reply is read."""
 
     method: HTTPMethod
     path: str
-    read: Callable[[HttpResponse], T]  # what the answer means
+    read: Callable[[HttpResponse], T]  # what the reply means
+    _: KW_ONLY
     query: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = field(default=None, repr=False)
     idempotency_key: str | None = None
-    accept: str | None = None  # the type of the answer; None: JSON
-    is_idempotent: bool = False  # True: done twice it is as if done once, though the method alone does not say so
-    is_unfinished: Callable[[T], bool] = _finished  # True for a value for which it is worth asking again
+    accept: str | None = None  # the type of the reply; None: JSON
+    is_idempotent: bool = False  # True: repeating it changes nothing more, although the method alone does not say so
+    is_unfinished: Callable[[T], bool] = _finished  # True for a value that a repeated request may complete
 
     @property
     def is_repeatable(self) -> bool:
-        """True if a request whose answer was lost may be sent again."""
+        """True if a request whose reply was lost may be sent again."""
         return self.is_idempotent or self.idempotency_key is not None or self.method in _REPEATABLE
 
     @property
     def headers(self) -> dict[str, str]:
-        """What this call adds to the headers of all."""
-        kind = {} if self.body is None else {"Content-Type": "application/json"}
+        """The headers of this call besides those of every request."""
+        content_type = {} if self.body is None else {"Content-Type": "application/json"}
         key = {} if self.idempotency_key is None else {"Idempotency-Key": self.idempotency_key}
         accept = {} if self.accept is None else {"Accept": f"{self.accept}, application/problem+json"}
-        return kind | key | accept
+        return content_type | key | accept
 
 
 PageCall = Call[Page[T]]
 
 
 def build_next_page_call(call: PageCall[T], page: Page[T]) -> PageCall[T] | None:
-    """The call for the page after this one; None after the last."""
+    """Build the call for the next page; None after the last."""
     if page.next is None or page.next == call.query.get("before"):
         return None
     return replace(call, query={**call.query, "before": page.next})
 
 
 def check_segment(id_: str | UUID) -> str:
-    """An id as a part of a path. Raises `UnsendableError` for anything that could lead elsewhere."""
+    """Return an id as a path segment. Raises `UnsendableError` for anything that could change the path."""
     text = str(id_)
     if not _ID.fullmatch(text):
-        raise UnsendableError(f"{text!r} is no id")
+        raise UnsendableError(f"{text!r} is not an id")
     return text
 
 
-def read_page(kind: type[T], answer: HttpResponse, name: str) -> Page[T]:
-    """One page, whose items stand under `name`."""
-    told = decode_object(answer.content)
-    after = told.get("next")
-    if not isinstance(after, str | None):
-        raise MalformedReplyError("next is no cursor")
-    return Page(items=read_replies(kind, told.get(name), name), next=after, raw=told)
+def read_as(kind: type[T]) -> Callable[[HttpResponse], T]:
+    """The reader of a reply that is one JSON object."""
+    return lambda answer: read_reply(kind, decode_object(answer.content))
+
+
+def read_nothing(_answer: HttpResponse) -> None:
+    """The reader of a reply whose status says everything."""
+
+
+def read_page(kind: type[T], name: str) -> Callable[[HttpResponse], Page[T]]:
+    """The reader of one page, whose items stand under `name`."""
+
+    def read_items(answer: HttpResponse) -> Page[T]:
+        fields = decode_object(answer.content)
+        following = fields.get("next")
+        if not isinstance(following, str | None):
+            raise MalformedReplyError("next is not a cursor")
+        return Page(items=read_replies(kind, fields.get(name), name), next=following, raw=fields)
+
+    return read_items
 
 
 def build_error(answer: HttpResponse) -> ApiError:
-    """The error that an answer tells."""
+    """Build the error that a reply describes."""
     try:
-        told = json.loads(answer.content)
-        problem = _problem(answer, told)
+        problem = _read_problem(answer, json.loads(answer.content))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        kind = answer.headers.get("content-type", "without a type")
-        detail = f"the answer is not one of Notifier's ({kind}); is the URL right, or what stands before it ill?"
+        content_type = answer.headers.get("content-type", "without a type")
+        detail = f"the reply is not from Notifier ({content_type}): check the URL, and the proxies before the API"
         problem = Problem(
             status=answer.status, code=f"http_{answer.status}", detail=detail, retry_after=get_retry_after(answer)
         )
     return build_api_error(problem)
 
 
-def _problem(answer: HttpResponse, told: Any) -> Problem:
+def _read_problem(answer: HttpResponse, fields: Any) -> Problem:
     return Problem(
         status=answer.status,
-        code=str(told["code"]),
-        title=str(told.get("title") or ""),
-        detail=str(told.get("detail") or ""),
-        errors=tuple(_fault(fault) for fault in told.get("errors") or ()),
-        request_id=told.get("request_id"),
+        code=str(fields["code"]),
+        title=str(fields.get("title") or ""),
+        detail=str(fields.get("detail") or ""),
+        errors=tuple(_read_fault(fault) for fault in fields.get("errors") or ()),
+        request_id=fields.get("request_id"),
         retry_after=get_retry_after(answer),
-        raw=told,
+        raw=fields,
     )
 
 
-def _fault(told: Any) -> Fault:
-    """What is said about one field; a word that is missing does not make the whole problem unreadable."""
-    return Fault(**{name: str(told.get(name) or "") for name in ("pointer", "code", "detail")})
+def _read_fault(fields: Any) -> Fault:
+    """Read one fault; a missing part does not make the whole problem unreadable."""
+    return Fault(**{name: str(fields.get(name) or "") for name in ("pointer", "code", "detail")})
 
 
 def get_retry_after(answer: HttpResponse) -> float | None:
-    """Seconds to wait as the server says; None if it says nothing."""
+    """The seconds to wait that the server asks for, or None."""
     return parse_retry_after(answer.headers.get("retry-after", ""), answer.at)

@@ -1,24 +1,22 @@
 """The calls about images for templates."""
 
 import base64
-from http import HTTPMethod
 
-from notifier.client.api_call import Call, HttpResponse, PageCall, check_segment, read_page
+from notifier.client.api_call import DELETE, GET, POST, Call, PageCall, check_segment, read_as, read_nothing, read_page
 from notifier.client.asset_reply import Asset
-from notifier.client.reply_reader import decode_object, read_reply
 from notifier.client.request_fields import build_body, build_query
 
 _ROOT = "/v1/assets"
 
 
 def list_assets() -> PageCall[Asset]:
-    """All images, by name."""
-    return Call(method=HTTPMethod.GET, path=_ROOT, read=lambda answer: read_page(Asset, answer, "assets"))
+    """List all images by name."""
+    return Call(GET, _ROOT, read_page(Asset, "assets"))
 
 
 def get_asset(name: str, /) -> Call[Asset]:
-    """One of them: how far it is, what it has become, or why it failed."""
-    return Call(method=HTTPMethod.GET, path=f"{_ROOT}/{check_segment(name)}", read=_asset)
+    """Get an image: its progress, its files, or why it failed."""
+    return Call(GET, f"{_ROOT}/{check_segment(name)}", read_as(Asset))
 
 
 def upload_asset(
@@ -31,36 +29,23 @@ def upload_asset(
     height: int | None = None,
     revision: int | None = None,
 ) -> Call[Asset]:
-    """Upload an image (PNG, JPEG, GIF, WebP); `revision` is that of the one it replaces, none for a new name."""
-    wish = {"mode": mode, "width": width, "height": height, "revision": revision}
+    """Upload an image (PNG, JPEG, GIF, WebP). `revision` is that of the image it replaces; None for a new name."""
+    options = {"mode": mode, "width": width, "height": height, "revision": revision}
     encoded = base64.b64encode(content).decode()
-    return Call(
-        method=HTTPMethod.POST,
-        path=_ROOT,
-        body=build_body({"name": name, "content": encoded, **wish}),
-        read=_asset,
-    )
+    return Call(POST, _ROOT, read_as(Asset), body=build_body({"name": name, "content": encoded, **options}))
 
 
 def delete_asset(name: str, /) -> Call[None]:
-    """Forget the name; what is published goes on showing the image."""
-    return Call(method=HTTPMethod.DELETE, path=f"{_ROOT}/{check_segment(name)}", read=_nothing)
+    """Delete an image. Published versions keep showing it."""
+    return Call(DELETE, f"{_ROOT}/{check_segment(name)}", read_nothing)
 
 
 def get_asset_file(name: str, /, *, scale: int | None = None) -> Call[bytes]:
-    """The image as mails show it; `scale` is 1 or 2."""
+    """Download the image that mails show; `scale` is 1 or 2."""
     return Call(
-        method=HTTPMethod.GET,
-        path=f"{_ROOT}/{check_segment(name)}/file",
+        GET,
+        f"{_ROOT}/{check_segment(name)}/file",
+        lambda answer: answer.content,
         query=build_query({"scale": scale}),
         accept="image/png, image/jpeg",
-        read=lambda answer: answer.content,
     )
-
-
-def _asset(answer: HttpResponse) -> Asset:
-    return read_reply(Asset, decode_object(answer.content))
-
-
-def _nothing(_answer: HttpResponse) -> None:
-    """The status says it all."""

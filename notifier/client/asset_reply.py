@@ -1,4 +1,4 @@
-"""What Notifier answers about images, as frozen values."""
+"""The replies about images."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ from notifier.client.reply_reader import Reply
 
 @dataclass(frozen=True, kw_only=True)
 class Asset(Reply):
-    """An image as it stands."""
+    """An image for templates."""
 
     id: str
     name: str
     status: str  # pending, ready or failed
-    detail: str = ""  # why it failed, or what was left out
+    detail: str = ""  # why it failed, or what was removed
     progress: int = 0  # per cent
     mode: str = "fit"
     width: int | None = None

@@ -1,4 +1,4 @@
-"""`AsyncNotifier`: the client for programs on asyncio. Its calls are those of `Notifier`, awaited."""
+"""`AsyncNotifier`: the client for programs on asyncio, with the same calls as `Notifier`."""
 
 import asyncio
 import random
@@ -23,15 +23,21 @@ T = TypeVar("T")
 
 
 class AsyncPerformer(ABC):
-    """Whoever can carry out a call."""
+    """Carries out calls."""
+
+    def __init_subclass__(cls) -> None:
+        """Give each method that was made from a call the name under which the class has it."""
+        for name, method in vars(cls).items():
+            if hasattr(method, "__signature__"):
+                method.__name__, method.__qualname__ = name, f"{cls.__name__}.{name}"
 
     @abstractmethod
     async def perform(self, call: Call[T]) -> T:
-        """What the API answers in the end."""
+        """Send the request and return what the reply means."""
 
 
-def _answered(build: Callable[P, Call[T]]) -> Callable[Concatenate[AsyncPerformer, P], Coroutine[Any, Any, T]]:
-    """The method that carries out the call."""
+def _make_method(build: Callable[P, Call[T]]) -> Callable[Concatenate[AsyncPerformer, P], Coroutine[Any, Any, T]]:
+    """Make the method that carries out a call."""
 
     async def method(self: AsyncPerformer, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.perform(build(*args, **kwargs))
@@ -39,16 +45,16 @@ def _answered(build: Callable[P, Call[T]]) -> Callable[Concatenate[AsyncPerforme
     return presented(method, build)
 
 
-def _walked(build: Callable[P, PageCall[T]]) -> Callable[Concatenate[AsyncPerformer, P], AsyncIterator[T]]:
-    """The method that iterates over this page and all that follow."""
+def _make_iterator(build: Callable[P, PageCall[T]]) -> Callable[Concatenate[AsyncPerformer, P], AsyncIterator[T]]:
+    """Make the method that iterates over a page and all following pages."""
 
     def method(self: AsyncPerformer, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
-        return _walk(self, build(*args, **kwargs))
+        return _iterate_pages(self, build(*args, **kwargs))
 
     return presented(method, build)
 
 
-async def _walk(performer: AsyncPerformer, first: PageCall[T]) -> AsyncIterator[T]:
+async def _iterate_pages(performer: AsyncPerformer, first: PageCall[T]) -> AsyncIterator[T]:
     call: PageCall[T] | None = first
     while call is not None:
         page = await performer.perform(call)
@@ -57,19 +63,19 @@ async def _walk(performer: AsyncPerformer, first: PageCall[T]) -> AsyncIterator[
         call = build_next_page_call(call, page)
 
 
-class _Part(AsyncPerformer):
-    """Some of the calls of a client, under a name of their own."""
+class _CallGroup(AsyncPerformer):
+    """Some calls of a client, as an attribute of it."""
 
     def __init__(self, client: AsyncPerformer) -> None:
         self._client = client
 
     async def perform(self, call: Call[T]) -> T:
-        """What the API answers in the end."""
+        """Send the request and return what the reply means."""
         return await self._client.perform(call)
 
 
-def _followed(build: Callable[P, Call[T]]) -> Callable[Concatenate["AsyncNotifier", P], AsyncIterator[T]]:
-    """The method that iterates over what a stream tells."""
+def _make_stream(build: Callable[P, Call[T]]) -> Callable[Concatenate["AsyncNotifier", P], AsyncIterator[T]]:
+    """Make the method that iterates over the events of a stream."""
 
     def method(self: "AsyncNotifier", /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
         return self.follow(build(*args, **kwargs))
@@ -77,85 +83,85 @@ def _followed(build: Callable[P, Call[T]]) -> Callable[Concatenate["AsyncNotifie
     return presented(method, build)
 
 
-class AsyncSuppressions(_Part):
-    """Addresses that are not mailed."""
+class AsyncSuppressions(_CallGroup):
+    """Suppressed addresses."""
 
-    list = _walked(account_calls.list_suppressions)
-    get = _answered(account_calls.get_suppression)
-    add = _answered(account_calls.add_suppression)
-    lift = _answered(account_calls.lift_suppression)
-
-
-class AsyncWebhooks(_Part):
-    """URLs of yours that are told about your notifications."""
-
-    list = _walked(account_calls.list_webhooks)
-    get = _answered(account_calls.get_webhook)
-    create = _answered(account_calls.create_webhook)
-    update = _answered(account_calls.update_webhook)
-    delete = _answered(account_calls.delete_webhook)
-    rotate_secret = _answered(account_calls.rotate_webhook_secret)
-    test = _answered(account_calls.test_webhook)
-    deliveries = _walked(account_calls.list_webhook_deliveries)
-    delivery = _answered(account_calls.get_webhook_delivery)
-    replay = _answered(account_calls.replay_webhook_delivery)
-    replay_failed = _answered(account_calls.replay_failed_webhook_deliveries)
+    list = _make_iterator(account_calls.list_suppressions)
+    get = _make_method(account_calls.get_suppression)
+    add = _make_method(account_calls.add_suppression)
+    lift = _make_method(account_calls.lift_suppression)
 
 
-class AsyncAssets(_Part):
+class AsyncWebhooks(_CallGroup):
+    """Webhook endpoints and their deliveries."""
+
+    list = _make_iterator(account_calls.list_webhooks)
+    get = _make_method(account_calls.get_webhook)
+    create = _make_method(account_calls.create_webhook)
+    update = _make_method(account_calls.update_webhook)
+    delete = _make_method(account_calls.delete_webhook)
+    rotate_secret = _make_method(account_calls.rotate_webhook_secret)
+    test = _make_method(account_calls.test_webhook)
+    deliveries = _make_iterator(account_calls.list_webhook_deliveries)
+    delivery = _make_method(account_calls.get_webhook_delivery)
+    replay = _make_method(account_calls.replay_webhook_delivery)
+    replay_failed = _make_method(account_calls.replay_failed_webhook_deliveries)
+
+
+class AsyncAssets(_CallGroup):
     """Images for templates."""
 
-    list = _walked(asset_calls.list_assets)
-    get = _answered(asset_calls.get_asset)
-    upload = _answered(asset_calls.upload_asset)
-    delete = _answered(asset_calls.delete_asset)
-    file = _answered(asset_calls.get_asset_file)
+    list = _make_iterator(asset_calls.list_assets)
+    get = _make_method(asset_calls.get_asset)
+    upload = _make_method(asset_calls.upload_asset)
+    delete = _make_method(asset_calls.delete_asset)
+    file = _make_method(asset_calls.get_asset_file)
 
 
-class AsyncKeys(_Part):
+class AsyncKeys(_CallGroup):
     """Your service's API keys."""
 
-    list = _walked(account_calls.list_keys)
-    get = _answered(account_calls.get_key)
-    create = _answered(account_calls.create_key)
-    rotate = _answered(account_calls.rotate_key)
-    revoke = _answered(account_calls.revoke_key)
-    set_team = _answered(account_calls.set_team_recipients)
+    list = _make_iterator(account_calls.list_keys)
+    get = _make_method(account_calls.get_key)
+    create = _make_method(account_calls.create_key)
+    rotate = _make_method(account_calls.rotate_key)
+    revoke = _make_method(account_calls.revoke_key)
+    set_team = _make_method(account_calls.set_team_recipients)
 
 
-class AsyncTemplates(_Part):
-    """What mail says: drafts and versions."""
+class AsyncTemplates(_CallGroup):
+    """Templates, their drafts and versions."""
 
-    list = _walked(template_calls.list_templates)
-    get = _answered(template_calls.get_template)
-    delete = _answered(template_calls.delete_template)
-    undelete = _answered(template_calls.undelete_template)
-    draft = _answered(template_calls.get_template_draft)
-    save = _answered(template_calls.save_template_draft)
-    discard = _answered(template_calls.discard_template_draft)
-    preview = _answered(template_calls.preview_template)
-    gate = _answered(template_calls.try_template)
-    publish = _answered(template_calls.publish_template)
-    restore = _answered(template_calls.restore_template)
-    versions = _walked(template_calls.list_template_versions)
-    version = _answered(template_calls.get_template_version)
-    schema = _answered(template_calls.get_template_schema)
-    diff = _answered(template_calls.diff_template)
-    test_send = _answered(template_calls.send_test_mail)
-    render = _answered(template_calls.render_source)
+    list = _make_iterator(template_calls.list_templates)
+    get = _make_method(template_calls.get_template)
+    delete = _make_method(template_calls.delete_template)
+    undelete = _make_method(template_calls.undelete_template)
+    draft = _make_method(template_calls.get_template_draft)
+    save = _make_method(template_calls.save_template_draft)
+    discard = _make_method(template_calls.discard_template_draft)
+    preview = _make_method(template_calls.preview_template)
+    gate = _make_method(template_calls.try_template)
+    publish = _make_method(template_calls.publish_template)
+    restore = _make_method(template_calls.restore_template)
+    versions = _make_iterator(template_calls.list_template_versions)
+    version = _make_method(template_calls.get_template_version)
+    schema = _make_method(template_calls.get_template_schema)
+    diff = _make_method(template_calls.diff_template)
+    test_send = _make_method(template_calls.send_test_mail)
+    render = _make_method(template_calls.render_source)
 
 
-class AsyncLayouts(_Part):
-    """Texts that templates share."""
+class AsyncLayouts(_CallGroup):
+    """Layouts that templates share."""
 
-    list = _walked(template_calls.list_layouts)
-    get = _answered(template_calls.get_layout)
-    save = _answered(template_calls.save_layout)
-    delete = _answered(template_calls.delete_layout)
+    list = _make_iterator(template_calls.list_layouts)
+    get = _make_method(template_calls.get_layout)
+    save = _make_method(template_calls.save_layout)
+    delete = _make_method(template_calls.delete_layout)
 
 
 class AsyncNotifier(AsyncPerformer):
-    """Notifier, called over HTTP: `async with AsyncNotifier() as notifier: await notifier.send(to=…, template=…)`."""
+    """The client: `async with AsyncNotifier() as notifier: await notifier.send(to=…, template=…)`."""
 
     def __init__(
         self,
@@ -166,7 +172,7 @@ class AsyncNotifier(AsyncPerformer):
         retries: RetryPolicy | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        """Take the URL and the key, or find them in NOTIFIER_URL and NOTIFIER_API_KEY; nothing is sent yet."""
+        """Take the URL and the key, by default from NOTIFIER_URL and NOTIFIER_API_KEY. Nothing is sent yet."""
         self._configuration = Configuration.from_arguments(url, key, timeout, retries)
         self._http = httpx2.AsyncClient(
             base_url=self._configuration.url, headers=self._configuration.headers, transport=transport
@@ -178,40 +184,40 @@ class AsyncNotifier(AsyncPerformer):
         self.layouts = AsyncLayouts(self)
         self.assets = AsyncAssets(self)
 
-    send = _answered(notification_calls.send_notification)
-    send_batch = _answered(notification_calls.send_batch)
-    dry_run = _answered(notification_calls.dry_run_notification)
-    get = _answered(notification_calls.get_notification)
-    list = _walked(notification_calls.list_notifications)
-    page = _answered(notification_calls.list_notifications)
-    events = _answered(notification_calls.get_notification_events)
-    content = _answered(notification_calls.get_notification_content)
-    eml = _answered(notification_calls.get_notification_eml)
-    explain = _answered(notification_calls.explain_notification)
-    update = _answered(notification_calls.update_notification)
-    cancel = _answered(notification_calls.cancel_notification)
-    retry = _answered(notification_calls.retry_notification)
-    resolve = _answered(notification_calls.resolve_notification)
-    batch = _answered(notification_calls.get_batch)
-    watch_batch = _followed(notification_calls.watch_batch)
-    cancel_batch = _answered(notification_calls.cancel_batch)
-    whoami = _answered(account_calls.whoami)
-    audit = _walked(account_calls.list_audit)
+    send = _make_method(notification_calls.send_notification)
+    send_batch = _make_method(notification_calls.send_batch)
+    dry_run = _make_method(notification_calls.dry_run_notification)
+    get = _make_method(notification_calls.get_notification)
+    list = _make_iterator(notification_calls.list_notifications)
+    page = _make_method(notification_calls.list_notifications)
+    events = _make_method(notification_calls.get_notification_events)
+    content = _make_method(notification_calls.get_notification_content)
+    eml = _make_method(notification_calls.get_notification_eml)
+    explain = _make_method(notification_calls.explain_notification)
+    update = _make_method(notification_calls.update_notification)
+    cancel = _make_method(notification_calls.cancel_notification)
+    retry = _make_method(notification_calls.retry_notification)
+    resolve = _make_method(notification_calls.resolve_notification)
+    batch = _make_method(notification_calls.get_batch)
+    watch_batch = _make_stream(notification_calls.watch_batch)
+    cancel_batch = _make_method(notification_calls.cancel_batch)
+    whoami = _make_method(account_calls.whoami)
+    audit = _make_iterator(account_calls.list_audit)
 
     async def perform(self, call: Call[T]) -> T:
-        """What the API answers in the end, after as many tries as the policy allows."""
+        """Send the request, with the retries that the policy allows, and return what the reply means."""
         tries = RetryState(call=call, policy=self._configuration.retries, started=time.monotonic())
         while True:
             outcome = await self._exchange(call, tries.seconds_left(time.monotonic(), self._configuration.timeout))
-            verdict = tries.decide(outcome, now=time.monotonic(), luck=random.random())  # noqa: S311 - jitter
-            if isinstance(verdict, Finished):
-                return verdict.value
-            await asyncio.sleep(verdict.seconds)
+            decision = tries.decide(outcome, now=time.monotonic(), luck=random.random())  # noqa: S311 - jitter
+            if isinstance(decision, Finished):
+                return decision.value
+            await asyncio.sleep(decision.seconds)
 
     async def follow(self, call: Call[T]) -> AsyncIterator[T]:
-        """What a stream tells, until it ends. `ConnectionFailedError` if it breaks: what it told before stands."""
+        """Iterate over the events of a stream until it ends. Raises `ConnectionFailedError` if it breaks."""
         tries = RetryState(call=call, policy=self._configuration.retries, started=time.monotonic())
-        events, told = EventParser(), False
+        events, has_started = EventParser(), False
         while True:
             try:
                 async with self._http.stream(
@@ -220,16 +226,16 @@ class AsyncNotifier(AsyncPerformer):
                     if response.is_success:
                         async for line in response.aiter_lines():
                             if (event := events.feed(line)) is not None:
-                                told = True
+                                has_started = True
                                 yield call.read(event)
                         return
                     await response.aread()
                     outcome: HttpResponse | NoResponse = convert_response(response)
             except httpx2.RequestError as error:
-                outcome = replace(classify_failure(error), is_permanent=told)
-            verdict = tries.decide(outcome, now=time.monotonic(), luck=random.random())  # noqa: S311 - jitter
-            if isinstance(verdict, RetryLater):
-                await asyncio.sleep(verdict.seconds)
+                outcome = replace(classify_failure(error), is_permanent=has_started)
+            decision = tries.decide(outcome, now=time.monotonic(), luck=random.random())  # noqa: S311 - jitter
+            if isinstance(decision, RetryLater):
+                await asyncio.sleep(decision.seconds)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -1,6 +1,6 @@
-"""Where Notifier is and who calls it, from arguments or from `NOTIFIER_URL` and `NOTIFIER_API_KEY`.
+"""The URL and the key, from arguments or from `NOTIFIER_URL` and `NOTIFIER_API_KEY`.
 
-The key is shown by nothing: not by `repr`, not in a log line, not in an error.
+The key appears in no `repr`, log line or error.
 """
 
 import os
@@ -19,29 +19,29 @@ CONNECT_SECONDS = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """What each request needs besides what is asked."""
+    """The settings of a client."""
 
     url: str
     key: str = field(repr=False)
-    timeout: float  # seconds for one try
+    timeout: float  # seconds for one attempt
     retries: RetryPolicy
 
     @classmethod
     def from_arguments(
         cls, url: str | None, key: str | None, timeout: float, retries: RetryPolicy | None
     ) -> "Configuration":
-        """The arguments, completed from the environment. Raises `ConfigurationError`."""
+        """Complete the arguments from the environment. Raises `ConfigurationError`."""
         url = (url or os.environ.get("NOTIFIER_URL", "")).strip()
         key = (key or os.environ.get("NOTIFIER_API_KEY", "")).strip()
         if not url:
-            raise ConfigurationError("no URL: give url=, or set NOTIFIER_URL")
+            raise ConfigurationError("no URL: pass url=, or set NOTIFIER_URL")
         if not key:
-            raise ConfigurationError("no API key: give key=, or set NOTIFIER_API_KEY")
+            raise ConfigurationError("no API key: pass key=, or set NOTIFIER_API_KEY")
         if not _KEY.fullmatch(key):
             raise ConfigurationError("an API key consists of printable ASCII characters without spaces")
         if timeout <= 0:
-            raise ConfigurationError("timeout is a number of seconds above 0")
-        return cls(url=_checked(url), key=key, timeout=timeout, retries=retries or RetryPolicy())
+            raise ConfigurationError("timeout must be a number of seconds above 0")
+        return cls(url=_check_url(url), key=key, timeout=timeout, retries=retries or RetryPolicy())
 
     @property
     def headers(self) -> dict[str, str]:
@@ -53,18 +53,18 @@ class Configuration:
         }
 
 
-def _checked(url: str) -> str:
+def _check_url(url: str) -> str:
     try:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL as error:
         raise ConfigurationError(f"the URL cannot be read: {error}") from error
     if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise ConfigurationError("the URL is that of the API, such as https://notifier.example.com")
+        raise ConfigurationError("the URL must be that of the API, such as https://notifier.example.com")
     if parsed.userinfo or parsed.query or parsed.fragment:
-        raise ConfigurationError("the URL has no user, query or fragment: the key is given apart from it")
+        raise ConfigurationError("the URL must have no user, query or fragment: pass the key separately")
     return url.rstrip("/")
 
 
 def build_timeout(seconds: float) -> httpx2.Timeout:
-    """How long one try may wait: to connect, to write, for each piece of the answer, and for a free connection."""
+    """The timeouts of one attempt: to connect, to write, for each part of the reply, and for a free connection."""
     return httpx2.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))

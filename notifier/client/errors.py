@@ -1,4 +1,4 @@
-"""What can go wrong when Notifier is called: one root, and a family for each thing a caller can do about it."""
+"""The errors of the client: one root, and a class for each thing that a caller can do about it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,24 +10,24 @@ class NotifierClientError(Exception):
 
 
 class ConfigurationError(NotifierClientError, ValueError):
-    """The client lacks a URL or a key, or one of them cannot be right."""
+    """The URL or the key is missing or invalid."""
 
 
 class UnsendableError(NotifierClientError, ValueError):
-    """The arguments cannot be made into a request; nothing was sent."""
+    """The arguments cannot be sent as a request; nothing was sent."""
 
 
 class ConnectionFailedError(NotifierClientError, ConnectionError):
-    """No reply was read, after every try that was allowed."""
+    """There was no reply, after every allowed attempt."""
 
     def __init__(self, message: str, tries: int, *, maybe_done: bool) -> None:
-        self.tries = tries  # how often it was tried
-        self.maybe_done = maybe_done  # True: at least one request may have arrived, so what it asked may have been done
+        self.tries = tries  # attempts
+        self.maybe_done = maybe_done  # True: at least one request may have reached the server
         super().__init__(message, tries)
 
     def __str__(self) -> str:
-        certainty = "it may have been done all the same" if self.maybe_done else "nothing was done"
-        return f"{self.args[0]} (tries: {self.tries}; {certainty})"
+        effect = "the request may have taken effect" if self.maybe_done else "nothing was done"
+        return f"{self.args[0]} (tries: {self.tries}; {effect})"
 
     def __reduce__(self) -> tuple[object, ...]:
         return _connection_failed, (self.args[0], self.tries, self.maybe_done)
@@ -38,12 +38,12 @@ def _connection_failed(message: str, tries: int, maybe_done: bool) -> Connection
 
 
 class MalformedReplyError(NotifierClientError):
-    """The reply is not what Notifier answers; the URL may be wrong."""
+    """The reply is not one of Notifier's API; the URL may be wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One thing wrong with a request."""
+    """One fault of a request."""
 
     pointer: str  # JSON pointer into the request (RFC 6901)
     code: str  # stable
@@ -52,20 +52,20 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """An error as the API tells it (RFC 9457)."""
+    """An error of the API (RFC 9457)."""
 
     status: int
-    code: str  # stable; `http_<status>` if something else than the API has answered
+    code: str  # stable; `http_<status>` if the reply is not from the API
     title: str = ""
     detail: str = ""
     errors: tuple[Fault, ...] = ()
-    request_id: str | None = None  # ties the reply to a line of Notifier's log
+    request_id: str | None = None  # names the request in Notifier's log
     retry_after: float | None = None  # seconds
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # all of it, as JSON
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # the whole reply, as JSON
 
 
 class ApiError(NotifierClientError):
-    """The API has refused, or could not do, what was asked."""
+    """The API replied with an error."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -93,19 +93,19 @@ class ApiError(NotifierClientError):
 
     @property
     def request_id(self) -> str | None:
-        """What to quote when asking about it."""
+        """The id to quote in questions about this request."""
         return self.problem.request_id
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds after which the API wants to be asked again."""
+        """The seconds to wait before another request."""
         return self.problem.retry_after
 
     def __str__(self) -> str:
         faults = "; ".join(f"{fault.pointer or 'body'}: {fault.detail}" for fault in self.errors)
-        said = faults or self.detail or self.problem.title
-        quote = f" (request {self.request_id})" if self.request_id else ""
-        return f"{self.status} {self.code}: {said}{quote}"
+        description = faults or self.detail or self.problem.title
+        request = f" (request {self.request_id})" if self.request_id else ""
+        return f"{self.status} {self.code}: {description}{request}"
 
 
 class AuthenticationError(ApiError):
@@ -121,22 +121,22 @@ class InvalidRequestError(ApiError):
 
 
 class NotFoundError(ApiError):
-    """There is no such thing, or it is another service's (404)."""
+    """The object does not exist, or belongs to another service (404)."""
 
 
 class ConflictError(ApiError):
-    """It cannot be done as things stand; `code` and `detail` say how they stand (409)."""
+    """The current state does not allow this; see `code` and `detail` (409)."""
 
 
 class RateLimitedError(ApiError):
-    """Too many requests; `retry_after` says when to come back (429)."""
+    """Too many requests; see `retry_after` (429)."""
 
 
 class ServerError(ApiError):
-    """The service, or something before it, could not answer (5xx)."""
+    """The service, or a proxy before it, failed (5xx)."""
 
 
-_FAMILIES: Mapping[int, type[ApiError]] = {
+_CLASSES: Mapping[int, type[ApiError]] = {
     400: InvalidRequestError,
     401: AuthenticationError,
     403: PermissionDeniedError,
@@ -147,14 +147,14 @@ _FAMILIES: Mapping[int, type[ApiError]] = {
     422: InvalidRequestError,
     429: RateLimitedError,
 }
-_FIRST_OF_SERVER = 500
+_FIRST_SERVER_ERROR = 500
 
 
 def build_api_error(problem: Problem) -> ApiError:
-    """The error of the family to which the status belongs."""
-    default = ServerError if problem.status >= _FIRST_OF_SERVER else ApiError
-    return _FAMILIES.get(problem.status, default)(problem)
+    """Build the error of the class for this status."""
+    default = ServerError if problem.status >= _FIRST_SERVER_ERROR else ApiError
+    return _CLASSES.get(problem.status, default)(problem)
 
 
 class WebhookVerificationError(NotifierClientError):
-    """The webhook was not signed by Notifier with a secret that you know, or not lately; do not believe it."""
+    """The webhook has no valid signature, or is too old. Do not trust it."""

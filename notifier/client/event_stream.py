@@ -1,6 +1,6 @@
-"""Server-sent events as they are read off a connection, line by line (WHATWG HTML, 9.2.6).
+"""Parses server-sent events line by line (WHATWG HTML, 9.2.6).
 
-Only their data counts. The event `end`, by which a server ends a stream early, is none of what is told.
+Only their data is used. The event `end`, with which the server ends a stream early, is skipped.
 """
 
 from datetime import UTC, datetime
@@ -9,18 +9,18 @@ from http import HTTPStatus
 from notifier.client.api_call import HttpResponse
 
 SILENCE_SECONDS = 60.0
-"""A stream says something every 15 seconds, if only that it is still there."""
+"""A stream is lost after this silence; the server sends something every 15 seconds."""
 
 
 class EventParser:
-    """Puts lines together to events."""
+    """Joins lines to events."""
 
     def __init__(self) -> None:
         self._data: list[str] = []
         self._name = ""
 
     def feed(self, line: str) -> HttpResponse | None:
-        """The event that this line completes, as an answer of its own; None: none yet."""
+        """Take a line, and return the event that it completes as a reply of its own, or None."""
         if line:
             name, _, value = line.partition(":")
             if name == "data":

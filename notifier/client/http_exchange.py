@@ -1,4 +1,4 @@
-"""Between calls and httpx2: what its responses and exceptions mean, and how a method of a client presents itself."""
+"""Converts responses and exceptions of httpx2, and describes the methods of a client."""
 
 import inspect
 from collections.abc import Callable
@@ -11,28 +11,26 @@ from notifier.client.api_call import HttpResponse, NoResponse
 
 M = TypeVar("M", bound=Callable[..., Any])
 _NEVER_ARRIVED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
-_OWN_FAULT = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
+_INVALID_REQUEST = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
 
 
 def convert_response(response: httpx2.Response) -> HttpResponse:
-    """The answer, free of the library's types."""
+    """Convert a response of httpx2."""
     headers = {name.lower(): value for name, value in response.headers.items()}
     return HttpResponse(status=response.status_code, headers=headers, content=response.content, at=datetime.now(UTC))
 
 
 def classify_failure(error: httpx2.RequestError) -> NoResponse:
-    """What is known when there was no answer: only where no connection was made, surely nobody read the request."""
-    arrived = not isinstance(error, _NEVER_ARRIVED + _OWN_FAULT)
-    return NoResponse(error=error, may_have_arrived=arrived, is_permanent=isinstance(error, _OWN_FAULT))
+    """Classify an exception: only where no connection was made is it certain that no server read the request."""
+    arrived = not isinstance(error, _NEVER_ARRIVED + _INVALID_REQUEST)
+    return NoResponse(error=error, may_have_arrived=arrived, is_permanent=isinstance(error, _INVALID_REQUEST))
 
 
 def presented(method: M, build: Callable[..., Any]) -> M:
-    """The method under the name, words and parameters of the call that it carries out."""
-    method.__name__ = build.__name__
-    method.__qualname__ = build.__name__
+    """Give a method the docstring and the parameters of the call that it carries out."""
     method.__doc__ = build.__doc__
-    called = inspect.signature(build)
+    signature = inspect.signature(build)
     self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-    own = called.replace(parameters=[self, *called.parameters.values()], return_annotation=inspect.Signature.empty)
-    vars(method)["__signature__"] = own
+    parameters = [self, *signature.parameters.values()]
+    vars(method)["__signature__"] = inspect.Signature(parameters)
     return method

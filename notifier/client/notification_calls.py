@@ -1,11 +1,10 @@
-"""The calls about notifications and batches; each stands once, and both clients carry it out."""
+"""The calls about notifications and batches; both clients use them."""
 
 from collections.abc import Mapping, Sequence
-from http import HTTPMethod
 from typing import Any, Unpack
 from uuid import UUID, uuid4
 
-from notifier.client.api_call import Call, HttpResponse, PageCall, check_segment, read_page
+from notifier.client.api_call import GET, PATCH, POST, Call, HttpResponse, PageCall, check_segment, read_as, read_page
 from notifier.client.errors import MalformedReplyError
 from notifier.client.notification_reply import (
     AcceptedResult,
@@ -41,30 +40,17 @@ _IN_PROGRESS = "idempotency_in_progress"
 
 
 def send_notification(*, idempotency_key: str | None = None, **mail: Unpack[Mail]) -> Call[Submitted]:
-    """Accept a notification: when this returns, it is committed and will not be lost.
+    """Submit a notification. When this returns, it is committed and will not be lost.
 
-    Without an idempotency key it gets one, so that a repeated request never makes a second mail. Give your own (an
-    order's id, say) if your program may send the same mail again.
+    Without an idempotency key one is generated, so that a repeated request never makes a second mail. Pass your own,
+    such as the id of an order, if your program may send the same mail again.
     """
-    return Call(
-        method=HTTPMethod.POST,
-        path=_ROOT,
-        body=build_body(mail),
-        idempotency_key=_key(idempotency_key),
-        read=_submitted,
-    )
+    return Call(POST, _ROOT, _read_submitted, body=build_body(mail), idempotency_key=_complete_key(idempotency_key))
 
 
 def dry_run_notification(**mail: Unpack[Mail]) -> Call[DryRun]:
-    """Check a notification as `send` would; nothing is written and nothing is sent."""
-    return Call(
-        method=HTTPMethod.POST,
-        path=_ROOT,
-        query={"dry_run": "true"},
-        body=build_body(mail),
-        is_idempotent=True,
-        read=lambda answer: read_reply(DryRun, decode_object(answer.content)),
-    )
+    """Check a notification like `send`, without writing or sending anything."""
+    return Call(POST, _ROOT, read_as(DryRun), query={"dry_run": "true"}, body=build_body(mail), is_idempotent=True)
 
 
 def send_batch(
@@ -74,9 +60,9 @@ def send_batch(
     on_error: OnError | None = None,
     idempotency_key: str | None = None,
 ) -> Call[SubmittedBatch]:
-    """Accept up to a thousand notifications, each with a result of its own, in their order.
+    """Submit up to a thousand notifications. Each has its own result, in the same order.
 
-    The key stands for all items that have none of their own. With `on_error="skip_invalid"` look at `refused`.
+    The key covers all items that have no key of their own. With `on_error="skip_invalid"`, check `refused`.
     """
     fields = {
         "defaults": None if defaults is None else rename_fields(defaults),
@@ -84,164 +70,135 @@ def send_batch(
         "on_error": on_error,
     }
     return Call(
-        method=HTTPMethod.POST,
-        path=f"{_ROOT}/batch",
+        POST,
+        f"{_ROOT}/batch",
+        _read_batch,
         body=build_body(fields),
-        idempotency_key=_key(idempotency_key),
-        read=_batch,
-        is_unfinished=_in_progress,
+        idempotency_key=_complete_key(idempotency_key),
+        is_unfinished=_is_in_progress,
     )
 
 
 def get_notification(id_: str | UUID, /) -> Call[Notification]:
-    """A notification with every try at delivering it."""
-    return Call(method=HTTPMethod.GET, path=f"{_ROOT}/{check_segment(id_)}", read=_notification)
+    """Get a notification with every attempt to deliver it."""
+    return Call(GET, f"{_ROOT}/{check_segment(id_)}", read_as(Notification))
 
 
-def list_notifications(**wanted: Unpack[NotificationFilter]) -> PageCall[Notification]:
-    """Your notifications, newest first."""
-    return Call(
-        method=HTTPMethod.GET,
-        path=_ROOT,
-        query=build_query(wanted),
-        read=lambda answer: read_page(Notification, answer, "notifications"),
-    )
+def list_notifications(**filters: Unpack[NotificationFilter]) -> PageCall[Notification]:
+    """List your notifications, newest first."""
+    return Call(GET, _ROOT, read_page(Notification, "notifications"), query=build_query(filters))
 
 
 def get_notification_events(id_: str | UUID, /) -> Call[tuple[Event, ...]]:
-    """What happened to a notification, oldest first."""
+    """Get the timeline of a notification, oldest first."""
     return Call(
-        method=HTTPMethod.GET,
-        path=f"{_ROOT}/{check_segment(id_)}/events",
-        read=lambda answer: read_replies(Event, decode_object(answer.content).get("events"), "events"),
+        GET,
+        f"{_ROOT}/{check_segment(id_)}/events",
+        lambda answer: read_replies(Event, decode_object(answer.content).get("events"), "events"),
     )
 
 
 def get_notification_content(id_: str | UUID, /) -> Call[Content]:
-    """The mail itself."""
-    return Call(
-        method=HTTPMethod.GET,
-        path=f"{_ROOT}/{check_segment(id_)}/content",
-        read=lambda answer: read_reply(Content, decode_object(answer.content)),
-    )
+    """Get the content of the mail."""
+    return Call(GET, f"{_ROOT}/{check_segment(id_)}/content", read_as(Content))
 
 
 def get_notification_eml(id_: str | UUID, /) -> Call[bytes]:
-    """The mail itself as the octets that leave (RFC 5322)."""
+    """Get the exact bytes of the mail (RFC 5322)."""
     return Call(
-        method=HTTPMethod.GET,
-        path=f"{_ROOT}/{check_segment(id_)}/content",
+        GET,
+        f"{_ROOT}/{check_segment(id_)}/content",
+        lambda answer: answer.content,
         query={"format": "eml"},
         accept="message/rfc822",
-        read=lambda answer: answer.content,
     )
 
 
 def explain_notification(id_: str | UUID, /) -> Call[Explanation]:
-    """Why a notification stands where it stands, and what comes next."""
-    return Call(
-        method=HTTPMethod.GET,
-        path=f"{_ROOT}/{check_segment(id_)}/explain",
-        read=lambda answer: read_reply(Explanation, decode_object(answer.content)),
-    )
+    """Explain why a notification waits, and what happens next."""
+    return Call(GET, f"{_ROOT}/{check_segment(id_)}/explain", read_as(Explanation))
 
 
 def update_notification(id_: str | UUID, /, **changes: Unpack[Changes]) -> Call[Notification]:
-    """Change a notification that waits; what is not named stays as it is."""
+    """Update the named fields of a waiting notification."""
     return Call(
-        method=HTTPMethod.PATCH,
-        path=f"{_ROOT}/{check_segment(id_)}",
-        body=build_body(changes),
-        is_idempotent=True,
-        read=_notification,
+        PATCH, f"{_ROOT}/{check_segment(id_)}", read_as(Notification), body=build_body(changes), is_idempotent=True
     )
 
 
 def cancel_notification(id_: str | UUID, /, *, comment: str | None = None) -> Call[Notification]:
-    """See that the mail is never sent. `ConflictError` once it may be on its way; cancelling twice is no error."""
-    return _change(id_, "cancel", {"comment": comment}, same_twice=True)
+    """Cancel a notification. Raises `ConflictError` once the mail may be on its way; cancelling twice is no error."""
+    return _post_change(id_, "cancel", {"comment": comment}, is_idempotent=True)
 
 
 def retry_notification(id_: str | UUID, /, *, comment: str | None = None) -> Call[Notification]:
     """Send a failed or expired notification again."""
-    return _change(id_, "retry", {"comment": comment})
+    return _post_change(id_, "retry", {"comment": comment})
 
 
 def resolve_notification(id_: str | UUID, /, as_: Resolution, *, comment: str | None = None) -> Call[Notification]:
-    """Decide about a mail whose status is `unknown`: it was sent, it failed, or send it again."""
-    return _change(id_, "resolve", {"as_": as_, "comment": comment})
+    """Resolve a notification in status `unknown`: it was sent, it failed, or send it again."""
+    return _post_change(id_, "resolve", {"as_": as_, "comment": comment})
 
 
 def get_batch(id_: str | UUID, /) -> Call[Batch]:
-    """A batch and where it stands."""
-    return Call(
-        method=HTTPMethod.GET,
-        path=f"{_BATCHES}/{check_segment(id_)}",
-        read=lambda answer: read_reply(Batch, decode_object(answer.content)),
-    )
+    """Get a batch and its progress."""
+    return Call(GET, f"{_BATCHES}/{check_segment(id_)}", read_as(Batch))
 
 
 def watch_batch(id_: str | UUID, /) -> Call[Batch]:
-    """How a batch goes on: as it stands now, and each change, until all has ended or ten minutes are over."""
-    return Call(
-        method=HTTPMethod.GET,
-        path=f"{_BATCHES}/{check_segment(id_)}/progress",
-        accept="text/event-stream",
-        read=lambda answer: read_reply(Batch, decode_object(answer.content)),
-    )
+    """Watch a batch: its progress now and after each change, until it has ended or ten minutes have passed."""
+    return Call(GET, f"{_BATCHES}/{check_segment(id_)}/progress", read_as(Batch), accept="text/event-stream")
 
 
 def cancel_batch(id_: str | UUID, /, *, comment: str | None = None) -> Call[Batch]:
-    """See that no mail of the batch is sent that is not on its way."""
+    """Cancel every mail of a batch that is not on its way yet."""
     return Call(
-        method=HTTPMethod.POST,
-        path=f"{_BATCHES}/{check_segment(id_)}/cancel",
+        POST,
+        f"{_BATCHES}/{check_segment(id_)}/cancel",
+        read_as(Batch),
         body=build_body({"comment": comment}),
         is_idempotent=True,
-        read=lambda answer: read_reply(Batch, decode_object(answer.content)),
     )
 
 
-def _change(id_: str | UUID, what: str, fields: Mapping[str, Any], *, same_twice: bool = False) -> Call[Notification]:
+def _post_change(
+    id_: str | UUID, action: str, fields: Mapping[str, Any], *, is_idempotent: bool = False
+) -> Call[Notification]:
     return Call(
-        method=HTTPMethod.POST,
-        path=f"{_ROOT}/{check_segment(id_)}/{what}",
+        POST,
+        f"{_ROOT}/{check_segment(id_)}/{action}",
+        read_as(Notification),
         body=build_body(fields),
-        is_idempotent=same_twice,
-        read=_notification,
+        is_idempotent=is_idempotent,
     )
 
 
-def _key(given: str | None) -> str:
-    return str(uuid4()) if given is None else given
+def _complete_key(key: str | None) -> str:
+    return str(uuid4()) if key is None else key
 
 
-def _submitted(answer: HttpResponse) -> Submitted:
-    told = {"replayed": answer.headers.get(_REPLAYED) == "true"} | decode_object(answer.content)
-    return read_reply(Submitted, told)
+def _read_submitted(answer: HttpResponse) -> Submitted:
+    return read_reply(Submitted, {"replayed": answer.headers.get(_REPLAYED) == "true"} | decode_object(answer.content))
 
 
-def _batch(answer: HttpResponse) -> SubmittedBatch:
-    told = decode_object(answer.content)
-    results = told.get("results")
+def _read_batch(answer: HttpResponse) -> SubmittedBatch:
+    fields = decode_object(answer.content)
+    results = fields.get("results")
     if not isinstance(results, list):
         raise MalformedReplyError("results is not an array")
     return SubmittedBatch(
-        batch_id=told.get("batch_id"),
-        results=tuple(_result(one, f"results/{index}") for index, one in enumerate(results)),
-        raw=told,
+        batch_id=fields.get("batch_id"),
+        results=tuple(_read_result(result, f"results/{index}") for index, result in enumerate(results)),
+        raw=fields,
     )
 
 
-def _result(told: Any, where: str) -> BatchResult:
-    refused = isinstance(told, dict) and told.get("error") is not None
-    return read_reply(RefusedResult, told, where) if refused else read_reply(AcceptedResult, told, where)
+def _read_result(fields: Any, where: str) -> BatchResult:
+    is_refused = isinstance(fields, dict) and fields.get("error") is not None
+    return read_reply(RefusedResult, fields, where) if is_refused else read_reply(AcceptedResult, fields, where)
 
 
-def _notification(answer: HttpResponse) -> Notification:
-    return read_reply(Notification, decode_object(answer.content))
-
-
-def _in_progress(batch: SubmittedBatch) -> bool:
-    """True if the first of our own requests still writes one of them: asked again, the batch tells its id."""
+def _is_in_progress(batch: SubmittedBatch) -> bool:
+    """True if an earlier request of ours is still writing an item: a repeated request then returns its id."""
     return any(result.error.code == _IN_PROGRESS for result in batch.refused)

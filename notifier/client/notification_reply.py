@@ -1,6 +1,6 @@
-"""What Notifier answers, as frozen values; their fields are explained in docs/calling.md.
+"""The replies about notifications and batches; docs/calling.md explains their fields.
 
-A status is a plain string, so that an old client can live with a newer server; `Status` names those of today.
+A status is a plain string, so that an old client works with a newer server; `Status` names those of this version.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Status(StrEnum):
-    """What can become of a notification."""
+    """The statuses of a notification."""
 
     SCHEDULED = "scheduled"
     QUEUED = "queued"
@@ -34,37 +34,38 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Submitted(Reply):
-    """A notification that was accepted: it is committed and will not be lost."""
+    """An accepted notification: it is committed and will not be lost."""
 
     id: str
     status: str
     created_at: datetime
-    replayed: bool = False  # True: it had been accepted before, under the same idempotency key
+    replayed: bool = False  # True: it was accepted before, with the same idempotency key
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchError(Reply):
-    """Why one notification of a batch was not accepted."""
+    """Why a notification of a batch was refused."""
 
     code: str
     errors: tuple[Fault, ...] = ()
+    more_errors: int = 0  # further errors, which are not listed
 
 
 @dataclass(frozen=True, kw_only=True)
 class AcceptedResult(Reply):
-    """A notification of a batch that is committed and will not be lost."""
+    """An accepted notification of a batch: it is committed and will not be lost."""
 
     index: int  # its place in the batch
     id: str
     status: str
     created_at: datetime
-    replayed: bool = False  # True: it had been accepted before, under the same idempotency key
+    replayed: bool = False  # True: it was accepted before, with the same idempotency key
     error: ClassVar[None] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RefusedResult(Reply):
-    """A notification of a batch that was not accepted."""
+    """A refused notification of a batch."""
 
     index: int  # its place in the batch
     error: BatchError
@@ -74,30 +75,30 @@ class RefusedResult(Reply):
 
 
 BatchResult = AcceptedResult | RefusedResult
-"""What became of one notification of a batch."""
+"""The result of one notification of a batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubmittedBatch(Reply):
-    """One result for each notification, in their order."""
+    """One result for each notification, in the same order."""
 
     batch_id: str | None = None
     results: tuple[BatchResult, ...]
 
     @property
     def accepted(self) -> tuple[AcceptedResult, ...]:
-        """Those that will not be lost."""
+        """The results of accepted notifications."""
         return tuple(result for result in self.results if isinstance(result, AcceptedResult))
 
     @property
     def refused(self) -> tuple[RefusedResult, ...]:
-        """Those that were not accepted."""
+        """The results of refused notifications."""
         return tuple(result for result in self.results if isinstance(result, RefusedResult))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt(Reply):
-    """One try at delivering."""
+    """One attempt to deliver a mail."""
 
     number: int
     started_at: datetime
@@ -112,7 +113,7 @@ class Attempt(Reply):
 
 @dataclass(frozen=True, kw_only=True)
 class Copy(Reply):
-    """A `cc` or `bcc` of a notification, with a status of its own."""
+    """A `cc` or `bcc` of a notification, with its own status."""
 
     id: str
     role: str
@@ -122,7 +123,7 @@ class Copy(Reply):
 
 @dataclass(frozen=True, kw_only=True)
 class Notification(Reply):
-    """A notification and where it stands."""
+    """A notification and its status."""
 
     id: str
     status: str
@@ -130,7 +131,7 @@ class Notification(Reply):
     detail: str | None = None
     to: str
     role: str | None = None  # to, cc or bcc
-    parent_id: str | None = None  # of a copy: what it is a copy of
+    parent_id: str | None = None  # of a copy: the original
     kind: str | None = None  # of the key that sent it
     template: str | None = None
     template_version: int | None = None
@@ -145,7 +146,7 @@ class Notification(Reply):
     send_at: datetime | None = None
     expires_at: datetime | None = None
     uncertain_at: datetime | None = None  # since when a relay may have had the mail
-    when_uncertain: str | None = None  # resend or hold: what is done if nobody knows whether a relay took it
+    when_uncertain: str | None = None  # resend or hold: what is done if it is unknown whether a relay accepted it
     next_attempt_at: datetime | None = None
     attempts: tuple[Attempt, ...] = ()  # empty in a list
     copies: tuple[Copy, ...] = ()
@@ -153,7 +154,7 @@ class Notification(Reply):
 
 @dataclass(frozen=True, kw_only=True)
 class Event(Reply):
-    """One thing that happened to a notification."""
+    """One event of a notification's timeline."""
 
     at: datetime
     kind: str
@@ -164,31 +165,31 @@ class Event(Reply):
 
 @dataclass(frozen=True, kw_only=True)
 class File(Reply):
-    """A file that comes with a mail."""
+    """An attachment of a mail."""
 
     filename: str
     content_type: str | None = None
     content_id: str | None = None
-    size: int | None = None  # octets
+    size: int | None = None  # bytes
     sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Content(Reply):
-    """The mail itself, as it was or would be sent."""
+    """The content of a mail, as it was or would be sent."""
 
     subject: str
     html: str | None = None
     text: str | None = None
     attachments: tuple[File, ...] = ()
-    size: int | None = None  # octets of the whole mail
+    size: int | None = None  # bytes of the whole mail
     sha256: str | None = None
-    identical: bool | None = None  # True if a relay was given these very octets; None if none was given any
+    identical: bool | None = None  # True if a relay received exactly these bytes; None if no relay received any
 
 
 @dataclass(frozen=True, kw_only=True)
 class DryRun(Content):
-    """The mail that would have been accepted; nothing was written."""
+    """The mail that would be accepted; nothing was written."""
 
     to: str | None = None
     from_address: str | None = None
@@ -205,12 +206,12 @@ class WaitReason(Reply):
 
     code: str
     detail: str | None = None
-    until: datetime | None = None  # None: nobody knows, or nothing ends it by itself
+    until: datetime | None = None  # None: unknown, or it does not end by itself
 
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation(Reply):
-    """Why a notification is not sent yet, and when it is tried next."""
+    """Why a notification waits, and when it is tried next."""
 
     id: str
     status: str
@@ -222,24 +223,24 @@ class Explanation(Reply):
 
 @dataclass(frozen=True, kw_only=True)
 class Batch(Reply):
-    """How far a batch has come."""
+    """The progress of a batch."""
 
     id: str
     created_at: datetime | None = None
-    size: int | None = None  # how many were asked for
-    accepted: int | None = None  # how many of them were written
-    ended: int | None = None  # how many of those wait for nothing any more
-    progress: int | None = None  # the part of the accepted that has ended, in percent
+    size: int | None = None  # notifications in the request
+    accepted: int | None = None  # notifications that were accepted
+    ended: int | None = None  # of the accepted: those in a final status
+    progress: int | None = None  # per cent of the accepted that have ended
     statuses: Mapping[str, int] = field(default_factory=dict)
-    cancelled_at: datetime | None = None  # from then on nothing of it is begun
-    cancelling: bool = False  # some of its mails are not sent, and are still to be put to `cancelled`
-    cancelled: int | None = None  # after `cancel_batch`: how many mails that request put to `cancelled`
+    cancelled_at: datetime | None = None  # no mail of it is started after that
+    cancelling: bool = False  # some mails that are not sent still have to become `cancelled`
+    cancelled: int | None = None  # after `cancel_batch`: how many mails it cancelled
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page(Generic[T]):
-    """Some of many, newest first."""
+    """One page of a list, newest first."""
 
     items: tuple[T, ...]
-    next: str | None = None  # give it as `before` to get the following page; None on the last
+    next: str | None = None  # pass it as `before` to get the next page; None on the last
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)

@@ -1,12 +1,13 @@
-"""From JSON to the frozen values that callers get.
+"""Reads JSON into frozen dataclasses.
 
-What a newer server adds is ignored, what a value needs and lacks is a `MalformedReplyError`.
+Fields that a newer server adds are ignored. A missing or wrong field raises `MalformedReplyError`.
 """
 
 import json
 import types
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field
+from dataclasses import fields as dataclass_fields
 from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -19,83 +20,84 @@ RAW = "raw"
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What the API has answered."""
+    """A reply of the API."""
 
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """All of it as JSON, with what this version of the client has no field for."""
+    """The whole reply as JSON, with fields that this version does not know."""
 
 
 def decode_object(content: bytes) -> dict[str, Any]:
-    """The JSON object in a reply. Raises `MalformedReplyError`."""
+    """Decode a JSON object. Raises `MalformedReplyError`."""
     try:
-        found = json.loads(content)
+        fields = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise MalformedReplyError("the reply is not JSON; is the URL that of Notifier's API?") from error
-    if not isinstance(found, dict):
+    if not isinstance(fields, dict):
         raise MalformedReplyError("the reply is not a JSON object; is the URL that of Notifier's API?")
-    return found
+    return fields
 
 
 def read_reply(kind: type[T], value: Any, where: str = "") -> T:
-    """A dataclass from a JSON object; a field that ends in `_` has its name on the wire without it."""
+    """Read a JSON object into a dataclass. A field whose name ends in `_` is without it in JSON."""
     if not isinstance(value, dict):
         raise MalformedReplyError(f"{where or 'the reply'} is not an object")
-    given: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     hashable: Any = kind
-    for name, hint, needed in _fields(hashable):
+    for name, hint, is_required in _list_fields(hashable):
         wire = name.rstrip("_")
         if name == RAW:
-            given[name] = value
+            values[name] = value
         elif wire in value:
-            given[name] = _converted(hint, value[wire], f"{where}/{wire}")
-        elif needed:
+            values[name] = _convert(hint, value[wire], f"{where}/{wire}")
+        elif is_required:
             raise MalformedReplyError(f"the reply lacks {where}/{wire}")
-    return kind(**given)
+    return kind(**values)
 
 
 def read_replies(kind: type[T], value: Any, where: str) -> tuple[T, ...]:
-    """A tuple of them from a JSON array."""
+    """Read a JSON array into a tuple of dataclasses."""
     if not isinstance(value, list):
         raise MalformedReplyError(f"{where} is not an array")
-    return tuple(read_reply(kind, one, f"{where}/{index}") for index, one in enumerate(value))
+    return tuple(read_reply(kind, item, f"{where}/{index}") for index, item in enumerate(value))
 
 
 @cache
-def _fields(kind: type[Any]) -> tuple[tuple[str, Any, bool], ...]:
-    """Name and type of each field, and whether a value needs it."""
+def _list_fields(kind: type[Any]) -> tuple[tuple[str, Any, bool], ...]:
+    """The name and type of each field, and whether it is required."""
     hints = get_type_hints(kind)
     return tuple(
-        (one.name, hints[one.name], one.default is MISSING and one.default_factory is MISSING) for one in fields(kind)
+        (field.name, hints[field.name], field.default is MISSING and field.default_factory is MISSING)
+        for field in dataclass_fields(kind)
     )
 
 
-def _converted(hint: Any, value: Any, where: str) -> Any:
+def _convert(hint: Any, value: Any, where: str) -> Any:
     origin, inner = get_origin(hint), get_args(hint)
     if origin is types.UnionType:  # only `X | None` is used
-        return None if value is None else _converted(inner[0], value, where)
+        return None if value is None else _convert(inner[0], value, where)
     if origin is tuple:
-        return _each(inner[0], value, where)
+        return _convert_items(inner[0], value, where)
     if hasattr(hint, "__dataclass_fields__"):
         return read_reply(hint, value, where)
     if hint is datetime:
-        return _time(value, where)
-    return _plain(dict if origin is not None else hint, value, where)
+        return _parse_time(value, where)
+    return _check_type(dict if origin is not None else hint, value, where)
 
 
-def _each(hint: Any, value: Any, where: str) -> tuple[Any, ...]:
+def _convert_items(hint: Any, value: Any, where: str) -> tuple[Any, ...]:
     if not isinstance(value, list):
         raise MalformedReplyError(f"{where} is not an array")
-    return tuple(_converted(hint, one, f"{where}/{index}") for index, one in enumerate(value))
+    return tuple(_convert(hint, item, f"{where}/{index}") for index, item in enumerate(value))
 
 
-def _time(value: Any, where: str) -> datetime:
+def _parse_time(value: Any, where: str) -> datetime:
     try:
         return datetime.fromisoformat(value)
     except (TypeError, ValueError) as error:
         raise MalformedReplyError(f"{where} is not a time") from error
 
 
-def _plain(kind: type, value: Any, where: str) -> Any:
+def _check_type(kind: type, value: Any, where: str) -> Any:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise MalformedReplyError(f"{where} is not of type {kind.__name__}")
     return value

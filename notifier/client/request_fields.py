@@ -1,6 +1,6 @@
-"""What callers ask for, as typed keywords, and how it becomes JSON.
+"""The fields of requests as typed keywords, and how they are written as JSON.
 
-A value that is None is left out. Fields that this version does not know go to the API as they are.
+A value that is None is left out. Fields that this version does not know are sent unchanged.
 """
 
 import base64
@@ -25,22 +25,22 @@ KeyKind = Literal["live", "team", "test"]
 
 @dataclass(frozen=True, kw_only=True)
 class Attachment:
-    """A file that comes with the mail."""
+    """An attachment of a mail."""
 
     filename: str
     content: bytes = field(repr=False)
-    content_type: str | None = None  # None: guessed from the name
-    content_id: str | None = None  # of an inline image: `cid:` in the HTML names it
+    content_type: str | None = None  # None: guessed from the filename
+    content_id: str | None = None  # of an inline image, which the HTML names by `cid:`
 
     @classmethod
     def from_path(cls, path: str | Path, *, content_type: str | None = None, content_id: str | None = None) -> Self:
-        """A file from the disk, under its own name."""
+        """Read a file; its name becomes the filename."""
         file = Path(path)
         return cls(filename=file.name, content=file.read_bytes(), content_type=content_type, content_id=content_id)
 
 
 class MailContent(TypedDict, total=False):
-    """A mail in your own words, instead of a template."""
+    """The content of a mail without a template."""
 
     subject: Required[str]
     html: str
@@ -48,7 +48,7 @@ class MailContent(TypedDict, total=False):
 
 
 class _Fields(TypedDict, total=False):
-    """What everything that can be sent has in common."""
+    """The fields that all notifications have."""
 
     cc: Sequence[str]
     bcc: Sequence[str]
@@ -76,19 +76,19 @@ class Mail(_Fields):
 
 
 class Defaults(_Fields, total=False):
-    """What each notification of a batch has unless it says otherwise."""
+    """The default fields of the notifications of a batch."""
 
     to: str
 
 
 class BatchItem(Defaults, total=False):
-    """A notification of a batch; what the defaults have may be left out."""
+    """A notification of a batch; fields of the defaults may be left out."""
 
     idempotency_key: str | None
 
 
 class Changes(TypedDict, total=False):
-    """What is to be different about a notification that waits."""
+    """The changes of a waiting notification."""
 
     variables: Mapping[str, Any]
     send_at: datetime
@@ -97,9 +97,9 @@ class Changes(TypedDict, total=False):
 
 
 class NotificationFilter(TypedDict, total=False):
-    """Which notifications, and which page of them."""
+    """Which notifications to list, and which page of them."""
 
-    limit: int  # how many on a page
+    limit: int  # items of a page
     before: str | UUID | None  # the `next` of the page before
     status: str | None
     to: str | None
@@ -112,7 +112,7 @@ class NotificationFilter(TypedDict, total=False):
 
 
 class NewSuppression(TypedDict, total=False):
-    """How an address is to be suppressed."""
+    """The fields of a new suppression."""
 
     scope: Required[Scope]
     reason: str
@@ -121,9 +121,9 @@ class NewSuppression(TypedDict, total=False):
 
 
 class SuppressionFilter(TypedDict, total=False):
-    """Which suppressions, and which page of them."""
+    """Which suppressions to list, and which page of them."""
 
-    limit: int  # how many on a page
+    limit: int  # items of a page
     before: str | UUID | None  # the `next` of the page before
     address: str | None
     scope: Scope | None
@@ -132,7 +132,7 @@ class SuppressionFilter(TypedDict, total=False):
 
 
 class NewKey(TypedDict, total=False):
-    """What a new key shall be."""
+    """The fields of a new key."""
 
     name: Required[str]
     kind: KeyKind
@@ -142,9 +142,9 @@ class NewKey(TypedDict, total=False):
 
 
 class AuditFilter(TypedDict, total=False):
-    """Which deeds, and which page of them."""
+    """Which audit records to list, and which page of them."""
 
-    limit: int  # how many on a page
+    limit: int  # items of a page
     before: str | UUID | None  # the `next` of the page before
     object_kind: str | None
     object_id: str | UUID | None
@@ -152,20 +152,20 @@ class AuditFilter(TypedDict, total=False):
 
 
 def build_query(fields: Mapping[str, Any]) -> dict[str, str]:
-    """The fields as a query, without those that are None."""
-    return {name: _queried(value) for name, value in fields.items() if value is not None}
+    """Build the query of a URL."""
+    return {name: _format_query_value(value) for name, value in fields.items() if value is not None}
 
 
-def _queried(value: Any) -> str:
+def _format_query_value(value: Any) -> str:
     if isinstance(value, datetime):
         return format_time(value)
     return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 def build_body(fields: Mapping[str, Any]) -> bytes:
-    """The request as JSON. Raises `UnsendableError` for what JSON cannot say."""
+    """Write the request as JSON. Raises `UnsendableError` if JSON has no such value."""
     try:
-        return json.dumps(rename_fields(fields), default=_told, allow_nan=False, separators=(",", ":")).encode()
+        return json.dumps(rename_fields(fields), default=_encode, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:
         if isinstance(error, UnsendableError):
             raise
@@ -173,33 +173,33 @@ def build_body(fields: Mapping[str, Any]) -> bytes:
 
 
 def rename_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields under the names that the API knows, without those that are None."""
+    """Rename fields as the API calls them, and drop those that are None."""
     return {name.rstrip("_"): value for name, value in fields.items() if value is not None}
 
 
-def _told(value: Any) -> Any:
-    """What JSON has no type for."""
+def _encode(value: Any) -> Any:
+    """Encode a value that JSON has no type for."""
     if isinstance(value, datetime):
         return format_time(value)
     if isinstance(value, Attachment):
-        return _attached(value)
+        return _encode_attachment(value)
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, Mapping):
         return dict(value)
-    raise UnsendableError(f"JSON has no type for {type(value).__name__}: say how it is to be written")
+    raise UnsendableError(f"JSON has no type for {type(value).__name__}: convert it to text or a number")
 
 
 def format_time(time: datetime) -> str:
-    """A time as the API reads it; one without a time zone could mean any."""
+    """Write a time for the API. Raises `UnsendableError` if it has no time zone."""
     if time.tzinfo is None:
         raise UnsendableError(f"{time.isoformat()} has no time zone: make it aware, as with datetime.now(UTC)")
     return time.isoformat()
 
 
-def _attached(attachment: Attachment) -> dict[str, str]:
+def _encode_attachment(attachment: Attachment) -> dict[str, str]:
     guessed = mimetypes.guess_type(attachment.filename)[0]
     fields = {
         "filename": attachment.filename,

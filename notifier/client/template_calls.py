@@ -1,15 +1,25 @@
 """The calls about templates and layouts; the key needs the scopes `templates:read`, `:edit` or `:publish`."""
 
 import re
-from collections.abc import Callable, Mapping
-from http import HTTPMethod
+from collections.abc import Mapping
 from typing import Any, TypedDict, TypeVar, Unpack
 from uuid import UUID
 
-from notifier.client.api_call import Call, HttpResponse, PageCall, check_segment, read_page
+from notifier.client.api_call import (
+    DELETE,
+    GET,
+    POST,
+    PUT,
+    Call,
+    PageCall,
+    check_segment,
+    read_as,
+    read_nothing,
+    read_page,
+)
 from notifier.client.errors import UnsendableError
 from notifier.client.notification_reply import Submitted
-from notifier.client.reply_reader import decode_object, read_reply
+from notifier.client.reply_reader import decode_object
 from notifier.client.request_fields import build_body, build_query
 from notifier.client.template_reply import (
     GateReport,
@@ -33,15 +43,15 @@ _LAYOUT = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9]+)?")
 
 
 class PreviewOptions(TypedDict, total=False):
-    """How a template is looked at."""
+    """The options of a preview."""
 
-    variables: Mapping[str, Any] | None  # None: those of its sample
+    variables: Mapping[str, Any] | None  # None: those of the sample
     locale: str | None
     version: int | None  # None: the draft
 
 
 class RenderRequest(TypedDict, total=False):
-    """Text that is saved nowhere: three parts, or all files of a template."""
+    """A template that is not saved: its three parts, or all its files."""
 
     subject: str | None
     html: str | None
@@ -55,28 +65,28 @@ class RenderRequest(TypedDict, total=False):
 def list_templates(
     *, limit: int | None = None, before: str | UUID | None = None, include_deleted: bool | None = None
 ) -> PageCall[Template]:
-    """All templates, the one that was made last first; with `include_deleted` also those that were deleted."""
+    """List all templates, newest first; with `include_deleted` also deleted ones."""
     return Call(
-        method=HTTPMethod.GET,
-        path=_TEMPLATES,
+        GET,
+        _TEMPLATES,
+        read_page(Template, "templates"),
         query=build_query({"limit": limit, "before": before, "include_deleted": include_deleted}),
-        read=lambda answer: read_page(Template, answer, "templates"),
     )
 
 
 def get_template(slug: str, /) -> Call[TemplateState]:
-    """How one stands."""
-    return Call(method=HTTPMethod.GET, path=_path(slug), read=_as(TemplateState))
+    """Get a template."""
+    return Call(GET, _build_path(slug), read_as(TemplateState))
 
 
 def delete_template(slug: str, /) -> Call[None]:
-    """Take no new notifications with it; what was accepted is sent as it was."""
-    return Call(method=HTTPMethod.DELETE, path=_path(slug), read=_nothing)
+    """Delete a template: new notifications with it are refused, accepted ones are sent unchanged."""
+    return Call(DELETE, _build_path(slug), read_nothing)
 
 
 def get_template_draft(slug: str, /) -> Call[TemplateDraft]:
-    """What is being edited."""
-    return Call(method=HTTPMethod.GET, path=_path(slug, "draft"), read=_as(TemplateDraft))
+    """Get the draft of a template."""
+    return Call(GET, _build_path(slug, "draft"), read_as(TemplateDraft))
 
 
 def save_template_draft(
@@ -86,167 +96,149 @@ def save_template_draft(
     files: Mapping[str, str],
     settings: Mapping[str, Any],
     sample: Mapping[str, Any] | None = None,
-    seen: str = "",
+    revision: str = "",
 ) -> Call[SavedDraft]:
-    """Save it. `ConflictError` if it has changed since `seen`; its `problem.raw` has both sides."""
+    """Save the draft. Raises `ConflictError` if it has changed since `revision`; its `problem.raw` has both texts."""
     return Call(
-        method=HTTPMethod.PUT,
-        path=_path(slug, "draft"),
-        body=build_body({"files": files, "settings": settings, "sample": sample, "seen": seen}),
-        read=_as(SavedDraft),
+        PUT,
+        _build_path(slug, "draft"),
+        read_as(SavedDraft),
+        body=build_body({"files": files, "settings": settings, "sample": sample, "revision": revision}),
     )
 
 
-def discard_template_draft(slug: str, /, *, seen: str) -> Call[None]:
-    """Forget the draft."""
-    return Call(method=HTTPMethod.DELETE, path=_path(slug, "draft"), query={"seen": seen}, read=_nothing)
+def discard_template_draft(slug: str, /, *, revision: str) -> Call[None]:
+    """Discard the draft."""
+    return Call(DELETE, _build_path(slug, "draft"), read_nothing, query={"revision": revision})
 
 
-def preview_template(slug: str, /, *, to: str | None = None, **wanted: Unpack[PreviewOptions]) -> Call[TemplatePreview]:
-    """The draft, or a version, as a mail to that address, which nobody sends."""
+def preview_template(
+    slug: str, /, *, to: str | None = None, **options: Unpack[PreviewOptions]
+) -> Call[TemplatePreview]:
+    """Render the draft, or a version, as a mail to that address, without sending it."""
     return Call(
-        method=HTTPMethod.POST,
-        path=_path(slug, "preview"),
-        body=build_body({"to": to, **wanted}),
+        POST,
+        _build_path(slug, "preview"),
+        read_as(TemplatePreview),
+        body=build_body({"to": to, **options}),
         is_idempotent=True,
-        read=_as(TemplatePreview),
     )
 
 
 def try_template(slug: str, /, *, version: int | None = None, unmasked: bool = False) -> Call[GateReport]:
-    """Try the draft, or an old version, on what services have asked for: whom publishing it would break, and how."""
+    """Try the draft, or an old version, on recent requests, and report which callers it would break."""
     return Call(
-        method=HTTPMethod.POST,
-        path=_path(slug, "gate"),
+        POST,
+        _build_path(slug, "gate"),
+        read_as(GateReport),
         body=build_body({"version": version, "unmasked": unmasked}),
         is_idempotent=True,
-        read=_as(GateReport),
     )
 
 
-def publish_template(slug: str, /, *, seen: str, note: str = "", force_reason: str = "") -> Call[PublishedVersion]:
-    """Make the draft what new notifications get. `ConflictError` if callers would break, or it was changed."""
+def publish_template(slug: str, /, *, revision: str, note: str = "", force_reason: str = "") -> Call[PublishedVersion]:
+    """Publish the draft. Raises `ConflictError` if it would break callers, or has changed."""
     return Call(
-        method=HTTPMethod.POST,
-        path=_path(slug, "publish"),
-        body=build_body({"seen": seen, "note": note, "force_reason": force_reason}),
-        read=_as(PublishedVersion),
+        POST,
+        _build_path(slug, "publish"),
+        read_as(PublishedVersion),
+        body=build_body({"revision": revision, "note": note, "force_reason": force_reason}),
     )
 
 
 def restore_template(
-    slug: str, version: int, /, *, note: str = "", seen: str | None = None, force_reason: str = ""
+    slug: str, version: int, /, *, note: str = "", revision: str | None = None, force_reason: str = ""
 ) -> Call[PublishedVersion]:
-    """Publish an old version's very text as the next one."""
+    """Publish the text of an old version as the next version."""
     return Call(
-        method=HTTPMethod.POST,
-        path=_path(slug, "restore"),
-        body=build_body({"version": version, "note": note, "seen": seen, "force_reason": force_reason}),
-        read=_as(PublishedVersion),
+        POST,
+        _build_path(slug, "restore"),
+        read_as(PublishedVersion),
+        body=build_body({"version": version, "note": note, "revision": revision, "force_reason": force_reason}),
     )
 
 
 def undelete_template(slug: str, /) -> Call[Template]:
-    """Have a deleted template back as it was."""
-    return Call(
-        method=HTTPMethod.POST, path=_path(slug, "restore"), body=build_body({}), is_idempotent=True, read=_as(Template)
-    )
+    """Restore a deleted template."""
+    return Call(POST, _build_path(slug, "restore"), read_as(Template), body=build_body({}), is_idempotent=True)
 
 
 def list_template_versions(
     slug: str, /, *, limit: int | None = None, before: str | UUID | None = None
 ) -> PageCall[TemplateVersion]:
-    """What was published, newest first."""
+    """List the versions of a template, newest first."""
     return Call(
-        method=HTTPMethod.GET,
-        path=_path(slug, "versions"),
+        GET,
+        _build_path(slug, "versions"),
+        read_page(TemplateVersion, "versions"),
         query=build_query({"limit": limit, "before": before}),
-        read=lambda answer: read_page(TemplateVersion, answer, "versions"),
     )
 
 
 def get_template_version(slug: str, number: int | str, /) -> Call[WholeTemplateVersion]:
-    """One of them, with all that was pinned."""
-    path = f"{_path(slug, 'versions')}/{check_segment(str(number))}"
-    return Call(method=HTTPMethod.GET, path=path, read=_as(WholeTemplateVersion))
+    """Get a version with everything that was pinned."""
+    path = f"{_build_path(slug, 'versions')}/{check_segment(str(number))}"
+    return Call(GET, path, read_as(WholeTemplateVersion))
 
 
 def get_template_schema(slug: str, /, *, version: int | None = None) -> Call[dict[str, Any]]:
-    """The JSON Schema of its variables, of the current version unless you name one."""
+    """Get the JSON Schema of the variables, by default of the current version."""
     return Call(
-        method=HTTPMethod.GET,
-        path=_path(slug, "schema"),
+        GET,
+        _build_path(slug, "schema"),
+        lambda answer: decode_object(answer.content),
         query=build_query({"version": version}),
-        read=lambda answer: decode_object(answer.content),
     )
 
 
 def diff_template(
     slug: str, /, *, from_: int | str | None = None, to: int | str | None = None
 ) -> Call[TemplateDifference]:
-    """What differs between two versions, or with `draft`; between the current version and the draft by itself."""
+    """Compare two versions, or a version and `draft`; by default the current version and the draft."""
     return Call(
-        method=HTTPMethod.GET,
-        path=_path(slug, "diff"),
-        query=build_query({"from": from_, "to": to}),
-        read=_as(TemplateDifference),
+        GET, _build_path(slug, "diff"), read_as(TemplateDifference), query=build_query({"from": from_, "to": to})
     )
 
 
-def send_test_mail(slug: str, /, *, to: str, **wanted: Unpack[PreviewOptions]) -> Call[Submitted]:
-    """Send one mail that says what the preview says."""
-    return Call(
-        method=HTTPMethod.POST,
-        path=_path(slug, "test-send"),
-        body=build_body({"to": to, **wanted}),
-        read=_as(Submitted),
-    )
+def send_test_mail(slug: str, /, *, to: str, **options: Unpack[PreviewOptions]) -> Call[Submitted]:
+    """Send the preview as one mail."""
+    return Call(POST, _build_path(slug, "test-send"), read_as(Submitted), body=build_body({"to": to, **options}))
 
 
-def render_source(**wanted: Unpack[RenderRequest]) -> Call[RenderedSource]:
-    """Render text that is saved nowhere."""
-    return Call(
-        method=HTTPMethod.POST, path="/v1/render", body=build_body(wanted), is_idempotent=True, read=_as(RenderedSource)
-    )
+def render_source(**source: Unpack[RenderRequest]) -> Call[RenderedSource]:
+    """Render a template that is not saved."""
+    return Call(POST, "/v1/render", read_as(RenderedSource), body=build_body(source), is_idempotent=True)
 
 
 def list_layouts() -> PageCall[Layout]:
-    """All layouts, by name, without their text."""
-    return Call(method=HTTPMethod.GET, path=_LAYOUTS, read=lambda answer: read_page(Layout, answer, "layouts"))
+    """List all layouts by name, without their text."""
+    return Call(GET, _LAYOUTS, read_page(Layout, "layouts"))
 
 
 def get_layout(name: str | UUID, /) -> Call[Layout]:
-    """One of them, and who uses it."""
-    return Call(method=HTTPMethod.GET, path=_layout_path(name), read=_as(Layout))
+    """Get a layout, and the templates that use it."""
+    return Call(GET, _build_layout_path(name), read_as(Layout))
 
 
 def save_layout(name: str | UUID, /, *, text: str, revision: int = 0) -> Call[Layout]:
-    """Save it. `ConflictError` if it has changed since this revision."""
+    """Save a layout. Raises `ConflictError` if it has changed since this revision."""
     body = build_body({"text": text, "revision": revision})
-    return Call(method=HTTPMethod.PUT, path=_layout_path(name), body=body, read=_as(Layout))
+    return Call(PUT, _build_layout_path(name), read_as(Layout), body=body)
 
 
 def delete_layout(name: str | UUID, /, *, revision: int) -> Call[None]:
-    """Delete one that no template uses."""
+    """Delete a layout that no template uses."""
     query = build_query({"revision": revision})
-    return Call(method=HTTPMethod.DELETE, path=_layout_path(name), query=query, read=_nothing)
+    return Call(DELETE, _build_layout_path(name), read_nothing, query=query)
 
 
-def _path(slug: str | UUID, *parts: str) -> str:
+def _build_path(slug: str | UUID, *parts: str) -> str:
     return "/".join((_TEMPLATES, check_segment(slug), *parts))
 
 
-def _layout_path(name: str | UUID) -> str:
-    """Raises `UnsendableError` for anything that could lead elsewhere."""
+def _build_layout_path(name: str | UUID) -> str:
+    """Build the path. Raises `UnsendableError` for anything that could change it."""
     text = str(name)
     if not _LAYOUT.fullmatch(text):
-        raise UnsendableError(f"{text!r} is no name of a layout, such as base.html")
+        raise UnsendableError(f"{text!r} is not the name of a layout, such as base.html")
     return f"{_LAYOUTS}/{text}"
-
-
-def _as(kind: type[T]) -> Callable[[HttpResponse], T]:
-    return lambda answer: read_reply(kind, decode_object(answer.content))
-
-
-def _nothing(_answer: HttpResponse) -> None:
-    """The status says it all."""

@@ -1,4 +1,4 @@
-"""What Notifier answers about templates and layouts, as frozen values."""
+"""The replies about templates and layouts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,9 +10,9 @@ from notifier.client.reply_reader import Reply
 
 @dataclass(frozen=True, kw_only=True)
 class Remark(Reply):
-    """Something about a template that could be better."""
+    """A remark about a template."""
 
-    severity: str  # error: it cannot be published so; warning
+    severity: str  # error (it cannot be published) or warning
     code: str
     file: str
     line: int | None = None
@@ -23,13 +23,13 @@ class Remark(Reply):
 
 @dataclass(frozen=True, kw_only=True)
 class Template(Reply):
-    """A template as it stands, without its text."""
+    """A template without its text."""
 
     id: str
     slug: str
     name: str
     category: str
-    number: int  # of the current version; 0: nothing is published
+    number: int  # of the current version; 0: none
     has_draft: bool = False
     updated_by: str | None = None
     updated_at: datetime | None = None
@@ -38,9 +38,9 @@ class Template(Reply):
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateState(Template):
-    """The same, with what you say when you save or publish."""
+    """A template with its current version."""
 
-    seen: str
+    revision: str  # pass it when you save or publish
     content_hash: str | None = None  # of the current version
     locales: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -48,12 +48,12 @@ class TemplateState(Template):
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateDraft(Reply):
-    """What is being edited; the current version while there is no draft."""
+    """A draft, or the current version if there is no draft."""
 
     slug: str
     number: int
-    revision: int  # 0: there is no draft
-    seen: str
+    has_draft: bool = False
+    revision: str  # what you say when you save or publish
     base_number: int | None = None
     updated_by: str | None = None
     updated_at: datetime | None = None
@@ -64,7 +64,7 @@ class TemplateDraft(Reply):
 
 @dataclass(frozen=True, kw_only=True)
 class SavedDraft(TemplateDraft):
-    """A draft that was saved."""
+    """A saved draft, with remarks."""
 
     remarks: tuple[Remark, ...] = ()
     variables_schema: Mapping[str, Any] = field(default_factory=dict)
@@ -72,18 +72,18 @@ class SavedDraft(TemplateDraft):
 
 @dataclass(frozen=True, kw_only=True)
 class TemplatePreview(Reply):
-    """A template as a mail."""
+    """A template rendered as a mail."""
 
     subject: str
     html: str | None
     text: str
     source: str = field(repr=False)  # the whole mail
-    size: int  # octets
+    size: int  # bytes
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedSource(Reply):
-    """The three parts, and what could be better."""
+    """The three rendered parts, with warnings."""
 
     subject: str
     html: str
@@ -105,7 +105,7 @@ class TemplateVersion(Reply):
 
 @dataclass(frozen=True, kw_only=True)
 class WholeTemplateVersion(TemplateVersion):
-    """A version with all that was pinned."""
+    """A version with everything that was pinned."""
 
     files: Mapping[str, str]
     sample: Mapping[str, Any]
@@ -115,32 +115,35 @@ class WholeTemplateVersion(TemplateVersion):
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedVersion(TemplateVersion):
-    """A version that was just published."""
+    """A version that was just published, with remarks."""
 
     remarks: tuple[Remark, ...] = ()
-    report: Mapping[str, Any] = field(default_factory=dict)  # whose mail changes, and how
+    report: Mapping[str, Any] = field(default_factory=dict)  # which mail changes, and how
 
 
 @dataclass(frozen=True, kw_only=True)
 class GateReport(Reply):
-    """What publishing would do to those who use the template."""
+    """What publishing would change for the callers of a template."""
 
-    blocks: bool  # something that works today would not
+    slug: str = ""
+    content_hash: str | None = None  # of the text that was tried
+    number: int | None = None  # of the version that was tried; None: the draft
+    blocks: bool  # a request that works today would fail
     reasons: tuple[str, ...] = ()
-    looked: int = 0  # requests that it was tried on
+    looked: int = 0  # requests that were tried
     changed: int = 0  # mails that differ
-    services: tuple[Mapping[str, Any], ...] = ()  # who would be refused, and for what
-    examples: tuple[Mapping[str, Any], ...] = ()  # of mails that change, with diffs
+    services: tuple[Mapping[str, Any], ...] = ()  # whose requests would be refused, and why
+    examples: tuple[Mapping[str, Any], ...] = ()  # of changed mails, with diffs
     added: tuple[Mapping[str, Any], ...] = ()  # variables
     removed: tuple[Mapping[str, Any], ...] = ()
     altered: tuple[Mapping[str, Any], ...] = ()
-    keys: tuple[Mapping[str, Any], ...] = ()  # that have used it within thirty days
-    masked: bool = True  # what is secret is hidden
+    keys: tuple[Mapping[str, Any], ...] = ()  # that used it in the last thirty days
+    masked: bool = True  # secret values are hidden
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileDifference(Reply):
-    """A file that is not the same."""
+    """A file that differs."""
 
     file: str
     change: str  # added, removed, changed
@@ -149,7 +152,7 @@ class FileDifference(Reply):
 
 @dataclass(frozen=True, kw_only=True)
 class VariableDifference(Reply):
-    """Variables, as dotted paths."""
+    """Variables that differ, as dotted paths."""
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
@@ -157,7 +160,7 @@ class VariableDifference(Reply):
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateDifference(Reply):
-    """What differs between two states of a template."""
+    """The differences between two versions of a template."""
 
     from_: str
     to: str
@@ -167,11 +170,11 @@ class TemplateDifference(Reply):
 
 @dataclass(frozen=True, kw_only=True)
 class Layout(Reply):
-    """A text that templates share."""
+    """A layout that templates share."""
 
     name: str
     revision: int
     updated_by: str | None = None
     updated_at: datetime | None = None
     text: str | None = field(default=None, repr=False)  # None in a list
-    used_by: tuple[str, ...] = ()  # templates that change with it when they are published next
+    used_by: tuple[str, ...] = ()  # templates that get the change when they are published next

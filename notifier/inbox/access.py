@@ -1,6 +1,6 @@
-"""Who may speak to the inbox: whoever reached it by a name of its own, and to change something, no page but its own.
+"""Decides which requests the inbox accepts: by its own host names only, and changes from its own page only.
 
-A page on the web can lead its own name to this machine (DNS rebinding); the Host header then still tells that name.
+A web page can resolve its own name to this machine (DNS rebinding); the Host header then still has that name.
 """
 
 import re
@@ -19,14 +19,14 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]/@\s]+)(?::[0-9]{1,5})?", re.IGNORE
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """What an inbox may be used for by whom."""
+    """The names by which an inbox may be reached, and the ports to which it may release mail."""
 
     bound_to: str = "127.0.0.1"  # the address that it listens on
-    hosts: Collection[str] = ()  # other names by which it may be reached, as a proxy or a container's network has them
+    hosts: Collection[str] = ()  # other names by which it may be reached, such as that of a proxy
     release_ports: Collection[int] = ()  # of loopback, to which mail may be released
 
     def find_refusal(self, scope: Scope) -> str | None:
-        """Why this request is turned away, as a sentence for its sender; None if it is not."""
+        """The reason why this request is refused, as a sentence for its sender; None if it is accepted."""
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._is_own(hosts[0]):
@@ -39,30 +39,30 @@ class Access:
         return None
 
     def _is_own(self, value: str) -> bool:
-        found = _HOST.fullmatch(value)
-        if found is None:
+        match = _HOST.fullmatch(value)
+        if match is None:
             return False
-        host = found[1].lower().rstrip(".")
+        host = match[1].lower().rstrip(".")
         if host == "localhost" or host.endswith(".localhost") or host in {name.lower() for name in self.hosts}:
             return True
         try:
             address = ip_address(host.strip("[]"))
         except ValueError:
             return host == self.bound_to.lower()
-        # An address as the host was not led here by a name.
+        # An IP address cannot come from DNS rebinding.
         return address.is_loopback or self.bound_to in _EVERYWHERE or str(address) == self.bound_to.lower()
 
 
 def _is_foreign(headers: Headers, host: str) -> bool:
-    """Browsers say which page asks (Sec-Fetch-Site, Origin); other clients say nothing."""
+    """True if a page of another site sends this request, by Sec-Fetch-Site and Origin, which only browsers send."""
     if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
         return True
     origins = headers.getlist("origin")
-    return any(_host_of(origin) != host.lower() for origin in origins)
+    return any(_parse_origin(origin) != host.lower() for origin in origins)
 
 
-def _host_of(origin: str) -> str | None:
-    """Host and port of an origin; None for one that names none."""
+def _parse_origin(origin: str) -> str | None:
+    """The host and port of an origin; None if it has none."""
     try:
         parts = urlsplit(origin)
     except ValueError:

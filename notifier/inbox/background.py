@@ -1,7 +1,4 @@
-"""An inbox in a thread of its own, for programs and tests that have no event loop to spare.
-
-Waiting is driven by the arrival of mail; nothing here polls.
-"""
+"""An inbox in its own thread, for programs and tests without an event loop. Waiting does not poll."""
 
 import asyncio
 import threading
@@ -19,7 +16,7 @@ T = TypeVar("T")
 
 
 class BackgroundInbox:
-    """A running inbox, from `with` to the end of the block, on free ports unless told; safe to use from any thread."""
+    """An inbox that runs during its `with` block, by default on free ports; safe to use from any thread."""
 
     smtp_host: str
     smtp_port: int
@@ -36,8 +33,8 @@ class BackgroundInbox:
     ) -> None:
         self._inbox = Inbox(host=host, smtp_port=smtp_port, http_port=http_port, access=access)
         self._started: Future[asyncio.AbstractEventLoop] = Future()
-        self._over = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name="notifier-inbox", daemon=True)
+        self._stopped = asyncio.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="notifier-inbox", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -49,22 +46,22 @@ class BackgroundInbox:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
+        self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join()
 
     def messages(self) -> list[ReceivedMessage]:
-        """Everything that arrived, in that order."""
-        return self._ask(self._inbox.store.list_oldest_first)
+        """List all mail in order of arrival."""
+        return self._call(self._inbox.store.list_oldest_first)
 
     def clear(self) -> None:
-        """Forget everything that arrived."""
-        self._ask(self._inbox.store.clear)
+        """Delete all mail."""
+        self._call(self._inbox.store.clear)
 
     def wait_for(self, *, to: str | None = None, subject: str | None = None, timeout: float = 5.0) -> ReceivedMessage:
-        """The first mail to that envelope recipient with that text in its subject, already here or still to come.
+        """Return the first mail to that envelope recipient with that text in its subject, waiting until it arrives.
 
-        Raises MailNotReceived (an AssertionError) after `timeout` seconds. In an async test it would block the loop
-        that may have to send the mail: await `wait_for_async` there.
+        Raises MailNotReceived (an AssertionError) after `timeout` seconds. In an async test, await `wait_for_async`:
+        this method would block the event loop that may have to send the mail.
         """
         return self._submit(self._wait(Expectation(to=to, subject=subject), timeout)).result()
 
@@ -75,7 +72,7 @@ class BackgroundInbox:
         subject: str | None = None,
         timeout: float = 5.0,  # noqa: ASYNC109
     ) -> ReceivedMessage:
-        """The same as `wait_for`, for async code."""
+        """Like `wait_for`, for async code."""
         return await asyncio.wrap_future(self._submit(self._wait(Expectation(to=to, subject=subject), timeout)))
 
     async def _wait(self, expected: Expectation, seconds: float) -> ReceivedMessage:
@@ -85,24 +82,21 @@ class BackgroundInbox:
             raise MailNotReceived(expected, seconds, store.list_oldest_first())
         return message
 
-    def _ask(self, question: Callable[[], T]) -> T:
-        async def answer() -> T:
-            return question()
+    def _call(self, function: Callable[[], T]) -> T:
+        async def call_in_loop() -> T:
+            return function()
 
-        return self._submit(answer()).result()
+        return self._submit(call_in_loop()).result()
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    def _run(self) -> None:
-        asyncio.run(self._serve())
-
     async def _serve(self) -> None:
         try:
             await self._inbox.start()
-        except Exception as error:  # noqa: BLE001 - it is raised where the thread was started
+        except Exception as error:  # noqa: BLE001 - it is raised in the thread that started this one
             self._started.set_exception(error)
             return
         self._started.set_result(asyncio.get_running_loop())
-        await self._over.wait()
+        await self._stopped.wait()
         await self._inbox.stop()

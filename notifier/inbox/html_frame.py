@@ -1,7 +1,7 @@
-"""The HTML of a mail as a document of its own, for a sandboxed frame.
+"""Builds the HTML document of a mail for a sandboxed frame, with its inline images (cid:) as data URLs.
 
-Nothing in it ever runs, and nothing is fetched unless the reader asked for remote content; inline images (cid:) are
-built into the document. Each pattern here ends at the next `<` or after a few blanks, so that it takes linear time.
+Nothing in it runs, and nothing is fetched unless the reader asked for remote content. Each pattern here ends at the
+next `<` or after a few blanks, so that it takes linear time.
 """
 
 import base64
@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from notifier.inbox.received_message import ReceivedAttachment, ReceivedMessage
 
 MAX_INLINE_IMAGE_BYTES = 32 * 1024 * 1024
-"""Characters of `data:` URLs in one frame; images beyond it stay as the mail refers to them."""
+"""Characters of `data:` URLs in one frame; further images stay as references."""
 _CID = re.compile(r"cid:([^\"'\s)>]+)", re.IGNORECASE)
 _REMOTE = re.compile(
     r"(?:\b(?:src|srcset|background|poster)\s{0,9}=|\burl\(|@import|<link\b[^<>]*?\bhref\s{0,9}=)"
@@ -24,7 +24,7 @@ _HEAD_OPENS = (
     re.compile(r"<html(?:\s[^<>]*)?>", re.IGNORECASE),
 )
 _DOCTYPE = re.compile(r"\s*+<!doctype[^<>]*>", re.IGNORECASE)
-# A click on a link opens a tab of its own, outside of the sandbox: confirming an address is what one comes here for.
+# A link opens in a new tab outside the sandbox: people open the inbox to follow confirmation links.
 _BASE = '<base target="_blank">'
 _SANDBOX = "sandbox allow-popups allow-popups-to-escape-sandbox"
 _NOWHERE = f"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; {_SANDBOX}"
@@ -36,55 +36,55 @@ _REMOTE_TOO = (
 
 @dataclass(frozen=True)
 class HtmlFrame:
-    """What the frame is served with."""
+    """The document of a frame, and the policy that it is served with."""
 
     document: str
     policy: str  # Content-Security-Policy
 
 
 def build_frame(html: str, message: ReceivedMessage, *, remote: bool) -> HtmlFrame:
-    """The document for the frame; `remote` lets it load images, fonts and style sheets from elsewhere."""
-    document = _link_out(_with_inline_images(html, message.attachments))
+    """Build the document; `remote` lets it load images, fonts and style sheets from other hosts."""
+    document = _insert_base(_embed_images(html, message.attachments))
     return HtmlFrame(document, _REMOTE_TOO if remote else _BUILT_IN)
 
 
 def has_remote_content(html: str) -> bool:
-    """Whether the HTML asks for anything from elsewhere that the frame does not load by itself."""
+    """True if the HTML refers to images, fonts or style sheets on other hosts."""
     return _REMOTE.search(html) is not None
 
 
 def list_inline_content_ids(message: ReceivedMessage) -> frozenset[str]:
-    """Ids of the attachments that the HTML shows, so that they need not be offered beside it."""
+    """The ids of the attachments that the HTML shows, which the page does not offer as files."""
     return frozenset(unquote(reference) for reference in _CID.findall(message.html or ""))
 
 
-def _with_inline_images(html: str, attachments: tuple[ReceivedAttachment, ...]) -> str:
+def _embed_images(html: str, attachments: tuple[ReceivedAttachment, ...]) -> str:
     images = {
         attachment.content_id: attachment
         for attachment in attachments
         if attachment.content_id and attachment.content_type.startswith("image/")
     }
     urls: dict[str, str] = {}
-    room = MAX_INLINE_IMAGE_BYTES
+    remaining = MAX_INLINE_IMAGE_BYTES
 
-    def data_url(reference: re.Match[str]) -> str:
-        nonlocal room
+    def build_data_url(reference: re.Match[str]) -> str:
+        nonlocal remaining
         name = unquote(reference[1])
         image = images.get(name)
         if image is None:
             return reference[0]
         if name not in urls:
             urls[name] = f"data:{image.content_type};base64,{base64.b64encode(image.content).decode()}"
-        if len(urls[name]) > room:
+        if len(urls[name]) > remaining:
             return reference[0]
-        room -= len(urls[name])
+        remaining -= len(urls[name])
         return urls[name]
 
-    return _CID.sub(data_url, html)
+    return _CID.sub(build_data_url, html)
 
 
-def _link_out(html: str) -> str:
-    """Before the doctype the base would switch the document to quirks mode, so it goes as far in as it can."""
+def _insert_base(html: str) -> str:
+    """Insert the base element, as far in as possible: before the doctype it would cause quirks mode."""
     places = (opening.search(html) for opening in _HEAD_OPENS)
     place = next(filter(None, places), None) or _DOCTYPE.match(html)
     end = place.end() if place else 0

@@ -1,4 +1,4 @@
-"""The inbox as a whole: the SMTP and the HTTP server over one store, in the event loop that is running.
+"""The inbox: an SMTP and an HTTP server with one store, in the current event loop.
 
 It installs no signal handler, starts no thread, and `stop` leaves no socket and no task behind.
 """
@@ -24,10 +24,10 @@ HTTP_PORT = 8025
 
 
 class InboxError(Exception):
-    """The inbox cannot do what it was asked."""
+    """The inbox cannot start."""
 
 
-class InboxPortBusy(InboxError):  # noqa: N818 - the name says what is the matter
+class InboxPortBusy(InboxError):  # noqa: N818 - the name is the reason
     """Another program listens on the port."""
 
     def __init__(self, port: int, purpose: Purpose) -> None:
@@ -37,7 +37,7 @@ class InboxPortBusy(InboxError):  # noqa: N818 - the name says what is the matte
 
 
 class Inbox:
-    """Use as `async with Inbox() as inbox`, or call `start` and `stop`; one object starts once."""
+    """Use it as `async with Inbox() as inbox`, or call `start` and `stop`. An object can be started once."""
 
     def __init__(
         self,
@@ -50,29 +50,29 @@ class Inbox:
         access: Access = Access(),  # noqa: B008 - frozen
     ) -> None:
         self.host = host
-        self.smtp_port = smtp_port  # 0 until `start` has chosen a free one
+        self.smtp_port = smtp_port  # 0: `start` chooses a free one
         self.http_port = http_port
         self.store = store or MessageStore()
         self.access = replace(access, bound_to=host)
-        self._grace = grace  # seconds that `stop` gives to requests that are being answered
+        self._grace = grace  # seconds that `stop` waits for running requests
         self._receiver = SmtpReceiver(self.store)
         self._web: uvicorn.Server | None = None
 
     @property
     def smtp_address(self) -> str:
-        """Host and port to send mail to."""
-        return f"{_in_url(self.host)}:{self.smtp_port}"
+        """The host and port to send mail to."""
+        return f"{_format_host(self.host)}:{self.smtp_port}"
 
     @property
     def http_url(self) -> str:
-        """Where the page and MailHog's API are; without a slash at the end."""
-        return f"http://{_in_url(self.host)}:{self.http_port}"
+        """The URL of the page and of MailHog's API, without a slash at the end."""
+        return f"http://{_format_host(self.host)}:{self.http_port}"
 
     async def start(self) -> None:
-        """Listen on both ports. Raises InboxPortBusy, and then listens on none."""
-        smtp = _listener(self.host, self.smtp_port, "smtp")
+        """Listen on both ports. Raises InboxPortBusy, and then listens on neither."""
+        smtp = _open_listener(self.host, self.smtp_port, "smtp")
         try:
-            http = _listener(self.host, self.http_port, "http")
+            http = _open_listener(self.host, self.http_port, "http")
         except BaseException:
             smtp.close()
             raise
@@ -81,7 +81,7 @@ class Inbox:
         self._web = await _start_web(self, http)
 
     async def stop(self) -> None:
-        """Close both servers and every connection; whoever waits for mail or events wakes up."""
+        """Close both servers and every connection, and wake everything that waits for mail or events."""
         self.store.close()
         await self._receiver.close()
         assert self._web is not None
@@ -98,7 +98,7 @@ class Inbox:
 
 
 async def _start_web(inbox: Inbox, listener: socket.socket) -> uvicorn.Server:
-    """Start uvicorn without `serve`, which would take over the signals of the process."""
+    """Start uvicorn without `serve`, which would install signal handlers."""
     config = http_server.build_server_config(
         create_app(inbox.store, inbox.smtp_address, inbox.access),
         http_server.find_server_limits(),
@@ -113,24 +113,24 @@ async def _start_web(inbox: Inbox, listener: socket.socket) -> uvicorn.Server:
 
 
 async def _stop_web(server: uvicorn.Server, grace: float) -> None:
-    """Uvicorn's own shutdown polls ten times a second; this one waits for the answers themselves."""
+    """Stop uvicorn by waiting for the running requests; its own shutdown polls ten times a second."""
     for listening in server.servers:
         listening.close()
-    answers = set(server.server_state.tasks)
-    if answers:
-        _, late = await asyncio.wait(answers, timeout=grace)
-        for answer in late:
-            answer.cancel()
+    tasks = set(server.server_state.tasks)
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=grace)
+        for task in late:
+            task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
     for connection in list(server.server_state.connections):
         connection.transport.abort()
-    # An aborted transport closes its socket in the next turn of the loop.
+    # An aborted transport closes its socket in the next iteration of the event loop.
     await asyncio.sleep(0)
 
 
-def _listener(host: str, port: int, purpose: Purpose) -> socket.socket:
+def _open_listener(host: str, port: int, purpose: Purpose) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Without the explicit protocol asyncio does not set TCP_NODELAY, and replies wait 40 ms for a delayed ACK.
+    # Without an explicit protocol asyncio does not set TCP_NODELAY, and replies wait 40 ms for a delayed ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -144,7 +144,7 @@ def _listener(host: str, port: int, purpose: Purpose) -> socket.socket:
     return listener
 
 
-def _in_url(host: str) -> str:
-    """A wildcard is an address to listen on, not one to connect to."""
+def _format_host(host: str) -> str:
+    """The host as part of a URL; a wildcard address becomes a loopback one, because nobody can connect to it."""
     reachable = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"[{reachable}]" if ":" in reachable else reachable

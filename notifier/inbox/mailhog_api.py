@@ -1,7 +1,6 @@
-"""MailHog's HTTP API, versions 1 and 2, over a message store.
+"""MailHog's HTTP API, versions 1 and 2, for a message store.
 
-MailHog's own clients work against it unchanged; it differs only where MailHog fails or answers `null`: an id that is
-not there is 404.
+MailHog's clients work with it unchanged. It differs only where MailHog fails or returns `null`: an unknown id is 404.
 """
 
 import asyncio
@@ -30,7 +29,7 @@ _NOT_FOUND = "There is no message with this id."
 
 
 class MailHogApi:
-    """The routes, and what each of them does."""
+    """The routes and their handlers."""
 
     def __init__(self, store: MessageStore, streams: OpenStreams, release_ports: Collection[int]) -> None:
         self._store = store
@@ -38,45 +37,45 @@ class MailHogApi:
         self._release_ports = release_ports
 
     def routes(self) -> list[BaseRoute]:
-        """All of MailHog's message routes; not Jim, not the websocket, not the list of outgoing servers."""
-        one = "/api/v1/messages/{id}"
+        """MailHog's message routes, without Jim, the websocket and the list of outgoing servers."""
+        message = "/api/v1/messages/{id}"
         return [
             Route("/api/v1/messages", self.list_all, methods=["GET"]),
             Route("/api/v1/messages", self.delete_all, methods=["DELETE"]),
             Route("/api/v1/events", self.events, methods=["GET"]),
-            Route(one, self.get_one, methods=["GET"]),
-            Route(one, self.delete_one, methods=["DELETE"]),
-            Route(one + "/download", self.download, methods=["GET"]),
-            Route(one + "/mime/part/{part:int}/download", self.download_part, methods=["GET"]),
-            Route(one + "/release", self.release_one, methods=["POST"]),
+            Route(message, self.get_message, methods=["GET"]),
+            Route(message, self.delete_message, methods=["DELETE"]),
+            Route(message + "/download", self.download, methods=["GET"]),
+            Route(message + "/mime/part/{part:int}/download", self.download_part, methods=["GET"]),
+            Route(message + "/release", self.release, methods=["POST"]),
             Route("/api/v2/messages", self.list_window, methods=["GET"]),
             Route("/api/v2/search", self.search, methods=["GET"]),
         ]
 
     async def list_all(self, _request: Request) -> Response:
         """GET /api/v1/messages: the newest 1,000, as a bare array."""
-        return await _json(mailhog_json.build_items, self._store.list_newest_first()[:_V1_LIMIT])
+        return await _reply_json(mailhog_json.build_items, self._store.list_newest_first()[:_V1_LIMIT])
 
     async def delete_all(self, _request: Request) -> Response:
         """DELETE /api/v1/messages."""
         self._store.clear()
         return Response(media_type="text/json")
 
-    async def get_one(self, request: Request) -> Response:
+    async def get_message(self, request: Request) -> Response:
         """GET /api/v1/messages/{id}."""
         message = self._find(request)
-        return await _json(mailhog_json.build_item, message) if message else _missing()
+        return await _reply_json(mailhog_json.build_item, message) if message else _reply_missing()
 
-    async def delete_one(self, request: Request) -> Response:
+    async def delete_message(self, request: Request) -> Response:
         """DELETE /api/v1/messages/{id}."""
         removed = self._store.remove(request.path_params["id"])
-        return Response(media_type="text/json") if removed else _missing()
+        return Response(media_type="text/json") if removed else _reply_missing()
 
     async def download(self, request: Request) -> Response:
-        """GET /api/v1/messages/{id}/download: the bytes as they came, to open in a mail program."""
+        """GET /api/v1/messages/{id}/download: the exact bytes, to open in a mail program."""
         message = self._find(request)
         if message is None:
-            return _missing()
+            return _reply_missing()
         return Response(message.raw, media_type="message/rfc822", headers=build_download_header(f"{message.id}.eml"))
 
     async def download_part(self, request: Request) -> Response:
@@ -85,16 +84,16 @@ class MailHogApi:
         mime = (await asyncio.to_thread(mailhog_json.build_item, message))["MIME"] if message else None
         number: int = request.path_params["part"]
         if message is None or mime is None or number >= len(mime["Parts"]):
-            return _missing("There is no such part.")
+            return _reply_missing("There is no such part.")
         part = mime["Parts"][number]
         headers = build_download_header(f"{message.id}-part-{number}") | mailhog_json.build_part_headers(part)
         return Response(mailhog_json.decode_part(part), headers=headers)
 
-    async def release_one(self, request: Request) -> Response:
+    async def release(self, request: Request) -> Response:
         """POST /api/v1/messages/{id}/release: send it on to a loopback SMTP server."""
         message = self._find(request)
         if message is None:
-            return _missing()
+            return _reply_missing()
         try:
             await release_message(message, ReleaseTarget.from_json(await request.json(), self._release_ports))
         except ReleaseRefusedError as refusal:
@@ -113,22 +112,24 @@ class MailHogApi:
 
     async def list_window(self, request: Request) -> Response:
         """GET /api/v2/messages?start=&limit=: newest first."""
-        return await _json(mailhog_json.build_page, self._store.list_newest_first(), *_start_and_limit(request))
+        return await _reply_json(mailhog_json.build_page, self._store.list_newest_first(), *_parse_window(request))
 
     async def search(self, request: Request) -> Response:
         """GET /api/v2/search?kind=from|to|containing&query=&start=&limit=: newest first."""
         kind, query = request.query_params.get("kind", ""), request.query_params.get("query", "")
         if kind not in set(SearchKind) or not query:
             return Response('"kind" is from, to or containing, and "query" is not empty.', 400, media_type="text/plain")
-        found = await asyncio.to_thread(find_messages, self._store.list_newest_first(), SearchKind(kind), query)
-        return await _json(mailhog_json.build_page, found, *_start_and_limit(request), media_type="application/json")
+        matches = await asyncio.to_thread(find_messages, self._store.list_newest_first(), SearchKind(kind), query)
+        return await _reply_json(
+            mailhog_json.build_page, matches, *_parse_window(request), media_type="application/json"
+        )
 
     def _find(self, request: Request) -> ReceivedMessage | None:
         return self._store.get(request.path_params["id"])
 
 
 def build_download_header(filename: str) -> dict[str, str]:
-    """The header that makes a browser save a response instead of showing it (RFC 6266)."""
+    """Build the header that makes a browser save a response instead of showing it (RFC 6266)."""
     return {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(filename, safe='')}"}
 
 
@@ -137,20 +138,20 @@ async def _items(arrivals: AsyncIterator[ReceivedMessage]) -> AsyncIterator[str]
         yield await asyncio.to_thread(lambda: json.dumps(mailhog_json.build_item(message)))  # noqa: B023 - awaited here
 
 
-def _start_and_limit(request: Request) -> tuple[int, int]:
-    """MailHog ignores what is not a positive number."""
-    start = _positive(request.query_params.get("start", ""), 0)
-    return start, min(_positive(request.query_params.get("limit", ""), _V2_LIMIT), _V2_MAX_LIMIT)
+def _parse_window(request: Request) -> tuple[int, int]:
+    """Read `start` and `limit`; like MailHog, ignore what is not a positive number."""
+    start = _parse_positive(request.query_params.get("start", ""), 0)
+    return start, min(_parse_positive(request.query_params.get("limit", ""), _V2_LIMIT), _V2_MAX_LIMIT)
 
 
-def _positive(text: str, otherwise: int) -> int:
-    return int(text) if _POSITIVE.fullmatch(text) else otherwise
+def _parse_positive(text: str, default: int) -> int:
+    return int(text) if _POSITIVE.fullmatch(text) else default
 
 
-async def _json(make: Callable[..., Any], *given: Any, media_type: str = "text/json") -> Response:
-    """What `make` says, made in a thread: decoding mails takes seconds, and the SMTP side lives in this loop."""
-    return Response(await asyncio.to_thread(lambda: json.dumps(make(*given))), media_type=media_type)
+async def _reply_json(build: Callable[..., Any], *arguments: Any, media_type: str = "text/json") -> Response:
+    """Build JSON in a thread: decoding mail takes seconds, and the SMTP server runs in this event loop."""
+    return Response(await asyncio.to_thread(lambda: json.dumps(build(*arguments))), media_type=media_type)
 
 
-def _missing(detail: str = _NOT_FOUND) -> Response:
+def _reply_missing(detail: str = _NOT_FOUND) -> Response:
     return Response(detail, 404, media_type="text/plain")

@@ -1,7 +1,7 @@
-"""A message in the JSON shape of MailHog 1.0 (mailhog/data, message.go).
+"""Builds the JSON of MailHog 1.0 (mailhog/data, message.go) from a message.
 
-Bodies stay transfer-encoded and are split, not decoded: clients of MailHog decode them.
-One thing is left out on purpose: MailHog lists the `--` after the last boundary as a part of its own.
+Bodies stay transfer-encoded, because clients of MailHog decode them. Unlike MailHog, it does not list the `--` after
+the last boundary as a part.
 """
 
 import base64
@@ -18,30 +18,30 @@ from notifier.inbox.smtp_receiver import INBOX_HOSTNAME
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _CONTENT_FIELD = re.compile(r"content-(?:type|disposition|transfer-encoding|id|description)", re.IGNORECASE)
 MAX_JSON_DEPTH = 8
-"""Levels of MIME that are split into parts: each level repeats the bytes of those in it."""
+"""Levels of MIME that are split into parts; each level repeats the bytes of the levels inside it."""
 MAX_JSON_PARTS = 1_000
-"""Parts that one message is split into; the last one holds what comes after it."""
+"""The most parts of one message; the last one holds the rest."""
 _LINE_END = re.compile(r"\r?\n")
 
 
 def build_page(messages: list[ReceivedMessage], start: int, limit: int) -> dict[str, Any]:
-    """MailHog's v2 result: one window of the messages, and how many there are altogether."""
+    """Build MailHog's v2 result: one window of the messages, and their total number."""
     window = messages[start : start + limit]
     return {"total": len(messages), "count": len(window), "start": start, "items": build_items(window)}
 
 
 def build_items(messages: list[ReceivedMessage]) -> list[dict[str, Any]]:
-    """MailHog's v1 result: a bare list."""
+    """Build MailHog's v1 result: a list without a total."""
     return [build_item(message) for message in messages]
 
 
 def build_item(message: ReceivedMessage) -> dict[str, Any]:
-    """MailHog's representation of one message."""
-    # MailHog takes the line end before the closing dot for a part of that dot.
-    head, body = _split(message.raw)
+    """Build the JSON of one message."""
+    # MailHog counts the line end before the closing dot as part of the dot.
+    head, body = _split_header(message.raw)
     data = message.raw.removesuffix(b"\r\n")
-    content = _content(head, body.removesuffix(b"\r\n"), len(data))
-    parts = _parts(content)
+    content = _build_content(head, body.removesuffix(b"\r\n"), len(data))
+    parts = _split_parts(content)
     _add_trace(content["Headers"], message)
     return {
         "ID": message.id,
@@ -53,26 +53,26 @@ def build_item(message: ReceivedMessage) -> dict[str, Any]:
         "Raw": {
             "From": message.sender,
             "To": list(message.recipients),
-            "Data": _text(data),
+            "Data": _decode_text(data),
             "Helo": message.helo,
         },
     }
 
 
 def build_path(address: str) -> dict[str, Any]:
-    """An envelope path: an old source route (RFC 5321 appendix C) becomes the relays."""
+    """Build an envelope path; a source route (RFC 5321 appendix C) becomes the relays."""
     route, colon, rest = address.rpartition(":")
     mailbox, _, domain = rest.partition("@")
     return {"Relays": route.split(",") if colon else None, "Mailbox": mailbox, "Domain": domain, "Params": ""}
 
 
 def find_header(content: dict[str, Any], name: str) -> str:
-    """The first value of a header field in a MailHog content, whatever its case; empty without one."""
+    """Find the first value of a header field in any case; empty if there is none."""
     return next((values[0] for key, values in content["Headers"].items() if key.lower() == name.lower()), "")
 
 
 def build_part_headers(part: dict[str, Any]) -> dict[str, str]:
-    """The `Content-` fields of a part in a form that an HTTP response can carry."""
+    """Build HTTP header fields from the `Content-` fields of a part."""
     printable = {name: "".join(c for c in values[-1] if c.isprintable()) for name, values in part["Headers"].items()}
     return {
         name.title(): value.encode("ascii", "replace").decode()
@@ -82,7 +82,7 @@ def build_part_headers(part: dict[str, Any]) -> dict[str, str]:
 
 
 def decode_part(part: dict[str, Any]) -> bytes:
-    """The body of a part without base64; any other transfer encoding stays on."""
+    """Decode the body of a part from base64; any other transfer encoding is kept."""
     body: str = part["Body"]
     if find_header(part, "Content-Transfer-Encoding").strip().lower() != "base64":
         return body.encode()
@@ -91,19 +91,19 @@ def decode_part(part: dict[str, Any]) -> bytes:
     return body.encode()
 
 
-def _content(head: bytes, body: bytes, size: int) -> dict[str, Any]:
-    return {"Headers": _headers(_text(head)), "Body": _text(body), "Size": size, "MIME": None}
+def _build_content(head: bytes, body: bytes, size: int) -> dict[str, Any]:
+    return {"Headers": _parse_headers(_decode_text(head)), "Body": _decode_text(body), "Size": size, "MIME": None}
 
 
-def _split(data: bytes) -> tuple[bytes, bytes]:
-    """Header section and body; data that opens with a blank line has no headers, data without one is all body."""
+def _split_header(data: bytes) -> tuple[bytes, bytes]:
+    """Split data into header section and body. Without a blank line all of it is body."""
     if data.startswith((b"\r\n", b"\n")):
         return b"", data.lstrip(b"\r").removeprefix(b"\n")
     blank = _BLANK_LINE.search(data)
     return (data[: blank.start()], data[blank.end() :]) if blank else (b"", data)
 
 
-def _headers(head: str) -> dict[str, list[str]]:
+def _parse_headers(head: str) -> dict[str, list[str]]:
     fields: list[tuple[str, list[str]]] = []
     for line in _LINE_END.split(head):
         name, colon, value = line.partition(":")
@@ -117,21 +117,21 @@ def _headers(head: str) -> dict[str, list[str]]:
     return headers
 
 
-def _parts(content: dict[str, Any], depth: int = 0) -> dict[str, Any] | None:
-    """The parts of a multipart content, nested ones inside their own `MIME`; None for any other content."""
+def _split_parts(content: dict[str, Any], depth: int = 0) -> dict[str, Any] | None:
+    """Split a multipart content into parts, nested ones in their own `MIME`; None for any other content."""
     content_type = find_header(content, "Content-Type")
     if depth == MAX_JSON_DEPTH or not content_type.lower().startswith("multipart/"):
         return None
     parts = []
-    for chunk in _between_boundaries(content["Body"], _boundary(content_type)):
-        head, body = _split(chunk.encode())
-        part = _content(head, body.rstrip(b"\r\n"), len(chunk.encode().strip(b"\r\n")))
-        part["MIME"] = _parts(part, depth + 1)
+    for chunk in _split_at_boundaries(content["Body"], _find_boundary(content_type)):
+        head, body = _split_header(chunk.encode())
+        part = _build_content(head, body.rstrip(b"\r\n"), len(chunk.encode().strip(b"\r\n")))
+        part["MIME"] = _split_parts(part, depth + 1)
         parts.append(part)
     return {"Parts": parts}
 
 
-def _between_boundaries(body: str, boundary: str) -> list[str]:
+def _split_at_boundaries(body: str, boundary: str) -> list[str]:
     if not boundary:
         return []
     delimiter = re.compile(rf"(?:\A|\r?\n)--{re.escape(boundary)}(--)?[ \t]*(?=\r?\n|\Z)")
@@ -144,26 +144,26 @@ def _between_boundaries(body: str, boundary: str) -> list[str]:
     ]
 
 
-def _boundary(content_type: str) -> str:
+def _find_boundary(content_type: str) -> str:
     fields: Message = Message()
     fields["Content-Type"] = content_type
     return fields.get_boundary("")
 
 
 def _add_trace(headers: dict[str, list[str]], message: ReceivedMessage) -> None:
-    """The fields that MailHog adds; some clients look for them."""
+    """Add the fields that MailHog adds; some clients read them."""
     date = format_datetime(message.received_at)
     received = f"from {message.helo} by {INBOX_HOSTNAME} (Notifier inbox)\r\n          id {message.id}; {date}"
-    _field(headers, "Received").append(received)
-    _field(headers, "Return-Path").append(f"<{message.sender}>")
-    if not _field(headers, "Message-ID"):
+    _get_field(headers, "Received").append(received)
+    _get_field(headers, "Return-Path").append(f"<{message.sender}>")
+    if not _get_field(headers, "Message-ID"):
         headers["Message-ID"] = [message.id]
 
 
-def _field(headers: dict[str, list[str]], name: str) -> list[str]:
+def _get_field(headers: dict[str, list[str]], name: str) -> list[str]:
     spelling = next((key for key in headers if key.lower() == name.lower()), name)
     return headers.setdefault(spelling, [])
 
 
-def _text(data: bytes) -> str:
+def _decode_text(data: bytes) -> str:
     return data.decode("utf-8", "replace")

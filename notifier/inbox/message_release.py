@@ -1,7 +1,7 @@
-"""Hands a message on to another SMTP server, as MailHog's release does.
+"""Sends a message on to another SMTP server, like MailHog's release.
 
-It refuses every host but loopback, and every port that it was not started with: a development inbox must not be the
-way out for mail to real people, nor the way of a page on the web to this machine's other services.
+It accepts loopback hosts only, and only ports that it was started with. A development inbox must not send mail to real
+people, nor let a web page reach other services of this machine.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ _MAX_PORT = 65_535
 
 
 class ReleaseRefusedError(ValueError):
-    """This release was not asked for in a way that the inbox allows."""
+    """The inbox does not allow this release."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseTarget:
-    """Where a message shall go."""
+    """The server and the recipient to which a message is released."""
 
     host: str
     port: int
@@ -31,11 +31,9 @@ class ReleaseTarget:
 
     @classmethod
     def from_json(cls, body: Any, ports: Collection[int]) -> "ReleaseTarget":
-        """Read MailHog's body; keys in any case, the port as number or text. `name` is of no use here.
+        """Parse MailHog's JSON, with keys in any case and the port as number or text.
 
-        `ports`: those to which mail may be released.
-
-        Raises ReleaseRefusedError with a sentence for the caller.
+        `ports`: those to which mail may be released. Raises ReleaseRefusedError with a sentence for the caller.
         """
         if not isinstance(body, dict):
             raise ReleaseRefusedError('Send a JSON object with "email", "host" and "port".')
@@ -55,7 +53,7 @@ class ReleaseTarget:
 
 
 async def release_message(message: ReceivedMessage, target: ReleaseTarget) -> None:
-    """Send the exact bytes to the target; raises OSError (SMTPException is one) when it does not take them."""
+    """Send the exact bytes to the target. Raises OSError (SMTPException is one) if it does not accept them."""
     await asyncio.to_thread(_send, message, target)
 
 

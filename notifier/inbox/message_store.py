@@ -1,6 +1,6 @@
-"""The mail that arrived: in memory, bounded, newest kept.
+"""Stores received mail in memory, with limits; the newest mail is kept.
 
-It promises that whoever waits wakes up at each change. It belongs to one event loop and is not safe across threads.
+Waiting tasks wake up at each change. It belongs to one event loop and is not safe across threads.
 """
 
 import asyncio
@@ -9,16 +9,16 @@ from collections.abc import AsyncIterator, Callable
 from notifier.inbox.received_message import ReceivedMessage
 
 MAX_MESSAGES = 2_000
-"""Mails that the inbox keeps; the oldest go first."""
+"""Mails that the inbox keeps; the oldest are deleted first."""
 MAX_BYTES = 256 * 1024 * 1024
-"""Bytes of mails and envelopes that the inbox keeps; the oldest go first, and the newest always stays."""
+"""Bytes of mails and envelopes that the inbox keeps; the oldest are deleted first, the newest is always kept."""
 
 
 class MessageStore:
-    """Keeps the newest messages, by count and by total size; the oldest make room."""
+    """Keeps the newest messages, limited in number and total size."""
 
     def __init__(self, max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES) -> None:
-        self.version = 0  # goes up with each change
+        self.version = 0  # incremented at each change
         self.closed = False
         self._max_messages = max_messages
         self._max_bytes = max_bytes
@@ -31,7 +31,7 @@ class MessageStore:
         return len(self._messages)
 
     def add(self, message: ReceivedMessage) -> None:
-        """Keep a message, dropping the oldest ones beyond the bounds. The newest always stays."""
+        """Add a message, and delete the oldest ones beyond the limits."""
         self._arrived += 1
         self._messages[message.id] = (self._arrived, message)
         self._bytes += _size(message)
@@ -40,20 +40,20 @@ class MessageStore:
         self._announce()
 
     def get(self, message_id: str) -> ReceivedMessage | None:
-        """The message with that id, if it is still here."""
-        found = self._messages.get(message_id)
-        return found[1] if found else None
+        """Get the message with that id, or None."""
+        numbered = self._messages.get(message_id)
+        return numbered[1] if numbered else None
 
     def list_oldest_first(self) -> list[ReceivedMessage]:
-        """Everything that is here, in order of arrival."""
+        """List all messages in order of arrival."""
         return [message for _, message in self._messages.values()]
 
     def list_newest_first(self) -> list[ReceivedMessage]:
-        """Everything that is here, the latest arrival first."""
+        """List all messages, newest first."""
         return [message for _, message in reversed(self._messages.values())]
 
     def remove(self, message_id: str) -> bool:
-        """Delete one message; False when it was not here."""
+        """Delete one message; False if it does not exist."""
         if message_id not in self._messages:
             return False
         self._forget(message_id)
@@ -61,27 +61,27 @@ class MessageStore:
         return True
 
     def clear(self) -> None:
-        """Delete everything."""
+        """Delete all messages."""
         self._messages.clear()
         self._bytes = 0
         self._announce()
 
     def close(self) -> None:
-        """Wake everybody who waits, for the last time."""
+        """Wake all waiting tasks for the last time."""
         self.closed = True
         self._announce()
 
     async def wait_for_change(self, since: int) -> None:
-        """Return as soon as the version is not `since`, or the store is closed."""
+        """Wait until the version is not `since`, or the store is closed."""
         while self.version == since and not self.closed:
             await self._next_change.wait()
 
     def iterate_arrivals(self) -> AsyncIterator[ReceivedMessage]:
-        """Each message that arrives after this call, until the store is closed."""
+        """Iterate over messages that arrive after this call, until the store is closed."""
         return self._arrivals_after(self._arrived)
 
     async def wait_for(self, matches: Callable[[ReceivedMessage], bool], seconds: float) -> ReceivedMessage | None:
-        """The first message to match, present or to come; None after so many seconds."""
+        """Return the first message that matches, waiting until it arrives; None after this many seconds."""
         arrivals = self._arrivals_after(0)
         try:
             async with asyncio.timeout(seconds):
@@ -93,13 +93,13 @@ class MessageStore:
         return None
 
     async def _arrivals_after(self, last: int) -> AsyncIterator[ReceivedMessage]:
-        # Nothing is registered while this generator rests, so an abandoned one leaks nothing.
+        # Nothing is registered while this generator is suspended, so an abandoned one leaks nothing.
         while not self.closed:
-            seen = self.version
+            version = self.version
             for number, message in self._newer_than(last):
                 last = number
                 yield message
-            await self.wait_for_change(seen)
+            await self.wait_for_change(version)
 
     def _newer_than(self, last: int) -> list[tuple[int, ReceivedMessage]]:
         newer = []

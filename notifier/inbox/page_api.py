@@ -1,7 +1,7 @@
-"""What the web page reads: short summaries for the list, and one mail in detail.
+"""The API of the inbox page: summaries for the list, and the details of one mail.
 
-Everything is text for the page to insert as text; only the frame route answers with HTML, under a policy that keeps it
-from running or fetching anything.
+The page inserts everything as text. Only the frame route returns HTML, under a policy that keeps it from running or
+fetching anything.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from notifier.inbox.preview import build_preview
 from notifier.inbox.received_message import ReceivedAttachment, ReceivedMessage
 from notifier.sse import EventStream, OpenStreams
 
-_LISTED = 100
+_DEFAULT_LIMIT = 100
 _LIMIT = re.compile(r"[1-9][0-9]{0,3}")
-_MAX_SOURCE = 1024 * 1024  # bytes shown; the whole is there to download
+_MAX_SOURCE = 1024 * 1024  # bytes; the whole mail can be downloaded
 
 
 class PageApi:
@@ -37,74 +37,73 @@ class PageApi:
         self._smtp_address = smtp_address
 
     def routes(self) -> list[BaseRoute]:
-        """All routes of the page's own API; deleting goes through MailHog's."""
-        one = "/inbox/messages/{id}"
+        """The routes of the page; it deletes through MailHog's API."""
+        message = "/inbox/messages/{id}"
         return [
             Route("/inbox/messages", self.list_messages, methods=["GET"]),
             Route("/inbox/changes", self.changes, methods=["GET"]),
-            Route(one, self.detail, methods=["GET"]),
-            Route(one + "/frame", self.frame, methods=["GET"]),
-            Route(one + "/source", self.source, methods=["GET"]),
-            Route(one + "/attachments/{number:int}", self.attachment, methods=["GET"]),
+            Route(message, self.detail, methods=["GET"]),
+            Route(message + "/frame", self.frame, methods=["GET"]),
+            Route(message + "/source", self.source, methods=["GET"]),
+            Route(message + "/attachments/{number:int}", self.attachment, methods=["GET"]),
         ]
 
     async def list_messages(self, request: Request) -> Response:
-        """The newest summaries, those that match `query` if there is one."""
+        """List the newest summaries, those that match `query` if there is one."""
         query = request.query_params.get("query", "")
         limit = request.query_params.get("limit", "")
-        shown = int(limit) if _LIMIT.fullmatch(limit) else _LISTED
-        messages = self._store.list_newest_first()
-        # Parsing thousands of mails takes seconds, and the SMTP side lives in this loop.
-        found = await asyncio.to_thread(_listing, messages, query, shown)
-        return _json(found | {"smtp": self._smtp_address})
+        count = int(limit) if _LIMIT.fullmatch(limit) else _DEFAULT_LIMIT
+        # Parsing thousands of mails takes seconds, and the SMTP server runs in this event loop.
+        listing = await asyncio.to_thread(_build_listing, self._store.list_newest_first(), query, count)
+        return _reply_json(listing | {"smtp": self._smtp_address})
 
     async def changes(self, _request: Request) -> StreamingResponse:
-        """One event at once and one after each change: the number of messages. The page then asks for the list."""
-        return EventStream(self._sizes(), self._streams, "inbox")
+        """Stream the number of messages, now and after each change; the page then reloads the list."""
+        return EventStream(self._iterate_sizes(), self._streams, "inbox")
 
-    async def _sizes(self) -> AsyncIterator[str]:
+    async def _iterate_sizes(self) -> AsyncIterator[str]:
         while not self._store.closed:
-            seen = self._store.version
+            version = self._store.version
             yield str(len(self._store))
-            await self._store.wait_for_change(seen)
+            await self._store.wait_for_change(version)
 
     async def detail(self, request: Request) -> Response:
-        """All that the reading pane shows, except HTML and source."""
+        """Get everything that the reading pane shows, except HTML and source."""
         message = self._store.get(request.path_params["id"])
-        return _json(await asyncio.to_thread(_detail, message)) if message else _missing()
+        return _reply_json(await asyncio.to_thread(_build_detail, message)) if message else _reply_missing()
 
     async def frame(self, request: Request) -> Response:
-        """The HTML part as a document of its own; `remote=1` when the reader asked for remote content."""
+        """Get the HTML part as a document; `remote=1` when the reader asked for remote content."""
         message = self._store.get(request.path_params["id"])
         remote = request.query_params.get("remote") == "1"
-        frame = await asyncio.to_thread(_frame, message, remote=remote) if message else None
+        frame = await asyncio.to_thread(_build_frame, message, remote=remote) if message else None
         if frame is None:
-            return _missing()
+            return _reply_missing()
         headers = {"Content-Security-Policy": frame.policy, "X-Frame-Options": "SAMEORIGIN"}
         return Response(frame.document.encode("utf-8", "replace"), media_type="text/html", headers=headers)
 
     async def source(self, request: Request) -> Response:
-        """The first megabyte of the mail as plain text."""
+        """Get the first megabyte of the mail as plain text."""
         message = self._store.get(request.path_params["id"])
         if message is None:
-            return _missing()
+            return _reply_missing()
         return Response(message.raw[:_MAX_SOURCE].decode("utf-8", "replace"), media_type="text/plain")
 
     async def attachment(self, request: Request) -> Response:
-        """One attachment, decoded, to be saved."""
+        """Download one attachment, decoded."""
         message = self._store.get(request.path_params["id"])
         number: int = request.path_params["number"]
         attachment = await asyncio.to_thread(_find_attachment, message, number) if message else None
         if attachment is None:
-            return _missing()
+            return _reply_missing()
         return Response(
             attachment.content,
             media_type="application/octet-stream",
-            headers=build_download_header(_filename(attachment, number)),
+            headers=build_download_header(_get_filename(attachment, number)),
         )
 
 
-def _frame(message: ReceivedMessage, *, remote: bool) -> HtmlFrame | None:
+def _build_frame(message: ReceivedMessage, *, remote: bool) -> HtmlFrame | None:
     return None if message.html is None else build_frame(message.html, message, remote=remote)
 
 
@@ -112,12 +111,13 @@ def _find_attachment(message: ReceivedMessage, number: int) -> ReceivedAttachmen
     return next(iter(message.attachments[number : number + 1]), None)
 
 
-def _listing(messages: list[ReceivedMessage], query: str, shown: int) -> dict[str, Any]:
-    found = find_readable_messages(messages, query) if query.strip() else messages
-    return {"total": len(messages), "found": len(found), "items": [_summary(message) for message in found[:shown]]}
+def _build_listing(messages: list[ReceivedMessage], query: str, limit: int) -> dict[str, Any]:
+    matches = find_readable_messages(messages, query) if query.strip() else messages
+    items = [_build_summary(message) for message in matches[:limit]]
+    return {"total": len(messages), "found": len(matches), "items": items}
 
 
-def _summary(message: ReceivedMessage) -> dict[str, Any]:
+def _build_summary(message: ReceivedMessage) -> dict[str, Any]:
     inline = list_inline_content_ids(message)
     name, address = parse_mailbox(message.raw_header("From"))
     return {
@@ -131,9 +131,9 @@ def _summary(message: ReceivedMessage) -> dict[str, Any]:
     }
 
 
-def _detail(message: ReceivedMessage) -> dict[str, Any]:
+def _build_detail(message: ReceivedMessage) -> dict[str, Any]:
     inline = list_inline_content_ids(message)
-    return _summary(message) | {
+    return _build_summary(message) | {
         "sender": message.sender,
         "headers": message.headers,
         "text": message.text,
@@ -144,7 +144,7 @@ def _detail(message: ReceivedMessage) -> dict[str, Any]:
         "files": [
             {
                 "number": number,
-                "name": _filename(attachment, number),
+                "name": _get_filename(attachment, number),
                 "type": attachment.content_type,
                 "size": len(attachment.content),
                 "inline": attachment.content_id in inline,
@@ -154,13 +154,13 @@ def _detail(message: ReceivedMessage) -> dict[str, Any]:
     }
 
 
-def _filename(attachment: ReceivedAttachment, number: int) -> str:
+def _get_filename(attachment: ReceivedAttachment, number: int) -> str:
     return attachment.filename or attachment.content_id or f"part {number + 1} ({attachment.content_type})"
 
 
-def _json(content: Any) -> Response:
+def _reply_json(content: Any) -> Response:
     return Response(json.dumps(content), media_type="application/json")
 
 
-def _missing() -> Response:
+def _reply_missing() -> Response:
     return Response("There is no such message.", 404, media_type="text/plain")

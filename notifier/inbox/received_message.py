@@ -1,6 +1,6 @@
-"""One mail as it came over the wire: the envelope, the bytes, and what can be read out of them.
+"""A received mail: its envelope, its bytes, and what can be read from them.
 
-Parsing is lazy, bounded and never raises, whatever the bytes are.
+Parsing is lazy, has limits, and never raises, whatever the bytes are.
 """
 
 import contextlib
@@ -20,26 +20,26 @@ from notifier.inbox.readable_text import MAX_PART_LENGTH, extract_visible_text, 
 
 T = TypeVar("T")
 MAX_MIME_DEPTH = 50
-"""Levels of MIME that are looked into; a mail nested deeper was made to exhaust the stack."""
+"""Levels of MIME that are parsed; a deeper mail was made to exhaust the stack."""
 MAX_MIME_PARTS = 1_000
 """Parts of one mail that are shown."""
 MAX_DELIMITERS = 10_000
-"""Lines of a mail that begin as a boundary does; with more of them it is shown as it came, undivided."""
+"""Lines of a mail that begin like a boundary; with more of them the mail is not parsed and shown as text."""
 MAX_HEADERS = 1_000
 """Header fields of one mail that are shown."""
 MAX_HEADER_LENGTH = 16 * 1024
-"""Characters of one header field that are looked at."""
+"""Characters of one header field that are parsed."""
 
 
-class _Plain(Compat32):
-    """Fields as they came, up to a length: what the library makes of them can take quadratic time."""
+class _RawHeaderPolicy(Compat32):
+    """Returns header fields unparsed and cut: parsing them with the library can take quadratic time."""
 
-    def header_fetch_parse(self, name: str, value: Any) -> Any:
+    def header_fetch_parse_mail(self, name: str, value: Any) -> Any:
         del name
         return str(value)[:MAX_HEADER_LENGTH]
 
 
-# The modern parser fails on some malformed parameters that the old one reads.
+# The modern policy fails on some malformed parameters that the old one reads.
 _POLICIES: "tuple[Policy[Any], ...]" = (modern, compat32)
 
 
@@ -55,24 +55,24 @@ class ReceivedAttachment:
 
 @dataclass(frozen=True, kw_only=True)
 class ReceivedMessage:
-    """A mail that arrived, with its envelope and its exact bytes."""
+    """A received mail, with its envelope and its exact bytes."""
 
     id: str  # URL-safe
     received_at: datetime  # aware, UTC
-    helo: str  # what the client called itself
+    helo: str  # the name that the client gave
     sender: str  # MAIL FROM; empty for the null reverse-path
-    recipients: tuple[str, ...]  # RCPT TO, in order, with the blind copies
+    recipients: tuple[str, ...]  # RCPT TO, in order, blind copies included
     raw: bytes  # dots unstuffed, closing CRLF kept
 
     @cached_property
     def email(self) -> EmailMessage:
-        """The mail as the library reads it, for tests; for bytes that defeat it, a mail whose text is those bytes."""
-        return _parse(self.raw, *_POLICIES)
+        """The mail as the library parses it, for tests. Bytes that it cannot parse become the text of a new mail."""
+        return _parse_mail(self.raw, *_POLICIES)
 
     @cached_property
     def _mime(self) -> EmailMessage:
-        """The parsed mail, with plain fields: what everything below is read from."""
-        return _parse(self.raw, _Plain())
+        """The parsed mail with raw header fields, from which the properties below are read."""
+        return _parse_mail(self.raw, _RawHeaderPolicy())
 
     @cached_property
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -96,12 +96,12 @@ class ReceivedMessage:
 
     @property
     def attachments(self) -> tuple[ReceivedAttachment, ...]:
-        """Everything else, inline images included, in the order of the MIME tree."""
+        """All other parts, inline images included, in the order of the MIME tree."""
         return self._content.attachments
 
     @cached_property
     def searchable(self) -> str:
-        """All that a person can read of it, a line for each place, folded as a query is: found out once."""
+        """Everything that a person can read in the mail, folded for the search."""
         texts = [file.content[:MAX_PART_LENGTH] for file in self.attachments if file.content_type.startswith("text/")]
         places = [
             self.sender,
@@ -119,7 +119,7 @@ class ReceivedMessage:
         return next((value for key, value in self.headers if key.lower() == name.lower()), "")
 
     def raw_header(self, name: str) -> str:
-        """The first field body of that name as it came, for those who parse it; empty when there is none."""
+        """The first unparsed field body of that name; empty when there is none."""
         return next((value for key, value in self._raw_headers() if key.lower() == name.lower()), "")
 
     def _raw_headers(self) -> Iterator[tuple[str, str]]:
@@ -133,72 +133,72 @@ class ReceivedMessage:
 
 @dataclass(frozen=True, kw_only=True)
 class _Content:
-    """What the MIME tree holds, sorted by use."""
+    """The contents of the MIME tree by use."""
 
     text: str | None
     html: str | None
     attachments: tuple[ReceivedAttachment, ...]
 
 
-def _parse(raw: bytes, *policies: "Policy[Any]") -> EmailMessage:
+def _parse_mail(raw: bytes, *policies: "Policy[Any]") -> EmailMessage:
     if raw.count(b"\n--") <= MAX_DELIMITERS:
         for policy in policies:
             with contextlib.suppress(Exception):
                 return message_from_bytes(raw, _class=EmailMessage, policy=policy)
-    unreadable = EmailMessage()
-    unreadable.set_content(decode_bytes(raw, "utf-8"))
-    return unreadable
+    unparsed = EmailMessage()
+    unparsed.set_content(decode_bytes(raw, "utf-8"))
+    return unparsed
 
 
 def _read_content(email: EmailMessage) -> _Content:
     bodies: dict[str, str] = {}
     attachments = []
-    for part in islice(_leaves(email), MAX_MIME_PARTS):
-        content_type = _tolerant(part.get_content_type, "application/octet-stream")
+    for part in islice(_walk_leaves(email), MAX_MIME_PARTS):
+        content_type = _read_or(part.get_content_type, "application/octet-stream")
         if content_type in {"text/plain", "text/html"} and content_type not in bodies and not _is_attached(part):
-            charset = _tolerant(part.get_content_charset, None) or "utf-8"
-            bodies[content_type] = decode_bytes(_bytes_of(part), charset).replace("\r\n", "\n")
+            charset = _read_or(part.get_content_charset, None) or "utf-8"
+            bodies[content_type] = decode_bytes(_read_bytes(part), charset).replace("\r\n", "\n")
         else:
-            attachments.append(_attachment(part, content_type))
+            attachments.append(_read_attachment(part, content_type))
     return _Content(text=bodies.get("text/plain"), html=bodies.get("text/html"), attachments=tuple(attachments))
 
 
-def _leaves(part: Message, depth: int = 0) -> Iterator[Message]:
-    """A forwarded mail (message/rfc822) is one leaf: its parts are not parts of this mail."""
-    nested = _tolerant(part.get_content_maintype, "") == "multipart" and part.is_multipart()
-    if nested and depth < MAX_MIME_DEPTH:
-        for child in _children(part):
-            yield from _leaves(child, depth + 1)
+def _walk_leaves(part: Message, depth: int = 0) -> Iterator[Message]:
+    """The leaves of the MIME tree. A forwarded mail (message/rfc822) is one leaf."""
+    is_nested = _read_or(part.get_content_maintype, "") == "multipart" and part.is_multipart()
+    if is_nested and depth < MAX_MIME_DEPTH:
+        for child in _list_children(part):
+            yield from _walk_leaves(child, depth + 1)
     else:
         yield part
 
 
-def _children(part: Message) -> list[Message]:
+def _list_children(part: Message) -> list[Message]:
     return cast("list[Message]", part.get_payload())
 
 
 def _is_attached(part: Message) -> bool:
-    return _tolerant(part.get_content_disposition, None) == "attachment" or bool(_tolerant(part.get_filename, None))
+    return _read_or(part.get_content_disposition, None) == "attachment" or bool(_read_or(part.get_filename, None))
 
 
-def _attachment(part: Message, content_type: str) -> ReceivedAttachment:
+def _read_attachment(part: Message, content_type: str) -> ReceivedAttachment:
     return ReceivedAttachment(
-        filename=decode_header(_tolerant(part.get_filename, None) or ""),
+        filename=decode_header(_read_or(part.get_filename, None) or ""),
         content_type=content_type,
-        content_id=_tolerant(lambda: str(part.get("Content-ID", "")), "").strip().strip("<>"),
-        content=_bytes_of(part),
+        content_id=_read_or(lambda: str(part.get("Content-ID", "")), "").strip().strip("<>"),
+        content=_read_bytes(part),
     )
 
 
-def _bytes_of(part: Message) -> bytes:
+def _read_bytes(part: Message) -> bytes:
     if part.is_multipart():
-        return b"".join(_tolerant(child.as_bytes, b"") for child in _children(part))
-    return _tolerant(lambda: cast("bytes", part.get_payload(decode=True)), b"")
+        return b"".join(_read_or(child.as_bytes, b"") for child in _list_children(part))
+    return _read_or(lambda: cast("bytes", part.get_payload(decode=True)), b"")
 
 
-def _tolerant(read: Callable[[], T], otherwise: T) -> T:
-    # The standard parser raises IndexError, AttributeError and more on hostile headers; one bad field hides one value.
+def _read_or(read: Callable[[], T], default: T) -> T:
+    # The standard parser raises IndexError, AttributeError and more on hostile headers; that must hide one value only.
     try:
         return read()
     except Exception:  # noqa: BLE001
-        return otherwise
+        return default

@@ -1,6 +1,6 @@
-"""The SMTP side: takes every mail that a client can bring over a connection and puts it into the store.
+"""The SMTP server of the inbox: accepts every mail and puts it into the store.
 
-It runs in the event loop that is there, and `close` leaves no connection and no task behind.
+It runs in the current event loop, and `close` leaves no connection and no task behind.
 """
 
 import asyncio
@@ -29,27 +29,27 @@ class SmtpReceiver:
     """An SMTP server on one listening socket."""
 
     def __init__(self, store: MessageStore) -> None:
-        self._delivery = _Delivery(store)
+        self._handler = _MailHandler(store)
         self._connections: set[_Connection] = set()
         self._server: asyncio.Server | None = None
 
     async def start(self, listener: socket.socket) -> None:
-        """Serve on a socket that is bound; it belongs to the server from here on."""
-        # At INFO aiosmtpd writes every command, with its addresses, into the log of the program around it.
+        """Serve on a bound socket, which the server then owns."""
+        # At INFO aiosmtpd logs every command with its addresses.
         logging.getLogger("mail.log").setLevel(logging.WARNING)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Connection(self._delivery, self._connections), sock=listener)
+        self._server = await loop.create_server(lambda: _Connection(self._handler, self._connections), sock=listener)
 
     async def close(self) -> None:
-        """Stop listening, drop the connections, and wait until their tasks are over."""
+        """Stop listening, drop the connections, and wait until their tasks have ended."""
         assert self._server is not None
         self._server.close()
         conversations = [connection.hang_up() for connection in self._connections]
         await asyncio.gather(*conversations, return_exceptions=True)
 
 
-class _Delivery:
-    """The hooks that aiosmtpd calls by name."""
+class _MailHandler:
+    """The handler methods that aiosmtpd calls by name."""
 
     def __init__(self, store: MessageStore) -> None:
         self._store = store
@@ -57,18 +57,18 @@ class _Delivery:
     async def handle_EHLO(  # noqa: N802
         self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
-        """Pipelining holds because commands are read from a stream, one after the other."""
+        """Offer pipelining, which works because commands are read from a stream one after the other."""
         session.host_name = hostname
         return [*responses[:-1], "250-PIPELINING", responses[-1]]
 
     async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        """Keep the mail and answer with its id, as MailHog does."""
+        """Store the mail and reply with its id, as MailHog does."""
         message = ReceivedMessage(
             id=secrets.token_urlsafe(16),
             received_at=datetime.now(UTC),
             helo=session.host_name or "",
-            sender=_without_null(envelope.mail_from or ""),
-            recipients=tuple(_without_null(recipient) for recipient in envelope.rcpt_tos),
+            sender=_strip_null(envelope.mail_from or ""),
+            recipients=tuple(_strip_null(recipient) for recipient in envelope.rcpt_tos),
             raw=bytes(envelope.original_content or b""),
         )
         self._store.add(message)
@@ -76,23 +76,23 @@ class _Delivery:
 
 
 class _Connection(SMTP):
-    """aiosmtpd's protocol without its refusals: any address, any parameter, any line length, any password."""
+    """aiosmtpd's protocol, accepting any address, parameter, line length and password."""
 
     line_length_limit = MAX_MESSAGE_BYTES
     command_size_limit = MAX_MESSAGE_BYTES
 
-    def __init__(self, delivery: _Delivery, connections: "set[_Connection]") -> None:
+    def __init__(self, handler: _MailHandler, connections: "set[_Connection]") -> None:
         super().__init__(
-            delivery,
+            handler,
             data_size_limit=MAX_MESSAGE_BYTES,
             enable_SMTPUTF8=True,
-            hostname=INBOX_HOSTNAME,  # else a DNS look-up for each connection
+            hostname=INBOX_HOSTNAME,  # otherwise a DNS lookup for each connection
             ident="ESMTP Notifier inbox",
             auth_require_tls=False,
             authenticator=lambda *_: AuthResult(success=True),
             loop=asyncio.get_running_loop(),
         )
-        # The base class keeps these limits in one dictionary for all connections and clears it at each new one.
+        # The base class has one dictionary for all connections and clears it at each new connection.
         self.command_size_limits = defaultdict(lambda: MAX_MESSAGE_BYTES)
         self._connections = connections
 
@@ -105,14 +105,14 @@ class _Connection(SMTP):
         super().connection_lost(error)
 
     def hang_up(self) -> "asyncio.Task[None]":
-        """Drop the connection; the task returned ends with it."""
+        """Drop the connection; returns its task, which then ends."""
         assert isinstance(self.transport, asyncio.WriteTransport)
         assert self._handler_coroutine is not None
         self.transport.abort()
         return self._handler_coroutine
 
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
-        """The path as it stands between the brackets, valid or not, and the parameters behind it."""
+        """Split into the path between the brackets, valid or not, and the parameters after it."""
         path = _PATH.match(arg)
         if path is None:
             address, _, rest = arg.partition(" ")
@@ -120,10 +120,10 @@ class _Connection(SMTP):
         return path[1] or _NULL_PATH, path[2]
 
     def _getparams(self, params: Sequence[str]) -> dict[str, Any]:
-        """Unknown ESMTP parameters are ignored: some clients send AUTH= or RET= without being offered them."""
+        """Ignore unknown ESMTP parameters: some clients send AUTH= or RET= that were not offered."""
         pairs = [param.partition("=") for param in params]
         return {name: value if equals else True for name, equals, value in pairs if name in _KNOWN_PARAMETERS}
 
 
-def _without_null(path: str) -> str:
+def _strip_null(path: str) -> str:
     return "" if path == _NULL_PATH else path

@@ -1,4 +1,4 @@
-"""The HTTP side put together: MailHog's API, the page's API and the page, under strict response headers."""
+"""The web application of the inbox: MailHog's API, the page and the page's API, under strict response headers."""
 
 from email.utils import formatdate
 from pathlib import Path
@@ -25,7 +25,7 @@ _PAGE_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _STRICT = {
-    # Mail comes from anywhere: whatever of it a browser is made to show, it is shown without rights.
+    # Mail comes from anywhere, so a browser must show it without any rights.
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -35,7 +35,7 @@ _STRICT = {
     "Cache-Control": "no-store",
 }
 MAX_INBOX_STREAMS = 100
-"""Event streams that an inbox keeps open."""
+"""The most event streams that an inbox keeps open."""
 
 
 def create_app(
@@ -43,48 +43,49 @@ def create_app(
     smtp_address: str = "127.0.0.1:1025",
     access: Access = Access(),  # noqa: B008 - frozen
 ) -> ASGIApp:
-    """The ASGI application over a store; `smtp_address` is what the empty page tells people to send to."""
-    streams = OpenStreams(most=MAX_INBOX_STREAMS, most_each=MAX_INBOX_STREAMS)
+    """Build the ASGI application. The page names `smtp_address` as the address to send mail to."""
+    streams = OpenStreams(max_streams=MAX_INBOX_STREAMS, max_per_owner=MAX_INBOX_STREAMS)
     routes = [
-        Route("/", _page, methods=["GET"]),
+        Route("/", _serve_page, methods=["GET"]),
         Mount("/static", StaticFiles(directory=_STATIC)),
         *PageApi(store, smtp_address, streams).routes(),
         *MailHogApi(store, streams, access.release_ports).routes(),
     ]
-    handlers: dict[Any, Any] = {404: _nothing_here, 405: _another_method, TooManyStreamsError: _too_many_streams}
+    handlers: dict[Any, Any] = {
+        404: _reply_not_found,
+        405: _reply_wrong_method,
+        TooManyStreamsError: _reply_too_many_streams,
+    }
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
     return HeadAsGet(_StrictHeaders(app, access))
 
 
-async def _nothing_here(_request: Request, _error: Exception) -> Response:
-    """The answer for a path, or a file of the page, that there is not."""
+async def _reply_not_found(_request: Request, _error: Exception) -> Response:
     return PlainTextResponse("There is nothing at this path of the inbox.", 404)
 
 
-async def _too_many_streams(_request: Request, _error: Exception) -> Response:
-    """The answer for one event stream more than there may be."""
+async def _reply_too_many_streams(_request: Request, _error: Exception) -> Response:
     return PlainTextResponse("Too many pages watch this inbox: close one.", 429, {"Retry-After": str(RETRY_SECONDS)})
 
 
-async def _another_method(request: Request, _error: Exception) -> Response:
-    """The answer for a path that takes other methods: several routes may have the path, each for one of them."""
-    routes: list[BaseRoute] = request.app.routes
-    taken: set[str] = set()
+async def _reply_wrong_method(request: Request, _error: Exception) -> Response:
+    routes: list[BaseRoute] = request.app.routes  # several may have this path, each for one method
+    methods: set[str] = set()
     for route in routes:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
-            taken |= route.methods or set()
-    allowed = ", ".join(sorted(taken or SAFE_METHODS))
+            methods |= route.methods or set()
+    allowed = ", ".join(sorted(methods or SAFE_METHODS))
     return PlainTextResponse(f"This path takes {allowed}.", 405, {"Allow": allowed})
 
 
-async def _page(_request: Request) -> Response:
+async def _serve_page(_request: Request) -> Response:
     headers = {"Content-Security-Policy": _PAGE_POLICY, "Cache-Control": "no-cache"}
     return FileResponse(_STATIC / "index.html", headers=headers)
 
 
 class _StrictHeaders:
-    """Adds the strict headers where a response has none of its own, and turns away what the policy refuses."""
+    """Adds the strict headers that a response does not set itself, and refuses what the access policy refuses."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app

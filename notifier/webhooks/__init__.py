@@ -1,1 +1,1 @@
-"""Telling services what became of their notifications, by Standard Webhooks; the outbox carries it."""
+"""Webhooks: services are told what became of their notifications, by Standard Webhooks, through the outbox."""

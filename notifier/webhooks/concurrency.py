@@ -1,6 +1,6 @@
-"""How many tries one endpoint may have at the same time, so that one that hangs leaves room for the others.
+"""Limits how many attempts one endpoint has at once, so that an endpoint that hangs leaves slots for the others.
 
-Who finds no room is given a time of its own in a row, instead of being claimed again and again.
+An attempt that finds no free slot gets its own later time, so that it is not claimed again and again.
 """
 
 from collections import OrderedDict
@@ -10,7 +10,7 @@ from uuid import UUID
 from notifier.clock import Clock
 
 HEALTHY_DIVISOR, FAILING_DIVISOR = 2, 10
-"""The part of the slots, as a divisor, that an endpoint may take when its last try went well, and when it did not."""
+"""An endpoint may take all slots divided by this, after a successful attempt and after a failed one."""
 MAX_WAIT = timedelta(minutes=10)
 MIN_WAIT_SECONDS = 0.5
 MAX_REMEMBERED = 10_000
@@ -18,38 +18,38 @@ MAX_REMEMBERED = 10_000
 
 class _EndpointSlots:
     def __init__(self) -> None:
-        self.inside = 0
-        self.seconds = 0.1  # of its last try
-        self.is_well = True
-        self.next_turn = 0.0  # monotonic
+        self.in_use = 0
+        self.seconds = 0.1  # duration of the last attempt
+        self.is_healthy = True
+        self.next_time = 0.0  # monotonic
 
 
 class EndpointConcurrency:
-    """The endpoints that this process calls."""
+    """The slots of each endpoint that this process calls."""
 
     def __init__(self, slots: int, clock: Clock) -> None:
         self._slots = slots
         self._clock = clock
-        self._lanes: OrderedDict[UUID, _EndpointSlots] = OrderedDict()
+        self._endpoints: OrderedDict[UUID, _EndpointSlots] = OrderedDict()
 
     def enter(self, endpoint: UUID) -> timedelta | None:
-        """None: go ahead, and `leave` afterwards. Else how long to wait before asking again."""
-        lane = self._lanes.setdefault(endpoint, _EndpointSlots())
-        self._lanes.move_to_end(endpoint)
-        room = max(1, self._slots // (HEALTHY_DIVISOR if lane.is_well else FAILING_DIVISOR))
-        if lane.inside < room:
-            lane.inside += 1
+        """Take a slot and return None, or return how long to wait if all are in use. Call `leave` after the attempt."""
+        slots = self._endpoints.setdefault(endpoint, _EndpointSlots())
+        self._endpoints.move_to_end(endpoint)
+        limit = max(1, self._slots // (HEALTHY_DIVISOR if slots.is_healthy else FAILING_DIVISOR))
+        if slots.in_use < limit:
+            slots.in_use += 1
             return None
         now = self._clock.monotonic()
-        lane.next_turn = max(lane.next_turn, now + MIN_WAIT_SECONDS) + lane.seconds / room
-        return min(timedelta(seconds=lane.next_turn - now), MAX_WAIT)
+        slots.next_time = max(slots.next_time, now + MIN_WAIT_SECONDS) + slots.seconds / limit
+        return min(timedelta(seconds=slots.next_time - now), MAX_WAIT)
 
-    def leave(self, endpoint: UUID, *, seconds: float, is_well: bool) -> None:
-        """A try is over."""
-        lane = self._lanes[endpoint]
-        lane.inside -= 1
-        lane.seconds, lane.is_well = seconds, is_well
-        if len(self._lanes) > MAX_REMEMBERED:
-            idle = next((key for key, one in self._lanes.items() if not one.inside), None)
+    def leave(self, endpoint: UUID, *, seconds: float, is_healthy: bool) -> None:
+        """Give the slot back after an attempt that took `seconds`."""
+        slots = self._endpoints[endpoint]
+        slots.in_use -= 1
+        slots.seconds, slots.is_healthy = seconds, is_healthy
+        if len(self._endpoints) > MAX_REMEMBERED:
+            idle = next((key for key, state in self._endpoints.items() if not state.in_use), None)
             if idle is not None:
-                del self._lanes[idle]
+                del self._endpoints[idle]

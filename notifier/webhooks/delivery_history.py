@@ -1,6 +1,6 @@
-"""What an endpoint was told: deliveries and their tries, telling again, and a test of the way there.
+"""The deliveries of an endpoint: list and get them with their attempts, replay them, send a test event.
 
-Functions take the connection and never commit; whoever asks has looked whether the endpoint is the service's.
+Functions take the connection and never commit. An endpoint of another service is reported as not found.
 """
 
 from collections.abc import Sequence
@@ -12,18 +12,20 @@ from uuid import UUID
 from sqlalchemy import RowMapping, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier.audit import Actor, AuditAction
 from notifier.db.tables import WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookEvent, get_columns
 from notifier.db.tables.webhook import DeliveryState
 from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import generate_id
 from notifier.outbox import entry_store
 from notifier.webhooks import delivery_writer, event_body
+from notifier.webhooks.endpoints import get_endpoint, record_audit
 from notifier.webhooks.handler import build_delivery_row
 
 MAX_ATTEMPTS_SHOWN = 200  # tries of one webhook delivery that are shown: the newest
 MAX_REPLAYED = 1000
 """Deliveries that one request replays."""
-_delivery, _attempt, _event = get_columns(WebhookDelivery), get_columns(WebhookAttempt), get_columns(WebhookEvent)
+_delivery, _attempt = get_columns(WebhookDelivery), get_columns(WebhookAttempt)
 
 
 class EndpointDisabledError(NotifierError):
@@ -32,10 +34,10 @@ class EndpointDisabledError(NotifierError):
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayResult:
-    """What was put in again."""
+    """How many deliveries were replayed."""
 
     count: int
-    more: bool  # there are others: ask again
+    more: bool  # there are others: replay again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,117 +55,121 @@ class DeliveryView:
 
 
 async def list_deliveries(
-    connection: AsyncConnection, endpoint_id: UUID, *, state: DeliveryState | None, before: UUID | None, limit: int
+    connection: AsyncConnection,
+    service_id: UUID,
+    endpoint_id: UUID,
+    *,
+    state: DeliveryState | None,
+    before: UUID | None,
+    limit: int,
 ) -> list[DeliveryView]:
-    """Deliveries of an endpoint, newest first."""
+    """List the deliveries of an endpoint, newest first. Raises `NotFoundError`."""
+    await get_endpoint(connection, service_id, endpoint_id)
     statement = select(WebhookDelivery).where(_delivery.endpoint_id == endpoint_id)
     if state is not None:
         statement = statement.where(_delivery.state == state)
     if before is not None:
         statement = statement.where(_delivery.id < before)
-    found = (await connection.execute(statement.order_by(_delivery.id.desc()).limit(limit))).mappings().all()
+    rows = (await connection.execute(statement.order_by(_delivery.id.desc()).limit(limit))).mappings().all()
     names = DeliveryView.__dataclass_fields__
-    return [DeliveryView(**{name: row[name] for name in names}) for row in await _shown(connection, found)]
+    return [DeliveryView(**{name: row[name] for name in names}) for row in await _add_progress(connection, rows)]
 
 
-async def get_delivery(connection: AsyncConnection, endpoint_id: UUID, id_: UUID) -> dict[str, Any]:
-    """One delivery with its newest tries, oldest first. Raises `NotFoundError`."""
-    (shown,) = await _shown(connection, [await _row(connection, endpoint_id, id_)])
-    tries = select(WebhookAttempt).where(_attempt.delivery_id == id_).order_by(_attempt.id.desc())
-    newest = (await connection.execute(tries.limit(MAX_ATTEMPTS_SHOWN))).mappings().all()
-    shown["attempts"] = [dict(row) for row in reversed(newest)]
-    return shown
+async def get_delivery(connection: AsyncConnection, service_id: UUID, endpoint_id: UUID, id_: UUID) -> dict[str, Any]:
+    """Get a delivery with its newest attempts, oldest first. Raises `NotFoundError`."""
+    await get_endpoint(connection, service_id, endpoint_id)
+    (delivery,) = await _add_progress(connection, [await _get_row(connection, endpoint_id, id_)])
+    attempts = select(WebhookAttempt).where(_attempt.delivery_id == id_).order_by(_attempt.id.desc())
+    newest = (await connection.execute(attempts.limit(MAX_ATTEMPTS_SHOWN))).mappings().all()
+    return delivery | {"attempts": [dict(row) for row in reversed(newest)]}
 
 
-async def _row(connection: AsyncConnection, endpoint_id: UUID, id_: UUID) -> RowMapping:
+async def _get_row(connection: AsyncConnection, endpoint_id: UUID, id_: UUID) -> RowMapping:
     statement = select(WebhookDelivery).where(_delivery.endpoint_id == endpoint_id, _delivery.id == id_)
-    found = (await connection.execute(statement)).mappings().one_or_none()
-    if found is None:
+    row = (await connection.execute(statement)).mappings().one_or_none()
+    if row is None:
         raise NotFoundError("there is no such delivery")
-    return found
+    return row
 
 
-async def _shown(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
-    """Those of one endpoint, with the number of tries, and when the next one is due."""
+async def _add_progress(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
+    """Add to deliveries of one endpoint the number of their attempts, and when the next one is due."""
     ids = [row["id"] for row in rows]
-    counted = (
+    count = (
         select(_attempt.delivery_id, func.count().label("tries"))
         .where(_attempt.delivery_id.in_(ids))
         .group_by(_attempt.delivery_id)
     )
-    tries = {row.delivery_id: int(row.tries) for row in await connection.execute(counted)}
+    tries = {row.delivery_id: int(row.tries) for row in await connection.execute(count)}
     pending = [row["id"] for row in rows if row["state"] == DeliveryState.PENDING]
     due = await entry_store.get_due_times(connection, rows[0]["service_id"], pending) if pending else {}
     return [dict(row) | {"tries": tries.get(row["id"], 0), "next_attempt_at": due.get(row["id"])} for row in rows]
 
 
 async def replay_delivery(
-    connection: AsyncConnection, endpoint: WebhookEndpoint, id_: UUID, now: datetime
+    connection: AsyncConnection, service_id: UUID, endpoint_id: UUID, id_: UUID, *, actor: Actor
 ) -> dict[str, Any]:
-    """Tell an event again, under the same id and in the same octets, as a delivery of its own."""
-    _require_enabled(endpoint)
-    row = await _row(connection, endpoint.id, id_)
-    (new,) = await _again(connection, [row], now)
-    return await get_delivery(connection, endpoint.id, new)
+    """Send an event again as a new delivery, with the same id and the same bytes. Raises `EndpointDisabledError`."""
+    endpoint = await _get_enabled_endpoint(connection, service_id, endpoint_id)
+    (new_id,) = await _insert_again(connection, [await _get_row(connection, endpoint_id, id_)], actor.at)
+    await record_audit(connection, AuditAction.WEBHOOK_REPLAYED, endpoint, actor, after={"of": id_})
+    return await get_delivery(connection, service_id, endpoint_id, new_id)
 
 
 async def replay_failed_deliveries(
-    connection: AsyncConnection, endpoint: WebhookEndpoint, since: datetime, now: datetime
+    connection: AsyncConnection, service_id: UUID, endpoint_id: UUID, since: datetime, *, actor: Actor
 ) -> ReplayResult:
-    """Tell again what failed since then and has not been told since, oldest first."""
-    _require_enabled(endpoint)
+    """Replay the failed deliveries created since then that were not replayed yet, oldest first."""
+    endpoint = await _get_enabled_endpoint(connection, service_id, endpoint_id)
     statement = (
         select(WebhookDelivery)
-        .where(_delivery.endpoint_id == endpoint.id, _delivery.state == DeliveryState.FAILED)
-        .where(_delivery.created_at >= since, ~_told_later())
+        .where(_delivery.endpoint_id == endpoint_id, _delivery.state == DeliveryState.FAILED)
+        .where(_delivery.created_at >= since, ~_is_replayed())
         .order_by(_delivery.id)
         .limit(MAX_REPLAYED + 1)
     )
-    found = (await connection.execute(statement)).mappings().all()
-    await _again(connection, found[:MAX_REPLAYED], now)
-    return ReplayResult(count=min(len(found), MAX_REPLAYED), more=len(found) > MAX_REPLAYED)
+    failed = (await connection.execute(statement)).mappings().all()
+    replayed = await _insert_again(connection, failed[:MAX_REPLAYED], actor.at)
+    after = {"since": since, "count": len(replayed)}
+    await record_audit(connection, AuditAction.WEBHOOK_REPLAYED, endpoint, actor, after=after)
+    return ReplayResult(count=len(replayed), more=len(failed) > MAX_REPLAYED)
 
 
-def _told_later() -> Any:
-    """The condition that the same event has a later delivery to the same endpoint: it was put in again already."""
-    other = WebhookDelivery.__table__.alias("later")  # type: ignore[attr-defined]
+def _is_replayed() -> Any:
+    """The condition that the same event has a later delivery to the same endpoint."""
+    later = WebhookDelivery.__table__.alias("later")  # type: ignore[attr-defined]
     return (
-        select(other.c.id)
-        .where(other.c.event_id == _delivery.event_id, other.c.endpoint_id == _delivery.endpoint_id)
-        .where(other.c.id > _delivery.id)
+        select(later.c.id)
+        .where(later.c.event_id == _delivery.event_id, later.c.endpoint_id == _delivery.endpoint_id)
+        .where(later.c.id > _delivery.id)
         .exists()
     )
 
 
-async def _again(connection: AsyncConnection, rows: Sequence[RowMapping], now: datetime) -> list[UUID]:
-    new = [
-        build_delivery_row(row["event_id"], row["endpoint_id"], row["service_id"], row["type"], row["body"])
-        | {"at": now}
-        for row in rows
-    ]
+async def _insert_again(connection: AsyncConnection, rows: Sequence[RowMapping], now: datetime) -> list[UUID]:
+    names = ("event_id", "endpoint_id", "service_id", "type", "body")
+    new = [build_delivery_row({name: row[name] for name in names}, now) for row in rows]
     await delivery_writer.insert_deliveries(connection, new)
-    return [one["id"] for one in new]
+    return [row["id"] for row in new]
 
 
-async def send_test_event(connection: AsyncConnection, endpoint: WebhookEndpoint, now: datetime) -> dict[str, Any]:
-    """Send an event by which nothing has happened, to this endpoint only, by the way that all others go."""
-    _require_enabled(endpoint)
-    event = {
-        "id": generate_id(),
-        "service_id": endpoint.service_id,
-        "sequence": 0,
-        "type": event_body.TEST_EVENT_TYPE,
-        "at": now,
-    }
-    await connection.execute(insert(WebhookEvent).values(event))
-    text = event_body.build_test_body(endpoint.id, now)
-    row = build_delivery_row(event["id"], endpoint.id, endpoint.service_id, event_body.TEST_EVENT_TYPE, text) | {
-        "at": now
-    }
+async def send_test_event(
+    connection: AsyncConnection, service_id: UUID, endpoint_id: UUID, *, actor: Actor
+) -> dict[str, Any]:
+    """Send the event `webhook.test` to this endpoint only, through the queue that all events use."""
+    endpoint = await _get_enabled_endpoint(connection, service_id, endpoint_id)
+    fields = {"service_id": service_id, "type": event_body.TEST_EVENT_TYPE}
+    event_id = generate_id()
+    await connection.execute(insert(WebhookEvent).values(fields | {"id": event_id, "sequence": 0, "at": actor.at}))
+    fields |= {"event_id": event_id, "endpoint_id": endpoint_id}
+    row = build_delivery_row(fields | {"body": event_body.build_test_body(endpoint_id, actor.at)}, actor.at)
     await delivery_writer.insert_deliveries(connection, [row])
-    return await get_delivery(connection, endpoint.id, row["id"])
+    await record_audit(connection, AuditAction.WEBHOOK_TESTED, endpoint, actor)
+    return await get_delivery(connection, service_id, endpoint_id, row["id"])
 
 
-def _require_enabled(endpoint: WebhookEndpoint) -> None:
+async def _get_enabled_endpoint(connection: AsyncConnection, service_id: UUID, endpoint_id: UUID) -> WebhookEndpoint:
+    endpoint = await get_endpoint(connection, service_id, endpoint_id)
     if endpoint.disabled_at is not None:
         raise EndpointDisabledError
+    return endpoint

@@ -1,6 +1,6 @@
-"""One POST to an endpoint: to an address that was checked, bounded in time and memory, following nothing.
+"""Sends one POST to an endpoint: to a checked address, with limits on time and memory.
 
-It promises an `Answer`, whatever the other side does; no redirect is followed, no cookie kept, no connection reused.
+It returns an `Answer` whatever the other side does. It follows no redirect, keeps no cookie and reuses no connection.
 """
 
 import asyncio
@@ -13,41 +13,42 @@ import h11
 
 import notifier
 from notifier.clock import Clock
+from notifier.retry_after import parse_retry_after
 from notifier.settings import WebhooksSettings
 from notifier.trusted_certificates import WEBHOOKS_VARIABLE, build_tls_context
 from notifier.webhooks import resolver, webhook_url
 from notifier.webhooks.resolver import AddressRefusedError, ResolveHost
-from notifier.webhooks.retry_schedule import retry_after
+from notifier.webhooks.retry_schedule import MAX_RETRY_AFTER
 from notifier.webhooks.webhook_url import UrlRefusedError, WebhookTarget
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_REPLY_BYTES = 64 * 1024
-"""More than this, head and body together, is not read."""
+"""The most bytes that are read of a reply, head and body together."""
 BODY_SECONDS = 2.0
-"""For so long the rest of a reply is read, once its status is known."""
+"""How long the body of a reply is read, once its status is known."""
 MAX_DETAIL_LENGTH = 200
-"""Characters of a refusal that are kept for the endpoint's owner."""
-HIDDEN_REPLY = "the words of a host in NOTIFIER_WEBHOOKS__INSECURE_HOSTS are not kept"
+"""Characters of a reply that are kept for the owner of the endpoint."""
+HIDDEN_REPLY = "replies of a host in NOTIFIER_WEBHOOKS__INSECURE_HOSTS are not kept"
 _CHUNK = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallResult:
-    """What became of one try."""
+    """The result of one attempt."""
 
-    code: int | None  # None: no reply that is one
-    detail: str  # for people: what they said, or what went wrong
-    seconds: float
-    retry_after: float | None = None  # seconds that the receiver asks for
+    code: int | None  # the HTTP status; None: there was no valid reply
+    detail: str  # for people: the beginning of the reply, or what went wrong
+    seconds: float  # how long it took
+    retry_after: float | None = None  # seconds, from the reply
 
     @property
     def is_success(self) -> bool:
-        """True for every 2xx."""
+        """True for a 2xx status."""
         return self.code is not None and 200 <= self.code < 300  # noqa: PLR2004 - RFC 9110 §15.3
 
     @property
     def is_gone(self) -> bool:
-        """True if the receiver wants to hear no more."""
+        """True if the endpoint asks to be disabled."""
         return self.code == 410  # noqa: PLR2004 - RFC 9110 §15.5.11
 
 
@@ -55,38 +56,34 @@ class CallResult:
 class _Reply:
     code: int
     retry_after: str
-    start: bytes  # of the body
+    body: bytes  # only its beginning
 
 
 class EndpointClient:
-    """Calls endpoints; safe to use for many at once. Raises `ConfigurationError` for the file of certificates."""
+    """Calls endpoints, many at once. Raises `ConfigurationError` if the file of certificates cannot be read."""
 
-    def __init__(
-        self,
-        resolver: ResolveHost,
-        *,
-        clock: Clock,
-        settings: WebhooksSettings,
-    ) -> None:
+    def __init__(self, resolver: ResolveHost, *, clock: Clock, settings: WebhooksSettings) -> None:
         self._resolve = resolver
         self._clock = clock
         self._timeout = settings.timeout
         self._trusted = settings.insecure_hosts
         self._tls = build_tls_context(
             settings.ca_file, WEBHOOKS_VARIABLE
-        )  # at the start, so that no try finds it missing
+        )  # now, so that a missing file stops the start and not an attempt
 
     async def post(self, url: str, fields: Mapping[str, str], body: bytes) -> CallResult:
-        """POST these octets of JSON."""
+        """POST a JSON body with these header fields."""
         started = self._clock.monotonic()
-        code = asked = None
+        code = retry_after = None
         try:
             where = webhook_url.parse_webhook_url(url, self._trusted)
             reply = await self._exchange(where, fields, body)
-            # An insecure host may be anything on this network: what it says is not for whoever names a URL of it.
-            code, detail = reply.code, HIDDEN_REPLY if where.trusted else _readable(reply.start)
-            if code >= 300:  # noqa: PLR2004 - after a success nothing is left to ask for
-                asked = retry_after(reply.retry_after, self._clock.now())
+            # An insecure host may be any service of this network: whoever registered the URL must not read its replies.
+            code, detail = reply.code, HIDDEN_REPLY if where.trusted else _clean_text(reply.body)
+            if code >= 300:  # noqa: PLR2004 - a success is not retried
+                retry_after = parse_retry_after(
+                    reply.retry_after, self._clock.now(), maximum=MAX_RETRY_AFTER.total_seconds()
+                )
         except UrlRefusedError as error:
             detail = f"the URL may not be called: {error}"
         except AddressRefusedError as error:
@@ -99,22 +96,21 @@ class EndpointClient:
             detail = "the other side does not speak HTTP over TLS as it should"
         except OSError as error:
             detail = f"no connection: {type(error).__name__}"
-        wish = None if asked is None else asked.total_seconds()
-        return CallResult(code=code, detail=detail, seconds=self._clock.monotonic() - started, retry_after=wish)
+        return CallResult(code=code, detail=detail, seconds=self._clock.monotonic() - started, retry_after=retry_after)
 
     async def _exchange(self, where: WebhookTarget, fields: Mapping[str, str], body: bytes) -> _Reply:
         http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
         with contextlib.ExitStack() as stack:
             async with asyncio.timeout(self._timeout):
                 reader, writer = await self._connect(where)
-                stack.callback(writer.transport.abort)  # a polite end of TLS would wait for the other side
-                writer.write(_request(http, where, fields, body))
+                stack.callback(writer.transport.abort)  # closing TLS properly would wait for the other side
+                writer.write(_encode_request(http, where, fields, body))
                 await writer.drain()
-                head, read = await _head(http, reader)
-            return await _with_body(http, reader, head, read)
+                head, read = await _read_head(http, reader)
+            return await _read_body(http, reader, head, read)
 
     async def _connect(self, where: WebhookTarget) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection to one of the addresses that were checked; the name is only said, never resolved again."""
+        """Connect to one of the checked addresses. The name is sent, but never resolved again."""
         error: OSError = OSError("no address")
         tls = {"ssl": self._tls, "server_hostname": where.host} if where.secure else {}
         for address in await resolver.resolve_addresses(where, self._resolve):
@@ -127,8 +123,8 @@ class EndpointClient:
         raise error
 
 
-def _request(http: h11.Connection, where: WebhookTarget, fields: Mapping[str, str], body: bytes) -> bytes:
-    own = {
+def _encode_request(http: h11.Connection, where: WebhookTarget, fields: Mapping[str, str], body: bytes) -> bytes:
+    headers = {
         "host": where.authority,
         "user-agent": f"Notifier/{notifier.__version__} (webhooks)",
         "accept": "*/*",
@@ -136,13 +132,13 @@ def _request(http: h11.Connection, where: WebhookTarget, fields: Mapping[str, st
         "content-length": str(len(body)),
         "connection": "close",
     }
-    head = h11.Request(method="POST", target=where.path, headers=list({**own, **fields}.items()))
+    head = h11.Request(method="POST", target=where.path, headers=list({**headers, **fields}.items()))
     parts = (http.send(event) for event in (head, h11.Data(data=body), h11.EndOfMessage()))
     return b"".join(part or b"" for part in parts)
 
 
-async def _head(http: h11.Connection, reader: asyncio.StreamReader) -> tuple[h11.Response, int]:
-    """The head of the final reply, and how many octets were read so far."""
+async def _read_head(http: h11.Connection, reader: asyncio.StreamReader) -> tuple[h11.Response, int]:
+    """Read the head of the final reply; also returns how many bytes were read."""
     read = 0
     while read < MAX_REPLY_BYTES:
         event = http.next_event()
@@ -157,15 +153,15 @@ async def _head(http: h11.Connection, reader: asyncio.StreamReader) -> tuple[h11
     raise h11.RemoteProtocolError("no reply")
 
 
-async def _with_body(http: h11.Connection, reader: asyncio.StreamReader, head: h11.Response, read: int) -> _Reply:
-    """The reply; now that its status is known, neither a slow nor an endless body changes anything."""
-    start = bytearray()
+async def _read_body(http: h11.Connection, reader: asyncio.StreamReader, head: h11.Response, read: int) -> _Reply:
+    """Read the beginning of the body. The status is known, so a slow or endless body changes nothing."""
+    body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             while read < MAX_REPLY_BYTES:
                 event = http.next_event()
                 if isinstance(event, h11.Data):
-                    start += event.data[: max(0, 4 * MAX_DETAIL_LENGTH - len(start))]
+                    body += event.data[: max(0, 4 * MAX_DETAIL_LENGTH - len(body))]
                 elif event is h11.NEED_DATA:
                     chunk = await reader.read(_CHUNK)
                     read += len(chunk)
@@ -174,11 +170,11 @@ async def _with_body(http: h11.Connection, reader: asyncio.StreamReader, head: h
                     break
     except (TimeoutError, OSError, h11.RemoteProtocolError):
         pass  # the status counts
-    asked = next((value for name, value in head.headers if name == b"retry-after"), b"")
-    return _Reply(code=head.status_code, retry_after=asked.decode("latin-1"), start=bytes(start))
+    retry_after = next((value for name, value in head.headers if name == b"retry-after"), b"")
+    return _Reply(code=head.status_code, retry_after=retry_after.decode("latin-1"), body=bytes(body))
 
 
-def _readable(octets: bytes) -> str:
-    """The beginning of a body as one line that can be kept and shown."""
-    text = "".join(one if one.isprintable() else " " for one in octets.decode("utf-8", "replace"))
+def _clean_text(body: bytes) -> str:
+    """The beginning of a body as one printable line."""
+    text = "".join(char if char.isprintable() else " " for char in body.decode("utf-8", "replace"))
     return " ".join(text.split())[:MAX_DETAIL_LENGTH]

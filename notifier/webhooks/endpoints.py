@@ -1,6 +1,7 @@
-"""An endpoint's life: made, changed, its secret rotated, disabled by its owner or by its silence, deleted.
+"""The operations on webhook endpoints: create, list, get, update, rotate the secret, delete.
 
-Functions take the connection and never commit. What belongs to another service is not there.
+Functions take the connection and never commit. Those that change something write their own audit record. An endpoint of
+another service is reported as not found.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,8 @@ from uuid import UUID
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier import audit
+from notifier.audit import Actor, AuditAction, AuditRecord, ObjectKind
 from notifier.db.tables import Service, WebhookEndpoint, get_columns
 from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
 from notifier.ids import generate_id
@@ -25,11 +28,11 @@ _ENABLED: dict[str, Any] = {"disabled_at": None, "disabled_because": None, "fail
 
 
 class TooManyEndpointsError(NotifierError):
-    """A service has at most ten endpoints."""
+    """A service can have at most ten webhook endpoints."""
 
 
 def validate_endpoint(values: Mapping[str, Any], trusted: Sequence[str]) -> None:
-    """Raise `InvalidRequestError` for a URL that may not be called and for types of events that there are not."""
+    """Check the URL and the types of events. Raises `InvalidRequestError`."""
     faults = []
     if "url" in values:
         try:
@@ -38,95 +41,130 @@ def validate_endpoint(values: Mapping[str, Any], trusted: Sequence[str]) -> None
             faults.append(Fault("/url", "invalid_url", str(error)))
     for index, type_ in enumerate(values.get("events", ())):
         if type_ not in EVENT_TYPES:
-            known = ", ".join(EVENT_TYPES)
-            faults.append(Fault(f"/events/{index}", "unknown_event_type", f"there are: {known}"))
+            faults.append(Fault(f"/events/{index}", "unknown_event_type", f"the types are: {', '.join(EVENT_TYPES)}"))
     if faults:
         raise InvalidRequestError(faults)
 
 
 async def create_endpoint(
-    connection: AsyncConnection, service_id: UUID, values: Mapping[str, Any], now: datetime, box: SecretBox
+    connection: AsyncConnection, service_id: UUID, values: Mapping[str, Any], *, actor: Actor, box: SecretBox
 ) -> WebhookEndpoint:
-    """A new endpoint, enabled, with its secret in clear; `box` says how it is kept. Raises `TooManyEndpointsError`."""
-    # Whoever makes endpoints of a service waits for the one before, so that there are never eleven.
+    """Create an enabled endpoint. Its secret is returned in clear and stored as `box` seals it.
+
+    Raises `TooManyEndpointsError`.
+    """
+    # The row of the service is locked, so that two requests at once cannot exceed the limit.
     await connection.execute(select(_service.id).where(_service.id == service_id).with_for_update(key_share=True))
-    counted = select(func.count()).select_from(WebhookEndpoint).where(_endpoint.service_id == service_id)
-    if int((await connection.execute(counted)).scalar_one()) >= MAX_ENDPOINTS:
+    count = select(func.count()).select_from(WebhookEndpoint).where(_endpoint.service_id == service_id)
+    if int((await connection.execute(count)).scalar_one()) >= MAX_ENDPOINTS:
         raise TooManyEndpointsError
-    made = WebhookEndpoint(
+    endpoint = WebhookEndpoint(
         id=generate_id(),
         service_id=service_id,
         url=values["url"],
         description=values.get("description", ""),
         events=_unique(values.get("events", ())),
         secret=signing.generate_secret(),
-        created_at=now,
+        created_at=actor.at,
     )
-    await connection.execute(insert(WebhookEndpoint).values(made.model_dump() | {"secret": box.seal(made.secret)}))
-    return made
+    row = endpoint.model_dump() | {"secret": box.seal(endpoint.secret)}
+    await connection.execute(insert(WebhookEndpoint).values(row))
+    await record_audit(connection, AuditAction.WEBHOOK_CREATED, endpoint, actor, after=_audited_fields(endpoint))
+    return endpoint
 
 
 async def list_endpoints(connection: AsyncConnection, service_id: UUID) -> list[WebhookEndpoint]:
-    """The endpoints of a service, oldest first."""
+    """List the endpoints of a service, oldest first."""
     statement = select(WebhookEndpoint).where(_endpoint.service_id == service_id).order_by(_endpoint.id)
     return [WebhookEndpoint(**row) for row in (await connection.execute(statement)).mappings()]
 
 
 async def get_endpoint(connection: AsyncConnection, service_id: UUID, id_: UUID) -> WebhookEndpoint:
-    """An endpoint of the service. Raises `NotFoundError`."""
+    """Get an endpoint of the service. Raises `NotFoundError`."""
     statement = select(WebhookEndpoint).where(_endpoint.service_id == service_id, _endpoint.id == id_)
-    found = (await connection.execute(statement)).mappings().one_or_none()
-    if found is None:
+    row = (await connection.execute(statement)).mappings().one_or_none()
+    if row is None:
         raise NotFoundError("there is no such endpoint")
-    return WebhookEndpoint(**found)
+    return WebhookEndpoint(**row)
 
 
 async def update_endpoint(
-    connection: AsyncConnection, service_id: UUID, id_: UUID, values: Mapping[str, Any], now: datetime
+    connection: AsyncConnection, service_id: UUID, id_: UUID, values: Mapping[str, Any], *, actor: Actor
 ) -> WebhookEndpoint:
-    """The endpoint with these values instead; `disabled` says whether it is told anything."""
-    known = await get_endpoint(connection, service_id, id_)
+    """Update the named fields of an endpoint. `disabled` is one of them; False also clears its failures."""
+    before = await get_endpoint(connection, service_id, id_)
     new = {name: value for name, value in values.items() if name != "disabled"}
     if "events" in new:
         new["events"] = _unique(new["events"])
     if values.get("disabled") is False:
         new |= _ENABLED
-    elif values.get("disabled") and known.disabled_at is None:
-        new |= {"disabled_at": now, "disabled_because": DISABLED_BY_OWNER}
+    elif values.get("disabled") and before.disabled_at is None:
+        new |= {"disabled_at": actor.at, "disabled_because": DISABLED_BY_OWNER}
     if new:
         await connection.execute(update(WebhookEndpoint).where(_endpoint.id == id_).values(new))
-    return await get_endpoint(connection, service_id, id_)
+    after = await get_endpoint(connection, service_id, id_)
+    states = {"before": _audited_fields(before), "after": _audited_fields(after)}
+    await record_audit(connection, AuditAction.WEBHOOK_CHANGED, after, actor, **states)
+    return after
 
 
 async def rotate_endpoint_secret(
-    connection: AsyncConnection, service_id: UUID, id_: UUID, overlap: timedelta, now: datetime, box: SecretBox
+    connection: AsyncConnection, service_id: UUID, id_: UUID, overlap: timedelta, *, actor: Actor, box: SecretBox
 ) -> WebhookEndpoint:
-    """The endpoint with a new secret, in clear; the one before signs as well until the overlap is over."""
-    known = await get_endpoint(connection, service_id, id_)
+    """Give an endpoint a new secret, returned in clear. The previous one signs as well until the overlap ends."""
+    endpoint = await get_endpoint(connection, service_id, id_)
     secret = signing.generate_secret()
     new = {
         "secret": box.seal(secret),
-        # One that cannot be read signs nothing: it must not keep the new one from signing.
-        "previous_secret": box.seal(box.open(known.secret)) if overlap and box.can_open(known.secret) else None,
-        "previous_until": now + overlap if overlap else None,
+        # A secret that cannot be read signs nothing: it must not keep the new one from signing.
+        "previous_secret": box.seal(box.open(endpoint.secret)) if overlap and box.can_open(endpoint.secret) else None,
+        "previous_until": actor.at + overlap if overlap else None,
     }
     await connection.execute(update(WebhookEndpoint).where(_endpoint.id == id_).values(new))
     rotated = await get_endpoint(connection, service_id, id_)
     rotated.secret = secret
+    after = {"overlap_seconds": int(overlap.total_seconds())}
+    await record_audit(connection, AuditAction.WEBHOOK_SIGNING_ROTATED, rotated, actor, after=after)
     return rotated
 
 
 async def list_secrets_in_use(connection: AsyncConnection, now: datetime) -> list[str]:
-    """The secrets of all endpoints that sign now, as they are written down."""
-    found = await connection.execute(select(_endpoint.secret))
-    old = await connection.execute(select(_endpoint.previous_secret).where(_endpoint.previous_until > now))
-    return [*found.scalars(), *(secret for secret in old.scalars() if secret is not None)]
+    """List the stored secrets of all endpoints that sign now."""
+    current = await connection.execute(select(_endpoint.secret))
+    previous = await connection.execute(select(_endpoint.previous_secret).where(_endpoint.previous_until > now))
+    return [*current.scalars(), *(secret for secret in previous.scalars() if secret is not None)]
 
 
-async def delete_endpoint(connection: AsyncConnection, service_id: UUID, id_: UUID) -> None:
-    """Delete the endpoint; what it has not been told is not told. Its deliveries stay until they are purged."""
-    await get_endpoint(connection, service_id, id_)
+async def delete_endpoint(connection: AsyncConnection, service_id: UUID, id_: UUID, *, actor: Actor) -> None:
+    """Delete an endpoint. Deliveries that wait are not sent; the rows of its deliveries stay until they are purged."""
+    endpoint = await get_endpoint(connection, service_id, id_)
     await connection.execute(delete(WebhookEndpoint).where(_endpoint.id == id_))
+    await record_audit(connection, AuditAction.WEBHOOK_DELETED, endpoint, actor, before=_audited_fields(endpoint))
+
+
+async def record_audit(
+    connection: AsyncConnection,
+    action: AuditAction,
+    endpoint: WebhookEndpoint,
+    actor: Actor,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the audit record of an action on an endpoint."""
+    deed = AuditRecord(
+        action=action,
+        object_kind=ObjectKind.WEBHOOK,
+        object_id=endpoint.id,
+        service_id=endpoint.service_id,
+        before=before,
+        after=after,
+    )
+    await audit.write_audit_record(connection, deed, actor)
+
+
+def _audited_fields(endpoint: WebhookEndpoint) -> dict[str, Any]:
+    return {name: getattr(endpoint, name) for name in ("url", "events", "disabled_at")}
 
 
 def _unique(events: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What an endpoint is told: the JSON of one event, built once, so that every try sends the same octets."""
+"""The JSON body of a webhook event. It is built once and stored, so that every attempt sends the same bytes."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -11,13 +11,13 @@ from notifier.states import Status
 EVENT_TYPE_PREFIX = "notification."
 TEST_EVENT_TYPE = "webhook.test"
 EVENT_TYPES = tuple(f"{EVENT_TYPE_PREFIX}{status}" for status in Status)
-"""What an endpoint can ask for; without a list it gets them all. A test is sent whatever it asked for."""
-_AFTER_A_TRY = frozenset({Status.DEFERRED, Status.UNKNOWN, Status.SENT, Status.FAILED})
+"""The types that an endpoint can subscribe to. A test event is sent whatever it subscribed to."""
+_STATUSES_WITH_ATTEMPT = frozenset({Status.DEFERRED, Status.UNKNOWN, Status.SENT, Status.FAILED})
 _encode = msgspec.json.Encoder(uuid_format="canonical").encode
 
 
 class EventDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """An event, and the notification as it is when the endpoints are looked up."""
+    """An event, with its notification as it is when the body is built."""
 
     event_id: UUID
     service_id: UUID
@@ -38,44 +38,46 @@ class EventDetails(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] | None
     message_id: str
     created_at: datetime
-    attempt: dict[str, Any] | None  # the last try before the event
+    attempt: dict[str, Any] | None  # the last one before the event
 
 
-def build_notification_body(told: EventDetails) -> str:
-    """The body about a notification: neither its variables nor its content are in it."""
-    status = Status(told.type.removeprefix(EVENT_TYPE_PREFIX))
+def build_notification_body(event: EventDetails) -> str:
+    """Build the body of a status event. It has neither the variables nor the content of the notification."""
+    status = Status(event.type.removeprefix(EVENT_TYPE_PREFIX))
     data: dict[str, Any] = {
-        "id": told.notification_id,
-        "sequence": told.sequence,
+        "id": event.notification_id,
+        "sequence": event.sequence,
         "status": status,
-        "reason": told.reason,
-        "detail": told.detail,
-        "to": told.to,
-        "role": told.role,
-        "parent_id": told.parent_id,
-        "batch_id": told.batch_id,
-        "template": told.template,
-        "template_version": told.template_version,
-        "tags": told.tags or [],
-        "metadata": told.metadata or {},
-        "message_id": told.message_id,
-        "created_at": _time(told.created_at),
+        "reason": event.reason,
+        "detail": event.detail,
+        "to": event.to,
+        "role": event.role,
+        "parent_id": event.parent_id,
+        "batch_id": event.batch_id,
+        "template": event.template,
+        "template_version": event.template_version,
+        "tags": event.tags or [],
+        "metadata": event.metadata or {},
+        "message_id": event.message_id,
+        "created_at": _format_time(event.created_at),
     }
-    if told.attempt is not None and status in _AFTER_A_TRY:
-        data["attempt"] = told.attempt
-    if told.kind == "test":
+    if event.attempt is not None and status in _STATUSES_WITH_ATTEMPT:
+        data["attempt"] = event.attempt
+    if event.kind == "test":
         data["test"] = True
-    return _body(told.type, told.at, data)
+    return _encode_body(event.type, event.at, data)
 
 
 def build_test_body(endpoint_id: UUID, at: datetime) -> str:
-    """The body of a test, by which nothing has happened."""
-    return _body(TEST_EVENT_TYPE, at, {"endpoint_id": endpoint_id, "detail": "a test: your endpoint can be reached"})
+    """Build the body of a test event."""
+    return _encode_body(
+        TEST_EVENT_TYPE, at, {"endpoint_id": endpoint_id, "detail": "a test: your endpoint can be reached"}
+    )
 
 
-def _body(type_: str, at: datetime, data: dict[str, Any]) -> str:
-    return _encode({"type": type_, "timestamp": _time(at), "data": data}).decode()
+def _encode_body(type_: str, at: datetime, data: dict[str, Any]) -> str:
+    return _encode({"type": type_, "timestamp": _format_time(at), "data": data}).decode()
 
 
-def _time(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _format_time(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

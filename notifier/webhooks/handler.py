@@ -1,14 +1,14 @@
-"""Telling: an event becomes one delivery for each endpoint that wants it, and each delivery is tried until it is heard.
+"""The handler of webhook entries: an event becomes one delivery per subscribed endpoint, each delivery is attempted.
 
-The handler of webhook entries. At least once: a process that is killed after the reply and before the record tells
-again, under the same `webhook-id`. It never marks: nothing here is worse for being done twice.
+Delivery is at least once: a process that is killed between the reply and the record sends again, with the same
+`webhook-id`. It sets no mark, because a second delivery does no harm.
 """
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from notifier.clock import Clock
@@ -40,14 +40,14 @@ from notifier.webhooks.secret_box import SecretBox, UnreadableSecretError
 LEASE = timedelta(minutes=5)
 FAULT_WAIT = timedelta(minutes=1)
 LEASE_MARGIN = 30.0
-"""Seconds of the lease that are kept for writing down how a try ended."""
-LOST_DETAIL = "the sender died at this try"
-UNRECORDED_DETAIL = "how this try ended could not be written down"
+"""Seconds of the lease that are reserved for recording the result of an attempt."""
+LOST_DETAIL = "the sender process died during this attempt"
+UNRECORDED_DETAIL = "the result of this attempt could not be recorded"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Work:
-    """What a claimed batch is about."""
+class _BatchContents:
+    """What was loaded for a claimed batch, by id."""
 
     events: dict[Any, event_body.EventDetails]
     listeners: dict[Any, list[EndpointSubscription]]
@@ -68,76 +68,71 @@ class WebhookHandler:
         self.slots = settings.concurrency
         self._database = database
         self._caller = caller
-        self._box = box  # in which the secrets of endpoints are kept
-        self._unreadable: set[Any] = set()  # endpoints of whose secret that was said
+        self._box = box  # decrypts the secrets of endpoints
+        self._unreadable: set[Any] = set()  # endpoints whose unreadable secret was logged
         self._calling = asyncio.Semaphore(settings.concurrency)
         self._lanes = EndpointConcurrency(settings.concurrency, clock)
-        self._longest = settings.timeout + LEASE_MARGIN
+        self._max_attempt_seconds = settings.timeout + LEASE_MARGIN
         self._patience = timedelta(days=settings.disable_after_days)
         self._clock = clock
         self._closing = False
         self._log = get_logger()
 
-    # -- what the worker asks ---------------------------------------------------------------------
-
     def get_capacity(self) -> int:
-        """As much as there are slots: endpoints fail each for itself."""
+        """No limit besides the slots: each endpoint fails for itself."""
         return 1_000_000
 
     async def process(self, batch: Sequence[ClaimedEntry], desk: WorkerContext) -> None:
-        """Turn events into deliveries, and try deliveries; each is settled when its own fate is known."""
-        work = await self._load(batch)
-        tries = []
+        """Turn events into deliveries, and attempt deliveries. Each entry is settled as soon as its result is known."""
+        contents = await self._load(batch)
+        attempts = []
         for entry in batch:
-            if entry.subject_id == entry.id:  # as `publish` makes them
-                desk.settle(self._told(entry, work))
-            elif (pending := work.deliveries.get(entry.subject_id)) is None:
+            if entry.subject_id == entry.id:  # the entry of an event, see `publish`
+                desk.settle(self._settle_event(entry, contents))
+            elif (pending := contents.deliveries.get(entry.subject_id)) is None:
                 desk.settle(Settlement(entry=entry, action=FinishEntry()))
             else:
-                tries.append(self._tell(entry, pending, desk))
-        ends = await asyncio.gather(*tries, return_exceptions=True)
-        for end in ends:
-            if isinstance(end, BaseException):
-                raise end
+                attempts.append(self._attempt(entry, pending, desk))
+        for result in await asyncio.gather(*attempts, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
 
     async def record(self, connection: StatementConnection, settled: Sequence[Settlement]) -> None:
-        """Write deliveries, tries and ends."""
+        """Write deliveries, attempts and final states."""
         records = [
-            one.record
-            for one in settled
-            if isinstance(one.record, delivery_writer.WebhookEventRecord | delivery_writer.WebhookAttemptRecord)
+            item.record
+            for item in settled
+            if isinstance(item.record, delivery_writer.WebhookEventRecord | delivery_writer.WebhookAttemptRecord)
         ]
         await delivery_writer.write_records(connection, records, patience=self._patience)
 
     async def recover_lost(self, connection: StatementConnection, lost: Sequence[LostClaim]) -> list[Settlement]:
-        """A try that was lost too often, or cannot be recorded, counts as one that failed; none is given up."""
-        found = await delivery_reader.load_deliveries(connection, {one.entry.subject_id for one in lost})
+        """An attempt that was lost too often, or cannot be recorded, counts as failed. No entry is given up."""
+        deliveries = await delivery_reader.load_deliveries(connection, {loss.entry.subject_id for loss in lost})
         settlements = []
-        for one in lost:
-            entry, pending = one.entry, found.get(one.entry.subject_id)
+        for loss in lost:
+            entry, pending = loss.entry, deliveries.get(loss.entry.subject_id)
             if entry.subject_id == entry.id:
-                again = RescheduleEntry(delay=FAULT_WAIT, attempts=entry.attempts)
-                settlements.append(Settlement(entry=entry, action=again))
+                settlements.append(_put_off(entry, FAULT_WAIT))
             elif pending is None:
                 settlements.append(Settlement(entry=entry, action=FinishEntry()))
             else:
-                detail = UNRECORDED_DETAIL if one.unwritable else LOST_DETAIL
-                settlements.append(self._after(entry, pending, CallResult(code=None, detail=detail, seconds=0.0)))
+                settlements.append(
+                    self._settle_failure(entry, pending, UNRECORDED_DETAIL if loss.unwritable else LOST_DETAIL)
+                )
         return settlements
 
     async def replay(
         self, _connection: StatementConnection, _notes: Sequence[tuple[ClaimedEntry, JournalNote]]
     ) -> list[Settlement]:
-        """Nothing is ever noted: what is not recorded is told again."""
+        """Nothing is journalled: what was not recorded is sent again."""
         return []
 
     def close(self) -> None:
-        """Begin no new tries: what has not started is given back."""
+        """Start no new attempts; those that have not started are released."""
         self._closing = True
 
-    # -- the steps, in order ----------------------------------------------------------------------
-
-    async def _load(self, batch: Sequence[ClaimedEntry]) -> _Work:
+    async def _load(self, batch: Sequence[ClaimedEntry]) -> _BatchContents:
         subjects = {entry.subject_id for entry in batch if entry.subject_id == entry.id}
         others = {entry.subject_id for entry in batch} - subjects
         async with self._database.read() as connection:
@@ -145,77 +140,73 @@ class WebhookHandler:
             services = {event.service_id for event in events.values()}
             listeners = await delivery_reader.load_subscriptions(connection, services) if services else {}
             deliveries = await delivery_reader.load_deliveries(connection, others) if others else {}
-        return _Work(events=events, listeners=listeners, deliveries=deliveries)
+        return _BatchContents(events=events, listeners=listeners, deliveries=deliveries)
 
-    def _told(self, entry: ClaimedEntry, work: _Work) -> Settlement:
-        """The settlement of an event; one that cannot be told keeps no other from being told."""
+    def _settle_event(self, entry: ClaimedEntry, contents: _BatchContents) -> Settlement:
+        """Settle an event. A fault in one event must not hold up the others."""
         try:
-            return self._fan_out(entry, work)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it stays with this event
+            return self._fan_out(entry, contents)
+        except Exception as error:  # noqa: BLE001 - any fault stays with this event
             self._log.exception("event_not_told", entry_id=str(entry.id), error=type(error).__name__)
-            return Settlement(entry=entry, action=RescheduleEntry(delay=FAULT_WAIT, attempts=entry.attempts))
+            return _put_off(entry, FAULT_WAIT)
 
-    def _fan_out(self, entry: ClaimedEntry, work: _Work) -> Settlement:
-        """One delivery for each endpoint that wants to hear of it. The body is built here, and never again."""
-        event = work.events.get(entry.subject_id)
+    def _fan_out(self, entry: ClaimedEntry, contents: _BatchContents) -> Settlement:
+        """Make one delivery for each subscribed endpoint. The body is built here, and never again."""
+        event = contents.events.get(entry.subject_id)
         if event is None:  # the notification was deleted meanwhile
             return Settlement(entry=entry, action=FinishEntry())
-        hearing = [one for one in work.listeners.get(event.service_id, []) if one.wants(event.type)]
-        text = event_body.build_notification_body(event) if hearing else ""
-        rows = [
-            build_delivery_row(event.event_id, one.id, event.service_id, event.type, text) | {"at": self._clock.now()}
-            for one in hearing
-        ]
+        listeners = [item for item in contents.listeners.get(event.service_id, []) if item.wants(event.type)]
+        text = event_body.build_notification_body(event) if listeners else ""
+        fields = {"event_id": event.event_id, "service_id": event.service_id, "type": event.type, "body": text}
+        now = self._clock.now()
+        rows = [build_delivery_row(fields | {"endpoint_id": listener.id}, now) for listener in listeners]
         return Settlement(
             entry=entry,
             action=FinishEntry(),
             record=delivery_writer.WebhookEventRecord(event_id=event.event_id, deliveries=rows),
         )
 
-    async def _tell(self, entry: ClaimedEntry, pending: PendingDelivery, desk: WorkerContext) -> None:
-        """One try, and its settlement, whatever it raises."""
+    async def _attempt(self, entry: ClaimedEntry, pending: PendingDelivery, desk: WorkerContext) -> None:
+        """Attempt a delivery and settle it, whatever is raised."""
         try:
-            settlement = await self._settlement(entry, pending)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it stays with this delivery
+            settlement = await self._call_if_due(entry, pending)
+        except Exception as error:  # noqa: BLE001 - any fault stays with this delivery
             self._log.exception("webhook_failed", delivery_id=str(pending.id), error=type(error).__name__)
-            detail = f"our own code failed: {type(error).__name__}"
-            settlement = self._after(entry, pending, CallResult(code=None, detail=detail, seconds=0.0))
+            settlement = self._settle_failure(entry, pending, f"our own code failed: {type(error).__name__}")
         desk.settle(settlement)
 
-    async def _settlement(self, entry: ClaimedEntry, pending: PendingDelivery) -> Settlement:
-        if (stop := self._stopped(entry, pending)) is not None:
-            return stop
-        now = self._clock.now()
+    async def _call_if_due(self, entry: ClaimedEntry, pending: PendingDelivery) -> Settlement:
+        """Call the endpoint, unless the delivery has ended, its secret cannot be read or no slot is free."""
+        if (settlement := self._settle_ended(entry, pending)) is not None:
+            return settlement
         try:
-            keys = [self._box.open(secret) for secret in pending.secrets(now)]
-        except UnreadableSecretError as error:  # a mistake of this installation: the delivery has not been tried
+            keys = [self._box.open(secret) for secret in pending.secrets(self._clock.now())]
+        except UnreadableSecretError as error:  # a mistake of this installation: the delivery was not attempted
             if pending.endpoint_id not in self._unreadable:
                 self._unreadable.add(pending.endpoint_id)
                 self._log.error("webhook_secret_unreadable", endpoint_id=str(pending.endpoint_id), reason=str(error))
-            return Settlement(entry=entry, action=RescheduleEntry(delay=FAULT_WAIT, attempts=entry.attempts))
+            return _put_off(entry, FAULT_WAIT)
         self._unreadable.discard(pending.endpoint_id)
         if (wait := self._lanes.enter(pending.endpoint_id)) is not None:
-            return Settlement(entry=entry, action=RescheduleEntry(delay=wait, attempts=entry.attempts))
-        answer = CallResult(code=None, detail="", seconds=0.0)
+            return _put_off(entry, wait)
+        answer = _build_failure("")
         try:
             async with self._calling:
-                if self._closing or entry.lease_ends - self._clock.monotonic() < self._longest:
+                if self._closing or entry.lease_ends - self._clock.monotonic() < self._max_attempt_seconds:
                     return Settlement(entry=entry, action=ReleaseEntry())
                 answer = await self._call(pending, keys)
         finally:
-            self._lanes.leave(pending.endpoint_id, seconds=answer.seconds, is_well=answer.is_success)
-        return self._after(entry, pending, answer)
+            self._lanes.leave(pending.endpoint_id, seconds=answer.seconds, is_healthy=answer.is_success)
+        return self._settle_answer(entry, pending, answer)
 
-    def _stopped(self, entry: ClaimedEntry, pending: PendingDelivery) -> Settlement | None:
-        """The end of what is over already, or must not be sent any more."""
+    def _settle_ended(self, entry: ClaimedEntry, pending: PendingDelivery) -> Settlement | None:
+        """Settle a delivery that has ended, or whose endpoint is disabled or deleted; None for any other."""
         if pending.state is not DeliveryState.PENDING:
             return Settlement(entry=entry, action=FinishEntry())
         if pending.url is None or pending.disabled_because is not None:
+            now, failed = self._clock.now(), DeliveryState.FAILED
             end = delivery_writer.WebhookAttemptRecord(
-                delivery_id=pending.id,
-                endpoint_id=pending.endpoint_id,
-                at=self._clock.now(),
-                end=DeliveryState.FAILED,
+                delivery_id=pending.id, endpoint_id=pending.endpoint_id, at=now, end=failed
             )
             return Settlement(entry=entry, action=FinishEntry(), record=end)
         return None
@@ -236,22 +227,25 @@ class WebhookHandler:
             )
         return answer
 
-    def _after(self, entry: ClaimedEntry, pending: PendingDelivery, answer: CallResult) -> Settlement:
-        """What a try means: heard, again later, or over."""
-        tries, now = entry.attempts + 1, self._clock.now()
+    def _settle_failure(self, entry: ClaimedEntry, pending: PendingDelivery, detail: str) -> Settlement:
+        return self._settle_answer(entry, pending, _build_failure(detail))
+
+    def _settle_answer(self, entry: ClaimedEntry, pending: PendingDelivery, answer: CallResult) -> Settlement:
+        """Settle an attempt: delivered, to be retried, or failed for good."""
+        number, now = entry.attempts + 1, self._clock.now()
         asked = None if answer.retry_after is None else timedelta(seconds=answer.retry_after)
         spread = random.random()  # noqa: S311 - jitter
-        over = answer.is_success or answer.is_gone
-        wait = None if over else compute_retry_wait(tries, spread=spread, asked=asked)
+        is_over = answer.is_success or answer.is_gone
+        wait = None if is_over else compute_retry_wait(number, spread=spread, asked=asked)
         end = DeliveryState.DELIVERED if answer.is_success else DeliveryState.FAILED
-        tried = delivery_writer.WebhookAttemptRecord(
+        attempt = delivery_writer.WebhookAttemptRecord(
             delivery_id=pending.id,
             endpoint_id=pending.endpoint_id,
             at=now,
             attempt={
                 "id": generate_id(),
                 "delivery_id": pending.id,
-                "number": tries,
+                "number": number,
                 "at": now - timedelta(seconds=answer.seconds),
                 "duration_ms": round(answer.seconds * 1000),
                 "code": answer.code,
@@ -261,18 +255,23 @@ class WebhookHandler:
             went_well=answer.is_success,
             gone="the endpoint replied 410 Gone" if answer.is_gone else None,
         )
-        action = FinishEntry() if wait is None else RescheduleEntry(delay=wait, attempts=tries)
-        return Settlement(entry=entry, action=action, record=tried)
+        action = FinishEntry() if wait is None else RescheduleEntry(delay=wait, attempts=number)
+        return Settlement(entry=entry, action=action, record=attempt)
 
 
-def build_delivery_row(event_id: Any, endpoint_id: Any, service_id: Any, type_: str, text: str) -> dict[str, Any]:
-    """The row of a delivery that is due now, with the id of its outbox entry; the time is still missing."""
-    return {
-        "id": generate_id(),
-        "entry_id": generate_id(),
-        "event_id": event_id,
-        "endpoint_id": endpoint_id,
-        "service_id": service_id,
-        "type": type_,
-        "body": text,
-    }
+def _build_failure(detail: str) -> CallResult:
+    """The result of an attempt in which the endpoint was not called."""
+    return CallResult(code=None, detail=detail, seconds=0.0)
+
+
+def _put_off(entry: ClaimedEntry, delay: timedelta) -> Settlement:
+    """Try again later, without counting an attempt."""
+    return Settlement(entry=entry, action=RescheduleEntry(delay=delay, attempts=entry.attempts))
+
+
+def build_delivery_row(fields: Mapping[str, Any], at: datetime) -> dict[str, Any]:
+    """Build the row of a new delivery that is due now, with the id of its outbox entry.
+
+    `fields`: event_id, endpoint_id, service_id, type and body.
+    """
+    return {"id": generate_id(), "entry_id": generate_id(), **fields, "at": at}

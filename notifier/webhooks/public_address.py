@@ -1,6 +1,6 @@
-"""Whether an address is on the public Internet: others are refused, so that no webhook reaches into our own network.
+"""Tells public addresses from others, which are refused, so that no webhook reaches into our own network.
 
-It is a list of our own: `ipaddress.is_global` says yes to multicast, to site-local addresses and to IPv4 in disguise.
+The list is our own: `ipaddress.is_global` accepts multicast, site-local addresses and IPv4 embedded in IPv6.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -30,7 +30,7 @@ _NOT_PUBLIC_4 = tuple(
         ),
     )
 )
-_GLOBAL_6 = IPv6Network("2000::/3")  # global unicast (RFC 4291 §2.4); whatever is not in it is something else
+_GLOBAL_6 = IPv6Network("2000::/3")  # global unicast (RFC 4291 §2.4)
 _NOT_PUBLIC_6 = tuple(
     map(
         IPv6Network,
@@ -47,7 +47,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052; the local prefix 64:ff9b:1::/4
 
 
 def is_public_address(text: str) -> bool:
-    """True for the text of an address, as a resolver gives it, that may be connected to."""
+    """True if the address, in the form that a resolver returns, is public and may be connected to."""
     try:
         address = ip_address(text)
     except ValueError:
@@ -62,6 +62,6 @@ def _is_public_4(address: IPv4Address) -> bool:
 def _is_public_6(address: IPv6Address) -> bool:
     if address.scope_id is not None:
         return False
-    if address in _NAT64:  # where there is no IPv4 every public host looks like this
+    if address in _NAT64:  # in a network without IPv4 every IPv4 host has such an address
         return _is_public_4(IPv4Address(int(address) & 0xFFFFFFFF))
     return address in _GLOBAL_6 and address.is_global and not any(address in network for network in _NOT_PUBLIC_6)

@@ -1,10 +1,10 @@
-"""From a host's name to the addresses that may be connected to: asked once for each try, and every answer checked."""
+"""Resolves the host of a webhook, once for each attempt, and checks every address."""
 
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
 
 from notifier.errors import NotifierError
 from notifier.webhooks.public_address import is_public_address
@@ -12,7 +12,7 @@ from notifier.webhooks.webhook_url import WebhookTarget
 
 MAX_ADDRESSES = 4
 ResolveHost = Callable[[str, int], Awaitable[Sequence[str]]]
-"""The addresses of a host, best first; it raises `OSError` if there are none."""
+"""Returns the addresses of a host, best first; raises `OSError` if there are none."""
 
 
 class AddressRefusedError(NotifierError):
@@ -20,29 +20,25 @@ class AddressRefusedError(NotifierError):
 
 
 class HostResolver:
-    """The resolver of this host, in threads of its own: those of the event loop are for the relay's name."""
+    """The resolver of the operating system, in its own threads: those of the event loop resolve the relay."""
 
     def __init__(self, threads: int) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="webhook-names")
 
     async def __call__(self, host: str, port: int) -> list[str]:
-        """The addresses of a host."""
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._threads, _look_up, host, port)
-        return list(dict.fromkeys(str(address[0]) for *_, address in found))
+        """Return the addresses of a host, each once."""
+        lookup = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        results = await asyncio.get_running_loop().run_in_executor(self._threads, lookup)
+        return list(dict.fromkeys(str(address[0]) for *_, address in results))
 
     def close(self) -> None:
-        """Wait for nobody: a server of names that does not answer has its own limit."""
+        """Close the threads without waiting for a name server that does not answer."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 async def resolve_addresses(target: WebhookTarget, resolve: ResolveHost) -> Sequence[str]:
-    """Where to connect. One answer that is not public spoils all: nobody says which one a second look would give."""
-    found = await resolve(target.host, target.port)
-    if not target.trusted and not all(map(is_public_address, found)):
+    """Resolve a target. Raises `AddressRefusedError` if any address is not public: a next lookup could put it first."""
+    resolved = await resolve(target.host, target.port)
+    if not target.trusted and not all(map(is_public_address, resolved)):
         raise AddressRefusedError
-    return found[:MAX_ADDRESSES]
-
-
-def _look_up(host: str, port: int) -> list[Any]:
-    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return resolved[:MAX_ADDRESSES]

@@ -1,7 +1,4 @@
-"""Secrets of endpoints as the database keeps them: encrypted under a key of the environment, or in clear without one.
-
-Encrypted and authenticated by AES-256-GCM (NIST SP 800-38D) of the library `cryptography`.
-"""
+"""Encrypts the secrets of endpoints for the database (AES-256-GCM, NIST SP 800-38D), if the operator set a key."""
 
 import base64
 import secrets
@@ -17,7 +14,7 @@ from notifier.environment import read_secret_keys
 from notifier.errors import NotifierError
 
 ENCRYPTED_PREFIX = "enc1:"
-"""How an encrypted secret begins; in clear they begin with `whsec_`."""
+"""The prefix of an encrypted secret; in clear a secret begins with `whsec_`."""
 _NONCE = 12  # bytes
 
 
@@ -33,17 +30,17 @@ class UnreadableSecretError(NotifierError):
 
 @dataclass(frozen=True)
 class SecretBox:
-    """The keys of this instance: the first encrypts, all decrypt; without any, secrets are written as they are."""
+    """The keys of this instance: the first encrypts, all decrypt. Without keys nothing is encrypted."""
 
     keys: Sequence[bytes] = field(default=(), repr=False)
 
     @classmethod
     def from_setting(cls, setting: SecretStr | None) -> "SecretBox":
-        """The keys that the setting has."""
+        """Read the keys from the setting."""
         return cls(read_secret_keys(setting.get_secret_value()) if setting else ())
 
     def seal(self, secret: str) -> str:
-        """The secret as it is written down."""
+        """Encrypt a secret for the database."""
         if not self.keys:
             return secret
         nonce = secrets.token_bytes(_NONCE)
@@ -51,7 +48,7 @@ class SecretBox:
         return ENCRYPTED_PREFIX + base64.b64encode(sealed).decode()
 
     def open(self, stored: str) -> str:
-        """The secret itself. Raises `UnreadableSecretError`."""
+        """Decrypt a stored secret. Raises `UnreadableSecretError`."""
         if not stored.startswith(ENCRYPTED_PREFIX):
             return stored
         try:
@@ -59,12 +56,12 @@ class SecretBox:
         except ValueError as error:
             raise UnreadableSecretError from error
         for key in self.keys:
-            with suppress(InvalidTag, ValueError):  # another key's, or too short for a nonce
+            with suppress(InvalidTag, ValueError):  # encrypted under another key, or too short for a nonce
                 return AESGCM(key).decrypt(sealed[:_NONCE], sealed[_NONCE:], None).decode()
         raise UnreadableSecretError
 
     def can_open(self, stored: str) -> bool:
-        """True for a secret in clear, and for one under one of the keys."""
+        """True for a secret in clear, and for one that a key decrypts."""
         try:
             self.open(stored)
         except UnreadableSecretError:

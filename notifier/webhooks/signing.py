@@ -1,4 +1,4 @@
-"""Standard Webhooks: the secrets, and the fields by which a receiver knows that a webhook is ours, whole and fresh."""
+"""The secrets and signatures of Standard Webhooks."""
 
 import base64
 import secrets
@@ -11,12 +11,12 @@ SECRET_BYTES = 32  # the specification asks for 24 to 64
 
 
 def generate_secret() -> str:
-    """A fresh secret, in the form that receivers' libraries take."""
+    """Generate a secret in the form that Standard Webhooks libraries take."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
 def build_signature_headers(webhook_id: str, at: datetime, body: str, keys: Sequence[str]) -> dict[str, str]:
-    """The three header fields of one try at `at`; one signature for each secret that is valid now."""
+    """Build the three header fields of an attempt at `at`, with one signature for each valid secret."""
     return {
         "webhook-id": webhook_id,
         "webhook-timestamp": str(int(at.timestamp())),

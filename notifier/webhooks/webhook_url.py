@@ -1,6 +1,6 @@
-"""What a webhook's URL may be: checked when it is written down, and again before every try.
+"""Parses and checks the URL of a webhook, when it is saved and again before every attempt.
 
-It promises that the host it names is the one that is resolved, connected to, asked for in TLS and sent as `Host`.
+The host that it returns is the one that is resolved, connected to, named in TLS and sent as `Host`.
 """
 
 import re
@@ -25,52 +25,52 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 class UrlRefusedError(NotifierError):
-    """A webhook's URL is not one that may be called."""
+    """The URL of a webhook may not be called."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookTarget:
-    """Where to connect and what to ask for."""
+    """The parts of a URL that may be called."""
 
     secure: bool
     host: str  # in lower case, as A-labels, without a dot at the end
     port: int
     path: str  # with the query
-    trusted: bool  # listed in the settings: whatever its address is
+    trusted: bool  # listed in NOTIFIER_WEBHOOKS__INSECURE_HOSTS: any address and port
 
     @property
     def authority(self) -> str:
         """The value of the Host field."""
-        usual = self.port == _DEFAULT_PORT["https" if self.secure else "http"]
+        is_default = self.port == _DEFAULT_PORT["https" if self.secure else "http"]
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if usual else f"{host}:{self.port}"
+        return host if is_default else f"{host}:{self.port}"
 
 
 def parse_webhook_url(url: str, trusted: Collection[str] = ()) -> WebhookTarget:
-    """The target of a URL. Raises `UrlRefusedError`, whose message is for the one who wrote it."""
+    """Parse a URL. Raises `UrlRefusedError` with a message for its author."""
     if len(url) > MAX_URL_LENGTH:
         raise UrlRefusedError(f"a URL has at most {MAX_URL_LENGTH} characters")
     if not _WHOLE.fullmatch(url):
         raise UrlRefusedError("a space, a control character, or one that must be percent-encoded")
     try:
         parts = urlsplit(url)
-        given, port = parts.hostname or "", parts.port
+        hostname, port = parts.hostname or "", parts.port
     except ValueError as error:
         raise UrlRefusedError("not a URL") from error
     _check_parts(url, parts)
-    listed = given.lower() in {host.lower() for host in trusted}
-    if "[" in parts.netloc and not listed:  # only addresses stand in brackets, and words that the parser lets pass
+    is_trusted = hostname.lower() in {host.lower() for host in trusted}
+    if "[" in parts.netloc and not is_trusted:  # an address, or something that the parser does not check
         raise UrlRefusedError("the host must be a name, not an address")
-    host = given.lower() if listed else _host(given)
-    if parts.scheme != "https" and not listed:
+    host = hostname.lower() if is_trusted else _check_host(hostname)
+    if parts.scheme != "https" and not is_trusted:
         raise UrlRefusedError("only https:// URLs are called")
     if port is None and parts.netloc.endswith(":"):
         raise UrlRefusedError("the port is missing")
     number = _DEFAULT_PORT[parts.scheme] if port is None else port
-    if number not in ALLOWED_PORTS and not listed:
+    if number not in ALLOWED_PORTS and not is_trusted:
         raise UrlRefusedError(f"the port must be one of {', '.join(map(str, ALLOWED_PORTS))}")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return WebhookTarget(secure=parts.scheme == "https", host=host, port=number, path=path, trusted=listed)
+    return WebhookTarget(secure=parts.scheme == "https", host=host, port=number, path=path, trusted=is_trusted)
 
 
 def _check_parts(url: str, parts: SplitResult) -> None:
@@ -84,11 +84,11 @@ def _check_parts(url: str, parts: SplitResult) -> None:
         raise UrlRefusedError("characters outside ASCII must be percent-encoded")
 
 
-def _host(given: str) -> str:
-    """The name as it is resolved. Addresses are refused in every notation: no certificate is made out to them."""
-    if not given or ":" in given or "%" in given:
+def _check_host(hostname: str) -> str:
+    """Return the name to resolve. Addresses are refused in every notation, because no certificate names them."""
+    if not hostname or ":" in hostname or "%" in hostname:
         raise UrlRefusedError("the host must be a name, not an address")
-    host = given.lower().removesuffix(".")
+    host = hostname.lower().removesuffix(".")
     try:
         host = idna.encode(host, uts46=True).decode() if not host.isascii() else host
     except idna.IDNAError as error:

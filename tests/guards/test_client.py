@@ -5,16 +5,21 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+from generated.write_blocking import generate_blocking
 from integration.client.server import Server, answer
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "notifier" / "client"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NEEDED = ("httpx2", "standardwebhooks")
+SHARED = {"notifier.__version__", "notifier.retry_after.parse_retry_after"}
+"""What the client takes from outside its package; the module has no imports but of the standard library."""
 PRODUCER = "producer"  # the caller's half of the outbox has needs of its own
 SEND = """
 import asyncio, json, sys
@@ -50,15 +55,28 @@ def _imported(path: Path) -> set[str]:
 
 
 def test_the_client_imports_only_itself_and_its_libraries() -> None:
-    """Nothing of Notifier but its version, and besides the standard library httpx2 and standardwebhooks."""
+    """Nothing of Notifier but `SHARED`, and besides the standard library httpx2 and standardwebhooks."""
     imported = set().union(*(_imported(path) for path in _modules()))
     ours = {name for name in imported if name.split(".")[0] == "notifier"}
-    assert {name for name in ours if not name.startswith("notifier.client.")} <= {
-        "notifier.__version__",
-        "notifier.client",
-    }
+    assert {name for name in ours if not name.startswith("notifier.client")} == SHARED
     others = {name.split(".")[0] for name in imported} - {"notifier"} - sys.stdlib_module_names
     assert others == set(NEEDED)
+
+
+def test_a_plain_installation_brings_just_these_libraries() -> None:
+    """`pip install notifier` installs two, the extra `producer` SQLAlchemy, and the extra `server` whatever is left."""
+    extras = PROJECT["optional-dependencies"]
+    assert {Requirement(text).name for text in PROJECT["dependencies"]} == set(NEEDED)
+    assert [Requirement(text).name for text in extras["producer"]] == ["sqlalchemy"]
+    assert set(extras["producer"]) < set(extras["server"])
+
+
+def test_the_producer_imports_sqlalchemy_besides() -> None:
+    """The caller's half of the outbox runs where `notifier[producer]` is installed."""
+    imported = set().union(*(_imported(path) for path in sorted((PACKAGE / PRODUCER).glob("*.py"))))
+    others = {name.split(".")[0] for name in imported} - {"notifier"} - sys.stdlib_module_names
+    assert others == {"httpx2", "sqlalchemy"}
+    assert all(name.startswith("notifier.client.") or name in SHARED for name in imported if "notifier" in name)
 
 
 def _with_what_it_requires(names: tuple[str, ...]) -> set[str]:
@@ -119,7 +137,29 @@ def test_the_place_has_nothing_else(alone: Path, library: str) -> None:
     assert re.search(f"No module named '{library}'", done.stderr)
 
 
+def test_the_inbox_client_works_there_too(alone: Path) -> None:
+    """A test suite reads MailHog, or an inbox of another process, without the service installed."""
+    program = "import sys; sys.path.insert(0, sys.argv[1]); from notifier.inbox.client import MailHogClient"
+    done = _alone(alone, f"{program}; MailHogClient('http://127.0.0.1:8025').close()")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_command_says_what_to_install(alone: Path) -> None:
+    """Without the service `notifier` ends with exit code 2 and one sentence."""
+    done = _alone(
+        alone,
+        "import sys; sys.path.insert(0, sys.argv[1]); from notifier.__main__ import run_command_line as run; run()",
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "notifier: only the client is installed: run pip install 'notifier[server]'\n"
+
+
 def test_importing_it_does_nothing(alone: Path) -> None:
     """No environment is needed, nothing is printed, and no event loop library of the server comes along."""
     done = _alone(alone, "import sys; sys.path.insert(0, sys.argv[1]); import notifier.client; print(len(sys.modules))")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_blocking_client_is_generated_from_the_awaiting_one() -> None:
+    """Whoever changes awaiting.py runs tests/generated/write_blocking.py."""
+    assert (PACKAGE / "blocking.py").read_text() == generate_blocking((PACKAGE / "awaiting.py").read_text())

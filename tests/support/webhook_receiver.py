@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback: it remembers what it was told, and answers as a test scripts it."""
+"""A webhook receiver on loopback. It records requests, and answers as a test scripts it."""
 
 import asyncio
 import contextlib
@@ -31,13 +31,13 @@ class ReceivedRequest:
     @property
     def json(self) -> dict[str, Any]:
         """The body as JSON."""
-        found: dict[str, Any] = json.loads(self.body)
-        return found
+        body: dict[str, Any] = json.loads(self.body)
+        return body
 
     def verified(self, secret: str) -> dict[str, Any]:
         """The body, if the reference library believes that it is ours."""
-        found: dict[str, Any] = Webhook(secret).verify(self.body, self.headers)
-        return found
+        body: dict[str, Any] = Webhook(secret).verify(self.body, self.headers)
+        return body
 
 
 def build_reply(status: str, body: bytes = b"", **fields: str) -> bytes:
@@ -77,12 +77,12 @@ class WebhookReceiver:
     async def wait_for(self, count: int, *, path: str | None = None, seconds: float = 20.0) -> list[ReceivedRequest]:
         """What was heard, once it is so many."""
 
-        def told() -> list[ReceivedRequest]:
-            return [one for one in self.heard if path in {None, one.path}]
+        def matching() -> list[ReceivedRequest]:
+            return [request for request in self.heard if path in {None, request.path}]
 
         async with asyncio.timeout(seconds), self._arrived:
-            await self._arrived.wait_for(lambda: len(told()) >= count)
-        return told()
+            await self._arrived.wait_for(lambda: len(matching()) >= count)
+        return matching()
 
     async def start(self) -> "WebhookReceiver":
         """Listen; on the same port as before if there was one."""
@@ -94,8 +94,8 @@ class WebhookReceiver:
         """Refuse connections, and cut those that are open."""
         if self._server is not None:
             self._server.close()
-            for one in self._serving:
-                one.cancel()
+            for task in self._serving:
+                task.cancel()
             await asyncio.gather(*self._serving, return_exceptions=True)
             await self._server.wait_closed()
             self._server = None

@@ -1,4 +1,4 @@
-"""The shapes of requests and replies about webhooks."""
+"""The request and reply models of webhooks."""
 
 from datetime import datetime
 from typing import Annotated
@@ -18,83 +18,86 @@ _Url = Annotated[str, StringConstraints(max_length=2048), fields.document_field(
 _Description = Annotated[str, StringConstraints(max_length=256)]
 _Events = Annotated[
     list[Annotated[str, StringConstraints(max_length=64), fields.document_field(enum=list(EVENT_TYPES))]],
-    Field(max_length=len(EVENT_TYPES), description=f"Types to be told of; none means all: {', '.join(EVENT_TYPES)}."),
+    Field(
+        max_length=len(EVENT_TYPES),
+        description=f"The types of events to send; an empty list means all: {', '.join(EVENT_TYPES)}.",
+    ),
 ]
 
 
 class EndpointIn(RequestModel):
-    """Where to tell what became of notifications."""
+    """A new webhook endpoint."""
 
     model_config = _STRICT
 
     url: _Url = Field(description="An https:// URL with a public host name, on port 443 or 8443.")
-    description: _Description = Field("", description="Yours.")
+    description: _Description = Field("", description="Your own description.")
     events: _Events = Field([])
 
 
 class EndpointPatchIn(PatchModel):
-    """What is to be different; nothing else changes."""
+    """The fields to change; other fields keep their values."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=fields.describe_patch)
 
-    url: _Url = Field("", description="As when it was made.")
-    description: _Description = Field("", description="Yours.")
+    url: _Url = Field("", description="An https:// URL with a public host name, on port 443 or 8443.")
+    description: _Description = Field("", description="Your own description.")
     events: _Events = Field([])
     disabled: bool = Field(
         default=False,
-        description="True: it is told nothing; false: it is told again.",
+        description="True: no events are sent; false: the endpoint is enabled again.",
     )
 
 
 class RotateSecretIn(RequestModel):
-    """How long the old secret goes on signing beside the new one."""
+    """How long the old secret signs as well as the new one."""
 
     model_config = _STRICT
 
     overlap_seconds: fields.WholeNumber = Field(
-        86400, ge=0, le=MAX_OVERLAP_SECONDS, description="0: the old one is worth nothing now."
+        86400, ge=0, le=MAX_OVERLAP_SECONDS, description="0: the old secret ends at once."
     )
 
 
 class ReplayIn(RequestModel):
-    """Which failed deliveries to put in again."""
+    """Which failed deliveries to replay."""
 
     model_config = _STRICT
 
-    since: fields.AwareTime = Field(description="Those that were made since then.")
+    since: fields.AwareTime = Field(description="Deliveries created since then.")
 
 
 class EndpointOut(BaseModel):
-    """An endpoint."""
+    """A webhook endpoint."""
 
     id: UUID
     url: str
     description: str
     events: list[str]
     created_at: datetime
-    failing_since: datetime | None = Field(description="No try has succeeded since then.")
+    failing_since: datetime | None = Field(description="No attempt has succeeded since then.")
     disabled_at: datetime | None
     disabled_because: str | None
-    previous_until: datetime | None = Field(description="Until then the secret before this one signs as well.")
+    previous_until: datetime | None = Field(description="Until then the previous secret signs as well.")
 
 
 class EndpointWithSecretOut(EndpointOut):
-    """An endpoint and its secret: this is the only time that it can be read."""
+    """A webhook endpoint with its secret, which is returned only once."""
 
     secret: str = Field(description="For a Standard Webhooks library.")
 
 
 class EndpointsOut(BaseModel):
-    """Every endpoint of the service."""
+    """All webhook endpoints of the service."""
 
     webhooks: list[EndpointOut]
 
 
 class DeliveryOut(BaseModel):
-    """The telling of one event."""
+    """The delivery of one event to one endpoint."""
 
     id: UUID
-    event_id: UUID = Field(description="The `webhook-id`: the same at every try and every replay.")
+    event_id: UUID = Field(description="The `webhook-id`: the same at every attempt and every replay.")
     type: str
     state: DeliveryState
     tries: int
@@ -104,31 +107,31 @@ class DeliveryOut(BaseModel):
 
 
 class DeliveriesOut(BaseModel):
-    """A page, newest first; `next` is the cursor of the following one, null on the last."""
+    """A page of deliveries, newest first; `next` is the cursor of the next page, null on the last."""
 
     deliveries: list[DeliveryOut]
     next: UUID | None
 
 
 class WebhookAttemptOut(BaseModel):
-    """One try."""
+    """One attempt to deliver an event."""
 
     number: int
     at: datetime
     duration_ms: int
-    code: int | None = Field(description="The status of the reply; null: there was none.")
+    code: int | None = Field(description="The status of the reply; null: there was no reply.")
     detail: str = Field(description="The beginning of the reply, or what went wrong.")
 
 
 class DeliveryDetailOut(DeliveryOut):
-    """The telling of one event, with what was sent and every try."""
+    """A delivery with the body that was sent and every attempt."""
 
     body: str
     attempts: list[WebhookAttemptOut]
 
 
 class ReplayedOut(BaseModel):
-    """What was put in again."""
+    """How many deliveries were replayed."""
 
     replayed: int
-    more: bool = Field(description="There are others: ask again.")
+    more: bool = Field(description="True: there are others; repeat the request.")

@@ -1,7 +1,7 @@
-"""The caller's half of the outbox: a mail is written into the caller's own database, in the caller's own transaction.
+"""The producer outbox: a mail is written into the caller's own database, in the caller's own transaction.
 
-If that rolls back, there is no mail; if it commits, there is exactly one notification at Notifier's API, whoever dies
-in between. It needs SQLAlchemy and httpx2, and nothing of the service.
+If that rolls back, there is no mail. If it commits, there is exactly one notification at Notifier's API, whichever
+process dies in between. It needs `notifier[producer]`, which brings SQLAlchemy.
 """
 
 from notifier.client.errors import UnsendableError

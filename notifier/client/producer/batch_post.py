@@ -1,6 +1,6 @@
-"""One POST of claimed rows to `/v1/notifications/batch`, and what its answer means for each of them.
+"""Sends claimed rows to `/v1/notifications/batch` in one POST, and reads the result of each row.
 
-A row is taken as accepted only if the answer names the notification that it became. Nothing here touches a database.
+A row counts as accepted only if the reply names its notification. Nothing here uses a database.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from notifier.retry_after import parse_retry_after
 BATCH_PATH = "/v1/notifications/batch"
 KEY_FIELD = "idempotency_key"
 _ACCEPTED = 202
-_NOT_FOR_GOOD = frozenset(
+_TEMPORARY_CODES = frozenset(
     {
         "idempotency_in_progress",
         "rate_limited",
@@ -30,25 +30,25 @@ _NOT_FOR_GOOD = frozenset(
         "service_unavailable",
     }
 )
-"""Codes of a single row that say nothing against it."""
-_ROW_MAY_BE_WRONG = frozenset({400, 413, 422})
-"""The whole request was refused because of what stands in it: of a single row, that is the row."""
-_NEVER_TAKEN = frozenset({400, 401, 403, 404, 405, 413, 415, 422, 429})
-"""No row of a request that was answered so has become a notification."""
-_NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+"""Codes of a row that do not mean a fault of the row."""
+_CONTENT_STATUSES = frozenset({400, 413, 422})
+"""The request was refused because of its content: with a single row, that row is at fault."""
+_REFUSED_STATUSES = frozenset({400, 401, 403, 404, 405, 413, 415, 422, 429})
+"""No row of a request with such a reply became a notification."""
+_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AcceptedRow:
-    """The API has the row: it is this notification."""
+    """The API accepted the row."""
 
     notification_id: UUID
-    replayed: bool  # it was accepted by an earlier try
+    replayed: bool  # an earlier request was accepted already
 
 
 @dataclass(frozen=True, kw_only=True)
 class RejectedRow:
-    """The API will not have the row as it stands."""
+    """The API refuses the row for good."""
 
     code: str
     problem: str  # JSON: `code`, and `errors` with pointers into the body
@@ -56,24 +56,24 @@ class RejectedRow:
 
 @dataclass(frozen=True, kw_only=True)
 class UndecidedRow:
-    """The row is to be tried again, in a moment."""
+    """The row is to be tried again later."""
 
 
 class Blame(Enum):
-    """What a failed request says about its rows."""
+    """Which rows may have caused a failed request."""
 
-    NOBODY = "nobody"  # the API is out of reach or busy
+    NOBODY = "nobody"  # the API is unavailable or busy
     ANY = "any"  # one of them may have caused it
 
 
 @dataclass(frozen=True, kw_only=True)
 class FailedPost:
-    """The request as a whole was not answered with 202."""
+    """The whole request failed."""
 
     reason: str  # a code of the API, or the name of a network error
     blame: Blame
-    reached: bool  # some rows may be notifications by now
-    retry_after: float | None = None  # seconds, if the API said so
+    reached: bool  # some rows may be notifications already
+    retry_after: float | None = None  # seconds, from the reply
 
 
 RowResult = AcceptedRow | RejectedRow | UndecidedRow
@@ -81,107 +81,107 @@ PostResult = dict[UUID, RowResult] | FailedPost
 
 
 class Poster:
-    """The way to the API; use it as an async context manager."""
+    """Sends rows to the API."""
 
     def __init__(self, client: httpx2.AsyncClient, *, seconds: float) -> None:
         self._client = client
-        self._seconds = seconds  # for a request from its first octet to the last one of its answer
+        self._seconds = seconds  # for a whole request, to the last byte of its reply
 
     async def post(self, rows: Sequence[ClaimedRow]) -> PostResult:
-        """Hand over the rows, each under its own id; their verdicts, or why there are none."""
-        # Thousands of bodies are parsed and written here: in a thread, because the event loop may be a web server's.
-        content, verdicts = await asyncio.to_thread(_request, rows)
-        asked = [row for row in rows if row.id not in verdicts]
-        if not asked:
-            return verdicts
+        """Send the rows, each with its own idempotency key. Returns the result of each row, or the failed request."""
+        # In a thread, because it parses thousands of bodies and the event loop may be that of a web server.
+        content, malformed = await asyncio.to_thread(_build_request, rows)
+        sent = [row for row in rows if row.id not in malformed]
+        if not sent:
+            return malformed
         try:
             async with asyncio.timeout(self._seconds):
                 reply = await self._client.post(
                     BATCH_PATH, content=content, headers={"Content-Type": "application/json"}, follow_redirects=False
                 )
-        except _NEVER_SENT as error:
+        except _NOT_SENT as error:
             return FailedPost(reason=type(error).__name__, blame=Blame.NOBODY, reached=False)
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
             return FailedPost(reason=type(error).__name__, blame=Blame.ANY, reached=True)
-        answer = _read(reply, asked)
-        return answer if isinstance(answer, FailedPost) else verdicts | answer
+        results = _read_reply(reply, sent)
+        return results if isinstance(results, FailedPost) else malformed | results
 
 
-def _request(rows: Sequence[ClaimedRow]) -> tuple[bytes, dict[UUID, RowResult]]:
-    """The request, and the rows that are left out because they are no JSON object."""
-    items, verdicts = list[bytes](), dict[UUID, RowResult]()
+def _build_request(rows: Sequence[ClaimedRow]) -> tuple[bytes, dict[UUID, RowResult]]:
+    """Build the request. Rows that are not a JSON object are left out, and returned as refused."""
+    items, malformed = list[bytes](), dict[UUID, RowResult]()
     for row in rows:
         try:
-            items.append(_item(row))
+            items.append(_build_item(row))
         except (TypeError, ValueError, RecursionError):
             fault = {"pointer": "", "code": "malformed_json", "detail": "the body of the row is not a JSON object"}
-            verdicts[row.id] = _refused({"code": "malformed_json", "errors": [fault]})
-    return b'{"on_error":"skip_invalid","notifications":[' + b",".join(items) + b"]}", verdicts
+            malformed[row.id] = _refuse({"code": "malformed_json", "errors": [fault]})
+    return b'{"on_error":"skip_invalid","notifications":[' + b",".join(items) + b"]}", malformed
 
 
-def _item(row: ClaimedRow) -> bytes:
-    """The body with its key, no larger than in the table; written anew, since a text may hold more than one value."""
+def _build_item(row: ClaimedRow) -> bytes:
+    """Add the key to a body, which is parsed first: its text could hold more than one JSON value."""
     body: dict[str, Any] = json.loads(row.body)
     return json.dumps(
         body | {KEY_FIELD: str(row.id)}, ensure_ascii=False, allow_nan=False, separators=(",", ":")
     ).encode()
 
 
-def _read(reply: httpx2.Response, rows: Sequence[ClaimedRow]) -> PostResult:
-    found = _json(reply)
+def _read_reply(reply: httpx2.Response, rows: Sequence[ClaimedRow]) -> PostResult:
+    fields = _parse_object(reply)
     if reply.status_code == _ACCEPTED:
-        results = found.get("results")
+        results = fields.get("results")
         if isinstance(results, list) and len(results) == len(rows):
-            verdicts = [_verdict(result, index) for index, result in enumerate(results)]
-            # A row whose result cannot be read is not confirmed: it stays, and is asked about again.
-            return {row.id: verdict or UndecidedRow() for row, verdict in zip(rows, verdicts, strict=True)}
+            read = [_read_result(result, index) for index, result in enumerate(results)]
+            # A row whose result cannot be read is not confirmed: it stays and is sent again.
+            return {row.id: result or UndecidedRow() for row, result in zip(rows, read, strict=True)}
         return FailedPost(reason="malformed_reply", blame=Blame.ANY, reached=True)
     status = reply.status_code
-    code = str(found.get("code") or f"http_{status}")
-    if len(rows) == 1 and status in _ROW_MAY_BE_WRONG and "code" in found:
-        pointers = "/notifications/0"
-        return {rows[0].id: _refused({"code": code, "errors": _faults(found, pointers), "detail": found.get("detail")})}
+    code = str(fields.get("code") or f"http_{status}")
+    is_content_fault = status in _CONTENT_STATUSES
+    if len(rows) == 1 and is_content_fault and "code" in fields:
+        faults = _list_faults(fields, "/notifications/0")
+        return {rows[0].id: _refuse({"code": code, "errors": faults, "detail": fields.get("detail")})}
+    may_be_a_row = is_content_fault or status == httpx2.codes.INTERNAL_SERVER_ERROR
     return FailedPost(
         reason=code,
-        blame=Blame.ANY
-        if status in _ROW_MAY_BE_WRONG or status == httpx2.codes.INTERNAL_SERVER_ERROR
-        else Blame.NOBODY,
-        reached=status not in _NEVER_TAKEN,
+        blame=Blame.ANY if may_be_a_row else Blame.NOBODY,
+        reached=status not in _REFUSED_STATUSES,
         retry_after=parse_retry_after(reply.headers.get("retry-after", ""), datetime.now(UTC)),
     )
 
 
-def _verdict(result: Any, index: int) -> RowResult | None:
+def _read_result(result: Any, index: int) -> RowResult | None:
     if not isinstance(result, dict) or result.get("index") != index:
         return None
     if isinstance(error := result.get("error"), dict):
-        if error.get("code") in _NOT_FOR_GOOD:
+        if error.get("code") in _TEMPORARY_CODES:
             return UndecidedRow()
-        return _refused({"code": str(error.get("code")), "errors": _faults(error, f"/notifications/{index}")})
+        return _refuse({"code": str(error.get("code")), "errors": _list_faults(error, f"/notifications/{index}")})
     try:
         return AcceptedRow(notification_id=UUID(result["id"]), replayed=bool(result.get("replayed")))
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
 
 
-def _refused(problem: dict[str, Any]) -> RejectedRow:
-    kept = {name: value for name, value in problem.items() if value is not None}
-    return RejectedRow(code=problem["code"], problem=json.dumps(kept))
+def _refuse(problem: dict[str, Any]) -> RejectedRow:
+    fields = {name: value for name, value in problem.items() if value is not None}
+    return RejectedRow(code=problem["code"], problem=json.dumps(fields))
 
 
-def _faults(found: dict[str, Any], place: str) -> list[Any]:
-    """The faults, with pointers into the row's own body."""
-    faults = found.get("errors")
+def _list_faults(fields: dict[str, Any], prefix: str) -> list[Any]:
+    """List the faults, with pointers into the body of the row."""
+    faults = fields.get("errors")
     return [
-        fault | {"pointer": str(fault.get("pointer", "")).removeprefix(place)}
+        fault | {"pointer": str(fault.get("pointer", "")).removeprefix(prefix)}
         for fault in (faults if isinstance(faults, list) else [])
         if isinstance(fault, dict)
     ]
 
 
-def _json(reply: httpx2.Response) -> dict[str, Any]:
+def _parse_object(reply: httpx2.Response) -> dict[str, Any]:
     try:
-        found = reply.json()
+        fields = reply.json()
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return fields if isinstance(fields, dict) else {}

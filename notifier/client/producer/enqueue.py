@@ -1,6 +1,6 @@
-"""Writing a mail into the caller's own database, in the caller's own transaction.
+"""Writes a mail into the caller's own database, in the caller's own transaction.
 
-It is sent if that transaction commits, and never if it does not. Nothing here commits, and no network is touched.
+The mail is sent if that transaction commits, and never otherwise. Nothing here commits or uses the network.
 """
 
 import contextlib
@@ -21,36 +21,36 @@ _ASYNC = (AsyncSession, AsyncConnection, async_scoped_session)
 
 
 def enqueue(session: Transaction, *, into: Table = TABLE, **mail: Unpack[Mail]) -> UUID:
-    """Write a mail with what the session writes; its id, which is also its idempotency key.
+    """Write a mail in the transaction of the session. Returns its id, which is also its idempotency key.
 
     The fields are those of `Notifier.send`. Raises `UnsendableError` before anything is written.
     """
     if isinstance(session, _ASYNC):
         raise TypeError("this session is asynchronous: await enqueue_async(…)")
-    id_, row = _row(into, mail)
-    with _unflushed(session):
+    id_, row = _build_row(into, mail)
+    with _without_flush(session):
         session.execute(row)
     return id_
 
 
 async def enqueue_async(session: AsyncTransaction, *, into: Table = TABLE, **mail: Unpack[Mail]) -> UUID:
-    """The same with an asynchronous session."""
+    """Like `enqueue`, with an asynchronous session."""
     if not isinstance(session, _ASYNC):
         raise TypeError("this session is not asynchronous: call enqueue(…)")
-    id_, row = _row(into, mail)
-    with _unflushed(session):
+    id_, row = _build_row(into, mail)
+    with _without_flush(session):
         await session.execute(row)
     return id_
 
 
-def _unflushed(session: Transaction | AsyncTransaction) -> contextlib.AbstractContextManager[object]:
-    """What else the session holds goes to the database when its owner wants it to, perhaps incomplete until then."""
+def _without_flush(session: Transaction | AsyncTransaction) -> contextlib.AbstractContextManager[object]:
+    """Do not flush the other objects of the session: they may still be incomplete."""
     if isinstance(session, Connection | AsyncConnection):
         return contextlib.nullcontext()
     return session.no_autoflush
 
 
-def _row(into: Table, mail: Any) -> tuple[UUID, Insert]:
+def _build_row(into: Table, mail: Any) -> tuple[UUID, Insert]:
     body = build_row_body(mail)
     id_ = generate_row_id()
     return id_, into.insert().values(id=id_, body=body)

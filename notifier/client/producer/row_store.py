@@ -1,7 +1,7 @@
-"""What the forwarder says to the caller's database, in the order of a row's way.
+"""The SQL of the forwarder in the caller's database, in the order of a row's life.
 
-No function commits. A claim is a lease that ends by itself: its end, in `due_at`, is the fence of every later write but
-the deletion, which needs none, because whoever heard that the API has the row is right.
+No function commits. A claim is a lease that ends by itself. Its end, in `due_at`, is the fence of every later write but
+the deletion: a row that the API has can be deleted by any forwarder.
 """
 
 import json
@@ -34,7 +34,7 @@ from sqlalchemy import (
 from notifier.client.producer.row_table import TABLE
 
 UNCONFIRMED = "unconfirmed"
-"""The problem of a row that may be at the API and can no longer be repeated safely."""
+"""The problem code of a row that the API may have and that can no longer be repeated safely."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +42,9 @@ class ClaimSize:
     """How much to claim, and for how long."""
 
     max_rows: int  # at most
-    max_bytes: int  # of bodies together; a single row is taken whatever its size
-    lease: timedelta  # after which others may take the rows
-    key_lifetime: timedelta  # after the first try; later a repetition might be a second mail
+    max_bytes: int  # of all bodies; a single row may be larger
+    lease: timedelta  # then another forwarder may claim the rows
+    key_lifetime: timedelta  # after the first attempt; a later repetition could make a second mail
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +52,9 @@ class ClaimedRow:
     """A claimed row."""
 
     id: UUID
-    body: str  # JSON, if whoever wrote it kept to that
-    tries: int  # this one included
-    is_first: bool  # nobody has tried it before
+    body: str  # JSON, if its writer did it right
+    tries: int  # including this one
+    is_first: bool  # it was never tried before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,21 +63,21 @@ class RowClaim:
 
     rows: Sequence[ClaimedRow]
     until: datetime | None  # the end of the lease; None without rows
-    unconfirmed: int = 0  # rows that were too old and are marked now
+    unconfirmed: int = 0  # rows that were too old and are now marked
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backlog:
-    """What stands in the table."""
+    """The state of the table."""
 
     waiting: int
     refused: int
-    oldest: datetime | None  # of those that wait: when it was written
+    oldest: datetime | None  # when the oldest waiting row was written
 
 
 @dataclass(frozen=True, kw_only=True)
 class RefusedRow:
-    """A row that is kept because the API will not have it, or because nobody knows whether it has."""
+    """A row that the API refused, or that may or may not have arrived there."""
 
     id: UUID
     created_at: datetime
@@ -87,62 +87,65 @@ class RefusedRow:
 
 
 def claim_rows(connection: Connection, share: ClaimSize, table: Table = TABLE) -> RowClaim:
-    """Take the rows that have been due longest; what others hold is passed over."""
+    """Claim the rows that have been due longest; rows of other forwarders are skipped."""
     row = table.c
     due = (
         select(
             row.id,
-            _octets(connection, row.body).label("octets"),
+            _count_bytes(connection, row.body).label("size"),
             row.first_tried_at.is_(None).label("is_first"),
-            func.coalesce(row.first_tried_at <= _moment(connection, -share.key_lifetime), False).label("is_late"),
+            func.coalesce(row.first_tried_at <= _time_from_now(connection, -share.key_lifetime), False).label(
+                "is_late"
+            ),
         )
-        .where(row.refused_at.is_(None), row.due_at <= _moment(connection))
+        .where(row.refused_at.is_(None), row.due_at <= _time_from_now(connection))
         .order_by(row.due_at, row.id)
         .limit(share.max_rows)
-        .with_for_update(skip_locked=True)  # SQLite, where one forwarder runs, has no such words: they are left out
+        .with_for_update(skip_locked=True)  # SQLAlchemy leaves it out on SQLite, where one forwarder runs
     )
-    found = connection.execute(due).all()
-    late = [one.id for one in found if one.is_late]
+    candidates = connection.execute(due).all()
+    late = [candidate.id for candidate in candidates if candidate.is_late]
     if late:
         problem = json.dumps({"code": UNCONFIRMED, "errors": []})
-        marked = update(table).where(_among(connection, row.id, late), row.refused_at.is_(None))
-        connection.execute(marked.values(refused_at=_moment(connection), problem=problem))
-    first = {one.id: bool(one.is_first) for one in found if not one.is_late}
-    chosen = _fitting([(one.id, one.octets) for one in found if not one.is_late], share.max_bytes)
+        mark = update(table).where(_is_in(connection, row.id, late), row.refused_at.is_(None))
+        connection.execute(mark.values(refused_at=_time_from_now(connection), problem=problem))
+    claimable = [candidate for candidate in candidates if not candidate.is_late]
+    first = {candidate.id: bool(candidate.is_first) for candidate in claimable}
+    chosen = _limit_size([(candidate.id, candidate.size) for candidate in claimable], share.max_bytes)
     if not chosen:
         return RowClaim(rows=(), until=None, unconfirmed=len(late))
-    taken = connection.execute(
+    claimed = connection.execute(
         update(table)
-        .where(_among(connection, row.id, chosen), row.refused_at.is_(None), row.due_at <= _moment(connection))
+        .where(_is_in(connection, row.id, chosen), row.refused_at.is_(None), row.due_at <= _time_from_now(connection))
         .values(
-            due_at=_moment(connection, share.lease),
+            due_at=_time_from_now(connection, share.lease),
             tries=row.tries + 1,
-            first_tried_at=func.coalesce(row.first_tried_at, _moment(connection)),
+            first_tried_at=func.coalesce(row.first_tried_at, _time_from_now(connection)),
         )
         .returning(row.id, row.body, row.tries, row.due_at)
     ).all()
-    rows = [ClaimedRow(id=one.id, body=one.body, tries=one.tries, is_first=first[one.id]) for one in taken]
-    rows.sort(key=lambda one: one.id)
-    return RowClaim(rows=rows, until=taken[0].due_at if taken else None, unconfirmed=len(late))
+    rows = [ClaimedRow(id=item.id, body=item.body, tries=item.tries, is_first=first[item.id]) for item in claimed]
+    rows.sort(key=lambda item: item.id)
+    return RowClaim(rows=rows, until=claimed[0].due_at if claimed else None, unconfirmed=len(late))
 
 
 def delete_rows(connection: Connection, ids: Sequence[UUID], table: Table = TABLE) -> set[UUID]:
-    """Delete rows that the API has; those that this call deleted."""
+    """Delete rows that the API has. Returns the ids that this call deleted."""
     if not ids:
         return set()
-    gone = delete(table).where(_among(connection, table.c.id, ids)).returning(table.c.id)
-    return set(connection.execute(gone).scalars())
+    statement = delete(table).where(_is_in(connection, table.c.id, ids)).returning(table.c.id)
+    return set(connection.execute(statement).scalars())
 
 
 def mark_refused(
     connection: Connection, claim: RowClaim, problems: Sequence[tuple[UUID, str]], table: Table = TABLE
 ) -> int:
-    """Mark rows as refused, unless the lease is lost: the next holder asks the API itself."""
+    """Mark rows as refused, unless the lease is lost: the next forwarder asks the API itself. Returns how many."""
     row = table.c
-    marked = update(table).where(row.id == bindparam("refused"), row.due_at == claim.until, row.refused_at.is_(None))
-    values = {"refused_at": _moment(connection), "problem": bindparam("why")}
+    statement = update(table).where(row.id == bindparam("refused"), row.due_at == claim.until, row.refused_at.is_(None))
+    values = {"refused_at": _time_from_now(connection), "problem": bindparam("why")}
     return sum(
-        connection.execute(marked.values(values), {"refused": id_, "why": problem}).rowcount
+        connection.execute(statement.values(values), {"refused": id_, "why": problem}).rowcount
         for id_, problem in problems
     )
 
@@ -150,41 +153,46 @@ def mark_refused(
 def return_rows(
     connection: Connection, claim: RowClaim, ids: Sequence[UUID], *, after: timedelta, table: Table = TABLE
 ) -> None:
-    """End the lease of rows that may have reached the API, or spoiled the try; they are due again `after` that."""
+    """End the lease of rows that may have reached the API or caused the failure; they are due again `after` that."""
     row = table.c
-    mine = update(table).where(_among(connection, row.id, ids), row.due_at == claim.until, row.refused_at.is_(None))
-    connection.execute(mine.values(due_at=_moment(connection, after)))
+    statement = update(table).where(
+        _is_in(connection, row.id, ids), row.due_at == claim.until, row.refused_at.is_(None)
+    )
+    connection.execute(statement.values(due_at=_time_from_now(connection, after)))
 
 
 def return_rows_untouched(
     connection: Connection, claim: RowClaim, ids: Sequence[UUID], *, reached: bool, table: Table = TABLE
 ) -> None:
-    """End the lease of rows as if they had not been claimed; `reached` says that the API may have them all the same."""
+    """End the lease of rows as if they had not been claimed; `reached`: the API may have them nevertheless."""
     row = table.c
-    mine = update(table).where(_among(connection, row.id, ids), row.due_at == claim.until, row.refused_at.is_(None))
-    values: dict[str, Any] = {"due_at": _moment(connection), "tries": row.tries - 1}
+    statement = update(table).where(
+        _is_in(connection, row.id, ids), row.due_at == claim.until, row.refused_at.is_(None)
+    )
+    values: dict[str, Any] = {"due_at": _time_from_now(connection), "tries": row.tries - 1}
     if not reached:
-        first = [one.id for one in claim.rows if one.is_first]
-        values["first_tried_at"] = case((_among(connection, row.id, first), null()), else_=row.first_tried_at)
-    connection.execute(mine.values(values))
+        first = [item.id for item in claim.rows if item.is_first]
+        values["first_tried_at"] = case((_is_in(connection, row.id, first), null()), else_=row.first_tried_at)
+    connection.execute(statement.values(values))
 
 
 def count_backlog(connection: Connection, table: Table = TABLE) -> Backlog:
-    """How many rows wait, since when, and how many were refused."""
-    waits = table.c.refused_at.is_(None)
-    counted = select(
-        func.count().filter(waits).label("waiting"),
-        func.count().filter(~waits).label("refused"),
-        func.min(table.c.created_at).filter(waits).label("oldest"),
+    """Count the rows that wait and those that were refused."""
+    is_waiting = table.c.refused_at.is_(None)
+    statement = select(
+        func.count().filter(is_waiting).label("waiting"),
+        func.count().filter(~is_waiting).label("refused"),
+        func.min(table.c.created_at).filter(is_waiting).label("oldest"),
     ).select_from(table)
-    one = connection.execute(counted).one()
-    return Backlog(waiting=one.waiting, refused=one.refused, oldest=_utc(one.oldest) if one.oldest else None)
+    counts = connection.execute(statement).one()
+    oldest = _to_utc(counts.oldest) if counts.oldest else None
+    return Backlog(waiting=counts.waiting, refused=counts.refused, oldest=oldest)
 
 
 def list_refused(connection: Connection, *, limit: int = 100, table: Table = TABLE) -> list[RefusedRow]:
-    """The rows that were refused, the latest first."""
+    """List the refused rows, newest first."""
     row = table.c
-    found = (
+    statement = (
         select(row.id, row.created_at, row.refused_at, row.problem, row.body)
         .where(row.refused_at.is_not(None))
         .order_by(row.refused_at.desc(), row.id)
@@ -192,57 +200,63 @@ def list_refused(connection: Connection, *, limit: int = 100, table: Table = TAB
     )
     return [
         RefusedRow(
-            id=one.id,
-            created_at=_utc(one.created_at),
-            refused_at=_utc(one.refused_at),
-            problem=json.loads(one.problem),
-            body=one.body,
+            id=item.id,
+            created_at=_to_utc(item.created_at),
+            refused_at=_to_utc(item.refused_at),
+            problem=json.loads(item.problem),
+            body=item.body,
         )
-        for one in connection.execute(found)
+        for item in connection.execute(statement)
     ]
 
 
 def retry_refused(connection: Connection, ids: Sequence[UUID], table: Table = TABLE) -> int:
-    """Let refused rows be tried again, as if for the first time; how many that are.
+    """Let refused rows be tried again, as if for the first time. Returns how many.
 
-    For a row whose problem is `unconfirmed` this is the decision that a second mail is better than none.
+    For a row whose problem is `unconfirmed` this accepts that a second mail may be sent.
     """
-    freed = update(table).where(_among(connection, table.c.id, ids), table.c.refused_at.is_not(None))
-    fresh = {"refused_at": None, "problem": None, "first_tried_at": None, "tries": 0, "due_at": _moment(connection)}
-    return connection.execute(freed.values(fresh)).rowcount
+    statement = update(table).where(_is_in(connection, table.c.id, ids), table.c.refused_at.is_not(None))
+    fresh = {
+        "refused_at": None,
+        "problem": None,
+        "first_tried_at": None,
+        "tries": 0,
+        "due_at": _time_from_now(connection),
+    }
+    return connection.execute(statement.values(fresh)).rowcount
 
 
-def _fitting(sizes: Sequence[tuple[UUID, int]], octets: int) -> list[UUID]:
-    """The first ones that have no more than `octets` together, and at least one."""
+def _limit_size(sizes: Sequence[tuple[UUID, int]], max_bytes: int) -> list[UUID]:
+    """The first rows with at most this many bytes together, but at least one row."""
     total, chosen = 0, list[UUID]()
     for id_, size in sizes:
         total += size
-        if chosen and total > octets:
+        if chosen and total > max_bytes:
             break
         chosen.append(id_)
     return chosen
 
 
-def _moment(connection: Connection, after: timedelta = timedelta(0)) -> ColumnElement[datetime]:
-    """A time from now by the clock that all forwarders share: the server's, or the host's."""
+def _time_from_now(connection: Connection, after: timedelta = timedelta(0)) -> ColumnElement[datetime]:
+    """A time relative to now, by the clock that all forwarders share: that of the database server or the host."""
     if connection.dialect.name == "sqlite":
         return literal(datetime.now(UTC).replace(tzinfo=None) + after, DateTime())
     return cast(func.now() + after, DateTime(timezone=True))
 
 
-def _octets(connection: Connection, text: ColumnElement[str]) -> ColumnElement[int]:
+def _count_bytes(connection: Connection, text: ColumnElement[str]) -> ColumnElement[int]:
     if connection.dialect.name == "sqlite":
         return func.length(cast(text, LargeBinary))
     return func.octet_length(text)
 
 
-def _among(connection: Connection, column: ColumnElement[UUID], ids: Sequence[UUID]) -> ColumnElement[bool]:
-    """One of these; on PostgreSQL an array, so that the statement is the same for any number."""
+def _is_in(connection: Connection, column: ColumnElement[UUID], ids: Sequence[UUID]) -> ColumnElement[bool]:
+    """The condition that the id is one of these; on PostgreSQL an array, so that any number has the same statement."""
     if connection.dialect.name == "sqlite":
         return column.in_(ids)
     return column == any_(literal(list(ids), ARRAY(Uuid())))
 
 
-def _utc(time: datetime) -> datetime:
-    """The time with its zone, which SQLite does not keep."""
+def _to_utc(time: datetime) -> datetime:
+    """Add the time zone, which SQLite does not store."""
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

@@ -28,7 +28,7 @@ def received(raw: bytes, recipients: tuple[str, ...] = ("a@x.example",)) -> Rece
 
 def read_all(mail: ReceivedMessage) -> None:
     """Everything that any route reads of it."""
-    page_api._detail(mail)
+    page_api._build_detail(mail)
     mailhog_json.build_item(mail)
     assert isinstance(mail.searchable, str)
     html_frame.build_frame(mail.html or "", mail, remote=False)
@@ -100,7 +100,7 @@ def test_an_image_that_is_shown_often_is_built_in_up_to_a_limit() -> None:
     assert len(document) <= html_frame.MAX_INLINE_IMAGE_BYTES + len(html) + 100
     assert document.count("data:image/png") == html_frame.MAX_INLINE_IMAGE_BYTES // (len(picture) + 22)
     assert document.count("cid:big") == 1_000 - document.count("data:image/png")
-    assert page_api._detail(mail)["files"][0]["inline"]
+    assert page_api._build_detail(mail)["files"][0]["inline"]
 
 
 def test_the_store_counts_envelopes() -> None:
@@ -144,7 +144,7 @@ def test_no_route_reads_a_mail_in_the_event_loop(inbox: BackgroundInbox, http: h
     for path in paths:
         NotingBytes.readers.clear()
         inbox.clear()
-        inbox._ask(lambda: inbox._inbox.store.add(received(NotingBytes(raw))))
+        inbox._call(lambda: inbox._inbox.store.add(received(NotingBytes(raw))))
         assert http.get(path).status_code == 200, path
         assert NotingBytes.readers, path
         assert "notifier-inbox" not in NotingBytes.readers, path

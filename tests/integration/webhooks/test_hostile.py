@@ -85,7 +85,7 @@ async def test_the_status_counts_whatever_follows(said: Reply, code: int) -> Non
 
 def test_what_was_said_is_kept_short_and_clean() -> None:
     """The first 200 characters in one line, without control characters."""
-    detail = endpoint_client._readable(b"no\x00 \x1b[31mred\r\n  " + b"\xff" + b"x" * 1000)
+    detail = endpoint_client._clean_text(b"no\x00 \x1b[31mred\r\n  " + b"\xff" + b"x" * 1000)
     assert detail.startswith("no [31mred \ufffdxxx")
     assert len(detail) <= MAX_DETAIL_LENGTH < MAX_REPLY_BYTES
     assert detail.isprintable()

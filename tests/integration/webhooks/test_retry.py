@@ -185,7 +185,10 @@ async def test_lost_too_often_is_a_failed_try(shop: Shop) -> None:
             gone = LostClaim(entry=ClaimedEntry(**{**_fields(entry), "subject_id": generate_id()}), marked_at=None)
             assert len(await teller.recover_lost(connection, [gone])) == 1
     detail = await _until(shop, endpoint, tries=2)
-    assert [one["detail"] for one in detail["attempts"]] == [HIDDEN_REPLY, "the sender died at this try"]
+    assert [one["detail"] for one in detail["attempts"]] == [
+        HIDDEN_REPLY,
+        "the sender process died during this attempt",
+    ]
     assert again.action.attempts == 4  # type: ignore[union-attr]
 
 

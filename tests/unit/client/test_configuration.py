@@ -123,4 +123,4 @@ def test_errors_survive_a_trip_to_another_process() -> None:
         assert str(back) == str(error)
         assert vars(back) == vars(error)
     assert isinstance(lost, ConnectionError)
-    assert str(lost) == "no answer (tries: 3; it may have been done all the same)"
+    assert str(lost) == "no answer (tries: 3; the request may have taken effect)"

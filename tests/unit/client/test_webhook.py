@@ -105,7 +105,7 @@ def test_a_body_that_was_tampered_with() -> None:
 def test_signed_nonsense(told: Any) -> None:
     """Signed, and still no event."""
     body = json.dumps(told).encode()
-    with pytest.raises(WebhookVerificationError, match="no event"):
+    with pytest.raises(WebhookVerificationError, match="not an event"):
         WebhookVerifier(NEW).verify(body, signed(body))
 
 

@@ -23,9 +23,9 @@ def test_one_that_fails_has_a_tenth() -> None:
     """Until a try goes well again."""
     lanes, one = EndpointConcurrency(20, ManualClock()), generate_id()
     assert lanes.enter(one) is None
-    lanes.leave(one, seconds=15.0, is_well=False)
+    lanes.leave(one, seconds=15.0, is_healthy=False)
     assert [lanes.enter(one) is None for _ in range(4)] == [True, True, False, False]
-    lanes.leave(one, seconds=0.1, is_well=True)
+    lanes.leave(one, seconds=0.1, is_healthy=True)
     assert lanes.enter(one) is None
 
 
@@ -33,7 +33,7 @@ def test_nobody_waits_for_ever() -> None:
     """However many wait for one that hangs, ten minutes at most."""
     lanes, one = EndpointConcurrency(2, ManualClock()), generate_id()
     lanes.enter(one)
-    lanes.leave(one, seconds=15.0, is_well=False)
+    lanes.leave(one, seconds=15.0, is_healthy=False)
     lanes.enter(one)
     waits = [lanes.enter(one) for _ in range(1000)]
     assert max(wait or timedelta(0) for wait in waits) == timedelta(minutes=10)

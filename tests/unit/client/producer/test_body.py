@@ -46,8 +46,8 @@ def test_the_body_is_what_the_api_reads() -> None:
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"to": ["ada@example.com"]}, "to:"),
-        ({"to": "ada"}, "to:"),
+        ({"to": ["ada@example.com"]}, "to must be one address"),
+        ({"to": "ada"}, "to must be one address"),
         ({"template": None}, "either template or content"),
         ({"content": {"subject": "Hi", "text": "x"}}, "either template or content"),
         ({"variables": {"price": object()}}, "object"),
@@ -60,7 +60,7 @@ def test_the_body_is_what_the_api_reads() -> None:
         ({"variables": {"n": 2**63 + 1}}, "2\\^63"),
         ({"variables": _nested(MAX_DEPTH)}, "nested"),
         ({"send_at": datetime(2026, 12, 1, 8)}, "time zone"),  # noqa: DTZ001 - that is the point
-        ({"variables": {"text": "ä" * (MAX_BODY_BYTES // 2)}}, "octets without its attachments"),
+        ({"variables": {"text": "ä" * (MAX_BODY_BYTES // 2)}}, "bytes without its attachments"),
         ({"attachments": [Attachment(filename="a", content=bytes(MAX_ATTACHMENT_BYTES + 1))]}, "attachments have"),
     ],
 )

@@ -9,7 +9,7 @@ from notifier.client.producer.row_table import generate_row_id
 
 
 def _pace(chance: float = 1.0, longest: float = 30.0) -> Pace:
-    return Pace(most=1000, longest_pause=longest, chance=lambda: chance)
+    return Pace(max_window=1000, max_pause=longest, chance=lambda: chance)
 
 
 def test_an_idle_forwarder_looks_less_often_and_at_once_when_there_was_something() -> None:
