@@ -34,7 +34,7 @@ async def measure(installation: Installation, plan: Plan) -> Table:
     """Both at once on a real process; every item of a 202 must be a row afterwards."""
     title = f"(a) POST {BATCH}, postgresql: {ITEMS:,} {plan.template} each, {BATCH_CONNECTIONS} connections"
     rates, waits, alone, accepted = [], [], [], 0
-    async with run_child(build_module_command("api"), installation.settings()) as api:
+    async with run_child(build_module_command("measured_api"), installation.settings()) as api:
         single = Target(
             port=int(await api.line()),
             path=SUBMIT,

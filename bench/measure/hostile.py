@@ -108,7 +108,7 @@ def _of_rounds(quiet: list[list[float]], hostile: list[list[float]]) -> list[flo
 @asynccontextmanager
 async def _enemies(port: int, admin: str, service: str) -> AsyncIterator[Child]:
     """All of them, in a process that stands still but where it is let go: what they compute is not to be measured."""
-    async with run_child([*build_module_command("enemy"), str(port), admin, service], {}) as enemies:
+    async with run_child([*build_module_command("hostile_caller"), str(port), admin, service], {}) as enemies:
         await enemies.line()  # each of them has been answered once: what is started by being asked is there
         os.kill(enemies.pid, signal.SIGSTOP)
         try:

@@ -122,7 +122,7 @@ class Neighbour:
 
 @asynccontextmanager
 async def _attacked(attack: str, port: int, key: str, admin: str) -> AsyncIterator[Child]:
-    async with run_child([*build_module_command("worst_client"), attack, str(port), key, admin], {}) as attacking:
+    async with run_child([*build_module_command("greedy_client"), attack, str(port), key, admin], {}) as attacking:
         await attacking.line()
         yield attacking
 

@@ -60,7 +60,7 @@ async def measure(made: Installations, plan: Plan) -> Table:
     finally:
         await connection.close()
     settings = installation.settings()
-    async with run_child(build_module_command("api"), settings) as api:
+    async with run_child(build_module_command("measured_api"), settings) as api:
         port = int(await api.line())
         for place, service in _PLACES.items():
             async with _asking(port, filled.keys[service]) as ask:

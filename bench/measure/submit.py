@@ -54,7 +54,7 @@ class SubmitResults:
 async def measure(installation: Installation, plan: Plan) -> Table:
     """Alternate the two routes on a real process and compare; every 202 must be a row afterwards."""
     before = await server_cost.read_cost(installation) if installation.is_postgresql else None
-    async with run_child(build_module_command("api"), installation.settings()) as api:
+    async with run_child(build_module_command("measured_api"), installation.settings()) as api:
         runs = await _runs(api, int(await api.line()), installation, plan)
     spent = await server_cost.read_cost(installation) - before if before else None
     rows = await installation.count()

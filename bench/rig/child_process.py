@@ -114,5 +114,5 @@ async def run_child(command: Sequence[str], settings: Mapping[str, str]) -> Asyn
 
 
 def build_module_command(name: str) -> list[str]:
-    """The command that runs a module of the benchmark with this interpreter."""
-    return [sys.executable, "-m", f"bench.{name}"]
+    """Build the command that runs a module of `bench.rig` with this interpreter."""
+    return [sys.executable, "-m", f"bench.rig.{name}"]

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
@@ -13,6 +13,9 @@ from notifier.api.notifications import submission_models
 from notifier.outbox.wakeup import DEBOUNCE_SECONDS
 from notifier.runtime import wiring
 from notifier.settings import Settings, SmtpSettings
+
+if TYPE_CHECKING:
+    from notifier.api.dependencies import ApiDependencies
 
 LOADERS = 200
 CHUNK = 200_000
@@ -25,8 +28,8 @@ async def fill_queue(installation: Installation, template: str, mails: int) -> N
     settings = Settings(database_url=installation.url, smtp=SmtpSettings(port=1))
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(wiring.open_process_parts(settings))
-        doors = wiring.build_api(parts).state.doors
-        caller = await doors.authenticator.caller_of(f"Bearer {installation.key}")
+        dependencies: ApiDependencies = wiring.build_api(parts).state.doors
+        caller = await dependencies.authenticator.authenticate_service(f"Bearer {installation.key}")
         numbers = iter(range(mails))
 
         async def submit_the_rest() -> None:
@@ -35,7 +38,7 @@ async def fill_queue(installation: Installation, template: str, mails: int) -> N
                 parsed, faults = submission_models.parse_notification(
                     body | {"variables": build_variables(template, number)}
                 )
-                await doors.submitter.submit(caller, parsed, None, faults=faults)
+                await dependencies.submitter.submit(caller, parsed, None, faults=faults)
 
         await asyncio.gather(*(submit_the_rest() for _ in islice(range(LOADERS), mails)))
         # The last hint leaves after the last commit; after the end of this block it would open a connection for good.

@@ -60,7 +60,7 @@ async def run_relay(*, postfix: bool = True, sessions: int = SESSIONS) -> AsyncI
     """A sink until the block ends."""
     sink, source = (shutil.which(name, path=_PATH) if postfix else None for name in ("smtp-sink", "smtp-source"))
     if sink is None or source is None:
-        async with run_child(build_module_command("sink"), {}) as child:
+        async with run_child(build_module_command("smtp_sink"), {}) as child:
             yield Relay(port=int(await child.line()), source=None, sessions=sessions)
         return
     port = find_free_port()

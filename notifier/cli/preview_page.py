@@ -1,6 +1,6 @@
-"""A page that shows a mail in every locale, at the width of a telephone and of a screen.
+"""A page that shows a mail in every locale, at the width of a phone and of a desktop.
 
-It needs nothing but itself, and what the mail has in it can neither run nor reach the page around it.
+It is one file, and the mails are in sandboxed frames: they run no scripts and cannot reach the page.
 """
 
 from collections.abc import Mapping
@@ -25,15 +25,15 @@ pre { margin: 0; width: 375px; padding: 12px; border: 1px solid #d0d7de; backgro
 """
 
 
-def build_preview_page(name: str, shown: Mapping[str, "PreviewedMail"]) -> str:
-    """The page for the mails by locale."""
-    mails = "".join(_build_mail(locale, mail) for locale, mail in shown.items())
+def build_preview_page(name: str, mails: Mapping[str, "PreviewedMail"]) -> str:
+    """Build the page for the mails by locale."""
+    sections = "".join(_build_mail(locale, mail) for locale, mail in mails.items())
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">\n'
         '<meta name="viewport" content="width=device-width">\n'
         f"<title>{escape(name)}</title>\n<style>{_STYLE}</style>\n</head>\n"
-        f"<body>\n<h1>{escape(name)}</h1>\n{mails}</body>\n</html>\n"
+        f"<body>\n<h1>{escape(name)}</h1>\n{sections}</body>\n</html>\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""`templates lint|render|preview`: files compiled, checked and rendered here, by the code that sends; no database."""
+"""`templates lint|render|preview`: check and render files with the code that sends; no database is needed."""
 
 import json
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from notifier.rendering.pool import RenderingPool
     from notifier.rendering.protocol import PreviewedMail, SourceCheck
     from notifier.template_language.template_source import TemplateSource
-    from notifier.templating.source_problem import SourceProblem
+    from notifier.templating.source_problem import TemplateFileError
 
 PARTS = ("subject", "html", "text")
 Slugs = Annotated[list[str] | None, typer.Argument(help="Templates; default: all.")]
@@ -46,10 +46,10 @@ def lint_templates(
 async def _run_lint(slugs: list[str] | None, root: Path | None, *, strict: bool, as_json: bool) -> None:
     from notifier.rendering.pool import RenderingPool
 
-    folder, found = _get_folder(root), []
+    folder, all_rows = _get_folder(root), []
     async with RenderingPool() as pool:
         async for slug, rows, locales in _lint_each(pool, folder, slugs):
-            found += rows
+            all_rows += rows
             if as_json:
                 continue
             for row in rows:
@@ -57,15 +57,15 @@ async def _run_lint(slugs: list[str] | None, root: Path | None, *, strict: bool,
             if locales and not any(row["severity"] == "error" for row in rows):
                 print(f"{slug}: ok ({', '.join(locales)})")
     if as_json:
-        print(json.dumps(found))
-    if any(strict or row["severity"] == "error" for row in found):
+        print(json.dumps(all_rows))
+    if any(strict or row["severity"] == "error" for row in all_rows):
         raise typer.Exit(1)
 
 
 async def _lint_each(
     pool: "RenderingPool", root: Path, slugs: list[str] | None
 ) -> AsyncIterator[tuple[str, list[dict[str, Any]], list[str]]]:
-    """What there is to say about each template, and the locales in which it was rendered."""
+    """Yield each template's slug, its problems, and the locales in which it was rendered."""
     from notifier.templating.source_problem import TemplateFileError
     from notifier.templating.sync import template_files
 
@@ -73,58 +73,58 @@ async def _lint_each(
         try:
             template_files.read_layouts(root)
         except TemplateFileError as error:
-            yield error.slug, [_format_problem(root, error.slug, one) for one in error.source_problems], []
+            yield error.slug, _format_problems(root, error), []
     for slug in slugs or template_files.list_slugs(root):
         try:
-            report = await pool.check(template_files.read_template(root, slug))
+            checked = await pool.check(template_files.read_template(root, slug))
         except TemplateFileError as error:
-            yield slug, [_format_problem(root, slug, one) for one in error.source_problems], []
+            yield slug, _format_problems(root, error), []
         else:
-            yield slug, _format_report(root, slug, report), list(report.previews)
+            yield slug, _format_check(root, slug, checked), list(checked.previews)
 
 
-def _format_problem(root: Path, slug: str, one: "SourceProblem") -> dict[str, Any]:
-    return _build_row(root, slug, one.file, line=one.line, code="file", message=one.message)
+def _format_problems(root: Path, error: "TemplateFileError") -> list[dict[str, Any]]:
+    return [
+        _build_row(root, error.slug, problem.file, line=problem.line, code="file", message=problem.message)
+        for problem in error.source_problems
+    ]
 
 
-def _format_report(root: Path, slug: str, report: "SourceCheck") -> list[dict[str, Any]]:
+def _format_check(root: Path, slug: str, checked: "SourceCheck") -> list[dict[str, Any]]:
+    fault_fields, remark_fields = (
+        ("line", "column", "message", "advice"),
+        ("line", "code", "message", "advice", "locale"),
+    )
     faults = [
-        _build_row(
-            root, slug, one.part, line=one.line, column=one.column, code="fault", message=one.message, advice=one.advice
-        )
-        for one in report.faults
+        _build_row(root, slug, fault.part, code="fault", **{name: getattr(fault, name) for name in fault_fields})
+        for fault in checked.faults
     ]
     remarks = [
         _build_row(
             root,
             slug,
-            one.file,
-            line=one.line,
-            severity=one.severity.value,
-            code=one.code,
-            message=one.message,
-            advice=one.advice,
-            locale=one.locale,
+            remark.file,
+            severity=remark.severity.value,
+            **{name: getattr(remark, name) for name in remark_fields},
         )
-        for one in report.remarks
+        for remark in checked.remarks
     ]
     return faults + remarks
 
 
-def _build_row(root: Path, slug: str, file: str, **told: Any) -> dict[str, Any]:
-    """A remark as it is printed, with the path of the file that it is about; of the folder, if it is about all."""
+def _build_row(root: Path, slug: str, file: str, **fields: Any) -> dict[str, Any]:
+    """Build a row with the path of the file, or of the folder for a remark about the whole template."""
     place = root / file if file.startswith("_layouts/") else root / slug / file
     path = place if place.exists() or file not in ("", "mail") else root / slug
-    usual = {"line": None, "column": None, "severity": "error", "advice": "", "locale": None}
-    return {"template": slug, "path": str(path)} | usual | told
+    defaults = {"line": None, "column": None, "severity": "error", "advice": "", "locale": None}
+    return {"template": slug, "path": str(path)} | defaults | fields
 
 
 def _format_row(row: dict[str, Any]) -> str:
     place = ":".join(str(part) for part in (row["path"], row["line"], row["column"] if row["line"] else None) if part)
+    text = " ".join(filter(None, (row["message"], row["advice"])))
     locale = f" ({row['locale']})" if row["locale"] else ""
-    return (
-        f"{place}: {row['severity']}: {' '.join(filter(None, (row['message'], row['advice'])))}{locale} [{row['code']}]"
-    )
+    return f"{place}: {row['severity']}: {text}{locale} [{row['code']}]"
 
 
 # -- render --------------------------------------------------------------------------------------
@@ -153,57 +153,56 @@ async def _run_render(
     source = template_files.read_template(_get_folder(root), slug)
     values = _load_values(source, variables)
     async with RenderingPool() as pool:
-        shown = await _render_mail(pool, slug, source, locale, values)
+        mail = await _render_mail(pool, slug, source, locale, values)
     if out is None:
-        print(getattr(shown, part), end="" if part != "subject" else "\n")
+        print(getattr(mail, part), end="" if part != "subject" else "\n")
         return
-    _write_parts(out, shown)
+    _write_parts(out, mail)
 
 
-def _write_parts(folder: Path, shown: "PreviewedMail") -> None:
+def _write_parts(folder: Path, mail: "PreviewedMail") -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    made = {
-        "subject.txt": f"{shown.subject}\n".encode(),
-        "body.html": (shown.html or "").encode(),
-        "body.txt": shown.text.encode(),
-        "mail.eml": shown.wire,
+    files = {
+        "subject.txt": f"{mail.subject}\n".encode(),
+        "body.html": (mail.html or "").encode(),
+        "body.txt": mail.text.encode(),
+        "mail.eml": mail.wire,
     }
-    for name, octets in made.items():
-        (folder / name).write_bytes(octets)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
         print(folder / name)
 
 
 def _load_values(source: "TemplateSource", path: Path | None) -> dict[str, Any]:
-    """The values to render with, checked as submit checks them."""
+    """Load the variables, or take the sample; they are checked as in a submit."""
     from notifier import strict_json
-    from notifier.template_language import variable_schema as variable
+    from notifier.template_language import variable_schema
 
     if path is None:
         return source.sample
     try:
-        values = strict_json.parse_json(path.read_bytes())
+        values: dict[str, Any] = strict_json.parse_json(path.read_bytes())
     except (OSError, strict_json.MalformedJsonError) as error:
         raise CommandError(f"{path}: {error}") from error
-    faults = variable.find_variable_faults(variable.build_schema(source.sample, source.settings.optional), values)
-    if faults:
-        raise CommandError(f"{path}: " + "; ".join(f"{one.pointer}: {one.detail}" for one in faults))
-    found: dict[str, Any] = values
-    return found
+    schema = variable_schema.build_schema(source.sample, source.settings.optional)
+    if faults := variable_schema.find_variable_faults(schema, values):
+        raise CommandError(f"{path}: " + "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults))
+    return values
 
 
 async def _render_mail(
     pool: "RenderingPool", slug: str, source: "TemplateSource", locale: str | None, values: dict[str, Any]
 ) -> "PreviewedMail":
-    """The mail as it would leave, but for its addresses, date and number."""
+    """Render the mail as it would leave, but with example addresses, a fixed date and a fixed Message-ID."""
     from notifier.errors import TemplateError
     from notifier.rendering.protocol import RenderJob
     from notifier.template_language.render_fault import RenderFault
 
     job = RenderJob(version=slug, locale=locale, variables=json.dumps(values), header=_build_header(source))
-    shown = await pool.preview(job, {slug: source})
-    if isinstance(shown, RenderFault):
-        raise TemplateError(slug, [str(shown)])
-    return shown
+    mail = await pool.preview(job, {slug: source})
+    if isinstance(mail, RenderFault):
+        raise TemplateError(slug, [str(mail)])
+    return mail
 
 
 def _build_header(source: "TemplateSource") -> "MailHeader":
@@ -216,7 +215,7 @@ def _build_header(source: "TemplateSource") -> "MailHeader":
     reply = email_address.parse_named_address(source.settings.reply_to) if source.settings.reply_to else None
     return MailHeader(
         message_id="<preview@example.org>",
-        date=datetime(2026, 1, 1, tzinfo=UTC),  # the same files shall give the same bytes
+        date=datetime(2026, 1, 1, tzinfo=UTC),  # so that the same files give the same bytes
         sender=Mailbox(sender, name),
         recipient="to@example.org",
         reply_to=Mailbox(reply[1], reply[0]) if reply else None,
@@ -232,7 +231,7 @@ def preview_template(
     variables: Variables = None,
     out: Annotated[Path | None, typer.Option(help="The file to write; default: a new one for temporary files.")] = None,
 ) -> None:
-    """Write one page that shows every locale of a template, narrow and wide, and print where it is."""
+    """Write a page that shows every locale of a template, narrow and wide, and print its path."""
     output.run_command(_run_preview(slug, root, variables, out))
 
 
@@ -247,10 +246,10 @@ async def _run_preview(slug: str, root: Path | None, variables: Path | None, out
     values = _load_values(source, variables)
     async with RenderingPool() as pool:
         tags = [None, *source.locales]
-        shown = {tag or source.settings.locale: await _render_mail(pool, slug, source, tag, values) for tag in tags}
+        mails = {tag or source.settings.locale: await _render_mail(pool, slug, source, tag, values) for tag in tags}
     if out is None:
         out = Path(tempfile.mkdtemp(prefix=f"notifier-{slug}-")) / "preview.html"
-    out.write_text(preview_page.build_preview_page(source.settings.name, shown), "utf-8")
+    out.write_text(preview_page.build_preview_page(source.settings.name, mails), "utf-8")
     print(out)
 
 

@@ -5,12 +5,13 @@ from typing import Any
 from sqlalchemy import inspect
 from sqlalchemy.dialects import postgresql, sqlite
 
+from notifier.db.dialect import is_sqlite
 from notifier.db.direct_connections import StatementConnection
 
 
 def build_insert(connection: StatementConnection, table: type[Any]) -> "sqlite.Insert | postgresql.Insert":
     """Build an insert into the table that can take an ON CONFLICT clause."""
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+    return sqlite.insert(table) if is_sqlite(connection) else postgresql.insert(table)
 
 
 async def insert_if_absent(connection: StatementConnection, table: type[Any], row: dict[str, Any]) -> bool:

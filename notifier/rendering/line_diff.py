@@ -30,7 +30,7 @@ class DiffBudget:
     def unified(self, old: Sequence[str], new: Sequence[str], names: tuple[str, str], context: int = 3) -> list[str]:
         """The lines of a unified diff; if it is cut, the last line says so."""
         lines: list[str] = []
-        for line in _write_diff(old, new, names, self._opcodes(old, new), context):
+        for line in _write_diff(old, new, names, self._list_opcodes(old, new), context):
             if self._size is not None:
                 self._size -= len(msgspec.json.encode(line))
                 if self._size < 0:
@@ -40,10 +40,10 @@ class DiffBudget:
 
     def count(self, old: Sequence[str], new: Sequence[str]) -> tuple[int, int]:
         """How many lines are added and removed."""
-        changes = [code for code in self._opcodes(old, new) if code[0] != "equal"]
+        changes = [code for code in self._list_opcodes(old, new) if code[0] != "equal"]
         return sum(to - start for *_, start, to in changes), sum(to - start for _, start, to, _, _ in changes)
 
-    def _opcodes(self, old: Sequence[str], new: Sequence[str]) -> _Opcodes:
+    def _list_opcodes(self, old: Sequence[str], new: Sequence[str]) -> _Opcodes:
         """The opcodes from one text to the other; only lines between the first and the last difference are matched."""
         least = min(len(old), len(new))
         first = next((at for at in range(least) if old[at] != new[at]), least)
@@ -93,7 +93,7 @@ def _write_diff(
         if not number:
             yield f"--- {names[0]}"
             yield f"+++ {names[1]}"
-        yield f"@@ -{_range(group[0][1], group[-1][2])} +{_range(group[0][3], group[-1][4])} @@"
+        yield f"@@ -{_format_range(group[0][1], group[-1][2])} +{_format_range(group[0][3], group[-1][4])} @@"
         for tag, a, b, c, d in group:
             if tag == "equal":
                 yield from (f" {line}" for line in old[a:b])
@@ -102,7 +102,7 @@ def _write_diff(
             yield from (f"+{line}" for line in new[c:d])
 
 
-def _range(start: int, stop: int) -> str:
+def _format_range(start: int, stop: int) -> str:
     length = stop - start
     begin = start + 1 if length else start
     return str(begin) if length == 1 else f"{begin},{length}"

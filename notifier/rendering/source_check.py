@@ -1,7 +1,7 @@
 """Check a template's source before publishing: compile it, render its sample in every locale, run the lint rules."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,10 +16,12 @@ from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.template_language.template_source import HTML, LOCALES, SUBJECT, TEXT, TemplateSource
 from notifier.template_language.variable_usage import VariableUsage, analyze_variables
 from notifier.template_lint.inheritance import find_lost_content
-from notifier.template_lint.lint_remark import LintRemark
 from notifier.template_lint.lint_report import lint_source
 from notifier.template_lint.lint_rule import SampleMail
 from notifier.template_lint.source_rules import CheckedSource
+
+if TYPE_CHECKING:
+    from notifier.template_lint.lint_remark import LintRemark
 
 MAX_FAULTS = 20
 """Faults after which no more are searched."""
@@ -32,41 +34,41 @@ def check_source(source: TemplateSource, public_url: str | None = None) -> Sourc
     """
     try:
         return _check_parts(source, public_url)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the template's, and told as a fault
+    except Exception as error:  # noqa: BLE001 - every error of the template becomes a fault
         faults = [describe_mail_error(error)]
     return SourceCheck(faults=faults, remarks=[], variables_schema={}, subject_paths=[], previews={})
 
 
 def _check_parts(source: TemplateSource, public_url: str | None) -> SourceCheck:
-    trial = _Trial(source, _static_faults(source))
+    sample_run = _SampleRun(source, _find_static_faults(source))
     remarks: list[LintRemark] = []
     paths: list[list[str]] = []
     usage = _analyze_variables(source)
     try:
-        if not trial.faults:
+        if not sample_run.faults:
             version = CompiledVersion(source, public_url, keeps_raw_values=True)
-            trial.faults += version.find_image_faults()
-        if not trial.faults:
-            trial.run(version, _samples(source, usage.optional))
-            trial.tell(*find_lost_content(source))
-        if not trial.faults:
+            sample_run.faults += version.find_image_faults()
+        if not sample_run.faults:
+            sample_run.render_samples(version, _list_samples(source, usage.optional))
+            sample_run.add_faults(*find_lost_content(source))
+        if not sample_run.faults:
             paths = version.list_subject_paths()
             whole = CheckedSource(source=source, variables=usage, raw_values=version.raw_values or ())
-            remarks = lint_source(whole, trial.mails)
+            remarks = lint_source(whole, sample_run.mails)
     except PartError as error:
-        trial.tell(error.fault)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the template's, and told as a fault
-        trial.tell(describe_mail_error(error))
+        sample_run.add_faults(error.fault)
+    except Exception as error:  # noqa: BLE001 - every error of the template becomes a fault
+        sample_run.add_faults(describe_mail_error(error))
     return SourceCheck(
-        faults=trial.faults,
+        faults=sample_run.faults,
         remarks=remarks,
         variables_schema=usage.schema,
         subject_paths=paths,
-        previews=trial.previews,
+        previews=sample_run.previews,
     )
 
 
-class _Trial:
+class _SampleRun:
     """Renders the sample in every locale, and collects the mails and their faults."""
 
     def __init__(self, source: TemplateSource, faults: list[RenderFault]) -> None:
@@ -75,21 +77,21 @@ class _Trial:
         self.previews: dict[str, RenderedParts] = {}
         self._source = source
 
-    def run(self, version: CompiledVersion, samples: Sequence[dict[str, Any]]) -> None:
+    def render_samples(self, version: CompiledVersion, samples: Sequence[dict[str, Any]]) -> None:
         """Render the samples in all locales, until there are enough faults."""
         for tag in (None, *self._source.locales):
             for values in samples:
                 try:
                     self._try(version, tag, values)
                 except PartError as error:
-                    self.tell(error.fault)
+                    self.add_faults(error.fault)
                     if not self._is_enough():
-                        self.tell(*version.find_faults(tag, values))
+                        self.add_faults(*version.find_faults(tag, values))
                     break
             if self._is_enough():
                 break
 
-    def tell(self, *faults: RenderFault) -> None:
+    def add_faults(self, *faults: RenderFault) -> None:
         """Add faults, each once: a fault of a shared file comes up in every part and locale."""
         for fault in faults:
             if fault not in self.faults:
@@ -98,7 +100,7 @@ class _Trial:
     def _try(self, version: CompiledVersion, tag: str | None, values: dict[str, Any]) -> None:
         rendered = version.render(tag, dict(values))  # first, so that compiling counts as where it is sent
         unstyled = version.render_unstyled(tag, dict(values))
-        build_mime_message(_specimen(), rendered)
+        build_mime_message(_build_sample_header(), rendered)
         self.mails.append(
             SampleMail(
                 source=self._source,
@@ -126,7 +128,7 @@ def _analyze_variables(source: TemplateSource) -> VariableUsage:
         return VariableUsage(schema=schema, optional=optional, undefined=[], unused=[], unmatched=[])
 
 
-def _static_faults(source: TemplateSource) -> list[RenderFault]:
+def _find_static_faults(source: TemplateSource) -> list[RenderFault]:
     """Faults that can be seen without rendering: missing parts."""
     faults = []
     for prefix in ("", *(f"{LOCALES}{tag}/" for tag in source.locales)):
@@ -139,14 +141,14 @@ def _static_faults(source: TemplateSource) -> list[RenderFault]:
     return faults
 
 
-def _samples(source: TemplateSource, optional: Iterable[str]) -> list[dict[str, Any]]:
+def _list_samples(source: TemplateSource, optional: Iterable[str]) -> list[dict[str, Any]]:
     """The sample, and the sample without all optional variables if that is different."""
     values = source.sample_values
     shortest = variable.remove_optional(values, optional)
     return [values] if shortest == values else [values, shortest]
 
 
-def _specimen() -> MailHeader:
+def _build_sample_header() -> MailHeader:
     """A header for the sample's mail."""
     from_box = Mailbox("sender@example.org")
     moment = msgspec.convert("2026-01-01T00:00:00Z", type=MailHeader.__annotations__["date"])

@@ -33,7 +33,7 @@ class MailCodeGenerator(CodeGenerator):
     def visit_Getattr(self, node: nodes.Getattr, frame: Frame) -> None:  # noqa: N802 - Jinja's name
         """Read `a.b`, which is `a["b"]` if `a` is an object that has it."""
         if node is self._callee:
-            self.write("environment.method(")
+            self.write("environment.get_method(")
             self.visit(node.node, frame)
             self.write(f", {node.attr!r})")
         else:
@@ -89,7 +89,7 @@ class MailCodeGenerator(CodeGenerator):
 
     def _written(self, node: nodes.Expr) -> str:
         """The code that turns `shown` into text and passes its place in the template."""
-        return f"environment.show(shown, name, {node.lineno}, {get_expression_name(node)!r})"
+        return f"environment.format_shown(shown, name, {node.lineno}, {get_expression_name(node)!r})"
 
 
 def get_expression_name(node: nodes.Node) -> str:

@@ -87,38 +87,40 @@ class CompiledVersion:
         A check does the same, so that a template which is fast enough there is so when it is sent.
         """
         began = process_time()
-        tag, parts, values = self._begun(requested, values)
-        html = self._styled_html(tag, values) or convert_html(inline_styles, self._run(parts, HTML, values))
-        text = self._run(parts, TEXT, values) if TEXT in parts else convert_html(build_plain_text, html)
+        tag, parts, values = self._begin_rendering(requested, values)
+        html = self._render_styled_html(tag, values) or convert_html(
+            inline_styles, self._render_part(parts, HTML, values)
+        )
+        text = self._render_part(parts, TEXT, values) if TEXT in parts else convert_html(build_plain_text, html)
         if process_time() - began > MAX_MAIL_SECONDS:
             raise PartError(describe_error_without_place(TooSlowError(), "mail"))
         return RenderedParts(subject=values["subject"], html=html, text=text)
 
     def render_unstyled(self, requested: str | None, values: dict[str, Any]) -> WrittenParts:
         """Render the parts in the closest locale, without moving styles. Raises `PartError`."""
-        _, parts, values = self._begun(requested, values)
-        html = self._run(parts, HTML, values)
-        text = self._run(parts, TEXT, values) if TEXT in parts else None
+        _, parts, values = self._begin_rendering(requested, values)
+        html = self._render_part(parts, HTML, values)
+        text = self._render_part(parts, TEXT, values) if TEXT in parts else None
         return WrittenParts(subject=values["subject"], html=html, text=text)
 
-    def _begun(
+    def _begin_rendering(
         self, requested: str | None, values: dict[str, Any]
     ) -> tuple[str | None, dict[str, Template], dict[str, Any]]:
         """The locale, its parts, and the values with `locale` and `subject`."""
         tag = choose_locale(self._available, requested)
-        parts = self._compiled(tag)
+        parts = self._get_parts(tag)
         if self._public:
             values = clean_values(values, self._public)
         values = {**values, "locale": tag or self.source.settings.locale}
-        values["subject"] = self._run(parts, SUBJECT, values).strip()
+        values["subject"] = self._render_part(parts, SUBJECT, values).strip()
         return tag, parts, values
 
     def find_faults(self, tag: str | None, values: dict[str, Any]) -> Iterator[RenderFault]:
         """The faults of all parts of a locale; `render` raises only the first."""
         values = clean_values(values, self._public) | {"locale": tag or self.source.settings.locale, "subject": ""}
-        for part, name, env in self._uncompiled(tag):
+        for part, name, env in self._list_parts(tag):
             try:
-                self._run({part: self._compile(env, name)}, part, values)
+                self._render_part({part: self._compile_part(env, name)}, part, values)
             except PartError as error:
                 yield error.fault
 
@@ -137,20 +139,20 @@ class CompiledVersion:
             raise PartError(NO_UNSUBSCRIBE)
         return replace(header, extra={**header.extra, UNSUBSCRIBE_HEADER: f"<{address}>"})
 
-    def _compiled(self, tag: str | None) -> dict[str, Template]:
+    def _get_parts(self, tag: str | None) -> dict[str, Template]:
         if tag not in self._parts:
-            self._parts[tag] = {part: self._compile(env, name) for part, name, env in self._uncompiled(tag)}
+            self._parts[tag] = {part: self._compile_part(env, name) for part, name, env in self._list_parts(tag)}
         return self._parts[tag]
 
-    def _uncompiled(self, tag: str | None) -> Iterator[tuple[str, str, MailEnvironment]]:
+    def _list_parts(self, tag: str | None) -> Iterator[tuple[str, str, MailEnvironment]]:
         """The parts of a locale, each with its file and environment."""
         prefix = f"{LOCALES}{tag}/" if tag else ""
-        rich, plain = (self._environment(tag, autoescape=autoescape) for autoescape in (True, False))
+        rich, plain = (self._create_environment(tag, autoescape=autoescape) for autoescape in (True, False))
         for part in PARTS:
             if f"{prefix}{part}" in self.source.files:
                 yield part, f"{prefix}{part}", rich if part == HTML else plain
 
-    def _environment(
+    def _create_environment(
         self, tag: str | None, *, autoescape: bool, files: Mapping[str, str] | None = None
     ) -> MailEnvironment:
         """The environment of a locale; filters and macros of layouts read the mail's language from it."""
@@ -168,14 +170,14 @@ class CompiledVersion:
         env.raw_values = self.raw_values
         return env
 
-    def _compile(self, env: MailEnvironment, name: str) -> Template:
+    def _compile_part(self, env: MailEnvironment, name: str) -> Template:
         try:
             with TIME_LIMIT.part():
                 return env.get_template(name)
         except Exception as error:  # also of Python's compiler, which refuses more than 20 nested loops
             raise PartError(describe_error(error, name, self.source)) from error
 
-    def _run(self, parts: dict[str, Template], part: str, values: dict[str, Any]) -> str:
+    def _render_part(self, parts: dict[str, Template], part: str, values: dict[str, Any]) -> str:
         try:
             return render_limited(parts[part], values)
         except Exception as error:
@@ -187,16 +189,16 @@ class CompiledVersion:
         if len(self.source.assets) > MAX_IMAGES_PER_VERSION:
             message = f"there are more than {MAX_IMAGES_PER_VERSION} images in it."
             faults.append(RenderFault(part=HTML, line=None, message=message))
-        parser = self._environment(None, autoescape=False)
+        parser = self._create_environment(None, autoescape=False)
         for name, text in self.source.files.items():
             with contextlib.suppress(Exception):
                 faults += image_functions.find_image_faults(name, parser.parse(text), self.source.assets)
         return faults
 
-    def _styled_html(self, tag: str | None, values: dict[str, Any]) -> str | None:
+    def _render_styled_html(self, tag: str | None, values: dict[str, Any]) -> str | None:
         """The HTML from a source whose styles were moved beforehand; None: move them in the rendered HTML."""
         if tag not in self._styled:
-            self._styled[tag] = self._prestyle(tag)
+            self._styled[tag] = self._style_source(tag)
         styled = self._styled[tag]
         if styled is None:
             return None
@@ -208,7 +210,7 @@ class CompiledVersion:
         except Exception:  # noqa: BLE001 - the other way reports it, with the line in the original source
             return None
 
-    def _prestyle(self, tag: str | None) -> tuple[StyledSource, Template] | None:
+    def _style_source(self, tag: str | None) -> tuple[StyledSource, Template] | None:
         """Move the styles in the source, as the sample shows them; the same source always gives the same result."""
         parts = self._parts[tag]
         values = {**self.source.sample_values, "locale": tag or self.source.settings.locale, "subject": ""}
@@ -217,7 +219,7 @@ class CompiledVersion:
             if version is None:
                 return None
             name = parts[HTML].name or HTML
-            return version, self._environment(tag, autoescape=True, files=version.files).get_template(name)
+            return version, self._create_environment(tag, autoescape=True, files=version.files).get_template(name)
         except Exception:  # noqa: BLE001 - a failing sample is reported where it is rendered
             return None
 

@@ -29,10 +29,10 @@ from notifier.template_language.value_text import format_value
 
 DEAD_LINK: Final = "#"
 """Replaces an unusable link in mails of versions that were published before unusable values were refused."""
-_ENDS_ENTRY = re.compile(r"\s|^,|,\Z")
-_BARE = re.compile(r"[^A-Za-z0-9_.%-]")
+_ENDS_ADDRESS = re.compile(r"\s|^,|,\Z")
+_UNSAFE_UNQUOTED = re.compile(r"[^A-Za-z0-9_.%-]")
 _STYLE_VALUE = re.compile(r"[^;{}\\<>\"'()@]*|(?:rgb|hsl)a?\([\d\s.,%/]*\)", re.IGNORECASE)
-_ACTS_IN_STYLE = re.compile(r"/\*|\*/|^\s*(?!https?:)[a-z]+script\s*:|^\s*data\s*:", re.IGNORECASE)
+_ACTIVE_CSS = re.compile(r"/\*|\*/|^\s*(?!https?:)[a-z]+script\s*:|^\s*data\s*:", re.IGNORECASE)
 
 
 @pass_context
@@ -89,13 +89,13 @@ def guard_style(context: Context, value: Any) -> Any:
 def check_style(value: Any) -> None:
     """Check that the value is exactly one CSS value. Raises `ValueRefusedError`."""
     text = str(value)
-    if not _STYLE_VALUE.fullmatch(text) or _ACTS_IN_STYLE.search(text):
+    if not _STYLE_VALUE.fullmatch(text) or _ACTIVE_CSS.search(text):
         raise ValueRefusedError("style", value, "one value, such as a colour or a width")
 
 
 def guard_unquoted(value: Any) -> Markup:
     """Write a value in an attribute without quotes: characters that could end it become character references."""
-    return Markup(_BARE.sub(lambda match: f"&#{ord(match[0])};", _get_text(value)) or "&#32;")  # noqa: S704 - nothing is left
+    return Markup(_UNSAFE_UNQUOTED.sub(lambda match: f"&#{ord(match[0])};", _get_text(value)) or "&#32;")  # noqa: S704 - nothing is left
 
 
 @pass_context
@@ -126,7 +126,7 @@ def _is_strict(context: Context) -> bool:
 def guard_list_entry(context: Context, value: Any) -> Any:
     """Check a value in an attribute that holds several addresses: it must not begin another one."""
     text = _get_text(value)
-    if not _ENDS_ENTRY.search(text):
+    if not _ENDS_ADDRESS.search(text):
         return value
     if _is_strict(context):
         raise ValueRefusedError("srcset", value, "one address or a part of one, without blanks and commas around it")

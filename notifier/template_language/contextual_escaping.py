@@ -25,9 +25,9 @@ from notifier.template_language.html_position import (
 from notifier.template_language.link_address import ENDS, PATH, SCHEME, START
 
 _ADVICE = 'Values stand between tags, or in quotes behind “=”, as in title="{{ name }}".'
-_FRESH = (nodes.Macro, nodes.AssignBlock)
+_SEPARATE_OUTPUT = (nodes.Macro, nodes.AssignBlock)
 """Their bodies are written somewhere else, as markup of their own."""
-_ACTIVE = re.compile(
+_ACTIVE_MARKUP = re.compile(
     rf"<(?:style|script)|\b(?:{'|'.join(sorted(LINK_ATTRIBUTES | IMAGE_ATTRIBUTES))})\s*=", re.IGNORECASE
 )
 """Markup that a filter must not cut: links, styles and scripts."""
@@ -52,10 +52,10 @@ def refuse_unknown(template: nodes.Template, environment: Environment, name: str
             raise TemplateAssertionError(f"No filter named {node.name!r}.", node.lineno, name)
         if isinstance(node, nodes.Test) and node.name not in environment.tests:
             raise TemplateAssertionError(f"No test named {node.name!r}.", node.lineno, name)
-    _refuse_alike(template, name)
+    _refuse_similar_names(template, name)
 
 
-def _refuse_alike(template: nodes.Template, name: str | None) -> None:
+def _refuse_similar_names(template: nodes.Template, name: str | None) -> None:
     """Refuse names that differ only in their Unicode form: Python takes them for one name (PEP 3131)."""
     seen: dict[str, str] = {}
     for node in template.find_all((nodes.Name, nodes.Block, nodes.Macro)):
@@ -68,12 +68,12 @@ def _refuse_alike(template: nodes.Template, name: str | None) -> None:
 
 def guard_values(template: nodes.Template, environment: Environment, name: str | None) -> None:
     """Put the right filter around each value. Raises `ForbiddenError` where no value may stand."""
-    _ContextGuard(environment, name, _blocks_of_layout(template, environment, {name})).walk(
+    _ContextGuard(environment, name, _locate_layout_blocks(template, environment, {name})).walk(
         template.body, HtmlPosition()
     )
 
 
-def _blocks_of_layout(
+def _locate_layout_blocks(
     template: nodes.Template, environment: Environment, seen: AbstractSet[str | None]
 ) -> Mapping[str, HtmlPosition]:
     """Where each block stands in the layouts: a block is written there, not where it is defined."""
@@ -84,10 +84,10 @@ def _blocks_of_layout(
         try:
             layout = environment.parse(environment.loader.get_source(environment, named.value)[0])
             walked = _ContextGuard(
-                environment, named.value, _blocks_of_layout(layout, environment, seen | {named.value})
+                environment, named.value, _locate_layout_blocks(layout, environment, seen | {named.value})
             )
             walked.walk(layout.body, HtmlPosition())
-        except TemplateError:  # told when the layout itself is compiled
+        except TemplateError:  # reported when the layout is compiled
             return {}
         return walked.blocks
     return {}
@@ -100,13 +100,13 @@ def _has_only_text(included: nodes.Include, environment: Environment) -> bool:
         return False
     try:
         file = environment.parse(environment.loader.get_source(environment, named.value)[0])
-    except TemplateError:  # told when the file itself is compiled
+    except TemplateError:  # reported when the file is compiled
         return True
     pieces = (piece for output in file.find_all(nodes.Output) for piece in output.nodes)
     return all(isinstance(piece, nodes.TemplateData) for piece in pieces) and not any(file.find_all(_ELSEWHERE))
 
 
-def _ends_open(included: nodes.Include, environment: Environment) -> bool:
+def _leaves_open(included: nodes.Include, environment: Environment) -> bool:
     """Whether a file that may be included ends inside a tag, a style or the like; what follows is guarded as text."""
     named = included.template
     items = named.items if isinstance(named, (nodes.List, nodes.Tuple)) else [named]
@@ -114,7 +114,7 @@ def _ends_open(included: nodes.Include, environment: Environment) -> bool:
     if len(names) < len(items):  # a value names it: any of them
         names = environment.list_templates()
     for name in names:
-        with suppress(TemplateError):  # told when the file itself is compiled
+        with suppress(TemplateError):  # reported when the file is compiled
             file = (
                 environment.parse(environment.loader.get_source(environment, name)[0]) if environment.loader else None
             )
@@ -146,32 +146,38 @@ class _ContextGuard:
     def walk(self, body: Sequence[nodes.Node], position: HtmlPosition) -> HtmlPosition:
         """Guard a body in the order in which it is written. Returns the place where it ends."""
         for node in body:
-            self._refuse_piece(node, position)
-            position = self._output(node, position) if isinstance(node, nodes.Output) else self._node(node, position)
+            self._refuse_misplaced_piece(node, position)
+            position = (
+                self._guard_output(node, position)
+                if isinstance(node, nodes.Output)
+                else self._walk_node(node, position)
+            )
         return position
 
-    def _node(self, node: nodes.Node, position: HtmlPosition) -> HtmlPosition:
+    def _walk_node(self, node: nodes.Node, position: HtmlPosition) -> HtmlPosition:
         if isinstance(node, nodes.If):
             others = [self.walk(branch.body, position) for branch in node.elif_]
-            return self._met([self.walk(node.body, position), *others, self.walk(node.else_, position)], node)
+            return self._join_branches([self.walk(node.body, position), *others, self.walk(node.else_, position)], node)
         if isinstance(node, nodes.For):
-            return self._met([self.walk(node.body, position), position, self.walk(node.else_, position)], node)
-        if isinstance(node, (*_FRESH, nodes.CallBlock)):
-            self._closed(self.walk(node.body, HtmlPosition()), HtmlPosition(), node)
+            return self._join_branches(
+                [self.walk(node.body, position), position, self.walk(node.else_, position)], node
+            )
+        if isinstance(node, (*_SEPARATE_OUTPUT, nodes.CallBlock)):
+            self._require_closed(self.walk(node.body, HtmlPosition()), HtmlPosition(), node)
         if isinstance(node, nodes.Block):
             begins = self.blocks.setdefault(node.name, position)
-            end = self._closed(self.walk(node.body, begins), begins, node)
+            end = self._require_closed(self.walk(node.body, begins), begins, node)
             return end if begins is position else position  # it is written at its place in the layout
         if isinstance(node, nodes.FilterBlock):
             self._in_filter += 1
-            end = self._closed(self.walk(node.body, position), position, node)
+            end = self._require_closed(self.walk(node.body, position), position, node)
             self._in_filter -= 1
             return end
         if isinstance(node, (nodes.With, nodes.Scope)):
             return self.walk(node.body, position)
         return position
 
-    def _refuse_piece(self, node: nodes.Node, position: HtmlPosition) -> None:
+    def _refuse_misplaced_piece(self, node: nodes.Node, position: HtmlPosition) -> None:
         """Refuse blocks, files and calls in places where only single values can be guarded."""
         if isinstance(node, (nodes.CallBlock, nodes.FilterBlock)) and (position.is_style or position.is_link):
             advice = "Put the filter on the value, as in {{ name | upper }}, or the value into a macro's brackets."
@@ -181,18 +187,18 @@ class _ContextGuard:
         if isinstance(node, nodes.Include) and position.is_style and not _has_only_text(node, self._environment):
             advice = "Write the values in a <style> of this file, and leave only what is fixed in the other."
             self._refuse(node, "a file with values cannot be included in a style.", advice)
-        if isinstance(node, nodes.Include) and self._looks_inside and _ends_open(node, self._environment):
+        if isinstance(node, nodes.Include) and self._looks_inside and _leaves_open(node, self._environment):
             advice = "Close there the tags' quotes and brackets, and the <style> and comments, that it opens."
             self._refuse(node, "the included file leaves something open.", advice)
 
-    def _closed(self, end: HtmlPosition, begin: HtmlPosition, node: nodes.Node) -> HtmlPosition:
+    def _require_closed(self, end: HtmlPosition, begin: HtmlPosition, node: nodes.Node) -> HtmlPosition:
         """The end of a piece that is written or replaced as a whole: it must end in the place where it began."""
         if not end.normalize().matches(begin.normalize()):
             advice = "Close in it the tags' quotes and brackets, and the <style> and comments, that it opens."
             raise ForbiddenTemplateError("this piece of HTML leaves something open.", advice, node.lineno, self._name)
         return end
 
-    def _met(self, ends: Sequence[HtmlPosition], node: nodes.Node) -> HtmlPosition:
+    def _join_branches(self, ends: Sequence[HtmlPosition], node: nodes.Node) -> HtmlPosition:
         """Where the branches of an {% if %} end; they must end in the same place."""
         settled = [end.normalize() for end in ends]
         if any(not end.matches(settled[0]) for end in settled):
@@ -202,9 +208,9 @@ class _ContextGuard:
             )
         return replace(settled[0], is_scheme_fixed=all(end.is_scheme_fixed for end in settled))
 
-    def _output(self, node: nodes.Output, position: HtmlPosition) -> HtmlPosition:
+    def _guard_output(self, node: nodes.Output, position: HtmlPosition) -> HtmlPosition:
         guarded: list[nodes.Expr] = []
-        for child, following in _with_next(node.nodes):
+        for child, following in _pair_with_following(node.nodes):
             if isinstance(child, nodes.TemplateData):
                 position = position.advance(child.data)
                 self._refuse_unsafe(position, child)
@@ -213,7 +219,7 @@ class _ContextGuard:
                     raise ForbiddenTemplateError("this link would run code.", advice, child.lineno, self._name)
                 guarded.append(child)
             else:
-                guarded.append(self._guarded(child, position, following))
+                guarded.append(self._guard_value(child, position, following))
                 position = position.advance_over_value()
         node.nodes = guarded
         return position
@@ -225,11 +231,11 @@ class _ContextGuard:
         if position.is_ambiguous:
             message = f"there is markup in <{position.element}>, which mail programs do not read in the same way."
             self._refuse(child, message, f"Leave only text between <{position.element}> and its end.")
-        if self._in_filter and _ACTIVE.search(child.data):
+        if self._in_filter and _ACTIVE_MARKUP.search(child.data):
             advice = "Move it out of {% filter %}."
             self._refuse(child, "a link, a style or a script cannot stand in {% filter %}, which could cut it.", advice)
 
-    def _guarded(self, value: nodes.Expr, position: HtmlPosition, following: str) -> nodes.Expr:
+    def _guard_value(self, value: nodes.Expr, position: HtmlPosition, following: str) -> nodes.Expr:
         if position.state in (HtmlState.TAG, HtmlState.NAME):
             self._refuse(value, "a value cannot stand here in a tag.")
         if position.is_code:
@@ -239,28 +245,28 @@ class _ContextGuard:
                 value, "a value cannot stand in this attribute.", "Write there what is fixed, or leave it out."
             )
         if position.is_link and position.attribute in ADDRESS_LIST_ATTRIBUTES:
-            value = _around(value, LIST_ENTRY_FILTER)
+            value = _wrap_value(value, LIST_ENTRY_FILTER)
         if position.is_style:
-            value = _around(value, STYLE_FILTER)
+            value = _wrap_value(value, STYLE_FILTER)
         elif position.is_link and not position.is_scheme_fixed:
-            follows = _follows(following, position.quote)
-            value = _around(value, LINK_FILTER, nodes.Const(follows), nodes.Const(position.is_image))
+            follows = _classify_following(following, position.quote)
+            value = _wrap_value(value, LINK_FILTER, nodes.Const(follows), nodes.Const(position.is_image))
         if position.is_bare:
-            value = _around(value, UNQUOTED_FILTER)
+            value = _wrap_value(value, UNQUOTED_FILTER)
         return value
 
     def _refuse(self, node: nodes.Node, message: str, advice: str = _ADVICE) -> None:
         raise ForbiddenTemplateError(message, advice, node.lineno, self._name)
 
 
-def _with_next(children: Sequence[nodes.Expr]) -> Iterator[tuple[nodes.Expr, str]]:
+def _pair_with_following(children: Sequence[nodes.Expr]) -> Iterator[tuple[nodes.Expr, str]]:
     """Each piece with the text right behind it, or an empty text if that is not known."""
     for number, child in enumerate(children):
         behind = children[number + 1] if number + 1 < len(children) else None
         yield child, behind.data if isinstance(behind, nodes.TemplateData) else ""
 
 
-def _follows(following: str, quote: str) -> str:
+def _classify_following(following: str, quote: str) -> str:
     if following.startswith(":"):
         return SCHEME
     ends = following[:1] == quote if quote else following[:1].isspace() or following[:1] == ">"
@@ -269,7 +275,7 @@ def _follows(following: str, quote: str) -> str:
     return PATH if following[:1] and following[0] in "/?#" else START
 
 
-def _around(value: nodes.Expr, name: str, *arguments: nodes.Expr) -> nodes.Expr:
+def _wrap_value(value: nodes.Expr, name: str, *arguments: nodes.Expr) -> nodes.Expr:
     guarded = nodes.Filter(value, name, list(arguments), [], None, None, lineno=value.lineno)
     guarded.set_environment(value.environment)  # type: ignore[arg-type]
     return guarded

@@ -47,14 +47,14 @@ def describe_error(error: BaseException, name: str, source: TemplateSource) -> R
         column=find_column(text, line, mistake.near),
         message=mistake.message,
         advice=mistake.advice,
-        code=_code_of(error),
+        code=_get_code(error),
     )
 
 
 def describe_error_without_place(error: BaseException, part: str) -> RenderFault:
     """Describe an error that no line of a template has caused."""
     mistake = _explain_error(error, ErrorPlace(text="", line=None, names=[], filters=(), files={}))
-    return RenderFault(part=part, line=None, message=mistake.message, advice=mistake.advice, code=_code_of(error))
+    return RenderFault(part=part, line=None, message=mistake.message, advice=mistake.advice, code=_get_code(error))
 
 
 def _find_place(error: BaseException, name: str, files: Mapping[str, str]) -> tuple[str, int | None]:
@@ -83,9 +83,9 @@ def _list_names(value: Any) -> Iterator[str]:
 
 def _explain_error(error: BaseException, place: ErrorPlace) -> ErrorExplanation:
     """The explanation by the error's type or message; Python's own message is never shown."""
-    for kind, tell in _EXPLAINERS:
+    for kind, explain in _EXPLAINERS:
         if isinstance(error, kind):
-            return tell(error, place)
+            return explain(error, place)
     text = getattr(error, "message", None) or str(error)
     for pattern, words in SYNTAX_ERRORS + UNDEFINED_ERRORS + EXPRESSION_ERRORS:
         if match := pattern.search(text):
@@ -93,15 +93,13 @@ def _explain_error(error: BaseException, place: ErrorPlace) -> ErrorExplanation:
     return UNKNOWN_SYNTAX_ERROR if isinstance(error, TemplateSyntaxError) else UNKNOWN_ERROR
 
 
-def _not_found(error: BaseException, place: ErrorPlace) -> ErrorExplanation:
+def _explain_missing_file(error: BaseException, place: ErrorPlace) -> ErrorExplanation:
     name = getattr(error, "name", None)
     if not isinstance(name, str) or name not in place.source:  # a caller's value was the name
-        return ErrorExplanation(
-            message="there is no file of this name.", advice="Write the file's name in quotes.", near="{%"
-        )
+        return ErrorExplanation("there is no file of this name.", "Write the file's name in quotes.", "{%")
     similar = get_close_matches(name, list(place.files), n=1)
     advice = f"Did you mean “{similar[0]}”?" if similar else "Check its name, or add the file."
-    return ErrorExplanation(message=f"there is no file “{name}”.", advice=advice, near=name)
+    return ErrorExplanation(f"there is no file “{name}”.", advice, name)
 
 
 def _explain_refusal(error: BaseException, place: ErrorPlace) -> ErrorExplanation:
@@ -110,51 +108,48 @@ def _explain_refusal(error: BaseException, place: ErrorPlace) -> ErrorExplanatio
         if match := pattern.search(text):
             return words(match, place)
     return ErrorExplanation(
-        message="this reaches for something that templates may not have.",
-        advice="Use variables, filters and macros only.",
+        "this reaches for something that templates may not have.", "Use variables, filters and macros only."
     )
 
 
-def _too_much(error: BaseException, _: ErrorPlace) -> ErrorExplanation:
+def _explain_too_much(error: BaseException, _: ErrorPlace) -> ErrorExplanation:
     if isinstance(error, OutputTooLargeError):
-        return ErrorExplanation(message=error.message, advice="Show less, or loop over less.")
+        return ErrorExplanation(error.message, "Show less, or loop over less.")
+    return ErrorExplanation("this takes more memory than a mail may use.", "Show less, or loop over less.")
+
+
+def _explain_too_slow(_: BaseException, __: ErrorPlace) -> ErrorExplanation:
     return ErrorExplanation(
-        message="this takes more memory than a mail may use.", advice="Show less, or loop over less."
+        f"the mail was still being written here after {MAX_PART_SECONDS:g} s.",
+        "Look for a loop inside a loop, or a list that grows, and show less.",
     )
 
 
-def _too_slow(_: BaseException, __: ErrorPlace) -> ErrorExplanation:
+def _explain_endless(_: BaseException, __: ErrorPlace) -> ErrorExplanation:
     return ErrorExplanation(
-        message=f"the mail was still being written here after {MAX_PART_SECONDS:g} s.",
-        advice="Look for a loop inside a loop, or a list that grows, and show less.",
-    )
-
-
-def _for_ever(_: BaseException, __: ErrorPlace) -> ErrorExplanation:
-    return ErrorExplanation(
-        message="a macro, block or file uses itself again and again, without an end, or brackets stand too deep.",
-        advice="Take it out of itself.",
+        "a macro, block or file uses itself again and again, without an end, or brackets stand too deep.",
+        "Take it out of itself.",
     )
 
 
 def _explain_own(error: BaseException, _: ErrorPlace) -> ErrorExplanation:
     """An error that carries its own explanation."""
-    near = getattr(error, "name", "") if isinstance(error, _NAMED) else ""
-    return ErrorExplanation(message=getattr(error, "message", ""), advice=getattr(error, "advice", ""), near=near)
+    near = getattr(error, "name", "") if isinstance(error, _ERRORS_WITH_NAME) else ""
+    return ErrorExplanation(getattr(error, "message", ""), getattr(error, "advice", ""), near)
 
 
-_NAMED = (ValueRefusedError, MisusedError, NotShowableError)
+_ERRORS_WITH_NAME = (ValueRefusedError, MisusedError, NotShowableError)
 _EXPLAINERS: tuple[tuple[type[BaseException], Callable[[BaseException, ErrorPlace], ErrorExplanation]], ...] = (
-    (TemplateNotFound, _not_found),
+    (TemplateNotFound, _explain_missing_file),
     (ForbiddenTemplateError, _explain_own),
     (ValueRefusedError, _explain_own),
     (MisusedError, _explain_own),
     (NotShowableError, _explain_own),
     (SecurityError, _explain_refusal),
-    (OutputTooLargeError, _too_much),
-    (MemoryError, _too_much),
-    (RecursionError, _for_ever),
-    (TooSlowError, _too_slow),
+    (OutputTooLargeError, _explain_too_much),
+    (MemoryError, _explain_too_much),
+    (RecursionError, _explain_endless),
+    (TooSlowError, _explain_too_slow),
 )
 _CODES_BY_ERROR: tuple[tuple[type[BaseException], FaultCode], ...] = (
     (SecurityError, FaultCode.FORBIDDEN),
@@ -167,7 +162,7 @@ _CODES_BY_ERROR: tuple[tuple[type[BaseException], FaultCode], ...] = (
 )
 
 
-def _code_of(error: BaseException) -> FaultCode:
+def _get_code(error: BaseException) -> FaultCode:
     if re.match(r"No (?:filter|test) named '(?:attr|safe|format|map|tojson|xmlattr|pprint|filter|test)'", str(error)):
         return FaultCode.FORBIDDEN
     return next((code for kind, code in _CODES_BY_ERROR if isinstance(error, kind)), FaultCode.FAILED)

@@ -26,10 +26,10 @@ from notifier.template_language.variable_place import (
     count_present,
     is_empty_fallback,
     list_implied,
-    negate,
+    negate_condition,
 )
 
-MAX_STEPS = 30_000  # expressions looked at: macros that call macros would otherwise take for ever
+MAX_STEPS = 30_000  # steps of the walk; macros that call macros could otherwise take very long
 ESCAPES: Final = frozenset({"e", "escape", UNQUOTED_FILTER})
 _LISTS: Final = frozenset({"list", "reverse", "sort", "unique"})
 """Filters that give the items of a list."""
@@ -54,28 +54,28 @@ class ExpressionWalk:
 
     # -- what an expression stands for -----------------------------------------------------------
 
-    def resolve(self, node: nodes.Node) -> Named:
+    def resolve_expression(self, node: nodes.Node) -> Named:
         """What the expression stands for: a variable, a macro or a file; None for other values. Notes nothing."""
-        self.step()
+        self.count_step()
         named: Named = None
         match node:
             case nodes.Name(name=name):
                 is_variable = name not in self.reserved and self.scope.sees_variables
                 named = self.scope.names.get(name, Place((name,)) if is_variable else None)
             case nodes.Getattr(node=owner, attr=name) | nodes.Getitem(node=owner, arg=nodes.Const(value=str(name))):
-                named = self._enter(self.resolve(owner), name)
+                named = self._enter(self.resolve_expression(owner), name)
             case nodes.Getitem(node=owner, arg=nodes.Const(value=number)):
-                named = self.get_item(self.resolve(owner), number)
+                named = self.get_item(self.resolve_expression(owner), number)
             case nodes.Getitem(node=owner, arg=nodes.Slice()):
-                named = _mark_partial(self.resolve(owner))
+                named = _mark_partial(self.resolve_expression(owner))
             case nodes.Filter(node=nodes.Expr() as inner):
-                named = self._resolve_filter(node, self.resolve(inner))
+                named = self._resolve_filter(node, self.resolve_expression(inner))
             case nodes.Call(node=nodes.Getattr(node=owner, attr="get"), args=[nodes.Const(value=str(name)), *others]):
-                value = self._enter(self.resolve(owner), name)
+                value = self._enter(self.resolve_expression(owner), name)
                 named = replace(value, fallback="other" if others else "empty") if isinstance(value, Place) else None
         return named
 
-    def step(self) -> None:
+    def count_step(self) -> None:
         """Count a step. Raises `LostError` if there are too many."""
         self.steps += 1 + len(self.known) // 8
         if self.steps > MAX_STEPS:
@@ -116,7 +116,7 @@ class ExpressionWalk:
     # -- conditions ------------------------------------------------------------------------------
 
     @contextmanager
-    def where(self, *conditions: Condition) -> Iterator[None]:
+    def under_conditions(self, *conditions: Condition) -> Iterator[None]:
         """Where these conditions hold."""
         before = self.conditions, self.known
         self.conditions = (*self.conditions, *conditions)
@@ -130,31 +130,31 @@ class ExpressionWalk:
         """The condition of a test, as far as it is about variables."""
         match node:
             case nodes.Not():
-                return negate(self.get_condition(node.node))
+                return negate_condition(self.get_condition(node.node))
             case nodes.And() | nodes.Or():
                 kind = "and" if isinstance(node, nodes.And) else "or"
                 return (kind, self.get_condition(node.left), self.get_condition(node.right))
             case nodes.Test(name="defined" | "undefined" as name):
-                condition = _state("defined", self.resolve(node.node))
-                return negate(condition) if name == "undefined" else condition
+                condition = _state("defined", self.resolve_expression(node.node))
+                return negate_condition(condition) if name == "undefined" else condition
             case nodes.Compare(ops=[nodes.Operand(op="in" | "notin" as operator)]):
                 condition = _state("defined", self._get_member(node))
-                return negate(condition) if operator == "notin" else condition
+                return negate_condition(condition) if operator == "notin" else condition
             case nodes.Compare(ops=[nodes.Operand(op="eq" | "ne" as operator, expr=nodes.Const(value=value))]):
-                return _state(_OPERATORS[operator], self.resolve(node.expr), value)
+                return _state(_OPERATORS[operator], self.resolve_expression(node.expr), value)
         while isinstance(node, nodes.Filter) and node.name in _COUNTS and node.node is not None:
             node = node.node
-        return _state("true", self.resolve(node))
+        return _state("true", self.resolve_expression(node))
 
     def _get_member(self, node: nodes.Compare) -> Named:
         """The place that `"note" in order` asks for."""
-        whole = self.resolve(node.ops[0].expr)
+        whole = self.resolve_expression(node.ops[0].expr)
         is_object = isinstance(whole, Place) and self._type(whole.path) == "object"
         return self._enter(whole, str(node.expr.value)) if is_object and isinstance(node.expr, nodes.Const) else None
 
     # -- reads -----------------------------------------------------------------------------------
 
-    def note(self, place: Named, node: nodes.Node, *, whole: bool = False, guarded: bool = False) -> None:
+    def note_read(self, place: Named, node: nodes.Node, *, whole: bool = False, guarded: bool = False) -> None:
         """Note that the value is read here; `guarded` if nothing fails without it."""
         if not isinstance(place, Place):
             return
@@ -164,13 +164,13 @@ class ExpressionWalk:
         read = VariableRead(path=path, file=self.file, line=node.lineno, guarded=guarded, present=present, whole=whole)
         self.reads[read] = None
 
-    def read(self, node: nodes.Node, *, whole: bool = True) -> None:
+    def read_expression(self, node: nodes.Node, *, whole: bool = True) -> None:
         """Note everything that the expression reads; `whole`: including everything inside its value."""
-        place = self.resolve(node)
+        place = self.resolve_expression(node)
         if isinstance(place, Macro | Scope):
             raise LostError  # a macro is passed on as a value
         if place is not None:
-            self.note(place, node, whole=whole)
+            self.note_read(place, node, whole=whole)
             self._read_arguments(node)
         elif (read := getattr(self, f"_read_{type(node).__name__.lower()}", None)) is not None:
             read(node)
@@ -180,18 +180,18 @@ class ExpressionWalk:
     def read_children(self, node: nodes.Node) -> None:
         """Note what the parts of the expression read."""
         for child in node.iter_child_nodes():
-            self.read(child)
+            self.read_expression(child)
 
-    def ask(self, test: nodes.Node) -> Condition:
+    def read_test(self, test: nodes.Node) -> Condition:
         """Note what a test reads. Returns its condition."""
-        if not isinstance(self.resolve(test), Macro | Scope):
-            self.read(test, whole=False)
+        if not isinstance(self.resolve_expression(test), Macro | Scope):
+            self.read_expression(test, whole=False)
         return self.get_condition(test)
 
     def read_list(self, node: nodes.Node, which: object) -> Place | None:
         """Note that a list is looped over. Returns its item, or None if it may be no list."""
-        item = self.get_item(self.resolve(node), which)
-        self.read(node, whole=item is None)
+        item = self.get_item(self.resolve_expression(node), which)
+        self.read_expression(node, whole=item is None)
         return item
 
     def _read_arguments(self, node: nodes.Node) -> None:
@@ -200,74 +200,74 @@ class ExpressionWalk:
             self.read_filter(node)
         elif isinstance(node, nodes.Call):
             for child in node.args[1:]:
-                self.read(child)
+                self.read_expression(child)
         inner = getattr(node.node if isinstance(node, nodes.Call) else node, "node", None)
         if inner is not None:
             self._read_arguments(inner)
 
     def bind_value(self, node: nodes.Node) -> Named:
         """What the expression stands for, to be used under another name; other values are read at once."""
-        named = self.resolve(node)
+        named = self.resolve_expression(node)
         if named is None:
-            self.read(node)
+            self.read_expression(node)
         else:
-            self.note(named, node, guarded=True)
+            self.note_read(named, node, guarded=True)
             self._read_arguments(node)
         return named
 
     def read_filter(self, node: nodes.Filter) -> None:
         """Note what a filter reads besides what it is applied to."""
         if (attribute := _get_attribute(node)) is not None and node.node is not None:
-            item = self.get_item(self.resolve(node.node), node)
-            self.note(item and Place((*item.path, *attribute.split("."))), node, whole=True)
+            item = self.get_item(self.resolve_expression(node.node), node)
+            self.note_read(item and Place((*item.path, *attribute.split("."))), node, whole=True)
         for child in node.iter_child_nodes(exclude=("node",)):
-            self.read(child)
+            self.read_expression(child)
 
     def _read_filter(self, node: nodes.Filter) -> None:
         self.read_filter(node)
         if node.node is not None:
-            self.read(node.node, whole=node.name not in _COUNTS and _get_attribute(node) is None)
-            place = self.resolve(node.node)
+            self.read_expression(node.node, whole=node.name not in _COUNTS and _get_attribute(node) is None)
+            place = self.resolve_expression(node.node)
             if isinstance(node.node, nodes.Call) and isinstance(place, Place) and place.fallback == "empty":
-                self.note(replace(place, fallback=""), node)  # `get` without a fallback: filters may refuse a null
+                self.note_read(replace(place, fallback=""), node)  # `get` without a fallback: filters may refuse a null
 
     def _read_getitem(self, node: nodes.Getitem) -> None:
-        self.read(node.node, whole=not isinstance(node.arg, nodes.Slice))
-        self.read(node.arg)
+        self.read_expression(node.node, whole=not isinstance(node.arg, nodes.Slice))
+        self.read_expression(node.arg)
 
     def _read_test(self, node: nodes.Test) -> None:
         if node.name in ("defined", "undefined"):
-            self.note(self.resolve(node.node), node, guarded=True)
+            self.note_read(self.resolve_expression(node.node), node, guarded=True)
             self._read_arguments(node.node)
         else:
             self.read_children(node)
 
     def _read_condexpr(self, node: nodes.CondExpr) -> None:
-        condition = self.ask(node.test)
+        condition = self.read_test(node.test)
         if node.expr2 is None:  # without {% else %} a false test gives an undefined value, so it guards nothing
             for test in [node.test, *node.test.find_all(nodes.Test)]:
-                self.note(self.resolve(test.node) if isinstance(test, nodes.Test) else None, test)
-            self.read(node.expr1)
+                self.note_read(self.resolve_expression(test.node) if isinstance(test, nodes.Test) else None, test)
+            self.read_expression(node.expr1)
             return
-        with self.where(condition):
-            self.read(node.expr1)
-        with self.where(negate(condition)):
-            self.read(node.expr2)
+        with self.under_conditions(condition):
+            self.read_expression(node.expr1)
+        with self.under_conditions(negate_condition(condition)):
+            self.read_expression(node.expr2)
 
     def _read_and(self, node: nodes.And | nodes.Or) -> None:
-        condition = self.ask(node.left)
-        with self.where(condition if isinstance(node, nodes.And) else negate(condition)):
-            self.read(node.right)
+        condition = self.read_test(node.left)
+        with self.under_conditions(condition if isinstance(node, nodes.And) else negate_condition(condition)):
+            self.read_expression(node.right)
 
     _read_or = _read_and
 
     def _read_not(self, node: nodes.Not) -> None:
-        self.ask(node.node)
+        self.read_test(node.node)
 
     def _read_compare(self, node: nodes.Compare) -> None:
         is_membership = len(node.ops) == 1 and node.ops[0].op in ("in", "notin")
         if is_membership and (member := self._get_member(node)) is not None:
-            self.note(member, node, guarded=True)
+            self.note_read(member, node, guarded=True)
         else:
             self.read_children(node)
 

@@ -65,8 +65,8 @@ def show_date(context: Context, value: Any, style: Any = "medium", zone: Any = N
 
 def parse_date(value: Any, style: Any = "medium", zone: Any = None) -> date:
     """The day that the filter `date` shows. Raises `ValueRefusedError`."""
-    moment = _moment("date", value, zone)
-    _style("date", style)
+    moment = _parse_moment("date", value, zone)
+    _check_style("date", style)
     return moment
 
 
@@ -80,10 +80,10 @@ def show_time(context: Context, value: Any, style: Any = "short", zone: Any = No
 def parse_time(value: Any, style: Any = "short", zone: Any = None) -> time | datetime:
     """The time of day that the filter `time` shows. Raises `ValueRefusedError`."""
     is_clock = isinstance(value, str) and len(value) < len("2026-01-01")
-    moment = _clock(value) if is_clock else _moment("time", value, zone)
+    moment = _parse_clock(value) if is_clock else _parse_moment("time", value, zone)
     if not isinstance(moment, (time, datetime)):
         raise ValueRefusedError("time", value, 'a time, such as "14:30" or "2026-03-09T14:30:00Z"')
-    _needs_zone("time", moment, _style("time", style))
+    _require_zone("time", moment, _check_style("time", style))
     return moment
 
 
@@ -96,10 +96,10 @@ def show_datetime(context: Context, value: Any, style: Any = "medium", zone: Any
 
 def parse_datetime(value: Any, style: Any = "medium", zone: Any = None) -> datetime:
     """The date-time that the filter `datetime` shows. Raises `ValueRefusedError`."""
-    moment = _moment("datetime", value, zone)
+    moment = _parse_moment("datetime", value, zone)
     if not isinstance(moment, datetime):
         raise ValueRefusedError("datetime", value, 'a date with a time, such as "2026-03-09T14:30:00Z"')
-    _needs_zone("datetime", moment, _style("datetime", style))
+    _require_zone("datetime", moment, _check_style("datetime", style))
     return moment
 
 
@@ -111,7 +111,7 @@ def show_money(context: Context, value: Any, currency: Any) -> str:
 
 def parse_money(value: Any, currency: Any = "EUR") -> Decimal:
     """The amount that the filter `money` shows. Raises `ValueRefusedError`."""
-    if not isinstance(currency, str) or currency not in _currencies():
+    if not isinstance(currency, str) or currency not in _list_currencies():
         raise ValueRefusedError("money", currency, 'a currency by its three letters, such as money("EUR")')
     return parse_decimal("money", value)
 
@@ -122,7 +122,7 @@ def show_number(context: Context, value: Any, digits: Any = None) -> str:
     locale, amount = get_locale(context), parse_decimal("number", value)
     if digits is None:
         return format_decimal(amount, locale=locale, decimal_quantization=False)
-    pattern = locale.decimal_formats[None].pattern.replace(".###", _fraction("number", digits))
+    pattern = locale.decimal_formats[None].pattern.replace(".###", _build_fraction_pattern("number", digits))
     return format_decimal(amount, format=pattern, locale=locale)
 
 
@@ -130,7 +130,7 @@ def show_number(context: Context, value: Any, digits: Any = None) -> str:
 def show_percent(context: Context, value: Any, digits: Any = 0) -> str:
     """The filter `percent`: a share of one, so that `{{ 0.25 | percent }}` is 25 %."""
     locale, amount = get_locale(context), parse_decimal("percent", value)
-    pattern = locale.percent_formats[None].pattern.replace("##0", f"##0{_fraction('percent', digits)}", 1)
+    pattern = locale.percent_formats[None].pattern.replace("##0", f"##0{_build_fraction_pattern('percent', digits)}", 1)
     return format_percent(amount, format=pattern, locale=locale)
 
 
@@ -172,11 +172,11 @@ def replace_text(context: Context, value: Any, old: Any, new: Any, count: Any = 
 
 def get_locale(context: Context) -> Locale:
     """The locale of the mail. It is read from the environment, because macros have no variables."""
-    return _locale(getattr(context.environment, "locale", "en"))
+    return _load_locale(getattr(context.environment, "locale", "en"))
 
 
 @lru_cache(maxsize=64)
-def _locale(tag: str) -> Locale:
+def _load_locale(tag: str) -> Locale:
     for candidate in list_fallback_locales(tag):
         try:
             return Locale.parse(candidate, sep="-")
@@ -186,7 +186,7 @@ def _locale(tag: str) -> Locale:
 
 
 @lru_cache(maxsize=1)
-def _currencies() -> frozenset[str]:
+def _list_currencies() -> frozenset[str]:
     return frozenset(list_currencies())
 
 
@@ -205,14 +205,14 @@ def parse_decimal(name: str, value: Any) -> Decimal:
     return amount
 
 
-def _fraction(name: str, digits: Any) -> str:
+def _build_fraction_pattern(name: str, digits: Any) -> str:
     """The end of a number pattern with this many digits behind the point."""
     if isinstance(digits, bool) or not isinstance(digits, int) or not 0 <= digits <= _MAX_FRACTION_DIGITS:
         raise ValueRefusedError(name, digits, f"0 to {_MAX_FRACTION_DIGITS} digits behind the point")
     return "." + "0" * digits if digits else ""
 
 
-def _moment(name: str, value: Any, zone: Any) -> date:
+def _parse_moment(name: str, value: Any, zone: Any) -> date:
     """The date or date-time of an ISO text (RFC 3339), converted to a time zone if there is one."""
     expected = 'a date such as "2026-03-09", or "2026-03-09T14:30:00Z"'
     if not isinstance(value, str):
@@ -222,41 +222,41 @@ def _moment(name: str, value: Any, zone: Any) -> date:
         if zone is not None and isinstance(moment, datetime):
             if moment.tzinfo is None:
                 raise ValueRefusedError(name, value, "an offset behind the time, such as Z, to show it in a time zone")
-            moment = moment.astimezone(_zone(name, zone))
+            moment = moment.astimezone(_get_zone(name, zone))
     except (ValueError, OverflowError) as error:
         raise ValueRefusedError(name, value, expected) from error
     return moment
 
 
-def _clock(value: str) -> time:
+def _parse_clock(value: str) -> time:
     try:
         return time.fromisoformat(value)
     except ValueError as error:
         raise ValueRefusedError("time", value, 'a time, such as "14:30" or "2026-03-09T14:30:00Z"') from error
 
 
-def _needs_zone(name: str, moment: date | time, style: str) -> None:
+def _require_zone(name: str, moment: date | time, style: str) -> None:
     """Refuse the styles `long` and `full` for a time without an offset: they show a time zone."""
     if style in ("long", "full") and getattr(moment, "tzinfo", None) is None:
         raise ValueRefusedError(name, "a time", f"an offset behind the time, such as Z, for the style “{style}”")
 
 
 @lru_cache(maxsize=64)
-def _zone_named(name: str) -> ZoneInfo | None:
+def _load_zone(name: str) -> ZoneInfo | None:
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, LookupError):  # unknown, or a path: zoneinfo refuses to leave its folder
         return None
 
 
-def _zone(name: str, zone: Any) -> ZoneInfo:
-    zone_info = _zone_named(zone) if isinstance(zone, str) else None
+def _get_zone(name: str, zone: Any) -> ZoneInfo:
+    zone_info = _load_zone(zone) if isinstance(zone, str) else None
     if zone_info is None:
         raise ValueRefusedError(name, zone, 'a time zone by its name, such as zone="Europe/Paris"')
     return zone_info
 
 
-def _style(name: str, style: Any) -> str:
+def _check_style(name: str, style: Any) -> str:
     """A width, or a pattern of CLDR letters (UTS 35), such as "d MMMM"."""
     if isinstance(style, str) and (style in DATE_STYLES or _is_pattern(style)):
         return style

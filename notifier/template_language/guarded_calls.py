@@ -20,8 +20,8 @@ from notifier.template_language.filters import ValueRefusedError, describe_value
 from notifier.template_language.value_methods import MISUSE_ERRORS, MisusedError
 from notifier.template_language.value_text import format_value
 
-_MISUSES: Final = (*MISUSE_ERRORS, FilterArgumentError)
-_ONE_BY_ONE: Final = frozenset(
+_MISUSE_ERRORS: Final = (*MISUSE_ERRORS, FilterArgumentError)
+_ITERATOR_TYPES: Final = frozenset(
     {GeneratorType, type(reversed([])), type(reversed(())), type(reversed({})), type(reversed(range(0)))}
 )
 """Iterators. They are made lists: they would fail outside the wrapper, and could be read only once."""
@@ -75,7 +75,7 @@ def _require_items(name: str, value: Any) -> Any:
     raise ValueRefusedError(name, value, "a list")
 
 
-_ALIKE: Final = "items that can be compared: only numbers, or only texts"
+_COMPARABLE: Final = "items that can be compared: only numbers, or only texts"
 FILTER_USAGES: Final[Mapping[str, FilterUsage]] = {
     "abs": FilterUsage(_require_number, "a number", "{{ change | abs }}"),
     "capitalize": FilterUsage(convert_text, "text", "{{ name | capitalize }}"),
@@ -107,7 +107,7 @@ FILTER_USAGES: Final[Mapping[str, FilterUsage]] = {
     "right": FilterUsage(convert_text, "text", "{{ price | right(8) }}"),
     "round": FilterUsage(_require_number, "a number", "{{ total | round(2) }}"),
     "safe_url": FilterUsage(_require_defined, "an address", "{{ url | safe_url }}"),
-    "sort": FilterUsage(_require_items, _ALIKE, '{% for item in items | sort(attribute="name") %}'),
+    "sort": FilterUsage(_require_items, _COMPARABLE, '{% for item in items | sort(attribute="name") %}'),
     "sum": FilterUsage(_require_items, "a list of numbers", '{{ items | sum(attribute="price") }}'),
     "time": FilterUsage(_require_defined, 'a time, such as "14:30"', '{{ at | time(zone="Europe/Paris") }}'),
     "title": FilterUsage(convert_text, "text", "{{ name | title }}"),
@@ -150,22 +150,26 @@ def _guard_filter(name: str, function: Callable[..., Any], usage: FilterUsage) -
         value = usage.convert(name, value)
         try:
             result = function(context, value, *args, **kwargs)
-            return list(result) if type(result) in _ONE_BY_ONE else result
-        except _MISUSES as error:
-            raise _misused(name, value, _fits(function, (context, value, *args), kwargs), args or kwargs) from error
+            return list(result) if type(result) in _ITERATOR_TYPES else result
+        except _MISUSE_ERRORS as error:
+            raise _build_misuse_error(
+                name, value, _accepts_arguments(function, (context, value, *args), kwargs), args or kwargs
+            ) from error
 
     def call(value: Any, *args: Any, **kwargs: Any) -> Any:
         value = usage.convert(name, value)
         try:
             result = function(value, *args, **kwargs)
-            return list(result) if type(result) in _ONE_BY_ONE else result
-        except _MISUSES as error:
-            raise _misused(name, value, _fits(function, (value, *args), kwargs), args or kwargs) from error
+            return list(result) if type(result) in _ITERATOR_TYPES else result
+        except _MISUSE_ERRORS as error:
+            raise _build_misuse_error(
+                name, value, _accepts_arguments(function, (value, *args), kwargs), args or kwargs
+            ) from error
 
     return functools.wraps(function)(call_with_context if hasattr(function, "jinja_pass_arg") else call)
 
 
-def _misused(name: str, value: Any, fits: bool, others: object) -> MisusedError:  # noqa: FBT001 - beside its call
+def _build_misuse_error(name: str, value: Any, fits: bool, others: object) -> MisusedError:  # noqa: FBT001 - beside its call
     what = "a list" if isinstance(value, tuple) else describe_value(value)
     if not fits:
         message = f"“{name}” takes something else in its brackets."
@@ -177,7 +181,7 @@ def _misused(name: str, value: Any, fits: bool, others: object) -> MisusedError:
     return MisusedError(name, message, f"It wants {usage.expected}. Write it so: {usage.example}.")
 
 
-def _fits(function: Callable[..., Any], args: Iterable[Any], kwargs: Mapping[str, Any]) -> bool:
+def _accepts_arguments(function: Callable[..., Any], args: Iterable[Any], kwargs: Mapping[str, Any]) -> bool:
     """Whether the function takes these arguments."""
     try:
         inspect.signature(function).bind(*args, **kwargs)
@@ -199,7 +203,7 @@ def _guard_test(name: str, test: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return test(*args, **kwargs)
-        except _MISUSES as error:
+        except _MISUSE_ERRORS as error:
             raise MisusedError(name, message, advice) from error
 
     return call
@@ -212,7 +216,7 @@ def guard_function(name: str, function: Callable[..., Any], example: str) -> Cal
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except _MISUSES as error:
+        except _MISUSE_ERRORS as error:
             message = f"“{name}” cannot work with what stands in its brackets."
             raise MisusedError(name, message, f"Write it so: {example}.") from error
 

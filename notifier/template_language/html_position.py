@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from notifier.mail.html_reader import RAW_TEXT_ELEMENTS
+
 LINK_ATTRIBUTES: Final = frozenset(
     {
         "action", "archive", "cite", "classid", "codebase", "data", "formaction", "href", "icon", "longdesc",
@@ -18,14 +20,15 @@ LINK_ATTRIBUTES: Final = frozenset(
 IMAGE_ATTRIBUTES: Final = frozenset({"background", "dynsrc", "imagesrcset", "lowsrc", "poster", "src", "srcset"})
 _PAGES: Final = frozenset({"embed", "frame", "iframe", "script"})
 """Elements whose `src` is a page or a script, not an image."""
-_SETS: Final = frozenset({"imagesrcset", "srcset"})
-ADDRESS_LIST_ATTRIBUTES: Final = frozenset({"archive", "ping"}) | _SETS
+_SRCSET_ATTRIBUTES: Final = frozenset({"imagesrcset", "srcset"})
+ADDRESS_LIST_ATTRIBUTES: Final = frozenset({"archive", "ping"}) | _SRCSET_ATTRIBUTES
 """Attributes that hold several addresses."""
 _ANIMATIONS: Final = frozenset({"animate", "animatecolor", "animatemotion", "animatetransform", "set"})
 _ANIMATED: Final = frozenset({"by", "from", "to", "values"})
 """Attributes whose value an animation writes into another attribute, which may be a link."""
-_OPAQUE: Final = frozenset({"script", "style", "iframe", "noembed", "noframes", "xmp", "textarea"})
-_RAW: Final = frozenset({"script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes"})
+_ELEMENTS_WITH_AMBIGUOUS_COMMENTS: Final = frozenset(
+    {"script", "style", "iframe", "noembed", "noframes", "xmp", "textarea"}
+)
 _OPENING = re.compile(r"<!--(?!\[if)(-?>)?|</?(?:([a-zA-Z][^\s/>]*)|\Z)")
 _COMMENT_END = re.compile(r"--!?>")
 _TAG_IN_TEXT = re.compile(r"<[a-zA-Z]")
@@ -33,13 +36,13 @@ _ENTRY = re.compile(r"[\s,]*(?P<address>\S*)(?P<rest>[^,]*)(?P<end>,?)")
 """An address of a `srcset` with its descriptor (HTML §4.8.4.2.2); a comma right behind an address ends it too."""
 VALUE_PLACEHOLDER: Final = "\ue000"
 """Stands in `prefix` for a value."""
-_DECIDES = re.compile(r"[:/?#]")
+_ENDS_SCHEME = re.compile(r"[:/?#]")
 _CODE = re.compile(r"\s*(?:javascript|vbscript|livescript|mocha)\s*:", re.IGNORECASE)
 _DATA = re.compile(r"\s*data\s*:", re.IGNORECASE)
 _BLANKS = re.compile(r"\s*")
-_BETWEEN = re.compile(r"[\s/]*")
-_ATTRIBUTE = re.compile(r"=?[^\s/>=]*")
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f]")
+_BETWEEN_ATTRIBUTES = re.compile(r"[\s/]*")
+_ATTRIBUTE_NAME = re.compile(r"=?[^\s/>=]*")
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class HtmlState(StrEnum):
@@ -128,7 +131,7 @@ class HtmlPosition:
             return False
         prefix = html.unescape(self.prefix)
         entries = re.split(r"[\s,;]", prefix) if self.attribute in ADDRESS_LIST_ATTRIBUTES or self.is_animated else ()
-        addresses = [_UNSEEN.sub("", text) for text in (prefix, *entries)]
+        addresses = [_CONTROL_CHARACTERS.sub("", text) for text in (prefix, *entries)]
         return any(_CODE.match(text) or (not self.is_image and _DATA.match(text)) for text in addresses)
 
     def normalize(self) -> "HtmlPosition":
@@ -162,13 +165,13 @@ class HtmlPosition:
         return position
 
 
-def _behind(text: str, at: int, skipped: re.Pattern[str] = _BLANKS) -> int:
+def _skip(text: str, at: int, skipped: re.Pattern[str] = _BLANKS) -> int:
     """The offset behind what is skipped, which may be nothing."""
     match = skipped.match(text, at)
     return match.end() if match else at
 
 
-def _in_text(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition, int]:
+def _read_text(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition, int]:
     match = _OPENING.search(text, at)
     if not match:
         return position, len(text)
@@ -180,21 +183,21 @@ def _in_text(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition, 
     return HtmlPosition(state=HtmlState.TAG, element=closing + (match[2] or "").lower()), match.end()
 
 
-def _in_tag(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition, int]:
-    at = _behind(text, at, _BETWEEN)
+def _read_tag(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition, int]:
+    at = _skip(text, at, _BETWEEN_ATTRIBUTES)
     if at == len(text):
         return position, at
     if text[at] == ">":
-        where = HtmlState.RAW if position.element in _RAW else HtmlState.TEXT
+        where = HtmlState.RAW if position.element in RAW_TEXT_ELEMENTS else HtmlState.TEXT
         return HtmlPosition(state=where, element=position.element if where is HtmlState.RAW else ""), at + 1
-    end = _behind(text, at, _ATTRIBUTE)
+    end = _skip(text, at, _ATTRIBUTE_NAME)
     return replace(
         position, state=HtmlState.NAME, attribute=text[at:end].lower(), prefix="", is_scheme_fixed=False
     ), end
 
 
-def _in_name(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition, int]:
-    rest = _behind(text, at)
+def _read_name(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition, int]:
+    rest = _skip(text, at)
     if rest == len(text):
         return replace(position, state=HtmlState.TAG), rest
     if text[rest] == "=":
@@ -202,8 +205,8 @@ def _in_name(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition, 
     return replace(position, state=HtmlState.TAG), at
 
 
-def _in_equals(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition, int]:
-    at = _behind(text, at)
+def _read_equals(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition, int]:
+    at = _skip(text, at)
     if at == len(text):
         return position, at
     if text[at] == ">":
@@ -212,13 +215,15 @@ def _in_equals(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition
     return replace(position, state=HtmlState.VALUE, quote=text[at] if quoted else ""), at + quoted
 
 
-def _in_value(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition, int]:
+def _read_value(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition, int]:
     ends = re.compile(re.escape(position.quote) if position.quote else r"[\s>]").search(text, at)
     end = ends.start() if ends else len(text)
     is_list = position.attribute in ADDRESS_LIST_ATTRIBUTES
     prefix = position.prefix + text[at:end] if is_list or not position.is_scheme_fixed else position.prefix
-    seen = _last_entry(html.unescape(prefix), position.attribute) if is_list else html.unescape(prefix)
-    is_decided = (position.is_scheme_fixed and not is_list) or VALUE_PLACEHOLDER in seen or bool(_DECIDES.search(seen))
+    seen = _get_last_address(html.unescape(prefix), position.attribute) if is_list else html.unescape(prefix)
+    is_decided = (
+        (position.is_scheme_fixed and not is_list) or VALUE_PLACEHOLDER in seen or bool(_ENDS_SCHEME.search(seen))
+    )
     inside = replace(position, prefix=prefix, is_scheme_fixed=is_decided)
     if inside.runs_code or inside.is_redirect:
         return inside, len(text)  # the caller refuses it
@@ -227,9 +232,9 @@ def _in_value(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition,
     return HtmlPosition(state=HtmlState.TAG, element=position.element), end + len(position.quote)
 
 
-def _last_entry(text: str, attribute: str) -> str:
+def _get_last_address(text: str, attribute: str) -> str:
     """The last of several addresses as far as it is written; empty if the next one begins."""
-    if attribute not in _SETS:
+    if attribute not in _SRCSET_ATTRIBUTES:
         return re.split(r"[\s,]", text)[-1]
     for match in _ENTRY.finditer(text):
         if match.end() < len(text) or match["end"]:
@@ -238,10 +243,14 @@ def _last_entry(text: str, attribute: str) -> str:
     return ""
 
 
-def _in_raw(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition, int]:
+def _read_raw(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition, int]:
     closing = re.compile(f"</{position.element}(?=[\\s/>])", re.IGNORECASE).search(text, at)
     end = closing.start() if closing else len(text)
-    ambiguous = "<!--" in text[at:end] if position.element in _OPAQUE else _TAG_IN_TEXT.search(text, at, end)
+    ambiguous = (
+        "<!--" in text[at:end]
+        if position.element in _ELEMENTS_WITH_AMBIGUOUS_COMMENTS
+        else _TAG_IN_TEXT.search(text, at, end)
+    )
     if ambiguous and position.element != "style":
         return replace(position, is_ambiguous=True), len(text)  # the caller refuses it
     return (
@@ -251,17 +260,17 @@ def _in_raw(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition, i
     )
 
 
-def _in_comment(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition, int]:
+def _read_comment(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition, int]:
     end = _COMMENT_END.search(text, at)
     return (HtmlPosition(), end.end()) if end else (position, len(text))
 
 
 _STEPS = {
-    HtmlState.TEXT: _in_text,
-    HtmlState.TAG: _in_tag,
-    HtmlState.NAME: _in_name,
-    HtmlState.EQUALS: _in_equals,
-    HtmlState.VALUE: _in_value,
-    HtmlState.RAW: _in_raw,
-    HtmlState.COMMENT: _in_comment,
+    HtmlState.TEXT: _read_text,
+    HtmlState.TAG: _read_tag,
+    HtmlState.NAME: _read_name,
+    HtmlState.EQUALS: _read_equals,
+    HtmlState.VALUE: _read_value,
+    HtmlState.RAW: _read_raw,
+    HtmlState.COMMENT: _read_comment,
 }

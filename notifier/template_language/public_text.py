@@ -9,14 +9,14 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-_TAG = re.compile(r"<[/!?a-zA-Z][^<>]*>")
-_KEPT: Final = "\n\t\u200c\u200d"
+_HTML_TAG = re.compile(r"<[/!?a-zA-Z][^<>]*>")
+_ALLOWED_INVISIBLE: Final = "\n\t\u200c\u200d"
 """Line breaks, and the two joiners that Persian, Hindi and many emoji need."""
-_HALF: Final = "\u2039"  # looks like “<”
+_ANGLE_LOOKALIKE: Final = "\u2039"  # looks like “<”
 _COLON = re.compile(r"(?<=[\w+.-]):(?=\S)")
 _AT_SIGN = re.compile(r"(?<=\S)[@\uff20\ufe6b](?=\S)")
 _DOT = re.compile(r"(?<=\S)[.\u3002\uff0e\uff61](?=[\w\u200c\u200d]{2,})")
-_AMONG_NUMBERS = re.compile(r"[0-9]++(?!\.?[^\W\d])")
+_DIGITS_FOLLOW = re.compile(r"[0-9]++(?!\.?[^\W\d])")
 
 
 def clean_values(values: Mapping[str, Any], paths: Iterable[tuple[str, ...]]) -> dict[str, Any]:
@@ -41,20 +41,22 @@ def _clean_at(value: Any, path: tuple[str, ...]) -> Any:
 def clean_text(text: str) -> str:
     """The text without tags, comments, invisible characters and live links; entities stay as they are written."""
     if not (text.isascii() and text.isprintable()):
-        text = "".join(character for character in text if _is_seen(character))
+        text = "".join(character for character in text if _is_visible(character))
     if "<" in text:
-        text = _TAG.sub("", _without_comments(text)).replace("<", _HALF)  # a remaining “<” may begin a tag
-    text = _COLON.sub(_behind_colon, text)
+        text = _HTML_TAG.sub("", _remove_comments(text)).replace(
+            "<", _ANGLE_LOOKALIKE
+        )  # a remaining “<” may begin a tag
+    text = _COLON.sub(_separate_colon, text)
     text = _AT_SIGN.sub(" @ ", text)
-    return _DOT.sub(_behind_dot, text)
+    return _DOT.sub(_separate_dot, text)
 
 
-def _is_seen(character: str) -> bool:
+def _is_visible(character: str) -> bool:
     """Whether the character is visible: no control character, and no invisible one such as a change of direction."""
-    return character in _KEPT or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return character in _ALLOWED_INVISIBLE or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
-def _without_comments(text: str) -> str:
+def _remove_comments(text: str) -> str:
     """Remove comments in one pass: a pattern would search for the end of each of a thousand open comments."""
     pieces, at = [], 0
     while (begins := text.find("<!--", at)) >= 0 and (ends := text.find("-->", begins + 4)) >= 0:
@@ -63,13 +65,13 @@ def _without_comments(text: str) -> str:
     return "".join((*pieces, text[at:]))
 
 
-def _behind_colon(match: re.Match[str]) -> str:
+def _separate_colon(match: re.Match[str]) -> str:
     """A blank behind what may be a scheme, but not inside a time of day."""
     text, at = match.string, match.start()
     return ":" if text[at - 1].isdecimal() and text[at + 1].isdecimal() else ": "
 
 
-def _behind_dot(match: re.Match[str]) -> str:
+def _separate_dot(match: re.Match[str]) -> str:
     """A blank behind a dot between words, but not inside a number."""
     text, at = match.string, match.start()
-    return match[0] if text[at - 1].isdecimal() and _AMONG_NUMBERS.match(text, match.end()) else f"{match[0]} "
+    return match[0] if text[at - 1].isdecimal() and _DIGITS_FOLLOW.match(text, match.end()) else f"{match[0]} "

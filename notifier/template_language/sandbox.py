@@ -39,7 +39,7 @@ TEMPLATE_FILTERS: Final = LIBRARY_FILTERS | OWN_FILTERS.keys()
 MARKUP_METHODS_REFUSED: Final = frozenset({"replace", "translate", "join"})
 """Methods of escaped text that are refused: their result would count as escaped, whatever it contains."""
 TESTS_REFUSED: Final = frozenset({"filter", "test"})
-_GIVEN: Final = (LoopContext, Macro, TemplateReference, BlockReference, TemplateModule, Undefined)
+_JINJA_OBJECTS: Final = (LoopContext, Macro, TemplateReference, BlockReference, TemplateModule, Undefined)
 """Objects that Jinja itself gives to templates; its sandbox knows which attributes are private."""
 RawValues = dict[RawValue, None]
 PIECES_PER_JOIN = 128
@@ -114,9 +114,9 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
             return obj[attribute]
         if type(obj) is TemplateModule and attribute in vars(obj) and not attribute.startswith("_"):
             return vars(obj)[attribute]
-        if isinstance(obj, _GIVEN):
+        if isinstance(obj, _JINJA_OBJECTS):
             return super().getattr(obj, attribute)
-        return self._missing(obj, attribute)
+        return self._make_undefined(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """Read `obj[argument]`: a key of an object, an item of a list, or a part of a text."""
@@ -127,25 +127,25 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
             return str(argument if isinstance(argument, Undefined) else obj)  # raises
         if isinstance(argument, str) and not isinstance(obj, dict):
             return self.getattr(obj, argument)
-        return self._missing(obj, argument)
+        return self._make_undefined(obj, argument)
 
-    def method(self, obj: Any, name: str) -> Any:
+    def get_method(self, obj: Any, name: str) -> Any:
         """What `obj.name(…)` calls: a macro, or an allowed method of text, lists and objects."""
         if type(obj) is TemplateModule:
             return self.getattr(obj, name)
         if name in VALUE_METHODS.get(type(obj), ()):
             is_safe = self.is_safe_attribute(obj, name, getattr(obj, name))
             return bind_method(self, obj, name) if is_safe else self.unsafe_undefined(obj, name)
-        if isinstance(obj, _GIVEN) or (isinstance(obj, dict) and name in obj):
+        if isinstance(obj, _JINJA_OBJECTS) or (isinstance(obj, dict) and name in obj):
             return self.getattr(obj, name)
-        return self.unsafe_undefined(obj, name) if hasattr(obj, name) else self._missing(obj, name)
+        return self.unsafe_undefined(obj, name) if hasattr(obj, name) else self._make_undefined(obj, name)
 
-    def _missing(self, obj: Any, name: Any) -> Undefined:
+    def _make_undefined(self, obj: Any, name: Any) -> Undefined:
         """The undefined value for a missing attribute; Python's internal names get the sandbox's own error."""
         is_refused = isinstance(name, str) and is_private(obj, name)
         return self.unsafe_undefined(obj, name) if is_refused else self.undefined(obj=obj, name=name)
 
-    def show(self, value: Any, file: str, line: int, expression: str) -> str:
+    def format_shown(self, value: Any, file: str, line: int, expression: str) -> str:
         """The text of a value that is shown at this place. Raises `NotShowableError`."""
         if self.raw_values is not None and (kind := get_raw_kind(value)):
             self.raw_values[RawValue(file, line, expression, kind)] = None
@@ -205,7 +205,7 @@ def render_limited(template: Template, variables: Mapping[str, Any]) -> str:
     context = template.new_context({**template.globals, **variables}, shared=True)
     TIME_LIMIT.begin()
     try:
-        return _joined(template.root_render_func(context))
+        return _join_pieces(template.root_render_func(context))
     except Exception:  # noqa: BLE001 - raised again with the template's lines in its traceback
         TIME_LIMIT.end()  # rewriting the traceback is not the template's time
         template.environment.handle_exception()
@@ -213,7 +213,7 @@ def render_limited(template: Template, variables: Mapping[str, Any]) -> str:
         TIME_LIMIT.end()
 
 
-def _joined(pieces: Iterator[str]) -> str:
+def _join_pieces(pieces: Iterator[str]) -> str:
     runs, size = [], 0
     while run := list(islice(pieces, PIECES_PER_JOIN)):
         runs.append("".join(run))

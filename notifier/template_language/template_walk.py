@@ -20,7 +20,7 @@ from notifier.template_language.variable_place import (
     Place,
     Scope,
     count_present,
-    negate,
+    negate_condition,
 )
 
 
@@ -42,7 +42,7 @@ class TemplateWalk(ValueCheckWalk):
         default_factory=list
     )  # files, blocks and macros under way, so that none is entered twice
 
-    def parse(self, name: str) -> nodes.Template:
+    def parse_file(self, name: str) -> nodes.Template:
         """Parse a file, once. Raises `TemplateSyntaxError`."""
         key = (name, self.is_html)
         if key not in self.trees:
@@ -63,7 +63,7 @@ class TemplateWalk(ValueCheckWalk):
         while names and names[0] not in self.active:
             self.active.append(names[0])
             with self.in_scope(scope, names[0]):
-                names = self._run_template(self.parse(names[0]))
+                names = self._run_template(self.parse_file(names[0]))
         self.bodies, self.block, self.top = before
         del self.active[depth:]
 
@@ -75,11 +75,11 @@ class TemplateWalk(ValueCheckWalk):
         if place is None:
             if any(tree.find_all(nodes.Extends)):
                 raise LostError  # a condition decides about the layout
-            self.run(tree.body)
+            self.run_statements(tree.body)
             return []
         extends = tree.body[place]
-        self.run(tree.body[:place])
-        self.run(node for node in tree.body[place:] if not isinstance(node, nodes.Output | nodes.Block))
+        self.run_statements(tree.body[:place])
+        self.run_statements(node for node in tree.body[place:] if not isinstance(node, nodes.Output | nodes.Block))
         return self._get_names(extends.template)  # type: ignore[attr-defined]
 
     def _get_names(self, node: nodes.Node) -> list[str]:
@@ -110,7 +110,7 @@ class TemplateWalk(ValueCheckWalk):
             before, self.block = self.block, (name, index)
             self.active.append(node)
             with self.in_scope(scope.create_child(), file):
-                self.run(node.body)
+                self.run_statements(node.body)
             self.active.pop()
             self.block = before
 
@@ -133,14 +133,14 @@ class TemplateWalk(ValueCheckWalk):
 
     # -- statements ------------------------------------------------------------------------------
 
-    def run(self, statements: Iterable[nodes.Node]) -> None:
+    def run_statements(self, statements: Iterable[nodes.Node]) -> None:
         """Follow statements one after the other."""
         for node in statements:
             follow = getattr(self, f"_run_{type(node).__name__.lower()}", None)
             if follow is not None:
                 follow(node)
             elif isinstance(node, nodes.Scope | nodes.ScopedEvalContextModifier):
-                self.run(node.body)
+                self.run_statements(node.body)
 
     def _run_output(self, node: nodes.Output) -> None:
         self.read_children(node)
@@ -151,14 +151,14 @@ class TemplateWalk(ValueCheckWalk):
         start, ends = dict(names), []
         with ExitStack() as denied:
             for test, body in [*((branch.test, branch.body) for branch in (node, *node.elif_)), (None, node.else_)]:
-                conditions = [] if test is None else [self.ask(test)]
-                with self.where(*conditions):
-                    self.run(body)
+                conditions = [] if test is None else [self.read_test(test)]
+                with self.under_conditions(*conditions):
+                    self.run_statements(body)
                     changed = {name for name, named in names.items() if start.get(name, ...) != named}
                     ends.append((dict(names), self.known, changed))
                 names.clear()
                 names.update(start)
-                denied.enter_context(self.where(*map(negate, conditions)))
+                denied.enter_context(self.under_conditions(*map(negate_condition, conditions)))
         for name in {name for *_, changed in ends for name in changed}:
             names[name] = self._join(name, [(end, known) for end, known, _ in ends])
 
@@ -167,7 +167,7 @@ class TemplateWalk(ValueCheckWalk):
         places: dict[Place, bool] = {}
         own = [names[name] for names, _ in ends if name in names]
         for names, known in ends:
-            named = names[name] if name in names else self.resolve(nodes.Name(name, "load"))
+            named = names[name] if name in names else self.resolve_expression(nodes.Name(name, "load"))
             if isinstance(named, Macro | Scope):
                 return named
             if named is not None:
@@ -181,7 +181,7 @@ class TemplateWalk(ValueCheckWalk):
             }
         if len(places) > 1:
             for place, is_there in places.items():
-                self.note(place, nodes.Name(name, "load", lineno=1), whole=True, guarded=is_there)
+                self.note_read(place, nodes.Name(name, "load", lineno=1), whole=True, guarded=is_there)
             return None
         return next(
             (replace(place, fallback="other") if is_there else place for place, is_there in places.items()), None
@@ -190,12 +190,15 @@ class TemplateWalk(ValueCheckWalk):
     def _run_for(self, node: nodes.For) -> None:
         item = self.read_list(node.iter, object())
         condition = self.get_condition(node.iter)
-        with self.in_scope(self.scope.create_child({"loop": None})), self.where(condition):
+        with self.in_scope(self.scope.create_child({"loop": None})), self.under_conditions(condition):
             self.bind(node.target, item)
-            with self.where(*([self.ask(node.test)] if node.test else [])):
-                self.run(node.body)
-        with self.in_scope(self.scope.create_child()), self.where(None if node.test else negate(condition)):
-            self.run(node.else_)
+            with self.under_conditions(*([self.read_test(node.test)] if node.test else [])):
+                self.run_statements(node.body)
+        with (
+            self.in_scope(self.scope.create_child()),
+            self.under_conditions(None if node.test else negate_condition(condition)),
+        ):
+            self.run_statements(node.else_)
 
     def bind(self, target: nodes.Node, value: Named) -> None:
         """Give the value its name."""
@@ -203,7 +206,7 @@ class TemplateWalk(ValueCheckWalk):
             self.scope.names[target.name] = value
         elif isinstance(target, nodes.Tuple):
             for index, part in enumerate(target.items):
-                self.note(value, target, whole=not self.get_item(value, index))
+                self.note_read(value, target, whole=not self.get_item(value, index))
                 self.bind(part, self.get_item(value, index))
 
     def _run_assign(self, node: nodes.Assign) -> None:
@@ -219,16 +222,16 @@ class TemplateWalk(ValueCheckWalk):
 
     def _run_filterblock(self, node: nodes.FilterBlock | nodes.AssignBlock) -> None:
         if node.filter is not None:
-            self.read(node.filter)
+            self.read_expression(node.filter)
         with self.in_scope(self.scope.create_child()):
-            self.run(node.body)
+            self.run_statements(node.body)
 
     def _run_with(self, node: nodes.With) -> None:
         values = [self.bind_value(value) for value in node.values]
         with self.in_scope(self.scope.create_child()):
             for target, value in zip(node.targets, values, strict=True):
                 self.bind(target, value)
-            self.run(node.body)
+            self.run_statements(node.body)
 
     # -- macros ----------------------------------------------------------------------------------
 
@@ -237,24 +240,24 @@ class TemplateWalk(ValueCheckWalk):
 
     def _run_callblock(self, node: nodes.CallBlock) -> None:
         with self.in_scope(self.scope.create_child({" caller": Macro(node, self.scope, self.file)})):
-            self.read(node.call)  # no template can write the name “ caller”
+            self.read_expression(node.call)  # no template can write the name “ caller”
 
     def _read_call(self, node: nodes.Call) -> None:
         """Walk through a macro's body with its arguments, or the block of `super()`; else read the arguments."""
-        callee = self.resolve(node.node)
+        callee = self.resolve_expression(node.node)
         if node.node == nodes.Name("super", "load"):
             self._run_body(self.block[0], self.block[1] + 1, self.top)
         elif isinstance(callee, Macro):
             self._expand(callee, node)
-        elif isinstance(node.node, nodes.Getattr) and not isinstance(self.resolve(node.node.node), Scope):
-            self.read(node.node.node)  # a method of a value
+        elif isinstance(node.node, nodes.Getattr) and not isinstance(self.resolve_expression(node.node.node), Scope):
+            self.read_expression(node.node.node)  # a method of a value
             self._read_each(node)
         else:
             self.read_children(node)
 
     def _read_each(self, call: nodes.Call) -> None:
         for child in call.iter_child_nodes(exclude=("node",)):
-            self.read(child)
+            self.read_expression(child)
 
     def _expand(self, macro: Macro, node: nodes.Call) -> None:
         if node.dyn_args is not None or node.dyn_kwargs is not None:
@@ -266,7 +269,7 @@ class TemplateWalk(ValueCheckWalk):
         arguments = dict(zip(names, node.args, strict=False)) | {pair.key: pair.value for pair in node.kwargs}
         scope = macro.scope.create_child({"varargs": None, "kwargs": None, "caller": self.scope.names.get(" caller")})
         for argument in node.args[len(names) :]:
-            self.read(argument)
+            self.read_expression(argument)
         scope.names.update((name, self.bind_value(argument)) for name, argument in arguments.items())
         self.active.append(macro)
         with self.in_scope(scope, macro.file):
@@ -274,5 +277,5 @@ class TemplateWalk(ValueCheckWalk):
             for name in names:
                 if name not in arguments:
                     scope.names[name] = self.bind_value(defaults[name]) if name in defaults else None
-            self.run(macro.node.body)
+            self.run_statements(macro.node.body)
         self.active.pop()

@@ -17,7 +17,13 @@ from notifier.template_language.filters import ValueRefusedError
 from notifier.template_language.guarded_calls import convert_text
 from notifier.template_language.link_address import IMAGE_SCHEMES, LINK_SCHEMES, name_schemes
 from notifier.template_language.public_text import clean_text
-from notifier.template_language.variable_path import LIST_ITEM, escape_pointer
+from notifier.template_language.variable_path import (
+    LIST_ITEM,
+    ItemIndices,
+    PathStep,
+    find_values,
+    locate_values,
+)
 
 CHECKS_KEYWORD: Final = "x-checks"
 MAX_CHECKS: Final = 100
@@ -25,10 +31,6 @@ MAX_CHECKS: Final = 100
 MAX_CHECKED_VALUES: Final = 5_000
 """Values of one request that are checked; others are left to rendering."""
 
-PathStep = str | int
-"""A step of a path: a name, "[]" for each item of a list, or the index of an item."""
-ItemIndices = tuple[int, ...]
-"""The index of a value in each list of its path."""
 CheckCondition = list[Any]
 """`["true", path]`, `["defined", path]`, `["==", path, constant]`, and `not`, `and`, `or` with conditions."""
 
@@ -44,7 +46,7 @@ class ValueCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One use of a variable that can fail."""
 
     path: list[PathStep]
-    takes: str  # a key of `TAKES`
+    takes: str  # a key of `VALUE_PARSERS`
     arguments: dict[str, CheckArgument] = msgspec.field(name="given", default_factory=dict)
     when: list[CheckCondition] = []  # the use happens only if all of these hold
     public: bool = False  # typed by strangers: it is cleaned first
@@ -76,7 +78,7 @@ CHECKED_ARGUMENTS: Final = {
     "money": ("currency",),
 }
 """The arguments that decide whether a filter accepts a value, in their order."""
-_RIGHT: Final = {
+_ACCEPTED_VALUES: Final = {
     "style": "medium",
     "date": "2026-01-01T00:00:00Z",
     "time": "2026-01-01T00:00:00Z",
@@ -95,7 +97,7 @@ _EXPECTED: Final = {
     "plural": "a number, or one in a text",
     "nl2br": "a text",
 }
-_COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {"==": operator.eq, "!=": operator.ne}
+_COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {"==": operator.eq, "!=": operator.ne}
 _MISSING: Final = object()
 
 
@@ -148,7 +150,7 @@ def find_refused_values(checks: Iterable[ValueCheck], variables: Any, *, known: 
     faults: dict[str, Fault] = {}
     remaining = MAX_CHECKED_VALUES
     for check in checks:
-        for value, indices in _list_values(variables, check.path):
+        for _, value, indices in locate_values(variables, check.path):
             remaining -= 1
             if remaining < 0:
                 return list(faults.values())
@@ -158,45 +160,16 @@ def find_refused_values(checks: Iterable[ValueCheck], variables: Any, *, known: 
     return list(faults.values())
 
 
-def _list_values(variables: Any, path: Sequence[PathStep]) -> list[tuple[Any, ItemIndices]]:
-    """The values at a path, with their indices in its lists."""
-    rows: list[tuple[Any, ItemIndices]] = [(variables, ())]
-    for step in path:
-        if step == LIST_ITEM:
-            lists = [(value, indices) for value, indices in rows if isinstance(value, list)]
-            rows = [(item, (*indices, at)) for items, indices in lists for at, item in enumerate(items)]
-        else:
-            stepped = [(_take_step(value, step), indices) for value, indices in rows]
-            rows = [row for row in stepped if row[0] is not _MISSING]
-    return rows
-
-
-def _take_step(value: Any, step: PathStep) -> Any:
-    if isinstance(step, int):
-        return value[step] if isinstance(value, list) and -len(value) <= step < len(value) else _MISSING
-    return value.get(step, _MISSING) if isinstance(value, dict) else _MISSING
-
-
-def _find_value(variables: Any, path: Sequence[PathStep], indices: ItemIndices) -> Any:
-    """The value at a path, with the list indices of the checked value."""
-    value, items = variables, iter(indices)
-    for step in path:
-        value = _take_step(value, next(items) if step == LIST_ITEM else step)
-    return value
-
-
-def _build_pointer(variables: Any, path: Sequence[PathStep], indices: ItemIndices) -> str:
-    pointer, value, items = "/variables", variables, iter(indices)
-    for step in path:
-        place = next(items) if step == LIST_ITEM else step
-        name = str(place % len(value)) if isinstance(place, int) else escape_pointer(place)
-        pointer, value = f"{pointer}/{name}", _take_step(value, place)
-    return pointer
+def _locate_value(variables: Any, path: Sequence[PathStep], indices: ItemIndices) -> tuple[str, Any]:
+    """The pointer and value at a path, with the list indices of the checked value; `_MISSING` if there is none."""
+    items = iter(indices)
+    steps = [next(items) if step == LIST_ITEM else step for step in path]
+    return next(find_values(variables, steps, "/variables"), ("", _MISSING))
 
 
 def _find_value_fault(check: ValueCheck, value: Any, variables: Any, indices: ItemIndices) -> Fault | None:
     try:
-        if check.when and not all(_holds(condition, variables, indices) for condition in check.when):
+        if check.when and not all(_does_hold(condition, variables, indices) for condition in check.when):
             return None
     except (_UnknownConditionError, TypeError):
         return None
@@ -212,39 +185,39 @@ def _find_value_fault(check: ValueCheck, value: Any, variables: Any, indices: It
             if argument.path is not None and name in arguments and _is_refused(check, name, arguments[name]):
                 path = argument.path
         code = "invalid_link" if check.is_link else "wrong_variable_value"
-        return Fault(_build_pointer(variables, path, indices), code, str(error))
+        return Fault(_locate_value(variables, path, indices)[0], code, str(error))
     except Exception:  # noqa: BLE001 - a failing check must not fail the request; rendering reports the error
         return None
     return None
 
 
 def _resolve_argument(argument: CheckArgument, variables: Any, indices: ItemIndices) -> Any:
-    return argument.value if argument.path is None else _find_value(variables, argument.path, indices)
+    return argument.value if argument.path is None else _locate_value(variables, argument.path, indices)[1]
 
 
 def _is_refused(check: ValueCheck, name: str, argument: Any) -> bool:
     """Whether the filter refuses the argument for any value."""
     try:
-        VALUE_PARSERS[check.takes](_RIGHT[check.takes], **{name: argument})
+        VALUE_PARSERS[check.takes](_ACCEPTED_VALUES[check.takes], **{name: argument})
     except ValueRefusedError:
         return True
     return False
 
 
-def _holds(condition: CheckCondition, variables: Any, indices: ItemIndices) -> bool:
+def _does_hold(condition: CheckCondition, variables: Any, indices: ItemIndices) -> bool:
     """Whether a condition of the template holds, as in Jinja."""
     kind = condition[0]
     if kind == "not":
-        return not _holds(condition[1], variables, indices)
+        return not _does_hold(condition[1], variables, indices)
     if kind == "and":
-        return all(_holds(inner, variables, indices) for inner in condition[1:])
+        return all(_does_hold(inner, variables, indices) for inner in condition[1:])
     if kind == "or":
-        return any(_holds(inner, variables, indices) for inner in condition[1:])
-    value = _find_value(variables, condition[1], indices)
+        return any(_does_hold(inner, variables, indices) for inner in condition[1:])
+    value = _locate_value(variables, condition[1], indices)[1]
     if kind == "defined":
         return value is not _MISSING
     if kind == "true":
         return value is not _MISSING and bool(value)
     if value is _MISSING:
         raise _UnknownConditionError
-    return _COMPARE[kind](value, condition[2])
+    return _COMPARISONS[kind](value, condition[2])

@@ -21,7 +21,7 @@ from notifier.template_language.value_check import (
     ValueCheck,
 )
 from notifier.template_language.variable_path import LIST_ITEM
-from notifier.template_language.variable_place import Condition, Item, Path, Place, negate
+from notifier.template_language.variable_place import Condition, Item, Path, Place, negate_condition
 
 _POSITIONS = {"first": 0, "last": -1}
 
@@ -41,7 +41,7 @@ class ValueCheckWalk(ExpressionWalk):
 
     def _note_checks(self, node: nodes.Filter, expression: nodes.Node, conditions: tuple[Condition, ...]) -> None:
         """Note a check for each variable that can be the value of the expression."""
-        self.step()
+        self.count_step()
         if len(self.checks) >= MAX_CHECKS:
             return
         match expression:
@@ -54,9 +54,9 @@ class ValueCheckWalk(ExpressionWalk):
                 condition = self._get_sent_condition(expression, inner)
                 self._note_checks(node, inner, (*conditions, condition))
                 for fallback in expression.args[:1]:
-                    self._note_checks(node, fallback, (*conditions, negate(condition)))
+                    self._note_checks(node, fallback, (*conditions, negate_condition(condition)))
             case nodes.Name() | nodes.Getattr() | nodes.Getitem():
-                if isinstance(place := self.resolve(expression), Place):
+                if isinstance(place := self.resolve_expression(expression), Place):
                     sent: tuple[Condition, ...] = (("true", place.path),) if place.fallback else ()
                     self._note_check(node, place.path, (*self.conditions, *conditions, *sent))
 
@@ -66,24 +66,28 @@ class ValueCheckWalk(ExpressionWalk):
             condition = self.get_condition(node.test)
             yield node.expr1, condition
             if node.expr2 is not None:
-                yield node.expr2, negate(condition)
+                yield node.expr2, negate_condition(condition)
             return
         condition = self.get_condition(node.left)
         if isinstance(node, nodes.Or):
             yield node.left, condition
-        yield node.right, condition if isinstance(node, nodes.And) else negate(condition)
+        yield node.right, condition if isinstance(node, nodes.And) else negate_condition(condition)
 
     def _get_sent_condition(self, node: nodes.Filter, expression: nodes.Node) -> Condition:
         """The condition under which a default is not used: the value was sent, or with `boolean` is true."""
         flags = [*node.args[1:2], *(keyword.value for keyword in node.kwargs if keyword.key == "boolean")]
         if not flags:
-            place = self.resolve(expression)
+            place = self.resolve_expression(expression)
             return ("defined", place.path) if isinstance(place, Place) else None
         return self.get_condition(expression) if isinstance(flags[0], nodes.Const) and flags[0].value else None
 
     def _note_check(self, node: nodes.Filter, path: Path, conditions: tuple[Condition, ...]) -> None:
         steps = [_encode_step(step) for step in path]
-        when = [_encode(condition, path) for condition in dict.fromkeys(conditions) if not _is_implied(condition, path)]
+        when = [
+            _encode_condition(condition, path)
+            for condition in dict.fromkeys(conditions)
+            if not _is_implied(condition, path)
+        ]
         if None in steps or None in when:
             return
         check = ValueCheck(
@@ -113,7 +117,7 @@ class ValueCheckWalk(ExpressionWalk):
     def _build_argument(self, node: nodes.Node, path: Path) -> CheckArgument | None:
         if isinstance(node, nodes.Const):
             return CheckArgument(node.value)
-        place = self.resolve(node)
+        place = self.resolve_expression(node)
         steps = _encode_path(place.path, path) if isinstance(place, Place) and not place.fallback else None
         return None if steps is None else CheckArgument(path=steps)
 
@@ -148,13 +152,13 @@ def _is_implied(condition: Condition, checked: Path) -> bool:
     return inside or (condition[0] == "defined" and path == checked)
 
 
-def _encode(condition: Condition, checked: Path) -> list[Any] | None:
-    """The condition as a `ValueCheck` has it; None: it cannot be told."""
+def _encode_condition(condition: Condition, checked: Path) -> list[Any] | None:
+    """The condition as a `ValueCheck` has it; None: it is not known."""
     if condition is None:
         return None
     kind, *rest = condition
     if kind in ("not", "and", "or"):
-        inner = [_encode(part, checked) for part in rest]
+        inner = [_encode_condition(part, checked) for part in rest]
         return None if None in inner else [kind, *inner]
     path = _encode_path(rest[0], checked)
     return None if path is None else [kind, path, *rest[1:]]

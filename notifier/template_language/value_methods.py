@@ -14,7 +14,7 @@ from markupsafe import Markup
 from notifier.mail.size_limit import within_limit
 from notifier.template_language.value_text import format_value
 
-_OF_TEXT: Final = frozenset(
+_TEXT_METHODS: Final = frozenset(
     {
         "capitalize", "casefold", "center", "count", "endswith", "expandtabs", "find", "format", "format_map", "index",
         "isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "islower", "isnumeric", "isspace", "istitle",
@@ -27,14 +27,14 @@ VALUE_METHODS: Final[Mapping[type, frozenset[str]]] = {
     dict: frozenset({"copy", "get", "items", "keys", "values"}),
     list: frozenset({"copy", "count", "index"}),
     tuple: frozenset({"count", "index"}),
-    str: _OF_TEXT,
-    Markup: _OF_TEXT,
+    str: _TEXT_METHODS,
+    Markup: _TEXT_METHODS,
     float: frozenset({"is_integer"}),
 }
 """The allowed methods of each type; the others change the caller's values, or return what no mail shows."""
 MISUSE_ERRORS: Final = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, AssertionError)
 """The errors of Python for unsuitable arguments."""
-_INDEXED: Final = (dict, list, str, tuple, range)
+_INDEXED_TYPES: Final = (dict, list, str, tuple, range)
 
 
 class MisusedError(Exception):
@@ -73,14 +73,14 @@ def is_private(value: object, name: str) -> bool:
 
 def bind_method(environment: Environment, value: Any, name: str) -> Callable[..., Any]:
     """The method of a value, wrapped so that it explains unsuitable arguments."""
-    method = _format_of(environment, value, name) if name.startswith("format") else getattr(value, name)
+    method = _bind_format(environment, value, name) if name.startswith("format") else getattr(value, name)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             result = method(*args, **kwargs)
         except MISUSE_ERRORS as error:
             message = f"“{name}()” cannot work with what stands in its brackets."
-            raise MisusedError(name, message, _advice(name)) from error
+            raise MisusedError(name, message, _get_advice(name)) from error
         if isinstance(result, str):
             return within_limit(result)
         return list(result) if type(result).__name__ in ("dict_items", "dict_keys", "dict_values") else result
@@ -88,7 +88,7 @@ def bind_method(environment: Environment, value: Any, name: str) -> Callable[...
     return call
 
 
-def _format_of(environment: Environment, text: str, name: str) -> Callable[..., Any]:
+def _bind_format(environment: Environment, text: str, name: str) -> Callable[..., Any]:
     """The method `format` or `format_map`, which reads values as templates do."""
     is_markup = isinstance(text, Markup)
     formatter = _MarkupFormatter(environment, escape=Markup.escape) if is_markup else _TextFormatter(environment)
@@ -100,7 +100,7 @@ def _format_of(environment: Environment, text: str, name: str) -> Callable[..., 
     return write if name == "format" else lambda values: write(**values)
 
 
-def _advice(name: str) -> str:
+def _get_advice(name: str) -> str:
     if name.startswith("format"):
         return "Put the pieces behind each other, or use “money”, “number” or “date”."
     return "Check how many values stand there, and whether each is text, a number or a list, as it should be."
@@ -108,20 +108,20 @@ def _advice(name: str) -> str:
 
 def get_item(value: Any, place: Any) -> tuple[Any] | None:
     """The value under a key, index or slice, in a tuple; None if there is none."""
-    if not isinstance(value, _INDEXED):
+    if not isinstance(value, _INDEXED_TYPES):
         return None
     try:
         return (value[place],)
     except (TypeError, ValueError, LookupError):
         pass
     try:
-        return (value[_whole(place)],)
+        return (value[_make_whole(place)],)
     except (TypeError, ValueError, LookupError):
         return None
 
 
-def _whole(place: Any) -> Any:
+def _make_whole(place: Any) -> Any:
     """The index or slice with whole numbers in place of fractions from a division, as in `items[: n / 2]`."""
     if isinstance(place, slice):
-        return slice(_whole(place.start), _whole(place.stop), _whole(place.step))
+        return slice(_make_whole(place.start), _make_whole(place.stop), _make_whole(place.step))
     return int(place) if isinstance(place, float) and place.is_integer() else place

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from jinja2.environment import TemplateModule
 from jinja2.runtime import LoopContext, Undefined
 
-_SMALLEST, _LARGEST = 1e-15, 1e24
+_MIN_PLAIN, _MAX_PLAIN = 1e-15, 1e24
 """A number between these is written with all its digits; others have an exponent."""
 _RAW_KINDS: Final[dict[type, str]] = {
     bool: "true or false",
@@ -58,28 +58,28 @@ def format_value(value: Any) -> str:
         return "" if value is None else str(value).lower()
     if isinstance(value, (int, Undefined)):
         return str(value)  # raises for what is undefined
-    return _write_number(value) if isinstance(value, float) else _write_many(value)
+    return _format_number(value) if isinstance(value, float) else _format_many(value)
 
 
-def _write_many(value: Any) -> str:
+def _format_many(value: Any) -> str:
     """A list or an object."""
     if isinstance(value, dict):
         return ", ".join(f"{format_value(name)}: {format_value(inner)}" for name, inner in value.items())
     if isinstance(value, _LIST_TYPES) and not isinstance(value, LoopContext):
         return ", ".join(map(format_value, value))
-    raise _not_showable(value)
+    raise _build_not_showable_error(value)
 
 
-def _write_number(value: float) -> str:
+def _format_number(value: float) -> str:
     """A number without an exponent, rounded to 15 digits, so that 0.1 + 0.2 is 0.3."""
     if not math.isfinite(value):
         raise NotShowableError("this number is too large to be written.", "Let the caller send the result.")
-    if value and not _SMALLEST <= abs(value) < _LARGEST:
+    if value and not _MIN_PLAIN <= abs(value) < _MAX_PLAIN:
         return repr(value)
     return format(Decimal(format(value, ".15g")), "f").removeprefix("-" if value == 0 else "")
 
 
-def _not_showable(value: Any) -> NotShowableError:
+def _build_not_showable_error(value: Any) -> NotShowableError:
     if isinstance(value, LoopContext):
         return NotShowableError("“loop” cannot be shown.", "Show one of its values, such as loop.index.")
     return NotShowableError(

@@ -30,7 +30,7 @@ class Item:
     """A step to an item of a list; equal only if it is the same item."""
 
     which: object  # its number, "first", "last", or an object for each loop
-    is_known: bool = True  # False: of a part of the list, so that nobody knows which item of the list it is
+    is_known: bool = True  # False: an item of a part of the list; its number is not known
 
 
 Path = tuple[str | Item, ...]
@@ -69,7 +69,7 @@ class Macro:
 Named = Place | Macro | Scope | None
 """What a name or an expression stands for; None is something of the template's own."""
 Condition = tuple[Any, ...] | None
-"""As in a `ValueCheck`, with paths as they are here; None: it cannot be told."""
+"""As in a `ValueCheck`, with paths as they are here; None: it is not known."""
 _EMPTY: Final = ("", False, None)
 
 
@@ -82,7 +82,7 @@ def _count_alike(path: Path, other: Path) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(path, other, strict=False)))
 
 
-def negate(condition: Condition) -> Condition:
+def negate_condition(condition: Condition) -> Condition:
     """The condition that holds where this one does not."""
     return None if condition is None else ("not", condition)
 

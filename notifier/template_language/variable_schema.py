@@ -39,61 +39,61 @@ def build_schema(sample: Mapping[str, Any], optional: Iterable[str] = ()) -> dic
     Every key is required unless its dotted path is in `optional`; unknown keys are refused at every level, except
     inside an object whose sample is empty. A null in the sample takes any value.
     """
-    return _object_schema(sample, "", frozenset(optional))
+    return _build_object_schema(sample, "", frozenset(optional))
 
 
-def _object_schema(sample: Mapping[str, Any], path: str, optional: frozenset[str]) -> dict[str, Any]:
+def _build_object_schema(sample: Mapping[str, Any], path: str, optional: frozenset[str]) -> dict[str, Any]:
     if not sample and path:
         return {"type": "object"}
     return {
         "type": "object",
-        "properties": {key: _schema(value, f"{path}{key}", optional) for key, value in sample.items()},
+        "properties": {key: _build_value_schema(value, f"{path}{key}", optional) for key, value in sample.items()},
         "required": sorted(key for key in sample if f"{path}{key}" not in optional),
         "additionalProperties": False,
     }
 
 
-def _schema(value: Any, path: str, optional: frozenset[str]) -> dict[str, Any]:
+def _build_value_schema(value: Any, path: str, optional: frozenset[str]) -> dict[str, Any]:
     if isinstance(value, Mapping):
-        return _object_schema(value, f"{path}.", optional)
+        return _build_object_schema(value, f"{path}.", optional)
     if isinstance(value, list):
-        return {"type": "array"} | ({"items": _items_schema(value, path, optional)} if value else {})
+        return {"type": "array"} | ({"items": _build_items_schema(value, path, optional)} if value else {})
     if value is None:
         return {}
     return {"type": _SCALARS[type(value)]}
 
 
-def _items_schema(items: list[Any], path: str, optional: frozenset[str]) -> dict[str, Any]:
+def _build_items_schema(items: list[Any], path: str, optional: frozenset[str]) -> dict[str, Any]:
     """One schema for all items; a key that some objects lack is optional."""
     if not all(isinstance(item, Mapping) for item in items):
-        return _schema(items[0], path, optional)
+        return _build_value_schema(items[0], path, optional)
     merged: dict[str, Any] = {}
     for item in items:
         merged = {**item, **merged}
     sometimes = {f"{path}.{key}" for key in merged if any(key not in item for item in items)}
-    return _object_schema(merged, f"{path}.", optional | sometimes)
+    return _build_object_schema(merged, f"{path}.", optional | sometimes)
 
 
 def find_variable_faults(schema: Mapping[str, Any], variables: Any) -> list[Fault]:
     """Find all faults of the values, each with a pointer below `/variables`."""
     faults: list[Fault] = []
-    validator, checks = _compiled(msgspec.json.encode(schema))
-    for error in _errors_in(validator, variables):
+    validator, checks = _compile_schema(msgspec.json.encode(schema))
+    for error in _list_errors(validator, variables):
         base = "/variables" + "".join(f"/{escape_pointer(str(part))}" for part in error.instance_path)
-        faults.extend(_faults_of(error, base, schema if len(faults) < MAX_SUGGESTIONS else {}))
+        faults.extend(_list_faults(error, base, schema if len(faults) < MAX_SUGGESTIONS else {}))
     if checks:
         faults += find_refused_values(checks, variables, known={fault.pointer for fault in faults})
     return sorted(faults, key=lambda fault: fault.pointer)
 
 
-def _errors_in(validator: Any, variables: Any) -> list[Any]:
+def _list_errors(validator: Any, variables: Any) -> list[Any]:
     """The errors of the values; of long lists only those of the first items.
 
     The library creates all errors at once, about 10 µs each, and blocks other threads meanwhile.
     """
     if validator.is_valid(variables):
         return []
-    errors = list(validator.iter_errors(_with_first_items(variables, [MAX_REPORTED_ITEMS])))
+    errors = list(validator.iter_errors(_truncate_lists(variables, [MAX_REPORTED_ITEMS])))
     if not errors:
         try:
             validator.validate(variables)
@@ -102,10 +102,10 @@ def _errors_in(validator: Any, variables: Any) -> list[Any]:
     return errors
 
 
-def _with_first_items(value: Any, budget: list[int]) -> Any:
+def _truncate_lists(value: Any, budget: list[int]) -> Any:
     """The value with the first items of its lists, `budget[0]` items in all."""
     if isinstance(value, Mapping):
-        return {key: _with_first_items(inner, budget) for key, inner in value.items()}
+        return {key: _truncate_lists(inner, budget) for key, inner in value.items()}
     if not isinstance(value, list):
         return value
     items = []
@@ -113,46 +113,46 @@ def _with_first_items(value: Any, budget: list[int]) -> Any:
         if budget[0] <= 0:
             break
         budget[0] -= 1
-        items.append(_with_first_items(item, budget))
+        items.append(_truncate_lists(item, budget))
     return items
 
 
 @lru_cache(maxsize=1024)
-def _compiled(text: bytes) -> tuple[Any, list[ValueCheck]]:
+def _compile_schema(text: bytes) -> tuple[Any, list[ValueCheck]]:
     schema = msgspec.json.decode(text)
     return jsonschema_rs.validator_for(schema), read_checks(schema)
 
 
-def _faults_of(error: Any, base: str, schema: Mapping[str, Any]) -> list[Fault]:
+def _list_faults(error: Any, base: str, schema: Mapping[str, Any]) -> list[Fault]:
     kind = error.kind
     if kind.name == "required":
         name = escape_pointer(kind.property)
         return [Fault(f"{base}/{name}", "missing_variable", "the template needs this variable")]
     if kind.name == "additionalProperties":
-        known = _names_at(schema, error.schema_path[:-1])
-        nearest = {name: _nearest(name, known - set(error.instance)) for name in kind.unexpected[:MAX_SUGGESTIONS]}
+        known = _list_names_at(schema, error.schema_path[:-1])
+        nearest = {name: _suggest_name(name, known - set(error.instance)) for name in kind.unexpected[:MAX_SUGGESTIONS]}
         detail = "the template has no such variable"
         return [
             Fault(f"{base}/{escape_pointer(name)}", "unknown_variable", f"{detail}{nearest.get(name, '')}")
             for name in kind.unexpected
         ]
-    return [Fault(base, "wrong_variable_type", _expected(error))]
+    return [Fault(base, "wrong_variable_type", _describe_expectation(error))]
 
 
-def _names_at(schema: Mapping[str, Any], path: Iterable[str | int]) -> set[str]:
+def _list_names_at(schema: Mapping[str, Any], path: Iterable[str | int]) -> set[str]:
     """The property names in the schema at this path."""
     for step in path:
         schema = schema.get(str(step), {})
     return set(schema.get("properties", ()))
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def _suggest_name(name: str, known: Iterable[str]) -> str:
     """A suggestion, if a similar name exists that was not sent."""
     similar = get_close_matches(name, sorted(known), 1) if len(name) <= MAX_SUGGESTED_LENGTH else []
     return f"; did you mean {similar[0]}?" if similar else ""
 
 
-def _expected(error: Any) -> str:
+def _describe_expectation(error: Any) -> str:
     """What was expected and what kind of value came; never the value itself."""
     kind = error.kind
     if kind.name == "type":
@@ -167,12 +167,14 @@ def _expected(error: Any) -> str:
 def remove_optional(variables: Mapping[str, Any], optional: Iterable[str]) -> dict[str, Any]:
     """The values without those at the dotted paths, inside lists too: the shortest allowed request."""
     paths = {tuple(path.split(".")) for path in optional}
-    return dict(_strip(variables, (), paths))
+    return dict(_remove_paths(variables, (), paths))
 
 
-def _strip(value: Any, path: tuple[str, ...], paths: set[tuple[str, ...]]) -> Any:
+def _remove_paths(value: Any, path: tuple[str, ...], paths: set[tuple[str, ...]]) -> Any:
     if isinstance(value, Mapping):
-        return {key: _strip(inner, (*path, key), paths) for key, inner in value.items() if (*path, key) not in paths}
+        return {
+            key: _remove_paths(inner, (*path, key), paths) for key, inner in value.items() if (*path, key) not in paths
+        }
     if isinstance(value, list):
-        return [_strip(item, path, paths) for item in value]
+        return [_remove_paths(item, path, paths) for item in value]
     return value

@@ -59,7 +59,7 @@ def walk_source(
     prefixes = ["", *(f"{LOCALES}{tag}/" for tag in source.locales)]
     names = [f"{prefix}{part}" for prefix in prefixes for part in parts if f"{prefix}{part}" in source.files]
     for name in names:
-        walk.parse(name)
+        walk.parse_file(name)
     is_complete = True
     try:
         for name in names:
@@ -75,8 +75,8 @@ def analyze_variables(source: TemplateSource) -> VariableUsage:
     reads, all_seen, checks = walk_source(source)
     settings, shape = source.settings, build_schema(source.sample)
     marketing = settings.category == "marketing"
-    demands = _Demands(reads, {(UNSUBSCRIBE_URL,)} if marketing else set())
-    known = set(_names_in(shape)) | demands.used
+    demands = _ReadSummary(reads, {(UNSUBSCRIBE_URL,)} if marketing else set())
+    known = set(_list_names(shape)) | demands.used
     spared = {names for names in known if demands.spares(names)} if all_seen else set()
     listed = {tuple(path.split(".")) for path in settings.optional}
     if marketing:
@@ -84,19 +84,19 @@ def analyze_variables(source: TemplateSource) -> VariableUsage:
     optional = [".".join(names) for names in (*sorted(listed), *sorted(spared - listed))]
     schema = build_schema(source.sample, optional)
     for read in reads:
-        _allow(schema, read.path)
+        _allow_variable(schema, read.path)
     if marketing:
-        _ask(schema, UNSUBSCRIBE_URL, _LINK_SCHEMA)
-    _mark(schema, settings.public, {"x-public": True})
-    _mark(schema, settings.secret, {"writeOnly": True})
+        _require_variable(schema, UNSUBSCRIBE_URL, _LINK_SCHEMA)
+    _mark_variables(schema, settings.public, {"x-public": True})
+    _mark_variables(schema, settings.secret, {"writeOnly": True})
     value_check.add_checks(schema, checks, settings.public)
     paths = [(name, path) for name in ("optional", "public", "secret") for path in getattr(settings, name)]
     return VariableUsage(
         schema=schema,
         optional=optional,
-        undefined=list(dict.fromkeys(_undefined(reads, shape))),
-        unused=[".".join(names) for names in _unused(shape, demands)] if all_seen else [],
-        unmatched=[(name, path) for name, path in paths if not _is_known(shape, path, demands)],
+        undefined=list(dict.fromkeys(_list_undefined(reads, shape))),
+        unused=[".".join(names) for names in _list_unused(shape, demands)] if all_seen else [],
+        unmatched=[(name, path) for name, path in paths if not _is_known_variable(shape, path, demands)],
     )
 
 
@@ -106,7 +106,7 @@ def list_subject_paths(source: TemplateSource) -> list[list[str]]:
     return [list(path) for path in sorted({read.path for read in reads if read.whole})]
 
 
-class _Demands:
+class _ReadSummary:
     """What the reads say about each dotted path."""
 
     def __init__(self, reads: Iterable[VariableRead], needed: set[VariableNames]) -> None:
@@ -134,38 +134,38 @@ class _Demands:
         return names in self.used or any(names[:length] in self.whole for length in range(1, len(names)))
 
 
-def _inner(shape: Mapping[str, Any]) -> Mapping[str, Any]:
+def _get_item_schema(shape: Mapping[str, Any]) -> Mapping[str, Any]:
     """The schema of the innermost items, if it is that of a list."""
     while "items" in shape:
         shape = shape["items"]
     return shape
 
 
-def _names_in(shape: Mapping[str, Any], base: VariableNames = ()) -> Iterator[VariableNames]:
-    for name, inner in _inner(shape).get("properties", {}).items():
+def _list_names(shape: Mapping[str, Any], base: VariableNames = ()) -> Iterator[VariableNames]:
+    for name, inner in _get_item_schema(shape).get("properties", {}).items():
         yield (*base, name)
-        yield from _names_in(inner, (*base, name))
+        yield from _list_names(inner, (*base, name))
 
 
-def _unused(shape: Mapping[str, Any], demands: _Demands, base: VariableNames = ()) -> Iterator[VariableNames]:
-    for name, inner in _inner(shape).get("properties", {}).items():
+def _list_unused(shape: Mapping[str, Any], demands: _ReadSummary, base: VariableNames = ()) -> Iterator[VariableNames]:
+    for name, inner in _get_item_schema(shape).get("properties", {}).items():
         if demands.reads((*base, name)):
-            yield from _unused(inner, demands, (*base, name))
+            yield from _list_unused(inner, demands, (*base, name))
         else:
             yield (*base, name)
 
 
-def _undefined(reads: Iterable[VariableRead], shape: Mapping[str, Any]) -> Iterator[VariableRead]:
+def _list_undefined(reads: Iterable[VariableRead], shape: Mapping[str, Any]) -> Iterator[VariableRead]:
     """Reads without a guard that are not in the sample; of guarded reads, the object that is not in the sample."""
     for read in reads:
-        known = _length_in(shape, read.path)
+        known = _count_known_steps(shape, read.path)
         if not read.guarded and known < len(read.path):
             yield VariableRead(path=read.path, file=read.file, line=read.line, guarded=False)
         elif read.guarded and read.present <= known < len(read.path) - 1:
             yield VariableRead(path=read.path[: known + 1], file=read.file, line=read.line, guarded=False)
 
 
-def _length_in(shape: Mapping[str, Any], path: tuple[str, ...]) -> int:
+def _count_known_steps(shape: Mapping[str, Any], path: tuple[str, ...]) -> int:
     """How many leading steps of the path the sample has; all if it does not describe the rest."""
     for length, step in enumerate(path):
         if shape.get("type", "object" if "properties" in shape else None) is None:
@@ -181,7 +181,7 @@ def _length_in(shape: Mapping[str, Any], path: tuple[str, ...]) -> int:
     return len(path)
 
 
-def _allow(schema: dict[str, Any], path: tuple[str, ...]) -> None:
+def _allow_variable(schema: dict[str, Any], path: tuple[str, ...]) -> None:
     """Allow a variable of any type that some part reads and the sample does not have."""
     for step in path:
         if step == LIST_ITEM:
@@ -197,27 +197,27 @@ def _allow(schema: dict[str, Any], path: tuple[str, ...]) -> None:
             schema = schema["properties"][step]
 
 
-def _ask(schema: dict[str, Any], name: str, variable_schema: Mapping[str, Any]) -> None:
+def _require_variable(schema: dict[str, Any], name: str, variable_schema: Mapping[str, Any]) -> None:
     """Require a variable of this schema, whatever the sample says."""
     schema["properties"] = schema["properties"] | {name: dict(variable_schema)}
     schema["required"] = sorted({*schema["required"], name})
 
 
-def _mark(schema: dict[str, Any], paths: Iterable[str], mark: Mapping[str, Any]) -> None:
+def _mark_variables(schema: dict[str, Any], paths: Iterable[str], mark: Mapping[str, Any]) -> None:
     for path in paths:
         node: Any = schema
         for name in path.split("."):
-            node = _inner(node).get("properties", {}).get(name, {})
+            node = _get_item_schema(node).get("properties", {}).get(name, {})
         node.update(mark)
 
 
-def _is_known(shape: Mapping[str, Any], path: str, demands: _Demands) -> bool:
+def _is_known_variable(shape: Mapping[str, Any], path: str, demands: _ReadSummary) -> bool:
     """Whether the sample or some part has the variable."""
     names = tuple(path.split("."))
     if demands.reads(names):
         return True
     for name in names:
-        shape = _inner(shape)
+        shape = _get_item_schema(shape)
         if "properties" not in shape:
             return shape.get("type", "object") in ("object", "array")
         if name not in shape["properties"]:

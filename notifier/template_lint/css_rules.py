@@ -57,26 +57,28 @@ def ignored_css(mail: SampleMail) -> Iterator[LintFinding]:
     """CSS that common clients ignore, and that a mail falls apart without (`position`, `flex`, `calc()`, …)."""
     for block in mail.sheet.blocks:
         for declaration in block.declarations:
-            if who := _who_ignores(declaration):
+            if who := _name_ignoring_clients(declaration):
                 text = f"{declaration.name}: {declaration.value}"
                 message = f"{text if len(text) <= 60 else declaration.name} is ignored by {who}."  # noqa: PLR2004 - a line
                 yield LintFinding(message=message, offset=declaration.offset, about=declaration.name)
 
 
-def _who_ignores(declaration: CssDeclaration) -> str:
+def _name_ignoring_clients(declaration: CssDeclaration) -> str:
     if declaration.name.startswith("--"):
         return _FUNCTIONS["var"]
     if declaration.name in _IGNORED and declaration.value.lower() != _IGNORED[declaration.name][0]:
         return _IGNORED[declaration.name][1]
     if declaration.name == "display" and declaration.value.lower() in _LAYOUTS:
         return _OUTLOOK
-    if declaration.name.startswith("margin") and any(getattr(token, "value", 0) < 0 for token in _numbers(declaration)):
+    if declaration.name.startswith("margin") and any(
+        getattr(token, "value", 0) < 0 for token in _list_numbers(declaration)
+    ):
         return "Gmail and Outlook.com"
     functions = (token.lower_name for token in declaration.tokens if token.type == "function")
     return next((_FUNCTIONS[name] for name in functions if name in _FUNCTIONS), "")
 
 
-def _numbers(declaration: CssDeclaration) -> Iterator[object]:
+def _list_numbers(declaration: CssDeclaration) -> Iterator[object]:
     return (token for token in declaration.tokens if token.type in ("number", "percentage", "dimension"))
 
 
@@ -94,12 +96,12 @@ def lost_rule(mail: SampleMail) -> Iterator[LintFinding]:
 def background_without_colour(mail: SampleMail) -> Iterator[LintFinding]:
     """A background image without a colour behind it; where it is not shown, as in Outlook, text may be unreadable."""
     for block in mail.sheet.blocks:
-        image = next((declaration for declaration in block.declarations if _is_image(declaration)), None)
-        if image and not _has_colour(block):
+        image = next((declaration for declaration in block.declarations if _is_background_image(declaration)), None)
+        if image and not _has_background_colour(block):
             yield LintFinding(message="A background image has no colour behind it.", offset=image.offset)
 
 
-def _is_image(declaration: CssDeclaration) -> bool:
+def _is_background_image(declaration: CssDeclaration) -> bool:
     if declaration.name not in ("background", "background-image"):
         return False
     return any(
@@ -107,7 +109,7 @@ def _is_image(declaration: CssDeclaration) -> bool:
     )
 
 
-def _has_colour(block: CssBlock) -> bool:
+def _has_background_colour(block: CssBlock) -> bool:
     if block.element and block.element.get_value("bgcolor"):
         return True
     return any(

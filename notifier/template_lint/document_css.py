@@ -57,13 +57,13 @@ def parse_css(document: HtmlDocument) -> DocumentCss:
     at_rules: list[CssAtRule] = []
     for text in document.texts:
         if text.parent and text.parent.name == "style":
-            style_blocks, at = _stylesheet(text.raw)
+            style_blocks, at = _parse_stylesheet(text.raw)
             blocks += [_move(block, text.offset) for block in style_blocks]
             at_rules += [replace(rule, offset=rule.offset + text.offset) for rule in at]
     for element in document.elements:
         style = element.get_attribute("style")
         if style and style.raw:
-            declarations = _attribute(style.value)
+            declarations = _parse_attribute(style.value)
             block = CssBlock(selector="", declarations=declarations, offset=0, element=element)
             blocks.append(_move(block, style.value_offset, inside=style.raw == style.value))
     return DocumentCss(blocks=tuple(blocks), at_rules=tuple(at_rules))
@@ -78,38 +78,38 @@ def _move(block: CssBlock, offset: int, *, inside: bool = True) -> CssBlock:
 
 
 @lru_cache(maxsize=64)
-def _stylesheet(css: str) -> tuple[tuple[CssBlock, ...], tuple[CssAtRule, ...]]:
-    starts = _line_starts(css)
+def _parse_stylesheet(css: str) -> tuple[tuple[CssBlock, ...], tuple[CssAtRule, ...]]:
+    starts = _list_line_starts(css)
     blocks, at_rules = [], []
     for node in tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True):
         if node.type == "at-rule":
-            at_rules.append(CssAtRule(keyword=node.lower_at_keyword, offset=_offset(starts, node)))
+            at_rules.append(CssAtRule(keyword=node.lower_at_keyword, offset=_get_offset(starts, node)))
         elif node.type == "qualified-rule":
-            declarations = _declarations(tinycss2.parse_blocks_contents(node.content), starts)
+            declarations = _build_declarations(tinycss2.parse_blocks_contents(node.content), starts)
             selector = tinycss2.serialize(node.prelude).strip()
-            blocks.append(CssBlock(selector=selector, declarations=declarations, offset=_offset(starts, node)))
+            blocks.append(CssBlock(selector=selector, declarations=declarations, offset=_get_offset(starts, node)))
     return tuple(blocks), tuple(at_rules)
 
 
 @lru_cache(maxsize=1024)
-def _attribute(css: str) -> tuple[CssDeclaration, ...]:
-    return _declarations(tinycss2.parse_blocks_contents(css), _line_starts(css))
+def _parse_attribute(css: str) -> tuple[CssDeclaration, ...]:
+    return _build_declarations(tinycss2.parse_blocks_contents(css), _list_line_starts(css))
 
 
-def _declarations(nodes: list[Any], starts: list[int]) -> tuple[CssDeclaration, ...]:
+def _build_declarations(nodes: list[Any], starts: list[int]) -> tuple[CssDeclaration, ...]:
     return tuple(
         CssDeclaration(
             name=node.lower_name,
             value=tinycss2.serialize(node.value).strip(),
-            tokens=tuple(_flat(node.value)),
-            offset=_offset(starts, node),
+            tokens=tuple(_flatten_tokens(node.value)),
+            offset=_get_offset(starts, node),
         )
         for node in nodes
         if node.type == "declaration"
     )
 
 
-def _flat(tokens: list[Any]) -> list[Any]:
+def _flatten_tokens(tokens: list[Any]) -> list[Any]:
     flat = [*tokens]
     for token in flat:  # the list grows in the loop
         if token.type in _TOKENS_WITH_CONTENT:
@@ -117,10 +117,10 @@ def _flat(tokens: list[Any]) -> list[Any]:
     return [token for token in flat if token.type not in ("whitespace", "comment")]
 
 
-def _line_starts(text: str) -> list[int]:
+def _list_line_starts(text: str) -> list[int]:
     return [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
 
 
-def _offset(starts: list[int], node: Any) -> int:
+def _get_offset(starts: list[int], node: Any) -> int:
     line, column = int(node.source_line), int(node.source_column)
     return starts[line - 1] + column - 1

@@ -12,11 +12,8 @@ from enum import StrEnum
 from itertools import chain
 from typing import Final
 
-VOID_ELEMENTS: Final = frozenset(
-    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"}
-)
-RAW_TEXT_ELEMENTS: Final = frozenset({"script", "style", "title", "textarea", "iframe", "xmp", "noembed", "noframes"})
-"""Elements that contain text and no tags."""
+from notifier.mail.html_reader import RAW_TEXT_ELEMENTS, VOID_ELEMENTS
+
 MAX_DEPTH: Final = 500
 """Depth of nested elements; browsers have about the same limit."""
 _PARAGRAPH_ENDS: Final = frozenset(

@@ -19,14 +19,14 @@ from notifier.template_language.sandbox import create_environment
 from notifier.template_language.template_source import TemplateSource
 
 _COMMENT = re.compile(r"<!--(?!\[if).*?(-->|\Z)", re.DOTALL)  # `\Z`: an open comment is scanned only once
-_SILENT: Final = (nodes.Macro, nodes.Assign, nodes.AssignBlock, nodes.Import, nodes.FromImport, nodes.Extends)
+_WRITES_NOTHING: Final = (nodes.Macro, nodes.Assign, nodes.AssignBlock, nodes.Import, nodes.FromImport, nodes.Extends)
 """Nodes that write nothing, so that they may stand outside the blocks of a template with a layout."""
 _WRITES: Final[Mapping[type[nodes.Node], str]] = {
     nodes.Include: "{% include %}",
     nodes.CallBlock: "{% call %}",
     nodes.FilterBlock: "{% filter %}",
 }
-_AROUND: Final[Mapping[type[nodes.Node], str]] = {
+_BLOCK_WRAPPERS: Final[Mapping[type[nodes.Node], str]] = {
     nodes.If: "{% if %}",
     nodes.For: "{% for %}",
     nodes.With: "{% with %}",
@@ -73,8 +73,8 @@ def find_lost_content(source: TemplateSource) -> list[RenderFault]:
     faults: list[RenderFault] = []
     for file in files.values():
         if next(file.tree.find_all(nodes.Extends), None) is not None:
-            file_faults = [*_faults_of_extends(file)]
-            file_faults = file_faults or [*_outside_blocks(file), *_lost_blocks(_list_chain(file, files))]
+            file_faults = [*_check_extends(file)]
+            file_faults = file_faults or [*_find_outside_blocks(file), *_find_lost_blocks(_list_chain(file, files))]
             faults += sorted(file_faults, key=lambda fault: fault.line or 0)
     return faults
 
@@ -87,7 +87,7 @@ def _list_chain(file: _TemplateFile, files: Mapping[str, _TemplateFile]) -> list
     return chain
 
 
-def _faults_of_extends(file: _TemplateFile) -> Iterator[RenderFault]:
+def _check_extends(file: _TemplateFile) -> Iterator[RenderFault]:
     """The layout must be one file, named in quotes and outside other tags, so that its blocks are known."""
     first, *others = file.tree.find_all(nodes.Extends)
     for other in others:
@@ -100,7 +100,7 @@ def _faults_of_extends(file: _TemplateFile) -> Iterator[RenderFault]:
         yield file.fault(first.lineno, "extends", message, f"Write its name: {_EXAMPLE_LAYOUT}.")
 
 
-def _outside_blocks(file: _TemplateFile) -> Iterator[RenderFault]:
+def _find_outside_blocks(file: _TemplateFile) -> Iterator[RenderFault]:
     """What stands before `{% extends %}`, and behind it outside the blocks."""
     place = next(number for number, node in enumerate(file.tree.body) if isinstance(node, nodes.Extends))
     yield from _find_written(
@@ -112,51 +112,51 @@ def _outside_blocks(file: _TemplateFile) -> Iterator[RenderFault]:
 def _find_written(file: _TemplateFile, body: Sequence[nodes.Node], where: str) -> Iterator[RenderFault]:
     """Text, values and tags that write something, and tags around blocks, which have no effect."""
     for node in body:
-        if isinstance(node, (nodes.Block, *_SILENT)):
+        if isinstance(node, (nodes.Block, *_WRITES_NOTHING)):
             continue
         if isinstance(node, nodes.Output):
-            yield from _first_seen(file, node, where)
-        elif isinstance(node, tuple(_AROUND)) and (block := next(node.find_all(nodes.Block), None)) is not None:
-            yield _around_block(file, node, block)
+            yield from _find_first_visible(file, node, where)
+        elif isinstance(node, tuple(_BLOCK_WRAPPERS)) and (block := next(node.find_all(nodes.Block), None)) is not None:
+            yield _build_around_fault(file, node, block)
         elif isinstance(node, tuple(_WRITES)):
-            yield _dropped(file, node.lineno, "{%", f"“{_WRITES[type(node)]}” stands {where}")
+            yield _build_dropped_fault(file, node.lineno, "{%", f"“{_WRITES[type(node)]}” stands {where}")
         elif isinstance(node, (nodes.If, nodes.For, nodes.With, nodes.Scope)):
             branches = [branch.body for branch in getattr(node, "elif_", [])]
             for statements in (node.body, *branches, getattr(node, "else_", [])):
                 yield from _find_written(file, statements, where)
 
 
-def _first_seen(file: _TemplateFile, output: nodes.Output, where: str) -> Iterator[RenderFault]:
+def _find_first_visible(file: _TemplateFile, output: nodes.Output, where: str) -> Iterator[RenderFault]:
     """The first visible piece of the output; one fault is enough."""
     for child in output.nodes:
         if not isinstance(child, nodes.TemplateData):
-            yield _dropped(file, child.lineno, "{{", f"a value stands {where}")
+            yield _build_dropped_fault(file, child.lineno, "{{", f"a value stands {where}")
             return
         visible = _COMMENT.sub(lambda comment: "\n" * comment[0].count("\n") if comment[1] else comment[0], child.data)
         if text := visible.strip():
             line = child.lineno + visible[: len(visible) - len(visible.lstrip())].count("\n")
-            yield _dropped(file, line, text.split("\n")[0].strip(), f"text stands {where}")
+            yield _build_dropped_fault(file, line, text.split("\n")[0].strip(), f"text stands {where}")
             return
 
 
-def _dropped(file: _TemplateFile, line: int, near: str, message: str) -> RenderFault:
+def _build_dropped_fault(file: _TemplateFile, line: int, near: str, message: str) -> RenderFault:
     advice = "Move it into a block: {% block content %} … {% endblock %}."
     return file.fault(line, near, f"{message}.", advice)
 
 
-def _around_block(file: _TemplateFile, node: nodes.Node, block: nodes.Block) -> RenderFault:
-    tag = _AROUND[type(node)]
+def _build_around_fault(file: _TemplateFile, node: nodes.Node, block: nodes.Block) -> RenderFault:
+    tag = _BLOCK_WRAPPERS[type(node)]
     message = f"“{tag}” around the block “{block.name}” has no effect: the layout decides whether a block is shown."
     advice = f"Write it inside: {{% block {block.name} %}} {tag} … {{% endblock %}}."
     return file.fault(node.lineno, "{%", message, advice)
 
 
-def _lost_blocks(chain: Sequence[_TemplateFile]) -> Iterator[RenderFault]:
+def _find_lost_blocks(chain: Sequence[_TemplateFile]) -> Iterator[RenderFault]:
     """The blocks of the first file that no layout of the chain shows."""
     file, *layouts = chain
     if not layouts or layouts[-1].parent is not None:
         return  # a layout is missing, which the compiler reports
-    visible, offered = _shown_blocks(chain), _shown_blocks(layouts)
+    visible, offered = _find_shown_blocks(chain), _find_shown_blocks(layouts)
     names = list(dict.fromkeys(name for layout in layouts for name in layout.blocks if name in offered))
     for name, block in file.blocks.items():
         if name in visible:
@@ -171,7 +171,7 @@ def _lost_blocks(chain: Sequence[_TemplateFile]) -> Iterator[RenderFault]:
         yield file.fault(block.lineno, f"block {name}", message, advice)
 
 
-def _shown_blocks(chain: Sequence[_TemplateFile]) -> set[str]:
+def _find_shown_blocks(chain: Sequence[_TemplateFile]) -> set[str]:
     """The blocks whose outermost body is shown, found by following the last layout from its first line."""
     bodies = {
         name: [file.blocks[name] for file in chain if name in file.blocks] for file in chain for name in file.blocks

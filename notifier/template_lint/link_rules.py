@@ -9,13 +9,13 @@ from notifier.template_lint.lint_rule import LintFinding, SampleMail, error_rule
 
 _CONTROLS = re.compile(r"[\x00-\x20]+")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*(?=:)")
-_DANGEROUS: Final = frozenset({"javascript", "data", "vbscript", "file", "blob", "about"})
+_DANGEROUS_SCHEMES: Final = frozenset({"javascript", "data", "vbscript", "file", "blob", "about"})
 _LINK_ELEMENTS: Final = ("a", "area")
-_VAGUE: Final = frozenset({"click here", "here", "more", "hier", "hier klicken", "ici", "cliquez ici"})
+_VAGUE_TEXTS: Final = frozenset({"click here", "here", "more", "hier", "hier klicken", "ici", "cliquez ici"})
 """Link texts that fail WCAG 2.4.9 (F84), in the languages of the shipped templates."""
 
 
-def _scheme(address: str) -> str:
+def _get_scheme(address: str) -> str:
     """The scheme as a browser reads it, without control characters; an empty text if there is none."""
     match = _SCHEME.match(_CONTROLS.sub("", address).lower())
     return match[0] if match else ""
@@ -39,7 +39,7 @@ def _build_finding(message: str, attribute: HtmlAttribute) -> LintFinding:
     return LintFinding(message=message, offset=attribute.value_offset, value=attribute.value.strip())
 
 
-def _short(address: str) -> str:
+def _shorten(address: str) -> str:
     return address if len(address) <= 60 else f"{address[:59]}…"  # noqa: PLR2004 - about what a line has room for
 
 
@@ -47,8 +47,8 @@ def _short(address: str) -> str:
 def dangerous_link(mail: SampleMail) -> Iterator[LintFinding]:
     """A link leads into the reader's own files, or runs a script: `file:`, `about:`, `javascript:` and others."""
     for _, href in _list_links(mail):
-        if _scheme(href.value) in _DANGEROUS:
-            yield _build_finding(f"A link leads to {_short(href.value)!r}, which clients refuse.", href)
+        if _get_scheme(href.value) in _DANGEROUS_SCHEMES:
+            yield _build_finding(f"A link leads to {_shorten(href.value)!r}, which clients refuse.", href)
 
 
 @warning_rule("Write the whole address, with https:// at its beginning.")
@@ -56,8 +56,8 @@ def relative_link(mail: SampleMail) -> Iterator[LintFinding]:
     """The address of a link or an image is not a whole one; a mail has no site that it would belong to."""
     for kind, attribute in _list_addresses(mail):
         address = attribute.value.strip()
-        if address and not address.startswith("#") and not _scheme(address):
-            yield _build_finding(f"The address of {kind}, {_short(address)!r}, is not a whole one.", attribute)
+        if address and not address.startswith("#") and not _get_scheme(address):
+            yield _build_finding(f"The address of {kind}, {_shorten(address)!r}, is not a whole one.", attribute)
 
 
 @warning_rule("Give it an address, or take it out.")
@@ -75,8 +75,8 @@ def empty_link(mail: SampleMail) -> Iterator[LintFinding]:
 def insecure_link(mail: SampleMail) -> Iterator[LintFinding]:
     """A link or an image has an `http:` address, which others on the way can read and change."""
     for kind, attribute in _list_addresses(mail):
-        if _scheme(attribute.value) == "http":
-            yield _build_finding(f"The address of {kind}, {_short(attribute.value)!r}, is not encrypted.", attribute)
+        if _get_scheme(attribute.value) == "http":
+            yield _build_finding(f"The address of {kind}, {_shorten(attribute.value)!r}, is not encrypted.", attribute)
 
 
 @warning_rule("Say in the link where it leads: “Track your parcel”.")
@@ -90,7 +90,7 @@ def vague_link(mail: SampleMail) -> Iterator[LintFinding]:
                 words[id(element)] = words.get(id(element), "") + text.unescaped
     for link, label in words.items():
         plain = " ".join(label.split()).strip(".:!»→> ")
-        if plain.lower() in _VAGUE:
+        if plain.lower() in _VAGUE_TEXTS:
             yield LintFinding(message=f"The text of a link is only “{plain}”.", offset=links[link].offset)
 
 
@@ -115,5 +115,5 @@ def data_image(mail: SampleMail) -> Iterator[LintFinding]:
     """An image stands in the HTML itself (`data:`); Gmail and Outlook do not show those."""
     for image in mail.document.list_elements("img"):
         src = image.get_attribute("src")
-        if src and _scheme(src.value) == "data":
+        if src and _get_scheme(src.value) == "data":
             yield LintFinding(message="An image stands in the HTML itself.", offset=src.value_offset)

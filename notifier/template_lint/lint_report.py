@@ -64,23 +64,23 @@ MAX_REMARKS: Final = 100
 
 def lint_source(whole: CheckedSource, mails: Iterable[SampleMail]) -> list[LintRemark]:
     """Run the rules over a source and its sample mails: errors first, then by file and line."""
-    remarks = [*_in_source(whole), *_in_mails(whole.source, [*mails])]
+    remarks = [*_lint_whole_source(whole), *_lint_mails(whole.source, [*mails])]
     remarks.sort(key=lambda remark: (remark.severity is not Severity.ERROR, remark.file, remark.line or 0, remark.code))
     return remarks[:MAX_REMARKS]
 
 
-def _in_source(whole: CheckedSource) -> Iterator[LintRemark]:
+def _lint_whole_source(whole: CheckedSource) -> Iterator[LintRemark]:
     reported = set()
     for rule in SOURCE_RULES:
         for finding in islice(rule.find(whole), MAX_FINDINGS):
             file = finding.file or SAMPLE_FILE
             key = (rule.code, file, finding.line, finding.about)
             if key not in reported:
-                yield _build_remark(rule, finding, file, finding.line, locale=_locale_of(file))
+                yield _build_remark(rule, finding, file, finding.line, locale=_get_locale(file))
             reported.add(key)
 
 
-def _in_mails(source: TemplateSource, mails: list[SampleMail]) -> list[LintRemark]:
+def _lint_mails(source: TemplateSource, mails: list[SampleMail]) -> list[LintRemark]:
     """Run the rules over the mails; the same place of the source in several mails gives one remark."""
     origins = OriginFinder(source)
     tags = {mail.tag for mail in mails}
@@ -95,7 +95,7 @@ def _in_mails(source: TemplateSource, mails: list[SampleMail]) -> list[LintRemar
                     key = (rule.code, file, line, finding.about if line else finding.message)
                     reported.setdefault(key, (rule, finding, file, line, set()))[-1].add(mail.tag)
     return [
-        _build_remark(rule, finding, file, line, locale=_locale_of(file) or _locale_in(locales, tags, source))
+        _build_remark(rule, finding, file, line, locale=_get_locale(file) or _choose_locale(locales, tags, source))
         for rule, finding, file, line, locales in reported.values()
     ]
 
@@ -130,12 +130,12 @@ def _list_texts(values: Any) -> frozenset[str]:
     return frozenset(texts)
 
 
-def _locale_of(file: str) -> str | None:
+def _get_locale(file: str) -> str | None:
     """The locale of a file; None for files that all locales share."""
     return file.split("/")[1] if file.startswith(LOCALES) else None
 
 
-def _locale_in(locales: set[str | None], tags: set[str | None], source: TemplateSource) -> str | None:
+def _choose_locale(locales: set[str | None], tags: set[str | None], source: TemplateSource) -> str | None:
     """The locale to name for a shared file, if not all locales have the finding."""
     if locales == tags:
         return None

@@ -7,7 +7,7 @@ from notifier.mail.plain_text.text_builder import has_hidden_start
 from notifier.template_lint.html_document import parse_document
 from notifier.template_lint.lint_rule import LintFinding, SampleMail, error_rule, warning_rule
 
-MAX_GMAIL_HTML: Final = 90 * 1024  # octets; Gmail hides what follows at about 102 KB
+MAX_GMAIL_HTML: Final = 90 * 1024  # bytes; Gmail hides what follows at about 102 KB
 MAX_GMAIL_STYLE: Final = 8192  # characters; Gmail ignores the <style> that exceeds them
 FORBIDDEN_ELEMENTS: Final = ("script", "form", "iframe", "frame", "frameset", "object", "embed", "applet")
 

@@ -79,15 +79,15 @@ class MarkedVersion(CompiledVersion):
         self._origins: dict[SourceOrigin, int] = {}
         self._generator = type("Generator", (MarkingCodeGenerator,), {"origins": self._origins})
 
-    def _environment(
+    def _create_environment(
         self, tag: str | None, *, autoescape: bool, files: Mapping[str, str] | None = None
     ) -> MailEnvironment:
-        env = super()._environment(tag, autoescape=autoescape, files=files)
+        env = super()._create_environment(tag, autoescape=autoescape, files=files)
         env.code_generator_class = self._generator
         return env
 
-    def _run(self, parts: dict[str, Template], part: str, values: dict[str, Any]) -> str:
-        self.marked[part] = _remove_marks(super()._run(parts, part, values), [*self._origins])
+    def _render_part(self, parts: dict[str, Template], part: str, values: dict[str, Any]) -> str:
+        self.marked[part] = _remove_marks(super()._render_part(parts, part, values), [*self._origins])
         return self.marked[part].text
 
 
@@ -121,10 +121,10 @@ class OriginFinder:
     def get_marked_part(self, mail: SampleMail, part: str) -> MarkedPart | None:
         """A mail's part with all its origins; None if the marked rendering differs."""
         if id(mail) not in self._known:
-            self._known[id(mail)] = self._rendered(mail)
+            self._known[id(mail)] = self._render_marked(mail)
         return self._known[id(mail)].get(part)
 
-    def _rendered(self, mail: SampleMail) -> dict[str, MarkedPart]:
+    def _render_marked(self, mail: SampleMail) -> dict[str, MarkedPart]:
         if self._version is None:
             self._version = MarkedVersion(self._source)
         self._version.marked = {}

@@ -8,9 +8,9 @@ from notifier.template_language.template_source import HTML, SUBJECT, TEXT
 from notifier.template_lint.lint_rule import LintFinding, RequiredOrigin, SampleMail, error_rule, warning_rule
 
 MAX_SUBJECT_LENGTH: Final = 78  # RFC 5322 §2.1.1, and what phones show
-MAX_LINE_BYTES: Final = 998  # octets, RFC 5322 §2.1.1
+MAX_LINE_BYTES: Final = 998  # bytes, RFC 5322 §2.1.1
 _BRACES = re.compile(r"\{{1,3}\s*[A-Za-z_][\w.]*\s*\}{1,3}")
-_MARKUP = re.compile(
+_HTML_IN_TEXT = re.compile(
     r"</?(?:a|b|br|div|em|h[1-6]|hr|i|img|li|ol|p|span|strong|table|td|th|tr|u|ul)(?:\s[^<>]*)?/?>|&(?:nbsp|amp|lt|gt|#\d+);",
     re.IGNORECASE,
 )
@@ -57,7 +57,7 @@ def _find_braces(text: str, part: str, offset: int) -> Iterator[LintFinding]:
 
 @warning_rule("Break the line, or use the filter wordwrap.")
 def long_text_line(mail: SampleMail) -> Iterator[LintFinding]:
-    """A line of the text part has more than 998 octets, more than a line of mail may have (RFC 5322 §2.1.1)."""
+    """A line of the text part has more than 998 bytes, more than a line of mail may have (RFC 5322 §2.1.1)."""
     offset = 0
     for line in (mail.text or "").split("\n"):
         if len(line.encode()) > MAX_LINE_BYTES:
@@ -69,6 +69,6 @@ def long_text_line(mail: SampleMail) -> Iterator[LintFinding]:
 @warning_rule("Write plain text there: addresses as they are, and no tags.")
 def markup_in_text(mail: SampleMail) -> Iterator[LintFinding]:
     """The text part has HTML tags or `&nbsp;` and the like in it, which are shown as they stand."""
-    for match in _MARKUP.finditer(mail.text or ""):
+    for match in _HTML_IN_TEXT.finditer(mail.text or ""):
         message = f"The text part has {match[0][:40]!r} in it."
         yield LintFinding(message=message, part=TEXT, offset=match.start(), required_origin=RequiredOrigin.TEXT)

@@ -20,7 +20,7 @@ async def record_template(
 async def record_layout(
     connection: AsyncConnection, action: AuditAction, name: str, actor: Actor, *, revision: int
 ) -> None:
-    """Record what the actor did to a layout, whose id is made of its name."""
+    """Record what the actor did to a layout, whose id is derived from its name."""
     id_ = uuid5(NAMESPACE_URL, name)
     await _record(connection, action, ObjectKind.LAYOUT, id_, actor, after={"name": name, "revision": revision})
 

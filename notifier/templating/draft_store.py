@@ -37,14 +37,14 @@ _template, _draft, _version = get_columns(Template), get_columns(TemplateDraft),
 class DraftView:
     """What an editor gets for a slug: the draft, or the current version if there is none."""
 
-    template_id: UUID | None  # None: nothing was ever saved under this slug
+    template_id: UUID | None = None  # None: nothing was ever saved under this slug
     slug: str
-    source: TemplateSource | None  # own parts only; None: as above
-    number: int  # of the current version; 0: nothing is published
-    saves: int  # how often the draft was saved; 0: there is none
-    base_number: int | None  # the version that the draft was made from
-    updated_by: str | None
-    updated_at: datetime | None
+    source: TemplateSource | None = None  # own parts only; None: as above
+    number: int = 0  # of the current version; 0: nothing is published
+    saves: int = 0  # how often the draft was saved; 0: there is none
+    base_number: int | None = None  # the version that the draft was made from
+    updated_by: str | None = None
+    updated_at: datetime | None = None
     deleted_at: datetime | None = None
 
     @property
@@ -56,7 +56,7 @@ class DraftView:
     def revision(self) -> str:
         """What names this very state: every save and every publish changes it.
 
-        Its time tells a draft from one that was discarded and was saved as often.
+        The time distinguishes a draft from a discarded one that was saved as often.
         """
         if not self.saves or self.updated_at is None:
             return f"{self.number}.{self.saves}"
@@ -78,23 +78,32 @@ async def get_draft(connection: AsyncConnection, slug: str, *, lock: bool = Fals
     query = select(_template.id, _template.current_number, _template.deleted_at).where(_template.slug == slug)
     template = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
     if template is None:
-        return _build_empty_draft(slug)
-    rows = await connection.execute(select(*_draft).where(_draft.template_id == template.id))
-    row = rows.mappings().one_or_none()
-    if row is not None:
-        return DraftView(
-            template_id=template.id,
-            slug=slug,
-            source=msgspec.convert(row["source"], TemplateSource),
-            number=template.current_number or 0,
-            saves=row["revision"],
-            base_number=row["base_number"],
-            updated_by=row["updated_by"],
-            updated_at=row["updated_at"],
-            deleted_at=template.deleted_at,
+        return DraftView(slug=slug)
+    view = DraftView(
+        template_id=template.id,
+        slug=slug,
+        number=template.current_number or 0,
+        base_number=template.current_number,
+        deleted_at=template.deleted_at,
+    )
+    draft = (await connection.execute(select(*_draft).where(_draft.template_id == template.id))).one_or_none()
+    if draft is not None:
+        return dataclass_replace(
+            view,
+            source=msgspec.convert(draft.source, TemplateSource),
+            saves=draft.revision,
+            base_number=draft.base_number,
+            updated_by=draft.updated_by,
+            updated_at=draft.updated_at,
         )
-    current = await _get_current_version(connection, slug, template.id, template.current_number)
-    return dataclass_replace(current, deleted_at=template.deleted_at)
+    current = select(_version.source, _version.published_by, _version.published_at).where(
+        _version.template_id == template.id, _version.number == template.current_number
+    )
+    version = (await connection.execute(current)).one_or_none()
+    if version is None:
+        return view
+    source = select_own_parts(msgspec.convert(version.source, TemplateSource))
+    return dataclass_replace(view, source=source, updated_by=version.published_by, updated_at=version.published_at)
 
 
 def require_revision(stored: DraftView, revision: str, yours: TemplateSource | None = None) -> None:
@@ -227,35 +236,3 @@ async def _get_pinned_layouts(connection: AsyncConnection, slug: str) -> dict[st
     source = (await connection.execute(query)).scalar_one_or_none()
     files = msgspec.convert(source, TemplateSource).files if source else {}
     return {name: text for name, text in files.items() if name.startswith(LAYOUTS)}
-
-
-def _build_empty_draft(slug: str) -> DraftView:
-    return DraftView(
-        template_id=None,
-        slug=slug,
-        source=None,
-        number=0,
-        saves=0,
-        base_number=None,
-        updated_by=None,
-        updated_at=None,
-    )
-
-
-async def _get_current_version(
-    connection: AsyncConnection, slug: str, template_id: UUID, number: int | None
-) -> DraftView:
-    query = select(_version.source, _version.published_by, _version.published_at).where(
-        _version.template_id == template_id, _version.number == number
-    )
-    row = (await connection.execute(query)).one_or_none()
-    return DraftView(
-        template_id=template_id,
-        slug=slug,
-        source=select_own_parts(msgspec.convert(row.source, TemplateSource)) if row else None,
-        number=number or 0,
-        saves=0,
-        base_number=number,
-        updated_by=row.published_by if row else None,
-        updated_at=row.published_at if row else None,
-    )

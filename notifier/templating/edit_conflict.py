@@ -1,4 +1,4 @@
-"""Optimistic locking: whoever saves names the revision that they have seen, and a newer one is an edit conflict."""
+"""Optimistic locking: a save names the revision that it is based on; if there is another one, it is a conflict."""
 
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
@@ -11,7 +11,7 @@ class Editable(Protocol):
 
     @property
     def revision(self) -> Any:
-        """What every change of it changes."""
+        """Identifies the state; every change of the object changes it."""
 
     @property
     def updated_at(self) -> datetime | None:

@@ -78,7 +78,7 @@ async def get_layout(connection: AsyncConnection, name: str, *, lock: bool = Fal
 
 
 def find_layout_faults(name: str, text: str) -> list[Fault]:
-    """Find what is wrong with the name and the size of a layout."""
+    """Find the faults of a layout's name and size."""
     faults = []
     if not LAYOUT_NAME.fullmatch(name):
         faults.append(Fault("", "invalid_slug", "lower-case letters, digits, - and _, and .html or .txt"))

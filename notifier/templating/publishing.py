@@ -1,6 +1,6 @@
 """Publishing: a draft, or an old version, is checked, passes the gate, and is written as the next version.
 
-No connection is held while it is checked. What is written is what was checked, or nothing.
+No connection is held while it is checked. Only the checked text is ever written.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ class PublishRequest:
 
     slug: str
     revision: str | None  # that the editor has seen; None: whatever it is now
-    version: int | None = None  # an old one that shall be the next; None: the draft
+    version: int | None = None  # an old version to publish again; None: the draft
     note: str = ""
     force_reason: str = ""  # publish though callers would break
 
@@ -57,7 +57,7 @@ class PublishCandidate:
 
 
 class Publisher:
-    """Examines what is to be published."""
+    """Examines a draft or an old version before it is published."""
 
     def __init__(self, database: Database, checker: SourceChecker, gate: PublishGate) -> None:
         self._database = database

@@ -13,7 +13,7 @@ from notifier import email_address
 from notifier.states import Category, Priority, WhenUncertain
 from notifier.template_language.link_address import find_scheme_fault
 from notifier.template_language.template_source import TemplateSettings
-from notifier.templating.source_problem import SourceProblem
+from notifier.templating.source_problem import SourceProblem, SourceProblemError
 
 SETTINGS_FILE = "template.toml"
 LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
@@ -30,14 +30,6 @@ _ALWAYS = frozenset({"name", "category", "priority"})  # written even if they ha
 _MAX_LINE_LENGTH = 120
 
 
-class SettingsTextError(ValueError):
-    """The text is not a valid `template.toml`."""
-
-    def __init__(self, problem: SourceProblem) -> None:
-        self.problem = problem
-        super().__init__(str(problem))
-
-
 def parse_duration(duration: str | None) -> int | None:
     """Parse a duration such as `30m`, `1h` or `3d`; return seconds. Raises `ValueError`."""
     if duration is None:
@@ -49,16 +41,16 @@ def parse_duration(duration: str | None) -> int | None:
 
 
 def parse_settings(text: str) -> TemplateSettings:
-    """Parse the settings. Raises `SettingsTextError`."""
+    """Parse the settings. Raises `SourceProblemError`."""
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingsTextError(_explain_syntax_error(text, str(error))) from error
+        raise SourceProblemError(_explain_syntax_error(text, str(error))) from error
     for key, value in values.items():
         if message := _find_type_fault(key, value):
-            raise SettingsTextError(SourceProblem(file=SETTINGS_FILE, message=message, line=find_line(text, key)))
+            raise SourceProblemError(SourceProblem(file=SETTINGS_FILE, message=message, line=find_line(text, key)))
     if "name" not in values:
-        raise SettingsTextError(
+        raise SourceProblemError(
             SourceProblem(file=SETTINGS_FILE, message='name is missing: say what it is called: name = "…"')
         )
     return msgspec.convert(values, TemplateSettings)

@@ -20,6 +20,14 @@ class SourceProblem:
         return f"{place}: {self.message}" if place else self.message
 
 
+class SourceProblemError(ValueError):
+    """A text has this problem."""
+
+    def __init__(self, problem: SourceProblem) -> None:
+        self.problem = problem
+        super().__init__(str(problem))
+
+
 class TemplateFileError(TemplateError):
     """The files cannot be read as a template."""
 

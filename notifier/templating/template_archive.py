@@ -1,4 +1,4 @@
-"""Deleted templates: no new notifications with them, while what was accepted before is sent, as its version is kept."""
+"""Deleting and undeleting templates. Mails that were accepted before are sent, because their version stays."""
 
 from datetime import datetime
 from uuid import UUID

@@ -9,7 +9,7 @@ from typing import Any
 class Variable:
     """A variable of a template."""
 
-    path: str  # dotted, as settings write it; what is in a list has the list's path
+    path: str  # dotted, as in settings; an item of a list has the path of the list
     required: bool
     type: str  # of JSON; empty: any
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.clock import Clock
@@ -54,42 +54,29 @@ class Publication:
 
 _template, _version, _draft = get_columns(Template), get_columns(TemplateVersion), get_columns(TemplateDraft)
 _PUBLISHED = select(
-    _version.id,
-    _version.template_id,
-    _template.slug,
-    _version.number,
-    _version.content_hash,
-    _version.variables_schema,
-    _version.subject_variables,
-    _version.category,
-    _version.priority,
-    _version.expires_after,
-    _version.when_uncertain,
-    _version.sender,
-    _version.reply_to,
-    _version.published_at,
+    _template.slug, *(_version[name] for name in PublishedVersion.__dataclass_fields__ if name != "slug")
 ).join(Template, _template.id == _version.template_id)
 
 
 async def get_current_version(connection: AsyncConnection, slug: str) -> PublishedVersion | None:
     """Get the version that new notifications use."""
-    statement = _PUBLISHED.where(
-        _template.slug == slug, _version.number == _template.current_number, _template.deleted_at.is_(None)
+    return await _get_version(
+        connection, _template.slug == slug, _version.number == _template.current_number, _template.deleted_at.is_(None)
     )
-    row = (await connection.execute(statement)).mappings().one_or_none()
-    return PublishedVersion(**row) if row else None
 
 
 async def get_numbered_version(connection: AsyncConnection, slug: str, number: int) -> PublishedVersion | None:
     """Get a version by its number."""
-    statement = _PUBLISHED.where(_template.slug == slug, _version.number == number)
-    row = (await connection.execute(statement)).mappings().one_or_none()
-    return PublishedVersion(**row) if row else None
+    return await _get_version(connection, _template.slug == slug, _version.number == number)
 
 
 async def get_version_by_id(connection: AsyncConnection, id_: UUID) -> PublishedVersion | None:
     """Get a version by its id."""
-    row = (await connection.execute(_PUBLISHED.where(_version.id == id_))).mappings().one_or_none()
+    return await _get_version(connection, _version.id == id_)
+
+
+async def _get_version(connection: AsyncConnection, *conditions: ColumnElement[bool]) -> PublishedVersion | None:
+    row = (await connection.execute(_PUBLISHED.where(*conditions))).mappings().one_or_none()
     return PublishedVersion(**row) if row else None
 
 

@@ -37,13 +37,24 @@ SHOWN = {
 @pytest.mark.parametrize("parts", size([SUBMIT, DRAIN, GATE], [SUBMIT, DRAIN, GATE, OTHERS]), ids=" ".join)
 def test_the_short_form_prints_every_figure(parts: tuple[str, ...], tmp_path: Path) -> None:
     """Every part that needs nothing but this checkout, with its tables, and as many numbers for the chart."""
-    kept = tmp_path / "results.json"
-    command = [sys.executable, "-m", "bench", "--quick", "--search-rows", "2000", "--json", str(kept), "--only", *parts]
+    results_file = tmp_path / "results.json"
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        "--quick",
+        "--search-rows",
+        "2000",
+        "--json",
+        str(results_file),
+        "--only",
+        *parts,
+    ]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False, env=ENV)
     assert ran.returncode == 0, ran.stderr
     for words in (words for part in parts for words in SHOWN[part]):
         assert words in ran.stdout
-    assert {name.partition(".")[0] for name in json.loads(kept.read_text())["results"]} >= set(parts)
+    assert {name.partition(".")[0] for name in json.loads(results_file.read_text())["results"]} >= set(parts)
 
 
 def test_the_chart_shows_the_results(tmp_path: Path) -> None:

@@ -71,13 +71,13 @@ def test_keys_belong_to_services(env: dict[str, str]) -> None:
 
 def test_templates_push_list_lint_render(env: dict[str, str], tmp_path: Path) -> None:
     """Templates go from files to versions once, and lint names the file and line of a mistake."""
-    block = next(one for one in list_blocks("docs/templates.md") if "templates lint  " in one.text)
-    told = [line.split() for line in notifier_process.run_script(block.text, env).splitlines()]
-    subject = next(line for line in told if line[0] == "Bienvenue")
-    pushed, listed = (number for number, line in enumerate(told) if line[0] == "SLUG")
-    assert ["welcome:", "ok", "(en,", "de,", "fr)"] in told[: told.index(subject)]
-    assert ["welcome", "1", "created"] in told[pushed:listed]
-    assert "order_shipped" in [line[0] for line in told[listed:]]
+    block = next(block_ for block_ in list_blocks("docs/templates.md") if "templates lint  " in block_.text)
+    words = [line.split() for line in notifier_process.run_script(block.text, env).splitlines()]
+    subject = next(line for line in words if line[0] == "Bienvenue")
+    pushed, listed = (number for number, line in enumerate(words) if line[0] == "SLUG")
+    assert ["welcome:", "ok", "(en,", "de,", "fr)"] in words[: words.index(subject)]
+    assert ["welcome", "1", "created"] in words[pushed:listed]
+    assert "order_shipped" in [line[0] for line in words[listed:]]
     again = json.loads(notifier_process.run_notifier("templates", "push", "--json", env=env).stdout)
     assert {row["change"] for row in again} == {"unchanged"}
     broken = tmp_path / "templates" / "broken"
@@ -175,5 +175,5 @@ def test_help_is_light() -> None:
         "import sys; from notifier.cli.main import app; app(['--help'], standalone_mode=False);"
         "print(sorted({'sqlalchemy', 'fastapi', 'pydantic', 'jinja2', 'uvicorn'} & set(sys.modules)))"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.splitlines()[-1] == "[]"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"

@@ -9,8 +9,8 @@ from bench.rig.sender_run import SenderSetup, run_drain
 
 MAILS = 2000
 TWENTY = SenderSetup(sessions=20, mails=1)  # as a sender is set up by default
-MOST_COMMITS = 0.11
-MOST_WAL = 4000
+MAX_COMMITS = 0.11
+MAX_WAL = 4000
 
 
 async def test_a_mail_costs_few_commits_and_little_wal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,6 +20,6 @@ async def test_a_mail_costs_few_commits_and_little_wal(monkeypatch: pytest.Monke
     async with open_installations() as made, run_relay() as sink:
         filled = await fill_and_weigh(await made.postgresql(), "receipt_inline", MAILS)
         drained = [await run_drain(await made.copy(filled.installation), sink.port, MAILS, TWENTY) for _ in range(2)]
-    commits, wal = (min(getattr(one.cost, name) for one in drained) / MAILS for name in ("written", "wal"))
-    assert commits <= MOST_COMMITS
-    assert wal + filled.wal - filled.variables <= MOST_WAL
+    commits, wal = (min(getattr(cost.cost, name) for cost in drained) / MAILS for name in ("written", "wal"))
+    assert commits <= MAX_COMMITS
+    assert wal + filled.wal - filled.variables <= MAX_WAL

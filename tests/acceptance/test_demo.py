@@ -41,8 +41,8 @@ def test_the_first_mail(tmp_path: Path) -> None:
     with _demo(tmp_path, "--json") as demo:
         again = demo.wait_until_ready_json()
         assert again["key"] == where["key"]
-        found = httpx2.get(f"{again['api']}{reply.headers['location']}", headers=headers).json()
-        assert (found["status"], found["attempts"][0]["code"]) == ("sent", 250)
+        notification = httpx2.get(f"{again['api']}{reply.headers['location']}", headers=headers).json()
+        assert (notification["status"], notification["attempts"][0]["code"]) == ("sent", 250)
 
 
 def test_the_printed_curl_line_works(tmp_path: Path) -> None:

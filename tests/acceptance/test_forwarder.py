@@ -45,9 +45,9 @@ async def caller(tmp_path: Path) -> AsyncIterator[CallerDatabase]:
 
 
 def _forward(caller: CallerDatabase, demo: dict[str, str], *flags: str, check: bool = True) -> str:
-    given = {"URL": demo["api"], "API_KEY": demo["key"], "PRODUCER_DATABASE_URL": caller.url}
+    settings = {"URL": demo["api"], "API_KEY": demo["key"], "PRODUCER_DATABASE_URL": caller.url}
     ran = notifier_process.run_notifier(
-        "forward", *flags, env=notifier_process.build_environment(ROOT, **given), check=check
+        "forward", *flags, env=notifier_process.build_environment(ROOT, **settings), check=check
     )
     return ran.stdout if check else f"{ran.returncode} {ran.stderr}"
 
@@ -55,9 +55,9 @@ def _forward(caller: CallerDatabase, demo: dict[str, str], *flags: str, check: b
 def _as_the_page_says(caller: CallerDatabase, demo: dict[str, str]) -> str:
     """What docs/producer.md says to type, with the database, the URL and the key put in."""
     (block,) = list_blocks("docs/producer.md", "sh")
-    given = {"postgresql://shop@db/shop": caller.url, "https://notifier.example": demo["api"]}
+    replacements = {"postgresql://shop@db/shop": caller.url, "https://notifier.example": demo["api"]}
     return notifier_process.run_script(
-        block.text, notifier_process.build_environment(ROOT), **given, **{"ntf_live_…": demo["key"]}
+        block.text, notifier_process.build_environment(ROOT), **replacements, **{"ntf_live_…": demo["key"]}
     )
 
 
@@ -65,13 +65,13 @@ async def test_drain_forwards_shows_and_releases(caller: CallerDatabase, demo: d
     """The good mail arrives; the bad one is shown, released, and refused once more."""
     await caller.enqueue(to="ada@example.com")
     bad = await caller.enqueue(to="bob@example.com", template="no_such_template")
-    told = await asyncio.to_thread(_as_the_page_says, caller, demo)
-    assert told.splitlines()[-1] == "0 wait, 1 were refused"
+    output = await asyncio.to_thread(_as_the_page_says, caller, demo)
+    assert output.splitlines()[-1] == "0 wait, 1 were refused"
     with MailHogClient(demo["inbox"]) as inbox:
         assert (await asyncio.to_thread(inbox.wait_for, to="ada@example.com")).subject == "Welcome to Larkspur, Ada"
-    (shown,) = json.loads(await asyncio.to_thread(_forward, caller, demo, "--refused", "--json"))
-    assert shown["id"] == str(bad)
-    assert shown["errors"][0]["pointer"] == "/template"
+    (row,) = json.loads(await asyncio.to_thread(_forward, caller, demo, "--refused", "--json"))
+    assert row["id"] == str(bad)
+    assert row["errors"][0]["pointer"] == "/template"
     assert str(bad) in await asyncio.to_thread(_forward, caller, demo, "--refused")
     assert await asyncio.to_thread(_forward, caller, demo, "--release", str(bad)) == "1 of 1 will be tried again\n"
     assert (await caller.backlog()).waiting == 1
@@ -119,20 +119,20 @@ def test_the_shop(demo: dict[str, str], tmp_path: Path) -> None:
         assert client.get("/orders/1").status_code == 404  # it answers
         *_, block = list_blocks("examples/shop/README.md", "sh")
         where = str(client.base_url).removeprefix("http://").rstrip("/")
-        told = notifier_process.run_script(
+        output = notifier_process.run_script(
             block.text, notifier_process.build_environment(ROOT), **{"localhost:9000": where}
         )
-        assert (told.splitlines()[0].strip(), told.splitlines()[-1]) == ("HTTP/1.1 201 Created", '{"id":1}')
+        assert (output.splitlines()[0].strip(), output.splitlines()[-1]) == ("HTTP/1.1 201 Created", '{"id":1}')
         assert inbox.wait_for(to="ada@example.com").subject == "Welcome to Larkspur, Ada"
         notification = _order(client, 1, "notification_id")
         assert UUID(notification).version == 7
 
-        told = json.dumps(_delivered(notification))
-        headers = _signed(told)
+        output = json.dumps(_delivered(notification))
+        headers = _signed(output)
         forged = headers | {"webhook-signature": "v1,AAAA"}
-        assert client.post("/webhooks/notifier", content=told, headers=forged).status_code == 400
+        assert client.post("/webhooks/notifier", content=output, headers=forged).status_code == 400
         assert client.get("/orders/1").json()["mail_status"] is None
-        assert client.post("/webhooks/notifier", content=told, headers=headers).status_code == 204
+        assert client.post("/webhooks/notifier", content=output, headers=headers).status_code == 204
         assert _order(client, 1, "mail_status") == "delivered"
         assert client.get("/orders/2").status_code == 404
 

@@ -16,8 +16,8 @@ def test_the_life_of_a_key(tmp_path: Path) -> None:
     assert wrong.returncode == 2
 
     def rows(*words: str, group: str = "keys") -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(notifier_process.run_notifier(group, *words, "--json", env=env).stdout)
-        return found
+        rows_: list[dict[str, Any]] = json.loads(notifier_process.run_notifier(group, *words, "--json", env=env).stdout)
+        return rows_
 
     changed = rows("update", "shop", "--team-recipient", "Ada@x.org", "--rate-per-minute", "60", group="services")
     assert (changed[0]["team_recipients"], changed[0]["rate_per_minute"]) == ("ada@x.org", "60")
@@ -42,13 +42,13 @@ def test_the_life_of_a_key(tmp_path: Path) -> None:
     (new,) = rows("rotate", made["prefix"])
     assert (new["name"], new["kind"], new["scopes"]) == (made["name"], made["kind"], made["scopes"])
     assert rows("revoke", new["key"])[0]["revoked"] != "-"
-    assert [one["id"] for one in rows("list", "--service", "shop")] == [made["id"]]
-    assert [one["id"] for one in rows("list", "--include-ended")] == [new["id"], made["id"]]
+    assert [row["id"] for row in rows("list", "--service", "shop")] == [made["id"]]
+    assert [row["id"] for row in rows("list", "--include-ended")] == [new["id"], made["id"]]
     for words, code in ((("revoke", "17"), 2), (("rotate", new["id"]), 1), (("revoke", "ntf_live_AAAAAAAAAAAA"), 1)):
         assert notifier_process.run_notifier("keys", *words, env=env, check=False).returncode == code, words
     admin = notifier_process.run_notifier("keys", "create", "--admin", env=env).stdout.strip()
     assert admin.startswith("ntf_admin_")
-    (shown,) = [one for one in rows("list") if admin.startswith(one["prefix"])]
-    assert shown["scopes"] == "templates:read,templates:edit,templates:publish,admin"
+    (admin_row,) = [row for row in rows("list") if admin.startswith(row["prefix"])]
+    assert admin_row["scopes"] == "templates:read,templates:edit,templates:publish,admin"
     for wrongly in ((), ("--service", "shop", "--admin"), ("--service", "shop", "--scope", "admin")):
         assert notifier_process.run_notifier("keys", "create", *wrongly, env=env, check=False).returncode == 2

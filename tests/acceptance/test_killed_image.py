@@ -21,9 +21,9 @@ async def _until(client: httpx2.AsyncClient, progress: int) -> dict[str, Any]:
     """The image once it is so far; the API offers nothing to wait on, so this asks again."""
     async with asyncio.timeout(60):
         while True:
-            found: dict[str, Any] = (await client.get("/v1/assets/logo")).json()
-            if found["progress"] >= progress:
-                return found
+            asset: dict[str, Any] = (await client.get("/v1/assets/logo")).json()
+            if asset["progress"] >= progress:
+                return asset
             await asyncio.sleep(0.005)
 
 

@@ -23,9 +23,10 @@ async def parts(postgres_installation: Installation) -> AsyncIterator[wiring.Pro
 
 async def _sender(installation: Installation, folder: Path, **settings: str) -> NotifierProcess:
     database, relay = installation.settings.effective_database_url, installation.settings.smtp
-    given = {"DATABASE_URL": database, "SMTP__PORT": str(relay.port), "RECIPIENTS__MODE": "live"}
+    variables = {"DATABASE_URL": database, "SMTP__PORT": str(relay.port), "RECIPIENTS__MODE": "live"}
     started = NotifierProcess(
-        "sender", env=notifier_process.without_coverage(notifier_process.build_environment(folder, **given | settings))
+        "sender",
+        env=notifier_process.without_coverage(notifier_process.build_environment(folder, **variables | settings)),
     )
     await asyncio.to_thread(started.wait_until_ready)
     return started
@@ -45,9 +46,9 @@ async def test_a_250_that_could_not_be_written_down_is_not_forgotten(
                 await api_caller.wait_until(lambda: _journalled(tmp_path))
                 victim.kill()
         with await _sender(postgres_installation, tmp_path):
-            found: dict[str, Any] = await api_caller.wait_for_status(client, path, "sent", "unknown")
-    assert (found["status"], found["uncertain_at"]) == ("sent", None)
-    assert (found["attempts"][0]["outcome"], found["attempts"][0]["code"]) == ("accepted", 250)
+            notification: dict[str, Any] = await api_caller.wait_for_status(client, path, "sent", "unknown")
+    assert (notification["status"], notification["uncertain_at"]) == ("sent", None)
+    assert (notification["attempts"][0]["outcome"], notification["attempts"][0]["code"]) == ("accepted", 250)
     assert len(relay.received) == 1
 
 
@@ -64,11 +65,11 @@ async def test_a_mail_with_content_whose_reply_never_came(
             await relay.wait_for_bodies(1)
             victim.kill()
         with await _sender(postgres_installation, tmp_path, SENDER__RESEND_AFTER="1"):
-            found: dict[str, Any] = await api_caller.wait_for_status(
+            notification: dict[str, Any] = await api_caller.wait_for_status(
                 client, path, "sent" if choice == "resend" else "unknown"
             )
-    assert found["uncertain_at"] is not None
-    assert (len(relay.bodies), found["next_attempt_at"]) == (2 if choice == "resend" else 1, None)
+    assert notification["uncertain_at"] is not None
+    assert (len(relay.bodies), notification["next_attempt_at"]) == (2 if choice == "resend" else 1, None)
 
 
 def _journalled(folder: Path) -> bool:

@@ -13,21 +13,21 @@ LOOPBACK = ("127.0.0.1",)
 
 
 async def _sender(installation: Installation, folder: Path) -> NotifierProcess:
-    given = {
+    variables = {
         "DATABASE_URL": installation.settings.effective_database_url,
         "SMTP__PORT": str(installation.settings.smtp.port),
         "RECIPIENTS__MODE": "live",
         "WEBHOOKS__INSECURE_HOSTS": ",".join(LOOPBACK),
     }
     started = NotifierProcess(
-        "sender", env=notifier_process.without_coverage(notifier_process.build_environment(folder, **given))
+        "sender", env=notifier_process.without_coverage(notifier_process.build_environment(folder, **variables))
     )
     await asyncio.to_thread(started.wait_until_ready)
     return started
 
 
 async def _heard(receiver: WebhookReceiver, count: int) -> set[str]:
-    return {one.id for one in await receiver.wait_for(count, seconds=60)}
+    return {request.id for request in await receiver.wait_for(count, seconds=60)}
 
 
 async def test_a_kill_in_the_middle_of_a_try_loses_no_event(
@@ -50,4 +50,4 @@ async def test_a_kill_in_the_middle_of_a_try_loses_no_event(
                 await _heard(receiver, 10)
                 await api_caller.wait_until_drained(parts.database, seconds=60)
     assert len(before) == 5
-    assert {one.id for one in receiver.heard[5:]} == before
+    assert {request.id for request in receiver.heard[5:]} == before

@@ -55,17 +55,17 @@ async def test_an_uncertain_mail_from_alarm_to_end(night: Night, relay: Scripted
         await api_caller.wait_for_attempts(client, path, 2)
         id_ = path.rpartition("/")[2]
         # While the server runs one can look, and is told why one cannot decide.
-        code, shown, _ = await night.run("show", id_)
+        code, output, _ = await night.run("show", id_)
         refused = await night.run("resolve", id_, "--as", "failed")
     assert code == 0
-    assert "status    unknown (no_final_reply)" in shown
-    assert f"notifier resolve {id_} --as sent|failed|resend" in shown
-    assert [line.split()[1] for line in shown.splitlines()[7:]] == ["accepted", "attempt", "uncertain", "attempt"]
+    assert "status    unknown (no_final_reply)" in output
+    assert f"notifier resolve {id_} --as sent|failed|resend" in output
+    assert [line.split()[1] for line in output.splitlines()[7:]] == ["accepted", "attempt", "uncertain", "attempt"]
     assert refused[0] == 1
     assert "use its API, or stop the server" in refused[2]
 
     listed = json.loads((await night.run("unknown", "--json"))[1])
-    assert [(one["id"], one["to"], one["reason"]) for one in listed] == [(id_, "bob@example.com", "no_final_reply")]
+    assert [(row["id"], row["to"], row["reason"]) for row in listed] == [(id_, "bob@example.com", "no_final_reply")]
     assert listed[0]["since"] < listed[0]["until"]
     assert "bob@example.com" in (await night.run("unknown"))[1]
 
@@ -78,18 +78,18 @@ async def test_an_uncertain_mail_from_alarm_to_end(night: Night, relay: Scripted
     assert await night.run("retry", id_, "--comment", "relay mended") == (0, "queued\n", "")
 
     async with night.server() as client:
-        found = await api_caller.wait_for_status(client, path, "sent")
+        notification = await api_caller.wait_for_status(client, path, "sent")
         events = (await client.get(f"{path}/events")).json()["events"]
-    assert [attempt["outcome"] for attempt in found["attempts"]] == ["uncertain", "uncertain", "accepted"]
+    assert [attempt["outcome"] for attempt in notification["attempts"]] == ["uncertain", "uncertain", "accepted"]
     done = [(event["kind"], event["detail"]) for event in events if event["actor"] and event["kind"] != "accepted"]
     assert done == [("resolved", f"as failed: {words}"), ("retried", "relay mended")]
     assert all(event["actor"].startswith("operator:") for event in events if event["kind"] in {"resolved", "retried"})
-    _, shown, _ = await night.run("show", id_)
-    assert "\x1b" not in shown
-    assert "status    sent" in shown
-    assert "unsure    since" in shown
+    _, output, _ = await night.run("show", id_)
+    assert "\x1b" not in output
+    assert "status    sent" in output
+    assert "unsure    since" in output
     code, text, _ = await night.run("show", id_, "--json")
-    assert (code, json.loads(text)) == (0, json.loads(text) | found | {"events": events})
+    assert (code, json.loads(text)) == (0, json.loads(text) | notification | {"events": events})
 
 
 async def test_a_scheduled_mail_is_cancelled(night: Night) -> None:
@@ -101,9 +101,9 @@ async def test_a_scheduled_mail_is_cancelled(night: Night) -> None:
     assert "status    scheduled" in (await night.run("show", id_))[1]
     for _ in range(2):
         assert await night.run("cancel", id_, "--comment", "sold out") == (0, "cancelled\n", "")
-    _, shown, _ = await night.run("show", id_)
-    assert [line.split()[1] for line in shown.splitlines()[6:]] == ["accepted", "scheduled", "cancelled"]
-    assert shown.splitlines()[4] == "what now  nothing: it has ended"
+    _, output, _ = await night.run("show", id_)
+    assert [line.split()[1] for line in output.splitlines()[6:]] == ["accepted", "scheduled", "cancelled"]
+    assert output.splitlines()[4] == "what now  nothing: it has ended"
 
 
 async def test_wrong_use_is_named(night: Night) -> None:

@@ -41,7 +41,7 @@ enabled = false
 """
 EXAMPLES = size(2, 620)
 """For each operation and phase."""
-LEAST = size(400, 20_000)
+MIN_EXAMPLES = size(400, 20_000)
 
 
 async def _others_key(url: str) -> str:
@@ -58,8 +58,8 @@ async def _others_key(url: str) -> str:
 
 def _own_keys(api: str, *callers: str) -> str:
     """The ids of the keys with which is asked."""
-    asked = [httpx2.get(f"{api}/v1/whoami", headers={"Authorization": f"Bearer {key}"}) for key in callers]
-    return " ".join(one.json()["key"]["id"] for one in asked)
+    replies = [httpx2.get(f"{api}/v1/whoami", headers={"Authorization": f"Bearer {key}"}) for key in callers]
+    return " ".join(reply.json()["key"]["id"] for reply in replies)
 
 
 @pytest.mark.timeout(size(280, 1700))
@@ -93,5 +93,5 @@ def test_the_api_is_what_its_description_says(tmp_path: Path, sqlite_seed: Sqlit
     assert ran.returncode == 0, ran.stdout[-6000:]
     generated = re.search(r"(\d+) generated, (\d+) passed", ran.stdout)
     assert generated is not None, ran.stdout[-2000:]
-    assert int(generated[1]) >= LEAST
+    assert int(generated[1]) >= MIN_EXAMPLES
     assert 'code="rate_limited"' not in refused

@@ -75,23 +75,23 @@ def test_an_order_becomes_a_mail_and_an_outage_delays_it(shop: ShopProcesses) ->
 def _published(staff: httpx2.Client, subject: str) -> dict[str, Any]:
     """What the gate says of the order's template with another subject, which is published."""
     path = "/v1/templates/order_shipped"
-    there = staff.get(f"{path}/draft").json()
-    draft = {name: there[name] for name in ("files", "sample", "settings", "revision")}
-    saved = staff.put(f"{path}/draft", json=draft | {"files": there["files"] | {"subject.txt": subject}})
+    current = staff.get(f"{path}/draft").json()
+    draft = {name: current[name] for name in ("files", "sample", "settings", "revision")}
+    saved = staff.put(f"{path}/draft", json=draft | {"files": current["files"] | {"subject.txt": subject}})
     assert saved.status_code == 200, saved.text
     reply = staff.post(f"{path}/publish", json={"revision": saved.json()["revision"], "note": "shorter"}, timeout=30)
     assert reply.status_code == 201, reply.text
-    found: dict[str, Any] = reply.json()["report"]
-    return found
+    report: dict[str, Any] = reply.json()["report"]
+    return report
 
 
-def _once_it_says(client: httpx2.Client, words: str, wanted: dict[str, Any]) -> httpx2.Response:
+def _once_it_says(client: httpx2.Client, words: str, body: dict[str, Any]) -> httpx2.Response:
     """The next mail; a version is felt within a second, so ask how it would be made until then."""
     for _ in range(5000):
-        dry = client.post("/v1/notifications", params={"dry_run": "true"}, json=wanted)
+        dry = client.post("/v1/notifications", params={"dry_run": "true"}, json=body)
         if words in dry.json()["subject"]:
             break
-    return client.post("/v1/notifications", json=wanted)
+    return client.post("/v1/notifications", json=body)
 
 
 async def test_a_sender_killed_after_the_dot_says_so(relay: ScriptedRelay, tmp_path: Path) -> None:
@@ -106,15 +106,17 @@ async def test_a_sender_killed_after_the_dot_says_so(relay: ScriptedRelay, tmp_p
         notifier.kill()
     with await asyncio.to_thread(shop.notifier), shop.client() as client:
         # The next one finds it, and says what is known and why.
-        found = await asyncio.to_thread(_until, client, reply, "unknown")
-        assert (found["reason"], found["next_attempt_at"] is None) == ("sender_died", False)
-        assert found["detail"] == "the sender died after it was permitted to hand over the mail, and left no reply"
-        assert [attempt["outcome"] for attempt in found["attempts"]] == ["uncertain"]
+        notification = await asyncio.to_thread(_until, client, reply, "unknown")
+        assert (notification["reason"], notification["next_attempt_at"] is None) == ("sender_died", False)
+        assert (
+            notification["detail"] == "the sender died after it was permitted to hand over the mail, and left no reply"
+        )
+        assert [attempt["outcome"] for attempt in notification["attempts"]] == ["uncertain"]
 
         # It is sent once more, and stays marked as what it was for a while.
         sent = await asyncio.to_thread(_until, client, reply, "sent")
         assert [attempt["outcome"] for attempt in sent["attempts"]] == ["uncertain", "accepted"]
-        assert sent["uncertain_at"] == found["uncertain_at"]
+        assert sent["uncertain_at"] == notification["uncertain_at"]
 
 
 def _shipped(to: str) -> dict[str, object]:
@@ -124,7 +126,7 @@ def _shipped(to: str) -> dict[str, object]:
 def _until(client: httpx2.Client, reply: httpx2.Response, status: str) -> dict[str, Any]:
     """The notification once it has the status; asked again and again, as a caller would."""
     for _ in range(5000):
-        found: dict[str, Any] = client.get(reply.headers["location"]).json()
-        if found["status"] == status:
-            return found
-    raise AssertionError(found)
+        notification: dict[str, Any] = client.get(reply.headers["location"]).json()
+        if notification["status"] == status:
+            return notification
+    raise AssertionError(notification)

@@ -19,8 +19,8 @@ def test_an_order_commits_and_the_mail_follows(tmp_path: Path) -> None:
     port = notifier_process.find_free_port()
     with shop.notifier(), shop.client() as client:
         # The shop says where it wants to be told.
-        wanted = {"url": f"http://127.0.0.1:{port}/webhooks/notifier"}
-        secret = client.post("/v1/webhooks", json=wanted).json()["secret"]
+        endpoint = {"url": f"http://127.0.0.1:{port}/webhooks/notifier"}
+        secret = client.post("/v1/webhooks", json=endpoint).json()["secret"]
 
         where = {"api": str(client.base_url), "key": shop.key}
         database = f"sqlite+aiosqlite:///{tmp_path / 'shop.sqlite3'}"
@@ -30,9 +30,9 @@ def test_an_order_commits_and_the_mail_follows(tmp_path: Path) -> None:
             path = f"/v1/notifications/{_until(customer, '/orders/1', 'notification_id')}"
 
             # The mail does not come, because the relay is away, and that is what one is told.
-            told = _explained(client, path, "circuit_open")
-            (shown,) = (one.text for one in list_blocks("docs/calling.md") if "circuit_open" in one.text)
-            assert answer_likeness.find_differences(answer_likeness.parse_shown(shown), told, Ids()) == []
+            explanation = _explained(client, path, "circuit_open")
+            (documented,) = (block.text for block in list_blocks("docs/calling.md") if "circuit_open" in block.text)
+            assert answer_likeness.find_differences(answer_likeness.parse_shown(documented), explanation, Ids()) == []
 
             # The relay comes back: the mail arrives, and the webhook tells the shop.
             with shop.relay(), shop.inbox() as inbox:
@@ -52,7 +52,7 @@ def _until(client: httpx2.Client, path: str, name: str) -> str:
 
 def _explained(client: httpx2.Client, path: str, code: str) -> dict[str, Any]:
     for _ in range(5000):
-        found: dict[str, Any] = client.get(f"{path}/explain").json()
-        if code in {one["code"] for one in found["because"]}:
-            return found
-    raise AssertionError(found)
+        explanation: dict[str, Any] = client.get(f"{path}/explain").json()
+        if code in {reason["code"] for reason in explanation["because"]}:
+            return explanation
+    raise AssertionError(explanation)

@@ -53,8 +53,8 @@ async def test_add_list_and_lift(installation: Installation, terminal: Terminal)
     assert for_all[0]["by"].startswith("operator:")
     assert await terminal.rows("list", "--service", "shop", "--address", "BOB@example.com") == [mine]
     assert (mine["scope"], mine["reason"], mine["until"]) == ("marketing", "requested", "2099-01-01T00:00:00Z")
-    code, shown, _ = await terminal.run("list")
-    assert (code, "\x1b" in shown, len(shown.splitlines())) == (0, False, 2)
+    code, output, _ = await terminal.run("list")
+    assert (code, "\x1b" in output, len(output.splitlines())) == (0, False, 2)
 
     assert await terminal.rows("lift", mine["id"], "--comment", "asked bob@example.com") == [mine]
     assert await terminal.rows("lift", "bob@bücher.example") == for_all
@@ -64,7 +64,7 @@ async def test_add_list_and_lift(installation: Installation, terminal: Terminal)
         installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as shop,
     ):
         entries = (await shop.get("/v1/audit")).json()["entries"]
-    assert [(one["action"], one["object_id"]) for one in entries] == [
+    assert [(entry["action"], entry["object_id"]) for entry in entries] == [
         ("suppression.lifted", mine["id"]),
         ("suppression.added", mine["id"]),
     ]

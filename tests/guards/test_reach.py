@@ -116,8 +116,8 @@ class Scene:
         """The id of a new key of the shop, and the key."""
         async with self.parts.database.write() as connection:
             service = await service_admin.find_service(connection, "shop")
-            asked = NewKey(**{"kind": kind, "scopes": SERVICE_SCOPES} | wish)
-            id_, key = await new_key.insert_key(connection, service, asked, now=self.parts.clock.now())
+            new_key_ = NewKey(**{"kind": kind, "scopes": SERVICE_SCOPES} | wish)
+            id_, key = await new_key.insert_key(connection, service, new_key_, now=self.parts.clock.now())
         return str(id_), key
 
     async def row(self, kind: KeyKind, status: Status) -> str:

@@ -21,9 +21,9 @@ TESTS_FAILED = 1  # pytest's exit status; errors and no tests at all have others
 
 
 def _said(patch: Path, word: str) -> str:
-    found = re.search(rf"^{word}: (.+)$", patch.read_text(), re.MULTILINE)
-    assert found, f"{patch.name} has no line {word}:"
-    return found[1]
+    match_ = re.search(rf"^{word}: (.+)$", patch.read_text(), re.MULTILINE)
+    assert match_, f"{patch.name} has no line {word}:"
+    return match_[1]
 
 
 def _name(patch: Path) -> str:
@@ -50,7 +50,7 @@ def test_the_promise_is_tested(patch: Path, tmp_path: Path) -> None:
     shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
     subprocess.run(["git", "apply", str(patch)], cwd=copy, check=True)
     command = (sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", _said(patch, "Test"))
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    environment = without_coverage(kept) | {"PYTHONPATH": str(copy), "NOTIFIER_CHAOS": ""}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment = without_coverage(inherited) | {"PYTHONPATH": str(copy), "NOTIFIER_CHAOS": ""}
     ran = subprocess.run(command, check=False, cwd=copy, env=environment, capture_output=True, text=True)
     assert ran.returncode == TESTS_FAILED, f"{_said(patch, 'Promise')}: nothing noticed\n{ran.stdout[-3000:]}"

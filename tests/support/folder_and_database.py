@@ -43,7 +43,7 @@ class TwoSides:
         usual: dict[str, Any] = {"by": "operator:ada"}
         return Push(database=self.database, pool=InProcess(), clock=SystemClock(), **usual | options)
 
-    async def edited(self, subject: str, by: str = "staff:bob") -> TemplateSource:
+    async def publish_edit(self, subject: str, by: str = "staff:bob") -> TemplateSource:
         """Somebody has published another subject."""
         async with self.database.write() as connection:
             source = (await database_state.get_states(connection, ["hello"]))["hello"].source
@@ -53,17 +53,17 @@ class TwoSides:
             await version_store.write_version(connection, "hello", source, check_source(source), publication)
         return source
 
-    async def drafted(self, subject: str) -> None:
+    async def save_draft(self, subject: str) -> None:
         """Somebody has a draft."""
         async with self.database.write() as connection:
-            there = await draft_store.get_draft(connection, "hello")
-            assert there.source is not None
-            source = replace(there.source, files=there.source.files | {"subject.txt": subject})
+            draft = await draft_store.get_draft(connection, "hello")
+            assert draft.source is not None
+            source = replace(draft.source, files=draft.source.files | {"subject.txt": subject})
             await draft_store.save_draft(
-                connection, "hello", source, revision=there.revision, actor=Actor(name="staff:bob", at=NOW)
+                connection, "hello", source, revision=draft.revision, actor=Actor(name="staff:bob", at=NOW)
             )
 
-    async def stands(self, slug: str = "hello") -> database_state.TemplateState:
+    async def get_state(self, slug: str = "hello") -> database_state.TemplateState:
         """What there is."""
         async with self.database.read() as connection:
             return (await database_state.get_states(connection, [slug]))[slug]

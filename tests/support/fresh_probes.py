@@ -8,5 +8,5 @@ import httpx2
 async def fetch_fresh(client: httpx2.AsyncClient, path: str) -> httpx2.Response:
     """Drop the cached probes of an application in this process, and send the request."""
     transport: Any = client._transport
-    transport.app.state.probes.forget()
+    transport.app.state.probes.invalidate()
     return await client.get(path)

@@ -32,8 +32,8 @@ async def save_draft(client: httpx2.AsyncClient, revision: str = "", **changes: 
     """Save it, which must succeed."""
     reply = await client.put(f"{PATH}/draft", json=build_draft(revision, **changes))
     assert reply.status_code == 200, reply.text
-    found: dict[str, Any] = reply.json()
-    return found
+    saved: dict[str, Any] = reply.json()
+    return saved
 
 
 async def publish_draft(
@@ -43,5 +43,5 @@ async def publish_draft(
     draft_ = await save_draft(client, revision, **changes)
     reply = await client.post(f"{PATH}/publish", json={"revision": draft_["revision"], "note": note})
     assert reply.status_code == 201, reply.text
-    found: dict[str, Any] = (await client.get(PATH)).json()
-    return found
+    template: dict[str, Any] = (await client.get(PATH)).json()
+    return template

@@ -31,8 +31,8 @@ def render_snippet(text: str, values: str, part: str = TEXT, locale: str = "en",
     if isinstance(answer, RenderFault):
         return str(answer)
     assert isinstance(answer, PreviewAnswer)
-    parts = {SUBJECT: answer.parts.subject, HTML: answer.parts.html, TEXT: answer.parts.text}
-    return parts[part] or ""
+    preview = {SUBJECT: answer.parts.subject, HTML: answer.parts.html, TEXT: answer.parts.text}
+    return preview[part] or ""
 
 
 def _layout(name: str) -> str | None:

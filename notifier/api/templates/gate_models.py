@@ -71,7 +71,7 @@ class ExampleOut(BaseModel):
 class VariableOut(BaseModel):
     """A variable of a template."""
 
-    path: str = Field(description="Dotted; what is in a list has the list's path.")
+    path: str = Field(description="Dotted; an item of a list has the path of the list.")
     required: bool
     type: str = Field(description="Of JSON; empty: any.")
 
@@ -96,7 +96,7 @@ class GateOut(BaseModel):
     """What publishing would do to those who use the template."""
 
     slug: str
-    content_hash: str = Field(description="Of what was tried.")
+    content_hash: str = Field(description="Of the source that was tried.")
     number: int | None = Field(description="Of the version that it was compared with; null: nothing is published.")
     blocks: bool = Field(description="Something that works today would not work any more.")
     reasons: list[str]

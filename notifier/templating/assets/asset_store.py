@@ -50,7 +50,7 @@ class AssetFileView(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class AssetView:
-    """An image as it stands."""
+    """An image with its progress and its converted files."""
 
     id: UUID
     name: str
@@ -85,7 +85,7 @@ class AssetNotReadyError(NotifierError):
 
 
 def find_upload_faults(name: str, data: bytes, wish: ImageOptions) -> list[Fault]:
-    """Find all that can be said against an upload before the image is decoded."""
+    """Find the faults of an upload before the image is decoded."""
     faults = []
     if len(data) > MAX_UPLOAD_BYTES:
         faults.append(Fault("/content", REJECTED, TOO_LONG))
@@ -224,7 +224,7 @@ async def get_files(connection: StatementConnection, hashes: Collection[bytes]) 
     """Get content type and bytes of converted files, by SHA-256."""
     statement = select(_file.sha256, _file.content_type, _file.octets).where(_file.sha256.in_(hashes))
     rows = await connection.execute(statement)
-    return {bytes(row.sha256): (row.content_type, bytes(row.data)) for row in rows}
+    return {bytes(row.sha256): (row.content_type, bytes(row.octets)) for row in rows}
 
 
 async def _find_asset(connection: AsyncConnection, name: str, *, lock: bool = False) -> AssetView | None:

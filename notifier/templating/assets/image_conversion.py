@@ -235,16 +235,16 @@ def _convert_to_srgb(image: Image.Image, profile: Any) -> Image.Image:
 def _encode_file(image: Image.Image, *, is_drawing: bool) -> ConvertedFile:
     # Only the pixels: Pillow would write the metadata of the upload as well.
     bare = Image.frombytes(image.mode, image.size, image.tobytes())
-    octets = BytesIO()
+    buffer = BytesIO()
     is_png = is_drawing or image.mode == "RGBA"
     if is_png:
-        bare.save(octets, "PNG", optimize=True)
-    if not is_png or (octets.tell() > MAX_FILE_BYTES and image.mode != "RGBA"):  # a photograph's grain
-        is_png, octets = False, BytesIO()
-        bare.save(octets, "JPEG", quality=JPEG_QUALITY, optimize=True)
-    if octets.tell() > MAX_FILE_BYTES:
+        bare.save(buffer, "PNG", optimize=True)
+    if not is_png or (buffer.tell() > MAX_FILE_BYTES and image.mode != "RGBA"):  # a photograph's grain
+        is_png, buffer = False, BytesIO()
+        bare.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    if buffer.tell() > MAX_FILE_BYTES:
         raise _UnusableImageError(
-            f"it would add {octets.tell() // 1024} KB to every mail; at most {MAX_FILE_BYTES // 1024} are sensible"
+            f"it would add {buffer.tell() // 1024} KB to every mail; at most {MAX_FILE_BYTES // 1024} are sensible"
         )
     kind = "image/png" if is_png else "image/jpeg"
-    return ConvertedFile(content_type=kind, width=image.width, height=image.height, data=octets.getvalue())
+    return ConvertedFile(content_type=kind, width=image.width, height=image.height, data=buffer.getvalue())

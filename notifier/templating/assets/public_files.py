@@ -31,7 +31,7 @@ class PublicFileCache:
             except TimeoutError as error:
                 raise DatabaseUnavailableError from error
             try:
-                if sha256 not in self._cached:  # nobody else has read it meanwhile
+                if sha256 not in self._cached:  # another request may have read it meanwhile
                     async with self._database.read() as connection:
                         self._store(sha256, await asset_store.get_file(connection, sha256))
             finally:

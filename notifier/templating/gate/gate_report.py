@@ -1,6 +1,6 @@
 """The report of the publish gate: whom a draft would break, which mails it changes, and how.
 
-It has no value of a request but within diffs, and there no secret one unless somebody asked for those.
+Values of requests are only in diffs, and secret ones are hidden there unless the caller asked for them.
 """
 
 from dataclasses import dataclass

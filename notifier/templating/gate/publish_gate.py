@@ -5,14 +5,12 @@ changes nothing, and a draft that overruns its time costs no more than its batch
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import msgspec
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import email_address
@@ -20,17 +18,16 @@ from notifier.audit import Actor, AuditAction
 from notifier.auth.service_admin import may_send_from
 from notifier.clock import Clock
 from notifier.db.engine import Database
-from notifier.db.tables import Template, get_columns
 from notifier.email_address import InvalidAddressError
 from notifier.errors import Fault
 from notifier.rendering.pool import MAX_BATCH_MAILS, TOO_SLOW_FAULT
 from notifier.rendering.protocol import MailVariables, SourceCheck
 from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSource
-from notifier.templating import template_queries, version_store
+from notifier.templating import template_queries
 from notifier.templating.audit_records import record_template
 from notifier.templating.gate import gate_report, recent_requests
-from notifier.templating.gate.gate_report import GateReport, KeyUse, MailExample
+from notifier.templating.gate.gate_report import GateReport, MailExample
 from notifier.templating.gate.outcome_counts import (
     ChangeKind,
     FailurePlace,
@@ -39,49 +36,37 @@ from notifier.templating.gate.outcome_counts import (
     ServiceTally,
     sort_by_frequency,
 )
-from notifier.templating.gate.recent_requests import CallingService, RecentRequest, SecretMask
+from notifier.templating.gate.recent_requests import CallingService, GateInput, RecentRequest, SecretMask
 from notifier.templating.gate.version_comparison import MailComparer, VersionComparison
 from notifier.templating.variable_diff import compare_variables
-from notifier.templating.version_store import PublishedVersion
 
 KEY_USE_PERIOD = timedelta(days=30)
 MAX_EXAMPLES = 4
 """Kinds of change that are shown, the most frequent first."""
-MAX_REQUEST_CHARACTERS = 256 * 1024
-"""Characters of variables in one batch for a child: more would take as long as a hostile draft."""
 TOO_LONG = "The two versions of this mail take too long to compare."
 UNMAKEABLE = "Without its secret values this mail cannot be made, so that there is no difference to show."
 ONLY_SECRETS = "It differs in nothing but what depends on secret values."
 FAILS_UNSEEN = "it cannot be made of these values; the message might show a secret one"
 
-_template = get_columns(Template)
 ProgressCallback = Callable[[int, int], None]
 """Is called with how many requests were tried, and how many there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _GateInput:
-    """What the draft is tried on, as the database has it."""
+class _SubmitRules:
+    """What a submit checks a request against."""
 
-    template_id: UUID | None
-    current: PublishedVersion | None
-    source: TemplateSource | None  # of the current version
-    settings: list[dict[str, Any]]  # of the versions that were used
-    requests: list[tuple[CallingService, list[RecentRequest]]]
-    keys: list[KeyUse]
-
-    @property
-    def total(self) -> int:
-        """How many requests there are."""
-        return sum(len(requests) for _, requests in self.requests)
+    schema: Mapping[str, Any]
+    subject_paths: list[list[str]]
+    sender: str | None  # the template's own
 
 
 @dataclass(frozen=True, kw_only=True)
 class _TriedDraft:
     """The draft that is tried, and how."""
 
-    source: TemplateSource
-    report: SourceCheck
+    rules: _SubmitRules
+    current_rules: _SubmitRules | None  # None: nothing is published
     mask: SecretMask  # empty for who may see everything
     senders: frozenset[str]  # addresses that a request has in From when it names none itself
     comparison: VersionComparison
@@ -106,17 +91,18 @@ class PublishGate:
         progress: ProgressCallback | None = None,
     ) -> GateReport:
         """Report what publishing the source would do; `report` is of this very source."""
-        ground = await self._load_input(slug)
-        draft = self._prepare_draft(source, report, ground, masked=masked)
+        async with self._database.read() as connection:
+            stored = await recent_requests.load_gate_input(connection, slug, self._clock.now() - KEY_USE_PERIOD)
+        draft = self._prepare_draft(source, report, stored, masked=masked)
         kinds: dict[ChangeKind, RequestCount] = {}
-        tallies = [ServiceTally(service=service, mask=draft.mask) for service, _ in ground.requests]
+        tallies = [ServiceTally(service=service, mask=draft.mask) for service, _ in stored.requests]
         done = 0
-        for tally, (_, requests) in zip(tallies, ground.requests, strict=True):
+        for tally, (_, requests) in zip(tallies, stored.requests, strict=True):
             for start in range(0, len(requests), MAX_BATCH_MAILS):
                 if progress is not None:
-                    progress(done, ground.total)
+                    progress(done, stored.total)
                 chunk = requests[start : start + MAX_BATCH_MAILS]
-                await self._try_requests(chunk, tally, kinds, draft, ground.current)
+                await self._try_requests(chunk, tally, kinds, draft)
                 done += len(chunk)
         outcomes = tuple([tally.build_outcome(await self._describe_failures(tally, draft)) for tally in tallies])
         examples = [
@@ -124,8 +110,8 @@ class PublishGate:
             for kind, count in sort_by_frequency(kinds.items(), MAX_EXAMPLES)
         ]
         if progress is not None:
-            progress(done, ground.total)
-        current = ground.current
+            progress(done, stored.total)
+        current = stored.current
         variables = compare_variables(current.variables_schema if current else {}, report.variables_schema)
         return GateReport(
             slug=slug,
@@ -140,52 +126,36 @@ class PublishGate:
             added=variables.added,
             removed=variables.removed,
             altered=variables.altered,
-            keys=tuple(ground.keys),
+            keys=tuple(stored.keys),
             masked=masked,
         )
 
     # -- details, in call order -------------------------------------------------------------------
 
-    async def _load_input(self, slug: str) -> _GateInput:
-        async with self._database.read() as connection:
-            rows = await connection.execute(select(_template.id).where(_template.slug == slug))
-            id_: UUID | None = rows.scalar_one_or_none()
-            if id_ is None:
-                return _GateInput(template_id=None, current=None, source=None, settings=[], requests=[], keys=[])
-            current = await version_store.get_current_version(connection, slug)
-            calling = await recent_requests.list_calling_services(connection, id_)
-            recent = [
-                (service, await recent_requests.list_newest_requests(connection, service.id, id_))
-                for service in calling
-            ]
-            requests = [request for _, of_service in recent for request in of_service]
-            versions = {request.version_id for request in requests if request.version_id is not None}
-            sources = await version_store.get_sources(connection, [current.id]) if current else {}
-            return _GateInput(
-                template_id=id_,
-                current=current,
-                source=sources[current.id] if current else None,
-                settings=await recent_requests.get_version_settings(connection, versions),
-                requests=recent,
-                keys=await recent_requests.list_key_uses(connection, id_, self._clock.now() - KEY_USE_PERIOD),
-            )
-
     def _prepare_draft(
-        self, source: TemplateSource, report: SourceCheck, ground: _GateInput, *, masked: bool
+        self, source: TemplateSource, report: SourceCheck, stored: GateInput, *, masked: bool
     ) -> _TriedDraft:
-        after, before = f"draft:{source.content_hash()}", str(ground.current.id) if ground.current else None
+        current = stored.current
+        after, before = f"draft:{source.content_hash()}", str(current.id) if current else None
         sources = {after: source}
-        if ground.source is not None and before is not None:
-            sources[before] = ground.source
+        if stored.source is not None and before is not None:
+            sources[before] = stored.source
         # What was secret at the time of a request stays secret, whoever removes the mark later.
-        marked = [settings.get("secret", ()) for settings in ground.settings]
+        marked = [settings.get("secret", ()) for settings in stored.settings]
         marked += [source.settings.secret for source in sources.values()]
         secret = {path for paths in marked for path in paths} if masked else set()
-        defaults = [settings.get("from") for settings in ground.settings]
-        defaults.append(ground.current.sender if ground.current else None)
+        rules = _SubmitRules(
+            schema=report.variables_schema, subject_paths=report.subject_paths, sender=source.settings.from_
+        )
+        current_rules = None
+        if current is not None:
+            paths = current.subject_variables
+            current_rules = _SubmitRules(schema=current.variables_schema, subject_paths=paths, sender=current.sender)
+        defaults = [settings.get("from") for settings in stored.settings]
+        defaults.append(current.sender if current else None)
         return _TriedDraft(
-            source=source,
-            report=report,
+            rules=rules,
+            current_rules=current_rules,
             mask=recent_requests.build_mask(secret, [source.sample for source in sources.values()]),
             senders=frozenset({self._sender, *filter(None, map(_parse_address, defaults))}),
             comparison=VersionComparison(pool=self._pool, before=before, after=after, sources=sources),
@@ -197,7 +167,6 @@ class PublishGate:
         tally: ServiceTally,
         kinds: dict[ChangeKind, RequestCount],
         draft: _TriedDraft,
-        current: PublishedVersion | None,
     ) -> None:
         """Try some requests of one service: those that would be refused are counted, the others are rendered."""
         async with self._database.read() as connection:
@@ -208,49 +177,32 @@ class PublishGate:
         for request, text in requests:
             await asyncio.sleep(0)  # let other tasks run: the variables may be large
             values = msgspec.json.decode(text)
-            faults = self._find_refusals(request, values, draft, tally.service)
+            faults = self._find_refusals(request, values, draft.rules, draft, tally.service)
             if not faults:
                 accepted.append((request, text))
                 continue
-            today = current is None or self._is_refused_today(request, values, current, draft, tally.service)
+            rules = draft.current_rules
+            today = rules is None or bool(self._find_refusals(request, values, rules, draft, tally.service))
             tally.count_refused(request, faults, today=today)
-        for batch in _split_batches(accepted):
+        for batch in recent_requests.split_batches(accepted):
             batch_payloads = [MailVariables(locale=request.locale, variables=text) for request, text in batch]
             results = await draft.comparison.compare(batch_payloads)
             for (request, _), result in zip(batch, results, strict=True):
                 tally.count_compared(request, result, kinds)
 
     def _find_refusals(
-        self, request: RecentRequest, values: Any, draft: _TriedDraft, service: CallingService
+        self, request: RecentRequest, values: Any, rules: _SubmitRules, draft: _TriedDraft, service: CallingService
     ) -> list[Fault]:
-        """Find why a submit would refuse the request with the draft."""
-        faults = recent_requests.find_value_faults(draft.report.variables_schema, draft.report.subject_paths, values)
-        return faults + self._find_sender_faults(request, draft.source.settings.from_, draft, service)
-
-    def _is_refused_today(
-        self,
-        request: RecentRequest,
-        values: Any,
-        current: PublishedVersion,
-        draft: _TriedDraft,
-        service: CallingService,
-    ) -> bool:
-        """Whether a submit refuses the request without the draft, too."""
-        faults = recent_requests.find_value_faults(current.variables_schema, current.subject_variables, values)
-        return bool(faults or self._find_sender_faults(request, current.sender, draft, service))
-
-    def _find_sender_faults(
-        self, request: RecentRequest, text: str | None, draft: _TriedDraft, service: CallingService
-    ) -> list[Fault]:
-        """Find whether the service may not send from the template's own address, and its request names no other."""
-        sender = _parse_address(text)
-        if sender is None or request.from_address not in draft.senders:
-            return []
+        """Find why a submit would refuse the request, by the rules of the draft or of the current version."""
+        faults = recent_requests.find_value_faults(rules.schema, rules.subject_paths, values)
+        sender = _parse_address(rules.sender)
+        if sender is None or request.from_address not in draft.senders:  # the request names its own sender
+            return faults
         if may_send_from(sender, self._sender, service.from_domains):
-            return []
+            return faults
         domain = email_address.get_address_domain(sender)
         detail = f"the service {service.name} may not send from {domain}, the template's own sender"
-        return [Fault("/from", "from_not_allowed", detail)]
+        return [*faults, Fault("/from", "from_not_allowed", detail)]
 
     async def _describe_failures(self, tally: ServiceTally, draft: _TriedDraft) -> dict[FailurePlace, str]:
         """Describe each place where rendering fails, in the words of a mail without secret values."""
@@ -304,20 +256,6 @@ def _parse_address(text: str | None) -> str | None:
         return email_address.parse_named_address(text)[1] if text else None
     except InvalidAddressError:
         return None
-
-
-def _split_batches(requests: Iterable[tuple[RecentRequest, str]]) -> Iterator[list[tuple[RecentRequest, str]]]:
-    """Split the requests into batches that a child can take at once."""
-    batch: list[tuple[RecentRequest, str]] = []
-    size = 0
-    for request, text in requests:
-        if batch and size + len(text) > MAX_REQUEST_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-        batch.append((request, text))
-        size += len(text)
-    if batch:
-        yield batch
 
 
 def _hide_values(fault: RenderFault, masked: RenderFault | None) -> RenderFault:

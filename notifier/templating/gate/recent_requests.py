@@ -3,7 +3,7 @@
 Requests with other templates, copies, and deleted content are not read.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ from notifier.db.tables import (
     Notification,
     NotificationContent,
     Service,
+    Template,
     TemplateUse,
     TemplateVersion,
     get_columns,
@@ -25,23 +26,29 @@ from notifier.db.tables import (
 from notifier.errors import Fault
 from notifier.rendering import subject_values
 from notifier.states import Role
+from notifier.template_language.template_source import TemplateSource
 from notifier.template_language.variable_schema import find_variable_faults
+from notifier.templating import version_store
 from notifier.templating.gate.gate_report import KeyUse
+from notifier.templating.version_store import PublishedVersion
 
 MAX_REQUESTS_PER_SERVICE = 200
 """How many requests of each service a draft is tried on, newest first."""
+MAX_BATCH_CHARACTERS = 256 * 1024
+"""Characters of variables in one batch for a child: more would take as long as a hostile draft."""
 HIDDEN = "•••"
 """What is shown in place of a secret value, whatever its type and length."""
 
 _notification, _content = get_columns(Notification), get_columns(NotificationContent)
+_template = get_columns(Template)
 _service, _use, _key, _version = (
     get_columns(Service),
     get_columns(TemplateUse),
     get_columns(ApiKey),
     get_columns(TemplateVersion),
 )
-# Neither a join nor EXISTS, which a planner may take for a reason to read all notifications: one look into the index
-# for each service, in no order, or it might walk through those of all services.
+# One look into the index for each service. With a join or EXISTS a planner may read all notifications, and with an
+# ORDER BY it may read those of all services.
 _ANY = (
     select(_notification.id)
     .where(_notification.service_id == _service.id, _notification.template_id == bindparam("template"))
@@ -72,6 +79,41 @@ class RecentRequest:
     from_address: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class GateInput:
+    """What a draft is tried on, as the database has it."""
+
+    current: PublishedVersion | None = None
+    source: TemplateSource | None = None  # of the current version
+    settings: Sequence[dict[str, Any]] = ()  # of the versions that were used
+    requests: Sequence[tuple[CallingService, list[RecentRequest]]] = ()
+    keys: Sequence[KeyUse] = ()
+
+    @property
+    def total(self) -> int:
+        """How many requests there are."""
+        return sum(len(requests) for _, requests in self.requests)
+
+
+async def load_gate_input(connection: AsyncConnection, slug: str, since: datetime) -> GateInput:
+    """Load the current version, recent requests, and the keys that have used the template since then."""
+    id_ = (await connection.execute(select(_template.id).where(_template.slug == slug))).scalar_one_or_none()
+    if id_ is None:
+        return GateInput()
+    current = await version_store.get_current_version(connection, slug)
+    services = await list_calling_services(connection, id_)
+    requests = [(service, await list_newest_requests(connection, service.id, id_)) for service in services]
+    versions = {request.version_id for _, of_service in requests for request in of_service if request.version_id}
+    sources = await version_store.get_sources(connection, [current.id]) if current else {}
+    return GateInput(
+        current=current,
+        source=sources[current.id] if current else None,
+        settings=await get_version_settings(connection, versions),
+        requests=requests,
+        keys=await list_key_uses(connection, id_, since),
+    )
+
+
 async def list_calling_services(connection: AsyncConnection, template_id: UUID) -> list[CallingService]:
     """List the services that have used the template, by name."""
     rows = await connection.execute(_SERVICES, {"template": template_id})
@@ -82,7 +124,7 @@ async def list_newest_requests(connection: AsyncConnection, service_id: UUID, te
     """List the service's newest requests with the template, newest first; copies of a mail say nothing new."""
     names = (_notification.service_id, _notification.template_id, _notification.id)
     first, last = (_bind_row(service_id, template_id, id_) for id_ in (_FIRST, _LAST))
-    # One row compared with another, and an order by all of it, which only one index can do: see decisions/status-index.
+    # Whole rows are compared and ordered, for which only one index can be used: see decisions/status-index.
     query = (
         select(*(_notification[name] for name in ("id", "created_by", "locale", "from_address")))
         .add_columns(_notification.template_version_id.label("version_id"))
@@ -120,6 +162,20 @@ async def list_key_uses(connection: AsyncConnection, template_id: UUID, since: d
         .order_by(_use.last_used_at.desc(), _use.key_id)
     )
     return [KeyUse(**row) for row in (await connection.execute(query)).mappings()]
+
+
+def split_batches(requests: Iterable[tuple[RecentRequest, str]]) -> Iterator[list[tuple[RecentRequest, str]]]:
+    """Split requests, with their variables, into batches that a child can take at once."""
+    batch: list[tuple[RecentRequest, str]] = []
+    size = 0
+    for request, text in requests:
+        if batch and size + len(text) > MAX_BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+        batch.append((request, text))
+        size += len(text)
+    if batch:
+        yield batch
 
 
 def find_value_faults(

@@ -38,7 +38,7 @@ class BaseRecord:
 
 
 def read_base(root: Path) -> BaseRecord:
-    """Read the record of the folder, empty if there is none. Raises `BaseError`."""
+    """Read the record of the folder, empty if there is none. Raises `BaseRecordError`."""
     try:
         text = (root / BASE_FILE).read_bytes()
     except FileNotFoundError:

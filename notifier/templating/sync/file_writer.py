@@ -33,7 +33,7 @@ def write_template(root: Path, slug: str, source: TemplateSource) -> None:
 
 
 def write_file(root: Path, name: str, text: str) -> None:
-    """Write a text byte for byte, completely or not at all. Raises `OutsideError`."""
+    """Write a text byte for byte, completely or not at all. Raises `OutsideFolderError`."""
     path, content = root / name, text.encode()
     if not path.parent.resolve().is_relative_to(root.resolve()):
         raise OutsideFolderError(f"{name} leads out of {root}: nothing is written there")

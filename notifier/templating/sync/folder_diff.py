@@ -29,7 +29,7 @@ class FolderDiff:
 async def compare_folder(
     connection: AsyncConnection, root: Path, slugs: Sequence[str] | None, *, drafts: bool = False
 ) -> FolderDiff:
-    """Compare the named templates, or all, with the layouts that they use. Raises `FileError`, `NotFoundError`."""
+    """Compare the named templates, or all, and their layouts. Raises `TemplateFileError`, `NotFoundError`."""
     states = await database_state.get_states(connection, slugs)
     shared = await database_state.get_layouts(connection, states.values())
     stored = {

@@ -183,7 +183,7 @@ class Push:
                     await record_layout(connection, AuditAction.LAYOUT_SAVED, slug, actor, revision=result.number)
                 continue
             candidate = candidates[slug]
-            if self.only_new:  # what a start publishes is nobody's action: there is no audit record
+            if self.only_new:  # published by the start of a process, not by a person: no audit record
                 publication = Publication(by=self.by, at=actor.at, note=self.note)
                 await version_store.write_version(connection, slug, candidate.source, candidate.checked, publication)
             else:

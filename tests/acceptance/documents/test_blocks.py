@@ -47,7 +47,9 @@ def listening() -> Iterator[_Listening]:
         yield server
 
 
-@pytest.mark.parametrize("document", [one for one in DOCUMENTS if any(b.fate in FOLLOWED for b in list_blocks(one))])
+@pytest.mark.parametrize(
+    "document", [document for document in DOCUMENTS if any(b.fate in FOLLOWED for b in list_blocks(document))]
+)
 def test_its_blocks_do_what_it_says(
     document: str, demo: dict[str, str], sqlite_database: tuple[str, Keys], listening: _Listening, tmp_path: Path
 ) -> None:

@@ -55,7 +55,7 @@ def test_send(terminal: Terminal, demo: dict[str, str]) -> None:
 def test_batch(terminal: Terminal) -> None:
     """Two are accepted, one is refused, and the batch says how far it has come."""
     accepted, batch = terminal.answers("batch", "curl-2")
-    assert ["error" in one for one in accepted["results"]] == [False, True, False]
+    assert ["error" in item for item in accepted["results"]] == [False, True, False]
     assert (batch["id"], batch["accepted"]) == (accepted["batch_id"], 2)
 
 
@@ -87,15 +87,15 @@ def test_what_is_refused_is_shown(terminal: Terminal, name: str, words: tuple[st
 
 def test_dry_run(terminal: Terminal) -> None:
     """The mail is shown as it would be."""
-    (shown,) = terminal.answers("dry-run", "Ada")
-    assert (shown["subject"], shown["dry_run"]) == ("Welcome to Larkspur, Ada", True)
+    (answer,) = terminal.answers("dry-run", "Ada")
+    assert (answer["subject"], answer["dry_run"]) == ("Welcome to Larkspur, Ada", True)
 
 
 def test_find_and_explain(terminal: Terminal) -> None:
     """The newest one, its events, and the reason; nothing to find is an error."""
     (sent,) = terminal.answers("send", "curl+find@example.com", "curl-3")
-    found, events, explained = terminal.answers("find-and-explain", "curl+find@example.com")
-    assert [one["id"] for one in found["notifications"]] == [sent["id"]]
+    page, events, explained = terminal.answers("find-and-explain", "curl+find@example.com")
+    assert [notification["id"] for notification in page["notifications"]] == [sent["id"]]
     assert events["events"][0]["kind"] == "accepted"
     assert explained["id"] == sent["id"]
     assert terminal.run("find-and-explain", "nobody@example.com").returncode == 1
@@ -112,11 +112,11 @@ def test_suppress(terminal: Terminal, demo: dict[str, str]) -> None:
 async def test_webhook(terminal: Terminal) -> None:
     """The URL is told a test event, signed with the secret that was shown."""
     async with run_receiver() as receiver:
-        made, told, listed = terminal.answers("webhook", receiver.url())
+        made, test_delivery, listed = terminal.answers("webhook", receiver.url())
         (heard,) = await receiver.wait_for(1)
     assert heard.verified(made["secret"])["type"] == "webhook.test"
-    assert heard.id == told["event_id"]
-    assert listed["deliveries"][0]["id"] == told["id"]
+    assert heard.id == test_delivery["event_id"]
+    assert listed["deliveries"][0]["id"] == test_delivery["id"]
 
 
 def test_without_a_key(terminal: Terminal) -> None:

@@ -18,7 +18,7 @@ HTML = "<p>Hello {{ name }}: {{ order.id }}</p>"
 SETTINGS = {"name": "Greeting", "secret": ["order.id"]}
 
 
-async def asked(client: httpx2.AsyncClient) -> None:
+async def send_request(client: httpx2.AsyncClient) -> None:
     """A service has asked for the greeting, with a secret in it."""
     values = {"name": "Ada", "order": {"id": SECRET}}
     body = {"to": "ada@example.com", "template": "greeting", "variables": values}
@@ -38,7 +38,7 @@ async def test_a_draft_is_tried_before_it_is_published(installation: Installatio
         installation.open_client(parts) as shop,
     ):
         now = await template_editor.publish_draft(staff, files={"body.html": HTML}, settings=SETTINGS)
-        await asked(shop)
+        await send_request(shop)
         sample = template_editor.SAMPLE | {"reason": "x"}
         draft = await template_editor.save_draft(
             staff, now["revision"], files={"body.html": HTML + "{{ reason }}"}, sample=sample, settings=SETTINGS
@@ -46,7 +46,7 @@ async def test_a_draft_is_tried_before_it_is_published(installation: Installatio
         report = (await staff.post(f"{PATH}/gate")).json()
         assert (report["blocks"], report["reasons"]) == (True, ["shop: 1 would be refused (422), of 1 requests."])
         assert report["services"][0]["refusals"][0]["pointer"] == "/variables/reason"
-        assert [item["path"] for item in report["added"]] == ["reason"]
+        assert [variable["path"] for variable in report["added"]] == ["reason"]
         stream = await staff.post(f"{PATH}/gate", headers={"Accept": "text/event-stream"})
         assert events(stream.text) == [{"done": 0, "total": 1}, {"done": 1, "total": 1}, {"report": report}]
         refused = await staff.post(f"{PATH}/publish", json={"revision": draft["revision"]})
@@ -69,7 +69,7 @@ async def test_secret_values_are_shown_to_whom_may_see_them(
         installation.open_client(parts) as shop,
     ):
         now = await template_editor.publish_draft(staff, files={"body.html": HTML}, settings=SETTINGS)
-        await asked(shop)
+        await send_request(shop)
         await template_editor.save_draft(staff, now["revision"], files={"body.html": HTML + "!"}, settings=SETTINGS)
         masked = await staff.post(f"{PATH}/gate", json={})
         assert "+<p>Hello Ada: •••</p>!" in masked.json()["examples"][0]["diffs"]["html"]

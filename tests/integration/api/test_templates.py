@@ -52,7 +52,7 @@ async def test_the_life_of_a_template(staff: httpx2.AsyncClient) -> None:
     now = await template_editor.publish_draft(staff, "1.0", **changed, sample=sample)
     assert (now["number"], now["has_draft"], now["revision"]) == (2, False, "2.0")
     diff = (await staff.get(f"{PATH}/diff", params={"from": "1", "to": "2"})).json()
-    assert [(item["file"], item["change"]) for item in diff["files"]] == [
+    assert [(difference["file"], difference["change"]) for difference in diff["files"]] == [
         ("body.html", "changed"),
         ("sample.json", "changed"),
     ]
@@ -68,7 +68,7 @@ async def test_the_life_of_a_template(staff: httpx2.AsyncClient) -> None:
     again = await staff.post(f"{PATH}/restore", json={"version": 1, "revision": draft["revision"]})
     assert (again.status_code, again.json()["code"]) == (409, "stale_draft")
     assert outcome(await staff.post(f"{PATH}/restore", json={"version": 3})) == (409, "nothing_to_publish")
-    numbers = [item["number"] for item in (await staff.get(f"{PATH}/versions")).json()["versions"]]
+    numbers = [version["number"] for version in (await staff.get(f"{PATH}/versions")).json()["versions"]]
     assert numbers == [3, 2, 1]
     assert await _deeds(staff) == [
         "template.saved", "template.published", "template.saved", "template.published", "template.saved",
@@ -110,11 +110,11 @@ async def test_who_is_late_sees_both_sides(staff: httpx2.AsyncClient) -> None:
     merged = await template_editor.save_draft(staff, problem["theirs"]["revision"], files=problem["yours"]["files"])
 
     published = await template_editor.publish_draft(staff, merged["revision"])
-    item = await template_editor.save_draft(staff, published["revision"], settings={"name": "One"})
-    gone = await staff.delete(f"{PATH}/draft", params={"revision": item["revision"]})
+    draft = await template_editor.save_draft(staff, published["revision"], settings={"name": "One"})
+    gone = await staff.delete(f"{PATH}/draft", params={"revision": draft["revision"]})
     assert (gone.status_code, (await staff.get(f"{PATH}/draft")).json()["has_draft"]) == (204, False)
     await template_editor.save_draft(staff, published["revision"], settings={"name": "Two"})
-    late = await staff.put(f"{PATH}/draft", json=template_editor.build_draft(item["revision"]))
+    late = await staff.put(f"{PATH}/draft", json=template_editor.build_draft(draft["revision"]))
     assert (late.status_code, late.json()["theirs"]["settings"]["name"]) == (409, "Two")
 
 
@@ -207,7 +207,9 @@ async def test_a_closed_gate_needs_a_reason(installation: Installation, parts: w
     """409 with the report and nothing written; an admin key publishes with a reason, which the audit keeps."""
     app = wiring.build_api(parts)
     doors = app.state.doors
-    app.state.doors = replace(doors, publisher=Publisher(parts.database, doors.editors.of("test"), ClosedGate()))
+    app.state.doors = replace(
+        doors, publisher=Publisher(parts.database, doors.editors.get_renderer("test"), ClosedGate())
+    )
     by = {"Authorization": f"Bearer {await template_editor.create_admin_key(parts)}"}
     async with httpx2.AsyncClient(
         transport=DocumentedTransport(app=app), base_url="http://notifier", headers=by
@@ -226,23 +228,23 @@ async def test_a_closed_gate_needs_a_reason(installation: Installation, parts: w
 async def test_layouts_change_nothing_that_is_published(staff: httpx2.AsyncClient) -> None:
     """Saved by revision, with both sides in a 409; used at the next publish, and not deleted while it is used."""
     path = "/v1/layouts/frame.html"
-    item = "<div>{% block content %}{% endblock %}</div>"
-    both = await asyncio.gather(*(staff.put(path, json={"text": item, "revision": 0}) for _ in range(2)))
+    text = "<div>{% block content %}{% endblock %}</div>"
+    both = await asyncio.gather(*(staff.put(path, json={"text": text, "revision": 0}) for _ in range(2)))
     assert sorted(reply.status_code for reply in both) == [200, 409]
     body = '{% extends "_layouts/frame.html" %}{% block content %}{{ name }} {{ order.id }}{% endblock %}'
     now = await template_editor.publish_draft(staff, files={"body.html": body})
-    changed = await staff.put(path, json={"text": item.replace("div", "section"), "revision": 1})
+    changed = await staff.put(path, json={"text": text.replace("div", "section"), "revision": 1})
     assert (changed.json()["revision"], changed.json()["used_by"]) == (2, ["greeting"])
     late = await staff.put(path, json={"text": "mine", "revision": 1})
     assert (late.status_code, late.json()["theirs"]["revision"], late.json()["yours"]) == (409, 2, {"text": "mine"})
     assert "-<section>" in late.json()["diff"][0]["diff"]
-    assert (await staff.get(f"{PATH}/versions/1")).json()["files"]["_layouts/frame.html"] == item
+    assert (await staff.get(f"{PATH}/versions/1")).json()["files"]["_layouts/frame.html"] == text
     diff = (await staff.get(f"{PATH}/diff", params={"from": "1"})).json()
     assert [file["file"] for file in diff["files"]] == ["_layouts/frame.html"]
     again = await staff.post(f"{PATH}/publish", json={"revision": now["revision"]})
     assert (again.status_code, again.json()["number"]) == (201, 2), again.text
     back = await staff.post(f"{PATH}/restore", json={"version": 1})
     pinned: dict[str, Any] = (await staff.get(back.headers["location"])).json()
-    assert pinned["files"]["_layouts/frame.html"] == item
+    assert pinned["files"]["_layouts/frame.html"] == text
     assert outcome(await staff.delete(path, params={"revision": 2})) == (409, "layout_in_use")
     assert "frame.html" in [layout["name"] for layout in (await staff.get("/v1/layouts")).json()["layouts"]]

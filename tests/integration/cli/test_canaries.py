@@ -33,9 +33,9 @@ RAISING = """
 import asyncio, gc, logging, sys, threading, warnings
 from starlette.applications import Starlette
 from starlette.routing import Route
-from notifier import wiring
 from notifier.cli import output
 from notifier.log_settings import LogSettings
+from notifier.runtime import wiring
 
 CANARY = {words!r}
 
@@ -50,8 +50,8 @@ def fail_now(words):
     raise ValueError(words)
 
 async def main():
-    listener = wiring.listen("127.0.0.1", 0)
-    async with wiring.http(Starlette(routes=[Route("/", fail)]), listener):
+    listener = wiring.open_listener("127.0.0.1", 0)
+    async with wiring.serve_http(Starlette(routes=[Route("/", fail)]), listener):
         for request in (b"GET /?{token} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n", CANARY.encode() + b"\\r\\n\\r\\n"):
             reader, writer = await asyncio.open_connection(*listener.getsockname())
             writer.write(request)
@@ -71,8 +71,8 @@ async def main():
     thread.start()
     thread.join()
 
-output.configure_logging(LogSettings())
-output.run(main())
+output.set_up_logging(LogSettings())
+output.run_command(main())
 raise ValueError(CANARY)
 """
 SOURCES = {"asyncio", "finalizer", "some.library", "sqlalchemy.pool", "thread", "uvicorn.error"}

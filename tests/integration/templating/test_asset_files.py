@@ -25,12 +25,12 @@ BODY = '<html><body>{{ image("logo", alt="Shop") }} {{ name }}</body></html>'
 
 
 def _changes(**others: str | bytes) -> dict[str, str | bytes | None]:
-    given: dict[str, str | bytes | None] = {
+    files: dict[str, str | bytes | None] = {
         "hello/body.html": BODY,
         "_assets/logo.png": sample_images.encode_image(sample_images.draw_red_bar()),
         "_assets/logo.toml": CROP,
     }
-    return given | {f"_assets/{name.replace('_', '.')}": content for name, content in others.items()}
+    return files | {f"_assets/{name.replace('_', '.')}": content for name, content in others.items()}
 
 
 async def test_a_push_brings_the_image_and_leaves_that_of_staff_alone(parts: wiring.ProcessParts, write: Write) -> None:

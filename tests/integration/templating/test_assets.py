@@ -61,8 +61,8 @@ class Staff:
 
     async def found(self, name: str = "logo") -> dict[str, Any]:
         """The image as it stands."""
-        shown: dict[str, Any] = (await self.client.get(f"/v1/assets/{name}")).json()
-        return shown
+        asset: dict[str, Any] = (await self.client.get(f"/v1/assets/{name}")).json()
+        return asset
 
     async def publish(self, source: TemplateSource = SOURCE) -> TemplateSource:
         """What stands in the draft, with the images of this moment."""
@@ -73,8 +73,8 @@ class Staff:
 
     async def mail(self) -> tuple[Message, str]:
         """A mail as the relay got it, and the path of its notification."""
-        wanted: dict[str, Any] = {"template": "hello", "variables": {}, "template_version": 1}
-        path = await api_caller.submit_mail(self.client, **wanted)
+        fields: dict[str, Any] = {"template": "hello", "variables": {}, "template_version": 1}
+        path = await api_caller.submit_mail(self.client, **fields)
         await api_caller.wait_for_status(self.client, path, "sent")
         return self.relay.received[-1].message, path
 
@@ -155,7 +155,7 @@ async def test_what_cannot_be_shown_fails_with_a_reason(staff: Staff) -> None:
     assert (await staff.client.get("/v1/assets/logo/file")).json()["code"] == "asset_not_ready"
     assert (await staff.publish()).assets == {}
     listed = (await staff.client.get("/v1/assets")).json()["assets"]
-    assert [one["name"] for one in listed] == ["logo", "other"]
+    assert [asset["name"] for asset in listed] == ["logo", "other"]
     async with staff.parts.database.read() as connection:
         done = await connection.execute(select(_audit.action).where(_audit.object_kind == "asset"))
         assert [row.action for row in done] == ["asset.uploaded"] * 2
@@ -166,7 +166,7 @@ async def test_what_is_no_upload_is_refused_at_once(staff: Staff) -> None:
     body = {"name": "No", "content": "?", "mode": "crop", "width": 10}
     reply = await staff.client.post("/v1/assets", json=body)
     assert (reply.status_code, reply.json()["code"]) == (422, "asset_rejected")
-    assert [one["pointer"] for one in reply.json()["errors"]] == ["/content", "/name", "/mode"]
+    assert [fault["pointer"] for fault in reply.json()["errors"]] == ["/content", "/name", "/mode"]
     async with staff.parts.database.read() as connection:
         assert (await connection.execute(select(func.count()).select_from(OutboxEntry))).scalar_one() == 0
 
@@ -180,8 +180,8 @@ async def test_what_kills_its_senders_has_failed(staff: Staff) -> None:
         async with staff.parts.database.direct_transaction() as connection:
             (end,) = await maker.recover_lost(connection, [LostClaim(entry=entry, marked_at=None)])
             await maker.record(connection, [end])
-        found = await staff.found()
-        assert (found["status"], found["detail"][:15]) == ("failed", "the sender died")
+        asset = await staff.found()
+        assert (asset["status"], asset["detail"][:15]) == ("failed", "the sender died")
 
 
 async def test_a_job_that_ends_late_changes_no_newer_upload(staff: Staff) -> None:
@@ -192,8 +192,8 @@ async def test_a_job_that_ends_late_changes_no_newer_upload(staff: Staff) -> Non
     end = AssetResult(id=id_, revision=1, status=AssetStatus.FAILED, detail="not an image")
     async with staff.parts.database.direct_transaction() as connection:
         await maker.record(connection, [Settlement(entry=_lost(id_), action=FinishEntry(), record=end)])
-    found = await staff.found()
-    assert (found["status"], found["revision"], found["detail"]) == ("pending", 2, "")
+    asset = await staff.found()
+    assert (asset["status"], asset["revision"], asset["detail"]) == ("pending", 2, "")
 
 
 def _lost(subject_id: UUID) -> ClaimedEntry:

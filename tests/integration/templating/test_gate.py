@@ -65,17 +65,17 @@ async def test_a_draft_that_needs_more_blocks_the_caller_who_lacks_it(
         await ask(shop, name)
     async with installation.open_client(parts, installation.keys.other) as other:
         await ask(other, "Cy", variables={"note": "x"})
-    found = await look(parts, pool, source(optional=()))
-    other_tried, shop_tried = found.services
+    report = await look(parts, pool, source(optional=()))
+    other_tried, shop_tried = report.services
     assert (shop_tried.service, shop_tried.looked, shop_tried.refused, shop_tried.changed) == ("shop", 2, 2, 0)
     (refusal,) = shop_tried.refusals
     assert (refusal.pointer, refusal.code, refusal.requests) == ("/variables/note", "missing_variable", 2)
     key = (await shop.get("/v1/whoami")).json()["key"]["id"]
     assert refusal.keys == (key,)
     assert (other_tried.service, other_tried.refused, other_tried.refusals) == ("other", 0, ())
-    assert found.blocks
-    assert found.reasons == ("shop: 2 would be refused (422), of 2 requests.",)
-    assert [(one.before.required, one.after.required, one.after.path) for one in found.altered] == [
+    assert report.blocks
+    assert report.reasons == ("shop: 2 would be refused (422), of 2 requests.",)
+    assert [(one.before.required, one.after.required, one.after.path) for one in report.altered] == [
         (False, True, "note")
     ]
     async with parts.database.write() as connection:
@@ -90,14 +90,14 @@ async def test_a_draft_that_says_something_else_lists_the_mails_that_change(
     for name in ("Ada", "Ada", "Bob"):
         await ask(shop, name)
     await ask(shop, "Ada", template="welcome")
-    told: list[tuple[int, int]] = []
+    report_text: list[tuple[int, int]] = []
     draft = source(HTML.replace("Hello", "{% if name == 'Bob' %}Dear\n{% endif %}Good day,"))
-    found = await look(parts, pool, draft, progress=lambda done, total: told.append((done, total)))
-    assert told == [(0, 3), (3, 3)]
-    assert (found.blocks, found.looked, found.changed) == (False, 3, 3)
-    assert [(one.alike, one.changed) for one in found.examples] == [(2, ("html", "text")), (1, ("html", "text"))]
-    assert "-<p>Hello Ada</p>\n+<p>Good day, Ada</p>" in found.examples[0].diffs["html"]
-    assert [(one.service, one.key) for one in found.keys] == [("shop", "")]
+    report = await look(parts, pool, draft, progress=lambda done, total: report_text.append((done, total)))
+    assert report_text == [(0, 3), (3, 3)]
+    assert (report.blocks, report.looked, report.changed) == (False, 3, 3)
+    assert [(one.alike, one.changed) for one in report.examples] == [(2, ("html", "text")), (1, ("html", "text"))]
+    assert "-<p>Hello Ada</p>\n+<p>Good day, Ada</p>" in report.examples[0].diffs["html"]
+    assert [(one.service, one.key) for one in report.keys] == [("shop", "")]
 
 
 async def test_what_is_secret_is_nowhere_in_the_report(
@@ -127,9 +127,9 @@ async def test_a_sender_that_a_service_may_not_have_blocks_it(
     async with installation.open_client(parts, installation.keys.other) as other:
         await ask(other, "Bob")
     await ask(shop, "Cy", **{"from": "own@shop.example"})
-    found = await look(parts, pool, source(from_="Shop <orders@shop.example>"))
-    assert [(one.service, one.refused) for one in found.services] == [("other", 1), ("shop", 0)]
-    (refusal,) = found.services[0].refusals
+    report = await look(parts, pool, source(from_="Shop <orders@shop.example>"))
+    assert [(one.service, one.refused) for one in report.services] == [("other", 1), ("shop", 0)]
+    (refusal,) = report.services[0].refusals
     assert (refusal.pointer, refusal.code) == ("/from", "from_not_allowed")
     assert not (await look(parts, pool, source(from_=f"Us <{INSTANCE}>"))).blocks
     assert [one.refused for one in (await look(parts, pool, source(from_="a@else.example"))).services] == [1, 1]
@@ -139,6 +139,6 @@ async def test_without_requests_there_is_nothing_against_a_draft(
     parts: wiring.ProcessParts, pool: RenderingPool
 ) -> None:
     """Of a template that nobody has used, or that is not there yet, only the variables are told."""
-    found = await look(parts, pool, source())
-    assert (found.blocks, found.looked, found.number) == (False, 0, None)
-    assert [one.path for one in found.added] == ["code", "name", "note"]
+    report = await look(parts, pool, source())
+    assert (report.blocks, report.looked, report.number) == (False, 0, None)
+    assert [one.path for one in report.added] == ["code", "name", "note"]

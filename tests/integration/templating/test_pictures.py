@@ -29,14 +29,17 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
 async def test_every_mail_can_be_read_at_every_width_and_in_both_schemes(driver: webdriver.Chrome) -> None:
     """No scrolling sideways, contrast enough for all text, nothing cut, and links to hit; in each locale."""
     mails = await template_pictures.render_samples()
-    found = []
+    complaints = []
     for slug, previews in mails.items():
         for tag, html in previews.items():
             browser.load_page(driver, html)
             for width, scheme in VIEWS:
                 browser.set_view(driver, width, scheme)
-                found += [f"{slug} {tag} {width} {scheme}: {one}" for one in template_pictures.find_complaints(driver)]
-    assert found == []
+                complaints += [
+                    f"{slug} {tag} {width} {scheme}: {complaint}"
+                    for complaint in template_pictures.find_complaints(driver)
+                ]
+    assert complaints == []
 
 
 def test_what_cannot_be_read_is_found(driver: webdriver.Chrome) -> None:
@@ -63,4 +66,4 @@ def test_every_mail_has_its_pictures() -> None:
     }
     assert {path.name for path in template_pictures.PICTURES.glob("*")} == names
     gallery = (template_pictures.ROOT / "docs" / "gallery.md").read_text()
-    assert [one for one in sorted(names) if f"](pictures/{one})" not in gallery] == []
+    assert [name for name in sorted(names) if f"](pictures/{name})" not in gallery] == []

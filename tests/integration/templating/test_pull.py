@@ -61,14 +61,14 @@ def test_what_a_person_wrote_stays_as_it_says_the_same(write: Write) -> None:
         }
     )
     source = template_files.read_template(root, "hello")
-    kept = {name: text for name, text in source.files.items() if not name.startswith("locales/")}
-    folder.write_template(root, "hello", TemplateSource(files=kept, sample=source.sample, settings=source.settings))
+    parts = {name: text for name, text in source.files.items() if not name.startswith("locales/")}
+    folder.write_template(root, "hello", TemplateSource(files=parts, sample=source.sample, settings=source.settings))
     assert (root / "hello/template.toml").read_text() == toml
     assert (root / "hello/sample.json").read_text() == '{"note": "x", "name": "Ada"}'
     assert (root / "hello/notes.md").is_file()
     assert not (root / "hello/locales/fr").exists()
     more = {"added": 1, "name": "Bob", "note": "y"}
-    folder.write_template(root, "hello", TemplateSource(files=kept, sample=more, settings=source.settings))
+    folder.write_template(root, "hello", TemplateSource(files=parts, sample=more, settings=source.settings))
     assert list(json.loads((root / "hello/sample.json").read_text())) == ["note", "name", "added"]
 
 
@@ -95,12 +95,14 @@ async def pulled(side: TwoSides, root: Path, slug: str = "hello", **options: Any
 
 async def test_a_new_folder_has_the_same_hashes(side: TwoSides, tmp_path: Path) -> None:
     """All that is published, with its layouts; what came from there goes back without a change."""
-    await side.edited("Hi\r\n{{ name }} 😀")
+    await side.publish_edit("Hi\r\n{{ name }} 😀")
     root = tmp_path / "fresh"
-    found = await Pull(database=side.database).run(root, None)
-    assert {one.change for one in found} == {PullChange.CREATED}
+    results = await Pull(database=side.database).run(root, None)
+    assert {result.change for result in results} == {PullChange.CREATED}
     async with side.database.read() as connection:
-        hashes = {one.slug: one.content_hash for one in await version_store.list_current_versions(connection)}
+        hashes = {
+            version.slug: version.content_hash for version in await version_store.list_current_versions(connection)
+        }
     hello = template_files.read_template(root, "hello")
     assert hello.content_hash() == hashes["hello"]
     assert set(template_files.list_slugs(root)) == set(hashes)
@@ -114,11 +116,11 @@ async def test_what_was_edited_here_is_kept(sqlite_side: TwoSides) -> None:
     await pulled(sqlite_side, root)
     (root / "hello/body.txt").write_text("Ours {{ name }}")
     assert await pulled(sqlite_side, root) == [("hello", PullChange.AHEAD)]
-    await sqlite_side.edited("Theirs {{ name }}")
+    await sqlite_side.publish_edit("Theirs {{ name }}")
     with pytest.raises(SyncRefusedError) as raised:
         await pulled(sqlite_side, root)
     version = "version 2, published by staff:bob on 2026-03-09 at 12:30 UTC, “Friendlier”"
-    assert [one.why for one in raised.value.refused] == [f"its files were edited, and the database has {version}"]
+    assert [result.why for result in raised.value.refused] == [f"its files were edited, and the database has {version}"]
     assert (root / "hello/subject.txt").read_text() == GOOD["hello/subject.txt"]
     assert await pulled(sqlite_side, root, dry_run=True) == [("hello", PullChange.REFUSED)]
     assert await pulled(sqlite_side, root, overwrite=True) == [("hello", PullChange.UPDATED)]
@@ -128,7 +130,7 @@ async def test_what_was_edited_here_is_kept(sqlite_side: TwoSides) -> None:
 
 async def test_a_folder_without_a_record_is_an_older_version_or_edited(sqlite_side: TwoSides) -> None:
     """What was published once is safe there; what never was is safe nowhere else."""
-    await sqlite_side.edited("Theirs {{ name }}")
+    await sqlite_side.publish_edit("Theirs {{ name }}")
     root = sqlite_side.write({"hello/subject.txt": "Never published"})
     with pytest.raises(SyncRefusedError):
         await pulled(sqlite_side, root)
@@ -145,8 +147,8 @@ async def test_what_is_deleted_there_is_told(sqlite_side: TwoSides) -> None:
     async with sqlite_side.database.write() as connection:
         slug = get_columns(Template).slug
         await connection.execute(update(Template).where(slug == "hello").values(deleted_at=NOW))
-    (one,) = await Pull(database=sqlite_side.database).run(root, ["hello"])
-    assert (one.change, one.why) == (
+    (result,) = await Pull(database=sqlite_side.database).run(root, ["hello"])
+    assert (result.change, result.why) == (
         PullChange.GONE,
         "it was deleted in the database on 2026-03-09 at 12:30 UTC; its files stay",
     )

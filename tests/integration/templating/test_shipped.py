@@ -18,27 +18,27 @@ SLUGS = template_files.list_slugs(ROOT)
 
 def leaves(sample: dict[str, Any]) -> set[str]:
     """The names of the values in a sample, the innermost ones, wherever they stand."""
-    found: set[str] = set()
+    names: set[str] = set()
     for key, value in sample.items():
         inner = value if isinstance(value, list) else [value]
         objects = [item for item in inner if isinstance(item, dict)]
-        found |= set().union(*map(leaves, objects)) if objects else {key}
-    return found
+        names |= set().union(*map(leaves, objects)) if objects else {key}
+    return names
 
 
 def names_read(source: TemplateSource, prefix: str) -> set[str]:
     """Every name and attribute that the parts of one locale read, with the layouts that they extend."""
     env = create_environment(source.files, autoescape=False)
-    found = set()
+    names = set()
     waiting = [name for name in source.files if name.startswith(prefix)]
     if not prefix:
         waiting = [name for name in waiting if not name.startswith(("locales/", "_layouts/"))]
     while waiting:
         tree = env.parse(source.files[waiting.pop()])
-        found |= {node.name for node in tree.find_all(nodes.Name)}
-        found |= {node.attr for node in tree.find_all(nodes.Getattr)}
+        names |= {node.name for node in tree.find_all(nodes.Name)}
+        names |= {node.attr for node in tree.find_all(nodes.Getattr)}
         waiting += [node.template.as_const() for node in tree.find_all(nodes.Extends)]
-    return found
+    return names
 
 
 def test_there_are_shipped_templates() -> None:
@@ -83,8 +83,8 @@ def test_what_is_not_optional_is_demanded(slug: str) -> None:
     source = template_files.read_template(ROOT, slug)
     schema = variable.build_schema(source.sample, source.settings.optional)
     for key in set(source.sample) - set(source.settings.optional):
-        found = variable.find_variable_faults(schema, variable.remove_optional(source.sample, [key]))
-        assert [(fault.pointer, fault.code) for fault in found] == [(f"/variables/{key}", "missing_variable")]
+        faults = variable.find_variable_faults(schema, variable.remove_optional(source.sample, [key]))
+        assert [(fault.pointer, fault.code) for fault in faults] == [(f"/variables/{key}", "missing_variable")]
 
 
 @pytest.mark.parametrize("slug", SLUGS)

@@ -56,8 +56,8 @@ def test_lint_says_path_and_line(typed: Typed, write: Write) -> None:
     assert lines[1] == f"{root}/bad/template.toml:2: error: {said} [file]"
     assert lines[2].startswith(f"{root}/bad/body.htm: error: is no file of a template")
     assert lines[3].startswith(f"{root}/hello/body.html:2")
-    found = json.loads(typed("lint", "hello", "--json").stdout)
-    assert [(one["template"], one["path"], one["line"], one["severity"]) for one in found] == [
+    rows = json.loads(typed("lint", "hello", "--json").stdout)
+    assert [(row["template"], row["path"], row["line"], row["severity"]) for row in rows] == [
         ("hello", f"{root}/hello/body.html", 2, "error")
     ]
 
@@ -119,7 +119,7 @@ async def test_the_sides_are_kept_together(typed: Typed, sqlite_side: TwoSides) 
         return asyncio.to_thread(typed, *words, folder=folder)  # a command has a loop of its own
 
     root = sqlite_side.write({})
-    await sqlite_side.edited("Hi {{ name }}")
+    await sqlite_side.publish_edit("Hi {{ name }}")
     assert (await run("pull", "hello")).stdout.splitlines()[1].split() == ["hello", "2", "updated"]
     (root / "hello/subject.txt").write_text("Good day {{ name }}\n")
     assert (await run("diff", "hello")).stdout.splitlines() == [
@@ -136,16 +136,16 @@ async def test_the_sides_are_kept_together(typed: Typed, sqlite_side: TwoSides) 
     assert planned.exit_code == 0
     assert (await run("push", "hello", "--note", "Politer")).exit_code == 0
     assert (await run("diff", "hello", "--exit-code")).exit_code == 0
-    listed = {one["slug"]: one for one in json.loads((await run("list", "--json", folder=False)).stdout)}
+    listed = {template["slug"]: template for template in json.loads((await run("list", "--json", folder=False)).stdout)}
     assert (listed["hello"]["version"], listed["hello"]["draft"]) == (3, None)
-    await sqlite_side.edited("Hi again")
+    await sqlite_side.publish_edit("Hi again")
     (root / "hello/subject.txt").write_text("Good evening {{ name }}\n")
     refused = await run("push", "hello")
     assert isinstance(refused.exception, CommandError)
-    told = str(refused.exception).splitlines()
-    assert told[0] == "nothing was pushed: the database has newer edits."
-    assert told[1].startswith("  hello: it is at version 4, published by staff:bob on 2026-03-09 at 12:30 UTC")
-    assert told[2:] == [
+    lines = str(refused.exception).splitlines()
+    assert lines[0] == "nothing was pushed: the database has newer edits."
+    assert lines[1].startswith("  hello: it is at version 4, published by staff:bob on 2026-03-09 at 12:30 UTC")
+    assert lines[2:] == [
         "    subject.txt: +1 -1",
         "Look with `diff` (--draft), take them with `pull` (--draft), or replace them with --overwrite.",
     ]
@@ -161,7 +161,7 @@ def test_the_document_can_be_typed(
     """What docs/templates.md says about files and git, line by line, where nothing was edited."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ada.json").write_text('{"name": "Ada", "product": "Larkspur"}')
-    (block,) = (one for one in list_blocks("docs/templates.md") if "templates pull" in one.text)
+    (block,) = (block for block in list_blocks("docs/templates.md") if "templates pull" in block.text)
     for line in block.text.splitlines():
         notifier, templates, *words = shlex.split(line, comments=True)
         assert (notifier, templates) == ("notifier", "templates")

@@ -30,7 +30,7 @@ class PlainCodeGenerator(MailCodeGenerator):
         self.write(f", {node.attr!r})")
 
     def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo) -> None:
-        self.write(f"{'escape' if frame.eval_ctx.autoescape else 'str'}(environment.show(")
+        self.write(f"{'escape' if frame.eval_ctx.autoescape else 'str'}(environment.format_shown(")
 
     def _output_child_post(self, node: nodes.Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo) -> None:
         self.write(", '', 1, ''))")

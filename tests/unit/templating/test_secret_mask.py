@@ -52,10 +52,15 @@ def test_two_schemas_differ_by_path() -> None:
     """Added, removed, and those that became something else, inside objects and lists, too."""
     before = build_schema({"a": "x", "order": {"id": "1", "items": [{"name": "n"}]}, "note": "n"}, ["note"])
     after = build_schema({"order": {"id": 1, "items": [{"name": "n", "price": 1.5}]}, "note": "n"})
-    found = compare_variables(before, after)
-    assert [(one.path, one.required, one.type) for one in found.added] == [("order.items.price", True, "number")]
-    assert [one.path for one in found.removed] == ["a"]
-    assert [(one.after.path, one.before.type, one.after.type, one.after.required) for one in found.altered] == [
+    differences = compare_variables(before, after)
+    assert [(variable.path, variable.required, variable.type) for variable in differences.added] == [
+        ("order.items.price", True, "number")
+    ]
+    assert [variable.path for variable in differences.removed] == ["a"]
+    assert [
+        (variable.after.path, variable.before.type, variable.after.type, variable.after.required)
+        for variable in differences.altered
+    ] == [
         ("note", "string", "string", True),
         ("order.id", "string", "integer", True),
     ]

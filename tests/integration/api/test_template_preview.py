@@ -49,8 +49,8 @@ async def test_a_test_mail_says_what_the_preview_shows(
     now = await template_editor.publish_draft(staff)
     german = {"locales/de/subject.txt": "Hallo {{ name }}", "locales/de/body.html": "<p>Hallo {{ name }}</p>"}
     await template_editor.save_draft(staff, now["revision"], files=german)
-    body: dict[str, Any] = {"variables": {"name": "Zoë", "order": {"id": 8}}, "locale": "de-AT"}
-    for choice in (body, {"version": 1}):
+    options: dict[str, Any] = {"variables": {"name": "Zoë", "order": {"id": 8}}, "locale": "de-AT"}
+    for choice in (options, {"version": 1}):
         preview = (await staff.post(f"{PATH}/preview", json=choice)).json()
         source = message_from_bytes(preview["source"].encode(), policy=policy.default)
         assert (source["subject"], source["to"]) == (preview["subject"], "ada@example.com")
@@ -61,7 +61,7 @@ async def test_a_test_mail_says_what_the_preview_shows(
         mail = message_from_bytes(relay.received[-1].data, policy=policy.default)
         assert (mail["subject"], mail["to"]) == (preview["subject"], "eve@example.com")
         for kind in ("html", "plain"):
-            real, seen = (item.get_body((kind,)) for item in (mail, source))
+            real, seen = (message.get_body((kind,)) for message in (mail, source))
             assert real is not None
             assert seen is not None
             assert real.get_content() == seen.get_content()
@@ -90,13 +90,13 @@ async def test_a_preview_is_the_mail(
         await api_caller.wait_for_status(staff, tested.headers["location"], "sent")
         published = await staff.post(f"{PATH}/publish", json={"revision": saved["revision"]})
         assert published.status_code == 201, published.text
-        source = (await staff.post(f"{PATH}/preview", json={"to": to, "version": 1})).json()["source"]
+        preview = (await staff.post(f"{PATH}/preview", json={"to": to, "version": 1})).json()["source"]
         path = await api_caller.submit_mail(staff, to, template="greeting", variables=sample)
         await api_caller.wait_for_status(staff, path, "sent")
     by_test, by_request = (_without_moment(mail.data.decode()) for mail in relay.received)
     assert "List-Unsubscribe: <https://shop.example/stop>" in by_request
     assert "Content-ID: <logo." in by_request
-    assert (by_test, by_request) == (_without_moment(drafted), _without_moment(source))
+    assert (by_test, by_request) == (_without_moment(drafted), _without_moment(preview))
 
 
 def _without_moment(source: str) -> str:
@@ -108,8 +108,12 @@ def _without_moment(source: str) -> str:
 async def test_unsaved_text_is_rendered_or_refused_where_it_is_wrong(staff: httpx2.AsyncClient) -> None:
     """Three parts, or all files in a locale; a fault has a pointer into the request."""
     parts = {"subject": "Hi {{ name }}", "html": "<p>{{ name }}</p>", "variables": {"name": "<Ada>"}}
-    preview = (await staff.post("/v1/render", json=parts)).json()
-    assert (preview["subject"], preview["html"], preview["text"].strip()) == ("Hi <Ada>", "<p>&lt;Ada&gt;</p>", "<Ada>")
+    rendered = (await staff.post("/v1/render", json=parts)).json()
+    assert (rendered["subject"], rendered["html"], rendered["text"].strip()) == (
+        "Hi <Ada>",
+        "<p>&lt;Ada&gt;</p>",
+        "<Ada>",
+    )
     files = template_editor.FILES | {
         "locales/fr/subject.txt": "Salut",
         "locales/fr/body.html": "<p>Salut {{ name }}</p>",

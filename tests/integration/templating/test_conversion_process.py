@@ -17,8 +17,8 @@ def test_it_lets_everything_else_go_first() -> None:
     nice: list[int] = []
 
     def look(_percent: int) -> None:
-        found = [child.pid for child in multiprocessing.active_children() if child.name == "notifier-image"]
-        nice.extend(os.getpriority(os.PRIO_PROCESS, pid) for pid in found if pid is not None)
+        result = [child.pid for child in multiprocessing.active_children() if child.name == "notifier-image"]
+        nice.extend(os.getpriority(os.PRIO_PROCESS, pid) for pid in result if pid is not None)
 
     assert isinstance(
         conversion_process.convert_in_child(encode_image(draw_red_bar()), ImageOptions(), progress=look), ConvertedImage

@@ -1,7 +1,7 @@
 """Versions within reach of a submit: a newly published one counts within a second."""
 
 from integration.api.clock import ForwardClock
-from integration.templating.test_store import publish, source
+from integration.templating.test_version_store import publish, source
 
 from notifier.runtime import wiring
 from notifier.templating.version_store import TemplateCache

@@ -16,9 +16,9 @@ CROP = AssetMode.CROP
 
 def made(data: bytes, wish: ImageOptions | None = None) -> ConvertedImage:
     """The files of a picture that can be used."""
-    found = convert_image(data, wish or ImageOptions())
-    assert isinstance(found, ConvertedImage), found
-    return found
+    image = convert_image(data, wish or ImageOptions())
+    assert isinstance(image, ConvertedImage), image
+    return image
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_other_colours_become_those_of_screens() -> None:
 def test_an_animation_becomes_its_first_frame() -> None:
     """The first frame is kept, and the note says so."""
     moving = encode_image(draw_red_bar(), "GIF", save_all=True, append_images=[draw_red_bar().rotate(180)])
-    found = made(moving)
-    assert "first frame" in found.note
-    assert found.files == made(encode_image(draw_red_bar(), "GIF")).files
+    converted = made(moving)
+    assert "first frame" in converted.note
+    assert converted.files == made(encode_image(draw_red_bar(), "GIF")).files
 
 
 def test_the_same_picture_becomes_the_same_octets() -> None:
@@ -162,9 +162,9 @@ def test_what_is_no_picture_for_a_mail_is_refused_with_a_reason(name: str) -> No
     """It never raises, warns, or decodes what is too large."""
     data, reason = HOSTILE[name]
     with warnings.catch_warnings(record=True) as heard:
-        found = convert_image(data, ImageOptions())
-    assert isinstance(found, RejectedImage)
-    assert reason in found.reason
+        converted = convert_image(data, ImageOptions())
+    assert isinstance(converted, RejectedImage)
+    assert reason in converted.reason
     assert not heard
 
 
@@ -177,8 +177,8 @@ def test_crop_needs_the_pixels() -> None:
 def test_no_mail_carries_a_megabyte() -> None:
     """A picture that stays too large, because it can be seen through, is refused with its size."""
     noise = Image.effect_noise((900, 900), 90)
-    found = convert_image(
+    converted = convert_image(
         encode_image(Image.merge("RGBA", (noise, noise.rotate(90), noise, noise))), ImageOptions(width=900)
     )
-    assert isinstance(found, RejectedImage)
-    assert "KB" in found.reason
+    assert isinstance(converted, RejectedImage)
+    assert "KB" in converted.reason

@@ -48,7 +48,10 @@ async def test_a_push_creates_then_publishes_what_differs(push: Push, parts: wir
     """New templates are created, equal ones left alone, changed ones published under the next number."""
     root = write(OTHER)
     first = await push.run(root, ["hello", "other"])
-    assert [one.slug for one in first if one.slug.startswith("_")] == ["_layouts/base.html", "_layouts/parts.html"]
+    assert [result.slug for result in first if result.slug.startswith("_")] == [
+        "_layouts/base.html",
+        "_layouts/parts.html",
+    ]
     assert first[2:] == [
         SyncResult(slug="hello", number=1, change=PushChange.CREATED),
         SyncResult(slug="other", number=1, change=PushChange.CREATED),
@@ -131,10 +134,10 @@ async def test_a_push_publishes_the_paths_of_the_subject(push: Push, parts: wiri
     """Submit checks just the variables that the subject shows."""
     await push.run(write({}), ["hello"])
     async with parts.database.read() as connection:
-        found = await version_store.get_current_version(connection, "hello")
-    assert found is not None
-    assert found.subject_variables == [["name"]]
-    assert found.variables_schema["required"] == ["name"]
+        version = await version_store.get_current_version(connection, "hello")
+    assert version is not None
+    assert version.subject_variables == [["name"]]
+    assert version.variables_schema["required"] == ["name"]
 
 
 async def test_a_check_gives_the_report(pool: RenderingPool, write: Write) -> None:

@@ -37,7 +37,7 @@ def test_an_error_keeps_it_from_being_published_and_a_warning_does_not() -> None
     broken = _checked(faults=[RenderFault(part="body.html", line=2, message="no")], remarks=[_remark(Severity.ERROR)])
     with pytest.raises(InvalidRequestError) as caught:
         validation.require_publishable(broken)
-    assert [(one.pointer, one.code) for one in caught.value.faults] == [("/files/body.html", "template_failed")]
+    assert [(fault.pointer, fault.code) for fault in caught.value.faults] == [("/files/body.html", "template_failed")]
 
 
 def test_every_kind_of_fault_is_explained() -> None:
@@ -47,7 +47,7 @@ def test_every_kind_of_fault_is_explained() -> None:
 
 def test_the_api_knows_every_setting() -> None:
     """The names and defaults of `template.toml`, and no others."""
-    told = SettingsIn(name="x").model_dump(mode="json", by_alias=True)
-    assert told == msgspec.to_builtins(TemplateSettings(name="x"), builtin_types=()) | {
-        name: list(told[name]) for name in ("optional", "public", "secret", "link_schemes")
+    text = SettingsIn(name="x").model_dump(mode="json", by_alias=True)
+    assert text == msgspec.to_builtins(TemplateSettings(name="x"), builtin_types=()) | {
+        name: list(text[name]) for name in ("optional", "public", "secret", "link_schemes")
     }

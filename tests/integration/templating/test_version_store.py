@@ -38,8 +38,8 @@ async def test_a_first_version_is_number_one(parts: wiring.ProcessParts) -> None
     """What was published is found as the current version, with all that a submit needs."""
     made = await publish(parts, source())
     async with parts.database.read() as connection:
-        found = await version_store.get_current_version(connection, "hi")
-    assert found == made
+        version = await version_store.get_current_version(connection, "hi")
+    assert version == made
     assert made == PublishedVersion(
         id=made.id,
         template_id=made.template_id,
@@ -95,12 +95,12 @@ async def test_the_number_after_going_back_is_new(parts: wiring.ProcessParts) ->
 
 async def test_the_source_is_pinned_with_its_version(parts: wiring.ProcessParts) -> None:
     """Each version gives back just the source that it was published with, layouts and sample included."""
-    one, two = source("one"), source("two", settings=TemplateSettings(name="B"))
-    first, second = await publish(parts, one), await publish(parts, two)
+    source_one, source_two = source("one"), source("two", settings=TemplateSettings(name="B"))
+    first, second = await publish(parts, source_one), await publish(parts, source_two)
     async with parts.database.read() as connection:
-        found = await version_store.get_sources(connection, [first.id, second.id, generate_id()])
-    assert found == {first.id: one, second.id: two}
-    assert found[first.id].content_hash() == first.content_hash
+        sources = await version_store.get_sources(connection, [first.id, second.id, generate_id()])
+    assert sources == {first.id: source_one, second.id: source_two}
+    assert sources[first.id].content_hash() == first.content_hash
 
 
 async def test_a_number_cannot_be_taken_twice(parts: wiring.ProcessParts) -> None:
@@ -120,8 +120,8 @@ async def test_all_current_versions_by_slug(parts: wiring.ProcessParts) -> None:
     await publish(parts, source("two"))
     await publish(parts, source(), slug="aa")
     async with parts.database.read() as connection:
-        found = [(one.slug, one.number) for one in await version_store.list_current_versions(connection)]
-    assert found == [
+        versions = [(version.slug, version.number) for version in await version_store.list_current_versions(connection)]
+    assert versions == [
         ("aa", 1), ("daily_report", 1), ("hi", 2), ("newsletter", 1), ("order_shipped", 1), ("password_reset", 1),
         ("welcome", 1),
     ]  # fmt: skip

@@ -34,13 +34,13 @@ async def test_a_draft_that_never_ends_is_tried_once_by_itself(pool: RenderingPo
     """The first mail that overruns by itself is told apart; those before it are compared, those after it not tried."""
     sources = {"old": source("<p>{{ x }}"), "new": source(f"<b>{{{{ x }}}}{{% if x == 'c' %}}{text}{{% endif %}}")}
     comparison = VersionComparison(pool=pool, before="old", after="new", sources=sources)
-    found = await comparison.compare(payloads(*"abcde"))
+    results = await comparison.compare(payloads(*"abcde"))
     assert await comparison.compare(payloads("a")) == [None]
     changed = MailComparison(changed=["html"], shape=[1, 1])
-    assert [found[0], found[1], *found[3:]] == [changed, changed, None, None]
-    assert found[2] is not None
-    assert found[2].before is None
-    assert found[2].after == TOO_SLOW_FAULT if text is STUBBORN else found[2].is_slow
+    assert [results[0], results[1], *results[3:]] == [changed, changed, None, None]
+    assert results[2] is not None
+    assert results[2].before is None
+    assert results[2].after == TOO_SLOW_FAULT if text is STUBBORN else results[2].is_slow
 
 
 async def test_a_draft_may_cure_what_is_published(pool: RenderingPool) -> None:
@@ -48,7 +48,7 @@ async def test_a_draft_may_cure_what_is_published(pool: RenderingPool) -> None:
     cured = {"old": source(f"{BOMB * 3}{'{% endfor %}' * 3}{{{{ x }}}}"), "new": source("<b>{{ x }}")}
     comparison = VersionComparison(pool=pool, before="old", after="new", sources=cured)
     for name in "abc":
-        (found,) = await comparison.compare(payloads(name))
-        assert found is not None
-        assert (found.was_slow, found.after) == (True, None)
+        (result,) = await comparison.compare(payloads(name))
+        assert result is not None
+        assert (result.was_slow, result.after) == (True, None)
     assert not comparison.is_over

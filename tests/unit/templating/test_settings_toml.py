@@ -68,7 +68,7 @@ def test_it_is_written_as_a_person_would(case: Case) -> None:
 def test_every_key_has_a_default_or_is_the_name() -> None:
     """Else a key without one would be written as something else than it is."""
     fields = msgspec.structs.fields(TemplateSettings)
-    assert [one.name for one in fields if one.default is msgspec.NODEFAULT] == ["name"]
+    assert [field.name for field in fields if field.default is msgspec.NODEFAULT] == ["name"]
 
 
 @pytest.mark.parametrize(

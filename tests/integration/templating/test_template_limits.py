@@ -30,8 +30,8 @@ async def test_there_is_an_end_of_what_editors_make(sqlite_installation: Install
         }
         async with parts.database.write() as connection:
             for table, (most, row) in rows.items():
-                there = (await connection.execute(select(func.count()).select_from(table))).scalar_one()
-                await connection.execute(insert(table), [row(number) for number in range(most - there - 1)])
+                count = (await connection.execute(select(func.count()).select_from(table))).scalar_one()
+                await connection.execute(insert(table), [row(number) for number in range(most - count - 1)])
         async with sqlite_installation.open_client(parts, await template_editor.create_admin_key(parts)) as client:
             for name, want in (("first", 200), ("second", 409), ("first", 200)):
                 revision = (await client.get(f"/v1/templates/{name}/draft")).json().get("revision", "")

@@ -16,16 +16,18 @@ def test_each_file_that_differs_is_named() -> None:
     """Added, removed and changed, with settings and sample as files; what is equal is left out."""
     old = _source({"a": 1}, body_html="one\ntwo\nthree\n", subject_txt="Hi")
     new = _source({"a": 1}, "Bye", body_html="one\n2\nthree\n", body_txt="x")
-    found = {one.file: one for one in source_diff.compare_sources(old, new)}
-    assert {name: one.change for name, one in found.items()} == {
+    differences = {difference.file: difference for difference in source_diff.compare_sources(old, new)}
+    assert {name: difference.change for name, difference in differences.items()} == {
         "body.html": FileChange.CHANGED,
         "body.txt": FileChange.ADDED,
         "subject.txt": FileChange.REMOVED,
         "template.toml": FileChange.CHANGED,
     }
-    assert '-name = "Hello"\n+name = "Bye"\n' in found["template.toml"].diff
-    assert found["body.html"].diff == "--- body.html\n+++ body.html\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n"
-    assert [one.change for one in source_diff.compare_sources(None, _source(subject_txt="x"))] == [FileChange.ADDED] * 3
+    assert '-name = "Hello"\n+name = "Bye"\n' in differences["template.toml"].diff
+    assert differences["body.html"].diff == "--- body.html\n+++ body.html\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n"
+    assert [difference.change for difference in source_diff.compare_sources(None, _source(subject_txt="x"))] == [
+        FileChange.ADDED
+    ] * 3
 
 
 def test_a_long_file_is_compared_in_one_piece() -> None:
