@@ -15,7 +15,7 @@ from notifier.db.engine import Database
 from notifier.db.unavailability import convert_database_errors
 from notifier.errors import DatabaseUnavailableError, LockTimeoutError
 
-SUBMIT_TIMEOUT_SECONDS = 4.5  # then the caller gets a 503
+MAX_SUBMIT_SECONDS = 4.5  # then the caller gets a 503
 TRANSACTION_TIMEOUT_SECONDS = 2.2  # the driver takes two more seconds to leave a server that hangs
 LOCK_TIMEOUT_MS = 500
 MAX_LOCK_TRIES = 4  # together two seconds for a key that another process is writing
@@ -112,14 +112,14 @@ class SharedCommit(Generic[Item, Result]):
         """
         future = self._enter(item)
         with convert_database_errors():
-            async with asyncio.timeout(SUBMIT_TIMEOUT_SECONDS):
+            async with asyncio.timeout(MAX_SUBMIT_SECONDS):
                 return await future
 
     async def submit_all(self, items: Sequence[Item]) -> list[Result | BaseException]:
         """Submit several items; return for each its result, or what `submit` would have raised."""
         futures = [self._enter(item) for item in items]
         try:
-            await asyncio.wait(futures, timeout=SUBMIT_TIMEOUT_SECONDS)
+            await asyncio.wait(futures, timeout=MAX_SUBMIT_SECONDS)
         finally:
             late = {future for future in futures if future.cancel()}
         return [DatabaseUnavailableError() if f in late else f.exception() or f.result() for f in futures]

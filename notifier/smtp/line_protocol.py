@@ -9,6 +9,7 @@ import re
 from collections import deque
 from typing import Any, NamedTuple
 
+from notifier.outcomes import SmtpReply
 from notifier.smtp import reply_meaning
 
 MAX_LINE_BYTES = 4096  # bytes; RFC 5321 §4.5.3.1.5 says 512, and real relays send more
@@ -25,8 +26,22 @@ class RawReply(NamedTuple):
     code: int
     text: str
 
+    @property
+    def is_refusal(self) -> bool:
+        """True for a temporary or permanent refusal, 4yz or 5yz."""
+        return 400 <= self.code < 600  # noqa: PLR2004
+
+    @property
+    def is_closing(self) -> bool:
+        """True for 421, which is about the connection, not about the mail."""
+        return self.code == reply_meaning.SERVICE_CLOSING
+
+    def parse(self) -> SmtpReply:
+        """Parse the status code and sanitise the text."""
+        return reply_meaning.parse_reply(self.code, self.text)
+
     def __str__(self) -> str:
-        return str(reply_meaning.parse_reply(self.code, self.text))
+        return str(self.parse())
 
 
 class LineProtocol(asyncio.Protocol):

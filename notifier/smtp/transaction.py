@@ -21,9 +21,9 @@ from notifier.outcomes import (
     SmtpReply,
     Uncertain,
 )
-from notifier.smtp import reply_meaning
 from notifier.smtp.line_protocol import CLOSED, TIMED_OUT, LineProtocol, RawReply
 from notifier.smtp.outgoing_mail import DroppedConnection, OutgoingMail, Permit, RequestPermit
+from notifier.smtp.reply_meaning import classify_reply
 from notifier.smtp.reported_fault import find_reported_fault
 
 COMMAND_TIMEOUTS = {SmtpPhase.MAIL: 60.0, SmtpPhase.RCPT: 60.0, SmtpPhase.DATA: 120.0}
@@ -49,7 +49,7 @@ class RelayFeatures:
 
 
 class SmtpTransaction:
-    """One mail on one connection; afterwards `clean` tells whether the connection may carry another."""
+    """One mail on one connection; afterwards `is_reusable` tells whether the connection may carry another."""
 
     def __init__(self, mail: OutgoingMail, *, deadline: float, before_body: RequestPermit) -> None:
         self.is_reusable = False
@@ -101,9 +101,8 @@ class SmtpTransaction:
         finally:
             self.withdraw()
             protocol.clear_deadline()
-            self.is_reusable = self.is_reusable and (
-                protocol.is_idle or (self._has_announced and protocol.is_connected)
-            )
+            if not (protocol.is_idle or (self._has_announced and protocol.is_connected)):
+                self.is_reusable = False
             if not self.is_reusable:
                 protocol.disconnect("given up")
 
@@ -113,8 +112,6 @@ class SmtpTransaction:
             self._permit.add_done_callback(_ignore_result)
             self._permit.cancel()
             self._permit = None
-
-    # -- the envelope -----------------------------------------------------------------------------
 
     def _is_too_large(self, features: RelayFeatures) -> bool:
         return features.size_limit is not None and len(self._mail.data) > features.size_limit
@@ -156,9 +153,7 @@ class SmtpTransaction:
             if reply is None:
                 return
             self._replies[phase] = reply
-            if reply.code == reply_meaning.SERVICE_CLOSING or not (
-                _is_positive(phase, reply) or self._features.pipelining
-            ):
+            if reply.is_closing or not (_is_positive(phase, reply) or self._features.pipelining):
                 return
 
     def _find_refusal(self) -> Outcome | DroppedConnection | None:
@@ -167,7 +162,7 @@ class SmtpTransaction:
         If one of them is no valid reply to its command, none is believed: it may belong to another command.
         """
         refused = [phase for phase, reply in self._replies.items() if not _is_positive(phase, reply)]
-        invalid = [phase for phase in refused if not _is_refusal(self._replies[phase])]
+        invalid = [phase for phase in refused if not self._replies[phase].is_refusal]
         if invalid:
             self._protocol.disconnect(f"unexpected reply: {self._replies[invalid[0]]}", is_out_of_step=True)
             return self._build_dropped()
@@ -175,12 +170,12 @@ class SmtpTransaction:
             return None if len(self._replies) == len(_ENVELOPE) else self._build_dropped()
         self._phase = refused[0]
         reply = self._replies[self._phase]
-        if reply.code == reply_meaning.SERVICE_CLOSING:
-            return self._build_dropped(reply_meaning.parse_reply(reply.code, reply.text))
+        if reply.is_closing:
+            return self._build_dropped(reply.parse())
         if self.is_announced and not self._is_own_refusal(refused):
             self._protocol.disconnect(f"a refusal that does not fit: {reply}", is_out_of_step=True)
             return self._build_dropped()
-        return self._classify(reply_meaning.parse_reply(reply.code, reply.text))
+        return self._classify(reply.parse())
 
     def _is_own_refusal(self, refused: list[SmtpPhase]) -> bool:
         """Return False if an extra reply to the mail before would look the same; on a new connection there is none."""
@@ -188,25 +183,21 @@ class SmtpTransaction:
         return is_complete and (SmtpPhase.MAIL not in refused or len(refused) == len(_ENVELOPE))
 
     def _classify(self, reply: SmtpReply) -> Outcome:
-        return reply_meaning.classify_reply(self._phase, reply, self._mail.recipient, self._mail.sender)
+        return classify_reply(self._phase, reply, self._mail.recipient, self._mail.sender)
 
     def _build_dropped(self, last: SmtpReply | None = None) -> DroppedConnection:
         """Describe the end of the connection; a 421 as its `last` reply answers no command (RFC 5321 §3.8)."""
         first = self._replies.get(SmtpPhase.MAIL)
-        answered = first is not None and first.code != reply_meaning.SERVICE_CLOSING
+        is_attempt = first is not None and not first.is_closing
         fault = find_reported_fault(self._phase, last, sender="", recipient="") if last else None
         detail = str(last) if last else self._protocol.lost_reason or CLOSED
-        return DroppedConnection(
-            phase=self._phase,
-            is_attempt=answered,
-            detail=detail,
-            reported_fault=fault if answered else CircuitReason.CLOSED,
-        )
+        fault = fault if is_attempt else CircuitReason.CLOSED
+        return DroppedConnection(phase=self._phase, is_attempt=is_attempt, detail=detail, reported_fault=fault)
 
     async def _reset(self) -> None:
         """After a refusal, bring the connection to where the next mail can begin; it stays unusable if that fails."""
         seconds = min(RESET_TIMEOUT_SECONDS, self._deadline - time.monotonic())
-        is_closing = any(reply.code == reply_meaning.SERVICE_CLOSING for reply in self._replies.values())
+        is_closing = any(reply.is_closing for reply in self._replies.values())
         if seconds <= 0 or not self._protocol.is_idle or is_closing:
             return
         self._protocol.set_deadline(seconds)
@@ -214,9 +205,8 @@ class SmtpTransaction:
             self._protocol.send_command(b".\r\n")
             reply = await self._protocol.read_reply()
             self.is_reusable = reply is not None and 500 <= reply.code < 600  # noqa: PLR2004
-        elif (
-            self._was_accepted(SmtpPhase.MAIL) or self.is_announced
-        ):  # also shows whether the replies before were in step
+        elif self._was_accepted(SmtpPhase.MAIL) or self.is_announced:
+            # For an announced mail the reply also shows whether the replies before were in step.
             self._protocol.send_command(b"RSET\r\n")
             reply = await self._protocol.read_reply()
             self.is_reusable = reply is not None and reply.code == _OK
@@ -228,8 +218,6 @@ class SmtpTransaction:
     def _was_accepted(self, phase: SmtpPhase) -> bool:
         return phase in self._replies and _is_positive(phase, self._replies[phase])
 
-    # -- the permit -------------------------------------------------------------------------------
-
     async def _wait_for_permit(self) -> Permit | NotPermitted | DroppedConnection:
         """Wait for the permit, which was requested together with DATA. Raises what the request raised."""
         assert self._permit is not None
@@ -239,8 +227,6 @@ class SmtpTransaction:
             return NotPermitted(detail="no permission in time") if is_late else self._build_dropped()
         permit, self._permit = self._permit.result(), None
         return permit or NotPermitted(detail="not permitted to begin")
-
-    # -- the body ---------------------------------------------------------------------------------
 
     async def _send_body(self, permit: Permit) -> Outcome | DroppedConnection:
         """Send the body and the final dot, and read the reply."""
@@ -253,9 +239,8 @@ class SmtpTransaction:
         self._protocol.set_deadline(min(seconds, permit.ends - now))
         if not await self._write(memoryview(data), permit):
             return NotPermitted(detail="the permission ended in the middle of the body")
-        if self._protocol.is_body_taken and (
-            flight := self._announce_next()
-        ):  # its replies come behind the one to our dot
+        if self._protocol.is_body_taken and (flight := self._announce_next()):
+            # The replies to it come behind the one to our dot.
             self._protocol.send_command(flight, reply_count=flight.count(b"\n"))
             self._has_announced = True
         reply = await self._protocol.read_reply()
@@ -281,17 +266,17 @@ class SmtpTransaction:
 
         421 is a definite reply: the relay did not take responsibility.
         """
-        reply = reply_meaning.parse_reply(raw.code, raw.text)
+        reply = raw.parse()
         # If the relay forgets our dot, the next reply is to the announced MAIL, and may say so (RFC 3463 §3.2).
         is_forgotten = self._has_announced and (reply.enhanced or "").startswith(_ABOUT_ADDRESS)
         if raw.code == _OK and not is_forgotten:
             self.is_reusable = True
             return Accepted(reply=reply)
-        if not _is_refusal(raw):  # then the replies behind it do not belong to the announced mail either
+        if not raw.is_refusal:  # then the replies behind it do not belong to the announced mail either
             self._protocol.disconnect(f"unexpected reply: {reply}", is_out_of_step=True)
-        if not _is_refusal(raw) or self._protocol.is_out_of_step:
+        if not raw.is_refusal or self._protocol.is_out_of_step:
             return Uncertain(detail=f"unexpected reply to the final dot: {reply}")
-        if raw.code == reply_meaning.SERVICE_CLOSING:
+        if raw.is_closing:
             return self._build_dropped(reply)
         self.is_reusable = True
         return self._classify(reply)
@@ -305,10 +290,6 @@ def _stuff_dots(data: bytes) -> bytes:
 
 def _is_positive(phase: SmtpPhase, reply: RawReply) -> bool:
     return reply.code == _START_INPUT if phase is SmtpPhase.DATA else reply.code in (_OK, _FORWARD)
-
-
-def _is_refusal(reply: RawReply) -> bool:
-    return 400 <= reply.code < 600  # noqa: PLR2004
 
 
 def _ignore_result(permit: asyncio.Future[Permit | None]) -> None:

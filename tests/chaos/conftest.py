@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from chaos.scene import Scene
+from chaos.chaos_scene import Scene
 from support.postgres_cluster import OwnServer
 from support.seeded_installation import Keys, PostgresSeed
 

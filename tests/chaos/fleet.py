@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Self
 
 import httpx2
-from chaos.events import Follower
-from chaos.family import descendants, is_alive
-from chaos.script import Pace
+from chaos.process_tree import is_alive, list_descendants
+from chaos.relay_log import Follower
+from chaos.relay_script import Pace
 from support import notifier_process
 from support.notifier_process import NotifierProcess
 
@@ -53,7 +53,7 @@ def fault_relay(folder: Path, pace: Pace | None = None, *, seed: int = 0) -> Ite
     log.touch()
     path = os.pathsep.join((str(TESTS), os.environ.get("PYTHONPATH", "")))
     times = [f"--{name}={value}" for name, value in asdict(pace or Pace()).items() if name != "slow"]
-    command = [sys.executable, "-m", "chaos.relay", str(log), f"--seed={seed}", *times]
+    command = [sys.executable, "-m", "chaos.fault_relay", str(log), f"--seed={seed}", *times]
     with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, text=True) as running:
         try:
             assert running.stdout is not None
@@ -137,7 +137,7 @@ class Fleet:
     async def kill(self, name: str) -> None:
         """SIGKILL; its children are remembered."""
         member, victim = self.members[name], self.running(name)
-        self.orphans |= descendants(victim.pid)
+        self.orphans |= list_descendants(victim.pid)
         member.process = None
         member.kills += 1
         await asyncio.to_thread(victim.kill)

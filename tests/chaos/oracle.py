@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 
-from chaos.events import Event, Name
+from chaos.relay_log import Event, Name
 
 from notifier.states import EntryState, Status
 

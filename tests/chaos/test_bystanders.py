@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 import pytest
-from chaos import ledger
-from chaos.family import descendants
-from chaos.load import Load
-from chaos.scene import Scene
-from chaos.script import Pace
+from chaos import final_state
+from chaos.chaos_scene import Scene
+from chaos.load_generator import Load
+from chaos.process_tree import list_descendants
+from chaos.relay_script import Pace
 from chaos.size import size
 
 from notifier.states import EntryState
@@ -24,7 +24,7 @@ STILL = 1.3  # seconds; longer than a mail may take to render
 
 
 async def _all_are_sent_once(scene: Scene, acknowledged: dict[str, str]) -> None:
-    await ledger.settled(scene.database, SETTLE_SECONDS)
+    await final_state.settled(scene.database, SETTLE_SECONDS)
     report = await scene.report(acknowledged)
     assert (report.faults, report.failed, report.unknown_ever, report.flagged) == ({}, 0, [], [])
     assert report.sent == report.submitted
@@ -39,7 +39,7 @@ async def test_children_killed(postgres_scene: Scene) -> None:
     async with postgres_scene.under_load(BACKLOG) as load:
         for _ in range(size(2, 60)):
             await asyncio.sleep(chance.uniform(0.2, 1.0))
-            if children := sorted(descendants(fleet.running("first").pid)):
+            if children := sorted(list_descendants(fleet.running("first").pid)):
                 _tell([chance.choice(children)], signal.SIGKILL)
     await _all_are_sent_once(postgres_scene, load.acknowledged)
 
@@ -54,7 +54,7 @@ async def test_a_machine_that_pauses(postgres_scene: Scene) -> None:
         for _ in range(size(2, 40)):
             await asyncio.sleep(chance.uniform(0.1, 0.5))
             pid = fleet.running("first").pid
-            pids = [pid, *descendants(pid)]
+            pids = [pid, *list_descendants(pid)]
             for number in (signal.SIGSTOP, signal.SIGCONT):
                 _tell(pids, number)
                 await asyncio.sleep(STILL)
@@ -67,10 +67,10 @@ async def test_children_that_stand_still(postgres_scene: Scene) -> None:
     fleet = await postgres_scene.begin(Pace(), SETTINGS)
     await fleet.start_all("first")
     load = Load(fleet.api_port, postgres_scene.key)
-    children = descendants(fleet.running("first").pid)
+    children = list_descendants(fleet.running("first").pid)
     _tell(children, signal.SIGSTOP)
     await load.run(iter(["user+1@example.com"]))
-    await ledger.some_entry(postgres_scene.database, EntryState.LEASED, 30)
+    await final_state.some_entry(postgres_scene.database, EntryState.LEASED, 30)
     await asyncio.sleep(STILL)
     _tell(children, signal.SIGCONT)
     await _all_are_sent_once(postgres_scene, load.acknowledged)

@@ -6,12 +6,12 @@ import signal
 from collections.abc import Awaitable, Callable
 
 import pytest
-from chaos import ledger
-from chaos.family import descendants
-from chaos.scene import Scene
-from chaos.script import Pace
+from chaos import final_state
+from chaos.chaos_scene import Scene
+from chaos.held_connection import Held, Wire
+from chaos.process_tree import list_descendants
+from chaos.relay_script import Pace
 from chaos.size import size
-from chaos.wire import Held, Wire
 from support.postgres_cluster import OwnServer, execute_statements
 
 SENDERS = ("first", "second")
@@ -43,7 +43,7 @@ async def _carries_on(
     )
     async with scene.under_load(BACKLOG) as load:
         await harm()
-    await ledger.settled(scene.database, SETTLE_SECONDS)
+    await final_state.settled(scene.database, SETTLE_SECONDS)
     rescued = [await fleet.metric(name, "notifier_rescued_total") for name in SENDERS]
     report = await scene.report(load.acknowledged, rescued=rescued, repeated=dict(load.repeated))
     assert (report.faults, report.flagged, report.unknown_ever) == ({}, [], [])
@@ -82,7 +82,7 @@ async def test_a_database_that_hangs(postgres_scene: Scene, durable_server: OwnS
     """All of its processes stand still for longer than it takes to count as dead, and then go on where they were."""
 
     async def harm() -> None:
-        pids = [durable_server.pid, *descendants(durable_server.pid)]
+        pids = [durable_server.pid, *list_descendants(durable_server.pid)]
         for number in (signal.SIGSTOP, signal.SIGCONT):
             for pid in pids:
                 os.kill(pid, number)

@@ -1,10 +1,10 @@
 """An API and two senders on PostgreSQL on a good day: every mail as it comes, exactly once, and a clean end."""
 
 import pytest
-from chaos import ledger
-from chaos.load import Load
-from chaos.scene import Scene
-from chaos.script import Pace
+from chaos import final_state
+from chaos.chaos_scene import Scene
+from chaos.load_generator import Load
+from chaos.relay_script import Pace
 from chaos.size import size
 
 MAILS = size(300, 5000)
@@ -19,7 +19,7 @@ async def test_two_senders_send_every_mail_exactly_once(postgres_scene: Scene) -
     await fleet.start_all(*SENDERS)
     load = Load(fleet.api_port, postgres_scene.key)
     await load.run((f"user+{n}@example.com" for n in range(MAILS)), callers=CALLERS)
-    await ledger.settled(postgres_scene.database, 120)
+    await final_state.settled(postgres_scene.database, 120)
     errors = fleet.errors()
     assert [await fleet.stop(name) for name in SENDERS] == [0, 0]
     report = await postgres_scene.report(load.acknowledged, repeated=dict(load.repeated))

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from chaos import ledger
-from chaos.events import Event, Name
-from chaos.load import Load
+from chaos import final_state
+from chaos.chaos_scene import Scene
+from chaos.load_generator import Load
 from chaos.oracle import Report
-from chaos.scene import Scene
-from chaos.script import Pace
+from chaos.relay_log import Event, Name
+from chaos.relay_script import Pace
 from support.postgres_cluster import OwnServer
 
 MAILS = 8
@@ -37,7 +37,7 @@ async def _killed_without_a_database(scene: Scene, server: OwnServer, *, after: 
     await asyncio.to_thread(server.start)
     fleet.revive("first")
     await fleet.revived()
-    await ledger.settled(scene.database, 60)
+    await final_state.settled(scene.database, 60)
     return await scene.report(load.acknowledged)
 
 

@@ -8,11 +8,11 @@ import random
 from dataclasses import dataclass
 
 import pytest
-from chaos import ledger
+from chaos import final_state
+from chaos.chaos_scene import Scene
 from chaos.fleet import Fleet
 from chaos.oracle import Report
-from chaos.scene import Scene
-from chaos.script import Pace
+from chaos.relay_script import Pace
 from chaos.size import SEED, size
 
 SESSIONS = 8  # in flight per sender
@@ -50,7 +50,7 @@ async def _survive(scene: Scene, storm: Storm) -> Report:
     async with scene.under_load(BACKLOG, seed=SEED, cancels=0.1) as load:
         await _rage(scene.fleet, storm, random.Random(SEED))
         await scene.fleet.revived()
-    await ledger.settled(scene.database, SETTLE_SECONDS)
+    await final_state.settled(scene.database, SETTLE_SECONDS)
     senders = sum(member.kills for name, member in scene.fleet.members.items() if name != "api")
     report = await scene.report(
         load.acknowledged,

@@ -5,11 +5,11 @@ from collections import Counter
 from dataclasses import dataclass
 
 import pytest
-from chaos import ledger
-from chaos.events import Name
-from chaos.load import Load
-from chaos.scene import Scene
-from chaos.script import Fault, Pace
+from chaos import final_state
+from chaos.chaos_scene import Scene
+from chaos.load_generator import Load
+from chaos.relay_log import Name
+from chaos.relay_script import Fault, Pace
 from chaos.size import size
 from support import api_caller
 
@@ -52,12 +52,12 @@ async def test_all_faults_of_the_relay_at_once(postgres_scene: Scene, way: str) 
     load = Load(fleet.api_port, postgres_scene.key)
     await load.run(iter(recipients))
     async with asyncio.timeout(PATIENCE):
-        while not await ledger.settled(postgres_scene.database, 0.5):
+        while not await final_state.settled(postgres_scene.database, 0.5):
             await api_caller.make_due(postgres_scene.database)  # the schedule of retries is minutes
     report = await postgres_scene.report(load.acknowledged)
     assert report.faults == {}
     log = postgres_scene.relay.log.all()
     taken = Counter(event.recipient for event in log if event.name is Name.TAKEN)
-    rows = (await ledger.evidence(postgres_scene.database, load.acknowledged, log)).rows
+    rows = (await final_state.evidence(postgres_scene.database, load.acknowledged, log)).rows
     ends = {row.recipient: End(row.status, taken[row.recipient], row.uncertain_at is not None) for row in rows}
     assert ends == {recipient: ENDS[recipient.partition("+")[0]] for recipient in recipients}

@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from chaos import oracle
-from chaos.events import Event, Name, parsed
 from chaos.oracle import Entry, Evidence, Row
+from chaos.relay_log import Event, Name, parsed
 
 from notifier.states import EntryState, Status
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from chaos.events import Event, Name
 from chaos.fleet import FaultRelay, fault_relay
-from chaos.script import Pace
+from chaos.relay_log import Event, Name
+from chaos.relay_script import Pace
 
 BODY = b"Message-ID: <1@example.com>\r\n\r\nhello\r\n.. and a dot\r\n"
 TAKEN = hashlib.sha256(BODY.replace(b"\r\n..", b"\r\n.")).hexdigest()

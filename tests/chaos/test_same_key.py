@@ -17,8 +17,8 @@ from typing import Any
 import httpx2
 import pytest
 from chaos.fleet import Fleet
+from chaos.held_connection import Held, Wire
 from chaos.size import SEED, size
-from chaos.wire import Held, Wire
 from sqlalchemy import func, select
 from support.seeded_installation import WELCOME, Keys
 

@@ -3,10 +3,10 @@
 import time
 
 import pytest
-from chaos import ledger
-from chaos.load import fill
-from chaos.scene import Scene
-from chaos.script import Pace
+from chaos import final_state
+from chaos.chaos_scene import Scene
+from chaos.load_generator import fill
+from chaos.relay_script import Pace
 from chaos.size import size
 
 SENDERS = tuple(f"sender{n}" for n in range(size(4, 16)))
@@ -23,7 +23,7 @@ async def test_a_fleet_sends_each_mail_exactly_once(postgres_scene: Scene) -> No
     fleet = await postgres_scene.begin(Pace(), SETTINGS)
     started = time.monotonic()
     await fleet.start_senders(*SENDERS)
-    await ledger.settled(postgres_scene.database, LONGEST)
+    await final_state.settled(postgres_scene.database, LONGEST)
     seconds = time.monotonic() - started
     claimed = [await fleet.metric(name, "notifier_claimed_total") for name in SENDERS]
     report = await postgres_scene.report(

@@ -6,13 +6,13 @@ import signal
 from contextlib import ExitStack
 
 import pytest
-from chaos import ledger
-from chaos.events import Name
-from chaos.load import Load
-from chaos.scene import Scene
-from chaos.script import Pace
+from chaos import final_state
+from chaos.chaos_scene import Scene
+from chaos.held_connection import Held, Wire
+from chaos.load_generator import Load
+from chaos.relay_log import Name
+from chaos.relay_script import Pace
 from chaos.size import SEED, size
-from chaos.wire import Held, Wire
 
 DEAD_AFTER = 3.0  # seconds
 LATE = 7.0  # until the 354: longer than a death takes, and less than a permit lasts
@@ -45,7 +45,7 @@ async def test_a_permit_from_before_a_silence_permits_nothing(postgres_scene: Sc
                 asking = silence.enter_context(wire.held(Held.REQUESTS, since=MARK))
             await load.run(iter(["latedata+1@example.com"]))
             if permitted:
-                await ledger.some_mark(postgres_scene.database, 30)
+                await final_state.some_mark(postgres_scene.database, 30)
                 silence.enter_context(wire.held(Held.REQUESTS))
             else:
                 async with asyncio.timeout(30):
@@ -55,7 +55,7 @@ async def test_a_permit_from_before_a_silence_permits_nothing(postgres_scene: Sc
             async with asyncio.timeout(SETTLE_SECONDS):
                 while await fleet.metric("other", "notifier_rescued_total") < 1:  # noqa: ASYNC110 - another process
                     await asyncio.sleep(0.05)
-        await ledger.settled(postgres_scene.database, SETTLE_SECONDS)
+        await final_state.settled(postgres_scene.database, SETTLE_SECONDS)
         await asyncio.sleep(LATE + 1.0 - (loop.time() - started))
         report = await postgres_scene.report(load.acknowledged, permitted=permitted)
         begun = [event.connection for event in postgres_scene.relay.log.all() if event.name is Name.BEGIN]
@@ -85,7 +85,7 @@ async def test_silences_under_load(postgres_scene: Scene, silence: str) -> None:
                 else:
                     with wire.held(Held(silence)):
                         await asyncio.sleep(pause)
-        await ledger.settled(postgres_scene.database, SETTLE_SECONDS)
+        await final_state.settled(postgres_scene.database, SETTLE_SECONDS)
         rescued = await fleet.metric("other", "notifier_rescued_total")
         report = await postgres_scene.report(load.acknowledged, silence=silence, seed=SEED, rescued=rescued)
         assert (report.faults, report.failed) == ({}, 0)

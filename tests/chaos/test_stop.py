@@ -5,11 +5,11 @@ import signal
 from collections.abc import Sequence
 
 import pytest
-from chaos import ledger
-from chaos.events import Event, Name
-from chaos.load import Load
-from chaos.scene import Scene
-from chaos.script import Pace
+from chaos import final_state
+from chaos.chaos_scene import Scene
+from chaos.load_generator import Load
+from chaos.relay_log import Event, Name
+from chaos.relay_script import Pace
 from chaos.size import size
 
 from notifier.states import Status
@@ -50,7 +50,7 @@ async def test_a_stopped_sender_begins_no_body_after_its_rescue(postgres_scene: 
     fleet.running("stale").send(signal.SIGSTOP)
     begun = len(_by(postgres_scene.relay.log.all(), Name.BEGIN, "stale"))
     await fleet.start("other", "sender")
-    assert await ledger.settled(postgres_scene.database, PATIENCE)
+    assert await final_state.settled(postgres_scene.database, PATIENCE)
     fleet.running("stale").send(signal.SIGCONT)
     await asyncio.sleep(WAKING)
     report = await postgres_scene.report(
@@ -72,11 +72,11 @@ async def test_a_stopped_sender_changes_a_status_by_proof_only(postgres_scene: S
     await postgres_scene.until(lambda events: len(_by(events, Name.TAKEN, "stale")) == SESSIONS)
     fleet.running("stale").send(signal.SIGSTOP)
     await fleet.start("other", "sender")
-    await ledger.doubted(postgres_scene.database, SESSIONS, PATIENCE)
+    await final_state.doubted(postgres_scene.database, SESSIONS, PATIENCE)
     before = await postgres_scene.verdict(load.acknowledged)
     assert len(before.unknown_now) == SESSIONS
     fleet.running("stale").send(signal.SIGCONT)
-    assert await ledger.settled(postgres_scene.database, PATIENCE)
+    assert await final_state.settled(postgres_scene.database, PATIENCE)
     report = await postgres_scene.report(load.acknowledged)
     assert report.faults == {}
     assert (report.sent, report.flagged) == (SESSIONS, [])
@@ -90,11 +90,11 @@ async def test_a_sender_that_is_told_to_stop_finishes_what_it_began(postgres_sce
     await postgres_scene.until(lambda events: len(_by(events, Name.TAKEN, "first")) == SESSIONS)
     assert await fleet.stop("first") == 0
     taken = _by(postgres_scene.relay.log.all(), Name.TAKEN, "first")
-    between = await ledger.evidence(postgres_scene.database, load.acknowledged, postgres_scene.relay.log.seen)
+    between = await final_state.evidence(postgres_scene.database, load.acknowledged, postgres_scene.relay.log.seen)
     ended = {row.pair for row in between.rows if row.status is Status.SENT}
     assert ended == {event.pair for event in taken}
     assert {row.status for row in between.rows} == {Status.SENT, Status.QUEUED}
     await fleet.start_senders("second")
-    assert await ledger.settled(postgres_scene.database, PATIENCE)
+    assert await final_state.settled(postgres_scene.database, PATIENCE)
     report = await postgres_scene.report(load.acknowledged)
     assert (report.faults, report.unknown_ever, report.flagged) == ({}, [], [])

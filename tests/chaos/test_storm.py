@@ -4,9 +4,9 @@ import asyncio
 import random
 
 import pytest
-from chaos import ledger
-from chaos.scene import Scene
-from chaos.script import Fault, Pace
+from chaos import final_state
+from chaos.chaos_scene import Scene
+from chaos.relay_script import Fault, Pace
 from chaos.size import SEED, size
 from support import api_caller
 from support.postgres_cluster import OwnServer
@@ -47,7 +47,7 @@ async def test_everything_at_once(postgres_scene: Scene, durable_server: OwnServ
                 fleet.revive(victim)
         await fleet.revived()
     async with asyncio.timeout(SETTLE_SECONDS):
-        while not await ledger.settled(postgres_scene.database, 0.5):
+        while not await final_state.settled(postgres_scene.database, 0.5):
             await api_caller.make_due(postgres_scene.database)  # the schedule of retries is minutes
     kills = sum(member.kills for name, member in fleet.members.items() if name != "api")
     report = await postgres_scene.report(

@@ -1,4 +1,4 @@
-"""Two mails for one connection: the second is announced while the relay keeps the first one waiting for a reply."""
+"""Two mails for one connection: the second is announced while the first waits for the reply to its dot."""
 
 import asyncio
 import socket
@@ -41,7 +41,7 @@ async def turns() -> None:
 
 @dataclass
 class AnnouncedPair:
-    """Ada's mail on the only connection, and another that waits behind it."""
+    """Ada's mail on the only connection, and another mail behind it."""
 
     relay: ScriptedRelay
     queue: PermitQueue = field(default_factory=queue)  # of the second mail

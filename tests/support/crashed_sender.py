@@ -1,4 +1,4 @@
-"""A sender that died: it claims, marks and hears as a real one, and then says nothing more."""
+"""A crashed sender: it claims, marks and reads replies as a real one does, and then ends without a settle."""
 
 import os
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from support.queue_driver import claim_of
 
 @dataclass
 class CrashedSender:
-    """One life of a sender; `die` ends it as kill -9 does."""
+    """A sender process; `die` ends it as kill -9 does."""
 
     database: Database
     journals: Path
@@ -51,7 +51,7 @@ class CrashedSender:
         uncertain_at: datetime | None = None,
         envelope_to: str | None = "bob@example.com",
     ) -> None:
-        """Read a reply, and note it."""
+        """Read a reply, and write it to the journal."""
         tried = RelayAttempt(
             outcome=outcome,
             relay=self.relay,
@@ -63,5 +63,5 @@ class CrashedSender:
         self._journal.append(entry, JournalRecord.from_attempt(tried, uncertain_at).to_note())
 
     def die(self) -> None:
-        """The kernel takes the lock back; the file stays."""
+        """Release the lock, as the kernel does; the file stays."""
         os.close(self._journal._file)

@@ -1,4 +1,4 @@
-"""A raw relay that cuts one transaction at an exact byte, in either direction, and knows how far it had come."""
+"""A raw relay that cuts one transaction at an exact byte, in either direction, and records how far it came."""
 
 import asyncio
 import socket
@@ -21,7 +21,7 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with RST
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """Where to cut: after so many bytes said or heard, whichever comes first; with RST, or in good order."""
+    """Where to cut: after so many bytes sent or received, whichever comes first; with RST, or with FIN."""
 
     said: int = 1 << 30
     heard: int = 1 << 30
@@ -30,7 +30,7 @@ class Cut:
 
 @dataclass(frozen=True, kw_only=True)
 class RelayRecord:
-    """What the relay knows of a transaction: the truth that the outcome is compared with."""
+    """What the relay knows of a transaction, for comparison with the outcome."""
 
     heard: int  # bytes
     said: int

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What the protocol demands; a test switches one off and expects a broken promise."""
+    """The rules of the protocol; a test switches one off and expects a broken promise."""
 
     claim_takes_ready_only: bool = True  # rule 1
     body_needs_mark: bool = True  # rule 2, as all up to `first_byte_in_time`
@@ -53,7 +53,7 @@ class Process(NamedTuple):
 
 
 class State(NamedTuple):
-    """All there is: the database, the processes, what the relay took, and what is left to go wrong."""
+    """The whole state: the database, the processes, what the relay accepted, and the faults that may still come."""
 
     entry: Entry = Entry()
     status: str = "queued"

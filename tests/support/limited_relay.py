@@ -1,4 +1,4 @@
-"""A relay that takes so many connections at the same time, and refuses one more as it is told to."""
+"""A relay with a limit of connections, which refuses one more in a way that the test chooses."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ RESET = "reset"
 
 @dataclass
 class LimitedRelay(ScriptedRelay):
-    """With a limit; None: it takes all."""
+    """A scripted relay with a limit of connections; None: no limit."""
 
     limit: int | None = None
     refusal: str = "421 4.7.0 relay.example too many connections"  # a greeting, EHLO and a reply to it, DROP or RESET

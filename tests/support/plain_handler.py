@@ -1,4 +1,4 @@
-"""The least that a handler of the outbox can be, for tests to add what they are about."""
+"""The smallest handler of outbox entries, which tests extend."""
 
 from collections.abc import Sequence
 from datetime import timedelta

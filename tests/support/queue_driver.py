@@ -1,4 +1,4 @@
-"""The outbox as a test drives it: enqueue, claim, settle and rescue at a time that the test chooses."""
+"""Drives the outbox in tests: enqueue, claim, settle and rescue at a time that the test chooses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -60,7 +60,7 @@ class QueueDriver:
             return await claimer.claim_entries(connection, request, now=self.now)
 
     async def settle(self, *settlements: Settlement) -> list[Settlement]:
-        """Settle; those whose fence held."""
+        """Settle; return those whose fence held."""
         async with self.database.write() as connection:
             return await entry_store.settle_entries(connection, settlements, now=self.now)
 
@@ -69,12 +69,12 @@ class QueueDriver:
         return await self.settle(*(Settlement(entry=entry, action=FinishEntry()) for entry in entries))
 
     async def rescue(self, selection: LeaseSelection = OVERRUN) -> int:
-        """Make unmarked entries of overrun leases, or of others, ready."""
+        """Make the unmarked entries of the selected leases ready; by default of the expired ones."""
         async with self.database.write() as connection:
             return await entry_store.rescue_unmarked(connection, selection, now=self.now)
 
     async def lost(self, selection: LeaseSelection = OVERRUN) -> list[LostClaim]:
-        """Claims of overrun leases, or of others, that need a word."""
+        """Return the lost claims that the handler must decide about; by default of the expired leases."""
         async with self.database.write() as connection:
             return await entry_store.lock_lost_claims(connection, selection, now=self.now)
 
@@ -84,7 +84,7 @@ class QueueDriver:
             return (await entry_store.check_overdue(connection, EntryKind.EMAIL, now=self.now))[0]
 
     async def mark(self, *entries: ClaimedEntry) -> set[Fence]:
-        """Permit their bodies; the fences of those that still may."""
+        """Mark the entries; return the fences of those that got a mark."""
         async with self.database.write() as connection:
             return await entry_store.mark_entries(connection, self.holder, entries, now=self.now)
 

@@ -1,4 +1,4 @@
-"""What a relay keeps of a mail."""
+"""A mail that a relay has accepted."""
 
 from dataclasses import dataclass
 from email import message_from_bytes
@@ -15,7 +15,7 @@ class ReceivedMail:
 
     @property
     def message(self) -> Message:
-        """It, parsed."""
+        """The parsed message."""
         return message_from_bytes(self.data)
 
     @property

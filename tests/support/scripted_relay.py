@@ -1,4 +1,4 @@
-"""A real SMTP server whose replies a test scripts by recipient and command; it remembers all that it was told."""
+"""A real SMTP server whose replies a test scripts by recipient and command; it records all that it received."""
 
 import asyncio
 import contextlib

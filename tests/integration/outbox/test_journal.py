@@ -23,8 +23,8 @@ import sys, time
 from pathlib import Path
 from notifier.ids import generate_id
 from notifier.outbox.journal import Journal, _decode_line
-line = _decode(sys.argv[2])
-Journal(Path(sys.argv[1]), new_id()).append(line.entry, line.note)
+line = _decode_line(sys.argv[2])
+Journal(Path(sys.argv[1]), generate_id()).append(line.entry, line.note)
 print("written", flush=True)
 time.sleep(60)
 """

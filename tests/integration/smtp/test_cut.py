@@ -100,7 +100,7 @@ async def test_a_lost_connection_asks_for_no_permit(*, pipelining: bool) -> None
         session, theirs, _ = await cutter.connect(pipelining=pipelining)
         session.abort()
         assert not session.is_usable
-        outcome = await session.send(SMALL, seconds=5, before_body=ask)
+        outcome = await session.send(SMALL, seconds=60, before_body=ask)
         theirs.close()
     assert isinstance(outcome, DroppedConnection)
     assert (outcome.is_attempt, outcome.detail) == (False, "stopped")
@@ -112,7 +112,7 @@ async def test_an_aborted_body_does_not_arrive_later() -> None:
     async with CuttingRelay() as cutter:
         session, theirs, _ = await cutter.connect(pipelining=True)
         mail = OutgoingMail(sender=MAIL.sender, recipient=MAIL.recipient, data=b"x" * 60_000 + b"\r\n")  # one slice
-        sending = asyncio.create_task(session.send(mail, seconds=5, before_body=grant_until(0.2)))
+        sending = asyncio.create_task(session.send(mail, seconds=60, before_body=grant_until(0.2)))
         assert len(await loop.sock_recv(theirs, ENVELOPE)) == ENVELOPE
         await loop.sock_sendall(theirs, b"".join(REPLIES.values()))
         assert isinstance(await sending, DroppedConnection)
@@ -140,7 +140,7 @@ async def test_a_last_slice_that_cannot_be_written_is_unsent() -> None:
     async def ask() -> BodyPermit:
         return replace(build_permit(), may_continue=hang_up)
 
-    sending = asyncio.create_task(session.send(MAIL, seconds=5, before_body=ask))
+    sending = asyncio.create_task(session.send(MAIL, seconds=60, before_body=ask))
     assert len(await loop.sock_recv(theirs, ENVELOPE)) == ENVELOPE
     await loop.sock_sendall(theirs, b"".join(REPLIES.values()))
     outcome = await sending

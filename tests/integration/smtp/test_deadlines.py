@@ -139,7 +139,7 @@ def test_each_command_has_its_own_time(*, pipelines: bool, step: str, least: int
         assert 2 * least <= passed < 2 * least + 110  # on each of two connections
         assert relay.connections == 2
 
-    hastily(work(), HASTE * 10)
+    hastily(work(), HASTE * 4)
 
 
 def test_the_final_dot_has_ten_minutes_and_more_for_a_large_body() -> None:

@@ -32,7 +32,7 @@ async def test_a_drop_before_the_dot_is_retried_at_once(
     if how.startswith("250") and step != "DATA":
         how = "354 too early"
     relay.say(who(step), step, how)
-    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == SENT
+    assert await transport.send(MAIL, seconds=60, before_body=grant_permit) == SENT
     assert relay.connections == 2
     assert len(relay.received) == 1
 
@@ -44,19 +44,19 @@ async def test_a_second_drop_after_a_reply_to_mail_defers(
 ) -> None:
     """B6: there is one retry only; the relay has heard of the mail, so this was an attempt."""
     relay.say(who(step), step, how, times=2)
-    outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
+    outcome = await transport.send(MAIL, seconds=60, before_body=grant_permit)
     assert isinstance(outcome, Deferred)
     assert (outcome.phase, outcome.reply) == (phase, None)
     assert how == DROP or CLOSING in outcome.detail
     assert relay.connections == 2
-    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == SENT
+    assert await transport.send(MAIL, seconds=60, before_body=grant_permit) == SENT
 
 
 @pytest.mark.parametrize("how", [DROP, CLOSING])
 async def test_a_second_drop_at_mail_is_no_attempt(transport: SmtpTransport, relay: ScriptedRelay, how: str) -> None:
     """B6: without a reply to MAIL FROM nothing is charged to the mail."""
     relay.say(MAIL.sender, "MAIL", how, times=2)
-    outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
+    outcome = await transport.send(MAIL, seconds=60, before_body=grant_permit)
     assert isinstance(outcome, NotTried)
     assert not outcome.needs_person
     assert outcome.detail.startswith("the relay closed the connection: ")
@@ -68,10 +68,10 @@ async def test_the_drop_that_was_an_attempt_counts(transport: SmtpTransport, rel
     relay.say(MAIL.recipient, "RCPT", DROP)
     relay.say("*", "MAIL", "250 ok")
     relay.say("*", "MAIL", DROP)
-    assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Deferred)
+    assert isinstance(await transport.send(MAIL, seconds=60, before_body=grant_permit), Deferred)
     relay.say("*", "MAIL", DROP)
     relay.say(MAIL.recipient, "RCPT", DROP)
-    assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Deferred)
+    assert isinstance(await transport.send(MAIL, seconds=60, before_body=grant_permit), Deferred)
 
 
 @pytest.mark.parametrize(("step", "kind"), [("RCPT", Deferred), ("MAIL", NotTried)])
@@ -80,7 +80,7 @@ async def test_a_relay_that_is_gone_after_the_drop(
 ) -> None:
     """B6: where the fresh connection fails as well, it still counts whether MAIL was answered."""
     relay.say(who(step), step, DROP)
-    first = asyncio.create_task(transport.send(MAIL, seconds=5, before_body=grant_permit))
+    first = asyncio.create_task(transport.send(MAIL, seconds=60, before_body=grant_permit))
     await relay.wait_for_commands(step, 1)
     await relay.stop()
     assert isinstance(await first, kind)
@@ -95,7 +95,7 @@ async def test_silence_before_the_dot_is_given_up_in_time(
     assert isinstance(await transport.send(MAIL, seconds=0.3, before_body=grant_permit), kind)
     await relay.wait_until_silent()
     relay.forget()
-    assert await transport.send(OTHER, seconds=5, before_body=grant_permit) == SENT
+    assert await transport.send(OTHER, seconds=60, before_body=grant_permit) == SENT
     assert [mail.recipient for mail in relay.received] == [OTHER.recipient]
 
 
@@ -112,29 +112,29 @@ async def test_no_valid_reply_after_the_dot_is_uncertain(
 ) -> None:
     """B7: the relay may have the mail, so it is not sent again at once, and the connection is not used again."""
     relay.say(MAIL.recipient, "DOT", how)
-    assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Uncertain)
+    assert isinstance(await transport.send(MAIL, seconds=60, before_body=grant_permit), Uncertain)
     assert relay.connections == 1
     assert relay.received == []
     await relay.wait_until_silent()
-    assert await transport.send(OTHER, seconds=5, before_body=grant_permit) == SENT
+    assert await transport.send(OTHER, seconds=60, before_body=grant_permit) == SENT
     assert relay.connections == 2
 
 
 async def test_silence_after_the_dot_is_uncertain(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """B7: after the deadline there is no second try, and the late reply is not read."""
     relay.say(MAIL.recipient, "DOT", HANG)
-    outcome = await transport.send(MAIL, seconds=5, before_body=grant_until(0.3))
+    outcome = await transport.send(MAIL, seconds=60, before_body=grant_until(0.3))
     assert outcome == Uncertain(detail="no reply to the final dot: Timed out waiting for server response")
     await relay.wait_until_silent()
-    assert await transport.send(OTHER, seconds=5, before_body=grant_permit) == SENT
+    assert await transport.send(OTHER, seconds=60, before_body=grant_permit) == SENT
 
 
 async def test_421_after_the_dot_is_not_uncertain(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """A relay that says 421 to the dot has not taken the mail: it goes again at once, once, and is then deferred."""
     relay.say(MAIL.recipient, "DOT", CLOSING)
-    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == SENT
+    assert await transport.send(MAIL, seconds=60, before_body=grant_permit) == SENT
     relay.say(MAIL.recipient, "DOT", CLOSING, times=2)
-    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == Deferred(
+    assert await transport.send(MAIL, seconds=60, before_body=grant_permit) == Deferred(
         phase=SmtpPhase.BODY, detail=CLOSING, reported_fault=CircuitReason.SYSTEM
     )
 
@@ -144,10 +144,10 @@ async def test_a_drop_between_two_mails_is_not_noticed(
     transport: SmtpTransport, relay: ScriptedRelay, how: str
 ) -> None:
     """B6, B11: an idle connection that the relay closed, with FIN or with RST, is replaced without a word."""
-    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == SENT
+    assert await transport.send(MAIL, seconds=60, before_body=grant_permit) == SENT
     getattr(relay, how)()
     await relay.wait_until_silent()
-    assert await transport.send(OTHER, seconds=5, before_body=grant_permit) == SENT
+    assert await transport.send(OTHER, seconds=60, before_body=grant_permit) == SENT
     assert relay.connections == 2
     assert sum(command.startswith("MAIL") for command in relay.commands) == 2
 
@@ -155,20 +155,20 @@ async def test_a_drop_between_two_mails_is_not_noticed(
 @pytest.mark.parametrize("how", ["hang_up", "cut"])
 async def test_a_drop_that_only_writing_reveals(transport: SmtpTransport, relay: ScriptedRelay, how: str) -> None:
     """B11: a connection that was closed without our knowing is replaced as soon as MAIL is written to it."""
-    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == SENT
+    assert await transport.send(MAIL, seconds=60, before_body=grant_permit) == SENT
     getattr(relay, how)()
-    assert await transport.send(OTHER, seconds=5, before_body=grant_permit) == SENT
+    assert await transport.send(OTHER, seconds=60, before_body=grant_permit) == SENT
     assert relay.connections == 2
     assert [mail.recipient for mail in relay.received] == [MAIL.recipient, OTHER.recipient]
 
 
 async def test_a_drop_between_two_mails_does_not_cost_the_retry(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """B11: a mail that found its connection closed still survives a drop on the fresh one."""
-    assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == SENT
+    assert await transport.send(MAIL, seconds=60, before_body=grant_permit) == SENT
     relay.hang_up()
     await relay.wait_until_silent()
     relay.say(OTHER.sender, "MAIL", DROP)
-    assert await transport.send(OTHER, seconds=5, before_body=grant_permit) == SENT
+    assert await transport.send(OTHER, seconds=60, before_body=grant_permit) == SENT
     assert relay.connections == 3
 
 
@@ -176,12 +176,12 @@ async def test_a_refusal_whose_reset_fails_is_kept(transport: SmtpTransport, rel
     """What RCPT was told stands, even if the connection does not survive the RSET after it."""
     relay.say(MAIL.recipient, "RCPT", "550 5.1.1 no such user")
     relay.say("*", "RSET", DROP)
-    outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
+    outcome = await transport.send(MAIL, seconds=60, before_body=grant_permit)
     assert str(getattr(outcome, "reply", None)) == "550 5.1.1 no such user"
     relay.say(MAIL.recipient, "RCPT", "450 4.2.0 later")
     relay.say("*", "RSET", "500 5.5.1 what")
-    assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Deferred)
-    assert await transport.send(OTHER, seconds=5, before_body=grant_permit) == SENT
+    assert isinstance(await transport.send(MAIL, seconds=60, before_body=grant_permit), Deferred)
+    assert await transport.send(OTHER, seconds=60, before_body=grant_permit) == SENT
     assert relay.connections == 3
 
 
@@ -218,7 +218,7 @@ async def test_a_cancelled_mail_closes_its_connection(transport: SmtpTransport, 
     with pytest.raises(asyncio.CancelledError):
         await sending
     await relay.wait_until_silent()
-    assert await transport.send(OTHER, seconds=5, before_body=grant_permit) == SENT
+    assert await transport.send(OTHER, seconds=60, before_body=grant_permit) == SENT
 
 
 async def test_a_relay_that_stops_reading_in_the_body(transport: SmtpTransport, relay: ScriptedRelay) -> None:
@@ -226,7 +226,7 @@ async def test_a_relay_that_stops_reading_in_the_body(transport: SmtpTransport, 
     relay.extensions = ()
     relay.say(MAIL.recipient, "DATA", STALL, times=2)
     big = OutgoingMail(sender=MAIL.sender, recipient=MAIL.recipient, data=WIRE + b"x" * 70 + b"\r\n" * (7 << 20))
-    outcome = await transport.send(big, seconds=5, before_body=grant_until(0.3))
+    outcome = await transport.send(big, seconds=60, before_body=grant_until(1.5))
     assert outcome == Deferred(phase=SmtpPhase.BODY, detail="Timed out waiting for server response")
     relay.resume.set()
     await relay.wait_until_silent()

@@ -26,7 +26,7 @@ async def test_the_permit_is_asked_for_with_data_and_not_after_354(
     """The queue commits its mark while the replies travel, so it is asked before the relay has answered DATA."""
     relay.say(MAIL.recipient, "DATA", HANG)
     queue = PermitQueue(build_permit())
-    sending = asyncio.create_task(transport.send(MAIL, seconds=5, before_body=queue.ask))
+    sending = asyncio.create_task(transport.send(MAIL, seconds=60, before_body=queue.ask))
     async with asyncio.timeout(2):
         await queue.asked.wait()
     await relay.wait_for_commands("DATA", 1)
@@ -39,7 +39,7 @@ async def test_the_permit_is_asked_for_with_data_and_not_after_354(
 async def test_no_body_without_the_permit(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """With 354 in hand the session waits for the queue, and then goes on."""
     queue = PermitQueue(build_permit())
-    sending = asyncio.create_task(transport.send(MAIL, seconds=5, before_body=queue.ask))
+    sending = asyncio.create_task(transport.send(MAIL, seconds=60, before_body=queue.ask))
     await relay.wait_for_commands("DATA", 1)
     for _ in range(20):
         await asyncio.sleep(0)
@@ -56,9 +56,9 @@ async def test_without_a_permit_no_byte_of_the_body_is_sent(transport: SmtpTrans
     async def refuse() -> None:
         return None
 
-    assert await transport.send(MAIL, seconds=5, before_body=refuse) == NotPermitted(detail="not permitted to begin")
+    assert await transport.send(MAIL, seconds=60, before_body=refuse) == NotPermitted(detail="not permitted to begin")
     await relay.wait_until_silent()
-    assert isinstance(await transport.send(OTHER, seconds=5, before_body=grant_permit), Accepted)
+    assert isinstance(await transport.send(OTHER, seconds=60, before_body=grant_permit), Accepted)
     assert relay.connections == 2
     assert [mail.recipient for mail in relay.received] == [OTHER.recipient]
 
@@ -71,7 +71,7 @@ async def test_a_late_permit_begins_nothing(transport: SmtpTransport, relay: Scr
     async def ask() -> BodyPermit:
         return over
 
-    assert await transport.send(MAIL, seconds=5, before_body=ask) == NotPermitted(detail="permitted too late")
+    assert await transport.send(MAIL, seconds=60, before_body=ask) == NotPermitted(detail="permitted too late")
     await relay.wait_until_silent()
     assert relay.received == []
 
@@ -89,7 +89,7 @@ async def test_a_permit_that_ends_in_the_middle_of_a_large_body(transport: SmtpT
     async def ask() -> BodyPermit:
         return replace(build_permit(), may_continue=may_go_on)
 
-    outcome = await transport.send(LARGE, seconds=5, before_body=ask)
+    outcome = await transport.send(LARGE, seconds=60, before_body=ask)
     assert outcome == NotPermitted(detail="the permission ended in the middle of the body")
     assert left == -1
     await relay.wait_until_silent()
@@ -108,8 +108,8 @@ async def test_the_permit_is_checked_before_each_slice(transport: SmtpTransport,
     async def ask() -> BodyPermit:
         return replace(build_permit(), may_continue=may_go_on)
 
-    mail = msgspec.structs.replace(MAIL, wire=WIRE + b"\r\n" * (5 * 32 * 1024))
-    assert isinstance(await transport.send(mail, seconds=5, before_body=ask), Accepted)
+    mail = msgspec.structs.replace(MAIL, data=WIRE + b"\r\n" * (5 * 32 * 1024))
+    assert isinstance(await transport.send(mail, seconds=60, before_body=ask), Accepted)
     assert calls == 6
     assert [received.data for received in relay.received] == [mail.data]
 
@@ -123,7 +123,7 @@ async def test_the_permit_is_checked_after_the_socket_was_full(transport: SmtpTr
     async def ask() -> BodyPermit:
         return replace(build_permit(), may_continue=lambda: valid)
 
-    sending = asyncio.create_task(transport.send(LARGE, seconds=5, before_body=ask))
+    sending = asyncio.create_task(transport.send(LARGE, seconds=60, before_body=ask))
     await relay.wait_for_commands("DATA", 1)
     for _ in range(200):
         await asyncio.sleep(0)  # until every buffer is full
@@ -154,7 +154,7 @@ async def test_an_error_of_the_queue_is_raised_and_the_connection_cut(
     queue = PermitQueue(ZeroDivisionError())
     queue.may_answer.set()
     with pytest.raises(ZeroDivisionError):
-        await transport.send(MAIL, seconds=5, before_body=queue.ask)
+        await transport.send(MAIL, seconds=60, before_body=queue.ask)
     await relay.wait_until_silent()
     assert relay.received == []
 
@@ -167,7 +167,7 @@ async def test_an_error_in_the_middle_of_the_body_cuts_it(transport: SmtpTranspo
         return replace(build_permit(), may_continue=lambda: bool(1 // 0))
 
     with pytest.raises(ZeroDivisionError):
-        await transport.send(LARGE, seconds=5, before_body=ask)
+        await transport.send(LARGE, seconds=60, before_body=ask)
     await relay.wait_until_silent()
     assert relay.received == []
 
@@ -182,7 +182,7 @@ async def test_a_refusal_does_not_wait_for_the_permit(
     if gives is not None:
         queue.may_answer.set()
     async with asyncio.timeout(2):
-        assert isinstance(await transport.send(MAIL, seconds=5, before_body=queue.ask), Rejected)
+        assert isinstance(await transport.send(MAIL, seconds=60, before_body=queue.ask), Rejected)
     for _ in range(3):
         await asyncio.sleep(0)
     assert queue.cancelled == (gives is None)
@@ -195,7 +195,7 @@ async def test_nothing_is_asked_of_the_queue_for_a_mail_refused_before_data(
     """Step by step the mark is asked for when DATA is said, so a refused recipient costs no commit."""
     relay.say(MAIL.recipient, "RCPT", "550 5.1.1 no such user")
     queue = PermitQueue(build_permit())
-    assert isinstance(await transport.send(MAIL, seconds=5, before_body=queue.ask), Rejected)
+    assert isinstance(await transport.send(MAIL, seconds=60, before_body=queue.ask), Rejected)
     assert queue.times == (1 if relay.pipelines else 0)
 
 
@@ -204,7 +204,7 @@ async def test_each_connection_asks_for_its_own_permit(transport: SmtpTransport,
     relay.say(MAIL.recipient, "DATA", DROP)
     queue = PermitQueue(build_permit())
     queue.may_answer.set()
-    assert isinstance(await transport.send(MAIL, seconds=5, before_body=queue.ask), Accepted)
+    assert isinstance(await transport.send(MAIL, seconds=60, before_body=queue.ask), Accepted)
     assert queue.times == 2
 
 
@@ -220,7 +220,7 @@ async def test_no_permit_in_time(transport: SmtpTransport, relay: ScriptedRelay)
 async def test_a_relay_that_disconnects_before_the_permit(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """A connection lost before the permit is there is dropped at once, and the mail goes over a new one."""
     queue = PermitQueue(build_permit())
-    sending = asyncio.create_task(transport.send(MAIL, seconds=5, before_body=queue.ask))
+    sending = asyncio.create_task(transport.send(MAIL, seconds=60, before_body=queue.ask))
     await relay.wait_for_commands("DATA", 1)
     relay.hang_up()
     await relay.wait_for_commands("DATA", 2)

@@ -26,7 +26,7 @@ pipelined = pytest.mark.parametrize("relay", [True], ids=["pipelined"], indirect
 
 async def send(transport: SmtpTransport, mail: OutgoingMail = MAIL) -> Outcome:
     """What becomes of one mail."""
-    return await transport.send(mail, seconds=5, before_body=grant_permit)
+    return await transport.send(mail, seconds=60, before_body=grant_permit)
 
 
 @pytest.mark.parametrize(("relay", "flights"), [(True, 2), (False, 4)], indirect=["relay"])

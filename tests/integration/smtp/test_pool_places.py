@@ -34,11 +34,11 @@ async def test_an_outage_is_reported_to_all_waiting_mails(relay: ScriptedRelay) 
     """B1: one of twenty mails tries to connect, and all the others get its result."""
     relay.greeting = "554 5.3.2 no service"
     transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=2))
-    outcomes = await asyncio.gather(*(transport.send(BOB, seconds=5, before_body=grant_permit) for _ in range(20)))
+    outcomes = await asyncio.gather(*(transport.send(BOB, seconds=60, before_body=grant_permit) for _ in range(20)))
     assert all(isinstance(outcome, NotTried) and "no service" in outcome.detail for outcome in outcomes)
     assert relay.connections == 1
     relay.greeting = "220 hello"
-    outcomes = await asyncio.gather(*(transport.send(BOB, seconds=5, before_body=grant_permit) for _ in range(20)))
+    outcomes = await asyncio.gather(*(transport.send(BOB, seconds=60, before_body=grant_permit) for _ in range(20)))
     assert all(isinstance(outcome, Accepted) for outcome in outcomes)
     assert relay.connections == 3
     await transport.close()
@@ -86,7 +86,7 @@ async def test_a_stop_while_a_connection_is_opened_begins_nothing(relay: Scripte
     """A mail that gets its connection after the stop is not begun on it, nor is the one that gets it next."""
     transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=1))
     relay.say("*", "EHLO", HOLD + "250-relay.example\r\n250 PIPELINING")
-    sendings = [asyncio.create_task(transport.send(mail, seconds=5, before_body=grant_permit)) for mail in (ADA, BOB)]
+    sendings = [asyncio.create_task(transport.send(mail, seconds=60, before_body=grant_permit)) for mail in (ADA, BOB)]
     await relay.wait_for_commands("EHLO", 1)
     transport.abort()
     relay.resume.set()
@@ -147,8 +147,8 @@ async def test_a_mail_cancelled_while_its_connection_is_opened(relay: ScriptedRe
     """Its place is the next one's."""
     transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=1))
     relay.say("*", "EHLO", HOLD + "250-relay.example\r\n250 PIPELINING")
-    first = asyncio.create_task(transport.send(ADA, seconds=5, before_body=grant_permit))
-    second = asyncio.create_task(transport.send(BOB, seconds=5, before_body=grant_permit))
+    first = asyncio.create_task(transport.send(ADA, seconds=60, before_body=grant_permit))
+    second = asyncio.create_task(transport.send(BOB, seconds=60, before_body=grant_permit))
     await relay.wait_for_commands("EHLO", 1)
     first.cancel()
     assert isinstance(await second, Accepted)

@@ -57,7 +57,7 @@ async def storm(relay: ScriptedRelay, transport: SmtpTransport, rng: random.Rand
     names = [f"m{number}.{index}" for index in range(MAILS)]
     for name in names:
         misbehave(relay, rng, name)
-    sendings = [asyncio.create_task(transport.send(mail_to(n), seconds=5, before_body=ask)) for n in names]
+    sendings = [asyncio.create_task(transport.send(mail_to(n), seconds=60, before_body=ask)) for n in names]
     for _ in range(MAILS // 10):
         await asyncio.sleep(rng.choice((0, 0.001, 0.003)))
         rng.choice(sendings).cancel()
@@ -106,7 +106,7 @@ async def side_by_side(relay: ScriptedRelay, transport: SmtpTransport, most: int
     relay.resume.clear()
     relay.say("*", "DOT", HOLD + "250 2.0.0 queued", times=most)
     count = len(relay.bodies)
-    mails = [transport.send(mail_to(f"s{index}"), seconds=5, before_body=grant_permit) for index in range(most + 1)]
+    mails = [transport.send(mail_to(f"s{index}"), seconds=60, before_body=grant_permit) for index in range(most + 1)]
     sendings = [asyncio.create_task(sending) for sending in mails]
     await relay.wait_for_bodies(count + most)
     assert connections(transport._pool) == most

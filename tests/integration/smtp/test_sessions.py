@@ -20,7 +20,7 @@ MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", dat
 async def test_one_connection_carries_many_mails(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """After the first mail there is no connecting, and no EHLO."""
     for _ in range(20):
-        assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
+        assert isinstance(await transport.send(MAIL, seconds=60, before_body=grant_permit), Accepted)
     assert relay.connections == 1
     assert sum(command.startswith("EHLO") for command in relay.commands) == 1
 
@@ -28,9 +28,9 @@ async def test_one_connection_carries_many_mails(transport: SmtpTransport, relay
 async def test_a_connection_carries_a_hundred_mails_and_no_more(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """Relays close a connection that sends too many; we are faster."""
     for _ in range(100):
-        await transport.send(MAIL, seconds=5, before_body=grant_permit)
+        await transport.send(MAIL, seconds=60, before_body=grant_permit)
     assert relay.connections == 1
-    assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
+    assert isinstance(await transport.send(MAIL, seconds=60, before_body=grant_permit), Accepted)
     assert relay.connections == 2
 
 
@@ -40,10 +40,10 @@ async def test_a_connection_that_is_too_old_is_replaced(relay: ScriptedRelay, fi
     pool = SessionPool(SmtpSettings(port=relay.port))
     for age, connections in ((seconds - 2, 1), (seconds + 1, 2)):
         async with pool.acquire() as session:
-            assert isinstance(await session.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
+            assert isinstance(await session.send(MAIL, seconds=60, before_body=grant_permit), Accepted)
             setattr(session, field, getattr(session, field) - age)
         async with pool.acquire() as session:
-            assert isinstance(await session.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
+            assert isinstance(await session.send(MAIL, seconds=60, before_body=grant_permit), Accepted)
             assert relay.connections == connections
             session.opened_at = session.used_at
     await pool.close()
@@ -53,7 +53,7 @@ async def test_a_connection_that_is_too_old_is_replaced(relay: ScriptedRelay, fi
 async def test_no_more_connections_than_the_setting_says(relay: ScriptedRelay) -> None:
     """Mails wait for a free connection rather than open another."""
     transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=2))
-    outcomes = await asyncio.gather(*(transport.send(MAIL, seconds=5, before_body=grant_permit) for _ in range(20)))
+    outcomes = await asyncio.gather(*(transport.send(MAIL, seconds=60, before_body=grant_permit) for _ in range(20)))
     assert all(isinstance(outcome, Accepted) for outcome in outcomes)
     assert relay.connections == 2
     await transport.close()
@@ -62,19 +62,19 @@ async def test_no_more_connections_than_the_setting_says(relay: ScriptedRelay) -
 async def test_a_probe_is_one_of_the_connections(relay: ScriptedRelay) -> None:
     """Where all connections are open and idle, one of them makes room for the fresh one."""
     transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=2))
-    await asyncio.gather(*(transport.send(MAIL, seconds=5, before_body=grant_permit) for _ in range(2)))
+    await asyncio.gather(*(transport.send(MAIL, seconds=60, before_body=grant_permit) for _ in range(2)))
     for probes in range(1, 4):
         assert await transport.probe() is None
         assert relay.connections == 2 + probes
         assert len(transport._pool._idle) == 2
-    await transport.send(MAIL, seconds=5, before_body=grant_permit)
+    await transport.send(MAIL, seconds=60, before_body=grant_permit)
     assert len(relay._writers) == 2
     await transport.close()
 
 
 async def test_a_lost_idle_connection_is_not_kept(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """It is out of the pool, and of the gauge, as soon as the relay closes it."""
-    await transport.send(MAIL, seconds=5, before_body=grant_permit)
+    await transport.send(MAIL, seconds=60, before_body=grant_permit)
     open_ = metrics.SMTP_SESSIONS.labels(transport.relay)
     assert open_._value.get() == 1
     relay.hang_up()
@@ -90,7 +90,7 @@ async def test_mails_are_sent_at_the_same_time(relay: ScriptedRelay) -> None:
     slow_mail = OutgoingMail(sender=MAIL.sender, recipient="slow@example.com", data=MAIL.data)
     slow = asyncio.create_task(transport.send(slow_mail, seconds=30, before_body=grant_permit))
     await relay.wait_for_commands("RCPT", 1)
-    assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
+    assert isinstance(await transport.send(MAIL, seconds=60, before_body=grant_permit), Accepted)
     assert not slow.done()
     slow.cancel()
     await asyncio.wait([slow])
@@ -111,7 +111,7 @@ async def test_the_connection_used_last_is_used_first(relay: ScriptedRelay) -> N
 
 async def test_closing_sends_quit(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """Idle connections end with QUIT."""
-    await transport.send(MAIL, seconds=5, before_body=grant_permit)
+    await transport.send(MAIL, seconds=60, before_body=grant_permit)
     await transport.close()
     await relay.wait_until_silent()
     assert relay.commands[-1] == "QUIT"
@@ -119,12 +119,12 @@ async def test_closing_sends_quit(transport: SmtpTransport, relay: ScriptedRelay
 
 async def test_closing_does_not_wait_for_a_silent_relay(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """A relay that does not answer QUIT, or is gone, does not delay the end."""
-    await transport.send(MAIL, seconds=5, before_body=grant_permit)
+    await transport.send(MAIL, seconds=60, before_body=grant_permit)
     relay.say("*", "QUIT", HANG)
     async with asyncio.timeout(5):
         await transport.close()
     await relay.wait_until_silent()
-    await transport.send(MAIL, seconds=5, before_body=grant_permit)
+    await transport.send(MAIL, seconds=60, before_body=grant_permit)
     await relay.stop()
     await transport.close()
 

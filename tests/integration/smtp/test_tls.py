@@ -28,7 +28,7 @@ async def deliver(settings: SmtpSettings, mails: int = 1) -> list[Outcome]:
     """The outcomes of so many mails, one after the other."""
     transport = SmtpTransport(settings)
     try:
-        return [await transport.send(MAIL, seconds=5, before_body=grant_permit) for _ in range(mails)]
+        return [await transport.send(MAIL, seconds=60, before_body=grant_permit) for _ in range(mails)]
     finally:
         await transport.close()
 

@@ -47,7 +47,7 @@ async def test_a_drop_before_the_dot(over_tls: SmtpTransport, protected: Scripte
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     protected.say(MAIL.recipient, step, how)
-    assert isinstance(await over_tls.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
+    assert isinstance(await over_tls.send(MAIL, seconds=60, before_body=grant_permit), Accepted)
     assert protected.connections == 2
     assert complaints == []
 
@@ -56,15 +56,15 @@ async def test_a_drop_before_the_dot(over_tls: SmtpTransport, protected: Scripte
 async def test_no_clear_word_after_the_dot(over_tls: SmtpTransport, protected: ScriptedRelay, how: str) -> None:
     """B7: uncertain, and the next mail goes over a fresh connection."""
     protected.say(MAIL.recipient, "DOT", how)
-    assert isinstance(await over_tls.send(MAIL, seconds=5, before_body=grant_until(0.3)), Uncertain)
-    assert isinstance(await over_tls.send(OTHER, seconds=5, before_body=grant_permit), Accepted)
+    assert isinstance(await over_tls.send(MAIL, seconds=60, before_body=grant_until(0.3)), Uncertain)
+    assert isinstance(await over_tls.send(OTHER, seconds=60, before_body=grant_permit), Accepted)
     assert protected.connections == 2
 
 
 async def test_a_relay_that_stops_reading_in_the_body(over_tls: SmtpTransport, protected: ScriptedRelay) -> None:
     """B10: what is still in our hands when the time is over is surely unsent, and never arrives."""
     protected.say(MAIL.recipient, "DATA", STALL, times=2)
-    outcome = await over_tls.send(LARGE, seconds=5, before_body=grant_until(0.4))
+    outcome = await over_tls.send(LARGE, seconds=60, before_body=grant_until(1.5))
     assert outcome == Deferred(phase=SmtpPhase.BODY, detail="Timed out waiting for server response")
     protected.resume.set()
     await protected.wait_until_silent()
@@ -74,7 +74,7 @@ async def test_a_relay_that_stops_reading_in_the_body(over_tls: SmtpTransport, p
 async def test_a_stop_in_the_body(over_tls: SmtpTransport, protected: ScriptedRelay) -> None:
     """A stop cuts a body that the relay does not read."""
     protected.say(MAIL.recipient, "DATA", STALL)
-    sending = asyncio.create_task(over_tls.send(LARGE, seconds=5, before_body=grant_permit))
+    sending = asyncio.create_task(over_tls.send(LARGE, seconds=60, before_body=grant_permit))
     await protected.wait_for_commands("DATA", 1)
     for _ in range(100):
         await asyncio.sleep(0)  # let the body begin
@@ -90,19 +90,19 @@ async def test_a_stop_in_the_body(over_tls: SmtpTransport, protected: ScriptedRe
 async def test_an_idle_connection_that_was_closed(over_tls: SmtpTransport, protected: ScriptedRelay, how: str) -> None:
     """B11: replaced without a word, whether the closing was noticed or not."""
     for notice in (True, False):
-        assert isinstance(await over_tls.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
+        assert isinstance(await over_tls.send(MAIL, seconds=60, before_body=grant_permit), Accepted)
         getattr(protected, how)()
         if notice:
             await protected.wait_until_silent()
-        assert isinstance(await over_tls.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
+        assert isinstance(await over_tls.send(MAIL, seconds=60, before_body=grant_permit), Accepted)
     assert len(protected.received) == 4
     assert protected.connections == 3
 
 
 async def test_an_unsolicited_line_on_an_idle_connection(over_tls: SmtpTransport, protected: ScriptedRelay) -> None:
     """B9: it makes the connection unusable at once."""
-    assert isinstance(await over_tls.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
+    assert isinstance(await over_tls.send(MAIL, seconds=60, before_body=grant_permit), Accepted)
     await protected.interject("550 5.1.1 for nobody")
     await protected.wait_until_silent()
-    assert isinstance(await over_tls.send(OTHER, seconds=5, before_body=grant_permit), Accepted)
+    assert isinstance(await over_tls.send(OTHER, seconds=60, before_body=grant_permit), Accepted)
     assert protected.connections == 2

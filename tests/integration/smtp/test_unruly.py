@@ -72,7 +72,7 @@ async def run(seed: int) -> int:
         sent += 1
         body = f"Subject: {drawn.tag}".encode()
         mail = OutgoingMail(sender="a@example.com", recipient="b@example.com", data=body + b"\r\n")
-        outcome = await session.send(mail, seconds=5, before_body=grant_permit)
+        outcome = await session.send(mail, seconds=60, before_body=grant_permit)
         try:
             check(drawn, outcome, body)
         except AssertionError as error:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 
 
-def descendants(pid: int) -> set[int]:
+def list_descendants(pid: int) -> set[int]:
     """Children, their children, and so on."""
     children: dict[int, set[int]] = defaultdict(set)
     for folder in Path("/proc").iterdir():

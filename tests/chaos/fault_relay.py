@@ -1,7 +1,7 @@
-"""A relay that misbehaves as each recipient's address asks (see `script`), in a process of its own.
+"""A relay that misbehaves as each recipient's address asks (see `relay_script`), in a process of its own.
 
 It logs every body that begins and every mail that it takes before it answers, so that its log outlives whoever asked.
-Run it as `python -m chaos.relay LOG [--delay SECONDS …]`; it prints its port.
+Run it as `python -m chaos.fault_relay LOG [--delay SECONDS …]`; it prints its port.
 """
 
 import argparse
@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
-from chaos.events import Event, Name
-from chaos.script import NO_RECIPIENT, OK, Moment, Pace, Script, Step
+from chaos.relay_log import Event, Name
+from chaos.relay_script import NO_RECIPIENT, OK, Moment, Pace, Script, Step
 
 _GREETING = b"220 relay.example ESMTP\r\n"
 _EHLO = b"250-relay.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE 10485760\r\n250 ENHANCEDSTATUSCODES\r\n"

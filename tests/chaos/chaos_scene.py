@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from chaos import ledger, oracle
-from chaos.events import Event, Name
+from chaos import final_state, oracle
 from chaos.fleet import FaultRelay, Fleet, fault_relay
-from chaos.load import Load
+from chaos.load_generator import Load
 from chaos.oracle import Report
-from chaos.script import Pace
+from chaos.relay_log import Event, Name
+from chaos.relay_script import Pace
 from support.seeded_installation import Keys
 
 from notifier.db.engine import Database
@@ -94,7 +94,7 @@ class Scene:
 
     async def verdict(self, acknowledged: Mapping[str, str], *, cancelled: Collection[str] = ()) -> Report:
         """The oracle's verdict at this moment."""
-        evidence = await ledger.evidence(self.database, acknowledged, self.relay.log.all())
+        evidence = await final_state.evidence(self.database, acknowledged, self.relay.log.all())
         return oracle.judge(replace(evidence, cancelled=cancelled))
 
     async def report(

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chaos.events import Event
 from chaos.oracle import Entry, Evidence, Row
+from chaos.relay_log import Event
 from sqlalchemy import func, select
 
 from notifier.db.engine import Database
