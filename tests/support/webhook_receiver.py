@@ -31,13 +31,13 @@ class ReceivedRequest:
     @property
     def json(self) -> dict[str, Any]:
         """The body as JSON."""
-        found: dict[str, Any] = json.loads(self.body)
-        return found
+        event: dict[str, Any] = json.loads(self.body)
+        return event
 
     def verified(self, secret: str) -> dict[str, Any]:
         """The body, if the reference library believes that it is ours."""
-        found: dict[str, Any] = Webhook(secret).verify(self.body, self.headers)
-        return found
+        event: dict[str, Any] = Webhook(secret).verify(self.body, self.headers)
+        return event
 
 
 def build_reply(status: str, body: bytes = b"", **fields: str) -> bytes:
@@ -77,12 +77,12 @@ class WebhookReceiver:
     async def wait_for(self, count: int, *, path: str | None = None, seconds: float = 20.0) -> list[ReceivedRequest]:
         """What was heard, once it is so many."""
 
-        def told() -> list[ReceivedRequest]:
+        def list_matching() -> list[ReceivedRequest]:
             return [one for one in self.heard if path in {None, one.path}]
 
         async with asyncio.timeout(seconds), self._arrived:
-            await self._arrived.wait_for(lambda: len(told()) >= count)
-        return told()
+            await self._arrived.wait_for(lambda: len(list_matching()) >= count)
+        return list_matching()
 
     async def start(self) -> "WebhookReceiver":
         """Listen; on the same port as before if there was one."""

@@ -20,9 +20,9 @@ class NotingClient(Client):
 
     async def __call__(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Call a method, and note that it came back."""
-        found = await super().__call__(name, *args, **kwargs)
+        result = await super().__call__(name, *args, **kwargs)
         self.noted.add(name)
-        return found
+        return result
 
 
 def offered(client: Notifier | AsyncNotifier) -> set[str]:

@@ -31,9 +31,9 @@ async def shop(connect: Connect, api: str, installation: Installation, parts: wi
 
 async def test_a_rehearsal_writes_nothing(shop: Client) -> None:
     """The mail comes back, the list stays empty, and a fault is told as by `send`."""
-    shown = await shop("dry_run", to="ada@example.com", **WELCOME)
-    assert (shown.to, "Ada" in shown.html, "Ada" in shown.text) == ("ada@example.com", True, True)
-    assert shown.subject
+    dry_run = await shop("dry_run", to="ada@example.com", **WELCOME)
+    assert (dry_run.to, "Ada" in dry_run.html, "Ada" in dry_run.text) == ("ada@example.com", True, True)
+    assert dry_run.subject
     with pytest.raises(InvalidRequestError):
         await shop("dry_run", to="nobody", **WELCOME)
     assert await shop("list") == []
@@ -72,12 +72,12 @@ async def test_copies_tags_and_metadata(shop: Client) -> None:
         **WELCOME,
     )
     await shop("send", to="ada@example.com", **WELCOME)
-    found = await shop("get", sent.id)
-    assert sorted((copy.role, copy.to, copy.status) for copy in found.copies) == [
+    notification = await shop("get", sent.id)
+    assert sorted((copy.role, copy.to, copy.status) for copy in notification.copies) == [
         ("bcc", "eve@example.com", "queued"),
         ("cc", "bob@example.com", "queued"),
     ]
-    assert (found.tags, found.metadata, found.role) == (("order",), {"order": "FG-1"}, "to")
+    assert (notification.tags, notification.metadata, notification.role) == (("order",), {"order": "FG-1"}, "to")
     assert [one.id for one in await shop("list", tag="order", created_after=sent.created_at)] == [sent.id]
     assert len(await shop("list", copies=True, limit=1)) == 4
 

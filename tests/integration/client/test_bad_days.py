@@ -216,9 +216,9 @@ async def test_pages_are_walked_through_trouble(connect: Connect) -> None:
     )
     with Server(*pages) as server:
         client = connect(server.url)
-        found = await client("list", status="queued", limit=1)
+        notifications = await client("list", status="queued", limit=1)
         await client.close()
-    assert [notification.id for notification in found] == ["b", "a"]
+    assert [notification.id for notification in notifications] == ["b", "a"]
     assert [request.path for request in server.requests] == [
         "/v1/notifications?status=queued&limit=1",
         "/v1/notifications?status=queued&limit=1&before=b",
@@ -232,8 +232,8 @@ async def test_the_key_and_the_mail_are_not_logged(connect: Connect, caplog: pyt
         client = connect(server.url)
         await client("send", **MAIL)
         await client.close()
-    told = [record.getMessage() for record in caplog.records]
-    assert [line for line in told if "s3cr3t" in line or "ada@" in line or "Ada" in line] == []
+    log_lines = [record.getMessage() for record in caplog.records]
+    assert [line for line in log_lines if "s3cr3t" in line or "ada@" in line or "Ada" in line] == []
     assert len([record for record in caplog.records if record.name == "notifier.client"]) == 2
 
 

@@ -46,12 +46,12 @@ async def shop(request: pytest.FixtureRequest, api: str, parts: wiring.ProcessPa
 
 
 async def _notifications(shop: NotingClient, parts: wiring.ProcessParts, _: WebhookReceiver) -> None:
-    shown = await shop("dry_run", to="ada@example.com", **WELCOME)
+    dry_run = await shop("dry_run", to="ada@example.com", **WELCOME)
     sent = await shop("send", to="ada@example.com", send_at=datetime.now(UTC) + HOUR, **WELCOME)
-    assert (shown.to, sent.status, sent.replayed) == ("ada@example.com", Status.SCHEDULED, False)
+    assert (dry_run.to, sent.status, sent.replayed) == ("ada@example.com", Status.SCHEDULED, False)
     assert (await shop("explain", sent.id)).because[0].code == "scheduled"
     content = await shop("content", sent.id)
-    assert (content.subject, content.identical) == (shown.subject, None)
+    assert (content.subject, content.identical) == (dry_run.subject, None)
     mail = message_from_bytes(await shop("eml", sent.id), policy=policy.default)
     assert (mail["subject"], mail["to"]) == (content.subject, "ada@example.com")
     changed = await shop("update", sent.id, send_at=datetime.now(UTC) - HOUR, priority="high")
@@ -64,14 +64,14 @@ async def _notifications(shop: NotingClient, parts: wiring.ProcessParts, _: Webh
     assert (await shop("resolve", other.id, "failed", comment="he called")).status == Status.FAILED
     happened = [event.kind for event in await shop("events", sent.id)]
     assert (happened[0], happened[-2:]) == ("accepted", ["cancelled", "retried"])
-    found = await shop("get", other.id)
+    notification = await shop("get", other.id)
     assert [one.id for one in await shop("list", limit=1)] == [other.id, sent.id]
     page = await shop("page", tag="late", created_before=datetime.now(UTC) + HOUR)
-    assert ([one.raw for one in page.items], page.next) == ([_without(found.raw, "attempts", "copies")], None)
+    assert ([one.raw for one in page.items], page.next) == ([_without(notification.raw, "attempts", "copies")], None)
 
 
-def _without(told: Any, *names: str) -> dict[str, Any]:
-    return {name: value for name, value in told.items() if name not in names}
+def _without(fields: Any, *names: str) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in names}
 
 
 async def _batches(shop: NotingClient, parts: wiring.ProcessParts, _: WebhookReceiver) -> None:
@@ -122,8 +122,13 @@ async def _webhooks(shop: NotingClient, parts: wiring.ProcessParts, receiver: We
     for secret in (made.secret, new.secret):
         events = [WebhookVerifier(secret).verify(one.body, one.headers) for one in heard]
         assert {(event.id, event.type) for event in events} == {(tested.event_id, "webhook.test")}
-    told = await shop("webhooks.delivery", made.id, tested.id)
-    assert (told.state, told.tries, told.attempts[0].code, told.body) == ("failed", 1, 410, heard[0].body.decode())
+    delivery = await shop("webhooks.delivery", made.id, tested.id)
+    assert (delivery.state, delivery.tries, delivery.attempts[0].code, delivery.body) == (
+        "failed",
+        1,
+        410,
+        heard[0].body.decode(),
+    )
     assert again.id in [one.id for one in await shop("webhooks.deliveries", made.id, limit=1)][:2]
     assert len(await shop("webhooks.deliveries", made.id, state="failed")) == 1
     assert await shop("webhooks.delete", made.id) is None
@@ -168,10 +173,10 @@ async def _templates(shop: NotingClient, _: wiring.ProcessParts, __: WebhookRece
         "sample": template_editor.SAMPLE,
         "settings": template_editor.SETTINGS,
     }
-    shown = await shop("templates.render", files=template_editor.FILES, variables=template_editor.SAMPLE)
+    rendered = await shop("templates.render", files=template_editor.FILES, variables=template_editor.SAMPLE)
     first = await shop("templates.save", "greeting", **text)
     seen = await shop("templates.preview", "greeting")
-    assert (first.revision, seen.subject, seen.html) == (1, shown.subject, shown.html)
+    assert (first.revision, seen.subject, seen.html) == (1, rendered.subject, rendered.html)
     with pytest.raises(ConflictError) as caught:
         await shop("templates.save", "greeting", **text | {"settings": {"name": "Other"}})
     assert caught.value.problem.raw["theirs"]["seen"] == first.seen
@@ -194,7 +199,7 @@ async def _templates(shop: NotingClient, _: wiring.ProcessParts, __: WebhookRece
     assert await shop("templates.discard", "greeting", seen=third.seen) is None
     assert (await shop("templates.draft", "greeting")).settings["name"] == "Greeting"
     sent = await shop("templates.test_send", "greeting", to="ada@example.com")
-    assert (await shop("content", sent.id)).html == shown.html
+    assert (await shop("content", sent.id)).html == rendered.html
     assert await shop("templates.delete", "greeting") is None
     assert (await shop("templates.undelete", "greeting")).deleted_at is None
     assert (await shop("templates.get", "greeting")).slug == (await shop("templates.list", limit=3))[0].slug
@@ -210,9 +215,9 @@ async def _assets(shop: NotingClient, parts: wiring.ProcessParts, _: WebhookRece
     assert (made.status, made.revision, made.progress) == ("pending", 1, 0)
     async with wiring.run_sender(parts) as running:
         await running.drain()
-    found = await shop("assets.get", "logo")
-    assert (found.status, found.progress, found.files["2x"]["width"]) == ("ready", 100, 300)
-    assert await shop("assets.list") == [found]
+    asset = await shop("assets.get", "logo")
+    assert (asset.status, asset.progress, asset.files["2x"]["width"]) == ("ready", 100, 300)
+    assert await shop("assets.list") == [asset]
     assert sample_images.decode_image(await shop("assets.file", "logo", scale=1)).size == (150, 50)
     with pytest.raises(ConflictError):
         await shop("assets.upload", "logo", b"x")

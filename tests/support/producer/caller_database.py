@@ -84,8 +84,8 @@ class CallerDatabase:
 
     async def rows(self) -> dict[UUID, Row[Any]]:
         """The table, by id."""
-        found = await self.do(lambda connection: connection.execute(select(PRODUCER)).all())
-        return {row.id: row for row in found}
+        rows = await self.do(lambda connection: connection.execute(select(PRODUCER)).all())
+        return {row.id: row for row in rows}
 
     async def backlog(self) -> producer.Backlog:
         """What waits."""

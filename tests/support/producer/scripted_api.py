@@ -84,15 +84,17 @@ class ScriptedApi:
         assert lines[0] == "POST /v1/notifications/batch HTTP/1.1"
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
         self.authorizations.add(headers["authorization"])
-        asked = json.loads(await reader.readexactly(int(headers["content-length"])))
-        assert asked["on_error"] == "skip_invalid"
-        items = asked["notifications"]
-        told = self.script.popleft() if self.script else self.rule(items)
-        results = [] if told and not told.taken else [self._take(index, item) for index, item in enumerate(items)]
+        request = json.loads(await reader.readexactly(int(headers["content-length"])))
+        assert request["on_error"] == "skip_invalid"
+        items = request["notifications"]
+        scripted = self.script.popleft() if self.script else self.rule(items)
+        results = (
+            [] if scripted and not scripted.taken else [self._take(index, item) for index, item in enumerate(items)]
+        )
         async with self.arrived:
             self.requests.append(items)
             self.arrived.notify_all()
-        reply = told or Reply(body={"results": results})
+        reply = scripted or Reply(body={"results": results})
         if reply.hang:
             await reader.read()
         if reply.hang or reply.drop:

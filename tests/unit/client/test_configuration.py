@@ -75,13 +75,13 @@ def test_a_key_that_cannot_be_right_is_not_repeated() -> None:
 def test_the_key_is_in_no_repr() -> None:
     """Not of the clients, their parts, the configuration or the headers' owner."""
     with Notifier(url=URL, key=KEY) as notifier:
-        shown = [repr(notifier), str(notifier), repr(notifier.suppressions), repr(notifier._configuration)]
-        shown += [repr(notifier._http), repr(notifier._http.headers)]
+        texts = [repr(notifier), str(notifier), repr(notifier.suppressions), repr(notifier._configuration)]
+        texts += [repr(notifier._http), repr(notifier._http.headers)]
     asynchronous = AsyncNotifier(url=URL, key=KEY)
-    shown += [repr(asynchronous), repr(asynchronous._http.headers)]
+    texts += [repr(asynchronous), repr(asynchronous._http.headers)]
     asyncio.run(asynchronous.aclose())
-    assert [text for text in shown if "s3cr3t" in text] == []
-    assert shown[0] == f"Notifier(url='{URL}')"
+    assert [text for text in texts if "s3cr3t" in text] == []
+    assert texts[0] == f"Notifier(url='{URL}')"
 
 
 def test_both_clients_offer_the_same() -> None:

@@ -227,8 +227,8 @@ def test_every_operation_has_a_method() -> None:
         for method, operation in methods.items()
         if path.startswith("/v1/")
     }
-    asked = [f"{call.method} {call.path.replace(str(ID), '_')}" for call in EACH]
-    assert sorted(asked) == sorted(asks for asks, id_ in operations.items() if id_ not in WITHOUT)
+    requests = [f"{call.method} {call.path.replace(str(ID), '_')}" for call in EACH]
+    assert sorted(requests) == sorted(asks for asks, id_ in operations.items() if id_ not in WITHOUT)
     assert set(WITHOUT) <= set(operations.values())
 
 

@@ -119,8 +119,8 @@ async def test_a_row_whose_key_the_api_may_have_forgotten_is_not_repeated(caller
     await caller.backdate("due_at", timedelta(seconds=1))
     claim = await caller.do(_claim)
     assert ([row.id for row in claim.rows], claim.unconfirmed) == ([fresh], 1)
-    (kept,) = await caller.do(row_store.list_refused)
-    assert (kept.id, kept.problem["code"]) == (tried, row_store.UNCONFIRMED)
+    (refused,) = await caller.do(row_store.list_refused)
+    assert (refused.id, refused.problem["code"]) == (tried, row_store.UNCONFIRMED)
     assert (await caller.do(_claim)).unconfirmed == 0
 
 
@@ -139,13 +139,13 @@ async def test_refused_rows_are_counted_shown_and_released(caller: CallerDatabas
     claim = await caller.do(lambda connection: _claim(connection, rows=1))
     problem = '{"code": "invalid_address", "errors": [{"pointer": "/to", "code": "invalid_address", "detail": "no"}]}'
     await caller.do(lambda connection: row_store.mark_refused(connection, claim, [(ids[0], problem)]))
-    told = await caller.backlog()
-    assert (told.waiting, told.refused) == (2, 1)
-    assert told.oldest is not None
-    (kept,) = await caller.do(row_store.list_refused)
-    assert (kept.id, kept.problem["errors"][0]["pointer"]) == (ids[0], "/to")
-    assert kept.refused_at.utcoffset() == kept.created_at.utcoffset() == timedelta(0)
-    assert "user0@example.com" in kept.body
+    backlog = await caller.backlog()
+    assert (backlog.waiting, backlog.refused) == (2, 1)
+    assert backlog.oldest is not None
+    (refused,) = await caller.do(row_store.list_refused)
+    assert (refused.id, refused.problem["errors"][0]["pointer"]) == (ids[0], "/to")
+    assert refused.refused_at.utcoffset() == refused.created_at.utcoffset() == timedelta(0)
+    assert "user0@example.com" in refused.body
     assert await caller.do(lambda connection: row_store.retry_refused(connection, [ids[0], ids[1]])) == 1
     assert sorted(row.id for row in (await caller.do(_claim)).rows) == sorted(ids)
     assert (await caller.backlog()).refused == 0
