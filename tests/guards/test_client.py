@@ -88,7 +88,11 @@ def _with_what_it_requires(names: tuple[str, ...]) -> set[str]:
         if name not in distributions:
             distributions.add(name)
             needs = [Requirement(text) for text in metadata.requires(name) or []]
-            waiting += [one.name for one in needs if one.marker is None or one.marker.evaluate({"extra": ""})]
+            waiting += [
+                requirement.name
+                for requirement in needs
+                if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            ]
     return distributions
 
 

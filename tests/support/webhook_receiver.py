@@ -78,7 +78,7 @@ class WebhookReceiver:
         """What was heard, once it is so many."""
 
         def list_matching() -> list[ReceivedRequest]:
-            return [one for one in self.heard if path in {None, one.path}]
+            return [request for request in self.heard if path in {None, request.path}]
 
         async with asyncio.timeout(seconds), self._arrived:
             await self._arrived.wait_for(lambda: len(list_matching()) >= count)
@@ -94,8 +94,8 @@ class WebhookReceiver:
         """Refuse connections, and cut those that are open."""
         if self._server is not None:
             self._server.close()
-            for one in self._serving:
-                one.cancel()
+            for task in self._serving:
+                task.cancel()
             await asyncio.gather(*self._serving, return_exceptions=True)
             await self._server.wait_closed()
             self._server = None

@@ -127,10 +127,10 @@ async def test_a_batch_with_faults(shop: Client) -> None:
 async def test_the_list_goes_over_all_pages(shop: Client) -> None:
     """Newest first, none twice and none missing, however small a page is; one page says where the next begins."""
     sent = [(await shop("send", to=f"user{number}@example.com", **WELCOME)).id for number in range(5)]
-    assert [one.id for one in await shop("list", limit=2)] == sent[::-1]
+    assert [item.id for item in await shop("list", limit=2)] == sent[::-1]
     page = await shop("page", limit=2)
-    assert ([one.id for one in page.items], page.next) == (sent[:2:-1], sent[3])
-    assert [one.id for one in await shop("list", before=page.next)] == sent[2::-1]
+    assert ([item.id for item in page.items], page.next) == (sent[:2:-1], sent[3])
+    assert [item.id for item in await shop("list", before=page.next)] == sent[2::-1]
 
 
 async def test_a_scheduled_mail_is_cancelled(shop: Client) -> None:

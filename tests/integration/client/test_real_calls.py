@@ -65,9 +65,9 @@ async def _notifications(shop: NotingClient, parts: wiring.ProcessParts, _: Webh
     happened = [event.kind for event in await shop("events", sent.id)]
     assert (happened[0], happened[-2:]) == ("accepted", ["cancelled", "retried"])
     notification = await shop("get", other.id)
-    assert [one.id for one in await shop("list", limit=1)] == [other.id, sent.id]
+    assert [item.id for item in await shop("list", limit=1)] == [other.id, sent.id]
     page = await shop("page", tag="late", created_before=datetime.now(UTC) + HOUR)
-    assert ([one.raw for one in page.items], page.next) == ([_without(notification.raw, "attempts", "copies")], None)
+    assert ([item.raw for item in page.items], page.next) == ([_without(notification.raw, "attempts", "copies")], None)
 
 
 def _without(fields: Any, *names: str) -> dict[str, Any]:
@@ -82,7 +82,7 @@ async def _batches(shop: NotingClient, parts: wiring.ProcessParts, _: WebhookRec
     async with wiring.run_sender(parts):
         seen = await watching
     assert (seen[-1].progress, seen[-1].statuses["sent"]) == (100, 3)
-    assert [one.ended for one in seen] == sorted(one.ended for one in seen)
+    assert [item.ended for item in seen] == sorted(item.ended for item in seen)
     assert (await shop("cancel_batch", batch.batch_id, comment="late")).cancelled == 0
     with pytest.raises(NotFoundError):
         await shop("watch_batch", "0192f0c1-2345-7000-8000-000000000000")
@@ -104,7 +104,7 @@ async def _webhooks(shop: NotingClient, parts: wiring.ProcessParts, receiver: We
     begun = datetime.now(UTC)
     receiver.script(build_reply("410 Gone"))
     made = await shop("webhooks.create", url=receiver.url(), events=["notification.sent"], description="Orders")
-    assert [one.raw for one in await shop("webhooks.list")] == [_without(made.raw, "secret")]
+    assert [item.raw for item in await shop("webhooks.list")] == [_without(made.raw, "secret")]
     async with wiring.run_sender(parts):
         tested = await shop("webhooks.test", made.id)
         async with asyncio.timeout(15):
@@ -120,7 +120,7 @@ async def _webhooks(shop: NotingClient, parts: wiring.ProcessParts, receiver: We
         again = await shop("webhooks.replay", made.id, tested.id)
         heard = (await receiver.wait_for(3))[1:]
     for secret in (made.secret, new.secret):
-        events = [WebhookVerifier(secret).verify(one.body, one.headers) for one in heard]
+        events = [WebhookVerifier(secret).verify(item.body, item.headers) for item in heard]
         assert {(event.id, event.type) for event in events} == {(tested.event_id, "webhook.test")}
     delivery = await shop("webhooks.delivery", made.id, tested.id)
     assert (delivery.state, delivery.tries, delivery.attempts[0].code, delivery.body) == (
@@ -129,7 +129,7 @@ async def _webhooks(shop: NotingClient, parts: wiring.ProcessParts, receiver: We
         410,
         heard[0].body.decode(),
     )
-    assert again.id in [one.id for one in await shop("webhooks.deliveries", made.id, limit=1)][:2]
+    assert again.id in [item.id for item in await shop("webhooks.deliveries", made.id, limit=1)][:2]
     assert len(await shop("webhooks.deliveries", made.id, state="failed")) == 1
     assert await shop("webhooks.delete", made.id) is None
     assert await shop("webhooks.list") == []
@@ -152,18 +152,18 @@ async def _keys(shop: NotingClient, _: wiring.ProcessParts, __: WebhookReceiver)
     assert revoked[0] is not None
     assert revoked[0] == revoked[1]
     listed = await shop("keys.list", limit=2)
-    assert new.id not in [one.id for one in listed]
+    assert new.id not in [item.id for item in listed]
     assert await shop("keys.get", new.id) == (await shop("keys.list", include_ended=True, limit=1))[0]
     assert await shop("keys.set_team", ["Ada@Shop.example", "@team.example"]) == ("ada@shop.example", "@team.example")
     done = await shop("audit", limit=1, actor=f"key:{me.key.id}")
-    assert [one.action for one in done] == [
+    assert [item.action for item in done] == [
         "service.changed",
         "key.revoked",
         "key.created",
         "key.rotated",
         "key.created",
     ]
-    (entry,) = [one for one in await shop("audit", object_id=made.id, object_kind="key") if one.before]
+    (entry,) = [item for item in await shop("audit", object_id=made.id, object_kind="key") if item.before]
     assert (entry.object_id, entry.before["replaced_by"], entry.after["replaced_by"]) == (made.id, None, new.id)
 
 
@@ -181,13 +181,13 @@ async def _templates(shop: NotingClient, _: wiring.ProcessParts, __: WebhookRece
         await shop("templates.save", "greeting", **text | {"settings": {"name": "Other"}})
     assert caught.value.problem.raw["theirs"]["seen"] == first.seen
     made = await shop("templates.publish", "greeting", seen=first.seen, note="first")
-    assert [(one.number, one.note) for one in await shop("templates.versions", "greeting")] == [(1, "first")]
+    assert [(item.number, item.note) for item in await shop("templates.versions", "greeting")] == [(1, "first")]
     second = await shop(
         "templates.save", "greeting", **text | {"sample": {**template_editor.SAMPLE, "more": 1}}, seen="1.0"
     )
     assert not (await shop("templates.gate", "greeting")).blocks
     changed = await shop("templates.diff", "greeting")
-    assert ([one.file for one in changed.files], changed.variables.added) == (["sample.json"], ("more",))
+    assert ([item.file for item in changed.files], changed.variables.added) == (["sample.json"], ("more",))
     assert (changed.from_, changed.to) == ("1", "draft")
     await shop("templates.publish", "greeting", seen=second.seen)
     again = await shop("templates.restore", "greeting", 1, note="back")
@@ -206,7 +206,7 @@ async def _templates(shop: NotingClient, _: wiring.ProcessParts, __: WebhookRece
 
     saved = await shop("layouts.save", "frame.html", text="<html></html>")
     assert await shop("layouts.get", "frame.html") == saved
-    assert "frame.html" in [one.name for one in await shop("layouts.list")]
+    assert "frame.html" in [item.name for item in await shop("layouts.list")]
     assert await shop("layouts.delete", "frame.html", revision=saved.revision) is None
 
 

@@ -86,7 +86,7 @@ def test_the_key_is_in_no_repr() -> None:
 
 def test_both_clients_offer_the_same() -> None:
     """Each method of one is a method of the other with the same parameters and words."""
-    for one, other in (
+    for blocking_class, async_class in (
         (Notifier, AsyncNotifier),
         (blocking.Suppressions, awaiting.AsyncSuppressions),
         (blocking.Webhooks, awaiting.AsyncWebhooks),
@@ -94,12 +94,12 @@ def test_both_clients_offer_the_same() -> None:
     ):
         mine, theirs = (
             {name for name in dir(kind) if not name.startswith("_")} - {"close", "aclose", "perform", "follow"}
-            for kind in (one, other)
+            for kind in (blocking_class, async_class)
         )
         assert mine == theirs
         assert len(mine) > 2
         for name in mine:
-            a, b = getattr(one, name), getattr(other, name)
+            a, b = getattr(blocking_class, name), getattr(async_class, name)
             assert inspect.signature(a) == inspect.signature(b), name
             assert a.__doc__ == b.__doc__
             assert a.__doc__, name

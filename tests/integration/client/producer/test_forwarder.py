@@ -233,8 +233,8 @@ async def test_the_caller_learns_the_ids_in_the_transaction_that_deletes_the_row
     broken.set()
 
     def note(connection: Connection, done: list[Forwarded]) -> None:
-        for one in done:
-            note_of = update(ORDERS).where(ORDERS.c.mail == one.id).values(note=str(one.notification_id))
+        for forwarded in done:
+            note_of = update(ORDERS).where(ORDERS.c.mail == forwarded.id).values(note=str(forwarded.notification_id))
             connection.execute(note_of)
         if broken.is_set():
             raise LookupError

@@ -37,11 +37,11 @@ async def test_claims_at_the_same_moment_never_wait_and_never_share(empty_postgr
     caller = await CallerDatabase(f"postgresql+asyncpg:{empty_postgres.partition(':')[2]}").create()
     ids = await caller.several(4)
     assert isinstance(caller.engine, AsyncEngine)
-    async with asyncio.timeout(5), caller.engine.connect() as one, caller.engine.connect() as two:
-        first = await one.run_sync(_claim, 2)
-        second = await two.run_sync(_claim, 2)
-        await two.commit()
-        await one.commit()
+    async with asyncio.timeout(5), caller.engine.connect() as connection, caller.engine.connect() as other:
+        first = await connection.run_sync(_claim, 2)
+        second = await other.run_sync(_claim, 2)
+        await other.commit()
+        await connection.commit()
     await caller.close()
     assert [row.id for row in (*first.rows, *second.rows)] == ids
 
@@ -52,10 +52,10 @@ async def test_a_claim_is_no_larger_than_a_request_may_be(caller: CallerDatabase
     body = next(iter((await caller.rows()).values())).body
     size = len(body.encode())
     assert size > len(body) + 900
-    two = await caller.do(lambda connection: _claim(connection, octets=2 * size))
-    assert [row.id for row in two.rows] == ids[:2]
-    one = await caller.do(lambda connection: _claim(connection, octets=10))
-    assert [row.id for row in one.rows] == ids[2:]
+    both = await caller.do(lambda connection: _claim(connection, octets=2 * size))
+    assert [row.id for row in both.rows] == ids[:2]
+    single = await caller.do(lambda connection: _claim(connection, octets=10))
+    assert [row.id for row in single.rows] == ids[2:]
 
 
 async def test_a_late_holder_neither_refuses_nor_gives_back(caller: CallerDatabase) -> None:
