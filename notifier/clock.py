@@ -1,6 +1,6 @@
-"""Time, handed in rather than read: wall time for people and headers, monotonic time for durations and deadlines.
+"""The clock: wall time for people and headers, monotonic time for durations and deadlines.
 
-Leases and schedules in PostgreSQL use the database's clock instead, so that a host with a wrong clock does no harm.
+Leases and schedules in PostgreSQL use the database's clock, so that a host with a wrong clock does no harm.
 """
 
 import time
@@ -9,22 +9,22 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What code that needs the time is given."""
+    """The source of time; tests pass one that they move."""
 
     def now(self) -> datetime:
-        """Aware UTC wall time."""
+        """Return the wall time, aware, in UTC."""
 
     def monotonic(self) -> float:
-        """Seconds that never go back."""
+        """Return seconds that never go back."""
 
 
 class SystemClock:
     """The clocks of this host."""
 
     def now(self) -> datetime:
-        """Aware UTC wall time."""
+        """Return the wall time, aware, in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds that never go back."""
+        """Return seconds that never go back."""
         return time.monotonic()

@@ -1,4 +1,4 @@
-"""Identifiers: UUIDv7 (RFC 9562 §5.7), so that an id sorts by creation time and serves as the page cursor."""
+"""Identifiers: UUIDv7 (RFC 9562 §5.7), which sort by creation time and so serve as page cursors."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,11 +9,11 @@ _LATEST_MS = 2**48 - 1
 
 
 def generate_id() -> UUID:
-    """A fresh UUIDv7."""
+    """Generate a new UUIDv7."""
     return uuid7()
 
 
 def get_first_id(time: datetime) -> UUID:
-    """The smallest UUIDv7 that can be made at an aware time, to the millisecond."""
+    """Return the smallest UUIDv7 of an aware time, to the millisecond."""
     milliseconds = min(max(int(time.timestamp() * 1000), 0), _LATEST_MS)
     return UUID(int=milliseconds << 80 | 7 << 76 | 2 << 62)

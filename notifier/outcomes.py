@@ -1,7 +1,7 @@
-"""What a try at delivering one mail came to, as types: decided once, at the wire, and never guessed again later.
+"""The outcomes of trying to deliver one mail, as types. They are decided once, when the reply is read.
 
-`Accepted`, `Deferred`, `Rejected` and `Uncertain` burn an attempt; `NotTried` does not, because no relay was reached;
-nor does `NotPermitted`, because the queue took the mail back.
+`Accepted`, `Deferred`, `Rejected` and `Uncertain` use up an attempt. `NotTried` does not, because no relay was reached,
+and `NotPermitted` does not, because the queue took the mail back.
 """
 
 from enum import StrEnum
@@ -10,7 +10,7 @@ import msgspec
 
 
 class SmtpPhase(StrEnum):
-    """How far an SMTP transaction had come (RFC 5321 §3)."""
+    """The phases of an SMTP transaction (RFC 5321 §3)."""
 
     CONNECT = "connect"
     MAIL = "mail"
@@ -29,17 +29,17 @@ class OutcomeName(StrEnum):
 
 
 class OutageScope(StrEnum):
-    """What is out of reach when a mail was not tried: the whole relay, or the relay for one sender's address."""
+    """What cannot be reached when a mail was not tried: the whole relay, or the relay for one sender's address."""
 
     RELAY = "relay"
     SENDER = "sender"
 
 
 class CircuitReason(StrEnum):
-    """Why a circuit is open. A closed set: these words may be shown to everybody, a relay's own words may not."""
+    """Why a circuit is open. These words may be shown to everybody; the relay's own words may not."""
 
-    UNREACHABLE = "unreachable"  # no connection that could carry a mail
-    CLOSED = "closed"  # it closes connections instead of answering MAIL
+    UNREACHABLE = "unreachable"  # no usable connection
+    CLOSED = "closed"  # it closes connections instead of replying to MAIL
     LOGIN = "login"
     RELAYING = "relaying"
     STORAGE = "storage"
@@ -49,15 +49,15 @@ class CircuitReason(StrEnum):
 
 
 class RefusalKind(StrEnum):
-    """What a permanent refusal was about. Only `RECIPIENT` may suppress, and only the address that was refused."""
+    """What a permanent refusal is about. Only `RECIPIENT` may suppress, and only the refused address."""
 
-    RECIPIENT = "recipient"  # a fact about the address: there is no such mailbox
+    RECIPIENT = "recipient"  # a fact about the address: the mailbox does not exist
     MESSAGE = "message"
     SIZE = "size"
 
 
 class SmtpReply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One SMTP reply: three-digit code, enhanced status code (RFC 3463) where given, and sanitised text."""
+    """One SMTP reply: three-digit code, enhanced status code (RFC 3463) if there is one, and sanitised text."""
 
     code: int
     enhanced: str | None = None
@@ -68,48 +68,47 @@ class SmtpReply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The relay answered the final dot with 250: the mail is its responsibility now (RFC 5321 §4.2.5)."""
+    """The relay replied to the final dot with 250: it is responsible for the mail now (RFC 5321 §4.2.5)."""
 
     reply: SmtpReply
 
 
 class Deferred(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A temporary refusal, or a connection lost before the final dot: surely not sent, so try again."""
+    """A temporary refusal, or a connection lost before the final dot: not sent, so try again."""
 
     phase: SmtpPhase
     reply: SmtpReply | None = None
     detail: str = ""
-    reported_fault: CircuitReason | None = (
-        None  # what the relay said of itself or of the sender: true if other mails confirm it
-    )
+    # A fault of the relay or the sender that the reply reports: a fact if other mails confirm it.
+    reported_fault: CircuitReason | None = msgspec.field(default=None, name="claim")  # its name in journals
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A permanent refusal: trying again would only repeat it."""
+    """A permanent refusal: trying again would not help."""
 
     phase: SmtpPhase
     refused: RefusalKind
     reply: SmtpReply | None = None
-    detail: str = ""  # what we say where there is no reply, or what we add to it
+    detail: str = ""  # our own words, without a reply or in addition to it
 
 
 class Uncertain(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The final dot may have arrived and no reply did: the relay may or may not have the mail (RFC 1047)."""
+    """No reply to the final dot: the relay may or may not have the mail (RFC 1047)."""
 
     detail: str
 
 
 class NotTried(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The relay was out of reach or misconfigured, so nothing was asked of it about this mail."""
+    """The relay was out of reach or misconfigured, so this mail was not offered to it."""
 
     detail: str
     scope: OutageScope = OutageScope.RELAY
-    needs_person: bool = False  # wrong password, bad certificate: hammering the relay would make it worse
-    reported_fault: CircuitReason | None = None  # heard while this mail was handed over: true if other mails confirm it
+    needs_person: bool = False  # wrong password, bad certificate: trying again soon would make it worse
+    reported_fault: CircuitReason | None = msgspec.field(default=None, name="claim")  # as in `Deferred`
 
 
 class NotPermitted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The queue did not permit the body, or not up to its last byte: the mail is surely unsent."""
+    """The queue did not permit the body, or not up to its last byte: the mail is not sent."""
 
     detail: str
 

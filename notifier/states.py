@@ -1,6 +1,6 @@
-"""The two state machines, declared: the life of an outbox entry and the life of a notification.
+"""The two state machines: of an outbox entry and of a notification.
 
-Every transition is listed once, with who may cause it and, where it looks odd, why. Nothing here touches a database;
+Every transition is listed once, with who may cause it and, where it looks odd, the reason. No database is used here;
 `notifier.status.status_writer` is the only code that changes a notification's status, and it asks this table.
 """
 
@@ -18,16 +18,16 @@ class Priority(StrEnum):
 
 
 class EntryKind(StrEnum):
-    """What an outbox entry asks for; each kind has its own handler and slots."""
+    """The kind of work of an outbox entry; each kind has its own handler and slots."""
 
     EMAIL = "email"
     WEBHOOK = "webhook"
     ASSET = "asset"
-    BATCH = "batch"  # a cancelled one, whose mails are to be settled
+    BATCH = "batch"  # a cancelled batch, whose mails must be settled
 
 
 class EntryState(StrEnum):
-    """Where an outbox entry stands; a finished one is deleted."""
+    """The state of an outbox entry; a finished one is deleted."""
 
     READY = "ready"
     LEASED = "leased"
@@ -35,11 +35,11 @@ class EntryState(StrEnum):
 
 
 class KeyKind(StrEnum):
-    """What becomes of the mail that a key submits."""
+    """What happens to the mail that a key submits."""
 
-    LIVE = "live"  # it is sent
-    TEAM = "team"  # it is sent, to the service's own people only
-    TEST = "test"  # it goes the whole way, and no relay is asked
+    LIVE = "live"  # sent
+    TEAM = "team"  # sent to the service's own people only
+    TEST = "test"  # processed like any other, but not given to a relay
 
 
 class Role(StrEnum):
@@ -51,21 +51,21 @@ class Role(StrEnum):
 
 
 class Category(StrEnum):
-    """Why a mail is sent: because somebody did something, or because somebody wants something from them."""
+    """Whether a mail answers an action of its recipient, or is marketing."""
 
     TRANSACTIONAL = "transactional"
     MARKETING = "marketing"
 
 
 class SuppressionScope(StrEnum):
-    """Which mail a suppressed address must not get; an opt-out never stops a password reset."""
+    """Which mail a suppressed address must not get. An opt-out from marketing never stops a password reset."""
 
     ALL = "all"
     MARKETING = "marketing"
 
 
 class Status(StrEnum):
-    """What became of a notification, as the caller reads it."""
+    """The status of a notification, as the caller reads it."""
 
     QUEUED = "queued"
     DEFERRED = "deferred"
@@ -81,10 +81,10 @@ class Status(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a notification has the status it has, where the status alone does not say."""
+    """The reason for a notification's status, where the status alone does not tell it."""
 
     RECIPIENT_REFUSED = "recipient_refused"
-    REDIRECT_REFUSED = "redirect_refused"  # mode `redirect`: nothing is known about the recipient
+    REDIRECT_REFUSED = "redirect_refused"  # mode `redirect`: it says nothing about the recipient
     MESSAGE_REFUSED = "message_refused"
     SENDER_REFUSED = "sender_refused"
     EXHAUSTED = "exhausted"
@@ -103,9 +103,9 @@ class Reason(StrEnum):
 
 
 class SuppressionReason(StrEnum):
-    """Why an address must not be mailed."""
+    """The reason for a suppression."""
 
-    RECIPIENT_REFUSED = "recipient_refused"  # a relay said that there is no such mailbox
+    RECIPIENT_REFUSED = "recipient_refused"  # a relay said that the mailbox does not exist
     BOUNCED = "bounced"
     COMPLAINED = "complained"
     UNSUBSCRIBED = "unsubscribed"
@@ -113,7 +113,7 @@ class SuppressionReason(StrEnum):
 
 
 class AssetStatus(StrEnum):
-    """How far an uploaded image has come."""
+    """The status of an uploaded image."""
 
     PENDING = "pending"
     READY = "ready"
@@ -121,21 +121,21 @@ class AssetStatus(StrEnum):
 
 
 class AssetMode(StrEnum):
-    """How an image comes to the size that it is shown in."""
+    """How an image is scaled to the size in which it is shown."""
 
-    FIT = "fit"  # all of it, within width and height
-    CROP = "crop"  # exactly width and height, cut at the edges
+    FIT = "fit"  # the whole image, within width and height
+    CROP = "crop"  # exactly width and height; the edges are cut off
 
 
 class WhenUncertain(StrEnum):
-    """What a template wants done about a mail of which nobody knows whether it was taken."""
+    """What to do with a mail if nobody knows whether the relay accepted it."""
 
     RESEND = "resend"
     HOLD = "hold"
 
 
 class EventKind(StrEnum):
-    """What people and callers did to a notification; attempts and columns tell the rest."""
+    """What a person or caller did to a notification."""
 
     CHANGED = "changed"
     CANCELLED = "cancelled"
@@ -144,7 +144,7 @@ class EventKind(StrEnum):
 
 
 class Resolution(StrEnum):
-    """What a person or caller decides about a mail of which nobody knows whether it was taken."""
+    """What a person or caller decides about a mail if nobody knows whether the relay accepted it."""
 
     SENT = "sent"
     FAILED = "failed"
@@ -152,7 +152,7 @@ class Resolution(StrEnum):
 
 
 class TransitionCause(StrEnum):
-    """Who may move a machine on."""
+    """Who causes a transition."""
 
     SENDER = "sender"
     PROOF = "proof"
@@ -162,13 +162,13 @@ class TransitionCause(StrEnum):
 
 
 WAITING_STATUSES = frozenset({Status.QUEUED, Status.DEFERRED, Status.UNKNOWN})
-"""Statuses with an outbox entry behind them. (A closed `unknown` has none.)"""
+"""Statuses with an outbox entry. (A closed `unknown` has none.)"""
 
 CANCELLABLE_STATUSES = frozenset({Status.QUEUED, Status.DEFERRED})
-"""Statuses of a mail that can still be kept from leaving."""
+"""Statuses in which a mail can be cancelled."""
 
 INDEXED_STATUSES = frozenset(set(Status) - {Status.QUEUED, Status.SENT})
-"""Statuses that are listed apart, so that they are found among millions: all that no mail passes on the usual way."""
+"""Statuses with an index of their own: all that a mail does not pass on its usual way."""
 
 STATUS_RANK = {
     Status.QUEUED: 0,
@@ -183,12 +183,12 @@ STATUS_RANK = {
     Status.BOUNCED: 6,
     Status.COMPLAINED: 7,
 }
-"""A machine event never lowers the rank, so events that arrive in any order end in the same status."""
+"""Feedback never lowers the rank, so events that arrive in any order end in the same status."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Transition:
-    """One allowed step of the notification machine."""
+    """One allowed change of a notification's status."""
 
     source: Status
     target: Status
@@ -221,26 +221,24 @@ NOTIFICATION_TRANSITIONS: tuple[Transition, ...] = (
         cause=TransitionCause.SENDER,
         reason="not tried: only the reason is new",
     ),
-    *_build_transitions(
-        {_Status.UNKNOWN}, {_Status.UNKNOWN}, TransitionCause.SENDER, "a resend was lost in the same way"
-    ),
+    *_build_transitions({_Status.UNKNOWN}, {_Status.UNKNOWN}, TransitionCause.SENDER, "the resend got no reply either"),
     *_build_transitions(
         {_Status.UNKNOWN},
         {_Status.SENT},
         TransitionCause.SENDER,
-        "a resend was accepted, or the lost reply turned up after all",
+        "a resend was accepted, or the lost reply was found in a journal",
     ),
     *_build_transitions(
         {_Status.UNKNOWN},
         {_Status.DEFERRED, _Status.FAILED},
         TransitionCause.PROOF,
-        "a definite no to the very attempt that was thought lost: its reply was read late",
+        "the reply to the attempt that seemed lost was read late, and it is a refusal",
     ),
     *_build_transitions(
         {_Status.CANCELLED, _Status.SUPPRESSED, _Status.EXPIRED, _Status.FAILED},
         {_Status.SENT},
         TransitionCause.SENDER,
-        "proof of a 250 that was read late: the mail has left, and the status must say so",
+        "a 250 was read late: the mail has left, and the status must say so",
     ),
     *_build_transitions(
         {_Status.QUEUED, _Status.DEFERRED}, {_Status.CANCELLED}, TransitionCause.SENDER, "its batch was cancelled"
@@ -277,7 +275,11 @@ ENTRY_TRANSITIONS: tuple[tuple[EntryState, EntryState | None, str], ...] = (
         None,
         "settle: the work is over; proof, cancel, resolve while there is no mark: the entry is deleted",
     ),
-    (EntryState.LEASED, EntryState.READY, "settle: due again later; release: given back unburnt; rescue: holder dead"),
+    (
+        EntryState.LEASED,
+        EntryState.READY,
+        "settle: due again later; release: given back unused; rescue: its sender is dead",
+    ),
     (EntryState.LEASED, EntryState.HELD, "settle: nobody knows whether it was sent, or its record cannot be written"),
     (EntryState.READY, None, "proof, or a settle of a rescued lease, comes late; cancel or resolve"),
     (EntryState.READY, EntryState.READY, "a settle of a rescued lease comes late: the same fence still counts"),
@@ -287,6 +289,6 @@ ENTRY_TRANSITIONS: tuple[tuple[EntryState, EntryState | None, str], ...] = (
 
 
 def get_source_statuses(target: Status, cause: TransitionCause) -> frozenset[Status]:
-    """The statuses from which `cause` may move a notification to `target`; a proof may do what a sender may."""
+    """Return the statuses from which `cause` may change to `target`; a proof may do what a sender may."""
     causes = {cause, TransitionCause.SENDER} if cause is TransitionCause.PROOF else {cause}
     return frozenset(t.source for t in NOTIFICATION_TRANSITIONS if t.target == target and t.cause in causes)

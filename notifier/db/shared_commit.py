@@ -1,7 +1,7 @@
-"""Taking work in: what waits at the same moment is written in one transaction and committed before anyone is answered.
+"""The shared commit: items that arrive at the same moment are written in one transaction, before any is answered.
 
-The rows are written by the writer it was given; this module owns the transaction, nothing else. A commit is bounded in
-rows and bytes, a large item has one of its own, and if one fails, each of its items is tried alone.
+A `Writer` writes the rows; this module owns only the transaction. A commit is bounded in rows and bytes. A large item
+has a commit of its own. If a commit fails, each of its items is tried alone.
 """
 
 import asyncio
@@ -15,20 +15,20 @@ from notifier.db.engine import Database
 from notifier.db.unavailability import convert_database_errors
 from notifier.errors import DatabaseUnavailableError, LockTimeoutError
 
-SUBMIT_TIMEOUT_SECONDS = 4.5  # seconds until the caller hears 503
-TRANSACTION_TIMEOUT_SECONDS = 2.2  # longest; the driver takes two more to let go of a server that hangs
+SUBMIT_TIMEOUT_SECONDS = 4.5  # then the caller gets a 503
+TRANSACTION_TIMEOUT_SECONDS = 2.2  # the driver takes two more seconds to leave a server that hangs
 LOCK_TIMEOUT_MS = 500
-MAX_LOCK_TRIES = 4  # together two seconds for a key that another process is writing at this moment
-SINGLE_LOCK_TIMEOUT_MS = 20  # while each item of a commit that met a lock is tried alone
-MAX_SINGLE_COMMITS = 4  # items that are tried alone, or wait for a lock of their own, at the same time
+MAX_LOCK_TRIES = 4  # together two seconds for a key that another process is writing
+SINGLE_LOCK_TIMEOUT_MS = 20  # for each item of a commit that met a lock, to find the blocked one
+MAX_SINGLE_COMMITS = 4  # items that are tried alone or wait for a lock at the same time
 MAX_COMMIT_ROWS = 200
 """Rows of one shared commit, each copy of a mail counting as one; a single item may have more."""
 MAX_COMMIT_BYTES = 1024 * 1024
 """Bytes that one shared commit hands to the database, in one statement."""
 MAX_SHARED_BYTES = 64 * 1024
 """Bytes of an item that is committed together with others; a larger one is committed alone."""
-LOOP_TURNS = 3  # of the event loop, before a batch is closed: requests that are already here come along
-MAX_CONCURRENT_COMMITS = 2  # commits under way at the same time; on SQLite, with its one writer, one
+LOOP_TURNS = 3  # turns of the event loop before a batch is closed, so that requests that are already here join it
+MAX_CONCURRENT_COMMITS = 2  # commits at the same time; one on SQLite, which has one writer
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -45,18 +45,18 @@ class CommitSize(NamedTuple):
 class CommitWriter(Generic[Item, Result]):
     """How items become rows, all or none of them; one result per item, in order."""
 
-    # By one statement, which is the transaction, and which waits for no lock longer than so many milliseconds.
+    # In one statement, which is the transaction; the last argument is the lock timeout in milliseconds.
     on_postgres: Callable[[StatementConnection, Sequence[Item], int], Awaitable[Sequence[Result]]]
-    # In the thread of the one writer, within a transaction.
+    # In the thread of the one writer, inside a transaction.
     on_sqlite: Callable[[sqlite3.Connection, Sequence[Item]], Sequence[Result]]
-    # Of what the database is given for an item.
+    # The size of what the database gets for an item.
     size_on_postgres: Callable[[Item], CommitSize]
     size_on_sqlite: Callable[[Item], CommitSize]
 
 
 @dataclass(eq=False)
 class _PendingItem(Generic[Item, Result]):
-    """An item whose commit is awaited."""
+    """An item that waits for its commit."""
 
     item: Item
     size: CommitSize
@@ -65,19 +65,19 @@ class _PendingItem(Generic[Item, Result]):
 
 @dataclass(kw_only=True)
 class _CommitQueue(Generic[Item, Result]):
-    """Items that are committed in turn, and how many commits of them may be under way."""
+    """A queue of items, and the limits of its commits."""
 
-    flights: int
+    max_commits: int  # at the same time
     max_rows: int
     max_bytes: int
-    flying: int = 0
+    commits: int = 0  # running
     waiting: list[_PendingItem[Item, Result]] = field(default_factory=list)
 
     def take(self) -> list[_PendingItem[Item, Result]]:
-        """The first that wait, as many as one commit may have, and at least one."""
+        """Remove and return the items of the next commit: as many as fit, at least one."""
         count = rows = size = 0
-        for one in self.waiting:
-            rows, size = rows + one.size.rows, size + one.size.bytes
+        for pending in self.waiting:
+            rows, size = rows + pending.size.rows, size + pending.size.bytes
             if count and (rows > self.max_rows or size > self.max_bytes):
                 break
             count += 1
@@ -86,25 +86,29 @@ class _CommitQueue(Generic[Item, Result]):
 
 
 class SharedCommit(Generic[Item, Result]):
-    """A door through which items are committed together; open it in the loop that uses it."""
+    """Commits items together; create it in the event loop that uses it."""
 
     def __init__(
-        self, database: Database, writer: CommitWriter[Item, Result], *, committed: Callable[[], None]
+        self, database: Database, writer: CommitWriter[Item, Result], *, on_commit: Callable[[], None]
     ) -> None:
         self._database = database
         self._writer = writer
         self._size = writer.size_on_sqlite if database.is_sqlite else writer.size_on_postgres
-        self._committed = committed  # called after each commit, to wake a sender in this process
-        flights = 1 if database.is_sqlite else MAX_CONCURRENT_COMMITS
-        self._shared = _CommitQueue[Item, Result](flights=flights, max_rows=MAX_COMMIT_ROWS, max_bytes=MAX_COMMIT_BYTES)
-        self._large = _CommitQueue[Item, Result](flights=1, max_rows=0, max_bytes=0)  # one by one, beside the others
+        self._on_commit = on_commit  # wakes a sender in this process
+        commits = 1 if database.is_sqlite else MAX_CONCURRENT_COMMITS
+        self._shared = _CommitQueue[Item, Result](
+            max_commits=commits, max_rows=MAX_COMMIT_ROWS, max_bytes=MAX_COMMIT_BYTES
+        )
+        self._large = _CommitQueue[Item, Result](
+            max_commits=1, max_rows=0, max_bytes=0
+        )  # one by one, beside the others
         self._tasks: set[asyncio.Task[None]] = set()
-        self._apart_room = asyncio.Semaphore(MAX_SINGLE_COMMITS)
+        self._single = asyncio.Semaphore(MAX_SINGLE_COMMITS)
 
     async def submit(self, item: Item) -> Result:
-        """Write and commit the item; the result is the writer's.
+        """Write and commit the item, and return the writer's result.
 
-        Raises `DatabaseUnavailableError` after 4.5 s, `LockTimeoutError` if another transaction is in the way.
+        Raises `DatabaseUnavailableError` after 4.5 s, and `LockTimeoutError` if another transaction blocks it.
         """
         future = self._enter(item)
         with convert_database_errors():
@@ -112,7 +116,7 @@ class SharedCommit(Generic[Item, Result]):
                 return await future
 
     async def submit_all(self, items: Sequence[Item]) -> list[Result | BaseException]:
-        """The same for several; for each its result, or what `submit` would have raised."""
+        """Submit several items; return for each its result, or what `submit` would have raised."""
         futures = [self._enter(item) for item in items]
         try:
             await asyncio.wait(futures, timeout=SUBMIT_TIMEOUT_SECONDS)
@@ -124,14 +128,14 @@ class SharedCommit(Generic[Item, Result]):
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         try:
             size = self._size(item)
-        except Exception as error:  # noqa: BLE001 - its caller gets it raised, and nobody else
+        except Exception as error:  # noqa: BLE001 - only its own caller gets it raised
             future.set_exception(error)
             return future
-        lane = self._large if size.bytes > MAX_SHARED_BYTES else self._shared
-        lane.waiting.append(_PendingItem(item, size, future))
-        if lane.flying < lane.flights:
-            lane.flying += 1
-            self._start(self._flush(lane))
+        queue = self._large if size.bytes > MAX_SHARED_BYTES else self._shared
+        queue.waiting.append(_PendingItem(item, size, future))
+        if queue.commits < queue.max_commits:
+            queue.commits += 1
+            self._start(self._flush(queue))
         return future
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
@@ -139,75 +143,75 @@ class SharedCommit(Generic[Item, Result]):
         self._tasks.add(task)  # the loop itself holds tasks only weakly
         task.add_done_callback(self._tasks.discard)
 
-    async def _flush(self, lane: _CommitQueue[Item, Result]) -> None:
+    async def _flush(self, queue: _CommitQueue[Item, Result]) -> None:
         try:
-            while lane.waiting:
+            while queue.waiting:
                 for _ in range(LOOP_TURNS):
                     await asyncio.sleep(0)
-                await self._commit([one for one in lane.take() if not one.future.done()])
+                await self._commit([pending for pending in queue.take() if not pending.future.done()])
         finally:
-            lane.flying -= 1
+            queue.commits -= 1
 
     async def _commit(self, batch: list[_PendingItem[Item, Result]]) -> None:
-        """Commit the batch; if that fails, each of its items is tried alone, so that none fails for another."""
+        """Commit the batch; if that fails, try each of its items alone, so that none fails because of another."""
         if not batch:
             return
         try:
             await self._write(batch, LOCK_TIMEOUT_MS)
-        except Exception as error:  # noqa: BLE001 - each caller gets its own raised; the door stays open for the next
+        except Exception as error:  # noqa: BLE001 - each caller gets it raised; later items are still committed
             if len(batch) > 1 and self._may_try_again(error):
-                for one in batch:
-                    self._start(self._try_alone(one))
+                for pending in batch:
+                    self._start(self._try_alone(pending))
             elif isinstance(error, LockTimeoutError):
-                self._start(self._wait_apart(batch[0]))
+                self._start(self._wait_for_lock(batch[0]))
             else:
                 _fail_items(batch, error)
 
     def _may_try_again(self, error: Exception) -> bool:
-        """False after a time-out of SQLite's one writer: it goes on in its thread, and may still commit."""
+        """Return False after a timeout of SQLite's one writer: it goes on in its thread, and may still commit."""
         return not (self._database.is_sqlite and isinstance(error.__cause__, TimeoutError))
 
-    async def _try_alone(self, waiting: _PendingItem[Item, Result]) -> None:
-        """Write one item of a commit that failed; one that meets a lock waits for it behind the others."""
-        async with self._apart_room:
-            if waiting.future.done():
+    async def _try_alone(self, pending: _PendingItem[Item, Result]) -> None:
+        """Write one item of a failed commit; if it meets a lock, it waits for that behind the others."""
+        async with self._single:
+            if pending.future.done():
                 return
             try:
-                await self._write([waiting], SINGLE_LOCK_TIMEOUT_MS)
+                await self._write([pending], SINGLE_LOCK_TIMEOUT_MS)
             except LockTimeoutError:
-                self._start(self._wait_apart(waiting))
+                self._start(self._wait_for_lock(pending))
             except Exception as error:  # noqa: BLE001 - its caller gets it raised
-                _fail_items([waiting], error)
+                _fail_items([pending], error)
 
-    async def _wait_apart(self, waiting: _PendingItem[Item, Result]) -> None:
-        """Try one item that met a lock a few times more, while others are committed."""
-        async with self._apart_room:
+    async def _wait_for_lock(self, pending: _PendingItem[Item, Result]) -> None:
+        """Try an item that met a lock a few times more, while others are committed."""
+        async with self._single:
             for tries_left in reversed(range(MAX_LOCK_TRIES - 1)):
-                if waiting.future.done():
+                if pending.future.done():
                     return
                 try:
-                    await self._write([waiting], LOCK_TIMEOUT_MS)
+                    await self._write([pending], LOCK_TIMEOUT_MS)
                 except Exception as error:  # noqa: BLE001 - its caller gets it raised
                     if not (isinstance(error, LockTimeoutError) and tries_left):
-                        _fail_items([waiting], error)
+                        _fail_items([pending], error)
 
-    async def _write(self, batch: Sequence[_PendingItem[Item, Result]], lock_ms: int) -> None:
-        """One transaction; whoever still waits has the result once it is committed."""
-        items = [one.item for one in batch]
+    async def _write(self, batch: Sequence[_PendingItem[Item, Result]], lock_timeout_ms: int) -> None:
+        """Write the batch in one transaction, and give each item that still waits its result."""
+        items = [pending.item for pending in batch]
         with convert_database_errors():
             async with asyncio.timeout(TRANSACTION_TIMEOUT_SECONDS):
                 if self._database.is_sqlite:
                     results = await self._database.run_in_writer(lambda c: self._writer.on_sqlite(c, items))
                 else:
                     async with self._database.write_statement() as connection:
-                        results = await self._writer.on_postgres(connection, items, lock_ms)
-        for one, result in zip(batch, results, strict=True):
-            if not one.future.done():
-                one.future.set_result(result)
-        self._committed()
+                        results = await self._writer.on_postgres(connection, items, lock_timeout_ms)
+        for pending, result in zip(batch, results, strict=True):
+            if not pending.future.done():
+                pending.future.set_result(result)
+        self._on_commit()
 
 
 def _fail_items(batch: Sequence[_PendingItem[Item, Result]], error: Exception) -> None:
-    for one in batch:
-        if not one.future.done():
-            one.future.set_exception(error)
+    for pending in batch:
+        if not pending.future.done():
+            pending.future.set_exception(error)

@@ -195,7 +195,7 @@ class RelayCircuits:
         told = _explain_reason(reason, words)
         if circuit is self.relay:
             self.public_reason = told
-        circuit.open(told, needs_person=needs_person, longest=longest)
+        circuit.open(told, needs_person=needs_person, max_wait=longest)
 
     def _log_opened(self, scope: OutageScope, reason: CircuitReason, detail: str) -> None:
         self._log.warning("circuit_opened", relay=self._name, circuit=scope.value, reason=reason.value, detail=detail)

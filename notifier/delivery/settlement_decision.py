@@ -200,7 +200,7 @@ def _settle_uncertain(
     if left <= timedelta(0) or delivery.status not in WAITING_STATUSES:
         action = FinishEntry()
     elif delivery.uncertain_at is None and delivery.when_uncertain is WhenUncertain.RESEND:
-        action = RescheduleEntry(delay=backoff.get_resend_delay(left, longest=given.resend_after), attempts=attempts)
+        action = RescheduleEntry(delay=backoff.get_resend_delay(left, max_delay=given.resend_after), attempts=attempts)
     else:
         action = HoldEntry(delay=left, attempts=attempts)
     return Settlement(entry=entry, action=action, record=record)

@@ -1,4 +1,5 @@
-"""The durable queue: take work in, claim it under a lease, settle it. It knows nothing of e-mail.
+"""The durable queue: claim entries under a lease, work on them, settle them. It knows nothing of e-mail.
 
-Read in trip order: `intake`, `store` (all queue SQL), `worker`, `handler`, `settler`.
+Read in trip order: `entry_store` (enqueue), `worker`, `claimer`, `handler`, `marker`, `journal`, `settler`; then
+`heartbeat` and `rescuer` for dead senders. The SQL is in `claim_sql` and `queue_sql`.
 """

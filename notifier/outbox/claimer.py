@@ -1,27 +1,48 @@
-"""Claiming for one process: who has work is looked up now and then, and the oldest of it is leased by turns.
+"""Claiming for one process: sweep the queue for services with work now and then, and lease their oldest entries.
 
-It promises that a claim costs the same whatever lies in the queue, that a service which is new here is served within
-a second, and that an entry leased by a claim whose reply was lost is given back.
+A claim costs the same whatever lies in the queue. A service that is new to this process is served within a second. An
+entry that was leased by a claim whose reply was lost is released.
 """
 
 import asyncio
+import json
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from notifier.clock import Clock
+from notifier.db.column_types import format_sqlite_time
+from notifier.db.dialect import DialectStatement, bind_now, is_sqlite
+from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
-from notifier.outbox import fair_share, leasing
-from notifier.outbox.fair_share import FairShare
+from notifier.outbox import claim_sql, fair_share
+from notifier.outbox.fair_share import ClaimShare, FairShare, ServiceBacklog
 from notifier.outbox.handler import ClaimedEntry, Handler
-from notifier.outbox.sender_identity import SenderIdentity
-from notifier.states import Priority
+from notifier.outbox.heartbeat import SenderIdentity
+from notifier.outbox.queue_sql import PRIORITIES_BY_RANK
+from notifier.states import EntryKind, Priority
 from notifier.telemetry import metrics
 
 SWEEP_SECONDS = 0.5
-"""Between looks at the whole queue while there is work: how soon a service that is new here is noticed."""
+"""Between sweeps of the whole queue while there is work: how soon a service that is new here is noticed."""
 SWEEP_INTERVAL_FACTOR = 20.0
-"""A look that takes long is repeated less often: after so many times its own duration."""
+"""A slow sweep is repeated less often: after this many times its own duration."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimRequest:
+    """One request for work."""
+
+    kind: EntryKind
+    holder: UUID  # this process's boot id
+    lease: timedelta
+    started: float  # monotonic seconds before the claim was sent; the lease is counted from here
+    shares: Sequence[ClaimShare] = ()
+    capacity: int = 1  # entries in all
+    reserve: int = 1  # entries of each priority before rank counts
 
 
 class Claimer:
@@ -32,90 +53,176 @@ class Claimer:
         self._handler = handler
         self._holder = holder
         self._clock = clock
-        self._turns = FairShare()
+        self._fair_share = FairShare()
         self._sweeping: asyncio.Task[None] | None = None
         self._next_sweep = 0.0
-        self.has_unconfirmed_claim = False  # a claim may have been committed without our hearing of it
+        self.has_unconfirmed_claim = False  # a claim may have been committed without our reading the reply
 
     async def claim(
-        self, room: int, inside: Mapping[UUID, ClaimedEntry], unwritten: Collection[UUID]
+        self, capacity: int, in_process: Mapping[UUID, ClaimedEntry], unwritten: Collection[UUID]
     ) -> list[ClaimedEntry]:
-        """Up to `room` due entries; `inside` and `unwritten` are those that this process knows it holds."""
-        counts = Counter(entry.priority for entry in inside.values())
-        if self._turns:
-            self._sweep_beside()
-            claimed = await self._by_turns(room, counts, {*inside, *unwritten})
-            if claimed or (inside and self._clock.monotonic() < self._next_sweep):
+        """Claim up to `capacity` due entries; `in_process` and `unwritten` are those this process knows it holds."""
+        counts = Counter(entry.priority for entry in in_process.values())
+        known = {*in_process, *unwritten}
+        if self._fair_share:
+            self._start_sweep()
+            claimed = await self._claim_shares(capacity, counts, known)
+            if claimed or (in_process and self._clock.monotonic() < self._next_sweep):
                 return claimed
         await self._sweep()
-        return await self._by_turns(room, counts, {*inside, *unwritten}) if self._turns else []
+        return await self._claim_shares(capacity, counts, known) if self._fair_share else []
 
     @property
     def is_backlog_empty(self) -> bool:
-        """True if the last look at the whole queue saw nothing due that may be claimed in company."""
-        return not self._turns
+        """True if the last sweep found nothing due but suspects."""
+        return not self._fair_share
 
-    async def claim_suspect(self, inside: Collection[UUID], unwritten: Collection[UUID]) -> list[ClaimedEntry]:
-        """One that must be alone."""
-        return await self._lease(self._wanted(), {*inside, *unwritten}, suspect=True)
+    async def claim_suspect(self, in_process: Collection[UUID], unwritten: Collection[UUID]) -> list[ClaimedEntry]:
+        """Claim one entry that must run alone."""
+        return await self._lease(self._build_request(), {*in_process, *unwritten}, suspect=True)
 
     async def has_due_suspect(self) -> bool:
-        """True if an entry waits that must be alone."""
+        """Return True if an entry is due that must run alone."""
         async with self._database.read_statement() as connection:
-            return await leasing.has_due_suspect(connection, self._handler.kind)
+            return await has_due_suspect(connection, self._handler.kind)
 
     async def close(self) -> None:
-        """Let a look that is under way end, before the database is closed."""
+        """Wait for a running sweep, before the database is closed."""
         if self._sweeping is not None:
             await asyncio.wait({self._sweeping})
 
-    async def _by_turns(self, room: int, counts: Mapping[Priority, int], known: Collection[UUID]) -> list[ClaimedEntry]:
-        asked = self._turns.plan_shares(room, counts)
-        if not asked:
+    async def _claim_shares(
+        self, capacity: int, counts: Mapping[Priority, int], known: Collection[UUID]
+    ) -> list[ClaimedEntry]:
+        shares = self._fair_share.plan_shares(capacity, counts)
+        if not shares:
             return []
-        claimed = await self._lease(self._wanted(asked, room), known)
-        self._turns.record_claimed(asked, claimed)
+        claimed = await self._lease(self._build_request(shares, capacity), known)
+        self._fair_share.record_claimed(shares, claimed)
         return claimed
 
-    def _wanted(self, asked: Collection[leasing.ClaimShare] = (), room: int = 1) -> leasing.ClaimRequest:
-        return leasing.ClaimRequest(
+    def _build_request(self, shares: Sequence[ClaimShare] = (), capacity: int = 1) -> ClaimRequest:
+        return ClaimRequest(
             kind=self._handler.kind,
             holder=self._holder.boot_id,
             lease=self._handler.lease,
             started=self._clock.monotonic(),
-            shares=list(asked),
-            capacity=room,
-            reserve=fair_share.compute_reserve(room),
+            shares=shares,
+            capacity=capacity,
+            reserve=fair_share.compute_reserve(capacity),
         )
 
     async def _lease(
-        self, wanted: leasing.ClaimRequest, known: Collection[UUID], *, suspect: bool = False
+        self, request: ClaimRequest, known: Collection[UUID], *, suspect: bool = False
     ) -> list[ClaimedEntry]:
         if self.has_unconfirmed_claim:
             async with self._database.write_statement() as connection:
-                await leasing.release_orphans(connection, wanted, known)
+                await release_orphans(connection, request, known)
             self.has_unconfirmed_claim = False
         self.has_unconfirmed_claim = True  # until the reply is here
         with metrics.CLAIM_SECONDS.time():
             async with self._database.write_statement() as connection:
-                claimed = await (leasing.claim_suspect if suspect else leasing.claim_entries)(connection, wanted)
+                claimed = await (claim_suspect if suspect else claim_entries)(connection, request)
         self.has_unconfirmed_claim = False
         return claimed
 
-    def _sweep_beside(self) -> None:
-        """Look for new services while the known ones are served; what it finds counts for the next claim."""
+    def _start_sweep(self) -> None:
+        """Look for new services while the known ones are served; the result counts for the next claim."""
         if self._clock.monotonic() >= self._next_sweep and (self._sweeping is None or self._sweeping.done()):
             self._sweeping = asyncio.create_task(self._sweep_quietly())
 
     async def _sweep_quietly(self) -> None:
         try:
             await self._sweep()
-        except Exception:  # noqa: BLE001 - whatever it is, the claim beside it meets the same, and says so
+        except Exception:  # noqa: BLE001 - the claim beside it meets the same error, and reports it
             self._next_sweep = self._clock.monotonic() + SWEEP_SECONDS
 
     async def _sweep(self) -> None:
         started = self._clock.monotonic()
         async with self._database.read_statement() as connection:
-            self._turns.replace_backlogs(await leasing.list_backlogs(connection, self._handler.kind))
+            self._fair_share.replace_backlogs(await list_backlogs(connection, self._handler.kind))
         now = self._clock.monotonic()
         self._next_sweep = now + max(SWEEP_SECONDS, SWEEP_INTERVAL_FACTOR * (now - started))
+
+
+async def list_backlogs(
+    connection: StatementConnection, kind: EntryKind, *, now: datetime | None = None
+) -> list[ServiceBacklog]:
+    """List the services with due work, for each priority, and since when it is due."""
+    values = bind_now(connection, now)[0] | {"kind": kind.value}
+    rows = await connection.execute(claim_sql.BACKLOG.for_connection(connection), values)
+    return [
+        ServiceBacklog(priority=Priority(row.priority), service_id=row.service_id, since=row.due_at) for row in rows
+    ]
+
+
+async def claim_entries(
+    connection: StatementConnection, request: ClaimRequest, *, now: datetime | None = None
+) -> list[ClaimedEntry]:
+    """Lease due `ready` entries, and only those: an expired lease is rescued first, never claimed."""
+    sqlite = is_sqlite(connection)
+    shares = json.dumps([_build_turn(number, share, sqlite=sqlite) for number, share in enumerate(request.shares)])
+    values = {"turns": shares, "room": request.capacity, "reserve": request.reserve}
+    return await _execute_claim(connection, claim_sql.CLAIM, request, values, now)
+
+
+async def claim_suspect(
+    connection: StatementConnection, request: ClaimRequest, *, now: datetime | None = None
+) -> list[ClaimedEntry]:
+    """Lease the oldest due entry that has been lost so often that it must run alone."""
+    return await _execute_claim(connection, claim_sql.CLAIM_SUSPECT, request, {}, now)
+
+
+def _build_turn(number: int, share: ClaimShare, *, sqlite: bool) -> dict[str, Any]:
+    return {
+        "turn": number,
+        "priority": share.priority.value,
+        "service_id": share.service_id.hex,
+        "since": format_sqlite_time(share.since) if sqlite else share.since.isoformat(),
+        "rank": PRIORITIES_BY_RANK.index(share.priority),
+        "share": share.share,
+        "most": share.limit,
+    }
+
+
+async def _execute_claim(
+    connection: StatementConnection,
+    statement: DialectStatement,
+    request: ClaimRequest,
+    values: dict[str, Any],
+    now: datetime | None,
+) -> list[ClaimedEntry]:
+    bound, time = bind_now(connection, now)
+    values = values | bound | {"kind": request.kind.value}
+    if not is_sqlite(connection):
+        values |= {"holder": request.holder, "lease": request.lease.total_seconds()}
+    rows = [dict(row) for row in (await connection.execute(statement.for_connection(connection), values)).mappings()]
+    if is_sqlite(connection) and rows:
+        ids, ends = json.dumps([row["id"].hex for row in rows]), format_sqlite_time(time + request.lease)
+        await connection.execute(claim_sql.LEASE_SQLITE, {"ids": ids, "holder": request.holder.hex, "ends": ends})
+        rows = [row | {"lease_no": row["lease_no"] + 1} for row in rows]
+    rows.sort(key=lambda row: (row["due_at"], row["id"]))
+    return [build_claimed_entry(row, lease_ends=request.started + request.lease.total_seconds()) for row in rows]
+
+
+def build_claimed_entry(row: dict[str, Any], *, lease_ends: float = 0.0) -> ClaimedEntry:
+    """Build an entry from its row; `lease_ends` in monotonic seconds, where the lease is our own."""
+    return ClaimedEntry(**{**row, "priority": Priority(row["priority"])}, lease_ends=lease_ends)
+
+
+async def has_due_suspect(connection: StatementConnection, kind: EntryKind, *, now: datetime | None = None) -> bool:
+    """Return True if an entry is due that must be claimed alone."""
+    values = bind_now(connection, now)[0] | {"kind": kind.value}
+    return (await connection.execute(claim_sql.SUSPECTED.for_connection(connection), values)).first() is not None
+
+
+async def release_orphans(
+    connection: StatementConnection, request: ClaimRequest, known: Collection[UUID], *, now: datetime | None = None
+) -> int:
+    """Release what the holder has claimed without ever reading so: all of the kind but the `known`; return how many."""
+    values = bind_now(connection, now)[0] | {"kind": request.kind.value}
+    if is_sqlite(connection):
+        values |= {"holder": request.holder.hex, "ids": json.dumps([id_.hex for id_ in known])}
+    else:
+        values |= {"holder": request.holder, "ids": list(known)}
+    return len((await connection.execute(claim_sql.RELEASE_ORPHANS.for_connection(connection), values)).all())

@@ -1,11 +1,12 @@
-"""Who is alive: a beat of one's own every few seconds, and a judgement of the others by one's own monotonic time.
+"""The heartbeat of this process, its identity as a sender, and which other senders are dead.
 
-The time in the beat is never compared with any clock; only whether it changes counts. So no clock that is wrong, and
-no outage of the database, makes anyone look dead.
+Another sender is dead if its beat has not changed for long enough by this process's own monotonic time. The time in the
+beat is never compared with a clock, so neither a wrong clock nor an outage of the database makes a sender look dead.
 """
 
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from sqlalchemy import Float, bindparam, text
@@ -15,16 +16,16 @@ from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
 from notifier.db.tables import SenderProcess, get_columns
 from notifier.errors import DatabaseUnavailableError
+from notifier.outbox.journal import Journal
 from notifier.outbox.throughput import ThroughputEstimate
 
 BEATS_PER_TIMEOUT = 6
-"""Beats in the time after which a silent process counts as dead."""
+"""Beats within the time after which a silent process counts as dead."""
 OWN_TIMEOUT_SHARE = 0.8
-"""One stops writing bodies at this part of that time without a beat: before anybody else can think one dead."""
+"""After this part of that time without a beat a process stops writing bodies, before others consider it dead."""
 _PROCESS_ID = get_columns(SenderProcess).id.type
 
-# Say that this process lives, and how fast it works (a row that others have deleted comes back); the others, and the
-# last heard of each.
+# Write this process's beat and throughput (a row that others have deleted comes back); return the others' last beats.
 _BEAT = text("""
 WITH beat AS (
   INSERT INTO sender_process (id, host, started_at, beat_at, sent_rate)
@@ -33,12 +34,12 @@ WITH beat AS (
 SELECT id, beat_at FROM sender_process WHERE id <> :id
 """).bindparams(bindparam("id", type_=_PROCESS_ID), bindparam("rate", type_=Float))
 
-# It is over: forget the process.
+# Delete the row of a process that has ended.
 _FORGET = text("DELETE FROM sender_process WHERE id = :id").bindparams(bindparam("id", type_=_PROCESS_ID))
 
 
 class Heartbeat:
-    """The life of this process among the others on the same PostgreSQL. Times are its own monotonic seconds."""
+    """The heartbeat of this process beside the others on the same PostgreSQL. Times are its own monotonic seconds."""
 
     def __init__(
         self,
@@ -47,63 +48,81 @@ class Heartbeat:
         clock: Clock,
         *,
         dead_after: float,
-        drain: ThroughputEstimate | None = None,
+        throughput: ThroughputEstimate | None = None,
     ) -> None:
         self.boot_id = boot_id
         self.interval = dead_after / BEATS_PER_TIMEOUT
         self._database = database
         self._clock = clock
         self._dead_after = dead_after
-        self._drain = drain or ThroughputEstimate()  # what is said of it with each beat
-        self._last_beat = float("-inf")  # sent, not answered: when others may have begun to count
+        self._throughput = throughput or ThroughputEstimate()  # published with each beat
+        self._last_beat = float("-inf")  # when the beat was sent: others may count from here
         self._steady_since: float | None = None
-        self.missed_periods = 0  # how often others may have taken this process for dead, before it was heard of again
-        self._heard: dict[UUID, tuple[object, float]] = {}  # the last beat of each other, and since when it is the last
+        self.missed_periods = 0  # how often others may have considered this process dead before its next beat
+        self._beats: dict[UUID, tuple[object, float]] = {}  # of each other process: its last beat, and since when
 
     def is_alive_to_others(self) -> bool:
-        """True while nobody can take this process for dead."""
+        """Return True while no other process can consider this one dead."""
         return self._clock.monotonic() - self._last_beat < OWN_TIMEOUT_SHARE * self._dead_after
 
     def can_judge_others(self) -> bool:
-        """True once the own beats have succeeded long enough to judge others by their silence."""
+        """Return True once this process has beaten long enough to judge others by their silence."""
         since, now = self._steady_since, self._clock.monotonic()
         return since is not None and now - since >= self._dead_after and now - self._last_beat <= 3 * self.interval
 
     async def beat(self) -> list[UUID]:
-        """Beat, and look at the others; those that are dead. No database, no judgement."""
+        """Write a beat, and return the processes that are dead; none while the database is away."""
         started = self._clock.monotonic()
         try:
             async with self._database.write_statement() as connection:
-                rate = self._drain.get_rate(started)
+                rate = self._throughput.get_rate(started)
                 values = {"id": self.boot_id, "host": socket.gethostname()[:255], "rate": rate}
-                found = (await connection.execute(_BEAT, values)).all()
+                rows = (await connection.execute(_BEAT, values)).all()
         except DatabaseUnavailableError:
-            self._begin_anew()
+            self._restart_judgement()
             return []
         if self._clock.monotonic() - self._last_beat > 3 * self.interval:
-            # We were stopped, or this beat hung in an outage; the others may have had as little chance as we had.
-            self._begin_anew()
+            # We were stopped, or this beat hung in an outage: the others may not have been able to beat either.
+            self._restart_judgement()
         if started - self._last_beat >= OWN_TIMEOUT_SHARE * self._dead_after:
             self.missed_periods += 1
         self._last_beat = started
         if self._steady_since is None:
             self._steady_since = self._clock.monotonic()
-        return self._judge([(row.id, row.beat_at) for row in found])
+        return self._find_dead([(row.id, row.beat_at) for row in rows])
 
-    def _begin_anew(self) -> None:
+    def _restart_judgement(self) -> None:
         self._steady_since = None
-        self._heard.clear()
+        self._beats.clear()
 
-    def _judge(self, beats: Sequence[tuple[UUID, object]]) -> list[UUID]:
+    def _find_dead(self, beats: Sequence[tuple[UUID, object]]) -> list[UUID]:
         now = self._clock.monotonic()
-        before, self._heard = self._heard, {}
-        dead = []
+        before, self._beats = self._beats, {}
         for id_, beat in beats:
             last, since = before.get(id_, (None, now))
-            self._heard[id_] = (beat, since if last == beat else now)
-            if now - self._heard[id_][1] >= self._dead_after:
-                dead.append(id_)
-        return dead
+            self._beats[id_] = (beat, since if last == beat else now)
+        return [id_ for id_, (_, since) in self._beats.items() if now - since >= self._dead_after]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SenderIdentity:
+    """A process that claims entries, from its start to its end."""
+
+    boot_id: UUID  # new at every start
+    journal: Journal
+    heartbeat: Heartbeat | None  # None on SQLite: there is no other process that could consider this one dead
+    throughput: ThroughputEstimate = field(default_factory=ThroughputEstimate)  # of the leading handler
+
+    @property
+    def missed_periods(self) -> int:
+        """How often others may have considered this process dead. Permits from before the last time are void."""
+        return 0 if self.heartbeat is None else self.heartbeat.missed_periods
+
+    def may_continue(self, missed_periods: int) -> bool:
+        """Return True while nobody can have taken over this process's work since `missed_periods` was read."""
+        return self.heartbeat is None or (
+            self.heartbeat.is_alive_to_others() and self.heartbeat.missed_periods == missed_periods
+        )
 
 
 async def delete_sender_process(connection: StatementConnection, boot_id: UUID) -> None:

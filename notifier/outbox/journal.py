@@ -1,7 +1,7 @@
-"""Definite replies, written to a file of this process at the moment in which they are read.
+"""The journal: a file of this process to which each definite reply is written as soon as it is read.
 
-It survives kill -9, not a power loss: there is no fsync. Holding the lock on the file is being alive; whoever gets the
-lock of another's file has proof of that one's death, replays what it left, and deletes it.
+It survives kill -9, but not a power loss: there is no fsync. A living process holds the lock on its file. Whoever gets
+the lock of another process's file knows that it is dead, replays the lines, and deletes the file.
 """
 
 import contextlib
@@ -19,11 +19,11 @@ from notifier.outbox.handler import ClaimedEntry, Fence, JournalNote
 from notifier.telemetry.logging import get_logger
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
-"""A file that has grown to this size is written anew, with the lines that are still needed."""
+"""A file of this size is rewritten with the lines that are still needed."""
 
 
 class JournalLine(msgspec.Struct, frozen=True):
-    """One reply: about which claim, and what the handler makes of it."""
+    """One reply: the claim, and the handler's note about it."""
 
     entry: ClaimedEntry
     note: dict[str, object]
@@ -35,7 +35,7 @@ _decode_line = msgspec.json.Decoder(JournalLine).decode
 
 
 class Journal:
-    """This process's own file, locked from the first moment to the last."""
+    """This process's own file, locked as long as the process lives."""
 
     def __init__(self, folder: Path, boot_id: UUID) -> None:
         self.folder = folder
@@ -47,7 +47,7 @@ class Journal:
         self._file = self._new_file()
 
     def append(self, entry: ClaimedEntry, note: JournalNote | msgspec.Struct) -> None:
-        """Keep a reply, in one write; if that fails, no error, but the journal is not `writable` any more."""
+        """Write a reply in one system call; if that fails, no error is raised, but `writable` becomes False."""
         line = self._pending[entry.fence] = _encode_line({"entry": entry, "note": note}) + b"\n"
         if self.is_writable:
             try:
@@ -57,34 +57,34 @@ class Journal:
                 self._failed(error)
 
     def drop_settled(self, entry: ClaimedEntry) -> None:
-        """The database knows; the line is not needed any more."""
+        """Drop the line of an entry that the database has settled."""
         if self._pending.pop(entry.fence, None) and self._size > MAX_FILE_BYTES:
             self.rewrite()
 
     def rewrite(self) -> None:
-        """Replace the file by one with what is pending; also the way back to `writable`."""
+        """Replace the file by one with the pending lines only; if that succeeds, the journal is writable again."""
         try:
             old, self._file = self._file, self._new_file()
         except OSError as error:
             self._failed(error)
         else:
-            os.close(old)  # only now does its lock go, and by its name nobody finds it any more
+            os.close(old)  # only now its lock is released, and no process finds it by name any more
             self._size, self.is_writable = 0, True
 
     def close(self) -> None:
-        """Delete the file if nothing is left to say; else the next process in this directory finds it."""
+        """Delete the file if no line is pending; else the next process in this directory replays it."""
         if not self._pending:
             self._path.unlink(missing_ok=True)
         os.close(self._file)
 
     def _new_file(self) -> int:
-        """A file that is locked and complete before anybody can see it under its name."""
-        unseen = self._path.with_suffix(".new")
-        file = os.open(unseen, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        """Create a file that is locked and complete before it gets its name."""
+        temporary = self._path.with_suffix(".new")
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _write_whole(file, b"".join(self._pending.values()) or b"\n")
-            unseen.rename(self._path)
+            temporary.rename(self._path)
         except BaseException:
             os.close(file)
             raise
@@ -98,12 +98,15 @@ class Journal:
 
 @contextlib.contextmanager
 def read_dead_journal(path: Path) -> Iterator[list[JournalLine] | None]:
-    """What a dead process left, its file locked in the block; None while it lives. The caller deletes the file."""
+    """Give the lines of a dead process, with its file locked in the block, or None while it lives.
+
+    The caller deletes the file.
+    """
     with contextlib.ExitStack() as stack:
         try:
             file = stack.enter_context(path.open("rb"))
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # A file that was replaced since it was opened has lost its lock, and its owner may be well.
+            # A file that was replaced since it was opened has lost its lock, and its owner may be alive.
             dead = os.fstat(file.fileno()).st_ino == path.stat().st_ino
         except (FileNotFoundError, BlockingIOError):
             dead = False
@@ -111,9 +114,9 @@ def read_dead_journal(path: Path) -> Iterator[list[JournalLine] | None]:
 
 
 def list_other_journals(folder: Path, own: UUID) -> list[tuple[UUID, Path]]:
-    """The journals of other processes, by the boot id of each."""
-    found = [(path.stem, path) for path in sorted(folder.glob("*.journal"))]
-    return [(UUID(name), path) for name, path in found if _BOOT_ID.fullmatch(name) and name != str(own)]
+    """List the journals of other processes with their boot ids."""
+    names = [(path.stem, path) for path in sorted(folder.glob("*.journal"))]
+    return [(UUID(name), path) for name, path in names if _BOOT_ID.fullmatch(name) and name != str(own)]
 
 
 def _parse_line(text: bytes, path: Path) -> JournalLine | None:

@@ -1,6 +1,7 @@
-"""The one gate to what cannot be undone: a body begins only after its mark is committed.
+"""The marker: commits the mark of an entry before its body may begin.
 
-All that ask at the same moment share a transaction. No database or no journal, no mark; no mark, no body.
+All that ask at the same moment share a transaction. Without a database or a journal there is no mark, and without a
+mark there is no body.
 """
 
 import asyncio
@@ -13,26 +14,24 @@ from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
 from notifier.outbox import entry_store
 from notifier.outbox.handler import BodyPermit, ClaimedEntry, Fence, Handler
+from notifier.outbox.heartbeat import SenderIdentity
 from notifier.outbox.queue_sql import BODY_LEASE
-from notifier.outbox.sender_identity import SenderIdentity
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 
 FIRST_BYTE_SECONDS = 10.0
-"""From the moment in which the mark is asked for; later than this the body never begins."""
+"""The body must begin within this time of asking for the mark, or never."""
 SETTLING_SECONDS = 60.0
-"""The part of that lease in which no body may be under way any more, so that its end can be written down."""
+"""The last part of the lease, in which no body may run any more, so that its result can be settled."""
 MAX_BATCH_SIZE = 200
-
-
 BATCH_WAIT_SECONDS = 0.004
-"""For so long a mark waits for others while many bodies are under way: each commit costs a write to the disk."""
+"""How long a mark waits for others while many bodies are under way, because each commit costs a write to the disk."""
 BATCH_SHARE = 0.7
-"""The part of the bodies that is company enough."""
+"""The part of the expected marks that is enough to commit at once."""
 
 
 class Marker:
-    """Collects what waits for its mark and commits it together."""
+    """Collects the entries that wait for their mark and commits them together."""
 
     def __init__(
         self,
@@ -41,79 +40,71 @@ class Marker:
         *,
         holder: SenderIdentity,
         clock: Clock,
-        granted: Callable[[ClaimedEntry], bool],
-        inside: Callable[[], int],
+        accept_mark: Callable[[ClaimedEntry], bool],
+        count_entries: Callable[[], int],
     ) -> None:
         self._database = database
         self._handler = handler
         self._holder = holder
         self._clock = clock
-        self._granted = granted  # told of each mark that is committed, before anybody acts on it; False: too late
-        self._inside = inside  # how many entries this process holds: how much company to expect
+        self._accept_mark = accept_mark  # called for each committed mark before its body begins; False: too late
+        self._count_entries = count_entries  # how many entries this process holds, and so how many marks to expect
         self._waiting: list[tuple[ClaimedEntry, asyncio.Future[BodyPermit | None]]] = []
         self._enough = asyncio.Event()
         self._flushing: asyncio.Task[None] | None = None
         self._log = get_logger()
 
     def mark(self, entry: ClaimedEntry) -> asyncio.Future[BodyPermit | None]:
-        """Permission for this entry's body, committed; None if it must not begin."""
+        """Ask for the mark of this entry; the result is its committed permit, or None if the body must not begin."""
         future: asyncio.Future[BodyPermit | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, future))
         if self._flushing is None or self._flushing.done():
             self._flushing = asyncio.create_task(self._flush())
-        elif self._has_company():
+        elif self._has_enough():
             self._enough.set()
         return future
 
-    def _has_company(self) -> bool:
-        return len(self._waiting) >= BATCH_SHARE * min(self._handler.bodies, self._inside())
+    def _has_enough(self) -> bool:
+        return len(self._waiting) >= BATCH_SHARE * min(self._handler.bodies, self._count_entries())
 
     async def _flush(self) -> None:
         while self._waiting:
-            await self._wait_for_company()
+            await self._wait_for_others()
             batch, self._waiting = self._waiting[:MAX_BATCH_SIZE], self._waiting[MAX_BATCH_SIZE:]
-            permits = await self._permits([entry for entry, future in batch if not future.done()])
+            permits = await self._commit_marks([entry for entry, future in batch if not future.done()])
             for entry, future in batch:
                 if not future.done():
                     permit = permits.get(entry.fence)
-                    future.set_result(permit if permit is not None and self._granted(entry) else None)
+                    future.set_result(permit if permit is not None and self._accept_mark(entry) else None)
 
-    async def _wait_for_company(self) -> None:
+    async def _wait_for_others(self) -> None:
         self._enough.clear()
-        if self._has_company():
+        if self._has_enough():
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(BATCH_WAIT_SECONDS):
                 await self._enough.wait()
 
-    async def _permits(self, entries: Sequence[ClaimedEntry]) -> dict[Fence, BodyPermit]:
-        """The permits of those whose mark is committed; time counts from before it was sent."""
-        asked, lapses = self._clock.monotonic(), self._holder.missed_periods
-        if not entries or not self._holder.journal.is_writable or not self._holder.may_continue(lapses):
+    async def _commit_marks(self, entries: Sequence[ClaimedEntry]) -> dict[Fence, BodyPermit]:
+        """Return the permits of the entries whose mark is committed; time counts from before it was sent."""
+        started, missed_periods = self._clock.monotonic(), self._holder.missed_periods
+        if not entries or not self._holder.journal.is_writable or not self._holder.may_continue(missed_periods):
             return {}
         try:
-            async with asyncio.timeout(FIRST_BYTE_SECONDS):
-                marked = await self._transaction(entries)
+            async with asyncio.timeout(FIRST_BYTE_SECONDS), self._database.write_statement() as connection:
+                marked = await entry_store.mark_entries(
+                    connection, self._holder.boot_id, entries, still_wanted=self._handler.still_wanted
+                )
         except (DatabaseUnavailableError, TimeoutError):
             self._log.warning("mark_without_database", count=len(entries))
             return {}
-        except Exception as error:  # noqa: BLE001 - whatever it is: no mark, no body
+        except Exception as error:  # noqa: BLE001 - after any error there is no mark, and so no body
             self._log.exception("mark_failed", error=type(error).__name__, count=len(entries))
             return {}
         metrics.MARKED.inc(len(marked))
         permit = BodyPermit(
-            first_byte_by=asked + FIRST_BYTE_SECONDS,
-            ends=asked + BODY_LEASE.total_seconds() - SETTLING_SECONDS,
-            may_continue=partial(self._holder.may_continue, lapses),
+            first_byte_by=started + FIRST_BYTE_SECONDS,
+            ends=started + BODY_LEASE.total_seconds() - SETTLING_SECONDS,
+            may_continue=partial(self._holder.may_continue, missed_periods),
         )
         return dict.fromkeys(marked, permit)
-
-    async def _transaction(self, entries: Sequence[ClaimedEntry]) -> set[Fence]:
-        async with self._database.write_statement() as connection:
-            return await entry_store.mark_entries(
-                connection,
-                self._holder.boot_id,
-                entries,
-                wanted=self._handler.still_wanted,
-                now=None,
-            )

@@ -1,7 +1,7 @@
-"""When an entry that may kill its holder gets the process to itself, and for how long others wait for that.
+"""Quarantine: when an entry that may kill its sender runs alone, and how long others wait for that.
 
-An entry lost twice is a suspect. Only what happens to it while it is alone counts against it, so that no neighbour is
-ever convicted; and others wait for suspects only every other second, so that these cannot stop the queue.
+An entry lost twice is a suspect. Only losses while it ran alone count against it, so that no other entry is blamed.
+Suspects may hold up the others for at most every other second, so that they cannot stop the queue.
 """
 
 from collections.abc import Sequence
@@ -10,53 +10,52 @@ from uuid import UUID
 from notifier.clock import Clock
 
 MAX_TURN_SECONDS = 1.0
-"""Seconds in a row in which suspects have the process to themselves; then the others have as long at least."""
-
+"""Seconds in a row in which only suspects are claimed; then the others have at least as long."""
 MAX_WAIT_SECONDS = 5.0
-"""Seconds that are waited for the process to become empty: a slow relay must not stop the queue for a suspect."""
+"""Seconds to wait for the process to become empty, so that a slow relay does not stop the queue for a suspect."""
 
 
 class Quarantine:
-    """Whether suspects wait, and which one is alone here now."""
+    """Whether suspects are due, and which one runs alone in this process now."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._next_look = 0.0
-        self._spell_ends = 0.0
-        self._gives_up = 0.0
+        self._next_check = 0.0
+        self._turn_ends = 0.0
+        self._wait_ends = 0.0
         self.is_active = False  # suspects are due, and nothing else is claimed
         self.isolated_id: UUID | None = None  # claimed alone, and neither marked nor settled yet
 
     def is_check_due(self) -> bool:
-        """True when it is time to look whether suspects are due."""
-        return not self.is_active and self._clock.monotonic() >= self._next_look
+        """Return True when it is time to check for due suspects."""
+        return not self.is_active and self._clock.monotonic() >= self._next_check
 
-    def record_check(self, *, found: bool) -> None:
-        """Some are due, or none."""
+    def record_check(self, *, are_due: bool) -> None:
+        """Record the result of a check."""
         now = self._clock.monotonic()
-        self.is_active = found
-        self._spell_ends = now + MAX_TURN_SECONDS
-        self._gives_up = now + MAX_WAIT_SECONDS
-        self._next_look = now + MAX_TURN_SECONDS
+        self.is_active = are_due
+        self._turn_ends = now + MAX_TURN_SECONDS
+        self._wait_ends = now + MAX_WAIT_SECONDS
+        self._next_check = now + MAX_TURN_SECONDS
 
-    def wait_for_others(self) -> None:
-        """Others are still here."""
-        if self._clock.monotonic() >= self._gives_up:
+    def give_up_if_late(self) -> None:
+        """Give up if the other entries have been in the process for too long."""
+        if self._clock.monotonic() >= self._wait_ends:
             self._end()
 
     def record_claim(self, ids: Sequence[UUID]) -> None:
-        """This one is alone now; none was left if empty."""
+        """Record the suspect that runs alone now; no ids if none was due any more."""
         self.isolated_id = ids[0] if ids else None
         if not ids:
             self._end()
 
     def clear(self, id_: UUID) -> None:
-        """It has come as far as its mark, or to its end, and the process still lives."""
+        """Clear an entry that was marked or settled while the process lived."""
         if id_ == self.isolated_id:
             self.isolated_id = None
-            if self._clock.monotonic() >= self._spell_ends:
+            if self._clock.monotonic() >= self._turn_ends:
                 self._end()
 
     def _end(self) -> None:
         self.is_active = False
-        self._next_look = self._clock.monotonic() + MAX_TURN_SECONDS
+        self._next_check = self._clock.monotonic() + MAX_TURN_SECONDS

@@ -1,6 +1,6 @@
-"""Writing down how claims ended, many in one transaction; nothing is dropped while the database is away.
+"""The settler: writes how claims ended, many in one transaction; nothing is dropped while the database is away.
 
-A settlement whose record cannot be written, whatever its neighbours, is kept for a person: resending is worse.
+A settlement whose record cannot be written even alone is held for a person, because sending again would be worse.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from notifier.telemetry.logging import get_logger
 FLUSH_ROWS = 100
 FLUSH_SECONDS = 0.02
 BUSY_FLUSH_SECONDS = 0.06
-"""While every slot is taken: then company comes at the pace of the machine, and each flush costs a commit."""
+"""While every slot is taken: more settlements come soon, and each flush costs a commit."""
 DATABASE_RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Waits between tries while the database is away; the last one repeats."""
 
@@ -30,14 +30,14 @@ class Settler:
         database: Database,
         handler: Handler,
         *,
-        written: Callable[[Sequence[Settlement]], None],
-        busy: Callable[[], bool],
+        on_written: Callable[[Sequence[Settlement]], None],
+        is_busy: Callable[[], bool],
     ) -> None:
         self._database = database
         self._handler = handler
-        self._written = written  # told what has left the process, so that more can be claimed
-        self._busy = busy  # whether every slot is taken
-        self.unwritten: dict[Fence, Settlement] = {}  # by fence: put, and not in the database yet
+        self._on_written = on_written  # called with what has left the process, so that more can be claimed
+        self._is_busy = is_busy  # whether every slot is taken
+        self.unwritten: dict[Fence, Settlement] = {}  # added, and not in the database yet
         self._buffer: list[Settlement] = []
         self._arrived = asyncio.Event()
         self._full = asyncio.Event()
@@ -45,7 +45,7 @@ class Settler:
         self._log = get_logger()
 
     def add(self, settlement: Settlement) -> None:
-        """Take one settlement; it is written soon, or as soon as there is a database."""
+        """Add one settlement; it is written soon, or as soon as there is a database."""
         self.unwritten[settlement.entry.fence] = settlement
         self._buffer.append(settlement)
         self._arrived.set()
@@ -53,7 +53,7 @@ class Settler:
             self._full.set()
 
     def close(self) -> None:
-        """Let `run` return once everything that was put has been written."""
+        """Let `run` return once everything that was added has been written."""
         self._closing = True
         self._arrived.set()
         self._full.set()
@@ -62,7 +62,7 @@ class Settler:
         """Flush until closed and empty."""
         while self._buffer or not self._closing:
             await self._arrived.wait()
-            await self._wait_for_company()
+            await self._wait_for_more()
             batch, self._buffer = self._buffer[:FLUSH_ROWS], self._buffer[FLUSH_ROWS:]
             if not self._buffer and not self._closing:
                 self._arrived.clear()
@@ -70,19 +70,19 @@ class Settler:
                 self._full.clear()
             await self._write(batch)
 
-    async def _wait_for_company(self) -> None:
+    async def _wait_for_more(self) -> None:
         try:
-            async with asyncio.timeout(BUSY_FLUSH_SECONDS if self._busy() else FLUSH_SECONDS):
+            async with asyncio.timeout(BUSY_FLUSH_SECONDS if self._is_busy() else FLUSH_SECONDS):
                 await self._full.wait()
         except TimeoutError:
             return
 
     async def _write(self, batch: Sequence[Settlement]) -> None:
-        """Write the batch; halve it on a data error, hold what cannot be written even alone."""
+        """Write the batch; halve it on a data error, and hold what cannot be written even alone."""
         if not batch:
             return
         try:
-            await self._when_possible(lambda connection: write_settlements(connection, self._handler, batch))
+            await self._retry(lambda connection: write_settlements(connection, self._handler, batch))
         except Exception as error:  # noqa: BLE001 - whatever one record raises, the others are written
             if len(batch) > 1:
                 middle = len(batch) // 2
@@ -95,34 +95,32 @@ class Settler:
             await self._hold(entry)
         for settlement in batch:
             del self.unwritten[settlement.entry.fence]
-        self._written(batch)
+        self._on_written(batch)
 
     async def _hold(self, entry: ClaimedEntry) -> None:
-        """Let the handler say what to make of an end that cannot be written; at least keep it out of every claim."""
+        """Let the handler decide about a result that cannot be written; at least keep the entry out of every claim."""
 
-        async def mourn(connection: StatementConnection) -> list[Settlement]:
+        async def recover(connection: StatementConnection) -> list[Settlement]:
             lost = LostClaim(entry=entry, marked_at=None, unwritable=True)
             return await write_settlements(
                 connection, self._handler, await self._handler.recover_lost(connection, [lost])
             )
 
+        async def hold(connection: StatementConnection) -> list[Settlement]:
+            await entry_store.settle_entries(connection, [Settlement(entry=entry, action=HoldEntry())])
+            return []
+
         try:
-            await self._when_possible(mourn)
-        except Exception as error:  # noqa: BLE001 - it must not be sent again, whatever else cannot be done
+            await self._retry(recover)
+        except Exception as error:  # noqa: BLE001 - it must not be sent again, whatever else fails
             self._log.exception("held_without_record", entry_id=str(entry.id), error=type(error).__name__)
-            held = Settlement(entry=entry, action=HoldEntry())
-
-            async def hold(connection: StatementConnection) -> list[Settlement]:
-                await entry_store.settle_entries(connection, [held])
-                return []
-
             try:
-                await self._when_possible(hold)
-            except Exception:  # noqa: BLE001 - its lease ends, and it is rescued as what it is
+                await self._retry(hold)
+            except Exception:  # noqa: BLE001 - its lease expires, and it is rescued as what it is
                 self._log.exception("settlement_dropped", entry_id=str(entry.id))
 
-    async def _when_possible(self, work: Callable[[StatementConnection], Awaitable[list[Settlement]]]) -> None:
-        """Do it in a transaction, again and again while the database is away. It returns what had lost its lease."""
+    async def _retry(self, work: Callable[[StatementConnection], Awaitable[list[Settlement]]]) -> None:
+        """Run `work` in a transaction until the database is there; it returns the settlements that lost their lease."""
         tries = 0
         while True:
             try:
@@ -135,10 +133,10 @@ class Settler:
                 tries += 1
             else:
                 if tries == 0:  # else an earlier try may have been committed, and only its reply was lost
-                    self._report_lost(stale)
+                    self._report_lost_leases(stale)
                 return
 
-    def _report_lost(self, stale: Sequence[Settlement]) -> None:
+    def _report_lost_leases(self, stale: Sequence[Settlement]) -> None:
         for settlement in stale:
             metrics.LEASES_LOST.inc()
             entry = settlement.entry
@@ -153,13 +151,13 @@ class Settler:
 async def write_settlements(
     connection: StatementConnection, handler: Handler, batch: Sequence[Settlement]
 ) -> list[Settlement]:
-    """Settle what its fence allows, and proofs in any case, with their records; those whose fence did not hold."""
-    held = await entry_store.settle_entries(connection, batch)
-    kept = {settlement.entry.fence for settlement in held}
-    stale = [settlement for settlement in batch if settlement.entry.fence not in kept]
+    """Settle and record what still has its fence, and proofs in any case; return those whose fence did not hold."""
+    settled = await entry_store.settle_entries(connection, batch)
+    fences = {settlement.entry.fence for settlement in settled}
+    stale = [settlement for settlement in batch if settlement.entry.fence not in fences]
     proofs = [settlement for settlement in stale if settlement.proof]
     if proofs:
         await entry_store.delete_proven(connection, [proof.entry for proof in proofs])
-    if held or proofs:
-        await handler.record(connection, [*held, *proofs])
+    if settled or proofs:
+        await handler.record(connection, [*settled, *proofs])
     return stale

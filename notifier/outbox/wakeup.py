@@ -1,7 +1,7 @@
-"""The wake-up between processes: whoever commits work tells those who listen, over PostgreSQL's NOTIFY.
+"""Wake-ups: whoever commits work wakes the workers of its process, and the others over PostgreSQL's NOTIFY.
 
-A hint is sent after the commit and apart from it, because NOTIFY in a transaction takes a lock that all commits share.
-Losing one costs a poll interval, nothing more.
+NOTIFY is sent after the commit, on a statement of its own, because inside a transaction it takes a lock that all
+commits share. Losing one costs one poll interval, nothing more.
 """
 
 import asyncio
@@ -10,55 +10,99 @@ from uuid import UUID
 
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
-from notifier.outbox.wake import Wakeup
 
+DELAY_SECONDS = 0.05
 CHANNEL = "notifier_outbox"
 DEBOUNCE_SECONDS = 0.01
-"""At least so long between two hints of one process."""
+"""The least time between two notifications of one process."""
 CLOSE_TIMEOUT_SECONDS = 1.0
 RECONNECT_SECONDS = 5.0
 
 
+class Wakeup:
+    """Tells the worker that work has become due. Losing a wake-up costs one poll interval, nothing more."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self.hears_others = False  # True: other processes tell this one when work has become due
+        self.followers: list[Wakeup] = []  # woken as well
+
+    def __call__(self) -> None:
+        """Wake the worker."""
+        self._event.set()
+        for follower in self.followers:
+            follower()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for a wake-up, at most `seconds`; return True if there was one."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        else:
+            return True
+        finally:
+            self._event.clear()
+
+
+class DelayedWakeup(Wakeup):
+    """A wake-up that waits 50 ms for others, so that a busy neighbour does not cause a poll at every commit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __call__(self) -> None:
+        """Wake the worker a little later."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(DELAY_SECONDS, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        super().__call__()
+
+
 class WakeupNotifier:
-    """Wakes this process's own sender at once, and the others by a hint; call it after each commit."""
+    """Wakes this process's own sender at once, and the others by NOTIFY; call it after each commit."""
 
     def __init__(self, database: Database, wake: Wakeup) -> None:
         self._database = database
         self._wake = wake
-        self._announcing: asyncio.Task[None] | None = None
-        self._again = False
+        self._notifying: asyncio.Task[None] | None = None
+        self._has_more = False
 
     def __call__(self) -> None:
-        """Something may have become due."""
+        """Tell the senders that work may have become due."""
         self._wake()
         if self._database.is_sqlite:  # there is no other process
             return
-        self._again = True
-        if self._announcing is None or self._announcing.done():
-            self._announcing = asyncio.create_task(self._announce())
+        self._has_more = True
+        if self._notifying is None or self._notifying.done():
+            self._notifying = asyncio.create_task(self._notify())
 
     async def close(self) -> None:
-        """Let the last hint out, while there is still a connection for it."""
-        if self._announcing is not None:
-            await asyncio.wait({self._announcing}, timeout=CLOSE_TIMEOUT_SECONDS)
-            self._announcing.cancel()
-            await asyncio.wait({self._announcing})
+        """Wait for the last notification, while there is still a connection for it."""
+        if self._notifying is not None:
+            await asyncio.wait({self._notifying}, timeout=CLOSE_TIMEOUT_SECONDS)
+            self._notifying.cancel()
+            await asyncio.wait({self._notifying})
 
-    async def _announce(self) -> None:
-        while self._again:
-            self._again = False
+    async def _notify(self) -> None:
+        while self._has_more:
+            self._has_more = False
             with contextlib.suppress(DatabaseUnavailableError):
                 await self._database.notify(CHANNEL, "")
             await asyncio.sleep(DEBOUNCE_SECONDS)
 
 
 async def listen_for_wakeups(database: Database, wake: Wakeup, boot_id: UUID) -> None:
-    """Turn the hints of other processes into wake-ups, until cancelled; whatever is lost is listened for again.
+    """Turn the notifications of other processes into wake-ups until cancelled, and reconnect after a loss.
 
-    `wake.hinted` tells whether hints arrive. Behind a pooler, which may take LISTEN and deliver nothing, none come.
+    `wake.hears_others` tells whether notifications arrive. A pooler may accept LISTEN and deliver nothing.
     """
 
-    def hint(payload: str) -> None:
+    def on_notification(payload: str) -> None:
         wake.hears_others = wake.hears_others or payload == str(boot_id)
         wake()
 
@@ -66,7 +110,7 @@ async def listen_for_wakeups(database: Database, wake: Wakeup, boot_id: UUID) ->
         with contextlib.suppress(DatabaseUnavailableError):
             if await database.is_pooled():
                 return
-            async with database.listen(CHANNEL, hint) as lost:
+            async with database.listen(CHANNEL, on_notification) as lost:
                 await database.notify(CHANNEL, str(boot_id))
                 await lost.wait()
         wake.hears_others = False

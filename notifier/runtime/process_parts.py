@@ -12,8 +12,7 @@ from notifier.db.database_clock import DatabaseClock
 from notifier.db.engine import Database
 from notifier.errors import ConfigurationError
 from notifier.outbox.throughput import ThroughputEstimate
-from notifier.outbox.wake import Wakeup
-from notifier.outbox.wakeup import WakeupNotifier
+from notifier.outbox.wakeup import Wakeup, WakeupNotifier
 from notifier.settings import Settings
 from notifier.shipped_files import find_shipped_directory
 

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from notifier.outbox.wake import DelayedWakeup, Wakeup
+from notifier.outbox.wakeup import DelayedWakeup, Wakeup
 from notifier.runtime.process_parts import ProcessParts
 from notifier.status.batch_cancellation_handler import BatchCancellationHandler
 from notifier.templating.assets.asset_handler import AssetHandler

@@ -34,10 +34,9 @@ from notifier.http_server import PortBusyError, ServerLimits, find_server_limits
 from notifier.ids import generate_id
 from notifier.lookup.batch_watch import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
-from notifier.outbox.heartbeat import Heartbeat
+from notifier.outbox.heartbeat import Heartbeat, SenderIdentity
 from notifier.outbox.journal import Journal
 from notifier.outbox.rescuer import Rescuer
-from notifier.outbox.sender_identity import SenderIdentity
 from notifier.outbox.wakeup import listen_for_wakeups
 from notifier.outbox.worker import Worker
 from notifier.recipient_policy import RecipientPolicy
@@ -92,7 +91,7 @@ def build_api(parts: ProcessParts) -> FastAPI:
     forecast = QueueForecast(parts.database, parts.clock, parts.throughput)
     for close in (pool.aclose, usage.close, uses.close, forecast.close):
         parts.exit_stack.push_async_callback(close)
-    intake = SharedCommit(parts.database, WRITER, committed=parts.announcer)
+    intake = SharedCommit(parts.database, WRITER, on_commit=parts.announcer)
     shelf = TemplateCache(parts.database, parts.clock, uses)
     submitter = NotificationSubmitter(
         parts.database,
@@ -170,7 +169,7 @@ def _holder(parts: ProcessParts, journals: Path) -> Iterator[SenderIdentity]:
     life = None
     if not settings.uses_sqlite:
         life = Heartbeat(
-            parts.database, boot_id, parts.clock, dead_after=settings.sender.dead_after, drain=parts.throughput
+            parts.database, boot_id, parts.clock, dead_after=settings.sender.dead_after, throughput=parts.throughput
         )
     try:
         yield SenderIdentity(boot_id=boot_id, journal=journal, heartbeat=life, throughput=parts.throughput)
@@ -211,7 +210,7 @@ async def run_sender(parts: ProcessParts, *, pool: type[RenderingPool] = Renderi
                 holder=holder,
                 journals=journals,
                 clock=parts.clock,
-                rescued=parts.wakeup,
+                on_rescue=parts.wakeup,
             )
             same: _Same = {"holder": holder, "rescuer": rescuer, "clock": parts.clock}
             worker = Worker(parts.database, deliverer, wake=parts.wakeup, **same)
@@ -241,7 +240,7 @@ def _telling(parts: ProcessParts, report: RelayReport) -> RelayListener:
 
     def changed(reason: str | None) -> None:
         report.report_outage(reason)
-        parts.throughput.set_paused(parts.clock.monotonic(), is_shut=reason is not None)
+        parts.throughput.set_paused(parts.clock.monotonic(), is_paused=reason is not None)
 
     return changed
 

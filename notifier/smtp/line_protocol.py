@@ -1,7 +1,7 @@
-"""The bytes of one connection: reply lines in, commands and bodies out, never a reply without its command.
+"""The line protocol of one connection: reply lines in, commands and bodies out.
 
-It promises that nothing the relay says unasked is taken for an answer, and that a lost connection writes not one byte
-more. It knows no phases: those are the transaction's.
+Nothing that the relay says unasked is taken for a reply, and a lost connection writes not one byte more. The phases of
+a mail are the transaction's.
 """
 
 import asyncio
@@ -11,16 +11,16 @@ from typing import Any, NamedTuple
 
 from notifier.smtp import reply_meaning
 
-MAX_LINE_BYTES = 4096  # octets; RFC 5321 §4.5.3.1.5 says 512, and real relays say more
+MAX_LINE_BYTES = 4096  # bytes; RFC 5321 §4.5.3.1.5 says 512, and real relays send more
 MAX_REPLY_BYTES = 64 * 1024
 TIMED_OUT = "Timed out waiting for server response"
 CLOSED = "the relay closed the connection"
-_LINE = re.compile(rb"[2-5][0-9][0-9](?![^ -])")  # the code, and then a space, a hyphen or nothing
-_MAX_SHOWN_BYTES = 200  # octets of a line that nobody understands
+_LINE = re.compile(rb"[2-5][0-9][0-9](?![^ -])")  # the code, then a space, a hyphen or nothing
+_MAX_SHOWN_BYTES = 200  # bytes of an invalid line
 
 
 class RawReply(NamedTuple):
-    """A reply as it came: its code, and its lines joined by newlines."""
+    """A reply as received: its code, and its lines joined by newlines."""
 
     code: int
     text: str
@@ -30,12 +30,14 @@ class RawReply(NamedTuple):
 
 
 class LineProtocol(asyncio.Protocol):
-    """Takes over a transport on which the relay owes no reply; one coroutine at a time may wait on it."""
+    """Takes over a transport on which no reply is pending; one coroutine at a time may wait on it."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        self.lost_reason: str | None = None  # why nothing more can be said or heard
-        self.is_out_of_step = False  # the relay said more than was asked, so its answers may belong to other questions
-        self.is_body_taken = False  # the last byte of the body has left our hands: the relay may have it
+        self.lost_reason: str | None = None  # why the connection is lost
+        self.is_out_of_step = (
+            False  # the relay sent more replies than commands, so replies may belong to other commands
+        )
+        self.is_body_taken = False  # the last byte of the body was passed to the system: the relay may have it
         self.on_lost = _do_nothing
         self._transport = transport
         self._loop = asyncio.get_running_loop()
@@ -44,61 +46,61 @@ class LineProtocol(asyncio.Protocol):
         transport.set_write_buffer_limits(high=1 if self._encrypted else 0, low=0)
         self._paused = False
         self._ends_body = False  # what is being written ends with the final dot
-        self._owed = 0  # replies to what was said
-        self._answers: deque[RawReply] = deque()
-        self._lines: list[bytes] = []  # of the reply that is being read
+        self._pending = 0  # replies that are due
+        self._replies: deque[RawReply] = deque()
+        self._lines: list[bytes] = []  # of the unfinished reply
         self._code = b""
         self._size = 0
-        self._rest = b""  # the beginning of a line
+        self._rest = b""  # an unfinished line
         self._waiter: asyncio.Future[None] | None = None
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    # -- what a transaction asks for --------------------------------------------------------------
+    # -- called by a transaction ------------------------------------------------------------------
 
-    def send_command(self, data: bytes, *, answers: int = 1) -> None:
-        """Say one or more commands in one write."""
+    def send_command(self, data: bytes, *, reply_count: int = 1) -> None:
+        """Send one or more commands in one write; they get so many replies."""
         if self.is_connected:
-            self._owed += answers
+            self._pending += reply_count
             self._transport.write(data)
 
     def write_body(self, data: memoryview, *, last: bool) -> None:
-        """Write a slice of a body. With the last one the relay owes a reply, as soon as nothing of it is left here."""
+        """Write a slice of a body. After the last one a reply is due, as soon as nothing of it is buffered here."""
         self.is_body_taken = False
         if not self.is_connected:
             return
         self._ends_body = last
         self._transport.write(data)
-        # A failed send closes a TCP transport at once, with nothing taken; TLS has a buffer below that we cannot see.
+        # A failed send closes a TCP transport at once, with nothing sent; TLS has a buffer below that we cannot see.
         if last and not self._paused and (self._encrypted or not self._transport.is_closing()):
-            self._took_all()
+            self._finish_body()
 
     async def read_reply(self) -> RawReply | None:
-        """The next reply that was asked for, in order; None once the connection is lost."""
-        while not self._answers:
+        """Read the next reply, in the order of the commands; None once the connection is lost."""
+        while not self._replies:
             if self.lost_reason is not None:
                 return None
-            await self._turn()
-        return self._answers.popleft()
+            await self._wait()
+        return self._replies.popleft()
 
     async def wait_until_drained(self) -> bool:
-        """Wait until the socket has taken everything; False if the connection was lost instead."""
+        """Wait until the socket has accepted everything; return False if the connection was lost instead."""
         while self._paused and self.lost_reason is None:
-            await self._turn()
+            await self._wait()
         return self.lost_reason is None
 
     async def wait_for(self, task: asyncio.Future[Any]) -> bool:
-        """Wait until somebody else's work is done; False if the connection was lost before."""
+        """Wait until another task is done; return False if the connection was lost before."""
         if not task.done():
             task.add_done_callback(self._wake)
             while not task.done() and self.lost_reason is None:
-                await self._turn()
+                await self._wait()
         return task.done()
 
     @property
     def has_reply(self) -> bool:
-        """True if the next answer need not be waited for."""
-        return bool(self._answers)
+        """True if a reply can be read without waiting."""
+        return bool(self._replies)
 
     @property
     def is_connected(self) -> bool:
@@ -107,26 +109,26 @@ class LineProtocol(asyncio.Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """True if the connection stands, and no reply is owed or lies here unread."""
-        return not self._owed and not self._answers and self.is_connected
+        """True if the connection is open, and no reply is due or unread."""
+        return not self._pending and not self._replies and self.is_connected
 
     def set_deadline(self, seconds: float) -> None:
-        """Cut the connection in so many seconds, whatever trickles in until then; replaces the limit before."""
+        """Cut the connection after so many seconds, whatever arrives until then; replaces the deadline before."""
         self._deadline = self._loop.time() + max(seconds, 0.0)
         if self._timer is None or self._timer.when() > self._deadline:
             self._set_timer(self._deadline)
 
     def clear_deadline(self) -> None:
-        """No limit any more."""
+        """Remove the deadline."""
         self._deadline = None
 
     def _set_timer(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._look_at_limit)
+        self._timer = self._loop.call_at(when, self._check_deadline)
 
-    def _look_at_limit(self) -> None:
-        """One timer serves many limits: most of them are replaced long before they are reached."""
+    def _check_deadline(self) -> None:
+        """Cut the connection at the deadline. One timer serves many deadlines, because most are replaced early."""
         self._timer = None
         if self._deadline is None:
             return
@@ -135,9 +137,9 @@ class LineProtocol(asyncio.Protocol):
         else:
             self._set_timer(self._deadline)
 
-    def disconnect(self, reason: str, *, out_of_turn: bool = False) -> None:
-        """Cut the connection now. A plain close would go on writing what is buffered."""
-        self.is_out_of_step = self.is_out_of_step or out_of_turn  # what came before it was lost may be unread
+    def disconnect(self, reason: str, *, is_out_of_step: bool = False) -> None:
+        """Cut the connection now. A plain close would still write what is buffered."""
+        self.is_out_of_step = self.is_out_of_step or is_out_of_step  # a lost connection may still have unread replies
         if self.lost_reason is None:
             self.lost_reason = reason
             self.clear_deadline()
@@ -147,53 +149,53 @@ class LineProtocol(asyncio.Protocol):
             self._wake()
             self.on_lost()
 
-    # -- what the event loop calls ----------------------------------------------------------------
+    # -- called by the event loop -----------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Pair each reply with the command that is owed one; anything else ends the connection."""
+        """Match each reply to a command; anything else ends the connection."""
         if self.lost_reason is not None:
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            if not self._hear(line.removesuffix(b"\r")):
+            if not self._read_line(line.removesuffix(b"\r")):
                 return
-        if self._rest and (not self._owed or len(self._rest) > MAX_LINE_BYTES):
+        if self._rest and (not self._pending or len(self._rest) > MAX_LINE_BYTES):
             self._refuse(self._rest)
-        if self._answers:
+        if self._replies:
             self._wake()
 
     def eof_received(self) -> None:
-        """No reply can come any more, so nothing more is said either."""
+        """Cut the connection: no reply can come any more."""
         self.disconnect(CLOSED)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The transport's last call."""
+        """Record why the transport was closed."""
         self.disconnect(reply_meaning.parse_reply(0, str(exc)).text if exc is not None and str(exc) else CLOSED)
 
     def pause_writing(self) -> None:
-        """The socket has not taken all."""
+        """Note that the socket has not accepted everything."""
         self._paused = True
 
     def resume_writing(self) -> None:
-        """The socket has taken all."""
+        """Note that the socket has accepted everything."""
         self._paused = False
         if self._ends_body and self.lost_reason is None:
-            self._took_all()
+            self._finish_body()
         self._wake()
 
-    # -- how ---------------------------------------------------------------------------------------
+    # -- internal ----------------------------------------------------------------------------------
 
-    def _took_all(self) -> None:
+    def _finish_body(self) -> None:
         self._ends_body = False
         self.is_body_taken = True
-        self._owed += 1
+        self._pending += 1
 
-    def _hear(self, line: bytes) -> bool:
-        """Take one line of a reply; False, with the connection cut, if there is no place for it."""
+    def _read_line(self, line: bytes) -> bool:
+        """Read one line of a reply; cut the connection and return False if it is not valid here."""
         self._size += len(line)
         code = line[:3]
         if (
-            not self._owed
+            not self._pending
             or not _LINE.match(line)
             or (self._lines and code != self._code)
             or len(line) > MAX_LINE_BYTES
@@ -204,20 +206,20 @@ class LineProtocol(asyncio.Protocol):
         self._lines.append(line[4:])
         self._code = code
         if line[3:4] != b"-":
-            self._answers.append(RawReply(int(code), b"\n".join(self._lines).decode("utf-8", "surrogateescape")))
+            self._replies.append(RawReply(int(code), b"\n".join(self._lines).decode("utf-8", "surrogateescape")))
             self._lines.clear()
             self._size = 0
-            self._owed -= 1
+            self._pending -= 1
         return True
 
     def _refuse(self, line: bytes) -> None:
-        """Cut the connection over a line; 421 may come at any time, and only says goodbye (RFC 5321 §3.8)."""
+        """Cut the connection because of a line; 421 may come at any time, and only closes it (RFC 5321 §3.8)."""
         text = reply_meaning.parse_reply(0, line[:_MAX_SHOWN_BYTES].decode("utf-8", "replace")).text
-        farewell = not self._owed and line.startswith(str(reply_meaning.SERVICE_CLOSING).encode())
-        self.disconnect(text if farewell else f"unexpected line: {text}", out_of_turn=not farewell)
+        is_closing = not self._pending and line.startswith(str(reply_meaning.SERVICE_CLOSING).encode())
+        self.disconnect(text if is_closing else f"unexpected line: {text}", is_out_of_step=not is_closing)
 
-    async def _turn(self) -> None:
-        """Wait until something has happened."""
+    async def _wait(self) -> None:
+        """Wait for the next event."""
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
@@ -230,4 +232,4 @@ class LineProtocol(asyncio.Protocol):
 
 
 def _do_nothing() -> None:
-    """Nobody wants to know."""
+    """Do nothing."""

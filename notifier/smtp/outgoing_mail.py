@@ -1,4 +1,4 @@
-"""What one SMTP transaction is given, and the permission without which its body is not begun."""
+"""The mail that one SMTP transaction carries, and the permit without which its body does not begin."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from notifier.outcomes import CircuitReason, SmtpPhase
 
 
 class OutgoingMail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What one transaction carries: envelope and finished bytes."""
+    """Envelope and finished bytes of one mail."""
 
     sender: str
     recipient: str
@@ -18,33 +18,33 @@ class OutgoingMail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Permit(Protocol):
-    """The queue's word that the body may be begun now. Times are seconds of `time.monotonic`."""
+    """The queue's permission to begin the body now. Times are seconds of `time.monotonic`."""
 
     @property
     def first_byte_by(self) -> float:
-        """A body that has not begun by then never begins."""
+        """The body begins by then or never."""
 
     @property
     def ends(self) -> float:
-        """By then the transaction is over, the reply to the final dot included."""
+        """The end of the transaction, including the reply to the final dot."""
 
     @property
     def may_continue(self) -> Callable[[], bool]:
-        """Asked before each slice; False cuts the body before its last byte."""
+        """Called before each slice; False stops the body before its last byte."""
 
 
 RequestPermit = Callable[[], Awaitable[Permit | None]]
-"""Asks the queue for the permit; None means that this mail must not be sent.
+"""Asks the queue for the permit; the result is None if this mail must not be sent.
 
-It is cancelled where the relay refuses or leaves meanwhile, so what several mails wait for together has to be shielded.
+It is cancelled if the relay refuses or disconnects first, so work that several mails share must be shielded.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class DroppedConnection:
-    """The connection ended before the final dot was written: the mail is surely not sent."""
+    """The connection ended before the final dot was written: the mail is not sent."""
 
     phase: SmtpPhase
-    is_attempt: bool  # a reply to MAIL FROM had been read, so this was an attempt
+    is_attempt: bool  # a reply to MAIL was read, so this was an attempt
     detail: str
     reported_fault: CircuitReason | None = None  # as in `NotTried`

@@ -1,7 +1,7 @@
-"""The words beside the code of a refused recipient: whether they say something else than "no such mailbox".
+"""The words of a refused recipient: whether they say something else than "no such mailbox".
 
-Relays put a code for "no such user" in front of refusals that are about the sender, the content or the moment. Such a
-reply is no fact about the address. The table matches too much rather than too little: a needless match marks nobody.
+Relays use a code for "no such user" also in refusals that are about the sender, the content or a temporary state. Such
+a reply is no fact about the address. The table matches too much on purpose: a needless match suppresses nobody.
 """
 
 import re
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class RefusalTopic(StrEnum):
-    """What a refusal is about, other than the existence of the mailbox."""
+    """What a refusal is about, if not about the existence of the mailbox."""
 
     REPUTATION = "a block list or the sender's reputation"
     CONTENT = "the content"
@@ -23,7 +23,7 @@ class RefusalTopic(StrEnum):
     DISABLED = "a mailbox that is disabled"
 
 
-# Fragments of words, in lower case. A blank stands for blanks, hyphens, underscores or nothing; \b for a word's edge.
+# Fragments of words, in lower case. A blank stands for blanks, hyphens, underscores or nothing; \b for a word boundary.
 # Sources: RFC 3463 §3 (X.2.1 disabled, X.2.2 full, X.2.3 and X.3.4 size, X.3 mail system, X.4 network, X.7 policy) and
 # RFC 7372 (authentication); RFC 6647 (greylisting); the replies of the MTAs and providers that are named.
 _FRAGMENTS: dict[RefusalTopic, tuple[str, ...]] = {
@@ -74,7 +74,7 @@ _FRAGMENTS: dict[RefusalTopic, tuple[str, ...]] = {
         "currently", "moment", "maintenance", "migrat", "später", "plus tard", "más tarde", "più tardi", "first time",
         "in progress", r"\bwait", "unusual", "pending", "delay", r"\bqueue", r"\bslow", r"service.{0,12}available",
     ),
-    # What MTAs say when their own maps, directories or disks fail: Postfix, Exim, Exchange, Dovecot, OpenSMTPD.
+    # Failures of an MTA's own maps, directories or disks: Postfix, Exim, Exchange, Dovecot, OpenSMTPD.
     RefusalTopic.FAULT: (
         "ldap", "look up (fail|fault|error|problem)", r"(unable|could not|cannot|can't|failed|failure|not able) to",
         r"\bverif(y|ication).{0,20}(fail|err|defer|impossible)", "call out", "configur", "server error",
@@ -104,10 +104,10 @@ _STATUS_CODE = re.compile(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?!\.?\d)")
 
 
 def find_doubt(text: str, *, recipient: str, enhanced: str) -> str | None:
-    """Why the words of a refusal do not support the code for "no such mailbox"; None if they do not contradict it.
+    """Return why the words of a refusal contradict the code for "no such mailbox"; None if they do not.
 
-    `recipient` is the address that the relay was given; `enhanced` the reply's status code (RFC 3463). What is left of
-    the text without that address is looked at: other codes, other addresses, words about something else.
+    `recipient` is the address that the relay got, `enhanced` the reply's status code (RFC 3463). The text without that
+    address is searched for other status codes, other addresses, and words about something else.
     """
     words = unicodedata.normalize("NFKC", text).casefold()
     own = re.escape(recipient.casefold())

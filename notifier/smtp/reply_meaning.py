@@ -6,11 +6,11 @@ from notifier.outcomes import Deferred, NotTried, OutageScope, Outcome, RefusalK
 from notifier.smtp.refusal_words import find_doubt
 from notifier.smtp.reported_fault import find_reported_fault, is_about_sender
 
-SERVICE_CLOSING = 421  # "service not available, closing transmission channel": about the connection, not about the mail
-# RFC 3463 §3.2 and RFC 7505: no such mailbox; moved without a forwarding address; null MX. Not 5.1.2 and 5.1.3, which
-# are the relay's view of DNS and of syntax, and not 5.2.1: the mailbox exists, and may be enabled again.
+SERVICE_CLOSING = 421  # "service not available, closing transmission channel": about the connection, not the mail
+# RFC 3463 §3.2, RFC 7505: no such mailbox; moved without a forwarding address; null MX. Not 5.1.2 and 5.1.3, which are
+# the relay's view of DNS and syntax, and not 5.2.1: the mailbox exists, and may be enabled again.
 _ADDRESS_CODES = frozenset({"5.1.1", "5.1.6", "5.1.10"})
-# RFC 5321 §4.2.3, RFC 7504: those that may be about a recipient; 521 is about the server, 500 to 504 about the command.
+# RFC 5321 §4.2.3, RFC 7504: codes that may be about a recipient; 521 is about the server, 500 to 504 about the command.
 _REFUSALS = frozenset({550, 551, 553, 554, 556})
 _TOO_LARGE = "5.3.4"
 _MAILBOX_FULL = "5.2.2"
@@ -20,10 +20,10 @@ MAX_TEXT_LENGTH = 500
 
 
 def parse_reply(code: int, message: str) -> SmtpReply:
-    """A reply from its code and (possibly many-lined, possibly hostile) text."""
+    """Build a reply from its code and its text, which may have many lines and may be hostile."""
     lines = [line.strip() for line in message.splitlines()] or [""]
-    found = _ENHANCED.match(lines[0])
-    enhanced = found[1] if found else None
+    match = _ENHANCED.match(lines[0])
+    enhanced = match[1] if match else None
     if enhanced:
         lines = [line.removeprefix(enhanced).strip() for line in lines]
     text = _UNPRINTABLE.sub("?", " ".join(filter(None, lines)))
@@ -31,17 +31,17 @@ def parse_reply(code: int, message: str) -> SmtpReply:
 
 
 def classify_reply(phase: SmtpPhase, reply: SmtpReply, recipient: str, sender: str = "") -> Outcome:
-    """The outcome of a negative reply (4yz or 5yz) to one mail, in a phase of its transaction.
+    """Classify a negative reply (4yz or 5yz) to one mail, in a phase of its transaction.
 
-    `recipient` and `sender` are the addresses that the relay was given. Only a refusal that is a fact about the
-    recipient is `Refused.RECIPIENT`. A reply stops nothing but this mail, and at MAIL its sender: what it says about
-    the relay is a claim (docs/decisions/facts-about-relays.md).
+    `recipient` and `sender` are the addresses that the relay got. Only a refusal that is a fact about the recipient is
+    `Refused.RECIPIENT`. A reply stops only this mail, and at MAIL its sender; what it says about the relay must be
+    confirmed by other mails (docs/decisions/facts-about-relays.md).
     """
-    claim = find_reported_fault(phase, reply, sender=sender, recipient=recipient)
-    if claim is None and _is_about_sender(phase, reply, sender):
+    fault = find_reported_fault(phase, reply, sender=sender, recipient=recipient)
+    if fault is None and _is_about_sender(phase, reply, sender):
         return NotTried(detail=str(reply), scope=OutageScope.SENDER, needs_person=True)
-    if claim is not None or reply.code < 500 or _is_full(phase, reply):  # noqa: PLR2004 - 4yz: temporary
-        return Deferred(phase=phase, reply=reply, reported_fault=claim)
+    if fault is not None or reply.code < 500 or _is_full(phase, reply):  # noqa: PLR2004 - 4yz: temporary
+        return Deferred(phase=phase, reply=reply, reported_fault=fault)
     if reply.enhanced in _ADDRESS_CODES and phase is not SmtpPhase.MAIL:  # at MAIL no recipient was named yet
         doubt = _find_doubt(phase, reply, recipient)
         if doubt is None:
@@ -54,7 +54,7 @@ def classify_reply(phase: SmtpPhase, reply: SmtpReply, recipient: str, sender: s
 
 
 def is_doubtful(words: str, recipient: str) -> bool:
-    """True if a reply at RCPT, as `str(Reply)` writes it, would not mark the recipient by today's rules."""
+    """Return True if a reply at RCPT, written as `str(Reply)`, would not suppress the recipient by today's rules."""
     code, _, message = words.partition(" ")
     if not (code.isdecimal() and 500 <= int(code) < 600):  # noqa: PLR2004
         return True
@@ -63,7 +63,7 @@ def is_doubtful(words: str, recipient: str) -> bool:
 
 
 def _find_doubt(phase: SmtpPhase, reply: SmtpReply, recipient: str) -> str | None:
-    """Why a reply with one of the `_ADDRESS_CODES` is no fact about the address; None if it is one."""
+    """Return why a reply with one of the `_ADDRESS_CODES` is no fact about the address; None if it is one."""
     if phase is not SmtpPhase.RCPT:
         return "the relay had accepted it, and refused what came then"
     if reply.code not in _REFUSALS:
@@ -74,7 +74,7 @@ def _find_doubt(phase: SmtpPhase, reply: SmtpReply, recipient: str) -> str | Non
 
 
 def _is_about_sender(phase: SmtpPhase, reply: SmtpReply, sender: str) -> bool:
-    """At MAIL the relay has heard of nobody else yet, so that a policy is about the sender."""
+    """Return True for a refusal of the sender. At MAIL the relay knows nobody else, so a policy is about the sender."""
     if phase is not SmtpPhase.MAIL or reply.code < 500:  # noqa: PLR2004
         return False
     policy = (reply.enhanced or "").startswith("5.7.")
@@ -82,5 +82,5 @@ def _is_about_sender(phase: SmtpPhase, reply: SmtpReply, sender: str) -> bool:
 
 
 def _is_full(phase: SmtpPhase, reply: SmtpReply) -> bool:
-    """A full mailbox, or "too many recipients", which RFC 5321 §4.5.3.1.10 lets a server say with 552 at RCPT."""
+    """Return True for a full mailbox, or for "too many recipients", which may be 552 at RCPT (RFC 5321 §4.5.3.1.10)."""
     return reply.enhanced == _MAILBOX_FULL or (phase is SmtpPhase.RCPT and reply.code == 552)  # noqa: PLR2004

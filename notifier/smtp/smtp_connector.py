@@ -1,6 +1,6 @@
-"""Opening a connection: TCP, TLS, EHLO and AUTH by aiosmtplib, which then hands its transport over to our session.
+"""Opening a connection: TCP, TLS, EHLO and AUTH by aiosmtplib, whose transport our session then takes over.
 
-The library cannot pipeline, and raises the same exception before and after the final dot; so it is let go here.
+The library cannot pipeline, and raises the same exception before and after the final dot, so it is not used further.
 """
 
 import asyncio
@@ -37,17 +37,17 @@ class RelayUnreachableError(NotifierError):
 
 
 class SmtpConnector:
-    """Opens connections to one relay; the certificates to trust are read at the first, and again after a failure."""
+    """Opens connections to one relay. The trusted certificates are read at the first one, and again after a failure."""
 
     def __init__(self, settings: SmtpSettings) -> None:
         self._settings = settings
         self._tls: ssl.SSLContext | None = None  # shared, because loading the certificates is slow
 
     async def open_session(self, *, tries: int = MAX_CONNECT_TRIES) -> SmtpSession:
-        """Connect, protect and log in: up to so many tries within ten seconds. Raises `RelayUnreachableError`.
+        """Connect, start TLS and log in, with up to `tries` tries within ten seconds. Raises `RelayUnreachableError`.
 
-        Whatever goes wrong here is no mail's fault, so nothing else is raised. Only what may pass by itself is tried
-        again; a wrong password or certificate is not, or the account gets locked.
+        Nothing else is raised, because no failure here is the fault of a mail. Only failures that may pass by
+        themselves are tried again: repeating a wrong password could lock the account.
         """
         retrying = AsyncRetrying(
             retry=retry_if_exception(_may_pass),
@@ -63,7 +63,7 @@ class SmtpConnector:
         except Exception as error:
             needs_person = _needs_person(error)
             if needs_person:
-                self._tls = None  # whoever mends it may have replaced the file
+                self._tls = None  # the person who mends it may replace the file
             if not isinstance(error, _EXPECTED):
                 get_logger().exception("connecting_failed", relay=self._settings.host, error=type(error).__name__)
             outcome = NotTried(detail=_describe_error(error), needs_person=needs_person)
@@ -92,7 +92,7 @@ async def _open_once(settings: SmtpSettings, tls: ssl.SSLContext | None) -> Smtp
 
 
 async def _log_in(client: aiosmtplib.SMTP, settings: SmtpSettings) -> None:
-    """AUTH by the best mechanism offered, once: trying each in turn would triple the failures the relay counts."""
+    """Log in with the best mechanism offered, once: trying each would triple the failures that the relay counts."""
     if settings.username is None or settings.password is None:
         return
     offered = [name for name in _AUTH_PREFERENCE if name in client.server_auth_methods]
@@ -103,21 +103,21 @@ async def _log_in(client: aiosmtplib.SMTP, settings: SmtpSettings) -> None:
 
 
 def _take_over(client: aiosmtplib.SMTP) -> SmtpSession:
-    """The client's connection as a session; the client is left without one, so that it cannot close ours."""
+    """Make a session of the client's connection, and take it from the client, so that it cannot close ours."""
     transport, protocol = client.transport, client.protocol
     if transport is None or protocol is None or transport.is_closing():
         raise aiosmtplib.SMTPServerDisconnected("Connection lost")
-    if protocol._buffer:  # noqa: SLF001 - the library offers no other way to see what it has read ahead
+    if protocol._buffer:  # noqa: SLF001 - the only way to see what the library has read ahead
         raise aiosmtplib.SMTPServerDisconnected("the relay said more than was asked")
-    wire = LineProtocol(cast("asyncio.Transport", transport))  # a connected socket's; uvloop's is of another class
-    offer = _read_features(client)
-    transport.set_protocol(wire)
+    line_protocol = LineProtocol(cast("asyncio.Transport", transport))  # uvloop's transport is of another class
+    features = _read_features(client)
+    transport.set_protocol(line_protocol)
     client.transport = client.protocol = None
-    return SmtpSession(wire, offer)
+    return SmtpSession(line_protocol, features)
 
 
 def _read_features(client: aiosmtplib.SMTP) -> RelayFeatures:
-    """What the last EHLO promised; the library has put its keywords in lower case."""
+    """Read the features from the last EHLO; the library has put the keywords in lower case."""
     size = client.esmtp_extensions.get("size", "")
     return RelayFeatures(
         pipelining=client.supports_extension("pipelining"),
@@ -127,7 +127,7 @@ def _read_features(client: aiosmtplib.SMTP) -> RelayFeatures:
 
 
 def _may_pass(error: BaseException) -> bool:
-    """An allow-list of what is worth another try at once; cancellation is never on it."""
+    """Return True for errors worth another try at once. It is an allow-list; cancellation is never on it."""
     if _needs_person(error):
         return False
     if isinstance(error, aiosmtplib.SMTPResponseException):
@@ -136,7 +136,7 @@ def _may_pass(error: BaseException) -> bool:
 
 
 def _needs_person(error: BaseException) -> bool:
-    """True for a wrong password, a bad certificate or a missing STARTTLS: no waiting mends these."""
+    """Return True for a wrong password, a bad certificate or a missing STARTTLS, which waiting does not mend."""
     if isinstance(error, aiosmtplib.SMTPAuthenticationError):
         return error.code >= 500  # noqa: PLR2004 - 4yz to AUTH passes by itself (RFC 4954 §6)
     if isinstance(error, (aiosmtplib.SMTPNotSupported, ssl.SSLError, ConfigurationError, UnicodeError)):
@@ -144,11 +144,11 @@ def _needs_person(error: BaseException) -> bool:
     cause = error.__cause__ or error.__context__
     if isinstance(cause, ssl.SSLError):
         return True
-    return type(error) is aiosmtplib.SMTPException  # the library's word for a missing extension
+    return type(error) is aiosmtplib.SMTPException  # the library raises this for a missing extension
 
 
 def _describe_error(error: BaseException) -> str:
-    """An error as one line for a person."""
+    """Describe an error in one line for a person."""
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return str(reply_meaning.parse_reply(error.code, str(error.message)))
     if isinstance(error, TimeoutError) and not str(error):

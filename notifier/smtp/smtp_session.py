@@ -1,4 +1,4 @@
-"""One open, authenticated connection to a relay: one mail at a time, and never again after anything went wrong."""
+"""One open, authenticated connection to a relay. It carries one mail at a time, and none after any failure."""
 
 import math
 import time
@@ -13,39 +13,39 @@ QUIT_TIMEOUT_SECONDS = 1.0
 
 
 class SmtpSession:
-    """What the pool keeps. It is unusable as soon as the relay says a word unasked, or closes."""
+    """A connection in the pool. It becomes unusable when the relay says anything unasked, or closes."""
 
-    def __init__(self, wire: LineProtocol, offer: RelayFeatures) -> None:
-        self._wire = wire
-        self._offer = offer
+    def __init__(self, protocol: LineProtocol, features: RelayFeatures) -> None:
+        self._protocol = protocol
+        self._features = features
         self.opened_at = self.used_at = time.monotonic()
         self.mail_count = 0
-        self.last_seconds = math.inf  # seconds, for the last mail
+        self.last_seconds = math.inf  # seconds that the last mail took
         self.get_next: Callable[[], SmtpTransaction | None] = _has_no_next
 
     @property
     def is_usable(self) -> bool:
-        """False once the connection was closed by either side, or is between a command and its reply."""
-        return self._wire.is_idle
+        """False once either side has closed the connection, or between a command and its reply."""
+        return self._protocol.is_idle
 
     @property
     def is_connected(self) -> bool:
         """True until the connection is lost or closing."""
-        return self._wire.is_connected
+        return self._protocol.is_connected
 
     @property
     def size_limit(self) -> int | None:
-        """The relay's SIZE in octets (RFC 1870); None if it gives none."""
-        return self._offer.size_limit
+        """The relay's SIZE in bytes (RFC 1870); None if it gives none."""
+        return self._features.size_limit
 
-    def when_lost(self, call: Callable[[], None]) -> None:
-        """Call it once the connection is lost, unless it already is."""
-        self._wire.on_lost = call
+    def set_on_lost(self, call: Callable[[], None]) -> None:
+        """Register what is called when the connection is lost."""
+        self._protocol.on_lost = call
 
     async def send(
         self, mail: OutgoingMail, *, seconds: float, before_body: RequestPermit
     ) -> Outcome | DroppedConnection:
-        """One transaction, finished or given up within `seconds`, or when the permit says; raises what asking raised.
+        """Send one mail within `seconds`, or until the permit ends; raises what `before_body` raises.
 
         The session may be unusable afterwards.
         """
@@ -53,37 +53,37 @@ class SmtpSession:
         return await self.run_transaction(SmtpTransaction(mail, deadline=deadline, before_body=before_body))
 
     async def run_transaction(self, transaction: SmtpTransaction) -> Outcome | DroppedConnection:
-        """The same for one that was made before, and may have been announced."""
+        """Run a transaction that exists already, and may have been announced."""
         started = time.monotonic()
-        result = await transaction.run(self._wire, self._offer, whats_next=self._whats_next)
+        result = await transaction.run(self._protocol, self._features, announce_next=self._announce_next)
         self.mail_count += 1
         self.used_at = time.monotonic()
         self.last_seconds = self.used_at - started
         return result
 
-    def _whats_next(self) -> bytes:
-        """The envelope of the mail that is carried next, if one waits and the relay can hear it now."""
-        transaction = self.get_next() if self._offer.pipelining else None
-        return transaction.announce(self._offer) if transaction is not None else b""
+    def _announce_next(self) -> bytes:
+        """Return the envelope of the next mail, if one waits and the relay accepts it now."""
+        transaction = self.get_next() if self._features.pipelining else None
+        return transaction.announce(self._features) if transaction is not None else b""
 
     async def quit(self) -> None:
-        """Say goodbye if there is someone to say it to, and wait until the relay has closed its side.
+        """Send QUIT if the connection is usable, and wait until the relay has closed its side.
 
-        Before that it may still count the connection among those of this client.
+        Until then the relay may count the connection among those of this client.
         """
         try:
             if self.is_usable:
-                self._wire.set_deadline(QUIT_TIMEOUT_SECONDS)
-                self._wire.send_command(b"QUIT\r\n")
-                while await self._wire.read_reply() is not None:
+                self._protocol.set_deadline(QUIT_TIMEOUT_SECONDS)
+                self._protocol.send_command(b"QUIT\r\n")
+                while await self._protocol.read_reply() is not None:
                     pass
         finally:
             self.abort()
 
     def abort(self) -> None:
-        """Close at once; a transaction on it ends as it would on a dropped connection."""
-        self._wire.disconnect("stopped")
+        """Close at once; a running transaction ends as on a dropped connection."""
+        self._protocol.disconnect("stopped")
 
 
 def _has_no_next() -> None:
-    """Nobody waits."""
+    """Return None: no mail waits."""

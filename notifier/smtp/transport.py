@@ -1,4 +1,4 @@
-"""Delivering one mail through the relay; a dropped connection is replaced once, and never blamed on the mail."""
+"""Delivers one mail through the relay; a dropped connection is replaced once, and is never the mail's fault."""
 
 import time
 
@@ -10,13 +10,12 @@ from notifier.smtp.session_pool import AnnounceLimits, ConnectionNotAssignedErro
 from notifier.smtp.smtp_connector import RelayUnreachableError
 from notifier.smtp.transaction import SmtpTransaction
 
-# Seconds: a timer may ring early by the grain of its clock (a millisecond under uvloop), and what is left then is no
-# time for another connection.
 MIN_RETRY_SECONDS = 0.01
+"""Seconds that a second connection needs at least. A timer may fire early by a millisecond (uvloop)."""
 
 
 class SmtpTransport:
-    """The way to one relay."""
+    """Sends mails through one relay."""
 
     def __init__(self, settings: SmtpSettings, announcing: AnnounceLimits = AnnounceLimits()) -> None:  # noqa: B008 - frozen
         self.relay = settings.host
@@ -26,15 +25,15 @@ class SmtpTransport:
         self._aborted = False
 
     async def send(self, mail: OutgoingMail, *, seconds: float, before_body: RequestPermit) -> Outcome:
-        """Try to deliver within `seconds`. Never raises for what the relay or the network does.
+        """Try to deliver within `seconds`. No error of the relay or the network is raised.
 
-        `before_body` is called once for each connection on which the mail is tried, at the moment at which DATA is
-        said; no body is begun without the permit that it returns, and what it raises is raised here.
+        `before_body` is called once for each connection on which the mail is tried, together with DATA. No body begins
+        without the permit that it returns, and what it raises is raised here.
         """
-        until = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds
         dropped: DroppedConnection | None = None
-        while not self._aborted and (dropped is None or until - time.monotonic() > MIN_RETRY_SECONDS):
-            transaction = SmtpTransaction(mail, deadline=until, before_body=before_body)
+        while not self._aborted and (dropped is None or deadline - time.monotonic() > MIN_RETRY_SECONDS):
+            transaction = SmtpTransaction(mail, deadline=deadline, before_body=before_body)
             fresh = dropped is not None
             try:
                 result = await self._carry(transaction, fresh=fresh)
@@ -56,14 +55,14 @@ class SmtpTransport:
         return _build_drop_outcome(dropped)
 
     async def _carry(self, transaction: SmtpTransaction, *, fresh: bool) -> Outcome | DroppedConnection | None:
-        """One try on one connection; None if it was stopped before. Raises `LeftBehindError` for another connection."""
+        """Try once on one connection; return None if stopped before. Raises `LeftBehindError` to try another one."""
         async with self._pool.acquire(fresh=fresh, transaction=transaction) as session:
             if self._aborted:  # while a connection was opened for it
                 return None
             result = await session.run_transaction(transaction)
             too_many = None if isinstance(result, Accepted) else _find_refused_connection(result)
             if too_many is not None:
-                session.abort()  # this is the one too many
+                session.abort()  # this connection is one too many
         if too_many is None:
             return result
         if self._pool.reduce_limit(too_many):
@@ -71,7 +70,7 @@ class SmtpTransport:
         return result if isinstance(result, DroppedConnection) else too_many
 
     async def probe(self) -> NotTried | None:
-        """Connect, protect and log in without sending; None if all is well."""
+        """Connect, start TLS and log in without sending; return None if all is well."""
         try:
             async with self._pool.acquire(fresh=True):
                 return None
@@ -79,7 +78,7 @@ class SmtpTransport:
             return error.outcome
 
     def abort(self) -> None:
-        """Cut the transactions that are under way; a mail whose dot has not left is surely unsent, and not tried."""
+        """Cut running transactions; a mail whose final dot has not left is unsent and counts as not tried."""
         self._aborted = True
         self._pool.abort()
 
@@ -89,7 +88,7 @@ class SmtpTransport:
 
 
 def _find_refused_connection(result: Outcome | DroppedConnection) -> NotTried | None:
-    """What is refused at MAIL only because there are too many connections; any other may carry the mail."""
+    """Return the refusal if the mail was refused only because of too many connections, so another may carry it."""
     match result:
         case (
             DroppedConnection(phase=SmtpPhase.MAIL, is_attempt=False, detail=words)
@@ -104,7 +103,7 @@ def _find_refused_connection(result: Outcome | DroppedConnection) -> NotTried | 
 
 
 def _build_drop_outcome(dropped: DroppedConnection) -> Deferred | NotTried:
-    """An attempt only if a reply to MAIL FROM was read."""
+    """Build the outcome of a dropped connection: an attempt only if a reply to MAIL was read."""
     if dropped.is_attempt:
         return Deferred(phase=dropped.phase, detail=dropped.detail, reported_fault=dropped.reported_fault)
     return NotTried(detail=f"the relay closed the connection: {dropped.detail}", reported_fault=dropped.reported_fault)

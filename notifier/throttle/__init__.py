@@ -1,1 +1,1 @@
-"""What holds mail back without failing it: circuits now; limits and pauses have their room here."""
+"""What delays or refuses work without failing mail: circuits, rate limits, CPU budgets, the queue forecast."""

@@ -1,6 +1,6 @@
-"""A circuit per relay, and per sender's address at it: open while nothing gets through, probed with growing waits.
+"""A circuit breaker for a relay, or for one sender's address at it: open while nothing gets through.
 
-Opening it moves nothing in the queue: while it is open the claimer takes a single probe when the wait is over.
+Opening it changes nothing in the queue. While it is open, a single mail is claimed as a probe each time the wait ends.
 """
 
 from notifier.clock import Clock
@@ -8,7 +8,7 @@ from notifier.clock import Clock
 MIN_WAIT_SECONDS = 1.0
 MAX_WAIT_SECONDS = 60.0
 MAX_REPORTED_WAIT_SECONDS = 15.0
-"""Seconds between probes of what only the replies to other mails speak against: good mail waits no longer."""
+"""The longest wait between probes of a circuit that was opened by faults reported in replies to mails."""
 
 
 class Circuit:
@@ -22,31 +22,31 @@ class Circuit:
 
     @property
     def is_open(self) -> bool:
-        """True while the last thing heard was a failure."""
+        """True while the last result was a failure."""
         return self.reason is not None
 
     @property
     def probe_is_due(self) -> bool:
-        """True if it is closed, or open and worth one try."""
+        """True if the circuit is closed, or open and its wait is over."""
         return not self.is_open or self._clock.monotonic() >= self._next_probe
 
     def seconds_to_probe(self) -> float:
-        """Seconds until a try is worth it; 0 now."""
+        """Return the seconds until the next probe; 0 if it is due."""
         return max(0.0, self._next_probe - self._clock.monotonic()) if self.is_open else 0.0
 
-    def open(self, reason: str, *, needs_person: bool, longest: float = MAX_WAIT_SECONDS) -> None:
-        """A failure: wait twice as long as before, from one second to a minute; a full minute if only a person helps.
+    def open(self, reason: str, *, needs_person: bool, max_wait: float = MAX_WAIT_SECONDS) -> None:
+        """Open the circuit after a failure, and double the wait, from one second up to `max_wait` seconds.
 
-        `longest`: seconds, where a minute would be too long for what is known.
-        Failures heard while the wait still runs come from tries that began before it, and change nothing.
+        If only a person can mend it, the wait is a minute at once. Failures during the wait come from tries that began
+        before it, and change nothing.
         """
         if self.is_open and self._clock.monotonic() < self._next_probe:
             return
-        longer = min(longest, self._wait * 2) if self._wait else MIN_WAIT_SECONDS
-        self._wait = MAX_WAIT_SECONDS if needs_person else longer
+        doubled = min(max_wait, self._wait * 2) if self._wait else MIN_WAIT_SECONDS
+        self._wait = MAX_WAIT_SECONDS if needs_person else doubled
         self._next_probe = self._clock.monotonic() + self._wait
         self.reason = reason
 
     def close(self) -> None:
-        """Mail gets through again."""
+        """Close the circuit: mail gets through again."""
         self._wait, self._next_probe, self.reason = 0.0, 0.0, None

@@ -1,7 +1,7 @@
-"""Whose turn it is with the child of those who edit: one thing at a time for each, and a wait after much that failed.
+"""Slots of editors at the preview process: one request of each person at a time, and a wait after many refusals.
 
-Whoever makes a mistake is told at once, and may try the next thing at once. Somebody whose templates are refused again
-and again is slowed down, however often and from however many places they try; their colleagues are not.
+Whoever makes a mistake hears of it at once, and may try again at once. A person whose templates are refused again and
+again is slowed down, however many connections they use; their colleagues are not.
 """
 
 import asyncio
@@ -15,17 +15,17 @@ from notifier.errors import NotifierError
 from notifier.throttle.cpu_budget import CpuBudget
 
 BURST_SECONDS = 2.0
-"""Of a processor, that somebody may spend on what is refused before they wait: eight loops that never end."""
+"""CPU seconds that a person may waste on refused work before they wait: eight endless loops."""
 CPU_SHARE = 0.01
-"""Of a processor, that they have from then on: a loop that never ends every 25 seconds."""
+"""The part of a processor that they have from then on: one endless loop every 25 seconds."""
 FREE_SECONDS = 0.25
-"""Of a processor, that something may take and count for nothing, unless it is refused."""
+"""CPU seconds of accepted work that are not charged."""
 MAX_WAIT_SECONDS = 10.0
-"""That a request waits, before it is told how long it would have to."""
+"""How long a request waits before it is refused."""
 
 
 class TooMuchRefusedError(NotifierError):
-    """What this person has tried before has used up their time with the child; nothing was tried."""
+    """This person's earlier requests have used up their time at the preview process; nothing was tried."""
 
     def __init__(self, seconds: float) -> None:
         self.retry_after = math.ceil(seconds)
@@ -36,33 +36,33 @@ class TooMuchRefusedError(NotifierError):
 
 @dataclass(eq=False)
 class EditorSlot:
-    """What somebody does, while it is their turn."""
+    """One person's slot, while they hold it."""
 
-    get_cpu_seconds: Callable[[], float]  # processor seconds of the child, so far
-    began: float | None = None  # how many it were then; None: nothing has been done yet
+    get_cpu_seconds: Callable[[], float]  # CPU seconds of the child process so far
+    began: float | None = None  # their number at the start; None: nothing has been done yet
     refused: bool = False
 
     def start(self, worked: Callable[[], float] | None = None) -> None:
-        """From now on others are kept from the child, or from another one, whose work `worked` tells."""
+        """Start to count the time of the child process, or of another one, whose CPU seconds `worked` returns."""
         self.get_cpu_seconds = worked or self.get_cpu_seconds
         self.began = self.get_cpu_seconds()
 
     def get_wasted_seconds(self) -> float:
-        """Processor seconds that were for nothing, if it ends now."""
+        """Return the CPU seconds that were wasted, if the work ends now."""
         seconds = self.get_cpu_seconds() - self.began if self.began is not None else 0.0
         return seconds if self.refused else max(0.0, seconds - FREE_SECONDS)
 
 
 @dataclass(eq=False)
 class _EditorQueue:
-    """One person's, while anything of theirs is under way."""
+    """The requests of one person."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    wanted: int = 0  # by so many, the one who has it too
+    requests: int = 0  # waiting, and the one that holds the slot
 
 
 class EditorSlots:
-    """Hands out turns, to each in the order in which they came."""
+    """Gives slots, to each person in the order of their requests."""
 
     def __init__(
         self,
@@ -72,35 +72,35 @@ class EditorSlots:
     ) -> None:
         self._worked = worked
         self._sleep = sleep
-        self._pace = CpuBudget(clock, burst=BURST_SECONDS, share=CPU_SHARE)
-        self._seats: dict[str, _EditorQueue] = {}
+        self._budget = CpuBudget(clock, burst=BURST_SECONDS, share=CPU_SHARE)
+        self._queues: dict[str, _EditorQueue] = {}
 
     @property
     def active_count(self) -> int:
-        """How many people have something under way."""
-        return len(self._seats)
+        """The number of people with a request under way."""
+        return len(self._queues)
 
     def has_debt(self, who: str) -> bool:
-        """True if they have burnt something that has not grown back yet."""
-        return self._pace.has_debt(who)
+        """Return True while their wasted seconds have not grown back yet."""
+        return self._budget.has_debt(who)
 
     @asynccontextmanager
     async def acquire(self, who: str) -> AsyncIterator[EditorSlot]:
-        """Wait until it is theirs. Raises `TooMuchRefusedError`, not sooner than that could be waited for."""
-        seat = self._seats.setdefault(who, _EditorQueue())
-        seat.wanted += 1
+        """Wait for the person's slot. Raises `TooMuchRefusedError` after the longest wait."""
+        queue = self._queues.setdefault(who, _EditorQueue())
+        queue.requests += 1
         try:
-            async with seat.lock:
-                wait = self._pace.get_wait(who)
+            async with queue.lock:
+                wait = self._budget.get_wait(who)
                 await self._sleep(min(wait, MAX_WAIT_SECONDS))
                 if wait > MAX_WAIT_SECONDS:
                     raise TooMuchRefusedError(wait - MAX_WAIT_SECONDS)
-                turn = EditorSlot(self._worked)
+                slot = EditorSlot(self._worked)
                 try:
-                    yield turn
+                    yield slot
                 finally:
-                    self._pace.charge(who, turn.get_wasted_seconds())
+                    self._budget.charge(who, slot.get_wasted_seconds())
         finally:
-            seat.wanted -= 1
-            if not seat.wanted:
-                del self._seats[who]
+            queue.requests -= 1
+            if not queue.requests:
+                del self._queues[who]

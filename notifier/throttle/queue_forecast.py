@@ -1,7 +1,7 @@
-"""Whether a mail can leave before it expires: how much waits ahead of it, and how fast the senders work.
+"""The queue forecast: whether a mail can leave before it expires, by the queue before it and the senders' throughput.
 
-It looks at the queue beside the requests, never in one, and refuses nothing unless it knows: no living sender, a rate
-that one of them does not know yet, a relay out of reach, a look that is old or failed mean that everything is taken.
+It reads the queue beside the requests, never in one. It refuses nothing unless it knows: without a living sender or
+with a sender of unknown throughput, while a relay is down, or when the last reading is old or failed, all is accepted.
 """
 
 import asyncio
@@ -26,115 +26,117 @@ from notifier.telemetry.logging import get_logger
 from notifier.throttle.relay_state import list_relay_outages
 
 REFRESH_SECONDS = 5.0
-"""Between looks, which are only made while somebody submits."""
+"""Between readings, which are only made while mails are submitted."""
 REFRESH_INTERVAL_FACTOR = 20.0
-"""A look that takes long is repeated less often: after so many times its own duration."""
+"""A slow reading is repeated less often: after this many times its own duration."""
 VALID_INTERVALS = 3
-"""A look counts for so many times the wait until the next one."""
+"""A reading is valid for this many times the wait until the next one."""
 MIN_COUNTED, MAX_COUNTED = 10_000, 500_000
-"""Due entries of one service and one priority; what is beyond is not counted, and refuses nothing."""
+"""Limits of the count of due entries of one service and priority; more are not counted, and refuse nothing."""
 MAX_REFRESH_SECONDS = 1.0
-"""Seconds; after a look that took longer, or failed, the next one counts half as far."""
+"""After a reading that took longer (in seconds) or failed, the next one counts half as many."""
 MAX_SENDER_SILENCE = timedelta(seconds=60)
-"""A sender that has not been heard of for so long does not count."""
+"""A sender without a beat for this long does not count."""
 MAX_RETRY_AFTER_SECONDS = 300
-"""Seconds after which everything that an estimate rests on is new."""
+"""Seconds after which all that a forecast rests on is new."""
 _sender = get_columns(SenderProcess)
 QueueKey = tuple[Priority, UUID]
-"""A queue within the queue: what a service has of one priority."""
+"""One service's part of the queue in one priority."""
 
 
 class QueueTooLongError(NotifierError):
-    """The queue ahead is longer than the mail is worth sending; nothing was written."""
+    """The mail would expire before the senders reach it; nothing was written."""
 
-    def __init__(self, wait: float, left: float) -> None:
-        self.retry_after = min(MAX_RETRY_AFTER_SECONDS, max(1, math.ceil(wait - left)))
-        super().__init__(f"what is due before it takes about {wait:.0f} s to send, and it expires in {left:.0f} s")
+    def __init__(self, wait: float, lifetime: float) -> None:
+        self.retry_after = min(MAX_RETRY_AFTER_SECONDS, max(1, math.ceil(wait - lifetime)))
+        super().__init__(f"what is due before it takes about {wait:.0f} s to send, and it expires in {lifetime:.0f} s")
 
 
 def estimate_waits(waiting: Mapping[QueueKey, int], rate: float) -> dict[QueueKey, float]:
-    """For how many seconds a new mail of each service and priority waits, at so many a second; who is missing: 0.
+    """Estimate the seconds that a new mail of each service and priority waits at `rate` mails a second; absent keys: 0.
 
-    Services share by turns: of each other service no more goes first than this one has itself. What has a higher
-    priority goes first, except that every priority has its reserve.
+    Services share by turns: of each other service no more goes first than this one has itself. Higher priorities go
+    first, except that every priority has its reserve.
     """
-    found: dict[QueueKey, float] = {}
-    above = 0
+    estimates: dict[QueueKey, float] = {}
+    above = 0  # entries of higher priorities
     for priority in PRIORITIES_BY_RANK:
-        here = sorted((count, whose) for whose, count in waiting.items() if whose[0] is priority)
-        shorter = 0  # queues, together
-        for place, (count, whose) in enumerate(here):
-            before = shorter + count * (len(here) - place)
-            found[whose] = min(above + before, before / MIN_PRIORITY_SHARE) / rate
+        queues = sorted((count, key) for key, count in waiting.items() if key[0] is priority)
+        shorter = 0  # entries of the shorter queues together
+        for index, (count, key) in enumerate(queues):
+            before = shorter + count * (len(queues) - index)
+            estimates[key] = min(above + before, before / MIN_PRIORITY_SHARE) / rate
             shorter += count
         above += shorter
-    return found
+    return estimates
 
 
 class QueueForecast:
-    """Looks at the queue while mails are submitted, and says which of them would wait too long. One for each API."""
+    """Reads the queue while mails are submitted, and refuses those that would wait too long. One for each API."""
 
-    def __init__(self, database: Database, clock: Clock, drain: ThroughputEstimate) -> None:
+    def __init__(self, database: Database, clock: Clock, throughput: ThroughputEstimate) -> None:
         self._database = database
         self._clock = clock
-        self._drain = drain  # of the sender in this process; on SQLite there is no other
+        self._throughput = throughput  # of the sender in this process; on SQLite there is no other
         self._waits: Mapping[QueueKey, float] = {}
-        self._rate: float | None = None  # mails a second, while mail waits for nothing but those before it
-        self._most = 10 * MIN_COUNTED
-        self._seen = 0.0
-        self._next_look = self._believed_until = float("-inf")
-        self._looking: asyncio.Task[None] | None = None
+        self._rate: float | None = None  # mails a second, while mail waits only for those before it
+        self._max_count = 10 * MIN_COUNTED
+        self._read_at = 0.0
+        self._next_reading = self._valid_until = float("-inf")
+        self._refreshing: asyncio.Task[None] | None = None
 
     def check(self, priority: Priority, service_id: UUID, expires_at: datetime, *, ahead: int = 0) -> None:
         """Raise `QueueTooLongError` if a mail submitted now would expire in the queue as it is now.
 
-        `ahead`: mails of the same request that are sent before it, and are not in the queue yet. One that is to be
-        sent later, when what is due now will have left, expires later still, and is taken.
+        `ahead` counts the mails of the same request that are sent before it and are not in the queue yet. A mail with
+        a later `send_at` expires later still, when what is due now will have left, and is accepted.
         """
-        at = self._clock.monotonic()
-        if at >= self._next_look and (self._looking is None or self._looking.done()):
-            self._looking = asyncio.create_task(self.refresh())
-        if self._rate is None or at > self._believed_until:
+        now = self._clock.monotonic()
+        if now >= self._next_reading and (self._refreshing is None or self._refreshing.done()):
+            self._refreshing = asyncio.create_task(self.refresh())
+        if self._rate is None or now > self._valid_until:
             return
-        seen = self._waits.get((priority, service_id), 0.0)
-        wait = max(0.0, seen - (at - self._seen)) + ahead / self._rate
-        left = (expires_at - self._clock.now()).total_seconds()
-        if wait > max(0.0, left):
-            raise QueueTooLongError(wait, left)
+        estimate = self._waits.get((priority, service_id), 0.0)
+        wait = max(0.0, estimate - (now - self._read_at)) + ahead / self._rate
+        lifetime = (expires_at - self._clock.now()).total_seconds()
+        if wait > max(0.0, lifetime):
+            raise QueueTooLongError(wait, lifetime)
 
     async def close(self) -> None:
-        """Wait for the look that is under way."""
-        if self._looking is not None:
-            await asyncio.wait({self._looking})
+        """Wait for a running reading."""
+        if self._refreshing is not None:
+            await asyncio.wait({self._refreshing})
 
     async def refresh(self) -> None:
-        """Look at senders and queue."""
-        started, found = self._clock.monotonic(), None
+        """Read the senders and the queue."""
+        started, reading = self._clock.monotonic(), None
         try:
             async with self._database.read() as connection:
-                found = await self._of(connection)
-        except Exception as error:  # noqa: BLE001 - whatever it is, what is submitted meanwhile is taken
+                reading = await self._read(connection)
+        except Exception as error:  # noqa: BLE001 - after any error everything is accepted until the next reading
             get_logger().warning("queue_not_seen", error=type(error).__name__)
-        (self._waits, self._rate), self._seen = found or ({}, None), self._clock.monotonic()
-        took = self._seen - started
-        if found is None or took > MAX_REFRESH_SECONDS:
-            self._most = max(MIN_COUNTED, self._most // 2)
-        elif self._waits and took < MAX_REFRESH_SECONDS / 4:
-            self._most = min(MAX_COUNTED, self._most * 2)
-        pause = max(REFRESH_SECONDS, REFRESH_INTERVAL_FACTOR * took)
-        self._next_look, self._believed_until = self._seen + pause, self._seen + VALID_INTERVALS * pause
+        (self._waits, self._rate), self._read_at = reading or ({}, None), self._clock.monotonic()
+        duration = self._read_at - started
+        if reading is None or duration > MAX_REFRESH_SECONDS:
+            self._max_count = max(MIN_COUNTED, self._max_count // 2)
+        elif self._waits and duration < MAX_REFRESH_SECONDS / 4:
+            self._max_count = min(MAX_COUNTED, self._max_count * 2)
+        pause = max(REFRESH_SECONDS, REFRESH_INTERVAL_FACTOR * duration)
+        self._next_reading, self._valid_until = self._read_at + pause, self._read_at + VALID_INTERVALS * pause
 
-    async def _of(self, connection: AsyncConnection) -> tuple[dict[QueueKey, float], float | None]:
-        """What is known, and the rate; nothing while mail may wait for something else than those before it."""
-        rate = await self._rate_of_all(connection)
+    async def _read(self, connection: AsyncConnection) -> tuple[dict[QueueKey, float], float | None]:
+        """Return the estimates and the throughput; nothing while mail may wait for more than those before it."""
+        rate = await self._read_throughput(connection)
         if not rate or await list_relay_outages(connection):
             return {}, None
-        return estimate_waits(await entry_store.count_due(connection, EntryKind.EMAIL, most=self._most), rate), rate
+        return estimate_waits(
+            await entry_store.count_due(connection, EntryKind.EMAIL, most=self._max_count), rate
+        ), rate
 
-    async def _rate_of_all(self, connection: AsyncConnection) -> float | None:
-        """That of all living senders together; None if there are none, or one does not know its own."""
+    async def _read_throughput(self, connection: AsyncConnection) -> float | None:
+        """Return that of all living senders together, or None if there are none or one does not know its own."""
         if self._database.is_sqlite:
-            return self._drain.get_rate(self._clock.monotonic())
+            return self._throughput.get_rate(self._clock.monotonic())
         recent = _sender.beat_at > func.clock_timestamp() - MAX_SENDER_SILENCE
         rates = list(await connection.scalars(select(_sender.sent_rate).where(recent)))
         return math.fsum(rates) if rates and None not in rates else None

@@ -1,7 +1,7 @@
-"""How many notifications a key and a service may submit a minute: token buckets in the memory of this process.
+"""The rate limit: token buckets in memory for the notifications and requests of a key and of a service.
 
-A loop that ran away is stopped, and nobody else notices. Nothing is asked of the database, and what is refused takes
-nothing out of any bucket.
+A caller in an endless loop is stopped without effect on others. The database is not asked, and a refusal takes nothing
+from any bucket.
 """
 
 import math
@@ -15,32 +15,32 @@ WINDOW_SECONDS = 60
 
 
 class RateLimitedError(NotifierError):
-    """More than this key, or its service, may ask for in a minute; nothing was written."""
+    """The key or its service has used up its requests for this minute; nothing was written."""
 
-    def __init__(self, full: "TokenBucket", seconds: float, standing: "BucketStates") -> None:
+    def __init__(self, full: "TokenBucket", seconds: float, bucket_states: "BucketStates") -> None:
         self.retry_after = math.ceil(seconds)
-        self.bucket_states = standing
+        self.bucket_states = bucket_states
         super().__init__(f"at most {full.quota} a minute ({full.name}): try again in {self.retry_after} s")
 
 
 class TokenBucket:
-    """Full at first, filled again within a minute. Times are monotonic seconds."""
+    """A token bucket: full at first, and refilled within a minute. Times are monotonic seconds."""
 
     __slots__ = ("_after_many", "_at", "_level", "name", "quota")
 
     def __init__(self, name: str, quota: int, now: float) -> None:
-        self.name = name  # as the header fields call it
+        self.name = name  # as in the header fields
         self.quota = quota
         self._level = float(quota)
         self._at = now
-        self._after_many = False  # the last to be let in were many
+        self._after_many = False  # the last request took several
 
     def get_wait(self, count: int, now: float) -> float:
-        """Seconds until so many may be taken; 0 now.
+        """Return the seconds until so many tokens may be taken; 0 now.
 
-        Many may be taken while nothing is owed, and are paid back before anything else is let in. If they had to find
-        enough for all of them, steady single requests, which leave none, would keep them out for ever. Many after many
-        wait like a single one, or those would never find any.
+        A request for several may take more than there are, and the debt is paid back before the next request. If it
+        had to wait for all of them, steady single requests would keep it out for ever. After another request for
+        several it waits like a single one, or single ones would never get a token.
         """
         self._fill(now)
         needed = 0 if count > 1 and not self._after_many else min(count, 1)
@@ -48,12 +48,12 @@ class TokenBucket:
         return missing * WINDOW_SECONDS / self.quota if missing > 0 else 0.0
 
     def take(self, count: int) -> None:
-        """Take them; `wait_for` said that one may."""
+        """Take tokens; call it only if `wait_for` returned 0."""
         self._level -= count
         self._after_many = count > 1
 
     def is_full(self, now: float) -> bool:
-        """True if a new one would say the same."""
+        """Return True if a new bucket would be equal."""
         self._fill(now)
         return self._level >= self.quota
 
@@ -62,57 +62,56 @@ class TokenBucket:
         self._at = now
 
     def get_remaining(self) -> int:
-        """How many are left."""
+        """Return the number of tokens left."""
         return max(0, int(self._level))
 
     def get_seconds_to_full(self) -> int:
-        """When all of them are there again."""
+        """Return the seconds until the bucket is full."""
         return math.ceil((self.quota - self._level) * WINDOW_SECONDS / self.quota)
 
 
 RateQuota = tuple[str, UUID, int]
-"""Name, whose it is, and how many a minute."""
+"""Name, owner (a key or service), and tokens per minute."""
 BucketStates = Sequence[TokenBucket]
-"""The buckets that a request was counted in; empty if nothing limits it."""
+"""The buckets in which a request was counted; empty if nothing limits it."""
 
 
-def build_rate_limit_fields(standing: BucketStates) -> list[tuple[str, str]]:
-    """The header fields that tell a caller where it stands (draft-ietf-httpapi-ratelimit-headers-10)."""
-    if not standing:
+def build_rate_limit_fields(bucket_states: BucketStates) -> list[tuple[str, str]]:
+    """Build the header fields RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-10)."""
+    if not bucket_states:
         return []
-    policy = ", ".join(f'"{bucket.name}";q={bucket.quota};w={WINDOW_SECONDS}' for bucket in standing)
-    left = ", ".join(f'"{one.name}";r={one.get_remaining()};t={one.get_seconds_to_full()}' for one in standing)
-    return [("RateLimit-Policy", policy), ("RateLimit", left)]
+    policy = ", ".join(f'"{bucket.name}";q={bucket.quota};w={WINDOW_SECONDS}' for bucket in bucket_states)
+    limit = ", ".join(
+        f'"{bucket.name}";r={bucket.get_remaining()};t={bucket.get_seconds_to_full()}' for bucket in bucket_states
+    )
+    return [("RateLimit-Policy", policy), ("RateLimit", limit)]
 
 
 class RateLimiter:
-    """The buckets of all keys and services that this process has seen. A quota of 0 limits nothing."""
+    """The buckets of all keys and services that called this process. A quota of 0 limits nothing."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._buckets: dict[tuple[str, UUID], TokenBucket] = {}
-        self._next_look = clock.monotonic() + WINDOW_SECONDS  # for those that are full again
+        self._next_cleanup = clock.monotonic() + WINDOW_SECONDS  # drops buckets that are full again
 
     def take(self, count: int, *limits: RateQuota) -> BucketStates:
-        """Count so many in each bucket. Raises `RateLimitedError`.
-
-        Each bucket has room or nothing is taken from any.
-        """
+        """Take `count` tokens from each bucket, or from none if one has too few. Raises `RateLimitedError`."""
         now = self._clock.monotonic()
-        if now >= self._next_look:
-            self._next_look = now + WINDOW_SECONDS
-            self._buckets = {whose: one for whose, one in self._buckets.items() if not one.is_full(now)}
-        standing = [self._bucket(name, owner, quota, now) for name, owner, quota in limits if quota]
-        for bucket in standing:
+        if now >= self._next_cleanup:
+            self._next_cleanup = now + WINDOW_SECONDS
+            self._buckets = {key: bucket for key, bucket in self._buckets.items() if not bucket.is_full(now)}
+        bucket_states = [self._bucket(name, owner, quota, now) for name, owner, quota in limits if quota]
+        for bucket in bucket_states:
             if (wait := bucket.get_wait(count, now)) > 0:
-                raise RateLimitedError(bucket, wait, standing)
-        for bucket in standing:
+                raise RateLimitedError(bucket, wait, bucket_states)
+        for bucket in bucket_states:
             bucket.take(count)
-        return standing
+        return bucket_states
 
     @property
     def bucket_count(self) -> int:
-        """How many buckets are remembered: those of the last minutes, whoever has called before."""
+        """The number of buckets in memory: those used in the last minutes."""
         return len(self._buckets)
 
     def _bucket(self, name: str, owner: UUID, quota: int, now: float) -> TokenBucket:

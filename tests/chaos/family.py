@@ -1,4 +1,4 @@
-"""The processes below a process, as the kernel knows them (Linux)."""
+"""The descendants of a process, as the kernel knows them (Linux)."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -10,12 +10,12 @@ def descendants(pid: int) -> set[int]:
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit() and (parent := _parent(int(folder.name))) is not None:
             children[parent].add(int(folder.name))
-    found: set[int] = set()
+    pids: set[int] = set()
     fresh = children[pid]
     while fresh:
-        found |= fresh
-        fresh = {child for parent in fresh for child in children[parent]} - found
-    return found
+        pids |= fresh
+        fresh = {child for parent in fresh for child in children[parent]} - pids
+    return pids
 
 
 def is_alive(pid: int) -> bool:

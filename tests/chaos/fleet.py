@@ -1,4 +1,4 @@
-"""Real processes over one database and one relay: started, killed with signals, started again, never left behind."""
+"""Real processes over one database and one relay: started, killed by signals, started again, always cleaned up."""
 
 import asyncio
 import os
@@ -125,9 +125,9 @@ class Fleet:
 
     def running(self, name: str) -> NotifierProcess:
         """The process of that name."""
-        found = self.members[name].process
-        assert found is not None, f"{name} is not running"
-        return found
+        process = self.members[name].process
+        assert process is not None, f"{name} is not running"
+        return process
 
     @property
     def up(self) -> list[str]:

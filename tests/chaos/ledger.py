@@ -1,4 +1,4 @@
-"""What the database says at the end, as the oracle wants it; and waiting until there is an end."""
+"""The state of the database at the end, in the form that the oracle reads; and waiting for that end."""
 
 import asyncio
 import time
@@ -67,12 +67,12 @@ async def _some_are(database: Database, *states: EntryState) -> bool:
 async def doubted(database: Database, count: int, seconds: float) -> None:
     """Wait until so many notifications are or were `unknown`."""
     statement = select(func.count()).select_from(Notification).where(_notification.uncertain_at.is_not(None))
-    found = 0
+    seen = 0
     async with asyncio.timeout(seconds):
-        while found < count:
+        while seen < count:
             await asyncio.sleep(LOOK)
             async with database.read() as connection:
-                found = int((await connection.execute(statement)).scalar_one())
+                seen = int((await connection.execute(statement)).scalar_one())
 
 
 async def evidence(database: Database, acknowledged: Mapping[str, str], events: Sequence[Event]) -> Evidence:

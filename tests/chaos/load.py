@@ -84,8 +84,8 @@ async def fill(url: str, key: str, recipients: Iterator[str]) -> dict[str, str]:
 
         async def submit_the_rest() -> None:
             for recipient in recipients:
-                wanted, faults = submission_models.parse_notification(WELCOME | {"to": recipient})
-                accepted = await doors.submitter.submit(caller, wanted, None, faults=faults)
+                request, faults = submission_models.parse_notification(WELCOME | {"to": recipient})
+                accepted = await doors.submitter.submit(caller, request, None, faults=faults)
                 acknowledged[str(accepted.id)] = recipient
 
         await asyncio.gather(*(submit_the_rest() for _ in range(FILLERS)))

@@ -86,7 +86,7 @@ class Report:
     @property
     def faults(self) -> dict[str, list[str]]:
         """What must be empty, and is not."""
-        return {name: found for name in self.FAULTS if (found := getattr(self, name))}
+        return {name: mails for name in self.FAULTS if (mails := getattr(self, name))}
 
     def table(self, title: str, **more: object) -> str:
         """The report for a person."""
@@ -133,11 +133,11 @@ def judge(evidence: Evidence) -> Report:
 
 
 def _by_pair(events: Iterable[Event], *names: Name) -> dict[tuple[str, str], list[Event]]:
-    found: dict[tuple[str, str], list[Event]] = defaultdict(list)
+    by_pair: dict[tuple[str, str], list[Event]] = defaultdict(list)
     for event in events:
         if event.name in names:
-            found[event.pair].append(event)
-    return found
+            by_pair[event.pair].append(event)
+    return by_pair
 
 
 def _is_flagged(row: Row, taken: Sequence[Event]) -> bool:
@@ -154,8 +154,8 @@ def _is_lost(row: Row, entry: Entry | None, taken: Sequence[Event]) -> bool:
 
 def _is_stuck(entry: Entry, row: Row | None) -> bool:
     """True unless it is kept for a person: unknown for the second time, or under the policy `hold`."""
-    kept = row is not None and row.status is Status.UNKNOWN and row.uncertain_at is not None
-    return not (kept and entry.state is EntryState.HELD)
+    is_unknown = row is not None and row.status is Status.UNKNOWN and row.uncertain_at is not None
+    return not (is_unknown and entry.state is EntryState.HELD)
 
 
 def _is_wrong(row: Row, evidence: Evidence, taken: Sequence[Event]) -> bool:
@@ -182,4 +182,4 @@ def _altered(evidence: Evidence) -> list[str]:
     for event in evidence.events:
         if event.name in (Name.TAKEN, Name.REFUSED):
             digests.setdefault(event.pair, set()).add(event.sha256)
-    return [recipient for (_, recipient), found in digests.items() if len(found) > 1]
+    return [recipient for (_, recipient), variants in digests.items() if len(variants) > 1]

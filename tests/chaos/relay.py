@@ -138,8 +138,8 @@ class Connection(asyncio.Protocol):
 
     def _take(self, body: bytes) -> None:
         step = self._script.step(self._recipient, Moment.DOT)
-        found = _MESSAGE_ID.search(body, 0, _HEAD)
-        message_id = found[1].decode("ascii", "replace") if found else "-"
+        match = _MESSAGE_ID.search(body, 0, _HEAD)
+        message_id = match[1].decode("ascii", "replace") if match else "-"
         taken = not step.reply.startswith(b"4")
         name = Name.TAKEN if taken else Name.REFUSED
         self._note(name, message_id, step.code, hashlib.sha256(body).hexdigest())
@@ -196,13 +196,13 @@ class Connection(asyncio.Protocol):
 
 async def serve(log: Log, pace: Pace, seed: int) -> None:
     """Take mail until SIGTERM or SIGINT, on a port that is printed."""
-    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, stopped.set)
     script, numbers = Script(pace, seed), iter(range(1 << 60))
     server = await loop.create_server(lambda: Connection(script, log, next(numbers)), "127.0.0.1", 0, backlog=1000)
     print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201 - how whoever started it knows the port
-    await told.wait()
+    await stopped.wait()
     server.close()
 
 
@@ -214,9 +214,9 @@ def main() -> None:
     times = [field.name for field in fields(Pace) if field.name != "slow"]
     for name in times:
         parser.add_argument(f"--{name}", type=float, default=getattr(Pace(), name))
-    given = parser.parse_args()
-    pace = Pace(**{name: getattr(given, name) for name in times})
-    asyncio.run(serve(Log(given.log), pace, given.seed))
+    arguments = parser.parse_args()
+    pace = Pace(**{name: getattr(arguments, name) for name in times})
+    asyncio.run(serve(Log(arguments.log), pace, arguments.seed))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""B14 and B15: what happens to a sender's helpers, or to the whole machine, is never blamed on a mail."""
+"""B14 and B15: what happens to a sender's helpers, or to the whole machine, is never the fault of a mail."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""C1, the sharp end: what a killed sender had read from the relay, and what not, while no database could know."""
+"""C1, the hard case: replies that a killed sender had read, or not, while the database was away."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Every fault of the relay at once, without kills: each mail ends as its own fault says, and disturbs no neighbour."""
+"""All faults of the relay at once, without kills: each mail ends by its own fault, and affects no other."""
 
 import asyncio
 from collections import Counter

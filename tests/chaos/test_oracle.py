@@ -1,4 +1,4 @@
-"""The oracle sees each kind of fault: it is fed a story that is right, and then the same with one thing wrong."""
+"""The oracle finds each kind of fault: a correct story, and the same with one thing wrong."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -91,8 +91,8 @@ def test_a_mail_that_waits_without_an_entry_is_lost() -> None:
 def test_an_entry_that_is_left_is_stuck() -> None:
     """Ready or leased after the settling time, whatever its notification says."""
     for state in (EntryState.READY, EntryState.LEASED, EntryState.HELD):
-        found = faults(replace(RIGHT, entries=[Entry(subject_id=BOB, state=state)]))
-        assert found == {"stuck": [f"{BOB} ({state}, sent)"]}
+        faults_found = faults(replace(RIGHT, entries=[Entry(subject_id=BOB, state=state)]))
+        assert faults_found == {"stuck": [f"{BOB} ({state}, sent)"]}
 
 
 def test_an_unknown_mail_that_is_held_for_a_person_is_not_stuck() -> None:

@@ -1,4 +1,4 @@
-"""The fault relay does what its addresses ask for: otherwise the tests that rely on it would pass for nothing."""
+"""The fault relay does what its addresses ask for; else the tests that use it would prove nothing."""
 
 import asyncio
 import hashlib
@@ -100,8 +100,8 @@ async def test_late_replies_come_late(relay: FaultRelay, recipient: str) -> None
     first, second = await _client(relay, recipient), await _client(relay, recipient)
     assert first.codes == second.codes == ["250", "250", "354", "250"]
     assert first.seconds >= PACE.late > second.seconds
-    told = [event.reply for event in _logged(relay, Name.TOLD)]
-    assert told == (["250"] if recipient.startswith("late+") else [])
+    codes = [event.reply for event in _logged(relay, Name.TOLD)]
+    assert codes == (["250"] if recipient.startswith("late+") else [])
 
 
 async def test_a_drip_takes_its_time(relay: FaultRelay) -> None:

@@ -68,10 +68,10 @@ class Line:
 
     async def committed(self, name: str) -> None:
         """Return when there is a row with this key."""
-        wanted = select(_notification.id).where(_notification.idempotency_key == name)
+        statement = select(_notification.id).where(_notification.idempotency_key == name)
         while True:
             async with self.database.read() as connection:
-                if (await connection.execute(wanted)).first() is not None:
+                if (await connection.execute(statement)).first() is not None:
                     return
             await asyncio.sleep(LOOK)
 
@@ -105,22 +105,22 @@ class Clients:
     async def singly(self) -> None:
         """One POST for each key."""
         for name in self.names:
-            asked = len(self.answers[name])
+            known_count = len(self.answers[name])
             self.begun[name].set()
             reply = await self._answer("/v1/notifications", self.body, {"Idempotency-Key": name})
             replayed = reply.headers.get("idempotent-replayed") == "true"
-            self.answers[name].append(Answer(id=reply.json()["id"], replayed=replayed, asked=asked))
+            self.answers[name].append(Answer(id=reply.json()["id"], replayed=replayed, asked=known_count))
 
     async def in_batches(self) -> None:
         """The same keys, several in one POST."""
         for start in range(0, len(self.names), PORTION):
             names = self.names[start : start + PORTION]
-            asked = [len(self.answers[name]) for name in names]
+            known_counts = [len(self.answers[name]) for name in names]
             for name in names:
                 self.begun[name].set()
             items = [{"idempotency_key": name} for name in names]
             reply = await self._answer("/v1/notifications/batch", {"defaults": self.body, "notifications": items}, {})
-            for name, known, result in zip(names, asked, reply.json()["results"], strict=True):
+            for name, known, result in zip(names, known_counts, reply.json()["results"], strict=True):
                 self.answers[name].append(Answer(id=result["id"], replayed=result["replayed"], asked=known))
 
     async def _answer(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> httpx2.Response:
@@ -173,8 +173,8 @@ async def test_the_same_keys_while_the_api_is_killed(place: Place, tmp_path: Pat
     await database.close()
     assert written == Counter({name: KEYS * rows for name, rows in WRITTEN.items()})
     lost = sum(all(answer.replayed for answer in answers) for answers in clients.answers.values())
-    told = {"seed": SEED, "answers": clients.count, "kills": KILLS, "answers lost after the commit": lost}
-    print(f"\n{place.command}: {told}, repeated: {dict(clients.repeated)}")  # noqa: T201 - for who watches
+    summary = {"seed": SEED, "answers": clients.count, "kills": KILLS, "answers lost after the commit": lost}
+    print(f"\n{place.command}: {summary}, repeated: {dict(clients.repeated)}")  # noqa: T201 - for who watches
     assert sum(clients.repeated.values()) >= KILLS
     assert lost or database.is_sqlite
 

@@ -1,4 +1,4 @@
-"""C3, the sharp end: a sender that hears nothing, or stands still, while others take it for dead, and then goes on."""
+"""C3, the hard case: a silent or stopped sender that others consider dead, and that goes on later."""
 
 import asyncio
 import random
@@ -50,13 +50,13 @@ async def test_a_permit_from_before_a_silence_permits_nothing(postgres_scene: Sc
             else:
                 async with asyncio.timeout(30):
                     await asking.wait()
-            asked = loop.time()
+            started = loop.time()
             fleet.running("other").send(signal.SIGCONT)
             async with asyncio.timeout(SETTLE_SECONDS):
                 while await fleet.metric("other", "notifier_rescued_total") < 1:  # noqa: ASYNC110 - another process
                     await asyncio.sleep(0.05)
         await ledger.settled(postgres_scene.database, SETTLE_SECONDS)
-        await asyncio.sleep(LATE + 1.0 - (loop.time() - asked))
+        await asyncio.sleep(LATE + 1.0 - (loop.time() - started))
         report = await postgres_scene.report(load.acknowledged, permitted=permitted)
         begun = [event.connection for event in postgres_scene.relay.log.all() if event.name is Name.BEGIN]
         # The first connection is the one on which the old permit waited; whoever sends the mail in the end asks anew.

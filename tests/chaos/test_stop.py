@@ -1,4 +1,4 @@
-"""C2 and C3: a sender that is told to stop finishes what it began; one that is stopped for a while does no harm."""
+"""C2 and C3: a sender that gets SIGTERM finishes what it began; one that is stopped for a while does no harm."""
 
 import asyncio
 import signal

@@ -1,4 +1,4 @@
-"""Everything at once: processes killed, PostgreSQL crashing under them, and a relay that misbehaves all the while."""
+"""Everything at once: killed processes, a crashing PostgreSQL, and a relay with all its faults."""
 
 import asyncio
 import random

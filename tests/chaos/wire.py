@@ -1,4 +1,4 @@
-"""A wire between one process and PostgreSQL on which, for a while, some of what is said does not come through."""
+"""A proxy between one process and PostgreSQL that holds back some of the traffic for a while."""
 
 import asyncio
 import tempfile
@@ -73,10 +73,10 @@ class Wire:
         self._folder.cleanup()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_unix_connection(f"{self._target.query['host']}/{_SOCKET}")
+        server, back = await asyncio.open_unix_connection(f"{self._target.query['host']}/{_SOCKET}")
         ways = [
             asyncio.create_task(self._carry(reader, back, are_replies=False)),
-            asyncio.create_task(self._carry(there, writer, are_replies=True)),
+            asyncio.create_task(self._carry(server, writer, are_replies=True)),
         ]
         self._carrying.update(ways)
         try:

@@ -65,7 +65,7 @@ def test_queue_sql_stands_in_one_file() -> None:
     """Statements on the outbox stand in one file, the texts of two beside it; few others use the table."""
     allowed = {"notifier/outbox/queue_sql.py", "notifier/db/tables/outbox.py"}
     named = {_name(path) for path in PACKAGE if _QUEUE_SQL.search(path.read_text())}
-    assert named == allowed | {"notifier/outbox/backlog_sql.py"}
+    assert named == allowed | {"notifier/outbox/claim_sql.py"}
     users = {_name(path) for path in PACKAGE if re.search(r"\bOutboxEntry\b", path.read_text())}
     lookers = {f"notifier/notification/{name}.py" for name in ("find", "explain", "search")}
     others = {"notifier/db/tables/__init__.py", "notifier/outbox/entry_store.py"} | lookers

@@ -84,8 +84,8 @@ class AnnouncedPair:
     @property
     def socket(self) -> socket.socket:
         """Our end of its connection."""
-        found: socket.socket = self.session._wire._transport.get_extra_info("socket")
-        return found
+        connection: socket.socket = self.session._protocol._transport.get_extra_info("socket")
+        return connection
 
     @property
     def received(self) -> list[str]:

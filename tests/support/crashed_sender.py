@@ -11,7 +11,7 @@ from notifier.db.engine import Database
 from notifier.delivery.delivery_result import RelayAttempt
 from notifier.delivery.journal_record import JournalRecord
 from notifier.ids import generate_id
-from notifier.outbox import entry_store, leasing
+from notifier.outbox import claimer, entry_store
 from notifier.outbox.handler import ClaimedEntry
 from notifier.outbox.journal import Journal
 from notifier.outcomes import Outcome
@@ -35,9 +35,9 @@ class CrashedSender:
         """Claim what is due."""
         async with self.database.write() as connection:
             if suspects:
-                return await leasing.claim_suspect(connection, claim_of(self.boot_id))
-            due = await leasing.list_backlogs(connection, kind)
-            return await leasing.claim_entries(connection, replace(claim_of(self.boot_id, due), kind=kind))
+                return await claimer.claim_suspect(connection, claim_of(self.boot_id))
+            backlogs = await claimer.list_backlogs(connection, kind)
+            return await claimer.claim_entries(connection, replace(claim_of(self.boot_id, backlogs), kind=kind))
 
     async def mark(self, entries: Sequence[ClaimedEntry]) -> None:
         """Get permission for their bodies."""

@@ -1,4 +1,4 @@
-"""A raw relay that cuts one transaction at an exact octet, in either direction, and knows how far it had come."""
+"""A raw relay that cuts one transaction at an exact byte, in either direction, and knows how far it had come."""
 
 import asyncio
 import socket
@@ -11,7 +11,7 @@ from notifier.smtp.line_protocol import LineProtocol
 from notifier.smtp.smtp_session import SmtpSession
 from notifier.smtp.transaction import RelayFeatures
 
-BUFFER = 4096  # octets asked for, in both directions; the kernel gives more
+BUFFER = 4096  # bytes asked for, in both directions; the kernel gives more
 REPLIES = {b"MAIL": b"250 2.1.0 ok\r\n", b"RCPT": b"250 2.1.5 ok\r\n", b"DATA": b"354 go ahead\r\n"}
 QUEUED = b"250 2.0.0 queued\r\n"
 SAID = sum(map(len, REPLIES.values())) + len(QUEUED)
@@ -21,7 +21,7 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with RST
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """Where to cut: after so many octets said or heard, whichever comes first; with RST, or in good order."""
+    """Where to cut: after so many bytes said or heard, whichever comes first; with RST, or in good order."""
 
     said: int = 1 << 30
     heard: int = 1 << 30
@@ -32,7 +32,7 @@ class Cut:
 class RelayRecord:
     """What the relay knows of a transaction: the truth that the outcome is compared with."""
 
-    heard: int  # octets
+    heard: int  # bytes
     said: int
     had_dot: bool
 
@@ -59,7 +59,7 @@ class CuttingRelay:
         self._listener.close()
 
     async def connect(self, *, pipelining: bool) -> tuple[SmtpSession, socket.socket, int]:
-        """A session to it, its end of the connection, and the octets that all buffers between them hold at most."""
+        """A session to it, its end of the connection, and the bytes that all buffers between them hold at most."""
         loop = asyncio.get_running_loop()
         ours = socket.socket()
         ours.settimeout(0)
@@ -99,7 +99,7 @@ async def serve(connection: socket.socket, cut: Cut) -> RelayRecord:
             had_dot = had_dot or in_body
             in_body = buffer.startswith(b"DATA")
             del buffer[: end + (5 if had_dot else 2)]
-        if heard < cut.heard:  # what the last octet completes is not answered any more
+        if heard < cut.heard:  # what the last byte completes is not answered any more
             said += await _say(connection, bytes(answer[: cut.said - said]))
     if cut.reset:
         reset(connection)

@@ -131,8 +131,8 @@ def _mark(state: State, rules: Rules, which: int) -> Iterator[Step]:
         yield f"{which} goes without a mark", _with(state, which, process._replace(stage="marked", in_time=True)), None
         return
     mine = _holds(entry, process) and entry.state == "leased" and entry.by == which
-    wanted = state.status in WAITING
-    if (mine or not rules.mark_needs_fence) and (wanted or not rules.mark_needs_wanted_mail):
+    is_wanted = state.status in WAITING
+    if (mine or not rules.mark_needs_fence) and (is_wanted or not rules.mark_needs_wanted_mail):
         marked = entry._replace(marked=True) if entry.state == "leased" else entry
         then = _with(state._replace(entry=marked), which, process._replace(stage="marked", in_time=True))
         yield f"{which} marks", then, "permitted, although a 250 was handed in" if state.proven else None

@@ -52,7 +52,7 @@ async def add_measured_sender(parts: wiring.ProcessParts) -> UUID:
 
 async def write_heartbeat(parts: wiring.ProcessParts) -> UUID:
     """A sender that says as much as is known of this process; on SQLite nobody has to be told."""
-    life = Heartbeat(parts.database, generate_id(), parts.clock, dead_after=30, drain=parts.throughput)
+    life = Heartbeat(parts.database, generate_id(), parts.clock, dead_after=30, throughput=parts.throughput)
     if not parts.database.is_sqlite:
         await life.beat()
     return life.boot_id

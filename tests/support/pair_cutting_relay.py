@@ -1,4 +1,4 @@
-"""A raw relay that cuts its first connection, with two mails on it, at an exact octet, and serves the others whole."""
+"""A raw relay that cuts its first connection, with two mails on it, at an exact byte, and serves the others whole."""
 
 import asyncio
 import socket
@@ -13,17 +13,17 @@ _END = b"\r\n.\r\n"
 _GREETING = b"220 relay.example\r\n"
 _EHLO = b"250-relay.example\r\n250 PIPELINING\r\n"
 WHOLE = Cut()
-SAID = 2 * (sum(map(len, REPLIES.values())) + len(QUEUED))  # octets that are said to two mails
+SAID = 2 * (sum(map(len, REPLIES.values())) + len(QUEUED))  # bytes that are said to two mails
 
 
 @dataclass
 class Track:
-    """What a connection knows of the mails on it: the truth that outcomes are compared with. Octets after EHLO."""
+    """What a connection knows of the mails on it: the truth that outcomes are compared with. Bytes after EHLO."""
 
     heard: int = 0
     said: int = 0
     dots: list[str] = field(default_factory=list)  # senders of the mails that were read to their dot
-    begun_at: dict[str, int] = field(default_factory=dict)  # octets said, up to the end of its 354
+    begun_at: dict[str, int] = field(default_factory=dict)  # bytes said, up to the end of its 354
     ended_at: dict[str, int] = field(default_factory=dict)  # and of the reply to its dot
 
     def permitted(self, sender: str) -> bool:

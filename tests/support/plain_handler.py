@@ -35,7 +35,9 @@ class PlainHandler:
         """Nothing to record."""
 
     async def recover_lost(self, _connection: StatementConnection, lost: Sequence[LostClaim]) -> list[Settlement]:
-        return [Settlement(entry=one.entry, action=HoldEntry() if one.unwritable else FinishEntry()) for one in lost]
+        return [
+            Settlement(entry=claim.entry, action=HoldEntry() if claim.unwritable else FinishEntry()) for claim in lost
+        ]
 
     async def replay(
         self, _connection: StatementConnection, notes: Sequence[tuple[ClaimedEntry, JournalNote]]

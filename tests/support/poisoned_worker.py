@@ -11,11 +11,10 @@ from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
 from notifier.ids import generate_id
 from notifier.outbox.handler import ClaimedEntry, FinishEntry, LostClaim, Settlement, WorkerContext
-from notifier.outbox.heartbeat import Heartbeat
+from notifier.outbox.heartbeat import Heartbeat, SenderIdentity
 from notifier.outbox.journal import Journal
 from notifier.outbox.rescuer import Rescuer
-from notifier.outbox.sender_identity import SenderIdentity
-from notifier.outbox.wake import Wakeup
+from notifier.outbox.wakeup import Wakeup
 from notifier.outbox.worker import Worker
 from support.plain_handler import PlainHandler
 
@@ -45,7 +44,7 @@ async def _work(url: str, folder: Path, poison: str) -> None:
     life = None if database.is_sqlite else Heartbeat(database, boot_id, clock, dead_after=30)
     holder = SenderIdentity(boot_id=boot_id, journal=Journal(folder, boot_id), heartbeat=life)
     handler, wake = PoisonedHandler(poison), Wakeup()
-    rescuer = Rescuer(database, [handler], holder=holder, journals=folder, clock=clock, rescued=wake)
+    rescuer = Rescuer(database, [handler], holder=holder, journals=folder, clock=clock, on_rescue=wake)
     worker = Worker(database, handler, holder=holder, rescuer=rescuer, clock=clock, wake=wake)
     running = asyncio.create_task(worker.run())
     await worker.drain()

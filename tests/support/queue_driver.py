@@ -10,10 +10,11 @@ from sqlalchemy import select
 from notifier.db.engine import Database
 from notifier.db.tables import OutboxEntry, get_columns
 from notifier.ids import generate_id
-from notifier.outbox import entry_store, leasing
+from notifier.outbox import claimer, entry_store
+from notifier.outbox.claimer import ClaimRequest
 from notifier.outbox.entry_store import LeaseSelection
+from notifier.outbox.fair_share import ClaimShare, ServiceBacklog
 from notifier.outbox.handler import ClaimedEntry, Fence, FinishEntry, LostClaim, NewEntry, Settlement
-from notifier.outbox.leasing import ClaimRequest, ClaimShare, ServiceBacklog
 from notifier.states import EntryKind, EntryState, Priority
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -49,14 +50,14 @@ class QueueDriver:
             await entry_store.enqueue_entries(connection, [entry])
         return entry
 
-    async def claim(self, room: int = 10, *, suspects: bool = False, **share: int) -> list[ClaimedEntry]:
-        """Claim up to `room`; `share` bounds a priority."""
+    async def claim(self, capacity: int = 10, *, suspects: bool = False, **share: int) -> list[ClaimedEntry]:
+        """Claim up to `capacity`; `share` limits a priority."""
         async with self.database.write() as connection:
             if suspects:
-                return await leasing.claim_suspect(connection, claim_of(self.holder), now=self.now)
-            due = await leasing.list_backlogs(connection, EntryKind.EMAIL, now=self.now)
-            wanted = claim_of(self.holder, due, room, **share)
-            return await leasing.claim_entries(connection, wanted, now=self.now)
+                return await claimer.claim_suspect(connection, claim_of(self.holder), now=self.now)
+            backlogs = await claimer.list_backlogs(connection, EntryKind.EMAIL, now=self.now)
+            request = claim_of(self.holder, backlogs, capacity, **share)
+            return await claimer.claim_entries(connection, request, now=self.now)
 
     async def settle(self, *settlements: Settlement) -> list[Settlement]:
         """Settle; those whose fence held."""
@@ -67,15 +68,15 @@ class QueueDriver:
         """Settle as done."""
         return await self.settle(*(Settlement(entry=entry, action=FinishEntry()) for entry in entries))
 
-    async def rescue(self, whose: LeaseSelection = OVERRUN) -> int:
+    async def rescue(self, selection: LeaseSelection = OVERRUN) -> int:
         """Make unmarked entries of overrun leases, or of others, ready."""
         async with self.database.write() as connection:
-            return await entry_store.rescue_unmarked(connection, whose, now=self.now)
+            return await entry_store.rescue_unmarked(connection, selection, now=self.now)
 
-    async def lost(self, whose: LeaseSelection = OVERRUN) -> list[LostClaim]:
+    async def lost(self, selection: LeaseSelection = OVERRUN) -> list[LostClaim]:
         """Claims of overrun leases, or of others, that need a word."""
         async with self.database.write() as connection:
-            return await entry_store.lock_lost_claims(connection, whose, now=self.now)
+            return await entry_store.lock_lost_claims(connection, selection, now=self.now)
 
     async def overdue(self) -> bool:
         """Whether some lease is over."""
@@ -95,30 +96,24 @@ class QueueDriver:
     async def row(self, id_: UUID) -> OutboxEntry | None:
         """An entry as it stands in the table."""
         async with self.database.read() as connection:
-            found = (await connection.execute(select(OutboxEntry).where(_entry.id == id_))).mappings().one_or_none()
-        return OutboxEntry(**found) if found else None
+            row = (await connection.execute(select(OutboxEntry).where(_entry.id == id_))).mappings().one_or_none()
+        return OutboxEntry(**row) if row else None
 
 
-def claim_of(holder: UUID, due: Sequence[ServiceBacklog] = (), room: int = 10, **share: int) -> ClaimRequest:
-    """A claim of all that is due, up to `room`."""
-    turns = [
-        ClaimShare(
-            priority=one.priority,
-            service_id=one.service_id,
-            since=one.since,
-            share=share.get(one.priority.value, room),
-            limit=room,
-        )
-        for one in due
+def claim_of(holder: UUID, backlogs: Sequence[ServiceBacklog] = (), capacity: int = 10, **share: int) -> ClaimRequest:
+    """Build a request for all that is due, up to `capacity`."""
+    shares = [
+        ClaimShare(**vars(backlog), share=share.get(backlog.priority.value, capacity), limit=capacity)
+        for backlog in backlogs
     ]
     return ClaimRequest(
         kind=EntryKind.EMAIL,
         holder=holder,
         lease=LEASE,
         started=0.0,
-        shares=turns,
-        capacity=room,
-        reserve=max(1, room // 20),
+        shares=shares,
+        capacity=capacity,
+        reserve=max(1, capacity // 20),
     )
 
 

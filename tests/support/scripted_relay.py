@@ -286,5 +286,5 @@ class _Connection:
 
 
 def _address_in(line: bytes) -> str:
-    found = _ADDRESS.search(line)
-    return found[1].decode() if found else ""
+    match = _ADDRESS.search(line)
+    return match[1].decode() if match else ""

@@ -39,5 +39,5 @@ def test_every_wait_is_within_the_spread(attempt: int, spread: float) -> None:
 )
 def test_an_uncertain_mail_waits_for_a_quarter_of_its_time(left: int, longest: int, wait: int) -> None:
     """A resend comes after a quarter of the time left, never later than the setting, never in the past."""
-    found = backoff.get_resend_delay(timedelta(minutes=left), longest=timedelta(minutes=longest))
+    found = backoff.get_resend_delay(timedelta(minutes=left), max_delay=timedelta(minutes=longest))
     assert found == timedelta(minutes=wait)

@@ -58,8 +58,8 @@ class Notifier:
         """How many notifications there are of each idempotency key."""
         database = Database(self._database_url)
         async with database.read() as connection:
-            found = await connection.execute(text("SELECT idempotency_key FROM notification"))
-            keys = Counter(UUID(row.idempotency_key) for row in found)
+            rows = await connection.execute(text("SELECT idempotency_key FROM notification"))
+            keys = Counter(UUID(row.idempotency_key) for row in rows)
         await database.close()
         return keys
 
@@ -123,5 +123,5 @@ async def drained(caller: CallerDatabase, api_url: str, key: str) -> None:
 
 async def committed(caller: CallerDatabase) -> set[UUID]:
     """The mails of the orders that are in the caller's database: what must have become of the producer table."""
-    found = await caller.do(lambda connection: connection.execute(select(ORDERS.c.mail)).scalars().all())
-    return set(found)
+    mails = await caller.do(lambda connection: connection.execute(select(ORDERS.c.mail)).scalars().all())
+    return set(mails)

@@ -89,13 +89,13 @@ async def test_killed_at_random_moments_the_sums_are_right(caller: CallerDatabas
     finally:
         taking.__exit__()
     await shop.drained(caller, notifier.url, notifier.key)
-    wanted = await shop.committed(caller)
-    found = await notifier.accepted()
-    seen = f"seed {SEED}: {len(wanted)} orders, {len(found)} notifications"
+    orders = await shop.committed(caller)
+    accepted = await notifier.accepted()
+    seen = f"seed {SEED}: {len(orders)} orders, {len(accepted)} notifications"
     print(seen)  # noqa: T201 - with -rP the long form shows it
-    assert set(found) == wanted, seen
-    assert set(found.values()) == {1}, seen
-    assert len(wanted) > 10 * KILLS, seen
+    assert set(accepted) == orders, seen
+    assert set(accepted.values()) == {1}, seen
+    assert len(orders) > 10 * KILLS, seen
     assert await caller.rows() == {}
 
 

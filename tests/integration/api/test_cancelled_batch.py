@@ -155,7 +155,9 @@ async def test_a_flagged_mail_is_not_permitted_and_ends_at_its_claim(
     claimed = await sender.claim()
     await _flag(parts, path)
     async with parts.database.write() as connection:
-        assert await entry_store.mark_entries(connection, sender.boot_id, claimed, wanted=STILL_DELIVERABLE) == set()
+        assert (
+            await entry_store.mark_entries(connection, sender.boot_id, claimed, still_wanted=STILL_DELIVERABLE) == set()
+        )
         await batch_cancellation.release_claimed(connection, claimed[0].service_id, uncertain_mails.get_id(path))
     sender.die()
     (first, *_) = (await client.get("/v1/notifications")).json()["notifications"]

@@ -34,7 +34,7 @@ async def test_what_a_lost_commit_has_written_is_answered_as_written(postgres_in
                 raise DatabaseUnavailableError
             return written
 
-        intake = SharedCommit(parts.database, replace(WRITER, on_postgres=on_postgres), committed=lambda: None)
+        intake = SharedCommit(parts.database, replace(WRITER, on_postgres=on_postgres), on_commit=lambda: None)
         client._transport.app.state.doors.submitter._write = intake.submit  # type: ignore[attr-defined]
         bodies: list[tuple[dict[str, Any], dict[str, str]]] = [
             ({}, {}),

@@ -150,14 +150,14 @@ async def test_a_look_that_fails_refuses_nothing(
     """What was seen before it is forgotten, the next one counts less far, and somebody is told."""
     foreseen = get_forecast(long_queue)
     assert outcome(await _post(long_queue)) == TOO_LONG
-    counted = foreseen._most
+    counted = foreseen._max_count
     for name, new in (("relay_state", "elsewhere"), ("elsewhere", "relay_state")):
         async with parts.database.write() as connection:
             await connection.execute(text(f"ALTER TABLE {name} RENAME TO {new}"))
         await refresh_forecast(long_queue)
         if new == "elsewhere":
             assert (await _post(long_queue)).status_code == 202
-            assert foreseen._most < counted
+            assert foreseen._max_count < counted
     assert "queue_not_seen" in logged.getvalue()
     assert outcome(await _post(long_queue)) == TOO_LONG
 

@@ -39,7 +39,7 @@ async def trip(postgres_installation: Installation) -> AsyncIterator[tuple[Execu
                 for _ in range(2):  # the second is answered from the first
                     await client.post("/v1/notifications", json=WELCOME, headers={"Idempotency-Key": "order-4711"})
                 await api_caller.wait_for_status(client, path, "sent")
-                await sender.worker._rescuer._tend()
+                await sender.worker._rescuer._check_leases()
                 await sender.worker._claimer.claim_suspect([], [])
                 async with parts.database.read() as connection:
                     await entry_store.count_due(connection, EntryKind.EMAIL, most=1000)

@@ -223,6 +223,6 @@ async def test_the_last_look_before_the_body(installation: Installation, parts: 
     assert {entry.subject_id for entry in claimed} == {wanted, bad, late, ended}
     async with parts.database.write() as connection:
         marked = await queue.mark_entries(
-            connection, sender.boot_id, claimed, wanted=delivery_loader.STILL_DELIVERABLE, now=now
+            connection, sender.boot_id, claimed, still_wanted=delivery_loader.STILL_DELIVERABLE, now=now
         )
     assert marked == {entry.fence for entry in claimed if entry.subject_id == wanted}

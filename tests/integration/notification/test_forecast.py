@@ -50,7 +50,7 @@ async def test_a_slow_relay_refuses_what_would_expire(
         await refresh_forecast(client)
         assert (await _posted(client, parts, 30), await _posted(client, parts, 3600)) == (503, 202)
         await relay.stop()
-        await api_caller.wait_until(lambda: sender.deliverer.relay.is_open and parts.throughput._is_shut)
+        await api_caller.wait_until(lambda: sender.deliverer.relay.is_open and parts.throughput._is_paused)
         while await _posted(client, parts, 30) != 202:
             await refresh_forecast(client)
 

@@ -114,7 +114,7 @@ async def test_at_the_mark(
     await _add(parts, scope)
     async with parts.database.write() as connection:
         marked = await queue.mark_entries(
-            connection, sender.boot_id, claimed, wanted=delivery_loader.STILL_DELIVERABLE, now=parts.clock.now()
+            connection, sender.boot_id, claimed, still_wanted=delivery_loader.STILL_DELIVERABLE, now=parts.clock.now()
         )
     assert len(marked) == (0 if stopped else 1)
 

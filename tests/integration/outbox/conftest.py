@@ -1,4 +1,4 @@
-"""A queue of one's own, without anything of e-mail in it."""
+"""An empty queue that has nothing to do with e-mail."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""Claiming for one process: services share, a new one is noticed, and what lies behind is found again."""
+"""Claiming for one process: services share, a new one is noticed, and older work is found again."""
 
 import asyncio
 from collections import Counter
@@ -18,8 +18,8 @@ from notifier.outbox import claimer as claiming
 from notifier.outbox import entry_store
 from notifier.outbox.claimer import Claimer
 from notifier.outbox.handler import ClaimedEntry, NewEntry, ReleaseEntry, Settlement
+from notifier.outbox.heartbeat import SenderIdentity
 from notifier.outbox.journal import Journal
-from notifier.outbox.sender_identity import SenderIdentity
 from notifier.states import EntryKind, Priority
 
 
@@ -60,8 +60,8 @@ def inside(claimed: list[ClaimedEntry]) -> dict[UUID, ClaimedEntry]:
     return {entry.id: entry for entry in claimed}
 
 
-async def test_a_long_queue_of_one_does_not_stand_before_another(queue: QueueDriver, claimer: Claimer) -> None:
-    """A thousand older entries of one service, ten of another: the first claim takes of both."""
+async def test_a_long_queue_does_not_delay_another_service(queue: QueueDriver, claimer: Claimer) -> None:
+    """A thousand older entries of one service, ten of another: the first claim takes some of both."""
     large, small = generate_id(), generate_id()
     await enqueue(queue, large, 1000, ago=timedelta(hours=1))
     await enqueue(queue, small, 10)
@@ -73,7 +73,7 @@ async def test_a_long_queue_of_one_does_not_stand_before_another(queue: QueueDri
 async def test_a_new_service_is_noticed_beside_a_busy_one(
     queue: QueueDriver, claimer: Claimer, clock: ManualClock
 ) -> None:
-    """While one service is served, another is looked for now and then, and is served with the next claim."""
+    """While one service is served, a sweep finds the other, and the next claim serves it."""
     busy, new = generate_id(), generate_id()
     await enqueue(queue, busy, 1000)
     held = await claimer.claim(10, {}, [])
@@ -88,8 +88,8 @@ async def test_a_new_service_is_noticed_beside_a_busy_one(
     assert entry.id in ids(held)
 
 
-async def test_what_is_given_back_is_found_behind_the_last_claim(queue: QueueDriver, claimer: Claimer) -> None:
-    """An entry keeps the time at which it was due; no claim looks there, but an idle process looks everywhere."""
+async def test_a_released_entry_is_found_behind_the_last_claim(queue: QueueDriver, claimer: Claimer) -> None:
+    """A released entry keeps its due time; no claim looks so far back, but an idle process sweeps everything."""
     service = generate_id()
     (old,) = await enqueue(queue, service, 1, ago=timedelta(hours=1))
     (first,) = await claimer.claim(10, {}, [])
@@ -113,9 +113,9 @@ async def test_claimers_never_share_an_entry(queue: QueueDriver, claimer: Claime
         clock=ManualClock(),
     )
     claimed: list[ClaimedEntry] = []
-    while found := [
+    while batch := [
         one for part in await asyncio.gather(claimer.claim(20, {}, []), other.claim(20, {}, [])) for one in part
     ]:
-        claimed += found
+        claimed += batch
     journal.close()
     assert len(ids(claimed)) == len(set(ids(claimed))) == 90

@@ -1,4 +1,4 @@
-"""The fence protocol's rules 2 to 7 in the database's own words, on SQLite and PostgreSQL."""
+"""Rules 2 to 7 of the fence protocol, on SQLite and PostgreSQL."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -10,7 +10,7 @@ from support.seeded_installation import Installation
 
 from notifier.db.tables import OutboxEntry, get_columns
 from notifier.ids import generate_id
-from notifier.outbox import entry_store, leasing
+from notifier.outbox import claimer, entry_store
 from notifier.outbox.entry_store import MAX_LOSSES, LeaseSelection
 from notifier.outbox.handler import ClaimedEntry, FinishEntry, HoldEntry, ReleaseEntry, RescheduleEntry, Settlement
 from notifier.outbox.queue_sql import BODY_LEASE
@@ -19,7 +19,7 @@ from notifier.states import EntryKind, EntryState
 _entry = get_columns(OutboxEntry)
 
 
-async def test_a_mark_is_given_to_the_holder_and_makes_the_lease_longer(queue: QueueDriver) -> None:
+async def test_a_mark_goes_to_the_holder_and_prolongs_the_lease(queue: QueueDriver) -> None:
     """Rule 2: the mark is set, and the lease is that of a body from now on."""
     entry = await queue.enqueue()
     (claimed,) = await queue.claim()
@@ -136,16 +136,16 @@ async def test_a_suspect_is_claimed_alone(queue: QueueDriver) -> None:
         await queue.rescue(ALL)
     await queue.enqueue()
     async with queue.database.read() as connection:
-        assert await leasing.has_due_suspect(connection, EntryKind.EMAIL, now=queue.now)
+        assert await claimer.has_due_suspect(connection, EntryKind.EMAIL, now=queue.now)
     assert [claimed.id for claimed in await queue.claim()] != [entry.id]
     (suspect,) = await queue.claim(suspects=True)
     assert (suspect.id, suspect.lost) == (entry.id, 2)
     async with queue.database.read() as connection:
-        assert not await leasing.has_due_suspect(connection, EntryKind.EMAIL, now=queue.now)
+        assert not await claimer.has_due_suspect(connection, EntryKind.EMAIL, now=queue.now)
 
 
-async def test_losses_alone_need_ever_longer_to_be_tried_again(queue: QueueDriver) -> None:
-    """A host that kills whatever runs on it convicts nobody: lost alone, an entry waits 10 s, then a minute."""
+async def test_an_entry_lost_alone_waits_longer_each_time(queue: QueueDriver) -> None:
+    """A host that kills whatever runs on it blames no entry: lost alone, an entry waits 10 s, then a minute."""
     entry = await queue.enqueue()
     waits = []
     for lost in range(MAX_LOSSES):
@@ -158,8 +158,8 @@ async def test_losses_alone_need_ever_longer_to_be_tried_again(queue: QueueDrive
     assert waits == [0, 0, 10, 60]
 
 
-async def test_the_third_loss_alone_needs_a_word(queue: QueueDriver) -> None:
-    """What was lost twice in company and three times alone is not made ready again, but handed to the handler."""
+async def test_the_third_loss_alone_goes_to_the_handler(queue: QueueDriver) -> None:
+    """An entry lost twice in company and three times alone is not made ready again, but given to the handler."""
     await queue.enqueue()
     for lost in range(MAX_LOSSES):
         await queue.claim(suspects=lost >= 2)
@@ -171,8 +171,8 @@ async def test_the_third_loss_alone_needs_a_word(queue: QueueDriver) -> None:
     assert (lost_one.entry.fence, lost_one.marked_at, lost_one.entry.lost) == (claimed.fence, None, MAX_LOSSES)
 
 
-async def test_held_entries_ripen(queue: QueueDriver) -> None:
-    """What is held until some time becomes ready then; what is held for good never does."""
+async def test_expired_holds_are_released(queue: QueueDriver) -> None:
+    """An entry that is held until some time becomes ready then; one that is held for good never does."""
     for _ in range(2):
         await queue.enqueue()
     until, for_good = await queue.claim()
@@ -189,7 +189,7 @@ async def test_held_entries_ripen(queue: QueueDriver) -> None:
     assert (claimed.id, claimed.attempts) == (until.id, 2)
 
 
-async def test_a_claim_that_was_never_heard_of_is_given_back(queue: QueueDriver) -> None:
+async def test_orphans_are_released(queue: QueueDriver) -> None:
     """Entries that a holder has without knowing it are ready again; those that it knows, or marked, stay."""
     for _ in range(3):
         await queue.enqueue()
@@ -197,15 +197,15 @@ async def test_a_claim_that_was_never_heard_of_is_given_back(queue: QueueDriver)
     await queue.mark(marked)
     async with queue.database.write() as connection:
         beside = replace(claim_of(queue.holder), kind=EntryKind.WEBHOOK)  # another worker of the same process
-        assert await leasing.release_orphans(connection, beside, [], now=queue.now) == 0
-        assert await leasing.release_orphans(connection, claim_of(queue.holder), [known.id], now=queue.now) == 1
-        assert await leasing.release_orphans(connection, claim_of(generate_id()), [], now=queue.now) == 0
+        assert await claimer.release_orphans(connection, beside, [], now=queue.now) == 0
+        assert await claimer.release_orphans(connection, claim_of(queue.holder), [known.id], now=queue.now) == 1
+        assert await claimer.release_orphans(connection, claim_of(generate_id()), [], now=queue.now) == 0
     assert await _state(queue, unheard.id) is EntryState.READY
     assert (await queue.states())[EntryState.LEASED] == 2
 
 
-async def test_a_settle_takes_the_mark_away(queue: QueueDriver) -> None:
-    """A mark belongs to one claim: whoever claims next has to ask anew, and can be stopped."""
+async def test_a_settle_removes_the_mark(queue: QueueDriver) -> None:
+    """A mark belongs to one claim: the next one has to ask again, and can be refused."""
     await queue.enqueue()
     (claimed,) = await queue.claim()
     await queue.mark(claimed)

@@ -1,4 +1,4 @@
-"""The journal: what was read is found again after a kill -9, its lock says who lives, and a full disk stops bodies."""
+"""The journal: its lines survive a kill -9, its lock shows who is alive, and a full disk stops new bodies."""
 
 import os
 import resource
@@ -64,8 +64,8 @@ def smallest_files(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_killed_process_is_heard(tmp_path: Path) -> None:
-    """While it lives its journal is locked; after kill -9 the line is there, and the lock to be had."""
+def test_the_journal_of_a_killed_process_is_read(tmp_path: Path) -> None:
+    """While it lives its journal is locked; after kill -9 the line is there, and the lock is free."""
     line = JournalLine(entry(), {"word": "kept"})
     command = [sys.executable, "-c", _WRITER, str(tmp_path), msgspec.json.encode(line).decode()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -76,7 +76,7 @@ def test_a_killed_process_is_heard(tmp_path: Path) -> None:
     assert left(tmp_path) == [line]
 
 
-def test_a_line_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_line_is_read_as_written(tmp_path: Path) -> None:
     """Entry and note survive the file, to the microsecond."""
     own = Journal(tmp_path, generate_id())
     claimed = entry()
@@ -85,8 +85,8 @@ def test_a_line_comes_back_as_it_was(tmp_path: Path) -> None:
     assert left(tmp_path) == [JournalLine(claimed, {"code": 250, "text": "2.0.0 Ünïcode\nqueued", "sha": None})]
 
 
-def test_a_torn_line_hurts_no_other(tmp_path: Path) -> None:
-    """A process that dies in the middle of a line has said all the lines before it."""
+def test_an_unfinished_line_does_not_affect_the_others(tmp_path: Path) -> None:
+    """A process that dies in the middle of a line leaves the lines before it."""
     own = Journal(tmp_path, generate_id())
     first = entry()
     own.append(first, {})
@@ -95,8 +95,8 @@ def test_a_torn_line_hurts_no_other(tmp_path: Path) -> None:
     assert [line.entry for line in left(tmp_path) or []] == [first]
 
 
-def test_a_good_end_leaves_nothing(tmp_path: Path) -> None:
-    """All settled: no file. Something unsettled: the next process finds it."""
+def test_a_clean_end_leaves_no_file(tmp_path: Path) -> None:
+    """With all settled there is no file; with one unsettled line the next process finds it."""
     own = Journal(tmp_path, generate_id())
     claimed = entry()
     own.append(claimed, {})
@@ -109,8 +109,8 @@ def test_a_good_end_leaves_nothing(tmp_path: Path) -> None:
     assert len(left(tmp_path) or []) == 1
 
 
-def test_it_does_not_grow_for_ever(tmp_path: Path) -> None:
-    """A large file is replaced by one with what is not settled yet, and stays locked all the while."""
+def test_a_large_file_is_rewritten(tmp_path: Path) -> None:
+    """A large file is replaced by one with the unsettled lines, and stays locked all the while."""
     own = Journal(tmp_path, generate_id())
     waiting = entry()
     own.append(waiting, {"waits": True})
@@ -125,7 +125,7 @@ def test_it_does_not_grow_for_ever(tmp_path: Path) -> None:
 
 
 def test_the_lock_of_a_replaced_file_proves_nothing(tmp_path: Path) -> None:
-    """However often the file is replaced, and whenever somebody looks, its living owner is never taken for dead."""
+    """However often the file is replaced, its living owner is never considered dead."""
     own = Journal(tmp_path, generate_id())
     stop = threading.Event()
 
@@ -143,8 +143,8 @@ def test_the_lock_of_a_replaced_file_proves_nothing(tmp_path: Path) -> None:
         own.close()
 
 
-def test_a_full_disk_makes_it_unwritable_until_there_is_room(tmp_path: Path) -> None:
-    """A line that cannot be written is kept in memory, and comes into the file when there is room again."""
+def test_a_full_disk_makes_it_unwritable_for_a_while(tmp_path: Path) -> None:
+    """A line that cannot be written is kept in memory, and written when there is space again."""
     own = Journal(tmp_path, generate_id())
     first, second = entry(), entry()
     own.append(first, {})

@@ -1,4 +1,4 @@
-"""The gate to the body: shared by all who wait at it, and shut when anything that it stands on is missing."""
+"""The marker: marks share a commit, and none is given without database, journal or beat."""
 
 import asyncio
 import os
@@ -15,11 +15,10 @@ from support.seeded_installation import Installation
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 from notifier.outbox.handler import ClaimedEntry
-from notifier.outbox.heartbeat import Heartbeat
+from notifier.outbox.heartbeat import Heartbeat, SenderIdentity
 from notifier.outbox.journal import Journal
 from notifier.outbox.marker import FIRST_BYTE_SECONDS, Marker
 from notifier.outbox.queue_sql import BODY_LEASE
-from notifier.outbox.sender_identity import SenderIdentity
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
@@ -39,13 +38,13 @@ async def claimed(queue: QueueDriver, count: int) -> list[ClaimedEntry]:
     return await queue.claim(count)
 
 
-async def test_those_who_wait_together_share_a_transaction(queue: QueueDriver, journal: Journal) -> None:
-    """Fifty marks asked for at one moment cost two transactions, not fifty."""
+async def test_marks_requested_together_share_a_transaction(queue: QueueDriver, journal: Journal) -> None:
+    """Fifty marks requested at one moment cost two transactions, not fifty."""
     entries, clock = await claimed(queue, 50), ManualClock()
     marker = made(queue, journal, clock=clock)
-    with record_statements(queue.database) as asked:
+    with record_statements(queue.database) as statements:
         permits = await asyncio.gather(*(marker.mark(entry) for entry in entries))
-    assert 1 <= len([text for text, _ in asked if "marked_at = " in text]) <= 2
+    assert 1 <= len([text for text, _ in statements if "marked_at = " in text]) <= 2
     for permit in permits:
         assert permit is not None
         assert permit.first_byte_by == clock.ticks + FIRST_BYTE_SECONDS
@@ -53,20 +52,20 @@ async def test_those_who_wait_together_share_a_transaction(queue: QueueDriver, j
         assert permit.may_continue()
 
 
-async def test_what_is_not_wanted_any_more_gets_no_mark(queue: QueueDriver, journal: Journal) -> None:
-    """Ended, expired or suppressed meanwhile: that one gets none, its neighbour does."""
-    one, other = await claimed(queue, 2)
+async def test_an_entry_that_is_not_wanted_any_more_gets_no_mark(queue: QueueDriver, journal: Journal) -> None:
+    """An entry that has ended, expired or was suppressed in the meantime gets none; the other one does."""
+    unwanted, wanted_entry = await claimed(queue, 2)
     handler = PlainHandler()
     handler.still_wanted = (
-        f"e.subject_id = '{other.subject_id if not queue.database.is_sqlite else other.subject_id.hex}'"
+        f"e.subject_id = '{wanted_entry.subject_id if not queue.database.is_sqlite else wanted_entry.subject_id.hex}'"
     )
     marker = made(queue, journal, handler=handler)
-    assert await marker.mark(one) is None
-    assert await marker.mark(other) is not None
+    assert await marker.mark(unwanted) is None
+    assert await marker.mark(wanted_entry) is not None
 
 
-async def test_no_database_no_mark(queue: QueueDriver, journal: Journal) -> None:
-    """Whoever cannot commit the permission does not have it."""
+async def test_without_a_database_there_is_no_mark(queue: QueueDriver, journal: Journal) -> None:
+    """A permission that cannot be committed is not given."""
     (entry,) = await claimed(queue, 1)
     nowhere = Database(NOWHERE)
     marker = made(queue, journal, database=nowhere)
@@ -74,8 +73,8 @@ async def test_no_database_no_mark(queue: QueueDriver, journal: Journal) -> None
     await nowhere.close()
 
 
-async def test_no_journal_no_mark(queue: QueueDriver, journal: Journal) -> None:
-    """What could not be noted must not be begun."""
+async def test_without_a_journal_there_is_no_mark(queue: QueueDriver, journal: Journal) -> None:
+    """A body whose reply could not be written must not begin."""
     (entry,) = await claimed(queue, 1)
     marker = made(queue, journal)
     file, journal._file = journal._file, os.open("/dev/full", os.O_WRONLY)
@@ -88,8 +87,8 @@ async def test_no_journal_no_mark(queue: QueueDriver, journal: Journal) -> None:
     journal.drop_settled(entry)
 
 
-async def test_whoever_may_be_thought_dead_gets_no_mark(queue: QueueDriver, journal: Journal) -> None:
-    """Without a beat for some time others may have taken over; a permit given before that does not last either."""
+async def test_a_process_that_others_may_consider_dead_gets_no_mark(queue: QueueDriver, journal: Journal) -> None:
+    """Without a beat for some time others may have taken over; an earlier permit ends as well."""
     first, second = await claimed(queue, 2)
     clock = ManualClock()
     life = Heartbeat(queue.database, queue.holder, clock, dead_after=30)
@@ -104,8 +103,8 @@ async def test_whoever_may_be_thought_dead_gets_no_mark(queue: QueueDriver, jour
     assert await marker.mark(second) is None
 
 
-async def test_a_permit_does_not_survive_a_silence(postgres_installation: Installation, tmp_path: Path) -> None:
-    """Heard of again after a silence, a process is sure of itself; but what it held before may be another's by now."""
+async def test_a_permit_does_not_survive_a_missed_beat(postgres_installation: Installation, tmp_path: Path) -> None:
+    """After its next beat the process may go on, but its earlier permits are void: another may have the mail by now."""
     async with postgres_installation.open_parts() as base:
         queue, clock = QueueDriver(base.database), ManualClock()
         before, after = await claimed(queue, 2)
@@ -140,6 +139,6 @@ def made(
         handler or PlainHandler(),
         holder=holder or SenderIdentity(boot_id=queue.holder, journal=journal, heartbeat=None),
         clock=clock or ManualClock(),
-        granted=lambda _: True,
-        inside=lambda: 50,
+        accept_mark=lambda _: True,
+        count_entries=lambda: 50,
     )

@@ -1,4 +1,4 @@
-"""B15: an entry that kills its process is found out, and no neighbour is convicted with it."""
+"""B15: an entry that kills its process is found, and no other entry is blamed."""
 
 import asyncio
 import sys
@@ -13,8 +13,8 @@ from notifier.states import EntryState
 NEIGHBOURS = 30
 
 
-async def test_what_kills_its_process_is_found_out(queue: QueueDriver, tmp_path: Path) -> None:
-    """Two deaths in company and three alone end it; all its neighbours are done long before, and none is mourned."""
+async def test_an_entry_that_kills_its_process_is_poison(queue: QueueDriver, tmp_path: Path) -> None:
+    """Two deaths in company and three alone end it; all other entries finish long before, and none is blamed."""
     await queue.enqueue()
     poison = await queue.enqueue()
     for _ in range(NEIGHBOURS):

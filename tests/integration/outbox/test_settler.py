@@ -1,4 +1,4 @@
-"""The settler: nothing is dropped while the database is away, and one bad record hurts one entry."""
+"""The settler: nothing is dropped while the database is away, and one bad record affects one entry."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Recorder(PlainHandler):
         self.changed = asyncio.Event()
 
     async def record(self, connection: StatementConnection, settled: Sequence[Settlement]) -> None:
-        for settlement in (one for one in settled if one.record is not None):
+        for settlement in (item for item in settled if item.record is not None):
             await connection.execute(text("INSERT INTO ledger VALUES (:word)"), {"word": settlement.record})
 
     def count(self, written: Sequence[Settlement]) -> None:
@@ -51,7 +51,7 @@ async def test_a_poison_record_is_held_and_its_neighbours_are_written(queue: Que
         await queue.enqueue()
     claimed = await queue.claim()
     recorder = Recorder()
-    settler = Settler(queue.database, recorder, written=recorder.count, busy=lambda: False)
+    settler = Settler(queue.database, recorder, on_written=recorder.count, is_busy=lambda: False)
     for number, entry in enumerate(claimed):
         record = "poison" if number == 3 else f"word{number}"
         settler.add(Settlement(entry=entry, action=FinishEntry(), record=record))
@@ -72,7 +72,7 @@ async def test_a_lost_lease_is_counted_and_not_recorded(queue: QueueDriver) -> N
     await queue.claim()
     before = metrics.LEASES_LOST._value.get()
     recorder = Recorder()
-    settler = Settler(queue.database, recorder, written=recorder.count, busy=lambda: False)
+    settler = Settler(queue.database, recorder, on_written=recorder.count, is_busy=lambda: False)
     settler.add(Settlement(entry=stale, action=FinishEntry(), record="late"))
     settler.close()
     await settler.run()
@@ -90,7 +90,7 @@ async def test_a_proof_counts_whoever_holds_the_entry(queue: QueueDriver) -> Non
     await queue.claim()
     before = metrics.LEASES_LOST._value.get()
     recorder = Recorder()
-    settler = Settler(queue.database, recorder, written=recorder.count, busy=lambda: False)
+    settler = Settler(queue.database, recorder, on_written=recorder.count, is_busy=lambda: False)
     settler.add(Settlement(entry=stale, action=FinishEntry(), record="proof", proof=True))
     settler.close()
     await settler.run()
@@ -112,7 +112,7 @@ async def test_settlements_wait_for_the_database_and_are_written_when_it_returns
         (claimed,) = await queue.claim()
         await asyncio.to_thread(server.halt)
         recorder = Recorder()
-        settler = Settler(database, recorder, written=recorder.count, busy=lambda: False)
+        settler = Settler(database, recorder, on_written=recorder.count, is_busy=lambda: False)
         running = asyncio.create_task(settler.run())
         settler.add(Settlement(entry=claimed, action=FinishEntry(), record="kept"))
         with pytest.raises(TimeoutError):

@@ -1,4 +1,4 @@
-"""The worker's loop over a handler of the test's own: what it claims, when it is drained, and how it stops."""
+"""The loop of the worker over a handler of the test: what it claims, when it is drained, and how it stops."""
 
 import asyncio
 import tempfile
@@ -18,11 +18,10 @@ from notifier.clock import SystemClock
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
 from notifier.outbox.handler import ClaimedEntry, FinishEntry, ReleaseEntry, Settlement, WorkerContext
-from notifier.outbox.heartbeat import Heartbeat
+from notifier.outbox.heartbeat import Heartbeat, SenderIdentity
 from notifier.outbox.journal import Journal
 from notifier.outbox.rescuer import Rescuer
-from notifier.outbox.sender_identity import SenderIdentity
-from notifier.outbox.wake import Wakeup
+from notifier.outbox.wakeup import Wakeup
 from notifier.outbox.worker import Worker
 from notifier.states import EntryState
 
@@ -57,7 +56,7 @@ async def working(queue: QueueDriver, handler: "Gate | Slow", wake: Wakeup) -> A
     clock, folder = SystemClock(), Path(tempfile.mkdtemp())
     life = None if queue.database.is_sqlite else Heartbeat(queue.database, queue.holder, clock, dead_after=30)
     holder = SenderIdentity(boot_id=queue.holder, journal=Journal(folder, queue.holder), heartbeat=life)
-    rescuer = Rescuer(queue.database, [handler], holder=holder, journals=folder, clock=clock, rescued=wake)
+    rescuer = Rescuer(queue.database, [handler], holder=holder, journals=folder, clock=clock, on_rescue=wake)
     worker = Worker(queue.database, handler, holder=holder, rescuer=rescuer, clock=clock, wake=wake)
     running = asyncio.create_task(worker.run())
     try:
@@ -87,8 +86,8 @@ async def full(queue: QueueDriver) -> QueueDriver:
     return queue
 
 
-async def test_drained_means_that_nothing_is_left(full: QueueDriver) -> None:
-    """A claim made while the slots were full finds nothing, and that does not count as drained."""
+async def test_drained_means_that_no_entry_remains(full: QueueDriver) -> None:
+    """A claim made while the slots were full finds nothing, and does not count as drained."""
     gate, wake = Gate(), Wakeup()
     async with working(full, gate, wake) as worker:
         await gate.claimed.wait()
@@ -105,7 +104,7 @@ async def test_drained_means_that_nothing_is_left(full: QueueDriver) -> None:
     assert sum((await full.states()).values()) == 0
 
 
-async def test_stopping_waits_for_what_is_inside(full: QueueDriver) -> None:
+async def test_a_stop_waits_for_claimed_entries(full: QueueDriver) -> None:
     """A stop makes no new claims and settles what was claimed."""
     gate = Gate()
     async with working(full, gate, Wakeup()):
@@ -116,7 +115,7 @@ async def test_stopping_waits_for_what_is_inside(full: QueueDriver) -> None:
 
 
 async def test_a_batch_that_raises_is_put_back(full: QueueDriver) -> None:
-    """Entries that a handler left unsettled become due again later, with no attempt burnt, and the worker lives on."""
+    """Entries that a handler left unsettled are due again later, use up no attempt, and the worker goes on."""
     broken = Broken()
     async with working(full, broken, Wakeup()) as worker:
         await broken.claimed.wait()
@@ -125,8 +124,8 @@ async def test_a_batch_that_raises_is_put_back(full: QueueDriver) -> None:
     assert await full.states() == {EntryState.READY: 10, EntryState.LEASED: 0, EntryState.HELD: 0}
 
 
-async def test_a_claim_whose_reply_was_lost_is_given_back(postgres_installation: Installation) -> None:
-    """A claim that was committed without our hearing of it is not left to its lease: the next one starts with it."""
+async def test_a_claim_whose_reply_was_lost_is_released(postgres_installation: Installation) -> None:
+    """A claim that was committed without a reply does not wait for its lease: the next claim releases it."""
     async with postgres_installation.open_parts() as parts, CuttingProxy(postgres_installation.settings) as wire:
         direct, through = QueueDriver(parts.database), QueueDriver(Database(wire.url))
         gate = Gate()
@@ -143,7 +142,7 @@ async def test_a_claim_whose_reply_was_lost_is_given_back(postgres_installation:
 
 
 async def test_without_a_journal_nothing_is_claimed(full: QueueDriver) -> None:
-    """A sender that cannot note what it hears leaves the work to others."""
+    """A sender that cannot write what it reads leaves the work to others."""
     gate, wake = Gate(), Wakeup()
     async with working(full, gate, wake) as worker:
         await gate.claimed.wait()
@@ -168,7 +167,7 @@ class Careless(Gate):
 
 
 async def test_a_marked_entry_that_is_not_settled_is_not_put_back(full: QueueDriver) -> None:
-    """Nobody knows how far it came, so it keeps its mark until its lease ends, and is rescued as what it is."""
+    """Its body may have left, so it keeps its mark until its lease expires, and is rescued as uncertain."""
     careless = Careless()
     async with working(full, careless, Wakeup()):
         await careless.claimed.wait()
@@ -195,8 +194,8 @@ class Slow(PlainHandler):
         self.recorded += len(settled)
 
 
-async def test_a_slow_database_is_not_given_more(queue: QueueDriver) -> None:
-    """What is done and cannot be written takes room: claiming stops until the database has caught up."""
+async def test_a_slow_database_gets_no_more_work(queue: QueueDriver) -> None:
+    """Settlements that cannot be written take capacity: claiming stops until the database has caught up."""
     for _ in range(100):
         await queue.enqueue()
     slow = Slow()
@@ -214,7 +213,7 @@ async def test_a_slow_database_is_not_given_more(queue: QueueDriver) -> None:
 
 
 async def test_a_stop_does_not_wait_for_ever(queue: QueueDriver) -> None:
-    """While the database takes nothing, a stop ends all the same; the leases and the journal keep what is left."""
+    """Without a database a stop ends all the same; leases and journal keep what is unsettled."""
     await queue.enqueue()
     slow = Slow()
     async with working(queue, slow, Wakeup()) as worker:
@@ -224,8 +223,8 @@ async def test_a_stop_does_not_wait_for_ever(queue: QueueDriver) -> None:
     assert (await queue.states())[EntryState.LEASED] == 1
 
 
-async def test_what_nobody_expected_does_not_end_the_loops(queue: QueueDriver) -> None:
-    """A table that is missing for a moment is no outage that we know of; when it is back, the work goes on."""
+async def test_an_unexpected_error_does_not_end_the_loops(queue: QueueDriver) -> None:
+    """A table that is missing for a moment is no known outage; when it is back, the work goes on."""
     gate, wake = Gate(), Wakeup()
     gate.open.set()
     async with working(queue, gate, wake) as worker:
@@ -253,22 +252,22 @@ class Fickle(Gate):
             self.claimed.set()
 
 
-async def test_what_is_given_back_has_not_left(full: QueueDriver) -> None:
-    """The rate is made of what the queue is shorter by."""
+async def test_a_released_entry_has_not_left(full: QueueDriver) -> None:
+    """The throughput counts only what the queue is shorter by."""
     fickle, wake = Fickle(), Wakeup()
     async with working(full, fickle, wake) as worker:
         async with asyncio.timeout(10):
             await worker.drain()
-        assert (fickle.done, sum(worker._holder.throughput._left)) == (10, 10)
+        assert (fickle.done, sum(worker._holder.throughput._departures)) == (10, 10)
 
 
 @pytest.mark.parametrize("tried", [0, 1])
-async def test_only_what_is_tried_first_tells_of_a_queue(queue: QueueDriver, tried: int) -> None:
-    """One that was held, and is closed long after it was due, has not waited for its turn."""
+async def test_only_first_attempts_tell_of_a_queue(queue: QueueDriver, tried: int) -> None:
+    """An entry that was held, and is closed long after it was due, has not waited for its turn."""
     await queue.enqueue()  # due since the beginning of the year
     async with queue.database.write() as connection:
         await connection.execute(text("UPDATE outbox_entry SET attempts = :tried"), {"tried": tried})
     gate = Gate()
     async with working(queue, gate, Wakeup()) as worker:
         await gate.claimed.wait()
-        assert any(worker._holder.throughput._waited) == (tried == 0)
+        assert any(worker._holder.throughput._had_queue) == (tried == 0)

@@ -1,4 +1,4 @@
-"""A way to the scripted relay, and certificates for it."""
+"""Fixtures of the SMTP tests: a transport to the scripted relay, and certificates for it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

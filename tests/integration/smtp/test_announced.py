@@ -1,4 +1,4 @@
-"""A mail that waits is announced behind the dot of the one before: when, when not, and who hears what is wrong."""
+"""A waiting mail is announced behind the dot of the one before: when, when not, and whose errors are whose."""
 
 import asyncio
 import socket
@@ -121,10 +121,8 @@ async def test_nothing_is_announced_without_pipelining(pair: AnnouncedPair, rela
 
 
 @pipelined
-async def test_nothing_is_announced_of_what_wants_a_connection_of_its_own(
-    pair: AnnouncedPair, relay: ScriptedRelay
-) -> None:
-    """A probe and a second try wait for their turn, and get a fresh connection."""
+async def test_a_probe_and_a_second_try_are_not_announced(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
+    """They wait for their turn, and get a new connection."""
     await pair.begin()
     await pair.end()
     for number, kind in enumerate(("probe", "fresh"), start=1):
@@ -138,10 +136,10 @@ async def test_nothing_is_announced_of_what_wants_a_connection_of_its_own(
 
 @pipelined
 @pytest.mark.parametrize("kind", ["probe", "fresh"])
-async def test_who_wants_a_connection_of_its_own_waits_unannounced(
+async def test_a_mail_that_needs_a_new_connection_is_not_announced(
     pair: AnnouncedPair, relay: ScriptedRelay, kind: str
 ) -> None:
-    """A probe, and a second try, that stand first in the line are not announced, and nobody overtakes them."""
+    """A probe and a second try that are first in the line are not announced, and no other mail overtakes them."""
     transaction = SmtpTransaction(BOB, deadline=time.monotonic() + 5, before_body=pair.queue.ask)
 
     async def alone() -> None:
@@ -206,10 +204,8 @@ async def _raise_later() -> None:
 
 @pipelined
 @pytest.mark.parametrize("recipient", ["bob@example.com>\r\nDATA", "bob\x00@example.com", "bob\udcff@example.com"])
-async def test_an_address_that_cannot_be_said_is_heard_of_by_its_own_mail(
-    pair: AnnouncedPair, relay: ScriptedRelay, recipient: str
-) -> None:
-    """The mail before it is accepted, and not a word of the other is said."""
+async def test_a_bad_address_fails_its_own_mail(pair: AnnouncedPair, relay: ScriptedRelay, recipient: str) -> None:
+    """The mail before it is accepted, and nothing of the other is sent."""
     bad = mail_to("bob")
     await pair.begin(type(bad)(sender=bad.sender, recipient=recipient, data=WIRE))
     first, second = await pair.end()
@@ -221,8 +217,8 @@ async def test_an_address_that_cannot_be_said_is_heard_of_by_its_own_mail(
 
 
 @pipelined
-async def test_a_mail_that_is_too_large_hears_it_itself(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
-    """B12: SIZE is looked at before anything is said of it."""
+async def test_a_mail_that_is_too_large_fails_itself(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
+    """B12: SIZE is checked before anything of it is sent."""
     await pair.begin(mail_to("bob", b"x" * (10 << 20) + b"\r\n"))
     first, second = await pair.end()
     assert isinstance(first, Accepted)
@@ -235,10 +231,10 @@ async def test_a_mail_that_is_too_large_hears_it_itself(pair: AnnouncedPair, rel
 
 @pipelined
 @pytest.mark.parametrize("fails", [_raise, _raise_later], ids=["at once", "later"])
-async def test_a_queue_that_fails_is_heard_by_the_mail_it_was_asked_for(
+async def test_a_failing_permit_request_fails_its_own_mail(
     pair: AnnouncedPair, relay: ScriptedRelay, fails: Callable[[], object]
 ) -> None:
-    """B14: what asking for the permit raises is raised where the permit was wanted."""
+    """B14: its error is raised where the permit was wanted."""
     pair.queue.ask = fails  # type: ignore[assignment,method-assign]
     await pair.begin()
     first, second = await pair.end()

@@ -1,4 +1,4 @@
-"""Two mails on one connection, the second announced, cut at every octet: each is sent once, or in doubt if it may be.
+"""Two mails on one connection, the second announced, cut at every byte: each is sent once, or in doubt if it may be.
 
 `NOTIFIER_CHAOS=long` cuts pairs with a body of more than one slice, too.
 """
@@ -40,7 +40,7 @@ pairs = pytest.mark.parametrize(("mails", "patient"), KINDS if LONG else KINDS[:
 
 
 def length(mail: OutgoingMail) -> int:
-    """The octets of its whole transaction."""
+    """The bytes of its whole transaction."""
     return ENVELOPE + len(mail.data) + len(b".\r\n")
 
 
@@ -50,7 +50,7 @@ async def attempt(cutter: PairCuttingRelay, mails: Pair, cut: Cut, *, patient: b
     cutter.begin(cut, patient=patient)
     async with transport._pool.acquire() as session:
         session.last_seconds = 0.0
-        ours: socket.socket = session._wire._transport.get_extra_info("socket")
+        ours: socket.socket = session._protocol._transport.get_extra_info("socket")
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
         room = 2 * ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
     async with asyncio.timeout(10):
@@ -81,24 +81,24 @@ def judge(mail: OutgoingMail, outcome: Outcome, track: Track, again: Counter[str
 
 @both_ends
 @pairs
-async def test_replies_cut_at_every_octet(mails: Pair, *, patient: bool, reset: bool) -> None:
-    """B6, B7: the relay says the first octets of its replies to the two and is gone; half a reply is none."""
-    found = Counter[tuple[type[Outcome], ...]]()
+async def test_replies_cut_at_every_byte(mails: Pair, *, patient: bool, reset: bool) -> None:
+    """B6, B7: the relay says the first bytes of its replies to the two and is gone; half a reply is none."""
+    outcomes = Counter[tuple[type[Outcome], ...]]()
     async with PairCuttingRelay() as cutter:
         for said in range(1, SAID + 1):
-            found[tuple(await attempt(cutter, mails, Cut(said=said, reset=reset), patient=patient))] += 1
-    assert set(found) == {(Accepted, Accepted), (Uncertain, Accepted), (Accepted, Uncertain)}
+            outcomes[tuple(await attempt(cutter, mails, Cut(said=said, reset=reset), patient=patient))] += 1
+    assert set(outcomes) == {(Accepted, Accepted), (Uncertain, Accepted), (Accepted, Uncertain)}
 
 
 @both_ends
 @pairs
-async def test_commands_and_bodies_cut_at_every_octet(mails: Pair, *, patient: bool, reset: bool) -> None:
-    """B6, B7, B10: the relay reads so many octets and is gone; never are both in doubt, nor one sent twice."""
-    found = Counter[tuple[type[Outcome], ...]]()
+async def test_commands_and_bodies_cut_at_every_byte(mails: Pair, *, patient: bool, reset: bool) -> None:
+    """B6, B7, B10: the relay reads so many bytes and is gone; never are both in doubt, nor one sent twice."""
+    outcomes = Counter[tuple[type[Outcome], ...]]()
     total = sum(map(length, mails))
     step = 1 if total < SLICE_BYTES else 97
     async with PairCuttingRelay() as cutter:
         for heard in sorted({*range(1, total + 1, step), *range(1, 300), *range(max(total - 300, 1), total + 1)}):
             if heard <= total:
-                found[tuple(await attempt(cutter, mails, Cut(heard=heard, reset=reset), patient=patient))] += 1
-    assert set(found) == {(Accepted, Accepted), (Uncertain, Accepted), (Accepted, Uncertain)}
+                outcomes[tuple(await attempt(cutter, mails, Cut(heard=heard, reset=reset), patient=patient))] += 1
+    assert set(outcomes) == {(Accepted, Accepted), (Uncertain, Accepted), (Accepted, Uncertain)}

@@ -1,4 +1,4 @@
-"""What becomes of an announced mail when the one before it ends, in every way, and when it does not end."""
+"""What happens to an announced mail when the one before it ends, in every way, and when it does not end."""
 
 import asyncio
 
@@ -67,10 +67,10 @@ async def test_a_bad_end_costs_the_announced_mail_a_connection_and_nothing_else(
 @pytest.mark.parametrize("then", [HANG, DROP])
 @pytest.mark.parametrize("behind", [FOREIGN, "\r\n".join([FOREIGN] * 3)], ids=["one", "three"])
 @pytest.mark.parametrize("reply", ["220 hello", "354 go ahead", "garbage", "199 what"])
-async def test_what_stands_behind_a_reply_that_is_none_is_nobodys(
+async def test_replies_behind_an_invalid_one_are_ignored(
     pair: AnnouncedPair, relay: ScriptedRelay, reply: str, behind: str, then: str
 ) -> None:
-    """B8, B9: a refusal one place too late was meant for the mail before, so the announced one does not hear it."""
+    """B8, B9: a refusal one position too late was meant for the mail before, so the announced one does not get it."""
     relay.say(BOB.sender, "MAIL", then)
     await pair.begin(reply=f"{reply}\r\n{behind}")
     first, second = await pair.end()
@@ -79,10 +79,10 @@ async def test_what_stands_behind_a_reply_that_is_none_is_nobodys(
     assert pair.received == [BOB.recipient]
 
 
-async def test_it_is_nobodys_where_the_relay_leaves_in_the_same_moment(pair: AnnouncedPair) -> None:
-    """B8, B9: an event loop that hands over the last words together with the end does not make them more credible."""
+async def test_they_are_ignored_if_the_relay_closes_at_that_moment(pair: AnnouncedPair) -> None:
+    """B8, B9: last replies that arrive together with the end are not more credible."""
     await pair.begin()
-    wire = pair.session._wire
+    wire = pair.session._protocol
     wire.data_received(f"220 hello\r\n{FOREIGN}\r\n".encode())
     wire.eof_received()
     first, second = await pair.end()
@@ -187,35 +187,35 @@ async def test_an_attempt_is_charged_where_mail_was_answered(
     assert isinstance(second, kind)
     assert relay.connections == 2
     assert isinstance(await pair.send(CID), Accepted)
-    asked = pair.queue.times
+    before = pair.queue.times
     await pair.begin()
-    assert pair.queue.times - asked == (0 if rests else 1)
+    assert pair.queue.times - before == (0 if rests else 1)
     assert [type(outcome) for outcome in await pair.end()] == [Accepted, Accepted]
 
 
 @pytest.mark.parametrize(("announcing", "announced"), [(AnnounceLimits(), 0), (AnnounceLimits(pause=-1.0), 1)])
-async def test_a_rest_is_over_at_its_time(pair: AnnouncedPair, announced: int) -> None:
-    """After a drop without a word nothing is announced for a while, and then it is tried again."""
+async def test_announcing_is_paused_for_a_while(pair: AnnouncedPair, announced: int) -> None:
+    """After a drop without a reply nothing is announced for a while, and then it is tried again."""
     await pair.begin(reply=DROP)
     await pair.end()
-    asked = pair.queue.times
+    before = pair.queue.times
     await pair.begin()
-    assert pair.queue.times - asked == announced
+    assert pair.queue.times - before == announced
     await pair.end()
 
 
 @pytest.mark.parametrize("announcing", [AnnounceLimits(max_wait=0.05)])
 @pytest.mark.parametrize("granted", [True, False])
 @pytest.mark.parametrize(("reply", "kind"), [(QUEUED, Accepted), ("550 5.7.1 no", Rejected), (DROP, Uncertain)])
-async def test_patience_has_an_end(
+async def test_an_announced_mail_waits_only_for_a_while(
     pair: AnnouncedPair, relay: ScriptedRelay, reply: str, kind: type[Outcome], *, granted: bool
 ) -> None:
-    """Who waits too long goes elsewhere with a new permit; the first mail hears its reply, and nothing follows it."""
+    """Then it takes another connection with a new permit; the first mail gets its reply, and nothing follows it."""
     if not granted:
         pair.queue.may_answer.clear()
     await pair.begin(reply=reply)
     assert pair.queue.times == 1
-    turn = pair.transport._pool._behind[pair.session].turn
+    turn = pair.transport._pool._announced[pair.session].turn
     async with asyncio.timeout(2):
         await asyncio.wait([turn])
     await turns()

@@ -1,4 +1,4 @@
-"""Whatever raises before MAIL FROM was answered is no attempt of a mail: certificates, names, files, our own code."""
+"""Errors before the reply to MAIL are no attempt of a mail: certificates, names, files, our own code."""
 
 import asyncio
 import builtins

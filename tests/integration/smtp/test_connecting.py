@@ -1,4 +1,4 @@
-"""Relays that cannot be reached: no attempt is burnt, and mail flows as soon as they are back."""
+"""Relays that cannot be reached: no attempt is used up, and mail flows as soon as they are back."""
 
 import pytest
 from support.body_permit import grant_permit
@@ -45,10 +45,10 @@ async def test_a_relay_whose_name_is_unknown() -> None:
     ("greeting", "tries"),
     [("554 5.3.2 no service", 1), ("421 4.3.2 too busy", 3), (DROP, 3), ("garbage", 1), (ENDLESS, 1), ("250 ok", 1)],
 )
-async def test_a_relay_that_greets_badly(
+async def test_a_relay_with_a_bad_greeting(
     relay: ScriptedRelay, transport: SmtpTransport, greeting: str, tries: int
 ) -> None:
-    """B1: what may pass is tried three times in a row, what will not once; no command is given."""
+    """B1: a temporary failure is tried three times in a row, a permanent one once; no command is sent."""
     relay.greeting = greeting
     outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
     assert isinstance(outcome, NotTried)
@@ -59,7 +59,7 @@ async def test_a_relay_that_greets_badly(
 
 
 async def test_a_bad_greeting_may_be_followed_by_a_good_one(relay: ScriptedRelay, transport: SmtpTransport) -> None:
-    """B1: a relay that is busy for a moment delays a mail by a moment."""
+    """B1: a relay that is busy for a moment delays a mail only for a moment."""
     relay.say("*", "EHLO", "421 4.3.2 too busy")
     relay.say("*", "EHLO", DROP)
     assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
@@ -72,7 +72,7 @@ async def test_a_bad_greeting_may_be_followed_by_a_good_one(relay: ScriptedRelay
 async def test_a_relay_that_refuses_ehlo(
     relay: ScriptedRelay, transport: SmtpTransport, reply: str, tries: int
 ) -> None:
-    """B1: no mail is tried on a relay that does not say what it can do."""
+    """B1: no mail is tried on a relay that does not list its features."""
     relay.say("*", "EHLO", reply, times=3)
     assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), NotTried)
     assert relay.connections == tries

@@ -1,4 +1,4 @@
-"""A relay that takes fewer connections than the setting allows: its number is found, and no mail is worse for it."""
+"""A relay that accepts fewer connections than the setting allows: the limit is learned, and no mail suffers."""
 
 import asyncio
 import contextlib
@@ -70,8 +70,8 @@ def all_accepted(outcomes: list[Outcome]) -> bool:
         "EHLO 454 4.7.0 not now",
     ],
 )
-async def test_the_relays_number_is_found(relay: LimitedRelay, transport: SmtpTransport, refusal: str) -> None:
-    """However one more is refused: all mails are sent, few connections are refused, and the number is in force."""
+async def test_the_limit_of_the_relay_is_learned(relay: LimitedRelay, transport: SmtpTransport, refusal: str) -> None:
+    """However it refuses one more: all mails are sent, few connections are refused, and the limit is in force."""
     relay.limit, relay.refusal = TAKEN, refusal
     relay.say("*", "DOT", HOLD + "250 2.0.0 queued", times=TAKEN)
     with capture_logs() as logs:
@@ -90,8 +90,8 @@ async def test_the_relays_number_is_found(relay: LimitedRelay, transport: SmtpTr
     await transport.close()
 
 
-async def test_the_number_rises_when_the_relay_takes_more(relay: LimitedRelay) -> None:
-    """After the wait one more is tried, and then the next, until all that the setting allows are in force."""
+async def test_the_limit_rises_when_the_relay_accepts_more(relay: LimitedRelay) -> None:
+    """After the wait one more is tried, then the next, up to the setting."""
     relay.limit = 2
     transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=6))
     with capture_logs() as logs:
@@ -114,8 +114,8 @@ async def test_the_number_rises_when_the_relay_takes_more(relay: LimitedRelay) -
     await transport.close()
 
 
-async def test_a_number_that_falls_again(relay: LimitedRelay, transport: SmtpTransport) -> None:
-    """A relay that takes fewer than before: connections that end are not replaced, and no mail is worse for it."""
+async def test_the_limit_falls_again(relay: LimitedRelay, transport: SmtpTransport) -> None:
+    """A relay that accepts fewer than before: connections that end are not replaced, and no mail suffers."""
     await open_connections(transport, 10)
     relay.limit = 3
     relay.say("*", "MAIL", CLOSING, times=8)
@@ -127,7 +127,7 @@ async def test_a_number_that_falls_again(relay: LimitedRelay, transport: SmtpTra
 
 @pytest.mark.parametrize("word", [CLOSING, "421 4.7.0 rate limit exceeded", "421 4.4.2 timeout", DROP])
 async def test_the_end_of_a_session_is_no_limit(relay: LimitedRelay, transport: SmtpTransport, word: str) -> None:
-    """A relay that takes so many mails on a connection, or so many in a time, is connected to again, as often."""
+    """A relay that closes after some mails or some time is connected to again, with the same limit."""
     await open_connections(transport, 4)
     for round_ in range(3):
         for n in range(4):  # each on a connection that has carried mails
@@ -148,8 +148,10 @@ async def test_the_end_of_a_session_is_no_limit(relay: LimitedRelay, transport: 
         "421 4.3.2 maximum number of simultaneous connections exceeded",
     ],
 )
-async def test_too_many_connections_said_at_mail(relay: LimitedRelay, transport: SmtpTransport, word: str) -> None:
-    """The mail goes over another connection, without an attempt, and one connection fewer is in force."""
+async def test_too_many_connections_as_the_reply_to_mail(
+    relay: LimitedRelay, transport: SmtpTransport, word: str
+) -> None:
+    """The mail goes over another connection, without an attempt, and the limit falls by one."""
     await open_connections(transport, 4)
     before = transport.limit.in_force
     relay.say("crowded0@shop.example", "MAIL", word, times=2)
@@ -160,8 +162,10 @@ async def test_too_many_connections_said_at_mail(relay: LimitedRelay, transport:
     await transport.close()
 
 
-async def test_a_rate_said_at_mail_is_no_limit(relay: LimitedRelay, transport: SmtpTransport) -> None:
-    """Amazon's word for mails that come too fast is about these mails, whatever the number of connections."""
+async def test_a_rate_limit_as_the_reply_to_mail_is_no_connection_limit(
+    relay: LimitedRelay, transport: SmtpTransport
+) -> None:
+    """Amazon's reply to mails that come too fast is about these mails, not about connections."""
     await open_connections(transport, 4)
     relay.say("fast0@shop.example", "MAIL", "454 Throttling failure: Maximum sending rate exceeded.")
     await send(transport, 1, "fast")
@@ -169,8 +173,8 @@ async def test_a_rate_said_at_mail_is_no_limit(relay: LimitedRelay, transport: S
     await transport.close()
 
 
-async def test_nothing_works_so_it_is_an_outage(relay: LimitedRelay, transport: SmtpTransport) -> None:
-    """The first connection is refused: all who wait hear of it, after one knock, and the number stays."""
+async def test_a_refused_first_connection_is_an_outage(relay: LimitedRelay, transport: SmtpTransport) -> None:
+    """All waiting mails fail after one attempt, and the limit stays."""
     relay.limit = 0
     outcomes = await send(transport, 20)
     assert {type(outcome) for outcome in outcomes} == {NotTried}
@@ -183,8 +187,8 @@ async def test_nothing_works_so_it_is_an_outage(relay: LimitedRelay, transport: 
     await transport.close()
 
 
-async def test_a_relay_that_has_gone_silent_is_an_outage(relay: LimitedRelay, transport: SmtpTransport) -> None:
-    """Connections that were not answered for a minute do not show that the relay is there."""
+async def test_a_silent_relay_is_an_outage(relay: LimitedRelay, transport: SmtpTransport) -> None:
+    """Connections without a reply for a minute do not show that the relay works."""
     async with transport._pool.acquire() as session:
         relay.limit = 1
         session.used_at -= RECENT_REPLY_SECONDS

@@ -1,6 +1,6 @@
-"""One transaction, cut at every octet: what is called unsent never arrived, and what surely did not is never in doubt.
+"""One transaction, cut at every byte: what is called unsent never arrived, and what surely did not is never in doubt.
 
-`NOTIFIER_CHAOS=long` cuts at every octet of the body too, instead of at some.
+`NOTIFIER_CHAOS=long` cuts at every byte of the body too, instead of at some.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ both_ways = pytest.mark.parametrize("pipelining", [False, True], ids=["step by s
 
 
 async def attempt(cutter: CuttingRelay, mail: OutgoingMail, cut: Cut, *, pipelining: bool) -> Found:
-    """What the session says of the mail, what the relay saw of it, and the octets that may have been between them."""
+    """What the session says of the mail, what the relay saw of it, and the bytes that may have been between them."""
     session, theirs, room = await cutter.connect(pipelining=pipelining)
     served = asyncio.create_task(serve(theirs, cut))
     outcome = await session.send(mail, seconds=10, before_body=grant_permit)
@@ -37,9 +37,9 @@ async def attempt(cutter: CuttingRelay, mail: OutgoingMail, cut: Cut, *, pipelin
     return outcome, await served, room
 
 
-def judge(mail: OutgoingMail, found: Found) -> None:
+def judge(mail: OutgoingMail, result: Found) -> None:
     """The whole dot and no reply: in doubt; not taken by our socket: surely unsent; between the two either will do."""
-    outcome, seen, room = found
+    outcome, seen, room = result
     total = ENVELOPE + len(mail.data) + len(b".\r\n")
     if seen.answered:
         assert outcome == SENT, (outcome, seen)
@@ -52,7 +52,7 @@ def judge(mail: OutgoingMail, found: Found) -> None:
 
 
 def places(mail: OutgoingMail) -> list[int]:
-    """Each octet of the envelope and around the final dot; of the body each one, or some."""
+    """Each byte of the envelope and around the final dot; of the body each one, or some."""
     total = ENVELOPE + len(mail.data) + len(b".\r\n")
     inner = range(ENVELOPE + 16, total - 16, 1 if LONG else 499)
     return [*range(1, ENVELOPE + 16), *inner, *range(total - 16, total + 1)]
@@ -61,37 +61,37 @@ def places(mail: OutgoingMail) -> list[int]:
 @both_ways
 @pytest.mark.parametrize("reset", [True, False], ids=["RST", "FIN"])
 @pytest.mark.parametrize("mail", [MAIL, SMALL], ids=["large", "small"])
-async def test_replies_cut_at_every_octet(mail: OutgoingMail, *, reset: bool, pipelining: bool) -> None:
-    """B6, B7: a relay that says the first octets of its replies and is gone; half a reply is none."""
+async def test_replies_cut_at_every_byte(mail: OutgoingMail, *, reset: bool, pipelining: bool) -> None:
+    """B6, B7: a relay that says the first bytes of its replies and is gone; half a reply is none."""
     kinds = []
     async with CuttingRelay() as cutter:
         for said in range(SAID + 1):
-            found = await attempt(cutter, mail, Cut(said=said, reset=reset), pipelining=pipelining)
-            judge(mail, found)
-            kinds.append(type(found[0]))
+            result = await attempt(cutter, mail, Cut(said=said, reset=reset), pipelining=pipelining)
+            judge(mail, result)
+            kinds.append(type(result[0]))
             if said < sum(map(len, REPLIES.values())) - 1:  # before the end of 354 there is nothing to doubt
-                assert isinstance(found[0], DroppedConnection)
+                assert isinstance(result[0], DroppedConnection)
     assert kinds[-1] is Accepted
     assert Uncertain in kinds
 
 
 @both_ways
 @pytest.mark.parametrize("mail", [MAIL, SMALL], ids=["large", "small"])
-async def test_commands_and_body_cut_at_every_octet(mail: OutgoingMail, *, pipelining: bool) -> None:
-    """B6, B7, B10: a relay that reads so many octets and resets; doubt begins where our socket has taken all."""
+async def test_commands_and_body_cut_at_every_byte(mail: OutgoingMail, *, pipelining: bool) -> None:
+    """B6, B7, B10: a relay that reads so many bytes and resets; doubt begins where our socket has taken all."""
     kinds = []
     async with CuttingRelay() as cutter:
         for heard in places(mail):
-            found = await attempt(cutter, mail, Cut(heard=heard), pipelining=pipelining)
-            judge(mail, found)
-            kinds.append(type(found[0]))
+            result = await attempt(cutter, mail, Cut(heard=heard), pipelining=pipelining)
+            judge(mail, result)
+            kinds.append(type(result[0]))
     assert kinds[:ENVELOPE] == [DroppedConnection] * ENVELOPE
     assert kinds[-1] is Uncertain
 
 
 @both_ways
-async def test_a_connection_that_is_gone_asks_for_no_permit(*, pipelining: bool) -> None:
-    """B11: where nothing can be said the queue is not troubled, and no reply was read, so it is no attempt."""
+async def test_a_lost_connection_asks_for_no_permit(*, pipelining: bool) -> None:
+    """B11: nothing can be sent, so the queue is not asked, and without a reply it is no attempt."""
 
     async def ask() -> None:
         raise AssertionError
@@ -106,8 +106,8 @@ async def test_a_connection_that_is_gone_asks_for_no_permit(*, pipelining: bool)
     assert (outcome.is_attempt, outcome.detail) == (False, "stopped")
 
 
-async def test_what_was_given_up_does_not_arrive_later() -> None:
-    """B10: the rest of a body that still lies in our hands goes nowhere, even if the relay reads on."""
+async def test_an_aborted_body_does_not_arrive_later() -> None:
+    """B10: the buffered rest of a body is not sent, even if the relay reads on."""
     loop = asyncio.get_running_loop()
     async with CuttingRelay() as cutter:
         session, theirs, _ = await cutter.connect(pipelining=True)
@@ -124,8 +124,8 @@ async def test_what_was_given_up_does_not_arrive_later() -> None:
     assert b"\r\n.\r\n" not in arrived
 
 
-async def test_a_last_slice_that_cannot_be_written_is_surely_unsent() -> None:
-    """A send that fails has taken nothing, so there is no doubt, although nothing is left in our hands."""
+async def test_a_last_slice_that_cannot_be_written_is_unsent() -> None:
+    """A send that fails has passed nothing to the system, so the mail is not uncertain."""
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair()
     theirs.settimeout(0)

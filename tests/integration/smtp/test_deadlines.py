@@ -98,7 +98,7 @@ def test_a_relay_whose_host_does_not_answer() -> None:
 
 
 @pytest.mark.parametrize("step", ["MAIL", "RCPT"])
-def test_a_connection_that_went_dead_without_a_word(step: str) -> None:
+def test_a_connection_that_died_silently(step: str) -> None:
     """B8, B11: where a firewall forgot an idle connection, the mail goes over a fresh one after a minute of silence.
 
     The silent one is closed, so that its late reply is never given to another mail.
@@ -143,7 +143,7 @@ def test_each_command_has_its_own_time(*, pipelines: bool, step: str, least: int
 
 
 def test_the_final_dot_has_ten_minutes_and_more_for_a_large_body() -> None:
-    """B7: 600 s, and a second for each 32 KB, until the silence after the dot is called uncertain."""
+    """B7: 600 s, and a second for each 32 KB, until silence after the dot is called uncertain."""
 
     async def work() -> None:
         relay = await ScriptedRelay(pipelines=True).start()
@@ -161,8 +161,8 @@ def test_the_final_dot_has_ten_minutes_and_more_for_a_large_body() -> None:
     hastily(work(), GREAT_HASTE)
 
 
-def test_a_connection_that_no_mail_needs_is_left_politely() -> None:
-    """After thirty idle seconds the relay hears QUIT, although no further mail comes."""
+def test_an_idle_connection_ends_with_quit() -> None:
+    """After thirty idle seconds the relay gets QUIT, although no further mail comes."""
 
     async def work() -> None:
         relay = await ScriptedRelay().start()

@@ -25,10 +25,10 @@ def who(step: str) -> str:
 
 @pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
 @pytest.mark.parametrize("how", [DROP, CLOSING, "garbage", "250 ok but not 354", "199 what"])
-async def test_a_drop_before_the_dot_is_tried_again_at_once(
+async def test_a_drop_before_the_dot_is_retried_at_once(
     transport: SmtpTransport, relay: ScriptedRelay, step: str, how: str
 ) -> None:
-    """B6: the mail goes out on a fresh connection, once, and nobody hears of the first."""
+    """B6: the mail goes out once on a new connection, and the first is not reported."""
     if how.startswith("250") and step != "DATA":
         how = "354 too early"
     relay.say(who(step), step, how)
@@ -107,7 +107,7 @@ async def test_the_time_is_for_both_tries(transport: SmtpTransport, relay: Scrip
 
 
 @pytest.mark.parametrize("how", [DROP, "garbage", "199 what", "354 again"])
-async def test_no_clear_word_after_the_dot_is_uncertain(
+async def test_no_valid_reply_after_the_dot_is_uncertain(
     transport: SmtpTransport, relay: ScriptedRelay, how: str
 ) -> None:
     """B7: the relay may have the mail, so it is not sent again at once, and the connection is not used again."""
@@ -121,7 +121,7 @@ async def test_no_clear_word_after_the_dot_is_uncertain(
 
 
 async def test_silence_after_the_dot_is_uncertain(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """B7: with the deadline over there is no second try, and the late reply finds nobody."""
+    """B7: after the deadline there is no second try, and the late reply is not read."""
     relay.say(MAIL.recipient, "DOT", HANG)
     outcome = await transport.send(MAIL, seconds=5, before_body=grant_until(0.3))
     assert outcome == Uncertain(detail="no reply to the final dot: Timed out waiting for server response")
@@ -199,8 +199,8 @@ async def test_no_time_left_is_no_attempt(transport: SmtpTransport, relay: Scrip
     assert not any(command.startswith("MAIL") for command in relay.commands)
 
 
-async def test_a_stop_cuts_what_is_under_way(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """A mail whose dot has not left is surely unsent, and it is not begun again."""
+async def test_a_stop_cuts_running_transactions(transport: SmtpTransport, relay: ScriptedRelay) -> None:
+    """A mail whose dot has not left is unsent, and it is not begun again."""
     relay.say(MAIL.recipient, "RCPT", HANG)
     sending = asyncio.create_task(transport.send(MAIL, seconds=30, before_body=grant_permit))
     await relay.wait_for_commands("RCPT", 1)

@@ -1,4 +1,4 @@
-"""Relays that say what no relay should: bounded, sanitised, and never believed."""
+"""Invalid replies of a relay: limited, sanitised, and never believed."""
 
 import asyncio
 
@@ -25,8 +25,8 @@ def who(step: str) -> str:
 
 @pytest.mark.parametrize("step", SURELY_NOT_SENT)
 @pytest.mark.parametrize("noise", [ENDLESS, "garbage", "abc def", "550-no\r\nend", "\x00\x01\x02", "x" * 9000])
-async def test_noise_in_place_of_a_reply(transport: SmtpTransport, relay: ScriptedRelay, step: str, noise: str) -> None:
-    """B9: endless lines and garbage end the connection; before the dot the mail is not sent, after it nobody knows."""
+async def test_an_invalid_reply(transport: SmtpTransport, relay: ScriptedRelay, step: str, noise: str) -> None:
+    """B9: endless lines and garbage end the connection; before the dot the mail is unsent, after it uncertain."""
     relay.say(who(step), step, noise, times=2)
     outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
     assert isinstance(outcome, SURELY_NOT_SENT[step])
@@ -37,8 +37,8 @@ async def test_noise_in_place_of_a_reply(transport: SmtpTransport, relay: Script
 
 
 @pytest.mark.parametrize("step", SURELY_NOT_SENT)
-async def test_one_byte_after_the_other(transport: SmtpTransport, relay: ScriptedRelay, step: str) -> None:
-    """B9: the deadline is for the whole reply, so a byte now and then does not put it off."""
+async def test_a_reply_that_comes_byte_by_byte(transport: SmtpTransport, relay: ScriptedRelay, step: str) -> None:
+    """B9: the deadline is for the whole reply, so single bytes do not extend it."""
     relay.say(who(step), step, TRICKLE, times=2)
     outcome = await transport.send(MAIL, seconds=0.3, before_body=grant_until(0.3))
     assert isinstance(outcome, SURELY_NOT_SENT[step])
@@ -46,7 +46,7 @@ async def test_one_byte_after_the_other(transport: SmtpTransport, relay: Scripte
 
 
 @pytest.mark.parametrize(
-    ("said", "kept"),
+    ("said", "expected"),
     [
         ("550 5.7.1 \x00\x07nul\x1b[31m", "550 5.7.1 ?nul?[31m"),
         ("550 5.7.1 \udcff\udcfe broken", "550 5.7.1 ? broken"),
@@ -57,17 +57,19 @@ async def test_one_byte_after_the_other(transport: SmtpTransport, relay: Scripte
     ids=["control", "8-bit", "utf-8", "lines", "long"],
 )
 async def test_the_text_of_a_reply_is_sanitised(
-    transport: SmtpTransport, relay: ScriptedRelay, said: str, kept: str
+    transport: SmtpTransport, relay: ScriptedRelay, said: str, expected: str
 ) -> None:
     """B9: control characters, broken bytes and length do not reach our tables; letters do."""
     relay.say(MAIL.recipient, "RCPT", said)
     outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
     assert isinstance(outcome, Rejected)
-    assert str(outcome.reply) == kept
+    assert str(outcome.reply) == expected
 
 
 @pytest.mark.parametrize("said", ["550 \x00", "250 \x00ok \udcff", "250-\x00\r\n250 \x1b"])
-async def test_a_yes_with_broken_text_is_a_yes(transport: SmtpTransport, relay: ScriptedRelay, said: str) -> None:
+async def test_a_positive_reply_with_broken_text_counts(
+    transport: SmtpTransport, relay: ScriptedRelay, said: str
+) -> None:
     """B9: only the code decides; the text is for people."""
     relay.say(MAIL.recipient, "DOT", said)
     outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
@@ -76,8 +78,8 @@ async def test_a_yes_with_broken_text_is_a_yes(transport: SmtpTransport, relay: 
     assert outcome.reply.text.isprintable()
 
 
-async def test_the_words_of_a_lost_connection_are_sanitised(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """B9: garbage that ended a connection is told without its control characters."""
+async def test_the_reason_of_a_lost_connection_is_sanitised(transport: SmtpTransport, relay: ScriptedRelay) -> None:
+    """B9: garbage that ended a connection is shown without its control characters."""
     relay.say(MAIL.recipient, "RCPT", "\x1b[2Jgarbage\x00", times=2)
     outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
     assert isinstance(outcome, Deferred)
@@ -102,17 +104,15 @@ async def test_an_unsolicited_refusal_is_not_taken_for_the_next_reply(
     assert not isinstance(outcome, Rejected)
 
 
-async def test_an_unsolicited_yes_is_not_taken_for_the_reply_to_the_dot(
-    transport: SmtpTransport, relay: ScriptedRelay
-) -> None:
-    """B9: a mail that was refused is never taken for sent because of a line that came too soon."""
+async def test_an_unsolicited_250_is_not_the_reply_to_the_dot(transport: SmtpTransport, relay: ScriptedRelay) -> None:
+    """B9: a refused mail is never called sent because of a line that came too soon."""
     relay.say(MAIL.recipient, "DOT", "554 5.7.1 refused")
     assert not isinstance(await outcome_of_two_replies(transport, relay, "DATA", "354 go\r\n250 ok"), Accepted)
     assert relay.received == []
 
 
-async def test_two_replies_to_the_dot_leave_a_refusal_in_doubt(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """B9: a no with a yes behind it may have been meant for something else, so the mail is not called unsent."""
+async def test_two_replies_to_the_dot_make_a_refusal_uncertain(transport: SmtpTransport, relay: ScriptedRelay) -> None:
+    """B9: a refusal followed by a 250 may belong to something else, so the mail is not called unsent."""
     relay.say(MAIL.recipient, "DOT", "451 4.3.0 what?\r\n250 2.0.0 queued")
     assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Uncertain)
     relay.say(MAIL.recipient, "DOT", "250 2.0.0 queued\r\n451 4.3.0 what?")
@@ -120,8 +120,8 @@ async def test_two_replies_to_the_dot_leave_a_refusal_in_doubt(transport: SmtpTr
     await relay.wait_until_silent()
 
 
-async def test_an_unsolicited_line_between_two_mails_is_nobodys(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """B9: what a relay says on an idle connection is not the reply to the next mail's MAIL."""
+async def test_an_unsolicited_line_between_two_mails_is_ignored(transport: SmtpTransport, relay: ScriptedRelay) -> None:
+    """B9: a line on an idle connection is not the reply to the next mail's MAIL."""
     assert isinstance(await transport.send(MAIL, seconds=5, before_body=grant_permit), Accepted)
     await relay.interject("550 5.1.1 for nobody")
     for _ in range(5):

@@ -50,8 +50,8 @@ async def test_no_body_without_the_permit(transport: SmtpTransport, relay: Scrip
     assert queue.times == 1
 
 
-async def test_none_means_not_one_byte_of_the_body(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """What the queue took back is surely unsent: the connection is cut, because the relay waits for a body on it."""
+async def test_without_a_permit_no_byte_of_the_body_is_sent(transport: SmtpTransport, relay: ScriptedRelay) -> None:
+    """What the queue took back is unsent: the connection is cut, because the relay waits for a body on it."""
 
     async def refuse() -> None:
         return None
@@ -64,10 +64,8 @@ async def test_none_means_not_one_byte_of_the_body(transport: SmtpTransport, rel
 
 
 @pytest.mark.parametrize("late", ["first byte", "end"])
-async def test_a_permit_that_is_too_late_begins_nothing(
-    transport: SmtpTransport, relay: ScriptedRelay, late: str
-) -> None:
-    """Past its time the mark may have been rescued by somebody else, so not even the first byte is written."""
+async def test_a_late_permit_begins_nothing(transport: SmtpTransport, relay: ScriptedRelay, late: str) -> None:
+    """After its time another process may have rescued the mail, so not even the first byte is sent."""
     over = build_permit(first_byte_in=-0.001) if late == "first byte" else build_permit(ends_in=-0.001)
 
     async def ask() -> BodyPermit:
@@ -98,13 +96,13 @@ async def test_a_permit_that_ends_in_the_middle_of_a_large_body(transport: SmtpT
     assert relay.received == []
 
 
-async def test_a_body_asks_before_each_slice(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """Nothing of a body is written without asking whether others may think the sender dead by now."""
-    asked = 0
+async def test_the_permit_is_checked_before_each_slice(transport: SmtpTransport, relay: ScriptedRelay) -> None:
+    """No slice is sent without checking whether others may consider the sender dead."""
+    calls = 0
 
     def may_go_on() -> bool:
-        nonlocal asked
-        asked += 1
+        nonlocal calls
+        calls += 1
         return True
 
     async def ask() -> BodyPermit:
@@ -112,14 +110,12 @@ async def test_a_body_asks_before_each_slice(transport: SmtpTransport, relay: Sc
 
     mail = msgspec.structs.replace(MAIL, wire=WIRE + b"\r\n" * (5 * 32 * 1024))
     assert isinstance(await transport.send(mail, seconds=5, before_body=ask), Accepted)
-    assert asked == 6
+    assert calls == 6
     assert [received.data for received in relay.received] == [mail.data]
 
 
-async def test_the_permit_is_asked_again_after_the_socket_was_full(
-    transport: SmtpTransport, relay: ScriptedRelay
-) -> None:
-    """A body that stood still is not taken up again when its permit has ended in the meantime."""
+async def test_the_permit_is_checked_after_the_socket_was_full(transport: SmtpTransport, relay: ScriptedRelay) -> None:
+    """A paused body does not go on if its permit has ended in the meantime."""
     relay.extensions = ()
     relay.say(MAIL.recipient, "DATA", STALL)
     valid = True
@@ -154,7 +150,7 @@ async def test_the_permit_bounds_the_wait_for_the_last_reply(transport: SmtpTran
 async def test_an_error_of_the_queue_is_raised_and_the_connection_cut(
     transport: SmtpTransport, relay: ScriptedRelay
 ) -> None:
-    """An open DATA is never left behind, and never filled, when asking for the permit fails."""
+    """If asking for the permit fails, an open DATA is neither left behind nor filled."""
     queue = PermitQueue(ZeroDivisionError())
     queue.may_answer.set()
     with pytest.raises(ZeroDivisionError):
@@ -212,8 +208,8 @@ async def test_each_connection_asks_for_its_own_permit(transport: SmtpTransport,
     assert queue.times == 2
 
 
-async def test_no_answer_from_the_queue_in_time(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """A database that hangs costs the connection, and the mail is surely unsent."""
+async def test_no_permit_in_time(transport: SmtpTransport, relay: ScriptedRelay) -> None:
+    """A database that hangs costs the connection, and the mail is unsent."""
     queue = PermitQueue()
     outcome = await transport.send(MAIL, seconds=0.2, before_body=queue.ask)
     assert outcome == NotPermitted(detail="no permission in time")
@@ -221,8 +217,8 @@ async def test_no_answer_from_the_queue_in_time(transport: SmtpTransport, relay:
     assert queue.cancelled == 1
 
 
-async def test_a_relay_that_leaves_while_the_queue_is_asked(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """A connection lost before the permit is there is dropped at once, and the mail goes over a fresh one."""
+async def test_a_relay_that_disconnects_before_the_permit(transport: SmtpTransport, relay: ScriptedRelay) -> None:
+    """A connection lost before the permit is there is dropped at once, and the mail goes over a new one."""
     queue = PermitQueue(build_permit())
     sending = asyncio.create_task(transport.send(MAIL, seconds=5, before_body=queue.ask))
     await relay.wait_for_commands("DATA", 1)

@@ -139,10 +139,10 @@ async def test_a_refusal_stands_when_the_relay_then_hangs_up(transport: SmtpTran
 
 @pytest.mark.parametrize("step", ["MAIL", "RCPT"])
 @pipelined
-async def test_one_reply_too_many_makes_all_of_them_worthless(
+async def test_an_extra_reply_makes_all_of_them_invalid(
     transport: SmtpTransport, relay: ScriptedRelay, step: str
 ) -> None:
-    """B9: a refusal that stands one place too early or too late is nobody's, so nothing is believed."""
+    """B9: a refusal that comes one position too early or too late belongs to no command, so nothing is believed."""
     who = MAIL.sender if step == "MAIL" else MAIL.recipient
     relay.say(who, step, "250 ok\r\n550 5.1.1 for somebody else", times=2)
     assert not isinstance(await send(transport), Rejected)
@@ -151,8 +151,8 @@ async def test_one_reply_too_many_makes_all_of_them_worthless(
 
 
 @pipelined
-async def test_a_late_reply_to_data_makes_its_refusal_worthless(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """B9: where RSET is answered by the 354 that DATA was owed, the refusal before it was somebody else's."""
+async def test_a_late_reply_to_data_makes_the_refusal_invalid(transport: SmtpTransport, relay: ScriptedRelay) -> None:
+    """B9: if RSET gets the 354 that DATA should have got, the refusal before it belonged to another command."""
     relay.say(MAIL.recipient, "DATA", "550 5.1.1 for somebody else", times=2)
     relay.say("*", "RSET", "354 go ahead", times=2)
     outcome = await send(transport)
@@ -161,10 +161,10 @@ async def test_a_late_reply_to_data_makes_its_refusal_worthless(transport: SmtpT
 
 
 @pipelined
-async def test_an_idle_connection_that_says_something_is_dropped_at_once(
+async def test_an_idle_connection_with_an_unsolicited_line_is_closed(
     transport: SmtpTransport, relay: ScriptedRelay
 ) -> None:
-    """B9: nobody waits for the next mail to find that an idle connection is out of step; 421 says goodbye politely."""
+    """B9: at once, not when the next mail needs it; 421 is a polite end."""
     for word in ("250 2.0.0 hello?", "421 4.4.2 idle for too long", "2"):
         assert await send(transport) == SENT
         await relay.interject(word)

@@ -38,7 +38,7 @@ def misbehave(relay: ScriptedRelay, rng: random.Random, name: str) -> None:
 
 def connections(pool: SessionPool) -> int:
     """Those that are open, or being opened."""
-    standing = [session for session in (*pool._busy, *pool._leaving) if session._wire.is_connected]
+    standing = [session for session in (*pool._busy, *pool._closing) if session._protocol.is_connected]
     return len(standing) + len(pool._idle) + pool._opening
 
 
@@ -54,7 +54,7 @@ async def storm(relay: ScriptedRelay, transport: SmtpTransport, rng: random.Rand
         most = max(most, connections(pool))
         return await grant_permit() if rng.random() < 0.95 else None
 
-    names = [f"m{number}.{one}" for one in range(MAILS)]
+    names = [f"m{number}.{index}" for index in range(MAILS)]
     for name in names:
         misbehave(relay, rng, name)
     sendings = [asyncio.create_task(transport.send(mail_to(n), seconds=5, before_body=ask)) for n in names]
@@ -82,8 +82,8 @@ async def storm(relay: ScriptedRelay, transport: SmtpTransport, rng: random.Rand
 
 
 @pytest.mark.timeout(600)
-async def test_a_storm_costs_no_place(relay: ScriptedRelay) -> None:
-    """After it the pool is as it was: all its places are free, and it carries that many mails side by side."""
+async def test_a_storm_loses_no_place(relay: ScriptedRelay) -> None:
+    """Afterwards the pool is as before: all places are free, and it carries as many mails at the same time."""
     kinds = Counter[str]()
     rng = random.Random(1)
     for number in range(STORMS):
@@ -92,9 +92,9 @@ async def test_a_storm_costs_no_place(relay: ScriptedRelay) -> None:
         kinds += await storm(relay, transport, rng, number)
         relay.forget()
         pool = transport._pool
-        assert (pool._used, pool._opening, len(pool._busy)) == (0, 0, 0)
-        assert (len(pool._waiting), len(pool._behind)) == (0, 0)
-        assert all(session._wire.is_idle for session in pool._idle)
+        assert (pool._users, pool._opening, len(pool._busy)) == (0, 0, 0)
+        assert (len(pool._waiting), len(pool._announced)) == (0, 0)
+        assert all(session._protocol.is_idle for session in pool._idle)
         transport._aborted = False
         await side_by_side(relay, transport, most)
         await transport.close()
@@ -106,7 +106,7 @@ async def side_by_side(relay: ScriptedRelay, transport: SmtpTransport, most: int
     relay.resume.clear()
     relay.say("*", "DOT", HOLD + "250 2.0.0 queued", times=most)
     count = len(relay.bodies)
-    mails = [transport.send(mail_to(f"s{one}"), seconds=5, before_body=grant_permit) for one in range(most + 1)]
+    mails = [transport.send(mail_to(f"s{index}"), seconds=5, before_body=grant_permit) for index in range(most + 1)]
     sendings = [asyncio.create_task(sending) for sending in mails]
     await relay.wait_for_bodies(count + most)
     assert connections(transport._pool) == most

@@ -1,4 +1,4 @@
-"""Sessions: one connection for many mails, given up before the relay is tired of it."""
+"""Sessions: one connection for many mails, closed before the relay closes it."""
 
 import asyncio
 
@@ -83,8 +83,8 @@ async def test_a_lost_idle_connection_is_not_kept(transport: SmtpTransport, rela
     assert open_._value.get() == 0
 
 
-async def test_mails_go_side_by_side(relay: ScriptedRelay) -> None:
-    """One mail that the relay is slow about does not hold up the other."""
+async def test_mails_are_sent_at_the_same_time(relay: ScriptedRelay) -> None:
+    """A mail with a slow reply does not delay another one."""
     transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=2))
     relay.say("slow@example.com", "RCPT", HANG)
     slow_mail = OutgoingMail(sender=MAIL.sender, recipient="slow@example.com", data=MAIL.data)
@@ -109,7 +109,7 @@ async def test_the_connection_used_last_is_used_first(relay: ScriptedRelay) -> N
     await pool.close()
 
 
-async def test_closing_says_goodbye(transport: SmtpTransport, relay: ScriptedRelay) -> None:
+async def test_closing_sends_quit(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """Idle connections end with QUIT."""
     await transport.send(MAIL, seconds=5, before_body=grant_permit)
     await transport.close()
@@ -117,8 +117,8 @@ async def test_closing_says_goodbye(transport: SmtpTransport, relay: ScriptedRel
     assert relay.commands[-1] == "QUIT"
 
 
-async def test_closing_does_not_wait_for_a_deaf_relay(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """A relay that does not answer QUIT, or is gone, does not hold up the end."""
+async def test_closing_does_not_wait_for_a_silent_relay(transport: SmtpTransport, relay: ScriptedRelay) -> None:
+    """A relay that does not answer QUIT, or is gone, does not delay the end."""
     await transport.send(MAIL, seconds=5, before_body=grant_permit)
     relay.say("*", "QUIT", HANG)
     async with asyncio.timeout(5):

@@ -1,4 +1,4 @@
-"""Protection and login: what a relay must prove before it hears a password or an address."""
+"""TLS and login: what a relay must prove before it gets a password or an address."""
 
 from pathlib import Path
 
@@ -80,14 +80,14 @@ async def test_tls_without_a_login(tls_relay: ScriptedRelay, authority: Certific
 
 @pytest.mark.parametrize("fault", ["expired", "wrong host", "stranger"])
 @pytest.mark.parametrize("security", [SmtpSecurity.TLS, SmtpSecurity.STARTTLS])
-async def test_a_bad_certificate_hears_nothing(
+async def test_a_bad_certificate_gets_no_login_and_no_mail(
     relay: ScriptedRelay,
     authority: CertificateAuthority,
     stranger: CertificateAuthority,
     fault: str,
     security: SmtpSecurity,
 ) -> None:
-    """B2: an expired certificate, another host's or an unknown authority's gets no login and no mail, and one try."""
+    """B2: an expired certificate, another host's or an unknown authority's; one try."""
     bad = {
         "expired": authority.issue_server_context(expired=True),
         "wrong host": authority.issue_server_context("relay.example"),
@@ -106,8 +106,10 @@ async def test_a_bad_certificate_hears_nothing(
     assert relay.connections == len(heard) // 2
 
 
-async def test_a_stripped_starttls_hears_nothing(relay: ScriptedRelay, authority: CertificateAuthority) -> None:
-    """B2: a relay, or someone in between, that does not offer STARTTLS gets no login and no mail."""
+async def test_a_missing_starttls_gets_no_login_and_no_mail(
+    relay: ScriptedRelay, authority: CertificateAuthority
+) -> None:
+    """B2: the relay, or someone in between, does not offer STARTTLS."""
     relay.users = {"shop": PASSWORD}
     (outcome,) = await deliver(settings(relay, authority.ca_file, SmtpSecurity.STARTTLS))
     assert isinstance(outcome, NotTried)

@@ -1,4 +1,4 @@
-"""One mail, one transaction: what is said, in which order, and what the relay's replies come to."""
+"""One mail, one transaction: what is sent, in which order, and what the replies mean."""
 
 import pytest
 from support.body_permit import grant_permit
@@ -144,10 +144,10 @@ async def test_a_sender_that_is_refused_at_mail_costs_no_attempt(
     ("reply", "claim"),
     [("530 5.7.0 log in first", CircuitReason.LOGIN), ("452 4.3.1 no space", CircuitReason.STORAGE)],
 )
-async def test_what_a_relay_says_of_itself_is_a_claim(
+async def test_a_fault_that_the_relay_reports_defers_the_mail(
     transport: SmtpTransport, relay: ScriptedRelay, reply: str, claim: CircuitReason
 ) -> None:
-    """A login or a disk that one mail hears of defers this mail, whatever the code."""
+    """A login or a disk fault in a reply defers this mail, whatever the code."""
     relay.say(MAIL.sender, "MAIL", reply)
     outcome = await transport.send(MAIL, seconds=5, before_body=grant_permit)
     assert isinstance(outcome, Deferred)
@@ -159,7 +159,7 @@ async def test_a_mail_over_the_relays_size_is_not_sent(transport: SmtpTransport,
     relay.extensions = (f"SIZE {len(WIRE)}",)
     big = OutgoingMail(sender=MAIL.sender, recipient=MAIL.recipient, data=WIRE + b"\r\n")
     outcome = await transport.send(big, seconds=5, before_body=grant_permit)
-    detail = f"{len(WIRE) + 2} octets, and the relay takes {len(WIRE)}"
+    detail = f"the mail has {len(WIRE) + 2} bytes, and the relay accepts at most {len(WIRE)}"
     assert outcome == Rejected(phase=SmtpPhase.MAIL, refused=RefusalKind.SIZE, detail=detail)
     assert [command.partition(" ")[0] for command in relay.commands] == ["EHLO"]
     assert await transport.send(MAIL, seconds=5, before_body=grant_permit) == SENT

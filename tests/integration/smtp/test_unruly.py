@@ -23,35 +23,35 @@ MAILS = 3
 PHASES = {"MAIL": SmtpPhase.MAIL, "RCPT": SmtpPhase.RCPT, "DATA": SmtpPhase.DATA, "DOT": SmtpPhase.BODY}
 
 
-def expected(told: MailScript) -> tuple[type[object], str, SmtpPhase | None]:
+def expected(script: MailScript) -> tuple[type[object], str, SmtpPhase | None]:
     """What an orderly relay's words come to: kind, text and phase."""
     for command, phase in PHASES.items():
-        said = told.said[command]
+        said = script.said[command]
         if 400 <= said.code < 600:
             return (Deferred if said.code < 500 else Rejected), said.text, phase
-    return Accepted, told.said["DOT"].text, None
+    return Accepted, script.said["DOT"].text, None
 
 
-def check(told: MailScript, outcome: Outcome | DroppedConnection, body: bytes) -> None:
+def check(script: MailScript, outcome: Outcome | DroppedConnection, body: bytes) -> None:
     """The outcome against the relay's own record."""
-    dot = told.said["DOT"]
-    accepted_by_relay = told.body == body and "DOT" in told.given and dot.whole and dot.code == 250
+    dot = script.said["DOT"]
+    accepted_by_relay = script.body == body and "DOT" in script.given and dot.whole and dot.code == 250
     reply = getattr(outcome, "reply", None)
     if reply is not None:
-        assert told.tag in reply.text.split(), "another mail's reply"
+        assert script.tag in reply.text.split(), "another mail's reply"
     if isinstance(outcome, Accepted):
         assert accepted_by_relay
         assert outcome.reply.text == dot.text
     elif accepted_by_relay:  # then only what came before the dot can have made us doubt it
         assert isinstance(outcome, Uncertain)
-        assert told.trouble == "extra"
-        assert told.troubled != "DOT"
-    elif told.body == body:
+        assert script.trouble == "extra"
+        assert script.troubled != "DOT"
+    elif script.body == body:
         assert isinstance(outcome, Uncertain | DroppedConnection | Deferred | Rejected)
         refused = dot.whole and 400 <= dot.code < 600
         assert isinstance(outcome, Uncertain) or refused, "surely unsent, and the relay had it without refusing"
-    if told.trouble is None:
-        kind, text, phase = expected(told)
+    if script.trouble is None:
+        kind, text, phase = expected(script)
         assert isinstance(outcome, kind)
         assert reply is not None
         assert reply.text == text
@@ -68,21 +68,21 @@ async def run(seed: int) -> int:
     transport, _ = await asyncio.get_running_loop().create_connection(lambda: relay, sock=theirs)
     session = await session_on(ours, RelayFeatures(pipelining=pipelining))
     sent = 0
-    for told in scripts:
+    for drawn in scripts:
         sent += 1
-        body = f"Subject: {told.tag}".encode()
+        body = f"Subject: {drawn.tag}".encode()
         mail = OutgoingMail(sender="a@example.com", recipient="b@example.com", data=body + b"\r\n")
         outcome = await session.send(mail, seconds=5, before_body=grant_permit)
         try:
-            check(told, outcome, body)
+            check(drawn, outcome, body)
         except AssertionError as error:
-            raise AssertionError(f"seed {seed}, {pipelining=}: {outcome} after {told}") from error
+            raise AssertionError(f"seed {seed}, {pipelining=}: {outcome} after {drawn}") from error
         await relay.quiet.wait()
         await asyncio.sleep(0)  # for what was written last to arrive
         await asyncio.sleep(0)
         if not session.is_usable:
             break
-        assert told.trouble is None or told.troubled not in told.given or told.trouble == "extra", (seed, told)
+        assert drawn.trouble is None or drawn.troubled not in drawn.given or drawn.trouble == "extra", (seed, drawn)
     session.abort()
     transport.abort()
     await asyncio.sleep(0)

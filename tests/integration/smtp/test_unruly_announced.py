@@ -25,45 +25,45 @@ MAILS = 8  # in a round, for one or two connections
 ENVELOPE = ("MAIL", "RCPT", "DATA")
 
 
-def refuses(told: MailScript, command: str) -> bool:
+def refuses(script: MailScript, command: str) -> bool:
     """What is said to the command is a refusal."""
-    return 400 <= told.said[command].code < 600
+    return 400 <= script.said[command].code < 600
 
 
 def check(
-    told: MailScript, outcome: Outcome | DroppedConnection, company: list[MailScript], *, announced: bool
+    script: MailScript, outcome: Outcome | DroppedConnection, company: list[MailScript], *, announced: bool
 ) -> None:
     """The outcome against the relay's own record; `company` are the mails of its connection, this one among them."""
-    place = company.index(told) if told in company else 0
+    place = company.index(script) if script in company else 0
     before, after = company[:place], company[place + 1 :]
-    dot = told.said["DOT"]
-    has_it = told.body == told.tag.encode()
-    accepted = has_it and "DOT" in told.given and dot.whole and dot.code == 250
+    dot = script.said["DOT"]
+    has_it = script.body == script.tag.encode()
+    accepted = has_it and "DOT" in script.given and dot.whole and dot.code == 250
     reply = getattr(outcome, "reply", None)
     if reply is not None:
-        assert told.tag in reply.text.split(), "another mail's reply"
+        assert script.tag in reply.text.split(), "another mail's reply"
     if isinstance(outcome, Accepted):
         assert accepted
         assert outcome.reply.text == dot.text
     elif accepted:  # then something unasked was said before
         assert isinstance(outcome, Uncertain)
-        assert any(one.trouble == "extra" for one in (*before, told))
+        assert any(other.trouble == "extra" for other in (*before, script))
     elif has_it and not (dot.whole and 400 <= dot.code < 600):
         assert isinstance(outcome, Uncertain), "surely unsent, and the relay had it without refusing"
     elif not has_it:
         assert not isinstance(outcome, Accepted | Uncertain), "in doubt, and the relay had not all of it"
-    spoiled = any(one.trouble is not None and one.troubled in one.given for one in before)
-    odd = announced and refuses(told, "MAIL") and not (refuses(told, "RCPT") and refuses(told, "DATA"))
-    # A refusal is not believed where what the announced mail was told came with it, and was out of turn.
-    doubted = refuses(told, "DOT") and any(one.trouble in {"garbage", "extra"} for one in after)
+    spoiled = any(other.trouble is not None and other.troubled in other.given for other in before)
+    odd = announced and refuses(script, "MAIL") and not (refuses(script, "RCPT") and refuses(script, "DATA"))
+    # A refusal is not believed where what the announced mail was sent came with it, and was out of turn.
+    doubted = refuses(script, "DOT") and any(other.trouble in {"garbage", "extra"} for other in after)
     if doubted and isinstance(outcome, Uncertain):
         return
-    if told.trouble is None and not spoiled and not odd and told.given:
-        command = next(filter(lambda command: refuses(told, command), (*ENVELOPE, "DOT")), "DOT")
-        code = told.said[command].code
+    if script.trouble is None and not spoiled and not odd and script.given:
+        command = next(filter(lambda command: refuses(script, command), (*ENVELOPE, "DOT")), "DOT")
+        code = script.said[command].code
         assert isinstance(outcome, Accepted if code == 250 else Deferred if code < 500 else Rejected)
         assert outcome.reply is not None
-        assert outcome.reply.text == told.said[command].text
+        assert outcome.reply.text == script.said[command].text
 
 
 async def run(relay: RandomRelay, seed: int) -> int:
@@ -81,16 +81,16 @@ async def run(relay: RandomRelay, seed: int) -> int:
             return await session.run_transaction(transaction), transaction.is_announced
 
     async with asyncio.timeout(30):
-        found = await asyncio.gather(*map(send, tags))
-    assert (pool._used, len(pool._busy)) == (0, 0)
+        results = await asyncio.gather(*map(send, tags))
+    assert (pool._users, len(pool._busy)) == (0, 0)
     await pool.close()
-    for tag, (outcome, announced) in zip(tags, found, strict=True):
-        told, company = relay.scripts.pop(tag), relay.company.pop(tag, [])
+    for tag, (outcome, announced) in zip(tags, results, strict=True):
+        drawn, company = relay.scripts.pop(tag), relay.company.pop(tag, [])
         try:
-            check(told, outcome, company, announced=announced)
+            check(drawn, outcome, company, announced=announced)
         except AssertionError as error:
-            raise AssertionError(f"seed {seed}, {announced=}: {outcome} after {told} among {company}") from error
-    return sum(announced for _, announced in found)
+            raise AssertionError(f"seed {seed}, {announced=}: {outcome} after {drawn} among {company}") from error
+    return sum(announced for _, announced in results)
 
 
 @pytest.mark.parametrize("share", range(SHARES))

@@ -282,4 +282,4 @@ def test_what_is_remembered_is_bounded(installation: Installation) -> None:
     claims = FaultReports(MIN_CONFIRMING_SENDER_MAILS)
     for number in range(MAX_REPORTS + 50):
         claims.add("full", AttemptedMail(service=SHOP, sender=ORDERS, recipient=f"b{number}@a.example"), 1.0)
-    assert len(claims._told["full"]) == MAX_REPORTS
+    assert len(claims._reports["full"]) == MAX_REPORTS

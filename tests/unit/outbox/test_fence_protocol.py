@@ -1,4 +1,4 @@
-"""The fence protocol, checked over every interleaving of two processes; and each rule, by what happens without it."""
+"""The fence protocol, checked over every interleaving of two processes, and each rule by what happens without it."""
 
 import os
 from dataclasses import replace
@@ -19,8 +19,8 @@ def test_no_interleaving_breaks_a_promise() -> None:
 
 
 @pytest.mark.parametrize("rule", fence_model.rule_names())
-def test_without_a_rule_a_promise_breaks(rule: str) -> None:
-    """Each rule is needed: without it there is an order of events with a bad end."""
+def test_each_rule_is_needed(rule: str) -> None:
+    """Without the rule there is an order of events that breaks a promise."""
     _, way = explore(replace(Rules(), **{rule: False}))
     assert way is not None
 

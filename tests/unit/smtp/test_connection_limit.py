@@ -1,4 +1,4 @@
-"""The number of connections in force, with a clock that the test turns by hand; and words about connections."""
+"""The connection limit, with a clock that the test moves, and replies about connections."""
 
 from dataclasses import dataclass
 
@@ -58,7 +58,7 @@ def run(limit: ConnectionLimit, clock: Clock, taken: int, seconds: float) -> int
 
 @pytest.mark.parametrize("taken", range(1, 25))
 def test_at_most_twenty_refusals_in_an_hour(limit: ConnectionLimit, clock: Clock, taken: int) -> None:
-    """The first hour costs a few to find the number, each later one six; the log has a line or two."""
+    """The first hour costs a few to learn the limit, each later one six; the log has a line or two."""
     numbers: list[ConnectionLimitState] = []
     limit.on_change = numbers.append
     assert run(limit, clock, taken, 3600) <= 20
@@ -69,8 +69,8 @@ def test_at_most_twenty_refusals_in_an_hour(limit: ConnectionLimit, clock: Clock
 
 
 @pytest.mark.parametrize("maximum", [1, 2, 20, 500])
-def test_the_first_is_alone_and_then_a_few(clock: Clock, maximum: int) -> None:
-    """Until one stands it is alone, and then five are opened at a time, never more than the setting allows."""
+def test_the_first_connection_is_opened_alone(clock: Clock, maximum: int) -> None:
+    """Then five are opened at a time, never more than the setting allows."""
     limit = ConnectionLimit("relay.example", maximum, clock)
     assert [limit.get_max_users(standing) for standing in (0, 1, 2, 4, 8)] == [
         min(places, maximum) for places in (1, 6, 7, 9, 13)

@@ -1,4 +1,4 @@
-"""Which replies at RCPT are a fact about the address, and so suppress it: words as relays and providers say them."""
+"""Which replies at RCPT are a fact about the address, and so suppress it: words of relays and providers."""
 
 import itertools
 
@@ -175,14 +175,14 @@ def _suppresses(reply: str, recipient: str = ADA) -> bool:
 
 
 @pytest.mark.parametrize("reply", NO_SUCH_MAILBOX)
-def test_a_mailbox_that_does_not_exist_is_marked(reply: str) -> None:
-    """The code counts where the words say the same, say nothing, or are in another language."""
+def test_a_mailbox_that_does_not_exist_is_suppressed(reply: str) -> None:
+    """The code counts if the words agree, say nothing, or are in another language."""
     assert _suppresses(reply)
 
 
 @pytest.mark.parametrize("reply", SOMETHING_ELSE)
-def test_a_reply_about_something_else_marks_nobody(reply: str) -> None:
-    """Where words and code disagree, or neither is a fact about the address, the address stays as it is."""
+def test_a_reply_about_something_else_suppresses_nobody(reply: str) -> None:
+    """If words and code disagree, or neither is a fact about the address, the address stays as it is."""
     assert not _suppresses(reply)
 
 
@@ -215,8 +215,8 @@ def test_a_longer_address_is_another_one() -> None:
         assert not _suppresses(f"550 5.1.1 <{other}>: user unknown")
 
 
-def test_what_is_cut_off_could_say_anything() -> None:
-    """A reply that is too long to be kept whole marks nobody."""
+def test_a_reply_that_was_cut_suppresses_nobody() -> None:
+    """A reply that is too long to be stored whole may say anything."""
     assert _suppresses("550 5.1.1 " + "x" * (MAX_TEXT_LENGTH - 1))
     assert not _suppresses("550 5.1.1 " + "x" * MAX_TEXT_LENGTH)
     assert not _suppresses("550 5.1.1 " + "x " * MAX_TEXT_LENGTH + "blocked")

@@ -1,4 +1,4 @@
-"""The circuit, with a clock that the test turns by hand."""
+"""The circuit, with a clock that the test moves."""
 
 from datetime import UTC, datetime, timedelta
 

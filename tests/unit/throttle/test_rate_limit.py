@@ -1,4 +1,4 @@
-"""Token buckets: what is counted, what is refused, and what callers are told."""
+"""Token buckets: what is counted, what is refused, and what callers read."""
 
 import contextlib
 from uuid import UUID, uuid4
@@ -33,8 +33,8 @@ def test_a_bucket_empties_and_fills_again() -> None:
     assert rates.take(1, ("key", KEY, 60))[0].get_remaining() == 59
 
 
-def test_coming_again_when_told_is_enough() -> None:
-    """Whoever waits for as long as `retry_after` says is let in."""
+def test_retry_after_is_long_enough() -> None:
+    """A request after the time in `retry_after` is accepted."""
     clock = ManualClock()
     rates = RateLimiter(clock)
     for _ in range(2):
@@ -55,8 +55,8 @@ def test_a_refusal_takes_nothing_anywhere() -> None:
     assert rates.take(1, ("key", KEY, 100))[0].get_remaining() == 89
 
 
-def test_a_batch_goes_while_nothing_is_owed_and_is_paid_back() -> None:
-    """A thousand under a quota of a hundred: at once, and nothing else until all of it is paid back."""
+def test_a_batch_makes_a_debt_that_is_paid_back() -> None:
+    """A thousand under a quota of a hundred: accepted at once, and nothing else until all of it is paid back."""
     clock = ManualClock()
     rates = RateLimiter(clock)
     rates.take(1, ("key", KEY, 100))
@@ -112,8 +112,8 @@ def test_buckets_that_are_full_again_are_forgotten() -> None:
         rates.take(1, ("key", KEY, 100))
 
 
-def test_nothing_limits_where_the_quota_is_none() -> None:
-    """A quota of 0 is no bucket, and nothing is told."""
+def test_a_quota_of_zero_limits_nothing() -> None:
+    """A quota of 0 makes no bucket and no header fields."""
     rates = RateLimiter(ManualClock())
     standing = rates.take(10**9, *_limits(0, 0))
     assert (list(standing), rate_limit.build_rate_limit_fields(standing)) == ([], [])
@@ -126,8 +126,8 @@ def test_a_new_quota_counts_at_once() -> None:
     assert rates.take(1, ("key", KEY, 20))[0].get_remaining() == 19
 
 
-def test_what_callers_are_told() -> None:
-    """Both limits, as structured fields (RFC 9651): quota and window, and what is left until when."""
+def test_the_header_fields_of_both_limits() -> None:
+    """Structured fields (RFC 9651): quota and window, tokens left and the time until the bucket is full."""
     rates = RateLimiter(ManualClock())
     standing = rates.take(30, *_limits(60, 600))
     assert dict(rate_limit.build_rate_limit_fields(standing)) == {

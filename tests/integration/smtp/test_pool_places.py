@@ -1,4 +1,4 @@
-"""The places of the pool: never more connections than the setting says, and none lost, whatever becomes of a mail."""
+"""The places of the pool: never more connections than the setting, and none is lost, whatever happens to a mail."""
 
 import asyncio
 import time
@@ -30,8 +30,8 @@ async def hold(pool: SessionPool, *, fresh: bool = False) -> None:
         pass
 
 
-async def test_all_who_wait_hear_that_the_relay_is_out_of_reach(relay: ScriptedRelay) -> None:
-    """B1: one of twenty mails knocks at a door that is shut, and all the others hear of it."""
+async def test_an_outage_is_reported_to_all_waiting_mails(relay: ScriptedRelay) -> None:
+    """B1: one of twenty mails tries to connect, and all the others get its result."""
     relay.greeting = "554 5.3.2 no service"
     transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=2))
     outcomes = await asyncio.gather(*(transport.send(BOB, seconds=5, before_body=grant_permit) for _ in range(20)))
@@ -44,8 +44,8 @@ async def test_all_who_wait_hear_that_the_relay_is_out_of_reach(relay: ScriptedR
     await transport.close()
 
 
-async def test_an_announced_mail_does_not_hear_that_the_relay_is_out_of_reach(relay: ScriptedRelay) -> None:
-    """It has a connection, which stands; who waits for one has none."""
+async def test_an_outage_is_not_reported_to_an_announced_mail(relay: ScriptedRelay) -> None:
+    """It has a connection that is open; the waiting mails have none."""
     pool = SessionPool(SmtpSettings(port=relay.port, max_connections=2))
     async with pool.acquire() as session:
         session.last_seconds = 0.0
@@ -54,7 +54,7 @@ async def test_an_announced_mail_does_not_hear_that_the_relay_is_out_of_reach(re
         announced = asyncio.create_task(hold(pool))
         waiting = asyncio.create_task(hold(pool))
         await relay.wait_for_commands("EHLO", 2)
-        assert pool._next_on(session) is not None
+        assert pool._announce_on(session) is not None
         session.used_at -= (
             RECENT_REPLY_SECONDS  # or the refusal would only mean that the relay takes no more connections
         )
@@ -64,12 +64,12 @@ async def test_an_announced_mail_does_not_hear_that_the_relay_is_out_of_reach(re
                 await unlucky
         assert not announced.done()
     await announced
-    assert (pool._used, relay.connections) == (0, 2)
+    assert (pool._users, relay.connections) == (0, 2)
     await pool.close()
 
 
-async def test_a_stop_sends_away_who_waits(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
-    """What is under way ends by what it was, and neither the announced mail nor the others are begun."""
+async def test_a_stop_refuses_waiting_mails(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
+    """Running transactions end by their state, and neither the announced mail nor the others are begun."""
     await pair.begin()
     others = [pair.send(CID) for _ in range(5)]
     await turns()
@@ -95,8 +95,8 @@ async def test_a_stop_while_a_connection_is_opened_begins_nothing(relay: Scripte
     await transport.close()
 
 
-async def test_a_stop_in_the_moment_of_a_turn_begins_nothing(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
-    """A mail that was just told that a place is free does not take it after the stop."""
+async def test_a_stop_at_the_moment_of_a_turn_begins_nothing(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
+    """A mail that was just given its turn does not use it after the stop."""
     pool = pair.transport._pool
     async with pool.acquire():
         waiting = pair.send(CID)
@@ -107,39 +107,39 @@ async def test_a_stop_in_the_moment_of_a_turn_begins_nothing(pair: AnnouncedPair
 
 
 @pytest.mark.parametrize("announced", [True, False])
-async def test_a_mail_cancelled_in_the_moment_of_its_turn(
+async def test_a_mail_cancelled_at_the_moment_of_its_turn(
     pair: AnnouncedPair, relay: ScriptedRelay, *, announced: bool
 ) -> None:
-    """What it was just given, a connection or a place for one, is the next one's."""
+    """Its connection, or its permission to open one, goes to the next mail."""
     pool = pair.transport._pool
     async with pool.acquire() as session:
         waiting = asyncio.create_task(hold(pool))
         await asyncio.sleep(0)
         if announced:
-            assert pool._next_on(session) is not None
+            assert pool._announce_on(session) is not None
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert (pool._used, len(pool._busy)) == (0, 0)
+    assert (pool._users, len(pool._busy)) == (0, 0)
     assert isinstance(await pair.send(CID), Accepted)
     assert relay.connections == 1 + announced
 
 
 @pytest.mark.parametrize("announced", [True, False])
-async def test_patience_lost_in_the_moment_of_a_cancellation(pair: AnnouncedPair, *, announced: bool) -> None:
-    """Two reasons to go, and the place is given back once."""
+async def test_a_timeout_at_the_moment_of_a_cancellation(pair: AnnouncedPair, *, announced: bool) -> None:
+    """The place of the mail is given back once, not twice."""
     pool = pair.transport._pool
     async with pool.acquire() as session:
         waiting = asyncio.create_task(hold(pool))
         await asyncio.sleep(0)
-        one = pool._waiting[0]
+        first = pool._waiting[0]
         if announced:
-            assert pool._next_on(session) is not None
-        one.turn.set_exception(ConnectionNotAssignedError())
+            assert pool._announce_on(session) is not None
+        first.turn.set_exception(ConnectionNotAssignedError())
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-    assert (pool._used, len(pool._busy)) == (0, 0)
+    assert (pool._users, len(pool._busy)) == (0, 0)
     assert isinstance(await pair.send(CID), Accepted)
 
 
@@ -156,8 +156,8 @@ async def test_a_mail_cancelled_while_its_connection_is_opened(relay: ScriptedRe
     await transport.close()
 
 
-async def test_the_cancelled_are_passed_over(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
-    """Of ten that wait nine leave; the tenth is announced in their stead."""
+async def test_cancelled_mails_are_skipped(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
+    """Of ten waiting mails nine are cancelled; the tenth is announced."""
     pool = pair.transport._pool
     async with pool.acquire() as session:
         gone = [asyncio.create_task(hold(pool)) for _ in range(9)]
@@ -165,10 +165,10 @@ async def test_the_cancelled_are_passed_over(pair: AnnouncedPair, relay: Scripte
         await asyncio.sleep(0)
         for waiting in gone:
             waiting.cancel()
-        assert pool._next_on(session) is not None
+        assert pool._announce_on(session) is not None
         assert not pool._waiting
     await last
-    assert (pool._used, len(pool._busy)) == (0, 0)
+    assert (pool._users, len(pool._busy)) == (0, 0)
 
 
 async def test_the_first_mail_that_carries_nothing_hands_its_connection_on(
@@ -185,12 +185,12 @@ async def test_the_first_mail_that_carries_nothing_hands_its_connection_on(
     async with pool.acquire() as session:
         waiting = [asyncio.create_task(note()) for _ in range(2)]
         await asyncio.sleep(0)
-        assert pool._next_on(session) is not None
+        assert pool._announce_on(session) is not None
         session.abort()
     await asyncio.gather(*waiting)
     assert sessions[0] is session
     assert sessions[1] is not session
-    assert (pool._used, relay.connections) == (0, 2)
+    assert (pool._users, relay.connections) == (0, 2)
 
 
 async def test_a_large_mail_has_no_part_in_the_count(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
@@ -199,4 +199,4 @@ async def test_a_large_mail_has_no_part_in_the_count(pair: AnnouncedPair, relay:
     outcomes: list[Outcome] = await asyncio.gather(*(pair.send(mail) for mail in mails))
     assert sum(isinstance(outcome, Accepted) for outcome in outcomes) == 8
     assert relay.connections == 1
-    assert pair.transport._pool._used == 0
+    assert pair.transport._pool._users == 0

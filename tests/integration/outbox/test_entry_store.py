@@ -1,4 +1,4 @@
-"""The conformance suite of the queue: the same functions, the same results, on SQLite and PostgreSQL."""
+"""The conformance suite of the queue: the same functions and results on SQLite and PostgreSQL."""
 
 import asyncio
 from collections import Counter
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from support.queue_driver import ALL, LEASE, OVERRUN, START, QueueDriver, claim_of, ids
 
-from notifier.outbox import entry_store, leasing
+from notifier.outbox import claimer, entry_store
 from notifier.outbox.handler import HoldEntry, ReleaseEntry, RescheduleEntry, Settlement
 from notifier.states import EntryKind, EntryState, Priority
 
@@ -94,7 +94,7 @@ async def test_a_settle_under_an_old_fence_changes_nothing(queue: QueueDriver) -
     assert (row.state, row.lease_no, row.attempts) == (EntryState.LEASED, current.lease_no, 0)
 
 
-async def test_reschedule_is_due_later_and_remembers_what_was_burnt(queue: QueueDriver) -> None:
+async def test_reschedule_is_due_later_and_keeps_the_counters(queue: QueueDriver) -> None:
     """A rescheduled entry waits for its delay and carries its counters into the next claim."""
     await queue.enqueue()
     (claimed,) = await queue.claim()
@@ -107,7 +107,7 @@ async def test_reschedule_is_due_later_and_remembers_what_was_burnt(queue: Queue
     assert (claimed.attempts, claimed.faults, claimed.fault, claimed.lease_no) == (3, 2, "ValueError@here:1", 2)
 
 
-async def test_release_gives_back_unburnt(queue: QueueDriver) -> None:
+async def test_release_uses_up_no_attempt(queue: QueueDriver) -> None:
     """A released entry is due when it was due before, with nothing counted."""
     entry = await queue.enqueue()
     queue.later(seconds=30)
@@ -143,8 +143,8 @@ async def test_settle_takes_a_mixed_batch(queue: QueueDriver) -> None:
     assert await queue.states() == {EntryState.READY: 2, EntryState.LEASED: 0, EntryState.HELD: 1}
 
 
-async def test_claim_respects_room_and_shares(queue: QueueDriver) -> None:
-    """No claim takes more than its room, or more of a priority than its share."""
+async def test_claim_respects_capacity_and_shares(queue: QueueDriver) -> None:
+    """No claim takes more than its capacity, or more of a priority than its share."""
     for _ in range(6):
         await queue.enqueue(priority=Priority.BULK)
         await queue.enqueue(priority=Priority.NORMAL)
@@ -153,7 +153,7 @@ async def test_claim_respects_room_and_shares(queue: QueueDriver) -> None:
     assert len(await queue.claim(4)) == 4
 
 
-async def test_high_comes_first_and_nobody_starves(queue: QueueDriver) -> None:
+async def test_high_comes_first_and_each_priority_has_a_reserve(queue: QueueDriver) -> None:
     """Rank decides who goes first, after each waiting priority has had its reserve."""
     for priority in (Priority.BULK, Priority.NORMAL, Priority.HIGH):
         for _ in range(20):
@@ -182,15 +182,15 @@ async def test_due_age_is_that_of_the_oldest_due_entry(queue: QueueDriver) -> No
     assert ages == {Priority.HIGH: 90.0, Priority.NORMAL: 0.0, Priority.BULK: 0.0}
 
 
-async def test_without_a_given_time_the_databases_clock_counts(queue: QueueDriver) -> None:
+async def test_without_a_time_the_clock_of_the_database_counts(queue: QueueDriver) -> None:
     """In production no time is handed in; what was due long ago is claimed."""
     await queue.enqueue()
     async with queue.database.write() as connection:
-        wanted = claim_of(queue.holder, await leasing.list_backlogs(connection, EntryKind.EMAIL))
-        (claimed,) = await leasing.claim_entries(connection, wanted)
+        request = claim_of(queue.holder, await claimer.list_backlogs(connection, EntryKind.EMAIL))
+        (claimed,) = await claimer.claim_entries(connection, request)
     async with queue.database.write() as connection:
         again = RescheduleEntry(delay=timedelta(hours=1), attempts=0)
         assert len(await entry_store.settle_entries(connection, [Settlement(entry=claimed, action=again)])) == 1
     async with queue.database.write() as connection:
-        assert await leasing.claim_entries(connection, wanted) == []
+        assert await claimer.claim_entries(connection, request) == []
         assert await entry_store.rescue_unmarked(connection, OVERRUN) == 0

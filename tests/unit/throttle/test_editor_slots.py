@@ -1,4 +1,4 @@
-"""Whose turn it is: one thing at a time for each person, and a wait after much that failed."""
+"""Slots of editors: one request of each person at a time, and a wait after many refusals."""
 
 import asyncio
 
@@ -45,7 +45,7 @@ def turns(clock: ManualClock, naps: list[float]) -> EditorSlots:
         (2.0, True, 2.0),
     ],
 )
-def test_what_counts_as_burnt(clock: ManualClock, seconds: float, refused: bool, burnt: float) -> None:  # noqa: FBT001
+def test_wasted_seconds(clock: ManualClock, seconds: float, refused: bool, burnt: float) -> None:  # noqa: FBT001
     """What is sound is free for a quarter of a second; what is refused is not."""
     turn = EditorSlot(clock.monotonic)
     turn.start()
@@ -54,8 +54,8 @@ def test_what_counts_as_burnt(clock: ManualClock, seconds: float, refused: bool,
     assert turn.get_wasted_seconds() == pytest.approx(burnt)
 
 
-def test_nothing_is_burnt_by_waiting(clock: ManualClock) -> None:
-    """Whoever gave up before their turn has kept nobody from anything."""
+def test_waiting_costs_nothing(clock: ManualClock) -> None:
+    """Whoever gave up before their turn is charged nothing."""
     turn = EditorSlot(clock.monotonic, refused=True)
     clock.advance(100)
     assert turn.get_wasted_seconds() == 0
@@ -75,26 +75,22 @@ async def test_one_person_does_one_thing_at_a_time_in_order(turns: EditorSlots) 
     assert order == [(what, number) for number in range(5) for what in ("begin", "end")]
 
 
-async def test_nobody_waits_for_somebody_elses_turn(turns: EditorSlots) -> None:
-    """While one person is at it, another begins and ends."""
+async def test_people_do_not_wait_for_each_other(turns: EditorSlots) -> None:
+    """While one person's request runs, another one's begins and ends."""
     async with turns.acquire("eve"):
         await _take(turns, "ada")
 
 
-async def test_who_makes_mistakes_like_people_never_waits(
-    turns: EditorSlots, clock: ManualClock, naps: list[float]
-) -> None:
-    """Somebody who is refused every seven seconds, for an hour."""
+async def test_human_mistakes_never_wait(turns: EditorSlots, clock: ManualClock, naps: list[float]) -> None:
+    """A person whose template is refused every seven seconds, for an hour."""
     for _ in range(500):
         await _burn(turns, clock, "ada", 0.06)
         clock.advance(7)
     assert set(naps) == {0}
 
 
-async def test_who_burns_more_is_told_when_to_come_again(
-    turns: EditorSlots, clock: ManualClock, naps: list[float]
-) -> None:
-    """Not before they have waited, so that asking again and again gains nothing; a colleague notices nothing."""
+async def test_too_many_refusals_get_a_retry_after(turns: EditorSlots, clock: ManualClock, naps: list[float]) -> None:
+    """Only after a wait, so that trying again and again gains nothing; a colleague is not affected."""
     await _burn(turns, clock, "eve", BURST_SECONDS + 1.0)
     with pytest.raises(TooMuchRefusedError) as refused:
         await _take(turns, "eve")
@@ -106,15 +102,15 @@ async def test_who_burns_more_is_told_when_to_come_again(
     assert naps == [0, MAX_WAIT_SECONDS, 0, 0]
 
 
-async def test_a_short_wait_is_waited_for(turns: EditorSlots, clock: ManualClock, naps: list[float]) -> None:
-    """Nobody is refused for a few seconds."""
+async def test_a_short_wait_is_not_refused(turns: EditorSlots, clock: ManualClock, naps: list[float]) -> None:
+    """A request waits a few seconds instead of being refused."""
     await _burn(turns, clock, "ada", BURST_SECONDS + 0.05)
     await _take(turns, "ada")
     assert naps == [0, pytest.approx(0.05 / CPU_SHARE)]
 
 
-async def test_who_gives_up_waiting_blocks_nobody(turns: EditorSlots) -> None:
-    """A request that is cancelled while it waits leaves the turn to the next one, and nothing behind."""
+async def test_a_cancelled_request_blocks_no_other(turns: EditorSlots) -> None:
+    """A request that is cancelled while it waits leaves the slot to the next one."""
     async with turns.acquire("eve"):
         waiting = [asyncio.create_task(_take(turns, "eve")) for _ in range(2)]
         await asyncio.sleep(0)

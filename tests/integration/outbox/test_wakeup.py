@@ -1,4 +1,4 @@
-"""Hints between processes: work that one commits is noticed by another at once, and a lost hint only costs a poll."""
+"""Wake-ups between processes: committed work wakes the others at once, and a lost wake-up costs one poll."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,8 +12,7 @@ from support.seeded_installation import Installation
 from notifier.db.engine import Database
 from notifier.ids import generate_id
 from notifier.outbox import wakeup
-from notifier.outbox.wake import Wakeup
-from notifier.outbox.wakeup import WakeupNotifier, listen_for_wakeups
+from notifier.outbox.wakeup import Wakeup, WakeupNotifier, listen_for_wakeups
 
 
 @asynccontextmanager
@@ -31,20 +30,20 @@ async def hearing(database: Database, wake: Wakeup, boot_id: UUID) -> AsyncItera
 
 async def test_another_process_is_woken(postgres_installation: Installation) -> None:
     """Whoever commits work wakes its own sender and every other one."""
-    async with postgres_installation.open_parts() as here, postgres_installation.open_parts() as there:
+    async with postgres_installation.open_parts() as local, postgres_installation.open_parts() as remote:
         own, other = Wakeup(), Wakeup()
-        async with hearing(there.database, other, generate_id()):
-            WakeupNotifier(here.database, own)()
+        async with hearing(remote.database, other, generate_id()):
+            WakeupNotifier(local.database, own)()
             assert await own.wait(0.0001)
             assert await other.wait(5)
 
 
-async def test_many_commits_are_one_hint(postgres_installation: Installation) -> None:
-    """A thousand commits in a moment are at most two hints; the last one is never the one that is left out."""
-    async with postgres_installation.open_parts() as here, postgres_installation.open_parts() as there:
+async def test_many_commits_send_few_notifications(postgres_installation: Installation) -> None:
+    """A thousand commits in a moment send at most two notifications; the last commit is never left out."""
+    async with postgres_installation.open_parts() as local, postgres_installation.open_parts() as remote:
         heard: list[str] = []
-        async with there.database.listen(wakeup.CHANNEL, heard.append):
-            announce = WakeupNotifier(here.database, Wakeup())
+        async with remote.database.listen(wakeup.CHANNEL, heard.append):
+            announce = WakeupNotifier(local.database, Wakeup())
             for _ in range(1000):
                 announce()
             await api_caller.wait_until(lambda: bool(heard))
@@ -54,12 +53,12 @@ async def test_many_commits_are_one_hint(postgres_installation: Installation) ->
         assert 2 <= len(heard) <= 3
 
 
-async def test_a_lost_connection_is_listened_on_again(postgres_installation: Installation) -> None:
-    """While nothing is heard the sender knows it, and polls more often; then it listens anew."""
-    async with postgres_installation.open_parts() as here, postgres_installation.open_parts() as there:
+async def test_a_lost_connection_is_opened_again(postgres_installation: Installation) -> None:
+    """While it is lost the sender knows it, and polls more often; then it listens again."""
+    async with postgres_installation.open_parts() as local, postgres_installation.open_parts() as remote:
         wake = Wakeup()
-        async with hearing(there.database, wake, generate_id()):
-            async with here.database.read() as connection:
+        async with hearing(remote.database, wake, generate_id()):
+            async with local.database.read() as connection:
                 await connection.execute(
                     text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
                 )

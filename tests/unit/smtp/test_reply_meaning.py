@@ -1,4 +1,4 @@
-"""What a reply means: the whole table of the design, and the parsing of hostile text."""
+"""The meaning of a reply: the whole table of the design, and parsing of hostile text."""
 
 import pytest
 

@@ -1,6 +1,6 @@
-"""Anything in any order, on the real databases with a clock of the test's own: the queue keeps its promises.
+"""Random sequences of events on the real databases, with a clock that the test moves: the queue keeps its promises.
 
-Three senders claim, mark, write bodies, hear or do not hear, are killed and come back; callers cancel and retry.
+Three senders claim, mark, write bodies, read replies or none, are killed and come back; callers cancel and retry.
 """
 
 import asyncio
@@ -188,8 +188,8 @@ class Machine(RuleBasedStateMachine):
     # -- how --------------------------------------------------------------------------------------
 
     def _mail(self, number: int, status: str) -> MailFacts | None:
-        found = [mail for mail in self.mails.values() if mail.status == status]
-        return found[number % len(found)] if found else None
+        mails = [mail for mail in self.mails.values() if mail.status == status]
+        return mails[number % len(mails)] if mails else None
 
     def _becomes(self, mail: MailFacts, status: str) -> None:
         if mail.status in ("waiting", "unknown"):
@@ -212,22 +212,24 @@ class Machine(RuleBasedStateMachine):
             await entry_store.delete_proven(connection, [work.entry])
         work.mail.status = "sent"
 
-    async def _rescue_after_replay(self, whose: LeaseSelection) -> None:
+    async def _rescue_after_replay(self, selection: LeaseSelection) -> None:
         for work in self.journals:
             settlement = Settlement(entry=work.entry, action=FinishEntry())
-            if whose.holder is not None and work.stage == "heard":
+            if selection.holder is not None and work.stage == "heard":
                 await self.queue.settle(settlement)
                 await self._prove(work)
-            elif whose.holder is not None and await self.queue.settle(settlement) and not work.uncertain_before:
+            elif selection.holder is not None and await self.queue.settle(settlement) and not work.uncertain_before:
                 self._becomes(work.mail, "failed")
-        if whose.holder is not None:
+        if selection.holder is not None:
             self.journals = [work for work in self.journals if work.stage == "heard"]
-        lost = await self.queue.lost(whose)
-        again = [RescheduleEntry(delay=timedelta(minutes=15), attempts=one.entry.attempts + 1) for one in lost]
+        lost = await self.queue.lost(selection)
+        again = [RescheduleEntry(delay=timedelta(minutes=15), attempts=claim.entry.attempts + 1) for claim in lost]
         pairs = zip(lost, again, strict=True)
-        for settled in await self.queue.settle(*(Settlement(entry=one.entry, action=action) for one, action in pairs)):
+        for settled in await self.queue.settle(
+            *(Settlement(entry=claim.entry, action=action) for claim, action in pairs)
+        ):
             self._uncertain(self.mails[settled.entry.subject_id])
-        await self.queue.rescue(whose)
+        await self.queue.rescue(selection)
 
     async def _enqueue(self, mail: MailFacts) -> None:
         entry = NewEntry(

@@ -1,4 +1,4 @@
-"""What a template version may burn with mails that take too long, with a clock that the test turns by hand."""
+"""CPU budgets of template versions with slow mails, with a clock that the test moves."""
 
 import pytest
 from support.manual_clock import ManualClock
@@ -19,7 +19,7 @@ def pace(clock: ManualClock) -> CpuBudget:
     return CpuBudget(clock, burst=BURST_SECONDS, share=SHARE)
 
 
-def test_a_few_slow_mails_hold_up_nobody(pace: CpuBudget) -> None:
+def test_a_few_slow_mails_delay_nothing(pace: CpuBudget) -> None:
     """Up to the burst, the next mail may be tried at once."""
     assert pace.get_wait("v") == 0
     for _ in range(int(BURST_SECONDS / 0.25)):
@@ -27,8 +27,8 @@ def test_a_few_slow_mails_hold_up_nobody(pace: CpuBudget) -> None:
     assert pace.get_wait("v") == 0
 
 
-def test_more_of_them_have_a_share_of_a_processor(pace: CpuBudget, clock: ManualClock) -> None:
-    """Each further second is followed by a hundred: not one moment less, and then not one more."""
+def test_more_slow_mails_get_a_share_of_a_processor(pace: CpuBudget, clock: ManualClock) -> None:
+    """Each further second is followed by a hundred, neither less nor more."""
     pace.charge("v", BURST_SECONDS)
     for _ in range(5):
         pace.charge("v", 1.0)
@@ -40,13 +40,13 @@ def test_more_of_them_have_a_share_of_a_processor(pace: CpuBudget, clock: Manual
 
 
 def test_other_versions_do_not_wait(pace: CpuBudget) -> None:
-    """Whatever one of them burns."""
+    """Whatever one version uses, the others are not affected."""
     pace.charge("v", 100.0)
     assert pace.get_wait("w") == 0
 
 
-def test_a_version_that_has_rested_is_as_good_as_new(pace: CpuBudget, clock: ManualClock) -> None:
-    """It may burn the whole burst again, however long ago, and no more than that."""
+def test_the_budget_grows_back_to_the_burst(pace: CpuBudget, clock: ManualClock) -> None:
+    """After a rest of any length the whole burst is there again, and no more."""
     pace.charge("v", BURST_SECONDS)
     clock.advance(1000 * BURST_SECONDS / SHARE)
     pace.charge("v", BURST_SECONDS)
@@ -55,19 +55,19 @@ def test_a_version_that_has_rested_is_as_good_as_new(pace: CpuBudget, clock: Man
     assert pace.get_wait("v") == pytest.approx(0.5 / SHARE)
 
 
-def test_rare_slow_mails_never_hold_up_the_others(pace: CpuBudget, clock: ManualClock) -> None:
-    """One in half a minute, for an hour: each is no more than what grows back meanwhile."""
+def test_rare_slow_mails_never_delay_the_others(pace: CpuBudget, clock: ManualClock) -> None:
+    """One in half a minute, for an hour: each costs no more than what grows back in between."""
     for _ in range(120):
         assert not pace.charge("v", 0.25)
         assert pace.get_wait("v") == 0
         clock.advance(30)
 
 
-def test_it_is_told_once_when_they_must_begin_to_wait(pace: CpuBudget, clock: ManualClock) -> None:
-    """Not with each that follows; again, after they have rested."""
-    told = [pace.charge("v", 0.75) for _ in range(4)]
+def test_the_start_of_waiting_is_reported_once(pace: CpuBudget, clock: ManualClock) -> None:
+    """Not at each later charge; again after a rest."""
+    results = [pace.charge("v", 0.75) for _ in range(4)]
     clock.advance(1000)
-    assert [*told, pace.charge("v", 3.0)] == [False, False, True, False, True]
+    assert [*results, pace.charge("v", 3.0)] == [False, False, True, False, True]
 
 
 @pytest.fixture
@@ -82,8 +82,8 @@ def test_usual_work_costs_nothing(costs: CostTracker) -> None:
     assert (costs.is_costly("v"), costs.get_wait("v")) == (False, 0)
 
 
-def test_who_is_costly_again_is_remembered(costs: CostTracker, clock: ManualClock) -> None:
-    """Once may be the machine's doing; after ten minutes without, they are as everybody else. Others never are."""
+def test_costly_work_counts_from_the_second_time(costs: CostTracker, clock: ManualClock) -> None:
+    """Once may be the machine's fault; it is forgotten after ten minutes. Others are not affected."""
     costs.add("v", 0.06)
     assert not costs.is_costly("v")
     costs.add("v", 0.06)

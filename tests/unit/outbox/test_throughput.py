@@ -1,4 +1,4 @@
-"""How fast a queue is emptied: only what left while others waited, and only while something could be sent."""
+"""The throughput estimate: only departures from a queue count, and only while mail could be sent."""
 
 import pytest
 
@@ -21,16 +21,16 @@ def busy(drain: ThroughputEstimate, seconds: int, *, rate: int, since: float = S
     return since + seconds - 0.001
 
 
-def test_at_first_nothing_is_known() -> None:
-    """A fresh sender has no rate, and neither has one that has worked for too short a time."""
+def test_a_new_sender_has_no_rate() -> None:
+    """A new sender has no rate, and neither has one that has worked for too short a time."""
     drain = ThroughputEstimate()
     assert drain.get_rate(START) is None
     assert drain.get_rate(busy(drain, MIN_MEASURED_SECONDS - 1, rate=50)) is None
     assert drain.get_rate(busy(drain, 1, rate=50, since=START + MIN_MEASURED_SECONDS - 1)) is not None
 
 
-def test_what_leaves_while_others_wait_is_the_rate() -> None:
-    """Fifty in each of a hundred seconds; the second that has just begun counts as far as it has come."""
+def test_departures_with_a_queue_make_the_rate() -> None:
+    """Fifty in each of a hundred seconds; the unfinished second counts in part."""
     drain = ThroughputEstimate()
     end = busy(drain, 100, rate=50)
     assert drain.get_rate(end) == pytest.approx(50, rel=0.01)
@@ -39,8 +39,8 @@ def test_what_leaves_while_others_wait_is_the_rate() -> None:
     assert drain.get_rate(START + 100.5) == pytest.approx(50, rel=0.001)
 
 
-def test_what_leaves_without_a_queue_says_nothing() -> None:
-    """Two a second because no more come are not all that could leave."""
+def test_departures_without_a_queue_do_not_count() -> None:
+    """Two a second because no more arrive are not all that could leave."""
     drain = ThroughputEstimate()
     for second in range(100):
         drain.record_departures(2, START + second)
@@ -52,20 +52,20 @@ def test_what_leaves_without_a_queue_says_nothing() -> None:
 
 
 def test_seconds_without_a_relay_do_not_count() -> None:
-    """An hour or a minute out of reach makes nobody slower; what waits meanwhile waits for the relay."""
+    """An outage of the relay, an hour or a minute, does not lower the rate."""
     drain = ThroughputEstimate()
     busy(drain, 100, rate=50)
-    drain.set_paused(START + 100, is_shut=True)
-    drain.set_paused(START + 160, is_shut=False)
+    drain.set_paused(START + 100, is_paused=True)
+    drain.set_paused(START + 160, is_paused=False)
     drain.record_waiting_time(160, START + 160)
     end = busy(drain, 20, rate=50, since=START + 161)
     assert drain.get_rate(end) == pytest.approx(50, rel=0.01)
 
 
-def test_waiting_for_the_relay_alone_makes_no_rate() -> None:
+def test_no_rate_while_the_relay_is_away() -> None:
     """While it is out of reach from the start, probes and simulated mails are no measure."""
     drain = ThroughputEstimate()
-    drain.set_paused(START, is_shut=True)
+    drain.set_paused(START, is_paused=True)
     assert drain.get_rate(busy(drain, 100, rate=5)) is None
 
 
@@ -80,7 +80,7 @@ def test_a_long_wait_marks_only_what_this_process_has_seen() -> None:
     assert drain.get_rate(START + 19.999) == pytest.approx(50, rel=0.01)
 
 
-def test_few_and_slow_ones_are_a_rate_too() -> None:
+def test_few_slow_mails_make_a_rate() -> None:
     """One mail in ten seconds, each claimed when the one before is done."""
     drain = ThroughputEstimate()
     drain.record_departures(0, START)
@@ -92,7 +92,7 @@ def test_few_and_slow_ones_are_a_rate_too() -> None:
 
 
 def test_only_the_last_five_minutes_count() -> None:
-    """A relay that became slower is believed in the end, and what is older is forgotten."""
+    """A relay that became slower lowers the rate, and older seconds are forgotten."""
     drain = ThroughputEstimate()
     busy(drain, WINDOW_SECONDS, rate=100)
     assert drain.get_rate(busy(drain, WINDOW_SECONDS, rate=10, since=START + WINDOW_SECONDS)) == pytest.approx(
@@ -102,11 +102,11 @@ def test_only_the_last_five_minutes_count() -> None:
     assert drain.get_rate(START + 3_000_000) is None
 
 
-def test_another_life_begins_with_nothing() -> None:
-    """After `forget` neither the counts nor a relay that was away are known."""
+def test_a_reset_forgets_everything() -> None:
+    """After a reset neither the counts nor the outage are known."""
     drain = ThroughputEstimate()
     end = busy(drain, 100, rate=50)
-    drain.set_paused(end, is_shut=True)
+    drain.set_paused(end, is_paused=True)
     drain.reset()
     assert drain.get_rate(end) is None
     assert drain.get_rate(busy(drain, 100, rate=50, since=end + 1)) == pytest.approx(50, rel=0.02)

@@ -1,4 +1,4 @@
-"""What real replies reach, and that from MAIL on none reaches further than its mail, or at MAIL its sender."""
+"""Which fault a real reply reports: about its mail, about its sender, or about the relay."""
 
 from itertools import product
 

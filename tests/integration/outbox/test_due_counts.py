@@ -1,4 +1,4 @@
-"""How much is due, by service and priority: the same on SQLite and PostgreSQL."""
+"""The count of due entries by service and priority, the same on SQLite and PostgreSQL."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -33,8 +33,8 @@ async def _waiting(queue: QueueDriver, most: int = 100) -> dict[tuple[Priority, 
         return await entry_store.count_due(connection, EntryKind.EMAIL, most=most, now=queue.now)
 
 
-async def test_each_service_and_priority_is_counted_for_itself(queue: QueueDriver) -> None:
-    """What is due of mails; neither what is scheduled, nor webhooks, nor what somebody has in hand."""
+async def test_each_service_and_priority_is_counted_separately(queue: QueueDriver) -> None:
+    """Due mails only: none that is scheduled, no webhooks, none that is leased."""
     await _enqueue(queue, 3, ONE, Priority.NORMAL)
     await _enqueue(queue, 2, ONE, Priority.BULK)
     await _enqueue(queue, 4, OTHER, Priority.NORMAL)
@@ -44,12 +44,12 @@ async def test_each_service_and_priority_is_counted_for_itself(queue: QueueDrive
     assert await _waiting(queue) == expected
     queue.later(seconds=1)
     assert await _waiting(queue) == expected | {(Priority.HIGH, OTHER): 5}
-    assert len(await queue.claim(room=100)) == 14
+    assert len(await queue.claim(100)) == 14
     assert await _waiting(queue) == {}
 
 
-async def test_nobody_is_counted_beyond_the_bound(queue: QueueDriver) -> None:
-    """The bound is each one's own."""
+async def test_each_count_stops_at_the_limit(queue: QueueDriver) -> None:
+    """The limit applies to each service and priority."""
     await _enqueue(queue, 9, ONE, Priority.NORMAL)
     await _enqueue(queue, 9, OTHER, Priority.NORMAL)
     assert await _waiting(queue, most=5) == {(Priority.NORMAL, ONE): 5, (Priority.NORMAL, OTHER): 5}

@@ -1,4 +1,4 @@
-"""The intake's shared commit: together, each alone after a failure, and never an answer before the commit."""
+"""The shared commit: items together, each alone after a failure, and no answer before the commit."""
 
 import asyncio
 import sqlite3
@@ -72,9 +72,9 @@ async def ledger(queue: QueueDriver) -> Ledger:
     return made
 
 
-async def test_what_waits_together_is_committed_together(ledger: Ledger) -> None:
-    """Fifty submits at one moment take a handful of transactions, and each gets its own result."""
-    intake = SharedCommit(ledger.database, ledger.writer, committed=ledger.committed)
+async def test_items_that_wait_together_share_a_commit(ledger: Ledger) -> None:
+    """Fifty items submitted at one moment take a few transactions, and each gets its own result."""
+    intake = SharedCommit(ledger.database, ledger.writer, on_commit=ledger.committed)
     words = [f"word{n:02}" for n in range(50)]
     results = await asyncio.gather(*(intake.submit(word) for word in words))
     assert results == [word.upper() for word in words]
@@ -85,7 +85,7 @@ async def test_what_waits_together_is_committed_together(ledger: Ledger) -> None
 
 async def test_one_bad_item_fails_alone(ledger: Ledger) -> None:
     """When a shared commit is refused each is tried alone, so that only the refused row's caller hears of it."""
-    intake = SharedCommit(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = SharedCommit(ledger.database, ledger.writer, on_commit=ledger.committed)
     words = [f"word{n}" for n in range(9)]
     tasks = [asyncio.create_task(intake.submit(word)) for word in [*words[:5], "poison", *words[5:]]]
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -93,8 +93,8 @@ async def test_one_bad_item_fails_alone(ledger: Ledger) -> None:
     assert await ledger.words() == words
 
 
-async def test_an_error_of_the_writer_reaches_every_caller_and_the_door_stays_open(ledger: Ledger) -> None:
-    """Whatever the writer raises is raised where it was submitted; the next submit works."""
+async def test_an_error_of_the_writer_reaches_every_caller(ledger: Ledger) -> None:
+    """What the writer raises is raised to each caller; the next item is committed."""
     broken = True
 
     async def on_postgres(connection: StatementConnection, words: Sequence[str], lock_ms: int) -> Sequence[str]:
@@ -108,16 +108,16 @@ async def test_an_error_of_the_writer_reaches_every_caller_and_the_door_stays_op
         return ledger.writer.on_sqlite(connection, words)
 
     writer = replace(ledger.writer, on_postgres=on_postgres, on_sqlite=on_sqlite)
-    intake = SharedCommit(ledger.database, writer, committed=ledger.committed)
+    intake = SharedCommit(ledger.database, writer, on_commit=ledger.committed)
     results = await asyncio.gather(intake.submit("a"), intake.submit("b"), return_exceptions=True)
     assert [type(result) for result in results] == [ZeroDivisionError, ZeroDivisionError]
     broken = False
     assert await intake.submit("c") == "C"
 
 
-async def test_a_caller_that_went_away_loses_nothing_for_the_others(ledger: Ledger) -> None:
-    """A cancelled submit that was not begun is left out; its neighbours are written."""
-    intake = SharedCommit(ledger.database, ledger.writer, committed=ledger.committed)
+async def test_a_cancelled_caller_does_not_affect_the_others(ledger: Ledger) -> None:
+    """A cancelled item that was not begun is left out; the others are written."""
+    intake = SharedCommit(ledger.database, ledger.writer, on_commit=ledger.committed)
     first = asyncio.create_task(intake.submit("first"))
     await asyncio.sleep(0)
     gone, stays = asyncio.create_task(intake.submit("gone")), asyncio.create_task(intake.submit("stays"))
@@ -131,15 +131,15 @@ async def test_a_caller_that_went_away_loses_nothing_for_the_others(ledger: Ledg
 
 async def test_a_refused_row_raises_the_databases_error(ledger: Ledger) -> None:
     """A single bad row is not retried and not hidden."""
-    intake = SharedCommit(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = SharedCommit(ledger.database, ledger.writer, on_commit=ledger.committed)
     with pytest.raises(DBAPIError):
         await intake.submit("poison")
     assert ledger.commits == 0
 
 
-async def test_several_may_be_handed_in_at_once(ledger: Ledger) -> None:
+async def test_several_items_are_submitted_at_once(ledger: Ledger) -> None:
     """Each has its result, or its own error, in order."""
-    intake = SharedCommit(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = SharedCommit(ledger.database, ledger.writer, on_commit=ledger.committed)
     results = await intake.submit_all(["a", "poison", "b"])
     assert [getattr(result, "orig", None) is not None or result for result in results] == ["A", True, "B"]
     assert await ledger.words() == ["a", "b"]
@@ -150,7 +150,7 @@ async def test_several_may_be_handed_in_at_once(ledger: Ledger) -> None:
 
 async def test_a_commit_is_bounded_in_bytes(ledger: Ledger) -> None:
     """Items that are large together are spread over commits; each is written, and each commit is within the bound."""
-    intake = SharedCommit(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = SharedCommit(ledger.database, ledger.writer, on_commit=ledger.committed)
     words = [str(number).rjust(MAX_SHARED_BYTES, "w") for number in range(40)]
     assert await asyncio.gather(*(intake.submit(word) for word in words)) == [word.upper() for word in words]
     assert max(sum(map(len, written)) for written in ledger.transactions) == MAX_COMMIT_BYTES
@@ -159,7 +159,7 @@ async def test_a_commit_is_bounded_in_bytes(ledger: Ledger) -> None:
 
 async def test_a_commit_is_bounded_in_rows(ledger: Ledger) -> None:
     """An item counts as many rows as it has."""
-    intake = SharedCommit(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = SharedCommit(ledger.database, ledger.writer, on_commit=ledger.committed)
     words = [f"51x{number}" for number in range(20)]
     await asyncio.gather(*(intake.submit(word) for word in words))
     assert max(map(len, ledger.transactions)) == MAX_COMMIT_ROWS // 51
@@ -167,7 +167,7 @@ async def test_a_commit_is_bounded_in_rows(ledger: Ledger) -> None:
 
 async def test_a_large_item_is_committed_alone(ledger: Ledger) -> None:
     """Its neighbours share their commits without it, whatever comes first."""
-    intake = SharedCommit(ledger.database, ledger.writer, committed=ledger.committed)
+    intake = SharedCommit(ledger.database, ledger.writer, on_commit=ledger.committed)
     large = "x" * (MAX_SHARED_BYTES + 1)
     results = await asyncio.gather(*(intake.submit(word) for word in ("a", large, "b", large, "c")))
     assert results == ["A", large.upper(), "B", large.upper(), "C"]
@@ -176,9 +176,9 @@ async def test_a_large_item_is_committed_alone(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("error", [TimeoutError, DatabaseUnavailableError, LockTimeoutError, ZeroDivisionError])
-async def test_a_neighbours_fault_is_nobody_elses(ledger: Ledger, error: type[Exception]) -> None:
+async def test_a_bad_item_does_not_affect_the_others(ledger: Ledger, error: type[Exception]) -> None:
     """Whatever one item does to a shared commit, also if that takes too long: the others are written."""
-    intake = SharedCommit(ledger.database, _failing(ledger, "fault", error), committed=ledger.committed)
+    intake = SharedCommit(ledger.database, _failing(ledger, "fault", error), on_commit=ledger.committed)
     results = await asyncio.gather(*(intake.submit(word) for word in ("a", "fault", "b")), return_exceptions=True)
     if ledger.database.is_sqlite and error is TimeoutError:
         assert {type(result) for result in results} == {DatabaseUnavailableError}  # its one writer serves nobody
@@ -188,14 +188,14 @@ async def test_a_neighbours_fault_is_nobody_elses(ledger: Ledger, error: type[Ex
     assert await ledger.words() == ["a", "b"]
 
 
-async def test_what_cannot_be_measured_fails_alone(ledger: Ledger) -> None:
-    """An item that cannot be put into the database's form is refused before it comes near the others."""
+async def test_an_item_of_unknown_size_fails_alone(ledger: Ledger) -> None:
+    """An item that cannot be put into the database's form is refused before it joins the others."""
 
     def size(word: str) -> CommitSize:
         return CommitSize(rows=1, bytes=1 // (word != "fault"))
 
     writer = replace(ledger.writer, size_on_postgres=size, size_on_sqlite=size)
-    intake = SharedCommit(ledger.database, writer, committed=ledger.committed)
+    intake = SharedCommit(ledger.database, writer, on_commit=ledger.committed)
     results = await intake.submit_all(["a", "fault", "b"])
     assert [result if isinstance(result, str) else type(result) for result in results] == ["A", ZeroDivisionError, "B"]
 

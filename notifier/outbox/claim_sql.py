@@ -1,0 +1,128 @@
+"""Queue SQL of the claim: which services have due work, leasing it, suspects, and orphans.
+
+Where the two databases differ, both texts stand together. `notifier.outbox.claimer` runs the statements.
+"""
+
+from sqlalchemy import Integer, text
+
+from notifier.db.dialect import build_statement
+from notifier.outbox.queue_sql import CLAIMED_COLUMNS, CLAIMED_TYPES, NOW, SUSPECT_LOSSES, UUID_TYPE
+
+# Entries that may be claimed together. The conditions repeat those of the partial indexes, so that these are used.
+_OPEN = f"state = 'ready' AND lost < {SUSPECT_LOSSES}"
+_ALONE = f"state = 'ready' AND lost >= {SUSPECT_LOSSES}"
+
+# 1. Which services have work -----------------------------------------------------------------------------------------
+
+# CTEs that step through the index from service to service: one row for each service that has entries of a priority,
+# due or not. The cost is the number of such services, never the length of the queue.
+_OF_PRIORITY = f"FROM outbox_entry AS e WHERE {_OPEN} AND e.kind = :kind AND e.priority ="
+_SERVICES = f"""
+WITH RECURSIVE
+  every(priority) AS (SELECT 'high' UNION ALL SELECT 'normal' UNION ALL SELECT 'bulk'),
+  walk(priority, service_id) AS (
+    SELECT every.priority, (SELECT e.service_id {_OF_PRIORITY} every.priority ORDER BY e.service_id LIMIT 1) FROM every
+    UNION ALL
+    SELECT walk.priority, (
+      SELECT e.service_id {_OF_PRIORITY} walk.priority AND e.service_id > walk.service_id ORDER BY e.service_id LIMIT 1)
+    FROM walk WHERE walk.service_id IS NOT NULL)"""
+
+# The services that have due work of a priority, and since when.
+_BACKLOG = f"""{_SERVICES},
+  oldest AS (
+    SELECT walk.priority, walk.service_id, (
+      SELECT e.due_at {_OF_PRIORITY} walk.priority
+        AND e.service_id = walk.service_id ORDER BY e.due_at LIMIT 1) AS due_at
+    FROM walk WHERE walk.service_id IS NOT NULL)
+SELECT priority, service_id, due_at FROM oldest WHERE due_at <= {{now}}
+"""
+BACKLOG = build_statement(_BACKLOG.format(now=NOW), _BACKLOG.format(now=":now"), columns=CLAIMED_TYPES)
+
+# How much of each priority is due for each service, counted up to `:most`; this one costs what it counts.
+_WAITING = f"""{_SERVICES}
+SELECT walk.priority, walk.service_id, (
+  SELECT count(*) FROM (
+    SELECT 1 {_OF_PRIORITY} walk.priority
+      AND e.service_id = walk.service_id AND e.due_at <= {{now}} LIMIT :most) AS due) AS waiting
+FROM walk WHERE walk.service_id IS NOT NULL
+"""
+WAITING = build_statement(
+    _WAITING.format(now=NOW),
+    _WAITING.format(now=":now"),
+    parameters={"most": Integer()},
+    columns={"service_id": UUID_TYPE},
+)
+
+# 2. Lease what is due -------------------------------------------------------------------------------------------------
+
+# The first `room` of the due entries: the services of a priority by turns, the reserve of each priority before rank.
+_PICKED = """
+  waiting AS (
+    SELECT id, due_at, rank, share, row_number() OVER (PARTITION BY rank ORDER BY nth, turn) AS place FROM due),
+  picked AS {materialized} (
+    SELECT id, due_at FROM waiting WHERE place <= share ORDER BY (place > :reserve), rank, place LIMIT :room)"""
+_NTH = "row_number() OVER (PARTITION BY t.turn ORDER BY d.due_at, d.id) AS nth"
+
+_LEASE = f"""
+UPDATE outbox_entry AS e
+SET state = 'leased', lease_no = e.lease_no + 1, leased_by = :holder, marked_at = NULL,
+    due_at = {NOW} + make_interval(secs => :lease)
+FROM picked WHERE e.id = picked.id AND e.id = ANY(ARRAY(SELECT picked.id FROM picked)) AND e.state = 'ready'
+RETURNING e.id, e.lease_no, e.subject_id, e.service_id, e.priority, picked.due_at, e.attempts, e.lost, e.faults, e.fault
+"""
+
+# Lease the oldest entries of each service whose turn it is and raise their fence; locked rows belong to others.
+_CLAIM_POSTGRES = f"""
+WITH
+  due AS MATERIALIZED (
+    SELECT d.id, d.due_at, t.rank, t.share, t.turn, {_NTH}
+    FROM json_to_recordset(CAST(:turns AS json))
+      AS t(turn int, priority text, service_id uuid, since timestamptz, rank int, share int, most int)
+    CROSS JOIN LATERAL (
+      SELECT e.id, e.due_at FROM outbox_entry AS e
+      WHERE {_OPEN} AND e.kind = :kind AND e.priority = t.priority AND e.service_id = t.service_id
+        AND e.due_at >= t.since AND e.due_at <= {NOW}
+      ORDER BY e.due_at, e.id LIMIT t.most FOR UPDATE SKIP LOCKED) AS d),{_PICKED.format(materialized="MATERIALIZED")}
+{_LEASE}
+"""
+
+# SQLite cannot return the old due time from an UPDATE, so it reads first; its writer is alone in the transaction.
+_PICK_SQLITE = f"""
+WITH
+  due AS (
+    SELECT d.id, d.due_at, t.value ->> 'rank' AS rank, t.value ->> 'share' AS share, t.key AS turn,
+           row_number() OVER (PARTITION BY t.key ORDER BY d.due_at, d.id) AS nth
+    FROM json_each(:turns) AS t JOIN outbox_entry AS d ON d.id IN (
+      SELECT e.id FROM outbox_entry AS e
+      WHERE {_OPEN} AND e.kind = :kind AND e.priority = t.value ->> 'priority'
+        AND e.service_id = t.value ->> 'service_id' AND e.due_at >= t.value ->> 'since' AND e.due_at <= :now
+      ORDER BY e.due_at, e.id LIMIT :room)),{_PICKED.format(materialized="")}
+SELECT {CLAIMED_COLUMNS} FROM outbox_entry JOIN picked USING (id, due_at)
+"""
+CLAIM = build_statement(_CLAIM_POSTGRES, _PICK_SQLITE, columns=CLAIMED_TYPES)
+LEASE_SQLITE = text(
+    "UPDATE outbox_entry SET state = 'leased', lease_no = lease_no + 1, leased_by = :holder, marked_at = NULL,"
+    " due_at = :ends WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'ready'"
+)
+
+# The oldest suspect, which is claimed alone.
+_SUSPECT_DUE = f"FROM outbox_entry WHERE {_ALONE} AND kind = :kind AND due_at <= {{now}} ORDER BY due_at LIMIT 1"
+CLAIM_SUSPECT = build_statement(
+    f"WITH picked AS MATERIALIZED (SELECT id, due_at {_SUSPECT_DUE.format(now=NOW)} FOR UPDATE SKIP LOCKED){_LEASE}",
+    f"SELECT {CLAIMED_COLUMNS} {_SUSPECT_DUE.format(now=':now')}",
+    columns=CLAIMED_TYPES,
+)
+
+# Whether a suspect is due.
+_SUSPECTED = f"SELECT 1 {_SUSPECT_DUE}"
+SUSPECTED = build_statement(_SUSPECTED.format(now=NOW), _SUSPECTED.format(now=":now"))
+
+# Entries that this process holds without knowing it: its claim was committed, and the reply was lost.
+_RELEASE_ORPHANS = """
+UPDATE outbox_entry SET state = 'ready', leased_by = NULL, due_at = {now}
+WHERE state = 'leased' AND kind = :kind AND leased_by = :holder AND marked_at IS NULL AND {unknown} RETURNING id
+"""
+RELEASE_ORPHANS = build_statement(
+    _RELEASE_ORPHANS.format(now=NOW, unknown="NOT (id = ANY(CAST(:ids AS uuid[])))"),
+    _RELEASE_ORPHANS.format(now=":now", unknown="id NOT IN (SELECT value FROM json_each(:ids))"),
+)
