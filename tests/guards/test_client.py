@@ -150,10 +150,8 @@ def test_the_inbox_client_works_there_too(alone: Path) -> None:
 
 def test_the_command_says_what_to_install(alone: Path) -> None:
     """Without the service `notifier` ends with exit code 2 and one sentence."""
-    done = _alone(
-        alone,
-        "import sys; sys.path.insert(0, sys.argv[1]); from notifier.__main__ import run_command_line as run; run()",
-    )
+    program = "import sys; sys.path.insert(0, sys.argv[1]); from notifier.cli import entry_point"
+    done = _alone(alone, f"{program}; entry_point.start_command_line()")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "notifier: only the client is installed: run pip install 'notifier[server]'\n"
 
