@@ -5,12 +5,12 @@ A request whose reply was lost is sent again only if repeating it changes nothin
 
 import logging
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic
 
 from notifier.client.api_call import Call, HttpResponse, NoResponse, build_error, get_retry_after
 from notifier.client.errors import ConnectionFailedError, NotifierClientError
+from notifier.client.reply_reader import T
 
-T = TypeVar("T")
 _log = logging.getLogger("notifier.client")
 _SUCCESS = range(200, 300)
 _IN_PROGRESS = "idempotency_in_progress"
