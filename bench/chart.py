@@ -33,14 +33,16 @@ _STYLE = """
 """
 
 
-def draw(kept: dict[str, Any]) -> str:
-    """The chart of what `--json` kept: one bar for each, as long as the median of its rounds."""
-    found = kept["results"]
-    rates = {name: found[f"peers.{name}.median"] for name in LABELS if f"peers.{name}.median" in found}
+def draw(record: dict[str, Any]) -> str:
+    """Draw the results that `--json` wrote: one bar for each system, as long as the median of its rounds."""
+    results = record["results"]
+    rates = {name: results[f"peers.{name}.median"] for name in LABELS if f"peers.{name}.median" in results}
     longest = max(rates.values())
     bars = [_bar(place, name, rate, rate / longest) for place, (name, rate) in enumerate(rates.items())]
     height = TOP + ROW * len(rates) + 34
-    note = f"Medians; PostgreSQL, relay and sender share {kept['machine']}, {kept['date']}. Commands: bench/README.md"
+    note = (
+        f"Medians; PostgreSQL, relay and sender share {record['machine']}, {record['date']}. Commands: bench/README.md"
+    )
     return "\n".join(
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',
@@ -69,7 +71,7 @@ def _bar(place: int, name: str, rate: float, part: float) -> str:
 
 def main() -> None:
     """Draw; other paths may be given: results, then chart."""
-    results, chart = (Path(given) for given in (*sys.argv[1:], *(str(RESULTS), str(CHART))[len(sys.argv) - 1 :]))
+    results, chart = (Path(path) for path in (*sys.argv[1:], *(str(RESULTS), str(CHART))[len(sys.argv) - 1 :]))
     chart.write_text(draw(json.loads(results.read_text())))
 
 

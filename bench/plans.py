@@ -1,4 +1,4 @@
-"""How much of each part: what the command line asks for, or as little as shows that everything works."""
+"""How much to measure in each part: as the command line says, or as little as possible with `--quick`."""
 
 import argparse
 from dataclasses import dataclass
@@ -35,12 +35,12 @@ PARTS = (
 )
 QUICK_PARTS = PARTS[:-3]  # rendering knows no tiny counts, isolation is a drain, the peers may have to be installed
 _MANY = 1_000_000
-_LONGEST_PAUSE = 1.4
+_MAX_PAUSE = 1.4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plans:
-    """How much of each."""
+    """The plan of each part."""
 
     submit: submit.Plan
     batch: batch.Plan
@@ -56,50 +56,52 @@ class Plans:
     peers: peer_comparison.Plan
 
 
-def build_plans(given: argparse.Namespace) -> Plans:
-    """What the command line asks for; `--quick` shows that everything works and measures nothing."""
-    setup = SenderSetup(sessions=given.sessions, processes=given.processes, children=given.children)
-    return _quick(given, setup) if given.quick else _whole(given, setup)
+def build_plans(options: argparse.Namespace) -> Plans:
+    """Build the plans from the command line."""
+    setup = SenderSetup(sessions=options.sessions, processes=options.processes, children=options.children)
+    return _quick(options, setup) if options.quick else _whole(options, setup)
 
 
-def _whole(given: argparse.Namespace, setup: SenderSetup) -> Plans:
+def _whole(options: argparse.Namespace, setup: SenderSetup) -> Plans:
     return Plans(
         submit=submit.Plan(
-            rounds=given.rounds, seconds=given.seconds, most=_MANY, warm_up=500, template=given.template
+            rounds=options.rounds, seconds=options.seconds, most=_MANY, warm_up=500, template=options.template
         ),
-        batch=batch.Plan(rounds=given.rounds, seconds=given.seconds, most=_MANY, template=given.template),
-        drain=drain.Plan(rounds=given.rounds, mails=given.mails, limit_mails=40_000, setup=setup),
-        isolation=isolation.Plan(rounds=given.rounds, mails=given.mails // 3, setup=setup),
-        latency=latency.Plan(mails=given.latency_mails, shortest_pause=0.9, longest_pause=_LONGEST_PAUSE),
+        batch=batch.Plan(rounds=options.rounds, seconds=options.seconds, most=_MANY, template=options.template),
+        drain=drain.Plan(rounds=options.rounds, mails=options.mails, limit_mails=40_000, setup=setup),
+        isolation=isolation.Plan(rounds=options.rounds, mails=options.mails // 3, setup=setup),
+        latency=latency.Plan(mails=options.latency_mails, shortest_pause=0.9, longest_pause=_MAX_PAUSE),
         idle=idle.Plan(seconds=30.0),
         growth=growth.Plan(
             waves=2,
-            mails=given.wave_mails,
-            deferred=given.rows,
-            finished=5 * given.rows,
-            ahead=given.rows,
+            mails=options.wave_mails,
+            deferred=options.rows,
+            finished=5 * options.rows,
+            ahead=options.rows,
             trickle=1000,
             trickle_seconds=60.0,
             patience=60.0,
-            setup=SenderSetup(sessions=given.sessions),
+            setup=SenderSetup(sessions=options.sessions),
         ),
-        search=search.Plan(rows=given.search_rows, requests=40),
-        hostile=hostile.Plan(rounds=max(5, given.rounds), seconds=max(24.0, given.seconds), settling=12.0, most=_MANY),
-        neighbour=neighbour.Plan(seconds=max(15.0, given.seconds), most=_MANY, mails=30),
-        gate=publish_gate.Plan(rounds=max(5, given.rounds), templates=1000, versions=20, payloads=200),
+        search=search.Plan(rows=options.search_rows, requests=40),
+        hostile=hostile.Plan(
+            rounds=max(5, options.rounds), seconds=max(24.0, options.seconds), settling=12.0, most=_MANY
+        ),
+        neighbour=neighbour.Plan(seconds=max(15.0, options.seconds), most=_MANY, mails=30),
+        gate=publish_gate.Plan(rounds=max(5, options.rounds), templates=1000, versions=20, payloads=200),
         peers=peer_comparison.Plan(
-            rounds=given.rounds,
-            mails=given.peer_mails,
-            our_mails=4 * given.peer_mails,
-            setup=SenderSetup(sessions=given.sessions),
+            rounds=options.rounds,
+            mails=options.peer_mails,
+            our_mails=4 * options.peer_mails,
+            setup=SenderSetup(sessions=options.sessions),
         ),
     )
 
 
-def _quick(given: argparse.Namespace, setup: SenderSetup) -> Plans:
+def _quick(options: argparse.Namespace, setup: SenderSetup) -> Plans:
     return Plans(
-        submit=submit.Plan(rounds=1, seconds=1.0, most=30, warm_up=5, template=given.template),
-        batch=batch.Plan(rounds=1, seconds=2.0, most=1, template=given.template),
+        submit=submit.Plan(rounds=1, seconds=1.0, most=30, warm_up=5, template=options.template),
+        batch=batch.Plan(rounds=1, seconds=2.0, most=1, template=options.template),
         drain=drain.Plan(rounds=1, mails=30, limit_mails=300, setup=setup),
         isolation=isolation.Plan(rounds=1, mails=30, setup=setup),
         latency=latency.Plan(mails=3, shortest_pause=0.0, longest_pause=0.05),
@@ -113,11 +115,11 @@ def _quick(given: argparse.Namespace, setup: SenderSetup) -> Plans:
             trickle=20,
             trickle_seconds=1.0,
             patience=20.0,
-            setup=SenderSetup(sessions=given.sessions),
+            setup=SenderSetup(sessions=options.sessions),
         ),
-        search=search.Plan(rows=min(given.search_rows, 50_000), requests=1),
+        search=search.Plan(rows=min(options.search_rows, 50_000), requests=1),
         hostile=hostile.Plan(rounds=1, seconds=2.0, settling=0.5, most=20),
         neighbour=neighbour.Plan(seconds=1.0, most=20, mails=2, attacks=("open-routes", "unknown-keys")),
         gate=publish_gate.Plan(rounds=1, templates=5, versions=2, payloads=10),
-        peers=peer_comparison.Plan(rounds=1, mails=100, our_mails=100, setup=SenderSetup(sessions=given.sessions)),
+        peers=peer_comparison.Plan(rounds=1, mails=100, our_mails=100, setup=SenderSetup(sessions=options.sessions)),
     )

@@ -1,4 +1,4 @@
-"""Measure, print tables, then the headlines. No figure decides anything here: no run fails for being slow."""
+"""Runs the measurements, and prints tables and headlines. No run fails because it is slow."""
 
 import argparse
 import asyncio
@@ -40,8 +40,8 @@ DRAINED = ("receipt_inline", "receipt")
 ISOLATED = ("receipt_inline", "order_shipped")
 
 
-def list_measurements(plan: Plans, given: argparse.Namespace, made: Installations) -> list[Measurement]:
-    """What to measure, in the order in which it is shown."""
+def list_measurements(plan: Plans, options: argparse.Namespace, made: Installations) -> list[Measurement]:
+    """List the measurements in the order of the output."""
 
     async def on_postgresql(measure: Measure, how: object) -> Table:
         return await measure(await made.postgresql(), how)
@@ -50,7 +50,7 @@ def list_measurements(plan: Plans, given: argparse.Namespace, made: Installation
         return await measure(await made.sqlite(), how)
 
     async def with_relay(measure: Measure, *how: object) -> Table:
-        async with run_relay(postfix=not given.python_sink, sessions=given.sessions) as sink:
+        async with run_relay(postfix=not options.python_sink, sessions=options.sessions) as sink:
             return await measure(made, sink, *how)
 
     by_part: dict[str, Sequence[Measurement]] = {
@@ -73,22 +73,22 @@ def list_measurements(plan: Plans, given: argparse.Namespace, made: Installation
         ],
         "peers": (partial(with_relay, peer_comparison.measure, plan.peers),),
     }
-    wanted = given.only or (QUICK_PARTS if given.quick else PARTS)
-    return [measurement for part in PARTS if part in wanted for measurement in by_part[part]]
+    selected = options.only or (QUICK_PARTS if options.quick else PARTS)
+    return [measurement for part in PARTS if part in selected for measurement in by_part[part]]
 
 
-async def run_measurements(wanted: Sequence[Measurement], *, at_once: bool) -> AsyncIterator[Table]:
-    """One table after the other, each measured while nothing else of ours runs, unless nobody reads the figures."""
+async def run_measurements(selected: Sequence[Measurement], *, at_once: bool) -> AsyncIterator[Table]:
+    """Run one measurement after the other, or all at once if the figures do not matter."""
     if at_once:
-        for table in await asyncio.gather(*(measure() for measure in wanted)):
+        for table in await asyncio.gather(*(measure() for measure in selected)):
             yield table
     else:
-        for measure in wanted:
+        for measure in selected:
             yield await measure()
 
 
-async def run(given: argparse.Namespace) -> None:
-    """Measure and print; SIGTERM ends it like Ctrl-C, with everything that was started stopped."""
+async def run(options: argparse.Namespace) -> None:
+    """Measure and print. SIGTERM ends it like Ctrl-C: all child processes are stopped."""
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -99,29 +99,29 @@ async def run(given: argparse.Namespace) -> None:
     print("database, sink, generator and what is measured share these cores\n", flush=True)
     async with open_installations() as made:
         async for table in run_measurements(
-            list_measurements(plans.build_plans(given), given, made), at_once=given.quick
+            list_measurements(plans.build_plans(options), options, made), at_once=options.quick
         ):
             print(table, flush=True)
             headlines += table.headlines()
             results |= table.results
-            _write(given.json, results)
+            _write(options.json, results)
     print(Table(title="In short", figures=headlines))
     print(f"{time.perf_counter() - started:.0f} s in all; load average before {busy:.1f}, after {getloadavg()[0]:.1f}")
-    if given.quick:
+    if options.quick:
         print("--quick shows that everything works; its figures mean nothing")
 
 
 def _write(file: Path | None, results: dict[str, float]) -> None:
-    """Keep what was found so far, for `bench/chart.py`."""
+    """Write the results so far, for `bench/chart.py`."""
     if file is not None:
         machine = f"{cpu_count()} cores, Python {platform.python_version()}"
-        found = {name: float(f"{value:.4g}") for name, value in results.items()}
-        kept = {"date": datetime.now(UTC).date().isoformat(), "machine": machine, "results": found}
-        file.write_text(json.dumps(kept, indent=2) + "\n")
+        figures = {name: float(f"{value:.4g}") for name, value in results.items()}
+        record = {"date": datetime.now(UTC).date().isoformat(), "machine": machine, "results": figures}
+        file.write_text(json.dumps(record, indent=2) + "\n")
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Throughput and latency of Notifier.")
     parser.add_argument("--quick", action="store_true", help="tiny counts: shows that it works, in half a minute")
     parser.add_argument("--only", nargs="+", choices=PARTS, help="some of the parts")

@@ -1,7 +1,7 @@
-"""Who did what to which object: written in the transaction of the deed itself, so that neither is there alone.
+"""The audit: who did what to which object. A record is written in the transaction of the change itself.
 
-A person is named in the column for the address and nowhere else, where forgetting them finds it; what was before and
-after never holds a secret, a variable or content. The database refuses every change of what is written.
+The column `address` is the only place that names a person, so that they can be forgotten. `before` and `after` never
+hold a secret, a variable or content. The database refuses every change of a record (docs/decisions/audit.md).
 """
 
 import re
@@ -19,7 +19,7 @@ from notifier.db.tables import AuditEntry, get_columns
 from notifier.ids import generate_id
 
 _entry_columns = get_columns(AuditEntry)
-# Words of people and relays may name anybody: "550 5.1.1 <ada@example.com> unknown". A domain alone is nobody.
+# Comments and replies of relays may name a person: "550 5.1.1 <ada@example.com> unknown". A domain alone does not.
 _ADDRESS_PATTERN = re.compile(r"(?<![^\s@<>()\[\]{},;:\"'|\\/])[^\s@<>()\[\]{},;:\"'|\\/]+@[^\s@<>(){},;:\"'|\\/]+")
 REDACTED = "[address]"
 _FORBIDDEN_NAMES = re.compile(
@@ -53,7 +53,7 @@ class AuditAction(StrEnum):
     TEMPLATE_RESTORED = "template.restored"
     TEMPLATE_DELETED = "template.deleted"
     TEMPLATE_TESTED = "template.tested"
-    TEMPLATE_UNMASKED = "template.unmasked"  # secret values of what was asked for were looked at
+    TEMPLATE_UNMASKED = "template.unmasked"  # secret values of a request were shown
     WEBHOOK_CREATED = "webhook.created"
     WEBHOOK_CHANGED = "webhook.changed"
     WEBHOOK_DELETED = "webhook.deleted"
@@ -63,7 +63,7 @@ class AuditAction(StrEnum):
 
 
 class ObjectKind(StrEnum):
-    """What it was done to."""
+    """The kind of object that was changed."""
 
     ASSET = "asset"
     BATCH = "batch"
@@ -77,16 +77,16 @@ class ObjectKind(StrEnum):
 
 
 class NotForTheAuditError(ValueError):
-    """A field that must not be kept for ever was about to be written into the audit."""
+    """A field that must not be kept for ever must not be written into the audit."""
 
 
 @dataclass(kw_only=True)
 class Actor:
-    """Who acts, when and by which request; it also remembers that its operation has answered for itself."""
+    """Who acts, when, and by which request; it also remembers whether its operation has reported to the audit."""
 
     name: str  # `key:<id>`, `operator:<name>`
     at: datetime
-    request_id: str | None = None  # None: not by the API
+    request_id: str | None = None  # None: not through the API
     has_answered: bool = False  # an audit record was written, or the operation said that it changed nothing
 
     def record_no_change(self) -> None:
@@ -96,20 +96,20 @@ class Actor:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditRecord:
-    """What was done to which object; `before` and `after` have the fields that matter and nothing else."""
+    """What was done to which object; `before` and `after` have only the fields that matter."""
 
     action: AuditAction
     object_kind: ObjectKind
     object_id: UUID
-    service_id: UUID | None  # whose the object is; None: the instance's
-    address: str | None = None  # of the person whom it concerns
-    before: Mapping[str, Any] | None = None  # None: it was not there
-    after: Mapping[str, Any] | None = None  # None: it is gone, and nobody said why
+    service_id: UUID | None  # the owner of the object; None: the instance
+    address: str | None = None  # of the person concerned
+    before: Mapping[str, Any] | None = None  # None: the object did not exist
+    after: Mapping[str, Any] | None = None  # None: the object no longer exists, and there is no comment
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditRecordView:
-    """A deed as those see it who look for it."""
+    """An audit record as it is shown."""
 
     id: UUID
     at: datetime
@@ -125,7 +125,7 @@ class AuditRecordView:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditFilter:
-    """Which deeds; None: any."""
+    """Which records are listed; None: any."""
 
     object_kind: str | None = None
     object_id: str | None = None
@@ -133,7 +133,7 @@ class AuditFilter:
 
 
 async def write_audit_record(connection: AsyncConnection, deed: AuditRecord, doer: Actor) -> UUID:
-    """Write the deed in the transaction in which it is done; the id of the entry."""
+    """Write the record in the transaction of the change; returns its id. Raises `NotForTheAuditError`."""
     values = {
         "id": generate_id(),
         "at": doer.at,
@@ -147,36 +147,36 @@ async def write_audit_record(connection: AsyncConnection, deed: AuditRecord, doe
         "after": _redact_state(deed.after),
         "request_id": doer.request_id,
     }
-    there = {name: value for name, value in values.items() if value is not None}  # None would be JSON's null
-    await connection.execute(insert(AuditEntry).values(there))
+    present = {name: value for name, value in values.items() if value is not None}  # None would be JSON's null
+    await connection.execute(insert(AuditEntry).values(present))
     doer.has_answered = True
     return UUID(str(values["id"]))
 
 
 async def list_audit_records(
-    connection: AsyncConnection, service_id: UUID | None, wanted: AuditFilter, *, before: UUID | None, limit: int
+    connection: AsyncConnection, service_id: UUID | None, filters: AuditFilter, *, before: UUID | None, limit: int
 ) -> list[AuditRecordView]:
-    """What was done to a service's objects, or to the instance's, newest first."""
+    """List the records of a service's objects, or of the instance's if `service_id` is None, newest first."""
     statement = select(*(_entry_columns[name] for name in AuditRecordView.__dataclass_fields__)).where(
         _entry_columns.service_id == service_id
     )
-    for name, value in vars(wanted).items():
+    for name, value in vars(filters).items():
         if value is not None:
             statement = statement.where(_entry_columns[name] == value)
     if before is not None:
         statement = statement.where(_entry_columns.id < before)
-    found = await connection.execute(statement.order_by(_entry_columns.id.desc()).limit(limit))
-    return [AuditRecordView(**row) for row in found.mappings()]
+    rows = await connection.execute(statement.order_by(_entry_columns.id.desc()).limit(limit))
+    return [AuditRecordView(**row) for row in rows.mappings()]
 
 
 def _redact_state(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """A state as JSON, without what would name a person. Raises `NotForTheAuditError`."""
+    """The state as JSON, without addresses. Raises `NotForTheAuditError`."""
     return None if state is None else {name: _redact_value(value, name) for name, value in state.items()}
 
 
 def _redact_value(value: Any, name: str) -> Any:
     if _FORBIDDEN_NAMES.search(name):
-        raise NotForTheAuditError(f"{name} is not kept in the audit")
+        raise NotForTheAuditError(f"{name} must not be written into the audit")
     if isinstance(value, Mapping):
         return {key: _redact_value(part, str(key)) for key, part in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

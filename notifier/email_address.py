@@ -20,7 +20,7 @@ _BRACKETED = re.compile(r'^(?P<name>"(?:[^"\\]|\\.)*"\s*+|[^<>]*)<(?P<address>[^
 
 
 SIMULATOR_DOMAIN = "simulator.example"
-"""Mail to this domain never leaves: what becomes of it is made up, and the name before the @ says what."""
+"""Mail to this domain never leaves: its outcome is simulated, and the name before the @ says which."""
 
 
 class InvalidAddressError(NotifierError):
@@ -32,7 +32,7 @@ class NeedsSmtputf8Error(InvalidAddressError):
 
 
 def normalise_address(text: str) -> str:
-    """The address as stored and put on the wire: domain in lower case, an international one as A-label (RFC 5890).
+    """Normalise an address as it is stored and sent: domain in lower case, an international one as A-label (RFC 5890).
 
     Raises `InvalidAddressError` for anything but exactly one bare address with a public domain.
     """
@@ -44,7 +44,7 @@ def normalise_address(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _normalise_domain(text: str) -> str:
-    """The domain as stored; the library is asked once for each of the usual ones, because it takes its time."""
+    """The domain as stored; cached, because the library is slow."""
     return get_address_domain(_validate_address(f"a@{text}"))
 
 
@@ -59,22 +59,22 @@ def _validate_address(text: str) -> str:
 
 
 def parse_named_address(text: str) -> tuple[str | None, str]:
-    """Display name and normalised address of `Name <a@b.org>` or `a@b.org` (RFC 5322 §3.4, one mailbox)."""
-    found = _BRACKETED.match(text)
-    if not found:
+    """Parse `Name <a@b.org>` or `a@b.org` into display name and normalised address (RFC 5322 §3.4, one mailbox)."""
+    match = _BRACKETED.match(text)
+    if not match:
         return None, normalise_address(text)
-    name = found["name"].rstrip()
+    name = match["name"].rstrip()
     name = parseaddr(f"{name} <a@b.c>")[0] if name.startswith('"') else name
-    return name or None, normalise_address(found["address"])
+    return name or None, normalise_address(match["address"])
 
 
 def get_address_key(address: str) -> str:
-    """The form in which addresses are compared: mailboxes that differ only in case are one person's."""
+    """Get the form in which addresses are compared: mailboxes that differ only in case are one person's."""
     return address.lower()
 
 
 def get_address_domain(address: str) -> str:
-    """The part after the @."""
+    """Get the part after the @."""
     return address.rpartition("@")[2]
 
 

@@ -1,7 +1,4 @@
-"""The environment's `NOTIFIER_…` variables, and how their texts become the values of settings.
-
-A variable that is empty or blank counts as not set.
-"""
+"""Reads `NOTIFIER_…` variables and parses their values. An empty or blank variable counts as not set."""
 
 import base64
 import os
@@ -20,18 +17,18 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9.\-\[\]:]+")
 
 
 def list_set_variables() -> list[str]:
-    """The names of all `NOTIFIER_…` variables that are set to something, in order."""
+    """List the names of all `NOTIFIER_…` variables that are set, sorted."""
     return sorted(name for name, value in os.environ.items() if name.upper().startswith(PREFIX) and value.strip())
 
 
 class EnvironmentSource(EnvSettingsSource):
-    """The variables that are not blank, as a source of settings."""
+    """A source of settings: the variables that are not blank."""
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         return {name: value for name, value in super()._load_env_vars().items() if value and value.strip()}
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        """A group's JSON; what is none is left to validation, which names the variable."""
+        """Decode the JSON of a group. Invalid JSON is left to validation, whose error names the variable."""
         try:
             return super().decode_complex_value(field_name, field, value)
         except ValueError:
@@ -39,36 +36,36 @@ class EnvironmentSource(EnvSettingsSource):
 
 
 def split_commas(value: object) -> object:
-    """The parts of a comma-separated text."""
+    """Split a comma-separated text into its parts."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 def to_lower_case(value: object) -> object:
-    """One word of a closed set that is written in small letters."""
+    """Convert a text to lower case, for a setting with fixed values."""
     return value.strip().lower() if isinstance(value, str) else value
 
 
 def to_upper_case(value: object) -> object:
-    """One word of a closed set that is written in capitals."""
+    """Convert a text to upper case, for a setting with fixed values."""
     return value.strip().upper() if isinstance(value, str) else value
 
 
 def check_public_url(value: str | None) -> str | None:
-    """Raise `ValueError` unless links can begin with it."""
+    """Raise `ValueError` unless links can begin with the URL."""
     if value is not None and not _PUBLIC_URL.fullmatch(value):
         raise ValueError("must be an address such as https://notifier.example.com, without spaces, quotes, ? and #")
     return value
 
 
 def check_host_name(value: str) -> str:
-    """Raise `ValueError` unless it can be said in EHLO."""
+    """Raise `ValueError` unless the name can be sent in EHLO."""
     if not _HOST_NAME.fullmatch(value):
         raise ValueError("must be a host name such as mail.example.com")
     return value
 
 
 def read_secret_keys(value: str) -> tuple[bytes, ...]:
-    """The keys of a comma-separated text. Raises `ValueError`, which shows none of them."""
+    """Parse comma-separated keys in base64. Raises `ValueError`, whose message contains no key."""
     keys = []
     for text in value.split(","):
         try:
@@ -81,7 +78,7 @@ def read_secret_keys(value: str) -> tuple[bytes, ...]:
 
 
 def check_secret_keys(value: SecretStr | None) -> SecretStr | None:
-    """Raise `ValueError` unless it has keys only."""
+    """Raise `ValueError` unless every key is valid."""
     if value is not None:
         read_secret_keys(value.get_secret_value())
     return value

@@ -1,4 +1,7 @@
-"""The root of all errors, and its families. They know no HTTP: `notifier.api.errors` maps them to responses."""
+"""The root of all errors, and the errors that several packages share.
+
+Errors know no HTTP; `notifier.api.errors.problem_responses` maps them to problem documents in one table.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,16 +28,18 @@ class ConfigurationError(NotifierError):
 
 
 class DatabaseUnavailableError(NotifierError):
-    """The database is out of reach or overloaded; what was asked is not confirmed."""
+    """The database is out of reach or overloaded; the request is not confirmed."""
+
+    retry_after = 1  # seconds
 
     def __init__(self, reason: str | None = None, *, may_pass: bool = True) -> None:
         super().__init__()
-        self.reason = reason  # for those who run Notifier: it names hosts and roles, which callers do not need
-        self.may_pass = may_pass  # without anybody's doing; False: the address or the rights are wrong
+        self.reason = reason  # for the operator only: it names hosts and roles
+        self.may_pass = may_pass  # without a change; False: the address or the permissions are wrong
 
 
 class LockTimeoutError(DatabaseUnavailableError):
-    """Another transaction holds what this one needs."""
+    """Another transaction holds a lock that this one needs."""
 
 
 class DataDirectoryLockedError(NotifierError):
@@ -42,11 +47,11 @@ class DataDirectoryLockedError(NotifierError):
 
 
 class InvalidRequestError(NotifierError):
-    """The request has faults; all that were found are listed."""
+    """The request has faults; `faults` has all of them."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
-        super().__init__("; ".join(f"{f.pointer}: {f.detail}" for f in self.faults[:3]))
+        super().__init__("; ".join(f"{fault.pointer}: {fault.detail}" for fault in self.faults[:3]))
 
 
 class IdempotencyKeyReusedError(NotifierError):
@@ -55,6 +60,8 @@ class IdempotencyKeyReusedError(NotifierError):
 
 class IdempotencyInProgressError(NotifierError):
     """A request with this Idempotency-Key is still being written; try again in a moment."""
+
+    retry_after = 1  # seconds
 
 
 class NotFoundError(NotifierError):

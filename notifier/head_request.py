@@ -1,6 +1,6 @@
-"""HEAD for a whole ASGI application: what GET would answer, without its body (RFC 9110 §9.3.2).
+"""Answers HEAD requests like GET, but without the body (RFC 9110 §9.3.2).
 
-An answer without an end, such as an event stream, is stopped before it begins.
+A response without an end, such as an event stream, is cancelled after its head.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadAsGet:
-    """ASGI around an application that knows no HEAD; every other request passes untouched."""
+    """ASGI middleware for an application without HEAD. All other requests pass unchanged."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -32,7 +32,7 @@ class HeadAsGet:
             elif not message.get("more_body", False):
                 await send({"type": "http.response.body"})
 
-        # A task, because a stream that waits for its first event can only be cancelled.
+        # A task, because a stream that waits for its first event can only be stopped by cancelling it.
         answering = asyncio.ensure_future(self._app({**scope, "method": "GET"}, receive, send_head))
         noticing = asyncio.create_task(is_answered.wait())
         try:

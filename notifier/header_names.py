@@ -42,7 +42,7 @@ _ALLOWED_ENTRY = re.compile(r"x-[a-z0-9]+(?:-[a-z0-9]+)*(?:-\*)?", re.IGNORECASE
 
 
 def is_relay_command(name: str) -> bool:
-    """True for the name of a field that some relay obeys, or that is ours, in any case."""
+    """True for the name of a field that some relay obeys, or that is ours, in upper or lower case."""
     return name.lower().startswith(_RELAY_PREFIXES) or name.lower() in _RELAY_NAMES
 
 
@@ -57,13 +57,13 @@ def is_header_allowed(name: str, allowed: Collection[str]) -> bool:
 
 
 def validate_allowed_headers(entries: tuple[str, ...]) -> tuple[str, ...]:
-    """The entries in lower case. Raises `ValueError` for one that is no `X-…` name, or could command a relay."""
+    """Return the entries in lower case. Raises `ValueError` for one that is no `X-…` name, or could command a relay."""
     for entry in entries:
         if not _ALLOWED_ENTRY.fullmatch(entry):
             raise ValueError(f"{entry[:64]!r} is neither a name such as X-Shop-Order nor a beginning such as X-Shop-*")
         beginning = entry.lower().removesuffix("*")
         covered = (*_RELAY_PREFIXES, *_RELAY_NAMES) if entry.endswith("*") else ()
-        if is_relay_command(beginning) or any(one.startswith(beginning) for one in covered):
+        if is_relay_command(beginning) or any(name.startswith(beginning) for name in covered):
             raise ValueError(f"{entry} can never be allowed: relays take such a header for a command; use another name")
     return tuple(entry.lower() for entry in entries)
 

@@ -1,7 +1,7 @@
-"""An HTTP server that no client can hold: deadlines for heads, bodies and unread replies, and a limit of connections.
+"""An HTTP server that slow clients cannot block: it limits connections and the time for heads, bodies and replies.
 
-uvicorn has none of these by itself. A client that overruns a deadline is answered 408. At the limit the connection that
-has waited longest without a whole request makes room; only where all have one is a new connection answered 503.
+uvicorn has no such limits. A request that misses a deadline gets 408. At the limit of connections, the one that has
+waited longest without a complete request is closed; if all have a complete request, the new connection gets 503.
 """
 
 import asyncio
@@ -24,25 +24,25 @@ from notifier.errors import ConfigurationError
 from notifier.sse import OpenStreams
 
 MAX_CONNECTIONS = 1_000
-"""Connections that a server keeps open; fewer where the process may not open so many files."""
+"""Open connections of a server; fewer if the process may not open so many files."""
 MIN_CONNECTIONS = 16
-"""The same, however few files the process may open."""
+"""Open connections of a server, even if the process may open fewer files."""
 MAX_HEAD_SECONDS = 10.0
-"""From a request's first byte, or a connection's start, to the end of its header fields."""
+"""Seconds from a request's first byte, or a connection's start, to the end of its header fields."""
 MAX_BODY_SECONDS = 60.0
-"""From the end of the header fields to the end of the body."""
+"""Seconds from the end of the header fields to the end of the body."""
 MAX_IDLE_SECONDS = 5
-"""A connection without a request is closed after this time."""
+"""Seconds after which a connection without a request is closed."""
 MAX_UNREAD_SECONDS = 30.0
-"""A connection is cut whose client takes less than `MIN_READ_BYTES` of its reply in this time."""
+"""A connection is cut if its client reads less than `MIN_READ_BYTES` of its reply in these seconds."""
 MIN_READ_BYTES = 64 * 1024
 """See `MAX_UNREAD_SECONDS`."""
 MAX_BACKLOG = 256
-"""Connections that the system holds ready; as many may be accepted before the limit is looked at."""
+"""Connections that wait in the system to be accepted; so many may exceed the limit for a moment."""
 MAX_FILES = 65_536
-"""Open files that the process asks the system for."""
+"""Open files that the process asks the system to allow."""
 RESERVED_FILES = 128
-"""Files that the process needs for the database, its journal and its children."""
+"""Open files that are needed for the database, the journal and child processes."""
 STOP_SECONDS = 5
 
 
@@ -56,7 +56,7 @@ class PortBusyError(ConfigurationError):
 
 @dataclass(frozen=True, kw_only=True)
 class ServerLimits:
-    """What one client, and all together, may take."""
+    """The limits of a server. Times are in seconds."""
 
     connections: int = MAX_CONNECTIONS
     head_seconds: float = MAX_HEAD_SECONDS
@@ -65,18 +65,18 @@ class ServerLimits:
 
 
 def raise_file_limit() -> None:
-    """Let this process open as many files as the system allows it, within reason."""
+    """Raise the limit of open files to what the system allows, at most `MAX_FILES`."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    limit = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < limit:
         with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def find_server_limits(reserved: int = 0, *, files: int | None = None) -> ServerLimits:
-    """The limits of a server in a process that needs so many more files for connections to relays and webhooks.
+    """Find the limits of a server from the number of files that the process may open.
 
-    `files`: how many the process may open. None: as the system says.
+    `reserved`: files needed for connections to relays and webhooks. `files`: None means the system's limit.
     """
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if files is None else files
     if files == resource.RLIM_INFINITY:
@@ -86,9 +86,9 @@ def find_server_limits(reserved: int = 0, *, files: int | None = None) -> Server
 
 
 def open_listener(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises `PortBusyError`."""
+    """Open a listening socket. Raises `PortBusyError`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle off only for sockets that say TCP; without it each small reply waits 40 ms for an ACK.
+    # asyncio disables Nagle's algorithm only if the socket names TCP. Otherwise each small reply waits 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -105,7 +105,7 @@ def open_listener(host: str, port: int) -> socket.socket:
 async def serve_app(
     app: ASGIApp, listener: socket.socket, limits: ServerLimits, streams: OpenStreams | None = None
 ) -> AsyncIterator[None]:
-    """Serve the application on the socket until the block ends; streams are ended, and requests answered, first."""
+    """Serve the application until the block ends. Streams are closed and requests answered first."""
     server = _QuietServer(build_server_config(app, limits, timeout_graceful_shutdown=STOP_SECONDS))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
@@ -118,7 +118,7 @@ async def serve_app(
 
 
 def build_server_config(app: ASGIApp, limits: ServerLimits, **options: Any) -> uvicorn.Config:
-    """The configuration of a server that keeps these limits."""
+    """Build the configuration of a server with these limits."""
     protocol: Any = partial(_LimitedProtocol, limits=limits, waiting={})
     return uvicorn.Config(
         app,
@@ -134,7 +134,7 @@ def build_server_config(app: ASGIApp, limits: ServerLimits, **options: Any) -> u
 
 
 class _QuietServer(uvicorn.Server):
-    """uvicorn without its signal handlers: the command line decides when to stop, and in which order."""
+    """uvicorn without its signal handlers, because the command line decides when and in which order to stop."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -150,19 +150,19 @@ class _Phase(Enum):
 
 
 class _LimitedProtocol(H11Protocol):
-    """uvicorn's protocol with deadlines, as one of a limited number of connections."""
+    """One connection: uvicorn's protocol with deadlines."""
 
     def __init__(self, *args: Any, limits: ServerLimits, waiting: "dict[_LimitedProtocol, None]", **named: Any) -> None:
         super().__init__(*args, **named)
         self._limits = limits
-        self._waiting = waiting  # the server's connections without a whole request, longest first
+        self._waiting = waiting  # the server's connections without a complete request, longest wait first
         self._phase = _Phase.REPLY
         self._deadline: asyncio.TimerHandle | None = None
         self._cut: asyncio.TimerHandle | None = None
-        self._unread = 0  # bytes that the client had still to take at the last look
+        self._unread = 0  # bytes that the client had not read at the last check
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a new connection, if need be in the place of another."""
+        """Accept a connection. At the limit, close another one for it or refuse it."""
         super().connection_made(transport)
         if len(self.connections) > self._limits.connections:
             if not self._waiting:
@@ -182,35 +182,35 @@ class _LimitedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; the first ones of a request start its clock."""
+        """Receive bytes. The first byte of a request starts its deadline."""
         super().data_received(data)
         if self._phase is _Phase.HEAD and self._deadline is None:
             self._set_deadline(self._limits.head_seconds)
 
     def handle_events(self) -> None:
-        """Take what the parser has found."""
+        """Handle the parser's events."""
         super().handle_events()
         self._watch()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, or for the client to take this reply."""
+        """Wait for the next request, or for the client to read this reply."""
         super().on_response_complete()
         self._watch()
         if self.transport.is_closing():
             self._schedule_cut()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close a connection that nobody uses."""
+        """Close an idle connection."""
         super().timeout_keep_alive_handler()
         self._schedule_cut()
 
     def pause_writing(self) -> None:
-        """The client does not take its reply as fast as it is made."""
+        """The client reads its reply more slowly than it is written."""
         super().pause_writing()
         self._schedule_cut()
 
     def resume_writing(self) -> None:
-        """The client has taken what there was."""
+        """The client has read what was written."""
         super().resume_writing()
         if self._cut is not None and not self.transport.is_closing():
             self._cut.cancel()
@@ -218,18 +218,18 @@ class _LimitedProtocol(H11Protocol):
 
     @property
     def _cycle(self) -> RequestResponseCycle | None:
-        """The request under way, or the last one; uvicorn's own type leaves out that there may be none."""
+        """The current or last request. uvicorn's type does not say that it may be None."""
         return self.cycle
 
     @property
     def _is_half_sent(self) -> bool:
-        """True for a request that has begun, has no end, and has no answer."""
+        """True if a request has begun, is not complete, and has no response yet."""
         if self._phase is _Phase.HEAD:
             return self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
         return self._phase is _Phase.BODY and not self.cycle.response_started
 
     def _watch(self) -> None:
-        """Notice what the connection waits for now, and until when."""
+        """Update what the connection waits for, and its deadline."""
         cycle = self._cycle
         is_idle = cycle is None or cycle.response_complete
         phase = _Phase.HEAD if cycle is None or is_idle else _Phase.BODY if cycle.more_body else _Phase.REPLY
@@ -250,7 +250,7 @@ class _LimitedProtocol(H11Protocol):
         self._deadline = self.loop.call_later(seconds, self._end_late_request)
 
     def _end_late_request(self) -> None:
-        """End a request whose head or body has not come in time."""
+        """End a request whose head or body has not arrived in time."""
         part = "header fields" if self._phase is _Phase.HEAD else "body"
         if self._is_half_sent:
             self._send_problem(
@@ -259,14 +259,14 @@ class _LimitedProtocol(H11Protocol):
         self._close_connection()
 
     def make_room(self) -> None:
-        """Make room for another connection."""
+        """Close this connection to make room for another."""
         if self._is_half_sent:
-            detail = "others waited, and this request did not come in full"
+            detail = "others waited, and this request was not complete"
             self._send_problem(503, "too_many_connections", "Too many connections", detail)
         self._close_connection()
 
     def _send_problem(self, status: int, code: str, title: str, detail: str) -> None:
-        """Write a problem document (RFC 9457) past the application."""
+        """Send a problem document (RFC 9457) without the application."""
         if self.transport.is_closing():
             return
         problem = {"type": f"/problems/{code}", "title": title, "status": status, "code": code, "detail": detail}
@@ -275,7 +275,7 @@ class _LimitedProtocol(H11Protocol):
         self.transport.write(f"{head}Retry-After: 1\r\nConnection: close\r\n\r\n".encode() + body)
 
     def _close_connection(self) -> None:
-        """Close the connection; whoever reads the request is told that the client is gone."""
+        """Close the connection, and tell the application that the client is gone."""
         self._waiting.pop(self, None)
         cycle = self._cycle
         if cycle is not None and not cycle.response_complete:
@@ -285,16 +285,16 @@ class _LimitedProtocol(H11Protocol):
         self._schedule_cut()
 
     def _schedule_cut(self) -> None:
-        """Cut the connection unless the client takes what is left for it."""
+        """Cut the connection later, unless the client reads the rest of its reply."""
         if self._cut is None:
             self._unread = self.transport.get_write_buffer_size()
             self._cut = self.loop.call_later(self._limits.unread_seconds, self._cut_if_unread)
 
     def _cut_if_unread(self) -> None:
-        """Cut the connection if the client has taken next to nothing since the last look."""
+        """Cut the connection if the client has read almost nothing since the last check."""
         self._cut = None
-        taken = self._unread - self.transport.get_write_buffer_size()
-        if taken < min(MIN_READ_BYTES, self._unread) or not self._unread:
+        read = self._unread - self.transport.get_write_buffer_size()
+        if read < min(MIN_READ_BYTES, self._unread) or not self._unread:
             self.transport.abort()
         else:
             self._schedule_cut()

@@ -1,4 +1,4 @@
-"""How a process logs, from `NOTIFIER_LOG_…`; what every command reads, also one that reads nothing else."""
+"""The `NOTIFIER_LOG_…` settings, for commands that need no other settings."""
 
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar

@@ -1,4 +1,4 @@
-"""Who may be mailed at all, by the instance's setting: asked at submit and again just before the mail leaves."""
+"""Which recipients this instance mails, by its setting: checked at submit and again before each send."""
 
 from dataclasses import dataclass
 
@@ -14,12 +14,12 @@ class RecipientPolicy:
 
     mode: RecipientsMode
     allowed: frozenset[str]  # keys of addresses, and domains as "@example.org"
-    allows_everyone: bool  # mode allow, empty list, loopback relay: nothing leaves this machine
+    allows_everyone: bool  # mode `allow`, empty list, loopback relay: nothing leaves this machine
     redirect_to: str | None
 
     @classmethod
     def from_settings(cls, settings: RecipientsSettings, smtp: SmtpSettings) -> "RecipientPolicy":
-        """The policy that the settings ask for."""
+        """The policy of these settings."""
         return cls(
             mode=settings.mode,
             allowed=frozenset(email_address.get_address_key(entry) for entry in settings.allow),
@@ -28,7 +28,7 @@ class RecipientPolicy:
         )
 
     def allows(self, recipient: str) -> bool:
-        """True if a notification to this address may be taken in and sent (in mode `redirect`: sent elsewhere)."""
+        """True if mail to this address may be accepted and sent (in mode `redirect`: sent elsewhere)."""
         if (
             self.mode is not RecipientsMode.ALLOW
             or self.allows_everyone

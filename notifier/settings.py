@@ -1,7 +1,6 @@
-"""Typed, frozen settings from `NOTIFIER_…` environment variables, grouped by the part that is given them.
+"""Typed, frozen settings from `NOTIFIER_…` environment variables, in one group for each part of Notifier.
 
-They are read once, by the command line, and passed on as parts; no other module reads the environment. A variable that
-is empty or blank is the same as one that is not set.
+The command line reads them once and passes each part its group. No other module reads the environment.
 """
 
 import os
@@ -67,12 +66,12 @@ class SmtpSettings(_Part):
 
     @property
     def effective_security(self) -> SmtpSecurity:
-        """The protection in force: only a loopback relay may go without by default."""
+        """The protection in use. By default only a loopback relay is used without one."""
         return self.security or (SmtpSecurity.NONE if self.is_loopback else SmtpSecurity.STARTTLS)
 
     @property
     def is_loopback(self) -> bool:
-        """True if the relay is on this machine, so that nothing leaves it."""
+        """True if the relay is on this machine, so that no mail leaves it."""
         return self.host in LOOPBACK_HOSTS
 
     @model_validator(mode="after")
@@ -142,10 +141,10 @@ class RecipientsSettings(_Part):
 
 
 MIN_IDEMPOTENCY_DAYS = 7
-"""Days that an idempotency key lasts at least: a forwarder repeats a request for six, and clocks differ."""
+"""A forwarder repeats a request for up to six days; the seventh allows for clocks that differ."""
 
 
-def _long_enough(days: float) -> float:
+def _check_idempotency_days(days: float) -> float:
     if days < MIN_IDEMPOTENCY_DAYS:
         reason = "forwarders repeat a request for up to six days, and what is forgotten sooner would be sent twice"
         raise ValueError(f"must be at least {MIN_IDEMPOTENCY_DAYS}, and is {days:g}: {reason}")
@@ -155,7 +154,7 @@ def _long_enough(days: float) -> float:
 class ApiSettings(_Part):
     """What callers may do."""
 
-    idempotency_days: Annotated[float, AfterValidator(_long_enough)] = Field(
+    idempotency_days: Annotated[float, AfterValidator(_check_idempotency_days)] = Field(
         7, le=366, description="For how many days an Idempotency-Key stands for its notification; at least 7."
     )
     rate_per_minute: int = Field(
@@ -179,7 +178,7 @@ class ApiSettings(_Part):
 
 
 class WebhooksSettings(_Part):
-    """Telling services what became of their notifications."""
+    """Webhooks, which tell services what became of their notifications."""
 
     concurrency: int = Field(
         40, ge=1, le=500, description="Webhooks in delivery at the same time, per process; no mail waits for them."
@@ -245,7 +244,7 @@ class Settings(LogSettings):
 
     @property
     def effective_database_url(self) -> str:
-        """The database in use; SQLite in the data directory when none is set, whatever that directory is called."""
+        """The URL of the database in use: the one that is set, else SQLite in the data directory."""
         if self.database_url is not None:
             return self.database_url.get_secret_value().strip()
         return f"sqlite:///{quote(os.fsencode(self.data_dir / 'notifier.sqlite3'))}"
@@ -257,6 +256,6 @@ class Settings(LogSettings):
 
 
 class IsolatedSettings(Settings):
-    """Settings from arguments and defaults alone: nothing in the environment changes them."""
+    """Settings from arguments and defaults alone, without the environment."""
 
     reads_environment = False

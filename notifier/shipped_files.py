@@ -1,4 +1,4 @@
-"""What travels with the package besides code: migrations and templates, in the wheel as in a checkout."""
+"""Files that are part of the package but no code: migrations and templates."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import notifier
 
 
 def find_shipped_directory(name: str) -> Path:
-    """A directory that travels with the package: inside the wheel, or beside the package in a checkout."""
+    """Find a directory of shipped files: inside the wheel, or beside the package in a checkout."""
     package = Path(notifier.__file__).parent
     in_wheel = package / "_shipped" / name
     return in_wheel if in_wheel.is_dir() else package.parent / name

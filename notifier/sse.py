@@ -1,4 +1,4 @@
-"""Server-sent events: streams that never fall silent for long, are limited in number, and end cleanly."""
+"""Server-sent events: streams with keep-alives, a maximum number, and a clean end."""
 
 import asyncio
 import json
@@ -12,59 +12,59 @@ from starlette.types import Receive, Scope, Send
 
 from notifier.errors import NotifierError
 
-_KEEP_ALIVE_SECONDS = 15.0  # seconds; proxies cut a connection that says nothing for about a minute
+_KEEP_ALIVE_SECONDS = 15.0  # proxies cut a connection after about a minute without data
 MAX_STREAMS = 200
-"""Event streams that an API process keeps open."""
+"""Open event streams of an API process."""
 MAX_STREAMS_PER_KEY = 20
-"""Event streams that an API process keeps open for one key."""
+"""Open event streams of an API process for one key."""
 RETRY_SECONDS = 10
-"""When a reader who found no room for a stream asks again."""
+"""When a client that got no stream may ask again."""
 
 
 class TooManyStreamsError(NotifierError):
-    """There are as many event streams open as there may be: close one, or ask for the state itself."""
+    """The maximum number of event streams is open: close one, or ask for the state itself."""
 
     retry_after = RETRY_SECONDS
 
 
 class StreamEvent(NamedTuple):
-    """One event: its data, and its name, if it is none of the usual ones."""
+    """One event: its data, and its name unless it is an ordinary one."""
 
     data: str
     name: str = ""
 
 
 def build_end_event(code: str, detail: str) -> StreamEvent:
-    """The last event of a stream that ends before what it tells about has ended."""
+    """Build the last event of a stream that ends early."""
     return StreamEvent(json.dumps({"code": code, "detail": detail}), "end")
 
 
 class OpenStreams:
-    """The open streams of a process: how many there are, whose they are, and whether they are to end."""
+    """The open streams of a process: counts them by owner, and ends them when the process stops."""
 
-    def __init__(self, *, most: int = MAX_STREAMS, most_each: int = MAX_STREAMS_PER_KEY) -> None:
-        self._most = most
-        self._most_each = most_each
+    def __init__(self, *, max_streams: int = MAX_STREAMS, max_per_owner: int = MAX_STREAMS_PER_KEY) -> None:
+        self._max_streams = max_streams
+        self._max_per_owner = max_per_owner
         self._open: Counter[Hashable] = Counter()
         self._closing = asyncio.Event()
 
     @property
     def open_count(self) -> int:
-        """How many are open."""
+        """The number of open streams."""
         return self._open.total()
 
     def close(self) -> None:
-        """Have all streams end, each with an event that says so."""
+        """End all streams, each with an event that says so."""
         self._closing.set()
 
     async def wait_for_close(self) -> None:
-        """Return when the streams are to end."""
+        """Wait until the streams are to end."""
         await self._closing.wait()
 
     @contextmanager
     def reserve(self, owner: Hashable) -> Iterator[None]:
-        """A place for one more stream of this owner. Raises `TooManyStreamsError`."""
-        if self.open_count >= self._most or self._open[owner] >= self._most_each:
+        """Count one more stream of this owner while the context is open. Raises `TooManyStreamsError`."""
+        if self.open_count >= self._max_streams or self._open[owner] >= self._max_per_owner:
             raise TooManyStreamsError
         self._open[owner] += 1
         try:
@@ -75,9 +75,9 @@ class OpenStreams:
 
 
 class EventStream(StreamingResponse):
-    """A response that sends each event, or text as one, until the iterator ends or the reader goes away.
+    """A response that sends events (a string is the data of one) until the iterator ends or the client disconnects.
 
-    Raises `TooManyStreamsError` when it is begun, before anything is sent.
+    Raises `TooManyStreamsError` before anything is sent.
     """
 
     def __init__(self, events: AsyncIterator[StreamEvent | str], streams: OpenStreams, owner: Hashable) -> None:
@@ -87,7 +87,7 @@ class EventStream(StreamingResponse):
         self._owner = owner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the events; the place is free again whatever ends them."""
+        """Send the events; the stream is counted until it ends for whatever reason."""
         with self._streams.reserve(self._owner):
             await super().__call__(scope, receive, send)
 
@@ -97,7 +97,7 @@ async def _format_events(
     keep_alive: float = _KEEP_ALIVE_SECONDS,
     streams: OpenStreams | None = None,
 ) -> AsyncGenerator[str, None]:
-    # A browser calls the stream open at its first byte, not at its headers.
+    # A browser treats a stream as open at its first byte, not at its headers.
     yield ": open\n\n"
     pending: asyncio.Task[StreamEvent | str | None] | None = None
     closing = asyncio.ensure_future(streams.wait_for_close() if streams else asyncio.Event().wait())
@@ -113,7 +113,7 @@ async def _format_events(
                 yield _format_event(event)
             elif not closing.done():
                 yield ": still here\n\n"
-        yield _format_event(build_end_event("shutting_down", "this server stops: connect again, to another one"))
+        yield _format_event(build_end_event("shutting_down", "this server stops: connect again to another one"))
     finally:
         closing.cancel()
         if pending:
@@ -121,9 +121,9 @@ async def _format_events(
 
 
 def _format_event(event: StreamEvent | str) -> str:
-    named = StreamEvent(event) if isinstance(event, str) else event
-    name = f"event: {named.name}\n" if named.name else ""
-    return name + "".join(f"data: {line}\n" for line in named.data.split("\n")) + "\n"
+    data, name = (event, "") if isinstance(event, str) else event
+    head = f"event: {name}\n" if name else ""
+    return head + "".join(f"data: {line}\n" for line in data.split("\n")) + "\n"
 
 
 async def _get_next_event(events: AsyncIterator[StreamEvent | str]) -> StreamEvent | str | None:

@@ -1,4 +1,4 @@
-"""Reading a JSON body strictly: what two parsers could read differently is refused (RFC 8259 §4, §8.1).
+"""Parses JSON strictly: a text that two parsers could read differently is refused (RFC 8259 §4, §8.1).
 
 A byte order mark at the very beginning is ignored, as §8.1 allows. Messages are for people who sent the body.
 """
@@ -21,9 +21,7 @@ MAX_DEPTH = 64
 MAX_INTEGER = 2**63
 _MAX_EXACT_FLOAT: Final = 2**53
 _canonical_encoder = msgspec.json.Encoder(order="deterministic").encode
-
-
-_ENCODINGS = {  # by the first four bytes: the mark, or where the NULs stand (RFC 4627 §3); the longer ones first
+_ENCODINGS = {  # by the byte order mark; the longer ones first
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
     codecs.BOM_UTF16_LE: "UTF-16",
@@ -42,7 +40,7 @@ _SENTENCES = {
     "Invalid \\uXXXX escape": "\\u is not followed by four hexadecimal digits",
     "Extra data": "the value ends, and something follows",
 }
-"""The library's messages in our words."""
+"""The messages of Python's parser, and ours."""
 _GZIP = b"\x1f\x8b"
 _MARKS: Final = b",:[{"
 _TOKEN = re.compile(rb'([,:\[{])|"[^"]*"?')
@@ -60,10 +58,11 @@ class TooManyValuesError(NotifierError):
 
 
 def parse_json(body: bytes, *, keep_fractions: bool = False, max_values: int | None = None) -> Any:
-    """The value in a body: UTF-8, no duplicate keys, no NaN, no NUL, no lone surrogate, bounded depth and integers.
+    """Parse a body: UTF-8, no duplicate keys, no NaN, no NUL, no lone surrogate, limited depth and integers.
 
-    `2.0` is read as `2`; with `keep_fractions` it stays a float, because a sample says by it that fractions may come.
-    Raises `TooManyValuesError` before anything is parsed if it has more than `max_values` values and names.
+    `2.0` becomes `2`; with `keep_fractions` it stays a float, because in a sample it means that fractions may come.
+    Raises `MalformedJsonError`, and `TooManyValuesError` before parsing if there are more than `max_values` values and
+    names.
     """
     if max_values is not None and has_more_values(body, max_values):
         raise TooManyValuesError(max_values)
@@ -83,31 +82,31 @@ def parse_json(body: bytes, *, keep_fractions: bool = False, max_values: int | N
         raise MalformedJsonError("the body is nested too deeply") from error
     except json.JSONDecodeError as error:
         raise MalformedJsonError(_describe_mistake(error)) from error
-    # NUL and half a character can only be escaped here: raw ones have been refused. Few brackets cannot nest deeply.
-    escaped = "\\u" in text
-    if escaped or text.count("[") + text.count("{") > MAX_DEPTH:
-        _refuse_unstorable(value, texts=escaped)
+    # NUL and lone surrogates can only be escaped here: raw ones have been refused. Few brackets cannot nest deeply.
+    has_escapes = "\\u" in text
+    if has_escapes or text.count("[") + text.count("{") > MAX_DEPTH:
+        _refuse_unstorable(value, check_texts=has_escapes)
     return value
 
 
 def has_more_values(body: bytes, limit: int) -> bool:
-    """Whether a JSON text has more commas, colons and opening brackets outside its strings than that.
+    """Whether a JSON text has more than `limit` commas, colons and opening brackets outside its strings.
 
-    Each value and each name follows one of them, so that there are at most as many; nothing is parsed.
+    Each value and each name follows one of them, so this is an upper bound of their number. Nothing is parsed.
     """
     if len(body) - len(body.translate(None, _MARKS)) <= limit:
         return False
-    # Some of them stand in strings, which end at the next quote once nothing escaped is left.
+    # Some of them are in strings; without escapes a string ends at the next quote.
     text = body.replace(rb"\\", b"").replace(rb"\"", b"") if b"\\" in body else body
-    seen = marks = 0
-    for token in islice(_TOKEN.finditer(text), 2 * limit + 2):  # in JSON no two strings stand side by side
-        seen += 1
+    tokens = marks = 0
+    for token in islice(_TOKEN.finditer(text), 2 * limit + 2):  # JSON has a mark between two strings
+        tokens += 1
         marks += token.lastindex is not None
-    return marks > limit or seen > 2 * limit + 1
+    return marks > limit or tokens > 2 * limit + 1
 
 
 def parse_number(digits: str) -> int | float:
-    """A JSON number by its value, however it is written: `2.0`, `2e0` and `2` are the same (JSON Schema §6.1.1)."""
+    """Parse a number by its value: `2.0`, `2e0` and `2` are the same (JSON Schema §6.1.1)."""
     number = float(digits)
     if not number.is_integer():
         return number
@@ -120,7 +119,7 @@ def parse_number(digits: str) -> int | float:
 
 
 def convert_whole_numbers(value: Any) -> Any:
-    """The value with each number as `read_number` reads it."""
+    """Convert each number in a value as `read_number` does."""
     if isinstance(value, dict):
         return {key: convert_whole_numbers(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -129,7 +128,7 @@ def convert_whole_numbers(value: Any) -> Any:
 
 
 def _detect_other_encoding(body: bytes) -> str | None:
-    """UTF-16 or UTF-32, if the body is in one of them."""
+    """UTF-16 or UTF-32 if the body has their byte order mark, or NULs where they have them (RFC 4627 §3)."""
     for mark, name in _ENCODINGS.items():
         if body.startswith(mark):
             return name
@@ -138,7 +137,7 @@ def _detect_other_encoding(body: bytes) -> str | None:
 
 
 def _describe_mistake(error: json.JSONDecodeError) -> str:
-    """What is wrong, where, and what stands there."""
+    """Say where the mistake is, what is expected, and what is there."""
     sentence = _SENTENCES.get(error.msg.rstrip(": "), "this is not JSON")
     if sentence.endswith("expected"):
         sentence += f", but {_describe_character(error.doc[error.pos : error.pos + 1])}"
@@ -146,27 +145,26 @@ def _describe_mistake(error: json.JSONDecodeError) -> str:
 
 
 def _describe_character(character: str) -> str:
-    """What stands where something else is expected."""
     if not character:
         return "the body ends here"
     return f"here is {character}" if "!" <= character <= "~" else f"here is U+{ord(character):04X}"
 
 
 def encode_canonical(value: Any) -> bytes:
-    """The value written in one way only: sorted keys, no white space (in the manner of RFC 8785)."""
+    """Encode a value with sorted keys and without white space, similar to RFC 8785."""
     return _canonical_encoder(value)
 
 
 def hash_canonical(value: Any) -> bytes:
-    """SHA-256 of the canonical text."""
+    """Hash the canonical encoding with SHA-256."""
     return hashlib.sha256(encode_canonical(value)).digest()
 
 
 def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    value = dict(pairs)
+    if len(value) != len(pairs):
         raise MalformedJsonError("an object has the same key twice")
-    return found
+    return value
 
 
 def _refuse_constant(name: str) -> Any:
@@ -204,18 +202,18 @@ def _build_decoder(parse_float: Callable[[str], Any]) -> json.JSONDecoder:
 _DECODER, _SAMPLE_DECODER = _build_decoder(_parse_number), _build_decoder(_parse_float)
 
 
-def _refuse_unstorable(value: Any, *, texts: bool) -> None:
-    """Walk the value level by level, without recursion; refuse what neither a database nor a mail can carry."""
+def _refuse_unstorable(value: Any, *, check_texts: bool) -> None:
+    """Walk the value level by level, without recursion; refuse text that neither a database nor a mail can store."""
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH + 1):
-        if texts:
+        if check_texts:
             _refuse_unstorable_texts(level)
-        containers = [one for one in level if isinstance(one, dict | list)]
+        containers = [item for item in level if isinstance(item, dict | list)]
         if not containers:
             return
-        level = [inner for one in containers for inner in (one.values() if isinstance(one, dict) else one)]
-        if texts:
-            level += [key for one in containers if isinstance(one, dict) for key in one]
+        level = [inner for item in containers for inner in (item.values() if isinstance(item, dict) else item)]
+        if check_texts:
+            level += [key for item in containers if isinstance(item, dict) for key in item]
     raise MalformedJsonError(f"the body is nested more than {MAX_DEPTH} levels deep")
 
 

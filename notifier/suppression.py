@@ -1,6 +1,6 @@
-"""Addresses that must not be mailed, asked before every send: who may add, see and lift them, and what they bar.
+"""Suppressions: addresses that must not be mailed. They are checked at submit and before every send.
 
-Each is a service's own or the instance's, and there is one for an address, an owner and a scope. Nothing here commits.
+Each belongs to a service or to the instance; there is one per address, owner and scope. Nothing here commits.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from sqlalchemy import Select, delete, exists, or_, select, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier import email_address
-from notifier.audit import AuditAction, AuditRecord, ObjectKind
+from notifier import audit, email_address
+from notifier.audit import Actor, AuditAction, AuditRecord, ObjectKind
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.tables import INSTANCE, Notification, Suppression, get_columns
 from notifier.errors import NotFoundError, NotifierError
@@ -23,18 +23,18 @@ from notifier.states import Category, SuppressionReason, SuppressionScope
 
 MAX_DETAIL_LENGTH = 1000
 SENDER_ACTOR = "sender"
-"""Who has added what a relay's reply led to."""
+"""The actor of suppressions that a relay's reply has caused."""
 _suppression, _notification = get_columns(Suppression), get_columns(Notification)
 _ONE_EACH = ["address", "service_id", "scope"]
 
 
 class NotYoursError(NotifierError):
-    """It is the instance's, not your service's; its operator can lift it with `notifier suppressions lift`."""
+    """It belongs to the instance, not to your service; its operator can lift it with `notifier suppressions lift`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SuppressionView:
-    """A suppression as it stands."""
+    """A suppression, as people see it."""
 
     id: UUID
     address: str  # as `address.key` writes it
@@ -44,7 +44,7 @@ class SuppressionView:
     detail: str
     created_by: str
     created_at: datetime
-    expires_at: datetime | None  # None: it holds for ever
+    expires_at: datetime | None  # None: never
 
     @property
     def is_instance_wide(self) -> bool:
@@ -54,7 +54,7 @@ class SuppressionView:
 
 @dataclass(frozen=True, kw_only=True)
 class NewSuppression:
-    """A suppression that somebody wants."""
+    """A suppression to add."""
 
     address: str
     service_id: UUID  # or `INSTANCE`
@@ -66,11 +66,11 @@ class NewSuppression:
 
 
 class SuppressionFate(Enum):
-    """What became of a wish."""
+    """What happened when a suppression was added."""
 
     ADDED = auto()
-    EXTENDED = auto()  # there was one that would have ended sooner
-    UNCHANGED = auto()  # there was one that holds at least as long
+    EXTENDED = auto()  # there was one with an earlier end
+    UNCHANGED = auto()  # there was one that lasts at least as long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +80,13 @@ class SuppressionFilter:
     address: str | None = None
     scope: SuppressionScope | None = None
     reason: SuppressionReason | None = None
-    lasting_after: datetime | None = None  # leave out what has expired by then
+    lasting_after: datetime | None = None  # leave out those that have expired by then
 
 
 def build_barring_query(address: str, *, service: str, category: str, now: str) -> str:
-    """The text of a SELECT of why an address must not be mailed; all four are expressions. The same on both databases.
+    """SQL for a SELECT of the reasons why an address must not be mailed; the parameters are SQL expressions.
 
-    An opt-out from marketing bars nothing else, and a service's own suppression bars no other service.
+    An opt-out from marketing stops no other mail, and a service's own suppression stops no other service.
     """
     return f"""SELECT s.reason FROM suppression AS s
     WHERE s.address = {address} AND s.service_id IN ('{INSTANCE.hex}', {service})
@@ -100,7 +100,7 @@ def build_barring_query(address: str, *, service: str, category: str, now: str) 
 async def suppress_recipient(
     connection: StatementConnection, recipient: str, *, reason: SuppressionReason, detail: str, now: datetime
 ) -> None:
-    """Never mail this address again, whoever asks; what bars it for ever already stays as it is."""
+    """Suppress the address for all services and for ever, unless it already is."""
     wish = NewSuppression(
         address=recipient,
         service_id=INSTANCE,
@@ -114,7 +114,7 @@ async def suppress_recipient(
         .insert(Suppression)
         .values(_build_suppression_row(wish, now))
     )
-    # One that would end, or has ended, becomes one that does not: what a relay says now is newer.
+    # One with an end becomes permanent: the relay's reply is newer.
     renewed = {name: insert.excluded[name] for name in _build_suppression_row(wish, now)} | {"expires_at": None}
     statement = insert.on_conflict_do_update(
         index_elements=_ONE_EACH, set_=renewed, where=_suppression.expires_at.is_not(None)
@@ -123,37 +123,55 @@ async def suppress_recipient(
 
 
 async def add_suppression(
-    connection: AsyncConnection, wish: NewSuppression, now: datetime
-) -> tuple[SuppressionFate, SuppressionView, SuppressionView | None]:
-    """Suppress an address: what became of the wish, how it stands now, and what was there before, expired or not.
+    connection: AsyncConnection, wish: NewSuppression, *, actor: Actor
+) -> tuple[SuppressionFate, SuppressionView]:
+    """Suppress an address: what became of the request, and how the suppression stands now.
 
     The first reason stays, and the later end; one that has expired counts for nothing and makes room.
     """
+    fate, view, before = await _add(connection, wish, actor.at)
+    if fate is SuppressionFate.UNCHANGED:
+        actor.record_no_change()
+    else:
+        action = AuditAction.SUPPRESSION_ADDED if fate is SuppressionFate.ADDED else AuditAction.SUPPRESSION_EXTENDED
+        record = _build_suppression_record(
+            action, view, before=_describe_for_audit(before) if before else None, after=_describe_for_audit(view)
+        )
+        await audit.write_audit_record(connection, record, actor)
+    return fate, view
+
+
+async def _add(
+    connection: AsyncConnection, wish: NewSuppression, now: datetime
+) -> tuple[SuppressionFate, SuppressionView, SuppressionView | None]:
+    """The third is the suppression that was there before, expired or not."""
     insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(Suppression)
     statement = insert.values(_build_suppression_row(wish, now)).on_conflict_do_nothing(index_elements=_ONE_EACH)
     while True:
         added = (await connection.execute(statement.returning(*_suppression))).mappings().one_or_none()
         if added is not None:
             return SuppressionFate.ADDED, SuppressionView(**added), None
-        found = (await connection.execute(_select_same(wish).with_for_update())).mappings().one_or_none()
-        if found is not None:  # else it was lifted at this moment, and there is room now
-            return await _extend_existing(connection, wish, SuppressionView(**found), now)
+        existing = (await connection.execute(_select_same(wish).with_for_update())).mappings().one_or_none()
+        if existing is not None:  # else it was lifted at this moment, and there is room now
+            return await _extend_existing(connection, wish, SuppressionView(**existing), now)
 
 
 async def _extend_existing(
-    connection: AsyncConnection, wish: NewSuppression, there: SuppressionView, now: datetime
+    connection: AsyncConnection, wish: NewSuppression, existing: SuppressionView, now: datetime
 ) -> tuple[SuppressionFate, SuppressionView, SuppressionView | None]:
-    if there.expires_at is None or (wish.expires_at is not None and now < wish.expires_at <= there.expires_at):
-        return SuppressionFate.UNCHANGED, there, there
-    is_over = there.expires_at <= now
+    if existing.expires_at is None or (wish.expires_at is not None and now < wish.expires_at <= existing.expires_at):
+        return SuppressionFate.UNCHANGED, existing, existing
+    is_over = existing.expires_at <= now
     values = _build_suppression_row(wish, now) if is_over else {"expires_at": wish.expires_at}
-    statement = update(Suppression).where(_suppression.id == there.id).values(values).returning(*_suppression)
+    statement = update(Suppression).where(_suppression.id == existing.id).values(values).returning(*_suppression)
     view = SuppressionView(**(await connection.execute(statement)).mappings().one())
-    return (SuppressionFate.ADDED if is_over else SuppressionFate.EXTENDED), view, there
+    return (SuppressionFate.ADDED if is_over else SuppressionFate.EXTENDED), view, existing
 
 
-async def lift_suppression(connection: AsyncConnection, owner: UUID | None, id_: UUID) -> SuppressionView:
-    """Let the address be mailed again; the suppression as it was. `owner`: a service, or None for the operator.
+async def lift_suppression(
+    connection: AsyncConnection, owner: UUID | None, id_: UUID, *, actor: Actor, comment: str = ""
+) -> SuppressionView:
+    """Let the address be mailed again; returns the suppression as it was. `owner`: a service; None for the operator.
 
     Raises `NotFoundError`, `NotYoursError`.
     """
@@ -164,25 +182,14 @@ async def lift_suppression(connection: AsyncConnection, owner: UUID | None, id_:
     if row is None:
         await get_suppression(connection, owner, id_)
         raise NotYoursError
-    return SuppressionView(**row)
-
-
-def build_added_record(fate: SuppressionFate, *, before: SuppressionView | None, after: SuppressionView) -> AuditRecord:
-    """What the audit is told of a wish that has changed something."""
-    action = AuditAction.SUPPRESSION_ADDED if fate is SuppressionFate.ADDED else AuditAction.SUPPRESSION_EXTENDED
-    return _build_suppression_record(
-        action, after, before=_describe_for_audit(before) if before else None, after=_describe_for_audit(after)
+    view = SuppressionView(**row)
+    after = {"comment": comment} if comment else None
+    await audit.write_audit_record(
+        connection,
+        _build_suppression_record(AuditAction.SUPPRESSION_LIFTED, view, before=_describe_for_audit(view), after=after),
+        actor,
     )
-
-
-def build_lifted_record(view: SuppressionView, comment: str) -> AuditRecord:
-    """What the audit is told of one that is gone."""
-    return _build_suppression_record(
-        AuditAction.SUPPRESSION_LIFTED,
-        view,
-        before=_describe_for_audit(view),
-        after={"comment": comment} if comment else None,
-    )
+    return view
 
 
 def _build_suppression_record(
@@ -200,7 +207,7 @@ def _build_suppression_record(
 
 
 def _describe_for_audit(view: SuppressionView) -> dict[str, Any]:
-    """Without its detail: in the words of people and relays, nobody finds whom to forget."""
+    """Without the detail: it may name a person, whom an erasure could not find there."""
     return {name: getattr(view, name) for name in ("scope", "reason", "created_by", "created_at", "expires_at")}
 
 
@@ -209,7 +216,7 @@ def _build_suppression_row(wish: NewSuppression, now: datetime) -> dict[str, Any
 
 
 def _select_same(wish: NewSuppression) -> Select[Any]:
-    """What stands where the wish wants to stand."""
+    """The suppression in the place of the new one."""
     return select(*_suppression).where(
         _suppression.address == email_address.get_address_key(wish.address),
         _suppression.service_id == wish.service_id,
@@ -217,11 +224,11 @@ def _select_same(wish: NewSuppression) -> Select[Any]:
     )
 
 
-# -- looking -----------------------------------------------------------------------------------------------------------
+# -- reading -----------------------------------------------------------------------------------------------------------
 
 
 async def get_suppression(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -> SuppressionView:
-    """The suppression, if it is the service's own or the instance's; None: an operator, who sees all."""
+    """Get a suppression of the service or of the instance. `service_id` is None for an operator, who sees all."""
     statement = select(*_suppression).where(_suppression.id == id_)
     if service_id is not None:
         statement = statement.where(_suppression.service_id.in_((service_id, INSTANCE)))
@@ -232,43 +239,43 @@ async def get_suppression(connection: AsyncConnection, service_id: UUID | None, 
 
 
 async def list_effective_suppressions(
-    connection: AsyncConnection, service_id: UUID, wanted: SuppressionFilter, *, before: UUID | None, limit: int
+    connection: AsyncConnection, service_id: UUID, query: SuppressionFilter, *, before: UUID | None, limit: int
 ) -> list[SuppressionView]:
-    """What stops a service's mail, newest first: its own ones, and the instance's of addresses that it has mailed.
+    """List what stops a service's mail, newest first: its own, and the instance's for addresses that it has mailed.
 
-    Of other addresses the instance's are not listed, or each service would learn whom the others write to; who asks
-    for one address is told, because a submit to it tells as much.
+    The instance's for other addresses are left out, because they would show whom the other services mail. A query for
+    one address gets them, because a submit to that address shows the same.
     """
-    own = _select_filtered(wanted, before).where(_suppression.service_id == service_id)
-    shared = _select_filtered(wanted, before).where(_suppression.service_id == INSTANCE)
-    if wanted.address is None:
+    own = _select_filtered(query, before).where(_suppression.service_id == service_id)
+    shared = _select_filtered(query, before).where(_suppression.service_id == INSTANCE)
+    if query.address is None:
         mailed = exists().where(
             _notification.service_id == service_id, _notification.address_key == _suppression.address
         )
         shared = shared.where(mailed)
-    # Each half in the order of an index and no longer than the page, so that neither reads the other's rows.
+    # Each half is limited to a page in the order of its index, so that neither reads more rows than that.
     halves = [half.order_by(_suppression.id.desc()).limit(limit).subquery() for half in (own, shared)]
     both = union_all(*(select(half) for half in halves)).subquery()
-    found = await connection.execute(select(both).order_by(both.c.id.desc()).limit(limit))
-    return [SuppressionView(**row) for row in found.mappings()]
+    rows = await connection.execute(select(both).order_by(both.c.id.desc()).limit(limit))
+    return [SuppressionView(**row) for row in rows.mappings()]
 
 
 async def list_owned_suppressions(
-    connection: AsyncConnection, owner: UUID, wanted: SuppressionFilter, *, limit: int, before: UUID | None = None
+    connection: AsyncConnection, owner: UUID, query: SuppressionFilter, *, limit: int, before: UUID | None = None
 ) -> list[SuppressionView]:
-    """The newest suppressions of a service, or of `INSTANCE`, that are older than `before`."""
-    statement = _select_filtered(wanted, before).where(_suppression.service_id == owner)
-    found = await connection.execute(statement.order_by(_suppression.id.desc()).limit(limit))
-    return [SuppressionView(**row) for row in found.mappings()]
+    """List suppressions of a service, or of `INSTANCE`, newest first, from `before` on."""
+    statement = _select_filtered(query, before).where(_suppression.service_id == owner)
+    rows = await connection.execute(statement.order_by(_suppression.id.desc()).limit(limit))
+    return [SuppressionView(**row) for row in rows.mappings()]
 
 
-def _select_filtered(wanted: SuppressionFilter, before: UUID | None) -> Select[Any]:
+def _select_filtered(query: SuppressionFilter, before: UUID | None) -> Select[Any]:
     statement = select(*_suppression)
     for name in ("address", "scope", "reason"):
-        value = getattr(wanted, name)
+        value = getattr(query, name)
         if value is not None:
             statement = statement.where(_suppression[name] == value)
-    if wanted.lasting_after is not None:
-        lasts = or_(_suppression.expires_at.is_(None), _suppression.expires_at > wanted.lasting_after)
+    if query.lasting_after is not None:
+        lasts = or_(_suppression.expires_at.is_(None), _suppression.expires_at > query.lasting_after)
         statement = statement.where(lasts)
     return statement if before is None else statement.where(_suppression.id < before)

@@ -1,4 +1,4 @@
-"""Files of certificates to trust: read with a reason for people where that fails, at the start and later."""
+"""Reads the files of trusted certificates, with an error that says why a file cannot be used."""
 
 import ssl
 from pathlib import Path
@@ -12,21 +12,21 @@ _PRIVATE_KEY = b"PRIVATE KEY-----"
 
 
 def build_tls_context(ca_file: Path | None, variable: str) -> ssl.SSLContext:
-    """A verifying client context that trusts the file's certificates, or without a file the system's.
+    """Build a client context that trusts the file's certificates, or without a file the system's.
 
-    Slow: call it in a thread. Raises `ConfigurationError` that names the variable, the file, why and what to do.
+    Slow: call it in a thread. Raises `ConfigurationError` with the variable, the file, the reason and what to do.
     """
     try:
         if ca_file is not None and (reason := _find_fault(ca_file.read_bytes())):
-            raise _unusable(ca_file, variable, reason)
+            raise _build_error(ca_file, variable, reason)
         context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     except ssl.SSLError as error:
-        raise _unusable(ca_file, variable, "a certificate in it cannot be read") from error
+        raise _build_error(ca_file, variable, "a certificate in it cannot be read") from error
     except FileNotFoundError as error:
-        raise _unusable(ca_file, variable, "there is no such file") from error
+        raise _build_error(ca_file, variable, "there is no such file") from error
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
-        raise _unusable(ca_file, variable, reason) from error
+        raise _build_error(ca_file, variable, reason) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
@@ -41,7 +41,7 @@ def _find_fault(data: bytes) -> str | None:
     return "no certificate in PEM format is in it"
 
 
-def _unusable(ca_file: Path | None, variable: str, reason: str) -> ConfigurationError:
+def _build_error(ca_file: Path | None, variable: str, reason: str) -> ConfigurationError:
     if ca_file is None:
         return ConfigurationError(
             f"the system's certificates cannot be used: {reason}. Install them, or set {variable}"

@@ -1,4 +1,4 @@
-"""What was looked up a moment ago and is not looked up again: the answers of one question, each kept for a second."""
+"""A cache whose values live for a second, with single-flight loading. Misses are cached only on request."""
 
 import asyncio
 from collections import OrderedDict
@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from notifier.clock import Clock
 
 DEFAULT_TTL_SECONDS = 1.0
-"""An answer is not asked for again for this long, which is also how soon a change is felt."""
+"""How long a value is used. A change of the source takes effect after this time at the latest."""
 MAX_CACHED_VALUES = 10_000
 
 Key = TypeVar("Key", bound=Hashable)
@@ -17,20 +17,20 @@ _CachedValues = OrderedDict[Key, tuple[float, Value | None]]
 
 
 class TtlCache(Generic[Key, Value]):
-    """Asks `ask` once in so many seconds for each key; that there is nothing is remembered only if asked for.
+    """Calls `load` at most once in `seconds` for each key.
 
-    `max_misses`: for how many keys it is remembered that there is nothing; those never displace what there is.
+    `max_misses`: how many keys without a value are cached; they never displace values. 0: misses are not cached.
     """
 
     def __init__(
         self,
-        ask: Callable[[Key], Awaitable[Value | None]],
+        load: Callable[[Key], Awaitable[Value | None]],
         clock: Clock,
         *,
         seconds: float = DEFAULT_TTL_SECONDS,
         max_misses: int = 0,
     ) -> None:
-        self._load = ask
+        self._load = load
         self._clock = clock
         self._ttl_seconds = seconds
         self._max_misses = max_misses
@@ -39,36 +39,37 @@ class TtlCache(Generic[Key, Value]):
         self._loading: dict[Key, asyncio.Task[Value | None]] = {}
 
     async def get(self, key: Key) -> Value | None:
-        """The answer for this key; a hundred who ask at once are one question, and hear the same error."""
-        known = self._values.get(key) or self._misses.get(key)
-        if known is not None and known[0] > self._clock.monotonic():
-            return known[1]
+        """Return the value of a key, or None. Concurrent calls share one load, and its error."""
+        cached = self._values.get(key) or self._misses.get(key)
+        if cached is not None and cached[0] > self._clock.monotonic():
+            return cached[1]
         if key not in self._loading:
             self._loading[key] = asyncio.create_task(self._load_value(key))
         return await asyncio.shield(self._loading[key])
 
     def invalidate(self, has_changed: Callable[[Key], bool]) -> None:
-        """Whoever asks from now on gets the new answer to these, even if the old one is just being read."""
-        for kept in (self._values, self._misses, self._loading):
-            for key in [key for key in kept if has_changed(key)]:
-                kept.pop(key)
+        """Drop the keys that have changed. A load in progress is not used for calls that come later."""
+        for cache in (self._values, self._misses, self._loading):
+            for key in [key for key in cache if has_changed(key)]:
+                cache.pop(key)
 
     async def _load_value(self, key: Key) -> Value | None:
         until = self._clock.monotonic() + self._ttl_seconds
         try:
-            found = await self._load(key)
+            value = await self._load(key)
         finally:
-            is_wanted = self._loading.get(key) is asyncio.current_task()
-            if is_wanted:
+            is_current = self._loading.get(key) is asyncio.current_task()  # False if the key was dropped meanwhile
+            if is_current:
                 del self._loading[key]
-        if is_wanted:
-            self._store(key, until, found)
-        return found
+        if is_current:
+            self._store(key, until, value)
+        return value
 
-    def _store(self, key: Key, until: float, found: Value | None) -> None:
+    def _store(self, key: Key, until: float, value: Value | None) -> None:
         self._values.pop(key, None)
         self._misses.pop(key, None)
-        kept, most = (self._misses, self._max_misses) if found is None else (self._values, MAX_CACHED_VALUES)
-        kept[key] = (until, found)
-        if len(kept) > most:
-            kept.popitem(last=False)
+        is_miss = value is None
+        cache, limit = (self._misses, self._max_misses) if is_miss else (self._values, MAX_CACHED_VALUES)
+        cache[key] = (until, value)
+        if len(cache) > limit:
+            cache.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Fixtures that every tier may ask for: databases of one's own, on both engines, and a scripted relay."""
+"""Fixtures for all tests: a database of the test's own on both engines, and a scripted relay."""
 
 import logging
 import os
@@ -23,18 +23,18 @@ hypothesis.settings.load_profile("any-machine")
 EVERYTHING = bool(os.environ.get("NOTIFIER_TEST_EVERYTHING"))
 """Set by `make coverage`."""
 REPEATED_ON_POSTGRES = {"api", "client", "notification", "templating", "webhooks"}
-"""Rooms of the integration tests whose tests run on both engines to find differences, not to reach more of the code."""
+"""Folders whose tests run on both engines to find differences, not to cover more code."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run each value in one setting, and leave repetitions out of the coverage; what is asked for by name is run."""
+    """Run each value in one setting only, and measure no coverage of repetitions. Tests that are named all run."""
     for item in items:
         if _is_repetition(item.path.relative_to(Path(__file__).parent).parts, item.name):
             item.add_marker("no_cover")
     if not EVERYTHING and not any("::" in argument for argument in config.args):
-        turns = run_selection.list_left_out([item.nodeid for item in items])
-        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in turns])
-        items[:] = [item for item in items if item.nodeid not in turns]
+        left_out = run_selection.list_left_out([item.nodeid for item in items])
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
+        items[:] = [item for item in items if item.nodeid not in left_out]
     items[:] = run_order.spread_slow_tests(items, Path(__file__).parent)
 
 
@@ -48,9 +48,9 @@ def _is_repetition(place: tuple[str, ...], name: str) -> bool:
 
 @pytest.fixture(autouse=True)
 def _plain_logs() -> Iterator[None]:
-    """Unconfigured, structlog draws each traceback with all its locals, and the event loop stands for a second.
+    """Configure plain logs: structlog's default formats each traceback with all locals, which blocks for a second.
 
-    What a test configures is taken back: the next one would write to a stream that is closed.
+    Afterwards the root logger is restored, because the next test would write to a closed stream.
     """
     level = structlog.stdlib.add_log_level
     plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
@@ -110,7 +110,7 @@ def _installation(url: str, keys: Keys, folder: Path, relay_port: int) -> Instal
 
 @pytest.fixture
 async def relay() -> AsyncIterator[ScriptedRelay]:
-    """A relay that says yes unless told otherwise."""
+    """A relay that accepts every mail unless it is scripted otherwise."""
     started = await ScriptedRelay().start()
     yield started
     await started.stop()

@@ -51,7 +51,7 @@ class TemplateResults:
 
     def each(self, name: str) -> float:
         """The median of a cost, divided by the mails."""
-        return float(statistics.median(getattr(one.cost, name) / one.mails for one in self.rounds))
+        return float(statistics.median(getattr(round_.cost, name) / round_.mails for round_ in self.rounds))
 
     def with_few(self, name: str) -> float:
         """A cost with few sessions, divided by the mails."""
@@ -72,7 +72,7 @@ async def measure(made: Installations, relay: Relay, template: str, plan: Plan) 
         await made.remove(installation)
     after = await relay.limit(size=mail.wire, count=plan.limit_mails)
     await made.remove(filled.installation)
-    found = TemplateResults(
+    results = TemplateResults(
         mail=mail,
         statements=statements,
         filled=filled,
@@ -81,7 +81,7 @@ async def measure(made: Installations, relay: Relay, template: str, plan: Plan) 
         rounds=rounds[:-1],
         few=rounds[-1],
     )
-    return _table(template, plan, found)
+    return _table(template, plan, results)
 
 
 async def fill_and_weigh(installation: Installation, template: str, mails: int) -> FilledQueue:
@@ -109,40 +109,40 @@ async def _statements(made: Installations, relay: Relay, template: str, plan: Pl
     return counted.count / mails
 
 
-def _table(template: str, plan: Plan, found: TemplateResults) -> Table:
-    rates, limit = [one.per_second for one in found.rounds], sum(found.limits) / 2
+def _table(template: str, plan: Plan, measured: TemplateResults) -> Table:
+    rates, limit = [round_.per_second for round_ in measured.rounds], sum(measured.limits) / 2
     ratios = [rate / limit for rate in rates]
     cpu = "{:,.0f} / {:,.0f} / {:,.0f} µs".format(
-        *(found.each(name) * 1e6 for name in ("parent", "children", "server"))
+        *(measured.each(name) * 1e6 for name in ("parent", "children", "server"))
     )
     counted = ("written", "transactions", "wal", "pages")
-    written, transactions, wal, pages = (found.with_few(name) for name in counted)
-    submitted = found.filled.wal, found.filled.variables
+    written, transactions, wal, pages = (measured.with_few(name) for name in counted)
+    submitted = measured.filled.wal, measured.filled.variables
     command = " ".join(["notifier", *plan.setup.words, "--drain"])
     results = {
         "limit": limit,
         "best": max(rates),
         "median": statistics.median(rates),
         "ratio_best": max(ratios),
-        "statements": found.statements,
-        "few": found.few.per_second,
+        "statements": measured.statements,
+        "few": measured.few.per_second,
         "commits_of_10": written * 10,
         "wal": wal,
         "wal_both": wal + submitted[0] - submitted[1],
-        "wire": found.mail.wire,
+        "wire": measured.mail.wire,
     }
     return Table(
         title=f"(b) {template}: {plan.mails:,}, `{command}`, {plan.setup.sessions} sessions, {plan.rounds} rounds",
         figures=[
-            Figure("a mail: HTML / text / on the wire", "{:,} / {:,} / {:,} octets".format(*found.mail.weights)),
-            Figure(f"limit before / after: {found.limit_name}", "{:,.0f} / {:,.0f} msg/s".format(*found.limits)),
+            Figure("a mail: HTML / text / on the wire", "{:,} / {:,} / {:,} octets".format(*measured.mail.weights)),
+            Figure(f"limit before / after: {measured.limit_name}", "{:,.0f} / {:,.0f} msg/s".format(*measured.limits)),
             Figure("first claim to last settle", f"{format_best_and_median(rates, '{:,.0f}')} msg/s", is_headline=True),
             Figure("sender ÷ limit", format_best_and_median(ratios, "{:.3f}"), is_headline=True),
             Figure("a mail: CPU of parent / children / server", cpu),
-            Figure("a mail: statements, with BEGIN and COMMIT", f"{found.statements:.3f}"),
-            Figure(f"with {FEW} sessions, nothing announced", f"{found.few.per_second:,.0f} msg/s"),
+            Figure("a mail: statements, with BEGIN and COMMIT", f"{measured.statements:.3f}"),
+            Figure(f"with {FEW} sessions, nothing announced", f"{measured.few.per_second:,.0f} msg/s"),
             Figure("  10 mails: commits that wrote (transaction ids)", f"{written * 10:.2f}", is_headline=True),
-            Figure("    and to submit them, 200 at once", f"{found.filled.written * 10:.2f}"),
+            Figure("    and to submit them, 200 at once", f"{measured.filled.written * 10:.2f}"),
             Figure("  10 mails: transactions, those that only read too", f"{transactions * 10:.2f}"),
             Figure("  a mail: WAL, full-page images in it", f"{wal:,.0f} octets, {pages:.3f}"),
             Figure("    and to submit it, of which its variables", "{:,.0f}, {:,} octets".format(*submitted)),

@@ -75,7 +75,7 @@ class Claims:
 
 @dataclass(frozen=True, kw_only=True)
 class Sending:
-    """A sender that runs."""
+    """A running sender."""
 
     installation: Installation
     port: int  # of its metrics
@@ -84,10 +84,10 @@ class Sending:
     async def claims(self) -> AsyncIterator[Claims]:
         """The claims of the block, known at its end."""
         before = await metrics_reader.read_histogram(self.port, metrics_reader.CLAIMS)
-        found = Claims(seen=before, served=Durations())
-        async with claim_durations.record_claims(self.installation, found.served):
-            yield found
-        found.seen = await metrics_reader.read_histogram(self.port, metrics_reader.CLAIMS) - before
+        claims = Claims(seen=before, served=Durations())
+        async with claim_durations.record_claims(self.installation, claims.served):
+            yield claims
+        claims.seen = await metrics_reader.read_histogram(self.port, metrics_reader.CLAIMS) - before
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""(j) What hostile editing and hostile values do to others: a POST's latency while both go on, beside a quiet time.
+"""(j) How much hostile editors and callers slow down other callers: the latency of a POST with and without them.
 
 Templates that never end, grow or want out are saved, previewed and sent in a loop; the API is asked as before.
 """
@@ -18,7 +18,7 @@ from bench.rig.http_load import Target
 from bench.rig.installation import Installation, Installations, read_sample
 from bench.rig.result_table import Figure, Table, compute_percentile, format_median
 from bench.rig.smtp_sink import Sink
-from notifier.auth import authenticated_key, key_scope
+from notifier.auth import key_scope, new_key
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 from notifier.rendering.protocol import SourceCheck
@@ -76,8 +76,8 @@ async def measure(made: Installations, plan: Plan) -> Table:
         title=f"(j) hostile templates: {CONNECTIONS / PAUSE_SECONDS:g} POSTs a second, {plan.rounds} rounds",
         figures=[
             *(
-                Figure(f"POST, {name}: p50, p95, p99", f"{', '.join(f'{ms:.1f}' for ms in found.values())} ms")
-                for name, found in figures.items()
+                Figure(f"POST, {name}: p50, p95, p99", f"{', '.join(f'{ms:.1f}' for ms in percentiles.values())} ms")
+                for name, percentiles in figures.items()
             ),
             Figure("p99 of each round, hostile ÷ quiet", format_median(_of_rounds(quiet, hostile), "{:.2f}")),
             Figure("p99 of all requests, hostile ÷ quiet (goal 1.2)", f"{ratio:.2f}", is_headline=True),
@@ -157,7 +157,7 @@ async def _prepared(installation: Installation) -> str:
             await version_store.write_version(
                 connection, hostile_caller.SLUG, source, checked, Publication(by="bench", at=now)
             )
-            wish = authenticated_key.NewKey(scopes=key_scope.ADMIN_SCOPES)
-            return (await authenticated_key.insert_key(connection, None, wish, now=now))[1]
+            wish = new_key.NewKey(scopes=key_scope.ADMIN_SCOPES)
+            return (await new_key.insert_key(connection, None, wish, now=now))[1]
     finally:
         await database.close()

@@ -23,14 +23,14 @@ async def measure(made: Installations, relay: Relay, template: str, plan: Plan) 
     """Fill a queue once, and drain a copy of it in one way and in the other, `rounds` times."""
     filled = await fill_and_weigh(await made.postgresql(), template, plan.mails)
     ways = {"apart": plan.setup, "together": replace(plan.setup, in_process=True)}
-    found: dict[str, list[DrainResult]] = {way: [] for way in ways}
+    results: dict[str, list[DrainResult]] = {way: [] for way in ways}
     for _ in range(plan.rounds):
         for way, setup in ways.items():
             installation = await made.copy(filled.installation)
-            found[way].append(await run_drain(installation, relay.port, plan.mails, setup))
+            results[way].append(await run_drain(installation, relay.port, plan.mails, setup))
             await made.remove(installation)
     await made.remove(filled.installation)
-    apart, together = ([one.per_second for one in found[way]] for way in ways)
+    apart, together = ([drained.per_second for drained in results[way]] for way in ways)
     shares = [ours / other for ours, other in zip(apart, together, strict=True)]
     return Table(
         title=f"(h) isolation, {template}: {plan.mails:,} mails, {plan.rounds} rounds",

@@ -81,8 +81,8 @@ async def _setups(made: Installations, smtp_port: int) -> AsyncIterator[Sequence
             (postgresql, "sender"),
         )
         children = [
-            await stack.enter_async_context(run_child([NOTIFIER, *words], one.settings(smtp_port=smtp_port)))
-            for one, *words in commands
+            await stack.enter_async_context(run_child([NOTIFIER, *words], setup.settings(smtp_port=smtp_port)))
+            for setup, *words in commands
         ]
         serve, api, _ = [await child.line() for child in children]
         yield (

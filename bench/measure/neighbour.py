@@ -16,7 +16,7 @@ from bench.rig.http_load import Target
 from bench.rig.installation import Installation, Installations, read_sample
 from bench.rig.result_table import Figure, Table, compute_percentile
 from bench.rig.smtp_sink import Sink
-from notifier.auth import authenticated_key, key_scope
+from notifier.auth import key_scope, new_key, service_admin
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 
@@ -40,7 +40,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """What the neighbour saw in one run."""
+    """What the neighbour measured in one run."""
 
     posts: list[float]  # seconds, POST to 202
     arrivals: list[float]  # seconds, POST to the relay's 250, of mails of priority `high`
@@ -84,7 +84,7 @@ async def measure(made: Installations, plan: Plan) -> Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbour:
-    """A service that goes on as always."""
+    """A service that goes on sending as usual."""
 
     target: Target
     sink: Sink
@@ -137,16 +137,12 @@ async def _create_keys(installation: Installation) -> tuple[str, str]:
     database, now = Database(installation.url), SystemClock().now()
     try:
         async with database.write() as connection:
-            service = await authenticated_key.create_service(connection, "attacker", from_domains=[], now=now)
+            service = await service_admin.create_service(connection, "attacker", from_domains=[], now=now)
             key = (
-                await authenticated_key.insert_key(
-                    connection, service, authenticated_key.NewKey(scopes=key_scope.SERVICE_SCOPES), now=now
-                )
+                await new_key.insert_key(connection, service, new_key.NewKey(scopes=key_scope.SERVICE_SCOPES), now=now)
             )[1]
             return key, (
-                await authenticated_key.insert_key(
-                    connection, None, authenticated_key.NewKey(scopes=key_scope.ADMIN_SCOPES), now=now
-                )
+                await new_key.insert_key(connection, None, new_key.NewKey(scopes=key_scope.ADMIN_SCOPES), now=now)
             )[1]
     finally:
         await database.close()
@@ -166,10 +162,10 @@ def _table(observations: Mapping[str, Observation], plan: Plan) -> Table:
             compute_percentile(seen.posts, 99) / compute_percentile(quiet.posts, 99),
             compute_percentile(seen.arrivals, 99) / compute_percentile(quiet.arrivals, 99),
         )
-        shown = ", ".join(f"{count:,} of {status}" for status, count in sorted(seen.statuses.items()))
+        answers = ", ".join(f"{count:,} of {status}" for status, count in sorted(seen.statuses.items()))
         figures += [
             Figure(f"  {name} ÷ quiet: POST, mail (goal 10)", f"{ratios[0]:.1f}, {ratios[1]:.1f}", is_headline=True),
-            Figure("  the attacker's answers", shown or "none"),
+            Figure("  the attacker's answers", answers or "none"),
         ]
         results |= {f"neighbour.{name}.post": ratios[0], f"neighbour.{name}.mail": ratios[1]}
     return Table(

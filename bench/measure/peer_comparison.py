@@ -1,4 +1,4 @@
-"""(f) The same mail, sink and PostgreSQL for what people use instead: django-post_office, and Celery with Redis.
+"""(f) Notifier beside django-post_office and Celery with Redis, with the same mail, relay and PostgreSQL.
 
 The peers live in `bench/peers/` and run in an environment of their own, made from `requirements-bench.lock`.
 """
@@ -46,7 +46,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
-    """One that is compared."""
+    """A system that Notifier is compared with."""
 
     name: str
     command: tuple[str, ...]
@@ -62,7 +62,7 @@ CELERY = Peer(name="Celery, Jinja2 and smtplib, 2 processes", command=("celery_m
 
 
 async def measure(made: Installations, relay: Relay, plan: Plan) -> Table:
-    """All take turns, so that no moment of the machine favours one of them."""
+    """Measure all systems in turns, so that a busy moment of the machine affects all of them."""
     title = f"(f) {TEMPLATE}: {plan.our_mails:,} ours, {plan.mails:,} of each peer, {plan.rounds} rounds in turns"
     try:
         python = await prepare_environment()
@@ -70,7 +70,7 @@ async def measure(made: Installations, relay: Relay, plan: Plan) -> Table:
         return Table(title=title, figures=[Figure("left out: the peers cannot be installed", str(error)[-200:])])
     with tempfile.TemporaryDirectory(prefix="notifier-bench-peers-") as folder:
         mail = await send_sample(made, TEMPLATE)
-        bench = _Bench(made=made, relay=relay, plan=plan, python=python, given=_write(mail, Path(folder)))
+        bench = _Bench(made=made, relay=relay, plan=plan, python=python, mail_file=_write(mail, Path(folder)))
         rates = await bench.rounds(with_redis=await is_redis_running())
     return _table(title, mail, rates)
 
@@ -105,13 +105,13 @@ async def is_redis_running() -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class _Bench:
-    """What all turns need."""
+    """What all rounds need."""
 
     made: Installations
     relay: Relay
     plan: Plan
     python: str
-    given: Path  # the mail, written down
+    mail_file: Path  # the mail that the peers send
 
     async def rounds(self, *, with_redis: bool) -> dict[str, list[float]]:
         """Mails per second of each, round by round."""
@@ -143,12 +143,12 @@ class _Bench:
             await self._run("celery_mail", "fill", str(self.plan.mails))
         else:
             installation = await self.made.copy(filled[peer.kind])
-        told = json.loads(await self._run(*peer.command, installation=installation))
+        report = json.loads(await self._run(*peer.command, installation=installation))
         if installation is not None:
             await self.made.remove(installation)
-        if told["sent"] != self.plan.mails:
-            raise AssertionError(f"{peer.name}: {self.plan.mails} mails were queued, and {told['sent']} are sent")
-        return float(told["sent"] / told["seconds"])
+        if report["sent"] != self.plan.mails:
+            raise AssertionError(f"{peer.name}: {self.plan.mails} mails were queued, and {report['sent']} are sent")
+        return float(report["sent"] / report["seconds"])
 
     async def _filled(self, kind: str) -> Installation:
         """A database of django-post_office with a full queue."""
@@ -157,10 +157,10 @@ class _Bench:
         return installation
 
     async def _run(self, script: str, *words: str, installation: Installation | None = None) -> str:
-        """Run a peer to its end; returns the last line that it said."""
+        """Run a peer to its end, and return its last line."""
         host, port = REDIS
         settings = {
-            "PEER_MAIL": str(self.given),
+            "PEER_MAIL": str(self.mail_file),
             "PEER_SMTP_PORT": str(self.relay.port),
             "PEER_REDIS_URL": f"redis://{host}:{port}/{REDIS_DATABASE}",
         }
@@ -170,7 +170,7 @@ class _Bench:
 
 
 def _write(mail: SampleMail, folder: Path) -> Path:
-    """The mail for the peers, where they can read it."""
+    """Write the mail to a file for the peers."""
     own = {name: value for name, value in asdict(mail).items() if name != "wire"}
     file = folder / "mail.json"
     file.write_text(json.dumps(own | {"template": TEMPLATE, "variables": build_variables(TEMPLATE, 0)}))
@@ -202,11 +202,11 @@ def _table(title: str, mail: SampleMail, rates: Mapping[str, list[float]]) -> Ta
     ours = rates[OURS]
     figures = [
         Figure("a mail: HTML / text / on the wire", "{:,} / {:,} / {:,} octets".format(*mail.weights)),
-        *(Figure(name, f"{format_best_and_median(found, '{:,.0f}')} msg/s") for name, found in rates.items()),
+        *(Figure(name, f"{format_best_and_median(values, '{:,.0f}')} msg/s") for name, values in rates.items()),
     ]
-    for name, found in rates.items():
+    for name, values in rates.items():
         if name != OURS:
-            ratio = statistics.median(ours) / statistics.median(found)
+            ratio = statistics.median(ours) / statistics.median(values)
             figures.append(Figure(f"ours ÷ {name}", f"{ratio:.1f}", is_headline=True))
     ready = max(statistics.median(rates[peer.name]) for peer in POST_OFFICE if peer.kind == "ready")
     best = max(max(rates[peer.name]) for peer in POST_OFFICE if peer.kind == "ready")
@@ -214,9 +214,9 @@ def _table(title: str, mail: SampleMail, rates: Mapping[str, list[float]]) -> Ta
     figures.append(Figure("ours ÷ post_office, ready bodies, best of 1 and 2: best of each", ratios, is_headline=True))
     if CELERY.name not in rates:
         figures.append(Figure("Celery left out", "no Redis at {}:{}".format(*REDIS)))
-    results = {f"peers.{name}.{which}": value for name, found in rates.items() for which, value in _both(found)}
+    results = {f"peers.{name}.{which}": value for name, values in rates.items() for which, value in _both(values)}
     return Table(title=title, figures=figures, results=results)
 
 
-def _both(found: list[float]) -> tuple[tuple[str, float], tuple[str, float]]:
-    return ("best", max(found)), ("median", statistics.median(found))
+def _both(rates: list[float]) -> tuple[tuple[str, float], tuple[str, float]]:
+    return ("best", max(rates)), ("median", statistics.median(rates))

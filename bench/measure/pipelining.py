@@ -97,8 +97,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--mails", type=int, default=20, help="in each round (%(default)s)")
     parser.add_argument("--delay", type=float, default=0.02, help="seconds each way (%(default)s)")
-    given = parser.parse_args()
-    print(asyncio.run(measure(given.rounds, given.mails, given.delay)))
+    options = parser.parse_args()
+    print(asyncio.run(measure(options.rounds, options.mails, options.delay)))
 
 
 if __name__ == "__main__":

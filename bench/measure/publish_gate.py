@@ -57,22 +57,22 @@ async def measure(made: Installations, plan: Plan) -> Table:
     await _fill(installation, plan)
     database, clock, pool = Database(installation.url), SystemClock(), PreviewPool()
     try:
-        looks, publishes, told = await _times(database, pool, clock, plan)
+        looks, publishes, progress_calls = await _times(database, pool, clock, plan)
     finally:
         await pool.aclose()
         await database.close()
     await made.remove(installation)
     results = {"gate.look": statistics.median(looks), "gate.publish": statistics.median(publishes)}
-    shown = f"{plan.templates:,} templates of {plan.versions} versions"
+    size = f"{plan.templates:,} templates of {plan.versions} versions"
     return Table(
-        title=f"(i) publishing: {SLUG}, among {shown}, {plan.rounds} rounds",
+        title=f"(i) publishing: {SLUG}, among {size}, {plan.rounds} rounds",
         figures=[
             Figure(
                 f"gate over {plan.payloads} payloads (≤ {GATE_GOAL} ms)",
                 f"{format_median(looks, '{:,.0f}')} ms",
                 is_headline=True,
             ),
-            Figure("  told how far it is", f"{told} times"),
+            Figure("  told how far it is", f"{progress_calls} times"),
             Figure(
                 f"check and publish (≤ {PUBLISH_GOAL} ms)",
                 f"{format_median(publishes, '{:,.0f}')} ms",
@@ -114,15 +114,19 @@ async def _times(
         PublishGate(database, pool, clock, "notifier@instance.example"),
         template_files.read_template(ROOT / "templates", SLUG),
     )
-    looks, publishes, told = [], [], []
+    looks, publishes, progress_calls = [], [], []
     for number in range(plan.rounds):
         draft = _edited(source, number)
         report = await pool.check(draft)
         assert not report.blocking_messages, report.blocking_messages
 
+        def note_progress(*step: int) -> None:
+            progress_calls.append(step)
+
         async def look(draft: TemplateSource = draft) -> None:
-            found = await gate.try_source(SLUG, draft, report, progress=lambda *how_far: told.append(how_far))
-            assert (found.looked, found.changed, found.blocks) == (plan.payloads, plan.payloads, False), found
+            outcome = await gate.try_source(SLUG, draft, report, progress=note_progress)  # noqa: B023
+            assert (outcome.looked, outcome.changed) == (plan.payloads, plan.payloads), outcome
+            assert not outcome.blocks, outcome
 
         async def publish(draft: TemplateSource = draft) -> None:
             checked = await pool.check(draft)
@@ -133,7 +137,7 @@ async def _times(
 
         looks.append(await _milliseconds(look))
         publishes.append(await _milliseconds(publish))
-    return looks, publishes, len(told) // plan.rounds
+    return looks, publishes, len(progress_calls) // plan.rounds
 
 
 def _edited(source: TemplateSource, number: int) -> TemplateSource:

@@ -18,7 +18,7 @@ from bench.rig.result_table import Figure, Table, format_median
 from bench.rig.smtp_sink import Sink
 
 DEFAULT_CONNECTIONS = 20
-LONGEST_DRAIN = 900.0
+MAX_DRAIN_SECONDS = 900.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class DrainResults:
     lines: list[int] = field(default_factory=list)  # of the senders' log
 
 
-async def drain(installation: Installation, plan: Plan, connections: int, found: DrainResults) -> None:
+async def drain(installation: Installation, plan: Plan, connections: int, results: DrainResults) -> None:
     """One full queue, until nothing is due."""
     async with Sink(max_connections=plan.limit, answer_seconds=plan.answer_seconds) as sink:
         several = ["--processes", str(plan.processes)] if plan.processes > 1 else []
@@ -50,14 +50,14 @@ async def drain(installation: Installation, plan: Plan, connections: int, found:
         async with run_child([NOTIFIER, "sender", *several, "--drain"], settings) as sender:
             await sender.line()  # it is ready
             started = time.time()
-            await sender.finished(seconds=LONGEST_DRAIN)
+            await sender.finished(seconds=MAX_DRAIN_SECONDS)
             lines = sender.log_lines()
         sent = await installation.count("sent")
         if sent != plan.mails:
             raise AssertionError(f"{plan.mails} mails were queued, and {sent} are sent")
-        found.rates.append(plan.mails / (await _last_settle(installation) - started))
-        found.refused.append(sink.refused)
-        found.lines.append(lines)
+        results.rates.append(plan.mails / (await _last_settle(installation) - started))
+        results.refused.append(sink.refused)
+        results.lines.append(lines)
 
 
 async def _last_settle(installation: Installation) -> float:
@@ -75,12 +75,12 @@ async def measure(made: Installations, plan: Plan) -> Table:
     await fill_queue(filled, "welcome", plan.mails)
     by_hand, by_itself = DrainResults(), DrainResults()
     for _ in range(plan.rounds):
-        for connections, found in (
+        for connections, results in (
             (max(plan.limit // plan.processes, 1), by_hand),
             (DEFAULT_CONNECTIONS, by_itself),
         ):
             installation = await made.copy(filled)
-            await drain(installation, plan, connections, found)
+            await drain(installation, plan, connections, results)
             await made.remove(installation)
     await made.remove(filled)
     ratio = statistics.median(by_itself.rates) / statistics.median(by_hand.rates)
@@ -110,13 +110,13 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=5, help="connections that the relay takes (%(default)s)")
     parser.add_argument("--processes", type=int, default=1, help="sender processes (%(default)s)")
     parser.add_argument("--answer", type=float, default=0.015, help="seconds to the reply (%(default)s)")
-    given = parser.parse_args()
+    options = parser.parse_args()
     plan = Plan(
-        rounds=given.rounds,
-        mails=given.mails,
-        limit=given.limit,
-        processes=given.processes,
-        answer_seconds=given.answer,
+        rounds=options.rounds,
+        mails=options.mails,
+        limit=options.limit,
+        processes=options.processes,
+        answer_seconds=options.answer,
     )
     asyncio.run(run(plan))
 

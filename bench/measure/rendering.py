@@ -1,4 +1,4 @@
-"""What rendering costs: each step, a mail in one process, and a mail through the pool, hence the cost of isolation.
+"""What rendering costs: each step, a mail in one process, and a mail through the pool.
 
 Run with `python -m bench.measure.rendering`; about a quarter of a minute. All figures but the rates are processor time.
 """
@@ -11,30 +11,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 import msgspec
 
+from bench.rig.child_process import ROOT
 from bench.rig.result_table import Figure, Table
+from notifier.mail.mail_parts import Mailbox, MailHeader, RenderedMail
 from notifier.mail.mime_document import build_mime_message
 from notifier.mail.style_inliner import inline_styles
 from notifier.rendering.child_process import get_cpu_seconds
 from notifier.rendering.child_program import RenderingChild
 from notifier.rendering.pool import MAX_BATCH_MAILS, RenderingPool
-from notifier.rendering.protocol import (
-    Mailbox,
-    MailHeader,
-    RenderBatchAnswer,
-    RenderBatchRequest,
-    RenderedMail,
-    RenderJob,
-)
+from notifier.rendering.protocol import RenderBatchAnswer, RenderBatchRequest, RenderJob
 from notifier.template_language.compiled_version import CompiledVersion
 from notifier.template_language.sandbox import create_environment, render_limited
 from notifier.template_language.template_source import HTML, SUBJECT, TEXT, TemplateSource
 from notifier.templating.sync import template_files
 
-ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ("welcome", "password_reset", "order_shipped", "daily_report")
 SHOWN = (
     ("bench/templates", "receipt_inline"),
@@ -82,14 +75,14 @@ def main() -> None:
 
 
 def list_subjects() -> list[RenderSubject]:
-    """The templates that are measured, those of the benchmark first."""
+    """List the templates to measure, those of the benchmark first."""
     return [
         RenderSubject(slug=slug, source=template_files.read_template(ROOT / folder, slug)) for folder, slug in SHOWN
     ]
 
 
 def measure_subject(subject: RenderSubject) -> Table:
-    """Everything about one template; keeps this process busy for some seconds."""
+    """Measure one template. Keeps this process busy for some seconds."""
     child = RenderingChild()
     child.answer_request(RenderBatchRequest(jobs=[], sources={subject.slug: subject.source}))
     (rendered,) = _render(child, subject, 1)
@@ -144,11 +137,11 @@ def _micro(step: Callable[[], object]) -> float:
 async def _pooled(subject: RenderSubject, children: int) -> Pooled:
     async with RenderingPool(children=children) as pool:
         await _through(pool, subject, CALLERS * MAX_BATCH_MAILS)  # every child has compiled it
-        found = [await _measured(pool, subject) for _ in range(POOL_ROUNDS)]
+        rounds = [await _measured(pool, subject) for _ in range(POOL_ROUNDS)]
     return Pooled(
-        parent=min(one.parent for one in found),
-        child=min(one.child for one in found),
-        rate=statistics.median(one.rate for one in found),
+        parent=min(round_.parent for round_ in rounds),
+        child=min(round_.child for round_ in rounds),
+        rate=statistics.median(round_.rate for round_ in rounds),
     )
 
 

@@ -24,7 +24,7 @@ from notifier.states import Status
 Query = dict[str, Any]
 GOAL_MS = 50
 PATH = "/v1/notifications"
-_LONGEST_SECONDS = 20.0  # of one case; what is so slow need not be asked as often
+_MAX_SECONDS = 20.0  # of one case; what is so slow need not be asked as often
 _PLACES = {"first": BIG, "deep": BIG, "small": SMALL, "behind": BEHIND}
 """A first page and one a year back of the big service; a first page of the small one, and of the one with a backlog."""
 
@@ -39,7 +39,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One way to look, with the values that it is asked with."""
+    """One kind of search, and the values to search for."""
 
     name: str
     queries: Sequence[Query]
@@ -74,13 +74,13 @@ async def measure(made: Installations, plan: Plan) -> Table:
 async def _times(ask: "Ask", case: Case, place: str, filled: History, plan: Plan) -> list[float]:
     """Milliseconds of each request of a case."""
     back = {"before": str(get_first_id(filled.begin + SPAN / 2))} if place == "deep" else {}
-    found: list[float] = []
-    until = time.perf_counter() + _LONGEST_SECONDS
+    times: list[float] = []
+    until = time.perf_counter() + _MAX_SECONDS
     for query in islice(cycle(case.queries), plan.requests):
-        found.append(1000 * await ask(query | back))
+        times.append(1000 * await ask(query | back))
         if time.perf_counter() > until:
             break
-    return found
+    return times
 
 
 async def _cases(connection: asyncpg.Connection, filled: History) -> list[Case]:
@@ -118,7 +118,9 @@ async def _cases(connection: asyncpg.Connection, filled: History) -> list[Case]:
         *(
             Case(
                 name=name,
-                queries=[one | other for one, other in zip(first, cycle(second), strict=False)],
+                queries=[
+                    first_query | second_query for first_query, second_query in zip(first, cycle(second), strict=False)
+                ],
                 is_alone=False,
             )
             for name, first, second in (

@@ -93,8 +93,9 @@ def _table(name: str, measured: SubmitResults, plan: Plan) -> Table:
     ratios = [s.load.per_second / n.load.per_second for s, n in zip(submit, noop, strict=True)]
     cpu = [n.cpu_each / s.cpu_each if s.cpu_each else float("nan") for s, n in zip(submit, noop, strict=True)]
     ceiling = statistics.median(run.load.ceiling for run in noop)
+    connections = http_load.CONNECTIONS
     return Table(
-        title=f"(a) POST, {name}: {http_load.CONNECTIONS} keep-alive connections, {plan.template}, {plan.rounds} rounds",
+        title=f"(a) POST, {name}: {connections} keep-alive connections, {plan.template}, {plan.rounds} rounds",
         figures=[
             *_figures("no-op", noop),
             *_figures("POST /v1/notifications", submit),

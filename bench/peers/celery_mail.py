@@ -83,12 +83,12 @@ def redis() -> "Redis[bytes]":
 
 def fill(count: int) -> None:
     """Queue mails."""
-    one = mail.given()
+    sample = mail.given()
     _, html, text = templates()
-    one.must_equal(html.render(one.variables), text.render(one.variables))
+    sample.must_equal(html.render(sample.variables), text.render(sample.variables))
     with app.connection_for_write() as broker, app.amqp.Producer(broker) as producer:
         for number in range(count):
-            send.apply_async((mail.recipient(number), one.variables), producer=producer)
+            send.apply_async((mail.recipient(number), sample.variables), producer=producer)
 
 
 @worker_process_shutdown.connect

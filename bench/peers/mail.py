@@ -1,4 +1,4 @@
-"""What the peers are given: the mail as Notifier sends it, and the template and variables that it is made of."""
+"""The mail that the peers send: as Notifier sends it, and its template and variables."""
 
 import json
 import os

@@ -54,14 +54,14 @@ def fill(kind: str, count: int) -> None:
     from post_office.models import EmailTemplate
 
     call_command("migrate", verbosity=0)
-    one = mail.given()
-    own: dict[str, Any] = {"sender": one.sender}
+    sample = mail.given()
+    own: dict[str, Any] = {"sender": sample.sender}
     if kind == "ready":
-        own |= {"subject": one.subject, "html_message": one.html, "message": one.text}
+        own |= {"subject": sample.subject, "html_message": sample.html, "message": sample.text}
     else:
-        parts = {"content": one.source("body.txt"), "html_content": one.source("body.html")}
-        template = EmailTemplate.objects.create(name="receipt", subject=one.source("subject.txt"), **parts)
-        own |= {"template": template, "context": one.variables, "render_on_delivery": True}
+        parts = {"content": sample.source("body.txt"), "html_content": sample.source("body.html")}
+        template = EmailTemplate.objects.create(name="receipt", subject=sample.source("subject.txt"), **parts)
+        own |= {"template": template, "context": sample.variables, "render_on_delivery": True}
     for first in range(0, count, FILL):
         numbers = range(first, min(first + FILL, count))
         send_many([own | {"recipients": mail.recipient(number)} for number in numbers])

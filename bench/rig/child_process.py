@@ -1,4 +1,4 @@
-"""The processes that are measured: started with settings in the environment, awaited, and always stopped again."""
+"""Child processes that are measured: started with settings in the environment, and always stopped at the end."""
 
 import asyncio
 import contextlib
@@ -15,16 +15,16 @@ from bench.rig import process_tree
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").is_file())
 NOTIFIER = str(Path(sys.executable).parent / "notifier")
 
 
 class ChildFailedError(RuntimeError):
-    """A process that is measured ended, or was not ready in time."""
+    """A measured process ended, or was not ready in time."""
 
 
 class Child:
-    """One process of ours, and what it said."""
+    """A child process and its output."""
 
     def __init__(self, process: asyncio.subprocess.Process, errors: IO[bytes]) -> None:
         self._process = process
@@ -48,7 +48,7 @@ class Child:
         return line.decode().strip()
 
     async def lines(self, *, seconds: float) -> list[str]:
-        """All that it still says on stdout, until it closes it."""
+        """Read the rest of its stdout."""
         assert self._process.stdout is not None
         async with asyncio.timeout(seconds):
             return (await self._process.stdout.read()).decode().splitlines()
@@ -69,7 +69,7 @@ class Child:
         return process_tree.read_cpu_seconds(self.pid)
 
     async def terminate(self) -> None:
-        """Ask it to end; it may still say its last words."""
+        """Send SIGTERM; it may still write."""
         self._process.terminate()
 
     async def stop(self) -> None:
@@ -95,7 +95,7 @@ class Child:
 
 @asynccontextmanager
 async def run_child(command: Sequence[str], settings: Mapping[str, str]) -> AsyncIterator[Child]:
-    """A process with these `NOTIFIER_…` settings and no others, stopped at the end of the block."""
+    """Run a process with these `NOTIFIER_…` settings and no others until the end of the block."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("NOTIFIER_")}
     with tempfile.TemporaryFile() as errors:
         process = await asyncio.create_subprocess_exec(

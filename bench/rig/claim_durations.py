@@ -33,7 +33,7 @@ async def log_durations(installation: Installation) -> None:
 
 
 @asynccontextmanager
-async def record_claims(installation: Installation, found: Durations) -> AsyncIterator[None]:
+async def record_claims(installation: Installation, durations: Durations) -> AsyncIterator[None]:
     """Add the claims of the block to what was found before."""
     if installation.log is None:
         yield
@@ -44,4 +44,4 @@ async def record_claims(installation: Installation, found: Durations) -> AsyncIt
         file.seek(start)
         text = await asyncio.to_thread(file.read)
     pattern = re.compile(_CLAIM % re.escape(installation.name.encode()), re.MULTILINE)
-    found.seconds += [float(match[1]) / 1000 for match in pattern.finditer(text)]
+    durations.seconds += [float(match[1]) / 1000 for match in pattern.finditer(text)]

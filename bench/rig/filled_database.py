@@ -1,4 +1,4 @@
-"""A database that is filled by copying: years of history, another service's backlog, and mails that arrive."""
+"""Fills a database by copying rows: years of history, another service's backlog, and arriving mails."""
 
 import asyncio
 import time

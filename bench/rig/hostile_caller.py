@@ -1,4 +1,4 @@
-"""Somebody who edits and somebody who sends, both hostile: `python -m bench.rig.hostile_caller PORT ADMIN_KEY SERVICE_KEY`.
+"""A hostile editor and a hostile caller: `python -m bench.rig.hostile_caller PORT ADMIN_KEY SERVICE_KEY`.
 
 Says on stdout when each has been answered for the first time, and at SIGTERM how often they were answered.
 """
@@ -40,33 +40,33 @@ class HostileCaller:
     done: Callable[[], None]  # told of each deed
 
     async def save(self) -> None:
-        """A draft that is refused."""
+        """Save a draft that is refused."""
         for text in cycle(HOSTILE):
-            draft = {"files": build_files(text), "sample": {"name": "x"}, "settings": {"name": "Evil"}, "seen": ""}
+            draft = {"files": build_files(text), "sample": {"name": "x"}, "settings": {"name": "Evil"}, "revision": ""}
             await self._do(self.client.put("/v1/templates/evil/draft", json=draft), REFUSED)
 
     async def preview(self) -> None:
-        """Text that nobody saves."""
+        """Preview a source without saving it."""
         for text in cycle(HOSTILE):
             unsaved = {"subject": "x", "html": text, "variables": {"name": "x"}}
             await self._do(self.client.post("/v1/render", json=unsaved), REFUSED)
 
     async def send(self) -> None:
-        """A mail whose values make its template endless."""
+        """Send a mail whose variables make its template endless."""
         while True:
             mail = {"to": "evil@example.com", "template": SLUG, "variables": {"n": 99_999}}
             await self._do(self.client.post("/v1/notifications", json=mail), {202})
             await asyncio.sleep(SEND_SECONDS)
 
-    async def _do(self, asked: Any, expected: AbstractSet[int]) -> None:
-        reply = await asked
+    async def _do(self, request: Any, expected: AbstractSet[int]) -> None:
+        reply = await request
         if reply.status_code not in expected:
             raise AssertionError(f"{reply.status_code} instead of {expected}: {reply.text}")
         self.done()
 
 
 async def main(port: str, *keys: str) -> int:
-    """Go on until told to stop."""
+    """Run until stopped."""
     deeds = 0
     begun = asyncio.Event()
 

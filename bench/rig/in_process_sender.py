@@ -4,7 +4,7 @@ Run as `python -m bench.rig.in_process_sender`, with the environment of `notifie
 """
 
 import asyncio
-from typing import Self
+from typing import Any, Self
 
 from msgspec.structs import replace
 
@@ -14,14 +14,13 @@ from notifier.rendering.protocol import CheckRequest, ChildAnswer, ChildRequest
 from notifier.runtime import wiring
 from notifier.settings import Settings
 from notifier.telemetry import logging
-from notifier.template_language.image_functions import ImageStore
 
 
 class InProcess(RenderingPool):
     """A pool without children, limits and protection."""
 
-    def __init__(self, *, children: int = 1, nice: int = 0, images: ImageStore | None = None) -> None:
-        super().__init__(children=children, nice=nice, images=images)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self._renderer = RenderingChild()
         self._has: set[str] = set()
 

@@ -17,7 +17,7 @@ from sqlalchemy import make_url, text
 from bench.rig import postgres_server
 from bench.rig.child_process import ROOT
 from bench.rig.postgres_server import Server
-from notifier.auth import authenticated_key
+from notifier.auth import new_key, service_admin
 from notifier.clock import SystemClock
 from notifier.db import migrations
 from notifier.db.engine import Database
@@ -68,8 +68,8 @@ class Installation:
             async with database.read() as connection:
                 where = " WHERE status = :status" if status else ""
                 statement = text(f"SELECT count(*) FROM notification{where}")
-                found = await connection.execute(statement, {"status": status} if status else {})
-                return int(found.scalar_one())
+                result = await connection.execute(statement, {"status": status} if status else {})
+                return int(result.scalar_one())
         finally:
             await database.close()
 
@@ -162,8 +162,8 @@ async def open_installations() -> AsyncIterator[Installations]:
 def read_sample(template: str) -> Mapping[str, Any]:
     """The variables that a shipped template, or one of the benchmark's own, is shown with."""
     files = [root / template / "sample.json" for root in TEMPLATES]
-    found: Mapping[str, Any] = json.loads(next(file for file in files if file.is_file()).read_text())
-    return found
+    variables: Mapping[str, Any] = json.loads(next(file for file in files if file.is_file()).read_text())
+    return variables
 
 
 async def _seed(url: str, pool: RenderingPool) -> str:
@@ -175,7 +175,7 @@ async def _seed(url: str, pool: RenderingPool) -> str:
         for root in TEMPLATES:
             await push.run(root, template_files.list_slugs(root))
         async with database.write() as connection:
-            service = await authenticated_key.create_service(connection, "bench", from_domains=[], now=clock.now())
-            return await authenticated_key.create_live_key(connection, service, now=clock.now())
+            service = await service_admin.create_service(connection, "bench", from_domains=[], now=clock.now())
+            return await new_key.create_live_key(connection, service, now=clock.now())
     finally:
         await database.close()

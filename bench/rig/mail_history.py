@@ -15,7 +15,7 @@ import asyncpg
 
 from bench.rig.installation import Installation
 from bench.rig.queue_filler import fill_queue
-from notifier.auth import authenticated_key
+from notifier.auth import new_key, service_admin
 from notifier.db.engine import Database
 
 SPAN = timedelta(days=730)
@@ -128,13 +128,11 @@ async def _services(installation: Installation) -> tuple[list[str], list[str]]:
     database, now = Database(installation.url), datetime.now(UTC)
     try:
         async with database.write() as connection:
-            ids = [await authenticated_key.find_service(connection, "bench")]
+            ids = [await service_admin.find_service(connection, "bench")]
             made = [installation.key]
             for number in range(1, len(SHARES)):
-                ids.append(
-                    await authenticated_key.create_service(connection, f"service{number}", from_domains=[], now=now)
-                )
-                made.append(await authenticated_key.create_live_key(connection, ids[-1], now=now))
+                ids.append(await service_admin.create_service(connection, f"service{number}", from_domains=[], now=now))
+                made.append(await new_key.create_live_key(connection, ids[-1], now=now))
     finally:
         await database.close()
     return [str(id_) for id_ in ids], made
@@ -162,10 +160,10 @@ async def _side_by_side(workers: Sequence[asyncpg.Connection], statements: Seque
 
 
 async def _columns(connection: asyncpg.Connection, table: str) -> list[str]:
-    found = await connection.fetch(
+    rows = await connection.fetch(
         "SELECT column_name FROM information_schema.columns WHERE table_schema = 'public' AND table_name = $1", table
     )
-    return [row["column_name"] for row in found]
+    return [row["column_name"] for row in rows]
 
 
 async def _templates(connection: asyncpg.Connection) -> None:

@@ -30,9 +30,9 @@ async def main() -> None:
     """Serve until SIGTERM or SIGINT, on a port that is printed."""
     settings = Settings()
     logging.configure_logging(json=True, level=settings.log_level)
-    told = asyncio.Event()
+    stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         listener = wiring.open_listener("127.0.0.1", 0)
         stack.callback(listener.close)
@@ -44,7 +44,7 @@ async def main() -> None:
         gc.collect()  # as the command does once it is ready
         gc.freeze()
         print(listener.getsockname()[1], flush=True)
-        await told.wait()
+        await stop.wait()
 
 
 if __name__ == "__main__":

@@ -30,11 +30,11 @@ class Histogram:
 
     def percentile(self, q: float) -> float:
         """The value below which so many per cent are, as if they were spread evenly within a bucket; NaN if none."""
-        wanted = self.count * q / 100
+        target = self.count * q / 100
         lower = below = 0.0
         for bound, count in self.buckets:
-            if count >= wanted and count > below:
-                return lower if bound == float("inf") else lower + (bound - lower) * (wanted - below) / (count - below)
+            if count >= target and count > below:
+                return lower if bound == float("inf") else lower + (bound - lower) * (target - below) / (count - below)
             lower, below = bound, count
         return float("nan")
 
@@ -42,8 +42,8 @@ class Histogram:
 async def read_histogram(port: int, name: str) -> Histogram:
     """What the process on this port has observed since its start."""
     body = await asyncio.to_thread(_get, f"http://127.0.0.1:{port}/metrics")
-    found = re.findall(rf'^{name}_bucket{{le="([^"]+)"}} (\S+)$', body, re.MULTILINE)
-    return Histogram(tuple((float(bound), float(count)) for bound, count in found))
+    buckets = re.findall(rf'^{name}_bucket{{le="([^"]+)"}} (\S+)$', body, re.MULTILINE)
+    return Histogram(tuple((float(bound), float(count)) for bound, count in buckets))
 
 
 def _get(url: str) -> str:

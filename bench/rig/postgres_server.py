@@ -77,8 +77,8 @@ class _OwnServer:
 
 def start_server() -> Server:
     """The given server, or one of our own."""
-    given = os.environ.get(URL_VARIABLE)
-    return _GivenServer(given) if given else _OwnServer()
+    url = os.environ.get(URL_VARIABLE)
+    return _GivenServer(url) if url else _OwnServer()
 
 
 async def execute_statements(url: str, *statements: str) -> None:

@@ -1,4 +1,4 @@
-"""Full queues: through the API's own checks, writer and shared commit, or many rows at once by copying one of those."""
+"""Fills queues: through the API's own submission, or by copying rows."""
 
 import asyncio
 from collections.abc import Mapping
@@ -32,10 +32,10 @@ async def fill_queue(installation: Installation, template: str, mails: int) -> N
         async def submit_the_rest() -> None:
             for number in numbers:
                 body = {"to": f"user{number:08}@example.com", "template": template}
-                wanted, faults = submission_models.parse_notification(
+                parsed, faults = submission_models.parse_notification(
                     body | {"variables": build_variables(template, number)}
                 )
-                await doors.submitter.submit(caller, wanted, None, faults=faults)
+                await doors.submitter.submit(caller, parsed, None, faults=faults)
 
         await asyncio.gather(*(submit_the_rest() for _ in islice(range(LOADERS), mails)))
         # The last hint leaves after the last commit; after the end of this block it would open a connection for good.
@@ -44,10 +44,10 @@ async def fill_queue(installation: Installation, template: str, mails: int) -> N
 
 def build_variables(template: str, number: int) -> Mapping[str, Any]:
     """The sample of a template, with an order number of its own where it has one, so that no two mails are the same."""
-    found = read_sample(template)
-    if "order" not in found:
-        return found
-    return {**found, "order": {**found["order"], "number": f"FG-{number:08}"}}
+    values = read_sample(template)
+    if "order" not in values:
+        return values
+    return {**values, "order": {**values["order"], "number": f"FG-{number:08}"}}
 
 
 def build_row_id(family: int, number: int) -> str:

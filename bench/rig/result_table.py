@@ -17,7 +17,7 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """What one measurement found."""
+    """The results of one measurement."""
 
     title: str
     figures: list[Figure]

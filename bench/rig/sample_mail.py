@@ -1,4 +1,4 @@
-"""A mail of the benchmark as it leaves, so that its size is known and never smaller than a real one's."""
+"""A mail of the benchmark as it is sent, to check that it is as large as a real one."""
 
 import email
 import email.policy
@@ -42,7 +42,7 @@ async def send_sample(made: Installations, template: str) -> SampleMail:
         wire = int(statistics.median(sink.sizes))
     await made.remove(installation)
     html, text = (message.get_body((kind,)).get_content() for kind in ("html", "plain"))
-    found = SampleMail(sender=message["From"], subject=message["Subject"], html=html, text=text, wire=wire)
-    assert found.weights[0] >= MIN_HTML_BYTES, f"{template}: {found.weights[0]} octets of HTML are too few"
-    assert found.weights[1] >= MIN_TEXT_BYTES, f"{template}: {found.weights[1]} octets of text are too few"
-    return found
+    sample = SampleMail(sender=message["From"], subject=message["Subject"], html=html, text=text, wire=wire)
+    assert sample.weights[0] >= MIN_HTML_BYTES, f"{template}: {sample.weights[0]} octets of HTML are too few"
+    assert sample.weights[1] >= MIN_TEXT_BYTES, f"{template}: {sample.weights[1]} octets of text are too few"
+    return sample

@@ -1,4 +1,4 @@
-"""What work costs whatever the machine: statements, commits and WAL, as the server counts them, and its CPU time."""
+"""Costs as PostgreSQL counts them: statements, commits, WAL and CPU time."""
 
 import asyncio
 import os
@@ -41,7 +41,7 @@ class Cost:
 
 
 async def read_cost(installation: Installation) -> Cost:
-    """The counters now, once every connection to the database is gone: only then has each told what it did."""
+    """Read the counters when all connections are closed, because only then are they complete."""
     connection = await asyncpg.connect(open_other_database(installation))
     try:
         for _ in range(MAX_READS):

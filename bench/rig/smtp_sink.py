@@ -1,4 +1,4 @@
-"""An SMTP server that takes everything, keeps nothing, and knows when it answered for whom; also a process."""
+"""An SMTP server that accepts every mail, stores none, and records when it answered. Also runs as a process."""
 
 import asyncio
 import signal
@@ -143,12 +143,12 @@ class _Connection(asyncio.Protocol):
 
 async def main() -> None:
     """Take mail until SIGTERM or SIGINT, on a port that is printed."""
-    told = asyncio.Event()
+    stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with Sink() as sink:
         print(sink.port, flush=True)
-        await told.wait()
+        await stop.wait()
 
 
 if __name__ == "__main__":

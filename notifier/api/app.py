@@ -15,7 +15,6 @@ from notifier.api.errors.problem_responses import install_error_handlers
 from notifier.api.keys.routes import router as keys_router
 from notifier.api.layouts.routes import router as layouts_router
 from notifier.api.notifications.change_routes import router as change_router
-from notifier.api.notifications.content_routes import router as content_router
 from notifier.api.notifications.routes import router as notifications_router
 from notifier.api.notifications.submit_routes import router as submit_router
 from notifier.api.openapi import description
@@ -38,7 +37,6 @@ from notifier.health.routes import router as health_router
 _ROUTERS = (
     submit_router,
     notifications_router,
-    content_router,
     change_router,
     batches_router,
     suppressions_router,
@@ -62,17 +60,17 @@ _ROUTERS = (
 
 
 class DocumentedFastAPI(FastAPI):
-    """FastAPI, with a description that says all there is to say."""
+    """FastAPI with a complete OpenAPI document."""
 
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document."""
+        """Return the complete OpenAPI document."""
         if not self.openapi_schema:
             self.openapi_schema = description.complete_document(super().openapi())
         return self.openapi_schema
 
 
 def create_app(doors: ApiDependencies) -> FastAPI:
-    """The application over the given parts; whoever runs it opens and closes them."""
+    """Build the application; its caller opens and closes the dependencies."""
     app = build_undecorated_app()
     app.state.doors = doors
     app.state.probes = doors.probes
@@ -81,7 +79,7 @@ def create_app(doors: ApiDependencies) -> FastAPI:
 
 
 def build_undecorated_app() -> FastAPI:
-    """The application without the parts behind it: enough to describe it, not to answer."""
+    """Build the application without dependencies: enough to describe it, not to answer."""
     app = DocumentedFastAPI(
         title="Notifier",
         version=notifier.__version__,

@@ -1,47 +1,36 @@
-"""What routes do with a request before they act: who asks, about which notification, and what the body says."""
+"""What routes do first: authenticate the caller, and parse the id in the path."""
 
-import re
 from uuid import UUID
 
 from fastapi import Request
 from starlette.convertors import Convertor, register_url_convertor
 
-from notifier.api.body import content_decoding
 from notifier.api.dependencies import ApiDependencies
-from notifier.api.errors.problem_responses import BadRequestError
 from notifier.auth.authenticated_key import AuthenticatedKey, Caller, require_service
 from notifier.auth.key_scope import KeyScope
-from notifier.errors import Fault, InvalidRequestError, NotFoundError
-
-MAX_IDEMPOTENCY_KEY_LENGTH = 255
-_IN_QUOTES = r'(?:[!#-\[\]-~]|\\["\\])'
-IDEMPOTENCY_KEY_PATTERN = f'^(?:[!#-~](?:[ -~]*[!-~])?|"{_IN_QUOTES}(?:(?:{_IN_QUOTES}| )*{_IN_QUOTES})?")$'
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
-_QUOTED_KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
-_ESCAPED_CHARACTER = re.compile(r'\\(["\\])')
-_CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";]*)', re.IGNORECASE)
+from notifier.errors import NotFoundError
 
 
 class _NotificationConvertor(Convertor[str]):
-    """What stands in a path for a notification: any text but the name of another thing there is."""
+    """The id of a notification in a path: any text except `batch`, which is another route."""
 
     regex = "(?!batch$)[^/]+"
 
     def convert(self, value: str) -> str:
-        """As it is; whether it is an id is seen later."""
+        """Return the text; `id_of` checks it later."""
         return value
 
     def to_string(self, value: str) -> str:
-        """The same."""
+        """Return the text."""
         return value
 
 
-# At import, as routes are compiled where they are declared. Without it /batch would answer as a notification does.
+# At import, because routes are compiled where they are declared. Without it /batch would be taken for a notification.
 register_url_convertor("notification", _NotificationConvertor())
 
 
 async def authenticate_service(request: Request, doors: ApiDependencies, scope: KeyScope | None) -> Caller:
-    """The service that calls, whose key has the scope, where one is needed, and may ask now."""
+    """Authenticate a service whose key has the scope (None: any), and count the request."""
     caller = require_service(await authenticate_key(request, doors, None))
     if scope is not None:
         caller.require_scope(scope)
@@ -49,97 +38,22 @@ async def authenticate_service(request: Request, doors: ApiDependencies, scope: 
 
 
 async def authenticate_key(request: Request, doors: ApiDependencies, scope: KeyScope | None) -> AuthenticatedKey:
-    """Who asks for what is the instance's: a service or an admin, with the scope, who may ask now."""
-    found = await doors.authenticator.authenticate_key(request.headers.get("authorization"))
-    doors.rate_limits.count_request(request, found)
+    """Authenticate a service's or an admin key that has the scope (None: any), and count the request."""
+    key = await doors.authenticator.authenticate_key(request.headers.get("authorization"))
+    doors.rate_limits.count_request(request, key)
     if scope is not None:
-        found.require_scope(scope)
-    return found
+        key.require_scope(scope)
+    return key
 
 
 async def recognise_service(request: Request, doors: ApiDependencies) -> Caller:
-    """The caller, of whom nothing else is known; for routes that count what is asked themselves."""
+    """Authenticate a service without counting the request; for routes that count notifications."""
     return await doors.authenticator.authenticate_service(request.headers.get("authorization"))
 
 
 def parse_id(text: str, what: str = "notification") -> UUID:
-    """The id of something in a path; anything else names nothing."""
+    """Parse an id in a path. Raises `NotFoundError` for anything else."""
     try:
         return UUID(text)
     except ValueError as error:
         raise NotFoundError(f"there is no such {what}") from error
-
-
-def get_idempotency_key(request: Request, *, room: int = 0) -> str | None:
-    """The Idempotency-Key, which must leave `room` characters for what is put behind it."""
-    fields = request.headers.getlist("idempotency-key")
-    if not fields:
-        return None
-    key, problem = parse_idempotency_key(fields[0], room=room)
-    if len(fields) > 1:
-        problem = "there is more than one"
-    if problem is not None:
-        raise BadRequestError(400, "invalid_idempotency_key", f"Idempotency-Key: {problem}")
-    return key
-
-
-def parse_idempotency_key(text: str, *, room: int = 0) -> tuple[str | None, str | None]:
-    """The key that a text stands for, or what is wrong with it.
-
-    A key in double quotes, which is how draft-ietf-httpapi-idempotency-key-header has it (a string of RFC 8941 §3.3.3),
-    is the key within them.
-    """
-    key = text
-    if text.startswith('"'):
-        quoted = _QUOTED_KEY.match(text)
-        if quoted is None:
-            return None, 'the quote at its beginning is not closed; within quotes, write \\" for " and \\\\ for \\'
-        if quoted.end() < len(text):
-            return None, "nothing may stand behind the closing quote, no parameters either"
-        key = _ESCAPED_CHARACTER.sub(r"\1", quoted[1])
-    if not is_idempotency_key(key) or len(key) + room > MAX_IDEMPOTENCY_KEY_LENGTH:
-        return (
-            None,
-            f"it has 1 to {MAX_IDEMPOTENCY_KEY_LENGTH - room} printable ASCII characters, the first and the last no space",
-        )
-    return key, None
-
-
-def is_idempotency_key(text: str) -> bool:
-    """True for 1 to 255 printable ASCII characters, the first and last no space."""
-    return _IDEMPOTENCY_KEY.fullmatch(text) is not None
-
-
-async def read_json_text(request: Request, *, max_bytes: int) -> bytes:
-    """A body that claims to be JSON, of no more than so many bytes once it is decoded."""
-    _require_json(request)
-    text = await content_decoding.read_body(request, most=max_bytes)
-    if not text:
-        raise InvalidRequestError([Fault("", "missing_body", "the body is empty")])
-    return text
-
-
-async def read_optional_json_text(request: Request, *, max_bytes: int) -> bytes:
-    """The same; empty for a request without a body."""
-    headers = request.headers
-    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
-        return b""
-    if "content-length" in headers:
-        _require_json(request)
-    text = await content_decoding.read_body(request, most=max_bytes)
-    if text:  # or it was sent in chunks, of which there are none
-        _require_json(request)
-    return text
-
-
-def _require_json(request: Request) -> None:
-    """Raise `BadRequestError` for a body that does not claim to be JSON in UTF-8."""
-    given = request.headers.get("content-type", "").strip()
-    media_type, _, parameters = given.partition(";")
-    if media_type.strip().lower() != "application/json":
-        sent = f"this one is {given[:100]}" if given else "there is no Content-Type"
-        detail = f"the body must be application/json, and {sent}"
-        raise BadRequestError(415, "unsupported_media_type", detail, (("Accept", "application/json"),))
-    if (charset := _CHARSET.search(f";{parameters}")) and charset[1].lower() not in {"utf-8", "utf8", "us-ascii"}:
-        detail = f"charset={charset[1][:50]} is not supported: JSON is sent in UTF-8 (RFC 8259 §8.1)"
-        raise BadRequestError(415, "unsupported_media_type", detail, (("Accept", "application/json"),))

@@ -1,4 +1,4 @@
-"""Replies that are the same for everyone until the next release: made once, kept as bytes, told apart by an ETag."""
+"""Replies that are the same for everyone until the next release: built once, kept as bytes, with an ETag."""
 
 import hashlib
 from dataclasses import dataclass
@@ -12,30 +12,30 @@ PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-"""Of every HTML page, beside its Content-Security-Policy."""
+"""The headers of every HTML page, beside its Content-Security-Policy."""
 _BASE_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 @dataclass(frozen=True)
 class ConstantReply:
-    """A reply with status 200, or 304 to whoever has it already (RFC 9110 §13.1.2)."""
+    """A reply with status 200, or 304 for a client that has it already (RFC 9110 §13.1.2)."""
 
     content: bytes
     headers: dict[str, str]
 
     def answer(self, request: Request) -> Response:
-        """The reply to one request."""
+        """Build the response to one request."""
         known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
         if self.headers["ETag"] in known or "*" in known:
-            kept = {name: value for name, value in self.headers.items() if name != "Content-Type"}
-            return Response(status_code=304, headers=kept)
+            headers = {name: value for name, value in self.headers.items() if name != "Content-Type"}
+            return Response(status_code=304, headers=headers)
         return Response(self.content, headers=self.headers)
 
 
 def make_constant_reply(
     content: bytes, media_type: str, *, max_age: int = 3600, vary: str | None = None
 ) -> ConstantReply:
-    """A reply that a cache may keep for so many seconds; 0: it asks each time whether it has changed."""
+    """Make a reply that a cache may keep for `max_age` seconds; 0: the cache must ask each time."""
     headers = {
         "Content-Type": media_type,
         "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
@@ -45,7 +45,7 @@ def make_constant_reply(
 
 
 def make_html_page(text: str, *, policy: str, vary: str | None = None) -> ConstantReply:
-    """An HTML page that may load what `policy` (directives of CSP) allows beside nothing."""
+    """Make an HTML page that may load only what `policy` (CSP directives) allows."""
     reply = make_constant_reply(text.encode(), "text/html; charset=utf-8", vary=vary)
     return ConstantReply(
         reply.content, reply.headers | PAGE_HEADERS | {"Content-Security-Policy": f"{_BASE_POLICY}; {policy}"}

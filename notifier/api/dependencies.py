@@ -1,35 +1,42 @@
-"""What the routes are given: the parts behind them, put together by the composition root."""
+"""What the routes depend on; `notifier.runtime.wiring` puts it together."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.api.rate_limits import RateLimits
 from notifier.auth.authenticated_key import Authenticator
 from notifier.clock import Clock
 from notifier.db.engine import Database
+from notifier.db.unavailability import convert_database_errors
 from notifier.health.probes import Probes
-from notifier.lookup.batch_watch import BatchWatch
+from notifier.lookup.batch_progress import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
+from notifier.mail.mail_parts import Mailbox
 from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.editor_renderers import EditorRenderers
-from notifier.rendering.protocol import Mailbox
 from notifier.sse import OpenStreams
 from notifier.submission.batch_submitter import BatchSubmitter
 from notifier.submission.notification_submitter import NotificationSubmitter
-from notifier.template_language.image_functions import ImageStore
+from notifier.templating.assets.inline_images import InlineImageCache
 from notifier.templating.assets.public_files import PublicFileCache
 from notifier.templating.gate.publish_gate import PublishGate
 from notifier.templating.publishing import Publisher
 from notifier.templating.version_store import TemplateCache
 from notifier.webhooks.secret_box import SecretBox
 
+MAX_CHANGE_SECONDS = 2.5
+"""Longest transaction; the driver takes two more to let go of a server that hangs, and the caller hears 503 in five."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ApiDependencies:
-    """Everything that a route may call."""
+    """Everything that a route may use."""
 
     database: Database
     authenticator: Authenticator
@@ -37,31 +44,40 @@ class ApiDependencies:
     submitter: NotificationSubmitter
     batch_submitter: BatchSubmitter
     previewer: ContentPreviewer
-    images: ImageStore  # those that mails show
-    public_files: PublicFileCache  # those that anybody may fetch
+    images: InlineImageCache  # images of mails
+    public_files: PublicFileCache  # images that are served without a key
     editors: EditorRenderers
     publisher: Publisher
-    template_cache: TemplateCache  # what a submit finds
+    template_cache: TemplateCache  # templates for submits
     gate: PublishGate
-    default_sender: Mailbox  # the instance's From
+    default_sender: Mailbox  # the instance's own From address
     recipient_policy: RecipientPolicy
     clock: Clock
-    wake_sender: Callable[[], None]  # a hint to the sender of this process that something has become due
+    wake_sender: Callable[[], None]  # tells the sender of this process that something is due
     probes: Probes
     streams: OpenStreams
     batch_watch: BatchWatch
-    insecure_hosts: tuple[str, ...] = ()  # where a webhook's URL may lead over plain HTTP
-    secret_box: SecretBox = SecretBox()  # noqa: RUF009 - frozen; how secrets of webhooks are kept
+    insecure_hosts: tuple[str, ...] = ()  # hosts of webhook URLs that may use plain HTTP
+    secret_box: SecretBox = SecretBox()  # noqa: RUF009 - frozen; encrypts secrets of webhooks
 
 
 def get_dependencies(request: Request) -> ApiDependencies:
-    """The parts behind the application that got this request."""
-    found: ApiDependencies = request.app.state.doors
-    return found
+    """Get the dependencies of the application that got this request."""
+    dependencies: ApiDependencies = request.app.state.doors
+    return dependencies
 
 
 async def _get_dependencies(request: Request) -> ApiDependencies:
-    return get_dependencies(request)  # asynchronous, or FastAPI would run it in a thread for each request
+    return get_dependencies(request)  # asynchronous: FastAPI would run a plain function in a thread
 
 
 Dependencies = Annotated[ApiDependencies, Depends(_get_dependencies)]
+
+
+@asynccontextmanager
+async def open_change_transaction(doors: ApiDependencies) -> AsyncIterator[AsyncConnection]:
+    """A transaction that is over in time, and then a hint to the sender of this process."""
+    with convert_database_errors():
+        async with asyncio.timeout(MAX_CHANGE_SECONDS), doors.database.write() as connection:
+            yield connection
+    doors.wake_sender()

@@ -1,21 +1,23 @@
-"""Values in requests: what pydantic would take too broadly is narrowed here, and what it cannot say is documented.
+"""The types of fields in requests: stricter than pydantic's, and documented with JSON Schema keywords.
 
-What only the documentation says is checked by the domain, with a code of its own; a test compares the two.
+The domain checks what the keywords only document, with fault codes of its own; a test compares the two.
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
+from notifier.errors import Fault
 from notifier.submission.attachment_validation import MAX_TOTAL_BYTES
 
 _RFC3339_START = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*", re.DOTALL)
-"""Not a number, which pydantic would take for the seconds since 1970."""
+"""Excludes numbers, which pydantic would take for seconds since 1970."""
 TIME_FORM = "a time is a string, such as 2026-01-31T12:00:00Z (RFC 3339)"
+MAX_LIFETIME = timedelta(days=36_500)  # of a key or suppression that has an end
 MAX_TIME_LENGTH = 64  # characters of a time
 MAX_LINE_LENGTH = 998  # characters of a line of a header (RFC 5322 §2.1.1)
 MAX_BASE64_LENGTH = (MAX_TOTAL_BYTES + 2) // 3 * 4  # characters of a file in base64
@@ -33,12 +35,17 @@ HEADER_NAME_PATTERN = (
 
 
 def document_field(**words: Any) -> Any:
-    """Words of JSON Schema that describe a field and do not check it."""
+    """Add JSON Schema keywords that document a field and do not check it."""
     return Field(json_schema_extra=words)
 
 
+def describe_optional(description: str, *, strict: bool | None = None) -> Any:
+    """Describe a field or member that can be missing, and is not null then."""
+    return Field(default=None, strict=strict, description=description)
+
+
 def describe_patch(schema: dict[str, Any]) -> None:
-    """Of a body that changes what it names, and nothing else: nothing stands for what is left out."""
+    """Describe the body of a `PATCH`: at least one field, and no defaults."""
     schema["minProperties"] = 1
     for field in schema["properties"].values():
         field.pop("default", None)
@@ -58,7 +65,7 @@ def convert_whole_number(value: Any) -> Any:
 
 
 def _require_utc(time: datetime) -> datetime:
-    """Refuse a time that no database and no reckoning could take: at its offset it is outside the calendar."""
+    """Refuse a time that is outside the calendar in UTC: neither databases nor datetime can handle it."""
     try:
         if time.tzinfo is not None:
             time.astimezone(UTC)
@@ -68,7 +75,7 @@ def _require_utc(time: datetime) -> datetime:
 
 
 def _clamp_to_calendar(time: datetime) -> datetime:
-    """The time, or the first or last one in UTC if it is outside the calendar there: what is looked for lies within."""
+    """Clamp a time that is outside the calendar in UTC to the first or last one."""
     try:
         time.astimezone(UTC)
     except OverflowError:
@@ -76,11 +83,20 @@ def _clamp_to_calendar(time: datetime) -> datetime:
     return time
 
 
+def check_expiry(expires_at: datetime | None, now: datetime) -> list[Fault]:
+    """Check the time at which something ends by itself (None: never); returns what is wrong."""
+    if expires_at is None or (expires_at.tzinfo is not None and now < expires_at <= now + MAX_LIFETIME):
+        return []
+    if expires_at.tzinfo is None:
+        return [Fault("/expires_at", "naive_time", "a time needs an offset, such as Z or +01:00")]
+    return [Fault("/expires_at", "time_out_of_range", "after now, and at most a hundred years")]
+
+
 _TIME_LENGTH = document_field(maxLength=MAX_TIME_LENGTH)
 Time = Annotated[
     datetime, BeforeValidator(_require_time_text), AfterValidator(_require_utc), Field(strict=False), _TIME_LENGTH
 ]
-"""One without an offset passes, and is refused by name later."""
+"""A time without an offset passes here and is refused later with a code of its own."""
 AwareTime = Annotated[
     AwareDatetime,
     BeforeValidator(_require_time_text),
@@ -88,10 +104,10 @@ AwareTime = Annotated[
     Field(strict=False),
     _TIME_LENGTH,
 ]
-"""One by which something is looked for."""
+"""A time in a search."""
 WholeNumber = Annotated[int, BeforeValidator(convert_whole_number)]
 PositiveWholeNumber = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(convert_whole_number)]
-"""Limits of a field that may be null stand here: `Whole | None` with `Field(ge=1)` is checked and not documented."""
+"""Its limits are here because `Whole | None` with `Field(ge=1)` would be checked and not documented."""
 Address = Annotated[str, StringConstraints(max_length=320), document_field(format="idn-email")]
 Text = Annotated[str, StringConstraints(max_length=MAX_LINE_LENGTH)]
 Line = Annotated[str, document_field(pattern=_LINE_PATTERN)]

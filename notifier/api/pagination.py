@@ -1,32 +1,42 @@
-"""Pages by keyset: the cursor of the next one in the body, and the whole link in the header (RFC 8288)."""
+"""Keyset pages: the cursor of the next page is in the body, and its link in the header (RFC 8288)."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Protocol, TypeVar
 from uuid import UUID
 
 from fastapi import Query, Request, Response
+from pydantic import BaseModel, ConfigDict
 
 MAX_PAGE_SIZE = 200
-PageLimit = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="How many on a page.")]
-PageCursor = Annotated[UUID | None, Query(description="The `next` of the page before.")]
+PageLimit = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="Maximum number of entries on a page.")]
+PageCursor = Annotated[UUID | None, Query(description="The `next` of the previous page.")]
 
 NO_NUL = "^[^\\x00]*$"
-"""Of every text that is looked for: PostgreSQL has none with it."""
+"""The pattern of texts in a search: PostgreSQL stores no NUL."""
+
+
+class PageQuery(BaseModel):
+    """Which page of a list; each list adds the fields by which it is searched."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: PageLimit = 50
+    before: PageCursor = None
 
 
 class _Identified(Protocol):
     @property
     def id(self) -> UUID:
-        """What orders the list."""
+        """The id, by which the list is sorted."""
 
 
 View = TypeVar("View", bound=_Identified)
 
 
-def cut_page(request: Request, response: Response, found: Sequence[View], limit: int) -> tuple[Sequence[View], Any]:
-    """The page, and the cursor of the next one (None: it is the last), of one more than `limit` rows."""
-    page = found[:limit]
-    if len(found) <= limit:
+def cut_page(request: Request, response: Response, rows: Sequence[View], limit: int) -> tuple[Sequence[View], Any]:
+    """Cut `limit` + 1 rows to a page; returns it and the cursor of the next one (None: it is the last)."""
+    page = rows[:limit]
+    if len(rows) <= limit:
         return page, None
     cursor = page[-1].id
     add_next_link(request, response, cursor)
@@ -34,6 +44,6 @@ def cut_page(request: Request, response: Response, found: Sequence[View], limit:
 
 
 def add_next_link(request: Request, response: Response, cursor: UUID) -> None:
-    """Name the next page in the header."""
+    """Add the link of the next page to the header."""
     url = request.url.include_query_params(before=str(cursor))
     response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'

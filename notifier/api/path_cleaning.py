@@ -1,6 +1,6 @@
-"""What no database takes as text does not reach a route by its path: NUL, and half a character.
+"""Replaces characters in paths that no database stores: NUL and lone surrogates.
 
-Nothing has a name with U+FFFD in it, so that the route answers as it does for every name that is not there.
+No name has U+FFFD in it, so the route answers as for every name that does not exist.
 """
 
 import re
@@ -11,13 +11,13 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class PathCleaner:
-    """ASGI around the application: puts U+FFFD in place of what PostgreSQL does not take."""
+    """ASGI middleware that replaces what PostgreSQL does not store by U+FFFD."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one request on."""
+        """Handle one request."""
         if scope["type"] == "http" and _UNSTORABLE.search(scope["path"]):
             scope = {**scope, "path": _UNSTORABLE.sub("\ufffd", scope["path"])}
         await self._app(scope, receive, send)

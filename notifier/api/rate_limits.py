@@ -1,4 +1,4 @@
-"""How much a caller may ask for: what each request counts, and the header fields that say what is left."""
+"""Rate limits: what each request counts, and the header fields that say what is left."""
 
 from dataclasses import dataclass
 
@@ -15,21 +15,21 @@ _QUOTA_STATE = "standing"
 
 @dataclass(frozen=True, kw_only=True)
 class RateLimits:
-    """The limits of this instance, which the rows of a key and of its service override."""
+    """The rate limits of the instance; a key or its service can have limits of its own."""
 
     rates: RateLimiter
     settings: ApiSettings
 
     def get_key_quota(self, caller: AuthenticatedKey) -> int:
-        """How many notifications a minute the key may submit, and how many other requests it may make; 0: any."""
+        """Get the notifications, and the other requests, that the key may send a minute; 0: unlimited."""
         return self.settings.rate_per_minute if caller.key_rate is None else caller.key_rate
 
     def get_service_quota(self, caller: Caller) -> int:
-        """How many notifications a minute all keys of the service may submit together; 0: any."""
+        """Get the notifications that all keys of the service may submit a minute together; 0: unlimited."""
         return self.settings.service_rate_per_minute if caller.service_rate is None else caller.service_rate
 
     def count_notifications(self, request: Request, caller: Caller, count: int) -> None:
-        """Count so many notifications. Raises `RateLimitedError`."""
+        """Count notifications. Raises `RateLimitedError`."""
         self._take(
             request,
             count,
@@ -38,7 +38,7 @@ class RateLimits:
         )
 
     def count_request(self, request: Request, caller: AuthenticatedKey) -> None:
-        """Count a request that submits nothing, apart from those that do. Raises `RateLimitedError`."""
+        """Count a request that submits no notifications. Raises `RateLimitedError`."""
         self._take(request, 1, ("requests", caller.key_id, self.get_key_quota(caller)))
 
     def _take(self, request: Request, count: int, *limits: rate_limit.RateQuota) -> None:
@@ -51,13 +51,13 @@ class RateLimits:
 
 
 class RateLimitHeaders:
-    """ASGI around the application: whatever it answers, refusals as well, says what is left."""
+    """ASGI middleware that adds the rate-limit fields to every answer, also to refusals."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,7 +1,7 @@
-"""What a route that changes something asks for: the audit, bound to its request.
+"""The audit of one request: routes that change something depend on it.
 
-A route that asked and then answered without a word about its deed is a fault of ours and ends in 500, so that no test
-of the route can pass; tests/guards/test_audited.py finds the routes that do not ask.
+If such a route answers and neither wrote a record nor said that nothing changed, the answer is 500, so that no test of
+the route can pass. tests/guards/test_audited.py finds the routes that do not depend on it.
 """
 
 import asyncio
@@ -19,15 +19,15 @@ from notifier.auth.authenticated_key import AuthenticatedKey
 from notifier.db.unavailability import convert_database_errors
 
 MAX_VIEW_SECONDS = 2.5
-"""Longest transaction of a deed that only looks; the driver takes two more to let go of a server that hangs."""
+"""Timeout of the transaction that records a view; the driver needs two seconds more to leave a hanging server."""
 
 
 class MissingAuditRecordError(RuntimeError):
-    """A route changed something, or nothing, and did not tell the audit which."""
+    """A route neither wrote an audit record nor said that it changed nothing."""
 
 
 class RequestAudit:
-    """The audit as one request sees it."""
+    """The audit of one request."""
 
     def __init__(self, request: Request, doors: ApiDependencies) -> None:
         self._request_id = get_request_id(request)
@@ -36,51 +36,53 @@ class RequestAudit:
         self._changed_nothing = False
 
     async def __call__(self, connection: AsyncConnection, caller: AuthenticatedKey, deed: AuditRecord) -> None:
-        """Write down what the caller did, in the transaction in which it is done."""
+        """Write a record in the transaction of the change."""
         await audit.write_audit_record(connection, deed, self.get_actor(caller))
 
     def get_actor(self, caller: AuthenticatedKey) -> Actor:
-        """The caller as operations take it: they write their own audit record."""
+        """Get the actor for an operation, which writes its own record."""
         doer = Actor(name=caller.actor_name, at=self._doors.clock.now(), request_id=self._request_id)
         self._doers.append(doer)
         return doer
 
     @property
     def has_answered(self) -> bool:
-        """True once an audit record was written, or an operation said that it changed nothing."""
+        """Whether a record was written, or an operation said that nothing changed."""
         return self._changed_nothing or any(doer.has_answered for doer in self._doers)
 
     async def record_all(
         self, connection: AsyncConnection, caller: AuthenticatedKey, deeds: Iterable[AuditRecord]
     ) -> None:
-        """The same for all that one request has done, which may be nothing."""
+        """Write a record for each change of the request, which may be none."""
         self.record_no_change()
         for deed in deeds:
             await self(connection, caller, deed)
 
     async def record_view(self, caller: AuthenticatedKey, deed: AuditRecord) -> None:
-        """The same for who only looks: in a transaction of its own, over before anything is shown."""
+        """Record a view in a transaction of its own, which is committed before anything is shown."""
         with convert_database_errors():
             async with asyncio.timeout(MAX_VIEW_SECONDS), self._doors.database.write() as connection:
                 await self(connection, caller, deed)
 
     def record_no_change(self) -> None:
-        """The request was fine and changed nothing, such as a second cancel."""
+        """Say that the request was fine and changed nothing, such as a second cancel."""
         self._changed_nothing = True
 
 
 async def get_request_audit(request: Request) -> AsyncIterator[RequestAudit]:
-    """The audit for one request; raises `NothingSaidError` if the route answers and has not told it anything."""
-    made = RequestAudit(request, get_dependencies(request))
-    yield made
-    if not made.has_answered:
+    """The audit of a request; raises `NothingSaidError` if the route answers without having reported to it."""
+    request_audit = RequestAudit(request, get_dependencies(request))
+    yield request_audit
+    if not request_audit.has_answered:
         raise MissingAuditRecordError(f"{request.method} {request.scope['route'].path}")
 
 
-# At the end of the function and not of the request: until then nothing is answered.
+# It ends with the route's function, before the answer is sent.
 AuditDependency = Annotated[RequestAudit, Depends(get_request_audit, scope="function")]
 
 
 def requires_audit(dependant: Any) -> bool:
-    """True if a route, or what it depends on, asks for the audit."""
-    return dependant.call is get_request_audit or any(requires_audit(one) for one in dependant.dependencies)
+    """Whether a route depends on the audit, directly or through another dependency."""
+    return dependant.call is get_request_audit or any(
+        requires_audit(dependency) for dependency in dependant.dependencies
+    )

@@ -1,4 +1,4 @@
-"""What a key may do."""
+"""The scopes of API keys."""
 
 from enum import StrEnum
 
@@ -22,6 +22,6 @@ class KeyScope(StrEnum):
 
 DEFAULT_SCOPES = (KeyScope.SEND, KeyScope.READ)
 ADMIN_SCOPES = (KeyScope.TEMPLATES_READ, KeyScope.TEMPLATES_EDIT, KeyScope.TEMPLATES_PUBLISH, KeyScope.ADMIN)
-"""Of an admin key, unless its maker says otherwise."""
+"""The default of an admin key."""
 SERVICE_SCOPES = tuple(scope for scope in KeyScope if scope is not KeyScope.ADMIN)
-"""What a key of a service can have."""
+"""The scopes that a key of a service can have."""

@@ -1,6 +1,6 @@
-"""When each key was last used, to within a minute: written beside the requests, never in one.
+"""Writes when each key was last used, exact to a minute, in a task beside the requests.
 
-A process writes at most once a minute for each key; what it cannot write is not tried again before the next minute.
+A process writes at most once a minute for each key. A write that fails is not repeated before the next minute.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from notifier.errors import NotifierError
 from notifier.telemetry.logging import get_logger
 
 USE_PRECISION_SECONDS = 60.0
-"""How much later something may have been used than its row says."""
+"""By how much the time in a row may be too early."""
 MAX_USE_WRITE_SECONDS = 2.5
 Used = TypeVar("Used", bound=tuple[Any, ...] | UUID)
 _key_columns = get_columns(ApiKey)
@@ -36,7 +36,7 @@ _MARK_KEY_USED = (
 
 
 class LastUseWriter(ABC, Generic[Used]):
-    """Remembers what was used and has that written down in a task of its own."""
+    """Collects uses and writes them in a task of its own."""
 
     failure_event: str  # the event that is logged when it could not be written
 
@@ -48,7 +48,7 @@ class LastUseWriter(ABC, Generic[Used]):
         self._writing: asyncio.Task[None] | None = None
 
     def note_use(self, used: Used) -> None:
-        """It is used now."""
+        """Note a use at this moment."""
         now = self._clock.monotonic()
         if self._quiet_until.get(used, 0.0) > now:
             return
@@ -58,13 +58,13 @@ class LastUseWriter(ABC, Generic[Used]):
             self._writing = asyncio.create_task(self._write())
 
     async def close(self) -> None:
-        """Wait for what is being written."""
+        """Wait until the current write has ended."""
         if self._writing is not None:
             await asyncio.wait({self._writing})
 
     @abstractmethod
     async def write_uses(self, connection: AsyncConnection, used: Sequence[Used], at: datetime) -> None:
-        """Write that these were used."""
+        """Write the time of these uses."""
 
     async def _write(self) -> None:
         while self._waiting:
@@ -77,10 +77,10 @@ class LastUseWriter(ABC, Generic[Used]):
 
 
 class KeyUsageWriter(LastUseWriter[UUID]):
-    """Which keys are used."""
+    """Writes when keys were last used."""
 
     failure_event = "key_usage_not_written"
 
     async def write_uses(self, connection: AsyncConnection, used: Sequence[UUID], at: datetime) -> None:
-        """Write that these keys were used."""
+        """Write the time at which these keys were used."""
         await connection.execute(_MARK_KEY_USED, [{"key": key, "at": at} for key in used])

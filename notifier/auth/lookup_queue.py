@@ -1,6 +1,6 @@
-"""Answers to many questions by few queries: one query runs at a time, and the next asks all that came meanwhile.
+"""Combines many lookups into few queries: one query runs at a time, and the next has all names that came meanwhile.
 
-However many strangers try keys, recognising them takes one connection of the database.
+So authentication uses one database connection, however many unknown keys are tried.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ Value = TypeVar("Value")
 
 
 class LookupQueue(Generic[Value]):
-    """Look names up by `read`, which is given many and returns those that there are."""
+    """Looks names up with `read`, which takes many names and returns the values of those that exist."""
 
     def __init__(self, read: Callable[[Sequence[str]], Awaitable[Mapping[str, Value]]]) -> None:
         self._read = read
@@ -23,7 +23,7 @@ class LookupQueue(Generic[Value]):
         self._reading: asyncio.Task[None] | None = None
 
     async def look_up(self, name: str) -> Value | None:
-        """What there is under the name; None: nothing. Raises what the query raised."""
+        """Look up the value of a name; None if there is none. Raises what the query raised."""
         answer = self._waiting.get(name)
         if answer is None:
             answer = self._waiting[name] = asyncio.get_running_loop().create_future()
@@ -33,14 +33,14 @@ class LookupQueue(Generic[Value]):
 
     async def _answer_all(self) -> None:
         while self._waiting:
-            taken = dict(islice(self._waiting.items(), MAX_LOOKUPS_IN_A_QUERY))
-            for name in taken:
+            batch = dict(islice(self._waiting.items(), MAX_LOOKUPS_IN_A_QUERY))
+            for name in batch:
                 del self._waiting[name]
             try:
-                found = await self._read(list(taken))
-            except Exception as error:  # noqa: BLE001 - raised where it was asked
-                for answer in taken.values():
+                values = await self._read(list(batch))
+            except Exception as error:  # noqa: BLE001 - raised by `look_up`
+                for answer in batch.values():
                     answer.set_exception(error)
             else:
-                for name, answer in taken.items():
-                    answer.set_result(found.get(name))
+                for name, answer in batch.items():
+                    answer.set_result(values.get(name))

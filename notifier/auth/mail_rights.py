@@ -1,6 +1,6 @@
-"""What a caller may do with mail: whom it may mail, from which address, and which notifications it may change.
+"""What a caller may do with mail: its recipients, its senders, and the notifications that it may change.
 
-Asked when a notification is submitted, and again of whoever changes one so that a mail could leave.
+Checked at submit, and again for a change after which a mail could leave.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import ColumnElement
 
 from notifier import email_address
-from notifier.auth.authenticated_key import Caller, may_send_from
+from notifier.auth.authenticated_key import Caller
+from notifier.auth.service_admin import may_send_from
 from notifier.db.tables import Notification, get_columns
 from notifier.errors import Fault, InvalidRequestError
 from notifier.recipient_policy import RecipientPolicy
@@ -21,18 +22,18 @@ _notification = get_columns(Notification)
 
 @dataclass(frozen=True, kw_only=True)
 class MailRights:
-    """A caller, and what the instance lets it do."""
+    """The rights of one caller on this instance."""
 
     caller: Caller
     policy: RecipientPolicy
     own_sender: str  # the instance's address, from which every service may send
 
     def get_conditions(self) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-        """The conditions on notifications that the caller may change: its service's, of kinds within its reach."""
+        """SQL conditions for the notifications that the caller may change: its service's, of kinds within its reach."""
         return _notification.service_id == self.caller.service_id, _notification.kind.in_(self.caller.kinds_in_reach)
 
     def find_recipient_fault(self, recipient: str, kind: KeyKind, pointer: str = "") -> Fault | None:
-        """Why a notification of this kind must not go to the address; one of a test key goes to nobody."""
+        """Why mail of this kind of key must not go to the address; mail of a test key never leaves."""
         if kind is KeyKind.TEST:
             return None
         if not self.policy.allows(recipient):
@@ -44,10 +45,11 @@ class MailRights:
         return None
 
     def find_sender_fault(self, sender: str, pointer: str = "", because: str = "") -> Fault | None:
-        """Why the service must not have the address in From; `because` is put behind it."""
+        """Why the service must not send from the address; `because` is added at the end."""
         if may_send_from(sender, self.own_sender, self.caller.from_domains):
             return None
-        detail = f"the service {self.caller.service_name} may not send from {email_address.get_address_domain(sender)}{because}"
+        domain = email_address.get_address_domain(sender)
+        detail = f"the service {self.caller.service_name} may not send from {domain}{because}"
         return Fault(pointer, "from_not_allowed", detail)
 
     def require_sendable(self, rows: Iterable[Any]) -> None:

@@ -1,21 +1,23 @@
-"""Services after they were made: listed, and what an operator or the service itself may change about them.
+"""The operations on services: list, and change what an operator or the service itself may change.
 
-Who belongs to the team is of the service, and counts for all its team keys. Functions never commit.
+The team belongs to the service and counts for all its team keys. Functions never commit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier import email_address
-from notifier.audit import AuditAction, AuditRecord, ObjectKind
+from notifier import audit, email_address
+from notifier.audit import Actor, AuditAction, AuditRecord, ObjectKind
 from notifier.db.tables import Service, get_columns
-from notifier.errors import NotFoundError
+from notifier.errors import NameTakenError, NotFoundError
+from notifier.ids import generate_id
 
 MAX_TEAM_RECIPIENTS = 1000
 _service_columns = get_columns(Service)
@@ -23,7 +25,7 @@ _service_columns = get_columns(Service)
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceView:
-    """A service as it stands."""
+    """A service."""
 
     id: UUID
     name: str
@@ -35,15 +37,15 @@ class ServiceView:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceChanges:
-    """What is to be different; None: as it is."""
+    """The changes of a service; None: unchanged."""
 
     from_domains: Sequence[str] | None = None
     team_recipients: Sequence[str] | None = None  # as `member` gives them
-    rate_per_minute: int | None = None  # 0: any number
+    rate_per_minute: int | None = None  # 0: unlimited
 
 
 def normalise_team_recipient(text: str) -> str:
-    """Whom a team key may mail, in the form in which recipients are compared. Raises `InvalidAddressError`."""
+    """Normalise an address or "@domain" that team keys may mail, for comparison. Raises `InvalidAddressError`."""
     if text.startswith("@"):
         return "@" + email_address.get_address_domain(
             email_address.get_address_key(email_address.normalise_address(f"anybody{text}"))
@@ -51,46 +53,89 @@ def normalise_team_recipient(text: str) -> str:
     return email_address.get_address_key(email_address.normalise_address(text))
 
 
+def may_send_from(sender: str, default: str, domains: Collection[str]) -> bool:
+    """Whether a service with these domains may use the address in From; `default` is the instance's own address."""
+    return sender == default or email_address.get_address_domain(sender) in domains
+
+
+async def create_service(
+    connection: AsyncConnection,
+    name: str,
+    *,
+    from_domains: Sequence[str],
+    team: Sequence[str] = (),
+    rate_per_minute: int | None = None,
+    now: datetime,
+) -> UUID:
+    """Create a service and return its id. Raises `NameTakenError`.
+
+    `team` has addresses, and domains as "@example.org".
+    """
+    values = {
+        "id": generate_id(),
+        "name": name,
+        "from_domains": [domain.lower() for domain in from_domains],
+        "team_recipients": list(team),
+        "rate_per_minute": rate_per_minute,
+        "created_at": now,
+    }
+    try:
+        await connection.execute(insert(Service).values(values))
+    except IntegrityError as error:
+        raise NameTakenError(f"there is a service named {name!r} already") from error
+    return UUID(str(values["id"]))
+
+
+async def find_service(connection: AsyncConnection, name: str) -> UUID:
+    """Find the id of the service with this name. Raises `NotFoundError`."""
+    id_ = (
+        await connection.execute(select(_service_columns.id).where(_service_columns.name == name))
+    ).scalar_one_or_none()
+    if id_ is None:
+        raise NotFoundError(f"there is no service named {name!r}")
+    return UUID(str(id_))
+
+
 async def list_services(connection: AsyncConnection) -> list[ServiceView]:
-    """All services, by name."""
-    found = await connection.execute(_select_services().order_by(_service_columns.name))
-    return [ServiceView(**row) for row in found.mappings()]
+    """List all services by name."""
+    rows = await connection.execute(_select_services().order_by(_service_columns.name))
+    return [ServiceView(**row) for row in rows.mappings()]
 
 
-async def lock_service(connection: AsyncConnection, which: UUID | str) -> ServiceView:
-    """The service with this id or name, for who is about to change it. Raises `NotFoundError`."""
+async def update_service(
+    connection: AsyncConnection, which: UUID | str, changes: ServiceChanges, *, actor: Actor
+) -> ServiceView:
+    """Change the service with this id or name; every process uses the change within a second.
+
+    The audit keeps how many addresses the team has, not the addresses. Raises `NotFoundError`.
+    """
     condition = _service_columns.id == which if isinstance(which, UUID) else _service_columns.name == which
     row = (await connection.execute(_select_services().where(condition).with_for_update())).mappings().one_or_none()
     if row is None:
         raise NotFoundError(f"there is no service named {which!r}")
-    return ServiceView(**row)
-
-
-async def change_service(connection: AsyncConnection, old: ServiceView, wanted: ServiceChanges) -> ServiceView:
-    """The service as it is then; felt by every process within a second. `old` is one that `locked` has found."""
-    values: dict[str, Any] = {name: value for name, value in vars(wanted).items() if value is not None}
+    before = ServiceView(**row)
+    values: dict[str, Any] = {name: value for name, value in vars(changes).items() if value is not None}
     for name in ("from_domains", "team_recipients"):
         if name in values:
-            values[name] = list(dict.fromkeys(one.lower() for one in values[name]))
-    if all(getattr(old, name) == value for name, value in values.items()):
-        return old
-    await connection.execute(update(Service).where(_service_columns.id == old.id).values(values))
-    return replace(old, **values)
-
-
-def build_service_record(before: ServiceView, after: ServiceView) -> AuditRecord:
-    """What the audit is told; of the team's addresses it keeps how many there are."""
-    return AuditRecord(
+            values[name] = list(dict.fromkeys(entry.lower() for entry in values[name]))
+    if all(getattr(before, name) == value for name, value in values.items()):
+        actor.record_no_change()
+        return before
+    await connection.execute(update(Service).where(_service_columns.id == before.id).values(values))
+    after = replace(before, **values)
+    deed = AuditRecord(
         action=AuditAction.SERVICE_CHANGED,
         object_kind=ObjectKind.SERVICE,
         object_id=after.id,
         service_id=after.id,
-        before=_list_service_fields(before),
-        after=_list_service_fields(after),
+        before=_list_audited_fields(before),
+        after=_list_audited_fields(after),
     )
+    await audit.write_audit_record(connection, deed, actor)
+    return after
 
 
-def _list_service_fields(view: ServiceView) -> dict[str, Any]:
+def _list_audited_fields(view: ServiceView) -> dict[str, Any]:
     return {
         "name": view.name,
         "from_domains": view.from_domains,

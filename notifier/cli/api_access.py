@@ -1,6 +1,6 @@
-"""Where the API is and with which key it is asked, for every command that speaks HTTP.
+"""URL and API key for the commands that call the API.
 
-A flag wins over `NOTIFIER_URL` and `NOTIFIER_API_KEY`, as with the client. The demo's own key goes to this host only.
+A flag wins over `NOTIFIER_URL` and `NOTIFIER_API_KEY`. The demo's key is only sent to this host.
 """
 
 import os
@@ -26,7 +26,7 @@ KeyOption = Annotated[
 
 
 def resolve_access(url: str, key: str) -> tuple[str, str]:
-    """URL and key, completed from the environment. Raises `Failed` if there is no key."""
+    """Complete URL and key from the environment. Raises `Failed` if there is no key."""
     url = url.strip() or os.environ.get("NOTIFIER_URL", "").strip() or DEFAULT_URL
     key = key.strip() or os.environ.get("NOTIFIER_API_KEY", "").strip() or _demo_key(url)
     if not key:
@@ -35,7 +35,7 @@ def resolve_access(url: str, key: str) -> tuple[str, str]:
 
 
 def _demo_key(url: str) -> str:
-    """The key of a demo, if the API is on this host."""
+    """Read the key of a demo if the API is on this host."""
     if _host(url) not in LOOPBACK_NAMES:
         return ""
     return next((file.read_text().strip() for file in _demo_key_files() if file.is_file()), "")

@@ -1,6 +1,6 @@
-"""`demo`: API, sender and inbox in one process, with a database, a relay and a directory of its own.
+"""`notifier demo`: API, sender and inbox in one process, with their own database, relay and directory.
 
-Nothing in the environment changes where its mail comes from or goes to: only how it logs.
+The environment changes only how the demo logs, never where its mail goes.
 """
 
 import json
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
 
 DATA_DIR = Path("var/demo")
 KEY_FILE = "demo-key"
-"""The demo's key, for this user's eyes; its presence says that the directory is the demo's."""
+"""File with the demo's API key. It also marks the directory as one that belongs to a demo."""
 LOOPBACK = ("localhost", "127.0.0.1")
-"""Where the demo tells webhooks over plain HTTP."""
+"""Hosts to which the demo sends webhooks over plain HTTP."""
 CLIENT_VARIABLES = frozenset({"NOTIFIER_URL", "NOTIFIER_API_KEY", "NOTIFIER_PRODUCER_DATABASE_URL"})
-"""Variables of those who call an API, which say nothing about a server."""
+"""Variables that configure a client, not a server."""
 
 
 def register_demo_command(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(demo)
+    app.command("demo")(start_demo)
 
 
-def demo(
+def start_demo(
     port: PortOption = 8000,
     inbox_port: InboxPortOption = 8025,
     smtp_port: SmtpPortOption = 1025,
     data_dir: Annotated[Path, typer.Option(help="Where the demo's data are kept.")] = DATA_DIR,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
 ) -> None:
-    """Try it: API, sender and inbox in one process, on SQLite. Nothing leaves this machine."""
+    """Try Notifier: API, sender and inbox in one process, on SQLite. No mail leaves this machine."""
     logs, ignored = _log_settings()
     output.set_up_logging(logs)
     with name_busy_port({"--port": port, "--inbox-port": inbox_port, "--smtp-port": smtp_port}):
-        output.run_command(_demo(data_dir, ports=(port, inbox_port, smtp_port), ignored=ignored, as_json=as_json))
+        output.run_command(_run_demo(data_dir, ports=(port, inbox_port, smtp_port), ignored=ignored, as_json=as_json))
 
 
 def _log_settings() -> "tuple[LogSettings, list[str]]":
-    """How to log, and the variables that are set and have no effect."""
+    """Load the log settings, and list the variables that are set but have no effect."""
     from pydantic import ValidationError
 
     from notifier.environment import list_set_variables
@@ -63,7 +63,7 @@ def _log_settings() -> "tuple[LogSettings, list[str]]":
 
 
 def _settings(data_dir: Path, smtp_port: int) -> "Settings":
-    """All that the demo is, from nothing but its flags."""
+    """Build the demo's settings from its flags alone."""
     from notifier.settings import (
         IsolatedSettings,
         RecipientsMode,
@@ -79,11 +79,11 @@ def _settings(data_dir: Path, smtp_port: int) -> "Settings":
         templates_dir=find_shipped_directory("templates"),
         smtp=SmtpSettings(host="127.0.0.1", port=smtp_port, security=SmtpSecurity.NONE),
         recipients=RecipientsSettings(mode=RecipientsMode.ALLOW),
-        webhooks=WebhooksSettings(insecure_hosts=LOOPBACK),  # who tries it out has a receiver on the same machine
+        webhooks=WebhooksSettings(insecure_hosts=LOOPBACK),
     )
 
 
-async def _demo(data_dir: Path, *, ports: tuple[int, int, int], ignored: list[str], as_json: bool) -> None:
+async def _run_demo(data_dir: Path, *, ports: tuple[int, int, int], ignored: list[str], as_json: bool) -> None:
     from notifier.db import data_directory, migrations
     from notifier.http_server import raise_file_limit
     from notifier.inbox.inbox_server import Inbox
@@ -97,7 +97,7 @@ async def _demo(data_dir: Path, *, ports: tuple[int, int, int], ignored: list[st
         listener = wiring.open_listener("127.0.0.1", port)
         stack.callback(listener.close)
         stack.enter_context(data_directory.lock_directory(data_dir))
-        _claim(data_dir)
+        _mark_directory(data_dir)
         parts = await stack.enter_async_context(wiring.open_process_parts(_settings(data_dir, inbox.smtp_port)))
         await migrations.upgrade_schema(parts.database)
         await _seed(parts)
@@ -111,20 +111,20 @@ async def _demo(data_dir: Path, *, ports: tuple[int, int, int], ignored: list[st
 
 
 def _require_own(data_dir: Path) -> None:
-    """Refuse a directory with the data of an installation that is no demo."""
+    """Refuse a directory that holds the data of another installation."""
     if (data_dir / KEY_FILE).exists():
         return
     for name in ("notifier.sqlite3", "journal"):
         if (data_dir / name).exists():
             raise CommandError(
-                f"{data_dir} holds the data of an installation ({name}), which the demo leaves alone:"
+                f"{data_dir} holds the data of an installation ({name}), which the demo does not touch:"
                 " choose another directory with --data-dir",
                 output.USAGE_ERROR,
             )
 
 
-def _claim(data_dir: Path) -> None:
-    """Say that the directory is the demo's, before there is a key to keep."""
+def _mark_directory(data_dir: Path) -> None:
+    """Mark the directory as the demo's before there is a key."""
     from notifier.db import data_directory
 
     if not (data_dir / KEY_FILE).exists():
@@ -132,7 +132,7 @@ def _claim(data_dir: Path) -> None:
 
 
 async def _seed(parts: Any) -> None:
-    """Publish the shipped templates that are not there yet; what staff edited stays."""
+    """Publish the shipped templates that do not exist yet. Edited templates stay as they are."""
     from notifier.rendering.pool import RenderingPool
     from notifier.templating.sync import template_files
     from notifier.templating.sync.push import Push
@@ -144,8 +144,8 @@ async def _seed(parts: Any) -> None:
 
 
 async def _demo_key(parts: Any, data_dir: Path) -> str:
-    """The demo's key: made at the first start, kept in the data directory, the same at every later one."""
-    from notifier.auth import authenticated_key, key_scope
+    """Return the demo's API key. It is created at the first start and reused at every later one."""
+    from notifier.auth import authenticated_key, key_scope, new_key, service_admin
     from notifier.db import data_directory
     from notifier.errors import NotFoundError
 
@@ -156,13 +156,11 @@ async def _demo_key(parts: Any, data_dir: Path) -> str:
         return key
     async with parts.database.write() as connection:
         try:
-            service = await authenticated_key.find_service(connection, "demo")
+            service = await service_admin.find_service(connection, "demo")
         except NotFoundError:
             now, domains = parts.clock.now(), ["shop.example"]  # as in the documentation
-            service = await authenticated_key.create_service(connection, "demo", from_domains=domains, now=now)
-        key = await authenticated_key.create_live_key(
-            connection, service, scopes=list(key_scope.KeyScope), now=parts.clock.now()
-        )
+            service = await service_admin.create_service(connection, "demo", from_domains=domains, now=now)
+        key = await new_key.create_live_key(connection, service, scopes=list(key_scope.KeyScope), now=parts.clock.now())
     data_directory.write_secret_file(file, key)
     return key
 

@@ -1,4 +1,4 @@
-"""`notifier doctor`: every check that readiness makes and more, with a sentence on what to do."""
+"""`notifier doctor`: all checks of an installation, each with a sentence on what to do."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 def register_doctor_command(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(doctor)
+    app.command("doctor")(run_doctor)
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def run_doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Check database, clock, relay, TLS, connections, circuits, recipients, versions. Exit 1 if one is bad."""
-    findings = output.run_command(_findings())
+    findings = output.run_command(_collect_results())
     if as_json:
         output.print_rows((vars(finding) for finding in findings), as_json=True)
     else:
@@ -29,29 +29,29 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         raise typer.Exit(1)
 
 
-async def _findings() -> "list[CheckResult]":
+async def _collect_results() -> "list[CheckResult]":
+    from notifier.default_sender import get_default_sender
     from notifier.errors import ConfigurationError
     from notifier.health import checks
     from notifier.health.checks import CheckResult
-    from notifier.runtime import process_parts
 
     settings = output.load_settings()
     findings = [
-        *await _database(settings),
+        *await _check_database(settings),
         *checks.check_data_directory(settings),
-        *_file_modes(settings),
+        *_check_file_modes(settings),
         *checks.check_certificates(settings),
-        await _relay(settings),
+        await _check_relay(settings),
     ]
     try:
-        process_parts.get_default_sender(settings)
+        get_default_sender(settings)
     except ConfigurationError as error:
         findings.append(CheckResult(name="sender", ok=False, detail=str(error)))
     return [*findings, checks.check_recipients(settings), *checks.check_versions()]
 
 
-async def _database(settings: "Settings") -> "list[CheckResult]":
-    """What there is to say about the database; nothing is made that is not there."""
+async def _check_database(settings: "Settings") -> "list[CheckResult]":
+    """Check the database. A missing SQLite file is reported, not created."""
     from notifier.errors import ConfigurationError
     from notifier.health import checks
     from notifier.health.checks import CheckResult
@@ -74,8 +74,8 @@ async def _database(settings: "Settings") -> "list[CheckResult]":
         return [CheckResult(name="database", ok=False, detail=str(error))]
 
 
-def _file_modes(settings: "Settings") -> "list[CheckResult]":
-    """Whether other users of this host can read what Notifier keeps; nothing where nothing is kept yet."""
+def _check_file_modes(settings: "Settings") -> "list[CheckResult]":
+    """Check whether other users of this host can read the data directory. No finding if it does not exist."""
     import shlex
 
     from notifier.db import data_directory
@@ -89,7 +89,7 @@ def _file_modes(settings: "Settings") -> "list[CheckResult]":
         address = parse_database_url(settings.effective_database_url)
         database = address.path if isinstance(address, SqliteAddress) else None
         exposed = data_directory.find_exposed_files(settings.data_dir, database)
-    except (ConfigurationError, OSError):  # the address and the directory have findings of their own
+    except (ConfigurationError, OSError):  # other checks report the address and the directory
         return []
     if not exposed:
         return [CheckResult(name="file_modes", ok=True, detail="other users can read nothing of it")]
@@ -105,7 +105,7 @@ def _file_modes(settings: "Settings") -> "list[CheckResult]":
     return [CheckResult(name="file_modes", ok=True, warning=True, detail=detail)]
 
 
-async def _relay(settings: "Settings") -> "CheckResult":
+async def _check_relay(settings: "Settings") -> "CheckResult":
     from notifier.health import checks
     from notifier.smtp.transport import SmtpTransport
 

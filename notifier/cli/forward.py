@@ -1,4 +1,4 @@
-"""`notifier forward`: the caller's half of the outbox as a process, and what its API has refused."""
+"""`notifier forward`: moves mails from a producer outbox to the API, and shows the rows that were refused."""
 
 import asyncio
 import json
@@ -29,10 +29,10 @@ T = TypeVar("T")
 
 def register_forward_command(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(forward)
+    app.command("forward")(forward_mails)
 
 
-def forward(
+def forward_mails(
     database_url: Annotated[
         str,
         typer.Option(envvar="NOTIFIER_PRODUCER_DATABASE_URL", help="Your database, with `notifier_producer` in it."),
@@ -57,16 +57,16 @@ def forward(
     if sum((once, drain, refused, bool(release))) > 1:
         raise CommandError("--once, --drain, --refused and --release do not go together", output.USAGE_ERROR)
     if refused or release:
-        _run(database_url, _using(database_url, lambda engine: _look(engine, release, as_json=as_json)))
+        _run_command(database_url, lambda engine: _show_refused(engine, release, as_json=as_json))
         return
     url, key = api_access.resolve_access(url, key)
     _log_to_stderr()
     limits = ForwarderLimits(max_rows=rows, lease=timedelta(seconds=lease))
     until = "once" if once else "drained" if drain else "stopped"
-    _run(database_url, _using(database_url, lambda engine: _forward(engine, url, key, limits, until=until)))
+    _run_command(database_url, lambda engine: _run_forwarder(engine, url, key, limits, until=until))
 
 
-async def _forward(
+async def _run_forwarder(
     engine: "Engine | AsyncEngine", url: str, key: str, limits: "ForwarderLimits", *, until: str
 ) -> None:
     from notifier.client import producer
@@ -76,7 +76,7 @@ async def _forward(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, forwarder.stop)
     try:
-        before = await _in(engine, producer.count_backlog)
+        before = await _run_in_transaction(engine, producer.count_backlog)
         print(f"forwarding to {url}: {before.waiting} wait, {before.refused} were refused", flush=True)
         if until == "once":
             turn = await forwarder.forward_once()
@@ -84,22 +84,22 @@ async def _forward(
                 raise CommandError(f"not forwarded: {turn.failure}")
         else:
             await (forwarder.drain() if until == "drained" else forwarder.run())
-        after = await _in(engine, producer.count_backlog)
+        after = await _run_in_transaction(engine, producer.count_backlog)
         print(f"{after.waiting} wait, {after.refused} were refused", flush=True)
     finally:
         await forwarder.close()
 
 
-async def _look(engine: "Engine | AsyncEngine", release: list[UUID], *, as_json: bool) -> None:
+async def _show_refused(engine: "Engine | AsyncEngine", release: list[UUID], *, as_json: bool) -> None:
     from notifier.client import producer
 
     if release:
-        freed = await _in(engine, lambda connection: producer.retry_refused(connection, release))
+        freed = await _run_in_transaction(engine, lambda connection: producer.retry_refused(connection, release))
         print(f"{freed} of {len(release)} will be tried again")
         if freed < len(release):
             raise typer.Exit(1)
         return
-    rows = await _in(engine, producer.list_refused)
+    rows = await _run_in_transaction(engine, producer.list_refused)
     output.print_rows(
         (
             {
@@ -114,7 +114,7 @@ async def _look(engine: "Engine | AsyncEngine", release: list[UUID], *, as_json:
     )
 
 
-async def _in(engine: "Engine | AsyncEngine", work: "Callable[[Connection], T]") -> T:
+async def _run_in_transaction(engine: "Engine | AsyncEngine", work: "Callable[[Connection], T]") -> T:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     if isinstance(engine, AsyncEngine):
@@ -124,11 +124,11 @@ async def _in(engine: "Engine | AsyncEngine", work: "Callable[[Connection], T]")
         return work(connection)
 
 
-async def _using(url: str, work: "Callable[[Engine | AsyncEngine], Coroutine[Any, Any, None]]") -> None:
-    """Do it with the caller's database, through the driver that the URL names, or ours."""
+async def _with_engine(url: str, work: "Callable[[Engine | AsyncEngine], Coroutine[Any, Any, None]]") -> None:
+    """Open the caller's database with the driver that its URL names, or with ours, and close it afterwards."""
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    engine = _engine(url)
+    engine = _create_engine(url)
     try:
         await work(engine)
     finally:
@@ -138,8 +138,8 @@ async def _using(url: str, work: "Callable[[Engine | AsyncEngine], Coroutine[Any
             engine.dispose()
 
 
-def _engine(url: str) -> "Engine | AsyncEngine":
-    """An engine on the caller's database. Raises `Failed`."""
+def _create_engine(url: str) -> "Engine | AsyncEngine":
+    """Create an engine on the caller's database. Raises `Failed`."""
     from sqlalchemy import create_engine, make_url
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
     from sqlalchemy.ext.asyncio import create_async_engine
@@ -148,50 +148,50 @@ def _engine(url: str) -> "Engine | AsyncEngine":
     from notifier.db.database_url import PostgresAddress
     from notifier.db.postgres_connector import PostgresConnector
 
-    kept: dict[str, Any] = {"pool_size": 1, "pool_pre_ping": True}
+    pool_options: dict[str, Any] = {"pool_size": 1, "pool_pre_ping": True}
     try:
-        address = _address(url)
+        address = _parse_address(url)
         if isinstance(address, PostgresAddress):
-            return PostgresConnector(address).create_engine(**kept)
+            return PostgresConnector(address).create_engine(**pool_options)
         parsed = make_url(url.strip())
-        # A connection of SQLite's is opened in whichever thread has the turn; a server's is kept.
-        options = {"poolclass": NullPool} if parsed.get_backend_name() == "sqlite" else kept
+        # A SQLite connection must be used in the thread that opened it, so it is not pooled.
+        options = {"poolclass": NullPool} if parsed.get_backend_name() == "sqlite" else pool_options
         make = create_async_engine if parsed.get_dialect().is_async else create_engine
         return make(parsed, hide_parameters=True, **options)
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         raise CommandError("--database-url: no database that can be opened from here", output.USAGE_ERROR) from error
 
 
-def _run(url: str, work: Any) -> None:
+def _run_command(url: str, work: "Callable[[Engine | AsyncEngine], Coroutine[Any, Any, None]]") -> None:
     from sqlalchemy.exc import DBAPIError
 
     from notifier.client.producer import UnsupportedDatabaseError
 
     try:
-        output.run_command(work)
+        output.run_command(_with_engine(url, work))
     except UnsupportedDatabaseError as error:
         raise CommandError(str(error), output.USAGE_ERROR) from error
     except (DBAPIError, OSError) as error:
-        raise CommandError(f"your database: {_reason(error, url)}") from error
+        raise CommandError(f"your database: {_explain_error(error, url)}") from error
 
 
-def _reason(error: "DBAPIError | OSError", url: str) -> str:
-    """What happened, in our words where the driver is ours."""
+def _explain_error(error: "DBAPIError | OSError", url: str) -> str:
+    """Explain the error; with the driver's own redacted words where we know no better ones."""
     from sqlalchemy.exc import DBAPIError
 
     from notifier.db.error_explanations import UPGRADE_ADVICE, explain_database_error
     from notifier.telemetry.redaction import redact_text
 
-    address = _address(url)
+    address = _parse_address(url)
     reason = explain_database_error(error, address) if address is not None else None
-    if reason is not None and UPGRADE_ADVICE not in reason:  # whose schema it is not
+    if reason is not None and UPGRADE_ADVICE not in reason:  # the caller's database does not have our schema
         return reason
     words = str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]
     return redact_text(words.removeprefix("<class ").partition("'>: ")[2] or words)
 
 
-def _address(url: str) -> "DatabaseAddress | None":
-    """The address that a URL stands for, if its driver is ours."""
+def _parse_address(url: str) -> "DatabaseAddress | None":
+    """Parse the URL into an address if it names our driver, or none."""
     from notifier.db.database_url import parse_database_url
 
     is_ours = url.strip().partition("://")[0].lower() in ASYNCPG_SCHEMES
@@ -199,7 +199,7 @@ def _address(url: str) -> "DatabaseAddress | None":
 
 
 def _log_to_stderr() -> None:
-    """What the forwarder says about itself; nothing of the libraries below it."""
+    """Log what the forwarder does, but not what its libraries say."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log = logging.getLogger("notifier.client.producer")

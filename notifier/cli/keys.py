@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from notifier.cli import output
-from notifier.cli.db import Rate, open_for_writing
 from notifier.cli.notifications import format_time, get_operator_name, strip_control_characters
+from notifier.cli.options import Json, Rate
 from notifier.cli.output import CommandError
+from notifier.cli.process_parts import open_for_writing
 from notifier.states import KeyKind
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from notifier.auth.authenticated_key import NewKey
     from notifier.auth.key_admin import KeyView
     from notifier.auth.key_scope import KeyScope
+    from notifier.auth.new_key import NewKey
 
 MAX_LISTED_KEYS = 1000
 _DURATION_FORM = re.compile(r"(\d{1,6})([smhdw])")
 _DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 KeyName = Annotated[str, typer.Argument(metavar="ID|PREFIX", help="Its id, how it begins, or the key itself.")]
 
 
@@ -51,7 +51,7 @@ def create_key(
     """Make an API key; it is the last line of the output and cannot be shown again."""
     life = _parse_duration(expires_in, "--expires-in") if expires_in else None
     words = name.encode(errors="replace").decode()
-    from notifier.auth import authenticated_key, key_admin
+    from notifier.auth import key_admin, new_key
     from notifier.auth.key_scope import ADMIN_SCOPES, DEFAULT_SCOPES, KeyScope
 
     if len(words) > key_admin.MAX_KEY_NAME_LENGTH:
@@ -63,7 +63,7 @@ def create_key(
     scopes = _parse_scopes(scope) or (ADMIN_SCOPES if admin else DEFAULT_SCOPES)
     if not admin and KeyScope.ADMIN in scopes:
         raise CommandError("--scope: a service's key cannot have admin; make one with --admin", output.USAGE_ERROR)
-    wish = authenticated_key.NewKey(kind=kind, name=words, scopes=scopes, rate_per_minute=rate_per_minute)
+    wish = new_key.NewKey(kind=kind, name=words, scopes=scopes, rate_per_minute=rate_per_minute)
     output.run_command(_create_key(service, wish, life, as_json=as_json))
 
 
@@ -71,14 +71,13 @@ async def _create_key(service: str, wish: "NewKey", life: timedelta | None, *, a
     from dataclasses import replace
 
     from notifier import audit
-    from notifier.auth import authenticated_key, key_admin
+    from notifier.auth import key_admin, service_admin
 
     async with open_for_writing() as parts, parts.database.write() as connection:
-        doer = audit.Actor(name=get_operator_name(), at=parts.clock.now())
-        wish = replace(wish, expires_at=doer.at + life if life else None)
-        owner = await authenticated_key.find_service(connection, service) if service else None
-        view, key = await key_admin.add_key(connection, owner, wish, doer.at)
-        await audit.write_audit_record(connection, key_admin.created(view), doer)
+        actor = audit.Actor(name=get_operator_name(), at=parts.clock.now())
+        wish = replace(wish, expires_at=actor.at + life if life else None)
+        owner = await service_admin.find_service(connection, service) if service else None
+        view, key = await key_admin.create_key(connection, owner, wish, actor=actor)
     _show_new(view, key, as_json=as_json)
 
 
@@ -92,11 +91,11 @@ def list_keys(
 
 
 async def _list_keys(service: str, *, include_ended: bool, as_json: bool) -> None:
-    from notifier.auth import authenticated_key, key_admin
+    from notifier.auth import key_admin, service_admin
     from notifier.runtime import process_parts
 
     async with process_parts.open_process_parts(output.load_settings()) as parts, parts.database.read() as connection:
-        owner = await authenticated_key.find_service(connection, service) if service else None
+        owner = await service_admin.find_service(connection, service) if service else None
         after = None if include_ended else parts.clock.now()
         found = await key_admin.list_keys(connection, owner, lasting_after=after, limit=MAX_LISTED_KEYS)
     output.print_rows([_build_key_row(view) for view in found], as_json=as_json)
@@ -116,13 +115,8 @@ async def _rotate_key(which: "UUID | str", overlap: timedelta, *, as_json: bool)
     from notifier.auth import key_admin
 
     async with open_for_writing() as parts, parts.database.write() as connection:
-        doer = audit.Actor(name=get_operator_name(), at=parts.clock.now())
-        before = await key_admin.lock_key_by_name(connection, which)
-        key_admin.require_rotatable(before, doer.at)
-        wish = key_admin.build_successor(before, doer.at)
-        old, new, key = await key_admin.rotate(connection, before, wish, min(overlap, key_admin.MAX_OVERLAP), doer.at)
-        for deed in (key_admin.rotated(before, old), key_admin.created(new)):
-            await audit.write_audit_record(connection, deed, doer)
+        actor = audit.Actor(name=get_operator_name(), at=parts.clock.now())
+        _, new, key = await key_admin.rotate_key(connection, which, actor=actor, overlap=overlap)
     _show_new(new, key, as_json=as_json)
 
 
@@ -136,12 +130,9 @@ async def _revoke_key(which: "UUID | str", *, as_json: bool) -> None:
     from notifier.auth import key_admin
 
     async with open_for_writing() as parts, parts.database.write() as connection:
-        doer = audit.Actor(name=get_operator_name(), at=parts.clock.now())
-        before = await key_admin.lock_key_by_name(connection, which)
-        after = await key_admin.revoke(connection, before, doer.at)
-        if after is not before:
-            await audit.write_audit_record(connection, key_admin.revoked(before, after), doer)
-    output.print_rows([_build_key_row(after)], as_json=as_json)
+        actor = audit.Actor(name=get_operator_name(), at=parts.clock.now())
+        view = await key_admin.revoke_key(connection, which, actor=actor)
+    output.print_rows([_build_key_row(view)], as_json=as_json)
 
 
 def _parse_scopes(texts: list[str]) -> "tuple[KeyScope, ...]":

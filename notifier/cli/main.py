@@ -1,6 +1,6 @@
-"""`notifier`: the commands, and how their errors end: one line on stderr, exit 1.
+"""The `notifier` command: registers all subcommands, and turns errors into one line on stderr and exit code 1.
 
-Wrong use, a setting or database that cannot be used, or a busy port: exit 2. A traceback is shown to nobody unasked.
+Exit code 2: wrong use, an unusable setting or database, a busy port. Tracebacks are shown only at log level DEBUG.
 """
 
 import sys
@@ -46,8 +46,8 @@ doctor.register_doctor_command(app)
 openapi.register_openapi_command(app)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_set: bool) -> None:
+    if is_set:
         from notifier import __version__
 
         print(__version__)
@@ -64,13 +64,13 @@ def main(
 
 
 def run_command_line() -> None:
-    """Entry point of the `notifier` script."""
+    """Run the command line: the entry point of the `notifier` script."""
     try:
         app()
     except CommandError as failure:
         print(f"notifier: {failure}", file=sys.stderr)
         sys.exit(failure.code)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - an error that no command expects
         from notifier.cli import unexpected_error
 
         unexpected_error.print_unexpected_error(error)

@@ -1,16 +1,18 @@
-"""`show`, `unknown`, `cancel`, `retry` and `resolve`: an operator looks at one mail, and decides about it."""
+"""`show`, `unknown`, `cancel`, `retry` and `resolve`: an operator examines notifications and decides about them."""
 
 import getpass
 import json
 import os
+from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from notifier.cli import output
-from notifier.cli.db import open_for_writing
+from notifier.cli.options import Json
 from notifier.cli.output import CommandError
+from notifier.cli.process_parts import open_for_writing
 from notifier.states import Reason, Resolution
 
 if TYPE_CHECKING:
@@ -19,50 +21,48 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from notifier.audit import AuditRecord
+    from notifier.audit import Actor
     from notifier.lookup.notification_view import NotificationView
     from notifier.lookup.timeline import TimelineItem
-    from notifier.status.notification_actions import ChangeRequest
 
 MAX_LISTED = 1000
 Id = Annotated[str, typer.Argument(metavar="ID", help="The notification's id.")]
 Comment = Annotated[str, typer.Option(help="Why; kept in the timeline.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register_notification_commands(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(show)
-    app.command()(unknown)
-    app.command()(cancel)
-    app.command()(retry)
-    app.command()(resolve)
+    app.command("show")(show_notification)
+    app.command("unknown")(list_unknown)
+    app.command("cancel")(cancel_notification)
+    app.command("retry")(retry_notifications)
+    app.command("resolve")(resolve_notification)
 
 
-# -- looking -------------------------------------------------------------------------------------
+# -- reading -------------------------------------------------------------------------------------
 
 
-def show(id_: Id, as_json: Json = False) -> None:
-    """What became of a notification, and why: its status and everything that happened to it."""
-    output.run_command(_show(id_, as_json=as_json))
+def show_notification(id_: Id, as_json: Json = False) -> None:
+    """Show a notification: its status, the reason, and everything that happened to it."""
+    output.run_command(_show_notification(id_, as_json=as_json))
 
 
-async def _show(id_: str, *, as_json: bool) -> None:
+async def _show_notification(id_: str, *, as_json: bool) -> None:
     from notifier.api.notifications import models
     from notifier.lookup import notification_view, timeline
     from notifier.runtime import process_parts
 
-    wanted = _uuid(id_)
+    notification_id = _parse_id(id_)
     async with process_parts.open_process_parts(output.load_settings()) as parts:
         async with parts.database.read() as connection:
-            view = await notification_view.get_notification(connection, None, wanted)
-            items = await timeline.get_timeline(connection, None, wanted)
+            view = await notification_view.get_notification(connection, None, notification_id)
+            items = await timeline.get_timeline(connection, None, notification_id)
         now = parts.clock.now()
     if as_json:
-        shown = models.build_notification_reply(view, now) | {
+        notification = models.build_notification_reply(view, now) | {
             "events": [models.build_event_reply(item) for item in items]
         }
-        print(json.dumps(shown, default=_exactly))
+        print(json.dumps(notification, default=_format_json))
         return
     status = models.get_shown_status(view.status, view.send_at, now)
     print(f"{view.id}  {view.template} v{view.template_version}  to {strip_control_characters(view.recipient)}\n")
@@ -70,20 +70,20 @@ async def _show(id_: str, *, as_json: bool) -> None:
     print(f"why       {strip_control_characters(view.detail or '-')}")
     if view.uncertain_at is not None:
         print(f"unsure    since {format_time(view.uncertain_at)}: a relay may have taken it without saying so")
-    print(f"what now  {_what_now(view)}\n")
+    print(f"what now  {_describe_next_step(view)}\n")
     for item in items:
-        print(_line(item))
+        print(_format_item(item))
 
 
-def _what_now(view: "NotificationView") -> str:
-    """What happens next, by itself or if somebody does something."""
+def _describe_next_step(view: "NotificationView") -> str:
+    """What happens next, and what a person can do."""
     from notifier.states import WAITING_STATUSES, EntryState, Status
 
     until = format_time(view.expires_at)
     if view.entry_state is EntryState.HELD:
         return f"waits for a person until {until}: notifier resolve {view.id} --as sent|failed|resend"
     if view.entry_state is EntryState.LEASED:
-        return "a sender has it in hand"
+        return "a sender is working on it"
     if view.due_at is not None and view.status in WAITING_STATUSES:
         return f"is due at {format_time(view.due_at)}; given up after {until}"
     if view.status in (Status.FAILED, Status.EXPIRED):
@@ -93,27 +93,29 @@ def _what_now(view: "NotificationView") -> str:
     return "nothing: it has ended"
 
 
-def _line(item: "TimelineItem") -> str:
+def _format_item(item: "TimelineItem") -> str:
     parts = [format_time(item.at), item.kind.ljust(9)]
     if item.attempt is not None:
-        took = f" in {item.attempt.duration_ms} ms" if item.attempt.duration_ms is not None else ""
-        parts.append(f"{item.attempt.number}, {item.attempt.relay or 'the sender died'}{took}, {item.attempt.phase}:")
+        duration = f" in {item.attempt.duration_ms} ms" if item.attempt.duration_ms is not None else ""
+        parts.append(
+            f"{item.attempt.number}, {item.attempt.relay or 'the sender died'}{duration}, {item.attempt.phase}:"
+        )
     parts += [strip_control_characters(item.detail)] if item.detail else []
     parts += [f"(by {item.actor})"] if item.actor else []
     return "  ".join(parts)
 
 
-def unknown(as_json: Json = False) -> None:
-    """Mails of which nobody knows whether they were taken, and that wait for a person; oldest first."""
-    output.run_command(_unknown(as_json=as_json))
+def list_unknown(as_json: Json = False) -> None:
+    """List notifications that wait for a person, because no one knows whether the relay took them; oldest first."""
+    output.run_command(_list_unknown(as_json=as_json))
 
 
-async def _unknown(*, as_json: bool) -> None:
+async def _list_unknown(*, as_json: bool) -> None:
     from notifier.lookup import notification_view
     from notifier.runtime import process_parts
 
     async with process_parts.open_process_parts(output.load_settings()) as parts, parts.database.read() as connection:
-        found = await notification_view.list_held_unknown(connection, limit=MAX_LISTED)
+        views = await notification_view.list_held_unknown(connection, limit=MAX_LISTED)
     rows = [
         {
             "id": str(view.id),
@@ -123,7 +125,7 @@ async def _unknown(*, as_json: bool) -> None:
             "until": format_time(view.expires_at),
             "reason": view.reason,
         }
-        for view in found
+        for view in views
     ]
     output.print_rows(rows, as_json=as_json)
 
@@ -131,14 +133,14 @@ async def _unknown(*, as_json: bool) -> None:
 # -- deciding ------------------------------------------------------------------------------------
 
 
-def cancel(id_: Id, comment: Comment = "") -> None:
-    """See that a mail is never sent. Exit 1 if it may be on its way, or has ended."""
+def cancel_notification(id_: Id, comment: Comment = "") -> None:
+    """Stop a mail before it is sent. Exit 1 if it may be on its way, or has ended."""
     from notifier.status import notification_actions
 
-    output.run_command(_change(id_, comment, notification_actions.cancel_notification))
+    output.run_command(_run_operation(id_, comment, notification_actions.cancel_notification))
 
 
-def retry(
+def retry_notifications(
     id_: Annotated[str | None, typer.Argument(metavar="[ID]", help="The notification's id.")] = None,
     reason: Annotated[Reason | None, typer.Option(help="Instead of an ID: all that failed for this reason.")] = None,
     comment: Comment = "",
@@ -149,48 +151,69 @@ def retry(
     if (id_ is None) == (reason is None):
         raise CommandError("give the ID of a notification, or --reason for all that failed for it", output.USAGE_ERROR)
     if id_ is not None:
-        output.run_command(_change(id_, comment, notification_actions.retry_notification))
+        output.run_command(_run_operation(id_, comment, notification_actions.retry_notification))
     elif reason is not None:
-        output.run_command(_retry_all(reason, comment))
+        output.run_command(_retry_failed(reason, comment))
 
 
-async def _retry_all(reason: Reason, comment: str) -> None:
-    """Each in the order in which it was accepted; what somebody else changes meanwhile is passed over."""
+async def _retry_failed(reason: Reason, comment: str) -> None:
+    """Retry them in the order of acceptance; those that change meanwhile are left out."""
     from uuid import UUID
 
+    from notifier.errors import NotFoundError
     from notifier.status import notification_actions
 
+    words = _check_comment(comment)
     async with open_for_writing() as parts:
         started, last, retried = parts.clock.now(), UUID(int=0), 0
         while True:
             async with parts.database.write() as connection:
-                found = await notification_actions.list_failed_ids(connection, reason, after=last, until=started)
-                for id_ in found:
-                    retried += await _retry_one(connection, id_, _asked(comment, started))
-            if not found:
+                ids = await notification_actions.list_failed_ids(connection, reason, after=last, until=started)
+                for id_ in ids:
+                    with suppress(notification_actions.NotPossibleError, NotFoundError):
+                        async with connection.begin_nested():
+                            await notification_actions.retry_notification(
+                                connection, id_, actor=_build_actor(started), rights=None, comment=words
+                            )
+                        retried += 1
+            if not ids:
                 break
-            last = found[-1]
+            last = ids[-1]
     print(f"retried {retried}")
 
 
-async def _retry_one(connection: "AsyncConnection", id_: "UUID", asked: "ChangeRequest") -> bool:
-    from notifier import audit
-    from notifier.errors import NotFoundError
+def resolve_notification(
+    id_: Id,
+    how: Annotated[Resolution, typer.Option("--as", help="It was sent, it failed, or send it again.")],
+    comment: Comment = "",
+) -> None:
+    """Decide about a mail when no one knows whether the relay took it."""
     from notifier.status import notification_actions
 
-    try:
-        async with connection.begin_nested():
-            deeds = await notification_actions.retry_notification(connection, id_, asked)
-    except (notification_actions.NotPossibleError, NotFoundError):
-        return False
-    for deed in deeds:
-        await audit.write_audit_record(connection, deed, audit.Actor(name=asked.actor, at=asked.at))
-    return True
+    async def operation(connection: "AsyncConnection", id_: "UUID", **details: Any) -> None:
+        await notification_actions.resolve_notification(connection, id_, how, **details)
+
+    output.run_command(_run_operation(id_, comment, operation))
 
 
-def _asked(comment: str, at: datetime) -> "ChangeRequest":
-    """What is asked for at this terminal."""
-    from notifier.states import TransitionCause
+async def _run_operation(id_: str, comment: str, operation: "Callable[..., Awaitable[None]]") -> None:
+    from notifier.lookup import notification_view
+
+    notification_id, words = _parse_id(id_), _check_comment(comment)
+    async with open_for_writing() as parts, parts.database.write() as connection:
+        await operation(connection, notification_id, actor=_build_actor(parts.clock.now()), rights=None, comment=words)
+        view = await notification_view.get_notification(connection, None, notification_id)
+    print(view.status)
+
+
+def _build_actor(at: datetime) -> "Actor":
+    """The person at this terminal."""
+    from notifier.audit import Actor
+
+    return Actor(name=get_operator_name(), at=at)
+
+
+def _check_comment(comment: str) -> str:
     from notifier.status import notification_actions
 
     words = comment.encode(errors="replace").decode()
@@ -198,50 +221,19 @@ def _asked(comment: str, at: datetime) -> "ChangeRequest":
         raise CommandError(
             f"--comment: at most {notification_actions.MAX_COMMENT_LENGTH} characters", output.USAGE_ERROR
         )
-    return notification_actions.ChangeRequest(
-        actor=get_operator_name(), cause=TransitionCause.PERSON, rights=None, at=at, comment=words
-    )
-
-
-def resolve(
-    id_: Id,
-    how: Annotated[Resolution, typer.Option("--as", help="It was sent, it failed, or send it again.")],
-    comment: Comment = "",
-) -> None:
-    """Decide about a mail of which nobody knows whether it was taken."""
-    from notifier.status import notification_actions
-
-    async def resolved(connection: "AsyncConnection", wanted: "UUID", asked: "ChangeRequest") -> "list[AuditRecord]":
-        return await notification_actions.resolve_notification(connection, wanted, how, asked)
-
-    output.run_command(_change(id_, comment, resolved))
-
-
-async def _change(
-    id_: str, comment: str, make: "Callable[[AsyncConnection, UUID, ChangeRequest], Awaitable[list[AuditRecord]]]"
-) -> None:
-    from notifier import audit
-    from notifier.lookup import notification_view
-
-    wanted = _uuid(id_)
-    async with open_for_writing() as parts, parts.database.write() as connection:
-        asked = _asked(comment, parts.clock.now())
-        for deed in await make(connection, wanted, asked):
-            await audit.write_audit_record(connection, deed, audit.Actor(name=asked.actor, at=asked.at))
-        view = await notification_view.get_notification(connection, None, wanted)
-    print(view.status)
+    return words
 
 
 def get_operator_name() -> str:
-    """Who sits at the terminal, as far as the system knows."""
+    """The operator's name: the user of this terminal."""
     try:
         name = getpass.getuser()
-    except (KeyError, OSError):  # a container may run under an id without a name
+    except (KeyError, OSError):  # in a container the user id may have no name
         name = str(os.getuid())
     return f"operator:{name}"[:64]
 
 
-def _uuid(text: str) -> "UUID":
+def _parse_id(text: str) -> "UUID":
     from uuid import UUID
 
     try:
@@ -251,15 +243,15 @@ def _uuid(text: str) -> "UUID":
 
 
 def strip_control_characters(words: str) -> str:
-    """Without what a terminal would obey: these words come from relays and callers."""
+    """Replace control characters, which a terminal would obey: the text comes from relays and callers."""
     return "".join(character if character.isprintable() else " " for character in words)
 
 
 def format_time(value: datetime | None) -> str:
-    """A time as it is read at a terminal."""
+    """Format a time for the terminal."""
     return value.isoformat(timespec="seconds").replace("+00:00", "Z") if value is not None else "-"
 
 
-def _exactly(value: object) -> str:
-    """As the API writes it."""
+def _format_json(value: object) -> str:
+    """Format a value as the API does."""
     return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)

@@ -1,14 +1,14 @@
-"""`notifier openapi`: the API's description, as `openapi.json` in the repository has it."""
+"""`notifier openapi`: prints the description of the API, as in `openapi.json`."""
 
 import typer
 
 
 def register_openapi_command(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(openapi)
+    app.command("openapi")(print_openapi)
 
 
-def openapi() -> None:
+def print_openapi() -> None:
     """Print the API's description (OpenAPI 3.1, JSON)."""
     from notifier.api.app import build_undecorated_app
     from notifier.api.openapi import description

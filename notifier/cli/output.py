@@ -1,4 +1,4 @@
-"""What commands share: settings from the environment, errors in one line, tables or JSON on stdout."""
+"""What all commands use: load the settings, run a coroutine, print rows, and end with one line on stderr."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ class CommandError(Exception):
 
 
 def load_settings() -> "Settings":
-    """The settings of the environment; logging is set up by them. Raises `Failed` with a line for each fault."""
+    """Load the settings from the environment, and set up logging. Raises `Failed` with a line for each fault."""
     from pydantic import ValidationError
 
     from notifier.cli import setting_faults
@@ -49,10 +49,10 @@ def set_up_logging(settings: "LogSettings") -> None:
 
 
 def run_command(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command's coroutine; errors that a user can mend become one line."""
+    """Run a command's coroutine. Errors that the user can correct become one line on stderr."""
     from notifier.errors import ConfigurationError, DatabaseUnavailableError, NotifierError
 
-    loop = asyncio.new_event_loop  # where there is no uvloop, which takes a tenth less processor time
+    loop = asyncio.new_event_loop  # uvloop needs a tenth less CPU time, but does not exist for every platform
     with contextlib.suppress(ImportError):
         import uvloop
 
@@ -69,14 +69,14 @@ def run_command(work: Coroutine[Any, Any, T]) -> T:
 
 
 def print_rows(rows: Iterable[Mapping[str, Any]], *, as_json: bool) -> None:
-    """Rows as aligned columns, or as one JSON array."""
-    found = [dict(row) for row in rows]
+    """Print rows as aligned columns, or as one JSON array."""
+    table = [dict(row) for row in rows]
     if as_json:
-        print(json.dumps(found, default=str))
+        print(json.dumps(table, default=str))
         return
-    if not found:
+    if not table:
         return
-    widths = {name: max(len(name), *(len(str(row[name])) for row in found)) for name in found[0]}
+    widths = {name: max(len(name), *(len(str(row[name])) for row in table)) for name in table[0]}
     print("  ".join(name.upper().ljust(width) for name, width in widths.items()).rstrip())
-    for row in found:
+    for row in table:
         print("  ".join(str(row[name]).ljust(width) for name, width in widths.items()).rstrip())

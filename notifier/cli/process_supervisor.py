@@ -1,4 +1,4 @@
-"""Several sender processes under one command: started together, replaced when one dies, stopped together."""
+"""Several sender processes under one command: started together, restarted when one dies, stopped together."""
 
 import asyncio
 import contextlib
@@ -10,22 +10,22 @@ from collections.abc import Sequence
 from notifier.telemetry.logging import get_logger
 
 RESTART_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Waits before a process that ended by itself is started again; one that lasted longer than the last begins anew."""
+"""Seconds before a restart. A process that ran longer than the last of them starts the series again."""
 
 
 class ProcessSupervisor:
-    """So many processes that run the same command, and stop when this one dies."""
+    """Runs `count` sender processes. They stop when this process dies, however that happens."""
 
     def __init__(self, count: int, arguments: Sequence[str], *, drain: bool) -> None:
         self._count = count
         self._arguments = arguments
         self._drain = drain  # a process that ends well has nothing left to do
-        self._here, self._held = os.pipe()  # its end is the end of this process, however that comes
+        self._pipe, self._write_end = os.pipe()  # the kernel closes the write end when this process ends
         self._stopping = asyncio.Event()
         self._running: set[asyncio.subprocess.Process] = set()
 
     async def run(self) -> int:
-        """Until they are told to stop, or all have drained; the worst exit status."""
+        """Run until stopped, or until all have drained. Returns the highest exit status."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
@@ -43,7 +43,7 @@ class ProcessSupervisor:
                 process.terminate()
 
     async def _restart_forever(self, number: int) -> int:
-        """One of them, started again each time it ends without having been told to."""
+        """Run one process, and restart it each time it ends by itself."""
         ends = 0
         while True:
             started = asyncio.get_running_loop().time()
@@ -61,12 +61,12 @@ class ProcessSupervisor:
             ends += 1
 
     async def _start(self, number: int) -> int:
-        own = ["--number", str(number), "--until-closed", str(self._here)]
+        own = ["--number", str(number), "--until-closed", str(self._pipe)]
         command = [sys.executable, "-m", "notifier", "sender", *own, *self._arguments]
         process = await asyncio.create_subprocess_exec(
             *command,
-            pass_fds=[self._here],
-            start_new_session=True,  # Ctrl-C at the terminal reaches this process alone, which stops each of them once
+            pass_fds=[self._pipe],
+            start_new_session=True,  # Ctrl-C reaches only this process, which then stops each of them once
         )
         self._running.add(process)
         try:

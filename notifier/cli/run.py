@@ -1,4 +1,4 @@
-"""The commands that stay: `serve`, `api`, `sender`, `inbox`. They stop on SIGTERM and SIGINT, in order."""
+"""The commands that run until they are stopped: `serve`, `api`, `sender`, `inbox`."""
 
 import asyncio
 import gc
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from notifier.settings import Settings
 
 THREAD_SWITCH_SECONDS = 0.0005
-"""Seconds until a busy thread lets another run; with Python's own 5 ms, POSTs beside large bodies took much longer."""
+"""Seconds until a busy thread lets another run. With Python's default of 5 ms, large bodies slow down other POSTs."""
 GC_THRESHOLD = 50_000
-"""Objects between two looks for garbage in cycles; Python's own 700 cost a twentieth of a sender's time."""
+"""New objects before a garbage collection. Python's default of 700 costs 5 % of a sender's time."""
 HostOption = Annotated[str, typer.Option(help="Address to listen on.")]
 PortOption = Annotated[int, typer.Option(help="Port of the API.")]
 InboxPortOption = Annotated[int, typer.Option(help="Port of the inbox page.")]
@@ -30,19 +30,19 @@ SmtpPortOption = Annotated[int, typer.Option(help="Port on which the inbox takes
 
 def register_process_commands(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(serve)
-    app.command()(api)
-    app.command()(sender)
-    app.command()(inbox)
+    app.command("serve")(start_server)
+    app.command("api")(start_api)
+    app.command("sender")(start_sender)
+    app.command("inbox")(start_inbox)
 
 
-def serve(host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
-    """API and sender in one process: all there is on SQLite, the smallest set-up on PostgreSQL."""
+def start_server(host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
+    """Run API and sender in one process. On SQLite this is the only way; on PostgreSQL the smallest."""
     with name_busy_port({"--port": port}):
-        output.run_command(_serve(host, port))
+        output.run_command(_run_serve(host, port))
 
 
-async def _serve(host: str, port: int) -> None:
+async def _run_serve(host: str, port: int) -> None:
     from notifier.db import data_directory
     from notifier.http_server import raise_file_limit
     from notifier.runtime import wiring
@@ -63,13 +63,13 @@ async def _serve(host: str, port: int) -> None:
         await wait_for_stop()
 
 
-def api(host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
-    """The API alone; senders run elsewhere. Needs PostgreSQL."""
+def start_api(host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
+    """Run the API without a sender. Needs PostgreSQL and senders that run elsewhere."""
     with name_busy_port({"--port": port}):
-        output.run_command(_api(_with_postgres("api"), host, port))
+        output.run_command(_run_api(_with_postgres("api"), host, port))
 
 
-async def _api(settings: "Settings", host: str, port: int) -> None:
+async def _run_api(settings: "Settings", host: str, port: int) -> None:
     from notifier.http_server import raise_file_limit
     from notifier.runtime import wiring
 
@@ -84,17 +84,17 @@ async def _api(settings: "Settings", host: str, port: int) -> None:
         await wait_for_stop()
 
 
-def sender(
+def start_sender(
     processes: Annotated[int, typer.Option(min=1, max=64, help="How many processes send.")] = 1,
     drain: Annotated[bool, typer.Option(help="Stop when nothing is due any more.")] = False,
     number: Annotated[int, typer.Option(hidden=True, help="Which of several; its metrics port is so much higher.")] = 0,
     until_closed: Annotated[int | None, typer.Option(hidden=True, help="A pipe; its end stops the sender.")] = None,
 ) -> None:
-    """A sender alone: claims, renders, delivers. Run as many as you like. Needs PostgreSQL."""
+    """Run a sender without the API: it claims, renders and delivers. Run as many as you like. Needs PostgreSQL."""
     settings = _with_postgres("sender")
     _require_certificates(settings)
     if processes == 1:
-        output.run_command(_sender(settings, number, drain=drain, until_closed=until_closed))
+        output.run_command(_run_sender(settings, number, drain=drain, until_closed=until_closed))
     else:
         raise typer.Exit(output.run_command(_fleet(processes, drain=drain)))
 
@@ -105,7 +105,7 @@ async def _fleet(processes: int, *, drain: bool) -> int:
     return await ProcessSupervisor(processes, ["--drain"] if drain else [], drain=drain).run()
 
 
-async def _sender(settings: "Settings", number: int, *, drain: bool, until_closed: int | None) -> None:
+async def _run_sender(settings: "Settings", number: int, *, drain: bool, until_closed: int | None) -> None:
     from notifier.http_server import raise_file_limit
     from notifier.runtime import wiring
 
@@ -129,7 +129,7 @@ async def _sender(settings: "Settings", number: int, *, drain: bool, until_close
             await wait_for_stop(until_closed)
 
 
-def inbox(
+def start_inbox(
     host: HostOption = "127.0.0.1",
     port: InboxPortOption = 8025,
     smtp_port: SmtpPortOption = 1025,
@@ -140,7 +140,7 @@ def inbox(
         list[int] | None, typer.Option(help="A loopback port to which mail may be released. Repeatable.")
     ] = None,
 ) -> None:
-    """The development inbox alone: takes every mail, shows it, delivers none."""
+    """Run the development inbox: it accepts every mail, shows it, and delivers none."""
     from notifier.inbox.access import Access
     from notifier.inbox.inbox_server import Inbox
 
@@ -151,10 +151,10 @@ def inbox(
         access=Access(hosts=allow_host or (), release_ports=release_port or ()),
     )
     with name_busy_port({"--port": port, "--smtp-port": smtp_port}):
-        output.run_command(_inbox(catcher))
+        output.run_command(_run_inbox(catcher))
 
 
-async def _inbox(catcher: "Inbox") -> None:
+async def _run_inbox(catcher: "Inbox") -> None:
     from notifier.http_server import raise_file_limit
 
     raise_file_limit()
@@ -165,7 +165,7 @@ async def _inbox(catcher: "Inbox") -> None:
 
 
 async def _open_doors(stack: AsyncExitStack, parts: Any, listener: Any) -> None:
-    """Serve the API on the socket, and its metrics on their own port where the settings name one."""
+    """Serve the API on the socket, and its metrics on their own port if the settings name one."""
     from notifier.http_server import find_server_limits
     from notifier.runtime import wiring
 
@@ -179,20 +179,19 @@ async def _open_doors(stack: AsyncExitStack, parts: Any, listener: Any) -> None:
 
 
 async def wait_for_stop(pipe: int | None = None) -> None:
-    """Wait for SIGTERM or SIGINT, or the end of a pipe; a second signal ends the process the hard way."""
-    told = asyncio.Event()
-    # What start-up made lives as long as the process: looking through it again and again stops the world for 0.1 s.
+    """Wait for SIGTERM, SIGINT or the end of a pipe. A second signal ends the process at once."""
+    stop = asyncio.Event()
+    # Objects from start-up live as long as the process. Without freeze, each full collection takes 0.1 s.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)  # what a mail or a request needs comes and goes together; cycles are rare
-    # A request waits for the interpreter several times; beside a thread that parses, each wait lasts so long.
+    gc.set_threshold(GC_THRESHOLD)
     sys.setswitchinterval(THREAD_SWITCH_SECONDS)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, stop.set)
     if pipe is not None:
-        loop.add_reader(pipe, told.set)
-    await told.wait()
+        loop.add_reader(pipe, stop.set)
+    await stop.wait()
     if pipe is not None:
         loop.remove_reader(pipe)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -200,7 +199,7 @@ async def wait_for_stop(pipe: int | None = None) -> None:
 
 
 def _require_certificates(settings: "Settings") -> None:
-    """Refuse files of certificates that cannot be used (exit 2): no mail or webhook shall find it out."""
+    """Exit 2 if a certificate file cannot be used, before the first mail or webhook fails because of it."""
     from notifier.health import checks
 
     faults = [finding.detail for finding in checks.check_certificates(settings) if not finding.ok]
@@ -209,7 +208,7 @@ def _require_certificates(settings: "Settings") -> None:
 
 
 async def _require_migrated(parts: Any) -> None:
-    """Refuse a database that is out of reach (exit 2), or whose schema is not the one that is needed (exit 1)."""
+    """Exit 2 if the database is out of reach, and 1 if its schema is not the one that this release needs."""
     from notifier.health import checks
 
     for finding in await checks.check_database(parts.database, with_reason=True):
@@ -219,7 +218,7 @@ async def _require_migrated(parts: Any) -> None:
 
 
 async def _require_usable(parts: Any) -> None:
-    """Refuse a database that will never answer. One that is away for now, and a schema, may come later."""
+    """Exit 2 if the database can never be used. One that is only away, or not migrated yet, may come later."""
     from notifier.db import migrations
     from notifier.errors import DatabaseUnavailableError
     from notifier.telemetry.logging import get_logger
@@ -244,7 +243,7 @@ def _with_postgres(command: str) -> "Settings":
 
 @contextmanager
 def name_busy_port(flags: dict[str, int]) -> "Iterator[None]":
-    """Name the flag of a port that is in use."""
+    """Turn the error of a busy port into one that names the flag."""
     from notifier.inbox.inbox_server import InboxPortBusy
     from notifier.runtime.wiring import PortBusyError
 

@@ -1,4 +1,4 @@
-"""`notifier send`: one mail through the API, and what became of it."""
+"""`notifier send`: send one mail through the API and wait for its outcome."""
 
 import json
 import time
@@ -19,10 +19,10 @@ END_STATUSES = SUCCESS_STATUSES | {"bounced", "complained", "failed", "expired",
 
 def register_send_command(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(send)
+    app.command("send")(send_mail)
 
 
-def send(
+def send_mail(
     to: Annotated[str, typer.Option(help="The recipient's address.")],
     template: Annotated[str, typer.Option(help="Slug of a published template.")],
     var: Annotated[list[str], typer.Option(help="name=value; a value that is JSON is taken as such.")] = [],  # noqa: B006
@@ -34,13 +34,13 @@ def send(
     """Send one mail and say what became of it. Exit 0 when the relay has accepted it."""
     from notifier import client
 
-    variables = dict(_variable(one) for one in var)
+    variables = dict(_parse_variable(text) for text in var)
     url, key = api_access.resolve_access(url, key)
     try:
         with client.Notifier(url=url, key=key, timeout=10, retries=client.RetryPolicy(tries=1)) as notifier:
             sent = notifier.send(to=to, template=template, variables=variables, locale=locale)
             print(f"accepted as {sent.id}")
-            outcome = _outcome(notifier, sent.id, wait)
+            outcome = _wait_for_outcome(notifier, sent.id, wait)
     except client.ConfigurationError as error:
         raise CommandError(str(error), output.USAGE_ERROR) from error
     except client.ConnectionFailedError as error:
@@ -49,10 +49,10 @@ def send(
         ) from error
     except client.NotifierClientError as error:
         raise CommandError(str(error)) from error
-    _tell(outcome)
+    _print_outcome(outcome)
 
 
-def _variable(text: str) -> tuple[str, Any]:
+def _parse_variable(text: str) -> tuple[str, Any]:
     name, separator, value = text.partition("=")
     if not separator:
         raise CommandError(f"--var {text}: write name=value", output.USAGE_ERROR)
@@ -62,17 +62,17 @@ def _variable(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _outcome(notifier: "Notifier", id_: str, seconds: float) -> "Notification":
-    """The notification once it has ended, or as it stands when the wait is over."""
+def _wait_for_outcome(notifier: "Notifier", id_: str, seconds: float) -> "Notification":
+    """Return the notification once it has ended, or its state after `seconds`."""
     until = time.monotonic() + seconds
     while True:
-        found = notifier.get(id_)
-        if found.status in END_STATUSES or time.monotonic() > until:
-            return found
+        notification = notifier.get(id_)
+        if notification.status in END_STATUSES or time.monotonic() > until:
+            return notification
         time.sleep(POLL_SECONDS)
 
 
-def _tell(outcome: "Notification") -> None:
+def _print_outcome(outcome: "Notification") -> None:
     for attempt in outcome.attempts:
         took = f" ({attempt.duration_ms} ms)" if attempt.duration_ms is not None else ""
         print(f"attempt {attempt.number}: {attempt.code or ''} {attempt.reply}{took}")

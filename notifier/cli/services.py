@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from notifier.cli import output
-from notifier.cli.db import Rate, open_for_writing
 from notifier.cli.notifications import format_time, get_operator_name
+from notifier.cli.options import Json, Rate
 from notifier.cli.output import CommandError
+from notifier.cli.process_parts import open_for_writing
 
 if TYPE_CHECKING:
     from notifier.auth.service_admin import ServiceChanges, ServiceView
 
 Domains = Annotated[list[str], typer.Option(help="Domain it may send from; may be repeated.")]
 Team = Annotated[list[str], typer.Option(help="Whom its team keys may mail: an address, or @domain; may be repeated.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register_service_commands(app: typer.Typer) -> None:
@@ -37,11 +37,11 @@ def create_service(
 
 
 async def _create_service(name: str, from_domains: list[str], team: list[str], rate: int | None) -> None:
-    from notifier.auth import authenticated_key
+    from notifier.auth import service_admin
 
     async with open_for_writing() as parts, parts.database.write() as connection:
         now = parts.clock.now()
-        id_ = await authenticated_key.create_service(
+        id_ = await service_admin.create_service(
             connection, name, from_domains=from_domains, team=team, rate_per_minute=rate, now=now
         )
         print(id_)
@@ -89,12 +89,9 @@ async def _update_service(name: str, wanted: "ServiceChanges", *, as_json: bool)
     from notifier.auth import service_admin
 
     async with open_for_writing() as parts, parts.database.write() as connection:
-        before = await service_admin.lock_service(connection, name)
-        after = await service_admin.change_service(connection, before, wanted)
-        if after is not before:
-            doer = audit.Actor(name=get_operator_name(), at=parts.clock.now())
-            await audit.write_audit_record(connection, service_admin.build_service_record(before, after), doer)
-    output.print_rows([_build_service_row(after)], as_json=as_json)
+        actor = audit.Actor(name=get_operator_name(), at=parts.clock.now())
+        service = await service_admin.update_service(connection, name, wanted, actor=actor)
+    output.print_rows([_build_service_row(service)], as_json=as_json)
 
 
 def _normalise_recipients(texts: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is wrong with the environment's variables, one plain line for each fault; no secret is shown."""
+"""Describes wrong `NOTIFIER_…` variables, one line each, without showing a secret."""
 
 import difflib
 from collections.abc import Iterator
@@ -29,11 +29,11 @@ _REASONS = {
     "model_type": "is a group of settings and has no value of its own: set {member} and so on",
     "string_unicode": "must be UTF-8 text",
 }
-"""By the kinds of fault that pydantic tells apart."""
+"""By pydantic's error type."""
 
 
 def list_variables(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> Iterator[str]:
-    """The names of all variables that can be set."""
+    """List the names of all variables that can be set."""
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -43,7 +43,7 @@ def list_variables(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> I
 
 
 def describe_setting_faults(error: "ValidationError") -> list[str]:
-    """Each fault with the name of its variable."""
+    """Describe each fault, beginning with the name of its variable."""
     return [f"{_variable(fault['loc'])}: {_reason(fault)}" for fault in error.errors(include_url=False)]
 
 

@@ -11,8 +11,9 @@ from notifier.cli import output
 from notifier.cli.output import CommandError
 
 if TYPE_CHECKING:
+    from notifier.mail.mail_parts import MailHeader
     from notifier.rendering.pool import RenderingPool
-    from notifier.rendering.protocol import MailHeader, PreviewedMail, SourceCheck
+    from notifier.rendering.protocol import PreviewedMail, SourceCheck
     from notifier.template_language.template_source import TemplateSource
     from notifier.templating.source_problem import SourceProblem
 
@@ -195,7 +196,8 @@ async def _render_mail(
 ) -> "PreviewedMail":
     """The mail as it would leave, but for its addresses, date and number."""
     from notifier.errors import TemplateError
-    from notifier.rendering.protocol import RenderFault, RenderJob
+    from notifier.rendering.protocol import RenderJob
+    from notifier.template_language.render_fault import RenderFault
 
     job = RenderJob(version=slug, locale=locale, variables=json.dumps(values), header=_build_header(source))
     shown = await pool.preview(job, {slug: source})
@@ -208,7 +210,7 @@ def _build_header(source: "TemplateSource") -> "MailHeader":
     from datetime import UTC, datetime
 
     from notifier import email_address
-    from notifier.rendering.protocol import Mailbox, MailHeader
+    from notifier.mail.mail_parts import Mailbox, MailHeader
 
     name, sender = email_address.parse_named_address(source.settings.from_ or "sender@example.org")
     reply = email_address.parse_named_address(source.settings.reply_to) if source.settings.reply_to else None

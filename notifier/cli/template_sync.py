@@ -1,26 +1,24 @@
-"""`templates push|pull|diff`: files to the database and back, with a look before, and never over a newer edit."""
+"""`templates push|pull|diff`: keep files and database in step, and never overwrite a newer edit."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from notifier.cli import output
-from notifier.cli.db import open_for_writing
+from notifier.cli.options import Json
 from notifier.cli.output import CommandError
+from notifier.cli.process_parts import open_for_reading, open_for_writing
 
 if TYPE_CHECKING:
-    from notifier.runtime.process_parts import ProcessParts
-    from notifier.templating.sync.pull import PullResult
-    from notifier.templating.sync.push import PushResult
+    from notifier.templating.sync.sync_result import SyncResult
 
 MAX_NOTE_LENGTH = 500  # characters, as the database has it
 Slugs = Annotated[list[str] | None, typer.Argument(help="Templates; default: all.")]
 Root = Annotated[Path | None, typer.Option("--dir", help="Directory of the template files.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would change; exit 1 if it would be refused.")]
 
 
@@ -44,60 +42,49 @@ def push_templates(
     force_reason: Annotated[str, typer.Option(help="Publish though callers would break, and why; audited.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Check the files, publish what differs; all or nothing, and nothing that would replace a newer edit."""
-    for name, words in (("note", note), ("force-reason", force_reason)):
-        if len(words) > MAX_NOTE_LENGTH:
+    """Check the files and publish what differs; all or nothing, and never over a newer edit."""
+    for name, text in (("note", note), ("force-reason", force_reason)):
+        if len(text) > MAX_NOTE_LENGTH:
             raise CommandError(f"--{name}: at most {MAX_NOTE_LENGTH} characters", output.USAGE_ERROR)
     if overwrite and only_new:
         raise CommandError("--overwrite and --only-new exclude each other", output.USAGE_ERROR)
     options = {"dry_run": dry_run, "overwrite": overwrite, "only_new": only_new}
-    output.run_command(_run_push(slugs, root, {"note": note, "force_reason": force_reason}, options, as_json=as_json))
+    output.run_command(_run_push(slugs, root, options | {"note": note, "force_reason": force_reason}, as_json=as_json))
 
 
-async def _run_push(
-    slugs: list[str] | None, root: Path | None, words: dict[str, str], options: dict[str, bool], *, as_json: bool
-) -> None:
+async def _run_push(slugs: list[str] | None, root: Path | None, options: dict[str, Any], *, as_json: bool) -> None:
     from notifier.cli.notifications import get_operator_name
+    from notifier.default_sender import get_default_sender
     from notifier.rendering.pool import RenderingPool
     from notifier.runtime import process_parts
     from notifier.templating.gate.publish_gate import PublishGate
     from notifier.templating.sync import template_files
-    from notifier.templating.sync.push import Push, PushChange, PushRefusedError
+    from notifier.templating.sync.push import Push
+    from notifier.templating.sync.sync_result import SyncRefusedError
 
     async with open_for_reading() if options["dry_run"] else open_for_writing() as parts, RenderingPool() as pool:
         folder = root or process_parts.find_templates_directory(parts.settings)
+        sender = get_default_sender(parts.settings).address
         with _show_progress("checking") as progress:
-            work = Push(
+            push = Push(
                 database=parts.database,
                 pool=pool,
                 clock=parts.clock,
                 by=get_operator_name(),
-                note=words["note"],
-                force_reason=words["force_reason"],
-                gate=PublishGate(
-                    parts.database, pool, parts.clock, process_parts.get_default_sender(parts.settings).address
-                ),
+                gate=PublishGate(parts.database, pool, parts.clock, sender),
                 progress=progress,
-                dry_run=options["dry_run"],
-                overwrite=options["overwrite"],
-                only_new=options["only_new"],
+                **options,
             )
             try:
-                pushed = await work.run(folder, slugs or template_files.list_slugs(folder))
-            except PushRefusedError as error:
-                raise CommandError(
-                    _format_refusal("nothing was pushed: the database has newer edits", error.refused)
-                ) from error
-    _print_results(pushed, as_json=as_json, details=options["dry_run"])
-    if any(one.change is PushChange.REFUSED for one in pushed):
-        raise typer.Exit(1)
-
-
-def open_for_reading() -> "AbstractAsyncContextManager[ProcessParts]":
-    """The parts, for a command that only looks; a server may run beside it."""
-    from notifier.runtime import process_parts
-
-    return process_parts.open_process_parts(output.load_settings())
+                results = await push.run(folder, slugs or template_files.list_slugs(folder))
+            except SyncRefusedError as error:
+                refusal = _format_refusal(
+                    "nothing was pushed: the database has newer edits",
+                    error.refused,
+                    "Look with `diff` (--draft), take them with `pull` (--draft), or replace them with --overwrite.",
+                )
+                raise CommandError(refusal) from error
+    _print_results(results, as_json=as_json, details=options["dry_run"])
 
 
 # -- pull ----------------------------------------------------------------------------------------
@@ -106,30 +93,32 @@ def open_for_reading() -> "AbstractAsyncContextManager[ProcessParts]":
 def pull_templates(
     slugs: Slugs = None,
     root: Root = None,
-    draft: Annotated[bool, typer.Option("--draft", help="The drafts, where there are some.")] = False,
+    draft: Annotated[bool, typer.Option("--draft", help="Pull the drafts, where there are some.")] = False,
     dry_run: DryRun = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Lose what was edited here.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Lose what was edited in the folder.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write the current versions to files; all or nothing, and nothing over what was edited here."""
+    """Write the current versions to files; all or nothing, and never over what was edited in the folder."""
     options = {"draft": draft, "dry_run": dry_run, "overwrite": overwrite}
     output.run_command(_run_pull(slugs, root, options, as_json=as_json))
 
 
 async def _run_pull(slugs: list[str] | None, root: Path | None, options: dict[str, bool], *, as_json: bool) -> None:
-    from notifier.templating.sync.pull import Pull, PullChange, PullRefusedError
+    from notifier.templating.sync.pull import Pull
+    from notifier.templating.sync.sync_result import SyncRefusedError
 
     async with open_for_reading() as parts:
         folder = root or parts.settings.templates_dir or Path("templates")
         try:
-            pulled = await Pull(database=parts.database, **options).run(folder, slugs or None)
-        except PullRefusedError as error:
-            raise CommandError(
-                _format_refusal("nothing was written: these files were edited", error.refused)
-            ) from error
-    _print_results(pulled, as_json=as_json, details=options["dry_run"])
-    if any(one.change is PullChange.REFUSED for one in pulled):
-        raise typer.Exit(1)
+            results = await Pull(database=parts.database, **options).run(folder, slugs or None)
+        except SyncRefusedError as error:
+            refusal = _format_refusal(
+                "nothing was written: these files were edited",
+                error.refused,
+                "Commit them, pull with --overwrite, and let git show both. To only look: `notifier templates diff`.",
+            )
+            raise CommandError(refusal) from error
+    _print_results(results, as_json=as_json, details=options["dry_run"])
 
 
 # -- diff ----------------------------------------------------------------------------------------
@@ -138,10 +127,10 @@ async def _run_pull(slugs: list[str] | None, root: Path | None, options: dict[st
 def diff_templates(
     slugs: Slugs = None,
     root: Root = None,
-    draft: Annotated[bool, typer.Option("--draft", help="Against the drafts, where there are some.")] = False,
+    draft: Annotated[bool, typer.Option("--draft", help="Compare with the drafts, where there are some.")] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 1 if something differs.")] = False,
 ) -> None:
-    """What a push would change, line by line; settings and sample are shown in one way only."""
+    """Show what a push would change, line by line; settings and sample are compared in a canonical form."""
     output.run_command(_run_diff(slugs, root, draft=draft, exit_code=exit_code))
 
 
@@ -152,53 +141,54 @@ async def _run_diff(slugs: list[str] | None, root: Path | None, *, draft: bool, 
 
     async with open_for_reading() as parts, parts.database.read() as connection:
         folder = root or process_parts.find_templates_directory(parts.settings)
-        apart = await folder_diff.compare_folder(connection, folder, slugs or None, drafts=draft)
-    for_person = sys.stdout.isatty()
-    for line in apart.lines():
-        print(
-            _color_line(strip_control_characters(line.rstrip("\n").expandtabs())) if for_person else line,
-            end="\n" if for_person else "",
-        )
-    if exit_code and apart.database != apart.files:
+        difference = await folder_diff.compare_folder(connection, folder, slugs or None, drafts=draft)
+    for line in difference.lines():
+        if sys.stdout.isatty():
+            print(_color_line(strip_control_characters(line.rstrip("\n").expandtabs())))
+        else:
+            print(line, end="")
+    if exit_code and difference.database != difference.files:
         raise typer.Exit(1)
 
 
 def _color_line(line: str) -> str:
-    colours = {"+": typer.colors.GREEN, "-": typer.colors.RED, "@": typer.colors.CYAN}
-    return typer.style(line, fg=colours.get(line[:1]), bold=line.startswith(("+++ ", "--- ")) or None)
+    colors = {"+": typer.colors.GREEN, "-": typer.colors.RED, "@": typer.colors.CYAN}
+    return typer.style(line, fg=colors.get(line[:1]), bold=line.startswith(("+++ ", "--- ")) or None)
 
 
-# -- what they say -------------------------------------------------------------------------------
+# -- output --------------------------------------------------------------------------------------
 
 
-def _print_results(done: "Sequence[PushResult | PullResult]", *, as_json: bool, details: bool) -> None:
-    rows = [{"slug": one.slug, "version": one.number, "change": one.change.value} for one in done]
+def _print_results(results: "Sequence[SyncResult]", *, as_json: bool, details: bool) -> None:
+    """Print what was done, and exit 1 if a dry run would be refused."""
+    rows: list[dict[str, Any]] = [
+        {"slug": result.slug, "version": result.number, "change": result.change.value} for result in results
+    ]
     if as_json:
-        more = [{"why": one.why, "differs": one.difference.lines if one.difference else []} for one in done]
-        rows = [row | extra for row, extra in zip(rows, more, strict=True)]
+        for row, result in zip(rows, results, strict=True):
+            row |= {"why": result.why, "differs": result.difference.lines if result.difference else []}
     output.print_rows(rows, as_json=as_json)
     if not as_json:
-        for one in done:
-            if one.why or (details and one.difference and one.difference.lines):
-                print("\n" + "\n".join(_format_result(one, details=details)))
+        for result in results:
+            if result.why or (details and result.difference and result.difference.lines):
+                print("\n" + "\n".join(_format_result(result, details=details)))
+    if any(result.change.value == "refused" for result in results):
+        raise typer.Exit(1)
 
 
-def _format_refusal(what: str, refused: "Iterable[PushResult | PullResult]") -> str:
-    lines = [line for one in refused for line in _format_result(one, details=True)]
-    advice = "Commit them, pull with --overwrite, and let git show both. To only look: `notifier templates diff`."
-    if what.startswith("nothing was pushed"):
-        advice = "Look with `diff` (--draft), take them over with `pull` (--draft), or replace them with --overwrite."
-    return "\n".join([f"{what}.", *(f"  {line}" for line in lines), advice])
+def _format_refusal(message: str, refused: "Iterable[SyncResult]", advice: str) -> str:
+    lines = [line for result in refused for line in _format_result(result, details=True)]
+    return "\n".join([f"{message}.", *(f"  {line}" for line in lines), advice])
 
 
-def _format_result(one: "PushResult | PullResult", *, details: bool) -> list[str]:
-    lines = one.difference.lines if one.difference and details else []
-    return [f"{one.slug}: {one.why or one.change.value}", *(f"  {line}" for line in lines)]
+def _format_result(result: "SyncResult", *, details: bool) -> list[str]:
+    lines = result.difference.lines if result.difference and details else []
+    return [f"{result.slug}: {result.why or result.change.value}", *(f"  {line}" for line in lines)]
 
 
 @contextmanager
-def _show_progress(what: str) -> Iterator[Callable[[str, int], None]]:
-    """Told a name and how many there are, it moves a bar, if somebody sits at the terminal."""
+def _show_progress(action: str) -> Iterator[Callable[[str, int], None]]:
+    """Show a progress bar on a terminal; the function is called with a name and the number of names."""
     if not sys.stderr.isatty():
         yield lambda _name, _of: None
         return
@@ -206,10 +196,10 @@ def _show_progress(what: str) -> Iterator[Callable[[str, int], None]]:
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(action, total=None)
 
-        def told(name: str, of: int) -> None:
-            bar.update(task, total=of, description=f"{what} {name}")
+        def advance(name: str, total: int) -> None:
+            bar.update(task, total=total, description=f"{action} {name}")
             bar.advance(task)
 
-        yield told
+        yield advance

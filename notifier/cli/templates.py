@@ -1,12 +1,9 @@
-"""`templates`: its commands, and `list`."""
-
-from typing import Annotated
+"""The command group `templates`, with `list`."""
 
 import typer
 
 from notifier.cli import output, template_preview, template_sync
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+from notifier.cli.options import Json
 
 
 def register_template_commands(app: typer.Typer) -> None:
@@ -19,7 +16,7 @@ def register_template_commands(app: typer.Typer) -> None:
 
 
 def list_templates(as_json: Json = False) -> None:
-    """The templates with their current versions and drafts."""
+    """List the templates with their current versions and drafts."""
     output.run_command(_list_templates(as_json=as_json))
 
 
@@ -29,18 +26,18 @@ async def _list_templates(*, as_json: bool) -> None:
     from notifier.templating.sync import database_state
 
     async with process_parts.open_process_parts(output.load_settings()) as parts, parts.database.read() as connection:
-        found = await database_state.get_states(connection)
+        states = await database_state.get_states(connection)
     rows = [
         {
-            "slug": one.slug,
-            "version": one.number or None,
-            "hash": one.content_hash if as_json else one.content_hash[:12],
-            "published_at": one.published_at and format_time(one.published_at),
-            "published_by": one.published_by or None,
-            "draft": f"{one.updated_by}, {format_time(one.updated_at)}" if one.draft else None,
-            "variables": ", ".join(one.variables),
+            "slug": state.slug,
+            "version": state.number or None,
+            "hash": state.content_hash if as_json else state.content_hash[:12],
+            "published_at": state.published_at and format_time(state.published_at),
+            "published_by": state.published_by or None,
+            "draft": f"{state.updated_by}, {format_time(state.updated_at)}" if state.draft else None,
+            "variables": ", ".join(state.variables),
         }
-        for one in found.values()
-        if not one.deleted_at and (one.number or one.draft)
+        for state in states.values()
+        if not state.deleted_at and (state.number or state.draft)
     ]
     output.print_rows(rows if as_json else ({k: v or "-" for k, v in row.items()} for row in rows), as_json=as_json)

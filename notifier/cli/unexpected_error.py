@@ -1,4 +1,4 @@
-"""An error that no command expects, in one line; with NOTIFIER_LOG_LEVEL=DEBUG its frames stand before it."""
+"""Prints an error that no command expects: one line, and its stack frames at log level DEBUG."""
 
 import sys
 
@@ -10,7 +10,7 @@ from notifier.telemetry.exception_report import describe_exception
 
 
 def print_unexpected_error(error: Exception) -> None:
-    """Print it to stderr."""
+    """Print the error to stderr."""
     try:
         level = LogSettings().log_level
     except ValidationError:
@@ -21,7 +21,7 @@ def print_unexpected_error(error: Exception) -> None:
 
 
 def describe_unexpected_error(error: Exception) -> str:
-    """The line. An error's own message is left out: it may hold secrets, addresses and SQL."""
+    """Describe the error without its own message, which may hold secrets, addresses and SQL."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {describe_os_error(error)}"
     kind = type(error).__name__

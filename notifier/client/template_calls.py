@@ -95,20 +95,20 @@ def save_template_draft(
     files: Mapping[str, str],
     settings: Mapping[str, Any],
     sample: Mapping[str, Any] | None = None,
-    seen: str = "",
+    revision: str = "",
 ) -> Call[SavedDraft]:
-    """Save the draft. Raises `ConflictError` if it has changed since `seen`; its `problem.raw` has both texts."""
+    """Save the draft. Raises `ConflictError` if it has changed since `revision`; its `problem.raw` has both texts."""
     return Call(
         PUT,
         _build_path(slug, "draft"),
         read_as(SavedDraft),
-        body=build_body({"files": files, "settings": settings, "sample": sample, "seen": seen}),
+        body=build_body({"files": files, "settings": settings, "sample": sample, "revision": revision}),
     )
 
 
-def discard_template_draft(slug: str, /, *, seen: str) -> Call[None]:
+def discard_template_draft(slug: str, /, *, revision: str) -> Call[None]:
     """Discard the draft."""
-    return Call(DELETE, _build_path(slug, "draft"), read_nothing, query={"seen": seen})
+    return Call(DELETE, _build_path(slug, "draft"), read_nothing, query={"revision": revision})
 
 
 def preview_template(
@@ -135,25 +135,25 @@ def try_template(slug: str, /, *, version: int | None = None, unmasked: bool = F
     )
 
 
-def publish_template(slug: str, /, *, seen: str, note: str = "", force_reason: str = "") -> Call[PublishedVersion]:
+def publish_template(slug: str, /, *, revision: str, note: str = "", force_reason: str = "") -> Call[PublishedVersion]:
     """Publish the draft. Raises `ConflictError` if it would break callers, or has changed."""
     return Call(
         POST,
         _build_path(slug, "publish"),
         read_as(PublishedVersion),
-        body=build_body({"seen": seen, "note": note, "force_reason": force_reason}),
+        body=build_body({"revision": revision, "note": note, "force_reason": force_reason}),
     )
 
 
 def restore_template(
-    slug: str, version: int, /, *, note: str = "", seen: str | None = None, force_reason: str = ""
+    slug: str, version: int, /, *, note: str = "", revision: str | None = None, force_reason: str = ""
 ) -> Call[PublishedVersion]:
     """Publish the text of an old version as the next version."""
     return Call(
         POST,
         _build_path(slug, "restore"),
         read_as(PublishedVersion),
-        body=build_body({"version": version, "note": note, "seen": seen, "force_reason": force_reason}),
+        body=build_body({"version": version, "note": note, "revision": revision, "force_reason": force_reason}),
     )
 
 

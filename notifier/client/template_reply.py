@@ -40,7 +40,7 @@ class Template(Reply):
 class TemplateState(Template):
     """A template with its current version."""
 
-    seen: str  # pass it when you save or publish
+    revision: str  # pass it when you save or publish
     content_hash: str | None = None  # of the current version
     locales: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -52,8 +52,8 @@ class TemplateDraft(Reply):
 
     slug: str
     number: int
-    revision: int  # 0: there is no draft
-    seen: str
+    has_draft: bool = False
+    revision: str  # what you say when you save or publish
     base_number: int | None = None
     updated_by: str | None = None
     updated_at: datetime | None = None

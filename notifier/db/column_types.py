@@ -1,4 +1,4 @@
-"""Column types that behave the same on SQLite and PostgreSQL: aware UTC times, closed sets, JSON."""
+"""Column types that are the same on SQLite and PostgreSQL: aware UTC times, enumerations, JSON."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -9,13 +9,13 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC time; naive values are refused on the way in."""
+    """An aware UTC time. Naive values are refused."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Convert to UTC; SQLite has no zone to store, so it is dropped there."""
+        """Convert to UTC. SQLite stores no time zone, so it is dropped there."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -23,25 +23,25 @@ class UtcDateTime(TypeDecorator[datetime]):
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Hand back an aware UTC time."""
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Return an aware UTC time."""
         if value is None or value.tzinfo is UTC:
             return value
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def format_sqlite_time(value: datetime) -> str:
-    """The text that `UtcDateTime` stores for a time in SQLite: UTC, fixed width, so that text order is time order."""
+    """Format a time as `UtcDateTime` stores it in SQLite: UTC, fixed width, so that text order is time order."""
     return value.astimezone(UTC).isoformat(" ", "microseconds")[:26]
 
 
 def build_json_type() -> Any:
-    """JSON; binary JSON on PostgreSQL."""
+    """Build a JSON type, which is JSONB on PostgreSQL."""
     return JSON().with_variant(JSONB(), "postgresql")
 
 
 def build_enum_type(values: type[StrEnum], name: str) -> Any:
-    """A text column that only takes the values of an enumeration, by a CHECK named `name` on both databases."""
+    """Build a text type that takes only the values of an enumeration, by a CHECK named `name`."""
     return Enum(
         values,
         name=name,

@@ -1,6 +1,6 @@
-"""The database's time, kept going by this host's monotonic clock.
+"""The database's time, carried forward by this host's monotonic clock.
 
-Whoever submits, expires and schedules by it agrees with every other process, however wrong the clocks of the hosts are.
+All processes that use it agree on the time, even if the clocks of their hosts are wrong.
 """
 
 import asyncio
@@ -13,23 +13,23 @@ from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
 
 SYNC_SECONDS = 60.0
-"""Between looks at the database's clock; in a minute no monotonic clock is wrong by more than milliseconds."""
+"""Seconds between reads of the database's clock. In a minute a monotonic clock drifts by milliseconds at most."""
 _NOW = text("SELECT clock_timestamp()")
 
 
 class DatabaseClock:
-    """A clock over PostgreSQL; until the first look it has only the host's."""
+    """PostgreSQL's clock. Until it was read once, it is the host's."""
 
     def __init__(self, database: Database, host: Clock) -> None:
         self._database = database
         self._host = host
-        self._seen: tuple[datetime, float] | None = None  # the database's time, and the monotonic second it was read
+        self._reading: tuple[datetime, float] | None = None  # the database's time, and the monotonic time of the read
 
     def now(self) -> datetime:
         """Aware UTC wall time."""
-        if self._seen is None:
+        if self._reading is None:
             return self._host.now()
-        at, second = self._seen
+        at, second = self._reading
         return at + timedelta(seconds=self._host.monotonic() - second)
 
     def monotonic(self) -> float:
@@ -37,21 +37,21 @@ class DatabaseClock:
         return self._host.monotonic()
 
     async def synchronize(self) -> bool:
-        """Look at the database's clock; False if it was out of reach.
+        """Read the database's clock. Returns False if it was out of reach.
 
-        What was read is taken for the time at the end of the look, so that this clock is behind by the way back, never
-        ahead: what is due now by this clock is due in the database.
+        The value counts as the time at which the reply arrived. So this clock may be late, but is never early: an entry
+        that is due by this clock is due in the database.
         """
         try:
             async with self._database.read() as connection:
                 at: datetime = (await connection.execute(_NOW)).scalar_one()
         except DatabaseUnavailableError:
             return False
-        self._seen = at, self._host.monotonic()
+        self._reading = at, self._host.monotonic()
         return True
 
     async def keep_synchronized(self) -> None:
-        """Look again and again."""
+        """Read the database's clock at intervals, until cancelled."""
         while True:
-            await asyncio.sleep(SYNC_SECONDS if self._seen is not None else 1.0)
+            await asyncio.sleep(SYNC_SECONDS if self._reading is not None else 1.0)
             await self.synchronize()

@@ -1,6 +1,6 @@
-"""Database URLs as hosters give them, read as libpq reads them: an address, or one sentence that says what is wrong.
+"""Parses database URLs, by the rules of libpq and with the parameters that hosting services add.
 
-No part that may be secret is ever shown: neither the password nor what stands where a password may have ended up.
+Errors are one sentence and never show a part of the URL that may hold the password.
 """
 
 import re
@@ -13,7 +13,7 @@ from notifier.db.url_parameters import UrlParameters, parse_parameters
 from notifier.errors import ConfigurationError
 
 DEFAULT_PORT = 5432
-DEFAULT_HOSTS = ("/run/postgresql", "/var/run/postgresql", "/tmp", "localhost")
+DEFAULT_HOSTS = ("/run/postgresql", "/var/run/postgresql", "/tmp", "localhost")  # noqa: S108 - where PostgreSQL listens by default
 MAX_PORT = 65_535
 DATABASE_URL_VARIABLE = "NOTIFIER_DATABASE_URL"
 ENCODING_ADVICE = (
@@ -27,46 +27,46 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class DatabaseUrlError(ConfigurationError):
-    """The database's URL cannot be used."""
+    """The URL of the database cannot be used."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SqliteAddress:
-    """A file."""
+    """A SQLite file."""
 
     path: Path
 
     @property
     def is_missing(self) -> bool:
-        """True before the first migration, which makes the file."""
+        """True before the first migration, which creates the file."""
         try:
             self.path.stat()
         except (FileNotFoundError, NotADirectoryError):
             return True
-        except OSError:  # it may be there: opening it will tell
+        except OSError:  # it may exist: opening it will show
             return False
         return False
 
     @property
     def place(self) -> str:
-        """As a person is told where it is."""
+        """Where the database is, for messages."""
         return f"the SQLite database {self.path}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresAddress:
-    """A server, or several of which one is to be found, and how to get in."""
+    """One PostgreSQL server, or several of which one is suitable, and how to log in."""
 
-    hosts: tuple[tuple[str, int], ...] = ()  # names, addresses or directories of sockets; none: as libpq finds one
+    hosts: tuple[tuple[str, int], ...] = ()  # names, addresses or socket directories; empty: libpq's default
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     database: str | None = None
     parameters: UrlParameters
-    variable: str = DATABASE_URL_VARIABLE  # where it was written, for messages
+    variable: str = DATABASE_URL_VARIABLE  # the variable that had the URL, for messages
 
     @property
     def place(self) -> str:
-        """As a person is told where it is."""
+        """Where the database is, for messages."""
         if not self.hosts:
             return "PostgreSQL"
         places = [f"{host}:{port}" if ":" not in host else f"[{host}]:{port}" for host, port in self.hosts]
@@ -77,27 +77,27 @@ DatabaseAddress = SqliteAddress | PostgresAddress
 
 
 def parse_database_url(url: str, variable: str = DATABASE_URL_VARIABLE) -> DatabaseAddress:
-    """The address that a URL stands for. Raises `DatabaseUrlError`, whose message begins with the variable's name."""
+    """Parse a URL. Raises `DatabaseUrlError`, whose message begins with the variable's name."""
     try:
-        address = _read(url.strip())
+        address = _parse(url.strip())
     except ValueError as error:
         raise DatabaseUrlError(f"{variable} {error}") from None  # the cause may hold the password
     return replace(address, variable=variable) if isinstance(address, PostgresAddress) else address
 
 
-def _read(url: str) -> DatabaseAddress:
+def _parse(url: str) -> DatabaseAddress:
     match = _SCHEME.fullmatch(url)
     if match is None or _CONTROL.search(url):
         raise ValueError("is no URL: write postgresql://user:password@host/name")
     scheme, rest = match[1].lower().partition("+")[0], match[2]
     if scheme == "sqlite":
-        return _read_sqlite(rest)
+        return _parse_sqlite(rest)
     if scheme in {"postgresql", "postgres"}:
-        return _read_postgres(rest)
+        return _parse_postgres(rest)
     raise ValueError(f"begins with {match[1]}://, and must begin with postgresql:// (or sqlite:///)")
 
 
-def _read_sqlite(rest: str) -> SqliteAddress:
+def _parse_sqlite(rest: str) -> SqliteAddress:
     text, _, query = rest.partition("?")
     path = unquote(text.removeprefix("/"))
     if not text.startswith("/") or not path or path == ":memory:" or path.startswith("file:"):
@@ -109,8 +109,8 @@ def _read_sqlite(rest: str) -> SqliteAddress:
     return SqliteAddress(path=Path(path))
 
 
-def _read_postgres(rest: str) -> PostgresAddress:
-    """Read `[user[:password]@][hosts][/name][?parameters]`; as in libpq, a user ends at the first @ before any /."""
+def _parse_postgres(rest: str) -> PostgresAddress:
+    """Parse `[user[:password]@][hosts][/name][?parameters]`. As in libpq, the login ends at the first @ before a /."""
     before_slash = rest.partition("/")[0]
     login, separator, _ = before_slash.partition("@")
     rest = rest[len(login) + 1 :] if separator else rest
@@ -118,19 +118,19 @@ def _read_postgres(rest: str) -> PostgresAddress:
     hosts, _, name = place.partition("/")
     if "#" in rest or "@" in place or "/" in name:
         raise ValueError(f"cannot be read: {ENCODING_ADVICE}")
-    values = dict(_read_query(query))
+    values = dict(_parse_query(query))
     user, _, password = login.partition(":") if separator else ("", "", "")
     ours = {key: values.pop(key, "") for key in ("user", "password", "dbname", "database", "host", "port")}
     return PostgresAddress(
-        hosts=_read_hosts(unquote(hosts) or ours["host"], ours["port"]),
-        user=_plain(unquote(user) or ours["user"]),
-        password=_plain(unquote(password) or ours["password"]),
-        database=_plain(unquote(name) or ours["dbname"] or ours["database"]),
+        hosts=_parse_hosts(unquote(hosts) or ours["host"], ours["port"]),
+        user=_check_control(unquote(user) or ours["user"]),
+        password=_check_control(unquote(password) or ours["password"]),
+        database=_check_control(unquote(name) or ours["dbname"] or ours["database"]),
         parameters=parse_parameters(values),
     )
 
 
-def _read_query(query: str) -> Iterator[tuple[str, str]]:
+def _parse_query(query: str) -> Iterator[tuple[str, str]]:
     hosts: list[str] = []
     for pair in filter(None, query.split("&")):
         name, separator, value = (unquote(part) for part in pair.partition("="))
@@ -142,34 +142,34 @@ def _read_query(query: str) -> Iterator[tuple[str, str]]:
         yield name, value
 
 
-def _plain(value: str) -> str | None:
+def _check_control(value: str) -> str | None:
     if _CONTROL.search(value):
         raise ValueError("has a control character in the user, password or name")
     return value or None
 
 
-def _read_hosts(hosts: str, ports: str) -> tuple[tuple[str, int], ...]:
-    """Pairs of host and port; a `port` parameter has one for all hosts, or one for each."""
+def _parse_hosts(hosts: str, ports: str) -> tuple[tuple[str, int], ...]:
+    """Parse pairs of host and port. The `port` parameter has one port for all hosts, or one for each."""
     if not hosts:
-        return tuple((host, _read_port(ports)) for host in DEFAULT_HOSTS) if ports else ()
+        return tuple((host, _parse_port(ports)) for host in DEFAULT_HOSTS) if ports else ()
     names, numbers = hosts.split(","), ports.split(",") if ports else []
     if len(numbers) not in {0, 1, len(names)}:
         raise ValueError(f"has {len(numbers)} ports for {len(names)} hosts")
     numbers = numbers * len(names) if len(numbers) == 1 else numbers
-    return tuple(_read_host(name, numbers[place] if numbers else "") for place, name in enumerate(names))
+    return tuple(_parse_host(name, numbers[place] if numbers else "") for place, name in enumerate(names))
 
 
-def _read_host(name: str, port: str) -> tuple[str, int]:
+def _parse_host(name: str, port: str) -> tuple[str, int]:
     name = name.strip()
     if name.startswith("/") or (name.count(":") > 1 and not name.startswith("[")):  # a socket's directory, bare IPv6
-        return name, _read_port(port)
+        return name, _parse_port(port)
     match = _HOST_WITH_PORT.fullmatch(name)
     if match is None or (match[3] and not _PORT.fullmatch(match[3])):
         raise ValueError(f"cannot be read where the host and port should be: {ENCODING_ADVICE}")
-    return match[1] or match[2] or "localhost", _read_port(match[3] or port)
+    return match[1] or match[2] or "localhost", _parse_port(match[3] or port)
 
 
-def _read_port(port: str) -> int:
+def _parse_port(port: str) -> int:
     if not port:
         return DEFAULT_PORT
     if not _PORT.fullmatch(port) or not 0 < int(port) <= MAX_PORT:

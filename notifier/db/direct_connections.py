@@ -1,7 +1,7 @@
-"""PostgreSQL without SQLAlchemy in between, for the few statements of which there are thousands a second.
+"""PostgreSQL without SQLAlchemy, for the few statements that run thousands of times a second.
 
-A statement through SQLAlchemy's asynchronous engine costs a process five times what the driver alone does. The
-connections are made by an engine all the same, so that both see the same server in the same way, and kept here.
+A statement through SQLAlchemy's asynchronous engine costs five times the CPU time of the driver alone. The connections
+are opened by an engine all the same, so that both use the same server and settings.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ from notifier.db.write_faults import is_read_only
 from notifier.errors import DatabaseUnavailableError
 
 WAIT_SECONDS = 2.0
-"""How long one waits for a connection while others use them all."""
+"""Seconds that a caller waits for a connection while all are in use."""
 CLOSE_SECONDS = 1.0
 _DIALECT = adapter.dialect()  # type: ignore[no-untyped-call]
 
 
 class StatementConnection(Protocol):
-    """What a function needs that runs statements and never commits: SQLAlchemy's connection, or a direct one."""
+    """A connection that runs statements: SQLAlchemy's or a direct one. Functions that take it never commit."""
 
     @property
     def dialect(self) -> Any:
@@ -41,10 +41,10 @@ class StatementConnection(Protocol):
 
 
 class RecordRow(asyncpg.Record):  # type: ignore[misc]
-    """A row as the driver gives it, whose columns are attributes as well."""
+    """A row of the driver whose columns can also be read as attributes."""
 
     def __getattr__(self, name: str) -> Any:
-        """The column of this name."""
+        """Get the column of this name."""
         try:
             return self[name]
         except KeyError:
@@ -52,7 +52,7 @@ class RecordRow(asyncpg.Record):  # type: ignore[misc]
 
 
 class StatementResult:
-    """What a statement returned, read like a result of SQLAlchemy's."""
+    """The rows of a statement, with the methods of SQLAlchemy's result that we use."""
 
     def __init__(self, rows: Sequence[RecordRow]) -> None:
         self._rows = rows
@@ -65,77 +65,82 @@ class StatementResult:
         return self._rows
 
     def mappings(self) -> Sequence[RecordRow]:
-        """Every row, read by the names of its columns."""
+        """Every row; columns can be read by name."""
         return self._rows
 
     def first(self) -> RecordRow | None:
-        """The first row, if there is one."""
+        """The first row, or None."""
         return self._rows[0] if self._rows else None
 
 
 class DirectConnection:
-    """One connection of the driver's own; it runs statements with the parameters by name that SQLAlchemy would take.
+    """A connection of the driver that runs SQLAlchemy's statements.
 
-    The rows come as the driver gives them: a closed set is text, and JSON too.
+    Values are not converted on the way out: enumerations and JSON come as text.
     """
 
     dialect = _DIALECT
 
     def __init__(self, driver: Any) -> None:
         self.driver = driver  # asyncpg's
-        self.seconds: float | None = None  # the longest that a statement may take; None: as the connection was made
+        self.seconds: float | None = None  # timeout of a statement; None: the connection's default
 
     async def execute(self, statement: ClauseElement, values: Mapping[str, Any] | None = None, /) -> StatementResult:
         """Run one statement."""
-        known = _compile_cached(statement) if isinstance(statement, TextClause) else _compile_statement(statement)
-        given = values or known.values
-        arguments = [known.convert[name](given[name]) if name in known.convert else given[name] for name in known.names]
+        compiled = _compile_cached(statement) if isinstance(statement, TextClause) else _compile_statement(statement)
+        values, convert = values or compiled.values, compiled.convert
+        arguments = [convert[name](values[name]) if name in convert else values[name] for name in compiled.names]
         return StatementResult(
-            await self.driver.fetch(known.sql, *arguments, timeout=self.seconds, record_class=RecordRow)
+            await self.driver.fetch(compiled.sql, *arguments, timeout=self.seconds, record_class=RecordRow)
         )
 
 
 class _DriverStatement(NamedTuple):
-    """A statement as the driver takes it."""
+    """A compiled statement for the driver."""
 
     sql: str
     names: Sequence[str]  # of `$1`, `$2`, …
     convert: Mapping[str, Any]  # how to convert those that need it
-    values: Mapping[str, Any]  # its own
+    values: Mapping[str, Any]  # that the statement itself contains
 
 
 def _compile_statement(statement: ClauseElement) -> _DriverStatement:
     compiled: Any = statement.compile(dialect=_DIALECT)
-    convert = compiled._bind_processors  # noqa: SLF001 - the converters that SQLAlchemy uses
-    return _DriverStatement(str(compiled), tuple(compiled.positiontup or ()), convert, compiled.params)
+    converters = compiled._bind_processors  # noqa: SLF001 - the converters that SQLAlchemy uses
+    return _DriverStatement(str(compiled), tuple(compiled.positiontup or ()), converters, compiled.params)
 
 
 _compile_cached = cache(_compile_statement)
-"""By identity: a text is made once, and kept."""
+"""Cached by identity: text statements are module constants."""
 
 
 class DirectPool:
-    """A few connections, kept open; each is used by one statement or transaction at a time."""
+    """A small pool of direct connections."""
 
     def __init__(
-        self, engine: AsyncEngine, address: DatabaseAddress, *, most: int, on_error: Callable[[BaseException], None]
+        self,
+        engine: AsyncEngine,
+        address: DatabaseAddress,
+        *,
+        max_connections: int,
+        on_error: Callable[[BaseException], None],
     ) -> None:
-        self._engine = engine  # makes connections, and keeps none
+        self._engine = engine  # opens connections, and pools none
         self.address = address
-        self.on_error = on_error  # told of every error of a statement
-        self._room = asyncio.Semaphore(most)
+        self.on_error = on_error  # called with every error of a statement
+        self._room = asyncio.Semaphore(max_connections)
         self._idle: list[DirectConnection] = []
 
     def open_statement(self, *, seconds: float | None = None) -> "PooledConnection":
-        """A connection on which each statement is a transaction of its own, if need be within so many seconds."""
+        """Open a connection on which each statement is its own transaction. `seconds`: timeout of a statement."""
         return PooledConnection(self, seconds=seconds)
 
     def open_transaction(self) -> "PooledConnection":
-        """A connection in a transaction, which commits at the end of the block."""
+        """Open a transaction, which commits at the end of the block."""
         return PooledConnection(self, in_transaction=True)
 
     async def close(self) -> None:
-        """Close what nobody uses."""
+        """Close all idle connections."""
         idle, self._idle = self._idle, []
         for connection in idle:
             with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
@@ -143,9 +148,9 @@ class DirectPool:
         await self._engine.dispose()
 
     async def acquire(self) -> DirectConnection:
-        """An open connection, the one used last if there is one; for `Use`. Raises `DatabaseUnavailableError`.
+        """Take the connection that was used last, or open one. Raises `DatabaseUnavailableError`.
 
-        Whatever keeps a connection from being opened, nothing was asked of the database, so it may be asked again.
+        If it raises, no statement was sent, so the caller may try again.
         """
         try:
             async with asyncio.timeout(WAIT_SECONDS if self._room.locked() else None):
@@ -155,11 +160,11 @@ class DirectPool:
         try:
             while self._idle:
                 connection = self._idle.pop()
-                if not connection.driver.is_closed():  # the event loop has seen the server go away
+                if not connection.driver.is_closed():  # the event loop notices a server that goes away
                     return connection
             proxy = await self._engine.raw_connection()
             connection = DirectConnection(proxy.driver_connection)
-            proxy.detach()  # from now on it is ours
+            proxy.detach()  # from the engine's pool
         except BaseException as error:
             self._room.release()
             if isinstance(error, Exception):
@@ -167,9 +172,9 @@ class DirectPool:
             raise
         return connection
 
-    def release(self, connection: DirectConnection, *, whole: bool) -> None:
-        """Keep it for the next one, or cut it, if nobody knows what it is in the middle of."""
-        if whole:
+    def release(self, connection: DirectConnection, *, is_reusable: bool) -> None:
+        """Return the connection to the pool, or cut it if its state is unknown."""
+        if is_reusable:
             self._idle.append(connection)
         else:
             connection.driver.terminate()
@@ -177,7 +182,7 @@ class DirectPool:
 
 
 class PooledConnection:
-    """One use of a connection; errors come out as those of `unavailable_as_such`."""
+    """One use of a pooled connection. Errors are converted as by `unavailable_as_such`."""
 
     def __init__(self, direct: DirectPool, *, in_transaction: bool = False, seconds: float | None = None) -> None:
         self._direct = direct
@@ -185,7 +190,7 @@ class PooledConnection:
         self._seconds = seconds
 
     async def __aenter__(self) -> DirectConnection:
-        """Take a connection, and begin."""
+        """Take a connection, and begin the transaction if there is one."""
         self._connection = await self._direct.acquire()
         self._connection.seconds = self._seconds
         if self._in_transaction:
@@ -195,36 +200,35 @@ class PooledConnection:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Commit, or roll back, and give the connection back."""
+        """Commit or roll back, and return the connection."""
         if error is not None:
             self._direct.on_error(error)
-        # Whoever was cancelled, or has waited too long, leaves a statement under way. After a failover, what takes no
-        # writes leads to a standby.
+        # A cancelled or timed out statement may still run. A connection that refuses writes leads to a standby.
         broken = _is_lost_connection(error) or isinstance(error, (asyncio.CancelledError, TimeoutError))
-        whole = not (broken or is_read_only(error))
-        if self._in_transaction and whole:
+        is_reusable = not (broken or is_read_only(error))
+        if self._in_transaction and is_reusable:
             await self._execute("COMMIT" if error is None else "ROLLBACK")
-        self._direct.release(self._connection, whole=whole)
-        if isinstance(error, Exception) and (meant := _translate_error(error, self._direct.address)) is not error:
-            raise meant from error
+        self._direct.release(self._connection, is_reusable=is_reusable)
+        if isinstance(error, Exception) and (translated := _translate_error(error, self._direct.address)) is not error:
+            raise translated from error
 
-    async def _execute(self, word: str) -> None:
+    async def _execute(self, command: str) -> None:
         try:
-            await self._connection.driver.execute(word)
+            await self._connection.driver.execute(command)
         except BaseException as error:
             self._direct.on_error(error)
-            self._direct.release(self._connection, whole=False)
+            self._direct.release(self._connection, is_reusable=False)
             raise _translate_error(error, self._direct.address) from error
 
 
 def _is_lost_connection(error: BaseException | None) -> bool:
-    """The driver's words for a connection that is closed or out of step; a `ValueError` is about a parameter."""
-    lost = isinstance(error, (asyncpg.InterfaceError, asyncpg.InternalClientError))
-    return lost and not isinstance(error, ValueError)
+    """True for the driver's errors about a closed or broken connection; a `ValueError` is about a parameter."""
+    is_client_error = isinstance(error, (asyncpg.InterfaceError, asyncpg.InternalClientError))
+    return is_client_error and not isinstance(error, ValueError)
 
 
 def _translate_error(error: BaseException, address: DatabaseAddress) -> BaseException:
-    """The error that SQLAlchemy would have raised, or what that means."""
+    """Translate a driver's error into the error that SQLAlchemy's connection would have raised."""
     if _is_lost_connection(error):
         return DatabaseUnavailableError()
     if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError)):

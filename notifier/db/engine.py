@@ -1,7 +1,7 @@
-"""Connections: one writer and many readers on SQLite, a pool on PostgreSQL, behind the same methods.
+"""Connections: one writer and several readers on SQLite, pools on PostgreSQL, with the same methods.
 
-Whoever opens `write()` owns the transaction: it commits when the block ends and rolls back when it raises. A database
-that cannot be reached is always `DatabaseUnavailableError`, whichever library noticed.
+`write()` is a transaction: it commits at the end of the block, and rolls back if the block raises. A database that
+cannot be reached raises `DatabaseUnavailableError`, whichever library found out.
 """
 
 import asyncio
@@ -28,12 +28,12 @@ from notifier.db.write_faults import WriteFaults
 from notifier.errors import ConfigurationError, NotifierError
 
 POOL_TIMEOUT = 2.0
-READ_TIMEOUT = 2.5  # of a server that hangs; the driver takes two more to let go
+READ_TIMEOUT = 2.5  # if the server hangs, the driver takes two seconds more
 SQLITE_BUSY_MS = 2000
 POOLED_CONNECTIONS, DIRECT_CONNECTIONS, INSPECTION_CONNECTIONS = 6, 10, 2
-"""A process's connections to PostgreSQL: those of SQLAlchemy, those without it, and those of readiness and metrics."""
+"""A process's connections to PostgreSQL: SQLAlchemy's, direct ones, and those for readiness and metrics."""
 
-# A plan that is made while a table is empty is kept when it has grown to millions of rows.
+# PostgreSQL keeps a plan that it made while a table was empty, even if the table has millions of rows later.
 _PLANNING = {"jit": "off", "enable_seqscan": "off"}
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
@@ -41,11 +41,11 @@ Result = TypeVar("Result")
 
 
 class BrokenReferenceError(NotifierError):
-    """A row refers to one that is not there."""
+    """A row refers to a row that does not exist."""
 
 
 class Database:
-    """A database to read from and write to; open it in the event loop that uses it."""
+    """A database. Create it in the event loop that uses it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -56,8 +56,10 @@ class Database:
             self._connector = PostgresConnector(self.address, session=_PLANNING)
             self._writer = self._connector.create_engine(**_pool(POOLED_CONNECTIONS))
             unpooled = self._connector.create_engine(poolclass=NullPool)
-            self._direct = DirectPool(unpooled, self.address, most=DIRECT_CONNECTIONS, on_error=self.write_faults.note)
-            # Where one statement is all, wrapping it into a transaction would cost two more round trips.
+            self._direct = DirectPool(
+                unpooled, self.address, max_connections=DIRECT_CONNECTIONS, on_error=self.write_faults.note
+            )
+            # A transaction around a single statement would cost two more round trips.
             self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
             inspector = self._connector.create_engine(**_pool(INSPECTION_CONNECTIONS))
             self._inspector = inspector.execution_options(isolation_level="AUTOCOMMIT")
@@ -69,16 +71,16 @@ class Database:
 
     @property
     def folder(self) -> Path | None:
-        """Where SQLite's file is."""
+        """The directory of SQLite's file; None on PostgreSQL."""
         return self.address.path.absolute().parent if isinstance(self.address, SqliteAddress) else None
 
     @property
     def is_missing(self) -> bool:
-        """True before the first migration on SQLite, which makes the file."""
+        """True on SQLite before the first migration, which creates the file."""
         return isinstance(self.address, SqliteAddress) and self.address.is_missing
 
     def create_file(self) -> None:
-        """Make SQLite's file, and its directory, if they are missing; nothing but a migration does."""
+        """Create SQLite's file and its directory if they are missing. Only migrations do this."""
         if isinstance(self.address, SqliteAddress):
             data_directory.create_directory(self.address.path.absolute().parent)
             try:
@@ -86,11 +88,11 @@ class Database:
             except OSError as error:
                 reason = data_directory.describe_os_error(error)
                 raise ConfigurationError(
-                    f"{self.address.place} cannot be made: {reason}; {data_directory.DIRECTORY_ADVICE}"
+                    f"{self.address.place} cannot be created: {reason}; {data_directory.DIRECTORY_ADVICE}"
                 ) from error
 
     async def is_pooled(self) -> bool:
-        """True behind a pooler of connections, through which no notifications come."""
+        """True behind a connection pooler, which passes on no notifications of PostgreSQL."""
         if self.is_sqlite:
             return False
         with convert_database_errors(self.address):
@@ -98,17 +100,17 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that may write; commits at the end of the block."""
-        with convert_database_errors(self.address), self._noting_faults():
+        """Open a transaction, which commits at the end of the block."""
+        with convert_database_errors(self.address), self._recording_faults():
             async with self._writer.begin() as connection:
                 yield connection
 
     @asynccontextmanager
     async def rebuild(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that may rebuild tables to which others refer; what refers to nothing at its end raises.
+        """Open a transaction that may rebuild tables to which others refer. Raises `BrokenReferenceError` at its end.
 
-        SQLite counts each reference to a table that is dropped as broken, also when the table comes back under its
-        name; that can only be turned off outside of a transaction (sqlite.org/lang_altertable.html §7).
+        SQLite counts references to a dropped table as broken, even if it is created again. This can only be turned off
+        outside of a transaction (sqlite.org/lang_altertable.html §7).
         """
         if not self.is_sqlite:
             async with self.write() as connection:
@@ -127,66 +129,66 @@ class Database:
                     await driver.execute("PRAGMA foreign_keys=ON")
 
     def write_statement(self) -> AbstractAsyncContextManager[StatementConnection]:
-        """A connection for one writing statement, which on PostgreSQL is a transaction of its own: one round trip."""
+        """Open a connection for one writing statement; on PostgreSQL it is its own transaction, in one round trip."""
         return self.write() if self.is_sqlite else self._direct.open_statement()
 
     def read_statement(self) -> AbstractAsyncContextManager[StatementConnection]:
-        """A connection for one statement that only reads."""
+        """Open a connection for one reading statement."""
         return self.read() if self.is_sqlite else self._direct.open_statement(seconds=READ_TIMEOUT)
 
     def direct_transaction(self) -> AbstractAsyncContextManager[StatementConnection]:
-        """A transaction like that of `write`, for what is written thousands of times a second."""
+        """Open a transaction like `write`, for statements that run thousands of times a second."""
         return self.write() if self.is_sqlite else self._direct.open_transaction()
 
     async def run_in_writer(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Run `work` as one transaction of SQLite's writer, in its thread: one hop there and back, whatever it does.
+        """Run `work` as one transaction in the thread of SQLite's writer, with a single change of threads.
 
-        A caller who is cancelled leaves nothing open: what has begun ends in the thread, by commit or rollback.
+        If the caller is cancelled, the transaction still ends in the thread, by commit or rollback.
         """
-        with convert_database_errors(self.address), self._noting_faults():
+        with convert_database_errors(self.address), self._recording_faults():
             async with self._writer.connect() as connection:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
                 try:
-                    return await driver._execute(_transact, driver._conn, work)  # type: ignore[no-any-return]
+                    return await driver._execute(_transact, driver._conn, work)  # type: ignore[no-any-return]  # noqa: SLF001
                 except sqlite3.Error as error:
                     raise DBAPIError.instance("in_writer", None, error, sqlite3.Error) from error
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection that only reads."""
+        """Open a connection for reading."""
         with convert_database_errors(self.address):
             async with asyncio.timeout(READ_TIMEOUT), self._reader.connect() as connection:
                 yield connection
 
     @asynccontextmanager
     async def inspect(self) -> AsyncIterator[AsyncConnection]:
-        """A connection that only reads and is none of the callers': for readiness and metrics, open to strangers."""
+        """Open a reading connection that callers do not share: for readiness and metrics, which are public."""
         with convert_database_errors(self.address):
             async with asyncio.timeout(READ_TIMEOUT), self._inspector.connect() as connection:
                 yield connection
 
     @asynccontextmanager
-    async def listen(self, channel: str, heard: Callable[[str], None]) -> AsyncIterator[asyncio.Event]:
-        """Hear what is said on a channel of PostgreSQL; the event is set once the connection is lost."""
+    async def listen(self, channel: str, on_payload: Callable[[str], None]) -> AsyncIterator[asyncio.Event]:
+        """Listen to a channel of PostgreSQL. The event is set when the connection is lost."""
         lost = asyncio.Event()
         with convert_database_errors(self.address):
             async with self._reader.connect() as connection:
                 raw: Any = (await connection.get_raw_connection()).driver_connection
                 raw.add_termination_listener(lambda _: lost.set())
-                await raw.add_listener(channel, lambda _connection, _pid, _channel, payload: heard(payload))
+                await raw.add_listener(channel, lambda _connection, _pid, _channel, payload: on_payload(payload))
                 try:
                     yield lost
                 finally:
-                    await connection.invalidate()  # what listens is not given to anybody else
+                    await connection.invalidate()  # so that no other caller gets a connection that listens
 
     async def notify(self, channel: str, payload: str) -> None:
-        """Say something on a channel of PostgreSQL, in a transaction of its own."""
+        """Send a payload to a channel of PostgreSQL, in its own transaction."""
         async with self.write_statement() as connection:
             await connection.execute(_NOTIFY, {"channel": channel, "payload": payload})
 
     @contextmanager
-    def _noting_faults(self) -> Iterator[None]:
-        """Remember a failure that says that nothing can be written."""
+    def _recording_faults(self) -> Iterator[None]:
+        """Record errors that say that nothing can be written."""
         try:
             yield
         except Exception as error:
@@ -202,7 +204,7 @@ class Database:
         await self._inspector.dispose()
 
     def pool_in_use(self) -> int:
-        """How many pooled connections are out at this moment."""
+        """Count the pooled connections that are in use."""
         pools = {self._writer.pool, self._reader.pool}
         return sum(pool.checkedout() for pool in pools if isinstance(pool, AsyncAdaptedQueuePool))
 
@@ -219,7 +221,7 @@ def _transact(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection
 
 
 def _pool(size: int) -> dict[str, Any]:
-    """How an engine keeps connections; nobody waits for one longer than a caller of ours would."""
+    """Build the pool options of an engine."""
     return {
         "poolclass": AsyncAdaptedQueuePool,
         "pool_size": size,
@@ -229,9 +231,9 @@ def _pool(size: int) -> dict[str, Any]:
 
 
 async def _open_sqlite(*args: Any, **options: Any) -> aiosqlite.Connection:
-    """A connection; the thread of one that cannot be opened has ended, so that it reports to no loop that is closed."""
+    """Open a connection. If that fails, its thread is joined, because it would report to a closed event loop later."""
     connection = aiosqlite.connect(*args, **options)
-    thread = connection._thread
+    thread = connection._thread  # noqa: SLF001 - as in SQLAlchemy's dialect
     thread.daemon = True
     try:
         return await connection
@@ -241,7 +243,7 @@ async def _open_sqlite(*args: Any, **options: Any) -> aiosqlite.Connection:
 
 
 def _sqlite_engine(address: SqliteAddress, *, read_only: bool, pool_size: int) -> AsyncEngine:
-    # As a URI, because `mode=rw` opens a file and never makes one; a path is quoted, whatever it is called.
+    # A URI, because only there `mode=rw` opens a file without creating it.
     file = f"file:{quote(os.fsencode(address.path.absolute()))}"
     url = URL.create("sqlite+aiosqlite", database=file, query={"mode": "rw", "uri": "true"})
     engine = create_async_engine(
@@ -260,7 +262,7 @@ def _sqlite_engine(address: SqliteAddress, *, read_only: bool, pool_size: int) -
         cursor = connection.cursor()
         pragmas = ["foreign_keys=ON", f"busy_timeout={SQLITE_BUSY_MS}"]
         if read_only:
-            # Several connections that checkpoint can corrupt the WAL in SQLite before 3.51.3: only the writer does.
+            # Before SQLite 3.51.3, checkpoints by several connections can corrupt the WAL. Only the writer does them.
             pragmas += ["wal_autocheckpoint=0", "query_only=ON"]
         else:
             pragmas += ["journal_mode=WAL", "synchronous=FULL"]
@@ -270,7 +272,7 @@ def _sqlite_engine(address: SqliteAddress, *, read_only: bool, pool_size: int) -
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Any) -> None:
-        # IMMEDIATE, because a deferred transaction that starts to write late loses updates to a concurrent one.
+        # A deferred transaction that starts to write late fails if another one has written meanwhile.
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine

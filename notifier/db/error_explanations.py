@@ -1,6 +1,6 @@
-"""Why a database does not do what is asked, in one sentence for a person: what happened, and what to do about it.
+"""Explains database errors to an operator in one sentence: what happened, and what to do.
 
-The words of libraries and servers are not repeated, because they may hold secrets and are written for programmers.
+Messages of libraries and servers are not repeated, because they may hold secrets.
 """
 
 import re
@@ -15,19 +15,19 @@ from sqlalchemy.exc import DBAPIError
 from notifier.db.database_url import DatabaseAddress, PostgresAddress, SqliteAddress
 
 UPGRADE_ADVICE = "run `notifier db upgrade`"
-_PASSING = re.compile("08(?!P01)|53|57|58|40")
-"""Classes of SQLSTATE (PostgreSQL, appendix A)."""
+_TRANSIENT = re.compile("08(?!P01)|53|57|58|40")
+"""Classes of SQLSTATE (PostgreSQL, appendix A) that may go away by themselves."""
 _WRONG_HOST = 62
 """OpenSSL's code for a certificate of another host."""
 
 
 def explain_database_error(error: BaseException, address: DatabaseAddress) -> str | None:
-    """The sentence; None if the error says nothing about the database as such."""
+    """Explain an error. None: the error is about a statement, not about the database."""
     for cause in _causes(error):
         if isinstance(address, SqliteAddress):
             reason = _explain_sqlite(cause, address) if isinstance(cause, sqlite3.Error) else None
         elif isinstance(cause, asyncpg.PostgresError):
-            reason = _explain_answer(cause, address)
+            reason = _explain_response(cause, address)
         else:
             reason = _explain_connecting(cause, address)
         if reason is not None:
@@ -36,10 +36,10 @@ def explain_database_error(error: BaseException, address: DatabaseAddress) -> st
 
 
 def is_transient_error(error: BaseException) -> bool:
-    """Whether a fault may go away by itself: a server that is away, starting, busy or full."""
+    """True if an error may go away by itself: a server that is away, starting, busy or full."""
     for cause in _causes(error):
         if isinstance(cause, asyncpg.PostgresError):
-            return bool(_PASSING.match(cause.sqlstate or ""))
+            return bool(_TRANSIENT.match(cause.sqlstate or ""))
         if isinstance(cause, (ssl.SSLError, socket.gaierror, asyncpg.ClientConfigurationError, sqlite3.DatabaseError)):
             return isinstance(cause, sqlite3.OperationalError)
         if isinstance(cause, ConnectionError) and "SSL" in str(cause):
@@ -48,7 +48,7 @@ def is_transient_error(error: BaseException) -> bool:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and what the libraries have wrapped into it."""
+    """Yield the error and the errors that libraries have wrapped into it."""
     while error is not None:
         if isinstance(error, DBAPIError) and error.orig is not None:
             yield error.orig
@@ -82,15 +82,15 @@ def _explain_sqlite(error: sqlite3.Error, address: SqliteAddress) -> str | None:
     return None
 
 
-# -- what PostgreSQL answers -------------------------------------------------------------------------
+# -- errors that PostgreSQL sends --------------------------------------------------------------------
 
 
-def _explain_answer(error: asyncpg.PostgresError, address: PostgresAddress) -> str | None:
+def _explain_response(error: asyncpg.PostgresError, address: PostgresAddress) -> str | None:
     state: str = error.sqlstate or ""
-    explaining = _ANSWERS.get(state)
-    if explaining is None and state.startswith("28"):
-        explaining = _explain_login
-    return explaining(str(error), address) if explaining else None
+    explain_state = _ANSWERS.get(state)
+    if explain_state is None and state.startswith("28"):
+        explain_state = _explain_login
+    return explain_state(str(error), address) if explain_state else None
 
 
 def _explain_login(message: str, address: PostgresAddress) -> str:
@@ -168,13 +168,13 @@ def _user(address: PostgresAddress) -> str:
     return f"the role {address.user!r}" if address.user else "this system's user (the URL names no role)"
 
 
-# -- on the way to PostgreSQL ------------------------------------------------------------------------
+# -- errors while connecting -------------------------------------------------------------------------
 
 
 _UNTRUSTED = "{variable} wants the server's certificate checked: add sslrootcert=FILE, or sslrootcert=system"
 _REFUSED = "{place} refuses connections: check that it is running, and host and port in {variable}"
-_ON_THE_WAY: tuple[tuple[type[BaseException], str, str], ...] = (
-    # (the error, words in it, the sentence)
+_CONNECT_ERRORS: tuple[tuple[type[BaseException], str, str], ...] = (
+    # (class of the error, words in its message, explanation)
     (socket.gaierror, "", "the host of {place} cannot be found: check its name in {variable}"),
     (TimeoutError, "", "{place} does not answer in time: check host, port, firewall, and how busy the server is"),
     (ConnectionRefusedError, "", _REFUSED),
@@ -191,7 +191,7 @@ _ON_THE_WAY: tuple[tuple[type[BaseException], str, str], ...] = (
 def _explain_connecting(error: BaseException, address: PostgresAddress) -> str | None:
     if isinstance(error, ssl.SSLError):
         return _explain_tls(error, address)
-    for kind, words, reason in _ON_THE_WAY:
+    for kind, words, reason in _CONNECT_ERRORS:
         if isinstance(error, kind) and words in str(error):
             return reason.format(place=address.place, variable=address.variable)
     return None

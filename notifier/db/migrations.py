@@ -1,6 +1,6 @@
-"""Bringing the schema up to date, from the migrations that travel in the wheel.
+"""Migrates the database, with the migrations that are part of the wheel.
 
-An upgrade holds a lock, so that several processes starting at once run it once.
+An upgrade holds a lock, so that several processes that start together run it once.
 """
 
 from alembic.autogenerate import compare_metadata
@@ -20,7 +20,7 @@ UPGRADE_LOCK = 0x6E6F7469  # "noti": the key of PostgreSQL's advisory lock
 
 
 def build_alembic_config(connection: Connection | None = None) -> Config:
-    """Alembic's configuration, without a file."""
+    """Build Alembic's configuration without a file."""
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(find_shipped_directory("alembic")))
     config.set_main_option("path_separator", "os")
@@ -28,12 +28,12 @@ def build_alembic_config(connection: Connection | None = None) -> Config:
 
 
 def get_head_revision() -> str | None:
-    """The newest revision that this release knows."""
+    """Get the newest revision that this release knows."""
     return ScriptDirectory.from_config(build_alembic_config()).get_current_head()
 
 
 def find_schema_fault(revision: str | None) -> str | None:
-    """What is wrong with a database at this revision, and what to do; None if it is the one that is needed."""
+    """Describe what is wrong with a database at this revision, and what to do. None: nothing."""
     newest = get_head_revision()
     if revision == newest:
         return None
@@ -55,7 +55,7 @@ class UnknownRevisionError(ConfigurationError):
 
 
 async def upgrade_schema(database: Database, revision: str = "head") -> None:
-    """Migrate to `revision`; safe to call from many processes at once. Raises `UnknownRevisionError`."""
+    """Migrate to `revision`. Safe to call from several processes. Raises `UnknownRevisionError`."""
     database.create_file()
     async with database.rebuild() as connection:
         if not database.is_sqlite:
@@ -67,20 +67,20 @@ async def upgrade_schema(database: Database, revision: str = "head") -> None:
 
 
 async def downgrade_schema(database: Database, revision: str) -> None:
-    """Take migrations back to `revision`; "base" is before the first."""
+    """Revert migrations down to `revision`; "base" is before the first."""
     async with database.rebuild() as connection:
         await connection.run_sync(lambda sync: command.downgrade(build_alembic_config(sync), revision))
 
 
 async def get_current_revision(database: Database) -> str | None:
-    """The revision that the database is at; None if it is empty."""
+    """Get the revision of the database. None: it is empty."""
     async with database.inspect() as connection:
         return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
 
 
 async def find_schema_differences(database: Database) -> list[object]:
-    """What autogenerate would still change, which is nothing when migrations and models agree."""
-    async with database.rebuild() as connection:  # comparing takes longer than a caller may read
+    """List what Alembic would still change: nothing if migrations and models agree."""
+    async with database.rebuild() as connection:  # a comparison takes longer than the timeout of a read
         return await connection.run_sync(
             lambda sync: compare_metadata(MigrationContext.configure(sync, opts={"compare_type": True}), Table.metadata)
         )

@@ -1,6 +1,6 @@
-"""How a connection to PostgreSQL is made: the same for SQLAlchemy's pool and for the connections that do without it.
+"""Opens connections to PostgreSQL, for SQLAlchemy's pool and for direct connections alike.
 
-Behind a pooler nothing is kept on the server between two transactions: no prepared statements, no session settings.
+Through a pooler, no prepared statements and session settings are used, because they do not survive a transaction.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from notifier.db.url_parameters import SYSTEM_CERTIFICATES
 from notifier.db.write_faults import is_read_only
 
 CONNECT_TIMEOUT = 3.0
-"""Seconds for all hosts together, unless the URL has a time for each; it keeps a refusal under five seconds."""
+"""Seconds to connect, for all hosts together. The URL may set a time for each host instead."""
 STATEMENT_TIMEOUT = 60.0
 APPLICATION_NAME = "notifier"
 _NOT_THIS_HOST = (
@@ -29,21 +29,21 @@ _NOT_THIS_HOST = (
     asyncpg.CannotConnectNowError,
     asyncpg.TargetServerAttributeNotMatched,
 )
-"""Errors after which the next host is tried, as libpq does; a wrong password is wrong at all of them."""
+"""Errors after which the next host is tried, as in libpq."""
 
 
 class PostgresConnector:
-    """Makes connections to one address."""
+    """Opens connections to one address."""
 
     def __init__(self, address: PostgresAddress, *, session: dict[str, str] | None = None) -> None:
         self.address = address
-        self._session = session or {}  # settings of each session, where sessions are ours alone
+        self._session = session or {}  # settings of each session, unless there is a pooler
         self._is_pooled = address.parameters.is_pooled
         self._context: ssl.SSLContext | None = None
         self._last: tuple[str, int] | None = None  # the host that took the last connection
 
     def create_engine(self, **pool: Any) -> AsyncEngine:
-        """An engine whose connections are made here."""
+        """Create an engine whose connections are opened here."""
         engine = create_async_engine(
             "postgresql+asyncpg://", connect_args={"async_creator_fn": self.connect}, hide_parameters=True, **pool
         )
@@ -58,20 +58,20 @@ class PostgresConnector:
 
         @event.listens_for(engine.sync_engine, "checkout")
         def require_open(connection: Any, _record: Any, _proxy: Any) -> None:
-            # The event loop has seen a server go away; asking each connection before each use costs a round trip.
+            # The event loop notices a server that goes away. A ping before each use would cost a round trip.
             if connection.driver_connection.is_closed():
                 raise DisconnectionError
 
         @event.listens_for(engine.sync_engine, "handle_error")
         def give_up_read_only(context: Any) -> None:
-            # After a failover the connections lead to what is a standby now; new ones are routed to the new primary.
+            # After a failover, the connections lead to a standby. New connections are routed to the new primary.
             if is_read_only(context.original_exception):
                 context.is_disconnect = True
 
         return engine
 
     async def is_pooled(self) -> bool:
-        """True if a pooler stands in between: then the process that answers is not the one that was connected to."""
+        """True behind a pooler: then the server process that answers is not the one that was connected to."""
         if self._is_pooled is None:
             connection = await self._open(statement_cache_size=0)
             try:
@@ -83,13 +83,13 @@ class PostgresConnector:
         return self._is_pooled
 
     async def connect(self) -> Any:
-        """A new connection of the driver's."""
+        """Open a connection of the driver."""
         if await self.is_pooled():
             return await self._open(statement_cache_size=0)
         return await self._open(server_settings=self._session)
 
     async def _open(self, *, server_settings: dict[str, str] | None = None, **options: Any) -> Any:
-        """A connection to the first host that will do; the one that did last is asked first."""
+        """Open a connection to the first suitable host. The host that was suitable last time is tried first."""
         address, parameters = self.address, self.address.parameters
         settings = {"application_name": APPLICATION_NAME, **(server_settings or {}), **parameters.server_settings}
         hosts = [self._last, *(host for host in address.hosts if host != self._last)] if self._last else address.hosts
@@ -119,14 +119,14 @@ class PostgresConnector:
         raise refusals[-1]
 
     def _driver_url(self) -> str:
-        """What the driver takes in no other way: files of certificates, and whatever else it reads itself."""
+        """Build a URL with the parameters that the driver takes in no other way, such as certificate files."""
         pairs = self.address.parameters.of_the_driver.items()
         return "postgresql://?" + "&".join(
             f"{name}={quote(value, safe='')}" for name, value in pairs if value != SYSTEM_CERTIFICATES
         )
 
     def _tls(self) -> ssl.SSLContext | str | None:
-        """How to protect the connection, in the driver's words."""
+        """Build the driver's `ssl` argument."""
         parameters = self.address.parameters
         files = parameters.of_the_driver
         if files.get("sslrootcert") != SYSTEM_CERTIFICATES:

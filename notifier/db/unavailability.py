@@ -1,4 +1,4 @@
-"""What it means that a database is away: one error, whichever library noticed, and however it said so."""
+"""Converts the errors of all libraries about an unreachable database into `DatabaseUnavailableError`."""
 
 import re
 from collections.abc import Iterator
@@ -17,23 +17,23 @@ LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
 _UNAVAILABLE = re.compile(r"^(08|53|57P|58|40001|40P01|57014|25006)")
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 DATABASE_ERRORS = (DBAPIError, TimeoutError, OSError, PoolTimeoutError, *DRIVER_ERRORS)
-"""How libraries say it, among other things."""
+"""Errors that may mean that the database is out of reach."""
 
 
 @contextmanager
 def convert_database_errors(address: DatabaseAddress | None = None) -> Iterator[None]:
-    """Turn every way in which a database can be away or overloaded into `DatabaseUnavailableError`."""
+    """Convert errors of the block about an unreachable or overloaded database into `DatabaseUnavailableError`."""
     try:
         yield
     except DATABASE_ERRORS as error:
-        meant = convert_database_error(error, address)
-        if meant is error:
+        converted = convert_database_error(error, address)
+        if converted is error:
             raise
-        raise meant from error
+        raise converted from error
 
 
 def convert_database_error(error: Exception, address: DatabaseAddress | None = None) -> Exception:
-    """What one of the `NOTICED` errors means; one that the statement itself has caused is itself."""
+    """Convert one of the `NOTICED` errors. An error that the statement itself has caused is returned as it is."""
     orig = getattr(error, "orig", None)
     if getattr(orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
         return LockTimeoutError()
@@ -44,7 +44,7 @@ def convert_database_error(error: Exception, address: DatabaseAddress | None = N
 
 
 def is_unavailable_error(error: DBAPIError) -> bool:
-    """True if the statement may succeed unchanged once the database is well again."""
+    """True if the same statement may succeed once the database is reachable again."""
     state = getattr(error.orig, "sqlstate", None)
     if state is not None:
         return bool(_UNAVAILABLE.match(state))

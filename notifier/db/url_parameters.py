@@ -1,4 +1,4 @@
-"""The parameters of a PostgreSQL URL: those of libpq, and what hosters add; an unknown one is refused by its name."""
+"""The parameters of a PostgreSQL URL: those of libpq and of hosting services. Unknown ones are refused."""
 
 import difflib
 import os
@@ -9,9 +9,9 @@ from pathlib import Path
 TLS_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 SESSION_TARGETS = ("any", "primary", "read-write")
-"""Those that can be written to."""
+"""Values of `target_session_attrs` that lead to a server that takes writes."""
 SYSTEM_CERTIFICATES = "system"
-"""The value of `sslrootcert` that stands for the authorities of the operating system."""
+"""The value of `sslrootcert` that means the certificates of the operating system."""
 _FILES = frozenset({"sslcert", "sslkey", "sslcrl", "sslrootcert"})
 _DRIVER_PARAMETERS = _FILES | {
     "sslpassword",
@@ -23,7 +23,7 @@ _DRIVER_PARAMETERS = _FILES | {
     "krbsrvname",
     "gsslib",
 }
-"""What the driver reads itself."""
+"""Parameters that the driver reads itself."""
 _IGNORED_PARAMETERS = frozenset(
     {
         "keepalives",
@@ -51,7 +51,7 @@ _REPLACEMENTS = {
     "timeout": "write connect_timeout, in seconds",
     "command_timeout": "leave it out",
 }
-"""Parameters of other clients, and what to write for them."""
+"""Parameters of other clients, and what to write instead."""
 _ALLOWED_VALUES = {
     "sslmode": TLS_MODES,
     "target_session_attrs": SESSION_TARGETS,
@@ -78,18 +78,18 @@ _KNOWN_PARAMETERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class UrlParameters:
-    """What a URL says besides who, where and which database."""
+    """What a URL says besides login, hosts and database."""
 
     tls_mode: str | None = None  # None: as the driver does, `prefer`
-    of_the_driver: Mapping[str, str] = field(default_factory=dict, repr=False)  # a key's password is one of them
+    of_the_driver: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold the password of a private key
     server_settings: Mapping[str, str] = field(default_factory=dict)
-    session: str | None = None  # which of several servers will do
+    session: str | None = None  # target_session_attrs
     connect_timeout: float | None = None  # seconds for each host
     is_pooled: bool | None = None  # behind a pooler; None: find out
 
 
 def parse_parameters(values: Mapping[str, str]) -> UrlParameters:
-    """The parameters by their names. Raises `ValueError` with a sentence that names the parameter."""
+    """Parse the parameters. Raises `ValueError` with a sentence that names the parameter."""
     values = {name: value for name, value in values.items() if value}
     for name, value in values.items():
         _check(name, value)
@@ -109,7 +109,7 @@ def _check(name: str, value: str) -> None:
     if name not in _KNOWN_PARAMETERS:
         raise ValueError(f"has the parameter {name}, which Notifier does not know: {_advice(name)}")
     allowed = _ALLOWED_VALUES.get(name)
-    if allowed is not None and value.lower() not in {one.lower() for one in allowed}:
+    if allowed is not None and value.lower() not in {choice.lower() for choice in allowed}:
         raise ValueError(f"has {name} with a value that cannot be: it is one of {', '.join(allowed)}")
     if name == "connect_timeout" and not (value.isascii() and value.isdigit()):
         raise ValueError("has connect_timeout with a value that cannot be: it is a whole number of seconds")
@@ -133,7 +133,7 @@ def _advice(name: str) -> str:
 
 
 def _tls(values: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """How the connection is to be protected, and whom to trust, from all parameters that say so."""
+    """Combine the parameters about TLS into a mode and the trusted certificates."""
     switch = {"true": "require", "1": "require", "false": "disable", "0": "disable"}
     choice = (values.get("sslmode") or values.get("ssl", "")).lower()
     mode = switch.get(choice, choice) or None
@@ -145,7 +145,7 @@ def _tls(values: Mapping[str, str]) -> tuple[str | None, str | None]:
     if values.get("channel_binding", "").lower() == "require":
         if mode == "disable":
             raise ValueError("has channel_binding=require, which needs TLS, and sslmode=disable")
-        # The driver cannot bind a login to its channel. Checking the certificate keeps out the same attacker.
+        # The driver has no channel binding. Verifying the certificate protects against the same attack.
         if not (mode in {"verify-ca", "verify-full"} or (mode == "require" and authorities)):
             mode, authorities = "verify-full", authorities or SYSTEM_CERTIFICATES
     if values.get("sslnegotiation") == "direct" and TLS_MODES.index(mode or "prefer") < TLS_MODES.index("require"):

@@ -1,4 +1,4 @@
-"""What failed writes say about a database: that nothing can be written to it, and why."""
+"""Finds out from failed writes whether, and why, nothing can be written to a database."""
 
 import asyncio
 import sqlite3
@@ -18,14 +18,14 @@ _BY_RESULT_CODE = {
 
 
 class WriteFaults:
-    """Why the last write failed, if it was because nothing can be written; until a probe goes well."""
+    """The reason why nothing can be written, from the last failed write until a successful probe."""
 
     def __init__(self) -> None:
         self.reason: str | None = None
         self.probing = asyncio.Lock()
 
     def note(self, error: BaseException | None) -> None:
-        """Remember what an error of a write says about the database."""
+        """Record the reason if an error says that nothing can be written."""
         while error is not None:
             reason = _reason(error) or _reason(getattr(error, "orig", None))
             if reason is not None:
@@ -35,11 +35,11 @@ class WriteFaults:
 
 
 def is_read_only(error: BaseException | None) -> bool:
-    """True if the server, or this connection to it, takes no writes; another connection may lead elsewhere."""
+    """True if this connection leads to a server that takes no writes."""
     return getattr(error, "sqlstate", None) == READ_ONLY
 
 
 def _reason(error: Any) -> str | None:
     code = getattr(error, "sqlite_errorcode", None)
-    known = _BY_RESULT_CODE.get(code & 0xFF) if code is not None else None
-    return known or _BY_SQLSTATE.get(getattr(error, "sqlstate", None) or "")
+    reason = _BY_RESULT_CODE.get(code & 0xFF) if code is not None else None
+    return reason or _BY_SQLSTATE.get(getattr(error, "sqlstate", None) or "")

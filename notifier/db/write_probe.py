@@ -1,7 +1,7 @@
-"""A probe that truly writes to a database or a folder, to find out whether anything can be written.
+"""Finds out whether a database or directory can be written, by writing as much as a notification and undoing it.
 
-Reading goes on when a disk is full, so only a write can tell. The probe runs where something points to a fault: a write
-that failed, a disk with next to no room. It is as large as a notification, and rolled back.
+Reads still work on a full disk, so only a write can tell. The probe runs only after a sign of a fault: a failed write,
+or a disk with almost no space.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from notifier.errors import DatabaseUnavailableError
 PROBE_BYTES = 512 * 1024
 LOW_BYTES = 2 * PROBE_BYTES
 PROBE_SECONDS = 2.5
-# Beyond this many pages SQLite writes to the file before the commit, which the probe never reaches.
+# With so small a cache SQLite writes to the file before the commit, which the probe never reaches.
 _SMALL_CACHE = "PRAGMA cache_size = 8"
 _PROBE_SQLITE = "INSERT INTO attachment (sha256, octets, created_at) VALUES (randomblob(32), zeroblob(?), '')"
 _PROBE_POSTGRES = insert(Attachment).values({name: bindparam(name) for name in ("sha256", "octets", "created_at")})
@@ -31,14 +31,14 @@ _TAKES_WRITES = text("SELECT NOT pg_is_in_recovery() AND current_setting('transa
 
 
 class _UndoError(Exception):
-    """The probe went well, and is rolled back."""
+    """Raised to roll back a successful probe."""
 
 
 async def find_write_fault(database: Database, *, thorough: bool = False) -> str | None:
-    """Why nothing can be written, as a phrase about the database; None if it can, or nothing points to a fault.
+    """Find the reason why nothing can be written. None: it can, or there is no sign of a fault.
 
-    `thorough`: try it in any case; on SQLite beside the database, which another process may own. Raises nothing for a
-    database that is away.
+    `thorough`: probe in any case; on SQLite beside the database, which another process may own. A database that is out
+    of reach raises nothing.
     """
     faults, folder = database.write_faults, database.folder
     if thorough and folder is not None:
@@ -59,7 +59,7 @@ async def find_write_fault(database: Database, *, thorough: bool = False) -> str
 
 
 def find_disk_fault(folder: Path, *, thorough: bool = False) -> str | None:
-    """Why nothing can be written to a folder; None if it can. Tried in earnest where there is little room left."""
+    """Find the reason why nothing can be written to a directory. None: it can. Writes only if there is little space."""
     try:
         if thorough or _has_low_space(folder):
             with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
@@ -70,13 +70,13 @@ def find_disk_fault(folder: Path, *, thorough: bool = False) -> str | None:
 
 
 def _has_low_space(folder: Path) -> bool:
-    """True if the file system is read-only, or has next to no room."""
+    """True if the file system is read-only or almost full."""
     disk = os.statvfs(folder)
     return bool(disk.f_flag & os.ST_RDONLY) or disk.f_bavail * disk.f_frsize < LOW_BYTES
 
 
 async def _check_for_read_only(database: Database) -> None:
-    """Raise, as a write would, if this server takes none; the connection is given up, as after a write."""
+    """Raise the error of a failed write if the server takes no writes, and drop the connection."""
     async with database.inspect() as connection:
         if not (await connection.execute(_TAKES_WRITES)).scalar_one():
             await connection.invalidate()
@@ -88,7 +88,7 @@ async def _check_for_read_only(database: Database) -> None:
 
 
 async def _probe(database: Database) -> None:
-    """Write as much as a notification may have, and take it back. Raises `DatabaseUnavailableError`."""
+    """Write as much as a notification may have, and roll it back. Raises `DatabaseUnavailableError`."""
     if database.is_sqlite:
         with contextlib.suppress(_UndoError):
             await database.run_in_writer(_write_and_undo)
@@ -101,10 +101,10 @@ async def _probe(database: Database) -> None:
 
 
 def _write_and_undo(connection: sqlite3.Connection) -> None:
-    (usual,) = connection.execute("PRAGMA cache_size").fetchone()
+    (cache_size,) = connection.execute("PRAGMA cache_size").fetchone()
     connection.execute(_SMALL_CACHE)
     try:
         connection.execute(_PROBE_SQLITE, (PROBE_BYTES,))
     finally:
-        connection.execute(f"PRAGMA cache_size = {usual}")
+        connection.execute(f"PRAGMA cache_size = {cache_size}")
     raise _UndoError

@@ -1,4 +1,4 @@
-"""Where one mail stands with the queue while a relay is told of it: the permits asked for, and since when."""
+"""The permits for the body of one mail: one is requested on each connection on which the mail is tried."""
 
 import asyncio
 import time
@@ -9,19 +9,19 @@ from notifier.outbox.handler import BodyPermit, ClaimedEntry, WorkerContext
 
 
 class BodyPermits:
-    """The queue's permits for one mail, one for each connection on which it is tried, and since when it is tried."""
+    """The permits that were requested for one mail, and when the relay first heard of it."""
 
-    def __init__(self, entry: ClaimedEntry, desk: WorkerContext, clock: Clock) -> None:
+    def __init__(self, entry: ClaimedEntry, worker: WorkerContext, clock: Clock) -> None:
         self.entry = entry
-        self._desk = desk
+        self._desk = worker
         self._clock = clock
-        # When the relay was first told of the mail, which may have waited for its turn before; None: it was never told.
+        # The mail may have waited before the relay heard of it. None: the relay never did.
         self._started_at: datetime | None = None
-        self._started = 0.0  # the same in seconds of `time.perf_counter`
+        self._started = 0.0  # the same, in seconds of `time.perf_counter`
         self._permits: list[asyncio.Future[BodyPermit | None]] = []
 
     def request(self) -> asyncio.Future[BodyPermit | None]:
-        """The relay is told of the mail now: ask whether its body may follow."""
+        """Request the permit for the body, at the moment when the relay hears of the mail."""
         if self._started_at is None:
             self._started_at, self._started = self._clock.now(), time.perf_counter()
         permit = self._desk.mark(self.entry)
@@ -30,11 +30,11 @@ class BodyPermits:
 
     @property
     def started_at(self) -> datetime:
-        """When the relay was first told of the mail, or now."""
+        """When the relay first heard of the mail, or now."""
         return self._started_at or self._clock.now()
 
     def elapsed_seconds(self) -> float:
-        """How long that is ago."""
+        """Seconds since then."""
         return time.perf_counter() - self._started if self._started_at is not None else 0.0
 
     @property

@@ -1,6 +1,6 @@
-"""Reading what a claimed batch is about, in one query, and the pinned sources that it needs.
+"""Load the notifications of a claimed batch in one query, and the template sources that they pin.
 
-A copy has no content of its own: that of the notification it is a copy of is read once, however many copies there are.
+A copy has no content of its own: the content of its notification is read once, for all copies.
 """
 
 import json
@@ -18,10 +18,10 @@ from notifier import suppression
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
 from notifier.db.tables import Notification, get_columns
-from notifier.rendering.protocol import Mailbox, MailHeader
+from notifier.mail.mail_parts import Mailbox, MailHeader
 from notifier.states import WAITING_STATUSES, KeyKind, Reason, Status, SuppressionReason, WhenUncertain
-from notifier.status import batch_sql
-from notifier.submission.notification_writer import NewNotification
+from notifier.status import batch_cancellation
+from notifier.submission.new_notification import NewNotification, NotificationRow
 from notifier.template_language.template_source import TemplateSource
 from notifier.templating import version_store as templates
 
@@ -37,10 +37,10 @@ _CLOSED_SETS: dict[str, type[StrEnum]] = {
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A notification as the sender needs it."""
+    """A notification, loaded for sending."""
 
     id: UUID
-    service_id: UUID | None = None  # None: of a draft
+    service_id: UUID | None = None  # None: not stored
     template_version_id: UUID | None  # None: the mail has content of its own
     kind: KeyKind
     recipient: str
@@ -62,13 +62,13 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     content: str | None  # JSON text, as above
     addressed_to: str | None  # of a mail with copies, and of those: whom the To field names
     cc: list[str]
-    attachments: list[dict[str, Any]]  # their names; the octets are elsewhere
+    attachments: list[dict[str, Any]]  # their names and hashes
     suppressed_because: SuppressionReason | None
-    is_cancelled: bool  # with its batch: it is not to be sent, unless a relay may have it already
-    when_uncertain: WhenUncertain | None  # None: accepted by an earlier release, and nothing says what to do
+    is_cancelled: bool  # with its batch: not sent, unless a relay may have it already
+    when_uncertain: WhenUncertain | None  # None: accepted by an earlier release that did not ask
 
     def build_header(self, extra: dict[str, str]) -> MailHeader:
-        """The mail's header, with custom fields and `extra`."""
+        """The header of the mail, with custom fields and `extra`."""
         reply_to = Mailbox(self.reply_to_address, self.reply_to_name) if self.reply_to_address else None
         return MailHeader(
             message_id=self.message_id,
@@ -86,22 +86,25 @@ _SQLITE_NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 _OWN = [name for name in Delivery.__struct_fields__ if name in _notification and name != "when_uncertain"]
 _CONTENT = ("variables", "headers", "content", "addressed_to", "cc", "attachments")
 _ITS_CONTENT = ", ".join(f"CAST(c.{name} AS text) AS {name}" for name in _CONTENT)
+_BARRING = suppression.build_barring_query(
+    "lower(n.recipient)", service="n.service_id", category="n.category", now="{now}"
+)
 _LOAD = f"""
 SELECT {", ".join(f"n.{name}" for name in _OWN)}, n.parent_id,
        coalesce(n.when_uncertain, v.when_uncertain) AS when_uncertain, {_ITS_CONTENT},
-       {batch_sql.IS_CANCELLED} AS is_cancelled,
-       ({suppression.build_barring_query("lower(n.recipient)", service="n.service_id", category="n.category", now="{now}")}
+       {batch_cancellation.IS_CANCELLED} AS is_cancelled,
+       ({_BARRING}
         LIMIT 1) AS suppressed_because
-FROM notification AS n LEFT JOIN notification_content AS c ON c.notification_id = n.id{{meant}}
+FROM notification AS n LEFT JOIN notification_content AS c ON c.notification_id = n.id{{content_ids}}
 LEFT JOIN template_version AS v ON v.id = n.template_version_id
 """  # noqa: S608 - names of our own columns
-# An array and not a list of parameters: the statement is prepared once, however many are asked for.
-# Both tables are told which rows are meant, or a planner that takes one of them for small reads it whole.
+# One array parameter, so that the statement is prepared once for any number of ids. The condition is there for both
+# tables, because a planner that takes one of them for small reads it whole.
 _LOAD_POSTGRES = text(
-    _LOAD.format(now="now()", meant=" AND c.notification_id = ANY(CAST(:ids AS uuid[]))")
+    _LOAD.format(now="now()", content_ids=" AND c.notification_id = ANY(CAST(:ids AS uuid[]))")
     + "WHERE n.id = ANY(CAST(:ids AS uuid[]))"
 )
-_LOAD_SQLITE = text(_LOAD.format(now=_SQLITE_NOW, meant="") + _AMONG_SQLITE).columns(
+_LOAD_SQLITE = text(_LOAD.format(now=_SQLITE_NOW, content_ids="") + _AMONG_SQLITE).columns(
     parent_id=_notification.parent_id.type, **{name: _notification[name].type for name in _OWN}
 )
 _SHARED = f"SELECT c.notification_id, {_ITS_CONTENT} FROM notification_content AS c WHERE c.notification_id {{among}}"  # noqa: S608 - ours
@@ -112,19 +115,16 @@ _SHARED_SQLITE = text(_SHARED.format(among="IN (SELECT value FROM json_each(:ids
 STILL_DELIVERABLE = f"""EXISTS (
     SELECT 1 FROM notification AS n
     WHERE n.id = e.subject_id AND n.status IN ('{"', '".join(sorted(WAITING_STATUSES))}') AND n.expires_at > {{now}}
-      AND NOT ({batch_sql.CANCELLABLE_SQL} AND {batch_sql.IS_CANCELLED})
+      AND NOT ({batch_cancellation.CANCELLABLE_SQL} AND {batch_cancellation.IS_CANCELLED})
       AND NOT EXISTS (
-        {suppression.build_barring_query("lower(n.recipient)", service="n.service_id", category="n.category", now="{now}")}))"""  # noqa: S608 - ours
-"""A mail that has neither ended nor expired, of a batch that nobody has cancelled, and whose address is not suppressed.
-
-At the moment of its mark.
-"""
+        {_BARRING}))"""  # noqa: S608 - ours
+"""SQL for the mark: the mail has not ended or expired, and neither its batch nor its address stops it."""
 
 
 async def load_deliveries(connection: StatementConnection, ids: Collection[UUID]) -> dict[UUID, Delivery]:
-    """The notifications with these ids, less those whose content was deleted."""
-    found = (await connection.execute(*_select_dialect(connection, _LOAD_SQLITE, _LOAD_POSTGRES, ids))).mappings()
-    loaded = [dict(row) for row in found]
+    """Load the notifications with these ids, without those whose content was deleted."""
+    rows = (await connection.execute(*_select_dialect(connection, _LOAD_SQLITE, _LOAD_POSTGRES, ids))).mappings()
+    loaded = [dict(row) for row in rows]
     if shared := {row["parent_id"] for row in loaded if row["variables"] is None and row["parent_id"] is not None}:
         contents = await _load_shared_contents(connection, shared)
         for row in loaded:
@@ -134,43 +134,43 @@ async def load_deliveries(connection: StatementConnection, ids: Collection[UUID]
 
 
 async def _load_shared_contents(connection: StatementConnection, ids: Collection[UUID]) -> dict[UUID, dict[str, Any]]:
-    """What these notifications share with their copies."""
-    found = (await connection.execute(*_select_dialect(connection, _SHARED_SQLITE, _SHARED_POSTGRES, ids))).mappings()
-    return {row["notification_id"]: {name: row[name] for name in _CONTENT} for row in found}
+    """The contents of notifications, which their copies share."""
+    rows = (await connection.execute(*_select_dialect(connection, _SHARED_SQLITE, _SHARED_POSTGRES, ids))).mappings()
+    return {row["notification_id"]: {name: row[name] for name in _CONTENT} for row in rows}
 
 
 def _select_dialect(
     connection: StatementConnection, sqlite: Any, postgres: Any, ids: Collection[UUID]
 ) -> tuple[Any, dict[str, Any]]:
-    """The statement in the words of the database, and its parameter."""
+    """The statement for this database, and its parameter."""
     if connection.dialect.name == "sqlite":
         return sqlite, {"ids": json.dumps([id_.hex for id_ in ids])}
     return postgres, {"ids": list(ids)}
 
 
-def build_draft_delivery(draft: NewNotification) -> Delivery:
-    """A notification that is not written, as the sender would need it if it were."""
-    row, content = draft.row, draft.content
-    own = {name: row[name] for name in _OWN if name in row}
+def build_draft_delivery(notification: NewNotification) -> Delivery:
+    """A notification that is not written, as the sender would load it if it were."""
+    row, content = notification.row, notification.content
+    own = {name: getattr(row, name) for name in _OWN if name in NotificationRow.__struct_fields__}
     return Delivery(
         **own,
         status=Status.QUEUED,
         reason=None,
         detail=None,
-        variables=json.dumps(content["variables"]),
-        headers=content["headers"],
-        content=json.dumps(content["content"]) if content["content"] else None,
-        addressed_to=content["addressed_to"],
-        cc=content["cc"] or [],
-        attachments=content["attachments"] or [],
+        variables=json.dumps(content.variables),
+        headers=content.headers,
+        content=json.dumps(content.content) if content.content else None,
+        addressed_to=content.addressed_to,
+        cc=content.cc or [],
+        attachments=content.attachments or [],
         suppressed_because=None,
         is_cancelled=False,
-        when_uncertain=row["when_uncertain"],
+        when_uncertain=row.when_uncertain,
     )
 
 
 def _build_delivery(row: Mapping[str, Any]) -> Delivery:
-    """The row with its closed sets and its header fields read; its variables stay as they are."""
+    """Build a delivery from its row; the variables stay JSON text."""
     values = {name: row[name] for name in Delivery.__struct_fields__}
     for name, kind in _CLOSED_SETS.items():
         if values[name] is not None:
@@ -182,26 +182,26 @@ def _build_delivery(row: Mapping[str, Any]) -> Delivery:
 
 
 class SourceCache:
-    """Pinned sources by version id, kept because a version never changes."""
+    """A cache of template sources by version id; a version never changes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: OrderedDict[UUID, TemplateSource] = OrderedDict()
 
     async def get_sources(self, versions: Collection[UUID | None]) -> dict[str, TemplateSource]:
-        """The sources of these versions, by the text of their id; one that is gone is left out."""
-        wanted = [version for version in versions if version is not None]
-        if missing := {version for version in wanted if version not in self._known}:
+        """The sources of these versions, by the text of their id, without those that are gone."""
+        version_ids = [version for version in versions if version is not None]
+        if missing := {version for version in version_ids if version not in self._known}:
             async with self._database.read() as connection:
                 self._known |= await templates.get_sources(connection, missing)
-        there = [version for version in wanted if version in self._known]
-        for version in there:
+        known_ids = [version for version in version_ids if version in self._known]
+        for version in known_ids:
             self._known.move_to_end(version)
-        found = {str(version): self._known[version] for version in there}
+        sources = {str(version): self._known[version] for version in known_ids}
         while len(self._known) > MAX_CACHED_SOURCES:
             self._known.popitem(last=False)
-        return found
+        return sources
 
     async def have_images(self, versions: Collection[UUID | None]) -> bool:
-        """Whether mails of one of these versions may carry images."""
+        """True if mails of one of these versions may carry images."""
         return any(source.assets for source in (await self.get_sources(versions)).values())

@@ -1,46 +1,99 @@
-"""How one claim of a notification ended, before it is decided what that means."""
+"""The possible results of one claim of a notification, and how a journal keeps a definite one."""
 
 import traceback
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, Self
 
 import msgspec
 
 from notifier.delivery.delivery_loader import Delivery
-from notifier.outbox.handler import ClaimedEntry
-from notifier.outcomes import Outcome
-from notifier.rendering.protocol import RenderFault
+from notifier.outbox.handler import ClaimedEntry, JournalNote
+from notifier.outcomes import Accepted, Deferred, NotPermitted, NotTried, Outcome, Rejected, Uncertain
 from notifier.states import CANCELLABLE_STATUSES, Reason, Status
+from notifier.template_language.render_fault import RenderFault
+
+_OUTCOMES: dict[str, type[Outcome]] = {
+    kind.__name__: kind for kind in (Accepted, Deferred, Rejected, Uncertain, NotTried, NotPermitted)
+}
 
 
 class RelayAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A relay was asked; how it went."""
+    """A relay was asked, and this was the outcome."""
 
     outcome: Outcome
     relay: str
     started_at: datetime
     seconds: float
     sha256: bytes
-    # To whom the mail was addressed at the relay; None: not recorded, in a journal of an earlier release. A reply is a
-    # fact about this address and no other.
+    # The address that the relay was given. A reply says something about this address only. None: not recorded, in a
+    # journal of an earlier release.
     envelope_to: str | None = None
+
+
+class JournalRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A try with a definite reply, as the journal keeps it."""
+
+    kind: str  # of the outcome
+    outcome: Any  # an `Outcome`, or its fields as the journal has them
+    relay: str
+    started_at: datetime
+    seconds: float
+    sha256: bytes
+    uncertain_at: datetime | None  # set if an earlier try had ended without a reply
+    envelope_to: str | None = None  # as in `Tried`
+
+    @classmethod
+    def from_attempt(cls, attempt: RelayAttempt, uncertain_at: datetime | None) -> Self:
+        """Build the record of a try."""
+        return cls(
+            kind=type(attempt.outcome).__name__,
+            outcome=attempt.outcome,
+            relay=attempt.relay,
+            started_at=attempt.started_at,
+            seconds=attempt.seconds,
+            sha256=attempt.sha256,
+            uncertain_at=uncertain_at,
+            envelope_to=attempt.envelope_to,
+        )
+
+    @classmethod
+    def from_note(cls, note: JournalNote) -> Self:
+        """Read a record. Raises `msgspec.ValidationError` if it is not one."""
+        return msgspec.convert(note, cls)
+
+    def to_note(self) -> JournalNote:
+        """The record as JSON types."""
+        note: JournalNote = msgspec.to_builtins(self)
+        return note
+
+    def to_attempt(self) -> RelayAttempt:
+        """The try."""
+        return RelayAttempt(
+            outcome=msgspec.convert(self.outcome, _OUTCOMES[self.kind]),  # one that is an outcome already stays
+            relay=self.relay,
+            started_at=self.started_at,
+            seconds=self.seconds,
+            sha256=self.sha256,
+            envelope_to=self.envelope_to,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class LostAttempt:
-    """The sender died after the body was permitted, and left no reply: nobody knows how far it came."""
+    """The sender died after the mark, and left no reply: the relay may have the mail."""
 
     marked_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnwritableResult:
-    """How it ended is known, and the database refuses to hear it."""
+    """The outcome is known, but the database refuses to store it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyStop:
-    """The notification ends without asking a relay."""
+    """The notification ends without a try."""
 
     status: Status
     reason: Reason | None  # None: the status says it
@@ -49,19 +102,19 @@ class EarlyStop:
 
 @dataclass(frozen=True, kw_only=True)
 class NotBegun:
-    """Not begun: a stop, an open circuit, a short lease or a missing mark came first."""
+    """Nothing was sent: the process stops, the circuit is open, or too little of the lease is left."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Throttled:
-    """Not rendered now: mails of its template's version take too long, and others are to be sent in between."""
+    """Not rendered now: mails of its template version take too long to render, and others go first."""
 
     wait: timedelta  # until the next of them may be tried
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodeFault:
-    """Our own code raised."""
+    """Our own code raised an error."""
 
     fingerprint: str  # the same for the same error at the same place
     detail: str
@@ -71,24 +124,24 @@ DeliveryResult = RelayAttempt | LostAttempt | UnwritableResult | EarlyStop | Not
 
 
 class SettlementContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What deciding needs besides the verdict."""
+    """What the decision needs besides the result."""
 
     now: datetime
-    jitter: float  # in [0, 1]: where in the jitter the next try falls
+    jitter: float  # in [0, 1]: which part of the jitter is added
     resend_after: timedelta  # longest wait before an uncertain mail is sent once more
     sender_wait: timedelta  # until the relay is asked again about this sender
 
 
 def stop_if_cancelled(delivery: Delivery) -> EarlyStop | None:
-    """With its batch; what a relay may have already is none of it."""
+    """Stop what was cancelled with its batch, unless a relay may have it already."""
     if delivery.is_cancelled and delivery.status in CANCELLABLE_STATUSES:
         return EarlyStop(status=Status.CANCELLED, reason=None, detail="its batch was cancelled")
     return None
 
 
 def stop_expired(delivery: Delivery, entry: ClaimedEntry) -> EarlyStop:
-    """Too late to be worth sending; the reason says what it was waiting for."""
-    if delivery.status is Status.UNKNOWN:  # nobody looked in time: it is closed as what it is
+    """Stop what has expired; the reason says what it was waiting for."""
+    if delivery.status is Status.UNKNOWN:  # nobody resolved it in time: it stays unknown
         return EarlyStop(
             status=Status.UNKNOWN, reason=delivery.reason or Reason.NO_FINAL_REPLY, detail=delivery.detail or ""
         )
@@ -96,17 +149,17 @@ def stop_expired(delivery: Delivery, entry: ClaimedEntry) -> EarlyStop:
         return EarlyStop(status=Status.FAILED, reason=Reason.SENDER_REFUSED, detail=delivery.detail or "")
     if entry.attempts:
         return EarlyStop(status=Status.FAILED, reason=Reason.EXHAUSTED, detail=delivery.detail or "")
-    why = f": {delivery.detail}" if delivery.reason is Reason.TEMPLATE and delivery.detail else ""
-    return EarlyStop(status=Status.EXPIRED, reason=Reason.EXPIRED, detail=f"expired before it could be tried{why}")
+    cause = f": {delivery.detail}" if delivery.reason is Reason.TEMPLATE and delivery.detail else ""
+    return EarlyStop(status=Status.EXPIRED, reason=Reason.EXPIRED, detail=f"expired before it could be tried{cause}")
 
 
 def stop_unrenderable(fault: RenderFault) -> EarlyStop:
-    """No try will make it: what is wrong, in words for the people who edit templates."""
+    """Stop what can never be rendered; the detail is for the people who edit templates."""
     return EarlyStop(status=Status.FAILED, reason=Reason.TEMPLATE, detail=str(fault))
 
 
 def describe_fault(error: Exception) -> CodeFault:
-    """The error by its type and the place in our code that raised it."""
+    """Identify an error by its type and the place in our code that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].name}:{frames[-1].lineno}" if frames else "nowhere"
     return CodeFault(fingerprint=f"{type(error).__name__}@{place}"[:255], detail=type(error).__name__)

@@ -1,6 +1,6 @@
-"""Delivering claimed notifications: load, stop early, render, send, settle. The orchestrator of the sender's half.
+"""Deliver claimed notifications: load, stop early, render, send, settle.
 
-No database connection is held while a relay is spoken to, and whatever happens to one notification stays with it.
+No database connection is held while a relay connection is in use. An error with one notification never touches another.
 """
 
 import asyncio
@@ -14,12 +14,13 @@ import msgspec
 from notifier.clock import Clock
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
-from notifier.delivery import delivery_loader, recovery, settlement_decision, simulator
+from notifier.delivery import delivery_loader, recovery, settlement_decision, settlement_writer, simulator
 from notifier.delivery.body_permits import BodyPermits
 from notifier.delivery.delivery_loader import Delivery
 from notifier.delivery.delivery_result import (
     DeliveryResult,
     EarlyStop,
+    JournalRecord,
     NotBegun,
     RelayAttempt,
     SettlementContext,
@@ -28,15 +29,13 @@ from notifier.delivery.delivery_result import (
     stop_if_cancelled,
     stop_unrenderable,
 )
-from notifier.delivery.journal_record import JournalRecord
-from notifier.delivery.mail_renderer import ClaimedDelivery, MailRenderer
+from notifier.delivery.mail_renderer import ATTACHMENT_GONE, ClaimedDelivery, MailRenderer
 from notifier.delivery.relay_circuits import RelayCircuits
-from notifier.delivery.render_job import ATTACHMENT_GONE
+from notifier.mail.mail_parts import MailAttachment, RenderedMail
 from notifier.outbox.handler import ClaimedEntry, FinishEntry, JournalNote, LostClaim, Settlement, WorkerContext
 from notifier.outcomes import Accepted, NotTried, Outcome, Uncertain
 from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.pool import MAX_BATCH_MAILS
-from notifier.rendering.protocol import MailAttachment, RenderedMail
 from notifier.settings import SenderSettings
 from notifier.smtp.outgoing_mail import OutgoingMail
 from notifier.smtp.transport import SmtpTransport
@@ -46,9 +45,9 @@ from notifier.telemetry.logging import get_logger
 from notifier.throttle.fault_confirmation import AttemptedMail
 
 LEASE_MARGIN = 0.1
-"""The part of the lease kept for settling: no transaction may still run when somebody else may rescue the entry."""
+"""The part of the lease that is reserved for settling: no SMTP transaction may run when the entry can be rescued."""
 MAX_MAILS_WITH_FILES = 4
-"""Mails with attachments that are in memory at the same time."""
+"""Mails with attachments or images that are in memory at the same time."""
 
 
 class EmailHandler:
@@ -60,7 +59,7 @@ class EmailHandler:
     def __init__(
         self,
         database: Database,
-        maker: MailRenderer,
+        renderer: MailRenderer,
         transport: SmtpTransport,
         *,
         policy: RecipientPolicy,
@@ -72,7 +71,7 @@ class EmailHandler:
         self.circuits = RelayCircuits(transport.relay, clock)
         self.relay = self.circuits.relay
         self._database = database
-        self._renderer = maker
+        self._renderer = renderer
         self._transport = transport
         self._policy = policy
         self._resend_after = timedelta(seconds=settings.resend_after)
@@ -82,78 +81,82 @@ class EmailHandler:
         self._clock = clock
         self._closing = False
         self._log = get_logger()
-        self._min_level = self._log.get_effective_level()  # of what is logged: asking for it costs more than the answer
+        self._min_level = self._log.get_effective_level()  # read once, because reading it costs more than a comparison
 
-    # -- what the worker asks ---------------------------------------------------------------------
+    # -- called by the worker ---------------------------------------------------------------------
 
     def get_capacity(self) -> int:
-        """Everything while the relay is usable; one probe when a try is worth it; else nothing."""
+        """How many entries to claim: all while the relay is usable, one when a probe is due, else none."""
         if not self.relay.is_open:
             return 1_000_000
         return 1 if self.relay.probe_is_due else 0
 
-    async def process(self, batch: Sequence[ClaimedEntry], desk: WorkerContext) -> None:
-        """Take the batch through all steps; each entry is settled as soon as its own fate is known."""
-        prepared = self._stop_early(await self._load(batch, desk), desk)
-        alone = [one for one in prepared if one.delivery.attachments or self._renderer.is_costly(one)]
-        light = [one for one in prepared if one not in alone]
-        parts = [light[start : start + MAX_BATCH_MAILS] for start in range(0, len(light), MAX_BATCH_MAILS)]
-        parts += [[one] for one in alone]
-        # Whatever happens in one part, what has begun in the others runs to its end: a transaction that is cancelled
-        # after its dot would be sent again. (A task group would cancel.)
-        ends = await asyncio.gather(*(self._send_group(part, desk) for part in parts), return_exceptions=True)
-        for end in ends:
-            if isinstance(end, BaseException):
-                raise end
+    async def process(self, batch: Sequence[ClaimedEntry], worker: WorkerContext) -> None:
+        """Take the batch through all steps; each entry is settled as soon as its result is known."""
+        mails = self._stop_early(await self._load(batch, worker), worker)
+        costly_mails = [
+            claimed for claimed in mails if claimed.delivery.attachments or self._renderer.is_costly(claimed)
+        ]
+        cheap_mails = [claimed for claimed in mails if claimed not in costly_mails]
+        groups = [cheap_mails[start : start + MAX_BATCH_MAILS] for start in range(0, len(cheap_mails), MAX_BATCH_MAILS)]
+        groups += [[claimed] for claimed in costly_mails]
+        # If one part fails, the others still run to their end: a transaction that is cancelled after its final dot
+        # would be sent again. (A task group would cancel them.)
+        outcomes = await asyncio.gather(*(self._send_group(group, worker) for group in groups), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def record(self, connection: StatementConnection, settled: Sequence[Settlement]) -> None:
         """Write statuses, attempts and suppressions of settled entries."""
-        await settlement_decision.write_settlements(connection, settled)
+        await settlement_writer.write_settlements(connection, settled)
 
     async def recover_lost(self, connection: StatementConnection, lost: Sequence[LostClaim]) -> list[Settlement]:
-        """Decide about mails whose sender is dead."""
+        """Settle the mails of a dead sender."""
         return await recovery.recover_lost(connection, lost, self._build_context())
 
     async def replay(
         self, connection: StatementConnection, notes: Sequence[tuple[ClaimedEntry, JournalNote]]
     ) -> list[Settlement]:
-        """What a dead sender had heard and could not write down."""
+        """Settle the replies that a dead sender left in its journal."""
         return await recovery.replay_journal(connection, notes, self._build_context())
 
     def close(self) -> None:
-        """Begin no new transactions: what has not started is given back."""
+        """Begin no new SMTP transactions; what has not started is released."""
         self._closing = True
 
     # -- the steps, in order ----------------------------------------------------------------------
 
-    async def _load(self, batch: Sequence[ClaimedEntry], desk: WorkerContext) -> list[ClaimedDelivery]:
+    async def _load(self, batch: Sequence[ClaimedEntry], worker: WorkerContext) -> list[ClaimedDelivery]:
         async with self._database.read_statement() as connection:
-            found = await delivery_loader.load_deliveries(connection, {entry.subject_id for entry in batch})
-        work = []
+            deliveries = await delivery_loader.load_deliveries(connection, {entry.subject_id for entry in batch})
+        loaded = []
         for entry in batch:
-            if (delivery := found.get(entry.subject_id)) is not None:
-                work.append(ClaimedDelivery(entry=entry, delivery=delivery))
+            if (delivery := deliveries.get(entry.subject_id)) is not None:
+                loaded.append(ClaimedDelivery(entry=entry, delivery=delivery))
             else:
                 self._log.error("notification_missing", entry_id=str(entry.id))
-                desk.settle(Settlement(entry=entry, action=FinishEntry()))
-        return work
+                worker.settle(Settlement(entry=entry, action=FinishEntry()))
+        return loaded
 
-    def _stop_early(self, work: list[ClaimedDelivery], desk: WorkerContext) -> list[ClaimedDelivery]:
-        """End what need not or must not be sent any more; the rest."""
-        prepared = []
-        for one in work:
+    def _stop_early(self, group: list[ClaimedDelivery], worker: WorkerContext) -> list[ClaimedDelivery]:
+        """Settle what need not or must not be sent; return the others."""
+        remaining = []
+        for claimed in group:
             try:
-                verdict = stop_if_cancelled(one.delivery) or self._reason_to_stop(one.delivery, one.entry)
-            except Exception as error:  # noqa: BLE001 - a row that raises here must not stop its neighbours
-                self._log.exception("preparing_failed", notification_id=str(one.delivery.id))
-                verdict = describe_fault(error)
-            if verdict is not None:
-                self._settle(one, verdict, desk)
+                result = stop_if_cancelled(claimed.delivery) or self._find_reason_to_stop(
+                    claimed.delivery, claimed.entry
+                )
+            except Exception as error:  # noqa: BLE001 - an error here must not stop the other mails
+                self._log.exception("preparing_failed", notification_id=str(claimed.delivery.id))
+                result = describe_fault(error)
+            if result is not None:
+                self._settle(claimed, result, worker)
             else:
-                prepared.append(one)
-        return prepared
+                remaining.append(claimed)
+        return remaining
 
-    def _reason_to_stop(self, delivery: Delivery, entry: ClaimedEntry) -> DeliveryResult | None:
+    def _find_reason_to_stop(self, delivery: Delivery, entry: ClaimedEntry) -> DeliveryResult | None:
         if delivery.status not in WAITING_STATUSES:
             return EarlyStop(status=delivery.status, reason=delivery.reason or Reason.INTERNAL, detail="already ended")
         if delivery.expires_at <= self._clock.now():
@@ -162,126 +165,126 @@ class EmailHandler:
             detail = f"the address is suppressed: {delivery.suppressed_because}"
             return EarlyStop(status=Status.SUPPRESSED, reason=Reason.RECIPIENT_SUPPRESSED, detail=detail)
         if simulator.uses_simulator(delivery):
-            return None  # it reaches nobody, allowed or not
+            return None  # nothing leaves, so the policy does not matter
         if not self._policy.allows(delivery.recipient):
             detail = self._policy.explain_refusal()
             return EarlyStop(status=Status.FAILED, reason=Reason.RECIPIENT_NOT_ALLOWED, detail=detail)
         obstacle = self.circuits.find_obstacle(delivery.envelope_from)
-        return self._build_obstacle_result(obstacle) if obstacle is not None else None
+        return self._build_not_tried(obstacle) if obstacle is not None else None
 
-    def _build_obstacle_result(self, obstacle: NotTried) -> RelayAttempt:
-        started = self._clock.now()
-        return RelayAttempt(outcome=obstacle, relay=self._transport.relay, started_at=started, seconds=0.0, sha256=b"")
+    def _build_not_tried(self, obstacle: NotTried) -> RelayAttempt:
+        now, relay = self._clock.now(), self._transport.relay
+        return RelayAttempt(outcome=obstacle, relay=relay, started_at=now, seconds=0.0, sha256=b"")
 
-    async def _send_group(self, part: list[ClaimedDelivery], desk: WorkerContext) -> None:
-        """Mails that are rendered together; with files or images few at a time, because each may be megabytes."""
-        names = part[0].delivery.attachments  # a mail that has any is alone
-        if not names and not await self._renderer.have_images([one.delivery.template_version_id for one in part]):
-            await self._render_and_send(part, desk)
+    async def _send_group(self, group: list[ClaimedDelivery], worker: WorkerContext) -> None:
+        """Send mails that are rendered together; those with attachments or images a few at a time, to save memory."""
+        attachments = group[0].delivery.attachments  # a mail with attachments is alone
+        versions = [claimed.delivery.template_version_id for claimed in group]
+        if not attachments and not await self._renderer.have_images(versions):
+            await self._render_and_send(group, worker)
             return
         async with self._mails_with_files:
-            files = await attachment_store.load_attachments(self._database, names)
+            files = await attachment_store.load_attachments(self._database, attachments)
             if files is None:
-                self._settle(part[0], stop_unrenderable(ATTACHMENT_GONE), desk)
+                self._settle(group[0], stop_unrenderable(ATTACHMENT_GONE), worker)
             else:
-                await self._render_and_send(part, desk, files)
+                await self._render_and_send(group, worker, files)
 
     async def _render_and_send(
-        self, work: list[ClaimedDelivery], desk: WorkerContext, files: Sequence[MailAttachment] = ()
+        self, group: list[ClaimedDelivery], worker: WorkerContext, files: Sequence[MailAttachment] = ()
     ) -> None:
-        """As many as are rendered together; meanwhile the next ones are rendered, and the ones before are sent."""
-        ready = []
-        made = await self._renderer.render_mails(work, files)
-        for one, mail in zip(work, made, strict=True):
-            if isinstance(mail, RenderedMail):
-                ready.append((one, mail))
+        """Render these mails together, then send them; other groups are rendered and sent meanwhile."""
+        rendered_mails = []
+        results = await self._renderer.render_mails(group, files)
+        for claimed, result in zip(group, results, strict=True):
+            if isinstance(result, RenderedMail):
+                rendered_mails.append((claimed, result))
             else:
-                self._settle(one, mail, desk)
-        await asyncio.gather(*(self._send(one, rendered, desk) for one, rendered in ready))
+                self._settle(claimed, result, worker)
+        await asyncio.gather(*(self._send(claimed, rendered, worker) for claimed, rendered in rendered_mails))
 
-    async def _send(self, one: ClaimedDelivery, rendered: RenderedMail, desk: WorkerContext) -> None:
-        """One transaction with the relay, and its settlement, whatever it raises."""
+    async def _send(self, claimed: ClaimedDelivery, rendered: RenderedMail, worker: WorkerContext) -> None:
+        """Send one mail and settle it, whatever is raised."""
         try:
             async with self._sending:
-                verdict = await self._attempt(one, rendered, desk)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it stays with this notification
-            self._log.exception("delivery_failed", notification_id=str(one.delivery.id), error=type(error).__name__)
-            verdict = describe_fault(error)
-        self._settle(one, verdict, desk)
+                result = await self._attempt(claimed, rendered, worker)
+        except Exception as error:  # noqa: BLE001 - an error must not stop the other mails
+            self._log.exception("delivery_failed", notification_id=str(claimed.delivery.id), error=type(error).__name__)
+            result = describe_fault(error)
+        self._settle(claimed, result, worker)
 
-    async def _attempt(self, one: ClaimedDelivery, rendered: RenderedMail, desk: WorkerContext) -> DeliveryResult:
-        left = one.entry.lease_ends - self._clock.monotonic() - LEASE_MARGIN * self.lease.total_seconds()
-        simulated = simulator.uses_simulator(one.delivery)
-        away = self.relay.is_open and not self.relay.probe_is_due
-        if self._closing or left <= 0 or (away and not simulated):
+    async def _attempt(self, claimed: ClaimedDelivery, rendered: RenderedMail, worker: WorkerContext) -> DeliveryResult:
+        seconds_left = claimed.entry.lease_ends - self._clock.monotonic() - LEASE_MARGIN * self.lease.total_seconds()
+        recipient, simulated = claimed.delivery.recipient, simulator.uses_simulator(claimed.delivery)
+        is_unreachable = self.relay.is_open and not self.relay.probe_is_due
+        if self._closing or seconds_left <= 0 or (is_unreachable and not simulated):
             return NotBegun()
-        gate = BodyPermits(one.entry, desk, self._clock)
+        permits = BodyPermits(claimed.entry, worker, self._clock)
         if simulated:
-            outcome = await simulator.simulate_reply(one.delivery, gate)
+            outcome = await simulator.simulate_reply(claimed.delivery, permits)
         else:
-            outcome = await self._hand_over(one, rendered, gate, seconds=left)
-        tried = RelayAttempt(
+            outcome = await self._hand_over(claimed, rendered, permits, seconds=seconds_left)
+        attempt = RelayAttempt(
             outcome=outcome,
             relay=simulator.SIMULATOR_RELAY if simulated else self._transport.relay,
-            started_at=gate.started_at,
-            seconds=gate.elapsed_seconds(),
+            started_at=permits.started_at,
+            seconds=permits.elapsed_seconds(),
             sha256=rendered.sha256,
-            envelope_to=one.delivery.recipient if simulated else self._policy.envelope_to(one.delivery.recipient),
+            envelope_to=recipient if simulated else self._policy.envelope_to(recipient),
         )
         try:
-            if gate.was_granted and not isinstance(outcome, Uncertain):
-                # Before anything else: from here on a killed process has not lost what it has heard.
-                desk.note(one.entry, JournalRecord.from_attempt(tried, one.delivery.uncertain_at))
-            return self._record_outcome(one, tried)
-        except Exception as error:  # noqa: BLE001 - what was heard counts, whatever becomes of our notes about it
-            self._log.exception("notes_failed", notification_id=str(one.delivery.id), error=type(error).__name__)
-        return tried
+            if permits.was_granted and not isinstance(outcome, Uncertain):
+                # First of all: from here on the reply survives if the process is killed.
+                worker.note(claimed.entry, JournalRecord.from_attempt(attempt, claimed.delivery.uncertain_at))
+            return self._record_outcome(claimed, attempt)
+        except Exception as error:  # noqa: BLE001 - the reply counts even if the journal or the circuits fail
+            self._log.exception("notes_failed", notification_id=str(claimed.delivery.id), error=type(error).__name__)
+        return attempt
 
     async def _hand_over(
-        self, one: ClaimedDelivery, rendered: RenderedMail, gate: BodyPermits, *, seconds: float
+        self, claimed: ClaimedDelivery, rendered: RenderedMail, permits: BodyPermits, *, seconds: float
     ) -> Outcome:
-        """What the relay says; where a body was permitted, an error of our own leaves it uncertain."""
-        recipient = self._policy.envelope_to(one.delivery.recipient)
-        mail = OutgoingMail(sender=one.delivery.envelope_from, recipient=recipient, data=rendered.wire)
+        """Hand the mail to the relay; after the permit for its body an error of our own makes it uncertain."""
+        recipient = self._policy.envelope_to(claimed.delivery.recipient)
+        mail = OutgoingMail(sender=claimed.delivery.envelope_from, recipient=recipient, data=rendered.wire)
         try:
-            return await self._transport.send(mail, seconds=seconds, before_body=gate.request)
+            return await self._transport.send(mail, seconds=seconds, before_body=permits.request)
         except Exception as error:
-            if not gate.was_granted:
+            if not permits.was_granted:
                 raise
-            self._log.exception("handing_over_failed", entry_id=str(gate.entry.id))
-            detail = f"our own code failed while the mail was handed over: {type(error).__name__}"
-            return Uncertain(detail=detail)
+            self._log.exception("handing_over_failed", entry_id=str(permits.entry.id))
+            return Uncertain(detail=f"our own code failed while the mail was handed over: {type(error).__name__}")
 
-    def _record_outcome(self, one: ClaimedDelivery, tried: RelayAttempt) -> RelayAttempt:
-        """The try, as what it counts now that the circuits know of it."""
-        if tried.relay == simulator.SIMULATOR_RELAY:
-            simulator.count_attempt(tried.outcome)
+    def _record_outcome(self, claimed: ClaimedDelivery, attempt: RelayAttempt) -> RelayAttempt:
+        """Tell the circuits about the try; they may decide that it counts as another outcome."""
+        if attempt.relay == simulator.SIMULATOR_RELAY:
+            simulator.count_attempt(attempt.outcome)
         else:
-            mail = AttemptedMail(
-                service=one.delivery.service_id,
-                sender=one.delivery.envelope_from,
-                recipient=tried.envelope_to or one.delivery.recipient,
+            attempted_mail = AttemptedMail(
+                service=claimed.delivery.service_id,
+                sender=claimed.delivery.envelope_from,
+                recipient=attempt.envelope_to or claimed.delivery.recipient,
             )
-            outcome = self.circuits.record_outcome(mail, tried.outcome, tried.seconds)
-            if outcome is not tried.outcome:
-                tried = msgspec.structs.replace(tried, outcome=outcome)
-        # What went well stands in the database, in a metric and in the timeline: a line for each would be half the log.
-        level = logging.DEBUG if isinstance(tried.outcome, Accepted) else logging.INFO
+            outcome = self.circuits.record_outcome(attempted_mail, attempt.outcome, attempt.seconds)
+            if outcome is not attempt.outcome:
+                attempt = msgspec.structs.replace(attempt, outcome=outcome)
+        # Successes are in the database, a metric and the timeline: a line for each would be half of the log.
+        level = logging.DEBUG if isinstance(attempt.outcome, Accepted) else logging.INFO
         if level >= self._min_level:
             self._log.log(
                 level,
                 "tried",
-                notification_id=str(one.delivery.id),
-                entry_id=str(one.entry.id),
-                lease_no=one.entry.lease_no,
-                outcome=type(tried.outcome).__name__.lower(),
-                duration_ms=round(tried.seconds * 1000),
+                notification_id=str(claimed.delivery.id),
+                entry_id=str(claimed.entry.id),
+                lease_no=claimed.entry.lease_no,
+                outcome=type(attempt.outcome).__name__.lower(),
+                duration_ms=round(attempt.seconds * 1000),
             )
-        return tried
+        return attempt
 
-    def _settle(self, one: ClaimedDelivery, verdict: DeliveryResult, desk: WorkerContext) -> None:
-        given = self._build_context(self.circuits.get_wait(one.delivery.envelope_from))
-        desk.settle(settlement_decision.decide_settlement(one.entry, one.delivery, verdict, given))
+    def _settle(self, claimed: ClaimedDelivery, result: DeliveryResult, worker: WorkerContext) -> None:
+        context = self._build_context(self.circuits.get_wait(claimed.delivery.envelope_from))
+        worker.settle(settlement_decision.decide_settlement(claimed.entry, claimed.delivery, result, context))
 
     def _build_context(self, sender_wait: timedelta = timedelta(0)) -> SettlementContext:
         return SettlementContext(

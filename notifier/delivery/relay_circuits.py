@@ -1,6 +1,7 @@
-"""What each try teaches about the relay and about the senders at it: circuits, counts, and one log line.
+"""One circuit breaker for the relay, and one for each sender address that it refuses.
 
-Only a fact about the relay stops it. What it says while it is handed one mail is a claim, which other mails confirm.
+A failed connection opens the relay's circuit at once. A reply to one mail only claims that the relay has a problem:
+other mails have to confirm it.
 """
 
 import re
@@ -34,7 +35,7 @@ from notifier.throttle.fault_confirmation import (
 )
 
 MAX_REFUSED_SENDERS = 1000
-"""Senders' addresses that a process remembers as refused or doubted; of more, those heard of first are forgotten."""
+"""Sender addresses with a circuit of their own; of more, the oldest are forgotten."""
 REASON_TEXTS = {
     CircuitReason.UNREACHABLE: "no connection to it can carry mail",
     CircuitReason.CLOSED: "it closes connections instead of taking a mail",
@@ -45,28 +46,28 @@ REASON_TEXTS = {
     CircuitReason.RATE: "it takes no more mail from us for now",
     CircuitReason.SENDER: "the relay does not send for this sender's address",
 }
-"""For people, and fit for everybody: nothing of what the relay said."""
+"""Explanations that every service may read: they contain nothing that the relay said about a mail."""
 _CODES = re.compile(r"[45]\d\d(?: [245]\.\d{1,3}\.\d{1,3})?(?![\w.])")
 _LOGIN_CODES = frozenset({"530", "534", "535", "538"})  # RFC 4954 §6
 _COUNTED = (Accepted, Deferred, Rejected, Uncertain)
 
 
 RelayListener = Callable[[str | None], None]
-"""Who hears why the relay is out of reach, or (None) that it takes mail again."""
+"""Called with the reason when the relay goes out of reach, and with None when it takes mail again."""
 
 
 def _explain_reason(reason: CircuitReason, words: str) -> str:
-    """The reason in our own words, with the codes that the relay's reply begins with."""
+    """Explain the reason, with the codes at the beginning of the relay's reply."""
     codes = _CODES.match(words)
     return f"{REASON_TEXTS[reason]} ({codes[0]})" if codes else REASON_TEXTS[reason]
 
 
 def _ignore_news(_: str | None) -> None:
-    """Nobody wants to hear it."""
+    """The listener until there is another one."""
 
 
 class _SenderCircuit:
-    """One sender's address that the relay has refused, or may refuse."""
+    """A sender address that the relay has refused, or may refuse."""
 
     def __init__(self, clock: Clock) -> None:
         self.circuit = Circuit(clock)
@@ -74,11 +75,11 @@ class _SenderCircuit:
 
 
 class RelayCircuits:
-    """One circuit for the relay, and one for each sender's address that it refuses to send for."""
+    """The circuits of one relay."""
 
     def __init__(self, relay_name: str, clock: Clock) -> None:
         self.relay = Circuit(clock)
-        self.public_reason = ""  # why the relay's circuit was opened last, fit for strangers
+        self.public_reason = ""  # why the relay's circuit was opened last, for every service to read
         self._name = relay_name
         self.listener: RelayListener = _ignore_news
         self._clock = clock
@@ -88,25 +89,25 @@ class RelayCircuits:
         self._log = get_logger()
         self._seconds = metrics.SMTP_SECONDS.labels(relay_name)
         self._is_open = metrics.CIRCUIT_OPEN.labels(relay_name)
-        self._published_reason: str | None = None  # the reason that was told last
+        self._published_reason: str | None = None  # the reason that the listener got last
         self._attempts = {
             kind.__name__: metrics.ATTEMPTS.labels(relay_name, kind.__name__.lower()) for kind in _COUNTED
         }
 
     def find_obstacle(self, sender: str) -> NotTried | None:
-        """Why a mail from this address need not be tried now; None if it may."""
+        """Why mail from this address must not be tried now; None if it may be."""
         circuit = self._find_circuit(sender)
         if circuit is None or not circuit.is_open or circuit.probe_is_due:
             return None
         return NotTried(detail=circuit.reason or "", scope=OutageScope.SENDER)
 
     def get_wait(self, sender: str) -> timedelta:
-        """How long until the relay is asked again about this address."""
+        """How long until the next probe for this address."""
         circuit = self._find_circuit(sender)
         return timedelta(seconds=circuit.seconds_to_probe() if circuit else 0.0)
 
     def record_outcome(self, mail: AttemptedMail, outcome: Outcome, seconds: float) -> Outcome:
-        """Open or close circuits, and count; what the try counts as, now that it is known what other mails heard."""
+        """Open or close circuits, and count; return what the try counts as, in view of other mails' replies."""
         if isinstance(outcome, NotPermitted):
             return outcome  # says nothing about the relay
         self._audience.add(mail, self._clock.monotonic())
@@ -125,16 +126,16 @@ class RelayCircuits:
         self._publish_state()
         return outcome
 
-    # -- what an outcome means --------------------------------------------------------------------
+    # -- what an outcome means for the circuits ---------------------------------------------------
 
     def _record_reply(self) -> None:
-        """The relay talks about mails."""
+        """The relay replies about mails: it is within reach."""
         if self.relay.is_open:
             self._log.info("circuit_closed", relay=self._name, circuit=OutageScope.RELAY.value)
             self.relay.close()
 
     def _record_taken(self, mail: AttemptedMail, *, is_accepted: bool) -> None:
-        """No claim was heard: the sender was not refused. Only a mail that was accepted disproves what others heard."""
+        """The sender was not refused. Only an accepted mail disproves the claims that other mails heard."""
         if self._senders and (sender := self._senders.get(email_address.get_address_key(mail.sender))) is not None:
             sender.circuit.close()
             if is_accepted:
@@ -143,13 +144,13 @@ class RelayCircuits:
             self._claims.clear()
 
     def _record_failure(self, mail: AttemptedMail, outcome: NotTried) -> None:
-        """Nothing was asked about the mail, or its sender was refused before any recipient was named: facts."""
+        """No connection could be used, or the sender was refused before any recipient was named."""
         if outcome.scope is OutageScope.SENDER:
             self._record_reply()
             circuit, reason = self._get_or_add_sender(mail.sender).circuit, CircuitReason.SENDER
             self._open(circuit, reason, outcome.detail, longest=MAX_WAIT_SECONDS, needs_person=outcome.needs_person)
             return
-        words = redact_text(outcome.detail)  # a circuit is shared: services whose mail they are not about read them
+        words = redact_text(outcome.detail)  # other services read it
         reason = CircuitReason.LOGIN if words[:3] in _LOGIN_CODES else CircuitReason.UNREACHABLE
         if not self.relay.is_open:
             self._log_opened(OutageScope.RELAY, reason, words)
@@ -157,7 +158,7 @@ class RelayCircuits:
         self.relay.open(words, needs_person=outcome.needs_person)
 
     def _record_claim(self, mail: AttemptedMail, outcome: Deferred | NotTried, claim: CircuitReason) -> Outcome:
-        """The mail waits by its own schedule, unless others have shown already that it cannot help it.
+        """Count a claim; the mail waits by its own back-off, unless other mails had confirmed the claim before it.
 
         So a mail that opens a circuit, the first time or again, is not the next one to probe it.
         """
@@ -186,16 +187,16 @@ class RelayCircuits:
     def _open(
         self, circuit: Circuit, reason: CircuitReason, words: str, *, longest: float, needs_person: bool = False
     ) -> None:
-        """Its reason is for everybody whose mails wait for it: codes, and none of the words said to another mail."""
+        """Open a circuit. Every service may read its reason: it has the reply's codes and none of its text."""
         if not circuit.is_open:
             codes = _CODES.match(words)
             self._log_opened(
                 OutageScope.RELAY if circuit is self.relay else OutageScope.SENDER, reason, codes[0] if codes else ""
             )
-        told = _explain_reason(reason, words)
+        explanation = _explain_reason(reason, words)
         if circuit is self.relay:
-            self.public_reason = told
-        circuit.open(told, needs_person=needs_person, max_wait=longest)
+            self.public_reason = explanation
+        circuit.open(explanation, needs_person=needs_person, max_wait=longest)
 
     def _log_opened(self, scope: OutageScope, reason: CircuitReason, detail: str) -> None:
         self._log.warning("circuit_opened", relay=self._name, circuit=scope.value, reason=reason.value, detail=detail)

@@ -1,17 +1,15 @@
-"""What the end of a try means: for the outbox entry, for the status, for the history and for the suppression list.
+"""Decide what the result of a claim means: for the outbox entry, the status, the attempt and the suppression list.
 
-Deciding is pure; writing happens in the settler's transaction, for the entries whose fence held.
+Deciding is pure. Writing happens in the settler's transaction, for the entries whose fence still holds.
 """
 
-from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 
-from notifier import backoff, suppression
-from notifier.db.direct_connections import StatementConnection
+from notifier import backoff
 from notifier.delivery import simulator
-from notifier.delivery.attempt_writer import write_attempts
 from notifier.delivery.delivery_loader import Delivery
 from notifier.delivery.delivery_result import (
     CodeFault,
@@ -40,8 +38,8 @@ from notifier.outcomes import (
     SmtpPhase,
     Uncertain,
 )
-from notifier.states import WAITING_STATUSES, Reason, Status, SuppressionReason, TransitionCause, WhenUncertain
-from notifier.status.status_writer import StatusChange, apply_status_changes
+from notifier.states import WAITING_STATUSES, Reason, Status, TransitionCause, WhenUncertain
+from notifier.status.status_writer import StatusChange
 
 MAX_FAULTS = 3
 FAULT_DELAY = timedelta(minutes=1)
@@ -71,167 +69,172 @@ class DeliveryRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     status_change: StatusChange | None = None
     cause: TransitionCause = TransitionCause.SENDER
     attempt: dict[str, object] | None = None
-    suppression: tuple[str, str] | None = None  # recipient and the relay's words
-    feedback: Status | None = None  # of a simulated mail: what is heard of it next
+    suppression: tuple[str, str] | None = None  # recipient, and the relay's reply
+    feedback: Status | None = None  # of a simulated mail: the status that follows
 
 
-def decide_settlement(  # noqa: PLR0911 - one return per verdict
-    entry: ClaimedEntry, delivery: Delivery, verdict: DeliveryResult, given: SettlementContext
+class _Case(msgspec.Struct, frozen=True, gc=False):
+    """One claim to decide about."""
+
+    entry: ClaimedEntry
+    delivery: Delivery
+    context: SettlementContext
+
+    def settle(
+        self, action: FinishEntry | RescheduleEntry | HoldEntry, move: StatusChange, **record: Any
+    ) -> Settlement:
+        return Settlement(entry=self.entry, action=action, record=DeliveryRecord(status_change=move, **record))
+
+    def change(self, status: Status, reason: Reason | None, detail: str) -> StatusChange:
+        now = self.context.now
+        return StatusChange(notification_id=self.delivery.id, to=status, at=now, reason=reason, detail=detail)
+
+    def reschedule(self, delay: timedelta, **counters: Any) -> RescheduleEntry:
+        return RescheduleEntry(delay=delay, **{"attempts": self.entry.attempts} | counters)
+
+
+def decide_settlement(  # noqa: PLR0911 - one return per result
+    entry: ClaimedEntry, delivery: Delivery, result: DeliveryResult, context: SettlementContext
 ) -> Settlement:
-    """The settlement of one claim."""
-    match verdict:
+    """Decide what the result of a claim means for its entry and its notification."""
+    case = _Case(entry, delivery, context)
+    match result:
         case NotBegun() | RelayAttempt(outcome=NotPermitted()):
             return Settlement(entry=entry, action=ReleaseEntry())
         case EarlyStop():
-            step = _change_status(delivery, given, verdict.status, verdict.reason, verdict.detail)
-            return Settlement(entry=entry, action=FinishEntry(), record=DeliveryRecord(status_change=step))
+            return case.settle(FinishEntry(), case.change(result.status, result.reason, result.detail))
         case Throttled(wait=wait):
-            return _settle_throttled(entry, delivery, wait, given)
+            return _settle_throttled(case, wait)
         case CodeFault():
-            return _settle_fault(entry, delivery, verdict, given)
+            return _settle_fault(case, result)
         case RelayAttempt(outcome=NotTried() as outcome):
-            return _settle_not_tried(entry, delivery, outcome, given)
+            return _settle_not_tried(case, outcome)
         case RelayAttempt():
-            return _settle_attempt(entry, delivery, verdict, given)
+            return _settle_attempt(case, result)
         case LostAttempt():
-            return _settle_lost(entry, delivery, verdict, given)
+            return _settle_lost(case, result)
         case UnwritableResult():
             detail = "how it ended cannot be written down: see the log of the sender"
-            step = _change_status(delivery, given, Status.UNKNOWN, Reason.INTERNAL, detail)
-            return Settlement(
-                entry=entry,
-                action=HoldEntry(delay=delivery.expires_at - given.now),
-                record=DeliveryRecord(status_change=step),
-            )
+            hold = HoldEntry(delay=delivery.expires_at - context.now)
+            return case.settle(hold, case.change(Status.UNKNOWN, Reason.INTERNAL, detail))
 
 
-def _settle_throttled(entry: ClaimedEntry, delivery: Delivery, wait: timedelta, given: SettlementContext) -> Settlement:
-    """Later, and each time it comes too early later still, so that thousands of them do not keep the queue busy.
+def _settle_throttled(case: _Case, wait: timedelta) -> Settlement:
+    """Back off; at least half the mail's age, so that a long queue of slow mails does not keep the sender busy.
 
-    Why it waits is told once, and does not displace the words about a mail that may have been sent.
+    Why it waits is written once, and never replaces the detail of a mail that may have been sent.
     """
-    age = given.now - delivery.message_date
-    delay = max(wait, age / 2) * (1 + given.jitter)
-    again = RescheduleEntry(delay=delay, attempts=entry.attempts, faults=entry.faults, fault=entry.fault)
+    entry, delivery, context = case.entry, case.delivery, case.context
+    delay = max(wait, (context.now - delivery.message_date) / 2) * (1 + context.jitter)
+    again = case.reschedule(delay, faults=entry.faults, fault=entry.fault)
     if delivery.status is Status.UNKNOWN or delivery.reason is Reason.TEMPLATE:
         return Settlement(entry=entry, action=again)
-    why = THROTTLED_TEMPLATE_TEXT if delivery.template_version_id else THROTTLED_CONTENT_TEXT
-    step = _change_status(delivery, given, delivery.status, Reason.TEMPLATE, why)
-    return Settlement(entry=entry, action=again, record=DeliveryRecord(status_change=step))
+    detail = THROTTLED_TEMPLATE_TEXT if delivery.template_version_id else THROTTLED_CONTENT_TEXT
+    return case.settle(again, case.change(delivery.status, Reason.TEMPLATE, detail))
 
 
-def _settle_fault(entry: ClaimedEntry, delivery: Delivery, fault: CodeFault, given: SettlementContext) -> Settlement:
-    """The same error three times in a row is not going to pass by itself."""
-    faults = entry.faults + 1 if entry.fault == fault.fingerprint else 1
+def _settle_fault(case: _Case, fault: CodeFault) -> Settlement:
+    """Fail the notification when the same error has come three times in a row."""
+    faults = case.entry.faults + 1 if case.entry.fault == fault.fingerprint else 1
     if faults >= MAX_FAULTS:
-        step = _change_status(delivery, given, Status.FAILED, Reason.INTERNAL, fault.detail)
-        return Settlement(entry=entry, action=FinishEntry(), record=DeliveryRecord(status_change=step))
-    step = _change_status(delivery, given, Status.DEFERRED, Reason.INTERNAL, fault.detail)
-    again = RescheduleEntry(delay=FAULT_DELAY, attempts=entry.attempts, faults=faults, fault=fault.fingerprint)
-    return Settlement(entry=entry, action=again, record=DeliveryRecord(status_change=step))
+        return case.settle(FinishEntry(), case.change(Status.FAILED, Reason.INTERNAL, fault.detail))
+    again = case.reschedule(FAULT_DELAY, faults=faults, fault=fault.fingerprint)
+    return case.settle(again, case.change(Status.DEFERRED, Reason.INTERNAL, fault.detail))
 
 
-def _settle_not_tried(
-    entry: ClaimedEntry, delivery: Delivery, outcome: NotTried, given: SettlementContext
-) -> Settlement:
-    """No attempt is burnt. A relay out of reach moves nothing; a refused sender waits aside, so that others flow."""
+def _settle_not_tried(case: _Case, outcome: NotTried) -> Settlement:
+    """No attempt counts. Nothing changes if the relay is out of reach; mail of a refused sender waits for its probe."""
     if outcome.scope is OutageScope.RELAY:
-        return Settlement(entry=entry, action=ReleaseEntry())
-    step = _change_status(delivery, given, delivery.status, Reason.SENDER_REFUSED, outcome.detail)
-    again = RescheduleEntry(delay=given.sender_wait, attempts=entry.attempts)
-    return Settlement(entry=entry, action=again, record=DeliveryRecord(status_change=step))
+        return Settlement(entry=case.entry, action=ReleaseEntry())
+    change = case.change(case.delivery.status, Reason.SENDER_REFUSED, outcome.detail)
+    return case.settle(case.reschedule(case.context.sender_wait), change)
 
 
-def _settle_attempt(
-    entry: ClaimedEntry, delivery: Delivery, tried: RelayAttempt, given: SettlementContext
-) -> Settlement:
-    attempt = _build_attempt(entry, delivery, tried.outcome, is_redirected=_is_redirected(delivery, tried)) | {
-        "relay": tried.relay,
-        "started_at": tried.started_at,
-        "duration_ms": round(tried.seconds * 1000),
-        "sha256": tried.sha256,
+def _settle_attempt(case: _Case, result: RelayAttempt) -> Settlement:
+    delivery = case.delivery
+    attempt_row = _build_attempt(case, result.outcome, is_redirected=_is_redirected(delivery, result)) | {
+        "relay": result.relay,
+        "started_at": result.started_at,
+        "duration_ms": round(result.seconds * 1000),
+        "sha256": result.sha256,
     }
-    match tried.outcome:
+    match result.outcome:
         case Accepted(reply=reply):
-            step = _change_status(delivery, given, Status.SENT, None, str(reply))
-            record = DeliveryRecord(status_change=step, attempt=attempt, feedback=simulator.get_feedback(delivery))
-            return Settlement(entry=entry, action=FinishEntry(), record=record, proof=True)
-        case Rejected():
-            return _settle_rejected(entry, delivery, attempt, tried, given)
+            record = DeliveryRecord(
+                status_change=case.change(Status.SENT, None, str(reply)),
+                attempt=attempt_row,
+                feedback=simulator.get_feedback(delivery),
+            )
+            return Settlement(entry=case.entry, action=FinishEntry(), record=record, proof=True)
+        case Rejected() as outcome:
+            return _settle_rejected(case, attempt_row, result, outcome)
         case Uncertain(detail=detail):
-            step = _change_status(delivery, given, Status.UNKNOWN, Reason.NO_FINAL_REPLY, detail)
-            return _settle_uncertain(entry, delivery, DeliveryRecord(status_change=step, attempt=attempt), given)
+            return _settle_uncertain(case, attempt_row, case.change(Status.UNKNOWN, Reason.NO_FINAL_REPLY, detail))
         case _:
-            return _settle_deferred(entry, delivery, attempt, tried, given)
+            return _settle_deferred(case, attempt_row, result)
 
 
 def _settle_rejected(
-    entry: ClaimedEntry, delivery: Delivery, attempt: dict[str, object], tried: RelayAttempt, given: SettlementContext
+    case: _Case, attempt_row: dict[str, object], result: RelayAttempt, outcome: Rejected
 ) -> Settlement:
-    """Over. The recipient is suppressed for a fact about that very address, and for nothing else."""
-    assert isinstance(tried.outcome, Rejected)
-    refused, phase, words = tried.outcome.refused, tried.outcome.phase, _describe_outcome(tried.outcome)
-    suppress, reason = None, _REFUSED[refused]
-    if _is_redirected(delivery, tried):
-        words = f"{REDIRECTED_TEXT}: {words}"
-        reason = Reason.REDIRECT_REFUSED if phase is SmtpPhase.RCPT else reason
-    elif refused is RefusalKind.RECIPIENT and tried.envelope_to is not None and not simulator.uses_simulator(delivery):
-        suppress = (delivery.recipient, words)
-    step = _change_status(delivery, given, Status.FAILED, reason, words)
-    record = DeliveryRecord(status_change=step, cause=_get_cause(delivery), attempt=attempt, suppression=suppress)
-    return Settlement(entry=entry, action=FinishEntry(), record=record)
+    """Fail. The recipient is suppressed only if the relay refused this very address."""
+    delivery, detail = case.delivery, _describe_outcome(outcome)
+    suppress, reason = None, _REFUSED[outcome.refused]
+    if _is_redirected(delivery, result):
+        detail = f"{REDIRECTED_TEXT}: {detail}"
+        reason = Reason.REDIRECT_REFUSED if outcome.phase is SmtpPhase.RCPT else reason
+    elif (
+        outcome.refused is RefusalKind.RECIPIENT
+        and result.envelope_to is not None
+        and not simulator.uses_simulator(delivery)
+    ):
+        suppress = (delivery.recipient, detail)
+    change = case.change(Status.FAILED, reason, detail)
+    return case.settle(FinishEntry(), change, cause=_get_cause(delivery), attempt=attempt_row, suppression=suppress)
 
 
-def _settle_lost(
-    entry: ClaimedEntry, delivery: Delivery, abandoned: LostAttempt, given: SettlementContext
-) -> Settlement:
+def _settle_lost(case: _Case, lost: LostAttempt) -> Settlement:
     detail = "the sender died after it was permitted to hand over the mail, and left no reply"
-    attempt = _build_attempt(entry, delivery, Uncertain(detail=detail)) | {"started_at": abandoned.marked_at}
-    step = _change_status(delivery, given, Status.UNKNOWN, Reason.SENDER_DIED, detail)
-    return _settle_uncertain(entry, delivery, DeliveryRecord(status_change=step, attempt=attempt), given)
+    attempt_row = _build_attempt(case, Uncertain(detail=detail)) | {"started_at": lost.marked_at}
+    return _settle_uncertain(case, attempt_row, case.change(Status.UNKNOWN, Reason.SENDER_DIED, detail))
 
 
-def _settle_uncertain(
-    entry: ClaimedEntry, delivery: Delivery, record: DeliveryRecord, given: SettlementContext
-) -> Settlement:
-    """Sent again once, if the template allows it; else kept for a person until it would be too late anyway."""
-    left, attempts = delivery.expires_at - given.now, entry.attempts + 1
+def _settle_uncertain(case: _Case, attempt_row: dict[str, object], change: StatusChange) -> Settlement:
+    """Send it once more if the template allows that; else hold it for a person until it expires."""
+    delivery, context, attempts = case.delivery, case.context, case.entry.attempts + 1
+    remaining = delivery.expires_at - context.now
     action: FinishEntry | RescheduleEntry | HoldEntry
-    if left <= timedelta(0) or delivery.status not in WAITING_STATUSES:
+    if remaining <= timedelta(0) or delivery.status not in WAITING_STATUSES:
         action = FinishEntry()
     elif delivery.uncertain_at is None and delivery.when_uncertain is WhenUncertain.RESEND:
-        action = RescheduleEntry(delay=backoff.get_resend_delay(left, max_delay=given.resend_after), attempts=attempts)
+        delay = backoff.get_resend_delay(remaining, max_delay=context.resend_after)
+        action = RescheduleEntry(delay=delay, attempts=attempts)
     else:
-        action = HoldEntry(delay=left, attempts=attempts)
-    return Settlement(entry=entry, action=action, record=record)
+        action = HoldEntry(delay=remaining, attempts=attempts)
+    return case.settle(action, change, attempt=attempt_row)
 
 
-def _settle_deferred(
-    entry: ClaimedEntry, delivery: Delivery, attempt: dict[str, object], tried: RelayAttempt, given: SettlementContext
-) -> Settlement:
-    """Due again by the schedule, or over if that would be after the expiry."""
-    attempts, cause, outcome = entry.attempts + 1, _get_cause(delivery), tried.outcome
-    words = (
+def _settle_deferred(case: _Case, attempt_row: dict[str, object], result: RelayAttempt) -> Settlement:
+    """Try again by the back-off schedule; fail if that would be after the expiry."""
+    delivery, context, outcome = case.delivery, case.context, result.outcome
+    attempts, cause = case.entry.attempts + 1, _get_cause(delivery)
+    detail = (
         f"{REDIRECTED_TEXT}: {_describe_outcome(outcome)}"
-        if _is_redirected(delivery, tried)
+        if _is_redirected(delivery, result)
         else _describe_outcome(outcome)
     )
-    delay = backoff.get_retry_delay(attempts, spread=given.jitter)
-    refuses_sender = isinstance(outcome, Deferred) and outcome.reported_fault is CircuitReason.SENDER
-    if given.now + delay >= delivery.expires_at:
-        over = Reason.SENDER_REFUSED if refuses_sender else Reason.EXHAUSTED
-        step = _change_status(delivery, given, Status.FAILED, over, words)
-        return Settlement(
-            entry=entry, action=FinishEntry(), record=DeliveryRecord(status_change=step, cause=cause, attempt=attempt)
-        )
-    lost = isinstance(outcome, Deferred) and outcome.reply is None
-    reason = Reason.CONNECTION_LOST if lost else Reason.TEMPORARY_REFUSAL
-    reason = Reason.SENDER_REFUSED if refuses_sender else reason
-    step = _change_status(delivery, given, Status.DEFERRED, reason, words)
-    again = RescheduleEntry(delay=delay, attempts=attempts)
-    return Settlement(
-        entry=entry, action=again, record=DeliveryRecord(status_change=step, cause=cause, attempt=attempt)
-    )
+    delay = backoff.get_retry_delay(attempts, spread=context.jitter)
+    is_over = context.now + delay >= delivery.expires_at
+    if isinstance(outcome, Deferred) and outcome.reported_fault is CircuitReason.SENDER:
+        reason = Reason.SENDER_REFUSED
+    elif is_over:
+        reason = Reason.EXHAUSTED
+    else:
+        is_lost = isinstance(outcome, Deferred) and outcome.reply is None
+        reason = Reason.CONNECTION_LOST if is_lost else Reason.TEMPORARY_REFUSAL
+    action = FinishEntry() if is_over else RescheduleEntry(delay=delay, attempts=attempts)
+    change = case.change(Status.FAILED if is_over else Status.DEFERRED, reason, detail)
+    return case.settle(action, change, cause=cause, attempt=attempt_row)
 
 
 def _get_cause(delivery: Delivery) -> TransitionCause:
@@ -239,36 +242,29 @@ def _get_cause(delivery: Delivery) -> TransitionCause:
     return TransitionCause.PROOF if delivery.uncertain_at is None else TransitionCause.SENDER
 
 
-def _change_status(
-    delivery: Delivery, given: SettlementContext, to: Status, reason: Reason | None, detail: str
-) -> StatusChange:
-    return StatusChange(notification_id=delivery.id, to=to, at=given.now, reason=reason, detail=detail)
-
-
-def _is_redirected(delivery: Delivery, tried: RelayAttempt) -> bool:
+def _is_redirected(delivery: Delivery, attempt: RelayAttempt) -> bool:
     """True if the relay was given another address, so that it said nothing about the recipient."""
-    return tried.envelope_to not in (None, delivery.recipient)
+    return attempt.envelope_to not in (None, delivery.recipient)
 
 
 def _describe_outcome(outcome: Outcome) -> str:
-    """The relay's words where it said something, with what we add to them, else ours."""
+    """The relay's reply, if there was one, with what we add to it; else our own text."""
     reply, detail = getattr(outcome, "reply", None), str(getattr(outcome, "detail", ""))
     if reply is None:
         return detail
     return f"{reply} ({detail})" if detail else str(reply)
 
 
-def _build_attempt(
-    entry: ClaimedEntry, delivery: Delivery, outcome: Outcome, *, is_redirected: bool = False
-) -> dict[str, object]:
-    """What is always known of a row of the attempt table."""
+def _build_attempt(case: _Case, outcome: Outcome, *, is_redirected: bool = False) -> dict[str, object]:
+    """The columns of the attempt that are always known."""
+    entry = case.entry
     reply = getattr(outcome, "reply", None)
     words = reply.text if reply else _describe_outcome(outcome)
     if is_redirected and isinstance(outcome, Rejected | Deferred):
         words = f"{REDIRECTED_TEXT}: {words}"
     return {
         "id": generate_id(),
-        "notification_id": delivery.id,
+        "notification_id": case.delivery.id,
         "entry_id": entry.id,
         "lease_no": entry.lease_no,
         "number": entry.attempts + 1,
@@ -281,33 +277,3 @@ def _build_attempt(
         "duration_ms": None,
         "sha256": None,
     }
-
-
-async def write_settlements(connection: StatementConnection, settled: Sequence[Settlement]) -> None:
-    """Write the records of these settlements, in the settler's transaction."""
-    records = [s.record for s in settled if isinstance(s.record, DeliveryRecord)]
-    for cause in (TransitionCause.SENDER, TransitionCause.PROOF):
-        await apply_status_changes(
-            connection, [r.status_change for r in records if r.status_change and r.cause is cause], cause
-        )
-    if heard := [
-        _build_simulated_feedback(r.status_change, r.feedback) for r in records if r.status_change and r.feedback
-    ]:
-        await apply_status_changes(connection, heard, TransitionCause.FEEDBACK)
-    if attempts := [r.attempt for r in records if r.attempt]:
-        await write_attempts(connection, attempts)
-    for record in records:
-        if record.suppression and record.status_change:
-            recipient, words = record.suppression
-            await suppression.suppress_recipient(
-                connection,
-                recipient,
-                reason=SuppressionReason.RECIPIENT_REFUSED,
-                detail=words,
-                now=record.status_change.at,
-            )
-
-
-def _build_simulated_feedback(step: StatusChange, status: Status) -> StatusChange:
-    """What follows from a step of a simulated mail."""
-    return msgspec.structs.replace(step, to=status, detail=f"simulated: {status}")

@@ -1,7 +1,7 @@
-"""What becomes of mail that never leaves: of test keys, and to `simulator.example` whoever asks for it.
+"""The simulated relay, for mail of test keys and to `simulator.example`: it replies, and nothing leaves.
 
-It takes the place of the relay, behind the queue's permit. Nothing that it says changes what other mail may do: it
-suppresses nobody, opens no circuit and uses up no limit of a relay.
+The mail needs the same permit as for a real relay. The simulator suppresses nobody, opens no circuit and uses up no
+limit of a relay.
 """
 
 from notifier import email_address
@@ -22,7 +22,7 @@ from notifier.states import KeyKind, Status
 from notifier.telemetry import metrics
 
 SIMULATOR_RELAY = "simulator"
-"""What attempts say about whom they asked."""
+"""The name of the relay in attempts."""
 _ACCEPTED = Accepted(reply=SmtpReply(code=250, enhanced="2.0.0", text="simulated: accepted"))
 _REPLIES: dict[str, Outcome] = {
     "deferred": Deferred(
@@ -39,33 +39,31 @@ _FEEDBACK = {"deferred": None, "bounced": Status.BOUNCED, "complained": Status.C
 
 
 def uses_simulator(delivery: Delivery) -> bool:
-    """True if no relay may hear of this mail."""
+    """True if this mail must not go to a relay."""
     return delivery.kind is KeyKind.TEST or email_address.is_simulated_address(delivery.recipient)
 
 
-async def simulate_reply(delivery: Delivery, gate: BodyPermits) -> Outcome:
-    """What a relay might have said. A mail that is cancelled meanwhile is not permitted here either."""
-    if await gate.request() is None:
+async def simulate_reply(delivery: Delivery, permits: BodyPermits) -> Outcome:
+    """Reply as a relay might. A mail that is cancelled meanwhile gets no permit here either."""
+    if await permits.request() is None:
         return NotPermitted(detail="not permitted to begin")
-    said = _REPLIES.get(_get_requested_outcome(delivery), _ACCEPTED)
-    if isinstance(said, Deferred) and gate.entry.attempts:
-        return _ACCEPTED
-    return said
+    outcome = _REPLIES.get(_get_requested_outcome(delivery), _ACCEPTED)
+    return _ACCEPTED if isinstance(outcome, Deferred) and permits.entry.attempts else outcome
 
 
 def get_feedback(delivery: Delivery) -> Status | None:
-    """What is heard of an accepted mail afterwards; None: nothing, or the mail really left."""
+    """The status that follows an accepted mail; None: no other, or the mail really left."""
     return _FEEDBACK.get(_get_requested_outcome(delivery), Status.DELIVERED) if uses_simulator(delivery) else None
 
 
 def count_attempt(outcome: Outcome) -> None:
-    """Count an attempt, apart from those at relays."""
+    """Count an attempt, separately from those at relays."""
     if not isinstance(outcome, NotPermitted):
         metrics.ATTEMPTS.labels(SIMULATOR_RELAY, type(outcome).__name__.lower()).inc()
 
 
 def _get_requested_outcome(delivery: Delivery) -> str:
-    """What a recipient at the simulator asks for: `bounced` in `Bounced+label@simulator.example`; else nothing."""
+    """The outcome that the recipient's name requests: `bounced` in `Bounced+label@simulator.example`; else nothing."""
     if not email_address.is_simulated_address(delivery.recipient):
         return ""
     return delivery.recipient.partition("@")[0].partition("+")[0].lower()

@@ -1,1 +1,1 @@
-"""One set of checks, for readiness and for `notifier doctor`."""
+"""The checks of an installation, for readiness and for `notifier doctor`."""

@@ -1,4 +1,4 @@
-"""What can be wrong with an installation, each as a finding with a sentence on what to do."""
+"""The checks of an installation. Each gives a result with a sentence on what to do."""
 
 import platform
 import sqlite3
@@ -27,10 +27,10 @@ from notifier.webhooks.secret_box import ENCRYPTED_PREFIX, SecretBox
 
 UNREACHABLE = "out of reach: check NOTIFIER_DATABASE_URL and the server"
 MAX_SHOWN_SENDERS = 5
-"""Senders whose connections are named in one finding."""
+"""Senders that one result names."""
 MAX_CLOCK_SKEW = 30.0  # seconds between this host and the database
-_FAULTY = (
-    # (what, first good version, why)
+_FAULTY_LIBRARIES = (
+    # (name, first good version, the fault of older ones)
     ("aiosmtplib", (5, 1, 2), "STARTTLS response injection and CRLF injection in addresses"),
     ("Jinja2", (3, 1, 6), "sandbox escape by |attr (CVE-2025-27516)"),
 )
@@ -40,7 +40,7 @@ _GOOD_PYTHON = {(3, 11): (3, 11, 15), (3, 12): (3, 12, 13), (3, 13): (3, 13, 12)
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
-    """One check's answer. `warning` marks what works but should be known."""
+    """The result of one check. `warning`: it works, but an operator should know."""
 
     name: str
     ok: bool
@@ -49,15 +49,15 @@ class CheckResult:
 
 
 async def check_database(db: Database, *, with_reason: bool = False, thorough: bool = False) -> list[CheckResult]:
-    """The database answers and takes writes, and its schema is the one that this release needs.
+    """Check that the database answers, takes writes, and has the schema that this release needs.
 
-    `with_reason`: a failure names host and role, for those who run Notifier, not for whoever asks for readiness.
-    `thorough`: half a megabyte is written, and rolled back, although nothing points to a fault.
+    `with_reason`: a failure names host and role; for operators only, as readiness is public.
+    `thorough`: write half a megabyte and roll it back, even if there is no sign of a fault.
     """
     try:
         current = None if db.is_missing else await migrations.get_current_revision(db)
     except DatabaseUnavailableError as error:
-        disk = find_disk_fault(db.folder) if db.folder is not None else None  # SQLite cannot even be read then
+        disk = find_disk_fault(db.folder) if db.folder is not None else None  # SQLite cannot be read on a full disk
         full = f"no file can be written beside it ({disk}): free some space" if disk else None
         reason = error.reason if with_reason else None
         return [CheckResult(name="database", ok=False, detail=full or reason or UNREACHABLE)]
@@ -75,7 +75,7 @@ async def check_database(db: Database, *, with_reason: bool = False, thorough: b
 
 
 def check_data_directory(settings: Settings) -> list[CheckResult]:
-    """Where journals and SQLite are kept can be written; nothing is said about one that can still be made."""
+    """Check that the data directory can be written. No result if it does not exist and can be created."""
     fault = data_directory.find_directory_fault(settings.data_dir)
     if fault is None and settings.data_dir.is_dir():
         disk = find_disk_fault(settings.data_dir, thorough=True)
@@ -86,28 +86,28 @@ def check_data_directory(settings: Settings) -> list[CheckResult]:
 
 
 def check_journal(folder: Path, *, has_room: bool) -> CheckResult:
-    """What a sender hears of relays can be written; `has_room` is false after a write that failed."""
+    """Check that the journal can be written. `has_room`: False after a write that failed."""
     fault = find_disk_fault(folder) if has_room else "see the log"
-    detail = "can be written" if fault is None else f"cannot be written, so no mail is begun: {fault}"
+    detail = "can be written" if fault is None else f"cannot be written, so no mail is sent: {fault}"
     return CheckResult(name="journal", ok=fault is None, detail=detail)
 
 
-async def check_clock(db: Database, ours: Clock) -> CheckResult:
-    """This host and the database agree on the time."""
+async def check_clock(db: Database, host: Clock) -> CheckResult:
+    """Check that this host and the database agree on the time."""
     statement = text("SELECT CURRENT_TIMESTAMP AS now")
     statement_typed: Any = statement if not db.is_sqlite else statement.columns(now=UtcDateTime)
     try:
         async with db.read() as connection:
-            theirs = (await connection.execute(statement_typed)).scalar_one()
+            database_time = (await connection.execute(statement_typed)).scalar_one()
     except DatabaseUnavailableError:
         return CheckResult(name="clock", ok=False, detail=UNREACHABLE)
-    skew = abs((ours.now() - _aware(theirs)).total_seconds())
-    detail = f"within {skew:.0f} s of the database" if skew < MAX_CLOCK_SKEW else f"{skew:.0f} s apart: mend NTP"
+    skew = abs((host.now() - _aware(database_time)).total_seconds())
+    detail = f"within {skew:.0f} s of the database" if skew < MAX_CLOCK_SKEW else f"{skew:.0f} s apart: check NTP"
     return CheckResult(name="clock", ok=skew < MAX_CLOCK_SKEW, detail=detail)
 
 
 async def check_relay(transport: SmtpTransport, settings: Settings) -> CheckResult:
-    """The relay can be reached, protected and logged in to."""
+    """Check that the relay can be reached, protected and logged in to."""
     smtp = settings.smtp
     where = f"{smtp.host}:{smtp.port}"
     problem = await transport.probe()
@@ -119,25 +119,20 @@ async def check_relay(transport: SmtpTransport, settings: Settings) -> CheckResu
 
 
 async def check_circuits(db: Database) -> list[CheckResult]:
-    """What keeps running senders from their relays."""
+    """List the open circuits of running senders."""
     try:
         async with db.read() as connection:
-            found = await list_relay_outages(connection)
+            rows = await list_relay_outages(connection)
     except DatabaseUnavailableError:
         return [CheckResult(name="circuit", ok=False, detail=UNREACHABLE)]
-    return [
-        CheckResult(
-            name="circuit",
-            ok=True,
-            warning=True,
-            detail=f"{one.relay} takes no mail since {one.since.isoformat(timespec='seconds')}: {one.reason}",
-        )
-        for one in found
+    details = [
+        f"{row.relay} takes no mail since {row.since.isoformat(timespec='seconds')}: {row.reason}" for row in rows
     ]
+    return [CheckResult(name="circuit", ok=True, warning=True, detail=detail) for detail in details]
 
 
 def check_certificates(settings: Settings) -> list[CheckResult]:
-    """The files of certificates that are set can be used."""
+    """Check that the certificate files in the settings can be used."""
     findings = []
     for name, ca_file, variable in (
         ("smtp_ca", settings.smtp.ca_file, SMTP_VARIABLE),
@@ -155,7 +150,7 @@ def check_certificates(settings: Settings) -> list[CheckResult]:
 
 
 async def check_connections(db: Database, settings: Settings) -> CheckResult:
-    """How many connections are in force: as many as the setting allows, unless a relay takes fewer."""
+    """Report how many connections are used: as many as the setting allows, unless a relay takes fewer."""
     try:
         async with db.read() as connection:
             limited = await list_limited_senders(connection)
@@ -165,8 +160,9 @@ async def check_connections(db: Database, settings: Settings) -> CheckResult:
         detail = f"up to {settings.smtp.max_connections} for each sender process (NOTIFIER_SMTP__MAX_CONNECTIONS)"
         return CheckResult(name="connections", ok=True, detail=detail)
     each = "; ".join(
-        f"{one.in_force} of {one.maximum} to {one.relay} since {one.since.isoformat(timespec='seconds')} ({one.reason})"
-        for one in limited[:MAX_SHOWN_SENDERS]
+        f"{sender.in_force} of {sender.maximum} to {sender.relay}"
+        f" since {sender.since.isoformat(timespec='seconds')} ({sender.reason})"
+        for sender in limited[:MAX_SHOWN_SENDERS]
     )
     more = f"; and {len(limited) - MAX_SHOWN_SENDERS} more" if len(limited) > MAX_SHOWN_SENDERS else ""
     detail = f"{each}{more}: the relay refuses more, so ask its operator, or lower NOTIFIER_SMTP__MAX_CONNECTIONS"
@@ -174,7 +170,7 @@ async def check_connections(db: Database, settings: Settings) -> CheckResult:
 
 
 def check_recipients(settings: Settings) -> CheckResult:
-    """Who may be mailed, in words."""
+    """Report who may be mailed."""
     mode = settings.recipients.mode
     if mode is RecipientsMode.LIVE:
         detail, warning = "live: everyone may be mailed", False
@@ -190,7 +186,7 @@ def check_recipients(settings: Settings) -> CheckResult:
 
 
 async def check_webhook_secrets(db: Database, box: SecretBox, now: datetime) -> CheckResult:
-    """The secrets of webhooks can be read, and are encrypted if there is a key."""
+    """Check that webhook secrets can be decrypted, and are encrypted if there is a key."""
     async with db.read() as connection:
         secrets = await endpoints.list_secrets_in_use(connection, now)
     unreadable = sum(not box.can_open(secret) for secret in secrets)
@@ -207,21 +203,20 @@ async def check_webhook_secrets(db: Database, box: SecretBox, now: datetime) -> 
 
 
 def check_versions() -> list[CheckResult]:
-    """Libraries and interpreters with known faults."""
-    found = []
-    for name, good, why in _FAULTY:
-        here = tuple(int(part) for part in version(name).split(".")[:3])
-        found.append(
-            CheckResult(name=name, ok=here >= good, detail=version(name) if here >= good else f"upgrade: {why}")
-        )
+    """Check for libraries and interpreters with known faults."""
+    results = []
+    for name, good, why in _FAULTY_LIBRARIES:
+        installed = tuple(int(part) for part in version(name).split(".")[:3])
+        is_good = installed >= good
+        results.append(CheckResult(name=name, ok=is_good, detail=version(name) if is_good else f"upgrade: {why}"))
     python = sys.version_info[:3]
     safe = python >= _GOOD_PYTHON.get(python[:2], python)
     detail = platform.python_version() + ("" if safe else ": the email package lacks header-injection fixes; upgrade")
-    found.append(CheckResult(name="Python", ok=True, warning=not safe, detail=detail))
+    results.append(CheckResult(name="Python", ok=True, warning=not safe, detail=detail))
     sqlite_good = sqlite3.sqlite_version_info >= _GOOD_SQLITE
     detail = sqlite3.sqlite_version + ("" if sqlite_good else ": has a WAL bug that our single writer avoids")
-    found.append(CheckResult(name="SQLite", ok=True, detail=detail))
-    return found
+    results.append(CheckResult(name="SQLite", ok=True, detail=detail))
+    return results
 
 
 def _aware(value: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""Readiness and metrics as last measured: they are open to all, and asking often must not make them cost more."""
+"""Cached readiness and metrics. They are public, so many requests must not cost more than one."""
 
 import asyncio
 import hmac
@@ -16,16 +16,16 @@ from notifier.telemetry import metrics
 from notifier.ttl_cache import TtlCache
 
 READINESS_TTL_SECONDS = 5.0
-"""Readiness, and how far behind the queue is, are measured at most once in this time by each process."""
+"""How long a process caches its readiness and the length of the queue."""
 METRICS_TTL_SECONDS = 1.0
-"""The text of the metrics is written at most once in this time."""
+"""How long a process caches the text of its metrics."""
 MAX_READINESS_SECONDS = 10.0
-"""Seconds that all checks of readiness may take together."""
-_ONE = "all"
+"""Seconds that all checks together may take."""
+_CACHE_KEY = "all"
 
 
 class Probes:
-    """What `/readyz` and `/metrics` show. Each is measured once, however many ask at the same time."""
+    """What `/readyz` and `/metrics` show. Concurrent requests share one measurement."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Probes:
         metrics_token: SecretStr | None = None,
         has_metrics: bool = True,
     ) -> None:
-        self.has_metrics = has_metrics  # False: they are shown on another port
+        self.has_metrics = has_metrics  # False: they are on another port
         self._database = database
         self._clock = clock
         self._check = readiness
@@ -46,15 +46,15 @@ class Probes:
         self._exposition = TtlCache(self._format_metrics, clock, seconds=METRICS_TTL_SECONDS)
 
     async def get_readiness(self) -> list[CheckResult]:
-        """Every check that this process depends on, at most `PROBE_SECONDS` old."""
-        return await self._readiness.get(_ONE) or []
+        """Return every check that this process depends on, at most `PROBE_SECONDS` old."""
+        return await self._readiness.get(_CACHE_KEY) or []
 
     async def get_metrics(self) -> bytes:
-        """All metrics in Prometheus' text format, at most `EXPOSITION_SECONDS` old; the queue `PROBE_SECONDS`."""
-        return await self._exposition.get(_ONE) or b""
+        """Return all metrics in Prometheus' text format: `EXPOSITION_SECONDS` old, the queue `PROBE_SECONDS`."""
+        return await self._exposition.get(_CACHE_KEY) or b""
 
     def may_see_metrics(self, authorization: str | None) -> bool:
-        """True if no token is set, or the Authorization header carries it."""
+        """True if no token is set, or the Authorization header contains it."""
         if self._token is None:
             return True
         scheme, _, token = (authorization or "").partition(" ")
@@ -62,9 +62,9 @@ class Probes:
         return scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(errors="replace"), expected)
 
     def invalidate(self) -> None:
-        """Measure anew for whoever asks next."""
-        for kept in (self._readiness, self._queue, self._exposition):
-            kept.invalidate(lambda _: True)
+        """Drop all cached values."""
+        for cache in (self._readiness, self._queue, self._exposition):
+            cache.invalidate(lambda _: True)
 
     async def _measure_readiness(self, _: str) -> list[CheckResult]:
         try:
@@ -74,12 +74,12 @@ class Probes:
             return [CheckResult(name="database", ok=False, detail="the checks take too long: it is overloaded")]
 
     async def _format_metrics(self, _: str) -> bytes:
-        await self._queue.get(_ONE)
+        await self._queue.get(_CACHE_KEY)
         metrics.DATABASE_CONNECTIONS.set(self._database.pool_in_use())
         return metrics.format_metrics()
 
     async def _measure_queue(self, _: str) -> bool:
-        """Set the gauges that only the database knows; without it they keep what they had."""
+        """Set the gauges that are counted in the database. If it is out of reach, they keep their values."""
         try:
             async with self._database.inspect() as connection:
                 now = self._clock.now()

@@ -1,4 +1,4 @@
-"""`/livez`, `/readyz` and `/metrics`, for the API and for a sender: open to all, and they say nothing secret."""
+"""`/livez`, `/readyz` and `/metrics` of the API and of senders. They are public and contain nothing secret."""
 
 from typing import Any, Literal
 
@@ -49,7 +49,7 @@ async def get_livez() -> LiveOut:
     responses={503: {"model": ReadyOut, "description": "A check has failed."}},
 )
 async def get_readyz(request: Request) -> Response:
-    """Every check that this process depends on passes; they are run at most once in five seconds."""
+    """Every check that this process depends on passes. The checks run at most once in five seconds."""
     findings = await _probes(request).get_readiness()
     ready = all(finding.ok for finding in findings)
     body: dict[str, Any] = {
@@ -66,7 +66,7 @@ async def get_readyz(request: Request) -> Response:
     summary="Get Prometheus metrics",
 )
 async def get_metrics(request: Request) -> Response:
-    """Prometheus' text format, at most a second old; how far behind the queue is, at most five."""
+    """Metrics in Prometheus' text format. They are up to one second old, the length of the queue up to five."""
     probes = _probes(request)
     if not probes.has_metrics:
         raise NotFoundError("the metrics are on a port of their own (NOTIFIER_API__METRICS_PORT)")
@@ -76,6 +76,6 @@ async def get_metrics(request: Request) -> Response:
 
 
 def _probes(request: Request) -> Probes:
-    """What the application was given as `state.probes`."""
-    found: Probes = request.app.state.probes
-    return found
+    """Get the probes of the application."""
+    probes: Probes = request.app.state.probes
+    return probes

@@ -23,7 +23,7 @@ from notifier.inbox.readable_text import extract_visible_text, strip_invisible
 from notifier.inbox.received_message import ReceivedAttachment, ReceivedMessage
 from notifier.sse import EventStream, OpenStreams
 
-_DEFAULT_LIMIT = 100
+_DEFAULT_COUNT = 100
 _LIMIT = re.compile(r"[1-9][0-9]{0,3}")
 _PREVIEW_LENGTH = 140
 _MAX_SOURCE = 1024 * 1024  # bytes; the whole mail can be downloaded
@@ -53,7 +53,7 @@ class PageApi:
         """List the newest summaries, those that match `query` if there is one."""
         query = request.query_params.get("query", "")
         limit = request.query_params.get("limit", "")
-        count = int(limit) if _LIMIT.fullmatch(limit) else _DEFAULT_LIMIT
+        count = int(limit) if _LIMIT.fullmatch(limit) else _DEFAULT_COUNT
         # Parsing thousands of mails takes seconds, and the SMTP server runs in this event loop.
         listing = await asyncio.to_thread(_build_listing, self._store.list_newest_first(), query, count)
         return _reply_json(listing | {"smtp": self._smtp_address})

@@ -44,7 +44,7 @@ def create_app(
     access: Access = Access(),  # noqa: B008 - frozen
 ) -> ASGIApp:
     """Build the ASGI application. The page names `smtp_address` as the address to send mail to."""
-    streams = OpenStreams(most=MAX_INBOX_STREAMS, most_each=MAX_INBOX_STREAMS)
+    streams = OpenStreams(max_streams=MAX_INBOX_STREAMS, max_per_owner=MAX_INBOX_STREAMS)
     routes = [
         Route("/", _serve_page, methods=["GET"]),
         Mount("/static", StaticFiles(directory=_STATIC)),

@@ -1,5 +1,6 @@
-"""Looking at a mail: as it was sent, as it will be, or as a request would make it; by the code that sends it."""
+"""Show the content of a mail: as it was sent, as it will be, or as a request would make it."""
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,25 +9,32 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from notifier import audit
+from notifier.audit import Actor
 from notifier.auth.authenticated_key import Caller
 from notifier.db.engine import Database
 from notifier.db.tables import Attempt, get_columns
-from notifier.delivery import delivery_loader, render_job
+from notifier.db.unavailability import convert_database_errors
+from notifier.delivery import delivery_loader, mail_renderer
 from notifier.delivery.delivery_loader import Delivery
 from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
 from notifier.lookup import notification_view
+from notifier.mail.mail_parts import MailAttachment
 from notifier.outcomes import OutcomeName
 from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.editor_renderers import EditorRenderers
-from notifier.rendering.protocol import MailAttachment, PreviewedMail, RenderFault
+from notifier.rendering.protocol import PreviewedMail
 from notifier.submission import attachment_store
-from notifier.submission.notification_writer import NewNotification
+from notifier.submission.new_notification import NewNotification
+from notifier.template_language.render_fault import RenderFault
 
 _attempt = get_columns(Attempt)
+MAX_RECORD_SECONDS = 2.5
+"""Longest transaction that records who looked; the driver takes two more to let go of a server that hangs."""
 
 
 class UnrenderableError(NotifierError):
-    """The mail cannot be made: its template fails with these variables, or what it is made of is gone."""
+    """The mail cannot be rendered: its template fails with these variables, or a part of it is gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +45,13 @@ class ContentView:
     html: str | None
     text: str
     attachments: list[dict[str, Any]]
-    source: bytes  # all of it, as a relay is given it
+    source: bytes  # the whole message, as a relay gets it
     sha256: str  # of the source
-    identical: bool | None  # to what was sent last; None: nothing was
+    identical: bool | None  # whether it has the bytes that were sent last; None: nothing was sent
 
 
 class ContentPreviewer:
-    """Makes mails that nobody sends."""
+    """Renders mails to show them, with the code that sends."""
 
     def __init__(self, database: Database, editors: EditorRenderers, policy: RecipientPolicy) -> None:
         self._database = database
@@ -51,14 +59,29 @@ class ContentPreviewer:
         self._policy = policy
         self._sources = delivery_loader.SourceCache(database)
 
+    async def view(self, caller: Caller, id_: UUID, *, actor: Actor) -> ContentView:
+        """The mail of a notification within the caller's reach; who looks at it is recorded before it is shown.
+
+        Raises `NotFoundError`, `UnrenderableError`, `DatabaseUnavailableError`.
+        """
+        view = await self.preview_stored(caller, id_)
+        record = audit.AuditRecord(
+            action=audit.AuditAction.CONTENT_VIEWED,
+            object_kind=audit.ObjectKind.NOTIFICATION,
+            object_id=id_,
+            service_id=caller.service_id,
+        )
+        with convert_database_errors():
+            async with asyncio.timeout(MAX_RECORD_SECONDS), self._database.write() as connection:
+                await audit.write_audit_record(connection, record, actor)
+        return view
+
     async def preview_stored(self, caller: Caller, id_: UUID) -> ContentView:
         """The mail of a notification within the caller's reach. Raises `NotFoundError`, `UnrenderableError`."""
         async with self._database.read() as connection:
             await notification_view.get_notification(connection, caller.service_id, id_)
             delivery = (await delivery_loader.load_deliveries(connection, [id_]))[id_]
-            if (
-                delivery.kind not in caller.kinds_in_reach
-            ):  # what live mail says, a sign-in link say, is not for a test key
+            if delivery.kind not in caller.kinds_in_reach:  # a test key must not see a sign-in link of live mail
                 raise NotFoundError("there is no such notification")
             sent = await connection.execute(
                 select(_attempt.sha256)
@@ -69,43 +92,43 @@ class ContentPreviewer:
             digest: bytes | None = sent.scalar_one_or_none()
         files = await attachment_store.load_attachments(self._database, delivery.attachments)
         if files is None:
-            raise UnrenderableError(str(render_job.ATTACHMENT_GONE))
-        shown = await self._render(caller.service_id, delivery, files)
-        if isinstance(shown, RenderFault):
-            raise UnrenderableError(str(shown))
-        return _build_content_view(shown, delivery.attachments, digest)
+            raise UnrenderableError(str(mail_renderer.ATTACHMENT_GONE))
+        mail = await self._render(caller.service_id, delivery, files)
+        if isinstance(mail, RenderFault):
+            raise UnrenderableError(str(mail))
+        return _build_content_view(mail, delivery.attachments, digest)
 
-    async def preview_draft(self, draft: NewNotification) -> ContentView:
-        """The mail that a request would lead to. Raises `InvalidRequestError` if it cannot be made."""
+    async def preview_draft(self, notification: NewNotification) -> ContentView:
+        """The mail that a request would make. Raises `InvalidRequestError` if it cannot be rendered."""
         files = [
             MailAttachment(filename=f.filename, content_type=f.content_type, content_id=f.content_id, data=f.data)
-            for f in draft.files
+            for f in notification.attachments
         ]
-        delivery = delivery_loader.build_draft_delivery(draft)
-        shown = await self._render(draft.row["service_id"], delivery, files)
-        if isinstance(shown, RenderFault):
-            raise InvalidRequestError([Fault("/template", "template_failed", str(shown))])
-        return _build_content_view(shown, delivery.attachments, None)
+        delivery = delivery_loader.build_draft_delivery(notification)
+        mail = await self._render(notification.row.service_id, delivery, files)
+        if isinstance(mail, RenderFault):
+            raise InvalidRequestError([Fault("/template", "template_failed", str(mail))])
+        return _build_content_view(mail, delivery.attachments, None)
 
     async def _render(
         self, service_id: UUID, delivery: Delivery, files: Sequence[MailAttachment]
     ) -> PreviewedMail | RenderFault:
-        job = render_job.build_render_job(delivery, self._policy, files)
+        job = mail_renderer.build_render_job(delivery, self._policy, files)
         pinned = delivery.template_version_id
         sources = await self._sources.get_sources([pinned]) if pinned is not None else {}
         if job.version is not None and job.version not in sources:
-            return render_job.VERSION_GONE
+            return mail_renderer.VERSION_GONE
         return await self._editors.get_renderer(f"service:{service_id}").preview(job, sources)
 
 
-def _build_content_view(shown: PreviewedMail, attachments: list[dict[str, Any]], sent: bytes | None) -> ContentView:
-    digest = hashlib.sha256(shown.wire).digest()
+def _build_content_view(mail: PreviewedMail, attachments: list[dict[str, Any]], sent: bytes | None) -> ContentView:
+    digest = hashlib.sha256(mail.wire).digest()
     return ContentView(
-        subject=shown.subject,
-        html=shown.html,
-        text=shown.text,
+        subject=mail.subject,
+        html=mail.html,
+        text=mail.text,
         attachments=attachments,
-        source=shown.wire,
+        source=mail.wire,
         sha256=digest.hex(),
         identical=digest == sent if sent else None,
     )

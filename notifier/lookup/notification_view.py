@@ -1,4 +1,4 @@
-"""Looking notifications up: one with its attempts, several by their ids, or those that wait for a person."""
+"""Views of notifications: one with its attempts, several by their ids, or those that wait for a person."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,11 +20,11 @@ _template, _version = get_columns(Template), get_columns(TemplateVersion)
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptView:
-    """One try, as people read it."""
+    """One attempt, as people see it."""
 
-    number: int  # position among the notification's, from 1
+    number: int  # position among the attempts of the notification, from 1
     started_at: datetime
-    duration_ms: int | None  # None, as the relay: the sender died, and nobody else knows
+    duration_ms: int | None  # None, like the relay, if the sender died
     relay: str | None
     phase: SmtpPhase
     outcome: OutcomeName
@@ -35,7 +35,7 @@ class AttemptView:
 
 @dataclass(frozen=True, kw_only=True)
 class CopyView:
-    """The same mail to somebody else."""
+    """The same mail to another recipient."""
 
     id: UUID
     role: Role
@@ -46,7 +46,7 @@ class CopyView:
 
 @dataclass(frozen=True, kw_only=True)
 class NotificationView:
-    """A notification, as people read it."""
+    """A notification, as people see it."""
 
     id: UUID
     status: Status
@@ -57,7 +57,7 @@ class NotificationView:
     parent_id: UUID | None
     batch_id: UUID | None
     kind: KeyKind
-    template: str | None  # None, as its version: the caller brought the content
+    template: str | None  # None, like its version: the request had its own content
     template_version: int | None
     locale: str | None
     priority: Priority
@@ -72,7 +72,7 @@ class NotificationView:
     uncertain_at: datetime | None
     when_uncertain: WhenUncertain | None  # as in `load.Delivery`
     due_at: datetime | None  # next try; None while one is under way, while it is held, and after the end
-    entry_state: EntryState | None  # None: nothing is left to do
+    entry_state: EntryState | None  # None: it waits for nothing
     attempts: list[AttemptView] = field(default_factory=list)
     copies: list[CopyView] = field(default_factory=list)
 
@@ -82,7 +82,7 @@ _WHEN_UNCERTAIN = func.coalesce(_notification.when_uncertain, _version.when_unce
 _NEXT_TRY = case((_entry.state == EntryState.READY, _entry.due_at)).label("due_at")
 
 
-MAX_ATTEMPTS_SHOWN = 200  # tries of one notification that are shown: the newest
+MAX_ATTEMPTS_SHOWN = 200  # the newest attempts of one notification
 
 
 ENTRY_OF_NOTIFICATION = and_(
@@ -104,17 +104,17 @@ def _select_views() -> Select[*tuple[object, ...]]:
 
 
 async def get_notification(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -> NotificationView:
-    """A service's notification, or (None) anybody's, with its newest attempts.
+    """Get a notification of the service, or of any service if it is None, with its newest attempts.
 
     Raises `NotFoundError`, also for another service's.
     """
-    wanted = _select_views().where(_notification.id == id_)
+    statement = _select_views().where(_notification.id == id_)
     if service_id is not None:
-        wanted = wanted.where(_notification.service_id == service_id)
-    row = (await connection.execute(wanted)).mappings().one_or_none()
+        statement = statement.where(_notification.service_id == service_id)
+    row = (await connection.execute(statement)).mappings().one_or_none()
     if row is None:
         raise NotFoundError("there is no such notification")
-    # Numbered here: the table counts the tries of an entry, and a retry begins a new one.
+    # Numbered here, because the table counts per outbox entry and a retry begins a new entry.
     names = [name for name in AttemptView.__dataclass_fields__ if name != "number"]
     number = func.row_number().over(order_by=_attempt.id).label("number")
     newest = select(*(_attempt[name] for name in names), number).where(_attempt.notification_id == id_)
@@ -125,27 +125,29 @@ async def get_notification(connection: AsyncConnection, service_id: UUID | None,
 
 async def _list_copies(connection: AsyncConnection, id_: UUID) -> list[CopyView]:
     names = CopyView.__dataclass_fields__
-    found = select(*(_notification[name] for name in names)).where(_notification.parent_id == id_)
-    return [CopyView(**row) for row in (await connection.execute(found.order_by(_notification.id))).mappings()]
+    statement = select(*(_notification[name] for name in names)).where(_notification.parent_id == id_)
+    return [CopyView(**row) for row in (await connection.execute(statement.order_by(_notification.id))).mappings()]
 
 
 async def list_notifications(connection: AsyncConnection, ids: Sequence[UUID]) -> list[NotificationView]:
-    """The notifications with these ids, in their order, without attempts and copies."""
-    found = (await connection.execute(_select_views().where(_notification.id.in_(ids)))).mappings() if ids else ()
-    known = {row["id"]: NotificationView(**row) for row in found}
+    """Get the notifications with these ids, in their order, without attempts and copies."""
+    rows = (await connection.execute(_select_views().where(_notification.id.in_(ids)))).mappings() if ids else ()
+    known = {row["id"]: NotificationView(**row) for row in rows}
     return [known[id_] for id_ in ids if id_ in known]
 
 
 async def count_closed_unknown(connection: AsyncConnection, batch_id: UUID) -> int:
-    """How many of a batch, copies left out, are unknown and wait for nothing any more: nobody looked in time."""
+    """Count the notifications of a batch, without copies, that are unknown and were not resolved in time."""
     own = (_notification.batch_id == batch_id, _notification.parent_id.is_(None))
     statement = select(func.count()).select_from(Notification).outerjoin(OutboxEntry, ENTRY_OF_NOTIFICATION)
-    found = await connection.execute(statement.where(*own, _notification.status == Status.UNKNOWN, _entry.id.is_(None)))
-    return int(found.scalar_one())
+    result = await connection.execute(
+        statement.where(*own, _notification.status == Status.UNKNOWN, _entry.id.is_(None))
+    )
+    return int(result.scalar_one())
 
 
 async def list_held_unknown(connection: AsyncConnection, *, limit: int) -> list[NotificationView]:
-    """Notifications of all services of which nobody knows whether they were taken, kept for a person; oldest first."""
+    """Unknown notifications of all services that are held for a person; oldest first."""
     statement = _select_views().where(_entry.state == EntryState.HELD, _notification.status == Status.UNKNOWN)
-    found = await connection.execute(statement.order_by(_notification.uncertain_at, _notification.id).limit(limit))
-    return [NotificationView(**row) for row in found.mappings()]
+    rows = await connection.execute(statement.order_by(_notification.uncertain_at, _notification.id).limit(limit))
+    return [NotificationView(**row) for row in rows.mappings()]

@@ -1,4 +1,4 @@
-"""What happened to a notification, in order: derived from its row, its attempts and what people and callers did."""
+"""The timeline of a notification, from its row, its attempts and the actions of people and callers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from notifier.lookup.notification_view import AttemptView, NotificationView
 from notifier.states import WAITING_STATUSES, Status
 
 _event = get_columns(NotificationEvent)
-MAX_EVENTS_SHOWN = 200  # changes of one notification by people and callers that are shown: the newest
+MAX_EVENTS_SHOWN = 200  # the newest actions of people and callers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +29,13 @@ class TimelineItem:
 
 
 async def get_timeline(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -> list[TimelineItem]:
-    """The timeline of a service's notification, or (None) of anybody's. Raises `NotFoundError`."""
+    """Get the timeline of a notification of the service, or of any service if it is None. Raises `NotFoundError`."""
     view = await notification_view.get_notification(connection, service_id, id_)
     statement = select(_event.at, _event.kind, _event.actor, _event.detail).where(_event.notification_id == id_)
-    found = await connection.execute(statement.order_by(_event.id.desc()).limit(MAX_EVENTS_SHOWN))
-    newest = reversed(found.all())
+    rows = await connection.execute(statement.order_by(_event.id.desc()).limit(MAX_EVENTS_SHOWN))
+    newest = reversed(rows.all())
     events = [TimelineItem(at=row.at, kind=row.kind, actor=row.actor, detail=row.detail or None) for row in newest]
-    # Sorting keeps the order of what has the same time: begun, tried, changed, ended.
+    # The sort is stable: at the same time the order is beginning, attempts, actions, end.
     return sorted([*_list_beginning(view), *_list_attempts(view), *events, *_list_end(view)], key=lambda item: item.at)
 
 
@@ -56,7 +56,7 @@ def _list_attempts(view: NotificationView) -> Iterator[TimelineItem]:
 
 
 def _list_end(view: NotificationView) -> Iterator[TimelineItem]:
-    """The end, where no event has told it: what was cancelled says so itself."""
+    """The end, unless an event says it: a cancellation has its own event."""
     closed = view.status is Status.UNKNOWN and view.entry_state is None
     if closed or view.status not in WAITING_STATUSES | {Status.CANCELLED}:
         why = ": ".join(part for part in (view.reason, view.detail) if part)

@@ -1,7 +1,4 @@
-"""Why a notification is not sent yet, from everything that a sender would look at, and when it is tried next.
-
-It only looks: nothing here changes anything, and what it says may be over a moment later.
-"""
+"""Explain why a notification is not sent yet, and when it is tried next. Nothing here changes anything."""
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -59,12 +56,12 @@ class WaitCause:
 
     code: Because
     detail: str
-    until: datetime | None = None  # None: nobody knows, or nothing ends it by itself
+    until: datetime | None = None  # None: not known, or it does not end by itself
 
 
 @dataclass(frozen=True, kw_only=True)
 class WaitExplanation:
-    """Every reason, the one that lasts longest not necessarily first, and the earliest time of the next try."""
+    """Every reason, in no particular order, and the earliest time of the next try."""
 
     view: NotificationView
     causes: list[WaitCause]
@@ -74,7 +71,7 @@ class WaitExplanation:
 async def explain_notification(
     connection: AsyncConnection, service_id: UUID | None, id_: UUID, policy: RecipientPolicy, now: datetime
 ) -> WaitExplanation:
-    """Why a service's notification, or (None) anybody's, is where it is. Raises `NotFoundError`."""
+    """Explain the state of a notification of the service, or of any service if it is None. Raises `NotFoundError`."""
     view = await notification_view.get_notification(connection, service_id, id_)
     if view.status not in WAITING_STATUSES or view.entry_state is None:
         return WaitExplanation(view=view, causes=[_explain_end(view)], next_attempt_at=None)
@@ -96,16 +93,16 @@ def _explain_end(view: NotificationView) -> WaitCause:
 
 
 def _explain_entry(view: NotificationView, now: datetime) -> Iterator[WaitCause]:
-    """What its own history says."""
+    """The reasons in its own entry and status."""
     if view.entry_state is EntryState.LEASED:
-        yield WaitCause(code=Because.IN_HAND, detail="a sender has it in hand")
+        yield WaitCause(code=Because.IN_HAND, detail="a sender is working on it")
     elif view.entry_state is EntryState.HELD:
-        detail = "nobody knows whether the relay has it: it waits for a person, who resolves it"
+        detail = "nobody knows whether the relay has it: it waits until a person resolves it"
         yield WaitCause(code=Because.HELD, detail=detail, until=view.expires_at)
     elif view.due_at is None or view.due_at <= now:
         return
     elif view.status is Status.QUEUED and view.reason is None:
-        yield WaitCause(code=Because.SCHEDULED, detail="its time has not come", until=view.due_at)
+        yield WaitCause(code=Because.SCHEDULED, detail="scheduled for a later time", until=view.due_at)
     elif view.status is Status.UNKNOWN:
         detail = "nobody knows whether the relay has it: it is sent once more"
         yield WaitCause(code=Because.UNCERTAIN, detail=detail, until=view.due_at)
@@ -115,19 +112,21 @@ def _explain_entry(view: NotificationView, now: datetime) -> Iterator[WaitCause]
     elif view.reason is Reason.TEMPLATE:
         yield WaitCause(code=Because.TEMPLATE_SLOW, detail=view.detail or "", until=view.due_at)
     else:
-        yield WaitCause(code=Because.BACK_OFF, detail=f"the last try: {view.detail or 'no words'}", until=view.due_at)
+        yield WaitCause(code=Because.BACK_OFF, detail=f"the last try: {view.detail or 'no details'}", until=view.due_at)
 
 
 async def _explain_queue(connection: AsyncConnection, entry: Any, now: datetime) -> AsyncIterator[WaitCause]:
-    """What keeps senders from it."""
+    """The reasons in the queue and at the relay."""
     for obstacle in await list_relay_outages(connection):
         yield _explain_obstacle(obstacle)
     if connection.dialect.name != "sqlite" and not await _has_live_sender(connection):
-        yield WaitCause(code=Because.NO_SENDER, detail="no sender has been heard of for a minute")
+        yield WaitCause(
+            code=Because.NO_SENDER, detail="no sender has run for a minute: start one with `notifier sender`"
+        )
     if entry.due_at > now:
         return
     if entry.lost >= SUSPECT_LOSSES:
-        detail = f"{entry.lost} senders died with it at hand: it is sent alone, once nothing else is in hand"
+        detail = f"{entry.lost} senders died while they sent it: it is sent alone, when nothing else is being sent"
         yield WaitCause(code=Because.ALONE, detail=detail)
     if ahead := await _count_ahead(connection, entry):
         number = f"more than {MAX_COUNTED_AHEAD}" if ahead > MAX_COUNTED_AHEAD else str(ahead)
@@ -146,7 +145,7 @@ async def _has_live_sender(connection: AsyncConnection) -> bool:
 
 
 async def _count_ahead(connection: AsyncConnection, entry: Any) -> int:
-    """How many are due before it, counted up to a bound."""
+    """How many are due before it, counted up to `MOST_COUNTED`."""
     before = (
         select(_entry.id)
         .where(
@@ -165,7 +164,7 @@ async def _count_ahead(connection: AsyncConnection, entry: Any) -> int:
 async def _explain_recipient(
     connection: AsyncConnection, view: NotificationView, policy: RecipientPolicy
 ) -> AsyncIterator[WaitCause]:
-    """What will stop it when it is claimed."""
+    """The reasons that will stop it when it is claimed."""
     delivery = (await delivery_loader.load_deliveries(connection, [view.id])).get(view.id)
     if delivery is not None and delivery.is_cancelled and view.status in CANCELLABLE_STATUSES:
         yield WaitCause(code=Because.BATCH_CANCELLED, detail="its batch was cancelled: it is not sent")

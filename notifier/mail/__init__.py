@@ -1,1 +1,1 @@
-"""The MIME document (RFC 5322, 2045): headers, attachments, inline images and styles, the text part."""
+"""The MIME document of a mail: header fields, HTML with inlined styles, plain text, images and attachments."""

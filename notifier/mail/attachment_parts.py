@@ -11,13 +11,15 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from struct import Struct
 
-from notifier.mail import header_fields
-from notifier.rendering.protocol import MailAttachment, MailWithGaps, RenderedMail
+from notifier.mail.header_fields import HeaderValueError, write_mime_parameter
+from notifier.mail.mail_parts import MailAttachment, MailWithGaps, RenderedMail
 
+MAX_MESSAGE_BYTES = 25 * 1024 * 1024
+"""Bytes of a finished mail, as it is handed over: what the largest providers take."""
 _BASE64_LINE = 76  # RFC 2045 §6.8
 _LINES_PER_CHUNK = 1024
 ENCODED_PIECE_BYTES = 57 * 8 * _LINES_PER_CHUNK
-"""Octets that are encoded in one go: whole lines, and less than a millisecond in which no other thread runs."""
+"""Bytes that are encoded in one go: whole lines, and less than a millisecond in which no other thread runs."""
 _CONTENT_TYPE = re.compile(
     r"[A-Za-z0-9!#$&^_.+-]{1,64}/[A-Za-z0-9!#$&^_.+-]{1,127}(; [A-Za-z-]{1,20}=[A-Za-z0-9-]{1,20})*"
 )
@@ -25,31 +27,27 @@ _CONTENT_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]{1,255}")
 
 
 def write_attachment_header(attachment: MailAttachment, *, inline: bool) -> bytes:
-    """The header of an attachment's part; raises `HeaderValueError` on what cannot stand there.
+    """Write the header of an attachment's part; raises `HeaderValueError` on what cannot stand there.
 
-    The name stands in Content-Disposition alone (RFC 2183 §2.3): a second one in Content-Type, which old clients read,
-    would have to be an encoded word where those are forbidden.
+    The name stands in Content-Disposition alone (RFC 2183 §2.3): a second one in Content-Type, which old mail programs
+    read, would have to be an encoded word where those are forbidden.
     """
     if not _CONTENT_TYPE.fullmatch(attachment.content_type):
-        raise header_fields.HeaderValueError(f"{attachment.content_type!r} is not a content type")
+        raise HeaderValueError(f"{attachment.content_type!r} is not a content type")
     lines = [f"Content-Type: {attachment.content_type}".encode(), b"Content-Transfer-Encoding: base64"]
     if attachment.content_id is not None:
         if not _CONTENT_ID.fullmatch(attachment.content_id):
-            raise header_fields.HeaderValueError(f"{attachment.content_id!r} is not a content id")
+            raise HeaderValueError(f"{attachment.content_id!r} is not a content id")
         lines.append(f"Content-ID: <{attachment.content_id}>".encode())
     disposition = b"Content-Disposition: inline" if inline else b"Content-Disposition: attachment"
-    lines.append(b";\r\n ".join((disposition, *header_fields.write_mime_parameter("filename", attachment.filename))))
+    lines.append(b";\r\n ".join((disposition, *write_mime_parameter("filename", attachment.filename))))
     return b"\r\n".join((*lines, b"", b""))
-
-
-MAX_MESSAGE_BYTES = 25 * 1024 * 1024
-"""Bytes of a finished mail, as it is handed over: what the largest providers take."""
 
 
 def get_filled_size(
     mail: RenderedMail | MailWithGaps, attachments: Sequence[MailAttachment] = (), images: Sequence[bytes] = ()
 ) -> int:
-    """Bytes of the mail with its attachments and images."""
+    """Get the bytes of the mail with its attachments and images."""
     if isinstance(mail, RenderedMail):
         return len(mail.wire)
     files = sum(_get_base64_size(len(attachment.data)) for attachment in attachments)
@@ -65,9 +63,9 @@ def _get_base64_size(size: int) -> int:
 def fill_attachments(
     mail: MailWithGaps, attachments: Sequence[MailAttachment], images: Sequence[bytes] = ()
 ) -> RenderedMail:
-    """The mail with its attachments, and the images, which are base64 already, behind them.
+    """Put the attachments into their gaps, and behind them the images, which are base64 already.
 
-    Raises `IndexError` if it asks for one that there is not.
+    Raises `IndexError` if the mail asks for one that there is not.
     """
     pieces: list[bytes] = []
     for piece in mail.pieces:
@@ -82,18 +80,19 @@ def fill_attachments(
 
 
 def encode_base64_chunks(data: bytes) -> Iterator[bytes]:
-    """The data in base64, in chunks of whole lines, each with its CRLF."""
+    """Encode the data in base64, in chunks of whole lines, each with its CRLF."""
     for start in range(0, len(data), ENCODED_PIECE_BYTES):
         yield encode_base64(data[start : start + ENCODED_PIECE_BYTES])
 
 
 def encode_base64(data: bytes) -> bytes:
-    """The data in base64 lines, all in one go."""
+    """Encode the data in base64 lines, all in one go."""
     encoded = b2a_base64(data, newline=False)
     whole, rest = divmod(len(encoded), _BASE64_LINE)
     lines: list[bytes] = []
     for start in range(0, whole, _LINES_PER_CHUNK):
-        lines += _get_line_splitter(min(_LINES_PER_CHUNK, whole - start)).unpack_from(encoded, start * _BASE64_LINE)
+        splitter = _get_line_splitter(min(_LINES_PER_CHUNK, whole - start))
+        lines += splitter.unpack_from(encoded, start * _BASE64_LINE)
     if rest:
         lines.append(encoded[-rest:])
     lines.append(b"")

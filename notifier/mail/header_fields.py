@@ -1,4 +1,4 @@
-"""Header fields on the wire: folded, RFC 2047 words where needed, and never a way to smuggle in another field.
+"""Write header fields: folded, with RFC 2047 words where needed, and never a way to smuggle in another field.
 
 Own code, because `email.policy.SMTP` turns long tokens in List-Unsubscribe into encoded words and lets NUL through.
 """
@@ -11,17 +11,15 @@ from email.utils import format_datetime
 from functools import lru_cache
 from urllib.parse import quote
 
-from notifier.rendering.protocol import Mailbox
+from notifier.mail.mail_parts import Mailbox
 
 FORBIDDEN_IN_HEADER = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Control characters, line and paragraph separators (U+0085 among them) and lone surrogates."""
-MAX_FOLDED_LINE = (
-    76  # RFC 5322 §2.1.1 recommends 78 with nothing about CRLF; 76 is RFC 2047's limit for lines with words
-)
+MAX_FOLDED_LINE = 76  # RFC 2047's limit for lines with encoded words; RFC 5322 §2.1.1 recommends 78 for the others
 MAX_HEADER_LINE = 998
 _WORD_BYTES = 42  # UTF-8 bytes in one encoded word, so that it stays under 75 characters (RFC 2047 §2)
 _WORD_FRAME = len(" =?utf-8?b?" + "?=")
-_MAX_CHARACTER_BYTES = 4  # bytes of one character in UTF-8
+_MAX_CHARACTER_BYTES = 4  # of one character in UTF-8
 _MAX_QUOTED_LENGTH = 60
 _ATOM_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+( [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _FOLDING_PLACE = re.compile(r"(?<=[^ ]) (?=[^ ])")
@@ -38,15 +36,15 @@ class HeaderValueError(ValueError):
 
 
 def check_header_value(value: str) -> str:
-    """The value itself, or `HeaderValueError` if it could break out of its field."""
-    found = FORBIDDEN_IN_HEADER.search(value)
-    if found:
-        raise HeaderValueError(f"U+{ord(found[0]):04X} at position {found.start()} is not allowed in a header")
+    """Return the value itself; raises `HeaderValueError` if it could break out of its field."""
+    match = FORBIDDEN_IN_HEADER.search(value)
+    if match:
+        raise HeaderValueError(f"U+{ord(match[0]):04X} at position {match.start()} is not allowed in a header")
     return value
 
 
 def write_unstructured_header(name: str, value: str) -> bytes:
-    """A field of free text, such as Subject (RFC 5322 §2.2.1)."""
+    """Write a field of free text, such as Subject (RFC 5322 §2.2.1)."""
     if _is_plain_header_text(value) and (folded := _fold_line(f"{name}: {value}")) is not None:
         return folded
     check_header_value(value)
@@ -54,7 +52,7 @@ def write_unstructured_header(name: str, value: str) -> bytes:
 
 
 def write_structured_header(name: str, value: str) -> bytes:
-    """A field with a syntax of its own: ASCII, folded at spaces only, its tokens never touched."""
+    """Write a field with a syntax of its own: ASCII, folded at spaces only, its tokens never touched."""
     check_header_value(value)
     if not value.isascii():
         raise HeaderValueError(f"{name} takes ASCII only")
@@ -65,45 +63,46 @@ def write_structured_header(name: str, value: str) -> bytes:
 
 
 @lru_cache(maxsize=256)  # nearly every mail has its sender and where to reply in common with the one before
-def write_mailbox_header(name: str, box: Mailbox) -> bytes:
-    """An address field with one mailbox (RFC 5322 §3.4); the address is ASCII, or UTF-8 under SMTPUTF8."""
-    address = check_header_value(box.address)
-    if not box.name:
+def write_mailbox_header(name: str, mailbox: Mailbox) -> bytes:
+    """Write an address field with one mailbox (RFC 5322 §3.4); the address is ASCII, or UTF-8 under SMTPUTF8."""
+    address = check_header_value(mailbox.address)
+    if not mailbox.name:
         return f"{name}: {address}\r\n".encode()
-    display = check_header_value(box.name)
-    quoted = display if _ATOM_PHRASE.fullmatch(display) else _quote_phrase(display)
-    if _is_plain_header_text(display) and len(quoted) <= _MAX_QUOTED_LENGTH:
+    display_name = check_header_value(mailbox.name)
+    quoted = display_name if _ATOM_PHRASE.fullmatch(display_name) else _quote_phrase(display_name)
+    if _is_plain_header_text(display_name) and len(quoted) <= _MAX_QUOTED_LENGTH:
         return _join_folded(f"{name}: {quoted}", f"<{address}>")
-    words = _write_encoded_words(f"{name}:", display).decode().removesuffix("\r\n")
+    words = _write_encoded_words(f"{name}:", display_name).decode().removesuffix("\r\n")
     head, _, last = words.rpartition("\r\n")
     return (f"{head}\r\n".encode() if head else b"") + _join_folded(last, f"<{address}>")
 
 
-def write_address_list_header(name: str, listed: Sequence[str]) -> bytes:
-    """An address field with bare addresses (RFC 5322 §3.6.3), folded after commas only."""
+def write_address_list_header(name: str, addresses: Sequence[str]) -> bytes:
+    """Write an address field with bare addresses (RFC 5322 §3.6.3), folded after commas only."""
     lines = [f"{name}:"]
-    for number, address in enumerate(listed, 1):
-        written = f" {check_header_value(address)}" + ("," if number < len(listed) else "")
-        if number > 1 and len(lines[-1]) + len(written) > MAX_FOLDED_LINE:
-            lines.append(written)
+    for number, address in enumerate(addresses, 1):
+        entry = f" {check_header_value(address)}" + ("," if number < len(addresses) else "")
+        if number > 1 and len(lines[-1]) + len(entry) > MAX_FOLDED_LINE:
+            lines.append(entry)
         else:
-            lines[-1] += written
+            lines[-1] += entry
     return ("\r\n".join(lines) + "\r\n").encode()
 
 
 def write_mime_parameter(name: str, value: str) -> list[bytes]:
-    """A MIME parameter, in pieces that fit a line each (RFC 2231 §3 and 4); no encoded words, which §5 of 2047 forbids.
+    """Write a MIME parameter, in pieces that fit a line each (RFC 2231 §3 and 4).
 
-    Only what nobody can read in two ways is quoted: with a quote or a backslash in it, clients disagree.
+    RFC 2047 §5 forbids encoded words here. Only what nobody can read in two ways is quoted: with a quote or a backslash
+    in it, mail programs disagree.
     """
     check_header_value(value)
     if len(value) <= _MAX_QUOTED_LENGTH and _PLAIN_PARAMETER.fullmatch(value):
         return [f'{name}="{value}"'.encode()]
-    room = MAX_FOLDED_LINE - len(f" {name}*99*=;")
+    max_length = MAX_FOLDED_LINE - len(f" {name}*99*=;")
     pieces, piece = [], _CHARSET
     for character in value:
         escaped = quote(character, safe="")
-        if len(piece) + len(escaped) > room:
+        if len(piece) + len(escaped) > max_length:
             pieces.append(piece)
             piece = ""
         piece += escaped
@@ -114,9 +113,9 @@ def write_mime_parameter(name: str, value: str) -> list[bytes]:
 
 
 def write_date_header(value: datetime) -> bytes:
-    """The Date field (RFC 5322 §3.3).
+    """Write the Date field (RFC 5322 §3.3).
 
-    A time in UTC, which is all that comes through the socket, is written here, in a fifth of the library's time.
+    A time in UTC, as nearly all are, is written here, in a fifth of the library's time.
     """
     if value.tzinfo is UTC:
         day, month = _DAYS[value.weekday()], _MONTHS[value.month - 1]
@@ -135,8 +134,8 @@ def _fold_line(line: str) -> bytes | None:
     if len(line) <= MAX_FOLDED_LINE:
         return f"{line}\r\n".encode("ascii")
     pieces, start, last = [], 0, 0
-    value_starts = line.index(":") + 2
-    for position in [*(match.start() for match in _FOLDING_PLACE.finditer(line, value_starts)), len(line)]:
+    value_start = line.index(":") + 2
+    for position in [*(match.start() for match in _FOLDING_PLACE.finditer(line, value_start)), len(line)]:
         if position - start > MAX_FOLDED_LINE and last > start:
             pieces.append(line[start:last])
             start = last
@@ -150,24 +149,22 @@ def _fold_line(line: str) -> bytes | None:
 def _write_encoded_words(head: str, value: str) -> bytes:
     """The value as encoded words (RFC 2047 §4.1, base64), split between characters, one to a line."""
     words, chunk = [], b""
-    room = min(
-        _WORD_BYTES, (MAX_FOLDED_LINE - len(head) - _WORD_FRAME) // 4 * 3
-    )  # what the field's name leaves of its line
-    glue = " " if room >= _MAX_CHARACTER_BYTES else "\r\n "
-    room = room if room >= _MAX_CHARACTER_BYTES else _WORD_BYTES
+    max_bytes = min(_WORD_BYTES, (MAX_FOLDED_LINE - len(head) - _WORD_FRAME) // 4 * 3)  # behind the field's name
+    glue = " " if max_bytes >= _MAX_CHARACTER_BYTES else "\r\n "
+    max_bytes = max_bytes if max_bytes >= _MAX_CHARACTER_BYTES else _WORD_BYTES
     for character in value:
         encoded = character.encode()
-        if len(chunk) + len(encoded) > room:
+        if len(chunk) + len(encoded) > max_bytes:
             words.append(chunk)
-            chunk, room = b"", _WORD_BYTES
+            chunk, max_bytes = b"", _WORD_BYTES
         chunk += encoded
     words.append(chunk)
     encoded_words = [f"=?utf-8?b?{b64encode(word).decode()}?=" for word in words]
     return (head + glue + "\r\n ".join(encoded_words)).encode("ascii") + b"\r\n"
 
 
-def _quote_phrase(display: str) -> str:
-    escaped = display.replace("\\", "\\\\").replace('"', '\\"')
+def _quote_phrase(display_name: str) -> str:
+    escaped = display_name.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 

@@ -1,6 +1,6 @@
 """The element tree of a mail's HTML, as a browser builds it (selectolax, which wraps the HTML5 parser Lexbor).
 
-It promises bounded time for hostile input: some of the steps that HTML5 prescribes are quadratic in the depth, in the
+Parsing takes bounded time for hostile input. Some of the steps that HTML5 prescribes are quadratic in the depth, in the
 open formatting elements, or in a tag's attributes. What is over the limits below loses its tag, never its text.
 """
 
@@ -9,27 +9,19 @@ from typing import Final
 
 from selectolax.lexbor import LexborHTMLParser
 
+from notifier.mail.html_reader import OPTIONAL_END_ELEMENTS
+
 MIN_DEPTH: Final = 500  # elements within each other that any mail may have, those with an optional end tag not counted
 MAX_OPEN_ELEMENT_STEPS: Final = 20_000_000  # open elements that all the tags of a mail may have to look through
 MAX_REOPENED_ELEMENTS: Final = 100_000  # formatting elements that all the blocks of a mail may open again
 MIN_FORMATTING_DEPTH: Final = 8  # open formatting elements that any mail may have
-MAX_CLONED_CHARACTERS: Final = (
-    20_000_000  # characters of formatting tags and links, if each tag of a mail opened them again
-)
+MAX_CLONED_CHARACTERS: Final = 20_000_000  # of formatting tags and links, if each tag of a mail opened them again
 MIN_TAG_LIMIT: Final = 200  # characters of such a tag that may have attributes in any mail
 MAX_ATTRIBUTES: Final = 1_000  # in one tag
-MIN_LIMITED_TAGS: Final = 1_000  # tags, with which nothing takes long
+MIN_LIMITED_TAGS: Final = 1_000  # tags; fewer are parsed without a limit
 _FORMATTING: Final = frozenset(
     {"b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"}
 )
-ELEMENTS_WITHOUT_END: Final = frozenset(
-    {
-        "a", "area", "base", "body", "br", "col", "colgroup", "dd", "dt", "embed", "head", "hr", "html", "img", "input",
-        "li", "link", "meta", "optgroup", "option", "p", "param", "source", "tbody", "td", "tfoot", "th", "thead", "tr",
-        "track", "wbr",
-    }
-)  # fmt: skip
-"""Elements that may lack an end tag: many of them need not mean that they stand within each other."""
 _TAG: Final = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
 _MIN_LONG_TAG: Final = 5_000  # characters; a shorter one has not too many attributes
 _LONG_TAG: Final = re.compile(rf"<[a-zA-Z][^<>]{{{_MIN_LONG_TAG},}}")
@@ -38,10 +30,7 @@ _CLONED_TAG: Final = re.compile(
 )
 _QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'")
 _ATTRIBUTE: Final = re.compile(r"[\s/\"][^\s/\"]")
-_EMPTY_INLINE_TAG, _EMPTY_BLOCK_TAG = (
-    "wbr",
-    "br",
-)  # tags that hold nothing, and say whether what is around them is one word
+_EMPTY_INLINE_TAG, _EMPTY_BLOCK_TAG = "wbr", "br"  # without content; the second one parts the words around it
 
 
 def parse_html(html: str) -> LexborHTMLParser:
@@ -73,7 +62,7 @@ class _DepthLimit:
     def rename(self, tag: re.Match[str]) -> str:
         """The beginning of a tag, with another name if the element is over a limit."""
         name, step = tag[2].lower(), -1 if tag[1] else 1
-        if name in ELEMENTS_WITHOUT_END:
+        if name in OPTIONAL_END_ELEMENTS:
             return tag[0]
         if name in _FORMATTING:
             deepest = max(self._formatting, self._formatting + step)

@@ -1,12 +1,19 @@
-"""The MIME document (RFC 2045, 2046): canonical CRLF, 7-bit, lines within limits, the same bytes for the same mail."""
+"""Write the MIME document (RFC 2045, 2046): canonical CRLF, 7-bit, lines within limits, the same bytes for one mail."""
 
 import hashlib
 from binascii import b2a_qp
 from collections.abc import Sequence
 
-from notifier.mail import header_fields
 from notifier.mail.attachment_parts import encode_base64, write_attachment_header
-from notifier.rendering.protocol import MailAttachment, MailHeader, MailParts, MailWithGaps, RenderedMail
+from notifier.mail.header_fields import (
+    check_header_value,
+    write_address_list_header,
+    write_date_header,
+    write_mailbox_header,
+    write_structured_header,
+    write_unstructured_header,
+)
+from notifier.mail.mail_parts import MailAttachment, MailHeader, MailParts, MailWithGaps, RenderedMail
 
 MAX_UNENCODED_LINE = 78  # longer lines are wrapped by quoted-printable rather than trusted to every relay
 _STRUCTURED_HEADERS = frozenset({"list-unsubscribe", "list-unsubscribe-post", "list-id", "references", "in-reply-to"})
@@ -23,9 +30,9 @@ class NulInPartError(ValueError):
 def build_mime_message(header: MailHeader, parts: MailParts) -> RenderedMail:
     """Write a mail without attachments.
 
-    Raises `headers.HeaderValueError` or `NulInPartError` on what cannot stand in one.
+    Raises `HeaderValueError` or `NulInPartError` on what cannot stand in one.
     """
-    head, text = _write_headers(header, parts.subject), _build_text_entity(parts.text)
+    head, text = write_headers(header, parts.subject), _build_text_entity(parts.text)
     if parts.html is None:
         wire = head + _MIME_VERSION + text
     else:
@@ -55,25 +62,27 @@ def build_mime_message(header: MailHeader, parts: MailParts) -> RenderedMail:
 def build_mime_with_gaps(header: MailHeader, parts: MailParts, attachments: Sequence[MailAttachment]) -> MailWithGaps:
     """Write a mail with gaps for its attachments: mixed(alternative(text, related(html, images)), files).
 
-    An image that HTML shows belongs to that HTML: who shows the text has no images left over. A mail without HTML
-    shows none, so that all are files.
+    An image that HTML shows belongs to that HTML, so that a program that shows the text lists no images. A mail without
+    HTML shows none, so that all are files.
     """
-    head, text = _write_headers(header, parts.subject), _build_text_entity(parts.text)
+    head, text = write_headers(header, parts.subject), _build_text_entity(parts.text)
     html = _build_html_entity(parts.html) if parts.html is not None else b""
     inline = [bool(html) and attachment.content_id is not None for attachment in attachments]
-    named = [write_attachment_header(one, inline=shown) for one, shown in zip(attachments, inline, strict=True)]
-    seed = _hash_parts(head, text, html, *named)
-    files: list[_MimePieces] = [[field, number] for number, field in enumerate(named) if not inline[number]]
-    images: list[_MimePieces] = [[field, number] for number, field in enumerate(named) if inline[number]]
+    part_headers = [
+        write_attachment_header(attachment, inline=is_inline)
+        for attachment, is_inline in zip(attachments, inline, strict=True)
+    ]
+    seed = _hash_parts(head, text, html, *part_headers)
+    files: list[_MimePieces] = [[field, number] for number, field in enumerate(part_headers) if not inline[number]]
+    images: list[_MimePieces] = [[field, number] for number, field in enumerate(part_headers) if inline[number]]
     body: _MimePieces = [text]
     if html:
-        rich: _MimePieces = (
+        related: _MimePieces = (
             _build_multipart(b'related; type="text/html"', seed, [[html], *images]) if images else [html]
         )
-        body = _build_multipart(b"alternative", seed, [body, rich])
-    return MailWithGaps(
-        pieces=[head + _MIME_VERSION, *(_build_multipart(b"mixed", seed, [body, *files]) if files else body)]
-    )
+        body = _build_multipart(b"alternative", seed, [body, related])
+    whole = _build_multipart(b"mixed", seed, [body, *files]) if files else body
+    return MailWithGaps(pieces=[head + _MIME_VERSION, *whole])
 
 
 def _build_multipart(kind: bytes, seed: bytes, entities: Sequence[_MimePieces]) -> _MimePieces:
@@ -88,7 +97,7 @@ def _hash_parts(head: bytes, text: bytes, html: bytes, *others: bytes) -> bytes:
     """What a boundary is made of (RFC 2046 §5.1.1): the same for the same mail, and in none of its parts.
 
     A boundary has an underscore, which base64 has not. A part that does have one is hashed: it would have to contain
-    128 bits of its own hash, so whoever writes its variables would have to try 2¹²⁸ of them.
+    128 bits of its own hash, so an attacker who writes its variables would have to try 2¹²⁸ of them.
     """
     hashed = hashlib.sha256(head)  # or two mails with the same text would share a boundary
     hashed.update(text)
@@ -99,23 +108,20 @@ def _hash_parts(head: bytes, text: bytes, html: bytes, *others: bytes) -> bytes:
     return hashed.digest()
 
 
-def _write_headers(header: MailHeader, subject: str) -> bytes:
+def write_headers(header: MailHeader, subject: str) -> bytes:
+    """Write the header fields of a mail, without those that say what its body is."""
     fields = [
-        header_fields.write_date_header(header.date),
-        header_fields.write_mailbox_header("From", header.sender),
-        f"To: {header_fields.check_header_value(header.recipient)}\r\n".encode(),
-        header_fields.write_address_list_header("Cc", header.cc) if header.cc else b"",
-        header_fields.write_mailbox_header("Reply-To", header.reply_to) if header.reply_to else b"",
-        header_fields.write_unstructured_header("Subject", subject),
-        header_fields.write_structured_header("Message-ID", header.message_id),
+        write_date_header(header.date),
+        write_mailbox_header("From", header.sender),
+        f"To: {check_header_value(header.recipient)}\r\n".encode(),
+        write_address_list_header("Cc", header.cc) if header.cc else b"",
+        write_mailbox_header("Reply-To", header.reply_to) if header.reply_to else b"",
+        write_unstructured_header("Subject", subject),
+        write_structured_header("Message-ID", header.message_id),
         b"Auto-Submitted: auto-generated\r\n",
     ]
     for name, value in header.extra.items():
-        write = (
-            header_fields.write_structured_header
-            if name.lower() in _STRUCTURED_HEADERS
-            else header_fields.write_unstructured_header
-        )
+        write = write_structured_header if name.lower() in _STRUCTURED_HEADERS else write_unstructured_header
         fields.append(write(name, value))
     return b"".join(fields)
 
@@ -134,17 +140,15 @@ def _build_text_entity(text: str) -> bytes:
 def _build_html_entity(html: str) -> bytes:
     """The HTML part; base64, because quoting takes three times as long, and its lines are long and rarely plain."""
     data = _encode_canonical("text/html", html)
-    return (
-        _build_entity("text/html", "7bit", data)
-        if _fits_seven_bit(data)
-        else _build_entity("text/html", "base64", encode_base64(data))
-    )
+    if _fits_seven_bit(data):
+        return _build_entity("text/html", "7bit", data)
+    return _build_entity("text/html", "base64", encode_base64(data))
 
 
 def _encode_canonical(content_type: str, text: str) -> bytes:
     """The text as UTF-8 whose lines, the last one too, end with CRLF."""
     data = text.removesuffix("\n").encode()
-    if b"\x00" in data:  # looked for in the octets, because a search in text that is not Latin takes 25 times as long
+    if b"\x00" in data:  # searched in the bytes, because a search in text that is not Latin takes 25 times as long
         raise NulInPartError(f"the {content_type} part contains a NUL character")
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

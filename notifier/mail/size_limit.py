@@ -1,4 +1,4 @@
-"""How long the texts of a mail may become: seen while they grow, not once they have filled the memory."""
+"""Limits on the length of a mail's texts, checked while they grow and not once they have filled the memory."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -22,22 +22,22 @@ class OutputTooLargeError(Exception):
 
 
 def compute_text_limit(html: str) -> int:
-    """How many UTF-8 bytes the text made from this HTML may have."""
+    """Compute how many UTF-8 bytes the text built from this HTML may have."""
     return min(MAX_OUTPUT, MIN_TEXT + MAX_TEXT_PER_HTML * count_bytes(html))
 
 
 def count_bytes(text: str) -> int:
-    """Its UTF-8 bytes."""
+    """Count the UTF-8 bytes of a text."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def within_limit(text: str) -> str:
-    """The text itself. Raises `OutputTooLargeError`."""
+    """Return the text itself. Raises `OutputTooLargeError`."""
     if len(text) > MAX_OUTPUT:
         raise OutputTooLargeError
     return text
 
 
 def join_within_limit(pieces: Iterable[str]) -> str:
-    """What a macro, or a block that sets a variable, has written. Raises `OutputTooLargeError`."""
+    """Join what a macro, or a block that sets a variable, has written. Raises `OutputTooLargeError`."""
     return within_limit("".join(pieces))

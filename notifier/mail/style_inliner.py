@@ -1,7 +1,7 @@
-"""Moving CSS from `<style>` into `style` attributes, because many mail clients drop the former.
+"""Move CSS from `<style>` into `style` attributes, because many mail clients drop the former.
 
-It runs on the rendered mail: before rendering it would move `{% for %}` out of tables. The mail looks the same before
-and after in a browser; what cannot be moved without a change stays in `<style>`, and nothing else is written anew.
+It runs on the rendered mail: before rendering it would move `{% for %}` out of tables. In a browser the mail looks the
+same before and after; what cannot be moved without a change stays in `<style>`, and nothing else is written anew.
 """
 
 import re
@@ -10,14 +10,8 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from notifier.mail.inlining.markup_tokens import (
-    INVISIBLE_ELEMENTS,
-    MARKUP_PATTERN,
-    STYLE_TAG_PATTERN,
-    MarkupToken,
-    measure_depth,
-    read_tokens,
-)
+from notifier.mail.html_reader import STYLE_TAG, split_html
+from notifier.mail.inlining.markup_tokens import INVISIBLE_ELEMENTS, MarkupToken, measure_depth, read_tokens
 from notifier.mail.inlining.rule_matcher import RuleMatcher, StyleWriter, get_rule_matcher
 from notifier.mail.inlining.stylesheet import Stylesheet, parse_stylesheet
 from notifier.mail.size_limit import MAX_OUTPUT, OutputTooLargeError
@@ -26,17 +20,16 @@ MAX_STRUCTURES: Final = 128
 MAX_DEPTH: Final = 500
 """Elements within each other: browsers lift them out of each other from 512 on, and css-inline crashes at thousands."""
 MAX_SELECTOR_TESTS: Final = 5_000_000
-"""Selectors times tags of a mail that are looked at: a few tenths of a second."""
+"""Selectors times tags of a mail that are tested: a few tenths of a second."""
 TOO_LONG_WITH_STYLES: Final = "this becomes more than 1 MiB once its styles stand in the tags."
 TOO_MANY_RULES: Final = (
     f"its styles have too many rules for so many tags: at most {MAX_SELECTOR_TESTS:,} of one times the other."
 )
 MAX_CACHED_TAG: Final = 1000  # characters; longer ones have images in them, and do not come again
 
-_CLOSING = re.compile(r"</(?i:style)")
-_STRAY = re.compile(r"<[a-zA-Z]")
-"""A tag that is not read as one."""
-_STANDARDS = re.compile(r"<!doctype\s+html\s*(?:>|.*(?:xhtml 1|\.dtd|legacy-compat))", re.DOTALL)
+_STYLE_END = re.compile(r"</(?i:style)")
+_UNREAD_TAG = re.compile(r"<[a-zA-Z]")
+_STANDARDS_DOCTYPE = re.compile(r"<!doctype\s+html\s*(?:>|.*(?:xhtml 1|\.dtd|legacy-compat))", re.DOTALL)
 
 
 class UnmovedRule(NamedTuple):
@@ -58,29 +51,25 @@ class _MailStructure(NamedTuple):
 
 _CachedStructure = _MailStructure | frozenset[str] | None
 """What becomes of a mail, or which attributes that depends on; None: nothing is moved."""
-_UNKNOWN: Final = frozenset({"\0"})
+_NOT_CACHED: Final = frozenset({"\0"})
 _structures: dict[object, _CachedStructure] = {}  # by the shapes of the tags
 
 
 def inline_styles(html: str) -> str:
-    """The same document with its styles inlined; nothing is ever fetched.
-
-    Raises `OutputTooLargeError` while it grows.
-    """
+    """Move a document's styles into its tags; nothing is ever fetched. Raises `OutputTooLargeError` while it grows."""
     if not any(
-        _has_movable_rules(html[found.end() : _find_style_end(html, found.end())])
-        for found in STYLE_TAG_PATTERN.finditer(html)
+        _has_movable_rules(html[tag.end() : _find_style_end(html, tag.end())]) for tag in STYLE_TAG.finditer(html)
     ):
         return html
-    pieces = MARKUP_PATTERN.split(html)
+    pieces = split_html(html)
     tokens = read_tokens(pieces[1::2])
     structure = _get_structure(pieces, tokens)
     return _rewrite_mail(pieces, tokens, structure) if structure else html
 
 
 def find_unmoved_rules(html: str) -> list[UnmovedRule]:
-    """The rules for everybody that stay in `<style>`, where some mail programs do not see them, and why."""
-    pieces = MARKUP_PATTERN.split(html)
+    """Find the rules for every reader that stay in `<style>`, where some mail programs ignore them, and why."""
+    pieces = split_html(html)
     tokens = read_tokens(pieces[1::2])
     starts = [
         sum(map(len, pieces[: 2 * number + 1])) + token.css_span[0]
@@ -88,22 +77,26 @@ def find_unmoved_rules(html: str) -> list[UnmovedRule]:
         if token.css_span
     ]
     sheet = _get_mail_matcher(pieces, tokens).sheet
-    found = [
+    unmoved = [
         UnmovedRule(text, starts[element] + offset, "its selector or what stands in it is not understood")
         for text, (element, offset) in sheet.unread
     ]
     structure = _get_structure(pieces, tokens)
     if structure:
-        for rule in structure.writer.plan.moved:
-            names = [one.name for one in rule.declarations if (rule, one.group) in structure.writer.plan.unmoved]
-            why = f"moving {', '.join(dict.fromkeys(names))} would change which rule wins"
-            found += [UnmovedRule(rule.selector.text, starts[rule.place[0]] + rule.place[1], why)] if names else []
-    elif first := next((rule for rule in sheet.rules if rule.can_move), None):
-        why = sheet.obstacle or "the tags can be read in more than one way"
-        found.append(
-            UnmovedRule(first.selector.text, starts[first.place[0]] + first.place[1], f"{why}; no rule is moved")
-        )
-    return sorted(found, key=attrgetter("offset", "selector"))
+        plan = structure.writer.plan
+        reasons = {}
+        for rule in plan.moved:
+            names = [item.name for item in rule.declarations if (rule, item.group) in plan.unmoved]
+            if names:
+                reasons[rule] = f"moving {', '.join(dict.fromkeys(names))} would change which rule wins"
+    else:
+        reason = f"{sheet.obstacle or 'the tags can be read in more than one way'}; no rule is moved"
+        reasons = dict.fromkeys([rule for rule in sheet.rules if rule.can_move][:1], reason)
+    unmoved += [
+        UnmovedRule(rule.selector.text, starts[rule.place[0]] + rule.place[1], reason)
+        for rule, reason in reasons.items()
+    ]
+    return sorted(unmoved, key=attrgetter("offset", "selector"))
 
 
 @lru_cache(maxsize=256)
@@ -113,34 +106,32 @@ def _has_movable_rules(css: str) -> bool:
 
 
 def _find_style_end(html: str, start: int) -> int:
-    """Where the text of a `<style>` ends."""
-    end = _CLOSING.search(html, start)
+    end = _STYLE_END.search(html, start)
     return end.start() if end else len(html)
 
 
 def _get_structure(pieces: Sequence[str], tokens: Sequence[MarkupToken]) -> _MailStructure | None:
     """What becomes of the mail; None if nothing of it is moved."""
-    if any("<" in text and _STRAY.search(text) for text in pieces[::2]):
+    if any("<" in text and _UNREAD_TAG.search(text) for text in pieces[::2]):
         return None
     key: tuple[object, ...] = (tuple(map(attrgetter("shape"), tokens)), tuple(map(bool, map(str.strip, pieces[::2]))))
-    found = _structures.get(key, _UNKNOWN)
-    if found is _UNKNOWN:
-        found = _cache_structure(
-            key, _get_mail_matcher(pieces, tokens).sheet.attributes or _find_structure(pieces, tokens)
-        )
-    if isinstance(found, frozenset):
-        key = (*key, *(tuple(token.attributes.get(name) for token in tokens) for name in sorted(found)))
-        found = _structures.get(key, _UNKNOWN)
-        if found is _UNKNOWN:
-            found = _cache_structure(key, _find_structure(pieces, tokens))
-    return found if isinstance(found, _MailStructure) else None
+    structure = _structures.get(key, _NOT_CACHED)
+    if structure is _NOT_CACHED:
+        attributes = _get_mail_matcher(pieces, tokens).sheet.attributes
+        structure = _cache_structure(key, attributes or _find_structure(pieces, tokens))
+    if isinstance(structure, frozenset):
+        key = (*key, *(tuple(token.attributes.get(name) for token in tokens) for name in sorted(structure)))
+        structure = _structures.get(key, _NOT_CACHED)
+        if structure is _NOT_CACHED:
+            structure = _cache_structure(key, _find_structure(pieces, tokens))
+    return structure if isinstance(structure, _MailStructure) else None
 
 
-def _cache_structure(key: object, found: _CachedStructure) -> _CachedStructure:
+def _cache_structure(key: object, structure: _CachedStructure) -> _CachedStructure:
     if len(_structures) >= MAX_STRUCTURES:
         _structures.clear()
-    _structures[key] = found
-    return found
+    _structures[key] = structure
+    return structure
 
 
 def _get_mail_matcher(pieces: Sequence[str], tokens: Sequence[MarkupToken]) -> RuleMatcher:
@@ -157,10 +148,10 @@ def _get_mail_matcher(pieces: Sequence[str], tokens: Sequence[MarkupToken]) -> R
 
 def _find_structure(pieces: Sequence[str], tokens: Sequence[MarkupToken]) -> _MailStructure | None:
     matcher = _get_mail_matcher(pieces, tokens)
-    is_unsure = (
-        any(token.is_unsure or "all" in dict(token.profile) for token in tokens) or measure_depth(tokens) > MAX_DEPTH
-    )
-    if is_unsure or not matcher.sheet.has_movable or _has_double_names(matcher.sheet, tokens):
+    is_unsure = any(token.is_unsure or "all" in dict(token.profile) for token in tokens)
+    if is_unsure or measure_depth(tokens) > MAX_DEPTH:
+        return None
+    if not matcher.sheet.has_movable or _has_double_names(matcher.sheet, tokens):
         return None
     if len(matcher.sheet.rules) * len(tokens) > MAX_SELECTOR_TESTS:
         raise OutputTooLargeError(TOO_MANY_RULES)
@@ -168,8 +159,7 @@ def _find_structure(pieces: Sequence[str], tokens: Sequence[MarkupToken]) -> _Ma
     if matched is None:
         return None
     marks, kinds = matched
-    names = _collect_names(tokens)
-    writer = matcher.get_writer(kinds, names)
+    writer = matcher.get_writer(kinds, _collect_names(tokens))
     if matcher.sheet.reads_styles and writer.plan.raised_own_groups:
         return None
     elements = [number for number, token in enumerate(tokens) if token.css_span]
@@ -177,7 +167,7 @@ def _find_structure(pieces: Sequence[str], tokens: Sequence[MarkupToken]) -> _Ma
         (number for number, token in enumerate(tokens) if token.name not in {"", "html", *INVISIBLE_ELEMENTS}), 0
     )
     return _MailStructure(
-        marked=[(number, found) for number, found in enumerate(marks) if found],
+        marked=[(number, mark) for number, mark in enumerate(marks) if mark],
         styles=[
             (number, css, number < body)
             for number, css in zip(elements, writer.elements, strict=True)
@@ -191,7 +181,7 @@ def _find_structure(pieces: Sequence[str], tokens: Sequence[MarkupToken]) -> _Ma
 def _has_double_names(sheet: Stylesheet, tokens: Sequence[MarkupToken]) -> bool:
     """Whether classes or ids differ in capitals only, which makes them the same without a document type."""
     doctype = next((token.shape for token in tokens if token.shape.startswith("<!doctype")), "")
-    if _STANDARDS.match(doctype):
+    if _STANDARDS_DOCTYPE.match(doctype):
         return False
     names = _collect_names(tokens).union(*(rule.selector.names for rule in sheet.rules))
     return len({name.lower() for name in names}) < len(names)
@@ -207,15 +197,15 @@ def _collect_names(tokens: Sequence[MarkupToken]) -> frozenset[str]:
 
 def _rewrite_mail(pieces: list[str], tokens: Sequence[MarkupToken], structure: _MailStructure) -> str:
     """The pieces put together again, some of them changed."""
-    room = MAX_OUTPUT - sum(map(len, pieces))
+    remaining = MAX_OUTPUT - sum(map(len, pieces))
     for number, marks in structure.marked:
         place = 2 * number + 1
         write = _write_styled_tag if len(pieces[place]) <= MAX_CACHED_TAG else _write_styled_tag.__wrapped__
-        written = write(structure.writer, marks, pieces[place], tokens[number])
-        room -= len(written) - len(pieces[place])
-        if room < 0:
+        tag = write(structure.writer, marks, pieces[place], tokens[number])
+        remaining -= len(tag) - len(pieces[place])
+        if remaining < 0:
             raise OutputTooLargeError(TOO_LONG_WITH_STYLES)
-        pieces[place] = written
+        pieces[place] = tag
     for number, css, may_go in structure.styles:
         place = 2 * number + 1
         start, end = tokens[number].css_span or (0, 0)

@@ -1,4 +1,5 @@
-"""Pinned source + variables + envelope → the bytes of a mail. No database and no socket to anyone else in here.
+"""Rendering in child processes: their protocol and pool, and the preview pool for people who edit.
 
-Templates are compiled and rendered in child processes only (`pool` and `child`); the rest is what the children do.
+A pinned version, variables and a header go in, the bytes of a mail come out. Templates are compiled and rendered in
+child processes only; nothing in here uses the database.
 """

@@ -1,7 +1,7 @@
-"""The parent's end of the socket to a rendering child: requests out, answers in, in order, the front one against time.
+"""The parent's end of the socket to a rendering child: requests out, answers in, in order, each with a time limit.
 
-More than one request may be under way, so that the child never waits for its next. When the child is lost, the request
-that it was working at is told how; those behind it are told that nothing was wrong with them.
+Several requests may be under way, so that the child never waits for its next. When the child is lost, the request that
+it was working at gets the reason; those behind it get `BEHIND`, and may be sent to another child.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from notifier.rendering.child_program import FRAME_HEADER
 from notifier.rendering.protocol import ChildAnswer
 
 MIN_GUILTY_CPU_SECONDS = 0.5
-"""Of processor time; a child that had less was not slow, it was not let to run, and its mail is not to blame."""
+"""Processor seconds; a child that had less was not slow but starved, and its mail is not to blame."""
 ANSWER_BUFFER_BYTES = 1024 * 1024  # bytes for answers; a larger one makes it grow
 MAX_ANSWER_FRAME_BYTES = 256 * 1024 * 1024
 
@@ -37,8 +37,8 @@ class LossReason(StrEnum):
 class ChildLostError(NotifierError):
     """A rendering child overran its time or died."""
 
-    def __init__(self, how: LossReason) -> None:
-        self.reason = how
+    def __init__(self, reason: LossReason) -> None:
+        self.reason = reason
         super().__init__()
 
 
@@ -46,7 +46,7 @@ class ChildLostError(NotifierError):
 class _PendingRequest:
     """A request under way."""
 
-    wall: float  # seconds, from the moment when it is the front one
+    wall: float  # seconds, counted from when it is the first in line
     answer: asyncio.Future[ChildAnswer]
 
 
@@ -54,23 +54,26 @@ class ChildConnection(asyncio.BufferedProtocol):
     """One child's requests and answers, until the child is lost."""
 
     def __init__(
-        self, processor_seconds: Callable[[], float], kill: Callable[[], None], worked: Callable[[float], None]
+        self,
+        get_cpu_seconds: Callable[[], float],
+        kill: Callable[[], None],
+        report_cpu_seconds: Callable[[float], None],
     ) -> None:
-        self._processor_seconds = processor_seconds
-        self._report_cpu_seconds = worked  # told how many of these each request took
+        self._get_cpu_seconds = get_cpu_seconds
+        self._report_cpu_seconds = report_cpu_seconds  # called with what each request took
         self._kill = kill
         self._loop = asyncio.get_running_loop()
         self._ready = self._loop.create_future()
         self._pending: deque[_PendingRequest] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._cpu_seconds_before = 0.0  # processor seconds of the child when the front request became that
+        self._cpu_seconds_before = 0.0  # of the child, when its present request began
         self._buffer = bytearray(ANSWER_BUFFER_BYTES)
         self._filled = 0
         self._closed = self._loop.create_future()
         self.is_lost = False
 
     async def wait_until_ready(self, seconds: float) -> None:
-        """Wait until the child says that it is there; raises `TimeoutError`, or `ChildLostError` if it is not."""
+        """Wait until the child says that it is ready; raises `TimeoutError` or `ChildLostError`."""
         async with asyncio.timeout(seconds):
             await self._ready
 
@@ -81,12 +84,12 @@ class ChildConnection(asyncio.BufferedProtocol):
         """
         if self.is_lost:
             raise ChildLostError(LossReason.BEHIND)
-        asked = _PendingRequest(wall=wall, answer=self._loop.create_future())
-        self._pending.append(asked)
+        request = _PendingRequest(wall=wall, answer=self._loop.create_future())
+        self._pending.append(request)
         self._transport.write(FRAME_HEADER.pack(len(payload)) + payload)
         if len(self._pending) == 1:
             self._start_timer()
-        return asked.answer
+        return request.answer
 
     async def close(self) -> None:
         """Hang up, on which the child ends by itself; what is under way is lost."""
@@ -94,18 +97,16 @@ class ChildConnection(asyncio.BufferedProtocol):
         self._transport.abort()  # a child that reads no more must not hold up the end
         await self._closed
 
-    # -- what the event loop calls ----------------------------------------------------------------
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is in the loop's hands."""
+        """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)  # a connected socket's; uvloop's is of another class
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - there is always room
-        """Where to put what comes next."""
+        """Return where the next bytes go."""
         return memoryview(self._buffer)[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Hand out the answers that are complete, keep what follows, and have room for the rest of it."""
+        """Hand out the complete answers, keep what follows, and make the buffer large enough for the rest of it."""
         self._filled += nbytes
         start = 0
         while (needed := self._get_frame_size(start)) <= self._filled - start and not self.is_lost:
@@ -114,42 +115,39 @@ class ChildConnection(asyncio.BufferedProtocol):
         if needed > MAX_ANSWER_FRAME_BYTES:
             self._drop_child(LossReason.DIED)
             return
-        room = max(ANSWER_BUFFER_BYTES, needed)
-        if start or room != len(self._buffer):
+        size = max(ANSWER_BUFFER_BYTES, needed)
+        if start or size != len(self._buffer):
             rest = self._buffer[start : self._filled]
-            if room != len(self._buffer):
-                self._buffer = bytearray(room)
+            if size != len(self._buffer):
+                self._buffer = bytearray(size)
             self._buffer[: len(rest)] = rest
             self._filled = len(rest)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - it is gone, whatever the reason
-        """The child has ended, or we have."""
+        """Drop the child: it has ended, or we have."""
         self._drop_child(LossReason.DIED)
         self._closed.set_result(None)
 
-    # -- details, in call order -------------------------------------------------------------------
-
     def _get_frame_size(self, start: int) -> int:
-        """The size of the frame that begins there, or of its head while that is all that is known."""
-        there = self._filled - start >= FRAME_HEADER.size
-        return FRAME_HEADER.size + (FRAME_HEADER.unpack_from(self._buffer, start)[0] if there else 0)
+        """The size of the frame at `start`, or of its header while that is incomplete."""
+        has_header = self._filled - start >= FRAME_HEADER.size
+        return FRAME_HEADER.size + (FRAME_HEADER.unpack_from(self._buffer, start)[0] if has_header else 0)
 
     def _start_timer(self) -> None:
-        """From now on, time counts against the front request."""
-        self._cpu_seconds_before = self._processor_seconds()
+        """Count time against the first request from now on."""
+        self._cpu_seconds_before = self._get_cpu_seconds()
         self._timer = self._loop.call_later(self._pending[0].wall, self._handle_timeout)
 
     def _stop_timer(self) -> None:
-        """The front request is over, however it ended."""
+        """End the first request, and report what it took."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            self._report_cpu_seconds(self._processor_seconds() - self._cpu_seconds_before)
+            self._report_cpu_seconds(self._get_cpu_seconds() - self._cpu_seconds_before)
 
     def _handle_timeout(self) -> None:
-        starved = self._processor_seconds() - self._cpu_seconds_before < min(
-            self._pending[0].wall, MIN_GUILTY_CPU_SECONDS
-        )
+        cpu_seconds = self._get_cpu_seconds() - self._cpu_seconds_before
+        starved = cpu_seconds < min(self._pending[0].wall, MIN_GUILTY_CPU_SECONDS)
         self._drop_child(LossReason.STARVED if starved else LossReason.OVERRAN)
 
     def _handle_answer(self, frame: memoryview) -> None:
@@ -158,30 +156,30 @@ class ChildConnection(asyncio.BufferedProtocol):
             return
         try:
             answer = _ANSWER_DECODER.decode(frame)
-            asked = self._pending.popleft()
-        except (msgspec.MsgspecError, IndexError):  # not what a child of ours says: it is not to be trusted any more
+            request = self._pending.popleft()
+        except (msgspec.MsgspecError, IndexError):  # no answer of ours: the child is not to be trusted any more
             self._drop_child(LossReason.DIED)
             return
         self._stop_timer()
         if self._pending:
             self._start_timer()
-        if not asked.answer.done():  # whoever asked may have given up; the answer is then nobody's
-            asked.answer.set_result(answer)
+        if not request.answer.done():  # the caller may have been cancelled
+            request.answer.set_result(answer)
 
-    def _drop_child(self, how: LossReason) -> None:
+    def _drop_child(self, reason: LossReason) -> None:
         """Kill the child; nothing that it still says counts."""
         if not self.is_lost:
-            self._fail_pending(how)
+            self._fail_pending(reason)
             self._kill()
             self._transport.abort()
 
-    def _fail_pending(self, how: LossReason) -> None:
+    def _fail_pending(self, reason: LossReason) -> None:
         self.is_lost = True
         self._stop_timer()
         if not self._ready.done():
-            self._ready.set_exception(ChildLostError(how))
-        for asked in self._pending:
-            if not asked.answer.done():
-                asked.answer.set_exception(ChildLostError(how))
-            how = LossReason.BEHIND
+            self._ready.set_exception(ChildLostError(reason))
+        for request in self._pending:
+            if not request.answer.done():
+                request.answer.set_exception(ChildLostError(reason))
+            reason = LossReason.BEHIND
         self._pending.clear()

@@ -1,4 +1,4 @@
-"""A rendering child as a process: started from a forkserver, asked over its link, replaced as soon as it is lost."""
+"""A rendering child as a process: started from a forkserver, asked over its connection, replaced when it is lost."""
 
 import asyncio
 import contextlib
@@ -32,8 +32,8 @@ SOCKET_BUFFER_BYTES = 1024 * 1024
 """Bytes that the socket should hold each way: a whole batch, so that the child need not wait until it is read."""
 
 PRELOADED_MODULES = ["notifier.rendering.child_program", "notifier.cli.main"]
-"""What the forkserver has at hand; the latter because a child runs the script again that its parent was started with,
-which imports the command line: 100 ms for each child, if it is not there."""
+"""Modules that the forkserver imports once. The second because a child runs the script of its parent again, which
+imports the command line: 100 ms for each child otherwise."""
 
 _ENCODER = msgspec.msgpack.Encoder()
 
@@ -45,40 +45,40 @@ class ChildProcess:
         self._public_url = public_url
         self.pending_requests = 0  # requests under way
         self.cpu_seconds = 0.0  # processor seconds that requests have taken, as far as the system tells
-        self._nice = nice  # how much less than ours its claim to the processor is
-        self._has_answered = False  # the present process has been of use
+        self._nice = nice  # its niceness, added to ours
+        self._has_answered = False  # the present process has
         self._stopping = False
         self._replacing: asyncio.Task[None] | None = None
-        self._link: asyncio.Task[ChildConnection] | None = None  # shared by all who wait for the start
+        self._connection: asyncio.Task[ChildConnection] | None = None  # shared by all who wait for the start
         self._process: ForkServerProcess | None = None
         self._known: OrderedDict[str, None] = OrderedDict()  # mirrors the child's cache of compiled versions
 
     async def start(self) -> ChildConnection:
-        """The link to the process, which is started if there is none any more."""
-        if self._link is not None and self._link.done() and _is_lost(self._link):
+        """Return the connection to the process, and start one if there is none any more."""
+        if self._connection is not None and self._connection.done() and _is_lost(self._connection):
             metrics.RENDER_CHILDREN_KILLED.inc()
-            self._link = None
-        if self._link is None:
-            self._link = asyncio.create_task(self._start_process())
-        return await asyncio.shield(self._link)
+            self._connection = None
+        if self._connection is None:
+            self._connection = asyncio.create_task(self._start_process())
+        return await asyncio.shield(self._connection)
 
     async def ask(self, request: ChildRequest, wall: float) -> ChildAnswer:
-        """One request, one answer, at most `wall` seconds after the one before it; raises `ChildLostError`."""
+        """Send one request; its answer comes at most `wall` seconds after the one before. Raises `ChildLostError`."""
         self.pending_requests += 1
         try:
-            link = await self.start()
-            answer = await self._send(link, request, wall)
+            connection = await self.start()
+            answer = await self._send(connection, request, wall)
             self._has_answered = True
             return answer
         finally:
             self.pending_requests -= 1
 
-    def _send(self, link: ChildConnection, request: ChildRequest, wall: float) -> asyncio.Future[ChildAnswer]:
+    def _send(self, connection: ChildConnection, request: ChildRequest, wall: float) -> asyncio.Future[ChildAnswer]:
         """Write the request without the sources that the child has, and forget in step with it what it forgets."""
         if isinstance(request, CheckRequest):
-            return link.send_request(_ENCODER.encode(request), wall)
+            return connection.send_request(_ENCODER.encode(request), wall)
         new = {version: source for version, source in request.sources.items() if version not in self._known}
-        answer = link.send_request(_ENCODER.encode(replace(request, sources=new)), wall)
+        answer = connection.send_request(_ENCODER.encode(replace(request, sources=new)), wall)
         for version in _list_versions(request):
             if version is not None:
                 self._known[version] = None
@@ -88,28 +88,28 @@ class ChildProcess:
         return answer
 
     async def _start_process(self) -> ChildConnection:
-        process, connection = await asyncio.to_thread(_fork_child, self._nice, self._public_url)
+        process, our_socket = await asyncio.to_thread(_fork_child, self._nice, self._public_url)
         self._process = process
         self._has_answered = False
         self._known.clear()
         loop = asyncio.get_running_loop()
         pid = process.pid
-        _, link = await loop.create_unix_connection(
+        _, connection = await loop.create_unix_connection(
             lambda: ChildConnection(
                 lambda: get_cpu_seconds(pid), lambda: self._handle_loss(process), self._add_cpu_seconds
             ),
-            sock=connection,
+            sock=our_socket,
         )
         try:
-            await link.wait_until_ready(START_TIMEOUT_SECONDS)
+            await connection.wait_until_ready(START_TIMEOUT_SECONDS)
         except TimeoutError:
-            await link.close()
+            await connection.close()
             _kill_process(process)
             raise
-        return link
+        return connection
 
     def _handle_loss(self, process: ForkServerProcess) -> None:
-        """Let no work wait for the next one to start; but one that was of no use at all is not replaced unasked."""
+        """Start a replacement at once, unless the child never answered and nobody waits for it."""
         _kill_process(process)
         if not self._stopping and (self._has_answered or self.pending_requests):
             self._replacing = asyncio.get_running_loop().create_task(self._start_replacement())
@@ -126,9 +126,9 @@ class ChildProcess:
     async def stop(self) -> None:
         """Hang up, on which the child ends by itself; kill it if it does not."""
         self._stopping = True
-        if self._link is not None:
+        if self._connection is not None:
             with contextlib.suppress(NotifierError, OSError):  # it was lost before, or could not be started
-                await (await self._link).close()
+                await (await self._connection).close()
         if self._process is not None:
             await asyncio.to_thread(self._process.join, STOP_TIMEOUT_SECONDS)
             if self._process.is_alive():
@@ -137,18 +137,18 @@ class ChildProcess:
 
 
 def _list_versions(request: RenderBatchRequest | PreviewRequest | CompareRequest) -> list[str | None]:
-    """Those that the child will have used, in its order."""
+    """The versions that the child will have used, in its order."""
     if isinstance(request, CompareRequest):
         return [request.before, request.after]
     return [job.version for job in ([request.job] if isinstance(request, PreviewRequest) else request.jobs)]
 
 
-def _is_lost(link: asyncio.Task[ChildConnection]) -> bool:
-    return link.cancelled() or link.exception() is not None or link.result().is_lost
+def _is_lost(connection: asyncio.Task[ChildConnection]) -> bool:
+    return connection.cancelled() or connection.exception() is not None or connection.result().is_lost
 
 
 def get_forkserver() -> ForkServerContext:
-    """What forks children: one server process, whoever asks first, with the libraries of rendering loaded."""
+    """Get the one server process that forks children; it has the libraries of rendering loaded."""
     context = get_context("forkserver")
     context.set_forkserver_preload(PRELOADED_MODULES)
     return context
@@ -175,7 +175,7 @@ def _kill_process(process: ForkServerProcess) -> None:
 
 
 def get_cpu_seconds(pid: int | None) -> float:
-    """What a process has used so far; infinite where the system does not say."""
+    """Get the processor seconds that a process has used so far; infinite where the system does not say."""
     if pid is None or not sys.platform.startswith("linux"):
         return math.inf
     try:

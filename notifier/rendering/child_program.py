@@ -1,4 +1,4 @@
-"""The rendering child: compiles and renders what it is sent, and answers; it owns nothing that would be missed.
+"""The rendering child: compiles and renders what it is sent, and answers; losing it loses no data.
 
 The parent kills it when it overruns. It ignores the terminal's signals and ends when the parent's socket does.
 """
@@ -17,7 +17,9 @@ import msgspec
 from msgspec.structs import replace
 
 from notifier.mail.attachment_parts import get_filled_size
+from notifier.mail.mail_parts import LiteralContent, MailHeader, MailParts, MailWithGaps, RenderedMail
 from notifier.mail.mime_document import build_mime_message, build_mime_with_gaps
+from notifier.mail.pinned_images import build_image_attachments, list_shown_images
 from notifier.mail.plain_text.text_builder import build_plain_text
 from notifier.rendering.protocol import (
     CheckRequest,
@@ -25,23 +27,17 @@ from notifier.rendering.protocol import (
     ChildRequest,
     CompareAnswer,
     CompareRequest,
-    LiteralContent,
     MailComparison,
-    MailHeader,
-    MailParts,
-    MailWithGaps,
     PreviewAnswer,
     PreviewRequest,
     RenderBatchAnswer,
-    RenderedMail,
-    RenderFault,
     RenderJob,
 )
 from notifier.rendering.source_check import check_source
 from notifier.rendering.version_comparison import compare_versions, describe_mail_error
-from notifier.template_language import image_functions
 from notifier.template_language.compiled_version import CompiledVersion
-from notifier.template_language.render_fault import PartError, describe_error_without_place
+from notifier.template_language.error_description import PartError, describe_error_without_place
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.time_limit import TIME_LIMIT
 from notifier.template_language.variable_schema import VARIABLES_DECODER
 
@@ -54,7 +50,7 @@ MAX_BUSY_SECONDS = 10.0
 MAX_REQUEST_CPU_SECONDS = 0.1
 """Of processor time, after which the request's other mails are left for its next: another service may wait."""
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
-"""Bytes of mail after which they are left as well."""
+"""Bytes of mail in one answer, after which they are left as well."""
 MALLOC_WARMUP_BYTES = 16 * 1024 * 1024
 """Bytes in one piece whose being freed teaches glibc to keep twice as much. Else, as the heap happens to lie, it gives
 back what 25 mails took as soon as they are sent, and getting it anew for the next 25 is a tenth of the child's time.
@@ -75,7 +71,7 @@ class RenderingChild:
         self._known: OrderedDict[str, CompiledVersion] = OrderedDict()
 
     def answer_request(self, request: ChildRequest) -> ChildAnswer:
-        """What the request asks for; never raises for what a template does wrong."""
+        """Answer a request; never raises for what a template does wrong."""
         if isinstance(request, CheckRequest):
             return check_source(request.source, self._public_url)
         for version, source in request.sources.items():
@@ -94,8 +90,8 @@ class RenderingChild:
         """The first mails, as many as the request's time and bytes suffice for; at least one."""
         results: list[RenderedMail | MailWithGaps | RenderFault] = []
         seconds: list[float] = []
-        size, begun = 0, process_time()
-        before = begun
+        size, start = 0, process_time()
+        before = start
         for job in jobs:
             compiled = self._known.get(job.version) if job.version is not None else None
             locales = compiled.compiled_locales if compiled is not None else 0
@@ -106,7 +102,7 @@ class RenderingChild:
             results.append(mail)
             seconds.append(0.0 if is_first else after - before)
             before = after
-            if after - begun > self._seconds or size > self._size:
+            if after - start > self._seconds or size > self._size:
                 break
         return RenderBatchAnswer(results=results, seconds=seconds)
 
@@ -120,7 +116,7 @@ class RenderingChild:
         try:
             header, parts = self._render_parts(job)
             return PreviewAnswer(parts=parts, mail=self._build_message(job, header, parts))
-        except Exception as error:  # noqa: BLE001 - it is told to whoever wants to see the mail
+        except Exception as error:  # noqa: BLE001 - the fault is shown to the person who asked
             return describe_mail_error(error)
 
     def _compare_versions(self, request: CompareRequest) -> CompareAnswer:
@@ -145,20 +141,16 @@ class RenderingChild:
     def _build_message(self, job: RenderJob, header: MailHeader, parts: MailParts) -> RenderedMail | MailWithGaps:
         """The mail, with the images that it shows."""
         assets = self._known[job.version].source.assets if job.version is not None else {}
-        if assets and (names := image_functions.list_shown_images(assets, parts.html)):
-            gapped = build_mime_with_gaps(
-                header, parts, [*job.attachments, *image_functions.build_image_attachments(assets, names)]
-            )
-            return replace(gapped, images=names)
-        return (
-            build_mime_with_gaps(header, parts, job.attachments)
-            if job.attachments
-            else build_mime_message(header, parts)
-        )
+        if assets and (names := list_shown_images(assets, parts.html)):
+            files = [*job.attachments, *build_image_attachments(assets, names)]
+            return replace(build_mime_with_gaps(header, parts, files), images=names)
+        if job.attachments:
+            return build_mime_with_gaps(header, parts, job.attachments)
+        return build_mime_message(header, parts)
 
 
 def _build_literal_parts(content: LiteralContent) -> MailParts:
-    """Content as its caller wrote it; only a text part that is missing is made."""
+    """The parts as their caller wrote them; only a missing text part is built."""
     if content.text is not None:
         return MailParts(subject=content.subject, html=content.html, text=content.text)
     if content.html is None:
@@ -183,12 +175,12 @@ def serve_requests(connection: socket.socket, nice: int = 0, public_url: str | N
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    bytes(MALLOC_WARMUP_BYTES)  # never touched, hence free of charge
+    bytes(MALLOC_WARMUP_BYTES)  # never touched, so that it costs nothing
     TIME_LIMIT.set_up()
     child = RenderingChild(public_url)
     decoder = msgspec.msgpack.Decoder(ChildRequest)
     encoder = msgspec.msgpack.Encoder()
-    frame = bytearray(FRAME_HEADER.size)  # used again and again: it keeps the size of the last answer
+    frame = bytearray(FRAME_HEADER.size)  # one buffer for all answers: it keeps the size of the last one
     with connection, contextlib.suppress(ConnectionError):  # the parent may go in the middle of an answer
         connection.sendall(READY_FRAME)
         while (payload := _read_frame(connection)) is not None:
@@ -202,10 +194,10 @@ def serve_requests(connection: socket.socket, nice: int = 0, public_url: str | N
 
 
 def silence_stderr() -> None:
-    """Let nothing of this process reach the log: a library that fails here quotes what it was given."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
+    """Keep the output of this process out of the log: a library that fails here quotes variables."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
 
 
 def _read_frame(connection: socket.socket) -> bytes | None:
@@ -214,6 +206,6 @@ def _read_frame(connection: socket.socket) -> bytes | None:
 
 
 def _read_exactly(connection: socket.socket, size: int) -> bytes | None:
-    """So many bytes, or None if the parent closed the socket before."""
+    """Read `size` bytes; None if the parent closed the socket before."""
     read = connection.recv(size, socket.MSG_WAITALL)
     return read if len(read) == size else None

@@ -1,4 +1,4 @@
-"""Those who edit, and the child processes that show them what they have: each has their turn."""
+"""A renderer for each person who edits: their slot, a preview child, and the CPU budget for what was refused."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -6,55 +6,56 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from notifier.clock import Clock
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.preview_pool import PreviewPool
-from notifier.rendering.protocol import PreviewedMail, RenderFault, RenderJob, SourceCheck
+from notifier.rendering.protocol import PreviewedMail, RenderJob, SourceCheck
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSource
 from notifier.throttle.editor_slots import EditorSlot, EditorSlots
 
 
 class EditorRenderers:
-    """Everybody who edits, or looks at mails."""
+    """Renderers for everybody who edits templates or previews mails."""
 
     def __init__(self, pool: PreviewPool, clock: Clock) -> None:
         self._pool = pool
-        self._turns = EditorSlots(clock, lambda: pool.cpu_seconds)
+        self._slots = EditorSlots(clock, lambda: pool.cpu_seconds)
 
-    def get_renderer(self, who: str) -> "EditorRenderer":
-        """One of them."""
-        return EditorRenderer(self._pool, self._turns, who)
+    def get_renderer(self, editor: str) -> "EditorRenderer":
+        """Get the renderer of one person."""
+        return EditorRenderer(self._pool, self._slots, editor)
 
-    def hold_slot(self, who: str) -> AbstractAsyncContextManager[EditorSlot]:
-        """The turn of one of them, for what is more than one step."""
-        return self._turns.acquire(who)
+    def hold_slot(self, editor: str) -> AbstractAsyncContextManager[EditorSlot]:
+        """Hold the slot of one person, for what takes more than one step. Raises `TooMuchRefusedError`."""
+        return self._slots.acquire(editor)
 
 
 class EditorRenderer:
-    """A `Renderer` for one person, who waits for their turn. Raises `TooMuchRefusedError`."""
+    """Previews and checks for one person, who waits for their slot. Raises `TooMuchRefusedError`."""
 
-    def __init__(self, pool: PreviewPool, turns: EditorSlots, who: str) -> None:
+    def __init__(self, pool: PreviewPool, slots: EditorSlots, editor: str) -> None:
         self._pool = pool
-        self._turns = turns
-        self._who = who
+        self._slots = slots
+        self._editor = editor
 
     async def preview(self, job: RenderJob, sources: Mapping[str, TemplateSource]) -> PreviewedMail | RenderFault:
-        """The mail that the job would be."""
-        async with self._hold_slot() as (turn, child):
-            shown = await child.preview(job, sources)
-            turn.refused = isinstance(shown, RenderFault)
-        return shown
+        """Render one mail and show its parts and its bytes."""
+        async with self._hold_slot() as (slot, child):
+            mail = await child.preview(job, sources)
+            slot.refused = isinstance(mail, RenderFault)
+        return mail
 
     async def check(self, source: TemplateSource) -> SourceCheck:
-        """What is to be said about the source."""
-        async with self._hold_slot() as (turn, child):
-            checked = await child.check(source)
-            turn.refused = bool(checked.faults)
-        return checked
+        """Compile the source and render its sample."""
+        async with self._hold_slot() as (slot, child):
+            source_check = await child.check(source)
+            slot.refused = bool(source_check.faults)
+        return source_check
 
     @asynccontextmanager
     async def _hold_slot(self) -> AsyncIterator[tuple[EditorSlot, RenderingPool]]:
-        """Their turn with a child: one apart while they pay for what was refused, so that nobody else waits for it."""
+        """The slot with a child: a separate child while they pay for what was refused, so that nobody else waits."""
         async with (
-            self._turns.acquire(self._who) as turn,
-            self._pool.borrow_child(apart=self._turns.has_debt(self._who)) as child,
+            self._slots.acquire(self._editor) as slot,
+            self._pool.borrow_child(apart=self._slots.has_debt(self._editor)) as child,
         ):
-            turn.start(lambda: child.cpu_seconds)
-            yield turn, child
+            slot.start(lambda: child.cpu_seconds)
+            yield slot, child

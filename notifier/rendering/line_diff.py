@@ -1,4 +1,4 @@
-"""What differs between texts, line by line, at a cost that is bounded whatever they say."""
+"""Line diffs of texts, with a bounded cost for any texts."""
 
 from collections.abc import Iterator, Sequence
 from difflib import Match, SequenceMatcher
@@ -7,9 +7,9 @@ from typing import Literal
 import msgspec
 
 MAX_DIFF_STEPS = 1_000_000
-"""Equal lines that are looked at for all diffs of one answer: some tenths of a second."""
+"""Comparisons of equal lines for all diffs of one answer: some tenths of a second."""
 MAX_DIFF_BYTES = 48 * 1024
-"""Bytes of all diffs of one answer together, as JSON."""
+"""Bytes of all diffs of one answer, as JSON."""
 TRUNCATION_NOTE = f"\\ The rest is not shown: the differences of one answer have at most {MAX_DIFF_BYTES // 1024} KiB."
 
 _Tag = Literal["replace", "delete", "insert", "equal"]
@@ -17,18 +17,18 @@ _Opcodes = list[tuple[_Tag, int, int, int, int]]
 
 
 class _BudgetSpentError(Exception):
-    """There are too many equal lines to say which of them belong together."""
+    """There are too many equal lines to match them."""
 
 
 class DiffBudget:
-    """What the diffs of one answer may cost together; beyond that they say less, and in the end nothing."""
+    """The shared budget of all diffs of one answer; when it is used up, diffs get coarser and are then cut."""
 
     def __init__(self, *, steps: int = MAX_DIFF_STEPS, size: int | None = MAX_DIFF_BYTES) -> None:
-        self.steps = steps  # that are left
-        self._size = size  # bytes that are left; None: they are not counted
+        self.steps = steps  # remaining
+        self._size = size  # remaining bytes; None: no limit
 
     def unified(self, old: Sequence[str], new: Sequence[str], names: tuple[str, str], context: int = 3) -> list[str]:
-        """The lines of a unified diff; those that are too many for the answer are left out, which the last one says."""
+        """The lines of a unified diff; if it is cut, the last line says so."""
         lines: list[str] = []
         for line in _write_diff(old, new, names, self._opcodes(old, new), context):
             if self._size is not None:
@@ -39,12 +39,12 @@ class DiffBudget:
         return lines
 
     def count(self, old: Sequence[str], new: Sequence[str]) -> tuple[int, int]:
-        """How many lines come and go."""
+        """How many lines are added and removed."""
         changes = [code for code in self._opcodes(old, new) if code[0] != "equal"]
         return sum(to - start for *_, start, to in changes), sum(to - start for _, start, to, _, _ in changes)
 
     def _opcodes(self, old: Sequence[str], new: Sequence[str]) -> _Opcodes:
-        """The steps from one text to the other: between the first line that differs and the last, as far as it goes."""
+        """The opcodes from one text to the other; only lines between the first and the last difference are matched."""
         least = min(len(old), len(new))
         first = next((at for at in range(least) if old[at] != new[at]), least)
         last = next((at for at in range(least - first) if old[-1 - at] != new[-1 - at]), least - first)
@@ -60,7 +60,7 @@ class DiffBudget:
 
 
 class _Matcher(SequenceMatcher[str]):
-    """The library's, which counts what it does: it is quadratic in lines that are equal, and worse in the depth."""
+    """Python's matcher with a count of its work, which is quadratic in equal lines."""
 
     b2j: dict[str, list[int]]  # where each line of the new text stands
 
@@ -70,7 +70,7 @@ class _Matcher(SequenceMatcher[str]):
         self._old = old
 
     def find_longest_match(self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None) -> Match:
-        """The library's, if there is enough left for it."""
+        """Python's method, if the budget allows it."""
         self._budget.steps -= sum(1 + len(self.b2j.get(line, ())) for line in self._old[alo:ahi])
         if self._budget.steps < 0:
             raise _BudgetSpentError
@@ -78,7 +78,7 @@ class _Matcher(SequenceMatcher[str]):
 
 
 class _Grouper(SequenceMatcher[str]):
-    """The library's, for steps that are known already."""
+    """Python's matcher for opcodes that are known already."""
 
     opcodes: _Opcodes
 

@@ -1,4 +1,4 @@
-"""The rendering pool: child processes under a wall limit, so that no template can stall or crash the sender.
+"""The rendering pool: child processes under a time limit, so that no template can stall or crash the sender.
 
 A batch that overruns is rendered again one mail at a time, which finds the culprit; the child is killed and replaced.
 """
@@ -8,50 +8,45 @@ import os
 import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Self
+from typing import Protocol, Self
 
 from msgspec.structs import replace
 
-from notifier.mail.attachment_parts import MAX_MESSAGE_BYTES, fill_attachments, get_filled_size
+from notifier.mail.attachment_parts import MAX_MESSAGE_BYTES
+from notifier.mail.mail_parts import MailWithGaps, RenderedMail
 from notifier.rendering.child_connection import ChildLostError, LossReason
 from notifier.rendering.child_process import ChildProcess
-from notifier.rendering.cost_meter import CostMeter
+from notifier.rendering.mail_filler import ImageLoader, MailFiller
 from notifier.rendering.protocol import (
     CheckRequest,
     ChildAnswer,
     ChildRequest,
     CompareAnswer,
     CompareRequest,
-    FaultCode,
     MailComparison,
-    MailWithGaps,
     PreviewAnswer,
     PreviewedMail,
     PreviewRequest,
     RenderBatchAnswer,
     RenderBatchRequest,
-    RenderedMail,
-    RenderFault,
     RenderJob,
     SkippedMail,
     SourceCheck,
 )
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
-from notifier.template_language.image_functions import ImageStore
-from notifier.template_language.template_source import PinnedAsset, TemplateSource
+from notifier.template_language.render_fault import FaultCode, RenderFault
+from notifier.template_language.template_source import TemplateSource
 
 MAX_WALL_SECONDS = 1.0
 MAX_STARVED_WALL_SECONDS = 8.0
 MAX_CHECK_SECONDS = 2.0
 MAX_BATCH_MAILS = 25
-"""Mails in one request: enough to pay for the trip, few enough to lose little when one of them overruns."""
+"""Mails in one request: enough to pay for the round trip, few enough to lose little when one of them overruns."""
 MAX_CONTENT_CHARACTERS = 64 * 1024
 """Characters of literal content in one request, if it has several: making a text of so much HTML takes up to 60 ms."""
-MAX_BYTES_ON_LOOP = 64 * 1024
-"""Octets of attachments that are put in at once; more of them would stop the event loop, and take a thread."""
 MAX_DEFAULT_CHILDREN = 4
-"""Of those that are started without being asked for: one sender process cannot keep more of them busy."""
+"""Children without a setting: one sender process cannot keep more of them busy."""
 MAX_REQUESTS_PER_CHILD = 2
 """Requests that a child may have: one that it works at, and the next, so that it never waits for one."""
 
@@ -64,19 +59,18 @@ TOO_SLOW_FAULT = RenderFault(
 )
 STARVED_FAULT = RenderFault(part="mail", line=None, message="this host gave rendering no processor time")
 """No fault of the mail: to be rendered again later."""
-TOO_LARGE_FAULT = RenderFault(
-    part="mail",
-    line=None,
-    message=f"the finished mail would have more than {MAX_MESSAGE_BYTES // 1024**2} MiB.",
-    advice="Send fewer or smaller files, or link to them.",
-    code=FaultCode.TOO_LARGE,
-)
-IMAGE_MISSING_FAULT = RenderFault(
-    part="mail", line=None, message="an image that it shows is not in the database any more"
-)
-
-
 ChildResult = RenderedMail | MailWithGaps | RenderFault | SkippedMail
+RenderResult = RenderedMail | RenderFault | SkippedMail
+
+
+class CostMeter(Protocol):
+    """Learns what each mail costs, and may have others like it left out."""
+
+    def add_cost(self, job: RenderJob, seconds: float) -> None:
+        """Add the processor seconds that a mail has taken."""
+
+    def is_skipped(self, job: RenderJob) -> bool:
+        """Whether the mail is not to be rendered here now."""
 
 
 class RenderingPool:
@@ -86,15 +80,18 @@ class RenderingPool:
     """
 
     def __init__(
-        self, *, children: int = 1, nice: int = 0, images: ImageStore | None = None, limit: int = MAX_MESSAGE_BYTES
+        self,
+        *,
+        children: int = 1,
+        nice: int = 0,
+        load_images: ImageLoader | None = None,  # None: there are no images
+        public_url: str | None = None,  # where linked images are
+        limit: int = MAX_MESSAGE_BYTES,  # bytes of a finished mail
     ) -> None:
-        self._limit = limit  # bytes of a finished mail
-        self._images = images  # None: there are none
-        public_url = images.public_url if images is not None else None
+        self._filler = MailFiller(load_images, limit)
         count = children or suggest_child_count(_count_processors())
         self._children = [ChildProcess(nice=nice, public_url=public_url) for _ in range(count)]
-        self._places = asyncio.Semaphore(len(self._children) * MAX_REQUESTS_PER_CHILD)
-        self._filling = asyncio.Lock()  # one mail after the other: no faster with more threads, and it takes its memory
+        self._slots = asyncio.Semaphore(len(self._children) * MAX_REQUESTS_PER_CHILD)
         self._log = get_logger()
 
     async def __aenter__(self) -> Self:
@@ -113,26 +110,24 @@ class RenderingPool:
 
     async def render(
         self, jobs: Sequence[RenderJob], sources: Mapping[str, TemplateSource], meter: CostMeter | None = None
-    ) -> list[RenderedMail | RenderFault | SkippedMail]:
+    ) -> list[RenderResult]:
         """Render the jobs, whose versions are all in `sources`; one result per job, in order.
 
         A request has little time: what it leaves undone queues again, behind whatever was asked for meanwhile.
         """
-        rendered = await asyncio.gather(
-            *(self._render_and_fill(batch, sources, meter) for batch in _split_into_batches(jobs))
-        )
+        batches = _split_into_batches(jobs)
+        rendered = await asyncio.gather(*(self._render_and_fill(batch, sources, meter) for batch in batches))
         return [result for results in rendered for result in results]
 
     async def preview(self, job: RenderJob, sources: Mapping[str, TemplateSource]) -> PreviewedMail | RenderFault:
-        """The mail that the job would be, part by part and as a whole; nobody is blamed for a child that was lost."""
-        answer = await self._ask_with_retry(
-            PreviewRequest(job=_without_file_bytes(job), sources=_select_sources([job], sources)), MAX_WALL_SECONDS
-        )
+        """Render one mail and show its parts and its bytes; raises `ChildLostError` for an answer that is none."""
+        request = PreviewRequest(job=_without_file_bytes(job), sources=_select_sources([job], sources))
+        answer = await self._ask_with_retry(request, MAX_WALL_SECONDS)
         if isinstance(answer, RenderFault):
             return answer
         if not isinstance(answer, PreviewAnswer):
             raise ChildLostError(LossReason.DIED)
-        parts, mail = answer.parts, await self._fill_mail(answer.mail, job, sources)
+        parts, mail = answer.parts, await self._filler.fill(answer.mail, job, sources)
         if isinstance(mail, RenderFault):
             return mail
         return PreviewedMail(subject=parts.subject, html=parts.html, text=parts.text, wire=mail.wire)
@@ -147,7 +142,7 @@ class RenderingPool:
         return answer
 
     async def compare(self, request: CompareRequest, wall: float = MAX_WALL_SECONDS) -> list[MailComparison | None]:
-        """How each of the mails differs between two versions; raises `ChildLostError`, whosever fault it is."""
+        """Compare how each of the mails differs between two versions; raises `ChildLostError`, whosever fault it is."""
         answer = await self._ask(request, wall)
         if not isinstance(answer, CompareAnswer) or len(answer.results) != len(request.payloads):
             raise ChildLostError(LossReason.DIED)
@@ -155,41 +150,14 @@ class RenderingPool:
 
     async def _render_and_fill(
         self, jobs: Sequence[RenderJob], sources: Mapping[str, TemplateSource], meter: CostMeter | None
-    ) -> list[RenderedMail | RenderFault | SkippedMail]:
+    ) -> list[RenderResult]:
         results = await self._render_batch(jobs, sources, meter)
         return [
-            await self._fill_mail(result, job, sources) if isinstance(result, (RenderedMail, MailWithGaps)) else result
+            await self._filler.fill(result, job, sources)
+            if isinstance(result, (RenderedMail, MailWithGaps))
+            else result
             for result, job in zip(results, jobs, strict=True)
         ]
-
-    async def _fill_mail(
-        self, mail: RenderedMail | MailWithGaps, job: RenderJob, sources: Mapping[str, TemplateSource]
-    ) -> RenderedMail | RenderFault:
-        """The mail with its attachments, written here and not by the child: it need not be trusted with them."""
-        if isinstance(mail, RenderedMail):
-            return mail if len(mail.wire) <= self._limit else TOO_LARGE_FAULT
-        gaps = len(job.attachments) + len(mail.images)
-        if sorted(piece for piece in mail.pieces if isinstance(piece, int)) != [*range(gaps)]:
-            raise ChildLostError(LossReason.DIED)
-        images = (
-            await self._load_images(mail.images, sources[job.version].assets) if job.version and mail.images else []
-        )
-        if images is None:
-            return IMAGE_MISSING_FAULT
-        if get_filled_size(mail, job.attachments, images) > self._limit:
-            return TOO_LARGE_FAULT
-        if sum(len(attachment.data) for attachment in job.attachments) + sum(map(len, images)) <= MAX_BYTES_ON_LOOP:
-            return fill_attachments(mail, job.attachments, images)
-        async with self._filling:
-            return await asyncio.to_thread(fill_attachments, mail, job.attachments, images)
-
-    async def _load_images(self, names: Sequence[str], assets: Mapping[str, PinnedAsset]) -> list[bytes] | None:
-        """The images that the child says are shown, as the version has pinned them; None if one is gone."""
-        if not assets.keys() >= set(names):
-            raise ChildLostError(LossReason.DIED)
-        hashes = [assets[name].sha256 for name in names]
-        found = await self._images.load_base64(set(hashes)) if self._images is not None else {}
-        return [found[one] for one in hashes] if found.keys() >= set(hashes) else None
 
     async def _render_batch(
         self, jobs: Sequence[RenderJob], sources: Mapping[str, TemplateSource], meter: CostMeter | None
@@ -197,18 +165,18 @@ class RenderingPool:
         """Each of the jobs, in as many requests as it takes; of a version that is slow, none after the first."""
         results: dict[int, ChildResult] = {}
         slow: set[tuple[str, str | None]] = set()
-        at_once = len(jobs)
+        batch_size = len(jobs)
         while len(results) < len(jobs):
-            async with self._places:
+            async with self._slots:
                 pending = [number for number in range(len(jobs)) if number not in results]
-                left_out = {number for number in pending if _is_skipped(jobs[number], slow, meter)}
-                results |= dict.fromkeys(left_out, SkippedMail())
-                asked = [number for number in pending if number not in left_out][:at_once]
-                answer = await self._render_some([jobs[number] for number in asked], sources) if asked else None
+                skipped = {number for number in pending if _is_skipped(jobs[number], slow, meter)}
+                results |= dict.fromkeys(skipped, SkippedMail())
+                requested = [number for number in pending if number not in skipped][:batch_size]
+                answer = await self._render_some([jobs[number] for number in requested], sources) if requested else None
             if answer is None:
-                at_once = 1  # which one of them was it?
+                batch_size = 1  # to find the one that lost the child
                 continue
-            for number, result, seconds in zip(asked, answer.results, answer.seconds, strict=False):
+            for number, result, seconds in zip(requested, answer.results, answer.seconds, strict=False):
                 results[number] = result
                 if meter is not None:
                     meter.add_cost(jobs[number], seconds)
@@ -220,19 +188,17 @@ class RenderingPool:
         self, jobs: Sequence[RenderJob], sources: Mapping[str, TemplateSource], *, before: LossReason | None = None
     ) -> RenderBatchAnswer | None:
         """The first of the jobs, at least one; None if one of several made them lose their child."""
-        started = time.perf_counter()
+        start = time.perf_counter()
         wall = MAX_STARVED_WALL_SECONDS if before is LossReason.STARVED else MAX_WALL_SECONDS
         try:
             request = RenderBatchRequest(
                 jobs=[_without_file_bytes(job) for job in jobs], sources=_select_sources(jobs, sources)
             )
-            answer = await self._ask_at_once(request, wall)
+            answer = await self._ask_in_slot(request, wall)
         except ChildLostError as lost:
             if len(jobs) > 1:
                 return None
-            if (
-                lost.reason is not LossReason.OVERRAN and before is None
-            ):  # something else may be to blame, and not the mail
+            if lost.reason is not LossReason.OVERRAN and before is None:  # something else than the mail may be to blame
                 return await self._render_some(jobs, sources, before=lost.reason)
             self._log.warning("render_overran", version=jobs[0].version, reason=lost.reason)
             return (
@@ -241,7 +207,7 @@ class RenderingPool:
                 else RenderBatchAnswer(results=[TOO_SLOW_FAULT], seconds=[wall])
             )
         finally:
-            metrics.RENDER_SECONDS.observe(time.perf_counter() - started)
+            metrics.RENDER_SECONDS.observe(time.perf_counter() - start)
         if not isinstance(answer, RenderBatchAnswer) or not 0 < len(answer.results) == len(answer.seconds) <= len(jobs):
             raise ChildLostError(LossReason.DIED)
         return answer
@@ -259,11 +225,11 @@ class RenderingPool:
             return STARVED_FAULT if lost.reason is LossReason.STARVED else TOO_SLOW_FAULT
 
     async def _ask(self, request: ChildRequest, wall: float) -> ChildAnswer:
-        """Ask the child with the fewest requests; again, if one was lost by what another request did to it."""
-        async with self._places:
-            return await self._ask_at_once(request, wall)
+        async with self._slots:
+            return await self._ask_in_slot(request, wall)
 
-    async def _ask_at_once(self, request: ChildRequest, wall: float) -> ChildAnswer:
+    async def _ask_in_slot(self, request: ChildRequest, wall: float) -> ChildAnswer:
+        """Ask the child with the fewest requests; again, if this one was lost by what another request did."""
         while True:
             child = min(self._children, key=lambda child: child.pending_requests)
             try:
@@ -302,7 +268,7 @@ def _select_sources(jobs: Sequence[RenderJob], sources: Mapping[str, TemplateSou
 
 
 def suggest_child_count(processors: int) -> int:
-    """How many children a sender should have: it, the database and the relay need processors as well."""
+    """Suggest how many children a sender should have: it, the database and the relay need processors as well."""
     return min(MAX_DEFAULT_CHILDREN, max(1, processors // 2))
 
 

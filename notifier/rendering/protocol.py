@@ -1,48 +1,13 @@
-"""What parent and child say to each other: plain data in MessagePack, never pickles, because a child is not trusted."""
+"""The messages between parent and child: plain data in MessagePack, never pickles, because a child is not trusted."""
 
-from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 import msgspec
 
+from notifier.mail.mail_parts import MailAttachment, MailHeader, MailParts, MailWithGaps, RenderedMail, RenderedParts
+from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.template_language.template_source import TemplateSource
-
-
-class Mailbox(msgspec.Struct, frozen=True):
-    """An address with an optional display name (RFC 5322 §3.4)."""
-
-    address: str
-    name: str | None = None
-
-
-class MailHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The envelope side of a mail's header: fixed at submit, so that every attempt has the same bytes."""
-
-    message_id: str  # with angle brackets
-    date: datetime  # aware
-    sender: Mailbox
-    recipient: str  # of the To field; for a copy, that of the notification it is a copy of
-    cc: list[str] = []  # addresses, as they stand in the Cc field
-    reply_to: Mailbox | None = None
-    extra: dict[str, str] = msgspec.field(default_factory=dict)
-
-
-class LiteralContent(msgspec.Struct, frozen=True, kw_only=True):
-    """What a mail says, literally: nothing in it is rendered, and no style is moved."""
-
-    subject: str
-    html: str | None = None  # None: the mail has a text part only
-    text: str | None = None  # None: made from the HTML
-
-
-class MailAttachment(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that goes with a mail, checked at submit."""
-
-    filename: str
-    content_type: str  # "type/subtype", perhaps with parameters
-    content_id: str | None  # without angle brackets; None for one that the HTML does not show
-    data: bytes
+from notifier.template_lint.lint_remark import LintRemark, Severity
 
 
 class RenderJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -52,7 +17,7 @@ class RenderJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     locale: str | None
     variables: str  # the JSON text of an object as the database has it; only the child reads it
     header: MailHeader
-    content: str | None = None  # the JSON text of a `Content`; only the child reads it
+    content: str | None = None  # the JSON text of a `LiteralContent`; only the child reads it
     attachments: list[MailAttachment] = []  # the child is told everything but their bytes
     payer: str = ""  # whose processor time it takes, such as a service's id
 
@@ -65,7 +30,7 @@ class RenderBatchRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class PreviewRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """One mail to render and to show, with its source if this child has not seen it yet."""
+    """One mail to render and to preview, with its source if this child has not seen it yet."""
 
     job: RenderJob
     sources: dict[str, TemplateSource]
@@ -78,7 +43,7 @@ class CheckRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class MailVariables(msgspec.Struct, frozen=True, kw_only=True):
-    """The values of a mail that was asked for, and the language that it was wanted in."""
+    """The variables of a mail, and the locale that its caller asked for."""
 
     locale: str | None
     variables: str  # the JSON text of an object; only the child reads it
@@ -97,71 +62,8 @@ class CompareRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 ChildRequest = RenderBatchRequest | PreviewRequest | CheckRequest | CompareRequest
 
 
-class RenderedMail(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A mail ready to send: canonical CRLF bytes and their SHA-256."""
-
-    wire: bytes
-    sha256: bytes
-
-
-class MailWithGaps(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A mail whose attachments are still to be put in."""
-
-    pieces: list[bytes | int]  # octets as they stand; a number is the place of that attachment, in base64
-    images: list[str] = []  # names in the version's assets; they are numbered behind the attachments
-
-
-class FaultCode(StrEnum):
-    """What kind of fault keeps a mail from being rendered; published, hence stable."""
-
-    FAILED = "template_failed"
-    FORBIDDEN = "template_forbidden"  # it reaches for what templates may not have
-    TOO_SLOW = "template_too_slow"
-    TOO_LARGE = "template_too_large"
-
-
-class RenderFault(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Why a mail could not be rendered, in words for the people who edit templates."""
-
-    part: str  # the file that is at fault, such as body.html or _layouts/base.html, or `mail`
-    line: int | None  # from 1; None: it is not known, or the whole file's
-    message: str
-    column: int | None = None  # from 1
-    advice: str = ""  # what to do about it
-    code: FaultCode = FaultCode.FAILED
-
-    def __str__(self) -> str:
-        place = self.part
-        if self.line:
-            place += f", line {self.line}" + (f", column {self.column}" if self.column else "")
-        return f"{place}: {self.message}" + (f" {self.advice}" if self.advice else "")
-
-
 class SkippedMail(msgspec.Struct, frozen=True, tag=True):
     """A mail that was left out, because others like it took too long; no fault of its own."""
-
-
-class Severity(StrEnum):
-    """Whether a remark keeps a draft from being published."""
-
-    ERROR = "error"
-    WARNING = "warning"
-
-
-class LintRemark(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that a check has to say about a source that renders."""
-
-    severity: Severity
-    code: str  # stable, such as image_without_alt
-    file: str  # as in `TemplateSource.files`; template.toml or sample.json for what stands there
-    line: int | None  # from 1
-    message: str
-    advice: str  # what to do about it
-    locale: str | None = None  # None: it is the same in all of them
-
-    def __str__(self) -> str:
-        place = f"{self.file}, line {self.line}" if self.line else self.file
-        return f"{place}{f' ({self.locale})' if self.locale else ''}: {self.message} {self.advice}".rstrip()
 
 
 class SourceCheck(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -181,22 +83,8 @@ class SourceCheck(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     @property
     def warning_messages(self) -> list[str]:
-        """What should be mended and need not be, in sentences."""
+        """Everything that should be corrected but does not block publishing, in sentences."""
         return [str(remark) for remark in self.remarks if remark.severity is Severity.WARNING]
-
-
-class MailParts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a mail says, before it becomes MIME."""
-
-    subject: str
-    html: str | None
-    text: str
-
-
-class RenderedParts(MailParts, frozen=True, kw_only=True):
-    """The three parts of a rendered template."""
-
-    html: str
 
 
 class PreviewedMail(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,7 +97,7 @@ class PreviewedMail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PreviewAnswer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The answer to a `Show`."""
+    """The answer to a `PreviewRequest`."""
 
     parts: MailParts
     mail: RenderedMail | MailWithGaps
@@ -218,31 +106,31 @@ class PreviewAnswer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class MailComparison(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a mail differs between two versions."""
 
-    before: RenderFault | None = None  # why it cannot be made of that version
+    before: RenderFault | None = None  # why that version cannot be rendered
     after: RenderFault | None = None
-    changed: list[str] = []  # of subject, html, text; empty unless it can be made of both
+    changed: list[str] = []  # of subject, html, text; empty unless both versions can be rendered
     shape: list[int] = []  # the same for changes that are alike
     diffs: dict[str, str] = {}  # part → unified diff of so much of it as is worth reading
 
     @property
     def was_slow(self) -> bool:
-        """True if making it of the old version takes too long."""
+        """True if rendering the old version takes too long."""
         return self.before is not None and self.before.code is FaultCode.TOO_SLOW
 
     @property
     def is_slow(self) -> bool:
-        """True if making it of the new version takes too long."""
+        """True if rendering the new version takes too long."""
         return self.after is not None and self.after.code is FaultCode.TOO_SLOW
 
 
 class CompareAnswer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The answers to a `Compare`, in order."""
+    """The answers to a `CompareRequest`, in order."""
 
     results: list[MailComparison | None]  # None: not tried, because one before it took too long
 
 
 class RenderBatchAnswer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The answers to a `Render`, in order: to all of its jobs, or to the first ones, if those were work enough."""
+    """The answers to a `RenderBatchRequest`, in order: to all of its jobs, or to the first ones if those took long."""
 
     results: list[RenderedMail | MailWithGaps | RenderFault]
     seconds: list[float]  # of a processor, that each has taken; 0 for the first of a version, which was compiled for it

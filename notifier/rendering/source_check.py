@@ -1,43 +1,38 @@
-"""What a source that somebody edits comes to: compiled, rendered with its sample in every locale, and remarked upon."""
+"""Check a template's source before publishing: compile it, render its sample in every locale, run the lint rules."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
+from notifier.mail.mail_parts import Mailbox, MailHeader, RenderedParts
 from notifier.mail.mime_document import build_mime_message
-from notifier.rendering.protocol import (
-    FaultCode,
-    LintRemark,
-    Mailbox,
-    MailHeader,
-    RenderedParts,
-    RenderFault,
-    SourceCheck,
-)
+from notifier.rendering.protocol import SourceCheck
 from notifier.rendering.version_comparison import describe_mail_error
 from notifier.template_language import variable_schema as variable
 from notifier.template_language.compiled_version import CompiledVersion
-from notifier.template_language.render_fault import PartError
+from notifier.template_language.error_description import PartError
+from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.template_language.template_source import HTML, LOCALES, SUBJECT, TEXT, TemplateSource
 from notifier.template_language.variable_usage import VariableUsage, analyze_variables
 from notifier.template_lint.inheritance import find_lost_content
+from notifier.template_lint.lint_remark import LintRemark
 from notifier.template_lint.lint_report import lint_source
 from notifier.template_lint.lint_rule import SampleMail
 from notifier.template_lint.source_rules import CheckedSource
 
 MAX_FAULTS = 20
-"""Faults after which no more are looked for."""
+"""Faults after which no more are searched."""
 
 
 def check_source(source: TemplateSource, public_url: str | None = None) -> SourceCheck:
     """Compile every part and render the sample in every locale, with and without the optional variables.
 
-    Whatever the source makes our own code raise is told as a fault of it.
+    Every exception that the source causes in our own code becomes a fault.
     """
     try:
         return _check_parts(source, public_url)
-    except Exception as error:  # noqa: BLE001 - such as a number of 5,000 digits, which Python does not read
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the template's, and told as a fault
         faults = [describe_mail_error(error)]
     return SourceCheck(faults=faults, remarks=[], variables_schema={}, subject_paths=[], previews={})
 
@@ -46,17 +41,17 @@ def _check_parts(source: TemplateSource, public_url: str | None) -> SourceCheck:
     trial = _Trial(source, _static_faults(source))
     remarks: list[LintRemark] = []
     paths: list[list[str]] = []
-    known = _analyze_variables(source)
+    usage = _analyze_variables(source)
     try:
         if not trial.faults:
             version = CompiledVersion(source, public_url, keeps_raw_values=True)
             trial.faults += version.find_image_faults()
         if not trial.faults:
-            trial.run(version, _samples(source, known.optional))
+            trial.run(version, _samples(source, usage.optional))
             trial.tell(*find_lost_content(source))
         if not trial.faults:
             paths = version.list_subject_paths()
-            whole = CheckedSource(source=source, variables=known, raw_values=version.raw_values or ())
+            whole = CheckedSource(source=source, variables=usage, raw_values=version.raw_values or ())
             remarks = lint_source(whole, trial.mails)
     except PartError as error:
         trial.tell(error.fault)
@@ -65,14 +60,14 @@ def _check_parts(source: TemplateSource, public_url: str | None) -> SourceCheck:
     return SourceCheck(
         faults=trial.faults,
         remarks=remarks,
-        variables_schema=known.schema,
+        variables_schema=usage.schema,
         subject_paths=paths,
         previews=trial.previews,
     )
 
 
 class _Trial:
-    """The sample's mails in every locale, and what is wrong with them."""
+    """Renders the sample in every locale, and collects the mails and their faults."""
 
     def __init__(self, source: TemplateSource, faults: list[RenderFault]) -> None:
         self.faults = faults
@@ -81,7 +76,7 @@ class _Trial:
         self._source = source
 
     def run(self, version: CompiledVersion, samples: Sequence[dict[str, Any]]) -> None:
-        """Make all of them, up to the locale with which enough is known to be wrong."""
+        """Render the samples in all locales, until there are enough faults."""
         for tag in (None, *self._source.locales):
             for values in samples:
                 try:
@@ -95,34 +90,34 @@ class _Trial:
                 break
 
     def tell(self, *faults: RenderFault) -> None:
-        """Each thing once: what is shared is wrong in every part and locale that has it."""
+        """Add faults, each once: a fault of a shared file comes up in every part and locale."""
         for fault in faults:
             if fault not in self.faults:
                 self.faults.append(fault)
 
     def _try(self, version: CompiledVersion, tag: str | None, values: dict[str, Any]) -> None:
-        sent = version.render(tag, dict(values))  # first, with the compiler, as where it is sent
-        written = version.render_unstyled(tag, dict(values))
-        build_mime_message(_specimen(), sent)
+        rendered = version.render(tag, dict(values))  # first, so that compiling counts as where it is sent
+        unstyled = version.render_unstyled(tag, dict(values))
+        build_mime_message(_specimen(), rendered)
         self.mails.append(
             SampleMail(
                 source=self._source,
                 tag=tag,
                 values=values,
-                subject=written.subject,
-                html=written.html,
-                text=written.text,
-                sent_html=sent.html,
+                subject=unstyled.subject,
+                html=unstyled.html,
+                text=unstyled.text,
+                sent_html=rendered.html,
             )
         )
-        self.previews.setdefault(tag or self._source.settings.locale, sent)
+        self.previews.setdefault(tag or self._source.settings.locale, rendered)
 
     def _is_enough(self) -> bool:
-        return len(self.faults) >= MAX_FAULTS or any(one.code is FaultCode.TOO_SLOW for one in self.faults)
+        return len(self.faults) >= MAX_FAULTS or any(fault.code is FaultCode.TOO_SLOW for fault in self.faults)
 
 
 def _analyze_variables(source: TemplateSource) -> VariableUsage:
-    """What is known about the variables; of a version that cannot be parsed, which is told elsewhere, a guess."""
+    """What is known about the variables; for a source that cannot be parsed, what sample and settings say."""
     try:
         return analyze_variables(source)
     except Exception:  # noqa: BLE001 - of Python's too: see `_check`
@@ -132,27 +127,27 @@ def _analyze_variables(source: TemplateSource) -> VariableUsage:
 
 
 def _static_faults(source: TemplateSource) -> list[RenderFault]:
-    """What can be seen without rendering: missing parts and reserved names."""
+    """Faults that can be seen without rendering: missing parts."""
     faults = []
     for prefix in ("", *(f"{LOCALES}{tag}/" for tag in source.locales)):
-        wanted = [SUBJECT, HTML] + ([TEXT] if TEXT in source.files else [])
+        required = [SUBJECT, HTML] + ([TEXT] if TEXT in source.files else [])
         faults += [
             RenderFault(part=f"{prefix}{part}", line=None, message="this part is missing")
-            for part in wanted
+            for part in required
             if f"{prefix}{part}" not in source.files
         ]
     return faults
 
 
 def _samples(source: TemplateSource, optional: Iterable[str]) -> list[dict[str, Any]]:
-    """The sample, and what is left of it in the shortest allowed request."""
+    """The sample, and the sample without all optional variables if that is different."""
     values = source.sample_values
     shortest = variable.remove_optional(values, optional)
     return [values] if shortest == values else [values, shortest]
 
 
 def _specimen() -> MailHeader:
-    """A header to compose a checked sample with."""
+    """A header for the sample's mail."""
     from_box = Mailbox("sender@example.org")
     moment = msgspec.convert("2026-01-01T00:00:00Z", type=MailHeader.__annotations__["date"])
     return MailHeader(message_id="<check@example.org>", date=moment, sender=from_box, recipient="to@example.org")

@@ -1,4 +1,4 @@
-"""What a subject may hold of what callers send: one line of at most 998 characters (RFC 5322 §2.1.1)."""
+"""Check the variables that a subject shows: one line of at most 998 characters (RFC 5322 §2.1.1)."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,22 +7,21 @@ from notifier.errors import Fault
 from notifier.mail.header_fields import FORBIDDEN_IN_HEADER
 from notifier.template_language.variable_path import find_values
 
-MAX_SUBJECT_LENGTH = 998
-"""Characters."""
+MAX_SUBJECT_LENGTH = 998  # characters
 
 
 def find_header_fault(value: str, pointer: str) -> Fault | None:
-    """What no header field can hold of a value."""
-    found = FORBIDDEN_IN_HEADER.search(value)
-    if found is None:
+    """Find a character of the value that no header field can have."""
+    match = FORBIDDEN_IN_HEADER.search(value)
+    if match is None:
         return None
-    return Fault(pointer, "invalid_header_value", f"U+{ord(found[0]):04X} cannot stand in a mail header")
+    return Fault(pointer, "invalid_header_value", f"U+{ord(match[0]):04X} cannot stand in a mail header")
 
 
 def find_subject_faults(paths: Iterable[list[str]], variables: Any) -> list[Fault]:
-    """What is wrong with the variables that a subject shows, each with a pointer below `/variables`."""
+    """Find what is wrong with the variables that a subject shows, each with a pointer below `/variables`."""
     faults = []
-    for pointer, value in (found for path in paths for found in find_values(variables, path, "/variables")):
+    for pointer, value in (item for path in paths for item in find_values(variables, path, "/variables")):
         if not isinstance(value, str):
             continue
         if fault := find_header_fault(value, pointer):

@@ -1,23 +1,25 @@
-"""How a mail differs between two versions of its template, found in a child: both may be anybody's text.
+"""Compare a mail between two versions of its template; runs in a child process, because both are untrusted.
 
-It answers with what differs, never with a whole mail; diffs are made only where they were asked for, and are bounded.
+The answer says what differs, and never contains a whole mail. Diffs are made only on request, and are bounded.
 """
 
 from datetime import UTC, datetime
 
 from notifier.mail.header_fields import HeaderValueError
+from notifier.mail.mail_parts import Mailbox, MailHeader, RenderedParts
 from notifier.mail.mime_document import NulInPartError, build_mime_message
 from notifier.mail.size_limit import OutputTooLargeError
 from notifier.rendering.line_diff import DiffBudget
-from notifier.rendering.protocol import Mailbox, MailComparison, MailHeader, MailVariables, RenderedParts, RenderFault
+from notifier.rendering.protocol import MailComparison, MailVariables
 from notifier.template_language.compiled_version import CompiledVersion
-from notifier.template_language.render_fault import PartError, describe_error_without_place
+from notifier.template_language.error_description import PartError, describe_error_without_place
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.time_limit import TooSlowError
 from notifier.template_language.variable_schema import VARIABLES_DECODER
 
 COMPARED_PARTS = ("subject", "html", "text")
 MAX_DIFF_LINES, MAX_LINE_LENGTH = 200, 400
-"""Of the diff of one part; the rest of it is not worth reading."""
+"""Lines, and characters of a line, of the diff of one part."""
 CONTEXT_LINES = 2  # lines around a change
 
 _HEADER = MailHeader(
@@ -31,7 +33,7 @@ _HEADER = MailHeader(
 def compare_versions(
     before: CompiledVersion | None, after: CompiledVersion | None, payload: MailVariables, *, with_diffs: bool
 ) -> MailComparison:
-    """One mail, made of both versions and taken apart."""
+    """Render one mail with both versions and compare the parts; None stands for a version that does not exist."""
     old, new = _render_preview(before, payload), _render_preview(after, payload)
     if not isinstance(old, RenderedParts) or not isinstance(new, RenderedParts):
         return MailComparison(
@@ -47,20 +49,20 @@ def compare_versions(
 
 
 def _render_preview(version: CompiledVersion | None, payload: MailVariables) -> RenderedParts | RenderFault | None:
-    """The parts, if a whole mail can be made of them."""
+    """The parts of the mail, or the fault that keeps it from being made."""
     if version is None:
         return None
     try:
         values = VARIABLES_DECODER.decode(payload.variables)
         parts = version.render(payload.locale, values)
         build_mime_message(version.add_unsubscribe_header(_HEADER, values), parts)
-    except Exception as error:  # noqa: BLE001 - one bad mail must not take its neighbours along
+    except Exception as error:  # noqa: BLE001 - one bad mail must not stop the others
         return describe_mail_error(error)
     return parts
 
 
 def describe_mail_error(error: Exception) -> RenderFault:
-    """What kept a mail from being made, in words for the people who edit templates."""
+    """Describe why a mail could not be made, for the people who edit templates."""
     if isinstance(error, PartError):
         return error.fault
     if isinstance(error, (HeaderValueError, NulInPartError)):
@@ -75,7 +77,7 @@ def describe_mail_error(error: Exception) -> RenderFault:
 
 
 def _measure_change(old: str, new: str) -> tuple[int, int]:
-    """How many lines of each lie between the first that differs and the last."""
+    """How many lines of each text lie between the first difference and the last."""
     mine, theirs = old.split("\n"), new.split("\n")
     least = min(len(mine), len(theirs))
     first = next((n for n in range(least) if mine[n] != theirs[n]), least)
@@ -84,9 +86,9 @@ def _measure_change(old: str, new: str) -> tuple[int, int]:
 
 
 def diff_texts(old: str, new: str) -> str:
-    """A unified diff of two texts, cut where it becomes too long to read."""
+    """A unified diff of two texts, cut if it is too long to read."""
     lines = DiffBudget(size=None).unified(old.splitlines(), new.splitlines(), ("published", "draft"), CONTEXT_LINES)
-    kept = lines[: MAX_DIFF_LINES + 1]
-    if len(kept) > MAX_DIFF_LINES:
-        kept[MAX_DIFF_LINES:] = ["…"]
-    return "\n".join(line if len(line) <= MAX_LINE_LENGTH else line[:MAX_LINE_LENGTH] + "…" for line in kept)
+    excerpt = lines[: MAX_DIFF_LINES + 1]
+    if len(excerpt) > MAX_DIFF_LINES:
+        excerpt[MAX_DIFF_LINES:] = ["…"]
+    return "\n".join(line if len(line) <= MAX_LINE_LENGTH else line[:MAX_LINE_LENGTH] + "…" for line in excerpt)

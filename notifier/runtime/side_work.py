@@ -1,6 +1,6 @@
-"""What a sender does beside mail: webhooks, images, and the rest of cancelled batches. Each with its own worker.
+"""What a sender does besides mail: webhooks, images and cancelled batches.
 
-Their slots are not those of mail, and no mail waits for them.
+Each kind has its own worker and slots, so that no mail waits for it.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from notifier.outbox.wakeup import DelayedWakeup, Wakeup
 from notifier.runtime.process_parts import ProcessParts
-from notifier.status.batch_cancellation_handler import BatchCancellationHandler
+from notifier.status.batch_cancellation import BatchCancellationHandler
 from notifier.templating.assets.asset_handler import AssetHandler
 from notifier.webhooks.endpoint_client import EndpointClient
 from notifier.webhooks.handler import WebhookHandler
@@ -21,7 +21,7 @@ RESOLVING_THREADS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class SideWork:
-    """The handler of one kind of work, and the wake of its worker."""
+    """The handler of one kind of work, and the wake-up of its worker."""
 
     handler: WebhookHandler | AssetHandler | BatchCancellationHandler
     wakeup: Wakeup
@@ -29,31 +29,34 @@ class SideWork:
 
 @contextlib.contextmanager
 def open_side_work(parts: ProcessParts) -> Iterator[tuple[SideWork, ...]]:
-    """All of it, for as long as the block lasts."""
-    with _teller(parts) as telling:
-        stopper = SideWork(handler=BatchCancellationHandler(parts.database, parts.clock), wakeup=_seldom())
-        yield telling, SideWork(handler=AssetHandler(parts.database, parts.clock), wakeup=_seldom()), stopper
+    """Open the handlers of all side work until the block ends."""
+    with _open_webhooks(parts) as webhooks:
+        images = SideWork(handler=AssetHandler(parts.database, parts.clock), wakeup=_build_polling_wakeup())
+        batches = SideWork(
+            handler=BatchCancellationHandler(parts.database, parts.clock), wakeup=_build_polling_wakeup()
+        )
+        yield webhooks, images, batches
 
 
-def _seldom() -> Wakeup:
-    """What wakes the mails' worker does not wake this one: images and batches may wait a second for the next look."""
-    wake = Wakeup()
-    wake.hears_others = True
-    return wake
+def _build_polling_wakeup() -> Wakeup:
+    """Build a wake-up that nothing triggers: images and batches may wait a second for the next poll."""
+    wakeup = Wakeup()
+    wakeup.hears_others = True
+    return wakeup
 
 
 @contextlib.contextmanager
-def _teller(parts: ProcessParts) -> Iterator[SideWork]:
-    """The handler of webhooks, and the wake of its worker: what wakes the mails' may have left work for it."""
-    settings, wake = parts.settings.webhooks, DelayedWakeup()
+def _open_webhooks(parts: ProcessParts) -> Iterator[SideWork]:
+    """Open the webhook handler. Its worker wakes up with the mail worker, which may have caused webhooks."""
+    settings, wakeup = parts.settings.webhooks, DelayedWakeup()
     resolver = HostResolver(min(settings.concurrency, RESOLVING_THREADS))
     caller = EndpointClient(resolver, clock=parts.clock, settings=settings)
-    parts.wakeup.followers.append(wake)
+    parts.wakeup.followers.append(wakeup)
     try:
         box = SecretBox.from_setting(parts.settings.secret_key)
         yield SideWork(
-            handler=WebhookHandler(parts.database, caller, box, settings=settings, clock=parts.clock), wakeup=wake
+            handler=WebhookHandler(parts.database, caller, box, settings=settings, clock=parts.clock), wakeup=wakeup
         )
     finally:
-        parts.wakeup.followers.remove(wake)
+        parts.wakeup.followers.remove(wakeup)
         resolver.close()

@@ -1,4 +1,4 @@
-"""The composition root: settings in, running parts out. Nothing else knows how the parts fit together."""
+"""The composition root: builds the API and the sender from the settings. Only this package knows how parts fit."""
 
 import asyncio
 import contextlib
@@ -22,6 +22,7 @@ from notifier.clock import Clock
 from notifier.db import data_directory
 from notifier.db.engine import Database
 from notifier.db.shared_commit import SharedCommit
+from notifier.default_sender import get_default_sender
 from notifier.delivery.email_handler import EmailHandler
 from notifier.delivery.mail_renderer import MailRenderer
 from notifier.delivery.relay_circuits import RelayListener
@@ -32,8 +33,9 @@ from notifier.health.checks import CheckResult
 from notifier.health.probes import Probes
 from notifier.http_server import PortBusyError, ServerLimits, find_server_limits, open_listener, serve_app
 from notifier.ids import generate_id
-from notifier.lookup.batch_watch import BatchWatch
+from notifier.lookup.batch_progress import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
+from notifier.mail.mail_parts import Mailbox
 from notifier.outbox.heartbeat import Heartbeat, SenderIdentity
 from notifier.outbox.journal import Journal
 from notifier.outbox.rescuer import Rescuer
@@ -43,15 +45,14 @@ from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.editor_renderers import EditorRenderers
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.preview_pool import PreviewPool
-from notifier.rendering.protocol import Mailbox
-from notifier.runtime.process_parts import ProcessParts, get_default_sender, open_process_parts
+from notifier.runtime.process_parts import ProcessParts, open_process_parts
 from notifier.runtime.side_work import open_side_work
 from notifier.smtp.transport import SmtpTransport
 from notifier.sse import OpenStreams
 from notifier.submission.batch_submitter import BatchSubmitter
 from notifier.submission.notification_submitter import NotificationSubmitter
 from notifier.submission.notification_writer import WRITER
-from notifier.submission.validation_rules import ValidationRules
+from notifier.submission.request_validation import ValidationRules
 from notifier.templating.assets.inline_images import InlineImageCache
 from notifier.templating.assets.public_files import PublicFileCache
 from notifier.templating.gate.publish_gate import PublishGate
@@ -63,7 +64,7 @@ from notifier.throttle.rate_limit import RateLimiter
 from notifier.throttle.relay_state import RelayReport
 from notifier.webhooks.secret_box import SecretBox
 
-RENDER_NICE = 5  # of the children that render: what they do is never as urgent as a reply
+RENDER_NICE = 5  # rendering is less urgent than replies to callers
 
 __all__ = [
     "PortBusyError",
@@ -80,10 +81,10 @@ __all__ = [
 
 
 def build_api(parts: ProcessParts) -> FastAPI:
-    """The API over these parts."""
+    """Build the API application."""
     policy = RecipientPolicy.from_settings(parts.settings.recipients, parts.settings.smtp)
     images = InlineImageCache(parts.database, parts.settings.public_url)
-    pool = PreviewPool(images)
+    pool = PreviewPool(images.load_base64, images.public_url)
     editors = EditorRenderers(pool, parts.clock)
     own = get_default_sender(parts.settings)
     gate = PublishGate(parts.database, pool, parts.clock, own.address)
@@ -118,7 +119,7 @@ def build_api(parts: ProcessParts) -> FastAPI:
         recipient_policy=policy,
         clock=parts.clock,
         wake_sender=parts.announcer,
-        probes=_probes(
+        probes=_build_probes(
             parts, partial(checks.check_database, parts.database), has_metrics=not parts.settings.api.metrics_port
         ),
         streams=OpenStreams(),
@@ -136,16 +137,16 @@ class RunningSender:
     worker: Worker
     deliverer: EmailHandler
     identity: SenderIdentity
-    side_workers: Sequence[Worker]  # of webhooks and images, with slots of their own
+    side_workers: Sequence[Worker]  # for webhooks, images and cancelled batches; they have their own slots
 
     async def drain(self) -> None:
-        """Return once nothing is due: no mail, no webhook about one, and no image."""
+        """Return when nothing is due: no mail, no webhook and no image."""
         await self.worker.drain()
-        for one in self.side_workers:
-            await one.drain()
+        for worker in self.side_workers:
+            await worker.drain()
 
     async def readiness(self, database: Database) -> list[CheckResult]:
-        """The database answers, the journal can be written, and the relay takes mail."""
+        """Check that the database answers, the journal can be written, and the relay takes mail."""
         circuits = self.deliverer.circuits
         is_open = circuits.relay.is_open
         relay = CheckResult(name="relay", ok=not is_open, detail=circuits.public_reason if is_open else "takes mail")
@@ -158,21 +159,21 @@ class RunningSender:
 
 
 @contextlib.contextmanager
-def _holder(parts: ProcessParts, journals: Path) -> Iterator[SenderIdentity]:
-    """This life of the process, as others see it. Raises `ConfigurationError` if it cannot keep a journal."""
+def _open_identity(parts: ProcessParts, journals: Path) -> Iterator[SenderIdentity]:
+    """Open the journal and heartbeat of this process. Raises `ConfigurationError` if the journal cannot be written."""
     boot_id, settings = generate_id(), parts.settings
     try:
         journal = Journal(journals, boot_id)
     except OSError as error:
         reason = f"the journal in {journals} cannot be written: {data_directory.describe_os_error(error)}"
         raise ConfigurationError(f"{reason}; {data_directory.DIRECTORY_ADVICE}") from error
-    life = None
+    heartbeat = None
     if not settings.uses_sqlite:
-        life = Heartbeat(
+        heartbeat = Heartbeat(
             parts.database, boot_id, parts.clock, dead_after=settings.sender.dead_after, throughput=parts.throughput
         )
     try:
-        yield SenderIdentity(boot_id=boot_id, journal=journal, heartbeat=life, throughput=parts.throughput)
+        yield SenderIdentity(boot_id=boot_id, journal=journal, heartbeat=heartbeat, throughput=parts.throughput)
     finally:
         parts.throughput.reset()
         journal.close()
@@ -180,18 +181,23 @@ def _holder(parts: ProcessParts, journals: Path) -> Iterator[SenderIdentity]:
 
 @asynccontextmanager
 async def run_sender(parts: ProcessParts, *, pool: type[RenderingPool] = RenderingPool) -> AsyncIterator[RunningSender]:
-    """Claim and deliver until the block ends; then finish what is in flight within the grace, give the rest back."""
+    """Claim and deliver until the block ends. Then finish mails in flight within the grace period; release the rest."""
     settings = parts.settings
     transport = SmtpTransport(settings.smtp)
     journals = settings.data_dir / "journal"
     images = InlineImageCache(parts.database, settings.public_url)
     policy = RecipientPolicy.from_settings(settings.recipients, settings.smtp)
-    with _holder(parts, journals) as holder, open_side_work(parts) as side:
+    with _open_identity(parts, journals) as identity, open_side_work(parts) as side_tasks:
         async with (
-            pool(children=settings.sender.render_children, nice=RENDER_NICE, images=images) as rendering,
-            aclosing(PreviewPool(images)) as apart,
+            pool(
+                children=settings.sender.render_children,
+                nice=RENDER_NICE,
+                load_images=images.load_base64,
+                public_url=images.public_url,
+            ) as rendering,
+            aclosing(PreviewPool(images.load_base64, images.public_url)) as apart,
         ):
-            report = RelayReport(parts.database, holder.boot_id, transport.relay, parts.clock)
+            report = RelayReport(parts.database, identity.boot_id, transport.relay, parts.clock)
             deliverer = EmailHandler(
                 parts.database,
                 MailRenderer(parts.database, rendering, apart, policy, parts.clock),
@@ -201,42 +207,42 @@ async def run_sender(parts: ProcessParts, *, pool: type[RenderingPool] = Renderi
                 clock=parts.clock,
             )
             deliverer.circuits.listener, transport.limit.on_change = (
-                _telling(parts, report),
+                _build_circuit_listener(parts, report),
                 report.report_connection_limit,
             )
             rescuer = Rescuer(
                 parts.database,
-                [deliverer, *(one.handler for one in side)],
-                holder=holder,
+                [deliverer, *(task.handler for task in side_tasks)],
+                holder=identity,
                 journals=journals,
                 clock=parts.clock,
                 on_rescue=parts.wakeup,
             )
-            same: _Same = {"holder": holder, "rescuer": rescuer, "clock": parts.clock}
-            worker = Worker(parts.database, deliverer, wake=parts.wakeup, **same)
-            beside = [Worker(parts.database, one.handler, wake=one.wakeup, **same) for one in side]
-            working, *also = (asyncio.create_task(one.run()) for one in (worker, *beside))
-            hearing = _hearing(parts, holder)
+            shared: _SharedArguments = {"holder": identity, "rescuer": rescuer, "clock": parts.clock}
+            worker = Worker(parts.database, deliverer, wake=parts.wakeup, **shared)
+            beside = [Worker(parts.database, task.handler, wake=task.wakeup, **shared) for task in side_tasks]
+            mail_run, *side_runs = (asyncio.create_task(each.run()) for each in (worker, *beside))
+            hearing = _listen_for_hints(parts, identity)
             try:
-                yield RunningSender(worker=worker, side_workers=beside, deliverer=deliverer, identity=holder)
+                yield RunningSender(worker=worker, side_workers=beside, deliverer=deliverer, identity=identity)
             finally:
-                for tell in (worker.stop, *(one.stop for one in beside)):
-                    tell()
-                for handler in (deliverer, *(one.handler for one in side)):
+                for each in (worker, *beside):
+                    each.stop()
+                for handler in (deliverer, *(task.handler for task in side_tasks)):
                     handler.close()
                 hearing.cancel()
-                _, late = await asyncio.wait({working}, timeout=settings.sender.grace)
+                _, late = await asyncio.wait({mail_run}, timeout=settings.sender.grace)
                 if late:
                     transport.abort()
-                await working
-                await asyncio.gather(*also)  # a try at telling has its own, shorter limit; an image is given back
+                await mail_run
+                await asyncio.gather(*side_runs)  # a webhook has its own, shorter timeout; an image is released
                 await asyncio.wait({hearing})
                 await transport.close()
                 await report.close()
 
 
-def _telling(parts: ProcessParts, report: RelayReport) -> RelayListener:
-    """Who hears that the relay is out of reach: who asks why a mail waits, and what measures how fast they leave."""
+def _build_circuit_listener(parts: ProcessParts, report: RelayReport) -> RelayListener:
+    """Build the listener of the relay's circuit: it updates the relay report and the throughput estimate."""
 
     def changed(reason: str | None) -> None:
         report.report_outage(reason)
@@ -245,39 +251,39 @@ def _telling(parts: ProcessParts, report: RelayReport) -> RelayListener:
     return changed
 
 
-class _Same(TypedDict):
-    """What the workers of a process share."""
+class _SharedArguments(TypedDict):
+    """Arguments that all workers of a process get."""
 
     holder: SenderIdentity
     rescuer: Rescuer
     clock: Clock
 
 
-def _hearing(parts: ProcessParts, holder: SenderIdentity) -> asyncio.Future[None]:
-    """Hints from other processes; on SQLite there are none."""
+def _listen_for_hints(parts: ProcessParts, identity: SenderIdentity) -> asyncio.Future[None]:
+    """Listen for wake-up hints from other processes. On SQLite there are none."""
     if parts.settings.uses_sqlite:
         return asyncio.get_running_loop().create_future()
-    return asyncio.ensure_future(listen_for_wakeups(parts.database, parts.wakeup, holder.boot_id))
+    return asyncio.ensure_future(listen_for_wakeups(parts.database, parts.wakeup, identity.boot_id))
 
 
 def build_sender_app(parts: ProcessParts, running: RunningSender) -> FastAPI:
-    """Metrics and readiness of a sender that runs alone."""
+    """Build the metrics and readiness application of a sender that runs without the API."""
     return build_probe_app(parts, partial(running.readiness, parts.database))
 
 
 def build_probe_app(
     parts: ProcessParts, readiness: Callable[[], Awaitable[list[CheckResult]]] | None = None
 ) -> FastAPI:
-    """Metrics and readiness on a port of their own."""
+    """Build an application with nothing but metrics and readiness."""
     app = FastAPI(title="Notifier probes", openapi_url=None, redirect_slashes=False)
     problem_responses.install_error_handlers(app)
     app.add_middleware(HeadAsGet)
-    app.state.probes = _probes(parts, readiness or partial(checks.check_database, parts.database))
+    app.state.probes = _build_probes(parts, readiness or partial(checks.check_database, parts.database))
     app.include_router(routes.router)
     return app
 
 
-def _probes(
+def _build_probes(
     parts: ProcessParts, readiness: Callable[[], Awaitable[list[CheckResult]]], *, has_metrics: bool = True
 ) -> Probes:
     token = parts.settings.metrics_token
@@ -286,6 +292,6 @@ def _probes(
 
 @asynccontextmanager
 async def serve_http(app: FastAPI, listener: socket.socket, limits: ServerLimits | None = None) -> AsyncIterator[None]:
-    """Serve the application on the socket until the block ends; requests under way are answered first."""
+    """Serve the application on the socket until the block ends. Requests in progress are answered first."""
     async with serve_app(app, listener, limits or find_server_limits(), getattr(app.state, "streams", None)):
         yield

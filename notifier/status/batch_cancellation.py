@@ -1,12 +1,12 @@
-"""A batch as a whole, once it is taken in: how far it has come, and seeing that the rest of it is never sent.
+"""Cancel a batch: from the commit of its flag on, no body of its mails is permitted.
 
-A cancelled batch is flagged: from the commit on, no body of its mails is permitted. Its rows are put to `cancelled` in
-steps of bounded size, the first with the flag and the others by a sender. Nothing here commits.
+Its rows get the status `cancelled` in steps of bounded size: the first together with the flag, the others by a sender,
+one transaction per step. A repeated step does no harm.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,112 +14,86 @@ from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit
+from notifier.audit import Actor
+from notifier.clock import Clock
+from notifier.db.direct_connections import StatementConnection
+from notifier.db.engine import Database
 from notifier.db.tables import Batch, Notification, NotificationEvent, get_columns
 from notifier.errors import NotFoundError
 from notifier.ids import generate_id
-from notifier.lookup import notification_view
 from notifier.outbox import entry_store
-from notifier.outbox.handler import NewEntry
-from notifier.states import (
-    CANCELLABLE_STATUSES,
-    WAITING_STATUSES,
-    EntryKind,
-    EventKind,
-    KeyKind,
-    Priority,
-    Status,
-    TransitionCause,
+from notifier.outbox.handler import (
+    ClaimedEntry,
+    FinishEntry,
+    JournalNote,
+    LostClaim,
+    NewEntry,
+    ReleaseEntry,
+    Settlement,
+    WorkerContext,
 )
-from notifier.status import batch_sql
-from notifier.status.notification_actions import ChangeRequest
+from notifier.states import CANCELLABLE_STATUSES, EntryKind, EventKind, KeyKind, Priority, Status, TransitionCause
 from notifier.status.status_writer import StatusChange, apply_status_changes
+from notifier.telemetry.logging import get_logger
 
+CANCELLABLE_SQL = f"""n.status IN ('{"', '".join(sorted(CANCELLABLE_STATUSES))}')"""
+"""The notification `n` can still be cancelled."""
+CANCELLABLE_OF_BATCH = (
+    f"SELECT 1 FROM notification AS n WHERE n.id = e.subject_id AND n.batch_id = :batch AND {CANCELLABLE_SQL}"  # noqa: S608
+)
+"""A query with a row if the outbox entry `e` is about such a notification of the batch."""
+# A scalar subquery, because PostgreSQL may turn an EXISTS into a scan of all cancelled batches.
+IS_CANCELLED = "((SELECT g.cancelled_at FROM batch AS g WHERE g.id = n.batch_id) IS NOT NULL)"
+"""The batch of the notification `n`, if it has one, was cancelled."""
+CANCELLATION_LEASE = timedelta(minutes=5)
 MAX_CANCEL_ROWS = 250
-"""Rows of a batch that one transaction looks at to put them to `cancelled`."""
+"""Rows of a batch that one transaction examines."""
 _batch, _notification = get_columns(Batch), get_columns(Notification)
 _ID = _batch.id.type
-_OF_THE_BATCH = f"EXISTS ({batch_sql.CANCELLABLE_OF_BATCH})"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchView:
-    """How far a batch has come."""
-
-    id: UUID
-    created_at: datetime
-    size: int  # how many notifications the request asked for
-    statuses: dict[Status, int]  # of those that were written, copies left out
-    closed: int = 0  # of those that are unknown: nobody looked in time, and nothing is waited for
-    cancelled_at: datetime | None = None  # from then on nothing of it is begun
-    cancelling: bool = False  # some of its mails are still to be put to `cancelled`
-
-    @property
-    def accepted(self) -> int:
-        """How many were written."""
-        return sum(self.statuses.values())
-
-    @property
-    def ended(self) -> int:
-        """How many are not waited for any more."""
-        return sum(number for status, number in self.statuses.items() if status not in WAITING_STATUSES) + self.closed
-
-    @property
-    def progress(self) -> int:
-        """The part that has ended, in percent; 100 only when all have."""
-        return 100 * self.ended // self.accepted if self.accepted else 100
+_OF_THE_BATCH = f"EXISTS ({CANCELLABLE_OF_BATCH})"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CancellationStep:
-    """What one transaction has done about a cancelled batch."""
+    """What one transaction of a cancellation did."""
 
-    stopped: int  # mails, copies counted
-    last: UUID | None  # of the rows that were looked at; None: there are no more
-
-
-async def get_batch(connection: AsyncConnection, service_id: UUID, id_: UUID) -> BatchView:
-    """A service's batch. Raises `NotFoundError`, also for another service's."""
-    wanted = select(_batch.id, _batch.created_at, _batch.size, _batch.cancelled_at)
-    wanted = wanted.where(_batch.id == id_, _batch.service_id == service_id)
-    found = (await connection.execute(wanted)).mappings().one_or_none()
-    if found is None:
-        raise NotFoundError("there is no such batch")
-    own = (_notification.batch_id == id_, _notification.parent_id.is_(None))
-    counted = select(_notification.status, func.count()).where(*own).group_by(_notification.status)
-    statuses = {Status(status): number for status, number in await connection.execute(counted)}
-    closed = await notification_view.count_closed_unknown(connection, id_) if Status.UNKNOWN in statuses else 0
-    cancelling = found["cancelled_at"] is not None and bool(
-        await entry_store.get_due_times(connection, service_id, [id_])
-    )
-    return BatchView(**found, statuses=statuses, closed=closed, cancelling=cancelling)
+    stopped: int  # mails, including copies
+    last: UUID | None  # the last row that was examined; None: there are no more
 
 
-async def require_batch_reach(connection: AsyncConnection, id_: UUID, kinds: Collection[KeyKind]) -> None:
-    """Raise `NotFoundError`, as for a batch that there is not, unless all its mails are of these kinds of key."""
-    if set(kinds) == set(KeyKind):
-        return
-    beyond = select(_notification.id).where(_notification.batch_id == id_, _notification.kind.not_in(kinds)).limit(1)
-    if (await connection.execute(beyond)).first() is not None:
-        raise NotFoundError("there is no such batch")
+@dataclass(frozen=True, kw_only=True)
+class _Flag:
+    """Who cancels the batch, when the rows are changed, and why."""
+
+    actor: str
+    at: datetime
+    comment: str
 
 
 async def cancel_batch(
-    connection: AsyncConnection, service_id: UUID, id_: UUID, asked: ChangeRequest
-) -> tuple[CancellationStep, audit.AuditRecord]:
-    """See that nothing of the batch is sent that has not begun yet: flag it, and put its first rows to `cancelled`.
+    connection: AsyncConnection,
+    service_id: UUID,
+    id_: UUID,
+    *,
+    actor: Actor,
+    reach: Collection[KeyKind],
+    comment: str = "",
+) -> CancellationStep:
+    """Stop what has not begun of the batch: flag it, and put its first rows to `cancelled`.
 
     If there are more, a sender goes on with them, and `release` must follow once this is committed. Raises
-    `NotFoundError`.
+    `NotFoundError`, also if some of its mails are of a kind of key beyond the caller's `reach`.
     """
+    await _require_reach(connection, id_, reach)
     flag = {
-        "cancelled_at": func.coalesce(_batch.cancelled_at, asked.at),
-        "cancelled_by": func.coalesce(_batch.cancelled_by, asked.actor),
-        "cancel_comment": func.coalesce(_batch.cancel_comment, asked.comment),
+        "cancelled_at": func.coalesce(_batch.cancelled_at, actor.at),
+        "cancelled_by": func.coalesce(_batch.cancelled_by, actor.name),
+        "cancel_comment": func.coalesce(_batch.cancel_comment, comment),
     }
     flagged = update(Batch).where(_batch.id == id_, _batch.service_id == service_id).values(flag).returning(_batch.id)
     if (await connection.execute(flagged)).first() is None:
         raise NotFoundError("there is no such batch")
-    step = await _cancel_rows(connection, service_id, id_, None, asked)
+    step = await _cancel_rows(connection, service_id, id_, None, _Flag(actor=actor.name, at=actor.at, comment=comment))
     if step.last is not None and not await entry_store.get_due_times(connection, service_id, [id_]):
         entry = NewEntry(
             id=generate_id(),
@@ -127,24 +101,33 @@ async def cancel_batch(
             subject_id=id_,
             service_id=service_id,
             priority=Priority.HIGH,
-            due_at=asked.at,
+            due_at=actor.at,
         )
         await entry_store.enqueue_entries(connection, [entry])
-    deed = audit.AuditRecord(
+    record = audit.AuditRecord(
         action=audit.AuditAction.BATCH_CANCELLED,
         object_kind=audit.ObjectKind.BATCH,
         object_id=id_,
         service_id=service_id,
-        after={"cancelled": step.stopped, "comment": asked.comment}
-        | ({"cancelling": True} if step.last is not None else {}),
+        after={"cancelled": step.stopped, "comment": comment} | ({"cancelling": True} if step.last is not None else {}),
     )
-    return step, deed
+    await audit.write_audit_record(connection, record, actor)
+    return step
+
+
+async def _require_reach(connection: AsyncConnection, id_: UUID, kinds: Collection[KeyKind]) -> None:
+    """Raise `NotFoundError`, as for a batch that does not exist, unless all its mails are of these kinds of key."""
+    if set(kinds) == set(KeyKind):
+        return
+    beyond = select(_notification.id).where(_notification.batch_id == id_, _notification.kind.not_in(kinds)).limit(1)
+    if (await connection.execute(beyond)).first() is not None:
+        raise NotFoundError("there is no such batch")
 
 
 async def release_claimed(connection: AsyncConnection, service_id: UUID, id_: UUID) -> None:
-    """Take from the senders what they have claimed of a flagged batch and not begun: they are not permitted any more.
+    """Release what senders have claimed of a flagged batch and not begun.
 
-    After the commit of the flag, because a mark that was under way then has not seen it.
+    Call it after the commit of the flag, because a mark that was under way at that time has not seen the flag.
     """
     await entry_store.release_leases(connection, EntryKind.EMAIL, service_id, _OF_THE_BATCH, {"batch": id_})
 
@@ -152,35 +135,39 @@ async def release_claimed(connection: AsyncConnection, service_id: UUID, id_: UU
 async def continue_cancellation(
     connection: AsyncConnection, service_id: UUID, id_: UUID, after: UUID | None, now: datetime
 ) -> UUID | None:
-    """Put the next rows of a cancelled batch, those behind `after`, to `cancelled`; the last, or None at the end."""
-    wanted = select(_batch.cancelled_by, _batch.cancel_comment)
-    wanted = wanted.where(_batch.id == id_, _batch.service_id == service_id, _batch.cancelled_at.is_not(None))
-    flag = (await connection.execute(wanted)).one_or_none()
+    """Cancel the next rows of a flagged batch, behind `after`; return the last one, or None at the end."""
+    statement = select(_batch.cancelled_by, _batch.cancel_comment)
+    statement = statement.where(_batch.id == id_, _batch.service_id == service_id, _batch.cancelled_at.is_not(None))
+    flag = (await connection.execute(statement)).one_or_none()
     if flag is None:
         return None
-    actor, comment = flag.cancelled_by or "", flag.cancel_comment or ""
-    asked = ChangeRequest(actor=actor, cause=TransitionCause.CALLER, rights=None, at=now, comment=comment)
-    return (await _cancel_rows(connection, service_id, id_, after, asked)).last
+    said = _Flag(actor=flag.cancelled_by or "", at=now, comment=flag.cancel_comment or "")
+    return (await _cancel_rows(connection, service_id, id_, after, said)).last
 
 
 async def _cancel_rows(
-    connection: AsyncConnection, service_id: UUID, id_: UUID, after: UUID | None, asked: ChangeRequest
+    connection: AsyncConnection, service_id: UUID, id_: UUID, after: UUID | None, flag: _Flag
 ) -> CancellationStep:
     ids = await _list_row_ids(connection, id_, after)
     waiting = await _select_cancellable(connection, ids)
     await entry_store.lock_entries(connection, service_id, waiting)
-    # Asked again, because a sender that was settling one of them has written its status by now.
+    # Selected again, because a sender that was settling one of them has written its status by now.
     waiting = await _select_cancellable(connection, waiting)
     stopped = await entry_store.withdraw_entries(connection, service_id, waiting) if waiting else []
     if stopped:
-        steps = [StatusChange(notification_id=one, to=Status.CANCELLED, at=asked.at) for one in stopped]
-        await apply_status_changes(connection, steps, asked.cause)
-        await connection.execute(insert(NotificationEvent), [_build_event(one, asked) for one in stopped])
+        changes = [
+            StatusChange(notification_id=notification_id, to=Status.CANCELLED, at=flag.at)
+            for notification_id in stopped
+        ]
+        await apply_status_changes(connection, changes, TransitionCause.CALLER)
+        await connection.execute(
+            insert(NotificationEvent), [_build_event(notification_id, flag) for notification_id in stopped]
+        )
     return CancellationStep(stopped=len(stopped), last=ids[-1] if len(ids) == MAX_CANCEL_ROWS else None)
 
 
 async def _list_row_ids(connection: AsyncConnection, id_: UUID, after: UUID | None) -> Sequence[UUID]:
-    """The next rows of the batch, whatever became of them."""
+    """The next rows of the batch, in any status."""
     statement = select(_notification.id).where(_notification.batch_id == id_)
     if after is not None:
         statement = statement.where(_notification.id > after)
@@ -193,16 +180,73 @@ _CANCELLABLE = select(_notification.id).where(
 
 
 async def _select_cancellable(connection: AsyncConnection, ids: Sequence[UUID]) -> list[UUID]:
-    """Those of them that can still be kept from leaving."""
+    """Those of them that can still be cancelled."""
     return list((await connection.execute(_CANCELLABLE, {"ids": list(ids)})).scalars()) if ids else []
 
 
-def _build_event(notification_id: UUID, asked: ChangeRequest) -> dict[str, Any]:
+def _build_event(notification_id: UUID, flag: _Flag) -> dict[str, Any]:
     return {
         "id": generate_id(),
         "notification_id": notification_id,
-        "at": asked.at,
+        "at": flag.at,
         "kind": EventKind.CANCELLED,
-        "actor": asked.actor,
-        "detail": asked.comment,
+        "actor": flag.actor,
+        "detail": flag.comment,
     }
+
+
+class BatchCancellationHandler:
+    """The handler of batch entries."""
+
+    kind = EntryKind.BATCH
+    slots = 1
+    bodies = 1
+    lease = CANCELLATION_LEASE
+    still_wanted = "1 = 1"
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._closing = False
+        self._log = get_logger()
+
+    def get_capacity(self) -> int:
+        """One batch at a time."""
+        return self.slots
+
+    async def process(self, batch: Sequence[ClaimedEntry], worker: WorkerContext) -> None:
+        """Cancel all rows of each batch."""
+        for entry in batch:
+            is_done = await self._cancel_all_rows(entry)
+            worker.settle(Settlement(entry=entry, action=FinishEntry() if is_done else ReleaseEntry()))
+
+    async def record(self, _connection: StatementConnection, _settled: Sequence[Settlement]) -> None:
+        """Nothing: each step has written what it did."""
+
+    async def recover_lost(self, _connection: StatementConnection, lost: Sequence[LostClaim]) -> list[Settlement]:
+        """Give up what has killed its senders: each mail of the batch is ended when it is due."""
+        for loss in lost:
+            self._log.error("batch_stop_given_up", entry_id=str(loss.entry.id))
+        return [Settlement(entry=loss.entry, action=FinishEntry()) for loss in lost]
+
+    async def replay(
+        self, _connection: StatementConnection, _notes: Sequence[tuple[ClaimedEntry, JournalNote]]
+    ) -> list[Settlement]:
+        """Nothing is written to the journal."""
+        return []
+
+    def close(self) -> None:
+        """Stop after the current step, and release the rest."""
+        self._closing = True
+
+    async def _cancel_all_rows(self, entry: ClaimedEntry) -> bool:
+        """Cancel all rows; False if it has to stop before the end."""
+        last = None
+        while not self._closing:
+            async with self._database.write() as connection:
+                last = await continue_cancellation(
+                    connection, entry.service_id, entry.subject_id, last, self._clock.now()
+                )
+            if last is None:
+                return True
+        return False

@@ -1,112 +1,113 @@
-"""The only writer of a notification's status: it asks the declared machine, so a late event cannot lower anything.
+"""The only writer of a notification's status. It allows only what `states.py` declares, so a late event is ignored.
 
-What a person or caller does is written together with its event in the timeline, or not at all.
+A change by a person or caller is written together with its event in the timeline, or not at all.
 """
+
+# ruff: noqa: S608 - SQL of our own constants; values are always bound
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import groupby
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, update
+from sqlalchemy import TextClause, insert, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db import row_parameter
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.tables import Notification, NotificationEvent, get_columns
 from notifier.ids import generate_id
-from notifier.states import EventKind, Reason, Status, TransitionCause, get_source_statuses
-from notifier.status import status_writer_sql
+from notifier.states import INDEXED_STATUSES, EventKind, Reason, Status, TransitionCause, get_source_statuses
+from notifier.webhooks import event_sql
 
 _notification = get_columns(Notification)
 MAX_DETAIL_LENGTH = 1000
+_TYPES = {"id": "uuid", "event_id": "uuid", "reason": "text", "detail": "text", "at": "timestamptz"}
+_NOTHING = "SELECT 1 WHERE false"
 
 
 class StatusChange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One notification's step, with why and when."""
+    """A new status for one notification, with reason and time."""
 
     notification_id: UUID
     to: Status
     at: datetime
     reason: Reason | None = None
-    detail: str | None = None  # for people: the relay's last words, or ours
+    detail: str | None = None  # for people: the relay's reply, or our own text
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequestedChange:
-    """What a person or caller did, as the timeline keeps it."""
+    """What a person or caller does to a notification, as the timeline shows it."""
 
     kind: EventKind
     actor: str
     cause: TransitionCause  # CALLER or PERSON
-    only_from: frozenset[Status]  # what this deed is about; the machine may allow more, for other deeds
+    only_from: frozenset[Status]  # a part of what `states.py` allows: this action is about these
     detail: str = ""
     expires_at: datetime | None = None  # a new one
 
 
 async def apply_status_changes(
-    connection: StatementConnection, moves: Sequence[StatusChange], cause: TransitionCause
+    connection: StatementConnection, changes: Sequence[StatusChange], cause: TransitionCause
 ) -> None:
-    """Make each step that the machine allows from where the notification stands; the others change nothing."""
+    """Apply each change that is allowed from the current status; the others do nothing."""
     sqlite = connection.dialect.name == "sqlite"
-    by_target = sorted(moves, key=lambda m: m.to)
-    for target, group in groupby(by_target, key=lambda m: m.to):
-        steps = [_build_row(step) for step in group]
-        values = {"rows": row_parameter.encode_rows(steps, sqlite=sqlite)}
-        moved = await connection.execute(status_writer_sql.build_change_statement(target, cause, sqlite=sqlite), values)
+    by_target = sorted(changes, key=lambda change: change.to)
+    for target, changes_to_target in groupby(by_target, key=lambda change: change.to):
+        rows = [_build_row(change) for change in changes_to_target]
+        values = {"rows": row_parameter.encode_rows(rows, sqlite=sqlite)}
+        moved = await connection.execute(_build_change_statement(target, cause, sqlite=sqlite), values)
         if sqlite and not (target is Status.QUEUED and cause is TransitionCause.SENDER):
             ids = {UUID(row.id) for row in moved}
-            await _write_consequences(connection, target, [step for step in steps if step["id"] in ids])
+            await _write_consequences(connection, target, [change for change in rows if change["id"] in ids])
 
 
-async def _write_consequences(connection: StatementConnection, status: Status, steps: Sequence[dict[str, Any]]) -> None:
-    """List the notifications under their new status, and write down what there is to tell."""
+async def _write_consequences(connection: StatementConnection, status: Status, rows: Sequence[dict[str, Any]]) -> None:
+    """Update the status index, and write the webhook events."""
     sqlite = connection.dialect.name == "sqlite"
-    values = {"rows": row_parameter.encode_rows(steps, sqlite=sqlite)}
-    for statement in (
-        status_writer_sql.build_follow_up_sqlite(status)
-        if sqlite
-        else (status_writer_sql.build_follow_up_postgres(status),)
-    ):
+    values = {"rows": row_parameter.encode_rows(rows, sqlite=sqlite)}
+    for statement in _build_follow_up_sqlite(status) if sqlite else (_build_follow_up_postgres(status),):
         await connection.execute(statement, values)
 
 
-def _build_row(step: StatusChange) -> dict[str, Any]:
+def _build_row(change: StatusChange) -> dict[str, Any]:
     return {
-        "id": step.notification_id,
+        "id": change.notification_id,
         "event_id": generate_id(),
-        "reason": step.reason,
-        "detail": _cut_detail(step.detail),
-        "at": step.at,
+        "reason": change.reason,
+        "detail": _cut_detail(change.detail),
+        "at": change.at,
     }
 
 
-async def apply_requested_change(connection: AsyncConnection, step: StatusChange, deed: RequestedChange) -> bool:
-    """One step that was asked for, and its event; False, and neither, from where it is not allowed."""
-    values: dict[str, Any] = {"status": step.to, "updated_at": step.at, "reason": step.reason}
-    values |= {"detail": _cut_detail(step.detail), "sequence": _notification.sequence + 1}
-    if deed.expires_at is not None:
-        values["expires_at"] = deed.expires_at
-    allowed = sorted(get_source_statuses(step.to, deed.cause) & deed.only_from)
+async def apply_requested_change(connection: AsyncConnection, change: StatusChange, request: RequestedChange) -> bool:
+    """Apply one change and write its event; False, without either, if it is not allowed from the current status."""
+    values: dict[str, Any] = {"status": change.to, "updated_at": change.at, "reason": change.reason}
+    values |= {"detail": _cut_detail(change.detail), "sequence": _notification.sequence + 1}
+    if request.expires_at is not None:
+        values["expires_at"] = request.expires_at
+    allowed = sorted(get_source_statuses(change.to, request.cause) & request.only_from)
     statement = (
         update(Notification)
-        .where(_notification.id == step.notification_id, _notification.status.in_(allowed))
+        .where(_notification.id == change.notification_id, _notification.status.in_(allowed))
         .values(values)
         .returning(_notification.id)
     )
     if (await connection.execute(statement)).first() is None:
         return False
-    await _write_consequences(connection, step.to, [_build_row(step)])
+    await _write_consequences(connection, change.to, [_build_row(change)])
     event = {
         "id": generate_id(),
-        "notification_id": step.notification_id,
-        "at": step.at,
-        "kind": deed.kind,
-        "actor": deed.actor,
-        "detail": deed.detail,
+        "notification_id": change.notification_id,
+        "at": change.at,
+        "kind": request.kind,
+        "actor": request.actor,
+        "detail": request.detail,
     }
     await connection.execute(insert(NotificationEvent).values(event))
     return True
@@ -114,3 +115,74 @@ async def apply_requested_change(connection: AsyncConnection, step: StatusChange
 
 def _cut_detail(detail: str | None) -> str | None:
     return detail[:MAX_DETAIL_LENGTH] if detail else None
+
+
+# -- the SQL: one statement on PostgreSQL, several on SQLite -----------------------------------------------------------
+
+
+@cache
+def _build_change_statement(target: Status, cause: TransitionCause, *, sqlite: bool) -> TextClause:
+    """Change many notifications to one status where that is allowed; on SQLite it returns their ids."""
+    uncertain = ", uncertain_at = coalesce(n.uncertain_at, r.at)" if target is Status.UNKNOWN else ""
+    allowed = "', '".join(sorted(get_source_statuses(target, cause)))
+    source = row_parameter.build_rows_source(_TYPES, sqlite=sqlite)
+    update = f"""
+UPDATE notification AS n
+SET status = '{target}', reason = r.reason, detail = r.detail, updated_at = r.at, sequence = n.sequence + 1{uncertain}
+FROM r
+WHERE {row_parameter.build_id_condition("n.id", sqlite=sqlite)} AND n.status IN ('{allowed}')"""
+    if sqlite:
+        return text(f"{source} {update} RETURNING id")
+    moved = f"""{update}
+RETURNING n.id AS notification_id, n.service_id, n.sequence, r.event_id, r.reason, r.detail, r.at"""
+    if target is Status.QUEUED and cause is TransitionCause.SENDER:  # only the reason changes
+        return text(f"{source} {update}")
+    return text(f"{source}, moved AS ({moved}){build_consequences('moved', target)} {_NOTHING}")
+
+
+def build_consequences(source: str, status: Status) -> str:
+    """The rest of a PostgreSQL statement whose CTE `source` has the notifications with the new status."""
+    index = (
+        f"INSERT INTO status_index (notification_id, service_id, status)"
+        f" SELECT notification_id, service_id, '{status}' FROM {source}"
+        f" ON CONFLICT (notification_id) DO UPDATE SET status = excluded.status"
+        if status in INDEXED_STATUSES
+        else f"DELETE FROM status_index AS i USING {source} AS m WHERE i.notification_id = m.notification_id"
+        f" AND i.notification_id = ANY(ARRAY(SELECT notification_id FROM {source}))"
+    )
+    return f""",
+listed AS ({index}),
+telling AS (SELECT *, 'notification.{status}' AS type FROM {source}),
+told AS ({event_sql.build_event_insert("telling", sqlite=False)} RETURNING id, service_id, at),
+to_be_told AS ({event_sql.build_event_entry_insert("told")})"""
+
+
+@cache
+def _build_follow_up_postgres(status: Status) -> TextClause:
+    """Index and events for a status that another statement of the transaction has set."""
+    condition = row_parameter.build_id_condition("n.id", sqlite=False)
+    return text(f"""{row_parameter.build_rows_source(_TYPES, sqlite=False)},
+moved AS (
+  SELECT n.id AS notification_id, n.service_id, n.sequence, r.event_id, r.reason, r.detail, r.at
+  FROM r JOIN notification AS n ON {condition}){build_consequences("moved", status)} {_NOTHING}""")
+
+
+@cache
+def _build_follow_up_sqlite(status: Status) -> tuple[TextClause, ...]:
+    """The same, as several statements."""
+    r = row_parameter.build_rows_source(_TYPES, sqlite=True)
+    new_events = f"""(
+    SELECT n.id AS notification_id, n.service_id, n.sequence, r.event_id, r.reason, r.detail, r.at,
+           'notification.{status}' AS type FROM r JOIN notification AS n ON n.id = r.id)"""
+    events = "(SELECT id, service_id, at FROM webhook_event WHERE id IN (SELECT event_id FROM r))"
+    index = (
+        f"{r} INSERT OR REPLACE INTO status_index (notification_id, service_id, status)"
+        " SELECT n.id, n.service_id, n.status FROM r JOIN notification AS n ON n.id = r.id"
+        if status in INDEXED_STATUSES
+        else f"{r} DELETE FROM status_index WHERE notification_id IN (SELECT id FROM r)"
+    )
+    return (
+        text(index),
+        text(f"{r} {event_sql.build_event_insert(new_events, sqlite=True)}"),
+        text(f"{r} {event_sql.build_event_entry_insert(events)}"),
+    )

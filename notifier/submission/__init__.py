@@ -1,1 +1,1 @@
-"""From a request to a written notification: validate it, then write it with its outbox entry."""
+"""From a request to durable rows: validate, build, write. Start with `notification_submitter.py`."""

@@ -1,4 +1,4 @@
-"""The octets of attachments, once for each SHA-256: written with the notification that names them, or not at all."""
+"""Store and load the bytes of attachments: once for each SHA-256, in the transaction of their notification."""
 
 import sqlite3
 from collections.abc import Collection, Sequence
@@ -13,7 +13,7 @@ from notifier.db.column_types import format_sqlite_time
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
 from notifier.db.tables import get_columns
-from notifier.rendering.protocol import MailAttachment
+from notifier.mail.mail_parts import MailAttachment
 from notifier.submission.attachment_validation import CheckedAttachment
 
 _attachment = get_columns(tables.Attachment)
@@ -24,7 +24,7 @@ _STORE_SQLITE = "INSERT OR IGNORE INTO attachment (sha256, octets, created_at) V
 async def find_missing_files(
     connection: StatementConnection, carried: Collection[tuple[UUID, CheckedAttachment]]
 ) -> dict[str, Any]:
-    """Those of the files that PostgreSQL has not yet, with whose they are, as a statement takes them."""
+    """The files that PostgreSQL does not have yet, and their notifications, as parameters of the insert."""
     digests = [file.sha256 for _, file in carried]
     known = {bytes(row.sha256) for row in await connection.execute(_KNOWN, {"digests": digests})}
     missing = [(owner, file) for owner, file in carried if file.sha256 not in known]
@@ -36,40 +36,40 @@ async def find_missing_files(
 
 
 def store_files_sqlite(connection: sqlite3.Connection, files: Sequence[CheckedAttachment], now: datetime) -> None:
-    """Write the octets that are not there yet, in the thread of the one writer."""
+    """Write the files that are not stored yet, in the writer's thread."""
     connection.executemany(_STORE_SQLITE, [(file.sha256, file.data, format_sqlite_time(now)) for file in files])
 
 
 def describe_attachments(attachments: Sequence[CheckedAttachment]) -> list[dict[str, Any]] | None:
-    """How a notification names its attachments."""
+    """The names and hashes of the attachments, for the content row."""
     return [
         {
-            "filename": one.filename,
-            "content_type": one.content_type,
-            "content_id": one.content_id,
-            "size": len(one.data),
-            "sha256": one.sha256.hex(),
+            "filename": file.filename,
+            "content_type": file.content_type,
+            "content_id": file.content_id,
+            "size": len(file.data),
+            "sha256": file.sha256.hex(),
         }
-        for one in attachments
+        for file in attachments
     ] or None
 
 
 async def load_attachments(database: Database, names: Collection[dict[str, Any]]) -> list[MailAttachment] | None:
-    """The attachments that a notification names, with their octets; None if some are gone."""
+    """Load the attachments of a notification; None if some are gone."""
     if not names:
         return []
     hashes = {bytes.fromhex(name["sha256"]) for name in names}
     statement = select(_attachment.sha256, _attachment.octets).where(_attachment.sha256.in_(hashes))
     async with database.read() as connection:
-        found = {bytes(row.sha256): bytes(row.octets) for row in await connection.execute(statement)}
-    if found.keys() != hashes:
+        bytes_by_hash = {bytes(row.sha256): bytes(row.octets) for row in await connection.execute(statement)}
+    if bytes_by_hash.keys() != hashes:
         return None
     return [
         MailAttachment(
             filename=name["filename"],
             content_type=name["content_type"],
             content_id=name["content_id"],
-            data=found[bytes.fromhex(name["sha256"])],
+            data=bytes_by_hash[bytes.fromhex(name["sha256"])],
         )
         for name in names
     ]

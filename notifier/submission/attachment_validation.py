@@ -1,7 +1,7 @@
-"""What callers may attach: decoded and checked before anything is written, and nothing is ever repaired silently.
+"""Decode and check attachments before anything is written; nothing is repaired silently.
 
-A name has the extension of its type, because a desktop opens by the name and not by the type. Ten MiB take about 40 ms,
-which a caller in an event loop spends in a thread.
+The extension must fit the content type, because a desktop opens a file by its name. Ten MiB take about 40 ms, which a
+caller in an event loop spends in a thread.
 """
 
 import hashlib
@@ -16,22 +16,22 @@ from notifier.errors import Fault
 from notifier.submission.file_type import EXECUTABLE_EXTENSIONS, INVISIBLE_CHARACTERS, FileType, parse_file_type
 
 ATTACHMENT_REJECTED: Final = "attachment_rejected"
-MAX_TOTAL_BYTES = 10 * 1024 * 1024  # octets of all attachments of a mail together
+MAX_TOTAL_BYTES = 10 * 1024 * 1024  # bytes of all attachments of a mail together
 MAX_ATTACHMENTS = 20
 MAX_FILENAME_LENGTH = 200
 _CHUNK_CHARACTERS = 1024 * 1024
-"""Characters that are decoded in one go, in two milliseconds: until then no other thread runs. A multiple of four."""
+"""Characters decoded in one call, which takes 2 ms and holds the GIL. A multiple of four."""
 _DOMAIN = frozenset({"com"})
-"""Executable extensions that are taken for the end of a domain if another extension follows: shop.example.com.pdf."""
+"""Executable extensions that are allowed inside a name as the end of a domain: shop.example.com.pdf."""
 _NOT_IN_NAMES = re.compile(r'[/\\:*?"<>|]')
-"""What separates folders, streams or arguments on one system or another."""
+"""Characters that separate folders, streams or arguments on some system."""
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
 _CONTENT_ID = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9._-]+(@[A-Za-z0-9.-]+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedAttachment:
-    """An attachment that may go with a mail."""
+    """A valid attachment."""
 
     filename: str
     content_type: str  # in lower case, with the charset of text
@@ -41,36 +41,38 @@ class CheckedAttachment:
 
 
 def check_attachments(
-    given: Sequence[Mapping[str, Any]], pointer: str = "/attachments"
+    files: Sequence[Mapping[str, Any]], pointer: str = "/attachments"
 ) -> tuple[list[CheckedAttachment], list[Fault]]:
-    """The attachments that are in order, and what is wrong with the others, each with a pointer below `pointer`.
+    """Check the attachments: return the valid ones, and the faults of the others with pointers below `pointer`.
 
     Each has text for `filename`, `content` (base64) and `content_type`, and perhaps for `content_id`.
     """
-    if len(given) > MAX_ATTACHMENTS:
+    if len(files) > MAX_ATTACHMENTS:
         return [], [Fault(pointer, ATTACHMENT_REJECTED, f"at most {MAX_ATTACHMENTS} attachments")]
-    if sum(_compute_decoded_size(one["content"]) for one in given) > MAX_TOTAL_BYTES:
+    if sum(_compute_decoded_size(file["content"]) for file in files) > MAX_TOTAL_BYTES:
         return [], [
             Fault(
                 pointer, ATTACHMENT_REJECTED, f"at most {MAX_TOTAL_BYTES // 1024**2} MiB together, as they are decoded"
             )
         ]
-    used = Counter(one.get("content_id") for one in given)
-    good: list[CheckedAttachment] = []
-    bad: list[Fault] = []
-    for number, one in enumerate(given):
-        attachment, problems = _check_attachment(one, shared=used[one.get("content_id")] > 1)
-        bad += [Fault(f"{pointer}/{number}/{name}", ATTACHMENT_REJECTED, detail) for name, detail in problems.items()]
+    content_id_counts = Counter(file.get("content_id") for file in files)
+    attachments: list[CheckedAttachment] = []
+    faults: list[Fault] = []
+    for number, file in enumerate(files):
+        attachment, problems = _check_attachment(file, shared=content_id_counts[file.get("content_id")] > 1)
+        faults += [
+            Fault(f"{pointer}/{number}/{name}", ATTACHMENT_REJECTED, detail) for name, detail in problems.items()
+        ]
         if attachment is not None:
-            good.append(attachment)
-    return good, bad
+            attachments.append(attachment)
+    return attachments, faults
 
 
-def _check_attachment(given: Mapping[str, Any], *, shared: bool) -> tuple[CheckedAttachment | None, dict[str, str]]:
-    """The attachment, or what is wrong with it, by field."""
-    name, content_id = given["filename"], given.get("content_id")
-    kind, type_problem = parse_file_type(given["content_type"])
-    data, content_problem = _decode(given["content"])
+def _check_attachment(file: Mapping[str, Any], *, shared: bool) -> tuple[CheckedAttachment | None, dict[str, str]]:
+    """The attachment, or its problems by field."""
+    name, content_id = file["filename"], file.get("content_id")
+    kind, type_problem = parse_file_type(file["content_type"])
+    data, content_problem = decode_base64(file["content"])
     if kind is not None and data is not None:
         type_problem = kind.find_problem(data)
     problems = {
@@ -79,9 +81,9 @@ def _check_attachment(given: Mapping[str, Any], *, shared: bool) -> tuple[Checke
         "content_type": type_problem,
         "content_id": _check_content_id(content_id, kind, shared=shared) if content_id is not None else None,
     }
-    found = {field: problem for field, problem in problems.items() if problem is not None}
-    if found or kind is None or data is None:
-        return None, found
+    found_problems = {field: problem for field, problem in problems.items() if problem is not None}
+    if found_problems or kind is None or data is None:
+        return None, found_problems
     digest = hashlib.sha256(data).digest()
     attachment = CheckedAttachment(
         filename=name, content_type=kind.declared, content_id=content_id, data=data, sha256=digest
@@ -90,12 +92,12 @@ def _check_attachment(given: Mapping[str, Any], *, shared: bool) -> tuple[Checke
 
 
 def _compute_decoded_size(content: str) -> int:
-    """Octets that base64 stands for, if it is valid."""
+    """How many bytes the base64 text has, if it is valid."""
     return len(content) // 4 * 3 - (len(content[-2:]) - len(content[-2:].rstrip("=")))
 
 
-def _decode(content: str) -> tuple[bytes | None, str | None]:
-    """Base64 as RFC 4648 §4 has it: padded, and nothing else between, before or behind."""
+def decode_base64(content: str) -> tuple[bytes | None, str | None]:
+    """Decode base64 (RFC 4648 §4): padded, and with no other character anywhere. Returns data or a problem."""
     if not content:
         return None, "the attachment is empty"
     pieces = range(0, len(content), _CHUNK_CHARACTERS)
@@ -103,7 +105,7 @@ def _decode(content: str) -> tuple[bytes | None, str | None]:
         data = b"".join(a2b_base64(content[start : start + _CHUNK_CHARACTERS], strict_mode=True) for start in pieces)
     except ValueError:
         data = b""
-    # The library takes a "=" too many at the end; and a piece may end like the whole.
+    # The library allows a "=" too many at the end, and padding at the end of each chunk.
     if not data or len(content) % 4 or content.find("=", 0, -2) >= 0:
         return None, "not base64 (RFC 4648 §4): the standard alphabet, padded, without line breaks or a data: prefix"
     return data, None
@@ -112,10 +114,10 @@ def _decode(content: str) -> tuple[bytes | None, str | None]:
 def _check_filename(name: str, kind: FileType | None) -> str | None:
     if not 0 < len(name) <= MAX_FILENAME_LENGTH:
         return f"a name has 1 to {MAX_FILENAME_LENGTH} characters"
-    if found := INVISIBLE_CHARACTERS.search(name):
-        return f"U+{ord(found[0]):04X} cannot stand in a name"
-    if found := _NOT_IN_NAMES.search(name):
-        return f"a name without a path, hence without {found[0]}"
+    if forbidden := INVISIBLE_CHARACTERS.search(name):
+        return f"U+{ord(forbidden[0]):04X} cannot stand in a name"
+    if forbidden := _NOT_IN_NAMES.search(name):
+        return f"a name without a path, hence without {forbidden[0]}"
     if name != name.strip() or name.endswith("."):
         return "a name neither begins nor ends with a space, nor ends with a dot"
     stem, *extensions = [piece.rstrip() for piece in name.lower().split(".")]
@@ -141,8 +143,3 @@ def _check_content_id(content_id: str, kind: FileType | None, *, shared: bool) -
     if kind is not None and not kind.declared.startswith("image/"):
         return "only images are shown in the HTML"
     return "another attachment has the same content_id" if shared else None
-
-
-def decode_base64(content: str) -> tuple[bytes | None, str | None]:
-    """The octets that base64 stands for, or what is wrong with it, for others who are sent files."""
-    return _decode(content)

@@ -1,7 +1,7 @@
-"""Many notifications in one request: checked in slices, so that others are served meanwhile, and written in chunks.
+"""Accept many notifications in one request: validated in slices, written in chunks, so that other requests go on.
 
-Each is answered for itself, under its own idempotency key. Without a database error all of it is written or, when one
-fault is to refuse all, nothing; after an error in the middle a repetition with the same keys writes the rest.
+Each is answered separately, under its own idempotency key. After a database error in the middle, a repetition with the
+same keys writes the rest.
 """
 
 import asyncio
@@ -27,38 +27,41 @@ from notifier.errors import (
     NotifierError,
 )
 from notifier.ids import generate_id
-from notifier.submission import idempotency_keys
-from notifier.submission.notification_submitter import NotificationSubmitter
-from notifier.submission.notification_writer import (
+from notifier.submission.idempotency_keys import (
     EarlierNotification,
     Idempotency,
     IdempotencyError,
-    NewNotification,
     ServiceKey,
     SubmissionResult,
     find_earlier_notifications,
+    scope_idempotency,
+    scope_key,
 )
-from notifier.submission.request_validation import NotificationRequest
+from notifier.submission.new_notification import NewNotification
+from notifier.submission.notification_request import NotificationRequest
+from notifier.submission.notification_submitter import NotificationSubmitter
 from notifier.throttle.queue_forecast import QueueTooLongError
 
-SLICE_SECONDS = 0.002  # of work until everybody else has a turn
-LOOP_TURNS = 4  # of the event loop between slices: about what a single request takes from its first byte to its commit
-MAX_BEGIN_SECONDS = 2.5  # longest; the driver takes two more to let go of a server that hangs
+SLICE_SECONDS = 0.002  # of work before other requests get a turn
+LOOP_TURNS = (
+    4  # of the event loop between slices: about as many as a single request takes from its first byte to its commit
+)
+MAX_BEGIN_SECONDS = 2.5  # longest transaction; the driver takes two more to give up a server that hangs
 MAX_CHUNK_MAILS = 100
-"""Mails, copies counted, that are handed to the intake at once: so few that other requests get in between."""
+"""Mails, with copies, that go to the intake at once: so few that other requests get in between."""
 ItemT = TypeVar("ItemT")
 ItemResult = SubmissionResult | list[Fault]
-"""What became of one notification; its faults point into it."""
+"""The answer for one notification; the pointers of its faults begin at the notification."""
 CheckedItem = ItemResult | NewNotification | QueueTooLongError
-"""What one comes to before anything is written."""
+"""The state of one notification before anything is written."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchRequest:
-    """A batch as it is asked for."""
+    """A batch as a caller requests it."""
 
-    items: Iterable["BatchItem"]  # may parse as it is read
-    key: str | None  # that of the whole: a repetition goes on with the same batch
+    items: Iterable["BatchItem"]  # may be parsed while it is read
+    key: str | None  # idempotency key of the whole batch: a repetition continues the same batch
     reject_all: bool
 
 
@@ -80,7 +83,7 @@ class BatchRejectedError(NotifierError):
 
 
 class BatchSubmitter:
-    """Takes batches in."""
+    """Accepts batches."""
 
     def __init__(
         self,
@@ -95,42 +98,45 @@ class BatchSubmitter:
         self._submitter = submitter
         self._clock = clock
         self._write_all = write_all  # commits before it returns
-        self._lane = asyncio.Lock()  # one chunk at a time, whoever's: single requests always find room beside it
+        self._chunk_lock = asyncio.Lock()  # one chunk at a time, so that single requests always find a place beside it
 
-    async def submit(self, caller: Caller, wish: BatchRequest) -> tuple[UUID, list[ItemResult]]:
-        """The batch, and one answer for each item, in order.
+    async def submit(self, caller: Caller, batch: BatchRequest) -> tuple[UUID, list[ItemResult]]:
+        """Submit the batch; return its id and one answer for each item, in order.
 
-        Raises `BatchRejectedError` if one fault is to refuse all and was found before the first was written (or
-        `QueueTooLongError` if nothing else is wrong with any), and `DatabaseUnavailableError` when the first chunks may
-        have been written and the others not.
+        Raises `BatchRejectedError` if one fault refuses all (`QueueTooLongError` if that is the only problem); then
+        nothing is written. Raises `DatabaseUnavailableError` when some chunks may have been written and others not.
         """
-        parsed = [
-            replace(item, idempotency=idempotency_keys.scope_idempotency(caller, item.idempotency))
-            async for item in _iterate_in_slices(wish.items)
+        items = [
+            replace(item, idempotency=scope_idempotency(caller, item.idempotency))
+            async for item in _iterate_in_slices(batch.items)
         ]
-        batch_id = _build_batch_id(caller, wish.key, parsed) if wish.key is not None else generate_id()
-        earlier = await self._earlier(caller, parsed)
-        checked: list[CheckedItem] = []
-        ahead = 0  # mails of those before it
-        async for item in _iterate_in_slices(parsed):
-            checked.append(await self._checked(caller, item, earlier, batch_id, ahead))
-            ahead += checked[-1].mail_count if isinstance(checked[-1], NewNotification) else 0
-        for index in _find_reused_keys(parsed):
-            checked[index] = _build_item_result(IdempotencyKeyReusedError())
-        if wish.reject_all:
-            _raise_if_rejected(checked)
-        answered = [_build_item_result(one) if isinstance(one, QueueTooLongError) else one for one in checked]
-        drafts = [one for one in answered if isinstance(one, NewNotification)]
-        if not drafts and (known := _find_common_batch([one for one in answered if isinstance(one, SubmissionResult)])):
-            batch_id = known
+        batch_id = _build_batch_id(caller, batch.key, items) if batch.key is not None else generate_id()
+        earlier = await self._find_earlier(caller, items)
+        checked_items: list[CheckedItem] = []
+        ahead = 0  # mails of the items before it
+        async for item in _iterate_in_slices(items):
+            checked_items.append(await self._check_item(caller, item, earlier, batch_id, ahead))
+            ahead += checked_items[-1].mail_count if isinstance(checked_items[-1], NewNotification) else 0
+        for index in _find_reused_keys(items):
+            checked_items[index] = _build_item_result(IdempotencyKeyReusedError())
+        if batch.reject_all:
+            _raise_if_rejected(checked_items)
+        answers = [
+            _build_item_result(result) if isinstance(result, QueueTooLongError) else result for result in checked_items
+        ]
+        notifications = [result for result in answers if isinstance(result, NewNotification)]
+        if not notifications and (
+            common_batch := _find_common_batch([result for result in answers if isinstance(result, SubmissionResult)])
+        ):
+            batch_id = common_batch
         else:
-            await self._begin(caller, batch_id, size=len(parsed))
-        written = await self._written(drafts)
-        self._submitter.record_template_use(caller, drafts)
-        return batch_id, [next(written) if isinstance(one, NewNotification) else one for one in answered]
+            await self._write_batch_row(caller, batch_id, size=len(items))
+        written = await self._write_chunks(notifications)
+        self._submitter.record_template_use(caller, notifications)
+        return batch_id, [next(written) if isinstance(result, NewNotification) else result for result in answers]
 
-    async def _begin(self, caller: Caller, batch_id: UUID, *, size: int) -> None:
-        """Write the batch itself, unless it is there."""
+    async def _write_batch_row(self, caller: Caller, batch_id: UUID, *, size: int) -> None:
+        """Write the row of the batch, unless it exists."""
         row = {"id": batch_id, "service_id": caller.service_id, "created_by": caller.actor_name, "size": size}
         insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
         statement = insert(Batch).values(row | {"created_at": self._clock.now()}).on_conflict_do_nothing()
@@ -138,16 +144,16 @@ class BatchSubmitter:
             async with asyncio.timeout(MAX_BEGIN_SECONDS), self._database.write() as connection:
                 await connection.execute(statement)
 
-    async def _earlier(self, caller: Caller, items: Sequence[BatchItem]) -> dict[ServiceKey, EarlierNotification]:
-        """What earlier requests with these keys led to."""
+    async def _find_earlier(self, caller: Caller, items: Sequence[BatchItem]) -> dict[ServiceKey, EarlierNotification]:
+        """The notifications of earlier requests with these keys."""
         keys = {item.idempotency.key for item in items if item.idempotency}
         if not keys:
             return {}
         async with self._database.read() as connection:
             earlier = await find_earlier_notifications(connection, caller.service_id, keys)
-        return {key: one for key, one in earlier.items() if not self._submitter.is_outdated(one)}
+        return {key: previous for key, previous in earlier.items() if not self._submitter.is_outdated(previous)}
 
-    async def _checked(
+    async def _check_item(
         self,
         caller: Caller,
         item: BatchItem,
@@ -155,64 +161,66 @@ class BatchSubmitter:
         batch_id: UUID,
         ahead: int,
     ) -> CheckedItem:
-        if item.idempotency and (known := earlier.get((caller.service_id, item.idempotency.key))):
-            return _build_item_result(known.replayed(item.idempotency.request_hash))
+        if item.idempotency and (previous := earlier.get((caller.service_id, item.idempotency.key))):
+            return _build_item_result(previous.replayed(item.idempotency.request_hash))
         try:
-            draft = await self._submitter.prepare(
+            notification = await self._submitter.prepare(
                 caller, item.request, item.idempotency, item.faults, batch_id=batch_id
             )
-            self._submitter.check_queue_time(draft, ahead=ahead)
+            self._submitter.check_queue_time(notification, ahead=ahead)
         except InvalidRequestError as error:
             return list(error.faults)
         except QueueTooLongError as error:
             return error
-        return draft
+        return notification
 
-    async def _written(self, drafts: Sequence[NewNotification]) -> Iterator[ItemResult]:
+    async def _write_chunks(self, notifications: Sequence[NewNotification]) -> Iterator[ItemResult]:
         answers: list[ItemResult] = []
-        for chunk in _split_into_chunks(drafts):
-            async with self._lane:
+        for chunk in _split_into_chunks(notifications):
+            async with self._chunk_lock:
                 results = await self._write_all(chunk)
-            answers += [_build_item_result(result, draft) for result, draft in zip(results, chunk, strict=True)]
+            answers += [
+                _build_item_result(result, notification) for result, notification in zip(results, chunk, strict=True)
+            ]
         return iter(answers)
 
 
 def _build_batch_id(caller: Caller, key: str, items: Sequence[BatchItem]) -> UUID:
-    """The same for a repetition, and another for other notifications, so that a batch never outgrows its request."""
-    own_key = idempotency_keys.scope_key(caller, key)
+    """The same id for a repetition, and another one for other notifications, so that a batch never grows."""
+    own_key = scope_key(caller, key)
     return uuid5(caller.service_id, "\n".join([own_key, *(item.idempotency.key for item in items if item.idempotency)]))
 
 
-def _split_into_chunks(drafts: Sequence[NewNotification]) -> Iterator[list[NewNotification]]:
-    """The drafts in their order, as many at a time as make up a chunk of mails, and at least one."""
+def _split_into_chunks(notifications: Sequence[NewNotification]) -> Iterator[list[NewNotification]]:
+    """The notifications in their order, as many at a time as make up a chunk of mails, and at least one."""
     chunk: list[NewNotification] = []
     mails = 0
-    for draft in drafts:
-        if chunk and mails + draft.mail_count > MAX_CHUNK_MAILS:
+    for notification in notifications:
+        if chunk and mails + notification.mail_count > MAX_CHUNK_MAILS:
             yield chunk
             chunk, mails = [], 0
-        chunk.append(draft)
-        mails += draft.mail_count
+        chunk.append(notification)
+        mails += notification.mail_count
     if chunk:
         yield chunk
 
 
-def _raise_if_rejected(checked: Sequence[CheckedItem]) -> None:
-    """Raise what refuses all, if anything does: faults first, because waiting does not mend them."""
-    if faulty := {index: one for index, one in enumerate(checked) if isinstance(one, list)}:
+def _raise_if_rejected(checked_items: Sequence[CheckedItem]) -> None:
+    """Raise what refuses the whole batch: faults first, because a later try does not help against them."""
+    if faulty := {index: item for index, item in enumerate(checked_items) if isinstance(item, list)}:
         raise BatchRejectedError(faulty)
-    if late := [one for one in checked if isinstance(one, QueueTooLongError)]:
-        raise max(late, key=lambda one: one.retry_after)
+    if late := [item for item in checked_items if isinstance(item, QueueTooLongError)]:
+        raise max(late, key=lambda item: item.retry_after)
 
 
 def _find_common_batch(replayed: Sequence[SubmissionResult]) -> UUID | None:
-    """The batch that all of these were written by, if it was one."""
-    batches = {one.batch_id for one in replayed}
+    """The batch of all of these, if it is one."""
+    batches = {item.batch_id for item in replayed}
     return batches.pop() if len(batches) == 1 else None
 
 
 def _find_reused_keys(items: Sequence[BatchItem]) -> set[int]:
-    """Those whose key stands before a different notification of the same batch."""
+    """The indexes of items whose key belongs to a different item of the same batch."""
     seen: dict[str, bytes] = {}
     return {
         index
@@ -222,9 +230,11 @@ def _find_reused_keys(items: Sequence[BatchItem]) -> set[int]:
     }
 
 
-def _build_item_result(result: SubmissionResult | BaseException, draft: NewNotification | None = None) -> ItemResult:
-    """The result of a write; raises it if it is not about this notification alone."""
-    if isinstance(result, LockTimeoutError) and draft is not None and draft.key is not None:
+def _build_item_result(
+    result: SubmissionResult | BaseException, notification: NewNotification | None = None
+) -> ItemResult:
+    """Turn the result of a write into an answer; raise it if it is not about this notification alone."""
+    if isinstance(result, LockTimeoutError) and notification is not None and notification.key is not None:
         result = IdempotencyInProgressError()
     match result:
         case SubmissionResult():
@@ -239,11 +249,11 @@ def _build_item_result(result: SubmissionResult | BaseException, draft: NewNotif
             raise result
 
 
-async def _iterate_in_slices(things: Iterable[ItemT]) -> AsyncIterator[ItemT]:
-    """The things; after each slice of work that is done with them, everybody else has a turn."""
+async def _iterate_in_slices(elements: Iterable[ItemT]) -> AsyncIterator[ItemT]:
+    """Iterate; after each slice of work, let other tasks of the event loop run."""
     until = time.perf_counter() + SLICE_SECONDS
-    for thing in things:
-        yield thing
+    for element in elements:
+        yield element
         if time.perf_counter() > until:
             for _ in range(LOOP_TURNS):
                 await asyncio.sleep(0)

@@ -1,7 +1,7 @@
-"""The types of files that may be attached, and whether a file is what it is said to be.
+"""Which content types may be attached, and whether a file really has its declared type.
 
-A list of what is allowed: what is not known to be harmless to open is not on it. Nothing is unpacked; beginnings, names
-in archives, the encoding of text and the markup of XML are looked at.
+It is an allow-list of types that are known to be harmless to open. Nothing is unpacked: signatures, names in archives,
+the encoding of text and the markup of XML are checked.
 """
 
 import re
@@ -29,33 +29,33 @@ EXECUTABLE_EXTENSIONS: Final = frozenset(
         "zsh",
     }
 )  # fmt: skip
-"""Extensions of programs, scripts, shortcuts, disk images, documents with macros, and of what a browser would run."""
+"""Extensions of programs, scripts, shortcuts, disk images, documents with macros, and what a browser would run."""
 _ARCHIVES = frozenset({"7z", "arj", "bz2", "gz", "lzh", "rar", "tar", "tgz", "xz", "z", "zip", "zst"})
-"""What may not stand in an archive, because its contents could not be seen."""
+"""Archives must not be inside an archive, because their contents are not checked."""
 INVISIBLE_CHARACTERS = re.compile(f"{FORBIDDEN_IN_HEADER.pattern}|[\t\u202a-\u202e\u2066-\u2069]")
-"""What nobody sees in a name: control characters, and overrides of the writing direction, with which exe.gpj reads
-jpg.exe. Scripts that are written from right to left need none of them."""
+"""Invisible in a name: control characters, and overrides of the writing direction, with which exe.gpj reads jpg.exe.
+Scripts that are written from right to left need none of them."""
 _BEGINNING = 65536
 _MARKUP = re.compile(
     rb"(?:\xef\xbb\xbf)?(?>\s*+(?:<\?.*?\?>|<!--.*?-->|<!doctype(?!\s+html)[^>\[]*+(?:\[[^\]]*+\]\s*+)?>))*+"
     rb"\s*+<(?:!doctype\s+html|(?:\w+:)?(?:html|svg|script|head|body|iframe)\b)",
     re.IGNORECASE | re.DOTALL,
 )
-"""A document whose first element a browser would show or run, whatever comments stand before it; in linear time."""
+"""A document whose first element a browser would show or run, after any comments; in linear time."""
 _PDF_HEADER_WITHIN = 1024  # bytes (Adobe's PDF reference 1.7, appendix H, note 13)
 _PROGRAMS = (b"MZ", b"\x7fELF", b"#!", b"PK\x03\x04", b"\xca\xfe\xba\xbe", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe")
-"""How programs, scripts and archives begin (PE, ELF, Unix, ZIP, Java and Mach-O)."""
+"""Signatures of programs, scripts and archives (PE, ELF, Unix, ZIP, Java and Mach-O)."""
 _NOT_TEXT = frozenset({"application/pdf", "application/rtf", "application/postscript"})
-_MIN_CONFIDENCE = 0.4  # of 1: four octets that agree; below it "BM" makes a picture of every text on cars
+_MIN_CONFIDENCE = 0.4  # of 1: four matching bytes; below it "BM" would make an image of every text that begins with it
 _WORD = r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]+"
 _TYPE = re.compile(rf"[ \t]*({_WORD}/{_WORD})[ \t]*")
 _PARAMETER = re.compile(rf';[ \t]*(?:({_WORD})[ \t]*=[ \t]*(?:({_WORD})|"((?:[^"\\\x00-\x1f\x7f]|\\[ -~])*)")[ \t]*)?')
-"""A parameter (RFC 2045 §5.1), or nothing behind its semicolon."""
+"""A parameter (RFC 2045 §5.1), or an empty one."""
 MAX_TYPE_LENGTH = 500
 _PARAMETERS_READ = frozenset({"charset", "method"})
-"""The others change nothing about what a file is; they are neither checked nor written."""
+"""The others do not change what a file is; they are neither checked nor written."""
 _IN_UTF8 = frozenset({"application/json", "application/xml"})
-"""Types that are text as well, though their name does not begin so."""
+"""Types that are text although their name does not say so."""
 _METHODS = frozenset({"publish", "request", "reply", "add", "cancel", "refresh", "counter", "declinecounter"})
 _ALIASES = {"image/jpg": "image/jpeg", "application/x-zip-compressed": "application/zip", "text/x-vcard": "text/vcard"}
 
@@ -66,20 +66,20 @@ _Problem = Callable[[bytes], str | None]
 class FileType:
     """A type that may be attached."""
 
-    declared: str  # as it stands in the mail
-    extensions: frozenset[str]  # that a file of this type may have
+    declared: str  # as it is written into the mail
+    extensions: frozenset[str]  # that files of this type may have
     find_problem: _Problem  # why the data are not of this type, or None
 
 
 def parse_file_type(declared: str) -> tuple[FileType | None, str | None]:
-    """The type that a caller names, or what is wrong with it."""
-    found = _TYPE.match(declared) if len(declared) <= MAX_TYPE_LENGTH else None
-    if found is None:
+    """Parse the declared type: return it, or the problem."""
+    match = _TYPE.match(declared) if len(declared) <= MAX_TYPE_LENGTH else None
+    if match is None:
         return None, "a media type, such as application/pdf"
-    essence = _ALIASES.get(found[1].lower(), found[1].lower())
+    essence = _ALIASES.get(match[1].lower(), match[1].lower())
     if essence not in _KNOWN:
         return None, f"this type cannot be attached; those that can: {', '.join(sorted(_KNOWN))}"
-    parameters, problem = _parse_parameters(declared[found.end() :])
+    parameters, problem = _parse_parameters(declared[match.end() :])
     is_text = essence.startswith("text/")
     if (is_text or essence in _IN_UTF8) and parameters.get("charset", "utf-8") not in {"utf-8", "utf8", "us-ascii"}:
         problem = problem or "charset: text is attached in UTF-8"
@@ -94,24 +94,24 @@ def parse_file_type(declared: str) -> tuple[FileType | None, str | None]:
 
 
 def _parse_parameters(text: str) -> tuple[dict[str, str], str | None]:
-    """The parameters that are read, in lower case, and what is wrong with how all of them are written."""
+    """The parameters that matter, in lower case, and the syntax problem of any parameter."""
     parameters: dict[str, str] = {}
     position = 0
     while position < len(text):
-        found = _PARAMETER.match(text, position)
-        if found is None:
+        match = _PARAMETER.match(text, position)
+        if match is None:
             return parameters, f'{text[position:].strip()[:50]!r} is not written as ; name=value or ; name="value"'
-        position = found.end()
-        name, token, quoted = found.groups()
+        position = match.end()
+        name, token, quoted = match.groups()
         if name and (name := name.lower()) in _PARAMETERS_READ:
             if name in parameters:
-                return parameters, f"{name} is there twice"
+                return parameters, f"{name} is given twice"
             parameters[name] = (token or re.sub(r"\\(.)", r"\1", quoted)).lower()
     return parameters, None
 
 
 def _build_signature_check(essence: str, then: bytes = b"", at: int = 0) -> _Problem:
-    """Whether the library that knows beginnings knows this one as such a type, and whether `then` follows at `at`."""
+    """Check the signature by the library's list, and that `then` follows at `at`."""
 
     def problem(data: bytes) -> str | None:
         is_one = any(match.mime_type == essence for match in _list_signature_matches(data)) and data.startswith(
@@ -125,12 +125,12 @@ def _build_signature_check(essence: str, then: bytes = b"", at: int = 0) -> _Pro
 def _list_signature_matches(data: bytes) -> list[puremagic.PureMagicWithConfidence]:
     try:
         return puremagic.magic_string(data)
-    except (puremagic.PureError, ValueError):  # nothing known, or nothing there
+    except (puremagic.PureError, ValueError):  # no signature matches, or there is no data
         return []
 
 
 def _check_pdf(data: bytes) -> str | None:
-    """Whether readers would take it for PDF: its header stands in the first 1,024 bytes, behind nothing that runs."""
+    """Check that readers open it as PDF: its header is in the first 1,024 bytes, and nothing executable before it."""
     start = data.find(b"%PDF-", 0, _PDF_HEADER_WITHIN)
     if start < 0:
         return f"the content is not application/pdf: %PDF- does not stand in its first {_PDF_HEADER_WITHIN} bytes"
@@ -140,7 +140,7 @@ def _check_pdf(data: bytes) -> str | None:
 
 
 def _build_text_check(beginning: str = "") -> _Problem:
-    """Whether it is text, in UTF-8, of which no program makes more than text."""
+    """Check that it is UTF-8 text that no program shows or runs as anything else."""
     begins = re.compile(b"(?:\xef\xbb\xbf)?" + beginning.encode(), re.IGNORECASE)
 
     def problem(data: bytes) -> str | None:

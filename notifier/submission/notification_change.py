@@ -14,28 +14,24 @@ from sqlalchemy import bindparam, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit
+from notifier.audit import Actor
+from notifier.auth.mail_rights import MailRights
 from notifier.db.tables import Attempt, Notification, NotificationContent, NotificationEvent, get_columns
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.ids import generate_id
 from notifier.outbox import entry_store
 from notifier.outbox.handler import NewEntry
 from notifier.states import WAITING_STATUSES, EntryKind, EventKind, Priority, Status
-from notifier.status.notification_actions import (
-    AlreadyEndedError,
-    AlreadyUnderWayError,
-    ChangeRequest,
-    NotPossibleError,
-)
+from notifier.status.notification_actions import AlreadyEndedError, AlreadyUnderWayError, NotPossibleError
 from notifier.submission import request_validation
-from notifier.submission.request_validation import DeliveryTimes, NotificationRequest
+from notifier.submission.notification_request import DeliveryTimes, NotificationRequest
 from notifier.templating import version_store as templates
 
 _notification, _attempt, _content = get_columns(Notification), get_columns(Attempt), get_columns(NotificationContent)
 _ID = _notification.id.type
-_TIMES = ("send_at", "message_date", "expires_at", "at", "seen")
-_LOOKED_AT = (
-    "id", "service_id", "address_key", "parent_id", "template_version_id", "status", "priority", "send_at",
-    "expires_at", "created_at", "updated_at",
+_READ = (
+    "id", "service_id", "address_key", "recipient", "from_address", "kind", "parent_id", "status", "priority",
+    "send_at", "expires_at", "created_at", "updated_at", "template_version_id",
 )  # fmt: skip
 # In SQL of its own, because only `move` builds updates of this table: the status stays as it is, and is asked for.
 _CHANGE = text("""
@@ -75,93 +71,76 @@ class NotificationChanges:
 
 
 async def change_notification(
-    connection: AsyncConnection, id_: UUID, changes: NotificationChanges, asked: ChangeRequest
-) -> audit.AuditRecord:
-    """Change a notification, and its copies, before the first try. What was done.
+    connection: AsyncConnection, id_: UUID, changes: NotificationChanges, *, actor: Actor, rights: MailRights | None
+) -> None:
+    """Change a notification, and its copies, before the first try.
 
     Raises `NotFoundError`, `InvalidRequestError` with all faults, `IsACopyError`, `AlreadyAttemptedError`,
     `AlreadyUnderWayError` or `AlreadyEndedError`.
     """
-    family = await _load_with_copies(connection, id_, asked)
-    asked.require_sendable(one for one in family if one.status is Status.QUEUED)
-    times = await _validate_changes(connection, family[0], changes, asked)
-    for one in family:
-        if one.status is Status.QUEUED:
-            await _change_row(connection, one, changes, times, asked)
+    family = await _load_with_copies(connection, id_, rights)
+    own, queued = family[0], [row for row in family if row.status is Status.QUEUED]
+    if rights is not None:
+        rights.require_sendable(queued)
+    times = await _validate_changes(connection, own, changes, actor.at)
+    for row in queued:
+        await _change_row(connection, row, changes, times, actor.at)
     if changes.variables is not None:  # once for all; copies that an earlier release has written have their own
-        contents = update(NotificationContent).where(_content.notification_id.in_([one.id for one in family]))
+        contents = update(NotificationContent).where(_content.notification_id.in_([row.id for row in family]))
         await connection.execute(contents.values(variables=dict(changes.variables)))
-    detail = ", ".join(changes.field_names) + (f": {asked.comment}" if asked.comment else "")
     event = {
         "id": generate_id(),
         "notification_id": id_,
-        "at": asked.at,
+        "at": actor.at,
         "kind": EventKind.CHANGED,
-        "actor": asked.actor,
-        "detail": detail,
+        "actor": actor.name,
+        "detail": ", ".join(changes.field_names),
     }
     await connection.execute(insert(NotificationEvent).values(event))
-    own, fields = family[0], changes.field_names
-    return audit.AuditRecord(
+    record = audit.AuditRecord(
         action=audit.AuditAction.NOTIFICATION_CHANGED,
         object_kind=audit.ObjectKind.NOTIFICATION,
         object_id=id_,
         service_id=own.service_id,
         address=own.address_key,
         before={"send_at": own.send_at, "expires_at": own.expires_at, "priority": own.priority},
-        after={"send_at": times.send_at, "expires_at": times.expires_at, "fields": fields},
+        after={"send_at": times.send_at, "expires_at": times.expires_at, "fields": changes.field_names},
     )
+    await audit.write_audit_record(connection, record, actor)
 
 
 # -- the steps, in order -----------------------------------------------------------------------------------------------
 
 
-async def _load_with_copies(connection: AsyncConnection, id_: UUID, asked: ChangeRequest) -> list[Any]:
-    """The notification and its copies, of which none has been tried; its own row is the first."""
-    names = (
-        "id",
-        "service_id",
-        "address_key",
-        "recipient",
-        "from_address",
-        "kind",
-        "parent_id",
-        "status",
-        "priority",
-        "send_at",
-        "expires_at",
-        "created_at",
-        "updated_at",
-    )
-    wanted = select(*(_notification[name] for name in (*names, "template_version_id")))
-    wanted = wanted.where(or_(_notification.id == id_, _notification.parent_id == id_))
-    if asked.rights is not None:
-        wanted = wanted.where(*asked.rights.get_conditions())
-    found = (await connection.execute(wanted.order_by(_notification.id))).all()
-    own = next((row for row in found if row.id == id_), None)
+async def _load_with_copies(connection: AsyncConnection, id_: UUID, rights: MailRights | None) -> list[Any]:
+    """The notification and its copies, none of them tried yet; its own row is the first."""
+    statement = select(*(_notification[name] for name in _READ))
+    statement = statement.where(or_(_notification.id == id_, _notification.parent_id == id_))
+    if rights is not None:
+        statement = statement.where(*rights.get_conditions())
+    family = (await connection.execute(statement.order_by(_notification.id))).all()
+    own = next((row for row in family if row.id == id_), None)
     if own is None:
         raise NotFoundError("there is no such notification")
     if own.parent_id is not None:
         raise IsACopyError
     if own.status not in WAITING_STATUSES:
         raise AlreadyEndedError(f"it cannot be changed any more: it is {own.status}")
-    tried = select(_attempt.id).where(_attempt.notification_id.in_([row.id for row in found])).limit(1)
-    if (
-        any(row.status in WAITING_STATUSES - {Status.QUEUED} for row in found)
-        or (await connection.execute(tried)).first()
-    ):
+    attempts = select(_attempt.id).where(_attempt.notification_id.in_([row.id for row in family])).limit(1)
+    is_tried = any(row.status in WAITING_STATUSES - {Status.QUEUED} for row in family)
+    if is_tried or (await connection.execute(attempts)).first():
         raise AlreadyAttemptedError
-    return [own, *(row for row in found if row.id != id_)]
+    return [own, *(row for row in family if row.id != id_)]
 
 
 async def _validate_changes(
-    connection: AsyncConnection, own: Any, changes: NotificationChanges, asked: ChangeRequest
+    connection: AsyncConnection, own: Any, changes: NotificationChanges, now: datetime
 ) -> DeliveryTimes:
     faults: list[Fault] = []
     if changes.variables is not None:
         faults += await _check_new_variables(connection, own.template_version_id, changes.variables)
-    times = _compute_new_times(own, changes, asked.at, faults)
-    if faults:
+    times, time_faults = _compute_new_times(own, changes, now)
+    if faults := [*faults, *time_faults]:
         raise InvalidRequestError(faults)
     return times
 
@@ -175,41 +154,41 @@ async def _check_new_variables(
     return request_validation.check_variables(version, variables) if version else []
 
 
-def _compute_new_times(own: Any, changes: NotificationChanges, now: datetime, faults: list[Fault]) -> DeliveryTimes:
+def _compute_new_times(own: Any, changes: NotificationChanges, now: datetime) -> tuple[DeliveryTimes, list[Fault]]:
     """A later start moves the expiry with it, unless that is given too."""
     if changes.send_at is None and changes.expires_at is None:
-        return DeliveryTimes(send_at=own.send_at, expires_at=own.expires_at)
+        return DeliveryTimes(send_at=own.send_at, expires_at=own.expires_at), []
     lifetime: timedelta = own.expires_at - own.send_at
-    wanted = NotificationRequest(send_at=changes.send_at or max(own.send_at, now), expires_at=changes.expires_at)
-    times = request_validation.compute_times(wanted, None, now, faults)
+    request = NotificationRequest(send_at=changes.send_at or max(own.send_at, now), expires_at=changes.expires_at)
+    times, faults = request_validation.compute_times(request, None, now)
     if changes.expires_at is None:
-        return DeliveryTimes(send_at=times.send_at, expires_at=times.send_at + lifetime)
-    return times
+        times = DeliveryTimes(send_at=times.send_at, expires_at=times.send_at + lifetime)
+    return times, faults
 
 
 async def _change_row(
-    connection: AsyncConnection, one: Any, changes: NotificationChanges, times: DeliveryTimes, asked: ChangeRequest
+    connection: AsyncConnection, row: Any, changes: NotificationChanges, times: DeliveryTimes, now: datetime
 ) -> None:
     """Take the entry back first, as senders lock them; then write, and queue it again."""
-    if not await entry_store.withdraw_entry(connection, one.service_id, one.id):
+    if not await entry_store.withdraw_entry(connection, row.service_id, row.id):
         raise AlreadyUnderWayError
-    priority = changes.priority or Priority(one.priority)
+    priority = changes.priority or Priority(row.priority)
     values = {
-        "id": one.id,
+        "id": row.id,
         "send_at": times.send_at,
-        "message_date": max(one.created_at, times.send_at),
+        "message_date": max(row.created_at, times.send_at),
         "expires_at": times.expires_at,
         "priority": priority.value,
-        "at": asked.at,
-        "seen": one.updated_at,
+        "at": now,
+        "seen": row.updated_at,
     }
     if (await connection.execute(_CHANGE, values)).first() is None:
         raise AlreadyUnderWayError("somebody else has just changed it: look, and try again")
     entry = NewEntry(
         id=generate_id(),
         kind=EntryKind.EMAIL,
-        subject_id=one.id,
-        service_id=one.service_id,
+        subject_id=row.id,
+        service_id=row.service_id,
         priority=priority,
         due_at=times.send_at,
     )

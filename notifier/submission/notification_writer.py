@@ -1,197 +1,83 @@
-"""Writing accepted notifications with their outbox entries: the writer that `outbox.intake` is given.
+"""Write new notifications with their outbox entries: the writer that `outbox.intake` calls.
 
-Equal idempotency keys meet here, in the partial unique index: the first row wins, the others are answered from it.
-A batch is one statement on PostgreSQL, and a handful in one hop to the writer's thread on SQLite.
+Of requests with the same idempotency key the partial unique index lets the first in; the others are answered from its
+row. A batch is one statement on PostgreSQL, and a few statements in the writer's thread on SQLite.
 """
 
 import json
 import sqlite3
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.db import row_parameter
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.shared_commit import LOCK_TIMEOUT_MS, CommitSize, CommitWriter
-from notifier.errors import IdempotencyInProgressError, IdempotencyKeyReusedError
+from notifier.errors import IdempotencyInProgressError
 from notifier.states import Status
 from notifier.submission import attachment_store, notification_writer_sql
-from notifier.submission.attachment_validation import CheckedAttachment
-
-ServiceKey = tuple[UUID, str]
-"""Service and idempotency key."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Idempotency:
-    """The caller's key and what the request looked like."""
-
-    key: str
-    request_hash: bytes  # SHA-256 of the canonical JSON, without what counts as not set
+from notifier.submission.idempotency_keys import (
+    EarlierNotification,
+    IdempotencyError,
+    ServiceKey,
+    SubmissionResult,
+    find_earlier_notifications,
+    parse_earlier,
+)
+from notifier.submission.new_notification import NewNotification
 
 
-@dataclass(frozen=True, kw_only=True)
-class NewNotification:
-    """A checked notification, ready to be written: `suppressed` if nobody may mail the address, else `queued`."""
-
-    row: dict[str, Any]  # of the notification table, less the status and its reason
-    content: dict[str, Any]  # of the table of contents: once, for the notification and its copies
-    entry_id: UUID
-    files: Sequence[CheckedAttachment] = ()  # whose octets are written with it
-    key_lifetime: timedelta = timedelta(days=7)  # for how long an idempotency key stands for its notification
-    copies: Sequence[dict[str, Any]] = ()  # rows, with an `entry_id` each; written with it, or not at all
-
-    @property
-    def key(self) -> ServiceKey | None:
-        """Service and idempotency key, if one was given."""
-        key = self.row["idempotency_key"]
-        return (self.row["service_id"], key) if key is not None else None
-
-    @property
-    def mail_count(self) -> int:
-        """How many mails it is: its own and one for each copy."""
-        return 1 + len(self.copies)
-
-    @cached_property
-    def records_for_postgres(self) -> str:
-        """The rows, and with them what goes into the other tables, as JSON objects with commas between them."""
-        return row_parameter.encode_rows(self._records(), sqlite=False)[1:-1]
-
-    @cached_property
-    def records_for_sqlite(self) -> str:
-        """The same in SQLite's form."""
-        return row_parameter.encode_rows(self._records(), sqlite=True)[1:-1]
-
-    def _records(self) -> list[dict[str, Any]]:
-        return [self.row | self.content | {"entry_id": self.entry_id}, *self.copies]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SubmissionResult:
-    """What the caller is told."""
-
-    id: UUID
-    status: Status
-    created_at: datetime
-    send_at: datetime
-    batch_id: UUID | None = None
-    replayed: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class EarlierNotification:
-    """The notification that has a key already."""
-
-    id: UUID
-    status: Status
-    created_at: datetime
-    send_at: datetime
-    request_hash: bytes
-    batch_id: UUID | None
-
-    def is_outdated(self, now: datetime, lasts: timedelta) -> bool:
-        """True if its key does not count any more."""
-        return self.created_at <= now - lasts
-
-    def replayed(self, request_hash: bytes, *, is_own: bool = False) -> "SubmissionResult | IdempotencyKeyReusedError":
-        """What a request with the same key is told, by whether it is the same request.
-
-        `is_own`: this very request has written it, in a commit whose reply was lost.
-        """
-        if self.request_hash != request_hash:
-            return IdempotencyKeyReusedError()
-        return SubmissionResult(
-            id=self.id,
-            status=self.status,
-            created_at=self.created_at,
-            send_at=self.send_at,
-            batch_id=self.batch_id,
-            replayed=not is_own,
-        )
-
-
-IdempotencyError = IdempotencyKeyReusedError | IdempotencyInProgressError
-"""Why one draft of a batch was not written; a value, so that its neighbours are."""
-
-
-async def find_earlier_notifications(
-    connection: StatementConnection, service_id: UUID, keys: Collection[str]
-) -> dict[ServiceKey, EarlierNotification]:
-    """The service's notifications that have these keys."""
-    if connection.dialect.name == "sqlite":
-        values = {"service": service_id.hex, "keys": json.dumps(list(keys))}
-        found = await connection.execute(text(notification_writer_sql.EARLIER_SQLITE), values)
-    else:
-        found = await connection.execute(
-            notification_writer_sql.EARLIER_POSTGRES, {"service": service_id, "keys": list(keys)}
-        )
-    return dict(_parse_earlier(service_id, row) for row in found)
-
-
-def _parse_earlier(service_id: UUID, row: Sequence[Any]) -> tuple[ServiceKey, EarlierNotification]:
-    key, id_, status, created_at, send_at, request_hash, batch_id = row
-    if isinstance(id_, str):  # SQLite knows only texts and numbers
-        id_, batch_id = UUID(id_), UUID(batch_id) if batch_id else None
-        created_at, send_at = (datetime.fromisoformat(time).replace(tzinfo=UTC) for time in (created_at, send_at))
-    return (service_id, key), EarlierNotification(
-        id=id_,
-        status=Status(status),
-        created_at=created_at,
-        send_at=send_at,
-        request_hash=request_hash,
-        batch_id=batch_id,
-    )
-
-
-async def write_in_transaction(connection: AsyncConnection, draft: NewNotification) -> SubmissionResult:
-    """Write one that has no idempotency key in a transaction of somebody else's, who commits and wakes the sender."""
+async def write_in_transaction(connection: AsyncConnection, notification: NewNotification) -> SubmissionResult:
+    """Write one without an idempotency key in the caller's transaction; the caller commits and wakes the sender."""
     if connection.dialect.name == "sqlite":
         driver: Any = (await connection.get_raw_connection()).driver_connection
-        (result,) = await driver._execute(_write_batch_sqlite, driver._conn, [draft])  # noqa: SLF001 - as the engine does
+        (result,) = await driver._execute(_write_batch_sqlite, driver._conn, [notification])  # noqa: SLF001 - as the engine does
     else:
-        (result,) = await _write_batch_postgres(connection, [draft], LOCK_TIMEOUT_MS)
+        (result,) = await _write_batch_postgres(connection, [notification], LOCK_TIMEOUT_MS)
     if not isinstance(result, SubmissionResult):
         raise result
     return result
 
 
 async def _write_batch_postgres(
-    connection: StatementConnection, drafts: Sequence[NewNotification], lock_ms: int
+    connection: StatementConnection, notifications: Sequence[NewNotification], lock_ms: int
 ) -> list[SubmissionResult | IdempotencyError]:
-    written = await _insert_postgres(connection, drafts, lock_ms)
-    if there := [draft.row["id"] for draft in drafts if draft.key is None and draft.row["id"] not in written]:
-        found = await connection.execute(notification_writer_sql.WRITTEN_POSTGRES, {"ids": there})
-        written |= {row.id: Status(row.status) for row in found}
-    if not (lost := _select_lost(drafts, written)):
-        return [_build_result(draft, written, {}) for draft in drafts]
-    # A row that another transaction committed meanwhile is not in the snapshot of the statement that met it.
+    written = await _insert_postgres(connection, notifications, lock_ms)
+    if unwritten_ids := [
+        notification.row.id
+        for notification in notifications
+        if notification.key is None and notification.row.id not in written
+    ]:
+        rows = await connection.execute(notification_writer_sql.WRITTEN_POSTGRES, {"ids": unwritten_ids})
+        written |= {row.id: Status(row.status) for row in rows}
+    if not (lost := _select_lost(notifications, written)):
+        return [_build_result(notification, written, {}) for notification in notifications]
+    # A new query, because the snapshot of the insert does not have rows that were committed meanwhile.
     earlier: dict[ServiceKey, EarlierNotification] = {}
     for service, keys in _group_keys_by_service(lost).items():
         earlier |= await find_earlier_notifications(connection, service, keys)
     if outdated := _select_outdated(lost, earlier):
-        ids = [earlier[draft.key].id for draft in outdated if draft.key]
+        ids = [earlier[notification.key].id for notification in outdated if notification.key]
         await connection.execute(notification_writer_sql.RELEASE_KEYS_POSTGRES, {"ids": ids})
         written |= await _insert_postgres(connection, outdated, lock_ms)
         earlier = _renew_earlier(earlier, outdated, written)
-    return [_build_result(draft, written, earlier) for draft in drafts]
+    return [_build_result(notification, written, earlier) for notification in notifications]
 
 
 async def _insert_postgres(
-    connection: StatementConnection, drafts: Sequence[NewNotification], lock_ms: int
+    connection: StatementConnection, notifications: Sequence[NewNotification], lock_ms: int
 ) -> dict[UUID, Status]:
     # Sorted, because concurrent writers that take unique keys in different orders deadlock.
-    ordered = sorted(drafts, key=lambda draft: (draft.row["service_id"].hex, draft.row["idempotency_key"] or ""))
-    batch = f"[{','.join([draft.records_for_postgres for draft in ordered])}]"
+    ordered = sorted(
+        notifications,
+        key=lambda notification: (notification.row.service_id.hex, notification.row.idempotency_key or ""),
+    )
+    batch = f"[{','.join([notification.records_for_postgres for notification in ordered])}]"
     statement, values = notification_writer_sql.POSTGRES, {"batch": batch, "lock_ms": str(lock_ms)}
-    if any(draft.files for draft in ordered):
-        carried = [(draft.row["id"], file) for draft in ordered for file in draft.files]
+    if any(notification.attachments for notification in ordered):
+        carried = [(notification.row.id, file) for notification in ordered for file in notification.attachments]
         statement, values = (
             notification_writer_sql.POSTGRES_WITH_FILES,
             values | await attachment_store.find_missing_files(connection, carried),
@@ -200,52 +86,54 @@ async def _insert_postgres(
 
 
 def _write_batch_sqlite(
-    connection: sqlite3.Connection, drafts: Sequence[NewNotification]
+    connection: sqlite3.Connection, notifications: Sequence[NewNotification]
 ) -> list[SubmissionResult | IdempotencyError]:
-    written = _insert_sqlite(connection, drafts)
-    if not (lost := _select_lost(drafts, written)):
-        return [_build_result(draft, written, {}) for draft in drafts]
+    written = _insert_sqlite(connection, notifications)
+    if not (lost := _select_lost(notifications, written)):
+        return [_build_result(notification, written, {}) for notification in notifications]
     earlier = dict(
-        _parse_earlier(service, row)
+        parse_earlier(service, row)
         for service, keys in _group_keys_by_service(lost).items()
         for row in connection.execute(
             notification_writer_sql.EARLIER_SQLITE, {"service": service.hex, "keys": json.dumps(list(keys))}
         )
     )
     if outdated := _select_outdated(lost, earlier):
-        ids = json.dumps([earlier[draft.key].id.hex for draft in outdated if draft.key])
+        ids = json.dumps([earlier[notification.key].id.hex for notification in outdated if notification.key])
         connection.execute(notification_writer_sql.RELEASE_KEYS_SQLITE, {"ids": ids})
         written |= _insert_sqlite(connection, outdated)
         earlier = _renew_earlier(earlier, outdated, written)
-    return [_build_result(draft, written, earlier) for draft in drafts]
+    return [_build_result(notification, written, earlier) for notification in notifications]
 
 
-def _insert_sqlite(connection: sqlite3.Connection, drafts: Sequence[NewNotification]) -> dict[UUID, Status]:
-    batch = f"[{','.join([draft.records_for_sqlite for draft in drafts])}]"
-    none = bytes(notification_writer_sql.HASH_BYTES)  # of a copy, and of what has no key
-    hashes = b"".join((draft.row["request_hash"] or none) + none * len(draft.copies) for draft in drafts)
+def _insert_sqlite(connection: sqlite3.Connection, notifications: Sequence[NewNotification]) -> dict[UUID, Status]:
+    batch = f"[{','.join([notification.records_for_sqlite for notification in notifications])}]"
+    none = bytes(notification_writer_sql.HASH_BYTES)  # for copies, and for requests without a key
+    hashes = b"".join(
+        (notification.row.request_hash or none) + none * len(notification.copies) for notification in notifications
+    )
     for statement in notification_writer_sql.SQLITE:
         connection.execute(statement, {"batch": batch, "hashes": hashes})
-    ((found,),) = connection.execute(notification_writer_sql.WRITTEN_SQLITE, {"batch": batch})
-    written = {UUID(id_): Status(status) for id_, status in msgspec.json.decode(found)}
-    for draft in drafts:
-        if draft.files and draft.row["id"] in written:
-            attachment_store.store_files_sqlite(connection, draft.files, draft.row["created_at"])
+    ((written_json,),) = connection.execute(notification_writer_sql.WRITTEN_SQLITE, {"batch": batch})
+    written = {UUID(id_): Status(status) for id_, status in msgspec.json.decode(written_json)}
+    for notification in notifications:
+        if notification.attachments and notification.row.id in written:
+            attachment_store.store_files_sqlite(connection, notification.attachments, notification.row.created_at)
     return written
 
 
-def _measure_postgres(draft: NewNotification) -> CommitSize:
-    return _measure(draft, draft.records_for_postgres)
+def _measure_postgres(notification: NewNotification) -> CommitSize:
+    return _measure(notification, notification.records_for_postgres)
 
 
-def _measure_sqlite(draft: NewNotification) -> CommitSize:
-    return _measure(draft, draft.records_for_sqlite)
+def _measure_sqlite(notification: NewNotification) -> CommitSize:
+    return _measure(notification, notification.records_for_sqlite)
 
 
-def _measure(draft: NewNotification, records: str) -> CommitSize:
-    """One row for each mail, and all the bytes that are handed to the database."""
-    files = sum([len(file.data) for file in draft.files]) if draft.files else 0
-    return CommitSize(draft.mail_count, len(records) + files)
+def _measure(notification: NewNotification, records: str) -> CommitSize:
+    """Count one row for each mail, and all bytes that go to the database."""
+    files = sum([len(file.data) for file in notification.attachments]) if notification.attachments else 0
+    return CommitSize(notification.mail_count, len(records) + files)
 
 
 WRITER = CommitWriter(
@@ -256,54 +144,60 @@ WRITER = CommitWriter(
 )
 
 
-def _select_lost(drafts: Sequence[NewNotification], written: Collection[UUID]) -> list[NewNotification]:
-    """Those whose key another row has."""
-    return [draft for draft in drafts if draft.key and draft.row["id"] not in written]
+def _select_lost(notifications: Sequence[NewNotification], written: Collection[UUID]) -> list[NewNotification]:
+    """Those whose idempotency key another row has."""
+    return [notification for notification in notifications if notification.key and notification.row.id not in written]
 
 
 def _select_outdated(
     lost: Sequence[NewNotification], earlier: dict[ServiceKey, EarlierNotification]
 ) -> list[NewNotification]:
-    """Those whose key is that of a row so old that it does not count any more; of several with one key the first."""
-    found: dict[ServiceKey, NewNotification] = {}
-    for draft in lost:
-        before = earlier.get(draft.key) if draft.key else None
-        if draft.key and before and before.is_outdated(draft.row["created_at"], draft.key_lifetime):
-            found.setdefault(draft.key, draft)
-    return list(found.values())
+    """Those whose key belongs to a row that is too old to count; of several with one key the first."""
+    outdated_by_key: dict[ServiceKey, NewNotification] = {}
+    for notification in lost:
+        existing = earlier.get(notification.key) if notification.key else None
+        if (
+            notification.key
+            and existing
+            and existing.is_outdated(notification.row.created_at, notification.key_lifetime)
+        ):
+            outdated_by_key.setdefault(notification.key, notification)
+    return list(outdated_by_key.values())
 
 
 def _renew_earlier(
     earlier: dict[ServiceKey, EarlierNotification], outdated: Sequence[NewNotification], written: dict[UUID, Status]
 ) -> dict[ServiceKey, EarlierNotification]:
-    """What the others with such a key are answered from: the new row; nothing, if somebody else was faster."""
+    """The rows from which others with such a key are answered: the new ones, where they were written."""
     known = dict(earlier)
-    for draft in outdated:
-        if draft.key:
-            del known[draft.key]
-            if status := written.get(draft.row["id"]):
+    for notification in outdated:
+        if notification.key:
+            del known[notification.key]
+            if status := written.get(notification.row.id):
                 names = ("id", "created_at", "send_at", "request_hash", "batch_id")
-                known[draft.key] = EarlierNotification(status=status, **{name: draft.row[name] for name in names})
+                known[notification.key] = EarlierNotification(
+                    status=status, **{name: getattr(notification.row, name) for name in names}
+                )
     return known
 
 
-def _group_keys_by_service(drafts: Sequence[NewNotification]) -> dict[UUID, set[str]]:
-    found: dict[UUID, set[str]] = {}
-    for draft in drafts:
-        if draft.key:
-            service, key = draft.key
-            found.setdefault(service, set()).add(key)
-    return found
+def _group_keys_by_service(notifications: Sequence[NewNotification]) -> dict[UUID, set[str]]:
+    keys_by_service: dict[UUID, set[str]] = {}
+    for notification in notifications:
+        if notification.key:
+            service, key = notification.key
+            keys_by_service.setdefault(service, set()).add(key)
+    return keys_by_service
 
 
 def _build_result(
-    draft: NewNotification, written: dict[UUID, Status], earlier: dict[ServiceKey, EarlierNotification]
+    notification: NewNotification, written: dict[UUID, Status], earlier: dict[ServiceKey, EarlierNotification]
 ) -> SubmissionResult | IdempotencyError:
-    row = draft.row
-    if status := written.get(row["id"]):
+    row = notification.row
+    if status := written.get(row.id):
         names = ("id", "created_at", "send_at", "batch_id")
-        return SubmissionResult(status=status, **{name: row[name] for name in names})
-    if draft.key is None or draft.key not in earlier:
+        return SubmissionResult(status=status, **{name: getattr(row, name) for name in names})
+    if notification.key is None or row.request_hash is None or notification.key not in earlier:
         return IdempotencyInProgressError()
-    known = earlier[draft.key]
-    return known.replayed(row["request_hash"], is_own=known.id == row["id"])
+    known = earlier[notification.key]
+    return known.replayed(row.request_hash, is_own=known.id == row.id)

@@ -1,7 +1,6 @@
-"""The statements that write a batch of drafts; the text for the entries is the queue's own.
+"""The SQL that writes a batch of new notifications with contents, tags, outbox entries and events.
 
-Each takes the batch as one JSON array of flat records. Where the two databases differ, their texts stand one under the
-other. `notifier.submission.notification_writer` runs them.
+Each statement takes the batch as one JSON array of flat records. `notifier.submission.notification_writer` runs them.
 """
 
 from sqlalchemy import TextClause, text
@@ -11,14 +10,14 @@ from notifier import suppression
 from notifier.db.tables import Notification, NotificationContent, get_columns
 from notifier.outbox import queue_sql
 from notifier.states import EntryKind, Reason, Status
-from notifier.status import status_writer_sql
+from notifier.status.status_writer import build_consequences
 from notifier.webhooks import event_sql
 
 HASH_BYTES = 32  # of a SHA-256
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 _NAMES = [column.name for column in get_columns(Notification)]
 
-# What no caller says: it depends on whether the address is suppressed.
+# Computed by the statement: it depends on whether the address is suppressed.
 _COMPUTED = {
     "status": f"CASE WHEN barred IS NULL THEN '{Status.QUEUED}' ELSE '{Status.SUPPRESSED}' END",
     "reason": f"CASE WHEN barred IS NULL THEN NULL ELSE '{Reason.RECIPIENT_SUPPRESSED}' END",
@@ -30,14 +29,14 @@ _INTO = f"""INSERT INTO notification ({", ".join(_NAMES)})"""
 _INTO_CONTENT = f"""INSERT INTO notification_content (notification_id, {", ".join(_CONTENT)})"""
 _INTO_TAGS = "INSERT INTO notification_tag (service_id, tag, notification_id)"
 _KEY_FREE = "ON CONFLICT (service_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING"
-# Also free of itself: a commit whose reply was lost may have been made, and is made again for each draft alone.
+# Also for the id: a commit whose reply was lost may have been made, and each notification is then written again.
 _NEW = "ON CONFLICT DO NOTHING"
 _ENTRY = f"'{EntryKind.EMAIL}' AS kind, d.id AS subject_id, d.service_id, d.priority, d.send_at AS due_at"
-# Of one that is suppressed from the beginning; its id serves as that of the event, there is no other with it.
+# The event of one that is suppressed from the beginning; it has the id of its notification.
 _EVENT = "d.id AS notification_id, d.id AS event_id, d.service_id, 0 AS sequence, d.created_at AS at"
 
 
-# Octets that only what has been written may leave behind, in one order, so that two who keep the same never deadlock.
+# Only files of written notifications, in one order, so that two writers of the same files never deadlock.
 _STORED_FILES = """
 kept AS (
   INSERT INTO attachment (sha256, octets, created_at)
@@ -47,10 +46,10 @@ kept AS (
   JOIN won ON won.id = f.owner JOIN draft AS d ON d.id = f.owner ORDER BY f.sha256 ON CONFLICT DO NOTHING),"""
 
 
-def _build_postgres(kept: str = "") -> TextClause:
-    """All of it, and the limit of waiting for locks, in one statement: one round trip, one transaction."""
-    given = [*get_columns(Notification), *list(get_columns(NotificationContent))[1:]]
-    types = {column.name: column.type.compile(_DIALECT) for column in given if column.name not in _COMPUTED}
+def _build_postgres(stored_files: str = "") -> TextClause:
+    """The lock timeout and all inserts in one statement: one round trip, one transaction."""
+    table_columns = [*get_columns(Notification), *list(get_columns(NotificationContent))[1:]]
+    types = {column.name: column.type.compile(_DIALECT) for column in table_columns if column.name not in _COMPUTED}
     types |= {"request_hash": "text", "entry_id": "uuid"}
     row = _COMPUTED | {"request_hash": "decode(request_hash, 'base64')"}
     values = ", ".join(row.get(name, name) for name in _NAMES)
@@ -69,7 +68,7 @@ won AS (
 copied AS (
   {_INTO} SELECT {values} FROM draft WHERE parent_id IN (SELECT id FROM won) RETURNING id, status),
 written AS (SELECT id, status FROM won UNION ALL SELECT id, status FROM copied),
-content AS ({_INTO_CONTENT} SELECT id, {", ".join(_CONTENT)} FROM won JOIN draft USING (id)),{kept}
+content AS ({_INTO_CONTENT} SELECT id, {", ".join(_CONTENT)} FROM won JOIN draft USING (id)),{stored_files}
 tagged AS (
   {_INTO_TAGS} SELECT d.service_id, tag, d.id FROM written JOIN draft AS d USING (id),
   LATERAL jsonb_array_elements_text(d.tags) AS tag ON CONFLICT DO NOTHING),
@@ -79,7 +78,7 @@ enqueued AS ({queue_sql.build_enqueue_sql("entry")}),
 stopped AS (
   SELECT {_EVENT}, '{Reason.RECIPIENT_SUPPRESSED}' AS reason, {_COMPUTED["detail"]} AS detail
   FROM written AS w JOIN draft AS d USING (id) WHERE w.status = '{Status.SUPPRESSED}')
-{status_writer_sql.build_consequences("stopped", Status.SUPPRESSED)}
+{build_consequences("stopped", Status.SUPPRESSED)}
 SELECT id, status FROM written
 """)
 
@@ -88,15 +87,15 @@ POSTGRES, POSTGRES_WITH_FILES = _build_postgres(), _build_postgres(_STORED_FILES
 
 
 def _build_sqlite() -> tuple[str, ...]:
-    """One step each for the whole batch: the interpreter's lock is taken again after every step."""
+    """One statement per table for the whole batch: the GIL is taken again after each statement."""
     hashed = f"substr(:hashes, {HASH_BYTES} * key + 1, {HASH_BYTES})"  # SQLite 3.40 reads no bytes from text
     row = _COMPUTED | {"request_hash": f"CASE WHEN value ->> 'idempotency_key' IS NOT NULL THEN {hashed} END"}
-    given = {name: f"value ->> '{name}'" for name in _NAMES}
+    fields = {name: f"value ->> '{name}'" for name in _NAMES}
     barred = suppression.build_barring_query(
-        given["address_key"], service=given["service_id"], category=given["category"], now=given["created_at"]
+        fields["address_key"], service=fields["service_id"], category=fields["category"], now=fields["created_at"]
     )
     insert = f"""
-{_INTO} SELECT {", ".join(row.get(name, given[name]) for name in _NAMES)}
+{_INTO} SELECT {", ".join(row.get(name, fields[name]) for name in _NAMES)}
 FROM (SELECT key, value, ({barred} LIMIT 1) AS barred FROM json_each(:batch)) WHERE"""
     here = "FROM json_each(:batch) AS b JOIN notification AS d ON d.id = b.value ->> 'id'"
     content = ", ".join(
@@ -106,7 +105,7 @@ FROM (SELECT key, value, ({barred} LIMIT 1) AS barred FROM json_each(:batch)) WH
     stopped = f"{here} WHERE d.status = '{Status.SUPPRESSED}'"
     telling = f"(SELECT {_EVENT}, d.reason, d.detail, 'notification.{Status.SUPPRESSED}' AS type {stopped})"
     entry = f"SELECT b.value ->> 'entry_id' AS id, {_ENTRY} {here} WHERE d.status = '{Status.QUEUED}'"
-    told = "(SELECT e.id, e.service_id, e.at FROM json_each(:batch) JOIN webhook_event AS e ON e.id = value ->> 'id')"
+    events = "(SELECT e.id, e.service_id, e.at FROM json_each(:batch) JOIN webhook_event AS e ON e.id = value ->> 'id')"
     return (
         f"{insert} value ->> 'parent_id' IS NULL {_KEY_FREE}",
         f"{insert} value ->> 'parent_id' IN (SELECT id FROM notification)",
@@ -115,7 +114,7 @@ FROM (SELECT key, value, ({barred} LIMIT 1) AS barred FROM json_each(:batch)) WH
         f"WITH entry AS ({entry}) {queue_sql.build_enqueue_sql('entry')}",
         f"INSERT INTO status_index (notification_id, service_id, status) SELECT d.id, d.service_id, d.status {stopped}",
         event_sql.build_event_insert(telling, sqlite=True),
-        event_sql.build_event_entry_insert(told),
+        event_sql.build_event_entry_insert(events),
     )
 
 
@@ -125,7 +124,7 @@ SELECT json_group_array(json_array(n.id, n.status))
 FROM json_each(:batch) JOIN notification AS n ON n.id = value ->> 'id'
 """
 
-# The rows that have these keys of a service; without the second condition the partial index would not be looked at.
+# The rows that have these keys of a service; the second condition makes the partial index usable.
 _EARLIER = """
 SELECT idempotency_key, id, status, created_at, send_at, request_hash, batch_id FROM notification
 WHERE service_id = :service AND idempotency_key IS NOT NULL AND idempotency_key {among}
@@ -133,10 +132,10 @@ WHERE service_id = :service AND idempotency_key IS NOT NULL AND idempotency_key 
 EARLIER_POSTGRES = text(_EARLIER.format(among="= ANY(CAST(:keys AS text[]))"))
 EARLIER_SQLITE = _EARLIER.format(among="IN (SELECT value FROM json_each(:keys))")
 
-# What of these drafts a commit has written whose reply was lost.
+# Which of these notifications were written by a commit whose reply was lost.
 WRITTEN_POSTGRES = text("SELECT id, status FROM notification WHERE id = ANY(CAST(:ids AS uuid[]))")
 
-# Keys that do not count any more are taken off the rows that have them.
+# Remove keys that do not count any more from their rows.
 _RELEASE_KEYS = "UPDATE notification SET idempotency_key = NULL WHERE id {among}"
 RELEASE_KEYS_POSTGRES = text(_RELEASE_KEYS.format(among="= ANY(CAST(:ids AS uuid[]))"))
 RELEASE_KEYS_SQLITE = _RELEASE_KEYS.format(among="IN (SELECT value FROM json_each(:ids))")

@@ -1,30 +1,31 @@
-"""Whether an XML file is data only: read by the parser of a browser (Expat), to find what a browser would run in it.
+"""Check that an XML file is only data: nothing in it is run by a browser.
 
-Scripts are run in documents of XHTML and SVG wherever these stand, and by a stylesheet that the document names.
+A browser runs scripts in XHTML and SVG elements anywhere in a document, and in a stylesheet that it names. The file is
+parsed with Expat, as browsers do.
 """
 
 from typing import Final
 from xml.parsers import expat
 
 MAX_XML_DEPTH: Final = 256
-"""Elements within each other in an XML file that is attached."""
+"""Nesting depth of elements in an attached XML file."""
 MAX_XML_TOKEN: Final = 128 * 1024
-"""Bytes of a tag with its attributes, or of a comment, in an XML file that is attached: parsed at once, in 50 ms."""
-_CHUNK_BYTES = 64 * 1024  # bytes that are parsed in one go; between two, other threads run
+"""Bytes of a tag with its attributes, or of a comment, in an attached XML file: parsed at once, in 50 ms."""
+_CHUNK_BYTES = 64 * 1024  # bytes parsed in one call; between two calls other threads run
 _ACTIVE_NAMESPACES = frozenset(
     {"http://www.w3.org/1999/xhtml", "http://www.w3.org/2000/svg", "http://www.w3.org/1998/math/mathml"}
 )
-"""Namespaces, in lower case, whose elements and attributes can have scripts and links to them."""
+"""Namespaces, in lower case, with elements or attributes that can run scripts."""
 _ENCODINGS = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "iso-8859-15", "windows-1252"})
-"""In which a file that is valid UTF-8 has the same markup."""
+"""Declared encodings in which valid UTF-8 has the same markup."""
 
 
 class _RefusedError(ValueError):
-    """Something in the file may not be there."""
+    """The file has something that is not allowed."""
 
 
 def find_xml_problem(data: bytes) -> str | None:
-    """What a browser would run in this file, or why it is no XML; None if it is data."""
+    """What a browser would run in this file, or why it is not XML; None if it is only data."""
     parser = expat.ParserCreate(namespace_separator=" ")
     depth = _DepthCounter()
     parser.XmlDeclHandler = _check_encoding
@@ -33,7 +34,7 @@ def find_xml_problem(data: bytes) -> str | None:
     parser.StartNamespaceDeclHandler = _check_namespace
     parser.StartElementHandler = depth.enter
     parser.EndElementHandler = depth.leave
-    data = data.removeprefix(b"\xef\xbb\xbf").lstrip()  # readers that are lenient take an XML behind blank lines
+    data = data.removeprefix(b"\xef\xbb\xbf").lstrip()  # lenient readers accept blank lines before XML
     try:
         for start in range(0, len(data), _CHUNK_BYTES):
             end = min(start + _CHUNK_BYTES, len(data))
@@ -48,7 +49,7 @@ def find_xml_problem(data: bytes) -> str | None:
 
 
 class _DepthCounter:
-    """How deep the parser is."""
+    """The nesting depth of the parser."""
 
     def __init__(self) -> None:
         self._now = 0

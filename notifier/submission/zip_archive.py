@@ -1,7 +1,7 @@
-"""What is in a ZIP archive, provided that every program finds the same in it (APPNOTE 6.3.10). Nothing is unpacked.
+"""List the files of a ZIP archive, if every program reads the same list (APPNOTE 6.3.10). Nothing is unpacked.
 
-Some programs read the directory at the end, others the headers before the files, and some a second name beside the
-first. An archive whose answers differ, or that hides any of them, is not read at all.
+Some programs read the directory at the end, others the headers before the files, and some a second name in an extra
+field. An archive in which these differ is refused.
 """
 
 import struct
@@ -13,11 +13,11 @@ _ENTRY = struct.Struct("<4s6H3L5H2L")  # central directory file header (§4.3.12
 _LOCAL = struct.Struct("<4s5H3L2H")  # the header before a file (§4.3.7)
 _FIELD = struct.Struct("<2H")  # of the extra fields: its id and its length (§4.5.1)
 _ZIP64_LOCATOR = 20  # bytes, right before the end record (§4.3.15)
-_UNICODE_PATH = 0x7075  # an extra field with another name, for programs that know it (§4.6.9)
+_UNICODE_PATH = 0x7075  # an extra field with another name (§4.6.9)
 _UNICODE_PATH_NAME = 5  # bytes before that name: a version and a checksum
 _MAX_COMMENT_BYTES = 65535
 _ENCRYPTED, _STREAMED, _UTF8, _NAMES_HIDDEN = 0x1, 0x8, 0x800, 0x2040  # flags (§4.4.4)
-_SIZE_IN_EXTRA_FIELD = 0xFFFFFFFF  # a size that stands in an extra field
+_SIZE_IN_EXTRA_FIELD = 0xFFFFFFFF  # the size is in an extra field
 _DESCRIPTORS = frozenset({12, 16, 20, 24})  # bytes behind the data of a streamed file (§4.3.9)
 
 
@@ -39,13 +39,13 @@ class ZipEntry:
 
 
 def list_zip_names(data: bytes) -> list[str] | None:
-    """The names in the archive, or None if programs would not all read the same."""
+    """The names in the archive, or None if programs would read different ones."""
     entries = list_zip_entries(data)
     return None if entries is None else [entry.name for entry in entries]
 
 
 def list_zip_entries(data: bytes) -> list[ZipEntry] | None:
-    """The files in the archive, or None if programs would not all read the same."""
+    """The files in the archive, or None if programs would read different ones."""
     end = data.rfind(b"PK\x05\x06", -(_END.size + _MAX_COMMENT_BYTES))
     if not data.startswith(b"PK\x03\x04") or end < 0 or end + _END.size > len(data):
         return None
@@ -53,7 +53,7 @@ def list_zip_entries(data: bytes) -> list[ZipEntry] | None:
     is_whole = start + size == end and end + _END.size + comment == len(data)
     if not is_whole or disk or first_disk or here != count or count > MAX_ZIP_ENTRIES:
         return None
-    # Another end in a comment or a name, and the locator of another directory.
+    # A second end record in a comment or a name, or the locator of another directory.
     if data.find(b"PK\x05\x06", start) != end or data.startswith(b"PK\x06\x07", end - _ZIP64_LOCATOR):
         return None
     entries = _read_directory(data, start, end, count)
@@ -64,7 +64,7 @@ def list_zip_entries(data: bytes) -> list[ZipEntry] | None:
 
 
 def _read_directory(data: bytes, start: int, end: int, count: int) -> list[ZipEntry] | None:
-    """What the directory says, if it has one name for each file and ends where it should."""
+    """The entries of the directory, if it has one name for each file and ends where it should."""
     entries = []
     for _ in range(count):
         if start + _ENTRY.size > end:
@@ -95,7 +95,7 @@ def _read_directory(data: bytes, start: int, end: int, count: int) -> list[ZipEn
 
 
 def _files_are_contiguous(data: bytes, entries: list[ZipEntry], end: int) -> bool:
-    """Whether the files stand one behind the other, nothing between them, each behind a header that says the same."""
+    """True if the files fill the archive without gaps, each after a local header that agrees with the directory."""
     position, rest = 0, frozenset({0})
     for entry in sorted(entries, key=lambda entry: entry.start):
         if entry.start - position not in rest or entry.start + _LOCAL.size > end:
@@ -122,7 +122,7 @@ def _find_content_start(data: bytes, entry: ZipEntry) -> int:
 
 
 def _decode_name(raw: bytes, flags: int) -> str | None:
-    """The name as most programs show it; its ASCII is the same for all."""
+    """The name as most programs show it; its ASCII part is the same for all."""
     try:
         return raw.decode().replace("\\", "/")
     except UnicodeDecodeError:
@@ -130,7 +130,7 @@ def _decode_name(raw: bytes, flags: int) -> str | None:
 
 
 def _names_agree(raw_name: bytes, extra: bytes) -> bool:
-    """Whether the extra fields are whole and have no other name than this one."""
+    """True if the extra fields are complete and have no other name than this one."""
     position = 0
     while position + _FIELD.size <= len(extra):
         id_, length = _FIELD.unpack_from(extra, position)

@@ -1,1 +1,1 @@
-"""Logs and metrics: one way to log, one catalogue of metrics."""
+"""Structured logs, and the catalogue of metrics."""

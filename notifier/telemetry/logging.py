@@ -1,7 +1,7 @@
-"""Structured logs: an event name plus fields from an allow-list, JSON for machines, pretty for a terminal.
+"""Structured logs: an event name and fields from an allow-list, as JSON or as text for a terminal.
 
-Addresses, bodies, variables and secrets are not on the list, so they cannot be logged by accident. What libraries and
-the interpreter want to say goes the same way: who said it and where, never in their words.
+Addresses, bodies, variables and secrets are not on the list, so they cannot be logged by accident. Log records of
+libraries and of the interpreter are reduced to their source and place; their messages are dropped.
 """
 
 import logging
@@ -27,7 +27,7 @@ ALLOWED_FIELDS = frozenset(
     }
 )  # fmt: skip
 FREE_TEXT_FIELDS = ("detail", "error", "reason")
-"""Fields that may quote a stranger: addresses, quoted strings and long tokens are taken out of them."""
+"""Fields that may quote others. Addresses, quoted strings and long tokens are removed from them."""
 ALLOWED_LIBRARY_MESSAGES = (
     "Exception in ASGI application",
     "Future exception was never retrieved",
@@ -37,11 +37,11 @@ ALLOWED_LIBRARY_MESSAGES = (
     "Unclosed",
     "Unhandled exception in event loop",
 )
-"""Beginnings of what libraries say that are logged as `detail`; anything else of theirs may hold values."""
+"""Beginnings of library messages that are logged as `detail`. Other messages may contain values."""
 
 
 def drop_unlisted_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Drop every field that is not on the list, and say so, so that the omission is noticed in development."""
+    """Drop every field that is not on the list, and name it in `detail`, so that a developer notices."""
     for name in FREE_TEXT_FIELDS:
         if name in event:
             event[name] = redact_text(str(event[name])) if event[name] is not None else None
@@ -55,7 +55,7 @@ def drop_unlisted_fields(_logger: WrappedLogger, _method: str, event: EventDict)
 
 
 def configure_logging(*, json: bool, level: str, stream: TextIO | None = None) -> None:
-    """Set up logging for this process; called once, by the command line."""
+    """Set up logging for this process. The command line calls it once."""
     stream = stream or sys.stderr
     processors: list[Processor] = [
         structlog.stdlib.add_log_level,
@@ -76,7 +76,7 @@ def configure_logging(*, json: bool, level: str, stream: TextIO | None = None) -
 
 
 def log_uncaught_exceptions() -> None:
-    """Log what the interpreter would print by itself: uncaught exceptions of any thread, and warnings."""
+    """Log what the interpreter would otherwise print: uncaught exceptions of any thread, and warnings."""
     sys.excepthook = _log_uncaught
     sys.unraisablehook = _log_unraisable
     threading.excepthook = _log_thread
@@ -84,18 +84,17 @@ def log_uncaught_exceptions() -> None:
 
 
 class _LibraryHandler(logging.Handler):
-    """Logs who said something, where, and because of which exception; the words only if they are known to be fixed."""
+    """Logs the source, place and exception of library records, and the message only if it is a known constant."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        words = str(record.msg)
-        sentence = next((known for known in ALLOWED_LIBRARY_MESSAGES if words.startswith(known)), None)
-        where = format_place(record.pathname, record.lineno, record.funcName or "")
+        message = str(record.msg)
+        sentence = next((start for start in ALLOWED_LIBRARY_MESSAGES if message.startswith(start)), None)
         error = record.exc_info[1] if record.exc_info else None
         get_logger().log(
             record.levelno,
             "library_log",
             source=record.name,
-            place=where,
+            place=format_place(record.pathname, record.lineno, record.funcName or ""),
             detail=sentence,
             error=_class_of(error),
             exc_info=error,
@@ -116,8 +115,8 @@ def _log_unraisable(failed: "sys.UnraisableHookArgs") -> None:
     _log_ended("finalizer", failed.exc_value)
 
 
-def _log_warning(*told: Any) -> None:
-    _words, category, filename, line = told[:4]
+def _log_warning(*arguments: Any) -> None:
+    _message, category, filename, line = arguments[:4]
     get_logger().warning("warning", error=category.__name__, place=format_place(filename, line))
 
 
@@ -130,16 +129,16 @@ def _class_of(error: BaseException | None) -> str | None:
 
 
 def _describe_exceptions(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Classes and places in the place of an exception."""
-    given = event.pop("exc_info", None)
-    error = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
+    """Replace an exception by its classes and places."""
+    info = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if info is True else info[1] if isinstance(info, tuple) else info
     if isinstance(error, BaseException):
         event["exception"] = describe_exception(error)
     return event
 
 
 def _indent_exceptions(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Lines below the event, for a terminal."""
+    """Put the exception into lines below the event, for a terminal."""
     if "exception" in event:
         event["exception"] = "\n".join(f"  {line}" for line in event["exception"])
     return event
@@ -150,6 +149,6 @@ def _to_json(event: EventDict, default: Callable[[Any], Any], **_: Any) -> str:
 
 
 def get_logger() -> FilteringBoundLogger:
-    """The logger; what it prints is decided when the program starts."""
+    """Get the logger. `configure` decides what it prints."""
     logger: FilteringBoundLogger = structlog.get_logger()
     return logger

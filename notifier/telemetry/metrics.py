@@ -1,4 +1,4 @@
-"""The catalogue of metrics: every name that Notifier exports stands here, once, with its unit and meaning."""
+"""The catalogue of metrics: every metric that Notifier exports, with its unit and meaning."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -56,5 +56,5 @@ DATABASE_CONNECTIONS = Gauge("notifier_database_connections", "Pooled connection
 
 
 def format_metrics() -> bytes:
-    """All metrics in Prometheus' text format."""
+    """Format all metrics as Prometheus text."""
     return generate_latest(REGISTRY)

@@ -1,13 +1,13 @@
-"""The words of strangers, made fit for logs and for readers who do not own the mail that they are about.
+"""Removes personal data from texts of relays and callers, for logs and for readers who do not own the mail.
 
-Relays quote addresses, names and tokens in their replies. What remains is the sentence around them.
+Relays quote addresses, names and tokens in their replies. Only the sentence around them remains.
 """
 
 import re
 import unicodedata
 
 MAX_REDACTED_TEXT = 300
-"""Characters of a stranger's words that are logged, or shown to somebody who does not own the mail."""
+"""Characters of such a text that are logged or shown."""
 REDACTED = "[removed]"
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
 _QUOTED = re.compile(r"""<[^<>]*>|"[^"]*"|`[^`]*`|\u201c[^\u201d]*\u201d|(?<!\w)'[^']*'(?!\w)""")
@@ -16,7 +16,7 @@ _SETTING = re.compile(r"NOTIFIER_[A-Z_]+")
 
 
 def redact_text(text: str) -> str:
-    """The text in one line, without addresses, quoted strings and long tokens."""
+    """Return the text in one line, without addresses, quoted strings and long tokens."""
     plain = unicodedata.normalize("NFKC", _UNPRINTABLE.sub(" ", text[:MAX_REDACTED_TEXT]))[:MAX_REDACTED_TEXT]
     unquoted = _QUOTED.sub(REDACTED, " ".join(plain.split()))
     words = unquoted.replace(" @", "@").replace("@ ", "@").split()

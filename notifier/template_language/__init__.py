@@ -1,1 +1,1 @@
-"""The language of templates: what it offers, what it refuses, and how it tells people what is wrong."""
+"""The language of templates: sandbox, filters, escaping, compiled versions, and the explanation of errors."""

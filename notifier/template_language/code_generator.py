@@ -1,8 +1,8 @@
-"""The Python code that templates become: Jinja's own, with three differences.
+"""Jinja's code generator with three differences in the Python code that templates become.
 
-A dot reads the caller's value first, and a function of a value (`order.items`) only where brackets follow. What is
-shown is written by `value_text`. The most frequent steps are written out in place of calls; a name is bound inside an
-expression and used before anything else runs, so that it may be reused.
+A dot reads the caller's value first, and a method (`order.items`) only where brackets follow. What is shown is written
+by `value_text`. The most frequent steps are written inline instead of as calls: a name is bound inside an expression
+and used before anything else runs, so that it can be reused.
 """
 
 from jinja2 import nodes
@@ -12,21 +12,21 @@ from notifier.template_language.value_text import format_value
 
 
 class MailCodeGenerator(CodeGenerator):
-    """Renders the benchmark's HTML in a third of the time; the environment must be neither asynchronous nor optimized.
+    """Renders the benchmark's HTML in a third of Jinja's time; the environment must not be asynchronous or optimized.
 
-    An optimized one would compute expressions of constants with the library's words for true and null.
+    An optimized environment would compute constants at compile time, and write `True` and `None`.
     """
 
     _callee: nodes.Node | None = None  # the expression in front of the brackets that are being written
 
     def visit_Template(self, node: nodes.Template, frame: Frame | None = None) -> None:  # noqa: N802 - Jinja's name
-        """Have at hand what escapes text without marking it as escaped (it is only put out), and the limit of texts."""
+        """Import the two functions that the inline code uses."""
         self.writeline("from markupsafe import _escape_inner as escape_text")
         self.writeline("from notifier.mail.size_limit import within_limit")
         super().visit_Template(node, frame)
 
     def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:  # noqa: FBT001, FBT002, N802 - Jinja's own
-        """Call something; only here a dot may lead to a function of a value."""
+        """Call something; only here a dot may lead to a method."""
         self._callee = node.node
         super().visit_Call(node, frame, forward_caller=forward_caller)
 
@@ -40,13 +40,13 @@ class MailCodeGenerator(CodeGenerator):
             self.read_attribute(node, frame)
 
     def read_attribute(self, node: nodes.Getattr, frame: Frame) -> None:
-        """Write the reading of an attribute that is not called, objects first."""
+        """Write the code that reads an attribute which is not called: a key of an object first."""
         self.write(f"(owner[{node.attr!r}] if type(owner := ")
         self.visit(node.node, frame)
         self.write(f") is dict and {node.attr!r} in owner else environment.getattr(owner, {node.attr!r}))")
 
     def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:  # noqa: N802 - Jinja's name
-        """Read `a[b]`; slices too are left to the environment, which has words for what cannot be cut."""
+        """Read `a[b]`, slices too, by the environment, which explains what cannot be cut."""
         self.write("environment.getitem(")
         self.visit(node.node, frame)
         self.write(", ")
@@ -61,7 +61,7 @@ class MailCodeGenerator(CodeGenerator):
         self.write(")")
 
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802 - Jinja's name
-        """`a ~ b`, which doubles a text in one step if both are the same."""
+        """Write `a ~ b` with the size limit: joining a text with itself doubles it at each step."""
         self.write(f"within_limit({'markup_join' if _is_html(frame) else 'str_join'}((")
         for piece in node.nodes:
             self.write("(shown if type(shown := ")
@@ -88,12 +88,12 @@ class MailCodeGenerator(CodeGenerator):
             self.write(f"str({self._written(node)}))")
 
     def _written(self, node: nodes.Expr) -> str:
-        """The code that turns `shown` into text, and knows where it stands."""
+        """The code that turns `shown` into text and passes its place in the template."""
         return f"environment.show(shown, name, {node.lineno}, {get_expression_name(node)!r})"
 
 
 def get_expression_name(node: nodes.Node) -> str:
-    """The expression as it is written, if it is a name or a path of names; else an empty text."""
+    """The expression as written, if it is a name or a path of names; else an empty text."""
     if isinstance(node, nodes.Name):
         return node.name
     if isinstance(node, nodes.Filter) and node.node is not None:  # a fallback, or what guards a value in its place
@@ -110,5 +110,5 @@ def get_expression_name(node: nodes.Node) -> str:
 
 
 def _is_html(frame: Frame) -> bool:
-    """Whether what is put out is escaped; templates cannot switch it while they render."""
+    """Whether output is escaped; templates cannot switch it."""
     return bool(frame.eval_ctx.autoescape)

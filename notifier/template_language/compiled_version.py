@@ -1,4 +1,4 @@
-"""A version's parts, compiled in a child process and rendered with one mail's values."""
+"""A version of a template, compiled in a child process and rendered with one mail's values."""
 
 import contextlib
 import re
@@ -10,14 +10,16 @@ from typing import Any, Final
 from jinja2 import Template
 from msgspec.structs import replace
 
+from notifier.mail.mail_parts import MailHeader, RenderedParts
+from notifier.mail.pinned_images import MAX_IMAGES_PER_VERSION
 from notifier.mail.plain_text.text_builder import build_plain_text
 from notifier.mail.source_styles import StyledSource, style_source
 from notifier.mail.style_inliner import inline_styles
-from notifier.rendering.protocol import MailHeader, RenderedParts, RenderFault
 from notifier.template_language import image_functions
+from notifier.template_language.error_description import PartError, describe_error, describe_error_without_place
 from notifier.template_language.guarded_calls import guard_function
 from notifier.template_language.public_text import clean_values
-from notifier.template_language.render_fault import PartError, describe_error, describe_error_without_place
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.sandbox import MailEnvironment, RawValues, create_environment, render_limited
 from notifier.template_language.template_source import (
     HTML,
@@ -44,7 +46,7 @@ _UNSUBSCRIBE_ADDRESS = re.compile(r"https://[!-;=?-~]{1,900}", re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenParts:
-    """What a template writes, before its styles are moved into the tags."""
+    """The parts of a mail before the styles are moved into the tags."""
 
     subject: str
     html: str
@@ -52,7 +54,7 @@ class WrittenParts:
 
 
 def convert_html(make: Callable[[str], str], html: str) -> str:
-    """What is made of the HTML, in no more time than a part may take; raises `PartError`."""
+    """Convert the HTML, within the time limit of a part. Raises `PartError`."""
     try:
         with TIME_LIMIT.part():
             return make(html)
@@ -61,14 +63,14 @@ def convert_html(make: Callable[[str], str], html: str) -> str:
 
 
 class CompiledVersion:
-    """A version's parts, compiled once per locale and kept."""
+    """A version whose parts are compiled once per locale and cached."""
 
     def __init__(
         self, source: TemplateSource, public_url: str | None = None, *, keeps_raw_values: bool = False
     ) -> None:
         self.source = source
-        self._public_url = public_url  # where linked images are
-        self.raw_values: RawValues | None = {} if keeps_raw_values else None  # what the parts show as it is, in order
+        self._public_url = public_url  # of linked images
+        self.raw_values: RawValues | None = {} if keeps_raw_values else None  # neither text nor number, in order
         self._public = [tuple(path.split(".")) for path in source.settings.public]
         self._available = {tag.lower(): tag for tag in source.locales}
         self._parts: dict[str | None, dict[str, Template]] = {}
@@ -76,13 +78,13 @@ class CompiledVersion:
 
     @property
     def compiled_locales(self) -> int:
-        """In how many locales it has been asked for: the first mail of each pays for the compiler."""
+        """The number of compiled locales: the first mail in each pays for compiling."""
         return len(self._parts)
 
     def render(self, requested: str | None, values: dict[str, Any]) -> RenderedParts:
-        """The three parts in the closest locale, as they leave; raises `PartError`.
+        """Render the parts in the closest locale, as they are sent. Raises `PartError`.
 
-        A check takes the same way, so that what is in time there is so when it is sent.
+        A check does the same, so that a template which is fast enough there is so when it is sent.
         """
         began = process_time()
         tag, parts, values = self._begun(requested, values)
@@ -93,7 +95,7 @@ class CompiledVersion:
         return RenderedParts(subject=values["subject"], html=html, text=text)
 
     def render_unstyled(self, requested: str | None, values: dict[str, Any]) -> WrittenParts:
-        """The parts in the closest locale, as the template writes them; raises `PartError`."""
+        """Render the parts in the closest locale, without moving styles. Raises `PartError`."""
         _, parts, values = self._begun(requested, values)
         html = self._run(parts, HTML, values)
         text = self._run(parts, TEXT, values) if TEXT in parts else None
@@ -102,7 +104,7 @@ class CompiledVersion:
     def _begun(
         self, requested: str | None, values: dict[str, Any]
     ) -> tuple[str | None, dict[str, Template], dict[str, Any]]:
-        """The locale, its parts, and the values with those that rendering itself provides."""
+        """The locale, its parts, and the values with `locale` and `subject`."""
         tag = choose_locale(self._available, requested)
         parts = self._compiled(tag)
         if self._public:
@@ -112,7 +114,7 @@ class CompiledVersion:
         return tag, parts, values
 
     def find_faults(self, tag: str | None, values: dict[str, Any]) -> Iterator[RenderFault]:
-        """What is wrong with each part of a locale, where `render` raises the first."""
+        """The faults of all parts of a locale; `render` raises only the first."""
         values = clean_values(values, self._public) | {"locale": tag or self.source.settings.locale, "subject": ""}
         for part, name, env in self._uncompiled(tag):
             try:
@@ -120,20 +122,20 @@ class CompiledVersion:
             except PartError as error:
                 yield error.fault
 
-    def add_unsubscribe_header(self, asked: MailHeader, values: dict[str, Any]) -> MailHeader:
-        """The header with where readers of marketing unsubscribe (RFC 2369 §3.2), unless it says so itself.
+    def add_unsubscribe_header(self, header: MailHeader, values: dict[str, Any]) -> MailHeader:
+        """Add `List-Unsubscribe` to a marketing mail (RFC 2369 §3.2), unless the header has one.
 
-        Without List-Unsubscribe-Post (RFC 8058): the page behind a variable need not take a POST. A caller whose page
-        does sends both headers itself. Raises `PartError`.
+        Without List-Unsubscribe-Post (RFC 8058), because the page may not accept a POST. A caller whose page does sends
+        both headers itself. Raises `PartError`.
         """
         if self.source.settings.category != MARKETING or any(
-            name.lower() == UNSUBSCRIBE_HEADER.lower() for name in asked.extra
+            name.lower() == UNSUBSCRIBE_HEADER.lower() for name in header.extra
         ):
-            return asked
+            return header
         address = values.get(UNSUBSCRIBE_URL)
         if not isinstance(address, str) or not _UNSUBSCRIBE_ADDRESS.fullmatch(address):
             raise PartError(NO_UNSUBSCRIBE)
-        return replace(asked, extra={**asked.extra, UNSUBSCRIBE_HEADER: f"<{address}>"})
+        return replace(header, extra={**header.extra, UNSUBSCRIBE_HEADER: f"<{address}>"})
 
     def _compiled(self, tag: str | None) -> dict[str, Template]:
         if tag not in self._parts:
@@ -141,7 +143,7 @@ class CompiledVersion:
         return self._parts[tag]
 
     def _uncompiled(self, tag: str | None) -> Iterator[tuple[str, str, MailEnvironment]]:
-        """Each part of a locale with its file and its environment."""
+        """The parts of a locale, each with its file and environment."""
         prefix = f"{LOCALES}{tag}/" if tag else ""
         rich, plain = (self._environment(tag, autoescape=autoescape) for autoescape in (True, False))
         for part in PARTS:
@@ -151,26 +153,26 @@ class CompiledVersion:
     def _environment(
         self, tag: str | None, *, autoescape: bool, files: Mapping[str, str] | None = None
     ) -> MailEnvironment:
-        """One for each locale: it tells the filters, and a layout's macros, what language the mail is in."""
+        """The environment of a locale; filters and macros of layouts read the mail's language from it."""
         locale = tag or self.source.settings.locale
         files = self.source.files if files is None else files
         schemes = self.source.settings.link_schemes
-        made = create_environment(
+        env = create_environment(
             files, autoescape=autoescape, locale=locale, strict=self.source.strict, link_schemes=schemes
         )
         functions = image_functions.build_image_functions(self.source.assets, self._public_url, html=autoescape)
-        made.globals |= {
+        env.globals |= {
             name: guard_function(name, call, image_functions.IMAGE_FUNCTION_EXAMPLES[name])
             for name, call in functions.items()
         }
-        made.raw_values = self.raw_values
-        return made
+        env.raw_values = self.raw_values
+        return env
 
     def _compile(self, env: MailEnvironment, name: str) -> Template:
         try:
             with TIME_LIMIT.part():
                 return env.get_template(name)
-        except Exception as error:  # of Python's compiler too, for which twenty loops in one another are too many
+        except Exception as error:  # also of Python's compiler, which refuses more than 20 nested loops
             raise PartError(describe_error(error, name, self.source)) from error
 
     def _run(self, parts: dict[str, Template], part: str, values: dict[str, Any]) -> str:
@@ -180,19 +182,19 @@ class CompiledVersion:
             raise PartError(describe_error(error, parts[part].name or part, self.source)) from error
 
     def find_image_faults(self) -> list[RenderFault]:
-        """The images that the parts name and the version has not; a part that cannot be parsed is told elsewhere."""
-        found = []
-        if len(self.source.assets) > image_functions.MAX_IMAGES_PER_VERSION:
-            message = f"there are more than {image_functions.MAX_IMAGES_PER_VERSION} images in it."
-            found.append(RenderFault(part=HTML, line=None, message=message))
+        """Faults for images that the version does not have; parts that cannot be parsed are left to the compiler."""
+        faults = []
+        if len(self.source.assets) > MAX_IMAGES_PER_VERSION:
+            message = f"there are more than {MAX_IMAGES_PER_VERSION} images in it."
+            faults.append(RenderFault(part=HTML, line=None, message=message))
         parser = self._environment(None, autoescape=False)
         for name, text in self.source.files.items():
             with contextlib.suppress(Exception):
-                found += image_functions.find_image_faults(name, parser.parse(text), self.source.assets)
-        return found
+                faults += image_functions.find_image_faults(name, parser.parse(text), self.source.assets)
+        return faults
 
     def _styled_html(self, tag: str | None, values: dict[str, Any]) -> str | None:
-        """The HTML with its styles in the tags, if they were written into the source; None: it is done the long way."""
+        """The HTML from a source whose styles were moved beforehand; None: move them in the rendered HTML."""
         if tag not in self._styled:
             self._styled[tag] = self._prestyle(tag)
         styled = self._styled[tag]
@@ -201,13 +203,13 @@ class CompiledVersion:
         version, template = styled
         try:
             return version.finish_mail(render_limited(template, values))
-        except TooSlowError as error:  # the long way would be as long again
+        except TooSlowError as error:  # the other way would take as long again
             raise PartError(describe_error(error, template.name or HTML, self.source)) from error
-        except Exception:  # noqa: BLE001 - told by the long way, with the line that people know
+        except Exception:  # noqa: BLE001 - the other way reports it, with the line in the original source
             return None
 
     def _prestyle(self, tag: str | None) -> tuple[StyledSource, Template] | None:
-        """Write the styles in, as the sample shows them; the same for the same source, whoever renders it, and when."""
+        """Move the styles in the source, as the sample shows them; the same source always gives the same result."""
         parts = self._parts[tag]
         values = {**self.source.sample_values, "locale": tag or self.source.settings.locale, "subject": ""}
         try:
@@ -216,9 +218,9 @@ class CompiledVersion:
                 return None
             name = parts[HTML].name or HTML
             return version, self._environment(tag, autoescape=True, files=version.files).get_template(name)
-        except Exception:  # noqa: BLE001 - a sample that fails is told where it is rendered
+        except Exception:  # noqa: BLE001 - a failing sample is reported where it is rendered
             return None
 
     def list_subject_paths(self) -> list[list[str]]:
-        """The variables that any locale's subject reads; raises `PartError`."""
+        """The variables that the subject of any locale reads. Raises `PartError`."""
         return list_subject_paths(self.source)

@@ -1,8 +1,8 @@
-"""Values where HTML acts on them: links, styles and attributes without quotes.
+"""Filters that protect a value where escaping is not enough: links, styles and attributes without quotes.
 
-`contexts` puts these around whatever a template shows in such a place, so that it holds without its author's help:
-a link leads somewhere, a style is one value, and an attribute ends where its author ended it. A value that cannot stand
-there keeps its mail from being sent; versions published before that was so make it a dead link or nothing.
+`contexts` puts these filters around every value in such a place, so that template authors need not think of it:
+a link leads somewhere, a style is one CSS value, and an attribute ends where its author ended it. A value that does not
+fit keeps the mail from being sent. Versions from before that rule turn it into a dead link, or into nothing.
 """
 
 import html
@@ -28,7 +28,7 @@ from notifier.template_language.link_address import (
 from notifier.template_language.value_text import format_value
 
 DEAD_LINK: Final = "#"
-"""What stands in place of a link that must not live, in mails of versions that were published long ago."""
+"""Replaces an unusable link in mails of versions that were published before unusable values were refused."""
 _ENDS_ENTRY = re.compile(r"\s|^,|,\Z")
 _BARE = re.compile(r"[^A-Za-z0-9_.%-]")
 _STYLE_VALUE = re.compile(r"[^;{}\\<>\"'()@]*|(?:rgb|hsl)a?\([\d\s.,%/]*\)", re.IGNORECASE)
@@ -37,7 +37,7 @@ _ACTS_IN_STYLE = re.compile(r"/\*|\*/|^\s*(?!https?:)[a-z]+script\s*:|^\s*data\s
 
 @pass_context
 def guard_link(context: Context, value: Any, follows: str, image: bool) -> Any:  # noqa: FBT001 - only `contexts` calls it
-    """The value, which begins a link, if somebody can follow that."""
+    """Check a value at the beginning of a link: somebody must be able to follow it."""
     if type(value) is str and follows != SCHEME and is_web_address(value):  # most are
         return value
     schemes = IMAGE_SCHEMES if image else _get_link_schemes(context)
@@ -48,7 +48,7 @@ def guard_link(context: Context, value: Any, follows: str, image: bool) -> Any: 
 
 
 def check_link(value: Any, follows: str = ENDS, *, image: bool = False, schemes: Sequence[str] = LINK_SCHEMES) -> None:
-    """Raise `ValueRefusedError` if nobody can follow the link, or see the image, that begins with the value."""
+    """Check the beginning of a link or of an image's address. Raises `ValueRefusedError`."""
     if type(value) is str and follows != SCHEME and is_web_address(value):
         return
     text = "" if value is None else _get_text(value)
@@ -58,7 +58,7 @@ def check_link(value: Any, follows: str = ENDS, *, image: bool = False, schemes:
 
 
 def parse_safe_url(value: Any, schemes: Sequence[str] = LINK_SCHEMES) -> str:
-    """An absolute address, without blanks; raises `ValueRefusedError`."""
+    """The value as an absolute address without blanks. Raises `ValueRefusedError`."""
     text = value.strip() if isinstance(value, str) else ""
     fault = find_link_fault(text, ENDS, schemes)
     if fault is None and re.search(r"\s", text):
@@ -74,7 +74,7 @@ def _build_link_error(name: str, value: Any, schemes: Sequence[str], fault: str)
 
 @pass_context
 def guard_style(context: Context, value: Any) -> Any:
-    """The value if it is one value of CSS, such as a colour or a width."""
+    """Check a value inside CSS: it must be one value, such as a colour or a width."""
     if type(value) is int:
         return value
     try:
@@ -87,20 +87,20 @@ def guard_style(context: Context, value: Any) -> Any:
 
 
 def check_style(value: Any) -> None:
-    """Raise `ValueRefusedError` if it is more, or something else, than one value of CSS."""
+    """Check that the value is exactly one CSS value. Raises `ValueRefusedError`."""
     text = str(value)
     if not _STYLE_VALUE.fullmatch(text) or _ACTS_IN_STYLE.search(text):
         raise ValueRefusedError("style", value, "one value, such as a colour or a width")
 
 
 def guard_unquoted(value: Any) -> Markup:
-    """The value in an attribute without quotes: whatever could end it is written as a character reference."""
-    return Markup(_BARE.sub(lambda found: f"&#{ord(found[0])};", _get_text(value)) or "&#32;")  # noqa: S704 - nothing is left
+    """Write a value in an attribute without quotes: characters that could end it become character references."""
+    return Markup(_BARE.sub(lambda match: f"&#{ord(match[0])};", _get_text(value)) or "&#32;")  # noqa: S704 - nothing is left
 
 
 @pass_context
 def show_safe_url(context: Context, value: Any) -> str:
-    """An absolute http, https, mailto, tel or sms address, in text parts too; anything else is treated as by `link`."""
+    """The filter `safe_url`: an absolute http, https, mailto, tel or sms address, also in text parts."""
     try:
         return parse_safe_url(value, _get_link_schemes(context))
     except ValueRefusedError:
@@ -124,7 +124,7 @@ def _is_strict(context: Context) -> bool:
 
 @pass_context
 def guard_list_entry(context: Context, value: Any) -> Any:
-    """The value in an attribute of several addresses, if it cannot begin another one."""
+    """Check a value in an attribute that holds several addresses: it must not begin another one."""
     text = _get_text(value)
     if not _ENDS_ENTRY.search(text):
         return value
@@ -145,4 +145,4 @@ CONTEXT_FILTERS: Final = {
     UNQUOTED_FILTER: guard_unquoted,
     LIST_ENTRY_FILTER: guard_list_entry,
 }
-"""By names that no template can write."""
+"""The filters by their names; no template can write these names, because they contain blanks."""

@@ -1,7 +1,7 @@
-"""Where in the HTML each value of a template stands, found once, when the template is compiled.
+"""Contextual escaping: each value of an HTML template is protected as its place in the HTML demands.
 
-Text and quoted attributes need no more than escaping, and cost nothing. Links, styles and attributes without quotes
-get what `acting` does around the value. A value inside a tag, a script or an event handler is refused.
+The places are found once, when the template is compiled. Text and quoted attributes need nothing but Jinja's escaping.
+Links, styles and unquoted attributes get a filter of `acting`. A value in a tag, script or event handler is refused.
 """
 
 import re
@@ -26,16 +26,16 @@ from notifier.template_language.link_address import ENDS, PATH, SCHEME, START
 
 _ADVICE = 'Values stand between tags, or in quotes behind “=”, as in title="{{ name }}".'
 _FRESH = (nodes.Macro, nodes.AssignBlock)
-"""What is written somewhere else than it stands, as markup of its own."""
+"""Their bodies are written somewhere else, as markup of their own."""
 _ACTIVE = re.compile(
     rf"<(?:style|script)|\b(?:{'|'.join(sorted(LINK_ATTRIBUTES | IMAGE_ATTRIBUTES))})\s*=", re.IGNORECASE
 )
-"""Markup that acts."""
+"""Markup that a filter must not cut: links, styles and scripts."""
 _ELSEWHERE = (nodes.Extends, nodes.Include, nodes.CallBlock)
 
 
 class ForbiddenTemplateError(TemplateSyntaxError):
-    """A template writes what is not allowed; the advice is part of it."""
+    """A template contains something that is not allowed; `advice` says what to write instead."""
 
     def __init__(self, message: str, advice: str, lineno: int, name: str | None = None) -> None:
         super().__init__(message, lineno, name)
@@ -43,7 +43,7 @@ class ForbiddenTemplateError(TemplateSyntaxError):
 
 
 def refuse_unknown(template: nodes.Template, environment: Environment, name: str | None) -> None:
-    """Find filters and tests that do not exist, in branches that no sample takes too, and switches of escaping."""
+    """Refuse unknown filters and tests, also in branches that no sample takes, and `{% autoescape %}`."""
     for node in template.find_all((nodes.Filter, nodes.Test, nodes.ScopedEvalContextModifier)):
         if isinstance(node, nodes.ScopedEvalContextModifier):
             advice = "Take it out: variables are always escaped in HTML, and never in text."
@@ -56,7 +56,7 @@ def refuse_unknown(template: nodes.Template, environment: Environment, name: str
 
 
 def _refuse_alike(template: nodes.Template, name: str | None) -> None:
-    """Find names that only look different: Python, which templates become, takes them for one (PEP 3131)."""
+    """Refuse names that differ only in their Unicode form: Python takes them for one name (PEP 3131)."""
     seen: dict[str, str] = {}
     for node in template.find_all((nodes.Name, nodes.Block, nodes.Macro)):
         word: str = node.name  # type: ignore[attr-defined]
@@ -67,7 +67,7 @@ def _refuse_alike(template: nodes.Template, name: str | None) -> None:
 
 
 def guard_values(template: nodes.Template, environment: Environment, name: str | None) -> None:
-    """Put around each value what its place asks for; raises `ForbiddenError` where none may stand."""
+    """Put the right filter around each value. Raises `ForbiddenError` where no value may stand."""
     _ContextGuard(environment, name, _blocks_of_layout(template, environment, {name})).walk(
         template.body, HtmlPosition()
     )
@@ -76,7 +76,7 @@ def guard_values(template: nodes.Template, environment: Environment, name: str |
 def _blocks_of_layout(
     template: nodes.Template, environment: Environment, seen: AbstractSet[str | None]
 ) -> Mapping[str, HtmlPosition]:
-    """Where each block stands in what the template extends: there it is written, and not where it is defined."""
+    """Where each block stands in the layouts: a block is written there, not where it is defined."""
     for node in template.find_all(nodes.Extends):
         named = node.template
         if not isinstance(named, nodes.Const) or named.value in seen or environment.loader is None:
@@ -94,7 +94,7 @@ def _blocks_of_layout(
 
 
 def _has_only_text(included: nodes.Include, environment: Environment) -> bool:
-    """Whether an included file, which is guarded by itself, shows nothing but its own text."""
+    """Whether an included file contains no values; its own guard looks at the rest."""
     named = included.template
     if not isinstance(named, nodes.Const) or environment.loader is None:
         return False
@@ -102,12 +102,12 @@ def _has_only_text(included: nodes.Include, environment: Environment) -> bool:
         file = environment.parse(environment.loader.get_source(environment, named.value)[0])
     except TemplateError:  # told when the file itself is compiled
         return True
-    shown = (piece for output in file.find_all(nodes.Output) for piece in output.nodes)
-    return all(isinstance(piece, nodes.TemplateData) for piece in shown) and not any(file.find_all(_ELSEWHERE))
+    pieces = (piece for output in file.find_all(nodes.Output) for piece in output.nodes)
+    return all(isinstance(piece, nodes.TemplateData) for piece in pieces) and not any(file.find_all(_ELSEWHERE))
 
 
 def _ends_open(included: nodes.Include, environment: Environment) -> bool:
-    """Whether a file that may be included ends in a tag, a style or the like: what follows it is guarded as text."""
+    """Whether a file that may be included ends inside a tag, a style or the like; what follows is guarded as text."""
     named = included.template
     items = named.items if isinstance(named, (nodes.List, nodes.Tuple)) else [named]
     names = [item.value for item in items if isinstance(item, nodes.Const)]
@@ -144,7 +144,7 @@ class _ContextGuard:
         self.blocks = dict(blocks)  # where each begins in the mail
 
     def walk(self, body: Sequence[nodes.Node], position: HtmlPosition) -> HtmlPosition:
-        """Go through a body in the order in which it is written; returns where it ends."""
+        """Guard a body in the order in which it is written. Returns the place where it ends."""
         for node in body:
             self._refuse_piece(node, position)
             position = self._output(node, position) if isinstance(node, nodes.Output) else self._node(node, position)
@@ -161,7 +161,7 @@ class _ContextGuard:
         if isinstance(node, nodes.Block):
             begins = self.blocks.setdefault(node.name, position)
             end = self._closed(self.walk(node.body, begins), begins, node)
-            return end if begins is position else position  # it is written where the layout has it
+            return end if begins is position else position  # it is written at its place in the layout
         if isinstance(node, nodes.FilterBlock):
             self._in_filter += 1
             end = self._closed(self.walk(node.body, position), position, node)
@@ -172,7 +172,7 @@ class _ContextGuard:
         return position
 
     def _refuse_piece(self, node: nodes.Node, position: HtmlPosition) -> None:
-        """Refuse what writes more than a value in a place where only a value could be guarded."""
+        """Refuse blocks, files and calls in places where only single values can be guarded."""
         if isinstance(node, (nodes.CallBlock, nodes.FilterBlock)) and (position.is_style or position.is_link):
             advice = "Put the filter on the value, as in {{ name | upper }}, or the value into a macro's brackets."
             self._refuse(node, "a call or a filter cannot stand around what is in a style or a link.", advice)
@@ -183,17 +183,17 @@ class _ContextGuard:
             self._refuse(node, "a file with values cannot be included in a style.", advice)
         if isinstance(node, nodes.Include) and self._looks_inside and _ends_open(node, self._environment):
             advice = "Close there the tags' quotes and brackets, and the <style> and comments, that it opens."
-            self._refuse(node, "the file that is included ends inside what it opened.", advice)
+            self._refuse(node, "the included file leaves something open.", advice)
 
     def _closed(self, end: HtmlPosition, begin: HtmlPosition, node: nodes.Node) -> HtmlPosition:
-        """The end of a piece that is written, or replaced, as a whole: it has to be where the piece began."""
+        """The end of a piece that is written or replaced as a whole: it must end in the place where it began."""
         if not end.normalize().matches(begin.normalize()):
             advice = "Close in it the tags' quotes and brackets, and the <style> and comments, that it opens."
-            raise ForbiddenTemplateError("a piece of HTML ends inside what it opened.", advice, node.lineno, self._name)
+            raise ForbiddenTemplateError("this piece of HTML leaves something open.", advice, node.lineno, self._name)
         return end
 
     def _met(self, ends: Sequence[HtmlPosition], node: nodes.Node) -> HtmlPosition:
-        """Where the branches of an {% if %} meet; they have to, or nobody could say what follows."""
+        """Where the branches of an {% if %} end; they must end in the same place."""
         settled = [end.normalize() for end in ends]
         if any(not end.matches(settled[0]) for end in settled):
             advice = "Close in each branch the tags' quotes and brackets that it opens."
@@ -219,7 +219,7 @@ class _ContextGuard:
         return position
 
     def _refuse_unsafe(self, position: HtmlPosition, child: nodes.TemplateData) -> None:
-        """Refuse text of the template's own that mail programs would act on, or do not agree on."""
+        """Refuse text of the template itself that is dangerous, or that mail programs read in different ways."""
         if position.is_redirect:
             self._refuse(child, "a mail cannot send its reader to another page by itself.", "Take the <meta> tag out.")
         if position.is_ambiguous:
@@ -254,7 +254,7 @@ class _ContextGuard:
 
 
 def _with_next(children: Sequence[nodes.Expr]) -> Iterator[tuple[nodes.Expr, str]]:
-    """Each piece with the text right behind it, empty if that is not known."""
+    """Each piece with the text right behind it, or an empty text if that is not known."""
     for number, child in enumerate(children):
         behind = children[number + 1] if number + 1 < len(children) else None
         yield child, behind.data if isinstance(behind, nodes.TemplateData) else ""
@@ -270,6 +270,6 @@ def _follows(following: str, quote: str) -> str:
 
 
 def _around(value: nodes.Expr, name: str, *arguments: nodes.Expr) -> nodes.Expr:
-    made = nodes.Filter(value, name, list(arguments), [], None, None, lineno=value.lineno)
-    made.set_environment(value.environment)  # type: ignore[arg-type]
-    return made
+    guarded = nodes.Filter(value, name, list(arguments), [], None, None, lineno=value.lineno)
+    guarded.set_environment(value.environment)  # type: ignore[arg-type]
+    return guarded

@@ -1,158 +1,109 @@
-"""What a template's expression reads of the caller's variables, and what is known to be there where it stands.
+"""Find which variables the expressions of a template read.
 
-It never evaluates anything. Where it cannot tell, it says that a variable is needed.
+It follows names and dots, and evaluates nothing. A variable is needed unless `is defined`, `in`, `get` or `default`
+asks for it first.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from jinja2 import nodes
 
+from notifier.template_language.context_filters import LINK_FILTER, STYLE_FILTER, UNQUOTED_FILTER
 from notifier.template_language.variable_path import LIST_ITEM
 from notifier.template_language.variable_place import (
-    ELSE,
-    MINDS,
-    Instead,
+    Condition,
     Item,
     LostError,
+    Macro,
+    Named,
     Path,
     Place,
     Scope,
-    Use,
-    Value,
     VariableRead,
-    attribute_of,
-    either,
-    falls_back_on_nothing,
-    replaced,
-    sure_of,
+    count_present,
+    is_empty_fallback,
+    list_implied,
+    negate,
 )
 
 MAX_STEPS = 30_000  # expressions looked at: macros that call macros would otherwise take for ever
-_SAME = frozenset({"list", "reverse", "sort", "unique"})
-_COUNTS = frozenset({"count", "length"})
-_ONE = frozenset({"first", "last", "random"})
+ESCAPES: Final = frozenset({"e", "escape", UNQUOTED_FILTER})
+_LISTS: Final = frozenset({"list", "reverse", "sort", "unique"})
+"""Filters that give the items of a list."""
+_COUNTS: Final = frozenset({"count", "length"})
+_ATTRIBUTE_AT: Final = {"join": 1, "sort": 2, "sum": 0, "unique": 1}
+"""Where filters that look at something in each item take its name."""
+_OPERATORS: Final = {"eq": "==", "ne": "!="}
 
 
 @dataclass
-class Reading(ABC):
-    """Follows expressions, with the facts that hold where they stand; `shape` is the schema of the sample."""
+class ExpressionWalk:
+    """Follows expressions under the conditions where they stand; `shape` is the schema of the sample."""
 
     shape: Mapping[str, Any]
-    given: frozenset[str]  # names that are always there and are no variables
+    reserved: frozenset[str]  # names that are no variables
     reads: dict[VariableRead, None] = field(default_factory=dict)
     scope: Scope = field(default_factory=Scope)
     file: str = ""
-    facts: frozenset[Path] = frozenset()
+    conditions: tuple[Condition, ...] = ()  # that hold at this point of the walk
+    known: frozenset[Path] = frozenset()  # paths that exist because of the conditions
     steps: int = 0
-    quiet: bool = False  # asking for facts is not reading
-    strict: bool = False  # within a condition whose being false fails
 
-    def use(self, node: nodes.Node, how: Use = Use.PASSED, *, whole: bool = True) -> Value:
-        """Read the expression for a purpose that may fail without it, and return what it may come to."""
-        value = self.value(node)
-        self.read(value, node, how, whole=whole)
-        return value
+    # -- what an expression stands for -----------------------------------------------------------
 
-    def read(self, value: Value, node: nodes.Node, how: Use = Use.PASSED, *, whole: bool = True) -> None:
-        """Note that the value is needed here."""
-        for place in value:
-            if isinstance(place, Place):
-                self._note(place, node, minds=how in MINDS[place.instead], whole=whole)
-            elif place is not ELSE and how is not Use.ASKED:
-                raise LostError  # a macro goes where it cannot be followed
+    def resolve(self, node: nodes.Node) -> Named:
+        """What the expression stands for: a variable, a macro or a file; None for other values. Notes nothing."""
+        self.step()
+        named: Named = None
+        match node:
+            case nodes.Name(name=name):
+                is_variable = name not in self.reserved and self.scope.sees_variables
+                named = self.scope.names.get(name, Place((name,)) if is_variable else None)
+            case nodes.Getattr(node=owner, attr=name) | nodes.Getitem(node=owner, arg=nodes.Const(value=str(name))):
+                named = self._enter(self.resolve(owner), name)
+            case nodes.Getitem(node=owner, arg=nodes.Const(value=number)):
+                named = self.get_item(self.resolve(owner), number)
+            case nodes.Getitem(node=owner, arg=nodes.Slice()):
+                named = _mark_partial(self.resolve(owner))
+            case nodes.Filter(node=nodes.Expr() as inner):
+                named = self._resolve_filter(node, self.resolve(inner))
+            case nodes.Call(node=nodes.Getattr(node=owner, attr="get"), args=[nodes.Const(value=str(name)), *others]):
+                value = self._enter(self.resolve(owner), name)
+                named = replace(value, fallback="other" if others else "empty") if isinstance(value, Place) else None
+        return named
 
-    def touch(self, value: Value, node: nodes.Node) -> None:
-        """Note that the value is looked at, which fails only if what it stands in is not there."""
-        for place in value:
-            if isinstance(place, Place):
-                self._note(place, node, minds=self.strict and place.instead is Instead.NOTHING, whole=False)
-
-    def _note(self, place: Place, node: nodes.Node, *, minds: bool, whole: bool) -> None:
-        if self.quiet:
-            return
-        sure = sure_of(place, self.facts)
-        guarded = not minds or (sure >= len(place.path) and place.instead is Instead.NOTHING)
-        path = tuple(LIST_ITEM if isinstance(step, Item) else step for step in place.path)
-        read = VariableRead(path=path, file=self.file, line=node.lineno, guarded=guarded, sure=sure, whole=whole)
-        self.reads[read] = None
-
-    def settled(self, value: Value) -> Value:
-        """The value with what is known of it here, to be used elsewhere."""
-        return tuple(replace(one, sure=sure_of(one, self.facts)) if isinstance(one, Place) else one for one in value)
-
-    @contextmanager
-    def knowing(self, test: nodes.Node, *, holds: bool) -> Iterator[None]:
-        """Where a condition holds, or where it does not."""
-        before, self.facts = self.facts, self.facts | self.implied(test, holds=holds)
-        try:
-            yield
-        finally:
-            self.facts = before
-
-    def value(self, node: nodes.Node) -> Value:
-        """What the expression may come to; what is read on the way is noted."""
-        self.steps += 1 + len(self.facts) // 8
+    def step(self) -> None:
+        """Count a step. Raises `LostError` if there are too many."""
+        self.steps += 1 + len(self.known) // 8
         if self.steps > MAX_STEPS:
             raise LostError
-        follow = getattr(self, f"_{type(node).__name__.lower()}", None)
-        if follow is not None:
-            return self.settled(follow(node))
-        for child in node.iter_child_nodes():
-            self.use(child)
-        return ()
 
-    def _name(self, node: nodes.Name) -> Value:
-        return self.named(node.name)
+    def _resolve_filter(self, node: nodes.Filter, inner: Named) -> Named:
+        if node.name in ESCAPES | {LINK_FILTER, STYLE_FILTER}:
+            return inner
+        if not isinstance(inner, Place):
+            return None
+        if node.name in ("default", "d"):
+            return replace(inner, fallback="empty" if is_empty_fallback(node) else "other")
+        if node.name in ("first", "last"):
+            return self.get_item(inner, node.name)
+        if node.name in _LISTS:
+            return _mark_partial(inner) if node.name == "unique" else inner
+        return None
 
-    def named(self, name: str) -> Value:
-        """What the name stands for here."""
-        found = self.scope.find(name)
-        if found is None:
-            return () if name in self.given else (Place((name,)),)
-        return found
+    def _enter(self, owner: Named, name: str) -> Named:
+        if isinstance(owner, Scope):
+            return owner.names.get(name)
+        return Place((*owner.path, name)) if isinstance(owner, Place) else None
 
-    def _getattr(self, node: nodes.Getattr) -> Value:
-        return self.enter(self.value(node.node), node.attr, node)
-
-    def _getitem(self, node: nodes.Getitem) -> Value:
-        if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
-            return self.enter(self.value(node.node), node.arg.value, node)
-        if isinstance(node.arg, nodes.Const):
-            return self.item(self.value(node.node), node, node.arg.value)
-        self.use(node.arg)
-        if isinstance(node.arg, nodes.Slice):
-            return self.use(node.node, Use.LOOPED, whole=False)
-        self.use(node.node)
-        return ()
-
-    def enter(self, value: Value, name: str, node: nodes.Node) -> Value:
-        """What stands under the name in the value."""
-        found: list[Any] = []
-        for one in value:
-            if isinstance(one, Place):
-                if one.instead is not Instead.NOTHING:
-                    self._note(one, node, minds=True, whole=False)
-                found.append(Place((*one.path, name), one.sure))
-            else:
-                found += (ELSE,) if one is ELSE else self.member(one, name)
-        return tuple(found)
-
-    @abstractmethod
-    def member(self, defined: Any, name: str) -> Value:
-        """What stands under the name in something that a template defines."""
-
-    def item(self, value: Value, node: nodes.Node, which: object, how: Use = Use.ENTERED) -> Value:
-        """One of the items of the value, if it is a list; else it is read as a whole."""
-        found: list[Any] = []
-        for one in value:
-            is_list = isinstance(one, Place) and self._type(one.path) in ("array", None)
-            self.read((one,), node, how, whole=not is_list)
-            found.append(Place((*one.path, Item(which)), len(one.path) + (how is Use.LOOPED)) if is_list else ELSE)
-        return tuple(found)
+    def get_item(self, place: Named, which: object) -> Place | None:
+        """An item of the list at this place; None if it is no list."""
+        if not isinstance(place, Place) or self._type(place.path) not in ("array", None):
+            return None
+        return Place((*place.path, Item(which, is_known=not place.is_partial)))
 
     def _type(self, path: Path) -> str | None:
         """The type that the sample has at a path, or None if that is not known."""
@@ -162,135 +113,186 @@ class Reading(ABC):
         kind: str | None = shape.get("type")
         return kind
 
-    def _filter(self, node: nodes.Filter) -> Value:
-        if node.node is None:
-            return self._arguments(node)
-        if node.name in ("default", "d"):
-            return self._default(node)
-        if node.name in _COUNTS:
-            self.use(node.node, Use.LOOPED, whole=False)
-            return ()
-        if node.name in _ONE:
-            return self.item(self.value(node.node), node, node.name)
-        attribute = attribute_of(node)
-        if attribute:
-            value = self.value(node.node)
-            inner = self.item(value, node, node, Use.LOOPED)
-            for name in attribute.split("."):
-                inner = self.enter(inner, name, node)
-            self.read(inner, node)
-        elif node.name in _SAME:
-            value = self.use(node.node, Use.LOOPED, whole=False)
-        else:
-            self.use(node.node)
-        self._arguments(node)
-        return value if node.name in _SAME else ()
+    # -- conditions ------------------------------------------------------------------------------
 
-    def _arguments(self, node: nodes.Filter | nodes.Test | nodes.Call) -> Value:
-        for child in node.iter_child_nodes(exclude=("node",)):
-            self.use(child)
-        return ()
+    @contextmanager
+    def where(self, *conditions: Condition) -> Iterator[None]:
+        """Where these conditions hold."""
+        before = self.conditions, self.known
+        self.conditions = (*self.conditions, *conditions)
+        self.known = self.known.union(*map(list_implied, conditions))
+        try:
+            yield
+        finally:
+            self.conditions, self.known = before
 
-    def _default(self, node: nodes.Filter) -> Value:
-        assert node.node is not None
-        value = self.value(node.node)
-        self.touch(value, node)
-        instead = Instead.EMPTY if falls_back_on_nothing(node) else Instead.OTHER
-        fallback = [one for argument in node.args[:1] for one in self.value(argument)]
-        for child in (*node.args[1:], *node.kwargs):
-            self.use(child)
-        return (*replaced(value, instead), *fallback)
-
-    def _test(self, node: nodes.Test) -> Value:
-        if node.name in ("defined", "undefined"):
-            self.touch(self.value(node.node), node)
-            return ()
-        self.use(node.node, whole=False)
-        return self._arguments(node)
-
-    def _condexpr(self, node: nodes.CondExpr) -> Value:
-        if node.expr2 is None:  # a false condition comes to something undefined: nothing is guarded by it
-            before, self.strict = self.strict, True
-            self.use(node.test, Use.ASKED, whole=False)
-            self.strict = before
-            return self.value(node.expr1)
-        self.use(node.test, Use.ASKED, whole=False)
-        with self.knowing(node.test, holds=True):
-            first = self.value(node.expr1)
-        with self.knowing(node.test, holds=False):
-            return either(first, self.value(node.expr2))
-
-    def _and(self, node: nodes.And) -> Value:
-        left = self.use(node.left, Use.ASKED, whole=False)
-        with self.knowing(node.left, holds=True):
-            return either(left, self.value(node.right))
-
-    def _or(self, node: nodes.Or) -> Value:
-        left = self.use(node.left, Use.ASKED, whole=False)
-        with self.knowing(node.left, holds=False):
-            return either(left, self.value(node.right))
-
-    def _not(self, node: nodes.Not) -> Value:
-        self.use(node.node, Use.ASKED, whole=False)
-        return ()
-
-    def _compare(self, node: nodes.Compare) -> Value:
-        asked = self._membership(node)
-        if asked is None:
-            for child in (node.expr, *(operand.expr for operand in node.ops)):
-                self.use(child)
-        else:
-            self.touch(asked, node)
-        return ()
-
-    def _membership(self, node: nodes.Compare) -> Value | None:
-        """The place that `"note" in order` asks for."""
-        if len(node.ops) != 1 or node.ops[0].op not in ("in", "notin") or not isinstance(node.expr, nodes.Const):
-            return None
-        whole = self.value(node.ops[0].expr)
-        objects = all(isinstance(one, Place) and self._type(one.path) == "object" for one in whole)
-        return self.enter(whole, str(node.expr.value), node) if whole and objects else None
-
-    def _call(self, node: nodes.Call) -> Value:
-        callee = node.node
-        if not isinstance(callee, nodes.Getattr):
-            return self.called(self.value(callee), node)
-        owner = self.value(callee.node)
-        if any(not isinstance(one, Place) for one in owner):
-            return self.called(self.enter(owner, callee.attr, callee), node)
-        if callee.attr != "get" or not node.args or not isinstance(node.args[0], nodes.Const):
-            self.read(owner, callee)
-            return self._arguments(node)
-        found = self.enter(owner, str(node.args[0].value), node)
-        self.touch(found, node)
-        fallback = [one for argument in node.args[1:] for one in self.value(argument)]
-        return (*replaced(found, Instead.OTHER if node.args[1:] else Instead.NULL), *fallback)
-
-    @abstractmethod
-    def called(self, value: Value, node: nodes.Call) -> Value:
-        """What a call of the value comes to."""
-
-    def implied(self, node: nodes.Node, *, holds: bool) -> frozenset[Path]:
-        """The paths that are there if the condition holds, or if it does not."""
-        self.steps += 1
-        if isinstance(node, nodes.Not):
-            return self.implied(node.node, holds=not holds)
-        if isinstance(node, nodes.And | nodes.Or):
-            left, right = self.implied(node.left, holds=holds), self.implied(node.right, holds=holds)
-            return left | right if holds is isinstance(node, nodes.And) else left & right
-        if isinstance(node, nodes.Test) and node.name in ("defined", "undefined"):
-            return self._path_of(node.node, {Instead.NOTHING}) if holds is (node.name == "defined") else frozenset()
-        if isinstance(node, nodes.Compare):
-            return self._path_of(node, {Instead.NOTHING}) if holds is (node.ops[0].op == "in") else frozenset()
-        return self._path_of(node, {Instead.NOTHING, Instead.EMPTY, Instead.NULL}) if holds else frozenset()
-
-    def _path_of(self, node: nodes.Node, real: set[Instead]) -> frozenset[Path]:
-        """The one path that the expression stands for, unless a fallback can stand for it too."""
+    def get_condition(self, node: nodes.Node) -> Condition:
+        """The condition of a test, as far as it is about variables."""
+        match node:
+            case nodes.Not():
+                return negate(self.get_condition(node.node))
+            case nodes.And() | nodes.Or():
+                kind = "and" if isinstance(node, nodes.And) else "or"
+                return (kind, self.get_condition(node.left), self.get_condition(node.right))
+            case nodes.Test(name="defined" | "undefined" as name):
+                condition = _state("defined", self.resolve(node.node))
+                return negate(condition) if name == "undefined" else condition
+            case nodes.Compare(ops=[nodes.Operand(op="in" | "notin" as operator)]):
+                condition = _state("defined", self._get_member(node))
+                return negate(condition) if operator == "notin" else condition
+            case nodes.Compare(ops=[nodes.Operand(op="eq" | "ne" as operator, expr=nodes.Const(value=value))]):
+                return _state(_OPERATORS[operator], self.resolve(node.expr), value)
         while isinstance(node, nodes.Filter) and node.name in _COUNTS and node.node is not None:
-            node = node.node  # a count that is true is one of something
-        before, self.quiet = self.quiet, True
-        value = (self._membership(node) or ()) if isinstance(node, nodes.Compare) else self.value(node)
-        self.quiet = before
-        if len(value) != 1 or not isinstance(value[0], Place) or value[0].instead not in real:
-            return frozenset()
-        return frozenset({value[0].path})
+            node = node.node
+        return _state("true", self.resolve(node))
+
+    def _get_member(self, node: nodes.Compare) -> Named:
+        """The place that `"note" in order` asks for."""
+        whole = self.resolve(node.ops[0].expr)
+        is_object = isinstance(whole, Place) and self._type(whole.path) == "object"
+        return self._enter(whole, str(node.expr.value)) if is_object and isinstance(node.expr, nodes.Const) else None
+
+    # -- reads -----------------------------------------------------------------------------------
+
+    def note(self, place: Named, node: nodes.Node, *, whole: bool = False, guarded: bool = False) -> None:
+        """Note that the value is read here; `guarded` if nothing fails without it."""
+        if not isinstance(place, Place):
+            return
+        present = count_present(place.path, self.known)
+        path = tuple(LIST_ITEM if isinstance(step, Item) else step for step in place.path)
+        guarded = guarded or bool(place.fallback) or all(step == LIST_ITEM for step in path[present:])
+        read = VariableRead(path=path, file=self.file, line=node.lineno, guarded=guarded, present=present, whole=whole)
+        self.reads[read] = None
+
+    def read(self, node: nodes.Node, *, whole: bool = True) -> None:
+        """Note everything that the expression reads; `whole`: including everything inside its value."""
+        place = self.resolve(node)
+        if isinstance(place, Macro | Scope):
+            raise LostError  # a macro is passed on as a value
+        if place is not None:
+            self.note(place, node, whole=whole)
+            self._read_arguments(node)
+        elif (read := getattr(self, f"_read_{type(node).__name__.lower()}", None)) is not None:
+            read(node)
+        else:
+            self.read_children(node)
+
+    def read_children(self, node: nodes.Node) -> None:
+        """Note what the parts of the expression read."""
+        for child in node.iter_child_nodes():
+            self.read(child)
+
+    def ask(self, test: nodes.Node) -> Condition:
+        """Note what a test reads. Returns its condition."""
+        if not isinstance(self.resolve(test), Macro | Scope):
+            self.read(test, whole=False)
+        return self.get_condition(test)
+
+    def read_list(self, node: nodes.Node, which: object) -> Place | None:
+        """Note that a list is looped over. Returns its item, or None if it may be no list."""
+        item = self.get_item(self.resolve(node), which)
+        self.read(node, whole=item is None)
+        return item
+
+    def _read_arguments(self, node: nodes.Node) -> None:
+        """Note what the arguments of filters and methods on the way to a variable read."""
+        if isinstance(node, nodes.Filter):
+            self.read_filter(node)
+        elif isinstance(node, nodes.Call):
+            for child in node.args[1:]:
+                self.read(child)
+        inner = getattr(node.node if isinstance(node, nodes.Call) else node, "node", None)
+        if inner is not None:
+            self._read_arguments(inner)
+
+    def bind_value(self, node: nodes.Node) -> Named:
+        """What the expression stands for, to be used under another name; other values are read at once."""
+        named = self.resolve(node)
+        if named is None:
+            self.read(node)
+        else:
+            self.note(named, node, guarded=True)
+            self._read_arguments(node)
+        return named
+
+    def read_filter(self, node: nodes.Filter) -> None:
+        """Note what a filter reads besides what it is applied to."""
+        if (attribute := _get_attribute(node)) is not None and node.node is not None:
+            item = self.get_item(self.resolve(node.node), node)
+            self.note(item and Place((*item.path, *attribute.split("."))), node, whole=True)
+        for child in node.iter_child_nodes(exclude=("node",)):
+            self.read(child)
+
+    def _read_filter(self, node: nodes.Filter) -> None:
+        self.read_filter(node)
+        if node.node is not None:
+            self.read(node.node, whole=node.name not in _COUNTS and _get_attribute(node) is None)
+            place = self.resolve(node.node)
+            if isinstance(node.node, nodes.Call) and isinstance(place, Place) and place.fallback == "empty":
+                self.note(replace(place, fallback=""), node)  # `get` without a fallback: filters may refuse a null
+
+    def _read_getitem(self, node: nodes.Getitem) -> None:
+        self.read(node.node, whole=not isinstance(node.arg, nodes.Slice))
+        self.read(node.arg)
+
+    def _read_test(self, node: nodes.Test) -> None:
+        if node.name in ("defined", "undefined"):
+            self.note(self.resolve(node.node), node, guarded=True)
+            self._read_arguments(node.node)
+        else:
+            self.read_children(node)
+
+    def _read_condexpr(self, node: nodes.CondExpr) -> None:
+        condition = self.ask(node.test)
+        if node.expr2 is None:  # without {% else %} a false test gives an undefined value, so it guards nothing
+            for test in [node.test, *node.test.find_all(nodes.Test)]:
+                self.note(self.resolve(test.node) if isinstance(test, nodes.Test) else None, test)
+            self.read(node.expr1)
+            return
+        with self.where(condition):
+            self.read(node.expr1)
+        with self.where(negate(condition)):
+            self.read(node.expr2)
+
+    def _read_and(self, node: nodes.And | nodes.Or) -> None:
+        condition = self.ask(node.left)
+        with self.where(condition if isinstance(node, nodes.And) else negate(condition)):
+            self.read(node.right)
+
+    _read_or = _read_and
+
+    def _read_not(self, node: nodes.Not) -> None:
+        self.ask(node.node)
+
+    def _read_compare(self, node: nodes.Compare) -> None:
+        is_membership = len(node.ops) == 1 and node.ops[0].op in ("in", "notin")
+        if is_membership and (member := self._get_member(node)) is not None:
+            self.note(member, node, guarded=True)
+        else:
+            self.read_children(node)
+
+
+def _state(kind: str, place: Named, *constant: Any) -> Condition:
+    """A condition about one variable; None if it may be about a fallback instead."""
+    if (
+        not isinstance(place, Place)
+        or place.is_partial
+        or place.fallback not in ("", "empty" if kind == "true" else "")
+    ):
+        return None
+    return (kind, place.path, *constant)
+
+
+def _mark_partial(place: Named) -> Named:
+    return replace(place, is_partial=True) if isinstance(place, Place) else None
+
+
+def _get_attribute(node: nodes.Filter) -> str | None:
+    """The name, perhaps dotted, of what the filter looks at in each item."""
+    names = [keyword.value for keyword in node.kwargs if keyword.key == "attribute"]
+    at = _ATTRIBUTE_AT.get(node.name)
+    names += [] if at is None else node.args[at : at + 1]
+    match names:
+        case [nodes.Const(value=str(name))]:
+            return name
+    return None

@@ -1,7 +1,7 @@
-"""The filters that mail needs beyond Jinja's own: dates, numbers and money as the reader's language writes them.
+"""The filters that mail needs beyond Jinja's own: dates, numbers and money in the format of the mail's locale.
 
-They take what JSON has, and say in a sentence what they got and what they want. A language's data is read when a
-template first needs it, and kept. Nothing here reads the clock, the host's time zone or its language.
+They take JSON values, and an error says what they got and what they expect. Babel's data of a locale is read when a
+template first needs it, and cached. Nothing here depends on the host's clock, time zone or locale.
 """
 
 import math
@@ -22,31 +22,33 @@ from markupsafe import Markup, escape
 
 from notifier.strict_json import parse_number
 from notifier.template_language.template_source import list_fallback_locales
+from notifier.template_language.value_methods import MisusedError
 
 DATE_STYLES: Final = ("short", "medium", "long", "full")
 PLURAL_CATEGORIES: Final = ("zero", "one", "two", "few", "many", "other")
 _DECIMAL = re.compile(r"[+-]?\d{1,24}(?:\.\d{1,24})?")
 _MAX_DIGITS = 24
-"""Digits that are shown exactly; the library rounds from 28 on."""
+"""Digits that are shown exactly; Babel rounds from 28 digits on."""
 _MAX_PATTERN_LENGTH = 60
 _PATTERN = re.compile(
     r"(?:y{1,4}|M{1,5}|L{1,5}|d{1,2}|E{1,6}|a|h{1,2}|H{1,2}|m{1,2}|s{1,2}|z{1,4}|v{1,4}|[\s.,:;/()-])+"
 )
 _MAX_FRACTION_DIGITS = 10
+MAX_COLUMN_WIDTH = 200
 
 
 class ValueRefusedError(Exception):
-    """A filter was given what it cannot take."""
+    """A filter got a value that it does not accept."""
 
-    def __init__(self, name: str, got: object, wanted: str) -> None:
+    def __init__(self, name: str, value: object, expected: str) -> None:
         self.name = name
-        self.message = f"“{name}” cannot take {describe_value(got)}."
-        self.advice = f"It wants {wanted}."
+        self.message = f"“{name}” cannot take {describe_value(value)}."
+        self.advice = f"It wants {expected}."
         super().__init__(f"{self.message} {self.advice}")
 
 
 def describe_value(value: object) -> str:
-    """What kind of value it is, and never the value: a caller's are nobody's business."""
+    """What kind of value it is; never the value itself, which is the caller's."""
     if isinstance(value, str):
         return "this text" if value.strip() else "an empty text"
     if isinstance(value, tuple):
@@ -57,12 +59,12 @@ def describe_value(value: object) -> str:
 
 @pass_context
 def show_date(context: Context, value: Any, style: Any = "medium", zone: Any = None) -> str:
-    """The day of an ISO date or date-time, as it stands or in a time zone: `{{ day | date("long") }}`."""
+    """The filter `date`: the day of an ISO date or date-time, perhaps in a time zone: `{{ day | date("long") }}`."""
     return format_date(parse_date(value, style, zone), style, locale=get_locale(context))
 
 
 def parse_date(value: Any, style: Any = "medium", zone: Any = None) -> date:
-    """The day that the filter shows; raises `ValueRefusedError`."""
+    """The day that the filter `date` shows. Raises `ValueRefusedError`."""
     moment = _moment("date", value, zone)
     _style("date", style)
     return moment
@@ -70,13 +72,13 @@ def parse_date(value: Any, style: Any = "medium", zone: Any = None) -> date:
 
 @pass_context
 def show_time(context: Context, value: Any, style: Any = "short", zone: Any = None) -> str:
-    """The clock of an ISO time or date-time: `{{ start | time(zone="Europe/Paris") }}`."""
+    """The filter `time`: the time of day of an ISO time or date-time: `{{ start | time(zone="Europe/Paris") }}`."""
     moment = parse_time(value, style, zone)
     return format_time(moment, style, tzinfo=moment.tzinfo, locale=get_locale(context))
 
 
 def parse_time(value: Any, style: Any = "short", zone: Any = None) -> time | datetime:
-    """The clock that the filter shows; raises `ValueRefusedError`."""
+    """The time of day that the filter `time` shows. Raises `ValueRefusedError`."""
     is_clock = isinstance(value, str) and len(value) < len("2026-01-01")
     moment = _clock(value) if is_clock else _moment("time", value, zone)
     if not isinstance(moment, (time, datetime)):
@@ -87,13 +89,13 @@ def parse_time(value: Any, style: Any = "short", zone: Any = None) -> time | dat
 
 @pass_context
 def show_datetime(context: Context, value: Any, style: Any = "medium", zone: Any = None) -> str:
-    """An ISO date-time as it stands, or in a zone: `{{ start | datetime("short", "Europe/Paris") }}`."""
+    """The filter `datetime`: an ISO date-time, perhaps in a zone: `{{ start | datetime("short", "Europe/Paris") }}`."""
     moment = parse_datetime(value, style, zone)
     return format_datetime(moment, style, tzinfo=moment.tzinfo, locale=get_locale(context))
 
 
 def parse_datetime(value: Any, style: Any = "medium", zone: Any = None) -> datetime:
-    """The day and clock that the filter shows; raises `ValueRefusedError`."""
+    """The date-time that the filter `datetime` shows. Raises `ValueRefusedError`."""
     moment = _moment("datetime", value, zone)
     if not isinstance(moment, datetime):
         raise ValueRefusedError("datetime", value, 'a date with a time, such as "2026-03-09T14:30:00Z"')
@@ -103,12 +105,12 @@ def parse_datetime(value: Any, style: Any = "medium", zone: Any = None) -> datet
 
 @pass_context
 def show_money(context: Context, value: Any, currency: Any) -> str:
-    """An amount, rounded half to even to the digits of its currency: `{{ total | money("EUR") }}`."""
+    """The filter `money`: an amount rounded half to even to the currency's digits: `{{ total | money("EUR") }}`."""
     return format_currency(parse_money(value, currency), currency, locale=get_locale(context))
 
 
 def parse_money(value: Any, currency: Any = "EUR") -> Decimal:
-    """The amount that the filter shows; raises `ValueRefusedError`."""
+    """The amount that the filter `money` shows. Raises `ValueRefusedError`."""
     if not isinstance(currency, str) or currency not in _currencies():
         raise ValueRefusedError("money", currency, 'a currency by its three letters, such as money("EUR")')
     return parse_decimal("money", value)
@@ -126,7 +128,7 @@ def show_number(context: Context, value: Any, digits: Any = None) -> str:
 
 @pass_context
 def show_percent(context: Context, value: Any, digits: Any = 0) -> str:
-    """A share of one, so that `{{ 0.25 | percent }}` is 25 %."""
+    """The filter `percent`: a share of one, so that `{{ 0.25 | percent }}` is 25 %."""
     locale, amount = get_locale(context), parse_decimal("percent", value)
     pattern = locale.percent_formats[None].pattern.replace("##0", f"##0{_fraction('percent', digits)}", 1)
     return format_percent(amount, format=pattern, locale=locale)
@@ -134,24 +136,24 @@ def show_percent(context: Context, value: Any, digits: Any = 0) -> str:
 
 @pass_context
 def choose_plural(context: Context, value: Any, *texts: Any, **forms: Any) -> str:
-    """The text for that many of something, with `few=` and others where the language has them.
+    """The filter `plural`: the text for that number, with `few=` and others where the language has them.
 
     The categories are those of CLDR; a language that lacks one never asks for it. `{n}` becomes the number.
     """
     amount, locale = parse_decimal("plural", value), get_locale(context)
-    given = dict(zip(("one", "other"), texts, strict=False)) | forms
-    if len(texts) > 2 or "other" not in given or not given.keys() <= set(PLURAL_CATEGORIES):  # noqa: PLR2004 - one and other
+    texts_by_category = dict(zip(("one", "other"), texts, strict=False)) | forms
+    if len(texts) > 2 or "other" not in texts_by_category or not texts_by_category.keys() <= set(PLURAL_CATEGORIES):  # noqa: PLR2004 - one and other
         raise ValueRefusedError("plural", texts, 'two texts, such as plural("one item", "{n} items")')
-    if not all(isinstance(text, str) for text in given.values()):
+    if not all(isinstance(text, str) for text in texts_by_category.values()):
         raise ValueRefusedError("plural", (), "texts")
-    text = given.get(locale.plural_form(amount), given["other"])
-    shown = format_decimal(amount, locale=locale, decimal_quantization=False)
-    return str(text).replace("{n}", shown)
+    text = texts_by_category.get(locale.plural_form(amount), texts_by_category["other"])
+    number = format_decimal(amount, locale=locale, decimal_quantization=False)
+    return str(text).replace("{n}", number)
 
 
 @pass_context
 def break_lines(context: Context, value: Any) -> str:
-    """Text whose line breaks are seen in HTML; in a text part, the text as it is."""
+    """The filter `nl2br`: line breaks become `<br>` in HTML; in a text part the text stays as it is."""
     if not context.eval_ctx.autoescape:
         return str(value)
     return Markup("<br>\n").join(escape(line) for line in value.splitlines())
@@ -159,9 +161,9 @@ def break_lines(context: Context, value: Any) -> str:
 
 @pass_context
 def replace_text(context: Context, value: Any, old: Any, new: Any, count: Any = -1) -> str:  # noqa: ARG001 - Jinja's own
-    """Text with other text in its place; markup is refused, in which `&lt;` would become `<`."""
-    for one in (value, old, new):
-        if isinstance(one, Markup):
+    """The filter `replace` for text; markup is refused, because a replacement could turn `&lt;` into `<`."""
+    for text in (value, old, new):
+        if isinstance(text, Markup):
             raise ValueRefusedError("replace", None, "text, not what a macro or a {% set %} block has written")
     if not isinstance(old, str) or not isinstance(new, str) or not isinstance(count, int):
         raise ValueRefusedError("replace", (), 'two texts, such as replace("a", "b")')
@@ -169,7 +171,7 @@ def replace_text(context: Context, value: Any, old: Any, new: Any, count: Any = 
 
 
 def get_locale(context: Context) -> Locale:
-    """The data of the mail's language; a macro has no variables, hence the environment tells."""
+    """The locale of the mail. It is read from the environment, because macros have no variables."""
     return _locale(getattr(context.environment, "locale", "en"))
 
 
@@ -189,14 +191,14 @@ def _currencies() -> frozenset[str]:
 
 
 def parse_decimal(name: str, value: Any) -> Decimal:
-    """The number as it was written: a fraction of JSON is what its shortest form says, never its binary neighbour."""
-    wanted = 'a number, or one in a text, such as "12.50"'
+    """The number as it was written: a JSON fraction counts by its shortest decimal form. Raises `ValueRefusedError`."""
+    expected = 'a number, or one in a text, such as "12.50"'
     if isinstance(value, str):
         if not _DECIMAL.fullmatch(value.strip()) or not value.isascii():
-            raise ValueRefusedError(name, value, wanted)
+            raise ValueRefusedError(name, value, expected)
         return Decimal(value.strip())
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueRefusedError(name, value, wanted)
+        raise ValueRefusedError(name, value, expected)
     amount = Decimal(repr(parse_number(repr(value)) if isinstance(value, float) else value))
     if amount and not -_MAX_DIGITS <= amount.adjusted() < _MAX_DIGITS:
         raise ValueRefusedError(name, value, f"a number of at most {_MAX_DIGITS} digits")
@@ -204,17 +206,17 @@ def parse_decimal(name: str, value: Any) -> Decimal:
 
 
 def _fraction(name: str, digits: Any) -> str:
-    """The end of a number pattern with so many digits behind the point."""
+    """The end of a number pattern with this many digits behind the point."""
     if isinstance(digits, bool) or not isinstance(digits, int) or not 0 <= digits <= _MAX_FRACTION_DIGITS:
         raise ValueRefusedError(name, digits, f"0 to {_MAX_FRACTION_DIGITS} digits behind the point")
     return "." + "0" * digits if digits else ""
 
 
 def _moment(name: str, value: Any, zone: Any) -> date:
-    """The date or date-time of an ISO text (RFC 3339), in a time zone if one is asked for."""
-    wanted = 'a date such as "2026-03-09", or "2026-03-09T14:30:00Z"'
+    """The date or date-time of an ISO text (RFC 3339), converted to a time zone if there is one."""
+    expected = 'a date such as "2026-03-09", or "2026-03-09T14:30:00Z"'
     if not isinstance(value, str):
-        raise ValueRefusedError(name, value, wanted)
+        raise ValueRefusedError(name, value, expected)
     try:
         moment = date.fromisoformat(value) if len(value) <= len("2026-03-09") else datetime.fromisoformat(value)
         if zone is not None and isinstance(moment, datetime):
@@ -222,7 +224,7 @@ def _moment(name: str, value: Any, zone: Any) -> date:
                 raise ValueRefusedError(name, value, "an offset behind the time, such as Z, to show it in a time zone")
             moment = moment.astimezone(_zone(name, zone))
     except (ValueError, OverflowError) as error:
-        raise ValueRefusedError(name, value, wanted) from error
+        raise ValueRefusedError(name, value, expected) from error
     return moment
 
 
@@ -234,7 +236,7 @@ def _clock(value: str) -> time:
 
 
 def _needs_zone(name: str, moment: date | time, style: str) -> None:
-    """The long styles name a time zone, which a time without an offset does not have."""
+    """Refuse the styles `long` and `full` for a time without an offset: they show a time zone."""
     if style in ("long", "full") and getattr(moment, "tzinfo", None) is None:
         raise ValueRefusedError(name, "a time", f"an offset behind the time, such as Z, for the style “{style}”")
 
@@ -243,37 +245,56 @@ def _needs_zone(name: str, moment: date | time, style: str) -> None:
 def _zone_named(name: str) -> ZoneInfo | None:
     try:
         return ZoneInfo(name)
-    except (ValueError, OSError, LookupError):  # unknown, or no name at all: it never leaves the folder of zones
+    except (ValueError, OSError, LookupError):  # unknown, or a path: zoneinfo refuses to leave its folder
         return None
 
 
 def _zone(name: str, zone: Any) -> ZoneInfo:
-    found = _zone_named(zone) if isinstance(zone, str) else None
-    if found is None:
+    zone_info = _zone_named(zone) if isinstance(zone, str) else None
+    if zone_info is None:
         raise ValueRefusedError(name, zone, 'a time zone by its name, such as zone="Europe/Paris"')
-    return found
+    return zone_info
 
 
 def _style(name: str, style: Any) -> str:
-    """A width, or a pattern of CLDR's letters (UTS 35), such as "d MMMM"."""
+    """A width, or a pattern of CLDR letters (UTS 35), such as "d MMMM"."""
     if isinstance(style, str) and (style in DATE_STYLES or _is_pattern(style)):
         return style
     raise ValueRefusedError(name, style, f"one of {', '.join(DATE_STYLES)}, or a pattern such as “d MMMM y”")
 
 
 def _is_pattern(style: str) -> bool:
-    """Letters of CLDR with what stands between them; words are quoted, and `long` misspelt is no pattern."""
+    """Whether it is a pattern of CLDR letters; words must be quoted, so that a misspelt `long` is refused."""
     return len(style) <= _MAX_PATTERN_LENGTH and bool(_PATTERN.fullmatch(re.sub(r"'[^']*'", "", style)))
+
+
+def align_left(value: Any, width: int) -> str:
+    """The filter `left`: pad the text with blanks on its right to `width` characters; longer text is not cut."""
+    return str(value).ljust(_check_width("left", width))
+
+
+def align_right(value: Any, width: int) -> str:
+    """The filter `right`: pad the text with blanks on its left to `width` characters; longer text is not cut."""
+    return str(value).rjust(_check_width("right", width))
+
+
+def _check_width(name: str, width: Any) -> int:
+    if not isinstance(width, int) or not 0 <= width <= MAX_COLUMN_WIDTH:
+        message = f"a column is 0 to {MAX_COLUMN_WIDTH} characters wide."
+        raise MisusedError(name, message, f"Write, for example: {name}(20).")
+    return width
 
 
 MAIL_FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "date": show_date,
     "datetime": show_datetime,
+    "left": align_left,
     "money": show_money,
     "nl2br": break_lines,
     "number": show_number,
     "percent": show_percent,
     "plural": choose_plural,
     "replace": replace_text,
+    "right": align_right,
     "time": show_time,
 }

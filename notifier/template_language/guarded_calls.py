@@ -1,6 +1,6 @@
-"""Filters, tests and functions that say in plain words what they cannot take, whatever they are given.
+"""Wrappers around filters, tests and functions: a value that they do not accept becomes a plain explanation.
 
-Each knows what kind of value it is for and how it is written. What Python raises inside one never reaches a person.
+Each filter states the kind of value that it is for, with an example. Python's errors never reach a person.
 """
 
 import functools
@@ -24,12 +24,12 @@ _MISUSES: Final = (*MISUSE_ERRORS, FilterArgumentError)
 _ONE_BY_ONE: Final = frozenset(
     {GeneratorType, type(reversed([])), type(reversed(())), type(reversed({})), type(reversed(range(0)))}
 )
-"""What gives its items one by one, so that it would fail where nobody has words for it, and could be read once."""
+"""Iterators. They are made lists: they would fail outside the wrapper, and could be read only once."""
 _NEVER_FAIL: Final = frozenset({"defined", "undefined"})
 
 
 class FilterUsage(NamedTuple):
-    """What a filter is for: the kind of value, in words and as a function that refuses others, and an example."""
+    """How a filter is used: a function that checks its value, the kind of value in words, and an example."""
 
     convert: Callable[[str, Any], Any]
     expected: str
@@ -55,7 +55,7 @@ def _convert_query(_: str, value: Any) -> Any:
 
 
 def convert_text(name: str, value: Any) -> str:
-    """Text; a number, true and false as they would be shown; nothing for null."""
+    """The value as text; numbers and booleans as they are shown, null as nothing. Raises `ValueRefusedError`."""
     if type(value) is str:
         return value
     if isinstance(value, (str, int, float, Undefined)) or value is None:
@@ -120,7 +120,7 @@ FILTER_USAGES: Final[Mapping[str, FilterUsage]] = {
     "urlencode": FilterUsage(_convert_query, "text", "{{ name | urlencode }}"),
     "wordwrap": FilterUsage(convert_text, "text", "{{ note | wordwrap(70) }}"),
 }
-"""How each filter is used; all that templates have."""
+"""How each filter is used: all filters that templates have."""
 _TEST_EXAMPLES: Final = {
     "divisibleby": "{% if n is divisibleby(3) %}",
     "even": "{% if loop.index is even %}",
@@ -131,13 +131,13 @@ _TEST_EXAMPLES: Final = {
 
 @pass_eval_context
 def join_items(eval_ctx: EvalContext, value: Iterable[Any], d: Any = "", attribute: Any = None) -> str:
-    """The items as they are shown, with a text in between."""
+    """The filter `join`: the items as they are shown, with a text in between."""
     items = map(make_attrgetter(eval_ctx.environment, attribute), value) if attribute is not None else value
     return sync_do_join(eval_ctx, [format_value(item) for item in items], format_value(d))
 
 
 def guard_filters(filters: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
-    """The filters, each with its words for what it cannot take; those without a usage are left as they are."""
+    """Wrap the filters so that they explain what they do not accept; filters without a usage stay as they are."""
     replaced = {**filters, "join": join_items}
     return {
         name: _guard_filter(name, function, FILTER_USAGES[name]) if name in FILTER_USAGES else function
@@ -178,7 +178,7 @@ def _misused(name: str, value: Any, fits: bool, others: object) -> MisusedError:
 
 
 def _fits(function: Callable[..., Any], args: Iterable[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether as many things are given as the function takes, by names that it has."""
+    """Whether the function takes these arguments."""
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError:
@@ -187,7 +187,7 @@ def _fits(function: Callable[..., Any], args: Iterable[Any], kwargs: Mapping[str
 
 
 def guard_tests(tests: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
-    """The tests, each with words for what it cannot compare."""
+    """Wrap the tests so that they explain what they cannot compare."""
     return {name: test if name in _NEVER_FAIL else _guard_test(name, test) for name, test in tests.items()}
 
 
@@ -206,7 +206,7 @@ def _guard_test(name: str, test: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def guard_function(name: str, function: Callable[..., Any], example: str) -> Callable[..., Any]:
-    """A function that templates call by its name, with words for what it cannot take."""
+    """Wrap a function that templates call, so that it explains what it does not accept."""
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -220,7 +220,7 @@ def guard_function(name: str, function: Callable[..., Any], example: str) -> Cal
 
 
 def build_range(*bounds: Any, **named: Any) -> range:
-    """Whole numbers to loop over; one that was written with a fraction, or comes from a division, counts as well."""
+    """The function `range`; a fraction that is a whole number, as after a division, is accepted."""
     whole = [int(bound) if isinstance(bound, float) and bound.is_integer() else bound for bound in bounds]
     try:
         return safe_range(*whole, **named)

@@ -1,6 +1,6 @@
-"""Where a text of HTML ends: between tags, in a tag, in an attribute's value or in what is no markup.
+"""The position at the end of a piece of HTML: between tags, in a tag, in an attribute's value, or in raw text.
 
-As much of the standard's tokenizer (HTML §13.2.5) as is needed to tell in which place a value would be shown.
+A resumable part of the HTML tokenizer (HTML §13.2.5): as much as is needed to tell where a template's value stands.
 """
 
 import html
@@ -17,13 +17,13 @@ LINK_ATTRIBUTES: Final = frozenset(
 )  # fmt: skip
 IMAGE_ATTRIBUTES: Final = frozenset({"background", "dynsrc", "imagesrcset", "lowsrc", "poster", "src", "srcset"})
 _PAGES: Final = frozenset({"embed", "frame", "iframe", "script"})
-"""Elements whose `src` is a page or a program, not an image."""
+"""Elements whose `src` is a page or a script, not an image."""
 _SETS: Final = frozenset({"imagesrcset", "srcset"})
 ADDRESS_LIST_ATTRIBUTES: Final = frozenset({"archive", "ping"}) | _SETS
-"""Attributes with several addresses."""
+"""Attributes that hold several addresses."""
 _ANIMATIONS: Final = frozenset({"animate", "animatecolor", "animatemotion", "animatetransform", "set"})
 _ANIMATED: Final = frozenset({"by", "from", "to", "values"})
-"""What an animation writes into another attribute, which may be a link."""
+"""Attributes whose value an animation writes into another attribute, which may be a link."""
 _OPAQUE: Final = frozenset({"script", "style", "iframe", "noembed", "noframes", "xmp", "textarea"})
 _RAW: Final = frozenset({"script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes"})
 _OPENING = re.compile(r"<!--(?!\[if)(-?>)?|</?(?:([a-zA-Z][^\s/>]*)|\Z)")
@@ -32,7 +32,7 @@ _TAG_IN_TEXT = re.compile(r"<[a-zA-Z]")
 _ENTRY = re.compile(r"[\s,]*(?P<address>\S*)(?P<rest>[^,]*)(?P<end>,?)")
 """An address of a `srcset` with its descriptor (HTML §4.8.4.2.2); a comma right behind an address ends it too."""
 VALUE_PLACEHOLDER: Final = "\ue000"
-"""Stands in `begun` for a value that was shown."""
+"""Stands in `prefix` for a value."""
 _DECIDES = re.compile(r"[:/?#]")
 _CODE = re.compile(r"\s*(?:javascript|vbscript|livescript|mocha)\s*:", re.IGNORECASE)
 _DATA = re.compile(r"\s*data\s*:", re.IGNORECASE)
@@ -43,7 +43,7 @@ _UNSEEN = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class HtmlState(StrEnum):
-    """The places that a value may stand in."""
+    """The states of the tokenizer in which a value may stand."""
 
     TEXT = "text"
     TAG = "tag"  # between attributes
@@ -56,66 +56,66 @@ class HtmlState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class HtmlPosition:
-    """A place in HTML."""
+    """A position in HTML."""
 
     state: HtmlState = HtmlState.TEXT
     element: str = ""
     attribute: str = ""
-    quote: str = ""  # of a value; none if it has no quotes
-    prefix: str = ""  # what of a value's beginning is known
-    is_scheme_fixed: bool = False  # the value's scheme cannot be changed by what follows
-    is_ambiguous: bool = False  # mail programs and browsers do not agree on where this element ends
+    quote: str = ""  # around the value; empty if there is none
+    prefix: str = ""  # the beginning of the attribute's value, as far as it is known
+    is_scheme_fixed: bool = False  # what follows cannot change the scheme of the link
+    is_ambiguous: bool = False  # mail programs and browsers disagree about where this element ends
 
     @property
     def is_link(self) -> bool:
-        """Whether a link's address stands here."""
+        """Whether this is inside the address of a link or an image."""
         is_parameter = self.element == "param" and self.attribute == "value"
         is_named = self.attribute in LINK_ATTRIBUTES | IMAGE_ATTRIBUTES or is_parameter or self.is_animated
         return self.state in (HtmlState.VALUE, HtmlState.EQUALS) and is_named
 
     @property
     def is_image(self) -> bool:
-        """Whether it is that of something which is shown, not followed."""
+        """Whether the attribute is the address of an image."""
         return self.attribute in IMAGE_ATTRIBUTES and not (self.attribute == "src" and self.element in _PAGES)
 
     @property
     def is_animated(self) -> bool:
-        """Whether an animation takes its value from here, and may write it into a link."""
+        """Whether an animation takes its value from here; it may write it into a link."""
         return self.element in _ANIMATIONS and self.attribute in _ANIMATED
 
     @property
     def is_redirect(self) -> bool:
-        """Whether the template's own text has begun a `<meta>` that sends its reader elsewhere."""
+        """Whether the template's own text begins a `<meta>` that redirects the reader."""
         is_meta = self.state is HtmlState.VALUE and self.element == "meta" and self.attribute == "http-equiv"
         return is_meta and html.unescape(self.prefix).strip().lower().startswith("refresh")
 
     @property
     def refuses_values(self) -> bool:
-        """Whether no value may stand here, because what is written here decides what the rest of the tag means."""
+        """Whether no value may stand here, because it would decide what the rest of the tag means."""
         inside = self.state in (HtmlState.VALUE, HtmlState.EQUALS)
         return inside and (self.is_animated or (self.element == "meta" and self.attribute == "http-equiv"))
 
     @property
     def is_style(self) -> bool:
-        """Whether CSS stands here."""
+        """Whether this is inside CSS."""
         raw = self.state is HtmlState.RAW and self.element == "style"
         return raw or (self.state in (HtmlState.VALUE, HtmlState.EQUALS) and self.attribute == "style")
 
     @property
     def is_code(self) -> bool:
-        """Whether what stands here is run, or is a document of its own."""
+        """Whether this is inside a script, or inside a document of its own."""
         raw = self.state is HtmlState.RAW and self.element in ("script", "iframe", "noembed", "noframes", "xmp")
         handler = self.attribute.startswith("on") or self.attribute == "srcdoc"
         return raw or (self.state in (HtmlState.VALUE, HtmlState.EQUALS) and handler)
 
     @property
     def is_bare(self) -> bool:
-        """Whether a value stands here without quotes."""
+        """Whether a value here is an attribute's value without quotes."""
         return self.state is HtmlState.EQUALS or (self.state is HtmlState.VALUE and not self.quote)
 
     @property
     def needs_guard(self) -> bool:
-        """Whether a value has to be looked at here before it is shown."""
+        """Whether a value here needs more than escaping."""
         inside = self.state in (HtmlState.TAG, HtmlState.NAME) or self.is_code or self.is_bare
         return (
             inside or (self.is_link and not self.is_scheme_fixed) or (self.is_style and self.state is not HtmlState.RAW)
@@ -123,22 +123,22 @@ class HtmlPosition:
 
     @property
     def runs_code(self) -> bool:
-        """Whether the template's own text has begun a link that runs code."""
+        """Whether the template's own text begins a link that runs code."""
         if not self.is_link:
             return False
-        begun = html.unescape(self.prefix)
-        entries = re.split(r"[\s,;]", begun) if self.attribute in ADDRESS_LIST_ATTRIBUTES or self.is_animated else ()
-        seen = [_UNSEEN.sub("", one) for one in (begun, *entries)]
-        return any(_CODE.match(one) or (not self.is_image and _DATA.match(one)) for one in seen)
+        prefix = html.unescape(self.prefix)
+        entries = re.split(r"[\s,;]", prefix) if self.attribute in ADDRESS_LIST_ATTRIBUTES or self.is_animated else ()
+        addresses = [_UNSEEN.sub("", text) for text in (prefix, *entries)]
+        return any(_CODE.match(text) or (not self.is_image and _DATA.match(text)) for text in addresses)
 
     def normalize(self) -> "HtmlPosition":
-        """The same place by the name that it shares with those it cannot be told from."""
+        """The position in a form that is equal for positions which read on in the same way."""
         if self.state is HtmlState.NAME:
             return replace(self, state=HtmlState.TAG, attribute="")
         return HtmlPosition() if self.state is HtmlState.TEXT else self
 
     def matches(self, other: "HtmlPosition") -> bool:
-        """Whether what follows both would be read in the same way."""
+        """Whether what follows is read in the same way at both positions."""
         if self.state is not other.state:
             return False
         if self.state is HtmlState.TAG:
@@ -146,7 +146,7 @@ class HtmlPosition:
         return (self.element, self.attribute, self.quote) == (other.element, other.attribute, other.quote)
 
     def advance_over_value(self) -> "HtmlPosition":
-        """The place behind a shown value: it begins a value without quotes, and settles where a link leads."""
+        """The position behind a value: it begins an unquoted value, and fixes the scheme of a link."""
         if self.attribute in ADDRESS_LIST_ATTRIBUTES and self.state in (HtmlState.EQUALS, HtmlState.VALUE):
             where = HtmlState.VALUE
             return replace(self, state=where, prefix=self.prefix + VALUE_PLACEHOLDER, is_scheme_fixed=True)
@@ -155,7 +155,7 @@ class HtmlPosition:
         return replace(self, is_scheme_fixed=True) if self.state is HtmlState.VALUE else self
 
     def advance(self, text: str) -> "HtmlPosition":
-        """The place behind some text."""
+        """The position behind some text."""
         position, at = self, 0
         while at < len(text):
             position, at = _STEPS[position.state](position, text, at)
@@ -163,21 +163,21 @@ class HtmlPosition:
 
 
 def _behind(text: str, at: int, skipped: re.Pattern[str] = _BLANKS) -> int:
-    """The position behind what is skipped, which may be nothing."""
-    found = skipped.match(text, at)
-    return found.end() if found else at
+    """The offset behind what is skipped, which may be nothing."""
+    match = skipped.match(text, at)
+    return match.end() if match else at
 
 
 def _in_text(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition, int]:
-    found = _OPENING.search(text, at)
-    if not found:
+    match = _OPENING.search(text, at)
+    if not match:
         return position, len(text)
-    if found[0].startswith("<!--"):
-        if found[1]:  # it ends where it begins
-            return HtmlPosition(), found.end()
-        return HtmlPosition(state=HtmlState.COMMENT), found.end()
-    closing = "/" if found[0].startswith("</") else ""
-    return HtmlPosition(state=HtmlState.TAG, element=closing + (found[2] or "").lower()), found.end()
+    if match[0].startswith("<!--"):
+        if match[1]:  # it ends where it begins
+            return HtmlPosition(), match.end()
+        return HtmlPosition(state=HtmlState.COMMENT), match.end()
+    closing = "/" if match[0].startswith("</") else ""
+    return HtmlPosition(state=HtmlState.TAG, element=closing + (match[2] or "").lower()), match.end()
 
 
 def _in_tag(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition, int]:
@@ -216,37 +216,37 @@ def _in_value(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition,
     ends = re.compile(re.escape(position.quote) if position.quote else r"[\s>]").search(text, at)
     end = ends.start() if ends else len(text)
     is_list = position.attribute in ADDRESS_LIST_ATTRIBUTES
-    begun = position.prefix + text[at:end] if is_list or not position.is_scheme_fixed else position.prefix
-    seen = _last_entry(html.unescape(begun), position.attribute) if is_list else html.unescape(begun)
+    prefix = position.prefix + text[at:end] if is_list or not position.is_scheme_fixed else position.prefix
+    seen = _last_entry(html.unescape(prefix), position.attribute) if is_list else html.unescape(prefix)
     is_decided = (position.is_scheme_fixed and not is_list) or VALUE_PLACEHOLDER in seen or bool(_DECIDES.search(seen))
-    inside = replace(position, prefix=begun, is_scheme_fixed=is_decided)
+    inside = replace(position, prefix=prefix, is_scheme_fixed=is_decided)
     if inside.runs_code or inside.is_redirect:
-        return inside, len(text)  # told by whoever asked
+        return inside, len(text)  # the caller refuses it
     if not ends:
         return inside, end
     return HtmlPosition(state=HtmlState.TAG, element=position.element), end + len(position.quote)
 
 
 def _last_entry(text: str, attribute: str) -> str:
-    """What is written of the last address of several; empty if another one follows."""
+    """The last of several addresses as far as it is written; empty if the next one begins."""
     if attribute not in _SETS:
         return re.split(r"[\s,]", text)[-1]
-    for found in _ENTRY.finditer(text):
-        if found.end() < len(text) or found["end"]:
+    for match in _ENTRY.finditer(text):
+        if match.end() < len(text) or match["end"]:
             continue
-        return "" if found["rest"] or found["address"].endswith(",") else found["address"]
+        return "" if match["rest"] or match["address"].endswith(",") else match["address"]
     return ""
 
 
 def _in_raw(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPosition, int]:
-    found = re.compile(f"</{position.element}(?=[\\s/>])", re.IGNORECASE).search(text, at)
-    end = found.start() if found else len(text)
+    closing = re.compile(f"</{position.element}(?=[\\s/>])", re.IGNORECASE).search(text, at)
+    end = closing.start() if closing else len(text)
     ambiguous = "<!--" in text[at:end] if position.element in _OPAQUE else _TAG_IN_TEXT.search(text, at, end)
     if ambiguous and position.element != "style":
-        return replace(position, is_ambiguous=True), len(text)  # told by whoever asked
+        return replace(position, is_ambiguous=True), len(text)  # the caller refuses it
     return (
-        (HtmlPosition(state=HtmlState.TAG, element=f"/{position.element}"), found.end())
-        if found
+        (HtmlPosition(state=HtmlState.TAG, element=f"/{position.element}"), closing.end())
+        if closing
         else (position, len(text))
     )
 

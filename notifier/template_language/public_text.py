@@ -1,7 +1,7 @@
-"""Variables that strangers have typed: plain text without markup, and without anything that a mail client makes a link.
+"""Cleaning of variables that strangers have typed: no markup, and nothing that a mail client would turn into a link.
 
-A name is not an advertisement. What looks like one, `<a href=…>` or `win.example/now`, is left readable and dead, in
-HTML and text alike; "J. R. Smith", "3.14" and "e.g. this" stay as they are.
+A stranger's text must not advertise. Tags such as `<a href=…>` go, and addresses such as `win.example/now` stay
+readable but cannot be clicked, in HTML and in text. "J. R. Smith", "3.14" and "e.g. this" do not change.
 """
 
 import re
@@ -11,8 +11,8 @@ from typing import Any, Final
 
 _TAG = re.compile(r"<[/!?a-zA-Z][^<>]*>")
 _KEPT: Final = "\n\t\u200c\u200d"
-"""Line breaks, and the two joiners that Persian, Hindi and many emoji cannot be written without."""
-_HALF: Final = "\u2039"  # looks like it
+"""Line breaks, and the two joiners that Persian, Hindi and many emoji need."""
+_HALF: Final = "\u2039"  # looks like “<”
 _COLON = re.compile(r"(?<=[\w+.-]):(?=\S)")
 _AT_SIGN = re.compile(r"(?<=\S)[@\uff20\ufe6b](?=\S)")
 _DOT = re.compile(r"(?<=\S)[.\u3002\uff0e\uff61](?=[\w\u200c\u200d]{2,})")
@@ -20,7 +20,7 @@ _AMONG_NUMBERS = re.compile(r"[0-9]++(?!\.?[^\W\d])")
 
 
 def clean_values(values: Mapping[str, Any], paths: Iterable[tuple[str, ...]]) -> dict[str, Any]:
-    """The values with the texts at these paths, and below them, made harmless; paths go through lists."""
+    """The values with the texts at and below these paths cleaned; paths go through lists."""
     result = dict(values)
     for path in paths:
         if path and path[0] in result:
@@ -39,37 +39,37 @@ def _clean_at(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def clean_text(text: str) -> str:
-    """The text without tags, comments, invisible characters and live links; entities stay the letters that they are."""
+    """The text without tags, comments, invisible characters and live links; entities stay as they are written."""
     if not (text.isascii() and text.isprintable()):
         text = "".join(character for character in text if _is_seen(character))
     if "<" in text:
-        text = _TAG.sub("", _without_comments(text)).replace("<", _HALF)  # what is left may be half a tag
+        text = _TAG.sub("", _without_comments(text)).replace("<", _HALF)  # a remaining “<” may begin a tag
     text = _COLON.sub(_behind_colon, text)
     text = _AT_SIGN.sub(" @ ", text)
     return _DOT.sub(_behind_dot, text)
 
 
 def _is_seen(character: str) -> bool:
-    """Whether it is no control character, and neither turns the direction of text nor hides in it."""
+    """Whether the character is visible: no control character, and no invisible one such as a change of direction."""
     return character in _KEPT or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def _without_comments(text: str) -> str:
-    """In one go over the text: a pattern would look for the end of each of a thousand that have none."""
-    kept, at = [], 0
+    """Remove comments in one pass: a pattern would search for the end of each of a thousand open comments."""
+    pieces, at = [], 0
     while (begins := text.find("<!--", at)) >= 0 and (ends := text.find("-->", begins + 4)) >= 0:
-        kept.append(text[at:begins])
+        pieces.append(text[at:begins])
         at = ends + 3
-    return "".join((*kept, text[at:]))
+    return "".join((*pieces, text[at:]))
 
 
-def _behind_colon(found: re.Match[str]) -> str:
-    """A blank behind what may be a scheme; a clock has none."""
-    text, at = found.string, found.start()
+def _behind_colon(match: re.Match[str]) -> str:
+    """A blank behind what may be a scheme, but not inside a time of day."""
+    text, at = match.string, match.start()
     return ":" if text[at - 1].isdecimal() and text[at + 1].isdecimal() else ": "
 
 
-def _behind_dot(found: re.Match[str]) -> str:
-    """A blank behind a dot between words; between numbers it is one of theirs."""
-    text, at = found.string, found.start()
-    return found[0] if text[at - 1].isdecimal() and _AMONG_NUMBERS.match(text, found.end()) else f"{found[0]} "
+def _behind_dot(match: re.Match[str]) -> str:
+    """A blank behind a dot between words, but not inside a number."""
+    text, at = match.string, match.start()
+    return match[0] if text[at - 1].isdecimal() and _AMONG_NUMBERS.match(text, match.end()) else f"{match[0]} "

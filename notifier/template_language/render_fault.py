@@ -1,184 +1,31 @@
-"""What goes wrong in a template, told to people who do not program: the file, the line, and what to do about it.
+"""Why a mail could not be rendered: the fault that people who edit templates are shown."""
 
-Never shows a value: the words may be read by people who may not see what a caller sent.
-"""
+from enum import StrEnum
 
-import re
-from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
-from typing import Any
-
-from jinja2 import TemplateNotFound, TemplateSyntaxError
-from jinja2.exceptions import SecurityError
-
-from notifier.mail.size_limit import OutputTooLargeError
-from notifier.rendering.protocol import FaultCode, RenderFault
-from notifier.template_language.contextual_escaping import ForbiddenTemplateError
-from notifier.template_language.expression_errors import EXPRESSION_ERRORS, UNKNOWN_ERROR, UNKNOWN_SYNTAX_ERROR
-from notifier.template_language.filters import ValueRefusedError
-from notifier.template_language.sandbox import TEMPLATE_FILTERS
-from notifier.template_language.syntax_errors import SYNTAX_ERRORS
-from notifier.template_language.template_source import TemplateSource
-from notifier.template_language.time_limit import MAX_PART_SECONDS, TooSlowError
-from notifier.template_language.undefined_errors import SANDBOX_ERRORS, UNDEFINED_ERRORS, ErrorExplanation, ErrorPlace
-from notifier.template_language.value_methods import MisusedError
-from notifier.template_language.value_text import NotShowableError
+import msgspec
 
 
-class PartError(Exception):
-    """A part of a template failed, with the place in words for the people who edit it."""
+class FaultCode(StrEnum):
+    """The kind of a fault; the values are public and never change."""
 
-    def __init__(self, fault: RenderFault) -> None:
-        self.fault = fault
-        super().__init__(str(fault))
-
-
-def describe_error(error: BaseException, name: str, source: TemplateSource) -> RenderFault:
-    """The error as a fault of the file, line and column where it came up; `name` is the file that was begun with."""
-    file, line = _find_place(error, name, source.files)
-    text = source.files.get(file, "")
-    known = sorted(set(_list_names(source.sample)))
-    place = ErrorPlace(text=text, line=line, names=known, filters=TEMPLATE_FILTERS, files=source.files)
-    mistake = _explain_error(error, place)
-    line = mistake.line or line
-    return RenderFault(
-        part=file,
-        line=line,
-        column=find_column(text, line, mistake.near),
-        message=mistake.message,
-        advice=mistake.advice,
-        code=_code_of(error),
-    )
+    FAILED = "template_failed"
+    FORBIDDEN = "template_forbidden"  # it uses what templates may not use
+    TOO_SLOW = "template_too_slow"
+    TOO_LARGE = "template_too_large"
 
 
-def describe_error_without_place(error: BaseException, part: str) -> RenderFault:
-    """The error as a fault of a part that no template has written, or in which no line is to blame."""
-    mistake = _explain_error(error, ErrorPlace(text="", line=None, names=[], filters=(), files={}))
-    return RenderFault(part=part, line=None, message=mistake.message, advice=mistake.advice, code=_code_of(error))
+class RenderFault(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Why a mail could not be rendered, for the people who edit templates."""
 
+    part: str  # the file that is at fault, such as body.html or _layouts/base.html, or `mail`
+    line: int | None  # from 1; None: it is not known, or it is the whole file
+    message: str
+    column: int | None = None  # from 1
+    advice: str = ""  # what to do about it
+    code: FaultCode = FaultCode.FAILED
 
-def _find_place(error: BaseException, name: str, files: Mapping[str, str]) -> tuple[str, int | None]:
-    """The file that is at fault, with the line: the innermost template that was running, or would not compile."""
-    if isinstance(error, TemplateSyntaxError):
-        return error.name or name, error.lineno
-    file, line, trace = name, None, error.__traceback__
-    while trace is not None:
-        called = trace.tb_frame.f_code.co_filename  # Jinja rewrites the traceback to files and lines of templates
-        if called in files:
-            file, line = called, trace.tb_lineno
-        trace = trace.tb_next
-    return file, line
-
-
-def _list_names(value: Any) -> Iterator[str]:
-    """Every name that a template might read from the values."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield str(key)
-            yield from _list_names(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _list_names(inner)
-
-
-def _explain_error(error: BaseException, place: ErrorPlace) -> ErrorExplanation:
-    """The words for an error: of its kind or of its message, but never the message itself, which is Python's."""
-    for kind, tell in _EXPLAINERS:
-        if isinstance(error, kind):
-            return tell(error, place)
-    said = getattr(error, "message", None) or str(error)
-    for pattern, words in SYNTAX_ERRORS + UNDEFINED_ERRORS + EXPRESSION_ERRORS:
-        if found := pattern.search(said):
-            return words(found, place)
-    return UNKNOWN_SYNTAX_ERROR if isinstance(error, TemplateSyntaxError) else UNKNOWN_ERROR
-
-
-def _not_found(error: BaseException, place: ErrorPlace) -> ErrorExplanation:
-    name = getattr(error, "name", None)
-    if not isinstance(name, str) or name not in place.source:  # a caller's value was the name
-        return ErrorExplanation(
-            message="there is no file of this name.", advice="Write the file's name in quotes.", near="{%"
-        )
-    near = get_close_matches(name, list(place.files), n=1)
-    meant = f"Did you mean “{near[0]}”?" if near else "Check its name, or add the file."
-    return ErrorExplanation(message=f"there is no file “{name}”.", advice=meant, near=name)
-
-
-def _explain_refusal(error: BaseException, place: ErrorPlace) -> ErrorExplanation:
-    said = getattr(error, "message", None) or str(error)
-    for pattern, words in SANDBOX_ERRORS:
-        if found := pattern.search(said):
-            return words(found, place)
-    return ErrorExplanation(
-        message="this reaches for something that templates may not have.",
-        advice="Use variables, filters and macros only.",
-    )
-
-
-def _too_much(error: BaseException, _: ErrorPlace) -> ErrorExplanation:
-    if isinstance(error, OutputTooLargeError):
-        return ErrorExplanation(message=error.message, advice="Show less, or loop over less.")
-    return ErrorExplanation(
-        message="this takes more memory than a mail may use.", advice="Show less, or loop over less."
-    )
-
-
-def _too_slow(_: BaseException, __: ErrorPlace) -> ErrorExplanation:
-    return ErrorExplanation(
-        message=f"the mail was still being written here after {MAX_PART_SECONDS:g} s.",
-        advice="Look for a loop inside a loop, or a list that grows, and show less.",
-    )
-
-
-def _for_ever(_: BaseException, __: ErrorPlace) -> ErrorExplanation:
-    return ErrorExplanation(
-        message="a macro, block or file uses itself again and again, without an end, or brackets stand too deep.",
-        advice="Take it out of itself.",
-    )
-
-
-def _explain_own(error: BaseException, _: ErrorPlace) -> ErrorExplanation:
-    """An error that has words of its own."""
-    near = getattr(error, "name", "") if isinstance(error, _NAMED) else ""
-    return ErrorExplanation(message=getattr(error, "message", ""), advice=getattr(error, "advice", ""), near=near)
-
-
-_NAMED = (ValueRefusedError, MisusedError, NotShowableError)
-_EXPLAINERS: tuple[tuple[type[BaseException], Callable[[BaseException, ErrorPlace], ErrorExplanation]], ...] = (
-    (TemplateNotFound, _not_found),
-    (ForbiddenTemplateError, _explain_own),
-    (ValueRefusedError, _explain_own),
-    (MisusedError, _explain_own),
-    (NotShowableError, _explain_own),
-    (SecurityError, _explain_refusal),
-    (OutputTooLargeError, _too_much),
-    (MemoryError, _too_much),
-    (RecursionError, _for_ever),
-    (TooSlowError, _too_slow),
-)
-_CODES_BY_ERROR: tuple[tuple[type[BaseException], FaultCode], ...] = (
-    (SecurityError, FaultCode.FORBIDDEN),
-    (ForbiddenTemplateError, FaultCode.FORBIDDEN),
-    (OutputTooLargeError, FaultCode.TOO_LARGE),
-    (MemoryError, FaultCode.TOO_LARGE),
-    (RecursionError, FaultCode.TOO_LARGE),
-    (OverflowError, FaultCode.TOO_LARGE),
-    (TooSlowError, FaultCode.TOO_SLOW),
-)
-
-
-def _code_of(error: BaseException) -> FaultCode:
-    if re.match(r"No (?:filter|test) named '(?:attr|safe|format|map|tojson|xmlattr|pprint|filter|test)'", str(error)):
-        return FaultCode.FORBIDDEN
-    return next((code for kind, code in _CODES_BY_ERROR if isinstance(error, kind)), FaultCode.FAILED)
-
-
-def find_column(text: str, line: int | None, near: str) -> int | None:
-    """Where on its line the thing stands that is at fault, if it is there once or first."""
-    if not line or not near:
-        return None
-    lines = text.split("\n")  # as the library counts them
-    if line > len(lines):
-        return None
-    position = lines[line - 1].find(near)
-    return position + 1 if position >= 0 else None
+    def __str__(self) -> str:
+        place = self.part
+        if self.line:
+            place += f", line {self.line}" + (f", column {self.column}" if self.column else "")
+        return f"{place}: {self.message}" + (f" {self.advice}" if self.advice else "")

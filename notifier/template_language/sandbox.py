@@ -1,6 +1,6 @@
-"""The Jinja environments: sandboxed, strict about undefined names, with the filters that mail needs and no others.
+"""The Jinja environment of templates: sandboxed, strict about undefined names, with a fixed set of filters.
 
-HTML is escaped; subject and text are not. Operators that can turn a few characters into gigabytes are refused.
+HTML is escaped; subject and text are not. Operators that can make gigabytes of a few characters are refused.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
@@ -17,7 +17,6 @@ from markupsafe import Markup
 
 from notifier.mail.size_limit import MAX_OUTPUT, OutputTooLargeError, join_within_limit
 from notifier.template_language import filters
-from notifier.template_language.alignment_filters import align_left, align_right
 from notifier.template_language.code_generator import MailCodeGenerator
 from notifier.template_language.context_filters import CONTEXT_FILTERS, show_safe_url
 from notifier.template_language.contextual_escaping import guard_values, refuse_unknown
@@ -34,27 +33,27 @@ LIBRARY_FILTERS: Final = frozenset(
         "urlencode", "wordwrap",
     }
 )  # fmt: skip
-OWN_FILTERS: Final = {"left": align_left, "right": align_right, "safe_url": show_safe_url}
-TEMPLATE_FILTERS: Final = LIBRARY_FILTERS | filters.MAIL_FILTERS.keys() | OWN_FILTERS.keys()
-"""What templates may use; their authors are told of these."""
+OWN_FILTERS: Final = filters.MAIL_FILTERS | {"safe_url": show_safe_url}
+TEMPLATE_FILTERS: Final = LIBRARY_FILTERS | OWN_FILTERS.keys()
+"""All filters of templates, as error messages list them."""
 MARKUP_METHODS_REFUSED: Final = frozenset({"replace", "translate", "join"})
-"""Of text that is escaped already: what they make of it counts as escaped, whatever it is."""
+"""Methods of escaped text that are refused: their result would count as escaped, whatever it contains."""
 TESTS_REFUSED: Final = frozenset({"filter", "test"})
 _GIVEN: Final = (LoopContext, Macro, TemplateReference, BlockReference, TemplateModule, Undefined)
-"""What Jinja itself gives to templates; the sandbox knows which of its attributes are private."""
+"""Objects that Jinja itself gives to templates; its sandbox knows which attributes are private."""
 RawValues = dict[RawValue, None]
 PIECES_PER_JOIN = 128
-"""Pieces that are joined before their length is looked at; most parts have no more than two or three such runs."""
+"""Pieces that are joined before their length is checked; most parts have two or three such runs."""
 
 
 class FileLoader(BaseLoader):
-    """The version's files, which also name the places in a traceback."""
+    """Loads a version's files; their names appear in tracebacks."""
 
     def __init__(self, files: Mapping[str, str]) -> None:
         self._files = files
 
     def list_templates(self) -> list[str]:
-        """The files' names."""
+        """The names of the files."""
         return [*self._files]
 
     def get_source(
@@ -62,27 +61,27 @@ class FileLoader(BaseLoader):
         environment: Environment,  # noqa: ARG002 - the library's own signature
         template: str,
     ) -> tuple[str, str | None, Callable[[], bool] | None]:
-        """The text, with its name; a version never changes."""
+        """The text and name of a file, which never changes."""
         if template not in self._files:
             raise TemplateNotFound(template)
         return self._files[template], template, None
 
 
 class MailEnvironment(ImmutableSandboxedEnvironment):
-    """Jinja as far as mail needs it."""
+    """Jinja's sandboxed environment, reduced to what mail needs."""
 
     intercepted_binops = frozenset({"**", "*", "%"})
     code_generator_class: type[CodeGenerator] = MailCodeGenerator
     concat = staticmethod(join_within_limit)
-    locale = "en"  # of the mail; macros have no variables, and filters ask here
-    strict = True  # a value that cannot stand where it is shown is an error; False: it is defused
+    locale = "en"  # of the mail; filters read it here, because macros have no variables
+    strict = True  # an unsuitable value in a link or style is an error; False: it is removed
     link_schemes: tuple[str, ...] = LINK_SCHEMES
-    raw_values: RawValues | None = None  # what is shown as it is, in order; None: nobody asks
+    raw_values: RawValues | None = None  # collects values that are neither text nor numbers; None: not needed
 
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
-        """A template's globals as a dict: the library's chain of two is iterated over in Python at every render.
+        """A template's globals as one dict: Jinja's ChainMap is iterated in Python at every rendering.
 
-        What the chain is for, seeing later changes of the environment's, is not needed: they are set once.
+        The ChainMap would show later changes of the environment's globals; ours are set once.
         """
         return {**self.globals, **(d or {})}
 
@@ -93,24 +92,24 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         filename: str | None,
         defer_init: bool = False,  # noqa: FBT001, FBT002 - the library's own signature
     ) -> str:
-        """The Python code of a template, with what is not allowed refused and acting values guarded."""
+        """Generate a template's Python code, after refusing what is not allowed and guarding its values."""
         refuse_unknown(source, self, name)
         if self.autoescape:
             guard_values(source, self, name)
         return super()._generate(source, name, filename, defer_init)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Neither what reaches behind values, nor a way to turn what was escaped into markup."""
+        """Refuse Python's internal attributes, and methods that turn escaped text into markup."""
         if isinstance(obj, Markup) and attr in MARKUP_METHODS_REFUSED:
             return False
         return super().is_safe_attribute(obj, attr, value)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ARG002
-        """Refuse the intercepted operators; none of them is needed to write a mail."""
+        """Refuse the intercepted operators; mail needs none of them."""
         raise SecurityError(f"the operator {operator} is not available in templates")
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """Read `obj.attribute`: a value of an object, or what Jinja gives, such as `loop.index`; never a function."""
+        """Read `obj.attribute`: a key of an object, or an attribute of Jinja's objects, such as `loop.index`."""
         if isinstance(obj, dict) and attribute in obj:
             return obj[attribute]
         if type(obj) is TemplateModule and attribute in vars(obj) and not attribute.startswith("_"):
@@ -120,10 +119,10 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         return self._missing(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        """Read `obj[argument]`: a value of an object, an item of a list, or a part of a text."""
-        found = get_item(obj, argument)
-        if found is not None:
-            return found[0]
+        """Read `obj[argument]`: a key of an object, an item of a list, or a part of a text."""
+        item = get_item(obj, argument)
+        if item is not None:
+            return item[0]
         if isinstance(obj, Undefined) or isinstance(argument, Undefined):
             return str(argument if isinstance(argument, Undefined) else obj)  # raises
         if isinstance(argument, str) and not isinstance(obj, dict):
@@ -131,7 +130,7 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         return self._missing(obj, argument)
 
     def method(self, obj: Any, name: str) -> Any:
-        """What `obj.name(…)` calls: a macro, or one of the few functions of text, lists and objects."""
+        """What `obj.name(…)` calls: a macro, or an allowed method of text, lists and objects."""
         if type(obj) is TemplateModule:
             return self.getattr(obj, name)
         if name in VALUE_METHODS.get(type(obj), ()):
@@ -142,12 +141,12 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         return self.unsafe_undefined(obj, name) if hasattr(obj, name) else self._missing(obj, name)
 
     def _missing(self, obj: Any, name: Any) -> Undefined:
-        """What stands for a value that is not there; names of Python's own are refused by another word."""
+        """The undefined value for a missing attribute; Python's internal names get the sandbox's own error."""
         is_refused = isinstance(name, str) and is_private(obj, name)
         return self.unsafe_undefined(obj, name) if is_refused else self.undefined(obj=obj, name=name)
 
     def show(self, value: Any, file: str, line: int, expression: str) -> str:
-        """The text of a value that is shown there. Raises `NotShowableError`."""
+        """The text of a value that is shown at this place. Raises `NotShowableError`."""
         if self.raw_values is not None and (kind := get_raw_kind(value)):
             self.raw_values[RawValue(file, line, expression, kind)] = None
         try:
@@ -157,10 +156,10 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
             raise
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Call a macro or `range` without asking whether that is safe: the two are, and nearly every call is to one."""
+        """Call a macro or `range` without the sandbox's check: both are safe, and nearly all calls are of these."""
         if type(obj) is not Macro and obj is not build_range:
             return super().call(context, obj, *args, **kwargs)
-        kwargs.pop("_block_vars", None)  # the compiler passes these to all; only functions with a context read them
+        kwargs.pop("_block_vars", None)  # the compiler passes both to every call; only context functions use them
         kwargs.pop("_loop_vars", None)
         return obj(context.eval_ctx, *args, **kwargs) if type(obj) is Macro else obj(*args, **kwargs)
 
@@ -173,10 +172,10 @@ def create_environment(
     strict: bool = True,
     link_schemes: Iterable[str] = (),
 ) -> MailEnvironment:
-    """An environment over a version's files; with `autoescape` for HTML, without for subject and text.
+    """Create an environment over a version's files; with `autoescape` for HTML, without for subject and text.
 
-    The locale is that of the mails; without `strict`, a value that cannot stand where it is shown is defused.
-    `link_schemes`: those that links may have besides the usual ones.
+    `locale` is that of the mails. Without `strict`, an unsuitable value in a link or style is removed, and no error.
+    `link_schemes` may be used in links besides the usual ones.
     """
     env = MailEnvironment(
         loader=FileLoader(files),
@@ -192,23 +191,23 @@ def create_environment(
     env.locale, env.strict, env.link_schemes = locale, strict, list_link_schemes(link_schemes)
     env.globals = {"range": build_range}
     library = {name: function for name, function in env.filters.items() if name in LIBRARY_FILTERS}
-    env.filters = guard_filters(library | filters.MAIL_FILTERS | OWN_FILTERS | CONTEXT_FILTERS)
+    env.filters = guard_filters(library | OWN_FILTERS | CONTEXT_FILTERS)
     tests: dict[str, Any] = {name: test for name, test in env.tests.items() if name not in TESTS_REFUSED}
     env.tests = dict[str, Any](guard_tests(tests))
     return env
 
 
 def render_limited(template: Template, variables: Mapping[str, Any]) -> str:
-    """Render some pieces at a time and stop at the output limit, rather than after it.
+    """Render in small steps, so that the limits for size and time stop a template early.
 
-    The same as the library's `generate`, less a generator around the template's and two copies of the variables.
+    Does the same as Jinja's `generate`, without a second generator and two copies of the variables.
     """
     context = template.new_context({**template.globals, **variables}, shared=True)
     TIME_LIMIT.begin()
     try:
         return _joined(template.root_render_func(context))
-    except Exception:  # noqa: BLE001 - raised again, with the template's lines in its traceback
-        TIME_LIMIT.end()  # writing the traceback anew is not the template's time
+    except Exception:  # noqa: BLE001 - raised again with the template's lines in its traceback
+        TIME_LIMIT.end()  # rewriting the traceback is not the template's time
         template.environment.handle_exception()
     finally:
         TIME_LIMIT.end()

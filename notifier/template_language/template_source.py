@@ -1,4 +1,4 @@
-"""A template's pinned source: its files, sample and settings, and the choice of a locale."""
+"""A template's pinned source: files, sample and settings; and the choice of a locale."""
 
 import hashlib
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from notifier.mail.pinned_images import PinnedAsset
 from notifier.strict_json import convert_whole_numbers
 
 SUBJECT, HTML, TEXT = "subject.txt", "body.html", "body.txt"
@@ -13,16 +14,16 @@ PARTS = (SUBJECT, HTML, TEXT)
 LOCALES = "locales/"
 LAYOUTS = "_layouts/"
 RESERVED_NAMES = frozenset({"locale", "subject"})
-"""Names that rendering itself provides; a variable may not have them."""
+"""Names that rendering provides; a variable may not have them."""
 LANGUAGE_WORDS = frozenset(
     {"caller", "false", "False", "kwargs", "loop", "none", "None", "not", "self", "super", "true", "True", "varargs"}
 )
-"""Words of the template language; a variable of such a name could not be read, or not everywhere."""
+"""Words of the template language; a variable with such a name could not be read everywhere."""
 
 _LATER_SETTINGS = {
     "when_uncertain": "resend", "from": None, "reply_to": None, "public": (), "secret": (), "link_schemes": (),
 }  # fmt: skip
-"""Settings that came after the first hashes; left out while they have their default, so that those stay true."""
+"""Settings that are newer than the first hashes; their defaults are left out, so that old hashes stay valid."""
 
 
 class TemplateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,37 +44,28 @@ class TemplateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     link_schemes: tuple[str, ...] = ()  # schemes that links may have besides https, http, mailto, tel and sms
 
 
-class PinnedAsset(msgspec.Struct, frozen=True, kw_only=True):
-    """An image as a version shows it; its octets are kept by their SHA-256, and never change."""
-
-    sha256: str  # hexadecimal, of the octets
-    content_type: str
-    width: int  # CSS pixels, as shown; the octets may have twice as many
-    height: int
-
-
 class TemplateSource(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that rendering one version needs, layouts included, so that nothing can change under it."""
+    """Everything that rendering one version needs, layouts included; it never changes."""
 
     files: dict[str, str]  # path within the template (or `_layouts/…`) → text
     sample: dict[str, Any]
     settings: TemplateSettings
     assets: dict[str, PinnedAsset] = {}  # by the name that the parts use
-    strict: bool = True  # False: published before unusable links and styles were refused, and sent without them
+    strict: bool = True  # False: published before unusable links and styles were refused; they are removed instead
 
     @property
     def sample_values(self) -> dict[str, Any]:
-        """The sample as a caller's values are read."""
+        """The sample with numbers as a caller's are read."""
         values: dict[str, Any] = convert_whole_numbers(self.sample)
         return values
 
     @property
     def locales(self) -> list[str]:
-        """The tags that have parts of their own, besides the default."""
+        """The locales with parts of their own, besides the default."""
         return sorted({path.split("/")[1] for path in self.files if path.startswith(LOCALES)})
 
     def content_hash(self) -> str:
-        """SHA-256 (hex) over everything in it, the same for the same content wherever it is computed."""
+        """SHA-256 (hex) over the whole content; equal content has the same hash everywhere."""
         settings = msgspec.to_builtins(self.settings)
         for name, default in _LATER_SETTINGS.items():
             if settings[name] == default:
@@ -83,13 +75,13 @@ class TemplateSource(msgspec.Struct, frozen=True, kw_only=True):
             "sample": msgspec.Raw(msgspec.json.encode(self.sample, order="deterministic")),
             "settings": settings,
         }
-        if self.assets:  # came later too
+        if self.assets:  # newer than the first hashes, too
             parts["assets"] = msgspec.Raw(msgspec.json.encode(self.assets, order="deterministic"))
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 
 def list_fallback_locales(tag: str | None) -> list[str]:
-    """The tags to try for a requested one, most specific first: fr-CA → fr-CA, fr (RFC 4647 §3.4 lookup)."""
+    """The locales to try for a requested one, most specific first: fr-CA → fr-CA, fr (RFC 4647 §3.4, lookup)."""
     chain = []
     subtags = (tag or "").replace("_", "-").split("-")
     while subtags and subtags[0]:
@@ -99,7 +91,7 @@ def list_fallback_locales(tag: str | None) -> list[str]:
 
 
 def choose_locale(available: Mapping[str, str], tag: str | None) -> str | None:
-    """The tag of the locale folder to use for a request, or None for the default; `available` is lower case → tag."""
+    """The locale to use for a request, or None for the default; `available` maps lower case to the tag."""
     for candidate in list_fallback_locales(tag):
         if candidate.lower() in available:
             return available[candidate.lower()]

@@ -1,97 +1,137 @@
-"""Goes through the parts of a version as rendering does: layouts, blocks, macros, loops, names."""
+"""Walk through the parts of a version in the order of rendering, to find which variables they read.
 
-from collections.abc import Iterable, Mapping, Sequence
+It follows layouts, blocks, macros, loops and names, and evaluates nothing. What it cannot follow makes it give up: then
+every variable of the sample counts as needed.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from jinja2 import Environment, TemplateError, nodes
 
 from notifier.template_language.contextual_escaping import guard_values
-from notifier.template_language.value_check_search import Checking, negated
+from notifier.template_language.value_check_search import ValueCheckWalk
 from notifier.template_language.variable_place import (
-    BlockBody,
-    Blocks,
     LostError,
     Macro,
-    Module,
+    Named,
     Path,
+    Place,
     Scope,
-    Use,
-    Value,
-    either,
+    count_present,
+    negate,
 )
 
 
 @dataclass
-class Walk(Checking):
-    """Follows statements; each part is walked with the scope that it would be rendered with."""
+class TemplateWalk(ValueCheckWalk):
+    """Follows statements; names are looked up in the same scopes as when the template is rendered."""
 
-    env: Environment = field(default_factory=Environment)
+    plain: Environment = field(default_factory=Environment)
+    html: Environment = field(default_factory=Environment)  # parses HTML, in which values are guarded
     files: Mapping[str, str] = field(default_factory=dict)
-    rich: Environment = field(default_factory=Environment)  # of HTML, where values are looked at that act there
     trees: dict[tuple[str, bool], nodes.Template] = field(default_factory=dict)
     is_html: bool = False
-    blocks: Blocks | None = None
-    active: list[object] = field(default_factory=list)  # what is being walked, so that nothing is within itself
+    bodies: dict[str, list[tuple[nodes.Block, str]]] = field(
+        default_factory=dict
+    )  # of each block, the template's first, then those of its layouts
+    block: tuple[str, int] = ("", 0)  # the current block, and which of its bodies
+    top: Scope = field(default_factory=Scope)  # the scope of blocks
+    active: list[object] = field(
+        default_factory=list
+    )  # files, blocks and macros under way, so that none is entered twice
 
-    def parsed(self, name: str) -> nodes.Template:
-        """The file's tree; raises `TemplateSyntaxError`."""
+    def parse(self, name: str) -> nodes.Template:
+        """Parse a file, once. Raises `TemplateSyntaxError`."""
         key = (name, self.is_html)
         if key not in self.trees:
-            self.trees[key] = self.env.parse(self.files[name], name, name)
+            self.trees[key] = self.plain.parse(self.files[name], name, name)
             if self.is_html:
-                with suppress(TemplateError):  # told where it is compiled
-                    guard_values(self.trees[key], self.rich, name)
+                with suppress(TemplateError):  # the compiler reports it
+                    guard_values(self.trees[key], self.html, name)
         return self.trees[key]
 
-    def template(self, name: str, scope: Scope) -> None:
-        """A template with those that it extends."""
-        blocks, before, depth = Blocks(bodies={}, scope=scope), self.blocks, len(self.active)
-        scope.names["self"] = (blocks,)
-        extended: str | None = name
-        while extended is not None and (extended, "template") not in self.active:
-            self.active.append((extended, "template"))
-            with self.within(scope, extended):
-                self.blocks = blocks
-                extended = self._top(self.parsed(extended), blocks)
-        self.blocks = before
+    # -- files and blocks ------------------------------------------------------------------------
+
+    def walk_template(self, name: str, scope: Scope) -> None:
+        """Walk through a template and its layouts."""
+        before = self.bodies, self.block, self.top
+        self.bodies, self.top = {}, scope
+        names: list[str] = [name]
+        depth = len(self.active)
+        while names and names[0] not in self.active:
+            self.active.append(names[0])
+            with self.in_scope(scope, names[0]):
+                names = self._run_template(self.parse(names[0]))
+        self.bodies, self.block, self.top = before
         del self.active[depth:]
 
-    def _top(self, tree: nodes.Template, blocks: Blocks) -> str | None:
-        """The statements of a template; what it extends, if it does."""
+    def _run_template(self, tree: nodes.Template) -> list[str]:
+        """Follow the statements of a template. Returns the name of its layout, if it has one."""
         for block in tree.find_all(nodes.Block):
-            blocks.bodies.setdefault(block.name, []).append((block, self.file))
-        extends = next((node for node in tree.body if isinstance(node, nodes.Extends)), None)
-        if extends is None:
-            if next(tree.find_all(nodes.Extends), None) is not None:
-                raise LostError  # it depends
+            self.bodies.setdefault(block.name, []).append((block, self.file))
+        place = next((at for at, node in enumerate(tree.body) if isinstance(node, nodes.Extends)), None)
+        if place is None:
+            if any(tree.find_all(nodes.Extends)):
+                raise LostError  # a condition decides about the layout
             self.run(tree.body)
-            return None
-        place = tree.body.index(extends)
+            return []
+        extends = tree.body[place]
         self.run(tree.body[:place])
-        self.use(extends.template)
-        self.run(node for node in tree.body[place:] if not isinstance(node, nodes.Output | nodes.Block | nodes.Extends))
-        names = self._names(extends.template)
-        return names[0] if names else None
+        self.run(node for node in tree.body[place:] if not isinstance(node, nodes.Output | nodes.Block))
+        return self._get_names(extends.template)  # type: ignore[attr-defined]
 
-    def _names(self, node: nodes.Node) -> list[str]:
-        """The files that a constant names, as far as there are such files."""
+    def _get_names(self, node: nodes.Node) -> list[str]:
+        """The file that a constant names, if there is one."""
         items = node.items if isinstance(node, nodes.List | nodes.Tuple) else [node]
-        if not all(isinstance(item, nodes.Const) for item in items):
-            raise LostError
         names = [item.value for item in items if isinstance(item, nodes.Const)]
-        return [name for name in names if isinstance(name, str) and name in self.files][:1]
+        if len(names) < len(items):
+            raise LostError
+        return [name for name in names if name in self.files][:1]
 
     @contextmanager
-    def within(self, scope: Scope, file: str | None = None) -> Any:
+    def in_scope(self, scope: Scope, file: str | None = None) -> Iterator[None]:
         """Where names are looked up in this scope, in this file."""
-        before = (self.scope, self.file)
+        before = self.scope, self.file
         self.scope, self.file = scope, file or self.file
         try:
             yield
         finally:
             self.scope, self.file = before
+
+    def _run_block(self, node: nodes.Block) -> None:
+        self._run_body(node.name, 0, self.scope if node.scoped else self.top)
+
+    def _run_body(self, name: str, index: int, scope: Scope) -> None:
+        bodies = self.bodies.get(name, [])
+        if index < len(bodies) and bodies[index][0] not in self.active:
+            node, file = bodies[index]
+            before, self.block = self.block, (name, index)
+            self.active.append(node)
+            with self.in_scope(scope.create_child(), file):
+                self.run(node.body)
+            self.active.pop()
+            self.block = before
+
+    def _run_include(self, node: nodes.Include | nodes.Import | nodes.FromImport) -> Scope:
+        """Walk through another file. Returns its scope, with the names that it has given."""
+        scope = self.scope.create_child() if node.with_context else Scope(sees_variables=False)
+        for name in self._get_names(node.template):
+            if name not in self.active:
+                self.walk_template(name, scope)
+        return scope
+
+    def _run_import(self, node: nodes.Import) -> None:
+        self.scope.names[node.target] = self._run_include(node)
+
+    def _run_fromimport(self, node: nodes.FromImport) -> None:
+        module = self._run_include(node)
+        for name in node.names:
+            theirs, ours = name if isinstance(name, tuple) else (name, name)
+            self.scope.names[ours] = module.names.get(theirs)
+
+    # -- statements ------------------------------------------------------------------------------
 
     def run(self, statements: Iterable[nodes.Node]) -> None:
         """Follow statements one after the other."""
@@ -103,181 +143,136 @@ class Walk(Checking):
                 self.run(node.body)
 
     def _run_output(self, node: nodes.Output) -> None:
-        for child in node.nodes:
-            if not isinstance(child, nodes.TemplateData):
-                self.use(child, Use.SHOWN)
+        self.read_children(node)
 
     def _run_if(self, node: nodes.If) -> None:
-        """Each branch with what its condition says; a name given in one of them may be what it was before."""
-        before = dict(self.scope.names)
-        ends: list[tuple[dict[str, Value], frozenset[Path]]] = []
-        facts = self.facts
-        tests = [(node.test, node.body)] + [(one.test, one.body) for one in node.elif_]
+        """Follow each branch under its condition; afterwards join what the branches made of the names."""
+        names = self.scope.names.maps[0]
+        start, ends = dict(names), []
         with ExitStack() as denied:
-            for test, body in tests:
-                self.use(test, Use.ASKED, whole=False)
-                with self.knowing(test, holds=True):
-                    ends.append(self._end_of(body, before))
-                denied.enter_context(self.knowing(test, holds=False))
-            ends.append(self._end_of(node.else_, before))
-        for name in {name for end, _ in ends for name, value in end.items() if before.get(name) != value}:
-            values = []
-            for end, known in ends:
-                self.facts = known
-                values.append(end[name] if name in end else self.settled(self.named(name)))
-            self.scope.names[name] = either(*values)
-        self.facts = facts
+            for test, body in [*((branch.test, branch.body) for branch in (node, *node.elif_)), (None, node.else_)]:
+                conditions = [] if test is None else [self.ask(test)]
+                with self.where(*conditions):
+                    self.run(body)
+                    changed = {name for name, named in names.items() if start.get(name, ...) != named}
+                    ends.append((dict(names), self.known, changed))
+                names.clear()
+                names.update(start)
+                denied.enter_context(self.where(*map(negate, conditions)))
+        for name in {name for *_, changed in ends for name in changed}:
+            names[name] = self._join(name, [(end, known) for end, known, _ in ends])
 
-    def _end_of(self, body: Sequence[nodes.Node], before: dict[str, Value]) -> tuple[dict[str, Value], frozenset[Path]]:
-        """What names stand for at the end of a branch, and its facts; the scope is as it was before."""
-        self.run(body)
-        end = self.scope.names
-        self.scope.names = dict(before)
-        return end, self.facts
+    def _join(self, name: str, ends: Sequence[tuple[dict[str, Named], frozenset[Path]]]) -> Named:
+        """What a name stands for after an {% if %}: the only variable that it can be, or the template's own value."""
+        places: dict[Place, bool] = {}
+        own = [names[name] for names, _ in ends if name in names]
+        for names, known in ends:
+            named = names[name] if name in names else self.resolve(nodes.Name(name, "load"))
+            if isinstance(named, Macro | Scope):
+                return named
+            if named is not None:
+                is_there = count_present(named.path, known) >= len(named.path)
+                places[named] = places.get(named, True) and is_there
+        if len(places) > 1:  # an unassigned name is a variable only if the sample has it
+            places = {
+                place: is_there
+                for place, is_there in places.items()
+                if place in own or name in self.shape["properties"]
+            }
+        if len(places) > 1:
+            for place, is_there in places.items():
+                self.note(place, nodes.Name(name, "load", lineno=1), whole=True, guarded=is_there)
+            return None
+        return next(
+            (replace(place, fallback="other") if is_there else place for place, is_there in places.items()), None
+        )
 
     def _run_for(self, node: nodes.For) -> None:
-        items = self.item(self.value(node.iter), node.iter, object(), Use.LOOPED)
-        with self.within(Scope(self.scope, {"loop": ()})), self.where(self.condition_of(node.iter)):
-            self.bind(node.target, items, node)
-            if node.test is None:
+        item = self.read_list(node.iter, object())
+        condition = self.get_condition(node.iter)
+        with self.in_scope(self.scope.create_child({"loop": None})), self.where(condition):
+            self.bind(node.target, item)
+            with self.where(*([self.ask(node.test)] if node.test else [])):
                 self.run(node.body)
-            else:
-                self.use(node.test, Use.ASKED, whole=False)
-                with self.knowing(node.test, holds=True):
-                    self.run(node.body)
-        with self.within(Scope(self.scope)), self.where(None if node.test else negated(self.condition_of(node.iter))):
+        with self.in_scope(self.scope.create_child()), self.where(None if node.test else negate(condition)):
             self.run(node.else_)
 
-    def bind(self, target: nodes.Node, value: Value, node: nodes.Node) -> None:
+    def bind(self, target: nodes.Node, value: Named) -> None:
         """Give the value its name."""
         if isinstance(target, nodes.Name):
             self.scope.names[target.name] = value
         elif isinstance(target, nodes.Tuple):
-            for index, item in enumerate(target.items):
-                self.bind(item, self.item(value, node, ("part", index)), node)
+            for index, part in enumerate(target.items):
+                self.note(value, target, whole=not self.get_item(value, index))
+                self.bind(part, self.get_item(value, index))
 
     def _run_assign(self, node: nodes.Assign) -> None:
-        pairs = [(node.target, node.node)]
+        pairs: list[tuple[nodes.Node, nodes.Node]] = [(node.target, node.node)]
         if isinstance(node.target, nodes.Tuple) and isinstance(node.node, nodes.Tuple):
             pairs = list(zip(node.target.items, node.node.items, strict=False))
-        for target, value in [(target, self.value(expression)) for target, expression in pairs]:
-            self.touch(value, node)
-            self.bind(target, value, node)
+        for target, value in [(target, self.bind_value(expression)) for target, expression in pairs]:
+            self.bind(target, value)
 
     def _run_assignblock(self, node: nodes.AssignBlock) -> None:
-        with self.within(Scope(self.scope)):
-            self.run(node.body)
+        self._run_filterblock(node)
+        self.bind(node.target, None)
+
+    def _run_filterblock(self, node: nodes.FilterBlock | nodes.AssignBlock) -> None:
         if node.filter is not None:
-            self.use(node.filter)
-        self.bind(node.target, (), node)
+            self.read(node.filter)
+        with self.in_scope(self.scope.create_child()):
+            self.run(node.body)
 
     def _run_with(self, node: nodes.With) -> None:
-        values = [self.value(value) for value in node.values]
-        with self.within(Scope(self.scope)):
+        values = [self.bind_value(value) for value in node.values]
+        with self.in_scope(self.scope.create_child()):
             for target, value in zip(node.targets, values, strict=True):
-                self.touch(value, node)
-                self.bind(target, value, node)
+                self.bind(target, value)
             self.run(node.body)
 
-    def _run_filterblock(self, node: nodes.FilterBlock) -> None:
-        self.use(node.filter)
-        with self.within(Scope(self.scope)):
-            self.run(node.body)
+    # -- macros ----------------------------------------------------------------------------------
 
     def _run_macro(self, node: nodes.Macro) -> None:
-        self.scope.names[node.name] = (Macro(node, self.scope, self.file),)
+        self.scope.names[node.name] = Macro(node, self.scope, self.file)
 
     def _run_callblock(self, node: nodes.CallBlock) -> None:
-        body = Macro(node, self.scope, self.file)
-        with self.within(Scope(self.scope)):
-            self.scope.names[" caller"] = (body,)  # no name that a template can write
-            self.value(node.call)
+        with self.in_scope(self.scope.create_child({" caller": Macro(node, self.scope, self.file)})):
+            self.read(node.call)  # no template can write the name “ caller”
 
-    def _run_block(self, node: nodes.Block) -> None:
-        if self.blocks is None:
-            return
-        scope = self.scope if node.scoped else self.blocks.scope
-        self._body(BlockBody(self.blocks, node.name), scope)
+    def _read_call(self, node: nodes.Call) -> None:
+        """Walk through a macro's body with its arguments, or the block of `super()`; else read the arguments."""
+        callee = self.resolve(node.node)
+        if node.node == nodes.Name("super", "load"):
+            self._run_body(self.block[0], self.block[1] + 1, self.top)
+        elif isinstance(callee, Macro):
+            self._expand(callee, node)
+        elif isinstance(node.node, nodes.Getattr) and not isinstance(self.resolve(node.node.node), Scope):
+            self.read(node.node.node)  # a method of a value
+            self._read_each(node)
+        else:
+            self.read_children(node)
 
-    def _body(self, body: BlockBody, scope: Scope) -> None:
-        bodies = body.blocks.bodies.get(body.name, [])
-        if body.place >= len(bodies) or body in self.active:
-            return
-        node, file = bodies[body.place]
-        above = BlockBody(body.blocks, body.name, body.place + 1)
-        self.active.append(body)
-        with self.within(Scope(scope, {"super": (above,), "self": (body.blocks,)}), file):
-            self.run(node.body)
-        self.active.pop()
-
-    def _run_include(self, node: nodes.Include) -> None:
-        self.use(node.template)
-        for name in self._names(node.template):
-            if (name, "template") not in self.active:
-                self.template(name, Scope(self.scope) if node.with_context else Scope(closed=True))
-
-    def _module(self, node: nodes.Import | nodes.FromImport) -> Module:
-        self.use(node.template)
-        scope = Scope(self.scope) if node.with_context else Scope(closed=True)
-        for name in self._names(node.template):
-            if (name, "template") not in self.active:
-                self.template(name, scope)
-        return Module(scope)
-
-    def _run_import(self, node: nodes.Import) -> None:
-        self.scope.names[node.target] = (self._module(node),)
-
-    def _run_fromimport(self, node: nodes.FromImport) -> None:
-        module = self._module(node)
-        for name in node.names:
-            theirs, ours = name if isinstance(name, tuple) else (name, name)
-            self.scope.names[ours] = module.scope.names.get(theirs, ())
-
-    def member(self, defined: Any, name: str) -> Value:
-        """A macro of an imported template, or a block."""
-        if isinstance(defined, Module):
-            return defined.scope.names.get(name, ())
-        if isinstance(defined, Blocks):
-            return (BlockBody(defined, name),)
-        if isinstance(defined, BlockBody) and name == "super":
-            return (BlockBody(defined.blocks, defined.name, defined.place + 1),)
-        raise LostError
-
-    def called(self, value: Value, node: nodes.Call) -> Value:
-        """The macro's body with the arguments, or the block."""
-        if self.quiet:
-            return ()
-        for one in value:
-            if isinstance(one, Macro):
-                self._expand(one, node)
-            elif isinstance(one, BlockBody):
-                self._body(one, one.blocks.scope)
-            else:
-                self.read((one,), node)
-        if not any(isinstance(one, Macro) for one in value):
-            self._arguments(node)
-        return ()
+    def _read_each(self, call: nodes.Call) -> None:
+        for child in call.iter_child_nodes(exclude=("node",)):
+            self.read(child)
 
     def _expand(self, macro: Macro, node: nodes.Call) -> None:
-        if macro in self.active or node.dyn_args is not None or node.dyn_kwargs is not None:
-            self._arguments(node)
-            if macro not in self.active:
-                raise LostError
+        if node.dyn_args is not None or node.dyn_kwargs is not None:
+            raise LostError
+        if macro in self.active:
+            self._read_each(node)
             return
         names = [argument.name for argument in macro.node.args]
-        given = dict(zip(names, node.args, strict=False)) | {pair.key: pair.value for pair in node.kwargs}
-        scope = Scope(macro.scope, {"varargs": (), "kwargs": (), "caller": self.scope.names.get(" caller", ())})
+        arguments = dict(zip(names, node.args, strict=False)) | {pair.key: pair.value for pair in node.kwargs}
+        scope = macro.scope.create_child({"varargs": None, "kwargs": None, "caller": self.scope.names.get(" caller")})
         for argument in node.args[len(names) :]:
-            self.use(argument)
-        for name, argument in given.items():
-            value = self.value(argument)
-            self.touch(value, argument)
-            scope.names[name] = value
+            self.read(argument)
+        scope.names.update((name, self.bind_value(argument)) for name, argument in arguments.items())
         self.active.append(macro)
-        with self.within(scope, macro.file):
+        with self.in_scope(scope, macro.file):
             defaults = dict(zip(names[::-1], macro.node.defaults[::-1], strict=False))
             for name in names:
-                if name not in given:
-                    scope.names[name] = self.value(defaults[name]) if name in defaults else ()
+                if name not in arguments:
+                    scope.names[name] = self.bind_value(defaults[name]) if name in defaults else None
             self.run(macro.node.body)
         self.active.pop()

@@ -1,7 +1,7 @@
-"""How much of a processor a part may use: one that goes on for ever is stopped where it is, so that its line is known.
+"""The limit for the processor time of a part: an endless template is stopped, and its line is known.
 
-Only what the interpreter runs can be stopped like this. One long step of native code cannot: for that there is the
-pool's wall limit, at which the child is killed.
+A signal stops only Python code. One long step of native code goes on until the pool's wall limit, at which the child
+process is killed.
 """
 
 import signal
@@ -10,43 +10,43 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 MAX_PART_SECONDS: Final = 0.25
-"""Of processor time, not of waiting: a hundred times what a mail's part takes."""
+"""Processor seconds of one part; a hundred times what a usual part takes."""
 MAX_MAIL_SECONDS: Final = 0.75
-"""Of processor time, for a mail from the compiler to its text: less than the second after which its child is killed."""
+"""Processor seconds of a whole mail, compiling included; the child is killed after one second."""
 REPEAT_SECONDS: Final = 0.05
-"""Until it is stopped once more, if something has caught the first error."""
+"""Seconds until the signal comes again, in case the first error was caught by other code."""
 
 
 class TooSlowError(Exception):
-    """A part has used up its processor time."""
+    """A part has used its processor time."""
 
 
 class TimeLimit:
-    """Interrupts the main thread of its process, which should do nothing but render."""
+    """Interrupts the main thread of its process, which does nothing but render."""
 
     def __init__(self) -> None:
-        self.seconds = MAX_PART_SECONDS  # that a part has
+        self.seconds = MAX_PART_SECONDS  # of one part
         self._is_set_up = False
-        self._is_running = False  # a late signal must not hit what comes after the part
+        self._is_running = False  # a late signal must not interrupt what comes after the part
 
     def set_up(self) -> None:
-        """From now on there is a limit."""
+        """Switch the limit on for this process."""
         signal.signal(signal.SIGPROF, self._ring)
         self._is_set_up = True
 
     def begin(self) -> None:
-        """A part begins: until `end`, `TooSlowError` comes up in it once it has used its time."""
+        """Start a part: until `end`, `TooSlowError` is raised in it when its time is used."""
         if self._is_set_up:
             signal.setitimer(signal.ITIMER_PROF, self.seconds, REPEAT_SECONDS)
             self._is_running = True
 
     def end(self) -> None:
-        """The part has ended; the clock may go on until the next begins."""
+        """End the part; the timer may run until the next one begins."""
         self._is_running = False
 
     @contextmanager
     def part(self) -> Iterator[None]:
-        """Let what the block does take no longer than a part may; raises `TooSlowError`."""
+        """Limit the time of the block to that of a part. Raises `TooSlowError`."""
         self.begin()
         try:
             yield
@@ -54,7 +54,7 @@ class TimeLimit:
             self.end()
 
     def stop(self) -> None:
-        """Nothing is rendered for now: a read from a socket would be cut short by the signal."""
+        """Stop the timer while nothing is rendered: its signal would interrupt reads from a socket."""
         if self._is_set_up:
             signal.setitimer(signal.ITIMER_PROF, 0)
 
@@ -64,4 +64,4 @@ class TimeLimit:
 
 
 TIME_LIMIT: Final = TimeLimit()
-"""The process's: it has one such timer."""
+"""The limit of this process, which has one timer."""

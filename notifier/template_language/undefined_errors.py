@@ -1,6 +1,6 @@
-"""What people get wrong when templates read values, with words for people who do not program.
+"""Explanations of errors about undefined names, files and macros, for people who do not program.
 
-A row is what the library says, as a pattern, and what is said instead.
+A row of a table is a pattern of the library's message and the explanation that replaces it.
 """
 
 import re
@@ -37,7 +37,7 @@ _TYPES = {
 
 
 def name_type(name: str) -> str:
-    """The kind of value that Python calls so, or a word for what is none."""
+    """The kind of value behind a Python type's name."""
     return _TYPES.get(name, "a macro, a block or a function")
 
 
@@ -47,7 +47,7 @@ _MACRO = re.compile(r"\{%[-+]?\s*macro\s+(\w+)")
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorPlace:
-    """Where a mistake was made, and what might have been meant."""
+    """Where an error occurred, and the names that may have been meant."""
 
     text: str  # of the file
     line: int | None
@@ -57,51 +57,45 @@ class ErrorPlace:
 
     @property
     def source(self) -> str:
-        """The line itself."""
+        """The text of the line."""
         lines = self.text.split("\n")
         return lines[self.line - 1] if self.line and self.line <= len(lines) else ""
 
     @property
     def macros(self) -> list[str]:
-        """The names of all macros."""
+        """The names of all macros in the files."""
         return [name for text in self.files.values() for name in _MACRO.findall(text)]
 
     def suggest_name(self, name: str, known: Collection[str]) -> str:
-        """A suggestion for a word that is not known."""
+        """A suggestion for an unknown name, or an empty text."""
         turned = [other for other in known if sorted(other) == sorted(name) and other != name]
-        near = turned or get_close_matches(name, [other for other in known if other != name], n=1)
-        return f"Did you mean “{near[0]}”?" if near else ""
+        similar = turned or get_close_matches(name, [other for other in known if other != name], n=1)
+        return f"Did you mean “{similar[0]}”?" if similar else ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorExplanation:
-    """What is said about a mistake."""
+    """The explanation of an error."""
 
     message: str
     advice: str = ""
-    near: str = ""  # the text on the line that is at fault
-    line: int | None = None  # if it is another than the library's
+    near: str = ""  # the text on the line that causes the error
+    line: int | None = None  # if the cause is on another line than the library says
 
 
 Explainer = Callable[[re.Match[str], ErrorPlace], ErrorExplanation]
 
 
-def _no_filter(found: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
-    name = found[1]
+def _no_filter(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
+    name = match[1]
     if name in _OFFERED:
         return ErrorExplanation(message=f"“{name}” is not available.", advice=_OFFERED[name], near=name)
     advice = place.suggest_name(name, place.filters) or f"There are: {', '.join(sorted(place.filters))}."
     return ErrorExplanation(message=f"there is no filter “{name}”.", advice=advice, near=name)
 
 
-def _no_test(found: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
-    return ErrorExplanation(
-        message=f"there is no test “is {found[1]}”.", advice="Write “is defined”, or compare with ==.", near=found[1]
-    )
-
-
-def _no_variable(found: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
-    name = found[1]
+def _no_variable(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
+    name = match[1]
     if name == "loop":
         return ErrorExplanation(
             message="“loop” is known inside {% for %} only.", advice="Move it into the loop.", near=name
@@ -109,32 +103,32 @@ def _no_variable(found: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
     return ErrorExplanation(message=f"there is no variable “{name}”.", advice=_meant(name, name, place), near=name)
 
 
-def _meant(name: str, shown: str, place: ErrorPlace) -> str:
-    """What to do about a name that leads nowhere."""
-    ask = f"Add it to the sample, or if callers may leave it out, ask first: {{% if {shown} is defined %}}."
+def _meant(name: str, path: str, place: ErrorPlace) -> str:
+    """Advice about a name that does not exist."""
+    ask = f"Add it to the sample, or if callers may leave it out, ask first: {{% if {path} is defined %}}."
     return place.suggest_name(name, place.names) or ask
 
 
-def _no_attribute(found: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
-    kind, name = found[1].removesuffix(" object").rpartition(".")[2], found[2]
+def _no_attribute(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
+    kind, name = match[1].removesuffix(" object").rpartition(".")[2], match[2]
     if name not in place.source:  # a value of the caller's was the name
-        return _no_element(found, place)
+        return _no_element(match, place)
     quoted = re.escape(name)
     path = re.search(rf"({_PATH})(?:\.{quoted}\b|\[\s*[\"']{quoted}[\"']\s*\])", place.source)
-    owner, shown = (path[1], f"{path[1]}.{name}") if path else ("the value", name)
+    owner, full_path = (path[1], f"{path[1]}.{name}") if path else ("the value", name)
     if kind in ("TemplateModule", "TemplateReference", "BlockReference", "Macro", "LoopContext", "function"):
         advice = place.suggest_name(name, place.macros) or "Look at its name where it is defined."
-        return ErrorExplanation(message=f"“{owner}” has no “{name}”.", advice=advice, near=shown)
+        return ErrorExplanation(message=f"“{owner}” has no “{name}”.", advice=advice, near=full_path)
     message = (
         f"“{owner}” has no “{name}”." if kind == "dict" else f"“{owner}” is {name_type(kind)}, and has no “{name}”."
     )
-    advice = _instead(kind, name, shown, place)
+    advice = _instead(kind, name, full_path, place)
     return ErrorExplanation(message=message, advice=advice, near=path[0] if path else name)
 
 
-def _instead(kind: str, name: str, shown: str, place: ErrorPlace) -> str:
-    """What to write where a value has nothing of that name."""
-    owner = shown.rpartition(".")[0] or "name"
+def _instead(kind: str, name: str, full_path: str, place: ErrorPlace) -> str:
+    """Advice where a value has no attribute of that name."""
+    owner = full_path.rpartition(".")[0] or "name"
     if kind == "dict" and name in VALUE_METHODS[dict]:
         return f"Add it to the sample, or write {owner}.{name}() for what is in the object."
     if kind != "dict" and name in _OFFERED:
@@ -143,11 +137,11 @@ def _instead(kind: str, name: str, shown: str, place: ErrorPlace) -> str:
         return f"To show it in another way write {{{{ {owner} | {name} }}}}."
     if kind in ("str", "Markup") and name in VALUE_METHODS[str]:
         return f"A function needs brackets: {owner}.{name}()."
-    return _meant(name, shown, place)
+    return _meant(name, full_path, place)
 
 
-def _no_element(found: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
-    kind = found[1].removesuffix(" object").rpartition(".")[2]
+def _no_element(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
+    kind = match[1].removesuffix(" object").rpartition(".")[2]
     if kind in ("list", "tuple"):
         return ErrorExplanation(message="the list is shorter.", advice="Ask with {% if %} how long it is.", near="[")
     if kind in ("str", "Markup"):
@@ -156,112 +150,83 @@ def _no_element(found: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
     return ErrorExplanation(message=f"{what}.", advice="Look at the sample for what is in the brackets.", near="[")
 
 
-def _no_parameter(found: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
-    advice = 'Give it where the macro is used, or a value in its place: {% macro name(label="") %}.'
-    return ErrorExplanation(message=f"the macro was not given “{found[1]}”.", advice=advice, near=found[1])
+def _not_exported(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
+    advice = place.suggest_name(match[1], place.macros) or "Look at its name where it is defined."
+    return ErrorExplanation(message=f"the imported file has no “{match[1]}”.", advice=advice, near=match[1])
 
 
-def _no_parent(found: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
-    message = f"“super()” has nothing to show: no layout has a block “{found[1]}”."
-    return ErrorExplanation(message=message, advice="Take it out, or look at the block's name.", near="super")
-
-
-def _required(found: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
-    advice = f"Write {{% block {found[1]} %}} … {{% endblock %}} into the template."
+def _twice(match: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
+    lines = [n for n, text in enumerate(place.text.splitlines(), 1) if re.search(rf"block\s+{match[1]}\b", text)]
     return ErrorExplanation(
-        message=f"the block “{found[1]}” has to be filled.", advice=advice, near=f"block {found[1]}"
-    )
-
-
-def _not_exported(found: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
-    advice = place.suggest_name(found[1], place.macros) or "Look at its name where it is defined."
-    return ErrorExplanation(message=f"the imported file has no “{found[1]}”.", advice=advice, near=found[1])
-
-
-def _twice(found: re.Match[str], place: ErrorPlace) -> ErrorExplanation:
-    lines = [n for n, text in enumerate(place.text.splitlines(), 1) if re.search(rf"block\s+{found[1]}\b", text)]
-    return ErrorExplanation(
-        message=f"the block “{found[1]}” is there twice.",
+        message=f"the block “{match[1]}” is there twice.",
         advice=f"Give one another name; the first is on line {lines[0]}." if lines else "Give one another name.",
-        near=f"block {found[1]}",
+        near=f"block {match[1]}",
     )
 
 
-def _macro(found: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
-    what = re.sub(r"'([^']*)'", r"“\1”", found[2].replace("argument(s)", "values").replace("keyword argument", "value"))
+def _macro(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
+    what = re.sub(r"'([^']*)'", r"“\1”", match[2].replace("argument(s)", "values").replace("keyword argument", "value"))
     return ErrorExplanation(
-        message=f"the macro “{found[1]}” takes {what}.",
+        message=f"the macro “{match[1]}” takes {what}.",
         advice="Compare with the brackets behind its name, where it is defined.",
-        near=found[1],
+        near=match[1],
     )
 
 
-def _no_caller(found: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
-    return ErrorExplanation(
-        message=f"the macro “{found[1]}” does not show what stands in {{% call %}}.",
-        advice="Write {{ caller() }} into the macro, or use it without {% call %}.",
-        near="call",
-    )
+ErrorRow = tuple[re.Pattern[str], Explainer]
+"""A pattern of the library's message, and the explanation that replaces it."""
 
 
-def explain_with(message: str, advice: str, near: str = "") -> Explainer:
-    """The same words whatever the details."""
-    return lambda _, __: ErrorExplanation(message=message, advice=advice, near=near)
+def build_error_row(pattern: str, explain: Explainer) -> ErrorRow:
+    """A row whose explanation depends on the message or the place."""
+    return re.compile(pattern), explain
 
 
-def build_error_row(pattern: str, words: Explainer) -> tuple[re.Pattern[str], Explainer]:
-    """A line of the tables below."""
-    return re.compile(pattern), words
+def build_text_row(pattern: str, message: str, advice: str, near: str = "") -> ErrorRow:
+    """A row of plain texts, in which `$1` and `$2` stand for the groups of the pattern."""
+
+    def explain(match: re.Match[str], _: ErrorPlace) -> ErrorExplanation:
+        texts = [re.sub(r"\$(\d)", lambda number: match[int(number[1])], text) for text in (message, advice, near)]
+        return ErrorExplanation(message=texts[0], advice=texts[1], near=texts[2])
+
+    return build_error_row(pattern, explain)
 
 
 UNDEFINED_ERRORS = (
-    build_error_row(r"^parameter '(\w+)' was not provided$", _no_parameter),
-    build_error_row(
-        r"^No caller defined$",
-        explain_with("“caller()” shows nothing here.", "Use the macro with {% call %}.", "caller"),
-    ),
-    build_error_row(r"^there is no parent block called '(\w+)'", _no_parent),
-    build_error_row(r"^Required block '(\w+)' not found$", _required),
+    build_text_row(r"^parameter '(\w+)' was not provided$", "the macro was not given “$1”.",
+        'Give it where the macro is used, or a value in its place: {% macro name(label="") %}.', "$1"),
+    build_text_row(r"^No caller defined$", "“caller()” shows nothing here.",
+        "Use the macro with {% call %}.", "caller"),
+    build_text_row(r"^there is no parent block called '(\w+)'",
+        "“super()” has nothing to show: no layout has a block “$1”.",
+        "Take it out, or look at the block's name.", "super"),
+    build_text_row(r"^Required block '(\w+)' not found$", "the block “$1” has to be filled.",
+        "Write {% block $1 %} … {% endblock %} into the template.", "block $1"),
     build_error_row(r"does not export the requested name '(\w+)'", _not_exported),
-    build_error_row(
-        r"^the inline if-expression on",
-        explain_with("the “if” is not met, and there is no “else”.", 'Write … else "".', "if"),
-    ),
-    build_error_row(
-        r"^No (?:first|last) item", explain_with("the list is empty.", "Ask first: {% if items %} … {% endif %}.")
-    ),
-    build_error_row(
-        r"^there is no (?:previous|next) item",
-        explain_with("this item has no neighbour.", "Ask loop.first or loop.last.", "loop"),
-    ),
+    build_text_row(r"^the inline if-expression on", "the “if” is not met, and there is no “else”.",
+        'Write … else "".', "if"),
+    build_text_row(r"^No (?:first|last) item", "the list is empty.", "Ask first: {% if items %} … {% endif %}."),
+    build_text_row(r"^there is no (?:previous|next) item", "this item has no neighbour.",
+        "Ask loop.first or loop.last.", "loop"),
     build_error_row(r"No filter named '(\w+)'", _no_filter),
-    build_error_row(r"No test named '(\w+)'", _no_test),
+    build_text_row(r"No test named '(\w+)'", "there is no test “is $1”.",
+        "Write “is defined”, or compare with ==.", "$1"),
     build_error_row(r"block '(\w+)' defined twice", _twice),
     build_error_row(r"^'(\w+)' is undefined$", _no_variable),
     build_error_row(r"^'(.+?)' has no attribute '(\w+)'$", _no_attribute),
     build_error_row(r"^(.+) has no element (.+)$", _no_element),
-    build_error_row(r"^macro '(\w+)' was invoked with two values for the special caller", _no_caller),
+    build_text_row(r"^macro '(\w+)' was invoked with two values for the special caller",
+        "the macro “$1” does not show what stands in {% call %}.",
+        "Write {{ caller() }} into the macro, or use it without {% call %}.", "call"),
     build_error_row(r"^macro '(\w+)' takes (.+)$", _macro),
-)
-"""What the library says → what is said instead; the first that fits."""
+)  # fmt: skip
+"""Pattern of the library's message → explanation; the first match counts."""
 
 SANDBOX_ERRORS = (
-    build_error_row(
-        r"^the operator (\S+) is not",
-        lambda found, _: ErrorExplanation(
-            message=f"the operator {found[1]} is not available in templates.",
-            advice="Let the caller send the result.",
-            near=found[1],
-        ),
-    ),
-    build_error_row(
-        r"attribute '(\w+)' of",
-        lambda found, _: ErrorExplanation(
-            message=f"“{found[1]}” is not available in templates.",
-            advice="A template reads the caller's values, and nothing behind them.",
-            near=found[1],
-        ),
-    ),
-    build_error_row(r"^(.+): (.+)$", lambda found, _: ErrorExplanation(message=f"{found[1]}.", advice=found[2])),
-)
-"""The same for what the sandbox refuses."""
+    build_text_row(r"^the operator (\S+) is not", "the operator $1 is not available in templates.",
+        "Let the caller send the result.", "$1"),
+    build_text_row(r"attribute '(\w+)' of", "“$1” is not available in templates.",
+        "A template reads the caller's values, and nothing behind them.", "$1"),
+    build_text_row(r"^(.+): (.+)$", "$1.", "$2"),
+)  # fmt: skip
+"""The same for messages of the sandbox."""

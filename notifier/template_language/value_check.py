@@ -1,7 +1,7 @@
-"""What a template does with a value, asked before the mail is accepted: whether a link leads somewhere, a date is one.
+"""Checks of a caller's values before a mail is accepted: whether a link can be followed, a date is a date, and so on.
 
-A version's schema lists these checks under `x-checks`. They use what rendering itself uses, so that both always agree;
-what cannot be told from the template alone is left to rendering, which fails with the same words.
+A version's schema lists these checks under `x-checks`. They use the functions of rendering, so that both agree.
+What the template alone does not tell is left to rendering, which fails with the same message.
 """
 
 import operator
@@ -21,37 +21,37 @@ from notifier.template_language.variable_path import LIST_ITEM, escape_pointer
 
 CHECKS_KEYWORD: Final = "x-checks"
 MAX_CHECKS: Final = 100
-"""Of one version; the others are left to rendering."""
+"""Checks of one version; others are left to rendering."""
 MAX_CHECKED_VALUES: Final = 5_000
-"""Values of one request that are looked at; the others are left to rendering."""
+"""Values of one request that are checked; others are left to rendering."""
 
 PathStep = str | int
-"""Of a path: a name, "[]" for each item of a list, or the number of an item, from behind if it is negative."""
+"""A step of a path: a name, "[]" for each item of a list, or the index of an item."""
 ItemIndices = tuple[int, ...]
-"""Which item of each list a value stands in, in the order of its path."""
+"""The index of a value in each list of its path."""
 CheckCondition = list[Any]
 """`["true", path]`, `["defined", path]`, `["==", path, constant]`, and `not`, `and`, `or` with conditions."""
 
 
 class CheckArgument(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a filter is told: something fixed, or another variable."""
+    """An argument of a filter: a constant or another variable."""
 
     value: Any = None
     path: list[PathStep] | None = None
 
 
 class ValueCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing that a template does with a variable."""
+    """One use of a variable that can fail."""
 
     path: list[PathStep]
     takes: str  # a key of `TAKES`
-    given: dict[str, CheckArgument] = {}
-    when: list[CheckCondition] = []  # it is done only if all of these hold
-    public: bool = False  # strangers have typed it: it is cleaned first
+    arguments: dict[str, CheckArgument] = msgspec.field(name="given", default_factory=dict)
+    when: list[CheckCondition] = []  # the use happens only if all of these hold
+    public: bool = False  # typed by strangers: it is cleaned first
 
     @property
     def is_link(self) -> bool:
-        """Whether it is the address of a link or an image."""
+        """Whether the variable is the address of a link or an image."""
         return self.takes in _LINK_PARSERS
 
 
@@ -75,7 +75,7 @@ CHECKED_ARGUMENTS: Final = {
     "datetime": ("style", "zone"),
     "money": ("currency",),
 }
-"""Those that decide whether a value can be taken, in their order."""
+"""The arguments that decide whether a filter accepts a value, in their order."""
 _RIGHT: Final = {
     "style": "medium",
     "date": "2026-01-01T00:00:00Z",
@@ -83,7 +83,7 @@ _RIGHT: Final = {
     "datetime": "2026-01-01T00:00:00Z",
     "money": 1,
 }
-"""A value that the filter takes, to find out whether its argument is wrong."""
+"""A value that the filter accepts, to find out whether its argument is wrong."""
 _EXPECTED: Final = {
     "style": "one value of CSS",
     "date": 'a date such as "2026-03-09", or "2026-03-09T14:30:00Z"',
@@ -100,16 +100,16 @@ _MISSING: Final = object()
 
 
 class _UnknownConditionError(Exception):
-    """A condition cannot be told."""
+    """It cannot be known whether a condition holds."""
 
 
 def read_checks(schema: Mapping[str, Any]) -> list[ValueCheck]:
-    """The checks in a version's schema; one that was published before there were any has none."""
+    """The checks in a version's schema; old versions have none."""
     return msgspec.convert(schema.get(CHECKS_KEYWORD, []), list[ValueCheck])
 
 
 def add_checks(schema: dict[str, Any], checks: Iterable[ValueCheck], public: Collection[str]) -> None:
-    """Write the checks into the schema, and what they mean to the variables that they are about."""
+    """Write the checks into the schema, and their meaning into the descriptions of the variables."""
     listed: list[ValueCheck] = []
     for check in list(checks)[:MAX_CHECKS]:
         names = [step for step in check.path if isinstance(step, str) and step != LIST_ITEM]
@@ -133,24 +133,24 @@ def _describe_check(schema: dict[str, Any], check: ValueCheck) -> None:
     if check.is_link and not check.when and node.get("type") == "string" and "pattern" not in node:
         node["format"] = "uri"
     if check.is_link:
-        usual = IMAGE_SCHEMES if "image" in check.given else LINK_SCHEMES
-        schemes = check.given.get("schemes", CheckArgument(usual)).value
+        usual = IMAGE_SCHEMES if "image" in check.arguments else LINK_SCHEMES
+        schemes = check.arguments.get("schemes", CheckArgument(usual)).value
         what = "an image" if usual is IMAGE_SCHEMES else "a link"
-        said = f"The address of {what}; it begins with {name_schemes(schemes)}."
+        sentence = f"The address of {what}; it begins with {name_schemes(schemes)}."
     else:
-        said = f"Shown by “{check.takes}”, which takes {_EXPECTED[check.takes]}."
-    if said not in node.get("description", ""):
-        node["description"] = f"{node.get('description', '')} {said}".strip()
+        sentence = f"Shown by “{check.takes}”, which takes {_EXPECTED[check.takes]}."
+    if sentence not in node.get("description", ""):
+        node["description"] = f"{node.get('description', '')} {sentence}".strip()
 
 
 def find_refused_values(checks: Iterable[ValueCheck], variables: Any, *, known: Collection[str]) -> list[Fault]:
-    """The values that the template could not take, each once; `known` pointers have a fault already."""
+    """The values that the template would not accept, each once; `known` pointers have a fault already."""
     faults: dict[str, Fault] = {}
-    left = MAX_CHECKED_VALUES
+    remaining = MAX_CHECKED_VALUES
     for check in checks:
         for value, indices in _list_values(variables, check.path):
-            left -= 1
-            if left < 0:
+            remaining -= 1
+            if remaining < 0:
                 return list(faults.values())
             fault = _find_value_fault(check, value, variables, indices)
             if fault is not None and fault.pointer not in known:
@@ -159,7 +159,7 @@ def find_refused_values(checks: Iterable[ValueCheck], variables: Any, *, known: 
 
 
 def _list_values(variables: Any, path: Sequence[PathStep]) -> list[tuple[Any, ItemIndices]]:
-    """The values at a path, and which items they stand in."""
+    """The values at a path, with their indices in its lists."""
     rows: list[tuple[Any, ItemIndices]] = [(variables, ())]
     for step in path:
         if step == LIST_ITEM:
@@ -178,7 +178,7 @@ def _take_step(value: Any, step: PathStep) -> Any:
 
 
 def _find_value(variables: Any, path: Sequence[PathStep], indices: ItemIndices) -> Any:
-    """The value at a path; its lists are those of the value that is checked."""
+    """The value at a path, with the list indices of the checked value."""
     value, items = variables, iter(indices)
     for step in path:
         value = _take_step(value, next(items) if step == LIST_ITEM else step)
@@ -202,18 +202,18 @@ def _find_value_fault(check: ValueCheck, value: Any, variables: Any, indices: It
         return None
     if check.public and isinstance(value, str):
         value = clean_text(value)
-    resolved = {name: _resolve_argument(argument, variables, indices) for name, argument in check.given.items()}
-    given = {name: argument for name, argument in resolved.items() if argument is not _MISSING}
+    resolved = {name: _resolve_argument(argument, variables, indices) for name, argument in check.arguments.items()}
+    arguments = {name: argument for name, argument in resolved.items() if argument is not _MISSING}
     try:
-        VALUE_PARSERS[check.takes](value, **given)
+        VALUE_PARSERS[check.takes](value, **arguments)
     except ValueRefusedError as error:
         path = check.path
-        for name, argument in check.given.items():
-            if argument.path is not None and name in given and _is_refused(check, name, given[name]):
+        for name, argument in check.arguments.items():
+            if argument.path is not None and name in arguments and _is_refused(check, name, arguments[name]):
                 path = argument.path
         code = "invalid_link" if check.is_link else "wrong_variable_value"
         return Fault(_build_pointer(variables, path, indices), code, str(error))
-    except Exception:  # noqa: BLE001 - no request fails because a check does; rendering tells what is wrong, and where
+    except Exception:  # noqa: BLE001 - a failing check must not fail the request; rendering reports the error
         return None
     return None
 
@@ -223,7 +223,7 @@ def _resolve_argument(argument: CheckArgument, variables: Any, indices: ItemIndi
 
 
 def _is_refused(check: ValueCheck, name: str, argument: Any) -> bool:
-    """Whether the filter refuses the argument, whatever its value."""
+    """Whether the filter refuses the argument for any value."""
     try:
         VALUE_PARSERS[check.takes](_RIGHT[check.takes], **{name: argument})
     except ValueRefusedError:
@@ -232,7 +232,7 @@ def _is_refused(check: ValueCheck, name: str, argument: Any) -> bool:
 
 
 def _holds(condition: CheckCondition, variables: Any, indices: ItemIndices) -> bool:
-    """Whether a condition of the template holds, as Jinja would find."""
+    """Whether a condition of the template holds, as in Jinja."""
     kind = condition[0]
     if kind == "not":
         return not _holds(condition[1], variables, indices)

@@ -1,6 +1,6 @@
-"""The functions of values that templates may call, such as `order.items()`, and what stands in brackets: `lines[0]`.
+"""The methods of values that templates may call, such as `order.items()`, and access by brackets: `lines[0]`.
 
-A function is never a value: it is found only where it is called, and a caller's value of its name is not touched.
+A method is found only where it is called, so that a caller's value may have any name.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,14 +31,14 @@ VALUE_METHODS: Final[Mapping[type, frozenset[str]]] = {
     Markup: _OF_TEXT,
     float: frozenset({"is_integer"}),
 }
-"""By type; others change the caller's values, or give what no mail shows."""
+"""The allowed methods of each type; the others change the caller's values, or return what no mail shows."""
 MISUSE_ERRORS: Final = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, AssertionError)
-"""What Python raises when a function is given what it cannot take."""
+"""The errors of Python for unsuitable arguments."""
 _INDEXED: Final = (dict, list, str, tuple, range)
 
 
 class MisusedError(Exception):
-    """A filter, test or function was given what it cannot take, in words for the people who edit templates."""
+    """A filter, test or function got unsuitable arguments; the words are for the people who edit templates."""
 
     def __init__(self, name: str, message: str, advice: str) -> None:
         self.name, self.message, self.advice = name, message, advice
@@ -49,12 +49,12 @@ class _ValueFormatter(Formatter):
     """Writes each value as a mail does."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
-        """A number or a text in the form that is asked for; other values have none."""
+        """Apply the format to a number or a text; other values are written as a mail shows them."""
         is_plain = isinstance(value, (int, float, str)) and not isinstance(value, bool)
         return str(super().format_field(value if is_plain else format_value(value), format_spec))
 
     def convert_field(self, value: Any, conversion: Any) -> Any:  # noqa: ARG002 - the library's own signature
-        """The value itself: `!r` asks for Python's form of it."""
+        """Ignore the conversion: `!r` would show Python's form of the value."""
         return value
 
 
@@ -67,12 +67,12 @@ class _MarkupFormatter(_ValueFormatter, SandboxedEscapeFormatter):
 
 
 def is_private(value: object, name: str) -> bool:
-    """Whether the name leads behind the value, where templates have nothing to look for."""
+    """Whether the name is an internal attribute of Python."""
     return name.startswith("__") and hasattr(value, name)
 
 
 def bind_method(environment: Environment, value: Any, name: str) -> Callable[..., Any]:
-    """The function of a value, with words of our own for what it cannot take."""
+    """The method of a value, wrapped so that it explains unsuitable arguments."""
     method = _format_of(environment, value, name) if name.startswith("format") else getattr(value, name)
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -89,7 +89,7 @@ def bind_method(environment: Environment, value: Any, name: str) -> Callable[...
 
 
 def _format_of(environment: Environment, text: str, name: str) -> Callable[..., Any]:
-    """`format` or `format_map`, which reads values as templates do."""
+    """The method `format` or `format_map`, which reads values as templates do."""
     is_markup = isinstance(text, Markup)
     formatter = _MarkupFormatter(environment, escape=Markup.escape) if is_markup else _TextFormatter(environment)
 
@@ -103,11 +103,11 @@ def _format_of(environment: Environment, text: str, name: str) -> Callable[..., 
 def _advice(name: str) -> str:
     if name.startswith("format"):
         return "Put the pieces behind each other, or use “money”, “number” or “date”."
-    return "Look at how many things stand there, and whether each is text, a number or a list as it should be."
+    return "Check how many values stand there, and whether each is text, a number or a list, as it should be."
 
 
 def get_item(value: Any, place: Any) -> tuple[Any] | None:
-    """What stands in the value under a name, at a number or between two; None if nothing does."""
+    """The value under a key, index or slice, in a tuple; None if there is none."""
     if not isinstance(value, _INDEXED):
         return None
     try:
@@ -121,7 +121,7 @@ def get_item(value: Any, place: Any) -> tuple[Any] | None:
 
 
 def _whole(place: Any) -> Any:
-    """The place with whole numbers where a division has made fractions of them: `items[: n / 2]`."""
+    """The index or slice with whole numbers in place of fractions from a division, as in `items[: n / 2]`."""
     if isinstance(place, slice):
         return slice(_whole(place.start), _whole(place.stop), _whole(place.step))
     return int(place) if isinstance(place, float) and place.is_integer() else place

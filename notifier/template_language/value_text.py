@@ -1,7 +1,7 @@
-"""How a value is written in a mail: in JSON's words or plain ones, never in those of Python.
+"""How a value is written in a mail: in the words of JSON, never in those of Python.
 
-Text stays as it is. Null is nothing, a list is its items with commas, an object is its names and values. What is no
-value, such as a macro without its brackets, raises `NotShowableError`.
+Text stays as it is. Null is nothing, a list is its items with commas, an object is its names and values. Anything
+else, such as a macro without its brackets, raises `NotShowableError`.
 """
 
 import math
@@ -13,7 +13,7 @@ from jinja2.environment import TemplateModule
 from jinja2.runtime import LoopContext, Undefined
 
 _SMALLEST, _LARGEST = 1e-15, 1e24
-"""Between these a number is written with all its digits; beyond them nobody would read those."""
+"""A number between these is written with all its digits; others have an exponent."""
 _RAW_KINDS: Final[dict[type, str]] = {
     bool: "true or false",
     type(None): "nothing (null)",
@@ -25,18 +25,18 @@ _LIST_TYPES: Final = (list, tuple, range, Iterator, KeysView, ValuesView, ItemsV
 
 
 class RawValue(NamedTuple):
-    """A value that a template shows as it is, though it is neither text nor a number."""
+    """A place where a template shows a value that is neither text nor a number."""
 
     file: str
     line: int
-    expression: str  # what stands in the braces, if that is a simple name; else empty
+    expression: str  # in the braces, if it is a simple name; else empty
     kind: str  # "a list"
 
 
 class NotShowableError(Exception):
-    """A template shows what is no value of a caller's."""
+    """A template shows something that is no value, such as a macro."""
 
-    name = ""  # the expression, where that is known
+    name = ""  # the expression, if it is known
 
     def __init__(self, message: str, advice: str) -> None:
         self.message, self.advice = message, advice
@@ -44,12 +44,12 @@ class NotShowableError(Exception):
 
 
 def get_raw_kind(value: Any) -> str:
-    """What kind of value it is, if it is neither text nor a number; else an empty text."""
+    """The kind of value, if it is neither text nor a number; else an empty text."""
     return _RAW_KINDS.get(type(value), "")
 
 
 def format_value(value: Any) -> str:
-    """The value as it stands in a mail; markup stays marked. Raises `NotShowableError`."""
+    """The value as text of a mail; escaped text stays marked as such. Raises `NotShowableError`."""
     if isinstance(value, str):
         return value
     if isinstance(value, TemplateModule):  # a file that was imported is what it writes
@@ -71,7 +71,7 @@ def _write_many(value: Any) -> str:
 
 
 def _write_number(value: float) -> str:
-    """Digits, without an exponent and without what binary fractions add in the sixteenth place: 0.1 + 0.2 is 0.3."""
+    """A number without an exponent, rounded to 15 digits, so that 0.1 + 0.2 is 0.3."""
     if not math.isfinite(value):
         raise NotShowableError("this number is too large to be written.", "Let the caller send the result.")
     if value and not _SMALLEST <= abs(value) < _LARGEST:

@@ -1,10 +1,10 @@
-"""Where a value stands among a caller's variables: the paths that templates read, and JSON pointers for callers."""
+"""Paths of variables, as templates read them, and their JSON pointers, as callers know them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 LIST_ITEM: Final = "[]"
-"""In a path: an item of a list, whichever."""
+"""In a path: any item of a list."""
 
 
 def escape_pointer(name: str) -> str:
@@ -13,7 +13,7 @@ def escape_pointer(name: str) -> str:
 
 
 def find_values(variables: Any, path: Sequence[str], pointer: str = "") -> Iterator[tuple[str, Any]]:
-    """The values at a path with their JSON pointers: one, those of all items where it says "[]", or none."""
+    """The values at a path with their JSON pointers; "[]" stands for all items of a list."""
     if not path:
         yield pointer, variables
     elif path[0] == LIST_ITEM:

@@ -1,4 +1,4 @@
-"""The variables of a template: their JSON Schema, derived from the sample, and what is wrong with a caller's values."""
+"""The JSON Schema of a template's variables, derived from its sample, and the faults of a caller's values."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -14,13 +14,13 @@ from notifier.template_language.value_check import ValueCheck, find_refused_valu
 from notifier.template_language.variable_path import escape_pointer
 
 VARIABLES_DECODER: Final = msgspec.json.Decoder(dict[str, Any], float_hook=parse_number)
-"""Reads the text of a mail's variables, in which a number counts and not how it is written."""
+"""Decodes a mail's variables; a number counts by its value, not by how it is written."""
 HTTPS_PATTERN: Final = r"^https://[!-;=?-~]+$"
-"""A link that can stand in a mail's header too."""
+"""A link that may also stand in a mail's header."""
 MAX_SUGGESTIONS = 5
-MAX_REPORTED_ITEMS: Final = 2_000  # items of lists in one request's variables whose faults are all told
+MAX_REPORTED_ITEMS: Final = 2_000  # list items in one request's variables whose faults are all reported
 MAX_SUGGESTED_LENGTH = 64
-"""Characters of a name that others are compared with: looking for likeness takes time."""
+"""Characters of a name for which similar names are searched, which takes time."""
 _TYPE_NAMES = {
     type(None): "null",
     bool: "a boolean",
@@ -34,7 +34,7 @@ _SCALARS: dict[type, str] = {bool: "boolean", int: "integer", float: "number", s
 
 
 def build_schema(sample: Mapping[str, Any], optional: Iterable[str] = ()) -> dict[str, Any]:
-    """A JSON Schema (draft 2020-12) that values shaped like the sample satisfy.
+    """Build a JSON Schema (draft 2020-12) for values shaped like the sample.
 
     Every key is required unless its dotted path is in `optional`; unknown keys are refused at every level, except
     inside an object whose sample is empty. A null in the sample takes any value.
@@ -64,7 +64,7 @@ def _schema(value: Any, path: str, optional: frozenset[str]) -> dict[str, Any]:
 
 
 def _items_schema(items: list[Any], path: str, optional: frozenset[str]) -> dict[str, Any]:
-    """One schema for all items; of objects, a key that some items lack is optional."""
+    """One schema for all items; a key that some objects lack is optional."""
     if not all(isinstance(item, Mapping) for item in items):
         return _schema(items[0], path, optional)
     merged: dict[str, Any] = {}
@@ -75,21 +75,21 @@ def _items_schema(items: list[Any], path: str, optional: frozenset[str]) -> dict
 
 
 def find_variable_faults(schema: Mapping[str, Any], variables: Any) -> list[Fault]:
-    """Everything wrong with the values, each with a pointer below `/variables`."""
-    found: list[Fault] = []
+    """Find all faults of the values, each with a pointer below `/variables`."""
+    faults: list[Fault] = []
     validator, checks = _compiled(msgspec.json.encode(schema))
     for error in _errors_in(validator, variables):
         base = "/variables" + "".join(f"/{escape_pointer(str(part))}" for part in error.instance_path)
-        found.extend(_faults_of(error, base, schema if len(found) < MAX_SUGGESTIONS else {}))
+        faults.extend(_faults_of(error, base, schema if len(faults) < MAX_SUGGESTIONS else {}))
     if checks:
-        found += find_refused_values(checks, variables, known={fault.pointer for fault in found})
-    return sorted(found, key=lambda fault: fault.pointer)
+        faults += find_refused_values(checks, variables, known={fault.pointer for fault in faults})
+    return sorted(faults, key=lambda fault: fault.pointer)
 
 
 def _errors_in(validator: Any, variables: Any) -> list[Any]:
-    """What is wrong with the values; of long lists, what is wrong with their first items.
+    """The errors of the values; of long lists only those of the first items.
 
-    The library makes all errors at once, ten microseconds each, and no other thread runs meanwhile.
+    The library creates all errors at once, about 10 µs each, and blocks other threads meanwhile.
     """
     if validator.is_valid(variables):
         return []
@@ -102,18 +102,18 @@ def _errors_in(validator: Any, variables: Any) -> list[Any]:
     return errors
 
 
-def _with_first_items(value: Any, left: list[int]) -> Any:
-    """The value, whose lists have `left[0]` items together: the first ones."""
+def _with_first_items(value: Any, budget: list[int]) -> Any:
+    """The value with the first items of its lists, `budget[0]` items in all."""
     if isinstance(value, Mapping):
-        return {key: _with_first_items(inner, left) for key, inner in value.items()}
+        return {key: _with_first_items(inner, budget) for key, inner in value.items()}
     if not isinstance(value, list):
         return value
     items = []
     for item in value:
-        if left[0] <= 0:
+        if budget[0] <= 0:
             break
-        left[0] -= 1
-        items.append(_with_first_items(item, left))
+        budget[0] -= 1
+        items.append(_with_first_items(item, budget))
     return items
 
 
@@ -140,20 +140,20 @@ def _faults_of(error: Any, base: str, schema: Mapping[str, Any]) -> list[Fault]:
 
 
 def _names_at(schema: Mapping[str, Any], path: Iterable[str | int]) -> set[str]:
-    """The names that an object may have whose schema stands at this path within one."""
+    """The property names in the schema at this path."""
     for step in path:
         schema = schema.get(str(step), {})
     return set(schema.get("properties", ()))
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    """A question after the name that was meant, if there is one like it that was not sent."""
-    found = get_close_matches(name, sorted(known), 1) if len(name) <= MAX_SUGGESTED_LENGTH else []
-    return f"; did you mean {found[0]}?" if found else ""
+    """A suggestion, if a similar name exists that was not sent."""
+    similar = get_close_matches(name, sorted(known), 1) if len(name) <= MAX_SUGGESTED_LENGTH else []
+    return f"; did you mean {similar[0]}?" if similar else ""
 
 
 def _expected(error: Any) -> str:
-    """What a value should have been, and what it is; never the value itself."""
+    """What was expected and what kind of value came; never the value itself."""
     kind = error.kind
     if kind.name == "type":
         return f"expected {' or '.join(kind.types)}, but this is {_TYPE_NAMES.get(type(error.instance), 'a number')}"
@@ -165,7 +165,7 @@ def _expected(error: Any) -> str:
 
 
 def remove_optional(variables: Mapping[str, Any], optional: Iterable[str]) -> dict[str, Any]:
-    """The values less those at the dotted paths, inside lists too: what the shortest allowed request looks like."""
+    """The values without those at the dotted paths, inside lists too: the shortest allowed request."""
     paths = {tuple(path.split(".")) for path in optional}
     return dict(_strip(variables, (), paths))
 

@@ -1,48 +1,78 @@
-"""Which variables a version reads, and what a caller must send: the sample, the parts and the settings taken together.
+"""Which variables a version reads and what a caller must send, from its sample, parts and settings.
 
-What is in the sample keeps its type. Nothing is demanded that no part needs.
+A variable has its sample's type. It is required if some part reads it without asking first.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
 
 from notifier.template_language import value_check
-from notifier.template_language.template_source import SUBJECT, TemplateSource
+from notifier.template_language.image_functions import IMAGE_FUNCTIONS
+from notifier.template_language.link_address import list_link_schemes
+from notifier.template_language.sandbox import create_environment
+from notifier.template_language.template_source import (
+    HTML,
+    LANGUAGE_WORDS,
+    LOCALES,
+    PARTS,
+    RESERVED_NAMES,
+    SUBJECT,
+    TemplateSource,
+)
+from notifier.template_language.template_walk import TemplateWalk
+from notifier.template_language.value_check import ValueCheck
 from notifier.template_language.variable_path import LIST_ITEM
-from notifier.template_language.variable_place import VariableRead
+from notifier.template_language.variable_place import LostError, Scope, VariableRead
 from notifier.template_language.variable_schema import HTTPS_PATTERN, build_schema
-from notifier.template_language.walk.parts import walked
-
-__all__ = ["VariableRead", "VariableUsage", "analyze_variables", "list_reads", "list_subject_paths"]
 
 UNSUBSCRIBE_URL: Final = "unsubscribe_url"
-"""What every marketing template asks for, whether or not its parts show it."""
+"""The variable that every marketing template requires, whether or not its parts show it."""
 _LINK_SCHEMA: Final = {"type": "string", "pattern": HTTPS_PATTERN, "maxLength": 900}  # it stands in a header too
 
 VariableNames = tuple[str, ...]
-"""A dotted path: the names of a path, without its lists."""
+"""A dotted path: the names of a path without its list items."""
 
 
 class VariableUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """What the sample, the parts and the settings say together about a version's variables."""
+    """The result of the analysis of a version's variables."""
 
     schema: dict[str, Any]  # JSON Schema (draft 2020-12) of what a caller sends
-    optional: list[str]  # dotted paths as settings write them: those listed there, and those that no part needs
+    optional: list[str]  # dotted paths: those that the settings list, and those that no part needs
     undefined: list[VariableRead]  # read without a guard, and not in the sample
-    unused: list[str]  # dotted paths in the sample that nothing reads; of an object that nothing reads, its own only
+    unused: list[str]  # dotted paths in the sample that nothing reads; of an unread object only its own path
     unmatched: list[tuple[str, str]]  # setting and dotted path, where neither sample nor parts have such a variable
 
 
-def list_reads(source: TemplateSource) -> list[VariableRead]:
-    """Every read in the parts of all locales and in the layouts that they use. Raises Jinja's `TemplateSyntaxError`."""
-    return walked(source)[0]
+def walk_source(
+    source: TemplateSource, parts: Sequence[str] = PARTS
+) -> tuple[list[VariableRead], bool, list[ValueCheck]]:
+    """All reads in these parts, whether none was missed, and the value checks. Raises `TemplateSyntaxError`."""
+    plain, html = (create_environment(source.files, autoescape=autoescape) for autoescape in (False, True))
+    reserved = RESERVED_NAMES | LANGUAGE_WORDS | ((IMAGE_FUNCTIONS | plain.globals.keys()) - source.sample.keys())
+    walk = TemplateWalk(
+        shape=build_schema(source.sample), reserved=reserved, plain=plain, html=html, files=source.files
+    )
+    walk.schemes = list(list_link_schemes(source.settings.link_schemes))
+    prefixes = ["", *(f"{LOCALES}{tag}/" for tag in source.locales)]
+    names = [f"{prefix}{part}" for prefix in prefixes for part in parts if f"{prefix}{part}" in source.files]
+    for name in names:
+        walk.parse(name)
+    is_complete = True
+    try:
+        for name in names:
+            walk.is_html = name.endswith(HTML)
+            walk.walk_template(name, Scope())
+    except (LostError, RecursionError):
+        is_complete = False
+    return sorted(walk.reads, key=attrgetter("file", "line", "path")), is_complete, list(walk.checks.values())
 
 
 def analyze_variables(source: TemplateSource) -> VariableUsage:
-    """The variables of a version. Raises Jinja's `TemplateSyntaxError`."""
-    reads, all_seen, checks = walked(source)
+    """Analyze the variables of a version. Raises Jinja's `TemplateSyntaxError`."""
+    reads, all_seen, checks = walk_source(source)
     settings, shape = source.settings, build_schema(source.sample)
     marketing = settings.category == "marketing"
     demands = _Demands(reads, {(UNSUBSCRIBE_URL,)} if marketing else set())
@@ -71,18 +101,18 @@ def analyze_variables(source: TemplateSource) -> VariableUsage:
 
 
 def list_subject_paths(source: TemplateSource) -> list[list[str]]:
-    """The paths of what the subjects of all locales show; "[]" for the items of a list."""
-    reads, _, _ = walked(source, [SUBJECT])
+    """The paths of the variables that the subjects of all locales show; "[]" for the items of a list."""
+    reads, _, _ = walk_source(source, [SUBJECT])
     return [list(path) for path in sorted({read.path for read in reads if read.whole})]
 
 
 class _Demands:
-    """What the reads say of each dotted path."""
+    """What the reads say about each dotted path."""
 
     def __init__(self, reads: Iterable[VariableRead], needed: set[VariableNames]) -> None:
         self.used = set(needed)
         self.needed = set(needed)  # somewhere without a guard
-        self.whole: set[VariableNames] = set()  # shown or handed on with all that is in it
+        self.whole: set[VariableNames] = set()  # shown or passed on with everything in it
         for read in reads:
             names: VariableNames = ()
             for length, step in enumerate(read.path, start=1):
@@ -90,22 +120,22 @@ class _Demands:
                     continue
                 names = (*names, step)
                 self.used.add(names)
-                if length > read.sure and not (read.guarded and length == len(read.path)):
+                if length > read.present and not (read.guarded and length == len(read.path)):
                     self.needed.add(names)
             if read.whole:
                 self.whole.add(names)
 
     def spares(self, names: VariableNames) -> bool:
-        """Whether no part fails without it."""
+        """Whether no part needs the variable."""
         return names not in self.needed and not any(names[:length] in self.whole for length in range(1, len(names)))
 
     def reads(self, names: VariableNames) -> bool:
-        """Whether some part reads it, alone or with all that it stands in."""
+        """Whether some part reads the variable, alone or as part of an object."""
         return names in self.used or any(names[:length] in self.whole for length in range(1, len(names)))
 
 
 def _inner(shape: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema of the items, if it is one of a list, and of theirs."""
+    """The schema of the innermost items, if it is that of a list."""
     while "items" in shape:
         shape = shape["items"]
     return shape
@@ -126,17 +156,17 @@ def _unused(shape: Mapping[str, Any], demands: _Demands, base: VariableNames = (
 
 
 def _undefined(reads: Iterable[VariableRead], shape: Mapping[str, Any]) -> Iterator[VariableRead]:
-    """The reads that are not in the sample and have no guard; of those that have one, what they stand in."""
+    """Reads without a guard that are not in the sample; of guarded reads, the object that is not in the sample."""
     for read in reads:
         known = _length_in(shape, read.path)
         if not read.guarded and known < len(read.path):
             yield VariableRead(path=read.path, file=read.file, line=read.line, guarded=False)
-        elif read.guarded and read.sure <= known < len(read.path) - 1:
+        elif read.guarded and read.present <= known < len(read.path) - 1:
             yield VariableRead(path=read.path[: known + 1], file=read.file, line=read.line, guarded=False)
 
 
 def _length_in(shape: Mapping[str, Any], path: tuple[str, ...]) -> int:
-    """How many leading steps of the path the sample has; all, if it says nothing about what follows."""
+    """How many leading steps of the path the sample has; all if it does not describe the rest."""
     for length, step in enumerate(path):
         if shape.get("type", "object" if "properties" in shape else None) is None:
             return len(path)
@@ -152,7 +182,7 @@ def _length_in(shape: Mapping[str, Any], path: tuple[str, ...]) -> int:
 
 
 def _allow(schema: dict[str, Any], path: tuple[str, ...]) -> None:
-    """Let a caller send what some part reads, though the sample does not say what it is."""
+    """Allow a variable of any type that some part reads and the sample does not have."""
     for step in path:
         if step == LIST_ITEM:
             if "items" not in schema:
@@ -167,9 +197,9 @@ def _allow(schema: dict[str, Any], path: tuple[str, ...]) -> None:
             schema = schema["properties"][step]
 
 
-def _ask(schema: dict[str, Any], name: str, wanted: Mapping[str, Any]) -> None:
-    """Demand a variable of this form, whatever the sample says."""
-    schema["properties"] = schema["properties"] | {name: dict(wanted)}
+def _ask(schema: dict[str, Any], name: str, variable_schema: Mapping[str, Any]) -> None:
+    """Require a variable of this schema, whatever the sample says."""
+    schema["properties"] = schema["properties"] | {name: dict(variable_schema)}
     schema["required"] = sorted({*schema["required"], name})
 
 
@@ -182,7 +212,7 @@ def _mark(schema: dict[str, Any], paths: Iterable[str], mark: Mapping[str, Any])
 
 
 def _is_known(shape: Mapping[str, Any], path: str, demands: _Demands) -> bool:
-    """Whether the sample or some part has a variable of this name."""
+    """Whether the sample or some part has the variable."""
     names = tuple(path.split("."))
     if demands.reads(names):
         return True

@@ -1,1 +1,1 @@
-"""What is wrong with a source although it renders: rules over its mails and settings, each with a stable code."""
+"""Rules that look at a template before it is published; each has a stable code."""

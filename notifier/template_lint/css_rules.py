@@ -1,7 +1,7 @@
-"""Rules about CSS that common clients ignore, and CSS that does not survive being moved into the tags.
+"""Rules about CSS that common clients ignore, and about CSS that cannot be moved into the tags.
 
-What is ignored, and by whom, is taken from caniemail.com; only what makes a mail fall apart is on the list, not what
-is merely missed, such as round corners. Rules in `@media` are an enhancement and are left alone.
+What clients ignore is taken from caniemail.com. The list has only what breaks a mail's layout, not what is merely
+missed, such as round corners. Rules in `@media` are an enhancement and are not looked at.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _IGNORED: Final = {
     "clip-path": ("none", "Gmail and Outlook"),
     "filter": ("none", "Gmail and Outlook"),
 }
-"""Property → the value that does nothing, and who ignores the others."""
+"""Property → its value without effect, and the clients that ignore all other values."""
 _LAYOUTS: Final = frozenset({"flex", "inline-flex", "grid", "inline-grid"})
 _FUNCTIONS: Final = {"calc": "Outlook and Yahoo", "var": "Gmail, Outlook and Yahoo"}
 
@@ -56,28 +56,28 @@ def web_font(mail: SampleMail) -> Iterator[LintFinding]:
 def ignored_css(mail: SampleMail) -> Iterator[LintFinding]:
     """CSS that common clients ignore, and that a mail falls apart without (`position`, `flex`, `calc()`, …)."""
     for block in mail.sheet.blocks:
-        for one in block.declarations:
-            if who := _who_ignores(one):
-                shown = f"{one.name}: {one.value}"
-                message = f"{shown if len(shown) <= 60 else one.name} is ignored by {who}."  # noqa: PLR2004 - a line
-                yield LintFinding(message=message, offset=one.offset, about=one.name)
+        for declaration in block.declarations:
+            if who := _who_ignores(declaration):
+                text = f"{declaration.name}: {declaration.value}"
+                message = f"{text if len(text) <= 60 else declaration.name} is ignored by {who}."  # noqa: PLR2004 - a line
+                yield LintFinding(message=message, offset=declaration.offset, about=declaration.name)
 
 
-def _who_ignores(one: CssDeclaration) -> str:
-    if one.name.startswith("--"):
+def _who_ignores(declaration: CssDeclaration) -> str:
+    if declaration.name.startswith("--"):
         return _FUNCTIONS["var"]
-    if one.name in _IGNORED and one.value.lower() != _IGNORED[one.name][0]:
-        return _IGNORED[one.name][1]
-    if one.name == "display" and one.value.lower() in _LAYOUTS:
+    if declaration.name in _IGNORED and declaration.value.lower() != _IGNORED[declaration.name][0]:
+        return _IGNORED[declaration.name][1]
+    if declaration.name == "display" and declaration.value.lower() in _LAYOUTS:
         return _OUTLOOK
-    if one.name.startswith("margin") and any(getattr(token, "value", 0) < 0 for token in _numbers(one)):
+    if declaration.name.startswith("margin") and any(getattr(token, "value", 0) < 0 for token in _numbers(declaration)):
         return "Gmail and Outlook.com"
-    functions = (token.lower_name for token in one.tokens if token.type == "function")
+    functions = (token.lower_name for token in declaration.tokens if token.type == "function")
     return next((_FUNCTIONS[name] for name in functions if name in _FUNCTIONS), "")
 
 
-def _numbers(one: CssDeclaration) -> Iterator[object]:
-    return (token for token in one.tokens if token.type in ("number", "percentage", "dimension"))
+def _numbers(declaration: CssDeclaration) -> Iterator[object]:
+    return (token for token in declaration.tokens if token.type in ("number", "percentage", "dimension"))
 
 
 @warning_rule("Give all rules that compete with it the same importance, or select by names, classes and ids alone.")
@@ -94,21 +94,24 @@ def lost_rule(mail: SampleMail) -> Iterator[LintFinding]:
 def background_without_colour(mail: SampleMail) -> Iterator[LintFinding]:
     """A background image without a colour behind it; where it is not shown, as in Outlook, text may be unreadable."""
     for block in mail.sheet.blocks:
-        image = next((one for one in block.declarations if _is_image(one)), None)
+        image = next((declaration for declaration in block.declarations if _is_image(declaration)), None)
         if image and not _has_colour(block):
             yield LintFinding(message="A background image has no colour behind it.", offset=image.offset)
 
 
-def _is_image(one: CssDeclaration) -> bool:
-    if one.name not in ("background", "background-image"):
+def _is_image(declaration: CssDeclaration) -> bool:
+    if declaration.name not in ("background", "background-image"):
         return False
-    return any(token.type == "url" or (token.type == "function" and token.lower_name == "url") for token in one.tokens)
+    return any(
+        token.type == "url" or (token.type == "function" and token.lower_name == "url") for token in declaration.tokens
+    )
 
 
 def _has_colour(block: CssBlock) -> bool:
     if block.element and block.element.get_value("bgcolor"):
         return True
     return any(
-        one.name == "background-color" or (one.name == "background" and any(map(parse_color, one.tokens)))
-        for one in block.declarations
+        declaration.name == "background-color"
+        or (declaration.name == "background" and any(map(parse_color, declaration.tokens)))
+        for declaration in block.declarations
     )

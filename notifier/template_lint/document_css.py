@@ -1,9 +1,9 @@
-"""The CSS of a part as rules with their places: those of `<style>` elements, and those of `style` attributes.
+"""The CSS of an HTML part with places: that of `<style>` elements and that of `style` attributes.
 
-What stands in `@media` and `@supports` is an enhancement for the clients that know it, and is left out.
+Rules inside `@media` and `@supports` are left out: they are an enhancement for clients that know them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any, Final
@@ -17,11 +17,11 @@ _TOKENS_WITH_CONTENT: Final = frozenset({"function", "() block", "[] block", "{}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CssDeclaration:
-    """One property with its value."""
+    """A CSS property with its value."""
 
     name: str  # in lower case
     value: str  # as written
-    tokens: tuple[Any, ...]  # of the value, inner ones too
+    tokens: tuple[Any, ...]  # of the value, nested ones too
     offset: int
 
 
@@ -32,7 +32,7 @@ class CssBlock:
     selector: str  # empty for a `style` attribute
     declarations: tuple[CssDeclaration, ...]
     offset: int
-    element: HtmlElement | None = None  # whose attribute it is
+    element: HtmlElement | None = None  # for a `style` attribute
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,47 +45,36 @@ class CssAtRule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DocumentCss:
-    """All the CSS of a part, with places in the part."""
+    """All the CSS of a part; offsets count from the beginning of the part."""
 
     blocks: tuple[CssBlock, ...]
     at_rules: tuple[CssAtRule, ...]
 
 
 def parse_css(document: HtmlDocument) -> DocumentCss:
-    """The CSS of a document's style elements and attributes."""
+    """Parse the CSS of a document's `<style>` elements and `style` attributes."""
     blocks: list[CssBlock] = []
     at_rules: list[CssAtRule] = []
     for text in document.texts:
         if text.parent and text.parent.name == "style":
-            found, at = _stylesheet(text.raw)
-            blocks += [_moved(block, text.offset) for block in found]
-            at_rules += [CssAtRule(keyword=rule.keyword, offset=rule.offset + text.offset) for rule in at]
+            style_blocks, at = _stylesheet(text.raw)
+            blocks += [_move(block, text.offset) for block in style_blocks]
+            at_rules += [replace(rule, offset=rule.offset + text.offset) for rule in at]
     for element in document.elements:
         style = element.get_attribute("style")
         if style and style.raw:
             declarations = _attribute(style.value)
             block = CssBlock(selector="", declarations=declarations, offset=0, element=element)
-            blocks.append(_moved(block, style.value_offset, inside=style.raw == style.value))
+            blocks.append(_move(block, style.value_offset, inside=style.raw == style.value))
     return DocumentCss(blocks=tuple(blocks), at_rules=tuple(at_rules))
 
 
-def declarations_of(element: HtmlElement) -> dict[str, str]:
-    """What an element's `style` attribute says of each property: the last that is said, `!important` before others."""
-    found: dict[str, str] = {}
-    for node in tinycss2.parse_blocks_contents(element.get_value("style")):
-        if node.type == "declaration" and (node.important or not found.get(node.lower_name, "").endswith("!")):
-            found[node.lower_name] = tinycss2.serialize(node.value).strip() + ("!" if node.important else "")
-    return found
-
-
-def _moved(block: CssBlock, by: int, *, inside: bool = True) -> CssBlock:
-    """The block with its places in the part; all at `by` if those inside are not known."""
+def _move(block: CssBlock, offset: int, *, inside: bool = True) -> CssBlock:
+    """The block with offsets in the part; without `inside` all its declarations are at `offset`."""
     declarations = tuple(
-        CssDeclaration(name=one.name, value=one.value, tokens=one.tokens, offset=by + (one.offset if inside else 0))
-        for one in block.declarations
+        replace(declaration, offset=offset + declaration.offset * inside) for declaration in block.declarations
     )
-    offset = by + block.offset
-    return CssBlock(selector=block.selector, declarations=declarations, offset=offset, element=block.element)
+    return replace(block, declarations=declarations, offset=offset + block.offset)
 
 
 @lru_cache(maxsize=64)
@@ -121,11 +110,11 @@ def _declarations(nodes: list[Any], starts: list[int]) -> tuple[CssDeclaration, 
 
 
 def _flat(tokens: list[Any]) -> list[Any]:
-    found = [*tokens]
-    for token in found:  # which grows meanwhile
+    flat = [*tokens]
+    for token in flat:  # the list grows in the loop
         if token.type in _TOKENS_WITH_CONTENT:
-            found += token.arguments if token.type == "function" else token.content
-    return [token for token in found if token.type not in ("whitespace", "comment")]
+            flat += token.arguments if token.type == "function" else token.content
+    return [token for token in flat if token.type not in ("whitespace", "comment")]
 
 
 def _line_starts(text: str) -> list[int]:

@@ -1,7 +1,7 @@
-"""A rendered HTML part as elements and texts with their places, and what is wrong with its tags.
+"""Parse a rendered HTML part into elements and texts with offsets, and find what is wrong with its tags.
 
-It reads as browsers do (WHATWG HTML §13.2.5), in one pass, and never fails: what is broken is a problem in the list.
-Comments are skipped, and with them what stands in conditional ones for Outlook.
+The parser reads as browsers do (WHATWG HTML §13.2.5), in one pass. It never fails: broken tags are listed as problems.
+Comments are skipped, also conditional ones for Outlook.
 """
 
 import html
@@ -16,9 +16,9 @@ VOID_ELEMENTS: Final = frozenset(
     {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"}
 )
 RAW_TEXT_ELEMENTS: Final = frozenset({"script", "style", "title", "textarea", "iframe", "xmp", "noembed", "noframes"})
-"""Elements that hold text and no tags."""
+"""Elements that contain text and no tags."""
 MAX_DEPTH: Final = 500
-"""Elements within another; browsers take about as many."""
+"""Depth of nested elements; browsers have about the same limit."""
 _PARAGRAPH_ENDS: Final = frozenset(
     {
         "address", "article", "aside", "blockquote", "center", "div", "dl", "fieldset", "footer", "form", "h1", "h2",
@@ -41,7 +41,7 @@ _ENDS: Final[dict[str, frozenset[str]]] = {
     "optgroup": frozenset({"option", "optgroup"}),
     "body": frozenset({"head"}),
 }
-"""Opening tag → the open elements that it ends, so that they need no closing tag."""
+"""Opening tag → the open elements that it closes implicitly."""
 _MAY_STAY_OPEN: Final = _ROW | {"html", "head", "body", "tbody", "thead", "tfoot", "option", "optgroup"}
 _CLOSE_ACROSS_CELLS: Final = frozenset(
     {"html", "head", "body", "table", "tbody", "thead", "tfoot", "tr", "td", "th", "caption"}
@@ -49,7 +49,7 @@ _CLOSE_ACROSS_CELLS: Final = frozenset(
 _CELL_EDGES: Final = frozenset({"td", "th", "table"})
 
 _MARKUP_START = re.compile(r"<(?:[A-Za-z!?]|/[A-Za-z])")
-"""A < before anything else is only a sign."""
+"""A “<” before anything else is text."""
 _NAME = re.compile(r"[A-Za-z][^\s/>]*")
 _ATTRIBUTE_PATTERN = re.compile(r"""[\s/]*(?P<name>[^\s/>][^\s/>=]*)(?:\s*=\s*(?P<value>"|'|[^\s>]*))?""")
 _TAG_END = re.compile(r"[\s/]*>")
@@ -61,29 +61,29 @@ class TagFlaw(StrEnum):
     UNCLOSED = "unclosed"
     STRAY = "stray"
     NESTING = "nesting"
-    DEEP = "deep"  # what follows is not read
-    BROKEN = "broken"  # a tag whose > or quotation mark is missing
+    DEEP = "deep"  # the rest of the part is not read
+    BROKEN = "broken"  # a “>” or a quotation mark is missing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HtmlAttribute:
-    """One attribute as written."""
+    """An attribute as written."""
 
     name: str  # in lower case
-    raw: str  # the value without its quotes, character references as they stand
+    raw: str  # the value without its quotes, with character references
     offset: int  # of the name
     value_offset: int
     quoted: bool
 
     @property
     def value(self) -> str:
-        """The value as a client reads it."""
+        """The value with character references decoded."""
         return html.unescape(self.raw)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HtmlElement:
-    """An opening tag and what it stands in."""
+    """An opening tag with its parent element."""
 
     name: str  # in lower case
     attributes: list[HtmlAttribute]
@@ -91,16 +91,16 @@ class HtmlElement:
     parent: "HtmlElement | None"
 
     def get_attribute(self, name: str) -> HtmlAttribute | None:
-        """The first attribute of that name: a client ignores the others."""
+        """The first attribute of that name; clients ignore the others."""
         return next((attribute for attribute in self.attributes if attribute.name == name), None)
 
     def get_value(self, name: str) -> str:
-        """An attribute's value, or nothing."""
-        found = self.get_attribute(name)
-        return found.value if found else ""
+        """An attribute's value, or an empty text."""
+        attribute = self.get_attribute(name)
+        return attribute.value if attribute else ""
 
     def walk_outward(self) -> Iterator["HtmlElement"]:
-        """The element itself, and outward what it stands in."""
+        """The element itself and its ancestors, from the inside out."""
         element: HtmlElement | None = self
         while element:
             yield element
@@ -117,13 +117,13 @@ class HtmlText:
 
     @property
     def unescaped(self) -> str:
-        """The text as a client shows it."""
+        """The text with character references decoded."""
         return html.unescape(self.raw)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TagProblem:
-    """Something wrong with a tag."""
+    """A flaw of a tag."""
 
     flaw: TagFlaw
     name: str  # of the element, or of the attribute
@@ -132,19 +132,19 @@ class TagProblem:
 
 @dataclass(kw_only=True)
 class HtmlDocument:
-    """All of a part."""
+    """A parsed HTML part."""
 
     elements: list[HtmlElement] = field(default_factory=list)
     texts: list[HtmlText] = field(default_factory=list)
     problems: list[TagProblem] = field(default_factory=list)
 
     def list_elements(self, *names: str) -> list[HtmlElement]:
-        """The elements of these names."""
+        """The elements with one of these names."""
         return [element for element in self.elements if element.name in names]
 
 
 def parse_document(text: str) -> HtmlDocument:
-    """The document that the text is."""
+    """Parse an HTML part; never fails."""
     return _DocumentParser(text).parsed()
 
 
@@ -154,7 +154,7 @@ class _DocumentParser:
         self._at = 0
         self._found = HtmlDocument()
         self._open: list[HtmlElement] = []
-        self._left_open: dict[str, list[HtmlElement]] = {}  # ended by the closing tag of something around them
+        self._left_open: dict[str, list[HtmlElement]] = {}  # ended by the closing tag of an ancestor
 
     def parsed(self) -> HtmlDocument:
         while self._at < len(self._text):
@@ -162,8 +162,8 @@ class _DocumentParser:
             self._take_text(markup.start() if markup else len(self._text))
             if markup:
                 self._take_markup()
-        left = chain.from_iterable(self._left_open.values())
-        for element in sorted((*left, *self._open), key=lambda element: element.offset):
+        unclosed = chain.from_iterable(self._left_open.values())
+        for element in sorted((*unclosed, *self._open), key=lambda element: element.offset):
             if element.name not in _MAY_STAY_OPEN:
                 self._flaw(TagFlaw.UNCLOSED, element.name, element.offset)
         return self._found
@@ -197,9 +197,9 @@ class _DocumentParser:
             self._flaw(TagFlaw.UNCLOSED, "!--", start)
         self._at = end + 3 if end >= 0 else len(self._text)
 
-    def _take_opening(self, start: int, found: re.Match[str]) -> None:
-        name = found[0].lower()
-        self._at = found.end()
+    def _take_opening(self, start: int, name_match: re.Match[str]) -> None:
+        name = name_match[0].lower()
+        self._at = name_match.end()
         attributes = self._take_attributes(start)
         ended = _ENDS.get(name, frozenset())
         while self._open and self._open[-1].name in ended:
@@ -207,7 +207,7 @@ class _DocumentParser:
         parent = self._open[-1] if self._open else None
         element = HtmlElement(name=name, attributes=attributes, offset=start, parent=parent)
         self._found.elements.append(element)
-        foreign = ":" in name or any(one.name in ("svg", "math") for one in element.walk_outward())
+        foreign = ":" in name or any(ancestor.name in ("svg", "math") for ancestor in element.walk_outward())
         if name in VOID_ELEMENTS or (foreign and self._text.endswith("/>", 0, self._at)):
             return
         self._open.append(element)
@@ -223,24 +223,26 @@ class _DocumentParser:
         self._take_text(closing.start() if closing else len(self._text))
 
     def _take_attributes(self, start: int) -> list[HtmlAttribute]:
-        """Read up to the end of a tag; one that does not end takes the rest of the text with it."""
-        found: list[HtmlAttribute] = []
+        """Read up to the end of a tag; a tag that does not end swallows the rest of the text."""
+        attributes: list[HtmlAttribute] = []
         while not (end := _TAG_END.match(self._text, self._at)):
             attribute = _ATTRIBUTE_PATTERN.match(self._text, self._at)
             if attribute is None or (value := self._value(attribute)) is None:
                 self._flaw(TagFlaw.BROKEN, "", start)
                 self._at = len(self._text)
-                return found
+                return attributes
             raw, value_offset, quoted = value
             name, offset = attribute["name"].lower(), attribute.start("name")
-            found.append(HtmlAttribute(name=name, raw=raw, offset=offset, value_offset=value_offset, quoted=quoted))
+            attributes.append(
+                HtmlAttribute(name=name, raw=raw, offset=offset, value_offset=value_offset, quoted=quoted)
+            )
             if any(sign in name for sign in "\"'<"):
                 self._flaw(TagFlaw.BROKEN, name, offset)
         self._at = end.end()
-        return found
+        return attributes
 
     def _value(self, attribute: re.Match[str]) -> tuple[str, int, bool] | None:
-        """The value's text, its place, and whether it is quoted; None if its quotation mark never ends."""
+        """The value's text, its offset, and whether it is quoted; None if the closing quotation mark is missing."""
         raw, start = attribute["value"] or "", attribute.start("value")
         self._at = attribute.end()
         if raw not in ('"', "'"):
@@ -264,7 +266,7 @@ class _DocumentParser:
             self._flaw(TagFlaw.STRAY, name, offset)
 
     def _place_of(self, name: str) -> int | None:
-        """Where in the open elements the one is that a closing tag closes."""
+        """The index of the open element that a closing tag closes."""
         for place in range(len(self._open) - 1, -1, -1):
             if self._open[place].name == name:
                 return place

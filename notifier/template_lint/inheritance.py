@@ -1,6 +1,6 @@
-"""What a template that extends a layout writes where nobody would see it: blocks and text that a mail drops silently.
+"""Find blocks and text of a template that its layout would drop silently.
 
-Looks at every file of a source, whether or not the sample renders it. It never renders anything.
+Looks at every file of a source, also at files that the sample does not render. It renders nothing itself.
 """
 
 import contextlib
@@ -13,14 +13,14 @@ from typing import Final
 
 from jinja2 import nodes
 
-from notifier.rendering.protocol import RenderFault
-from notifier.template_language.render_fault import find_column
+from notifier.template_language.error_description import find_column
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.sandbox import create_environment
 from notifier.template_language.template_source import TemplateSource
 
-_COMMENT = re.compile(r"<!--(?!\[if).*?(-->|\Z)", re.DOTALL)  # one that does not end is passed over once
+_COMMENT = re.compile(r"<!--(?!\[if).*?(-->|\Z)", re.DOTALL)  # `\Z`: an open comment is scanned only once
 _SILENT: Final = (nodes.Macro, nodes.Assign, nodes.AssignBlock, nodes.Import, nodes.FromImport, nodes.Extends)
-"""What may stand outside the blocks of a template that extends a layout: it writes nothing."""
+"""Nodes that write nothing, so that they may stand outside the blocks of a template with a layout."""
 _WRITES: Final[Mapping[type[nodes.Node], str]] = {
     nodes.Include: "{% include %}",
     nodes.CallBlock: "{% call %}",
@@ -38,7 +38,7 @@ _EXAMPLE_LAYOUT: Final = '{% extends "_layouts/base.html" %}'
 
 @dataclass(frozen=True)
 class _TemplateFile:
-    """One file with what it extends."""
+    """A file of the source, parsed."""
 
     name: str
     text: str
@@ -46,25 +46,25 @@ class _TemplateFile:
 
     @cached_property
     def blocks(self) -> Mapping[str, nodes.Block]:
-        """All its blocks, those within others too."""
+        """All its blocks, nested ones too."""
         return {block.name: block for block in self.tree.find_all(nodes.Block)}
 
     @cached_property
     def parent(self) -> str | None:
-        """The name of the layout, if it is fixed."""
+        """The name of its layout, if it is a constant."""
         extends = next(self.tree.find_all(nodes.Extends), None)
         if extends is None or not isinstance(extends.template, nodes.Const):
             return None
         return str(extends.template.value)
 
     def fault(self, line: int, near: str, message: str, advice: str) -> RenderFault:
-        """A fault at that line of the file."""
+        """A fault at a line of the file."""
         column = find_column(self.text, line, near)
         return RenderFault(part=self.name, line=line, column=column, message=message, advice=advice)
 
 
 def find_lost_content(source: TemplateSource) -> list[RenderFault]:
-    """Blocks and text that would be in no mail; a file that cannot be parsed is told elsewhere."""
+    """Find blocks and text that would be in no mail; files that cannot be parsed are left to the compiler."""
     env = create_environment(source.files, autoescape=False)
     files = {}
     for name, text in source.files.items():
@@ -73,14 +73,14 @@ def find_lost_content(source: TemplateSource) -> list[RenderFault]:
     faults: list[RenderFault] = []
     for file in files.values():
         if next(file.tree.find_all(nodes.Extends), None) is not None:
-            found = [*_faults_of_extends(file)]
-            found = found or [*_outside_blocks(file), *_lost_blocks(_list_chain(file, files))]
-            faults += sorted(found, key=lambda fault: fault.line or 0)
+            file_faults = [*_faults_of_extends(file)]
+            file_faults = file_faults or [*_outside_blocks(file), *_lost_blocks(_list_chain(file, files))]
+            faults += sorted(file_faults, key=lambda fault: fault.line or 0)
     return faults
 
 
 def _list_chain(file: _TemplateFile, files: Mapping[str, _TemplateFile]) -> list[_TemplateFile]:
-    """The file with the layouts above it, as far as they are known."""
+    """The file with its layouts, as far as they exist."""
     chain = [file]
     while (layout := files.get(chain[-1].parent or "")) is not None and layout not in chain:
         chain.append(layout)
@@ -88,7 +88,7 @@ def _list_chain(file: _TemplateFile, files: Mapping[str, _TemplateFile]) -> list
 
 
 def _faults_of_extends(file: _TemplateFile) -> Iterator[RenderFault]:
-    """A layout has to be one, named in quotes, and not by a condition: else nobody could say which blocks there are."""
+    """The layout must be one file, named in quotes and outside other tags, so that its blocks are known."""
     first, *others = file.tree.find_all(nodes.Extends)
     for other in others:
         yield file.fault(other.lineno, "{%", "a template extends one layout.", f"Keep the one of line {first.lineno}.")
@@ -101,7 +101,7 @@ def _faults_of_extends(file: _TemplateFile) -> Iterator[RenderFault]:
 
 
 def _outside_blocks(file: _TemplateFile) -> Iterator[RenderFault]:
-    """What stands before the line that names the layout, and behind it outside the blocks."""
+    """What stands before `{% extends %}`, and behind it outside the blocks."""
     place = next(number for number, node in enumerate(file.tree.body) if isinstance(node, nodes.Extends))
     yield from _find_written(
         file, file.tree.body[:place], "before {% extends %}, and would be sent before the whole mail"
@@ -110,7 +110,7 @@ def _outside_blocks(file: _TemplateFile) -> Iterator[RenderFault]:
 
 
 def _find_written(file: _TemplateFile, body: Sequence[nodes.Node], where: str) -> Iterator[RenderFault]:
-    """Text, values and tags that write something there, and tags around blocks, which have no effect."""
+    """Text, values and tags that write something, and tags around blocks, which have no effect."""
     for node in body:
         if isinstance(node, (nodes.Block, *_SILENT)):
             continue
@@ -127,14 +127,14 @@ def _find_written(file: _TemplateFile, body: Sequence[nodes.Node], where: str) -
 
 
 def _first_seen(file: _TemplateFile, output: nodes.Output, where: str) -> Iterator[RenderFault]:
-    """The first thing in it that would be seen; the rest of it goes where that goes."""
+    """The first visible piece of the output; one fault is enough."""
     for child in output.nodes:
         if not isinstance(child, nodes.TemplateData):
             yield _dropped(file, child.lineno, "{{", f"a value stands {where}")
             return
-        seen = _COMMENT.sub(lambda found: "\n" * found[0].count("\n") if found[1] else found[0], child.data)
-        if text := seen.strip():
-            line = child.lineno + seen[: len(seen) - len(seen.lstrip())].count("\n")
+        visible = _COMMENT.sub(lambda comment: "\n" * comment[0].count("\n") if comment[1] else comment[0], child.data)
+        if text := visible.strip():
+            line = child.lineno + visible[: len(visible) - len(visible.lstrip())].count("\n")
             yield _dropped(file, line, text.split("\n")[0].strip(), f"text stands {where}")
             return
 
@@ -152,14 +152,14 @@ def _around_block(file: _TemplateFile, node: nodes.Node, block: nodes.Block) -> 
 
 
 def _lost_blocks(chain: Sequence[_TemplateFile]) -> Iterator[RenderFault]:
-    """The blocks of the first file that no mail would show, because no layout of the chain has room for them."""
+    """The blocks of the first file that no layout of the chain shows."""
     file, *layouts = chain
     if not layouts or layouts[-1].parent is not None:
-        return  # a layout is missing, which is told elsewhere
-    shown, offered = _shown_blocks(chain), _shown_blocks(layouts)
+        return  # a layout is missing, which the compiler reports
+    visible, offered = _shown_blocks(chain), _shown_blocks(layouts)
     names = list(dict.fromkeys(name for layout in layouts for name in layout.blocks if name in offered))
     for name, block in file.blocks.items():
-        if name in shown:
+        if name in visible:
             continue
         if name in offered:
             message = f"the block “{name}” stands in another one that this template replaces, and would not be shown."
@@ -172,16 +172,16 @@ def _lost_blocks(chain: Sequence[_TemplateFile]) -> Iterator[RenderFault]:
 
 
 def _shown_blocks(chain: Sequence[_TemplateFile]) -> set[str]:
-    """The blocks whose outermost body is shown, following the last layout from its first line on."""
+    """The blocks whose outermost body is shown, found by following the last layout from its first line."""
     bodies = {
         name: [file.blocks[name] for file in chain if name in file.blocks] for file in chain for name in file.blocks
     }
-    shown: set[tuple[str, int]] = set()
+    visible: set[tuple[str, int]] = set()
 
     def follow(name: str, place: int) -> None:
-        if name not in bodies or place >= len(bodies[name]) or (name, place) in shown:
+        if name not in bodies or place >= len(bodies[name]) or (name, place) in visible:
             return
-        shown.add((name, place))
+        visible.add((name, place))
         visit(bodies[name][place].body, name, place)
 
     def visit(statements: Sequence[nodes.Node], name: str, place: int) -> None:
@@ -196,4 +196,4 @@ def _shown_blocks(chain: Sequence[_TemplateFile]) -> set[str]:
             visit([*node.iter_child_nodes()], name, place)
 
     visit(chain[-1].tree.body, "", 0)
-    return {name for name, place in shown if place == 0}
+    return {name for name, place in visible if place == 0}

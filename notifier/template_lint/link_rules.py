@@ -1,4 +1,4 @@
-"""Rules about links and images: addresses that work outside the sender's house, and words for those who do not see."""
+"""Rules about links and images: addresses that work in a mail, and texts for people who cannot see the image."""
 
 import re
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*(?=:)")
 _DANGEROUS: Final = frozenset({"javascript", "data", "vbscript", "file", "blob", "about"})
 _LINK_ELEMENTS: Final = ("a", "area")
 _VAGUE: Final = frozenset({"click here", "here", "more", "hier", "hier klicken", "ici", "cliquez ici"})
-"""Failures F84 of WCAG 2.4.9, in the languages that templates are shipped in."""
+"""Link texts that fail WCAG 2.4.9 (F84), in the languages of the shipped templates."""
 
 
 def _scheme(address: str) -> str:
-    """The scheme as a browser reads it, which ignores control characters; nothing if there is none."""
-    found = _SCHEME.match(_CONTROLS.sub("", address).lower())
-    return found[0] if found else ""
+    """The scheme as a browser reads it, without control characters; an empty text if there is none."""
+    match = _SCHEME.match(_CONTROLS.sub("", address).lower())
+    return match[0] if match else ""
 
 
 def _list_links(mail: SampleMail) -> Iterator[tuple[HtmlElement, HtmlAttribute]]:
@@ -28,7 +28,7 @@ def _list_links(mail: SampleMail) -> Iterator[tuple[HtmlElement, HtmlAttribute]]
 
 
 def _list_addresses(mail: SampleMail) -> Iterator[tuple[str, HtmlAttribute]]:
-    """What links lead to and images are shown from, with words for it."""
+    """The addresses of links and images, each with a word for its kind."""
     yield from (("a link", href) for _, href in _list_links(mail))
     for image in mail.document.list_elements("img"):
         if src := image.get_attribute("src"):
@@ -88,8 +88,8 @@ def vague_link(mail: SampleMail) -> Iterator[LintFinding]:
         for element in text.parent.walk_outward() if text.parent else ():
             if id(element) in links:
                 words[id(element)] = words.get(id(element), "") + text.unescaped
-    for link, said in words.items():
-        plain = " ".join(said.split()).strip(".:!»→> ")
+    for link, label in words.items():
+        plain = " ".join(label.split()).strip(".:!»→> ")
         if plain.lower() in _VAGUE:
             yield LintFinding(message=f"The text of a link is only “{plain}”.", offset=links[link].offset)
 

@@ -1,12 +1,12 @@
-"""All the rules, and what they have to say about a source: each remark once, with its place in the source."""
+"""Run all rules over a source; each remark is given once, with its place in the source."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
-from notifier.rendering.protocol import LintRemark, Severity
 from notifier.template_language.template_source import LOCALES, TemplateSource
 from notifier.template_lint import css_rules, link_rules, page_rules, source_rules, tag_rules, text_rules
+from notifier.template_lint.lint_remark import LintRemark, Severity
 from notifier.template_lint.lint_rule import LintFinding, LintRule, RequiredOrigin, SampleMail
 from notifier.template_lint.source_origin import OriginFinder, SourceOrigin
 from notifier.template_lint.source_rules import SAMPLE_FILE, CheckedSource
@@ -57,100 +57,100 @@ MAIL_RULES: Final[tuple[LintRule[SampleMail], ...]] = (
 RULES: Final[tuple[LintRule[Any], ...]] = (*SOURCE_RULES, *MAIL_RULES)
 
 MAX_FINDINGS: Final = 200
-"""Places that one rule looks at in one mail; a list of a thousand items is one remark, and not a thousand."""
+"""Findings of one rule in one mail that are looked at."""
 MAX_REMARKS: Final = 100
-"""Remarks of one source; errors come first."""
+"""Remarks about one source; errors come first."""
 
 
 def lint_source(whole: CheckedSource, mails: Iterable[SampleMail]) -> list[LintRemark]:
-    """What the rules find in a source and in its sample mails: errors first, then file by file, line by line."""
-    found = [*_in_source(whole), *_in_mails(whole.source, [*mails])]
-    found.sort(key=lambda one: (one.severity is not Severity.ERROR, one.file, one.line or 0, one.code))
-    return found[:MAX_REMARKS]
+    """Run the rules over a source and its sample mails: errors first, then by file and line."""
+    remarks = [*_in_source(whole), *_in_mails(whole.source, [*mails])]
+    remarks.sort(key=lambda remark: (remark.severity is not Severity.ERROR, remark.file, remark.line or 0, remark.code))
+    return remarks[:MAX_REMARKS]
 
 
 def _in_source(whole: CheckedSource) -> Iterator[LintRemark]:
-    seen = set()
+    reported = set()
     for rule in SOURCE_RULES:
-        for found in islice(rule.find(whole), MAX_FINDINGS):
-            file = found.file or SAMPLE_FILE
-            key = (rule.code, file, found.line, found.about)
-            if key not in seen:
-                yield _build_remark(rule, found, file, found.line, locale=_locale_of(file))
-            seen.add(key)
+        for finding in islice(rule.find(whole), MAX_FINDINGS):
+            file = finding.file or SAMPLE_FILE
+            key = (rule.code, file, finding.line, finding.about)
+            if key not in reported:
+                yield _build_remark(rule, finding, file, finding.line, locale=_locale_of(file))
+            reported.add(key)
 
 
 def _in_mails(source: TemplateSource, mails: list[SampleMail]) -> list[LintRemark]:
-    """One remark for what is found in several mails at the same place of the source."""
+    """Run the rules over the mails; the same place of the source in several mails gives one remark."""
     origins = OriginFinder(source)
     tags = {mail.tag for mail in mails}
-    seen: dict[tuple[Any, ...], tuple[LintRule[SampleMail], LintFinding, str, int | None, set[str | None]]] = {}
+    reported: dict[tuple[Any, ...], tuple[LintRule[SampleMail], LintFinding, str, int | None, set[str | None]]] = {}
     for mail in mails:
         values = _list_texts(mail.values)
         for rule in MAIL_RULES:
-            for found in islice(rule.find(mail), MAX_FINDINGS):
-                place = _find_place(origins, mail, found, values)
+            for finding in islice(rule.find(mail), MAX_FINDINGS):
+                place = _find_place(origins, mail, finding, values)
                 if place is not None:
                     file, line = place
-                    key = (rule.code, file, line, found.about if line else found.message)
-                    seen.setdefault(key, (rule, found, file, line, set()))[-1].add(mail.tag)
+                    key = (rule.code, file, line, finding.about if line else finding.message)
+                    reported.setdefault(key, (rule, finding, file, line, set()))[-1].add(mail.tag)
     return [
-        _build_remark(rule, found, file, line, locale=_locale_of(file) or _locale_in(found_in, tags, source))
-        for rule, found, file, line, found_in in seen.values()
+        _build_remark(rule, finding, file, line, locale=_locale_of(file) or _locale_in(locales, tags, source))
+        for rule, finding, file, line, locales in reported.values()
     ]
 
 
 def _find_place(
-    origins: OriginFinder, mail: SampleMail, found: LintFinding, values: frozenset[str]
+    origins: OriginFinder, mail: SampleMail, finding: LintFinding, values: frozenset[str]
 ) -> tuple[str, int | None] | None:
-    """File and line of what was found, or None if it does not count after all."""
+    """File and line of a finding; None if it does not count because of its origin."""
     origin: SourceOrigin | None = None
-    if found.offset is not None:
-        origin = origins.find_origin(mail, found.part, found.offset)
+    if finding.offset is not None:
+        origin = origins.find_origin(mail, finding.part, finding.offset)
     is_value = origin is not None and origin.is_value
-    if (found.required_origin is RequiredOrigin.VALUE and not is_value) or (
-        found.required_origin is RequiredOrigin.TEXT and is_value
+    if (finding.required_origin is RequiredOrigin.VALUE and not is_value) or (
+        finding.required_origin is RequiredOrigin.TEXT and is_value
     ):
         return None
-    if is_value and found.value in values:
+    if is_value and finding.value in values:
         return SAMPLE_FILE, None
-    return (origin.file, origin.line) if origin else (f"{mail.prefix}{found.part}", None)
+    return (origin.file, origin.line) if origin else (f"{mail.prefix}{finding.part}", None)
 
 
 def _list_texts(values: Any) -> frozenset[str]:
     """All the texts in a sample."""
-    left, found = [values], set()
-    for value in left:  # which grows meanwhile
+    pending, texts = [values], set()
+    for value in pending:  # the list grows in the loop
         if isinstance(value, dict):
-            left += value.values()
+            pending += value.values()
         elif isinstance(value, list):
-            left += value
+            pending += value
         elif isinstance(value, str):
-            found.add(value.strip())
-    return frozenset(found)
+            texts.add(value.strip())
+    return frozenset(texts)
 
 
 def _locale_of(file: str) -> str | None:
-    """The locale that a file belongs to."""
+    """The locale of a file; None for files that all locales share."""
     return file.split("/")[1] if file.startswith(LOCALES) else None
 
 
-def _locale_in(found_in: set[str | None], tags: set[str | None], source: TemplateSource) -> str | None:
-    """The one to name for a file that all use, if it was not found in all of them."""
-    if found_in == tags:
+def _locale_in(locales: set[str | None], tags: set[str | None], source: TemplateSource) -> str | None:
+    """The locale to name for a shared file, if not all locales have the finding."""
+    if locales == tags:
         return None
-    return min(tag or source.settings.locale for tag in found_in)
+    return min(tag or source.settings.locale for tag in locales)
 
 
 def _build_remark(
-    rule: LintRule[Any], found: LintFinding, file: str, line: int | None, *, locale: str | None
+    rule: LintRule[Any], finding: LintFinding, file: str, line: int | None, *, locale: str | None
 ) -> LintRemark:
     return LintRemark(
         severity=rule.severity,
         code=rule.code,
         file=file,
         line=line,
-        message=found.message,
+        message=finding.message,
         advice=rule.advice,
         locale=locale,
     )

@@ -1,6 +1,6 @@
-"""What a rule is: a function over one rendered mail or over the whole source, with its severity and advice.
+"""What a lint rule is: a function over one sample mail or over the whole source, with a severity and advice.
 
-A rule's code is the function's name, and never changes; what it means is the function's docstring.
+A rule's code is its function's name and never changes; its meaning is the function's docstring.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,36 +9,36 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from notifier.rendering.protocol import Severity
 from notifier.template_language.template_source import HTML, LOCALES, TemplateSource
 from notifier.template_lint.document_css import DocumentCss, parse_css
 from notifier.template_lint.html_document import HtmlDocument, parse_document
+from notifier.template_lint.lint_remark import Severity
 
 
 class RequiredOrigin(StrEnum):
-    """Where a place has to come from for a finding to count."""
+    """The origin that a finding needs to count."""
 
-    VALUE = "value"  # a variable's value; not known: it does not count
-    TEXT = "text"  # the source itself; not known: it counts
+    VALUE = "value"  # a variable's value; a finding of unknown origin does not count
+    TEXT = "text"  # the source's own text; a finding of unknown origin counts
 
 
 @dataclass(frozen=True, kw_only=True)
 class LintFinding:
-    """One place at which a rule applies."""
+    """A place that a rule complains about."""
 
     message: str  # a sentence
     part: str = HTML
-    offset: int | None = None  # in the rendered part; None: the whole of it
-    about: str = ""  # tells findings of one rule in one line apart, so that both are told
-    value: str | None = None  # what the sample may be to blame for
+    offset: int | None = None  # in the rendered part; None: the whole part
+    about: str = ""  # distinguishes findings of one rule on one line
+    value: str | None = None  # a text that may come from the sample
     required_origin: RequiredOrigin | None = None
-    file: str | None = None  # where no rendered part is meant
+    file: str | None = None  # for a finding that is not in a rendered part
     line: int | None = None  # in that file
 
 
 @dataclass(frozen=True)
 class SampleMail:
-    """One rendering of the sample, as the template writes it: before its styles are moved."""
+    """One rendering of the sample, before its styles are moved into the tags."""
 
     source: TemplateSource
     tag: str | None  # None: the default locale
@@ -50,7 +50,7 @@ class SampleMail:
 
     @property
     def prefix(self) -> str:
-        """Of the files of this locale."""
+        """The folder of this locale's files."""
         return f"{LOCALES}{self.tag}/" if self.tag else ""
 
     @cached_property
@@ -69,7 +69,7 @@ RuleSubject = TypeVar("RuleSubject")
 
 @dataclass(frozen=True, kw_only=True)
 class LintRule(Generic[RuleSubject]):
-    """One thing that is looked for."""
+    """One rule."""
 
     code: str
     severity: Severity
@@ -79,12 +79,12 @@ class LintRule(Generic[RuleSubject]):
 
 
 def error_rule(advice: str) -> Callable[[Callable[[RuleSubject], Iterator[LintFinding]]], LintRule[RuleSubject]]:
-    """Make a rule of a function; what it finds keeps a draft from being published."""
+    """Make the function a rule whose findings keep a draft from being published."""
     return lambda find: _build_rule(find, Severity.ERROR, advice)
 
 
 def warning_rule(advice: str) -> Callable[[Callable[[RuleSubject], Iterator[LintFinding]]], LintRule[RuleSubject]]:
-    """Make a rule of a function; what it finds is told, and nothing more."""
+    """Make the function a rule whose findings are only shown."""
     return lambda find: _build_rule(find, Severity.WARNING, advice)
 
 

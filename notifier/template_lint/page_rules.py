@@ -1,4 +1,4 @@
-"""Rules about the HTML part as a whole: what mail clients refuse, what screen readers need, what an inbox shows."""
+"""Rules about the whole HTML part: what clients refuse, what screen readers need, what an inbox shows."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -14,7 +14,7 @@ FORBIDDEN_ELEMENTS: Final = ("script", "form", "iframe", "frame", "frameset", "o
 
 @error_rule("Take it out: link to a page that does this instead.")
 def forbidden_element(mail: SampleMail) -> Iterator[LintFinding]:
-    """The mail has a script, form, frame or plug-in; clients take it out, or the whole mail for dangerous."""
+    """The mail has a script, form, frame or plug-in; clients remove it, or treat the mail as dangerous."""
     for element in mail.document.list_elements(*FORBIDDEN_ELEMENTS):
         message = f"<{element.name}> does not work in mail, and makes it look dangerous."
         yield LintFinding(message=message, offset=element.offset, about=element.name)

@@ -1,8 +1,8 @@
-"""Where in the source a place of a rendered part comes from.
+"""Find where in the source a place of a rendered part comes from.
 
-The sample is rendered once more with a mark before each line of text and each expression, and the marks are taken
-out again. Where that leaves something else than the plain rendering, because a template counts or compares what it
-writes, no place is told rather than a wrong one.
+The sample is rendered again with a mark before each line of text and each expression, and the marks are taken out
+again. If the result differs from the plain rendering, because the template counts or compares what it writes, no
+place is given rather than a wrong one (`docs/decisions/lint.md`).
 """
 
 import re
@@ -15,13 +15,13 @@ from jinja2.compiler import Frame
 
 from notifier.template_language.code_generator import MailCodeGenerator
 from notifier.template_language.compiled_version import CompiledVersion
-from notifier.template_language.render_fault import PartError
+from notifier.template_language.error_description import PartError
 from notifier.template_language.sandbox import MailEnvironment
 from notifier.template_language.template_source import HTML, SUBJECT, TemplateSource
 from notifier.template_lint.lint_rule import SampleMail
 
 FIRST_MARK: Final = 0xF0000
-"""Marks are single characters of the plane that Unicode leaves to private use: the n-th one is the n-th origin."""
+"""The first private-use character that serves as a mark; the n-th mark stands for the n-th origin."""
 MAX_MARKS: Final = 0xFFFD
 _MARK = re.compile(f"[{chr(FIRST_MARK)}-{chr(FIRST_MARK + MAX_MARKS)}]")
 
@@ -31,16 +31,16 @@ class SourceOrigin(NamedTuple):
 
     file: str
     line: int  # from 1
-    is_value: bool  # an expression's value, and not the text of the source
+    is_value: bool  # True: the value of an expression; False: text of the source
 
 
 class MarkingCodeGenerator(MailCodeGenerator):
-    """Write a mark before each line of text and each expression; by then values have been guarded where they stand."""
+    """Writes a mark before each line of text and each expression; it runs after values have been guarded."""
 
     origins: dict[SourceOrigin, int]  # each with the number of its mark
 
     def visit_Output(self, node: nodes.Output, frame: Frame) -> None:  # noqa: N802 - Jinja's name
-        """The pieces with marks in between."""
+        """Write the output with marks in between."""
         pieces: list[nodes.Expr] = []
         for child in node.nodes:
             if isinstance(child, nodes.TemplateData):
@@ -58,24 +58,24 @@ class MarkingCodeGenerator(MailCodeGenerator):
 
 
 class MarkedPart(NamedTuple):
-    """A part without its marks, and where they stood."""
+    """A part without its marks, and the offsets where they stood."""
 
     text: str
-    starts: list[int]  # in the text, ascending
-    origins: list[SourceOrigin]  # of what begins there
+    starts: list[int]  # offsets in the text, ascending
+    origins: list[SourceOrigin]  # of the text that begins at each offset
 
     def find_origin(self, offset: int) -> SourceOrigin | None:
-        """Where the character at an offset comes from."""
-        found = bisect_right(self.starts, offset) - 1
-        return self.origins[found] if found >= 0 else None
+        """The origin of the character at an offset; None if it is not known."""
+        index = bisect_right(self.starts, offset) - 1
+        return self.origins[index] if index >= 0 else None
 
 
 class MarkedVersion(CompiledVersion):
-    """A version that renders as any other, and remembers where each part's text came from."""
+    """A compiled version that also remembers where the text of each part came from."""
 
     def __init__(self, source: TemplateSource) -> None:
         super().__init__(source)
-        self.marked: dict[str, MarkedPart] = {}  # of the last rendering, by part
+        self.marked: dict[str, MarkedPart] = {}  # the last rendering, by part
         self._origins: dict[SourceOrigin, int] = {}
         self._generator = type("Generator", (MarkingCodeGenerator,), {"origins": self._origins})
 
@@ -92,7 +92,7 @@ class MarkedVersion(CompiledVersion):
 
 
 def _remove_marks(written: str, known: list[SourceOrigin]) -> MarkedPart:
-    """Take out the marks of the known origins; other characters of that plane are the template's."""
+    """Take out the marks of the known origins; other private-use characters belong to the template."""
     pieces, starts, origins, size, begin = [], [], [], 0, 0
     for mark in _MARK.finditer(written):
         number = ord(mark[0]) - FIRST_MARK
@@ -106,7 +106,7 @@ def _remove_marks(written: str, known: list[SourceOrigin]) -> MarkedPart:
 
 
 class OriginFinder:
-    """The origins of a source's renderings; nothing is rendered again before one is asked for."""
+    """Finds origins in the renderings of a source; it renders again only when an origin is asked for."""
 
     def __init__(self, source: TemplateSource) -> None:
         self._source = source
@@ -114,12 +114,12 @@ class OriginFinder:
         self._known: dict[int, dict[str, MarkedPart]] = {}  # by the identity of the mail
 
     def find_origin(self, mail: SampleMail, part: str, offset: int) -> SourceOrigin | None:
-        """Where a place of a mail's part comes from; None if that is not known."""
+        """The origin of a place in a mail's part; None if it is not known."""
         marked = self.get_marked_part(mail, part)
         return marked.find_origin(offset) if marked else None
 
     def get_marked_part(self, mail: SampleMail, part: str) -> MarkedPart | None:
-        """A mail's part with all its origins; None if they are not known."""
+        """A mail's part with all its origins; None if the marked rendering differs."""
         if id(mail) not in self._known:
             self._known[id(mail)] = self._rendered(mail)
         return self._known[id(mail)].get(part)
@@ -132,9 +132,9 @@ class OriginFinder:
             written = self._version.render_unstyled(mail.tag, dict(mail.values))
         except PartError:
             return {}
-        kept = self._version.marked
+        marked_parts = self._version.marked
         plain = {SUBJECT: mail.subject, HTML: mail.html}
-        same = {part: marked for part, marked in kept.items() if marked.text == plain.get(part, mail.text)}
-        if SUBJECT in kept and written.subject == mail.subject:
-            same[SUBJECT] = kept[SUBJECT]  # the mail's has no blanks around it, which moves at most the first place
+        same = {part: marked for part, marked in marked_parts.items() if marked.text == plain.get(part, mail.text)}
+        if SUBJECT in marked_parts and written.subject == mail.subject:
+            same[SUBJECT] = marked_parts[SUBJECT]  # the mail's is stripped, which moves at most the first place
         return same

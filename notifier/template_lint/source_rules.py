@@ -1,4 +1,4 @@
-"""Rules about what a source promises beyond its words: variables, settings, and a way out of marketing."""
+"""Rules about a template's variables and settings, and the unsubscribe link of marketing."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -7,26 +7,25 @@ from typing import Final
 from notifier.email_address import InvalidAddressError, parse_named_address
 from notifier.template_language.template_source import HTML, TEXT, TemplateSource
 from notifier.template_language.value_text import RawValue
-from notifier.template_language.variable_usage import VariableUsage
+from notifier.template_language.variable_usage import UNSUBSCRIBE_URL, VariableUsage
 from notifier.template_lint.lint_rule import LintFinding, SampleMail, error_rule, warning_rule
 
 SAMPLE_FILE: Final = "sample.json"
 SETTINGS_FILE: Final = "template.toml"
-UNSUBSCRIBE_VARIABLE: Final = "unsubscribe_url"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedSource:
-    """A source, and what is known about its variables."""
+    """A source with what is known about its variables."""
 
     source: TemplateSource
     variables: VariableUsage
-    raw_values: Collection[RawValue] = ()  # what the sample's mails show as it is
+    raw_values: Collection[RawValue] = ()  # shown by the sample's mails
 
 
 @error_rule("Add it to sample.json, or ask for it first: {% if name is defined %} … {% endif %}.")
 def undefined_variable(whole: CheckedSource) -> Iterator[LintFinding]:
-    """A part reads a variable that the sample does not have, without asking whether it is there."""
+    """A part reads a variable that the sample does not have, without asking first whether it is there."""
     for read in whole.variables.undefined:
         path = ".".join(step for step in read.path if step != "[]")
         yield LintFinding(message=f"{path} is not in the sample.", file=read.file, line=read.line, about=path)
@@ -72,19 +71,19 @@ def wrong_mailbox(whole: CheckedSource) -> Iterator[LintFinding]:
 @error_rule("Add unsubscribe_url to the sample, with an https address, and take it out of optional.")
 def unsubscribe_not_asked(whole: CheckedSource) -> Iterator[LintFinding]:
     """A marketing template's sample has no `unsubscribe_url` with an https address, or it is optional."""
-    settings, way_out = whole.source.settings, whole.source.sample.get(UNSUBSCRIBE_VARIABLE)
+    settings, way_out = whole.source.settings, whole.source.sample.get(UNSUBSCRIBE_URL)
     if settings.category != "marketing":
         return
     if not isinstance(way_out, str) or not way_out.lower().startswith("https://"):
         yield LintFinding(message="Callers are not asked for an https unsubscribe_url.", file=SAMPLE_FILE)
-    elif UNSUBSCRIBE_VARIABLE in settings.optional:
+    elif UNSUBSCRIBE_URL in settings.optional:
         yield LintFinding(message="Callers may leave unsubscribe_url out.", file=SETTINGS_FILE)
 
 
 @error_rule('Add <a href="{{ unsubscribe_url }}">Unsubscribe</a> to the HTML, and {{ unsubscribe_url }} to the text.')
 def unsubscribe_not_shown(mail: SampleMail) -> Iterator[LintFinding]:
     """A marketing mail does not show the `unsubscribe_url`: as a link in the HTML, and in the text."""
-    way_out = mail.values.get(UNSUBSCRIBE_VARIABLE)
+    way_out = mail.values.get(UNSUBSCRIBE_URL)
     if mail.source.settings.category != "marketing" or not isinstance(way_out, str) or not way_out:
         return
     if not any(way_out in link.get_value("href") for link in mail.document.list_elements("a", "area")):

@@ -1,4 +1,4 @@
-"""Rules about tags: opened and closed, nested, with attributes that every client reads the same way."""
+"""Rules about tags: closed, nested, and with attributes that all clients read in the same way."""
 
 from collections.abc import Iterator
 
@@ -41,7 +41,7 @@ def wrong_nesting(mail: SampleMail) -> Iterator[LintFinding]:
 
 @error_rule("Look for a quotation mark or a > that is missing there or just before.")
 def broken_tag(mail: SampleMail) -> Iterator[LintFinding]:
-    """A tag does not end, or an attribute's name has a quotation mark or a < in it: a sign is missing."""
+    """A tag does not end, or an attribute's name contains a quotation mark or a <: a character is missing."""
     for problem in _list_problems(mail, TagFlaw.BROKEN):
         where = f" near {problem.name}" if problem.name else " and takes the rest of the mail with it"
         yield LintFinding(message=f"This tag is broken{where}.", offset=problem.offset)

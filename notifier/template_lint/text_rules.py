@@ -1,4 +1,4 @@
-"""Rules about the subject and the words: what an inbox cuts, what was meant to be a variable, what text cannot show."""
+"""Rules about the subject and the text: what an inbox cuts, forgotten braces, markup in the text part."""
 
 import re
 from collections.abc import Iterator
@@ -33,11 +33,11 @@ def empty_subject(mail: SampleMail) -> Iterator[LintFinding]:
 @warning_rule("Write two braces on either side, as in {{ name }}, if a variable is meant.")
 def braces_left(mail: SampleMail) -> Iterator[LintFinding]:
     """A brace in the subject, or something like `{name}` in the text, which reaches people as it stands."""
-    if found := re.search(r"[{}]", mail.subject):
+    if match := re.search(r"[{}]", mail.subject):
         yield LintFinding(
             message="The subject has a brace in it.",
             part=SUBJECT,
-            offset=found.start(),
+            offset=match.start(),
             required_origin=RequiredOrigin.TEXT,
         )
     for text in mail.document.texts:
@@ -48,10 +48,10 @@ def braces_left(mail: SampleMail) -> Iterator[LintFinding]:
 
 
 def _find_braces(text: str, part: str, offset: int) -> Iterator[LintFinding]:
-    for found in _BRACES.finditer(text):
-        place = offset + found.start()
+    for match in _BRACES.finditer(text):
+        place = offset + match.start()
         yield LintFinding(
-            message=f"{found[0]} is sent as it stands.", part=part, offset=place, required_origin=RequiredOrigin.TEXT
+            message=f"{match[0]} is sent as it stands.", part=part, offset=place, required_origin=RequiredOrigin.TEXT
         )
 
 
@@ -69,6 +69,6 @@ def long_text_line(mail: SampleMail) -> Iterator[LintFinding]:
 @warning_rule("Write plain text there: addresses as they are, and no tags.")
 def markup_in_text(mail: SampleMail) -> Iterator[LintFinding]:
     """The text part has HTML tags or `&nbsp;` and the like in it, which are shown as they stand."""
-    for found in _MARKUP.finditer(mail.text or ""):
-        message = f"The text part has {found[0][:40]!r} in it."
-        yield LintFinding(message=message, part=TEXT, offset=found.start(), required_origin=RequiredOrigin.TEXT)
+    for match in _MARKUP.finditer(mail.text or ""):
+        message = f"The text part has {match[0][:40]!r} in it."
+        yield LintFinding(message=message, part=TEXT, offset=match.start(), required_origin=RequiredOrigin.TEXT)

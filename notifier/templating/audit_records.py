@@ -1,24 +1,41 @@
-"""What the audit is told about templates and layouts: which one, and which number; never a word of their text."""
+"""Audit records of templates, layouts and images: which one, and which number; never a word of their text."""
 
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from notifier.audit import AuditAction, AuditRecord, ObjectKind
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier import audit
+from notifier.audit import Actor, AuditAction, AuditRecord, ObjectKind
 
 
-def build_template_record(action: AuditAction, id_: UUID, slug: str, **told: Any) -> AuditRecord:
-    """A deed to a template, which is the instance's."""
-    return AuditRecord(
-        action=action, object_kind=ObjectKind.TEMPLATE, object_id=id_, service_id=None, after={"slug": slug} | told
-    )
+async def record_template(
+    connection: AsyncConnection, action: AuditAction, template: tuple[UUID, str], actor: Actor, **fields: Any
+) -> None:
+    """Record what the actor did to a template, which is named by its id and its slug."""
+    id_, slug = template
+    await _record(connection, action, ObjectKind.TEMPLATE, id_, actor, after={"slug": slug} | fields)
 
 
-def build_layout_record(action: AuditAction, name: str, **told: Any) -> AuditRecord:
-    """A deed to a layout, whose id is made of its name."""
-    return AuditRecord(
-        action=action,
-        object_kind=ObjectKind.LAYOUT,
-        object_id=uuid5(NAMESPACE_URL, name),
-        service_id=None,
-        after={"name": name} | told,
-    )
+async def record_layout(
+    connection: AsyncConnection, action: AuditAction, name: str, actor: Actor, *, revision: int
+) -> None:
+    """Record what the actor did to a layout, whose id is made of its name."""
+    id_ = uuid5(NAMESPACE_URL, name)
+    await _record(connection, action, ObjectKind.LAYOUT, id_, actor, after={"name": name, "revision": revision})
+
+
+async def record_asset(
+    connection: AsyncConnection, action: AuditAction, id_: UUID, actor: Actor, fields: dict[str, Any]
+) -> None:
+    """Record what the actor did to an image."""
+    is_deleted = action is AuditAction.ASSET_DELETED
+    before, after = (fields, None) if is_deleted else (None, fields)
+    await _record(connection, action, ObjectKind.ASSET, id_, actor, before=before, after=after)
+
+
+async def _record(
+    connection: AsyncConnection, action: AuditAction, kind: ObjectKind, id_: UUID, actor: Actor, **states: Any
+) -> None:
+    record = AuditRecord(action=action, object_kind=kind, object_id=id_, service_id=None, **states)
+    await audit.write_audit_record(connection, record, actor)

@@ -1,6 +1,6 @@
-"""What is being edited: one draft for each template, saved only by who has seen what stands there.
+"""Drafts: at most one for each template, saved under optimistic locking.
 
-A draft has the template's own parts; layouts and images are put to it when it is looked at or published.
+A draft has the template's own parts; layouts and images are added when it is previewed or published.
 """
 
 from dataclasses import dataclass
@@ -12,16 +12,22 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier.audit import Actor, AuditAction
+from notifier.db.engine import Database
+from notifier.db.insertion import insert_if_absent
 from notifier.db.tables import Template, TemplateDraft, TemplateVersion, get_columns
 from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import generate_id
-from notifier.template_language import image_functions
+from notifier.mail import pinned_images
+from notifier.rendering.protocol import SourceCheck
 from notifier.template_language.template_source import LAYOUTS, TemplateSource
-from notifier.templating import layout_store, template_limits
+from notifier.templating import layout_store, template_limits, template_queries, validation
 from notifier.templating.assets import asset_store
+from notifier.templating.audit_records import record_template
+from notifier.templating.edit_conflict import EditConflictError, require_same_revision
+from notifier.templating.source_preview import SourceChecker
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _template, _draft, _version = get_columns(Template), get_columns(TemplateDraft), get_columns(TemplateVersion)
@@ -29,36 +35,38 @@ _template, _draft, _version = get_columns(Template), get_columns(TemplateDraft),
 
 @dataclass(frozen=True, kw_only=True)
 class DraftView:
-    """What stands under a slug for who edits it: the draft, or the current version if there is none."""
+    """What an editor gets for a slug: the draft, or the current version if there is none."""
 
     template_id: UUID | None  # None: nothing was ever saved under this slug
     slug: str
     source: TemplateSource | None  # own parts only; None: as above
     number: int  # of the current version; 0: nothing is published
-    revision: int  # of the draft; 0: there is none
+    saves: int  # how often the draft was saved; 0: there is none
     base_number: int | None  # the version that the draft was made from
     updated_by: str | None
     updated_at: datetime | None
     deleted_at: datetime | None = None
 
     @property
-    def seen(self) -> str:
-        """What names this very state: any publish and any save changes it.
+    def has_draft(self) -> bool:
+        """Whether there is a draft; if not, this is the current version."""
+        return self.saves > 0
 
-        Its time tells a draft from the one with the same revision that was discarded before.
+    @property
+    def revision(self) -> str:
+        """What names this very state: every save and every publish changes it.
+
+        Its time tells a draft from one that was discarded and was saved as often.
         """
-        if not self.revision or self.updated_at is None:
-            return f"{self.number}.{self.revision}"
-        return f"{self.number}.{self.revision}.{(self.updated_at - _EPOCH) // timedelta(microseconds=1):x}"
+        if not self.saves or self.updated_at is None:
+            return f"{self.number}.{self.saves}"
+        return f"{self.number}.{self.saves}.{(self.updated_at - _EPOCH) // timedelta(microseconds=1):x}"
 
 
-class StaleDraftError(NotifierError):
-    """Somebody else has saved or published since you looked."""
+class StaleDraftError(EditConflictError):
+    """Somebody has saved or published since the editor has loaded the draft."""
 
-    def __init__(self, theirs: DraftView, yours: TemplateSource | None = None) -> None:
-        self.theirs = theirs
-        self.yours = yours  # None: nothing was to be saved
-        super().__init__(f"{theirs.slug} was changed since: it stands at {theirs.seen}")
+    noun = "draft"
 
 
 class TemplateDeletedError(NotifierError):
@@ -66,91 +74,115 @@ class TemplateDeletedError(NotifierError):
 
 
 async def get_draft(connection: AsyncConnection, slug: str, *, lock: bool = False) -> DraftView:
-    """What stands under the slug; with `lock` for who is about to change it."""
+    """Get the draft, or the current version; with `lock` for who is about to change it."""
     query = select(_template.id, _template.current_number, _template.deleted_at).where(_template.slug == slug)
-    found = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
-    if found is None:
+    template = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
+    if template is None:
         return _build_empty_draft(slug)
-    kept = await connection.execute(select(*_draft).where(_draft.template_id == found.id))
-    row = kept.mappings().one_or_none()
+    rows = await connection.execute(select(*_draft).where(_draft.template_id == template.id))
+    row = rows.mappings().one_or_none()
     if row is not None:
         return DraftView(
-            template_id=found.id,
+            template_id=template.id,
             slug=slug,
             source=msgspec.convert(row["source"], TemplateSource),
-            number=found.current_number or 0,
-            revision=row["revision"],
+            number=template.current_number or 0,
+            saves=row["revision"],
             base_number=row["base_number"],
             updated_by=row["updated_by"],
             updated_at=row["updated_at"],
-            deleted_at=found.deleted_at,
+            deleted_at=template.deleted_at,
         )
-    current = await _get_current_version(connection, slug, found.id, found.current_number)
-    return dataclass_replace(current, deleted_at=found.deleted_at)
+    current = await _get_current_version(connection, slug, template.id, template.current_number)
+    return dataclass_replace(current, deleted_at=template.deleted_at)
 
 
-def require_revision(there: DraftView, seen: str, yours: TemplateSource | None = None) -> None:
-    """Raise `TemplateDeletedError`, or `StaleDraftError` unless this is what was seen; "" is as "0.0"."""
-    if there.deleted_at is not None:
+def require_revision(stored: DraftView, revision: str, yours: TemplateSource | None = None) -> None:
+    """Raise `TemplateDeletedError`, or `StaleDraftError` unless this is the revision; "" is as "0.0"."""
+    if stored.deleted_at is not None:
         raise TemplateDeletedError
-    if there.seen != (seen or "0.0"):
-        raise StaleDraftError(there, yours)
+    require_same_revision(StaleDraftError, stored, revision or "0.0", yours)
 
 
-def is_repeated_save(there: DraftView, source: TemplateSource, by: str) -> bool:
-    """True if the same editor has just saved the same: the answer to that may have been lost."""
-    return there.revision > 0 and there.updated_by == by and there.source == select_own_parts(source)
+def is_repeated_save(stored: DraftView, source: TemplateSource, by: str) -> bool:
+    """Whether the same editor has just saved the same: the reply to that may have been lost."""
+    return stored.has_draft and stored.updated_by == by and stored.source == select_own_parts(source)
+
+
+async def check_draft(
+    database: Database, checker: SourceChecker, slug: str, source: TemplateSource, *, revision: str, by: str
+) -> SourceCheck:
+    """Check a draft before it is saved; no connection is held while it is rendered.
+
+    Raises `InvalidRequestError`, `StaleDraftError`, `TemplateDeletedError`.
+    """
+    validation.require_valid_source(slug, source)
+    async with database.read() as connection:
+        stored = await get_draft(connection, slug)
+        if not is_repeated_save(stored, source, by):
+            require_revision(stored, revision, source)
+        whole = await assemble_source(connection, source, slug)
+    checked = await checker.check(whole)
+    validation.require_renderable(checked)
+    return checked
 
 
 async def save_draft(
-    connection: AsyncConnection, slug: str, source: TemplateSource, *, seen: str, by: str, now: datetime
+    connection: AsyncConnection, slug: str, source: TemplateSource, *, revision: str, actor: Actor
 ) -> DraftView:
-    """Keep the source as the draft if nothing has changed since `seen`.
+    """Save the source as the draft if it still has this revision; what the same editor has just saved is no conflict.
 
     Raises `StaleDraftError`, `TemplateDeletedError`, `TooManyTemplatesError`.
     """
-    there = await get_draft(connection, slug, lock=True)
-    if there.template_id is None:
+    stored = await get_draft(connection, slug, lock=True)
+    if stored.template_id is None:
         await template_limits.require_room(connection, Template)
-        await _insert_template(connection, slug, now)
-        there = await get_draft(connection, slug, lock=True)  # another may have been first
-    require_revision(there, seen, source)
-    template_id = there.template_id
-    kept = select_own_parts(source)
-    values: dict[str, Any] = {
-        "source": msgspec.to_builtins(kept),
-        "revision": there.revision + 1,
-        "base_number": there.number or None,
-        "updated_by": by,
-        "updated_at": now,
+        await insert_if_absent(connection, Template, {"id": generate_id(), "slug": slug, "created_at": actor.at})
+        stored = await get_draft(connection, slug, lock=True)  # somebody else may have been first
+    if is_repeated_save(stored, source, actor.name):
+        actor.record_no_change()
+        return stored
+    require_revision(stored, revision, source)
+    assert stored.template_id is not None
+    own_parts = select_own_parts(source)
+    row: dict[str, Any] = {
+        "source": msgspec.to_builtins(own_parts),
+        "revision": stored.saves + 1,
+        "base_number": stored.number or None,
+        "updated_by": actor.name,
+        "updated_at": actor.at,
     }
-    if there.revision:
-        statement = update(TemplateDraft).where(_draft.template_id == template_id).values(values)
-        await connection.execute(statement)
+    if stored.has_draft:
+        await connection.execute(update(TemplateDraft).where(_draft.template_id == stored.template_id).values(row))
     else:
-        await connection.execute(insert(TemplateDraft).values(values | {"template_id": template_id}))
-    return DraftView(**values | {"source": kept, "template_id": template_id, "slug": slug, "number": there.number})
+        await connection.execute(insert(TemplateDraft).values(row | {"template_id": stored.template_id}))
+    await record_template(
+        connection, AuditAction.TEMPLATE_SAVED, (stored.template_id, slug), actor, revision=stored.saves + 1
+    )
+    return dataclass_replace(
+        stored,
+        source=own_parts,
+        saves=stored.saves + 1,
+        base_number=stored.number or None,
+        updated_by=actor.name,
+        updated_at=actor.at,
+    )
 
 
-async def discard_draft(connection: AsyncConnection, slug: str, *, seen: str) -> DraftView:
-    """Forget the draft, which is what is returned. Raises `NotFoundError`, `StaleDraftError`."""
-    there = await get_draft(connection, slug, lock=True)
-    if not there.revision:
+async def discard_draft(connection: AsyncConnection, slug: str, *, revision: str, actor: Actor) -> None:
+    """Delete the draft. Raises `NotFoundError`, `StaleDraftError`, `TemplateDeletedError`."""
+    stored = await get_draft(connection, slug, lock=True)
+    if stored.template_id is None or not stored.has_draft:
         raise NotFoundError(f"{slug} has no draft")
-    require_revision(there, seen)
-    await connection.execute(delete(TemplateDraft).where(_draft.template_id == there.template_id))
-    return there
-
-
-async def _insert_template(connection: AsyncConnection, slug: str, now: datetime) -> None:
-    """A slug without anything under it; two who do this at once have found one."""
-    inserting = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(Template)
-    row = {"id": generate_id(), "slug": slug, "created_at": now}
-    await connection.execute(inserting.values(row).on_conflict_do_nothing())
+    require_revision(stored, revision)
+    await connection.execute(delete(TemplateDraft).where(_draft.template_id == stored.template_id))
+    await record_template(
+        connection, AuditAction.TEMPLATE_DISCARDED, (stored.template_id, slug), actor, revision=stored.saves
+    )
 
 
 def select_own_parts(source: TemplateSource) -> TemplateSource:
-    """The source without what it shares with others."""
+    """Return the source without the layouts and images that it shares with other templates."""
     parts = {name: text for name, text in source.files.items() if not name.startswith(LAYOUTS)}
     return replace(source, files=parts, assets={})
 
@@ -158,27 +190,38 @@ def select_own_parts(source: TemplateSource) -> TemplateSource:
 async def assemble_source(
     connection: AsyncConnection, source: TemplateSource, slug: str | None = None
 ) -> TemplateSource:
-    """The source with the layouts and the images that it uses, as they stand now: what would be published.
+    """Add the current layouts and images that the source uses: the result is what would be published.
 
-    An image that is not ready is left out; the check names it, and where. A layout that is nowhere else is taken from
-    the slug's current version: older releases kept layouts in versions only.
+    An image that is not ready is left out; the check names it. A layout that is not in the table is taken from the
+    slug's current version: older releases kept layouts in versions only.
     """
-    shared = {one.name: one.text for one in await layout_store.list_layouts(connection)}
+    shared = {view.name: view.text for view in await layout_store.list_layouts(connection)}
     parts = select_own_parts(source)
-    found = layout_store.find_used_layouts(parts.files, shared.get)
-    if slug is not None and layout_store.find_named_layouts(parts.files | found) - found.keys():
+    layouts = layout_store.find_used_layouts(parts.files, shared.get)
+    if slug is not None and layout_store.find_named_layouts(parts.files | layouts) - layouts.keys():
         pinned = await _get_pinned_layouts(connection, slug)
-        found = layout_store.find_used_layouts(parts.files, lambda name: shared.get(name, pinned.get(name)))
-    files = parts.files | found
+        layouts = layout_store.find_used_layouts(parts.files, lambda name: shared.get(name, pinned.get(name)))
+    files = parts.files | layouts
     return replace(
         parts,
         files=files,
-        assets=await asset_store.get_pinned_assets(connection, image_functions.find_image_names(files.values())),
+        assets=await asset_store.get_pinned_assets(connection, pinned_images.find_image_names(files.values())),
     )
 
 
+async def load_source(database: Database, slug: str, version: int | None = None) -> TemplateSource:
+    """Load a published version, or the draft with its layouts and images. Raises `NotFoundError`."""
+    async with database.read() as connection:
+        if version is not None:
+            return (await template_queries.get_version(connection, slug, version)).source
+        stored = await get_draft(connection, slug)
+        if stored.source is None:
+            raise NotFoundError(f"there is no template {slug!r}")
+        return await assemble_source(connection, stored.source, slug)
+
+
 async def _get_pinned_layouts(connection: AsyncConnection, slug: str) -> dict[str, str]:
-    """The layouts in the current version."""
+    """Get the layouts in the current version."""
     current = (_version.template_id == _template.id) & (_version.number == _template.current_number)
     query = select(_version.source).join(Template, current).where(_template.slug == slug)
     source = (await connection.execute(query)).scalar_one_or_none()
@@ -192,7 +235,7 @@ def _build_empty_draft(slug: str) -> DraftView:
         slug=slug,
         source=None,
         number=0,
-        revision=0,
+        saves=0,
         base_number=None,
         updated_by=None,
         updated_at=None,
@@ -211,7 +254,7 @@ async def _get_current_version(
         slug=slug,
         source=select_own_parts(msgspec.convert(row.source, TemplateSource)) if row else None,
         number=number or 0,
-        revision=0,
+        saves=0,
         base_number=number,
         updated_by=row.published_by if row else None,
         updated_at=row.published_at if row else None,

@@ -1,4 +1,4 @@
-"""Texts that templates share: kept in the database, changed one revision after the other, copied into each version."""
+"""Layouts, which templates share: saved under optimistic locking, and copied into each version that uses them."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -6,13 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, String, cast, delete, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier.audit import Actor, AuditAction
+from notifier.db.insertion import insert_if_absent
 from notifier.db.tables import Template, TemplateDraft, TemplateLayout, TemplateVersion, get_columns
-from notifier.errors import NotFoundError, NotifierError
+from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
 from notifier.templating import template_limits
+from notifier.templating.audit_records import record_layout
+from notifier.templating.edit_conflict import EditConflictError, require_same_revision
+from notifier.templating.validation import MAX_SOURCE_BYTES
 
+MAX_LISTED_USERS = 10
+"""Templates that are named when a layout is in use."""
 LAYOUT_NAME = re.compile(r"_layouts/[a-z][a-z0-9_-]{0,63}\.(html|txt)")
 _USED = re.compile(r"""{%[-+]?\s*(?:extends|include|import|from)\s+["'](_layouts/[^"']+)["']""")
 _layout = get_columns(TemplateLayout)
@@ -21,7 +27,7 @@ _template, _draft, _version = get_columns(Template), get_columns(TemplateDraft),
 
 @dataclass(frozen=True, kw_only=True)
 class LayoutView:
-    """A layout as it stands."""
+    """A layout."""
 
     name: str
     text: str
@@ -30,13 +36,10 @@ class LayoutView:
     updated_at: datetime
 
 
-class StaleLayoutError(NotifierError):
-    """Somebody else has changed the layout since you looked."""
+class StaleLayoutError(EditConflictError):
+    """Somebody has changed the layout since the editor has loaded it."""
 
-    def __init__(self, theirs: LayoutView | None, yours: str | None = None) -> None:
-        self.theirs = theirs  # None: it was deleted
-        self.yours = yours  # None: nothing was to be saved
-        super().__init__()
+    noun = "layout"
 
 
 class LayoutInUseError(NotifierError):
@@ -44,83 +47,96 @@ class LayoutInUseError(NotifierError):
 
 
 def find_used_layouts(files: Mapping[str, str], read: Callable[[str], str | None]) -> dict[str, str]:
-    """The layouts that the files name, and those that these name in turn; what `read` does not know is left out."""
-    found: dict[str, str] = {}
+    """Find the layouts that the files name, and those that these name in turn; `read` gives the text, or None."""
+    layouts: dict[str, str] = {}
     waiting = list(files.values())
     while waiting:
         for name in _USED.findall(waiting.pop()):
-            text = None if name in found else read(name)
+            text = None if name in layouts else read(name)
             if text is not None:
-                found[name] = text
+                layouts[name] = text
                 waiting.append(text)
-    return found
+    return layouts
 
 
 def find_named_layouts(files: Mapping[str, str]) -> set[str]:
-    """The layouts that the files name, whether there are such or not."""
+    """Find the names of layouts in the files, whether they exist or not."""
     return {name for text in files.values() for name in _USED.findall(text)}
 
 
 async def list_layouts(connection: AsyncConnection) -> list[LayoutView]:
-    """All layouts, by name."""
-    found = await connection.execute(select(*_layout).order_by(_layout.name))
-    return [LayoutView(**row) for row in found.mappings()]
+    """List all layouts, by name."""
+    rows = await connection.execute(select(*_layout).order_by(_layout.name))
+    return [LayoutView(**row) for row in rows.mappings()]
 
 
-async def get_layout(connection: AsyncConnection, name: str) -> LayoutView | None:
-    """The layout as it stands."""
-    row = (await connection.execute(select(*_layout).where(_layout.name == name))).mappings().one_or_none()
+async def get_layout(connection: AsyncConnection, name: str, *, lock: bool = False) -> LayoutView | None:
+    """Get the layout; with `lock` for who is about to change it."""
+    query = select(*_layout).where(_layout.name == name)
+    row = (await connection.execute(query.with_for_update() if lock else query)).mappings().one_or_none()
     return LayoutView(**row) if row else None
 
 
-async def save_layout(
-    connection: AsyncConnection, name: str, text: str, *, seen: int, by: str, now: datetime
-) -> LayoutView:
-    """Write the text if nobody has since the revision `seen`, 0 for a new one.
+def find_layout_faults(name: str, text: str) -> list[Fault]:
+    """Find what is wrong with the name and the size of a layout."""
+    faults = []
+    if not LAYOUT_NAME.fullmatch(name):
+        faults.append(Fault("", "invalid_slug", "lower-case letters, digits, - and _, and .html or .txt"))
+    if len(text.encode()) > MAX_SOURCE_BYTES:
+        faults.append(Fault("/text", "too_large", f"a layout has at most {MAX_SOURCE_BYTES} octets"))
+    return faults
 
-    Raises `StaleLayoutError`, `TooManyTemplatesError`.
+
+async def save_layout(connection: AsyncConnection, name: str, text: str, *, revision: int, actor: Actor) -> LayoutView:
+    """Save the layout if it still has this revision, 0 for a new one.
+
+    Raises `InvalidRequestError`, `StaleLayoutError`, `TooManyTemplatesError`.
     """
-    row = {"name": name, "text": text, "revision": seen + 1, "updated_by": by, "updated_at": now}
-    if seen == 0:  # of two who make it, one is the first
+    if faults := find_layout_faults(name, text):
+        raise InvalidRequestError(faults)
+    saved = await write_layout(connection, name, text, revision=revision, actor=actor)
+    await record_layout(connection, AuditAction.LAYOUT_SAVED, name, actor, revision=saved.revision)
+    return saved
+
+
+async def write_layout(connection: AsyncConnection, name: str, text: str, *, revision: int, actor: Actor) -> LayoutView:
+    """Write a layout that is valid, without an audit record. Raises `StaleLayoutError`, `TooManyTemplatesError`."""
+    row = {"text": text, "revision": revision + 1, "updated_by": actor.name, "updated_at": actor.at}
+    if revision == 0:  # of two who create it, one is the first
         await template_limits.require_room(connection, TemplateLayout)
-        inserting = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(TemplateLayout)
-        made = await connection.execute(inserting.values(row).on_conflict_do_nothing().returning(_layout.name))
-        written = made.first() is not None
+        if not await insert_if_absent(connection, TemplateLayout, row | {"name": name}):
+            raise StaleLayoutError(await get_layout(connection, name), text)
     else:
-        changing = update(TemplateLayout).where(_layout.name == name, _layout.revision == seen)
-        written = bool((await connection.execute(changing.values(row))).rowcount)
-    if not written:
-        raise StaleLayoutError(await get_layout(connection, name), text)
-    return LayoutView(**row)  # type: ignore[arg-type]
+        require_same_revision(StaleLayoutError, await get_layout(connection, name, lock=True), revision, text)
+        await connection.execute(update(TemplateLayout).where(_layout.name == name).values(row))
+    return LayoutView(name=name, text=text, revision=revision + 1, updated_by=actor.name, updated_at=actor.at)
 
 
-async def delete_layout(connection: AsyncConnection, name: str, *, seen: int | None = None) -> LayoutView:
-    """Delete the layout, which versions that have it do not notice.
+async def delete_layout(connection: AsyncConnection, name: str, *, revision: int, actor: Actor) -> None:
+    """Delete a layout that no template uses; versions that were published with it keep it.
 
-    Raises `NotFoundError`, `LayoutInUseError`, and `StaleLayoutError` if it is not the revision `seen`.
+    Raises `NotFoundError`, `LayoutInUseError`, `StaleLayoutError`.
     """
-    query = select(*_layout).where(_layout.name == name).with_for_update()
-    row = (await connection.execute(query)).mappings().one_or_none()
-    if row is None:
+    stored = await get_layout(connection, name, lock=True)
+    if stored is None:
         raise NotFoundError("there is no such layout")
-    there = LayoutView(**row)
-    if seen is not None and there.revision != seen:
-        raise StaleLayoutError(there)
+    require_same_revision(StaleLayoutError, stored, revision)
     if users := await list_layout_users(connection, name):
-        raise LayoutInUseError(f"it is used by {', '.join(users[:10])}{' and others' if len(users) > 10 else ''}")  # noqa: PLR2004 - enough to know
+        listed = ", ".join(users[:MAX_LISTED_USERS])
+        raise LayoutInUseError(f"it is used by {listed}{' and others' if len(users) > MAX_LISTED_USERS else ''}")
     await connection.execute(delete(TemplateLayout).where(_layout.name == name))
-    return there
+    await record_layout(connection, AuditAction.LAYOUT_DELETED, name, actor, revision=stored.revision)
 
 
 async def list_layout_users(connection: AsyncConnection, name: str) -> list[str]:
-    """The slugs of the templates that have the layout in their draft or current version: another text changes them.
+    """List the slugs of the templates whose draft or current version uses the layout, also through other layouts.
 
-    Of a draft, one that names it in a comment counts as well.
+    A draft that only names it in a comment is listed as well.
     """
     shared = {view.name: view.text for view in await list_layouts(connection)}
-    also = {one for one, text in shared.items() if name in find_used_layouts({one: text}, shared.get)} | {name}
+    names = {user for user, text in shared.items() if name in find_used_layouts({user: text}, shared.get)} | {name}
     texts = cast(_draft.source, String)
-    drafted: list[ColumnElement[bool]] = [texts.contains(one, autoescape=True) for one in sorted(also)]
+    in_draft: list[ColumnElement[bool]] = [texts.contains(user, autoescape=True) for user in sorted(names)]
     pinned = _version.source["files"][name].as_string().is_not(None)
     query = (
         select(_template.slug)
@@ -128,5 +144,5 @@ async def list_layout_users(connection: AsyncConnection, name: str) -> list[str]
         .where(pinned, _template.deleted_at.is_(None))
     )
     drafts = select(_template.slug).join(TemplateDraft, _draft.template_id == _template.id)
-    found = await connection.execute(query.union(drafts.where(or_(*drafted), _template.deleted_at.is_(None))))
-    return sorted(found.scalars())
+    rows = await connection.execute(query.union(drafts.where(or_(*in_draft), _template.deleted_at.is_(None))))
+    return sorted(rows.scalars())

@@ -1,26 +1,30 @@
-"""From a draft, or an old version, to the next version: checked, let through the gate, and written.
+"""Publishing: a draft, or an old version, is checked, passes the gate, and is written as the next version.
 
-Nobody's connection is held while it is checked. What is written is what was checked, or nothing.
+No connection is held while it is checked. What is written is what was checked, or nothing.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier.audit import Actor, AuditAction
 from notifier.db.engine import Database
 from notifier.errors import NotFoundError, NotifierError
 from notifier.rendering.protocol import SourceCheck
 from notifier.template_language.template_source import TemplateSource
 from notifier.templating import draft_store, template_queries, validation, version_store
+from notifier.templating.audit_records import record_template
+from notifier.templating.gate.gate_report import GateReport
+from notifier.templating.gate.publish_gate import PublishGate
 from notifier.templating.source_preview import SourceChecker
 from notifier.templating.version_store import Publication, PublishedVersion
 
 
 class GateClosedError(NotifierError):
-    """Callers would be refused, or their mail could not be made."""
+    """Requests would be refused, or their mail could not be rendered."""
 
     def __init__(self, report: Mapping[str, Any]) -> None:
         self.report = report  # JSON
@@ -28,25 +32,7 @@ class GateClosedError(NotifierError):
 
 
 class NothingToPublishError(NotifierError):
-    """It is what the current version is."""
-
-
-class GateFinding(Protocol):
-    """What would become of those who use the template."""
-
-    @property
-    def blocks(self) -> bool:
-        """True if something that works today would not."""
-
-    def as_json(self) -> dict[str, Any]:
-        """All of it, for a person to look at."""
-
-
-class DraftGate(Protocol):
-    """Tries a draft on what callers really ask for."""
-
-    async def try_source(self, slug: str, source: TemplateSource, report: SourceCheck, /) -> GateFinding:
-        """What publishing the source would do; `report` is of this very source."""
+    """It is the same as the current version."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,70 +40,80 @@ class PublishRequest:
     """What is to be published."""
 
     slug: str
-    revision: str | None  # None: whatever is there
+    revision: str | None  # that the editor has seen; None: whatever it is now
     version: int | None = None  # an old one that shall be the next; None: the draft
+    note: str = ""
     force_reason: str = ""  # publish though callers would break
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishCandidate:
-    """What has passed, and may be written."""
+    """What was checked, and passed the gate, or is to be forced through it."""
 
     request: PublishRequest
     source: TemplateSource
     checked: SourceCheck
-    report: GateFinding
+    report: GateReport | None  # None: the gate was not asked
 
 
 class Publisher:
-    """Makes versions."""
+    """Examines what is to be published."""
 
-    def __init__(self, database: Database, checker: SourceChecker, gate: DraftGate) -> None:
+    def __init__(self, database: Database, checker: SourceChecker, gate: PublishGate) -> None:
         self._database = database
         self._checker = checker
         self._gate = gate
 
-    async def examine(self, wanted: PublishRequest) -> PublishCandidate:
-        """Check it and show it to the gate.
+    async def examine(self, request: PublishRequest) -> PublishCandidate:
+        """Check it, and let the gate try it on recent requests.
 
         Raises `NotFoundError`, `StaleDraftError`, `TemplateDeletedError`, `NothingToPublishError`, `GateClosedError`,
         and `InvalidRequestError` for what does not render or may not be sent.
         """
         async with self._database.read() as connection:
-            there = await draft_store.get_draft(connection, wanted.slug)
-            source = await _get_publish_source(connection, wanted, there)
-            current = await version_store.get_current_version(connection, wanted.slug)
+            source = await _get_publish_source(connection, request)
+            current = await version_store.get_current_version(connection, request.slug)
         if current is not None and current.content_hash == source.content_hash():
             raise NothingToPublishError(f"it is the same as version {current.number}, which is current")
         checked = await self._checker.check(source)
         validation.require_publishable(checked)
-        finding = await self._gate.try_source(wanted.slug, source, checked)
-        if finding.blocks and not wanted.force_reason:
-            raise GateClosedError(finding.as_json())
-        return PublishCandidate(request=wanted, source=source, checked=checked, report=finding)
-
-    async def publish(
-        self, connection: AsyncConnection, candidate: PublishCandidate, publication: Publication
-    ) -> PublishedVersion:
-        """Write it as the next version, if nothing has changed meanwhile. Raises `StaleDraftError`."""
-        wanted = candidate.request
-        there = await draft_store.get_draft(connection, wanted.slug, lock=True)
-        if wanted.revision is not None:
-            draft_store.require_revision(there, wanted.revision)
-        return await version_store.write_version(
-            connection, wanted.slug, candidate.source, candidate.checked, publication
-        )
+        report = await self._gate.try_source(request.slug, source, checked)
+        if report.blocks and not request.force_reason:
+            raise GateClosedError(report.as_json())
+        return PublishCandidate(request=request, source=source, checked=checked, report=report)
 
 
-async def _get_publish_source(
-    connection: AsyncConnection, wanted: PublishRequest, there: draft_store.DraftView
-) -> TemplateSource:
-    if wanted.version is not None:
-        pinned = (await template_queries.get_version(connection, wanted.slug, wanted.version)).source
-        if wanted.revision is not None:
-            draft_store.require_revision(there, wanted.revision)
+async def publish_template(
+    connection: AsyncConnection, candidate: PublishCandidate, *, actor: Actor
+) -> PublishedVersion:
+    """Write the candidate as the next version, if nothing has changed meanwhile. Raises `StaleDraftError`."""
+    request = candidate.request
+    stored = await draft_store.get_draft(connection, request.slug, lock=True)
+    if request.revision is not None:
+        draft_store.require_revision(stored, request.revision)
+    is_old = request.version is not None
+    publication = Publication(by=actor.name, at=actor.at, note=request.note, keeps_draft=is_old)
+    version = await version_store.write_version(
+        connection, request.slug, candidate.source, candidate.checked, publication
+    )
+    fields: dict[str, Any] = {"number": version.number, "note": request.note}
+    if is_old:
+        fields["restored"] = request.version
+    if candidate.report is not None and candidate.report.blocks:
+        fields["forced"] = request.force_reason
+    action = AuditAction.TEMPLATE_RESTORED if is_old else AuditAction.TEMPLATE_PUBLISHED
+    await record_template(connection, action, (version.template_id, request.slug), actor, **fields)
+    return version
+
+
+async def _get_publish_source(connection: AsyncConnection, request: PublishRequest) -> TemplateSource:
+    stored = await draft_store.get_draft(connection, request.slug)
+    if request.version is not None:
+        pinned = (await template_queries.get_version(connection, request.slug, request.version)).source
+        if request.revision is not None:
+            draft_store.require_revision(stored, request.revision)
         return replace(pinned, strict=True)  # it is published by the rules of today
-    if there.source is None:
-        raise NotFoundError(f"there is no template {wanted.slug!r}")
-    draft_store.require_revision(there, wanted.revision or "")
-    return await draft_store.assemble_source(connection, there.source, wanted.slug)
+    if stored.source is None:
+        raise NotFoundError(f"there is no template {request.slug!r}")
+    draft_store.require_revision(stored, request.revision or "")
+    return await draft_store.assemble_source(connection, stored.source, request.slug)

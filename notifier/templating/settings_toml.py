@@ -1,4 +1,4 @@
-"""`template.toml` as text: read with words that name the key and its line, and written so that it reads the same."""
+"""`template.toml` as text: parsed with messages that name key and line, and written so that it parses to the same."""
 
 import difflib
 import json
@@ -17,7 +17,7 @@ from notifier.templating.source_problem import SourceProblem
 
 SETTINGS_FILE = "template.toml"
 LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
-"""A language tag as far as folders and fallback need one (RFC 5646 §2.1)."""
+"""A language tag, as far as folders and fallback need it (RFC 5646 §2.1)."""
 MAX_MAILBOX_LENGTH = 640  # characters, as the database has it
 MAX_SCHEMES = 20
 _PATH = re.compile(r"[^.\s]+(\.[^.\s]+)*")
@@ -31,7 +31,7 @@ _MAX_LINE_LENGTH = 120
 
 
 class SettingsTextError(ValueError):
-    """The text is no `template.toml`."""
+    """The text is not a valid `template.toml`."""
 
     def __init__(self, problem: SourceProblem) -> None:
         self.problem = problem
@@ -39,35 +39,35 @@ class SettingsTextError(ValueError):
 
 
 def parse_duration(duration: str | None) -> int | None:
-    """The seconds of a duration such as `30m`, `1h` or `3d`. Raises ValueError."""
+    """Parse a duration such as `30m`, `1h` or `3d`; return seconds. Raises `ValueError`."""
     if duration is None:
         return None
-    found = _DURATION.fullmatch(duration)
-    if not found or not int(found[1]):
+    match = _DURATION.fullmatch(duration)
+    if not match or not int(match[1]):
         raise ValueError(f"{duration!r} is not a duration such as 30m, 1h or 3d")
-    return int(found[1]) * _SECONDS[found[2]]
+    return int(match[1]) * _SECONDS[match[2]]
 
 
 def parse_settings(text: str) -> TemplateSettings:
-    """The settings in the text. Raises `SettingsTextError`."""
+    """Parse the settings. Raises `SettingsTextError`."""
     try:
-        found = tomllib.loads(text)
+        values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsTextError(_explain_syntax_error(text, str(error))) from error
-    for key, value in found.items():
-        if said := _find_type_fault(key, value):
-            raise SettingsTextError(SourceProblem(file=SETTINGS_FILE, message=said, line=find_line(text, key)))
-    if "name" not in found:
+    for key, value in values.items():
+        if message := _find_type_fault(key, value):
+            raise SettingsTextError(SourceProblem(file=SETTINGS_FILE, message=message, line=find_line(text, key)))
+    if "name" not in values:
         raise SettingsTextError(
             SourceProblem(file=SETTINGS_FILE, message='name is missing: say what it is called: name = "…"')
         )
-    return msgspec.convert(found, TemplateSettings)
+    return msgspec.convert(values, TemplateSettings)
 
 
-def _explain_syntax_error(text: str, said: str) -> SourceProblem:
-    place = _PLACE.search(said)
+def _explain_syntax_error(text: str, message: str) -> SourceProblem:
+    place = _PLACE.search(message)
     line = int(place[1]) if place and place[1] else text.count("\n", 0, len(text.rstrip())) + 1
-    words = _PLACE.sub("", said)
+    words = _PLACE.sub("", message)
     return SourceProblem(
         file=SETTINGS_FILE, line=line, message=f'{words}. A line says key = "value" or key = ["one", "two"].'
     )
@@ -80,8 +80,8 @@ def _find_type_fault(key: str, value: Any) -> str | None:
             f": did you mean {close[0]}?" if close else f"; there are {', '.join(_KEYS)}"
         )
     if _is_list(key):
-        good = isinstance(value, list) and all(isinstance(one, str) for one in value)
-        return None if good else f'{key} must be a list of texts in quotes, such as ["name", "order.note"]'
+        is_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
+        return None if is_list else f'{key} must be a list of texts in quotes, such as ["name", "order.note"]'
     return None if isinstance(value, str) else f"{key} must be a text in quotes"
 
 
@@ -90,36 +90,36 @@ def _is_list(key: str) -> bool:
 
 
 def find_line(text: str, key: str) -> int | None:
-    """The line on which the key gets its value, from 1."""
-    found = re.search(
+    """Find the line on which the key gets its value, from 1."""
+    match = re.search(
         rf"""^[ \t]*["']?{re.escape(key)}["']?[ \t]*[=.]|^[ \t]*\[+[ \t]*{re.escape(key)}\b""", text, re.MULTILINE
     )
-    return text.count("\n", 0, found.start()) + 1 if found else None
+    return text.count("\n", 0, match.start()) + 1 if match else None
 
 
 def find_setting_faults(settings: TemplateSettings) -> list[tuple[str, str]]:
-    """The keys whose values cannot be, each with a sentence that names it."""
-    found = []
+    """Find the keys with invalid values, each with a sentence that names it."""
+    faults = []
     if not settings.name.strip() or _CONTROL.search(settings.name):
-        found.append(("name", "name must be one line of text"))
+        faults.append(("name", "name must be one line of text"))
     if settings.category not in set(Category):
-        found.append(("category", f"category is transactional or marketing, not {settings.category!r}"))
+        faults.append(("category", f"category is transactional or marketing, not {settings.category!r}"))
     if settings.priority not in set(Priority):
-        found.append(("priority", f"priority is high, normal or bulk, not {settings.priority!r}"))
+        faults.append(("priority", f"priority is high, normal or bulk, not {settings.priority!r}"))
     if settings.category == Category.MARKETING and settings.priority != Priority.BULK:
-        found.append(("priority", "marketing is always bulk: set priority to bulk"))
+        faults.append(("priority", "marketing is always bulk: set priority to bulk"))
     if settings.when_uncertain not in set(WhenUncertain):
-        found.append(("when_uncertain", f"when_uncertain is resend or hold, not {settings.when_uncertain!r}"))
-    found += [("link_schemes", said) for said in _find_scheme_faults(settings.link_schemes)]
+        faults.append(("when_uncertain", f"when_uncertain is resend or hold, not {settings.when_uncertain!r}"))
+    faults += [("link_schemes", message) for message in _find_scheme_faults(settings.link_schemes)]
     if not LANGUAGE_TAG.fullmatch(settings.locale):
-        found.append(("locale", f"locale is a language tag such as en, fr or pt-BR, not {settings.locale!r}"))
+        faults.append(("locale", f"locale is a language tag such as en, fr or pt-BR, not {settings.locale!r}"))
     try:
         parse_duration(settings.expires_after)
     except ValueError as error:
-        found.append(("expires_after", f"expires_after: {error}"))
+        faults.append(("expires_after", f"expires_after: {error}"))
     mailboxes = {"from": settings.from_, "reply_to": settings.reply_to}
-    said = {key: _find_mailbox_fault(mailbox) for key, mailbox in mailboxes.items() if mailbox is not None}
-    return found + [(key, f"{key} is an address or Name <address>; {why}") for key, why in said.items() if why]
+    reasons = {key: _find_mailbox_fault(mailbox) for key, mailbox in mailboxes.items() if mailbox is not None}
+    return faults + [(key, f"{key} is an address or Name <address>; {why}") for key, why in reasons.items() if why]
 
 
 def _find_scheme_faults(schemes: tuple[str, ...]) -> Iterator[str]:
@@ -143,30 +143,30 @@ def _find_mailbox_fault(text: str) -> str | None:
 
 
 def find_path_faults(settings: TemplateSettings, sample: dict[str, Any]) -> list[tuple[str, str]]:
-    """The lists of variables that name one twice, or one that the sample does not have."""
-    found = []
+    """Find the variables that a list names twice, or that the sample does not have."""
+    faults = []
     for key in ("optional", "public", "secret"):
         paths: tuple[str, ...] = getattr(settings, key)
-        found += [(key, f"{key} names {path!r} twice") for path in sorted(set(paths)) if paths.count(path) > 1]
+        faults += [(key, f"{key} names {path!r} twice") for path in sorted(set(paths)) if paths.count(path) > 1]
         for path in sorted(set(paths)):
             if not _PATH.fullmatch(path):
-                found.append((key, f"{key} has {path!r}: a variable is written name, or order.total with dots"))
+                faults.append((key, f"{key} has {path!r}: a variable is written name, or order.total with dots"))
             elif not _path_exists(sample, path.split(".")):
-                found.append((key, f"{key} names {path!r}, which is not in sample.json"))
-    return found
+                faults.append((key, f"{key} names {path!r}, which is not in sample.json"))
+    return faults
 
 
 def _path_exists(value: Any, path: list[str]) -> bool:
-    """Whether the path leads somewhere; what an empty or null sample has inside, nobody knows."""
+    """Whether the sample has the path; below an empty or null value every path is accepted."""
     if not path or value is None or value in ({}, []):
         return True
     if isinstance(value, list):
-        return any(_path_exists(one, path) for one in value)
+        return any(_path_exists(item, path) for item in value)
     return isinstance(value, dict) and path[0] in value and _path_exists(value[path[0]], path[1:])
 
 
 def format_settings(settings: TemplateSettings) -> str:
-    """The text that `read` gives these settings for."""
+    """Format the settings as the text of `template.toml`."""
     values = msgspec.to_builtins(settings)
     lines = []
     for key, field in _KEYS.items():
@@ -177,13 +177,13 @@ def format_settings(settings: TemplateSettings) -> str:
 
 
 def _format_text(value: str) -> str:
-    """A basic string: its escapes are those of JSON, but DEL has to be escaped too (TOML 1.0, String)."""
+    """Format a basic string: its escapes are those of JSON, but DEL has to be escaped too (TOML 1.0, String)."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
 def _format_list(key: str, values: list[str]) -> str:
     texts = [_format_text(value) for value in values]
-    one_line = f"[{', '.join(texts)}]"
-    if len(key) + len(one_line) + len(" = ") <= _MAX_LINE_LENGTH:
-        return one_line
+    line = f"[{', '.join(texts)}]"
+    if len(key) + len(line) + len(" = ") <= _MAX_LINE_LENGTH:
+        return line
     return "[\n" + "".join(f"  {text},\n" for text in texts) + "]"

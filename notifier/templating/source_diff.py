@@ -1,21 +1,28 @@
-"""What differs between two sources, file by file, at a cost that is bounded whatever they say."""
+"""The differences between two sources of a template: file by file, as a summary, and as a unified diff."""
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
 from notifier.rendering.line_diff import DiffBudget
 from notifier.template_language.template_source import TemplateSource
-from notifier.templating.difference_summary import build_documents
+from notifier.template_language.variable_schema import build_schema
+from notifier.templating import settings_toml, validation
+from notifier.templating.variable_diff import compare_variables
 
 ASSETS_FILE = "assets.json"
-"""What pins the images, which no folder has."""
+"""The pinned images, which have no file in a folder."""
+_LINES = re.compile(r"[^\n]*\n|[^\n]+")
+_NO_END = "\\ No newline at end of file\n"
 
 
 class FileChange(StrEnum):
-    """What became of a file."""
+    """How a file differs."""
 
     ADDED = "added"
     REMOVED = "removed"
@@ -24,20 +31,46 @@ class FileChange(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class FileDifference:
-    """One file that is not the same."""
+    """A file that differs."""
 
     file: str  # as in a template's folder
     change: FileChange
     diff: str  # unified
 
 
+@dataclass(frozen=True, kw_only=True)
+class SourceDifference:
+    """What would change if `new` replaced `old`."""
+
+    files: dict[str, str]  # name → "added", "removed" or how many lines come and go
+    settings: dict[str, tuple[Any, Any]]  # key → before, after
+    added: list[str]  # variables
+    removed: list[str]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+    @property
+    def lines(self) -> list[str]:
+        """One sentence for each difference."""
+        return [
+            *(f"{name}: {what}" for name, what in self.files.items()),
+            *(
+                f"{key}: {_format_value(before)} becomes {_format_value(after)}"
+                for key, (before, after) in self.settings.items()
+            ),
+            *(f"variable {path} is new" for path in self.added),
+            *(f"variable {path} is gone" for path in self.removed),
+        ]
+
+
 def compare_sources(old: TemplateSource | None, new: TemplateSource | None) -> list[FileDifference]:
-    """The files that differ, within one budget for all of them; None is as an empty template."""
+    """List the files that differ, within one budget for all of them; None is as an empty template."""
     before, after, budget = _list_texts(old), _list_texts(new), DiffBudget()
     return [
         FileDifference(
             file=name,
-            change=_classify_change(before, after, name),
+            change=_classify_change(before.get(name), after.get(name)),
             diff=_format_diff(name, before.get(name, ""), after.get(name, ""), budget),
         )
         for name in sorted(before | after)
@@ -46,24 +79,90 @@ def compare_sources(old: TemplateSource | None, new: TemplateSource | None) -> l
 
 
 def diff_text(name: str, old: str, new: str) -> str:
-    """The unified diff of one text."""
+    """Build the unified diff of one text."""
     return _format_diff(name, old, new, DiffBudget())
 
 
 def _list_texts(source: TemplateSource | None) -> dict[str, str]:
-    """All that a source says, as files."""
-    told = build_documents(source)
+    texts = build_documents(source)
     if source is None or not source.assets:
-        return told
+        return texts
     assets = msgspec.json.encode(source.assets, order="sorted")
-    return told | {ASSETS_FILE: msgspec.json.format(assets, indent=2).decode() + "\n"}
+    return texts | {ASSETS_FILE: msgspec.json.format(assets, indent=2).decode() + "\n"}
 
 
-def _classify_change(before: Mapping[str, str], after: Mapping[str, str], name: str) -> FileChange:
-    if name not in before:
+def _classify_change(before: str | None, after: str | None) -> FileChange:
+    if before is None:
         return FileChange.ADDED
-    return FileChange.CHANGED if name in after else FileChange.REMOVED
+    return FileChange.REMOVED if after is None else FileChange.CHANGED
 
 
 def _format_diff(name: str, old: str, new: str, budget: DiffBudget) -> str:
     return "\n".join(budget.unified(old.splitlines(), new.splitlines(), (name, name))) + "\n"
+
+
+def summarize_difference(old: TemplateSource | None, new: TemplateSource) -> SourceDifference:
+    """Summarise what differs; without an old source, everything is added."""
+    before, after = build_documents(old), build_documents(new)
+    for texts in (before, after):
+        texts.pop(settings_toml.SETTINGS_FILE, None)  # settings are compared key by key
+    old_settings = msgspec.to_builtins(old.settings) if old else {}
+    new_settings = msgspec.to_builtins(new.settings) if old else {}
+    variables = compare_variables(build_schema(old.sample) if old else {}, build_schema(new.sample))
+    return SourceDifference(
+        files=summarize_texts(before, after).files,
+        settings={key: (old_settings[key], value) for key, value in new_settings.items() if old_settings[key] != value},
+        added=[variable.path for variable in variables.added],
+        removed=[variable.path for variable in variables.removed],
+    )
+
+
+def summarize_texts(old: Mapping[str, str], new: Mapping[str, str]) -> SourceDifference:
+    """Summarise what differs in texts that several templates share."""
+    names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    changed = {name: _count_lines(old.get(name), new.get(name)) for name in names}
+    return SourceDifference(files=changed, settings={}, added=[], removed=[])
+
+
+def _count_lines(before: str | None, after: str | None) -> str:
+    if before is None or after is None:
+        return _classify_change(before, after).value
+    more, less = DiffBudget(size=None).count(_split_lines(before), _split_lines(after))
+    return f"+{more} -{less}"
+
+
+def _format_value(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if value is not None else "nothing"
+
+
+def build_documents(source: TemplateSource | None) -> dict[str, str]:
+    """Return the source as texts by file name; settings and sample are written in one canonical way."""
+    if source is None:
+        return {}
+    settings, sample = settings_toml.format_settings(source.settings), format_sample(source.sample, sort=True)
+    return {settings_toml.SETTINGS_FILE: settings, validation.SAMPLE: sample, **source.files}
+
+
+def format_sample(sample: Mapping[str, Any], *, sort: bool = False) -> str:
+    """Format the sample as the text of its file."""
+    return json.dumps(sample, indent=2, ensure_ascii=False, sort_keys=sort) + "\n"
+
+
+def format_unified(old: Mapping[str, str], new: Mapping[str, str], *, old_name: str, new_name: str) -> Iterator[str]:
+    """Yield the lines of a unified diff, each with its line end, file after file."""
+    for name in sorted(old.keys() | new.keys()):
+        before, after = old.get(name), new.get(name)
+        if before == after:
+            continue
+        labels = (
+            f"{old_name}/{name}" if name in old else "nothing",
+            f"{new_name}/{name}" if name in new else "nothing",
+        )
+        names = (f"{labels[0]}\n", f"{labels[1]}\n")
+        for line in DiffBudget(size=None).unified(_split_lines(before or ""), _split_lines(after or ""), names):
+            yield line if line.endswith("\n") else f"{line}\n" if line.startswith("@@") else f"{line}\n{_NO_END}"
+
+
+def _split_lines(text: str) -> list[str]:
+    """Split into lines with their ends; only a line feed ends a line, as in git."""
+    return _LINES.findall(text)

@@ -1,4 +1,4 @@
-"""What a source looks like as a mail, whether it is published, saved or neither; rendered where all mail is."""
+"""The preview of a source: the mail as it would leave, rendered by the code that sends."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,33 +8,35 @@ from typing import Any, Protocol
 import msgspec
 
 from notifier import email_address
-from notifier.errors import InvalidRequestError
-from notifier.rendering.protocol import Mailbox, MailHeader, PreviewedMail, RenderFault, RenderJob, SourceCheck
+from notifier.errors import Fault, InvalidRequestError
+from notifier.mail.mail_parts import Mailbox, MailHeader
+from notifier.rendering.protocol import PreviewedMail, RenderJob, SourceCheck
 from notifier.template_language.compiled_version import MARKETING, UNSUBSCRIBE_HEADER
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSource
 from notifier.template_language.variable_usage import UNSUBSCRIBE_URL
-from notifier.templating.validation import build_render_fault
+from notifier.templating.validation import MAX_SAMPLE_BYTES, build_render_fault
 
 PREVIEW_MESSAGE_ID = "<preview@notifier.invalid>"
 
 
 class SourceChecker(Protocol):
-    """A way to child processes which are not the sender's."""
+    """Checks sources in child processes that are not the sender's."""
 
     async def check(self, source: TemplateSource, /) -> SourceCheck:
-        """What is to be said about the source."""
+        """Check the source."""
 
 
 class SourceRenderer(SourceChecker, Protocol):
-    """One that shows mails as well."""
+    """Renders previews as well."""
 
     async def preview(self, job: RenderJob, sources: Mapping[str, TemplateSource], /) -> PreviewedMail | RenderFault:
-        """The mail that the job would be."""
+        """Render the mail of the job."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreviewValues:
-    """What a mail is made with."""
+    """What a preview is rendered with."""
 
     variables: Mapping[str, Any] | None  # None: those of the sample
     locale: str | None
@@ -44,7 +46,9 @@ class PreviewValues:
 
 
 async def preview_source(renderer: SourceRenderer, source: TemplateSource, values: PreviewValues) -> PreviewedMail:
-    """The mail, as it would leave but for its Message-ID. Raises `InvalidRequestError` if it cannot be made."""
+    """Render the mail as it would leave but for its Message-ID. Raises `InvalidRequestError`."""
+    if values.variables is not None and len(msgspec.json.encode(values.variables)) > MAX_SAMPLE_BYTES:
+        raise InvalidRequestError([Fault("/variables", "too_large", f"at most {MAX_SAMPLE_BYTES} bytes as JSON")])
     variables = source.sample if values.variables is None else values.variables
     settings = source.settings
     header = MailHeader(
@@ -65,7 +69,7 @@ async def preview_source(renderer: SourceRenderer, source: TemplateSource, value
 
 
 def build_unsubscribe_header(source: TemplateSource, variables: Mapping[str, Any] | None) -> dict[str, str]:
-    """The header field by which readers of marketing unsubscribe, for a mail that was rendered before."""
+    """Build the header field by which readers of a marketing mail unsubscribe."""
     values = source.sample if variables is None else variables
     if source.settings.category != MARKETING:
         return {}
@@ -75,5 +79,5 @@ def build_unsubscribe_header(source: TemplateSource, variables: Mapping[str, Any
 def _parse_mailbox(text: str | None) -> Mailbox | None:
     if text is None:
         return None
-    name, found = email_address.parse_named_address(text)
-    return Mailbox(found, name)
+    name, mailbox = email_address.parse_named_address(text)
+    return Mailbox(mailbox, name)

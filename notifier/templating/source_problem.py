@@ -1,4 +1,4 @@
-"""What is wrong with a template's files: which file, which line, and a sentence for whoever wrote it."""
+"""Problems of a template's source: which file, which line, and a sentence for its author."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from notifier.errors import TemplateError
 
 @dataclass(frozen=True, kw_only=True)
 class SourceProblem:
-    """One thing that is wrong, before anything is compiled."""
+    """A problem that is found before anything is compiled."""
 
     file: str  # within the template, or `_layouts/…`; empty: the template as a whole
     message: str
@@ -21,8 +21,8 @@ class SourceProblem:
 
 
 class TemplateFileError(TemplateError):
-    """The files of a template cannot be read as one."""
+    """The files cannot be read as a template."""
 
-    def __init__(self, slug: str, found: Sequence[SourceProblem]) -> None:
-        self.source_problems = tuple(found)
-        super().__init__(slug, [str(problem) for problem in found])
+    def __init__(self, slug: str, problems: Sequence[SourceProblem]) -> None:
+        self.source_problems = tuple(problems)
+        super().__init__(slug, [str(problem) for problem in problems])

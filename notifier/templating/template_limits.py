@@ -1,6 +1,6 @@
-"""How many templates, layouts and images editors may make: lists of them, and what they cost, have an end.
+"""Limits on how many templates, layouts and images editors may create.
 
-Two who make the last one at the same moment may both succeed. Files that an operator pushes are not counted.
+Two who create the last one at the same moment may both succeed. Pushing files is not limited.
 """
 
 from sqlalchemy import func, select
@@ -10,7 +10,7 @@ from notifier.db.tables import Asset, Template, TemplateLayout
 from notifier.errors import NotifierError
 
 MAX_TEMPLATES = 1000
-"""Templates of an instance, deleted ones counted, beyond which no editor makes a new one."""
+"""Templates of an instance, deleted ones included."""
 MAX_LAYOUTS = 200
 """Layouts of an instance."""
 MAX_ASSETS = 1000
@@ -23,11 +23,11 @@ _MAXIMA: dict[type[Template] | type[TemplateLayout] | type[Asset], tuple[int, st
 
 
 class TooManyTemplatesError(NotifierError):
-    """There are as many templates, layouts or images as there may be."""
+    """The instance has as many templates, layouts or images as it may have."""
 
 
 async def require_room(connection: AsyncConnection, table: type[Template] | type[TemplateLayout] | type[Asset]) -> None:
-    """Raise `TooManyTemplatesError` if there is no room for another one."""
-    most, what = _MAXIMA[table]
-    if int((await connection.execute(select(func.count()).select_from(table))).scalar_one()) >= most:
-        raise TooManyTemplatesError(f"there may be {most} {what}, and there are: delete one, or ask the operator")
+    """Raise `TooManyTemplatesError` if the table has as many rows as it may have."""
+    maximum, noun = _MAXIMA[table]
+    if int((await connection.execute(select(func.count()).select_from(table))).scalar_one()) >= maximum:
+        raise TooManyTemplatesError(f"there are already {maximum} {noun}, the maximum: delete one, or ask the operator")

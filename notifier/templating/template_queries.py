@@ -1,4 +1,4 @@
-"""Looking for templates and their versions; nothing here changes anything, and no page reads a whole source."""
+"""Queries for templates and versions; the lists read no sources."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ _template, _draft, _version = get_columns(Template), get_columns(TemplateDraft),
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateView:
-    """A template as it stands, without its text; what its draft says counts."""
+    """A template without its text; name and category are those of the draft, if there is one."""
 
     id: UUID
     slug: str
@@ -45,7 +45,7 @@ class VersionView:
 
 @dataclass(frozen=True, kw_only=True)
 class FullVersionView(VersionView):
-    """A version with all that was pinned."""
+    """A version with its source."""
 
     template_id: UUID
     source: TemplateSource
@@ -55,18 +55,18 @@ class FullVersionView(VersionView):
 async def list_templates(
     connection: AsyncConnection, *, deleted: bool = False, before: UUID | None = None, limit: int
 ) -> list[TemplateView]:
-    """The templates that there are, the one that was made last first; `deleted`: those too that were deleted."""
+    """List templates, the newest first; with `deleted` also those that are deleted."""
     query = _select_templates()
     if not deleted:
         query = query.where(_template.deleted_at.is_(None))
     if before is not None:
         query = query.where(_template.id < before)
-    found = await connection.execute(query.order_by(_template.id.desc()).limit(limit))
-    return [_build_template_view(row) for row in found.mappings()]
+    rows = await connection.execute(query.order_by(_template.id.desc()).limit(limit))
+    return [_build_template_view(row) for row in rows.mappings()]
 
 
 async def get_template(connection: AsyncConnection, slug: str) -> TemplateView:
-    """One of them, deleted or not. Raises `NotFoundError`."""
+    """Get a template, deleted or not. Raises `NotFoundError`."""
     row = (await connection.execute(_select_templates().where(_template.slug == slug))).mappings().one_or_none()
     if row is None:
         raise NotFoundError(f"there is no template {slug!r}")
@@ -76,17 +76,17 @@ async def get_template(connection: AsyncConnection, slug: str) -> TemplateView:
 async def list_versions(
     connection: AsyncConnection, template_id: UUID, *, before: UUID | None = None, limit: int
 ) -> list[VersionView]:
-    """A template's versions, newest first."""
+    """List the versions of a template, newest first."""
     query = select(*(_version[name] for name in VersionView.__dataclass_fields__))
     query = query.where(_version.template_id == template_id)
     if before is not None:
         query = query.where(_version.id < before)
-    found = await connection.execute(query.order_by(_version.id.desc()).limit(limit))
-    return [VersionView(**row) for row in found.mappings()]
+    rows = await connection.execute(query.order_by(_version.id.desc()).limit(limit))
+    return [VersionView(**row) for row in rows.mappings()]
 
 
 async def get_version(connection: AsyncConnection, slug: str, number: int) -> FullVersionView:
-    """One of them. Raises `NotFoundError`."""
+    """Get a version with its source. Raises `NotFoundError`."""
     query = select(*(_version[name] for name in FullVersionView.__dataclass_fields__))
     query = query.join(Template, _template.id == _version.template_id)
     row = (await connection.execute(query.where(_template.slug == slug, _version.number == number))).mappings().first()
@@ -96,13 +96,13 @@ async def get_version(connection: AsyncConnection, slug: str, number: int) -> Fu
 
 
 def _select_templates() -> Select[Any]:
-    def said(name: str) -> Any:
-        drafted, published = (one.source["settings"][name].as_string() for one in (_draft, _version))
-        return func.coalesce(drafted, published, "").label(name)
+    def select_setting(name: str) -> Any:
+        in_draft, in_version = (columns.source["settings"][name].as_string() for columns in (_draft, _version))
+        return func.coalesce(in_draft, in_version, "").label(name)
 
     current = (_version.template_id == _template.id) & (_version.number == _template.current_number)
     return (
-        select(_template.id, _template.slug, said("name"), said("category"), _template.deleted_at)
+        select(_template.id, _template.slug, select_setting("name"), select_setting("category"), _template.deleted_at)
         .add_columns(func.coalesce(_template.current_number, 0).label("number"), _draft.revision)
         .add_columns(func.coalesce(_draft.updated_by, _version.published_by).label("updated_by"))
         .add_columns(_draft.updated_at, _version.published_at)
@@ -114,7 +114,7 @@ def _select_templates() -> Select[Any]:
 
 def _build_template_view(row: Any) -> TemplateView:
     values = dict(row)
-    drafted, published = values.pop("updated_at"), values.pop("published_at")
+    saved_at, published_at = values.pop("updated_at"), values.pop("published_at")
     has_draft = values.pop("revision") is not None
     category = values.pop("category") or "transactional"
-    return TemplateView(**values, category=category, has_draft=has_draft, updated_at=drafted or published)
+    return TemplateView(**values, category=category, has_draft=has_draft, updated_at=saved_at or published_at)

@@ -1,4 +1,4 @@
-"""The variables of a template as its schema has them, and how those of two schemas differ."""
+"""The variables of a template by its schema, and how those of two schemas differ."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Variable:
-    """A variable as a schema has it."""
+    """A variable of a template."""
 
     path: str  # dotted, as settings write it; what is in a list has the list's path
     required: bool
@@ -16,7 +16,7 @@ class Variable:
 
 @dataclass(frozen=True, kw_only=True)
 class AlteredVariable:
-    """A variable that is in both schemas, and not the same in them."""
+    """A variable that differs between two schemas."""
 
     before: Variable
     after: Variable
@@ -32,8 +32,8 @@ class VariableDifferences:
 
 
 def compare_variables(before: Mapping[str, Any], after: Mapping[str, Any]) -> VariableDifferences:
-    """The variables that were added, those that were removed, and those that are not what they were."""
-    old, new = ({one.path: one for one in _iterate_variables(schema, "")} for schema in (before, after))
+    """Compare the variables of two schemas."""
+    old, new = ({variable.path: variable for variable in _iterate_variables(schema, "")} for schema in (before, after))
     common = sorted(old.keys() & new.keys())
     return VariableDifferences(
         added=tuple(new[path] for path in sorted(new.keys() - old.keys())),

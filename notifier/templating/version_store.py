@@ -1,4 +1,4 @@
-"""Published versions in the database: written once, numbered, found by slug. At run time nothing else is read."""
+"""Published versions in the database: numbered, and never changed. A submit and a sender read nothing else."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from notifier.ids import generate_id
 from notifier.rendering.protocol import SourceCheck
 from notifier.states import Category, Priority, WhenUncertain
 from notifier.template_language.template_source import TemplateSource
-from notifier.templating.sync.template_files import parse_duration
+from notifier.templating.settings_toml import parse_duration
 from notifier.templating.template_usage import TemplateUsage
 from notifier.ttl_cache import TtlCache
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedVersion:
-    """A version as a submit needs it: no source, but what its variables must look like."""
+    """A version as a submit needs it: with the schema of its variables, without its source."""
 
     id: UUID
     template_id: UUID
@@ -49,7 +49,7 @@ class Publication:
     by: str  # actor
     at: datetime
     note: str = ""
-    keeps_draft: bool = False  # an old version comes back: what is being edited is something else
+    keeps_draft: bool = False  # an old version is published again: the draft is something else
 
 
 _template, _version, _draft = get_columns(Template), get_columns(TemplateVersion), get_columns(TemplateDraft)
@@ -72,7 +72,7 @@ _PUBLISHED = select(
 
 
 async def get_current_version(connection: AsyncConnection, slug: str) -> PublishedVersion | None:
-    """The version that new notifications get."""
+    """Get the version that new notifications use."""
     statement = _PUBLISHED.where(
         _template.slug == slug, _version.number == _template.current_number, _template.deleted_at.is_(None)
     )
@@ -81,36 +81,36 @@ async def get_current_version(connection: AsyncConnection, slug: str) -> Publish
 
 
 async def get_numbered_version(connection: AsyncConnection, slug: str, number: int) -> PublishedVersion | None:
-    """One version by its number."""
+    """Get a version by its number."""
     statement = _PUBLISHED.where(_template.slug == slug, _version.number == number)
     row = (await connection.execute(statement)).mappings().one_or_none()
     return PublishedVersion(**row) if row else None
 
 
 async def get_version_by_id(connection: AsyncConnection, id_: UUID) -> PublishedVersion | None:
-    """One version by its id."""
+    """Get a version by its id."""
     row = (await connection.execute(_PUBLISHED.where(_version.id == id_))).mappings().one_or_none()
     return PublishedVersion(**row) if row else None
 
 
 class TemplateCache:
-    """The published versions within reach of a submit: what was found is not read again for a second."""
+    """A one-second cache of published versions, for submits."""
 
     def __init__(self, database: Database, clock: Clock, uses: TemplateUsage | None = None) -> None:
-        self.uses = uses  # who takes what; None: nobody is told
+        self.uses = uses  # records which key uses which template; None: nothing is recorded
         self._database = database
         self._versions: TtlCache[tuple[str, int | None], PublishedVersion] = TtlCache(self._find, clock)
 
     async def get_version(self, slug: str, number: int | None = None) -> PublishedVersion | None:
-        """The version with this number, or the current one."""
+        """Get the version with this number, or the current one."""
         return await self._versions.get((slug, number))
 
     def forget_template(self, slug: str) -> None:
-        """Something else may be sent: whoever asks this process hears it at once, and the others within a second."""
-        self._versions.invalidate(lambda wanted: wanted[0] == slug)
+        """Forget the template, because it has changed. Other processes read it again within a second."""
+        self._versions.invalidate(lambda key: key[0] == slug)
 
-    async def _find(self, wanted: tuple[str, int | None]) -> PublishedVersion | None:
-        slug, number = wanted
+    async def _find(self, key: tuple[str, int | None]) -> PublishedVersion | None:
+        slug, number = key
         async with self._database.read() as connection:
             if number is None:
                 return await get_current_version(connection, slug)
@@ -118,27 +118,27 @@ class TemplateCache:
 
 
 async def list_current_versions(connection: AsyncConnection) -> list[PublishedVersion]:
-    """The current version of every template, by slug."""
+    """List the current version of every template, by slug."""
     lives = _PUBLISHED.where(_version.number == _template.current_number, _template.deleted_at.is_(None))
     statement = lives.order_by(_template.slug)
     return [PublishedVersion(**row) for row in (await connection.execute(statement)).mappings()]
 
 
 async def get_sources(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, TemplateSource]:
-    """The pinned sources of these versions."""
-    found = await connection.execute(select(_version.id, _version.source).where(_version.id.in_(ids)))
-    return {row.id: parse_pinned_source(row.source) for row in found}
+    """Get the sources of these versions."""
+    rows = await connection.execute(select(_version.id, _version.source).where(_version.id.in_(ids)))
+    return {row.id: parse_pinned_source(row.source) for row in rows}
 
 
 def parse_pinned_source(text: dict[str, Any]) -> TemplateSource:
-    """The source of a version as the database has it; one that does not say that it is strict is older than that."""
+    """Parse the source of a version; one without `strict` is older than that field."""
     return msgspec.convert({"strict": False} | text, TemplateSource)
 
 
 async def write_version(
     connection: AsyncConnection, slug: str, source: TemplateSource, report: SourceCheck, publication: Publication
 ) -> PublishedVersion:
-    """Write the source as the next version, make it current, forget the draft. `report` is of this very source."""
+    """Write the source as the next version, make it current, delete the draft; `report` is of this very source."""
     template_id, number = await _allocate_number(connection, slug, publication.at)
     settings = source.settings
     version = PublishedVersion(
@@ -166,7 +166,7 @@ async def write_version(
 
 
 async def _allocate_number(connection: AsyncConnection, slug: str, now: datetime) -> tuple[UUID, int]:
-    """The template, which is made if there is none, and lives again if it was deleted; and its next number."""
+    """Create the template, or undelete it, and make its next number current; return both."""
     query = select(_template.id).where(_template.slug == slug).with_for_update()
     template_id = (await connection.execute(query)).scalar_one_or_none()
     if template_id is None:

@@ -18,7 +18,7 @@ from support import notifier_process
 from support.notifier_process import NotifierProcess
 from support.seeded_installation import SqliteSeed
 
-from notifier.auth import authenticated_key, key_scope
+from notifier.auth import key_scope, new_key, service_admin
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 
@@ -48,8 +48,8 @@ async def _others_key(url: str) -> str:
     """A key of another service, that may do everything."""
     database = Database(url)
     async with database.write() as connection:
-        service = await authenticated_key.find_service(connection, "other")
-        key = await authenticated_key.create_live_key(
+        service = await service_admin.find_service(connection, "other")
+        key = await new_key.create_live_key(
             connection, service, scopes=tuple(key_scope.KeyScope), now=SystemClock().now()
         )
     await database.close()

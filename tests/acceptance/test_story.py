@@ -76,10 +76,10 @@ def _published(staff: httpx2.Client, subject: str) -> dict[str, Any]:
     """What the gate says of the order's template with another subject, which is published."""
     path = "/v1/templates/order_shipped"
     there = staff.get(f"{path}/draft").json()
-    draft = {name: there[name] for name in ("files", "sample", "settings", "seen")}
+    draft = {name: there[name] for name in ("files", "sample", "settings", "revision")}
     saved = staff.put(f"{path}/draft", json=draft | {"files": there["files"] | {"subject.txt": subject}})
     assert saved.status_code == 200, saved.text
-    reply = staff.post(f"{path}/publish", json={"seen": saved.json()["seen"], "note": "shorter"}, timeout=30)
+    reply = staff.post(f"{path}/publish", json={"revision": saved.json()["revision"], "note": "shorter"}, timeout=30)
     assert reply.status_code == 201, reply.text
     found: dict[str, Any] = reply.json()["report"]
     return found

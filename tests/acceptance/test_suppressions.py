@@ -10,6 +10,7 @@ from support import marketing_template, notifier_process
 from support.seeded_installation import Installation
 
 from notifier import suppression
+from notifier.audit import Actor
 from notifier.db.tables import INSTANCE
 from notifier.ids import generate_id
 from notifier.states import SuppressionReason, SuppressionScope
@@ -93,7 +94,7 @@ async def test_what_an_earlier_release_marked_wrongly_is_found(installation: Ins
             detail="550 5.1.1 spam",
             created_by="operator:ada",
         )
-        await suppression.add_suppression(connection, wish, parts.clock.now())
+        await suppression.add_suppression(connection, wish, actor=Actor(name="operator:ada", at=parts.clock.now()))
     rows = await terminal.rows("list", "--doubtful")
     assert {row["address"]: row["detail"] for row in rows} == {
         address: words for address, words in replies.items() if address != "gone@example.com"

@@ -19,7 +19,7 @@ from notifier.states import (
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "bench").glob("*.md")])
-_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_LINK = re.compile(r"\[[^\]]*\](?:\(|: )([^)\s]+)")
 _ROW = re.compile(r"^\| `(NOTIFIER_\w+)` \| (?:`([^`]*)`)? *\| (.+) \|$", re.MULTILINE)
 
 
@@ -29,17 +29,17 @@ def _name(path: Path) -> str:
 
 def _settings(model: type[BaseModel], prefix: str = "NOTIFIER_") -> dict[str, tuple[str, str]]:
     """Variable → default and description, for a group of settings."""
-    found: dict[str, tuple[str, str]] = {}
+    variables: dict[str, tuple[str, str]] = {}
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            found |= _settings(kind, f"{prefix}{name.upper()}__")
+            variables |= _settings(kind, f"{prefix}{name.upper()}__")
             continue
         default = field.default
-        shown = ",".join(default) if isinstance(default, tuple) else str(getattr(default, "value", default))
-        shown = "" if default is None else shown
-        found[str(field.validation_alias or prefix + name.upper())] = (shown, str(field.description))
-    return found
+        text = ",".join(default) if isinstance(default, tuple) else str(getattr(default, "value", default))
+        text = "" if default is None else text
+        variables[str(field.validation_alias or prefix + name.upper())] = (text, str(field.description))
+    return variables
 
 
 def test_every_setting_is_documented() -> None:
@@ -99,10 +99,18 @@ def test_links_resolve(path: Path) -> None:
 
 
 def test_the_trip_names_every_room_on_the_way() -> None:
-    """docs/trip.md links the orchestrator and each of its steps."""
+    """docs/trip.md links the orchestrators and each of their steps."""
     text = (ROOT / "docs" / "trip.md").read_text()
-    for room in ("submit", "write", "load", "deliver", "settle", "move"):
-        assert f"../notifier/notification/{room}.py" in text
+    files = (
+        "submission/request_validation",
+        "submission/notification_writer",
+        "delivery/email_handler",
+        "delivery/delivery_loader",
+        "delivery/settlement_decision",
+        "status/status_writer",
+    )
+    for file in files:
+        assert f"../notifier/{file}.py" in text
 
 
 def test_the_first_screen_of_the_readme() -> None:

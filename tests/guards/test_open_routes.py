@@ -45,8 +45,8 @@ async def test_fifty_strangers_take_at_most_one_connection(
                     statuses = {reply.status_code for reply in await asyncio.gather(*asking)}
             assert statuses <= {200, 404}, path
             assert load.most_out <= 1, path
-            asked = [statement for statement in load.statements if statement != "BEGIN"]
-            assert len(asked) <= (2 * AT_ONCE if path == "/assets/{name}" else 0), path
+            statements = [statement for statement in load.statements if statement != "BEGIN"]
+            assert len(statements) <= (2 * AT_ONCE if path == "/assets/{name}" else 0), path
 
 
 async def test_readiness_and_metrics_are_measured_once(installation: Installation, parts: wiring.ProcessParts) -> None:
@@ -86,7 +86,7 @@ async def test_every_page_is_shown_without_rights(sqlite_installation: Installat
 
 def _assert_without_rights(page: httpx2.Response) -> None:
     assert {name: page.headers.get(name) for name in PAGE_HEADERS} == PAGE_HEADERS
-    policy = dict(one.strip().partition(" ")[::2] for one in page.headers["content-security-policy"].split(";"))
+    policy = dict(item.strip().partition(" ")[::2] for item in page.headers["content-security-policy"].split(";"))
     assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
     assert policy.get("script-src", "'none'") in {"'self'", "'none'"}
     assert not re.search(r"<script[^>]*>[^<]|\son\w+=", page.text)

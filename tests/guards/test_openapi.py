@@ -15,7 +15,8 @@ from support.documented_transport import DOCUMENT, build_validator
 
 from notifier.api.app import build_undecorated_app
 from notifier.api.batches.models import BatchIn
-from notifier.api.notifications.submission_models import NotificationIn, validate_body
+from notifier.api.body.model_reader import validate_body
+from notifier.api.notifications.submission_models import NotificationIn
 from notifier.errors import InvalidRequestError
 
 ROOT = Path(__file__).parents[2]
@@ -69,24 +70,26 @@ def _schemas(value: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
 @cache
 def _every_schema() -> list[tuple[str, dict[str, Any]]]:
     """Every schema of the document: components, parameters, header fields and bodies."""
-    found = [*SCHEMAS.items()]
-    found += [(name, header["schema"]) for name, header in DOCUMENT["components"]["headers"].items()]
+    schemas = [*SCHEMAS.items()]
+    schemas += [(name, header["schema"]) for name, header in DOCUMENT["components"]["headers"].items()]
     for _, operation in _operations():
         name = operation["operationId"]
-        found += [(f"{name}?{one['name']}", one["schema"]) for one in operation.get("parameters", ())]
+        schemas += [(f"{name}?{item['name']}", item["schema"]) for item in operation.get("parameters", ())]
         for answer in [operation.get("requestBody", {}), *operation["responses"].values()]:
-            found += [(f"{name} {kind}", content["schema"]) for kind, content in answer.get("content", {}).items()]
-    return [each for name, one in found for each in _schemas(one, name)]
+            schemas += [(f"{name} {kind}", content["schema"]) for kind, content in answer.get("content", {}).items()]
+    return [each for name, item in schemas for each in _schemas(item, name)]
 
 
 def test_summaries_are_sentences() -> None:
     """Each operation is summed up by a short sentence of its own that begins with a verb, without a full stop."""
     summaries = [operation["summary"] for _, operation in _operations()]
     assert len(summaries) > 60
-    assert [one for one in summaries if summaries.count(one) > 1] == []
-    assert [one for one in summaries if one.split()[0] not in VERBS] == []
-    assert [one for one in summaries if not 3 <= len(one.split()) <= 8 and not one.startswith("List ")] == []
-    assert [one for one in summaries if one.endswith(".") or one == one.title()] == []
+    assert [summary for summary in summaries if summaries.count(summary) > 1] == []
+    assert [summary for summary in summaries if summary.split()[0] not in VERBS] == []
+    assert [
+        summary for summary in summaries if not 3 <= len(summary.split()) <= 8 and not summary.startswith("List ")
+    ] == []
+    assert [summary for summary in summaries if summary.endswith(".") or summary == summary.title()] == []
 
 
 def test_operations_can_be_told_apart() -> None:
@@ -98,7 +101,7 @@ def test_operations_can_be_told_apart() -> None:
 def test_events_are_not_among_the_operations() -> None:
     """OpenAPI Generator makes one file of each tag, for paths and then for webhooks: the second replaces the first."""
     tags = {
-        group: {tag for one in DOCUMENT[group].values() for op in one.values() for tag in op["tags"]}
+        group: {tag for value in DOCUMENT[group].values() for op in value.values() for tag in op["tags"]}
         for group in ("paths", "webhooks")
     }
     assert not tags["paths"] & tags["webhooks"]
@@ -125,11 +128,11 @@ def test_servers_and_security_are_said() -> None:
 def test_every_keyword_is_one_of_json_schema() -> None:
     """No schema has a keyword that JSON Schema does not know, or that says nothing of values of its type."""
     strange = []
-    for place, one in _every_schema():
-        known = ANY_TYPE | (OF_TYPE[one["type"]] if "type" in one else set())
+    for place, schema in _every_schema():
+        known = ANY_TYPE | (OF_TYPE[schema["type"]] if "type" in schema else set())
         if place.endswith("/propertyNames"):
             known |= OF_TYPE["string"]  # a name is a string without saying so
-        strange += [f"{place}: {keyword}" for keyword in sorted(set(one) - known)]
+        strange += [f"{place}: {keyword}" for keyword in sorted(set(schema) - known)]
     assert strange == []
     assert len(_every_schema()) > 700
 
@@ -137,20 +140,19 @@ def test_every_keyword_is_one_of_json_schema() -> None:
 def test_no_schema_has_what_generators_lose() -> None:
     """Alternatives do not stand beside properties or a type, nor an enum beside a reference; no default is null."""
     lost = []
-    for place, one in _every_schema():
-        if "anyOf" in one and set(one) & {"properties", "type", "$ref", "enum"}:
+    for place, schema in _every_schema():
+        if "anyOf" in schema and set(schema) & {"properties", "type", "$ref", "enum"}:
             lost.append(f"{place}: alternatives")
-        if "$ref" in one and set(one) - {"$ref", "default", "description", "title"}:
+        if "$ref" in schema and set(schema) - {"$ref", "default", "description", "title"}:
             lost.append(f"{place}: a reference that something narrows")
-        if "default" in one and not build_validator({key: one[key] for key in one if key != "default"}).is_valid(
-            one["default"]
-        ):
+        without_default = {key: value for key, value in schema.items() if key != "default"}
+        if "default" in schema and not build_validator(without_default).is_valid(schema["default"]):
             lost.append(f"{place}: a default that is not allowed")
-        if one.get("default", ...) is None:
+        if schema.get("default", ...) is None:
             lost.append(f"{place}: a default of null")
-        if any(choice.get("type") == "object" and "title" not in choice for choice in one.get("anyOf", ())):
+        if any(choice.get("type") == "object" and "title" not in choice for choice in schema.get("anyOf", ())):
             lost.append(f"{place}: an object in a choice, without a name")
-        if one.get("type") == "array" and "items" not in one:
+        if schema.get("type") == "array" and "items" not in schema:
             lost.append(f"{place}: items of nothing")
     assert lost == []
 
@@ -178,9 +180,11 @@ def test_the_lowest_status_has_every_answer() -> None:
     """Generated clients read each 2xx with the schema of the lowest, and try its alternatives in alphabetical order."""
     several = []
     for _, operation in _operations():
-        answers = {code: one.get("content", {}) for code, one in operation["responses"].items() if code.startswith("2")}
+        answers = {
+            code: item.get("content", {}) for code, item in operation["responses"].items() if code.startswith("2")
+        }
         first, *rest = [json.dumps(answers[code].get("application/json")) for code in sorted(answers)]
-        named = [name for one in rest for name in re.findall(r"schemas/(\w+)", one)]
+        named = [name for item in rest for name in re.findall(r"schemas/(\w+)", item)]
         alternatives = list(re.findall(r"schemas/(\w+)", first))
         if named and alternatives != named:
             several.append(operation["operationId"])
@@ -191,33 +195,33 @@ def test_the_lowest_status_has_every_answer() -> None:
 
 
 def _subclasses(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
-    for one in model.__subclasses__():
-        yield one
-        yield from _subclasses(one)
+    for subclass in model.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)
 
 
 def _models() -> list[type[BaseModel]]:
     """Every model of the API."""
     build_undecorated_app()  # or not all modules are imported
     return sorted(
-        {one for one in _subclasses(BaseModel) if one.__module__.startswith("notifier.api.")},
-        key=lambda one: (one.__module__, one.__name__),
+        {subclass for subclass in _subclasses(BaseModel) if subclass.__module__.startswith("notifier.api.")},
+        key=lambda subclass: (subclass.__module__, subclass.__name__),
     )
 
 
 def _limits(annotation: Any, metadata: list[Any]) -> Iterator[tuple[set[str], Any]]:
     """Every limit that a field of this type demands: the keywords that can stand for it, and its value."""
-    for one in metadata:
-        if isinstance(one, FieldInfo):
-            yield from _limits(None, one.metadata)
-        if isinstance(one, StringConstraints):
-            yield from _limits(None, [MinLen(one.min_length or 0)] if one.min_length else [])
-            yield from _limits(None, [MaxLen(one.max_length)] if one.max_length is not None else [])
-        if getattr(one, "pattern", None):
-            yield {"pattern"}, one.pattern
-        if type(one) in LIMITS:
-            attribute, keywords = LIMITS[type(one)]
-            yield keywords, getattr(one, attribute)
+    for constraint in metadata:
+        if isinstance(constraint, FieldInfo):
+            yield from _limits(None, constraint.metadata)
+        if isinstance(constraint, StringConstraints):
+            yield from _limits(None, [MinLen(constraint.min_length or 0)] if constraint.min_length else [])
+            yield from _limits(None, [MaxLen(constraint.max_length)] if constraint.max_length is not None else [])
+        if getattr(constraint, "pattern", None):
+            yield {"pattern"}, constraint.pattern
+        if type(constraint) in LIMITS:
+            attribute, keywords = LIMITS[type(constraint)]
+            yield keywords, getattr(constraint, attribute)
     if get_origin(annotation) is Annotated:
         inner, *own = get_args(annotation)
         yield from _limits(inner, own)
@@ -229,10 +233,10 @@ def _limits(annotation: Any, metadata: list[Any]) -> Iterator[tuple[set[str], An
 @pytest.mark.parametrize("model", _models(), ids=lambda model: f"{model.__module__}.{model.__name__}")
 def test_every_limit_of_a_model_is_documented(model: type[BaseModel]) -> None:
     """What a field demands stands in its schema as a keyword."""
-    shown = model.model_json_schema(by_alias=True)
+    json_schema = model.model_json_schema(by_alias=True)
     for name, field in model.model_fields.items():
-        place = shown["properties"][field.alias or name]
-        said = {(key, str(value)) for _, one in _schemas(place, name) for key, value in one.items()}
+        place = json_schema["properties"][field.alias or name]
+        said = {(key, str(value)) for _, schema in _schemas(place, name) for key, value in schema.items()}
         for keywords, limit in _limits(field.annotation, field.metadata):
             assert any((keyword, str(limit)) in said for keyword in keywords), (name, keywords, limit)
 
@@ -250,10 +254,10 @@ def _refuses_null(model: Any, body: dict[str, Any], name: str) -> bool:
 @pytest.mark.parametrize("name", sorted(name for name in SCHEMAS if name.endswith("In")))
 def test_null_is_documented_where_it_is_taken(name: str) -> None:
     """For each field that may be left out, the schema allows null if and only if the API takes it."""
-    models = {one.__name__: one for one in _models()}
+    models = {model.__name__: model for model in _models()}
     models |= {"BatchShownIn": BatchIn, "BatchItemIn": NotificationIn}  # how they are parsed
-    shown = SCHEMAS[name]
-    for field in set(shown["properties"]) - set(shown.get("required", ())) - {"idempotency_key"}:
-        body = shown["examples"][0] | {field: None}
-        allowed = build_validator(shown).is_valid(body)
+    json_schema = SCHEMAS[name]
+    for field in set(json_schema["properties"]) - set(json_schema.get("required", ())) - {"idempotency_key"}:
+        body = json_schema["examples"][0] | {field: None}
+        allowed = build_validator(json_schema).is_valid(body)
         assert allowed != _refuses_null(models[name], body, field), field

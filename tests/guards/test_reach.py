@@ -15,9 +15,9 @@ import pytest
 from support import api_caller
 from support.seeded_installation import WELCOME, Installation
 
-from notifier.auth import authenticated_key
-from notifier.auth.authenticated_key import NewKey
+from notifier.auth import new_key, service_admin
 from notifier.auth.key_scope import SERVICE_SCOPES, KeyScope
+from notifier.auth.new_key import NewKey
 from notifier.ids import generate_id
 from notifier.runtime import wiring
 from notifier.states import KeyKind, Status
@@ -115,9 +115,9 @@ class Scene:
     async def key(self, kind: KeyKind, **wish: Any) -> tuple[str, str]:
         """The id of a new key of the shop, and the key."""
         async with self.parts.database.write() as connection:
-            service = await authenticated_key.find_service(connection, "shop")
+            service = await service_admin.find_service(connection, "shop")
             asked = NewKey(**{"kind": kind, "scopes": SERVICE_SCOPES} | wish)
-            id_, key = await authenticated_key.insert_key(connection, service, asked, now=self.parts.clock.now())
+            id_, key = await new_key.insert_key(connection, service, asked, now=self.parts.clock.now())
         return str(id_), key
 
     async def row(self, kind: KeyKind, status: Status) -> str:
@@ -132,17 +132,17 @@ class Scene:
 async def scene(sqlite_installation: Installation) -> AsyncIterator[Scene]:
     async with sqlite_installation.open_parts() as parts, sqlite_installation.open_client(parts) as http:
         async with parts.database.write() as connection:
-            service = await authenticated_key.find_service(connection, "shop")
+            service = await service_admin.find_service(connection, "shop")
             made = {
                 kind: (
-                    await authenticated_key.insert_key(
+                    await new_key.insert_key(
                         connection, service, NewKey(kind=kind, scopes=SERVICE_SCOPES), now=parts.clock.now()
                     )
                 )[1]
                 for kind in KINDS
             }
             wish = NewKey(scopes=tuple(KeyScope))
-            _, admin = await authenticated_key.insert_key(connection, None, wish, now=parts.clock.now())
+            _, admin = await new_key.insert_key(connection, None, wish, now=parts.clock.now())
         yield Scene(parts, http, made, admin)
 
 
@@ -179,11 +179,11 @@ BODIES: dict[str, tuple[Status, dict[str, Any] | None]] = {
 
 async def test_a_key_changes_no_row_beyond_its_reach(scene: Scene) -> None:
     """It is not there for the key, as another service's is not; what is within reach is changed."""
-    asked = [name for name, rule in RULES.items() if rule is Rule.ROW and name != "cancel_batch"]
-    assert set(asked) == set(BODIES)
+    operations = [name for name, rule in RULES.items() if rule is Rule.ROW and name != "cancel_batch"]
+    assert set(operations) == set(BODIES)
     team = {"recipients": [WELCOME["to"]]}
     assert (await scene.ask("set_team_recipients", scene.keys[KeyKind.LIVE], body=team))[0] == 200
-    for operation in asked:
+    for operation in operations:
         status, body = BODIES[operation]
         for row_kind in KINDS:
             id_ = await scene.row(row_kind, status)

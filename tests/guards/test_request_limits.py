@@ -9,9 +9,8 @@ from pydantic import BaseModel
 from support.documented_transport import DOCUMENT
 
 from notifier.api.app import build_undecorated_app
-from notifier.api.body import body_limits, request_model
+from notifier.api.body import body_limits, model_reader, request_model
 from notifier.api.body.request_model import RequestModel
-from notifier.api.notifications import submission_models
 from notifier.errors import InvalidRequestError
 
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
@@ -42,7 +41,7 @@ def _parts(schema: dict[str, Any], place: str, seen: set[str]) -> Iterator[tuple
         return
     yield place, schema
     inner = [(place, choice) for choice in schema.get("anyOf", ())]
-    inner += [(f"{place}/{field}", one) for field, one in schema.get("properties", {}).items()]
+    inner += [(f"{place}/{field}", item) for field, item in schema.get("properties", {}).items()]
     if "propertyNames" in schema:
         inner.append((f"{place}/propertyNames", {"type": "string"} | schema["propertyNames"]))
     inner += [
@@ -50,8 +49,8 @@ def _parts(schema: dict[str, Any], place: str, seen: set[str]) -> Iterator[tuple
         for keyword in ("items", "additionalProperties")
         if isinstance(schema.get(keyword), dict)
     ]
-    for where, one in inner:
-        yield from _parts(one, where, seen)
+    for where, item in inner:
+        yield from _parts(item, where, seen)
 
 
 def _is_bounded(part: dict[str, Any], name: str) -> bool:
@@ -79,23 +78,23 @@ def _unbounded(schema: dict[str, Any], seen: set[str]) -> list[str]:
 def test_every_part_of_every_body_has_a_maximum() -> None:
     """Arrays, objects, strings and numbers, in whatever they stand; exceptions are named, with what bounds them."""
     seen: set[str] = set()
-    found = [
-        part for _, _, content in _bodies() for one in content.values() for part in _unbounded(one["schema"], seen)
+    unlimited = [
+        part for _, _, content in _bodies() for value in content.values() for part in _unbounded(value["schema"], seen)
     ]
-    assert found == []
+    assert unlimited == []
     assert {"NotificationIn", "BatchItemIn", "AttachmentIn", "SettingsIn"} <= seen
 
 
 def test_every_text_of_a_parameter_has_a_maximum() -> None:
     """In the query and the header: a length, a closed list, or an id. A long path names nothing."""
-    found = [
+    unlimited = [
         f"{operation['operationId']}: {parameter['name']}"
         for methods in DOCUMENT["paths"].values()
         for operation in methods.values()
         for parameter in operation.get("parameters", ())
         if parameter["in"] != "path" and _unbounded(parameter["schema"], set())
     ]
-    assert found == []
+    assert unlimited == []
 
 
 def _models(root: type[BaseModel]) -> Iterator[type[Any]]:
@@ -105,7 +104,7 @@ def _models(root: type[BaseModel]) -> Iterator[type[Any]]:
 
 
 @pytest.mark.parametrize(
-    ("operation", "described", "content"), list(_bodies()), ids=lambda one: one if isinstance(one, str) else ""
+    ("operation", "described", "content"), list(_bodies()), ids=lambda item: item if isinstance(item, str) else ""
 )
 def test_every_body_says_its_limits(operation: str, described: dict[str, Any], content: dict[str, Any]) -> None:
     """How many bytes and values a body may have is the model's, and stands in the document."""
@@ -135,7 +134,7 @@ def test_what_is_too_long_is_one_fault(name: str) -> None:
                 continue
             wrong = [{}] * (most + 1) if "maxItems" in part else {str(number): [] for number in range(most + 1)}
             with pytest.raises(InvalidRequestError) as refused:
-                submission_models.validate_body(model, {field: wrong})
+                model_reader.validate_body(model, {field: wrong})
             assert [fault.code for fault in refused.value.faults if fault.pointer.startswith(f"/{field}")] == [
                 "too_many"
             ]

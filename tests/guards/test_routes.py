@@ -24,7 +24,7 @@ def _flat(routes: Iterable[Any]) -> Iterator[Route]:
 
 async def test_every_route_asks_for_a_key(installation: Installation, parts: wiring.ProcessParts) -> None:
     """Without a key each route answers 401 before anything else, whatever is sent to it."""
-    asked = set()
+    authenticated = set()
     async with installation.open_client(parts, key="none") as client:
         for route in _flat(wiring.build_api(parts).routes):
             for method in (route.methods or set()) - {"HEAD"}:
@@ -34,6 +34,6 @@ async def test_every_route_asks_for_a_key(installation: Installation, parts: wir
                 elif route.path in ABOUT:
                     assert reply.status_code == 404, route.path
                 else:
-                    asked.add((method, route.path))
+                    authenticated.add((method, route.path))
                     assert (reply.status_code, reply.json()["code"]) == (401, "unauthenticated"), route.path
-    assert ("POST", "/v1/notifications") in asked
+    assert ("POST", "/v1/notifications") in authenticated

@@ -1,4 +1,4 @@
-"""Promises about the whole tree: sizes kept, rooms kept, nothing left half done."""
+"""Promises about the whole tree: short files, SQL and statuses in one place, nothing unfinished."""
 
 import ast
 import re
@@ -9,8 +9,10 @@ from notifier.telemetry.logging import ALLOWED_FIELDS
 ROOT = Path(__file__).parents[2]
 PACKAGE = sorted((ROOT / "notifier").rglob("*.py"))
 CODE = [*PACKAGE, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "bench").rglob("*.py"))]
-LONGEST_FILE = 300
-LONGEST_FUNCTION = 60
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 60
+LONG_FILES: dict[str, str] = {}
+"""Files that may be longer, each with the reason: a file of one table, or one catalogue of SQL."""
 _MARKS = re.compile(r"\b(TO" + "DO|FIX" + "ME|XX" + "X)" + r"\b|NotImplemented" + r"Error|pytest\.mark\.(skip|xfail)\b")
 _QUEUE_SQL = re.compile(r"outbox_entry", re.IGNORECASE)
 _PLACES = re.compile(r"(?<![\w.])/(work|farm|root|home)/|pypi\.org|pythonhosted|npmjs")
@@ -26,19 +28,20 @@ def _name(path: Path) -> str:
 
 
 def test_files_and_functions_are_short() -> None:
-    """No file over 300 lines, no function over 60."""
-    long = [_name(path) for path in CODE if len(path.read_text().splitlines()) > LONGEST_FILE]
-    long += [
+    """No file over 300 lines, unless it is named with a reason, and no function over 60."""
+    files = {_name(path) for path in CODE if len(path.read_text().splitlines()) > MAX_FILE_LINES}
+    functions = [
         f"{_name(path)}: {function.name}"
         for path in CODE
         for function in _functions(path)
-        if (function.end_lineno or 0) - function.lineno >= LONGEST_FUNCTION
+        if (function.end_lineno or 0) - function.lineno >= MAX_FUNCTION_LINES
     ]
-    assert long == []
+    assert sorted(files ^ LONG_FILES.keys()) == []
+    assert functions == []
 
 
 def test_modules_say_what_they_own() -> None:
-    """Every module of the package opens with a docstring."""
+    """Every module of the package begins with a docstring."""
     assert [_name(path) for path in PACKAGE if not ast.get_docstring(ast.parse(path.read_text()))] == []
 
 
@@ -62,13 +65,15 @@ def test_imports_stand_at_the_top() -> None:
 
 
 def test_queue_sql_stands_in_one_file() -> None:
-    """Statements on the outbox stand in one file, the texts of two beside it; few others use the table."""
+    """Statements on the outbox are in one file, two more beside it; few other modules use the table."""
     allowed = {"notifier/outbox/queue_sql.py", "notifier/db/tables/outbox.py"}
     named = {_name(path) for path in PACKAGE if _QUEUE_SQL.search(path.read_text())}
     assert named == allowed | {"notifier/outbox/claim_sql.py"}
     users = {_name(path) for path in PACKAGE if re.search(r"\bOutboxEntry\b", path.read_text())}
-    lookers = {f"notifier/notification/{name}.py" for name in ("find", "explain", "search")}
-    others = {"notifier/db/tables/__init__.py", "notifier/outbox/entry_store.py"} | lookers
+    readers = {
+        f"notifier/lookup/{name}.py" for name in ("notification_view", "wait_explanation", "notification_search")
+    }
+    others = {"notifier/db/tables/__init__.py", "notifier/outbox/entry_store.py"} | readers
     assert users == allowed | others
 
 
@@ -77,20 +82,20 @@ _CHANGES_STATUS = re.compile(
 )
 
 
-def test_only_move_changes_a_status() -> None:
+def test_only_the_status_writer_changes_a_status() -> None:
     """No other module of the package updates the notification table."""
     writers = {_name(path) for path in PACKAGE if _CHANGES_STATUS.search(path.read_text())}
-    assert writers == {"notifier/status/status_writer.py", "notifier/status/status_writer_sql.py"}
+    assert writers == {"notifier/status/status_writer.py"}
 
 
 def test_only_settings_read_the_environment() -> None:
-    """Settings are passed as parts; besides them only callers look at the environment: for their URL and key."""
+    """Only the settings read the environment, and clients, for their URL and key."""
     readers = {_name(path) for path in PACKAGE if re.search(r"os\.environ|getenv", path.read_text())}
     assert readers <= {"notifier/environment.py", "notifier/cli/api_access.py", "notifier/client/configuration.py"}
 
 
 def test_what_is_logged_is_on_the_list() -> None:
-    """A field that is not allowed would be dropped just when somebody needs it."""
+    """A field that is not on the allow-list would be dropped from the log."""
     levels = {"debug", "info", "warning", "error", "exception"}
     logged = {
         keyword.arg

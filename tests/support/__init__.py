@@ -1,1 +1,1 @@
-"""The real parts that tests are made of: a PostgreSQL of their own, a scripted relay, a seeded installation."""
+"""What tests share: a real PostgreSQL, a scripted relay, a seeded installation, a clock."""

@@ -1,4 +1,4 @@
-"""Whether an answer is like the one that a document shows: the same but for ids, times, secrets and durations.
+"""Compares a response with the one that a document shows, except for ids, times, secrets and durations.
 
 What a document leaves out may be there; what it shows must be. `…` stands for anything.
 """
@@ -25,38 +25,38 @@ class Ids(dict[str, str]):
         return re.sub(_ID, lambda match: self.get(match[0], match[0]), text)
 
 
-def parse_shown(shown: str) -> Any:
+def parse_shown(text: str) -> Any:
     """JSON in which `…` may stand for a value, the rest of an array, or the rest of an object."""
     written = ""
-    for match in _TOKEN.finditer(shown):
-        is_member = not written.rstrip().endswith(":") and re.match(r"\s*}", shown[match.end() :])
+    for match in _TOKEN.finditer(text):
+        is_member = not written.rstrip().endswith(":") and re.match(r"\s*}", text[match.end() :])
         rest = f'"{REST}": "{REST}"' if is_member else f'"{REST}"'
         written += rest if match[0] == REST else match[0]
     return json.loads(written)
 
 
-def find_differences(shown: Any, real: Any, ids: Ids, at: str = "") -> list[str]:
+def find_differences(expected: Any, real: Any, ids: Ids, at: str = "") -> list[str]:
     """Where the answer is not like what is shown; ids that are seen for the first time are noted."""
-    if isinstance(shown, dict) and isinstance(real, dict):
-        pairs = [(name, value) for name, value in shown.items() if name != REST]
+    if isinstance(expected, dict) and isinstance(real, dict):
+        pairs = [(name, value) for name, value in expected.items() if name != REST]
         missing = [f"{at}/{name} is missing" for name, _ in pairs if name not in real]
-        found = [find_differences(value, real[name], ids, f"{at}/{name}") for name, value in pairs if name in real]
-        return missing + [one for each in found for one in each]
-    if isinstance(shown, list) and isinstance(real, list):
-        is_open = shown[-1:] == [REST]
-        wanted = shown[:-1] if is_open else shown
-        if len(real) < len(wanted) or (len(real) > len(wanted) and not is_open):
+        nested = [find_differences(value, real[name], ids, f"{at}/{name}") for name, value in pairs if name in real]
+        return missing + [difference for each in nested for difference in each]
+    if isinstance(expected, list) and isinstance(real, list):
+        is_open = expected[-1:] == [REST]
+        items = expected[:-1] if is_open else expected
+        if len(real) < len(items) or (len(real) > len(items) and not is_open):
             return [f"{at} has {len(real)} items"]
-        found = [
-            find_differences(one, other, ids, f"{at}/{n}")
-            for n, (one, other) in enumerate(zip(wanted, real, strict=False))
+        nested = [
+            find_differences(item, actual, ids, f"{at}/{n}")
+            for n, (item, actual) in enumerate(zip(items, real, strict=False))
         ]
-        return [one for each in found for one in each]
-    if isinstance(shown, str):
-        return [] if _is_like(shown, real, ids) else [f"{at} is {real!r}"]
+        return [difference for each in nested for difference in each]
+    if isinstance(expected, str):
+        return [] if _is_like(expected, real, ids) else [f"{at} is {real!r}"]
     if at.endswith("_ms") and isinstance(real, int):
         return []
-    return [] if shown == real and type(shown) is type(real) else [f"{at} is {real!r}"]
+    return [] if expected == real and type(expected) is type(real) else [f"{at} is {real!r}"]
 
 
 def parse_message(text: str) -> tuple[str, dict[str, str], str]:
@@ -67,14 +67,14 @@ def parse_message(text: str) -> tuple[str, dict[str, str], str]:
     return first.strip(), {name.strip().lower(): value.strip() for name, _, value in fields}, body
 
 
-def _is_like(shown: str, real: Any, ids: Ids) -> bool:
-    if shown == REST:
+def _is_like(expected: str, real: Any, ids: Ids) -> bool:
+    if expected == REST:
         return True
     if not isinstance(real, str):
         return False
     pattern, at, named = "", 0, {}
-    for number, match in enumerate(_PIECE.finditer(shown)):
-        pattern += re.escape(shown[at : match.start()])
+    for number, match in enumerate(_PIECE.finditer(expected)):
+        pattern += re.escape(expected[at : match.start()])
         if match["id"]:
             known = ids.get(match[0])
             named[f"id{number}"] = match[0]
@@ -82,7 +82,7 @@ def _is_like(shown: str, real: Any, ids: Ids) -> bool:
         else:
             pattern += _PATTERN[str(match.lastgroup)]
         at = match.end()
-    found = re.fullmatch(pattern + re.escape(shown[at:]), real, re.DOTALL)
-    if found:
-        ids.update({id_: found[name] for name, id_ in named.items()})
-    return found is not None
+    match_ = re.fullmatch(pattern + re.escape(expected[at:]), real, re.DOTALL)
+    if match_:
+        ids.update({id_: match_[name] for name, id_ in named.items()})
+    return match_ is not None

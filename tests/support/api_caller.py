@@ -28,9 +28,9 @@ async def wait_for_status(
     """The notification once it has one of the statuses; the API offers nothing to wait on, so this asks again."""
     async with asyncio.timeout(seconds):
         while True:
-            found: dict[str, Any] = (await client.get(path)).json()
-            if found["status"] in statuses:
-                return found
+            notification: dict[str, Any] = (await client.get(path)).json()
+            if notification["status"] in statuses:
+                return notification
             await asyncio.sleep(0.02)
 
 
@@ -40,9 +40,9 @@ async def wait_for_attempts(
     """The notification once that many attempts are recorded."""
     async with asyncio.timeout(seconds):
         while True:
-            found: dict[str, Any] = (await client.get(path)).json()
-            if len(found["attempts"]) >= count:
-                return found
+            notification: dict[str, Any] = (await client.get(path)).json()
+            if len(notification["attempts"]) >= count:
+                return notification
             await asyncio.sleep(0.02)
 
 

@@ -24,11 +24,11 @@ def list_requests(key: str) -> Iterator[dict[str, Any]]:
     for path, operations in paths.items():
         for method in sorted(_METHODS & operations.keys()):
             parameters = operations[method].get("parameters", [])
-            query = {one["name"]: ADDRESS for one in parameters if one["in"] == "query"}
+            query = {parameter["name"]: ADDRESS for parameter in parameters if parameter["in"] == "query"}
             body = json.dumps(_body(path)) if method != "get" else None
-            asked = {"method": method.upper(), "headers": headers, "content": body, "timeout": 60.0}
-            yield asked | {"url": _filled(path, SQL), "params": query}
-            yield asked | {"url": _filled(path, ID), "params": {"limit": "1"} if "limit" in query else {}}
+            request = {"method": method.upper(), "headers": headers, "content": body, "timeout": 60.0}
+            yield request | {"url": _filled(path, SQL), "params": query}
+            yield request | {"url": _filled(path, ID), "params": {"limit": "1"} if "limit" in query else {}}
 
 
 def find_leaks(output: str) -> list[str]:

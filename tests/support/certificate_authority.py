@@ -1,4 +1,4 @@
-"""Certificates for scripted relays, good and bad ones, from an authority that exists only for the tests."""
+"""Valid and invalid certificates for scripted relays, from a certificate authority for tests."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ import trustme
 
 
 class CertificateAuthority:
-    """An authority whose own certificate stands in `ca_file`, and that certifies what a test asks for."""
+    """A certificate authority. Its own certificate is in `ca_file`."""
 
     def __init__(self, folder: Path) -> None:
         self._authority = trustme.CA()
@@ -16,7 +16,7 @@ class CertificateAuthority:
         self._authority.cert_pem.write_to_path(self.ca_file)
 
     def issue_server_context(self, name: str = "127.0.0.1", *, expired: bool = False) -> ssl.SSLContext:
-        """What a server with a certificate for this name or address needs."""
+        """Issue a certificate for this name or address, and return the server's TLS context."""
         ends = datetime.now(UTC) - timedelta(days=1) if expired else None
         begins = datetime.now(UTC) - timedelta(days=2) if expired else None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

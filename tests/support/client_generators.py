@@ -1,4 +1,4 @@
-"""Generators of clients, as `make` installs them into an environment of their own: commands that find them."""
+"""Runs the client generators, which `make` installs into their own environment."""
 
 import os
 import subprocess

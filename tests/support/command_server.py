@@ -40,7 +40,7 @@ class CommandServer:
         """A command's exit status and what it wrote to stdout and stderr."""
         with contextlib.ExitStack() as stack:
             files = [stack.enter_context(os.fdopen(os.memfd_create(name), "w+b")) for name in ("stdout", "stderr")]
-            mine, theirs = (stack.enter_context(one) for one in socket.socketpair())
+            mine, theirs = (stack.enter_context(end) for end in socket.socketpair())
             request = json.dumps([arguments, environment, str(Path.cwd())]).encode()
             server = self._started()
             descriptors = array.array("i", [files[0].fileno(), files[1].fileno(), theirs.fileno()])

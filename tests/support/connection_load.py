@@ -1,4 +1,4 @@
-"""What a database is asked for at the same time: connections of the callers' pools, and statements on them."""
+"""Counts how many connections and statements of a database are in use at the same time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from notifier.db.engine import Database
 
 @dataclass
 class ConnectionLoad:
-    """What callers have to share with whatever ran in the block."""
+    """The connections and statements that were in use at the same time."""
 
     statements: list[str] = field(default_factory=list)
     out: int = 0  # connections that are out now

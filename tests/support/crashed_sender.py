@@ -8,8 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from notifier.db.engine import Database
-from notifier.delivery.delivery_result import RelayAttempt
-from notifier.delivery.journal_record import JournalRecord
+from notifier.delivery.delivery_result import JournalRecord, RelayAttempt
 from notifier.ids import generate_id
 from notifier.outbox import claimer, entry_store
 from notifier.outbox.handler import ClaimedEntry

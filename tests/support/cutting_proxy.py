@@ -1,4 +1,4 @@
-"""A wire between Notifier and PostgreSQL that can go dead, or break just after a commit went through."""
+"""A proxy between Notifier and PostgreSQL that can go silent, or cut the connection just after a commit."""
 
 import asyncio
 import re
@@ -22,7 +22,7 @@ def is_commit(replies: bytes) -> bool:
 
 
 class CuttingProxy:
-    """Listens on a socket of its own and forwards to the server of the settings."""
+    """Listens on its own socket and forwards to the server of the settings."""
 
     def __init__(self, settings: Settings) -> None:
         self._target = make_url(settings.effective_database_url)
@@ -36,7 +36,7 @@ class CuttingProxy:
 
     @property
     def url(self) -> str:
-        """The database's URL through this wire."""
+        """The URL of the database through this proxy."""
         query = {**self._target.query, "host": self._folder.name}
         return self._target.set(query=query).render_as_string(hide_password=False)
 
@@ -58,13 +58,13 @@ class CuttingProxy:
         host = self._target.query["host"]
         server_reader, server_writer = await asyncio.open_unix_connection(f"{host}/{_SOCKET}")
         self._writers |= {writer, server_writer}
-        there = asyncio.create_task(self._requests(reader, server_writer))
+        requests = asyncio.create_task(self._requests(reader, server_writer))
         back = asyncio.create_task(self._replies(server_reader, writer))
-        self._open |= {there, back}
-        await asyncio.wait((there, back), return_when=asyncio.FIRST_COMPLETED)
+        self._open |= {requests, back}
+        await asyncio.wait((requests, back), return_when=asyncio.FIRST_COMPLETED)
         writer.transport.abort()
         server_writer.transport.abort()
-        await asyncio.gather(there, back, return_exceptions=True)
+        await asyncio.gather(requests, back, return_exceptions=True)
 
     async def _requests(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):

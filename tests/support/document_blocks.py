@@ -1,7 +1,7 @@
-"""The documents of the tree and their fenced blocks: who runs each one, or why nobody does.
+"""The fenced blocks of all documents: which test runs each one, or why none does.
 
-`support.document_reader` runs the blocks of a document in order, and compares a block that shows an answer with the real
-answer. A comment right before the fence, which no reader sees, may say otherwise.
+`support.document_reader` runs the blocks of a document in order, and compares a block that shows an answer with the
+real one. A comment right before the fence, which no reader sees, may say otherwise.
 """
 
 import re
@@ -57,11 +57,11 @@ class Block:
 def list_blocks(document: str, language: str = "") -> list[Block]:
     """Every block of a document, or those in one language, in order."""
     text = (ROOT / document).read_text()
-    found: list[Block] = []
+    blocks_: list[Block] = []
     for match in _BLOCK.finditer(text):
         line = text.count("\n", 0, match.start("language")) + 1
-        fate = BlockUse(match["word"]) if match["word"] else _usual(match["language"], match["text"], found)
-        found.append(
+        fate = BlockUse(match["word"]) if match["word"] else _usual(match["language"], match["text"], blocks_)
+        blocks_.append(
             Block(
                 document=document,
                 line=line,
@@ -71,7 +71,7 @@ def list_blocks(document: str, language: str = "") -> list[Block]:
                 rest=match["rest"] or "",
             )
         )
-    return [one for one in found if language in {"", one.language}]
+    return [block for block in blocks_ if language in {"", block.language}]
 
 
 def _usual(language: str, text: str, before: list[Block]) -> BlockUse:

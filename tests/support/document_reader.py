@@ -1,4 +1,4 @@
-"""A reader who follows a document: types its blocks one after the other, and looks whether the answers are as shown.
+"""Follows a document like a reader: runs its blocks in order, and compares the output with what is shown.
 
 What is put in: addresses and ports, the key, ids that answers have given, and dates, which are moved to the next days.
 """
@@ -121,8 +121,8 @@ class DocumentReader:
 
     def _sh(self, text: str) -> str:
         """What the shell prints; its directory, variables and functions are there in the next block."""
-        kept = self._folder / ".environment"
-        script = f"exec 3>{kept}\n{_SETUP}{self._put(text)}{_KEEP}"
+        variables_file = self._folder / ".environment"
+        script = f"exec 3>{variables_file}\n{_SETUP}{self._put(text)}{_KEEP}"
         done = subprocess.run(
             ["bash", "-c", script],
             check=False,
@@ -133,7 +133,7 @@ class DocumentReader:
             timeout=60,
         )
         assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-        self.env = dict(line.split("=", 1) for line in kept.read_text().split("\0") if line)
+        self.env = dict(line.split("=", 1) for line in variables_file.read_text().split("\0") if line)
         return done.stdout
 
     def _python(self, text: str) -> str:
@@ -157,27 +157,29 @@ class DocumentReader:
     def _unlike(self, block: Block) -> list[str]:
         """Where the last answer is not what the block shows."""
         ids = Ids(self.ids)
-        found = _compare(block.language, self._with_addresses(block.text), self.said, ids)
-        if not found:
+        differences = _compare(block.language, self._with_addresses(block.text), self.said, ids)
+        if not differences:
             self.ids = ids
-        return found
+        return differences
 
     def _with_addresses(self, text: str) -> str:
-        for shown, real in self._puts.items():
-            text = re.sub(rf"(?<!\w){re.escape(shown)}(?!\w)", real, text)
+        for placeholder, real in self._puts.items():
+            text = re.sub(rf"(?<!\w){re.escape(placeholder)}(?!\w)", real, text)
         return text
 
 
-def _compare(language: str, shown: str, said: str, ids: Ids) -> list[str]:
+def _compare(language: str, expected: str, said: str, ids: Ids) -> list[str]:
     """Where one text in this language is not like the other."""
     if language == "json":
-        return answer_likeness.find_differences(answer_likeness.parse_shown(shown), _json(said), ids)
+        return answer_likeness.find_differences(answer_likeness.parse_shown(expected), _json(said), ids)
     if language in {"text", "html"}:
-        return answer_likeness.find_differences(shown.splitlines(), said.splitlines(), ids)
-    first, fields, body = answer_likeness.parse_message(shown)
+        return answer_likeness.find_differences(expected.splitlines(), said.splitlines(), ids)
+    first, fields, body = answer_likeness.parse_message(expected)
     real_first, real_fields, real_body = answer_likeness.parse_message(said)
-    found = answer_likeness.find_differences({"first": first, **fields}, {"first": real_first, **real_fields}, ids)
-    return found + (
+    differences = answer_likeness.find_differences(
+        {"first": first, **fields}, {"first": real_first, **real_fields}, ids
+    )
+    return differences + (
         answer_likeness.find_differences(answer_likeness.parse_shown(body), _json(real_body), ids) if body else []
     )
 

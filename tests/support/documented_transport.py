@@ -1,4 +1,4 @@
-"""Every answer that a test of the API gets is compared with openapi.json: status, type, header fields and body."""
+"""Compares every API response in a test with openapi.json: status, type, header fields and body."""
 
 import json
 import re
@@ -31,7 +31,7 @@ class DocumentedTransport(httpx2.ASGITransport):
 
 
 def check_answer(path: str, method: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
-    """Raise `AssertionError` for an answer that the document does not foresee."""
+    """Raise `AssertionError` for a response that the document does not declare."""
     where = f"{method.upper()} {path} answered {status}"
     declared = DOCUMENT["paths"][path][method]["responses"]
     assert str(status) in declared, f"{where}, which openapi.json does not declare: {body[:300]!r}"
@@ -43,11 +43,11 @@ def check_answer(path: str, method: str, status: int, headers: Mapping[str, str]
     missing = {name for name, field in fields.items() if field.get("required") and name not in headers}
     assert not missing, f"{where} without {missing}"
     types = answer.get("content", {})
-    given = headers.get("content-type", "").partition(";")[0]
-    assert given in types if types else not body, f"{where} with {given}, and openapi.json declares {sorted(types)}"
-    if types and given.endswith("json"):
-        found = _validator(path, method, str(status), given).iter_errors(json.loads(body))
-        faults = [f"{fault.instance_path}: {fault.message}" for fault in found]
+    media_type = headers.get("content-type", "").partition(";")[0]
+    assert media_type in types if types else not body, f"{where} with {media_type}, declared: {sorted(types)}"
+    if types and media_type.endswith("json"):
+        errors = _validator(path, method, str(status), media_type).iter_errors(json.loads(body))
+        faults = [f"{fault.instance_path}: {fault.message}" for fault in errors]
         assert not faults, f"{where} with {body[:300]!r}: {faults[:3]}"
 
 
@@ -59,8 +59,8 @@ def resolve_reference(described: dict[str, Any]) -> dict[str, Any]:
         place = DOCUMENT
         for part in parts:
             place = place[part]
-    found: dict[str, Any] = place
-    return found
+    target: dict[str, Any] = place
+    return target
 
 
 @cache

@@ -4,7 +4,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from notifier.rendering.protocol import Mailbox, MailHeader, RenderJob
+from notifier.mail.mail_parts import Mailbox, MailHeader
+from notifier.rendering.protocol import RenderJob
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 
 HEADER = MailHeader(

@@ -17,11 +17,13 @@ class Shop:
     def __init__(self, notifier: dict[str, str], database_url: str, secret: str, port: int | None = None) -> None:
         port = port or notifier_process.find_free_port()
         self.url = f"http://127.0.0.1:{port}"
-        given = {"SHOP_DATABASE_URL": database_url, "SHOP_WEBHOOK_SECRET": secret}
-        env = os.environ | {"NOTIFIER_URL": notifier["api"], "NOTIFIER_API_KEY": notifier["key"]} | given
+        settings = {"SHOP_DATABASE_URL": database_url, "SHOP_WEBHOOK_SECRET": secret}
+        env = os.environ | {"NOTIFIER_URL": notifier["api"], "NOTIFIER_API_KEY": notifier["key"]} | settings
         env["PYTHONPATH"] = os.environ.get("PYTHONPATH", str(ROOT))
         (line,) = (
-            one.text for one in list_blocks("examples/shop/README.md") if one.rest == "tests/support/example_shop.py"
+            block.text
+            for block in list_blocks("examples/shop/README.md")
+            if block.rest == "tests/support/example_shop.py"
         )
         started = re.fullmatch(r"cd examples/shop && ../../.venv/bin/python -m (uvicorn shop:app) --port 9000\n", line)
         assert started is not None

@@ -1,4 +1,4 @@
-"""What a database is asked: every statement of a block, with or without SQLAlchemy in between."""
+"""Records every statement that a `Database` executes, with or without SQLAlchemy."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,20 +10,20 @@ from sqlalchemy import event
 from notifier.db.engine import Database
 
 Statement = tuple[str, tuple[Any, ...]]
-"""Its text, and its parameters in their order; those of the first row where there are many."""
+"""Its text and its parameters in order; for many rows, those of the first."""
 
 
 @contextmanager
 def record_statements(database: Database) -> Iterator[list[Statement]]:
-    """The statements that are executed in the block, by the connections of one `Database`."""
-    asked: list[Statement] = []
+    """Record the statements that are executed in the block by the connections of one `Database`."""
+    statements: list[Statement] = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
-        asked.append((statement, tuple(parameters[0] if many else parameters)))
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:  # noqa: FBT001 - SQLAlchemy's own signature
+        statements.append((statement, tuple(parameters[0] if many else parameters)))
 
     def note_direct(query: asyncpg.connection.LoggedQuery) -> None:
         if "pg_catalog" not in query.query:  # the driver's own question about a type
-            asked.append((query.query, tuple(query.args)))
+            statements.append((query.query, tuple(query.args)))
 
     def listen(connection: Any, _record: Any = None) -> None:
         connection.driver_connection.add_query_logger(note_direct)
@@ -35,7 +35,7 @@ def record_statements(database: Database) -> Iterator[list[Statement]]:
             connection.driver.add_query_logger(note_direct)
         event.listen(database._direct._engine.sync_engine, "connect", listen)
     try:
-        yield asked
+        yield statements
     finally:
         event.remove(pooled, "before_cursor_execute", note)
         if not database.is_sqlite:

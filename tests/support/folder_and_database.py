@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from notifier.audit import Actor
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 from notifier.rendering.pool import RenderingPool
@@ -58,7 +59,9 @@ class TwoSides:
             there = await draft_store.get_draft(connection, "hello")
             assert there.source is not None
             source = replace(there.source, files=there.source.files | {"subject.txt": subject})
-            await draft_store.save_draft(connection, "hello", source, seen=there.seen, by="staff:bob", now=NOW)
+            await draft_store.save_draft(
+                connection, "hello", source, revision=there.revision, actor=Actor(name="staff:bob", at=NOW)
+            )
 
     async def stands(self, slug: str = "hello") -> database_state.TemplateState:
         """What there is."""

@@ -1,4 +1,4 @@
-"""What `/readyz` and `/metrics` say of this moment; without this they say what they said a few seconds ago."""
+"""Requests `/readyz` and `/metrics` without their cache."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import httpx2
 
 
 async def fetch_fresh(client: httpx2.AsyncClient, path: str) -> httpx2.Response:
-    """The answer to a client of an application in this process, measured now."""
+    """Drop the cached probes of an application in this process, and send the request."""
     transport: Any = client._transport
     transport.app.state.probes.forget()
     return await client.get(path)

@@ -1,4 +1,4 @@
-"""What senders and people know of mails, apart from the database: a test holds the two against each other."""
+"""What senders and people know about mails, outside the database, so that a test can compare both."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,5 +38,5 @@ class SenderFacts:
     work: list[ClaimFacts] = field(default_factory=list)
 
     def pick(self, number: int, *stages: str) -> ClaimFacts | None:
-        found = [one for one in self.work if one.stage in stages]
-        return found[number % len(found)] if found else None
+        matching = [work for work in self.work if work.stage in stages]
+        return matching[number % len(matching)] if matching else None

@@ -41,20 +41,20 @@ def find_differences(driver: webdriver.Chrome, before: str, *afters: str) -> lis
 
 
 def _differences(before: Appearance, after: Appearance) -> list[str]:
-    found = []
+    differences = []
     for view, (computed, picture) in before.items():
         others, other = after[view]
         where = "{} px, {}".format(*view)
         if len(computed) != len(others):
-            found.append(f"{where}: {len(computed)} boxes, then {len(others)}")
+            differences.append(f"{where}: {len(computed)} boxes, then {len(others)}")
         for (name, values), (_, changed) in zip(computed, others, strict=False):
             pairs = zip(values.split("\n"), changed.split("\n"), strict=False)
-            found += [f"{where}: {name}: {one} → {new}" for one, new in pairs if one != new]
+            differences += [f"{where}: {name}: {old} → {new}" for old, new in pairs if old != new]
         if picture != other and not _is_same(picture, other):
-            found.append(f"{where}: the pictures differ")
-    return found
+            differences.append(f"{where}: the pictures differ")
+    return differences
 
 
-def _is_same(one: bytes, other: bytes) -> bool:
-    pictures = [Image.open(io.BytesIO(png)).convert("RGB") for png in (one, other)]
+def _is_same(first: bytes, other: bytes) -> bool:
+    pictures = [Image.open(io.BytesIO(png)).convert("RGB") for png in (first, other)]
     return pictures[0].size == pictures[1].size and ImageChops.difference(*pictures).getbbox() is None

@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that stands still until a test advances it."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 @dataclass
 class ManualClock:
-    """Wall and monotonic time, moved by hand, together or apart."""
+    """Wall and monotonic time that a test advances, together or separately."""
 
     wall: datetime = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
     ticks: float = 1000.0
@@ -18,6 +18,6 @@ class ManualClock:
         return self.ticks
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance both times."""
         self.ticks += seconds
         self.wall += timedelta(seconds=seconds)

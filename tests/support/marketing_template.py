@@ -1,10 +1,10 @@
-"""A marketing template of the tests' own, and keys with the scopes that an opt-out needs."""
+"""A marketing template for tests, and keys with the scopes that an opt-out needs."""
 
 from pathlib import Path
 
 import msgspec
 
-from notifier.auth import authenticated_key, key_scope
+from notifier.auth import key_scope, new_key, service_admin
 from notifier.runtime import wiring
 from notifier.states import Category, Priority
 from notifier.template_language.template_source import TemplateSource
@@ -27,7 +27,7 @@ async def publish_marketing_template(parts: wiring.ProcessParts) -> None:
 async def create_marketing_key(parts: wiring.ProcessParts, service: str) -> str:
     """A key of the service that may do everything."""
     async with parts.database.write() as connection:
-        service_id = await authenticated_key.find_service(connection, service)
-        return await authenticated_key.create_live_key(
+        service_id = await service_admin.find_service(connection, service)
+        return await new_key.create_live_key(
             connection, service_id, scopes=list(key_scope.KeyScope), now=parts.clock.now()
         )

@@ -1,4 +1,4 @@
-"""Real `notifier` processes: started as a user would, stopped by signals, and never left behind."""
+"""Real `notifier` processes: started like a user does, stopped by signals, and never left running."""
 
 import json
 import os
@@ -20,10 +20,10 @@ _COMMANDS = CommandServer()
 
 
 def build_environment(folder: Path, **settings: str) -> dict[str, str]:
-    """The environment of a process: nothing of ours, plus these settings (without the prefix)."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("NOTIFIER_")}
-    given = {f"NOTIFIER_{name}": value for name, value in settings.items()}
-    return kept | {"NOTIFIER_DATA_DIR": str(folder)} | given
+    """Build the environment of a process: no `NOTIFIER_…` variables except these settings (without the prefix)."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("NOTIFIER_")}
+    variables = {f"NOTIFIER_{name}": value for name, value in settings.items()}
+    return inherited | {"NOTIFIER_DATA_DIR": str(folder)} | variables
 
 
 def without_coverage(environment: dict[str, str]) -> dict[str, str]:
@@ -32,7 +32,7 @@ def without_coverage(environment: dict[str, str]) -> dict[str, str]:
 
 
 def run_notifier(*arguments: str, env: dict[str, str], check: bool = True) -> subprocess.CompletedProcess[str]:
-    """One command to its end."""
+    """Run one command to its end."""
     if _COMMANDS.can_run(env):
         status, out, err = _COMMANDS.run(list(arguments), env, seconds=COMMAND_SECONDS)
         done = subprocess.CompletedProcess([str(NOTIFIER), *arguments], status, out, err)
@@ -44,23 +44,23 @@ def run_notifier(*arguments: str, env: dict[str, str], check: bool = True) -> su
 
 def run_script(script: str, env: dict[str, str], **put_in: str) -> str:
     """What lines of a page print that somebody types into a shell, with these things put in place of what it shows."""
-    for shown, real in put_in.items():
-        assert shown in script
-        script = script.replace(shown, real)
+    for placeholder, real in put_in.items():
+        assert placeholder in script
+        script = script.replace(placeholder, real)
     env = env | {"PATH": f"{NOTIFIER.parent}{os.pathsep}{env['PATH']}"}
     command = ["bash", "-euc", script]
     return subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
 def find_free_port() -> int:
-    """A port that nothing listens on at this moment."""
+    """Find a port on which nothing listens at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class NotifierProcess:
-    """A `notifier` command that stays; it is ready when it has printed its first line."""
+    """A `notifier` command that keeps running. It is ready when it has printed its first line."""
 
     def __init__(self, *arguments: str, env: dict[str, str], cwd: Path | None = None) -> None:
         command = [str(NOTIFIER), *arguments]
@@ -76,19 +76,19 @@ class NotifierProcess:
             reader.start()
 
     def wait_until_ready(self) -> str:
-        """The first line that it prints."""
+        """Wait for its first line."""
         line = self._lines.get(timeout=READY_SECONDS)
         if not line:
             raise AssertionError(f"exit {self.wait()}: {self.errors}")
         return line.strip()
 
     def wait_until_ready_json(self) -> dict[str, Any]:
-        """The first line, as JSON."""
-        found: dict[str, Any] = json.loads(self.wait_until_ready())
-        return found
+        """Wait for its first line, and parse it as JSON."""
+        line: dict[str, Any] = json.loads(self.wait_until_ready())
+        return line
 
     def wait_for_line(self, start: str) -> str:
-        """The next line that begins so."""
+        """Wait for the next line that begins with this text."""
         while line := self._lines.get(timeout=READY_SECONDS):
             if line.startswith(start):
                 return line.strip()

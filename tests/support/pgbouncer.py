@@ -1,4 +1,4 @@
-"""A real PgBouncer in front of the tests' PostgreSQL, with no setting that a plain installation does not have."""
+"""A real PgBouncer in front of the tests' PostgreSQL, with its default settings."""
 
 import os
 import shutil

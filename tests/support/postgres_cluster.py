@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: the one named in NOTIFIER_TEST_POSTGRES_URL, or one started from a wheel."""
+"""A real PostgreSQL for tests: the server of NOTIFIER_TEST_POSTGRES_URL, or one started from a wheel."""
 
 import asyncio
 import os
@@ -20,17 +20,17 @@ _ROOMY = 4 * 1024**3
 
 
 class PostgresServer(Protocol):
-    """A server on which databases can be made."""
+    """A server on which databases can be created."""
 
     def url(self, name: str) -> str:
         """The URL of one of its databases."""
 
     def stop(self) -> None:
-        """Give it back."""
+        """Stop it, if it was started here."""
 
 
 class ExternalServer:
-    """The server that the environment names; it is left running."""
+    """The server that the environment names. It is left running."""
 
     def __init__(self, url: str) -> None:
         self._url = make_url(url)
@@ -93,9 +93,9 @@ class OwnServer:
 
 
 def start_server() -> PostgresServer:
-    """A server to make databases on."""
-    given = os.environ.get("NOTIFIER_TEST_POSTGRES_URL")
-    return ExternalServer(given) if given else OwnServer()
+    """Get a server on which databases can be created."""
+    url = os.environ.get("NOTIFIER_TEST_POSTGRES_URL")
+    return ExternalServer(url) if url else OwnServer()
 
 
 def execute_statements(url: str, *statements: str) -> None:
@@ -118,5 +118,5 @@ def _memory() -> Path | None:
 
 
 def make_database_name() -> str:
-    """A database name that nothing else has."""
+    """Make a unique name for a database."""
     return f"notifier_{uuid4().hex[:16]}"

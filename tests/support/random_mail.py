@@ -101,12 +101,12 @@ class RandomMail:
         return text + (self._random.choice(_CHANGING) if self._chance(0.07) else "")
 
     def _declarations(self, most: int) -> str:
-        found = []
+        declarations = []
         for _ in range(self._random.randint(1, most)):
             name = self._random.choice((*_VALUES,))
             important = self._random.choice(("", "", "", " !important", "!IMPORTANT"))
-            found.append(f"{name}: {self._random.choice(_VALUES[name])}{important}")
-        return "; ".join(found)
+            declarations.append(f"{name}: {self._random.choice(_VALUES[name])}{important}")
+        return "; ".join(declarations)
 
     def _element(self, depth: int) -> str:
         if self._chance(0.1):
@@ -119,17 +119,17 @@ class RandomMail:
         return f"<{tag}{self._attributes()}>{text}{inner}</{tag.partition(' ')[0]}>"
 
     def _attributes(self) -> str:
-        found = ""
+        attributes = ""
         if self._chance(0.6):
             names = self._random.sample(_NAMES, self._random.randint(1, 2))
-            found += f' class="{" ".join(names)}"'
+            attributes += f' class="{" ".join(names)}"'
         if self._chance(0.15):
-            found += f' id="{self._random.choice("ij")}"'
+            attributes += f' id="{self._random.choice("ij")}"'
         if self._chance(0.15):
-            found += ' title="x"'
+            attributes += ' title="x"'
         if self._chance(0.25):
-            found += f' style="{self._declarations(3)}"'
-        return found
+            attributes += f' style="{self._declarations(3)}"'
+        return attributes
 
     def _chance(self, probability: float) -> bool:
         return self._random.random() < probability

@@ -1,4 +1,4 @@
-"""An unruly relay that listens: each mail has its own script, whatever connection it comes on."""
+"""A listening relay with random scripts. Each mail has its own script, whatever its connection."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""A relay that answers by a random script: refusals, split and many-lined replies, and now and then something wrong."""
+"""A relay that answers by a random script: refusals, split and multi-line replies, sometimes a violation of SMTP."""
 
 import asyncio
 import random

@@ -1,6 +1,6 @@
-"""The order in which tests run: those that start processes are spread among the others, and none of them comes last.
+"""Spreads the tests that start processes among the others, so that none of them comes last.
 
-Else they would run side by side, each late for the others' sake, and one worker would end minutes after the rest.
+Otherwise they would run side by side and slow each other down, and one worker would end minutes after the others.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 SLOW = ("chaos", "acceptance")
 EARLY = 0.85
-"""Within this share of the others all slow ones have begun."""
+"""All slow tests have begun when this share of the others has run."""
 
 
 class LocatedTest(Protocol):
@@ -23,7 +23,7 @@ _T = TypeVar("_T", bound=LocatedTest)
 
 
 def spread_slow_tests(tests: Sequence[_T], root: Path) -> list[_T]:
-    """The tests in another order; those of a module that are not slow stay together, for they may share a fixture."""
+    """Order the tests. Those of a module that are not slow stay together, because they may share a fixture."""
     slow = [test for test in tests if _is_slow(test, root)]
     others = [test for test in tests if not _is_slow(test, root)]
     ordered: list[_T] = []

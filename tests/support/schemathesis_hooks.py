@@ -1,4 +1,4 @@
-"""Hooks of schemathesis: what the API demands of a request and no JSON Schema can say is seen to before it is sent.
+"""Hooks of schemathesis: change requests so that they meet the rules that JSON Schema cannot express.
 
 Only what was generated to be right is touched; what was generated to be wrong stays wrong.
 """
@@ -93,8 +93,8 @@ def _notification(body: dict[str, Any]) -> None:
         body["reply_to"] = "Help <help@shop.example>"
     if body.get("headers") is not None:
         # Of those two the one needs the other, names that differ in case only are the same, and few begin with X-.
-        kept = {name.lower(): (name, text) for name, text in body["headers"].items() if "-post" not in name.lower()}
-        body["headers"] = {name: text if text.isascii() else "ascii" for name, text in kept.values()}
+        headers = {name.lower(): (name, text) for name, text in body["headers"].items() if "-post" not in name.lower()}
+        body["headers"] = {name: text if text.isascii() else "ascii" for name, text in headers.values()}
         body["headers"] = {
             "X-Order" if name[:2] in {"x-", "X-"} else name: text for name, text in body["headers"].items()
         }

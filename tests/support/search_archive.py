@@ -11,7 +11,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import email_address
-from notifier.auth import authenticated_key
+from notifier.auth import service_admin
 from notifier.db.engine import Database
 from notifier.db.tables import (
     Notification,
@@ -61,10 +61,10 @@ class ArchivedMail:
 
     def passes(self, query: Mapping[str, Any], now: datetime) -> bool:
         """Whether it is what a query of the API asks for, one thing after the other."""
-        shown = "scheduled" if self.status is Status.QUEUED and self.send_at > now else self.status.value
+        status = "scheduled" if self.status is Status.QUEUED and self.send_at > now else self.status.value
         return all(
             (
-                query.get("status") in (None, shown),
+                query.get("status") in (None, status),
                 "to" not in query or query["to"].lower() == self.to.lower(),
                 query.get("template") in (None, self.template),
                 "tag" not in query or query["tag"] in self.tags,
@@ -90,7 +90,7 @@ class Archive:
         """So many more, made at any moment since then."""
         async with self.database.write() as connection:
             versions = await _versions(connection)
-            services = {name: await authenticated_key.find_service(connection, name) for name in SERVICES}
+            services = {name: await service_admin.find_service(connection, name) for name in SERVICES}
             drawn = [self._drawn(since, [None, *versions]) for _ in range(count)]
             for row in drawn:
                 await _write(connection, row, services[row.service], versions.get(row.template))
@@ -98,8 +98,8 @@ class Archive:
 
     def expected(self, service: str, query: Mapping[str, Any]) -> list[str]:
         """The ids that a search must give, newest first."""
-        found = [row.id for row in self.rows if row.service == service and row.passes(query, self.now)]
-        return [str(id_) for id_ in sorted(found, reverse=True)]
+        ids = [row.id for row in self.rows if row.service == service and row.passes(query, self.now)]
+        return [str(id_) for id_ in sorted(ids, reverse=True)]
 
     def values(self) -> dict[str, list[str]]:
         """By filter, what can be asked: all that is there, and something that is not."""
@@ -119,7 +119,7 @@ class Archive:
         """Nothing, each value alone, and so many pairs of filters."""
         values = self.values()
         yield {}
-        yield from ({name: value} for name, found in values.items() for value in found)
+        yield from ({name: value} for name, choices in values.items() for value in choices)
         for _ in range(pairs):
             yield {name: self.draw.choice(values[name]) for name in self.draw.sample(list(values), 2)}
 
@@ -145,10 +145,10 @@ class Archive:
 
 async def _versions(connection: AsyncConnection) -> dict[str | None, tuple[UUID, UUID]]:
     """Of the templates that are looked for: their ids, and those of a version."""
-    found = select(_template.slug, _template.id, _version.id).join(
+    query = select(_template.slug, _template.id, _version.id).join(
         TemplateVersion, _version.template_id == _template.id
     )
-    rows = await connection.execute(found.where(_template.slug.in_(("welcome", "order_shipped", "password_reset"))))
+    rows = await connection.execute(query.where(_template.slug.in_(("welcome", "order_shipped", "password_reset"))))
     return {slug: (id_, version) for slug, id_, version in rows}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 
-from notifier.auth import authenticated_key, key_scope
+from notifier.auth import key_scope, new_key, service_admin
 from notifier.clock import SystemClock
 from notifier.db import migrations
 from notifier.db.engine import Database
@@ -45,26 +45,26 @@ async def seed_database(url: str) -> Keys:
         await push.run(root, template_files.list_slugs(root))
     async with database.write() as connection:
         now = clock.now()
-        shop = await authenticated_key.create_service(connection, "shop", from_domains=["shop.example"], now=now)
-        other = await authenticated_key.create_service(connection, "other", from_domains=[], now=now)
+        shop = await service_admin.create_service(connection, "shop", from_domains=["shop.example"], now=now)
+        other = await service_admin.create_service(connection, "other", from_domains=[], now=now)
         made = Keys(
-            shop=await authenticated_key.create_live_key(connection, shop, now=now),
-            other=await authenticated_key.create_live_key(connection, other, now=now),
-            reader=await authenticated_key.create_live_key(connection, shop, scopes=[key_scope.KeyScope.READ], now=now),
+            shop=await new_key.create_live_key(connection, shop, now=now),
+            other=await new_key.create_live_key(connection, other, now=now),
+            reader=await new_key.create_live_key(connection, shop, scopes=[key_scope.KeyScope.READ], now=now),
         )
     await database.close()
     return made
 
 
 class SqliteSeed:
-    """A seeded SQLite file, copied for each test."""
+    """A seeded SQLite file that is copied for each test."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "seed.sqlite3"
         self.keys = asyncio.run(seed_database(f"sqlite:///{self._file}"))
 
     def copy(self, folder: Path) -> str:
-        """The URL of a database of one's own."""
+        """Copy the file, and return the URL of the copy."""
         target = folder / "notifier.sqlite3"
         shutil.copyfile(self._file, target)
         return f"sqlite:///{target}"
@@ -80,31 +80,31 @@ class PostgresSeed:
         self.keys = asyncio.run(seed_database(server.url(self._name)))
 
     def create(self) -> str:
-        """The name of a database of one's own."""
+        """Create a copy of the seeded database, and return its name."""
         name = postgres_cluster.make_database_name()
         copied = f"TEMPLATE {self._name} STRATEGY file_copy"
         postgres_cluster.execute_statements(self._server.url("postgres"), f"CREATE DATABASE {name} {copied}")
         return name
 
     def drop(self, name: str) -> None:
-        """Remove it, whoever is still connected."""
+        """Drop it, even if somebody is still connected."""
         postgres_cluster.execute_statements(self._server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
 
     def close(self) -> None:
-        """Remove the seed itself."""
+        """Drop the seeded database."""
         self.drop(self._name)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Installation:
-    """What most tests need: settings over a database of the test's own, and the keys to it."""
+    """The settings of an installation with a database of the test's own, and its API keys."""
 
     settings: Settings
     keys: Keys
 
     @contextlib.asynccontextmanager
     async def open_parts(self) -> AsyncIterator[wiring.ProcessParts]:
-        """The parts of one process."""
+        """Open the parts of one process."""
         async with wiring.open_process_parts(self.settings) as parts:
             yield parts
 
@@ -119,7 +119,7 @@ class Installation:
             yield client
 
     def with_settings(self, **changes: Any) -> "Installation":
-        """The same with other settings; a group is given as a dict and merged."""
+        """Return a copy with changed settings. A group is passed as a dict and merged."""
         merged = {
             name: getattr(self.settings, name).model_copy(update=value) if isinstance(value, dict) else value
             for name, value in changes.items()

@@ -1,4 +1,4 @@
-"""A shop that sends its mail through a Notifier of its own, as processes that a test starts and ends."""
+"""A shop, its Notifier and its relay, as processes that a test starts and stops."""
 
 from pathlib import Path
 
@@ -21,9 +21,9 @@ class ShopProcesses:
         )
         for command in ("db upgrade", "services create shop", "templates push"):
             notifier_process.run_notifier(*command.split(), env=self.env)
-        asked = [word for scope in scopes for word in ("--scope", scope)]
+        scope_options = [word for scope in scopes for word in ("--scope", scope)]
         self.key = notifier_process.run_notifier(
-            "keys", "create", "--service", "shop", *asked, env=self.env
+            "keys", "create", "--service", "shop", *scope_options, env=self.env
         ).stdout.splitlines()[-1]
 
     def relay(self) -> NotifierProcess:

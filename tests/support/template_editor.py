@@ -4,9 +4,9 @@ from typing import Any
 
 import httpx2
 
-from notifier.auth import authenticated_key, key_scope
-from notifier.auth.authenticated_key import NewKey
+from notifier.auth import key_scope, new_key
 from notifier.auth.key_scope import KeyScope
+from notifier.auth.new_key import NewKey
 from notifier.runtime import wiring
 
 PATH = "/v1/templates/greeting"
@@ -19,27 +19,29 @@ async def create_admin_key(parts: wiring.ProcessParts, *scopes: KeyScope) -> str
     """An admin key, with all that it has unless somebody says otherwise."""
     wish = NewKey(scopes=scopes or (*key_scope.ADMIN_SCOPES, KeyScope.AUDIT))
     async with parts.database.write() as connection:
-        return (await authenticated_key.insert_key(connection, None, wish, now=parts.clock.now()))[1]
+        return (await new_key.insert_key(connection, None, wish, now=parts.clock.now()))[1]
 
 
-def build_draft(seen: str = "", **changes: Any) -> dict[str, Any]:
+def build_draft(revision: str = "", **changes: Any) -> dict[str, Any]:
     """A draft to save; a name of `changes` with a dot is a file."""
     files = FILES | changes.pop("files", {})
-    return {"files": files, "sample": SAMPLE, "settings": SETTINGS, "seen": seen} | changes
+    return {"files": files, "sample": SAMPLE, "settings": SETTINGS, "revision": revision} | changes
 
 
-async def save_draft(client: httpx2.AsyncClient, seen: str = "", **changes: Any) -> dict[str, Any]:
+async def save_draft(client: httpx2.AsyncClient, revision: str = "", **changes: Any) -> dict[str, Any]:
     """Save it, which must succeed."""
-    reply = await client.put(f"{PATH}/draft", json=build_draft(seen, **changes))
+    reply = await client.put(f"{PATH}/draft", json=build_draft(revision, **changes))
     assert reply.status_code == 200, reply.text
     found: dict[str, Any] = reply.json()
     return found
 
 
-async def publish_draft(client: httpx2.AsyncClient, seen: str = "", note: str = "", **changes: Any) -> dict[str, Any]:
+async def publish_draft(
+    client: httpx2.AsyncClient, revision: str = "", note: str = "", **changes: Any
+) -> dict[str, Any]:
     """Save it and publish it; how the template stands then."""
-    draft_ = await save_draft(client, seen, **changes)
-    reply = await client.post(f"{PATH}/publish", json={"seen": draft_["seen"], "note": note})
+    draft_ = await save_draft(client, revision, **changes)
+    reply = await client.post(f"{PATH}/publish", json={"revision": draft_["revision"], "note": note})
     assert reply.status_code == 201, reply.text
     found: dict[str, Any] = (await client.get(PATH)).json()
     return found

@@ -33,7 +33,7 @@ async def render_samples() -> dict[str, dict[str, str]]:
             slug: await pool.check(template_files.read_template(TEMPLATES, slug))
             for slug in template_files.list_slugs(TEMPLATES)
         }
-    return {slug: {tag: one.html for tag, one in report.previews.items()} for slug, report in reports.items()}
+    return {slug: {tag: preview.html for tag, preview in report.previews.items()} for slug, report in reports.items()}
 
 
 def get_file_name(slug: str, width: int, scheme: str) -> str:
@@ -43,8 +43,8 @@ def get_file_name(slug: str, width: int, scheme: str) -> str:
 
 def find_complaints(driver: webdriver.Chrome) -> list[str]:
     """What is wrong with the page as it is seen now: width, contrast, clipped text, links too small to hit."""
-    found: list[str] = driver.execute_script(_COMPLAINTS)
-    return found
+    complaints: list[str] = driver.execute_script(_COMPLAINTS)
+    return complaints
 
 
 def take_pictures(driver: webdriver.Chrome, mails: dict[str, dict[str, str]], folder: Path) -> None:
@@ -66,14 +66,14 @@ def _compact(png: bytes) -> bytes:
     nearest = {colour: min(range(len(colours)), key=partial(_distance, colour, colours)) for _, colour in counted}
     octets = picture.tobytes()
     pixels = bytes(nearest[pixel] for pixel in zip(octets[::3], octets[1::3], octets[2::3], strict=True))
-    reduced, kept = Image.frombytes("P", picture.size, pixels), io.BytesIO()
+    reduced, file = Image.frombytes("P", picture.size, pixels), io.BytesIO()
     reduced.putpalette([part for colour in colours for part in colour])
-    reduced.save(kept, "PNG", optimize=True)
-    return kept.getvalue()
+    reduced.save(file, "PNG", optimize=True)
+    return file.getvalue()
 
 
 def _distance(colour: Colour, colours: list[Colour], place: int) -> int:
-    return sum((one - other) ** 2 for one, other in zip(colour, colours[place], strict=True))
+    return sum((value - other) ** 2 for value, other in zip(colour, colours[place], strict=True))
 
 
 def main() -> None:

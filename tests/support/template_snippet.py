@@ -1,11 +1,13 @@
-"""A few lines of a template, as a document shows them, rendered like any part with the values that stand before."""
+"""Renders a few lines of a template that a document shows, with the values shown before them."""
 
 from datetime import UTC, datetime
 from pathlib import Path
 
 from notifier import strict_json
+from notifier.mail.mail_parts import Mailbox, MailHeader
 from notifier.rendering.child_program import RenderingChild
-from notifier.rendering.protocol import Mailbox, MailHeader, PreviewAnswer, PreviewRequest, RenderFault, RenderJob
+from notifier.rendering.protocol import PreviewAnswer, PreviewRequest, RenderJob
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import HTML, SUBJECT, TEXT, TemplateSettings, TemplateSource
 from notifier.templating import layout_store
 
@@ -29,8 +31,8 @@ def render_snippet(text: str, values: str, part: str = TEXT, locale: str = "en",
     if isinstance(answer, RenderFault):
         return str(answer)
     assert isinstance(answer, PreviewAnswer)
-    shown = {SUBJECT: answer.parts.subject, HTML: answer.parts.html, TEXT: answer.parts.text}
-    return shown[part] or ""
+    parts = {SUBJECT: answer.parts.subject, HTML: answer.parts.html, TEXT: answer.parts.text}
+    return parts[part] or ""
 
 
 def _layout(name: str) -> str | None:

@@ -24,7 +24,7 @@ LAYOUTS = {
 }
 
 
-def build_text_source(text: str, **given: Any) -> TemplateSource:
+def build_text_source(text: str, **settings: Any) -> TemplateSource:
     """A version whose text part is this; its other parts read nothing."""
     parts = {"subject.txt": "Hi", "body.html": "<p>", "body.txt": text}
-    return TemplateSource(files=LAYOUTS | parts, sample=SAMPLE, settings=TemplateSettings(name="A", **given))
+    return TemplateSource(files=LAYOUTS | parts, sample=SAMPLE, settings=TemplateSettings(name="A", **settings))

@@ -1,4 +1,4 @@
-"""TLS in front of the tests' PostgreSQL, which has none: it answers the request for TLS and forwards what comes."""
+"""A TLS proxy in front of the tests' PostgreSQL, which has no TLS of its own."""
 
 import asyncio
 import ssl

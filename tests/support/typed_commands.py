@@ -1,4 +1,4 @@
-"""Commands typed at a terminal, without a process for each: exit status, and what is printed."""
+"""Runs `notifier` commands in this process, and returns exit status and output."""
 
 import logging
 import sys
@@ -14,7 +14,7 @@ from notifier.cli.main import run_command_line
 
 @dataclass(frozen=True)
 class CommandResult:
-    """How a command has ended."""
+    """Exit status and output of a command."""
 
     code: int
     stdout: str
@@ -39,7 +39,7 @@ def type_command(*words: str) -> CommandResult:
 
 @contextmanager
 def _logging_kept() -> Iterator[None]:
-    """A command sets up the logging of its process, which here is that of the tests."""
+    """Restore the logging that a command changes, because its process is that of the tests."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     hooks = sys.excepthook, sys.unraisablehook, threading.excepthook, warnings.showwarning

@@ -1,4 +1,4 @@
-"""Mails of which nobody knows whether they were taken, made by a sender that died or a relay that fell silent."""
+"""Mails with an unknown outcome, because their sender crashed or their relay fell silent."""
 
 import asyncio
 from pathlib import Path
@@ -25,7 +25,7 @@ _entry, _notification, _event = get_columns(OutboxEntry), get_columns(Notificati
 
 
 async def publish_holding_welcome(parts: wiring.ProcessParts) -> None:
-    """Let `welcome` wait for a person when nobody knows."""
+    """Publish `welcome` so that an unknown outcome is held for a person."""
     source = template_files.read_template(Path("templates"), "welcome")
     held = TemplateSource(
         files=source.files,
@@ -59,27 +59,27 @@ async def lose_with_sender(
 
 
 def get_id(path: str) -> UUID:
-    """The notification's id."""
+    """Get the notification's id from its path."""
     return UUID(path.rpartition("/")[2])
 
 
 async def read_entry(database: Database, path: str) -> OutboxEntry | None:
-    """The outbox entry of a notification; there is never more than one."""
+    """Read the outbox entry of a notification; there is never more than one."""
     async with database.read() as connection:
-        found = await connection.execute(select(OutboxEntry).where(_entry.subject_id == get_id(path)))
-        row = found.mappings().one_or_none()
+        result = await connection.execute(select(OutboxEntry).where(_entry.subject_id == get_id(path)))
+        row = result.mappings().one_or_none()
     return OutboxEntry(**row) if row else None
 
 
 async def request_change(client: httpx2.AsyncClient, path: str, what: str, **body: Any) -> tuple[int, str]:
     """Status of the reply, and the notification's status or the problem's code."""
     reply = await client.post(f"{path}/{what}", json=body) if body else await client.post(f"{path}/{what}")
-    told = reply.json()
-    return reply.status_code, told["status"] if reply.status_code == 200 else told["code"]
+    answer = reply.json()
+    return reply.status_code, answer["status"] if reply.status_code == 200 else answer["code"]
 
 
 async def read_everything(parts: wiring.ProcessParts, path: str) -> tuple[object, ...]:
-    """What a refused change must leave as it is."""
+    """Read everything that a refused change must leave unchanged."""
     entry = await read_entry(parts.database, path)
     row = await read_notification(parts.database, path)
     return row.model_dump(), entry and entry.model_dump(), await read_events(parts.database, path)
@@ -93,28 +93,28 @@ async def until_marked(database: Database, path: str, *, seconds: float = 15.0) 
 
 
 async def delete_entry(database: Database, path: str) -> bool:
-    """Take its entry back, so that nothing more is done about it."""
+    """Delete its entry, so that nothing more is done about it."""
     row = await read_notification(database, path)
     async with database.write() as connection:
         return await take_back(connection, row.service_id, row.id)
 
 
 async def read_notification(database: Database, path: str) -> Notification:
-    """The notification as it stands in the table."""
+    """Read the notification from the table."""
     async with database.read() as connection:
-        found = await connection.execute(select(Notification).where(_notification.id == get_id(path)))
-        return Notification(**found.mappings().one())
+        result = await connection.execute(select(Notification).where(_notification.id == get_id(path)))
+        return Notification(**result.mappings().one())
 
 
 async def read_events(database: Database, path: str) -> list[tuple[str, str, str]]:
-    """Kind, actor and detail of each event."""
+    """Read kind, actor and detail of each event."""
     statement = select(_event.kind, _event.actor, _event.detail).where(_event.notification_id == get_id(path))
     async with database.read() as connection:
         return [tuple(row) for row in await connection.execute(statement.order_by(_event.id))]
 
 
 async def hold_entry(database: Database, path: str) -> None:
-    """Let the entry wait for a person, as after a second loss."""
+    """Hold the entry for a person, as after a second loss."""
     async with database.write() as connection:
         await connection.execute(
             update(OutboxEntry).where(_entry.subject_id == get_id(path)).values(state=EntryState.HELD)

@@ -6,7 +6,7 @@ import jsonschema_rs
 
 from notifier.errors import Fault
 from notifier.template_language.compiled_version import CompiledVersion
-from notifier.template_language.render_fault import PartError
+from notifier.template_language.error_description import PartError
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 from notifier.template_language.variable_schema import find_variable_faults
 from notifier.template_language.variable_usage import analyze_variables
@@ -25,11 +25,11 @@ FILES = {
 
 
 def build_value_source(
-    html: str, sample: dict[str, Any], text: str = "t", subject: str = "s", **said: Any
+    html: str, sample: dict[str, Any], text: str = "t", subject: str = "s", **settings: Any
 ) -> TemplateSource:
     """A template with these bodies."""
     files = FILES | {"subject.txt": subject, "body.html": html, "body.txt": text}
-    return TemplateSource(files=files, sample=sample, settings=TemplateSettings(name="A", **said))
+    return TemplateSource(files=files, sample=sample, settings=TemplateSettings(name="A", **settings))
 
 
 def find_faults(template: TemplateSource, values: dict[str, Any]) -> list[Fault]:

@@ -43,7 +43,7 @@ def differences(expected: list[Expected], text: str) -> list[str]:
             place = _skip_blanks(text, decoration.end())
         if item.is_apart and place and place == start:
             return [f"{item.texts[0]!r} is glued to {text[max(0, place - 30) : place]!r}"]
-        place += max(len(one) for one in item.texts if text.startswith(one, place))
+        place += max(len(choice) for choice in item.texts if text.startswith(choice, place))
     rest = _DECORATION.sub("", text[place:]).strip()
     return [f"the text goes on with {rest[:60]!r}, which nobody sees"] if rest else []
 

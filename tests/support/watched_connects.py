@@ -1,4 +1,4 @@
-"""Every connection that this process begins, seen at the socket layer; none leaves the machine."""
+"""Records the connections that this process opens, and refuses those that leave the machine."""
 
 import contextlib
 import sys
@@ -17,12 +17,12 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
             raise ConnectionRefusedError(host)
 
 
-sys.addaudithook(_hook)  # for as long as the process lives: nobody can take a hook away
+sys.addaudithook(_hook)  # an audit hook cannot be removed
 
 
 @contextlib.contextmanager
 def watch_connects() -> Iterator[list[str]]:
-    """The addresses to which connections are begun inside the block."""
+    """Record the addresses to which connections are opened in the block."""
     seen: list[str] = []
     _watching.append(seen)
     try:

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback: it remembers what it was told, and answers as a test scripts it."""
+"""A webhook receiver on loopback. It records requests, and answers as a test scripts it."""
 
 import asyncio
 import contextlib
@@ -31,13 +31,13 @@ class ReceivedRequest:
     @property
     def json(self) -> dict[str, Any]:
         """The body as JSON."""
-        event: dict[str, Any] = json.loads(self.body)
-        return event
+        body: dict[str, Any] = json.loads(self.body)
+        return body
 
     def verified(self, secret: str) -> dict[str, Any]:
         """The body, if the reference library believes that it is ours."""
-        event: dict[str, Any] = Webhook(secret).verify(self.body, self.headers)
-        return event
+        body: dict[str, Any] = Webhook(secret).verify(self.body, self.headers)
+        return body
 
 
 def build_reply(status: str, body: bytes = b"", **fields: str) -> bytes:
@@ -77,12 +77,12 @@ class WebhookReceiver:
     async def wait_for(self, count: int, *, path: str | None = None, seconds: float = 20.0) -> list[ReceivedRequest]:
         """What was heard, once it is so many."""
 
-        def list_matching() -> list[ReceivedRequest]:
+        def matching() -> list[ReceivedRequest]:
             return [request for request in self.heard if path in {None, request.path}]
 
         async with asyncio.timeout(seconds), self._arrived:
-            await self._arrived.wait_for(lambda: len(list_matching()) >= count)
-        return list_matching()
+            await self._arrived.wait_for(lambda: len(matching()) >= count)
+        return matching()
 
     async def start(self) -> "WebhookReceiver":
         """Listen; on the same port as before if there was one."""

@@ -1,4 +1,4 @@
-"""The largest and worst bodies of a route: as many bytes, values or faults as it takes, and a little more."""
+"""The largest and most expensive request bodies of a route, up to its limits and a little beyond."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache

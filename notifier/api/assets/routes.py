@@ -1,112 +1,35 @@
-"""`/v1/assets`: images for templates; and, open to the world, the files that mails link to."""
+"""`/v1/assets`: images for templates; and without a key, the files that mails link to."""
 
 import asyncio
 import re
-from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 
+import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
-from notifier.api import fields
+from notifier.api.assets.models import NAME_PATTERN, AssetIn, AssetOut, AssetsOut
 from notifier.api.authentication import authenticate_key
-from notifier.api.body import body_limits
-from notifier.api.body.model_reader import read_model
-from notifier.api.body.request_model import RequestModel
-from notifier.api.dependencies import Dependencies
-from notifier.api.notifications.change_routes import document_body, open_change_transaction
+from notifier.api.body.model_reader import document_body, read_model
+from notifier.api.dependencies import Dependencies, open_change_transaction
 from notifier.api.request_audit import AuditDependency
-from notifier.audit import AuditAction, AuditRecord, ObjectKind
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
-from notifier.states import AssetMode, AssetStatus
+from notifier.mail.pinned_images import IMAGE_EXTENSIONS
+from notifier.states import AssetStatus
 from notifier.submission.attachment_validation import decode_base64
-from notifier.template_language.image_functions import IMAGE_EXTENSIONS
 from notifier.templating.assets import asset_store
-from notifier.templating.assets.asset_store import AssetView, Uploader
-from notifier.templating.assets.image_conversion import MAX_UPLOAD_BYTES, TOO_LONG, ImageOptions
+from notifier.templating.assets.asset_store import AssetView
+from notifier.templating.assets.image_conversion import ImageOptions
 
 router = APIRouter(prefix="/v1/assets", tags=["assets"])
 public = APIRouter(include_in_schema=False)
-_CODE = "asset_rejected"
-_FILE = re.compile(r"([0-9a-f]{64})\.(png|jpg)")
-_AT_ANY_TIME = {  # what has this name never changes; and whatever it were, a browser is to see an image in it
+_FILE_NAME = re.compile(r"([0-9a-f]{64})\.(png|jpg)")
+_PUBLIC_HEADERS = {  # a file with this name never changes; browsers treat it as an image, whatever it contains
     "Cache-Control": "public, max-age=31536000, immutable",
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'",
 }
-_NAME = f"^{asset_store.ASSET_NAME.pattern}$"
-Name = Annotated[str, Path(description="As templates name it.", json_schema_extra={"pattern": _NAME})]
-_Side = Annotated[int, Field(ge=1, le=asset_store.MAX_WIDTH), BeforeValidator(fields.convert_whole_number)]
-
-
-_EXAMPLE: JsonValue = {"name": "logo", "content": "iVBORw0KGgo=", "width": 150, "revision": 0}
-
-
-class AssetIn(RequestModel):
-    """An image to upload."""
-
-    limits = body_limits.FILES_LIMITS
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        json_schema_extra={"examples": [_EXAMPLE]},
-    )
-
-    name: Annotated[str, fields.document_field(pattern=_NAME)] = Field(
-        max_length=64, description="As templates name it."
-    )
-    content: Annotated[
-        str, fields.document_field(pattern=fields.BASE64_PATTERN, minLength=4, contentEncoding="base64")
-    ] = Field(
-        max_length=fields.MAX_BASE64_LENGTH,
-        description="PNG, JPEG, GIF or WebP in base64 (RFC 4648 §4); at most 10 MiB and 50 million pixels.",
-    )
-    mode: AssetMode = Field(
-        AssetMode.FIT,
-        strict=False,
-        description="`fit`: all of it, within width and height. `crop`: exactly those, cut at the edges; needs both.",
-    )
-    width: _Side | None = Field(None, description="CSS pixels. Null: as it is, and at most 600 with `fit`.")
-    height: _Side | None = Field(None, description="CSS pixels; `crop` needs both.")
-    revision: fields.WholeNumber = Field(
-        0, ge=0, le=2**31 - 2, description="The one that you have seen; 0 for a new name."
-    )
-
-
-class AssetFileOut(BaseModel):
-    """A file that an image has become."""
-
-    sha256: str
-    content_type: str
-    width: int = Field(description="In its own pixels.")
-    height: int
-    size: int = Field(description="Octets.")
-
-
-class AssetOut(BaseModel):
-    """An image as it stands."""
-
-    id: UUID
-    name: str
-    status: AssetStatus
-    detail: str = Field(description="Why it failed, or what was left out.")
-    progress: int = Field(description="Per cent.")
-    mode: AssetMode
-    width: int | None
-    height: int | None
-    files: dict[str, AssetFileOut] = Field(description="`1x`, and `2x` if the image has the pixels; none until ready.")
-    revision: int
-    updated_by: str
-    updated_at: datetime
-
-
-class AssetsOut(BaseModel):
-    """All images, by name."""
-
-    assets: list[AssetOut]
+Name = Annotated[str, Path(description="As templates name it.", json_schema_extra={"pattern": NAME_PATTERN})]
 
 
 @router.post(
@@ -120,20 +43,21 @@ class AssetsOut(BaseModel):
 async def upload_asset(
     request: Request, response: Response, doors: Dependencies, audited: AuditDependency
 ) -> dict[str, Any]:
-    """Upload an image, or another one under the same name. Look at `status`: it is ready a moment later, or says why.
+    """Upload an image, or replace the one of this name. Poll `status`: it is `ready` or `failed` a moment later.
 
-    What is published already shows what it was published with.
+    Published versions go on showing the image that they were published with.
     """
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
-    wanted = await read_model(request, AssetIn)
-    data = await asyncio.to_thread(_decode_upload, wanted)
-    wish = ImageOptions(mode=wanted.mode, width=wanted.width, height=wanted.height)
-    by = Uploader(actor=caller.actor_name, at=doors.clock.now())
+    body = await read_model(request, AssetIn)
+    options = ImageOptions(mode=body.mode, width=body.width, height=body.height)
+    data = await asyncio.to_thread(_decode_upload, body, options)
     async with open_change_transaction(doors) as connection:
-        made = await asset_store.upload_asset(connection, wanted.name, data, wish, seen=wanted.revision, by=by)
-        await audited(connection, caller, _build_asset_record(AuditAction.ASSET_UPLOADED, made))
-    response.headers["location"] = f"{router.prefix}/{made.name}"
-    return _format_asset(made)
+        actor = audited.get_actor(caller)
+        asset = await asset_store.upload_asset(
+            connection, body.name, data, options, revision=body.revision, actor=actor
+        )
+    response.headers["location"] = f"{router.prefix}/{asset.name}"
+    return _format_asset(asset)
 
 
 @router.get("", response_model=AssetsOut, operation_id="list_assets", summary="List assets")
@@ -141,12 +65,12 @@ async def list_assets(request: Request, doors: Dependencies) -> dict[str, Any]:
     """All images of the instance."""
     await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
     async with doors.database.read() as connection:
-        return {"assets": [_format_asset(one) for one in await asset_store.list_assets(connection)]}
+        return {"assets": [_format_asset(asset) for asset in await asset_store.list_assets(connection)]}
 
 
 @router.get("/{name}", response_model=AssetOut, operation_id="get_asset", summary="Get an asset")
 async def get_asset(request: Request, name: Name, doors: Dependencies) -> dict[str, Any]:
-    """How far it is, what it has become, or why it failed."""
+    """The progress, the converted files, or why the conversion failed."""
     await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
     async with doors.database.read() as connection:
         return _format_asset(await asset_store.get_asset(connection, name))
@@ -154,11 +78,10 @@ async def get_asset(request: Request, name: Name, doors: Dependencies) -> dict[s
 
 @router.delete("/{name}", status_code=204, operation_id="delete_asset", summary="Delete an asset")
 async def delete_asset(request: Request, name: Name, doors: Dependencies, audited: AuditDependency) -> None:
-    """Forget the name. What is published goes on showing the image; a draft that names it cannot be published."""
+    """Delete the name. Published versions go on showing the image; a draft that names it cannot be published."""
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
     async with open_change_transaction(doors) as connection:
-        gone = await asset_store.delete_asset(connection, name)
-        await audited(connection, caller, _build_asset_record(AuditAction.ASSET_DELETED, gone))
+        await asset_store.delete_asset(connection, name, actor=audited.get_actor(caller))
 
 
 @router.get(
@@ -177,55 +100,35 @@ async def get_asset_file(
     """The image as mails show it."""
     await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
     async with doors.database.read() as connection:
-        found = await asset_store.get_asset(connection, name)
-        if found.status is not AssetStatus.READY:
-            raise asset_store.AssetNotReadyError(found)
-        file = found.files.get(f"{scale}x", found.files["1x"])
-        content_type, octets = await asset_store.get_file(connection, bytes.fromhex(file.sha256))
-    return Response(octets, media_type=content_type)
+        asset = await asset_store.get_asset(connection, name)
+        if asset.status is not AssetStatus.READY:
+            raise asset_store.AssetNotReadyError(asset)
+        file = asset.files.get(f"{scale}x", asset.files["1x"])
+        content_type, content = await asset_store.get_file(connection, bytes.fromhex(file.sha256))
+    return Response(content, media_type=content_type)
 
 
 @public.get("/assets/{name}")
 async def get_public_file(name: str, doors: Dependencies) -> Response:
-    """A file that images have become, to whoever has its SHA-256 from a mail; never anything else that mails carry."""
-    named = _FILE.fullmatch(name)
-    if named is None:
+    """Return a converted image by its SHA-256, to anybody who has it from a mail; nothing else that mails carry."""
+    match = _FILE_NAME.fullmatch(name)
+    if match is None:
         raise NotFoundError(asset_store.NO_FILE)
-    content_type, octets = await doors.public_files.get(bytes.fromhex(named[1]))
-    if IMAGE_EXTENSIONS[content_type] != named[2]:
+    content_type, content = await doors.public_files.get(bytes.fromhex(match[1]))
+    if IMAGE_EXTENSIONS[content_type] != match[2]:
         raise NotFoundError(asset_store.NO_FILE)
-    return Response(octets, media_type=content_type, headers=_AT_ANY_TIME)
+    return Response(content, media_type=content_type, headers=_PUBLIC_HEADERS)
 
 
-def _decode_upload(wanted: AssetIn) -> bytes:
-    """The octets; raises `InvalidRequestError` with all that can be said before the image is looked at."""
-    data, problem = decode_base64(wanted.content)
-    if data is not None and len(data) > MAX_UPLOAD_BYTES:
-        problem = TOO_LONG
-    faults = [Fault("/content", _CODE, problem)] if problem is not None else []
-    if not asset_store.ASSET_NAME.fullmatch(wanted.name):
-        detail = "lower-case letters, digits, - and _, at most 64, and a letter first"
-        faults.append(Fault("/name", _CODE, detail))
-    if wanted.mode is AssetMode.CROP and (wanted.width is None or wanted.height is None):
-        faults.append(Fault("/mode", _CODE, "crop needs a width and a height"))
+def _decode_upload(body: AssetIn, options: ImageOptions) -> bytes:
+    """Decode and check the upload before it is converted. Raises `InvalidRequestError`."""
+    data, problem = decode_base64(body.content)
+    faults = [Fault("/content", asset_store.REJECTED, problem)] if problem is not None else []
+    faults += asset_store.find_upload_faults(body.name, data or b"", options)
     if faults or data is None:
         raise InvalidRequestError(faults)
     return data
 
 
-def _build_asset_record(action: AuditAction, one: AssetView) -> AuditRecord:
-    kept = {name: getattr(one, name) for name in ("name", "revision", "mode", "width", "height")}
-    is_gone = action is AuditAction.ASSET_DELETED
-    return AuditRecord(
-        action=action,
-        object_kind=ObjectKind.ASSET,
-        object_id=one.id,
-        service_id=None,
-        before=kept if is_gone else None,
-        after=None if is_gone else kept,
-    )
-
-
-def _format_asset(one: AssetView) -> dict[str, Any]:
-    files = {name: {part: getattr(file, part) for part in file.__struct_fields__} for name, file in one.files.items()}
-    return vars(one) | {"files": files}
+def _format_asset(asset: AssetView) -> dict[str, Any]:
+    return vars(asset) | {"files": {name: msgspec.to_builtins(file) for name, file in asset.files.items()}}

@@ -1,14 +1,12 @@
-"""`GET /v1/audit`: who did what to the service's objects. There is no route that writes or removes an entry."""
+"""`GET /v1/audit`: who did what to the service's objects. No route writes or removes a record."""
 
-from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from notifier import audit
 from notifier.api import pagination
+from notifier.api.audit.models import AuditPageOut, AuditQuery
 from notifier.api.authentication import authenticate_key
 from notifier.api.dependencies import Dependencies
 from notifier.auth.authenticated_key import Caller
@@ -17,57 +15,21 @@ from notifier.auth.key_scope import KeyScope
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
 
-class AuditQuery(BaseModel):
-    """Which page of which entries."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    limit: pagination.PageLimit = 50
-    before: pagination.PageCursor = None
-    object_kind: Annotated[audit.ObjectKind | None, Query(description="What it was done to.")] = None
-    object_id: UUID | None = None
-    actor: Annotated[
-        str | None, Query(max_length=64, pattern=pagination.NO_NUL, description="`key:<id>` or `operator:<name>`.")
-    ] = None
-
-
-class AuditEntryOut(BaseModel):
-    """One deed."""
-
-    id: UUID
-    at: datetime
-    actor: str = Field(description="`key:<id>` of the service, or `operator:<name>` of the instance.")
-    action: str
-    object_kind: str
-    object_id: str
-    address: str | None = Field(description="Whom it concerns; null as well once that person was forgotten.")
-    before: dict[str, Any] | None = Field(description="The fields that matter; null if it was not there.")
-    after: dict[str, Any] | None = Field(
-        description="The same afterwards, and the comment, if any; null if it is gone."
-    )
-    request_id: str | None
-
-
-class AuditPageOut(BaseModel):
-    """A page of entries, newest first."""
-
-    entries: list[AuditEntryOut]
-    next: UUID | None
-
-
 @router.get("", response_model=AuditPageOut, operation_id="list_audit", summary="List audit entries")
 async def list_audit(
-    request: Request, response: Response, doors: Dependencies, wanted: Annotated[AuditQuery, Query()]
+    request: Request, response: Response, doors: Dependencies, query: Annotated[AuditQuery, Query()]
 ) -> dict[str, Any]:
-    """What was done to the service's objects, by its keys and by the operator; for an admin key, to the instance's."""
-    caller = await authenticate_key(request, doors, KeyScope.AUDIT)
-    which = audit.AuditFilter(
-        object_kind=wanted.object_kind,
-        object_id=str(wanted.object_id) if wanted.object_id else None,
-        actor=wanted.actor,
+    """List what keys and the operator did to the service's objects; for an admin key, to the instance's objects."""
+    key = await authenticate_key(request, doors, KeyScope.AUDIT)
+    filters = audit.AuditFilter(
+        object_kind=query.object_kind,
+        object_id=str(query.object_id) if query.object_id else None,
+        actor=query.actor,
     )
-    owner = caller.service_id if isinstance(caller, Caller) else None
+    service_id = key.service_id if isinstance(key, Caller) else None
     async with doors.database.read() as connection:
-        found = await audit.list_audit_records(connection, owner, which, before=wanted.before, limit=wanted.limit + 1)
-    page, cursor = pagination.cut_page(request, response, found, wanted.limit)
-    return {"entries": [vars(entry) for entry in page], "next": cursor}
+        records = await audit.list_audit_records(
+            connection, service_id, filters, before=query.before, limit=query.limit + 1
+        )
+    page, cursor = pagination.cut_page(request, response, records, query.limit)
+    return {"entries": [vars(record) for record in page], "next": cursor}

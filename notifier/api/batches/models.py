@@ -1,4 +1,4 @@
-"""The shape of a batch: defaults merged into each notification, a key for each, and where a fault stands in all."""
+"""The models of batches: defaults merged into each notification, a key for each, and pointers into the whole body."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,42 +13,43 @@ from typing_extensions import TypeAliasType
 
 from notifier import strict_json
 from notifier.api import fields
-from notifier.api.authentication import IDEMPOTENCY_KEY_PATTERN, MAX_IDEMPOTENCY_KEY_LENGTH, parse_idempotency_key
 from notifier.api.body import body_limits
 from notifier.api.body.body_limits import MAX_BODY_BYTES, MAX_NOTIFICATION_BYTES
 from notifier.api.body.request_model import MAX_NAMES, RequestModel, drop_unset
 from notifier.api.errors.fault_lister import FaultLister, build_more_errors, get_common_code
 from notifier.api.errors.problem_responses import BadRequestError
+from notifier.api.idempotency_key import IDEMPOTENCY_KEY_PATTERN, MAX_IDEMPOTENCY_KEY_LENGTH, parse_idempotency_key
 from notifier.api.notifications import models, submission_models
 from notifier.errors import Fault, InvalidRequestError
+from notifier.states import Status
 from notifier.submission.batch_submitter import BatchItem
-from notifier.submission.notification_writer import Idempotency
-from notifier.submission.request_validation import NotificationRequest
+from notifier.submission.idempotency_keys import Idempotency
+from notifier.submission.notification_request import NotificationRequest
 
 MAX_BATCH_SIZE = 1000
 MAX_BATCH_MAILS = 5000
-"""Mails of one batch: each of its notifications, and each of their copies."""
+"""Mails of one batch: its notifications and their copies."""
 INDEX_SUFFIX_LENGTH = len("#999")
-"""What the index takes when the key of the whole batch is made one of a single notification."""
-MAX_BATCH_FAULTS_BYTES = 256 * 1024  # of all faults in the reply to a batch; each refused notification has a code
+"""Characters of the index that is appended to a batch's key to get the key of a notification."""
+MAX_BATCH_FAULTS_BYTES = 256 * 1024  # of all faults in the reply to a batch
 _ITEM_KEY_FIELD = "idempotency_key"
 
 
 class OnError(StrEnum):
-    """What a fault in one notification means for the others."""
+    """The effect of a fault in one notification on the others."""
 
     REJECT_ALL = "reject_all"
     SKIP_INVALID = "skip_invalid"
 
 
-def _describe_item(shown: dict[str, Any]) -> None:
-    """Nothing is demanded of an item: `defaults` may have it."""
-    shown.pop("required", None)
-    shown["examples"] = [submission_models.NOTIFICATION_EXAMPLE]
+def _describe_item(json_schema: dict[str, Any]) -> None:
+    """Describe an item: no field is required, because `defaults` may have it."""
+    json_schema.pop("required", None)
+    json_schema["examples"] = [submission_models.NOTIFICATION_EXAMPLE]
 
 
 class BatchItemIn(submission_models.NotificationIn):
-    """A notification of a batch; what `defaults` has may be left out. With them it is what a single POST takes."""
+    """A notification of a batch: fields that `defaults` has may be left out. Otherwise as in a single POST."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_describe_item)
 
@@ -69,8 +70,8 @@ class BatchIn(RequestModel):
     defaults: dict[str, Any] = Field(
         default_factory=dict,
         max_length=MAX_NAMES,
-        description="Fields for every notification that lacks them; variables are merged by name. What an item has "
-        "itself is not looked at.",
+        description="Fields for every notification that lacks them; variables are merged by name. A notification's own "
+        "fields take precedence.",
     )
     notifications: list[Any] = Field(min_length=1, max_length=MAX_BATCH_SIZE)
     on_error: OnError = Field(
@@ -78,7 +79,7 @@ class BatchIn(RequestModel):
     )
 
     def drop_unset(self) -> "BatchIn":
-        """The same without what counts as not set in the defaults and the notifications."""
+        """Drop what counts as not set from the defaults and the notifications."""
         return BatchIn.model_construct(
             defaults=drop_unset(BatchItemIn, self.defaults),
             notifications=[drop_unset(BatchItemIn, item) for item in self.notifications],
@@ -87,18 +88,18 @@ class BatchIn(RequestModel):
 
     @property
     def rejects_all(self) -> bool:
-        """True if one fault refuses all."""
+        """Whether one fault refuses all notifications."""
         return self.on_error is OnError.REJECT_ALL
 
 
 class BatchShownIn(BatchIn):
-    """Many notifications at once; how the documentation shows them. They are parsed one by one."""
+    """Many notifications at once."""
 
     notifications: list[BatchItemIn] = Field(min_length=1, max_length=MAX_BATCH_SIZE)
 
 
 class FaultOut(BaseModel):
-    """One thing wrong with the request."""
+    """A fault of the request."""
 
     pointer: str
     code: str
@@ -110,11 +111,11 @@ class ErrorOut(BaseModel):
 
     code: str
     errors: list[FaultOut]
-    more_errors: int = models.describe_optional("How many more there are than are listed; absent if none.")
+    more_errors: int = fields.describe_optional("Number of faults that are not listed; missing if all are listed.")
 
 
 class BatchAcceptedOut(BaseModel):
-    """One notification that is written."""
+    """An accepted notification of a batch."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -122,11 +123,11 @@ class BatchAcceptedOut(BaseModel):
     id: UUID
     status: models.ShownStatus
     created_at: datetime
-    replayed: bool = Field(description="It was accepted before, with the same key.")
+    replayed: bool = Field(description="It was accepted before with the same key.")
 
 
 class BatchRefusedOut(BaseModel):
-    """One that is not."""
+    """A refused notification of a batch."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -144,11 +145,10 @@ class BatchOut(BaseModel):
     results: list[BatchResultOut]
 
 
-def count_mails(wanted: BatchIn) -> int:
-    """How many mails a normalised batch asks for, copies counted. Raises `InvalidRequestError` if they are too many."""
+def count_mails(batch: BatchIn) -> int:
+    """Count the mails of a normalised batch, copies included. Raises `InvalidRequestError` if there are too many."""
     total = sum(
-        1 + sum(_count_addresses(wanted.defaults, item, name) for name in ("cc", "bcc"))
-        for item in wanted.notifications
+        1 + sum(_count_addresses(batch.defaults, item, name) for name in ("cc", "bcc")) for item in batch.notifications
     )
     if total > MAX_BATCH_MAILS:
         detail = f"a batch has at most {MAX_BATCH_MAILS} mails, copies counted, and this one has {total}: split it"
@@ -157,25 +157,25 @@ def count_mails(wanted: BatchIn) -> int:
 
 
 def _count_addresses(defaults: Mapping[str, Any], item: Any, name: str) -> int:
-    """How many addresses the item, or else the defaults, has in a list."""
-    found = item.get(name, defaults.get(name)) if isinstance(item, dict) else None
-    return len(found) if isinstance(found, list) else 0
+    """Count the addresses in a list of the item, or else of the defaults."""
+    addresses = item.get(name, defaults.get(name)) if isinstance(item, dict) else None
+    return len(addresses) if isinstance(addresses, list) else 0
 
 
-def parse_items(wanted: BatchIn, received: BatchIn, key: str | None) -> Iterator[BatchItem]:
-    """The notifications of a normalised batch, one after the other as they are read.
+def parse_items(batch: BatchIn, received: BatchIn, key: str | None) -> Iterator[BatchItem]:
+    """Parse the notifications of a normalised batch one after the other, as the iterator is read.
 
-    Raises `BadRequestError` if the defaults blow it up.
+    `received` is the batch before it was normalised. Raises `BadRequestError` if it is too large with the defaults.
     """
     total = 0
-    for index, given in enumerate(wanted.notifications):
-        own_key = given.get(_ITEM_KEY_FIELD) if isinstance(given, dict) else None
-        body = _merge_defaults(wanted.defaults, given)
+    for index, item in enumerate(batch.notifications):
+        own_key = item.get(_ITEM_KEY_FIELD) if isinstance(item, dict) else None
+        body = _merge_defaults(batch.defaults, item)
         text = strict_json.encode_canonical(body)
         total += len(text)
         if total > MAX_BODY_BYTES:
             detail = f"with the defaults in each notification it has more than {MAX_BODY_BYTES} bytes"
-            raise BadRequestError(413, "request_too_large", detail)
+            raise BadRequestError("request_too_large", detail)
         if len(text) > MAX_NOTIFICATION_BYTES < submission_models.measure_without_attachments(body, len(text)):
             detail = f"at most {MAX_NOTIFICATION_BYTES} bytes without attachments"
             parsed, faults = NotificationRequest(), [Fault("", "too_large", detail)]
@@ -197,52 +197,65 @@ def parse_items(wanted: BatchIn, received: BatchIn, key: str | None) -> Iterator
         )
 
 
-def _merge_defaults(defaults: Mapping[str, Any], given: Any) -> Any:
-    """What a single POST would have said."""
-    if not isinstance(given, dict):
-        return given
-    own = {name: value for name, value in given.items() if name != _ITEM_KEY_FIELD}
-    ours, theirs = defaults.get("variables"), own.get("variables")
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        own["variables"] = {**ours, **theirs}
+def _merge_defaults(defaults: Mapping[str, Any], item: Any) -> Any:
+    """Merge the defaults into an item: the body of the same single POST."""
+    if not isinstance(item, dict):
+        return item
+    own = {name: value for name, value in item.items() if name != _ITEM_KEY_FIELD}
+    default_variables, own_variables = defaults.get("variables"), own.get("variables")
+    if isinstance(default_variables, dict) and isinstance(own_variables, dict):
+        own["variables"] = {**default_variables, **own_variables}
     return {**defaults, **own}
 
 
-def list_batch_faults(wanted: BatchIn, faults: Mapping[int, Sequence[Fault]]) -> list[Fault]:
-    """The faults of a refused batch, each once."""
-    return list(dict.fromkeys(fault for index, own in faults.items() for fault in place_faults(wanted, index, own)))
+def list_batch_faults(batch: BatchIn, faults: Mapping[int, Sequence[Fault]]) -> list[Fault]:
+    """List the faults of a refused batch, each once."""
+    return list(dict.fromkeys(fault for index, own in faults.items() for fault in place_faults(batch, index, own)))
 
 
-def build_item_error(wanted: BatchIn, index: int, faults: Sequence[Fault], lister: FaultLister) -> dict[str, Any]:
-    """Why one notification was not accepted, in as many faults as the reply has room for, and at least one."""
-    listed, _ = lister.list_faults(place_faults(wanted, index, faults[: max(lister.faults_left, 1)]), at_least=1)
+def build_item_error(batch: BatchIn, index: int, faults: Sequence[Fault], lister: FaultLister) -> dict[str, Any]:
+    """Build the error of one notification with as many faults as the reply may have, and at least one."""
+    listed, _ = lister.list_faults(place_faults(batch, index, faults[: max(lister.faults_left, 1)]), at_least=1)
     return {"code": get_common_code(faults), "errors": listed} | build_more_errors(len(faults) - len(listed))
 
 
-def place_faults(wanted: BatchIn, index: int, faults: Sequence[Fault]) -> list[Fault]:
-    """The faults of one notification with pointers into the whole body: to it, or to the default it took."""
-    given = wanted.notifications[index]
-    return [
-        replace(
-            fault,
-            pointer=(
-                "/defaults"
-                if _comes_from_defaults(wanted.defaults, given, fault.pointer)
-                else f"/notifications/{index}"
-            )
-            + fault.pointer,
-        )
-        for fault in faults
-    ]
+def place_faults(batch: BatchIn, index: int, faults: Sequence[Fault]) -> list[Fault]:
+    """Point the faults of one notification into the whole body: to the notification, or to the default it took."""
+    item, own = batch.notifications[index], f"/notifications/{index}"
+    places = ["/defaults" if _comes_from_defaults(batch.defaults, item, fault.pointer) else own for fault in faults]
+    return [replace(fault, pointer=place + fault.pointer) for place, fault in zip(places, faults, strict=True)]
 
 
-def _comes_from_defaults(defaults: Any, given: Any, pointer: str) -> bool:
-    """True if what the pointer names first, or second below `variables`, is in the defaults and not in the item."""
+def _comes_from_defaults(defaults: Any, item: Any, pointer: str) -> bool:
+    """Whether the field of the pointer (or the variable below `variables`) is in the defaults and not in the item."""
     names = [name.replace("~1", "/").replace("~0", "~") for name in pointer.split("/")[1:]]
     for name in names[: 2 if names[:1] == ["variables"] else 1]:
         if not isinstance(defaults, dict) or name not in defaults:
             return False
-        if not isinstance(given, dict) or name not in given:
-            return isinstance(given, dict)
-        defaults, given = defaults[name], given[name]
+        if not isinstance(item, dict) or name not in item:
+            return isinstance(item, dict)
+        defaults, item = defaults[name], item[name]
     return False
+
+
+class BatchProgressOut(BaseModel):
+    """The progress of a batch."""
+
+    id: UUID
+    created_at: datetime
+    size: int = Field(description="How many notifications the request had.")
+    accepted: int = Field(description="How many of them were written.")
+    ended: int = Field(description="How many of those have ended.")
+    progress: int = Field(ge=0, le=100, description="The share of the accepted ones that has ended, in percent.")
+    statuses: dict[Status, int] = Field(description="How many have each status.")
+    cancelled_at: datetime | None = Field(description="When it was cancelled: from then on no mail of it is begun.")
+    cancelling: bool = Field(description="Some of its mails are stopped, but do not have the status `cancelled` yet.")
+
+
+class BatchCancelledOut(BatchProgressOut):
+    """The progress of a batch when the rest of it was cancelled."""
+
+    cancelled: int = Field(
+        description="How many mails, including copies, this request cancelled. While the batch is `cancelling`, a "
+        "sender cancels the others; none of them is sent."
+    )

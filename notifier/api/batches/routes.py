@@ -1,62 +1,36 @@
-"""`/v1/batches/{id}`: how far a batch has come, as it stands or as it goes on, and stopping what is left of it."""
+"""`/v1/batches/{id}`: the progress of a batch, once or as a stream, and its cancellation."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, Field
 
 from notifier.api.authentication import authenticate_service, parse_id, recognise_service
-from notifier.api.body.model_reader import read_optional_model
-from notifier.api.dependencies import ApiDependencies, Dependencies
+from notifier.api.batches.models import BatchCancelledOut, BatchProgressOut
+from notifier.api.body.model_reader import document_body, read_optional_model
+from notifier.api.dependencies import ApiDependencies, Dependencies, open_change_transaction
 from notifier.api.notifications import submission_models
-from notifier.api.notifications.change_routes import build_change_request, document_body, open_change_transaction
 from notifier.api.request_audit import AuditDependency
 from notifier.auth.authenticated_key import Caller, InsufficientScopeError, UnauthenticatedError
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import DatabaseUnavailableError
-from notifier.lookup.batch_watch import MAX_WATCH_SECONDS
+from notifier.lookup import batch_progress
+from notifier.lookup.batch_progress import MAX_WATCH_SECONDS, BatchView
 from notifier.sse import EventStream, StreamEvent, build_end_event
-from notifier.states import Status
 from notifier.status import batch_cancellation
-from notifier.status.batch_cancellation import BatchView
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
-
-
-class BatchProgressOut(BaseModel):
-    """How far a batch has come."""
-
-    id: UUID
-    created_at: datetime
-    size: int = Field(description="How many notifications the request asked for.")
-    accepted: int = Field(description="How many of them were written.")
-    ended: int = Field(description="How many of those wait for nothing any more.")
-    progress: int = Field(ge=0, le=100, description="The part of the accepted that has ended, in percent.")
-    statuses: dict[Status, int] = Field(description="How many have each status.")
-    cancelled_at: datetime | None = Field(description="When it was cancelled: from then on nothing of it is begun.")
-    cancelling: bool = Field(description="Some of its mails are not sent, and are still to be put to `cancelled`.")
-
-
-class BatchCancelledOut(BatchProgressOut):
-    """How far a batch had come when the rest of it was cancelled."""
-
-    cancelled: int = Field(
-        description="How many mails, copies counted, this request put to `cancelled`. While it is `cancelling`, a "
-        "sender does the same with the others; none of them is sent."
-    )
 
 
 @router.get(
     "/{batch_id}", response_model=BatchProgressOut, operation_id="get_batch", summary="Get the progress of a batch"
 )
 async def get_batch(request: Request, batch_id: str, doors: Dependencies) -> dict[str, Any]:
-    """How far a batch has come."""
+    """The progress of a batch."""
     caller = await authenticate_service(request, doors, KeyScope.READ)
     return _build_progress(await _load_progress(doors, caller.service_id, parse_id(batch_id, "batch")))
 
@@ -74,10 +48,10 @@ async def get_batch(request: Request, batch_id: str, doors: Dependencies) -> dic
     },
 )
 async def watch_batch(request: Request, batch_id: str, doors: Dependencies) -> StreamingResponse:
-    """The same as server-sent events: one at once, and one for each change, until all has ended.
+    """The same as server-sent events: one at once, and one for each change, until all notifications have ended.
 
-    A stream that ends before that says why in an event named `end`: after ten minutes (`time_limit`), when the key has
-    ended (`unauthenticated`), when the server stops (`shutting_down`), or when its database is away.
+    A stream that ends earlier gives the reason in an event named `end`: after ten minutes (`time_limit`), when the key
+    has ended (`unauthenticated`), when the server stops (`shutting_down`), or when its database is out of reach.
     """
     caller = await authenticate_service(request, doors, KeyScope.READ)
     first = await _load_progress(doors, caller.service_id, parse_id(batch_id, "batch"))
@@ -94,16 +68,15 @@ async def watch_batch(request: Request, batch_id: str, doors: Dependencies) -> S
 async def cancel_batch(
     request: Request, batch_id: str, doors: Dependencies, audited: AuditDependency
 ) -> dict[str, Any]:
-    """See that no mail of the batch is sent that is not on its way yet. It may be repeated."""
+    """Stop every mail of the batch that is not on its way yet. The request may be repeated."""
     caller = await authenticate_service(request, doors, KeyScope.SEND)
-    wanted = await read_optional_model(request, submission_models.ChangeIn)
+    body = await read_optional_model(request, submission_models.ChangeIn)
     id_ = parse_id(batch_id, "batch")
     async with open_change_transaction(doors) as connection:
-        await batch_cancellation.require_batch_reach(connection, id_, caller.kinds_in_reach)
-        step, deed = await batch_cancellation.cancel_batch(
-            connection, caller.service_id, id_, build_change_request(caller, doors, wanted)
+        actor, reach = audited.get_actor(caller), caller.kinds_in_reach
+        step = await batch_cancellation.cancel_batch(
+            connection, caller.service_id, id_, actor=actor, reach=reach, comment=body.comment
         )
-        await audited(connection, caller, deed)
     if step.last is not None:
         async with open_change_transaction(doors) as connection:
             await batch_cancellation.release_claimed(connection, caller.service_id, id_)
@@ -112,7 +85,7 @@ async def cancel_batch(
 
 async def _load_progress(doors: ApiDependencies, service_id: UUID, id_: UUID) -> BatchView:
     async with doors.database.read() as connection:
-        return await batch_cancellation.get_batch(connection, service_id, id_)
+        return await batch_progress.get_batch(connection, service_id, id_)
 
 
 async def _stream_progress(

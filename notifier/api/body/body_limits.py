@@ -1,6 +1,6 @@
-"""What the body of a request may have: bytes, and values of JSON. Each request model names its own.
+"""The limits of request bodies in bytes and JSON values. Each request model has one of them.
 
-The third face, what a reply may have, stands in `reply_limits`.
+The limits of replies are in `reply_limits`.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Final
 
 MAX_NOTIFICATION_BYTES: Final = 512 * 1024  # of one notification's JSON, apart from its attachments
 MAX_BODY_BYTES: Final = 15 * 1024 * 1024  # of any request's body: one with attachments, an image, or a batch
-MAX_TEMPLATE_BYTES: Final = 2 * 1024 * 1024  # of a template's or layout's JSON, in which escapes take room
+MAX_TEMPLATE_BYTES: Final = 2 * 1024 * 1024  # of a template's or layout's JSON, with its escapes
 MAX_FORM_BYTES: Final = 64 * 1024  # of a body that has only short fields
 MAX_BODY_VALUES: Final = 200_000  # values and names in one body; 256 KiB of variables have at most 175,000
 MAX_BATCH_VALUES: Final = 300_000  # values and names in a batch: 300 for each of a thousand notifications
@@ -17,13 +17,13 @@ MAX_FORM_VALUES: Final = 5_000  # values and names in a body that has only short
 
 @dataclass(frozen=True, kw_only=True)
 class BodyLimits:
-    """What one body may have at most."""
+    """The limits of a body."""
 
-    max_bytes: int  # once it is inflated
-    max_values: int  # as `strict_json.count_values` counts them
+    max_bytes: int  # after decompression
+    max_values: int  # as `strict_json.has_more_values` counts them
 
     def describe(self) -> str:
-        """The limits as a sentence for the documentation."""
+        """Describe the limits in a sentence for the OpenAPI document."""
         return f"At most {self.max_bytes:,} bytes and {self.max_values:,} JSON values and names."
 
 

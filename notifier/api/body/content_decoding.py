@@ -1,99 +1,138 @@
-"""The bytes of a request's body: read up to a limit, and inflated up to the same limit if they come as gzip.
+"""Reads the bytes of a request body up to a limit, and decompresses gzip up to the same limit.
 
-Never more than the limit is held in memory, whatever the sender announces, sends or has compressed.
+Never more than the limit is held in memory, whatever the client announces, sends or has compressed.
 """
 
+import re
 import zlib
 
 from fastapi import Request
 
 from notifier.api.errors.problem_responses import BadRequestError
+from notifier.errors import Fault, InvalidRequestError
 
+_CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";]*)', re.IGNORECASE)
 _GZIP_WBITS = 31
 """zlib's `wbits` for the gzip format alone (RFC 1952)."""
-_MAX_GZIP_OVERHEAD = 64 * 1024  # bytes by which gzip may lengthen what cannot be compressed
-_MAX_MEMBERS = 1024  # of one body; each costs time, however little is in it
-_ACCEPTED_ENCODINGS = (("Accept-Encoding", "gzip, identity"),)
+_MAX_GZIP_OVERHEAD = 64 * 1024  # bytes that gzip adds to data that cannot be compressed
+_MAX_MEMBERS = 1024  # of one body; each costs time, even an empty one
+_ACCEPTED_ENCODINGS = {"Accept-Encoding": "gzip, identity"}
 
 
-async def read_body(request: Request, *, most: int) -> bytes:
-    """The body as it was before its Content-Encoding (RFC 9110 §8.4), of no more than `most` bytes.
+async def read_json_text(request: Request, *, max_bytes: int) -> bytes:
+    """Read a JSON body of at most `max_bytes` bytes after decompression. Raises `BadRequestError`."""
+    _require_json(request)
+    text = await read_body(request, max_bytes=max_bytes)
+    if not text:
+        raise InvalidRequestError([Fault("", "missing_body", "the body is empty")])
+    return text
 
-    Raises `BadRequestError`: 413 before more than that is read or inflated, 415 for another encoding, 400 for bytes
-    that are not in it.
+
+async def read_optional_json_text(request: Request, *, max_bytes: int) -> bytes:
+    """Read a JSON body, or an empty text if the request has none."""
+    headers = request.headers
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return b""
+    if "content-length" in headers:
+        _require_json(request)
+    text = await read_body(request, max_bytes=max_bytes)
+    if text:  # otherwise it was sent in chunks, and there were none
+        _require_json(request)
+    return text
+
+
+def _require_json(request: Request) -> None:
+    """Raise `BadRequestError` unless the Content-Type is JSON in UTF-8."""
+    content_type = request.headers.get("content-type", "").strip()
+    media_type, _, parameters = content_type.partition(";")
+    if media_type.strip().lower() != "application/json":
+        actual = f"this one is {content_type[:100]}" if content_type else "there is no Content-Type"
+        detail = f"the body must be application/json, and {actual}"
+        raise BadRequestError("unsupported_media_type", detail, {"Accept": "application/json"})
+    if (charset := _CHARSET.search(f";{parameters}")) and charset[1].lower() not in {"utf-8", "utf8", "us-ascii"}:
+        detail = f"charset={charset[1][:50]} is not supported: JSON is sent in UTF-8 (RFC 8259 §8.1)"
+        raise BadRequestError("unsupported_media_type", detail, {"Accept": "application/json"})
+
+
+async def read_body(request: Request, *, max_bytes: int) -> bytes:
+    """Read the body without its Content-Encoding (RFC 9110 §8.4), at most `max_bytes` bytes.
+
+    Raises `BadRequestError`: 413 before more is read or decompressed, 415 for another encoding, 400 for bytes that are
+    not in the encoding.
     """
-    body = _GzipBody(most) if _is_gzip(request.headers.getlist("content-encoding")) else _PlainBody(most)
+    is_gzip = _is_gzip(request.headers.getlist("content-encoding"))
+    body = _GzipBody(max_bytes) if is_gzip else _PlainBody(max_bytes)
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > body.max_received:
-        raise build_too_large_error(most)
+        raise build_too_large_error(max_bytes)
     async for chunk in request.stream():
         body.add(chunk)
-        if body.received > body.max_received or len(body.decoded) > most:
-            raise build_too_large_error(most)
+        if body.received > body.max_received or len(body.decoded) > max_bytes:
+            raise build_too_large_error(max_bytes)
     return body.finish()
 
 
-def build_too_large_error(most: int, but: str = "") -> BadRequestError:
-    """The refusal of a body of more bytes than that."""
-    return BadRequestError(413, "request_too_large", f"the body has at most {most} bytes{but}")
+def build_too_large_error(max_bytes: int, condition: str = "") -> BadRequestError:
+    """Build the refusal of a body that is too large."""
+    return BadRequestError("request_too_large", f"the body has at most {max_bytes} bytes{condition}")
 
 
 def _is_gzip(fields: list[str]) -> bool:
-    """Whether a body is compressed. Raises `BadRequestError` for an encoding that is not known here, or for two."""
+    """Whether a body is compressed. Raises `BadRequestError` for an unknown encoding, or for two."""
     names = [name.strip().lower() for field in fields for name in field.split(",")]
     codings = [name for name in names if name not in {"", "identity"}]
     if len(codings) > 1:
         detail = f"Content-Encoding names {len(codings)} encodings ({', '.join(codings)}); use gzip once, or none"
-        raise BadRequestError(415, "unsupported_media_type", detail[:200], _ACCEPTED_ENCODINGS)
+        raise BadRequestError("unsupported_media_type", detail[:200], _ACCEPTED_ENCODINGS)
     if codings and codings[0] not in {"gzip", "x-gzip"}:
         detail = f"Content-Encoding {codings[0][:50]} is not supported; use gzip, or send the body as it is"
-        raise BadRequestError(415, "unsupported_media_type", detail, _ACCEPTED_ENCODINGS)
+        raise BadRequestError("unsupported_media_type", detail, _ACCEPTED_ENCODINGS)
     return bool(codings)
 
 
 class _PlainBody:
     """A body that is not compressed."""
 
-    def __init__(self, most: int) -> None:
-        self.max_received = most  # bytes that may be received
+    def __init__(self, max_bytes: int) -> None:
+        self.max_received = max_bytes  # bytes that may be received
         self.received = 0
         self.decoded = bytearray()
 
     def add(self, chunk: bytes) -> None:
-        """Take the next bytes."""
+        """Add the next bytes."""
         self.received += len(chunk)
         self.decoded += chunk
 
     def finish(self) -> bytes:
-        """The whole body."""
+        """Return the whole body."""
         return bytes(self.decoded)
 
 
 class _GzipBody(_PlainBody):
-    """A body of one or more gzip members (RFC 1952 §2.2), inflated up to one byte over the limit."""
+    """A body of one or more gzip members (RFC 1952 §2.2), decompressed up to one byte over the limit."""
 
-    def __init__(self, most: int) -> None:
-        super().__init__(most)
-        self.max_received = most + _MAX_GZIP_OVERHEAD
-        self._most = most
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(max_bytes)
+        self.max_received = max_bytes + _MAX_GZIP_OVERHEAD
+        self._max_bytes = max_bytes
         self._members = 1
         self._member = zlib.decompressobj(_GZIP_WBITS)
 
     def add(self, chunk: bytes) -> None:
-        """Take the next bytes. Raises `BadRequestError` for bytes that are not gzip."""
+        """Add the next bytes. Raises `BadRequestError` for bytes that are not gzip."""
         self.received += len(chunk)
-        while chunk and len(self.decoded) <= self._most:
+        while chunk and len(self.decoded) <= self._max_bytes:
             if self._member.eof:
                 self._begin_member()
             try:
-                self.decoded += self._member.decompress(chunk, self._most + 1 - len(self.decoded))
+                self.decoded += self._member.decompress(chunk, self._max_bytes + 1 - len(self.decoded))
             except zlib.error as error:
                 where = "its first bytes are not" if self._members == 1 and not self.decoded else "not all of it is"
                 raise _build_encoding_error(f"Content-Encoding says gzip, and {where} gzip") from error
             chunk = self._member.unconsumed_tail or self._member.unused_data
 
     def finish(self) -> bytes:
-        """The whole body. Raises `BadRequestError` for one that has no end."""
+        """Return the whole body. Raises `BadRequestError` for gzip data without an end."""
         if self.received and not self._member.eof:
             raise _build_encoding_error("Content-Encoding says gzip, and the body ends before the end of its gzip data")
         return bytes(self.decoded)
@@ -106,4 +145,4 @@ class _GzipBody(_PlainBody):
 
 
 def _build_encoding_error(detail: str) -> BadRequestError:
-    return BadRequestError(400, "malformed_encoding", detail)
+    return BadRequestError("malformed_encoding", detail)

@@ -1,4 +1,4 @@
-"""What is wrong with the shape of a request, in JSON's words: never in those of the library that found it.
+"""Turns pydantic's errors into faults, in the words of JSON instead of Python.
 
 A value itself is never repeated, because it may be secret.
 """
@@ -22,7 +22,7 @@ _FAULT_CODES = {
     "time_out_of_range": "time_out_of_range",
 }
 _NAME_MARK = "[key]"
-"""How the library marks a fault of a name, behind the name itself."""
+"""How pydantic marks the error of a name: this step follows the name."""
 _EXPECTED_TYPES = {
     "string_type": "a string",
     "int_type": "a whole number",
@@ -33,7 +33,7 @@ _EXPECTED_TYPES = {
     "model_type": "an object {}",
     "model_attributes_type": "an object {}",
 }
-"""What the value should have been, where its type in JSON is another."""
+"""The expected type, for errors about another type."""
 _PATTERN_DESCRIPTIONS: dict[str, str] = {
     fields.LOCALE_PATTERN: "a language tag such as en or fr-CA (BCP 47)",
     pagination.NO_NUL: "NUL cannot stand in it",
@@ -71,17 +71,17 @@ _TYPE_NAMES = {
 
 
 def build_not_object_fault(body: Any) -> Fault:
-    """What is wrong with a body that is no object."""
+    """Build the fault of a body that is not an object."""
     return Fault("", "invalid_type", f"expected an object {{}}, but this is {_name_type(body)}")
 
 
 def build_faults(errors: Iterable[Any], model: type[RequestModel], body: Any) -> list[Fault]:
-    """Each fault that the library has found in a body, of which null has been taken away where it counts as unset."""
+    """Build the fault of each pydantic error; `body` is the body as it was received."""
     return [_build_fault(error, model, body, suggests=number < MAX_SUGGESTIONS) for number, error in enumerate(errors)]
 
 
 def describe_error(error: Any) -> str:
-    """What is wrong with one value."""
+    """Describe a pydantic error in a phrase."""
     kind = error["type"]
     if kind in _EXPECTED_TYPES:
         return f"expected {_EXPECTED_TYPES[kind]}, but this is {_name_type(error['input'])}"
@@ -112,17 +112,17 @@ def _build_pointer(path: Sequence[str | int]) -> str:
 
 
 def _suggest_field(path: Sequence[str | int], model: type[RequestModel], body: Any) -> str:
-    """A question after the field that was meant, if there is one like it that was not sent."""
+    """Suggest a similar field that was not sent; empty if there is none."""
     place, name = find_shape(model, path[:-1]), str(path[-1])
     if place is None or len(name) > MAX_SUGGESTED_LENGTH:
         return ""
     sent = _get_value_at(body, path[:-1])
-    near = get_close_matches(name.lower(), [known for known in place.fields if known not in sent], n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    matches = get_close_matches(name.lower(), [field for field in place.fields if field not in sent], n=1)
+    return f"; did you mean {matches[0]}?" if matches else ""
 
 
 def _get_value_at(body: Any, path: Sequence[str | int]) -> Any:
-    """The value at a path; None if there is none."""
+    """Get the value at a path; None if there is none."""
     for step in path:
         is_step = isinstance(body, dict) if isinstance(step, str) else isinstance(body, list)
         if not is_step or (isinstance(body, dict) and step not in body):
@@ -132,8 +132,8 @@ def _get_value_at(body: Any, path: Sequence[str | int]) -> Any:
 
 
 def _is_null_at(body: Any, path: Sequence[str | int]) -> bool:
-    above = _get_value_at(body, path[:-1])
-    return isinstance(above, dict) and path[-1] in above and above[path[-1]] is None
+    parent = _get_value_at(body, path[:-1])
+    return isinstance(parent, dict) and path[-1] in parent and parent[path[-1]] is None
 
 
 def _name_type(value_: Any) -> str:
@@ -142,6 +142,6 @@ def _name_type(value_: Any) -> str:
     return _TYPE_NAMES.get(type(value_), "something else")
 
 
-def _list_choices(words: str) -> str:
-    """The words that may stand somewhere, in the quotes that JSON has."""
-    return "expected " + words.replace("'", '"')
+def _list_choices(choices: str) -> str:
+    """List the allowed values with JSON's quotes."""
+    return "expected " + choices.replace("'", '"')

@@ -1,26 +1,26 @@
-"""How a code that a caller can be answered with is explained."""
+"""The entry of a problem code in the catalogue."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogueEntry:
-    """One code, explained."""
+    """The explanation of a code."""
 
     status: int
     title: str
     meaning: str
     remedy: str
-    operation_ids: frozenset[str] = frozenset()  # operation ids; of a 409: who answers it
+    operation_ids: frozenset[str] = frozenset()  # of a 409: the ids of the operations that answer it
 
 
 def make_entry(status: int, title: str, meaning: str, remedy: str, operations: str = "") -> CatalogueEntry:
-    """Explain a code; `operations` are operation ids with blanks between."""
+    """Make the entry of a code; `operations` are operation ids separated by spaces."""
     return CatalogueEntry(
         status=status, title=title, meaning=meaning, remedy=remedy, operation_ids=frozenset(operations.split())
     )
 
 
 def make_fault(meaning: str, remedy: str) -> CatalogueEntry:
-    """Explain the code of a fault in a request."""
+    """Make the entry of a code of a single fault."""
     return make_entry(422, "The request has faults", meaning, remedy)

@@ -1,4 +1,4 @@
-"""What a refusal has to show besides its code: both sides of a conflict, and whom a draft would break."""
+"""The members of a problem besides its code: both sides of an edit conflict, and the callers that would break."""
 
 import asyncio
 from datetime import datetime
@@ -14,7 +14,7 @@ from notifier.templating.publishing import GateClosedError
 
 
 async def build_conflict_details(error: Exception) -> dict[str, Any]:
-    """The members of the problem document; in a thread where texts are compared."""
+    """Build the additional members of a problem document; texts are compared in a thread."""
     if isinstance(error, GateClosedError):
         return {"report": dict(error.report)}
     if isinstance(error, StaleDraftError):
@@ -25,20 +25,20 @@ async def build_conflict_details(error: Exception) -> dict[str, Any]:
 
 
 def build_source_reply(source: TemplateSource | None) -> dict[str, Any]:
-    """The text, the sample and the settings, as a request has them."""
+    """Build a template's files, sample and settings in the form of a request."""
     if source is None:
         return {"files": {}, "sample": {}, "settings": None}
     return {"files": source.files, "sample": source.sample, "settings": msgspec.to_builtins(source.settings)}
 
 
 def build_draft_reply(view: DraftView) -> dict[str, Any]:
-    """What stands under a slug."""
-    told = {name: getattr(view, name) for name in ("slug", "number", "revision", "base_number", "seen", "updated_by")}
-    return told | {"updated_at": view.updated_at} | build_source_reply(view.source)
+    """Build the reply for a draft."""
+    names = ("slug", "number", "has_draft", "base_number", "revision", "updated_by", "updated_at")
+    return {name: getattr(view, name) for name in names} | build_source_reply(view.source)
 
 
 def build_layout_reply(view: LayoutView) -> dict[str, Any]:
-    """A layout under the name that paths have."""
+    """Build the reply for a layout, with its name as in paths."""
     return vars(view) | {"name": view.name.partition("/")[2]}
 
 
@@ -46,8 +46,8 @@ def _build_draft_conflict(error: StaleDraftError) -> dict[str, Any]:
     theirs = _format_times(build_draft_reply(error.theirs))
     if error.yours is None:
         return {"theirs": theirs, "yours": None, "diff": []}
-    found = source_diff.compare_sources(error.theirs.source, error.yours)
-    return {"theirs": theirs, "yours": build_source_reply(error.yours), "diff": [vars(one) for one in found]}
+    differences = source_diff.compare_sources(error.theirs.source, error.yours)
+    return {"theirs": theirs, "yours": build_source_reply(error.yours), "diff": [vars(file) for file in differences]}
 
 
 def _build_layout_conflict(error: StaleLayoutError) -> dict[str, Any]:
@@ -64,9 +64,8 @@ def _build_layout_conflict(error: StaleLayoutError) -> dict[str, Any]:
     }
 
 
-def _format_times(told: dict[str, Any]) -> dict[str, Any]:
-    """The same with times as text."""
+def _format_times(fields: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
-        for name, value in told.items()
+        for name, value in fields.items()
     }

@@ -1,6 +1,6 @@
-"""Every code that a caller can be answered with: what it means and what to do; pages and documentation are made of it.
+"""Every problem code: its status and title, what it means and what to do. Problem pages and OpenAPI are built from it.
 
-A test finds any code that the package answers with and that is not in here.
+A test finds codes of the package that are missing here.
 """
 
 from types import MappingProxyType
@@ -9,18 +9,18 @@ from notifier.api.errors.catalogue_entry import make_entry
 from notifier.api.errors.fault_catalogue import FAULT_ENTRIES
 
 _REPEAT_REMEDY = "Repeat the request after `Retry-After`, with the same `Idempotency-Key` if it had one."
-_LOOK_REMEDY = "Look with `GET` at how it stands; `detail` says so too."
+_LOOK_REMEDY = "Get its status with `GET`; `detail` has it too."
 _SUBMIT_OPERATIONS = "submit_notification submit_batch"
 
 
 _PROBLEMS = {
     "malformed_json": make_entry(
-        400, "Not valid JSON", "The body is no JSON that everyone reads alike.",
-        "Send strict JSON in UTF-8: no key twice, no NaN, no NUL, no lone surrogate.",
+        400, "Not valid JSON", "The body is not JSON that every parser reads in the same way.",
+        "Send strict JSON in UTF-8: no duplicate key, no NaN, no NUL, no lone surrogate.",
     ),
     "malformed_encoding": make_entry(
         400, "The request cannot be understood", "The body is not what its `Content-Encoding` says.",
-        "Send all of the gzip data and nothing behind it, or the body as it is without `Content-Encoding`.",
+        "Send complete gzip data and nothing after it, or send the body without `Content-Encoding`.",
     ),
     "invalid_idempotency_key": make_entry(
         400, "The request cannot be understood",
@@ -28,8 +28,8 @@ _PROBLEMS = {
         "Send 1 to 255 printable ASCII characters (251 for a batch), such as a UUID; with quotes around it or without.",
     ),
     "disconnected": make_entry(
-        400, "The request ended too soon", "The connection was closed before the whole body had come.",
-        "Send it again, and all of it.",
+        400, "The request ended too soon", "The connection was closed before the whole body was received.",
+        "Send the whole request again.",
     ),
     "unauthenticated": make_entry(
         401, "No valid API key", "The request has no API key, or one that is unknown, revoked or expired.",
@@ -67,27 +67,29 @@ _PROBLEMS = {
         _LOOK_REMEDY + " What failed or expired can be retried.", "cancel_notification update_notification",
     ),
     "already_attempted": make_entry(
-        409, "It has been tried already", "A relay may know this mail, and every try must have the same bytes.",
-        "Cancel it and submit another.", "update_notification",
+        409, "It has been attempted already",
+        "A relay may have seen this mail, and every attempt must have the same bytes.",
+        "Cancel it and submit a new notification.", "update_notification",
     ),
     "is_a_copy": make_entry(
-        409, "This is a copy", "A copy (Cc or Bcc) changes with the notification that it is a copy of.",
-        "Change the one that `parent_id` names.", "update_notification",
+        409, "This is a copy", "A copy (Cc or Bcc) changes together with the notification that was copied.",
+        "Change the notification in `parent_id`.", "update_notification",
     ),
     "not_retryable": make_entry(
-        409, "Neither failed nor expired", "Only what has failed or expired can be sent again.",
+        409, "Neither failed nor expired", "Only a failed or expired notification can be retried.",
         _LOOK_REMEDY, "retry_notification",
     ),
     "batch_cancelled": make_entry(
-        409, "Its batch was cancelled", "Nothing of a cancelled batch is sent, nor sent again.", "Submit it anew.",
+        409, "Its batch was cancelled", "No mail of a cancelled batch is sent or resent.", "Submit a new notification.",
         "retry_notification resolve_notification",
     ),
     "not_unknown": make_entry(
-        409, "Not unknown", "There is nothing to decide: the status is not `unknown`.", _LOOK_REMEDY, "resolve_notification",
+        409, "Not unknown", "The status is not `unknown`: there is nothing to resolve.",
+        _LOOK_REMEDY, "resolve_notification",
     ),
     "unrenderable": make_entry(
-        409, "The mail cannot be made", "Its template fails with its variables, or its content was deleted.",
-        "Publish a template that works, then submit it anew; `detail` says what is wrong.",
+        409, "The mail cannot be rendered", "Its template fails with its variables, or its content was deleted.",
+        "Publish a template that works, then submit a new notification; `detail` says what is wrong.",
         "get_notification_content",
     ),
     "endpoint_disabled": make_entry(
@@ -95,95 +97,96 @@ _PROBLEMS = {
         "test_webhook replay_webhook_delivery replay_failed_webhook_deliveries",
     ),
     "too_many_endpoints": make_entry(
-        409, "Too many endpoints", "The service has as many webhook endpoints as it may have.", "Delete one first.",
+        409, "Too many endpoints", "The service has the maximum number of webhook endpoints.", "Delete one first.",
         "create_webhook",
     ),
     "stale_asset": make_entry(
-        409, "Somebody else was faster", "The image was uploaded or deleted since you looked.",
-        "Look with `GET` at how it stands, and name its `revision` (0: there is none) if you still want yours.",
+        409, "Edit conflict", "The image was uploaded or deleted since you loaded it.",
+        "Load it with `GET`, and repeat the upload with its `revision` (0: there is none) if you still want yours.",
         "upload_asset",
     ),
     "asset_not_ready": make_entry(
-        409, "The image is not ready", "It is still worked at, or it has failed; `detail` says why.",
-        "Wait until its `status` is `ready`, or upload one that can be used.", "get_asset_file",
+        409, "The image is not ready", "It is still being processed, or processing failed; `detail` says why.",
+        "Wait until its `status` is `ready`, or upload another image.", "get_asset_file",
     ),
     "too_many_templates": make_entry(
-        409, "Too many templates, layouts or images", "There are as many as an instance keeps.",
-        "Delete one that nobody uses, or ask the operator.", "save_template_draft save_layout upload_asset",
+        409, "Too many templates, layouts or images", "The instance has the maximum number of them.",
+        "Delete one that is not used, or ask the operator.", "save_template_draft save_layout upload_asset",
     ),
     "too_many_keys": make_entry(
-        409, "Too many API keys", "The service has as many valid keys as it may have.",
-        "Revoke one that nobody uses, or rotate without overlap.", "create_key rotate_key",
+        409, "Too many API keys", "The service has the maximum number of valid keys.",
+        "Revoke one that is not used, or rotate without overlap.", "create_key rotate_key",
     ),
     "key_ended": make_entry(
-        409, "The API key has ended", "It was revoked, or has expired.", "Make a new one.", "rotate_key",
+        409, "The API key has ended", "It was revoked, or has expired.", "Create a new key.", "rotate_key",
     ),
     "key_replaced": make_entry(
-        409, "The API key has been rotated already", "Another key has taken its place.",
+        409, "The API key has been rotated already", "Another key has replaced it.",
         "Use that one, or rotate it.", "rotate_key",
     ),
     "stale_draft": make_entry(
-        409, "Somebody else was faster", "The draft or the template has changed since what `seen` names.",
-        "`theirs` and `yours` are both sides, `diff` leads from theirs to yours: merge, and say the `seen` of theirs.",
+        409, "Edit conflict", "Somebody changed the draft or the template after the `revision` that you sent.",
+        "Compare `theirs` and `yours` with `diff`, merge, and send the result with their `revision`.",
         "save_template_draft discard_template_draft publish_template restore_template",
     ),
     "template_deleted": make_entry(
-        409, "The template is deleted", "A deleted template is not edited.", "Restore it first.",
+        409, "The template is deleted", "A deleted template cannot be edited.", "Restore it first.",
         "save_template_draft discard_template_draft publish_template restore_template",
     ),
     "nothing_to_publish": make_entry(
-        409, "Nothing to publish", "The text, with its layouts, is that of the current version.",
+        409, "Nothing to publish", "The draft, with its layouts, is the same as the current version.",
         "Change something, or discard the draft.", "publish_template restore_template",
     ),
     "gate_closed": make_entry(
         409, "Callers would break",
-        "What callers really ask for would be refused, or could not be made into mail; `report` says whose, and why.",
-        "Make the new variables optional, or talk to those callers; an admin key may publish with `force_reason`.",
+        "Requests that callers really send would be refused or could not be rendered; `report` lists them.",
+        "Make the new variables optional, or talk to those callers. An admin key may publish with `force_reason`.",
         "publish_template restore_template",
     ),
     "stale_layout": make_entry(
-        409, "Somebody else was faster", "The layout has changed since this `revision`.",
-        "`theirs` and `yours` are both sides, `diff` leads from theirs to yours: merge, and say the new `revision`.",
+        409, "Edit conflict", "Somebody changed the layout after the `revision` that you sent.",
+        "Compare `theirs` and `yours` with `diff`, merge, and send the result with their `revision`.",
         "save_layout delete_layout",
     ),
     "layout_in_use": make_entry(
-        409, "The layout is in use", "Templates use it, and could not be published without it.",
+        409, "The layout is in use", "Templates use it and could not be published without it.",
         "Change those templates first; `detail` names them.", "delete_layout",
     ),
     "request_timeout": make_entry(
-        408, "The request came too slowly", "The header fields or the body were not sent in time.", _REPEAT_REMEDY),
+        408, "The request came too slowly", "The header or the body was not received in time.", _REPEAT_REMEDY),
     "request_too_large": make_entry(
-        413, "The request cannot be understood", "The body is larger than `detail` says.",
-        "Send less at once: a smaller batch, smaller attachments.",
+        413, "The request cannot be understood", "The body is larger than the limit in `detail`.",
+        "Send less at once: a smaller batch, or smaller attachments.",
     ),
     "unsupported_media_type": make_entry(
         415, "The request cannot be understood",
-        "The body does not claim to be JSON in UTF-8, or is compressed by something else than gzip.",
+        "The `Content-Type` is not JSON in UTF-8, or the `Content-Encoding` is not gzip.",
         "Send `Content-Type: application/json`, and either gzip or no `Content-Encoding`.",
     ),
     "idempotency_key_reused": make_entry(
-        422, "Idempotency-Key used for another request", "The key came before with another body; nothing was written.",
-        "Use a new key for each new request, and the same body whenever you repeat one.",
+        422, "Idempotency-Key used for another request",
+        "The key was used before with another body; nothing was written.",
+        "Use a new key for each new request, and the same body when you repeat one.",
     ),
     "invalid_request": make_entry(
-        422, "The request has faults", "It has faults of more than one kind; `errors` lists all, each with a pointer.",
-        "Mend what `errors` says; repeating the request as it is does not help.",
+        422, "The request has faults", "It has faults of more than one kind; `errors` lists them, each with a pointer.",
+        "Correct the faults in `errors`; repeating the request unchanged does not help.",
     ),
     "rate_limited": make_entry(
-        429, "Too many requests", "The service has asked more often than its limit allows.",
+        429, "Too many requests", "The key or the service has reached its rate limit.",
         "Wait as long as `Retry-After` says. Send many notifications as a batch.",
     ),
     "too_many_streams": make_entry(
-        429, "Too many event streams", "This key, or all keys together, have as many open as they may have.",
-        "Close one, ask again after `Retry-After`, or ask for the state itself with `GET`."),
+        429, "Too many event streams", "This key, or all keys together, have the maximum number of open streams.",
+        "Close one, try again after `Retry-After`, or get the state itself with `GET`."),
     "too_much_refused": make_entry(
         429, "Too much was refused",
-        "Templates that this key tried before were refused again and again, or took very long; nothing was tried now.",
+        "Templates that this key rendered before were refused repeatedly or took very long; nothing was rendered now.",
         "Wait as long as `Retry-After` says.",
     ),
     "internal_error": make_entry(
-        500, "Something went wrong on our side", "A fault of the server; it has been logged with the request id.",
-        "Repeat it with the same `Idempotency-Key`. If it stays, give the operator the `request_id`.",
+        500, "Something went wrong on our side", "An error of the server; it was logged with the request id.",
+        "Repeat it with the same `Idempotency-Key`. If it fails again, give the operator the `request_id`.",
     ),
     "database_unavailable": make_entry(
         503, "Not accepted, or not confirmed; try again",
@@ -191,22 +194,23 @@ _PROBLEMS = {
         _REPEAT_REMEDY,
     ),
     "too_many_connections": make_entry(
-        503, "Too many connections", "As many are open as the server can keep.", _REPEAT_REMEDY + " Use fewer."),
+        503, "Too many connections", "The server has the maximum number of open connections.",
+        _REPEAT_REMEDY + " Use fewer."),
     "queue_too_long": make_entry(
         503, "It would expire in the queue",
-        "So much is due before it that it would expire before a sender comes to it; nothing was written.",
-        "Repeat it after `Retry-After` if it is still worth sending then, give it more time, or a higher priority.",
+        "So much mail is due before it that it would expire before a sender reaches it; nothing was written.",
+        "Repeat it after `Retry-After`, choose a later `expires_at` or a higher priority, or give up the mail.",
     ),
     "http_error": make_entry(
-        400, "Another HTTP error", "The request could not be dealt with; `status` and `detail` say why.",
-        "Mend the request as `detail` says.",
+        400, "Another HTTP error", "The request could not be handled; `status` and `detail` say why.",
+        "Correct the request as `detail` says.",
     ),
 }  # fmt: skip
 PROBLEM_ENTRIES = MappingProxyType(_PROBLEMS | FAULT_ENTRIES)
 
 
 def list_codes(status: int, operation_id: str) -> list[str]:
-    """The codes that a route may answer with this status, as far as they are not faults of single fields."""
+    """List the codes of an operation's answers with this status, without the codes of single faults."""
     return [
         code
         for code, entry in _PROBLEMS.items()

@@ -1,4 +1,4 @@
-"""`GET /problems/{code}`: what a code means and what to do, for a browser or as JSON; open to all, never a secret."""
+"""`GET /problems/{code}`: what a code means and what to do, as HTML or JSON. It needs no key and holds no secret."""
 
 import base64
 import hashlib
@@ -32,7 +32,7 @@ _PAGE_TEMPLATE = """<!doctype html>
 
 
 class ProblemPageOut(BaseModel):
-    """A code, explained."""
+    """The explanation of an error code."""
 
     code: str
     status: int = Field(description="The HTTP status that it comes with.")
@@ -47,12 +47,12 @@ class ProblemPageOut(BaseModel):
     operation_id="explain_problem",
     summary="Explain an error code",
     responses={
-        200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "The code, explained."},
+        200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "The explanation of the code."},
         304: {"description": "The page that `If-None-Match` names has not changed."},
     },
 )
 async def explain_problem(request: Request, code: str) -> Response:
-    """What a code means and what to do. HTML, unless `Accept` asks for JSON."""
+    """Explain what a code means and what to do. HTML, unless `Accept` asks for JSON."""
     if code not in PROBLEM_ENTRIES:
         raise NotFoundError("there is no such code")
     reply = _make_json_reply if "json" in request.headers.get("accept", "") else _make_problem_page
@@ -70,7 +70,7 @@ def _make_json_reply(code: str) -> ConstantReply:
 def _make_problem_page(code: str) -> ConstantReply:
     entry = PROBLEM_ENTRIES[code]
     fields = {"code": code, "title": entry.title, "meaning": entry.meaning, "remedy": entry.remedy}
-    told = {name: escape(text) for name, text in fields.items()}
+    escaped = {name: escape(text) for name, text in fields.items()}
     return make_html_page(
-        _PAGE_TEMPLATE.format(status=entry.status, style=_PAGE_STYLE, **told), policy=_PAGE_POLICY, vary="Accept"
+        _PAGE_TEMPLATE.format(status=entry.status, style=_PAGE_STYLE, **escaped), policy=_PAGE_POLICY, vary="Accept"
     )

@@ -1,8 +1,10 @@
-"""Errors on the wire: `application/problem+json` (RFC 9457) with a stable code; never a secret, SQL or stack trace."""
+"""Answers every error as `application/problem+json` (RFC 9457) with a stable code.
+
+An answer never holds a secret, SQL or a stack trace.
+"""
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -14,6 +16,7 @@ from starlette.routing import BaseRoute, Match
 
 from notifier.api.body import shape_faults
 from notifier.api.errors import conflict_details
+from notifier.api.errors.catalogue_entry import CatalogueEntry, make_entry
 from notifier.api.errors.fault_lister import (
     MAX_DETAIL_BYTES,
     FaultLister,
@@ -21,6 +24,7 @@ from notifier.api.errors.fault_lister import (
     get_common_code,
     shorten_text,
 )
+from notifier.api.errors.problem_catalogue import PROBLEM_ENTRIES
 from notifier.auth.authenticated_key import (
     InsufficientScopeError,
     NotOfServiceError,
@@ -63,73 +67,58 @@ from notifier.webhooks.delivery_history import EndpointDisabledError
 from notifier.webhooks.endpoints import TooManyEndpointsError
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_SECONDS = "1"
-_COUNT_BYTES = 100  # of a detail that says how many faults there are
+_COUNT_BYTES = 100  # reserved in a detail for the number of faults
 
 
 class BadRequestError(NotifierError):
     """The request cannot be understood."""
 
-    def __init__(self, status: int, code: str, detail: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        self.status = status
+    def __init__(self, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
         self.code = code
-        self.headers = headers
+        self.headers = headers or {}
         super().__init__(detail)
 
 
-@dataclass(frozen=True)
-class ProblemKind:
-    """How a domain error is shown."""
-
-    status: int
-    code: str
-    title: str
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-_KIND_OF_ERROR: dict[type[NotifierError], ProblemKind] = {
-    UnauthenticatedError: ProblemKind(401, "unauthenticated", "No valid API key", (("WWW-Authenticate", "Bearer"),)),
-    InsufficientScopeError: ProblemKind(403, "insufficient_scope", "The API key may not do this"),
-    NotOfServiceError: ProblemKind(403, "insufficient_scope", "The API key may not do this"),
-    StrongerKindError: ProblemKind(403, "key_kind_not_allowed", "A key of this kind may not do this"),
-    NotYoursError: ProblemKind(403, "not_yours", "Not yours to change"),
-    NotFoundError: ProblemKind(404, "not_found", "Not found"),
-    IdempotencyInProgressError: ProblemKind(
-        409, "idempotency_in_progress", "Still being written", (("Retry-After", "1"),)
-    ),
-    AlreadyUnderWayError: ProblemKind(409, "already_under_way", "The mail is, or may be, on its way"),
-    AlreadyEndedError: ProblemKind(409, "already_ended", "The notification has ended"),
-    AlreadyAttemptedError: ProblemKind(409, "already_attempted", "It has been tried already"),
-    IsACopyError: ProblemKind(409, "is_a_copy", "This is a copy"),
-    NotRetryableError: ProblemKind(409, "not_retryable", "Neither failed nor expired"),
-    NotUnknownError: ProblemKind(409, "not_unknown", "Not unknown"),
-    BatchCancelledError: ProblemKind(409, "batch_cancelled", "Its batch was cancelled"),
-    UnrenderableError: ProblemKind(409, "unrenderable", "The mail cannot be made"),
-    EndpointDisabledError: ProblemKind(409, "endpoint_disabled", "The endpoint is disabled"),
-    TooManyEndpointsError: ProblemKind(409, "too_many_endpoints", "Too many endpoints"),
-    StaleAssetError: ProblemKind(409, "stale_asset", "Somebody else was faster"),
-    AssetNotReadyError: ProblemKind(409, "asset_not_ready", "The image is not ready"),
-    TooManyTemplatesError: ProblemKind(409, "too_many_templates", "Too many templates, layouts or images"),
-    TooManyKeysError: ProblemKind(409, "too_many_keys", "Too many API keys"),
-    KeyEndedError: ProblemKind(409, "key_ended", "The API key has ended"),
-    KeyReplacedError: ProblemKind(409, "key_replaced", "The API key has been rotated already"),
-    StaleDraftError: ProblemKind(409, "stale_draft", "Somebody else was faster"),
-    StaleLayoutError: ProblemKind(409, "stale_layout", "Somebody else was faster"),
-    LayoutInUseError: ProblemKind(409, "layout_in_use", "The layout is in use"),
-    TemplateDeletedError: ProblemKind(409, "template_deleted", "The template is deleted"),
-    NothingToPublishError: ProblemKind(409, "nothing_to_publish", "Nothing to publish"),
-    GateClosedError: ProblemKind(409, "gate_closed", "Callers would break"),
-    IdempotencyKeyReusedError: ProblemKind(422, "idempotency_key_reused", "Idempotency-Key used for another request"),
-    MalformedJsonError: ProblemKind(400, "malformed_json", "Not valid JSON"),
-    TooManyValuesError: ProblemKind(413, "request_too_large", "The request cannot be understood"),
-    RateLimitedError: ProblemKind(429, "rate_limited", "Too many requests"),
-    TooManyStreamsError: ProblemKind(429, "too_many_streams", "Too many event streams"),
-    TooMuchRefusedError: ProblemKind(429, "too_much_refused", "Too much was refused"),
-    QueueTooLongError: ProblemKind(503, "queue_too_long", "It would expire in the queue"),
-    DatabaseUnavailableError: ProblemKind(
-        503, "database_unavailable", "Not accepted, or not confirmed; try again", (("Retry-After", RETRY_SECONDS),)
-    ),
+_CODE_OF_ERROR: dict[type[NotifierError], str] = {
+    UnauthenticatedError: "unauthenticated",
+    InsufficientScopeError: "insufficient_scope",
+    NotOfServiceError: "insufficient_scope",
+    StrongerKindError: "key_kind_not_allowed",
+    NotYoursError: "not_yours",
+    NotFoundError: "not_found",
+    IdempotencyInProgressError: "idempotency_in_progress",
+    AlreadyUnderWayError: "already_under_way",
+    AlreadyEndedError: "already_ended",
+    AlreadyAttemptedError: "already_attempted",
+    IsACopyError: "is_a_copy",
+    NotRetryableError: "not_retryable",
+    NotUnknownError: "not_unknown",
+    BatchCancelledError: "batch_cancelled",
+    UnrenderableError: "unrenderable",
+    EndpointDisabledError: "endpoint_disabled",
+    TooManyEndpointsError: "too_many_endpoints",
+    StaleAssetError: "stale_asset",
+    AssetNotReadyError: "asset_not_ready",
+    TooManyTemplatesError: "too_many_templates",
+    TooManyKeysError: "too_many_keys",
+    KeyEndedError: "key_ended",
+    KeyReplacedError: "key_replaced",
+    StaleDraftError: "stale_draft",
+    StaleLayoutError: "stale_layout",
+    LayoutInUseError: "layout_in_use",
+    TemplateDeletedError: "template_deleted",
+    NothingToPublishError: "nothing_to_publish",
+    GateClosedError: "gate_closed",
+    IdempotencyKeyReusedError: "idempotency_key_reused",
+    MalformedJsonError: "malformed_json",
+    TooManyValuesError: "request_too_large",
+    RateLimitedError: "rate_limited",
+    TooManyStreamsError: "too_many_streams",
+    TooMuchRefusedError: "too_much_refused",
+    QueueTooLongError: "queue_too_long",
+    DatabaseUnavailableError: "database_unavailable",
 }
+"""The code of each domain error; status and title are in the catalogue."""
 NOT_FOUND = 404
 METHOD_NOT_ALLOWED = 405
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -149,22 +138,16 @@ async def _domain_error(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, InvalidRequestError):
         return _build_invalid_request(request, error.faults)
     if isinstance(error, BadRequestError):
-        return build_problem(
-            request,
-            ProblemKind(error.status, error.code, "The request cannot be understood", error.headers),
-            str(error),
-        )
-    for kind in type(error).__mro__:
-        if kind in _KIND_OF_ERROR:
-            told = await conflict_details.build_conflict_details(error)
-            return build_problem(request, _add_retry_after(_KIND_OF_ERROR[kind], error), str(error), also=told)
-    return await _unexpected_error(request, error)
-
-
-def _add_retry_after(kind: ProblemKind, error: Exception) -> ProblemKind:
-    """The kind, with when to come again if the error knows it."""
-    seconds: int | None = getattr(error, "retry_after", None)
-    return kind if seconds is None else replace(kind, headers=(*kind.headers, ("Retry-After", str(seconds))))
+        return build_problem(request, error.code, str(error), headers=error.headers)
+    code = next((_CODE_OF_ERROR[kind] for kind in type(error).__mro__ if kind in _CODE_OF_ERROR), None)
+    if code is None:
+        return await _unexpected_error(request, error)
+    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, UnauthenticatedError) else {}
+    if (seconds := getattr(error, "retry_after", None)) is not None:
+        headers["Retry-After"] = str(seconds)
+    return build_problem(
+        request, code, str(error), headers=headers, members=await conflict_details.build_conflict_details(error)
+    )
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
@@ -177,87 +160,79 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
         detail = f"this path takes {headers['Allow']}"
     if error.status_code == NOT_FOUND:
         detail = "there is nothing at this path; /docs lists all paths, none of which ends with a slash"
-    return build_problem(request, ProblemKind(error.status_code, code, str(error.detail), (*headers.items(),)), detail)
+    entry = make_entry(error.status_code, title=str(error.detail), meaning="", remedy="")
+    return build_problem(request, code, detail, entry=entry, headers=headers)
 
 
 def _list_methods(request: Request) -> list[str]:
-    """With which methods the path can be asked; a path has a route for each, and the router only knows the first."""
-    asked = [(method, {**request.scope, "method": method}) for method in _METHODS]
-    allowed = [
-        method
-        for method, scope in asked
-        if any(route.matches(scope)[0] is Match.FULL for route in _list_routes(request))
-    ]
-    return [name for method in allowed for name in (("GET", "HEAD") if method == "GET" else (method,))]
-
-
-def _list_routes(request: Request) -> Sequence[BaseRoute]:
+    """List the methods of the path. Each has a route of its own, and the router reports only the first."""
     routes: Sequence[BaseRoute] = request.app.routes
-    return routes
+    scopes = {method: {**request.scope, "method": method} for method in _METHODS}
+    allowed = [method for method, scope in scopes.items() if any(r.matches(scope)[0] is Match.FULL for r in routes)]
+    return [name for method in allowed for name in (("GET", "HEAD") if method == "GET" else (method,))]
 
 
 async def _parameter_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     faults = [
-        Fault("/" + "/".join(str(part) for part in one["loc"]), "invalid_parameter", shape_faults.describe_error(one))
-        for one in error.errors()
+        Fault(
+            "/" + "/".join(str(part) for part in fault["loc"]), "invalid_parameter", shape_faults.describe_error(fault)
+        )
+        for fault in error.errors()
     ]
     return _build_invalid_request(request, faults)
 
 
 async def _disconnect_error(request: Request, _error: Exception) -> JSONResponse:
-    """The caller hung up while sending: nobody reads this, and it is no error of ours."""
-    return build_problem(
-        request, ProblemKind(400, "disconnected", "The request ended too soon"), "the body was not complete"
-    )
+    """The caller disconnected while sending: nobody reads this answer, and it is not an error of the server."""
+    return build_problem(request, "disconnected", "the body was not complete")
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
     get_logger().error("request_failed", error=type(error).__name__, request_id=get_request_id(request), exc_info=error)
-    return build_problem(
-        request, ProblemKind(500, "internal_error", "Something went wrong on our side"), "it has been logged"
-    )
+    return build_problem(request, "internal_error", "it has been logged")
 
 
 def _build_invalid_request(request: Request, faults: Sequence[Fault]) -> JSONResponse:
-    """All faults that a reply has room for; the problem's own code is theirs when they agree on one."""
+    """List as many faults as a reply may have; if all have the same code, it is the problem's code too."""
     listed, more = FaultLister().list_faults(faults)
     detail = "; ".join(f"{fault['pointer']}: {fault['detail']}" for fault in listed[:3])
     detail = shorten_text(detail, MAX_DETAIL_BYTES - _COUNT_BYTES)
     if more:
         detail += f"; and more: there are {len(faults):,} faults, of which {len(listed)} are listed"
+    members = {"errors": listed} | build_more_errors(more)
     return build_problem(
-        request,
-        ProblemKind(422, get_common_code(faults), "The request has faults"),
-        detail,
-        listed,
-        build_more_errors(more),
+        request, get_common_code(faults), detail, entry=PROBLEM_ENTRIES["invalid_request"], members=members
     )
 
 
 def build_problem(
     request: Request,
-    kind: ProblemKind,
+    code: str,
     detail: str,
-    errors: Sequence[Mapping[str, str]] = (),
-    also: Mapping[str, Any] | None = None,
+    *,
+    entry: CatalogueEntry | None = None,
+    headers: Mapping[str, str] | None = None,
+    members: Mapping[str, Any] | None = None,
 ) -> JSONResponse:
-    """One problem document; `also` has members that not every one has."""
-    metrics.REFUSED.labels(kind.code).inc()
+    """Build a problem document; status and title are those of the code in the catalogue, unless `entry` is given."""
+    entry = entry or PROBLEM_ENTRIES[code]
+    metrics.REFUSED.labels(code).inc()
     body = {
-        "type": f"/problems/{kind.code}",
-        "title": kind.title,
-        "status": kind.status,
-        "code": kind.code,
+        "type": f"/problems/{code}",
+        "title": entry.title,
+        "status": entry.status,
+        "code": code,
         "detail": shorten_text(detail, MAX_DETAIL_BYTES),
-        "errors": list(errors),
+        "errors": [],
         "request_id": get_request_id(request),
+        **(members or {}),
     }
-    return JSONResponse(body | dict(also or {}), kind.status, dict(kind.headers), MEDIA_TYPE)
+    return JSONResponse(body, entry.status, headers, MEDIA_TYPE)
 
 
 def get_request_id(request: Request) -> str:
-    """An id that ties a reply to our log line."""
+    """Get the id that a reply and its log line have in common."""
     if not hasattr(request.state, "request_id"):
         request.state.request_id = secrets.token_hex(8)
     return str(request.state.request_id)

@@ -1,67 +1,23 @@
-"""`/v1/layouts`: texts that templates share. A version keeps the one with which it was published."""
+"""`/v1/layouts`: texts that templates share. A version keeps the layouts that it was published with."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
 
-from notifier.api import fields
 from notifier.api.authentication import authenticate_key
-from notifier.api.body import body_limits
-from notifier.api.body.model_reader import read_model
-from notifier.api.body.request_model import RequestModel
-from notifier.api.dependencies import Dependencies
+from notifier.api.body.model_reader import document_body, read_model
+from notifier.api.dependencies import Dependencies, open_change_transaction
 from notifier.api.errors.conflict_details import build_layout_reply
-from notifier.api.notifications.change_routes import document_body, open_change_transaction
+from notifier.api.layouts.models import LayoutIn, LayoutOut, LayoutsOut
 from notifier.api.request_audit import AuditDependency
-from notifier.audit import AuditAction
 from notifier.auth.key_scope import KeyScope
-from notifier.errors import Fault, InvalidRequestError, NotFoundError
+from notifier.errors import NotFoundError
 from notifier.template_language.template_source import LAYOUTS
-from notifier.templating import audit_records, layout_store
-from notifier.templating.validation import MAX_SOURCE_BYTES
+from notifier.templating import layout_store
 
 router = APIRouter(prefix="/v1/layouts", tags=["templates"])
 _NAME = r"^[a-z][a-z0-9_-]{0,63}\.(html|txt)$"
 Name = Annotated[str, Path(description="Templates name it `_layouts/` and this.", json_schema_extra={"pattern": _NAME})]
-
-
-class LayoutIn(RequestModel):
-    """A layout to save."""
-
-    limits = body_limits.TEMPLATE_LIMITS
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, json_schema_extra={"examples": [{"text": "<html>…</html>", "revision": 0}]}
-    )
-
-    text: str = Field(max_length=MAX_SOURCE_BYTES)
-    revision: fields.WholeNumber = Field(
-        ge=0, le=2**31 - 2, description="The one that you have seen; 0 for a new layout."
-    )
-
-
-class LayoutLineOut(BaseModel):
-    """A layout without its text."""
-
-    name: str
-    revision: int
-    updated_by: str
-    updated_at: datetime
-
-
-class LayoutsOut(BaseModel):
-    """All layouts, by name."""
-
-    layouts: list[LayoutLineOut]
-
-
-class LayoutOut(LayoutLineOut):
-    """A layout."""
-
-    text: str
-    used_by: list[str] = Field(description="Templates that change with it when they are published next.")
 
 
 @router.get("", response_model=LayoutsOut, operation_id="list_layouts", summary="List layouts")
@@ -74,7 +30,7 @@ async def list_layouts(request: Request, doors: Dependencies) -> dict[str, Any]:
 
 @router.get("/{name}", response_model=LayoutOut, operation_id="get_layout", summary="Get a layout")
 async def get_layout(request: Request, name: Name, doors: Dependencies) -> dict[str, Any]:
-    """One of them, and who uses it."""
+    """The text of a layout, and the templates that use it."""
     await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
     async with doors.database.read() as connection:
         view = await layout_store.get_layout(connection, LAYOUTS + name)
@@ -91,25 +47,13 @@ async def get_layout(request: Request, name: Name, doors: Dependencies) -> dict[
     openapi_extra=document_body(LayoutIn, required=True),
 )
 async def save_layout(request: Request, name: Name, doors: Dependencies, audited: AuditDependency) -> dict[str, Any]:
-    """Save it. Nothing that is published changes; 409 with both sides if somebody else has saved since `revision`."""
+    """Save it. Published versions do not change; 409 with both sides if it has another `revision`."""
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
-    wanted = await read_model(request, LayoutIn)
-    faults = []
-    if not layout_store.LAYOUT_NAME.fullmatch(LAYOUTS + name):
-        faults.append(Fault("", "invalid_slug", "lower-case letters, digits, - and _, and .html or .txt"))
-    if len(wanted.text.encode()) > MAX_SOURCE_BYTES:
-        faults.append(Fault("/text", "too_large", f"a layout has at most {MAX_SOURCE_BYTES} octets"))
-    if faults:
-        raise InvalidRequestError(faults)
-    now = doors.clock.now()
+    body = await read_model(request, LayoutIn)
+    actor = audited.get_actor(caller)
     async with open_change_transaction(doors) as connection:
         saved = await layout_store.save_layout(
-            connection, LAYOUTS + name, wanted.text, seen=wanted.revision, by=caller.actor_name, now=now
-        )
-        await audited(
-            connection,
-            caller,
-            audit_records.build_layout_record(AuditAction.LAYOUT_SAVED, saved.name, revision=saved.revision),
+            connection, LAYOUTS + name, body.text, revision=body.revision, actor=actor
         )
         return build_layout_reply(saved) | {"used_by": await layout_store.list_layout_users(connection, saved.name)}
 
@@ -120,14 +64,9 @@ async def delete_layout(
     name: Name,
     doors: Dependencies,
     audited: AuditDependency,
-    revision: Annotated[int, Query(ge=0, le=2**31 - 1, description="The one that you have seen.")] = 0,
+    revision: Annotated[int, Query(ge=0, le=2**31 - 1, description="The one that you have loaded.")] = 0,
 ) -> None:
-    """Delete one that no template uses; versions that were published with it keep it."""
+    """Delete a layout that no template uses; versions that were published with it keep it."""
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
     async with open_change_transaction(doors) as connection:
-        gone = await layout_store.delete_layout(connection, LAYOUTS + name, seen=revision)
-        await audited(
-            connection,
-            caller,
-            audit_records.build_layout_record(AuditAction.LAYOUT_DELETED, gone.name, revision=gone.revision),
-        )
+        await layout_store.delete_layout(connection, LAYOUTS + name, revision=revision, actor=audited.get_actor(caller))

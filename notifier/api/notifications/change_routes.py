@@ -1,8 +1,6 @@
-"""`PATCH /v1/notifications/{id}`, and its `/cancel`, `/retry`, `/resolve`: each answers with how it stands then."""
+"""`PATCH /v1/notifications/{id}`, and its `/cancel`, `/retry`, `/resolve`: each answers with the notification."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,30 +8,18 @@ from fastapi import APIRouter, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.api.authentication import authenticate_service, parse_id
-from notifier.api.body.model_reader import read_model, read_optional_model
-from notifier.api.body.request_model import RequestModel
-from notifier.api.dependencies import ApiDependencies, Dependencies
+from notifier.api.body.model_reader import document_body, read_model, read_optional_model
+from notifier.api.dependencies import ApiDependencies, Dependencies, open_change_transaction
 from notifier.api.notifications import models, submission_models
 from notifier.api.request_audit import AuditDependency
 from notifier.auth.authenticated_key import Caller
 from notifier.auth.key_scope import KeyScope
 from notifier.auth.mail_rights import MailRights
-from notifier.db.unavailability import convert_database_errors
 from notifier.lookup import notification_view
-from notifier.states import TransitionCause
 from notifier.status import notification_actions
-from notifier.status.notification_actions import ChangeRequest
 from notifier.submission import notification_change
 
-MAX_CHANGE_SECONDS = 2.5
-"""Longest transaction; the driver takes two more to let go of a server that hangs, and the caller hears 503 in five."""
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
-
-
-def document_body(model: type[RequestModel], *, required: bool) -> dict[str, Any]:
-    """What the documentation says about a body that the route parses itself."""
-    content = {"application/json": {"schema": model.model_json_schema(by_alias=True)}}
-    return {"requestBody": {"description": model.limits.describe(), "required": required, "content": content}}
 
 
 @router.post(
@@ -46,15 +32,15 @@ def document_body(model: type[RequestModel], *, required: bool) -> dict[str, Any
 async def cancel_notification(
     request: Request, notification_id: str, doors: Dependencies, audited: AuditDependency
 ) -> dict[str, Any]:
-    """See that the mail is never sent. 409 once it may be on its way, or has ended; cancelling twice is no error."""
+    """Stop the mail before it is sent. 409 if it may be on its way, or has ended; cancelling twice is no error."""
     caller = await authenticate_service(request, doors, KeyScope.SEND)
-    wanted = await read_optional_model(request, submission_models.ChangeIn)
-    id_, asked = parse_id(notification_id), build_change_request(caller, doors, wanted)
+    body = await read_optional_model(request, submission_models.ChangeIn)
+    id_, actor, rights = parse_id(notification_id), audited.get_actor(caller), build_mail_rights(caller, doors)
     async with open_change_transaction(doors) as connection:
-        await audited.record_all(
-            connection, caller, await notification_actions.cancel_notification(connection, id_, asked)
+        await notification_actions.cancel_notification(
+            connection, id_, actor=actor, rights=rights, comment=body.comment
         )
-        return await _build_changed_notification(connection, id_, asked)
+        return await _build_changed_notification(connection, id_, actor.at)
 
 
 @router.patch(
@@ -67,15 +53,13 @@ async def cancel_notification(
 async def update_notification(
     request: Request, notification_id: str, doors: Dependencies, audited: AuditDependency
 ) -> dict[str, Any]:
-    """Change when it is sent, or with which variables, before the first try; its copies change with it."""
+    """Change its times, priority or variables before the first attempt; its copies change with it."""
     caller = await authenticate_service(request, doors, KeyScope.SEND)
     changes = submission_models.parse_changes(await read_model(request, submission_models.NotificationPatchIn))
-    id_, asked = parse_id(notification_id), build_change_request(caller, doors, submission_models.ChangeIn())
+    id_, actor, rights = parse_id(notification_id), audited.get_actor(caller), build_mail_rights(caller, doors)
     async with open_change_transaction(doors) as connection:
-        await audited(
-            connection, caller, await notification_change.change_notification(connection, id_, changes, asked)
-        )
-        return await _build_changed_notification(connection, id_, asked)
+        await notification_change.change_notification(connection, id_, changes, actor=actor, rights=rights)
+        return await _build_changed_notification(connection, id_, actor.at)
 
 
 @router.post(
@@ -88,15 +72,13 @@ async def update_notification(
 async def retry_notification(
     request: Request, notification_id: str, doors: Dependencies, audited: AuditDependency
 ) -> dict[str, Any]:
-    """Send a failed or expired notification again: the same bytes, for as long as they were worth sending at first."""
+    """Send a failed or expired notification again: the same bytes, with the same lifetime as at first."""
     caller = await authenticate_service(request, doors, KeyScope.SEND)
-    wanted = await read_optional_model(request, submission_models.ChangeIn)
-    id_, asked = parse_id(notification_id), build_change_request(caller, doors, wanted)
+    body = await read_optional_model(request, submission_models.ChangeIn)
+    id_, actor, rights = parse_id(notification_id), audited.get_actor(caller), build_mail_rights(caller, doors)
     async with open_change_transaction(doors) as connection:
-        await audited.record_all(
-            connection, caller, await notification_actions.retry_notification(connection, id_, asked)
-        )
-        return await _build_changed_notification(connection, id_, asked)
+        await notification_actions.retry_notification(connection, id_, actor=actor, rights=rights, comment=body.comment)
+        return await _build_changed_notification(connection, id_, actor.at)
 
 
 @router.post(
@@ -111,36 +93,21 @@ async def resolve_notification(
 ) -> dict[str, Any]:
     """Decide about a mail whose status is `unknown`: it was sent, it failed, or send it again."""
     caller = await authenticate_service(request, doors, KeyScope.SEND)
-    wanted = await read_model(request, submission_models.ResolveIn)
-    id_, asked = parse_id(notification_id), build_change_request(caller, doors, wanted)
+    body = await read_model(request, submission_models.ResolveIn)
+    id_, actor, rights = parse_id(notification_id), audited.get_actor(caller), build_mail_rights(caller, doors)
     async with open_change_transaction(doors) as connection:
-        await audited.record_all(
-            connection, caller, await notification_actions.resolve_notification(connection, id_, wanted.as_, asked)
+        await notification_actions.resolve_notification(
+            connection, id_, body.as_, actor=actor, rights=rights, comment=body.comment
         )
-        return await _build_changed_notification(connection, id_, asked)
+        return await _build_changed_notification(connection, id_, actor.at)
 
 
-@asynccontextmanager
-async def open_change_transaction(doors: ApiDependencies) -> AsyncIterator[AsyncConnection]:
-    """A transaction that is over in time, and then a hint to the sender of this process."""
-    with convert_database_errors():
-        async with asyncio.timeout(MAX_CHANGE_SECONDS), doors.database.write() as connection:
-            yield connection
-    doors.wake_sender()
+def build_mail_rights(caller: Caller, doors: ApiDependencies) -> MailRights:
+    """What the caller may do with mail."""
+    return MailRights(caller=caller, policy=doors.recipient_policy, own_sender=doors.default_sender.address)
 
 
-def build_change_request(caller: Caller, doors: ApiDependencies, wanted: submission_models.ChangeIn) -> ChangeRequest:
-    """The change as the domain wants to hear of it."""
-    return ChangeRequest(
-        actor=caller.actor_name,
-        cause=TransitionCause.CALLER,
-        rights=MailRights(caller=caller, policy=doors.recipient_policy, own_sender=doors.default_sender.address),
-        at=doors.clock.now(),
-        comment=wanted.comment,
-    )
-
-
-async def _build_changed_notification(connection: AsyncConnection, id_: UUID, asked: ChangeRequest) -> dict[str, Any]:
+async def _build_changed_notification(connection: AsyncConnection, id_: UUID, now: datetime) -> dict[str, Any]:
     return models.build_notification_reply(
-        await notification_view.get_notification(connection, None, id_), asked.at
-    )  # that they may see it was found out before
+        await notification_view.get_notification(connection, None, id_), now
+    )  # the operation checked the rights

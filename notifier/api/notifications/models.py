@@ -1,34 +1,35 @@
-"""The shapes of what callers are told about notifications, and how the domain's views become them."""
+"""The reply models of notifications, and how the domain's views become them."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
+from fastapi import Query
 from pydantic import BaseModel, Field
 from typing_extensions import TypeAliasType
 
+from notifier import email_address
+from notifier.api import pagination
+from notifier.api.fields import AwareTime
+from notifier.lookup.content_preview import ContentView
+from notifier.lookup.notification_search import NotificationFilter
 from notifier.lookup.notification_view import CopyView, NotificationView
 from notifier.lookup.timeline import TimelineItem
+from notifier.lookup.wait_explanation import Because
 from notifier.states import KeyKind, Priority, Reason, Role, Status, WhenUncertain
 
 SCHEDULED = "scheduled"
-"""How `queued` is shown while `send_at` is ahead."""
-
+"""How `queued` is shown while `send_at` is in the future."""
 
 ShownStatus = TypeAliasType("ShownStatus", Literal[
     "scheduled", "queued", "deferred", "sent", "delivered", "bounced", "complained", "failed", "expired", "suppressed",
     "cancelled", "unknown",
 ])  # fmt: skip
-"""As `Status`, with `scheduled` for what is queued and not due yet."""
-
-
-def describe_optional(description: str) -> Any:
-    """A member that not every reply has."""
-    return Field(default=None, description=description)
+"""The values of `Status`, and `scheduled` for a queued notification that is not due yet."""
 
 
 class AcceptedOut(BaseModel):
-    """What became of a submit: the row is committed."""
+    """An accepted notification: it is committed."""
 
     id: UUID
     status: ShownStatus
@@ -36,11 +37,11 @@ class AcceptedOut(BaseModel):
 
 
 class AttemptOut(BaseModel):
-    """One try at delivering."""
+    """One attempt to deliver the mail."""
 
     number: int
     started_at: datetime
-    duration_ms: int | None = Field(description="Null, as the relay, where the sender died.")
+    duration_ms: int | None = Field(description="Null, like the relay, if the sender crashed.")
     relay: str | None
     phase: str
     outcome: str
@@ -50,7 +51,7 @@ class AttemptOut(BaseModel):
 
 
 class CopyOut(BaseModel):
-    """The same mail to somebody else."""
+    """A copy: the same mail to another recipient."""
 
     id: UUID
     role: Role
@@ -59,7 +60,7 @@ class CopyOut(BaseModel):
 
 
 class NotificationOut(BaseModel):
-    """A notification and where it stands."""
+    """A notification and its status."""
 
     id: UUID
     status: ShownStatus
@@ -67,10 +68,10 @@ class NotificationOut(BaseModel):
     detail: str | None
     to: str
     role: Role
-    parent_id: UUID | None = Field(description="Of a copy: the notification that it is a copy of.")
+    parent_id: UUID | None = Field(description="Of a copy: the notification that was copied.")
     batch_id: UUID | None
-    kind: KeyKind = Field(description="Of the key that submitted it: mail of a test key never leaves.")
-    template: str | None = Field(description="Null, as its version, where the caller brought the content.")
+    kind: KeyKind = Field(description="The kind of the key that submitted it: mail of a test key reaches nobody.")
+    template: str | None = Field(description="Null, like its version, for a notification with `content`.")
     template_version: int | None
     locale: str | None
     priority: Priority
@@ -80,26 +81,26 @@ class NotificationOut(BaseModel):
     send_at: datetime
     expires_at: datetime
     uncertain_at: datetime | None
-    when_uncertain: WhenUncertain | None = Field(description="Null: accepted by a release without it, and held.")
+    when_uncertain: WhenUncertain | None = Field(description="Null: accepted by an older release, and held.")
     next_attempt_at: datetime | None
     tags: list[str]
     metadata: dict[str, str]
 
 
 class NotificationWithAttemptsOut(NotificationOut):
-    """A notification, where it stands, every try, and its copies."""
+    """A notification with its status, every attempt, and its copies."""
 
     attempts: list[AttemptOut]
     copies: list[CopyOut]
 
 
 class HappenedOut(BaseModel):
-    """One thing that happened to a notification."""
+    """An event of a notification."""
 
     at: datetime
     kind: str = Field(
-        description="`accepted`, `scheduled`, `attempt`, `uncertain`, what was done to it (`cancelled`, `retried`, "
-        "`resolved`), or the status in which it ended."
+        description="`accepted`, `scheduled`, `attempt`, `uncertain`, a change (`cancelled`, `retried`, `resolved`), "
+        "or the status in which it ended."
     )
     detail: str | None
     actor: str | None = Field(description="Who did it: `key:<id>` or `operator:<name>`.")
@@ -107,15 +108,15 @@ class HappenedOut(BaseModel):
 
 
 class TimelineOut(BaseModel):
-    """What happened to a notification, oldest first."""
+    """The events of a notification, oldest first."""
 
     events: list[HappenedOut]
 
 
 class PageOut(BaseModel):
-    """A page, newest first; `next` is the cursor of the following one, null on the last.
+    """A page, newest first; `next` is the cursor of the following page, null on the last one.
 
-    A page may have fewer than were asked for, or none, before the last: what is looked for is rare.
+    A page before the last one may have fewer entries than `limit`, or none: a search for something rare ends early.
     """
 
     notifications: list[NotificationOut]
@@ -123,12 +124,12 @@ class PageOut(BaseModel):
 
 
 def get_shown_status(status: Status, send_at: datetime, now: datetime) -> str:
-    """The status in the caller's words."""
+    """Get the status as callers see it."""
     return SCHEDULED if status is Status.QUEUED and send_at > now else status.value
 
 
 def build_notification_reply(view: NotificationView, now: datetime) -> dict[str, Any]:
-    """A notification as the reply's fields."""
+    """Build the reply for a notification."""
     fields = {name: value for name, value in vars(view).items() if name in NotificationOut.model_fields}
     return fields | {
         "to": view.recipient,
@@ -151,5 +152,88 @@ def _build_copy_reply(view: CopyView, now: datetime) -> dict[str, Any]:
 
 
 def build_event_reply(item: TimelineItem) -> dict[str, Any]:
-    """One thing that happened, as the reply's fields."""
+    """Build the reply for an event."""
     return vars(item) | {"attempt": vars(item.attempt) if item.attempt else None}
+
+
+class NotificationQuery(pagination.PageQuery):
+    """Which notifications are listed."""
+
+    status: ShownStatus | None = None
+    to: Annotated[
+        str | None, Query(max_length=320, pattern=pagination.NO_NUL, description="The recipient's address.")
+    ] = None
+    template: Annotated[str | None, Query(max_length=64, pattern=pagination.NO_NUL)] = None
+    tag: Annotated[str | None, Query(max_length=64, pattern=pagination.NO_NUL)] = None
+    batch_id: UUID | None = None
+    created_after: Annotated[AwareTime | None, Query(description="At this time or later.")] = None
+    created_before: Annotated[AwareTime | None, Query(description="Before this time.")] = None
+    copies: Annotated[bool, Query(description="List copies as well.")] = False
+
+    def build_filter(self) -> NotificationFilter:
+        """Build the domain's filter."""
+        is_queued = self.status in (SCHEDULED, Status.QUEUED)
+        return NotificationFilter(
+            status=Status.QUEUED if is_queued else Status(self.status) if self.status else None,
+            scheduled=self.status == SCHEDULED if is_queued else None,
+            to=_normalise_recipient(self.to),
+            **self.model_dump(include={"template", "tag", "batch_id", "created_after", "created_before", "copies"}),
+        )
+
+
+def build_content_reply(view: ContentView) -> dict[str, Any]:
+    """The mail as the reply's fields."""
+    return {name: value for name, value in vars(view).items() if name != "source"} | {"size": len(view.source)}
+
+
+def _normalise_recipient(to: str | None) -> str | None:
+    """Normalise an address as it is stored; a text that is no address is searched unchanged, and not found."""
+    try:
+        return email_address.normalise_address(to) if to else None
+    except email_address.InvalidAddressError:
+        return to
+
+
+class FileOut(BaseModel):
+    """A file that is attached to the mail."""
+
+    filename: str
+    content_type: str
+    content_id: str | None
+    size: int
+    sha256: str
+
+
+class ContentOut(BaseModel):
+    """A mail, part by part."""
+
+    subject: str
+    html: str | None = Field(description="Null for a mail that has a text part only.")
+    text: str
+    attachments: list[FileOut]
+    size: int = Field(description="Bytes of the whole mail.")
+    sha256: str = Field(description="Of the whole mail, in hexadecimal digits.")
+    identical: bool | None = Field(
+        description="True if a relay got exactly these bytes; null before the first attempt."
+    )
+
+
+class CauseOut(BaseModel):
+    """One reason why it waits."""
+
+    code: Because
+    detail: str
+    until: datetime | None = Field(description="Null: not known, or it does not end by itself.")
+
+
+class ExplanationOut(BaseModel):
+    """Why it is not sent yet."""
+
+    id: UUID
+    status: ShownStatus
+    waiting: bool
+    next_attempt_at: datetime | None = Field(
+        description="The earliest time of the next attempt; null during an attempt, while it is held, and at the end."
+    )
+    expires_at: datetime
+    because: list[CauseOut] = Field(description="Every reason; empty if it is due and first in the queue.")

@@ -1,4 +1,4 @@
-"""The shapes of requests: pydantic models, apart from the tables, with unknown fields refused."""
+"""The request models of notifications, and how a body becomes the domain's request."""
 
 from typing import Annotated, Any, TypeVar
 
@@ -7,26 +7,23 @@ from pydantic import ConfigDict, Field, JsonValue, StringConstraints, Validation
 from notifier.api import fields
 from notifier.api.body import body_limits, shape_faults
 from notifier.api.body.request_model import PatchModel, RequestModel, drop_unset
-from notifier.api.fields import Address, PositiveWholeNumber, Time
+from notifier.api.fields import Address, PositiveWholeNumber, Time, describe_optional
 from notifier.errors import Fault, InvalidRequestError
 from notifier.rendering import subject_values
 from notifier.states import Priority, Resolution, WhenUncertain
 from notifier.status.notification_actions import MAX_COMMENT_LENGTH
 from notifier.submission.attachment_validation import MAX_ATTACHMENTS, MAX_FILENAME_LENGTH
+from notifier.submission.custom_headers import MAX_HEADERS
 from notifier.submission.file_type import MAX_TYPE_LENGTH
 from notifier.submission.notification_change import NotificationChanges
-from notifier.submission.request_validation import MAX_COPIES, MAX_HEADERS, NotificationRequest
+from notifier.submission.notification_request import NotificationRequest
+from notifier.submission.request_validation import MAX_COPIES
 
-MAX_VARIABLES = 1_000  # names in `variables`, and in a template's sample; what is below them is bounded by bytes
+MAX_VARIABLES = 1_000  # names in `variables`, and in a template's sample; what is below them is limited by bytes
 Model = TypeVar("Model", bound=RequestModel)
 _Mailbox = Annotated[fields.Text, fields.document_field(pattern=fields.MAILBOX_PATTERN)]
 _MetadataValue = Annotated[str, StringConstraints(max_length=500)]
 _Tag = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-
-
-def _optional_field(description: str, *, strict: bool | None = None) -> Any:
-    """A field that may be left out, which is not the same as null."""
-    return Field(None, strict=strict, description=description)
 
 
 _CONTENT_EXAMPLE: JsonValue = {"subject": "Welcome to Larkspur", "html": "<p>Welcome, Ada.</p>"}
@@ -42,7 +39,7 @@ _Variables = Annotated[dict[str, Any], Field(max_length=MAX_VARIABLES)]
 
 
 class ContentIn(RequestModel):
-    """A mail in the caller's own words, with `html`, `text` or both: it leaves as it is, nothing is filled in."""
+    """Your own mail with `html`, `text` or both: it is sent as it is, nothing is filled in."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_CONTENT_EXAMPLE]})
 
@@ -52,7 +49,7 @@ class ContentIn(RequestModel):
 
 
 class AttachmentIn(RequestModel):
-    """A file that comes with the mail."""
+    """A file that is attached to the mail."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -63,22 +60,22 @@ class AttachmentIn(RequestModel):
     )
 
     filename: str = Field(
-        max_length=MAX_FILENAME_LENGTH, description="Without a path; its extension is one of the content type."
+        max_length=MAX_FILENAME_LENGTH, description="Without a path; its extension must fit the content type."
     )
     content: Annotated[str, fields.document_field(pattern=fields.BASE64_PATTERN, contentEncoding="base64")] = Field(
-        max_length=fields.MAX_BASE64_LENGTH, description="The octets in base64 (RFC 4648 §4)."
+        max_length=fields.MAX_BASE64_LENGTH, description="The file in base64 (RFC 4648 §4)."
     )
     content_type: str = Field(
         max_length=MAX_TYPE_LENGTH,
-        description="Media type, such as application/pdf; what cannot be attached is refused by name.",
+        description="Media type, such as application/pdf; types that cannot be attached are refused.",
     )
     content_id: Annotated[str, fields.document_field(pattern=fields.CONTENT_ID_PATTERN)] | None = Field(
-        None, max_length=64, description="Of an inline image: `cid:` in the HTML names it."
+        None, max_length=64, description="For an inline image: `cid:` in the HTML refers to it."
     )
 
 
 class NotificationIn(RequestModel):
-    """A notification to send: with a `template`, or with `content` of its own, never both."""
+    """A notification to send, with a `template` or with `content`, never both."""
 
     limits = body_limits.FILES_LIMITS
 
@@ -88,12 +85,12 @@ class NotificationIn(RequestModel):
     cc: list[Address] = Field(
         default_factory=list,
         max_length=MAX_COPIES,
-        description="Who gets a copy, and is named in the Cc field; with `bcc` at most 50, nobody twice.",
+        description="Recipients of copies who are named in the Cc field; with `bcc` at most 50, nobody twice.",
     )
     bcc: list[Address] = Field(
         default_factory=list,
         max_length=MAX_COPIES,
-        description="Who gets a copy of which nobody else knows.",
+        description="Recipients of copies whom no header names.",
     )
     template: str | None = Field(None, description="Slug of a published template; or give `content`.", max_length=64)
     template_version: PositiveWholeNumber | None = Field(None, description="A version other than the current one.")
@@ -102,7 +99,7 @@ class NotificationIn(RequestModel):
         description="The mail itself, instead of `template`; without `template_version`, `variables` and `locale`.",
     )
     variables: _Variables = Field(
-        default_factory=dict, description="Values for the template's variables: those that it has, in its types."
+        default_factory=dict, description="Values for the template's variables, with its names and types."
     )
     from_: _Mailbox | None = Field(
         None, alias="from", description="Sender, as an address or `Name <address>`, in one of the service's domains."
@@ -114,20 +111,20 @@ class NotificationIn(RequestModel):
     attachments: list[AttachmentIn] = Field(
         default_factory=list,
         max_length=MAX_ATTACHMENTS,
-        description="Files; together at most 10 MiB, each what its name and type say.",
+        description="Files; together at most 10 MiB. Their content must match name and type.",
     )
     headers: dict[str, str] = Field(
         default_factory=dict,
         max_length=MAX_HEADERS,
-        description="Custom headers: `X-…` that the operator allows, and a few others, which take ASCII only.",
+        description="Custom headers: `X-…` that the operator allows, and a few others, in ASCII only.",
         json_schema_extra={
             "propertyNames": {"pattern": fields.HEADER_NAME_PATTERN, "maxLength": 64},
             "additionalProperties": fields.HeaderValue,
         },
     )
-    tags: list[_Tag] = Field(default_factory=list, max_length=10, description="Words by which you find it again.")
+    tags: list[_Tag] = Field(default_factory=list, max_length=10, description="Words by which you can find it again.")
     metadata: dict[_Tag, _MetadataValue] = Field(
-        default_factory=dict, max_length=20, description="Yours: kept, shown, and sent with webhooks."
+        default_factory=dict, max_length=20, description="Your own data: kept, shown, and sent with webhooks."
     )
     send_at: Time | None = Field(
         None, description="Not before this time: at most a day ago and a year ahead. Default: now."
@@ -139,33 +136,33 @@ class NotificationIn(RequestModel):
     when_uncertain: WhenUncertain | None = Field(
         None,
         strict=False,
-        description="If nobody knows whether a relay took it: `resend` sends it once more, `hold` keeps it for you to "
-        "decide. Default: the template's; `resend` for `content`.",
+        description="If it is unknown whether a relay accepted it: `resend` sends it once more, `hold` waits for your "
+        "decision. Default: the template's; `resend` for `content`.",
     )
 
 
-def _describe_notification_patch(shown: dict[str, Any]) -> None:
-    fields.describe_patch(shown)
-    shown["examples"] = [{"priority": "high"}]
+def _describe_notification_patch(json_schema: dict[str, Any]) -> None:
+    fields.describe_patch(json_schema)
+    json_schema["examples"] = [{"priority": "high"}]
 
 
 class NotificationPatchIn(PatchModel):
-    """What is to be different; nothing else changes."""
+    """The fields that are to change; nothing else changes."""
 
     limits = body_limits.VARIABLES_LIMITS
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_describe_notification_patch)
 
-    variables: _Variables = _optional_field(
-        "All of them: they take the place of the old ones. Not for mail with `content`, which has none."
+    variables: _Variables = describe_optional(
+        "All variables: they replace the old ones. Not for mail with `content`, which has none."
     )
-    send_at: Time = _optional_field("Not before this time: at most a day ago and a year ahead.")
-    expires_at: Time = _optional_field("Not after this time: later than `send_at`, by at most a year.")
-    priority: Priority = _optional_field("Which mail goes first.", strict=False)
+    send_at: Time = describe_optional("Not before this time: at most a day ago and a year ahead.")
+    expires_at: Time = describe_optional("Not after this time: later than `send_at`, by at most a year.")
+    priority: Priority = describe_optional("Mail with a higher priority is sent first.", strict=False)
 
 
 class ChangeIn(RequestModel):
-    """A word on why something is changed."""
+    """The reason of a change."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -173,7 +170,7 @@ class ChangeIn(RequestModel):
 
 
 class ResolveIn(ChangeIn):
-    """What is decided about a mail whose status is `unknown`."""
+    """The decision about a mail whose status is `unknown`."""
 
     as_: Resolution = Field(alias="as", strict=False, description="It was sent, it failed, or send it again.")
 
@@ -182,14 +179,14 @@ _DOMAIN_FIELD_NAMES = {"from": "sender"}
 
 
 def drop_unset_fields(body: Any) -> Any:
-    """The body of a notification without what counts as not set: two bodies that come to the same are the same."""
+    """Drop what counts as not set, so that two bodies with the same meaning are equal."""
     return drop_unset(NotificationIn, body)
 
 
 def parse_notification(body: Any, original: Any = None) -> tuple[NotificationRequest, list[Fault]]:
-    """The request in the domain's words, and what is wrong with its shape; fields at fault keep their defaults.
+    """Parse a body into the domain's request; returns it and its faults. Fields with a fault keep their defaults.
 
-    The body is one of `normalised_notification`; `original` is what it was before that, for what faults say.
+    The body is one of `normalised_notification`; `original` is the body before that, which faults describe.
     """
     if not isinstance(body, dict):
         return NotificationRequest(), [shape_faults.build_not_object_fault(body)]
@@ -199,59 +196,48 @@ def parse_notification(body: Any, original: Any = None) -> tuple[NotificationReq
     except ValidationError as error:
         errors = error.errors(include_url=False)
         faults = shape_faults.build_faults(errors, NotificationIn, body if original is None else original)
-        if any(not one["loc"] for one in errors):
+        if any(not error["loc"] for error in errors):
             return NotificationRequest(), faults
-        broken = {str(one["loc"][0]) for one in errors if one["loc"]}
+        broken = {str(error["loc"][0]) for error in errors if error["loc"]}
         sound = {name: value for name, value in body.items() if name not in broken}
         placeholders = {"to": ""} | sound
         parsed = NotificationIn.model_validate(placeholders)
         body = sound
     values = parsed.model_dump(by_alias=False)
     values["sender"] = values.pop("from_")
-    given = {_DOMAIN_FIELD_NAMES.get(name, name) for name in body}
+    sent = {_DOMAIN_FIELD_NAMES.get(name, name) for name in body}
     faults += _list_faults_between_fields(body, {fault.pointer for fault in faults})
-    wanted = {name: value for name, value in values.items() if name in given}
+    fields = {name: value for name, value in values.items() if name in sent}
     if any(fault.pointer.split("/")[1] == "variables" for fault in faults):
-        wanted["variables"] = None
-    return NotificationRequest(**wanted), faults
+        fields["variables"] = None
+    return NotificationRequest(**fields), faults
 
 
 def measure_without_attachments(body: Any, size: int) -> int:
-    """How many of the bytes of a notification's text are not its attachments'."""
+    """Count the bytes of a notification's text without its attachments."""
     files = body.get("attachments") if isinstance(body, dict) else None
-    contents = [one.get("content") for one in files if isinstance(one, dict)] if isinstance(files, list) else []
+    contents = [file.get("content") for file in files if isinstance(file, dict)] if isinstance(files, list) else []
     return size - sum(len(content) for content in contents if isinstance(content, str))
 
 
 def _list_faults_between_fields(body: dict[str, Any], known: set[str]) -> list[Fault]:
-    """What is wrong with fields that are right each for itself: a template, or content of its own."""
+    """Find contradictions between valid fields: there must be a template or content, not both."""
     with_template, with_content = (body.get(name) is not None for name in ("template", "content"))
     if with_template and with_content:
-        return [Fault("/content", "template_or_content", "either a template or content, not both")]
+        return [Fault("/content", "template_or_content", "send a template or content, not both")]
     if with_content:
-        alien = [name for name in ("template_version", "variables", "locale") if body.get(name)]
-        faults = [Fault(f"/{name}", "needs_template", "content is sent as it is") for name in alien]
+        misplaced = [name for name in ("template_version", "variables", "locale") if body.get(name)]
+        faults = [Fault(f"/{name}", "needs_template", "content is sent as it is") for name in misplaced]
         if not any(body["content"].get(name) for name in ("html", "text")):
             faults.append(Fault("/content", "missing_field", "html or text, or both"))
         return faults
     if with_template or any(pointer.startswith(("/template", "/content")) for pointer in known):
         return []
-    return [Fault("/template", "missing_field", "name a template, or give content of your own")]
-
-
-def validate_body(model: type[Model], body: Any) -> Model:
-    """The body as this model. Raises `InvalidRequestError` with every fault."""
-    unset = drop_unset(model, body)
-    if not isinstance(unset, dict):
-        raise InvalidRequestError([shape_faults.build_not_object_fault(body)])
-    try:
-        return model.model_validate(unset)
-    except ValidationError as error:
-        raise InvalidRequestError(shape_faults.build_faults(error.errors(include_url=False), model, body)) from error
+    return [Fault("/template", "missing_field", "name a template, or send content")]
 
 
 def parse_changes(patch: NotificationPatchIn) -> NotificationChanges:
-    """What is to be changed. Raises `InvalidRequestError` if that is nothing."""
+    """Parse the changes of a notification. Raises `InvalidRequestError` if there are none."""
     changes = NotificationChanges(**patch.model_dump())
     if not changes.field_names:
         raise InvalidRequestError([Fault("", "missing_field", "name at least one field to change")])

@@ -1,4 +1,4 @@
-"""`POST /v1/notifications` and `…/batch`: authenticate, parse, submit, answer. The doors that are busy."""
+"""`POST /v1/notifications` and `…/batch`: authenticate, parse, submit, answer."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -12,38 +12,32 @@ from fastapi.routing import APIRoute
 from typing_extensions import TypeAliasType
 
 from notifier import strict_json
-from notifier.api.authentication import (
-    IDEMPOTENCY_KEY_PATTERN,
-    MAX_IDEMPOTENCY_KEY_LENGTH,
-    authenticate_service,
-    get_idempotency_key,
-    read_json_text,
-    recognise_service,
-)
+from notifier.api.authentication import authenticate_service, recognise_service
 from notifier.api.batches import models as batch_models
+from notifier.api.body import model_reader
 from notifier.api.body.body_limits import MAX_NOTIFICATION_BYTES
-from notifier.api.body.content_decoding import build_too_large_error
-from notifier.api.body.model_reader import load_json, parse_in_thread
+from notifier.api.body.content_decoding import build_too_large_error, read_json_text
+from notifier.api.body.model_reader import document_body, load_json, parse_in_thread
 from notifier.api.body.request_model import RequestModel
 from notifier.api.dependencies import ApiDependencies, get_dependencies
 from notifier.api.errors.fault_lister import FaultLister
-from notifier.api.notifications import content_routes, models, submission_models
-from notifier.api.notifications.change_routes import document_body
+from notifier.api.idempotency_key import IDEMPOTENCY_KEY_PATTERN, MAX_IDEMPOTENCY_KEY_LENGTH, get_idempotency_key
+from notifier.api.notifications import models, submission_models
 from notifier.auth.authenticated_key import Caller
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import Fault, InvalidRequestError
 from notifier.states import Priority, WhenUncertain
 from notifier.submission.batch_submitter import BatchRejectedError, BatchRequest
-from notifier.submission.notification_writer import Idempotency, SubmissionResult
-from notifier.submission.request_validation import NotificationRequest
+from notifier.submission.idempotency_keys import Idempotency, SubmissionResult
+from notifier.submission.notification_request import NotificationRequest
 from notifier.telemetry import metrics
 
 
 class _DirectRoute(APIRoute):
-    """A route whose function is given the request: FastAPI documents it and has no further part in answering it."""
+    """A route that calls its function directly: FastAPI documents it, and costs the busiest routes no time."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The function itself."""
+        """Return the function itself."""
         endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
         return endpoint
 
@@ -51,15 +45,15 @@ class _DirectRoute(APIRoute):
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"], route_class=_DirectRoute)
 
 
-def _key_parameter(room: int = 0) -> dict[str, Any]:
+def _key_parameter(suffix_length: int = 0) -> dict[str, Any]:
     return {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "Said again with the same key, it is done once: kept for 7 days unless set otherwise.",
+        "description": "A request repeated with the same key is carried out once. Kept for 7 days by default.",
         "schema": {
             "type": "string",
             "minLength": 1,
-            "maxLength": MAX_IDEMPOTENCY_KEY_LENGTH - room,
+            "maxLength": MAX_IDEMPOTENCY_KEY_LENGTH - suffix_length,
             "pattern": IDEMPOTENCY_KEY_PATTERN,
         },
     }
@@ -68,13 +62,13 @@ def _key_parameter(room: int = 0) -> dict[str, Any]:
 _DRY_PARAMETER = {
     "name": "dry_run",
     "in": "query",
-    "description": "`true`: check it and show the mail (200); nothing is written.",
+    "description": "`true`: check the notification and show the mail (200); nothing is written.",
     "schema": {"type": "boolean", "default": False},
 }
 
 
-class DryRunOut(content_routes.ContentOut):
-    """What would be sent; nothing was written."""
+class DryRunOut(models.ContentOut):
+    """The mail that would be sent; nothing was written."""
 
     dry_run: Literal[True]
     to: str
@@ -86,8 +80,8 @@ class DryRunOut(content_routes.ContentOut):
     expires_at: datetime
 
 
-# Many generated clients read every answer with the schema of the lowest status, and try alternatives in the order of
-# their names: so 200 has what 202 has, and its name comes first.
+# Many generated clients read every answer with the schema of the lowest status and try alternatives in the order of
+# their names. So the schema of 200 includes that of 202, whose name comes first.
 SubmitResultOut = TypeAliasType("SubmitResultOut", DryRunOut | models.AcceptedOut)
 
 
@@ -102,10 +96,10 @@ def _document_submission(model: type[RequestModel], *parameters: dict[str, Any])
     operation_id="submit_notification",
     summary="Submit a notification",
     openapi_extra=_document_submission(submission_models.NotificationIn, _key_parameter(), _DRY_PARAMETER),
-    responses={200: {"model": SubmitResultOut, "description": "Of a dry run: what would be sent."}},
+    responses={200: {"model": SubmitResultOut, "description": "The answer to a dry run: the mail that would be sent."}},
 )
 async def submit_notification(request: Request) -> Response:
-    """Accept a notification: when this answers 202, it is committed and will not be lost."""
+    """Accept a notification. When this answers 202, it is committed and will not be lost."""
     doors = get_dependencies(request)
     with metrics.SUBMIT_SECONDS.time():
         caller = await recognise_service(request, doors)
@@ -113,12 +107,12 @@ async def submit_notification(request: Request) -> Response:
         caller.require_scope(KeyScope.SEND)
         key = get_idempotency_key(request)
         text = await read_json_text(request, max_bytes=submission_models.NotificationIn.limits.max_bytes)
-        wanted, faults, idempotency = await parse_in_thread(partial(_parse_submission, key=key), text)
+        notification, faults, idempotency = await parse_in_thread(partial(_parse_submission, key=key), text)
         if _is_dry_run(request):
-            return await _answer_dry_run(doors, caller, wanted, faults)
-        if (copies := len(wanted.cc) + len(wanted.bcc)) and not faults:
+            return await _answer_dry_run(doors, caller, notification, faults)
+        if (copies := len(notification.cc) + len(notification.bcc)) and not faults:
             doors.rate_limits.count_notifications(request, caller, copies)
-        submitted = await doors.submitter.submit(caller, wanted, idempotency, faults=faults)
+        submitted = await doors.submitter.submit(caller, notification, idempotency, faults=faults)
     headers = {"Location": f"/v1/notifications/{submitted.id}"}
     if submitted.replayed:
         headers["Idempotent-Replayed"] = "true"
@@ -134,30 +128,30 @@ async def submit_notification(request: Request) -> Response:
     openapi_extra=_document_submission(batch_models.BatchShownIn, _key_parameter(batch_models.INDEX_SUFFIX_LENGTH)),
 )
 async def submit_batch(request: Request) -> Response:
-    """Accept up to a thousand notifications, each with an answer of its own, in their order."""
+    """Accept up to a thousand notifications; each has an answer of its own, in their order."""
     doors = get_dependencies(request)
     with metrics.SUBMIT_SECONDS.time():
-        # A batch that cannot be read counts as a request, or a loop that makes the same mistake would never be stopped.
+        # A batch that cannot be parsed counts as a request, so that a client that repeats it in a loop is stopped.
         caller = await authenticate_service(request, doors, KeyScope.SEND)
-        key = get_idempotency_key(request, room=batch_models.INDEX_SUFFIX_LENGTH)
+        key = get_idempotency_key(request, suffix_length=batch_models.INDEX_SUFFIX_LENGTH)
         text = await read_json_text(request, max_bytes=batch_models.BatchIn.limits.max_bytes)
-        received, wanted = await parse_in_thread(_parse_batch, text)
-        doors.rate_limits.count_notifications(request, caller, batch_models.count_mails(wanted))
+        received, batch = await parse_in_thread(_parse_batch, text)
+        doors.rate_limits.count_notifications(request, caller, batch_models.count_mails(batch))
         try:
-            wish = BatchRequest(
-                items=batch_models.parse_items(wanted, received, key), key=key, reject_all=wanted.rejects_all
+            batch_request = BatchRequest(
+                items=batch_models.parse_items(batch, received, key), key=key, reject_all=batch.rejects_all
             )
-            batch_id, answers = await doors.batch_submitter.submit(caller, wish)
+            batch_id, answers = await doors.batch_submitter.submit(caller, batch_request)
         except BatchRejectedError as error:
             raise InvalidRequestError(
-                await asyncio.to_thread(batch_models.list_batch_faults, wanted, error.faults)
+                await asyncio.to_thread(batch_models.list_batch_faults, batch, error.faults)
             ) from error
     now = doors.clock.now()
     lister = FaultLister(max_bytes=batch_models.MAX_BATCH_FAULTS_BYTES)
     results = [
         {"index": index}
         | (
-            {"error": batch_models.build_item_error(wanted, index, answer, lister)}
+            {"error": batch_models.build_item_error(batch, index, answer, lister)}
             if isinstance(answer, list)
             else _build_accepted(answer, now) | {"replayed": answer.replayed}
         )
@@ -167,48 +161,51 @@ async def submit_batch(request: Request) -> Response:
 
 
 def _is_dry_run(request: Request) -> bool:
-    """Whether the request is only a rehearsal."""
-    given = request.query_params.get("dry_run", "false") if request.query_params else "false"
-    if given not in ("true", "false"):
+    """Whether the request is a dry run. Raises `InvalidRequestError`."""
+    value = request.query_params.get("dry_run", "false") if request.query_params else "false"
+    if value not in ("true", "false"):
         raise InvalidRequestError([Fault("/query/dry_run", "invalid_parameter", "true or false")])
-    return given == "true"
+    return value == "true"
 
 
 async def _answer_dry_run(
-    doors: ApiDependencies, caller: Caller, wanted: NotificationRequest, faults: list[Fault]
+    doors: ApiDependencies, caller: Caller, notification: NotificationRequest, faults: list[Fault]
 ) -> Response:
-    """What would be sent; nothing is written."""
-    draft = await doors.submitter.prepare(caller, wanted, None, faults)
+    """Answer a dry run with the mail that would be sent; nothing is written."""
+    draft = await doors.submitter.prepare(caller, notification, None, faults)
     view = await doors.previewer.preview_draft(draft)
     row = draft.row
-    shown = ("from_address", "locale", "priority", "when_uncertain", "send_at", "expires_at")
-    told = {name: row[name] for name in shown}
-    out = content_routes.build_content_reply(view) | told | {"to": row["recipient"], "dry_run": True}
+    names = ("from_address", "locale", "priority", "when_uncertain", "send_at", "expires_at")
+    out = (
+        models.build_content_reply(view)
+        | {name: getattr(row, name) for name in names}
+        | {"to": row.recipient, "dry_run": True}
+    )
     return Response(msgspec.json.encode(out), 200, media_type="application/json")
 
 
 def _parse_submission(text: bytes, key: str | None) -> tuple[NotificationRequest, list[Fault], Idempotency | None]:
-    """The notification, what is wrong with its shape, and what a repetition must be equal to.
+    """Parse a notification; returns it, its faults, and the identity under which it may be repeated.
 
-    Attachments may make it large, nothing else.
+    Only attachments may make it larger than `MAX_NOTIFICATION_BYTES`.
     """
     received = load_json(submission_models.NotificationIn, text)
     if len(text) > MAX_NOTIFICATION_BYTES < submission_models.measure_without_attachments(received, len(text)):
-        raise build_too_large_error(MAX_NOTIFICATION_BYTES, but=" without attachments")
+        raise build_too_large_error(MAX_NOTIFICATION_BYTES, condition=" without attachments")
     body = submission_models.drop_unset_fields(received)
-    wanted, faults = submission_models.parse_notification(body, received)
+    notification, faults = submission_models.parse_notification(body, received)
     idempotency = Idempotency(key=key, request_hash=strict_json.hash_canonical(body)) if key is not None else None
-    return wanted, faults, idempotency
+    return notification, faults, idempotency
 
 
 def _parse_batch(text: bytes) -> tuple[batch_models.BatchIn, batch_models.BatchIn]:
-    """The batch as it was received, and without what counts as not set."""
-    received = submission_models.validate_body(batch_models.BatchIn, load_json(batch_models.BatchIn, text))
+    """Parse a batch; returns it as received, and without the fields that count as not set."""
+    received = model_reader.validate_body(batch_models.BatchIn, load_json(batch_models.BatchIn, text))
     return received, received.drop_unset()
 
 
 def _build_accepted(submitted: SubmissionResult, now: datetime) -> dict[str, Any]:
-    """What the caller is told, once it is counted."""
+    """Build the reply for an accepted notification, and count it."""
     if not submitted.replayed:
         metrics.SUBMITTED.labels(submitted.status.value).inc()
     status = models.get_shown_status(submitted.status, submitted.send_at, now)

@@ -1,4 +1,4 @@
-"""`/docs` and `/openapi.json`: the API's description, for people and programs, from our own server, without a CDN."""
+"""`/docs` and `/openapi.json`: the description of the API for people and programs, without a CDN."""
 
 import json
 from functools import cache
@@ -18,9 +18,9 @@ _MEDIA_TYPES = {
     "favicon-32x32.png": "image/png",
     _START_SCRIPT: "text/javascript",
 }
-# Swagger UI draws its icons from data: URLs and gives its elements styles of their own.
+# Swagger UI loads its icons from data: URLs and uses inline styles.
 _SWAGGER_POLICY = "script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
-# The key that a reader types in is kept by this page alone, and forgotten with it.
+# The page does not store the key that a reader types in.
 _SWAGGER_SCRIPT = """\
 SwaggerUIBundle({
   url: "openapi.json",
@@ -48,13 +48,13 @@ _SWAGGER_PAGE = f"""\
 
 @router.get("/docs")
 async def get_documentation_page(request: Request) -> Response:
-    """Every route, to read and to try out."""
+    """Show every route, to read and to try out."""
     return _make_documentation_page().answer(request)
 
 
 @router.get("/docs/{name}")
 async def get_documentation_file(request: Request, name: str) -> Response:
-    """A file that the page needs."""
+    """Get a file that the page needs."""
     if name not in _MEDIA_TYPES:
         raise NotFoundError("there is no such file")
     return _make_documentation_file(name).answer(request)
@@ -62,7 +62,7 @@ async def get_documentation_file(request: Request, name: str) -> Response:
 
 @router.get("/openapi.json")
 async def get_openapi_document(request: Request) -> Response:
-    """The OpenAPI document."""
+    """Get the OpenAPI document."""
     state = request.app.state
     if not hasattr(state, "description"):
         text = json.dumps(request.app.openapi(), ensure_ascii=False, separators=(",", ":"))

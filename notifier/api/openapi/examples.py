@@ -1,4 +1,4 @@
-"""An example for each schema of the description, made of one table of values: no schema is left without, none lies."""
+"""Adds a valid example to each schema of the OpenAPI document, from one table of values."""
 
 from typing import Any
 
@@ -48,14 +48,14 @@ _FORMAT_EXAMPLES = {"uuid": _EXAMPLE_ID, "date-time": _EXAMPLE_TIME}
 
 
 def add_examples(schemas: dict[str, Any]) -> None:
-    """Give each object, and each choice of objects, an example if it has none."""
+    """Add an example to each object, and each choice of objects, that has none."""
     for schema in schemas.values():
         if (schema.get("type") == "object" or "anyOf" in schema) and "examples" not in schema:
             schema["examples"] = [_build_example(schema, schemas, "")]
 
 
 def _build_example(schema: dict[str, Any], schemas: dict[str, Any], name: str) -> Any:
-    """A value that the schema allows; for a property that the table has, the table's."""
+    """Build a value that the schema allows; the table has the values of known properties."""
     if "$ref" in (first := schema.get("anyOf", [{}])[0]):  # that, or null
         schema = first | _list_narrowing_keywords(schema)
     if "$ref" in schema:
@@ -70,29 +70,27 @@ def _build_example(schema: dict[str, Any], schemas: dict[str, Any], name: str) -
         return max(schema.get("minimum", 1), 1)
     if "anyOf" in schema and name not in _EXAMPLE_VALUES:
         return _build_example(schema["anyOf"][0], schemas, name)
-    said = [schema["default"]] if schema.get("default") is not None and name not in _EXAMPLE_VALUES else []
-    said += schema.get("enum", [])
-    if schema.get("format") in _FORMAT_EXAMPLES:
-        said.append(_FORMAT_EXAMPLES[schema["format"]])
-    if name in _EXAMPLE_VALUES:
-        said.append(_EXAMPLE_VALUES[name])
-    return said[0] if said else _build_example_of_type(schema, schemas, name)
+    values = [schema["default"]] if schema.get("default") is not None and name not in _EXAMPLE_VALUES else []
+    values += schema.get("enum", [])
+    values += [_FORMAT_EXAMPLES[schema["format"]]] if schema.get("format") in _FORMAT_EXAMPLES else []
+    values += [_EXAMPLE_VALUES[name]] if name in _EXAMPLE_VALUES else []
+    return values[0] if values else _build_example_of_type(schema, schemas, name)
 
 
 def _build_example_of_type(schema: dict[str, Any], schemas: dict[str, Any], name: str) -> Any:
     if schema.get("type") == "object":
         properties = schema.get("properties", {})
-        return {one: _build_example(inner, schemas, one) for one, inner in properties.items()}
+        return {key: _build_example(inner, schemas, key) for key, inner in properties.items()}
     if schema.get("type") == "array":
         return [_build_example(schema.get("items", {}), schemas, name)]
     return {"boolean": True, "null": None}.get(schema.get("type", ""), "…")
 
 
 def _is_number(schema: dict[str, Any]) -> bool:
-    """True for a number, also for one that may be null."""
-    return any(one.get("type") in ("integer", "number") for one in (schema, *schema.get("anyOf", [])))
+    """Whether the schema is a number, which may be null."""
+    return any(choice.get("type") in ("integer", "number") for choice in (schema, *schema.get("anyOf", [])))
 
 
 def _list_narrowing_keywords(schema: dict[str, Any]) -> dict[str, Any]:
-    """What narrows a reference down: words that stand beside it."""
-    return {word: schema[word] for word in ("default", "enum") if word in schema}
+    """The keywords beside a reference that narrow it down."""
+    return {keyword: schema[keyword] for keyword in ("default", "enum") if keyword in schema}

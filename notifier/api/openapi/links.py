@@ -1,6 +1,6 @@
-"""Links of the OpenAPI document: from an answer that names something to all that can be done with it.
+"""Adds links to the OpenAPI document: from an answer with an id to every operation on that object.
 
-They follow from the paths: what has an id is asked for, and changed, below the path under which it was made or listed.
+They follow from the paths: the operations on an object are below the path under which it was created or listed.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _CREATING_PREFIXES = ("submit_notification", "add_", "create_", "rotate_key")
 
 @dataclass(frozen=True)
 class _LinkSource:
-    """Where an answer has an id, and below which path it counts."""
+    """The place of an id in an answer, and the path below which its operations are."""
 
     operation: str
     status: str
@@ -42,15 +42,15 @@ _LINK_SOURCES = (
 
 
 def add_links(paths: dict[str, Any]) -> None:
-    """Give each answer the links that it can have."""
+    """Add to each answer its links."""
     for path, operation in iterate_operations(paths):
         name = operation["operationId"]
-        made = [
+        created = [
             _LinkSource(name, status, "/id", path)
             for status in ("201", "202")
             if name.startswith(_CREATING_PREFIXES) and "{" not in path and status in operation["responses"]
         ]
-        for source in [*made, *(one for one in _LINK_SOURCES if one.operation == name)]:
+        for source in [*created, *(source for source in _LINK_SOURCES if source.operation == name)]:
             links = operation["responses"][source.status].setdefault("links", {})
             links |= dict(_build_links(paths, source))
 
@@ -61,16 +61,14 @@ def _build_links(paths: dict[str, Any], source: _LinkSource) -> Iterator[tuple[s
         if not path.startswith(source.place + "/{") or "{" in rest:
             continue
         name = operation["operationId"]
-        known = [part.partition("}")[0] for part in source.place.split("{")[1:]]
-        parameters = {one: f"$request.path.{one}" for one in known}
-        yield (
-            name,
-            {"operationId": name, "parameters": parameters | {parameter: f"$response.body#{source.pointer}"}},
-        )
+        in_path = [part.partition("}")[0] for part in source.place.split("{")[1:]]
+        parameters = {name: f"$request.path.{name}" for name in in_path}
+        parameters[parameter] = f"$response.body#{source.pointer}"
+        yield name, {"operationId": name, "parameters": parameters}
 
 
 def iterate_operations(paths: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each operation with its path."""
+    """Iterate over all operations with their paths."""
     for path, methods in paths.items():
         for operation in methods.values():
             yield path, operation

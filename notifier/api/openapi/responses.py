@@ -1,6 +1,6 @@
-"""What each operation can answer: the statuses of its refusals and the header fields of all its answers, and no other.
+"""Adds to each operation of the OpenAPI document its problem responses and the header fields of its answers.
 
-The tests compare every answer that they get with it.
+The tests compare every answer of the API with them.
 """
 
 from typing import Any
@@ -13,26 +13,26 @@ _MEANINGS = {
     "400": "The request cannot be understood.",
     "401": "No valid API key.",
     "403": "The key may not do this.",
-    "404": "There is no such thing, or it is not yours.",
-    "409": "It cannot be done as things stand.",
+    "404": "It does not exist, or it is not yours.",
+    "409": "It is not possible in the current state.",
     "413": "The body is too large.",
-    "415": "The body is no JSON in UTF-8, or its Content-Encoding is not gzip.",
-    "422": "The request has faults; `errors` lists all.",
+    "415": "The body is not JSON in UTF-8, or its Content-Encoding is not gzip.",
+    "422": "The request has faults; `errors` lists them.",
     "429": "Too many requests.",
-    "500": "Something went wrong on our side.",
+    "500": "An error of the server.",
     "503": "Not accepted, or not confirmed; try again.",
 }
 _QUOTA_NAME = '"[a-z]+"'
 _RATE_LIMIT_FIELDS = ("RateLimit-Policy", "RateLimit")
-HEADER_FIELDS: dict[str, tuple[str, dict[str, Any], bool]] = {  # what it says, its form, whether it is always there
-    "Location": ("Where the new thing is.", {"type": "string", "pattern": "^/v1/"}, True),
+HEADER_FIELDS: dict[str, tuple[str, dict[str, Any], bool]] = {  # description, schema, whether it is always sent
+    "Location": ("The path of the new object.", {"type": "string", "pattern": "^/v1/"}, True),
     "Idempotent-Replayed": (
-        "`true` if an earlier request had this key, and its answer is given.",
+        "`true` if an earlier request had this key, and this is its answer.",
         {"type": "string", "const": "true"},
         False,
     ),
     "Link": (
-        'The next page: `<…>; rel="next"` (RFC 8288); absent on the last one.',
+        'The next page: `<…>; rel="next"` (RFC 8288); missing on the last page.',
         {"type": "string", "pattern": '^<[^>]+>; rel="next"$'},
         False,
     ),
@@ -41,13 +41,13 @@ HEADER_FIELDS: dict[str, tuple[str, dict[str, Any], bool]] = {  # what it says, 
         {"type": "string", "pattern": "^[0-9]+$"},
         True,
     ),
-    "Accept": ("The type that is taken (RFC 9110 §15.5.16).", {"type": "string", "const": "application/json"}, False),
-    "Accept-Encoding": ("The encodings that are taken.", {"type": "string", "const": "gzip, identity"}, False),
+    "Accept": ("The accepted type (RFC 9110 §15.5.16).", {"type": "string", "const": "application/json"}, False),
+    "Accept-Encoding": ("The accepted encodings.", {"type": "string", "const": "gzip, identity"}, False),
     "WWW-Authenticate": ("How to authenticate (RFC 6750).", {"type": "string", "pattern": "^Bearer"}, True),
     "RateLimit-Policy": (
         (
-            "How much may be asked for: `q` in `w` seconds, by the key and by its service "
-            "(draft-ietf-httpapi-ratelimit-headers-10). Absent where nothing is limited."
+            "The rate limits of the key and of its service: `q` in `w` seconds "
+            "(draft-ietf-httpapi-ratelimit-headers-10). Missing where there is no limit."
         ),
         {
             "type": "string",
@@ -56,22 +56,20 @@ HEADER_FIELDS: dict[str, tuple[str, dict[str, Any], bool]] = {  # what it says, 
         False,
     ),
     "RateLimit": (
-        "What is left of it: `r`, and all of it again in `t` seconds.",
+        "What is left of the limits: `r`, and the whole limit again in `t` seconds.",
         {"type": "string", "pattern": f"^{_QUOTA_NAME};r=[0-9]+;t=[0-9]+(, {_QUOTA_NAME};r=[0-9]+;t=[0-9]+)*$"},
         False,
     ),
 }
-_WITHOUT_SCOPE = {"whoami"}
-"""Any key may ask."""
-_WITHOUT_LOCATION = {"replay_failed_webhook_deliveries"}
-"""It makes many things."""
+_WITHOUT_SCOPE = {"whoami"}  # every key may use it
+_WITHOUT_LOCATION = {"replay_failed_webhook_deliveries"}  # it creates many objects
 
 
 def build_components() -> dict[str, dict[str, Any]]:
-    """What operations refer to: each header field, and each refusal that is the same wherever it happens."""
+    """Build the components that operations refer to: header fields, and problem responses."""
     headers = {
-        _get_component_name(name): {"description": why, "schema": form, "required": always}
-        for name, (why, form, always) in HEADER_FIELDS.items()
+        _get_component_name(name): {"description": description, "schema": schema, "required": is_required}
+        for name, (description, schema, is_required) in HEADER_FIELDS.items()
     }
     return {
         "headers": headers,
@@ -82,13 +80,13 @@ def build_components() -> dict[str, dict[str, Any]]:
 
 
 def declare_responses(path: str, operation: dict[str, Any]) -> None:
-    """Write the refusals of an operation and the header fields of its answers into its description."""
+    """Add the problem responses and the header fields to an operation."""
     responses = operation["responses"]
     if "HTTPValidationError" in str(responses.get("422")):
         del responses["422"]  # FastAPI's own shape
     for status, response in responses.items():
-        if found := _list_header_fields(path, operation, status):
-            response["headers"] = {name: _build_header_reference(name) for name in found}
+        if fields := _list_header_fields(path, operation, status):
+            response["headers"] = {name: _build_header_reference(name) for name in fields}
     for status in _list_refusal_statuses(path, operation):
         codes = problem_catalogue.list_codes(int(status), operation["operationId"])
         responses[status] = (
@@ -97,58 +95,57 @@ def declare_responses(path: str, operation: dict[str, Any]) -> None:
 
 
 def _list_refusal_statuses(path: str, operation: dict[str, Any]) -> list[str]:
-    """The statuses with which it can refuse."""
+    """List the problem statuses of an operation."""
     with_id = ["404"] if "{" in path else []
-    if path == "/metrics":  # with a token, or on a port of their own
+    if path == "/metrics":  # it needs a token, or has a port of its own
         return ["401", "404"]
     if not path.startswith("/v1"):
         return with_id
     name = operation["operationId"]
     with_body = "requestBody" in operation
-    with_query = any(one["in"] == "query" for one in operation.get("parameters", ()))
-    found = ["401", "429", "500", "503", *with_id]
-    found += ["400", "413", "415"] if with_body else []
-    found += ["422"] if with_body or with_query else []
-    found += ["403"] if name not in _WITHOUT_SCOPE else []
-    found += ["409"] if problem_catalogue.list_codes(409, name) else []
-    return sorted(found)
+    with_query = any(parameter["in"] == "query" for parameter in operation.get("parameters", ()))
+    statuses = ["401", "429", "500", "503", *with_id]
+    statuses += ["400", "413", "415"] if with_body else []
+    statuses += ["422"] if with_body or with_query else []
+    statuses += ["403"] if name not in _WITHOUT_SCOPE else []
+    statuses += ["409"] if problem_catalogue.list_codes(409, name) else []
+    return sorted(statuses)
 
 
 def _list_header_fields(path: str, operation: dict[str, Any], status: str) -> list[str]:
-    """What an answer that is no refusal says in its head."""
+    """List the header fields of an answer that is not a problem."""
     if not path.startswith("/v1"):
         return []
     name = operation["operationId"]
     names = {parameter["name"] for parameter in operation.get("parameters", ())}
-    found = list(_RATE_LIMIT_FIELDS)
+    fields = list(_RATE_LIMIT_FIELDS)
     if (status in {"201", "202"} or name == "add_suppression") and name not in _WITHOUT_LOCATION:
-        found.append("Location")
+        fields.append("Location")
     if name == "submit_notification" and status == "202":
-        found.append("Idempotent-Replayed")
+        fields.append("Idempotent-Replayed")
     if "before" in names:
-        found.append("Link")
-    return found
+        fields.append("Link")
+    return fields
 
 
 def _build_conflict_response(codes: list[str]) -> dict[str, Any]:
-    """A conflict names the codes of its operation."""
-    waits = ("Retry-After",) if "idempotency_in_progress" in codes else ()
-    told = "; ".join(f"`{code}`: {problem_catalogue.PROBLEM_ENTRIES[code].meaning}" for code in codes)
-    return _build_problem_response("409", waits) | {"description": told}
+    """Build the 409 response, which lists the codes of its operation."""
+    fields = ("Retry-After",) if "idempotency_in_progress" in codes else ()
+    description = "; ".join(f"`{code}`: {problem_catalogue.PROBLEM_ENTRIES[code].meaning}" for code in codes)
+    return _build_problem_response("409", fields) | {"description": description}
 
 
 def _build_problem_response(status: str, fields: tuple[str, ...]) -> dict[str, Any]:
-    named = fields
-    if status not in {"401", "500"}:  # before anybody is counted, and after everything
-        named += _RATE_LIMIT_FIELDS
+    if status not in {"401", "500"}:  # 401 comes before the rate limit is known, 500 after everything
+        fields += _RATE_LIMIT_FIELDS
     if status in {"429", "503"}:
-        named += ("Retry-After",)
+        fields += ("Retry-After",)
     if status == "415":
-        named += ("Accept", "Accept-Encoding")
+        fields += ("Accept", "Accept-Encoding")
     if status == "401":
-        named += ("WWW-Authenticate",)
-    described = {"description": _MEANINGS[status], "content": _PROBLEM_CONTENT}
-    return described | ({"headers": {name: _build_header_reference(name) for name in named}} if named else {})
+        fields += ("WWW-Authenticate",)
+    response = {"description": _MEANINGS[status], "content": _PROBLEM_CONTENT}
+    return response | ({"headers": {name: _build_header_reference(name) for name in fields}} if fields else {})
 
 
 def _build_header_reference(name: str) -> dict[str, str]:

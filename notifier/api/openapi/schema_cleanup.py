@@ -1,4 +1,4 @@
-"""Rewrites the schemas of the OpenAPI document where they are right and generators of clients read them wrongly."""
+"""Rewrites schemas of the OpenAPI document that are correct but that client generators read wrongly."""
 
 from typing import Any
 
@@ -21,8 +21,8 @@ def clean_schemas(value: Any) -> None:
 
 def _clean_schema(schema: dict[str, Any]) -> None:
     if schema.get("default", ...) is None:
-        del schema["default"]  # it says nothing, and is invalid beside a type
-    if "$ref" in schema and "enum" in schema:  # the enum narrows the reference, which generators do not see
+        del schema["default"]  # it has no meaning, and is invalid beside a type
+    if "$ref" in schema and "enum" in schema:  # the enum narrows the reference, which generators ignore
         del schema["$ref"]
         schema["type"] = "string"
     for limit in _LIMIT_KEYWORDS & set(schema):
@@ -30,5 +30,5 @@ def _clean_schema(schema: dict[str, Any]) -> None:
             schema[limit] = int(schema[limit])
     if "anyOf" in schema and "title" in schema:
         for choice in schema["anyOf"]:
-            if choice.get("type") == "object":  # or its class would be called by its number in the choice
+            if choice.get("type") == "object":  # otherwise its class would be named by its number in the choice
                 choice.setdefault("title", schema["title"])

@@ -1,15 +1,16 @@
-"""What webhooks tell, for the documentation: one event for each change of a notification's status, and the test.
+"""The bodies of webhook requests, for the OpenAPI document only: a change of a notification's status, and the test.
 
-`notifier/webhooks/event_body.py` makes the bodies; a test compares the two.
+`notifier/webhooks/event_body.py` builds the real bodies; a test compares the two.
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from notifier.api.fields import describe_optional
 from notifier.states import Reason, Role, Status
 
 router = APIRouter()
@@ -17,13 +18,8 @@ _NO_EXTRA = ConfigDict(extra="forbid")
 _TYPE_PATTERN = "^notification\\.(" + "|".join(status.value for status in Status) + ")$"
 
 
-def _optional_member(description: str) -> Any:
-    """A field that is left out where there is nothing to say, and is never null."""
-    return Field(None, description=description)
-
-
 class LastTryOut(BaseModel):
-    """The last try before the event."""
+    """The last attempt before the event."""
 
     model_config = _NO_EXTRA
 
@@ -34,12 +30,12 @@ class LastTryOut(BaseModel):
 
 
 class ChangedOut(BaseModel):
-    """A notification as it stood after the change."""
+    """The notification after the change."""
 
     model_config = _NO_EXTRA
 
     id: UUID
-    sequence: int = Field(description="Grows with each event of one notification: ignore one lower than the last seen.")
+    sequence: int = Field(description="Grows with each event of a notification: ignore lower numbers.")
     status: Status
     reason: Reason | None
     detail: str | None
@@ -53,8 +49,8 @@ class ChangedOut(BaseModel):
     metadata: dict[str, str]
     message_id: str
     created_at: datetime
-    attempt: LastTryOut = _optional_member("Of `deferred`, `unknown`, `sent` and `failed`, if there was a try.")
-    test: Literal[True] = _optional_member("Only there for mail of a test key.")
+    attempt: LastTryOut = describe_optional("In `deferred`, `unknown`, `sent` and `failed`, if there was an attempt.")
+    test: Literal[True] = describe_optional("Only for mail of a test key.")
 
 
 class EventOut(BaseModel):
@@ -68,7 +64,7 @@ class EventOut(BaseModel):
 
 
 class TestedOut(BaseModel):
-    """Which endpoint is tested."""
+    """The endpoint that is tested."""
 
     model_config = _NO_EXTRA
 
@@ -77,7 +73,7 @@ class TestedOut(BaseModel):
 
 
 class TestEventOut(BaseModel):
-    """A test, by which nothing has happened."""
+    """A test event: no notification has changed."""
 
     model_config = _NO_EXTRA
 
@@ -92,12 +88,12 @@ class TestEventOut(BaseModel):
     summary="Receive a change of a notification's status",
     tags=["events"],
 )
-async def receive_notification_event(body: EventOut) -> Literal["ok"]:  # noqa: ARG001 - never called: it is what the caller's server does
-    """Sent to your endpoints, signed as Standard Webhooks say; any 2xx answer is taken as received."""
+async def receive_notification_event(body: EventOut) -> Literal["ok"]:  # noqa: ARG001 - never called: it documents what the caller's server does
+    """Sent to your endpoints and signed according to Standard Webhooks. Any 2xx answer means that you received it."""
     return "ok"
 
 
 @router.post("webhook.test", operation_id="test_event", summary="Receive a test event", tags=["events"])
 async def receive_test_event(body: TestEventOut) -> Literal["ok"]:  # noqa: ARG001 - never called
-    """Sent to the endpoint that you test, whatever it asked for, and signed in the same way."""
+    """Sent to the endpoint that you test, whatever events it has chosen, and signed in the same way."""
     return "ok"

@@ -1,113 +1,50 @@
-"""`/v1/suppressions`: addresses that a service must not mail: seen, added, and lifted if they are its own."""
+"""`/v1/suppressions`: list and add addresses that the service must not mail; lift its own."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from notifier import email_address, suppression
 from notifier.api import fields, pagination
 from notifier.api.authentication import authenticate_service, parse_id
-from notifier.api.body.model_reader import read_model, read_optional_model
-from notifier.api.body.request_model import RequestModel
-from notifier.api.dependencies import Dependencies
+from notifier.api.body.model_reader import document_body, read_model, read_optional_model
+from notifier.api.dependencies import Dependencies, open_change_transaction
 from notifier.api.notifications import submission_models
-from notifier.api.notifications.change_routes import document_body, open_change_transaction
 from notifier.api.request_audit import AuditDependency
+from notifier.api.suppressions.models import (
+    CALLER_REASONS,
+    SuppressionIn,
+    SuppressionOut,
+    SuppressionPageOut,
+    SuppressionQuery,
+)
 from notifier.auth.authenticated_key import Caller
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import Fault, InvalidRequestError
-from notifier.states import SuppressionReason, SuppressionScope
+from notifier.submission.request_validation import parse_address
 from notifier.suppression import NewSuppression, SuppressionFate, SuppressionView
-
-_CALLER_REASONS = tuple(reason for reason in SuppressionReason if reason is not SuppressionReason.RECIPIENT_REFUSED)
-MAX_LIFETIME = timedelta(days=36_500)
-"""Who wants more leaves the end out."""
 
 router = APIRouter(prefix="/v1/suppressions", tags=["suppressions"])
 
 
-class SuppressionIn(RequestModel):
-    """An address that this service shall not mail."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    address: fields.Address = Field(description="Exactly one bare address.")
-    scope: SuppressionScope = Field(
-        strict=False, description="`all`, or `marketing`: an opt-out, which never stops a password reset."
-    )
-    reason: SuppressionReason = Field(
-        SuppressionReason.REQUESTED,
-        strict=False,
-        description="Why; only a relay can say that there is no such mailbox.",
-        json_schema_extra={"enum": [reason.value for reason in _CALLER_REASONS]},
-    )
-    detail: str = Field("", max_length=suppression.MAX_DETAIL_LENGTH, description="A word on why.")
-    expires_at: fields.Time | None = Field(
-        None,
-        description="From then on it is not barred; in the next hundred years. Default: for ever.",
-        examples=["2099-12-31T23:59:59Z"],
-    )
-
-
-class SuppressionQuery(BaseModel):
-    """Which page of which suppressions."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    limit: pagination.PageLimit = 50
-    before: pagination.PageCursor = None
-    address: Annotated[
-        str | None, Query(max_length=320, pattern=pagination.NO_NUL, description="This one, however it is written.")
-    ] = None
-    scope: SuppressionScope | None = None
-    reason: SuppressionReason | None = None
-    include_expired: Annotated[bool, Query(description="List those too that bar nothing any more.")] = False
-
-
-class SuppressionOut(BaseModel):
-    """A suppression as it stands."""
-
-    id: UUID
-    address: str
-    owner: str = Field(
-        description="`service`: yours. `instance`: it stops every service's mail, and only the operator can lift it.",
-        json_schema_extra={"enum": ["service", "instance"]},
-    )
-    scope: SuppressionScope
-    reason: SuppressionReason
-    detail: str
-    created_by: str
-    created_at: datetime
-    expires_at: datetime | None
-
-
-class SuppressionPageOut(BaseModel):
-    """A page of suppressions, newest first."""
-
-    suppressions: list[SuppressionOut]
-    next: UUID | None
-
-
 @router.get("", response_model=SuppressionPageOut, operation_id="list_suppressions", summary="List suppressions")
 async def list_suppressions(
-    request: Request, response: Response, doors: Dependencies, wanted: Annotated[SuppressionQuery, Query()]
+    request: Request, response: Response, doors: Dependencies, query: Annotated[SuppressionQuery, Query()]
 ) -> dict[str, Any]:
-    """What stops this service's mail: its own ones, and the instance's of addresses that it has mailed or asks for."""
+    """List what stops this service's mail: its own, and the instance's for addresses that it has mailed or asks for."""
     caller = await authenticate_service(request, doors, KeyScope.SUPPRESSIONS)
-    which = suppression.SuppressionFilter(
-        address=_normalise_searched_address(wanted.address) if wanted.address is not None else None,
-        scope=wanted.scope,
-        reason=wanted.reason,
-        lasting_after=None if wanted.include_expired else doors.clock.now(),
+    filters = suppression.SuppressionFilter(
+        address=_normalise_searched_address(query.address) if query.address is not None else None,
+        scope=query.scope,
+        reason=query.reason,
+        lasting_after=None if query.include_expired else doors.clock.now(),
     )
     async with doors.database.read() as connection:
-        found = await suppression.list_effective_suppressions(
-            connection, caller.service_id, which, before=wanted.before, limit=wanted.limit + 1
+        views = await suppression.list_effective_suppressions(
+            connection, caller.service_id, filters, before=query.before, limit=query.limit + 1
         )
-    page, cursor = pagination.cut_page(request, response, found, wanted.limit)
+    page, cursor = pagination.cut_page(request, response, views, query.limit)
     return {"suppressions": [_build_suppression_reply(view) for view in page], "next": cursor}
 
 
@@ -118,22 +55,18 @@ async def list_suppressions(
     operation_id="add_suppression",
     summary="Add a suppression",
     openapi_extra=document_body(SuppressionIn, required=True),
-    responses={200: {"model": SuppressionOut, "description": "There was one already; it may hold for longer now."}},
+    responses={200: {"model": SuppressionOut, "description": "There was one already; it may end later now."}},
 )
 async def add_suppression(
     request: Request, response: Response, doors: Dependencies, audited: AuditDependency
 ) -> dict[str, Any]:
-    """Never mail this address again, or until `expires_at`. One that is there keeps its reason, and the later end."""
+    """Stop mail to an address, for ever or until `expires_at`. An existing one keeps its reason and the later end."""
     caller = await authenticate_service(request, doors, KeyScope.SUPPRESSIONS)
     caller.require_live("changes whom live mail may reach")
-    now = doors.clock.now()
-    wish = _parse_new_suppression(await read_model(request, SuppressionIn), caller, now)
+    actor = audited.get_actor(caller)
+    new_suppression = _parse_new_suppression(await read_model(request, SuppressionIn), caller, actor.at)
     async with open_change_transaction(doors) as connection:
-        fate, view, before = await suppression.add_suppression(connection, wish, now)
-        if fate is SuppressionFate.UNCHANGED:
-            audited.record_no_change()
-        else:
-            await audited(connection, caller, suppression.build_added_record(fate, before=before, after=view))
+        fate, view = await suppression.add_suppression(connection, new_suppression, actor=actor)
     response.status_code = 201 if fate is SuppressionFate.ADDED else 200
     response.headers["Location"] = f"{router.prefix}/{view.id}"
     return _build_suppression_reply(view)
@@ -143,7 +76,7 @@ async def add_suppression(
     "/{suppression_id}", response_model=SuppressionOut, operation_id="get_suppression", summary="Get a suppression"
 )
 async def get_suppression(request: Request, suppression_id: str, doors: Dependencies) -> dict[str, Any]:
-    """A suppression of the service's own, or of the instance."""
+    """Get a suppression of the service or of the instance."""
     caller = await authenticate_service(request, doors, KeyScope.SUPPRESSIONS)
     id_ = parse_id(suppression_id)
     async with doors.database.read() as connection:
@@ -160,14 +93,15 @@ async def get_suppression(request: Request, suppression_id: str, doors: Dependen
 async def lift_suppression(
     request: Request, suppression_id: str, doors: Dependencies, audited: AuditDependency
 ) -> None:
-    """Let the address be mailed again, from the next submit on. 403 for the instance's: ask the operator."""
+    """Allow mail to the address again, from the next submit on. 403 if it belongs to the instance: ask the operator."""
     caller = await authenticate_service(request, doors, KeyScope.SUPPRESSIONS)
     caller.require_live("changes whom live mail may reach")
-    wanted = await read_optional_model(request, submission_models.ChangeIn)
+    body = await read_optional_model(request, submission_models.ChangeIn)
     id_ = parse_id(suppression_id)
     async with open_change_transaction(doors) as connection:
-        view = await suppression.lift_suppression(connection, caller.service_id, id_)
-        await audited(connection, caller, suppression.build_lifted_record(view, wanted.comment))
+        await suppression.lift_suppression(
+            connection, caller.service_id, id_, actor=audited.get_actor(caller), comment=body.comment
+        )
 
 
 def _build_suppression_reply(view: SuppressionView) -> dict[str, Any]:
@@ -175,37 +109,28 @@ def _build_suppression_reply(view: SuppressionView) -> dict[str, Any]:
 
 
 def _normalise_searched_address(text: str) -> str:
-    """The address as suppressions have it; what is no address is looked for as it is, and not found."""
+    """The address as suppressions store it; a text that is not an address stays as it is and finds nothing."""
     try:
         return email_address.get_address_key(email_address.normalise_address(text))
     except email_address.InvalidAddressError:
         return text
 
 
-def _parse_new_suppression(wanted: SuppressionIn, caller: Caller, now: datetime) -> NewSuppression:
-    """The request in the domain's words. Raises `InvalidRequestError` with every fault."""
-    faults = []
-    normalised = ""
-    try:
-        normalised = email_address.normalise_address(wanted.address)
-    except email_address.NeedsSmtputf8Error as error:
-        faults.append(Fault("/address", "smtputf8_not_supported", str(error)))
-    except email_address.InvalidAddressError as error:
-        faults.append(Fault("/address", "invalid_address", str(error)))
-    if wanted.reason not in _CALLER_REASONS:
+def _parse_new_suppression(body: SuppressionIn, caller: Caller, now: datetime) -> NewSuppression:
+    """Validate the request. Raises `InvalidRequestError` with every fault."""
+    normalised = parse_address(body.address, "/address")
+    faults = [normalised] if isinstance(normalised, Fault) else []
+    if body.reason not in CALLER_REASONS:
         faults.append(Fault("/reason", "not_yours_to_say", "only a relay can say that there is no such mailbox"))
-    if wanted.expires_at is not None and wanted.expires_at.tzinfo is None:
-        faults.append(Fault("/expires_at", "naive_time", "a time needs an offset, such as Z or +01:00"))
-    elif wanted.expires_at is not None and not now < wanted.expires_at <= now + MAX_LIFETIME:
-        faults.append(Fault("/expires_at", "time_out_of_range", "after now, and at most a hundred years"))
-    if faults:
+    faults += fields.check_expiry(body.expires_at, now)
+    if faults or isinstance(normalised, Fault):
         raise InvalidRequestError(faults)
     return NewSuppression(
         address=normalised,
         service_id=caller.service_id,
-        scope=wanted.scope,
-        reason=wanted.reason,
-        detail=wanted.detail,
+        scope=body.scope,
+        reason=body.reason,
+        detail=body.detail,
         created_by=caller.actor_name,
-        expires_at=wanted.expires_at,
+        expires_at=body.expires_at,
     )

@@ -1,6 +1,6 @@
-"""`/v1/templates/{slug}/draft` and its looks: saved by who has seen what stands there, refused if it cannot render.
+"""`/v1/templates/{slug}/draft`, its previews, and `/v1/render`.
 
-Whatever is rendered here is rendered by child processes that are not the sender's.
+Everything is rendered in child processes that are not the sender's.
 """
 
 from dataclasses import replace
@@ -10,14 +10,12 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 
 from notifier.api.authentication import authenticate_key
-from notifier.api.body.model_reader import read_model, read_optional_model
-from notifier.api.dependencies import ApiDependencies, Dependencies
+from notifier.api.body.model_reader import document_body, read_model, read_optional_model
+from notifier.api.dependencies import ApiDependencies, Dependencies, open_change_transaction
 from notifier.api.errors import conflict_details
-from notifier.api.notifications.change_routes import document_body, open_change_transaction
 from notifier.api.request_audit import AuditDependency
 from notifier.api.templates.models import DraftOut, PreviewOut, RenderOut, SavedOut, format_remarks
 from notifier.api.templates.request_models import DraftIn, PreviewIn, RenderIn, Slug
-from notifier.audit import AuditAction
 from notifier.auth.authenticated_key import AuthenticatedKey
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
@@ -30,12 +28,13 @@ from notifier.template_language.template_source import (
     TemplateSource,
     choose_locale,
 )
-from notifier.templating import audit_records, draft_store, source_preview, template_queries, validation
+from notifier.templating import draft_store, source_preview, validation
 
 router = APIRouter(prefix="/v1", tags=["templates"])
 PREVIEW_RECIPIENT = "ada@example.com"
-"""Whom a preview is addressed to."""
-_Seen = Annotated[str, Query(max_length=64, pattern="^[^\\x00]*$", description="What you have seen of it.")]
+"""The recipient that a preview shows."""
+_FIELDS = {SUBJECT: "subject", HTML: "html", TEXT: "text"}
+_Revision = Annotated[str, Query(max_length=64, pattern="^[^\\x00]*$", description="The one that you have loaded.")]
 
 
 @router.get(
@@ -45,7 +44,7 @@ _Seen = Annotated[str, Query(max_length=64, pattern="^[^\\x00]*$", description="
     summary="Get the draft of a template",
 )
 async def get_template_draft(request: Request, slug: Slug, doors: Dependencies) -> dict[str, Any]:
-    """What is being edited; while there is no draft, what the current version says."""
+    """The draft; if there is none, the text of the current version."""
     await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
     async with doors.database.read() as connection:
         view = await draft_store.get_draft(connection, slug)
@@ -64,33 +63,19 @@ async def get_template_draft(request: Request, slug: Slug, doors: Dependencies) 
 async def save_template_draft(
     request: Request, slug: Slug, doors: Dependencies, audited: AuditDependency
 ) -> dict[str, Any]:
-    """Save it, for a new slug as well. 409 with both sides if anything has changed since `seen`; 422 if it fails."""
+    """Save the draft, also for a new slug. 409 with both sides for another `revision`; 422 if it does not render."""
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
-    wanted = await read_model(request, DraftIn)
-    source = wanted.source()
-    validation.require_valid_source(slug, source)
-    async with doors.database.read() as connection:
-        there = await draft_store.get_draft(connection, slug)
-        is_repeated = draft_store.is_repeated_save(there, source, caller.actor_name)
-        if not is_repeated:
-            draft_store.require_revision(there, wanted.seen, source)
-        whole = await draft_store.assemble_source(connection, source, slug)
-    checked = await doors.editors.get_renderer(caller.actor_name).check(whole)
-    validation.require_renderable(checked)
-    told = {"remarks": format_remarks(checked.remarks), "variables_schema": checked.variables_schema}
-    if is_repeated:
-        audited.record_no_change()
-        return conflict_details.build_draft_reply(there) | told
+    draft = await read_model(request, DraftIn)
+    source, revision, by = draft.source(), draft.revision, caller.actor_name
+    checked = await draft_store.check_draft(
+        doors.database, doors.editors.get_renderer(by), slug, source, revision=revision, by=by
+    )
     async with open_change_transaction(doors) as connection:
         saved = await draft_store.save_draft(
-            connection, slug, source, seen=wanted.seen, by=caller.actor_name, now=doors.clock.now()
+            connection, slug, source, revision=revision, actor=audited.get_actor(caller)
         )
-        assert saved.template_id is not None
-        done = audit_records.build_template_record(
-            AuditAction.TEMPLATE_SAVED, saved.template_id, slug, revision=saved.revision
-        )
-        await audited(connection, caller, done)
-    return conflict_details.build_draft_reply(saved) | told
+    remarks = {"remarks": format_remarks(checked.remarks), "variables_schema": checked.variables_schema}
+    return conflict_details.build_draft_reply(saved) | remarks
 
 
 @router.delete(
@@ -100,17 +85,12 @@ async def save_template_draft(
     summary="Discard the draft of a template",
 )
 async def discard_template_draft(
-    request: Request, slug: Slug, doors: Dependencies, audited: AuditDependency, seen: _Seen = ""
+    request: Request, slug: Slug, doors: Dependencies, audited: AuditDependency, revision: _Revision = ""
 ) -> None:
-    """Forget the draft: what the current version says is what is edited next."""
+    """Delete the draft; the next edit starts from the current version."""
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_EDIT)
     async with open_change_transaction(doors) as connection:
-        gone = await draft_store.discard_draft(connection, slug, seen=seen)
-        assert gone.template_id is not None
-        done = audit_records.build_template_record(
-            AuditAction.TEMPLATE_DISCARDED, gone.template_id, slug, revision=gone.revision
-        )
-        await audited(connection, caller, done)
+        await draft_store.discard_draft(connection, slug, revision=revision, actor=audited.get_actor(caller))
 
 
 @router.post(
@@ -123,13 +103,14 @@ async def discard_template_draft(
 async def preview_template(
     request: Request, slug: Slug, doors: Dependencies, audited: AuditDependency
 ) -> dict[str, Any]:
-    """The draft, or a version, as a mail; with the sample, or with your variables."""
+    """Render the draft, or a version, as a mail; with the sample, or with your variables."""
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
     audited.record_no_change()
-    wanted = await read_optional_model(request, PreviewIn)
-    mail = await render_preview(doors, caller, await get_preview_source(doors, slug, wanted), wanted)
-    told = {"subject": mail.subject, "html": mail.html, "text": mail.text, "size": len(mail.wire)}
-    return told | {"source": mail.wire.decode("utf-8", "replace")}
+    body = await read_optional_model(request, PreviewIn)
+    source = await draft_store.load_source(doors.database, slug, body.version)
+    mail = await render_preview(doors, caller, source, body)
+    parts = {"subject": mail.subject, "html": mail.html, "text": mail.text}
+    return parts | {"size": len(mail.wire), "source": mail.wire.decode("utf-8", "replace")}
 
 
 @router.post(
@@ -140,85 +121,67 @@ async def preview_template(
     openapi_extra=document_body(RenderIn, required=True),
 )
 async def render_source(request: Request, doors: Dependencies, audited: AuditDependency) -> dict[str, Any]:
-    """Text that is saved nowhere, with these variables: three parts and what could be better, or 422."""
+    """Render text that is not saved, with these variables; returns three parts and warnings, or 422."""
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
     audited.record_no_change()
-    wanted = await read_model(request, RenderIn)
-    source = _build_unsaved_source(wanted)
+    body = await read_model(request, RenderIn)
+    source = _build_unsaved_source(body)
     if faults := validation.find_source_faults(source):
-        raise InvalidRequestError([_move_pointer(fault, wanted) for fault in faults])
+        raise InvalidRequestError([_move_pointer(fault, body) for fault in faults])
     async with doors.database.read() as connection:
         whole = await draft_store.assemble_source(connection, source)
     checked = await doors.editors.get_renderer(caller.actor_name).check(whole)
     if checked.faults:
-        raise InvalidRequestError(
-            [_move_pointer(validation.build_render_fault(fault), wanted) for fault in checked.faults]
-        )
-    chosen = choose_locale({tag.lower(): tag for tag in source.locales}, wanted.locale)
-    parts = checked.previews[chosen or source.settings.locale]
-    told = {"warnings": format_remarks(checked.remarks), "variables_schema": checked.variables_schema}
-    return {"subject": parts.subject, "html": parts.html, "text": parts.text} | told
-
-
-async def get_preview_source(doors: ApiDependencies, slug: str, wanted: PreviewIn) -> TemplateSource:
-    """What is to be looked at, with its layouts. Raises `NotFoundError`."""
-    async with doors.database.read() as connection:
-        if wanted.version is not None:
-            return (await template_queries.get_version(connection, slug, wanted.version)).source
-        view = await draft_store.get_draft(connection, slug)
-        if view.source is None:
-            raise NotFoundError(f"there is no template {slug!r}")
-        return await draft_store.assemble_source(connection, view.source, slug)
+        faults = [validation.build_render_fault(fault) for fault in checked.faults]
+        raise InvalidRequestError([_move_pointer(fault, body) for fault in faults])
+    locale = choose_locale({tag.lower(): tag for tag in source.locales}, body.locale)
+    parts = checked.previews[locale or source.settings.locale]
+    return {
+        "subject": parts.subject,
+        "html": parts.html,
+        "text": parts.text,
+        "warnings": format_remarks(checked.remarks),
+        "variables_schema": checked.variables_schema,
+    }
 
 
 async def render_preview(
-    doors: ApiDependencies, caller: AuthenticatedKey, source: TemplateSource, wanted: PreviewIn
+    doors: ApiDependencies, caller: AuthenticatedKey, source: TemplateSource, body: PreviewIn
 ) -> PreviewedMail:
-    """The mail. Raises `InvalidRequestError`."""
-    if wanted.variables is not None and len(msgspec.json.encode(wanted.variables)) > validation.MAX_SAMPLE_BYTES:
-        raise InvalidRequestError(
-            [Fault("/variables", "too_large", f"at most {validation.MAX_SAMPLE_BYTES} octets as JSON")]
-        )
+    """Render the mail in a child process. Raises `InvalidRequestError`."""
     values = source_preview.PreviewValues(
-        variables=wanted.variables,
-        locale=wanted.locale,
-        recipient=wanted.to or PREVIEW_RECIPIENT,
+        variables=body.variables,
+        locale=body.locale,
+        recipient=body.to or PREVIEW_RECIPIENT,
         sender=doors.default_sender,
         at=doors.clock.now(),
     )
     return await source_preview.preview_source(doors.editors.get_renderer(caller.actor_name), source, values)
 
 
-_FIELDS = {SUBJECT: "subject", HTML: "html", TEXT: "text"}
-
-
-def _build_unsaved_source(wanted: RenderIn) -> TemplateSource:
-    """The source that the request comes to. Raises `InvalidRequestError`."""
-    given = {name: getattr(wanted, field) for name, field in _FIELDS.items()}
-    parts = {name: text for name, text in given.items() if text is not None}
-    if wanted.files is not None and parts:
+def _build_unsaved_source(body: RenderIn) -> TemplateSource:
+    """Build the source of the request. Raises `InvalidRequestError`."""
+    parts = {name: text for name, field in _FIELDS.items() if (text := getattr(body, field)) is not None}
+    if body.files is not None and parts:
         raise InvalidRequestError([Fault("/files", "files_or_parts", "either files, or subject, html and text")])
-    if wanted.files is None:
-        missing = [
-            Fault(f"/{_FIELDS[name]}", "missing_field", "needed") for name in (SUBJECT, HTML) if name not in parts
-        ]
+    if body.files is None:
+        missing = [name for name in (SUBJECT, HTML) if name not in parts]
         if missing:
-            raise InvalidRequestError(missing)
-    settings = wanted.settings
-    told = settings.model_dump(mode="json", by_alias=True) if settings else {"name": "unsaved"}
+            raise InvalidRequestError([Fault(f"/{_FIELDS[name]}", "missing_field", "needed") for name in missing])
+    settings = body.settings.model_dump(mode="json", by_alias=True) if body.settings else {"name": "unsaved"}
     return TemplateSource(
-        files=wanted.files if wanted.files is not None else parts,
-        sample=wanted.variables,
-        settings=msgspec.convert(told, TemplateSettings),
+        files=body.files if body.files is not None else parts,
+        sample=body.variables,
+        settings=msgspec.convert(settings, TemplateSettings),
     )
 
 
-def _move_pointer(fault: Fault, wanted: RenderIn) -> Fault:
-    """The fault with a pointer into the request as it was made."""
+def _move_pointer(fault: Fault, body: RenderIn) -> Fault:
+    """Change the pointer of a fault of the source into one of the request."""
     pointer = fault.pointer
     if pointer.startswith("/sample"):
         pointer = "/variables" + pointer.removeprefix("/sample")
-    elif wanted.files is None and pointer.startswith("/files"):
+    elif body.files is None and pointer.startswith("/files"):
         name = pointer.removeprefix("/files").removeprefix("/")
         pointer = f"/{_FIELDS[name]}" if name in _FIELDS else ""
     return replace(fault, pointer=pointer)

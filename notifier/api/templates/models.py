@@ -1,4 +1,4 @@
-"""The shapes of what editors of templates are shown."""
+"""Replies about templates."""
 
 from datetime import datetime
 from typing import Any
@@ -8,14 +8,14 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from notifier.rendering.line_diff import MAX_DIFF_BYTES
-from notifier.rendering.protocol import LintRemark, Severity
+from notifier.template_lint.lint_remark import LintRemark, Severity
 from notifier.templating.source_diff import FileChange
 
 
 class RemarkOut(BaseModel):
-    """Something that could be better."""
+    """A remark of a lint rule."""
 
-    severity: Severity = Field(description="An `error` keeps it from being published.")
+    severity: Severity = Field(description="An `error` prevents publishing.")
     code: str
     file: str
     line: int | None
@@ -25,7 +25,7 @@ class RemarkOut(BaseModel):
 
 
 class TemplateOut(BaseModel):
-    """A template as it stands, without its text."""
+    """A template without its text."""
 
     id: UUID
     slug: str
@@ -39,23 +39,23 @@ class TemplateOut(BaseModel):
 
 
 class TemplatePageOut(BaseModel):
-    """A page of templates, the one that was made last first."""
+    """A page of templates, the newest first."""
 
     templates: list[TemplateOut]
     next: UUID | None
 
 
 class CurrentOut(TemplateOut):
-    """A template as it stands."""
+    """A template with its settings."""
 
-    seen: str = Field(description="Say it when you save or publish: 409 if anything has changed since.")
+    revision: str = Field(description="Send it when you save or publish: 409 if anything has changed since.")
     content_hash: str | None = Field(description="Of the current version, in hexadecimal digits.")
     locales: list[str]
     settings: dict[str, Any]
 
 
 class SourceOut(BaseModel):
-    """The text of a template, what it is shown with, and how it is sent."""
+    """The files, the sample and the settings of a template."""
 
     files: dict[str, str]
     sample: dict[str, Any]
@@ -63,13 +63,13 @@ class SourceOut(BaseModel):
 
 
 class DraftOut(SourceOut):
-    """What is being edited, without layouts; the current version while there is no draft."""
+    """The draft without layouts; the current version if there is no draft."""
 
     slug: str
     number: int
-    revision: int = Field(description="0: there is no draft.")
+    has_draft: bool = Field(description="False: this is the current version.")
     base_number: int | None = Field(description="The version that it was made from.")
-    seen: str
+    revision: str = Field(description="Send it when you save or publish: 409 if anything has changed since.")
     updated_by: str | None
     updated_at: datetime | None
 
@@ -88,11 +88,11 @@ class PreviewOut(BaseModel):
     html: str | None
     text: str
     source: str = Field(description="The whole mail as it would leave, but for its Message-ID.")
-    size: int = Field(description="Octets of the whole mail.")
+    size: int = Field(description="Bytes of the whole mail.")
 
 
 class RenderOut(BaseModel):
-    """Three parts, and what could be better."""
+    """The three parts, and warnings."""
 
     subject: str
     html: str
@@ -119,7 +119,7 @@ class VersionPageOut(BaseModel):
 
 
 class WholeVersionOut(VersionOut, SourceOut):
-    """A version with all that was pinned: layouts are among its files."""
+    """A version with its text; layouts are among its files."""
 
     variables_schema: dict[str, Any]
 
@@ -128,18 +128,18 @@ class PublishedOut(VersionOut):
     """A version that was just published."""
 
     remarks: list[RemarkOut]
-    report: dict[str, Any] = Field(description="Whose mail changes, and how.")
+    report: dict[str, Any] = Field(description="The report of the publish gate: whose mail changes, and how.")
 
 
 class FileDifferenceOut(BaseModel):
-    """A file that is not the same."""
+    """A file that differs."""
 
     file: str
     change: FileChange
     diff: str = Field(
         description=(
-            f"Unified. All of an answer have at most {MAX_DIFF_BYTES // 1024} KiB together, as JSON; a last line that"
-            " begins with a backslash says that something was left out."
+            f"Unified diff. All diffs of a reply have at most {MAX_DIFF_BYTES // 1024} KiB together, as JSON; a last"
+            " line that begins with a backslash says that something was left out."
         )
     )
 
@@ -163,6 +163,6 @@ class DiffOut(BaseModel):
 
 
 def format_remarks(remarks: list[LintRemark]) -> list[dict[str, Any]]:
-    """Remarks as an answer has them."""
-    found: list[dict[str, Any]] = msgspec.to_builtins(remarks)
-    return found
+    """Convert remarks to JSON."""
+    converted: list[dict[str, Any]] = msgspec.to_builtins(remarks)
+    return converted

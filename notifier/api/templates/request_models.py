@@ -1,4 +1,4 @@
-"""The shapes of what editors of templates send."""
+"""Requests about templates."""
 
 from typing import Annotated, Any
 
@@ -32,7 +32,7 @@ _Path = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 _Mailbox = Annotated[str, StringConstraints(max_length=640), fields.document_field(pattern=fields.MAILBOX_PATTERN)]
 FILES: dict[str, JsonValue] = {"subject.txt": "Hello {{ name }}", "body.html": "<p>Hello {{ name }}</p>"}
 _SETTINGS: JsonValue = {"name": "Greeting"}
-_EXAMPLE: JsonValue = {"files": FILES, "sample": {"name": "Ada"}, "settings": _SETTINGS, "seen": ""}
+_EXAMPLE: JsonValue = {"files": FILES, "sample": {"name": "Ada"}, "settings": _SETTINGS, "revision": ""}
 _Text = Annotated[str, StringConstraints(max_length=MAX_SOURCE_BYTES)]
 _Files = Annotated[
     dict[str, _Text],
@@ -43,7 +43,7 @@ _Sample = Annotated[dict[str, Any], Field(max_length=MAX_VARIABLES)]
 
 
 class SettingsIn(RequestModel):
-    """What `template.toml` says."""
+    """The settings of a template, as in `template.toml`."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_SETTINGS]})
 
@@ -58,13 +58,15 @@ class SettingsIn(RequestModel):
         None, max_length=5, description="How long a mail is worth sending: `30m`, `1h`, `3d`."
     )
     when_uncertain: WhenUncertain = Field(
-        WhenUncertain.RESEND, strict=False, description="`hold`: if nobody knows whether a relay took it, you decide."
+        WhenUncertain.RESEND,
+        strict=False,
+        description="`hold`: if nobody knows whether a relay accepted it, you decide.",
     )
     optional: list[_Path] = Field(
         default_factory=list, max_length=500, description="Dotted paths of variables that may be left out."
     )
-    from_: _Mailbox | None = Field(None, alias="from", description="Sender, unless a request says otherwise.")
-    reply_to: _Mailbox | None = Field(None, description="The same for answers.")
+    from_: _Mailbox | None = Field(None, alias="from", description="The sender, unless a request names another.")
+    reply_to: _Mailbox | None = Field(None, description="The address for replies, in the same way.")
     public: list[_Path] = Field(
         default_factory=list, max_length=500, description="Dotted paths of variables that strangers have typed."
     )
@@ -79,7 +81,7 @@ class SettingsIn(RequestModel):
 
 
 class SourceIn(RequestModel):
-    """The text of a template, what it is shown with, and how it is sent."""
+    """The files, the sample and the settings of a template."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -90,9 +92,11 @@ class SourceIn(RequestModel):
     settings: SettingsIn
 
     def source(self) -> TemplateSource:
-        """The same in the words of rendering."""
-        told = self.settings.model_dump(mode="json", by_alias=True)
-        return TemplateSource(files=self.files, sample=self.sample, settings=msgspec.convert(told, TemplateSettings))
+        """Convert the request into a source."""
+        settings = self.settings.model_dump(mode="json", by_alias=True)
+        return TemplateSource(
+            files=self.files, sample=self.sample, settings=msgspec.convert(settings, TemplateSettings)
+        )
 
 
 class DraftIn(SourceIn):
@@ -102,7 +106,9 @@ class DraftIn(SourceIn):
     keep_fractions = True
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_EXAMPLE]})
 
-    seen: str = Field(max_length=64, description="What you have seen: `seen` of the last answer; empty for a new slug.")
+    revision: str = Field(
+        max_length=64, description="The one that you have loaded: `revision` of the last answer; empty for a new slug."
+    )
 
 
 class PublishIn(RequestModel):
@@ -110,28 +116,30 @@ class PublishIn(RequestModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    seen: str = Field(max_length=64, description="What you have seen, as for saving.")
+    revision: str = Field(max_length=64, description="The one that you have loaded, as for saving.")
     note: str = Field("", max_length=MAX_NOTE_LENGTH, description="Why, for those who look at the versions.")
     force_reason: str = Field(
-        "", max_length=MAX_NOTE_LENGTH, description="Publish though callers would break; needs the scope `admin`."
+        "", max_length=MAX_NOTE_LENGTH, description="Publish although callers would break; needs the scope `admin`."
     )
 
 
 class RestoreIn(RequestModel):
-    """An old version to publish again, or a deleted template to have back."""
+    """An old version to publish again, or a deleted template to undelete."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     version: fields.PositiveWholeNumber | None = Field(
-        None, description="Publish its very text again; without it: undo the deletion."
+        None, description="Publish its unchanged text again; without it: undelete the template."
     )
     note: str = Field("", max_length=MAX_NOTE_LENGTH, description="Why.")
-    seen: str | None = Field(None, max_length=64, description="What you have seen, if it must not have changed.")
+    revision: str | None = Field(
+        None, max_length=64, description="The one that you have loaded, if it must not have changed."
+    )
     force_reason: str = Field("", max_length=MAX_NOTE_LENGTH, description="As for publishing.")
 
 
 class PreviewIn(RequestModel):
-    """How a template is to be looked at."""
+    """How to preview a template."""
 
     limits = body_limits.VARIABLES_LIMITS
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -139,11 +147,11 @@ class PreviewIn(RequestModel):
     variables: _Sample | None = Field(None, description="Default: the sample.")
     locale: Annotated[str, StringConstraints(max_length=35, pattern=fields.LOCALE_PATTERN)] | None = None
     version: fields.PositiveWholeNumber | None = Field(None, description="Of this version; default: of the draft.")
-    to: fields.Address | None = Field(None, description="Whom the mail names; nothing is sent. Default: somebody.")
+    to: fields.Address | None = Field(None, description="The recipient in the mail; nothing is sent.")
 
 
 class TestSendIn(PreviewIn):
-    """A mail to send as the preview shows it."""
+    """A test mail to send, equal to the preview."""
 
     to: fields.Address = Field(description="Exactly one bare address; who may be mailed is as for every notification.")
 
@@ -152,7 +160,7 @@ _UNSAVED: JsonValue = {"subject": "Hello {{ name }}", "html": "<p>Hello {{ name 
 
 
 class RenderIn(RequestModel):
-    """Text that is saved nowhere: three parts, or all files of a template."""
+    """Text that is not saved: three parts, or all files of a template."""
 
     limits = body_limits.TEMPLATE_LIMITS
     keep_fractions = True

@@ -1,4 +1,4 @@
-"""`/v1/templates`: what there is, deleted and had back. Templates are the instance's; a scope says who may do what."""
+"""`/v1/templates`: list, get and delete templates, which belong to the instance."""
 
 from typing import Annotated, Any
 
@@ -7,32 +7,30 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from notifier.api import pagination
 from notifier.api.authentication import authenticate_key
-from notifier.api.dependencies import Dependencies
+from notifier.api.dependencies import Dependencies, open_change_transaction
 from notifier.api.errors.conflict_details import build_source_reply
-from notifier.api.notifications.change_routes import open_change_transaction
 from notifier.api.request_audit import AuditDependency
 from notifier.api.templates.models import CurrentOut, TemplatePageOut
 from notifier.api.templates.request_models import Slug
-from notifier.audit import AuditAction
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import NotFoundError
-from notifier.templating import audit_records, draft_store, template_archive, template_queries, version_store
+from notifier.templating import draft_store, template_archive, template_queries, version_store
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
 
 
 class TemplateQuery(BaseModel):
-    """Which page of which templates."""
+    """The query of a page of templates."""
 
     model_config = ConfigDict(extra="forbid")
 
     limit: pagination.PageLimit = 50
     before: pagination.PageCursor = None
-    include_deleted: Annotated[bool, Query(description="List those too that were deleted.")] = False
+    include_deleted: Annotated[bool, Query(description="Also list deleted templates.")] = False
 
 
 class VersionQuery(BaseModel):
-    """Which page of versions."""
+    """The query of a page of versions."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -42,43 +40,41 @@ class VersionQuery(BaseModel):
 
 @router.get("", response_model=TemplatePageOut, operation_id="list_templates", summary="List templates")
 async def list_templates(
-    request: Request, response: Response, doors: Dependencies, wanted: Annotated[TemplateQuery, Query()]
+    request: Request, response: Response, doors: Dependencies, query: Annotated[TemplateQuery, Query()]
 ) -> dict[str, Any]:
     """All templates of the instance, without their text."""
     await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
     async with doors.database.read() as connection:
-        found = await template_queries.list_templates(
-            connection, deleted=wanted.include_deleted, before=wanted.before, limit=wanted.limit + 1
+        views = await template_queries.list_templates(
+            connection, deleted=query.include_deleted, before=query.before, limit=query.limit + 1
         )
-    page, cursor = pagination.cut_page(request, response, found, wanted.limit)
+    page, cursor = pagination.cut_page(request, response, views, query.limit)
     return {"templates": [vars(view) for view in page], "next": cursor}
 
 
 @router.get("/{slug}", response_model=CurrentOut, operation_id="get_template", summary="Get a template")
 async def get_template(request: Request, slug: Slug, doors: Dependencies) -> dict[str, Any]:
-    """How a template stands; what it says is in its draft and its versions."""
+    """The state of a template; its text is in its draft and its versions."""
     await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
     async with doors.database.read() as connection:
         view = await template_queries.get_template(connection, slug)
-        edited = await draft_store.get_draft(connection, slug)
+        draft = await draft_store.get_draft(connection, slug)
         current = await version_store.get_numbered_version(connection, slug, view.number) if view.number else None
-    if edited.source is None:
+    if draft.source is None:
         raise NotFoundError(f"there is no template {slug!r}")
     return vars(view) | {
-        "seen": edited.seen,
+        "revision": draft.revision,
         "content_hash": current.content_hash if current else None,
-        "locales": edited.source.locales,
-        "settings": build_source_reply(edited.source)["settings"],
+        "locales": draft.source.locales,
+        "settings": build_source_reply(draft.source)["settings"],
     }
 
 
 @router.delete("/{slug}", status_code=204, operation_id="delete_template", summary="Delete a template")
 async def delete_template(request: Request, slug: Slug, doors: Dependencies, audited: AuditDependency) -> None:
-    """No new notifications from now on; what was accepted is sent as it was. `restore` has it back."""
+    """Accept no new notifications; what was accepted is sent unchanged. `restore` undeletes the template."""
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_PUBLISH)
     caller.require_live("changes what live mail says")
     async with open_change_transaction(doors) as connection:
-        id_, was_there = await template_archive.delete_template(connection, slug, doors.clock.now())
-        deeds = [audit_records.build_template_record(AuditAction.TEMPLATE_DELETED, id_, slug)] if was_there else []
-        await audited.record_all(connection, caller, deeds)
+        await template_archive.delete_template(connection, slug, actor=audited.get_actor(caller))
     doors.template_cache.forget_template(slug)

@@ -1,25 +1,20 @@
-"""`/v1/templates/{slug}/versions` and what is seen of them: text, schema of the variables, and what differs."""
+"""`/v1/templates/{slug}/versions`, the schema of the variables, and differences between versions."""
 
-import asyncio
 import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.api import pagination
 from notifier.api.authentication import authenticate_key
-from notifier.api.dependencies import ApiDependencies, Dependencies
+from notifier.api.dependencies import Dependencies
 from notifier.api.errors import conflict_details
 from notifier.api.templates.models import DiffOut, VersionPageOut, WholeVersionOut
 from notifier.api.templates.request_models import Number, Slug
 from notifier.api.templates.routes import VersionQuery
-from notifier.auth.authenticated_key import AuthenticatedKey
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import NotFoundError
-from notifier.template_language.template_source import TemplateSource
-from notifier.templating import draft_store, source_diff, template_queries
-from notifier.templating.variable_diff import compare_variables
+from notifier.templating import template_queries, version_diff
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
@@ -36,16 +31,16 @@ _Which = Annotated[int | None, Query(ge=1, le=MAX_VERSION_NUMBER, description="D
     summary="List the versions of a template",
 )
 async def list_template_versions(
-    request: Request, response: Response, slug: Slug, doors: Dependencies, wanted: Annotated[VersionQuery, Query()]
+    request: Request, response: Response, slug: Slug, doors: Dependencies, query: Annotated[VersionQuery, Query()]
 ) -> dict[str, Any]:
-    """What was published, newest first."""
+    """The published versions, newest first."""
     await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
     async with doors.database.read() as connection:
         template = await template_queries.get_template(connection, slug)
-        found = await template_queries.list_versions(
-            connection, template.id, before=wanted.before, limit=wanted.limit + 1
+        views = await template_queries.list_versions(
+            connection, template.id, before=query.before, limit=query.limit + 1
         )
-    page, cursor = pagination.cut_page(request, response, found, wanted.limit)
+    page, cursor = pagination.cut_page(request, response, views, query.limit)
     return {"versions": [vars(view) for view in page], "next": cursor}
 
 
@@ -56,7 +51,7 @@ async def list_template_versions(
     summary="Get a version of a template",
 )
 async def get_template_version(request: Request, slug: Slug, number: Number, doors: Dependencies) -> dict[str, Any]:
-    """One of them, with all that was pinned; it never changes."""
+    """A version with its text, layouts and settings; it never changes."""
     await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
     async with doors.database.read() as connection:
         view = await template_queries.get_version(connection, slug, parse_version_number(number))
@@ -89,46 +84,15 @@ async def diff_template(
 ) -> dict[str, Any]:
     """What differs between two versions, or a version and the draft as it would be published."""
     caller = await authenticate_key(request, doors, KeyScope.TEMPLATES_READ)
-    async with doors.database.read() as connection:
-        begin = from_ or str((await template_queries.get_template(connection, slug)).number)
-        old, before = (None, {}) if begin == "0" else await _load_state(connection, slug, begin)
-        new, after = await _load_state(connection, slug, to)
-    files = await asyncio.to_thread(source_diff.compare_sources, old, new)
-    schemas = [
-        one if one is not None else await _get_schema(doors, caller, source)
-        for source, one in ((old, before), (new, after))
-    ]
-    changed = compare_variables(*schemas)
-    variables = {name: [one.path for one in getattr(changed, name)] for name in ("added", "removed")}
-    return {"from": begin, "to": to, "files": [vars(one) for one in files], "variables": variables}
+    editor = doors.editors.get_renderer(caller.actor_name)
+    difference = await version_diff.compare_states(doors.database, editor, slug, from_, to)
+    variables = {"added": difference.added, "removed": difference.removed}
+    files = [vars(file) for file in difference.files]
+    return {"from": difference.from_, "to": to, "files": files, "variables": variables}
 
 
 def parse_version_number(text: str) -> int:
-    """The number in a path; anything else names nothing."""
+    """Parse the number in a path. Raises `NotFoundError`."""
     if not _NUMBER.fullmatch(text) or int(text) > MAX_VERSION_NUMBER:
         raise NotFoundError("there is no such version")
     return int(text)
-
-
-async def _load_state(
-    connection: AsyncConnection, slug: str, which: str
-) -> tuple[TemplateSource, dict[str, Any] | None]:
-    """A source, and the schema of its variables if it is published."""
-    if which != "draft":
-        view = await template_queries.get_version(connection, slug, int(which))
-        return view.source, view.variables_schema
-    edited = (await draft_store.get_draft(connection, slug)).source
-    if edited is None:
-        raise NotFoundError(f"there is no template {slug!r}")
-    return await draft_store.assemble_source(connection, edited, slug), None
-
-
-async def _get_schema(
-    doors: ApiDependencies, caller: AuthenticatedKey, source: TemplateSource | None
-) -> dict[str, Any]:
-    """The schema of a draft's variables, as it would be published."""
-    return (
-        (await doors.editors.get_renderer(caller.actor_name).check(source)).variables_schema
-        if source is not None
-        else {}
-    )

@@ -8,10 +8,9 @@ from fastapi import APIRouter, Query, Request, Response
 
 from notifier.api import pagination
 from notifier.api.authentication import authenticate_service, parse_id
-from notifier.api.body.model_reader import read_model, read_optional_model
-from notifier.api.dependencies import ApiDependencies, Dependencies
+from notifier.api.body.model_reader import document_body, read_model, read_optional_model
+from notifier.api.dependencies import ApiDependencies, Dependencies, open_change_transaction
 from notifier.api.notifications import submission_models
-from notifier.api.notifications.change_routes import document_body, open_change_transaction
 from notifier.api.request_audit import AuditDependency
 from notifier.api.webhooks import models
 from notifier.auth.authenticated_key import Caller

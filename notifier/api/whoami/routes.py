@@ -1,50 +1,17 @@
-"""`GET /v1/whoami`: whose key this is, and what it may do."""
+"""`GET /v1/whoami`: the API key of the request, and what it may do."""
 
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
 
 from notifier.api.authentication import authenticate_key
 from notifier.api.dependencies import Dependencies
+from notifier.api.whoami.models import WhoamiOut
 from notifier.auth import key_admin
 from notifier.auth.authenticated_key import Caller
 from notifier.states import KeyKind
 
 router = APIRouter(prefix="/v1/whoami", tags=["keys"])
-
-
-class OwnKeyOut(BaseModel):
-    """The key of this request."""
-
-    id: UUID
-    name: str
-    kind: KeyKind
-    scopes: list[str]
-    expires_at: datetime | None
-    created_at: datetime
-
-
-class LimitsOut(BaseModel):
-    """How many notifications a minute the key, and all keys of the service, may submit; null: any number."""
-
-    key_per_minute: int | None
-    service_per_minute: int | None
-
-
-class WhoamiOut(BaseModel):
-    """The caller."""
-
-    service: str | None = Field(description="Null for an admin key, which belongs to none.")
-    key: OwnKeyOut
-    scopes: list[str] = Field(description="Those of the key.")
-    limits: LimitsOut
-    from_domains: list[str] = Field(description="It may send from these; empty: from the instance's address only.")
-    team_recipients: list[str] | None = Field(
-        None, description="Whom it may mail, for a team key: addresses, and domains as `@example.org`."
-    )
 
 
 @router.get(
@@ -55,21 +22,21 @@ class WhoamiOut(BaseModel):
     summary="Get the API key of this request",
 )
 async def get_whoami(request: Request, doors: Dependencies) -> dict[str, Any]:
-    """Whose key this is, and what it may do. Any valid key may ask."""
-    found = await authenticate_key(request, doors, None)
-    caller = found if isinstance(found, Caller) else None
+    """Get the key of this request, and what it may do. Every valid key may use this."""
+    key = await authenticate_key(request, doors, None)
+    caller = key if isinstance(key, Caller) else None
     async with doors.database.read() as connection:
-        view = await key_admin.get_key(connection, caller.service_id if caller else None, found.key_id)
-    told = {
+        view = await key_admin.get_key(connection, caller.service_id if caller else None, key.key_id)
+    reply = {
         "service": caller.service_name if caller else None,
         "key": vars(view),
         "scopes": view.scopes,
         "limits": {
-            "key_per_minute": doors.rate_limits.get_key_quota(found) or None,
+            "key_per_minute": doors.rate_limits.get_key_quota(key) or None,
             "service_per_minute": (doors.rate_limits.get_service_quota(caller) or None) if caller else None,
         },
         "from_domains": caller.from_domains if caller else [],
     }
-    return told | (
+    return reply | (
         {"team_recipients": sorted(caller.team_recipients)} if caller and caller.kind is KeyKind.TEAM else {}
     )

@@ -1,4 +1,4 @@
-"""The tables, one noun per file. Importing this package completes the metadata that migrations compare against."""
+"""The tables, one noun per file. Importing this package loads them all into the metadata, for migrations."""
 
 from notifier.db.tables.audit import AuditEntry
 from notifier.db.tables.base import Table, get_columns

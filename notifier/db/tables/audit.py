@@ -1,4 +1,4 @@
-"""Who did what to which object; only ever added to, which the database itself sees to."""
+"""The audit: who did what to which object. Rows are only added."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from notifier.db.tables.base import Table
 
 
 class AuditEntry(Table, table=True):
-    """One deed. Triggers refuse every change but one: its address may be taken out, to forget a person."""
+    """One audit record. Triggers refuse every change except removing the address, to forget a person."""
 
     __tablename__ = "audit_entry"
     __table_args__ = (
@@ -24,7 +24,7 @@ class AuditEntry(Table, table=True):
     id: UUID = Field(primary_key=True)
     at: datetime = Field(sa_type=UtcDateTime)
     actor: str = Field(max_length=64)
-    service_id: UUID | None = None  # whose it was; None: the instance's
+    service_id: UUID | None = None  # the owner of the object; None: the instance
     action: str = Field(max_length=64)
     object_kind: str = Field(max_length=32)
     object_id: str = Field(max_length=64)

@@ -1,4 +1,4 @@
-"""What every table shares: one metadata object with a naming convention, so that migrations can name what they drop."""
+"""The base of all tables, with a naming convention so that migrations can name what they drop."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from sqlmodel import SQLModel
 
 
 class Table(SQLModel):
-    """Base of all tables; tables are never API schemas, because SQLModel does not validate them."""
+    """Base of all tables. Tables are never API schemas, because SQLModel does not validate them."""
 
     metadata = MetaData(
         naming_convention={
@@ -21,5 +21,5 @@ class Table(SQLModel):
 
 
 def get_columns(model: type[Table]) -> "ColumnCollection[str, Column[Any]]":
-    """The columns of a table for Core statements; the attributes of the class have Python's types, not SQL's."""
+    """Get a table's columns for SQL statements. The attributes of the class have Python's types, not SQL's."""
     return model.__table__.c  # type: ignore[attr-defined,no-any-return]

@@ -1,4 +1,4 @@
-"""What was done about notifications: tries at delivering, and what people and callers did; only ever added to."""
+"""The history of notifications: delivery attempts, and what people and callers did. Rows are only added."""
 
 from datetime import datetime
 from uuid import UUID
@@ -13,7 +13,7 @@ from notifier.states import EventKind
 
 
 class Attempt(Table, table=True):
-    """One try in which a reply to MAIL FROM was read; only ever added."""
+    """One delivery attempt in which a reply to MAIL FROM was read."""
 
     __tablename__ = "attempt"
     __table_args__ = (
@@ -26,7 +26,7 @@ class Attempt(Table, table=True):
     entry_id: UUID
     lease_no: int
     number: int
-    # These three are null where the sender died, and nobody else knows.
+    # Relay, duration and hash are null if the sender died.
     relay: str | None = Field(default=None, max_length=255)
     phase: SmtpPhase = Field(sa_type=build_enum_type(SmtpPhase, "phase"))
     outcome: OutcomeName = Field(sa_type=build_enum_type(OutcomeName, "outcome"))
@@ -39,7 +39,7 @@ class Attempt(Table, table=True):
 
 
 class NotificationEvent(Table, table=True):
-    """What a person or a caller did to a notification; only ever added."""
+    """What a person or a caller did to a notification."""
 
     __tablename__ = "event"
     __table_args__ = (Index("ix_event_notification_id_id", "notification_id", "id"),)

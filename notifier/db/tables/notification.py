@@ -1,4 +1,4 @@
-"""What callers asked for: notification, what it is made of, and by what it is found."""
+"""Notifications, their content, and the tables by which they are found."""
 
 from datetime import datetime
 from typing import Any
@@ -17,11 +17,11 @@ _IS_COPY = text("parent_id IS NOT NULL")
 
 
 class Notification(Table, table=True):
-    """One envelope recipient, one pinned template version or content, and the status of its delivery."""
+    """One envelope recipient, one pinned template version or content, and the status of the delivery."""
 
     __tablename__ = "notification"
     __table_args__ = (
-        # No index may name the status: an update of it would then write to every index there is.
+        # No index may contain the status, because each status update would then write to every index.
         Index("ix_notification_service_id_id", "service_id", "id"),
         Index("ix_notification_address", "service_id", "address_key", "id"),
         Index("ix_notification_template", "service_id", "template_id", "id"),
@@ -35,22 +35,22 @@ class Notification(Table, table=True):
             postgresql_where=_HAS_KEY,
             sqlite_where=_HAS_KEY,
         ),
-        # Room on each page for the status updates that every row gets, so that they stay heap-only.
+        # Free space on each page, so that status updates are heap-only.
         {"postgresql_with": {"fillfactor": 80}},
     )
 
     id: UUID = Field(primary_key=True)
-    # No foreign keys to these: each insert would lock a row that all writers share. None is ever deleted.
+    # No foreign keys here: each insert would lock a row that all writers share. These rows are never deleted.
     service_id: UUID
-    template_id: UUID | None = None  # None: the caller brought the content
+    template_id: UUID | None = None  # None: the request contained the content
     template_version_id: UUID | None = None
     batch_id: UUID | None = None
-    parent_id: UUID | None = None  # of a copy: the notification that it is a copy of
+    parent_id: UUID | None = None  # of a copy: the original notification
     role: Role = Field(sa_type=build_enum_type(Role, "role"))
     kind: KeyKind = Field(sa_type=build_enum_type(KeyKind, "kind"))  # of the key that submitted it
     category: Category = Field(sa_type=build_enum_type(Category, "category"))
     recipient: str = Field(max_length=320)
-    address_key: str = Field(max_length=320)  # the recipient as `address.key` writes it: what it is found by
+    address_key: str = Field(max_length=320)  # the recipient as `address.key` writes it, for searches
     from_name: str | None = Field(default=None, max_length=256)
     from_address: str = Field(max_length=320)
     reply_to_name: str | None = Field(default=None, max_length=256)
@@ -61,7 +61,7 @@ class Notification(Table, table=True):
     status: Status = Field(sa_type=build_enum_type(Status, "status"))
     reason: Reason | None = Field(default=None, sa_type=build_enum_type(Reason, "reason"))
     detail: str | None = Field(default=None, max_length=1000)
-    sequence: int = 0  # how often the status was changed: the order of its events
+    sequence: int = 0  # number of status changes; orders the events
     message_id: str = Field(max_length=255)
     message_date: datetime = Field(sa_type=UtcDateTime)
     send_at: datetime = Field(sa_type=UtcDateTime)
@@ -69,7 +69,7 @@ class Notification(Table, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
     updated_at: datetime = Field(sa_type=UtcDateTime)
     uncertain_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
-    # None: accepted by a release before this column; what the pinned version says holds, and without one: hold.
+    # None: accepted by a release before this column. Then the pinned version decides; without one: hold.
     when_uncertain: WhenUncertain | None = Field(default=None, sa_type=build_enum_type(WhenUncertain, "when_uncertain"))
     created_by: str = Field(max_length=64)
     idempotency_key: str | None = Field(default=None, max_length=255)
@@ -79,9 +79,9 @@ class Notification(Table, table=True):
 
 
 class NotificationContent(Table, table=True):
-    """What a mail and its copies are made of; apart from the status, so that it can be deleted while the record stays.
+    """The content of a mail and its copies, in its own table so that it can be deleted before the notification.
 
-    A copy has none of its own, unless a release before 0007 has written it.
+    A copy has no row of its own, unless a release before 0007 has written it.
     """
 
     __tablename__ = "notification_content"
@@ -90,15 +90,15 @@ class NotificationContent(Table, table=True):
     variables: dict[str, Any] = Field(sa_type=build_json_type())
     headers: dict[str, str] = Field(sa_type=build_json_type())
     content: dict[str, str | None] | None = Field(default=None, sa_type=build_json_type())  # subject, html, text
-    addressed_to: str | None = Field(default=None, max_length=320)  # if there are copies: whom the To field names
-    cc: list[str] | None = Field(default=None, sa_type=build_json_type())  # whom the Cc field names
+    addressed_to: str | None = Field(default=None, max_length=320)  # the To field, if there are copies
+    cc: list[str] | None = Field(default=None, sa_type=build_json_type())  # the Cc field
     attachments: list[dict[str, Any]] | None = Field(
         default=None, sa_type=build_json_type()
-    )  # names; the octets by hash
+    )  # names and hashes of the attachments
 
 
 class NotificationTag(Table, table=True):
-    """By which tag a notification is found."""
+    """A tag of a notification, for searches."""
 
     __tablename__ = "notification_tag"
 
@@ -108,7 +108,7 @@ class NotificationTag(Table, table=True):
 
 
 class StatusIndex(Table, table=True):
-    """Which notifications have one of the statuses that few have; only `notification.move` writes it."""
+    """The notifications with one of the rare statuses. Only the status writer writes it."""
 
     __tablename__ = "status_index"
     __table_args__ = (Index("ix_status_index_status", "service_id", "status", "notification_id"),)
@@ -119,7 +119,7 @@ class StatusIndex(Table, table=True):
 
 
 class Batch(Table, table=True):
-    """Notifications that one request asked for."""
+    """The notifications of one batch request."""
 
     __tablename__ = "batch"
 
@@ -127,14 +127,14 @@ class Batch(Table, table=True):
     service_id: UUID
     created_at: datetime = Field(sa_type=UtcDateTime)
     created_by: str = Field(max_length=64)
-    size: int  # how many were asked for
-    cancelled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # from then on nothing of it is begun
+    size: int  # number of notifications
+    cancelled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # no mail of it is started after this time
     cancelled_by: str | None = Field(default=None, max_length=64)
     cancel_comment: str | None = Field(default=None, max_length=1000)
 
 
 class Attachment(Table, table=True):
-    """Octets that mails carry, once for each SHA-256."""
+    """The bytes of an attachment, stored once for each SHA-256."""
 
     __tablename__ = "attachment"
 

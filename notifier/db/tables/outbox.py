@@ -1,4 +1,4 @@
-"""The durable queue: one thin row for each piece of work that is still to be done, and one for each who does it."""
+"""The durable queue: one small row for each piece of pending work, and one for each sender process."""
 
 from datetime import datetime
 from uuid import UUID
@@ -14,17 +14,17 @@ _OPEN = text("state = 'ready' AND lost < 2")
 _LEASED = text("state = 'leased'")
 _HELD = text("state = 'held'")
 _SUSPECT = text("state = 'ready' AND lost >= 2")
-# Always so. Who says it finds entries by their subject; who does not, as a claim that goes from service to service, is
-# never led by the planner through all that a service has.
+# Always true. Only statements that contain it use the index by subject. So the planner never uses that index for a
+# claim, which would then read all entries of a service.
 _ANY = text("attempts >= 0")
 
 
 class OutboxEntry(Table, table=True):
-    """Intent to do work, while it is pending. One `due_at` serves schedule, retry and lease expiry."""
+    """Pending work. `due_at` is used for the schedule, for retries and for the end of a lease."""
 
     __tablename__ = "outbox_entry"
     __table_args__ = (
-        # By service before time, because a claim goes from service to service and takes the oldest of each.
+        # Service before time, because a claim takes the oldest entries of one service after the other.
         Index(
             "ix_outbox_entry_ready",
             *("kind", "priority", "service_id", "due_at", "id"),
@@ -34,7 +34,7 @@ class OutboxEntry(Table, table=True):
         Index("ix_outbox_entry_leased", "due_at", postgresql_where=_LEASED, sqlite_where=_LEASED),
         Index("ix_outbox_entry_suspect", "due_at", postgresql_where=_SUSPECT, sqlite_where=_SUSPECT),
         Index("ix_outbox_entry_held", "due_at", postgresql_where=_HELD, sqlite_where=_HELD),
-        # By service, because a search for what is `queued` walks through a service's.
+        # By service, because a search for `queued` reads the entries of one service.
         Index("ix_outbox_entry_subject", "service_id", "subject_id", postgresql_where=_ANY, sqlite_where=_ANY),
         {
             "postgresql_with": {
@@ -63,19 +63,19 @@ class OutboxEntry(Table, table=True):
 
 
 class SenderProcess(Table, table=True):
-    """One life of a sender, from its start to its end; the beat says that it lasts."""
+    """One sender process, from start to end. The beat shows that it is alive."""
 
     __tablename__ = "sender_process"
 
-    id: UUID = Field(primary_key=True)  # fresh at every start
+    id: UUID = Field(primary_key=True)  # new at every start
     host: str = Field(max_length=255)
     started_at: datetime = Field(sa_type=UtcDateTime)
     beat_at: datetime = Field(sa_type=UtcDateTime)
-    sent_rate: float | None = None  # mails a second while mail waits for it; None while nobody knows
+    sent_rate: float | None = None  # mails per second while mails wait; None: not measured yet
 
 
 class RelayState(Table, table=True):
-    """What keeps a sender from handing mail to a relay; there is no row while nothing does."""
+    """Why a sender cannot hand mail to a relay. No row: it can."""
 
     __tablename__ = "relay_state"
 
@@ -86,7 +86,7 @@ class RelayState(Table, table=True):
 
 
 class RelayConnections(Table, table=True):
-    """How many connections a relay takes from a sender; there is no row while it takes all that the setting allows."""
+    """How many connections a relay takes from a sender. No row: as many as the setting allows."""
 
     __tablename__ = "relay_connections"
 

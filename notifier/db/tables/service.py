@@ -1,4 +1,4 @@
-"""Who may call: services and their API keys."""
+"""Services and their API keys."""
 
 from datetime import datetime
 from uuid import UUID
@@ -18,14 +18,14 @@ class Service(Table, table=True):
     id: UUID = Field(primary_key=True)
     name: str = Field(max_length=64, unique=True)
     from_domains: list[str] = Field(sa_type=build_json_type())
-    # Whom its team keys may mail: addresses, and domains as "@example.org". None, as in the release before: nobody.
+    # Whom its team keys may mail: addresses, and domains as "@example.org". None: nobody.
     team_recipients: list[str] | None = Field(default=None, sa_type=build_json_type())
     rate_per_minute: int | None = None  # notifications; None: as the settings say
     created_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class ApiKey(Table, table=True):
-    """An API key: the secret half stands here only as a SHA-256."""
+    """An API key. Only the SHA-256 of its secret part is stored."""
 
     __tablename__ = "api_key"
 

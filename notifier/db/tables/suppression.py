@@ -11,7 +11,7 @@ from notifier.db.tables.base import Table
 from notifier.states import SuppressionReason, SuppressionScope
 
 INSTANCE = UUID(int=0)
-"""Stands for the service where a suppression holds for all of them."""
+"""The `service_id` of a suppression that holds for all services."""
 
 
 class Suppression(Table, table=True):

@@ -1,4 +1,4 @@
-"""Templates: a slug, what is being edited under it, and the immutable numbered versions that were published."""
+"""Templates: slugs, drafts, and the immutable numbered versions that were published."""
 
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from notifier.states import AssetMode, AssetStatus, Category, Priority, WhenUnce
 
 
 class Template(Table, table=True):
-    """A slug and the number of the version that new notifications get."""
+    """A slug, and the number of the version that new notifications use."""
 
     __tablename__ = "template"
 
@@ -25,20 +25,20 @@ class Template(Table, table=True):
 
 
 class TemplateDraft(Table, table=True):
-    """What is being edited; there is none while the newest version is all there is."""
+    """The edited source. No row: there are no changes since the current version."""
 
     __tablename__ = "template_draft"
 
     template_id: UUID = Field(primary_key=True, foreign_key="template.id")
     source: dict[str, Any] = Field(sa_type=build_json_type())  # without layouts and pinned assets
-    revision: int  # goes up with every save: who saves names the one that they have seen
-    base_number: int | None = None  # the version that it was made from
+    revision: int  # goes up with every save; a save names the revision that it is based on
+    base_number: int | None = None  # the version that the draft is based on
     updated_by: str = Field(max_length=128)
     updated_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class TemplateVersion(Table, table=True):
-    """Immutable text: all parts, locales and layouts, pinned together with the schema of its variables."""
+    """An immutable source with all parts, locales and layouts, and the schema of its variables."""
 
     __tablename__ = "template_version"
     __table_args__ = (UniqueConstraint("template_id", "number"),)
@@ -62,7 +62,7 @@ class TemplateVersion(Table, table=True):
 
 
 class TemplateLayout(Table, table=True):
-    """A text that templates share; a version that was published with it keeps a copy of its own."""
+    """A text that templates share. A version contains a copy of the layouts that it uses."""
 
     __tablename__ = "template_layout"
 
@@ -74,7 +74,7 @@ class TemplateLayout(Table, table=True):
 
 
 class TemplateUse(Table, table=True):
-    """Which key uses which template, to within a minute."""
+    """When a key last used a template, to within a minute."""
 
     __tablename__ = "template_use"
 
@@ -85,7 +85,7 @@ class TemplateUse(Table, table=True):
 
 
 class Asset(Table, table=True):
-    """An image for templates: what was uploaded, what it shall be, and what became of it; its octets are apart."""
+    """An image for templates: the upload, the wanted size, and the result. The bytes are in other tables."""
 
     __tablename__ = "asset"
 
@@ -96,18 +96,18 @@ class Asset(Table, table=True):
     progress: int = 0  # per cent
     original: bytes  # SHA-256 of what was uploaded
     mode: AssetMode = Field(sa_type=build_enum_type(AssetMode, "mode"))
-    width: int | None = None  # wanted, CSS pixels; None: as it is, within what a mail can show
+    width: int | None = None  # CSS pixels; None: its own width, up to what a mail can show
     height: int | None = None
-    files: dict[str, Any] | None = Field(default=None, sa_type=build_json_type())  # "1x", "2x" → what was made
+    files: dict[str, Any] | None = Field(default=None, sa_type=build_json_type())  # "1x", "2x" → the result
     revision: int  # goes up with every upload
     updated_by: str = Field(max_length=128)
     updated_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class AssetFile(Table, table=True):
-    """The octets that an image has become, once for each SHA-256; kept when it changes, for versions show them still.
+    """The bytes of a processed image, stored once for each SHA-256 and kept for versions that still show them.
 
-    Apart from what mails carry: anybody may see these.
+    Not in the table of attachments, because these files are public.
     """
 
     __tablename__ = "asset_file"

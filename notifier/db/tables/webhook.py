@@ -1,4 +1,4 @@
-"""Whom services want to be told, what there was to tell, and how the telling went."""
+"""Webhooks: endpoints, events, and their deliveries."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -15,7 +15,7 @@ _NOT_DELIVERED = text("state <> 'delivered'")
 
 
 class DeliveryState(StrEnum):
-    """Where the telling of one event to one endpoint stands."""
+    """The state of a delivery of one event to one endpoint."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -23,7 +23,7 @@ class DeliveryState(StrEnum):
 
 
 class WebhookEndpoint(Table, table=True):
-    """A URL of a service's own that is told about its notifications."""
+    """A URL of a service that receives events about its notifications."""
 
     __tablename__ = "webhook_endpoint"
 
@@ -34,7 +34,7 @@ class WebhookEndpoint(Table, table=True):
     events: list[str] = Field(sa_type=build_json_type())  # types; empty: all
     secret: str = Field(max_length=128)
     previous_secret: str | None = Field(default=None, max_length=128)
-    previous_until: datetime | None = Field(default=None, sa_type=UtcDateTime)  # signs as well until then
+    previous_until: datetime | None = Field(default=None, sa_type=UtcDateTime)  # both secrets sign until then
     created_at: datetime = Field(sa_type=UtcDateTime)
     failing_since: datetime | None = Field(default=None, sa_type=UtcDateTime)  # no try has succeeded since
     disabled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -42,7 +42,7 @@ class WebhookEndpoint(Table, table=True):
 
 
 class WebhookEvent(Table, table=True):
-    """One change of a notification's status, of which an endpoint may want to hear; written with the change."""
+    """One status change of a notification, written in the same transaction as the change."""
 
     __tablename__ = "webhook_event"
     __table_args__ = (Index("ix_webhook_event_notification_id", "notification_id", "sequence"),)
@@ -58,12 +58,12 @@ class WebhookEvent(Table, table=True):
 
 
 class WebhookDelivery(Table, table=True):
-    """The telling of one event to one endpoint; the outbox carries it."""
+    """The delivery of one event to one endpoint, as work of the outbox."""
 
     __tablename__ = "webhook_delivery"
     __table_args__ = (
         Index("ix_webhook_delivery_endpoint_id_id", "endpoint_id", "id"),
-        # The few that are looked for among the many that went well.
+        # For finding the few that are not delivered.
         Index(
             "ix_webhook_delivery_state",
             *("endpoint_id", "state", "id"),
@@ -77,14 +77,14 @@ class WebhookDelivery(Table, table=True):
     endpoint_id: UUID
     service_id: UUID
     type: str = Field(max_length=64)
-    body: str  # the octets that are signed and sent, the same at every try
+    body: str  # the bytes that are signed and sent, the same at every attempt
     state: DeliveryState = Field(sa_type=build_enum_type(DeliveryState, "state"))
     created_at: datetime = Field(sa_type=UtcDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class WebhookAttempt(Table, table=True):
-    """One try at telling; only ever added."""
+    """One attempt at a delivery. Rows are only added."""
 
     __tablename__ = "webhook_attempt"
     __table_args__ = (Index("ix_webhook_attempt_delivery_id_id", "delivery_id", "id"),)

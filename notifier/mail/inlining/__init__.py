@@ -1,1 +1,1 @@
-"""What moving rules from `<style>` into tags needs to know: selectors, stylesheets, tags, and which rule wins."""
+"""Move rules from `<style>` into tags: selectors, stylesheets, tags, and which rule wins."""

@@ -1,13 +1,13 @@
-"""One CSS selector: how specific it is, whether it selects the same elements at all times, and what it is about.
+"""One CSS selector of the inliner: whether it selects the same elements at all times, and what it is about.
 
-Only what is certain is parsed; everything else is None, and the rule is left where it stands.
+Only what is certain is parsed; for everything else there is no selector, and the rule is left where it stands.
 """
 
 import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-import tinycss2
+from notifier.mail.css_parser import Specificity, count_specificity, serialize_css, split_selectors
 
 STRUCTURAL_PSEUDO_CLASSES: Final = frozenset(
     {"root", "empty", "first-child", "last-child", "only-child", "first-of-type", "last-of-type", "only-of-type"}
@@ -24,16 +24,12 @@ _CHANGING_PSEUDO_CLASSES: Final = frozenset(
 _PSEUDO_ELEMENTS: Final = frozenset(
     {"before", "after", "first-line", "first-letter", "selection", "marker", "placeholder", "backdrop"}
 )
-_OLD_PSEUDO_ELEMENTS: Final = frozenset(
-    {"before", "after", "first-line", "first-letter"}
-)  # may be written with one colon
+_OLD_PSEUDO_ELEMENTS: Final = frozenset({"before", "after", "first-line", "first-letter"})  # also with one colon
 _COMBINATORS: Final = frozenset({">", "+", "~"})
 _STEP = re.compile(r"\s*(?:odd|even|[+-]?\d+|[+-]?\d*n(?:\s*[+-]\s*\d+)?)\s*", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"""\s*[\w-]+\s*(?:[~|^$*]?=\s*(?:[\w-]+|"[^"\\]*"|'[^'\\]*')\s*(?:\bi\s*)?)?""", re.IGNORECASE)
-
-
 _OWN_STYLE = re.compile(r"""\s*style\s*\*=\s*(?:"[^"]*[\w-]: [^"]*"|'[^']*[\w-]: [^']*')\s*""", re.IGNORECASE)
-"""Part of a style as only people write it: what is written here has no blank behind a colon."""
+"""Part of a style as only people write it: the inliner writes no blank behind a colon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +37,7 @@ class CssSelector:
     """What a selector of a rule selects."""
 
     text: str
-    specificity: tuple[int, int, int]  # ids; classes, attributes and pseudo-classes; types and pseudo-elements
+    specificity: Specificity
     is_static: bool  # the same elements whatever the reader does
     is_box: bool  # a box of its own, such as ::before
     subject: str  # what it selects, as far as type, id and classes say
@@ -55,15 +51,9 @@ class _UnsupportedSelectorError(Exception):
 
 
 def parse_selectors(prelude: list[Any]) -> list[CssSelector] | None:
-    """The selectors of a rule; None if one is not understood, because an invalid one makes a browser drop the rule."""
-    parts: list[list[Any]] = [[]]
-    for token in prelude:
-        if token.type == "literal" and token.value == ",":
-            parts.append([])
-        else:
-            parts[-1].append(token)
+    """Parse the selectors of a rule; None if one is not understood: a browser drops a rule with an invalid one."""
     try:
-        return [_SelectorParser(part).parse() for part in parts]
+        return [_SelectorParser(tokens).parse() for tokens in split_selectors(prelude)]
     except _UnsupportedSelectorError:
         return None
 
@@ -73,14 +63,13 @@ class _SelectorParser:
         self._tokens = [token for token in tokens if token.type != "comment"]
         if len(self._tokens) != len(tokens):
             raise _UnsupportedSelectorError  # a comment may join or part what stands around it
-        self._counts = [0, 0, 0]
         self._is_static = True
         self._is_box = False
         self._attributes: set[str] = set()
         self._names: set[str] = set()
         self._is_upset = False
         self._compound: list[str] = []  # type, id and classes
-        self._is_begun = False  # the compound
+        self._has_compound = False
 
     def parse(self) -> CssSelector:
         tokens = self._tokens
@@ -88,23 +77,23 @@ class _SelectorParser:
             tokens.pop()
         place = 0
         while place < len(tokens):
-            place = self._take(place)
-        if not self._is_begun:
+            place = self._take_part(place)
+        if not self._has_compound:
             raise _UnsupportedSelectorError
-        subject = "".join(self._compound)
+        text = _serialize_tokens(tokens).strip()
         return CssSelector(
-            text=_serialize_tokens(tokens).strip(),
-            specificity=(self._counts[0], self._counts[1], self._counts[2]),
+            text=text,
+            specificity=count_specificity(text),
             is_static=self._is_static and not self._is_box,
             is_box=self._is_box,
-            subject=subject or "*",
+            subject="".join(self._compound) or "*",
             attributes=frozenset(self._attributes),
             names=frozenset(self._names),
             is_upset=self._is_upset,
         )
 
-    def _take(self, place: int) -> int:
-        """Read what begins at a place; the place behind it."""
+    def _take_part(self, place: int) -> int:
+        """Read what begins at a place; returns the place behind it."""
         token = self._tokens[place]
         if token.type == "whitespace" or (token.type == "literal" and token.value in _COMBINATORS):
             return self._take_combinator(place)
@@ -114,16 +103,16 @@ class _SelectorParser:
             place = self._take_pseudo(place + 1)
         elif token.type == "literal" and token.value == ".":
             place += 1
-            self._count(1, f".{self._name(place)}")
+            self._add_name(f".{self._read_name(place)}")
         elif token.type == "hash" and token.is_identifier:
-            self._count(0, _serialize_tokens([token]))
+            self._add_name(_serialize_tokens([token]))
         elif token.type == "[] block":
             self._take_attribute(token)
-        elif not self._is_begun and token.type == "ident":
-            self._count(2, _serialize_tokens([token]).lower())
-        elif self._is_begun or token.type != "literal" or token.value != "*":
+        elif not self._has_compound and token.type == "ident":
+            self._add_name(_serialize_tokens([token]).lower())
+        elif self._has_compound or token.type != "literal" or token.value != "*":
             raise _UnsupportedSelectorError
-        self._is_begun = True
+        self._has_compound = True
         return place + 1
 
     def _take_combinator(self, place: int) -> int:
@@ -135,17 +124,16 @@ class _SelectorParser:
                     break
                 signs += 1
             place += 1
-        if signs > 1 or (is_first and signs) or (not is_first and not self._is_begun) or self._is_box:
+        if signs > 1 or (is_first and signs) or (not is_first and not self._has_compound) or self._is_box:
             raise _UnsupportedSelectorError
-        self._is_begun, self._compound = False, []
+        self._has_compound, self._compound = False, []
         return place
 
-    def _count(self, level: int, text: str) -> None:
-        self._counts[level] += 1
+    def _add_name(self, text: str) -> None:
         self._compound.append(text)
         self._names.add(text)
 
-    def _name(self, place: int) -> str:
+    def _read_name(self, place: int) -> str:
         if place >= len(self._tokens) or self._tokens[place].type != "ident":
             raise _UnsupportedSelectorError
         return _serialize_tokens([self._tokens[place]])
@@ -154,8 +142,7 @@ class _SelectorParser:
         text = _serialize_tokens(token.content)
         if not _ATTRIBUTE.fullmatch(text):
             raise _UnsupportedSelectorError
-        self._counts[1] += 1
-        self._attributes |= {found.lower() for found in re.findall(r"^\s*([\w-]+)", text)}
+        self._attributes |= {name.lower() for name in re.findall(r"^\s*([\w-]+)", text)}
         self._is_static &= "," not in text and "style" not in self._attributes  # css-inline parts selectors at commas
         self._is_upset |= "style" in self._attributes and not _OWN_STYLE.fullmatch(text)
 
@@ -166,14 +153,12 @@ class _SelectorParser:
         if token is not None and token.type == "function" and not is_box:
             self._take_function(token)
             return place
-        name = self._name(place).lower()
+        name = self._read_name(place).lower()
         if is_box or name in _OLD_PSEUDO_ELEMENTS:
             if name not in _PSEUDO_ELEMENTS and not name.startswith("-webkit-"):
                 raise _UnsupportedSelectorError
-            self._counts[2] += 1
             self._is_box = True
         elif name in STRUCTURAL_PSEUDO_CLASSES or name in _CHANGING_PSEUDO_CLASSES:
-            self._counts[1] += 1
             self._is_static &= name in STRUCTURAL_PSEUDO_CLASSES
         else:
             raise _UnsupportedSelectorError
@@ -183,19 +168,17 @@ class _SelectorParser:
         name = token.lower_name
         if name == "not":
             inner = _SelectorParser(list(token.arguments)).parse()
-            if inner.is_box or any(one.type == "whitespace" for one in token.arguments):
+            if inner.is_box or any(argument.type == "whitespace" for argument in token.arguments):
                 raise _UnsupportedSelectorError
-            self._counts = [mine + its for mine, its in zip(self._counts, inner.specificity, strict=True)]
             self._is_static &= inner.is_static
             self._attributes |= inner.attributes
             self._names |= inner.names
             self._is_upset |= inner.is_upset
         elif name in _CHANGING_PSEUDO_CLASSES or (name in _NTH and _STEP.fullmatch(_serialize_tokens(token.arguments))):
-            self._counts[1] += 1
             self._is_static &= name in _NTH
         else:
             raise _UnsupportedSelectorError
 
 
 def _serialize_tokens(tokens: list[Any]) -> str:
-    return str(tinycss2.serialize(tokens)).replace("/**/", "")  # which comes between 2n and +1
+    return serialize_css(tokens).replace("/**/", "")  # tinycss2 writes it between 2n and +1

@@ -2,14 +2,15 @@
 
 A `style` attribute beats the normal rules of `<style>` and loses to its important ones (CSS Cascading §6.1). A rule
 that moves gains that place, so that those that stay may need `!important`, or the moved one a copy in `<style>`.
-Rules that never meet at an element are decided apart; where no answer is certain, they do not move.
+Rules that never meet at an element are decided separately; where no answer is certain, they do not move.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from notifier.mail.inlining.stylesheet import CssRule, StyleDeclaration, StyleProfile, Stylesheet
+from notifier.mail.css_parser import Specificity, StyleDeclaration
+from notifier.mail.inlining.stylesheet import CssRule, StyleProfile, Stylesheet
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,19 +20,19 @@ class ElementKind:
     rules: tuple[CssRule, ...]  # that can move and select them
     staying: tuple[CssRule, ...]  # that may come to select them
     own_profile: StyleProfile  # what their `style` attributes say
-    has_tag: bool  # False: the parser made them up, and there is no place for an attribute
+    has_tag: bool  # False: the parser added them, and there is no place for an attribute
 
 
 class _GroupedRule(NamedTuple):
     """A rule's declarations of one group and importance."""
 
     is_important: bool
-    rank: tuple[tuple[int, int, int], int]
+    rank: tuple[Specificity, int]
     rule: CssRule
 
 
 class _Contest(NamedTuple):
-    """Those that decide about a group of properties for one kind of elements."""
+    """The rules that decide about a group of properties for one kind of elements."""
 
     moving: list[_GroupedRule]
     staying: list[_GroupedRule]
@@ -50,45 +51,48 @@ class MovePlan:
 
     def get_kept_declarations(self, rule: CssRule) -> tuple[StyleDeclaration, ...]:
         """What is left of a rule in its `<style>`."""
-        return tuple(self._list_kept_declarations(rule))
-
-    def _list_kept_declarations(self, rule: CssRule) -> Iterator[StyleDeclaration]:
-        for one in rule.declarations:
-            key = (rule, one.group, one.is_important)
-            if rule not in self.moved or (rule, one.group) in self.unmoved or key in self.copied:
-                yield replace(one, is_important=True) if key in self.raised else one
+        kept_declarations = []
+        for declaration in rule.declarations:
+            key = (rule, declaration.group, declaration.is_important)
+            if rule not in self.moved or (rule, declaration.group) in self.unmoved or key in self.copied:
+                is_raised = key in self.raised
+                kept_declarations.append(replace(declaration, is_important=True) if is_raised else declaration)
+        return tuple(kept_declarations)
 
     def get_attribute_declarations(
         self, rules: Iterable[CssRule]
     ) -> tuple[list[StyleDeclaration], list[StyleDeclaration]]:
         """What the rules put before an element's own style, and behind it, weakest first."""
         strongest = {rule.rank[1]: rule for rule in sorted(rules, key=lambda rule: rule.rank)}  # of each selector list
-        found = [
-            one
+        declarations = [
+            declaration
             for rule in sorted(strongest.values(), key=lambda rule: rule.rank)
-            for one in rule.declarations
-            if (rule, one.group) not in self.unmoved
+            for declaration in rule.declarations
+            if (rule, declaration.group) not in self.unmoved
         ]
         return (
-            [one for one in found if not one.is_important],
-            [replace(one, is_important=False) for one in found if one.is_important],
+            [declaration for declaration in declarations if not declaration.is_important],
+            [replace(declaration, is_important=False) for declaration in declarations if declaration.is_important],
         )
 
 
 def build_move_plan(sheet: Stylesheet, kinds: list[ElementKind], foreign: frozenset[CssRule]) -> MovePlan:
-    """Decide about all the rules, for a mail that has these kinds of elements; `foreign` are those of mail programs."""
+    """Decide about all rules, for a mail with these kinds of elements.
+
+    `foreign` are rules for elements that only a mail program adds.
+    """
     plan = MovePlan(moved={rule for kind in kinds if kind.has_tag for rule in kind.rules})
     for group in sorted({group for rule in plan.moved for group in rule.groups}):
         for contests in _group_contests([_build_contest(plan, group, kind) for kind in kinds]):
             if group in sheet.frozen or not _decide_with_fallbacks(plan, group, contests, foreign):
-                plan.unmoved |= {(one.rule, group) for contest in contests for one in contest.moving}
+                plan.unmoved |= {(item.rule, group) for contest in contests for item in contest.moving}
     return plan
 
 
 def _decide_with_fallbacks(plan: MovePlan, group: str, contests: list[_Contest], foreign: frozenset[CssRule]) -> bool:
     """Decide with all that mail programs might do, else as if each did only one thing of it, else without them."""
     known = [
-        contest._replace(staying=[one for one in contest.staying if one.rule not in foreign]) for contest in contests
+        contest._replace(staying=[item for item in contest.staying if item.rule not in foreign]) for contest in contests
     ]
     return (
         _decide_group(plan, group, contests, apart=frozenset())
@@ -106,20 +110,19 @@ def _build_contest(plan: MovePlan, group: str, kind: ElementKind) -> _Contest:
 def _list_grouped_rules(group: str, rules: Iterable[CssRule]) -> Iterator[_GroupedRule]:
     for rule in rules:
         if group in rule.groups:
-            for is_important in {one.is_important for one in rule.declarations if one.group == group}:
-                yield _GroupedRule(is_important, rule.rank, rule)
+            importances = {item.is_important for item in rule.declarations if item.group == group}
+            yield from (_GroupedRule(is_important, rule.rank, rule) for is_important in importances)
 
 
 def _group_contests(contests: list[_Contest]) -> list[list[_Contest]]:
     """The contests, those together that have rules in common."""
     parts: list[tuple[set[CssRule], list[_Contest]]] = []
     for contest in contests:
-        rules = {one.rule for one in (*contest.moving, *contest.staying)}
+        rules = {item.rule for item in (*contest.moving, *contest.staying)}
         joined = [part for part in parts if part[0] & rules]
         parts = [part for part in parts if not part[0] & rules]
-        parts.append(
-            (rules.union(*(part[0] for part in joined)), [one for part in joined for one in part[1]] + [contest])
-        )
+        members = [member for part in joined for member in part[1]]
+        parts.append((rules.union(*(part[0] for part in joined)), [*members, contest]))
     return [part[1] for part in parts]
 
 
@@ -136,35 +139,37 @@ def _decide_group(plan: MovePlan, group: str, contests: list[_Contest], *, apart
         for stays in staying
     )
     strong = _find_strong_copies(contests, raises=raises)
-    own_raised: dict[tuple[StyleProfile, tuple[CssRule, ...]], frozenset[str]] = {}
+    raised_own_groups: dict[tuple[StyleProfile, tuple[CssRule, ...]], frozenset[str]] = {}
     for moving, staying, kind in contests if raises else ():
         in_style = [*strong.intersection(moving), *staying]
-        normal = [one for one in in_style if not one.is_important]
-        important = [one for one in in_style if one.is_important]
-        if any(one.rank > other.rank and not {one.rule, other.rule} <= apart for one in normal for other in important):
+        normal = [item for item in in_style if not item.is_important]
+        important = [item for item in in_style if item.is_important]
+        if any(
+            item.rank > other.rank and not {item.rule, other.rule} <= apart for item in normal for other in important
+        ):
             return False
         if (group, False) in kind.own_profile and normal:
             if important or (group, True) in kind.own_profile:
                 return False
-            own_raised[kind.own_profile, kind.rules] = frozenset({group})
-    copies = strong | {one for moving, _, kind in contests if not kind.has_tag for one in moving}
-    plan.copied |= {(one.rule, group, one.is_important) for one in copies}
+            raised_own_groups[kind.own_profile, kind.rules] = frozenset({group})
+    copies = strong | {item for moving, _, kind in contests if not kind.has_tag for item in moving}
+    plan.copied |= {(item.rule, group, item.is_important) for item in copies}
     if raises:
-        rivals = {one for contest in contests for one in contest.staying}
-        plan.raised |= {(one.rule, group, one.is_important) for one in strong | rivals}
-    for key, groups in own_raised.items():
+        rivals = {item for contest in contests for item in contest.staying}
+        plan.raised |= {(item.rule, group, item.is_important) for item in strong | rivals}
+    for key, groups in raised_own_groups.items():
         plan.raised_own_groups[key] = plan.raised_own_groups.get(key, frozenset()) | groups
     return True
 
 
 def _find_strong_copies(contests: list[_Contest], *, raises: bool) -> set[_GroupedRule]:
     """What must stay in `<style>` too, important there: it beats something that beats what is in the tags."""
-    copies = {one for moving, _, kind in contests if not kind.has_tag for one in moving if one.is_important}
+    copies = {item for moving, _, kind in contests if not kind.has_tag for item in moving if item.is_important}
     grows = True
     while grows:
         size = len(copies)
         for moving, staying, _ in contests:
-            strong = [one for one in (*staying, *copies.intersection(moving)) if one.is_important or raises]
-            copies |= {one for one in moving if any(one[:2] > other[:2] for other in strong)}
+            strong = [item for item in (*staying, *copies.intersection(moving)) if item.is_important or raises]
+            copies |= {item for item in moving if any(item[:2] > other[:2] for other in strong)}
         grows = len(copies) > size
     return copies

@@ -1,4 +1,4 @@
-"""Which rules select which elements of a mail: css-inline is given a mark for each selector, and tells who gets it."""
+"""Which rules select which elements of a mail: css-inline writes a mark for each selector into what it selects."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ import css_inline
 
 from notifier.mail.inlining.markup_tokens import INVISIBLE_ELEMENTS, MarkupToken
 from notifier.mail.inlining.move_plan import ElementKind, MovePlan, build_move_plan
-from notifier.mail.inlining.style_attribute import write_attribute
+from notifier.mail.inlining.style_attribute import write_style_attribute
 from notifier.mail.inlining.stylesheet import (
     CssRule,
     StyleProfile,
@@ -31,7 +31,7 @@ _IMPLIED_ELEMENT = re.compile(r'<(?!head )[a-z]+ style="(m[^"]*)">')
 
 
 class StyleWriter:
-    """What becomes of the styles of all mails that have the same kinds of elements."""
+    """Writes the styles of all mails that have the same kinds of elements."""
 
     def __init__(self, matcher: "RuleMatcher", plan: MovePlan) -> None:
         self._matcher = matcher
@@ -40,16 +40,15 @@ class StyleWriter:
 
     def _write_remaining(self, nodes: tuple[StylesheetNode, ...]) -> str | None:
         """What is left of a `<style>`; None if that is everything."""
-        left = write_stylesheet(nodes, self.plan.get_kept_declarations)
-        return None if left == write_stylesheet(nodes, lambda rule: rule.declarations) else left
+        css = write_stylesheet(nodes, self.plan.get_kept_declarations)
+        return None if css == write_stylesheet(nodes, lambda rule: rule.declarations) else css
 
-    def write_attribute(self, marks: str, own: str) -> str:
-        """The style of a tag that has these marks, escaped; `own` is what its author wrote."""
+    def write_attribute(self, marks: str, own_style: str) -> str:
+        """Write the style of a tag that has these marks, escaped; `own_style` is what its author wrote."""
         rules, _ = self._matcher.get_rules(marks)
         before, after = self.plan.get_attribute_declarations(rules)
-        return write_attribute(
-            before, own, after, self.plan.raised_own_groups.get((read_profile(own), rules), frozenset())
-        )
+        raised = self.plan.raised_own_groups.get((read_profile(own_style), rules), frozenset())
+        return write_style_attribute(before, own_style, after, raised)
 
 
 class RuleMatcher:
@@ -80,22 +79,22 @@ class RuleMatcher:
     def match_elements(
         self, pieces: Sequence[str], tokens: Sequence[MarkupToken]
     ) -> tuple[list[str], ElementKinds] | None:
-        """The marks of each token, and the kinds of elements; None if the parser finds other tags than these."""
+        """Find the marks of each token, and the kinds of elements; None if the parser finds other tags than these."""
         try:
-            parsed = self._inliner.inline("".join(_number_tags(pieces, tokens)))
+            page = self._inliner.inline("".join(_number_tags(pieces, tokens)))
         except css_inline.InlineError:
             return None
         marks: dict[int, str] = {}
-        for number, found in _NUMBERED.findall(parsed):
-            if marks.setdefault(int(number), found) != found:
+        for number, mark in _NUMBERED.findall(page):
+            if marks.setdefault(int(number), mark) != mark:
                 return None  # one tag became two elements, with different styles
         if len(marks) != sum(bool(token.name) for token in tokens):
             return None  # one became none
         matched = [
             marks.get(number, "") if token.name not in INVISIBLE_ELEMENTS else "" for number, token in enumerate(tokens)
         ]
-        kinds = {(found, token.profile, True) for found, token in zip(matched, tokens, strict=True) if found}
-        kinds |= {(found, frozenset(), False) for found in _IMPLIED_ELEMENT.findall(parsed)}
+        kinds = {(mark, token.profile, True) for mark, token in zip(matched, tokens, strict=True) if mark}
+        kinds |= {(mark, frozenset(), False) for mark in _IMPLIED_ELEMENT.findall(page)}
         return matched, frozenset(kinds)
 
     def _find_rules(self, marks: str) -> tuple[tuple[CssRule, ...], tuple[CssRule, ...]]:
@@ -108,22 +107,21 @@ class RuleMatcher:
         return moving, staying
 
     def _build_writer(self, kinds: ElementKinds, names: frozenset[str]) -> StyleWriter:
-        """What becomes of the styles of a mail with these kinds of elements, and these tags, classes and ids."""
+        """The writer for a mail with these kinds of elements, and these tags, classes and ids."""
         matched = {rule for marks, _, _ in kinds for rule in self.get_rules(marks)[0]}
         unmatched = {rule for rule in self.sheet.rules if rule.can_move and rule not in matched}
         foreign = frozenset(rule for rule in unmatched if rule.selector.attributes or not rule.selector.names <= names)
-        ordered = sorted(kinds, key=lambda kind: (kind[0], sorted(kind[1]), kind[2]))
-        found = []
-        for marks, own, has_tag in ordered:
+        element_kinds = []
+        for marks, own_profile, has_tag in sorted(kinds, key=lambda kind: (kind[0], sorted(kind[1]), kind[2])):
             moving, staying = self.get_rules(marks)
-            alive = tuple(rule for rule in staying if rule not in unmatched or rule in foreign)
-            found.append(ElementKind(moving, alive, own, has_tag))
-        return StyleWriter(self, build_move_plan(self.sheet, found, foreign))
+            possible = tuple(rule for rule in staying if rule not in unmatched or rule in foreign)
+            element_kinds.append(ElementKind(moving, possible, own_profile, has_tag))
+        return StyleWriter(self, build_move_plan(self.sheet, element_kinds, foreign))
 
 
 @lru_cache(maxsize=32)
 def get_rule_matcher(styles: StyleElements) -> RuleMatcher:
-    """The matcher for a mail's styles; most mails share theirs."""
+    """Get the matcher for a mail's styles; most mails share theirs."""
     return RuleMatcher(styles)
 
 
@@ -133,11 +131,11 @@ def _number_tags(pieces: Sequence[str], tokens: Sequence[MarkupToken]) -> Iterat
         text, markup = pieces[2 * number : 2 * number + 2]
         yield text
         if token.name:
-            start, end = token.style_span or (token.insertion_point, token.insertion_point)
+            point = token.insertion_point
+            start, end = token.style_span or (point, point)
             head, tail = markup[:start], markup[end:]
             if token.style_span:
-                place = token.insertion_point - end
-                head, tail = f"{head}{tail[:place]}", tail[place:]
+                head, tail = f"{head}{tail[: point - end]}", tail[point - end :]
             yield f'{head}{_NUMBER}="{number}"{tail}'
         else:
             yield markup

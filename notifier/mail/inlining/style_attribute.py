@@ -8,7 +8,7 @@ from typing import Final
 
 import tinycss2
 
-from notifier.mail.inlining.stylesheet import StyleDeclaration, read_declarations, write_declarations
+from notifier.mail.css_parser import StyleDeclaration, read_declarations, serialize_css, write_declarations
 
 _NUMBER: Final = r"(?:\d+(?:\.\d+)?|\.\d+)"
 _LENGTH: Final = rf"(?:0|{_NUMBER}(?:px|em|rem|pt|%))"
@@ -32,43 +32,47 @@ _SAFE_VALUES: Final = {
     "vertical-align": "top|middle|bottom|baseline",
     "display": "none|block|inline|inline-block",
 }
-"""Property → values that every mail program takes, so that what they override need not be sent."""
+"""Property → values that every mail program knows, so that what they override need not be sent."""
 _SAFE_VALUE_PATTERNS: Final = {name: re.compile(values, re.IGNORECASE) for name, values in _SAFE_VALUES.items()}
 
 
-def write_attribute(
-    before: Sequence[StyleDeclaration], own: str, after: Sequence[StyleDeclaration], raised: frozenset[str]
+def write_style_attribute(
+    before: Sequence[StyleDeclaration], own_style: str, after: Sequence[StyleDeclaration], raised: frozenset[str]
 ) -> str:
-    """The value of the attribute, escaped; `own` is the author's, whose groups in `raised` become important."""
-    authored, _ = read_declarations(own)
+    """Write the value of the attribute, escaped; the author's groups in `raised` become important."""
+    authored, _ = read_declarations(own_style)
     if raised:
-        authored = tuple(replace(one, is_important=True) if one.group in raised else one for one in authored)
-    if raised or (after and not _is_complete(own)):
-        own = write_declarations(authored)
-    overridden = {one.name for one in (*authored, *after) if _is_safe_value(one)}
-    pieces = [write_declarations([*_drop_overridden(before, overridden)][::-1]), own.strip(), write_declarations(after)]
+        authored = tuple(replace(item, is_important=True) if item.group in raised else item for item in authored)
+    if raised or (after and not _is_complete(own_style)):
+        own_style = write_declarations(authored)
+    overridden = {item.name for item in (*authored, *after) if _is_safe_value(item)}
+    pieces = [
+        write_declarations([*_drop_overridden(before, overridden)][::-1]),
+        own_style.strip(),
+        write_declarations(after),
+    ]
     last = next((piece for piece in reversed(pieces) if piece), "")
     return _escape_attribute(";".join(piece if piece is last else piece.rstrip("; ") for piece in pieces if piece))
 
 
-def _is_complete(own: str) -> bool:
+def _is_complete(style: str) -> bool:
     """Whether all that begins in it also ends."""
-    tokens = tinycss2.parse_component_value_list(own)
-    return all(token.type != "error" for token in tokens) and str(tinycss2.serialize(tokens)) == own
+    tokens = tinycss2.parse_component_value_list(style)
+    return all(token.type != "error" for token in tokens) and serialize_css(tokens) == style
 
 
 def _drop_overridden(declarations: Sequence[StyleDeclaration], overridden: set[str]) -> Iterator[StyleDeclaration]:
-    """Those that may be seen, last first."""
-    for one in reversed(declarations):
-        if one.name not in overridden:
-            yield one
-        if _is_safe_value(one):
-            overridden.add(one.name)
+    """The declarations that may be seen, last first."""
+    for declaration in reversed(declarations):
+        if declaration.name not in overridden:
+            yield declaration
+        if _is_safe_value(declaration):
+            overridden.add(declaration.name)
 
 
-def _is_safe_value(one: StyleDeclaration) -> bool:
-    values = _SAFE_VALUE_PATTERNS.get(one.name)
-    return bool(values and values.fullmatch(one.value))
+def _is_safe_value(declaration: StyleDeclaration) -> bool:
+    values = _SAFE_VALUE_PATTERNS.get(declaration.name)
+    return bool(values and values.fullmatch(declaration.value))
 
 
 def _escape_attribute(text: str) -> str:

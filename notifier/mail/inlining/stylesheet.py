@@ -1,9 +1,5 @@
-"""The `<style>` elements of a mail as rules that can be moved and rules that stay, and the text of what is left.
+"""The `<style>` elements of a mail as rules that can be moved and rules that stay, and the text of what is left."""
 
-What decides between two declarations is kept in one number each (CSS Cascading §6): so it can be compared and no more.
-"""
-
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -12,58 +8,23 @@ from typing import Any, Final
 
 import tinycss2
 
+from notifier.mail.css_parser import (
+    Specificity,
+    StyleDeclaration,
+    get_property_group,
+    has_deep_brackets,
+    read_declarations,
+    serialize_css,
+    write_declarations,
+)
 from notifier.mail.inlining.css_selector import CssSelector, parse_selectors
 
 _CONDITIONS: Final = frozenset({"media", "supports", "container", "starting-style", "-moz-document"})
 _BLOCKING_AT_RULES: Final = frozenset({"layer", "scope", "namespace"})
 """They change how all rules, or all selectors, are read: nothing of such a mail is moved."""
-_GROUPS: Final[dict[str, frozenset[str]]] = {
-    "font": frozenset({"line-height"}),
-    "size": frozenset({"width", "height", "inline-size", "block-size", "aspect-ratio"}),
-    "limit": frozenset({"min-width", "min-height", "max-width", "max-height"}),
-    "inset": frozenset({"top", "right", "bottom", "left"}),
-    "wrap": frozenset({"white-space", "white-space-collapse", "overflow-wrap", "word-wrap", "text-wrap"}),
-    "grid": frozenset({"gap", "row-gap", "column-gap", "columns", "column-width", "column-count"}),
-    "align": frozenset({"align-content", "align-items", "align-self", "justify-content", "justify-items"}),
-    "break": frozenset({"page-break-after", "page-break-before", "page-break-inside"}),
-    "scheme": frozenset({"color-scheme", "supported-color-schemes"}),
-    "baseline": frozenset({"vertical-align", "alignment-baseline", "baseline-shift", "baseline-source"}),
-}
-_GROUP_OF: Final = {name: group for group, names in _GROUPS.items() for name in names}
-_PREFIXES: Final = {
-    "text-wrap": "wrap", "text-decoration": "text-decoration", "min": "limit", "max": "limit", "column": "grid",
-    "justify": "align", "place": "align", "page": "break",
-}  # fmt: skip
-_MAX_BRACKET_DEPTH: Final = 50
-_BRACKET = re.compile(r"[][(){}]")
-_VENDOR = re.compile(r"-(?:webkit|moz|ms|o)-")
-
-
-def get_property_group(name: str) -> str:
-    """What a property belongs to: two in different groups never say anything about the same thing."""
-    if name.startswith("--"):
-        return name
-    name = _VENDOR.sub("", name, count=1) if name.startswith("-") else name
-    if name in _GROUP_OF:
-        return _GROUP_OF[name]
-    first, _, rest = name.partition("-")
-    if first == "text":
-        first = f"text-{rest.partition('-')[0]}"
-    return _PREFIXES.get(first, first)
-
 
 StyleProfile = frozenset[tuple[str, bool]]
-"""The groups that a `style` attribute touches, and whether with importance."""
-
-
-@dataclass(frozen=True, slots=True)
-class StyleDeclaration:
-    """One property with its value."""
-
-    name: str
-    value: str  # as written, without !important
-    is_important: bool
-    group: str
+"""The groups of properties that a `style` attribute touches, and whether with importance."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +33,7 @@ class CssRule:
 
     selector: CssSelector
     declarations: tuple[StyleDeclaration, ...]
-    rank: tuple[tuple[int, int, int], int]  # specificity, then order
+    rank: tuple[Specificity, int]  # specificity, then order (CSS Cascading §6): the higher one wins
     can_move: bool  # it applies to everybody, to elements that are known
     place: tuple[int, int]  # which `<style>` it stands in, from 0, and where
     groups: frozenset[str]
@@ -128,7 +89,7 @@ class Stylesheet:
 
 @lru_cache(maxsize=64)
 def parse_stylesheet(styles: tuple[tuple[str, bool], ...]) -> Stylesheet:
-    """The rules of all the elements, each a text and whether it applies to everybody."""
+    """Parse the rules of all the elements, each a text and whether it applies to everybody."""
     sheet = Stylesheet()
     order = count()
     if any(has_deep_brackets(css) for css, _ in styles):
@@ -137,23 +98,13 @@ def parse_stylesheet(styles: tuple[tuple[str, bool], ...]) -> Stylesheet:
         return sheet
     for css, is_for_all in styles:
         reader = _StylesheetReader(sheet, css, order, is_for_all=is_for_all)
-        sheet.elements.append(
-            tuple(reader.read(tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True)))
-        )
+        nodes = tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True)
+        sheet.elements.append(tuple(reader.read(nodes)))
     if any(rule.selector.is_upset for rule in sheet.rules):
         sheet.obstacle = "a rule asks for the style attribute"
     elif "all" in sheet.frozen:
         sheet.obstacle = "a rule sets all properties at once"
     return sheet
-
-
-def has_deep_brackets(css: str) -> bool:
-    """Whether so many brackets are open at once that the CSS library gives up."""
-    depth = deepest = 0
-    for sign in _BRACKET.findall(css):
-        depth += 1 if sign in "([{" else -1
-        deepest = max(depth, deepest)
-    return deepest > _MAX_BRACKET_DEPTH
 
 
 class _StylesheetReader:
@@ -163,33 +114,32 @@ class _StylesheetReader:
         self._sheet = sheet
         self._order = order
         self._is_for_all = is_for_all
-        self._is_begun = False  # an @import that comes later is ignored
+        self._has_rules = False  # an @import that comes after a rule is ignored
         self._line_starts = [0, *accumulate(len(line) + 1 for line in css.split("\n"))]
 
     def read(self, nodes: Sequence[Any], *, is_inner: bool = False) -> Iterator[StylesheetNode]:
         for node in nodes:
             if node.type == "qualified-rule":
-                self._is_begun = True
-                yield self._block(node, is_inner=is_inner)
-            elif node.type == "at-rule" and not (self._is_begun and node.lower_at_keyword == "import"):
-                self._is_begun |= node.lower_at_keyword not in ("charset", "import")
-                yield self._at_rule(node)
+                self._has_rules = True
+                yield self._read_rule(node, is_inner=is_inner)
+            elif node.type == "at-rule" and not (self._has_rules and node.lower_at_keyword == "import"):
+                self._has_rules |= node.lower_at_keyword not in ("charset", "import")
+                yield self._read_at_rule(node)
 
-    def _at_rule(self, node: Any) -> StylesheetNode:
-        keyword, text = node.lower_at_keyword, _serialize_nodes([node])
+    def _read_at_rule(self, node: Any) -> StylesheetNode:
+        keyword, text = node.lower_at_keyword, serialize_css([node])
         if keyword in _BLOCKING_AT_RULES:
             self._sheet.obstacle = f"there is an @{keyword}"
         if keyword in _CONDITIONS and node.content is not None:
             inner = tinycss2.parse_rule_list(node.content, skip_comments=True, skip_whitespace=True)
-            return _ConditionalBlock(
-                text, f"@{node.at_keyword}{_serialize_nodes(node.prelude)}", tuple(self.read(inner, is_inner=True))
-            )
+            prelude = f"@{node.at_keyword}{serialize_css(node.prelude)}"
+            return _ConditionalBlock(text, prelude, tuple(self.read(inner, is_inner=True)))
         if keyword.endswith("keyframes") and node.content is not None:
             self._sheet.frozen |= _collect_groups(node.content)
         return text
 
-    def _block(self, node: Any, *, is_inner: bool) -> _RuleBlock:
-        text = _serialize_nodes([node])
+    def _read_rule(self, node: Any, *, is_inner: bool) -> _RuleBlock:
+        text = serialize_css([node])
         place = (len(self._sheet.elements), self._line_starts[node.source_line - 1] + node.source_column - 1)
         selectors = parse_selectors(node.prelude)
         declarations, is_nested = read_declarations(node.content)
@@ -197,9 +147,9 @@ class _StylesheetReader:
         if selectors is None or is_nested:
             self._sheet.frozen |= _collect_groups(node.content)
             if is_for_all:
-                self._sheet.unread.append((_serialize_nodes(node.prelude).strip(), place))
+                self._sheet.unread.append((serialize_css(node.prelude).strip(), place))
             return _RuleBlock(text, ())
-        groups = frozenset(one.group for one in declarations)
+        groups = frozenset(declaration.group for declaration in declarations)
         if "all" in groups:
             self._sheet.frozen.add("all")
         order = next(self._order)
@@ -218,22 +168,11 @@ class _StylesheetReader:
         return _RuleBlock(text, rules)
 
 
-def read_declarations(content: Any) -> tuple[tuple[StyleDeclaration, ...], bool]:
-    """The declarations of a rule or a `style` attribute, and whether there are rules among them."""
-    nodes = tinycss2.parse_blocks_contents(content, skip_comments=True, skip_whitespace=True)
-    declarations = []
-    for node in nodes:
-        if node.type == "declaration":
-            name = node.name if node.name.startswith("--") else node.lower_name
-            value = _serialize_nodes(node.value).strip()
-            declarations.append(StyleDeclaration(name, value, node.important, get_property_group(name)))
-    return tuple(declarations), any(node.type in ("qualified-rule", "at-rule") for node in nodes)
-
-
 @lru_cache(maxsize=1024)
-def read_profile(own: str) -> StyleProfile:
-    """The groups that a `style` attribute touches."""
-    return frozenset((one.group, one.is_important) for one in read_declarations(own)[0]) if own else frozenset()
+def read_profile(own_style: str) -> StyleProfile:
+    """Read which groups of properties a `style` attribute touches."""
+    declarations = read_declarations(own_style)[0] if own_style else ()
+    return frozenset((declaration.group, declaration.is_important) for declaration in declarations)
 
 
 def _collect_groups(content: list[Any]) -> set[str]:
@@ -248,7 +187,7 @@ def _collect_groups(content: list[Any]) -> set[str]:
 
 
 def write_stylesheet(nodes: Sequence[StylesheetNode], keep: DeclarationFilter) -> str:
-    """The text of what is left of an element; what does not change is written as it was."""
+    """Write what is left of an element; what does not change is written as it was."""
     return "\n".join(filter(None, (_write_node(node, keep) for node in nodes)))
 
 
@@ -257,28 +196,12 @@ def _write_node(node: StylesheetNode, keep: DeclarationFilter) -> str:
         return node
     if isinstance(node, _ConditionalBlock):
         inner = write_stylesheet(node.nodes, keep)
-        return (
-            node.text
-            if inner == write_stylesheet(node.nodes, lambda rule: rule.declarations)
-            else _write_block(node.prelude, inner)
-        )
+        is_unchanged = inner == write_stylesheet(node.nodes, lambda rule: rule.declarations)
+        return node.text if is_unchanged else f"{node.prelude}{{{inner}}}"
     if all(keep(rule) == rule.declarations for rule in node.rules):
         return node.text
-    left = []
-    for declarations, rules in groupby(node.rules, keep):
-        if declarations:
-            left.append(_write_block(",".join(rule.selector.text for rule in rules), write_declarations(declarations)))
-    return "\n".join(left)
-
-
-def _write_block(prelude: str, content: str) -> str:
-    return f"{prelude}{{{content}}}"
-
-
-def write_declarations(declarations: Sequence[StyleDeclaration]) -> str:
-    """The declarations as text."""
-    return ";".join(f"{one.name}:{one.value}{' !important' if one.is_important else ''}" for one in declarations)
-
-
-def _serialize_nodes(nodes: Any) -> str:
-    return str(tinycss2.serialize(nodes))
+    return "\n".join(
+        f"{','.join(rule.selector.text for rule in rules)}{{{write_declarations(declarations)}}}"
+        for declarations, rules in groupby(node.rules, keep)
+        if declarations
+    )

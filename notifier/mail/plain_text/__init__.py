@@ -1,1 +1,1 @@
-"""The text part that is made from a mail's HTML: what a reader of the HTML sees, and no more."""
+"""The text part that is built from a mail's HTML: what a reader of the HTML sees, and no more."""

@@ -1,4 +1,4 @@
-"""What an element's style means for its text: what box it stands in, how its blanks count, whether it is seen."""
+"""Compute the style of an element that its text depends on: its box, its white space, whether it is seen."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ ROOT_STYLE: Final = ComputedStyle(display="block")
 
 
 def compute_style(tag: str, values: Mapping[str, str], *, is_hidden: bool, parent: ComputedStyle) -> ComputedStyle:
-    """The style of an element from its cascaded values; `is_hidden`: an attribute hides it, if no style shows it."""
+    """Compute an element's style from its cascaded values; `is_hidden`: an attribute hides it, if no style shows it."""
     display = _get_display(tag, values, parent, is_hidden=is_hidden)
     list_style = values.get("list-style", "")
     is_list = tag in ("ol", "ul", "menu")

@@ -13,19 +13,19 @@ _TELEPHONE_BLANKS: Final = re.compile(r"[\s().\u2010-\u2013/-]")
 
 
 def clean_address(href: str) -> str:
-    """An attribute's value as an address; empty for what leads nowhere from a text."""
+    """Clean an attribute's value into an address; empty for what leads nowhere from a text."""
     address = _LINE_ENDS.sub("", href.strip(" \t\n\r\f\0")).translate(_NOT_IN_ADDRESSES)
     return "" if _LEADS_NOWHERE.match(address) else address
 
 
 def get_link_text(words: str, address: str) -> str | None:
-    """What to write in place of both when the words are the address; None: they say something else.
+    """Get what to write in place of both when the words are the address; None: they say something else.
 
     A web address is written with its scheme, so that it can be followed; people and telephones as the words have them.
     """
-    if _PERSONAL.match(address):
-        return words if _normalise_for_comparison(words) == _normalise_for_comparison(address) else None
-    return address if _normalise_for_comparison(words) == _normalise_for_comparison(address) else None
+    if _normalise_for_comparison(words) != _normalise_for_comparison(address):
+        return None
+    return words if _PERSONAL.match(address) else address
 
 
 def _normalise_for_comparison(text: str) -> str:

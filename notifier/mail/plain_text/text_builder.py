@@ -1,4 +1,4 @@
-"""Makes the text part from a mail's HTML: every word that is seen on a desktop, in order, and each link's address.
+"""Build the text part from a mail's HTML: every word that is seen on a desktop, in order, and each link's address.
 
 The HTML is taken as it is sent, after styles were inlined, so that preview, templates and content say the same.
 Elements are walked with a stack of our own: nesting may be as deep as it likes.
@@ -12,9 +12,14 @@ from selectolax.lexbor import LexborNode
 
 from notifier.mail.html_tree import parse_html
 from notifier.mail.plain_text.computed_style import DISPLAY_OF_TAG, ROOT_STYLE, ComputedStyle, compute_style
+from notifier.mail.plain_text.element_words import (
+    BULLET,
+    format_list_marker,
+    is_tracking_pixel,
+    read_integer,
+    read_replaced_words,
+)
 from notifier.mail.plain_text.link_text import clean_address, get_link_text
-from notifier.mail.plain_text.list_marker import BULLET, format_list_marker
-from notifier.mail.plain_text.replaced_words import is_tracking_pixel, read_integer, read_replaced_words
 from notifier.mail.plain_text.style_cascade import StyleCascade, StyleLayers, get_cascaded_values
 from notifier.mail.plain_text.text_writer import TextPosition, TextWriter
 from notifier.mail.size_limit import OutputTooLargeError, compute_text_limit
@@ -45,7 +50,7 @@ def build_plain_text(html: str) -> str:
 def has_hidden_start(html: str) -> bool:
     """Whether a mail's first words are hidden ones, which an inbox shows behind the subject: its preheader."""
     part = _TextBuilder(html)
-    with suppress(OutputTooLargeError):  # told where the mail is made
+    with suppress(OutputTooLargeError):  # reported where the mail is rendered
         part.build_text()
     return bool(part.has_hidden_start)
 
@@ -129,7 +134,9 @@ class _TextBuilder:
         is_hidden = bool(_HIDING_ATTRIBUTES & attributes.keys()) or (tag == "dialog" and "open" not in attributes)
         parent = self._style
         if tag == "table" and self._has_quirks:
-            parent = ROOT_STYLE if parent.is_visible else _HIDDEN_STYLE  # letters begin anew (HTML Standard §15.3.11)
+            parent = (
+                ROOT_STYLE if parent.is_visible else _HIDDEN_STYLE
+            )  # in quirks mode a table inherits no font (HTML Standard §15.3.11)
         key = (tag, layers, is_hidden, id(parent))  # a style stays as long as this dictionary
         style = self._styles.get(key)
         if style is None:
@@ -236,19 +243,16 @@ class _TextBuilder:
             return
         if element.is_cell:
             self._writer.end_line()
-            self._add_cell((element.start.line, len(self._writer.lines)))
+            if self._open:
+                row = self._open[-1]
+                row.cells = row.cells or []
+                row.cells.append((element.start.line, len(self._writer.lines)))
         elif display in _INLINE_BLOCKS:
             self._writer.separate()
         elif element.is_apart:
             self._writer.leave_space()
         else:
             self._writer.end_line()
-
-    def _add_cell(self, lines: tuple[int, int]) -> None:
-        if self._open:
-            row = self._open[-1]
-            row.cells = row.cells or []
-            row.cells.append(lines)
 
     def _end_link(self, link: _OpenElement) -> None:
         """Write the address behind the words, or in their place if they are the address."""
@@ -259,11 +263,9 @@ class _TextBuilder:
             self._writer.append_to_last(f" <{link.address}>")
         elif not words.strip():
             if link.has_image:
-                self._writer.separate()
-                self._writer.write(f"<{link.address}>")
-                self._writer.separate()
-        elif (written := get_link_text(words.strip(), link.address)) is not None:
-            self._writer.replace_since(link.start, written)
+                self._write_box(f"<{link.address}>")
+        elif (text := get_link_text(words.strip(), link.address)) is not None:
+            self._writer.replace_since(link.start, text)
             self._writer.separate()
         elif link.address not in words.split():
             self._writer.append_to_last(f" <{link.address}>")
@@ -275,17 +277,14 @@ class _TextBuilder:
         if not style.is_visible:
             return
         if tag == "hr":
-            self._write_rule()
+            self._writer.leave_space()
+            self._writer.write(HORIZONTAL_RULE)
+            self._writer.leave_space()
         elif tag != "img" or not is_tracking_pixel(attributes):
             if tag == "img" and self._links:
                 self._links[-1].has_image = True
             for words in read_replaced_words(node, tag, attributes):
                 self._write_box(words)
-
-    def _write_rule(self) -> None:
-        self._writer.leave_space()
-        self._writer.write(HORIZONTAL_RULE)
-        self._writer.leave_space()
 
     def _write_box(self, words: str) -> None:
         """Write words that have a box of their own."""

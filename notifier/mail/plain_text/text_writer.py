@@ -1,4 +1,4 @@
-"""The lines of a text part while they are written: blanks collapsed, paragraphs apart, lists and quotes indented.
+"""Write the lines of a text part: blanks collapsed, paragraphs apart, lists and quotes indented.
 
 It knows nothing of HTML. A blank line never follows another, and no line ends with a blank.
 """
@@ -37,14 +37,14 @@ class TextLine:
 
 
 class TextPosition(NamedTuple):
-    """A place between two words of what is written."""
+    """A place between two words."""
 
     line: int
     piece: int
 
 
 class TextWriter:
-    """Takes words and boundaries, and has lines. Raises `OutputTooLargeError` as soon as they are too many."""
+    """Collects words and boundaries into lines. Raises `OutputTooLargeError` as soon as they are too many."""
 
     def __init__(self, limit: int = MAX_OUTPUT) -> None:
         self._remaining_bytes = limit  # bytes that may still be written
@@ -96,7 +96,7 @@ class TextWriter:
         self._pieces.append(text)
 
     def _count_bytes(self, size: int) -> None:
-        """Count what is written, while it is. Raises `OutputTooLargeError`."""
+        """Count what is written. Raises `OutputTooLargeError`."""
         self._remaining_bytes -= size
         if self._remaining_bytes < 0:
             raise OutputTooLargeError(TEXT_TOO_LONG)

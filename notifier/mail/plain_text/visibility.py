@@ -52,7 +52,7 @@ def is_removed(display: str, values: Mapping[str, str]) -> bool:
 
 
 def is_out_of_flow(values: Mapping[str, str]) -> bool:
-    """Whether an element has a place of its own, and with it a box."""
+    """Whether an element is positioned on its own, and so has a box."""
     return values.get("position") in ("absolute", "fixed")
 
 
@@ -113,6 +113,6 @@ def _parse_pixels(value: str) -> float:
 
 
 def _is_invisible_length(value: str) -> bool:
-    """Whether a length is none that anybody could see."""
+    """Whether a length is too small to be seen."""
     number = _NUMBER.fullmatch(value)
     return number is not None and (float(number[1]) == 0 or 0 < _parse_pixels(value) <= _MAX_HIDDEN)

@@ -1,6 +1,6 @@
-"""Making images ready: an upload becomes the files that mails show, in a child, and the row says how far it is.
+"""The outbox handler that converts uploaded images; the row of the image has the progress.
 
-The handler of asset entries. Done twice it is as if done once: the same upload becomes the same files.
+It is idempotent: the same upload becomes the same files.
 """
 
 import asyncio
@@ -35,25 +35,25 @@ from notifier.templating.assets.image_conversion import ConvertedImage, ImageOpt
 
 LEASE = timedelta(minutes=5)
 PROGRESS_SECONDS = 5.0
-"""Seconds that a note about the progress may take before the work goes on without it."""
-LOST = "the sender died each time that it worked at this picture"
-UNWRITABLE = "what became of the picture could not be written down"
+"""How long writing the progress may take before the conversion goes on without it."""
+LOST = "the sender died each time that it converted this image"
+UNWRITABLE = "the result of the conversion could not be written"
 GONE = "the upload is not in the database any more"
 _asset, _attachment = get_columns(Asset), get_columns(Attachment)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Upload:
-    """What is to be made ready."""
+    """An upload that is to be converted."""
 
     id: UUID
     revision: int
     options: ImageOptions
-    data: bytes | None  # None: it is gone
+    data: bytes | None  # None: it was deleted
 
 
 class AssetResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Record: what became of one revision of an image."""
+    """The result of converting one revision of an image, to be recorded."""
 
     id: UUID
     revision: int | None  # None: whichever is pending
@@ -78,78 +78,80 @@ class AssetHandler:
         self._closing = False
         self._log = get_logger()
 
-    # -- what the worker asks ---------------------------------------------------------------------
+    # -- what the worker calls --------------------------------------------------------------------
 
     def get_capacity(self) -> int:
-        """One: a picture takes a processor and much memory."""
+        """One entry at a time: an image takes a processor and much memory."""
         return self.slots
 
     async def process(self, batch: Sequence[ClaimedEntry], desk: WorkerContext) -> None:
-        """One picture after the other."""
+        """Convert one image after the other."""
         for entry in batch:
             async with self._working:
                 desk.settle(await self._process_entry(entry))
 
     async def record(self, connection: StatementConnection, settled: Sequence[Settlement]) -> None:
-        """Write what became of images, unless somebody has uploaded another one meanwhile."""
-        for end in (one.record for one in settled if isinstance(one.record, AssetResult)):
-            found = update(Asset).where(_asset.id == end.id, _asset.status == AssetStatus.PENDING)
-            if end.revision is not None:
-                found = found.where(_asset.revision == end.revision)
-            values = {"status": end.status, "detail": end.detail[:500], "progress": 100}
-            if end.files is not None:
-                values["files"] = msgspec.to_builtins(end.files)
-            await connection.execute(found.values(values))
+        """Write the results, unless somebody has uploaded another image meanwhile."""
+        for result in (settlement.record for settlement in settled):
+            if not isinstance(result, AssetResult):
+                continue
+            statement = update(Asset).where(_asset.id == result.id, _asset.status == AssetStatus.PENDING)
+            if result.revision is not None:
+                statement = statement.where(_asset.revision == result.revision)
+            values = {"status": result.status, "detail": result.detail[:500], "progress": 100}
+            if result.files is not None:
+                values["files"] = msgspec.to_builtins(result.files)
+            await connection.execute(statement.values(values))
 
     async def recover_lost(self, _connection: StatementConnection, lost: Sequence[LostClaim]) -> list[Settlement]:
-        """What has killed its holders, or cannot be recorded, has failed."""
+        """Fail what has killed its senders, or cannot be recorded."""
         return [
             Settlement(
-                entry=one.entry,
+                entry=loss.entry,
                 action=FinishEntry(),
                 record=AssetResult(
-                    id=one.entry.subject_id,
+                    id=loss.entry.subject_id,
                     revision=None,
                     status=AssetStatus.FAILED,
-                    detail=UNWRITABLE if one.unwritable else LOST,
+                    detail=UNWRITABLE if loss.unwritable else LOST,
                 ),
             )
-            for one in lost
+            for loss in lost
         ]
 
     async def replay(
         self, _connection: StatementConnection, _notes: Sequence[tuple[ClaimedEntry, JournalNote]]
     ) -> list[Settlement]:
-        """Nothing is ever noted: what is not recorded is made again."""
+        """Return nothing: there are no notes, and what is not recorded is converted again."""
         return []
 
     def close(self) -> None:
-        """Stop what is under way, and give it back."""
+        """Stop the conversion that is running; its entry is released."""
         self._closing = True
 
     # -- the steps, in order ----------------------------------------------------------------------
 
     async def _process_entry(self, entry: ClaimedEntry) -> Settlement:
         upload = await self._load_upload(entry.subject_id)
-        if upload is None:  # deleted, or another entry has made it ready
+        if upload is None:  # deleted, or another entry has converted it
             return Settlement(entry=entry, action=FinishEntry())
-        made = await self._convert(upload)
-        if made is None:
+        image = await self._convert(upload)
+        if image is None:
             return Settlement(entry=entry, action=ReleaseEntry())
-        if isinstance(made, RejectedImage):
-            self._log.info("asset_failed", entry_id=str(entry.id), reason=made.reason)
-            end = AssetResult(id=upload.id, revision=upload.revision, status=AssetStatus.FAILED, detail=made.reason)
+        if isinstance(image, RejectedImage):
+            self._log.info("asset_failed", entry_id=str(entry.id), reason=image.reason)
+            result = AssetResult(id=upload.id, revision=upload.revision, status=AssetStatus.FAILED, detail=image.reason)
         else:
-            async with self._database.write() as connection:  # before the row names them
-                await asset_store.write_files(connection, made, self._clock.now())
-            end = AssetResult(
+            async with self._database.write() as connection:  # before the row refers to them
+                await asset_store.write_files(connection, image, self._clock.now())
+            result = AssetResult(
                 id=upload.id,
                 revision=upload.revision,
                 status=AssetStatus.READY,
-                detail=made.note,
-                files=asset_store.describe_files(made),
+                detail=image.note,
+                files=asset_store.describe_files(image),
             )
-        return Settlement(entry=entry, action=FinishEntry(), record=end)
+        return Settlement(entry=entry, action=FinishEntry(), record=result)
 
     async def _load_upload(self, id_: UUID) -> _Upload | None:
         query = (
@@ -166,7 +168,7 @@ class AssetHandler:
         return _Upload(id=row.id, revision=row.revision, options=wish, data=data)
 
     async def _convert(self, upload: _Upload) -> ConvertedImage | RejectedImage | None:
-        """The files, made by a child that this process only waits for; None if it is to stop."""
+        """Convert the upload in a child process; None if this process is stopping."""
         if upload.data is None:
             return RejectedImage(reason=GONE)
         loop = asyncio.get_running_loop()
@@ -180,11 +182,11 @@ class AssetHandler:
             upload.data,
             upload.options,
             progress=progress,
-            wanted=lambda: not self._closing,
+            is_wanted=lambda: not self._closing,
         )
 
     async def _write_progress(self, upload: _Upload, percent: int) -> None:
-        """How far it is; a number that is only looked at, so that a lost one costs nothing."""
+        """Write the progress. It is for people to look at, so a lost write does not matter."""
         statement = update(Asset).where(
             _asset.id == upload.id,
             _asset.revision == upload.revision,

@@ -1,7 +1,7 @@
-"""Images that templates name: uploaded under a name, made ready by a job, pinned by each version that shows them.
+"""Images that templates name: uploaded under a name, converted by an outbox handler, pinned by versions.
 
-A version keeps the SHA-256 of what it shows, and what a job has made is never deleted here: a new upload or a deletion
-under the same name changes no mail of a version that is published already, only what is published from then on.
+A version keeps the SHA-256 of what it shows, and converted files are never deleted here: a new upload or a deletion
+under the same name changes no version that is published already, only what is published from then on.
 """
 
 import hashlib
@@ -13,36 +13,39 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier.audit import Actor, AuditAction
 from notifier.db.direct_connections import StatementConnection
+from notifier.db.insertion import insert_if_absent
 from notifier.db.tables import INSTANCE, Asset, AssetFile, Attachment, get_columns
-from notifier.errors import NotFoundError, NotifierError
+from notifier.errors import Fault, NotFoundError, NotifierError
 from notifier.ids import generate_id
+from notifier.mail.pinned_images import PinnedAsset
 from notifier.outbox import entry_store
 from notifier.outbox.handler import NewEntry
 from notifier.states import AssetMode, AssetStatus, EntryKind, Priority
-from notifier.template_language.template_source import PinnedAsset
 from notifier.templating import template_limits
-from notifier.templating.assets.image_conversion import ConvertedImage, ImageOptions
+from notifier.templating.assets.image_conversion import MAX_UPLOAD_BYTES, TOO_LONG, ConvertedImage, ImageOptions
+from notifier.templating.audit_records import record_asset
+from notifier.templating.edit_conflict import EditConflictError, require_same_revision
 
 ASSET_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-MAX_WIDTH = 1200  # CSS pixels that may be asked for
+MAX_WIDTH = 1200  # CSS pixels
 NO_FILE = "there is no such file"
-_asset, _file, _attachment = get_columns(Asset), get_columns(AssetFile), get_columns(Attachment)
+REJECTED = "asset_rejected"
+_asset, _file = get_columns(Asset), get_columns(AssetFile)
 
 
 class AssetFileView(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that an image has become."""
+    """A converted file of an image."""
 
     sha256: str  # hexadecimal
     content_type: str
     width: int  # in its own pixels
     height: int
-    size: int  # octets
+    size: int  # bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,71 +67,69 @@ class AssetView:
 
     @property
     def options(self) -> ImageOptions:
-        """What it shall be."""
+        """The options of the conversion."""
         return ImageOptions(mode=self.mode, width=self.width, height=self.height)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Uploader:
-    """Who uploads, and when."""
+class StaleAssetError(EditConflictError):
+    """Somebody has uploaded or deleted the image since the editor has looked at it."""
 
-    actor: str
-    at: datetime
-
-
-class StaleAssetError(NotifierError):
-    """Somebody else has uploaded or deleted the image since you looked."""
-
-    def __init__(self, name: str, theirs: AssetView | None) -> None:
-        self.theirs = theirs  # None: it is not there
-        stands = f"it stands at revision {theirs.revision}" if theirs else "there is none"
-        super().__init__(f"{name} was changed since: {stands}")
+    noun = "image"
 
 
 class AssetNotReadyError(NotifierError):
-    """The image has no files: it is still worked at, or has failed."""
+    """The image has no files: it is still converted, or that has failed."""
 
-    def __init__(self, found: AssetView) -> None:
-        super().__init__(f"{found.name} is {found.status}" + (f": {found.detail}" if found.detail else ""))
+    def __init__(self, asset: AssetView) -> None:
+        super().__init__(f"{asset.name} is {asset.status}" + (f": {asset.detail}" if asset.detail else ""))
+
+
+def find_upload_faults(name: str, data: bytes, wish: ImageOptions) -> list[Fault]:
+    """Find all that can be said against an upload before the image is decoded."""
+    faults = []
+    if len(data) > MAX_UPLOAD_BYTES:
+        faults.append(Fault("/content", REJECTED, TOO_LONG))
+    if not ASSET_NAME.fullmatch(name):
+        faults.append(Fault("/name", REJECTED, "lower-case letters, digits, - and _, at most 64, and a letter first"))
+    if wish.mode is AssetMode.CROP and (wish.width is None or wish.height is None):
+        faults.append(Fault("/mode", REJECTED, "crop needs a width and a height"))
+    return faults
 
 
 async def upload_asset(
-    connection: AsyncConnection, name: str, data: bytes, wish: ImageOptions, *, seen: int, by: Uploader
+    connection: AsyncConnection, name: str, data: bytes, wish: ImageOptions, *, revision: int, actor: Actor
 ) -> AssetView:
-    """Keep the upload and ask for its files; `seen` is the revision that stands there, 0 for a new name.
+    """Save the upload, which `find_upload_faults` has passed, and enqueue the conversion; revision 0: a new name.
 
     Raises `StaleAssetError`, `TooManyTemplatesError`.
-    The name and the wish have been checked, and the data are at most `LARGEST_UPLOAD`.
     """
-    there = await _find_asset(connection, name, lock=True)
-    if (there.revision if there else 0) != seen:
-        raise StaleAssetError(name, there)
-    if there is None:
+    stored = await _find_asset(connection, name, lock=True)
+    require_same_revision(StaleAssetError, stored, revision)
+    if stored is None:
         await template_limits.require_room(connection, Asset)
-    original = await write_original(connection, data, by.at)
-    values = build_new_row(original, wish, revision=seen + 1, by=by)
-    id_ = there.id if there else generate_id()
-    try:
-        if there:
-            await connection.execute(update(Asset).where(_asset.id == id_).values(values))
-        else:
-            await connection.execute(insert(Asset).values(values | {"id": id_, "name": name}))
-    except IntegrityError as error:  # another upload of the same new name was quicker
-        raise StaleAssetError(name, None) from error
+    original = await write_original(connection, data, actor.at)
+    id_ = stored.id if stored else generate_id()
+    row = {"id": id_, "name": name} | build_new_row(original, wish, revision=revision + 1, actor=actor)
+    if stored:
+        await connection.execute(update(Asset).where(_asset.id == stored.id).values(row))
+    elif not await insert_if_absent(connection, Asset, row):  # another upload of the same new name was faster
+        raise StaleAssetError(await _find_asset(connection, name))
     entry = NewEntry(
         id=generate_id(),
         kind=EntryKind.ASSET,
         subject_id=id_,
         service_id=INSTANCE,
         priority=Priority.NORMAL,
-        due_at=by.at,
+        due_at=actor.at,
     )
     await entry_store.enqueue_entries(connection, [entry])
-    return _build_asset_view({**values, "id": id_, "name": name})
+    saved = _build_asset_view(row)
+    await _record(connection, AuditAction.ASSET_UPLOADED, saved, actor)
+    return saved
 
 
-def build_new_row(original: bytes, wish: ImageOptions, *, revision: int, by: Uploader) -> dict[str, Any]:
-    """The columns of an image of which nothing is made yet, but for its id and its name."""
+def build_new_row(original: bytes, wish: ImageOptions, *, revision: int, actor: Actor) -> dict[str, Any]:
+    """Build the columns, but for id and name, of an image that is not converted yet."""
     return {
         "status": AssetStatus.PENDING,
         "detail": "",
@@ -139,46 +140,51 @@ def build_new_row(original: bytes, wish: ImageOptions, *, revision: int, by: Upl
         "height": wish.height,
         "files": None,
         "revision": revision,
-        "updated_by": by.actor,
-        "updated_at": by.at,
+        "updated_by": actor.name,
+        "updated_at": actor.at,
     }
 
 
 async def list_assets(connection: AsyncConnection) -> list[AssetView]:
-    """All images, by name."""
-    found = await connection.execute(select(*_asset).order_by(_asset.name))
-    return [_build_asset_view(row) for row in found.mappings()]
+    """List all images, by name."""
+    rows = await connection.execute(select(*_asset).order_by(_asset.name))
+    return [_build_asset_view(row) for row in rows.mappings()]
 
 
 async def get_asset(connection: AsyncConnection, name: str) -> AssetView:
-    """The image as it stands. Raises `NotFoundError`."""
+    """Get the image. Raises `NotFoundError`."""
     return _require_found(await _find_asset(connection, name), name)
 
 
-async def delete_asset(connection: AsyncConnection, name: str) -> AssetView:
-    """Forget the name; what versions show of it stays. Raises `NotFoundError`."""
-    found = _require_found(await _find_asset(connection, name, lock=True), name)
-    await connection.execute(delete(Asset).where(_asset.id == found.id))
-    return found
+async def delete_asset(connection: AsyncConnection, name: str, *, actor: Actor) -> None:
+    """Delete the name; versions go on showing the image. Raises `NotFoundError`."""
+    stored = _require_found(await _find_asset(connection, name, lock=True), name)
+    await connection.execute(delete(Asset).where(_asset.id == stored.id))
+    await _record(connection, AuditAction.ASSET_DELETED, stored, actor)
+
+
+async def _record(connection: AsyncConnection, action: AuditAction, asset: AssetView, actor: Actor) -> None:
+    fields = {name: getattr(asset, name) for name in ("name", "revision", "mode", "width", "height")}
+    await record_asset(connection, action, asset.id, actor, fields)
 
 
 async def get_pinned_assets(connection: AsyncConnection, names: Collection[str]) -> dict[str, PinnedAsset]:
-    """Those of these images that are ready, as a version shows them; the others are left out, and its check says so."""
+    """Pin those of these images that are ready; the check of the version names the others."""
     if not names:
         return {}
     ready = select(_asset.name, _asset.files).where(_asset.name.in_(names), _asset.status == AssetStatus.READY)
-    found = await connection.execute(ready.order_by(_asset.name))
-    return {row.name: pin_file(_parse_files(row.files)) for row in found}
+    rows = await connection.execute(ready.order_by(_asset.name))
+    return {row.name: pin_file(_parse_files(row.files)) for row in rows}
 
 
 def pin_file(files: Mapping[str, AssetFileView]) -> PinnedAsset:
-    """The best file, in the size of the plain one."""
-    best, plain = files.get("2x", files["1x"]), files["1x"]
-    return PinnedAsset(sha256=best.sha256, content_type=best.content_type, width=plain.width, height=plain.height)
+    """Pin the file with the most pixels, shown in the size of the 1x file."""
+    best, single = files.get("2x", files["1x"]), files["1x"]
+    return PinnedAsset(sha256=best.sha256, content_type=best.content_type, width=single.width, height=single.height)
 
 
-def describe_files(made: ConvertedImage) -> dict[str, AssetFileView]:
-    """What is said about the files."""
+def describe_files(image: ConvertedImage) -> dict[str, AssetFileView]:
+    """Describe the files of a converted image."""
     return {
         name: AssetFileView(
             sha256=hashlib.sha256(file.data).hexdigest(),
@@ -187,45 +193,38 @@ def describe_files(made: ConvertedImage) -> dict[str, AssetFileView]:
             height=file.height,
             size=len(file.data),
         )
-        for name, file in made.files.items()
+        for name, file in image.files.items()
     }
 
 
 async def write_original(connection: AsyncConnection, data: bytes, now: datetime) -> bytes:
-    """Write the octets of an upload; their SHA-256."""
+    """Write the bytes of an upload; return their SHA-256."""
     digest = hashlib.sha256(data).digest()
-    await _insert_once(connection, Attachment, {"sha256": digest, "octets": data, "created_at": now})
+    await insert_if_absent(connection, Attachment, {"sha256": digest, "octets": data, "created_at": now})
     return digest
 
 
-async def write_files(connection: AsyncConnection, made: ConvertedImage, now: datetime) -> None:
-    """Write the octets that are not there yet, in one order, so that two who write the same never wait in a circle."""
-    files = {hashlib.sha256(file.data).digest(): file for file in made.files.values()}
+async def write_files(connection: AsyncConnection, image: ConvertedImage, now: datetime) -> None:
+    """Write the files that do not exist yet, ordered by hash, so that two writers of the same never deadlock."""
+    files = {hashlib.sha256(file.data).digest(): file for file in image.files.values()}
     for digest, file in sorted(files.items(), key=lambda item: item[0]):
         row = {"sha256": digest, "content_type": file.content_type, "octets": file.data, "created_at": now}
-        await _insert_once(connection, AssetFile, row)
+        await insert_if_absent(connection, AssetFile, row)
 
 
 async def get_file(connection: AsyncConnection, digest: bytes) -> tuple[str, bytes]:
-    """The content type and the octets of a file that an image has become. Raises `NotFoundError`."""
-    found = await get_files(connection, [digest])
-    if digest not in found:
+    """Get content type and bytes of a converted file. Raises `NotFoundError`."""
+    files = await get_files(connection, [digest])
+    if digest not in files:
         raise NotFoundError(NO_FILE)
-    return found[digest]
+    return files[digest]
 
 
 async def get_files(connection: StatementConnection, hashes: Collection[bytes]) -> dict[bytes, tuple[str, bytes]]:
-    """Of files that images have become, by SHA-256: the content type and the octets."""
+    """Get content type and bytes of converted files, by SHA-256."""
     statement = select(_file.sha256, _file.content_type, _file.octets).where(_file.sha256.in_(hashes))
-    found = await connection.execute(statement)
-    return {bytes(row.sha256): (row.content_type, bytes(row.octets)) for row in found}
-
-
-async def _insert_once(
-    connection: AsyncConnection, table: type[Attachment] | type[AssetFile], row: dict[str, Any]
-) -> None:
-    make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    await connection.execute(make(table).values(row).on_conflict_do_nothing())
+    rows = await connection.execute(statement)
+    return {bytes(row.sha256): (row.content_type, bytes(row.data)) for row in rows}
 
 
 async def _find_asset(connection: AsyncConnection, name: str, *, lock: bool = False) -> AssetView | None:
@@ -234,15 +233,15 @@ async def _find_asset(connection: AsyncConnection, name: str, *, lock: bool = Fa
     return _build_asset_view(row) if row is not None else None
 
 
-def _require_found(found: AssetView | None, name: str) -> AssetView:
-    if found is None:
+def _require_found(asset: AssetView | None, name: str) -> AssetView:
+    if asset is None:
         raise NotFoundError(f"there is no image named {name!r}")
-    return found
+    return asset
 
 
 def _build_asset_view(row: Mapping[Any, Any]) -> AssetView:
-    kept = {name: row[name] for name in AssetView.__dataclass_fields__}
-    return AssetView(**kept | {"files": _parse_files(kept["files"])})
+    values = {name: row[name] for name in AssetView.__dataclass_fields__}
+    return AssetView(**values | {"files": _parse_files(values["files"])})
 
 
 def _parse_files(stored: Any) -> dict[str, AssetFileView]:

@@ -1,6 +1,6 @@
-"""A picture's files, made in a process that lives for this one picture and has little memory and time.
+"""The conversion of one image in a child process that has little memory and time.
 
-A decoder that is led astray hurts nobody but that process: its answer is plain data and its end is a reason.
+An image that exploits a decoder harms that process only: its answer is plain data, and its death is a reason.
 """
 
 import contextlib
@@ -28,15 +28,14 @@ from notifier.templating.assets.image_conversion import (
 
 WALL_SECONDS = 30.0
 MEMORY_LIMIT = 1024 * 1024 * 1024  # bytes of address space
-START_SECONDS = 30.0
 _POLL_SECONDS = 0.1
 _MAX_ANSWER_BYTES = 4 * MAX_FILE_BYTES
-TIMED_OUT = RejectedImage(reason=f"the picture took longer than {WALL_SECONDS:g} s")
-CRASHED = RejectedImage(reason="the picture made the program that reads pictures fail")
+TIMED_OUT = RejectedImage(reason=f"converting the image took longer than {WALL_SECONDS:g} s")
+CRASHED = RejectedImage(reason="the image made its decoder fail")
 
 
 class ConversionProgress(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """How far it has come, in per cent."""
+    """The progress, in per cent."""
 
     percent: int
 
@@ -52,9 +51,9 @@ def convert_in_child(
     wish: ImageOptions,
     *,
     progress: Callable[[int], None] = lambda _percent: None,
-    wanted: Callable[[], bool] = lambda: True,
+    is_wanted: Callable[[], bool] = lambda: True,
 ) -> ConvertedImage | RejectedImage | None:
-    """Make the files in a child, and wait for them; None if they are not `wanted` any more."""
+    """Convert the image in a child process, and wait for it; None if it is not wanted any more."""
     if len(data) > MAX_UPLOAD_BYTES:
         return RejectedImage(reason=TOO_LONG)
     context = get_forkserver()
@@ -63,10 +62,10 @@ def convert_in_child(
     process.start()
     theirs.close()
     try:
-        with contextlib.suppress(OSError):  # it may have ended already: its answer, or silence, says it
+        with contextlib.suppress(OSError):  # the child may have ended already: `_answer` finds out
             ours.send_bytes(_encode(wish))
             ours.send_bytes(data)
-        return _await_answer(ours, progress, wanted)
+        return _await_answer(ours, progress, is_wanted)
     finally:
         process.kill()
         process.join()
@@ -75,12 +74,12 @@ def convert_in_child(
 
 
 def _await_answer(
-    ours: Connection, progress: Callable[[int], None], wanted: Callable[[], bool]
+    ours: Connection, progress: Callable[[int], None], is_wanted: Callable[[], bool]
 ) -> ConvertedImage | RejectedImage | None:
-    """What the child says in time."""
-    ends = time.monotonic() + WALL_SECONDS
-    while wanted():
-        if time.monotonic() > ends:
+    """Wait for the answer of the child, within the time limit."""
+    deadline = time.monotonic() + WALL_SECONDS
+    while is_wanted():
+        if time.monotonic() > deadline:
             return TIMED_OUT
         try:
             if not ours.poll(_POLL_SECONDS):
@@ -95,13 +94,13 @@ def _await_answer(
 
 
 def serve_conversion(connection: Connection) -> None:
-    """The child: read a wish and a picture, answer, and end; everything else on the machine goes first."""
+    """Run in the child, at low priority: read the options and the image, answer, and end."""
     silence_stderr()
     os.nice(PREVIEW_NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(int(WALL_SECONDS) + 5)  # whoever would have killed it may be dead itself
+    signal.alarm(int(WALL_SECONDS) + 5)  # in case the parent process is dead
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with connection, contextlib.suppress(OSError, EOFError):

@@ -1,7 +1,7 @@
-"""From an uploaded picture to the files that mails show: small, without metadata, the same octets for the same picture.
+"""Convert an uploaded image into the files that mails show: small, without metadata, always with the same bytes.
 
-Decoding is hostile ground: outside of tests this runs in a child process of its own (`image_process`), never in the API
-or the sender. What comes out is encoded anew from the pixels; nothing else of the upload is in it.
+Decoders may be exploited, so outside of tests this runs in a child process (`conversion_process`), never in the API or
+the sender. The files are encoded again from the pixels; nothing else of the upload is in them.
 """
 
 import re
@@ -22,12 +22,12 @@ TOO_LONG: Final = f"the file has more than {MAX_UPLOAD_BYTES // 1024**2} MiB"
 MAX_PIXELS: Final = 50_000_000
 MAX_SIDE: Final = 20_000
 DEFAULT_WIDTH: Final = 600
-"""CSS pixels: as wide as a picture is shown if nobody says otherwise, because mails are not wider."""
+"""CSS pixels: the width of an image without options, because mails are not wider."""
 MAX_FILE_BYTES: Final = 1024 * 1024
-"""Octets of what comes out: every mail carries it."""
+"""Bytes of a converted file: every mail carries it."""
 MAX_COLOURS: Final = 1024
 MAX_GREYS: Final = 64
-"""Up to so many it is a drawing and becomes a PNG; JPEG would blur its edges. A photograph in grey has 256."""
+"""An image of up to so many is a drawing and becomes a PNG; JPEG would blur its edges. A grey photograph has 256."""
 JPEG_QUALITY: Final = 85
 _FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/gif": "GIF", "image/webp": "WEBP"}
 _SVG = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:\?xml|!doctype svg|!--|svg\b)", re.IGNORECASE)
@@ -46,15 +46,15 @@ _Size = tuple[int, int]
 
 
 class ImageOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a picture shall be, in CSS pixels."""
+    """The options of a conversion, in CSS pixels."""
 
     mode: AssetMode = AssetMode.FIT
     width: int | None = None
-    height: int | None = None  # with `crop` both are needed
+    height: int | None = None  # `crop` needs both
 
 
 class ConvertedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished file."""
+    """A converted file."""
 
     content_type: str
     width: int  # in its own pixels
@@ -63,24 +63,24 @@ class ConvertedFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConvertedImage(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """What a picture has become."""
+    """The converted files of an image."""
 
-    files: dict[str, ConvertedFile]  # "1x", and "2x" if the picture has the pixels
+    files: dict[str, ConvertedFile]  # "1x", and "2x" if the image has the pixels
     note: str = ""
 
 
 class RejectedImage(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Why there is nothing to show."""
+    """Why an image cannot be converted."""
 
     reason: str
 
 
 class _UnusableImageError(Exception):
-    """The picture cannot be used; says why."""
+    """The image cannot be used; the message says why."""
 
 
 class _ConversionPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Which part of the picture is shown, and how large."""
+    """Which part of the image is shown, and how large."""
 
     box: tuple[float, float, float, float]
     size_1x: _Size
@@ -90,7 +90,7 @@ class _ConversionPlan(msgspec.Struct, frozen=True, kw_only=True):
 def convert_image(
     data: bytes, wish: ImageOptions, progress: Callable[[int], None] = lambda _percent: None
 ) -> ConvertedImage | RejectedImage:
-    """The files of a picture; never raises for what is wrong with it."""
+    """Convert an image; whatever is wrong with it is returned, never raised."""
     try:
         return _convert(data, wish, progress)
     except _UnusableImageError as error:
@@ -98,9 +98,9 @@ def convert_image(
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return RejectedImage(reason=_describe_limits())
     except MemoryError:
-        return RejectedImage(reason="the picture needs too much memory")
-    except Exception:  # noqa: BLE001 - decoders raise whatever comes to them
-        return RejectedImage(reason="the picture cannot be read: it is damaged, or not all of it is there")
+        return RejectedImage(reason="the image needs too much memory")
+    except Exception:  # noqa: BLE001 - decoders raise any exception
+        return RejectedImage(reason="the image cannot be read: it is damaged or incomplete")
 
 
 def _convert(data: bytes, wish: ImageOptions, progress: Callable[[int], None]) -> ConvertedImage:
@@ -128,12 +128,12 @@ def _convert(data: bytes, wish: ImageOptions, progress: Callable[[int], None]) -
                 small.transpose(_TURNS[turn]) if turn in _TURNS else small, is_drawing=is_drawing
             )
             progress(60)
-    note = "It moves; mails show its first picture only." if moves else ""
+    note = "It is animated; mails show its first frame only." if moves else ""
     return ConvertedImage(files=files, note=note)
 
 
 def detect_content_type(data: bytes) -> str:
-    """The type by content, as the library that knows beginnings sees it; Pillow is then asked for that one only."""
+    """Detect the content type by the first bytes; Pillow then tries only this decoder."""
     if len(data) > MAX_UPLOAD_BYTES:
         raise _UnusableImageError(TOO_LONG)
     if _SVG.match(data):
@@ -141,17 +141,17 @@ def detect_content_type(data: bytes) -> str:
             "SVG is not shown by mail programs, and can contain scripts: export it as PNG, at twice the size"
         )
     try:
-        found = {match.mime_type for match in puremagic.magic_string(data)}
+        types = {match.mime_type for match in puremagic.magic_string(data)}
     except (puremagic.PureError, ValueError):
-        found = set()
+        types = set()
     for kind in _FORMATS:
-        if kind in found and (kind != "image/webp" or data[8:12] == b"WEBP"):
+        if kind in types and (kind != "image/webp" or data[8:12] == b"WEBP"):
             return kind
     raise _UnusableImageError("the content is neither PNG, JPEG, GIF nor WebP")
 
 
 def _describe_limits() -> str:
-    return f"a picture has at most {MAX_PIXELS // 1_000_000} million pixels, and {MAX_SIDE} on a side"
+    return f"an image has at most {MAX_PIXELS // 1_000_000} million pixels, and {MAX_SIDE} on a side"
 
 
 def _require_size(size: _Size) -> None:
@@ -160,37 +160,37 @@ def _require_size(size: _Size) -> None:
 
 
 def _plan_conversion(size: _Size, wish: ImageOptions, *, on_its_side: bool) -> _ConversionPlan:
-    """Sizes as the picture is stored: one that is stored on its side is turned later."""
-    seen = size[::-1] if on_its_side else size
+    """Plan in sizes as the image is stored; one that is stored on its side is turned later."""
+    upright = size[::-1] if on_its_side else size
     width, height = wish.width, wish.height
     if wish.mode is AssetMode.CROP:
         if width is None or height is None:
             raise _UnusableImageError("crop needs a width and a height")
-        one = (width, height)
-        if seen[0] < width or seen[1] < height:
+        single = (width, height)
+        if upright[0] < width or upright[1] < height:
             raise _UnusableImageError(
-                f"the picture has {seen[0]} by {seen[1]} pixels; to crop it, {width} by {height} are needed"
+                f"the image has {upright[0]} by {upright[1]} pixels; to crop it, {width} by {height} are needed"
             )
-        scale = max(width / seen[0], height / seen[1])
-        shown = (min(width / scale, seen[0]), min(height / scale, seen[1]))
+        scale = max(width / upright[0], height / upright[1])
+        part = (min(width / scale, upright[0]), min(height / scale, upright[1]))
     else:
-        scale = min(1.0, (width or DEFAULT_WIDTH) / seen[0], height / seen[1] if height else 1.0)
-        one = (max(1, round(seen[0] * scale)), max(1, round(seen[1] * scale)))
-        shown = (float(seen[0]), float(seen[1]))
-    # A pixel less than twice is twice: one that was rounded up.
-    two = None
-    if shown[0] >= 2 * one[0] - 1 and shown[1] >= 2 * one[1] - 1:
-        two = (2 * one[0], 2 * one[1])
+        scale = min(1.0, (width or DEFAULT_WIDTH) / upright[0], height / upright[1] if height else 1.0)
+        single = (max(1, round(upright[0] * scale)), max(1, round(upright[1] * scale)))
+        part = (float(upright[0]), float(upright[1]))
+    # Rounding up may have added a pixel: a pixel less than twice the size counts as twice.
+    double = None
+    if part[0] >= 2 * single[0] - 1 and part[1] >= 2 * single[1] - 1:
+        double = (2 * single[0], 2 * single[1])
         if wish.mode is AssetMode.FIT:
-            two = (min(two[0], seen[0]), min(two[1], seen[1]))
+            double = (min(double[0], upright[0]), min(double[1], upright[1]))
     if on_its_side:
-        shown, one, two = shown[::-1], one[::-1], two[::-1] if two else None
-    left, top = (size[0] - shown[0]) / 2, (size[1] - shown[1]) / 2
-    return _ConversionPlan(box=(left, top, left + shown[0], top + shown[1]), size_1x=one, size_2x=two)
+        part, single, double = part[::-1], single[::-1], double[::-1] if double else None
+    x, y = (size[0] - part[0]) / 2, (size[1] - part[1]) / 2
+    return _ConversionPlan(box=(x, y, x + part[0], y + part[1]), size_1x=single, size_2x=double)
 
 
 def _normalize_mode(image: Image.Image) -> Image.Image:
-    """The same picture in a mode that can be resized: L, RGB, RGBA or CMYK."""
+    """Return the image in a mode that can be resized: L, RGB, RGBA or CMYK."""
     if image.mode.startswith("I"):  # 16 bits of grey
         image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     elif image.mode == "1":
@@ -215,14 +215,14 @@ def _is_drawing(image: Image.Image) -> bool:
 
 
 def _convert_to_srgb(image: Image.Image, profile: Any) -> Image.Image:
-    """The colours as a browser without colour management shows them right."""
+    """Convert the colours to sRGB, which programs without colour management show right."""
     alpha = image.getchannel("A") if image.mode == "RGBA" else None
     solid = image.convert("RGB") if alpha else image
     if isinstance(profile, bytes) and profile:
         try:
             own = ImageCms.ImageCmsProfile(BytesIO(profile))
             turned = ImageCms.profileToProfile(solid, own, ImageCms.createProfile("sRGB"), outputMode="RGB")
-        except (ImageCms.PyCMSError, OSError, ValueError):  # one that does not fit the picture: programs ignore it too
+        except (ImageCms.PyCMSError, OSError, ValueError):  # a broken profile: mail programs ignore it too
             turned = None
         solid = turned or solid
     if solid.mode == "CMYK":
@@ -233,7 +233,7 @@ def _convert_to_srgb(image: Image.Image, profile: Any) -> Image.Image:
 
 
 def _encode_file(image: Image.Image, *, is_drawing: bool) -> ConvertedFile:
-    # Of the pixels alone: what Pillow remembers of the upload, it would write.
+    # Only the pixels: Pillow would write the metadata of the upload as well.
     bare = Image.frombytes(image.mode, image.size, image.tobytes())
     octets = BytesIO()
     is_png = is_drawing or image.mode == "RGBA"

@@ -1,4 +1,4 @@
-"""The octets of pinned images for who makes mails of them: read once, kept as they stand in a mail, within limits."""
+"""A cache of inline images in base64, as they are written into mails."""
 
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
@@ -8,11 +8,11 @@ from notifier.mail.attachment_parts import encode_base64_chunks
 from notifier.templating.assets import asset_store
 
 MAX_CACHED_BYTES = 64 * 1024 * 1024
-"""Octets of base64 that are kept in memory."""
+"""Bytes of base64 in memory."""
 
 
 class InlineImageCache:
-    """The images of an installation, and where the world sees those that mails link to."""
+    """The images of an installation, and the public URL of those that mails link to."""
 
     def __init__(self, database: Database, public_url: str | None) -> None:
         self.public_url = public_url.rstrip("/") if public_url else None
@@ -21,19 +21,19 @@ class InlineImageCache:
         self._size = 0
 
     async def load_base64(self, hashes: Collection[str]) -> Mapping[str, bytes]:
-        """The base64 lines of the images with these SHA-256 (hexadecimal); what is gone is left out."""
-        if missing := [bytes.fromhex(one) for one in hashes if one not in self._cached]:
+        """Return base64 lines by SHA-256 (hexadecimal); an image that does not exist is left out."""
+        if missing := [bytes.fromhex(sha256) for sha256 in hashes if sha256 not in self._cached]:
             async with self._database.read() as connection:
-                found = await asset_store.get_files(connection, missing)
-            for digest, (_, octets) in found.items():
-                self._store(digest.hex(), b"".join(encode_base64_chunks(octets)))
-        there = {one: self._cached[one] for one in hashes if one in self._cached}
-        for one in there:
-            self._cached.move_to_end(one)
+                files = await asset_store.get_files(connection, missing)
+            for digest, (_, content) in files.items():
+                self._store(digest.hex(), b"".join(encode_base64_chunks(content)))
+        images = {sha256: self._cached[sha256] for sha256 in hashes if sha256 in self._cached}
+        for sha256 in images:
+            self._cached.move_to_end(sha256)
         while self._size > MAX_CACHED_BYTES:
-            _, gone = self._cached.popitem(last=False)
-            self._size -= len(gone)
-        return there
+            _, oldest = self._cached.popitem(last=False)
+            self._size -= len(oldest)
+        return images
 
     def _store(self, digest: str, lines: bytes) -> None:
         if digest not in self._cached:

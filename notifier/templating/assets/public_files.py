@@ -1,4 +1,4 @@
-"""Files of images as the world fetches them: kept in memory for a while, and read one at a time."""
+"""A cache of the image files that anybody may fetch; at most one is read from the database at a time."""
 
 import asyncio
 from collections import OrderedDict
@@ -8,13 +8,13 @@ from notifier.errors import DatabaseUnavailableError
 from notifier.templating.assets import asset_store
 
 MAX_PUBLIC_FILE_BYTES = 32 * 1024 * 1024
-"""Bytes of images that a process keeps for those who open mails."""
+"""Bytes of images in memory."""
 MAX_READ_SECONDS = 5.0
-"""How long one waits while others read."""
+"""How long a request waits while other files are read."""
 
 
 class PublicFileCache:
-    """Files by their SHA-256. Strangers ask for them, so they never take more than one connection."""
+    """Image files by SHA-256. Anybody may ask for them, so they never take more than one connection."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -23,7 +23,7 @@ class PublicFileCache:
         self._bytes = 0
 
     async def get(self, sha256: bytes) -> tuple[str, bytes]:
-        """Media type and content. Raises `NotFoundError`, and `DatabaseUnavailableError` if too many ask at once."""
+        """Return media type and content. Raises `NotFoundError`, and `DatabaseUnavailableError` if too many wait."""
         if sha256 not in self._cached:
             try:
                 async with asyncio.timeout(MAX_READ_SECONDS):

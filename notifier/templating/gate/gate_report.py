@@ -1,6 +1,6 @@
-"""What the gate found: whom a draft would break, which mails it changes, and how; plain data that JSON can say.
+"""The report of the publish gate: whom a draft would break, which mails it changes, and how.
 
-No value that was asked for is in it, but within diffs, and there no secret one unless somebody asked for those.
+It has no value of a request but within diffs, and there no secret one unless somebody asked for those.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from notifier.templating.variable_diff import AlteredVariable, Variable
 
 @dataclass(frozen=True, kw_only=True)
 class RequestRefusal:
-    """Something for which requests like those of a service would be answered 422."""
+    """A reason for which requests like those of a service would be answered 422."""
 
     pointer: str  # JSON pointer; `*` stands for any place in a list
     code: str
@@ -26,7 +26,7 @@ class RequestRefusal:
 
 @dataclass(frozen=True, kw_only=True)
 class RenderFailure:
-    """A place where mails could not be made of the draft."""
+    """A place in the draft where rendering fails."""
 
     part: str
     line: int | None
@@ -52,7 +52,7 @@ class ServiceOutcome:
 
     @property
     def blocks(self) -> bool:
-        """True if something that works today would not."""
+        """Whether something that works today would not work any more."""
         return self.refused + self.failing + self.untried > 0
 
 
@@ -98,20 +98,20 @@ class GateReport:
     masked: bool  # what is secret is hidden in the diffs
 
     def as_json(self) -> dict[str, Any]:
-        """The report in types of JSON."""
-        found: dict[str, Any] = msgspec.to_builtins(self)
-        return found
+        """Return the report in types of JSON."""
+        report: dict[str, Any] = msgspec.to_builtins(self)
+        return report
 
 
 def format_reasons(services: tuple[ServiceOutcome, ...]) -> tuple[str, ...]:
-    """Why the draft must not be published as it is."""
-    return tuple(f"{one.service}: {_format_reason(one)}" for one in services if one.blocks)
+    """Say why the draft must not be published as it is."""
+    return tuple(f"{service.service}: {_format_reason(service)}" for service in services if service.blocks)
 
 
-def _format_reason(one: ServiceOutcome) -> str:
+def _format_reason(service: ServiceOutcome) -> str:
     counts = (
-        (one.refused, "would be refused (422)"),
-        (one.failing, "could not be made into a mail"),
-        (one.untried, "could not be tried"),
+        (service.refused, "would be refused (422)"),
+        (service.failing, "could not be made into a mail"),
+        (service.untried, "could not be tried"),
     )
-    return ", ".join(f"{count} {words}" for count, words in counts if count) + f", of {one.looked} requests."
+    return ", ".join(f"{count} {words}" for count, words in counts if count) + f", of {service.looked} requests."

@@ -1,6 +1,6 @@
-"""What callers have asked a template for: their newest requests, what is secret in them, and whose they are.
+"""Recent requests with a template: the newest of each service, their variables, and the mask of secret ones.
 
-Nothing is read of another template, of copies, or of what was deleted.
+Requests with other templates, copies, and deleted content are not read.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -29,9 +29,9 @@ from notifier.template_language.variable_schema import find_variable_faults
 from notifier.templating.gate.gate_report import KeyUse
 
 MAX_REQUESTS_PER_SERVICE = 200
-"""Of each service, newest first: as far back as a change is tried on what was really asked for."""
+"""How many requests of each service a draft is tried on, newest first."""
 HIDDEN = "•••"
-"""Stands for a secret value, whatever it is and however long."""
+"""What is shown in place of a secret value, whatever its type and length."""
 
 _notification, _content = get_columns(Notification), get_columns(NotificationContent)
 _service, _use, _key, _version = (
@@ -49,8 +49,6 @@ _ANY = (
     .scalar_subquery()
 )
 _SERVICES = select(_service.id, _service.name, _service.from_domains).where(_ANY.is_not(None)).order_by(_service.name)
-
-
 _FIRST, _LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 
@@ -65,7 +63,7 @@ class CallingService:
 
 @dataclass(frozen=True, kw_only=True)
 class RecentRequest:
-    """A request, without its values."""
+    """A request, without its variables."""
 
     id: UUID
     version_id: UUID | None
@@ -75,13 +73,13 @@ class RecentRequest:
 
 
 async def list_calling_services(connection: AsyncConnection, template_id: UUID) -> list[CallingService]:
-    """Those that have asked for the template, by name."""
-    found = await connection.execute(_SERVICES, {"template": template_id})
-    return [CallingService(id=row.id, name=row.name, from_domains=tuple(row.from_domains)) for row in found]
+    """List the services that have used the template, by name."""
+    rows = await connection.execute(_SERVICES, {"template": template_id})
+    return [CallingService(id=row.id, name=row.name, from_domains=tuple(row.from_domains)) for row in rows]
 
 
 async def list_newest_requests(connection: AsyncConnection, service_id: UUID, template_id: UUID) -> list[RecentRequest]:
-    """What the service has asked the template for, newest first; copies of a mail say nothing new."""
+    """List the service's newest requests with the template, newest first; copies of a mail say nothing new."""
     names = (_notification.service_id, _notification.template_id, _notification.id)
     first, last = (_bind_row(service_id, template_id, id_) for id_ in (_FIRST, _LAST))
     # One row compared with another, and an order by all of it, which only one index can do: see decisions/status-index.
@@ -100,20 +98,20 @@ def _bind_row(*values: UUID) -> Any:
 
 
 async def get_variables(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, str]:
-    """The values of these, as JSON; none of those whose content was deleted."""
+    """Get the variables of these requests as JSON; those whose content was deleted are left out."""
     query = select(_content.notification_id, cast(_content.variables, Text).label("text"))
-    found = await connection.execute(query.where(_content.notification_id.in_(ids)))
-    return {row.notification_id: row.text for row in found}
+    rows = await connection.execute(query.where(_content.notification_id.in_(ids)))
+    return {row.notification_id: row.text for row in rows}
 
 
 async def get_version_settings(connection: AsyncConnection, versions: Collection[UUID]) -> list[dict[str, Any]]:
-    """What these versions were published with, in no order."""
-    found = await connection.execute(select(_version.source["settings"]).where(_version.id.in_(versions)))
-    return [*found.scalars()]
+    """Get the settings that these versions were published with, in no order."""
+    rows = await connection.execute(select(_version.source["settings"]).where(_version.id.in_(versions)))
+    return [*rows.scalars()]
 
 
 async def list_key_uses(connection: AsyncConnection, template_id: UUID, since: datetime) -> list[KeyUse]:
-    """The keys that have used the template since then, the latest first."""
+    """List the keys that have used the template since then, the latest first."""
     query = (
         select(_use.key_id, _key.name.label("key"), _service.name.label("service"), _use.last_used_at)
         .join(ApiKey, _key.id == _use.key_id)
@@ -127,32 +125,32 @@ async def list_key_uses(connection: AsyncConnection, template_id: UUID, since: d
 def find_value_faults(
     schema: Mapping[str, Any], subject_paths: Iterable[list[str]], values: Mapping[str, Any]
 ) -> list[Fault]:
-    """What submit would say about these values, less their size, of which it has said so already."""
+    """Find what a submit would say about these variables; their size was accepted when they were sent."""
     return find_variable_faults(schema, values) + subject_values.find_subject_faults(subject_paths, values)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SecretMask:
-    """What of the values people who edit templates must not see."""
+    """Hides the variables that people who edit templates must not see."""
 
     paths: frozenset[tuple[str, ...]]
     names: frozenset[str]  # of keys that the samples have; others may be values themselves
 
     def apply(self, text: str) -> str:
-        """The values as JSON, with each secret one replaced."""
+        """Return the variables as JSON, with each secret value replaced."""
         return msgspec.json.encode(self._masked(msgspec.json.decode(text), ())).decode() if self.paths else text
 
     def mask_pointer(self, pointer: str) -> str:
-        """A pointer below `/variables`, cut where it enters what is secret; places in lists are all one."""
-        kept: list[str] = []
+        """Cut a pointer below `/variables` where it enters what is secret; `*` stands for any place in a list."""
+        tokens: list[str] = []
         path: tuple[str, ...] = ()
         for token in pointer.split("/")[1:]:
-            kept.append("*" if token.isdecimal() else token)
-            if len(kept) > 1 and kept[-1] != "*":
+            tokens.append("*" if token.isdecimal() else token)
+            if len(tokens) > 1 and tokens[-1] != "*":
                 path += (token.replace("~1", "/").replace("~0", "~"),)
                 if path in self.paths:
                     break
-        return "".join(f"/{token}" for token in kept)
+        return "".join(f"/{token}" for token in tokens)
 
     def _masked(self, value: Any, path: tuple[str, ...]) -> Any:
         if path in self.paths:
@@ -164,7 +162,7 @@ class SecretMask:
         return value
 
     def _hidden(self, value: Any) -> Any:
-        """The same shape without the values, so that a template that walks through it still can."""
+        """Return the same shape without the values, so that a template can still iterate over it."""
         if isinstance(value, Mapping):
             return {key: self._hidden(inner) for key, inner in value.items() if key in self.names}
         if isinstance(value, list):
@@ -173,7 +171,7 @@ class SecretMask:
 
 
 def build_mask(secret: Collection[str], samples: Sequence[Mapping[str, Any]]) -> SecretMask:
-    """The mask for these dotted paths."""
+    """Build the mask for these dotted paths."""
     return SecretMask(
         paths=frozenset(tuple(path.split(".")) for path in secret),
         names=frozenset(name for sample in samples for name in _collect_names(sample)),

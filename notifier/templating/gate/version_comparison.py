@@ -1,7 +1,7 @@
-"""Mails of a draft beside those of what is published, made in the rendering pool; an overrun is somebody's fault.
+"""Compare mails of a draft with those of the published version, in the rendering pool.
 
-A batch that overruns is tried again one mail at a time, until one overruns by itself. Nothing is tried after that, so
-that a hostile draft costs no more than its batch and itself.
+A batch that overruns its time is tried again one mail at a time, until one overruns by itself. Nothing is tried after
+that, so that a hostile draft costs no more than its batch and itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,71 +10,72 @@ from typing import Protocol
 
 from notifier.rendering.child_connection import ChildLostError, LossReason
 from notifier.rendering.pool import MAX_STARVED_WALL_SECONDS, MAX_WALL_SECONDS, STARVED_FAULT, TOO_SLOW_FAULT
-from notifier.rendering.protocol import CompareRequest, MailComparison, MailVariables, RenderFault
+from notifier.rendering.protocol import CompareRequest, MailComparison, MailVariables
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSource
 
 MAX_SLOW_MAILS = 8
-"""Mails of what is published that may take too long."""
+"""Mails of the published version that may take too long before the comparison ends."""
 
 
 class MailComparer(Protocol):
-    """What makes mails of two versions, and compares them."""
+    """A pool of child processes that renders mails of two versions and compares them."""
 
     async def compare(self, request: CompareRequest, wall: float, /) -> list[MailComparison | None]:
-        """One result for each payload, in order; raises `ChildLostError`."""
+        """Return one result for each payload, in order. Raises `ChildLostError`."""
 
 
 @dataclass(kw_only=True)
 class VersionComparison:
-    """Two versions that are tried on what was really asked for."""
+    """Compares two versions on recent requests."""
 
     pool: MailComparer
     before: str | None  # key of a source; None: nothing is published
     after: str
     sources: Mapping[str, TemplateSource]
-    is_over: bool = field(default=False, init=False)  # one has overrun; nothing is tried any more
-    _slow_before: int = field(default=0, init=False)  # mails of what is published that took too long
+    is_over: bool = field(default=False, init=False)  # a mail has overrun; nothing is tried any more
+    _slow_before: int = field(default=0, init=False)  # mails of the published version that took too long
     is_slow: bool = field(default=False, init=False)  # a diff took too long; no more are made
 
     async def compare(self, payloads: Sequence[MailVariables]) -> list[MailComparison | None]:
-        """How each mail differs; None: it was not tried, or this machine had no time for it."""
+        """Return how each mail differs; None: it was not tried, or this machine had no time for it."""
         if self.is_over:
             return [None] * len(payloads)
         for wall in (MAX_WALL_SECONDS, MAX_STARVED_WALL_SECONDS):
             try:
-                found = await self._request(payloads, wall=wall)
+                results = await self._request(payloads, wall=wall)
             except ChildLostError as lost:
                 if lost.reason is not LossReason.STARVED:
                     return [await self._compare_alone(payload) for payload in payloads]
             else:
-                self._track_overruns(*found)
-                return found
+                self._track_overruns(*results)
+                return results
         self.is_over = True
         return [None] * len(payloads)
 
     async def compare_with_diffs(self, payload: MailVariables) -> MailComparison | None:
-        """How a mail differs, with the texts; None: that takes too long to find out."""
+        """Return how a mail differs, with the diffs; None: that takes too long."""
         if self.is_slow:
             return None
         try:
-            (found,) = await self._request([payload], with_diffs=True)
+            (result,) = await self._request([payload], with_diffs=True)
         except ChildLostError:
             self.is_slow = True
             return None
-        return found
+        return result
 
     async def _compare_alone(self, payload: MailVariables) -> MailComparison | None:
-        """A mail that may have made its batch overrun: of the draft alone, and then of both."""
+        """Try a mail that may have made its batch overrun: with the draft alone, and then with both."""
         if self.is_over:
             return None
         after = await self._find_fault(None, self.after, payload)
         if after is None and self.before is not None:
             try:
-                (found,) = await self._request([payload])
+                (result,) = await self._request([payload])
             except ChildLostError:
                 return await self._try_each_side(payload, None)
-            self._track_overruns(found)
-            return found
+            self._track_overruns(result)
+            return result
         return await self._try_each_side(payload, after)
 
     async def _try_each_side(self, payload: MailVariables, after: RenderFault | None) -> MailComparison | None:
@@ -83,29 +84,30 @@ class VersionComparison:
         self._track_overruns(sides)
         self.is_over |= STARVED_FAULT in (before, after)
         if STARVED_FAULT in (before, after) or (self.before is not None and before is None and after is None):
-            return None  # nobody's fault, or that of both together
+            return None  # this machine was too slow, or only both together are
         return sides
 
-    def _track_overruns(self, *found: MailComparison | None) -> None:
-        """A draft that takes too long is tried no more; what is published may, a few times: it may be cured by it."""
-        self._slow_before += sum(one.was_slow for one in found if one is not None)
-        self.is_over |= self._slow_before > MAX_SLOW_MAILS or any(one.is_slow for one in found if one is not None)
+    def _track_overruns(self, *results: MailComparison | None) -> None:
+        """End the comparison if the draft is too slow, or the published version too often: the draft may cure it."""
+        compared = [result for result in results if result is not None]
+        self._slow_before += sum(result.was_slow for result in compared)
+        self.is_over |= self._slow_before > MAX_SLOW_MAILS or any(result.is_slow for result in compared)
 
     async def _find_fault(self, before: str | None, after: str | None, payload: MailVariables) -> RenderFault | None:
-        """Why the mail cannot be made of one version."""
+        """Find why the mail cannot be made of one version."""
         how = LossReason.OVERRAN
         for wall in (
             MAX_WALL_SECONDS,
             MAX_STARVED_WALL_SECONDS,
         ):  # a child that was lost once may have been another's victim
             try:
-                (found,) = await self._request([payload], (before, after), wall=wall)
+                (result,) = await self._request([payload], (before, after), wall=wall)
             except ChildLostError as lost:
                 how = lost.reason
                 if how is LossReason.OVERRAN:
                     break
             else:
-                return (found.before or found.after) if found is not None else None
+                return (result.before or result.after) if result is not None else None
         return STARVED_FAULT if how is LossReason.STARVED else TOO_SLOW_FAULT
 
     async def _request(

@@ -1,13 +1,12 @@
-"""The file form of images: `_assets/<name>.png` (or jpg, gif, webp), and what it shall be in `_assets/<name>.toml`.
+"""Images as files: `_assets/<name>.png` (or jpg, gif, webp), with the options in `_assets/<name>.toml`.
 
-Files are made by the same code as uploads, so that a version has the same hash here and on the server.
+They are converted by the same code as uploads, so that a version has the same hash here and on the server.
 """
 
 import hashlib
 import json
 import tomllib
 from collections.abc import Collection, Mapping
-from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Final
@@ -16,10 +15,11 @@ import msgspec
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier.audit import Actor
 from notifier.db.tables import Asset, Attachment, get_columns
 from notifier.ids import generate_id
+from notifier.mail.pinned_images import PinnedAsset
 from notifier.states import AssetMode, AssetStatus
-from notifier.template_language.template_source import PinnedAsset
 from notifier.templating.assets import asset_store
 from notifier.templating.assets import conversion_process as image_process
 from notifier.templating.assets.image_conversion import ConvertedImage, ImageOptions, RejectedImage, detect_content_type
@@ -31,7 +31,7 @@ _asset, _attachment = get_columns(Asset), get_columns(Attachment)
 
 
 class _ImageFile(msgspec.Struct, frozen=True, kw_only=True):
-    """An image as it lies in the folder."""
+    """An image in the folder, with its options."""
 
     data: bytes
     options: ImageOptions
@@ -41,7 +41,7 @@ _Side = Annotated[int, msgspec.Meta(ge=1, le=asset_store.MAX_WIDTH)]
 
 
 class _ImageToml(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The keys of the file beside it."""
+    """The keys of the TOML file beside the image."""
 
     mode: AssetMode = AssetMode.FIT
     width: _Side | None = None
@@ -49,7 +49,7 @@ class _ImageToml(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 def pin_images(root: Path, names: Collection[str]) -> dict[str, PinnedAsset]:
-    """Those of the images that are in the folder, as a version shows them. Raises `ValueError`."""
+    """Pin those of the images that are in the folder, as a version does. Raises `ValueError`."""
     return {
         name: asset_store.pin_file(asset_store.describe_files(_convert_file(name, file)))
         for name, file in _read_images(root, names).items()
@@ -57,37 +57,35 @@ def pin_images(root: Path, names: Collection[str]) -> dict[str, PinnedAsset]:
 
 
 async def push_images(
-    connection: AsyncConnection, root: Path, assets: Mapping[str, PinnedAsset], *, by: str, now: datetime
+    connection: AsyncConnection, root: Path, assets: Mapping[str, PinnedAsset], *, actor: Actor
 ) -> None:
-    """Keep what a version from files shows. A name that is on the server already stays what staff have made of it."""
+    """Write the images of a version from files. A name that exists in the database keeps the image of the staff."""
     for name, file in sorted(_read_images(root, assets).items()):
-        made = _convert_file(name, file)
-        await asset_store.write_files(connection, made, now)
-        there = await connection.execute(select(_asset.id).where(_asset.name == name))
-        if there.first() is None:
-            original = await asset_store.write_original(connection, file.data, now)
-            row = asset_store.build_new_row(
-                original, file.options, revision=1, by=asset_store.Uploader(actor=by, at=now)
-            )
+        image = _convert_file(name, file)
+        await asset_store.write_files(connection, image, actor.at)
+        rows = await connection.execute(select(_asset.id).where(_asset.name == name))
+        if rows.first() is None:
+            original = await asset_store.write_original(connection, file.data, actor.at)
+            row = asset_store.build_new_row(original, file.options, revision=1, actor=actor)
             row |= {
                 "id": generate_id(),
                 "name": name,
                 "status": AssetStatus.READY,
                 "progress": 100,
-                "detail": made.note,
+                "detail": image.note,
             }
             await connection.execute(
-                insert(Asset).values(row | {"files": msgspec.to_builtins(asset_store.describe_files(made))})
+                insert(Asset).values(row | {"files": msgspec.to_builtins(asset_store.describe_files(image))})
             )
 
 
 def find_missing_images(root: Path, names: Collection[str]) -> set[str]:
-    """Those of the names that the folder has no image of. Raises `ValueError`."""
+    """Find the names that the folder has no image of. Raises `ValueError`."""
     return set(names) - _read_images(root, names).keys()
 
 
 async def pull_images(connection: AsyncConnection, root: Path, names: Collection[str]) -> list[Path]:
-    """Write the uploads of these names into the folder; the files that were written."""
+    """Write the uploads of these names into the folder; return the files that were written."""
     query = select(_asset.name, _asset.mode, _asset.width, _asset.height, _attachment.octets)
     query = query.join(Attachment, _attachment.sha256 == _asset.original).where(
         _asset.name.in_(names), _asset.status == AssetStatus.READY
@@ -97,45 +95,45 @@ async def pull_images(connection: AsyncConnection, root: Path, names: Collection
         folder = root / ASSET_FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         data = bytes(row.octets)
-        said = msgspec.to_builtins(_ImageToml(mode=row.mode, width=row.width, height=row.height))
-        toml = "".join(f"{key} = {json.dumps(value)}\n" for key, value in said.items())
-        for extension, octets in ((_EXTENSIONS[detect_content_type(data)], data), ("toml", toml.encode())):
+        options = msgspec.to_builtins(_ImageToml(mode=row.mode, width=row.width, height=row.height))
+        toml = "".join(f"{key} = {json.dumps(value)}\n" for key, value in options.items())
+        for extension, content in ((_EXTENSIONS[detect_content_type(data)], data), ("toml", toml.encode())):
             path = folder / f"{row.name}.{extension}"
-            path.write_bytes(octets)
+            path.write_bytes(content)
             written.append(path)
     return written
 
 
 def _read_images(root: Path, names: Collection[str]) -> dict[str, _ImageFile]:
-    """The images of these names that are in the folder."""
-    found = {}
+    """Read the images of these names that are in the folder."""
+    images = {}
     for name in names:
         paths = [path for extension in _SUFFIXES if (path := root / ASSET_FOLDER / f"{name}.{extension}").is_file()]
         if len(paths) > 1:
             raise ValueError(f"{ASSET_FOLDER}: {' and '.join(path.name for path in paths)} are one name")
         if paths:
-            found[name] = _ImageFile(data=paths[0].read_bytes(), options=_read_options(paths[0].with_suffix(".toml")))
-    return found
+            images[name] = _ImageFile(data=paths[0].read_bytes(), options=_read_options(paths[0].with_suffix(".toml")))
+    return images
 
 
 def _read_options(path: Path) -> ImageOptions:
     if not path.is_file():
         return ImageOptions()
     try:
-        said = msgspec.convert(tomllib.loads(path.read_text("utf-8")), _ImageToml)
+        options = msgspec.convert(tomllib.loads(path.read_text("utf-8")), _ImageToml)
     except (ValueError, msgspec.ValidationError) as error:
         raise ValueError(f"{ASSET_FOLDER}/{path.name}: {error}") from error
-    return ImageOptions(mode=said.mode, width=said.width, height=said.height)
+    return ImageOptions(mode=options.mode, width=options.width, height=options.height)
 
 
 def _convert_file(name: str, file: _ImageFile) -> ConvertedImage:
-    found = _convert_once(hashlib.sha256(file.data).digest(), file.data, file.options)
-    if isinstance(found, ConvertedImage):
-        return found
-    raise ValueError(f"{ASSET_FOLDER}/{name}: {found.reason}")
+    image = _convert_once(hashlib.sha256(file.data).digest(), file.data, file.options)
+    if isinstance(image, ConvertedImage):
+        return image
+    raise ValueError(f"{ASSET_FOLDER}/{name}: {image.reason}")
 
 
 @lru_cache(maxsize=32)
 def _convert_once(_digest: bytes, data: bytes, wish: ImageOptions) -> ConvertedImage | RejectedImage:
-    """The same picture is made once in a process, however many templates show it."""
+    """Convert an image once in a process, however many templates show it."""
     return image_process.convert_in_child(data, wish) or image_process.CRASHED

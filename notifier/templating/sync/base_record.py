@@ -1,7 +1,7 @@
-"""`_base.json`: what the files of a folder came from, so that a push can tell a newer edit from an older one.
+"""`_base.json`: the versions that the files of a folder came from, so that a push recognises newer edits.
 
-It is small, sorted and has one line for each template, so that git shows and merges it; it names contents by their
-hash, so that it holds for every installation that has them. It is written by a pull, and kept up to date by a push.
+It is sorted and has one line for each template, so that git shows and merges it. It names contents by their hash, so
+that it is valid for every installation that has them. A pull writes it, and a push updates it.
 """
 
 import json
@@ -17,7 +17,7 @@ BASE_FILE = "_base.json"
 
 
 class BaseRecordError(NotifierError):
-    """`_base.json` cannot be read: mend it, or delete it and pull."""
+    """`_base.json` cannot be read: repair it, or delete it and pull."""
 
 
 class FileOrigin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,32 +30,34 @@ class FileOrigin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 @dataclass(kw_only=True)
 class BaseRecord:
-    """What a folder came from."""
+    """The record of a folder."""
 
     templates: dict[str, FileOrigin] = field(default_factory=dict)  # by slug
     layouts: dict[str, str] = field(default_factory=dict)  # name → SHA-256 of its text
-    exists: bool = False  # there is a file
+    exists: bool = False  # the file exists
 
 
 def read_base(root: Path) -> BaseRecord:
-    """The record of the folder, empty if there is none. Raises `BaseError`."""
+    """Read the record of the folder, empty if there is none. Raises `BaseError`."""
     try:
-        octets = (root / BASE_FILE).read_bytes()
+        text = (root / BASE_FILE).read_bytes()
     except FileNotFoundError:
         return BaseRecord()
     try:
-        kept = msgspec.json.decode(octets, type=dict[str, dict[str, FileOrigin | str]])
+        record = msgspec.json.decode(text, type=dict[str, dict[str, FileOrigin | str]])
         return BaseRecord(
-            templates=msgspec.convert(kept.get("templates", {}), dict[str, FileOrigin]),
-            layouts=msgspec.convert(kept.get("layouts", {}), dict[str, str]),
+            templates=msgspec.convert(record.get("templates", {}), dict[str, FileOrigin]),
+            layouts=msgspec.convert(record.get("layouts", {}), dict[str, str]),
             exists=True,
         )
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise BaseRecordError(f"{root / BASE_FILE} cannot be read ({error}): mend it, or delete it and pull") from error
+        raise BaseRecordError(
+            f"{root / BASE_FILE} cannot be read ({error}): repair it, or delete it and pull"
+        ) from error
 
 
 def write_base(root: Path, base: BaseRecord) -> None:
-    """Keep the record beside the templates."""
+    """Write the record beside the templates."""
     templates = {slug: msgspec.to_builtins(origin) for slug, origin in base.templates.items()}
     text = f'{{\n"templates": {_format_table(templates)},\n"layouts": {_format_table(base.layouts)}\n}}\n'
     (root / BASE_FILE).write_bytes(text.encode())

@@ -1,4 +1,4 @@
-"""What the database has under each slug, as somebody with files needs it: the version, the draft, and who made them."""
+"""The state of templates in the database, for push and pull: version, draft, and who made them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -41,7 +41,7 @@ _SELECT_STATES = (
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateState:
-    """One template as it stands; a slug that the database does not know has number 0 and no draft."""
+    """A template in the database; an unknown slug has number 0 and no draft."""
 
     slug: str
     deleted_at: datetime | None = None
@@ -58,24 +58,24 @@ class TemplateState:
     updated_at: datetime | None = None
 
     def has_hash(self, hash_: str) -> bool:
-        """Whether the current version's text has this hash; the images that it was published with do not count."""
+        """Whether the current version has this hash, with or without its images."""
         return self.source is not None and (hash_ == self.content_hash or hash_ == hash_texts(self.source))
 
     def select_source(self, *, draft: bool) -> TemplateSource | None:
-        """What somebody gets who asks for the template, or for its draft if there is one; None: nothing lives there."""
+        """The source of the version, or with `draft` of the draft if there is one; None: there is neither."""
         if self.deleted_at:
             return None
         return self.draft if draft and self.draft is not None else self.source
 
     @property
     def version_text(self) -> str:
-        """The current version, with who published it and when, in words."""
+        """Say which version is current, who published it, and when."""
         note = f", “{self.note}”" if self.note else ""
         return f"version {self.number}, published by {self.published_by} {_format_time(self.published_at)}{note}"
 
     @property
     def draft_text(self) -> str:
-        """The draft, with who saved it and when, in words."""
+        """Say who saved the draft, and when."""
         return f"a draft that {self.updated_by} saved {_format_time(self.updated_at)}"
 
 
@@ -84,62 +84,63 @@ def _format_time(moment: datetime | None) -> str:
 
 
 def hash_texts(source: TemplateSource) -> str:
-    """The hash of what files can have of the source: all but the images, which only the database knows."""
+    """Hash the source without its images, which have no file."""
     return replace(source, assets={}).content_hash()
 
 
 def hash_own_parts(source: TemplateSource) -> str:
-    """The hash of the template's own files."""
+    """Hash the template's own files."""
     return draft_store.select_own_parts(source).content_hash()
 
 
 def hash_layout(text: str) -> str:
-    """The hash of a layout, as `_base.json` has it."""
+    """Hash a layout, as `_base.json` has it."""
     return sha256(text.encode()).hexdigest()
 
 
 async def get_states(
     connection: AsyncConnection, slugs: Sequence[str] | None = None, *, lock: bool = False
 ) -> dict[str, TemplateState]:
-    """What stands under these slugs, or under all that are known; with `lock` for who is about to publish."""
+    """Get the states of these templates, or of all; with `lock` for who is about to publish."""
     statement = _SELECT_STATES if slugs is None else _SELECT_STATES.where(_template.slug.in_(slugs))
     if lock:
         statement = statement.with_for_update(of=Template)
-    found = [_build_state(dict(row)) for row in (await connection.execute(statement)).mappings()]
-    known = {one.slug: one for one in found}
+    rows = (await connection.execute(statement)).mappings()
+    known = {row["slug"]: _build_state(dict(row)) for row in rows}
     return known | {slug: TemplateState(slug=slug) for slug in slugs or () if slug not in known}
 
 
 def _build_state(row: dict[str, Any]) -> TemplateState:
     schema = row.pop("variables_schema") or {}
-    given: dict[str, Any] = {name: value for name, value in row.items() if value is not None}
+    values: dict[str, Any] = {name: value for name, value in row.items() if value is not None}
     for name in ("source", "draft"):
-        if name in given:
-            given[name] = msgspec.convert(given[name], TemplateSource)
-    return TemplateState(**given, variables=list(schema.get("properties", {})))
+        if name in values:
+            values[name] = msgspec.convert(values[name], TemplateSource)
+    return TemplateState(**values, variables=list(schema.get("properties", {})))
 
 
 async def get_version_sources(
     connection: AsyncConnection, slugs: Iterable[str]
 ) -> dict[str, dict[int, TemplateSource]]:
-    """Every version of these templates, by slug and number."""
-    found: dict[str, dict[int, TemplateSource]] = {slug: {} for slug in slugs}
-    if not found:
-        return found
+    """Get the source of every version of these templates, by slug and number."""
+    sources: dict[str, dict[int, TemplateSource]] = {slug: {} for slug in slugs}
+    if not sources:
+        return sources
     statement = select(_template.slug, _version.number, _version.source).join(
         Template, _template.id == _version.template_id
     )
-    for row in await connection.execute(statement.where(_template.slug.in_(list(found)))):
-        found[row.slug][row.number] = msgspec.convert(row.source, TemplateSource)
-    return found
+    for row in await connection.execute(statement.where(_template.slug.in_(list(sources)))):
+        sources[row.slug][row.number] = msgspec.convert(row.source, TemplateSource)
+    return sources
 
 
-async def get_layouts(connection: AsyncConnection, stand: Iterable[TemplateState]) -> dict[str, LayoutView]:
-    """The layouts by name; one that only versions have, as the newest of these has it, with revision 0."""
-    found = {one.name: one for one in await layout_store.list_layouts(connection)}
-    published = [(one.published_at, one) for one in stand if one.source and one.published_at]
-    for at, one in sorted(published, key=lambda each: each[0], reverse=True):
-        for name, text in (one.source.files if one.source else {}).items():
-            if name.startswith(LAYOUTS) and name not in found:
-                found[name] = LayoutView(name=name, text=text, revision=0, updated_by=one.published_by, updated_at=at)
-    return found
+async def get_layouts(connection: AsyncConnection, states: Iterable[TemplateState]) -> dict[str, LayoutView]:
+    """Get the layouts by name; one that only versions have is taken from the newest of them, with revision 0."""
+    views = {view.name: view for view in await layout_store.list_layouts(connection)}
+    published = [(state.published_at, state) for state in states if state.source and state.published_at]
+    for at, state in sorted(published, key=lambda item: item[0], reverse=True):
+        for name, text in (state.source.files if state.source else {}).items():
+            if name.startswith(LAYOUTS) and name not in views:
+                by = state.published_by
+                views[name] = LayoutView(name=name, text=text, revision=0, updated_by=by, updated_at=at)
+    return views

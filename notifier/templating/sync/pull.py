@@ -1,68 +1,36 @@
-"""From the database to files: what stands there is written octet for octet, and nothing that was edited here is lost.
+"""Pull templates from the database into files, and never lose what was edited in the folder.
 
-A file that is edited here and there is a conflict: then nothing at all is written.
+A template that was edited on both sides is a conflict: then nothing at all is written.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 from notifier.db.engine import Database
-from notifier.errors import NotFoundError, NotifierError
-from notifier.template_language import image_functions
+from notifier.errors import NotFoundError
+from notifier.mail import pinned_images
 from notifier.template_language.template_source import LAYOUTS, TemplateSource
-from notifier.templating import difference_summary, draft_store, layout_store
-from notifier.templating.difference_summary import SourceDifference
+from notifier.templating import draft_store, layout_store, source_diff, validation
 from notifier.templating.layout_store import LayoutView
 from notifier.templating.source_problem import TemplateFileError
 from notifier.templating.sync import asset_files, base_record, database_state, template_files
 from notifier.templating.sync import file_writer as folder
 from notifier.templating.sync.base_record import BaseRecord, FileOrigin
 from notifier.templating.sync.database_state import TemplateState
-
-
-class PullChange(StrEnum):
-    """What pulling a template or a layout did, or would do."""
-
-    CREATED = "created"
-    UPDATED = "updated"
-    UNCHANGED = "unchanged"
-    AHEAD = "ahead"  # edited here, and not there
-    GONE = "gone"  # there is nothing any more that these files came from
-    REFUSED = "refused"  # edited here and there
-
+from notifier.templating.sync.sync_result import PullChange, SyncRefusedError, SyncResult
 
 WRITTEN = (PullChange.CREATED, PullChange.UPDATED)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PullResult:
-    """One template or layout after a pull."""
-
-    slug: str  # or the layout's name
-    number: int  # of the version there, or the layout's revision
-    change: PullChange
-    why: str = ""
-    difference: SourceDifference | None = field(default=None, compare=False)  # from the files here to what stands there
-
-
-@dataclass(frozen=True, kw_only=True)
 class _KnownHashes:
-    """What the files here may have come from."""
+    """Hashes of what the files may have come from."""
 
     hashes: tuple[str, ...]
-    is_recorded: bool  # it is on record, and not just something that stood there once
-
-
-class PullRefusedError(NotifierError):
-    """Files that were edited here would be overwritten; nothing was written."""
-
-    def __init__(self, refused: Iterable[PullResult]) -> None:
-        self.refused = tuple(refused)
-        super().__init__("nothing was written: " + "; ".join(f"{one.slug}: {one.why}" for one in self.refused))
+    is_recorded: bool  # `_base.json` says so; else they are only hashes of old versions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,158 +39,157 @@ class Pull:
 
     database: Database
     draft: bool = False  # the drafts, where there are some
-    overwrite: bool = False  # lose what was edited here
+    overwrite: bool = False  # lose what was edited in the folder
     dry_run: bool = False  # only say what would change
 
-    async def run(self, root: Path, slugs: Sequence[str] | None) -> list[PullResult]:
+    async def run(self, root: Path, slugs: Sequence[str] | None) -> list[SyncResult]:
         """Write the named templates, or all, and the layouts that they use.
 
-        Raises `PullRefusedError`, and `NotFoundError` for a name that is neither here nor there.
+        Raises `SyncRefusedError`, and `NotFoundError` for a name that is neither here nor there.
         """
-        kept = base_record.read_base(root)
+        record = base_record.read_base(root)
         async with self.database.read() as connection:
-            stand = await database_state.get_states(connection, slugs)
-            if unknown := [slug for slug in slugs or () if not _is_known(stand[slug]) and not (root / slug).is_dir()]:
+            states = await database_state.get_states(connection, slugs)
+            if unknown := [slug for slug in slugs or () if not _is_known(states[slug]) and not (root / slug).is_dir()]:
                 raise NotFoundError(f"there is no template {', '.join(unknown)}")
-            if slugs is None:  # what came from there and is there no longer shall be told
-                stand |= {slug: TemplateState(slug=slug) for slug in kept.templates if slug not in stand}
-            there = await database_state.get_layouts(connection, stand.values())
-            unsure = [slug for slug in stand if slug not in kept.templates and (root / slug).is_dir()]
-            past = await database_state.get_version_sources(connection, unsure)
-        wanted = {slug: one.select_source(draft=self.draft) for slug, one in stand.items()}
-        found = {slug: source for slug, source in wanted.items() if source is not None}
-        names = there if slugs is None else _list_used_layouts(found, there)
-        plan = [self._plan_layout(root, there[name], kept.layouts.get(name)) for name in sorted(names)]
-        plan = [one for one in plan if one.change is not PullChange.UNCHANGED]
-        for slug in sorted(stand):
-            origin = kept.templates.get(slug)
-            known = [origin.files] if origin else map(database_state.hash_own_parts, past.get(slug, {}).values())
-            before = _KnownHashes(hashes=tuple(known), is_recorded=origin is not None)
-            if slug in found or origin or (root / slug).is_dir():
-                plan.append(self._plan_template(root, stand[slug], found.get(slug), before))
-        refused = [one for one in plan if one.change is PullChange.REFUSED]
+            if slugs is None:  # report what the database does not have any more
+                states |= {slug: TemplateState(slug=slug) for slug in record.templates if slug not in states}
+            layouts = await database_state.get_layouts(connection, states.values())
+            unrecorded = [slug for slug in states if slug not in record.templates and (root / slug).is_dir()]
+            history = await database_state.get_version_sources(connection, unrecorded)
+        sources = {
+            slug: source
+            for slug, state in states.items()
+            if (source := state.select_source(draft=self.draft)) is not None
+        }
+        if slugs is not None:
+            layouts = {name: layouts[name] for name in _list_used_layouts(sources, layouts)}
+        plan = [self._plan_layout(root, layouts[name], record.layouts.get(name)) for name in sorted(layouts)]
+        plan = [result for result in plan if result.change is not PullChange.UNCHANGED]
+        for slug in sorted(states):
+            origin = record.templates.get(slug)
+            hashes = [origin.files] if origin else map(database_state.hash_own_parts, history.get(slug, {}).values())
+            before = _KnownHashes(hashes=tuple(hashes), is_recorded=origin is not None)
+            if slug in sources or origin or (root / slug).is_dir():
+                plan.append(self._plan_template(root, states[slug], sources.get(slug), before))
         if self.dry_run:
             return plan
-        if refused:
-            raise PullRefusedError(refused)
-        self._write_files(root, plan, found, {name: there[name] for name in names})
+        if refused := [result for result in plan if result.change is PullChange.REFUSED]:
+            raise SyncRefusedError("nothing was written", refused)
+        self._write_files(root, plan, sources, layouts)
         async with self.database.read() as connection:
-            await asset_files.pull_images(connection, root, self._list_images(root, plan, found))
-        base_record.write_base(root, _update_base(kept, plan, stand, found, {name: there[name] for name in names}))
+            await asset_files.pull_images(connection, root, self._list_images(root, plan, sources))
+        base_record.write_base(root, _update_base(record, plan, states, sources, layouts))
         return plan
 
     def _plan_template(
-        self, root: Path, there: TemplateState, source: TemplateSource | None, before: "_KnownHashes"
-    ) -> PullResult:
-        slug = there.slug
-        pulled = partial(PullResult, slug=slug, number=there.number)
+        self, root: Path, state: TemplateState, source: TemplateSource | None, before: _KnownHashes
+    ) -> SyncResult:
+        slug = state.slug
+        pulled = partial(SyncResult, slug=slug, number=state.number)
         if source is None:
-            return pulled(change=PullChange.GONE, why=_explain_gone(there))
-        if odd := [
-            name for name in source.files if not name.startswith(LAYOUTS) and not template_files.is_part_name(name)
-        ]:
+            return pulled(change=PullChange.GONE, why=_explain_gone(state))
+        if odd := [name for name in source.files if not name.startswith(LAYOUTS) and not validation.is_part_name(name)]:
             return pulled(change=PullChange.REFUSED, why=f"{odd[0]!r} has no place in a folder")
         if not (root / slug).exists():
             return pulled(change=PullChange.CREATED)
         try:
-            here = draft_store.select_own_parts(template_files.read_template(root, slug))
+            local = draft_store.select_own_parts(template_files.read_template(root, slug))
         except TemplateFileError as error:
-            why = f"its files cannot be read, so that nobody knows whether they were edited here: {error.problems[0]}"
+            why = f"its files cannot be read, so they may have been edited: {error.problems[0]}"
             return pulled(change=PullChange.UPDATED) if self.overwrite else pulled(change=PullChange.REFUSED, why=why)
-        change = self._decide_change(here.content_hash(), database_state.hash_own_parts(source), before)
-        what = there.draft_text if self.draft and there.draft else there.version_text
-        why = f"it was edited here, and there is {what}" if change is PullChange.REFUSED else ""
+        change = self._decide_change(local.content_hash(), database_state.hash_own_parts(source), before)
+        stored = state.draft_text if self.draft and state.draft else state.version_text
+        why = f"its files were edited, and the database has {stored}" if change is PullChange.REFUSED else ""
         return pulled(
             change=change,
             why=why,
-            difference=difference_summary.summarize_difference(here, draft_store.select_own_parts(source)),
+            difference=source_diff.summarize_difference(local, draft_store.select_own_parts(source)),
         )
 
-    def _decide_change(self, here: str, there: str, before: "_KnownHashes") -> PullChange:
-        if here == there:
+    def _decide_change(self, local_hash: str, stored_hash: str, before: _KnownHashes) -> PullChange:
+        if local_hash == stored_hash:
             return PullChange.UNCHANGED
-        if self.overwrite or here in before.hashes:
+        if self.overwrite or local_hash in before.hashes:
             return PullChange.UPDATED
-        return PullChange.AHEAD if before.is_recorded and there in before.hashes else PullChange.REFUSED
+        return PullChange.AHEAD if before.is_recorded and stored_hash in before.hashes else PullChange.REFUSED
 
-    def _plan_layout(self, root: Path, there: LayoutView, origin: str | None) -> PullResult:
-        name, number = there.name, there.revision
+    def _plan_layout(self, root: Path, stored: LayoutView, origin: str | None) -> SyncResult:
+        name, number = stored.name, stored.revision
         if not layout_store.LAYOUT_NAME.fullmatch(name):
-            return PullResult(slug=name, number=number, change=PullChange.REFUSED, why="it has no place in a folder")
+            return SyncResult(slug=name, number=number, change=PullChange.REFUSED, why="it has no place in a folder")
         path = root / name
         if not path.exists():
-            return PullResult(slug=name, number=number, change=PullChange.CREATED)
-        octets = path.read_bytes()
-        here = octets.decode(errors="replace")
-        difference = difference_summary.summarize_texts({name: here}, {name: there.text})
+            return SyncResult(slug=name, number=number, change=PullChange.CREATED)
+        content = path.read_bytes()
+        difference = source_diff.summarize_texts({name: content.decode(errors="replace")}, {name: stored.text})
         before = _KnownHashes(hashes=(origin,) if origin else (), is_recorded=origin is not None)
-        change = self._decide_change(sha256(octets).hexdigest(), database_state.hash_layout(there.text), before)
-        moment = f"{there.updated_at:%Y-%m-%d at %H:%M} UTC"
-        why = f"it was edited here, and {there.updated_by} changed it there on {moment}"
-        why = why if change is PullChange.REFUSED else ""
-        return PullResult(slug=name, number=number, change=change, why=why, difference=difference)
+        change = self._decide_change(sha256(content).hexdigest(), database_state.hash_layout(stored.text), before)
+        why = ""
+        if change is PullChange.REFUSED:
+            moment = f"{stored.updated_at:%Y-%m-%d at %H:%M} UTC"
+            why = f"the file was edited, and {stored.updated_by} changed the layout in the database on {moment}"
+        return SyncResult(slug=name, number=number, change=change, why=why, difference=difference)
 
     def _write_files(
         self,
         root: Path,
-        plan: Sequence[PullResult],
-        found: Mapping[str, TemplateSource],
+        plan: Sequence[SyncResult],
+        sources: Mapping[str, TemplateSource],
         layouts: Mapping[str, LayoutView],
     ) -> None:
         root.mkdir(parents=True, exist_ok=True)
-        for one in plan:
-            if one.change not in WRITTEN:
-                continue
-            if one.slug in layouts:
-                folder.write_file(root, one.slug, layouts[one.slug].text)
+        for slug in [result.slug for result in plan if result.change in WRITTEN]:
+            if slug in layouts:
+                folder.write_file(root, slug, layouts[slug].text)
             else:
-                folder.write_template(root, one.slug, found[one.slug])
+                folder.write_template(root, slug, sources[slug])
 
-    def _list_images(self, root: Path, plan: Sequence[PullResult], found: Mapping[str, TemplateSource]) -> set[str]:
-        """The images that the written templates name, less those that the folder has."""
-        written = [found[one.slug] for one in plan if one.change in WRITTEN and one.slug in found]
-        names = {name for source in written for name in image_functions.find_image_names(source.files.values())}
+    def _list_images(self, root: Path, plan: Sequence[SyncResult], sources: Mapping[str, TemplateSource]) -> set[str]:
+        """List the images that the written templates name, less those that the folder has."""
+        written = [sources[result.slug] for result in plan if result.change in WRITTEN and result.slug in sources]
+        names = {name for source in written for name in pinned_images.find_image_names(source.files.values())}
         return names if self.overwrite else asset_files.find_missing_images(root, names)
 
 
-def _is_known(there: TemplateState) -> bool:
-    return bool(there.number or there.revision)
+def _is_known(state: TemplateState) -> bool:
+    return bool(state.number or state.revision)
 
 
-def _list_used_layouts(found: Mapping[str, TemplateSource], there: Mapping[str, LayoutView]) -> set[str]:
-    texts = {name: view.text for name, view in there.items()}
+def _list_used_layouts(sources: Mapping[str, TemplateSource], layouts: Mapping[str, LayoutView]) -> set[str]:
+    texts = {name: view.text for name, view in layouts.items()}
     return {
         name
-        for source in found.values()
+        for source in sources.values()
         for name in layout_store.find_used_layouts(draft_store.select_own_parts(source).files, texts.get)
     }
 
 
-def _explain_gone(there: TemplateState) -> str:
-    if there.deleted_at:
-        return f"it was deleted there on {there.deleted_at:%Y-%m-%d at %H:%M} UTC; its files are still here"
-    if there.draft is not None:
-        return f"it was never published; there is {there.draft_text} (--draft)"
-    return "there is no such template; its files are still here"
+def _explain_gone(state: TemplateState) -> str:
+    if state.deleted_at:
+        return f"it was deleted in the database on {state.deleted_at:%Y-%m-%d at %H:%M} UTC; its files stay"
+    if state.draft is not None:
+        return f"it was never published; there is {state.draft_text} (--draft)"
+    return "the database has no such template; its files stay"
 
 
 def _update_base(
-    kept: BaseRecord,
-    plan: Sequence[PullResult],
-    stand: Mapping[str, TemplateState],
-    found: Mapping[str, TemplateSource],
+    record: BaseRecord,
+    plan: Sequence[SyncResult],
+    states: Mapping[str, TemplateState],
+    sources: Mapping[str, TemplateSource],
     layouts: Mapping[str, LayoutView],
 ) -> BaseRecord:
-    """What the files came from now; one that is ahead came from where it did, one that is gone from nowhere."""
-    templates, hashes = dict(kept.templates), dict(kept.layouts)
-    for one in plan:
-        if one.change is PullChange.GONE:
-            templates.pop(one.slug, None)
-        elif one.slug in found and one.change is not PullChange.AHEAD:
-            there = stand[one.slug]
-            hash_ = database_state.hash_texts(there.source) if there.source else ""
-            own = database_state.hash_own_parts(found[one.slug])
-            templates[one.slug] = FileOrigin(number=there.number, hash=hash_, files=own)
-    ahead = {one.slug for one in plan if one.change is PullChange.AHEAD}
+    """Return the new record; templates that are ahead keep their origin, and those that are gone lose it."""
+    templates, hashes = dict(record.templates), dict(record.layouts)
+    for slug, change in [(result.slug, result.change) for result in plan]:
+        if change is PullChange.GONE:
+            templates.pop(slug, None)
+        elif slug in sources and change is not PullChange.AHEAD:
+            state = states[slug]
+            version_hash = database_state.hash_texts(state.source) if state.source else ""
+            own_hash = database_state.hash_own_parts(sources[slug])
+            templates[slug] = FileOrigin(number=state.number, hash=version_hash, files=own_hash)
+    ahead = {result.slug for result in plan if result.change is PullChange.AHEAD}
     hashes |= {name: database_state.hash_layout(view.text) for name, view in layouts.items() if name not in ahead}
-    return replace(kept, templates=templates, layouts=hashes)
+    return replace(record, templates=templates, layouts=hashes)

@@ -1,6 +1,6 @@
-"""The file form of templates: `<slug>/template.toml`, parts, sample and locales, with shared `_layouts`.
+"""Templates as files: `<slug>/template.toml`, parts, sample and locales, with shared `_layouts`.
 
-Texts are read octet for octet, so that a source has the same hash in a folder and in the database.
+Texts are read byte for byte, so that a source has the same hash in a folder and in the database.
 """
 
 import re
@@ -8,41 +8,24 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from notifier import strict_json
-from notifier.template_language import image_functions
+from notifier.mail import pinned_images
+from notifier.mail.pinned_images import PinnedAsset
 from notifier.template_language.template_source import (
-    LANGUAGE_WORDS,
     LAYOUTS,
     LOCALES,
     PARTS,
-    RESERVED_NAMES,
-    PinnedAsset,
-    TemplateSettings,
     TemplateSource,
 )
 from notifier.templating import layout_store, settings_toml
-from notifier.templating.settings_toml import LANGUAGE_TAG, SettingsTextError, parse_duration
+from notifier.templating.settings_toml import SettingsTextError
 from notifier.templating.source_problem import SourceProblem, TemplateFileError
 from notifier.templating.sync import asset_files
+from notifier.templating.validation import SAMPLE, SLUG, find_problems, is_part_name
 
-__all__ = [
-    "SAMPLE",
-    "SLUG",
-    "find_source_problems",
-    "is_part_name",
-    "list_slugs",
-    "parse_duration",
-    "parse_sample",
-    "read_layouts",
-    "read_template",
-    "read_text",
-]
-
-SLUG = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-SAMPLE = "sample.json"
 _BOM = "\ufeff"
 _PLACE = re.compile(r"line (\d+), column \d+: ")
 _NOTES = (".md", "~")
-"""How the names of files end that are for people: they are no part of the template."""
+"""Suffixes of notes and backups, which are not part of the template."""
 
 
 class _FileTextError(ValueError):
@@ -52,26 +35,16 @@ class _FileTextError(ValueError):
 
 
 def list_slugs(root: Path) -> list[str]:
-    """The templates below a directory, in alphabetical order."""
+    """List the templates below a directory, in alphabetical order."""
     return sorted(path.parent.name for path in root.glob("*/template.toml") if not path.parent.name.startswith("_"))
 
 
-def is_part_name(name: str) -> bool:
-    """Whether a template can have a part of this name."""
-    path = PurePosixPath(name)
-    if path.name not in PARTS or str(path) != name:
-        return False
-    return len(path.parts) == 1 or (
-        len(path.parts) == 3 and name.startswith(LOCALES) and bool(LANGUAGE_TAG.fullmatch(path.parts[1]))  # noqa: PLR2004
-    )
-
-
 def read_template(root: Path, slug: str) -> TemplateSource:
-    """One template with the layouts it uses. Raises `FileError` with all that is wrong with the files."""
+    """Read a template with the layouts it uses. Raises `FileError` with all problems of the files."""
     folder = root / slug
     if not SLUG.fullmatch(slug):
-        said = "a slug has lower-case letters, digits, - and _, and starts with a letter"
-        raise TemplateFileError(slug, [SourceProblem(file="", message=said)])
+        message = "a slug has lower-case letters, digits, - and _, and starts with a letter"
+        raise TemplateFileError(slug, [SourceProblem(file="", message=message)])
     if not (folder / settings_toml.SETTINGS_FILE).is_file():
         raise TemplateFileError(
             slug, [SourceProblem(file="", message=f"there is no {slug}/{settings_toml.SETTINGS_FILE}")]
@@ -92,43 +65,43 @@ def read_template(root: Path, slug: str) -> TemplateSource:
     assets = _read_used_images(root, files, problems)
     if settings is not None and sample is not None:
         source = TemplateSource(files=files, sample=sample, settings=settings, assets=assets)
-        problems += find_source_problems(source, toml or "")
+        problems += find_problems(source, toml or "")
         if not problems:
             return source
     raise TemplateFileError(slug, problems)
 
 
 def read_layouts(root: Path) -> dict[str, str]:
-    """Every layout below the directory, used or not. Raises `FileError`."""
-    found, problems = {}, []
+    """Read every layout below the directory, used or not. Raises `FileError`."""
+    texts, problems = {}, []
     for path in sorted((root / LAYOUTS).rglob("*")):
         name = path.relative_to(root).as_posix()
         if not path.is_file() or path.name.startswith(".") or path.name.endswith(_NOTES):
             continue
         try:
-            found[name] = _read_layout(root, name)
+            texts[name] = _read_layout(root, name)
         except _FileTextError as error:
             problems.append(error.problem)
     if problems:
         raise TemplateFileError(LAYOUTS.rstrip("/"), problems)
-    return found
+    return texts
 
 
 def read_text(folder: Path, name: str) -> str:
-    """The text of a file, exactly. Raises ValueError in words that name the file."""
+    """Read the text of a file exactly. Raises `ValueError` with a message that names the file."""
     path = folder / name
     if not path.resolve().is_relative_to(folder.parent.resolve()):
         raise _FileTextError(name, "links to a file outside the templates")
     try:
-        octets = path.read_bytes()
+        content = path.read_bytes()
     except FileNotFoundError:
         raise _FileTextError(name, "is missing") from None
     except OSError as error:
         raise _FileTextError(name, f"cannot be read: {error.strerror}") from error
     try:
-        text = octets.decode("utf-8")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = octets.count(b"\n", 0, error.start) + 1
+        line = content.count(b"\n", 0, error.start) + 1
         raise _FileTextError(name, "is not UTF-8: save it as UTF-8", line) from error
     if text.startswith(_BOM):
         raise _FileTextError(name, "starts with a byte order mark: save it as UTF-8 without one", 1)
@@ -138,7 +111,7 @@ def read_text(folder: Path, name: str) -> str:
 
 
 def parse_sample(text: str) -> dict[str, Any]:
-    """The sample in the text of `sample.json`. Raises ValueError in words that name the file."""
+    """Parse the text of `sample.json`. Raises `ValueError` with a message that names the file."""
     try:
         sample = strict_json.parse_json(text.encode(), keep_fractions=True)
     except strict_json.MalformedJsonError as error:
@@ -151,20 +124,20 @@ def parse_sample(text: str) -> dict[str, Any]:
 
 
 def _read_parts(folder: Path, problems: list[SourceProblem]) -> dict[str, str]:
-    """The parts by name; a file that has no place is a problem, since it may be a part with a typing error."""
-    found = {}
+    """Read the parts by name; any other file is a problem, since it may be a part with a typing error."""
+    parts = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if not path.is_file() or path.name.startswith(".") or path.name.endswith(_NOTES):
             continue
         if is_part_name(name):
             try:
-                found[name] = read_text(folder, name)
+                parts[name] = read_text(folder, name)
             except _FileTextError as error:
                 problems.append(error.problem)
         elif name not in (settings_toml.SETTINGS_FILE, SAMPLE):
             problems.append(SourceProblem(file=name, message=_describe_misplaced(name)))
-    return found
+    return parts
 
 
 def _describe_misplaced(name: str) -> str:
@@ -175,16 +148,16 @@ def _describe_misplaced(name: str) -> str:
 
 
 def _read_used_layouts(root: Path, files: dict[str, str], problems: list[SourceProblem]) -> dict[str, str]:
-    """The layouts that the parts name, and those that these name in turn; nothing that is not used is pinned."""
+    """Read the layouts that the parts name, and those that these name in turn."""
 
     def read_layout(name: str) -> str | None:
         try:
             path = root / name
-            inside = path.resolve().is_relative_to((root / LAYOUTS).resolve())
-            return _read_layout(root, name) if inside and path.is_file() else None
+            is_inside = path.resolve().is_relative_to((root / LAYOUTS).resolve())
+            return _read_layout(root, name) if is_inside and path.is_file() else None
         except _FileTextError as error:
             problems.append(error.problem)
-        except ValueError as error:  # a name that no file can have
+        except ValueError as error:  # not a valid file name
             problems.append(SourceProblem(file=repr(name), message=str(error)))
         return None
 
@@ -192,9 +165,9 @@ def _read_used_layouts(root: Path, files: dict[str, str], problems: list[SourceP
 
 
 def _read_used_images(root: Path, files: dict[str, str], problems: list[SourceProblem]) -> dict[str, PinnedAsset]:
-    """The images that the parts name and the folder has, as a version would show them."""
+    """Pin the images that the parts name and the folder has."""
     try:
-        return asset_files.pin_images(root, image_functions.find_image_names(files.values()))
+        return asset_files.pin_images(root, pinned_images.find_image_names(files.values()))
     except (OSError, ValueError) as error:
         problems.append(SourceProblem(file="", message=str(error)))
         return {}
@@ -204,29 +177,3 @@ def _read_layout(root: Path, name: str) -> str:
     if not layout_store.LAYOUT_NAME.fullmatch(name):
         raise _FileTextError(name, "a layout is called _layouts/name.html or _layouts/name.txt, in lower case")
     return read_text(root / LAYOUTS.rstrip("/"), name.removeprefix(LAYOUTS))
-
-
-def find_source_problems(source: TemplateSource, toml: str = "") -> list[SourceProblem]:
-    """What is wrong with settings, sample and locales, before anything is rendered; `toml`: where the lines are."""
-    settings: TemplateSettings = source.settings
-    if not isinstance(source.sample, dict):
-        return [SourceProblem(file=SAMPLE, message="must be an object: { … }")]
-    problems = []
-    if reserved := sorted(RESERVED_NAMES & set(source.sample)):
-        said = f"{', '.join(reserved)} is provided by rendering and cannot be a variable"
-        problems.append(SourceProblem(file=SAMPLE, message=said))
-    if words := sorted(LANGUAGE_WORDS & set(source.sample)):
-        said = f"{', '.join(words)} is a word of templates, and a variable cannot be called so: give it another name"
-        problems.append(SourceProblem(file=SAMPLE, message=said))
-    faults = settings_toml.find_setting_faults(settings) + settings_toml.find_path_faults(settings, source.sample)
-    problems += [
-        SourceProblem(file=settings_toml.SETTINGS_FILE, message=said, line=settings_toml.find_line(toml, key), key=key)
-        for key, said in faults
-    ]
-    lower: dict[str, str] = {}
-    for tag in source.locales:
-        if tag.lower() in lower:
-            said = f"is the same language as locales/{lower[tag.lower()]}"
-            problems.append(SourceProblem(file=f"{LOCALES}{tag}", message=said))
-        lower[tag.lower()] = tag
-    return problems

@@ -68,16 +68,16 @@ async def test_whatever_is_wrong_with_a_key_the_reply_is_the_same(
     tokens = {name: text and text.format(key=good, prefix=good[:-32]) for name, text in NO_KEY.items()}
     tokens |= {"revoked": f"Bearer {installation.keys.other}", "expired": f"Bearer {installation.keys.reader}"}
     del client.headers["Authorization"]
-    told = {
+    replies = {
         (name, method, path): Refused.by(
             await client.request(method, path, headers={"Authorization": token} if token is not None else {})
         )
         for name, token in tokens.items()
         for method, path in ROUTES
     }
-    first = next(iter(told.values()))
+    first = next(iter(replies.values()))
     assert (first.status, first.challenge, first.body["code"]) == (401, "Bearer", "unauthenticated")
-    assert {name: one for name, one in told.items() if one != first} == {}
+    assert {name: item for name, item in replies.items() if item != first} == {}
     assert await written() == NOTHING
 
 
@@ -140,8 +140,8 @@ async def test_another_services_notification_does_not_exist(
     assert (await client.get(location)).status_code == 200
     async with installation.open_client(parts, installation.keys.other) as other:
         paths = (location, f"/v1/notifications/{generate_id()}", "/v1/notifications/17", "/v1/notifications/%00")
-        told = [problem(await other.get(path)) | {"request_id": ""} for path in paths]
+        problems = [problem(await other.get(path)) | {"request_id": ""} for path in paths]
         listed = (await other.get("/v1/notifications")).json()
-    assert [one["code"] for one in told] == ["not_found"] * 4
-    assert all(one == told[0] for one in told)
+    assert [item["code"] for item in problems] == ["not_found"] * 4
+    assert all(item == problems[0] for item in problems)
     assert listed == {"notifications": [], "next": None}

@@ -44,11 +44,11 @@ async def test_every_type_arrives_as_it_was(
     files = [build_attachment(name, kind) for kind, (name, _) in FILES.items()]
     assert (await _post(client, *files)).status_code == 202
     message = await _arrived(parts, relay)
-    found = [
+    attachments = [
         (part.get_filename(), part.get_content_type(), part.get_payload(decode=True))
         for part in message.iter_attachments()
     ]
-    assert found == [(name, kind, data) for kind, (name, data) in FILES.items()]
+    assert attachments == [(name, kind, data) for kind, (name, data) in FILES.items()]
     assert message.get_body(("html",)) is not None
 
 

@@ -84,7 +84,7 @@ async def test_a_service_sees_its_own(
             )
             await audit.write_audit_record(connection, deed, Actor(name="operator:night", at=parts.clock.now()))
     seen = (await shop.get("/v1/audit")).json()["entries"]
-    assert [one["actor"] for one in seen] == ["operator:night", mine[0]["actor"]]
+    assert [item["actor"] for item in seen] == ["operator:night", mine[0]["actor"]]
     assert (seen[0]["before"], seen[0]["after"], seen[0]["request_id"]) == (None, None, None)
     async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "other")) as other:
         assert (await other.get("/v1/audit")).json() == {"entries": [], "next": None}
@@ -96,8 +96,8 @@ async def test_it_is_filtered_and_paged(shop: httpx2.AsyncClient) -> None:
     for path in paths:
         await shop.post(f"{path}/cancel")
     ids = [path.rpartition("/")[2] for path in paths]
-    (one,) = (await shop.get("/v1/audit", params={"object_id": ids[2]})).json()["entries"]
-    url, seen = f"/v1/audit?limit=2&object_kind=notification&actor={one['actor']}", []
+    (item,) = (await shop.get("/v1/audit", params={"object_id": ids[2]})).json()["entries"]
+    url, seen = f"/v1/audit?limit=2&object_kind=notification&actor={item['actor']}", []
     while url:
         reply = await shop.get(url)
         seen += [entry["object_id"] for entry in reply.json()["entries"]]

@@ -55,8 +55,8 @@ async def test_each_has_an_answer_in_order(
     recipients = {str(row.id): row.recipient for row in rows}
     assert [recipients[result["id"]] for result in results] == [body["to"] for body in _many(450)]
     assert await written() == (450, 450, 450)
-    found = (await client.get(f"/v1/notifications/{results[7]['id']}")).json()
-    assert (found["to"], found["created_at"]) == ("user7@example.com", results[7]["created_at"])
+    notification = (await client.get(f"/v1/notifications/{results[7]['id']}")).json()
+    assert (notification["to"], notification["created_at"]) == ("user7@example.com", results[7]["created_at"])
 
 
 async def test_defaults_are_merged_and_variables_by_name(
@@ -247,7 +247,7 @@ async def test_a_key_that_may_only_read_is_refused(installation: Installation, p
 async def test_a_batch_for_later_is_shown_as_scheduled(client: httpx2.AsyncClient) -> None:
     """Statuses are in the caller's words."""
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-    assert [one["status"] for one in await _results(client, [_to(0, send_at=tomorrow), _to(1)])] == [
+    assert [result["status"] for result in await _results(client, [_to(0, send_at=tomorrow), _to(1)])] == [
         "scheduled",
         "queued",
     ]
@@ -255,8 +255,8 @@ async def test_a_batch_for_later_is_shown_as_scheduled(client: httpx2.AsyncClien
 
 async def test_the_documented_batch_is_accepted(client: httpx2.AsyncClient, written: Written) -> None:
     """The example in docs/calling.md, as it stands there."""
-    (body,) = (json.loads(one.text) for one in list_blocks("docs/calling.md") if one.rest == f"{BATCH} 202")
-    assert [one["status"] for one in (await client.post(BATCH, json=body)).json()["results"]] == ["queued"] * 2
+    (body,) = (json.loads(item.text) for item in list_blocks("docs/calling.md") if item.rest == f"{BATCH} 202")
+    assert [item["status"] for item in (await client.post(BATCH, json=body)).json()["results"]] == ["queued"] * 2
     assert await written() == (2, 2, 2)
 
 
@@ -265,8 +265,8 @@ async def test_the_documentation_has_both_ways_to_submit(client: httpx2.AsyncCli
     document = (await client.get("/openapi.json")).json()
     paths = document["paths"]
     post = paths[BATCH]["post"]
-    shown = post["requestBody"]["content"]["application/json"]["schema"]
-    named = document["components"]["schemas"][shown["$ref"].rpartition("/")[2]]
+    schema = post["requestBody"]["content"]["application/json"]["schema"]
+    named = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     assert set(named["properties"]) == {"defaults", "notifications", "on_error"}
     assert post["responses"]["202"]["content"]["application/json"]["schema"]["$ref"].endswith("/BatchOut")
     assert "post" in paths["/v1/notifications"]

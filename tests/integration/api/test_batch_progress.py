@@ -16,9 +16,9 @@ from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
 from notifier.ids import generate_id
+from notifier.lookup.batch_progress import BatchView
 from notifier.runtime import wiring
 from notifier.states import WAITING_STATUSES, Status
-from notifier.status.batch_cancellation import BatchView
 
 TOMORROW = (datetime.now(UTC) + timedelta(days=1)).isoformat()
 
@@ -35,9 +35,9 @@ async def _batch(client: httpx2.AsyncClient, *items: dict[str, Any], **fields: A
     bodies = [WELCOME | item for item in items]
     reply = await client.post("/v1/notifications/batch", json={"notifications": bodies} | fields)
     assert reply.status_code == 202, reply.text
-    told = reply.json()
-    return f"/v1/batches/{told['batch_id']}", [
-        f"/v1/notifications/{one['id']}" for one in told["results"] if "id" in one
+    batch = reply.json()
+    return f"/v1/batches/{batch['batch_id']}", [
+        f"/v1/notifications/{result['id']}" for result in batch["results"] if "id" in result
     ]
 
 
@@ -57,8 +57,8 @@ async def test_progress_is_what_has_ended_of_what_was_accepted(
     begun = (await shop.get(path)).json()
     assert (begun["size"], begun["accepted"], begun["ended"], begun["progress"]) == (5, 4, 0, 0)
     async with wiring.run_sender(parts):
-        for one, status in zip(paths, ("sent", "failed", "deferred"), strict=False):
-            await api_caller.wait_for_status(shop, one, status)
+        for item, status in zip(paths, ("sent", "failed", "deferred"), strict=False):
+            await api_caller.wait_for_status(shop, item, status)
     seen = (await shop.get(path)).json()
     assert seen["statuses"] == {"sent": 1, "failed": 1, "deferred": 1, "queued": 1}
     assert (seen["id"], seen["accepted"], seen["ended"], seen["progress"]) == (begun["id"], 4, 2, 50)
@@ -169,9 +169,13 @@ async def test_the_rest_is_cancelled_with_a_comment(parts: wiring.ProcessParts, 
     )
     await uncertain_mails.hold_entry(parts.database, ended)
     await api_caller.set_notification(parts.database, ended, status=Status.UNKNOWN)
-    told = (await shop.post(f"{path}/cancel", json={"comment": "wrong price"})).json()
-    assert (told["cancelled"], told["statuses"], told["progress"]) == (2, {"unknown": 1, "cancelled": 1}, 50)
-    assert [await uncertain_mails.read_events(parts.database, one) for one in (ended, waiting)] == [
+    progress = (await shop.post(f"{path}/cancel", json={"comment": "wrong price"})).json()
+    assert (progress["cancelled"], progress["statuses"], progress["progress"]) == (
+        2,
+        {"unknown": 1, "cancelled": 1},
+        50,
+    )
+    assert [await uncertain_mails.read_events(parts.database, item) for item in (ended, waiting)] == [
         [],
         [("cancelled", "key:" + (await _key_id(shop)), "wrong price")],
     ]
@@ -179,9 +183,12 @@ async def test_the_rest_is_cancelled_with_a_comment(parts: wiring.ProcessParts, 
     assert copy["status"] == "cancelled"
     assert (await shop.post(f"{path}/cancel", json={"comment": "again"})).json()["cancelled"] == 0
     entries = (await shop.get("/v1/audit", params={"limit": 10})).json()["entries"]
-    kept = [(one["object_id"], one["after"]) for one in entries if one["action"] == "batch.cancelled"]
+    cancellations = [(item["object_id"], item["after"]) for item in entries if item["action"] == "batch.cancelled"]
     id_ = path.rpartition("/")[2]
-    assert kept == [(id_, {"cancelled": 0, "comment": "again"}), (id_, {"cancelled": 2, "comment": "wrong price"})]
+    assert cancellations == [
+        (id_, {"cancelled": 0, "comment": "again"}),
+        (id_, {"cancelled": 2, "comment": "wrong price"}),
+    ]
 
 
 async def _key_id(client: httpx2.AsyncClient) -> str:
@@ -194,10 +201,10 @@ async def test_a_batch_is_its_services_own(installation: Installation, parts: wi
         installation.open_client(parts) as shop,
         installation.open_client(parts, installation.keys.other) as other,
     ):
-        path, (one,) = await _batch(shop, {"to": "ada@example.com"})
+        path, (item,) = await _batch(shop, {"to": "ada@example.com"})
         for client, place in ((other, path), (shop, "/v1/batches/17"), (shop, f"/v1/batches/{generate_id()}")):
             for request in (client.get(place), client.get(f"{place}/progress"), client.post(f"{place}/cancel")):
                 assert outcome(await request) == (404, "not_found")
         async with installation.open_client(parts, installation.keys.reader) as reader:
             assert outcome(await reader.post(f"{path}/cancel")) == (403, "insufficient_scope")
-        assert (await shop.get(one)).json()["status"] == "queued"
+        assert (await shop.get(item)).json()["status"] == "queued"

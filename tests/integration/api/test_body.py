@@ -148,12 +148,12 @@ async def test_a_byte_order_mark_is_ignored(client: httpx2.AsyncClient, written:
         ("", "there is no Content-Type"),
     ],
 )
-async def test_the_type_of_a_body(client: httpx2.AsyncClient, content_type: str, told: str | None) -> None:
+async def test_the_type_of_a_body(client: httpx2.AsyncClient, content_type: str, code: str | None) -> None:
     """JSON in UTF-8 under its own name, however that is written; what else is sent is named."""
     reply = await client.post(PATH, content=GOOD, headers={"Content-Type": content_type})
-    if told is None:
+    if code is None:
         assert reply.status_code == 202, reply.text
     else:
         assert outcome(reply) == (415, "unsupported_media_type")
-        assert told in problem(reply)["detail"]
+        assert code in problem(reply)["detail"]
         assert reply.headers["accept"] == "application/json"

@@ -48,8 +48,8 @@ async def _until_settled(client: httpx2.AsyncClient, path: str) -> dict[str, Any
     async with asyncio.timeout(60):
         while (seen := (await client.get(path)).json())["cancelling"]:  # noqa: ASYNC110 - a sender settles it
             await asyncio.sleep(0.02)
-    told: dict[str, Any] = seen
-    return told
+    progress: dict[str, Any] = seen
+    return progress
 
 
 async def _flag(parts: wiring.ProcessParts, path: str) -> None:
@@ -64,12 +64,12 @@ async def test_a_large_batch_is_flagged_at_once_and_settled_by_a_sender(
 ) -> None:
     """One step in the request; the reply says that the rest follows; nothing leaves; a repetition changes nothing."""
     path = await _posted(client)
-    told = (await client.post(f"{path}/cancel", json={"comment": "wrong price"})).json()
-    assert (told["cancelled"], told["cancelling"]) == (MAX_CANCEL_ROWS, True)
-    assert told["cancelled_at"] is not None
+    progress = (await client.post(f"{path}/cancel", json={"comment": "wrong price"})).json()
+    assert (progress["cancelled"], progress["cancelling"]) == (MAX_CANCEL_ROWS, True)
+    assert progress["cancelled_at"] is not None
     assert await _statuses(parts) == {"cancelled": MAX_CANCEL_ROWS, "queued": ROWS - MAX_CANCEL_ROWS}
     again = (await client.post(f"{path}/cancel")).json()
-    assert (again["cancelled"], again["cancelling"], again["cancelled_at"]) == (0, True, told["cancelled_at"])
+    assert (again["cancelled"], again["cancelling"], again["cancelled_at"]) == (0, True, progress["cancelled_at"])
     assert await _entries(parts, EntryKind.BATCH) == 1
     async with wiring.run_sender(parts):
         seen = await _until_settled(client, path)
@@ -78,7 +78,7 @@ async def test_a_large_batch_is_flagged_at_once_and_settled_by_a_sender(
     assert await _statuses(parts) == {"cancelled": ROWS}
     assert relay.received == []
     last = (await client.post(f"{path}/cancel")).json()
-    assert (last["cancelled"], last["cancelled_at"]) == (0, told["cancelled_at"])
+    assert (last["cancelled"], last["cancelled_at"]) == (0, progress["cancelled_at"])
 
 
 async def _entries(parts: wiring.ProcessParts, kind: EntryKind) -> int:
@@ -162,7 +162,7 @@ async def test_a_flagged_mail_is_not_permitted_and_ends_at_its_claim(
     sender.die()
     (first, *_) = (await client.get("/v1/notifications")).json()["notifications"]
     why = (await client.get(f"/v1/notifications/{first['id']}/explain")).json()["because"]
-    assert "batch_cancelled" in {one["code"] for one in why}
+    assert "batch_cancelled" in {item["code"] for item in why}
     async with wiring.run_sender(parts):
         await api_caller.wait_until_drained(parts.database)
     assert await _statuses(parts) == {"cancelled": 4}
@@ -190,8 +190,8 @@ async def _one_of(parts: wiring.ProcessParts, path: str) -> UUID:
         _notification.batch_id == uncertain_mails.get_id(path), _notification.parent_id.is_(None)
     )
     async with parts.database.read() as connection:
-        found: UUID = (await connection.execute(query.limit(1))).scalar_one()
-    return found
+        id_: UUID = (await connection.execute(query.limit(1))).scalar_one()
+    return id_
 
 
 async def test_nothing_of_a_cancelled_batch_is_sent_again(
@@ -199,13 +199,13 @@ async def test_nothing_of_a_cancelled_batch_is_sent_again(
 ) -> None:
     """A retry, or a resend, would be stopped by the flag; it is refused, and says so. To decide stays possible."""
     path = await _posted(client, families=2, copies=0)
-    one = f"/v1/notifications/{await _one_of(parts, path)}"
+    item = f"/v1/notifications/{await _one_of(parts, path)}"
     await client.post(f"{path}/cancel")
-    await api_caller.set_notification(parts.database, one, status=Status.FAILED)
-    assert await uncertain_mails.request_change(client, one, "retry") == (409, "batch_cancelled")
-    await api_caller.set_notification(parts.database, one, status=Status.UNKNOWN)
-    assert await uncertain_mails.request_change(client, one, "resolve", **{"as": "resend"}) == (409, "batch_cancelled")
-    assert await uncertain_mails.request_change(client, one, "resolve", **{"as": "sent"}) == (200, "sent")
+    await api_caller.set_notification(parts.database, item, status=Status.FAILED)
+    assert await uncertain_mails.request_change(client, item, "retry") == (409, "batch_cancelled")
+    await api_caller.set_notification(parts.database, item, status=Status.UNKNOWN)
+    assert await uncertain_mails.request_change(client, item, "resolve", **{"as": "resend"}) == (409, "batch_cancelled")
+    assert await uncertain_mails.request_change(client, item, "resolve", **{"as": "sent"}) == (200, "sent")
 
 
 async def test_settling_goes_on_after_its_sender_died(

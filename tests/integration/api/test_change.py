@@ -63,11 +63,13 @@ async def test_the_reply_is_what_get_shows(parts: wiring.ProcessParts, client: h
 async def test_a_resolution_is_read_strictly(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
     """Every fault of the body is told with its pointer, and nothing is decided."""
     path = await _unknown(parts, client)
-    told = {
+    problems = {
         name: await client.post(f"{path}/resolve", content=json.dumps(body), headers=JSON)
         for name, (body, _) in BODIES.items()
     }
-    assert {name: faults(reply) for name, reply in told.items()} == {name: want for name, (_, want) in BODIES.items()}
+    assert {name: faults(reply) for name, reply in problems.items()} == {
+        name: want for name, (_, want) in BODIES.items()
+    }
     assert (await uncertain_mails.read_notification(parts.database, path)).status is Status.UNKNOWN
 
 
@@ -91,9 +93,9 @@ async def test_bodies_obey_the_rules_of_submit(
         (b'{"as": "sent", "comment": "\\u0000"}', JSON, (400, "malformed_json")),
         (b'{"as": "sent", "status": "sent"}', JSON, (422, "unknown_field")),
     )
-    for content, headers, told in sent:
+    for content, headers, code in sent:
         reply = await client.post(f"{path}/{verb}", content=content, headers=headers)
-        assert outcome(reply) == told, content
+        assert outcome(reply) == code, content
     assert (await uncertain_mails.read_notification(parts.database, path)).status is Status.UNKNOWN
 
 
@@ -133,15 +135,15 @@ async def test_another_services_notification_cannot_be_told_from_none(
     waiting, unknown = await api_caller.submit_mail(client), await _unknown(parts, client)
     paths = (waiting, unknown, f"/v1/notifications/{generate_id()}", "/v1/notifications/17", "/v1/notifications/%00")
     async with installation.open_client(parts, installation.keys.other) as other:
-        told = [
+        problems = [
             problem(await other.post(f"{path}/{verb}", json={"as": "sent"} if verb == "resolve" else {}))
             for path in paths
             for verb in VERBS
         ]
-        told += [problem(await other.get(f"{path}/events")) for path in paths]
-    first = told[0] | {"request_id": ""}
+        problems += [problem(await other.get(f"{path}/events")) for path in paths]
+    first = problems[0] | {"request_id": ""}
     assert (first["status"], first["code"]) == (404, "not_found")
-    assert all(one | {"request_id": ""} == first for one in told)
+    assert all(item | {"request_id": ""} == first for item in problems)
     assert (await uncertain_mails.read_notification(parts.database, waiting)).status is Status.QUEUED
     assert await uncertain_mails.read_entry(parts.database, waiting) is not None
     assert await uncertain_mails.read_events(parts.database, unknown) == []
@@ -172,9 +174,9 @@ async def test_the_timeline_tells_the_story(
     events = (await client.get(f"{path}/events")).json()["events"]
     assert all(set(event) == {"at", "kind", "detail", "actor", "attempt"} for event in events)
     assert [event["at"] for event in events] == sorted(event["at"] for event in events)
-    told = [(event["kind"], event["detail"], event["attempt"] and event["attempt"]["number"]) for event in events]
+    timeline = [(event["kind"], event["detail"], event["attempt"] and event["attempt"]["number"]) for event in events]
     uncertain = events[1]["attempt"]["reply"]
-    assert told == [
+    assert timeline == [
         ("accepted", None, None),
         ("attempt", f"uncertain: {uncertain}", 1),
         ("uncertain", "the relay may have taken it, and no reply came", None),
@@ -186,8 +188,8 @@ async def test_the_timeline_tells_the_story(
     ]
     by = (await uncertain_mails.read_notification(parts.database, path)).created_by
     assert [event["actor"] for event in events if event["actor"]] == [by, by, by]
-    found = (await client.get(path)).json()
-    assert [event["attempt"] for event in events if event["attempt"]] == found["attempts"]
+    notification = (await client.get(path)).json()
+    assert [event["attempt"] for event in events if event["attempt"]] == notification["attempts"]
 
 
 async def test_the_timeline_of_what_was_never_tried(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
@@ -217,15 +219,19 @@ async def test_a_sender_that_died_leaves_an_attempt_without_a_relay(
     path, sender = await uncertain_mails.lose_with_sender(installation, parts, client)
     sender.die()
     async with wiring.run_sender(parts):
-        found = await api_caller.wait_for_status(client, path, "unknown")
+        notification = await api_caller.wait_for_status(client, path, "unknown")
     events = (await client.get(f"{path}/events")).json()["events"]
-    assert (found["reason"], found["attempts"][0]["relay"], found["attempts"][0]["duration_ms"]) == (
+    assert (
+        notification["reason"],
+        notification["attempts"][0]["relay"],
+        notification["attempts"][0]["duration_ms"],
+    ) == (
         "sender_died",
         None,
         None,
     )
     (tried,) = [event for event in events if event["kind"] == "attempt"]
-    assert tried["attempt"] == found["attempts"][0]
+    assert tried["attempt"] == notification["attempts"][0]
     assert tried["detail"].startswith("uncertain: the sender died")
 
 
@@ -238,8 +244,8 @@ async def test_a_busy_database_is_503_in_time(
     path = await api_caller.submit_mail(client)
     await api_caller.set_notification(parts.database, path, status=status)
     async with parts.database.write() as other:
-        held = get_columns(Notification)
-        await other.execute(update(Notification).where(held.id == uncertain_mails.get_id(path)).values(status=status))
+        row = get_columns(Notification)
+        await other.execute(update(Notification).where(row.id == uncertain_mails.get_id(path)).values(status=status))
         async with asyncio.timeout(10 * PROMISED):
             reply = await client.post(f"{path}/{verb}", json={"as": "sent"} if verb == "resolve" else {})
         assert outcome(reply) == (503, "database_unavailable")

@@ -10,16 +10,16 @@ from support import api_caller
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
-from notifier.auth import authenticated_key, key_scope
+from notifier.auth import key_scope, new_key, service_admin
 from notifier.runtime import wiring
 
 
 async def _reading(installation: Installation, parts: wiring.ProcessParts) -> str:
     """A key that may look at contents."""
     async with parts.database.write() as connection:
-        shop = await authenticated_key.find_service(connection, "shop")
+        shop = await service_admin.find_service(connection, "shop")
         scopes = [key_scope.KeyScope.SEND, key_scope.KeyScope.READ, key_scope.KeyScope.CONTENT]
-        return await authenticated_key.create_live_key(connection, shop, scopes=scopes, now=parts.clock.now())
+        return await new_key.create_live_key(connection, shop, scopes=scopes, now=parts.clock.now())
 
 
 async def test_a_rehearsal_shows_the_mail_and_writes_nothing(client: httpx2.AsyncClient, written: Written) -> None:
@@ -27,10 +27,10 @@ async def test_a_rehearsal_shows_the_mail_and_writes_nothing(client: httpx2.Asyn
     before = await written()
     reply = await client.post("/v1/notifications?dry_run=true", json=WELCOME)
     assert reply.status_code == 200, reply.text
-    shown = reply.json()
-    assert (shown["dry_run"], shown["to"]) == (True, "ada@example.com")
-    assert "Ada" in shown["html"]
-    assert "Ada" in shown["text"]
+    preview = reply.json()
+    assert (preview["dry_run"], preview["to"]) == (True, "ada@example.com")
+    assert "Ada" in preview["html"]
+    assert "Ada" in preview["text"]
     wrong = await client.post("/v1/notifications?dry_run=true", json=WELCOME | {"variables": {}})
     assert wrong.status_code == 422
     assert (await client.post("/v1/notifications?dry_run=maybe", json=WELCOME)).status_code == 422
@@ -66,9 +66,15 @@ async def test_content_needs_its_scope(client: httpx2.AsyncClient) -> None:
 async def test_why_a_scheduled_mail_waits(client: httpx2.AsyncClient) -> None:
     """Its time is ahead; the next try is then."""
     path = await api_caller.submit_mail(client, send_at="2026-12-20T08:00:00Z")
-    told = (await client.get(f"{path}/explain")).json()
-    assert (told["status"], told["waiting"], told["next_attempt_at"]) == ("scheduled", True, "2026-12-20T08:00:00Z")
-    assert ("scheduled", "2026-12-20T08:00:00Z") in {(one["code"], one["until"]) for one in told["because"]}
+    explanation = (await client.get(f"{path}/explain")).json()
+    assert (explanation["status"], explanation["waiting"], explanation["next_attempt_at"]) == (
+        "scheduled",
+        True,
+        "2026-12-20T08:00:00Z",
+    )
+    assert ("scheduled", "2026-12-20T08:00:00Z") in {
+        (cause["code"], cause["until"]) for cause in explanation["because"]
+    }
 
 
 async def test_why_a_mail_waits_for_its_relay(
@@ -81,7 +87,7 @@ async def test_why_a_mail_waits_for_its_relay(
         await api_caller.wait_until(lambda: sender.deliverer.relay.is_open)
         codes: set[str] = set()
         while "circuit_open" not in codes:
-            codes = {one["code"] for one in (await client.get(f"{path}/explain")).json()["because"]}
+            codes = {cause["code"] for cause in (await client.get(f"{path}/explain")).json()["because"]}
     async with parts.database.read() as connection:
         assert (await connection.execute(text("SELECT count(*) FROM relay_state"))).scalar_one() == 0
 
@@ -90,6 +96,6 @@ async def test_what_has_ended_waits_for_nothing(client: httpx2.AsyncClient) -> N
     """It says how it ended."""
     path = await api_caller.submit_mail(client)
     await client.post(f"{path}/cancel")
-    told = (await client.get(f"{path}/explain")).json()
-    assert (told["waiting"], told["next_attempt_at"]) == (False, None)
-    assert [(one["code"], one["detail"]) for one in told["because"]] == [("ended", "it is cancelled")]
+    explanation = (await client.get(f"{path}/explain")).json()
+    assert (explanation["waiting"], explanation["next_attempt_at"]) == (False, None)
+    assert [(cause["code"], cause["detail"]) for cause in explanation["because"]] == [("ended", "it is cancelled")]

@@ -22,12 +22,12 @@ COPIES: dict[str, Any] = {"cc": CC, "bcc": BCC}
 
 async def _copies(client: httpx2.AsyncClient, path: str) -> dict[str, dict[str, Any]]:
     """The copies of a notification, by address."""
-    return {one["to"]: one for one in (await client.get(path)).json()["copies"]}
+    return {copy["to"]: copy for copy in (await client.get(path)).json()["copies"]}
 
 
 async def _listed(client: httpx2.AsyncClient, **filters: Any) -> set[str]:
-    found = (await client.get("/v1/notifications", params=filters)).json()["notifications"]
-    return {one["to"] for one in found}
+    notifications = (await client.get("/v1/notifications", params=filters)).json()["notifications"]
+    return {item["to"] for item in notifications}
 
 
 async def _sent(parts: wiring.ProcessParts) -> None:
@@ -49,7 +49,7 @@ async def test_all_get_the_same_bytes_each_with_its_own_envelope(
     (data,) = {mail.data for mail in relay.received}
     message = relay.received[0].message
     assert (message["To"], message["Bcc"]) == ("ada@example.com", None)
-    assert [one.strip() for one in message["Cc"].split(",")] == ["cleo@example.com", "Carl@example.com"]
+    assert [item.strip() for item in message["Cc"].split(",")] == ["cleo@example.com", "Carl@example.com"]
     assert b"boss" not in data.lower()
     assert len({mail.sender for mail in relay.received}) == 1
 
@@ -72,14 +72,14 @@ async def test_one_refused_copy_is_its_own_affair(
     path = await api_caller.submit_mail(client, **COPIES)
     await _sent(parts)
     copies = await _copies(client, path)
-    assert {to: one["status"] for to, one in copies.items()} == {
+    assert {to: item["status"] for to, item in copies.items()} == {
         "cleo@example.com": "failed",
         "Carl@example.com": "sent",
         "boss@example.com": "sent",
     }
     assert (await client.get(path)).json()["status"] == "sent"
     failed = (await client.get(f"/v1/notifications/{copies['cleo@example.com']['id']}")).json()
-    assert (failed["reason"], [one["code"] for one in failed["attempts"]]) == ("message_refused", [550])
+    assert (failed["reason"], [item["code"] for item in failed["attempts"]]) == ("message_refused", [550])
 
 
 async def test_a_suppressed_copy_is_suppressed_alone(
@@ -91,7 +91,7 @@ async def test_a_suppressed_copy_is_suppressed_alone(
     await _sent(parts)
     path = await api_caller.submit_mail(client, **COPIES)
     assert await written() == (5, 2, 3)
-    statuses = {to: one["status"] for to, one in (await _copies(client, path)).items()}
+    statuses = {to: copy["status"] for to, copy in (await _copies(client, path)).items()}
     assert statuses == {"cleo@example.com": "queued", "Carl@example.com": "queued", "boss@example.com": "suppressed"}
     await _sent(parts)
     assert sorted(mail.recipient for mail in relay.received) == sorted(NORMALISED[:3])
@@ -119,7 +119,7 @@ async def test_the_id_is_that_of_the_first_and_copies_are_listed_when_asked_for(
     path = await api_caller.submit_mail(client, **COPIES)
     first = (await client.get(path)).json()
     assert (first["to"], first["role"], first["parent_id"]) == ("ada@example.com", "to", None)
-    assert [(one["to"], one["role"], one["status"]) for one in first["copies"]] == [
+    assert [(item["to"], item["role"], item["status"]) for item in first["copies"]] == [
         ("cleo@example.com", "cc", "queued"),
         ("Carl@example.com", "cc", "queued"),
         ("boss@example.com", "bcc", "queued"),
@@ -146,11 +146,11 @@ async def test_a_replay_writes_no_second_set(client: httpx2.AsyncClient, written
 async def test_copies_in_a_batch_belong_to_their_notification(client: httpx2.AsyncClient, written: Written) -> None:
     """Each of a batch may have copies; the batch counts what was asked for."""
     bodies = [WELCOME | {"to": "a@example.com", "cc": ["c@example.com"]}, WELCOME | {"to": "b@example.com"}]
-    told = (await client.post("/v1/notifications/batch", json={"notifications": bodies})).json()
+    reply_body = (await client.post("/v1/notifications/batch", json={"notifications": bodies})).json()
     assert await written() == (3, 2, 3)
-    batch = (await client.get(f"/v1/batches/{told['batch_id']}")).json()
+    batch = (await client.get(f"/v1/batches/{reply_body['batch_id']}")).json()
     assert (batch["size"], batch["accepted"], batch["statuses"]) == (2, 2, {"queued": 2})
-    assert await _listed(client, batch_id=told["batch_id"]) == {"a@example.com", "b@example.com"}
+    assert await _listed(client, batch_id=reply_body["batch_id"]) == {"a@example.com", "b@example.com"}
 
 
 # -- what is refused -----------------------------------------------------------------------------
@@ -191,7 +191,7 @@ async def test_cancel_stops_the_first_and_its_copies(
     """One request, and nobody gets it."""
     path = await api_caller.submit_mail(client, **COPIES)
     assert await uncertain_mails.request_change(client, path, "cancel") == (200, "cancelled")
-    assert {one["status"] for one in (await _copies(client, path)).values()} == {"cancelled"}
+    assert {copy["status"] for copy in (await _copies(client, path)).values()} == {"cancelled"}
     await _sent(parts)
     assert relay.received == []
 
@@ -241,7 +241,10 @@ async def test_copies_are_nobody_elses(installation: Installation, parts: wiring
         installation.open_client(parts, installation.keys.other) as other,
     ):
         path = await api_caller.submit_mail(shop, **COPIES)
-        for one in [path, *(f"/v1/notifications/{copy['id']}" for copy in (await _copies(shop, path)).values())]:
-            assert outcome(await other.get(one)) == (404, "not_found")
-            assert await uncertain_mails.request_change(other, one, "cancel") == (404, "not_found")
+        for notification in [
+            path,
+            *(f"/v1/notifications/{copy['id']}" for copy in (await _copies(shop, path)).values()),
+        ]:
+            assert outcome(await other.get(notification)) == (404, "not_found")
+            assert await uncertain_mails.request_change(other, notification, "cancel") == (404, "not_found")
         assert await _listed(other, copies="true") == set()

@@ -51,9 +51,9 @@ async def test_an_exhausted_pool_is_503_and_then_over(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
     """While every connection to read with is out, callers hear 503 in time; when one is back, 202."""
-    async with AsyncExitStack() as held:
+    async with AsyncExitStack() as connections:
         for _ in range(4 if parts.database.is_sqlite else POOLED_CONNECTIONS):
-            await held.enter_async_context(parts.database.read())
+            await connections.enter_async_context(parts.database.read())
         await _assert_refused_in_time(client)
     assert await written() == NOTHING
     assert (await _post(client)).status_code == 202
@@ -63,10 +63,10 @@ async def test_a_writer_that_is_busy_is_503_and_then_over(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
     """While every connection to write with is out, callers hear 503 in time; nothing is written later in secret."""
-    async with AsyncExitStack() as held:
+    async with AsyncExitStack() as connections:
         assert (await client.get("/v1/notifications")).status_code == 200
         for _ in range(1 if parts.database.is_sqlite else DIRECT_CONNECTIONS):
-            await held.enter_async_context(parts.database.direct_transaction())
+            await connections.enter_async_context(parts.database.direct_transaction())
         await _assert_refused_in_time(client)
     assert await written() == NOTHING
     assert (await _post(client)).status_code == 202

@@ -94,9 +94,9 @@ async def test_a_caller_that_hangs_up_after_the_commit_is_accepted_once(
         await _until_written(parts)
         writer.transport.abort()
         status, headers, body = await _ask(port, _request(installation, WELCOME))
-        shown = await _ask(port, _get(installation, headers["location"]))
+        answer = await _ask(port, _get(installation, headers["location"]))
     assert (status, headers.get("idempotent-replayed")) == (202, "true")
-    assert (shown[0], shown[2]["id"]) == (200, body["id"])
+    assert (answer[0], answer[2]["id"]) == (200, body["id"])
     assert await _count(parts) == 1
 
 

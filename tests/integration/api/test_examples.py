@@ -8,7 +8,7 @@ from support import api_caller
 from support.documented_transport import DOCUMENT, check_answer, resolve_reference
 from support.seeded_installation import WELCOME, Installation
 
-from notifier.auth import authenticated_key, key_scope
+from notifier.auth import key_scope, new_key, service_admin
 from notifier.runtime import wiring
 
 OPEN = {"metadata", "statuses", "before", "after"}
@@ -23,37 +23,35 @@ def _example(path: str, method: str, status: str) -> Any:
     return resolve_reference(answer["content"]["application/json"]["schema"])["examples"][0]
 
 
-def _alike(shown: Any, real: Any, where: str) -> None:
+def _alike(example: Any, real: Any, where: str) -> None:
     """Raise `AssertionError` where one has fields that the other lacks, or another type."""
-    if isinstance(shown, dict) and isinstance(real, dict):
-        assert set(shown) - SOMETIMES == set(real), where
-        for name in set(shown) & set(real) - OPEN:
-            _alike(shown[name], real[name], f"{where}/{name}")
-    elif isinstance(shown, list) and isinstance(real, list):
-        for one, other in zip(shown[:1], real[:1], strict=False):
-            _alike(one, other, f"{where}/0")
-    elif real is not None and shown is not None:
-        assert type(shown) is type(real), where
+    if isinstance(example, dict) and isinstance(real, dict):
+        assert set(example) - SOMETIMES == set(real), where
+        for name in set(example) & set(real) - OPEN:
+            _alike(example[name], real[name], f"{where}/{name}")
+    elif isinstance(example, list) and isinstance(real, list):
+        for item, other in zip(example[:1], real[:1], strict=False):
+            _alike(item, other, f"{where}/0")
+    elif real is not None and example is not None:
+        assert type(example) is type(real), where
 
 
 async def _all_scopes(parts: wiring.ProcessParts) -> str:
     async with parts.database.write() as connection:
-        shop = await authenticated_key.find_service(connection, "shop")
-        return await authenticated_key.create_live_key(
-            connection, shop, scopes=tuple(key_scope.KeyScope), now=parts.clock.now()
-        )
+        shop = await service_admin.find_service(connection, "shop")
+        return await new_key.create_live_key(connection, shop, scopes=tuple(key_scope.KeyScope), now=parts.clock.now())
 
 
 async def test_examples_look_as_answers_do(installation: Installation, parts: wiring.ProcessParts) -> None:
     """From the rehearsal to what became of the mail, and what else a service has."""
-    one = "/v1/notifications/{notification_id}"
+    item = "/v1/notifications/{notification_id}"
     async with installation.open_client(parts, await _all_scopes(parts)) as client:
 
         async def seen(method: str, path: str, described: str, **sent: Any) -> dict[str, Any]:
             reply = await client.request(method, path, **sent)
             _alike(_example(described, method.lower(), str(reply.status_code)), reply.json(), f"{method} {path}")
-            found: dict[str, Any] = reply.json()
-            return found
+            body: dict[str, Any] = reply.json()
+            return body
 
         wish = WELCOME | {"cc": ["bob@example.com"], "tags": ["orders"], "metadata": {"order": "42"}}
         await seen("POST", "/v1/notifications?dry_run=true", "/v1/notifications", json=wish)
@@ -61,25 +59,25 @@ async def test_examples_look_as_answers_do(installation: Installation, parts: wi
         path = f"/v1/notifications/{made['id']}"
         async with wiring.run_sender(parts):
             await api_caller.wait_for_status(client, path, "sent")
-        await seen("GET", path, one)
+        await seen("GET", path, item)
         for part in ("events", "explain", "content"):
-            await seen("GET", f"{path}/{part}", f"{one}/{part}")
+            await seen("GET", f"{path}/{part}", f"{item}/{part}")
         many = "/v1/notifications/batch"
         batch = await seen("POST", many, many, json={"notifications": [WELCOME]})
         await seen("GET", f"/v1/batches/{batch['batch_id']}", "/v1/batches/{batch_id}")
-        stopped = await seen("POST", f"/v1/notifications/{batch['results'][0]['id']}/cancel", f"{one}/cancel")
+        stopped = await seen("POST", f"/v1/notifications/{batch['results'][0]['id']}/cancel", f"{item}/cancel")
         assert stopped["status"] == "cancelled"
         barred = {"address": "eve@example.com", "scope": "all"}
         await seen("POST", "/v1/suppressions", "/v1/suppressions", json=barred)
         endpoint = await seen("POST", "/v1/webhooks", "/v1/webhooks", json={"url": "https://shop.example/told"})
-        told = f"/v1/webhooks/{endpoint['id']}"
-        await seen("POST", f"{told}/test", "/v1/webhooks/{webhook_id}/test")
+        endpoint_path = f"/v1/webhooks/{endpoint['id']}"
+        await seen("POST", f"{endpoint_path}/test", "/v1/webhooks/{webhook_id}/test")
         key = await seen("POST", "/v1/keys", "/v1/keys", json={"name": "another"})
         await seen("POST", f"/v1/keys/{key['id']}/rotate", "/v1/keys/{key_id}/rotate")
         listed = ("notifications", "suppressions", "webhooks", "keys", "audit")
         for name in (*listed, "whoami"):
             await seen("GET", f"/v1/{name}", f"/v1/{name}")
-        await seen("GET", f"{told}/deliveries", "/v1/webhooks/{webhook_id}/deliveries")
+        await seen("GET", f"{endpoint_path}/deliveries", "/v1/webhooks/{webhook_id}/deliveries")
 
 
 async def test_a_problem_looks_as_its_example(client: httpx2.AsyncClient) -> None:

@@ -40,19 +40,19 @@ async def test_a_draft_is_tried_before_it_is_published(installation: Installatio
         now = await template_editor.publish_draft(staff, files={"body.html": HTML}, settings=SETTINGS)
         await asked(shop)
         sample = template_editor.SAMPLE | {"reason": "x"}
-        kept = await template_editor.save_draft(
-            staff, now["seen"], files={"body.html": HTML + "{{ reason }}"}, sample=sample, settings=SETTINGS
+        draft = await template_editor.save_draft(
+            staff, now["revision"], files={"body.html": HTML + "{{ reason }}"}, sample=sample, settings=SETTINGS
         )
-        found = (await staff.post(f"{PATH}/gate")).json()
-        assert (found["blocks"], found["reasons"]) == (True, ["shop: 1 would be refused (422), of 1 requests."])
-        assert found["services"][0]["refusals"][0]["pointer"] == "/variables/reason"
-        assert [one["path"] for one in found["added"]] == ["reason"]
+        report = (await staff.post(f"{PATH}/gate")).json()
+        assert (report["blocks"], report["reasons"]) == (True, ["shop: 1 would be refused (422), of 1 requests."])
+        assert report["services"][0]["refusals"][0]["pointer"] == "/variables/reason"
+        assert [item["path"] for item in report["added"]] == ["reason"]
         stream = await staff.post(f"{PATH}/gate", headers={"Accept": "text/event-stream"})
-        assert events(stream.text) == [{"done": 0, "total": 1}, {"done": 1, "total": 1}, {"report": found}]
-        refused = await staff.post(f"{PATH}/publish", json={"seen": kept["seen"]})
+        assert events(stream.text) == [{"done": 0, "total": 1}, {"done": 1, "total": 1}, {"report": report}]
+        refused = await staff.post(f"{PATH}/publish", json={"revision": draft["revision"]})
         assert (refused.status_code, refused.json()["code"]) == (409, "gate_closed")
-        assert refused.json()["report"] == found
-        forced = await staff.post(f"{PATH}/publish", json={"seen": kept["seen"], "force_reason": "they know"})
+        assert refused.json()["report"] == report
+        forced = await staff.post(f"{PATH}/publish", json={"revision": draft["revision"], "force_reason": "they know"})
         assert forced.status_code == 201, forced.text
 
 
@@ -70,14 +70,14 @@ async def test_secret_values_are_shown_to_whom_may_see_them(
     ):
         now = await template_editor.publish_draft(staff, files={"body.html": HTML}, settings=SETTINGS)
         await asked(shop)
-        await template_editor.save_draft(staff, now["seen"], files={"body.html": HTML + "!"}, settings=SETTINGS)
+        await template_editor.save_draft(staff, now["revision"], files={"body.html": HTML + "!"}, settings=SETTINGS)
         masked = await staff.post(f"{PATH}/gate", json={})
         assert "+<p>Hello Ada: •••</p>!" in masked.json()["examples"][0]["diffs"]["html"]
         assert str(SECRET) not in masked.text
         assert outcome(await staff.post(f"{PATH}/gate", json={"unmasked": True})) == (403, "insufficient_scope")
         async with installation.open_client(parts, seeing) as trusted:
-            shown = await trusted.post(f"{PATH}/gate", json={"unmasked": True})
-            assert f"+<p>Hello Ada: {SECRET}</p>!" in shown.json()["examples"][0]["diffs"]["html"]
+            reply = await trusted.post(f"{PATH}/gate", json={"unmasked": True})
+            assert f"+<p>Hello Ada: {SECRET}</p>!" in reply.json()["examples"][0]["diffs"]["html"]
         entry = (await staff.get("/v1/audit", params={"limit": 1})).json()["entries"][0]
         assert (entry["action"], entry["after"]) == ("template.unmasked", {"slug": "greeting"})
         assert outcome(await staff.post("/v1/templates/nothing/gate")) == (404, "not_found")

@@ -40,8 +40,8 @@ async def test_head_is_get_without_its_body(served: httpx2.AsyncClient, parts: w
         "/docs/",
     }
     statuses = set()
-    for one in sorted(paths - {"/metrics"}):
-        url = re.sub(r"\{[^}]*\}", "17", one)
+    for item in sorted(paths - {"/metrics"}):
+        url = re.sub(r"\{[^}]*\}", "17", item)
         head, get = await served.head(url), await served.get(url)
         assert head.status_code == get.status_code, url
         assert _fields(head) == _fields(get), url

@@ -147,11 +147,11 @@ async def test_a_variable_inside_another_is_checked_if_the_subject_shows_it(
 
 async def test_a_header_outside_the_allow_list_is_refused(client: httpx2.AsyncClient, written: Written) -> None:
     """Nothing that relays and clients act upon, nothing of ours, and nothing that is no field name."""
-    told = {}
+    outcomes = {}
     for name in FORBIDDEN:
         reply = await client.post("/v1/notifications", json=WELCOME | {"headers": {name: "x"}})
-        told[name] = faults(reply) if reply.status_code == 422 else reply.status_code
-    assert told == {name: {(f"/headers/{name}", "header_not_allowed")} for name in FORBIDDEN}
+        outcomes[name] = faults(reply) if reply.status_code == 422 else reply.status_code
+    assert outcomes == {name: {(f"/headers/{name}", "header_not_allowed")} for name in FORBIDDEN}
     assert await written() == NOTHING
 
 
@@ -167,7 +167,7 @@ async def test_an_operator_says_which_custom_headers_there_are(
 ) -> None:
     """Names and beginnings, in any case; what commands a relay is refused although a setting has it."""
     allowed = ("x-shop-*", "x-trace", "x-smtpapi", "x-mc-bccaddress", "x-sm-*")
-    told = {}
+    outcomes = {}
     async with (
         installation.with_settings(api={"allowed_headers": allowed}).open_parts() as widened,
         installation.open_client(widened) as client,
@@ -175,7 +175,7 @@ async def test_an_operator_says_which_custom_headers_there_are(
         names = ("X-Shop-Order", "x-shop-a-b", "X-TRACE", "X-Shop-", "X-Shop", "X-Traces", "X-Order", *COMMANDING)
         for name in names:
             reply = await client.post("/v1/notifications", json=WELCOME | {"headers": {name: "x"}})
-            told[name] = reply.status_code
+            outcomes[name] = reply.status_code
             if reply.status_code == 422:
                 assert faults(reply) == {(f"/headers/{name}", "header_not_allowed")}
                 assert ("NOTIFIER_API__ALLOWED_HEADERS" in reply.text) == (name not in COMMANDING)
@@ -185,7 +185,7 @@ async def test_an_operator_says_which_custom_headers_there_are(
         assert faults(await client.post("/v1/notifications", json=twice)) == {
             ("/headers/x-trace", "invalid_header_value")
         }
-    assert {name for name, status in told.items() if status == 202} == {"X-Shop-Order", "x-shop-a-b", "X-TRACE"}
+    assert {name for name, status in outcomes.items() if status == 202} == {"X-Shop-Order", "x-shop-a-b", "X-TRACE"}
     assert await written() == (3, 3, 3)
 
 

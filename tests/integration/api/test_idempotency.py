@@ -62,10 +62,10 @@ async def test_a_hundred_at_once_are_one(client: httpx2.AsyncClient, written: Wr
 async def test_a_hundred_at_once_over_two_processes_are_one(postgres_installation: Installation) -> None:
     """The same with two processes' parts over one database, where neither sees the other's transaction."""
     installation = postgres_installation
-    async with installation.open_parts() as one, installation.open_parts() as two:
-        async with installation.open_client(one) as first, installation.open_client(two) as second:
+    async with installation.open_parts() as item, installation.open_parts() as two:
+        async with installation.open_client(item) as first, installation.open_client(two) as second:
             _assert_one(await asyncio.gather(*(_post(client) for _ in range(50) for client in (first, second))))
-        async with one.database.read() as connection:
+        async with item.database.read() as connection:
             assert len((await connection.execute(select(get_columns(Notification).id))).all()) == 1
 
 
@@ -76,9 +76,9 @@ async def test_many_keys_over_two_processes_do_not_deadlock(postgres_installatio
         await holder.execute(f"ALTER DATABASE {holder.database} SET deadlock_timeout = '5ms'")
         await holder.commit()
     async with (
-        installation.open_parts() as one,
+        installation.open_parts() as item,
         installation.open_parts() as two,
-        installation.open_client(one) as first,
+        installation.open_client(item) as first,
         installation.open_client(two) as second,
     ):
         await _post(first, key={"Idempotency-Key": "model"})
@@ -207,9 +207,9 @@ async def test_a_replay_tells_the_present_status(client: httpx2.AsyncClient) -> 
     """A replay shows what a GET would show: here that the notification waits for its time."""
     tomorrow = WELCOME | {"send_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
     first, again = await _post(client, tomorrow), await _post(client, tomorrow)
-    found = (await client.get(first.headers["location"])).json()
+    notification = (await client.get(first.headers["location"])).json()
     assert _replays([first, again]) == [None, "true"]
-    assert [first.json()["status"], found["status"], again.json()["status"]] == ["scheduled"] * 3
+    assert [first.json()["status"], notification["status"], again.json()["status"]] == ["scheduled"] * 3
 
 
 async def test_a_replay_is_answered_though_it_would_be_refused_now(

@@ -87,20 +87,20 @@ async def test_twenty_at_once_make_one_new_one(
 async def test_two_processes_at_once_make_one_new_one(postgres_installation: Installation) -> None:
     """The same over two processes: who was too late hears of the winner, or is asked to come again; never two rows."""
     installation = postgres_installation
-    async with installation.open_parts() as one, installation.open_parts() as two:
-        async with installation.open_client(one) as first, installation.open_client(two) as second:
+    async with installation.open_parts() as item, installation.open_parts() as two:
+        async with installation.open_client(item) as first, installation.open_client(two) as second:
             for number in range(10):
                 key = {"Idempotency-Key": f"order-{number}"}
                 await _post(first, key=key)
-                await _age(one, days=8)
+                await _age(item, days=8)
                 replies = await asyncio.gather(
                     *(_post(client, key=key) for _ in range(5) for client in (first, second))
                 )
-                told = {outcome(reply) for reply in replies}
-                assert told <= {(202, ""), (409, "idempotency_in_progress")}
+                outcomes = {outcome(reply) for reply in replies}
+                assert outcomes <= {(202, ""), (409, "idempotency_in_progress")}
                 assert len({reply.json()["id"] for reply in replies if reply.status_code == 202}) == 1
                 assert sum(r.status_code == 202 and "idempotent-replayed" not in r.headers for r in replies) == 1
-        async with one.database.read() as connection:
+        async with item.database.read() as connection:
             assert (await connection.execute(select(func.count()).select_from(Notification))).scalar_one() == 20
 
 
@@ -113,9 +113,9 @@ async def test_a_batch_uses_old_keys_again(
     old = (await client.post(url, json={"notifications": bodies})).json()["results"]
     await _age(parts, days=8)
     results = (await client.post(url, json={"notifications": [*bodies, bodies[0]]})).json()["results"]
-    assert [one["replayed"] for one in results] == [False, False, False, True]
+    assert [item["replayed"] for item in results] == [False, False, False, True]
     assert results[3]["id"] == results[0]["id"]
-    assert not {one["id"] for one in results} & {one["id"] for one in old}
+    assert not {item["id"] for item in results} & {item["id"] for item in old}
     assert await written() == (6, 6, 6)
 
 

@@ -12,10 +12,10 @@ from integration.api.refusal import faults, outcome
 from support import marketing_template
 from support.seeded_installation import Installation
 
-from notifier.auth import authenticated_key, key_admin, key_scope
-from notifier.auth.authenticated_key import NewKey
+from notifier.auth import key_admin, key_scope, new_key, service_admin
 from notifier.auth.key_scope import KeyScope
 from notifier.auth.key_usage import KeyUsageWriter
+from notifier.auth.new_key import NewKey
 from notifier.runtime import wiring
 from notifier.states import KeyKind
 
@@ -33,8 +33,8 @@ async def shop(installation: Installation, parts: wiring.ProcessParts) -> AsyncI
 async def _key(parts: wiring.ProcessParts, **wish: Any) -> tuple[str, str]:
     """The id of a new key of the shop, and the key."""
     async with parts.database.write() as connection:
-        service = await authenticated_key.find_service(connection, "shop")
-        id_, key = await authenticated_key.insert_key(connection, service, NewKey(**wish), now=parts.clock.now())
+        service = await service_admin.find_service(connection, "shop")
+        id_, key = await new_key.insert_key(connection, service, NewKey(**wish), now=parts.clock.now())
     return str(id_), key
 
 
@@ -64,10 +64,10 @@ async def test_the_life_of_a_key(
         gone = await shop.delete(f"{PATH}/{view['id']}")
         assert gone.status_code == 200, gone.text
         assert gone.json()["revoked_at"] is not None
-    assert view["id"] not in [one["id"] for one in (await shop.get(PATH)).json()["keys"]]
+    assert view["id"] not in [item["id"] for item in (await shop.get(PATH)).json()["keys"]]
     assert (await shop.get(PATH, params={"include_ended": True})).json()["keys"][0]["id"] == view["id"]
     entries = (await shop.get("/v1/audit")).json()["entries"]
-    assert [(one["action"], one["object_id"]) for one in entries] == [
+    assert [(item["action"], item["object_id"]) for item in entries] == [
         ("key.revoked", view["id"]),
         ("key.created", view["id"]),
     ]
@@ -127,18 +127,19 @@ async def test_rotation(installation: Installation, forward: tuple[wiring.Proces
         assert new["key"] != old["key"]
         assert new["replaces"]["replaced_by"] == new["id"]
         life = [
-            datetime.fromisoformat(one["expires_at"]) - datetime.fromisoformat(one["created_at"]) for one in (old, new)
+            datetime.fromisoformat(item["expires_at"]) - datetime.fromisoformat(item["created_at"])
+            for item in (old, new)
         ]
         assert abs(life[0] - life[1]) < timedelta(seconds=5)
         assert outcome(await shop.post(f"{PATH}/{old['id']}/rotate")) == (409, "key_replaced")
         clock.seconds = 50.0
-        for one in (old, new):
-            assert (await shop.get("/v1/notifications", headers=_by(one["key"]))).status_code == 200
+        for item in (old, new):
+            assert (await shop.get("/v1/notifications", headers=_by(item["key"]))).status_code == 200
         clock.seconds = 61.0
         assert outcome(await shop.get("/v1/notifications", headers=_by(old["key"]))) == (401, "unauthenticated")
         assert (await shop.get("/v1/notifications", headers=_by(new["key"]))).status_code == 200
         assert outcome(await shop.post(f"{PATH}/{old['id']}/rotate")) == (409, "key_ended")
-        actions = [one["action"] for one in (await shop.get("/v1/audit")).json()["entries"]]
+        actions = [item["action"] for item in (await shop.get("/v1/audit")).json()["entries"]]
         assert sorted(actions) == ["key.created", "key.created", "key.rotated"]
 
 
@@ -166,7 +167,7 @@ async def test_the_end_of_a_key_in_use_is_felt_within_a_second(
 
 async def test_every_fault_is_told(shop: httpx2.AsyncClient) -> None:
     """The body is read strictly, and no key is made."""
-    told: tuple[tuple[dict[str, Any], set[tuple[str, str]]], ...] = (
+    cases: tuple[tuple[dict[str, Any], set[tuple[str, str]]], ...] = (
         ({}, {("/name", "missing_field")}),
         ({"name": "x" * 65, "id": 1}, {("/name", "too_long"), ("/id", "unknown_field")}),
         ({"name": "x", "scopes": ["all"]}, {("/scopes/0", "invalid_type")}),
@@ -179,7 +180,7 @@ async def test_every_fault_is_told(shop: httpx2.AsyncClient) -> None:
             {("/expires_at", "time_out_of_range")},
         ),
     )
-    for body, want in told:
+    for body, want in cases:
         assert faults(await shop.post(PATH, json=body)) == want, body
     assert len((await shop.get(PATH)).json()["keys"]) == 3
 
@@ -187,10 +188,10 @@ async def test_every_fault_is_told(shop: httpx2.AsyncClient) -> None:
 async def test_whoami(installation: Installation, parts: wiring.ProcessParts, shop: httpx2.AsyncClient) -> None:
     """Any valid key is told whose it is; only a team key, whom it may mail."""
     id_, team = await _key(parts, name="people", kind=KeyKind.TEAM, scopes=(KeyScope.SEND,), rate_per_minute=5)
-    told = (await shop.get("/v1/whoami", headers=_by(team))).json()
-    created = told["key"].pop("created_at")
+    whoami = (await shop.get("/v1/whoami", headers=_by(team))).json()
+    created = whoami["key"].pop("created_at")
     assert datetime.fromisoformat(created) <= parts.clock.now()
-    assert told == {
+    assert whoami == {
         "service": "shop",
         "key": {
             "id": id_, "name": "people", "kind": "team", "scopes": ["notifications:send"], "expires_at": None,
@@ -231,10 +232,10 @@ async def test_a_limit_is_not_got_rid_of(
 ) -> None:
     """A key with a rate of its own makes none with a higher one, or with none."""
     _, limited = await _key(parts, scopes=(KeyScope.KEYS, KeyScope.SEND), rate_per_minute=5)
-    for asked, given in ((None, 5), (9, 5), (2, 2)):
-        body = {"name": "app", "kind": "live", "scopes": ["notifications:send"], "rate_per_minute": asked}
+    for requested, granted in ((None, 5), (9, 5), (2, 2)):
+        body = {"name": "app", "kind": "live", "scopes": ["notifications:send"], "rate_per_minute": requested}
         made = await shop.post(PATH, json=body, headers=_by(limited))
-        assert (made.status_code, made.json()["rate_per_minute"]) == (201, given)
+        assert (made.status_code, made.json()["rate_per_minute"]) == (201, granted)
 
 
 async def test_a_key_that_ends_makes_none_that_lasts_longer(
@@ -245,10 +246,10 @@ async def test_a_key_that_ends_makes_none_that_lasts_longer(
     end, later, sooner = (now + timedelta(days=days) for days in (10, 11, 9))
     mine, ending = await _key(parts, scopes=tuple(key_scope.SERVICE_SCOPES), expires_at=end, rate_per_minute=50)
     by = _by(ending)
-    for asked, given in ((None, end), (sooner, sooner), (end, end)):
-        body = {"name": "x", "expires_at": asked.isoformat() if asked else None}
+    for requested, granted in ((None, end), (sooner, sooner), (end, end)):
+        body = {"name": "x", "expires_at": requested.isoformat() if requested else None}
         made = (await shop.post(PATH, json=body, headers=by)).json()
-        assert datetime.fromisoformat(made["expires_at"]) == given
+        assert datetime.fromisoformat(made["expires_at"]) == granted
     refused = await shop.post(PATH, json={"name": "x", "expires_at": later.isoformat()}, headers=by)
     assert faults(refused) == {("/expires_at", "time_out_of_range")}
     for_ever, _ = await _key(parts)
@@ -264,12 +265,12 @@ async def test_a_service_has_a_bounded_number_of_valid_keys(
     parts: wiring.ProcessParts, shop: httpx2.AsyncClient
 ) -> None:
     """Those that have ended do not count; rotating without overlap needs no room."""
-    there = len((await shop.get(PATH)).json()["keys"])
+    existing = len((await shop.get(PATH)).json()["keys"])
     async with parts.database.write() as connection:
-        service, now = await authenticated_key.find_service(connection, "shop"), parts.clock.now()
-        for _ in range(key_admin.MAX_KEYS_PER_SERVICE - there - 1):
-            await authenticated_key.insert_key(connection, service, NewKey(), now=now)
-        await authenticated_key.insert_key(connection, service, NewKey(expires_at=now - timedelta(seconds=1)), now=now)
+        service, now = await service_admin.find_service(connection, "shop"), parts.clock.now()
+        for _ in range(key_admin.MAX_KEYS_PER_SERVICE - existing - 1):
+            await new_key.insert_key(connection, service, NewKey(), now=now)
+        await new_key.insert_key(connection, service, NewKey(expires_at=now - timedelta(seconds=1)), now=now)
     last = await shop.post(PATH, json={"name": "last"})
     assert last.status_code == 201
     path = f"{PATH}/{last.json()['id']}"

@@ -25,13 +25,17 @@ async def test_a_runaway_loop_is_stopped(installation: Installation, written: Wr
     """The third of two allowed is 429 with when to come again; nothing was written, and reading goes on."""
     limited = _limited(installation, 2)
     async with limited.open_parts() as parts, limited.open_client(parts) as client:
-        told = [await client.post("/v1/notifications", json=WELCOME) for _ in range(3)]
+        replies = [await client.post("/v1/notifications", json=WELCOME) for _ in range(3)]
         reading = await client.get("/v1/notifications")
-    assert [reply.status_code for reply in told] == [202, 202, 429]
-    assert problem(told[2])["code"] == "rate_limited"
-    assert int(told[2].headers["retry-after"]) in range(1, 31)
-    assert [reply.headers["ratelimit-policy"] for reply in told] == ['"key";q=2;w=60'] * 3
-    assert [reply.headers["ratelimit"].partition(";t=")[0] for reply in told] == ['"key";r=1', '"key";r=0', '"key";r=0']
+    assert [reply.status_code for reply in replies] == [202, 202, 429]
+    assert problem(replies[2])["code"] == "rate_limited"
+    assert int(replies[2].headers["retry-after"]) in range(1, 31)
+    assert [reply.headers["ratelimit-policy"] for reply in replies] == ['"key";q=2;w=60'] * 3
+    assert [reply.headers["ratelimit"].partition(";t=")[0] for reply in replies] == [
+        '"key";r=1',
+        '"key";r=0',
+        '"key";r=0',
+    ]
     assert (reading.status_code, reading.headers["ratelimit-policy"]) == (200, '"requests";q=2;w=60')
     assert await written() == (2, 2, 2)
 
@@ -76,8 +80,8 @@ async def test_the_rows_override_the_settings(installation: Installation, parts:
     await _set(parts, ApiKey, 7)
     await _set(parts, Service, 9)
     async with installation.open_client(parts) as client:
-        told = (await client.post("/v1/notifications", json=WELCOME)).headers["ratelimit-policy"]
-    assert told == '"key";q=7;w=60, "service";q=9;w=60'
+        policy = (await client.post("/v1/notifications", json=WELCOME)).headers["ratelimit-policy"]
+    assert policy == '"key";q=7;w=60, "service";q=9;w=60'
     await _set(parts, ApiKey, 0)
     await _set(parts, Service, 0)
     async with installation.open_client(parts) as client:
@@ -107,7 +111,7 @@ async def test_refused_requests_count_and_say_what_is_left(installation: Install
     limited = _limited(installation, 2)
     async with limited.open_parts() as parts, limited.open_client(parts) as client:
         client.headers["Content-Type"] = "application/json"
-        told = [await client.post(f"/v1/notifications{path}", content=body) for _ in range(3)]
-    assert [reply.status_code for reply in told[:2]] in ([400, 400], [422, 422])
-    assert told[0].headers["ratelimit"].partition(";t=")[0] in {'"key";r=1', '"requests";r=1'}
-    assert outcome(told[2]) == (429, "rate_limited")
+        replies = [await client.post(f"/v1/notifications{path}", content=body) for _ in range(3)]
+    assert [reply.status_code for reply in replies[:2]] in ([400, 400], [422, 422])
+    assert replies[0].headers["ratelimit"].partition(";t=")[0] in {'"key";r=1', '"requests";r=1'}
+    assert outcome(replies[2]) == (429, "rate_limited")

@@ -35,8 +35,10 @@ async def test_the_newest_tries_and_changes_are_shown(client: httpx2.AsyncClient
             ]
             await connection.execute(insert(Attempt), tries)
             await connection.execute(insert(NotificationEvent), [own() | changed | {"at": at} for _, at in made])
-    shown = (await client.get(path)).json()["attempts"]
-    assert [one["number"] for one in shown] == list(range(count - notification_view.MAX_ATTEMPTS_SHOWN + 1, count + 1))
+    attempts = (await client.get(path)).json()["attempts"]
+    assert [item["number"] for item in attempts] == list(
+        range(count - notification_view.MAX_ATTEMPTS_SHOWN + 1, count + 1)
+    )
     events = (await client.get(f"{path}/events")).json()["events"]
-    assert sum(one["kind"] == EventKind.CHANGED for one in events) == timeline.MAX_EVENTS_SHOWN
+    assert sum(item["kind"] == EventKind.CHANGED for item in events) == timeline.MAX_EVENTS_SHOWN
     assert len(events) < timeline.MAX_EVENTS_SHOWN + notification_view.MAX_ATTEMPTS_SHOWN + 5

@@ -14,7 +14,8 @@ from notifier.db.shared_commit import SharedCommit
 from notifier.db.tables import Attachment, NotificationContent
 from notifier.errors import DatabaseUnavailableError
 from notifier.runtime import wiring
-from notifier.submission.notification_writer import WRITER, NewNotification
+from notifier.submission.new_notification import NewNotification
+from notifier.submission.notification_writer import WRITER
 
 PATH = "/v1/notifications"
 
@@ -56,4 +57,4 @@ async def _count(parts: wiring.ProcessParts) -> tuple[int, ...]:
     """How many contents and attachments there are."""
     tables = (NotificationContent, Attachment)
     async with parts.database.read() as connection:
-        return tuple([int(await connection.scalar(select(func.count()).select_from(one)) or 0) for one in tables])
+        return tuple([int(await connection.scalar(select(func.count()).select_from(item)) or 0) for item in tables])

@@ -11,7 +11,7 @@ from support.attachment_files import PDF, build_attachment
 from support.scripted_relay import ScriptedRelay
 
 from notifier.runtime import wiring
-from notifier.submission import request_validation
+from notifier.submission import custom_headers
 
 LINK, POST = "List-Unsubscribe", "List-Unsubscribe-Post"
 ONE_CLICK = "List-Unsubscribe=One-Click"
@@ -59,7 +59,7 @@ async def test_the_pair_leaves_as_it_was_given(
 )
 def test_what_may_be_said_of_unsubscribing(headers: dict[str, str]) -> None:
     """The link alone, or with an https link that takes the POST."""
-    assert request_validation.check_headers(headers, ("x-a", "x-b")) == []
+    assert custom_headers.check_headers(headers, ("x-a", "x-b")) == []
 
 
 @pytest.mark.parametrize(
@@ -77,11 +77,11 @@ def test_what_may_be_said_of_unsubscribing(headers: dict[str, str]) -> None:
         ({"X-A": "1", "x-a": "2"}, "x-a", "X-A is the same header; give it once"),
     ],
 )
-def test_half_of_the_standard_is_refused(headers: dict[str, str], pointer: str, told: str) -> None:
+def test_half_of_the_standard_is_refused(headers: dict[str, str], pointer: str, code: str) -> None:
     """A mail program that posts to a link which takes no POST would unsubscribe nobody."""
-    (fault,) = request_validation.check_headers(headers, ("x-a", "x-b"))
+    (fault,) = custom_headers.check_headers(headers, ("x-a", "x-b"))
     assert (fault.pointer, fault.code) == (f"/headers/{pointer}", "invalid_header_value")
-    assert told in fault.detail
+    assert code in fault.detail
 
 
 async def test_the_pair_is_refused_by_the_api_as_well(client: httpx2.AsyncClient, written: Written) -> None:
@@ -103,11 +103,11 @@ async def test_types_with_parameters_leave_without_them(
     ]
     wire = await _wire(parts, client, relay, OWN | {"attachments": files})
     parsed = list(message_from_bytes(wire, policy=policy.default).iter_attachments())
-    assert [(one.get_content_type(), dict(one["content-type"].params)) for one in parsed] == [
+    assert [(item.get_content_type(), dict(item["content-type"].params)) for item in parsed] == [
         ("application/pdf", {}),
         ("text/csv", {"charset": "utf-8"}),
         ("text/calendar", {"charset": "utf-8", "method": "REQUEST"}),
     ]
-    assert [one.get_filename() for one in parsed] == ["invoice.pdf", "list.csv", "meet.ics"]
+    assert [item.get_filename() for item in parsed] == ["invoice.pdf", "list.csv", "meet.ics"]
     assert parsed[0].get_content() == b"\n" + PDF
-    assert all(one.defects == [] for one in parsed)
+    assert all(item.defects == [] for item in parsed)

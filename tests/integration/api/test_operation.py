@@ -135,11 +135,11 @@ async def test_readiness_tells_no_words_of_a_relay(sqlite_installation: Installa
             await api_caller.wait_until(lambda: running.deliverer.relay.is_open)
             probes = httpx2.ASGITransport(app=wiring.build_sender_app(parts, running))
             async with httpx2.AsyncClient(transport=probes, base_url="http://sender") as scraper:
-                ready, shown = await scraper.get("/readyz"), await scraper.get("/metrics")
+                ready, metrics = await scraper.get("/readyz"), await scraper.get("/metrics")
             assert ready.status_code == 503
-            (found,) = [check for check in ready.json()["checks"] if not check["ok"]]
-            assert (found["name"], found["detail"]) == (
+            (failed,) = [check for check in ready.json()["checks"] if not check["ok"]]
+            assert (failed["name"], failed["detail"]) == (
                 "relay",
                 f"{REASON_TEXTS[CircuitReason.UNREACHABLE]} (554 5.7.1)",
             )
-            assert "ada@" not in ready.text + shown.text
+            assert "ada@" not in ready.text + metrics.text

@@ -82,9 +82,9 @@ async def test_it_has_its_fields_like_any_mail(
         "{{ 7 }}",
         "ada@example.com",
     ]
-    (shown,) = (await client.get("/v1/notifications")).json()["notifications"]
-    assert (shown["template"], shown["template_version"]) == (None, None)
-    assert shown["message_id"] == message["Message-ID"]
+    (notification,) = (await client.get("/v1/notifications")).json()["notifications"]
+    assert (notification["template"], notification["template_version"]) == (None, None)
+    assert notification["message_id"] == message["Message-ID"]
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ async def _pages(client: httpx2.AsyncClient, limit: int) -> list[list[str]]:
     query: dict[str, Any] = {"limit": limit}
     while True:
         page = (await client.get("/v1/notifications", params=query)).json()
-        pages.append([one["id"] for one in page["notifications"]])
+        pages.append([notification["id"] for notification in page["notifications"]])
         if page["next"] is None:
             return pages
         query["before"] = page["next"]
@@ -71,20 +71,24 @@ async def test_the_location_of_an_accepted_notification_shows_it(client: httpx2.
         "queued",
         7,
     )
-    shown = (await client.get(reply.headers["location"])).json()
-    assert set(shown) == SHOWN | {"attempts", "copies"}
-    assert accepted.items() <= shown.items()
-    assert (shown["to"], shown["template"], shown["template_version"]) == ("Ada@example.com", "welcome", 1)
-    assert (shown["locale"], shown["priority"], shown["attempts"]) == ("fr-CA", "normal", [])
-    assert shown["message_id"] == f"<{UUID(accepted['id']).hex}@instance.example>"
-    assert shown["next_attempt_at"] == shown["send_at"]
+    notification = (await client.get(reply.headers["location"])).json()
+    assert set(notification) == SHOWN | {"attempts", "copies"}
+    assert accepted.items() <= notification.items()
+    assert (notification["to"], notification["template"], notification["template_version"]) == (
+        "Ada@example.com",
+        "welcome",
+        1,
+    )
+    assert (notification["locale"], notification["priority"], notification["attempts"]) == ("fr-CA", "normal", [])
+    assert notification["message_id"] == f"<{UUID(accepted['id']).hex}@instance.example>"
+    assert notification["next_attempt_at"] == notification["send_at"]
 
 
 async def test_times_are_shown_in_utc(client: httpx2.AsyncClient) -> None:
     """Every time ends in Z, in the reply to the POST and to the GET."""
     reply = await client.post("/v1/notifications", json=WELCOME)
-    shown = (await client.get(reply.headers["location"])).json()
-    times = [shown[name] for name in ("created_at", "updated_at", "send_at", "expires_at", "next_attempt_at")]
+    notification = (await client.get(reply.headers["location"])).json()
+    times = [notification[name] for name in ("created_at", "updated_at", "send_at", "expires_at", "next_attempt_at")]
     for time in (*times, reply.json()["created_at"]):
         assert time.endswith("Z")
         assert datetime.fromisoformat(time).tzinfo is not None
@@ -106,7 +110,7 @@ async def test_a_cursor_holds_while_more_come(client: httpx2.AsyncClient) -> Non
     first = (await client.get("/v1/notifications", params={"limit": 2})).json()
     late = await _submit(client, 3)
     second = (await client.get("/v1/notifications", params={"limit": 2, "before": first["next"]})).json()
-    seen = [one["id"] for one in first["notifications"] + second["notifications"]]
+    seen = [notification["id"] for notification in first["notifications"] + second["notifications"]]
     assert seen == early
     assert second["next"] is None
     assert not set(late) & set(seen)
@@ -116,9 +120,9 @@ async def test_a_page_shows_fields_but_no_attempts(client: httpx2.AsyncClient) -
     """A page has what the GET of one has, less its attempts."""
     (id_,) = await _submit(client, 1)
     (listed,) = (await client.get("/v1/notifications")).json()["notifications"]
-    shown = (await client.get(f"/v1/notifications/{id_}")).json()
+    notification = (await client.get(f"/v1/notifications/{id_}")).json()
     assert set(listed) == SHOWN
-    assert listed.items() <= shown.items()
+    assert listed.items() <= notification.items()
 
 
 async def test_a_cursor_of_anothers_notification_shows_only_ones_own(
@@ -130,7 +134,7 @@ async def test_a_cursor_of_anothers_notification_shows_only_ones_own(
         (own,) = await _submit(other, 1)
         await _submit(client, 1)
         page = (await other.get("/v1/notifications", params={"before": str(generate_id())})).json()
-    assert [one["id"] for one in page["notifications"]] == [own]
+    assert [notification["id"] for notification in page["notifications"]] == [own]
 
 
 async def test_a_page_that_cannot_be_is_refused(client: httpx2.AsyncClient) -> None:

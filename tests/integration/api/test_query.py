@@ -5,7 +5,7 @@ import pytest
 from integration.api.refusal import faults
 from support.seeded_installation import Installation
 
-from notifier.auth import authenticated_key, key_scope
+from notifier.auth import key_scope, new_key, service_admin
 from notifier.runtime import wiring
 
 TEXTS = [
@@ -20,10 +20,8 @@ TEXTS = [
 async def test_nul_in_a_query_is_refused(installation: Installation, parts: wiring.ProcessParts) -> None:
     """PostgreSQL has no text with NUL; SQLite has, and says the same."""
     async with parts.database.write() as connection:
-        shop = await authenticated_key.find_service(connection, "shop")
-        key = await authenticated_key.create_live_key(
-            connection, shop, scopes=tuple(key_scope.KeyScope), now=parts.clock.now()
-        )
+        shop = await service_admin.find_service(connection, "shop")
+        key = await new_key.create_live_key(connection, shop, scopes=tuple(key_scope.KeyScope), now=parts.clock.now())
     async with installation.open_client(parts, key) as client:
         for where, name in TEXTS:
             reply = await client.get(f"/v1/{where}", params={name: "a\x00b"})

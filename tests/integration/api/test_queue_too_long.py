@@ -225,7 +225,7 @@ async def test_all_senders_count_and_each_must_know(postgres_installation: Insta
 
 def _batch(*seconds: float, **fields: Any) -> dict[str, Any]:
     """One notification for each lifetime."""
-    return {"notifications": [WELCOME | {"expires_at": _in(one)} for one in seconds]} | fields
+    return {"notifications": [WELCOME | {"expires_at": _in(item)} for item in seconds]} | fields
 
 
 async def test_a_batch_is_refused_as_a_whole(long_queue: httpx2.AsyncClient, written: Written) -> None:
@@ -248,7 +248,7 @@ async def test_a_batch_leaves_out_what_would_expire(long_queue: httpx2.AsyncClie
     good, late = reply.json()["results"]
     assert good["status"] == "queued"
     assert late["error"]["code"] == "queue_too_long"
-    assert [(one["pointer"], one["code"]) for one in late["error"]["errors"]] == [
+    assert [(error["pointer"], error["code"]) for error in late["error"]["errors"]] == [
         ("/notifications/1", "queue_too_long")
     ]
     assert (await written())[0] == before + 1
@@ -263,5 +263,5 @@ async def test_a_repeated_batch_is_not_refused(parts: wiring.ProcessParts, clien
     await refresh_forecast(client)
     again = await client.post(f"{PATH}/batch", json=batch, headers=headers)
     assert (again.status_code, again.json()["batch_id"]) == (202, first.json()["batch_id"])
-    assert [one["replayed"] for one in again.json()["results"]] == [True, True]
+    assert [result["replayed"] for result in again.json()["results"]] == [True, True]
     assert outcome(await client.post(f"{PATH}/batch", json=batch)) == TOO_LONG

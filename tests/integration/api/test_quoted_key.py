@@ -62,12 +62,12 @@ async def test_both_forms_at_once_are_one(client: httpx2.AsyncClient, written: W
     ],
 )
 async def test_what_is_no_string_in_quotes_is_400(
-    client: httpx2.AsyncClient, written: Written, key: str, told: str
+    client: httpx2.AsyncClient, written: Written, key: str, message: str
 ) -> None:
     """Neither repaired nor taken as it is; the sentence says what is wrong."""
     reply = await client.post(PATH, json=WELCOME, headers=_key(key))
     assert outcome(reply) == (400, "invalid_idempotency_key")
-    assert told in problem(reply)["detail"]
+    assert message in problem(reply)["detail"]
     assert await written() == NOTHING
 
 

@@ -85,8 +85,8 @@ async def test_equal_addresses_are_stored_in_one_form(client: httpx2.AsyncClient
         "o'brien@x.org": "o'brien@x.org",
     }
     replies = {to: await client.post("/v1/notifications", json=_except_for(to=to)) for to in stored}
-    shown = {to: (await client.get(reply.headers["location"])).json()["to"] for to, reply in replies.items()}
-    assert shown == stored
+    recipients = {to: (await client.get(reply.headers["location"])).json()["to"] for to, reply in replies.items()}
+    assert recipients == stored
     async with parts.database.read() as connection:
         rows = await connection.scalars(select(get_columns(Notification).recipient))
     assert sorted(rows) == sorted(stored.values())
@@ -122,9 +122,13 @@ async def test_a_suppressed_recipient_is_told_and_never_mailed(
     async with wiring.run_sender(parts):
         await relay.wait_for(1)
     assert [command for command in relay.commands if "RCPT" in command] == ["RCPT TO:<bob@example.com>"]
-    found = (await client.get(reply.headers["location"])).json()
-    assert (found["status"], found["reason"], found["attempts"]) == ("suppressed", "recipient_suppressed", [])
-    assert found["next_attempt_at"] is None
+    notification = (await client.get(reply.headers["location"])).json()
+    assert (notification["status"], notification["reason"], notification["attempts"]) == (
+        "suppressed",
+        "recipient_suppressed",
+        [],
+    )
+    assert notification["next_attempt_at"] is None
 
 
 async def test_addresses_of_one_person_have_one_suppression(

@@ -12,7 +12,7 @@ from integration.api.refusal import faults
 from support.search_archive import SERVICES, Archive
 from support.seeded_installation import Installation, PostgresSeed, SqliteSeed
 
-from notifier.auth import authenticated_key
+from notifier.auth import service_admin
 from notifier.db.engine import Database
 from notifier.lookup import notification_search
 from notifier.lookup.notification_search import NotificationFilter, NotificationPage, PageRequest
@@ -86,7 +86,7 @@ async def _pages(client: httpx2.AsyncClient, query: dict[str, Any]) -> AsyncIter
     while True:
         assert reply.status_code == 200, reply.text
         page = reply.json()
-        yield [one["id"] for one in page["notifications"]]
+        yield [notification["id"] for notification in page["notifications"]]
         link = reply.links.get("next")
         assert (link is None) == (page["next"] is None)
         if link is None:
@@ -102,13 +102,13 @@ async def test_each_filter_and_each_pair_finds_what_a_plain_filter_does(
     client: httpx2.AsyncClient, archive: Archive
 ) -> None:
     """Every value that is there and some that are not, alone and in pairs, in order, without another service's rows."""
-    found = set()
+    found_ids = set()
     for query in archive.queries(pairs=40):
         ids = await _all(client, query | {"limit": "200"})
         assert ids == archive.expected("shop", query), query
         if ids:
-            found.add(tuple(query))
-    assert len(found) > 15  # not by being empty
+            found_ids.add(tuple(query))
+    assert len(found_ids) > 15  # not by being empty
 
 
 async def test_another_service_finds_its_own(
@@ -150,31 +150,31 @@ async def test_the_pages_hold_while_more_come(client: httpx2.AsyncClient, archiv
         assert all(newer > older for newer, older in pairwise(seen))
 
 
-async def _page(archive: Archive, wanted: NotificationFilter, which: PageRequest) -> NotificationPage:
+async def _page(archive: Archive, filters: NotificationFilter, which: PageRequest) -> NotificationPage:
     async with archive.database.read() as connection:
-        service = await authenticated_key.find_service(connection, SERVICES[0])
-        return await notification_search.search_notifications(connection, service, wanted, which, now=archive.now)
+        service = await service_admin.find_service(connection, SERVICES[0])
+        return await notification_search.search_notifications(connection, service, filters, which, now=archive.now)
 
 
 async def test_a_page_that_looks_at_few_rows_goes_on_behind_them(archive: Archive) -> None:
     """Pages may be short, or empty, before the end; together they are complete all the same."""
     short = 0
-    wanted = (
+    filters = (
         NotificationFilter(status=Status.SENT, template="welcome"),
         NotificationFilter(tag="order", template="welcome"),
         NotificationFilter(to="bob@example.com", status=Status.FAILED),
         NotificationFilter(status=Status.QUEUED, scheduled=True, tag="ü mlaut"),
         NotificationFilter(created_before=archive.now - timedelta(days=9), status=Status.SENT),
     )
-    for one in wanted:
-        whole = await _page(archive, one, PageRequest(limit=1000))
+    for item in filters:
+        whole = await _page(archive, item, PageRequest(limit=1000))
         assert whole.views
         assert whole.next is None
         for look in (2, 5):
-            pages = [await _page(archive, one, PageRequest(limit=3, max_rows=look))]
+            pages = [await _page(archive, item, PageRequest(limit=3, max_rows=look))]
             while (before := pages[-1].next) is not None:
-                pages.append(await _page(archive, one, PageRequest(limit=3, before=before, max_rows=look)))
-            assert [view.id for page in pages for view in page.views] == [view.id for view in whole.views], (one, look)
+                pages.append(await _page(archive, item, PageRequest(limit=3, before=before, max_rows=look)))
+            assert [view.id for page in pages for view in page.views] == [view.id for view in whole.views], (item, look)
             short += sum(len(page.views) < min(look, 3) for page in pages[:-1])
     assert short > 15
 

@@ -140,7 +140,11 @@ async def test_no_time_is_too_early_or_too_late(strange: httpx2.AsyncClient) -> 
     places = set()
     for path, method, operation in _operations():
         url = _url(path, webhook_id=webhook)
-        names = [one["name"] for one in operation.get("parameters", ()) if one["schema"].get("format") == "date-time"]
+        names = [
+            parameter["name"]
+            for parameter in operation.get("parameters", ())
+            if parameter["schema"].get("format") == "date-time"
+        ]
         for name in names:
             for edge in EDGES:
                 _require_answer(await strange.request(method, url, params={name: edge}), f"{path}?{name}={edge[:40]}")

@@ -19,7 +19,7 @@ from support.seeded_installation import WELCOME, Installation
 
 from notifier.api.app import create_app
 from notifier.db.tables import ApiKey, get_columns
-from notifier.lookup.batch_watch import MAX_WATCH_SECONDS, BatchWatch
+from notifier.lookup.batch_progress import MAX_WATCH_SECONDS, BatchWatch
 from notifier.runtime import wiring
 from notifier.sse import OpenStreams
 
@@ -41,7 +41,7 @@ async def _served(installation: Installation, parts: wiring.ProcessParts) -> Asy
     clock = SteppingClock()
     doors: Any = wiring.build_api(replace(parts, clock=clock)).state.doors
     watch = BatchWatch(parts.database, clock, seconds=0.05)
-    streams = OpenStreams(most=WATCHERS + 2, most_each=WATCHERS)
+    streams = OpenStreams(max_streams=WATCHERS + 2, max_per_owner=WATCHERS)
     app = create_app(replace(doors, streams=streams, batch_watch=watch))
     listener = wiring.open_listener("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -95,7 +95,7 @@ async def test_all_who_watch_a_batch_share_one_look(installation: Installation, 
                 seen = len(load.statements)
                 served.clock.seconds += 1
                 await api_caller.wait_until(partial(_has_grown, load.statements, seen))
-        views = [one for one in load.statements if "count(" in one]
+        views = [item for item in load.statements if "count(" in item]
         assert 1 <= len(views) <= STEPS + 1
         assert len(watching) == WATCHERS
         assert load.most_out <= 2  # the batch, and the key that all of them have

@@ -49,7 +49,7 @@ async def _listed(client: httpx2.AsyncClient, **query: Any) -> list[dict[str, An
 
 async def _deeds(client: httpx2.AsyncClient) -> list[tuple[Any, ...]]:
     entries = (await client.get("/v1/audit")).json()["entries"]
-    return [(one["action"], one["address"], one["before"], one["after"]) for one in reversed(entries)]
+    return [(entry["action"], entry["address"], entry["before"], entry["after"]) for entry in reversed(entries)]
 
 
 async def test_the_life_of_a_suppression(shop: httpx2.AsyncClient) -> None:
@@ -78,13 +78,13 @@ async def test_one_that_is_there_keeps_its_reason_and_the_later_end(
     now = parts.clock.now()
     day, week = ((now + timedelta(days=days)).isoformat() for days in (1, 7))
     first = (await shop.post(PATH, json=OPT_OUT | {"expires_at": week})).json()
-    told = []
+    ends = []
     for fields in ({"expires_at": day}, {"expires_at": week}, {"reason": "complained"}, {"expires_at": week}):
         reply = await shop.post(PATH, json=OPT_OUT | fields)
-        told.append((reply.status_code, reply.json()["expires_at"] == first["expires_at"], reply.json()["reason"]))
+        ends.append((reply.status_code, reply.json()["expires_at"] == first["expires_at"], reply.json()["reason"]))
         assert reply.json()["id"] == first["id"]
-    assert told == [(200, True, "unsubscribed")] * 2 + [(200, False, "unsubscribed")] * 2
-    assert [one["expires_at"] for one in await _listed(shop)] == [None]
+    assert ends == [(200, True, "unsubscribed")] * 2 + [(200, False, "unsubscribed")] * 2
+    assert [suppression["expires_at"] for suppression in await _listed(shop)] == [None]
     deeds = await _deeds(shop)
     assert [deed[0] for deed in deeds] == ["suppression.added", "suppression.extended"]
     assert (deeds[1][2]["expires_at"], deeds[1][3]["expires_at"]) == (first["expires_at"], None)
@@ -139,7 +139,7 @@ async def test_an_address_has_one_key(shop: httpx2.AsyncClient) -> None:
 async def test_every_fault_is_told(parts: wiring.ProcessParts, shop: httpx2.AsyncClient) -> None:
     """The body is read strictly, and nothing is written."""
     past, far = parts.clock.now() - timedelta(seconds=1), "9999-12-31T23:59:59-14:00"
-    told: tuple[tuple[dict[str, Any], set[tuple[str, str]]], ...] = (
+    cases: tuple[tuple[dict[str, Any], set[tuple[str, str]]], ...] = (
         ({}, {("/address", "missing_field"), ("/scope", "missing_field")}),
         (OPT_OUT | {"id": 1, "scope": "some"}, {("/id", "unknown_field"), ("/scope", "invalid_type")}),
         (OPT_OUT | {"address": "Ada <ada@example.com>"}, {("/address", "invalid_address")}),
@@ -150,7 +150,7 @@ async def test_every_fault_is_told(parts: wiring.ProcessParts, shop: httpx2.Asyn
         (OPT_OUT | {"expires_at": "2099-01-01T00:00:00"}, {("/expires_at", "naive_time")}),
         (OPT_OUT | {"detail": "x" * 1001}, {("/detail", "too_long")}),
     )
-    for body, want in told:
+    for body, want in cases:
         assert faults(await shop.post(PATH, json=body)) == want, body
     assert await _listed(shop) == []
     assert await _deeds(shop) == []
@@ -166,8 +166,8 @@ async def test_the_instances_are_seen_where_they_concern_and_never_lifted(
     (view,) = await _listed(shop)
     assert (view["address"], view["owner"], view["reason"]) == ("bob@example.com", "instance", "recipient_refused")
     assert await _listed(other) == []
-    (asked,) = await _listed(other, address="BOB@example.com")
-    assert asked == view
+    (suppression,) = await _listed(other, address="BOB@example.com")
+    assert suppression == view
     for client in (shop, other):
         assert (await client.get(f"{PATH}/{view['id']}")).json() == view
         refused = problem(await client.delete(f"{PATH}/{view['id']}"))
@@ -180,9 +180,9 @@ async def test_the_instances_are_seen_where_they_concern_and_never_lifted(
 async def test_another_services_cannot_be_told_from_none(shop: httpx2.AsyncClient, other: httpx2.AsyncClient) -> None:
     """A5: 404 for what another service has and for what nobody has; neither list nor audit shows it."""
     path = (await shop.post(PATH, json=OPT_OUT)).headers["location"]
-    for one in (path, f"{PATH}/{generate_id()}", f"{PATH}/17"):
-        assert outcome(await other.get(one)) == (404, "not_found")
-        assert outcome(await other.delete(one)) == (404, "not_found")
+    for item in (path, f"{PATH}/{generate_id()}", f"{PATH}/17"):
+        assert outcome(await other.get(item)) == (404, "not_found")
+        assert outcome(await other.delete(item)) == (404, "not_found")
     assert await _listed(other, address="ada@example.com") == []
     assert await _deeds(other) == []
     assert (await shop.get(path)).status_code == 200
@@ -197,13 +197,16 @@ async def test_pages_follow_each_other(parts: wiring.ProcessParts, shop: httpx2.
     url, seen = f"{PATH}?limit=2", []
     while url:
         reply = await shop.get(url)
-        seen += [one["address"] for one in reply.json()["suppressions"]]
+        seen += [suppression["address"] for suppression in reply.json()["suppressions"]]
         assert (reply.json()["next"] is None) == ("next" not in reply.links)
         url = reply.links.get("next", {}).get("url", "")
     assert seen == [f"{kind}{number}@example.com" for number in (2, 1, 0) for kind in ("mailed", "own")]
     page = await shop.get(PATH, params={"scope": "marketing", "reason": "unsubscribed", "limit": 2})
     assert "scope=marketing" in page.links["next"]["url"]
-    assert [one["address"] for one in page.json()["suppressions"]] == ["own2@example.com", "own1@example.com"]
+    assert [suppression["address"] for suppression in page.json()["suppressions"]] == [
+        "own2@example.com",
+        "own1@example.com",
+    ]
     assert outcome(await shop.get(PATH, params={"before": "x"})) == (422, "invalid_parameter")
     assert outcome(await shop.get(PATH, params={"adress": "x"})) == (422, "invalid_parameter")
 
@@ -224,7 +227,7 @@ async def test_lift_and_add_at_the_same_time(shop: httpx2.AsyncClient) -> None:
         assert lifted.status_code == 204, lifted.text
         assert added.status_code in {200, 201}, added.text
         left = await _listed(shop)
-        assert [one["id"] for one in left] == ([added.json()["id"]] if added.status_code == 201 else [])
+        assert [item["id"] for item in left] == ([added.json()["id"]] if added.status_code == 201 else [])
     actions = [deed[0].rpartition(".")[2] for deed in await _deeds(shop)]
     assert actions.count("added") - actions.count("lifted") == len(left)
 

@@ -44,10 +44,10 @@ async def test_who_is_of_the_team_is_changed(
         assert (reply.status_code, reply.json()) == (200, {"recipients": ["ada@example.com", "@team.example"]})
     clock.seconds += 1.0
     assert (await shop.post("/v1/notifications", json=WELCOME, headers=team)).status_code == 202
-    told = (await shop.get("/v1/whoami", headers=team)).json()
-    assert told["team_recipients"] == ["@team.example", "ada@example.com"]
+    whoami = (await shop.get("/v1/whoami", headers=team)).json()
+    assert whoami["team_recipients"] == ["@team.example", "ada@example.com"]
     entries = (await shop.get("/v1/audit", params={"object_kind": "service"})).json()["entries"]
-    assert [(one["action"], one["before"]["team"], one["after"]["team"]) for one in entries] == [
+    assert [(entry["action"], entry["before"]["team"], entry["after"]["team"]) for entry in entries] == [
         ("service.changed", [], ["[address]", "@team.example"])
     ]
 

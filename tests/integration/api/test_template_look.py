@@ -14,9 +14,9 @@ from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
 from support.template_editor import PATH
 
-from notifier.auth import authenticated_key, key_scope
-from notifier.rendering.protocol import FaultCode
+from notifier.auth import key_scope, new_key, service_admin
 from notifier.runtime import wiring
+from notifier.template_language.render_fault import FaultCode
 
 HOSTILE = {
     "loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
@@ -36,10 +36,8 @@ def installation(postgres_installation: Installation) -> Installation:
 async def staff(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """Somebody of the shop who edits templates."""
     async with parts.database.write() as connection:
-        shop = await authenticated_key.find_service(connection, "shop")
-        key = await authenticated_key.create_live_key(
-            connection, shop, scopes=key_scope.SERVICE_SCOPES, now=parts.clock.now()
-        )
+        shop = await service_admin.find_service(connection, "shop")
+        key = await new_key.create_live_key(connection, shop, scopes=key_scope.SERVICE_SCOPES, now=parts.clock.now())
     async with installation.open_client(parts, key) as client:
         yield client
 
@@ -50,24 +48,24 @@ async def test_a_test_mail_says_what_the_preview_shows(
     """Draft and version, with variables and locale: the mail that arrives has the very parts of the preview."""
     now = await template_editor.publish_draft(staff)
     german = {"locales/de/subject.txt": "Hallo {{ name }}", "locales/de/body.html": "<p>Hallo {{ name }}</p>"}
-    await template_editor.save_draft(staff, now["seen"], files=german)
-    wanted: dict[str, Any] = {"variables": {"name": "Zoë", "order": {"id": 8}}, "locale": "de-AT"}
-    for choice in (wanted, {"version": 1}):
-        shown = (await staff.post(f"{PATH}/preview", json=choice)).json()
-        source = message_from_bytes(shown["source"].encode(), policy=policy.default)
-        assert (source["subject"], source["to"]) == (shown["subject"], "ada@example.com")
+    await template_editor.save_draft(staff, now["revision"], files=german)
+    body: dict[str, Any] = {"variables": {"name": "Zoë", "order": {"id": 8}}, "locale": "de-AT"}
+    for choice in (body, {"version": 1}):
+        preview = (await staff.post(f"{PATH}/preview", json=choice)).json()
+        source = message_from_bytes(preview["source"].encode(), policy=policy.default)
+        assert (source["subject"], source["to"]) == (preview["subject"], "ada@example.com")
         sent = await staff.post(f"{PATH}/test-send", json=choice | {"to": "eve@example.com"})
         assert sent.status_code == 202, sent.text
         async with wiring.run_sender(parts):
             await api_caller.wait_for_status(staff, sent.headers["location"], "sent")
         mail = message_from_bytes(relay.received[-1].data, policy=policy.default)
-        assert (mail["subject"], mail["to"]) == (shown["subject"], "eve@example.com")
+        assert (mail["subject"], mail["to"]) == (preview["subject"], "eve@example.com")
         for kind in ("html", "plain"):
-            real, seen = (one.get_body((kind,)) for one in (mail, source))
+            real, seen = (item.get_body((kind,)) for item in (mail, source))
             assert real is not None
             assert seen is not None
             assert real.get_content() == seen.get_content()
-    assert shown["subject"] == "Hello Ada"
+    assert preview["subject"] == "Hello Ada"
     entry = (await staff.get("/v1/audit")).json()["entries"]
     assert entry == []  # templates are the instance's, and a service sees its own
 
@@ -90,15 +88,15 @@ async def test_a_preview_is_the_mail(
         drafted = (await staff.post(f"{PATH}/preview", json={"to": to})).json()["source"]
         tested = await staff.post(f"{PATH}/test-send", json={"to": to})
         await api_caller.wait_for_status(staff, tested.headers["location"], "sent")
-        published = await staff.post(f"{PATH}/publish", json={"seen": saved["seen"]})
+        published = await staff.post(f"{PATH}/publish", json={"revision": saved["revision"]})
         assert published.status_code == 201, published.text
-        shown = (await staff.post(f"{PATH}/preview", json={"to": to, "version": 1})).json()["source"]
+        source = (await staff.post(f"{PATH}/preview", json={"to": to, "version": 1})).json()["source"]
         path = await api_caller.submit_mail(staff, to, template="greeting", variables=sample)
         await api_caller.wait_for_status(staff, path, "sent")
     by_test, by_request = (_without_moment(mail.data.decode()) for mail in relay.received)
     assert "List-Unsubscribe: <https://shop.example/stop>" in by_request
     assert "Content-ID: <logo." in by_request
-    assert (by_test, by_request) == (_without_moment(drafted), _without_moment(shown))
+    assert (by_test, by_request) == (_without_moment(drafted), _without_moment(source))
 
 
 def _without_moment(source: str) -> str:
@@ -110,8 +108,8 @@ def _without_moment(source: str) -> str:
 async def test_unsaved_text_is_rendered_or_refused_where_it_is_wrong(staff: httpx2.AsyncClient) -> None:
     """Three parts, or all files in a locale; a fault has a pointer into the request."""
     parts = {"subject": "Hi {{ name }}", "html": "<p>{{ name }}</p>", "variables": {"name": "<Ada>"}}
-    told = (await staff.post("/v1/render", json=parts)).json()
-    assert (told["subject"], told["html"], told["text"].strip()) == ("Hi <Ada>", "<p>&lt;Ada&gt;</p>", "<Ada>")
+    preview = (await staff.post("/v1/render", json=parts)).json()
+    assert (preview["subject"], preview["html"], preview["text"].strip()) == ("Hi <Ada>", "<p>&lt;Ada&gt;</p>", "<Ada>")
     files = template_editor.FILES | {
         "locales/fr/subject.txt": "Salut",
         "locales/fr/body.html": "<p>Salut {{ name }}</p>",

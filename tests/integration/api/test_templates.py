@@ -1,8 +1,9 @@
 """`/v1/templates`: saved by one editor at a time, published, restored, deleted; with scopes, and into the audit."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -10,14 +11,13 @@ import pytest
 from integration.api.clock import ForwardClock
 from integration.api.refusal import outcome
 from support import api_caller, template_editor
+from support.closed_gate import REASON, ClosedGate
 from support.documented_transport import DocumentedTransport
 from support.seeded_installation import WELCOME, Installation
 from support.template_editor import FILES, PATH
 
 from notifier.auth.key_scope import KeyScope
-from notifier.rendering.protocol import SourceCheck
 from notifier.runtime import wiring
-from notifier.template_language.template_source import TemplateSource
 from notifier.templating.publishing import Publisher
 
 MAIL: dict[str, Any] = {"to": "ada@example.com", "template": "greeting", "variables": template_editor.SAMPLE}
@@ -38,21 +38,21 @@ async def _deeds(staff: httpx2.AsyncClient) -> list[str]:
 async def test_the_life_of_a_template(staff: httpx2.AsyncClient) -> None:
     """Saved, published, changed, published, restored: numbers, texts, notes and hashes are told, and all is audited."""
     first = await template_editor.save_draft(staff)
-    assert (first["number"], first["revision"], first["variables_schema"]["required"]) == (0, 1, ["name", "order"])
+    assert (first["number"], first["has_draft"], first["variables_schema"]["required"]) == (0, True, ["name", "order"])
     listed = (await staff.get("/v1/templates")).json()["templates"]
     assert (listed[0]["slug"], listed[0]["number"], listed[0]["has_draft"]) == ("greeting", 0, True)
-    made = await staff.post(f"{PATH}/publish", json={"seen": first["seen"], "note": "the first"})
+    made = await staff.post(f"{PATH}/publish", json={"revision": first["revision"], "note": "the first"})
     assert (made.status_code, made.headers["location"]) == (201, f"{PATH}/versions/1"), made.text
     whole = (await staff.get(made.headers["location"])).json()
     assert (whole["files"], whole["note"], whole["content_hash"]) == (FILES, "the first", made.json()["content_hash"])
-    assert (await staff.get(f"{PATH}/draft")).json()["revision"] == 0
+    assert (await staff.get(f"{PATH}/draft")).json()["has_draft"] is False
 
     changed: dict[str, Any] = {"files": {"body.html": "<p>Bye {{ name }}: {{ order.id }}, {{ reason }}.</p>"}}
     sample = template_editor.SAMPLE | {"reason": "sold out"}
     now = await template_editor.publish_draft(staff, "1.0", **changed, sample=sample)
-    assert (now["number"], now["has_draft"], now["seen"]) == (2, False, "2.0")
+    assert (now["number"], now["has_draft"], now["revision"]) == (2, False, "2.0")
     diff = (await staff.get(f"{PATH}/diff", params={"from": "1", "to": "2"})).json()
-    assert [(one["file"], one["change"]) for one in diff["files"]] == [
+    assert [(item["file"], item["change"]) for item in diff["files"]] == [
         ("body.html", "changed"),
         ("sample.json", "changed"),
     ]
@@ -61,14 +61,14 @@ async def test_the_life_of_a_template(staff: httpx2.AsyncClient) -> None:
     assert set((await staff.get(f"{PATH}/schema")).json()["properties"]) == {"name", "order", "reason"}
     assert set((await staff.get(f"{PATH}/schema?version=1")).json()["properties"]) == {"name", "order"}
 
-    kept = await template_editor.save_draft(staff, "2.0", settings={"name": "Another"})
+    draft = await template_editor.save_draft(staff, "2.0", settings={"name": "Another"})
     back = await staff.post(f"{PATH}/restore", json={"version": 1, "note": "too early"})
     assert (back.status_code, back.json()["number"], back.json()["content_hash"]) == (201, 3, whole["content_hash"])
     assert (await staff.get(f"{PATH}/draft")).json()["settings"]["name"] == "Another"
-    again = await staff.post(f"{PATH}/restore", json={"version": 1, "seen": kept["seen"]})
+    again = await staff.post(f"{PATH}/restore", json={"version": 1, "revision": draft["revision"]})
     assert (again.status_code, again.json()["code"]) == (409, "stale_draft")
     assert outcome(await staff.post(f"{PATH}/restore", json={"version": 3})) == (409, "nothing_to_publish")
-    numbers = [one["number"] for one in (await staff.get(f"{PATH}/versions")).json()["versions"]]
+    numbers = [item["number"] for item in (await staff.get(f"{PATH}/versions")).json()["versions"]]
     assert numbers == [3, 2, 1]
     assert await _deeds(staff) == [
         "template.saved", "template.published", "template.saved", "template.published", "template.saved",
@@ -78,40 +78,43 @@ async def test_the_life_of_a_template(staff: httpx2.AsyncClient) -> None:
 
 async def test_of_twenty_who_save_at_once_one_wins(staff: httpx2.AsyncClient) -> None:
     """A new slug, and then a published one: each time one 200 and nineteen 409, and what stands is the winner's."""
-    for seen in ("", "1.0"):
+    for revision in ("", "1.0"):
         wishes = [
-            template_editor.build_draft(seen, settings={"name": f"Editor {number} of {seen}"}) for number in range(20)
+            template_editor.build_draft(revision, settings={"name": f"Editor {number} of {revision}"})
+            for number in range(20)
         ]
         replies = await asyncio.gather(*(staff.put(f"{PATH}/draft", json=wish) for wish in wishes))
         assert sorted(reply.status_code for reply in replies) == [200] + [409] * 19
         winner = next(wish for wish, reply in zip(wishes, replies, strict=True) if reply.status_code == 200)
         stands = (await staff.get(f"{PATH}/draft")).json()
         assert stands["settings"]["name"] == winner["settings"]["name"]
-        published = await staff.post(f"{PATH}/publish", json={"seen": stands["seen"]})
+        published = await staff.post(f"{PATH}/publish", json={"revision": stands["revision"]})
         assert published.status_code == 201, published.text
 
 
 async def test_who_is_late_sees_both_sides(staff: httpx2.AsyncClient) -> None:
     """409 has theirs, yours and the diff between; a draft that was discarded is not taken for the next one."""
     first = await template_editor.save_draft(staff)
-    await template_editor.save_draft(staff, first["seen"], files={"subject.txt": "Good morning {{ name }}"})
+    await template_editor.save_draft(staff, first["revision"], files={"subject.txt": "Good morning {{ name }}"})
     late = await staff.put(
         f"{PATH}/draft",
-        json=template_editor.build_draft(first["seen"], files={"subject.txt": "Good evening {{ name }}"}),
+        json=template_editor.build_draft(first["revision"], files={"subject.txt": "Good evening {{ name }}"}),
     )
-    told = late.json()
-    assert (late.status_code, told["code"]) == (409, "stale_draft")
-    assert told["theirs"]["files"]["subject.txt"] == "Good morning {{ name }}"
-    assert told["yours"]["files"]["subject.txt"] == "Good evening {{ name }}"
-    assert "-Good morning {{ name }}\n+Good evening {{ name }}\n" in told["diff"][0]["diff"]
-    merged = await template_editor.save_draft(staff, told["theirs"]["seen"], files=told["yours"]["files"])
+    problem = late.json()
+    assert (late.status_code, problem["code"]) == (409, "stale_draft")
+    words = r"Edit conflict: somebody saved this draft at \d\d:\d\d UTC. Reload it and apply your change again."
+    assert re.fullmatch(words, problem["detail"])
+    assert problem["theirs"]["files"]["subject.txt"] == "Good morning {{ name }}"
+    assert problem["yours"]["files"]["subject.txt"] == "Good evening {{ name }}"
+    assert "-Good morning {{ name }}\n+Good evening {{ name }}\n" in problem["diff"][0]["diff"]
+    merged = await template_editor.save_draft(staff, problem["theirs"]["revision"], files=problem["yours"]["files"])
 
-    published = await template_editor.publish_draft(staff, merged["seen"])
-    one = await template_editor.save_draft(staff, published["seen"], settings={"name": "One"})
-    gone = await staff.delete(f"{PATH}/draft", params={"seen": one["seen"]})
-    assert (gone.status_code, (await staff.get(f"{PATH}/draft")).json()["revision"]) == (204, 0)
-    await template_editor.save_draft(staff, published["seen"], settings={"name": "Two"})
-    late = await staff.put(f"{PATH}/draft", json=template_editor.build_draft(one["seen"]))
+    published = await template_editor.publish_draft(staff, merged["revision"])
+    item = await template_editor.save_draft(staff, published["revision"], settings={"name": "One"})
+    gone = await staff.delete(f"{PATH}/draft", params={"revision": item["revision"]})
+    assert (gone.status_code, (await staff.get(f"{PATH}/draft")).json()["has_draft"]) == (204, False)
+    await template_editor.save_draft(staff, published["revision"], settings={"name": "Two"})
+    late = await staff.put(f"{PATH}/draft", json=template_editor.build_draft(item["revision"]))
     assert (late.status_code, late.json()["theirs"]["settings"]["name"]) == (409, "Two")
 
 
@@ -126,12 +129,12 @@ async def test_a_change_counts_at_once_for_who_asks_the_same_process(
         reply = await staff.post("/v1/notifications", json=MAIL | fields, headers=shop)
         if reply.status_code != 202:
             return str(reply.json()["errors"][0]["code"])
-        found = await staff.get(reply.headers["location"], headers=shop)
-        return int(found.json()["template_version"])
+        notification = await staff.get(reply.headers["location"], headers=shop)
+        return int(notification.json()["template_version"])
 
     now = await template_editor.publish_draft(staff)
     assert [await posted(), await posted(template_version=1)] == [1, 1]
-    await template_editor.publish_draft(staff, now["seen"], files={"body.html": "<p>{{ name }}{{ order.id }}</p>"})
+    await template_editor.publish_draft(staff, now["revision"], files={"body.html": "<p>{{ name }}{{ order.id }}</p>"})
     assert [await posted(), await posted(template_version=1)] == [2, 1]
     assert (await staff.delete(PATH)).status_code == 204
     assert [await posted(), await posted(template_version=1)] == ["unknown_template"] * 2
@@ -148,7 +151,9 @@ async def test_a_deleted_template_sends_what_was_accepted(
     async with installation.open_client(parts, admin) as staff, installation.open_client(parts) as shop:
         now = await template_editor.publish_draft(staff)
         accepted = await api_caller.submit_mail(shop, **MAIL)
-        await template_editor.publish_draft(staff, now["seen"], files={"body.html": "<p>{{ name }}{{ order.id }}</p>"})
+        await template_editor.publish_draft(
+            staff, now["revision"], files={"body.html": "<p>{{ name }}{{ order.id }}</p>"}
+        )
         assert (await staff.delete(PATH)).status_code == 204
         assert (await staff.delete(PATH)).status_code == 204
         clock.seconds += 2  # the shop asks another process
@@ -159,7 +164,9 @@ async def test_a_deleted_template_sends_what_was_accepted(
             409,
             "template_deleted",
         )
-        assert [one["slug"] for one in (await staff.get("/v1/templates")).json()["templates"]].count("greeting") == 0
+        assert [template["slug"] for template in (await staff.get("/v1/templates")).json()["templates"]].count(
+            "greeting"
+        ) == 0
         listed = (await staff.get("/v1/templates", params={"include_deleted": True})).json()["templates"]
         assert listed[0]["deleted_at"] is not None
         async with wiring.run_sender(parts):
@@ -176,11 +183,11 @@ async def test_keys_do_what_their_scopes_say(installation: Installation, parts: 
     reading = await template_editor.create_admin_key(parts, KeyScope.TEMPLATES_READ)
     async with installation.open_client(parts, reading) as client:
         assert (await client.get("/v1/templates/welcome")).status_code == 200
-        told = (await client.get("/v1/whoami")).json()
-        assert (told["service"], told["scopes"], told["from_domains"]) == (None, ["templates:read"], [])
+        whoami = (await client.get("/v1/whoami")).json()
+        assert (whoami["service"], whoami["scopes"], whoami["from_domains"]) == (None, ["templates:read"], [])
         for method, path, body in (
             ("PUT", f"{PATH}/draft", template_editor.build_draft()),
-            ("POST", "/v1/templates/welcome/publish", {"seen": "1.0"}),
+            ("POST", "/v1/templates/welcome/publish", {"revision": "1.0"}),
             ("POST", "/v1/notifications", WELCOME),
             ("GET", "/v1/notifications", None),
             ("GET", "/v1/keys", None),
@@ -192,45 +199,26 @@ async def test_keys_do_what_their_scopes_say(installation: Installation, parts: 
         assert outcome(await shop.get("/v1/templates")) == (403, "insufficient_scope")
     publishing = await template_editor.create_admin_key(parts, KeyScope.TEMPLATES_PUBLISH)
     async with installation.open_client(parts, publishing) as client:
-        forced = {"seen": "1.0", "force_reason": "now"}
+        forced = {"revision": "1.0", "force_reason": "now"}
         assert outcome(await client.post("/v1/templates/welcome/publish", json=forced)) == (403, "insufficient_scope")
-
-
-@dataclass(frozen=True)
-class _Broken:
-    """What a gate says whose callers would break."""
-
-    blocks: bool = True
-
-    def as_json(self) -> dict[str, Any]:
-        """For a person."""
-        return {"services": [{"service": "shop", "refused": 3}]}
-
-
-class _ClosedGate:
-    """Lets nothing pass."""
-
-    async def try_source(self, _slug: str, _source: TemplateSource, _report: SourceCheck, /) -> _Broken:
-        """Somebody would break."""
-        return _Broken()
 
 
 async def test_a_closed_gate_needs_a_reason(installation: Installation, parts: wiring.ProcessParts) -> None:
     """409 with the report and nothing written; an admin key publishes with a reason, which the audit keeps."""
     app = wiring.build_api(parts)
     doors = app.state.doors
-    app.state.doors = replace(doors, publisher=Publisher(parts.database, doors.editors.of("test"), _ClosedGate()))
+    app.state.doors = replace(doors, publisher=Publisher(parts.database, doors.editors.of("test"), ClosedGate()))
     by = {"Authorization": f"Bearer {await template_editor.create_admin_key(parts)}"}
     async with httpx2.AsyncClient(
         transport=DocumentedTransport(app=app), base_url="http://notifier", headers=by
     ) as staff:
-        seen = (await template_editor.save_draft(staff))["seen"]
-        refused = await staff.post(f"{PATH}/publish", json={"seen": seen})
+        revision = (await template_editor.save_draft(staff))["revision"]
+        refused = await staff.post(f"{PATH}/publish", json={"revision": revision})
         assert (refused.status_code, refused.json()["code"]) == (409, "gate_closed")
-        assert refused.json()["report"] == _Broken().as_json()
+        assert refused.json()["report"]["reasons"] == [REASON]
         assert (await staff.get(PATH)).json()["number"] == 0
-        forced = await staff.post(f"{PATH}/publish", json={"seen": seen, "force_reason": "the shop knows"})
-        assert (forced.status_code, forced.json()["report"]) == (201, _Broken().as_json())
+        forced = await staff.post(f"{PATH}/publish", json={"revision": revision, "force_reason": "the shop knows"})
+        assert (forced.status_code, forced.json()["report"]) == (201, refused.json()["report"])
         entry = (await staff.get("/v1/audit")).json()["entries"][0]
         assert (entry["action"], entry["after"]["forced"]) == ("template.published", "the shop knows")
 
@@ -238,23 +226,23 @@ async def test_a_closed_gate_needs_a_reason(installation: Installation, parts: w
 async def test_layouts_change_nothing_that_is_published(staff: httpx2.AsyncClient) -> None:
     """Saved by revision, with both sides in a 409; used at the next publish, and not deleted while it is used."""
     path = "/v1/layouts/frame.html"
-    one = "<div>{% block content %}{% endblock %}</div>"
-    both = await asyncio.gather(*(staff.put(path, json={"text": one, "revision": 0}) for _ in range(2)))
+    item = "<div>{% block content %}{% endblock %}</div>"
+    both = await asyncio.gather(*(staff.put(path, json={"text": item, "revision": 0}) for _ in range(2)))
     assert sorted(reply.status_code for reply in both) == [200, 409]
     body = '{% extends "_layouts/frame.html" %}{% block content %}{{ name }} {{ order.id }}{% endblock %}'
     now = await template_editor.publish_draft(staff, files={"body.html": body})
-    changed = await staff.put(path, json={"text": one.replace("div", "section"), "revision": 1})
+    changed = await staff.put(path, json={"text": item.replace("div", "section"), "revision": 1})
     assert (changed.json()["revision"], changed.json()["used_by"]) == (2, ["greeting"])
     late = await staff.put(path, json={"text": "mine", "revision": 1})
     assert (late.status_code, late.json()["theirs"]["revision"], late.json()["yours"]) == (409, 2, {"text": "mine"})
     assert "-<section>" in late.json()["diff"][0]["diff"]
-    assert (await staff.get(f"{PATH}/versions/1")).json()["files"]["_layouts/frame.html"] == one
+    assert (await staff.get(f"{PATH}/versions/1")).json()["files"]["_layouts/frame.html"] == item
     diff = (await staff.get(f"{PATH}/diff", params={"from": "1"})).json()
     assert [file["file"] for file in diff["files"]] == ["_layouts/frame.html"]
-    again = await staff.post(f"{PATH}/publish", json={"seen": now["seen"]})
+    again = await staff.post(f"{PATH}/publish", json={"revision": now["revision"]})
     assert (again.status_code, again.json()["number"]) == (201, 2), again.text
     back = await staff.post(f"{PATH}/restore", json={"version": 1})
     pinned: dict[str, Any] = (await staff.get(back.headers["location"])).json()
-    assert pinned["files"]["_layouts/frame.html"] == one
+    assert pinned["files"]["_layouts/frame.html"] == item
     assert outcome(await staff.delete(path, params={"revision": 2})) == (409, "layout_in_use")
     assert "frame.html" in [layout["name"] for layout in (await staff.get("/v1/layouts")).json()["layouts"]]

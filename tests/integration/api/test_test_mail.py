@@ -5,7 +5,7 @@ from support import template_editor
 from support.seeded_installation import Installation
 from support.template_editor import PATH
 
-from notifier.auth import authenticated_key, key_scope
+from notifier.auth import key_scope, new_key, service_admin
 from notifier.runtime import wiring
 
 
@@ -14,10 +14,8 @@ async def test_a_test_mail_is_sent_and_told_together_or_not_at_all(
 ) -> None:
     """Where the audit cannot be written, no mail is accepted either; afterwards both are."""
     async with parts.database.write() as connection:
-        shop = await authenticated_key.find_service(connection, "shop")
-        key = await authenticated_key.create_live_key(
-            connection, shop, scopes=key_scope.SERVICE_SCOPES, now=parts.clock.now()
-        )
+        shop = await service_admin.find_service(connection, "shop")
+        key = await new_key.create_live_key(connection, shop, scopes=key_scope.SERVICE_SCOPES, now=parts.clock.now())
     async with installation.open_client(parts, key) as staff:
         await template_editor.save_draft(staff)
         async with parts.database.write() as connection:

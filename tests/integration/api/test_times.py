@@ -32,8 +32,8 @@ async def _post(client: httpx2.AsyncClient, **changes: Any) -> httpx2.Response:
 
 async def _shown(client: httpx2.AsyncClient, reply: httpx2.Response) -> dict[str, Any]:
     assert reply.status_code == 202, reply.text
-    shown: dict[str, Any] = (await client.get(reply.headers["location"])).json()
-    return shown
+    notification: dict[str, Any] = (await client.get(reply.headers["location"])).json()
+    return notification
 
 
 async def test_a_time_without_an_offset_is_refused(client: httpx2.AsyncClient, written: Written) -> None:
@@ -66,14 +66,14 @@ async def test_a_past_of_up_to_a_day_means_now(client: httpx2.AsyncClient, parts
     before = datetime.now(UTC)
     for time in (_in(seconds=-1), _in(hours=-23, minutes=-59)):
         reply = await _post(client, send_at=time)
-        shown = await _shown(client, reply)
-        assert reply.json()["status"] == shown["status"] == "queued"
-        assert before <= datetime.fromisoformat(shown["send_at"]) <= datetime.now(UTC)
-        assert datetime.fromisoformat(shown["expires_at"]) > datetime.now(UTC) + timedelta(hours=71)
+        notification = await _shown(client, reply)
+        assert reply.json()["status"] == notification["status"] == "queued"
+        assert before <= datetime.fromisoformat(notification["send_at"]) <= datetime.now(UTC)
+        assert datetime.fromisoformat(notification["expires_at"]) > datetime.now(UTC) + timedelta(hours=71)
     async with parts.database.read() as connection:
         due = list(await connection.scalars(select(get_columns(OutboxEntry).due_at)))
     assert len(due) == 2
-    assert all(before <= one <= datetime.now(UTC) for one in due)
+    assert all(before <= item <= datetime.now(UTC) for item in due)
 
 
 async def test_up_to_a_year_ahead_is_scheduled(client: httpx2.AsyncClient, parts: wiring.ProcessParts) -> None:
@@ -82,11 +82,11 @@ async def test_up_to_a_year_ahead_is_scheduled(client: httpx2.AsyncClient, parts
     for offset in ("+00:00", "+05:45", "-12:00"):
         local = tomorrow.astimezone(datetime.fromisoformat(f"2026-01-01T00:00:00{offset}").tzinfo)
         reply = await _post(client, send_at=local.isoformat())
-        shown = await _shown(client, reply)
-        assert reply.json()["status"] == shown["status"] == "scheduled"
-        assert datetime.fromisoformat(shown["send_at"]) == tomorrow
-        assert datetime.fromisoformat(shown["next_attempt_at"]) == tomorrow
-        assert datetime.fromisoformat(shown["expires_at"]) == tomorrow + timedelta(hours=72)
+        notification = await _shown(client, reply)
+        assert reply.json()["status"] == notification["status"] == "scheduled"
+        assert datetime.fromisoformat(notification["send_at"]) == tomorrow
+        assert datetime.fromisoformat(notification["next_attempt_at"]) == tomorrow
+        assert datetime.fromisoformat(notification["expires_at"]) == tomorrow + timedelta(hours=72)
     assert (await _post(client, send_at=_in(days=364))).json()["status"] == "scheduled"
     async with parts.database.read() as connection:
         due = await connection.scalars(
@@ -106,7 +106,9 @@ async def test_scheduled_becomes_queued_by_the_clock(
         assert (await client.get(location)).json()["status"] == "scheduled"
         clock.seconds = 3601
         assert (await client.get(location)).json()["status"] == "queued"
-        assert [one["status"] for one in (await client.get("/v1/notifications")).json()["notifications"]] == ["queued"]
+        assert [
+            notification["status"] for notification in (await client.get("/v1/notifications")).json()["notifications"]
+        ] == ["queued"]
 
 
 async def test_a_template_may_expire_sooner(client: httpx2.AsyncClient) -> None:
@@ -117,9 +119,9 @@ async def test_a_template_may_expire_sooner(client: httpx2.AsyncClient) -> None:
         "template": "password_reset",
         "variables": variables | {"request": {"device": "F"}},
     }
-    shown = await _shown(client, await client.post("/v1/notifications", json=body))
-    lifetime = datetime.fromisoformat(shown["expires_at"]) - datetime.fromisoformat(shown["send_at"])
-    assert (lifetime, shown["priority"]) == (timedelta(hours=1), "high")
+    notification = await _shown(client, await client.post("/v1/notifications", json=body))
+    lifetime = datetime.fromisoformat(notification["expires_at"]) - datetime.fromisoformat(notification["send_at"])
+    assert (lifetime, notification["priority"]) == (timedelta(hours=1), "high")
     expires_at = _in(hours=2)
-    shown = await _shown(client, await client.post("/v1/notifications", json=body | {"expires_at": expires_at}))
-    assert datetime.fromisoformat(shown["expires_at"]) == datetime.fromisoformat(expires_at)
+    notification = await _shown(client, await client.post("/v1/notifications", json=body | {"expires_at": expires_at}))
+    assert datetime.fromisoformat(notification["expires_at"]) == datetime.fromisoformat(expires_at)

@@ -64,30 +64,30 @@ async def test_a_key_that_was_tried_too_early_works_within_a_second(
     key, key_row = installation.keys.shop, get_columns(ApiKey)
     prefix = key[:-32]
     hidden = update(ApiKey).where(key_row.prefix == prefix).values(prefix="ntf_live_hidden000000")
-    shown = update(ApiKey).where(key_row.prefix == "ntf_live_hidden000000").values(prefix=prefix)
+    renaming = update(ApiKey).where(key_row.prefix == "ntf_live_hidden000000").values(prefix=prefix)
     async with parts.database.write() as connection:
         await connection.execute(hidden)
     async with installation.open_client(parts) as client:
         assert await _ask(client, key) == 401
         async with parts.database.write() as connection:
-            await connection.execute(shown)
+            await connection.execute(renaming)
         clock.seconds += 1
         assert (await client.post("/v1/notifications", json=WELCOME)).status_code == 202
 
 
 async def test_one_query_runs_at_a_time_and_takes_all_that_wait() -> None:
     """Whoever asks while one runs is in the next one; each hears what there is under the own name."""
-    asked: list[list[str]] = []
+    queries: list[list[str]] = []
     running = 0
 
     async def read(names: Sequence[str]) -> dict[str, str]:
         nonlocal running
         running += 1
         assert running == 1
-        asked.append(list(names))
+        queries.append(list(names))
         await asyncio.sleep(0)
         running -= 1
-        return {name: name.upper() for name in asked[-1] if name != "nobody"}
+        return {name: name.upper() for name in queries[-1] if name != "nobody"}
 
     queue = LookupQueue(read)
     names = [f"n{number}" for number in range(MAX_LOOKUPS_IN_A_QUERY + 5)]
@@ -96,7 +96,7 @@ async def test_one_query_runs_at_a_time_and_takes_all_that_wait() -> None:
         None,
         "N1",
     ]
-    assert [len(one) for one in asked] == [MAX_LOOKUPS_IN_A_QUERY, 6]
+    assert [len(item) for item in queries] == [MAX_LOOKUPS_IN_A_QUERY, 6]
 
 
 async def test_a_query_that_fails_fails_for_those_who_asked() -> None:
@@ -110,5 +110,5 @@ async def test_a_query_that_fails_fails_for_those_who_asked() -> None:
 
     queue = LookupQueue(read)
     failed = await asyncio.gather(queue.look_up("a"), queue.look_up("b"), return_exceptions=True)
-    assert [type(one) for one in failed] == [OSError, OSError]
+    assert [type(item) for item in failed] == [OSError, OSError]
     assert await queue.look_up("a") == "here"

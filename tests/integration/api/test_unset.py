@@ -33,8 +33,8 @@ async def test_null_is_as_if_left_out(client: httpx2.AsyncClient, written: Writt
     reply = await client.post(PATH, json=body)
     assert reply.status_code == 202, reply.text
     assert await written() == (1, 1, 1)
-    shown = (await client.get(reply.headers["location"])).json()
-    assert (shown["to"], shown["tags"], shown["metadata"]) == ("ada@example.com", [], {})
+    notification = (await client.get(reply.headers["location"])).json()
+    assert (notification["to"], notification["tags"], notification["metadata"]) == ("ada@example.com", [], {})
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ async def test_null_in_a_batch_takes_the_default(client: httpx2.AsyncClient) -> 
     }
     reply = await client.post(f"{PATH}/batch", json=body)
     assert reply.status_code == 202, reply.text
-    shown = [(await client.get(f"{PATH}/{one['id']}")).json() for one in reply.json()["results"]]
-    assert [one["tags"] for one in shown] == [["a"], []]
+    notifications = [(await client.get(f"{PATH}/{item['id']}")).json() for item in reply.json()["results"]]
+    assert [item["tags"] for item in notifications] == [["a"], []]
     body["notifications"] = [{"to": None, "variables": {"name": "Ada"}}]
     assert faults(await client.post(f"{PATH}/batch", json=body)) == {("/notifications/0/to", "missing_field")}
     defaults = {"defaults": [], "notifications": [WELCOME]}
@@ -128,7 +128,7 @@ async def test_a_patch_refuses_null_and_says_why(client: httpx2.AsyncClient) -> 
                 "files": {"subject.txt": "a", "body.html": "<p>b</p>", "body.txt": None},
                 "sample": [],
                 "settings": {"name": "Fresh", "optional": None, "from": None, "priority": None, "public": {}},
-                "seen": "",
+                "revision": "",
             },
             200,
         ),

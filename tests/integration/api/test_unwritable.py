@@ -260,11 +260,11 @@ async def test_doctor_finds_it_without_having_seen_a_write_fail(
     async with here.open_parts() as parts:
         for full in (False, True, False):
             (_fill if full else _empty)(small_disk)
-            found = [
+            failed_checks = [
                 *await checks.check_database(parts.database, thorough=True),
                 *checks.check_data_directory(here.settings),
             ]
-            bad = {finding.name: finding.detail for finding in found if not finding.ok}
+            bad = {finding.name: finding.detail for finding in failed_checks if not finding.ok}
             assert set(bad) == ({"database", "data_dir"} if full else set())
             assert all("No space left on device" in detail for detail in bad.values())
 

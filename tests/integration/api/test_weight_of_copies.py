@@ -30,7 +30,7 @@ OWN = {"to": "ada@example.com", "content": {"subject": "Long", "text": TEXT}}
 
 async def _copies(client: httpx2.AsyncClient, path: str) -> dict[str, str]:
     """The path of each copy, by address."""
-    return {one["to"]: f"{PATH}/{one['id']}" for one in (await client.get(path)).json()["copies"]}
+    return {copy["to"]: f"{PATH}/{copy['id']}" for copy in (await client.get(path)).json()["copies"]}
 
 
 async def _sent(parts: wiring.ProcessParts) -> None:
@@ -71,12 +71,12 @@ async def test_all_that_reads_a_copys_content_finds_it(
         copies = await _copies(client, path)
         changed = await client.patch(path, json={"variables": {"name": "Grace", "product": "Yarrow"}})
         assert changed.status_code == 200
-        shown = [(await client.get(f"{one}/content")).json() for one in (path, *copies.values())]
-        assert [one["subject"] for one in shown] == [shown[0]["subject"]] * 3
-        assert all("Grace" in one["text"] and "Yarrow" in one["text"] for one in shown)
-        assert [len(one["attachments"]) for one in shown] == [1, 1, 1]
-        for one in copies.values():
-            assert (await client.get(f"{one}/explain")).status_code == 200
+        contents = [(await client.get(f"{item}/content")).json() for item in (path, *copies.values())]
+        assert [item["subject"] for item in contents] == [contents[0]["subject"]] * 3
+        assert all("Grace" in item["text"] and "Yarrow" in item["text"] for item in contents)
+        assert [len(item["attachments"]) for item in contents] == [1, 1, 1]
+        for item in copies.values():
+            assert (await client.get(f"{item}/explain")).status_code == 200
         await _sent(parts)
         assert (await client.get(copies["bob@example.com"])).json()["status"] == "failed"
         assert await uncertain_mails.request_change(client, copies["bob@example.com"], "retry") == (200, "queued")
@@ -163,8 +163,8 @@ async def test_a_batch_is_bounded_in_mails(client: httpx2.AsyncClient, written: 
     items = [{"to": f"to{number}@example.org"} for number in range(MAX_BATCH_MAILS // 51 + 1)]
     body = {"defaults": WELCOME | {"bcc": FIFTY}, "notifications": items, "on_error": on_error}
     each = [WELCOME | {"bcc": FIFTY} | item for item in items]
-    for one in (body, {"notifications": each, "on_error": on_error}):
-        reply = await client.post(BATCH, json=one)
+    for notification in (body, {"notifications": each, "on_error": on_error}):
+        reply = await client.post(BATCH, json=notification)
         assert faults(reply) == {("/notifications", "too_many")}
         assert f"at most {MAX_BATCH_MAILS}" in reply.text
     assert await written() == NOTHING
@@ -224,7 +224,7 @@ async def test_the_queue_ahead_of_the_last_of_a_request_counts(
     assert outcome(await client.post(BATCH, json={"notifications": items})) == (503, "queue_too_long")
     reply = await client.post(BATCH, json={"notifications": items, "on_error": "skip_invalid"})
     results = reply.json()["results"]
-    taken = [one["index"] for one in results if "id" in one]
+    taken = [result["index"] for result in results if "id" in result]
     assert 20 < len(taken) < 50
     assert taken == list(range(len(taken)))
 

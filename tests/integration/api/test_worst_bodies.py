@@ -43,8 +43,8 @@ def _routes() -> list[tuple[str, str, dict[str, Any]]]:
 
 def _models(root: type[RequestModel] = RequestModel) -> dict[str, type[RequestModel]]:
     build_undecorated_app()  # or not all modules are imported
-    found = {model.__name__: model for model in root.__subclasses__()}
-    return {name: one for model in found.values() for name, one in _models(model).items()} | found
+    models = {model.__name__: model for model in root.__subclasses__()}
+    return {name: item for model in models.values() for name, item in _models(model).items()} | models
 
 
 def _require_small(reply: httpx2.Response, what: str) -> None:
@@ -54,7 +54,9 @@ def _require_small(reply: httpx2.Response, what: str) -> None:
         assert len(reply.json()["errors"]) <= MAX_FAULTS, what
 
 
-@pytest.mark.parametrize(("method", "path", "schema"), _routes(), ids=lambda one: one if isinstance(one, str) else "")
+@pytest.mark.parametrize(
+    ("method", "path", "schema"), _routes(), ids=lambda item: item if isinstance(item, str) else ""
+)
 async def test_the_worst_body_has_a_small_reply(
     worst: httpx2.AsyncClient, method: str, path: str, schema: dict[str, Any]
 ) -> None:
@@ -95,10 +97,10 @@ async def test_each_refused_notification_says_why(worst: httpx2.AsyncClient) -> 
         assert len(errors) == 1000
         assert len({len(error["errors"]) + error.get("more_errors", 0) for error in errors}) == 1
         assert sum(len(error["errors"]) for error in errors) <= 1000 + MAX_FAULTS
-    one = await worst.post(
+    entry = await worst.post(
         "/v1/notifications/batch", content=_batch(WELCOME | {"to": "x"}, on_error="skip_invalid"), headers=JSON
     )
-    assert {len(result["error"]["errors"]) for result in one.json()["results"]} == {1}
+    assert {len(result["error"]["errors"]) for result in entry.json()["results"]} == {1}
 
 
 async def test_as_much_as_the_documents_allow_is_taken(worst: httpx2.AsyncClient) -> None:

@@ -1,4 +1,4 @@
-"""Where commands that speak HTTP find the API and the key: a flag, then the variables, then the demo's on this host."""
+"""Where commands that call the API find its URL and key: flags, then variables, then the demo on this host."""
 
 import threading
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ SEND = ("send", "--to", "ada@example.com", "--template", "welcome")
 
 
 class _Listening(HTTPServer):
-    """An API that is never ready, and notes with which keys it was asked."""
+    """An API that always answers 503, and records the keys of its requests."""
 
     keys: list[str | None]
 
@@ -49,7 +49,7 @@ def listening() -> Iterator[_Listening]:
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """An empty directory, and none of the variables."""
+    """An empty directory, and no `NOTIFIER_…` variables."""
     monkeypatch.chdir(tmp_path)
     for name in ("NOTIFIER_URL", "NOTIFIER_API_KEY", "NOTIFIER_DATA_DIR"):
         monkeypatch.delenv(name, raising=False)
@@ -57,7 +57,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPa
 
 
 def _forward(folder: Path, *flags: str) -> CommandResult:
-    """Forward one mail from a table of its own."""
+    """Forward one mail from a new producer table."""
     url = f"sqlite:///{folder / 'shop.sqlite3'}"
     engine, metadata = create_engine(url), MetaData()
     producer.define_table(metadata)
@@ -73,7 +73,7 @@ def _forward(folder: Path, *flags: str) -> CommandResult:
 def test_url_and_key(
     terminal: pytest.MonkeyPatch, listening: _Listening, tmp_path: Path, command: str, *, flags: bool
 ) -> None:
-    """Both commands ask the API of the variables with their key, and that of the flags if there are some."""
+    """Both commands use URL and key of the variables, unless flags are given."""
     url = f"http://127.0.0.1:{listening.server_port}"
     terminal.setenv("NOTIFIER_URL", "http://127.0.0.1:1" if flags else f" {url} ")
     terminal.setenv("NOTIFIER_API_KEY", "ntf_live_of_nobody" if flags else KEY)
@@ -85,7 +85,7 @@ def test_url_and_key(
 
 @pytest.mark.parametrize("command", ["send", "forward"])
 def test_what_is_missing_is_said(terminal: pytest.MonkeyPatch, tmp_path: Path, command: str) -> None:
-    """Without a key: exit 2, and the flag and the variable by name. Without an API: where it was looked for."""
+    """Without a key: exit 2, naming flag and variable. Without an API: the URL that was tried."""
     ended = type_command(*SEND) if command == "send" else _forward(tmp_path)
     assert (ended.code, ended.stderr.count("\n")) == (2, 1)
     assert "give --key or set NOTIFIER_API_KEY" in ended.stderr
@@ -100,7 +100,7 @@ def test_what_is_missing_is_said(terminal: pytest.MonkeyPatch, tmp_path: Path, c
 
 @pytest.mark.parametrize("folder", ["var/demo", "elsewhere"])
 def test_the_key_of_a_demo_stays_on_this_host(terminal: pytest.MonkeyPatch, tmp_path: Path, folder: str) -> None:
-    """It is found in the demo's directory and in that of the variable, and is given to no other host."""
+    """The demo's key is found in both possible directories, and is never sent to another host."""
     (tmp_path / folder).mkdir(parents=True)
     (tmp_path / folder / "demo-key").write_text("ntf_live_of_the_demo\n")
     terminal.setenv("NOTIFIER_DATA_DIR", str(tmp_path / "elsewhere"))

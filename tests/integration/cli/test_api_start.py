@@ -14,7 +14,7 @@ SECRET = "s3cret-pa55"
 
 
 def test_an_api_starts_beside_a_server_that_is_away(tmp_path: Path) -> None:
-    """It logs so in one line, answers, and is not ready: the server may come back, and a POST gets 503 until then."""
+    """The API logs one line, starts, and is not ready. A POST gets 503 until the server is back."""
     env = notifier_process.build_environment(tmp_path, DATABASE_URL=f"postgresql://ada:{SECRET}@127.0.0.1:1/postgres")
     with NotifierProcess("api", "--port", "0", env=env) as api:
         url = api.wait_until_ready().rpartition(" ")[2]
@@ -27,7 +27,7 @@ def test_an_api_starts_beside_a_server_that_is_away(tmp_path: Path) -> None:
 
 
 def test_an_api_does_not_start_where_no_server_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host without an address is a mistake, and nothing to wait for."""
+    """A host name without an address is a configuration error: exit 2."""
     monkeypatch.setenv("NOTIFIER_DATABASE_URL", f"postgresql://ada:{SECRET}@no-such-host.invalid/x")
     ended = type_command("api", "--port", "0")
     assert (ended.code, ended.stderr.count("\n"), "cannot be found" in ended.stderr) == (2, 1, True)

@@ -1,4 +1,4 @@
-"""What a real process writes to stdout and stderr, whatever callers, relays, databases and libraries put into it."""
+"""A real process never writes secrets or personal data to stdout and stderr, whatever fails."""
 
 import ast
 import asyncio
@@ -17,12 +17,12 @@ from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import SqliteSeed
 from support.typed_commands import type_command
 
-from notifier.auth import authenticated_key, key_scope
+from notifier.auth import key_scope, new_key
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 
 KEPT = {"alembic_version", "api_key", "service", "sqlite_sequence"}
-"""Tables that stay, so that callers are known and their requests reach what fails."""
+"""Tables that are not broken, so that requests are authenticated before they fail."""
 RAISE = "".join(
     f"CREATE TRIGGER {event}_{{table}} BEFORE {event} ON {{table}}"
     f" BEGIN SELECT RAISE(ABORT, '{canary_strings.ADDRESS}'); END;"
@@ -82,9 +82,7 @@ async def _admin_key(url: str) -> str:
     database = Database(url)
     async with database.write() as connection:
         scopes = tuple(key_scope.KeyScope)
-        _, key = await authenticated_key.insert_key(
-            connection, None, authenticated_key.NewKey(scopes=scopes), now=SystemClock().now()
-        )
+        _, key = await new_key.insert_key(connection, None, new_key.NewKey(scopes=scopes), now=SystemClock().now())
     await database.close()
     return key
 
@@ -108,7 +106,7 @@ def _assert_clean(output: str) -> None:
 async def test_no_route_lets_a_canary_into_the_log(
     sqlite_seed: SqliteSeed, tmp_path: Path, relay: ScriptedRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each route with addresses, tokens and SQL in path, query, headers and body; then with a database that fails."""
+    """Every route is called with addresses, tokens and SQL in each place, then with a failing database."""
     url = sqlite_seed.copy(tmp_path)
     admin, shop = await _admin_key(url), sqlite_seed.keys.shop
     relay.greeting = f"554 5.7.1 <{canary_strings.ADDRESS}>: log in with {canary_strings.TOKEN}"
@@ -146,7 +144,7 @@ async def test_no_route_lets_a_canary_into_the_log(
 
 
 def test_what_libraries_and_the_interpreter_say_has_no_words_of_others() -> None:
-    """A route that raises, a request that is none, a lost task, a callback, a thread, a finalizer, a warning."""
+    """Errors in a route, request parser, task, callback, thread and finalizer, and a warning."""
     script = RAISING.format(
         words=f"{canary_strings.ADDRESS} {canary_strings.TOKEN} {canary_strings.SQL}", token=canary_strings.TOKEN
     )
@@ -169,7 +167,7 @@ def test_what_libraries_and_the_interpreter_say_has_no_words_of_others() -> None
 
 
 def test_every_engine_hides_its_parameters() -> None:
-    """An error of SQLAlchemy quotes the values of a statement, unless its engine is told not to."""
+    """Errors of SQLAlchemy contain the values of a statement, unless the engine hides them."""
     calls = [
         (path, {keyword.arg for keyword in node.keywords})
         for path in Path("notifier").rglob("*.py")
@@ -177,5 +175,5 @@ def test_every_engine_hides_its_parameters() -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) in {"create_engine", "create_async_engine", "make"}
         if ast.unparse(node.func) != "make" or path.name == "forward.py"
     ]
-    assert [path for path, given in calls if "hide_parameters" not in given] == []
+    assert [path for path, arguments in calls if "hide_parameters" not in arguments] == []
     assert len(calls) == 3

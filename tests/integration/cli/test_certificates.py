@@ -1,4 +1,4 @@
-"""Files of certificates that cannot be used: a mistake of the installation, told at the start and by `doctor`."""
+"""Unusable certificate files are reported at the start and by `doctor`."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ FAULTS = {"missing": "there is no such file", "folder": "is a directory", "empty
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with files that are no certificates."""
+    """A folder with files that contain no certificate."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "empty").touch()
     (tmp_path / "key").write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
@@ -24,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("variable", VARIABLES.values())
 def test_nothing_starts(folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
-    """One line with variable, path, why and what to do, exit 2, before the database is asked; nothing is made."""
+    """One line with variable, path, reason and advice, exit 2, before the database is opened; no file is created."""
     for command in COMMANDS:
         if command.startswith("sender"):
             monkeypatch.setenv("NOTIFIER_DATABASE_URL", "postgresql://ada@127.0.0.1:1/x")
@@ -38,7 +38,7 @@ def test_nothing_starts(folder: Path, monkeypatch: pytest.MonkeyPatch, variable:
 
 
 def test_each_file_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two mistakes are two lines."""
+    """Two errors give two lines."""
     for variable in VARIABLES.values():
         monkeypatch.setenv(variable, str(folder / "missing"))
     ended = type_command("serve", "--port", "0")
@@ -47,7 +47,7 @@ def test_each_file_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_doctor_tells_of_both(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that is good is named, too; what is not set is not spoken of."""
+    """A usable file is named, too; a file that is not set is not mentioned."""
     assert not VARIABLES.keys() & _findings().keys()
     for variable in VARIABLES.values():
         monkeypatch.setenv(variable, str(folder / "missing"))
@@ -61,5 +61,5 @@ def test_doctor_tells_of_both(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def _findings() -> dict[str, dict[str, object]]:
-    shown = json.loads(type_command("doctor", "--json").stdout)
-    return {finding["name"]: finding for finding in shown}
+    findings = json.loads(type_command("doctor", "--json").stdout)
+    return {finding["name"]: finding for finding in findings}

@@ -1,4 +1,4 @@
-"""A database that cannot be used, whatever the reason: every command ends with one line, and `doctor` goes on."""
+"""A database that cannot be used: every command ends with one line, and `doctor` continues with other checks."""
 
 import os
 import sqlite3
@@ -60,7 +60,7 @@ def _names(group: Any, before: str = "") -> Iterator[str]:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """None of our variables but a data directory; the current directory is the test's."""
+    """No `NOTIFIER_…` variables but the data directory; the current directory is the test's."""
     for name in list(os.environ):
         if name.startswith("NOTIFIER_"):
             monkeypatch.delenv(name)
@@ -79,14 +79,14 @@ def _assert_one_line(ended: CommandResult, *words: str, code: int = 2) -> None:
 
 
 def _findings(ended: CommandResult) -> dict[str, str]:
-    """What `doctor` says, by the names of its findings."""
+    """Run `doctor`, and return its findings by name."""
     assert ended.stderr == ""
     assert SECRET not in ended.stdout
     return {line[6:].partition(" ")[0]: line for line in ended.stdout.splitlines()}
 
 
 def test_every_command_is_tried_here() -> None:
-    """A new command is either in the list, or is known to need no database."""
+    """Every command is in the list, or is known to need no database."""
     tried = {
         name for name in _names(typer.main.get_command(app)) for words in COMMANDS if f"{words} ".startswith(f"{name} ")
     }
@@ -113,7 +113,7 @@ def test_every_command_names_a_server_that_is_not_there(environment: pytest.Monk
     ],
 )
 def test_what_is_wrong_with_the_url(environment: pytest.MonkeyPatch, url: str, words: str) -> None:
-    """The commands end; `doctor` has a finding, makes its other checks and exits 1."""
+    """The commands end; `doctor` reports it, runs its other checks and exits 1."""
     environment.setenv("HOME", str(Path.cwd()))
     environment.setenv("NOTIFIER_DATABASE_URL", url)
     _assert_one_line(type_command("db", "upgrade"), words)
@@ -188,7 +188,7 @@ def test_what_a_server_refuses(
 
 
 def _spoil(folder: Path, fault: str) -> None:
-    """Make a data directory unfit."""
+    """Make a data directory unusable."""
     file = folder / "notifier.sqlite3"
     if fault == "a file":
         folder.write_text("")
@@ -221,7 +221,7 @@ def _spoil(folder: Path, fault: str) -> None:
 def test_a_data_directory_that_is_unfit(
     environment: pytest.MonkeyPatch, tmp_path: Path, fault: str, words: str
 ) -> None:
-    """What stands in its place is named, left as it is, and found by `doctor`."""
+    """A file in its place is named, left unchanged, and reported by `doctor`."""
     folder = tmp_path / "data"
     _spoil(folder, fault)
     if fault == "below a file":
@@ -237,7 +237,7 @@ def test_a_data_directory_that_is_unfit(
     "name", ["plain", "a b", "a%2Fb", "who?", "a#b", "100%", "ü", ":memory:", "file:x", "a&b=c;d'e"]
 )
 def test_a_path_is_a_path(environment: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
-    """Whatever a data directory is called, the database is in it and nowhere else, relative or absolute."""
+    """Whatever the name of the data directory, relative or absolute, the database is created in it."""
     for place in (tmp_path / name, Path("relative") / name):
         environment.setenv("NOTIFIER_DATA_DIR", str(place))
         assert type_command("db", "upgrade").stdout.startswith("at ")
@@ -252,13 +252,13 @@ def test_a_path_is_a_path(environment: pytest.MonkeyPatch, tmp_path: Path, name:
 def test_before_the_first_migration_nothing_is_made(
     environment: pytest.MonkeyPatch, tmp_path: Path, words: str
 ) -> None:
-    """Each command says to run `notifier db upgrade`, exit 2, and leaves no file and no directory."""
+    """Each command says to run `notifier db upgrade`, exits 2, and creates no file and no directory."""
     _assert_one_line(type_command(*words.split()), "does not exist yet", "notifier db upgrade")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_doctor_makes_nothing(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Where nothing is, it says so, and nothing is there afterwards."""
+    """Without a database file `doctor` says so, and creates none."""
     environment.delenv("NOTIFIER_DATA_DIR")
     ended = type_command("doctor", "--json")
     assert (ended.code, "does not exist yet" in ended.stdout) == (1, True)
@@ -266,7 +266,7 @@ def test_doctor_makes_nothing(environment: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 def test_doctor_goes_on_after_a_wrong_sender_or_certificate(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An address that is none and a file that is missing are findings beside the others."""
+    """A wrong From address and a missing certificate file are findings beside the others."""
     environment.setenv("NOTIFIER_FROM", "nobody")
     environment.setenv("NOTIFIER_SMTP__CA_FILE", str(tmp_path / "missing.pem"))
     environment.setenv("NOTIFIER_SMTP__SECURITY", "tls")
@@ -277,9 +277,9 @@ def test_doctor_goes_on_after_a_wrong_sender_or_certificate(environment: pytest.
 
 
 def test_a_wrong_password_is_named_and_not_shown(environment: pytest.MonkeyPatch) -> None:
-    """What a server answers that does not believe the password; the tests' own server believes everybody."""
-    from notifier.db.database_url import parse_database_url
-    from notifier.db.error_explanations import explain_database_error
+    """The error of a server for a wrong password; the tests' own server accepts every login."""
+    from notifier.db.database_url import parse_database_url  # noqa: PLC0415
+    from notifier.db.error_explanations import explain_database_error  # noqa: PLC0415
 
     address = parse_database_url(f"postgresql://ada:{SECRET}@db.example.com/x")
     error = asyncpg.InvalidPasswordError('password authentication failed for user "ada"')

@@ -1,4 +1,4 @@
-"""Files with addresses, variables and secrets are for the user that runs Notifier, whatever the umask."""
+"""Files with addresses, variables and secrets are readable by Notifier's user only, whatever the umask."""
 
 import os
 import shlex
@@ -17,16 +17,16 @@ from notifier.outbox.journal import Journal
 
 @pytest.fixture
 def usual_umask() -> Iterator[None]:
-    """What most systems have: others may read what is not said to be closed."""
+    """The usual umask, with which others may read new files."""
     before = os.umask(0o022)
     yield
     os.umask(before)
 
 
 def _modes(folder: Path) -> dict[str, int]:
-    """The mode of a directory and of all in it."""
-    kept = [folder, *folder.rglob("*")]
-    return {str(path.relative_to(folder.parent)): stat.S_IMODE(path.stat().st_mode) for path in kept}
+    """The modes of a directory and of everything in it."""
+    paths = [folder, *folder.rglob("*")]
+    return {str(path.relative_to(folder.parent)): stat.S_IMODE(path.stat().st_mode) for path in paths}
 
 
 def _assert_private(folder: Path, *names: str) -> None:
@@ -63,7 +63,7 @@ def test_a_sender_alone_makes_its_directories_private(tmp_path: Path) -> None:
 
 
 def test_doctor_says_how_to_close_what_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One warning with the commands; after them it has none."""
+    """`doctor` warns with commands that correct it; after them there is no warning."""
     folder = tmp_path / "open data"
     (folder / "journal").mkdir(parents=True)
     for name in ("notifier.sqlite3", "notifier.sqlite3-wal", "lock", "journal/x.journal"):

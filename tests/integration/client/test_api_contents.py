@@ -7,7 +7,7 @@ import pytest
 from integration.client.both import Client, Connect
 from support.seeded_installation import Installation
 
-from notifier.auth import authenticated_key, key_scope
+from notifier.auth import key_scope, new_key, service_admin
 from notifier.client import Attachment, InvalidRequestError, NotFoundError, PermissionDeniedError, Status
 from notifier.runtime import wiring
 
@@ -24,8 +24,8 @@ async def shop(connect: Connect, api: str, installation: Installation, parts: wi
         key_scope.KeyScope.SUPPRESSIONS,
     ]
     async with parts.database.write() as connection:
-        service = await authenticated_key.find_service(connection, "shop")
-        key = await authenticated_key.create_live_key(connection, service, scopes=scopes, now=parts.clock.now())
+        service = await service_admin.find_service(connection, "shop")
+        key = await new_key.create_live_key(connection, service, scopes=scopes, now=parts.clock.now())
     return connect(api, key)
 
 

@@ -176,27 +176,27 @@ async def _templates(shop: NotingClient, _: wiring.ProcessParts, __: WebhookRece
     rendered = await shop("templates.render", files=template_editor.FILES, variables=template_editor.SAMPLE)
     first = await shop("templates.save", "greeting", **text)
     seen = await shop("templates.preview", "greeting")
-    assert (first.revision, seen.subject, seen.html) == (1, rendered.subject, rendered.html)
+    assert (first.has_draft, seen.subject, seen.html) == (True, rendered.subject, rendered.html)
     with pytest.raises(ConflictError) as caught:
         await shop("templates.save", "greeting", **text | {"settings": {"name": "Other"}})
-    assert caught.value.problem.raw["theirs"]["seen"] == first.seen
-    made = await shop("templates.publish", "greeting", seen=first.seen, note="first")
+    assert caught.value.problem.raw["theirs"]["revision"] == first.revision
+    made = await shop("templates.publish", "greeting", revision=first.revision, note="first")
     assert [(item.number, item.note) for item in await shop("templates.versions", "greeting")] == [(1, "first")]
     second = await shop(
-        "templates.save", "greeting", **text | {"sample": {**template_editor.SAMPLE, "more": 1}}, seen="1.0"
+        "templates.save", "greeting", **text | {"sample": {**template_editor.SAMPLE, "more": 1}}, revision="1.0"
     )
     assert not (await shop("templates.gate", "greeting")).blocks
     changed = await shop("templates.diff", "greeting")
     assert ([item.file for item in changed.files], changed.variables.added) == (["sample.json"], ("more",))
     assert (changed.from_, changed.to) == ("1", "draft")
-    await shop("templates.publish", "greeting", seen=second.seen)
+    await shop("templates.publish", "greeting", revision=second.revision)
     again = await shop("templates.restore", "greeting", 1, note="back")
     assert (again.number, again.content_hash) == (3, made.content_hash)
     whole = await shop("templates.version", "greeting", 1)
     assert (whole.files, whole.content_hash) == (template_editor.FILES, made.content_hash)
     assert set(await shop("templates.schema", "greeting", version=2)) == set(whole.variables_schema)
-    third = await shop("templates.save", "greeting", **text | {"settings": {"name": "Other"}}, seen="3.0")
-    assert await shop("templates.discard", "greeting", seen=third.seen) is None
+    third = await shop("templates.save", "greeting", **text | {"settings": {"name": "Other"}}, revision="3.0")
+    assert await shop("templates.discard", "greeting", revision=third.revision) is None
     assert (await shop("templates.draft", "greeting")).settings["name"] == "Greeting"
     sent = await shop("templates.test_send", "greeting", to="ada@example.com")
     assert (await shop("content", sent.id)).html == rendered.html

@@ -1,4 +1,4 @@
-"""The audit is only added to, whoever tries, on both databases; but for an address, which can be taken out."""
+"""Audit records cannot be changed or deleted, on both databases, except that an address can be removed."""
 
 from uuid import UUID
 
@@ -55,7 +55,7 @@ async def _rows(database: Database) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize("name", sorted(OTHER_VALUES))
 async def test_no_column_can_be_changed(parts: wiring.ProcessParts, name: str) -> None:
-    """An UPDATE of any column is refused, alone and together with taking the address out."""
+    """An UPDATE of any column is refused, alone and together with removing the address."""
     id_ = await _written(parts.database)
     before = await _rows(parts.database)
     changes = {name: OTHER_VALUES[name]}
@@ -67,7 +67,7 @@ async def test_no_column_can_be_changed(parts: wiring.ProcessParts, name: str) -
 
 
 async def test_an_address_can_be_taken_out(parts: wiring.ProcessParts) -> None:
-    """The one change that is let through forgets whom it concerned, and nothing else; it cannot be put back."""
+    """Removing the address is allowed; it cannot be set again."""
     id_ = await _written(parts.database)
     (before,) = await _rows(parts.database)
     forget = update(AuditEntry).where(_entry.id == id_)
@@ -80,7 +80,7 @@ async def test_an_address_can_be_taken_out(parts: wiring.ProcessParts) -> None:
 
 
 async def test_nothing_can_be_taken_away(parts: wiring.ProcessParts) -> None:
-    """DELETE is refused; so is every other way in which this database lets a row go."""
+    """DELETE and every other way to remove a row are refused."""
     await _written(parts.database)
     before = await _rows(parts.database)
     copied = "SELECT id, at, 'nobody', action, object_kind, object_id FROM audit_entry"
@@ -103,7 +103,7 @@ async def test_nothing_can_be_taken_away(parts: wiring.ProcessParts) -> None:
 
 
 async def test_a_replica_role_does_not_switch_it_off(postgres_installation: Installation) -> None:
-    """On PostgreSQL the triggers fire whatever a session says about itself."""
+    """On PostgreSQL no session setting disables the triggers."""
     async with postgres_installation.open_parts() as parts:
         await _written(parts.database)
         for statement in ("DELETE FROM audit_entry", "TRUNCATE audit_entry"):

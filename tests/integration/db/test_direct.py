@@ -1,4 +1,4 @@
-"""The driver without SQLAlchemy in between: the same errors, nothing left under way, no connection lost."""
+"""Direct connections: the same errors as with SQLAlchemy, no open transactions, no lost connections."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -37,7 +37,7 @@ async def words(database: Database) -> list[str]:
 
 
 async def write(database: Database, *new: str, then: Callable[[StatementConnection], object] = bool) -> None:
-    """Add words in one transaction, and do something before its end."""
+    """Insert words in one transaction, and call a function before its end."""
     async with database.direct_transaction() as connection:
         for word in new:
             await connection.execute(ADD, {"word": word})
@@ -50,19 +50,19 @@ async def backend(database: Database) -> int:
 
 
 async def test_rows_are_read_by_name(database: Database) -> None:
-    """A column is an attribute and a key; one that is not there is neither."""
+    """A column can be read as attribute and by key; an unknown one raises."""
     statement = text("SELECT CAST(:id AS uuid) AS id, CAST(:at AS timestamptz) AS at, :id = :id AS same")
     values = {"id": uuid4(), "at": datetime(2026, 11, 24, tzinfo=UTC)}
     async with database.read_statement() as connection:
-        found = await connection.execute(statement, values)
-    row = found.first()
+        result = await connection.execute(statement, values)
+    row = result.first()
     assert (UUID(bytes=row.id.bytes), row["at"], row.same) == (values["id"], values["at"], True)
-    assert dict(found.mappings()[0]) == dict(row)
+    assert dict(result.mappings()[0]) == dict(row)
     assert not hasattr(row, "another")
 
 
 async def test_a_statement_may_bring_its_values(database: Database) -> None:
-    """One that SQLAlchemy has built is converted by SQLAlchemy's own types."""
+    """A statement with values of its own is converted by SQLAlchemy's types."""
     values = {
         "id": uuid4(),
         "address": "a@b.org",
@@ -75,18 +75,18 @@ async def test_a_statement_may_bring_its_values(database: Database) -> None:
     }
     async with database.direct_transaction() as connection:
         await connection.execute(insert(Suppression).values(values))
-        found = await connection.execute(text("SELECT reason, created_at FROM suppression"))
-    assert [tuple(row) for row in found] == [("requested", values["created_at"])]
+        result = await connection.execute(text("SELECT reason, created_at FROM suppression"))
+    assert [tuple(row) for row in result] == [("requested", values["created_at"])]
 
 
 async def test_an_empty_result_has_no_first_row(database: Database) -> None:
-    """Asked for the first row of nothing, it says None."""
+    """`first` of an empty result is None."""
     async with database.read_statement() as connection:
         assert (await connection.execute(text("SELECT word FROM word"))).first() is None
 
 
 async def test_a_transaction_is_whole_or_nothing(database: Database) -> None:
-    """What was written before an error of the database's, or of ours, is not there; what ended well is."""
+    """A transaction is rolled back after an error of the database or of ours, and committed otherwise."""
     with pytest.raises(IntegrityError):
         await write(database, "ada", "ada")
     with pytest.raises(ZeroDivisionError):
@@ -96,7 +96,7 @@ async def test_a_transaction_is_whole_or_nothing(database: Database) -> None:
 
 
 async def test_a_connection_is_used_again(database: Database) -> None:
-    """After a good end and after an error that the server has answered."""
+    """A connection is reused after success, and after an error of the server."""
     first = await backend(database)
     with pytest.raises(DBAPIError):
         async with database.write_statement() as connection:
@@ -105,7 +105,7 @@ async def test_a_connection_is_used_again(database: Database) -> None:
 
 
 async def test_who_is_cancelled_leaves_nothing_under_way(database: Database) -> None:
-    """The transaction is gone with its connection, and the next one gets another."""
+    """After a cancellation the connection is dropped, and the next transaction gets another."""
     first = await backend(database)
     begun = asyncio.Event()
 
@@ -126,7 +126,7 @@ async def test_who_is_cancelled_leaves_nothing_under_way(database: Database) -> 
 
 
 async def test_a_read_that_takes_too_long_is_given_up(database: Database) -> None:
-    """Like one through SQLAlchemy: the database counts as away."""
+    """A timeout means that the database is unavailable, as with SQLAlchemy."""
     with pytest.raises(DatabaseUnavailableError):
         async with database.read_statement() as connection:
             await connection.execute(text("SELECT pg_sleep(60)"))
@@ -134,7 +134,7 @@ async def test_a_read_that_takes_too_long_is_given_up(database: Database) -> Non
 
 
 async def test_a_lock_in_the_way_has_its_own_error(database: Database) -> None:
-    """`lock_timeout` is told apart from a server that is away."""
+    """`lock_timeout` has an error of its own."""
     impatient = text(
         "WITH limits AS (SELECT set_config('lock_timeout', '50', true)) INSERT INTO word SELECT :word FROM limits"
     )
@@ -150,7 +150,7 @@ async def test_a_lock_in_the_way_has_its_own_error(database: Database) -> None:
 
 
 async def test_a_connection_lost_while_idle_is_replaced(database: Database) -> None:
-    """The event loop has seen it go: nobody hears of it."""
+    """A closed idle connection is replaced without an error."""
     pid = await backend(database)
     async with database.write() as other:
         await other.execute(TERMINATE, {"pid": pid})
@@ -162,7 +162,7 @@ async def test_a_connection_lost_while_idle_is_replaced(database: Database) -> N
 
 
 async def test_a_connection_lost_in_a_statement_is_the_database_away(database: Database) -> None:
-    """An error once, and the next one gets another connection."""
+    """A broken connection raises once, and the next statement gets another."""
     pid = await backend(database)
 
     async def sleep() -> None:
@@ -178,14 +178,14 @@ async def test_a_connection_lost_in_a_statement_is_the_database_away(database: D
 
 
 async def test_a_lost_commit_is_the_database_away(database: Database) -> None:
-    """Nobody knows whether it was committed, so it is not called done."""
+    """If the reply to a commit is lost, an error is raised."""
     with pytest.raises(DatabaseUnavailableError):
         await write(database, "ada", then=lambda connection: connection.driver.terminate())  # type: ignore[attr-defined]
     assert await words(database) == []
 
 
 async def test_who_finds_no_connection_hears_it_soon(database: Database) -> None:
-    """All are in use: unavailable after a moment, and nothing is lost for those who come later."""
+    """If all connections are in use, a caller gets an error after a moment, and later callers are served."""
     uses = [database.write_statement() for _ in range(DIRECT_CONNECTIONS)]
     for use in uses:
         await use.__aenter__()
@@ -199,7 +199,7 @@ async def test_who_finds_no_connection_hears_it_soon(database: Database) -> None
 
 @pytest.mark.parametrize("name", [None, "nothing"], ids=["no server", "no such database"])
 async def test_no_connection_is_the_database_away(postgres_installation: Installation, name: str | None) -> None:
-    """Whatever the reason; and a connection that cannot be made takes no place for good."""
+    """A failed connection attempt raises the reason, and frees its slot."""
     url = make_url(postgres_installation.settings.effective_database_url).set(database=name)
     nowhere = Database("postgresql://nobody@127.0.0.1:1/nothing" if name is None else url.render_as_string())
     for _ in range(DIRECT_CONNECTIONS + 1):
@@ -210,7 +210,7 @@ async def test_no_connection_is_the_database_away(postgres_installation: Install
 
 
 async def test_a_parameter_of_the_wrong_type_is_an_error_of_the_statement(database: Database) -> None:
-    """The driver refuses it before the server hears of it: not the database away, and no connection lost."""
+    """A parameter that the driver refuses is a plain error, and the connection is reused."""
     pid = await backend(database)
     with pytest.raises(DBAPIError) as raised:
         async with database.write_statement() as connection:

@@ -1,4 +1,4 @@
-"""SQLite's writer in one hop: all or nothing, errors as everywhere, and no transaction left open by anyone."""
+"""Transactions in SQLite's writer thread: all or nothing, the usual errors, and none is left open."""
 
 import asyncio
 import sqlite3
@@ -32,13 +32,13 @@ async def words(parts: wiring.ProcessParts) -> wiring.ProcessParts:
 
 
 async def test_it_commits_and_hands_back_the_result(words: wiring.ProcessParts) -> None:
-    """What the function returns arrives once its rows are there."""
+    """The function's result is returned after the commit."""
     assert await words.database.run_in_writer(lambda connection: _insert(connection, "a", "b")) == 2
     assert await _words(words) == ["a", "b"]
 
 
 async def test_an_error_undoes_all_of_it(words: wiring.ProcessParts) -> None:
-    """The error has the type it has everywhere, nothing is written, and the next one is served."""
+    """An error has the usual type, nothing is written, and the next transaction works."""
     with pytest.raises(IntegrityError):
         await words.database.run_in_writer(lambda connection: _insert(connection, "a", "b", "a"))
     with pytest.raises(DatabaseUnavailableError):
@@ -50,7 +50,7 @@ async def test_an_error_undoes_all_of_it(words: wiring.ProcessParts) -> None:
 
 
 async def test_a_cancelled_caller_leaves_no_transaction_open(words: wiring.ProcessParts) -> None:
-    """What had begun ends in the thread; both ways of writing go on."""
+    """A cancelled transaction still ends in the thread, and later ones work."""
     begun, go_on = threading.Event(), threading.Event()
 
     def work(connection: sqlite3.Connection) -> None:

@@ -1,4 +1,4 @@
-"""The schema: what migrations build is what the models say, on both databases, from empty and in parallel."""
+"""Migrations build the schema of the models, on both databases, also in parallel."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -64,7 +64,7 @@ async def test_the_closed_sets_agree(empty: Database) -> None:
     """Every CHECK of the models is in the database under the same name, with the same values."""
     await migrations.upgrade_schema(empty)
     async with empty.read() as connection:
-        found = await connection.run_sync(_checks)
+        constraints = await connection.run_sync(_checks)
     expected = {
         (table.name, str(check.name)): check
         for table in Table.metadata.tables.values()
@@ -72,8 +72,8 @@ async def test_the_closed_sets_agree(empty: Database) -> None:
         if isinstance(check, CheckConstraint)
     }
     assert expected
-    assert set(found) == set(expected)
-    for (table, name), sql in found.items():
+    assert set(constraints) == set(expected)
+    for (table, name), sql in constraints.items():
         column = Table.metadata.tables[table].c[name.removeprefix(f"ck_{table}_")]
         values = [member.value for member in column.type.enum_class]  # type: ignore[attr-defined]
         assert all(f"'{value}'" in sql for value in values), (table, name)
@@ -91,7 +91,7 @@ def _checks(connection: Connection) -> dict[tuple[str, str], str]:
 
 
 async def test_downgrade_and_upgrade_again(empty: Database) -> None:
-    """Every migration can be taken back, and leaves nothing."""
+    """Every migration can be reverted, and leaves nothing."""
     await migrations.upgrade_schema(empty)
     await migrations.downgrade_schema(empty, "base")
     async with empty.read() as connection:
@@ -102,8 +102,8 @@ async def test_downgrade_and_upgrade_again(empty: Database) -> None:
 
 
 async def test_a_downgrade_takes_the_triggers_of_the_audit_along(empty: Database) -> None:
-    """Neither table nor function is left, and a second upgrade makes both again."""
-    there = text(
+    """A downgrade removes table and functions, and a second upgrade creates them again."""
+    trigger_count = text(
         "SELECT count(*) FROM sqlite_master WHERE type = 'trigger'"
         if empty.is_sqlite
         else "SELECT count(*) FROM pg_proc WHERE proname LIKE 'audit_entry%'"
@@ -115,12 +115,12 @@ async def test_a_downgrade_takes_the_triggers_of_the_audit_along(empty: Database
         else:
             await migrations.downgrade_schema(empty, step)
         async with empty.read() as connection:
-            counts.append((await connection.execute(there)).scalar_one())
+            counts.append((await connection.execute(trigger_count)).scalar_one())
     assert counts == ([3, 0, 3] if empty.is_sqlite else [1, 0, 1])
 
 
 async def test_many_upgrades_at_once_run_once(postgres_server: postgres_cluster.PostgresServer) -> None:
-    """Processes that start together do not trip over each other: the upgrade holds an advisory lock."""
+    """Processes that start together migrate once, because the upgrade holds an advisory lock."""
     name = postgres_cluster.make_database_name()
     await asyncio.to_thread(
         postgres_cluster.execute_statements, postgres_server.url("postgres"), f"CREATE DATABASE {name}"
@@ -138,7 +138,7 @@ async def test_many_upgrades_at_once_run_once(postgres_server: postgres_cluster.
 
 
 def test_there_is_one_head() -> None:
-    """Two migrations with the same parent would leave the order to chance."""
+    """There is a single newest migration."""
     assert len(ScriptDirectory.from_config(migrations.build_alembic_config()).get_heads()) == 1
 
 
@@ -185,5 +185,5 @@ async def _old_rows(database: Database) -> list[tuple[object, ...]]:
         for table in ("notification_content", "attempt", "status_index")
     )
     async with database.read() as connection:
-        found = await connection.execute(text(f"SELECT address_key, status, category, {counts} FROM notification AS n"))
-        return [tuple(row) for row in found]
+        rows = await connection.execute(text(f"SELECT address_key, status, category, {counts} FROM notification AS n"))
+        return [tuple(row) for row in rows]

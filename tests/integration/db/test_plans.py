@@ -25,15 +25,15 @@ ROWS = size(20_000, 1_000_000)
 SMALL = {"api_key", "service", "webhook_endpoint", "template", "template_version", "sender_process", "alembic_version"}
 """Tables that do not grow with the mails."""
 WORKING_SET = {"ix_outbox_entry_leased", "ix_outbox_entry_held"}
-"""Partial indexes that are as small as what is under way; rescue reads one of them whole."""
+"""Partial indexes with only the entries in progress; rescue reads one of them completely."""
 Executed = dict[str, tuple[Any, ...]]
 
 
 @pytest.fixture
 async def trip(postgres_installation: Installation) -> AsyncIterator[tuple[Executed, Database]]:
-    """What one mail asks of the database from POST to the last settle, and a rescuer beside it."""
+    """The statements of one mail from POST to settle, and those of a rescuer."""
     async with postgres_installation.open_parts() as parts:
-        with record_statements(parts.database) as asked:
+        with record_statements(parts.database) as executed_statements:
             async with postgres_installation.open_client(parts) as client, wiring.run_sender(parts) as sender:
                 path = await api_caller.submit_mail(client, "bob@example.com")
                 for _ in range(2):  # the second is answered from the first
@@ -43,15 +43,15 @@ async def trip(postgres_installation: Installation) -> AsyncIterator[tuple[Execu
                 await sender.worker._claimer.claim_suspect([], [])
                 async with parts.database.read() as connection:
                     await entry_store.count_due(connection, EntryKind.EMAIL, most=1000)
-        yield dict(asked), parts.database
+        yield dict(executed_statements), parts.database
 
 
 async def test_no_statement_of_the_trip_reads_a_table(trip: tuple[Executed, Database]) -> None:
-    """Neither on empty tables nor on large ones, with stale statistics or fresh ones."""
-    asked, database = trip
-    assert any("AS waiting" in statement for statement in asked)
-    hot = {statement: values for statement, values in asked.items() if not _is_light(statement)}
-    assert len(hot) >= 8, sorted(asked)
+    """No statement reads a whole table: empty or large, with stale or fresh statistics."""
+    statements, database = trip
+    assert any("AS waiting" in statement for statement in statements)
+    hot = {statement: values for statement, values in statements.items() if not _is_light(statement)}
+    assert len(hot) >= 8, sorted(statements)
     async with database._writer.connect() as connection:
         for said in ("TRUNCATE outbox_entry, notification CASCADE", None, "ANALYZE"):
             if said:
@@ -70,7 +70,7 @@ async def test_no_statement_of_the_trip_reads_a_table(trip: tuple[Executed, Data
 
 
 async def test_each_search_walks_the_index_of_what_is_asked(postgres_installation: Installation) -> None:
-    """Whatever else is asked, and with a plan for any values; in tables that the server takes for empty."""
+    """Each search uses its index, with a generic plan, in tables that the server thinks are empty."""
     tomorrow = "2099-01-01T00:00:00Z"
     batch = "0192f0c1-2345-7000-8000-000000000000"
     async with postgres_installation.open_parts() as parts, postgres_installation.open_client(parts) as client:
@@ -85,9 +85,11 @@ async def test_each_search_walks_the_index_of_what_is_asked(postgres_installatio
             ("pk_notification_tag", {"tag": "a", "template": "welcome"}),
             ("ix_notification_template", {"template": "welcome", "status": "sent", "copies": "true"}),
         ):
-            with record_statements(parts.database) as asked:
+            with record_statements(parts.database) as statements:
                 assert (await client.get("/v1/notifications", params=query)).status_code == 200
-            ((statement, values),) = [one for one in asked if ") AS w" in one[0]]
+            ((statement, values),) = [
+                executed_statement for executed_statement in statements if ") AS w" in executed_statement[0]
+            ]
             async with parts.database._writer.connect() as connection:
                 for setting in ("plan_cache_mode = force_generic_plan", "enable_seqscan = off"):
                     await connection.execute(text(f"SET LOCAL {setting}"))
@@ -104,9 +106,9 @@ def _is_light(statement: str) -> bool:
 
 async def _plan(connection: AsyncConnection, statement: str, values: tuple[Any, ...]) -> dict[str, Any]:
     await connection.exec_driver_sql(f"PREPARE hot AS {statement}")
-    given = f"({', '.join(_literal(value) for value in values)})" if values else ""
-    found = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) EXECUTE hot {given}")
-    plan = found.scalar_one()
+    arguments = f"({', '.join(_literal(value) for value in values)})" if values else ""
+    result = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) EXECUTE hot {arguments}")
+    plan = result.scalar_one()
     await connection.exec_driver_sql("DEALLOCATE hot")
     plans: list[dict[str, Any]] = json.loads(plan) if isinstance(plan, str) else plan
     return plans[0]["Plan"]  # type: ignore[no-any-return]
@@ -140,7 +142,7 @@ def _reads_all(node: dict[str, Any]) -> bool:
 
 
 async def _fill(connection: AsyncConnection) -> None:
-    """Mails of one service, half of them due; the server has not looked at the tables since they were empty."""
+    """Insert mails of one service, half of them due, without updating the server's statistics."""
     await connection.execute(
         text(f"""
 INSERT INTO notification (id, service_id, template_version_id, recipient, from_address, envelope_from, priority, status,

@@ -1,4 +1,4 @@
-"""Behind a real PgBouncer: nothing is kept on the server between two transactions, and every mail is sent once."""
+"""Through a real PgBouncer: nothing depends on server state between transactions, and every mail is sent once."""
 
 import asyncio
 from collections import Counter
@@ -29,7 +29,7 @@ def pooler(request: pytest.FixtureRequest, postgres_server: PostgresServer) -> I
 
 
 async def _submit(installation: Installation, parts: wiring.ProcessParts, number: int) -> None:
-    """One caller's mails, one after the other."""
+    """Submit mails one after the other."""
     async with installation.open_client(parts) as client:
         for count in range(MAILS):
             reply = await client.post("/v1/notifications", json=WELCOME | {"to": f"{number}-{count}@example.com"})
@@ -39,7 +39,7 @@ async def _submit(installation: Installation, parts: wiring.ProcessParts, number
 async def test_every_mail_is_sent_once(
     postgres_installation: Installation, pooler: PgBouncer, relay: ScriptedRelay
 ) -> None:
-    """Eight callers at once; the API and a sender of another process, both through the pooler."""
+    """Eight concurrent callers; API and sender both connect through the pooler."""
     url = pooler.url(postgres_installation.settings.effective_database_url)
     installation = postgres_installation.with_settings(database_url=SecretStr(url))
     async with installation.open_parts() as api, installation.open_parts() as other, wiring.run_sender(other):
@@ -52,7 +52,7 @@ async def test_every_mail_is_sent_once(
 
 
 async def test_migrations_take_turns(postgres_server: PostgresServer, pooler: PgBouncer) -> None:
-    """Several processes start on an empty database at once: it is migrated once, and none fails."""
+    """Several processes start on an empty database: it is migrated once, and none fails."""
     name = make_database_name()
     await asyncio.to_thread(execute_statements, postgres_server.url("postgres"), f"CREATE DATABASE {name}")
     databases = [Database(pooler.url(postgres_server.url(name))) for _ in range(3)]
@@ -66,7 +66,7 @@ async def test_migrations_take_turns(postgres_server: PostgresServer, pooler: Pg
 
 
 async def test_nothing_is_left_on_the_server(postgres_installation: Installation, pooler: PgBouncer) -> None:
-    """No prepared statement, no setting of a session, and nobody who listens."""
+    """There are no prepared statements, session settings or listeners on the server."""
     database = Database(pooler.url(postgres_installation.settings.effective_database_url))
     leftovers = text(
         "SELECT (SELECT count(*) FROM pg_prepared_statements), (SELECT count(*) FROM pg_listening_channels()),"
@@ -81,7 +81,7 @@ async def test_nothing_is_left_on_the_server(postgres_installation: Installation
 
 @pytest.mark.parametrize("parameter", ["", "&pgbouncer=true", "&pgbouncer=false"])
 async def test_without_a_pooler_statements_stay_prepared(postgres_installation: Installation, parameter: str) -> None:
-    """A direct connection is known as one, unless the URL says otherwise; then plans are kept."""
+    """Without a pooler, statements are prepared, unless the URL says that there is one."""
     database = Database(postgres_installation.settings.effective_database_url + parameter)
     is_pooled = parameter == "&pgbouncer=true"
     assert await database.is_pooled() is is_pooled

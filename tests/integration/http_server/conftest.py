@@ -1,4 +1,4 @@
-"""Both event loops: when a connection counts as made, and a reply as taken, hangs on how a transport works."""
+"""Runs the tests on both event loops, because their transports report connections and writes at different times."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,5 +7,5 @@ import uvloop
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The loop of the standard library, and the one that the commands use."""
+    """The standard library's event loop, and the one that the commands use."""
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

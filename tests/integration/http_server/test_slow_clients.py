@@ -1,4 +1,4 @@
-"""Clients that are slow, or many: each half request has an end, and no number of them keeps a whole one out."""
+"""Slow or many clients: each incomplete request is ended, and however many there are, complete ones are served."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Application:
-    """Answers at once; or reads its body first, waits for a word of the test, or answers without an end."""
+    """An application that answers at once, after its body, when the test says so, or without an end."""
 
     def __init__(self) -> None:
         self.heard: asyncio.Queue[Message] = asyncio.Queue()
@@ -48,7 +48,7 @@ class Application:
 
 
 class Endless:
-    """Answers with bytes until nobody is there any more."""
+    """Send bytes until the client is gone."""
 
     def __init__(self) -> None:
         self.is_over = asyncio.Event()
@@ -83,7 +83,7 @@ async def _send(port: int, data: bytes) -> Connection:
 
 
 async def _rest(connection: Connection) -> bytes:
-    """All that still comes; a connection that was reset has nothing more to say."""
+    """Read until the connection ends or is reset."""
     try:
         return await connection[0].read()
     except ConnectionError:
@@ -93,34 +93,34 @@ async def _rest(connection: Connection) -> bytes:
 
 
 async def _reply(connection: Connection) -> bytes:
-    """The reply to a request, of which the application's has two bytes."""
+    """Read a response whose body has two bytes."""
     return await connection[0].readuntil(b"ok")
 
 
 def _problem(answer: bytes) -> tuple[int, str]:
-    """Status and code of an answer that is a problem document of the catalogue, after which the connection ends."""
+    """Read a problem document of the catalogue and the end of the connection; return status and code."""
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"connection: close" in head.lower()
-    told = json.loads(body)
-    assert problem_catalogue.PROBLEM_ENTRIES[told["code"]].status == told["status"] == int(head.split()[1])
-    return told["status"], told["code"]
+    problem = json.loads(body)
+    assert problem_catalogue.PROBLEM_ENTRIES[problem["code"]].status == problem["status"] == int(head.split()[1])
+    return problem["status"], problem["code"]
 
 
 @pytest.mark.parametrize("sent", [HALF_HEAD, b"G", b"POST / HTTP/1.1\r\n"])
 async def test_a_head_that_does_not_come_is_408(sent: bytes) -> None:
-    """However little of it has come, the client is told, and the connection ends."""
+    """However little of a request has arrived, the client gets 408, and the connection ends."""
     async with _served(Application(), ServerLimits(head_seconds=0.1)) as port:
         assert _problem(await _rest(await _send(port, sent))) == (408, "request_timeout")
 
 
 async def test_a_connection_that_says_nothing_is_closed() -> None:
-    """Without a byte of a request there is nothing to be answered."""
+    """A connection without a single byte is closed without a response."""
     async with _served(Application(), ServerLimits(head_seconds=0.1)) as port:
         assert await _rest(await _send(port, b"")) == b""
 
 
 async def test_drops_do_not_keep_a_head_alive() -> None:
-    """The time is for the whole head: one more byte now and then does not lengthen it."""
+    """The deadline is for the whole head: more bytes do not extend it."""
     async with _served(Application(), ServerLimits(head_seconds=0.3)) as port:
         connection = await _send(port, HALF_HEAD)
         answer = asyncio.create_task(_rest(connection))
@@ -131,7 +131,7 @@ async def test_drops_do_not_keep_a_head_alive() -> None:
 
 
 async def test_the_second_head_of_a_connection_has_its_time_too() -> None:
-    """A client that is known from one request is not trusted with the next."""
+    """The deadline also holds for a second request on the same connection."""
     async with _served(Application(), ServerLimits(head_seconds=0.5)) as port:
         connection = await _send(port, WHOLE)
         assert (await _reply(connection)).startswith(b"HTTP/1.1 200")
@@ -140,7 +140,7 @@ async def test_the_second_head_of_a_connection_has_its_time_too() -> None:
 
 
 async def test_a_body_that_does_not_come_is_408() -> None:
-    """The application hears that the client is gone, and ends."""
+    """The application is told that the client is gone, and ends."""
     app = Application()
     async with _served(app, ServerLimits(body_seconds=0.2)) as port:
         assert _problem(await _rest(await _send(port, HALF_BODY))) == (408, "request_timeout")
@@ -150,7 +150,7 @@ async def test_a_body_that_does_not_come_is_408() -> None:
 
 
 async def test_a_body_behind_its_answer_ends_without_another() -> None:
-    """Who was answered before the body came gets no second answer, and the connection ends."""
+    """A client that was answered before its body arrived gets no second response, and the connection ends."""
     async with _served(Application(), ServerLimits(head_seconds=0.2)) as port:
         connection = await _send(port, HALF_BODY.replace(b"/read", b"/").replace(b"10", b"1000000"))
         answer = asyncio.create_task(_rest(connection))
@@ -171,7 +171,7 @@ async def test_a_reply_that_nobody_reads_has_an_end() -> None:
 
 
 async def test_half_requests_make_room_for_a_whole_one() -> None:
-    """Three times as many half requests as there may be connections: the oldest go, and whoever comes is served."""
+    """With three times as many incomplete requests as connections, the oldest are closed and new ones are served."""
     app = Application()
     limits = ServerLimits(connections=8, head_seconds=60)
     async with _served(app, limits) as port:
@@ -190,7 +190,7 @@ async def test_half_requests_make_room_for_a_whole_one() -> None:
 
 
 async def test_a_connection_too_many_is_503_while_all_work() -> None:
-    """Whole requests are not cut for another; when they are answered there is room again."""
+    """Complete requests are not closed for another one; when they are answered there is space again."""
     app = Application()
     async with _served(app, ServerLimits(connections=3)) as port:
         working = [await _send(port, WHOLE.replace(b"/", b"/wait", 1)) for _ in range(3)]
@@ -208,7 +208,7 @@ async def test_a_connection_too_many_is_503_while_all_work() -> None:
 
 
 async def test_requests_over_one_connection_are_answered_in_their_order() -> None:
-    """Pipelined, in one packet or byte by byte: the limits change nothing for who is quick."""
+    """Requests that are pipelined, in one packet or byte by byte are served as usual."""
     async with _served(Application(), PATIENT) as port:
         connection = await _send(port, WHOLE * 3)
         for _ in range(3):
@@ -230,5 +230,5 @@ async def test_requests_over_one_connection_are_answered_in_their_order() -> Non
     ],
 )
 def test_files_are_left_for_the_sender(files: int, reserved: int, connections: int) -> None:
-    """A server takes only what the process need not open for the database, relays and webhooks."""
+    """A server leaves enough open files for the database, relays and webhooks."""
     assert http_server.find_server_limits(reserved, files=files).connections == connections

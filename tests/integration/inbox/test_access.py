@@ -77,7 +77,7 @@ def test_every_route_asks_for_the_host(inbox: BackgroundInbox, http: httpx2.Clie
     """Pages, lists, streams, files and changes: each says no, and nothing is changed."""
     send()
     (message,) = inbox.messages()
-    streams = OpenStreams(most=1, most_each=1)
+    streams = OpenStreams(max_streams=1, max_per_owner=1)
     routes = [*PageApi(MessageStore(), "", streams).routes(), *MailHogApi(MessageStore(), streams, ()).routes()]
     paths = {(next(iter(route.methods or ())), route.path) for route in routes if isinstance(route, Route)}
     assert not [route for route in routes if isinstance(route, Mount)]

@@ -18,7 +18,7 @@ SOURCES: Final = mail_corpus.list_sources()
 EXPLAINED: Final[dict[str, str]] = {}
 """Mail → why it may look different once it is sent; there is none."""
 RANDOM_MAILS: Final = 60
-_COMPARE: Final = (Path(__file__).parents[2] / "parts" / "compare_frames.js").read_text()
+_COMPARE: Final = (Path(__file__).parents[2] / "support" / "compare_frames.js").read_text()
 PLAIN: Final = css_inline.CSSInliner(keep_style_tags=False, keep_at_rules=True, load_remote_stylesheets=False)
 """How styles were moved before: each rule that selects something, wherever it stands."""
 
@@ -70,7 +70,7 @@ def _in_outlook(mail: str) -> str:
 def test_a_link_under_the_pointer_looks_as_it_was_written(driver: webdriver.Chrome) -> None:
     """A rule for :hover still wins over what has been moved into the tag."""
     written = mail_corpus.write_html(SOURCES["buttons"])
-    colours = [_hovered(driver, one) for one in (written, inline_styles(written))]
+    colours = [_hovered(driver, page) for page in (written, inline_styles(written))]
     assert colours[0] == colours[1]
     assert "rgb(184, 63, 26)" in colours[0]
 
@@ -105,5 +105,5 @@ def test_random_styles_come_to_the_same(driver: webdriver.Chrome) -> None:
     for width, scheme in ((375, "light"), (700, "dark")):
         browser.set_view(driver, 800, scheme)
         driver.execute_script("for (const one of document.querySelectorAll('iframe')) one.width = arguments[0]", width)
-        found = driver.execute_script(_COMPARE)
-        assert found == [], f"{found[0]}\n{mails[found[0][0]]}\n{moved[found[0][0]]}"
+        differences = driver.execute_script(_COMPARE)
+        assert differences == [], f"{differences[0]}\n{mails[differences[0][0]]}\n{moved[differences[0][0]]}"

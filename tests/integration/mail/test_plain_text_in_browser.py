@@ -20,12 +20,12 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
 
 def test_every_mail_says_what_it_shows(driver: webdriver.Chrome) -> None:
     """Words in the order in which they are seen, apart where they are seen apart, with the address of each link."""
-    found = {
+    wrong_mails = {
         name: differences
         for name, html in plain_text_corpus.list_mails().items()
         if (differences := visible_words.differences(visible_words.visible_items(driver, html), build_plain_text(html)))
     }
-    assert found == {}
+    assert wrong_mails == {}
 
 
 @pytest.mark.parametrize(
@@ -43,5 +43,5 @@ def test_every_mail_says_what_it_shows(driver: webdriver.Chrome) -> None:
 )
 def test_what_differs_is_found(driver: webdriver.Chrome, text: str, difference: str) -> None:
     """A word too many, too few or glued to another, and an address that was changed."""
-    found = visible_words.differences(visible_words.visible_items(driver, SEEN), text)
-    assert [one[: len(difference)] for one in found] == ([difference] if difference else [])
+    differences = visible_words.differences(visible_words.visible_items(driver, SEEN), text)
+    assert [item[: len(difference)] for item in differences] == ([difference] if difference else [])

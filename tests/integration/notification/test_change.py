@@ -12,11 +12,12 @@ from support.crashed_sender import CrashedSender
 from support.scripted_relay import STALL, ScriptedRelay
 from support.seeded_installation import Installation
 
+from notifier.audit import Actor
 from notifier.clock import SystemClock
 from notifier.db.tables import Attempt, get_columns
 from notifier.outbox import entry_store
 from notifier.runtime import wiring
-from notifier.states import EntryState, Priority, Status, TransitionCause
+from notifier.states import EntryState, Priority, Status
 from notifier.status import notification_actions
 
 ENDED = (Status.SENT, Status.FAILED, Status.EXPIRED, Status.SUPPRESSED, Status.DELIVERED, Status.BOUNCED)
@@ -208,10 +209,10 @@ async def test_a_service_changes_its_own_and_an_operator_all(
         for verb, body in (("cancel", {}), ("retry", {}), ("resolve", {"as": "sent"})):
             assert (await other.post(f"{path}/{verb}", json=body)).status_code == 404
         assert (await other.patch(path, json={"priority": "high"})).status_code == 404
-    operator = notification_actions.ChangeRequest(
-        actor="operator:grace", cause=TransitionCause.PERSON, rights=None, at=SystemClock().now(), comment="wrong list"
-    )
+    operator = Actor(name="operator:grace", at=SystemClock().now())
     async with parts.database.write() as connection:
-        await notification_actions.cancel_notification(connection, uncertain_mails.get_id(path), operator)
+        await notification_actions.cancel_notification(
+            connection, uncertain_mails.get_id(path), actor=operator, rights=None, comment="wrong list"
+        )
     assert (await uncertain_mails.read_notification(parts.database, path)).status is Status.CANCELLED
     assert await uncertain_mails.read_events(parts.database, path) == [("cancelled", "operator:grace", "wrong list")]

@@ -17,7 +17,7 @@ from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
 
 from notifier.db.direct_connections import StatementConnection
-from notifier.delivery import journal_record, recovery, settlement_decision
+from notifier.delivery import delivery_result, recovery, settlement_writer
 from notifier.delivery.delivery_result import RelayAttempt, SettlementContext
 from notifier.outbox import entry_store
 from notifier.outbox.entry_store import LeaseSelection
@@ -181,7 +181,7 @@ class Recorder(PlainHandler):
     """A handler that writes down what mails' settlements mean, and does nothing else."""
 
     async def record(self, connection: StatementConnection, settled: Sequence[Settlement]) -> None:
-        await settlement_decision.write_settlements(connection, settled)
+        await settlement_writer.write_settlements(connection, settled)
 
 
 @dataclass
@@ -198,7 +198,7 @@ class Lost:
         tried = RelayAttempt(
             outcome=outcome, relay="127.0.0.1", started_at=self.parts.clock.now(), seconds=0.25, sha256=b"\x01" * 32
         )
-        note = journal_record.JournalRecord.from_attempt(tried, None).to_note()
+        note = delivery_result.JournalRecord.from_attempt(tried, None).to_note()
         async with self.parts.database.write() as connection:
             settlements = await recovery.replay_journal(connection, [(self.entry, note)], _given(self.parts))
             await write_settlements(connection, Recorder(), settlements)

@@ -11,7 +11,8 @@ from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
 from notifier import suppression
-from notifier.auth import authenticated_key
+from notifier.audit import Actor
+from notifier.auth import service_admin
 from notifier.db.tables import INSTANCE
 from notifier.delivery import delivery_loader
 from notifier.outbox import entry_store as queue
@@ -39,7 +40,7 @@ async def _add(
     async with parts.database.write() as connection:
         wish = suppression.NewSuppression(
             address=ADA,
-            service_id=await authenticated_key.find_service(connection, service) if service else INSTANCE,
+            service_id=await service_admin.find_service(connection, service) if service else INSTANCE,
             scope=scope,
             reason=SuppressionReason.REQUESTED,
             detail="",
@@ -47,7 +48,9 @@ async def _add(
             expires_at=now + timedelta(seconds=seconds) if seconds is not None else None,
         )
         # Written as an hour ago, so that one can have expired by now.
-        _, view, _ = await suppression.add_suppression(connection, wish, now - timedelta(hours=1))
+        _, view = await suppression.add_suppression(
+            connection, wish, actor=Actor(name="test", at=now - timedelta(hours=1))
+        )
     return view.id
 
 
@@ -176,4 +179,4 @@ async def test_a_hard_bounce_outlasts_what_would_have_ended(parts: wiring.Proces
             )
             assert (view.reason, view.expires_at) == (reason, None)
             assert (view.id == id_) == (seconds is None)
-            await suppression.lift_suppression(connection, None, view.id)
+            await suppression.lift_suppression(connection, None, view.id, actor=Actor(name="test", at=now))

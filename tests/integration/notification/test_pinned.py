@@ -16,7 +16,8 @@ from support import api_caller, published_template
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
 
-from notifier.auth import authenticated_key
+from notifier.audit import Actor
+from notifier.auth import new_key, service_admin
 from notifier.auth.key_scope import KeyScope
 from notifier.clock import SystemClock
 from notifier.db.tables import Template, get_columns
@@ -57,9 +58,8 @@ class Editors:
 
     async def _save(self, slug: str) -> None:
         async with self._parts.database.write() as connection:
-            seen = (await draft_store.get_draft(connection, slug)).seen
-            now = SystemClock().now()
-            await draft_store.save_draft(connection, slug, self._source(slug), seen=seen, by="staff:1", now=now)
+            revision = (await draft_store.get_draft(connection, slug)).revision
+            await draft_store.save_draft(connection, slug, self._source(slug), revision=revision, actor=_staff())
 
     async def _publish(self, slug: str) -> None:
         async with self._parts.database.write() as connection:
@@ -73,15 +73,19 @@ class Editors:
     async def _change_layout(self, _: str) -> None:
         async with self._parts.database.write() as connection:
             there = await layout_store.get_layout(connection, "_layouts/base.html")
-            text, seen = f"<p>{self._chance.random()}</p>", there.revision if there else 0
-            await layout_store.save_layout(
-                connection, "_layouts/base.html", text, seen=seen, by="staff:1", now=SystemClock().now()
-            )
+            text, revision = f"<p>{self._chance.random()}</p>", there.revision if there else 0
+            await layout_store.save_layout(connection, "_layouts/base.html", text, revision=revision, actor=_staff())
 
     async def _take_layout_away(self, _: str) -> None:
         with contextlib.suppress(NotFoundError, LayoutInUseError):
             async with self._parts.database.write() as connection:
-                await layout_store.delete_layout(connection, "_layouts/base.html")
+                there = await layout_store.get_layout(connection, "_layouts/base.html")
+                revision = there.revision if there else 0
+                await layout_store.delete_layout(connection, "_layouts/base.html", revision=revision, actor=_staff())
+
+
+def _staff() -> Actor:
+    return Actor(name="staff:1", at=SystemClock().now())
 
 
 async def _revive(parts: wiring.ProcessParts) -> None:
@@ -98,9 +102,9 @@ async def test_the_mail_is_that_of_its_version(
     chance = random.Random(seed)
     editors = Editors(parts, chance)
     async with parts.database.write() as connection:
-        shop = await authenticated_key.find_service(connection, "shop")
+        shop = await service_admin.find_service(connection, "shop")
         scopes = [KeyScope.SEND, KeyScope.READ, KeyScope.CONTENT]
-        key = await authenticated_key.create_live_key(connection, shop, scopes=scopes, now=SystemClock().now())
+        key = await new_key.create_live_key(connection, shop, scopes=scopes, now=SystemClock().now())
     shown: dict[str, bytes] = {}
     async with installation.open_client(parts, key) as client:
         for number in range(MAILS):

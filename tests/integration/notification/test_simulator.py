@@ -10,8 +10,8 @@ from support import api_caller
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
-from notifier.auth import authenticated_key
-from notifier.auth.authenticated_key import NewKey
+from notifier.auth import new_key, service_admin
+from notifier.auth.new_key import NewKey
 from notifier.db.tables import Suppression, WebhookEndpoint, WebhookEvent, get_columns
 from notifier.ids import generate_id
 from notifier.runtime import wiring
@@ -29,8 +29,8 @@ class Scene:
 
 async def _key(parts: wiring.ProcessParts, kind: KeyKind) -> str:
     async with parts.database.write() as connection:
-        shop = await authenticated_key.find_service(connection, "shop")
-        return (await authenticated_key.insert_key(connection, shop, NewKey(kind=kind), now=parts.clock.now()))[1]
+        shop = await service_admin.find_service(connection, "shop")
+        return (await new_key.insert_key(connection, shop, NewKey(kind=kind), now=parts.clock.now()))[1]
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ async def _listen(parts: wiring.ProcessParts) -> None:
     async with parts.database.write() as connection:
         values = {
             "id": generate_id(),
-            "service_id": await authenticated_key.find_service(connection, "shop"),
+            "service_id": await service_admin.find_service(connection, "shop"),
             "events": [],
         }
         values |= {

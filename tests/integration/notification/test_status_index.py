@@ -21,9 +21,9 @@ from support import api_caller
 from support.crashed_sender import CrashedSender
 from support.seeded_installation import WELCOME, Installation
 
-from notifier.auth import authenticated_key, key_scope
+from notifier.auth import key_scope, new_key, service_admin
 from notifier.db.tables import Notification, OutboxEntry, StatusIndex, WebhookEndpoint, WebhookEvent, get_columns
-from notifier.delivery import delivery_loader, recovery, settlement_decision
+from notifier.delivery import delivery_loader, recovery, settlement_decision, settlement_writer
 from notifier.delivery.delivery_result import (
     CodeFault,
     DeliveryResult,
@@ -140,7 +140,7 @@ class Walk:
                 entry, known[entry.subject_id], self._tried(_OUTCOMES[0]), self._circumstances()
             )
             await entry_store.delete_proven(connection, [entry])
-            await settlement_decision.write_settlements(connection, [end])
+            await settlement_writer.write_settlements(connection, [end])
 
     async def kill(self) -> None:
         """The sender dies with all that it holds, and another one takes its place."""
@@ -195,7 +195,7 @@ class Walk:
 
     async def _write(self, connection: Any, ends: Sequence[Settlement]) -> None:
         held = await entry_store.settle_entries(connection, ends)
-        await settlement_decision.write_settlements(connection, held)
+        await settlement_writer.write_settlements(connection, held)
 
     def _verdict(self) -> DeliveryResult:
         stopped = EarlyStop(status=Status.SUPPRESSED, reason=Reason.RECIPIENT_SUPPRESSED, detail="")
@@ -225,11 +225,9 @@ async def walk(
 ) -> AsyncIterator[Walk]:
     """Two services, of which the first has an endpoint."""
     async with parts.database.write() as connection:
-        services = {await authenticated_key.find_service(connection, name): name for name in SERVICES}
+        services = {await service_admin.find_service(connection, name): name for name in SERVICES}
         every = {
-            name: await authenticated_key.create_live_key(
-                connection, id_, scopes=list(key_scope.KeyScope), now=parts.clock.now()
-            )
+            name: await new_key.create_live_key(connection, id_, scopes=list(key_scope.KeyScope), now=parts.clock.now())
             for id_, name in services.items()
         }
     async with (

@@ -17,7 +17,8 @@ from notifier.rendering.child_connection import (
     LossReason,
 )
 from notifier.rendering.child_program import FRAME_HEADER, READY_FRAME
-from notifier.rendering.protocol import ChildAnswer, RenderBatchAnswer, RenderFault
+from notifier.rendering.protocol import ChildAnswer, RenderBatchAnswer
+from notifier.template_language.render_fault import RenderFault
 
 SOON = 20.0  # seconds; more than any test takes
 
@@ -70,47 +71,47 @@ async def linked() -> AsyncIterator[tuple[ChildConnection, Scripted]]:
         await link.close()
 
 
-async def loss(asked: asyncio.Future[ChildAnswer]) -> LossReason:
+async def loss(answer: asyncio.Future[ChildAnswer]) -> LossReason:
     """How a request lost its child."""
     with pytest.raises(ChildLostError) as caught:
-        await asyncio.wait_for(asked, SOON)
+        await asyncio.wait_for(answer, SOON)
     return caught.value.reason
 
 
 async def test_answers_belong_to_requests_in_order() -> None:
     """Two answers that arrive together are given to the two who asked."""
     async with linked() as (link, child):
-        asked = [link.send_request(b"x", SOON), link.send_request(b"y", SOON)]
+        answers = [link.send_request(b"x", SOON), link.send_request(b"y", SOON)]
         await child.say(batch("first"), batch("second"))
-        assert await asyncio.gather(*asked) == [answer("first"), answer("second")]
+        assert await asyncio.gather(*answers) == [answer("first"), answer("second")]
 
 
 async def test_an_answer_in_small_pieces() -> None:
     """However the stream is cut, the answers are whole."""
     async with linked() as (link, child):
-        asked = [link.send_request(b"x", SOON), link.send_request(b"y", SOON)]
+        answers = [link.send_request(b"x", SOON), link.send_request(b"y", SOON)]
         frames = (batch("first"), batch("second"))
         await child.mutter(b"".join(FRAME_HEADER.pack(len(frame)) + frame for frame in frames))
-        assert await asyncio.gather(*asked) == [answer("first"), answer("second")]
+        assert await asyncio.gather(*answers) == [answer("first"), answer("second")]
 
 
 async def test_an_answer_larger_than_the_room() -> None:
     """The room grows for one large answer, and a small one before and behind it is read as well."""
     large = "x" * (3 * ANSWER_BUFFER_BYTES)
     async with linked() as (link, child):
-        asked = [link.send_request(b"", SOON) for _ in range(3)]
+        answers = [link.send_request(b"", SOON) for _ in range(3)]
         saying = asyncio.create_task(child.say(batch("before"), batch(large), batch("behind")))
-        assert await asyncio.gather(*asked) == [answer("before"), answer(large), answer("behind")]
+        assert await asyncio.gather(*answers) == [answer("before"), answer(large), answer("behind")]
         await saying
 
 
 async def test_an_answer_that_nobody_waits_for_is_dropped() -> None:
     """Who gave up gets nothing, and the next gets its own."""
     async with linked() as (link, child):
-        given_up, asked = link.send_request(b"x", SOON), link.send_request(b"y", SOON)
+        given_up, second = link.send_request(b"x", SOON), link.send_request(b"y", SOON)
         given_up.cancel()
         await child.say(batch("first"), batch("second"))
-        assert await asked == answer("second")
+        assert await second == answer("second")
 
 
 @pytest.mark.parametrize(("used", "how"), [(0.01, LossReason.OVERRAN), (0.009, LossReason.STARVED)])
@@ -157,9 +158,9 @@ async def test_a_child_that_speaks_unasked_is_killed() -> None:
 async def test_a_child_that_announces_too_much_is_killed() -> None:
     """The parent does not take gigabytes because a child says so."""
     async with linked() as (link, child):
-        asked = link.send_request(b"x", SOON)
+        pending = link.send_request(b"x", SOON)
         await asyncio.get_running_loop().sock_sendall(child.connection, FRAME_HEADER.pack(MAX_ANSWER_FRAME_BYTES))
-        assert await loss(asked) is LossReason.DIED
+        assert await loss(pending) is LossReason.DIED
 
 
 async def test_an_answer_before_the_end_counts() -> None:

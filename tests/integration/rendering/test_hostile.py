@@ -12,17 +12,10 @@ import pytest
 from msgspec.structs import replace
 from unit.rendering.hostile_templates import ENDLESS, FAULTY, REFUSED, VALUES, Hostile
 
+from notifier.mail.mail_parts import Mailbox, MailHeader, RenderedMail
 from notifier.rendering.pool import MAX_CHECK_SECONDS, RenderingPool
-from notifier.rendering.protocol import (
-    FaultCode,
-    Mailbox,
-    MailHeader,
-    PreviewedMail,
-    RenderedMail,
-    RenderFault,
-    RenderJob,
-    SourceCheck,
-)
+from notifier.rendering.protocol import PreviewedMail, RenderJob, SourceCheck
+from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 
 LEAKS = ("root:x:0", "<class '", "<function", "<built-in", "<module", "<generator", "<jinja2", " object at 0x")
@@ -115,12 +108,12 @@ async def test_hostile_templates_that_were_published_send_nothing(pool: Renderin
     several = [*REFUSED, *FAULTY]
     for start in range(0, len(several), 8):  # few at a time, or a busy host would take them for an overrun
         hostile = several[start : start + 8]
-        sources = {one.name: source_of(one) for one in hostile} | {"good": GOOD}
-        results = await pool.render([job(name) for one in hostile for name in (one.name, "good")], sources)
-        for one, bad, good in zip(hostile, results[::2], results[1::2], strict=True):
-            assert not isinstance(bad, RenderedMail), one.name
-            assert isinstance(good, RenderedMail), one.name
-            assert not any(leak in str(bad) for leak in LEAKS), one.name
+        sources = {template.name: source_of(template) for template in hostile} | {"good": GOOD}
+        results = await pool.render([job(name) for template in hostile for name in (template.name, "good")], sources)
+        for template, bad, good in zip(hostile, results[::2], results[1::2], strict=True):
+            assert not isinstance(bad, RenderedMail), template.name
+            assert isinstance(good, RenderedMail), template.name
+            assert not any(leak in str(bad) for leak in LEAKS), template.name
 
 
 @pytest.mark.parametrize("strict", [False, True], ids=["published long ago", "published today"])
@@ -132,10 +125,10 @@ async def test_hostile_values_stay_values(pool: RenderingPool, strict: bool) -> 
         settings=TemplateSettings(name="A"),
         strict=strict,
     )
-    plain = await shown(pool, replace(careful, strict=False), "https://shop.example")
+    plain = await render_shown(pool, replace(careful, strict=False), "https://shop.example")
     assert isinstance(plain, PreviewedMail)
     for name, value in VALUES.items():
-        mail = await shown(pool, careful, value)
+        mail = await render_shown(pool, careful, value)
         if strict and isinstance(mail, RenderFault):
             continue
         assert isinstance(mail, PreviewedMail), (name, mail)
@@ -148,7 +141,7 @@ async def test_hostile_values_stay_values(pool: RenderingPool, strict: bool) -> 
         assert not any(leak in mail.html for leak in LEAKS), name
 
 
-async def shown(pool: RenderingPool, source: TemplateSource, value: Any) -> PreviewedMail | RenderFault:
+async def render_shown(pool: RenderingPool, source: TemplateSource, value: Any) -> PreviewedMail | RenderFault:
     """The mail with this value."""
     version = f"careful, {source.strict}"
     return await pool.preview(job(version, v=value), {version: source})

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from notifier.mail.mail_parts import Mailbox, MailHeader, RenderedMail
 from notifier.rendering.pool import MAX_BATCH_MAILS, RenderingPool
-from notifier.rendering.protocol import Mailbox, MailHeader, RenderedMail, RenderJob
+from notifier.rendering.protocol import RenderJob
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 
 HEADER = MailHeader(

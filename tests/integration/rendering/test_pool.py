@@ -16,6 +16,7 @@ import pytest
 from support.example_render_job import GOOD, HEADER, build_job, build_source
 from unit.rendering.hostile_templates import STUBBORN
 
+from notifier.mail.mail_parts import RenderedMail
 from notifier.rendering.child_program import MAX_KNOWN_VERSIONS, MAX_MEMORY_BYTES
 from notifier.rendering.pool import (
     MAX_BATCH_MAILS,
@@ -24,7 +25,8 @@ from notifier.rendering.pool import (
     RenderingPool,
     suggest_child_count,
 )
-from notifier.rendering.protocol import FaultCode, RenderedMail, RenderFault, RenderJob
+from notifier.rendering.protocol import RenderJob
+from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.templating.sync import template_files
 
 ENDLESS = "<p>{{ x }}</p>\n" + "{% for n in range(99999) %}" * 3 + "{% endfor %}" * 3
@@ -54,8 +56,8 @@ def subjects(results: Sequence[object]) -> list[str]:
 
 def children() -> list[int]:
     """The process ids of living rendering children."""
-    found = multiprocessing.active_children()
-    return sorted(child.pid for child in found if child.name == "notifier-rendering" and child.pid is not None)
+    processes = multiprocessing.active_children()
+    return sorted(child.pid for child in processes if child.name == "notifier-rendering" and child.pid is not None)
 
 
 def limits_of(pid: int) -> str:
@@ -166,13 +168,13 @@ async def test_a_cancelled_render_leaves_a_working_child(pool: RenderingPool) ->
 async def test_a_request_that_was_given_up_has_no_part_in_the_next(pool: RenderingPool) -> None:
     """The answer to a cancelled render is nobody's: those asked for before and after it get their own."""
     jobs = [[build_job(x=f"{caller}-{number}") for number in range(MAX_BATCH_MAILS)] for caller in range(4)]
-    asked = [asyncio.create_task(pool.render(batch, SOURCES)) for batch in jobs]
+    requests = [asyncio.create_task(pool.render(batch, SOURCES)) for batch in jobs]
     await asyncio.sleep(0)
-    for given_up in (asked[0], asked[2]):
+    for given_up in (requests[0], requests[2]):
         given_up.cancel()
-    assert subjects(await asked[1]) == [f"Hi 1-{number}" for number in range(MAX_BATCH_MAILS)]
-    assert subjects(await asked[3]) == [f"Hi 3-{number}" for number in range(MAX_BATCH_MAILS)]
-    assert [task.cancelled() for task in asked] == [True, False, True, False]
+    assert subjects(await requests[1]) == [f"Hi 1-{number}" for number in range(MAX_BATCH_MAILS)]
+    assert subjects(await requests[3]) == [f"Hi 3-{number}" for number in range(MAX_BATCH_MAILS)]
+    assert [task.cancelled() for task in requests] == [True, False, True, False]
 
 
 async def test_a_culprit_in_the_second_of_two_batches_under_way(pool: RenderingPool) -> None:
@@ -204,12 +206,12 @@ async def test_a_child_killed_with_two_batches_under_way(pool: RenderingPool, an
     """Whenever the child dies, each of many callers gets the results of its own jobs, in order."""
     (before,) = children()
     jobs = [[build_job(x=f"{caller}-{number}") for number in range(MAX_BATCH_MAILS)] for caller in range(6)]
-    asked = [asyncio.create_task(pool.render(batch, SOURCES)) for batch in jobs]
+    requests = [asyncio.create_task(pool.render(batch, SOURCES)) for batch in jobs]
     await asyncio.sleep(0)
-    for first in asked[:answers]:
+    for first in requests[:answers]:
         await first
     os.kill(before, signal.SIGKILL)
-    for caller, task in enumerate(asked):
+    for caller, task in enumerate(requests):
         assert subjects(await task) == [f"Hi {caller}-{number}" for number in range(MAX_BATCH_MAILS)]
     assert before not in children()
 
@@ -283,8 +285,8 @@ async def test_the_shipped_password_reset_in_the_closest_language(
 ) -> None:
     """fr-CA is written for itself, other French falls back to fr, and German to the default."""
     shipped = template_files.read_template(Path("templates"), "password_reset")
-    asked = RenderJob(version="v", locale=locale, variables=json.dumps(shipped.sample), header=HEADER)
-    (result,) = await pool.render([asked], {"v": shipped})
+    render_job = RenderJob(version="v", locale=locale, variables=json.dumps(shipped.sample), header=HEADER)
+    (result,) = await pool.render([render_job], {"v": shipped})
     assert isinstance(result, RenderedMail)
     message: Any = message_from_bytes(result.wire, policy=default)
     assert str(message["Subject"]) == subject

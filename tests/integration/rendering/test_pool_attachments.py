@@ -15,24 +15,18 @@ import pytest
 from msgspec.structs import replace
 from unit.rendering.hostile_templates import STUBBORN
 
+from notifier.mail.mail_parts import MailAttachment, Mailbox, MailHeader, RenderedMail
 from notifier.rendering.child_program import MAX_KNOWN_VERSIONS
+from notifier.rendering.mail_filler import MAX_BYTES_ON_LOOP
 from notifier.rendering.pool import (
     MAX_BATCH_MAILS,
-    MAX_BYTES_ON_LOOP,
     MAX_CONTENT_CHARACTERS,
     TOO_SLOW_FAULT,
     RenderingPool,
     _without_file_bytes,
 )
-from notifier.rendering.protocol import (
-    MailAttachment,
-    Mailbox,
-    MailHeader,
-    PreviewedMail,
-    RenderedMail,
-    RenderFault,
-    RenderJob,
-)
+from notifier.rendering.protocol import PreviewedMail, RenderJob
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 
 HEADER = MailHeader(
@@ -85,7 +79,7 @@ def files_of(result: object) -> list[bytes]:
 
 def child() -> int:
     """The process id of the only rendering child."""
-    (pid,) = (found.pid for found in multiprocessing.active_children() if found.name == "notifier-rendering")
+    (pid,) = (process.pid for process in multiprocessing.active_children() if process.name == "notifier-rendering")
     assert pid is not None
     return pid
 
@@ -129,8 +123,8 @@ async def test_a_fault_takes_no_files(pool: RenderingPool) -> None:
 
 async def test_content_needs_no_source(pool: RenderingPool) -> None:
     """Mails with content of their own and mails from templates share a batch."""
-    said = {"subject": "{{ x }}", "html": "<p>b</p>", "text": None}
-    results = await pool.render([job(content=said), job(), job(content=said)], SOURCES)
+    content = {"subject": "{{ x }}", "html": "<p>b</p>", "text": None}
+    results = await pool.render([job(content=content), job(), job(content=content)], SOURCES)
     assert [str(message(result)["Subject"]) for result in results] == ["{{ x }}", "Hi a", "{{ x }}"]
 
 
@@ -146,23 +140,23 @@ async def test_much_content_is_no_overrun(pool: RenderingPool) -> None:
 
 async def test_a_preview_is_what_is_sent(pool: RenderingPool) -> None:
     """Part by part, and all bytes, attachments included."""
-    asked = job(file(b"a"), x="b")
-    shown = await pool.preview(asked, SOURCES)
-    assert isinstance(shown, PreviewedMail)
-    assert (shown.subject, shown.html, shown.text) == ("Hi b", "<p>b</p>", "Text b")
-    (sent,) = await pool.render([asked], SOURCES)
+    render_job = job(file(b"a"), x="b")
+    preview = await pool.preview(render_job, SOURCES)
+    assert isinstance(preview, PreviewedMail)
+    assert (preview.subject, preview.html, preview.text) == ("Hi b", "<p>b</p>", "Text b")
+    (sent,) = await pool.render([render_job], SOURCES)
     assert isinstance(sent, RenderedMail)
-    assert shown.wire == sent.wire
+    assert preview.wire == sent.wire
 
 
 async def test_a_preview_of_content(pool: RenderingPool) -> None:
     """Without HTML there is none; a text that is missing is shown as it is made."""
-    shown = await pool.preview(job(content={"subject": "Hi", "text": "a"}), {})
-    assert isinstance(shown, PreviewedMail)
-    assert (shown.html, shown.text) == (None, "a")
-    shown = await pool.preview(job(content={"subject": "Hi", "html": "<p>a</p>"}), {})
-    assert isinstance(shown, PreviewedMail)
-    assert (shown.html, shown.text) == ("<p>a</p>", "a\n")
+    preview = await pool.preview(job(content={"subject": "Hi", "text": "a"}), {})
+    assert isinstance(preview, PreviewedMail)
+    assert (preview.html, preview.text) == (None, "a")
+    preview = await pool.preview(job(content={"subject": "Hi", "html": "<p>a</p>"}), {})
+    assert isinstance(preview, PreviewedMail)
+    assert (preview.html, preview.text) == ("<p>a</p>", "a\n")
 
 
 async def test_a_preview_that_cannot_be_is_a_fault(pool: RenderingPool) -> None:
@@ -201,14 +195,14 @@ async def test_showing_keeps_a_version_for_both(pool: RenderingPool) -> None:
 
 def test_the_child_is_not_told_what_is_in_files() -> None:
     """Their names and types, and no octet."""
-    told = _without_file_bytes(job(file(b"abc"), file(b"d", "b.pdf")))
-    assert [(one.filename, one.data) for one in told.attachments] == [("a.pdf", b""), ("b.pdf", b"")]
+    sent = _without_file_bytes(job(file(b"abc"), file(b"d", "b.pdf")))
+    assert [(item.filename, item.data) for item in sent.attachments] == [("a.pdf", b""), ("b.pdf", b"")]
 
 
 async def test_jobs_keep_their_files(pool: RenderingPool) -> None:
     """What the child is not told stays with the caller, who may render again and gets the same bytes."""
-    asked = job(file(b"abc"))
-    copy = replace(asked)
-    first, second = await pool.render([asked], SOURCES), await pool.render([asked], SOURCES)
+    original = job(file(b"abc"))
+    copy = replace(original)
+    first, second = await pool.render([original], SOURCES), await pool.render([original], SOURCES)
     assert first == second
-    assert asked == copy
+    assert original == copy

@@ -10,11 +10,14 @@ from support.manual_clock import ManualClock
 
 from notifier.db.engine import Database
 from notifier.delivery.mail_renderer import MailRenderer
+from notifier.mail.mail_parts import MailAttachment, RenderedMail
 from notifier.recipient_policy import RecipientPolicy
-from notifier.rendering.pool import MAX_CONTENT_CHARACTERS, TOO_LARGE_FAULT, RenderingPool
+from notifier.rendering.mail_filler import TOO_LARGE_FAULT
+from notifier.rendering.pool import MAX_CONTENT_CHARACTERS, RenderingPool
 from notifier.rendering.preview_pool import PreviewPool
-from notifier.rendering.protocol import FaultCode, MailAttachment, RenderedMail, RenderFault, RenderJob, SkippedMail
+from notifier.rendering.protocol import RenderJob, SkippedMail
 from notifier.settings import RecipientsMode
+from notifier.template_language.render_fault import FaultCode, RenderFault
 
 
 class Shy:
@@ -34,8 +37,8 @@ class Shy:
 
 def content(size: int, payer: str = "") -> RenderJob:
     """A job with a text of so many characters."""
-    said = json.dumps({"subject": "Hi", "text": "a" * size})
-    return RenderJob(version=None, locale=None, variables="{}", header=HEADER, content=said, payer=payer)
+    text = json.dumps({"subject": "Hi", "text": "a" * size})
+    return RenderJob(version=None, locale=None, variables="{}", header=HEADER, content=text, payer=payer)
 
 
 async def test_what_turns_out_to_be_costly_is_left_out_of_what_follows() -> None:

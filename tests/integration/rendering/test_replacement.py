@@ -19,9 +19,9 @@ def _pid() -> int:
 async def _until_another_than(pid: int) -> int:
     """The process id of the child that took its place; within the test's own time limit."""
     while True:
-        found = [child.pid for child in multiprocessing.active_children() if child.name == "notifier-rendering"]
-        if found and found[0] is not None and found != [pid]:
-            return found[0]
+        pids = [child.pid for child in multiprocessing.active_children() if child.name == "notifier-rendering"]
+        if pids and pids[0] is not None and pids != [pid]:
+            return pids[0]
         await asyncio.sleep(0)
 
 

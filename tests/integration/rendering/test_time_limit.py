@@ -7,8 +7,10 @@ import pytest
 from integration.rendering.test_pool import SOURCES, children, kinds
 from support.example_render_job import build_job
 
+from notifier.mail.mail_parts import RenderedMail
 from notifier.rendering.pool import RenderingPool
-from notifier.rendering.protocol import FaultCode, RenderedMail, RenderFault, SkippedMail
+from notifier.rendering.protocol import SkippedMail
+from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.template_language.time_limit import MAX_PART_SECONDS
 
 ATTEMPTS = 10

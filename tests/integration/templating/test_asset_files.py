@@ -8,6 +8,7 @@ from sqlalchemy import select
 from support import sample_images
 from support.document_blocks import list_blocks
 
+from notifier.audit import Actor
 from notifier.db.tables import Asset, get_columns
 from notifier.errors import TemplateError
 from notifier.rendering.pool import RenderingPool
@@ -47,8 +48,8 @@ async def test_a_push_brings_the_image_and_leaves_that_of_staff_alone(parts: wir
                 await asset_store.get_files(connection, [bytes.fromhex(source.assets["logo"].sha256)])
             ).popitem()
             assert octets.hex() == source.assets["logo"].sha256
-            by = asset_store.Uploader(actor="staff", at=parts.clock.now())
-            await asset_store.upload_asset(connection, "logo", b"theirs", ImageOptions(), seen=1, by=by)
+            actor = Actor(name="staff", at=parts.clock.now())
+            await asset_store.upload_asset(connection, "logo", b"theirs", ImageOptions(), revision=1, actor=actor)
         (again,) = await push.run(write(_changes(logo_toml=CROP.replace("150", "60"))), ["hello"])
     async with parts.database.read() as connection:
         assert (await connection.execute(select(_asset.revision, _asset.updated_by))).one() == (2, "staff")
@@ -62,7 +63,7 @@ async def test_a_pull_writes_what_was_uploaded(parts: wiring.ProcessParts, write
     root = write(_changes())
     before = asset_files.pin_images(root, ["logo"])
     async with parts.database.write() as connection:
-        await asset_files.push_images(connection, root, before, by="test", now=parts.clock.now())
+        await asset_files.push_images(connection, root, before, actor=Actor(name="test", at=parts.clock.now()))
         written = await asset_files.pull_images(connection, tmp_path / "other", ["logo", "unknown"])
     assert [path.name for path in written] == ["logo.png", "logo.toml"]
     assert asset_files.pin_images(tmp_path / "other", ["logo"]) == before

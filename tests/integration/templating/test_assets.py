@@ -225,6 +225,8 @@ async def test_a_child_that_is_killed_is_a_reason() -> None:
         await asyncio.to_thread(image_process.convert_in_child, data, ImageOptions(), progress=kill)
         == image_process.CRASHED
     )
-    assert await asyncio.to_thread(image_process.convert_in_child, data, ImageOptions(), wanted=lambda: False) is None
+    assert (
+        await asyncio.to_thread(image_process.convert_in_child, data, ImageOptions(), is_wanted=lambda: False) is None
+    )
     too_long = bytes(MAX_UPLOAD_BYTES + 1)
     assert isinstance(image_process.convert_in_child(too_long, ImageOptions()), RejectedImage)

@@ -7,6 +7,7 @@ import pytest
 
 from notifier.errors import TemplateError
 from notifier.template_language.template_source import TemplateSettings
+from notifier.templating import settings_toml
 from notifier.templating.sync import template_files
 
 Write = Callable[[Mapping[str, str | bytes | None]], Path]
@@ -240,11 +241,11 @@ def test_all_problems_are_said_at_once(write: Write) -> None:
 )
 def test_a_duration_in_seconds(duration: str | None, seconds: int | None) -> None:
     """Minutes, hours and days; none stays none."""
-    assert template_files.parse_duration(duration) == seconds
+    assert settings_toml.parse_duration(duration) == seconds
 
 
 @pytest.mark.parametrize("duration", ["", "0m", "00h", "1", "h", "1s", "1.5h", "-1h", "10000m", "1h30m", " 1h", "1h\n"])
 def test_what_is_no_duration(duration: str) -> None:
     """Zero, other units and anything around it are refused."""
     with pytest.raises(ValueError, match="is not a duration such as"):
-        template_files.parse_duration(duration)
+        settings_toml.parse_duration(duration)

@@ -1,22 +1,22 @@
 """A push against what others have done since: it never replaces a newer edit that nobody has looked at."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import update
+from support.closed_gate import ClosedGate
 from support.folder_and_database import NOW, TwoSides
 
 from notifier import audit
+from notifier.audit import Actor
 from notifier.db.tables import Template, get_columns
 from notifier.errors import TemplateError
-from notifier.rendering.protocol import SourceCheck
-from notifier.template_language.template_source import TemplateSource
 from notifier.templating import draft_store, layout_store
 from notifier.templating.sync import base_record, template_files
 from notifier.templating.sync.pull import Pull
-from notifier.templating.sync.push import Push, PushChange, PushRefusedError
+from notifier.templating.sync.push import Push
+from notifier.templating.sync.sync_result import PushChange, SyncRefusedError
 
 NEW = {
     "another/template.toml": 'name = "Another"\n',
@@ -28,7 +28,7 @@ NEW = {
 
 async def refused(push: Push, root: Path, *slugs: str) -> list[str]:
     """Why it was, name by name."""
-    with pytest.raises(PushRefusedError) as raised:
+    with pytest.raises(SyncRefusedError) as raised:
         await push.run(root, slugs or ["hello"])
     return [f"{one.slug}: {one.why}" for one in raised.value.refused]
 
@@ -134,7 +134,8 @@ async def test_a_layout_is_not_lost_either(side: TwoSides) -> None:
         there = await layout_store.get_layout(connection, "_layouts/base.html")
         assert there is not None
         assert there.text == (side.write({}) / "_layouts/base.html").read_text()
-        await layout_store.save_layout(connection, there.name, "theirs", seen=there.revision, by="staff:bob", now=NOW)
+        actor = Actor(name="staff:bob", at=NOW)
+        await layout_store.save_layout(connection, there.name, "theirs", revision=there.revision, actor=actor)
     root = side.write({"_layouts/base.html": "ours{% block content %}{% endblock %}"})
     why = f"staff:bob changed it on 2026-03-09 at 12:30 UTC (revision {there.revision + 1})"
     assert await refused(side.push(), root) == [f"_layouts/base.html: {why}"]
@@ -142,24 +143,9 @@ async def test_a_layout_is_not_lost_either(side: TwoSides) -> None:
     assert changes == [PushChange.KEPT, PushChange.KEPT]
 
 
-@dataclass(frozen=True)
-class Closed:
-    """A gate that nothing passes."""
-
-    blocks: bool = True
-
-    def as_json(self) -> dict[str, Any]:
-        """Why."""
-        return {"reasons": ["shop: 3 of 200 requests would be refused"]}
-
-    async def look(self, _slug: str, _source: TemplateSource, _report: SourceCheck, /) -> "Closed":
-        """What it always says."""
-        return self
-
-
 async def test_the_gate_is_asked_about_what_replaces_a_version(sqlite_side: TwoSides) -> None:
     """Not about what is new, nor about what is equal; with a reason it is published all the same."""
-    guarded = sqlite_side.push(gate=Closed())
+    guarded = sqlite_side.push(gate=ClosedGate())
     root = sqlite_side.write(NEW)
     assert [one.change for one in await guarded.run(root, ["another", "hello"])] == [
         PushChange.CREATED,

@@ -15,12 +15,13 @@ from support.folder_and_database import NOW, TwoSides
 from notifier.db.tables import Template, get_columns
 from notifier.errors import NotFoundError
 from notifier.rendering.source_check import check_source
-from notifier.template_language.template_source import TemplateSettings, TemplateSource
+from notifier.template_language.template_source import LANGUAGE_WORDS, RESERVED_NAMES, TemplateSettings, TemplateSource
 from notifier.templating import version_store
 from notifier.templating.sync import base_record, template_files
 from notifier.templating.sync import file_writer as folder
 from notifier.templating.sync.file_writer import OutsideFolderError
-from notifier.templating.sync.pull import Pull, PullChange, PullRefusedError
+from notifier.templating.sync.pull import Pull
+from notifier.templating.sync.sync_result import PullChange, SyncRefusedError
 from notifier.templating.version_store import Publication
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=30).filter(
@@ -35,7 +36,7 @@ JSON: Any = st.recursive(
 
 @given(
     st.dictionaries(st.sampled_from(["subject.txt", "body.html", "body.txt", "locales/pt-BR/body.html"]), TEXT),
-    st.dictionaries(TEXT.filter(lambda name: name not in ("locale", "subject")), JSON, max_size=3),
+    st.dictionaries(TEXT.filter(lambda name: name not in RESERVED_NAMES | LANGUAGE_WORDS), JSON, max_size=3),
     st.text(st.characters(categories=["L", "P"]), min_size=1, max_size=20),
 )
 @settings(max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
@@ -86,10 +87,10 @@ def test_nothing_is_written_outside(write: Write, tmp_path: Path) -> None:
     assert (tmp_path / "outside/theirs.txt").read_text() == "theirs"
 
 
-async def pulled(side: TwoSides, root: Path, slug: str = "hello", **options: Any) -> list[tuple[str, PullChange]]:
-    """What a pull did."""
-    found = await Pull(database=side.database, **options).run(root, [slug])
-    return [(one.slug, one.change) for one in found]
+async def pulled(side: TwoSides, root: Path, slug: str = "hello", **options: Any) -> list[tuple[str, str]]:
+    """Pull, and list what that did."""
+    results = await Pull(database=side.database, **options).run(root, [slug])
+    return [(result.slug, result.change) for result in results]
 
 
 async def test_a_new_folder_has_the_same_hashes(side: TwoSides, tmp_path: Path) -> None:
@@ -114,10 +115,10 @@ async def test_what_was_edited_here_is_kept(sqlite_side: TwoSides) -> None:
     (root / "hello/body.txt").write_text("Ours {{ name }}")
     assert await pulled(sqlite_side, root) == [("hello", PullChange.AHEAD)]
     await sqlite_side.edited("Theirs {{ name }}")
-    with pytest.raises(PullRefusedError) as raised:
+    with pytest.raises(SyncRefusedError) as raised:
         await pulled(sqlite_side, root)
     version = "version 2, published by staff:bob on 2026-03-09 at 12:30 UTC, “Friendlier”"
-    assert [one.why for one in raised.value.refused] == [f"it was edited here, and there is {version}"]
+    assert [one.why for one in raised.value.refused] == [f"its files were edited, and the database has {version}"]
     assert (root / "hello/subject.txt").read_text() == GOOD["hello/subject.txt"]
     assert await pulled(sqlite_side, root, dry_run=True) == [("hello", PullChange.REFUSED)]
     assert await pulled(sqlite_side, root, overwrite=True) == [("hello", PullChange.UPDATED)]
@@ -129,11 +130,11 @@ async def test_a_folder_without_a_record_is_an_older_version_or_edited(sqlite_si
     """What was published once is safe there; what never was is safe nowhere else."""
     await sqlite_side.edited("Theirs {{ name }}")
     root = sqlite_side.write({"hello/subject.txt": "Never published"})
-    with pytest.raises(PullRefusedError):
+    with pytest.raises(SyncRefusedError):
         await pulled(sqlite_side, root)
     assert await pulled(sqlite_side, sqlite_side.write({})) == [("hello", PullChange.UPDATED)]
     root = sqlite_side.write({"hello/template.toml": "name ="})
-    with pytest.raises(PullRefusedError, match=r"cannot be read, .* template\.toml, line 1"):
+    with pytest.raises(SyncRefusedError, match=r"cannot be read, .* template\.toml, line 1"):
         await pulled(sqlite_side, root)
 
 
@@ -147,7 +148,7 @@ async def test_what_is_deleted_there_is_told(sqlite_side: TwoSides) -> None:
     (one,) = await Pull(database=sqlite_side.database).run(root, ["hello"])
     assert (one.change, one.why) == (
         PullChange.GONE,
-        "it was deleted there on 2026-03-09 at 12:30 UTC; its files are still here",
+        "it was deleted in the database on 2026-03-09 at 12:30 UTC; its files stay",
     )
     assert (root / "hello/subject.txt").is_file()
     assert "hello" not in base_record.read_base(root).templates
@@ -162,6 +163,6 @@ async def test_a_version_that_no_folder_can_have_is_refused(sqlite_side: TwoSide
         await version_store.write_version(
             connection, "odd", odd, check_source(odd), Publication(by="staff:bob", at=NOW)
         )
-    with pytest.raises(PullRefusedError, match=r"odd: '\.\./\.\./x' has no place in a folder"):
+    with pytest.raises(SyncRefusedError, match=r"odd: '\.\./\.\./x' has no place in a folder"):
         await pulled(sqlite_side, tmp_path / "fresh", "odd")
     assert not (tmp_path / "fresh").exists()

@@ -34,8 +34,8 @@ async def test_there_is_an_end_of_what_editors_make(sqlite_installation: Install
                 await connection.execute(insert(table), [row(number) for number in range(most - there - 1)])
         async with sqlite_installation.open_client(parts, await template_editor.create_admin_key(parts)) as client:
             for name, want in (("first", 200), ("second", 409), ("first", 200)):
-                seen = (await client.get(f"/v1/templates/{name}/draft")).json().get("seen", "")
-                put = await client.put(f"/v1/templates/{name}/draft", json=template_editor.build_draft(seen))
+                revision = (await client.get(f"/v1/templates/{name}/draft")).json().get("revision", "")
+                put = await client.put(f"/v1/templates/{name}/draft", json=template_editor.build_draft(revision))
                 assert outcome(put) == (want, "too_many_templates" if want == 409 else ""), name
             for name, revision, want in (("first", 0, 200), ("second", 0, 409), ("first", 1, 200)):
                 body = {"text": "<p>x</p>", "revision": revision}

@@ -27,14 +27,17 @@ def leaves(sample: dict[str, Any]) -> set[str]:
 
 
 def names_read(source: TemplateSource, prefix: str) -> set[str]:
-    """Every name and attribute that the parts of one locale read."""
+    """Every name and attribute that the parts of one locale read, with the layouts that they extend."""
     env = create_environment(source.files, autoescape=False)
     found = set()
-    for name, text in source.files.items():
-        if name.startswith(prefix) and (prefix or not name.startswith(("locales/", "_layouts/"))):
-            tree = env.parse(text)
-            found |= {node.name for node in tree.find_all(nodes.Name)}
-            found |= {node.attr for node in tree.find_all(nodes.Getattr)}
+    waiting = [name for name in source.files if name.startswith(prefix)]
+    if not prefix:
+        waiting = [name for name in waiting if not name.startswith(("locales/", "_layouts/"))]
+    while waiting:
+        tree = env.parse(source.files[waiting.pop()])
+        found |= {node.name for node in tree.find_all(nodes.Name)}
+        found |= {node.attr for node in tree.find_all(nodes.Getattr)}
+        waiting += [node.template.as_const() for node in tree.find_all(nodes.Extends)]
     return found
 
 

@@ -11,7 +11,8 @@ from notifier.rendering.pool import RenderingPool
 from notifier.runtime import wiring
 from notifier.templating import version_store
 from notifier.templating.sync import template_files
-from notifier.templating.sync.push import Push, PushChange, PushResult, check_source
+from notifier.templating.sync.push import Push, check_source
+from notifier.templating.sync.sync_result import PushChange, SyncResult
 
 Write = Callable[[Mapping[str, str | bytes | None]], Path]
 OTHER = {
@@ -49,13 +50,13 @@ async def test_a_push_creates_then_publishes_what_differs(push: Push, parts: wir
     first = await push.run(root, ["hello", "other"])
     assert [one.slug for one in first if one.slug.startswith("_")] == ["_layouts/base.html", "_layouts/parts.html"]
     assert first[2:] == [
-        PushResult(slug="hello", number=1, change=PushChange.CREATED),
-        PushResult(slug="other", number=1, change=PushChange.CREATED),
+        SyncResult(slug="hello", number=1, change=PushChange.CREATED),
+        SyncResult(slug="other", number=1, change=PushChange.CREATED),
     ]
     write({**OTHER, "other/subject.txt": "Changed"})
     assert await push.run(root, ["hello", "other"]) == [
-        PushResult(slug="hello", number=1, change=PushChange.UNCHANGED),
-        PushResult(slug="other", number=2, change=PushChange.PUBLISHED),
+        SyncResult(slug="hello", number=1, change=PushChange.UNCHANGED),
+        SyncResult(slug="other", number=2, change=PushChange.PUBLISHED),
     ]
     assert await numbers(parts) == {"hello": 1, "other": 2}
 
@@ -67,11 +68,11 @@ async def test_only_new_keeps_what_staff_edited(
     root = write({})
     await push.run(root, ["hello"])
     careful = Push(database=parts.database, pool=pool, clock=SystemClock(), by="demo", only_new=True)
-    assert await careful.run(root, ["hello"]) == [PushResult(slug="hello", number=1, change=PushChange.UNCHANGED)]
+    assert await careful.run(root, ["hello"]) == [SyncResult(slug="hello", number=1, change=PushChange.UNCHANGED)]
     write({**OTHER, "hello/subject.txt": "Changed"})
     assert await careful.run(root, ["hello", "other"]) == [
-        PushResult(slug="hello", number=1, change=PushChange.KEPT),
-        PushResult(slug="other", number=1, change=PushChange.CREATED),
+        SyncResult(slug="hello", number=1, change=PushChange.KEPT),
+        SyncResult(slug="other", number=1, change=PushChange.CREATED),
     ]
     assert await numbers(parts) == {"hello": 1, "other": 1}
 

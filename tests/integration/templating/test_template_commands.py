@@ -147,7 +147,7 @@ async def test_the_sides_are_kept_together(typed: Typed, sqlite_side: TwoSides) 
     assert told[1].startswith("  hello: it is at version 4, published by staff:bob on 2026-03-09 at 12:30 UTC")
     assert told[2:] == [
         "    subject.txt: +1 -1",
-        "Look with `diff` (--draft), take them over with `pull` (--draft), or replace them with --overwrite.",
+        "Look with `diff` (--draft), take them with `pull` (--draft), or replace them with --overwrite.",
     ]
     assert (await run("push", "hello", "--dry-run")).exit_code == 1
     assert isinstance((await run("pull", "hello")).exception, CommandError)

@@ -10,7 +10,7 @@ from support import webhook_receiver as receivers
 from support.seeded_installation import Installation
 from support.webhook_receiver import WebhookReceiver
 
-from notifier.auth import authenticated_key, key_scope
+from notifier.auth import key_scope, new_key, service_admin
 from notifier.runtime import wiring
 
 LOOPBACK = ("127.0.0.1", "localhost")
@@ -47,8 +47,8 @@ def installation(installation: Installation) -> Installation:
 async def key_of(parts: wiring.ProcessParts, service: str, *scopes: key_scope.KeyScope) -> str:
     """A key of the service with these scopes; all if none is named."""
     async with parts.database.write() as connection:
-        id_ = await authenticated_key.find_service(connection, service)
-        return await authenticated_key.create_live_key(
+        id_ = await service_admin.find_service(connection, service)
+        return await new_key.create_live_key(
             connection, id_, scopes=scopes or tuple(key_scope.KeyScope), now=parts.clock.now()
         )
 

@@ -1,4 +1,4 @@
-"""A caller's process: it takes orders, each with a mail, in transactions that end in every way.
+"""A caller's process that takes orders, each with a mail, in transactions that end in every possible way.
 
 `python orders.py URL WAY`, where WAY says how the first transaction ends; what it has done it prints, and then it waits
 to be killed. `stream` goes on until its input ends.

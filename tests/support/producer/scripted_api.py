@@ -1,4 +1,4 @@
-"""A real HTTP server in the place of Notifier's API: it keeps every key once, and answers otherwise when told to."""
+"""An HTTP server instead of Notifier's API: it accepts every idempotency key once, or answers as scripted."""
 
 import asyncio
 import json

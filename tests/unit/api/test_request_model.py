@@ -11,6 +11,7 @@ from support.documented_transport import DOCUMENT, build_validator
 
 from notifier.api import app
 from notifier.api.batches.models import BatchItemIn, BatchShownIn
+from notifier.api.body import model_reader
 from notifier.api.body.request_model import PatchModel, RequestModel, drop_unset
 from notifier.api.notifications import submission_models
 from notifier.api.notifications.submission_models import NotificationIn, NotificationPatchIn
@@ -56,7 +57,7 @@ def _faults(model: type[RequestModel], body: Any) -> list[Fault]:
     if model is NotificationIn:
         return submission_models.parse_notification(drop_unset(model, body), body)[1]
     try:
-        submission_models.validate_body(model, body)
+        model_reader.validate_body(model, body)
     except InvalidRequestError as error:
         return list(error.faults)
     return []
@@ -98,7 +99,7 @@ def test_null_for_what_is_needed_is_missing(name: str, field: str) -> None:
     """The sentence says that null counts as left out."""
     if SHOWN[name] in {BatchItemIn, BatchShownIn}:
         return  # read as single notifications; `BatchIn` stands for the other
-    fault = next(one for one in _faults(SHOWN[name], _example(name) | {field: None}) if one.pointer == f"/{field}")
+    fault = next(item for item in _faults(SHOWN[name], _example(name) | {field: None}) if item.pointer == f"/{field}")
     assert fault.code == "missing_field"
     assert "null counts as left out" in fault.detail
 
@@ -160,8 +161,8 @@ def _assert_leads_into(body: Any, fault: Fault) -> None:
 )
 def test_faults_are_told_in_the_words_of_json(body: Any, pointer: str, detail: str) -> None:
     """What was expected and what it is, or which field was meant."""
-    told = {fault.pointer: fault.detail for fault in _faults(NotificationIn, body)}
-    assert told[pointer].startswith(detail)
+    details = {fault.pointer: fault.detail for fault in _faults(NotificationIn, body)}
+    assert details[pointer].startswith(detail)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from notifier.api.notifications import models, submission_models
 from notifier.api.notifications.submission_models import NotificationIn
 from notifier.states import Priority, Status, WhenUncertain
-from notifier.submission.request_validation import NotificationRequest
+from notifier.submission.notification_request import NotificationRequest
 
 SOUND: dict[str, Any] = {"to": "ada@example.com", "template": "welcome", "variables": {"name": "Ada"}}
 FIELDS = sorted(field.alias or name for name, field in NotificationIn.model_fields.items())
@@ -70,9 +70,11 @@ def test_a_full_request_is_taken_over_field_by_field() -> None:
 
 def test_what_is_not_given_keeps_its_default() -> None:
     """An absent field and a null are the same where null is allowed."""
-    wanted, faults = submission_models.parse_notification(SOUND | {"locale": None, "send_at": None, "priority": None})
+    notification, faults = submission_models.parse_notification(
+        SOUND | {"locale": None, "send_at": None, "priority": None}
+    )
     assert faults == []
-    assert wanted == NotificationRequest(**SOUND)
+    assert notification == NotificationRequest(**SOUND)
 
 
 @pytest.mark.parametrize("body", [None, True, 1, 1.5, "x", [SOUND]])
@@ -118,28 +120,28 @@ def test_a_body_that_is_no_object_is_one_fault(body: Any) -> None:
 )
 def test_a_fault_names_its_place_and_leaves_the_rest(field: str, value: Any, pointer: str, code: str) -> None:
     """The pointer is RFC 6901's; fields without fault are kept so that they are checked as well."""
-    wanted, faults = submission_models.parse_notification(SOUND | {field: value})
+    notification, faults = submission_models.parse_notification(SOUND | {field: value})
     assert {(fault.pointer, fault.code) for fault in faults} == {(pointer, code)}
     assert all(fault.detail for fault in faults)
     for name in {"to", "template", "variables"} - {field}:
-        assert getattr(wanted, name) == SOUND[name]
+        assert getattr(notification, name) == SOUND[name]
 
 
 def test_a_whole_number_may_be_written_with_a_point() -> None:
     """3.0 is the number 3 in JSON, whoever wrote it."""
-    wanted, faults = submission_models.parse_notification(SOUND | {"template_version": 3.0})
-    assert (faults, wanted.template_version) == ([], 3)
-    assert type(wanted.template_version) is int
+    notification, faults = submission_models.parse_notification(SOUND | {"template_version": 3.0})
+    assert (faults, notification.template_version) == ([], 3)
+    assert type(notification.template_version) is int
 
 
 def test_missing_fields_are_faults_and_never_guessed() -> None:
     """Without recipient and template both are named, and nothing stands in for them."""
-    wanted, faults = submission_models.parse_notification({"priority": "high"})
+    notification, faults = submission_models.parse_notification({"priority": "high"})
     assert {(fault.pointer, fault.code) for fault in faults} == {
         ("/to", "missing_field"),
         ("/template", "missing_field"),
     }
-    assert (wanted.to, wanted.template, wanted.priority) == (None, None, Priority.HIGH)
+    assert (notification.to, notification.template, notification.priority) == (None, None, Priority.HIGH)
 
 
 def test_variables_that_are_no_object_are_not_checked_further() -> None:
@@ -151,13 +153,13 @@ def test_variables_that_are_no_object_are_not_checked_further() -> None:
 @given(st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=8), _VALUES, max_size=6))
 def test_any_object_is_parsed_or_refused(body: dict[str, Any]) -> None:
     """Nothing is raised; a fault's pointer begins at a field of the body or at a missing one; sound fields are kept."""
-    wanted, faults = submission_models.parse_notification(body)
+    notification, faults = submission_models.parse_notification(body)
     for fault in faults:
         first = fault.pointer.split("/")[1].replace("~1", "/").replace("~0", "~")
         assert first in body or (first in {"to", "template"} and fault.code == "missing_field")
     at_fault = {fault.pointer.split("/")[1] for fault in faults}
     for name in {"to", "template", "locale", "reply_to"} - at_fault:
-        assert getattr(wanted, name) == body.get(name)
+        assert getattr(notification, name) == body.get(name)
 
 
 @pytest.mark.parametrize("status", Status)

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from notifier import header_names
 from notifier.api import fields
-from notifier.api.authentication import IDEMPOTENCY_KEY_PATTERN, parse_idempotency_key
 from notifier.api.batches.models import BatchItemIn
+from notifier.api.idempotency_key import IDEMPOTENCY_KEY_PATTERN, parse_idempotency_key
 from notifier.api.notifications.submission_models import NotificationIn
-from notifier.submission import attachment_validation, request_validation
+from notifier.submission import attachment_validation, custom_headers, request_validation
 
 _FIELDS = ["List-Unsubscribe", "X-Notifier-Id", "x-NOTIFIER", "Bcc", "X-", "X-Order"]
 _LETTERS = st.text(alphabet="aXx-9.@_=+/ \n\r\té\u0085\u2028\x7f", max_size=12)
@@ -25,12 +25,12 @@ def _says(pattern: str, text: str) -> bool:
 @example("X-Order\n")
 def test_names_of_header_fields(name: str) -> None:
     """Whatever an operator allows is in the document; which `X-…` those are it cannot know."""
-    for one in (name, *header_names.STANDARD_HEADERS):
-        faults = {fault.code for fault in request_validation.check_headers({one: "1"}, {one.lower()})}
-        assert _says(fields.HEADER_NAME_PATTERN, one) or "header_not_allowed" in faults, one
+    for item in (name, *header_names.STANDARD_HEADERS):
+        faults = {fault.code for fault in custom_headers.check_headers({item: "1"}, {item.lower()})}
+        assert _says(fields.HEADER_NAME_PATTERN, item) or "header_not_allowed" in faults, item
     assert all(
-        _says(fields.HEADER_NAME_PATTERN, one)
-        for one in (*header_names.STANDARD_HEADERS, *header_names.DEFAULT_ALLOWED_HEADERS)
+        _says(fields.HEADER_NAME_PATTERN, item)
+        for item in (*header_names.STANDARD_HEADERS, *header_names.DEFAULT_ALLOWED_HEADERS)
     )
 
 
@@ -53,7 +53,7 @@ def test_content_ids(text: str) -> None:
 @example("SGVsbG8sIEFkYSE==")
 def test_base64(text: str) -> None:
     """Padded, with nothing between, before or behind."""
-    assert _says(fields.BASE64_PATTERN, text) == (attachment_validation._decode(text)[0] is not None)
+    assert _says(fields.BASE64_PATTERN, text) == (attachment_validation.decode_base64(text)[0] is not None)
 
 
 @given(_LETTERS)
@@ -84,11 +84,11 @@ def test_idempotency_keys(key: str) -> None:
 def test_how_many() -> None:
     """The limits that the domain has stand in the document."""
     properties = NotificationIn.model_json_schema()["properties"]
-    shown = {name: schema.get("anyOf", [schema])[0] for name, schema in properties.items()}
-    assert (shown["cc"]["maxItems"], shown["bcc"]["maxItems"]) == (
+    schemas = {name: schema.get("anyOf", [schema])[0] for name, schema in properties.items()}
+    assert (schemas["cc"]["maxItems"], schemas["bcc"]["maxItems"]) == (
         request_validation.MAX_COPIES,
         request_validation.MAX_COPIES,
     )
-    assert shown["headers"]["maxProperties"] == request_validation.MAX_HEADERS
-    assert shown["attachments"]["maxItems"] == attachment_validation.MAX_ATTACHMENTS
+    assert schemas["headers"]["maxProperties"] == custom_headers.MAX_HEADERS
+    assert schemas["attachments"]["maxItems"] == attachment_validation.MAX_ATTACHMENTS
     assert "required" not in BatchItemIn.model_json_schema()

@@ -1,4 +1,4 @@
-"""Database URLs as hosters give them: what they stand for, and what is said about those that cannot be used."""
+"""Parsing database URLs of hosting services, and the messages about wrong ones."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def _postgres(url: str) -> PostgresAddress:
 def test_who_and_where(
     url: str, hosts: list[tuple[str, int]], user: str | None, password: str | None, database: str | None
 ) -> None:
-    """Each spelling of hosts, ports, sockets, users and passwords is read as libpq reads it."""
+    """Hosts, ports, sockets, users and passwords are parsed as by libpq."""
     address = _postgres(url)
     assert (list(address.hosts), address.user, address.password) == (hosts, user, password)
     assert address.database == database
@@ -72,7 +72,7 @@ def test_who_and_where(
     ],
 )
 def test_how_it_is_protected(query: str, mode: str | None, authorities: str | None, tmp_path: Path) -> None:
-    """`sslmode` as in libpq; what asks for a bound channel gets a certificate that is checked."""
+    """`sslmode` is as in libpq; `channel_binding=require` verifies the certificate instead."""
     file = tmp_path / "ca.pem"
     file.touch()
     text = "" if query == "SSLMODE_NOT_GIVEN" else "?" + query.replace("FILE", str(file))
@@ -96,12 +96,12 @@ def test_how_it_is_protected(query: str, mode: str | None, authorities: str | No
     ],
 )
 def test_what_the_server_is_told(query: str, settings: dict[str, str]) -> None:
-    """Names and options reach the server; an empty parameter is one that is not there."""
+    """Application name and options reach the server; an empty parameter counts as missing."""
     assert _postgres(f"postgresql://u@h/d?{query}").parameters.server_settings == settings
 
 
 def test_other_parameters() -> None:
-    """Timeout, session and pooler are understood in each spelling."""
+    """Timeout, target session and pooler are recognised in each spelling."""
     parameters = _postgres("postgresql://u@h/d?connect_timeout=10&target_session_attrs=read-write").parameters
     assert (parameters.connect_timeout, parameters.session, parameters.is_pooled) == (10.0, "read-write", None)
     assert _postgres("postgresql://u@h/d?connect_timeout=0").parameters.connect_timeout is None
@@ -151,7 +151,7 @@ def test_other_parameters() -> None:
     ],
 )
 def test_what_cannot_be_used_is_told_in_one_line(url: str, words: str) -> None:
-    """The sentence begins with the variable, says what to write, and shows no password."""
+    """The message begins with the variable, says what to write, and contains no password."""
     with pytest.raises(DatabaseUrlError) as raised:
         parse_database_url(url)
     text = str(raised.value)

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from notifier.mail import header_fields
 from notifier.mail.attachment_parts import ENCODED_PIECE_BYTES, fill_attachments
 from notifier.mail.header_fields import HeaderValueError
+from notifier.mail.mail_parts import MailAttachment, Mailbox, MailHeader, MailParts, RenderedMail
 from notifier.mail.mime_document import build_mime_with_gaps
-from notifier.rendering.protocol import MailAttachment, Mailbox, MailHeader, MailParts, RenderedMail
 
 SEARCH = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 HEADER = MailHeader(
@@ -122,7 +122,7 @@ def test_every_line_of_a_name_can_be_decoded_alone(name: str) -> None:
     """A client that decodes before it joins the lines still reads the characters (RFC 2231 §4.1)."""
     for piece in header_fields.write_mime_parameter("filename", name):
         escaped = piece.partition(b"=")[2].removeprefix(b"utf-8''")
-        octets = re.sub(rb"%([0-9A-F]{2})", lambda found: bytes.fromhex(found[1].decode()), escaped)
+        octets = re.sub(rb"%([0-9A-F]{2})", lambda match: bytes.fromhex(match[1].decode()), escaped)
         assert octets.decode()
 
 
@@ -213,10 +213,10 @@ def test_no_boundary_stands_where_it_does_not_separate(files: list[MailAttachmen
 def test_content_that_names_the_boundary_changes_it() -> None:
     """Literal text and names that quote the mail's own boundaries do not end its parts."""
     wire = mail(attached(), attached(content_id="logo")).wire
-    found = re.findall(rb'boundary="([^"]+)"', wire)
-    lines = "\n".join(f"--{boundary.decode()}\n--{boundary.decode()}--" for boundary in found)
+    boundaries = re.findall(rb'boundary="([^"]+)"', wire)
+    lines = "\n".join(f"--{boundary.decode()}\n--{boundary.decode()}--" for boundary in boundaries)
     quoting = MailParts(subject="Hi", html=f"<pre>\n{lines}\n</pre>\n", text=f"{lines}\n")
-    again = mail(attached(f"--{found[0].decode()}"), attached(content_id="logo"), parts=quoting).wire
+    again = mail(attached(f"--{boundaries[0].decode()}"), attached(content_id="logo"), parts=quoting).wire
     texts = [
         part.get_content().replace("\r\n", "\n")
         for part in parsed(again).walk()
@@ -250,6 +250,6 @@ def test_large_files_have_the_lines_of_the_standard_library(length: int) -> None
 
 def test_the_hash_is_that_of_the_bytes() -> None:
     """As for every mail; another file makes another hash."""
-    one, other = mail(attached(data=b"a")), mail(attached(data=b"b"))
-    assert one.sha256 != other.sha256
-    assert msgspec.structs.replace(one, wire=other.wire, sha256=other.sha256) == other
+    first, other = mail(attached(data=b"a")), mail(attached(data=b"b"))
+    assert first.sha256 != other.sha256
+    assert msgspec.structs.replace(first, wire=other.wire, sha256=other.sha256) == other

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notifier.mail import header_fields
-from notifier.rendering.protocol import Mailbox
+from notifier.mail.mail_parts import Mailbox
 
 SEARCH = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 PRINTABLE = st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"))
@@ -105,8 +105,8 @@ def test_a_display_name_arrives_identical(name: str) -> None:
 @given((ASCII | st.text(PRINTABLE, max_size=150)).filter(str.strip))
 def test_a_long_display_name_arrives_identical_in_the_older_parser(name: str) -> None:
     """A name that needs several encoded words is put together without a gap."""
-    found, address = older_parse(header_fields.write_mailbox_header("From", Mailbox("ada@example.com", name)))
-    assert (" ".join(found.split()), address) == (" ".join(name.split()), "ada@example.com")
+    display_name, address = older_parse(header_fields.write_mailbox_header("From", Mailbox("ada@example.com", name)))
+    assert (" ".join(display_name.split()), address) == (" ".join(name.split()), "ada@example.com")
 
 
 @SEARCH

@@ -14,23 +14,18 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from notifier.mail import header_fields
+from notifier.mail.mail_parts import MailAttachment, Mailbox, MailHeader, MailWithGaps, RenderedMail, RenderedParts
 from notifier.mail.mime_document import build_mime_message
 from notifier.rendering.child_program import RenderingChild
 from notifier.rendering.protocol import (
-    MailAttachment,
-    Mailbox,
-    MailHeader,
-    MailWithGaps,
     PreviewAnswer,
     PreviewRequest,
     RenderBatchAnswer,
     RenderBatchRequest,
-    RenderedMail,
-    RenderedParts,
-    RenderFault,
     RenderJob,
     SkippedMail,
 )
+from notifier.template_language.render_fault import RenderFault
 
 SEARCH = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 HEADER = MailHeader(
@@ -46,32 +41,32 @@ LINES = st.lists(st.text(st.characters(exclude_characters="\x00\r\n", codec="utf
 )
 
 
-def job(content: str | None = None, header: MailHeader = HEADER, attachments: Any = (), **said: Any) -> RenderJob:
+def job(content: str | None = None, header: MailHeader = HEADER, attachments: Any = (), **fields: Any) -> RenderJob:
     """A job with content of its own."""
-    written = json.dumps({"subject": "Hi", **said}) if content is None else content
+    written = json.dumps({"subject": "Hi", **fields}) if content is None else content
     return RenderJob(
         version=None, locale=None, variables="{}", header=header, content=written, attachments=list(attachments)
     )
 
 
-def answered(asked: RenderJob) -> RenderedMail | MailWithGaps | RenderFault:
+def answered(render_job: RenderJob) -> RenderedMail | MailWithGaps | RenderFault:
     """What the child makes of it."""
-    answer = RenderingChild().answer_request(RenderBatchRequest(jobs=[asked], sources={}))
+    answer = RenderingChild().answer_request(RenderBatchRequest(jobs=[render_job], sources={}))
     assert isinstance(answer, RenderBatchAnswer)
     assert not isinstance(answer.results[0], SkippedMail)
     return answer.results[0]
 
 
-def message(asked: RenderJob) -> Any:
+def message(render_job: RenderJob) -> Any:
     """The mail as the standard library reads it."""
-    result = answered(asked)
+    result = answered(render_job)
     assert isinstance(result, RenderedMail), result
     return message_from_bytes(result.wire, policy=default)
 
 
-def texts(asked: RenderJob) -> list[str]:
+def texts(render_job: RenderJob) -> list[str]:
     """Its parts, with line ends as Python has them."""
-    return [part.get_content().replace("\r\n", "\n") for part in message(asked).walk() if not part.is_multipart()]
+    return [part.get_content().replace("\r\n", "\n") for part in message(render_job).walk() if not part.is_multipart()]
 
 
 @SEARCH
@@ -101,9 +96,9 @@ def test_without_html_the_mail_is_one_text() -> None:
 @given(LINES)
 def test_a_text_alone_arrives_identical(text: str) -> None:
     """In whatever encoding it goes, on short lines."""
-    asked = job(text=text)
-    assert texts(asked) == [text.removesuffix("\n") + "\n"]
-    result = answered(asked)
+    render_job = job(text=text)
+    assert texts(render_job) == [text.removesuffix("\n") + "\n"]
+    result = answered(render_job)
     assert isinstance(result, RenderedMail)
     assert result.wire.isascii()
     body = result.wire.partition(b"\r\n\r\n")[2]
@@ -159,11 +154,11 @@ def test_a_mail_with_attachments_has_gaps_for_them() -> None:
 
 def test_a_mail_is_shown_in_parts_and_as_a_whole() -> None:
     """The same bytes as those that are sent."""
-    asked = job(html="<p>Hello</p>")
-    shown = RenderingChild().answer_request(PreviewRequest(job=asked, sources={}))
-    assert isinstance(shown, PreviewAnswer)
-    assert (shown.parts.subject, shown.parts.html, shown.parts.text) == ("Hi", "<p>Hello</p>", "Hello\n")
-    assert shown.mail == answered(asked)
+    render_job = job(html="<p>Hello</p>")
+    preview = RenderingChild().answer_request(PreviewRequest(job=render_job, sources={}))
+    assert isinstance(preview, PreviewAnswer)
+    assert (preview.parts.subject, preview.parts.html, preview.parts.text) == ("Hi", "<p>Hello</p>", "Hello\n")
+    assert preview.mail == answered(render_job)
     assert isinstance(RenderingChild().answer_request(PreviewRequest(job=job("{}"), sources={})), RenderFault)
 
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notifier.mail.header_fields import HeaderValueError
+from notifier.mail.mail_parts import Mailbox, MailHeader, RenderedParts
 from notifier.mail.mime_document import NulInPartError, build_mime_message
-from notifier.rendering.protocol import Mailbox, MailHeader, RenderedParts
 
 SEARCH = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 MOMENT = datetime(2026, 3, 9, 8, 7, 6, tzinfo=UTC)
@@ -109,16 +109,16 @@ def test_the_same_mail_has_the_same_bytes(text: str) -> None:
 
 def test_another_mail_has_another_boundary() -> None:
     """The boundary comes from the parts, so it cannot stand in one of them by accident."""
-    one, other = (parsed(mail(text)).get_boundary() for text in ("a", "b"))
-    assert one != other
-    assert contents(mail(f"--{one}\n--{one}--")) == [f"--{one}\n--{one}--\n", "<p>Hello</p>\n"]
+    first, other = (parsed(mail(text)).get_boundary() for text in ("a", "b"))
+    assert first != other
+    assert contents(mail(f"--{first}\n--{first}--")) == [f"--{first}\n--{first}--\n", "<p>Hello</p>\n"]
 
 
 def test_a_boundary_in_html_that_is_literal_does_not_end_it() -> None:
     """HTML that stands in the mail as it is may name a boundary: the mail's own changes with what it names."""
-    one = parsed(mail(html="<p>_</p>")).get_boundary()
-    assert one != parsed(mail(html="<p>__</p>")).get_boundary()
-    html = f"<pre>\n--{one}\n--{one}--\n</pre>\n"
+    boundary = parsed(mail(html="<p>_</p>")).get_boundary()
+    assert boundary != parsed(mail(html="<p>__</p>")).get_boundary()
+    html = f"<pre>\n--{boundary}\n--{boundary}--\n</pre>\n"
     message = parsed(mail(html=html))
     assert list(message.iter_parts())[1]["Content-Transfer-Encoding"] == "7bit"
     assert contents(mail(html=html)) == ["Hello\n", html]

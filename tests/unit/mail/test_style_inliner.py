@@ -195,10 +195,12 @@ def test_styles_that_outlook_is_not_to_see_stay(begin: str) -> None:
         ('p{content:"it\'s"}', "<p>x</p>", "content:&quot;it's&quot;", ""),
     ],
 )
-def test_who_wins_stays_who_wins(css: str, body: str, style: str, left: str) -> None:
+def test_who_wins_stays_who_wins(css: str, body: str, style: str, remaining: str) -> None:
     """A rule moves, and those that stay keep their place above or below it."""
     head, _, tail = moved(css, body).partition("</head>")
-    assert re.sub(r"\s*([{;:}])\s*", r"\1", head) == (f"<style>{left}</style>".replace("\n", "") if left else "")
+    assert re.sub(r"\s*([{;:}])\s*", r"\1", head) == (
+        f"<style>{remaining}</style>".replace("\n", "") if remaining else ""
+    )
     assert f' style="{style}"' in tail
 
 

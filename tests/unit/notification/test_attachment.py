@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.attachment_files import EXE, FILES, PDF, PNG, build_attachment
 
 from notifier.mail import attachment_parts as wire
-from notifier.rendering.protocol import MailAttachment
+from notifier.mail.mail_parts import MailAttachment
 from notifier.submission import attachment_validation as module
 from notifier.submission.attachment_validation import (
     ATTACHMENT_REJECTED,
@@ -58,7 +58,7 @@ def test_a_file_comes_out_as_it_went_in() -> None:
 @for_all(st.binary(min_size=1, max_size=400))
 def test_any_bytes_survive_base64(data: bytes) -> None:
     """Whatever the standard library encodes is decoded to the same bytes."""
-    assert module._decode(build_attachment(data=data)["content"]) == (data, None)
+    assert module.decode_base64(build_attachment(data=data)["content"]) == (data, None)
 
 
 def test_long_base64_is_decoded_in_pieces() -> None:

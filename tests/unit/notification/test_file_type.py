@@ -227,7 +227,7 @@ def test_an_archive_of_very_many_files_is_refused() -> None:
     [
         ("text/plain; charset=latin-1", "charset"),
         ("text/calendar; method=steal", "method"),
-        ("text/plain; charset=utf-8; charset=utf-8", "charset is there twice"),
+        ("text/plain; charset=utf-8; charset=utf-8", "charset is given twice"),
         ("application/pdf; name", "'name'"),
         ("application/pdf; name=two words", "'words'"),
         ('application/pdf; name="not closed', "not closed"),

@@ -14,22 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from notifier.mail.mail_parts import Mailbox, MailHeader, MailWithGaps, RenderedMail
 from notifier.rendering import child_program as module
 from notifier.rendering.child_program import FRAME_HEADER, READY_FRAME, RenderingChild
-from notifier.rendering.protocol import (
-    ChildAnswer,
-    Mailbox,
-    MailHeader,
-    MailWithGaps,
-    RenderBatchAnswer,
-    RenderBatchRequest,
-    RenderedMail,
-    RenderFault,
-    RenderJob,
-    SkippedMail,
-)
+from notifier.rendering.protocol import ChildAnswer, RenderBatchAnswer, RenderBatchRequest, RenderJob, SkippedMail
 from notifier.strict_json import parse_number
 from notifier.template_language.compiled_version import CompiledVersion
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 from notifier.template_language.variable_schema import VARIABLES_DECODER
 
@@ -58,7 +49,7 @@ def job(version: str = "v1", locale: str | None = None, header: MailHeader = HEA
     return RenderJob(version=version, locale=locale, variables=json.dumps({"x": "a", **variables}), header=header)
 
 
-def one(result: ChildAnswer) -> RenderedMail | RenderFault:
+def only_result(result: ChildAnswer) -> RenderedMail | RenderFault:
     """The only result of a batch."""
     assert isinstance(result, RenderBatchAnswer)
     (only,) = result.results
@@ -68,7 +59,9 @@ def one(result: ChildAnswer) -> RenderedMail | RenderFault:
 
 def mailed(source: TemplateSource, job: RenderJob) -> dict[str, str]:
     """The rendered mail's parts, as a client reads them."""
-    result = one(RenderingChild().answer_request(RenderBatchRequest(jobs=[job], sources={job.version or "": source})))
+    result = only_result(
+        RenderingChild().answer_request(RenderBatchRequest(jobs=[job], sources={job.version or "": source}))
+    )
     assert isinstance(result, RenderedMail), result
     message: Any = message_from_bytes(result.wire, policy=default)
     text, html = (part.get_content().replace("\r\n", "\n") for part in message.iter_parts())
@@ -77,7 +70,9 @@ def mailed(source: TemplateSource, job: RenderJob) -> dict[str, str]:
 
 def fault(source: TemplateSource, **variables: Any) -> RenderFault:
     """Why the mail could not be rendered."""
-    result = one(RenderingChild().answer_request(RenderBatchRequest(jobs=[job(**variables)], sources={"v1": source})))
+    result = only_result(
+        RenderingChild().answer_request(RenderBatchRequest(jobs=[job(**variables)], sources={"v1": source}))
+    )
     assert isinstance(result, RenderFault), result
     return result
 
@@ -162,7 +157,7 @@ def test_nul_in_a_variable_is_a_fault() -> None:
 
 def test_a_version_that_was_never_sent_is_a_fault() -> None:
     """A job whose source is unknown is answered, not raised."""
-    fault = one(RenderingChild().answer_request(RenderBatchRequest(jobs=[job()], sources={})))
+    fault = only_result(RenderingChild().answer_request(RenderBatchRequest(jobs=[job()], sources={})))
     assert isinstance(fault, RenderFault)
     assert str(fault) == "mail: the mail could not be put together. Tell who runs Notifier that it was “KeyError”."
 
@@ -197,8 +192,12 @@ def test_the_versions_used_longest_ago_are_forgotten() -> None:
         child.answer_request(
             RenderBatchRequest(jobs=[job(f"v{number}"), job("kept")], sources={f"v{number}": source()})
         )
-    assert isinstance(one(child.answer_request(RenderBatchRequest(jobs=[job("kept")], sources={}))), RenderedMail)
-    assert isinstance(one(child.answer_request(RenderBatchRequest(jobs=[job("lost")], sources={}))), RenderFault)
+    assert isinstance(
+        only_result(child.answer_request(RenderBatchRequest(jobs=[job("kept")], sources={}))), RenderedMail
+    )
+    assert isinstance(
+        only_result(child.answer_request(RenderBatchRequest(jobs=[job("lost")], sources={}))), RenderFault
+    )
 
 
 def test_the_inputs_are_not_changed() -> None:
@@ -212,14 +211,14 @@ def test_the_inputs_are_not_changed() -> None:
 @pytest.mark.parametrize("number", ["18446744073709551616", "-12345678901234567890123", "0.1", "2.5", "5e-324"])
 def test_a_number_is_shown_as_it_was_given(number: str) -> None:
     """Whole numbers beyond 64 bits and fractions come out as they went in."""
-    asked = RenderJob(version="v1", locale=None, variables=f'{{"x": {number}}}', header=HEADER)
-    assert mailed(source(text="t"), asked)["subject"] == f"About {number}"
+    render_job = RenderJob(version="v1", locale=None, variables=f'{{"x": {number}}}', header=HEADER)
+    assert mailed(source(text="t"), render_job)["subject"] == f"About {number}"
 
 
 def test_keys_keep_their_order_and_letters() -> None:
     """A loop over an object goes in the order of its text; escapes and plain UTF-8 are the same letters."""
-    asked = RenderJob(version="v1", locale=None, variables='{"x": {"ü": 1, "\\u00e9": 2, "a": 3}}', header=HEADER)
-    assert mailed(source("{{ x|join(' ') }}", subject="{{ x|join(' ') }}"), asked)["subject"] == "ü é a"
+    render_job = RenderJob(version="v1", locale=None, variables='{"x": {"ü": 1, "\\u00e9": 2, "a": 3}}', header=HEADER)
+    assert mailed(source("{{ x|join(' ') }}", subject="{{ x|join(' ') }}"), render_job)["subject"] == "ü é a"
 
 
 @SEARCH
@@ -233,13 +232,18 @@ def test_variables_are_read_as_the_standard_library_reads_them(value: Any) -> No
 @pytest.mark.parametrize("text", ["", "[]", '{"x": 1', "null"])
 def test_variables_that_are_no_object_are_a_fault(text: str) -> None:
     """A row that somebody damaged is a fault of that mail and of no other."""
-    asked = RenderJob(version="v1", locale=None, variables=text, header=HEADER)
-    answer = RenderingChild().answer_request(RenderBatchRequest(jobs=[asked, job()], sources={"v1": source()}))
+    render_job = RenderJob(version="v1", locale=None, variables=text, header=HEADER)
+    answer = RenderingChild().answer_request(RenderBatchRequest(jobs=[render_job, job()], sources={"v1": source()}))
     assert isinstance(answer, RenderBatchAnswer)
     assert [type(result) for result in answer.results] == [RenderFault, RenderedMail]
 
 
-SERVE = "import socket, sys; from notifier.rendering.child_program import serve_requests; serve(socket.socket(fileno=int(sys.argv[1])))"
+SERVE = """
+import socket, sys
+from notifier.rendering.child_program import serve_requests
+
+serve_requests(socket.socket(fileno=int(sys.argv[1])))
+"""
 
 
 @pytest.mark.parametrize("cut", [0, 2, 100])
@@ -256,6 +260,6 @@ def test_a_child_ends_with_its_parents_socket(cut: int) -> None:
             ours.sendall(frame)
             (size,) = FRAME_HEADER.unpack(stream.read(FRAME_HEADER.size))
             answer = msgspec.msgpack.decode(stream.read(size), type=RenderBatchAnswer)
-            assert isinstance(one(answer), RenderedMail)
+            assert isinstance(only_result(answer), RenderedMail)
         ours.sendall(frame[:cut])
     assert process.wait(timeout=20) == 0

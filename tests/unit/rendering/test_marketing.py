@@ -6,16 +6,10 @@ from typing import Any
 
 import pytest
 
+from notifier.mail.mail_parts import Mailbox, MailHeader, RenderedMail
 from notifier.rendering.child_program import RenderingChild
-from notifier.rendering.protocol import (
-    Mailbox,
-    MailHeader,
-    RenderBatchAnswer,
-    RenderBatchRequest,
-    RenderedMail,
-    RenderFault,
-    RenderJob,
-)
+from notifier.rendering.protocol import RenderBatchAnswer, RenderBatchRequest, RenderJob
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 
 FILES = {"subject.txt": "News", "body.html": "<p>", "body.txt": "x"}

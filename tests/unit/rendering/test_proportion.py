@@ -12,24 +12,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from notifier.mail.attachment_parts import MAX_MESSAGE_BYTES, fill_attachments, get_filled_size
+from notifier.mail.mail_parts import MailAttachment, Mailbox, MailHeader, MailWithGaps, RenderedMail
 from notifier.mail.plain_text.text_builder import build_plain_text
 from notifier.mail.size_limit import MAX_OUTPUT, OutputTooLargeError
 from notifier.mail.style_inliner import inline_styles
 from notifier.rendering.child_program import RenderingChild
-from notifier.rendering.protocol import (
-    FaultCode,
-    MailAttachment,
-    Mailbox,
-    MailHeader,
-    MailWithGaps,
-    RenderBatchAnswer,
-    RenderBatchRequest,
-    RenderedMail,
-    RenderFault,
-    RenderJob,
-)
+from notifier.rendering.protocol import RenderBatchAnswer, RenderBatchRequest, RenderJob
 from notifier.template_language import compiled_version
-from notifier.template_language.render_fault import PartError
+from notifier.template_language.error_description import PartError
+from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 from notifier.template_language.time_limit import TIME_LIMIT
 
@@ -77,10 +68,10 @@ def rendered(content: dict[str, Any], **extra: str) -> RenderedMail | MailWithGa
 def test_a_mail_grows_no_faster_than_its_request(html: str, subject: str) -> None:
     """With a text that is made and one that is not; or it is refused, in words for whoever wrote it."""
     for content in ({"subject": subject, "html": html}, {"subject": subject, "html": html, "text": html}):
-        asked = len(json.dumps(content, ensure_ascii=False).encode()) + 2 * len(subject)
+        request_bytes = len(json.dumps(content, ensure_ascii=False).encode()) + 2 * len(subject)
         mail = rendered(content, **{"X-Note": subject, "X-Other": subject})
         if isinstance(mail, RenderedMail):
-            assert len(mail.wire) <= BYTES_PER_BYTE * asked + BYTES_MORE
+            assert len(mail.wire) <= BYTES_PER_BYTE * request_bytes + BYTES_MORE
         else:
             assert isinstance(mail, RenderFault)
             assert (mail.part, mail.code) == ("content", FaultCode.TOO_LARGE)
@@ -170,12 +161,12 @@ def test_a_request_ends_when_it_has_been_work_enough() -> None:
 def short_clock() -> Iterator[None]:
     """The clock of a child, which lets a part have a thousandth of a second."""
     before = signal.getsignal(signal.SIGPROF)
-    kept = vars(TIME_LIMIT).copy()
+    state = vars(TIME_LIMIT).copy()
     TIME_LIMIT.seconds = 0.001
     TIME_LIMIT.set_up()
     yield
     TIME_LIMIT.stop()
-    vars(TIME_LIMIT).update(kept)
+    vars(TIME_LIMIT).update(state)
     signal.signal(signal.SIGPROF, before)
 
 

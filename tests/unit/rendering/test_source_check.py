@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from notifier.mail.mail_parts import RenderedParts
 from notifier.rendering.child_program import RenderingChild
-from notifier.rendering.protocol import CheckRequest, RenderedParts, SourceCheck
+from notifier.rendering.protocol import CheckRequest, SourceCheck
 from notifier.rendering.source_check import check_source
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 from notifier.template_language.variable_schema import build_schema
@@ -33,9 +34,9 @@ FRENCH = {f"locales/fr/{name}": text.replace("Hi", "Salut") for name, text in GO
 def test_a_good_template_is_shown_in_every_locale() -> None:
     """No fault, no warning, a preview per locale and the paths that its subjects read."""
     report = checked({**GOOD, **FRENCH, "locales/fr/subject.txt": "Salut {{ b.c }}"}, a=1, b={"c": 2})
-    shown = HTML.replace("{{ b.c }}", "2")
+    preview = HTML.replace("{{ b.c }}", "2")
     english, french = (
-        shown.replace("{{ locale }}", tag).replace("{{ subject }}", subject)
+        preview.replace("{{ locale }}", tag).replace("{{ subject }}", subject)
         for tag, subject in (("en", "Hi 1"), ("fr", "Salut 2"))
     )
     assert report == SourceCheck(
@@ -151,7 +152,7 @@ UNREADABLE = {
 @pytest.mark.parametrize("file", ["body.html", "subject.txt", "_layouts/base.html"])
 def test_whatever_a_template_makes_python_raise_is_told_about_it(name: str, file: str) -> None:
     """By the child that checks, which lives on: no kind of error is left to end it."""
-    html, told = UNREADABLE[name]
+    html, message = UNREADABLE[name]
     files = {"subject.txt": "Hi", "body.html": "<p>x</p>", file: html}
     if file.startswith("_"):
         files["body.html"] = f'{{% extends "{file}" %}}{{% block a %}}{{% endblock %}}'
@@ -162,5 +163,5 @@ def test_whatever_a_template_makes_python_raise_is_told_about_it(name: str, file
     assert isinstance(answer, SourceCheck)
     assert answer.faults
     if file == "body.html":
-        assert str(answer.faults[0]).startswith(told)
+        assert str(answer.faults[0]).startswith(message)
     assert not any("who runs Notifier" in str(fault) for fault in answer.faults)

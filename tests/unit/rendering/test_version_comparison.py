@@ -21,28 +21,28 @@ def compared(old: TemplateSource, new: TemplateSource, locale: str | None = None
     request = CompareRequest(before="a", after="b", payloads=[payload], sources={"a": old, "b": new}, with_diffs=True)
     answer = RenderingChild().answer_request(request)
     assert isinstance(answer, CompareAnswer)
-    (found,) = answer.results
-    assert found is not None
-    return found
+    (comparison,) = answer.results
+    assert comparison is not None
+    return comparison
 
 
 def test_only_what_differs_is_told() -> None:
     """The parts by name with their diffs; in a locale that is the same in both nothing differs."""
     old, new = source("<p>{{ x }}</p>"), source("<p>{{ x }}!</p>", "T")
-    found = compared(old, new, x="a")
-    assert found.changed == ["subject", "html", "text"]
-    assert found.diffs["subject"] == "--- published\n+++ draft\n@@ -1 +1 @@\n-S\n+T"
+    comparison = compared(old, new, x="a")
+    assert comparison.changed == ["subject", "html", "text"]
+    assert comparison.diffs["subject"] == "--- published\n+++ draft\n@@ -1 +1 @@\n-S\n+T"
     assert compared(old, new, "fr-CA", x="a") == MailComparison()
 
 
 def test_a_mail_that_one_version_cannot_make_has_that_ones_fault() -> None:
     """Also if it is the mail as a whole that cannot be: a line break within a subject is no mail."""
     old, new = source("<p>{{ y }}"), source("<p>", "a\n{{ x }}")
-    found = compared(old, new, x="a")
-    assert found.before is not None
-    assert found.before.part == "body.html"
-    assert found.after is not None
-    assert found.after.part == "mail"
+    comparison = compared(old, new, x="a")
+    assert comparison.before is not None
+    assert comparison.before.part == "body.html"
+    assert comparison.after is not None
+    assert comparison.after.part == "mail"
 
 
 def test_changes_that_are_alike_have_one_shape() -> None:
@@ -54,7 +54,7 @@ def test_changes_that_are_alike_have_one_shape() -> None:
 
 def test_a_diff_is_cut() -> None:
     """It ends after so many lines, and no line is longer than somebody reads."""
-    found = diff_texts("", "\n".join("y" * 9999 for _ in range(MAX_DIFF_LINES))).split("\n")
-    assert len(found) == MAX_DIFF_LINES + 1
-    assert found[-1] == "…"
-    assert max(map(len, found)) == MAX_LINE_LENGTH + 1
+    lines = diff_texts("", "\n".join("y" * 9999 for _ in range(MAX_DIFF_LINES))).split("\n")
+    assert len(lines) == MAX_DIFF_LINES + 1
+    assert lines[-1] == "…"
+    assert max(map(len, lines)) == MAX_LINE_LENGTH + 1

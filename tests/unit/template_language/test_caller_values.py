@@ -8,7 +8,7 @@ from notifier.rendering.protocol import SourceCheck
 from notifier.rendering.source_check import check_source
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 from notifier.template_language.variable_usage import analyze_variables
-from notifier.templating.sync.template_files import find_source_problems
+from notifier.templating.validation import find_problems
 
 ITEMS = [{"name": "Linen napkin"}, {"name": "Walnut tray"}]
 NAMES = [
@@ -30,14 +30,14 @@ def checked(body: str, **values: Any) -> SourceCheck:
     return check_source(source(body, values))
 
 
-def shown(body: str, **values: Any) -> str:
+def render(body: str, **values: Any) -> str:
     """The HTML of a template without faults."""
     report = checked(body, **values)
     assert report.faults == []
     return report.previews["en"].html
 
 
-def said(body: str, **values: Any) -> str:
+def get_error(body: str, **values: Any) -> str:
     """The one fault of a template."""
     (fault,) = checked(body, **values).faults
     return str(fault)
@@ -47,7 +47,7 @@ def test_the_items_of_an_order_are_looped_over() -> None:
     """A list called `items` is the caller's list, and not a function of objects."""
     body = "<ul>{% for line in order.items %}<li>{{ line.name }}</li>{% endfor %}</ul>"
     order = {"number": "FG-20418", "items": ITEMS}
-    assert shown(body, order=order) == "<ul><li>Linen napkin</li><li>Walnut tray</li></ul>"
+    assert render(body, order=order) == "<ul><li>Linen napkin</li><li>Walnut tray</li></ul>"
 
 
 READ = (
@@ -69,15 +69,15 @@ READ = (
 @pytest.mark.parametrize("name", NAMES)
 def test_a_value_of_an_object_comes_first(name: str) -> None:
     """Whatever it is called, and however it is reached."""
-    assert shown("|".join(READ).format(name), o={name: "V"}, os=[{name: "V"}]) == "|".join("V" * len(READ))
+    assert render("|".join(READ).format(name), o={name: "V"}, os=[{name: "V"}]) == "|".join("V" * len(READ))
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("__")])
 def test_what_an_object_lacks_is_missing_and_no_function(name: str) -> None:
     """Without a value of that name the dot leads nowhere: shown, compared or asked for."""
     for body in ("{{ o.NAME }}", "{% if o.NAME == 1 %}x{% endif %}", "{{ [o.NAME] }}", "{{ o['NAME'] }}"):
-        assert f"“o” has no “{name}”" in said(body.replace("NAME", name), o={"a": 1})
-    assert shown("{{ o.NAME is defined }}{{ o.NAME | default('-') }}".replace("NAME", name), o={"a": 1}) == "false-"
+        assert f"“o” has no “{name}”" in get_error(body.replace("NAME", name), o={"a": 1})
+    assert render("{{ o.NAME is defined }}{{ o.NAME | default('-') }}".replace("NAME", name), o={"a": 1}) == "false-"
 
 
 @pytest.mark.parametrize(
@@ -106,22 +106,22 @@ def test_what_an_object_lacks_is_missing_and_no_function(name: str) -> None:
 def test_a_function_is_never_a_value(body: str, message: str) -> None:
     """What the machine has under a name is neither shown nor compared, and the words say what to write."""
     values = {"name": "Ada", "n": 3, "people": ["Ada"], "o": {"city": "Kiel"}, "null": None}
-    assert message in said(body, **values)
+    assert message in get_error(body, **values)
 
 
 def test_functions_of_values_are_called_as_before() -> None:
     """With brackets they are functions, and no value of an object is in their way."""
     o = {"items": "x", "get": "y"}
-    assert shown("{% for k, v in o.items() %}{{ k }}={{ v }};{% endfor %}", o=o) == "items=x;get=y;"
-    assert shown("{{ o.get('items') }}{{ o.get('z', '-') }}{{ o.keys() | list | length }}", o=o) == "x-2"
-    assert shown("{{ name.upper() }}{{ name.split('d')[0] }}", name="Ada") == "ADAA"
+    assert render("{% for k, v in o.items() %}{{ k }}={{ v }};{% endfor %}", o=o) == "items=x;get=y;"
+    assert render("{{ o.get('items') }}{{ o.get('z', '-') }}{{ o.keys() | list | length }}", o=o) == "x-2"
+    assert render("{{ name.upper() }}{{ name.split('d')[0] }}", name="Ada") == "ADAA"
 
 
 def test_a_variable_may_be_called_as_a_function_is() -> None:
     """`range` is the caller's if the caller sends one, and is asked of every caller."""
     values: dict[str, Any] = {"range": "1 to 5", "image": "a.png", "count": 1, "date": "d"}
     body = "{{ range }} {{ image }} {{ count }} {{ date }}"
-    assert shown(body, **values) == "1 to 5 a.png 1 d"
+    assert render(body, **values) == "1 to 5 a.png 1 d"
     assert analyze_variables(source(body, values)).schema["required"] == sorted(values)
 
 
@@ -130,7 +130,7 @@ def test_a_variable_may_be_called_as_a_function_is() -> None:
 )
 def test_a_variable_that_templates_could_not_read_is_refused(name: str) -> None:
     """A name that is a word of the language is told before anybody wonders where the value is."""
-    (problem,) = find_source_problems(source("x", {name: 1}))
+    (problem,) = find_problems(source("x", {name: 1}))
     assert problem.message.startswith(f"{name} is a word of templates, and a variable cannot be called so")
 
 
@@ -180,8 +180,8 @@ def test_a_value_is_shown_in_plain_words(value: Any, text: str) -> None:
         "{{ x | e }}",
         "{{ '{}'.format(x) if x is not number else x }}",
     )
-    assert shown("|".join(bodies), x=value) == "|".join([text] * len(bodies))
-    assert shown('<b title="{{ x }}">', x=value) == f'<b title="{text}">'
+    assert render("|".join(bodies), x=value) == "|".join([text] * len(bodies))
+    assert render('<b title="{{ x }}">', x=value) == f'<b title="{text}">'
     report = check_source(source("-", {"x": value}, **{"subject.txt": "[{{ x }}]", "body.txt": "[{{ x }}]"}))
     assert (report.previews["en"].subject, report.previews["en"].text) == (f"[{text}]", f"[{text}]")
 
@@ -206,19 +206,19 @@ def test_a_value_is_shown_in_plain_words(value: Any, text: str) -> None:
 def test_the_check_remarks_on_a_value_that_is_shown_as_it_is(body: str, message: str) -> None:
     """With its line, and what to write; it does not keep a draft from being published."""
     values = {"paid": True, "note": None, "people": ["Ada"], "address": {"city": "Kiel"}, "rows": [{"ok": False}]}
-    found = [remark for remark in checked(f"\n{body}", **values).remarks if remark.code == "raw_value"]
-    assert [(one.file, one.line, one.message, one.severity.value) for one in found] == [
+    remarks = [remark for remark in checked(f"\n{body}", **values).remarks if remark.code == "raw_value"]
+    assert [(finding.file, finding.line, finding.message, finding.severity.value) for finding in remarks] == [
         ("body.html", 2, message, "warning")
     ]
-    assert "{% if paid %}" in found[0].advice
+    assert "{% if paid %}" in remarks[0].advice
 
 
 def test_the_check_remarks_in_subject_and_text_too() -> None:
     """Wherever the value stands, once for each place."""
     parts = {"subject.txt": "{{ paid }}", "body.txt": "x\n{{ paid }}"}
     remarks = check_source(source("{{ paid }}{{ paid }}", {"paid": True}, **parts)).remarks
-    found = [(one.file, one.line) for one in remarks if one.code == "raw_value"]
-    assert found == [("body.html", 1), ("body.txt", 2), ("subject.txt", 1)]
+    places = [(remark.file, remark.line) for remark in remarks if remark.code == "raw_value"]
+    assert places == [("body.html", 1), ("body.txt", 2), ("subject.txt", 1)]
 
 
 def test_texts_numbers_and_what_is_asked_for_are_not_remarked_upon() -> None:

@@ -51,7 +51,7 @@ def environment_of(kind: type[MailEnvironment], parts: dict[str, str]) -> MailEn
     return env
 
 
-def told(kind: type[MailEnvironment], text: str, **values: Any) -> str:
+def render_or_get_error(kind: type[MailEnvironment], text: str, **values: Any) -> str:
     """What a text renders to, or the error that it ends with, with a macro `ui.m` to import."""
     macro = "{% macro m(a, b=1) %}{{ a }}-{{ b }}{{ caller is defined }}{% endmacro %}{% set v = 5 %}"
     base = "<base>{% block b %}{{ x is defined }}{{ '<' }}{% endblock %}"
@@ -113,7 +113,7 @@ def test_the_short_cuts_change_nothing(text: str) -> None:
     """Reading keys and calling macros gives what the library gives, the refusals and their words included."""
     values = {"a": "<1>", "b": {"c": 2}, "_y": 3, "items": "i", "update": "u", "__class__": "c"}
     values |= {"n": -7, "t": True, "f": False, "z": None, "l": [{"c": "&"}, {}]}
-    assert told(MailEnvironment, text, x=values) == told(Slow, text, x=values)
+    assert render_or_get_error(MailEnvironment, text, x=values) == render_or_get_error(Slow, text, x=values)
 
 
 VALUES = st.recursive(
@@ -131,8 +131,8 @@ def test_whatever_a_variable_is_the_short_cuts_change_nothing(value: Any) -> Non
         "{{ x }} {{ x.a|default('<') }} {{ (x.b|default({})).c|default(x) }} {{ x|e }} {{ (x ~ '')|upper }} {{ [x] }} "
         "{{ x ~ '<' }}{% import 'ui' as ui %}{{ ui.m(x) }}{{ ui.m(ui.m(x)) }}<a href='{{ x }}'>"
     )
-    made = told(MailEnvironment, text, x=value)
-    assert made == told(Slow, text, x=value)
+    made = render_or_get_error(MailEnvironment, text, x=value)
+    assert made == render_or_get_error(Slow, text, x=value)
     assert "Error" not in made or "Error" in repr(value)
 
 
@@ -142,7 +142,7 @@ def test_whatever_a_variable_is_the_short_cuts_change_nothing(value: Any) -> Non
 )
 def test_a_type_of_its_own_is_shown_as_the_library_shows_it(text: str, value: object) -> None:
     """Only text and whole numbers themselves take the short way, and none of what is derived from them."""
-    assert told(MailEnvironment, text, x=value) == told(Slow, text, x=value)
+    assert render_or_get_error(MailEnvironment, text, x=value) == render_or_get_error(Slow, text, x=value)
 
 
 @pytest.mark.parametrize("slug", template_files.list_slugs(TEMPLATES))

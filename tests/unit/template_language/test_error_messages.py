@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from notifier.rendering.protocol import FaultCode
 from notifier.template_language import sandbox
-from notifier.template_language.render_fault import describe_error
+from notifier.template_language.error_description import describe_error
+from notifier.template_language.render_fault import FaultCode
 from notifier.template_language.sandbox import create_environment, render_limited
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 from notifier.template_language.value_methods import VALUE_METHODS
@@ -97,10 +97,10 @@ def outcomes(text: str, values: Iterable[dict[str, Any]]) -> Iterator[tuple[str,
 
 def assert_plain(text: str, values: Iterable[dict[str, Any]] = ({},)) -> None:
     """The text shows something without words of the machine, or something is said without them."""
-    for shown, said in outcomes(text, values):
-        assert not SHOWN_RAW.search(shown) or LARGE_LETTERS.search(text), (text, shown)
-        quoted = re.sub(r"\{%.*?%\}|\{\{.*?\}\}|“.*?”", "", said)
-        assert not RAW.search(quoted), (text, said)
+    for output, message in outcomes(text, values):
+        assert not SHOWN_RAW.search(output) or LARGE_LETTERS.search(text), (text, output)
+        quoted = re.sub(r"\{%.*?%\}|\{\{.*?\}\}|“.*?”", "", message)
+        assert not RAW.search(quoted), (text, message)
 
 
 EACH = [{"x": value} for value in VALUES.values()]
@@ -255,14 +255,14 @@ def test_a_zone_that_does_not_exist_is_told_by_what_is_wanted() -> None:
     """The words of the other filters, not those of the library of zones."""
     zones = ("CEST", "Mars/Base", "Europe", "../etc/passwd", "Europe/Paris ", "a\x00b", "a" * 999)
     text = '{{ "2026-12-24T08:00:00Z" | time(zone=z) }}'
-    for _, said in outcomes(text, ({"z": zone} for zone in zones)):
-        assert said == '“time” cannot take this text. It wants a time zone by its name, such as zone="Europe/Paris".'
+    for _, message in outcomes(text, ({"z": zone} for zone in zones)):
+        assert message == '“time” cannot take this text. It wants a time zone by its name, such as zone="Europe/Paris".'
 
 
 def test_no_value_is_told() -> None:
     """A value that was the name of something, or that a filter could not take, is in no message."""
     for text in ("{{ object[secret] }}", "{{ [1][secret] }}", "{{ secret | round }}", "{{ secret.index('x') }}"):
-        assert all("Tuesday" not in said for _, said in outcomes(text, [{"secret": "Tuesday"}]))
+        assert all("Tuesday" not in message for _, message in outcomes(text, [{"secret": "Tuesday"}]))
 
 
 def test_what_a_filter_gives_can_be_read_twice() -> None:

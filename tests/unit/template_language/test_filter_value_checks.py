@@ -28,8 +28,8 @@ ORDER = {"total": "12.50", "due": "2026-12-24"}
 def test_a_value_that_a_filter_cannot_take_is_refused(values: dict[str, Any], pointers: list[str]) -> None:
     """All of them in one reply, in the words of the filter."""
     template = build_value_source("h", ORDER, AMOUNT)
-    said = list_refused(template, ORDER | values)
-    assert said == [f"/variables{pointer} wrong_variable_value" for pointer in pointers]
+    faults_found = list_refused(template, ORDER | values)
+    assert faults_found == [f"/variables{pointer} wrong_variable_value" for pointer in pointers]
     assert can_render(template, ORDER | values) is not bool(pointers)
 
 
@@ -72,7 +72,7 @@ def test_filters_in_loops_with_arguments_and_guards(text: str, values: dict[str,
     """A currency or a zone that another variable names is checked by its own pointer."""
     template = build_value_source("h", SHOP, text)
     assert sorted(list_refused(template, SHOP | values)) == [
-        f"/variables{one} wrong_variable_value" for one in pointers
+        f"/variables{pointer} wrong_variable_value" for pointer in pointers
     ]
     assert can_render(template, SHOP | values) is not bool(pointers)
 

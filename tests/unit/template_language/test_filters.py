@@ -8,7 +8,7 @@ from notifier.template_language.filters import ValueRefusedError
 from notifier.template_language.sandbox import create_environment, render_limited
 
 
-def shown(text: str, locale: str = "en", *, html: bool = False, **values: Any) -> str:
+def render(text: str, locale: str = "en", *, html: bool = False, **values: Any) -> str:
     """What a text comes to in a mail of this language."""
     template = create_environment({"part": text}, autoescape=html, locale=locale, strict=True).get_template("part")
     return render_limited(template, values).replace("\xa0", " ").replace("\u202f", " ")
@@ -47,7 +47,7 @@ def shown(text: str, locale: str = "en", *, html: bool = False, **values: Any) -
 )
 def test_a_value_is_written_as_the_language_writes_it(text: str, locale: str, result: str) -> None:
     """Dates, clocks, amounts and counts, each in its language; an unknown language falls back to English."""
-    assert shown(text, locale) == result
+    assert render(text, locale) == result
 
 
 def test_a_macro_writes_in_the_language_of_the_mail() -> None:
@@ -62,11 +62,11 @@ def test_a_macro_writes_in_the_language_of_the_mail() -> None:
 
 def test_line_breaks_are_seen_and_markup_is_not() -> None:
     """What is between the line breaks is escaped."""
-    assert shown("{{ x | nl2br }}", html=True, x="a<b>\n&") == "a&lt;b&gt;<br>\n&amp;"
+    assert render("{{ x | nl2br }}", html=True, x="a<b>\n&") == "a&lt;b&gt;<br>\n&amp;"
 
 
 @pytest.mark.parametrize(
-    ("text", "name", "wanted"),
+    ("text", "name", "expected"),
     [
         ('{{ "abc" | money("EUR") }}', "money", '"12.50"'),
         ('{{ "1e5" | money("EUR") }}', "money", '"12.50"'),
@@ -95,9 +95,9 @@ def test_line_breaks_are_seen_and_markup_is_not() -> None:
         ('{{ "https://" | safe_url }}', "safe_url", "https://"),
     ],
 )
-def test_a_wrong_value_is_told_in_a_sentence(text: str, name: str, wanted: str) -> None:
+def test_a_wrong_value_is_told_in_a_sentence(text: str, name: str, expected: str) -> None:
     """The sentence names the filter, what kind of thing it got and what it wants, and never shows a value."""
     with pytest.raises(ValueRefusedError) as raised:
-        shown(text)
+        render(text)
     assert raised.value.message.startswith(f"“{name}” cannot take ")
-    assert wanted in raised.value.advice
+    assert expected in raised.value.advice

@@ -8,23 +8,15 @@ from msgspec.structs import replace
 from support.document_blocks import list_blocks
 
 from notifier.mail.attachment_parts import fill_attachments
+from notifier.mail.mail_parts import Mailbox, MailHeader, MailWithGaps, RenderedMail
+from notifier.mail.pinned_images import MAX_IMAGES_PER_VERSION, PinnedAsset, find_image_names
 from notifier.rendering.child_program import RenderingChild
-from notifier.rendering.protocol import (
-    Mailbox,
-    MailHeader,
-    MailWithGaps,
-    RenderBatchAnswer,
-    RenderBatchRequest,
-    RenderedMail,
-    RenderFault,
-    RenderJob,
-    SkippedMail,
-)
+from notifier.rendering.protocol import RenderBatchAnswer, RenderBatchRequest, RenderJob, SkippedMail
 from notifier.rendering.source_check import check_source
-from notifier.template_language import image_functions
 from notifier.template_language.compiled_version import CompiledVersion
-from notifier.template_language.render_fault import PartError
-from notifier.template_language.template_source import PinnedAsset, TemplateSettings, TemplateSource
+from notifier.template_language.error_description import PartError
+from notifier.template_language.render_fault import RenderFault
+from notifier.template_language.template_source import TemplateSettings, TemplateSource
 
 LOGO = PinnedAsset(sha256="ab" * 32, content_type="image/png", width=150, height=50)
 HERO = PinnedAsset(sha256="cd" * 32, content_type="image/jpeg", width=600, height=300)
@@ -56,18 +48,18 @@ def test_an_image_is_all_that_a_client_needs() -> None:
 def test_linked_is_where_the_world_sees_it() -> None:
     """Below the public URL, under the hash and the extension; without that setting it is a fault that names it."""
     html = """{{ image("hero", alt="", linked=true) }}<a href="{{ asset("logo", linked=true) }}">x</a>"""
-    found = rendered(html, PUBLIC)
-    assert f'src="{PUBLIC}/assets/{"cd" * 32}.jpg"' in found
-    assert f'href="{PUBLIC}/assets/{"ab" * 32}.png"' in found
+    page = rendered(html, PUBLIC)
+    assert f'src="{PUBLIC}/assets/{"cd" * 32}.jpg"' in page
+    assert f'href="{PUBLIC}/assets/{"ab" * 32}.png"' in page
     with pytest.raises(PartError, match="NOTIFIER_PUBLIC_URL"):
         rendered(html)
 
 
 def test_the_document_shows_how() -> None:
     """The template in docs/assets.md, as it stands there."""
-    (shown,) = [block.text for block in list_blocks("docs/assets.md") if block.language == "jinja"]
-    found = re.findall(r'(?:src|background)="([^"]+)"', rendered(shown, PUBLIC))
-    assert [one.partition(":")[0] for one in found] == ["cid", "https", "https"]
+    (example,) = [block.text for block in list_blocks("docs/assets.md") if block.language == "jinja"]
+    addresses = re.findall(r'(?:src|background)="([^"]+)"', rendered(example, PUBLIC))
+    assert [address.partition(":")[0] for address in addresses] == ["cid", "https", "https"]
 
 
 def test_text_has_words_instead() -> None:
@@ -130,11 +122,11 @@ def test_the_functions_are_no_variables() -> None:
 
 def test_too_many_are_a_fault() -> None:
     """Nobody's mail is an album."""
-    many = {f"a{number}": LOGO for number in range(image_functions.MAX_IMAGES_PER_VERSION + 1)}
+    many = {f"a{number}": LOGO for number in range(MAX_IMAGES_PER_VERSION + 1)}
     assert "images" in check_source(replace(source("x"), assets=many)).faults[0].message
 
 
 def test_names_are_found_in_the_text() -> None:
     """As they are called, with either quotes; nothing else is pinned."""
     text = """{{ image( "logo", alt="x") }} {{asset('hero')}} {{ asset (name="x1") }} image("No") img("a") {{ name }}"""
-    assert image_functions.find_image_names([text, "plain"]) == {"logo", "hero", "x1"}
+    assert find_image_names([text, "plain"]) == {"logo", "hero", "x1"}

@@ -21,7 +21,7 @@ from support.value_check_template import (
 
 from notifier.rendering.source_check import check_source
 from notifier.template_language.compiled_version import CompiledVersion
-from notifier.template_language.render_fault import PartError
+from notifier.template_language.error_description import PartError
 from notifier.template_language.variable_schema import find_variable_faults
 from notifier.template_language.variable_usage import analyze_variables
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from notifier.rendering.protocol import FaultCode, RenderFault
 from notifier.rendering.source_check import check_source
+from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 
 SAMPLE = {"name": "Ada", "order": {"total": "3", "lines": [{"title": "Tea"}]}, "count": 2}
@@ -15,11 +15,11 @@ LAYOUT = "{% macro button(label) %}\n<b>{{ labl }}</b>\n{% endmacro %}"
 def fault(html: str, **files: str) -> RenderFault:
     """The one fault of a template with this HTML part."""
     parts = {"subject.txt": "Hi", "body.html": html, "_layouts/base.html": "<p>", "_layouts/parts.html": LAYOUT}
-    found = check_source(
+    fault = check_source(
         TemplateSource(files={**parts, **files}, sample=SAMPLE, settings=TemplateSettings(name="A"))
     ).faults
-    assert len(found) == 1
-    return found[0]
+    assert len(fault) == 1
+    return fault[0]
 
 
 MISTAKES = [
@@ -73,10 +73,10 @@ def test_a_mistake_is_told_with_its_place_and_what_to_do(
     html: str, line: int, column: int | None, message: str, advice: str
 ) -> None:
     """Line, column, what is wrong and what to write, in words for people who do not program."""
-    found = fault(html)
-    assert (found.part, found.line, found.column) == ("body.html", line, column)
-    assert message in found.message
-    assert advice in found.advice
+    result = fault(html)
+    assert (result.part, result.line, result.column) == ("body.html", line, column)
+    assert message in result.message
+    assert advice in result.advice
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_a_mistake_is_told_with_its_place_and_what_to_do(
 )
 def test_the_file_is_the_one_that_is_at_fault(html: str, files: dict[str, Any], part: str, line: int) -> None:
     """A mistake in a layout or in a locale is told with that file, not with the part that uses it."""
-    found = fault(html, **files)
-    assert (found.part, found.line) == (part, line)
+    result = fault(html, **files)
+    assert (result.part, result.line) == (part, line)
 
 
 @pytest.mark.parametrize(
@@ -109,12 +109,12 @@ def test_the_file_is_the_one_that_is_at_fault(html: str, files: dict[str, Any], 
 )
 def test_a_refusal_is_told_apart_from_a_mistake(html: str, code: FaultCode, message: str) -> None:
     """What is not allowed, and what is too large, have codes of their own."""
-    found = fault(html)
-    assert found.code == code
-    assert message in found.message
+    result = fault(html)
+    assert result.code == code
+    assert message in result.message
 
 
 def test_no_value_is_shown_in_a_message() -> None:
     """A fault may be read by people who may not see what a caller sent: it suggests names of the sample only."""
-    found = fault("{{ name > 1 }}{{ nmae }}")
-    assert "Ada" not in str(found)
+    result = fault("{{ name > 1 }}{{ nmae }}")
+    assert "Ada" not in str(result)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.value_check_template import BAD_LINKS, COMPUTED, FINE, GOOD_LINKS, PLACES, URL, build_value_source
 
 from notifier.template_language.compiled_version import CompiledVersion
-from notifier.template_language.render_fault import PartError
+from notifier.template_language.error_description import PartError
 from notifier.template_language.variable_schema import find_variable_faults
 from notifier.template_language.variable_usage import analyze_variables
 

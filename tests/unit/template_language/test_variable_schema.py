@@ -107,8 +107,8 @@ def test_each_fault_has_a_pointer_and_a_code(changes: dict[str, Any], expected: 
 
 def test_every_missing_variable_is_named() -> None:
     """Sending nothing lists all that is required and nothing that is optional."""
-    found = variable.find_variable_faults(variable.build_schema({"a": 1, "b": 2, "c/d": 3}, ["b"]), {})
-    assert [(fault.pointer, fault.code) for fault in found] == [
+    faults = variable.find_variable_faults(variable.build_schema({"a": 1, "b": 2, "c/d": 3}, ["b"]), {})
+    assert [(fault.pointer, fault.code) for fault in faults] == [
         ("/variables/a", "missing_variable"),
         ("/variables/c~1d", "missing_variable"),
     ]
@@ -149,10 +149,10 @@ def test_an_unknown_name_is_asked_about() -> None:
 
 def test_only_some_unknown_names_are_asked_about() -> None:
     """Looking for likeness takes time, and a request may have thousands of names."""
-    found = variable.find_variable_faults(
+    faults = variable.find_variable_faults(
         variable.build_schema({"name": ""}, ["name"]), {f"name{n}": 1 for n in range(9)}
     )
-    assert sum("did you mean name?" in fault.detail for fault in found) == variable.MAX_SUGGESTIONS
+    assert sum("did you mean name?" in fault.detail for fault in faults) == variable.MAX_SUGGESTIONS
 
 
 def test_values_that_are_no_object_are_one_fault() -> None:
@@ -172,7 +172,7 @@ def test_a_fault_that_is_not_about_a_type_has_words_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "found"),
+    ("path", "values"),
     [
         (["order", "id"], [("/order/id", "A-1")]),
         (["order", "lines", "[]", "sku"], [("/order/lines/0/sku", "a"), ("/order/lines/1/sku", "b")]),
@@ -183,9 +183,9 @@ def test_a_fault_that_is_not_about_a_type_has_words_too() -> None:
         ([], [("", SAMPLE)]),
     ],
 )
-def test_values_are_found_by_their_path(path: list[str], found: list[tuple[str, Any]]) -> None:
+def test_values_are_found_by_their_path(path: list[str], values: list[tuple[str, Any]]) -> None:
     """A path leads to a value, to one in each item of a list, or nowhere."""
-    assert list(find_values(SAMPLE, path)) == found
+    assert list(find_values(SAMPLE, path)) == values
 
 
 def test_without_drops_the_optional_paths_everywhere() -> None:

@@ -80,49 +80,49 @@ def renders(text: str, values: dict[str, Any]) -> bool:
 @given(TEXTS.map(MACRO.__add__), st.data())
 def test_what_is_found_optional_can_be_left_out(text: str, data: st.DataObject) -> None:
     """If a text renders with the sample, it does so without any of what no part is found to need."""
-    found = analyze_variables(build_text_source(text))
-    assume(not found.undefined and renders(text, SAMPLE))
-    some = data.draw(st.sets(st.sampled_from(found.optional))) if found.optional else set[str]()
-    for left_out in (some, found.optional):
+    usage = analyze_variables(build_text_source(text))
+    assume(not usage.undefined and renders(text, SAMPLE))
+    some = data.draw(st.sets(st.sampled_from(usage.optional))) if usage.optional else set[str]()
+    for left_out in (some, usage.optional):
         values = variable.remove_optional(SAMPLE, left_out)
-        assert variable.find_variable_faults(found.schema, values) == []
+        assert variable.find_variable_faults(usage.schema, values) == []
         assert renders(text, values)
 
 
 def test_what_no_part_needs_is_optional() -> None:
     """Callers are asked for what some part shows without a guard, and for nothing else."""
-    found = analyze_variables(
+    usage = analyze_variables(
         build_text_source("{{ name }}{{ count | d }}{{ order.id }}{% for i in items %}{{ i.name }}{% endfor %}")
     )
-    assert found.schema["required"] == ["items", "name", "order"]
-    assert found.schema["properties"]["order"]["required"] == ["id"]
-    assert found.schema["properties"]["items"]["items"]["required"] == ["name"]
-    assert found.unused == ["vip", "free", "order.note", "order.address", "items.price", "items.tags", "days"]
-    assert found.optional == sorted({*found.unused, "count", "order.address.city"})
-    assert variable.find_variable_faults(found.schema, SAMPLE) == []
+    assert usage.schema["required"] == ["items", "name", "order"]
+    assert usage.schema["properties"]["order"]["required"] == ["id"]
+    assert usage.schema["properties"]["items"]["items"]["required"] == ["name"]
+    assert usage.unused == ["vip", "free", "order.note", "order.address", "items.price", "items.tags", "days"]
+    assert usage.optional == sorted({*usage.unused, "count", "order.address.city"})
+    assert variable.find_variable_faults(usage.schema, SAMPLE) == []
 
 
 def test_a_value_that_is_handed_on_whole_is_needed_whole() -> None:
     """Nobody can tell what is read of an object that is shown or passed to a filter."""
-    found = analyze_variables(build_text_source("{{ order }}{% if order.note is defined %}{{ order.note }}{% endif %}"))
-    assert found.schema["properties"]["order"]["required"] == ["address", "id", "note"]
-    assert found.schema["properties"]["order"]["properties"]["address"]["required"] == ["city"]
+    usage = analyze_variables(build_text_source("{{ order }}{% if order.note is defined %}{{ order.note }}{% endif %}"))
+    assert usage.schema["properties"]["order"]["required"] == ["address", "id", "note"]
+    assert usage.schema["properties"]["order"]["properties"]["address"]["required"] == ["city"]
 
 
 def test_what_is_listed_is_optional_whatever_the_parts_say() -> None:
     """The settings have the last word."""
-    found = analyze_variables(build_text_source("{{ name }}{{ order.id }}", optional=("order.id", "name")))
-    assert found.optional[:2] == ["name", "order.id"]
-    assert found.schema["required"] == ["order"]
+    usage = analyze_variables(build_text_source("{{ name }}{{ order.id }}", optional=("order.id", "name")))
+    assert usage.optional[:2] == ["name", "order.id"]
+    assert usage.schema["required"] == ["order"]
 
 
 def test_what_is_read_and_not_in_the_sample_may_be_anything() -> None:
     """A guarded one can be sent; one without a guard is told, with its place."""
     text = "{% if note is defined %}{{ note.x }}{% endif %}\n{% if vip %}{{ order.total }}{{ name.first }}{% endif %}"
-    found = analyze_variables(build_text_source(text + "{{ lost.one | d }}{{ free.a.b }}"))
-    assert (found.schema["properties"]["note"], found.schema["properties"]["order"]["properties"]["total"]) == ({}, {})
-    assert variable.find_variable_faults(found.schema, SAMPLE | {"note": [1]}) == []
-    assert [(".".join(read.path), read.file, read.line) for read in found.undefined] == [
+    usage = analyze_variables(build_text_source(text + "{{ lost.one | d }}{{ free.a.b }}"))
+    assert (usage.schema["properties"]["note"], usage.schema["properties"]["order"]["properties"]["total"]) == ({}, {})
+    assert variable.find_variable_faults(usage.schema, SAMPLE | {"note": [1]}) == []
+    assert [(".".join(read.path), read.file, read.line) for read in usage.undefined] == [
         ("note.x", "body.txt", 1),
         ("lost", "body.txt", 2),
         ("name.first", "body.txt", 2),
@@ -133,22 +133,22 @@ def test_what_is_read_and_not_in_the_sample_may_be_anything() -> None:
 def test_settings_that_name_no_variable_are_told() -> None:
     """A slip in a dotted path is not silent; what only the parts know, or what may hold anything, is known."""
     paths = ("order.note", "items.price", "nmae", "order.nte", "note", "free.any")
-    found = analyze_variables(
+    usage = analyze_variables(
         build_text_source("{{ note | d }}", optional=paths[:3], public=paths[3:], secret=("days.x",))
     )
-    assert found.unmatched == [("optional", "nmae"), ("public", "order.nte"), ("secret", "days.x")]
+    assert usage.unmatched == [("optional", "nmae"), ("public", "order.nte"), ("secret", "days.x")]
 
 
 def test_public_and_secret_variables_are_marked() -> None:
     """Whoever reads the schema sees what strangers type and what staff must not see."""
-    found = analyze_variables(
+    usage = analyze_variables(
         build_text_source("{{ note | d }}", public=("items.name", "note"), secret=("order", "nothing"))
     )
-    properties = found.schema["properties"]
+    properties = usage.schema["properties"]
     assert properties["items"]["items"]["properties"]["name"] == {"type": "string", "x-public": True}
     assert properties["note"] == {"x-public": True}
     assert properties["order"]["writeOnly"] is True
-    assert jsonschema_rs.meta.is_valid(found.schema)
+    assert jsonschema_rs.meta.is_valid(usage.schema)
 
 
 @pytest.mark.parametrize(
@@ -189,9 +189,9 @@ def test_marketing_asks_for_an_https_link(link: str) -> None:
 )
 def test_nothing_is_spared_where_the_parts_cannot_be_followed(text: str) -> None:
     """Then the sample and the settings alone decide, as for a variable that is always needed."""
-    found = analyze_variables(build_text_source(text, optional=("vip",)))
-    assert (found.optional, found.unused) == (["vip"], [])
-    assert found.schema["required"] == ["count", "days", "free", "items", "name", "order"]
+    usage = analyze_variables(build_text_source(text, optional=("vip",)))
+    assert (usage.optional, usage.unused) == (["vip"], [])
+    assert usage.schema["required"] == ["count", "days", "free", "items", "name", "order"]
 
 
 def test_a_check_renders_the_shortest_request() -> None:

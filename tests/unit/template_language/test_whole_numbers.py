@@ -8,16 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notifier.mail.mail_parts import Mailbox, MailHeader, MailParts
 from notifier.rendering.child_program import RenderingChild
-from notifier.rendering.protocol import (
-    Mailbox,
-    MailHeader,
-    MailParts,
-    MailVariables,
-    PreviewAnswer,
-    PreviewRequest,
-    RenderJob,
-)
+from notifier.rendering.protocol import MailVariables, PreviewAnswer, PreviewRequest, RenderJob
 from notifier.rendering.source_check import check_source
 from notifier.rendering.version_comparison import compare_versions
 from notifier.strict_json import MalformedJsonError, hash_canonical, parse_json, parse_number
@@ -62,7 +55,7 @@ def test_a_whole_number_makes_the_same_mail_however_it_is_written(number: str) -
 
 
 @pytest.mark.parametrize(
-    ("number", "shown"),
+    ("number", "expected"),
     [
         ("1e3", "1000"),
         ("-0.0", "0"),
@@ -77,20 +70,20 @@ def test_a_whole_number_makes_the_same_mail_however_it_is_written(number: str) -
         ("1e-400", "0"),
     ],
 )
-def test_a_number_is_shown_by_its_value(number: str, shown: str) -> None:
+def test_a_number_is_shown_by_its_value(number: str, expected: str) -> None:
     """A fraction stays one; a whole number has no point, no exponent, and every digit that was sent."""
     template = source({"subject.txt": "s", "body.html": "<p>{{ n }}</p>", "body.txt": "{{ n }}"})
     parts = show(template, f'{{"n": {number}}}')
-    assert parts.text == shown
-    assert f"<p>{shown}</p>" in (parts.html or "")
+    assert parts.text == expected
+    assert f"<p>{expected}</p>" in (parts.html or "")
 
 
 @pytest.mark.parametrize("filters", ['money("EUR")', "number", "number(2)", "percent", 'plural("one", "{n}")'])
-@pytest.mark.parametrize(("one", "other"), [("2.0", "2"), ("1.0", "1"), ("12.5", '"12.5"'), ("1e3", "1000")])
-def test_a_filter_says_the_same_of_one_number(filters: str, one: str, other: str) -> None:
+@pytest.mark.parametrize(("number", "other"), [("2.0", "2"), ("1.0", "1"), ("12.5", '"12.5"'), ("1e3", "1000")])
+def test_a_filter_says_the_same_of_one_number(filters: str, number: str, other: str) -> None:
     """Money, numbers and plurals do not depend on how a number is written, nor on whether it stands in a text."""
     template = source({"subject.txt": "s", "body.html": "<p>x</p>", "body.txt": f"{{{{ n | {filters} }}}}"})
-    assert show(template, f'{{"n": {one}}}').text == show(template, f'{{"n": {other}}}').text
+    assert show(template, f'{{"n": {number}}}').text == show(template, f'{{"n": {other}}}').text
 
 
 def test_a_number_that_a_template_reckons_out_has_a_plural() -> None:

@@ -25,8 +25,10 @@ def faults(body: str, **files: str) -> list[str]:
     parts = {"subject.txt": "Hi {{ name }}", "body.html": body, **LAYOUTS, **files}
     sample: dict[str, Any] = {"name": "Ada", "gift": True, "layout": "_layouts/base.html"}
     return [
-        str(one)
-        for one in check_source(TemplateSource(files=parts, sample=sample, settings=TemplateSettings(name="A"))).faults
+        str(fault)
+        for fault in check_source(
+            TemplateSource(files=parts, sample=sample, settings=TemplateSettings(name="A"))
+        ).faults
     ]
 
 
@@ -123,14 +125,14 @@ def test_every_part_locale_and_layout_is_looked_at() -> None:
         "locales/fr/body.txt": "Salut",
         "_layouts/middle.html": '{% extends "_layouts/base.html" %}{% block extra %}{% endblock %}',
     }
-    found = faults('{% extends "_layouts/middle.html" %}\n{% block extra %}x{% endblock %}', **files)
-    assert [fault.partition(",")[0] for fault in found] == [
+    faults_found = faults('{% extends "_layouts/middle.html" %}\n{% block extra %}x{% endblock %}', **files)
+    assert [fault.partition(",")[0] for fault in faults_found] == [
         "body.html",
         "_layouts/middle.html",
         "body.txt",
         "locales/fr/body.html",
     ]
-    assert all("the layout has no block" in fault for fault in found)
+    assert all("the layout has no block" in fault for fault in faults_found)
 
 
 def test_a_block_that_has_to_be_filled_is_told() -> None:
@@ -150,11 +152,11 @@ def test_a_layout_that_is_missing_is_told_once() -> None:
 
 def test_what_the_page_for_editors_shows_is_said() -> None:
     """The mistakes in docs/templates.md, each with the words behind it."""
-    shown = [block.text for block in list_blocks("docs/templates.md") if block.rest.endswith("test_inheritance.py")]
-    assert len(shown) == 4
+    html = [block.text for block in list_blocks("docs/templates.md") if block.rest.endswith("test_inheritance.py")]
+    assert len(html) == 4
     layout = (ROOT / "templates" / "_layouts" / "base.txt").read_text()
     sample = {"name": "Ada", "is_gift": True}
-    for body, said in zip(shown[::2], shown[1::2], strict=True):
+    for body, message in zip(html[::2], html[1::2], strict=True):
         files = {"subject.txt": "Hi", "body.html": "-", "body.txt": body, "_layouts/base.txt": layout}
         report = check_source(TemplateSource(files=files, sample=sample, settings=TemplateSettings(name="A")))
-        assert [str(fault) for fault in report.faults] == said.splitlines()
+        assert [str(fault) for fault in report.faults] == message.splitlines()

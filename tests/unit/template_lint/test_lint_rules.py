@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from support.lint_cases import CASES, PAGE, Case, build_lint_source
 
-from notifier.rendering.protocol import LintRemark, Severity, SourceCheck
+from notifier.rendering.protocol import SourceCheck
 from notifier.rendering.source_check import check_source
+from notifier.template_lint.lint_remark import LintRemark, Severity
 from notifier.template_lint.lint_report import MAX_REMARKS, RULES
 
 ROOT = Path(__file__).parents[3]
@@ -21,7 +22,7 @@ def checked(body: str = "", style: str = "", **more: Any) -> SourceCheck:
     return report
 
 
-def said(body: str = "", style: str = "", **more: Any) -> list[tuple[str, str, int | None]]:
+def list_remarks(body: str = "", style: str = "", **more: Any) -> list[tuple[str, str, int | None]]:
     """What is remarked upon: code, file and line."""
     return [(remark.code, remark.file, remark.line) for remark in checked(body, style, **more).remarks]
 
@@ -29,8 +30,8 @@ def said(body: str = "", style: str = "", **more: Any) -> list[tuple[str, str, i
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.code)
 def test_a_rule_finds_what_it_is_for_at_its_place_and_nothing_else(case: Case) -> None:
     """The bad source has the one remark, in the file and line to be mended; the good one has none."""
-    assert said(**case.bad) == [(case.code, case.file, case.line)]
-    assert said(**case.good) == []
+    assert list_remarks(**case.bad) == [(case.code, case.file, case.line)]
+    assert list_remarks(**case.good) == []
 
 
 def test_each_rule_is_tested_and_documented() -> None:
@@ -66,8 +67,8 @@ LAYOUTS = {
 
 def test_a_remark_names_the_file_that_has_the_mistake() -> None:
     """A layout's, an imported macro's and the template's own, each with its line."""
-    found = said(page=CHILD, files=LAYOUTS)
-    assert found == [
+    remark = list_remarks(page=CHILD, files=LAYOUTS)
+    assert remark == [
         ("unclosed_tag", "_layouts/base.html", 4),
         ("unclosed_tag", "_layouts/ui.html", 2),
         ("unclosed_tag", "body.html", 5),
@@ -87,8 +88,8 @@ def remarks(locales: dict[str, str], files: dict[str, str]) -> list[LintRemark]:
 def test_what_all_locales_share_is_told_once() -> None:
     """A layout's mistake is one remark, of no locale, or of the one that meets it; a locale's own names it."""
     layouts = {**LAYOUTS, "_layouts/ui.html": "{% macro button() %}{% endmacro %}"}
-    told = remarks({"fr": CHILD}, layouts)
-    assert [(one.file, one.line, one.locale) for one in told] == [
+    shared = remarks({"fr": CHILD}, layouts)
+    assert [(remark.file, remark.line, remark.locale) for remark in shared] == [
         ("_layouts/base.html", 4, None),
         ("locales/fr/body.html", 5, "fr"),
     ]
@@ -97,8 +98,8 @@ def test_what_all_locales_share_is_told_once() -> None:
         "_layouts/base.html": LAYOUT.replace("<b>x", "{% if locale == 'fr' %}\n<b>x\n{% endif %}").replace("STYLE", ""),
         "_layouts/ui.html": layouts["_layouts/ui.html"],
     }
-    told = remarks({"fr": CHILD.replace("<i>y", "y")}, other)
-    assert [(one.file, one.line, one.locale) for one in told] == [("_layouts/base.html", 5, "fr")]
+    shared = remarks({"fr": CHILD.replace("<i>y", "y")}, other)
+    assert [(remark.file, remark.line, remark.locale) for remark in shared] == [("_layouts/base.html", 5, "fr")]
 
 
 def test_a_list_of_a_thousand_mistakes_is_one_remark() -> None:
@@ -110,4 +111,4 @@ def test_a_list_of_a_thousand_mistakes_is_one_remark() -> None:
 def test_only_what_the_sample_renders_without_optional_values_too_is_seen() -> None:
     """A closing tag that depends on an optional value is missed in the shortest request."""
     body = "<div>\n{% if a is defined %}</div>{% endif %}"
-    assert said(body, sample={"a": 1}, optional=("a",)) == [("unclosed_tag", "body.html", 4)]
+    assert list_remarks(body, sample={"a": 1}, optional=("a",)) == [("unclosed_tag", "body.html", 4)]

@@ -124,11 +124,11 @@ def test_other_colours_become_those_of_screens() -> None:
     assert colours[3] == (90, 90, 90)
 
 
-def test_one_that_moves_stands_still() -> None:
-    """The first picture is kept, and the note says so."""
+def test_an_animation_becomes_its_first_frame() -> None:
+    """The first frame is kept, and the note says so."""
     moving = encode_image(draw_red_bar(), "GIF", save_all=True, append_images=[draw_red_bar().rotate(180)])
     found = made(moving)
-    assert "first picture" in found.note
+    assert "first frame" in found.note
     assert found.files == made(encode_image(draw_red_bar(), "GIF")).files
 
 

@@ -1,0 +1,82 @@
+"""Requests and replies about images."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+
+from notifier.api import fields
+from notifier.api.body import body_limits
+from notifier.api.body.request_model import RequestModel
+from notifier.states import AssetMode, AssetStatus
+from notifier.templating.assets import asset_store
+
+NAME_PATTERN = f"^{asset_store.ASSET_NAME.pattern}$"
+_Side = Annotated[int, Field(ge=1, le=asset_store.MAX_WIDTH), BeforeValidator(fields.convert_whole_number)]
+_EXAMPLE: JsonValue = {"name": "logo", "content": "iVBORw0KGgo=", "width": 150, "revision": 0}
+
+
+class AssetIn(RequestModel):
+    """An image to upload."""
+
+    limits = body_limits.FILES_LIMITS
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [_EXAMPLE]},
+    )
+
+    name: Annotated[str, fields.document_field(pattern=NAME_PATTERN)] = Field(
+        max_length=64, description="As templates name it."
+    )
+    content: Annotated[
+        str, fields.document_field(pattern=fields.BASE64_PATTERN, minLength=4, contentEncoding="base64")
+    ] = Field(
+        max_length=fields.MAX_BASE64_LENGTH,
+        description="PNG, JPEG, GIF or WebP in base64 (RFC 4648 §4); at most 10 MiB and 50 million pixels.",
+    )
+    mode: AssetMode = Field(
+        AssetMode.FIT,
+        strict=False,
+        description="`fit`: all of it, within width and height. `crop`: exactly those, cut at the edges; needs both.",
+    )
+    width: _Side | None = Field(None, description="CSS pixels. Null: as it is, and at most 600 with `fit`.")
+    height: _Side | None = Field(None, description="CSS pixels; `crop` needs both.")
+    revision: fields.WholeNumber = Field(
+        0, ge=0, le=2**31 - 2, description="The one that you have loaded; 0 for a new name."
+    )
+
+
+class AssetFileOut(BaseModel):
+    """A converted file of an image."""
+
+    sha256: str
+    content_type: str
+    width: int = Field(description="In its own pixels.")
+    height: int
+    size: int = Field(description="In bytes.")
+
+
+class AssetOut(BaseModel):
+    """An image, with its progress."""
+
+    id: UUID
+    name: str
+    status: AssetStatus
+    detail: str = Field(description="Why it failed, or what was left out.")
+    progress: int = Field(description="Per cent.")
+    mode: AssetMode
+    width: int | None
+    height: int | None
+    files: dict[str, AssetFileOut] = Field(description="`1x`, and `2x` if the image has the pixels; none until ready.")
+    revision: int
+    updated_by: str
+    updated_at: datetime
+
+
+class AssetsOut(BaseModel):
+    """All images, by name."""
+
+    assets: list[AssetOut]

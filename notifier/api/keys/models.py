@@ -1,0 +1,98 @@
+"""The request and reply models of API keys."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from notifier.api import fields, pagination
+from notifier.api.body.request_model import RequestModel
+from notifier.auth import key_admin
+from notifier.auth.key_scope import DEFAULT_SCOPES, SERVICE_SCOPES, KeyScope
+from notifier.states import KeyKind
+
+_ServiceScope = Annotated[
+    KeyScope, Field(strict=False, json_schema_extra={"enum": [scope.value for scope in SERVICE_SCOPES]})
+]
+
+
+class KeyIn(RequestModel):
+    """A new key of this service."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str = Field(max_length=key_admin.MAX_KEY_NAME_LENGTH, description="A name by which you recognise it.")
+    kind: KeyKind = Field(
+        KeyKind.LIVE, strict=False, description="`live`; `team`: mails your team only; `test`: mails nobody."
+    )
+    scopes: list[_ServiceScope] = Field(
+        default_factory=lambda: list(DEFAULT_SCOPES),
+        min_length=1,
+        max_length=len(KeyScope),
+        description="What it may do; only scopes that your own key has.",
+    )
+    expires_at: fields.Time | None = Field(
+        None,
+        description="The end of its validity, within a hundred years and no later than your own key's end. "
+        "Default: that of your own key.",
+        examples=["2099-12-31T23:59:59Z"],
+    )
+    rate_per_minute: fields.PositiveWholeNumber | None = Field(
+        None, description="Notifications a minute, at most the rate of your own key; default: that rate."
+    )
+
+
+class RotateIn(RequestModel):
+    """How a key is rotated."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    overlap_seconds: fields.WholeNumber = Field(
+        int(key_admin.DEFAULT_OVERLAP.total_seconds()),
+        ge=0,
+        le=int(key_admin.MAX_OVERLAP.total_seconds()),
+        description="How long the old key still works.",
+    )
+
+
+class KeyQuery(pagination.PageQuery):
+    """Which keys are listed."""
+
+    include_ended: Annotated[bool, Query(description="List revoked and expired keys too.")] = False
+
+
+class KeyOut(BaseModel):
+    """A key without its secret."""
+
+    id: UUID
+    name: str
+    prefix: str = Field(description="The beginning of the key.")
+    kind: KeyKind
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None = Field(description="Exact to a minute.")
+    replaced_by: UUID | None = Field(description="The key that replaced it in a rotation.")
+    rate_per_minute: int | None
+
+
+class CreatedKeyOut(KeyOut):
+    """A key that was just created."""
+
+    key: str = Field(description="The key itself, which is shown only here.")
+
+
+class RotatedOut(CreatedKeyOut):
+    """The new key, and the old one with its end."""
+
+    replaces: KeyOut
+
+
+class KeyPageOut(BaseModel):
+    """A page of keys, newest first."""
+
+    keys: list[KeyOut]
+    next: UUID | None

@@ -1,1 +1,0 @@
-"""Walking through a template to find what it reads: values, expressions, statements."""
