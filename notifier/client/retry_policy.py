@@ -75,10 +75,8 @@ class RetryState(Generic[T]):
             error: NotifierClientError = ConnectionFailedError(
                 f"no reply: {_describe_error(outcome.error)}", self.made, maybe_done=self._maybe_done
             )
-            is_retried, hint = (
-                not outcome.is_permanent and (self.call.is_repeatable or not outcome.may_have_arrived),
-                None,
-            )
+            is_harmless = self.call.is_repeatable or not outcome.may_have_arrived
+            is_retried, hint = is_harmless and not outcome.is_permanent, None
         else:
             error, hint = build_error(outcome), get_retry_after(outcome)
             is_retried = _is_retried(self.call, outcome.status, error.code)
