@@ -12,7 +12,7 @@ MAX_RETRY_AFTER = timedelta(hours=24)
 
 
 def compute_retry_wait(tries: int, *, spread: float, retry_after: timedelta | None = None) -> timedelta | None:
-    """The wait after this many attempts; None after the last. `spread` is in [0, 1]; `retry_after` is from the reply."""
+    """The wait after this many attempts; None after the last. `spread`: 0 to 1; `retry_after`: from the reply."""
     if tries >= MAX_TRIES:
         return None
     own = RETRY_WAITS[tries - 1] * (1 + JITTER * (2 * spread - 1))
