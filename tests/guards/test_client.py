@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from generated.write_blocking import generate_blocking
-from integration.client.server import Server, answer
+from integration.client.scripted_server import Server, answer
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]

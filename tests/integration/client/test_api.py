@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from integration.client.both import Client, Connect
+from integration.client.both_clients import Client, Connect
 from support import api_caller
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from integration.client.both import Client, Connect
+from integration.client.both_clients import Client, Connect
 from support.seeded_installation import Installation
 
 from notifier.auth import key_scope, new_key, service_admin

@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 import pytest
-from integration.client.both import KEY, Connect
-from integration.client.server import Server, answer, drop, garbage, half, problem, silence
+from integration.client.both_clients import KEY, Connect
+from integration.client.scripted_server import Server, answer, drop, garbage, half, problem, silence
 
 from notifier.client import (
     ApiError,

@@ -4,8 +4,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from integration.client.both import Client, Connect
-from integration.client.server import Server, Step, answer
+from integration.client.both_clients import Client, Connect
+from integration.client.scripted_server import Server, Step, answer
 from support.seeded_installation import Installation
 
 from notifier.client import ConnectionFailedError, RetryPolicy

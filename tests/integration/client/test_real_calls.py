@@ -7,8 +7,8 @@ from email import message_from_bytes, policy
 from typing import Any
 
 import pytest
-from integration.client.both import QUICK
-from integration.client.noting import NotingClient, offered
+from integration.client.both_clients import QUICK
+from integration.client.recording_client import RecordingClient, list_calls
 from support import api_caller, marketing_template, sample_images, template_editor
 from support import webhook_receiver as receivers
 from support.seeded_installation import Installation
@@ -36,16 +36,16 @@ async def receiver() -> AsyncIterator[WebhookReceiver]:
 
 
 @pytest.fixture(params=[Notifier, AsyncNotifier])
-async def shop(request: pytest.FixtureRequest, api: str, parts: wiring.ProcessParts) -> AsyncIterator[NotingClient]:
+async def shop(request: pytest.FixtureRequest, api: str, parts: wiring.ProcessParts) -> AsyncIterator[RecordingClient]:
     """The shop with a key that may do everything."""
-    client = NotingClient(
+    client = RecordingClient(
         request.param(url=api, key=await marketing_template.create_marketing_key(parts, "shop"), retries=QUICK)
     )
     yield client
     await client.close()
 
 
-async def _notifications(shop: NotingClient, parts: wiring.ProcessParts, _: WebhookReceiver) -> None:
+async def _notifications(shop: RecordingClient, parts: wiring.ProcessParts, _: WebhookReceiver) -> None:
     dry_run = await shop("dry_run", to="ada@example.com", **WELCOME)
     sent = await shop("send", to="ada@example.com", send_at=datetime.now(UTC) + HOUR, **WELCOME)
     assert (dry_run.to, sent.status, sent.replayed) == ("ada@example.com", Status.SCHEDULED, False)
@@ -74,7 +74,7 @@ def _without(fields: Any, *names: str) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in names}
 
 
-async def _batches(shop: NotingClient, parts: wiring.ProcessParts, _: WebhookReceiver) -> None:
+async def _batches(shop: RecordingClient, parts: wiring.ProcessParts, _: WebhookReceiver) -> None:
     batch = await shop("send_batch", [{"to": f"user{number}@example.com"} for number in range(3)], defaults=WELCOME)
     before = await shop("batch", batch.batch_id)
     assert (before.size, before.ended, before.statuses["queued"]) == (3, 0, 3)
@@ -88,7 +88,7 @@ async def _batches(shop: NotingClient, parts: wiring.ProcessParts, _: WebhookRec
         await shop("watch_batch", "0192f0c1-2345-7000-8000-000000000000")
 
 
-async def _suppressions(shop: NotingClient, _: wiring.ProcessParts, __: WebhookReceiver) -> None:
+async def _suppressions(shop: RecordingClient, _: wiring.ProcessParts, __: WebhookReceiver) -> None:
     until = datetime.now(UTC) + HOUR
     added = await shop("suppressions.add", "Ada@example.com", scope="marketing", expires_at=until)
     assert (added.address, added.scope, added.expires_at) == ("ada@example.com", "marketing", until)
@@ -100,7 +100,7 @@ async def _suppressions(shop: NotingClient, _: wiring.ProcessParts, __: WebhookR
     assert await shop("suppressions.list") == [other]
 
 
-async def _webhooks(shop: NotingClient, parts: wiring.ProcessParts, receiver: WebhookReceiver) -> None:
+async def _webhooks(shop: RecordingClient, parts: wiring.ProcessParts, receiver: WebhookReceiver) -> None:
     begun = datetime.now(UTC)
     receiver.script(build_reply("410 Gone"))
     made = await shop("webhooks.create", url=receiver.url(), events=["notification.sent"], description="Orders")
@@ -135,7 +135,7 @@ async def _webhooks(shop: NotingClient, parts: wiring.ProcessParts, receiver: We
     assert await shop("webhooks.list") == []
 
 
-async def _keys(shop: NotingClient, _: wiring.ProcessParts, __: WebhookReceiver) -> None:
+async def _keys(shop: RecordingClient, _: wiring.ProcessParts, __: WebhookReceiver) -> None:
     me = await shop("whoami")
     assert (me.service, me.scopes, me.from_domains) == ("shop", key_scope.SERVICE_SCOPES, ("shop.example",))
     assert (me.limits.service_per_minute, me.team_recipients) == (120_000, None)
@@ -167,7 +167,7 @@ async def _keys(shop: NotingClient, _: wiring.ProcessParts, __: WebhookReceiver)
     assert (entry.object_id, entry.before["replaced_by"], entry.after["replaced_by"]) == (made.id, None, new.id)
 
 
-async def _templates(shop: NotingClient, _: wiring.ProcessParts, __: WebhookReceiver) -> None:
+async def _templates(shop: RecordingClient, _: wiring.ProcessParts, __: WebhookReceiver) -> None:
     text: dict[str, Any] = {
         "files": template_editor.FILES,
         "sample": template_editor.SAMPLE,
@@ -210,7 +210,7 @@ async def _templates(shop: NotingClient, _: wiring.ProcessParts, __: WebhookRece
     assert await shop("layouts.delete", "frame.html", revision=saved.revision) is None
 
 
-async def _assets(shop: NotingClient, parts: wiring.ProcessParts, _: WebhookReceiver) -> None:
+async def _assets(shop: RecordingClient, parts: wiring.ProcessParts, _: WebhookReceiver) -> None:
     made = await shop("assets.upload", "logo", sample_images.encode_image(sample_images.draw_red_bar()), width=150)
     assert (made.status, made.revision, made.progress) == ("pending", 1, 0)
     async with wiring.run_sender(parts) as running:
@@ -226,7 +226,7 @@ async def _assets(shop: NotingClient, parts: wiring.ProcessParts, _: WebhookRece
         await shop("assets.get", "logo")
 
 
-Walk = Callable[[NotingClient, wiring.ProcessParts, WebhookReceiver], Awaitable[None]]
+Walk = Callable[[RecordingClient, wiring.ProcessParts, WebhookReceiver], Awaitable[None]]
 WALKS: dict[Walk, set[str]] = {
     _notifications: {
         "send", "dry_run", "get", "list", "page", "events", "content", "eml", "explain", "update", "cancel", "retry",
@@ -258,14 +258,14 @@ WALKS: dict[Walk, set[str]] = {
 
 @pytest.mark.parametrize("walk", WALKS, ids=[walk.__name__.lstrip("_") for walk in WALKS])
 async def test_each_method_does_what_it_says(
-    walk: Walk, shop: NotingClient, parts: wiring.ProcessParts, receiver: WebhookReceiver
+    walk: Walk, shop: RecordingClient, parts: wiring.ProcessParts, receiver: WebhookReceiver
 ) -> None:
     """What is asked for arrives, and what is answered is read into its type."""
     await walk(shop, parts, receiver)
-    assert shop.noted == WALKS[walk]
+    assert shop.calls_made == WALKS[walk]
 
 
 @pytest.mark.parametrize("kind", [Notifier, AsyncNotifier])
 async def test_no_method_is_left_out(kind: type[Notifier | AsyncNotifier]) -> None:
     """The walks above call all that either client offers."""
-    assert offered(kind(url="http://127.0.0.1", key="x")) == set().union(*WALKS.values())
+    assert list_calls(kind(url="http://127.0.0.1", key="x")) == set().union(*WALKS.values())
