@@ -9,15 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime
 from http import HTTPMethod
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 from uuid import UUID
 
 from notifier.client.errors import ApiError, Fault, MalformedReplyError, Problem, UnsendableError, build_api_error
 from notifier.client.notification_reply import Page
-from notifier.client.reply_reader import decode_object, read_replies, read_reply
+from notifier.client.reply_reader import T, decode_object, read_replies, read_reply
 from notifier.retry_after import parse_retry_after
 
-T = TypeVar("T")
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 GET, POST, PUT, PATCH, DELETE = HTTPMethod.GET, HTTPMethod.POST, HTTPMethod.PUT, HTTPMethod.PATCH, HTTPMethod.DELETE
 _REPEATABLE = frozenset({GET, PUT, DELETE})

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self
 
 import httpx2
 
@@ -15,11 +15,11 @@ from notifier.client import account_calls, asset_calls, notification_calls, temp
 from notifier.client.api_call import Call, HttpResponse, NoResponse, PageCall, build_next_page_call
 from notifier.client.configuration import Configuration, build_timeout
 from notifier.client.event_stream import SILENCE_SECONDS, EventParser
-from notifier.client.http_exchange import classify_failure, convert_response, presented
+from notifier.client.http_exchange import classify_failure, convert_response, describe_method
+from notifier.client.reply_reader import T
 from notifier.client.retry_policy import Finished, RetryLater, RetryPolicy, RetryState
 
 P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class AsyncPerformer(ABC):
@@ -42,7 +42,7 @@ def _make_method(build: Callable[P, Call[T]]) -> Callable[Concatenate[AsyncPerfo
     async def method(self: AsyncPerformer, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.perform(build(*args, **kwargs))
 
-    return presented(method, build)
+    return describe_method(method, build)
 
 
 def _make_iterator(build: Callable[P, PageCall[T]]) -> Callable[Concatenate[AsyncPerformer, P], AsyncIterator[T]]:
@@ -51,7 +51,7 @@ def _make_iterator(build: Callable[P, PageCall[T]]) -> Callable[Concatenate[Asyn
     def method(self: AsyncPerformer, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
         return _iterate_pages(self, build(*args, **kwargs))
 
-    return presented(method, build)
+    return describe_method(method, build)
 
 
 async def _iterate_pages(performer: AsyncPerformer, first: PageCall[T]) -> AsyncIterator[T]:
@@ -80,7 +80,7 @@ def _make_stream(build: Callable[P, Call[T]]) -> Callable[Concatenate["AsyncNoti
     def method(self: "AsyncNotifier", /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
         return self.follow(build(*args, **kwargs))
 
-    return presented(method, build)
+    return describe_method(method, build)
 
 
 class AsyncSuppressions(_CallGroup):

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import TracebackType
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Concatenate, ParamSpec, Self
 
 import httpx2
 
@@ -17,11 +17,11 @@ from notifier.client import account_calls, asset_calls, notification_calls, temp
 from notifier.client.api_call import Call, HttpResponse, NoResponse, PageCall, build_next_page_call
 from notifier.client.configuration import Configuration, build_timeout
 from notifier.client.event_stream import SILENCE_SECONDS, EventParser
-from notifier.client.http_exchange import classify_failure, convert_response, presented
+from notifier.client.http_exchange import classify_failure, convert_response, describe_method
+from notifier.client.reply_reader import T
 from notifier.client.retry_policy import Finished, RetryLater, RetryPolicy, RetryState
 
 P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class Performer(ABC):
@@ -44,7 +44,7 @@ def _make_method(build: Callable[P, Call[T]]) -> Callable[Concatenate[Performer,
     def method(self: Performer, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self.perform(build(*args, **kwargs))
 
-    return presented(method, build)
+    return describe_method(method, build)
 
 
 def _make_iterator(build: Callable[P, PageCall[T]]) -> Callable[Concatenate[Performer, P], Iterator[T]]:
@@ -53,7 +53,7 @@ def _make_iterator(build: Callable[P, PageCall[T]]) -> Callable[Concatenate[Perf
     def method(self: Performer, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
         return _iterate_pages(self, build(*args, **kwargs))
 
-    return presented(method, build)
+    return describe_method(method, build)
 
 
 def _iterate_pages(performer: Performer, first: PageCall[T]) -> Iterator[T]:
@@ -81,7 +81,7 @@ def _make_stream(build: Callable[P, Call[T]]) -> Callable[Concatenate["Notifier"
     def method(self: "Notifier", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
         return self.follow(build(*args, **kwargs))
 
-    return presented(method, build)
+    return describe_method(method, build)
 
 
 class Suppressions(_CallGroup):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 
@@ -30,11 +31,7 @@ class ConnectionFailedError(NotifierClientError, ConnectionError):
         return f"{self.args[0]} (tries: {self.tries}; {effect})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _connection_failed, (self.args[0], self.tries, self.maybe_done)
-
-
-def _connection_failed(message: str, tries: int, maybe_done: bool) -> ConnectionFailedError:  # noqa: FBT001 - pickle's way
-    return ConnectionFailedError(message, tries, maybe_done=maybe_done)
+        return partial(type(self), maybe_done=self.maybe_done), (self.args[0], self.tries)
 
 
 class MalformedReplyError(NotifierClientError):
@@ -69,37 +66,13 @@ class ApiError(NotifierClientError):
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
+        self.status = problem.status
+        self.code = problem.code  # stable
+        self.detail = problem.detail  # a sentence for a person
+        self.errors = problem.errors
+        self.request_id = problem.request_id  # to quote in questions about this request
+        self.retry_after = problem.retry_after  # seconds to wait before another request
         super().__init__(problem)
-
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-        return self.problem.status
-
-    @property
-    def code(self) -> str:
-        """The stable code."""
-        return self.problem.code
-
-    @property
-    def detail(self) -> str:
-        """A sentence for a person."""
-        return self.problem.detail
-
-    @property
-    def errors(self) -> tuple[Fault, ...]:
-        """Every fault of the request."""
-        return self.problem.errors
-
-    @property
-    def request_id(self) -> str | None:
-        """The id to quote in questions about this request."""
-        return self.problem.request_id
-
-    @property
-    def retry_after(self) -> float | None:
-        """The seconds to wait before another request."""
-        return self.problem.retry_after
 
     def __str__(self) -> str:
         faults = "; ".join(f"{fault.pointer or 'body'}: {fault.detail}" for fault in self.errors)

@@ -26,7 +26,7 @@ def classify_failure(error: httpx2.RequestError) -> NoResponse:
     return NoResponse(error=error, may_have_arrived=arrived, is_permanent=isinstance(error, _INVALID_REQUEST))
 
 
-def presented(method: M, build: Callable[..., Any]) -> M:
+def describe_method(method: M, build: Callable[..., Any]) -> M:
     """Give a method the docstring and the parameters of the call that it carries out."""
     method.__doc__ = build.__doc__
     signature = inspect.signature(build)

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic
 
 from notifier.client.errors import Fault
-from notifier.client.reply_reader import Reply
-
-T = TypeVar("T")
+from notifier.client.reply_reader import Reply, T
 
 
 class Status(StrEnum):

@@ -5,12 +5,12 @@ A request whose reply was lost is sent again only if repeating it changes nothin
 
 import logging
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic
 
 from notifier.client.api_call import Call, HttpResponse, NoResponse, build_error, get_retry_after
 from notifier.client.errors import ConnectionFailedError, NotifierClientError
+from notifier.client.reply_reader import T
 
-T = TypeVar("T")
 _log = logging.getLogger("notifier.client")
 _SUCCESS = range(200, 300)
 _IN_PROGRESS = "idempotency_in_progress"
@@ -75,10 +75,8 @@ class RetryState(Generic[T]):
             error: NotifierClientError = ConnectionFailedError(
                 f"no reply: {_describe_error(outcome.error)}", self.made, maybe_done=self._maybe_done
             )
-            is_retried, hint = (
-                not outcome.is_permanent and (self.call.is_repeatable or not outcome.may_have_arrived),
-                None,
-            )
+            is_harmless = self.call.is_repeatable or not outcome.may_have_arrived
+            is_retried, hint = is_harmless and not outcome.is_permanent, None
         else:
             error, hint = build_error(outcome), get_retry_after(outcome)
             is_retried = _is_retried(self.call, outcome.status, error.code)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
 from notifier.client.api_call import (
@@ -36,7 +36,6 @@ from notifier.client.template_reply import (
     WholeTemplateVersion,
 )
 
-T = TypeVar("T")
 _TEMPLATES = "/v1/templates"
 _LAYOUTS = "/v1/layouts"
 _LAYOUT = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9]+)?")

@@ -53,7 +53,7 @@ class TemplateDraft(Reply):
     slug: str
     number: int
     has_draft: bool = False
-    revision: str  # what you say when you save or publish
+    revision: str  # pass it when you save or publish
     base_number: int | None = None
     updated_by: str | None = None
     updated_at: datetime | None = None

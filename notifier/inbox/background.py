@@ -12,7 +12,7 @@ from notifier.inbox.expectation import Expectation, MailNotReceived
 from notifier.inbox.inbox_server import Inbox
 from notifier.inbox.received_message import ReceivedMessage
 
-T = TypeVar("T")
+Result = TypeVar("Result")
 
 
 class BackgroundInbox:
@@ -82,13 +82,13 @@ class BackgroundInbox:
             raise MailNotReceived(expected, seconds, store.list_oldest_first())
         return message
 
-    def _call(self, function: Callable[[], T]) -> T:
-        async def call_in_loop() -> T:
+    def _call(self, function: Callable[[], Result]) -> Result:
+        async def call_in_loop() -> Result:
             return function()
 
         return self._submit(call_in_loop()).result()
 
-    def _submit(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+    def _submit(self, work: Coroutine[Any, Any, Result]) -> "Future[Result]":
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def _serve(self) -> None:

@@ -19,12 +19,13 @@ from notifier.inbox.html_frame import HtmlFrame, build_frame, has_remote_content
 from notifier.inbox.mailhog_api import build_download_header
 from notifier.inbox.message_search import find_readable_messages
 from notifier.inbox.message_store import MessageStore
-from notifier.inbox.preview import build_preview
+from notifier.inbox.readable_text import extract_visible_text, strip_invisible
 from notifier.inbox.received_message import ReceivedAttachment, ReceivedMessage
 from notifier.sse import EventStream, OpenStreams
 
-_DEFAULT_LIMIT = 100
+_DEFAULT_COUNT = 100
 _LIMIT = re.compile(r"[1-9][0-9]{0,3}")
+_PREVIEW_LENGTH = 140
 _MAX_SOURCE = 1024 * 1024  # bytes; the whole mail can be downloaded
 
 
@@ -52,7 +53,7 @@ class PageApi:
         """List the newest summaries, those that match `query` if there is one."""
         query = request.query_params.get("query", "")
         limit = request.query_params.get("limit", "")
-        count = int(limit) if _LIMIT.fullmatch(limit) else _DEFAULT_LIMIT
+        count = int(limit) if _LIMIT.fullmatch(limit) else _DEFAULT_COUNT
         # Parsing thousands of mails takes seconds, and the SMTP server runs in this event loop.
         listing = await asyncio.to_thread(_build_listing, self._store.list_newest_first(), query, count)
         return _reply_json(listing | {"smtp": self._smtp_address})
@@ -129,6 +130,12 @@ def _build_summary(message: ReceivedMessage) -> dict[str, Any]:
         "received": message.received_at.isoformat(),
         "attachments": sum(1 for attachment in message.attachments if attachment.content_id not in inline),
     }
+
+
+def build_preview(message: ReceivedMessage) -> str:
+    """Build a preview of up to 140 characters in one line, from the text part or else the HTML."""
+    text = message.text if message.text is not None else extract_visible_text(message.html or "")
+    return " ".join(strip_invisible(text[: _PREVIEW_LENGTH * 20]).split())[:_PREVIEW_LENGTH]
 
 
 def _build_detail(message: ReceivedMessage) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 from notifier.inbox.header_decoding import decode_bytes, decode_header
 from notifier.inbox.readable_text import MAX_PART_LENGTH, extract_visible_text, fold_text
 
-T = TypeVar("T")
+Value = TypeVar("Value")
 MAX_MIME_DEPTH = 50
 """Levels of MIME that are parsed; a deeper mail was made to exhaust the stack."""
 MAX_MIME_PARTS = 1_000
@@ -196,7 +196,7 @@ def _read_bytes(part: Message) -> bytes:
     return _read_or(lambda: cast("bytes", part.get_payload(decode=True)), b"")
 
 
-def _read_or(read: Callable[[], T], default: T) -> T:
+def _read_or(read: Callable[[], Value], default: Value) -> Value:
     # The standard parser raises IndexError, AttributeError and more on hostile headers; that must hide one value only.
     try:
         return read()

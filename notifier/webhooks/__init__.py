@@ -1,1 +1,1 @@
-"""Webhooks: services are told what became of their notifications, by Standard Webhooks, through the outbox."""
+"""Webhooks: status events of notifications, sent to the endpoints of services by Standard Webhooks."""

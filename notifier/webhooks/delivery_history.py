@@ -25,7 +25,7 @@ from notifier.webhooks.handler import build_delivery_row
 MAX_ATTEMPTS_SHOWN = 200  # tries of one webhook delivery that are shown: the newest
 MAX_REPLAYED = 1000
 """Deliveries that one request replays."""
-_delivery, _attempt = get_columns(WebhookDelivery), get_columns(WebhookAttempt)
+_delivery_table, _attempt_table = get_columns(WebhookDelivery), get_columns(WebhookAttempt)
 
 
 class EndpointDisabledError(NotifierError):
@@ -65,12 +65,12 @@ async def list_deliveries(
 ) -> list[DeliveryView]:
     """List the deliveries of an endpoint, newest first. Raises `NotFoundError`."""
     await get_endpoint(connection, service_id, endpoint_id)
-    statement = select(WebhookDelivery).where(_delivery.endpoint_id == endpoint_id)
+    statement = select(WebhookDelivery).where(_delivery_table.endpoint_id == endpoint_id)
     if state is not None:
-        statement = statement.where(_delivery.state == state)
+        statement = statement.where(_delivery_table.state == state)
     if before is not None:
-        statement = statement.where(_delivery.id < before)
-    rows = (await connection.execute(statement.order_by(_delivery.id.desc()).limit(limit))).mappings().all()
+        statement = statement.where(_delivery_table.id < before)
+    rows = (await connection.execute(statement.order_by(_delivery_table.id.desc()).limit(limit))).mappings().all()
     names = DeliveryView.__dataclass_fields__
     return [DeliveryView(**{name: row[name] for name in names}) for row in await _add_progress(connection, rows)]
 
@@ -79,13 +79,13 @@ async def get_delivery(connection: AsyncConnection, service_id: UUID, endpoint_i
     """Get a delivery with its newest attempts, oldest first. Raises `NotFoundError`."""
     await get_endpoint(connection, service_id, endpoint_id)
     (delivery,) = await _add_progress(connection, [await _get_row(connection, endpoint_id, id_)])
-    attempts = select(WebhookAttempt).where(_attempt.delivery_id == id_).order_by(_attempt.id.desc())
+    attempts = select(WebhookAttempt).where(_attempt_table.delivery_id == id_).order_by(_attempt_table.id.desc())
     newest = (await connection.execute(attempts.limit(MAX_ATTEMPTS_SHOWN))).mappings().all()
     return delivery | {"attempts": [dict(row) for row in reversed(newest)]}
 
 
 async def _get_row(connection: AsyncConnection, endpoint_id: UUID, id_: UUID) -> RowMapping:
-    statement = select(WebhookDelivery).where(_delivery.endpoint_id == endpoint_id, _delivery.id == id_)
+    statement = select(WebhookDelivery).where(_delivery_table.endpoint_id == endpoint_id, _delivery_table.id == id_)
     row = (await connection.execute(statement)).mappings().one_or_none()
     if row is None:
         raise NotFoundError("there is no such delivery")
@@ -96,9 +96,9 @@ async def _add_progress(connection: AsyncConnection, rows: Sequence[RowMapping])
     """Add to deliveries of one endpoint the number of their attempts, and when the next one is due."""
     ids = [row["id"] for row in rows]
     count = (
-        select(_attempt.delivery_id, func.count().label("tries"))
-        .where(_attempt.delivery_id.in_(ids))
-        .group_by(_attempt.delivery_id)
+        select(_attempt_table.delivery_id, func.count().label("tries"))
+        .where(_attempt_table.delivery_id.in_(ids))
+        .group_by(_attempt_table.delivery_id)
     )
     tries = {row.delivery_id: int(row.tries) for row in await connection.execute(count)}
     pending = [row["id"] for row in rows if row["state"] == DeliveryState.PENDING]
@@ -123,9 +123,9 @@ async def replay_failed_deliveries(
     endpoint = await _get_enabled_endpoint(connection, service_id, endpoint_id)
     statement = (
         select(WebhookDelivery)
-        .where(_delivery.endpoint_id == endpoint_id, _delivery.state == DeliveryState.FAILED)
-        .where(_delivery.created_at >= since, ~_is_replayed())
-        .order_by(_delivery.id)
+        .where(_delivery_table.endpoint_id == endpoint_id, _delivery_table.state == DeliveryState.FAILED)
+        .where(_delivery_table.created_at >= since, ~_is_replayed())
+        .order_by(_delivery_table.id)
         .limit(MAX_REPLAYED + 1)
     )
     failed = (await connection.execute(statement)).mappings().all()
@@ -140,8 +140,8 @@ def _is_replayed() -> Any:
     later = WebhookDelivery.__table__.alias("later")  # type: ignore[attr-defined]
     return (
         select(later.c.id)
-        .where(later.c.event_id == _delivery.event_id, later.c.endpoint_id == _delivery.endpoint_id)
-        .where(later.c.id > _delivery.id)
+        .where(later.c.event_id == _delivery_table.event_id, later.c.endpoint_id == _delivery_table.endpoint_id)
+        .where(later.c.id > _delivery_table.id)
         .exists()
     )
 

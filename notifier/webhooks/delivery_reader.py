@@ -27,9 +27,13 @@ from notifier.db.tables import (
 from notifier.db.tables.webhook import DeliveryState
 from notifier.webhooks.event_body import EventDetails
 
-_event, _delivery, _endpoint = get_columns(WebhookEvent), get_columns(WebhookDelivery), get_columns(WebhookEndpoint)
-_notification, _attempt = get_columns(Notification), get_columns(Attempt)
-_template, _version = get_columns(Template), get_columns(TemplateVersion)
+_event_table, _delivery_table, _endpoint_table = (
+    get_columns(WebhookEvent),
+    get_columns(WebhookDelivery),
+    get_columns(WebhookEndpoint),
+)
+_notification_table, _attempt_table = get_columns(Notification), get_columns(Attempt)
+_template_table, _version_table = get_columns(Template), get_columns(TemplateVersion)
 
 
 class EndpointSubscription(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,16 +70,24 @@ class PendingDelivery(msgspec.Struct, frozen=True, kw_only=True):
 async def load_events(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, EventDetails]:
     """Load the events whose notification still exists."""
     statement = (
-        select(_event.id.label("event_id"), _event.service_id, _event.type, _event.at, _event.sequence)
-        .add_columns(_event.reason, _event.detail, _notification.id.label("notification_id"))
-        .add_columns(_notification.recipient.label("to"), _notification.role, _notification.kind)
-        .add_columns(_notification.parent_id, _notification.batch_id, _notification.message_id)
-        .add_columns(_template.slug.label("template"), _version.number.label("template_version"))
-        .add_columns(_notification.tags, _notification.meta.label("metadata"), _notification.created_at)
-        .join(Notification, _notification.id == _event.notification_id)
-        .outerjoin(TemplateVersion, _version.id == _notification.template_version_id)
-        .outerjoin(Template, _template.id == _version.template_id)
-        .where(_event.id.in_(ids))
+        select(
+            _event_table.id.label("event_id"),
+            _event_table.service_id,
+            _event_table.type,
+            _event_table.at,
+            _event_table.sequence,
+        )
+        .add_columns(_event_table.reason, _event_table.detail, _notification_table.id.label("notification_id"))
+        .add_columns(_notification_table.recipient.label("to"), _notification_table.role, _notification_table.kind)
+        .add_columns(_notification_table.parent_id, _notification_table.batch_id, _notification_table.message_id)
+        .add_columns(_template_table.slug.label("template"), _version_table.number.label("template_version"))
+        .add_columns(
+            _notification_table.tags, _notification_table.meta.label("metadata"), _notification_table.created_at
+        )
+        .join(Notification, _notification_table.id == _event_table.notification_id)
+        .outerjoin(TemplateVersion, _version_table.id == _notification_table.template_version_id)
+        .outerjoin(Template, _template_table.id == _version_table.template_id)
+        .where(_event_table.id.in_(ids))
     )
     rows = (await connection.execute(statement)).mappings().all()
     attempts = await _load_attempts(connection, {row["notification_id"] for row in rows})
@@ -91,10 +103,10 @@ def _build_event(row: dict[str, Any], attempts: list[Any]) -> EventDetails:
 async def _load_attempts(connection: AsyncConnection, notifications: Collection[UUID]) -> dict[UUID, list[Any]]:
     """Load the attempts of each notification, oldest first."""
     statement = (
-        select(_attempt.id, _attempt.notification_id, _attempt.number)
-        .add_columns(_attempt.code, _attempt.enhanced_code, _attempt.reply)
-        .where(_attempt.notification_id.in_(notifications))
-        .order_by(_attempt.id)
+        select(_attempt_table.id, _attempt_table.notification_id, _attempt_table.number)
+        .add_columns(_attempt_table.code, _attempt_table.enhanced_code, _attempt_table.reply)
+        .where(_attempt_table.notification_id.in_(notifications))
+        .order_by(_attempt_table.id)
     )
     attempts: dict[UUID, list[Any]] = defaultdict(list)
     for row in await connection.execute(statement):
@@ -106,8 +118,8 @@ async def load_subscriptions(
     connection: AsyncConnection, services: Collection[UUID]
 ) -> dict[UUID, list[EndpointSubscription]]:
     """Load the enabled endpoints of each service."""
-    statement = select(_endpoint.service_id, _endpoint.id, _endpoint.events).where(
-        _endpoint.service_id.in_(services), _endpoint.disabled_at.is_(None)
+    statement = select(_endpoint_table.service_id, _endpoint_table.id, _endpoint_table.events).where(
+        _endpoint_table.service_id.in_(services), _endpoint_table.disabled_at.is_(None)
     )
     listeners: dict[UUID, list[EndpointSubscription]] = defaultdict(list)
     for row in await connection.execute(statement):
@@ -123,7 +135,7 @@ SELECT d.id, d.event_id, d.endpoint_id, d.body, d.state, e.url, e.secret, e.prev
        e.disabled_because
 FROM r JOIN webhook_delivery AS d ON {row_parameter.build_id_condition("d.id", sqlite=sqlite)}
 LEFT JOIN webhook_endpoint AS e ON e.id = d.endpoint_id""")  # noqa: S608 - words of our own
-    uuids = {"id": _delivery.id, "event_id": _delivery.event_id, "endpoint_id": _delivery.endpoint_id}
+    uuids = {"id": _delivery_table.id, "event_id": _delivery_table.event_id, "endpoint_id": _delivery_table.endpoint_id}
     types = {name: column.type for name, column in uuids.items()} | {"previous_until": UtcDateTime()}
     return statement.columns(**types) if sqlite else statement
 

@@ -78,7 +78,7 @@ class EndpointClient:
         try:
             where = webhook_url.parse_webhook_url(url, self._trusted)
             reply = await self._exchange(where, fields, body)
-            # An insecure host may be any service of this network: whoever registered the URL must not read its replies.
+            # An insecure host may be any service of this network; the owner of the URL must not read its replies.
             code, detail = reply.code, HIDDEN_REPLY if where.trusted else _clean_text(reply.body)
             if code >= 300:  # noqa: PLR2004 - a success is not retried
                 retry_after = parse_retry_after(
@@ -93,7 +93,7 @@ class EndpointClient:
         except ssl.SSLCertVerificationError as error:
             detail = f"the certificate was refused: {error.verify_message}"
         except (ssl.SSLError, h11.RemoteProtocolError):
-            detail = "the other side does not speak HTTP over TLS as it should"
+            detail = "the reply is not valid HTTP over TLS"
         except OSError as error:
             detail = f"no connection: {type(error).__name__}"
         return CallResult(code=code, detail=detail, seconds=self._clock.monotonic() - started, retry_after=retry_after)

@@ -23,7 +23,7 @@ from notifier.webhooks.secret_box import SecretBox
 
 MAX_ENDPOINTS = 10
 DISABLED_BY_OWNER = "disabled by its owner"
-_endpoint, _service = get_columns(WebhookEndpoint), get_columns(Service)
+_endpoint_table, _service_table = get_columns(WebhookEndpoint), get_columns(Service)
 _ENABLED: dict[str, Any] = {"disabled_at": None, "disabled_because": None, "failing_since": None}
 
 
@@ -54,8 +54,10 @@ async def create_endpoint(
     Raises `TooManyEndpointsError`.
     """
     # The row of the service is locked, so that two requests at once cannot exceed the limit.
-    await connection.execute(select(_service.id).where(_service.id == service_id).with_for_update(key_share=True))
-    count = select(func.count()).select_from(WebhookEndpoint).where(_endpoint.service_id == service_id)
+    await connection.execute(
+        select(_service_table.id).where(_service_table.id == service_id).with_for_update(key_share=True)
+    )
+    count = select(func.count()).select_from(WebhookEndpoint).where(_endpoint_table.service_id == service_id)
     if int((await connection.execute(count)).scalar_one()) >= MAX_ENDPOINTS:
         raise TooManyEndpointsError
     endpoint = WebhookEndpoint(
@@ -75,13 +77,13 @@ async def create_endpoint(
 
 async def list_endpoints(connection: AsyncConnection, service_id: UUID) -> list[WebhookEndpoint]:
     """List the endpoints of a service, oldest first."""
-    statement = select(WebhookEndpoint).where(_endpoint.service_id == service_id).order_by(_endpoint.id)
+    statement = select(WebhookEndpoint).where(_endpoint_table.service_id == service_id).order_by(_endpoint_table.id)
     return [WebhookEndpoint(**row) for row in (await connection.execute(statement)).mappings()]
 
 
 async def get_endpoint(connection: AsyncConnection, service_id: UUID, id_: UUID) -> WebhookEndpoint:
     """Get an endpoint of the service. Raises `NotFoundError`."""
-    statement = select(WebhookEndpoint).where(_endpoint.service_id == service_id, _endpoint.id == id_)
+    statement = select(WebhookEndpoint).where(_endpoint_table.service_id == service_id, _endpoint_table.id == id_)
     row = (await connection.execute(statement)).mappings().one_or_none()
     if row is None:
         raise NotFoundError("there is no such endpoint")
@@ -101,7 +103,7 @@ async def update_endpoint(
     elif values.get("disabled") and before.disabled_at is None:
         new |= {"disabled_at": actor.at, "disabled_because": DISABLED_BY_OWNER}
     if new:
-        await connection.execute(update(WebhookEndpoint).where(_endpoint.id == id_).values(new))
+        await connection.execute(update(WebhookEndpoint).where(_endpoint_table.id == id_).values(new))
     after = await get_endpoint(connection, service_id, id_)
     states = {"before": _audited_fields(before), "after": _audited_fields(after)}
     await record_audit(connection, AuditAction.WEBHOOK_CHANGED, after, actor, **states)
@@ -120,7 +122,7 @@ async def rotate_endpoint_secret(
         "previous_secret": box.seal(box.open(endpoint.secret)) if overlap and box.can_open(endpoint.secret) else None,
         "previous_until": actor.at + overlap if overlap else None,
     }
-    await connection.execute(update(WebhookEndpoint).where(_endpoint.id == id_).values(new))
+    await connection.execute(update(WebhookEndpoint).where(_endpoint_table.id == id_).values(new))
     rotated = await get_endpoint(connection, service_id, id_)
     rotated.secret = secret
     after = {"overlap_seconds": int(overlap.total_seconds())}
@@ -130,15 +132,17 @@ async def rotate_endpoint_secret(
 
 async def list_secrets_in_use(connection: AsyncConnection, now: datetime) -> list[str]:
     """List the stored secrets of all endpoints that sign now."""
-    current = await connection.execute(select(_endpoint.secret))
-    previous = await connection.execute(select(_endpoint.previous_secret).where(_endpoint.previous_until > now))
+    current = await connection.execute(select(_endpoint_table.secret))
+    previous = await connection.execute(
+        select(_endpoint_table.previous_secret).where(_endpoint_table.previous_until > now)
+    )
     return [*current.scalars(), *(secret for secret in previous.scalars() if secret is not None)]
 
 
 async def delete_endpoint(connection: AsyncConnection, service_id: UUID, id_: UUID, *, actor: Actor) -> None:
     """Delete an endpoint. Deliveries that wait are not sent; the rows of its deliveries stay until they are purged."""
     endpoint = await get_endpoint(connection, service_id, id_)
-    await connection.execute(delete(WebhookEndpoint).where(_endpoint.id == id_))
+    await connection.execute(delete(WebhookEndpoint).where(_endpoint_table.id == id_))
     await record_audit(connection, AuditAction.WEBHOOK_DELETED, endpoint, actor, before=_audited_fields(endpoint))
 
 

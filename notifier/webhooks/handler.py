@@ -33,6 +33,7 @@ from notifier.telemetry.logging import get_logger
 from notifier.webhooks import delivery_reader, delivery_writer, event_body, signing
 from notifier.webhooks.concurrency import EndpointConcurrency
 from notifier.webhooks.delivery_reader import EndpointSubscription, PendingDelivery
+from notifier.webhooks.delivery_writer import WebhookAttemptRecord, WebhookEventRecord
 from notifier.webhooks.endpoint_client import CallResult, EndpointClient
 from notifier.webhooks.retry_schedule import compute_retry_wait
 from notifier.webhooks.secret_box import SecretBox, UnreadableSecretError
@@ -63,15 +64,15 @@ class WebhookHandler:
     still_wanted = "1 = 1"
 
     def __init__(
-        self, database: Database, caller: EndpointClient, box: SecretBox, *, settings: WebhooksSettings, clock: Clock
+        self, database: Database, client: EndpointClient, box: SecretBox, *, settings: WebhooksSettings, clock: Clock
     ) -> None:
         self.slots = settings.concurrency
         self._database = database
-        self._caller = caller
+        self._client = client
         self._box = box  # decrypts the secrets of endpoints
         self._unreadable: set[Any] = set()  # endpoints whose unreadable secret was logged
         self._calling = asyncio.Semaphore(settings.concurrency)
-        self._lanes = EndpointConcurrency(settings.concurrency, clock)
+        self._concurrency = EndpointConcurrency(settings.concurrency, clock)
         self._max_attempt_seconds = settings.timeout + LEASE_MARGIN
         self._patience = timedelta(days=settings.disable_after_days)
         self._clock = clock
@@ -82,27 +83,25 @@ class WebhookHandler:
         """No limit besides the slots: each endpoint fails for itself."""
         return 1_000_000
 
-    async def process(self, batch: Sequence[ClaimedEntry], desk: WorkerContext) -> None:
+    async def process(self, batch: Sequence[ClaimedEntry], context: WorkerContext) -> None:
         """Turn events into deliveries, and attempt deliveries. Each entry is settled as soon as its result is known."""
         contents = await self._load(batch)
         attempts = []
         for entry in batch:
-            if entry.subject_id == entry.id:  # the entry of an event, see `publish`
-                desk.settle(self._settle_event(entry, contents))
+            if entry.subject_id == entry.id:  # the entry of an event, see event_sql
+                context.settle(self._settle_event(entry, contents))
             elif (pending := contents.deliveries.get(entry.subject_id)) is None:
-                desk.settle(Settlement(entry=entry, action=FinishEntry()))
+                context.settle(Settlement(entry=entry, action=FinishEntry()))
             else:
-                attempts.append(self._attempt(entry, pending, desk))
-        for result in await asyncio.gather(*attempts, return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
+                attempts.append(self._attempt(entry, pending, context))
+        for outcome in await asyncio.gather(*attempts, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def record(self, connection: StatementConnection, settled: Sequence[Settlement]) -> None:
         """Write deliveries, attempts and final states."""
         records = [
-            item.record
-            for item in settled
-            if isinstance(item.record, delivery_writer.WebhookEventRecord | delivery_writer.WebhookAttemptRecord)
+            item.record for item in settled if isinstance(item.record, WebhookEventRecord | WebhookAttemptRecord)
         ]
         await delivery_writer.write_records(connection, records, patience=self._patience)
 
@@ -117,9 +116,8 @@ class WebhookHandler:
             elif pending is None:
                 settlements.append(Settlement(entry=entry, action=FinishEntry()))
             else:
-                settlements.append(
-                    self._settle_failure(entry, pending, UNRECORDED_DETAIL if loss.unwritable else LOST_DETAIL)
-                )
+                detail = UNRECORDED_DETAIL if loss.unwritable else LOST_DETAIL
+                settlements.append(self._settle_failure(entry, pending, detail))
         return settlements
 
     async def replay(
@@ -160,20 +158,17 @@ class WebhookHandler:
         fields = {"event_id": event.event_id, "service_id": event.service_id, "type": event.type, "body": text}
         now = self._clock.now()
         rows = [build_delivery_row(fields | {"endpoint_id": listener.id}, now) for listener in listeners]
-        return Settlement(
-            entry=entry,
-            action=FinishEntry(),
-            record=delivery_writer.WebhookEventRecord(event_id=event.event_id, deliveries=rows),
-        )
+        record = WebhookEventRecord(event_id=event.event_id, deliveries=rows)
+        return Settlement(entry=entry, action=FinishEntry(), record=record)
 
-    async def _attempt(self, entry: ClaimedEntry, pending: PendingDelivery, desk: WorkerContext) -> None:
+    async def _attempt(self, entry: ClaimedEntry, pending: PendingDelivery, context: WorkerContext) -> None:
         """Attempt a delivery and settle it, whatever is raised."""
         try:
             settlement = await self._call_if_due(entry, pending)
         except Exception as error:  # noqa: BLE001 - any fault stays with this delivery
             self._log.exception("webhook_failed", delivery_id=str(pending.id), error=type(error).__name__)
             settlement = self._settle_failure(entry, pending, f"our own code failed: {type(error).__name__}")
-        desk.settle(settlement)
+        context.settle(settlement)
 
     async def _call_if_due(self, entry: ClaimedEntry, pending: PendingDelivery) -> Settlement:
         """Call the endpoint, unless the delivery has ended, its secret cannot be read or no slot is free."""
@@ -187,58 +182,60 @@ class WebhookHandler:
                 self._log.error("webhook_secret_unreadable", endpoint_id=str(pending.endpoint_id), reason=str(error))
             return _put_off(entry, FAULT_WAIT)
         self._unreadable.discard(pending.endpoint_id)
-        if (wait := self._lanes.enter(pending.endpoint_id)) is not None:
+        if (wait := self._concurrency.enter(pending.endpoint_id)) is not None:
             return _put_off(entry, wait)
-        answer = _build_failure("")
+        result = _build_failure("")
         try:
             async with self._calling:
                 if self._closing or entry.lease_ends - self._clock.monotonic() < self._max_attempt_seconds:
                     return Settlement(entry=entry, action=ReleaseEntry())
-                answer = await self._call(pending, keys)
+                result = await self._call(pending, keys)
         finally:
-            self._lanes.leave(pending.endpoint_id, seconds=answer.seconds, is_healthy=answer.is_success)
-        return self._settle_answer(entry, pending, answer)
+            self._concurrency.leave(pending.endpoint_id, seconds=result.seconds, is_healthy=result.is_success)
+        return self._settle_result(entry, pending, result)
 
     def _settle_ended(self, entry: ClaimedEntry, pending: PendingDelivery) -> Settlement | None:
         """Settle a delivery that has ended, or whose endpoint is disabled or deleted; None for any other."""
         if pending.state is not DeliveryState.PENDING:
             return Settlement(entry=entry, action=FinishEntry())
         if pending.url is None or pending.disabled_because is not None:
-            now, failed = self._clock.now(), DeliveryState.FAILED
-            end = delivery_writer.WebhookAttemptRecord(
-                delivery_id=pending.id, endpoint_id=pending.endpoint_id, at=now, end=failed
+            record = WebhookAttemptRecord(
+                delivery_id=pending.id,
+                endpoint_id=pending.endpoint_id,
+                at=self._clock.now(),
+                end=DeliveryState.FAILED,
             )
-            return Settlement(entry=entry, action=FinishEntry(), record=end)
+            return Settlement(entry=entry, action=FinishEntry(), record=record)
         return None
 
     async def _call(self, pending: PendingDelivery, keys: Sequence[str]) -> CallResult:
         fields = signing.build_signature_headers(str(pending.event_id), self._clock.now(), pending.body, keys)
-        answer = await self._caller.post(pending.url or "", fields, pending.body.encode())
-        outcome = "delivered" if answer.is_success else "failed"
+        result = await self._client.post(pending.url or "", fields, pending.body.encode())
+        outcome = "delivered" if result.is_success else "failed"
         metrics.WEBHOOKS.labels(outcome).inc()
-        metrics.WEBHOOK_SECONDS.observe(answer.seconds)
-        if not answer.is_success:
+        metrics.WEBHOOK_SECONDS.observe(result.seconds)
+        if not result.is_success:
             self._log.info(
                 "webhook_refused",
                 delivery_id=str(pending.id),
                 endpoint_id=str(pending.endpoint_id),
-                outcome=str(answer.code or "no reply"),
-                duration_ms=round(answer.seconds * 1000),
+                outcome=str(result.code or "no reply"),
+                duration_ms=round(result.seconds * 1000),
             )
-        return answer
+        return result
 
     def _settle_failure(self, entry: ClaimedEntry, pending: PendingDelivery, detail: str) -> Settlement:
-        return self._settle_answer(entry, pending, _build_failure(detail))
+        return self._settle_result(entry, pending, _build_failure(detail))
 
-    def _settle_answer(self, entry: ClaimedEntry, pending: PendingDelivery, answer: CallResult) -> Settlement:
+    def _settle_result(self, entry: ClaimedEntry, pending: PendingDelivery, result: CallResult) -> Settlement:
         """Settle an attempt: delivered, to be retried, or failed for good."""
         number, now = entry.attempts + 1, self._clock.now()
-        asked = None if answer.retry_after is None else timedelta(seconds=answer.retry_after)
+        retry_after = None if result.retry_after is None else timedelta(seconds=result.retry_after)
         spread = random.random()  # noqa: S311 - jitter
-        is_over = answer.is_success or answer.is_gone
-        wait = None if is_over else compute_retry_wait(number, spread=spread, asked=asked)
-        end = DeliveryState.DELIVERED if answer.is_success else DeliveryState.FAILED
-        attempt = delivery_writer.WebhookAttemptRecord(
+        is_over = result.is_success or result.is_gone
+        wait = None if is_over else compute_retry_wait(number, spread=spread, retry_after=retry_after)
+        end = DeliveryState.DELIVERED if result.is_success else DeliveryState.FAILED
+        record = WebhookAttemptRecord(
             delivery_id=pending.id,
             endpoint_id=pending.endpoint_id,
             at=now,
@@ -246,17 +243,17 @@ class WebhookHandler:
                 "id": generate_id(),
                 "delivery_id": pending.id,
                 "number": number,
-                "at": now - timedelta(seconds=answer.seconds),
-                "duration_ms": round(answer.seconds * 1000),
-                "code": answer.code,
-                "detail": answer.detail,
+                "at": now - timedelta(seconds=result.seconds),
+                "duration_ms": round(result.seconds * 1000),
+                "code": result.code,
+                "detail": result.detail,
             },
             end=end if wait is None else None,
-            went_well=answer.is_success,
-            gone="the endpoint replied 410 Gone" if answer.is_gone else None,
+            went_well=result.is_success,
+            gone="the endpoint replied 410 Gone" if result.is_gone else None,
         )
         action = FinishEntry() if wait is None else RescheduleEntry(delay=wait, attempts=number)
-        return Settlement(entry=entry, action=action, record=attempt)
+        return Settlement(entry=entry, action=action, record=record)
 
 
 def _build_failure(detail: str) -> CallResult:

@@ -1,4 +1,4 @@
-"""Tells public addresses from others, which are refused, so that no webhook reaches into our own network.
+"""Recognises public addresses; all others are refused, so that no webhook reaches into our own network.
 
 The list is our own: `ipaddress.is_global` accepts multicast, site-local addresses and IPv4 embedded in IPv6.
 """

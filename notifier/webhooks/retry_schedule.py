@@ -11,9 +11,9 @@ JITTER = 0.2
 MAX_RETRY_AFTER = timedelta(hours=24)
 
 
-def compute_retry_wait(tries: int, *, spread: float, asked: timedelta | None = None) -> timedelta | None:
-    """The wait after this many attempts, or None after the last. `spread` is in [0, 1]; `asked` is from Retry-After."""
+def compute_retry_wait(tries: int, *, spread: float, retry_after: timedelta | None = None) -> timedelta | None:
+    """The wait after this many attempts; None after the last. `spread`: 0 to 1; `retry_after`: from the reply."""
     if tries >= MAX_TRIES:
         return None
     own = RETRY_WAITS[tries - 1] * (1 + JITTER * (2 * spread - 1))
-    return max(own, min(asked or own, MAX_RETRY_AFTER))
+    return max(own, min(retry_after or own, MAX_RETRY_AFTER))

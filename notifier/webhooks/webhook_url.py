@@ -21,7 +21,7 @@ _WHOLE = re.compile(r"[^\x00-\x20\x7f\\\"<>^`{|}]+")
 _AFTER_HOST = re.compile(r"[\x21-\x7e]*")
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 # What `inet_aton`, and with it many a resolver, takes for an IPv4 address if it is the last label: 127.1, 0x7f000001.
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 class UrlRefusedError(NotifierError):
@@ -96,7 +96,7 @@ def _check_host(hostname: str) -> str:
     labels = host.split(".")
     if len(host) > MAX_HOST_LENGTH or not all(_LABEL.fullmatch(label) for label in labels):
         raise UrlRefusedError("the host is not a valid name")
-    if _NUMBER.fullmatch(labels[-1]):
+    if _NUMERIC_LABEL.fullmatch(labels[-1]):
         raise UrlRefusedError("the host must be a name, not an address")
     if len(labels) == 1 or labels[-1] in {"localhost", "local", "internal", "localdomain"}:
         raise UrlRefusedError("the host must be a public name")

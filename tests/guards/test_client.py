@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from generated.write_blocking import generate_blocking
-from integration.client.server import Server, answer
+from integration.client.scripted_server import Server, answer
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
@@ -44,14 +44,14 @@ def _modules() -> list[Path]:
 
 
 def _imported(path: Path) -> set[str]:
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
 def test_the_client_imports_only_itself_and_its_libraries() -> None:
@@ -81,15 +81,19 @@ def test_the_producer_imports_sqlalchemy_besides() -> None:
 
 def _with_what_it_requires(names: tuple[str, ...]) -> set[str]:
     """The distributions, and those that they need here, without extras."""
-    found: set[str] = set()
+    distributions: set[str] = set()
     waiting = list(names)
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found.add(name)
+        if name not in distributions:
+            distributions.add(name)
             needs = [Requirement(text) for text in metadata.requires(name) or []]
-            waiting += [one.name for one in needs if one.marker is None or one.marker.evaluate({"extra": ""})]
-    return found
+            waiting += [
+                requirement.name
+                for requirement in needs
+                if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            ]
+    return distributions
 
 
 def _place(folder: Path) -> None:
@@ -124,9 +128,9 @@ def test_it_sends_where_only_its_libraries_are(alone: Path) -> None:
     with Server(answer(202, sent)) as server:
         done = _alone(alone, SEND, server.url)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["ids"] == ["1", "1"]
-    assert {"pydantic", "sqlalchemy", "fastapi", "structlog", "tenacity"}.isdisjoint(told["loaded"])
+    output = json.loads(done.stdout)
+    assert output["ids"] == ["1", "1"]
+    assert {"pydantic", "sqlalchemy", "fastapi", "structlog", "tenacity"}.isdisjoint(output["loaded"])
     assert len(server.requests) == 2
 
 
@@ -146,10 +150,8 @@ def test_the_inbox_client_works_there_too(alone: Path) -> None:
 
 def test_the_command_says_what_to_install(alone: Path) -> None:
     """Without the service `notifier` ends with exit code 2 and one sentence."""
-    done = _alone(
-        alone,
-        "import sys; sys.path.insert(0, sys.argv[1]); from notifier.__main__ import run_command_line as run; run()",
-    )
+    program = "import sys; sys.path.insert(0, sys.argv[1]); from notifier.cli import entry_point"
+    done = _alone(alone, f"{program}; entry_point.start_command_line()")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "notifier: only the client is installed: run pip install 'notifier[server]'\n"
 

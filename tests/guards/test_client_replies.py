@@ -72,8 +72,8 @@ PLAIN = {"string": str, "integer": int, "boolean": bool, "number": float, "null"
 
 def _reply_classes() -> dict[str, type[Any]]:
     modules = (notifier.client, account_reply)
-    found = {name: kind for module in modules for name, kind in inspect.getmembers(module, inspect.isclass)}
-    replies = {name: kind for name, kind in found.items() if issubclass(kind, Reply) and kind is not Reply}
+    classes = {name: kind for module in modules for name, kind in inspect.getmembers(module, inspect.isclass)}
+    replies = {name: kind for name, kind in classes.items() if issubclass(kind, Reply) and kind is not Reply}
     return replies | {"Fault": Fault}
 
 

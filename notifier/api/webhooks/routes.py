@@ -221,7 +221,7 @@ async def replay_failed_webhook_deliveries(
 async def _authenticate_live(request: Request, dependencies: ApiDependencies) -> Caller:
     """Authenticate a caller who changes endpoints, which receive events of live mail."""
     caller = await authenticate_service(request, dependencies, KeyScope.WEBHOOKS)
-    caller.require_live("changes webhook endpoints, which hear of live mail")
+    caller.require_live("changes webhook endpoints, which receive events of live mail")
     return caller
 
 

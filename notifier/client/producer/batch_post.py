@@ -8,7 +8,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum
 from typing import Any
 from uuid import UUID
 
@@ -50,7 +49,6 @@ class AcceptedRow:
 class RejectedRow:
     """The API refuses the row for good."""
 
-    code: str
     problem: str  # JSON: `code`, and `errors` with pointers into the body
 
 
@@ -59,19 +57,12 @@ class UndecidedRow:
     """The row is to be tried again later."""
 
 
-class Blame(Enum):
-    """Which rows may have caused a failed request."""
-
-    NOBODY = "nobody"  # the API is unavailable or busy
-    ANY = "any"  # one of them may have caused it
-
-
 @dataclass(frozen=True, kw_only=True)
 class FailedPost:
     """The whole request failed."""
 
     reason: str  # a code of the API, or the name of a network error
-    blame: Blame
+    may_be_row_fault: bool  # False: the API is unavailable or busy
     reached: bool  # some rows may be notifications already
     retry_after: float | None = None  # seconds, from the reply
 
@@ -80,31 +71,27 @@ RowResult = AcceptedRow | RejectedRow | UndecidedRow
 PostResult = dict[UUID, RowResult] | FailedPost
 
 
-class Poster:
-    """Sends rows to the API."""
+async def post_rows(client: httpx2.AsyncClient, rows: Sequence[ClaimedRow], *, seconds: float) -> PostResult:
+    """Send the rows, each with its own idempotency key. Returns the result of each row, or the failed request.
 
-    def __init__(self, client: httpx2.AsyncClient, *, seconds: float) -> None:
-        self._client = client
-        self._seconds = seconds  # for a whole request, to the last byte of its reply
-
-    async def post(self, rows: Sequence[ClaimedRow]) -> PostResult:
-        """Send the rows, each with its own idempotency key. Returns the result of each row, or the failed request."""
-        # In a thread, because it parses thousands of bodies and the event loop may be that of a web server.
-        content, malformed = await asyncio.to_thread(_build_request, rows)
-        sent = [row for row in rows if row.id not in malformed]
-        if not sent:
-            return malformed
-        try:
-            async with asyncio.timeout(self._seconds):
-                reply = await self._client.post(
-                    BATCH_PATH, content=content, headers={"Content-Type": "application/json"}, follow_redirects=False
-                )
-        except _NOT_SENT as error:
-            return FailedPost(reason=type(error).__name__, blame=Blame.NOBODY, reached=False)
-        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
-            return FailedPost(reason=type(error).__name__, blame=Blame.ANY, reached=True)
-        results = _read_reply(reply, sent)
-        return results if isinstance(results, FailedPost) else malformed | results
+    `seconds`: the limit for the whole request, to the last byte of its reply.
+    """
+    # In a thread, because it parses thousands of bodies and the event loop may be that of a web server.
+    content, malformed = await asyncio.to_thread(_build_request, rows)
+    sent = [row for row in rows if row.id not in malformed]
+    if not sent:
+        return malformed
+    try:
+        async with asyncio.timeout(seconds):
+            reply = await client.post(
+                BATCH_PATH, content=content, headers={"Content-Type": "application/json"}, follow_redirects=False
+            )
+    except _NOT_SENT as error:
+        return FailedPost(reason=type(error).__name__, may_be_row_fault=False, reached=False)
+    except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
+        return FailedPost(reason=type(error).__name__, may_be_row_fault=True, reached=True)
+    results = _read_reply(reply, sent)
+    return results if isinstance(results, FailedPost) else malformed | results
 
 
 def _build_request(rows: Sequence[ClaimedRow]) -> tuple[bytes, dict[UUID, RowResult]]:
@@ -135,17 +122,16 @@ def _read_reply(reply: httpx2.Response, rows: Sequence[ClaimedRow]) -> PostResul
             read = [_read_result(result, index) for index, result in enumerate(results)]
             # A row whose result cannot be read is not confirmed: it stays and is sent again.
             return {row.id: result or UndecidedRow() for row, result in zip(rows, read, strict=True)}
-        return FailedPost(reason="malformed_reply", blame=Blame.ANY, reached=True)
+        return FailedPost(reason="malformed_reply", may_be_row_fault=True, reached=True)
     status = reply.status_code
     code = str(fields.get("code") or f"http_{status}")
     is_content_fault = status in _CONTENT_STATUSES
     if len(rows) == 1 and is_content_fault and "code" in fields:
         faults = _list_faults(fields, "/notifications/0")
         return {rows[0].id: _refuse({"code": code, "errors": faults, "detail": fields.get("detail")})}
-    may_be_a_row = is_content_fault or status == httpx2.codes.INTERNAL_SERVER_ERROR
     return FailedPost(
         reason=code,
-        blame=Blame.ANY if may_be_a_row else Blame.NOBODY,
+        may_be_row_fault=is_content_fault or status == httpx2.codes.INTERNAL_SERVER_ERROR,
         reached=status not in _REFUSED_STATUSES,
         retry_after=parse_retry_after(reply.headers.get("retry-after", ""), datetime.now(UTC)),
     )
@@ -166,7 +152,7 @@ def _read_result(result: Any, index: int) -> RowResult | None:
 
 def _refuse(problem: dict[str, Any]) -> RejectedRow:
     fields = {name: value for name, value in problem.items() if value is not None}
-    return RejectedRow(code=problem["code"], problem=json.dumps(fields))
+    return RejectedRow(problem=json.dumps(fields))
 
 
 def _list_faults(fields: dict[str, Any], prefix: str) -> list[Any]:

@@ -20,15 +20,7 @@ from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from notifier.client.producer import row_store
-from notifier.client.producer.batch_post import (
-    AcceptedRow,
-    Blame,
-    FailedPost,
-    Poster,
-    RejectedRow,
-    RowResult,
-    UndecidedRow,
-)
+from notifier.client.producer.batch_post import AcceptedRow, FailedPost, RejectedRow, RowResult, UndecidedRow, post_rows
 from notifier.client.producer.pacing import Pace
 from notifier.client.producer.row_store import ClaimSize, RowClaim
 from notifier.client.producer.row_table import TABLE
@@ -109,7 +101,6 @@ class Forwarder:
             headers={"Authorization": f"Bearer {key}"},
             timeout=httpx2.Timeout(limits.request.total_seconds(), connect=5.0),
         )
-        self._poster = Poster(self._client, seconds=limits.request.total_seconds())
         self._pace = Pace(
             max_window=limits.max_rows,
             max_pause=limits.max_pause.total_seconds(),
@@ -168,7 +159,7 @@ class Forwarder:
                 _log.error("unconfirmed count=%d keys_last=%s", claim.unconfirmed, self._limits.key_lifetime)
             if not claim.rows:
                 return ForwardResult(refused=claim.unconfirmed, wait=self._pace.compute_idle_wait())
-            result = await self._poster.post(claim.rows)
+            result = await post_rows(self._client, claim.rows, seconds=self._limits.request.total_seconds())
             if isinstance(result, FailedPost):
                 return await self._return_rows(claim, result)
             turn = await self._in_database(lambda connection: self._settle(connection, claim, result))
@@ -211,7 +202,7 @@ class Forwarder:
     async def _return_rows(self, claim: RowClaim, failed: FailedPost) -> ForwardResult:
         """The whole request failed: end the lease, and slow down."""
         ids = [row.id for row in claim.rows]
-        is_suspect = len(ids) == 1 and failed.blame is Blame.ANY
+        is_suspect = len(ids) == 1 and failed.may_be_row_fault
 
         def write(connection: Connection) -> None:
             if is_suspect:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     DateTime,
     LargeBinary,
     Table,
+    Update,
     Uuid,
     any_,
     bindparam,
@@ -154,10 +155,7 @@ def return_rows(
     connection: Connection, claim: RowClaim, ids: Sequence[UUID], *, after: timedelta, table: Table = TABLE
 ) -> None:
     """End the lease of rows that may have reached the API or caused the failure; they are due again `after` that."""
-    row = table.c
-    statement = update(table).where(
-        _is_in(connection, row.id, ids), row.due_at == claim.until, row.refused_at.is_(None)
-    )
+    statement = _update_claimed(connection, claim, ids, table)
     connection.execute(statement.values(due_at=_time_from_now(connection, after)))
 
 
@@ -166,14 +164,11 @@ def return_rows_untouched(
 ) -> None:
     """End the lease of rows as if they had not been claimed; `reached`: the API may have them nevertheless."""
     row = table.c
-    statement = update(table).where(
-        _is_in(connection, row.id, ids), row.due_at == claim.until, row.refused_at.is_(None)
-    )
     values: dict[str, Any] = {"due_at": _time_from_now(connection), "tries": row.tries - 1}
     if not reached:
         first = [item.id for item in claim.rows if item.is_first]
         values["first_tried_at"] = case((_is_in(connection, row.id, first), null()), else_=row.first_tried_at)
-    connection.execute(statement.values(values))
+    connection.execute(_update_claimed(connection, claim, ids, table).values(values))
 
 
 def count_backlog(connection: Connection, table: Table = TABLE) -> Backlog:
@@ -224,6 +219,12 @@ def retry_refused(connection: Connection, ids: Sequence[UUID], table: Table = TA
         "due_at": _time_from_now(connection),
     }
     return connection.execute(statement.values(fresh)).rowcount
+
+
+def _update_claimed(connection: Connection, claim: RowClaim, ids: Sequence[UUID], table: Table) -> Update:
+    """The UPDATE of rows whose lease is still that of the claim."""
+    row = table.c
+    return update(table).where(_is_in(connection, row.id, ids), row.due_at == claim.until, row.refused_at.is_(None))
 
 
 def _limit_size(sizes: Sequence[tuple[UUID, int]], max_bytes: int) -> list[UUID]:

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from integration.client.both import KEY, QUICK, Client, Connect
+from integration.client.both_clients import KEY, QUICK, Client, Connect
 
 from notifier.client import AsyncNotifier, Notifier
 from notifier.runtime import wiring

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from integration.client.both import Client, Connect
+from integration.client.both_clients import Client, Connect
 from support import api_caller
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
@@ -49,9 +49,18 @@ async def test_a_mail_is_sent_and_looked_at(
     assert begun - timedelta(seconds=1) <= sent.created_at <= datetime.now(UTC) + timedelta(seconds=1)
     async with wiring.run_sender(parts):
         await _until(shop, sent.id, Status.SENT)
-    found: Notification = await shop("get", sent.id)
-    assert (found.to, found.template, found.locale, found.priority) == ("ada@example.com", "welcome", "fr", "high")
-    assert (found.attempts[0].code, found.attempts[0].outcome, found.attempts[0].number) == (250, "accepted", 1)
+    notification: Notification = await shop("get", sent.id)
+    assert (notification.to, notification.template, notification.locale, notification.priority) == (
+        "ada@example.com",
+        "welcome",
+        "fr",
+        "high",
+    )
+    assert (notification.attempts[0].code, notification.attempts[0].outcome, notification.attempts[0].number) == (
+        250,
+        "accepted",
+        1,
+    )
     assert [event.kind for event in await shop("events", sent.id)] == ["accepted", "attempt", "sent"]
     assert relay.bodies == ["ada@example.com"]
 
@@ -79,8 +88,8 @@ async def test_every_fault_is_told_with_its_place(shop: Client) -> None:
     """One error with all faults, and a message that a person understands."""
     with pytest.raises(InvalidRequestError) as caught:
         await shop("send", to="nobody", template="welcome", variables={"name": "Ada"}, colour="red")
-    told = {(fault.pointer, fault.code) for fault in caught.value.errors}
-    assert told == {
+    faults = {(fault.pointer, fault.code) for fault in caught.value.errors}
+    assert faults == {
         ("/to", "invalid_address"),
         ("/variables/product", "missing_variable"),
         ("/colour", "unknown_field"),
@@ -118,10 +127,10 @@ async def test_a_batch_with_faults(shop: Client) -> None:
 async def test_the_list_goes_over_all_pages(shop: Client) -> None:
     """Newest first, none twice and none missing, however small a page is; one page says where the next begins."""
     sent = [(await shop("send", to=f"user{number}@example.com", **WELCOME)).id for number in range(5)]
-    assert [one.id for one in await shop("list", limit=2)] == sent[::-1]
+    assert [item.id for item in await shop("list", limit=2)] == sent[::-1]
     page = await shop("page", limit=2)
-    assert ([one.id for one in page.items], page.next) == (sent[:2:-1], sent[3])
-    assert [one.id for one in await shop("list", before=page.next)] == sent[2::-1]
+    assert ([item.id for item in page.items], page.next) == (sent[:2:-1], sent[3])
+    assert [item.id for item in await shop("list", before=page.next)] == sent[2::-1]
 
 
 async def test_a_scheduled_mail_is_cancelled(shop: Client) -> None:

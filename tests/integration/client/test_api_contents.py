@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from integration.client.both import Client, Connect
+from integration.client.both_clients import Client, Connect
 from support.seeded_installation import Installation
 
 from notifier.auth import key_scope, new_key, service_admin
@@ -31,9 +31,9 @@ async def shop(connect: Connect, api: str, installation: Installation, parts: wi
 
 async def test_a_rehearsal_writes_nothing(shop: Client) -> None:
     """The mail comes back, the list stays empty, and a fault is told as by `send`."""
-    shown = await shop("dry_run", to="ada@example.com", **WELCOME)
-    assert (shown.to, "Ada" in shown.html, "Ada" in shown.text) == ("ada@example.com", True, True)
-    assert shown.subject
+    dry_run = await shop("dry_run", to="ada@example.com", **WELCOME)
+    assert (dry_run.to, "Ada" in dry_run.html, "Ada" in dry_run.text) == ("ada@example.com", True, True)
+    assert dry_run.subject
     with pytest.raises(InvalidRequestError):
         await shop("dry_run", to="nobody", **WELCOME)
     assert await shop("list") == []
@@ -72,13 +72,13 @@ async def test_copies_tags_and_metadata(shop: Client) -> None:
         **WELCOME,
     )
     await shop("send", to="ada@example.com", **WELCOME)
-    found = await shop("get", sent.id)
-    assert sorted((copy.role, copy.to, copy.status) for copy in found.copies) == [
+    notification = await shop("get", sent.id)
+    assert sorted((copy.role, copy.to, copy.status) for copy in notification.copies) == [
         ("bcc", "eve@example.com", "queued"),
         ("cc", "bob@example.com", "queued"),
     ]
-    assert (found.tags, found.metadata, found.role) == (("order",), {"order": "FG-1"}, "to")
-    assert [one.id for one in await shop("list", tag="order", created_after=sent.created_at)] == [sent.id]
+    assert (notification.tags, notification.metadata, notification.role) == (("order",), {"order": "FG-1"}, "to")
+    assert [item.id for item in await shop("list", tag="order", created_after=sent.created_at)] == [sent.id]
     assert len(await shop("list", copies=True, limit=1)) == 4
 
 
@@ -98,7 +98,7 @@ async def test_a_batch_as_a_whole(shop: Client) -> None:
     batch = await shop("send_batch", [{"to": f"user{number}@example.com"} for number in range(3)], defaults=WELCOME)
     seen = await shop("batch", batch.batch_id)
     assert (seen.size, seen.accepted, seen.ended, seen.progress) == (3, 3, 0, 0)
-    assert {one.batch_id for one in await shop("list", batch_id=batch.batch_id)} == {batch.batch_id}
+    assert {item.batch_id for item in await shop("list", batch_id=batch.batch_id)} == {batch.batch_id}
     stopped = await shop("cancel_batch", batch.batch_id, comment="a mistake")
     assert (stopped.cancelled, stopped.progress) == (3, 100)
     assert {name: count for name, count in stopped.statuses.items() if count} == {"cancelled": 3}
@@ -110,7 +110,7 @@ async def test_an_address_is_suppressed_and_let_go(shop: Client) -> None:
     added = await shop("suppressions.add", "Ada@Example.com", scope="all", detail="she asked")
     assert (added.scope, added.owner, added.detail, added.expires_at) == ("all", "service", "she asked", None)
     assert (await shop("suppressions.add", "ada@example.com", scope="all")).id == added.id
-    assert [one.id for one in await shop("suppressions.list", limit=1)] == [added.id]
+    assert [item.id for item in await shop("suppressions.list", limit=1)] == [added.id]
     assert await shop("suppressions.get", added.id) == added
     assert (await shop("send", to="ada@example.com", **WELCOME)).status == Status.SUPPRESSED
     assert await shop("suppressions.lift", added.id, comment="she asked again") is None

@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 import pytest
-from integration.client.both import KEY, Connect
-from integration.client.server import Server, answer, drop, garbage, half, problem, silence
+from integration.client.both_clients import KEY, Connect
+from integration.client.scripted_server import Server, answer, drop, garbage, half, problem, silence
 
 from notifier.client import (
     ApiError,
@@ -48,7 +48,7 @@ async def test_a_send_is_repeated_with_the_same_key(connect: Connect, name: str)
         await client.close()
     assert (sent.id, sent.status, sent.replayed) == (ID, "queued", False)
     assert len(server.requests) == 3
-    assert len({(one.key, one.body) for one in server.requests}) == 1
+    assert len({(request.key, request.body) for request in server.requests}) == 1
     assert server.requests[0].key
     assert json.loads(server.requests[0].body) == MAIL
 
@@ -168,7 +168,7 @@ async def test_a_lost_retry_is_not_repeated(connect: Connect) -> None:
     with Server(drop) as server:
         client = connect(server.url)
         for call in (("retry", ID), ("resolve", ID, "resend")):
-            with pytest.raises(ConnectionFailedError, match="may have been done"):
+            with pytest.raises(ConnectionFailedError, match="may have taken effect"):
                 await client(*call)
         await client.close()
     assert len(server.requests) == 2
@@ -180,7 +180,7 @@ async def test_a_lost_cancel_is_repeated(connect: Connect) -> None:
         client = connect(server.url)
         assert (await client("cancel", ID, comment="sold out")).status == "cancelled"
         await client.close()
-    assert [json.loads(one.body) for one in server.requests] == [{"comment": "sold out"}] * 2
+    assert [json.loads(request.body) for request in server.requests] == [{"comment": "sold out"}] * 2
 
 
 async def test_nobody_listens(connect: Connect) -> None:
@@ -203,22 +203,22 @@ async def test_a_batch_that_is_still_being_written(connect: Connect) -> None:
         batch = await client("send_batch", [MAIL])
         await client.close()
     assert (batch.batch_id, batch.accepted[0].id, batch.refused) == (ID, ID, ())
-    assert len({(one.key, one.body) for one in server.requests}) == 1
+    assert len({(request.key, request.body) for request in server.requests}) == 1
 
 
 async def test_pages_are_walked_through_trouble(connect: Connect) -> None:
     """A page that fails once is asked for again, and none is missed."""
-    one, two = (SENT | {"id": name, "to": "ada@example.com"} for name in ("b", "a"))
+    first, second = (SENT | {"id": name, "to": "ada@example.com"} for name in ("b", "a"))
     pages = (
-        answer(200, {"notifications": [one], "next": "b"}),
+        answer(200, {"notifications": [first], "next": "b"}),
         problem(503, "database_unavailable", Retry_After="0"),
-        answer(200, {"notifications": [two], "next": None}),
+        answer(200, {"notifications": [second], "next": None}),
     )
     with Server(*pages) as server:
         client = connect(server.url)
-        found = await client("list", status="queued", limit=1)
+        notifications = await client("list", status="queued", limit=1)
         await client.close()
-    assert [notification.id for notification in found] == ["b", "a"]
+    assert [notification.id for notification in notifications] == ["b", "a"]
     assert [request.path for request in server.requests] == [
         "/v1/notifications?status=queued&limit=1",
         "/v1/notifications?status=queued&limit=1&before=b",
@@ -232,8 +232,8 @@ async def test_the_key_and_the_mail_are_not_logged(connect: Connect, caplog: pyt
         client = connect(server.url)
         await client("send", **MAIL)
         await client.close()
-    told = [record.getMessage() for record in caplog.records]
-    assert [line for line in told if "s3cr3t" in line or "ada@" in line or "Ada" in line] == []
+    log_lines = [record.getMessage() for record in caplog.records]
+    assert [line for line in log_lines if "s3cr3t" in line or "ada@" in line or "Ada" in line] == []
     assert len([record for record in caplog.records if record.name == "notifier.client"]) == 2
 
 
@@ -250,12 +250,12 @@ async def test_parts_of_the_client(connect: Connect) -> None:
     )
     with Server(*script) as server:
         client = connect(server.url)
-        assert [one.address for one in await client("suppressions.list")] == ["a@x.org"]
+        assert [item.address for item in await client("suppressions.list")] == ["a@x.org"]
         assert (await client("suppressions.add", "b@x.org", scope="all")).address == "b@x.org"
         assert await client("suppressions.lift", ID) is None
         made = await client("webhooks.create", url="https://shop.example/hook")
         assert (made.secret, "c2VjcmV0" in repr(made)) == ("whsec_c2VjcmV0", False)
-        assert [one.id for one in await client("webhooks.list")] == [ID]
+        assert [item.id for item in await client("webhooks.list")] == [ID]
         await client.close()
     assert len(server.requests) == 6
 

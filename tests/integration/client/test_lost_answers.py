@@ -4,8 +4,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from integration.client.both import Client, Connect
-from integration.client.server import Server, Step, answer
+from integration.client.both_clients import Client, Connect
+from integration.client.scripted_server import Server, Step, answer
 from support.seeded_installation import Installation
 
 from notifier.client import ConnectionFailedError, RetryPolicy
@@ -18,9 +18,9 @@ def passing_on(api: str, *, losing: bool = False) -> Step:
 
     def step(handler: Any) -> None:
         request = handler.scripted.requests[-1]
-        kept = {name: value for name, value in request.headers.items() if name != "host"}
+        headers = {name: value for name, value in request.headers.items() if name != "host"}
         with httpx2.Client(base_url=api, trust_env=False) as wire:
-            reply = wire.request(request.method, request.path, headers=kept, content=request.body)
+            reply = wire.request(request.method, request.path, headers=headers, content=request.body)
         if losing:
             handler.close_connection = True
         else:
@@ -32,7 +32,7 @@ def passing_on(api: str, *, losing: bool = False) -> Step:
 
 async def _count(connect: Connect, api: str, key: str) -> list[str]:
     client: Client = connect(api, key)
-    return [found.to for found in await client("list")]
+    return [notification.to for notification in await client("list")]
 
 
 async def test_a_send_whose_answer_is_lost_is_there_once(

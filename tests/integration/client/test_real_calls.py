@@ -7,8 +7,8 @@ from email import message_from_bytes, policy
 from typing import Any
 
 import pytest
-from integration.client.both import QUICK
-from integration.client.noting import NotingClient, offered
+from integration.client.both_clients import QUICK
+from integration.client.recording_client import RecordingClient, list_calls
 from support import api_caller, marketing_template, sample_images, template_editor
 from support import webhook_receiver as receivers
 from support.seeded_installation import Installation
@@ -36,22 +36,22 @@ async def receiver() -> AsyncIterator[WebhookReceiver]:
 
 
 @pytest.fixture(params=[Notifier, AsyncNotifier])
-async def shop(request: pytest.FixtureRequest, api: str, parts: wiring.ProcessParts) -> AsyncIterator[NotingClient]:
+async def shop(request: pytest.FixtureRequest, api: str, parts: wiring.ProcessParts) -> AsyncIterator[RecordingClient]:
     """The shop with a key that may do everything."""
-    client = NotingClient(
+    client = RecordingClient(
         request.param(url=api, key=await marketing_template.create_marketing_key(parts, "shop"), retries=QUICK)
     )
     yield client
     await client.close()
 
 
-async def _notifications(shop: NotingClient, parts: wiring.ProcessParts, _: WebhookReceiver) -> None:
-    shown = await shop("dry_run", to="ada@example.com", **WELCOME)
+async def _notifications(shop: RecordingClient, parts: wiring.ProcessParts, _: WebhookReceiver) -> None:
+    dry_run = await shop("dry_run", to="ada@example.com", **WELCOME)
     sent = await shop("send", to="ada@example.com", send_at=datetime.now(UTC) + HOUR, **WELCOME)
-    assert (shown.to, sent.status, sent.replayed) == ("ada@example.com", Status.SCHEDULED, False)
+    assert (dry_run.to, sent.status, sent.replayed) == ("ada@example.com", Status.SCHEDULED, False)
     assert (await shop("explain", sent.id)).because[0].code == "scheduled"
     content = await shop("content", sent.id)
-    assert (content.subject, content.identical) == (shown.subject, None)
+    assert (content.subject, content.identical) == (dry_run.subject, None)
     mail = message_from_bytes(await shop("eml", sent.id), policy=policy.default)
     assert (mail["subject"], mail["to"]) == (content.subject, "ada@example.com")
     changed = await shop("update", sent.id, send_at=datetime.now(UTC) - HOUR, priority="high")
@@ -64,17 +64,17 @@ async def _notifications(shop: NotingClient, parts: wiring.ProcessParts, _: Webh
     assert (await shop("resolve", other.id, "failed", comment="he called")).status == Status.FAILED
     happened = [event.kind for event in await shop("events", sent.id)]
     assert (happened[0], happened[-2:]) == ("accepted", ["cancelled", "retried"])
-    found = await shop("get", other.id)
-    assert [one.id for one in await shop("list", limit=1)] == [other.id, sent.id]
+    notification = await shop("get", other.id)
+    assert [item.id for item in await shop("list", limit=1)] == [other.id, sent.id]
     page = await shop("page", tag="late", created_before=datetime.now(UTC) + HOUR)
-    assert ([one.raw for one in page.items], page.next) == ([_without(found.raw, "attempts", "copies")], None)
+    assert ([item.raw for item in page.items], page.next) == ([_without(notification.raw, "attempts", "copies")], None)
 
 
-def _without(told: Any, *names: str) -> dict[str, Any]:
-    return {name: value for name, value in told.items() if name not in names}
+def _without(fields: Any, *names: str) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in names}
 
 
-async def _batches(shop: NotingClient, parts: wiring.ProcessParts, _: WebhookReceiver) -> None:
+async def _batches(shop: RecordingClient, parts: wiring.ProcessParts, _: WebhookReceiver) -> None:
     batch = await shop("send_batch", [{"to": f"user{number}@example.com"} for number in range(3)], defaults=WELCOME)
     before = await shop("batch", batch.batch_id)
     assert (before.size, before.ended, before.statuses["queued"]) == (3, 0, 3)
@@ -82,13 +82,13 @@ async def _batches(shop: NotingClient, parts: wiring.ProcessParts, _: WebhookRec
     async with wiring.run_sender(parts):
         seen = await watching
     assert (seen[-1].progress, seen[-1].statuses["sent"]) == (100, 3)
-    assert [one.ended for one in seen] == sorted(one.ended for one in seen)
+    assert [item.ended for item in seen] == sorted(item.ended for item in seen)
     assert (await shop("cancel_batch", batch.batch_id, comment="late")).cancelled == 0
     with pytest.raises(NotFoundError):
         await shop("watch_batch", "0192f0c1-2345-7000-8000-000000000000")
 
 
-async def _suppressions(shop: NotingClient, _: wiring.ProcessParts, __: WebhookReceiver) -> None:
+async def _suppressions(shop: RecordingClient, _: wiring.ProcessParts, __: WebhookReceiver) -> None:
     until = datetime.now(UTC) + HOUR
     added = await shop("suppressions.add", "Ada@example.com", scope="marketing", expires_at=until)
     assert (added.address, added.scope, added.expires_at) == ("ada@example.com", "marketing", until)
@@ -100,11 +100,11 @@ async def _suppressions(shop: NotingClient, _: wiring.ProcessParts, __: WebhookR
     assert await shop("suppressions.list") == [other]
 
 
-async def _webhooks(shop: NotingClient, parts: wiring.ProcessParts, receiver: WebhookReceiver) -> None:
+async def _webhooks(shop: RecordingClient, parts: wiring.ProcessParts, receiver: WebhookReceiver) -> None:
     begun = datetime.now(UTC)
     receiver.script(build_reply("410 Gone"))
     made = await shop("webhooks.create", url=receiver.url(), events=["notification.sent"], description="Orders")
-    assert [one.raw for one in await shop("webhooks.list")] == [_without(made.raw, "secret")]
+    assert [item.raw for item in await shop("webhooks.list")] == [_without(made.raw, "secret")]
     async with wiring.run_sender(parts):
         tested = await shop("webhooks.test", made.id)
         async with asyncio.timeout(15):
@@ -120,17 +120,22 @@ async def _webhooks(shop: NotingClient, parts: wiring.ProcessParts, receiver: We
         again = await shop("webhooks.replay", made.id, tested.id)
         heard = (await receiver.wait_for(3))[1:]
     for secret in (made.secret, new.secret):
-        events = [WebhookVerifier(secret).verify(one.body, one.headers) for one in heard]
+        events = [WebhookVerifier(secret).verify(item.body, item.headers) for item in heard]
         assert {(event.id, event.type) for event in events} == {(tested.event_id, "webhook.test")}
-    told = await shop("webhooks.delivery", made.id, tested.id)
-    assert (told.state, told.tries, told.attempts[0].code, told.body) == ("failed", 1, 410, heard[0].body.decode())
-    assert again.id in [one.id for one in await shop("webhooks.deliveries", made.id, limit=1)][:2]
+    delivery = await shop("webhooks.delivery", made.id, tested.id)
+    assert (delivery.state, delivery.tries, delivery.attempts[0].code, delivery.body) == (
+        "failed",
+        1,
+        410,
+        heard[0].body.decode(),
+    )
+    assert again.id in [item.id for item in await shop("webhooks.deliveries", made.id, limit=1)][:2]
     assert len(await shop("webhooks.deliveries", made.id, state="failed")) == 1
     assert await shop("webhooks.delete", made.id) is None
     assert await shop("webhooks.list") == []
 
 
-async def _keys(shop: NotingClient, _: wiring.ProcessParts, __: WebhookReceiver) -> None:
+async def _keys(shop: RecordingClient, _: wiring.ProcessParts, __: WebhookReceiver) -> None:
     me = await shop("whoami")
     assert (me.service, me.scopes, me.from_domains) == ("shop", key_scope.SERVICE_SCOPES, ("shop.example",))
     assert (me.limits.service_per_minute, me.team_recipients) == (120_000, None)
@@ -147,42 +152,42 @@ async def _keys(shop: NotingClient, _: wiring.ProcessParts, __: WebhookReceiver)
     assert revoked[0] is not None
     assert revoked[0] == revoked[1]
     listed = await shop("keys.list", limit=2)
-    assert new.id not in [one.id for one in listed]
+    assert new.id not in [item.id for item in listed]
     assert await shop("keys.get", new.id) == (await shop("keys.list", include_ended=True, limit=1))[0]
     assert await shop("keys.set_team", ["Ada@Shop.example", "@team.example"]) == ("ada@shop.example", "@team.example")
     done = await shop("audit", limit=1, actor=f"key:{me.key.id}")
-    assert [one.action for one in done] == [
+    assert [item.action for item in done] == [
         "service.changed",
         "key.revoked",
         "key.created",
         "key.rotated",
         "key.created",
     ]
-    (entry,) = [one for one in await shop("audit", object_id=made.id, object_kind="key") if one.before]
+    (entry,) = [item for item in await shop("audit", object_id=made.id, object_kind="key") if item.before]
     assert (entry.object_id, entry.before["replaced_by"], entry.after["replaced_by"]) == (made.id, None, new.id)
 
 
-async def _templates(shop: NotingClient, _: wiring.ProcessParts, __: WebhookReceiver) -> None:
+async def _templates(shop: RecordingClient, _: wiring.ProcessParts, __: WebhookReceiver) -> None:
     text: dict[str, Any] = {
         "files": template_editor.FILES,
         "sample": template_editor.SAMPLE,
         "settings": template_editor.SETTINGS,
     }
-    shown = await shop("templates.render", files=template_editor.FILES, variables=template_editor.SAMPLE)
+    rendered = await shop("templates.render", files=template_editor.FILES, variables=template_editor.SAMPLE)
     first = await shop("templates.save", "greeting", **text)
     seen = await shop("templates.preview", "greeting")
-    assert (first.has_draft, seen.subject, seen.html) == (True, shown.subject, shown.html)
+    assert (first.has_draft, seen.subject, seen.html) == (True, rendered.subject, rendered.html)
     with pytest.raises(ConflictError) as caught:
         await shop("templates.save", "greeting", **text | {"settings": {"name": "Other"}})
     assert caught.value.problem.raw["theirs"]["revision"] == first.revision
     made = await shop("templates.publish", "greeting", revision=first.revision, note="first")
-    assert [(one.number, one.note) for one in await shop("templates.versions", "greeting")] == [(1, "first")]
+    assert [(item.number, item.note) for item in await shop("templates.versions", "greeting")] == [(1, "first")]
     second = await shop(
         "templates.save", "greeting", **text | {"sample": {**template_editor.SAMPLE, "more": 1}}, revision="1.0"
     )
     assert not (await shop("templates.gate", "greeting")).blocks
     changed = await shop("templates.diff", "greeting")
-    assert ([one.file for one in changed.files], changed.variables.added) == (["sample.json"], ("more",))
+    assert ([item.file for item in changed.files], changed.variables.added) == (["sample.json"], ("more",))
     assert (changed.from_, changed.to) == ("1", "draft")
     await shop("templates.publish", "greeting", revision=second.revision)
     again = await shop("templates.restore", "greeting", 1, note="back")
@@ -194,25 +199,25 @@ async def _templates(shop: NotingClient, _: wiring.ProcessParts, __: WebhookRece
     assert await shop("templates.discard", "greeting", revision=third.revision) is None
     assert (await shop("templates.draft", "greeting")).settings["name"] == "Greeting"
     sent = await shop("templates.test_send", "greeting", to="ada@example.com")
-    assert (await shop("content", sent.id)).html == shown.html
+    assert (await shop("content", sent.id)).html == rendered.html
     assert await shop("templates.delete", "greeting") is None
     assert (await shop("templates.undelete", "greeting")).deleted_at is None
     assert (await shop("templates.get", "greeting")).slug == (await shop("templates.list", limit=3))[0].slug
 
     saved = await shop("layouts.save", "frame.html", text="<html></html>")
     assert await shop("layouts.get", "frame.html") == saved
-    assert "frame.html" in [one.name for one in await shop("layouts.list")]
+    assert "frame.html" in [item.name for item in await shop("layouts.list")]
     assert await shop("layouts.delete", "frame.html", revision=saved.revision) is None
 
 
-async def _assets(shop: NotingClient, parts: wiring.ProcessParts, _: WebhookReceiver) -> None:
+async def _assets(shop: RecordingClient, parts: wiring.ProcessParts, _: WebhookReceiver) -> None:
     made = await shop("assets.upload", "logo", sample_images.encode_image(sample_images.draw_red_bar()), width=150)
     assert (made.status, made.revision, made.progress) == ("pending", 1, 0)
     async with wiring.run_sender(parts) as running:
         await running.drain()
-    found = await shop("assets.get", "logo")
-    assert (found.status, found.progress, found.files["2x"]["width"]) == ("ready", 100, 300)
-    assert await shop("assets.list") == [found]
+    asset = await shop("assets.get", "logo")
+    assert (asset.status, asset.progress, asset.files["2x"]["width"]) == ("ready", 100, 300)
+    assert await shop("assets.list") == [asset]
     assert sample_images.decode_image(await shop("assets.file", "logo", scale=1)).size == (150, 50)
     with pytest.raises(ConflictError):
         await shop("assets.upload", "logo", b"x")
@@ -221,7 +226,7 @@ async def _assets(shop: NotingClient, parts: wiring.ProcessParts, _: WebhookRece
         await shop("assets.get", "logo")
 
 
-Walk = Callable[[NotingClient, wiring.ProcessParts, WebhookReceiver], Awaitable[None]]
+Walk = Callable[[RecordingClient, wiring.ProcessParts, WebhookReceiver], Awaitable[None]]
 WALKS: dict[Walk, set[str]] = {
     _notifications: {
         "send", "dry_run", "get", "list", "page", "events", "content", "eml", "explain", "update", "cancel", "retry",
@@ -253,14 +258,14 @@ WALKS: dict[Walk, set[str]] = {
 
 @pytest.mark.parametrize("walk", WALKS, ids=[walk.__name__.lstrip("_") for walk in WALKS])
 async def test_each_method_does_what_it_says(
-    walk: Walk, shop: NotingClient, parts: wiring.ProcessParts, receiver: WebhookReceiver
+    walk: Walk, shop: RecordingClient, parts: wiring.ProcessParts, receiver: WebhookReceiver
 ) -> None:
     """What is asked for arrives, and what is answered is read into its type."""
     await walk(shop, parts, receiver)
-    assert shop.noted == WALKS[walk]
+    assert shop.calls_made == WALKS[walk]
 
 
 @pytest.mark.parametrize("kind", [Notifier, AsyncNotifier])
 async def test_no_method_is_left_out(kind: type[Notifier | AsyncNotifier]) -> None:
     """The walks above call all that either client offers."""
-    assert offered(kind(url="http://127.0.0.1", key="x")) == set().union(*WALKS.values())
+    assert list_calls(kind(url="http://127.0.0.1", key="x")) == set().union(*WALKS.values())

@@ -138,13 +138,13 @@ class Page:
     def open(self, path: str = "/") -> None:
         """Load the page, and wait until it listens."""
         self.browser.get(self.url + path)
-        self.until(lambda: self.one("#live").get_attribute("data-state") == "live")
+        self.until(lambda: self.find("#live").get_attribute("data-state") == "live")
 
     def all(self, selector: str) -> list[WebElement]:
         """The elements that match now."""
         return self.browser.find_elements(By.CSS_SELECTOR, selector)
 
-    def one(self, selector: str) -> WebElement:
+    def find(self, selector: str) -> WebElement:
         """The element, as soon as there is one."""
         return self._wait.until(lambda _: next(iter(self.all(selector)), None))  # type: ignore[return-value]
 

@@ -121,13 +121,13 @@ class NotingBytes(bytes):
 
     readers: ClassVar[set[str]] = set()
 
-    def count(self, *given: Any) -> int:
+    def count(self, *arguments: Any) -> int:
         self.readers.add(threading.current_thread().name)
-        return super().count(*given)
+        return super().count(*arguments)
 
-    def startswith(self, *given: Any) -> bool:
+    def startswith(self, *arguments: Any) -> bool:
         self.readers.add(threading.current_thread().name)
-        return super().startswith(*given)
+        return super().startswith(*arguments)
 
 
 def test_no_route_reads_a_mail_in_the_event_loop(inbox: BackgroundInbox, http: httpx2.Client) -> None:

@@ -178,7 +178,7 @@ def test_a_window_that_makes_no_sense_is_the_default_window(
 
 
 @pytest.mark.parametrize(
-    ("kind", "query", "found"),
+    ("kind", "query", "names"),
     [
         ("from", "BILLING@", ["b"]),
         ("from", "The Shop", ["a"]),
@@ -190,7 +190,7 @@ def test_a_window_that_makes_no_sense_is_the_default_window(
     ],
 )
 def test_search_finds_by_sender_recipient_and_content(
-    http: httpx2.Client, deliver: Deliver, kind: str, query: str, found: list[str]
+    http: httpx2.Client, deliver: Deliver, kind: str, query: str, names: list[str]
 ) -> None:
     """Case does not matter; the newest match comes first."""
     deliver(b"X-Name: a\r\nFrom: The Shop <shop@shop.example>\r\nSubject: one\r\n\r\nThis is only in a.\r\n")
@@ -200,8 +200,8 @@ def test_search_finds_by_sender_recipient_and_content(
 
     answer = http.get("/api/v2/search", params={"kind": kind, "query": query}).json()
 
-    assert [item["Content"]["Headers"]["X-Name"][0] for item in answer["items"]] == found
-    assert answer["total"] == answer["count"] == len(found)
+    assert [item["Content"]["Headers"]["X-Name"][0] for item in answer["items"]] == names
+    assert answer["total"] == answer["count"] == len(names)
 
 
 @pytest.mark.parametrize("parameters", [{"kind": "subject", "query": "x"}, {"kind": "to", "query": ""}, {}])
@@ -257,9 +257,9 @@ def test_new_messages_come_as_server_sent_events(http: httpx2.Client, deliver: D
     """The data of an event is the message as the list shows it."""
     with http.sse("/api/v1/events") as events:
         deliver(PLAIN)
-        told = next(iter(events)).json()
+        event = next(iter(events)).json()
 
-    assert told == only_item(http)
+    assert event == only_item(http)
 
 
 def test_the_client_reads_searches_waits_and_deletes(mailhog: "MailHog", deliver: Deliver) -> None:
@@ -273,7 +273,7 @@ def test_the_client_reads_searches_waits_and_deletes(mailhog: "MailHog", deliver
         assert first.text == "Grüße\n.dot\n"
         assert first.raw == PLAIN
         assert client.wait_for(to="Bob@customer.example").id == second.id
-        assert [found.id for found in client.search(SearchKind.TO, "ann@")] == [first.id]
+        assert [message.id for message in client.search(SearchKind.TO, "ann@")] == [first.id]
         client.delete(first.id)
         assert [left.id for left in client.messages()] == [second.id]
         client.clear()

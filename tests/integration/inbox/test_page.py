@@ -22,8 +22,8 @@ def errors(chromium: webdriver.Chrome) -> list[str]:
 
 def test_an_empty_inbox_says_where_to_send(page: "Page", inbox: BackgroundInbox) -> None:
     """Host and port, ready to copy."""
-    assert page.one(".address code").text == f"{inbox.smtp_host}:{inbox.smtp_port}"
-    assert page.one(".blank h1").text == "No mail yet"
+    assert page.find(".address code").text == f"{inbox.smtp_host}:{inbox.smtp_port}"
+    assert page.find(".blank h1").text == "No mail yet"
 
 
 def test_mail_appears_without_a_reload(page: "Page", send: Send) -> None:
@@ -44,23 +44,23 @@ def test_mail_appears_without_a_reload(page: "Page", send: Send) -> None:
 def test_a_message_is_read_in_four_views(page: "Page", send: Send) -> None:
     """HTML in the frame, text, source and headers; the open message is no longer unread."""
     send("Views", text="The text.", html="<p id=rich>The HTML.</p>")
-    page.one(".row").click()
+    page.find(".row").click()
     page.until_reading("Views")
 
-    frame = page.one("iframe.paper")
+    frame = page.find("iframe.paper")
     assert frame.size["width"] == 640
-    page.one(".width[data-width='375']").click()
+    page.find(".width[data-width='375']").click()
     page.until(lambda: frame.size["width"] == 375)
     page.browser.switch_to.frame(frame)
-    assert page.one("#rich").text == "The HTML."
+    assert page.find("#rich").text == "The HTML."
     page.browser.switch_to.default_content()
 
-    page.one("#tab-text").click()
-    assert page.one("pre.text").text == "The text."
-    page.one("#tab-source").click()
-    page.until(lambda: "Content-Type: multipart/alternative" in page.one("pre.source").text)
-    page.one("#tab-headers").click()
-    assert "RCPT TO ann@customer.example" in page.one(".fields").text
+    page.find("#tab-text").click()
+    assert page.find("pre.text").text == "The text."
+    page.find("#tab-source").click()
+    page.until(lambda: "Content-Type: multipart/alternative" in page.find("pre.source").text)
+    page.find("#tab-headers").click()
+    assert "RCPT TO ann@customer.example" in page.find(".fields").text
     assert page.all(".row.unread") == []
     assert errors(page.browser) == []
 
@@ -68,15 +68,15 @@ def test_a_message_is_read_in_four_views(page: "Page", send: Send) -> None:
 def test_tabs_follow_the_arrow_keys_and_pass_over_what_is_not_there(page: "Page", send: Send) -> None:
     """A text mail has no HTML; the focus stays on the tab that is shown."""
     send("Only text")
-    page.one(".row").click()
+    page.find(".row").click()
     page.until_reading("Only text")
-    assert page.one("[role=tab][aria-selected=true]").text == "Text"
+    assert page.find("[role=tab][aria-selected=true]").text == "Text"
 
-    page.one("#tab-text").send_keys(Keys.ARROW_RIGHT)
+    page.find("#tab-text").send_keys(Keys.ARROW_RIGHT)
     assert page.browser.switch_to.active_element.get_attribute("id") == "tab-source"
     page.browser.switch_to.active_element.send_keys(Keys.ARROW_LEFT, Keys.ARROW_LEFT)
-    assert page.one("[role=tab][aria-selected=true]").text == "Headers"
-    assert not page.one("#tab-html").is_enabled()
+    assert page.find("[role=tab][aria-selected=true]").text == "Headers"
+    assert not page.find("#tab-html").is_enabled()
 
 
 def test_keys_go_through_the_list(page: "Page", send: Send) -> None:
@@ -88,12 +88,12 @@ def test_keys_go_through_the_list(page: "Page", send: Send) -> None:
     for key, subject in (("j", "three"), ("j", "two"), ("j", "one"), ("j", "one"), ("k", "two")):
         page.press(key)
         page.until_reading(subject)
-    assert page.one(".row[aria-current=true] .row-subject").text == "two"
+    assert page.find(".row[aria-current=true] .row-subject").text == "two"
 
     page.press("/")
     assert page.browser.switch_to.active_element.get_attribute("id") == "query"
     page.press("j")
-    assert page.one("#query").get_attribute("value") == "j"
+    assert page.find("#query").get_attribute("value") == "j"
     assert page.texts("h1.subject") == ["two"]
     page.press(Keys.ESCAPE)
     page.until(lambda: page.browser.switch_to.active_element.get_attribute("id") != "query")
@@ -107,13 +107,13 @@ def test_search_narrows_the_list_while_one_types(page: "Page", send: Send) -> No
     send("Welcome")
     page.until_subjects("Welcome", "Invoice")
 
-    page.one("#query").send_keys("invoi")
+    page.find("#query").send_keys("invoi")
     page.until_subjects("Invoice")
-    assert page.one("#count").text == "1 of 2 messages"
-    page.one("#query").send_keys("xyz")
+    assert page.find("#count").text == "1 of 2 messages"
+    page.find("#query").send_keys("xyz")
     page.until_subjects()
-    page.until(lambda: page.one("#count").text == "No match in 2 messages")
-    page.one("#query").send_keys(Keys.BACKSPACE * 8)
+    page.until(lambda: page.find("#count").text == "No match in 2 messages")
+    page.find("#query").send_keys(Keys.BACKSPACE * 8)
     page.until_subjects("Welcome", "Invoice")
 
 
@@ -125,7 +125,7 @@ def test_deleting_one_opens_the_next(page: "Page", inbox: BackgroundInbox, send:
     page.press("j")
     page.until_reading("drop")
 
-    page.one("#delete").click()
+    page.find("#delete").click()
 
     page.until_reading("keep")
     page.until_subjects("keep")
@@ -138,12 +138,12 @@ def test_deleting_all_asks_first(page: "Page", inbox: BackgroundInbox, send: Sen
     send("two")
     page.until_subjects("two", "one")
 
-    page.one("#delete-all").click()
-    assert page.one("#confirm-question").text == "Delete all 2 messages?"
-    page.one("#confirm-no").click()
+    page.find("#delete-all").click()
+    assert page.find("#confirm-question").text == "Delete all 2 messages?"
+    page.find("#confirm-no").click()
     assert len(inbox.messages()) == 2
-    page.one("#delete-all").click()
-    page.one("#confirm-yes").click()
+    page.find("#delete-all").click()
+    page.find("#confirm-yes").click()
 
     page.until(lambda: page.texts(".blank h1") == ["No mail yet"])
     assert inbox.messages() == []
@@ -164,7 +164,7 @@ def test_a_deep_link_opens_its_message_and_survives_its_end(page: "Page", inbox:
 def test_links_in_a_text_mail_can_be_followed(page: "Page", send: Send) -> None:
     """Only web addresses, without the full stop behind them."""
     send("links", text="Confirm at https://x.example/c?t=1, or javascript:alert(1).")
-    page.one(".row").click()
+    page.find(".row").click()
     page.until_reading("links")
 
     (link,) = page.all("pre.text a")
@@ -179,14 +179,14 @@ def test_on_a_narrow_screen_there_is_one_pane_at_a_time(page: "Page", send: Send
         "Emulation.setDeviceMetricsOverride", {"width": 375, "height": 800, "deviceScaleFactor": 1, "mobile": True}
     )
     try:
-        page.one(".row").click()
+        page.find(".row").click()
         page.until_reading("narrow")
-        assert not page.one(".list-pane").is_displayed()
-        assert page.one("iframe.paper").size["width"] == 375
+        assert not page.find(".list-pane").is_displayed()
+        assert page.find("iframe.paper").size["width"] == 375
         assert page.browser.execute_script("return document.documentElement.scrollWidth") == 375
-        page.one(".back").click()
-        page.until(lambda: page.one(".list-pane").is_displayed())
-        assert not page.one(".reader").is_displayed()
+        page.find(".back").click()
+        page.until(lambda: page.find(".list-pane").is_displayed())
+        assert not page.find(".reader").is_displayed()
     finally:
         page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
@@ -196,8 +196,8 @@ def test_the_page_comes_back_when_the_inbox_does(page: "Page", unused_port: int)
     with BackgroundInbox(http_port=unused_port) as first:
         page.url = first.http_url
         page.open()
-    page.until(lambda: page.one("#live").get_attribute("data-state") == "connecting")
+    page.until(lambda: page.find("#live").get_attribute("data-state") == "connecting")
 
     with BackgroundInbox(http_port=unused_port):
-        page.until(lambda: page.one("#live").get_attribute("data-state") == "live")
+        page.until(lambda: page.find("#live").get_attribute("data-state") == "live")
         page.browser.get("about:blank")

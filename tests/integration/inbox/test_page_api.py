@@ -18,19 +18,19 @@ PIXEL = b"\x89PNG"
 
 def listing(http: httpx2.Client, **parameters: Any) -> dict[str, Any]:
     """The list as the page gets it."""
-    found: dict[str, Any] = http.get("/inbox/messages", params=parameters).raise_for_status().json()
-    return found
+    content: dict[str, Any] = http.get("/inbox/messages", params=parameters).raise_for_status().json()
+    return content
 
 
 def test_the_list_has_what_a_row_shows(http: httpx2.Client, inbox: BackgroundInbox, send: Send) -> None:
     """Decoded, and with the address to send to."""
     send("Grüße", text="Good\nmorning", html='<img src="cid:logo">', image=PIXEL)
 
-    found = listing(http)
+    content = listing(http)
 
-    (row,) = found["items"]
-    assert (found["total"], found["found"]) == (1, 1)
-    assert found["smtp"] == f"{inbox.smtp_host}:{inbox.smtp_port}"
+    (row,) = content["items"]
+    assert (content["total"], content["found"]) == (1, 1)
+    assert content["smtp"] == f"{inbox.smtp_host}:{inbox.smtp_port}"
     assert row["from"] == {"name": "The Shop", "address": "shop@shop.example"}
     assert (row["subject"], row["preview"], row["to"]) == ("Grüße", "Good morning", ["ann@customer.example"])
     assert row["attachments"] == 0
@@ -61,15 +61,15 @@ def test_search_looks_at_what_a_person_reads(http: httpx2.Client, send: Send, qu
     assert [row["subject"] for row in listing(http, query=query)["items"]] == subjects
 
 
-@pytest.mark.parametrize(("limit", "shown"), [("1", 1), ("x", 2), ("99999", 2)])
-def test_the_list_is_as_long_as_asked(http: httpx2.Client, send: Send, limit: str, shown: int) -> None:
+@pytest.mark.parametrize(("limit", "count"), [("1", 1), ("x", 2), ("99999", 2)])
+def test_the_list_is_as_long_as_asked(http: httpx2.Client, send: Send, limit: str, count: int) -> None:
     """Nonsense is the usual length."""
     send("one")
     send("two")
 
-    found = listing(http, limit=limit)
+    content = listing(http, limit=limit)
 
-    assert (len(found["items"]), found["found"]) == (shown, 2)
+    assert (len(content["items"]), content["found"]) == (count, 2)
 
 
 def test_a_detail_has_headers_text_and_files(http: httpx2.Client, send: Send) -> None:

@@ -28,15 +28,15 @@ def test_nothing_in_a_mail_runs(page: "Page", send: Send) -> None:
             "<meta http-equiv=refresh content='0;url=about:blank'>"
         ),
     )
-    page.one(".row").click()
+    page.find(".row").click()
     page.until_reading("<img src=x onerror=\"document.title='subject'\">")
 
-    page.browser.switch_to.frame(page.one("iframe.paper"))
-    assert page.one("#marker").text == "Shown."
-    assert page.one("body").get_attribute("data-ran") is None
+    page.browser.switch_to.frame(page.find("iframe.paper"))
+    assert page.find("#marker").text == "Shown."
+    assert page.find("body").get_attribute("data-ran") is None
     page.browser.switch_to.default_content()
-    page.one("#tab-text").click()
-    assert page.one("pre.text").text == "<script>document.title='text'</script>"
+    page.find("#tab-text").click()
+    assert page.find("pre.text").text == "<script>document.title='text'</script>"
     assert page.browser.title == "Inbox"
 
 
@@ -46,15 +46,15 @@ def test_inline_images_are_shown_and_remote_ones_only_on_request(page: "Page", s
         send(
             "Images", html=f'<img id=logo src="cid:logo"><img src="http://127.0.0.1:{tracker.port}/pixel">', image=PIXEL
         )
-        page.one(".row").click()
+        page.find(".row").click()
         page.until_reading("Images")
-        frame = page.one("iframe.paper")
+        frame = page.find("iframe.paper")
         page.browser.switch_to.frame(frame)
-        assert page.one("#logo").get_property("naturalWidth") == 1
+        assert page.find("#logo").get_property("naturalWidth") == 1
         page.browser.switch_to.default_content()
         assert tracker.hits == []
 
-        page.one(".notice button").click()
+        page.find(".notice button").click()
 
         assert tracker.hit.wait(10)
         assert tracker.hits == ["/pixel"]

@@ -58,7 +58,7 @@ def test_the_null_sender_of_a_bounce_is_taken(inbox: BackgroundInbox, send: Send
 
 
 @pytest.mark.parametrize(
-    ("path", "kept"),
+    ("path", "recipient"),
     [
         (b"<a..b@x_y.example>", "a..b@x_y.example"),
         (b'<"odd > one"@x.example>', '"odd > one"@x.example'),
@@ -68,13 +68,15 @@ def test_the_null_sender_of_a_bounce_is_taken(inbox: BackgroundInbox, send: Send
         (b"<a@x.example> NOTIFY=SUCCESS ORCPT=rfc822;a@x.example", "a@x.example"),
     ],
 )
-def test_odd_paths_and_unknown_parameters_are_taken(inbox: BackgroundInbox, say: Say, path: bytes, kept: str) -> None:
+def test_odd_paths_and_unknown_parameters_are_taken(
+    inbox: BackgroundInbox, say: Say, path: bytes, recipient: str
+) -> None:
     """A development inbox shows what was sent, right or wrong."""
     replies = say(b"MAIL FROM:<s@x.example> AUTH=<> BODY=8BITMIME\r\nRCPT TO:" + path + b"\r\nDATA\r\n", 3)
     say(b"Subject: odd\r\n\r\nx\r\n.\r\n", 1)
 
     assert [reply[:3] for reply in replies] == [b"250", b"250", b"354"]
-    assert inbox.wait_for(subject="odd").recipients == (kept,)
+    assert inbox.wait_for(subject="odd").recipients == (recipient,)
 
 
 def test_any_password_is_right(inbox: BackgroundInbox) -> None:

@@ -45,7 +45,7 @@ def http_with_mail(send: Send, http: httpx2.Client) -> httpx2.Client:
     return http
 
 
-def _found(http: httpx2.Client, query: str, kind: str = "containing") -> int:
+def _find_names(http: httpx2.Client, query: str, kind: str = "containing") -> int:
     reply = http.get("/api/v2/search", params={"kind": kind, "query": query})
     assert reply.status_code == 200
     return int(reply.json()["total"])
@@ -74,28 +74,28 @@ READ = [
 @pytest.mark.parametrize("query", READ)
 def test_what_a_person_reads_is_found(http_with_mail: httpx2.Client, query: str) -> None:
     """In the subject, names, both parts, other fields, names of files and files of text; once, in the one mail."""
-    assert _found(http_with_mail, query) == 1
+    assert _find_names(http_with_mail, query) == 1
     assert http_with_mail.get("/inbox/messages", params={"query": query}).json()["found"] == 1
 
 
 def test_what_came_over_the_wire_is_found_as_before(http_with_mail: httpx2.Client) -> None:
     """Encoded words, boundaries and base64 as they stand in the source."""
-    assert _found(http_with_mail, "Content-Transfer-Encoding: base64") == 1
-    assert _found(http_with_mail, "=?utf-8?") == 1
-    assert _found(http_with_mail, "=C3=A9") == 1
-    assert _found(http_with_mail, "subject:") == 2
+    assert _find_names(http_with_mail, "Content-Transfer-Encoding: base64") == 1
+    assert _find_names(http_with_mail, "=?utf-8?") == 1
+    assert _find_names(http_with_mail, "=C3=A9") == 1
+    assert _find_names(http_with_mail, "subject:") == 2
 
 
 def test_what_nobody_wrote_is_not_found(http_with_mail: httpx2.Client) -> None:
     """Words of different places are no phrase, and letters that only look alike are others."""
     for query in ("Rhein Tom & Jerry of", "here Another", "KoeIn", "yesterday Lorem"):
-        assert _found(http_with_mail, query) == 0
+        assert _find_names(http_with_mail, query) == 0
 
 
 def test_senders_and_recipients_are_found_by_their_names(http_with_mail: httpx2.Client) -> None:
     """As they are read, as they are sent, and as the envelope has them; not in each other's place."""
-    assert [_found(http_with_mail, query, "from") for query in ("jürgen MÜLLER", "shop@shop", "Ada")] == [1, 2, 0]
-    assert [_found(http_with_mail, query, "to") for query in ("ada löwe", "ada@example", "Jürgen")] == [1, 1, 0]
+    assert [_find_names(http_with_mail, query, "from") for query in ("jürgen MÜLLER", "shop@shop", "Ada")] == [1, 2, 0]
+    assert [_find_names(http_with_mail, query, "to") for query in ("ada löwe", "ada@example", "Jürgen")] == [1, 1, 0]
 
 
 @pytest.mark.parametrize("charset", ["iso-8859-1", "windows-1252", "iso-2022-jp", "utf-16", "koi8-r"])
@@ -109,8 +109,8 @@ def test_other_charsets_are_read(send: Send, http: httpx2.Client, charset: str) 
     part["Content-Transfer-Encoding"] = "base64"
     part.set_payload(MIMEApplication(text.encode(charset)).get_payload())
     send(raw=part.as_bytes())
-    assert _found(http, text) == 1
-    assert _found(http, text.split()[1]) == 1
+    assert _find_names(http, text) == 1
+    assert _find_names(http, text.split()[1]) == 1
 
 
 def test_a_word_that_is_broken_by_the_encoding_is_whole(send: Send, http: httpx2.Client) -> None:
@@ -123,8 +123,8 @@ def test_a_word_that_is_broken_by_the_encoding_is_whole(send: Send, http: httpx2
     raw = raw.replace(b"Content-Transfer-Encoding: 7bit", b"Content-Transfer-Encoding: quoted-printable")
     raw = raw.replace(b"us-ascii", b"utf-8")
     send(raw=raw)
-    assert _found(http, "donaudampfschifffahrtsgesellschaft") == 1
-    assert _found(http, "DONAUDAMPFSCHIFFSKAPITÄN") == 1
+    assert _find_names(http, "donaudampfschifffahrtsgesellschaft") == 1
+    assert _find_names(http, "DONAUDAMPFSCHIFFSKAPITÄN") == 1
 
 
 @pytest.mark.parametrize("hostile", ["<!", "<a ", "<!--", "</", "<script>", "&", "<![foo bar]>", "<a b='", "<head>"])
@@ -149,8 +149,14 @@ def test_the_inbox_has_answers_of_its_own_for_other_paths(http: httpx2.Client) -
 def test_head_of_the_inbox_is_get_without_its_body(send: Send, http: httpx2.Client) -> None:
     """Streams too, which HEAD does not begin."""
     send("Hello")
-    one = http.get("/api/v2/messages").json()["items"][0]["ID"]
-    for path in ("/", "/api/v1/messages", "/api/v2/messages", f"/api/v1/messages/{one}/download", "/inbox/messages"):
+    message_id = http.get("/api/v2/messages").json()["items"][0]["ID"]
+    for path in (
+        "/",
+        "/api/v1/messages",
+        "/api/v2/messages",
+        f"/api/v1/messages/{message_id}/download",
+        "/inbox/messages",
+    ):
         head, get = http.head(path), http.get(path)
         assert (head.status_code, head.content) == (get.status_code, b"")
         assert head.headers["content-length"] == get.headers["content-length"]
@@ -163,7 +169,7 @@ def test_head_of_the_inbox_is_get_without_its_body(send: Send, http: httpx2.Clie
 def test_a_release_that_is_no_json_is_refused_with_a_sentence(send: Send, http: httpx2.Client) -> None:
     """Bytes that are not UTF-8 and brackets without end are no fault of the server."""
     send("Hello")
-    one = http.get("/api/v2/messages").json()["items"][0]["ID"]
+    message_id = http.get("/api/v2/messages").json()["items"][0]["ID"]
     for body in (b"\xff", b"[" * 100_000, b"", b"{'a': 1}"):
-        reply = http.post(f"/api/v1/messages/{one}/release", content=body)
+        reply = http.post(f"/api/v1/messages/{message_id}/release", content=body)
         assert (reply.status_code, reply.text) == (400, "The body is not JSON.")

@@ -21,7 +21,7 @@ def test_the_oldest_make_room_when_there_are_too_many() -> None:
     for name in "abc":
         store.add(message(name))
 
-    assert [kept.id for kept in store.list_newest_first()] == ["c", "b"]
+    assert [message.id for message in store.list_newest_first()] == ["c", "b"]
     assert store.get("a") is None
 
 
@@ -31,10 +31,10 @@ def test_the_oldest_make_room_when_they_are_too_big_together() -> None:
 
     for name in "abc":
         store.add(message(name))
-    assert [kept.id for kept in store.list_oldest_first()] == ["b", "c"]
+    assert [message.id for message in store.list_oldest_first()] == ["b", "c"]
 
     store.add(message("huge", size=100))
-    assert [kept.id for kept in store.list_oldest_first()] == ["huge"]
+    assert [message.id for message in store.list_oldest_first()] == ["huge"]
 
 
 def test_removed_bytes_are_free_again() -> None:
@@ -50,7 +50,7 @@ def test_removed_bytes_are_free_again() -> None:
     store.clear()
     for name in "de":
         store.add(message(name))
-    assert [kept.id for kept in store.list_oldest_first()] == ["d", "e"]
+    assert [message.id for message in store.list_oldest_first()] == ["d", "e"]
 
 
 async def test_arrivals_are_told_once_each_in_order_and_only_new_ones() -> None:
@@ -84,8 +84,8 @@ async def test_a_wait_ends_with_the_first_match_there_or_to_come() -> None:
     for name in "bc":
         store.add(message(name))
 
-    found = await asyncio.gather(*waits)
-    assert [m.id for m in found if m] == ["b", "a", "c"]
+    messages = await asyncio.gather(*waits)
+    assert [m.id for m in messages if m] == ["b", "a", "c"]
 
 
 async def test_a_wait_ends_empty_after_its_time_and_when_the_store_closes() -> None:

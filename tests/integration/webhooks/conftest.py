@@ -34,8 +34,8 @@ class Shop:
     async def deliveries(self, endpoint: dict[str, Any], **query: str) -> list[dict[str, Any]]:
         """What the endpoint was told, newest first."""
         reply = await self.client.get(f"/v1/webhooks/{endpoint['id']}/deliveries", params=query)
-        found: list[dict[str, Any]] = reply.json()["deliveries"]
-        return found
+        deliveries: list[dict[str, Any]] = reply.json()["deliveries"]
+        return deliveries
 
 
 @pytest.fixture

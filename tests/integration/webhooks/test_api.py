@@ -19,7 +19,7 @@ NOWHERE = "/v1/webhooks/0192f0c1-2345-7000-8000-000000000000"
 
 
 def _codes(body: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(one["pointer"], one["code"]) for one in body["errors"]]
+    return [(fault["pointer"], fault["code"]) for fault in body["errors"]]
 
 
 async def test_the_secret_is_shown_once(shop: Shop) -> None:
@@ -61,8 +61,8 @@ async def test_every_type_can_be_asked_for(shop: Shop) -> None:
 
 async def test_ten_and_no_more(shop: Shop) -> None:
     """Also when they are asked for at the same moment."""
-    asked = [shop.client.post("/v1/webhooks", json={"url": "https://a.example/"}) for _ in range(12)]
-    codes = sorted(one.status_code for one in await asyncio.gather(*asked))
+    requests = [shop.client.post("/v1/webhooks", json={"url": "https://a.example/"}) for _ in range(12)]
+    codes = sorted(reply.status_code for reply in await asyncio.gather(*requests))
     assert codes == [201] * 10 + [409] * 2
     refused = await shop.client.post("/v1/webhooks", json={"url": "https://a.example/"})
     assert refused.json()["code"] == "too_many_endpoints"
@@ -143,9 +143,9 @@ async def test_a_test_event(shop: Shop) -> None:
     async with wiring.run_sender(shop.parts):
         sent = await shop.client.post(f"/v1/webhooks/{made['id']}/test")
         (heard,) = await shop.receiver.wait_for(1)
-    told = heard.verified(made["secret"])
+    event = heard.verified(made["secret"])
     assert (sent.status_code, sent.json()["state"], sent.json()["event_id"]) == (202, "pending", heard.id)
-    assert (told["type"], told["data"]["endpoint_id"]) == ("webhook.test", made["id"])
+    assert (event["type"], event["data"]["endpoint_id"]) == ("webhook.test", made["id"])
     await shop.client.patch(f"/v1/webhooks/{made['id']}", json={"disabled": True})
     refused = await shop.client.post(f"/v1/webhooks/{made['id']}/test")
     assert (refused.status_code, refused.json()["code"]) == (409, "endpoint_disabled")
@@ -173,7 +173,7 @@ async def test_replaying(shop: Shop) -> None:
         assert (alone.status_code, alone.json()["event_id"]) == (202, failed["event_id"])
         heard = await shop.receiver.wait_for(3)
         await running.drain()
-    assert len({(one.id, one.body) for one in heard}) == 1
+    assert len({(request.id, request.body) for request in heard}) == 1
     assert len(await shop.deliveries(made)) == 3
     naive = await shop.client.post(f"{path}/replay", json={"since": "2026-01-01T00:00:00"})
     assert naive.status_code == 422
@@ -183,14 +183,14 @@ async def test_deliveries_in_pages(shop: Shop) -> None:
     """Newest first, by cursor and by Link; a state leaves the others out."""
     made = await shop.endpoint()
     ids = [(await shop.client.post(f"/v1/webhooks/{made['id']}/test")).json()["id"] for _ in range(5)]
-    path, found = f"/v1/webhooks/{made['id']}/deliveries?limit=2&state=pending", []
+    path, seen_ids = f"/v1/webhooks/{made['id']}/deliveries?limit=2&state=pending", []
     while path:
         page = await shop.client.get(path)
-        found += [one["id"] for one in page.json()["deliveries"]]
+        seen_ids += [delivery["id"] for delivery in page.json()["deliveries"]]
         link = page.headers.get("link", "")
         assert ("before=" in link) == (page.json()["next"] is not None)
         path = link.removeprefix("<").partition(">")[0]
-    assert found == ids[::-1]
+    assert seen_ids == ids[::-1]
     assert await shop.deliveries(made, state="failed") == []
     for bad in ({"state": "gone"}, {"limit": "0"}, {"before": "x"}):
         assert (await shop.client.get(f"/v1/webhooks/{made['id']}/deliveries", params=bad)).status_code == 422
@@ -208,5 +208,5 @@ async def test_what_was_put_in_says_where_it_is(shop: Shop) -> None:
     endpoint = await shop.endpoint()
     made = await shop.client.post(f"/v1/webhooks/{endpoint['id']}/test")
     again = await shop.client.post(f"{made.headers['location']}/replay")
-    for one in (made, again):
-        assert (await shop.client.get(one.headers["location"])).json()["id"] == one.json()["id"]
+    for reply in (made, again):
+        assert (await shop.client.get(reply.headers["location"])).json()["id"] == reply.json()["id"]

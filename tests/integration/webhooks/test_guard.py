@@ -24,10 +24,10 @@ class Names:
 
     def __init__(self, *answers: Sequence[str]) -> None:
         self._answers = list(answers)
-        self.asked = 0
+        self.lookups = 0
 
     async def __call__(self, host: str, port: int) -> Sequence[str]:
-        self.asked += 1
+        self.lookups += 1
         return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
 
@@ -64,9 +64,9 @@ async def test_a_name_that_changes_its_mind() -> None:
     asking = caller(names)
     with watch_connects() as seen:
         await asking.post("https://hooks.example.org/", FIELDS, b"{}")
-        assert (seen, names.asked) == ([PUBLIC], 1)
+        assert (seen, names.lookups) == ([PUBLIC], 1)
         again = await asking.post("https://hooks.example.org/", FIELDS, b"{}")
-    assert (seen, names.asked) == ([PUBLIC], 2)
+    assert (seen, names.lookups) == ([PUBLIC], 2)
     assert "not public" in again.detail
 
 
@@ -76,7 +76,7 @@ async def test_a_url_that_slipped_in(url: str) -> None:
     names = Names(["127.0.0.1"])
     with watch_connects() as seen:
         answer = await caller(names).post(url, FIELDS, b"{}")
-    assert (seen, names.asked, answer.code) == ([], 0, None)
+    assert (seen, names.lookups, answer.code) == ([], 0, None)
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
@@ -90,7 +90,7 @@ async def test_redirects_lead_nowhere(status: str) -> None:
                 f"http://localhost:{receiver.port}/hook", FIELDS, b"{}"
             )
         assert (answer.code, answer.is_success) == (int(status[:3]), False)
-        assert (seen, names.asked, inside.connections) == (["127.0.0.1"], 1, 0)
+        assert (seen, names.lookups, inside.connections) == (["127.0.0.1"], 1, 0)
 
 
 async def test_tls_is_to_the_name(tmp_path: Path) -> None:

@@ -29,17 +29,17 @@ async def _until(shop: Shop, endpoint: dict[str, Any], *, state: str = "", tries
     """The only delivery of the endpoint, once it is in this state or was tried so often."""
     async with asyncio.timeout(20):
         while True:
-            found = await shop.deliveries(endpoint)
-            if found and (found[0]["state"] == state or 0 < tries <= found[0]["tries"]):
-                detail = await shop.client.get(f"/v1/webhooks/{endpoint['id']}/deliveries/{found[0]['id']}")
-                shown: dict[str, Any] = detail.json()
-                return shown
+            deliveries = await shop.deliveries(endpoint)
+            if deliveries and (deliveries[0]["state"] == state or 0 < tries <= deliveries[0]["tries"]):
+                detail = await shop.client.get(f"/v1/webhooks/{endpoint['id']}/deliveries/{deliveries[0]['id']}")
+                delivery: dict[str, Any] = detail.json()
+                return delivery
             await asyncio.sleep(0.02)
 
 
 async def _endpoint_now(shop: Shop, endpoint: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = (await shop.client.get(f"/v1/webhooks/{endpoint['id']}")).json()
-    return found
+    current: dict[str, Any] = (await shop.client.get(f"/v1/webhooks/{endpoint['id']}")).json()
+    return current
 
 
 async def test_down_and_up_again(shop: Shop) -> None:
@@ -57,12 +57,12 @@ async def test_down_and_up_again(shop: Shop) -> None:
         await shop.receiver.start()
         await api_caller.make_due(shop.parts.database)
         ended = await _until(shop, endpoint, state="delivered")
-    tries = [(one["number"], one["code"], one["detail"]) for one in ended["attempts"]]
+    tries = [(attempt["number"], attempt["code"], attempt["detail"]) for attempt in ended["attempts"]]
     assert tries == [(1, 500, HIDDEN_REPLY), (2, None, "no connection: ConnectionRefusedError"), (3, 204, HIDDEN_REPLY)]
     assert (ended["ended_at"] is not None, ended["next_attempt_at"]) == (True, None)
-    one, other = shop.receiver.heard
-    assert (one.id, one.body) == (other.id, other.body) == (ended["event_id"], ended["body"].encode())
-    for heard in (one, other):
+    original, repeated = shop.receiver.heard
+    assert (original.id, original.body) == (repeated.id, repeated.body) == (ended["event_id"], ended["body"].encode())
+    for heard in (original, repeated):
         heard.verified(endpoint["secret"])
     assert (await _endpoint_now(shop, endpoint))["failing_since"] is None
 
@@ -78,7 +78,7 @@ async def test_an_absurd_wish_does_not_change_what_was_replied(shop: Shop) -> No
         await _until(shop, endpoint, tries=1)
         await api_caller.make_due(shop.parts.database)
         ended = await _until(shop, endpoint, state="delivered")
-    assert [one["code"] for one in ended["attempts"]] == [503, 200]
+    assert [attempt["code"] for attempt in ended["attempts"]] == [503, 200]
 
 
 @pytest.mark.parametrize("status", ["301 Moved Permanently", "404 Not Found", "503 Busy"])
@@ -90,10 +90,10 @@ async def test_everything_but_success_is_tried_again(shop: Shop, status: str) ->
         await api_caller.submit_mail(shop.client)
         await _until(shop, endpoint, tries=1)
         waiting = await api_caller.count_entries(shop.parts.database)
-    (found,) = await shop.deliveries(endpoint)
+    (delivery,) = await shop.deliveries(endpoint)
     later = shop.parts.clock.now() + timedelta(minutes=50)
-    assert (waiting, found["state"]) == (1, "pending")
-    assert found["next_attempt_at"] > later.isoformat()
+    assert (waiting, delivery["state"]) == (1, "pending")
+    assert delivery["next_attempt_at"] > later.isoformat()
 
 
 async def test_the_tenth_failure_is_the_end(shop: Shop) -> None:
@@ -106,7 +106,7 @@ async def test_the_tenth_failure_is_the_end(shop: Shop) -> None:
             await _until(shop, endpoint, tries=tries)
             await api_caller.make_due(shop.parts.database)
         ended = await _until(shop, endpoint, state="failed")
-    assert [one["number"] for one in ended["attempts"]] == list(range(1, MAX_TRIES + 1))
+    assert [attempt["number"] for attempt in ended["attempts"]] == list(range(1, MAX_TRIES + 1))
     assert await api_caller.count_entries(shop.parts.database) == 0
     assert (await _endpoint_now(shop, endpoint))["disabled_at"] is None
 
@@ -120,8 +120,8 @@ async def test_gone_disables_at_once(shop: Shop) -> None:
         await _until(shop, endpoint, state="failed")
         await api_caller.submit_mail(shop.client)
         await running.drain()
-    found = await _endpoint_now(shop, endpoint)
-    assert (found["disabled_because"], found["disabled_at"] is not None) == ("the endpoint replied 410 Gone", True)
+    current = await _endpoint_now(shop, endpoint)
+    assert (current["disabled_because"], current["disabled_at"] is not None) == ("the endpoint replied 410 Gone", True)
     assert len(shop.receiver.heard) == 1
 
 
@@ -155,7 +155,7 @@ async def test_the_dead_are_found_for_both_kinds(shop: Shop, installation: Insta
     died.die()
     async with wiring.run_sender(shop.parts):
         heard = await shop.receiver.wait_for(2)
-    assert {one.json["type"] for one in heard} == {"notification.cancelled"}
+    assert {request.json["type"] for request in heard} == {"notification.cancelled"}
 
 
 async def test_lost_too_often_is_a_failed_try(shop: Shop) -> None:
@@ -164,12 +164,12 @@ async def test_lost_too_often_is_a_failed_try(shop: Shop) -> None:
     shop.receiver.always["/hook"] = BUSY
     async with wiring.run_sender(shop.parts) as running:
         await api_caller.submit_mail(shop.client)
-        found = await _until(shop, endpoint, tries=1)
+        delivery = await _until(shop, endpoint, tries=1)
         teller = running.side_workers[0]._handler
         entry = ClaimedEntry(
             id=generate_id(),
             lease_no=7,
-            subject_id=UUID(found["id"]),
+            subject_id=UUID(delivery["id"]),
             service_id=generate_id(),
             priority=Priority.NORMAL,
             due_at=shop.parts.clock.now(),
@@ -185,7 +185,7 @@ async def test_lost_too_often_is_a_failed_try(shop: Shop) -> None:
             gone = LostClaim(entry=ClaimedEntry(**{**_fields(entry), "subject_id": generate_id()}), marked_at=None)
             assert len(await teller.recover_lost(connection, [gone])) == 1
     detail = await _until(shop, endpoint, tries=2)
-    assert [one["detail"] for one in detail["attempts"]] == [
+    assert [attempt["detail"] for attempt in detail["attempts"]] == [
         HIDDEN_REPLY,
         "the sender process died during this attempt",
     ]

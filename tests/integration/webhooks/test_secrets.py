@@ -36,7 +36,7 @@ async def test_secrets_are_encrypted_and_keys_changed(
         async with parts.database.read() as connection:
             return str((await connection.execute(select(WebhookEndpoint.__table__.c.secret))).scalar_one())  # type: ignore[attr-defined]
 
-    async def found(*keys: str) -> tuple[bool, bool]:
+    async def check(*keys: str) -> tuple[bool, bool]:
         box = SecretBox.from_setting(with_keys(*keys).settings.secret_key)
         finding = await checks.check_webhook_secrets(parts.database, box, parts.clock.now())
         return finding.ok, finding.warning
@@ -48,7 +48,7 @@ async def test_secrets_are_encrypted_and_keys_changed(
         assert (await stored()).startswith(ENCRYPTED_PREFIX)
         assert made["secret"].removeprefix("whsec_") not in await stored()
         assert "secret" not in (await client.get(f"/v1/webhooks/{made['id']}")).json()
-        assert [await found(OLD), await found(NEW, OLD), await found(NEW), await found()] == [
+        assert [await check(OLD), await check(NEW, OLD), await check(NEW), await check()] == [
             (True, False), (True, False), (False, False), (False, False),
         ]  # fmt: skip
 
@@ -58,7 +58,7 @@ async def test_secrets_are_encrypted_and_keys_changed(
                 await running.drain()
         path = f"/v1/webhooks/{made['id']}/deliveries"
         waiting = (await client.get(path)).json()["deliveries"]
-        assert [(one["state"], one["tries"]) for one in waiting] == [("pending", 0), ("pending", 0)]
+        assert [(delivery["state"], delivery["tries"]) for delivery in waiting] == [("pending", 0), ("pending", 0)]
         assert receiver.heard == []
 
     await api_caller.make_due(parts.database)
@@ -67,7 +67,7 @@ async def test_secrets_are_encrypted_and_keys_changed(
             for heard in await receiver.wait_for(2):
                 heard.verified(made["secret"])
         rotated = (await client.post(f"/v1/webhooks/{made['id']}/rotate-secret")).json()
-        assert await found(NEW) == (True, False)  # the old secret as well, for as long as it signs
+        assert await check(NEW) == (True, False)  # the old secret as well, for as long as it signs
         async with with_keys(NEW).open_parts() as new, wiring.run_sender(new):
             await api_caller.submit_mail(client)
             (*_, heard) = await receiver.wait_for(3)

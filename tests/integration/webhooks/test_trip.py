@@ -23,15 +23,15 @@ async def test_a_sent_mail_is_told(shop: Shop) -> None:
     async with wiring.run_sender(shop.parts):
         path = await api_caller.submit_mail(shop.client, tags=["spring"], metadata={"order": "4711"})
         (heard,) = await shop.receiver.wait_for(1)
-    told = heard.verified(endpoint["secret"])
-    found = (await shop.client.get(path)).json()
-    assert told["type"] == "notification.sent"
-    assert told["data"] == {
+    event = heard.verified(endpoint["secret"])
+    notification = (await shop.client.get(path)).json()
+    assert event["type"] == "notification.sent"
+    assert event["data"] == {
         "id": path.rpartition("/")[2],
         "sequence": 1,
         "status": "sent",
         "reason": None,
-        "detail": told["data"]["detail"],
+        "detail": event["data"]["detail"],
         "to": "ada@example.com",
         "role": "to",
         "parent_id": None,
@@ -40,8 +40,8 @@ async def test_a_sent_mail_is_told(shop: Shop) -> None:
         "template_version": 1,
         "tags": ["spring"],
         "metadata": {"order": "4711"},
-        "message_id": found["message_id"],
-        "created_at": told["data"]["created_at"],
+        "message_id": notification["message_id"],
+        "created_at": event["data"]["created_at"],
         "attempt": {"number": 1, "code": 250, "enhanced_code": "2.0.0", "reply": "queued"},
     }
     assert b"Larkspur" not in heard.body
@@ -59,9 +59,9 @@ async def test_events_have_an_order(shop: Shop, relay: ScriptedRelay) -> None:
             await api_caller.wait_for_attempts(shop.client, path, count)
             await api_caller.make_due(shop.parts.database)
         heard = await shop.receiver.wait_for(3)
-    told = sorted((one.json["data"] for one in heard), key=lambda data: data["sequence"])
-    assert [(data["sequence"], data["status"]) for data in told] == [(1, "deferred"), (2, "deferred"), (3, "sent")]
-    assert [data["attempt"]["code"] for data in told] == [451, 451, 250]
+    changes = sorted((request.json["data"] for request in heard), key=lambda data: data["sequence"])
+    assert [(data["sequence"], data["status"]) for data in changes] == [(1, "deferred"), (2, "deferred"), (3, "sent")]
+    assert [data["attempt"]["code"] for data in changes] == [451, 451, 250]
 
 
 async def test_each_endpoint_hears_what_it_asked_for(shop: Shop) -> None:
@@ -73,14 +73,14 @@ async def test_each_endpoint_hears_what_it_asked_for(shop: Shop) -> None:
         await api_caller.submit_mail(shop.client)
         await shop.receiver.wait_for(2)
         await api_caller.wait_until_drained(shop.parts.database)
-    assert sorted(one.path for one in shop.receiver.heard) == ["/all", "/sent"]
-    assert len({one.id for one in shop.receiver.heard}) == 1
+    assert sorted(request.path for request in shop.receiver.heard) == ["/all", "/sent"]
+    assert len({request.id for request in shop.receiver.heard}) == 1
 
 
 async def test_an_event_that_nobody_wants_is_not_even_written(shop: Shop) -> None:
     """What happens without a sender shows it: suppressed at submit and cancelled are written for who asked for them."""
-    wanted = ("notification.bounced", "notification.cancelled", "notification.suppressed")
-    for count, type_ in enumerate(wanted):
+    types = ("notification.bounced", "notification.cancelled", "notification.suppressed")
+    for count, type_ in enumerate(types):
         await shop.endpoint(events=[type_, "notification.complained"])
         barred = {"address": f"{count}@example.com", "scope": "all"}
         assert (await shop.client.post("/v1/suppressions", json=barred)).status_code == 201
@@ -122,7 +122,7 @@ async def test_a_slow_endpoint_holds_up_no_mail(shop: Shop, relay: ScriptedRelay
             await api_caller.submit_mail(shop.client)
         await relay.wait_for(50)
         await shop.receiver.wait_for(50, path="/quick")
-    assert len({one.id for one in shop.receiver.heard if one.path == "/quick"}) == 50
+    assert len({request.id for request in shop.receiver.heard if request.path == "/quick"}) == 50
 
 
 async def test_draining_waits_for_what_there_is_to_tell(shop: Shop) -> None:

@@ -75,18 +75,18 @@ def test_a_key_that_cannot_be_right_is_not_repeated() -> None:
 def test_the_key_is_in_no_repr() -> None:
     """Not of the clients, their parts, the configuration or the headers' owner."""
     with Notifier(url=URL, key=KEY) as notifier:
-        shown = [repr(notifier), str(notifier), repr(notifier.suppressions), repr(notifier._configuration)]
-        shown += [repr(notifier._http), repr(notifier._http.headers)]
+        texts = [repr(notifier), str(notifier), repr(notifier.suppressions), repr(notifier._configuration)]
+        texts += [repr(notifier._http), repr(notifier._http.headers)]
     asynchronous = AsyncNotifier(url=URL, key=KEY)
-    shown += [repr(asynchronous), repr(asynchronous._http.headers)]
+    texts += [repr(asynchronous), repr(asynchronous._http.headers)]
     asyncio.run(asynchronous.aclose())
-    assert [text for text in shown if "s3cr3t" in text] == []
-    assert shown[0] == f"Notifier(url='{URL}')"
+    assert [text for text in texts if "s3cr3t" in text] == []
+    assert texts[0] == f"Notifier(url='{URL}')"
 
 
 def test_both_clients_offer_the_same() -> None:
     """Each method of one is a method of the other with the same parameters and words."""
-    for one, other in (
+    for blocking_class, async_class in (
         (Notifier, AsyncNotifier),
         (blocking.Suppressions, awaiting.AsyncSuppressions),
         (blocking.Webhooks, awaiting.AsyncWebhooks),
@@ -94,12 +94,12 @@ def test_both_clients_offer_the_same() -> None:
     ):
         mine, theirs = (
             {name for name in dir(kind) if not name.startswith("_")} - {"close", "aclose", "perform", "follow"}
-            for kind in (one, other)
+            for kind in (blocking_class, async_class)
         )
         assert mine == theirs
         assert len(mine) > 2
         for name in mine:
-            a, b = getattr(one, name), getattr(other, name)
+            a, b = getattr(blocking_class, name), getattr(async_class, name)
             assert inspect.signature(a) == inspect.signature(b), name
             assert a.__doc__ == b.__doc__
             assert a.__doc__, name

@@ -37,7 +37,7 @@ ATTEMPT = {
     "enhanced_code": "2.0.0",
     "reply": "queued",
 }
-FOUND = {
+NOTIFICATION = {
     "id": ID,
     "status": "sent",
     "reason": None,
@@ -59,29 +59,29 @@ def answer(status: int, body: Any, **headers: str) -> HttpResponse:
 
 def test_a_notification_with_all_that_hangs_on_it() -> None:
     """Times are aware, attempts and copies are values of their own, lists are tuples."""
-    found = calls.get_notification(ID).read(answer(200, FOUND))
-    assert found.created_at == NOW + timedelta(seconds=0.25)
-    assert found.status == Status.SENT
-    assert (found.attempts[0].code, found.attempts[0].duration_ms) == (250, None)
-    assert (found.copies[0].role, found.tags, found.metadata) == ("cc", ("order",), {"order": "1"})
+    notification = calls.get_notification(ID).read(answer(200, NOTIFICATION))
+    assert notification.created_at == NOW + timedelta(seconds=0.25)
+    assert notification.status == Status.SENT
+    assert (notification.attempts[0].code, notification.attempts[0].duration_ms) == (250, None)
+    assert (notification.copies[0].role, notification.tags, notification.metadata) == ("cc", ("order",), {"order": "1"})
     with pytest.raises(AttributeError):
-        found.status = "failed"  # type: ignore[misc]
+        notification.status = "failed"  # type: ignore[misc]
 
 
 def test_an_old_client_lives_with_a_newer_server() -> None:
     """Unknown fields and statuses are no error, and `raw` has them."""
-    newer = FOUND | {"status": "forwarded", "colour": {"r": 1}, "attempts": [ATTEMPT | {"via": "x"}]}
-    found = read_reply(Notification, newer)
-    assert (found.status, found.raw["colour"]) == ("forwarded", {"r": 1})
-    assert found.attempts[0].raw["via"] == "x"
-    assert found == read_reply(Notification, newer | {"shape": "round"})
+    newer = NOTIFICATION | {"status": "forwarded", "colour": {"r": 1}, "attempts": [ATTEMPT | {"via": "x"}]}
+    notification = read_reply(Notification, newer)
+    assert (notification.status, notification.raw["colour"]) == ("forwarded", {"r": 1})
+    assert notification.attempts[0].raw["via"] == "x"
+    assert notification == read_reply(Notification, newer | {"shape": "round"})
 
 
 def test_a_new_client_lives_with_an_older_server() -> None:
     """What only newer servers tell has a default."""
     oldest = {"id": ID, "status": "queued", "to": "ada@example.com", "created_at": "2026-01-31T12:00:00Z"}
-    found = read_reply(Notification, oldest)
-    assert (found.tags, found.attempts, found.batch_id) == ((), (), None)
+    notification = read_reply(Notification, oldest)
+    assert (notification.tags, notification.attempts, notification.batch_id) == ((), (), None)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_new_client_lives_with_an_older_server() -> None:
 def test_what_cannot_be_is_said_with_its_place(change: dict[str, Any]) -> None:
     """A field of another type is a malformed reply that names the field."""
     with pytest.raises(MalformedReplyError, match="/" + next(iter(change))):
-        calls.get_notification(ID).read(answer(200, FOUND | change))
+        calls.get_notification(ID).read(answer(200, NOTIFICATION | change))
 
 
 def test_a_missing_field_is_named() -> None:
@@ -148,7 +148,7 @@ def test_other_malformed_replies() -> None:
 def test_pages_follow_each_other() -> None:
     """The cursor goes into the next query beside the filter; a server that repeats its cursor ends the walk."""
     first = calls.list_notifications(status="failed")
-    page = first.read(answer(200, {"notifications": [FOUND], "next": ID}))
+    page = first.read(answer(200, {"notifications": [NOTIFICATION], "next": ID}))
     second = build_next_page_call(first, page)
     assert second is not None
     assert second.query == {"status": "failed", "before": ID}
@@ -175,7 +175,7 @@ def test_pages_follow_each_other() -> None:
 )
 def test_each_status_has_its_family(status: int, family: type[ApiError]) -> None:
     """The class says what a caller can do, the attributes say the rest, and the message is clear."""
-    told = {
+    problem_fields = {
         "type": "/problems/some_code",
         "title": "Title",
         "status": status,
@@ -184,7 +184,7 @@ def test_each_status_has_its_family(status: int, family: type[ApiError]) -> None
         "errors": [{"pointer": "/to", "code": "invalid_address", "detail": "no address", "hint": "new"}],
         "request_id": "9f2c",
     }
-    error = build_error(answer(status, told, retry_after="3"))
+    error = build_error(answer(status, problem_fields, retry_after="3"))
     assert type(error) is family
     assert (error.status, error.code, error.detail, error.request_id) == (status, "some_code", "because", "9f2c")
     assert (error.errors[0].pointer, error.errors[0].code, error.retry_after) == ("/to", "invalid_address", 3.0)

@@ -111,7 +111,7 @@ def test_an_attachment_from_the_disk(tmp_path: Path) -> None:
     odd = Attachment(filename="odd.thing-nobody-knows", content=b"secret")
     assert "secret" not in repr(odd)
     sent = body(calls.send_notification(to="a@x.org", attachments=[plan, odd]))["attachments"]
-    assert [one["content_type"] for one in sent] == ["image/svg+xml", "application/octet-stream"]
+    assert [attachment["content_type"] for attachment in sent] == ["image/svg+xml", "application/octet-stream"]
     assert base64.b64decode(sent[0]["content"]) == b"<svg/>"
 
 
@@ -227,8 +227,8 @@ def test_every_operation_has_a_method() -> None:
         for method, operation in methods.items()
         if path.startswith("/v1/")
     }
-    asked = [f"{call.method} {call.path.replace(str(ID), '_')}" for call in EACH]
-    assert sorted(asked) == sorted(asks for asks, id_ in operations.items() if id_ not in WITHOUT)
+    requests = [f"{call.method} {call.path.replace(str(ID), '_')}" for call in EACH]
+    assert sorted(requests) == sorted(asks for asks, id_ in operations.items() if id_ not in WITHOUT)
     assert set(WITHOUT) <= set(operations.values())
 
 

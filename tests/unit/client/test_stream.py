@@ -3,23 +3,23 @@
 from notifier.client.event_stream import EventParser
 
 
-def _told(*lines: str) -> list[bytes]:
+def _parse(*lines: str) -> list[bytes]:
     events = EventParser()
     return [event.content for line in lines if (event := events.feed(line)) is not None]
 
 
 def test_lines_make_events() -> None:
     """Data lines are joined, comments and other fields say nothing, and an empty line ends an event."""
-    told = _told(": open", "", "data: one", "", "event: x", "data:two", "data:  three", "id: 7", "", "", "data", "")
-    assert told == [b"one", b"two\n three", b""]
+    events = _parse(": open", "", "data: one", "", "event: x", "data:two", "data:  three", "id: 7", "", "", "data", "")
+    assert events == [b"one", b"two\n three", b""]
 
 
 def test_an_event_that_was_cut_off_is_none() -> None:
     """Only its empty line ends it."""
-    assert _told("data: one", "", "data: {") == [b"one"]
+    assert _parse("data: one", "", "data: {") == [b"one"]
 
 
 def test_the_event_that_ends_a_stream_is_no_answer() -> None:
     """A server that ends a stream early says so in `end`; what comes behind it counts again."""
-    told = _told("data: one", "", "event: end", 'data: {"code": "time_limit"}', "", "data: two", "")
-    assert told == [b"one", b"two"]
+    events = _parse("data: one", "", "event: end", 'data: {"code": "time_limit"}', "", "data: two", "")
+    assert events == [b"one", b"two"]

@@ -53,7 +53,7 @@ def tries(call: Call[Any], **policy: Any) -> RetryState[Any]:
 
 @pytest.mark.parametrize("call", [*AGAIN_SAFE, *NOT_SAFE], ids=lambda call: f"{call.method} {call.path}")
 def test_answers_that_say_later_are_obeyed(call: Call[Any]) -> None:
-    """429, 503 and 409 `idempotency_in_progress` are repeated, whatever was asked, after what the server says."""
+    """429, 503 and 409 `idempotency_in_progress` are repeated, whatever the call, after what the server says."""
     for status, code in ((429, "rate_limited"), (503, "database_unavailable"), (409, "idempotency_in_progress")):
         verdict = tries(call).decide(problem(status, code, retry_after="7"), now=0.0, luck=0.0)
         assert verdict == RetryLater(seconds=7.0)
@@ -136,13 +136,13 @@ def test_the_total_time_is_kept() -> None:
     assert several.seconds_left(70.0, 30.0) > 0
 
 
-@given(made=st.integers(1, 50), luck=st.floats(0, 1, exclude_max=True), asked=st.none() | st.floats(0, 1e6))
-def test_waits_are_jittered_and_bounded(made: int, luck: float, asked: float | None) -> None:
-    """Never earlier than asked and little later; else between half and all of a back-off that doubles."""
+@given(made=st.integers(1, 50), luck=st.floats(0, 1, exclude_max=True), retry_after=st.none() | st.floats(0, 1e6))
+def test_waits_are_jittered_and_bounded(made: int, luck: float, retry_after: float | None) -> None:
+    """Never earlier than requested and little later; else between half and all of a back-off that doubles."""
     policy = RetryPolicy(first_wait=0.5, max_wait=8.0)
-    wait = policy.compute_wait(made, asked, luck)
-    if asked is not None:
-        assert asked <= wait <= asked + 0.25
+    wait = policy.compute_wait(made, retry_after, luck)
+    if retry_after is not None:
+        assert retry_after <= wait <= retry_after + 0.25
     else:
         whole = min(0.5 * math.pow(2, made - 1), 8.0)
         assert whole / 2 <= wait <= whole

@@ -101,10 +101,10 @@ def test_a_body_that_was_tampered_with() -> None:
             WebhookVerifier(NEW).verify(body, signed())
 
 
-@pytest.mark.parametrize("told", [[], {}, {"type": "x"}, {"type": "x", "timestamp": "soon"}, "x", None])
-def test_signed_nonsense(told: Any) -> None:
+@pytest.mark.parametrize("nonsense", [[], {}, {"type": "x"}, {"type": "x", "timestamp": "soon"}, "x", None])
+def test_signed_nonsense(nonsense: Any) -> None:
     """Signed, and still no event."""
-    body = json.dumps(told).encode()
+    body = json.dumps(nonsense).encode()
     with pytest.raises(WebhookVerificationError, match="not an event"):
         WebhookVerifier(NEW).verify(body, signed(body))
 

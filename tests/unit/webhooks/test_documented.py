@@ -21,11 +21,11 @@ CHANGED, TESTED = "notification.<status>", "webhook.test"
 
 def _schema(event: str) -> dict[str, Any]:
     content = DOCUMENT["webhooks"][event]["post"]["requestBody"]["content"]
-    found: dict[str, Any] = content["application/json"]["schema"]
-    return found
+    schema: dict[str, Any] = content["application/json"]["schema"]
+    return schema
 
 
-def _told(status: Status, *, full: bool, kind: str) -> EventDetails:
+def _build_event(status: Status, *, full: bool, kind: str) -> EventDetails:
     return EventDetails(
         event_id=ID,
         service_id=ID,
@@ -54,18 +54,18 @@ def test_every_event_is_as_the_document_says() -> None:
     """Of each status, with and without all that may be missing; together they have every field that is described."""
     check, seen = build_validator(_schema(CHANGED)), set()
     for status, full, kind in itertools.product(Status, (True, False), ("live", "test")):
-        told = json.loads(event_body.build_notification_body(_told(status, full=full, kind=kind)))
-        assert [str(fault) for fault in check.iter_errors(told)] == [], status
-        seen |= set(told["data"])
+        payload = json.loads(event_body.build_notification_body(_build_event(status, full=full, kind=kind)))
+        assert [str(fault) for fault in check.iter_errors(payload)] == [], status
+        seen |= set(payload["data"])
     described = resolve_reference(resolve_reference(_schema(CHANGED))["properties"]["data"])["properties"]
     assert seen == set(described)
 
 
 def test_the_test_is_as_the_document_says() -> None:
     """It has a body of its own."""
-    told = json.loads(event_body.build_test_body(ID, AT))
-    assert [str(fault) for fault in build_validator(_schema(TESTED)).iter_errors(told)] == []
-    assert set(told["data"]) == set(
+    payload = json.loads(event_body.build_test_body(ID, AT))
+    assert [str(fault) for fault in build_validator(_schema(TESTED)).iter_errors(payload)] == []
+    assert set(payload["data"]) == set(
         resolve_reference(resolve_reference(_schema(TESTED))["properties"]["data"])["properties"]
     )
 
@@ -73,10 +73,10 @@ def test_the_test_is_as_the_document_says() -> None:
 @pytest.mark.parametrize("event", [CHANGED, TESTED])
 def test_a_field_that_is_not_described_is_noticed(event: str) -> None:
     """Or a new one in the body would stay unknown to who reads the document."""
-    (shown,) = resolve_reference(_schema(event))["examples"]
+    (example,) = resolve_reference(_schema(event))["examples"]
     check = build_validator(_schema(event))
-    assert check.is_valid(shown)
-    assert not check.is_valid(shown | {"data": shown["data"] | {"another": 1}})
+    assert check.is_valid(example)
+    assert not check.is_valid(example | {"data": example["data"] | {"another": 1}})
 
 
 def test_every_type_that_can_be_asked_for_is_described() -> None:

@@ -10,30 +10,30 @@ from notifier.webhooks.concurrency import EndpointConcurrency
 
 def test_an_endpoint_takes_half_of_the_slots_at_most() -> None:
     """The next one is told when to come back, each later than the one before; another endpoint has its own room."""
-    lanes, one, other = EndpointConcurrency(4, ManualClock()), generate_id(), generate_id()
-    assert [lanes.enter(one) for _ in range(2)] == [None, None]
-    waits = [lanes.enter(one) for _ in range(3)]
+    slots, endpoint, other = EndpointConcurrency(4, ManualClock()), generate_id(), generate_id()
+    assert [slots.enter(endpoint) for _ in range(2)] == [None, None]
+    waits = [slots.enter(endpoint) for _ in range(3)]
     assert all(wait is not None and wait > timedelta(0) for wait in waits)
     assert waits == sorted(waits, key=lambda wait: wait or timedelta(0))
     assert len(set(waits)) == 3
-    assert lanes.enter(other) is None
+    assert slots.enter(other) is None
 
 
 def test_one_that_fails_has_a_tenth() -> None:
     """Until a try goes well again."""
-    lanes, one = EndpointConcurrency(20, ManualClock()), generate_id()
-    assert lanes.enter(one) is None
-    lanes.leave(one, seconds=15.0, is_healthy=False)
-    assert [lanes.enter(one) is None for _ in range(4)] == [True, True, False, False]
-    lanes.leave(one, seconds=0.1, is_healthy=True)
-    assert lanes.enter(one) is None
+    slots, endpoint = EndpointConcurrency(20, ManualClock()), generate_id()
+    assert slots.enter(endpoint) is None
+    slots.leave(endpoint, seconds=15.0, is_healthy=False)
+    assert [slots.enter(endpoint) is None for _ in range(4)] == [True, True, False, False]
+    slots.leave(endpoint, seconds=0.1, is_healthy=True)
+    assert slots.enter(endpoint) is None
 
 
 def test_nobody_waits_for_ever() -> None:
     """However many wait for one that hangs, ten minutes at most."""
-    lanes, one = EndpointConcurrency(2, ManualClock()), generate_id()
-    lanes.enter(one)
-    lanes.leave(one, seconds=15.0, is_healthy=False)
-    lanes.enter(one)
-    waits = [lanes.enter(one) for _ in range(1000)]
+    slots, endpoint = EndpointConcurrency(2, ManualClock()), generate_id()
+    slots.enter(endpoint)
+    slots.leave(endpoint, seconds=15.0, is_healthy=False)
+    slots.enter(endpoint)
+    waits = [slots.enter(endpoint) for _ in range(1000)]
     assert max(wait or timedelta(0) for wait in waits) == timedelta(minutes=10)

@@ -24,6 +24,6 @@ def test_a_crowd_is_spread(spread: float, seconds: float) -> None:
 
 def test_a_receiver_may_ask_for_more_time_but_not_for_all_of_it() -> None:
     """Never sooner than our own schedule, and never later than in a day."""
-    assert compute_retry_wait(1, spread=0.5, asked=timedelta(seconds=90)) == timedelta(seconds=90)
-    assert compute_retry_wait(3, spread=0.5, asked=timedelta(seconds=90)) == timedelta(minutes=30)
-    assert compute_retry_wait(1, spread=0.5, asked=timedelta(days=400)) == MAX_RETRY_AFTER
+    assert compute_retry_wait(1, spread=0.5, retry_after=timedelta(seconds=90)) == timedelta(seconds=90)
+    assert compute_retry_wait(3, spread=0.5, retry_after=timedelta(seconds=90)) == timedelta(minutes=30)
+    assert compute_retry_wait(1, spread=0.5, retry_after=timedelta(days=400)) == MAX_RETRY_AFTER

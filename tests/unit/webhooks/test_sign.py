@@ -14,9 +14,9 @@ def test_a_secret_is_whsec_and_32_octets() -> None:
     """The form that libraries take; no two are the same."""
     made = {signing.generate_secret() for _ in range(10)}
     assert len(made) == 10
-    for one in made:
-        assert one.startswith("whsec_")
-        assert len(base64.b64decode(one.removeprefix("whsec_"), validate=True)) == 32
+    for secret in made:
+        assert secret.startswith("whsec_")
+        assert len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) == 32
 
 
 def test_each_valid_secret_signs() -> None:
@@ -24,7 +24,7 @@ def test_each_valid_secret_signs() -> None:
     new, old = signing.generate_secret(), signing.generate_secret()
     body = '{"name":"Ærøskøbing"}'
     fields = signing.build_signature_headers("msg_1", datetime.now(UTC), body, [new, old])
-    assert [one[:3] for one in fields["webhook-signature"].split(" ")] == ["v1,", "v1,"]
+    assert [secret[:3] for secret in fields["webhook-signature"].split(" ")] == ["v1,", "v1,"]
     for secret in (new, old):
         assert Webhook(secret).verify(body, fields) == {"name": "Ærøskøbing"}
     with pytest.raises(WebhookVerificationError):

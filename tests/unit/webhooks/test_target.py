@@ -41,10 +41,10 @@ BAD = [
 @pytest.mark.parametrize("url", GOOD)
 def test_what_may_be_called(url: str) -> None:
     """The name in lower case, as A-labels, without a dot at its end; the port and the path with its query."""
-    found = parse_webhook_url(url)
-    assert (found.host, found.port, found.path) == GOOD[url]
-    assert found.secure
-    assert not found.trusted
+    target = parse_webhook_url(url)
+    assert (target.host, target.port, target.path) == GOOD[url]
+    assert target.secure
+    assert not target.trusted
 
 
 def test_the_corpus_is_large() -> None:

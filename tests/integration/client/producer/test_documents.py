@@ -68,12 +68,12 @@ def _by_sql(connection: Connection) -> None:
 def _shape(connection: Connection) -> list[Any]:
     """All that the database says about the table."""
     name = connection.dialect.name
-    found: list[Any] = [tuple(row) for query in _COLUMNS[name] for row in connection.execute(text(query))]
+    shape: list[Any] = [tuple(row) for query in _COLUMNS[name] for row in connection.execute(text(query))]
     if name == "sqlite":
         index = "SELECT sql FROM sqlite_master WHERE name = 'notifier_producer_due'"
-        found.append(connection.execute(text(index)).scalar_one())
-        found = [_plain(row) for row in found]
-    return found
+        shape.append(connection.execute(text(index)).scalar_one())
+        shape = [_plain(row) for row in shape]
+    return shape
 
 
 def _plain(row: Any) -> Any:

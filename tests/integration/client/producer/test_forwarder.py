@@ -56,9 +56,9 @@ async def test_a_refused_row_stays_and_lets_the_others_pass(caller: CallerDataba
         turn = await forwarder.forward_once()
         assert (turn.accepted, turn.refused) == (2, 1)
         assert (await forwarder.forward_once()).is_idle
-    (kept,) = await caller.do(producer.list_refused)
+    (refused,) = await caller.do(producer.list_refused)
     fault = {"pointer": "/to", "code": "invalid_address", "detail": "no"}
-    assert (kept.id, kept.problem) == (ids[1], {"code": "invalid_address", "errors": [fault]})
+    assert (refused.id, refused.problem) == (ids[1], {"code": "invalid_address", "errors": [fault]})
     assert set(await caller.rows()) == {ids[1]}
 
 
@@ -192,8 +192,8 @@ async def test_a_row_for_which_the_whole_request_is_refused_is_refused(
     async with _forwarder(caller, api) as forwarder:
         await forwarder.drain()
     assert set(api.accepted) == {str(id_) for id_ in ids} - {bad}
-    (kept,) = await caller.do(producer.list_refused)
-    assert (str(kept.id), kept.problem["code"]) == (bad, "malformed_json")
+    (refused,) = await caller.do(producer.list_refused)
+    assert (str(refused.id), refused.problem["code"]) == (bad, "malformed_json")
 
 
 async def test_what_says_nothing_against_a_row_is_asked_about_later(caller: CallerDatabase, api: ScriptedApi) -> None:
@@ -233,8 +233,8 @@ async def test_the_caller_learns_the_ids_in_the_transaction_that_deletes_the_row
     broken.set()
 
     def note(connection: Connection, done: list[Forwarded]) -> None:
-        for one in done:
-            note_of = update(ORDERS).where(ORDERS.c.mail == one.id).values(note=str(one.notification_id))
+        for forwarded in done:
+            note_of = update(ORDERS).where(ORDERS.c.mail == forwarded.id).values(note=str(forwarded.notification_id))
             connection.execute(note_of)
         if broken.is_set():
             raise LookupError
@@ -250,8 +250,8 @@ async def test_the_caller_learns_the_ids_in_the_transaction_that_deletes_the_row
 
 
 async def _notes(caller: CallerDatabase) -> dict[UUID, str | None]:
-    found = await caller.do(lambda connection: connection.execute(select(ORDERS.c.mail, ORDERS.c.note)).all())
-    return {row.mail: row.note for row in found}
+    rows = await caller.do(lambda connection: connection.execute(select(ORDERS.c.mail, ORDERS.c.note)).all())
+    return {row.mail: row.note for row in rows}
 
 
 async def test_it_runs_beside_the_caller_until_it_is_stopped(caller: CallerDatabase, api: ScriptedApi) -> None:
@@ -313,6 +313,8 @@ def test_other_databases_are_refused_at_once() -> None:
 
 def test_the_key_is_shown_to_nobody(caller_url: str) -> None:
     """Neither the forwarder nor its client prints it."""
-    shown: Callable[[object], str] = repr
+    to_text: Callable[[object], str] = repr
     made = Forwarder(CallerDatabase(caller_url).engine, url="http://127.0.0.1:9", key=KEY)
-    assert KEY not in shown(made) + shown(vars(made)) + json.dumps({name: shown(v) for name, v in vars(made).items()})
+    assert KEY not in to_text(made) + to_text(vars(made)) + json.dumps(
+        {name: to_text(v) for name, v in vars(made).items()}
+    )

@@ -37,11 +37,11 @@ async def test_claims_at_the_same_moment_never_wait_and_never_share(empty_postgr
     caller = await CallerDatabase(f"postgresql+asyncpg:{empty_postgres.partition(':')[2]}").create()
     ids = await caller.several(4)
     assert isinstance(caller.engine, AsyncEngine)
-    async with asyncio.timeout(5), caller.engine.connect() as one, caller.engine.connect() as two:
-        first = await one.run_sync(_claim, 2)
-        second = await two.run_sync(_claim, 2)
-        await two.commit()
-        await one.commit()
+    async with asyncio.timeout(5), caller.engine.connect() as connection, caller.engine.connect() as other:
+        first = await connection.run_sync(_claim, 2)
+        second = await other.run_sync(_claim, 2)
+        await other.commit()
+        await connection.commit()
     await caller.close()
     assert [row.id for row in (*first.rows, *second.rows)] == ids
 
@@ -52,10 +52,10 @@ async def test_a_claim_is_no_larger_than_a_request_may_be(caller: CallerDatabase
     body = next(iter((await caller.rows()).values())).body
     size = len(body.encode())
     assert size > len(body) + 900
-    two = await caller.do(lambda connection: _claim(connection, octets=2 * size))
-    assert [row.id for row in two.rows] == ids[:2]
-    one = await caller.do(lambda connection: _claim(connection, octets=10))
-    assert [row.id for row in one.rows] == ids[2:]
+    both = await caller.do(lambda connection: _claim(connection, octets=2 * size))
+    assert [row.id for row in both.rows] == ids[:2]
+    single = await caller.do(lambda connection: _claim(connection, octets=10))
+    assert [row.id for row in single.rows] == ids[2:]
 
 
 async def test_a_late_holder_neither_refuses_nor_gives_back(caller: CallerDatabase) -> None:
@@ -119,8 +119,8 @@ async def test_a_row_whose_key_the_api_may_have_forgotten_is_not_repeated(caller
     await caller.backdate("due_at", timedelta(seconds=1))
     claim = await caller.do(_claim)
     assert ([row.id for row in claim.rows], claim.unconfirmed) == ([fresh], 1)
-    (kept,) = await caller.do(row_store.list_refused)
-    assert (kept.id, kept.problem["code"]) == (tried, row_store.UNCONFIRMED)
+    (refused,) = await caller.do(row_store.list_refused)
+    assert (refused.id, refused.problem["code"]) == (tried, row_store.UNCONFIRMED)
     assert (await caller.do(_claim)).unconfirmed == 0
 
 
@@ -139,13 +139,13 @@ async def test_refused_rows_are_counted_shown_and_released(caller: CallerDatabas
     claim = await caller.do(lambda connection: _claim(connection, rows=1))
     problem = '{"code": "invalid_address", "errors": [{"pointer": "/to", "code": "invalid_address", "detail": "no"}]}'
     await caller.do(lambda connection: row_store.mark_refused(connection, claim, [(ids[0], problem)]))
-    told = await caller.backlog()
-    assert (told.waiting, told.refused) == (2, 1)
-    assert told.oldest is not None
-    (kept,) = await caller.do(row_store.list_refused)
-    assert (kept.id, kept.problem["errors"][0]["pointer"]) == (ids[0], "/to")
-    assert kept.refused_at.utcoffset() == kept.created_at.utcoffset() == timedelta(0)
-    assert "user0@example.com" in kept.body
+    backlog = await caller.backlog()
+    assert (backlog.waiting, backlog.refused) == (2, 1)
+    assert backlog.oldest is not None
+    (refused,) = await caller.do(row_store.list_refused)
+    assert (refused.id, refused.problem["errors"][0]["pointer"]) == (ids[0], "/to")
+    assert refused.refused_at.utcoffset() == refused.created_at.utcoffset() == timedelta(0)
+    assert "user0@example.com" in refused.body
     assert await caller.do(lambda connection: row_store.retry_refused(connection, [ids[0], ids[1]])) == 1
     assert sorted(row.id for row in (await caller.do(_claim)).rows) == sorted(ids)
     assert (await caller.backlog()).refused == 0

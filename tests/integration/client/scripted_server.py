@@ -1,4 +1,4 @@
-"""A real HTTP server whose answers a test writes down beforehand, also the bad ones."""
+"""A real HTTP server with replies that a test scripts, also invalid ones."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Request:
-    """What arrived."""
+    """A received request."""
 
     method: str
     path: str  # with its query
@@ -29,7 +29,7 @@ Step = Callable[["_Handler"], None]
 
 
 class Server:
-    """Answers the n-th request with the n-th step of the script; the last step is repeated."""
+    """Replies to the n-th request with the n-th step of the script; the last step is repeated."""
 
     def __init__(self, *script: Step) -> None:
         self.script = list(script)
@@ -43,11 +43,11 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL of the server."""
         return f"http://127.0.0.1:{self._http.server_port}"
 
     def next_step(self, request: Request) -> Step:
-        """Note the request; what to do with it."""
+        """Record the request and return its step."""
         with self._noting:
             self.requests.append(request)
             return self.script.pop(0) if len(self.script) > 1 else self.script[0]
@@ -88,11 +88,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.scripted.next_step(Request(self.command, self.path, headers, body))(self)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def answer(status: int, body: Any = None, **headers: str) -> Step:
-    """A complete answer; a body that is not octets is JSON."""
+    """A complete reply; a body that is not bytes is written as JSON."""
 
     def step(handler: _Handler) -> None:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -108,29 +108,29 @@ def answer(status: int, body: Any = None, **headers: str) -> Step:
 
 
 def problem(status: int, code: str, **headers: str) -> Step:
-    """A problem as the API tells it."""
+    """A problem of the API."""
     body = {"type": f"/problems/{code}", "title": "T", "status": status, "code": code, "detail": "D", "errors": []}
     return answer(status, body | {"request_id": "9f2c"}, Content_Type="application/problem+json", **headers)
 
 
 def drop(handler: _Handler) -> None:
-    """Read the whole request, and hang up without a word."""
+    """Read the whole request, and close the connection without a reply."""
     handler.close_connection = True
 
 
 def half(handler: _Handler) -> None:
-    """Hang up in the middle of the answer."""
+    """Close the connection in the middle of the reply."""
     handler.wfile.write(b'HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"id"')
     handler.close_connection = True
 
 
 def garbage(handler: _Handler) -> None:
-    """Answer in another protocol."""
+    """Reply in another protocol."""
     handler.wfile.write(b"220 mail.example ESMTP\r\n")
     handler.close_connection = True
 
 
 def silence(handler: _Handler) -> None:
-    """Say nothing until the server stops."""
+    """Send nothing until the server stops."""
     handler.scripted.stopping.wait(30)
     handler.close_connection = True

@@ -1,4 +1,4 @@
-"""A client of either kind behind one face, so that each test runs with the blocking and the async one."""
+"""One interface to the blocking and the async client, so that each test runs with both."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,12 +17,12 @@ class Client:
         self.inner = inner
 
     async def __call__(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
-        """Call a method; `suppressions.list` is one of a part."""
+        """Call a method; `suppressions.list` is one of a group."""
         method: Any = self.inner
         for part in name.split("."):
             method = getattr(method, part)
         if isinstance(self.inner, Notifier):
-            return await asyncio.to_thread(_whole, method, args, kwargs)
+            return await asyncio.to_thread(_call_and_collect, method, args, kwargs)
         result = method(*args, **kwargs)
         return [item async for item in result] if hasattr(result, "__aiter__") else await result
 
@@ -34,10 +34,10 @@ class Client:
             await self.inner.aclose()
 
 
-def _whole(method: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def _call_and_collect(method: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     result = method(*args, **kwargs)
     return list(result) if hasattr(result, "__next__") else result
 
 
 Connect = Callable[..., Client]
-"""Makes a client for a URL; what else it is given goes to the client."""
+"""Creates a client for a URL; other arguments go to the client."""
