@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "notifier"
-_NAME = re.compile(r"^((?:MAX|MOST|LARGEST|LONGEST)(?:_[A-Z_]+)?|[A-Z_]+_LIMIT)(?:: [^=]+)? = ", re.MULTILINE)
+_NAME = re.compile(r"^(MAX_[A-Z_]+|[A-Z_]+_LIMIT)(?:: [^=]+)? = ", re.MULTILINE)
 _ROW = re.compile(r"^\| `([\w.]+\.[A-Z_]+)` \| ([^|]+) \| [^|]+ \|$", re.MULTILINE)
 
 
