@@ -1,4 +1,4 @@
-"""An operator at the terminal: keys made, listed, rotated and revoked."""
+"""An operator at the terminal creates, lists, rotates and revokes keys."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from support import notifier_process
 
 
 def test_the_life_of_a_key(tmp_path: Path) -> None:
-    """Made, rotated and revoked by prefix; what is no key is exit 2, what is not there or has ended exit 1."""
+    """A key is created, rotated and revoked by prefix; an invalid key exits with 2, an unknown or ended one with 1."""
     env = notifier_process.build_environment(tmp_path)
     notifier_process.run_notifier("db", "upgrade", env=env)
     notifier_process.run_notifier("services", "create", "shop", "--team-recipient", "@shop.example", env=env)

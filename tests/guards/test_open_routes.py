@@ -1,4 +1,4 @@
-"""What needs no key takes nothing that callers need, and its pages give a browser no rights."""
+"""Routes without a key use no resources that callers need, and their pages give a browser no rights."""
 
 import asyncio
 import hashlib
@@ -50,7 +50,7 @@ async def test_fifty_strangers_take_at_most_one_connection(
 
 
 async def test_readiness_and_metrics_are_measured_once(installation: Installation, parts: wiring.ProcessParts) -> None:
-    """All who ask within a few seconds get the same bytes, whoever they are."""
+    """Requests within a few seconds get the same bytes."""
     async with installation.open_client(parts) as client:
         for path in ("/readyz", "/metrics"):
             replies = await asyncio.gather(*(client.get(path) for _ in range(AT_ONCE)))
@@ -58,7 +58,7 @@ async def test_readiness_and_metrics_are_measured_once(installation: Installatio
 
 
 async def test_constant_replies_are_not_sent_twice(sqlite_installation: Installation) -> None:
-    """Who has them already gets 304, and what an ETag of another release asks for is sent."""
+    """A matching ETag is answered with 304; the ETag of another release is answered in full."""
     async with sqlite_installation.open_parts() as parts, sqlite_installation.open_client(parts) as client:
         for path in ("/openapi.json", "/docs", "/docs/start.js", "/docs/swagger-ui-bundle.js", "/problems/not_found"):
             first = await client.get(path)
@@ -70,7 +70,7 @@ async def test_constant_replies_are_not_sent_twice(sqlite_installation: Installa
 
 
 async def test_every_page_is_shown_without_rights(sqlite_installation: Installation) -> None:
-    """Each reply in HTML, of any route: no script in the page, none from elsewhere, in no frame, told to nobody."""
+    """Each HTML reply forbids inline scripts, foreign content, framing and referrers."""
     pages = set()
     async with sqlite_installation.open_parts() as parts:
         key = await marketing_template.create_marketing_key(parts, "shop")

@@ -1,4 +1,4 @@
-"""Every method of both clients against the real API, with a sender and an endpoint that hears of it."""
+"""Every method of both clients against the real API, with a sender and a webhook endpoint."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,7 +25,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def installation(postgres_installation: Installation) -> Installation:
-    """On PostgreSQL only, which may call loopback: that both databases answer the same is shown elsewhere."""
+    """An installation on PostgreSQL only, which may call loopback; other tests compare the databases."""
     return postgres_installation.with_settings(webhooks={"insecure_hosts": ("127.0.0.1",), "timeout": 2.0})
 
 
@@ -37,7 +37,7 @@ async def receiver() -> AsyncIterator[WebhookReceiver]:
 
 @pytest.fixture(params=[Notifier, AsyncNotifier])
 async def shop(request: pytest.FixtureRequest, api: str, parts: wiring.ProcessParts) -> AsyncIterator[RecordingClient]:
-    """The shop with a key that may do everything."""
+    """The shop with a key that has every scope."""
     client = RecordingClient(
         request.param(url=api, key=await marketing_template.create_marketing_key(parts, "shop"), retries=QUICK)
     )
@@ -253,19 +253,19 @@ WALKS: dict[Walk, set[str]] = {
     _assets: {f"assets.{name}" for name in ("list", "get", "upload", "delete", "file")},
     _keys: {"whoami", "audit"} | {f"keys.{name}" for name in ("list", "get", "create", "rotate", "revoke", "set_team")},
 }  # fmt: skip
-"""Which methods each walk calls."""
+"""The methods that each test calls."""
 
 
 @pytest.mark.parametrize("walk", WALKS, ids=[walk.__name__.lstrip("_") for walk in WALKS])
 async def test_each_method_does_what_it_says(
     walk: Walk, shop: RecordingClient, parts: wiring.ProcessParts, receiver: WebhookReceiver
 ) -> None:
-    """What is asked for arrives, and what is answered is read into its type."""
+    """Each request arrives as it was meant, and each reply is read into its type."""
     await walk(shop, parts, receiver)
     assert shop.calls_made == WALKS[walk]
 
 
 @pytest.mark.parametrize("kind", [Notifier, AsyncNotifier])
 async def test_no_method_is_left_out(kind: type[Notifier | AsyncNotifier]) -> None:
-    """The walks above call all that either client offers."""
+    """The tests above call every method that a client offers."""
     assert list_calls(kind(url="http://127.0.0.1", key="x")) == set().union(*WALKS.values())

@@ -1,4 +1,4 @@
-"""`/v1/webhooks` as a caller sees it, on both databases."""
+"""`/v1/webhooks` from the caller's side, on both databases."""
 
 import asyncio
 from datetime import timedelta
@@ -23,7 +23,7 @@ def _codes(body: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 async def test_the_secret_is_shown_once(shop: Shop) -> None:
-    """At creation, and nowhere else."""
+    """The secret is returned at creation only."""
     made = await shop.endpoint(description="Orders", events=["notification.sent", "notification.sent"])
     assert made["secret"].startswith("whsec_")
     assert made["events"] == ["notification.sent"]
@@ -48,19 +48,19 @@ async def test_the_secret_is_shown_once(shop: Shop) -> None:
     ],
 )
 async def test_what_is_refused(shop: Shop, body: dict[str, Any], faults: list[tuple[str, str]]) -> None:
-    """422 with a pointer for each fault, and nothing is written."""
+    """Each fault is reported with a pointer in a 422, and nothing is written."""
     refused = await shop.client.post("/v1/webhooks", json=body)
     assert (refused.status_code, _codes(refused.json())) == (422, faults)
     assert (await shop.client.get("/v1/webhooks")).json() == {"webhooks": []}
 
 
 async def test_every_type_can_be_asked_for(shop: Shop) -> None:
-    """One for each status."""
+    """An endpoint can subscribe to the event type of each status."""
     assert (await shop.endpoint(events=list(EVENT_TYPES)))["events"] == list(EVENT_TYPES)
 
 
 async def test_ten_and_no_more(shop: Shop) -> None:
-    """Also when they are asked for at the same moment."""
+    """A service has at most ten endpoints, even with concurrent requests."""
     requests = [shop.client.post("/v1/webhooks", json={"url": "https://a.example/"}) for _ in range(12)]
     codes = sorted(reply.status_code for reply in await asyncio.gather(*requests))
     assert codes == [201] * 10 + [409] * 2
@@ -69,7 +69,7 @@ async def test_ten_and_no_more(shop: Shop) -> None:
 
 
 async def test_changing(shop: Shop) -> None:
-    """Only what is named; disabling says who did it, and enabling forgets it."""
+    """A PATCH changes only the named fields; disabling records who did it, and enabling clears that."""
     made = await shop.endpoint()
     path = f"/v1/webhooks/{made['id']}"
     changed = await shop.client.patch(path, json={"events": ["notification.bounced"], "disabled": True})
@@ -84,7 +84,7 @@ async def test_changing(shop: Shop) -> None:
 
 
 async def test_deleting(shop: Shop) -> None:
-    """It is gone, and what was still to be told is not told."""
+    """Deleting an endpoint cancels its pending deliveries."""
     made = await shop.endpoint()
     await api_caller.submit_mail(shop.client)
     path = (await shop.client.get("/v1/notifications")).json()["notifications"][0]["id"]
@@ -97,7 +97,7 @@ async def test_deleting(shop: Shop) -> None:
 
 
 async def test_what_is_anothers_is_not_there(shop: Shop, installation: Installation) -> None:
-    """404 by every door, the same as for an id that nobody has; 403 without the scope."""
+    """Another service's endpoint is 404 on every route, like an unknown id; a missing scope is 403."""
     made = await shop.endpoint()
     others = [f"/v1/webhooks/{made['id']}", NOWHERE, "/v1/webhooks/x"]
     doors = [("GET", ""), ("DELETE", ""), ("POST", "/test"), ("GET", "/deliveries"), ("POST", "/rotate-secret")]
@@ -116,7 +116,7 @@ async def test_what_is_anothers_is_not_there(shop: Shop, installation: Installat
 
 
 async def test_rotation(shop: Shop) -> None:
-    """While both are valid a receiver with either believes; without an overlap only the new one counts."""
+    """During the overlap both secrets are valid; without an overlap only the new one is."""
     made = await shop.endpoint()
     path = f"/v1/webhooks/{made['id']}"
     second = (await shop.client.post(f"{path}/rotate-secret", json={"overlap_seconds": 3600})).json()
@@ -138,7 +138,7 @@ async def test_rotation(shop: Shop) -> None:
 
 
 async def test_a_test_event(shop: Shop) -> None:
-    """It comes whatever the endpoint asked for; a disabled one is 409."""
+    """A test event is sent whatever the endpoint subscribes to; for a disabled endpoint it is 409."""
     made = await shop.endpoint(events=["notification.bounced"])
     async with wiring.run_sender(shop.parts):
         sent = await shop.client.post(f"/v1/webhooks/{made['id']}/test")
@@ -152,7 +152,7 @@ async def test_a_test_event(shop: Shop) -> None:
 
 
 async def test_replaying(shop: Shop) -> None:
-    """One delivery, or all that failed since then, each once; always the same id and octets."""
+    """A replay repeats one delivery, or all failed ones since a time, with the same id and bytes."""
     made = await shop.endpoint()
     path = f"/v1/webhooks/{made['id']}"
     shop.receiver.script(build_reply("410 Gone"))
@@ -180,7 +180,7 @@ async def test_replaying(shop: Shop) -> None:
 
 
 async def test_deliveries_in_pages(shop: Shop) -> None:
-    """Newest first, by cursor and by Link; a state leaves the others out."""
+    """Deliveries are listed newest first, paged by cursor and Link, and filtered by state."""
     made = await shop.endpoint()
     ids = [(await shop.client.post(f"/v1/webhooks/{made['id']}/test")).json()["id"] for _ in range(5)]
     path, seen_ids = f"/v1/webhooks/{made['id']}/deliveries?limit=2&state=pending", []
@@ -197,14 +197,14 @@ async def test_deliveries_in_pages(shop: Shop) -> None:
 
 
 async def test_a_change_of_nothing_is_refused(shop: Shop) -> None:
-    """An empty PATCH is a mistake of the caller's program; the endpoint stays as it is."""
+    """An empty PATCH is refused as a caller's mistake, and changes nothing."""
     endpoint = await shop.endpoint()
     reply = await shop.client.patch(f"/v1/webhooks/{endpoint['id']}", json={})
     assert (reply.status_code, reply.json()["code"]) == (422, "missing_field")
 
 
 async def test_what_was_put_in_says_where_it_is(shop: Shop) -> None:
-    """A test, and a delivery that is told again, have a Location."""
+    """Creating a test event or a replay returns a Location."""
     endpoint = await shop.endpoint()
     made = await shop.client.post(f"/v1/webhooks/{endpoint['id']}/test")
     again = await shop.client.post(f"{made.headers['location']}/replay")

@@ -1,4 +1,4 @@
-"""Secrets of endpoints under a key, as docs/webhooks.md says: what is stored, and what a wrong key costs."""
+"""Encrypted endpoint secrets, as docs/webhooks.md describes: how they are stored, and the effect of a wrong key."""
 
 import base64
 
@@ -20,14 +20,14 @@ OLD, NEW = (base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2)
 
 @pytest.fixture
 def installation(sqlite_installation: Installation) -> Installation:
-    """On one database: they differ in nothing that matters here."""
+    """An installation on one database, because both behave the same here."""
     return sqlite_installation.with_settings(webhooks={"insecure_hosts": LOOPBACK, "timeout": 2.0})
 
 
 async def test_secrets_are_encrypted_and_keys_changed(
     installation: Installation, parts: wiring.ProcessParts, receiver: WebhookReceiver
 ) -> None:
-    """Written under the first key; without it a delivery waits untried; with it, behind a new one, it is signed."""
+    """The first key encrypts a secret; without that key its delivery waits untried, and as second key it decrypts."""
 
     def with_keys(*keys: str) -> Installation:
         return installation.with_settings(secret_key=SecretStr(",".join(keys)) if keys else None)
@@ -67,7 +67,7 @@ async def test_secrets_are_encrypted_and_keys_changed(
             for heard in await receiver.wait_for(2):
                 heard.verified(made["secret"])
         rotated = (await client.post(f"/v1/webhooks/{made['id']}/rotate-secret")).json()
-        assert await check(NEW) == (True, False)  # the old secret as well, for as long as it signs
+        assert await check(NEW) == (True, False)  # the old secret is re-encrypted too, while it still signs
         async with with_keys(NEW).open_parts() as new, wiring.run_sender(new):
             await api_caller.submit_mail(client)
             (*_, heard) = await receiver.wait_for(3)
@@ -77,7 +77,7 @@ async def test_secrets_are_encrypted_and_keys_changed(
 async def test_secrets_from_before_are_read(
     installation: Installation, parts: wiring.ProcessParts, receiver: WebhookReceiver
 ) -> None:
-    """Those in clear sign under any key, and rotating encrypts; one that cannot be read is replaced by rotating."""
+    """Unencrypted secrets still sign, and rotating encrypts them; rotating replaces a secret that cannot be read."""
     key = await key_of(parts, "shop")
     keyed = installation.with_settings(secret_key=SecretStr(NEW))
     async with installation.open_client(parts, key) as client:
