@@ -18,9 +18,9 @@ from support.seeded_installation import Keys
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
     """A directory of its own with a migrated SQLite in it."""
-    made = notifier_process.build_environment(tmp_path)
-    notifier_process.run_notifier("db", "upgrade", env=made)
-    return made
+    environment = notifier_process.build_environment(tmp_path)
+    notifier_process.run_notifier("db", "upgrade", env=environment)
+    return environment
 
 
 @pytest.mark.parametrize("command", ["api", "sender"])
@@ -58,10 +58,10 @@ def test_keys_belong_to_services(env: dict[str, str]) -> None:
     notifier_process.run_notifier("services", "create", "shop", "--from-domain", "shop.example", env=env)
     twice = notifier_process.run_notifier("services", "create", "shop", env=env, check=False)
     assert (twice.returncode, twice.stderr) == (1, "notifier: there is a service named 'shop' already\n")
-    made = notifier_process.run_notifier(
+    created = notifier_process.run_notifier(
         "keys", "create", "--service", "shop", "--scope", "notifications:send", env=env
     )
-    assert made.stdout.splitlines()[-1].startswith("ntf_live_")
+    assert created.stdout.splitlines()[-1].startswith("ntf_live_")
     wrong = notifier_process.run_notifier(
         "keys", "create", "--service", "shop", "--scope", "everything", env=env, check=False
     )

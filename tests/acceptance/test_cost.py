@@ -19,7 +19,9 @@ async def test_a_mail_costs_few_commits_and_little_wal(monkeypatch: pytest.Monke
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
     async with open_installations() as made, run_relay() as sink:
         filled = await fill_and_weigh(await made.postgresql(), "receipt_inline", MAILS)
-        drained = [await run_drain(await made.copy(filled.installation), sink.port, MAILS, DEFAULT_SETUP) for _ in range(2)]
+        drained = [
+            await run_drain(await made.copy(filled.installation), sink.port, MAILS, DEFAULT_SETUP) for _ in range(2)
+        ]
     commits, wal = (min(getattr(cost.cost, name) for cost in drained) / MAILS for name in ("written", "wal"))
     assert commits <= MAX_COMMITS
     assert wal + filled.wal - filled.variables <= MAX_WAL

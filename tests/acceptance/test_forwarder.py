@@ -39,9 +39,9 @@ def demo(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 async def caller(tmp_path: Path) -> AsyncIterator[CallerDatabase]:
-    made = await CallerDatabase(f"sqlite:///{tmp_path / 'caller.sqlite3'}").create()
-    yield made
-    await made.close()
+    database = await CallerDatabase(f"sqlite:///{tmp_path / 'caller.sqlite3'}").create()
+    yield database
+    await database.close()
 
 
 def _forward(caller: CallerDatabase, demo: dict[str, str], *flags: str, check: bool = True) -> str:
@@ -86,8 +86,8 @@ async def test_what_it_says_when_it_cannot(caller: CallerDatabase, demo: dict[st
     wrong = demo | {"key": "ntf_live_wrong"}
     refused = await asyncio.to_thread(_forward, caller, wrong, "--once", check=False)
     assert re.match(r"1 (.*\n)?notifier: not forwarded: unauthenticated\n$", refused), refused
-    away = await asyncio.to_thread(_forward, caller, demo | {"api": "http://127.0.0.1:9"}, "--once", check=False)
-    assert "notifier: not forwarded: ConnectError" in away
+    unreachable = await asyncio.to_thread(_forward, caller, demo | {"api": "http://127.0.0.1:9"}, "--once", check=False)
+    assert "notifier: not forwarded: ConnectError" in unreachable
     elsewhere = demo | {"key": "", "api": "https://notifier.example"}  # no demo's key is sent to it
     keyless = await asyncio.to_thread(_forward, caller, elsewhere, check=False)
     assert keyless == "2 notifier: no API key: give --key or set NOTIFIER_API_KEY\n"
@@ -100,7 +100,7 @@ async def test_what_it_says_when_it_cannot(caller: CallerDatabase, demo: dict[st
     assert nowhere == "2 notifier: --database-url: no database that can be opened from here\n"
     empty = await asyncio.to_thread(_forward, caller, demo, *flags, f"sqlite:///{tmp_path / 'empty'}", check=False)
     assert empty == "1 notifier: your database: no such table: notifier_producer\n"
-    assert demo["key"] not in refused + away + nowhere + empty
+    assert demo["key"] not in refused + unreachable + nowhere + empty
     assert len(await caller.rows()) == 1
 
 

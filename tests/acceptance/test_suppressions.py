@@ -31,9 +31,9 @@ class Terminal:
 
     async def rows(self, *words: str) -> list[dict[str, Any]]:
         """The rows that a command prints with `--json`."""
-        code, said, complaint = await self.run(*words, "--json")
+        code, output, complaint = await self.run(*words, "--json")
         assert code == 0, complaint
-        rows: list[dict[str, Any]] = json.loads(said)
+        rows: list[dict[str, Any]] = json.loads(output)
         return rows
 
 
@@ -45,18 +45,22 @@ def terminal(installation: Installation, tmp_path: Path) -> Terminal:
 async def test_add_list_and_lift(installation: Installation, terminal: Terminal) -> None:
     """A suppression holds for one service or all, is lifted by id or address, and is audited where it applies."""
     for_all = await terminal.rows("add", "Bob@Bücher.example", "--detail", "a\n\x1b[31mletter")
-    (mine,) = await terminal.rows(
+    (for_shop,) = await terminal.rows(
         "add", "bob@example.com", "--service", "shop", "--scope", "marketing", "--expires-at", "2099-01-01"
     )
     assert await terminal.rows("list") == for_all
     assert for_all[0]["address"] == "bob@xn--bcher-kva.example"
     assert for_all[0]["by"].startswith("operator:")
-    assert await terminal.rows("list", "--service", "shop", "--address", "BOB@example.com") == [mine]
-    assert (mine["scope"], mine["reason"], mine["until"]) == ("marketing", "requested", "2099-01-01T00:00:00Z")
+    assert await terminal.rows("list", "--service", "shop", "--address", "BOB@example.com") == [for_shop]
+    assert (for_shop["scope"], for_shop["reason"], for_shop["until"]) == (
+        "marketing",
+        "requested",
+        "2099-01-01T00:00:00Z",
+    )
     code, output, _ = await terminal.run("list")
     assert (code, "\x1b" in output, len(output.splitlines())) == (0, False, 2)
 
-    assert await terminal.rows("lift", mine["id"], "--comment", "asked bob@example.com") == [mine]
+    assert await terminal.rows("lift", for_shop["id"], "--comment", "asked bob@example.com") == [for_shop]
     assert await terminal.rows("lift", "bob@bücher.example") == for_all
     assert await terminal.rows("list") == await terminal.rows("list", "--service", "shop") == []
     async with (
@@ -65,8 +69,8 @@ async def test_add_list_and_lift(installation: Installation, terminal: Terminal)
     ):
         entries = (await shop.get("/v1/audit")).json()["entries"]
     assert [(entry["action"], entry["object_id"]) for entry in entries] == [
-        ("suppression.lifted", mine["id"]),
-        ("suppression.added", mine["id"]),
+        ("suppression.lifted", for_shop["id"]),
+        ("suppression.added", for_shop["id"]),
     ]
     assert entries[0]["actor"] == for_all[0]["by"]
     assert entries[0]["after"] == {"comment": "asked [address]"}

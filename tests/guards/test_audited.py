@@ -42,8 +42,8 @@ async def test_every_route_that_changes_something_is_audited(
     """Every changing route depends on `Audited` or is listed here, and every listed route is still an exception."""
     app = wiring.build_api(parts)
     assert _silent(app) == set(EXCEPT)
-    asking = {route.path for route in _flat(app.routes) if requires_audit(route.dependant)}
-    assert "/v1/suppressions/{suppression_id}" in asking
+    audited = {route.path for route in _flat(app.routes) if requires_audit(route.dependant)}
+    assert "/v1/suppressions/{suppression_id}" in audited
 
 
 def test_a_route_that_does_not_ask_is_found() -> None:

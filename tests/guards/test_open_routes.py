@@ -41,8 +41,8 @@ async def test_fifty_strangers_take_at_most_one_connection(
         for path in sorted(open_routes):
             with measure_load(parts.database) as load:
                 for _ in range(2):
-                    asking = [client.get(_path(path, number)) for number in range(AT_ONCE)]
-                    statuses = {reply.status_code for reply in await asyncio.gather(*asking)}
+                    requests = [client.get(_path(path, number)) for number in range(AT_ONCE)]
+                    statuses = {reply.status_code for reply in await asyncio.gather(*requests)}
             assert statuses <= {200, 404}, path
             assert load.most_out <= 1, path
             statements = [statement for statement in load.statements if statement != "BEGIN"]

@@ -236,9 +236,9 @@ def test_every_limit_of_a_model_is_documented(model: type[BaseModel]) -> None:
     json_schema = model.model_json_schema(by_alias=True)
     for name, field in model.model_fields.items():
         place = json_schema["properties"][field.alias or name]
-        said = {(key, str(value)) for _, schema in _schemas(place, name) for key, value in schema.items()}
+        keyword_values = {(key, str(value)) for _, schema in _schemas(place, name) for key, value in schema.items()}
         for keywords, limit in _limits(field.annotation, field.metadata):
-            assert any((keyword, str(limit)) in said for keyword in keywords), (name, keywords, limit)
+            assert any((keyword, str(limit)) in keyword_values for keyword in keywords), (name, keywords, limit)
 
 
 def _refuses_null(model: Any, body: dict[str, Any], name: str) -> bool:

@@ -28,8 +28,8 @@ class Shop:
         """Create an endpoint at the receiver."""
         reply = await self.client.post("/v1/webhooks", json={"url": self.receiver.url(path)} | fields)
         assert reply.status_code == 201, reply.text
-        made: dict[str, Any] = reply.json()
-        return made
+        endpoint: dict[str, Any] = reply.json()
+        return endpoint
 
     async def deliveries(self, endpoint: dict[str, Any], **query: str) -> list[dict[str, Any]]:
         """List the deliveries of the endpoint, newest first."""

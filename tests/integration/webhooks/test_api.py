@@ -24,13 +24,13 @@ def _codes(body: dict[str, Any]) -> list[tuple[str, str]]:
 
 async def test_the_secret_is_shown_once(shop: Shop) -> None:
     """The secret is returned at creation only."""
-    made = await shop.endpoint(description="Orders", events=["notification.sent", "notification.sent"])
-    assert made["secret"].startswith("whsec_")
-    assert made["events"] == ["notification.sent"]
-    got = (await shop.client.get(f"/v1/webhooks/{made['id']}")).json()
+    endpoint = await shop.endpoint(description="Orders", events=["notification.sent", "notification.sent"])
+    assert endpoint["secret"].startswith("whsec_")
+    assert endpoint["events"] == ["notification.sent"]
+    current = (await shop.client.get(f"/v1/webhooks/{endpoint['id']}")).json()
     listed = (await shop.client.get("/v1/webhooks")).json()
-    assert got == {name: value for name, value in made.items() if name != "secret"}
-    assert listed == {"webhooks": [got]}
+    assert current == {name: value for name, value in endpoint.items() if name != "secret"}
+    assert listed == {"webhooks": [current]}
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,11 @@ async def test_ten_and_no_more(shop: Shop) -> None:
 
 async def test_changing(shop: Shop) -> None:
     """A PATCH changes only the named fields; disabling records who did it, and enabling clears that."""
-    made = await shop.endpoint()
-    path = f"/v1/webhooks/{made['id']}"
+    endpoint = await shop.endpoint()
+    path = f"/v1/webhooks/{endpoint['id']}"
     changed = await shop.client.patch(path, json={"events": ["notification.bounced"], "disabled": True})
     assert changed.status_code == 200
-    assert changed.json()["url"] == made["url"]
+    assert changed.json()["url"] == endpoint["url"]
     assert changed.json()["events"] == ["notification.bounced"]
     assert changed.json()["disabled_because"] == "disabled by its owner"
     enabled = (await shop.client.patch(path, json={"disabled": False, "description": "x"})).json()
@@ -85,12 +85,12 @@ async def test_changing(shop: Shop) -> None:
 
 async def test_deleting(shop: Shop) -> None:
     """Deleting an endpoint cancels its pending deliveries."""
-    made = await shop.endpoint()
+    endpoint = await shop.endpoint()
     await api_caller.submit_mail(shop.client)
-    path = (await shop.client.get("/v1/notifications")).json()["notifications"][0]["id"]
-    await shop.client.post(f"/v1/notifications/{path}/cancel")
-    assert (await shop.client.delete(f"/v1/webhooks/{made['id']}")).status_code == 204
-    assert (await shop.client.get(f"/v1/webhooks/{made['id']}")).status_code == 404
+    notification_id = (await shop.client.get("/v1/notifications")).json()["notifications"][0]["id"]
+    await shop.client.post(f"/v1/notifications/{notification_id}/cancel")
+    assert (await shop.client.delete(f"/v1/webhooks/{endpoint['id']}")).status_code == 204
+    assert (await shop.client.get(f"/v1/webhooks/{endpoint['id']}")).status_code == 404
     async with wiring.run_sender(shop.parts):
         await api_caller.wait_until_drained(shop.parts.database)
     assert shop.receiver.heard == []
@@ -98,10 +98,10 @@ async def test_deleting(shop: Shop) -> None:
 
 async def test_what_is_anothers_is_not_there(shop: Shop, installation: Installation) -> None:
     """Another service's endpoint is 404 on every route, like an unknown id; a missing scope is 403."""
-    made = await shop.endpoint()
-    others = [f"/v1/webhooks/{made['id']}", NOWHERE, "/v1/webhooks/x"]
+    endpoint = await shop.endpoint()
+    others = [f"/v1/webhooks/{endpoint['id']}", NOWHERE, "/v1/webhooks/x"]
     doors = [("GET", ""), ("DELETE", ""), ("POST", "/test"), ("GET", "/deliveries"), ("POST", "/rotate-secret")]
-    doors += [("GET", f"/deliveries/{made['id']}"), ("POST", f"/deliveries/{made['id']}/replay")]
+    doors += [("GET", f"/deliveries/{endpoint['id']}"), ("POST", f"/deliveries/{endpoint['id']}/replay")]
     async with installation.open_client(shop.parts, await key_of(shop.parts, "other")) as other:
         for path in others:
             for method, door in doors:
@@ -117,20 +117,20 @@ async def test_what_is_anothers_is_not_there(shop: Shop, installation: Installat
 
 async def test_rotation(shop: Shop) -> None:
     """During the overlap both secrets are valid; without an overlap only the new one is."""
-    made = await shop.endpoint()
-    path = f"/v1/webhooks/{made['id']}"
+    endpoint = await shop.endpoint()
+    path = f"/v1/webhooks/{endpoint['id']}"
     second = (await shop.client.post(f"{path}/rotate-secret", json={"overlap_seconds": 3600})).json()
     assert second["previous_until"] > shop.parts.clock.now().isoformat()
     async with wiring.run_sender(shop.parts):
         await shop.client.post(f"{path}/test")
         (heard,) = await shop.receiver.wait_for(1)
-        for secret in (made["secret"], second["secret"]):
+        for secret in (endpoint["secret"], second["secret"]):
             assert heard.verified(secret)["type"] == "webhook.test"
         third = (await shop.client.post(f"{path}/rotate-secret", json={"overlap_seconds": 0})).json()
         await shop.client.post(f"{path}/test")
         _, last = await shop.receiver.wait_for(2)
     last.verified(third["secret"])
-    for secret in (made["secret"], second["secret"]):
+    for secret in (endpoint["secret"], second["secret"]):
         with pytest.raises(WebhookVerificationError):
             last.verified(secret)
     too_long = await shop.client.post(f"{path}/rotate-secret", json={"overlap_seconds": 8 * 86400})
@@ -139,29 +139,29 @@ async def test_rotation(shop: Shop) -> None:
 
 async def test_a_test_event(shop: Shop) -> None:
     """A test event is sent whatever the endpoint subscribes to; for a disabled endpoint it is 409."""
-    made = await shop.endpoint(events=["notification.bounced"])
+    endpoint = await shop.endpoint(events=["notification.bounced"])
     async with wiring.run_sender(shop.parts):
-        sent = await shop.client.post(f"/v1/webhooks/{made['id']}/test")
+        sent = await shop.client.post(f"/v1/webhooks/{endpoint['id']}/test")
         (heard,) = await shop.receiver.wait_for(1)
-    event = heard.verified(made["secret"])
+    event = heard.verified(endpoint["secret"])
     assert (sent.status_code, sent.json()["state"], sent.json()["event_id"]) == (202, "pending", heard.id)
-    assert (event["type"], event["data"]["endpoint_id"]) == ("webhook.test", made["id"])
-    await shop.client.patch(f"/v1/webhooks/{made['id']}", json={"disabled": True})
-    refused = await shop.client.post(f"/v1/webhooks/{made['id']}/test")
+    assert (event["type"], event["data"]["endpoint_id"]) == ("webhook.test", endpoint["id"])
+    await shop.client.patch(f"/v1/webhooks/{endpoint['id']}", json={"disabled": True})
+    refused = await shop.client.post(f"/v1/webhooks/{endpoint['id']}/test")
     assert (refused.status_code, refused.json()["code"]) == (409, "endpoint_disabled")
 
 
 async def test_replaying(shop: Shop) -> None:
     """A replay repeats one delivery, or all failed ones since a time, with the same id and bytes."""
-    made = await shop.endpoint()
-    path = f"/v1/webhooks/{made['id']}"
+    endpoint = await shop.endpoint()
+    path = f"/v1/webhooks/{endpoint['id']}"
     shop.receiver.script(build_reply("410 Gone"))
     since = (shop.parts.clock.now() - timedelta(minutes=1)).isoformat()
     async with wiring.run_sender(shop.parts) as running:
         await api_caller.submit_mail(shop.client)
         await shop.receiver.wait_for(1)
         await running.drain()
-        (failed,) = await shop.deliveries(made, state="failed")
+        (failed,) = await shop.deliveries(endpoint, state="failed")
         refused = await shop.client.post(f"{path}/replay", json={"since": since})
         assert refused.json()["code"] == "endpoint_disabled"
         await shop.client.patch(path, json={"disabled": False})
@@ -171,19 +171,19 @@ async def test_replaying(shop: Shop) -> None:
         await shop.receiver.wait_for(2)
         alone = await shop.client.post(f"{path}/deliveries/{failed['id']}/replay")
         assert (alone.status_code, alone.json()["event_id"]) == (202, failed["event_id"])
-        heard = await shop.receiver.wait_for(3)
+        requests = await shop.receiver.wait_for(3)
         await running.drain()
-    assert len({(request.id, request.body) for request in heard}) == 1
-    assert len(await shop.deliveries(made)) == 3
+    assert len({(request.id, request.body) for request in requests}) == 1
+    assert len(await shop.deliveries(endpoint)) == 3
     naive = await shop.client.post(f"{path}/replay", json={"since": "2026-01-01T00:00:00"})
     assert naive.status_code == 422
 
 
 async def test_deliveries_in_pages(shop: Shop) -> None:
     """Deliveries are listed newest first, paged by cursor and Link, and filtered by state."""
-    made = await shop.endpoint()
-    ids = [(await shop.client.post(f"/v1/webhooks/{made['id']}/test")).json()["id"] for _ in range(5)]
-    path, seen_ids = f"/v1/webhooks/{made['id']}/deliveries?limit=2&state=pending", []
+    endpoint = await shop.endpoint()
+    ids = [(await shop.client.post(f"/v1/webhooks/{endpoint['id']}/test")).json()["id"] for _ in range(5)]
+    path, seen_ids = f"/v1/webhooks/{endpoint['id']}/deliveries?limit=2&state=pending", []
     while path:
         page = await shop.client.get(path)
         seen_ids += [delivery["id"] for delivery in page.json()["deliveries"]]
@@ -191,9 +191,9 @@ async def test_deliveries_in_pages(shop: Shop) -> None:
         assert ("before=" in link) == (page.json()["next"] is not None)
         path = link.removeprefix("<").partition(">")[0]
     assert seen_ids == ids[::-1]
-    assert await shop.deliveries(made, state="failed") == []
+    assert await shop.deliveries(endpoint, state="failed") == []
     for bad in ({"state": "gone"}, {"limit": "0"}, {"before": "x"}):
-        assert (await shop.client.get(f"/v1/webhooks/{made['id']}/deliveries", params=bad)).status_code == 422
+        assert (await shop.client.get(f"/v1/webhooks/{endpoint['id']}/deliveries", params=bad)).status_code == 422
 
 
 async def test_a_change_of_nothing_is_refused(shop: Shop) -> None:
@@ -206,7 +206,7 @@ async def test_a_change_of_nothing_is_refused(shop: Shop) -> None:
 async def test_what_was_put_in_says_where_it_is(shop: Shop) -> None:
     """Creating a test event or a replay returns a Location."""
     endpoint = await shop.endpoint()
-    made = await shop.client.post(f"/v1/webhooks/{endpoint['id']}/test")
-    again = await shop.client.post(f"{made.headers['location']}/replay")
-    for reply in (made, again):
+    response = await shop.client.post(f"/v1/webhooks/{endpoint['id']}/test")
+    again = await shop.client.post(f"{response.headers['location']}/replay")
+    for reply in (response, again):
         assert (await shop.client.get(reply.headers["location"])).json()["id"] == reply.json()["id"]

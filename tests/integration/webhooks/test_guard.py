@@ -61,11 +61,11 @@ async def test_one_bad_answer_spoils_all(inside: str, *, first: bool) -> None:
 async def test_a_name_that_changes_its_mind() -> None:
     """A name is resolved once in each try, so DNS rebinding cannot change the address that was checked."""
     names = Names([PUBLIC], ["127.0.0.1"])
-    asking = caller(names)
+    client = caller(names)
     with watch_connects() as seen:
-        await asking.post("https://hooks.example.org/", FIELDS, b"{}")
+        await client.post("https://hooks.example.org/", FIELDS, b"{}")
         assert (seen, names.lookups) == ([PUBLIC], 1)
-        again = await asking.post("https://hooks.example.org/", FIELDS, b"{}")
+        again = await client.post("https://hooks.example.org/", FIELDS, b"{}")
     assert (seen, names.lookups) == ([PUBLIC], 2)
     assert "not public" in again.detail
 
@@ -98,15 +98,15 @@ async def test_tls_is_to_the_name(tmp_path: Path) -> None:
     authority = CertificateAuthority(tmp_path)
     for name, code in (("hooks.example.org", 204), ("other.example.org", None)):
         server = authority.issue_server_context(name)
-        asked_for = []
+        server_names = []
 
-        def remember(_socket: ssl.SSLObject, said: str, _context: ssl.SSLContext) -> None:
-            asked_for.append(said)  # noqa: B023 - called before the next round
+        def remember(_socket: ssl.SSLObject, server_name: str, _context: ssl.SSLContext) -> None:
+            server_names.append(server_name)  # noqa: B023 - called before the next round
 
         server.sni_callback = remember
         async with run_receiver(server) as receiver:
-            asking = caller(Names(["127.0.0.1"]), insecure_hosts=("hooks.example.org",), ca_file=authority.ca_file)
-            answer = await asking.post(f"https://hooks.example.org:{receiver.port}/hook", FIELDS, b"{}")
-            assert (answer.code, asked_for) == (code, ["hooks.example.org"])
+            client = caller(Names(["127.0.0.1"]), insecure_hosts=("hooks.example.org",), ca_file=authority.ca_file)
+            answer = await client.post(f"https://hooks.example.org:{receiver.port}/hook", FIELDS, b"{}")
+            assert (answer.code, server_names) == (code, ["hooks.example.org"])
             assert len(receiver.heard) == (1 if code else 0)
     assert "certificate" in answer.detail

@@ -54,20 +54,20 @@ async def hangs_up(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-async def _answer(said: Reply, timeout: float = 1.0) -> CallResult:  # noqa: ASYNC109 - a setting
+async def _answer(reply: Reply, timeout: float = 1.0) -> CallResult:  # noqa: ASYNC109 - a setting
     async with run_receiver() as receiver:
-        receiver.always["/hook"] = said
-        asking = caller(Names(["127.0.0.1"]), insecure_hosts=("127.0.0.1",), timeout=timeout)
-        return await asking.post(receiver.url(), FIELDS, b"{}" * 1000)
+        receiver.always["/hook"] = reply
+        client = caller(Names(["127.0.0.1"]), insecure_hosts=("127.0.0.1",), timeout=timeout)
+        return await client.post(receiver.url(), FIELDS, b"{}" * 1000)
 
 
 @pytest.mark.parametrize(
-    "said", [silence, a_byte_a_second, endless_fields, one_endless_field, always_going_on, garbage, hangs_up]
+    "reply", [silence, a_byte_a_second, endless_fields, one_endless_field, always_going_on, garbage, hangs_up]
 )
-async def test_no_reply_that_is_one(said: Reply) -> None:
+async def test_no_reply_that_is_one(reply: Reply) -> None:
     """An invalid reply is a failed try that ends in time and uses little memory."""
     tracemalloc.start()
-    answer = await _answer(said)
+    answer = await _answer(reply)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert answer.code is None
@@ -76,10 +76,10 @@ async def test_no_reply_that_is_one(said: Reply) -> None:
     assert peak < 4 * 1024 * 1024
 
 
-@pytest.mark.parametrize(("said", "code"), [(endless_body, 503), (slow_body, 200)])
-async def test_the_status_counts_whatever_follows(said: Reply, code: int) -> None:
+@pytest.mark.parametrize(("reply", "code"), [(endless_body, 503), (slow_body, 200)])
+async def test_the_status_counts_whatever_follows(reply: Reply, code: int) -> None:
     """The status counts although the body is endless or slow."""
-    answer = await _answer(said)
+    answer = await _answer(reply)
     assert answer.code == code
 
 

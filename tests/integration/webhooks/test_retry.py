@@ -56,14 +56,18 @@ async def test_down_and_up_again(shop: Shop) -> None:
         await _until(shop, endpoint, tries=2)
         await shop.receiver.start()
         await api_caller.make_due(shop.parts.database)
-        ended = await _until(shop, endpoint, state="delivered")
-    tries = [(attempt["number"], attempt["code"], attempt["detail"]) for attempt in ended["attempts"]]
+        delivery = await _until(shop, endpoint, state="delivered")
+    tries = [(attempt["number"], attempt["code"], attempt["detail"]) for attempt in delivery["attempts"]]
     assert tries == [(1, 500, HIDDEN_REPLY), (2, None, "no connection: ConnectionRefusedError"), (3, 204, HIDDEN_REPLY)]
-    assert (ended["ended_at"] is not None, ended["next_attempt_at"]) == (True, None)
+    assert (delivery["ended_at"] is not None, delivery["next_attempt_at"]) == (True, None)
     original, repeated = shop.receiver.heard
-    assert (original.id, original.body) == (repeated.id, repeated.body) == (ended["event_id"], ended["body"].encode())
-    for heard in (original, repeated):
-        heard.verified(endpoint["secret"])
+    assert (
+        (original.id, original.body)
+        == (repeated.id, repeated.body)
+        == (delivery["event_id"], delivery["body"].encode())
+    )
+    for request in (original, repeated):
+        request.verified(endpoint["secret"])
     assert (await _endpoint_now(shop, endpoint))["failing_since"] is None
 
 
@@ -77,8 +81,8 @@ async def test_an_absurd_wish_does_not_change_what_was_replied(shop: Shop) -> No
         await api_caller.submit_mail(shop.client)
         await _until(shop, endpoint, tries=1)
         await api_caller.make_due(shop.parts.database)
-        ended = await _until(shop, endpoint, state="delivered")
-    assert [attempt["code"] for attempt in ended["attempts"]] == [503, 200]
+        delivery = await _until(shop, endpoint, state="delivered")
+    assert [attempt["code"] for attempt in delivery["attempts"]] == [503, 200]
 
 
 @pytest.mark.parametrize("status", ["301 Moved Permanently", "404 Not Found", "503 Busy"])
@@ -89,10 +93,10 @@ async def test_everything_but_success_is_tried_again(shop: Shop, status: str) ->
     async with wiring.run_sender(shop.parts):
         await api_caller.submit_mail(shop.client)
         await _until(shop, endpoint, tries=1)
-        waiting = await api_caller.count_entries(shop.parts.database)
+        entries = await api_caller.count_entries(shop.parts.database)
     (delivery,) = await shop.deliveries(endpoint)
     later = shop.parts.clock.now() + timedelta(minutes=50)
-    assert (waiting, delivery["state"]) == (1, "pending")
+    assert (entries, delivery["state"]) == (1, "pending")
     assert delivery["next_attempt_at"] > later.isoformat()
 
 
@@ -105,8 +109,8 @@ async def test_the_tenth_failure_is_the_end(shop: Shop) -> None:
         for tries in range(1, MAX_TRIES):
             await _until(shop, endpoint, tries=tries)
             await api_caller.make_due(shop.parts.database)
-        ended = await _until(shop, endpoint, state="failed")
-    assert [attempt["number"] for attempt in ended["attempts"]] == list(range(1, MAX_TRIES + 1))
+        delivery = await _until(shop, endpoint, state="failed")
+    assert [attempt["number"] for attempt in delivery["attempts"]] == list(range(1, MAX_TRIES + 1))
     assert await api_caller.count_entries(shop.parts.database) == 0
     assert (await _endpoint_now(shop, endpoint))["disabled_at"] is None
 
@@ -150,12 +154,12 @@ async def test_the_dead_are_found_for_both_kinds(shop: Shop, installation: Insta
     for _ in range(2):
         path = await api_caller.submit_mail(shop.client)
         assert (await shop.client.post(f"{path}/cancel")).status_code == 200
-    died = CrashedSender(shop.parts.database, installation.settings.data_dir / "journal")
-    assert len(await died.claim(kind=EntryKind.WEBHOOK)) == 2
-    died.die()
+    crashed_sender = CrashedSender(shop.parts.database, installation.settings.data_dir / "journal")
+    assert len(await crashed_sender.claim(kind=EntryKind.WEBHOOK)) == 2
+    crashed_sender.die()
     async with wiring.run_sender(shop.parts):
-        heard = await shop.receiver.wait_for(2)
-    assert {request.json["type"] for request in heard} == {"notification.cancelled"}
+        requests = await shop.receiver.wait_for(2)
+    assert {request.json["type"] for request in requests} == {"notification.cancelled"}
 
 
 async def test_lost_too_often_is_a_failed_try(shop: Shop) -> None:

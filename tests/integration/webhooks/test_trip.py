@@ -58,8 +58,8 @@ async def test_events_have_an_order(shop: Shop, relay: ScriptedRelay) -> None:
         for count in (1, 2):
             await api_caller.wait_for_attempts(shop.client, path, count)
             await api_caller.make_due(shop.parts.database)
-        heard = await shop.receiver.wait_for(3)
-    changes = sorted((request.json["data"] for request in heard), key=lambda data: data["sequence"])
+        requests = await shop.receiver.wait_for(3)
+    changes = sorted((request.json["data"] for request in requests), key=lambda data: data["sequence"])
     assert [(data["sequence"], data["status"]) for data in changes] == [(1, "deferred"), (2, "deferred"), (3, "sent")]
     assert [data["attempt"]["code"] for data in changes] == [451, 451, 250]
 

@@ -92,13 +92,13 @@ def test_both_clients_offer_the_same() -> None:
         (blocking.Webhooks, awaiting.AsyncWebhooks),
         (blocking.Keys, awaiting.AsyncKeys),
     ):
-        mine, theirs = (
+        blocking_names, async_names = (
             {name for name in dir(kind) if not name.startswith("_")} - {"close", "aclose", "perform", "follow"}
             for kind in (blocking_class, async_class)
         )
-        assert mine == theirs
-        assert len(mine) > 2
-        for name in mine:
+        assert blocking_names == async_names
+        assert len(blocking_names) > 2
+        for name in blocking_names:
             a, b = getattr(blocking_class, name), getattr(async_class, name)
             assert inspect.signature(a) == inspect.signature(b), name
             assert a.__doc__ == b.__doc__

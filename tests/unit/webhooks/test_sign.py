@@ -12,9 +12,9 @@ from notifier.webhooks import signing
 
 def test_a_secret_is_whsec_and_32_octets() -> None:
     """A secret has the form that libraries accept, and no two are the same."""
-    made = {signing.generate_secret() for _ in range(10)}
-    assert len(made) == 10
-    for secret in made:
+    secrets = {signing.generate_secret() for _ in range(10)}
+    assert len(secrets) == 10
+    for secret in secrets:
         assert secret.startswith("whsec_")
         assert len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) == 32
 

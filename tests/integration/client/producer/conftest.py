@@ -30,9 +30,9 @@ def caller_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 async def caller(caller_url: str) -> AsyncIterator[CallerDatabase]:
     """A caller with its tables."""
-    made = await CallerDatabase(caller_url).create()
-    yield made
-    await made.close()
+    database = await CallerDatabase(caller_url).create()
+    yield database
+    await database.close()
 
 
 @pytest.fixture

@@ -32,12 +32,12 @@ class Order(Base):
 @pytest.fixture
 async def caller(caller_url: str) -> AsyncIterator[CallerDatabase]:
     """A caller whose SQLite begins transactions explicitly, as SQLAlchemy's documentation requires for savepoints."""
-    made = CallerDatabase(caller_url)
+    database = CallerDatabase(caller_url)
     if "sqlite" in caller_url:
-        _begin_explicitly(made.engine.sync_engine if isinstance(made.engine, AsyncEngine) else made.engine)
-    await made.create()
-    yield made
-    await made.close()
+        _begin_explicitly(database.engine.sync_engine if isinstance(database.engine, AsyncEngine) else database.engine)
+    await database.create()
+    yield database
+    await database.close()
 
 
 def _begin_explicitly(engine: Engine) -> None:

@@ -25,9 +25,9 @@ KEY = "ntf_live_of_the_shop"
 async def _forwarder(
     caller: CallerDatabase, api: ScriptedApi, limits: ForwarderLimits = QUICK, **more: Any
 ) -> AsyncIterator[Forwarder]:
-    made = Forwarder(caller.engine, url=api.url, key=KEY, limits=limits, **more)
-    yield made
-    await made.close()
+    forwarder = Forwarder(caller.engine, url=api.url, key=KEY, limits=limits, **more)
+    yield forwarder
+    await forwarder.close()
 
 
 async def test_what_is_committed_arrives_under_its_id_and_is_gone(caller: CallerDatabase, api: ScriptedApi) -> None:
@@ -314,7 +314,7 @@ def test_other_databases_are_refused_at_once() -> None:
 def test_the_key_is_shown_to_nobody(caller_url: str) -> None:
     """Neither the forwarder nor its client prints the key."""
     to_text: Callable[[object], str] = repr
-    made = Forwarder(CallerDatabase(caller_url).engine, url="http://127.0.0.1:9", key=KEY)
-    assert KEY not in to_text(made) + to_text(vars(made)) + json.dumps(
-        {name: to_text(v) for name, v in vars(made).items()}
+    forwarder = Forwarder(CallerDatabase(caller_url).engine, url="http://127.0.0.1:9", key=KEY)
+    assert KEY not in to_text(forwarder) + to_text(vars(forwarder)) + json.dumps(
+        {name: to_text(v) for name, v in vars(forwarder).items()}
     )

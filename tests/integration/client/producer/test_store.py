@@ -22,10 +22,10 @@ def _claim(connection: Connection, rows: int = 1000, octets: int = 1 << 20) -> R
 async def test_what_one_holds_is_passed_over_until_its_lease_is_over(caller: CallerDatabase) -> None:
     """The oldest rows are claimed first; a second forwarder gets the others, and an expired lease frees its rows."""
     ids = await caller.several(5)
-    mine = await caller.do(lambda connection: _claim(connection, rows=3))
-    theirs = await caller.do(_claim)
-    assert [row.id for row in mine.rows] == ids[:3]
-    assert [row.id for row in theirs.rows] == ids[3:]
+    first_claim = await caller.do(lambda connection: _claim(connection, rows=3))
+    second_claim = await caller.do(_claim)
+    assert [row.id for row in first_claim.rows] == ids[:3]
+    assert [row.id for row in second_claim.rows] == ids[3:]
     assert (await caller.do(_claim)).rows == ()
     await caller.backdate("due_at", timedelta(seconds=1))
     again = await caller.do(_claim)
@@ -52,8 +52,8 @@ async def test_a_claim_is_no_larger_than_a_request_may_be(caller: CallerDatabase
     body = next(iter((await caller.rows()).values())).body
     size = len(body.encode())
     assert size > len(body) + 900
-    both = await caller.do(lambda connection: _claim(connection, octets=2 * size))
-    assert [row.id for row in both.rows] == ids[:2]
+    claim = await caller.do(lambda connection: _claim(connection, octets=2 * size))
+    assert [row.id for row in claim.rows] == ids[:2]
     single = await caller.do(lambda connection: _claim(connection, octets=10))
     assert [row.id for row in single.rows] == ids[2:]
 
@@ -61,13 +61,13 @@ async def test_a_claim_is_no_larger_than_a_request_may_be(caller: CallerDatabase
 async def test_a_late_holder_neither_refuses_nor_gives_back(caller: CallerDatabase) -> None:
     """A holder with an expired lease neither refuses nor releases a row that has a new holder."""
     (id_,) = await caller.several(1)
-    late = await caller.do(_claim)
+    expired_claim = await caller.do(_claim)
     await caller.backdate("due_at", timedelta(seconds=1))
     holder = await caller.do(_claim)
     problem = '{"code": "unknown_template", "errors": []}'
-    assert await caller.do(lambda connection: row_store.mark_refused(connection, late, [(id_, problem)])) == 0
-    await caller.do(lambda connection: row_store.return_rows(connection, late, [id_], after=timedelta(0)))
-    await caller.do(lambda connection: row_store.return_rows_untouched(connection, late, [id_], reached=False))
+    assert await caller.do(lambda connection: row_store.mark_refused(connection, expired_claim, [(id_, problem)])) == 0
+    await caller.do(lambda connection: row_store.return_rows(connection, expired_claim, [id_], after=timedelta(0)))
+    await caller.do(lambda connection: row_store.return_rows_untouched(connection, expired_claim, [id_], reached=False))
     row = (await caller.rows())[id_]
     assert (row.refused_at, row.due_at, row.tries) == (None, holder.until, 2)
     assert row.first_tried_at is not None
