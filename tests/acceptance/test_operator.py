@@ -48,7 +48,7 @@ def night(sqlite_database: tuple[str, Keys], relay: ScriptedRelay, tmp_path: Pat
 
 
 async def test_an_uncertain_mail_from_alarm_to_end(night: Night, relay: ScriptedRelay) -> None:
-    """A mail is lost twice, listed by `unknown`, explained by `show`, resolved and retried; each step reports."""
+    """A mail whose reply was lost twice is listed by `unknown`, explained by `show`, resolved and retried."""
     relay.say("bob@example.com", "DOT", DROP, times=2)
     async with night.server() as client:
         path = await api_caller.submit_mail(client, "bob@example.com")

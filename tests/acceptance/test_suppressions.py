@@ -107,7 +107,7 @@ async def test_what_an_earlier_release_marked_wrongly_is_found(installation: Ins
 
 
 async def test_wrong_use_is_named(terminal: Terminal) -> None:
-    """Invalid addresses, ids and scopes, and lifted entries, exit with 2; nothing to lift exits with 1 and one line."""
+    """Invalid addresses, ids, scopes and dates exit with 2; nothing to lift, or no such service, exits with 1."""
     for words in (
         ("add", "bob"),
         ("add", "bob@example.com", "--scope", "some"),

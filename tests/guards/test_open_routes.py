@@ -30,9 +30,9 @@ def _path(path: str, number: int) -> str:
 async def test_fifty_strangers_take_at_most_one_connection(
     installation: Installation, parts: wiring.ProcessParts
 ) -> None:
-    """Each route without a key, asked by fifty at once, twice: no statement, or one at a time, on callers' connections.
+    """Fifty concurrent requests without a key use no connection of the callers' pool, or one at most.
 
-    Only files of images, each under a name of its own, are looked up in the database at all.
+    Only image files, each with its own name, are looked up in the database.
     """
     async with installation.open_client(parts) as client:
         del client.headers["Authorization"]

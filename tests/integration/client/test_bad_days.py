@@ -227,7 +227,7 @@ async def test_pages_are_walked_through_trouble(connect: Connect) -> None:
 
 
 async def test_the_key_and_the_mail_are_not_logged(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
-    """Each retry is logged at debug level, without the key, addresses or variables."""
+    """Even at debug level a retry is logged in one line, without the key, addresses or variables."""
     with caplog.at_level(logging.DEBUG), Server(drop, problem(503, "x", Retry_After="0"), ACCEPTED) as server:
         client = connect(server.url)
         await client("send", **MAIL)

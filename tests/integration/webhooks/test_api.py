@@ -84,7 +84,7 @@ async def test_changing(shop: Shop) -> None:
 
 
 async def test_deleting(shop: Shop) -> None:
-    """Deleting an endpoint cancels its pending deliveries."""
+    """Pending deliveries of a deleted endpoint are not sent."""
     endpoint = await shop.endpoint()
     await api_caller.submit_mail(shop.client)
     notification_id = (await shop.client.get("/v1/notifications")).json()["notifications"][0]["id"]

@@ -77,7 +77,7 @@ def _shape(connection: Connection) -> list[Any]:
 
 
 def _plain(row: Any) -> Any:
-    """Write a default as SQLite does, where (CURRENT_TIMESTAMP) and CURRENT_TIMESTAMP are the same."""
+    """Remove brackets and quotes from a default; SQLite treats (CURRENT_TIMESTAMP) and CURRENT_TIMESTAMP alike."""
     return tuple(value.strip("()'") if isinstance(value, str) else value for value in row) if row else row
 
 
