@@ -1,4 +1,4 @@
-"""The command line: what it refuses, what it says, and how it exits."""
+"""The command line: what it refuses, prints and exits with."""
 
 import asyncio
 import json
@@ -18,14 +18,14 @@ from support.seeded_installation import Keys
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
     """A directory of its own with a migrated SQLite in it."""
-    made = notifier_process.build_environment(tmp_path)
-    notifier_process.run_notifier("db", "upgrade", env=made)
-    return made
+    environment = notifier_process.build_environment(tmp_path)
+    notifier_process.run_notifier("db", "upgrade", env=environment)
+    return environment
 
 
 @pytest.mark.parametrize("command", ["api", "sender"])
 def test_api_and_sender_alone_refuse_sqlite(env: dict[str, str], command: str) -> None:
-    """SQLite takes one process, so `api` and `sender` exit 2 and name the way out."""
+    """`api` and `sender` alone exit with 2 on SQLite, which takes one process, and name the alternative."""
     refused = notifier_process.run_notifier(command, env=env, check=False)
     assert refused.returncode == 2
     assert "notifier serve" in refused.stderr
@@ -33,7 +33,7 @@ def test_api_and_sender_alone_refuse_sqlite(env: dict[str, str], command: str) -
 
 
 def test_an_unmigrated_database_is_named(tmp_path: Path) -> None:
-    """`serve` on an empty database says what to run; `db check` exits 1."""
+    """`serve` on an empty database names the command to run; `db check` exits with 1."""
     env = notifier_process.build_environment(tmp_path)
     refused = notifier_process.run_notifier("serve", "--port", "0", env=env, check=False)
     assert (refused.returncode, "notifier db upgrade" in refused.stderr) == (1, True)
@@ -43,7 +43,7 @@ def test_an_unmigrated_database_is_named(tmp_path: Path) -> None:
 
 
 def test_a_writing_command_respects_a_running_server(env: dict[str, str]) -> None:
-    """While a server owns the SQLite file, commands that write say so instead of writing."""
+    """While a server owns the SQLite file, writing commands refuse with that reason."""
     with NotifierProcess("serve", "--port", "0", env=env) as server:
         server.wait_until_ready()
         refused = notifier_process.run_notifier("services", "create", "shop", env=env, check=False)
@@ -52,16 +52,16 @@ def test_a_writing_command_respects_a_running_server(env: dict[str, str]) -> Non
 
 
 def test_keys_belong_to_services(env: dict[str, str]) -> None:
-    """A key needs a service; it is the last line of stdout, and unknown scopes are refused with the known ones."""
+    """A key needs a service and is the last line of stdout; unknown scopes are refused with the known ones."""
     missing = notifier_process.run_notifier("keys", "create", "--service", "shop", env=env, check=False)
     assert (missing.returncode, missing.stderr) == (1, "notifier: there is no service named 'shop'\n")
     notifier_process.run_notifier("services", "create", "shop", "--from-domain", "shop.example", env=env)
     twice = notifier_process.run_notifier("services", "create", "shop", env=env, check=False)
     assert (twice.returncode, twice.stderr) == (1, "notifier: there is a service named 'shop' already\n")
-    made = notifier_process.run_notifier(
+    created = notifier_process.run_notifier(
         "keys", "create", "--service", "shop", "--scope", "notifications:send", env=env
     )
-    assert made.stdout.splitlines()[-1].startswith("ntf_live_")
+    assert created.stdout.splitlines()[-1].startswith("ntf_live_")
     wrong = notifier_process.run_notifier(
         "keys", "create", "--service", "shop", "--scope", "everything", env=env, check=False
     )
@@ -70,7 +70,7 @@ def test_keys_belong_to_services(env: dict[str, str]) -> None:
 
 
 def test_templates_push_list_lint_render(env: dict[str, str], tmp_path: Path) -> None:
-    """Templates go from files to versions once, and lint names the file and line of a mistake."""
+    """Pushing a template twice creates one version; lint prints file and line of a mistake."""
     block = next(block_ for block_ in list_blocks("docs/templates.md") if "templates lint  " in block_.text)
     words = [line.split() for line in notifier_process.run_script(block.text, env).splitlines()]
     subject = next(line for line in words if line[0] == "Bienvenue")
@@ -92,7 +92,7 @@ def test_templates_push_list_lint_render(env: dict[str, str], tmp_path: Path) ->
 
 
 def test_doctor_names_what_is_wrong(env: dict[str, str]) -> None:
-    """`doctor` exits 1 on an unreachable relay and says where; `--json` gives the same findings."""
+    """`doctor` exits with 1 on an unreachable relay and prints its address; `--json` has the same findings."""
     port = notifier_process.find_free_port()
     sick = notifier_process.run_notifier("doctor", env=env | {"NOTIFIER_SMTP__PORT": str(port)}, check=False)
     assert sick.returncode == 1
@@ -107,7 +107,7 @@ def test_doctor_names_what_is_wrong(env: dict[str, str]) -> None:
 async def test_doctor_and_send_in_a_healthy_installation(
     sqlite_database: tuple[str, Keys], relay: ScriptedRelay, tmp_path: Path
 ) -> None:
-    """With a relay that answers all is well, and `send` follows one mail to its 250."""
+    """With a working relay `doctor` exits with 0, and `send` follows one mail to its 250."""
     url, keys = sqlite_database
     env = notifier_process.build_environment(tmp_path, DATABASE_URL=url, SMTP__PORT=str(relay.port))
     healthy = await asyncio.to_thread(notifier_process.run_notifier, "doctor", env=env)
@@ -127,7 +127,7 @@ async def test_doctor_and_send_in_a_healthy_installation(
 
 
 def test_wrong_settings_are_named(tmp_path: Path) -> None:
-    """A setting that cannot be is one line with its name, exit 2."""
+    """A wrong setting is named in one line, with exit code 2."""
     env = notifier_process.build_environment(
         tmp_path, SMTP__USERNAME="u", SMTP__PASSWORD="s3cr3t-word", SMTP__SECURITY="none"
     )
@@ -140,7 +140,7 @@ def test_wrong_settings_are_named(tmp_path: Path) -> None:
 async def test_drain_ends_when_nothing_is_due(
     postgres_database: tuple[str, Keys], relay: ScriptedRelay, tmp_path: Path
 ) -> None:
-    """`sender --drain` exits 0 by itself once nothing is due."""
+    """`sender --drain` exits with 0 once nothing is due."""
     url, _ = postgres_database
     env = notifier_process.build_environment(tmp_path, DATABASE_URL=url, SMTP__PORT=str(relay.port))
     ended = await asyncio.to_thread(notifier_process.run_notifier, "sender", "--drain", env=env)
@@ -150,7 +150,7 @@ async def test_drain_ends_when_nothing_is_due(
 async def test_a_sender_shows_metrics_and_readiness(
     postgres_database: tuple[str, Keys], relay: ScriptedRelay, tmp_path: Path
 ) -> None:
-    """A sender answers /readyz and /metrics on a port of its own."""
+    """A sender serves /readyz and /metrics on its own port."""
     url, _ = postgres_database
     port = notifier_process.find_free_port()
     env = notifier_process.build_environment(
@@ -170,7 +170,7 @@ async def test_a_sender_shows_metrics_and_readiness(
 
 
 def test_help_is_light() -> None:
-    """`--help` imports none of the heavy libraries, which is what keeps it under 0.3 s."""
+    """`--help` imports none of the heavy libraries, so that it takes less than 0.3 s."""
     code = (
         "import sys; from notifier.cli.main import app; app(['--help'], standalone_mode=False);"
         "print(sorted({'sqlalchemy', 'fastapi', 'pydantic', 'jinja2', 'uvicorn'} & set(sys.modules)))"

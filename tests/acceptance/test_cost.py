@@ -1,4 +1,4 @@
-"""What a mail costs the database, on a small run at load; it does not depend on the machine."""
+"""The database cost of a mail, in a small run under load, independent of the machine."""
 
 import pytest
 
@@ -8,18 +8,20 @@ from bench.rig.relay import run_relay
 from bench.rig.sender_run import SenderSetup, run_drain
 
 MAILS = 2000
-TWENTY = SenderSetup(sessions=20, mails=1)  # as a sender is set up by default
+DEFAULT_SETUP = SenderSetup(sessions=20, mails=1)  # the default sessions of a sender
 MAX_COMMITS = 0.11
 MAX_WAL = 4000
 
 
 async def test_a_mail_costs_few_commits_and_little_wal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twenty sessions share commits; submitting and sending write at most 4 kB of WAL beyond the mail's variables."""
-    # A sender that is traced or that waits for a core has less to share: the better of two counts.
+    """Twenty sessions share commits; a mail writes at most 4 kB of WAL beyond its variables."""
+    # A traced or CPU-starved sender shares fewer commits, so the better of two runs counts.
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
     async with open_installations() as made, run_relay() as sink:
         filled = await fill_and_weigh(await made.postgresql(), "receipt_inline", MAILS)
-        drained = [await run_drain(await made.copy(filled.installation), sink.port, MAILS, TWENTY) for _ in range(2)]
+        drained = [
+            await run_drain(await made.copy(filled.installation), sink.port, MAILS, DEFAULT_SETUP) for _ in range(2)
+        ]
     commits, wal = (min(getattr(cost.cost, name) for cost in drained) / MAILS for name in ("written", "wal"))
     assert commits <= MAX_COMMITS
     assert wal + filled.wal - filled.variables <= MAX_WAL

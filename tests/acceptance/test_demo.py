@@ -1,4 +1,4 @@
-"""`notifier demo` as a new user meets it."""
+"""`notifier demo` as a new user sees it."""
 
 import re
 import stat
@@ -20,7 +20,7 @@ def _demo(folder: Path, *flags: str) -> NotifierProcess:
 
 
 def test_the_first_mail(tmp_path: Path) -> None:
-    """One command, one POST, one mail in the inbox and in MailHog's JSON, and a second start keeps data and key."""
+    """One POST puts a mail into the inbox and MailHog's JSON; a second start keeps data and key."""
     with _demo(tmp_path, "--json") as demo:
         where = demo.wait_until_ready_json()
         headers = {"Authorization": f"Bearer {where['key']}"}
@@ -46,7 +46,7 @@ def test_the_first_mail(tmp_path: Path) -> None:
 
 
 def test_the_printed_curl_line_works(tmp_path: Path) -> None:
-    """What the demo prints can be pasted: curl answers 202 with a Location."""
+    """The curl line that the demo prints is answered with 202 and a Location."""
     with _demo(tmp_path) as demo:
         demo.wait_until_ready()
         printed = demo.wait_for_line("curl ")
@@ -56,7 +56,7 @@ def test_the_printed_curl_line_works(tmp_path: Path) -> None:
 
 
 def test_a_busy_port_names_port_and_flag(tmp_path: Path) -> None:
-    """A port in use ends the demo with exit 2 and one line that says which flag to change."""
+    """A port in use ends the demo with exit code 2 and one line that names the flag."""
     with _demo(tmp_path, "--json") as first:
         where = first.wait_until_ready_json()
         for flag, url in (("--port", where["api"]), ("--inbox-port", where["inbox"]), ("--smtp-port", where["smtp"])):
@@ -72,7 +72,7 @@ def test_a_busy_port_names_port_and_flag(tmp_path: Path) -> None:
 
 
 def test_two_demos_do_not_share_a_data_directory(tmp_path: Path) -> None:
-    """The data directory has one owner; the second demo says so."""
+    """A second demo on the same data directory says that another demo owns it."""
     with _demo(tmp_path, "--json") as first:
         first.wait_until_ready_json()
         with _demo(tmp_path, "--json") as second:

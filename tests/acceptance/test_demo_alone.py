@@ -1,4 +1,4 @@
-"""`notifier demo` beside a real installation that every variable points to: it is neither read nor changed."""
+"""`notifier demo` neither reads nor changes a real installation that every variable points to."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,14 +20,14 @@ PORTS = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
 
 
 async def _queue_mail(installation: Installation) -> None:
-    """Two mails that wait for a sender of their own installation."""
+    """Queue two mails that wait for a sender of the installation."""
     async with installation.open_parts() as parts, installation.open_client(parts) as client:
         for name in ("one", "two"):
             await api_caller.submit_mail(client, f"{name}@example.com")
 
 
 def _files(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Every file under a directory: when it was changed, and what is in it."""
+    """Every file under a directory, with its time of change and its content."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
@@ -46,7 +46,7 @@ async def _rows(url: str) -> dict[str, list[str]]:
 
 
 def _environment(installation: Installation, folder: Path) -> dict[str, str]:
-    """Every variable that there is, set for the real installation."""
+    """Every variable, set for the real installation."""
     settings = installation.settings
     real = {
         "NOTIFIER_DATABASE_URL": settings.effective_database_url,
@@ -67,7 +67,7 @@ def _environment(installation: Installation, folder: Path) -> dict[str, str]:
 
 
 async def _try_demo(env: dict[str, str], folder: Path, look: Callable[[], Any]) -> dict[str, Any]:
-    """Send one mail through a demo; nothing that `look` sees has changed afterwards. What the demo says of itself."""
+    """Send one mail through a demo, check that `look` sees no change, and return the demo's output."""
     before = look()
     with NotifierProcess("demo", *PORTS, "--data-dir", str(folder / "demo"), "--json", env=env) as demo:
         places = await asyncio.to_thread(demo.wait_until_ready_json)
@@ -86,7 +86,7 @@ async def _try_demo(env: dict[str, str], folder: Path, look: Callable[[], Any]) 
 async def test_no_variable_leads_the_demo_to_an_installation_on_sqlite(
     sqlite_installation: Installation, relay: ScriptedRelay, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Its file, directory and relay stay as they are; the demo mails into its own inbox and says what it ignores."""
+    """The SQLite file, directory and relay are unchanged; the demo uses its own inbox and names what it ignores."""
     real, elsewhere = sqlite_installation, tmp_path_factory.mktemp("elsewhere")
     await _queue_mail(real)
     env = _environment(real, elsewhere)
@@ -98,7 +98,7 @@ async def test_no_variable_leads_the_demo_to_an_installation_on_sqlite(
 async def test_no_variable_leads_the_demo_to_an_installation_on_postgresql(
     postgres_installation: Installation, relay: ScriptedRelay, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """No row of it is changed or added, and none of its mails is sent."""
+    """No row of the PostgreSQL database is changed or added, and none of its mails is sent."""
     real, elsewhere = postgres_installation, tmp_path_factory.mktemp("elsewhere")
     await _queue_mail(real)
     before = await _rows(real.settings.effective_database_url)
@@ -108,14 +108,14 @@ async def test_no_variable_leads_the_demo_to_an_installation_on_postgresql(
 
 
 async def test_wrong_values_do_not_stop_the_demo(tmp_path: Path) -> None:
-    """Every variable is nonsense, and the data directory cannot be made: the demo runs, in the current directory."""
+    """With invalid variables and no data directory the demo runs in the current directory."""
     env = notifier_process.build_environment(tmp_path) | dict.fromkeys(list_variables(), "/dev/null/?nonsense")
     places = await _try_demo(env, tmp_path, dict)
     assert set(places["ignored"]) == set(list_variables())
 
 
 def test_its_directory_is_not_that_of_an_installation(tmp_path: Path) -> None:
-    """Without a flag the data are in `var/demo` of the current directory, whatever variable names another."""
+    """Without a flag the data are in `var/demo` of the current directory, whatever the variables say."""
     env = notifier_process.build_environment(
         tmp_path / "real", PUBLIC_URL="https://real.example", API__RATE_PER_MINUTE=" "
     )
@@ -130,7 +130,7 @@ def test_its_directory_is_not_that_of_an_installation(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["notifier.sqlite3", "journal/1.journal"])
 def test_a_directory_of_an_installation_is_refused(tmp_path: Path, name: str) -> None:
-    """A flag that names a real installation's data directory ends the demo with one line; nothing in it changes."""
+    """A flag with a real installation's data directory ends the demo with one line and changes nothing."""
     file = tmp_path / name
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(b"of a real installation")

@@ -1,4 +1,4 @@
-"""`notifier forward` and the example shop as a user starts them, beside a real Notifier whose mail arrives."""
+"""`notifier forward` and the example shop, started as a user does, beside a running Notifier."""
 
 import asyncio
 import json
@@ -39,9 +39,9 @@ def demo(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 async def caller(tmp_path: Path) -> AsyncIterator[CallerDatabase]:
-    made = await CallerDatabase(f"sqlite:///{tmp_path / 'caller.sqlite3'}").create()
-    yield made
-    await made.close()
+    database = await CallerDatabase(f"sqlite:///{tmp_path / 'caller.sqlite3'}").create()
+    yield database
+    await database.close()
 
 
 def _forward(caller: CallerDatabase, demo: dict[str, str], *flags: str, check: bool = True) -> str:
@@ -53,7 +53,7 @@ def _forward(caller: CallerDatabase, demo: dict[str, str], *flags: str, check: b
 
 
 def _as_the_page_says(caller: CallerDatabase, demo: dict[str, str]) -> str:
-    """What docs/producer.md says to type, with the database, the URL and the key put in."""
+    """The command of docs/producer.md, with the database, the URL and the key inserted."""
     (block,) = list_blocks("docs/producer.md", "sh")
     replacements = {"postgresql://shop@db/shop": caller.url, "https://notifier.example": demo["api"]}
     return notifier_process.run_script(
@@ -62,7 +62,7 @@ def _as_the_page_says(caller: CallerDatabase, demo: dict[str, str]) -> str:
 
 
 async def test_drain_forwards_shows_and_releases(caller: CallerDatabase, demo: dict[str, str]) -> None:
-    """The good mail arrives; the bad one is shown, released, and refused once more."""
+    """The good mail arrives; the bad one is shown, released, and refused again."""
     await caller.enqueue(to="ada@example.com")
     bad = await caller.enqueue(to="bob@example.com", template="no_such_template")
     output = await asyncio.to_thread(_as_the_page_says, caller, demo)
@@ -81,14 +81,14 @@ async def test_drain_forwards_shows_and_releases(caller: CallerDatabase, demo: d
 
 
 async def test_what_it_says_when_it_cannot(caller: CallerDatabase, demo: dict[str, str], tmp_path: Path) -> None:
-    """One line, exit 1; wrong use, exit 2; and the key is never in it."""
+    """A failure prints one line and exits with 1, wrong use exits with 2, and neither prints the key."""
     await caller.enqueue()
     wrong = demo | {"key": "ntf_live_wrong"}
     refused = await asyncio.to_thread(_forward, caller, wrong, "--once", check=False)
     assert re.match(r"1 (.*\n)?notifier: not forwarded: unauthenticated\n$", refused), refused
-    away = await asyncio.to_thread(_forward, caller, demo | {"api": "http://127.0.0.1:9"}, "--once", check=False)
-    assert "notifier: not forwarded: ConnectError" in away
-    elsewhere = demo | {"key": "", "api": "https://notifier.example"}  # to which no key of a demo is sent
+    unreachable = await asyncio.to_thread(_forward, caller, demo | {"api": "http://127.0.0.1:9"}, "--once", check=False)
+    assert "notifier: not forwarded: ConnectError" in unreachable
+    elsewhere = demo | {"key": "", "api": "https://notifier.example"}  # no demo's key is sent to it
     keyless = await asyncio.to_thread(_forward, caller, elsewhere, check=False)
     assert keyless == "2 notifier: no API key: give --key or set NOTIFIER_API_KEY\n"
     both = await asyncio.to_thread(_forward, caller, demo, "--once", "--drain", check=False)
@@ -100,12 +100,12 @@ async def test_what_it_says_when_it_cannot(caller: CallerDatabase, demo: dict[st
     assert nowhere == "2 notifier: --database-url: no database that can be opened from here\n"
     empty = await asyncio.to_thread(_forward, caller, demo, *flags, f"sqlite:///{tmp_path / 'empty'}", check=False)
     assert empty == "1 notifier: your database: no such table: notifier_producer\n"
-    assert demo["key"] not in refused + away + nowhere + empty
+    assert demo["key"] not in refused + unreachable + nowhere + empty
     assert len(await caller.rows()) == 1
 
 
 def _order(client: httpx2.Client, number: int, name: str) -> str:
-    """The value once it is there; asked again and again, as a customer would."""
+    """Poll until the order has the value, as a customer would."""
     for _ in range(2000):
         if value := client.get(f"/orders/{number}").json()[name]:
             return str(value)
@@ -113,7 +113,7 @@ def _order(client: httpx2.Client, number: int, name: str) -> str:
 
 
 def test_the_shop(demo: dict[str, str], tmp_path: Path) -> None:
-    """An order is taken, its mail arrives, the shop knows the notification, and believes a signed webhook only."""
+    """An order's mail arrives, and the shop learns the notification and accepts only signed webhooks."""
     url = f"sqlite+aiosqlite:///{tmp_path / 'shop.sqlite3'}"
     with Shop(demo, url, SECRET) as client, MailHogClient(demo["inbox"]) as inbox:
         assert client.get("/orders/1").status_code == 404  # it answers
@@ -136,7 +136,7 @@ def test_the_shop(demo: dict[str, str], tmp_path: Path) -> None:
         assert _order(client, 1, "mail_status") == "delivered"
         assert client.get("/orders/2").status_code == 404
 
-        # An address that nobody could mail is refused where the order is taken, and nothing of the order stays.
+        # An invalid address is refused when the order is taken, and the order is rolled back.
         assert client.post("/orders", json={"customer": "Bob", "address": "bob"}).status_code == 422
         assert client.get("/orders/2").status_code == 404
 
@@ -168,7 +168,7 @@ print(sorted(name for name in sys.modules if name.startswith("notifier.") and no
 
 
 def test_it_brings_nothing_of_the_service_along() -> None:
-    """Importing it loads SQLAlchemy and the client's libraries, and of Notifier the client only."""
+    """Importing the forwarder loads SQLAlchemy, the client's libraries, and of Notifier only the client."""
     ran = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=True)
     libraries, others = ran.stdout.splitlines()
     heavy = {"pydantic", "fastapi", "sqlmodel", "structlog", "alembic", "starlette", "tenacity", "asyncpg", "msgspec"}

@@ -1,4 +1,4 @@
-"""Clients that tools generate from the committed openapi.json send a mail and read its status."""
+"""Clients generated from the committed openapi.json send a mail and read its status."""
 
 import shutil
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ DOCUMENT = "docs/generated-clients.md"
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """Where a demo listens, and its key."""
+    """The address of a demo and its key."""
     require_generators()
     ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
     folder = tmp_path_factory.mktemp("demo")
@@ -29,13 +29,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where a client is generated: there is the document, and nothing else of ours."""
+    """A folder for a generated client, with only the document in it."""
     shutil.copy(ROOT / "openapi.json", tmp_path)
     return tmp_path
 
 
 def _send(demo: dict[str, Any], folder: Path, command: str, recipient: str) -> list[str]:
-    """The lines that a program prints; its mail must have arrived."""
+    """Run a program, check that its mail arrived, and return the printed lines."""
     printed = run_command(command, folder, NOTIFIER_URL=demo["api"], NOTIFIER_API_KEY=demo["key"])
     with MailHogClient(demo["inbox"]) as inbox:
         assert inbox.wait_for(to=recipient, timeout=30).subject.startswith("Welcome to Larkspur")
@@ -43,7 +43,7 @@ def _send(demo: dict[str, Any], folder: Path, command: str, recipient: str) -> l
 
 
 def test_a_python_client(demo: dict[str, Any], folder: Path) -> None:
-    """openapi-python-client loses nothing but a picture; the program of the page sends, reads and is refused."""
+    """openapi-python-client skips nothing but images; the program of the page sends, reads and handles a refusal."""
     command, program = (list_blocks(DOCUMENT, language)[0].text for language in ("sh", "python"))
     printed = run_command(command, folder)
     assert printed.count("WARNING") == printed.count("WARNING parsing GET /v1/assets/{name}/file") == 1, printed
@@ -54,7 +54,7 @@ def test_a_python_client(demo: dict[str, Any], folder: Path) -> None:
 
 
 def test_a_typescript_client(demo: dict[str, Any], folder: Path) -> None:
-    """openapi-typescript's types allow what the API takes and refuse what it does not; the page's program sends."""
+    """openapi-typescript's types accept valid requests and refuse invalid ones; the page's program sends."""
     command, program = list_blocks(DOCUMENT, "sh")[1].text, list_blocks(DOCUMENT, "typescript")[0].text
     run_command(command, folder)
     (folder / "send.mts").write_text(program)

@@ -1,4 +1,4 @@
-"""An operator at the terminal: keys made, listed, rotated and revoked."""
+"""An operator at the terminal creates, lists, rotates and revokes keys."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from support import notifier_process
 
 
 def test_the_life_of_a_key(tmp_path: Path) -> None:
-    """Made, rotated and revoked by prefix; what is no key is exit 2, what is not there or has ended exit 1."""
+    """A key is created, rotated and revoked by prefix; an invalid key exits with 2, an unknown or ended one with 1."""
     env = notifier_process.build_environment(tmp_path)
     notifier_process.run_notifier("db", "upgrade", env=env)
     notifier_process.run_notifier("services", "create", "shop", "--team-recipient", "@shop.example", env=env)
@@ -24,7 +24,7 @@ def test_the_life_of_a_key(tmp_path: Path) -> None:
     assert rows("list", group="services") == changed
     assert notifier_process.run_notifier("services", "update", "shop", env=env, check=False).returncode == 2
 
-    (made,) = rows(
+    (created,) = rows(
         "create",
         "--service",
         "shop",
@@ -37,13 +37,13 @@ def test_the_life_of_a_key(tmp_path: Path) -> None:
         "--rate-per-minute",
         "7",
     )
-    assert made["rate_per_minute"] == "7"
-    assert made["key"].startswith("ntf_test_")
-    (new,) = rows("rotate", made["prefix"])
-    assert (new["name"], new["kind"], new["scopes"]) == (made["name"], made["kind"], made["scopes"])
+    assert created["rate_per_minute"] == "7"
+    assert created["key"].startswith("ntf_test_")
+    (new,) = rows("rotate", created["prefix"])
+    assert (new["name"], new["kind"], new["scopes"]) == (created["name"], created["kind"], created["scopes"])
     assert rows("revoke", new["key"])[0]["revoked"] != "-"
-    assert [row["id"] for row in rows("list", "--service", "shop")] == [made["id"]]
-    assert [row["id"] for row in rows("list", "--include-ended")] == [new["id"], made["id"]]
+    assert [row["id"] for row in rows("list", "--service", "shop")] == [created["id"]]
+    assert [row["id"] for row in rows("list", "--include-ended")] == [new["id"], created["id"]]
     for words, code in ((("revoke", "17"), 2), (("rotate", new["id"]), 1), (("revoke", "ntf_live_AAAAAAAAAAAA"), 1)):
         assert notifier_process.run_notifier("keys", *words, env=env, check=False).returncode == code, words
     admin = notifier_process.run_notifier("keys", "create", "--admin", env=env).stdout.strip()

@@ -1,4 +1,4 @@
-"""A real sender, killed with a real signal while it makes an image ready."""
+"""A real sender, killed with a real signal while it processes an image."""
 
 import asyncio
 from pathlib import Path
@@ -18,7 +18,7 @@ async def _sender(installation: Installation, folder: Path) -> NotifierProcess:
 
 
 async def _until(client: httpx2.AsyncClient, progress: int) -> dict[str, Any]:
-    """The image once it is so far; the API offers nothing to wait on, so this asks again."""
+    """Poll until the image has this state; the API has no way to wait."""
     async with asyncio.timeout(60):
         while True:
             asset: dict[str, Any] = (await client.get("/v1/assets/logo")).json()
@@ -30,7 +30,7 @@ async def _until(client: httpx2.AsyncClient, progress: int) -> dict[str, Any]:
 async def test_a_kill_in_the_middle_of_an_image_loses_nothing(
     postgres_installation: Installation, tmp_path: Path
 ) -> None:
-    """Killed while its child decodes: the next process makes the image ready, as if nothing had been."""
+    """A sender is killed while its child decodes an image; the next process completes the image."""
     large = sample_images.encode_image(sample_images.draw_photograph(4000, 4000), "JPEG")
     async with postgres_installation.open_parts() as parts:
         key = await marketing_template.create_marketing_key(parts, "shop")

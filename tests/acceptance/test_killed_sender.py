@@ -1,4 +1,4 @@
-"""Real senders, killed with a real signal at the moments that matter."""
+"""Real senders, killed with a real signal at critical moments."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -35,11 +35,11 @@ async def _sender(installation: Installation, folder: Path, **settings: str) -> 
 async def test_a_250_that_could_not_be_written_down_is_not_forgotten(
     postgres_installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay, tmp_path: Path
 ) -> None:
-    """Killed between the 250 and the commit: the next sender hears it from the journal, and sends nothing again."""
+    """After a kill between the 250 and the commit, the next sender reads the 250 in the journal and sends nothing."""
     async with postgres_installation.open_client(parts) as client:
         path = await api_caller.submit_mail(client)
         async with parts.database.write() as connection:
-            # Nobody can record an attempt while this lasts, so the sender has read its 250 and cannot write it down.
+            # While this lock is held no attempt can be recorded: the sender has its 250 but cannot commit it.
             await connection.execute(text("LOCK TABLE attempt IN ACCESS EXCLUSIVE MODE"))
             with await _sender(postgres_installation, tmp_path) as victim:
                 await relay.wait_for(1)
@@ -56,7 +56,7 @@ async def test_a_250_that_could_not_be_written_down_is_not_forgotten(
 async def test_a_mail_with_content_whose_reply_never_came(
     postgres_installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay, tmp_path: Path, choice: str
 ) -> None:
-    """c16: the relay swallows the body and the sender is killed; the next one sends it once more, or holds it."""
+    """c16: the relay swallows the body and the sender is killed; the next one sends the mail again, or holds it."""
     relay.say("ada@example.com", "DOT", HANG)
     own = {"to": "ada@example.com", "content": {"subject": "s", "text": "t"}, "when_uncertain": choice}
     async with postgres_installation.open_client(parts) as client:

@@ -1,4 +1,4 @@
-"""A real sender, killed with a real signal while it tells an endpoint."""
+"""A real sender, killed with a real signal while it delivers a webhook."""
 
 import asyncio
 from pathlib import Path
@@ -33,7 +33,7 @@ async def _heard(receiver: WebhookReceiver, count: int) -> set[str]:
 async def test_a_kill_in_the_middle_of_a_try_loses_no_event(
     postgres_installation: Installation, tmp_path: Path
 ) -> None:
-    """Killed while five endpoints' replies are awaited: the next process tells all five again, under the same ids."""
+    """After a kill during five open deliveries, the next process repeats all five under the same ids."""
     installation = postgres_installation.with_settings(webhooks={"insecure_hosts": LOOPBACK})
     async with installation.open_parts() as parts, run_receiver() as receiver:
         key = await key_of(parts, "shop")

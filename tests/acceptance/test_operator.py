@@ -1,4 +1,4 @@
-"""An operator at night: did Bob get his mail, and if not, why; and what is to be done about it."""
+"""An operator at night asks whether Bob got his mail, why not, and what to do."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ Ran = tuple[int, str, str]
 
 
 class Night:
-    """An installation with a server that can be stopped, and an operator at a terminal."""
+    """An installation with a server that can be stopped, and an operator's terminal."""
 
     def __init__(self, url: str, keys: Keys, relay: ScriptedRelay, folder: Path) -> None:
         self._keys, self._port = keys, notifier_process.find_free_port()
@@ -27,7 +27,7 @@ class Night:
 
     @asynccontextmanager
     async def server(self) -> AsyncIterator[httpx2.AsyncClient]:
-        """Let it serve; a caller of its API."""
+        """Run the server; return a caller of its API."""
         headers = {"Authorization": f"Bearer {self._keys.shop}"}
         with NotifierProcess("serve", "--port", str(self._port), env=self._env) as server:
             await asyncio.to_thread(server.wait_until_ready)
@@ -36,25 +36,25 @@ class Night:
             await asyncio.to_thread(server.stop)
 
     async def run(self, *words: str) -> Ran:
-        """A command: exit code, what it says, what it complains about."""
+        """Run a command; return its exit code, stdout and stderr."""
         ran = await asyncio.to_thread(notifier_process.run_notifier, *words, env=self._env, check=False)
         return ran.returncode, ran.stdout, ran.stderr
 
 
 @pytest.fixture
 def night(sqlite_database: tuple[str, Keys], relay: ScriptedRelay, tmp_path: Path) -> Night:
-    """On SQLite, where a running server owns the file."""
+    """An installation on SQLite, where a running server owns the file."""
     return Night(*sqlite_database, relay, tmp_path)
 
 
 async def test_an_uncertain_mail_from_alarm_to_end(night: Night, relay: ScriptedRelay) -> None:
-    """Lost twice, found with `unknown`, understood with `show`, resolved, retried: each step says what it did."""
+    """A mail whose reply was lost twice is listed by `unknown`, explained by `show`, resolved and retried."""
     relay.say("bob@example.com", "DOT", DROP, times=2)
     async with night.server() as client:
         path = await api_caller.submit_mail(client, "bob@example.com")
         await api_caller.wait_for_attempts(client, path, 2)
         id_ = path.rpartition("/")[2]
-        # While the server runs one can look, and is told why one cannot decide.
+        # While the server runs the operator can read; a decision is refused with the reason.
         code, output, _ = await night.run("show", id_)
         refused = await night.run("resolve", id_, "--as", "failed")
     assert code == 0
@@ -93,7 +93,7 @@ async def test_an_uncertain_mail_from_alarm_to_end(night: Night, relay: Scripted
 
 
 async def test_a_scheduled_mail_is_cancelled(night: Night) -> None:
-    """`cancel` stops what has not begun, says so, and does not mind being repeated."""
+    """`cancel` stops a scheduled mail, says so, and can be repeated."""
     later = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
     async with night.server() as client:
         path = await api_caller.submit_mail(client, "bob@example.com", send_at=later)
@@ -107,7 +107,7 @@ async def test_a_scheduled_mail_is_cancelled(night: Night) -> None:
 
 
 async def test_wrong_use_is_named(night: Night) -> None:
-    """No id, no such decision, too long a comment: exit 2. No such notification: exit 1, and one line."""
+    """Invalid ids, decisions and comments exit with 2; an unknown notification exits with 1 and one line."""
     unknown = "0190a5c4-0000-7000-8000-000000000000"
     for command in ("show", "cancel", "retry"):
         assert await night.run(command, unknown) == (1, "", "notifier: there is no such notification\n")
@@ -121,7 +121,7 @@ async def test_wrong_use_is_named(night: Night) -> None:
 async def test_on_postgresql_one_decides_beside_a_running_server(
     postgres_database: tuple[str, Keys], relay: ScriptedRelay, tmp_path: Path
 ) -> None:
-    """Nothing has to stop: a failed mail is retried from the terminal, and the server sends it."""
+    """On PostgreSQL a failed mail is retried from the terminal while the server runs, which then sends it."""
     night = Night(*postgres_database, relay, tmp_path)
     relay.say("bob@example.com", "DOT", "554 5.6.0 no")
     async with night.server() as client:

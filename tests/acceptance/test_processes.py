@@ -1,4 +1,4 @@
-"""`sender --processes N`: as many senders under one command; each is replaced, and none outlives the command."""
+"""`sender --processes N` runs N senders, replaces each that dies, and leaves none behind."""
 
 import asyncio
 import os
@@ -23,22 +23,22 @@ def env(tmp_path: Path, postgres_database: tuple[str, Keys], relay: ScriptedRela
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process has started."""
+    """The child processes of a process."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def senders(pid: int) -> list[int]:
-    """Those of its children that send."""
+    """The child processes that send."""
     return [child for child in children(pid) if b"sender" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def alive(pid: int) -> bool:
-    """True while there is such a process."""
+    """True while the process exists."""
     return Path(f"/proc/{pid}").exists()
 
 
 async def test_a_dead_process_is_replaced_and_all_stop_together(env: dict[str, str]) -> None:
-    """Killed by -9, a sender comes back; SIGTERM ends them all, and the command with 0."""
+    """A killed sender is replaced; SIGTERM ends all senders, and the command with 0."""
     with NotifierProcess("sender", "--processes", "2", env=env) as command:
         for _ in range(2):
             await asyncio.to_thread(command.wait_until_ready)
@@ -54,7 +54,7 @@ async def test_a_dead_process_is_replaced_and_all_stop_together(env: dict[str, s
 
 
 async def test_no_sender_outlives_a_killed_command(env: dict[str, str]) -> None:
-    """Killed by -9, the command can tell nobody; its senders notice, and stop as if they had been told."""
+    """When the command is killed with -9, its senders notice it and stop."""
     with NotifierProcess("sender", "--processes", "2", env=env) as command:
         for _ in range(2):
             await asyncio.to_thread(command.wait_until_ready)
@@ -64,7 +64,7 @@ async def test_no_sender_outlives_a_killed_command(env: dict[str, str]) -> None:
 
 
 async def test_processes_that_drain_end_by_themselves(env: dict[str, str], postgres_database: tuple[str, Keys]) -> None:
-    """With nothing due the command ends with 0, and nobody is left in the table of senders."""
+    """With nothing due the command exits with 0, and no sender is left in the table."""
     ended = await asyncio.to_thread(notifier_process.run_notifier, "sender", "--drain", "--processes", "2", env=env)
     assert (ended.returncode, ended.stdout) == (0, "sender ready\nsender ready\n")
     database = Database(postgres_database[0])

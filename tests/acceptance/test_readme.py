@@ -1,4 +1,4 @@
-"""What README.md says of a relay and of the tests; its other blocks are run with those of all documents."""
+"""What README.md says about a relay and the tests; its other blocks are run with those of all documents."""
 
 import asyncio
 import re
@@ -14,7 +14,7 @@ from support.scripted_relay import ScriptedRelay
 
 @pytest.fixture
 async def protected_relay(tmp_path: Path) -> ScriptedRelay:
-    """A relay with STARTTLS and a login, whose certificate is in ca.pem."""
+    """A relay with STARTTLS and a login, with its certificate in ca.pem."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -23,7 +23,7 @@ async def protected_relay(tmp_path: Path) -> ScriptedRelay:
 
 
 async def test_four_variables_and_doctor(protected_relay: ScriptedRelay, tmp_path: Path) -> None:
-    """The README's four variables are enough for a relay with STARTTLS and a login, and `doctor` says so."""
+    """The README's four variables configure a relay with STARTTLS and a login, and `doctor` confirms it."""
     (block,) = (candidate for candidate in list_blocks("README.md") if candidate.fate is BlockUse.ELSEWHERE)
     script = block.text.replace("smtp.example.com", "127.0.0.1").replace("=587", f"={protected_relay.port}")
     script = script.replace("PASSWORD=…", "PASSWORD='correct horse'")
@@ -38,6 +38,6 @@ async def test_four_variables_and_doctor(protected_relay: ScriptedRelay, tmp_pat
 
 
 def test_the_test_command_exists() -> None:
-    """The command that the README gives for the tests is the one that CI runs."""
+    """The README's test command is the one that CI runs."""
     assert [block.text for block in list_blocks("README.md")][-1] == "make test\n"
     assert "\nmake test\n" in (ROOT / ".ci" / "run").read_text()

@@ -45,7 +45,7 @@ MIN_EXAMPLES = size(400, 20_000)
 
 
 async def _others_key(url: str) -> str:
-    """A key of another service, that may do everything."""
+    """A key of another service, with every scope."""
     database = Database(url)
     async with database.write() as connection:
         service = await service_admin.find_service(connection, "other")
@@ -57,17 +57,17 @@ async def _others_key(url: str) -> str:
 
 
 def _own_keys(api: str, *callers: str) -> str:
-    """The ids of the keys with which is asked."""
+    """The ids of the keys that the requests use."""
     replies = [httpx2.get(f"{api}/v1/whoami", headers={"Authorization": f"Bearer {key}"}) for key in callers]
     return " ".join(reply.json()["key"]["id"] for reply in replies)
 
 
 @pytest.mark.timeout(size(280, 1700))
 def test_the_api_is_what_its_description_says(tmp_path: Path, sqlite_seed: SqliteSeed) -> None:
-    """Generated requests, good ones and bad ones, one by one and following the links from answer to request."""
+    """Generated requests, valid and invalid, alone and in linked sequences, get only documented replies."""
     other = asyncio.run(_others_key(sqlite_seed.copy(tmp_path)))
     ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
-    (tmp_path / "demo-key").touch()  # as an earlier demo has left its directory
+    (tmp_path / "demo-key").touch()  # the directory that an earlier demo left
     with NotifierProcess(
         "demo", *ports, "--data-dir", str(tmp_path), "--json", env=notifier_process.build_environment(tmp_path)
     ) as demo:
@@ -82,7 +82,7 @@ def test_the_api_is_what_its_description_says(tmp_path: Path, sqlite_seed: Sqlit
         command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml"]
         command += ["run", str(ROOT / "openapi.json"), "--url", where["api"], "--checks", "all", "--seed", "5"]
         command += ["--max-examples", str(EXAMPLES), "--request-timeout", "20"]
-        # Nothing of ours runs in it, and measuring its coverage takes twice its time.
+        # None of our code runs in it, and measuring coverage would double its time.
         env = notifier_process.without_coverage(dict(os.environ))
         env |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "SCHEMATHESIS_HOOKS": "support.schemathesis_hooks"}
         env |= {"FITTING_OWN_KEYS": _own_keys(where["api"], *users.values())}

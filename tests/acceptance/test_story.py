@@ -1,4 +1,4 @@
-"""The story, through the public face: an order, a mail, a relay that dies and comes back."""
+"""The README's story over the API: an order, a mail, and a relay that dies and comes back."""
 
 import asyncio
 import signal
@@ -32,11 +32,11 @@ def shop(tmp_path: Path) -> ShopProcesses:
 
 
 def test_an_order_becomes_a_mail_and_an_outage_delays_it(shop: ShopProcesses) -> None:
-    """The story of the README, and of staff who find better words while the relay is away."""
+    """An order's mail waits for the relay, and is sent with the text that staff published meanwhile."""
     key = shop.admin_key()
     with shop.notifier(), shop.client() as client, shop.client(key) as staff:
         with shop.relay() as relay, shop.inbox() as inbox:
-            # A customer orders. The shop asks for the mail, and has a durable answer.
+            # A customer orders, the shop submits the mail, and the API has stored it.
             reply = client.post("/v1/notifications", json=_shipped("ada@example.com"))
             assert reply.status_code == 202
 
@@ -47,7 +47,7 @@ def test_an_order_becomes_a_mail_and_an_outage_delays_it(shop: ShopProcesses) ->
             assert "Walnut tray" in (mail.text or "")
             assert _until(client, reply, "sent")["attempts"][0]["code"] == 250
 
-            # The relay dies. The shop notices nothing; the notification waits.
+            # The relay dies. The shop is not affected; the notification waits.
             relay.send(signal.SIGKILL)
             relay.wait()
         reply = client.post("/v1/notifications", json=_shipped("grace@example.com"))
@@ -55,14 +55,14 @@ def test_an_order_becomes_a_mail_and_an_outage_delays_it(shop: ShopProcesses) ->
         waiting = client.get(reply.headers["location"]).json()
         assert (waiting["status"], waiting["attempts"]) == ("queued", [])
 
-        # Staff publish another subject. The gate has tried it on the mails that the shop has asked for.
+        # Staff publish another subject. The publish gate rendered it with the shop's recent mails.
         report = _published(staff, "{{ store }}: order {{ order.number }} has left us")
         assert (report["looked"], report["changed"], report["blocks"]) == (2, 2, False)
         later = _once_it_says(client, "has left us", _shipped("joan@example.com"))
 
-        # The relay comes back. The mails arrive, once, and no attempt was burnt on the outage.
+        # The relay comes back. Each mail arrives once, and the outage used up no attempt.
         with shop.relay(), shop.inbox() as inbox:
-            # What was accepted before keeps its words; the next has the new ones.
+            # A mail that was accepted earlier keeps its version; the next has the new one.
             mail = inbox.wait_for(to="grace@example.com", timeout=30)
             assert mail.subject == "Your Fold & Grain order FG-20418 is on its way"
             assert inbox.wait_for(to="joan@example.com").subject == "Fold & Grain: order FG-20418 has left us"
@@ -73,7 +73,7 @@ def test_an_order_becomes_a_mail_and_an_outage_delays_it(shop: ShopProcesses) ->
 
 
 def _published(staff: httpx2.Client, subject: str) -> dict[str, Any]:
-    """What the gate says of the order's template with another subject, which is published."""
+    """Publish the order's template with another subject; return the publish gate's findings."""
     path = "/v1/templates/order_shipped"
     current = staff.get(f"{path}/draft").json()
     draft = {name: current[name] for name in ("files", "sample", "settings", "revision")}
@@ -86,7 +86,7 @@ def _published(staff: httpx2.Client, subject: str) -> dict[str, Any]:
 
 
 def _once_it_says(client: httpx2.Client, words: str, body: dict[str, Any]) -> httpx2.Response:
-    """The next mail; a version is felt within a second, so ask how it would be made until then."""
+    """Send a mail once a dry run shows the new text, which takes up to a second after the publish."""
     for _ in range(5000):
         dry = client.post("/v1/notifications", params={"dry_run": "true"}, json=body)
         if words in dry.json()["subject"]:
@@ -95,17 +95,17 @@ def _once_it_says(client: httpx2.Client, words: str, body: dict[str, Any]) -> ht
 
 
 async def test_a_sender_killed_after_the_dot_says_so(relay: ScriptedRelay, tmp_path: Path) -> None:
-    """The story's darker half: nobody knows whether the mail was taken, and nobody pretends to."""
+    """After a sender was killed behind the final dot, the notification is reported as unknown."""
     shop = await asyncio.to_thread(ShopProcesses, tmp_path, relay.port)
     relay.say("ada@example.com", "DOT", HANG)
     notifier = await asyncio.to_thread(shop.notifier)
     with notifier, shop.client() as client:
-        # The relay reads the whole mail and says nothing. Then the sender dies.
+        # The relay reads the whole mail and does not reply. Then the sender dies.
         reply = await asyncio.to_thread(client.post, "/v1/notifications", json=_shipped("ada@example.com"))
         await relay.wait_for_bodies(1)
         notifier.kill()
     with await asyncio.to_thread(shop.notifier), shop.client() as client:
-        # The next one finds it, and says what is known and why.
+        # The next sender recovers the mail and reports what is known and why.
         notification = await asyncio.to_thread(_until, client, reply, "unknown")
         assert (notification["reason"], notification["next_attempt_at"] is None) == ("sender_died", False)
         assert (
@@ -113,7 +113,7 @@ async def test_a_sender_killed_after_the_dot_says_so(relay: ScriptedRelay, tmp_p
         )
         assert [attempt["outcome"] for attempt in notification["attempts"]] == ["uncertain"]
 
-        # It is sent once more, and stays marked as what it was for a while.
+        # It is sent again, and its history still shows the unknown outcome.
         sent = await asyncio.to_thread(_until, client, reply, "sent")
         assert [attempt["outcome"] for attempt in sent["attempts"]] == ["uncertain", "accepted"]
         assert sent["uncertain_at"] == notification["uncertain_at"]
@@ -124,7 +124,7 @@ def _shipped(to: str) -> dict[str, object]:
 
 
 def _until(client: httpx2.Client, reply: httpx2.Response, status: str) -> dict[str, Any]:
-    """The notification once it has the status; asked again and again, as a caller would."""
+    """Poll until the notification has the status, as a caller would."""
     for _ in range(5000):
         notification: dict[str, Any] = client.get(reply.headers["location"]).json()
         if notification["status"] == status:

@@ -1,4 +1,4 @@
-"""The story goes on at the caller's: an order commits in the shop's own database, and everything follows from that."""
+"""The story on the caller's side: an order commits in the shop's own database, and its mail follows."""
 
 from pathlib import Path
 from typing import Any
@@ -14,27 +14,27 @@ SCOPES = ("notifications:send", "notifications:read", "webhooks:manage")
 
 
 def test_an_order_commits_and_the_mail_follows(tmp_path: Path) -> None:
-    """The relay is away: `explain` says so. It comes back: the mail arrives, and the webhook tells the shop."""
+    """While the relay is away `explain` says so; later the mail arrives, and the webhook informs the shop."""
     shop = ShopProcesses(tmp_path, None, *SCOPES, WEBHOOKS__INSECURE_HOSTS="127.0.0.1")
     port = notifier_process.find_free_port()
     with shop.notifier(), shop.client() as client:
-        # The shop says where it wants to be told.
+        # The shop registers its webhook endpoint.
         endpoint = {"url": f"http://127.0.0.1:{port}/webhooks/notifier"}
         secret = client.post("/v1/webhooks", json=endpoint).json()["secret"]
 
         where = {"api": str(client.base_url), "key": shop.key}
         database = f"sqlite+aiosqlite:///{tmp_path / 'shop.sqlite3'}"
         with ExampleShop(where, database, secret, port) as customer:
-            # A customer orders: the order and its mail are in the shop's database, together.
+            # A customer orders: the order and its mail commit together in the shop's database.
             assert customer.post("/orders", json={"customer": "Ada", "address": "ada@example.com"}).status_code == 201
             path = f"/v1/notifications/{_until(customer, '/orders/1', 'notification_id')}"
 
-            # The mail does not come, because the relay is away, and that is what one is told.
+            # The mail does not arrive, because the relay is away, and `explain` says so.
             explanation = _explained(client, path, "circuit_open")
             (documented,) = (block.text for block in list_blocks("docs/calling.md") if "circuit_open" in block.text)
             assert answer_likeness.find_differences(answer_likeness.parse_shown(documented), explanation, Ids()) == []
 
-            # The relay comes back: the mail arrives, and the webhook tells the shop.
+            # The relay comes back: the mail arrives, and the webhook informs the shop.
             with shop.relay(), shop.inbox() as inbox:
                 assert inbox.wait_for(to="ada@example.com", timeout=30).subject == "Welcome to Larkspur, Ada"
                 assert _until(customer, "/orders/1", "mail_status") == "sent"
@@ -43,7 +43,7 @@ def test_an_order_commits_and_the_mail_follows(tmp_path: Path) -> None:
 
 
 def _until(client: httpx2.Client, path: str, name: str) -> str:
-    """The value once it is there; asked again and again, as a caller would."""
+    """Poll until the value exists, as a caller would."""
     for _ in range(5000):
         if value := client.get(path).json()[name]:
             return str(value)

@@ -1,4 +1,4 @@
-"""An operator at the terminal: which addresses are not mailed, and the change of that."""
+"""An operator at the terminal lists, adds and lifts suppressions."""
 
 import asyncio
 import json
@@ -25,15 +25,15 @@ class Terminal:
         )
 
     async def run(self, *words: str) -> tuple[int, str, str]:
-        """Exit code, what it says, what it complains about."""
+        """Run a command; return its exit code, stdout and stderr."""
         ran = await asyncio.to_thread(notifier_process.run_notifier, "suppressions", *words, env=self._env, check=False)
         return ran.returncode, ran.stdout, ran.stderr
 
     async def rows(self, *words: str) -> list[dict[str, Any]]:
-        """What a command says with `--json`."""
-        code, said, complaint = await self.run(*words, "--json")
+        """The rows that a command prints with `--json`."""
+        code, output, complaint = await self.run(*words, "--json")
         assert code == 0, complaint
-        rows: list[dict[str, Any]] = json.loads(said)
+        rows: list[dict[str, Any]] = json.loads(output)
         return rows
 
 
@@ -43,20 +43,24 @@ def terminal(installation: Installation, tmp_path: Path) -> Terminal:
 
 
 async def test_add_list_and_lift(installation: Installation, terminal: Terminal) -> None:
-    """For one service or for all; by id or by address; each in the audit of whom it concerns."""
+    """A suppression holds for one service or all, is lifted by id or address, and is audited where it applies."""
     for_all = await terminal.rows("add", "Bob@Bücher.example", "--detail", "a\n\x1b[31mletter")
-    (mine,) = await terminal.rows(
+    (for_shop,) = await terminal.rows(
         "add", "bob@example.com", "--service", "shop", "--scope", "marketing", "--expires-at", "2099-01-01"
     )
     assert await terminal.rows("list") == for_all
     assert for_all[0]["address"] == "bob@xn--bcher-kva.example"
     assert for_all[0]["by"].startswith("operator:")
-    assert await terminal.rows("list", "--service", "shop", "--address", "BOB@example.com") == [mine]
-    assert (mine["scope"], mine["reason"], mine["until"]) == ("marketing", "requested", "2099-01-01T00:00:00Z")
+    assert await terminal.rows("list", "--service", "shop", "--address", "BOB@example.com") == [for_shop]
+    assert (for_shop["scope"], for_shop["reason"], for_shop["until"]) == (
+        "marketing",
+        "requested",
+        "2099-01-01T00:00:00Z",
+    )
     code, output, _ = await terminal.run("list")
     assert (code, "\x1b" in output, len(output.splitlines())) == (0, False, 2)
 
-    assert await terminal.rows("lift", mine["id"], "--comment", "asked bob@example.com") == [mine]
+    assert await terminal.rows("lift", for_shop["id"], "--comment", "asked bob@example.com") == [for_shop]
     assert await terminal.rows("lift", "bob@bücher.example") == for_all
     assert await terminal.rows("list") == await terminal.rows("list", "--service", "shop") == []
     async with (
@@ -65,15 +69,15 @@ async def test_add_list_and_lift(installation: Installation, terminal: Terminal)
     ):
         entries = (await shop.get("/v1/audit")).json()["entries"]
     assert [(entry["action"], entry["object_id"]) for entry in entries] == [
-        ("suppression.lifted", mine["id"]),
-        ("suppression.added", mine["id"]),
+        ("suppression.lifted", for_shop["id"]),
+        ("suppression.added", for_shop["id"]),
     ]
     assert entries[0]["actor"] == for_all[0]["by"]
     assert entries[0]["after"] == {"comment": "asked [address]"}
 
 
 async def test_what_an_earlier_release_marked_wrongly_is_found(installation: Installation, terminal: Terminal) -> None:
-    """Replies that would mark nobody today are listed, with the words of each; what a person added is not."""
+    """Suppressions by replies that would mark nobody today are listed with those replies; manual ones are not."""
     replies = {
         "gone@example.com": "550 5.1.1 <gone@example.com>: user unknown",
         "blocked@example.com": "550 5.1.1 blocked, listed at zen.spamhaus.org",
@@ -103,7 +107,7 @@ async def test_what_an_earlier_release_marked_wrongly_is_found(installation: Ins
 
 
 async def test_wrong_use_is_named(terminal: Terminal) -> None:
-    """What is no address, no id, no scope, or over: exit 2. Nothing to lift, no such service: exit 1, and one line."""
+    """Invalid addresses, ids, scopes and dates exit with 2; nothing to lift, or no such service, exits with 1."""
     for words in (
         ("add", "bob"),
         ("add", "bob@example.com", "--scope", "some"),

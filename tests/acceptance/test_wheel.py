@@ -1,4 +1,4 @@
-"""The wheel carries what the program needs: migrations, templates and the inbox page, far from the checkout."""
+"""The wheel contains migrations, templates and the inbox page, and works far from the checkout."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel built from this tree and unpacked, as an installer would."""
+    """A wheel built from this tree, unpacked as an installer does."""
     folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
@@ -45,7 +45,7 @@ def test_upgrade_and_push_work_outside_the_checkout(unpacked: Path, tmp_path: Pa
 
 
 def test_nothing_of_the_tests_is_shipped(unpacked: Path) -> None:
-    """The wheel has one package, with the inbox page and the type marker in it."""
+    """The wheel has only one package, with the inbox page and the type marker."""
     assert {path.name for path in unpacked.iterdir() if not path.name.endswith(".dist-info")} == {"notifier"}
     assert (unpacked / "notifier" / "py.typed").is_file()
     assert list((unpacked / "notifier" / "inbox" / "static").glob("*.html"))

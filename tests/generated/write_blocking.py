@@ -30,7 +30,7 @@ REPLACEMENTS = (
 
 
 def generate_blocking(awaiting: str) -> str:
-    """The source of the blocking client, sorted and formatted as ruff wants it."""
+    """Return the source of the blocking client, sorted and formatted by ruff."""
     text = awaiting
     for pattern, replacement in REPLACEMENTS:
         text = re.sub(pattern, replacement, text, flags=re.DOTALL if pattern.startswith(r"\A") else 0)

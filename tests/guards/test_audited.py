@@ -1,4 +1,4 @@
-"""Every route that changes something tells the audit, but for those named here with a reason."""
+"""Every route that changes something writes to the audit, except those listed here with a reason."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -39,24 +39,24 @@ def _silent(app: FastAPI) -> set[tuple[str, str]]:
 async def test_every_route_that_changes_something_is_audited(
     installation: Installation, parts: wiring.ProcessParts
 ) -> None:
-    """Who adds a route asks for `Audited`, or says here why not; an exception that is none any more is a fault too."""
+    """Every changing route depends on `Audited` or is listed here, and every listed route is still an exception."""
     app = wiring.build_api(parts)
     assert _silent(app) == set(EXCEPT)
-    asking = {route.path for route in _flat(app.routes) if requires_audit(route.dependant)}
-    assert "/v1/suppressions/{suppression_id}" in asking
+    audited = {route.path for route in _flat(app.routes) if requires_audit(route.dependant)}
+    assert "/v1/suppressions/{suppression_id}" in audited
 
 
 def test_a_route_that_does_not_ask_is_found() -> None:
-    """The guard sees one that was forgotten, and one that asks."""
+    """The guard reports a route without the audit, and not one with it."""
     app = FastAPI()
 
     @app.delete("/forgotten")
     async def forgotten() -> None:
-        """Changes something behind everybody's back."""
+        """Change something without an audit."""
 
     @app.post("/asks")
     async def asking(request_audit: AuditDependency) -> None:
-        """Says what it does."""
+        """Change something with an audit."""
         request_audit.record_no_change()
 
     assert _silent(app) == {("DELETE", "/forgotten")}

@@ -1,4 +1,4 @@
-"""No document has a block that nobody runs, unless it says so and the reason stands here."""
+"""Every block of a document is run, unless it is marked and its reason is listed here."""
 
 import re
 from collections import Counter
@@ -7,12 +7,12 @@ import pytest
 from support.document_blocks import DOCUMENTS, ROOT, BlockUse, list_blocks
 
 REASONS = dict.fromkeys(("README.md", "docs/architecture.md", "docs/trip.md"), "a drawing")
-"""Document → why one block of it is not run. A test of its own is better than a line here."""
+"""Document → why one of its blocks is not run. Prefer a test to an entry here."""
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_block_is_run_or_says_why_not(document: str) -> None:
-    """Code is run and answers are compared; what else looks like a block, or names a test without it, is found."""
+    """Code is run and replies are compared; unmarked blocks, and marks that name no test, are reported."""
     document_blocks = list_blocks(document)
     fences = re.findall(r"^ *(?:`{3,}|~{3,})", (ROOT / document).read_text(), re.MULTILINE)
     assert len(fences) == 2 * len(document_blocks), "a fence that is indented, or does not end"
@@ -23,7 +23,7 @@ def test_every_block_is_run_or_says_why_not(document: str) -> None:
 
 
 def test_what_is_not_run_is_little() -> None:
-    """The reasons are these, and each is used."""
+    """Each reason is used, and there are no others."""
     unrun = [
         (block.document, block.rest)
         for document in DOCUMENTS

@@ -1,4 +1,4 @@
-"""The client stands alone: it imports nothing of Notifier but itself, and works where only its two libraries are."""
+"""The client is independent: it imports nothing else of Notifier, and works with only its two libraries installed."""
 
 import ast
 import json
@@ -20,7 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NEEDED = ("httpx2", "standardwebhooks")
 SHARED = {"notifier.__version__", "notifier.retry_after.parse_retry_after"}
 """What the client takes from outside its package; the module has no imports but of the standard library."""
-PRODUCER = "producer"  # the caller's half of the outbox has needs of its own
+PRODUCER = "producer"  # the caller's half of the outbox also needs SQLAlchemy
 SEND = """
 import asyncio, json, sys
 sys.path.insert(0, sys.argv[1])
@@ -55,7 +55,7 @@ def _imported(path: Path) -> set[str]:
 
 
 def test_the_client_imports_only_itself_and_its_libraries() -> None:
-    """Nothing of Notifier but `SHARED`, and besides the standard library httpx2 and standardwebhooks."""
+    """The client imports the standard library, httpx2, standardwebhooks, and of Notifier only `SHARED`."""
     imported = set().union(*(_imported(path) for path in _modules()))
     ours = {name for name in imported if name.split(".")[0] == "notifier"}
     assert {name for name in ours if not name.startswith("notifier.client")} == SHARED
@@ -64,7 +64,7 @@ def test_the_client_imports_only_itself_and_its_libraries() -> None:
 
 
 def test_a_plain_installation_brings_just_these_libraries() -> None:
-    """`pip install notifier` installs two, the extra `producer` SQLAlchemy, and the extra `server` whatever is left."""
+    """`pip install notifier` installs two libraries, `producer` adds SQLAlchemy, and `server` adds the others."""
     extras = PROJECT["optional-dependencies"]
     assert {Requirement(text).name for text in PROJECT["dependencies"]} == set(NEEDED)
     assert [Requirement(text).name for text in extras["producer"]] == ["sqlalchemy"]
@@ -72,7 +72,7 @@ def test_a_plain_installation_brings_just_these_libraries() -> None:
 
 
 def test_the_producer_imports_sqlalchemy_besides() -> None:
-    """The caller's half of the outbox runs where `notifier[producer]` is installed."""
+    """The producer module imports only what `notifier[producer]` installs."""
     imported = set().union(*(_imported(path) for path in sorted((PACKAGE / PRODUCER).glob("*.py"))))
     others = {name.split(".")[0] for name in imported} - {"notifier"} - sys.stdlib_module_names
     assert others == {"httpx2", "sqlalchemy"}
@@ -80,7 +80,7 @@ def test_the_producer_imports_sqlalchemy_besides() -> None:
 
 
 def _with_what_it_requires(names: tuple[str, ...]) -> set[str]:
-    """The distributions, and those that they need here, without extras."""
+    """The distributions and their requirements, without extras."""
     distributions: set[str] = set()
     waiting = list(names)
     while waiting:
@@ -97,7 +97,7 @@ def _with_what_it_requires(names: tuple[str, ...]) -> set[str]:
 
 
 def _place(folder: Path) -> None:
-    """Links to Notifier and to the modules of those distributions, and to nothing else."""
+    """Link Notifier and the modules of those distributions into a folder that has nothing else."""
     folder.mkdir()
     (folder / "notifier").symlink_to(ROOT / "notifier")
     for name in _with_what_it_requires(NEEDED):
@@ -110,20 +110,20 @@ def _place(folder: Path) -> None:
 
 
 def _alone(folder: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A Python that sees its standard library and the folder: neither this environment nor the user's."""
+    """A Python that sees only its standard library and the folder."""
     command = [sys.executable, "-I", "-S", "-W", "error", "-c", program, str(folder), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.fixture
 def alone(tmp_path: Path) -> Path:
-    """A place that has the client and its two libraries with what those need."""
+    """A folder with the client, its two libraries and their requirements."""
     _place(tmp_path / "packages")
     return tmp_path / "packages"
 
 
 def test_it_sends_where_only_its_libraries_are(alone: Path) -> None:
-    """Both clients send from a Python that has nothing else, and load nothing else of Notifier."""
+    """Both clients send with only their libraries installed, and load no other module of Notifier."""
     sent = {"id": "1", "status": "queued", "created_at": "2026-01-31T12:00:00Z"}
     with Server(answer(202, sent)) as server:
         done = _alone(alone, SEND, server.url)
@@ -136,20 +136,20 @@ def test_it_sends_where_only_its_libraries_are(alone: Path) -> None:
 
 @pytest.mark.parametrize("library", ["pydantic", "sqlalchemy", "structlog", "tenacity", "msgspec"])
 def test_the_place_has_nothing_else(alone: Path, library: str) -> None:
-    """The test above can fail: what Notifier has besides cannot be imported there."""
+    """Control: other dependencies of Notifier cannot be imported in that folder."""
     done = _alone(alone, f"import sys; sys.path.insert(0, sys.argv[1]); import {library}")
     assert re.search(f"No module named '{library}'", done.stderr)
 
 
 def test_the_inbox_client_works_there_too(alone: Path) -> None:
-    """A test suite reads MailHog, or an inbox of another process, without the service installed."""
+    """The inbox client reads MailHog, or another process's inbox, without the service installed."""
     program = "import sys; sys.path.insert(0, sys.argv[1]); from notifier.inbox.client import MailHogClient"
     done = _alone(alone, f"{program}; MailHogClient('http://127.0.0.1:8025').close()")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_command_says_what_to_install(alone: Path) -> None:
-    """Without the service `notifier` ends with exit code 2 and one sentence."""
+    """Without the service `notifier` exits with 2 and prints one sentence."""
     program = "import sys; sys.path.insert(0, sys.argv[1]); from notifier.cli import entry_point"
     done = _alone(alone, f"{program}; entry_point.start_command_line()")
     assert (done.returncode, done.stdout) == (2, "")
@@ -157,11 +157,11 @@ def test_the_command_says_what_to_install(alone: Path) -> None:
 
 
 def test_importing_it_does_nothing(alone: Path) -> None:
-    """No environment is needed, nothing is printed, and no event loop library of the server comes along."""
+    """Importing the client needs no environment, prints nothing, and loads no event loop library of the server."""
     done = _alone(alone, "import sys; sys.path.insert(0, sys.argv[1]); import notifier.client; print(len(sys.modules))")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_blocking_client_is_generated_from_the_awaiting_one() -> None:
-    """Whoever changes awaiting.py runs tests/generated/write_blocking.py."""
+    """The blocking client is up to date: after a change of awaiting.py, run tests/generated/write_blocking.py."""
     assert (PACKAGE / "blocking.py").read_text() == generate_blocking((PACKAGE / "awaiting.py").read_text())

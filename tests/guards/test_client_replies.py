@@ -81,13 +81,13 @@ CLASSES = _reply_classes()
 
 
 def _fits(hint: Any, schema: Mapping[str, Any]) -> bool:
-    """True if the client takes each value of the schema for that type."""
+    """True if the client accepts each value of the schema for that type."""
     kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     return all(any(_takes(kind, option) for kind in kinds) for option in _options(schema))
 
 
 def _options(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The alternatives of a schema; objects with fields of their own stay references."""
+    """The alternatives of a schema; objects with their own fields stay references."""
     target = SCHEMAS[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
     if "anyOf" in target:
         for option in target["anyOf"]:
@@ -108,7 +108,7 @@ def _takes(kind: Any, option: Mapping[str, Any]) -> bool:
 
 
 def _faults(kind: type[Any], schema_name: str) -> Iterator[str]:
-    """Where a class differs from a schema that it is read from."""
+    """The differences between a class and a schema that it is read from."""
     properties, required = SCHEMAS[schema_name]["properties"], set(SCHEMAS[schema_name]["required"])
     hints = get_type_hints(kind)
     fields = {field.name.rstrip("_"): field for field in dataclasses.fields(kind) if field.name != "raw"}
@@ -125,27 +125,27 @@ def _faults(kind: type[Any], schema_name: str) -> Iterator[str]:
 
 
 def test_every_reply_class_is_compared() -> None:
-    """A new class is entered above with the schema that it is read from."""
+    """Every reply class is listed above with its schema."""
     assert set(CLASSES) == set(READ_FROM)
 
 
 @pytest.mark.parametrize("name", READ_FROM)
 def test_a_reply_class_has_the_fields_of_its_schemas(name: str) -> None:
-    """Each property is a field of a fitting type, and no reply lacks a field that the class needs."""
+    """Each property is a field of a matching type, and each required field is in every schema."""
     kind = CLASSES[name]
     assert [fault for schema in READ_FROM[name] for fault in _faults(kind, schema)] == []
 
 
 @pytest.mark.parametrize("name", READ_FROM)
 def test_each_field_comes_from_a_schema(name: str) -> None:
-    """No class has a field that the API does not send."""
+    """Every field of a class is sent by the API."""
     sent = {field for schema in READ_FROM[name] for field in SCHEMAS[schema]["properties"]}
     fields = {field.name.rstrip("_") for field in dataclasses.fields(CLASSES[name])} - {"raw"}
     assert {field for field in fields - sent if (name, field) not in FROM_A_HEADER} == set()
 
 
 def test_a_difference_is_found() -> None:
-    """The comparison sees a missing field, a wrong type, and a field that may be absent."""
+    """The comparison reports a missing field, a wrong type, and a field that may be absent."""
 
     @dataclasses.dataclass
     class Wrong:

@@ -1,4 +1,4 @@
-"""Compose file and Dockerfile: nothing is published to everybody, and everything is pinned."""
+"""Compose file and Dockerfile: no port is published to everybody, and every version is pinned."""
 
 import re
 import tomllib
@@ -15,14 +15,14 @@ def _pins(lock: str) -> dict[str, list[str]]:
 
 
 def test_ports_are_published_on_loopback() -> None:
-    """Whoever runs it on a server does not show mails and API to the world."""
+    """Ports are published on loopback only, so that a server does not expose mails or the API."""
     ports = re.findall(r'- "([\d.:]+)"', COMPOSE)
     assert len(ports) == COMPOSE.count("ports:") == 3
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
 def test_images_have_exact_versions() -> None:
-    """A tag that moves is another program tomorrow."""
+    """Images have exact versions, because a tag may move to another program."""
     images = re.findall(r"^ +image: (\S+)$", COMPOSE, re.MULTILINE)
     bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
     assert [image for image in [*images, *bases] if image != "notifier" and not EXACT.fullmatch(image)] == []
@@ -30,7 +30,7 @@ def test_images_have_exact_versions() -> None:
 
 
 def test_what_builds_the_wheel_is_pinned() -> None:
-    """With the versions and hashes of the development lock; nothing else is fetched for the build."""
+    """The build uses the versions and hashes of the development lock, and fetches nothing else."""
     pinned = _pins("requirements-build.lock")
     development = _pins("requirements-dev.lock")
     assert pinned == {name: development[name] for name in pinned}

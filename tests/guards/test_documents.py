@@ -1,4 +1,4 @@
-"""Documents tell the truth: settings, state machines, links, and the first screen of the README."""
+"""Documents match the code: settings, state machines, links, and the first screen of the README."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ def _name(path: Path) -> str:
 
 
 def _settings(model: type[BaseModel], prefix: str = "NOTIFIER_") -> dict[str, tuple[str, str]]:
-    """Variable → default and description, for a group of settings."""
+    """Each variable of a group of settings, with its default and description."""
     variables: dict[str, tuple[str, str]] = {}
     for name, field in model.model_fields.items():
         kind = field.annotation
@@ -43,14 +43,14 @@ def _settings(model: type[BaseModel], prefix: str = "NOTIFIER_") -> dict[str, tu
 
 
 def test_every_setting_is_documented() -> None:
-    """The table in docs/operations.md is the code's, name by name, default by default."""
+    """The table in docs/operations.md has every setting of the code, with its default."""
     table = (ROOT / "docs" / "operations.md").read_text()
     documented = {name: (default, meaning) for name, default, meaning in _ROW.findall(table)}
     assert documented == _settings(Settings)
 
 
 def test_the_diagrams_are_the_machines() -> None:
-    """docs/states.md draws each transition with those who may cause it, and no other."""
+    """docs/states.md draws exactly the transitions of the code, with those who may cause them."""
     text = (ROOT / "docs" / "states.md").read_text()
     entry, notification = re.findall(r"```mermaid\nstateDiagram-v2\n(.*?)```", text, re.DOTALL)
     drawn = {tuple(part.strip() for part in re.split(r"-->|: ", line, maxsplit=2)) for line in entry.splitlines()}
@@ -68,7 +68,7 @@ def test_the_diagrams_are_the_machines() -> None:
 
 
 def test_every_status_is_reachable_and_machines_never_lower() -> None:
-    """From `queued` or a submit every status can be reached; the sender and feedback never lower the rank."""
+    """Every status is reachable from `queued` or a submit; the sender and feedback never lower the rank."""
     reached = {Status.QUEUED, Status.SUPPRESSED}
     for _ in Status:
         reached |= {step.target for step in NOTIFICATION_TRANSITIONS if step.source in reached}
@@ -79,14 +79,14 @@ def test_every_status_is_reachable_and_machines_never_lower() -> None:
 
 
 def test_an_end_is_left_only_by_proof_a_person_or_feedback() -> None:
-    """Once ended, a notification is not moved by a deferral, a refusal or a lost reply."""
+    """A deferral, a refusal or a lost reply does not move a notification that has ended."""
     for target in (Status.DEFERRED, Status.FAILED, Status.UNKNOWN, Status.EXPIRED, Status.SUPPRESSED):
         assert get_source_statuses(target, TransitionCause.SENDER) <= WAITING_STATUSES
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=_name)
 def test_links_resolve(path: Path) -> None:
-    """Every relative link leads to a file, and every anchor to a heading of it."""
+    """Every relative link leads to a file, and every anchor to one of its headings."""
     for link in _LINK.findall(path.read_text()):
         if link.startswith(("http://", "https://", "mailto:")):
             continue
@@ -114,7 +114,7 @@ def test_the_trip_names_every_room_on_the_way() -> None:
 
 
 def test_the_first_screen_of_the_readme() -> None:
-    """At most 45 lines until the doors are shown, in the order that a stranger needs."""
+    """The README reaches the list of entry points within 45 lines, in the order that a new reader needs."""
     screen = (ROOT / "README.md").read_text().split("\n## ", 1)[0].splitlines()
     assert len([line for line in screen if not line.startswith("<!--")]) <= 45
     text = "\n".join(screen)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SHOWN = 25
+MAX_LISTED = 25
 """Offenders that a failure lists."""
 MAX_ONE_WORD_SHARE = 0.15
 MIN_MODULES_OF_A_COMMON_NAME = 5
@@ -62,7 +62,7 @@ def _module(path: Path) -> str:
 
 @cache
 def _definitions() -> tuple[Definition, ...]:
-    """What the modules of the package define at their top level; the client is a package of its own."""
+    """The top-level names of the package's modules; the client is a package of its own."""
     definitions = []
     for path in _files("notifier"):
         for node in _parse(path).body:
@@ -79,7 +79,7 @@ def _definitions() -> tuple[Definition, ...]:
 
 def _list(offenders: Iterable[str]) -> str:
     lines = sorted(offenders)
-    return "\n".join([f"{len(lines)} in all", *lines[:SHOWN]])
+    return "\n".join([f"{len(lines)} in all", *lines[:MAX_LISTED]])
 
 
 def _is_in_client(module: str) -> bool:
@@ -87,7 +87,7 @@ def _is_in_client(module: str) -> bool:
 
 
 def test_each_class_name_exists_once() -> None:
-    """Two classes of one name in the package are two meanings; the client names the API's things again."""
+    """No two classes of the package have the same name; the client may repeat the API's names."""
     places = defaultdict(list)
     for path in _files("notifier"):
         if not _is_in_client(_module(path)):
@@ -99,7 +99,7 @@ def test_each_class_name_exists_once() -> None:
 
 
 def test_public_functions_are_verb_and_noun() -> None:
-    """Few public functions of a module have a name of one word."""
+    """Few public functions of a module have a one-word name."""
     functions = [
         definition
         for definition in _definitions()
@@ -110,7 +110,7 @@ def test_public_functions_are_verb_and_noun() -> None:
 
 
 def test_few_functions_have_the_same_name() -> None:
-    """A function name that many modules define has as many meanings."""
+    """Few function names are defined in many modules."""
     modules = defaultdict(set)
     for name, module, _, node in _definitions():
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not _is_in_client(module):
@@ -122,7 +122,7 @@ def test_few_functions_have_the_same_name() -> None:
 
 @pytest.mark.parametrize("folder", ["notifier", "tests", "bench"])
 def test_variables_are_called_what_they_hold(folder: str) -> None:
-    """The refused words are rare."""
+    """Variables with a refused name are rare."""
     lines = sum(len(path.read_text().splitlines()) for path in _files(folder))
     uses: Counter[str] = Counter()
     first: dict[str, str] = {}
@@ -133,13 +133,13 @@ def test_variables_are_called_what_they_hold(folder: str) -> None:
                 file = str(path.relative_to(ROOT))
                 uses[file] += 1
                 first.setdefault(file, f"first `{name}` in line {getattr(node, 'lineno', 0)}")
-    worst = "\n".join(f"{count:4} {file}: {first[file]}" for file, count in uses.most_common(SHOWN))
+    worst = "\n".join(f"{count:4} {file}: {first[file]}" for file, count in uses.most_common(MAX_LISTED))
     rate = 1000 * uses.total() / lines
     assert rate <= MAX_REFUSED_PER_1000_LINES, f"{rate:.1f} in 1000 lines, {uses.total()} in all\n{worst}"
 
 
 def test_bounds_are_called_max_and_min() -> None:
-    """`MAX_` and `MIN_` say which way a bound goes."""
+    """A constant for a bound is named `MAX_` or `MIN_`."""
     others = [
         f"{_place(path, node)}: {node.id}"
         for folder in ("notifier", "tests", "bench")
@@ -152,7 +152,7 @@ def test_bounds_are_called_max_and_min() -> None:
 
 
 def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Every import below a node, those inside functions included; those for type checkers are never run."""
+    """Every import below a node, also inside functions, but not those for type checkers."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         yield node
     if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -164,7 +164,7 @@ def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
 
 
 def _import_graph() -> dict[str, dict[str, str]]:
-    """For each module of the package: the modules that it imports, with file and line."""
+    """For each module of the package, the modules that it imports, with file and line."""
     modules = {_module(path): path for path in _files("notifier")}
     graph: dict[str, dict[str, str]] = {module: {} for module in modules}
     for module, path in modules.items():
@@ -209,7 +209,7 @@ def _words(name: str) -> list[str]:
 
 
 def _contains(words: list[str], term: list[str]) -> bool:
-    """True if the term's words stand in the name one after the other, in the singular or the plural."""
+    """True if the name contains the term's words in order, in the singular or the plural."""
     size = len(term)
     return any(
         words[start : start + size - 1] == term[:-1] and words[start + size - 1] in {term[-1], term[-1] + "s"}
@@ -218,7 +218,7 @@ def _contains(words: list[str], term: list[str]) -> bool:
 
 
 def test_the_glossary_explains_each_house_term() -> None:
-    """A term of our own that a public name contains has a row in the glossary."""
+    """Each of our own terms that a public name contains has a row in the glossary."""
     rows = re.findall(r"^\| ([^|]+) \|", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)
     explained = [_words(row) for row in rows]
     public = [(_words(item.name), item.place) for item in _definitions() if not item.name.startswith("_")]

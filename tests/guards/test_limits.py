@@ -1,4 +1,4 @@
-"""Every limit stands in the table of docs/security.md, with the value that the code has."""
+"""The table of limits in docs/security.md matches the code."""
 
 import importlib
 import re
@@ -27,6 +27,6 @@ def _show(value: float | timedelta) -> str:
 
 
 def test_every_limit_is_in_the_table() -> None:
-    """Name by name and value by value; a limit that is new, gone or changed fails."""
+    """Each limit is in the table with its value; new, removed or changed limits fail."""
     documented = dict(_ROW.findall((ROOT / "docs" / "security.md").read_text("utf-8")))
     assert documented == dict(_limits())

@@ -1,4 +1,4 @@
-"""What needs no key takes nothing that callers need, and its pages give a browser no rights."""
+"""Routes without a key use no resources that callers need, and their pages give a browser no rights."""
 
 import asyncio
 import hashlib
@@ -30,9 +30,9 @@ def _path(path: str, number: int) -> str:
 async def test_fifty_strangers_take_at_most_one_connection(
     installation: Installation, parts: wiring.ProcessParts
 ) -> None:
-    """Each route without a key, asked by fifty at once, twice: no statement, or one at a time, on callers' connections.
+    """Fifty concurrent requests without a key use no connection of the callers' pool, or one at most.
 
-    Only files of images, each under a name of its own, are looked up in the database at all.
+    Only image files, each with its own name, are looked up in the database.
     """
     async with installation.open_client(parts) as client:
         del client.headers["Authorization"]
@@ -41,8 +41,8 @@ async def test_fifty_strangers_take_at_most_one_connection(
         for path in sorted(open_routes):
             with measure_load(parts.database) as load:
                 for _ in range(2):
-                    asking = [client.get(_path(path, number)) for number in range(AT_ONCE)]
-                    statuses = {reply.status_code for reply in await asyncio.gather(*asking)}
+                    requests = [client.get(_path(path, number)) for number in range(AT_ONCE)]
+                    statuses = {reply.status_code for reply in await asyncio.gather(*requests)}
             assert statuses <= {200, 404}, path
             assert load.most_out <= 1, path
             statements = [statement for statement in load.statements if statement != "BEGIN"]
@@ -50,7 +50,7 @@ async def test_fifty_strangers_take_at_most_one_connection(
 
 
 async def test_readiness_and_metrics_are_measured_once(installation: Installation, parts: wiring.ProcessParts) -> None:
-    """All who ask within a few seconds get the same bytes, whoever they are."""
+    """Requests within a few seconds get the same bytes."""
     async with installation.open_client(parts) as client:
         for path in ("/readyz", "/metrics"):
             replies = await asyncio.gather(*(client.get(path) for _ in range(AT_ONCE)))
@@ -58,7 +58,7 @@ async def test_readiness_and_metrics_are_measured_once(installation: Installatio
 
 
 async def test_constant_replies_are_not_sent_twice(sqlite_installation: Installation) -> None:
-    """Who has them already gets 304, and what an ETag of another release asks for is sent."""
+    """A matching ETag is answered with 304; the ETag of another release is answered in full."""
     async with sqlite_installation.open_parts() as parts, sqlite_installation.open_client(parts) as client:
         for path in ("/openapi.json", "/docs", "/docs/start.js", "/docs/swagger-ui-bundle.js", "/problems/not_found"):
             first = await client.get(path)
@@ -70,7 +70,7 @@ async def test_constant_replies_are_not_sent_twice(sqlite_installation: Installa
 
 
 async def test_every_page_is_shown_without_rights(sqlite_installation: Installation) -> None:
-    """Each reply in HTML, of any route: no script in the page, none from elsewhere, in no frame, told to nobody."""
+    """Each HTML reply forbids inline scripts, foreign content, framing and referrers."""
     pages = set()
     async with sqlite_installation.open_parts() as parts:
         key = await marketing_template.create_marketing_key(parts, "shop")

@@ -1,4 +1,4 @@
-"""openapi.json can be read by machines: generators of clients, validators, and whatever draws it."""
+"""openapi.json can be read by client generators, validators and documentation tools."""
 
 import json
 import re
@@ -81,7 +81,7 @@ def _every_schema() -> list[tuple[str, dict[str, Any]]]:
 
 
 def test_summaries_are_sentences() -> None:
-    """Each operation is summed up by a short sentence of its own that begins with a verb, without a full stop."""
+    """Each operation has a short, unique summary that begins with a verb and has no full stop."""
     summaries = [operation["summary"] for _, operation in _operations()]
     assert len(summaries) > 60
     assert [summary for summary in summaries if summaries.count(summary) > 1] == []
@@ -93,13 +93,13 @@ def test_summaries_are_sentences() -> None:
 
 
 def test_operations_can_be_told_apart() -> None:
-    """Ids are unique; so is what they become in languages that write words together."""
+    """Operation ids are unique, also in languages that join words."""
     ids = [operation["operationId"].replace("_", "").lower() for _, operation in _operations()]
     assert sorted(set(ids)) == sorted(ids)
 
 
 def test_events_are_not_among_the_operations() -> None:
-    """OpenAPI Generator makes one file of each tag, for paths and then for webhooks: the second replaces the first."""
+    """No tag is used for both paths and webhooks, because OpenAPI Generator would overwrite its file."""
     tags = {
         group: {tag for value in DOCUMENT[group].values() for op in value.values() for tag in op["tags"]}
         for group in ("paths", "webhooks")
@@ -111,14 +111,14 @@ def test_events_are_not_among_the_operations() -> None:
 
 
 def test_schemas_can_be_told_apart() -> None:
-    """No two names differ by case only, and none is what a Go client calls another one's constructor or wrapper."""
+    """Schema names differ by more than case, and do not collide with constructors or wrappers in Go clients."""
     assert len({name.lower() for name in SCHEMAS}) == len(SCHEMAS)
     made = {made for name in SCHEMAS for made in (f"New{name}", f"New{name}WithDefaults", f"Nullable{name}")}
     assert made & set(SCHEMAS) == set()
 
 
 def test_servers_and_security_are_said() -> None:
-    """There is a server; what needs a key says so, and what needs none says that."""
+    """The document names a server, and each operation says whether it needs a key."""
     assert [server["url"] for server in DOCUMENT["servers"]] == ["/"]
     assert DOCUMENT["info"]["license"]["identifier"] == "MIT"
     for path, operation in _operations():
@@ -126,19 +126,19 @@ def test_servers_and_security_are_said() -> None:
 
 
 def test_every_keyword_is_one_of_json_schema() -> None:
-    """No schema has a keyword that JSON Schema does not know, or that says nothing of values of its type."""
+    """Each keyword is known to JSON Schema and applies to values of its schema's type."""
     strange = []
     for place, schema in _every_schema():
         known = ANY_TYPE | (OF_TYPE[schema["type"]] if "type" in schema else set())
         if place.endswith("/propertyNames"):
-            known |= OF_TYPE["string"]  # a name is a string without saying so
+            known |= OF_TYPE["string"]  # names are strings and need no type
         strange += [f"{place}: {keyword}" for keyword in sorted(set(schema) - known)]
     assert strange == []
     assert len(_every_schema()) > 700
 
 
 def test_no_schema_has_what_generators_lose() -> None:
-    """Alternatives do not stand beside properties or a type, nor an enum beside a reference; no default is null."""
+    """Alternatives stand beside no properties or type, an enum beside no reference, and no default is null."""
     lost = []
     for place, schema in _every_schema():
         if "anyOf" in schema and set(schema) & {"properties", "type", "$ref", "enum"}:
@@ -158,14 +158,14 @@ def test_no_schema_has_what_generators_lose() -> None:
 
 
 def test_parameters_are_never_null() -> None:
-    """A URL and a header field have no way to say null."""
+    """No parameter is null, because a URL or a header field cannot express it."""
     for _, operation in _operations():
         for parameter in operation.get("parameters", ()):
             assert "null" not in json.dumps(parameter["schema"]), (operation["operationId"], parameter["name"])
 
 
 def test_every_body_has_a_type() -> None:
-    """Each body has a schema, and JSON is described by a named one, which generators make a class of."""
+    """Each body has a schema, and JSON bodies have a named one, from which generators make a class."""
     unnamed = []
     for _, operation in _operations():
         for answer in [operation.get("requestBody", {}), *operation["responses"].values()]:
@@ -177,7 +177,7 @@ def test_every_body_has_a_type() -> None:
 
 
 def test_the_lowest_status_has_every_answer() -> None:
-    """Generated clients read each 2xx with the schema of the lowest, and try its alternatives in alphabetical order."""
+    """The lowest 2xx status has every reply as an alternative, because generated clients read each 2xx with it."""
     several = []
     for _, operation in _operations():
         answers = {
@@ -210,7 +210,7 @@ def _models() -> list[type[BaseModel]]:
 
 
 def _limits(annotation: Any, metadata: list[Any]) -> Iterator[tuple[set[str], Any]]:
-    """Every limit that a field of this type demands: the keywords that can stand for it, and its value."""
+    """Every limit that a field of this type has: its possible keywords and its value."""
     for constraint in metadata:
         if isinstance(constraint, FieldInfo):
             yield from _limits(None, constraint.metadata)
@@ -232,13 +232,13 @@ def _limits(annotation: Any, metadata: list[Any]) -> Iterator[tuple[set[str], An
 
 @pytest.mark.parametrize("model", _models(), ids=lambda model: f"{model.__module__}.{model.__name__}")
 def test_every_limit_of_a_model_is_documented(model: type[BaseModel]) -> None:
-    """What a field demands stands in its schema as a keyword."""
+    """Each limit of a field stands in its schema as a keyword."""
     json_schema = model.model_json_schema(by_alias=True)
     for name, field in model.model_fields.items():
         place = json_schema["properties"][field.alias or name]
-        said = {(key, str(value)) for _, schema in _schemas(place, name) for key, value in schema.items()}
+        keyword_values = {(key, str(value)) for _, schema in _schemas(place, name) for key, value in schema.items()}
         for keywords, limit in _limits(field.annotation, field.metadata):
-            assert any((keyword, str(limit)) in said for keyword in keywords), (name, keywords, limit)
+            assert any((keyword, str(limit)) in keyword_values for keyword in keywords), (name, keywords, limit)
 
 
 def _refuses_null(model: Any, body: dict[str, Any], name: str) -> bool:
@@ -253,7 +253,7 @@ def _refuses_null(model: Any, body: dict[str, Any], name: str) -> bool:
 
 @pytest.mark.parametrize("name", sorted(name for name in SCHEMAS if name.endswith("In")))
 def test_null_is_documented_where_it_is_taken(name: str) -> None:
-    """For each field that may be left out, the schema allows null if and only if the API takes it."""
+    """The schema of an optional field allows null if and only if the API accepts it."""
     models = {model.__name__: model for model in _models()}
     models |= {"BatchShownIn": BatchIn, "BatchItemIn": NotificationIn}  # how they are parsed
     json_schema = SCHEMAS[name]

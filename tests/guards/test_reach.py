@@ -102,7 +102,7 @@ class Scene:
     async def ask(
         self, operation: str, key: str, *, id_: str = "", body: Mapping[str, Any] | None = None
     ) -> tuple[int, str]:
-        """The status and the code of an answer; each parameter of the path is `id_`."""
+        """Send a request, with `id_` for each path parameter; return the status and the code."""
         method, path = OPERATIONS[operation]
         filled = "/".join(id_ or str(generate_id()) if part.startswith("{") else part for part in path.split("/"))
         headers = {"Authorization": f"Bearer {key}"}
@@ -113,7 +113,7 @@ class Scene:
         return reply.status_code, reply.json().get("code", "") if reply.content else ""
 
     async def key(self, kind: KeyKind, **wish: Any) -> tuple[str, str]:
-        """The id of a new key of the shop, and the key."""
+        """Create a key of the shop; return its id and the key."""
         async with self.parts.database.write() as connection:
             service = await service_admin.find_service(connection, "shop")
             properties = NewKey(**{"kind": kind, "scopes": SERVICE_SCOPES} | wish)
@@ -121,7 +121,7 @@ class Scene:
         return str(id_), key
 
     async def row(self, kind: KeyKind, status: Status) -> str:
-        """The id of a notification, as a key of this kind would have made it."""
+        """Create a notification with a key of this kind; return its id."""
         self.http.headers["Authorization"] = f"Bearer {self.keys[KeyKind.LIVE]}"
         path = await api_caller.submit_mail(self.http)
         await api_caller.set_notification(self.parts.database, path, kind=kind, status=status)
@@ -147,12 +147,12 @@ async def scene(sqlite_installation: Installation) -> AsyncIterator[Scene]:
 
 
 def test_every_route_that_changes_something_has_a_rule() -> None:
-    """Who adds one says here what a key of which kind may change by it; one that is gone is a fault too."""
+    """Each changing route has a rule with the rights of each kind of key, and each rule has a route."""
     assert set(RULES) == set(OPERATIONS)
 
 
 async def test_only_a_live_key_changes_what_live_mail_depends_on(scene: Scene) -> None:
-    """Whatever the request is, a test or a team key hears 403 before anything is read of it."""
+    """A test or team key gets 403 before its request is read."""
     for operation in (name for name, rule in RULES.items() if rule in {Rule.LIVE, Rule.ADMIN}):
         for kind in KINDS:
             answer = await scene.ask(operation, scene.keys[kind])
@@ -162,7 +162,7 @@ async def test_only_a_live_key_changes_what_live_mail_depends_on(scene: Scene) -
 
 
 async def test_a_key_of_no_service_changes_nothing_of_a_service(scene: Scene) -> None:
-    """An admin key with every scope there is."""
+    """An admin key with every scope changes nothing of a service."""
     of_services = {Rule.ROW, Rule.KEY, Rule.LIVE, Rule.OWN}
     for operation in (name for name, rule in RULES.items() if rule in of_services):
         assert await scene.ask(operation, scene.admin) == (403, "insufficient_scope"), operation
@@ -178,7 +178,7 @@ BODIES: dict[str, tuple[Status, dict[str, Any] | None]] = {
 
 
 async def test_a_key_changes_no_row_beyond_its_reach(scene: Scene) -> None:
-    """It is not there for the key, as another service's is not; what is within reach is changed."""
+    """A row beyond the key's reach is 404, like another service's; a row within reach is changed."""
     operations = [name for name, rule in RULES.items() if rule is Rule.ROW and name != "cancel_batch"]
     assert set(operations) == set(BODIES)
     team = {"recipients": [WELCOME["to"]]}
@@ -187,7 +187,7 @@ async def test_a_key_changes_no_row_beyond_its_reach(scene: Scene) -> None:
         status, body = BODIES[operation]
         for row_kind in KINDS:
             id_ = await scene.row(row_kind, status)
-            for kind in REACH:  # from the weakest, so that the first who may is the one that does
+            for kind in REACH:  # from the weakest, so that the first key with the right makes the change
                 answer = await scene.ask(operation, scene.keys[kind], id_=id_, body=body)
                 if row_kind in REACH[: REACH.index(kind) + 1]:
                     assert answer[0] == 200, (operation, kind, row_kind, answer)
@@ -196,7 +196,7 @@ async def test_a_key_changes_no_row_beyond_its_reach(scene: Scene) -> None:
 
 
 async def test_a_key_cancels_no_batch_beyond_its_reach(scene: Scene) -> None:
-    """Nor one in which a single mail is beyond it."""
+    """A batch with a single mail beyond the key's reach cannot be cancelled."""
     for row_kind in KINDS:
         body = {"notifications": [WELCOME, WELCOME]}
         made = await scene.http.post("/v1/notifications/batch", json=body)
@@ -205,13 +205,13 @@ async def test_a_key_cancels_no_batch_beyond_its_reach(scene: Scene) -> None:
         await api_caller.set_notification(scene.parts.database, path, kind=row_kind)
         for kind in REACH:
             answer = await scene.ask("cancel_batch", scene.keys[kind], id_=batch)
-            # The first of the two stays live, so that it is beyond all others.
+            # The first mail stays live, beyond the reach of weaker keys.
             assert (answer[0] == 200) == (kind is KeyKind.LIVE), (kind, row_kind, answer)
             assert answer == BEYOND or kind is KeyKind.LIVE
 
 
 async def test_a_key_makes_and_ends_no_key_beyond_its_reach(scene: Scene) -> None:
-    """Made, rotated and revoked: of its own kind or a weaker one."""
+    """A key creates, rotates and revokes only keys of its own or a weaker kind."""
     for other in KINDS:
         for kind in KINDS:
             within = other in REACH[: REACH.index(kind) + 1]
@@ -227,7 +227,7 @@ async def test_a_key_makes_and_ends_no_key_beyond_its_reach(scene: Scene) -> Non
 
 
 async def test_what_a_key_submits_is_of_its_kind(scene: Scene) -> None:
-    """Alone, in a batch, and as a test mail of a template: a team key mails nobody outside the team."""
+    """A mail gets the kind of its key, alone, in a batch or as a template's test; a team key mails only the team."""
     ways: dict[str, dict[str, Any]] = {
         "submit_notification": dict(WELCOME),
         "submit_batch": {"notifications": [WELCOME]},
@@ -242,7 +242,7 @@ async def test_what_a_key_submits_is_of_its_kind(scene: Scene) -> None:
 
 
 async def test_a_key_reads_no_mail_beyond_its_reach(scene: Scene) -> None:
-    """What a mail says may be a sign-in link; its status may be looked at."""
+    """A key reads the status, but not the content, of mail beyond its reach, which may hold a sign-in link."""
     for row_kind in KINDS:
         path = f"/v1/notifications/{await scene.row(row_kind, Status.QUEUED)}"
         for kind in KINDS:
@@ -254,7 +254,7 @@ async def test_a_key_reads_no_mail_beyond_its_reach(scene: Scene) -> None:
 
 
 async def test_idempotency_keys_of_kinds_are_apart(scene: Scene) -> None:
-    """A test mail never stands for a live one: the same key of each kind is a notification of its own."""
+    """The same idempotency key under keys of different kinds creates different notifications."""
     live = scene.keys[KeyKind.LIVE]
     team = {"recipients": [WELCOME["to"]]}
     assert (await scene.ask("set_team_recipients", live, body=team))[0] == 200

@@ -1,4 +1,4 @@
-"""Every part of every request has a maximum, in openapi.json and in the code; a new field is covered by itself."""
+"""Every part of every request has a maximum, in openapi.json and in the code; new fields are covered automatically."""
 
 import re
 from collections.abc import Iterator
@@ -19,9 +19,9 @@ FREE = {
     "sample": "as variables; at most 256 KiB, and the values of the body are counted",
     "defaults": "checked as fields of each notification; the values of the body are counted",
 }
-"""Objects of which the caller says what is below their names, and what bounds them instead."""
+"""Objects whose content the caller chooses, and what limits them instead."""
 BOUNDED = {"uuid"}
-"""Formats whose texts have a length."""
+"""Formats with a fixed length."""
 
 
 def _bodies() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
@@ -32,7 +32,7 @@ def _bodies() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
 
 
 def _parts(schema: dict[str, Any], place: str, seen: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A schema and all in it, each component once, with their places."""
+    """A schema and all schemas in it, each component once, with their places."""
     if "$ref" in schema:
         target = schema["$ref"].rpartition("/")[2]
         if target not in seen:
@@ -54,7 +54,7 @@ def _parts(schema: dict[str, Any], place: str, seen: set[str]) -> Iterator[tuple
 
 
 def _is_bounded(part: dict[str, Any], name: str) -> bool:
-    """Whether a part has a maximum, apart from those of its own parts."""
+    """True if a part has a maximum, apart from its own parts."""
     if {"anyOf", "enum", "const"} & set(part):
         return True
     others = part.get("additionalProperties", True)
@@ -76,7 +76,7 @@ def _unbounded(schema: dict[str, Any], seen: set[str]) -> list[str]:
 
 
 def test_every_part_of_every_body_has_a_maximum() -> None:
-    """Arrays, objects, strings and numbers, in whatever they stand; exceptions are named, with what bounds them."""
+    """Each array, object, string and number has a maximum; exceptions are listed with what limits them."""
     seen: set[str] = set()
     unlimited = [
         part for _, _, content in _bodies() for value in content.values() for part in _unbounded(value["schema"], seen)
@@ -86,7 +86,7 @@ def test_every_part_of_every_body_has_a_maximum() -> None:
 
 
 def test_every_text_of_a_parameter_has_a_maximum() -> None:
-    """In the query and the header: a length, a closed list, or an id. A long path names nothing."""
+    """Each query and header parameter has a length, a closed list, or the form of an id."""
     unlimited = [
         f"{operation['operationId']}: {parameter['name']}"
         for methods in DOCUMENT["paths"].values()
@@ -107,7 +107,7 @@ def _models(root: type[BaseModel]) -> Iterator[type[Any]]:
     ("operation", "described", "content"), list(_bodies()), ids=lambda item: item if isinstance(item, str) else ""
 )
 def test_every_body_says_its_limits(operation: str, described: dict[str, Any], content: dict[str, Any]) -> None:
-    """How many bytes and values a body may have is the model's, and stands in the document."""
+    """The maximum bytes and values of each body are documented, as the model has them."""
     build_bare_app()  # or not all modules are imported
     models = {model.__name__: model for model in _models(RequestModel)}
     model = models[re.sub(r".*/", "", content["application/json"]["schema"]["$ref"])]
@@ -117,14 +117,14 @@ def test_every_body_says_its_limits(operation: str, described: dict[str, Any], c
 
 
 def test_no_model_has_as_many_fields_as_a_request_may_have_names() -> None:
-    """An object of more names is refused as a whole; every field that there is must fit."""
+    """Every field of a model fits into the maximum number of names of an object."""
     build_bare_app()
     assert max(len(model.model_fields) for model in _models(RequestModel)) * 2 < request_model.MAX_NAMES
 
 
 @pytest.mark.parametrize("name", sorted(name for name in SCHEMAS if name.endswith("In")))
 def test_what_is_too_long_is_one_fault(name: str) -> None:
-    """An array or object of more than it may have is refused as a whole, however wrong each part of it is."""
+    """An array or object over its maximum is reported as one fault, whatever its parts are."""
     build_bare_app()
     model = {model.__name__: model for model in _models(RequestModel)}[name]
     for field, described in SCHEMAS[name]["properties"].items():

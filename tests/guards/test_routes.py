@@ -1,4 +1,4 @@
-"""Every route authenticates, but for the few that must not."""
+"""Every route authenticates, except those listed here."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -23,7 +23,7 @@ def _flat(routes: Iterable[Any]) -> Iterator[Route]:
 
 
 async def test_every_route_asks_for_a_key(installation: Installation, parts: wiring.ProcessParts) -> None:
-    """Without a key each route answers 401 before anything else, whatever is sent to it."""
+    """A request without a key is answered with 401 before anything else is checked."""
     authenticated = set()
     async with installation.open_client(parts, key="none") as client:
         for route in _flat(wiring.build_api(parts).routes):

@@ -1,4 +1,4 @@
-"""Promises about the whole tree: short files, SQL and statuses in one place, nothing unfinished."""
+"""Rules for the whole tree: short files, SQL and statuses in one place, nothing unfinished."""
 
 import ast
 import re
@@ -28,7 +28,7 @@ def _name(path: Path) -> str:
 
 
 def test_files_and_functions_are_short() -> None:
-    """No file over 300 lines, unless it is named with a reason, and no function over 60."""
+    """No file has over 300 lines, unless listed with a reason, and no function over 60."""
     files = {_name(path) for path in CODE if len(path.read_text().splitlines()) > MAX_FILE_LINES}
     functions = [
         f"{_name(path)}: {function.name}"
@@ -46,14 +46,14 @@ def test_modules_say_what_they_own() -> None:
 
 
 def test_nothing_is_left_half_done() -> None:
-    """No marks of unfinished work, no skipped tests, and no place of one machine."""
+    """There are no marks of unfinished work, no skipped tests, and no paths of one machine."""
     others = [path for path in CODE if path != Path(__file__)]
     assert [_name(path) for path in others if _MARKS.search(path.read_text())] == []
     assert [_name(path) for path in others if _PLACES.search(path.read_text())] == []
 
 
 def test_imports_stand_at_the_top() -> None:
-    """No imports inside functions, except in the command line, where they keep `--help` light."""
+    """No import is inside a function, except in the command line, where it keeps `--help` fast."""
     inside = [
         f"{_name(path)}: {function.name}"
         for path in PACKAGE
@@ -65,7 +65,7 @@ def test_imports_stand_at_the_top() -> None:
 
 
 def test_queue_sql_stands_in_one_file() -> None:
-    """Statements on the outbox are in one file, two more beside it; few other modules use the table."""
+    """Statements on the outbox are in one file and two beside it; few other modules use the table."""
     allowed = {"notifier/outbox/queue_sql.py", "notifier/db/tables/outbox.py"}
     named = {_name(path) for path in PACKAGE if _QUEUE_SQL.search(path.read_text())}
     assert named == allowed | {"notifier/outbox/claim_sql.py"}
@@ -89,13 +89,13 @@ def test_only_the_status_writer_changes_a_status() -> None:
 
 
 def test_only_settings_read_the_environment() -> None:
-    """Only the settings read the environment, and clients, for their URL and key."""
+    """Only the settings read the environment, and clients for their URL and key."""
     readers = {_name(path) for path in PACKAGE if re.search(r"os\.environ|getenv", path.read_text())}
     assert readers <= {"notifier/environment.py", "notifier/cli/api_access.py", "notifier/client/configuration.py"}
 
 
 def test_what_is_logged_is_on_the_list() -> None:
-    """A field that is not on the allow-list would be dropped from the log."""
+    """Every logged field is on the allow-list; others would be dropped from the log."""
     levels = {"debug", "info", "warning", "error", "exception"}
     logged = {
         keyword.arg
@@ -109,12 +109,12 @@ def test_what_is_logged_is_on_the_list() -> None:
 
 
 def test_alembic_is_not_shadowed() -> None:
-    """A package at alembic/ would hide the library."""
+    """No package at alembic/ hides the library."""
     assert not (ROOT / "alembic" / "__init__.py").exists()
 
 
 def test_tests_do_not_mock_our_code() -> None:
-    """Real parts only: no mock library and no patching of `notifier` anywhere in the tests."""
+    """No test uses a mock library or patches `notifier`."""
     for path in (ROOT / "tests").rglob("*.py"):
         if path != Path(__file__):
             assert not re.search(r"unittest\.mock|monkeypatch\.setattr|mocker\b", path.read_text()), _name(path)

@@ -1,4 +1,4 @@
-"""One running demo for all that a document or an example asks of the API."""
+"""One running demo for all documents and examples."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from support.notifier_process import NotifierProcess
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Where it is: `api`, `inbox`, `smtp`, `key`, and its data in `folder`."""
+    """A running demo: `api`, `inbox`, `smtp`, `key`, and its data in `folder`."""
     folder = tmp_path_factory.mktemp("demo")
     ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
     where = ("--data-dir", str(folder))

@@ -1,4 +1,4 @@
-"""Every document, followed from its first block to its last by a reader with a running demo."""
+"""Every document is followed from its first block to its last, with a running demo."""
 
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -11,18 +11,18 @@ from support.document_reader import DocumentReader
 from support.seeded_installation import Keys
 
 FOLLOWED = {BlockUse.RUN, BlockUse.POSTED, BlockUse.ANSWER, BlockUse.VALUES, BlockUse.RENDERED, BlockUse.SHOWN}
-TOLD = "docs/webhooks.md"  # whose reader has somebody listen at the port; the README brings its own receiver
-BESIDE_THE_SERVER = "docs/operations.md"  # whose commands look at what the demo has; all others have a stopped one
+WEBHOOK_PAGE = "docs/webhooks.md"  # needs a listener at its port; the README starts its own receiver
+BESIDE_THE_SERVER = "docs/operations.md"  # its commands read the running demo's data; others use a stopped one
 
 
 class _Listening(HTTPServer):
-    """Keeps the last request, as it came."""
+    """Keeps the last request as it was received."""
 
     timeout = 5
     last = ""
 
     def heard(self) -> str:
-        """The next request."""
+        """Wait for the next request and return it."""
         self.last = ""
         self.handle_request()
         return self.last
@@ -38,7 +38,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *_: object) -> None:  # noqa: A002 - the name that the library has
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def listening() -> Iterator[_Listening]:
 def test_its_blocks_do_what_it_says(
     document: str, demo: dict[str, str], sqlite_database: tuple[str, Keys], listening: _Listening, tmp_path: Path
 ) -> None:
-    """Each runs as it stands, and what stands behind it is what it answers."""
+    """Each block runs unchanged and gives the output that the document shows."""
     folder = demo["folder"] if document == BESIDE_THE_SERVER else str(tmp_path)
-    port = listening.server_port if document == TOLD else notifier_process.find_free_port()
+    port = listening.server_port if document == WEBHOOK_PAGE else notifier_process.find_free_port()
     reader = DocumentReader(tmp_path, demo, listening.heard, port, DATA_DIR=folder)
     reader.follow([block for block in list_blocks(document) if block.fate in FOLLOWED])

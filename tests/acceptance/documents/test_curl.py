@@ -1,4 +1,4 @@
-"""The scripts of examples/curl, each run by the plainest shell against a running demo."""
+"""The scripts of examples/curl, each run by a plain shell against a running demo."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ FOLDER = ROOT / "examples" / "curl"
 
 
 class Terminal:
-    """Runs the scripts, as somebody with a URL and a key."""
+    """Runs the scripts with a URL and a key."""
 
     def __init__(self, demo: dict[str, str]) -> None:
         ours = notifier_process.without_coverage(notifier_process.build_environment(FOLDER))
@@ -27,12 +27,12 @@ class Terminal:
         }
 
     def run(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
-        """One script to its end."""
+        """Run one script to its end."""
         command = ["sh", str(FOLDER / f"{name}.sh"), *words]
         return subprocess.run(command, env=self.env, check=False, capture_output=True, text=True, timeout=30)
 
     def answers(self, name: str, *words: str) -> list[Any]:
-        """What the API has answered to a script that went well."""
+        """The API's replies to a script that succeeded."""
         done = self.run(name, *words)
         assert done.returncode == 0, done.stdout + done.stderr
         return [json.loads(line) for line in done.stdout.splitlines() if line]
@@ -44,7 +44,7 @@ def terminal(demo: dict[str, str]) -> Terminal:
 
 
 def test_send(terminal: Terminal, demo: dict[str, str]) -> None:
-    """The mail arrives; with the same key it is the same mail."""
+    """The mail arrives; the same key returns the same mail."""
     (first,) = terminal.answers("send", "curl-send@example.com", "curl-1")
     with MailHogClient(demo["inbox"]) as inbox:
         assert inbox.wait_for(to="curl-send@example.com").subject == "Welcome to Larkspur, Ada"
@@ -53,14 +53,14 @@ def test_send(terminal: Terminal, demo: dict[str, str]) -> None:
 
 
 def test_batch(terminal: Terminal) -> None:
-    """Two are accepted, one is refused, and the batch says how far it has come."""
+    """Two mails are accepted, one is refused, and the batch reports its progress."""
     accepted, batch = terminal.answers("batch", "curl-2")
     assert ["error" in item for item in accepted["results"]] == [False, True, False]
     assert (batch["id"], batch["accepted"]) == (accepted["batch_id"], 2)
 
 
 def test_schedule_and_cancel(terminal: Terminal) -> None:
-    """It waits for its time, and is then never sent."""
+    """A scheduled mail is cancelled and never sent."""
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     scheduled, cancelled = terminal.answers("schedule-and-cancel", "curl-later@example.com", tomorrow)
     assert (scheduled["status"], cancelled["status"]) == ("scheduled", "cancelled")
@@ -79,20 +79,20 @@ def test_schedule_and_cancel(terminal: Terminal) -> None:
     ],
 )
 def test_what_is_refused_is_shown(terminal: Terminal, name: str, words: tuple[str, ...]) -> None:
-    """The script ends with curl's 22, and the problem is the last thing that it prints."""
+    """The script exits with curl's 22 and prints the problem last."""
     refused = terminal.run(name, *words)
     assert refused.returncode == 22, refused.stdout
     assert json.loads(refused.stdout.splitlines()[-1])["type"].startswith("/problems/")
 
 
 def test_dry_run(terminal: Terminal) -> None:
-    """The mail is shown as it would be."""
+    """A dry run shows the mail without sending it."""
     (answer,) = terminal.answers("dry-run", "Ada")
     assert (answer["subject"], answer["dry_run"]) == ("Welcome to Larkspur, Ada", True)
 
 
 def test_find_and_explain(terminal: Terminal) -> None:
-    """The newest one, its events, and the reason; nothing to find is an error."""
+    """The newest mail is shown with its events and the reason; no match is an error."""
     (sent,) = terminal.answers("send", "curl+find@example.com", "curl-3")
     page, events, explained = terminal.answers("find-and-explain", "curl+find@example.com")
     assert [notification["id"] for notification in page["notifications"]] == [sent["id"]]
@@ -102,7 +102,7 @@ def test_find_and_explain(terminal: Terminal) -> None:
 
 
 def test_suppress(terminal: Terminal, demo: dict[str, str]) -> None:
-    """Added, shown, and lifted: nothing is left."""
+    """A suppression is added, listed and lifted, and nothing is left."""
     added, listed = terminal.answers("suppress", "curl+stop@example.com")
     assert listed["suppressions"] == [added]
     with httpx2.Client(base_url=demo["api"], headers={"Authorization": f"Bearer {demo['key']}"}, timeout=60) as client:
@@ -110,7 +110,7 @@ def test_suppress(terminal: Terminal, demo: dict[str, str]) -> None:
 
 
 async def test_webhook(terminal: Terminal) -> None:
-    """The URL is told a test event, signed with the secret that was shown."""
+    """The URL receives a test event, signed with the secret that the script printed."""
     async with run_receiver() as receiver:
         made, test_delivery, listed = terminal.answers("webhook", receiver.url())
         (heard,) = await receiver.wait_for(1)
@@ -120,7 +120,7 @@ async def test_webhook(terminal: Terminal) -> None:
 
 
 def test_without_a_key(terminal: Terminal) -> None:
-    """A wrong one is a 401 that is shown; without one a line says what is missing, and nothing is asked."""
+    """A wrong key prints the 401; without a key the script names what is missing and sends nothing."""
     terminal.env["NOTIFIER_API_KEY"] += "x"
     wrong = terminal.run("find-and-explain", "ada@example.com")
     assert (wrong.returncode, json.loads(wrong.stdout)["status"]) == (22, 401)
@@ -131,7 +131,7 @@ def test_without_a_key(terminal: Terminal) -> None:
 
 
 def test_the_page_names_every_script() -> None:
-    """A script that the README does not run is not there, and each can be started by its name."""
+    """The README names every script, and each script is executable."""
     *_, block = list_blocks("examples/curl/README.md", "sh")
     scripts = sorted(path.name for path in FOLDER.glob("*.sh"))
     assert sorted(line.split()[0].removeprefix("./") for line in block.text.splitlines()) == scripts

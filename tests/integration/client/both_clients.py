@@ -17,7 +17,7 @@ class Client:
         self.inner = inner
 
     async def __call__(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
-        """Call a method; `suppressions.list` is one of a group."""
+        """Call a method by its name; `suppressions.list` names a method of a group."""
         method: Any = self.inner
         for part in name.split("."):
             method = getattr(method, part)

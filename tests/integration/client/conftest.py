@@ -13,7 +13,7 @@ from notifier.runtime import wiring
 
 @pytest.fixture(params=[Notifier, AsyncNotifier])
 async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Connect]:
-    """Makes clients of one kind, and closes them."""
+    """Make clients of one kind and close them at the end."""
     async with AsyncExitStack() as stack:
 
         def make(url: str, key: str = KEY, **options: Any) -> Client:

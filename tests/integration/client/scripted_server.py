@@ -47,7 +47,7 @@ class Server:
         return f"http://127.0.0.1:{self._http.server_port}"
 
     def next_step(self, request: Request) -> Step:
-        """Record the request and return its step."""
+        """Record the request and return the step for it."""
         with self._noting:
             self.requests.append(request)
             return self.script.pop(0) if len(self.script) > 1 else self.script[0]

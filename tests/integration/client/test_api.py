@@ -1,4 +1,4 @@
-"""Against the real API on both databases: send, replay, batches, look, list, change, and each kind of refusal."""
+"""Against the real API on both databases: send, replay, batches, get, list, change, and each kind of refusal."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -33,7 +33,7 @@ def shop(connect: Connect, api: str, installation: Installation) -> Client:
 
 
 async def _stored(parts: wiring.ProcessParts, shop: Client, status: Stored) -> str:
-    """The id of a notification that has come to this status."""
+    """Return the id of a notification that has reached this status."""
     sent = await shop("send", to="ada@example.com", **WELCOME)
     await api_caller.set_notification(parts.database, sent.id, status=status)
     return str(sent.id)
@@ -42,7 +42,7 @@ async def _stored(parts: wiring.ProcessParts, shop: Client, status: Stored) -> s
 async def test_a_mail_is_sent_and_looked_at(
     shop: Client, relay: ScriptedRelay, parts: wiring.ProcessParts, api: str
 ) -> None:
-    """From `send` to what the relay said, with the events in order."""
+    """A mail can be followed from `send` to the relay's reply, with its events in order."""
     begun = datetime.now(UTC)
     sent = await shop("send", to="ada@example.com", locale="fr", priority="high", reply_to=None, **WELCOME)
     assert (sent.status, sent.replayed) == (Status.QUEUED, False)
@@ -66,14 +66,14 @@ async def test_a_mail_is_sent_and_looked_at(
 
 
 async def _until(shop: Client, id_: str, status: Status) -> None:
-    """Return once the notification has the status; the API offers nothing to wait on."""
+    """Return once the notification has the status; the API has no way to wait, so this polls."""
     async with asyncio.timeout(15):
         while (await shop("get", id_)).status != status:  # noqa: ASYNC110 - the sender moves it on
             await asyncio.sleep(0.02)
 
 
 async def test_the_same_key_is_the_same_mail(shop: Client) -> None:
-    """A repeated key is answered from the first; with another body it is refused."""
+    """A repeated key returns the first notification; with another body it is refused."""
     first = await shop("send", to="ada@example.com", idempotency_key="order-1", **WELCOME)
     second = await shop("send", to="ada@example.com", idempotency_key="order-1", **WELCOME)
     assert (second.id, second.replayed, first.replayed) == (first.id, True, False)
@@ -85,7 +85,7 @@ async def test_the_same_key_is_the_same_mail(shop: Client) -> None:
 
 
 async def test_every_fault_is_told_with_its_place(shop: Client) -> None:
-    """One error with all faults, and a message that a person understands."""
+    """One error contains all faults with their places and a readable message."""
     with pytest.raises(InvalidRequestError) as caught:
         await shop("send", to="nobody", template="welcome", variables={"name": "Ada"}, colour="red")
     faults = {(fault.pointer, fault.code) for fault in caught.value.errors}
@@ -100,7 +100,7 @@ async def test_every_fault_is_told_with_its_place(shop: Client) -> None:
 
 
 async def test_a_batch_with_defaults(shop: Client) -> None:
-    """A result for each in their order; a repeated batch with the same key is replayed."""
+    """Each mail has a result, in order; a batch repeated with the same key is replayed."""
     items = [{"to": f"user{number}@example.com", "variables": {"name": str(number)}} for number in range(3)]
     defaults = {"template": "welcome", "variables": {"product": "Larkspur"}, "from_": "shop@shop.example"}
     first = await shop("send_batch", items, defaults=defaults, idempotency_key="newsletter")
@@ -112,7 +112,7 @@ async def test_a_batch_with_defaults(shop: Client) -> None:
 
 
 async def test_a_batch_with_faults(shop: Client) -> None:
-    """Skipped, the good ones are accepted and the bad say why; else all are refused with places in the whole."""
+    """Partial batches accept the good mails and report the bad ones; whole batches are refused with all places."""
     items = [{"to": "ada@example.com", **WELCOME}, {"to": "nobody", **WELCOME}]
     batch = await shop("send_batch", items, on_error="skip_invalid")
     assert [result.index for result in batch.accepted] == [0]
@@ -125,7 +125,7 @@ async def test_a_batch_with_faults(shop: Client) -> None:
 
 
 async def test_the_list_goes_over_all_pages(shop: Client) -> None:
-    """Newest first, none twice and none missing, however small a page is; one page says where the next begins."""
+    """Every notification is listed once, newest first, for any page size; a page has the cursor of the next."""
     sent = [(await shop("send", to=f"user{number}@example.com", **WELCOME)).id for number in range(5)]
     assert [item.id for item in await shop("list", limit=2)] == sent[::-1]
     page = await shop("page", limit=2)
@@ -134,7 +134,7 @@ async def test_the_list_goes_over_all_pages(shop: Client) -> None:
 
 
 async def test_a_scheduled_mail_is_cancelled(shop: Client) -> None:
-    """Cancelled twice is cancelled, and the comment is kept."""
+    """Cancelling twice is no error, and the comment is stored."""
     later = datetime.now(UTC) + timedelta(hours=1)
     sent = await shop("send", to="ada@example.com", send_at=later, **WELCOME)
     assert sent.status == Status.SCHEDULED
@@ -146,7 +146,7 @@ async def test_a_scheduled_mail_is_cancelled(shop: Client) -> None:
 
 
 async def test_retry_and_resolve(shop: Client, parts: wiring.ProcessParts) -> None:
-    """What has failed is tried again, what is unknown is decided."""
+    """A failed mail is retried, and an unknown outcome is resolved."""
     failed = await _stored(parts, shop, Stored.FAILED)
     assert (await shop("retry", failed, comment="again")).status == Status.QUEUED
     unknown = await _stored(parts, shop, Stored.UNKNOWN)
@@ -154,7 +154,7 @@ async def test_retry_and_resolve(shop: Client, parts: wiring.ProcessParts) -> No
 
 
 async def test_changes_that_cannot_be_made(shop: Client, parts: wiring.ProcessParts) -> None:
-    """409 is a `ConflictError` whose code says why."""
+    """An impossible change raises a `ConflictError` with the code of its reason."""
     queued = (await shop("send", to="ada@example.com", **WELCOME)).id
     sent = await _stored(parts, shop, Stored.SENT)
     for call, code in (
@@ -170,7 +170,7 @@ async def test_changes_that_cannot_be_made(shop: Client, parts: wiring.ProcessPa
 
 
 async def test_what_is_not_yours(connect: Connect, api: str, installation: Installation, shop: Client) -> None:
-    """A wrong key, a key that may only read, another service's notification, and none."""
+    """A wrong key, a read-only key, another service's notification and an unknown id each raise their error."""
     sent = (await shop("send", to="ada@example.com", **WELCOME)).id
     with pytest.raises(AuthenticationError) as refused:
         await connect(api, "ntf_live_wrong")("get", sent)

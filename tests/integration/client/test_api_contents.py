@@ -1,4 +1,4 @@
-"""Against the real API: rehearsals, contents, copies, search, changes, batches as a whole, and suppressions."""
+"""Against the real API: dry runs, content, copies, search, changes, whole batches, and suppressions."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ WELCOME: dict[str, Any] = {"template": "welcome", "variables": {"name": "Ada", "
 
 @pytest.fixture
 async def shop(connect: Connect, api: str, installation: Installation, parts: wiring.ProcessParts) -> Client:
-    """A client of the shop that may also look at contents and care for suppressions."""
+    """A client of the shop that may also read content and manage suppressions."""
     scopes = [
         key_scope.KeyScope.SEND,
         key_scope.KeyScope.READ,
@@ -30,7 +30,7 @@ async def shop(connect: Connect, api: str, installation: Installation, parts: wi
 
 
 async def test_a_rehearsal_writes_nothing(shop: Client) -> None:
-    """The mail comes back, the list stays empty, and a fault is told as by `send`."""
+    """A dry run returns the mail and stores nothing; faults are reported as by `send`."""
     dry_run = await shop("dry_run", to="ada@example.com", **WELCOME)
     assert (dry_run.to, "Ada" in dry_run.html, "Ada" in dry_run.text) == ("ada@example.com", True, True)
     assert dry_run.subject
@@ -42,7 +42,7 @@ async def test_a_rehearsal_writes_nothing(shop: Client) -> None:
 async def test_a_mail_in_ones_own_words_with_a_file(
     shop: Client, connect: Connect, api: str, installation: Installation
 ) -> None:
-    """What was given is what is shown; a key without the scope is not shown it."""
+    """The content is returned as it was sent, and only to a key with the scope for it."""
     sent = await shop(
         "send",
         to="ada@example.com",
@@ -61,7 +61,7 @@ async def test_a_mail_in_ones_own_words_with_a_file(
 
 
 async def test_copies_tags_and_metadata(shop: Client) -> None:
-    """They are shown, and found by their tag; copies are listed if asked for."""
+    """Notifications are searched by tag; copies are listed on request."""
     sent = await shop(
         "send",
         to="ada@example.com",
@@ -83,7 +83,7 @@ async def test_copies_tags_and_metadata(shop: Client) -> None:
 
 
 async def test_a_waiting_mail_is_changed_and_explained(shop: Client) -> None:
-    """`update` changes what is named; `explain` says what it waits for."""
+    """`update` changes only the named fields; `explain` gives the reason for waiting."""
     later = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
     sent = await shop("send", to="ada@example.com", **WELCOME)
     changed = await shop("update", sent.id, send_at=later, priority="high")
@@ -94,7 +94,7 @@ async def test_a_waiting_mail_is_changed_and_explained(shop: Client) -> None:
 
 
 async def test_a_batch_as_a_whole(shop: Client) -> None:
-    """How far it has come, which mails are of it, and what is stopped of it; stopping twice is no error."""
+    """A batch reports its progress and its mails, and is cancelled as a whole; cancelling twice is no error."""
     batch = await shop("send_batch", [{"to": f"user{number}@example.com"} for number in range(3)], defaults=WELCOME)
     seen = await shop("batch", batch.batch_id)
     assert (seen.size, seen.accepted, seen.ended, seen.progress) == (3, 3, 0, 0)
@@ -106,7 +106,7 @@ async def test_a_batch_as_a_whole(shop: Client) -> None:
 
 
 async def test_an_address_is_suppressed_and_let_go(shop: Client) -> None:
-    """Suppressed mail is accepted and not sent; adding twice is one, and lifted it is gone."""
+    """Mail to a suppressed address is accepted and not sent; adding twice creates one entry, and lifting removes it."""
     added = await shop("suppressions.add", "Ada@Example.com", scope="all", detail="she asked")
     assert (added.scope, added.owner, added.detail, added.expires_at) == ("all", "service", "she asked", None)
     assert (await shop("suppressions.add", "ada@example.com", scope="all")).id == added.id

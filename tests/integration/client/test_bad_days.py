@@ -1,4 +1,4 @@
-"""Against a server that fails as real ones do: what is repeated, with which key, and what the caller is told."""
+"""Against a failing server: what is repeated, with which key, and what the caller sees."""
 
 import json
 import logging
@@ -41,7 +41,7 @@ AGAIN = {
 
 @pytest.mark.parametrize("name", AGAIN)
 async def test_a_send_is_repeated_with_the_same_key(connect: Connect, name: str) -> None:
-    """Twice in trouble, then accepted: three requests, the same octets, the same key."""
+    """After two failures the third request is accepted; all three have the same bytes and the same key."""
     with Server(AGAIN[name], AGAIN[name], ACCEPTED) as server:
         client = connect(server.url)
         sent = await client("send", **MAIL)
@@ -54,7 +54,7 @@ async def test_a_send_is_repeated_with_the_same_key(connect: Connect, name: str)
 
 
 async def test_what_is_sent_along(connect: Connect) -> None:
-    """Path, key, own name, and the caller's idempotency key; a replay is told as such."""
+    """A request has the path, API key, user agent and idempotency key; a replay is reported as one."""
     with Server(answer(202, SENT, Idempotent_Replayed="true")) as server:
         client = connect(f"{server.url}/notifier/")
         sent = await client("send", **MAIL, idempotency_key="order-1")
@@ -71,7 +71,7 @@ async def test_what_is_sent_along(connect: Connect) -> None:
 
 
 async def test_a_slow_server_is_left_in_time(connect: Connect) -> None:
-    """A try has its timeout; the next one is answered."""
+    """A try ends with its timeout, and the next one gets a reply."""
     with Server(silence, ACCEPTED) as server:
         client = connect(server.url, timeout=0.2)
         sent = await client("send", **MAIL)
@@ -81,7 +81,7 @@ async def test_a_slow_server_is_left_in_time(connect: Connect) -> None:
 
 
 async def test_retry_after_is_honoured(connect: Connect) -> None:
-    """The next request comes no earlier than the server has asked."""
+    """The next request is sent no earlier than Retry-After says."""
     with Server(problem(503, "database_unavailable", Retry_After="1"), ACCEPTED) as server:
         client = connect(server.url)
         begun = time.monotonic()
@@ -91,7 +91,7 @@ async def test_retry_after_is_honoured(connect: Connect) -> None:
 
 
 async def test_a_wait_beyond_the_total_time_is_not_begun(connect: Connect) -> None:
-    """The caller learns at once when to come back."""
+    """A wait that exceeds the total time raises at once, with the time to come back."""
     with Server(problem(429, "rate_limited", Retry_After="3600")) as server:
         client = connect(server.url)
         with pytest.raises(RateLimitedError) as caught:
@@ -101,7 +101,7 @@ async def test_a_wait_beyond_the_total_time_is_not_begun(connect: Connect) -> No
 
 
 async def test_the_total_time_ends_a_silent_server(connect: Connect) -> None:
-    """However long a try may take: all of them together have an end."""
+    """The total time limits all tries together, whatever a single try may take."""
     with Server(silence) as server:
         client = connect(server.url, timeout=30.0, retries=RetryPolicy(tries=100, seconds=0.5, first_wait=0.01))
         with pytest.raises(ConnectionFailedError) as caught:
@@ -111,7 +111,7 @@ async def test_the_total_time_ends_a_silent_server(connect: Connect) -> None:
 
 
 async def test_tries_have_an_end(connect: Connect) -> None:
-    """Four requests, as the policy says, and the last error."""
+    """After the four requests of the policy the last error is raised."""
     with Server(problem(503, "database_unavailable", Retry_After="0")) as server:
         client = connect(server.url)
         with pytest.raises(ServerError) as caught:
@@ -133,7 +133,7 @@ async def test_tries_have_an_end(connect: Connect) -> None:
 async def test_what_will_not_change_is_not_repeated(
     connect: Connect, status: int, code: str, family: type[ApiError]
 ) -> None:
-    """One request, and the error."""
+    """A permanent error is raised after one request."""
     with Server(problem(status, code)) as server:
         client = connect(server.url)
         with pytest.raises(family) as caught:
@@ -143,7 +143,7 @@ async def test_what_will_not_change_is_not_repeated(
 
 
 async def test_a_redirect_is_not_followed(connect: Connect) -> None:
-    """The key goes nowhere but where it was meant to go."""
+    """A redirect is not followed, so that the key goes to no other address."""
     with Server(ACCEPTED) as elsewhere, Server(answer(307, b"", Location=elsewhere.url)) as server:
         client = connect(server.url)
         with pytest.raises(ApiError) as caught:
@@ -154,7 +154,7 @@ async def test_a_redirect_is_not_followed(connect: Connect) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"<html>It works!</html>", b'{"id": 1}', b"[]"])
 async def test_a_malformed_answer(connect: Connect, content: bytes) -> None:
-    """A wrong address, say: an error of ours, at once."""
+    """A malformed reply, for example from a wrong address, raises our error at once."""
     with Server(answer(202, content)) as server:
         client = connect(server.url)
         with pytest.raises(MalformedReplyError):
@@ -164,7 +164,7 @@ async def test_a_malformed_answer(connect: Connect, content: bytes) -> None:
 
 
 async def test_a_lost_retry_is_not_repeated(connect: Connect) -> None:
-    """`retry` and `resolve` done twice could send twice: the caller is told that it may have been done."""
+    """A lost `retry` or `resolve` is not repeated, because it could send twice; the error says that it may be done."""
     with Server(drop) as server:
         client = connect(server.url)
         for call in (("retry", ID), ("resolve", ID, "resend")):
@@ -175,7 +175,7 @@ async def test_a_lost_retry_is_not_repeated(connect: Connect) -> None:
 
 
 async def test_a_lost_cancel_is_repeated(connect: Connect) -> None:
-    """Cancelling twice is no error, so it is asked again."""
+    """A lost `cancel` is repeated, because cancelling twice is no error."""
     with Server(drop, answer(200, SENT | {"to": "ada@example.com", "status": "cancelled"})) as server:
         client = connect(server.url)
         assert (await client("cancel", ID, comment="sold out")).status == "cancelled"
@@ -184,7 +184,7 @@ async def test_a_lost_cancel_is_repeated(connect: Connect) -> None:
 
 
 async def test_nobody_listens(connect: Connect) -> None:
-    """Refused each time: surely nothing was done, and the message says so without the key."""
+    """When every connection is refused, the error says that nothing was done, and does not contain the key."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         client = connect(f"http://127.0.0.1:{held.getsockname()[1]}")
@@ -195,7 +195,7 @@ async def test_nobody_listens(connect: Connect) -> None:
 
 
 async def test_a_batch_that_is_still_being_written(connect: Connect) -> None:
-    """A first request was lost and still holds a key: the same batch is asked again until it has an id."""
+    """While the API reports a key as in progress, the same batch is repeated until it has an id."""
     writing = {"results": [{"index": 0, "error": {"code": "idempotency_in_progress", "errors": []}}]}
     done = {"batch_id": ID, "results": [{"index": 0, "replayed": True} | SENT]}
     with Server(drop, answer(202, writing), answer(202, done)) as server:
@@ -207,7 +207,7 @@ async def test_a_batch_that_is_still_being_written(connect: Connect) -> None:
 
 
 async def test_pages_are_walked_through_trouble(connect: Connect) -> None:
-    """A page that fails once is asked for again, and none is missed."""
+    """A page that fails once is requested again, and no page is missed."""
     first, second = (SENT | {"id": name, "to": "ada@example.com"} for name in ("b", "a"))
     pages = (
         answer(200, {"notifications": [first], "next": "b"}),
@@ -227,7 +227,7 @@ async def test_pages_are_walked_through_trouble(connect: Connect) -> None:
 
 
 async def test_the_key_and_the_mail_are_not_logged(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
-    """At the finest level, in trouble: a line for each repetition, and neither key, address nor variable in any."""
+    """Even at debug level a retry is logged in one line, without the key, addresses or variables."""
     with caplog.at_level(logging.DEBUG), Server(drop, problem(503, "x", Retry_After="0"), ACCEPTED) as server:
         client = connect(server.url)
         await client("send", **MAIL)
@@ -238,7 +238,7 @@ async def test_the_key_and_the_mail_are_not_logged(connect: Connect, caplog: pyt
 
 
 async def test_parts_of_the_client(connect: Connect) -> None:
-    """Suppressions and webhooks go through the same tries; what answers with nothing returns None."""
+    """Suppressions and webhooks are retried in the same way; a reply without content returns None."""
     hook = {"id": ID, "url": "https://shop.example/hook", "secret": "whsec_c2VjcmV0"}
     script = (
         answer(200, {"suppressions": [{"id": ID, "address": "a@x.org", "reason": "requested"}], "next": None}),
@@ -261,7 +261,7 @@ async def test_parts_of_the_client(connect: Connect) -> None:
 
 
 def _stream_that_breaks(handler: Any) -> None:
-    """One event of a batch, and then nothing where more was promised."""
+    """Send one event of a batch and then break off."""
     event = b'data: {"id": "' + ID.encode() + b'", "ended": 1}\n\ndata: {"id'
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 500\r\n\r\n"
     handler.wfile.write(head + event)
@@ -269,7 +269,7 @@ def _stream_that_breaks(handler: Any) -> None:
 
 
 async def test_a_stream_that_breaks(connect: Connect) -> None:
-    """It is asked for again only while it has told nothing: what was told would be told twice."""
+    """A broken stream is requested again only before its first event, so that no event is delivered twice."""
     with Server(problem(503, "database_unavailable", Retry_After="0"), drop, _stream_that_breaks) as server:
         client = connect(server.url)
         with pytest.raises(ConnectionFailedError):

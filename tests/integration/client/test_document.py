@@ -1,4 +1,4 @@
-"""docs/client.md tells the truth: its blocks run against the real API, and its words are the client's."""
+"""docs/client.md is executed against the real API, and it names what the client has."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ SEND, ASYNC, BATCH, ERRORS, FILES, WEBHOOK = range(6)
 
 
 def _run(block: str) -> tuple[str, dict[str, Any]]:
-    """What a block prints, and the names that it leaves."""
+    """Run a block; return what it prints and the names that it defines."""
     names: dict[str, Any] = {}
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -38,7 +38,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch, api: str, installation: Instal
 
 @pytest.mark.usefixtures("_environment")
 async def test_the_blocks_that_call() -> None:
-    """Each runs as it stands, with the two variables set, and prints what the page says of it."""
+    """Each block runs unchanged, with the two variables set, and prints what the page says."""
     assert len(BLOCKS) == WEBHOOK + 1
     printed = [(await asyncio.to_thread(_run, BLOCKS[number]))[0] for number in (SEND, SEND, ASYNC, BATCH, ERRORS)]
     assert printed[0].split()[1:] == ["queued", "False"]
@@ -52,12 +52,12 @@ async def test_the_blocks_that_call() -> None:
 
 
 def test_the_block_about_files() -> None:
-    """An attachment is made."""
+    """The block about files makes an attachment."""
     assert _run(BLOCKS[FILES])[1]["receipt"].content_type == "application/pdf"
 
 
 def test_the_block_that_is_told() -> None:
-    """It takes a signed message, and refuses another."""
+    """The webhook block accepts a signed message and refuses any other."""
     names = _run(BLOCKS[WEBHOOK])[1]
     secret = re.search(r'WebhookVerifier\("(\w+=*)"\)', BLOCKS[WEBHOOK])
     assert secret is not None
@@ -74,7 +74,7 @@ def test_the_block_that_is_told() -> None:
 
 
 def test_the_page_names_every_method_and_error() -> None:
-    """And its defaults are the client's."""
+    """The page names every method and error of the client, with the client's defaults."""
     listed = re.search(r"Both have the same methods:(.*?)\n\n`list`", PAGE, re.DOTALL)
     assert listed is not None
     named = set(re.findall(r"`([\w.|]+)`", listed[1]))

@@ -1,4 +1,4 @@
-"""The real API behind a wire that loses its answers: every mail is there once, and the caller is told its id."""
+"""The real API behind a connection that loses replies: every mail exists once, and the caller gets its id."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ WELCOME: dict[str, Any] = {"template": "welcome", "variables": {"name": "Ada", "
 
 
 def passing_on(api: str, *, losing: bool = False) -> Step:
-    """Hand the request to the API, and its answer back; or lose the answer."""
+    """Forward the request to the API; return its reply, or lose it."""
 
     def step(handler: Any) -> None:
         request = handler.scripted.requests[-1]
@@ -38,7 +38,7 @@ async def _count(connect: Connect, api: str, key: str) -> list[str]:
 async def test_a_send_whose_answer_is_lost_is_there_once(
     connect: Connect, api: str, installation: Installation
 ) -> None:
-    """Lost twice: the third request is answered from the first, though the caller gave no key."""
+    """After two lost replies the third request is a replay, even if the caller gave no key."""
     losing = passing_on(api, losing=True)
     with Server(losing, losing, passing_on(api)) as wire:
         shop = connect(wire.url, installation.keys.shop)
@@ -51,7 +51,7 @@ async def test_a_send_whose_answer_is_lost_is_there_once(
 async def test_a_batch_whose_answer_is_lost_is_there_once(
     connect: Connect, api: str, installation: Installation
 ) -> None:
-    """Each of its mails once, each result a replay."""
+    """Each mail of the batch exists once, and each result is a replay."""
     items = [{"to": f"user{number}@example.com", **WELCOME} for number in range(3)]
     with Server(passing_on(api, losing=True), passing_on(api)) as wire:
         shop = connect(wire.url, installation.keys.shop)
@@ -64,7 +64,7 @@ async def test_a_batch_whose_answer_is_lost_is_there_once(
 async def test_a_caller_who_gives_up_may_come_back_with_the_key(
     connect: Connect, api: str, installation: Installation
 ) -> None:
-    """The error says that it may have been done; the same key later finds the same mail."""
+    """The error says that the call may be done; the same key later finds the same mail."""
     with Server(passing_on(api, losing=True)) as wire:
         shop = connect(wire.url, installation.keys.shop, retries=RetryPolicy(tries=1))
         with pytest.raises(ConnectionFailedError) as caught:

@@ -1,4 +1,4 @@
-"""Every method of both clients against the real API, with a sender and an endpoint that hears of it."""
+"""Every method of both clients against the real API, with a sender and a webhook endpoint."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,7 +25,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def installation(postgres_installation: Installation) -> Installation:
-    """On PostgreSQL only, which may call loopback: that both databases answer the same is shown elsewhere."""
+    """An installation on PostgreSQL only, which may call loopback; other tests compare the databases."""
     return postgres_installation.with_settings(webhooks={"insecure_hosts": ("127.0.0.1",), "timeout": 2.0})
 
 
@@ -37,7 +37,7 @@ async def receiver() -> AsyncIterator[WebhookReceiver]:
 
 @pytest.fixture(params=[Notifier, AsyncNotifier])
 async def shop(request: pytest.FixtureRequest, api: str, parts: wiring.ProcessParts) -> AsyncIterator[RecordingClient]:
-    """The shop with a key that may do everything."""
+    """The shop with a key that has every scope."""
     client = RecordingClient(
         request.param(url=api, key=await marketing_template.create_marketing_key(parts, "shop"), retries=QUICK)
     )
@@ -103,35 +103,35 @@ async def _suppressions(shop: RecordingClient, _: wiring.ProcessParts, __: Webho
 async def _webhooks(shop: RecordingClient, parts: wiring.ProcessParts, receiver: WebhookReceiver) -> None:
     begun = datetime.now(UTC)
     receiver.script(build_reply("410 Gone"))
-    made = await shop("webhooks.create", url=receiver.url(), events=["notification.sent"], description="Orders")
-    assert [item.raw for item in await shop("webhooks.list")] == [_without(made.raw, "secret")]
+    endpoint = await shop("webhooks.create", url=receiver.url(), events=["notification.sent"], description="Orders")
+    assert [item.raw for item in await shop("webhooks.list")] == [_without(endpoint.raw, "secret")]
     async with wiring.run_sender(parts):
-        tested = await shop("webhooks.test", made.id)
+        tested = await shop("webhooks.test", endpoint.id)
         async with asyncio.timeout(15):
-            while (await shop("webhooks.delivery", made.id, tested.id)).state == "pending":  # noqa: ASYNC110 - asked again
+            while (await shop("webhooks.delivery", endpoint.id, tested.id)).state == "pending":  # noqa: ASYNC110 - asked again
                 await asyncio.sleep(0.02)
-        failed = await shop("webhooks.get", made.id)
-        assert (failed.disabled_because is None, failed.url) == (False, made.url)
-        on = await shop("webhooks.update", made.id, disabled=False, events=[], description="All")
+        failed = await shop("webhooks.get", endpoint.id)
+        assert (failed.disabled_because is None, failed.url) == (False, endpoint.url)
+        on = await shop("webhooks.update", endpoint.id, disabled=False, events=[], description="All")
         assert (on.disabled_at, on.events, on.description) == (None, (), "All")
-        new = await shop("webhooks.rotate_secret", made.id, overlap_seconds=60)
+        new = await shop("webhooks.rotate_secret", endpoint.id, overlap_seconds=60)
         assert new.previous_until is not None
-        assert (await shop("webhooks.replay_failed", made.id, since=begun)).replayed == 1
-        again = await shop("webhooks.replay", made.id, tested.id)
-        heard = (await receiver.wait_for(3))[1:]
-    for secret in (made.secret, new.secret):
-        events = [WebhookVerifier(secret).verify(item.body, item.headers) for item in heard]
+        assert (await shop("webhooks.replay_failed", endpoint.id, since=begun)).replayed == 1
+        again = await shop("webhooks.replay", endpoint.id, tested.id)
+        requests = (await receiver.wait_for(3))[1:]
+    for secret in (endpoint.secret, new.secret):
+        events = [WebhookVerifier(secret).verify(item.body, item.headers) for item in requests]
         assert {(event.id, event.type) for event in events} == {(tested.event_id, "webhook.test")}
-    delivery = await shop("webhooks.delivery", made.id, tested.id)
+    delivery = await shop("webhooks.delivery", endpoint.id, tested.id)
     assert (delivery.state, delivery.tries, delivery.attempts[0].code, delivery.body) == (
         "failed",
         1,
         410,
-        heard[0].body.decode(),
+        requests[0].body.decode(),
     )
-    assert again.id in [item.id for item in await shop("webhooks.deliveries", made.id, limit=1)][:2]
-    assert len(await shop("webhooks.deliveries", made.id, state="failed")) == 1
-    assert await shop("webhooks.delete", made.id) is None
+    assert again.id in [item.id for item in await shop("webhooks.deliveries", endpoint.id, limit=1)][:2]
+    assert len(await shop("webhooks.deliveries", endpoint.id, state="failed")) == 1
+    assert await shop("webhooks.delete", endpoint.id) is None
     assert await shop("webhooks.list") == []
 
 
@@ -140,14 +140,14 @@ async def _keys(shop: RecordingClient, _: wiring.ProcessParts, __: WebhookReceiv
     assert (me.service, me.scopes, me.from_domains) == ("shop", key_scope.SERVICE_SCOPES, ("shop.example",))
     assert (me.limits.service_per_minute, me.team_recipients) == (120_000, None)
     ends = datetime.now(UTC) + HOUR
-    made = await shop("keys.create", name="app", kind="team", expires_at=ends, rate_per_minute=7)
-    assert (made.kind, made.expires_at, made.rate_per_minute) == ("team", ends, 7)
-    assert made.key.startswith(made.prefix)
-    assert made.key not in repr(made)
-    new = await shop("keys.rotate", made.id, overlap_seconds=60)
-    assert (new.replaces.id, new.replaces.replaced_by, new.name) == (made.id, new.id, "app")
+    created = await shop("keys.create", name="app", kind="team", expires_at=ends, rate_per_minute=7)
+    assert (created.kind, created.expires_at, created.rate_per_minute) == ("team", ends, 7)
+    assert created.key.startswith(created.prefix)
+    assert created.key not in repr(created)
+    new = await shop("keys.rotate", created.id, overlap_seconds=60)
+    assert (new.replaces.id, new.replaces.replaced_by, new.name) == (created.id, new.id, "app")
     with pytest.raises(ConflictError):
-        await shop("keys.rotate", made.id)
+        await shop("keys.rotate", created.id)
     revoked = [(await shop("keys.revoke", new.id)).revoked_at for _twice in range(2)]
     assert revoked[0] is not None
     assert revoked[0] == revoked[1]
@@ -163,8 +163,8 @@ async def _keys(shop: RecordingClient, _: wiring.ProcessParts, __: WebhookReceiv
         "key.rotated",
         "key.created",
     ]
-    (entry,) = [item for item in await shop("audit", object_id=made.id, object_kind="key") if item.before]
-    assert (entry.object_id, entry.before["replaced_by"], entry.after["replaced_by"]) == (made.id, None, new.id)
+    (entry,) = [item for item in await shop("audit", object_id=created.id, object_kind="key") if item.before]
+    assert (entry.object_id, entry.before["replaced_by"], entry.after["replaced_by"]) == (created.id, None, new.id)
 
 
 async def _templates(shop: RecordingClient, _: wiring.ProcessParts, __: WebhookReceiver) -> None:
@@ -253,19 +253,19 @@ WALKS: dict[Walk, set[str]] = {
     _assets: {f"assets.{name}" for name in ("list", "get", "upload", "delete", "file")},
     _keys: {"whoami", "audit"} | {f"keys.{name}" for name in ("list", "get", "create", "rotate", "revoke", "set_team")},
 }  # fmt: skip
-"""Which methods each walk calls."""
+"""The methods that each test calls."""
 
 
 @pytest.mark.parametrize("walk", WALKS, ids=[walk.__name__.lstrip("_") for walk in WALKS])
 async def test_each_method_does_what_it_says(
     walk: Walk, shop: RecordingClient, parts: wiring.ProcessParts, receiver: WebhookReceiver
 ) -> None:
-    """What is asked for arrives, and what is answered is read into its type."""
+    """Each request arrives as it was meant, and each reply is read into its type."""
     await walk(shop, parts, receiver)
     assert shop.calls_made == WALKS[walk]
 
 
 @pytest.mark.parametrize("kind", [Notifier, AsyncNotifier])
 async def test_no_method_is_left_out(kind: type[Notifier | AsyncNotifier]) -> None:
-    """The walks above call all that either client offers."""
+    """The tests above call every method that a client offers."""
     assert list_calls(kind(url="http://127.0.0.1", key="x")) == set().union(*WALKS.values())

@@ -1,4 +1,4 @@
-"""What the inbox's tests share: a running inbox, a way to send mail to it, its HTTP side, and a browser on its page."""
+"""Fixtures of the inbox's tests: a running inbox, a sender, its HTTP side, and a browser on its page."""
 
 import os
 import smtplib
@@ -30,7 +30,7 @@ REAL_SMTP = os.environ.get("NOTIFIER_TEST_MAILHOG_SMTP", "127.0.0.1:1025")
 
 @pytest.fixture
 def send(inbox: BackgroundInbox) -> Send:
-    """Send a mail to the inbox: `raw` bytes, or one that is composed from the other fields."""
+    """Send a mail to the inbox: `raw` bytes, or a mail composed from the other fields."""
 
     def to_inbox(
         subject: str = "Hello",
@@ -98,7 +98,7 @@ def unused_port() -> int:
 
 @dataclass(frozen=True)
 class MailHog:
-    """Where the server under test is."""
+    """The address of the server under test."""
 
     url: str
     smtp_host: str
@@ -126,7 +126,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chr
 
 
 class Page:
-    """What a person does on the page. Waiting ends as soon as the browser shows what is waited for."""
+    """A person's actions on the page; each wait ends as soon as the browser shows the expected state."""
 
     def __init__(self, browser: webdriver.Chrome, url: str) -> None:
         self.browser = browser
@@ -136,7 +136,7 @@ class Page:
         )
 
     def open(self, path: str = "/") -> None:
-        """Load the page, and wait until it listens."""
+        """Load the page and wait until it listens for new mail."""
         self.browser.get(self.url + path)
         self.until(lambda: self.find("#live").get_attribute("data-state") == "live")
 
@@ -145,11 +145,11 @@ class Page:
         return self.browser.find_elements(By.CSS_SELECTOR, selector)
 
     def find(self, selector: str) -> WebElement:
-        """The element, as soon as there is one."""
+        """Return the element as soon as it exists."""
         return self._wait.until(lambda _: next(iter(self.all(selector)), None))  # type: ignore[return-value]
 
     def texts(self, selector: str) -> list[str]:
-        """What the matching elements say."""
+        """The texts of the matching elements."""
         return [element.text for element in self.all(selector)]
 
     def until(self, condition: Callable[[], object]) -> None:
@@ -157,11 +157,11 @@ class Page:
         self._wait.until(lambda _: condition())
 
     def until_subjects(self, *subjects: str) -> None:
-        """Wait until the list shows exactly these, in this order."""
+        """Wait until the list shows exactly these subjects, in this order."""
         self.until(lambda: self.texts(".row-subject") == list(subjects))
 
     def until_reading(self, subject: str) -> None:
-        """Wait until that message is open."""
+        """Wait until this message is open."""
         self.until(lambda: self.texts("h1.subject") == [subject])
 
     def press(self, key: str) -> None:
@@ -171,10 +171,10 @@ class Page:
 
 @pytest.fixture
 def page(chromium: webdriver.Chrome, inbox: BackgroundInbox) -> Iterator[Page]:
-    """The page of an inbox of its own, wide and open."""
+    """The page of a new inbox, in a wide window."""
     chromium.set_window_size(1280, 800)
     opened = Page(chromium, inbox.http_url)
     opened.open()
     yield opened
-    # Leaving closes the page's event stream, so that the inbox need not.
+    # Leaving the page closes its event stream before the inbox stops.
     chromium.get("about:blank")

@@ -1,4 +1,4 @@
-"""Who may use the inbox: a page on the web that leads its own name to this machine neither reads nor changes it."""
+"""Access to the inbox: a web page that points its own name to this machine can neither read nor change it."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ def _scope(host: str, method: str = "GET", *headers: tuple[str, str]) -> dict[st
 
 @pytest.mark.parametrize("host", FOREIGN_HOSTS)
 def test_foreign_hosts_are_turned_away(host: str) -> None:
-    """Whatever they look like; an inbox on all addresses takes those, which no name leads to."""
+    """Foreign host names are refused; an inbox on all addresses accepts addresses, which no name resolves to."""
     assert "--allow-host" in (Access().find_refusal(_scope(host)) or "")
     everywhere = Access(bound_to="0.0.0.0").find_refusal(_scope(host))
     assert (everywhere is None) == (host in {"10.0.0.1", "[2001:db8::1]:8025", "0.0.0.0"})
@@ -38,12 +38,12 @@ def test_foreign_hosts_are_turned_away(host: str) -> None:
 
 @pytest.mark.parametrize("host", [*OWN_HOSTS, "inbox", "inbox:8025", "192.0.2.7"])
 def test_own_hosts_are_let_in(host: str) -> None:
-    """Loopback under each of its names, the address that it listens on, and what it was started with."""
+    """Accepted are the names of loopback, the listening address, and the hosts that were configured."""
     assert Access(bound_to="192.0.2.7", hosts=["Inbox"]).find_refusal(_scope(host)) is None
 
 
 def test_one_host_is_told() -> None:
-    """Neither none nor two."""
+    """A request with no Host header, or with two, is refused."""
     two = _scope("localhost", "GET", ("host", "rebound.example"))
     assert Access().find_refusal(two | {"headers": []}) is not None
     assert Access().find_refusal(two) is not None
@@ -67,14 +67,14 @@ def test_one_host_is_told() -> None:
     ],
 )
 def test_only_its_own_page_and_programs_change_anything(headers: list[tuple[str, str]], *, is_let_in: bool) -> None:
-    """Programs send neither header; reading needs no origin, as its page's answers are read by nobody else."""
+    """Changes are allowed to the inbox's own page and to programs, which send no origin headers; reads need none."""
     for method in ("POST", "DELETE", "PUT"):
         assert (Access().find_refusal(_scope("localhost:8025", method, *headers)) is None) == is_let_in
     assert Access().find_refusal(_scope("localhost:8025", "GET", *headers)) is None
 
 
 def test_every_route_asks_for_the_host(inbox: BackgroundInbox, http: httpx2.Client, send: Send) -> None:
-    """Pages, lists, streams, files and changes: each says no, and nothing is changed."""
+    """Every route refuses a foreign host, and nothing is changed."""
     send()
     (message,) = inbox.messages()
     streams = OpenStreams(max_streams=1, max_per_owner=1)

@@ -1,4 +1,4 @@
-"""The fixture that users of Notifier import, used as they use it."""
+"""The fixture that users of Notifier import, used in the way they use it."""
 
 import asyncio
 import threading
@@ -18,7 +18,7 @@ Send = Callable[..., None]
 
 
 def test_a_mail_that_is_there_is_found(inbox: BackgroundInbox, send: Send) -> None:
-    """By envelope recipient, whatever its case, and by a piece of the subject."""
+    """A mail is found by envelope recipient, in any case, and by part of its subject."""
     send("Your order 1", to="ann@customer.example")
     send("Your order 2", to="bob@customer.example", html="<b>Hi</b>")
 
@@ -30,7 +30,7 @@ def test_a_mail_that_is_there_is_found(inbox: BackgroundInbox, send: Send) -> No
 
 
 def test_the_block_of_the_page(inbox: BackgroundInbox, send: Send) -> None:
-    """What docs/calling.md shows is a test that passes once the service sends its mail."""
+    """The test in docs/calling.md passes once the service sends its mail."""
     (block,) = list_blocks("docs/calling.md", "python")
     names: dict[str, Any] = {"send_mail_through": lambda *_where: send("Your order", to="ada@example.com")}
     exec(compile(block.text, block.document, "exec"), names)
@@ -39,7 +39,7 @@ def test_the_block_of_the_page(inbox: BackgroundInbox, send: Send) -> None:
 
 
 def test_a_mail_that_comes_later_ends_the_wait(inbox: BackgroundInbox, send: Send) -> None:
-    """The wait began before the mail was sent."""
+    """A wait that began before the mail was sent ends with it."""
     sender = threading.Timer(0.05, send, ["Later"])
     sender.start()
 
@@ -48,14 +48,14 @@ def test_a_mail_that_comes_later_ends_the_wait(inbox: BackgroundInbox, send: Sen
 
 
 async def test_async_tests_wait_without_blocking_their_loop(inbox: BackgroundInbox, send: Send) -> None:
-    """The mail is sent by the loop that waits."""
+    """An async wait does not block the loop, which sends the mail meanwhile."""
     mail, _ = await asyncio.gather(inbox.wait_for_async(to="ann@customer.example"), asyncio.to_thread(send, "Hello"))
 
     assert mail.subject == "Hello"
 
 
 def test_a_mail_that_does_not_come_fails_the_test_and_tells_what_did(inbox: BackgroundInbox, send: Send) -> None:
-    """The verdict is an AssertionError with recipients and subjects."""
+    """A missing mail raises an AssertionError that lists the recipients and subjects that arrived."""
     send("Something else", to="bob@customer.example")
 
     with pytest.raises(AssertionError) as verdict:
@@ -70,13 +70,13 @@ def test_a_mail_that_does_not_come_fails_the_test_and_tells_what_did(inbox: Back
 
 
 async def test_an_empty_inbox_is_said_to_be_empty(inbox: BackgroundInbox) -> None:
-    """From async code, too."""
+    """An empty inbox is reported as empty, also in async code."""
     with pytest.raises(MailNotReceived, match=r"no mail arrived within 0\.01 s; the inbox is empty"):
         await inbox.wait_for_async(timeout=0.01)
 
 
 def test_a_cleared_inbox_is_empty(inbox: BackgroundInbox, send: Send) -> None:
-    """What was cleared is not found again."""
+    """A cleared mail is not found again."""
     send("old")
     inbox.clear()
     send("new")
@@ -86,13 +86,13 @@ def test_a_cleared_inbox_is_empty(inbox: BackgroundInbox, send: Send) -> None:
 
 
 def test_a_port_in_use_is_told_where_the_inbox_was_started(inbox: BackgroundInbox) -> None:
-    """The error of the thread comes out of `with`."""
+    """An error of the inbox's thread, such as a port in use, is raised by `with`."""
     with pytest.raises(InboxPortBusy), BackgroundInbox(smtp_port=inbox.smtp_port):
         pass
 
 
 def test_the_client_hears_mail_that_comes_while_it_waits(inbox: BackgroundInbox, send: Send) -> None:
-    """Over the event stream: other mail first, then the one that it waits for, which is large."""
+    """A wait over the event stream passes over other mail and ends with the expected one, which is large."""
 
     def one_after_the_other() -> None:
         send("other")
@@ -106,7 +106,7 @@ def test_the_client_hears_mail_that_comes_while_it_waits(inbox: BackgroundInbox,
 
 
 def test_the_client_stops_waiting_when_only_other_mail_comes(inbox: BackgroundInbox, send: Send) -> None:
-    """Each event starts the socket's patience anew, but not the client's."""
+    """Other mail does not extend the client's timeout, although it resets the socket's."""
     stop = threading.Event()
 
     def keep_sending() -> None:

@@ -1,4 +1,4 @@
-"""Mails that were made to cost: what is read of each has an end, and it is read in another thread."""
+"""Mails made to be expensive: reading each has a limit and happens in another thread."""
 
 import asyncio
 import base64
@@ -17,17 +17,17 @@ from notifier.inbox.readable_text import extract_visible_text
 from notifier.inbox.received_message import ReceivedMessage
 
 SIZE = 300_000
-"""Bytes of a hostile text: what takes quadratic time takes minutes with it."""
+"""Bytes of a hostile text, large enough for quadratic time to take minutes."""
 
 
 def received(raw: bytes, recipients: tuple[str, ...] = ("a@x.example",)) -> ReceivedMessage:
-    """A mail as the SMTP side puts it into the store."""
+    """A mail as the SMTP side stores it."""
     now = datetime.now(UTC)
     return ReceivedMessage(id="x", received_at=now, helo="h", sender="s@x.example", recipients=recipients, raw=raw)
 
 
 def read_all(mail: ReceivedMessage) -> None:
-    """Everything that any route reads of it."""
+    """Read everything that any route reads from the mail."""
     page_api._build_detail(mail)
     mailhog_json.build_item(mail)
     assert isinstance(mail.searchable, str)
@@ -35,7 +35,7 @@ def read_all(mail: ReceivedMessage) -> None:
 
 
 def filled(text: str) -> str:
-    """This text again and again."""
+    """Repeat this text up to the test's size."""
     return text * (SIZE // len(text))
 
 
@@ -48,7 +48,7 @@ def filled(text: str) -> str:
     ],
 )  # fmt: skip
 def test_html_takes_linear_time(html: str) -> None:
-    """Whatever is left open in it."""
+    """HTML is read in linear time, whatever it leaves open."""
     mail = EmailMessage()
     mail.set_content("x")
     mail.add_alternative(html, subtype="html")
@@ -78,7 +78,7 @@ def test_html_takes_linear_time(html: str) -> None:
     ],
 )  # fmt: skip
 def test_messages_are_read_up_to_limits(raw: bytes) -> None:
-    """Headers, parameters, parts and levels without number."""
+    """Headers, parameters, parts and nesting levels are read up to a limit."""
     mail = received(raw)
     read_all(mail)
     assert len(mail.headers) <= received_message.MAX_HEADERS
@@ -87,7 +87,7 @@ def test_messages_are_read_up_to_limits(raw: bytes) -> None:
 
 
 def test_an_image_that_is_shown_often_is_built_in_up_to_a_limit() -> None:
-    """1 MB a thousand times is not 1 GB; what is built in comes first, and each image once fits."""
+    """An image that is used a thousand times is inlined up to a limit; each image fits once."""
     picture = base64.b64encode(b"x" * 700_000)
     html = b'<img src="cid:big">' * 1_000
     raw = (
@@ -104,7 +104,7 @@ def test_an_image_that_is_shown_often_is_built_in_up_to_a_limit() -> None:
 
 
 def test_the_store_counts_envelopes() -> None:
-    """A mail to a million recipients is as large as they are."""
+    """The size of a mail in the store includes its recipients."""
 
     async def fill() -> int:
         store = MessageStore(max_bytes=1_000)
@@ -117,7 +117,7 @@ def test_the_store_counts_envelopes() -> None:
 
 
 class NotingBytes(bytes):
-    """Bytes of a mail that note which threads begin to read them."""
+    """Bytes of a mail that record which threads read them."""
 
     readers: ClassVar[set[str]] = set()
 
@@ -131,7 +131,7 @@ class NotingBytes(bytes):
 
 
 def test_no_route_reads_a_mail_in_the_event_loop(inbox: BackgroundInbox, http: httpx2.Client) -> None:
-    """The SMTP side lives there."""
+    """No route reads a mail in the event loop, where the SMTP side runs."""
     paths = (
         "/api/v1/messages", "/api/v1/messages/x", "/api/v2/messages", "/api/v2/search?kind=to&query=a",
         "/inbox/messages", "/inbox/messages?query=a", "/inbox/messages/x", "/inbox/messages/x/frame",

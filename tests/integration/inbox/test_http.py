@@ -1,4 +1,4 @@
-"""What the HTTP side adds to MailHog's contract: clear refusals, a release that stays here, strict headers."""
+"""What the HTTP side adds to MailHog's contract: clear refusals, releases to loopback only, and strict headers."""
 
 import smtplib
 from collections.abc import Callable, Iterator
@@ -21,25 +21,25 @@ def elsewhere() -> Iterator[BackgroundInbox]:
 
 
 def only_id(inbox: BackgroundInbox) -> str:
-    """The id of the one message that is there."""
+    """The id of the only message."""
     (message,) = inbox.messages()
     return message.id
 
 
 @pytest.mark.parametrize("path", ["", "/download", "/mime/part/0/download"])
 def test_an_unknown_id_is_not_found(http: httpx2.Client, path: str) -> None:
-    """MailHog answers null or fails."""
+    """An unknown id is 404, where MailHog replies null or fails."""
     assert http.get(f"/api/v1/messages/nothing{path}").status_code == 404
 
 
 def test_deleting_and_releasing_an_unknown_id_is_not_found(http: httpx2.Client) -> None:
-    """Neither pretends to have done something."""
+    """Deleting or releasing an unknown id is 404."""
     assert http.delete("/api/v1/messages/nothing").status_code == 404
     assert http.post("/api/v1/messages/nothing/release", json={}).status_code == 404
 
 
 def test_a_part_that_is_not_there_is_not_found(http: httpx2.Client, inbox: BackgroundInbox, send: Send) -> None:
-    """Neither in a plain mail nor behind the last part."""
+    """A missing part is 404, in a plain mail and behind the last part."""
     send("plain")
     assert http.get(f"/api/v1/messages/{only_id(inbox)}/mime/part/0/download").status_code == 404
     inbox.clear()
@@ -58,7 +58,7 @@ def test_a_part_that_is_not_there_is_not_found(http: httpx2.Client, inbox: Backg
 def test_a_part_keeps_what_is_not_valid_base64(
     http: httpx2.Client, inbox: BackgroundInbox, send: Send, encoding: bytes, body: bytes, content: bytes
 ) -> None:
-    """MailHog's clients decode quoted-printable themselves."""
+    """Invalid base64 is returned unchanged, and so is quoted-printable, which MailHog's clients decode themselves."""
     head = b"Content-Type: multipart/mixed; boundary=b\r\n\r\npreamble\r\n--b\r\nContent-Transfer-Encoding: "
     send(raw=head + encoding + b"\r\nContent-Type: text/x\x01y\r\n\r\n" + body + b"\r\n--b--\r\n")
 
@@ -69,7 +69,7 @@ def test_a_part_keeps_what_is_not_valid_base64(
 
 
 def test_a_multipart_without_a_boundary_has_no_parts(http: httpx2.Client, send: Send) -> None:
-    """It is still listed."""
+    """A multipart mail without a boundary has no parts and is still listed."""
     send(raw=b"Content-Type: multipart/mixed\r\n\r\nx\r\n")
 
     assert http.get("/api/v1/messages").json()[0]["MIME"] == {"Parts": []}
@@ -79,7 +79,7 @@ def test_a_multipart_without_a_boundary_has_no_parts(http: httpx2.Client, send: 
 def test_a_release_sends_the_same_bytes_to_the_host_and_address_that_were_asked_for(
     elsewhere: BackgroundInbox, email: str
 ) -> None:
-    """The sender stays; 8-bit content and international addresses pass."""
+    """A release keeps the sender and the bytes, including 8-bit content and international addresses."""
     raw = "Subject: release me\r\n\r\nGrüße\r\n".encode()
     target = {"name": "", "email": email, "host": "127.0.0.1", "port": str(elsewhere.smtp_port)}
     with BackgroundInbox(access=Access(release_ports=[elsewhere.smtp_port])) as inbox:
@@ -111,7 +111,7 @@ def test_a_release_sends_the_same_bytes_to_the_host_and_address_that_were_asked_
 def test_a_release_to_anywhere_else_is_refused_with_the_reason(
     http: httpx2.Client, inbox: BackgroundInbox, send: Send, body: object, reason: str
 ) -> None:
-    """No mail leaves the machine through the inbox."""
+    """A release to any other host is refused with the reason, so that no mail leaves the machine."""
     send()
 
     answer = http.post(f"/api/v1/messages/{only_id(inbox)}/release", json=body)
@@ -123,7 +123,7 @@ def test_a_release_to_anywhere_else_is_refused_with_the_reason(
 def test_a_release_that_is_not_json_or_not_taken_says_so(
     http: httpx2.Client, inbox: BackgroundInbox, send: Send, unused_port: int
 ) -> None:
-    """The second has MailHog's status."""
+    """A release that is not JSON is 400; one that no server accepts is 500, as with MailHog."""
     send()
     assert http.post(f"/api/v1/messages/{only_id(inbox)}/release", content=b"{").status_code == 400
     with BackgroundInbox(access=Access(release_ports=[unused_port])) as other:
@@ -137,7 +137,7 @@ def test_a_release_that_is_not_json_or_not_taken_says_so(
 
 
 def test_a_window_holds_250_messages_at_most(http: httpx2.Client, inbox: BackgroundInbox) -> None:
-    """The client fetches window after window and misses none."""
+    """A window has at most 250 messages; the client reads all windows and misses no message."""
     with smtplib.SMTP(inbox.smtp_host, inbox.smtp_port, local_hostname="tests.example") as client:
         for number in range(260):
             client.sendmail("s@x.example", ["r@x.example"], b"Subject: %d\r\n\r\nx\r\n" % number)
@@ -151,7 +151,7 @@ def test_a_window_holds_250_messages_at_most(http: httpx2.Client, inbox: Backgro
 def test_other_sites_may_not_change_anything(
     http: httpx2.Client, inbox: BackgroundInbox, send: Send, site: str
 ) -> None:
-    """A page that a developer visits cannot empty the inbox."""
+    """A web page that a developer visits cannot empty the inbox."""
     send()
 
     assert http.delete("/api/v1/messages", headers={"Sec-Fetch-Site": site}).status_code == 403
@@ -161,7 +161,7 @@ def test_other_sites_may_not_change_anything(
 
 @pytest.mark.parametrize("path", ["/", "/static/app.js", "/api/v2/messages", "/nothing"])
 def test_every_response_is_strict(http: httpx2.Client, path: str) -> None:
-    """No sniffing, no framing by others, no referrer, a content policy that starts from nothing."""
+    """Every response forbids sniffing, framing and referrers, and has a content policy that starts from nothing."""
     headers = http.get(path).headers
 
     assert headers["content-security-policy"].startswith("default-src 'none'")
@@ -173,7 +173,7 @@ def test_every_response_is_strict(http: httpx2.Client, path: str) -> None:
 
 
 def test_raw_parts_are_shown_without_rights(http: httpx2.Client, inbox: BackgroundInbox, send: Send) -> None:
-    """A part that says it is inline HTML cannot run scripts on the inbox's origin."""
+    """A part that claims to be inline HTML cannot run scripts on the inbox's origin."""
     send(
         raw=b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n"
         b"Content-Disposition: inline\r\n\r\n<script>1</script>\r\n--b--\r\n"

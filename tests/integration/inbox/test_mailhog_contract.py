@@ -64,7 +64,7 @@ def multipart() -> bytes:
 
 
 def only_item(http: httpx2.Client) -> dict[str, Any]:
-    """The one message that is there."""
+    """The only message."""
     answer = http.get("/api/v2/messages").raise_for_status().json()
     assert answer["total"] == 1
     item: dict[str, Any] = answer["items"][0]
@@ -72,7 +72,7 @@ def only_item(http: httpx2.Client) -> dict[str, Any]:
 
 
 def real_parts(mime: dict[str, Any]) -> list[dict[str, Any]]:
-    """The parts without MailHog's own, which is what stands after the last boundary and has no headers."""
+    """The parts without MailHog's own extra part, which is the text after the last boundary and has no headers."""
     return [part for part in mime["Parts"] if part["Headers"]]
 
 
@@ -103,7 +103,7 @@ def test_the_envelope_is_split_into_mailbox_and_domain(http: httpx2.Client, deli
 
 
 def test_header_values_are_lists_still_encoded_and_unfolded(http: httpx2.Client, deliver: Deliver) -> None:
-    """Clients decode RFC 2047 words themselves."""
+    """Header values stay encoded, because clients decode RFC 2047 words themselves."""
     deliver(PLAIN)
 
     headers = only_item(http)["Content"]["Headers"]
@@ -116,7 +116,7 @@ def test_header_values_are_lists_still_encoded_and_unfolded(http: httpx2.Client,
 
 
 def test_a_message_without_a_message_id_is_given_one(http: httpx2.Client, deliver: Deliver) -> None:
-    """MailHog names its own id there."""
+    """A message without a Message-ID gets one, in which MailHog writes its own id."""
     deliver(b"Subject: none\r\n\r\nHello\r\n")
 
     item = only_item(http)
@@ -125,7 +125,7 @@ def test_a_message_without_a_message_id_is_given_one(http: httpx2.Client, delive
 
 
 def test_the_body_stays_transfer_encoded_without_its_last_line_end(http: httpx2.Client, deliver: Deliver) -> None:
-    """Clients decode quoted-printable themselves; the dot that SMTP doubled is single again."""
+    """The body stays quoted-printable for clients to decode; the dot that SMTP doubles is single."""
     deliver(PLAIN)
 
     item = only_item(http)
@@ -136,7 +136,7 @@ def test_the_body_stays_transfer_encoded_without_its_last_line_end(http: httpx2.
 
 
 def test_a_plain_message_has_no_mime_parts(http: httpx2.Client, deliver: Deliver) -> None:
-    """MIME is null, as a missing pointer is in Go."""
+    """The MIME field of a plain message is null, as a nil pointer is in Go."""
     deliver(PLAIN)
 
     assert only_item(http)["MIME"] is None
@@ -156,7 +156,7 @@ def test_a_multipart_message_is_split_at_every_level(http: httpx2.Client, delive
 
 
 def test_the_list_is_newest_first_and_comes_in_windows(http: httpx2.Client, deliver: Deliver) -> None:
-    """Start and limit cut a window out of the total."""
+    """The list is newest first; `start` and `limit` select a window of it."""
     for number in range(5):
         deliver(b"Subject: %d\r\n\r\nx\r\n" % number)
 
@@ -171,7 +171,7 @@ def test_the_list_is_newest_first_and_comes_in_windows(http: httpx2.Client, deli
 def test_a_window_that_makes_no_sense_is_the_default_window(
     http: httpx2.Client, deliver: Deliver, parameters: dict[str, str]
 ) -> None:
-    """Clients that send nonsense get the first fifty."""
+    """A window with invalid numbers is the default window of fifty."""
     deliver(PLAIN)
 
     assert http.get("/api/v2/messages", params=parameters).json()["count"] == 1
@@ -192,7 +192,7 @@ def test_a_window_that_makes_no_sense_is_the_default_window(
 def test_search_finds_by_sender_recipient_and_content(
     http: httpx2.Client, deliver: Deliver, kind: str, query: str, names: list[str]
 ) -> None:
-    """Case does not matter; the newest match comes first."""
+    """A search ignores case and returns the newest match first."""
     deliver(b"X-Name: a\r\nFrom: The Shop <shop@shop.example>\r\nSubject: one\r\n\r\nThis is only in a.\r\n")
     deliver(
         b"X-Name: b\r\nSubject: subject-of-b\r\n\r\nx\r\n", to=("bob@customer.example",), sender="billing@shop.example"
@@ -206,12 +206,12 @@ def test_search_finds_by_sender_recipient_and_content(
 
 @pytest.mark.parametrize("parameters", [{"kind": "subject", "query": "x"}, {"kind": "to", "query": ""}, {}])
 def test_search_refuses_an_unknown_kind_and_an_empty_query(http: httpx2.Client, parameters: dict[str, str]) -> None:
-    """Both are 400."""
+    """An unknown kind or an empty query is 400."""
     assert http.get("/api/v2/search", params=parameters).status_code == 400
 
 
 def test_one_message_is_read_and_deleted_by_its_id(http: httpx2.Client, deliver: Deliver) -> None:
-    """The id from the list stands in the path without escaping."""
+    """A message is read and deleted with the id from the list, without escaping."""
     deliver(b"Subject: keep\r\n\r\nx\r\n")
     deliver(b"Subject: drop\r\n\r\nx\r\n")
     drop = http.get("/api/v2/messages").json()["items"][0]
@@ -231,7 +231,7 @@ def test_deleting_all_leaves_nothing(http: httpx2.Client, deliver: Deliver) -> N
 
 
 def test_a_message_downloads_as_a_mail_file(http: httpx2.Client, deliver: Deliver) -> None:
-    """It has the type of a mail and asks to be saved."""
+    """A message is downloaded with the type of a mail, as an attachment."""
     deliver(PLAIN)
 
     answer = http.get(f"/api/v1/messages/{only_item(http)['ID']}/download")
@@ -243,7 +243,7 @@ def test_a_message_downloads_as_a_mail_file(http: httpx2.Client, deliver: Delive
 
 
 def test_a_part_downloads_without_its_base64(http: httpx2.Client, deliver: Deliver) -> None:
-    """Its own type and name are the response's."""
+    """A downloaded part is decoded and has its own type and name."""
     deliver(multipart())
 
     answer = http.get(f"/api/v1/messages/{only_item(http)['ID']}/mime/part/1/download")
@@ -254,7 +254,7 @@ def test_a_part_downloads_without_its_base64(http: httpx2.Client, deliver: Deliv
 
 
 def test_new_messages_come_as_server_sent_events(http: httpx2.Client, deliver: Deliver) -> None:
-    """The data of an event is the message as the list shows it."""
+    """The data of a server-sent event is the message as the list shows it."""
     with http.sse("/api/v1/events") as events:
         deliver(PLAIN)
         event = next(iter(events)).json()
@@ -263,7 +263,7 @@ def test_new_messages_come_as_server_sent_events(http: httpx2.Client, deliver: D
 
 
 def test_the_client_reads_searches_waits_and_deletes(mailhog: "MailHog", deliver: Deliver) -> None:
-    """The client that users get speaks to either server."""
+    """The client that users get works with either server."""
     deliver(PLAIN)
     deliver(b"Subject: later\r\n\r\nx\r\n", to=("bob@customer.example",))
 
@@ -281,7 +281,7 @@ def test_the_client_reads_searches_waits_and_deletes(mailhog: "MailHog", deliver
 
 
 def test_the_client_waits_for_mail_that_is_still_to_come(mailhog: "MailHog", deliver: Deliver) -> None:
-    """Other mail in between does not end the wait, and the verdict names what came."""
+    """A wait passes over other mail, and its failure lists what came."""
     with MailHogClient(mailhog.url) as client:
         deliver(b"Subject: other\r\n\r\nx\r\n")
 

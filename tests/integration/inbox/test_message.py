@@ -1,4 +1,4 @@
-"""Reading a mail: what a person sees, and that no bytes are too broken to show."""
+"""Reading a mail: what a person sees, for any bytes."""
 
 from datetime import UTC, datetime
 
@@ -35,7 +35,7 @@ def received(raw: bytes, sender: str = "s@x.example") -> ReceivedMessage:
     ],
 )
 def test_header_values_are_decoded_as_far_as_they_go(value: str, read: str) -> None:
-    """Encoded words, raw UTF-8 and broken ones."""
+    """Encoded words, raw UTF-8 and broken encodings are decoded as far as possible."""
     assert decode_header(value) == read
 
 
@@ -77,7 +77,7 @@ AAEC\r
 
 
 def test_bodies_and_attachments_are_told_apart() -> None:
-    """A part with a name or a disposition is an attachment; a forwarded mail is one attachment."""
+    """A part with a file name or disposition is an attachment; a forwarded mail is one attachment."""
     mail = received(MIXED)
 
     assert mail.text == "fünf"
@@ -93,7 +93,7 @@ def test_bodies_and_attachments_are_told_apart() -> None:
 
 
 def test_a_preview_comes_from_what_is_seen() -> None:
-    """Style, title and padding characters are not part of it; whitespace is one space."""
+    """A preview leaves out style, title and padding characters, and joins whitespace to one space."""
     html = (
         b"Content-Type: text/html\r\n\r\n<head><title>T</title></head><style>p{}</style></style>"
         b"<p>Hi&nbsp;&zwnj;there,</p>\n<p>you &amp; me</p>"
@@ -105,7 +105,7 @@ def test_a_preview_comes_from_what_is_seen() -> None:
 
 
 def test_fields_that_crash_the_standard_parser_hide_nothing_else() -> None:
-    """Python 3.11's modern parser raises IndexError for each."""
+    """A field on which Python 3.11's modern parser raises IndexError hides no other field."""
     typed = received(b"Subject: still here\r\nContent-Type: text/plain;a*\r\n\r\nbody\r\n")
     named = received(b"Subject: still here\r\nContent-Disposition: inline; filename*\r\n\r\nbody\r\n")
 
@@ -158,7 +158,7 @@ def test_no_bytes_are_too_broken_to_show(raw: bytes) -> None:
 
 @pytest.mark.parametrize("levels", [60, 1_200])
 def test_a_mail_nested_without_end_is_shown_too(levels: int) -> None:
-    """Neither the page's reading nor MailHog's JSON runs out of stack."""
+    """A deeply nested mail exhausts the stack neither of the page nor of MailHog's JSON."""
     opening = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(levels))
     mail = received(opening + b"\r\ninnermost\r\n")
 
@@ -179,7 +179,7 @@ def test_a_mail_nested_without_end_is_shown_too(levels: int) -> None:
 def test_the_json_of_odd_mails_keeps_headers_and_body_apart(
     raw: bytes, headers: dict[str, list[str]], body: str
 ) -> None:
-    """Missing blank lines, repeated fields and bare line feeds."""
+    """Headers and body stay apart with missing blank lines, repeated fields and bare line feeds."""
     content = mailhog_json.build_item(received(raw))["Content"]
 
     added = {"Received", "Return-Path", "Message-ID"}
@@ -188,7 +188,7 @@ def test_the_json_of_odd_mails_keeps_headers_and_body_apart(
 
 
 def test_trace_fields_join_those_that_are_there_whatever_their_case() -> None:
-    """A second Received is added to the list, not under a second name."""
+    """A second Received field is added to the list under the same name, whatever its case."""
     headers = mailhog_json.build_item(received(b"RECEIVED: first\r\nmessage-id: <1>\r\n\r\nx"))["Content"]["Headers"]
 
     assert headers["RECEIVED"][0] == "first"
@@ -197,7 +197,7 @@ def test_trace_fields_join_those_that_are_there_whatever_their_case() -> None:
 
 
 def test_a_source_route_becomes_relays() -> None:
-    """RFC 5321 appendix C still knows them."""
+    """A source route is split into relays, as in RFC 5321 appendix C."""
     assert mailhog_json.build_path("@a.example,@b.example:ann@c.example") == {
         "Relays": ["@a.example", "@b.example"],
         "Mailbox": "ann",

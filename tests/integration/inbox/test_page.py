@@ -15,13 +15,13 @@ Send = Callable[..., None]
 
 
 def errors(chromium: webdriver.Chrome) -> list[str]:
-    """What the console complains about since the last look."""
+    """The console's errors since the last call."""
     entries = chromium.get_log("browser")  # type: ignore[no-untyped-call]
     return [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
 
 
 def test_an_empty_inbox_says_where_to_send(page: "Page", inbox: BackgroundInbox) -> None:
-    """Host and port, ready to copy."""
+    """An empty inbox shows host and port, ready to copy."""
     assert page.find(".address code").text == f"{inbox.smtp_host}:{inbox.smtp_port}"
     assert page.find(".blank h1").text == "No mail yet"
 
@@ -42,7 +42,7 @@ def test_mail_appears_without_a_reload(page: "Page", send: Send) -> None:
 
 
 def test_a_message_is_read_in_four_views(page: "Page", send: Send) -> None:
-    """HTML in the frame, text, source and headers; the open message is no longer unread."""
+    """A message is shown as HTML, text, source and headers, and is no longer unread when open."""
     send("Views", text="The text.", html="<p id=rich>The HTML.</p>")
     page.find(".row").click()
     page.until_reading("Views")
@@ -66,7 +66,7 @@ def test_a_message_is_read_in_four_views(page: "Page", send: Send) -> None:
 
 
 def test_tabs_follow_the_arrow_keys_and_pass_over_what_is_not_there(page: "Page", send: Send) -> None:
-    """A text mail has no HTML; the focus stays on the tab that is shown."""
+    """Arrow keys skip a missing tab, such as HTML in a text mail, and the focus stays on the visible tab."""
     send("Only text")
     page.find(".row").click()
     page.until_reading("Only text")
@@ -80,7 +80,7 @@ def test_tabs_follow_the_arrow_keys_and_pass_over_what_is_not_there(page: "Page"
 
 
 def test_keys_go_through_the_list(page: "Page", send: Send) -> None:
-    """The keys j and k move, / searches, Escape leaves."""
+    """The keys j and k move in the list, / searches, and Escape leaves."""
     for subject in ("one", "two", "three"):
         send(subject)
     page.until_subjects("three", "two", "one")
@@ -102,7 +102,7 @@ def test_keys_go_through_the_list(page: "Page", send: Send) -> None:
 
 
 def test_search_narrows_the_list_while_one_types(page: "Page", send: Send) -> None:
-    """What does not match goes, and comes back when the field is empty."""
+    """Typing in the search field hides what does not match; clearing the field shows it again."""
     send("Invoice")
     send("Welcome")
     page.until_subjects("Welcome", "Invoice")
@@ -118,7 +118,7 @@ def test_search_narrows_the_list_while_one_types(page: "Page", send: Send) -> No
 
 
 def test_deleting_one_opens_the_next(page: "Page", inbox: BackgroundInbox, send: Send) -> None:
-    """It is gone from the store as well."""
+    """Deleting a message opens the next, and removes it from the store."""
     send("keep")
     send("drop")
     page.until_subjects("drop", "keep")
@@ -133,7 +133,7 @@ def test_deleting_one_opens_the_next(page: "Page", inbox: BackgroundInbox, send:
 
 
 def test_deleting_all_asks_first(page: "Page", inbox: BackgroundInbox, send: Send) -> None:
-    """No means no; yes leads back to the empty page."""
+    """Deleting all asks for confirmation; "no" changes nothing, "yes" leads to the empty page."""
     send("one")
     send("two")
     page.until_subjects("two", "one")
@@ -150,7 +150,7 @@ def test_deleting_all_asks_first(page: "Page", inbox: BackgroundInbox, send: Sen
 
 
 def test_a_deep_link_opens_its_message_and_survives_its_end(page: "Page", inbox: BackgroundInbox, send: Send) -> None:
-    """The address names the message; a message that is gone is said to be gone."""
+    """The URL names the open message; the URL of a deleted message says that it is gone."""
     send("linked")
     message = inbox.wait_for(subject="linked")
 
@@ -162,7 +162,7 @@ def test_a_deep_link_opens_its_message_and_survives_its_end(page: "Page", inbox:
 
 
 def test_links_in_a_text_mail_can_be_followed(page: "Page", send: Send) -> None:
-    """Only web addresses, without the full stop behind them."""
+    """Only web addresses become links, without the full stop after them."""
     send("links", text="Confirm at https://x.example/c?t=1, or javascript:alert(1).")
     page.find(".row").click()
     page.until_reading("links")
@@ -173,7 +173,7 @@ def test_links_in_a_text_mail_can_be_followed(page: "Page", send: Send) -> None:
 
 
 def test_on_a_narrow_screen_there_is_one_pane_at_a_time(page: "Page", send: Send) -> None:
-    """List, then message, then back; nothing is wider than the screen."""
+    """A narrow screen shows the list or the message, and nothing is wider than the screen."""
     send("narrow", html="<p>x</p>")
     page.browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": 375, "height": 800, "deviceScaleFactor": 1, "mobile": True}
@@ -192,7 +192,7 @@ def test_on_a_narrow_screen_there_is_one_pane_at_a_time(page: "Page", send: Send
 
 
 def test_the_page_comes_back_when_the_inbox_does(page: "Page", unused_port: int) -> None:
-    """A restarted inbox is found again, and its mail shown."""
+    """The page reconnects to a restarted inbox and shows its mail."""
     with BackgroundInbox(http_port=unused_port) as first:
         page.url = first.http_url
         page.open()

@@ -1,4 +1,4 @@
-"""What the page reads: summaries, details, the framed HTML, source and attachments."""
+"""The page's API: summaries, details, the framed HTML, source and attachments."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -17,13 +17,13 @@ PIXEL = b"\x89PNG"
 
 
 def listing(http: httpx2.Client, **parameters: Any) -> dict[str, Any]:
-    """The list as the page gets it."""
+    """The list as the page receives it."""
     content: dict[str, Any] = http.get("/inbox/messages", params=parameters).raise_for_status().json()
     return content
 
 
 def test_the_list_has_what_a_row_shows(http: httpx2.Client, inbox: BackgroundInbox, send: Send) -> None:
-    """Decoded, and with the address to send to."""
+    """A row has decoded fields, and the list has the address to send to."""
     send("Grüße", text="Good\nmorning", html='<img src="cid:logo">', image=PIXEL)
 
     content = listing(http)
@@ -37,7 +37,7 @@ def test_the_list_has_what_a_row_shows(http: httpx2.Client, inbox: BackgroundInb
 
 
 def test_a_mail_without_a_from_shows_its_envelope_sender(http: httpx2.Client, send: Send) -> None:
-    """So that every row has a name."""
+    """A mail without From shows its envelope sender, so that every row has a name."""
     send(raw=b"Subject: x\r\n\r\nx\r\n")
 
     assert listing(http)["items"][0]["from"] == {"name": "", "address": "shop@shop.example"}
@@ -54,7 +54,7 @@ def test_a_mail_without_a_from_shows_its_envelope_sender(http: httpx2.Client, se
     ],
 )
 def test_search_looks_at_what_a_person_reads(http: httpx2.Client, send: Send, query: str, subjects: list[str]) -> None:
-    """All words must be there, in any place, decoded."""
+    """A search matches when all words occur in the decoded mail, in any place."""
     send("Grüße")
     send("Evening", text="Good evening.")
 
@@ -63,7 +63,7 @@ def test_search_looks_at_what_a_person_reads(http: httpx2.Client, send: Send, qu
 
 @pytest.mark.parametrize(("limit", "count"), [("1", 1), ("x", 2), ("99999", 2)])
 def test_the_list_is_as_long_as_asked(http: httpx2.Client, send: Send, limit: str, count: int) -> None:
-    """Nonsense is the usual length."""
+    """The list has the requested length; an invalid length is the default."""
     send("one")
     send("two")
 
@@ -73,7 +73,7 @@ def test_the_list_is_as_long_as_asked(http: httpx2.Client, send: Send, limit: st
 
 
 def test_a_detail_has_headers_text_and_files(http: httpx2.Client, send: Send) -> None:
-    """The HTML is only announced; the files have names and sizes."""
+    """A detail has headers, text and files with names and sizes, and only a flag for HTML."""
     send(
         raw=b"Subject: s\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n--b\r\n"
         b"Content-Type: text/csv; name=a.csv\r\n\r\n1;2\r\n--b\r\nContent-Type: image/png\r\n\r\nx\r\n--b--\r\n"
@@ -98,12 +98,12 @@ def test_a_detail_has_headers_text_and_files(http: httpx2.Client, send: Send) ->
 
 @pytest.mark.parametrize("path", ["", "/frame", "/source", "/attachments/0"])
 def test_a_message_that_is_gone_is_not_found(http: httpx2.Client, path: str) -> None:
-    """On every route of a message."""
+    """Every route of a message is 404 once the message is gone."""
     assert http.get(f"/inbox/messages/gone{path}").status_code == 404
 
 
 def test_the_source_is_the_first_megabyte(http: httpx2.Client, send: Send) -> None:
-    """A large mail does not choke the page; the page is told that it sees a part."""
+    """The source is cut at one megabyte, and the reply says so."""
     send(raw=b"Subject: large\r\n\r\n" + b"0123456789\r\n" * 100_000)
     message_id = listing(http)["items"][0]["id"]
 
@@ -112,7 +112,7 @@ def test_the_source_is_the_first_megabyte(http: httpx2.Client, send: Send) -> No
 
 
 def test_the_frame_runs_nothing_and_fetches_nothing(http: httpx2.Client, send: Send) -> None:
-    """Its policy allows inline styles and built-in images, and remote ones only on request."""
+    """The policy of the frame allows inline styles and inlined images, and remote images only on request."""
     send(html='<!doctype html><html><head></head><img src="cid:logo"><img src="cid:other">', image=PIXEL)
     message_id = listing(http)["items"][0]["id"]
 
@@ -141,7 +141,7 @@ def test_the_frame_runs_nothing_and_fetches_nothing(http: httpx2.Client, send: S
 def test_links_in_a_mail_open_a_tab_of_their_own(
     inbox: BackgroundInbox, send: Send, html: str, linked_out: str
 ) -> None:
-    """The base stands as early as it can without changing how the document is laid out."""
+    """The base element comes as early as possible without changing the layout of the document."""
     send()
 
     assert build_frame(html, first(inbox), remote=False).document == linked_out
@@ -163,12 +163,12 @@ def first(inbox: BackgroundInbox) -> ReceivedMessage:
     ],
 )
 def test_a_mail_that_asks_for_remote_content_is_recognised(html: str, remote: bool) -> None:  # noqa: FBT001
-    """A plain link asks for nothing."""
+    """Remote content is detected; a plain link is not remote content."""
     assert has_remote_content(html) is remote
 
 
 def test_the_page_is_told_of_every_change(http: httpx2.Client, inbox: BackgroundInbox, send: Send) -> None:
-    """The number at once, then after mail came and after it went."""
+    """The page gets the number at once, and again after mail arrives or is deleted."""
     with http.sse("/inbox/changes") as events:
         numbers = (int(event.data) for event in events)
         assert next(numbers) == 0
@@ -179,13 +179,13 @@ def test_the_page_is_told_of_every_change(http: httpx2.Client, inbox: Background
 
 
 async def spoken(text: str) -> AsyncGenerator[str, None]:
-    """One event, and then silence."""
+    """Send one event, and then nothing."""
     yield text
     await asyncio.Event().wait()
 
 
 async def test_a_silent_stream_says_that_it_is_alive() -> None:
-    """A comment goes out while nothing happens, and the event that was waited for is not lost."""
+    """An idle stream sends comments, and does not lose the event that was waited for."""
     events = spoken("one\ntwo")
 
     lines = _format_events(events, keep_alive=0)

@@ -1,4 +1,4 @@
-"""The page in a real Chromium: nothing in a mail runs, and nothing is fetched that the reader did not ask for."""
+"""The page in a real Chromium: nothing in a mail runs, and nothing is fetched without the reader's consent."""
 
 import threading
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Send = Callable[..., None]
 
 
 def test_nothing_in_a_mail_runs(page: "Page", send: Send) -> None:
-    """Scripts, event handlers and frames in the HTML are dead, and markup in text, names and subjects is text."""
+    """Scripts, event handlers and frames in HTML do not run; markup in text, names and subjects is shown as text."""
     send(
         "<img src=x onerror=\"document.title='subject'\">",
         sender='"<b>bold</b>"@shop.example',
@@ -41,7 +41,7 @@ def test_nothing_in_a_mail_runs(page: "Page", send: Send) -> None:
 
 
 def test_inline_images_are_shown_and_remote_ones_only_on_request(page: "Page", send: Send) -> None:
-    """A tracking pixel is not fetched before the reader says so."""
+    """A tracking pixel is fetched only after the reader allows it."""
     with Tracker() as tracker:
         send(
             "Images", html=f'<img id=logo src="cid:logo"><img src="http://127.0.0.1:{tracker.port}/pixel">', image=PIXEL
@@ -62,7 +62,7 @@ def test_inline_images_are_shown_and_remote_ones_only_on_request(page: "Page", s
 
 
 class Tracker:
-    """A web server that notes what is fetched from it."""
+    """A web server that records which paths are fetched."""
 
     def __init__(self) -> None:
         self.hits: list[str] = []
@@ -70,7 +70,7 @@ class Tracker:
         tracker = self
 
         class Note(BaseHTTPRequestHandler):
-            """Notes the path."""
+            """Records the path of a request."""
 
             def do_GET(self) -> None:
                 tracker.hits.append(self.path)

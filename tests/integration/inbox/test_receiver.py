@@ -1,4 +1,4 @@
-"""The SMTP side: it takes what others refuse, byte for byte."""
+"""The SMTP side accepts what other servers refuse, byte for byte."""
 
 import smtplib
 import socket
@@ -15,7 +15,7 @@ Send = Callable[..., None]
 
 
 def test_it_offers_the_extensions_that_it_keeps(inbox: BackgroundInbox) -> None:
-    """A client sees SMTPUTF8, 8BITMIME, PIPELINING, AUTH and the size limit."""
+    """EHLO offers SMTPUTF8, 8BITMIME, PIPELINING, AUTH and the size limit."""
     with smtplib.SMTP(inbox.smtp_host, inbox.smtp_port, local_hostname="tests.example") as client:
         client.ehlo()
 
@@ -24,7 +24,7 @@ def test_it_offers_the_extensions_that_it_keeps(inbox: BackgroundInbox) -> None:
 
 
 def test_international_addresses_and_8_bit_bodies_arrive_unchanged(inbox: BackgroundInbox) -> None:
-    """SMTPUTF8 and 8BITMIME together, as RFC 6531 asks."""
+    """SMTPUTF8 and 8BITMIME work together (RFC 6531)."""
     mail = EmailMessage()
     mail["Subject"], mail["From"], mail["To"] = "Grüße", "jürgen@größe.example", "用户@例子.example"
     mail.set_content("Schöne Grüße", cte="8bit")
@@ -71,7 +71,7 @@ def test_the_null_sender_of_a_bounce_is_taken(inbox: BackgroundInbox, send: Send
 def test_odd_paths_and_unknown_parameters_are_taken(
     inbox: BackgroundInbox, say: Say, path: bytes, recipient: str
 ) -> None:
-    """A development inbox shows what was sent, right or wrong."""
+    """Unusual paths and unknown parameters are accepted, because a development inbox shows what was sent."""
     replies = say(b"MAIL FROM:<s@x.example> AUTH=<> BODY=8BITMIME\r\nRCPT TO:" + path + b"\r\nDATA\r\n", 3)
     say(b"Subject: odd\r\n\r\nx\r\n.\r\n", 1)
 
@@ -80,7 +80,7 @@ def test_odd_paths_and_unknown_parameters_are_taken(
 
 
 def test_any_password_is_right(inbox: BackgroundInbox) -> None:
-    """Programs that insist on logging in can do so, as with MailHog."""
+    """Any password is accepted, as with MailHog, for programs that insist on a login."""
     with smtplib.SMTP(inbox.smtp_host, inbox.smtp_port, local_hostname="tests.example") as client:
         code, _ = client.login("anyone", "anything")
 
@@ -88,21 +88,21 @@ def test_any_password_is_right(inbox: BackgroundInbox) -> None:
 
 
 def test_a_line_longer_than_smtp_allows_is_taken(inbox: BackgroundInbox, send: Send) -> None:
-    """RFC 5321 stops at 1,000 octets; a developer wants to see the mail that breaks it."""
+    """A line longer than the 1,000 bytes of RFC 5321 is accepted, so that a developer sees the mail."""
     send(raw=b"Subject: long\r\n\r\n" + b"x" * 100_000 + b"\r\n")
 
     assert len(inbox.wait_for(subject="long").raw) > 100_000
 
 
 def test_a_message_beyond_the_limit_is_refused_when_it_is_announced(say: Say) -> None:
-    """SIZE= is believed before any byte of the mail is sent (RFC 1870)."""
+    """A mail whose announced SIZE= exceeds the limit is refused before its first byte (RFC 1870)."""
     (reply,) = say(b"MAIL FROM:<a@x.example> SIZE=%d\r\n" % (MAX_MESSAGE_BYTES + 1), 1)
 
     assert reply.startswith(b"552")
 
 
 def test_a_client_that_vanishes_in_the_middle_leaves_nothing(inbox: BackgroundInbox, send: Send) -> None:
-    """A connection reset during DATA is no mail, and the next client is served."""
+    """A connection reset during DATA stores no mail, and the next client is served."""
     connection = socket.create_connection((inbox.smtp_host, inbox.smtp_port), timeout=10)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
     connection.sendall(b"EHLO x\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\nSubject: half\r\n")

@@ -1,4 +1,4 @@
-"""Searching the inbox: what a person reads is found, however it was encoded, and what came over the wire as before."""
+"""Searching the inbox: decoded text is found whatever its encoding, and so is the source."""
 
 import unicodedata
 from email.message import EmailMessage, MIMEPart
@@ -39,7 +39,7 @@ def _mail() -> EmailMessage:
 
 @pytest.fixture
 def http_with_mail(send: Send, http: httpx2.Client) -> httpx2.Client:
-    """An inbox with that mail and another one."""
+    """An inbox with the mail of the tests and another one."""
     send(raw=_mail().as_bytes(), to="ada@example.com")
     send("Another subject", text="Another text, of no interest.")
     return http
@@ -73,13 +73,13 @@ READ = [
 
 @pytest.mark.parametrize("query", READ)
 def test_what_a_person_reads_is_found(http_with_mail: httpx2.Client, query: str) -> None:
-    """In the subject, names, both parts, other fields, names of files and files of text; once, in the one mail."""
+    """Words in the subject, names, both parts, other fields, file names and text files find that mail once."""
     assert _find_names(http_with_mail, query) == 1
     assert http_with_mail.get("/inbox/messages", params={"query": query}).json()["found"] == 1
 
 
 def test_what_came_over_the_wire_is_found_as_before(http_with_mail: httpx2.Client) -> None:
-    """Encoded words, boundaries and base64 as they stand in the source."""
+    """Encoded words, boundaries and base64 are found as they stand in the source."""
     assert _find_names(http_with_mail, "Content-Transfer-Encoding: base64") == 1
     assert _find_names(http_with_mail, "=?utf-8?") == 1
     assert _find_names(http_with_mail, "=C3=A9") == 1
@@ -87,20 +87,20 @@ def test_what_came_over_the_wire_is_found_as_before(http_with_mail: httpx2.Clien
 
 
 def test_what_nobody_wrote_is_not_found(http_with_mail: httpx2.Client) -> None:
-    """Words of different places are no phrase, and letters that only look alike are others."""
+    """Words of different fields do not match as one phrase, and letters that only look alike do not match."""
     for query in ("Rhein Tom & Jerry of", "here Another", "KoeIn", "yesterday Lorem"):
         assert _find_names(http_with_mail, query) == 0
 
 
 def test_senders_and_recipients_are_found_by_their_names(http_with_mail: httpx2.Client) -> None:
-    """As they are read, as they are sent, and as the envelope has them; not in each other's place."""
+    """A name is found as decoded, as sent, and as in the envelope; senders and recipients are not mixed up."""
     assert [_find_names(http_with_mail, query, "from") for query in ("jürgen MÜLLER", "shop@shop", "Ada")] == [1, 2, 0]
     assert [_find_names(http_with_mail, query, "to") for query in ("ada löwe", "ada@example", "Jürgen")] == [1, 1, 0]
 
 
 @pytest.mark.parametrize("charset", ["iso-8859-1", "windows-1252", "iso-2022-jp", "utf-16", "koi8-r"])
 def test_other_charsets_are_read(send: Send, http: httpx2.Client, charset: str) -> None:
-    """A mail in the charset of old."""
+    """A mail in an old charset is decoded."""
     words = {"iso-2022-jp": "請求書 在中", "koi8-r": "Привет Ада", "utf-16": "Grüße ☃"}
     text = words.get(charset, "Grüße aus Köln")
     part = MIMEPart()
@@ -114,7 +114,7 @@ def test_other_charsets_are_read(send: Send, http: httpx2.Client, charset: str) 
 
 
 def test_a_word_that_is_broken_by_the_encoding_is_whole(send: Send, http: httpx2.Client) -> None:
-    """Soft line ends, folded header fields and words of two encoded words do not part what is read."""
+    """Soft line breaks, folded fields and adjacent encoded words do not split a word."""
     mail = MIMEMultipart()
     mail["To"] = "ada@example.com"
     mail["Subject"] = "=?utf-8?q?Donaudampfschiff?=\r\n =?utf-8?q?fahrtsgesellschaft?="
@@ -129,13 +129,13 @@ def test_a_word_that_is_broken_by_the_encoding_is_whole(send: Send, http: httpx2
 
 @pytest.mark.parametrize("hostile", ["<!", "<a ", "<!--", "</", "<script>", "&", "<![foo bar]>", "<a b='", "<head>"])
 def test_hostile_markup_is_searched_like_any_other(hostile: str) -> None:
-    """What is left open a hundred thousand times is read once from beginning to end."""
+    """HTML with a hundred thousand open tags is read once, in linear time."""
     assert isinstance(fold_text(extract_visible_text(hostile * 200_000)), str)
     assert len(extract_visible_text("x" * (2 * MAX_PART_LENGTH))) == MAX_PART_LENGTH
 
 
 def test_the_inbox_has_answers_of_its_own_for_other_paths(http: httpx2.Client) -> None:
-    """No redirect, no word of the framework, HEAD wherever GET is, and all methods of a path."""
+    """Unknown paths get the inbox's own errors: no redirects, HEAD wherever GET is, and all methods in Allow."""
     for path in ("/nothing", "/api/v2/messages/", "//api/v2/messages", "/static", "/static/", "/static/nothing.js"):
         for method in ("GET", "HEAD", "POST"):
             reply = http.request(method, path)
@@ -147,7 +147,7 @@ def test_the_inbox_has_answers_of_its_own_for_other_paths(http: httpx2.Client) -
 
 
 def test_head_of_the_inbox_is_get_without_its_body(send: Send, http: httpx2.Client) -> None:
-    """Streams too, which HEAD does not begin."""
+    """HEAD returns the headers of GET without a body, and does not start a stream."""
     send("Hello")
     message_id = http.get("/api/v2/messages").json()["items"][0]["ID"]
     for path in (
@@ -167,7 +167,7 @@ def test_head_of_the_inbox_is_get_without_its_body(send: Send, http: httpx2.Clie
 
 
 def test_a_release_that_is_no_json_is_refused_with_a_sentence(send: Send, http: httpx2.Client) -> None:
-    """Bytes that are not UTF-8 and brackets without end are no fault of the server."""
+    """Invalid UTF-8 and endless brackets are refused with a sentence, and are no server error."""
     send("Hello")
     message_id = http.get("/api/v2/messages").json()["items"][0]["ID"]
     for body in (b"\xff", b"[" * 100_000, b"", b"{'a': 1}"):

@@ -1,4 +1,4 @@
-"""The inbox as a whole: it starts on free or given ports, names a busy one, and stops without a trace."""
+"""The inbox as a whole: it starts on free or configured ports, names a busy one, and stops without leftovers."""
 
 import asyncio
 import signal
@@ -23,7 +23,7 @@ def taken_port() -> Iterator[int]:
 
 
 def is_free(port: int) -> bool:
-    """Whether one could listen there now."""
+    """Whether a server could listen on the port now."""
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError:
@@ -32,13 +32,13 @@ def is_free(port: int) -> bool:
 
 
 def send_to(inbox: Inbox) -> None:
-    """Send a mail, from a thread."""
+    """Send a mail from a thread."""
     with smtplib.SMTP(inbox.host, inbox.smtp_port, local_hostname="tests.example") as client:
         client.sendmail("s@x.example", ["r@x.example"], b"Subject: x\r\n\r\nx\r\n")
 
 
 async def test_it_serves_in_the_loop_that_is_there_and_then_is_gone() -> None:
-    """No task, no socket and no signal handler stays behind."""
+    """Stopping leaves no task, socket or signal handler."""
     before = asyncio.all_tasks()
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
@@ -54,7 +54,7 @@ async def test_it_serves_in_the_loop_that_is_there_and_then_is_gone() -> None:
 
 
 async def test_it_stops_under_clients_that_stay_connected() -> None:
-    """An open event stream, an idle keep-alive connection and an SMTP dialogue all end."""
+    """Stopping ends an open event stream, an idle keep-alive connection and an SMTP dialogue."""
     before = asyncio.all_tasks()
     inbox = Inbox(smtp_port=0, http_port=0)
     await inbox.start()
@@ -100,7 +100,7 @@ async def test_replies_are_sent_at_once() -> None:
 
 
 async def test_a_request_that_does_not_end_is_cut_off() -> None:
-    """Stopping waits for answers on their way, but not for a release to a server that never greets."""
+    """Stopping waits for replies on their way, but not for a release to a server that never greets."""
     release_began, stopped = asyncio.Event(), asyncio.Event()
 
     async def never_greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -127,7 +127,7 @@ async def test_a_request_that_does_not_end_is_cut_off() -> None:
 
 
 async def test_a_busy_smtp_port_is_named(taken_port: int) -> None:
-    """The command line can tell the port and the flag."""
+    """The error of a busy SMTP port has the port and the flag."""
     with pytest.raises(InboxPortBusy, match=f"port {taken_port} for the inbox's SMTP server") as busy:
         await Inbox(smtp_port=taken_port, http_port=0).start()
 
@@ -135,7 +135,7 @@ async def test_a_busy_smtp_port_is_named(taken_port: int) -> None:
 
 
 async def test_a_busy_http_port_is_named_and_the_smtp_port_is_given_back(taken_port: int, unused_port: int) -> None:
-    """Nothing listens after a start that failed."""
+    """After a failed start nothing listens, not even the SMTP port."""
     with pytest.raises(InboxPortBusy) as busy:
         await Inbox(smtp_port=unused_port, http_port=taken_port).start()
 
@@ -144,7 +144,7 @@ async def test_a_busy_http_port_is_named_and_the_smtp_port_is_given_back(taken_p
 
 
 async def test_another_failure_to_listen_stays_what_it_is() -> None:
-    """An address that is not this machine's is no busy port."""
+    """Listening on a foreign address is reported as such, and not as a busy port."""
     with pytest.raises(OSError, match="assign"):
         await Inbox(host="192.0.2.1", smtp_port=0, http_port=0).start()
 
@@ -154,7 +154,7 @@ async def test_another_failure_to_listen_stays_what_it_is() -> None:
     [("127.0.0.1", "http://127.0.0.1:8025"), ("::1", "http://[::1]:8025"), ("0.0.0.0", "http://127.0.0.1:8025")],
 )
 def test_its_addresses_can_be_connected_to(host: str, url: str) -> None:
-    """Brackets around IPv6, and no wildcard."""
+    """The server's addresses have brackets around IPv6 and no wildcard."""
     inbox = Inbox(host=host)
 
     assert inbox.http_url == url
@@ -162,7 +162,7 @@ def test_its_addresses_can_be_connected_to(host: str, url: str) -> None:
 
 
 async def test_a_stream_too_many_is_refused() -> None:
-    """Pages and MailHog's clients share the limit; whoever hangs up makes room."""
+    """The limit of streams is shared by pages and MailHog's clients; a closed stream makes room."""
     async with Inbox(smtp_port=0, http_port=0) as inbox, AsyncExitStack() as stack:
         streams = []
         for number in range(MAX_INBOX_STREAMS):
@@ -176,7 +176,7 @@ async def test_a_stream_too_many_is_refused() -> None:
 
 
 async def _get(inbox: Inbox, path: str, stack: AsyncExitStack) -> asyncio.StreamReader:
-    """What a request of its own connection is answered with; the connection lasts as long as the stack."""
+    """Send a request on a new connection, which lasts as long as the stack, and return the reply."""
     reader, writer = await asyncio.open_connection(inbox.host, inbox.http_port)
     stack.callback(writer.close)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{inbox.http_port}\r\n\r\n".encode())

@@ -1,4 +1,4 @@
-"""The store: what it keeps, what it drops, and who it wakes."""
+"""The store: what it keeps, what it drops, and which waits it ends."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -8,14 +8,14 @@ from notifier.inbox.received_message import ReceivedMessage
 
 
 def message(name: str, size: int = 10) -> ReceivedMessage:
-    """A message of that id and size."""
+    """Build a message with that id and size."""
     return ReceivedMessage(
         id=name, received_at=datetime.now(UTC), helo="h", sender="s@x", recipients=("r@x",), raw=b"x" * size
     )
 
 
 def test_the_oldest_make_room_when_there_are_too_many() -> None:
-    """The bound on the number keeps the newest."""
+    """The maximum number of messages keeps the newest."""
     store = MessageStore(max_messages=2)
 
     for name in "abc":
@@ -26,7 +26,7 @@ def test_the_oldest_make_room_when_there_are_too_many() -> None:
 
 
 def test_the_oldest_make_room_when_they_are_too_big_together() -> None:
-    """The bound on the bytes keeps the newest, and the newest even if it alone is too big."""
+    """The maximum number of bytes keeps the newest message, even if it alone exceeds the maximum."""
     store = MessageStore(max_bytes=30)
 
     for name in "abc":
@@ -38,7 +38,7 @@ def test_the_oldest_make_room_when_they_are_too_big_together() -> None:
 
 
 def test_removed_bytes_are_free_again() -> None:
-    """Deleting one or all gives back their room."""
+    """Deleting one or all messages frees their bytes."""
     store = MessageStore(max_bytes=30)
     for name in "ab":
         store.add(message(name))
@@ -54,7 +54,7 @@ def test_removed_bytes_are_free_again() -> None:
 
 
 async def test_arrivals_are_told_once_each_in_order_and_only_new_ones() -> None:
-    """A listener sees what comes after it asked, even in a burst, and ends when the store is closed."""
+    """A listener gets each message that arrives after it started, also in a burst, and ends when the store closes."""
     store = MessageStore()
     store.add(message("before"))
     arrivals = store.iterate_arrivals()
@@ -75,7 +75,7 @@ async def test_arrivals_are_told_once_each_in_order_and_only_new_ones() -> None:
 
 
 async def test_a_wait_ends_with_the_first_match_there_or_to_come() -> None:
-    """Several waits run side by side, each with its own condition."""
+    """Several waits run at the same time, each with its own condition."""
     store = MessageStore()
     store.add(message("a"))
     waits = [asyncio.create_task(store.wait_for(lambda m, n=n: m.id == n, 5)) for n in ("b", "a", "c")]  # type: ignore[misc]
@@ -89,7 +89,7 @@ async def test_a_wait_ends_with_the_first_match_there_or_to_come() -> None:
 
 
 async def test_a_wait_ends_empty_after_its_time_and_when_the_store_closes() -> None:
-    """Nobody waits for mail that cannot come any more."""
+    """A wait ends after its timeout, and when the store closes."""
     store = MessageStore()
     assert await store.wait_for(lambda _: True, 0.01) is None
 

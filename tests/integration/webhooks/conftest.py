@@ -18,21 +18,21 @@ LOOPBACK = ("127.0.0.1", "localhost")
 
 @dataclass
 class Shop:
-    """A service and what it hears."""
+    """A service and the receiver of its webhooks."""
 
     parts: wiring.ProcessParts
     client: httpx2.AsyncClient
     receiver: WebhookReceiver
 
     async def endpoint(self, path: str = "/hook", **fields: Any) -> dict[str, Any]:
-        """A new endpoint at the receiver."""
+        """Create an endpoint at the receiver."""
         reply = await self.client.post("/v1/webhooks", json={"url": self.receiver.url(path)} | fields)
         assert reply.status_code == 201, reply.text
-        made: dict[str, Any] = reply.json()
-        return made
+        endpoint: dict[str, Any] = reply.json()
+        return endpoint
 
     async def deliveries(self, endpoint: dict[str, Any], **query: str) -> list[dict[str, Any]]:
-        """What the endpoint was told, newest first."""
+        """List the deliveries of the endpoint, newest first."""
         reply = await self.client.get(f"/v1/webhooks/{endpoint['id']}/deliveries", params=query)
         deliveries: list[dict[str, Any]] = reply.json()["deliveries"]
         return deliveries
@@ -45,7 +45,7 @@ def installation(installation: Installation) -> Installation:
 
 
 async def key_of(parts: wiring.ProcessParts, service: str, *scopes: key_scope.KeyScope) -> str:
-    """A key of the service with these scopes; all if none is named."""
+    """Create a key of the service with these scopes, or with all."""
     async with parts.database.write() as connection:
         id_ = await service_admin.find_service(connection, service)
         return await new_key.create_live_key(

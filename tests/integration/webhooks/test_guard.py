@@ -1,4 +1,4 @@
-"""No webhook reaches what is not public, seen at the socket layer: whatever the URL, the DNS and the replies say."""
+"""No webhook connects to a non-public address, whatever the URL, DNS or replies are; checked at the socket layer."""
 
 import ssl
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ FIELDS = {"webhook-id": "msg"}
 
 
 class Names:
-    """A resolver that gives one list of answers after the other, and the last one for ever."""
+    """A resolver that returns one list of addresses after the other, and repeats the last one."""
 
     def __init__(self, *answers: Sequence[str]) -> None:
         self._answers = list(answers)
@@ -32,7 +32,7 @@ class Names:
 
 
 def caller(names: Names, **settings: object) -> EndpointClient:
-    """A caller that asks these names."""
+    """A caller with this resolver."""
     return EndpointClient(
         names, clock=SystemClock(), settings=WebhooksSettings.model_validate({"timeout": 2.0} | settings)
     )
@@ -40,7 +40,7 @@ def caller(names: Names, **settings: object) -> EndpointClient:
 
 @pytest.mark.parametrize("address", NOT_PUBLIC)
 async def test_a_name_that_leads_inside(address: str) -> None:
-    """A good URL whose name resolves to what is not public: nothing is connected to, and the reason is not a map."""
+    """A name that resolves to a non-public address is not connected to, and the error does not reveal the address."""
     with watch_connects() as seen:
         answer = await caller(Names([address])).post("https://hooks.example.org/", FIELDS, b"{}")
     assert seen == []
@@ -50,7 +50,7 @@ async def test_a_name_that_leads_inside(address: str) -> None:
 @pytest.mark.parametrize("inside", ["127.0.0.1", "169.254.169.254", "::1", "64:ff9b::7f00:1"])
 @pytest.mark.parametrize("first", [True, False])
 async def test_one_bad_answer_spoils_all(inside: str, *, first: bool) -> None:
-    """A public address beside one that is not: neither is connected to."""
+    """A name with one public and one non-public address is not connected to."""
     answers = [inside, PUBLIC] if first else [PUBLIC, inside]
     with watch_connects() as seen:
         answer = await caller(Names(answers)).post("https://hooks.example.org/", FIELDS, b"{}")
@@ -59,20 +59,20 @@ async def test_one_bad_answer_spoils_all(inside: str, *, first: bool) -> None:
 
 
 async def test_a_name_that_changes_its_mind() -> None:
-    """Rebinding: what was checked is what is connected to, because nobody asks twice in one try."""
+    """A name is resolved once in each try, so DNS rebinding cannot change the address that was checked."""
     names = Names([PUBLIC], ["127.0.0.1"])
-    asking = caller(names)
+    client = caller(names)
     with watch_connects() as seen:
-        await asking.post("https://hooks.example.org/", FIELDS, b"{}")
+        await client.post("https://hooks.example.org/", FIELDS, b"{}")
         assert (seen, names.lookups) == ([PUBLIC], 1)
-        again = await asking.post("https://hooks.example.org/", FIELDS, b"{}")
+        again = await client.post("https://hooks.example.org/", FIELDS, b"{}")
     assert (seen, names.lookups) == ([PUBLIC], 2)
     assert "not public" in again.detail
 
 
 @pytest.mark.parametrize("url", [*BAD, "http://169.254.169.254/latest/meta-data/", "http://127.0.0.1:6379/"])
 async def test_a_url_that_slipped_in(url: str) -> None:
-    """The URL is checked again at every try: whatever stands in the database, nothing is resolved or connected to."""
+    """A forbidden URL in the database is checked again at every try, and neither resolved nor connected to."""
     names = Names(["127.0.0.1"])
     with watch_connects() as seen:
         answer = await caller(names).post(url, FIELDS, b"{}")
@@ -81,7 +81,7 @@ async def test_a_url_that_slipped_in(url: str) -> None:
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
 async def test_redirects_lead_nowhere(status: str) -> None:
-    """A redirect is a failure like any other; where it leads to is never looked up."""
+    """A redirect is a failure, and its target is never resolved."""
     names = Names(["127.0.0.1"])
     async with run_receiver() as receiver, run_receiver() as inside:
         receiver.always["/hook"] = build_reply(status, Location=inside.url())
@@ -94,19 +94,19 @@ async def test_redirects_lead_nowhere(status: str) -> None:
 
 
 async def test_tls_is_to_the_name(tmp_path: Path) -> None:
-    """The pinned address gets the name in TLS: a certificate for it is believed, one for another name is not."""
+    """TLS verifies the certificate against the URL's name, although the connection goes to the pinned address."""
     authority = CertificateAuthority(tmp_path)
     for name, code in (("hooks.example.org", 204), ("other.example.org", None)):
         server = authority.issue_server_context(name)
-        asked_for = []
+        server_names = []
 
-        def remember(_socket: ssl.SSLObject, said: str, _context: ssl.SSLContext) -> None:
-            asked_for.append(said)  # noqa: B023 - called before the next round
+        def remember(_socket: ssl.SSLObject, server_name: str, _context: ssl.SSLContext) -> None:
+            server_names.append(server_name)  # noqa: B023 - called before the next round
 
         server.sni_callback = remember
         async with run_receiver(server) as receiver:
-            asking = caller(Names(["127.0.0.1"]), insecure_hosts=("hooks.example.org",), ca_file=authority.ca_file)
-            answer = await asking.post(f"https://hooks.example.org:{receiver.port}/hook", FIELDS, b"{}")
-            assert (answer.code, asked_for) == (code, ["hooks.example.org"])
+            client = caller(Names(["127.0.0.1"]), insecure_hosts=("hooks.example.org",), ca_file=authority.ca_file)
+            answer = await client.post(f"https://hooks.example.org:{receiver.port}/hook", FIELDS, b"{}")
+            assert (answer.code, server_names) == (code, ["hooks.example.org"])
             assert len(receiver.heard) == (1 if code else 0)
     assert "certificate" in answer.detail

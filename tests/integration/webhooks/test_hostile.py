@@ -1,4 +1,4 @@
-"""Receivers that are slow, endless, huge or mute: each costs a bounded time and a bounded memory."""
+"""Receivers that are slow, endless, huge or silent: each uses a bounded time and memory."""
 
 import asyncio
 import tracemalloc
@@ -54,20 +54,20 @@ async def hangs_up(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-async def _answer(said: Reply, timeout: float = 1.0) -> CallResult:  # noqa: ASYNC109 - a setting
+async def _answer(reply: Reply, timeout: float = 1.0) -> CallResult:  # noqa: ASYNC109 - a setting
     async with run_receiver() as receiver:
-        receiver.always["/hook"] = said
-        asking = caller(Names(["127.0.0.1"]), insecure_hosts=("127.0.0.1",), timeout=timeout)
-        return await asking.post(receiver.url(), FIELDS, b"{}" * 1000)
+        receiver.always["/hook"] = reply
+        client = caller(Names(["127.0.0.1"]), insecure_hosts=("127.0.0.1",), timeout=timeout)
+        return await client.post(receiver.url(), FIELDS, b"{}" * 1000)
 
 
 @pytest.mark.parametrize(
-    "said", [silence, a_byte_a_second, endless_fields, one_endless_field, always_going_on, garbage, hangs_up]
+    "reply", [silence, a_byte_a_second, endless_fields, one_endless_field, always_going_on, garbage, hangs_up]
 )
-async def test_no_reply_that_is_one(said: Reply) -> None:
-    """A failed try, within its time, whatever is said instead of a reply; and little of that is kept."""
+async def test_no_reply_that_is_one(reply: Reply) -> None:
+    """An invalid reply is a failed try that ends in time and uses little memory."""
     tracemalloc.start()
-    answer = await _answer(said)
+    answer = await _answer(reply)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert answer.code is None
@@ -76,15 +76,15 @@ async def test_no_reply_that_is_one(said: Reply) -> None:
     assert peak < 4 * 1024 * 1024
 
 
-@pytest.mark.parametrize(("said", "code"), [(endless_body, 503), (slow_body, 200)])
-async def test_the_status_counts_whatever_follows(said: Reply, code: int) -> None:
-    """An endless body is cut off, a slow one left alone."""
-    answer = await _answer(said)
+@pytest.mark.parametrize(("reply", "code"), [(endless_body, 503), (slow_body, 200)])
+async def test_the_status_counts_whatever_follows(reply: Reply, code: int) -> None:
+    """The status counts although the body is endless or slow."""
+    answer = await _answer(reply)
     assert answer.code == code
 
 
 def test_what_was_said_is_kept_short_and_clean() -> None:
-    """The first 200 characters in one line, without control characters."""
+    """The stored reply is the first 200 characters in one line, without control characters."""
     detail = endpoint_client._clean_text(b"no\x00 \x1b[31mred\r\n  " + b"\xff" + b"x" * 1000)
     assert detail.startswith("no [31mred \ufffdxxx")
     assert len(detail) <= MAX_DETAIL_LENGTH < MAX_REPLY_BYTES
@@ -93,14 +93,14 @@ def test_what_was_said_is_kept_short_and_clean() -> None:
 
 @pytest.mark.parametrize("status", ["200 OK", "401 Unauthorized", "500 Internal Server Error"])
 async def test_what_an_insecure_host_says_is_not_kept(status: str) -> None:
-    """Any service of this machine may be behind such a URL: whoever names it learns the status, and no word."""
+    """The reply of an insecure host is not stored, because any service of this machine may be behind such a URL."""
     answer = await _answer(build_reply(status, b"root password: hunter2", X_Secret="hunter2"))
     assert (answer.code, answer.detail) == (int(status[:3]), HIDDEN_REPLY)
     assert "hunter2" not in repr(answer)
 
 
 async def test_nobody_listens() -> None:
-    """A refused connection is a failed try that says so."""
+    """A refused connection is a failed try with that reason."""
     async with run_receiver() as receiver:
         url = receiver.url()
     answer = await caller(Names(["127.0.0.1"]), insecure_hosts=("127.0.0.1",)).post(url, FIELDS, b"{}")
@@ -108,7 +108,7 @@ async def test_nobody_listens() -> None:
 
 
 async def test_a_server_of_names_that_does_not_answer() -> None:
-    """The time for the name is part of the time of the try."""
+    """The time of a DNS lookup is part of the time of the try."""
 
     class Mute(Names):
         async def __call__(self, host: str, port: int) -> list[str]:

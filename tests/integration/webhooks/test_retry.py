@@ -1,4 +1,4 @@
-"""What becomes of a webhook that is not heard at first, on both databases."""
+"""Retries of failed webhook deliveries, on both databases."""
 
 import asyncio
 from datetime import timedelta
@@ -26,7 +26,7 @@ BUSY = build_reply("500 Internal Server Error", b"out of order")
 
 
 async def _until(shop: Shop, endpoint: dict[str, Any], *, state: str = "", tries: int = 0) -> dict[str, Any]:
-    """The only delivery of the endpoint, once it is in this state or was tried so often."""
+    """Return the only delivery of the endpoint, once it has this state or this number of tries."""
     async with asyncio.timeout(20):
         while True:
             deliveries = await shop.deliveries(endpoint)
@@ -43,7 +43,7 @@ async def _endpoint_now(shop: Shop, endpoint: dict[str, Any]) -> dict[str, Any]:
 
 
 async def test_down_and_up_again(shop: Shop) -> None:
-    """While the receiver is away the delivery waits; every try has the same id and octets, and a fresh signature."""
+    """A delivery waits while the receiver is away; every try has the same id and bytes, and a new signature."""
     endpoint = await shop.endpoint()
     shop.receiver.script(BUSY)
     async with wiring.run_sender(shop.parts):
@@ -56,19 +56,23 @@ async def test_down_and_up_again(shop: Shop) -> None:
         await _until(shop, endpoint, tries=2)
         await shop.receiver.start()
         await api_caller.make_due(shop.parts.database)
-        ended = await _until(shop, endpoint, state="delivered")
-    tries = [(attempt["number"], attempt["code"], attempt["detail"]) for attempt in ended["attempts"]]
+        delivery = await _until(shop, endpoint, state="delivered")
+    tries = [(attempt["number"], attempt["code"], attempt["detail"]) for attempt in delivery["attempts"]]
     assert tries == [(1, 500, HIDDEN_REPLY), (2, None, "no connection: ConnectionRefusedError"), (3, 204, HIDDEN_REPLY)]
-    assert (ended["ended_at"] is not None, ended["next_attempt_at"]) == (True, None)
+    assert (delivery["ended_at"] is not None, delivery["next_attempt_at"]) == (True, None)
     original, repeated = shop.receiver.heard
-    assert (original.id, original.body) == (repeated.id, repeated.body) == (ended["event_id"], ended["body"].encode())
-    for heard in (original, repeated):
-        heard.verified(endpoint["secret"])
+    assert (
+        (original.id, original.body)
+        == (repeated.id, repeated.body)
+        == (delivery["event_id"], delivery["body"].encode())
+    )
+    for request in (original, repeated):
+        request.verified(endpoint["secret"])
     assert (await _endpoint_now(shop, endpoint))["failing_since"] is None
 
 
 async def test_an_absurd_wish_does_not_change_what_was_replied(shop: Shop) -> None:
-    """A delivery that was heard is not made again; one that was refused keeps its code, and is tried again."""
+    """An invalid Retry-After changes nothing: a refused delivery is retried, and a successful one is not repeated."""
     endpoint = await shop.endpoint()
     absurd = "Fri, 31 Dec 9999 23:59:59 -99999999999999999999"
     shop.receiver.script(build_reply("503 Busy", Retry_After=absurd))
@@ -77,27 +81,27 @@ async def test_an_absurd_wish_does_not_change_what_was_replied(shop: Shop) -> No
         await api_caller.submit_mail(shop.client)
         await _until(shop, endpoint, tries=1)
         await api_caller.make_due(shop.parts.database)
-        ended = await _until(shop, endpoint, state="delivered")
-    assert [attempt["code"] for attempt in ended["attempts"]] == [503, 200]
+        delivery = await _until(shop, endpoint, state="delivered")
+    assert [attempt["code"] for attempt in delivery["attempts"]] == [503, 200]
 
 
 @pytest.mark.parametrize("status", ["301 Moved Permanently", "404 Not Found", "503 Busy"])
 async def test_everything_but_success_is_tried_again(shop: Shop, status: str) -> None:
-    """Neither a redirect nor a refusal ends it; Retry-After is honoured."""
+    """Redirects and refusals are retried, after the time in Retry-After."""
     endpoint = await shop.endpoint()
     shop.receiver.script(build_reply(status, Retry_After="3600", Location="http://127.0.0.1/"))
     async with wiring.run_sender(shop.parts):
         await api_caller.submit_mail(shop.client)
         await _until(shop, endpoint, tries=1)
-        waiting = await api_caller.count_entries(shop.parts.database)
+        entries = await api_caller.count_entries(shop.parts.database)
     (delivery,) = await shop.deliveries(endpoint)
     later = shop.parts.clock.now() + timedelta(minutes=50)
-    assert (waiting, delivery["state"]) == (1, "pending")
+    assert (entries, delivery["state"]) == (1, "pending")
     assert delivery["next_attempt_at"] > later.isoformat()
 
 
 async def test_the_tenth_failure_is_the_end(shop: Shop) -> None:
-    """Ten tries, then `failed`; the endpoint stays enabled, because it has not failed for long."""
+    """After ten failed tries the delivery is `failed`; the endpoint stays enabled, as it has not failed for long."""
     endpoint = await shop.endpoint()
     shop.receiver.always["/hook"] = BUSY
     async with wiring.run_sender(shop.parts):
@@ -105,14 +109,14 @@ async def test_the_tenth_failure_is_the_end(shop: Shop) -> None:
         for tries in range(1, MAX_TRIES):
             await _until(shop, endpoint, tries=tries)
             await api_caller.make_due(shop.parts.database)
-        ended = await _until(shop, endpoint, state="failed")
-    assert [attempt["number"] for attempt in ended["attempts"]] == list(range(1, MAX_TRIES + 1))
+        delivery = await _until(shop, endpoint, state="failed")
+    assert [attempt["number"] for attempt in delivery["attempts"]] == list(range(1, MAX_TRIES + 1))
     assert await api_caller.count_entries(shop.parts.database) == 0
     assert (await _endpoint_now(shop, endpoint))["disabled_at"] is None
 
 
 async def test_gone_disables_at_once(shop: Shop) -> None:
-    """410: the delivery has failed, the endpoint is disabled and says why, and later events are not written."""
+    """A 410 fails the delivery and disables the endpoint with the reason; later events are not written."""
     endpoint = await shop.endpoint()
     shop.receiver.script(build_reply("410 Gone"))
     async with wiring.run_sender(shop.parts) as running:
@@ -126,7 +130,7 @@ async def test_gone_disables_at_once(shop: Shop) -> None:
 
 
 async def test_five_days_of_failures_disable(shop: Shop) -> None:
-    """What waits for it has failed as well, so that it can be put in again."""
+    """When five days of failures disable an endpoint, its pending deliveries fail, so that they can be replayed."""
     endpoint = await shop.endpoint()
     shop.receiver.always["/hook"] = BUSY
     async with wiring.run_sender(shop.parts):
@@ -145,21 +149,21 @@ async def test_five_days_of_failures_disable(shop: Shop) -> None:
 
 
 async def test_the_dead_are_found_for_both_kinds(shop: Shop, installation: Installation) -> None:
-    """A process that died with events at hand loses none: whoever finds its journal tells them, at once."""
+    """Events that a dead process had claimed are not lost: whoever recovers its journal delivers them at once."""
     await shop.endpoint()
     for _ in range(2):
         path = await api_caller.submit_mail(shop.client)
         assert (await shop.client.post(f"{path}/cancel")).status_code == 200
-    died = CrashedSender(shop.parts.database, installation.settings.data_dir / "journal")
-    assert len(await died.claim(kind=EntryKind.WEBHOOK)) == 2
-    died.die()
+    crashed_sender = CrashedSender(shop.parts.database, installation.settings.data_dir / "journal")
+    assert len(await crashed_sender.claim(kind=EntryKind.WEBHOOK)) == 2
+    crashed_sender.die()
     async with wiring.run_sender(shop.parts):
-        heard = await shop.receiver.wait_for(2)
-    assert {request.json["type"] for request in heard} == {"notification.cancelled"}
+        requests = await shop.receiver.wait_for(2)
+    assert {request.json["type"] for request in requests} == {"notification.cancelled"}
 
 
 async def test_lost_too_often_is_a_failed_try(shop: Shop) -> None:
-    """An entry whose holders died again and again is not convicted: it burns a try and goes on."""
+    """A webhook entry whose holders died repeatedly is not quarantined: it uses up one try and continues."""
     endpoint = await shop.endpoint()
     shop.receiver.always["/hook"] = BUSY
     async with wiring.run_sender(shop.parts) as running:

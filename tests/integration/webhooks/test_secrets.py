@@ -1,4 +1,4 @@
-"""Secrets of endpoints under a key, as docs/webhooks.md says: what is stored, and what a wrong key costs."""
+"""Encrypted endpoint secrets, as docs/webhooks.md describes: how they are stored, and the effect of a wrong key."""
 
 import base64
 
@@ -20,14 +20,14 @@ OLD, NEW = (base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2)
 
 @pytest.fixture
 def installation(sqlite_installation: Installation) -> Installation:
-    """On one database: they differ in nothing that matters here."""
+    """An installation on one database, because both behave the same here."""
     return sqlite_installation.with_settings(webhooks={"insecure_hosts": LOOPBACK, "timeout": 2.0})
 
 
 async def test_secrets_are_encrypted_and_keys_changed(
     installation: Installation, parts: wiring.ProcessParts, receiver: WebhookReceiver
 ) -> None:
-    """Written under the first key; without it a delivery waits untried; with it, behind a new one, it is signed."""
+    """The first key encrypts a secret; without that key its delivery waits untried, and as second key it decrypts."""
 
     def with_keys(*keys: str) -> Installation:
         return installation.with_settings(secret_key=SecretStr(",".join(keys)) if keys else None)
@@ -43,11 +43,11 @@ async def test_secrets_are_encrypted_and_keys_changed(
 
     key = await key_of(parts, "shop")
     async with with_keys(OLD).open_parts() as old, with_keys(OLD).open_client(old, key) as client:
-        made = (await client.post("/v1/webhooks", json={"url": receiver.url()})).json()
-        assert made["secret"].startswith("whsec_")
+        endpoint = (await client.post("/v1/webhooks", json={"url": receiver.url()})).json()
+        assert endpoint["secret"].startswith("whsec_")
         assert (await stored()).startswith(ENCRYPTED_PREFIX)
-        assert made["secret"].removeprefix("whsec_") not in await stored()
-        assert "secret" not in (await client.get(f"/v1/webhooks/{made['id']}")).json()
+        assert endpoint["secret"].removeprefix("whsec_") not in await stored()
+        assert "secret" not in (await client.get(f"/v1/webhooks/{endpoint['id']}")).json()
         assert [await check(OLD), await check(NEW, OLD), await check(NEW), await check()] == [
             (True, False), (True, False), (False, False), (False, False),
         ]  # fmt: skip
@@ -56,7 +56,7 @@ async def test_secrets_are_encrypted_and_keys_changed(
             async with with_keys(*wrong).open_parts() as without, wiring.run_sender(without) as running:
                 await api_caller.submit_mail(client)
                 await running.drain()
-        path = f"/v1/webhooks/{made['id']}/deliveries"
+        path = f"/v1/webhooks/{endpoint['id']}/deliveries"
         waiting = (await client.get(path)).json()["deliveries"]
         assert [(delivery["state"], delivery["tries"]) for delivery in waiting] == [("pending", 0), ("pending", 0)]
         assert receiver.heard == []
@@ -64,24 +64,24 @@ async def test_secrets_are_encrypted_and_keys_changed(
     await api_caller.make_due(parts.database)
     async with with_keys(NEW, OLD).open_parts() as both, with_keys(NEW, OLD).open_client(both, key) as client:
         async with wiring.run_sender(both):
-            for heard in await receiver.wait_for(2):
-                heard.verified(made["secret"])
-        rotated = (await client.post(f"/v1/webhooks/{made['id']}/rotate-secret")).json()
-        assert await check(NEW) == (True, False)  # the old secret as well, for as long as it signs
+            for request in await receiver.wait_for(2):
+                request.verified(endpoint["secret"])
+        rotated = (await client.post(f"/v1/webhooks/{endpoint['id']}/rotate-secret")).json()
+        assert await check(NEW) == (True, False)  # the old secret is re-encrypted too, while it still signs
         async with with_keys(NEW).open_parts() as new, wiring.run_sender(new):
             await api_caller.submit_mail(client)
-            (*_, heard) = await receiver.wait_for(3)
-        assert heard.verified(rotated["secret"]) == heard.verified(made["secret"])
+            (*_, request) = await receiver.wait_for(3)
+        assert request.verified(rotated["secret"]) == request.verified(endpoint["secret"])
 
 
 async def test_secrets_from_before_are_read(
     installation: Installation, parts: wiring.ProcessParts, receiver: WebhookReceiver
 ) -> None:
-    """Those in clear sign under any key, and rotating encrypts; one that cannot be read is replaced by rotating."""
+    """Unencrypted secrets still sign, and rotating encrypts them; rotating replaces a secret that cannot be read."""
     key = await key_of(parts, "shop")
     keyed = installation.with_settings(secret_key=SecretStr(NEW))
     async with installation.open_client(parts, key) as client:
-        made = (await client.post("/v1/webhooks", json={"url": receiver.url()})).json()
+        endpoint = (await client.post("/v1/webhooks", json={"url": receiver.url()})).json()
     finding = await checks.check_webhook_secrets(
         parts.database, SecretBox.from_setting(SecretStr(NEW)), parts.clock.now()
     )
@@ -89,12 +89,12 @@ async def test_secrets_from_before_are_read(
     async with keyed.open_parts() as new, keyed.open_client(new, key) as client, wiring.run_sender(new):
         await api_caller.submit_mail(client)
         (heard,) = await receiver.wait_for(1)
-        heard.verified(made["secret"])
+        heard.verified(endpoint["secret"])
     other = installation.with_settings(secret_key=SecretStr(OLD))
     async with keyed.open_parts() as new, keyed.open_client(new, key) as client:
-        await client.post(f"/v1/webhooks/{made['id']}/rotate-secret", json={"overlap_seconds": 0})
+        await client.post(f"/v1/webhooks/{endpoint['id']}/rotate-secret", json={"overlap_seconds": 0})
     async with other.open_parts() as lost, other.open_client(lost, key) as client, wiring.run_sender(lost):
-        rotated = (await client.post(f"/v1/webhooks/{made['id']}/rotate-secret")).json()
+        rotated = (await client.post(f"/v1/webhooks/{endpoint['id']}/rotate-secret")).json()
         await api_caller.submit_mail(client)
         (*_, heard) = await receiver.wait_for(2)
         heard.verified(rotated["secret"])

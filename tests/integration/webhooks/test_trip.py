@@ -1,4 +1,4 @@
-"""From a change of status to what an endpoint hears, on both databases, over real HTTP."""
+"""From a status change to the request at an endpoint, on both databases, over real HTTP."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ async def _count(shop: Shop, table: type[WebhookEvent] | type[WebhookDelivery]) 
 
 
 async def test_a_sent_mail_is_told(shop: Shop) -> None:
-    """One signed request with the facts, and neither variables nor content."""
+    """A sent mail causes one signed request with its facts, without variables or content."""
     endpoint = await shop.endpoint()
     async with wiring.run_sender(shop.parts):
         path = await api_caller.submit_mail(shop.client, tags=["spring"], metadata={"order": "4711"})
@@ -50,7 +50,7 @@ async def test_a_sent_mail_is_told(shop: Shop) -> None:
 
 
 async def test_events_have_an_order(shop: Shop, relay: ScriptedRelay) -> None:
-    """A mail that is deferred twice and then sent is three events; the sequence says which came first."""
+    """A mail that is deferred twice and then sent causes three events, ordered by their sequence."""
     await shop.endpoint()
     relay.say("ada@example.com", "RCPT", "451 4.3.0 later", times=2)
     async with wiring.run_sender(shop.parts):
@@ -58,14 +58,14 @@ async def test_events_have_an_order(shop: Shop, relay: ScriptedRelay) -> None:
         for count in (1, 2):
             await api_caller.wait_for_attempts(shop.client, path, count)
             await api_caller.make_due(shop.parts.database)
-        heard = await shop.receiver.wait_for(3)
-    changes = sorted((request.json["data"] for request in heard), key=lambda data: data["sequence"])
+        requests = await shop.receiver.wait_for(3)
+    changes = sorted((request.json["data"] for request in requests), key=lambda data: data["sequence"])
     assert [(data["sequence"], data["status"]) for data in changes] == [(1, "deferred"), (2, "deferred"), (3, "sent")]
     assert [data["attempt"]["code"] for data in changes] == [451, 451, 250]
 
 
 async def test_each_endpoint_hears_what_it_asked_for(shop: Shop) -> None:
-    """Endpoints with a list hear only that; an event that nobody wants is not kept."""
+    """An endpoint gets only the types that it subscribes to; an event without a subscriber is not stored."""
     await shop.endpoint("/all")
     await shop.endpoint("/sent", events=["notification.sent"])
     await shop.endpoint("/bounced", events=["notification.bounced"])
@@ -78,7 +78,7 @@ async def test_each_endpoint_hears_what_it_asked_for(shop: Shop) -> None:
 
 
 async def test_an_event_that_nobody_wants_is_not_even_written(shop: Shop) -> None:
-    """What happens without a sender shows it: suppressed at submit and cancelled are written for who asked for them."""
+    """Without a sender, `suppressed` and `cancelled` events are written only for endpoints that subscribe to them."""
     types = ("notification.bounced", "notification.cancelled", "notification.suppressed")
     for count, type_ in enumerate(types):
         await shop.endpoint(events=[type_, "notification.complained"])
@@ -91,7 +91,7 @@ async def test_an_event_that_nobody_wants_is_not_even_written(shop: Shop) -> Non
 
 
 async def test_an_event_that_nobody_wants_is_not_kept(shop: Shop) -> None:
-    """The endpoint asked for another type, so that neither event nor delivery is left."""
+    """When the endpoint subscribes to another type, neither the event nor a delivery is stored."""
     await shop.endpoint("/bounced", events=["notification.bounced"])
     async with wiring.run_sender(shop.parts):
         path = await api_caller.submit_mail(shop.client)
@@ -101,7 +101,7 @@ async def test_an_event_that_nobody_wants_is_not_kept(shop: Shop) -> None:
 
 
 async def test_without_an_endpoint_nothing_is_written(shop: Shop) -> None:
-    """A disabled endpoint and one of another service do not count."""
+    """A disabled endpoint, or one of another service, causes no event."""
     endpoint = await shop.endpoint()
     await shop.client.patch(f"/v1/webhooks/{endpoint['id']}", json={"disabled": True})
     async with wiring.run_sender(shop.parts) as running:
@@ -113,7 +113,7 @@ async def test_without_an_endpoint_nothing_is_written(shop: Shop) -> None:
 
 
 async def test_a_slow_endpoint_holds_up_no_mail(shop: Shop, relay: ScriptedRelay) -> None:
-    """While an endpoint never answers, fifty mails and all that another endpoint hears go their way."""
+    """While one endpoint never replies, fifty mails and all deliveries to another endpoint are sent."""
     await shop.endpoint("/slow")
     await shop.endpoint("/quick")
     shop.receiver.always["/slow"] = silence
@@ -126,7 +126,7 @@ async def test_a_slow_endpoint_holds_up_no_mail(shop: Shop, relay: ScriptedRelay
 
 
 async def test_draining_waits_for_what_there_is_to_tell(shop: Shop) -> None:
-    """Drained means that the mails have left and that the endpoints know."""
+    """Draining ends after the mails are sent and their webhooks are delivered."""
     await shop.endpoint()
     await asyncio.gather(*(api_caller.submit_mail(shop.client) for _ in range(5)))
     async with wiring.run_sender(shop.parts) as running:

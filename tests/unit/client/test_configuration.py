@@ -1,4 +1,4 @@
-"""Where and who: arguments before the environment, refused when they cannot be right, and the key never shown."""
+"""URL and key: arguments override the environment, invalid values are refused, and the key is never shown."""
 
 import asyncio
 import inspect
@@ -32,12 +32,12 @@ def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def of(url: str | None = None, key: str | None = None, **more: Any) -> Configuration:
-    """A configuration."""
+    """Build a configuration."""
     return Configuration.from_arguments(url, key, more.get("timeout", 30.0), None)
 
 
 def test_arguments_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of both may come from either; blanks around them, as files leave them, do no harm."""
+    """URL and key may each come from an argument or a variable; surrounding blanks are removed."""
     monkeypatch.setenv("NOTIFIER_URL", "http://127.0.0.1:8000/ ")
     monkeypatch.setenv("NOTIFIER_API_KEY", f"{KEY}\n")
     assert (of().url, of().key) == ("http://127.0.0.1:8000", KEY)
@@ -45,7 +45,7 @@ def test_arguments_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_what_is_missing_is_named() -> None:
-    """The message names the argument and the variable."""
+    """The error for a missing value names the argument and the variable."""
     with pytest.raises(ConfigurationError, match="NOTIFIER_URL"):
         Notifier(key=KEY)
     with pytest.raises(ConfigurationError, match="NOTIFIER_API_KEY"):
@@ -56,14 +56,14 @@ def test_what_is_missing_is_named() -> None:
     "url", ["notifier.example.com", "ftp://x.org", "http://", "https://u:p@x.org", "http://x.org?a=b", "http://x:y"]
 )
 def test_a_url_that_cannot_be_right(url: str) -> None:
-    """Before anything is sent; a password in it is not repeated."""
+    """An invalid URL is refused before anything is sent, and its password is not repeated."""
     with pytest.raises(ConfigurationError) as caught:
         of(url, KEY)
     assert "u:p" not in str(caught.value)
 
 
 def test_a_key_that_cannot_be_right_is_not_repeated() -> None:
-    """A key with a blank or a line break within is refused without being shown."""
+    """A key with a blank or a line break inside is refused without being shown."""
     for key in ("ntf_live_a b", "ntf_live_a\nb", "ntf_live_ä"):
         with pytest.raises(ConfigurationError) as caught:
             of(URL, key)
@@ -73,7 +73,7 @@ def test_a_key_that_cannot_be_right_is_not_repeated() -> None:
 
 
 def test_the_key_is_in_no_repr() -> None:
-    """Not of the clients, their parts, the configuration or the headers' owner."""
+    """No repr of a client, its parts, the configuration or the headers contains the key."""
     with Notifier(url=URL, key=KEY) as notifier:
         texts = [repr(notifier), str(notifier), repr(notifier.suppressions), repr(notifier._configuration)]
         texts += [repr(notifier._http), repr(notifier._http.headers)]
@@ -85,20 +85,20 @@ def test_the_key_is_in_no_repr() -> None:
 
 
 def test_both_clients_offer_the_same() -> None:
-    """Each method of one is a method of the other with the same parameters and words."""
+    """Both clients have the same methods, with the same parameters and docstrings."""
     for blocking_class, async_class in (
         (Notifier, AsyncNotifier),
         (blocking.Suppressions, awaiting.AsyncSuppressions),
         (blocking.Webhooks, awaiting.AsyncWebhooks),
         (blocking.Keys, awaiting.AsyncKeys),
     ):
-        mine, theirs = (
+        blocking_names, async_names = (
             {name for name in dir(kind) if not name.startswith("_")} - {"close", "aclose", "perform", "follow"}
             for kind in (blocking_class, async_class)
         )
-        assert mine == theirs
-        assert len(mine) > 2
-        for name in mine:
+        assert blocking_names == async_names
+        assert len(blocking_names) > 2
+        for name in blocking_names:
             a, b = getattr(blocking_class, name), getattr(async_class, name)
             assert inspect.signature(a) == inspect.signature(b), name
             assert a.__doc__ == b.__doc__
@@ -106,14 +106,14 @@ def test_both_clients_offer_the_same() -> None:
 
 
 def test_help_shows_the_parameters() -> None:
-    """What a person sees in an editor or with help()."""
+    """help() and editors show the parameters of each method."""
     with Notifier(url=URL, key=KEY) as notifier:
         assert list(inspect.signature(notifier.resolve).parameters) == ["id_", "as_", "comment"]
         assert "committed" in str(inspect.getdoc(notifier.send))
 
 
 def test_errors_survive_a_trip_to_another_process() -> None:
-    """Task queues pickle exceptions."""
+    """Errors can be pickled, as task queues require."""
     fault = Fault(pointer="/to", code="invalid_address", detail="no")
     refused = ConflictError(Problem(status=409, code="already_ended", detail="it was sent", errors=(fault,)))
     lost = ConnectionFailedError("no answer", 3, maybe_done=True)

@@ -1,4 +1,4 @@
-"""From JSON to values: times, optional fields, what a newer server adds, and what cannot be believed."""
+"""From JSON to values: times, optional fields, additions of a newer server, and invalid replies."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -51,14 +51,14 @@ NOTIFICATION = {
 
 
 def answer(status: int, body: Any, **headers: str) -> HttpResponse:
-    """An answer of the API."""
+    """Build a reply of the API."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return HttpResponse(status=status, headers=named, content=content, at=NOW)
 
 
 def test_a_notification_with_all_that_hangs_on_it() -> None:
-    """Times are aware, attempts and copies are values of their own, lists are tuples."""
+    """Times are aware, attempts and copies are typed values, and lists are tuples."""
     notification = calls.get_notification(ID).read(answer(200, NOTIFICATION))
     assert notification.created_at == NOW + timedelta(seconds=0.25)
     assert notification.status == Status.SENT
@@ -69,7 +69,7 @@ def test_a_notification_with_all_that_hangs_on_it() -> None:
 
 
 def test_an_old_client_lives_with_a_newer_server() -> None:
-    """Unknown fields and statuses are no error, and `raw` has them."""
+    """Unknown fields and statuses are no error, and stay available in `raw`."""
     newer = NOTIFICATION | {"status": "forwarded", "colour": {"r": 1}, "attempts": [ATTEMPT | {"via": "x"}]}
     notification = read_reply(Notification, newer)
     assert (notification.status, notification.raw["colour"]) == ("forwarded", {"r": 1})
@@ -78,7 +78,7 @@ def test_an_old_client_lives_with_a_newer_server() -> None:
 
 
 def test_a_new_client_lives_with_an_older_server() -> None:
-    """What only newer servers tell has a default."""
+    """Fields that only newer servers send have a default."""
     oldest = {"id": ID, "status": "queued", "to": "ada@example.com", "created_at": "2026-01-31T12:00:00Z"}
     notification = read_reply(Notification, oldest)
     assert (notification.tags, notification.attempts, notification.batch_id) == ((), (), None)
@@ -102,20 +102,20 @@ def test_a_new_client_lives_with_an_older_server() -> None:
     ids=json.dumps,
 )
 def test_what_cannot_be_is_said_with_its_place(change: dict[str, Any]) -> None:
-    """A field of another type is a malformed reply that names the field."""
+    """A field of a wrong type is a malformed reply, whose error names the field."""
     with pytest.raises(MalformedReplyError, match="/" + next(iter(change))):
         calls.get_notification(ID).read(answer(200, NOTIFICATION | change))
 
 
 def test_a_missing_field_is_named() -> None:
-    """A reply without what a value needs is malformed."""
+    """A missing required field is a malformed reply, whose error names the field."""
     with pytest.raises(MalformedReplyError, match="/created_at"):
         calls.send_notification(to="a@x.org").read(answer(202, {"id": ID, "status": "queued"}))
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b'"x"', b"\xff", b"{", b"[" * 100_000])
 def test_what_is_not_an_object_is_malformed(content: bytes) -> None:
-    """A page of a proxy, a cut reply, something deep: never anything but our error."""
+    """A proxy's page, a cut-off reply or deeply nested JSON always raises our error."""
     with pytest.raises(MalformedReplyError):
         decode_object(content)
     for call in (
@@ -130,7 +130,7 @@ def test_what_is_not_an_object_is_malformed(content: bytes) -> None:
 
 
 def test_other_malformed_replies() -> None:
-    """A page without items, a cursor that is none, events that are no list."""
+    """A page without items, an invalid cursor and events that are no list are malformed."""
     broken: tuple[tuple[Call[Any], Any], ...] = (
         (calls.list_notifications(), {"next": None}),
         (calls.list_notifications(), {"notifications": [], "next": 3}),
@@ -146,7 +146,7 @@ def test_other_malformed_replies() -> None:
 
 
 def test_pages_follow_each_other() -> None:
-    """The cursor goes into the next query beside the filter; a server that repeats its cursor ends the walk."""
+    """The cursor is added to the next query beside the filter; a repeated cursor ends the iteration."""
     first = calls.list_notifications(status="failed")
     page = first.read(answer(200, {"notifications": [NOTIFICATION], "next": ID}))
     second = build_next_page_call(first, page)
@@ -174,7 +174,7 @@ def test_pages_follow_each_other() -> None:
     ],
 )
 def test_each_status_has_its_family(status: int, family: type[ApiError]) -> None:
-    """The class says what a caller can do, the attributes say the rest, and the message is clear."""
+    """The error class follows from the status, its attributes have the details, and its message is clear."""
     problem_fields = {
         "type": "/problems/some_code",
         "title": "Title",
@@ -193,14 +193,14 @@ def test_each_status_has_its_family(status: int, family: type[ApiError]) -> None
 
 @pytest.mark.parametrize("body", [b"<html>", b"", [], {}, {"code": "x", "errors": 3}, {"code": "x", "errors": [3]}])
 def test_an_error_that_is_no_problem_document(body: Any) -> None:
-    """What stands before the API may answer anything: its status counts."""
+    """An error without a problem document, such as a proxy's, is classified by its status."""
     error = build_error(answer(502, body, content_type="text/html"))
     assert (error.status, error.code) == (502, "http_502")
     assert "text/html" in str(error)
 
 
 def test_a_fault_that_lacks_a_word() -> None:
-    """The problem's code decides about tries: it is not lost over a detail."""
+    """A problem with an incomplete fault keeps its code, which decides about retries."""
     error = build_error(
         answer(409, {"code": "idempotency_in_progress", "errors": [{"detail": "wait"}], "detail": None})
     )

@@ -1,4 +1,4 @@
-"""From typed keywords to JSON: names, times, attachments, and what JSON cannot say."""
+"""From typed keywords to JSON: names, times, attachments, and values that JSON cannot express."""
 
 import base64
 import json
@@ -23,13 +23,13 @@ ID = UUID("0197c0de-0000-7000-8000-000000000001")
 
 
 def body(call: Call[Any]) -> Any:
-    """What is sent."""
+    """The body of a call."""
     assert call.body is not None
     return json.loads(call.body)
 
 
 def test_every_field_has_the_name_that_the_api_knows() -> None:
-    """All fields at once; what is None is left out, what is empty is not."""
+    """Every field is sent under the API's name; None is left out, an empty value is not."""
     call = calls.send_notification(
         to="ada@example.com",
         cc=["bob@example.com"],
@@ -64,7 +64,7 @@ def test_every_field_has_the_name_that_the_api_knows() -> None:
 
 
 def test_a_batch_translates_each_of_its_parts() -> None:
-    """Names are those of the API in the defaults and in every item; None within variables stays."""
+    """The defaults and every item of a batch are translated to the API's names; None within variables stays."""
     call = calls.send_batch(
         [{"to": "a@x.org", "idempotency_key": "1"}, {"to": "b@x.org", "from_": "c@x.org", "variables": {"x": None}}],
         defaults={"from_": "d@x.org", "template": "welcome"},
@@ -89,14 +89,14 @@ def test_a_batch_translates_each_of_its_parts() -> None:
     ids=["decimal", "nan", "object", "naive time", "key"],
 )
 def test_what_json_cannot_say_is_refused_at_once(variables: Any) -> None:
-    """Before anything is sent, as a ValueError of ours."""
+    """A value that JSON cannot express raises a ValueError of ours before anything is sent."""
     with pytest.raises(UnsendableError) as caught:
         calls.send_notification(to="a@x.org", variables=variables)
     assert isinstance(caught.value, ValueError)
 
 
 def test_an_endless_value_is_refused() -> None:
-    """A value that contains itself has no JSON."""
+    """A value that contains itself is refused."""
     endless: dict[str, Any] = {}
     endless["x"] = endless
     with pytest.raises(UnsendableError):
@@ -104,7 +104,7 @@ def test_an_endless_value_is_refused() -> None:
 
 
 def test_an_attachment_from_the_disk(tmp_path: Path) -> None:
-    """Its name is the file's, its type is guessed, or octets of an unknown kind; repr shows no content."""
+    """An attachment gets the file's name and a guessed type, or the generic one; its repr shows no content."""
     (tmp_path / "plan.svg").write_bytes(b"<svg/>")
     plan = Attachment.from_path(tmp_path / "plan.svg", content_id="plan")
     assert (plan.filename, plan.content) == ("plan.svg", b"<svg/>")
@@ -117,7 +117,7 @@ def test_an_attachment_from_the_disk(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("id_", ["", "..", "a/b", "a?b", "a%2fb", "ä", "a b", "x\n"])
 def test_an_id_leads_nowhere_else(id_: str) -> None:
-    """What is no id is refused, instead of becoming another path."""
+    """An invalid id is refused, because it could lead to another path."""
     for build in (
         calls.get_notification,
         calls.get_notification_events,
@@ -134,7 +134,7 @@ def test_an_id_leads_nowhere_else(id_: str) -> None:
 
 
 def test_a_filter_is_a_query() -> None:
-    """Each kind of value as the API reads it; None is left out."""
+    """Each kind of filter value is written as the API reads it; None is left out."""
     call = calls.list_notifications(
         limit=20, before=ID, status=None, to="a+b@x.org", created_after=datetime(2026, 1, 31, tzinfo=UTC), copies=False
     )
@@ -213,13 +213,13 @@ EACH: tuple[Call[Any], ...] = (
     templates.save_layout(ID, text=""),
     templates.delete_layout(ID, revision=1),
 )
-"""One for each operation of the API."""
+"""One call for each operation of the API."""
 WITHOUT: dict[str, str] = {}
-"""Operations that no method asks for, and why."""
+"""Operations without a method of the client, and why."""
 
 
 def test_every_operation_has_a_method() -> None:
-    """Each operation under /v1 of the API's description is asked for by one call, and each call is one of them."""
+    """Each operation under /v1 of openapi.json has one call, and each call has an operation."""
     described = json.loads((Path(__file__).parents[3] / "openapi.json").read_text())
     operations = {
         f"{method.upper()} {re.sub(r'{[^}]*}', '_', path)}": operation["operationId"]
@@ -233,7 +233,7 @@ def test_every_operation_has_a_method() -> None:
 
 
 def test_calls_that_say_more_than_their_path() -> None:
-    """A rehearsal and the octets of a mail are asked for in the query, a decision in the body."""
+    """Dry run and raw bytes are requested in the query, a decision in the body."""
     assert calls.dry_run_notification(to="a@x.org").query == {"dry_run": "true"}
     assert calls.get_notification_eml(ID).query == {"format": "eml"}
     assert calls.get_notification_eml(ID).headers == {"Accept": "message/rfc822, application/problem+json"}

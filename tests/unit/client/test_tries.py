@@ -1,4 +1,4 @@
-"""Whether a call is tried again, and when: pure decisions."""
+"""Whether and when a call is retried: pure decisions."""
 
 import json
 import math
@@ -36,24 +36,24 @@ NEVER_ARRIVED = (httpx2.ConnectError("refused"), httpx2.ConnectTimeout("slow"), 
 
 
 def answer(status: int, body: Any = None, **headers: str) -> HttpResponse:
-    """An answer of the API."""
+    """Build a reply of the API."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return HttpResponse(status=status, headers=named, content=json.dumps(body or {}).encode(), at=NOW)
 
 
 def problem(status: int, code: str, **headers: str) -> HttpResponse:
-    """A problem."""
+    """Build a problem reply."""
     return answer(status, {"code": code, "title": "", "detail": "because", "errors": []}, **headers)
 
 
 def tries(call: Call[Any], **policy: Any) -> RetryState[Any]:
-    """The tries of a call that begins at 0."""
+    """The retry state of a call that begins at 0."""
     return RetryState(call=call, policy=RetryPolicy(**policy), started=0.0)
 
 
 @pytest.mark.parametrize("call", [*AGAIN_SAFE, *NOT_SAFE], ids=lambda call: f"{call.method} {call.path}")
 def test_answers_that_say_later_are_obeyed(call: Call[Any]) -> None:
-    """429, 503 and 409 `idempotency_in_progress` are repeated, whatever the call, after what the server says."""
+    """Every call is repeated after 429, 503 and 409 `idempotency_in_progress`, at the time that the server gives."""
     for status, code in ((429, "rate_limited"), (503, "database_unavailable"), (409, "idempotency_in_progress")):
         verdict = tries(call).decide(problem(status, code, retry_after="7"), now=0.0, luck=0.0)
         assert verdict == RetryLater(seconds=7.0)
@@ -61,7 +61,7 @@ def test_answers_that_say_later_are_obeyed(call: Call[Any]) -> None:
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 425, 500, 501])
 def test_other_answers_are_final(status: int) -> None:
-    """Nothing else is repeated, even with a Retry-After."""
+    """No other reply is repeated, even with Retry-After."""
     with pytest.raises(ApiError) as caught:
         tries(SEND).decide(problem(status, "some_code", retry_after="1"), now=0.0, luck=0.0)
     assert (caught.value.status, caught.value.code) == (status, "some_code")
@@ -69,7 +69,7 @@ def test_other_answers_are_final(status: int) -> None:
 
 @pytest.mark.parametrize("error", ARRIVED, ids=lambda error: type(error).__name__)
 def test_a_lost_answer_is_repeated_only_if_twice_is_once(error: httpx2.RequestError) -> None:
-    """A request that may have arrived is sent again with a key, or if it changes nothing the second time."""
+    """A request that may have arrived is repeated only with a key, or if a second time changes nothing."""
     for call in AGAIN_SAFE:
         assert isinstance(tries(call).decide(classify_failure(error), now=0.0, luck=0.0), RetryLater), call
     for call in NOT_SAFE:
@@ -81,7 +81,7 @@ def test_a_lost_answer_is_repeated_only_if_twice_is_once(error: httpx2.RequestEr
 
 @pytest.mark.parametrize("error", NEVER_ARRIVED, ids=lambda error: type(error).__name__)
 def test_what_surely_did_not_arrive_is_repeated(error: httpx2.RequestError) -> None:
-    """Where no connection was made, every call is tried again, and the error says that nothing was done."""
+    """A call that made no connection is always repeated, and its error says that nothing was done."""
     for call in (*AGAIN_SAFE, *NOT_SAFE):
         assert isinstance(tries(call).decide(classify_failure(error), now=0.0, luck=0.0), RetryLater)
     with pytest.raises(ConnectionFailedError) as caught:
@@ -91,7 +91,7 @@ def test_what_surely_did_not_arrive_is_repeated(error: httpx2.RequestError) -> N
 
 @pytest.mark.parametrize("status", [502, 504])
 def test_a_gateway_that_lost_its_server(status: int) -> None:
-    """502 and 504 say nothing about what was done: as a lost answer."""
+    """502 and 504 are treated as a lost reply, because they do not say what was done."""
     page = HttpResponse(status=status, headers={"content-type": "text/html"}, content=b"<html>", at=NOW)
     assert isinstance(tries(SEND).decide(page, now=0.0, luck=0.0), RetryLater)
     with pytest.raises(ServerError) as caught:
@@ -100,13 +100,13 @@ def test_a_gateway_that_lost_its_server(status: int) -> None:
 
 
 def test_a_hopeless_request_is_not_repeated() -> None:
-    """What the library refuses to send it will refuse again."""
+    """A request that the library refuses to send is not repeated."""
     with pytest.raises(ConnectionFailedError):
         tries(SEND).decide(classify_failure(httpx2.LocalProtocolError("bad header")), now=0.0, luck=0.0)
 
 
 def test_once_arrived_is_never_forgotten() -> None:
-    """A first try that may have arrived makes the whole call uncertain, though the last was refused a connection."""
+    """If one try may have arrived, the call is uncertain, even if the last try was refused a connection."""
     several = tries(SEND, tries=2)
     several.decide(classify_failure(httpx2.ReadTimeout("slow")), now=0.0, luck=0.0)
     with pytest.raises(ConnectionFailedError) as caught:
@@ -115,7 +115,7 @@ def test_once_arrived_is_never_forgotten() -> None:
 
 
 def test_tries_are_counted() -> None:
-    """Not one request more than allowed."""
+    """The number of requests does not exceed the limit."""
     several = tries(SEND, tries=3)
     for _ in range(2):
         assert isinstance(several.decide(problem(503, "x"), now=0.0, luck=0.0), RetryLater)
@@ -124,7 +124,7 @@ def test_tries_are_counted() -> None:
 
 
 def test_the_total_time_is_kept() -> None:
-    """A wait that would end too late is not begun, and a try gets no more time than is left."""
+    """A wait that would exceed the total time is not begun, and a try gets only the time that is left."""
     with pytest.raises(ServerError) as caught:
         tries(SEND, seconds=60.0).decide(problem(503, "x", retry_after="3600"), now=1.0, luck=0.0)
     assert caught.value.retry_after == 3600.0
@@ -138,7 +138,7 @@ def test_the_total_time_is_kept() -> None:
 
 @given(made=st.integers(1, 50), luck=st.floats(0, 1, exclude_max=True), retry_after=st.none() | st.floats(0, 1e6))
 def test_waits_are_jittered_and_bounded(made: int, luck: float, retry_after: float | None) -> None:
-    """Never earlier than requested and little later; else between half and all of a back-off that doubles."""
+    """A wait is at least Retry-After and little more; otherwise it is 50 to 100 % of a doubling back-off."""
     policy = RetryPolicy(first_wait=0.5, max_wait=8.0)
     wait = policy.compute_wait(made, retry_after, luck)
     if retry_after is not None:
@@ -149,7 +149,7 @@ def test_waits_are_jittered_and_bounded(made: int, luck: float, retry_after: flo
 
 
 def test_a_batch_is_asked_again_while_a_result_is_being_written() -> None:
-    """A first request that was lost may still hold the keys: the same batch tells the ids a moment later."""
+    """While a lost first request may still hold the keys, the batch is repeated, and then returns the ids."""
     batch = calls.send_batch([{"to": "ada@example.com", "template": "welcome"}])
     writing = {"results": [{"index": 0, "error": {"code": "idempotency_in_progress", "errors": []}}]}
     done = {"results": [{"index": 0, "replayed": True, **SENT}]}
@@ -167,7 +167,7 @@ def test_a_batch_is_asked_again_while_a_result_is_being_written() -> None:
 
 
 def test_retry_after_as_a_date() -> None:
-    """RFC 9110 allows a date; what is past means now, what is nonsense means nothing."""
+    """Retry-After may be a date (RFC 9110); a past date means now, and an invalid one is ignored."""
     until = format_datetime(NOW + timedelta(seconds=90), usegmt=True)
     assert get_retry_after(answer(503, retry_after=until)) == 90.0
     assert get_retry_after(answer(503, retry_after=format_datetime(NOW - timedelta(days=1)))) == 0.0
@@ -176,7 +176,7 @@ def test_retry_after_as_a_date() -> None:
 
 
 def test_every_send_has_a_key() -> None:
-    """A key of its own where none is given, another for each call; and none on what does not need it."""
+    """Each send without a key gets a new one; calls that need no key get none."""
     first, second = (calls.send_notification(to="a@x.org") for _ in range(2))
     assert first.idempotency_key
     assert first.idempotency_key != second.idempotency_key
@@ -188,7 +188,7 @@ def test_every_send_has_a_key() -> None:
 
 
 def test_an_unforeseen_exception_may_have_arrived() -> None:
-    """Only what is known to have gone nowhere counts as such."""
+    """An unexpected exception counts as a request that may have arrived."""
     lost = classify_failure(httpx2.DecodingError("?"))
     assert isinstance(lost, NoResponse)
     assert (lost.may_have_arrived, lost.is_permanent) == (True, False)

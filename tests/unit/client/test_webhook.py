@@ -1,4 +1,4 @@
-"""Webhooks: believed only if signed lately with a known secret."""
+"""A webhook is accepted only if it was signed recently with a known secret."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ BODY = json.dumps(
 
 
 def signed(body: bytes = BODY, *secrets: str, age: float = 0, id_: str = "evt_1") -> dict[str, str]:
-    """The headers of a message, signed by each secret."""
+    """Headers of a message, signed with each secret."""
     at = datetime.fromtimestamp(int(time.time() - age), UTC)
     signatures = [Webhook(secret).sign(id_, at, body.decode()) for secret in secrets or (NEW,)]
     return {
@@ -29,7 +29,7 @@ def signed(body: bytes = BODY, *secrets: str, age: float = 0, id_: str = "evt_1"
 
 
 def test_a_signed_message_is_an_event() -> None:
-    """Whatever the case of the headers' names; the id is the header's."""
+    """A signed message becomes an event with the header's id, whatever the case of header names."""
     event = WebhookVerifier(NEW).verify(BODY, signed())
     assert (event.id, event.type) == ("evt_1", "notification.sent")
     assert event.timestamp == datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -37,12 +37,12 @@ def test_a_signed_message_is_an_event() -> None:
 
 
 def test_the_library_agrees() -> None:
-    """What we accept the library accepts as well."""
+    """The standardwebhooks library accepts every message that we accept."""
     assert Webhook(NEW).verify(BODY, signed())["type"] == "notification.sent"
 
 
 def test_secrets_are_rotated_without_a_gap() -> None:
-    """Either side may know both secrets: one in common is enough."""
+    """During a rotation one secret in common is enough, on either side."""
     assert WebhookVerifier([OLD, NEW]).verify(BODY, signed(BODY, OLD)).id == "evt_1"
     assert WebhookVerifier([OLD, NEW]).verify(BODY, signed(BODY, NEW)).id == "evt_1"
     assert WebhookVerifier(NEW).verify(BODY, signed(BODY, OLD, NEW)).id == "evt_1"
@@ -53,7 +53,7 @@ def test_secrets_are_rotated_without_a_gap() -> None:
 
 @pytest.mark.parametrize("age", [-301, 302, 1_000_000])
 def test_old_and_early_messages_are_refused(age: float) -> None:
-    """A recording cannot be played again; five minutes are allowed unless you say otherwise."""
+    """Messages outside the tolerance, five minutes by default, are refused, so that recordings cannot be replayed."""
     headers = signed(age=age)
     with pytest.raises(WebhookVerificationError, match="clock"):
         WebhookVerifier(NEW).verify(BODY, headers)
@@ -81,13 +81,13 @@ def test_old_and_early_messages_are_refused(age: float) -> None:
     ids=str,
 )
 def test_headers_that_were_tampered_with(change: dict[str, str]) -> None:
-    """Never anything but our error, whatever they hold."""
+    """Tampered headers always raise our error."""
     with pytest.raises(WebhookVerificationError):
         WebhookVerifier(NEW).verify(BODY, signed() | change)
 
 
 def test_a_version_that_we_do_not_know_does_not_count() -> None:
-    """The right digest under another version is no signature."""
+    """A correct digest under an unknown version is no signature."""
     headers = signed()
     headers["WEBHOOK-SIGNATURE"] = headers["WEBHOOK-SIGNATURE"].replace("v1,", "v2,")
     with pytest.raises(WebhookVerificationError):
@@ -95,7 +95,7 @@ def test_a_version_that_we_do_not_know_does_not_count() -> None:
 
 
 def test_a_body_that_was_tampered_with() -> None:
-    """One octet more, one less, or not UTF-8."""
+    """A body that is longer, shorter, or not UTF-8 is refused."""
     for body in (BODY + b" ", BODY[:-1], b"\xff", b""):
         with pytest.raises(WebhookVerificationError):
             WebhookVerifier(NEW).verify(body, signed())
@@ -103,7 +103,7 @@ def test_a_body_that_was_tampered_with() -> None:
 
 @pytest.mark.parametrize("nonsense", [[], {}, {"type": "x"}, {"type": "x", "timestamp": "soon"}, "x", None])
 def test_signed_nonsense(nonsense: Any) -> None:
-    """Signed, and still no event."""
+    """A signed body that is no event is refused."""
     body = json.dumps(nonsense).encode()
     with pytest.raises(WebhookVerificationError, match="not an event"):
         WebhookVerifier(NEW).verify(body, signed(body))
@@ -111,13 +111,13 @@ def test_signed_nonsense(nonsense: Any) -> None:
 
 @pytest.mark.parametrize("secret", [[], "", "whsec_", "whsec_%%%ä", ["whsec_"]])
 def test_a_secret_must_be_one(secret: Any) -> None:
-    """A forgotten setting must not verify everything."""
+    """An empty or invalid secret is refused, because it would verify everything."""
     with pytest.raises(ConfigurationError):
         WebhookVerifier(secret)
 
 
 def test_the_secret_is_not_shown() -> None:
-    """Neither by repr nor by an error."""
+    """Neither repr nor an error shows the secret."""
     verifier = WebhookVerifier(NEW)
     assert NEW[6:20] not in repr(verifier)
     with pytest.raises(NotifierClientError) as caught:

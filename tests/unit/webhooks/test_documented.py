@@ -1,4 +1,4 @@
-"""The webhooks of the document are the bodies that are really sent."""
+"""The webhooks in openapi.json are the bodies that are really sent."""
 
 import itertools
 import json
@@ -51,7 +51,7 @@ def _build_event(status: Status, *, full: bool, kind: str) -> EventDetails:
 
 
 def test_every_event_is_as_the_document_says() -> None:
-    """Of each status, with and without all that may be missing; together they have every field that is described."""
+    """The body of each status matches its schema, with and without optional fields; together they use every field."""
     check, seen = build_validator(_schema(CHANGED)), set()
     for status, full, kind in itertools.product(Status, (True, False), ("live", "test")):
         payload = json.loads(event_body.build_notification_body(_build_event(status, full=full, kind=kind)))
@@ -62,7 +62,7 @@ def test_every_event_is_as_the_document_says() -> None:
 
 
 def test_the_test_is_as_the_document_says() -> None:
-    """It has a body of its own."""
+    """The test event has a schema of its own, which it matches."""
     payload = json.loads(event_body.build_test_body(ID, AT))
     assert [str(fault) for fault in build_validator(_schema(TESTED)).iter_errors(payload)] == []
     assert set(payload["data"]) == set(
@@ -72,7 +72,7 @@ def test_the_test_is_as_the_document_says() -> None:
 
 @pytest.mark.parametrize("event", [CHANGED, TESTED])
 def test_a_field_that_is_not_described_is_noticed(event: str) -> None:
-    """Or a new one in the body would stay unknown to who reads the document."""
+    """A field without a description in the schema fails the comparison."""
     (example,) = resolve_reference(_schema(event))["examples"]
     check = build_validator(_schema(event))
     assert check.is_valid(example)
@@ -80,7 +80,7 @@ def test_a_field_that_is_not_described_is_noticed(event: str) -> None:
 
 
 def test_every_type_that_can_be_asked_for_is_described() -> None:
-    """The pattern of the document is the list of the code."""
+    """The pattern of event types in the document matches the list in the code."""
     pattern = resolve_reference(_schema(CHANGED))["properties"]["type"]
     assert all(build_validator(pattern).is_valid(type_) for type_ in event_body.EVENT_TYPES)
     assert not build_validator(pattern).is_valid(event_body.TEST_EVENT_TYPE)

@@ -1,4 +1,4 @@
-"""How many tries one endpoint may have at the same time."""
+"""How many concurrent tries one endpoint may have."""
 
 from datetime import timedelta
 
@@ -9,7 +9,7 @@ from notifier.webhooks.concurrency import EndpointConcurrency
 
 
 def test_an_endpoint_takes_half_of_the_slots_at_most() -> None:
-    """The next one is told when to come back, each later than the one before; another endpoint has its own room."""
+    """An endpoint gets at most half of the slots; further deliveries are deferred, each later than the one before."""
     slots, endpoint, other = EndpointConcurrency(4, ManualClock()), generate_id(), generate_id()
     assert [slots.enter(endpoint) for _ in range(2)] == [None, None]
     waits = [slots.enter(endpoint) for _ in range(3)]
@@ -20,7 +20,7 @@ def test_an_endpoint_takes_half_of_the_slots_at_most() -> None:
 
 
 def test_one_that_fails_has_a_tenth() -> None:
-    """Until a try goes well again."""
+    """A failing endpoint gets a tenth of the slots until a try succeeds."""
     slots, endpoint = EndpointConcurrency(20, ManualClock()), generate_id()
     assert slots.enter(endpoint) is None
     slots.leave(endpoint, seconds=15.0, is_healthy=False)
@@ -30,7 +30,7 @@ def test_one_that_fails_has_a_tenth() -> None:
 
 
 def test_nobody_waits_for_ever() -> None:
-    """However many wait for one that hangs, ten minutes at most."""
+    """A delivery to an endpoint that hangs is deferred by ten minutes at most."""
     slots, endpoint = EndpointConcurrency(2, ManualClock()), generate_id()
     slots.enter(endpoint)
     slots.leave(endpoint, seconds=15.0, is_healthy=False)

@@ -1,4 +1,4 @@
-"""Which addresses are public: a list of our own, with IPv4 in disguise seen through."""
+"""Which addresses are public: our own list, which also recognises IPv4 inside IPv6."""
 
 import pytest
 
@@ -20,11 +20,11 @@ NOT_PUBLIC = [
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_public(address: str) -> None:
-    """Global unicast, and behind NAT64 what stands for it."""
+    """Global unicast is public, and NAT64 if its IPv4 address is."""
     assert is_public_address(address)
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC)
 def test_not_public(address: str) -> None:
-    """Everything else, and everything that is no address."""
+    """Every other address, and everything that is no address, is not public."""
     assert not is_public_address(address)

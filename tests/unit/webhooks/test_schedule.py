@@ -1,4 +1,4 @@
-"""When a webhook is tried again."""
+"""When a webhook is retried."""
 
 from datetime import timedelta
 
@@ -8,7 +8,7 @@ from notifier.webhooks.retry_schedule import MAX_RETRY_AFTER, MAX_TRIES, compute
 
 
 def test_ten_tries_in_about_three_days() -> None:
-    """Without luck the tenth try comes three days after the first, and is the last."""
+    """Without jitter the tenth and last try comes three days after the first."""
     waits = [compute_retry_wait(tries, spread=0.5) for tries in range(1, MAX_TRIES)]
     assert MAX_TRIES == 10
     assert waits[0] == timedelta(seconds=5)
@@ -18,12 +18,12 @@ def test_ten_tries_in_about_three_days() -> None:
 
 @pytest.mark.parametrize(("spread", "seconds"), [(0.0, 4.0), (1.0, 6.0)])
 def test_a_crowd_is_spread(spread: float, seconds: float) -> None:
-    """Twenty per cent to either side."""
+    """Jitter is twenty per cent to either side."""
     assert compute_retry_wait(1, spread=spread) == timedelta(seconds=seconds)
 
 
 def test_a_receiver_may_ask_for_more_time_but_not_for_all_of_it() -> None:
-    """Never sooner than our own schedule, and never later than in a day."""
+    """Retry-After never shortens our own schedule, and delays a try by at most a day."""
     assert compute_retry_wait(1, spread=0.5, retry_after=timedelta(seconds=90)) == timedelta(seconds=90)
     assert compute_retry_wait(3, spread=0.5, retry_after=timedelta(seconds=90)) == timedelta(minutes=30)
     assert compute_retry_wait(1, spread=0.5, retry_after=timedelta(days=400)) == MAX_RETRY_AFTER

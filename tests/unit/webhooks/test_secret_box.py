@@ -1,4 +1,4 @@
-"""Secrets as they are kept: under the first key, read with any, and never with another or after a change."""
+"""Encrypted secrets: written under the first key, read with any, and refused with another key or after a change."""
 
 import base64
 
@@ -15,12 +15,12 @@ MAX_COLUMN = 128
 
 
 def box(*keys: str) -> SecretBox:
-    """With these keys."""
+    """A secret box with these keys."""
     return SecretBox.from_setting(SecretStr(", ".join(keys)) if keys else None)
 
 
 def test_what_is_sealed_is_hidden_and_opened_again() -> None:
-    """Twice the same secret is written in two ways; it fits its column, and neither it nor the key is shown."""
+    """The same secret encrypts to two different texts that fit the column; neither it nor the key is shown."""
     secret = signing.generate_secret()
     first, second = (box(OLD).seal(secret) for _ in range(2))
     assert first != second
@@ -34,7 +34,7 @@ def test_what_is_sealed_is_hidden_and_opened_again() -> None:
 
 
 def test_keys_are_changed_one_after_the_other() -> None:
-    """The first of two encrypts and both decrypt; what is in clear is read by all."""
+    """The first of two keys encrypts and both decrypt; unencrypted secrets are read with any keys."""
     secret = signing.generate_secret()
     before, after = box(OLD).seal(secret), box(NEW, OLD).seal(secret)
     assert box(NEW, OLD).open(before) == box(NEW).open(after) == secret
@@ -47,7 +47,7 @@ def test_keys_are_changed_one_after_the_other() -> None:
 
 @given(st.text(), st.integers(0, 200), st.integers(1, 255))
 def test_what_was_changed_is_refused(secret: str, place: int, bits: int) -> None:
-    """Any octet of it; any text comes out as it went in."""
+    """A change of any byte is refused; any text is decrypted to itself."""
     stored = box(OLD).seal(secret)
     assert box(OLD).open(stored) == secret
     octets = bytearray(base64.b64decode(stored.removeprefix(ENCRYPTED_PREFIX)))

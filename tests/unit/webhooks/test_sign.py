@@ -1,4 +1,4 @@
-"""Signatures, as the reference library sees them."""
+"""Signatures, verified with the reference library."""
 
 import base64
 from datetime import UTC, datetime
@@ -11,16 +11,16 @@ from notifier.webhooks import signing
 
 
 def test_a_secret_is_whsec_and_32_octets() -> None:
-    """The form that libraries take; no two are the same."""
-    made = {signing.generate_secret() for _ in range(10)}
-    assert len(made) == 10
-    for secret in made:
+    """A secret has the form that libraries accept, and no two are the same."""
+    secrets = {signing.generate_secret() for _ in range(10)}
+    assert len(secrets) == 10
+    for secret in secrets:
         assert secret.startswith("whsec_")
         assert len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) == 32
 
 
 def test_each_valid_secret_signs() -> None:
-    """During a rotation receivers with either secret believe; with a third they do not; nor if a letter changes."""
+    """During a rotation either secret verifies; a third secret or a changed letter does not."""
     new, old = signing.generate_secret(), signing.generate_secret()
     body = '{"name":"Ærøskøbing"}'
     fields = signing.build_signature_headers("msg_1", datetime.now(UTC), body, [new, old])

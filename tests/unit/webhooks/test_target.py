@@ -1,4 +1,4 @@
-"""Which URLs may be called, and what becomes of those that may."""
+"""Which URLs may be called, and how allowed URLs are normalised."""
 
 import pytest
 
@@ -40,7 +40,7 @@ BAD = [
 
 @pytest.mark.parametrize("url", GOOD)
 def test_what_may_be_called(url: str) -> None:
-    """The name in lower case, as A-labels, without a dot at its end; the port and the path with its query."""
+    """The name is in lower case, as A-labels, without a final dot; port, path and query are kept."""
     target = parse_webhook_url(url)
     assert (target.host, target.port, target.path) == GOOD[url]
     assert target.secure
@@ -48,13 +48,13 @@ def test_what_may_be_called(url: str) -> None:
 
 
 def test_the_corpus_is_large() -> None:
-    """So that nobody thins it out by accident."""
+    """The list of bad URLs does not shrink by accident."""
     assert len(set(BAD)) >= 60
 
 
 @pytest.mark.parametrize("url", BAD)
 def test_what_may_not_be_called(url: str) -> None:
-    """Refused with a sentence for the one who wrote it."""
+    """A bad URL is refused with a sentence for its author."""
     with pytest.raises(UrlRefusedError) as refused:
         parse_webhook_url(url)
     assert str(refused.value)
@@ -64,7 +64,7 @@ def test_what_may_not_be_called(url: str) -> None:
     "url", ["http://localhost:8080/x", "https://LocalHost/x", "http://127.0.0.1/", "http://[::1]:9/"]
 )
 def test_listed_hosts_may_be_anything_but_ambiguous(url: str) -> None:
-    """For development: plain HTTP, any port, an address; but nothing hidden in the URL."""
+    """A listed host may use plain HTTP, any port or an address, but no ambiguous URL."""
     listed = ("localhost", "127.0.0.1", "::1")
     assert parse_webhook_url(url, listed).trusted
     for bad in ("http://a@localhost/", "http://localhost/#x", "http://localhost.example.org/", "http://127.1/"):
@@ -73,7 +73,7 @@ def test_listed_hosts_may_be_anything_but_ambiguous(url: str) -> None:
 
 
 def test_the_host_field_names_an_unusual_port() -> None:
-    """And leaves out the usual one (RFC 9110 §7.2)."""
+    """The Host field has an unusual port and leaves out the default one (RFC 9110 §7.2)."""
     assert parse_webhook_url("https://a.example:443/").authority == "a.example"
     assert parse_webhook_url("https://a.example:8443/").authority == "a.example:8443"
     assert parse_webhook_url("http://[::1]:9/", ("::1",)).authority == "[::1]:9"

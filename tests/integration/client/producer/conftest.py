@@ -20,7 +20,7 @@ def empty_postgres(postgres_server: postgres_cluster.PostgresServer) -> Iterator
 
 @pytest.fixture(params=DRIVERS)
 def caller_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database of the caller's own, still empty."""
+    """The URL of an empty database that belongs to the caller."""
     driver = str(request.param)
     if driver.startswith("sqlite"):
         return f"{driver}:///{tmp_path / 'caller.sqlite3'}"
@@ -30,13 +30,13 @@ def caller_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 async def caller(caller_url: str) -> AsyncIterator[CallerDatabase]:
     """A caller with its tables."""
-    made = await CallerDatabase(caller_url).create()
-    yield made
-    await made.close()
+    database = await CallerDatabase(caller_url).create()
+    yield database
+    await database.close()
 
 
 @pytest.fixture
 async def api() -> AsyncIterator[ScriptedApi]:
-    """An API that takes everything unless told otherwise."""
+    """An API that accepts every request unless the test scripts another reply."""
     async with ScriptedApi() as started:
         yield started

@@ -1,4 +1,4 @@
-"""docs/producer.md, run: its four ways make one and the same table, and its Python does what it says."""
+"""docs/producer.md is executed: its four ways create the same table, and its Python code works as described."""
 
 from datetime import timedelta
 from typing import Any
@@ -66,7 +66,7 @@ def _by_sql(connection: Connection) -> None:
 
 
 def _shape(connection: Connection) -> list[Any]:
-    """All that the database says about the table."""
+    """Return everything that the database reports about the table."""
     name = connection.dialect.name
     shape: list[Any] = [tuple(row) for query in _COLUMNS[name] for row in connection.execute(text(query))]
     if name == "sqlite":
@@ -77,12 +77,12 @@ def _shape(connection: Connection) -> list[Any]:
 
 
 def _plain(row: Any) -> Any:
-    """A default and the way in which it is written, such as (CURRENT_TIMESTAMP), are the same to SQLite."""
+    """Remove brackets and quotes from a default; SQLite treats (CURRENT_TIMESTAMP) and CURRENT_TIMESTAMP alike."""
     return tuple(value.strip("()'") if isinstance(value, str) else value for value in row) if row else row
 
 
 async def test_every_way_makes_the_same_table(caller_url: str) -> None:
-    """The caller's metadata, ours, the migration and the SQL: no column, default or index differs."""
+    """The caller's metadata, ours, the migration and the SQL create the same columns, defaults and indexes."""
     shapes = []
     for way in (_by_metadata, _by_its_own_metadata, _by_migration, _by_sql):
         caller = CallerDatabase(caller_url)
@@ -97,7 +97,7 @@ async def test_every_way_makes_the_same_table(caller_url: str) -> None:
 async def test_the_python_of_the_page(
     caller: CallerDatabase, api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An order is taken, forwarded and looked at, as the page shows it."""
+    """The Python code of the page takes an order, forwards it and reads its status."""
     names = _run(*(code for number, code in enumerate(_blocks("python")) if number != MIGRATION))
     api.errors["bob@example.com"] = "invalid_address"
 
@@ -122,11 +122,11 @@ async def test_the_python_of_the_page(
 
 
 def test_the_limits_of_the_page_are_those_of_the_code() -> None:
-    """Numbers in the text and defaults in the code."""
+    """The numbers in the text are the defaults in the code."""
     page = " ".join((ROOT / "docs" / "producer.md").read_text().split())
     limits = producer.ForwarderLimits()
     assert f"at most {limits.max_rows:,} rows and {limits.max_bytes >> 20} MiB" in page
     assert f"under a lease ({limits.lease.seconds} s)" in page
     assert f"… {limits.max_pause.seconds} s" in page
     assert limits.key_lifetime.days == 6
-    assert limits.key_lifetime < timedelta(days=MIN_IDEMPOTENCY_DAYS)  # or what is repeated would be sent twice
+    assert limits.key_lifetime < timedelta(days=MIN_IDEMPOTENCY_DAYS)  # otherwise a repeated request could send twice

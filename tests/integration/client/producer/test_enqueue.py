@@ -1,4 +1,4 @@
-"""Enqueueing in the caller's own transaction, through each kind of session: it shares the fate of what is around it."""
+"""Enqueueing in the caller's own transaction, with each kind of session: the mail commits or rolls back with it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -18,26 +18,26 @@ Enqueue = Callable[..., Awaitable[UUID]]
 
 
 class Base(DeclarativeBase):
-    """Of the caller's models."""
+    """The base class of the caller's models."""
 
     metadata = METADATA
 
 
 class Order(Base):
-    """A caller's own row, through the ORM."""
+    """A row of the caller, mapped by the ORM."""
 
     __table__ = ORDERS
 
 
 @pytest.fixture
 async def caller(caller_url: str) -> AsyncIterator[CallerDatabase]:
-    """A caller whose SQLite begins transactions when it says so, as SQLAlchemy's documentation tells for savepoints."""
-    made = CallerDatabase(caller_url)
+    """A caller whose SQLite begins transactions explicitly, as SQLAlchemy's documentation requires for savepoints."""
+    database = CallerDatabase(caller_url)
     if "sqlite" in caller_url:
-        _begin_explicitly(made.engine.sync_engine if isinstance(made.engine, AsyncEngine) else made.engine)
-    await made.create()
-    yield made
-    await made.close()
+        _begin_explicitly(database.engine.sync_engine if isinstance(database.engine, AsyncEngine) else database.engine)
+    await database.create()
+    yield database
+    await database.close()
 
 
 def _begin_explicitly(engine: Engine) -> None:
@@ -87,7 +87,7 @@ WAYS = pytest.mark.parametrize("way", [_connection, _session])
 
 @WAYS
 async def test_committed_it_is_there_rolled_back_it_never_was(caller: CallerDatabase, way: Any) -> None:
-    """The first is rolled back, the second committed; enqueueing alone commits nothing."""
+    """A committed mail exists, a rolled-back mail does not; enqueueing does not commit by itself."""
     async with way(caller) as (session, put):
         await put(session, **MAIL)
         await _done(session.rollback())
@@ -103,7 +103,7 @@ async def test_committed_it_is_there_rolled_back_it_never_was(caller: CallerData
 
 @WAYS
 async def test_a_savepoint_that_is_rolled_back_takes_its_mail_with_it(caller: CallerDatabase, way: Any) -> None:
-    """Before, in and after it: only what was inside is gone."""
+    """Rolling back a savepoint removes only the mails that were enqueued inside it."""
     async with way(caller) as (session, put):
         before = await put(session, **MAIL)
         savepoint = session.begin_nested()
@@ -120,7 +120,7 @@ async def test_a_savepoint_that_is_rolled_back_takes_its_mail_with_it(caller: Ca
 
 
 async def test_a_savepoint_that_is_all_of_a_transaction(caller: CallerDatabase) -> None:
-    """The transaction around a released savepoint is rolled back: no mail."""
+    """Rolling back the outer transaction also removes the mail of a released savepoint."""
     async with _connection(caller) as (connection, put):
         outer = connection.begin()
         outer = await outer if hasattr(outer, "__await__") else outer
@@ -134,7 +134,7 @@ async def test_a_savepoint_that_is_all_of_a_transaction(caller: CallerDatabase) 
 
 @WAYS
 async def test_a_bad_call_leaves_the_transaction_as_it_was(caller: CallerDatabase, way: Any) -> None:
-    """It raises in the caller's code before anything is said to the database."""
+    """A bad call raises in the caller's code before any statement reaches the database."""
     async with way(caller) as (session, put):
         id_ = await put(session, **MAIL)
         with pytest.raises(UnsendableError):
@@ -146,7 +146,7 @@ async def test_a_bad_call_leaves_the_transaction_as_it_was(caller: CallerDatabas
 
 
 async def test_what_the_session_holds_is_not_flushed(caller: CallerDatabase) -> None:
-    """An order that is not complete yet stays where it is; with the commit both are there."""
+    """Enqueueing does not flush an incomplete order; the commit writes both the order and the mail."""
     async with _session(caller) as (session, put):
         order: Any = Order(number=1)
         session.add(order)
@@ -158,7 +158,7 @@ async def test_what_the_session_holds_is_not_flushed(caller: CallerDatabase) -> 
 
 
 async def test_the_wrong_kind_of_session_is_refused_at_once(caller: CallerDatabase) -> None:
-    """A coroutine that nobody awaits would be a mail that silently never was."""
+    """A session of the wrong kind raises at once; otherwise a coroutine that nobody awaits would lose the mail."""
     async with _session(caller) as (session, _):
         if isinstance(session, AsyncSession):
             with pytest.raises(TypeError, match="await enqueue_async"):
@@ -173,7 +173,7 @@ async def test_the_wrong_kind_of_session_is_refused_at_once(caller: CallerDataba
 
 
 def test_scoped_sessions() -> None:
-    """`scoped_session` works as a session does."""
+    """`scoped_session` works like a session."""
     engine = create_engine("sqlite://")
     METADATA.create_all(engine)
     scoped = scoped_session(sessionmaker(engine))
@@ -185,7 +185,7 @@ def test_scoped_sessions() -> None:
 
 
 async def test_in_a_synchronous_function_of_an_asynchronous_session(caller: CallerDatabase) -> None:
-    """`run_sync` gives a plain session, over whichever driver: `enqueue` takes it."""
+    """`run_sync` passes a plain session, on either driver, and `enqueue` accepts it."""
     if isinstance(caller.engine, AsyncEngine):
         async with AsyncSession(caller.engine) as session:
             id_ = await session.run_sync(lambda plain: enqueue(plain, **MAIL))

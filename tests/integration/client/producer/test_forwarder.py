@@ -1,4 +1,4 @@
-"""The forwarder between a real database and a real HTTP server that answers well, badly, late or never."""
+"""The forwarder between a real database and a real HTTP server that replies correctly, wrongly, late or never."""
 
 import asyncio
 import json
@@ -25,13 +25,13 @@ KEY = "ntf_live_of_the_shop"
 async def _forwarder(
     caller: CallerDatabase, api: ScriptedApi, limits: ForwarderLimits = QUICK, **more: Any
 ) -> AsyncIterator[Forwarder]:
-    made = Forwarder(caller.engine, url=api.url, key=KEY, limits=limits, **more)
-    yield made
-    await made.close()
+    forwarder = Forwarder(caller.engine, url=api.url, key=KEY, limits=limits, **more)
+    yield forwarder
+    await forwarder.close()
 
 
 async def test_what_is_committed_arrives_under_its_id_and_is_gone(caller: CallerDatabase, api: ScriptedApi) -> None:
-    """One request for all of them, with the key; the body is what was enqueued."""
+    """All rows are sent unchanged in one request with the key, and deleted once they are accepted."""
     ids = await caller.several(3)
     async with _forwarder(caller, api) as forwarder:
         turn = await forwarder.forward_once()
@@ -49,7 +49,7 @@ async def test_what_is_committed_arrives_under_its_id_and_is_gone(caller: Caller
 
 
 async def test_a_refused_row_stays_and_lets_the_others_pass(caller: CallerDatabase, api: ScriptedApi) -> None:
-    """It is marked with the problem, whose pointers lead into its own body."""
+    """A refused row is marked with its problem, whose pointers refer to the row's own body; the other rows are sent."""
     ids = await caller.several(3)
     api.errors["user1@example.com"] = "invalid_address"
     async with _forwarder(caller, api) as forwarder:
@@ -68,7 +68,7 @@ async def test_a_refused_row_stays_and_lets_the_others_pass(caller: CallerDataba
 async def test_a_body_that_is_no_json_object_hurts_only_itself(
     caller: CallerDatabase, api: ScriptedApi, body: str
 ) -> None:
-    """Plain SQL can write anything: it is refused here, and never becomes part of a request."""
+    """A body that is no JSON object, written with plain SQL, is refused here and never sent."""
     bad = uuid4()
     await caller.do(lambda connection: connection.execute(PRODUCER.insert().values(id=bad, body=body)))
     (good,) = await caller.several(1)
@@ -83,7 +83,7 @@ async def test_a_body_that_is_no_json_object_hurts_only_itself(
 async def test_a_lost_answer_is_asked_for_again_under_the_same_key(
     caller: CallerDatabase, api: ScriptedApi, drop: Reply
 ) -> None:
-    """The API has taken them and nobody heard it: the repetition is a replay, not a second mail."""
+    """After a lost reply the request is repeated with the same keys, and the API replays it without a second mail."""
     ids = await caller.several(4)
     api.script.append(drop)
     async with _forwarder(caller, api) as forwarder:
@@ -109,7 +109,7 @@ UNCLEAR = {
 
 @pytest.mark.parametrize("reply", UNCLEAR.values(), ids=UNCLEAR)
 async def test_what_is_not_confirmed_is_kept(caller: CallerDatabase, api: ScriptedApi, reply: Reply) -> None:
-    """A row goes only when the answer names its notification; then each is there once."""
+    """A row is deleted only when the reply names its notification; in the end each mail exists once."""
     ids = await caller.several(2)
     api.script.append(reply)
     async with _forwarder(caller, api) as forwarder:
@@ -125,7 +125,7 @@ async def test_what_is_not_confirmed_is_kept(caller: CallerDatabase, api: Script
 async def test_retry_after_is_obeyed_and_one_row_asks_first(
     caller: CallerDatabase, api: ScriptedApi, status: int
 ) -> None:
-    """Nothing is asked before the time that the API named; then with one row, and then with twice as many each time."""
+    """The forwarder waits for Retry-After, then sends one row, and doubles the number with each request."""
     await caller.several(4)
     api.script.append(build_problem(status, "busy", Retry_After="7"))
     async with _forwarder(caller, api) as forwarder:
@@ -142,7 +142,7 @@ async def test_retry_after_is_obeyed_and_one_row_asks_first(
 async def test_a_request_that_was_turned_away_leaves_the_rows_untried(
     caller: CallerDatabase, api: ScriptedApi, reply: Reply
 ) -> None:
-    """A wrong key for a week does not make mails unconfirmed: surely none of them was taken."""
+    """A request that was rejected as a whole, for example for a wrong key, does not mark its rows as tried."""
     await caller.several(2)
     api.script.append(reply)
     async with _forwarder(caller, api) as forwarder:
@@ -155,7 +155,7 @@ async def test_a_request_that_was_turned_away_leaves_the_rows_untried(
 async def test_an_api_that_is_away_loses_nothing_and_is_not_blamed_on_rows(
     caller: CallerDatabase, api: ScriptedApi
 ) -> None:
-    """Nobody listens: rows stay untried, pauses grow, and everything leaves when somebody does."""
+    """While nothing listens, rows stay untried and pauses grow; once the API listens, every row is sent."""
     await caller.several(3)
     elsewhere = Forwarder(caller.engine, url="http://127.0.0.1:9", key=KEY)
     waits = [(await elsewhere.forward_once()).wait for _ in range(5)]
@@ -169,7 +169,7 @@ async def test_an_api_that_is_away_loses_nothing_and_is_not_blamed_on_rows(
 
 
 async def test_a_row_that_breaks_every_request_it_is_in_ends_up_alone(caller: CallerDatabase, api: ScriptedApi) -> None:
-    """The API answers 500 whenever it sees it: the others arrive, and it waits for its own next time."""
+    """A row for which the API replies 500 is sent alone and later again; the other rows arrive."""
     ids = await caller.several(9)
     poison = str(ids[4])
     api.rule = lambda items: Reply(status=500) if poison in {item["idempotency_key"] for item in items} else None
@@ -184,7 +184,7 @@ async def test_a_row_that_breaks_every_request_it_is_in_ends_up_alone(caller: Ca
 async def test_a_row_for_which_the_whole_request_is_refused_is_refused(
     caller: CallerDatabase, api: ScriptedApi, status: int
 ) -> None:
-    """Once it is alone, what the API says about the request is what it says about the row."""
+    """A request-level refusal of a row that was sent alone is recorded as the refusal of that row."""
     ids = await caller.several(5)
     bad = str(ids[2])
     refusal = Reply(status=status, body={"code": "malformed_json", "detail": "no", "errors": []})
@@ -197,7 +197,7 @@ async def test_a_row_for_which_the_whole_request_is_refused_is_refused(
 
 
 async def test_what_says_nothing_against_a_row_is_asked_about_later(caller: CallerDatabase, api: ScriptedApi) -> None:
-    """Another forwarder has the same row at the same moment, or Notifier's queue is too long at this one."""
+    """Rows that are in progress elsewhere, or for which the queue is too long, are sent again later."""
     await caller.several(2)
     api.errors |= {"user0@example.com": "idempotency_in_progress", "user1@example.com": "queue_too_long"}
     async with _forwarder(caller, api) as forwarder:
@@ -210,7 +210,7 @@ async def test_what_says_nothing_against_a_row_is_asked_about_later(caller: Call
 
 
 async def test_an_answer_that_never_comes_is_not_waited_for(caller: CallerDatabase, api: ScriptedApi) -> None:
-    """The time for a request counts from its first octet to the last of the answer."""
+    """The request timeout covers the whole exchange, from the first byte sent to the last byte received."""
     await caller.several(2)
     api.script.append(Reply(hang=True, taken=True))
     async with _forwarder(caller, api, ForwarderLimits(request=timedelta(seconds=0.2))) as forwarder:
@@ -225,7 +225,7 @@ async def test_an_answer_that_never_comes_is_not_waited_for(caller: CallerDataba
 async def test_the_caller_learns_the_ids_in_the_transaction_that_deletes_the_rows(
     caller: CallerDatabase, api: ScriptedApi
 ) -> None:
-    """What `on_accepted` writes is there if, and only if, the rows are gone; each row is told once."""
+    """`on_accepted` writes in the transaction that deletes the rows, and is called once for each row."""
     ids = await caller.several(2)
     orders = [{"number": number, "mail": id_} for number, id_ in enumerate(ids)]
     await caller.do(lambda connection: connection.execute(ORDERS.insert(), orders))
@@ -255,7 +255,7 @@ async def _notes(caller: CallerDatabase) -> dict[UUID, str | None]:
 
 
 async def test_it_runs_beside_the_caller_until_it_is_stopped(caller: CallerDatabase, api: ScriptedApi) -> None:
-    """As a context manager it forwards what comes, soon; leaving it waits for the turn under way."""
+    """As a context manager the forwarder sends new rows soon; leaving it waits for the current turn."""
     async with Forwarder(caller.engine, url=api.url, key=KEY) as forwarder:
         for expected in range(1, 4):
             await caller.enqueue(to=f"user{expected}@example.com")
@@ -267,7 +267,7 @@ async def test_it_runs_beside_the_caller_until_it_is_stopped(caller: CallerDatab
 
 
 async def test_it_outlives_its_database(caller: CallerDatabase, api: ScriptedApi) -> None:
-    """No table, or no database at all, is a pause; then it goes on."""
+    """A missing table or database causes a pause, after which the forwarder continues."""
     (id_,) = await caller.several(1)
     rename = "ALTER TABLE {} RENAME TO {}"
     await caller.do(lambda connection: connection.execute(text(rename.format(PRODUCER.name, "elsewhere"))))
@@ -281,7 +281,7 @@ async def test_it_outlives_its_database(caller: CallerDatabase, api: ScriptedApi
 
 
 async def test_many_at_once_share_a_table(caller: CallerDatabase, api: ScriptedApi) -> None:
-    """Four forwarders on one table: every row arrives, and the table is empty."""
+    """Four forwarders on one table deliver every row and leave the table empty."""
     count = 400
     ids = await caller.several(count)
     limits = ForwarderLimits(max_rows=37, max_pause=timedelta(seconds=0.1))
@@ -295,12 +295,12 @@ async def test_many_at_once_share_a_table(caller: CallerDatabase, api: ScriptedA
         await forwarder.close()
     assert set(api.accepted) == {str(id_) for id_ in ids}
     if "postgresql" in caller.url:
-        assert len(api.keys) == count  # nobody was asked about a row that another had
+        assert len(api.keys) == count  # no row was sent by two forwarders
     assert await caller.rows() == {}
 
 
 def test_other_databases_are_refused_at_once() -> None:
-    """Better no forwarder than one whose claims are not what they say."""
+    """An unsupported database is refused at once, because claims would not be exclusive there."""
 
     class Driver:
         paramstyle = "format"
@@ -312,9 +312,9 @@ def test_other_databases_are_refused_at_once() -> None:
 
 
 def test_the_key_is_shown_to_nobody(caller_url: str) -> None:
-    """Neither the forwarder nor its client prints it."""
+    """Neither the forwarder nor its client prints the key."""
     to_text: Callable[[object], str] = repr
-    made = Forwarder(CallerDatabase(caller_url).engine, url="http://127.0.0.1:9", key=KEY)
-    assert KEY not in to_text(made) + to_text(vars(made)) + json.dumps(
-        {name: to_text(v) for name, v in vars(made).items()}
+    forwarder = Forwarder(CallerDatabase(caller_url).engine, url="http://127.0.0.1:9", key=KEY)
+    assert KEY not in to_text(forwarder) + to_text(vars(forwarder)) + json.dumps(
+        {name: to_text(v) for name, v in vars(forwarder).items()}
     )

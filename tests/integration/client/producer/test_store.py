@@ -1,4 +1,4 @@
-"""The producer table under claims: who may take what, for how long, and what a late holder may still write."""
+"""Claims on the producer table: who may claim a row, for how long, and what may be written after the lease."""
 
 import asyncio
 from datetime import timedelta
@@ -20,12 +20,12 @@ def _claim(connection: Connection, rows: int = 1000, octets: int = 1 << 20) -> R
 
 
 async def test_what_one_holds_is_passed_over_until_its_lease_is_over(caller: CallerDatabase) -> None:
-    """The oldest first; a second forwarder gets the rest; after the lease, somebody else gets all."""
+    """The oldest rows are claimed first; a second forwarder gets the others, and an expired lease frees its rows."""
     ids = await caller.several(5)
-    mine = await caller.do(lambda connection: _claim(connection, rows=3))
-    theirs = await caller.do(_claim)
-    assert [row.id for row in mine.rows] == ids[:3]
-    assert [row.id for row in theirs.rows] == ids[3:]
+    first_claim = await caller.do(lambda connection: _claim(connection, rows=3))
+    second_claim = await caller.do(_claim)
+    assert [row.id for row in first_claim.rows] == ids[:3]
+    assert [row.id for row in second_claim.rows] == ids[3:]
     assert (await caller.do(_claim)).rows == ()
     await caller.backdate("due_at", timedelta(seconds=1))
     again = await caller.do(_claim)
@@ -33,7 +33,7 @@ async def test_what_one_holds_is_passed_over_until_its_lease_is_over(caller: Cal
 
 
 async def test_claims_at_the_same_moment_never_wait_and_never_share(empty_postgres: str) -> None:
-    """On PostgreSQL a second transaction takes other rows while the first is still open."""
+    """On PostgreSQL a second transaction claims other rows while the first is still open."""
     caller = await CallerDatabase(f"postgresql+asyncpg:{empty_postgres.partition(':')[2]}").create()
     ids = await caller.several(4)
     assert isinstance(caller.engine, AsyncEngine)
@@ -47,27 +47,27 @@ async def test_claims_at_the_same_moment_never_wait_and_never_share(empty_postgr
 
 
 async def test_a_claim_is_no_larger_than_a_request_may_be(caller: CallerDatabase) -> None:
-    """Bodies are counted in octets; a row that is too large all by itself is claimed alone."""
+    """A claim stays within the maximum bytes of a request; a row that exceeds them is claimed alone."""
     ids = [await caller.enqueue(variables={"text": "ä" * 1000}) for _ in range(3)]
     body = next(iter((await caller.rows()).values())).body
     size = len(body.encode())
     assert size > len(body) + 900
-    both = await caller.do(lambda connection: _claim(connection, octets=2 * size))
-    assert [row.id for row in both.rows] == ids[:2]
+    claim = await caller.do(lambda connection: _claim(connection, octets=2 * size))
+    assert [row.id for row in claim.rows] == ids[:2]
     single = await caller.do(lambda connection: _claim(connection, octets=10))
     assert [row.id for row in single.rows] == ids[2:]
 
 
 async def test_a_late_holder_neither_refuses_nor_gives_back(caller: CallerDatabase) -> None:
-    """The API may have changed its mind when the next holder asked; the row is the next holder's."""
+    """A holder with an expired lease neither refuses nor releases a row that has a new holder."""
     (id_,) = await caller.several(1)
-    late = await caller.do(_claim)
+    expired_claim = await caller.do(_claim)
     await caller.backdate("due_at", timedelta(seconds=1))
     holder = await caller.do(_claim)
     problem = '{"code": "unknown_template", "errors": []}'
-    assert await caller.do(lambda connection: row_store.mark_refused(connection, late, [(id_, problem)])) == 0
-    await caller.do(lambda connection: row_store.return_rows(connection, late, [id_], after=timedelta(0)))
-    await caller.do(lambda connection: row_store.return_rows_untouched(connection, late, [id_], reached=False))
+    assert await caller.do(lambda connection: row_store.mark_refused(connection, expired_claim, [(id_, problem)])) == 0
+    await caller.do(lambda connection: row_store.return_rows(connection, expired_claim, [id_], after=timedelta(0)))
+    await caller.do(lambda connection: row_store.return_rows_untouched(connection, expired_claim, [id_], reached=False))
     row = (await caller.rows())[id_]
     assert (row.refused_at, row.due_at, row.tries) == (None, holder.until, 2)
     assert row.first_tried_at is not None
@@ -78,7 +78,7 @@ async def test_a_late_holder_neither_refuses_nor_gives_back(caller: CallerDataba
 
 
 async def test_whoever_heard_that_the_api_has_a_row_deletes_it(caller: CallerDatabase) -> None:
-    """Without a lease too, and even if it was refused meanwhile: the notification exists."""
+    """A row that the API has accepted is deleted without a lease, and even after a refusal."""
     ids = await caller.several(2)
     await caller.do(_claim)
     await caller.backdate("due_at", timedelta(seconds=1))
@@ -92,7 +92,7 @@ async def test_whoever_heard_that_the_api_has_a_row_deletes_it(caller: CallerDat
 
 
 async def test_a_request_that_never_left_leaves_no_trace(caller: CallerDatabase) -> None:
-    """A row counts as tried from the first request that may have arrived, and stays so."""
+    """A row counts as tried from the first request that may have arrived."""
     ids = await caller.several(2)
     claim = await caller.do(_claim)
     await caller.do(lambda connection: row_store.return_rows_untouched(connection, claim, ids, reached=False))
@@ -110,7 +110,7 @@ async def test_a_request_that_never_left_leaves_no_trace(caller: CallerDatabase)
 
 
 async def test_a_row_whose_key_the_api_may_have_forgotten_is_not_repeated(caller: CallerDatabase) -> None:
-    """It is kept and marked; one that was never tried is as good as new, however old."""
+    """A tried row whose key may have expired at the API is kept and marked; an untried row is sent at any age."""
     (tried,) = await caller.several(1)
     await caller.do(_claim)
     await caller.backdate("first_tried_at", timedelta(days=6, seconds=1))
@@ -125,7 +125,7 @@ async def test_a_row_whose_key_the_api_may_have_forgotten_is_not_repeated(caller
 
 
 async def test_a_row_that_is_not_yet_too_old_is_repeated(caller: CallerDatabase) -> None:
-    """The counterpart: within the six days a repetition is safe."""
+    """Within six days a row is repeated, because the API still knows its key."""
     (tried,) = await caller.several(1)
     await caller.do(_claim)
     await caller.backdate("first_tried_at", timedelta(days=5, hours=23))
@@ -134,7 +134,7 @@ async def test_a_row_that_is_not_yet_too_old_is_repeated(caller: CallerDatabase)
 
 
 async def test_refused_rows_are_counted_shown_and_released(caller: CallerDatabase) -> None:
-    """They do not vanish, and a person can let them go once more."""
+    """Refused rows are counted, listed, and released by a person."""
     ids = await caller.several(3)
     claim = await caller.do(lambda connection: _claim(connection, rows=1))
     problem = '{"code": "invalid_address", "errors": [{"pointer": "/to", "code": "invalid_address", "detail": "no"}]}'
@@ -152,7 +152,7 @@ async def test_refused_rows_are_counted_shown_and_released(caller: CallerDatabas
 
 
 async def test_a_row_written_by_hand_needs_an_id_and_a_body(caller: CallerDatabase) -> None:
-    """Other languages write with plain SQL; everything else has a default."""
+    """A row written with plain SQL needs an id and a body; the other columns have defaults."""
     id_ = uuid4()
     await caller.do(lambda connection: connection.execute(PRODUCER.insert().values(id=id_, body="{}")))
     (row,) = (await caller.do(_claim)).rows

@@ -1,4 +1,4 @@
-"""What may become a row: everything that JSON and the API can take, and nothing that would only be refused later."""
+"""What may become a row: everything that JSON and the API accept, and nothing that would be refused later."""
 
 import json
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ def _nested(depth: int) -> dict[str, Any]:
 
 
 def test_the_body_is_what_the_api_reads() -> None:
-    """Names as on the wire, times as text, files as base64, letters as they are."""
+    """The body has the API's field names, times as text, files as base64, and unescaped letters."""
     body = build_row_body(
         MAIL
         | {
@@ -65,7 +65,7 @@ def test_the_body_is_what_the_api_reads() -> None:
     ],
 )
 def test_what_would_be_refused_later_is_refused_now(fields: dict[str, Any], why: str) -> None:
-    """The error says what is wrong."""
+    """A body that the API would refuse raises an error that says what is wrong."""
     with pytest.raises(UnsendableError, match=why):
         build_row_body(MAIL | fields)
 
@@ -81,11 +81,11 @@ def test_what_would_be_refused_later_is_refused_now(fields: dict[str, Any], why:
     ],
 )
 def test_what_is_just_allowed_is_taken(fields: dict[str, Any]) -> None:
-    """The other side of each limit."""
+    """Values exactly at each limit are accepted."""
     assert json.loads(build_row_body(MAIL | fields))["to"] == "ada@example.com"
 
 
 def test_a_field_that_there_is_not_is_a_wrong_call() -> None:
-    """A typing error in a name would otherwise be found a day later, in a refused row."""
+    """An unknown field raises at once, so that a typing error is not discovered a day later in a refused row."""
     with pytest.raises(TypeError, match="'variable'"):
         build_row_body(MAIL | {"variable": {}})
