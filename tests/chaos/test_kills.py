@@ -31,7 +31,7 @@ class Storm:
 
     kills: int
     pause: tuple[float, float]  # seconds between two kills
-    least_unknown: int  # fewer mails caught between dot and reply would mean that nothing was put to the test
+    min_unknown: int  # fewer mails caught between dot and reply would mean that nothing was put to the test
 
 
 async def _rage(fleet: Fleet, storm: Storm, chance: random.Random) -> None:
@@ -61,7 +61,7 @@ async def _survive(scene: Scene, storm: Storm) -> Report:
         repeated=dict(load.repeated),
     )
     assert (report.faults, report.failed) == ({}, 0)
-    assert storm.least_unknown <= len(report.unknown_ever) <= SESSIONS * senders
+    assert storm.min_unknown <= len(report.unknown_ever) <= SESSIONS * senders
     assert await scene.fleet.left_behind() == set()
     return report
 
@@ -71,7 +71,7 @@ async def test_kills_on_postgresql(postgres_scene: Scene) -> None:
     """One API and two senders, killed again and again: nothing lost, nothing stuck, nothing twice without `unknown`."""
     fleet = await postgres_scene.begin(PACE, SETTINGS)
     await fleet.start_all("first", "second")
-    await _survive(postgres_scene, Storm(kills=size(4, 200), pause=(0.3, 2.0), least_unknown=size(0, 50)))
+    await _survive(postgres_scene, Storm(kills=size(4, 200), pause=(0.3, 2.0), min_unknown=size(0, 50)))
 
 
 @pytest.mark.timeout(size(300, 1200))
@@ -79,7 +79,7 @@ async def test_kills_while_mails_are_announced(postgres_scene: Scene) -> None:
     """A killed sender leaves two mails of each connection that nobody knows about, and no more."""
     fleet = await postgres_scene.begin(PACE, ANNOUNCED)
     await fleet.start_all("first", "second")
-    await _survive(postgres_scene, Storm(kills=size(2, 100), pause=(0.3, 2.0), least_unknown=size(0, 25)))
+    await _survive(postgres_scene, Storm(kills=size(2, 100), pause=(0.3, 2.0), min_unknown=size(0, 25)))
 
 
 @pytest.mark.timeout(size(300, 600))
@@ -87,4 +87,4 @@ async def test_kills_on_sqlite(sqlite_scene: Scene) -> None:
     """`serve` killed again and again, API and sender in one: nothing lost, stuck, or twice without `unknown`."""
     fleet = await sqlite_scene.begin(PACE, SETTINGS)
     await fleet.start_api("serve", "serve")
-    await _survive(sqlite_scene, Storm(kills=size(2, 50), pause=(0.3, 2.5), least_unknown=size(0, 20)))
+    await _survive(sqlite_scene, Storm(kills=size(2, 50), pause=(0.3, 2.5), min_unknown=size(0, 20)))

@@ -82,7 +82,7 @@ class Answer:
 
     id: str
     replayed: bool
-    asked: int  # the answers to this key that were known when it was asked for
+    known_before: int  # the answers to this key that were known when it was asked for
 
 
 @dataclass
@@ -121,7 +121,7 @@ class Clients:
             items = [{"idempotency_key": name} for name in names]
             reply = await self._answer("/v1/notifications/batch", {"defaults": self.body, "notifications": items}, {})
             for name, known, result in zip(names, known_counts, reply.json()["results"], strict=True):
-                self.answers[name].append(Answer(id=result["id"], replayed=result["replayed"], asked=known))
+                self.answers[name].append(Answer(id=result["id"], replayed=result["replayed"], known_before=known))
 
     async def _answer(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> httpx2.Response:
         """The 202, however often it takes."""
@@ -167,7 +167,7 @@ async def test_the_same_keys_while_the_api_is_killed(place: Place, tmp_path: Pat
             settings["DATABASE_URL"] = line.wire.url
         fleet = await stack.enter_async_context(Fleet(folder=tmp_path, settings=settings))
         await fleet.start_api(command=place.command)
-        clients = await _asked_by_all(fleet, place.keys, line)
+        clients = await _submit_from_all(fleet, place.keys, line)
     _assert_answers(clients)
     written = await _rows(database) - before
     await database.close()
@@ -179,7 +179,7 @@ async def test_the_same_keys_while_the_api_is_killed(place: Place, tmp_path: Pat
     assert lost or database.is_sqlite
 
 
-async def _asked_by_all(fleet: Fleet, keys: Keys, line: Line | None) -> Clients:
+async def _submit_from_all(fleet: Fleet, keys: Keys, line: Line | None) -> Clients:
     """All clients at once, and the API killed soon after the first POST with this key or that."""
     chance = random.Random(SEED)
     tomorrow = {"send_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
@@ -221,5 +221,5 @@ def _assert_answers(clients: Clients) -> None:
     for name, answers in clients.answers.items():
         assert len(answers) == CLIENTS
         assert len({answer.id for answer in answers}) == 1, name
-        assert [answer.asked for answer in answers if not answer.replayed] in ([], [0]), name
+        assert [answer.known_before for answer in answers if not answer.replayed] in ([], [0]), name
     assert len({answers[0].id for answers in clients.answers.values()}) == KEYS

@@ -155,11 +155,11 @@ async def test_two_at_once_have_one_winner(
     for _ in range(ROUNDS):
         path = await api_caller.submit_mail(client)
         await api_caller.set_notification(parts.database, path, status=status)
-        told = await asyncio.gather(*(_code(client, path, what, **body) for body in bodies))
-        assert sorted(code == "" for code in told) == [False, True], told
-        assert set(told) - {""} <= codes
+        answers = await asyncio.gather(*(_code(client, path, what, **body) for body in bodies))
+        assert sorted(code == "" for code in answers) == [False, True], answers
+        assert set(answers) - {""} <= codes
         ((kind, _, detail),) = await uncertain_mails.read_events(parts.database, path)
-        won = bodies[told.index("")].get("as", "")
+        won = bodies[answers.index("")].get("as", "")
         assert (kind, detail) == ((f"{what}d", f"as {won}") if won else ("retried", ""))
         entry = await uncertain_mails.read_entry(parts.database, path)  # raises if there are two
         assert (entry is None) == (won == "sent")

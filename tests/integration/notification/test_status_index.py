@@ -35,7 +35,7 @@ from notifier.states import EntryKind, Reason, Status, TransitionCause
 from notifier.status.status_writer import StatusChange, apply_status_changes
 
 ROUNDS = size(5, 200)
-MOST_ROUNDS = ROUNDS + 60  # until there has been every status
+MAX_ROUNDS = ROUNDS + 60  # until there has been every status
 SEEDS = range(size(1, 10))
 SERVICES = ("shop", "other")
 _n, _listed, _entry = get_columns(Notification), get_columns(StatusIndex), get_columns(OutboxEntry)
@@ -142,8 +142,8 @@ class Walk:
         if not self.statuses:
             return
         waiting = [id_ for id_, (status, _) in self.statuses.items() if status is Status.QUEUED]
-        one = self.draw.choice(waiting if waiting and self.draw.random() < 0.5 else list(self.statuses))
-        path = f"/v1/notifications/{one}"
+        notification_id = self.draw.choice(waiting if waiting and self.draw.random() < 0.5 else list(self.statuses))
+        path = f"/v1/notifications/{notification_id}"
         what, body = self.draw.choice(
             [
                 *(("cancel", {}) for _ in range(3)),
@@ -236,8 +236,8 @@ async def walk(
 async def test_the_index_and_the_events_follow_any_walk(walk: Walk) -> None:
     """After each step the index equals the statuses, what is queued is found, and who listens is told."""
     seen: set[Status] = set()
-    told: Counter[bool] = Counter()
-    rounds = (walk.round() for number in range(MOST_ROUNDS) if number < ROUNDS or seen < set(Status))
+    steps_with_changes: Counter[bool] = Counter()
+    rounds = (walk.round() for number in range(MAX_ROUNDS) if number < ROUNDS or seen < set(Status))
     for step in chain.from_iterable(rounds):
         listening = await _listening(walk)
         await step()
@@ -262,13 +262,13 @@ async def test_the_index_and_the_events_follow_any_walk(walk: Walk) -> None:
             assert {event["service_id"] for event in fresh} <= listening
             _changes_are_told(walk, rows, fresh, listening)
         if any(status is not walk.before(id_) for id_, _, status, _ in rows):
-            told[bool(listening)] += 1
+            steps_with_changes[bool(listening)] += 1
         assert subjects == Counter(event["id"] for event in events)
         walk.events = {event["id"] for event in events}
         walk.statuses = {id_: (status, sequence) for id_, _, status, sequence in rows}
         seen |= {status for status, _ in walk.statuses.values()}
     assert seen == set(Status)
-    assert min(told[True], told[False]) > 3
+    assert min(steps_with_changes[True], steps_with_changes[False]) > 3
 
 
 async def _listening(walk: Walk) -> set[UUID]:

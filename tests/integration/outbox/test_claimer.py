@@ -114,7 +114,9 @@ async def test_claimers_never_share_an_entry(queue: QueueDriver, claimer: Claime
     )
     claimed: list[ClaimedEntry] = []
     while batch := [
-        one for part in await asyncio.gather(claimer.claim(20, {}, []), other.claim(20, {}, [])) for one in part
+        entry
+        for entries in await asyncio.gather(claimer.claim(20, {}, []), other.claim(20, {}, []))
+        for entry in entries
     ]:
         claimed += batch
     journal.close()

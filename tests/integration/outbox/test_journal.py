@@ -54,7 +54,7 @@ def left(folder: Path) -> list[JournalLine] | None:
 
 
 @contextmanager
-def smallest_files(size: int) -> Iterator[None]:
+def limited_file_size(size: int) -> Iterator[None]:
     """No file of this process grows beyond this size: as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
@@ -148,7 +148,7 @@ def test_a_full_disk_makes_it_unwritable_for_a_while(tmp_path: Path) -> None:
     own = Journal(tmp_path, generate_id())
     first, second = entry(), entry()
     own.append(first, {})
-    with smallest_files(600):
+    with limited_file_size(600):
         own.append(second, {"text": "x" * 1000})
         assert not own.is_writable
         own.rewrite()

@@ -244,8 +244,8 @@ def test_what_is_in_order_can_be_written(content_type: str) -> None:
     """Names, types and content ids that pass here pass the writer of mails."""
     name, _ = FILES[content_type]
     content_id = "logo@x.org" if content_type.startswith("image/") else None
-    (one,), _ = check_attachments([build_attachment(name, content_type, content_id=content_id)])
+    (checked,), _ = check_attachments([build_attachment(name, content_type, content_id=content_id)])
     attachment = MailAttachment(
-        filename=one.filename, content_type=one.content_type, content_id=one.content_id, data=one.data
+        filename=checked.filename, content_type=checked.content_type, content_id=checked.content_id, data=checked.data
     )
-    assert one.content_type.encode() in wire.write_attachment_header(attachment, inline=content_id is not None)
+    assert checked.content_type.encode() in wire.write_attachment_header(attachment, inline=content_id is not None)

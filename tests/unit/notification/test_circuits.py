@@ -58,8 +58,8 @@ class Installation:
     def __init__(self) -> None:
         self.clock = HandClock()
         self.circuits = RelayCircuits("relay.example", self.clock)
-        self.told: list[str | None] = []
-        self.circuits.listener = self.told.append
+        self.announced_reasons: list[str | None] = []
+        self.circuits.listener = self.announced_reasons.append
 
     def hear(self, to: str, outcome: Outcome, *, service: UUID = SHOP, sender: str = ORDERS) -> Outcome:
         mail = AttemptedMail(service=service, sender=sender, recipient=to)
@@ -102,7 +102,7 @@ def test_mails_to_several_recipients_stop_the_relay(installation: Installation, 
     assert installation.is_open
     late = installation.hear("late@z.example", claim(reason))
     assert isinstance(late, NotTried)
-    assert (late.scope, REASON_TEXTS[reason] in str(installation.told)) == (OutageScope.RELAY, True)
+    assert (late.scope, REASON_TEXTS[reason] in str(installation.announced_reasons)) == (OutageScope.RELAY, True)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_a_probe_that_hears_it_again_is_not_the_next_probe(installation: Install
     assert installation.circuits.relay.seconds_to_probe() > first
     installation.clock.seconds += 60
     assert installation.hear("eve@z.example", OK) is OK
-    assert (installation.is_open, installation.told[-1]) == (False, None)
+    assert (installation.is_open, installation.announced_reasons[-1]) == (False, None)
 
 
 def test_a_probe_that_hears_something_new_ends_the_old_reason(installation: Installation) -> None:
@@ -263,7 +263,7 @@ def test_what_everybody_is_told_holds_no_words_of_the_relay(installation: Instal
     with structlog.testing.capture_logs() as logged:
         for number in range(MIN_CONFIRMING_MAILS):
             installation.hear(f"bob@{number}.example", claim())
-    assert installation.told == [f"{REASON_TEXTS[CircuitReason.STORAGE]} (452 4.3.1)"]
+    assert installation.announced_reasons == [f"{REASON_TEXTS[CircuitReason.STORAGE]} (452 4.3.1)"]
     (line,) = [line for line in logged if line["event"] == "circuit_opened"]
     assert (line["reason"], line["detail"]) == ("storage", "452 4.3.1")
     assert "@" not in str(logged)
