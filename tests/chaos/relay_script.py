@@ -1,4 +1,4 @@
-"""How the fault relay behaves to whom: the recipient's address says so, as in `dropdot+7@example.com`.
+"""The fault relay's behaviour for each recipient, as its address says, such as `dropdot+7@example.com`.
 
 What an address asks for happens once, or as often as `_TIMES` says; afterwards it is treated like everybody else.
 """
@@ -25,7 +25,7 @@ class Fault(StrEnum):
 
 
 class Moment(StrEnum):
-    """Where in a transaction the relay speaks."""
+    """The moment of a transaction at which the relay acts."""
 
     MAIL = "MAIL"
     RCPT = "RCPT"
@@ -35,7 +35,7 @@ class Moment(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How slow the relay is, in seconds."""
+    """The relay's delays in seconds."""
 
     delay: float = 0.0  # everybody waits up to so long for the reply to RCPT and to the dot
     late: float = 3.0  # for `late` and `latedata`
@@ -46,7 +46,7 @@ class Pace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """What the relay does in one moment."""
+    """What the relay does at one moment."""
 
     reply: bytes = b""
     after: float = 0.0  # seconds of silence first
@@ -55,7 +55,7 @@ class Step:
 
     @property
     def code(self) -> str:
-        """The code that is written at once, if any."""
+        """The reply code that is sent at once, if any."""
         return self.reply[:3].decode() if self.reply and not self.after and not self.drip else "none"
 
 
@@ -68,7 +68,7 @@ NO_RECIPIENT = Step(reply=b"554 5.5.1 no valid recipients\r\n")
 
 
 class Script:
-    """Decides, and remembers what has happened to whom."""
+    """Decides the relay's steps, and remembers the earlier ones for each recipient."""
 
     def __init__(self, pace: Pace, seed: int = 0) -> None:
         self._pace = pace
@@ -77,7 +77,7 @@ class Script:
         self._done: Counter[tuple[str, Moment]] = Counter()
 
     def step(self, recipient: str, moment: Moment) -> Step:
-        """What to do; asking counts as doing."""
+        """Return the next step, and count it as done."""
         fault = _FAULTS.get(recipient.partition("+")[0])
         if fault is None:
             return self._usual(moment)
@@ -101,7 +101,7 @@ class Script:
 
 
 def _table(pace: Pace) -> dict[tuple[Fault, Moment], Step]:
-    """What is said instead of the usual, and when."""
+    """Return the unusual steps by fault and moment."""
     return {
         (Fault.DEFER2, Moment.RCPT): Step(reply=b"450 4.2.0 come again\r\n"),
         (Fault.GARBAGE, Moment.RCPT): Step(reply=b"\xff\x00 what?\r\n"),

@@ -1,4 +1,4 @@
-"""A7 under A21: many clients send the same keys at once, and the API is killed by -9 again and again meanwhile.
+"""A7, A21: many clients send the same keys at once while the API is killed with -9 again and again.
 
 Each client repeats a key until it is answered 202. Nothing is sent: the mails wait until tomorrow, so that every row
 that was written is still there at the end.
@@ -61,13 +61,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Line:
-    """The way of the API to PostgreSQL, and our own."""
+    """The API's connection to PostgreSQL through a proxy, and the test's own connection."""
 
     wire: Wire
     database: Database
 
     async def committed(self, name: str) -> None:
-        """Return when there is a row with this key."""
+        """Wait until a row with this key is committed."""
         statement = select(_notification.id).where(_notification.idempotency_key == name)
         while True:
             async with self.database.read() as connection:
@@ -87,7 +87,7 @@ class Answer:
 
 @dataclass
 class Clients:
-    """What all of them have in common."""
+    """The shared state of all clients."""
 
     client: httpx2.AsyncClient
     body: dict[str, Any]
@@ -99,20 +99,20 @@ class Clients:
 
     @property
     def count(self) -> int:
-        """How many answers there are."""
+        """The number of answers."""
         return sum(map(len, self.answers.values()))
 
     async def singly(self) -> None:
-        """One POST for each key."""
+        """Submit each key in a POST of its own."""
         for name in self.names:
             known_count = len(self.answers[name])
             self.begun[name].set()
             reply = await self._answer("/v1/notifications", self.body, {"Idempotency-Key": name})
             replayed = reply.headers.get("idempotent-replayed") == "true"
-            self.answers[name].append(Answer(id=reply.json()["id"], replayed=replayed, asked=known_count))
+            self.answers[name].append(Answer(id=reply.json()["id"], replayed=replayed, known_before=known_count))
 
     async def in_batches(self) -> None:
-        """The same keys, several in one POST."""
+        """Submit the same keys in batches."""
         for start in range(0, len(self.names), PORTION):
             names = self.names[start : start + PORTION]
             known_counts = [len(self.answers[name]) for name in names]
@@ -124,7 +124,7 @@ class Clients:
                 self.answers[name].append(Answer(id=result["id"], replayed=result["replayed"], known_before=known))
 
     async def _answer(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> httpx2.Response:
-        """The 202, however often it takes."""
+        """Repeat the request until it is answered with 202."""
         while True:
             try:
                 reply = await self.client.post(path, json=body, headers=headers)
@@ -139,7 +139,7 @@ class Clients:
 
 
 async def _rows(database: Database) -> Counter[str]:
-    """How many rows each table has."""
+    """Return the number of rows of each table."""
     tables = [table for table in Table.metadata.sorted_tables if table.name not in OTHERS]
     async with database.read() as connection:
         return Counter(
@@ -149,14 +149,14 @@ async def _rows(database: Database) -> Counter[str]:
 
 @pytest.fixture(params=ENGINES)
 def place(request: pytest.FixtureRequest) -> Place:
-    """The installation to be killed."""
+    """The installation whose API is killed."""
     url, keys = request.getfixturevalue(DATABASES[request.param])
     return Place(url=url, keys=keys, command=COMMANDS[request.param])
 
 
 @pytest.mark.timeout(size(120, 900))
 async def test_the_same_keys_while_the_api_is_killed(place: Place, tmp_path: Path) -> None:
-    """One row for each key, one id in all its answers, and whoever asks after an answer hears that it is a replay."""
+    """Each key has one row and one id in all answers; a request sent after an answer gets a replay."""
     database = Database(place.url)
     before = await _rows(database)
     settings = {"DATABASE_URL": place.url, "RECIPIENTS__MODE": "live", "LOG_LEVEL": "WARNING"}
@@ -180,7 +180,7 @@ async def test_the_same_keys_while_the_api_is_killed(place: Place, tmp_path: Pat
 
 
 async def _submit_from_all(fleet: Fleet, keys: Keys, line: Line | None) -> Clients:
-    """All clients at once, and the API killed soon after the first POST with this key or that."""
+    """Run all clients at once, and kill the API soon after the first POST with some of the keys."""
     chance = random.Random(SEED)
     tomorrow = {"send_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
     body = WELCOME | {"cc": ["bob@example.com"], "tags": ["one"]} | tomorrow
@@ -208,7 +208,7 @@ async def _submit_from_all(fleet: Fleet, keys: Keys, line: Line | None) -> Clien
 
 
 async def _kill_before_the_answer(fleet: Fleet, api: str, line: Line, name: str) -> None:
-    """Kill it when the row with this key is committed and nobody has heard of it."""
+    """Kill the API after the row with this key is committed and before its answer is sent."""
     with line.wire.held(Held.REPLIES, since=f'"idempotency_key":"{name}"'.encode()) as began:
         async with asyncio.timeout(PATIENCE):
             await began.wait()

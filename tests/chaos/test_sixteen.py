@@ -17,7 +17,7 @@ SETTINGS = {"SENDER__CONCURRENCY": "8"}
 
 @pytest.mark.timeout(2 * MAX_SECONDS)
 async def test_a_fleet_sends_each_mail_exactly_once(postgres_scene: Scene) -> None:
-    """All rows are queued before the first claim, so that every process fights for every batch."""
+    """All rows are queued before the first claim, so that the senders compete for every batch."""
     recipients = (f"user+{n}@example.com" for n in range(MAILS))
     acknowledged = await fill(postgres_scene.url, postgres_scene.key, recipients)
     fleet = await postgres_scene.begin(Pace(), SETTINGS)

@@ -1,4 +1,4 @@
-"""C3, the hard case: a silent or stopped sender that others consider dead, and that goes on later."""
+"""C3: a silent or paused sender that others consider dead, and that continues later."""
 
 import asyncio
 import random
@@ -28,7 +28,7 @@ SETTINGS = {
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("permitted", size([True], [False, True]))
 async def test_a_permit_from_before_a_silence_permits_nothing(postgres_scene: Scene, *, permitted: bool) -> None:
-    """A sender asks for its permit, is silent until another one has rescued the mail, and is heard of again: no body.
+    """A permit from before a silence in which another sender rescued the mail does not allow a body.
 
     The relay says 354 only after that, and still within the ten seconds in which the permit would have been good.
     """
@@ -67,7 +67,7 @@ async def test_a_permit_from_before_a_silence_permits_nothing(postgres_scene: Sc
 @pytest.mark.timeout(size(300, 600))
 @pytest.mark.parametrize("silence", size([Held.COMMITS], ["stopped", *Held]))
 async def test_silences_under_load(postgres_scene: Scene, silence: str) -> None:
-    """One of two is silent at random moments for longer than it takes to count as dead; nothing is lost or doubled."""
+    """One of two senders is silent at random for longer than the heartbeat's timeout; no mail is lost or doubled."""
     fleet = await postgres_scene.begin(Pace(delay=0.12), SETTINGS)
     await fleet.start_api()
     chance = random.Random(SEED)

@@ -1,4 +1,4 @@
-"""A service whose values make a template endless: its mails fail one by one, and nobody else's wait for them."""
+"""A template that takes too long with one service's values: those mails fail, and no other mail waits for them."""
 
 import asyncio
 import multiprocessing
@@ -30,7 +30,7 @@ REQUEST = {"to": "ada@example.com", "template": "report", "variables": {"n": 1}}
 
 
 async def _with_the_report(parts: wiring.ProcessParts) -> tuple[ForwardClock, wiring.ProcessParts]:
-    """It is published, and time can be turned."""
+    """Publish the slow template and let the test move the clock."""
     async with parts.database.write() as connection:
         await published_template.publish_template(connection, "report", ENDLESS_REPORT)
     clock = ForwardClock()
@@ -46,7 +46,7 @@ async def _accepted(client: httpx2.AsyncClient, *requests: Mapping[str, object])
 async def test_a_version_whose_mails_take_too_long_has_to_wait(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """The first ones fail at once; then the others of the version wait, unburnt, while other mail leaves."""
+    """The first mails fail at once, the rest of the version wait without using attempts, other mail leaves."""
     clock, parts = await _with_the_report(parts)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         bad = await _accepted(client, *[REQUEST | {"variables": {"n": 99_999}}] * (OVER + BEHIND))
@@ -79,7 +79,7 @@ async def test_a_version_whose_mails_take_too_long_has_to_wait(
 async def test_one_that_expires_meanwhile_says_what_it_waited_for(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """It is `expired`, untried, and tells that others of its version were in its way."""
+    """A mail that expires while it waits is `expired`, and its reason names the slow version."""
     clock, parts = await _with_the_report(parts)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         bad = await _accepted(client, *[REQUEST | {"variables": {"n": 99_999}}] * OVER)
@@ -95,13 +95,13 @@ async def test_one_that_expires_meanwhile_says_what_it_waited_for(
 
 
 def _priorities() -> set[int]:
-    """Of the children that render."""
+    """Return the scheduling priorities of the rendering children."""
     notifications = [child.pid for child in multiprocessing.active_children() if child.name == "notifier-rendering"]
     return {os.getpriority(os.PRIO_PROCESS, pid) for pid in notifications if pid is not None}
 
 
 async def _until_told(client: httpx2.AsyncClient, path: str) -> dict[str, Any]:
-    """What explains why it waits, once that is that its version is slow."""
+    """Wait for the explanation that the version is slow, and return it."""
     async with asyncio.timeout(30):
         while True:
             notifications: dict[str, Any] = (await client.get(f"{path}/explain")).json()
@@ -111,7 +111,7 @@ async def _until_told(client: httpx2.AsyncClient, path: str) -> dict[str, Any]:
 
 
 async def _until_failed(client: httpx2.AsyncClient, count: int) -> list[dict[str, Any]]:
-    """So many that have failed, whichever they are."""
+    """Wait until this many notifications have failed."""
     async with asyncio.timeout(30):
         while True:
             page = (await client.get("/v1/notifications", params={"status": "failed", "limit": 200})).json()
