@@ -81,14 +81,14 @@ class Script:
         fault = _FAULTS.get(recipient.partition("+")[0])
         if fault is None:
             return self._usual(moment)
-        return self._asked_for(fault, recipient, moment) or self._usual(moment)
+        return self._get_fault_step(fault, recipient, moment) or self._usual(moment)
 
     def _usual(self, moment: Moment) -> Step:
         if not self._pace.delay or moment in (Moment.MAIL, Moment.DATA):
             return _PLAIN[moment]
         return Step(reply=_USUAL[moment], after=self._random.uniform(0, self._pace.delay))
 
-    def _asked_for(self, fault: Fault, recipient: str, moment: Moment) -> Step | None:
+    def _get_fault_step(self, fault: Fault, recipient: str, moment: Moment) -> Step | None:
         if fault is Fault.SLOW:
             return Step(reply=_USUAL[moment], after=self._random.uniform(*self._pace.slow))
         if fault is Fault.DRIP:

@@ -96,17 +96,17 @@ async def test_one_that_expires_meanwhile_says_what_it_waited_for(
 
 def _priorities() -> set[int]:
     """Return the scheduling priorities of the rendering children."""
-    notifications = [child.pid for child in multiprocessing.active_children() if child.name == "notifier-rendering"]
-    return {os.getpriority(os.PRIO_PROCESS, pid) for pid in notifications if pid is not None}
+    pids = [child.pid for child in multiprocessing.active_children() if child.name == "notifier-rendering"]
+    return {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids if pid is not None}
 
 
 async def _until_told(client: httpx2.AsyncClient, path: str) -> dict[str, Any]:
     """Wait for the explanation that the version is slow, and return it."""
     async with asyncio.timeout(30):
         while True:
-            notifications: dict[str, Any] = (await client.get(f"{path}/explain")).json()
-            if notifications["because"] and notifications["because"][0]["code"] == "template_slow":
-                return notifications
+            explanation: dict[str, Any] = (await client.get(f"{path}/explain")).json()
+            if explanation["because"] and explanation["because"][0]["code"] == "template_slow":
+                return explanation
             await asyncio.sleep(0.05)
 
 

@@ -84,7 +84,7 @@ class Walk:
         people = [f"user{number}" for number in self.draw.sample(range(1000), 4)]
         to = [f"{name}@example.com" for name in self.draw.sample([*people, "barred"], 3)]
         if self.draw.random() < 0.6:
-            items = [WELCOME | {"to": id_} for id_ in to]
+            items = [WELCOME | {"to": address} for address in to]
             assert (await client.post("/v1/notifications/batch", json={"notifications": items})).status_code == 202
         else:
             await api_caller.submit_mail(client, to[0], cc=self.draw.choice(([], [to[1]])))

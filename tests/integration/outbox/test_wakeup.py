@@ -17,7 +17,7 @@ from notifier.outbox.wakeup import Wakeup, WakeupNotifier, listen_for_wakeups
 
 @asynccontextmanager
 async def hearing(database: Database, wake: Wakeup, boot_id: UUID) -> AsyncIterator[None]:
-    """Return another process that listens for wake-ups."""
+    """Run another process that listens for wake-ups."""
     task = asyncio.create_task(listen_for_wakeups(database, wake, boot_id))
     try:
         await api_caller.wait_until(lambda: wake.hears_others)
