@@ -32,7 +32,7 @@ class Scene:
         self.key = keys.shop
         self.url = url
         self.folder = folder
-        self.database = Database(url)  # for looking, never for the fleet
+        self.database = Database(url)  # for the test's own reads, not for the fleet
         self._stack = AsyncExitStack()
         self._taken = self._counted = 0
 
@@ -64,8 +64,8 @@ class Scene:
     ) -> AsyncIterator[Load]:
         """Submit mails until the block ends, and then wait until the last requests are answered.
 
-        `faults` are what the recipients ask of the relay, in turn; `cancels` is the part that is cancelled soon after.
-        The block begins when so many mails have been submitted that whatever it does hits work.
+        `faults` are the faults that the recipients order in turn; `cancels` is the share that is cancelled soon after.
+        The block begins when enough mails are submitted that any fault in it meets mails in flight.
         """
         over = asyncio.Event()
         load = Load(self.fleet.api_port, self.key, seed=seed, cancels=cancels)

@@ -1,6 +1,6 @@
 """A relay that misbehaves as each recipient's address orders (see `relay_script`), in a process of its own.
 
-It logs every body that begins and every mail that it takes before it answers, so that its log outlives whoever asked.
+It logs each begun body and each accepted mail before it answers, so that the log survives a killed client.
 Run it as `python -m chaos.fault_relay LOG [--delay SECONDS …]`; it prints its port.
 """
 
@@ -22,7 +22,7 @@ _GREETING = b"220 relay.example ESMTP\r\n"
 _EHLO = b"250-relay.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE 10485760\r\n250 ENHANCEDSTATUSCODES\r\n"
 _END = b"\r\n.\r\n"
 _MESSAGE_ID = re.compile(rb"^Message-ID:\s*(\S+)", re.IGNORECASE | re.MULTILINE)
-_HEAD = 8192  # octets in which the Message-ID stands
+_HEAD = 8192  # bytes that contain the Message-ID
 
 
 class Log:
@@ -201,7 +201,7 @@ async def serve(log: Log, pace: Pace, seed: int) -> None:
         loop.add_signal_handler(number, stopped.set)
     script, numbers = Script(pace, seed), iter(range(1 << 60))
     server = await loop.create_server(lambda: Connection(script, log, next(numbers)), "127.0.0.1", 0, backlog=1000)
-    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201 - how whoever started it knows the port
+    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201 - the starting process reads the port
     await stopped.wait()
     server.close()
 

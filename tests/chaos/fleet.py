@@ -83,7 +83,7 @@ class Fleet:
     api_port: int = field(default_factory=lasting_port)
     members: dict[str, Member] = field(default_factory=dict)
     measured: bool = False  # coverage of the processes, which slows their starts
-    orphans: set[int] = field(default_factory=set)  # children of the killed
+    orphans: set[int] = field(default_factory=set)  # children of killed processes
 
     async def __aenter__(self) -> Self:
         self._stack = ExitStack()
@@ -94,7 +94,7 @@ class Fleet:
             if member.reviving is not None:
                 await asyncio.gather(member.reviving, return_exceptions=True)
             if member.process is not None:
-                member.process.send(signal.SIGCONT)  # one that a failed test left stopped could not end
+                member.process.send(signal.SIGCONT)  # a process that a failed test left paused could not end
                 member.process.send(signal.SIGTERM)
         await asyncio.to_thread(self._stack.close)
         for pid in await self.left_behind(seconds=0):
@@ -160,7 +160,7 @@ class Fleet:
     async def left_behind(self, *, seconds: float = ORPHAN_SECONDS) -> set[int]:
         """Return the children of killed processes that are still alive after the time in which they should end."""
         until = time.monotonic() + seconds
-        while (left := {pid for pid in self.orphans if is_alive(pid)}) and time.monotonic() < until:  # noqa: ASYNC110 - the dying tell nobody
+        while (left := {pid for pid in self.orphans if is_alive(pid)}) and time.monotonic() < until:  # noqa: ASYNC110 - a process that ends sends no event
             await asyncio.sleep(ORPHAN_LOOK)
         return left
 

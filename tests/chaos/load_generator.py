@@ -1,6 +1,6 @@
 """Callers that send an idempotency key with each POST and repeat it until it is answered with 202.
 
-And a way to queue many mails at once, through the same parts, without HTTP in between.
+`fill` queues many mails at once with the same parts, without HTTP.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from notifier.settings import RecipientsMode, RecipientsSettings, Settings
 
 FILLERS = 64
 PAUSE = (0.05, 0.3)  # seconds before a POST is repeated
-FULL_PAUSE = 0.05  # seconds before a caller looks again whether there is room
+FULL_PAUSE = 0.05  # seconds until a caller checks again whether there is room
 CANCEL_AFTER = (0.0, 0.8)  # seconds from the 202, so that some are in time and some are not
 
 
@@ -29,8 +29,8 @@ class Load:
         self._headers = {"Authorization": f"Bearer {key}"}
         self._random = random.Random(seed)
         self.acknowledged: dict[str, str] = {}  # id of every 202, and its recipient
-        self._cancels = cancels  # the part of all mails that is cancelled, or tried to
-        self.cancelled: set[str] = set()  # ids of those that were told to be
+        self._cancels = cancels  # the share of mails whose cancel is requested
+        self.cancelled: set[str] = set()  # ids whose cancel was answered with success
         self.repeated: Counter[str] = Counter()  # why POSTs were repeated
 
     async def run(self, recipients: Iterator[str], *, callers: int = 4, room: Callable[[], bool] | None = None) -> None:

@@ -1,6 +1,6 @@
 """Compare what the relay received with what the database says, mail by mail, without any I/O.
 
-One mail is one pair of Message-ID and recipient. Every number of the report names the mails behind it.
+A mail is a pair of Message-ID and recipient. For each count the report names the mails.
 """
 
 from collections import Counter, defaultdict
@@ -58,7 +58,7 @@ class Evidence:
     events: Sequence[Event]
     rows: Sequence[Row]
     entries: Sequence[Entry] = ()
-    cancelled: Collection[str] = ()  # ids of which the API has said that they are
+    cancelled: Collection[str] = ()  # ids whose cancel the API has confirmed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +74,11 @@ class Report:
     flagged: list[str] = field(default_factory=list)  # taken twice, and `unknown` before the second time
     unflagged: list[str] = field(default_factory=list)  # taken twice, silently
     lost: list[str] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)  # the relay had said yes, or a promise to cancel was not kept
+    wrong: list[str] = field(default_factory=list)  # failed after a 250, or not cancelled after a confirmed cancel
     stuck: list[str] = field(default_factory=list)
     poisoned: list[str] = field(default_factory=list)
-    doubled: list[str] = field(default_factory=list)  # two rows for one recipient: an idempotency key did not hold
-    strange: list[str] = field(default_factory=list)  # taken, and no row knows of it
+    doubled: list[str] = field(default_factory=list)  # two rows for one recipient and idempotency key
+    strange: list[str] = field(default_factory=list)  # accepted by the relay, without a row
     altered: list[str] = field(default_factory=list)  # attempts differ in their bytes
 
     FAULTS = ("unflagged", "lost", "wrong", "stuck", "poisoned", "doubled", "strange", "altered")

@@ -11,8 +11,8 @@ class Name(StrEnum):
 
     BEGIN = "begin"  # its first byte arrived
     TAKEN = "taken"  # the whole dot arrived, so that it could be delivered; logged before any reply
-    TOLD = "told"  # a reply that had to wait was written after all
-    REFUSED = "refused"  # the whole dot arrived, and the relay will say no
+    TOLD = "told"  # a delayed reply was written
+    REFUSED = "refused"  # the whole dot arrived, and the relay refuses the mail
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

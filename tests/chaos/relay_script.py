@@ -1,6 +1,6 @@
 """The fault relay's behaviour for each recipient, as its address says, such as `dropdot+7@example.com`.
 
-What an address asks for happens once, or as often as `_TIMES` says; afterwards it is treated like everybody else.
+A fault happens once, or as often as `_TIMES` says; afterwards the address is accepted like any other.
 """
 
 import random
@@ -16,8 +16,8 @@ class Fault(StrEnum):
     REFUSEDOT = "refusedot"  # 450 at the dot
     HANGDATA = "hangdata"  # silence at DATA, then the connection is dropped
     LATEDATA = "latedata"  # 354 after a while
-    DROPDOT = "dropdot"  # takes the mail, says nothing and drops the connection
-    LATE = "late"  # takes the mail and says so after a while
+    DROPDOT = "dropdot"  # accepts the mail and drops the connection without a reply
+    LATE = "late"  # accepts the mail and replies after a while
     DRIP = "drip"  # every reply from RCPT on byte by byte
     GARBAGE = "garbage"  # something that is not SMTP instead of the reply to RCPT
     LONE354 = "lone354"  # refuses RCPT for good, and answers DATA with 354 all the same
@@ -37,7 +37,7 @@ class Moment(StrEnum):
 class Pace:
     """The relay's delays in seconds."""
 
-    delay: float = 0.0  # everybody waits up to so long for the reply to RCPT and to the dot
+    delay: float = 0.0  # maximum random delay of the replies to RCPT and to the dot
     late: float = 3.0  # for `late` and `latedata`
     hang: float = 3.0  # until `hangdata` drops the connection
     drip: float = 0.05  # between two bytes

@@ -1,6 +1,6 @@
 """The size of the chaos tests: small in every test run, full where NOTIFIER_CHAOS is `long`.
 
-Where they leave something to chance, NOTIFIER_CHAOS_SEED repeats what an earlier run has printed.
+NOTIFIER_CHAOS_SEED repeats a random run with the seed that it has printed.
 """
 
 import os

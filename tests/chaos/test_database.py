@@ -35,7 +35,7 @@ async def _carries_on(
 ) -> None:
     """Whatever happens to the database, each mail is sent once, none is `unknown`, and no process counts as dead.
 
-    `urls` are the ways of the senders to the database, where they are not the usual one.
+    `urls` are the database URLs of senders that do not use the usual one.
     """
     fleet = await scene.begin(Pace(delay=0.12), SETTINGS | {"SENDER__DEAD_AFTER": str(dead_after)})
     await asyncio.gather(
@@ -88,7 +88,7 @@ async def test_a_database_that_hangs(postgres_scene: Scene, durable_server: OwnS
                 os.kill(pid, number)
             await asyncio.sleep(size(7.0, 40.0) if number is signal.SIGSTOP else 1.0)
 
-    # Longer than the driver takes to let go of connections that it has given up.
+    # Longer than the driver takes to close the connections that it has given up.
     await _carries_on(postgres_scene, harm, dead_after=size(6, 20))
 
 

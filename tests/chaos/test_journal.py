@@ -14,7 +14,7 @@ from support.postgres_cluster import OwnServer
 
 MAILS = 8
 LATE = 1.0  # seconds from the dot to the reply
-READING = 0.3  # seconds in which a sender surely reads what it was told
+READING = 0.3  # seconds in which a sender surely reads a reply
 SETTINGS = {"SENDER__CONCURRENCY": str(MAILS), "SENDER__RESEND_AFTER": "1"}
 
 

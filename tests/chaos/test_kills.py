@@ -1,6 +1,6 @@
 """C1: API and senders are killed with -9 at random moments under load, and no mail is lost or silently doubled.
 
-Some mails are cancelled meanwhile, in time or too late (A18).
+Some mails are cancelled during the run, in time or too late (A18).
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class Storm:
 
     kills: int
     pause: tuple[float, float]  # seconds between two kills
-    min_unknown: int  # fewer mails caught between dot and reply would mean that nothing was put to the test
+    min_unknown: int  # with fewer mails between dot and reply the run would prove nothing
 
 
 async def _rage(fleet: Fleet, storm: Storm, chance: random.Random) -> None:

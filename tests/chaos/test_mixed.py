@@ -44,7 +44,7 @@ ENDS = {fault.value: End(Status.SENT, 1) for fault in Fault} | {
 async def test_all_faults_of_the_relay_at_once(postgres_scene: Scene, way: str) -> None:
     """Deferred mails are sent later, dropped ones resent after `unknown`, refused ones fail, the others are sent once.
 
-    What happens to a mail changes nothing for one whose envelope was said behind it.
+    A mail's fault does not affect the mail that is announced behind it.
     """
     recipients = [f"{fault}+{n}@example.com" for n in range(OF_EACH) for fault in ENDS]
     fleet = await postgres_scene.begin(PACE, WAYS[way])

@@ -108,7 +108,7 @@ async def test_a_drip_takes_its_time(relay: FaultRelay) -> None:
     """Every reply from RCPT on arrives complete, byte by byte."""
     heard = await _client(relay, "drip+1@example.com")
     assert heard.codes == ["250", "250", "354", "250"]
-    assert heard.seconds >= 36 * PACE.drip  # octets after the reply to MAIL
+    assert heard.seconds >= 36 * PACE.drip  # bytes after the reply to MAIL
 
 
 async def test_a_client_that_dies_in_the_body_leaves_a_begin_only(relay: FaultRelay) -> None:

@@ -46,7 +46,7 @@ WRITTEN = {  # by one POST
     "notification_tag": 2,
     "outbox_entry": 2,
 }
-# A batch is begun before its notifications are looked for, and each life of `serve` is written down.
+# A batch writes its row before its notifications, and each start of `serve` writes one.
 OTHERS = {"batch", "sender_process", "template_use"}
 
 
@@ -82,7 +82,7 @@ class Answer:
 
     id: str
     replayed: bool
-    known_before: int  # the answers to this key that were known when it was asked for
+    known_before: int  # answers to this key that were received before this request was sent
 
 
 @dataclass

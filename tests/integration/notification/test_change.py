@@ -197,7 +197,7 @@ async def test_nothing_else_can_be_retried(
     assert await uncertain_mails.read_everything(parts, path) == before
 
 
-# -- who asks ------------------------------------------------------------------------------------
+# -- permissions ---------------------------------------------------------------------------------
 
 
 async def test_a_service_changes_its_own_and_an_operator_all(

@@ -174,7 +174,7 @@ async def test_cancelling_at_once_is_one_event(parts: wiring.ProcessParts, clien
         assert len(await uncertain_mails.read_events(parts.database, path)) == 1
 
 
-# -- what is heard late --------------------------------------------------------------------------
+# -- replies that are found late ------------------------------------------------------------------
 
 
 class Recorder(PlainHandler):
@@ -200,11 +200,13 @@ class Lost:
         )
         note = delivery_result.JournalRecord.from_attempt(tried, None).to_note()
         async with self.parts.database.write() as connection:
-            settlements = await recovery.replay_journal(connection, [(self.entry, note)], _given(self.parts))
+            settlements = await recovery.replay_journal(
+                connection, [(self.entry, note)], _settlement_context(self.parts)
+            )
             await write_settlements(connection, Recorder(), settlements)
 
 
-def _given(parts: wiring.ProcessParts) -> SettlementContext:
+def _settlement_context(parts: wiring.ProcessParts) -> SettlementContext:
     return SettlementContext(
         now=parts.clock.now(), jitter=0.5, resend_after=timedelta(minutes=15), sender_wait=timedelta(0)
     )
@@ -223,7 +225,9 @@ async def lost(installation: Installation, parts: wiring.ProcessParts, client: h
         dead = await entry_store.lock_lost_claims(
             connection, LeaseSelection(kind=EntryKind.EMAIL, holder=sender.boot_id)
         )
-        await write_settlements(connection, Recorder(), await recovery.recover_lost(connection, dead, _given(parts)))
+        await write_settlements(
+            connection, Recorder(), await recovery.recover_lost(connection, dead, _settlement_context(parts))
+        )
     assert (await client.get(path)).json()["status"] == "unknown"
     return Lost(parts, client, path, entry)
 

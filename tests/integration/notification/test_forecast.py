@@ -14,7 +14,7 @@ from notifier.runtime import wiring
 
 SLOTS = 4
 SLOW, REST = 14, 60
-"""Mails that leave in a quarter of a minute, and those that are due behind them."""
+"""The number of mails that take a quarter of a minute, and of those that are due after them."""
 PASSED = 15.0
 TAKEN = "250 2.0.0 queued"
 
@@ -39,7 +39,7 @@ async def test_a_slow_relay_refuses_what_would_expire(
         assert (await client.post("/v1/notifications/batch", json=batch)).status_code == 202
         await relay.wait_for_bodies(SLOTS)
         await refresh_forecast(client)
-        assert await _posted(client, parts, 30) == 202  # nobody knows yet how fast they leave
+        assert await _posted(client, parts, 30) == 202  # the throughput is not known yet
         clock.seconds += PASSED
         relay.resume.set()
         relay.resume.clear()  # those that were held go on; the next are held again

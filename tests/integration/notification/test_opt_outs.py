@@ -27,7 +27,7 @@ STOPS: tuple[tuple[SuppressionScope, dict[str, Any], bool], ...] = (
     (MARKETING, {}, False),
     (MARKETING, marketing_template.NEWS, True),
 )
-"""Scope of the suppression, what makes the mail one of its category, and whether it is stopped."""
+"""The suppression's scope, the setting that gives the mail its category, and whether it is stopped."""
 _NAMES = ("all-transactional", "all-marketing", "marketing-transactional", "marketing-marketing")
 each_scope = pytest.mark.parametrize(("scope", "fields", "stopped"), STOPS, ids=_NAMES)
 

@@ -1,6 +1,6 @@
 """Whatever is edited, published or deleted between submit and send, the mail is that of its pinned version.
 
-Each mail is looked at when it has been accepted, then templates and layouts are changed at random, then it is sent.
+Each mail is previewed after its submit, then templates and layouts are changed at random, and then it is sent.
 """
 
 import contextlib

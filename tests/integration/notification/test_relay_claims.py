@@ -62,13 +62,8 @@ async def test_a_relay_that_is_full_is_named_and_burns_few_attempts(
         paths = [await api_caller.submit_mail(client, f"bob{n}@a{n}.example") for n in range(30)]
         await api_caller.wait_until(lambda: sender.deliverer.relay.is_open)
         _hold(sender.deliverer.relay)
-        assert (
-            next(
-                notification for notification in await sender.readiness(parts.database) if notification.name == "relay"
-            ).detail
-            == words
-        )
-        await _until_found(parts, words)
+        assert next(check for check in await sender.readiness(parts.database) if check.name == "relay").detail == words
+        await _wait_for_finding(parts, words)
         notifications = [(await client.get(path)).json() for path in paths]
         waiting = [
             notification
@@ -85,7 +80,7 @@ async def test_a_relay_that_is_full_is_named_and_burns_few_attempts(
     assert sum(len(notification["attempts"]) for notification in ended) < 40
 
 
-async def _until_found(parts: wiring.ProcessParts, words: str) -> None:
+async def _wait_for_finding(parts: wiring.ProcessParts, words: str) -> None:
     """Wait until `doctor`, run as another process would, names the relay's fault."""
     async with asyncio.timeout(15):
         while True:
@@ -153,14 +148,14 @@ async def test_a_sender_that_postfix_refuses_at_rcpt_waits_and_nothing_fails(
         await api_caller.wait_for_status(
             client, await api_caller.submit_mail(client, "ada@c.example", **{"from": NEWS}), "sent"
         )
-        assert (await _until_reason(client, waiting, "sender_refused"))["attempts"] == []
+        assert (await _wait_for_reason(client, waiting, "sender_refused"))["attempts"] == []
         sender.deliverer.circuits._senders[ORDERS].circuit._next_probe = 0.0
         await api_caller.make_due(parts.database)
         for path in (*paths, waiting):
             await api_caller.wait_for_status(client, path, "sent")
 
 
-async def _until_reason(client: httpx2.AsyncClient, path: str, reason: str) -> dict[str, Any]:
+async def _wait_for_reason(client: httpx2.AsyncClient, path: str, reason: str) -> dict[str, Any]:
     """Return the notification once it has this reason, whatever its status."""
     async with asyncio.timeout(15):
         while True:

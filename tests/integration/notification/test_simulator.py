@@ -41,7 +41,7 @@ async def scene(installation: Installation, parts: wiring.ProcessParts) -> Async
         yield Scene(client, running)
 
 
-async def _told(parts: wiring.ProcessParts) -> list[str]:
+async def _read_event_types(parts: wiring.ProcessParts) -> list[str]:
     """Return the webhook events, in order."""
     event = get_columns(WebhookEvent)
     async with parts.database.read() as connection:
@@ -93,7 +93,7 @@ async def test_each_step_is_told(parts: wiring.ProcessParts, scene: Scene) -> No
     await _listen(parts)
     path = await api_caller.submit_mail(scene.client, "bounced@simulator.example")
     await api_caller.wait_for_status(scene.client, path, "bounced")
-    assert await _told(parts) == ["notification.sent", "notification.bounced"]
+    assert await _read_event_types(parts) == ["notification.sent", "notification.bounced"]
 
 
 async def test_a_deferred_one_is_sent_by_the_schedule(

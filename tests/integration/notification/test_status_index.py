@@ -1,7 +1,7 @@
 """In any order of events the status index equals the statuses, and only services with an endpoint get events.
 
-A seeded walk over the real functions: callers submit, cancel, retry and resolve, a sender claims and settles with any
-verdict, is killed and mourned, finds its proofs late, and feedback comes.
+A seeded random walk over the real functions: callers submit, cancel, retry and resolve; a sender claims, settles with
+any outcome, is killed and recovered, and finds proofs late; feedback arrives.
 """
 
 import random
@@ -35,7 +35,7 @@ from notifier.states import EntryKind, Reason, Status, TransitionCause
 from notifier.status.status_writer import StatusChange, apply_status_changes
 
 ROUNDS = size(5, 200)
-MAX_ROUNDS = ROUNDS + 60  # until there has been every status
+MAX_ROUNDS = ROUNDS + 60  # until every status has occurred
 SEEDS = range(size(1, 10))
 SERVICES = ("shop", "other")
 _n, _listed, _entry = get_columns(Notification), get_columns(StatusIndex), get_columns(OutboxEntry)
@@ -80,7 +80,7 @@ class Walk:
     async def submit(self) -> None:
         """Submit one mail with a copy, or a batch; some to a suppressed address."""
         client = self._client()
-        # New people each time: whoever has bounced is mailed no more, and soon nothing would be sent.
+        # New addresses each time: an address that bounced is suppressed, and soon nothing would be sent.
         people = [f"user{number}" for number in self.draw.sample(range(1000), 4)]
         to = [f"{name}@example.com" for name in self.draw.sample([*people, "barred"], 3)]
         if self.draw.random() < 0.6:
@@ -135,7 +135,9 @@ class Walk:
             await entry_store.rescue_unmarked(connection, dead)
         self.sender.die()
         self.sender = CrashedSender(self.parts.database, self.installation.settings.data_dir / "journal")
-        self.claimed = self.claimed if self.draw.random() < 0.5 else []  # some come back to life, with an old fence
+        self.claimed = (
+            self.claimed if self.draw.random() < 0.5 else []
+        )  # some senders continue later, with an old fence
 
     async def ask(self) -> None:
         """Request a change as a caller, whether it is allowed or not."""
@@ -256,11 +258,11 @@ async def test_the_index_and_the_events_follow_any_walk(walk: Walk) -> None:
         assert {tuple(row) for row in listed} == {
             (id_, service, status) for id_, service, status, _ in rows if status not in (Status.QUEUED, Status.SENT)
         }, step
-        await _queued_are_found(walk, rows)
+        await _assert_queued_have_entries(walk, rows)
         fresh = [event for event in events if event["id"] not in walk.events]
         if listening == await _listening(walk):  # the endpoint was not switched in this step
             assert {event["service_id"] for event in fresh} <= listening
-            _changes_are_told(walk, rows, fresh, listening)
+            _assert_changes_have_events(walk, rows, fresh, listening)
         if any(status is not walk.before(id_) for id_, _, status, _ in rows):
             steps_with_changes[bool(listening)] += 1
         assert subjects == Counter(event["id"] for event in events)
@@ -278,7 +280,7 @@ async def _listening(walk: Walk) -> set[UUID]:
         return set(rows.scalars())
 
 
-async def _queued_are_found(walk: Walk, rows: Sequence[Any]) -> None:
+async def _assert_queued_have_entries(walk: Walk, rows: Sequence[Any]) -> None:
     """Assert that the queued notifications are those with an entry."""
     query = NotificationFilter(status=Status.QUEUED, copies=True)
     for service in walk.services:
@@ -291,7 +293,7 @@ async def _queued_are_found(walk: Walk, rows: Sequence[Any]) -> None:
         }
 
 
-def _changes_are_told(walk: Walk, rows: Sequence[Any], fresh: Sequence[Any], listening: set[UUID]) -> None:
+def _assert_changes_have_events(walk: Walk, rows: Sequence[Any], fresh: Sequence[Any], listening: set[UUID]) -> None:
     """Assert that each change of a service with an endpoint has an event with its newest status."""
     events = {(event["notification_id"], event["sequence"], event["type"]) for event in fresh}
     for id_, service, status, sequence in rows:

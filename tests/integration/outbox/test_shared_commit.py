@@ -181,7 +181,7 @@ async def test_a_bad_item_does_not_affect_the_others(ledger: Ledger, error: type
     intake = SharedCommit(ledger.database, _failing(ledger, "fault", error), on_commit=ledger.committed)
     results = await asyncio.gather(*(intake.submit(word) for word in ("a", "fault", "b")), return_exceptions=True)
     if ledger.database.is_sqlite and error is TimeoutError:
-        assert {type(result) for result in results} == {DatabaseUnavailableError}  # its one writer serves nobody
+        assert {type(result) for result in results} == {DatabaseUnavailableError}  # its only writer is blocked
         return
     expected = DatabaseUnavailableError if error is TimeoutError else error
     assert [result if isinstance(result, str) else type(result) for result in results] == ["A", expected, "B"]

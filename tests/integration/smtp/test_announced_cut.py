@@ -1,6 +1,6 @@
 """Two mails on one connection, the second announced, cut at every byte: none is lost or sent twice without doubt.
 
-`NOTIFIER_CHAOS=long` cuts pairs with a body of more than one slice, too.
+`NOTIFIER_CHAOS=long` also cuts pairs with a body of more than one slice.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ KINDS = [
     pytest.param((ANN, BEN), False, id="the first is answered"),
     pytest.param((ANN, LARGE_BEN), True, id="large second, the first waits"),
     pytest.param((ANN, LARGE_BEN), False, id="large second, the first is answered"),
-    pytest.param((LARGE_ANN, BEN), False, id="large first"),  # it may not be taken whole, so nobody is waited for
+    pytest.param((LARGE_ANN, BEN), False, id="large first"),  # it may not be taken whole, so there is no wait
 ]
 pairs = pytest.mark.parametrize(("mails", "patient"), KINDS if LONG else KINDS[:2])
 

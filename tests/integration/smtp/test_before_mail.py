@@ -77,7 +77,7 @@ FILES = {
     "cut": (b"-----BEGIN CERTIFICATE-----\nMIIB", "cannot be read"),
     "odd": (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read"),
 }
-"""What may stand at the place of a file of certificates, and what is said of it."""
+"""Contents of an unusable certificate file, and the reported error."""
 
 
 @pytest.mark.parametrize("security", [SmtpSecurity.TLS, SmtpSecurity.STARTTLS])

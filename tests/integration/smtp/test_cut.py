@@ -1,6 +1,6 @@
 """One transaction, cut at every byte: unsent means not received, and what is surely unsent is never uncertain.
 
-`NOTIFIER_CHAOS=long` cuts at every byte of the body too, instead of at some.
+`NOTIFIER_CHAOS=long` cuts at every byte of the body.
 """
 
 import asyncio

@@ -18,9 +18,9 @@ from notifier.smtp.transport import SmtpTransport
 MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", data=b"Subject: Hi\r\n\r\nHello\r\n")
 SLOW = OutgoingMail(sender="slow@shop.example", recipient="slow@example.com", data=b"Subject: Hi\r\n\r\nHello\r\n")
 HASTE = 40
-"""How much faster than the world's the clock of a hasty loop goes: a minute passes in a second and a half."""
+"""The factor by which the loop's clock is faster: a minute passes in a second and a half."""
 GREAT_HASTE = 1500
-"""For the ten minutes that a relay may think about the final dot."""
+"""The factor for the ten minutes that a relay may take for the final dot."""
 
 
 class _HastySelector(selectors.DefaultSelector):
@@ -101,7 +101,7 @@ def test_a_relay_whose_host_does_not_answer() -> None:
 def test_a_connection_that_died_silently(step: str) -> None:
     """B8, B11: if a firewall dropped an idle connection, the mail uses a new one after a minute of silence.
 
-    The silent one is closed, so that its late reply is never given to another mail.
+    The silent connection is closed, so that another mail never gets its late reply.
     """
 
     async def work() -> None:

@@ -15,7 +15,7 @@ MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", dat
 OTHER = OutgoingMail(sender="shop@shop.example", recipient="bob@example.com", data=b"Subject: Hi\r\n\r\nHello\r\n")
 SURELY_NOT_SENT = {"MAIL": NotTried, "RCPT": Deferred, "DATA": Deferred, "DOT": Uncertain}
 FILLS_EVERY_BUFFER = 64 << 20
-"""Bytes: more than loopback's socket buffers hold, so a reader that never stops would be seen to read on."""
+"""Bytes, more than loopback's socket buffers hold, so that an endless reader is detected."""
 
 
 def who(step: str) -> str:

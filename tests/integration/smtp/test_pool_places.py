@@ -55,9 +55,7 @@ async def test_an_outage_is_not_reported_to_an_announced_mail(relay: ScriptedRel
         waiting = asyncio.create_task(hold(pool))
         await relay.wait_for_commands("EHLO", 2)
         assert pool._announce_on(session) is not None
-        session.used_at -= (
-            RECENT_REPLY_SECONDS  # or the refusal would only mean that the relay takes no more connections
-        )
+        session.used_at -= RECENT_REPLY_SECONDS  # otherwise the refusal would count as a connection limit
         relay.resume.set()
         for unlucky in (opening, waiting):
             with pytest.raises(RelayUnreachableError, match="no service"):

@@ -1,6 +1,6 @@
 """Hundreds of mails with random replies, cancellations and stops: no place and no mail is lost.
 
-`NOTIFIER_CHAOS=long` makes it 400 storms instead of 16.
+`NOTIFIER_CHAOS=long` runs 400 storms instead of 16.
 """
 
 import asyncio

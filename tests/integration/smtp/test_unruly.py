@@ -1,6 +1,6 @@
 """Random replies to several mails on a connection: each outcome is one that the replies allow.
 
-`NOTIFIER_CHAOS=long` makes it 50,000 connections instead of 2,000, with more than 100,000 sequences of replies.
+`NOTIFIER_CHAOS=long` runs 50,000 connections instead of 2,000, with more than 100,000 sequences of replies.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ def check(script: MailScript, outcome: Outcome | DroppedConnection, body: bytes)
     if isinstance(outcome, Accepted):
         assert accepted_by_relay
         assert outcome.reply.text == dot.text
-    elif accepted_by_relay:  # then only what came before the dot can have made us doubt it
+    elif accepted_by_relay:  # then only an extra reply before the dot can have made it uncertain
         assert isinstance(outcome, Uncertain)
         assert script.trouble == "extra"
         assert script.troubled != "DOT"
@@ -78,7 +78,7 @@ async def run(seed: int) -> int:
         except AssertionError as error:
             raise AssertionError(f"seed {seed}, {pipelining=}: {outcome} after {drawn}") from error
         await relay.quiet.wait()
-        await asyncio.sleep(0)  # for what was written last to arrive
+        await asyncio.sleep(0)  # let the last bytes arrive
         await asyncio.sleep(0)
         if not session.is_usable:
             break

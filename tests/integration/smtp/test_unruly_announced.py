@@ -1,6 +1,6 @@
 """Random replies to mostly announced mails: each outcome is one that the replies allow.
 
-`NOTIFIER_CHAOS=long` makes it 80,000 mails instead of 3,200.
+`NOTIFIER_CHAOS=long` sends 80,000 mails instead of 3,200.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ def check(
     if isinstance(outcome, Accepted):
         assert accepted
         assert outcome.reply.text == dot.text
-    elif accepted:  # then something unasked was said before
+    elif accepted:  # then the relay sent an unsolicited reply before
         assert isinstance(outcome, Uncertain)
         assert any(other.trouble == "extra" for other in (*before, script))
     elif has_it and not (dot.whole and 400 <= dot.code < 600):
