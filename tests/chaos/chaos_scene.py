@@ -1,4 +1,4 @@
-"""One scenario: a database of its own, a fault relay, a fleet over both, and the oracle's verdict at the end."""
+"""One chaos scenario: its own database, a fault relay, a fleet of processes, and the oracle's verdict at the end."""
 
 import asyncio
 import itertools
@@ -22,7 +22,7 @@ LOOK = 0.02  # seconds between two looks into the log
 
 
 class Scene:
-    """Use it as an async context manager, and `begin` it once."""
+    """An async context manager for one scenario; call `begin` once."""
 
     relay: FaultRelay
     fleet: Fleet
@@ -32,7 +32,7 @@ class Scene:
         self.key = keys.shop
         self.url = url
         self.folder = folder
-        self.database = Database(url)  # for looking, never for the fleet
+        self.database = Database(url)  # for the test's own reads, not for the fleet
         self._stack = AsyncExitStack()
         self._taken = self._counted = 0
 
@@ -44,7 +44,7 @@ class Scene:
         await self._stack.aclose()
 
     async def begin(self, pace: Pace, settings: Mapping[str, str], *, measured: bool = False) -> Fleet:
-        """Start the relay; the fleet is empty still."""
+        """Start the relay; the fleet is still empty."""
         self.relay = self._stack.enter_context(fault_relay(self.folder, pace))
         ours = {"DATABASE_URL": self.url, "SMTP__PORT": str(self.relay.port), "RECIPIENTS__MODE": "live"}
         settings = ours | {"LOG_LEVEL": "WARNING"} | dict(settings)
@@ -52,7 +52,7 @@ class Scene:
         return await self._stack.enter_async_context(self.fleet)
 
     def taken(self) -> int:
-        """How many mails the relay has taken so far."""
+        """Return the number of mails that the relay has accepted so far."""
         seen = self.relay.log.all()
         self._taken += sum(event.name is Name.TAKEN for event in seen[self._counted :])
         self._counted = len(seen)
@@ -62,10 +62,10 @@ class Scene:
     async def under_load(
         self, backlog: int, *, seed: int = 0, faults: Sequence[str] = ("user",), cancels: float = 0.0
     ) -> AsyncIterator[Load]:
-        """Callers submit without end until the block does; then their last POSTs are answered.
+        """Submit mails until the block ends, and then wait until the last requests are answered.
 
-        `faults` are what the recipients ask of the relay, in turn; `cancels` is the part that is cancelled soon after.
-        The block begins when so many mails have been submitted that whatever it does hits work.
+        `faults` are the faults that the recipients order in turn; `cancels` is the share that is cancelled soon after.
+        The block begins when enough mails are submitted that any fault in it meets mails in flight.
         """
         over = asyncio.Event()
         load = Load(self.fleet.api_port, self.key, seed=seed, cancels=cancels)
@@ -93,14 +93,14 @@ class Scene:
                 await asyncio.sleep(LOOK)
 
     async def verdict(self, acknowledged: Mapping[str, str], *, cancelled: Collection[str] = ()) -> Report:
-        """The oracle's verdict at this moment."""
+        """Return the oracle's verdict at this moment."""
         evidence = await final_state.evidence(self.database, acknowledged, self.relay.log.all())
         return oracle.judge(replace(evidence, cancelled=cancelled))
 
     async def report(
         self, acknowledged: Mapping[str, str], *, cancelled: Collection[str] = (), **more: object
     ) -> Report:
-        """The verdict at this moment, printed."""
+        """Print the oracle's verdict at this moment, and return it."""
         report = await self.verdict(acknowledged, cancelled=cancelled)
         print("\n" + report.table(self.title, **more) + "\n" + self.fleet.errors())  # noqa: T201 - for who watches
         return report

@@ -1,4 +1,4 @@
-"""Fixtures of the chaos tier: scenes on a durable PostgreSQL of its own and on SQLite."""
+"""Fixtures of the chaos tests: scenes on a durable PostgreSQL server of their own and on SQLite."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from support.seeded_installation import Keys, PostgresSeed
 
 @pytest.fixture(scope="session")
 def durable_server() -> Iterator[OwnServer]:
-    """A server that forgets nothing it has committed, however it is stopped."""
+    """A PostgreSQL server that keeps what it has committed, however it is stopped."""
     server = OwnServer(durable=True)
     yield server
     server.stop()

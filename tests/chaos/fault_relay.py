@@ -1,6 +1,6 @@
-"""A relay that misbehaves as each recipient's address asks (see `relay_script`), in a process of its own.
+"""A relay that misbehaves as each recipient's address orders (see `relay_script`), in a process of its own.
 
-It logs every body that begins and every mail that it takes before it answers, so that its log outlives whoever asked.
+It logs each begun body and each accepted mail before it answers, so that the log survives a killed client.
 Run it as `python -m chaos.fault_relay LOG [--delay SECONDS …]`; it prints its port.
 """
 
@@ -22,22 +22,22 @@ _GREETING = b"220 relay.example ESMTP\r\n"
 _EHLO = b"250-relay.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE 10485760\r\n250 ENHANCEDSTATUSCODES\r\n"
 _END = b"\r\n.\r\n"
 _MESSAGE_ID = re.compile(rb"^Message-ID:\s*(\S+)", re.IGNORECASE | re.MULTILINE)
-_HEAD = 8192  # octets in which the Message-ID stands
+_HEAD = 8192  # bytes that contain the Message-ID
 
 
 class Log:
-    """The file; every event is one write, so that nothing is half there or late."""
+    """The log file; each event is one write, so that no event is written in part or late."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def add(self, event: Event) -> None:
-        """Write it down."""
+        """Append one event."""
         os.write(self._file, event.line())
 
 
 class Connection(asyncio.Protocol):
-    """One client; commands may come one at a time or pipelined, and are answered in order."""
+    """One client connection; commands are answered in order, one at a time or pipelined."""
 
     def __init__(self, script: Script, log: Log, number: int) -> None:
         self._script, self._log, self._number = script, log, number
@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
             self._go_on()
 
     def _go_on(self) -> None:
-        """Answer what is there, up to a reply that has to wait."""
+        """Answer the buffered commands up to a reply that has to wait."""
         while self._waiting is None and (self._body() if self._in_body else self._line()):
             pass
         self._flush()
@@ -75,7 +75,7 @@ class Connection(asyncio.Protocol):
             self._out.clear()
 
     def _line(self) -> bool:
-        """Obey one command; False if none is whole."""
+        """Execute one command; return False if no complete one is buffered."""
         end = self._buffer.find(b"\r\n")
         if end < 0:
             return False
@@ -116,7 +116,7 @@ class Connection(asyncio.Protocol):
         self._perform(step)
 
     def _body(self) -> bool:
-        """Take a body; False if it is not whole."""
+        """Accept a body; return False if it is not complete."""
         if not self._buffer:
             return False
         if self._buffer.startswith(b".\r\n"):  # nothing but the dot: a client that knows it has no recipient
@@ -161,7 +161,7 @@ class Connection(asyncio.Protocol):
         self._log.add(event)
 
     def _perform(self, step: Step, then: Callable[[], None] | None = None) -> None:
-        """Do what the script says, now or later; until it is done nothing else is answered."""
+        """Execute the script's step, now or later; until then no other command is answered."""
         if step.after:
             self._flush()
             later = Step(reply=step.reply, drip=step.drip, drops=step.drops)
@@ -187,7 +187,7 @@ class Connection(asyncio.Protocol):
             self._go_on()
 
     def _drip(self, step: Step, then: Callable[[], None] | None) -> None:
-        """One byte; the rest comes as a step of its own."""
+        """Send one byte and schedule the rest as a later step."""
         assert self._transport is not None
         self._transport.write(step.reply[:1])
         rest = Step(reply=step.reply[1:], drip=step.drip, drops=step.drops)
@@ -195,13 +195,13 @@ class Connection(asyncio.Protocol):
 
 
 async def serve(log: Log, pace: Pace, seed: int) -> None:
-    """Take mail until SIGTERM or SIGINT, on a port that is printed."""
+    """Accept mail until SIGTERM or SIGINT, on a port that is printed."""
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     script, numbers = Script(pace, seed), iter(range(1 << 60))
     server = await loop.create_server(lambda: Connection(script, log, next(numbers)), "127.0.0.1", 0, backlog=1000)
-    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201 - how whoever started it knows the port
+    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201 - the starting process reads the port
     await stopped.wait()
     server.close()
 

@@ -1,4 +1,4 @@
-"""The state of the database at the end, in the form that the oracle reads; and waiting for that end."""
+"""Wait for the final state of the database, and read it in the form that the oracle needs."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ _ENTRIES = select(_entry.subject_id, _entry.state)
 
 
 async def settled(database: Database, seconds: float) -> bool:
-    """Wait until no entry is left but those held for a person; False if that takes too long: the oracle says which."""
+    """Wait until only entries held for a person are left; return False after the timeout."""
     until = time.monotonic() + seconds
     while await _some_are(database, EntryState.READY, EntryState.LEASED):
         if time.monotonic() > until:
@@ -40,14 +40,14 @@ async def settled(database: Database, seconds: float) -> bool:
 
 
 async def some_entry(database: Database, state: EntryState, seconds: float) -> None:
-    """Wait until there is an entry in that state."""
+    """Wait until an entry is in this state."""
     async with asyncio.timeout(seconds):
         while not await _some_are(database, state):  # noqa: ASYNC110 - other processes write it
             await asyncio.sleep(LOOK)
 
 
 async def some_mark(database: Database, seconds: float) -> None:
-    """Wait until an entry has its mark."""
+    """Wait until an entry has a mark."""
     statement = select(_entry.id).where(_entry.marked_at.is_not(None)).limit(1)
     async with asyncio.timeout(seconds):
         while True:
@@ -58,14 +58,14 @@ async def some_mark(database: Database, seconds: float) -> None:
 
 
 async def _some_are(database: Database, *states: EntryState) -> bool:
-    """True while an entry is in one of the states; asked so that it costs nothing while there are many."""
+    """Return whether an entry is in one of these states, with a query that is cheap for a long queue."""
     statement = select(_entry.id).where(_entry.state.in_(states)).limit(1)
     async with database.read() as connection:
         return (await connection.execute(statement)).first() is not None
 
 
 async def doubted(database: Database, count: int, seconds: float) -> None:
-    """Wait until so many notifications are or were `unknown`."""
+    """Wait until this many notifications are or were `unknown`."""
     statement = select(func.count()).select_from(Notification).where(_notification.uncertain_at.is_not(None))
     seen = 0
     async with asyncio.timeout(seconds):
@@ -76,7 +76,7 @@ async def doubted(database: Database, count: int, seconds: float) -> None:
 
 
 async def evidence(database: Database, acknowledged: Mapping[str, str], events: Sequence[Event]) -> Evidence:
-    """All of it."""
+    """Read everything that the oracle needs."""
     async with database.read() as connection:
         attempts = (await connection.execute(_ATTEMPTS)).all()
         rows = (await connection.execute(_ROWS)).mappings().all()

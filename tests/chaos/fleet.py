@@ -1,4 +1,4 @@
-"""Real processes over one database and one relay: started, killed by signals, started again, always cleaned up."""
+"""Real processes over one database and one relay: started, killed by signals, restarted and always cleaned up."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ ORPHAN_LOOK = 0.05  # seconds between two looks
 
 
 def lasting_port() -> int:
-    """A port that nobody is likely to take while the process that listens on it is dead."""
+    """Return a port that is unlikely to be taken while its process is dead."""
     while True:
         port = random.choice(_PORTS)
         with socket.socket() as probe:
@@ -48,7 +48,7 @@ class FaultRelay:
 
 @contextmanager
 def fault_relay(folder: Path, pace: Pace | None = None, *, seed: int = 0) -> Iterator[FaultRelay]:
-    """A fault relay in a process of its own until the block ends."""
+    """Run a fault relay in a process of its own until the block ends."""
     log = folder / "relay.log"
     log.touch()
     path = os.pathsep.join((str(TESTS), os.environ.get("PYTHONPATH", "")))
@@ -64,7 +64,7 @@ def fault_relay(folder: Path, pace: Pace | None = None, *, seed: int = 0) -> Ite
 
 @dataclass
 class Member:
-    """One place in the fleet, and the process that fills it now."""
+    """One place in the fleet, and its current process."""
 
     arguments: tuple[str, ...]
     env: dict[str, str]
@@ -76,14 +76,14 @@ class Member:
 
 @dataclass
 class Fleet:
-    """Use it as an async context manager; what still runs at the end is stopped."""
+    """An async context manager that stops all running processes at the end."""
 
     folder: Path
     settings: Mapping[str, str]  # of every process, without the prefix
     api_port: int = field(default_factory=lasting_port)
     members: dict[str, Member] = field(default_factory=dict)
     measured: bool = False  # coverage of the processes, which slows their starts
-    orphans: set[int] = field(default_factory=set)  # children of the killed
+    orphans: set[int] = field(default_factory=set)  # children of killed processes
 
     async def __aenter__(self) -> Self:
         self._stack = ExitStack()
@@ -94,14 +94,14 @@ class Fleet:
             if member.reviving is not None:
                 await asyncio.gather(member.reviving, return_exceptions=True)
             if member.process is not None:
-                member.process.send(signal.SIGCONT)  # one that a failed test left stopped could not end
+                member.process.send(signal.SIGCONT)  # a process that a failed test left paused could not end
                 member.process.send(signal.SIGTERM)
         await asyncio.to_thread(self._stack.close)
         for pid in await self.left_behind(seconds=0):
             os.kill(pid, signal.SIGKILL)
 
     async def start(self, name: str, *arguments: str, **settings: str) -> None:
-        """Start a process and wait until it is ready; `name` is also its name for the relay."""
+        """Start a process and wait until it is ready; the relay knows it by `name` too."""
         port = lasting_port()
         own = {"SMTP__HELO_NAME": f"{name}.example", "SENDER__METRICS_PORT": str(port)}
         env = notifier_process.build_environment(self.folder, **{**self.settings, **own, **settings})
@@ -112,11 +112,11 @@ class Fleet:
         await self._fill(self.members[name])
 
     async def start_api(self, name: str = "api", command: str = "api") -> None:
-        """Start what answers POSTs: `api`, or `serve`."""
+        """Start the process that answers POSTs: `api` or `serve`."""
         await self.start(name, command, "--port", str(self.api_port))
 
     async def start_senders(self, *names: str) -> None:
-        """Start several at once."""
+        """Start several senders at once."""
         await asyncio.gather(*(self.start(name, "sender") for name in names))
 
     async def start_all(self, *senders: str) -> None:
@@ -124,18 +124,18 @@ class Fleet:
         await asyncio.gather(self.start_api(), self.start_senders(*senders))
 
     def running(self, name: str) -> NotifierProcess:
-        """The process of that name."""
+        """Return the process of this name."""
         process = self.members[name].process
         assert process is not None, f"{name} is not running"
         return process
 
     @property
     def up(self) -> list[str]:
-        """Those that are ready."""
+        """The names of the processes that are ready."""
         return [name for name, member in self.members.items() if member.process is not None]
 
     async def kill(self, name: str) -> None:
-        """SIGKILL; its children are remembered."""
+        """Kill a process with SIGKILL and remember its children."""
         member, victim = self.members[name], self.running(name)
         self.orphans |= list_descendants(victim.pid)
         member.process = None
@@ -143,29 +143,29 @@ class Fleet:
         await asyncio.to_thread(victim.kill)
 
     def revive(self, name: str) -> None:
-        """The same again from scratch, in the background."""
+        """Start the process again in the background."""
         member = self.members[name]
         member.reviving = asyncio.create_task(self._fill(member, tries=REVIVALS))
 
     async def stop(self, name: str) -> int:
-        """SIGTERM; the exit status."""
+        """Stop a process with SIGTERM and return its exit status."""
         victim, self.members[name].process = self.running(name), None
         return await asyncio.to_thread(victim.stop)
 
     async def revived(self) -> None:
-        """Wait until whatever was killed is ready again."""
+        """Wait until all killed processes are ready again."""
         tasks = [member.reviving for member in self.members.values() if member.reviving is not None]
         await asyncio.gather(*tasks)
 
     async def left_behind(self, *, seconds: float = ORPHAN_SECONDS) -> set[int]:
-        """Children of killed processes that are still alive after so long; they should notice and go."""
+        """Return the children of killed processes that are still alive after the time in which they should end."""
         until = time.monotonic() + seconds
-        while (left := {pid for pid in self.orphans if is_alive(pid)}) and time.monotonic() < until:  # noqa: ASYNC110 - the dying tell nobody
+        while (left := {pid for pid in self.orphans if is_alive(pid)}) and time.monotonic() < until:  # noqa: ASYNC110 - a process that ends sends no event
             await asyncio.sleep(ORPHAN_LOOK)
         return left
 
     async def metric(self, name: str, metric: str) -> float:
-        """The sum of a metric over its labels, as the process of that name exports it."""
+        """Return the sum of a metric over its labels, as this process exports it."""
         async with httpx2.AsyncClient(timeout=10) as client:
             reply = await client.get(f"http://127.0.0.1:{self.members[name].metrics_port}/metrics")
         lines = [line for line in reply.text.splitlines() if line.startswith((f"{metric} ", f"{metric}{{"))]
@@ -173,7 +173,7 @@ class Fleet:
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
     def errors(self) -> str:
-        """The last lines that the processes that run now have written to stderr."""
+        """Return the last lines that the running processes have written to stderr."""
         written = []
         for name, member in self.members.items():
             if member.process is not None and (lines := member.process.errors.splitlines(keepends=True)):
@@ -181,7 +181,7 @@ class Fleet:
         return "".join(written)
 
     async def _fill(self, member: Member, *, tries: int = 1) -> None:
-        """Start it, as whoever supervises it would: again, if it ends because its database is away."""
+        """Start the process as a supervisor does: again, if it ends because its database is away."""
         for left in reversed(range(tries)):
             started = self._stack.enter_context(NotifierProcess(*member.arguments, env=member.env))
             try:

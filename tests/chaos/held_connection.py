@@ -1,4 +1,4 @@
-"""A proxy between one process and PostgreSQL that holds back some of the traffic for a while."""
+"""A proxy between one process and PostgreSQL that delays some of the traffic."""
 
 import asyncio
 import tempfile
@@ -16,7 +16,7 @@ _CHUNK = 65536
 
 
 class Held(StrEnum):
-    """What waits."""
+    """The traffic that is delayed."""
 
     REQUESTS = "requests"
     REPLIES = "replies"
@@ -24,7 +24,7 @@ class Held(StrEnum):
 
 
 class Wire:
-    """Use it as an async context manager; it listens on a socket of its own and forwards to the server of the URL."""
+    """An async context manager that listens on its own socket and forwards to the server of the URL."""
 
     def __init__(self, url: str) -> None:
         self._target = make_url(url)
@@ -36,13 +36,13 @@ class Wire:
 
     @property
     def url(self) -> str:
-        """The database's URL through this wire."""
+        """The database's URL through this proxy."""
         query = {**self._target.query, "host": self._folder.name}
         return self._target.set(query=query).render_as_string(hide_password=False)
 
     @contextmanager
     def held(self, what: Held, *, since: bytes = b"") -> Iterator[asyncio.Event]:
-        """What is said so inside the block arrives after it; with `since`, from the first request that contains it."""
+        """Delay the traffic of the block until its end; with `since`, from the first request that contains it."""
         began = asyncio.Event()
         self._since = since, what, began
         if not since:

@@ -1,6 +1,6 @@
-"""Callers that behave as callers should: each POST has an idempotency key and is repeated until it is answered 202.
+"""Callers that send an idempotency key with each POST and repeat it until it is answered with 202.
 
-And a way to queue many mails at once, through the same parts, without HTTP in between.
+`fill` queues many mails at once with the same parts, without HTTP.
 """
 
 import asyncio
@@ -17,24 +17,24 @@ from notifier.settings import RecipientsMode, RecipientsSettings, Settings
 
 FILLERS = 64
 PAUSE = (0.05, 0.3)  # seconds before a POST is repeated
-FULL_PAUSE = 0.05  # seconds before a caller looks again whether there is room
+FULL_PAUSE = 0.05  # seconds until a caller checks again whether there is room
 CANCEL_AFTER = (0.0, 0.8)  # seconds from the 202, so that some are in time and some are not
 
 
 class Load:
-    """What the callers of one run have in common."""
+    """The shared state of all callers of one run."""
 
     def __init__(self, port: int, key: str, *, seed: int = 0, cancels: float = 0.0) -> None:
         self._url = f"http://127.0.0.1:{port}"
         self._headers = {"Authorization": f"Bearer {key}"}
         self._random = random.Random(seed)
         self.acknowledged: dict[str, str] = {}  # id of every 202, and its recipient
-        self._cancels = cancels  # the part of all mails that is cancelled, or tried to
-        self.cancelled: set[str] = set()  # ids of those that were told to be
+        self._cancels = cancels  # the share of mails whose cancel is requested
+        self.cancelled: set[str] = set()  # ids whose cancel was answered with success
         self.repeated: Counter[str] = Counter()  # why POSTs were repeated
 
     async def run(self, recipients: Iterator[str], *, callers: int = 4, room: Callable[[], bool] | None = None) -> None:
-        """Submit to each recipient, several at once; `room` says whether more is welcome."""
+        """Submit one mail to each recipient, several at once; `room` says whether more may be sent."""
 
         async def call() -> None:
             async with httpx2.AsyncClient(base_url=self._url, headers=self._headers, timeout=10) as client:
@@ -61,7 +61,7 @@ class Load:
                 self.cancelled.add(id_)
 
     async def _until_answered(self, ask: Callable[[], Awaitable[httpx2.Response]]) -> httpx2.Response:
-        """The answer, as soon as there is one that another try would not change."""
+        """Repeat the request until the answer is final, and return it."""
         while True:
             try:
                 reply = await ask()
@@ -75,7 +75,7 @@ class Load:
 
 
 async def fill(url: str, key: str, recipients: Iterator[str]) -> dict[str, str]:
-    """Queue a mail to each recipient; their ids, each with its recipient."""
+    """Queue one mail to each recipient; return the ids with their recipients."""
     settings = Settings(database_url=url, recipients=RecipientsSettings(mode=RecipientsMode.LIVE))
     acknowledged: dict[str, str] = {}
     async with wiring.open_process_parts(settings) as parts:

@@ -1,6 +1,6 @@
-"""Compares what the relay saw with what the database says, mail by mail; pure, and so tested itself.
+"""Compare what the relay received with what the database says, mail by mail, without any I/O.
 
-One mail is one pair of Message-ID and recipient. Every number of the report names the mails behind it.
+A mail is a pair of Message-ID and recipient. For each count the report names the mails.
 """
 
 from collections import Counter, defaultdict
@@ -20,7 +20,7 @@ SHOWN = 5  # mails named behind each number
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A notification as it stands in the database at the end."""
+    """A notification in the database at the end."""
 
     id: str
     recipient: str
@@ -33,11 +33,11 @@ class Row:
 
     @property
     def pair(self) -> tuple[str, str]:
-        """As the relay knows it."""
+        """The Message-ID and recipient under which the relay knows it."""
         return self.message_id, self.recipient
 
     def doubted_by(self, wall: float) -> bool:
-        """True if it was `unknown` before that moment, in seconds since 1970."""
+        """Return whether it was `unknown` before this moment, in seconds since 1970."""
         moments = [moment.timestamp() for moment in (self.uncertain_at, self.first_doubt) if moment is not None]
         return self.uncertain_at is not None and min(moments) <= wall
 
@@ -52,18 +52,18 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """All that is known when everything has settled."""
+    """All facts that are known after everything has settled."""
 
     acknowledged: Mapping[str, str]  # id of every 202, and its recipient
     events: Sequence[Event]
     rows: Sequence[Row]
     entries: Sequence[Entry] = ()
-    cancelled: Collection[str] = ()  # ids of which the API has said that they are
+    cancelled: Collection[str] = ()  # ids whose cancel the API has confirmed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The verdict; the names of what is wrong, and counts of the rest."""
+    """The verdict: the names of faulty mails, and counts of the others."""
 
     submitted: int = 0
     sent: int = 0
@@ -74,22 +74,22 @@ class Report:
     flagged: list[str] = field(default_factory=list)  # taken twice, and `unknown` before the second time
     unflagged: list[str] = field(default_factory=list)  # taken twice, silently
     lost: list[str] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)  # the relay had said yes, or a promise to cancel was not kept
+    wrong: list[str] = field(default_factory=list)  # failed after a 250, or not cancelled after a confirmed cancel
     stuck: list[str] = field(default_factory=list)
     poisoned: list[str] = field(default_factory=list)
-    doubled: list[str] = field(default_factory=list)  # two rows for one recipient: an idempotency key did not hold
-    strange: list[str] = field(default_factory=list)  # taken, and no row knows of it
+    doubled: list[str] = field(default_factory=list)  # two rows for one recipient and idempotency key
+    strange: list[str] = field(default_factory=list)  # accepted by the relay, without a row
     altered: list[str] = field(default_factory=list)  # attempts differ in their bytes
 
     FAULTS = ("unflagged", "lost", "wrong", "stuck", "poisoned", "doubled", "strange", "altered")
 
     @property
     def faults(self) -> dict[str, list[str]]:
-        """What must be empty, and is not."""
+        """The fault lists that are not empty."""
         return {name: mails for name in self.FAULTS if (mails := getattr(self, name))}
 
     def table(self, title: str, **more: object) -> str:
-        """The report for a person."""
+        """Return the report as text for a person."""
         lines = [f"== {title}"]
         for each in fields(self):
             value = getattr(self, each.name)
@@ -104,7 +104,7 @@ class Report:
 
 
 def judge(evidence: Evidence) -> Report:
-    """Every acknowledged mail, every row and every mail that the relay took."""
+    """Judge every acknowledged mail, every row and every mail that the relay received."""
     taken = _by_pair(evidence.events, Name.TAKEN)
     rows = {row.id: row for row in evidence.rows}
     pairs = {row.pair for row in evidence.rows}
@@ -141,25 +141,25 @@ def _by_pair(events: Iterable[Event], *names: Name) -> dict[tuple[str, str], lis
 
 
 def _is_flagged(row: Row, taken: Sequence[Event]) -> bool:
-    """True if it was `unknown` before the relay took it for the second time."""
+    """Return whether it was `unknown` before the relay received it for the second time."""
     return row.doubted_by(taken[1].wall)
 
 
 def _is_lost(row: Row, entry: Entry | None, taken: Sequence[Event]) -> bool:
-    """Said to be sent and never taken, or waiting for something that does not exist."""
+    """Return whether it is `sent` but was never received, or waits without an entry."""
     if row.status in _TAKEN:
         return not taken
     return row.status in _WAITING and entry is None
 
 
 def _is_stuck(entry: Entry, row: Row | None) -> bool:
-    """True unless it is kept for a person: unknown for the second time, or under the policy `hold`."""
+    """Return whether an entry is left that is not held for a person (`unknown` twice, or the policy `hold`)."""
     is_unknown = row is not None and row.status is Status.UNKNOWN and row.uncertain_at is not None
     return not (is_unknown and entry.state is EntryState.HELD)
 
 
 def _is_wrong(row: Row, evidence: Evidence, taken: Sequence[Event]) -> bool:
-    """Withdrawn and taken all the same, or not withdrawn as promised, or failed though the relay had said 250."""
+    """Return whether a cancelled mail was received or is not cancelled, or a mail with a 250 has failed."""
     if row.id in evidence.cancelled and row.status is not Status.CANCELLED:
         return True
     if row.status in _WITHDRAWN:
@@ -177,7 +177,7 @@ def _doubled(rows: Iterable[Row]) -> list[str]:
 
 
 def _altered(evidence: Evidence) -> list[str]:
-    """Mails of which the relay saw, or the attempts name, different bytes."""
+    """Return the mails for which the relay or the attempts recorded different bytes."""
     digests: dict[tuple[str, str], set[str]] = {row.pair: set(row.digests) for row in evidence.rows}
     for event in evidence.events:
         if event.name in (Name.TAKEN, Name.REFUSED):

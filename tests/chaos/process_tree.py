@@ -1,11 +1,11 @@
-"""The descendants of a process, as the kernel knows them (Linux)."""
+"""The descendants of a process, read from the kernel (Linux)."""
 
 from collections import defaultdict
 from pathlib import Path
 
 
 def list_descendants(pid: int) -> set[int]:
-    """Children, their children, and so on."""
+    """Return the children of a process, their children, and so on."""
     children: dict[int, set[int]] = defaultdict(set)
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit() and (parent := _parent(int(folder.name))) is not None:
@@ -19,7 +19,7 @@ def list_descendants(pid: int) -> set[int]:
 
 
 def is_alive(pid: int) -> bool:
-    """True while it runs; one that is dead and not yet buried counts as dead."""
+    """Return whether the process runs; a zombie counts as dead."""
     return _parent(pid) is not None
 
 

@@ -1,4 +1,4 @@
-"""The log of the fault relay: one line per event, written by its process at once, read by whoever judges."""
+"""The fault relay's log: one line per event, written at once and read by the tests."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from pathlib import Path
 
 
 class Name(StrEnum):
-    """What can happen to a body."""
+    """The events of a body."""
 
     BEGIN = "begin"  # its first byte arrived
     TAKEN = "taken"  # the whole dot arrived, so that it could be delivered; logged before any reply
-    TOLD = "told"  # a reply that had to wait was written after all
-    REFUSED = "refused"  # the whole dot arrived, and the relay will say no
+    TOLD = "told"  # a delayed reply was written
+    REFUSED = "refused"  # the whole dot arrived, and the relay refuses the mail
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """One line."""
+    """One event of the log."""
 
     name: Name
     wall: float  # seconds since 1970
@@ -30,18 +30,18 @@ class Event:
     sha256: str = "-"  # of the whole body, dots unstuffed
 
     def line(self) -> bytes:
-        """As it stands in the log."""
+        """The event as a line of the log."""
         fields = (self.helo, self.connection, self.recipient, self.message_id, self.reply, self.sha256)
         return "\t".join((self.name, f"{self.wall:.6f}", f"{self.monotonic:.6f}", *map(str, fields))).encode() + b"\n"
 
     @property
     def pair(self) -> tuple[str, str]:
-        """What makes one mail: Message-ID and recipient."""
+        """The Message-ID and recipient, which identify a mail."""
         return self.message_id, self.recipient
 
 
 def parsed(line: str) -> Event:
-    """The event of one line."""
+    """Parse one line into an event."""
     name, wall, monotonic, helo, connection, recipient, message_id, reply, sha256 = line.split("\t")
     return Event(
         name=Name(name),
@@ -57,7 +57,7 @@ def parsed(line: str) -> Event:
 
 
 class Follower:
-    """Reads a log that is still being written, each line once."""
+    """A reader of a growing log that reads each line once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -65,7 +65,7 @@ class Follower:
         self.seen: list[Event] = []
 
     def news(self) -> Iterator[Event]:
-        """The events since the last call; a line that is not whole yet waits for the next."""
+        """Return the events since the last call, without an incomplete last line."""
         with self._path.open("rb") as file:
             file.seek(self._at)
             whole, end, _ = file.read().rpartition(b"\n")
@@ -76,7 +76,7 @@ class Follower:
             yield event
 
     def all(self) -> list[Event]:
-        """Every event so far."""
+        """Return every event so far."""
         for _ in self.news():
             pass
         return self.seen

@@ -1,6 +1,6 @@
-"""How the fault relay behaves to whom: the recipient's address says so, as in `dropdot+7@example.com`.
+"""The fault relay's behaviour for each recipient, as its address says, such as `dropdot+7@example.com`.
 
-What an address asks for happens once, or as often as `_TIMES` says; afterwards it is treated like everybody else.
+A fault happens once, or as often as `_TIMES` says; afterwards the address is accepted like any other.
 """
 
 import random
@@ -16,8 +16,8 @@ class Fault(StrEnum):
     REFUSEDOT = "refusedot"  # 450 at the dot
     HANGDATA = "hangdata"  # silence at DATA, then the connection is dropped
     LATEDATA = "latedata"  # 354 after a while
-    DROPDOT = "dropdot"  # takes the mail, says nothing and drops the connection
-    LATE = "late"  # takes the mail and says so after a while
+    DROPDOT = "dropdot"  # accepts the mail and drops the connection without a reply
+    LATE = "late"  # accepts the mail and replies after a while
     DRIP = "drip"  # every reply from RCPT on byte by byte
     GARBAGE = "garbage"  # something that is not SMTP instead of the reply to RCPT
     LONE354 = "lone354"  # refuses RCPT for good, and answers DATA with 354 all the same
@@ -25,7 +25,7 @@ class Fault(StrEnum):
 
 
 class Moment(StrEnum):
-    """Where in a transaction the relay speaks."""
+    """The moment of a transaction at which the relay acts."""
 
     MAIL = "MAIL"
     RCPT = "RCPT"
@@ -35,9 +35,9 @@ class Moment(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How slow the relay is, in seconds."""
+    """The relay's delays in seconds."""
 
-    delay: float = 0.0  # everybody waits up to so long for the reply to RCPT and to the dot
+    delay: float = 0.0  # maximum random delay of the replies to RCPT and to the dot
     late: float = 3.0  # for `late` and `latedata`
     hang: float = 3.0  # until `hangdata` drops the connection
     drip: float = 0.05  # between two bytes
@@ -46,7 +46,7 @@ class Pace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """What the relay does in one moment."""
+    """What the relay does at one moment."""
 
     reply: bytes = b""
     after: float = 0.0  # seconds of silence first
@@ -55,7 +55,7 @@ class Step:
 
     @property
     def code(self) -> str:
-        """The code that is written at once, if any."""
+        """The reply code that is sent at once, if any."""
         return self.reply[:3].decode() if self.reply and not self.after and not self.drip else "none"
 
 
@@ -68,7 +68,7 @@ NO_RECIPIENT = Step(reply=b"554 5.5.1 no valid recipients\r\n")
 
 
 class Script:
-    """Decides, and remembers what has happened to whom."""
+    """Decides the relay's steps, and remembers the earlier ones for each recipient."""
 
     def __init__(self, pace: Pace, seed: int = 0) -> None:
         self._pace = pace
@@ -77,18 +77,18 @@ class Script:
         self._done: Counter[tuple[str, Moment]] = Counter()
 
     def step(self, recipient: str, moment: Moment) -> Step:
-        """What to do; asking counts as doing."""
+        """Return the next step, and count it as done."""
         fault = _FAULTS.get(recipient.partition("+")[0])
         if fault is None:
             return self._usual(moment)
-        return self._asked_for(fault, recipient, moment) or self._usual(moment)
+        return self._get_fault_step(fault, recipient, moment) or self._usual(moment)
 
     def _usual(self, moment: Moment) -> Step:
         if not self._pace.delay or moment in (Moment.MAIL, Moment.DATA):
             return _PLAIN[moment]
         return Step(reply=_USUAL[moment], after=self._random.uniform(0, self._pace.delay))
 
-    def _asked_for(self, fault: Fault, recipient: str, moment: Moment) -> Step | None:
+    def _get_fault_step(self, fault: Fault, recipient: str, moment: Moment) -> Step | None:
         if fault is Fault.SLOW:
             return Step(reply=_USUAL[moment], after=self._random.uniform(*self._pace.slow))
         if fault is Fault.DRIP:
@@ -101,7 +101,7 @@ class Script:
 
 
 def _table(pace: Pace) -> dict[tuple[Fault, Moment], Step]:
-    """What is said instead of the usual, and when."""
+    """Return the unusual steps by fault and moment."""
     return {
         (Fault.DEFER2, Moment.RCPT): Step(reply=b"450 4.2.0 come again\r\n"),
         (Fault.GARBAGE, Moment.RCPT): Step(reply=b"\xff\x00 what?\r\n"),

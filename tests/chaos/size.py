@@ -1,6 +1,6 @@
-"""How much the chaos tests do: a little with every test run, all of it where NOTIFIER_CHAOS is `long`.
+"""The size of the chaos tests: small in every test run, full where NOTIFIER_CHAOS is `long`.
 
-Where they leave something to chance, NOTIFIER_CHAOS_SEED repeats what an earlier run has printed.
+NOTIFIER_CHAOS_SEED repeats a random run with the seed that it has printed.
 """
 
 import os
@@ -13,5 +13,5 @@ SEED = int(os.environ.get("NOTIFIER_CHAOS_SEED", "0")) or random.SystemRandom().
 
 
 def size(short: _T, long: _T) -> _T:
-    """One of the two."""
+    """Return the short or the long value."""
     return long if LONG else short

@@ -1,4 +1,4 @@
-"""B14 and B15: what happens to a sender's helpers, or to the whole machine, is never the fault of a mail."""
+"""B14, B15: a fault of a sender's helpers or of the whole machine is never blamed on a mail."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ async def _all_are_sent_once(scene: Scene, acknowledged: dict[str, str]) -> None
 
 @pytest.mark.timeout(size(300, 300))
 async def test_children_killed(postgres_scene: Scene) -> None:
-    """Rendering children and what starts them are killed at random; every mail is rendered by another, and sent."""
+    """Rendering children and the process that starts them are killed at random, and each mail is still sent."""
     fleet = await postgres_scene.begin(Pace(delay=0.05), SETTINGS)
     await fleet.start_all("first")
     chance = random.Random(1)
@@ -46,7 +46,7 @@ async def test_children_killed(postgres_scene: Scene) -> None:
 
 @pytest.mark.timeout(size(300, 300))
 async def test_a_machine_that_pauses(postgres_scene: Scene) -> None:
-    """The sender with all of its children stands still for moments, as a virtual machine does; no mail suffers."""
+    """When the sender and its children pause, as in a virtual machine, all mails are still sent."""
     fleet = await postgres_scene.begin(Pace(delay=0.05), SETTINGS)
     await fleet.start_all("first")
     chance = random.Random(2)
@@ -63,7 +63,7 @@ async def test_a_machine_that_pauses(postgres_scene: Scene) -> None:
 
 @pytest.mark.timeout(300)
 async def test_children_that_stand_still(postgres_scene: Scene) -> None:
-    """What renders gets no processor for a moment, as on a busy host; the mail that waits is not to blame."""
+    """When the rendering children pause, as on a busy host, the waiting mail does not fail."""
     fleet = await postgres_scene.begin(Pace(), SETTINGS)
     await fleet.start_all("first")
     load = Load(fleet.api_port, postgres_scene.key)

@@ -1,4 +1,4 @@
-"""C4: PostgreSQL crashes, hangs or cuts connections while mails are in flight; all carry on unaided, the sums agree."""
+"""C4: PostgreSQL crashes, hangs or loses connections with mails in flight; all processes recover without help."""
 
 import asyncio
 import os
@@ -33,9 +33,9 @@ WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
 async def _carries_on(
     scene: Scene, harm: Callable[[], Awaitable[None]], *, dead_after: float = DEAD_AFTER, **urls: str
 ) -> None:
-    """Whatever is done to the database, each mail is sent once, none is `unknown`, and nobody is taken for dead.
+    """Whatever happens to the database, each mail is sent once, none is `unknown`, and no process counts as dead.
 
-    `urls` are the ways of the senders to the database, where they are not the usual one.
+    `urls` are the database URLs of senders that do not use the usual one.
     """
     fleet = await scene.begin(Pace(delay=0.12), SETTINGS | {"SENDER__DEAD_AFTER": str(dead_after)})
     await asyncio.gather(
@@ -53,7 +53,7 @@ async def _carries_on(
 
 @pytest.mark.timeout(size(300, 600))
 async def test_crashes(postgres_scene: Scene, durable_server: OwnServer) -> None:
-    """`-m immediate`, again and again, and once away for longer than it takes to count as dead."""
+    """PostgreSQL is stopped with `-m immediate` repeatedly, and once for longer than the heartbeat's timeout."""
 
     async def harm() -> None:
         for seconds in size([4.0], [0.5] * 9 + [60.0]):
@@ -67,7 +67,7 @@ async def test_crashes(postgres_scene: Scene, durable_server: OwnServer) -> None
 
 @pytest.mark.timeout(size(300, 300))
 async def test_connections_cut(postgres_scene: Scene) -> None:
-    """Every connection is terminated at once, in the middle of whatever it does."""
+    """All connections are terminated at once in the middle of their work."""
 
     async def harm() -> None:
         for _ in range(size(2, 50)):
@@ -79,7 +79,7 @@ async def test_connections_cut(postgres_scene: Scene) -> None:
 
 @pytest.mark.timeout(size(300, 300))
 async def test_a_database_that_hangs(postgres_scene: Scene, durable_server: OwnServer) -> None:
-    """All of its processes stand still for longer than it takes to count as dead, and then go on where they were."""
+    """All database processes stop for longer than the heartbeat's timeout, and then continue."""
 
     async def harm() -> None:
         pids = [durable_server.pid, *list_descendants(durable_server.pid)]
@@ -88,13 +88,13 @@ async def test_a_database_that_hangs(postgres_scene: Scene, durable_server: OwnS
                 os.kill(pid, number)
             await asyncio.sleep(size(7.0, 40.0) if number is signal.SIGSTOP else 1.0)
 
-    # Longer than the driver takes to let go of connections that it has given up.
+    # Longer than the driver takes to close the connections that it has given up.
     await _carries_on(postgres_scene, harm, dead_after=size(6, 20))
 
 
 @pytest.mark.timeout(300)
 async def test_a_network_that_hangs(postgres_scene: Scene) -> None:
-    """Nobody reaches the database for longer than it takes to count as dead; then one a moment before the other."""
+    """The database is unreachable for longer than the heartbeat's timeout, and one sender returns first."""
     async with Wire(postgres_scene.url) as early, Wire(postgres_scene.url) as late:
 
         async def harm() -> None:

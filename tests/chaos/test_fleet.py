@@ -1,4 +1,4 @@
-"""An API and two senders on PostgreSQL on a good day: every mail as it comes, exactly once, and a clean end."""
+"""An API and two senders on PostgreSQL without faults send every mail exactly once and stop cleanly."""
 
 import pytest
 from chaos import final_state
@@ -14,7 +14,7 @@ SENDERS = ("first", "second")
 
 @pytest.mark.timeout(size(300, 300))
 async def test_two_senders_send_every_mail_exactly_once(postgres_scene: Scene) -> None:
-    """All POSTs end as that many distinct (Message-ID, recipient) pairs, every row sent, both senders with exit 0."""
+    """Each POST is one distinct (Message-ID, recipient) pair and one sent row, and both senders exit with 0."""
     fleet = await postgres_scene.begin(Pace(), {}, measured=True)
     await fleet.start_all(*SENDERS)
     load = Load(fleet.api_port, postgres_scene.key)

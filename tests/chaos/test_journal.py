@@ -1,4 +1,4 @@
-"""C1, the hard case: replies that a killed sender had read, or not, while the database was away."""
+"""C1: replies that a killed sender had read, or had not read, while the database was away."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from support.postgres_cluster import OwnServer
 
 MAILS = 8
 LATE = 1.0  # seconds from the dot to the reply
-READING = 0.3  # seconds in which a sender surely reads what it was told
+READING = 0.3  # seconds in which a sender surely reads a reply
 SETTINGS = {"SENDER__CONCURRENCY": str(MAILS), "SENDER__RESEND_AFTER": "1"}
 
 
@@ -23,7 +23,7 @@ def _count(events: Sequence[Event], name: Name) -> int:
 
 
 async def _killed_without_a_database(scene: Scene, server: OwnServer, *, after: Name) -> Report:
-    """The database goes when every mail is taken; the sender is killed after that or after the replies."""
+    """Stop the database when every mail is received, and kill the sender before or after the replies."""
     fleet = await scene.begin(Pace(late=LATE), SETTINGS)
     await fleet.start_all("first")
     load = Load(fleet.api_port, scene.key)
@@ -43,7 +43,7 @@ async def _killed_without_a_database(scene: Scene, server: OwnServer, *, after: 
 
 @pytest.mark.timeout(300)
 async def test_a_reply_that_was_read_is_never_forgotten(postgres_scene: Scene, durable_server: OwnServer) -> None:
-    """Killed after the 250, before any database could know: sent, never `unknown`, and not sent again."""
+    """A sender killed after the 250 without a database: the mail is `sent`, never `unknown`, and not sent again."""
     report = await _killed_without_a_database(postgres_scene, durable_server, after=Name.TOLD)
     assert (report.faults, report.sent) == ({}, MAILS)
     assert (report.unknown_ever, report.flagged) == ([], [])
@@ -51,7 +51,7 @@ async def test_a_reply_that_was_read_is_never_forgotten(postgres_scene: Scene, d
 
 @pytest.mark.timeout(300)
 async def test_a_reply_that_nobody_read_makes_unknown(postgres_scene: Scene, durable_server: OwnServer) -> None:
-    """Killed between the dot and the 250: `unknown` first, and only then sent once more."""
+    """A sender killed between the dot and the 250: the mail is `unknown` first, and then sent once more."""
     report = await _killed_without_a_database(postgres_scene, durable_server, after=Name.TAKEN)
     assert (report.faults, report.sent) == ({}, MAILS)
     assert (len(report.unknown_ever), len(report.flagged)) == (MAILS, MAILS)

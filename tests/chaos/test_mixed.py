@@ -1,4 +1,4 @@
-"""All faults of the relay at once, without kills: each mail ends by its own fault, and affects no other."""
+"""All faults of the relay at once, without kills: each mail ends by its own fault and affects no other."""
 
 import asyncio
 from collections import Counter
@@ -25,7 +25,7 @@ WAYS = {"one by one": SETTINGS, "announced": ANNOUNCED}
 
 @dataclass(frozen=True)
 class End:
-    """How a mail must end."""
+    """The expected end of a mail."""
 
     status: Status
     taken: int  # times
@@ -42,9 +42,9 @@ ENDS = {fault.value: End(Status.SENT, 1) for fault in Fault} | {
 @pytest.mark.timeout(size(300, 600))
 @pytest.mark.parametrize("way", size(["one by one"], [*WAYS]))
 async def test_all_faults_of_the_relay_at_once(postgres_scene: Scene, way: str) -> None:
-    """Deferred ones are sent later, dropped ones resent after `unknown`, refused ones failed, the others sent once.
+    """Deferred mails are sent later, dropped ones resent after `unknown`, refused ones fail, the others are sent once.
 
-    What happens to a mail changes nothing for one whose envelope was said behind it.
+    A mail's fault does not affect the mail that is announced behind it.
     """
     recipients = [f"{fault}+{n}@example.com" for n in range(OF_EACH) for fault in ENDS]
     fleet = await postgres_scene.begin(PACE, WAYS[way])

@@ -1,4 +1,4 @@
-"""The oracle finds each kind of fault: a correct story, and the same with one thing wrong."""
+"""The oracle finds each kind of fault in otherwise correct evidence."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -42,75 +42,75 @@ def faults(evidence: Evidence) -> dict[str, list[str]]:
 
 
 def test_all_is_well_when_each_mail_was_taken_once() -> None:
-    """Two mails, two rows that say sent: no fault, and the sums are right."""
+    """Two mails with two sent rows give no fault and the right counts."""
     report = oracle.judge(RIGHT)
     assert report.faults == {}
     assert (report.submitted, report.sent, report.unknown_ever, report.flagged) == (2, 2, [], [])
 
 
 def test_a_silent_duplicate_is_seen() -> None:
-    """The relay took a mail twice, and nobody ever called it unknown."""
+    """A mail received twice that was never `unknown` is a silent duplicate."""
     assert faults(replace(RIGHT, events=[*RIGHT.events, taken(ADA, 12)])) == {"unflagged": [ADA]}
 
 
 def test_a_duplicate_that_was_unknown_first_is_allowed_and_counted() -> None:
-    """Taken, unknown, taken again: flagged."""
+    """A mail received twice that was `unknown` in between is a flagged duplicate."""
     rows = [replace(row(ADA), uncertain_at=at(11)), row(BOB)]
     report = oracle.judge(replace(RIGHT, events=[*RIGHT.events, taken(ADA, 12)], rows=rows))
     assert (report.faults, report.flagged, report.unknown_ever) == ({}, [ADA], [ADA])
 
 
 def test_a_duplicate_that_was_called_unknown_too_late_is_silent() -> None:
-    """`unknown` after the second time is no excuse for the second time."""
+    """A mail that became `unknown` only after the second receipt is a silent duplicate."""
     rows = [replace(row(ADA), uncertain_at=at(13)), row(BOB)]
     assert faults(replace(RIGHT, events=[*RIGHT.events, taken(ADA, 12)], rows=rows)) == {"unflagged": [ADA]}
 
 
 def test_a_mail_that_was_unknown_twice_counts_from_the_first_time() -> None:
-    """`uncertain_at` may have moved on; the attempt that ended Uncertain has not."""
+    """The attempt that ended Uncertain counts, because a later one may have changed `uncertain_at`."""
     rows = [replace(row(ADA), uncertain_at=at(13), first_doubt=at(9)), row(BOB)]
     assert faults(replace(RIGHT, events=[*RIGHT.events, taken(ADA, 12)], rows=rows)) == {}
 
 
 def test_an_acknowledged_mail_without_a_row_is_lost() -> None:
-    """202, and the database knows nothing."""
+    """A mail with a 202 and no row is lost."""
     assert faults(replace(RIGHT, rows=[row(ADA)])) == {"lost": [BOB], "strange": [BOB]}
 
 
 def test_a_mail_that_is_sent_and_was_never_taken_is_lost() -> None:
-    """The status claims what the relay did not see."""
+    """A mail with status `sent` that the relay never received is lost."""
     assert faults(replace(RIGHT, events=[taken(ADA, 10)])) == {"lost": [BOB]}
 
 
 def test_a_mail_that_waits_without_an_entry_is_lost() -> None:
-    """Queued, deferred or unknown needs an entry behind it."""
+    """A queued, deferred or unknown mail without an entry is lost."""
     for status in (Status.QUEUED, Status.DEFERRED, Status.UNKNOWN):
         assert faults(replace(RIGHT, rows=[row(ADA), row(BOB, status)])) == {"lost": [BOB]}
 
 
 def test_an_entry_that_is_left_is_stuck() -> None:
-    """Ready or leased after the settling time, whatever its notification says."""
+    """A ready or leased entry at the end is stuck, whatever its notification's status."""
     for state in (EntryState.READY, EntryState.LEASED, EntryState.HELD):
         faults_found = faults(replace(RIGHT, entries=[Entry(subject_id=BOB, state=state)]))
         assert faults_found == {"stuck": [f"{BOB} ({state}, sent)"]}
 
 
 def test_an_unknown_mail_that_is_held_for_a_person_is_not_stuck() -> None:
-    """It was unknown twice, so it waits, and the report counts it."""
+    """A mail that was unknown twice is held, and the report counts it."""
     rows = [row(ADA), replace(row(BOB, Status.UNKNOWN), uncertain_at=at(12))]
     report = oracle.judge(replace(RIGHT, rows=rows, entries=[Entry(subject_id=BOB, state=EntryState.HELD)]))
     assert (report.faults, report.unknown_now) == ({}, [BOB])
 
 
 def test_a_mail_that_failed_although_the_relay_said_yes_is_wrong() -> None:
-    """The 250 was written, so `failed` is not the truth; a mail that was dropped without a reply may fail."""
+    """A failed mail with a 250 is wrong; one that was dropped without a reply may fail."""
     rows = [row(ADA), row(BOB, Status.FAILED)]
     assert faults(replace(RIGHT, rows=rows)) == {"wrong": [BOB]}
     assert faults(replace(RIGHT, rows=rows, events=[taken(ADA, 10), taken(BOB, 11, reply="none")])) == {}
 
 
 def test_a_cancelled_mail_that_was_taken_is_wrong() -> None:
-    """Cancelled and sent are never both, and whoever was told that it is cancelled finds it so."""
+    """A cancelled mail must not be received, and must have the status `cancelled`."""
     rows = [row(ADA), row(BOB, Status.CANCELLED)]
     assert faults(replace(RIGHT, rows=rows)) == {"wrong": [BOB]}
     assert faults(replace(RIGHT, rows=rows, events=[taken(ADA, 10)], cancelled={BOB})) == {}
@@ -118,27 +118,27 @@ def test_a_cancelled_mail_that_was_taken_is_wrong() -> None:
 
 
 def test_an_innocent_called_poison_is_seen() -> None:
-    """No mail of these tests kills a process, so none may be convicted."""
+    """No mail of these tests kills a process, so a mail failed as poison is a fault."""
     rows = [row(ADA), replace(row(BOB, Status.FAILED), reason="poison")]
     assert faults(replace(RIGHT, rows=rows, events=[taken(ADA, 10)])) == {"poisoned": [BOB]}
 
 
 def test_two_rows_for_one_key_are_seen() -> None:
-    """Each recipient was submitted under one idempotency key, so two rows mean that the key did not hold."""
+    """Each recipient has one idempotency key, so two rows mean that the key was not respected."""
     second = replace(row(ADA), id="another", message_id="<another>")
     events = [*RIGHT.events, replace(taken(ADA, 12), message_id="<another>")]
     assert faults(replace(RIGHT, rows=[*RIGHT.rows, second], events=events)) == {"doubled": [ADA]}
 
 
 def test_a_mail_that_nobody_submitted_is_strange() -> None:
-    """The relay took it, and no row has its Message-ID."""
+    """A received mail whose Message-ID has no row is a fault."""
     assert faults(replace(RIGHT, events=[*RIGHT.events, taken("eve@example.com", 12)])) == {
         "strange": ["eve@example.com"]
     }
 
 
 def test_attempts_with_different_bytes_are_seen() -> None:
-    """Between two attempts at the relay, and between the relay and the attempt that the database recorded."""
+    """Different bytes between two attempts, or between relay and database, are a fault."""
     refused = replace(taken(ADA, 9, sha256="bb"), name=Name.REFUSED)
     assert faults(replace(RIGHT, events=[refused, *RIGHT.events])) == {"altered": [ADA]}
     rows = [row(ADA), replace(row(BOB), digests=frozenset({"cc"}))]
@@ -146,13 +146,13 @@ def test_attempts_with_different_bytes_are_seen() -> None:
 
 
 def test_an_event_survives_the_log() -> None:
-    """What is read is what was written."""
+    """An event that is written to the log is read back unchanged."""
     event = taken(ADA, 10.5)
     assert parsed(event.line().decode().rstrip("\n")) == event
 
 
 def test_the_report_names_the_mails_behind_a_fault() -> None:
-    """A person reads the table, so it says who, and marks what must be nothing."""
+    """The table names the faulty mails and marks the counts that must be zero."""
     report = oracle.judge(replace(RIGHT, events=[*RIGHT.events, taken(ADA, 12)]))
     assert f"1  (must be 0)  {ADA}" in report.table("a story", seed=7)
     assert "seed: 7" in report.table("a story", seed=7)

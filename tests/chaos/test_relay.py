@@ -1,4 +1,4 @@
-"""The fault relay does what its addresses ask for; else the tests that use it would prove nothing."""
+"""The fault relay behaves as its addresses order, on which the chaos tests rely."""
 
 import asyncio
 import hashlib
@@ -19,7 +19,7 @@ PACE = Pace(late=0.4, hang=0.3, drip=0.01)
 
 @dataclass(frozen=True, kw_only=True)
 class Heard:
-    """What one client heard, and how long it took."""
+    """The replies that one client received, and how long they took."""
 
     codes: list[str]  # of MAIL, RCPT, DATA and the dot; a missing one was a closed connection
     seconds: float
@@ -32,7 +32,7 @@ def relay(tmp_path: Path) -> Iterator[FaultRelay]:
 
 
 async def _client(relay: FaultRelay, recipient: str) -> Heard:
-    """One pipelined transaction, up to the first reply that is neither 250 nor 354."""
+    """Run one pipelined transaction up to the first reply that is neither 250 nor 354."""
     reader, writer = await asyncio.open_connection("127.0.0.1", relay.port)
     await reader.readline()
     writer.write(b"EHLO client.example\r\n")
@@ -55,7 +55,7 @@ def _logged(relay: FaultRelay, name: Name) -> list[Event]:
 
 
 async def test_everybody_else_is_taken_at_once(relay: FaultRelay) -> None:
-    """The log has the first byte, the whole mail, who sent it and what was answered."""
+    """The log has the first byte, the whole mail, its sender and the reply."""
     assert (await _client(relay, "ada@example.com")).codes == ["250", "250", "354", "250"]
     (begin,), (taken,) = _logged(relay, Name.BEGIN), _logged(relay, Name.TAKEN)
     assert (begin.recipient, begin.helo) == ("ada@example.com", "client.example")
@@ -72,31 +72,31 @@ async def test_everybody_else_is_taken_at_once(relay: FaultRelay) -> None:
     ],
 )
 async def test_faults_at_rcpt(relay: FaultRelay, recipient: str, codes: list[str]) -> None:
-    """Each happens as often as it should, and then no more."""
+    """Each fault happens the ordered number of times and then no more."""
     assert [(await _client(relay, recipient)).codes[1] for _ in codes] == codes
 
 
 async def test_a_refused_dot_is_not_taken(relay: FaultRelay) -> None:
-    """450 at the dot, once: the log calls it refused, and the next one taken."""
+    """The log records one 450 at the dot as refused, and the next mail as accepted."""
     assert [(await _client(relay, "refusedot+1@example.com")).codes[3] for _ in range(2)] == ["450", "250"]
     assert [event.name for event in relay.log.all()] == [Name.BEGIN, Name.REFUSED, Name.BEGIN, Name.TAKEN]
 
 
 async def test_a_dropped_dot_is_taken_without_a_word(relay: FaultRelay) -> None:
-    """The connection closes after the dot, once, and the log says that the mail was taken."""
+    """The connection closes once after the dot, and the log records the mail as accepted."""
     assert [len((await _client(relay, "dropdot+1@example.com")).codes) for _ in range(2)] == [3, 4]
     assert [event.reply for event in _logged(relay, Name.TAKEN)] == ["none", "250"]
 
 
 async def test_silence_at_data_ends_with_a_closed_connection(relay: FaultRelay) -> None:
-    """Nothing for a while, then the end; no body has begun."""
+    """The relay closes the connection after a silence, and no body has begun."""
     heard = await _client(relay, "hangdata+1@example.com")
     assert (heard.codes, heard.seconds >= PACE.hang, relay.log.all()) == (["250", "250"], True, [])
 
 
 @pytest.mark.parametrize("recipient", ["late+1@example.com", "latedata+1@example.com"])
 async def test_late_replies_come_late(relay: FaultRelay, recipient: str) -> None:
-    """The reply waits, once; a mail is in the log before the reply to its dot."""
+    """The reply is delayed once, and the log has the mail before the reply to its dot."""
     first, second = await _client(relay, recipient), await _client(relay, recipient)
     assert first.codes == second.codes == ["250", "250", "354", "250"]
     assert first.seconds >= PACE.late > second.seconds
@@ -105,14 +105,14 @@ async def test_late_replies_come_late(relay: FaultRelay, recipient: str) -> None
 
 
 async def test_a_drip_takes_its_time(relay: FaultRelay) -> None:
-    """Every reply from RCPT on arrives whole, byte by byte."""
+    """Every reply from RCPT on arrives complete, byte by byte."""
     heard = await _client(relay, "drip+1@example.com")
     assert heard.codes == ["250", "250", "354", "250"]
-    assert heard.seconds >= 36 * PACE.drip  # octets after the reply to MAIL
+    assert heard.seconds >= 36 * PACE.drip  # bytes after the reply to MAIL
 
 
 async def test_a_client_that_dies_in_the_body_leaves_a_begin_only(relay: FaultRelay) -> None:
-    """Half a body is not a mail."""
+    """An incomplete body is logged as begun and not as accepted."""
     _, writer = await asyncio.open_connection("127.0.0.1", relay.port)
     writer.write(b"EHLO a\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<ada@example.com>\r\nDATA\r\n" + BODY)
     await writer.drain()

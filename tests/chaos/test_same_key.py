@@ -1,4 +1,4 @@
-"""A7 under A21: many clients send the same keys at once, and the API is killed by -9 again and again meanwhile.
+"""A7, A21: many clients send the same keys at once while the API is killed with -9 again and again.
 
 Each client repeats a key until it is answered 202. Nothing is sent: the mails wait until tomorrow, so that every row
 that was written is still there at the end.
@@ -46,7 +46,7 @@ WRITTEN = {  # by one POST
     "notification_tag": 2,
     "outbox_entry": 2,
 }
-# A batch is begun before its notifications are looked for, and each life of `serve` is written down.
+# A batch writes its row before its notifications, and each start of `serve` writes one.
 OTHERS = {"batch", "sender_process", "template_use"}
 
 
@@ -61,13 +61,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Line:
-    """The way of the API to PostgreSQL, and our own."""
+    """The API's connection to PostgreSQL through a proxy, and the test's own connection."""
 
     wire: Wire
     database: Database
 
     async def committed(self, name: str) -> None:
-        """Return when there is a row with this key."""
+        """Wait until a row with this key is committed."""
         statement = select(_notification.id).where(_notification.idempotency_key == name)
         while True:
             async with self.database.read() as connection:
@@ -82,12 +82,12 @@ class Answer:
 
     id: str
     replayed: bool
-    asked: int  # the answers to this key that were known when it was asked for
+    known_before: int  # answers to this key that were received before this request was sent
 
 
 @dataclass
 class Clients:
-    """What all of them have in common."""
+    """The shared state of all clients."""
 
     client: httpx2.AsyncClient
     body: dict[str, Any]
@@ -99,20 +99,20 @@ class Clients:
 
     @property
     def count(self) -> int:
-        """How many answers there are."""
+        """The number of answers."""
         return sum(map(len, self.answers.values()))
 
     async def singly(self) -> None:
-        """One POST for each key."""
+        """Submit each key in a POST of its own."""
         for name in self.names:
             known_count = len(self.answers[name])
             self.begun[name].set()
             reply = await self._answer("/v1/notifications", self.body, {"Idempotency-Key": name})
             replayed = reply.headers.get("idempotent-replayed") == "true"
-            self.answers[name].append(Answer(id=reply.json()["id"], replayed=replayed, asked=known_count))
+            self.answers[name].append(Answer(id=reply.json()["id"], replayed=replayed, known_before=known_count))
 
     async def in_batches(self) -> None:
-        """The same keys, several in one POST."""
+        """Submit the same keys in batches."""
         for start in range(0, len(self.names), PORTION):
             names = self.names[start : start + PORTION]
             known_counts = [len(self.answers[name]) for name in names]
@@ -121,10 +121,10 @@ class Clients:
             items = [{"idempotency_key": name} for name in names]
             reply = await self._answer("/v1/notifications/batch", {"defaults": self.body, "notifications": items}, {})
             for name, known, result in zip(names, known_counts, reply.json()["results"], strict=True):
-                self.answers[name].append(Answer(id=result["id"], replayed=result["replayed"], asked=known))
+                self.answers[name].append(Answer(id=result["id"], replayed=result["replayed"], known_before=known))
 
     async def _answer(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> httpx2.Response:
-        """The 202, however often it takes."""
+        """Repeat the request until it is answered with 202."""
         while True:
             try:
                 reply = await self.client.post(path, json=body, headers=headers)
@@ -139,7 +139,7 @@ class Clients:
 
 
 async def _rows(database: Database) -> Counter[str]:
-    """How many rows each table has."""
+    """Return the number of rows of each table."""
     tables = [table for table in Table.metadata.sorted_tables if table.name not in OTHERS]
     async with database.read() as connection:
         return Counter(
@@ -149,14 +149,14 @@ async def _rows(database: Database) -> Counter[str]:
 
 @pytest.fixture(params=ENGINES)
 def place(request: pytest.FixtureRequest) -> Place:
-    """The installation to be killed."""
+    """The installation whose API is killed."""
     url, keys = request.getfixturevalue(DATABASES[request.param])
     return Place(url=url, keys=keys, command=COMMANDS[request.param])
 
 
 @pytest.mark.timeout(size(120, 900))
 async def test_the_same_keys_while_the_api_is_killed(place: Place, tmp_path: Path) -> None:
-    """One row for each key, one id in all its answers, and whoever asks after an answer hears that it is a replay."""
+    """Each key has one row and one id in all answers; a request sent after an answer gets a replay."""
     database = Database(place.url)
     before = await _rows(database)
     settings = {"DATABASE_URL": place.url, "RECIPIENTS__MODE": "live", "LOG_LEVEL": "WARNING"}
@@ -167,7 +167,7 @@ async def test_the_same_keys_while_the_api_is_killed(place: Place, tmp_path: Pat
             settings["DATABASE_URL"] = line.wire.url
         fleet = await stack.enter_async_context(Fleet(folder=tmp_path, settings=settings))
         await fleet.start_api(command=place.command)
-        clients = await _asked_by_all(fleet, place.keys, line)
+        clients = await _submit_from_all(fleet, place.keys, line)
     _assert_answers(clients)
     written = await _rows(database) - before
     await database.close()
@@ -179,8 +179,8 @@ async def test_the_same_keys_while_the_api_is_killed(place: Place, tmp_path: Pat
     assert lost or database.is_sqlite
 
 
-async def _asked_by_all(fleet: Fleet, keys: Keys, line: Line | None) -> Clients:
-    """All clients at once, and the API killed soon after the first POST with this key or that."""
+async def _submit_from_all(fleet: Fleet, keys: Keys, line: Line | None) -> Clients:
+    """Run all clients at once, and kill the API soon after the first POST with some of the keys."""
     chance = random.Random(SEED)
     tomorrow = {"send_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
     body = WELCOME | {"cc": ["bob@example.com"], "tags": ["one"]} | tomorrow
@@ -208,7 +208,7 @@ async def _asked_by_all(fleet: Fleet, keys: Keys, line: Line | None) -> Clients:
 
 
 async def _kill_before_the_answer(fleet: Fleet, api: str, line: Line, name: str) -> None:
-    """Kill it when the row with this key is committed and nobody has heard of it."""
+    """Kill the API after the row with this key is committed and before its answer is sent."""
     with line.wire.held(Held.REPLIES, since=f'"idempotency_key":"{name}"'.encode()) as began:
         async with asyncio.timeout(PATIENCE):
             await began.wait()
@@ -221,5 +221,5 @@ def _assert_answers(clients: Clients) -> None:
     for name, answers in clients.answers.items():
         assert len(answers) == CLIENTS
         assert len({answer.id for answer in answers}) == 1, name
-        assert [answer.asked for answer in answers if not answer.replayed] in ([], [0]), name
+        assert [answer.known_before for answer in answers if not answer.replayed] in ([], [0]), name
     assert len({answers[0].id for answers in clients.answers.values()}) == KEYS

@@ -11,19 +11,19 @@ from chaos.size import size
 
 SENDERS = tuple(f"sender{n}" for n in range(size(4, 16)))
 MAILS = size(1000, 100_000)
-LONGEST = size(60, 1500)  # seconds
+MAX_SECONDS = size(60, 1500)
 SETTINGS = {"SENDER__CONCURRENCY": "8"}
 
 
-@pytest.mark.timeout(2 * LONGEST)
+@pytest.mark.timeout(2 * MAX_SECONDS)
 async def test_a_fleet_sends_each_mail_exactly_once(postgres_scene: Scene) -> None:
-    """All rows are queued before the first claim, so that every process fights for every batch."""
+    """All rows are queued before the first claim, so that the senders compete for every batch."""
     recipients = (f"user+{n}@example.com" for n in range(MAILS))
     acknowledged = await fill(postgres_scene.url, postgres_scene.key, recipients)
     fleet = await postgres_scene.begin(Pace(), SETTINGS)
     started = time.monotonic()
     await fleet.start_senders(*SENDERS)
-    await final_state.settled(postgres_scene.database, LONGEST)
+    await final_state.settled(postgres_scene.database, MAX_SECONDS)
     seconds = time.monotonic() - started
     claimed = [await fleet.metric(name, "notifier_claimed_total") for name in SENDERS]
     report = await postgres_scene.report(

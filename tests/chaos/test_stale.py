@@ -1,4 +1,4 @@
-"""C3, the hard case: a silent or stopped sender that others consider dead, and that goes on later."""
+"""C3: a silent or paused sender that others consider dead, and that continues later."""
 
 import asyncio
 import random
@@ -28,9 +28,9 @@ SETTINGS = {
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("permitted", size([True], [False, True]))
 async def test_a_permit_from_before_a_silence_permits_nothing(postgres_scene: Scene, *, permitted: bool) -> None:
-    """A sender asks for its permit, is silent until another one has rescued the mail, and is heard of again: no body.
+    """A permit from before a silence in which another sender rescued the mail does not allow a body.
 
-    The relay says 354 only after that, and still within the ten seconds in which the permit would have been good.
+    The relay's 354 comes after that, and within the ten seconds for which the permit was valid.
     """
     fleet = await postgres_scene.begin(Pace(late=LATE), SETTINGS)
     await fleet.start_api()
@@ -59,7 +59,7 @@ async def test_a_permit_from_before_a_silence_permits_nothing(postgres_scene: Sc
         await asyncio.sleep(LATE + 1.0 - (loop.time() - started))
         report = await postgres_scene.report(load.acknowledged, permitted=permitted)
         begun = [event.connection for event in postgres_scene.relay.log.all() if event.name is Name.BEGIN]
-        # The first connection is the one on which the old permit waited; whoever sends the mail in the end asks anew.
+        # The first connection is the one with the old permit; the final attempt requests a new one.
         assert (begun, report.faults, report.sent) == ([1], {}, 1)
         assert await fleet.stop("stale") == 0
 
@@ -67,7 +67,7 @@ async def test_a_permit_from_before_a_silence_permits_nothing(postgres_scene: Sc
 @pytest.mark.timeout(size(300, 600))
 @pytest.mark.parametrize("silence", size([Held.COMMITS], ["stopped", *Held]))
 async def test_silences_under_load(postgres_scene: Scene, silence: str) -> None:
-    """One of two is silent at random moments for longer than it takes to count as dead; nothing is lost or doubled."""
+    """One of two senders is silent at random for longer than the heartbeat's timeout; no mail is lost or doubled."""
     fleet = await postgres_scene.begin(Pace(delay=0.12), SETTINGS)
     await fleet.start_api()
     chance = random.Random(SEED)
@@ -76,7 +76,7 @@ async def test_silences_under_load(postgres_scene: Scene, silence: str) -> None:
         await fleet.start_senders("other")
         async with postgres_scene.under_load(size(60, 100), seed=SEED) as load:
             for _ in range(size(1, 15)):
-                await asyncio.sleep(DEAD_AFTER + chance.uniform(0, 1))  # both must be sure of themselves first
+                await asyncio.sleep(DEAD_AFTER + chance.uniform(0, 1))  # first both must be able to judge the other
                 pause = DEAD_AFTER * chance.uniform(1.0, 2.0)
                 if silence == "stopped":
                     fleet.running("stale").send(signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""C2 and C3: a sender that gets SIGTERM finishes what it began; one that is stopped for a while does no harm."""
+"""C2, C3: a sender that gets SIGTERM finishes what it began, and one that is paused does no harm."""
 
 import asyncio
 import signal
@@ -17,7 +17,7 @@ from notifier.states import Status
 SESSIONS = 8
 DEAD_AFTER = size(4, 30)  # seconds
 PATIENCE = DEAD_AFTER + 180
-WAKING = size(2.0, 15.0)  # seconds in which one that woke up could do harm
+WAKING = size(2.0, 15.0)  # seconds in which a continued sender could do harm
 SETTINGS = {
     "SENDER__CONCURRENCY": str(SESSIONS),
     "SENDER__LEASE": str(DEAD_AFTER),
@@ -41,7 +41,7 @@ def _by(events: Sequence[Event], name: Name, helo: str) -> list[Event]:
 
 @pytest.mark.timeout(size(300, 300))
 async def test_a_stopped_sender_begins_no_body_after_its_rescue(postgres_scene: Scene) -> None:
-    """SIGSTOP before the body and before the 250, rescue and resend by another, SIGCONT: silence, and proof counts."""
+    """A sender paused before the body or the 250, whose mail another resends, sends no body, but its 250 counts."""
     late = DEAD_AFTER / 2  # the replies come while it is stopped
     fleet = await postgres_scene.begin(Pace(late=late), SETTINGS | {"SENDER__RESEND_AFTER": "1"})
     await fleet.start_all("stale")
@@ -65,7 +65,7 @@ async def test_a_stopped_sender_begins_no_body_after_its_rescue(postgres_scene: 
 
 @pytest.mark.timeout(size(300, 300))
 async def test_a_stopped_sender_changes_a_status_by_proof_only(postgres_scene: Scene) -> None:
-    """The 250 that it reads after SIGCONT turns `unknown` into `sent`, before anybody has sent the mail again."""
+    """A 250 that it reads after SIGCONT turns `unknown` into `sent` before the mail is resent."""
     fleet = await postgres_scene.begin(Pace(late=DEAD_AFTER / 2), SETTINGS | {"SENDER__RESEND_AFTER": "600"})
     await fleet.start_all("stale")
     load = await _submit(postgres_scene, *_named("late", SESSIONS))
@@ -83,7 +83,7 @@ async def test_a_stopped_sender_changes_a_status_by_proof_only(postgres_scene: S
 
 
 async def test_a_sender_that_is_told_to_stop_finishes_what_it_began(postgres_scene: Scene) -> None:
-    """SIGTERM: mails in flight end as `sent`, the rest waits untouched for the next sender, nothing is `unknown`."""
+    """After SIGTERM mails in flight end as `sent`, the rest stays for the next sender, and nothing is `unknown`."""
     fleet = await postgres_scene.begin(Pace(late=1.0), SETTINGS)
     await fleet.start_all("first")
     load = await _submit(postgres_scene, *_named("late", 2 * SESSIONS))

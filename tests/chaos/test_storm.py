@@ -1,4 +1,4 @@
-"""Everything at once: killed processes, a crashing PostgreSQL, and a relay with all its faults."""
+"""All faults at once: killed processes, a crashing PostgreSQL, and a relay with all its faults."""
 
 import asyncio
 import random
@@ -23,7 +23,7 @@ PACE = Pace(delay=0.05, late=0.5, drip=0.01)
 
 
 async def _crash(server: OwnServer, chance: random.Random) -> None:
-    """PostgreSQL away for a moment."""
+    """Stop PostgreSQL for a moment."""
     await asyncio.to_thread(server.halt, "immediate")
     await asyncio.sleep(chance.uniform(0, 1.5))
     await asyncio.to_thread(server.start)
@@ -32,7 +32,7 @@ async def _crash(server: OwnServer, chance: random.Random) -> None:
 @pytest.mark.timeout(size(300, 900))
 @pytest.mark.parametrize("way", size(["announced"], [*WAYS]))
 async def test_everything_at_once(postgres_scene: Scene, durable_server: OwnServer, way: str) -> None:
-    """Nothing is lost, stuck, or twice without `unknown`, and `unknown` is only what was cut or dropped."""
+    """Nothing is lost, stuck, or sent twice without `unknown`, and only cut or dropped mails are `unknown`."""
     fleet = await postgres_scene.begin(PACE, WAYS[way])
     await fleet.start_all("first", "second")
     chance = random.Random(SEED)

@@ -1,4 +1,4 @@
-"""Fixtures of the producer's chaos: a caller's database on each driver, and a real Notifier that forgets nothing."""
+"""Fixtures of the producer's chaos tests: a caller's database on each driver, and a real Notifier with durable data."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from support.producer.caller_database import DRIVERS, CallerDatabase
 
 @pytest.fixture(params=DRIVERS)
 def caller_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The caller's database; PostgreSQL's survives whatever is killed."""
+    """The caller's database, which on PostgreSQL survives any kill."""
     driver = str(request.param)
     if driver.startswith("sqlite"):
         yield f"{driver}:///{tmp_path / 'caller.sqlite3'}"
@@ -33,7 +33,7 @@ async def caller(caller_url: str) -> AsyncIterator[CallerDatabase]:
 
 @pytest.fixture
 def notifier(request: pytest.FixtureRequest, caller_url: str, tmp_path: Path) -> Iterator[Notifier]:
-    """Notifier on the same kind of database as the caller's, with no relay, so that whatever it accepts stays."""
+    """A Notifier on the caller's kind of database, without a relay, so that accepted mails stay queued."""
     kind = "sqlite_database" if caller_url.startswith("sqlite") else "durable_database"
     url, keys = request.getfixturevalue(kind)
     env = notifier_process.build_environment(

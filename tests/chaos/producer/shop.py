@@ -1,4 +1,4 @@
-"""The processes of the producer's chaos: Notifier, forwarders and callers, all real, and what is true in the end."""
+"""The real processes of the producer's chaos tests: Notifier, forwarders and callers, and checks of the final state."""
 
 import asyncio
 import subprocess
@@ -21,7 +21,7 @@ TESTS = Path(__file__).parents[2]
 
 
 class Notifier:
-    """`notifier serve` on one port, as often as it is killed."""
+    """`notifier serve` on one port, restarted after each kill."""
 
     def __init__(self, database_url: str, key: str, env: dict[str, str]) -> None:
         self._database_url = database_url
@@ -41,21 +41,21 @@ class Notifier:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL on which it listens."""
         return f"http://127.0.0.1:{self._port}"
 
     def kill_and_restart(self) -> None:
-        """SIGKILL, and a new one on the same port and data."""
+        """Kill it with SIGKILL, and start a new one on the same port and data."""
         self._process.kill()
         self._process.__exit__(None, None, None)
         self._start()
 
     def stop(self) -> None:
-        """Let it end in good order."""
+        """Stop it gracefully."""
         self._process.stop()
 
     async def accepted(self) -> Counter[UUID]:
-        """How many notifications there are of each idempotency key."""
+        """Return the number of notifications for each idempotency key."""
         database = Database(self._database_url)
         async with database.read() as connection:
             rows = await connection.execute(text("SELECT idempotency_key FROM notification"))
@@ -69,7 +69,7 @@ class Notifier:
 
 
 class Orders:
-    """A caller's process; see `support.producer.order_process`."""
+    """A caller's process (see `support.producer.order_process`)."""
 
     def __init__(self, url: str, way: str) -> None:
         env = notifier_process.without_coverage(notifier_process.build_environment(TESTS))
@@ -85,12 +85,12 @@ class Orders:
         self._popen.communicate()
 
     def hear(self) -> str:
-        """The next word that it says."""
+        """Return the next word that the process prints."""
         assert self._popen.stdout is not None
         return self._popen.stdout.readline().strip()
 
     def end(self) -> None:
-        """Let it finish the order in hand."""
+        """Let it finish the current order and end."""
         assert self._popen.stdin is not None
         self._popen.stdin.close()
         self._popen.stdin = None
@@ -98,13 +98,13 @@ class Orders:
         assert self._popen.wait(30) == 0
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Kill it with SIGKILL."""
         self._popen.kill()
         self._popen.wait()
 
 
 def forwarder(caller_url: str, api_url: str, key: str, *flags: str) -> NotifierProcess:
-    """`notifier forward` with small requests and a short lease, so that much happens between two kills."""
+    """Run `notifier forward` with small requests and a short lease, so that much happens between two kills."""
     env = notifier_process.build_environment(TESTS, URL=api_url, API_KEY=key, PRODUCER_DATABASE_URL=caller_url)
     return NotifierProcess(
         "forward", "--rows", "20", "--lease", "0.5", *flags, env=notifier_process.without_coverage(env)
@@ -112,7 +112,7 @@ def forwarder(caller_url: str, api_url: str, key: str, *flags: str) -> NotifierP
 
 
 async def drained(caller: CallerDatabase, api_url: str, key: str) -> None:
-    """Return when a forwarder that nobody kills has left nothing."""
+    """Wait until a forwarder that is not killed has emptied the table."""
     with forwarder(caller.url, api_url, key) as running:
         await asyncio.to_thread(running.wait_until_ready)
         async with asyncio.timeout(60):
@@ -122,6 +122,6 @@ async def drained(caller: CallerDatabase, api_url: str, key: str) -> None:
 
 
 async def committed(caller: CallerDatabase) -> set[UUID]:
-    """The mails of the orders that are in the caller's database: what must have become of the producer table."""
+    """Return the mails of the committed orders, which the producer table must have delivered."""
     mails = await caller.do(lambda connection: connection.execute(select(ORDERS.c.mail)).scalars().all())
     return set(mails)

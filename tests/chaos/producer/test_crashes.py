@@ -1,4 +1,4 @@
-"""The producer outbox when processes are killed: what was committed becomes one notification, what was not, none."""
+"""The producer outbox when processes are killed: each committed mail becomes one notification, others none."""
 
 import asyncio
 import random
@@ -24,7 +24,7 @@ ENDINGS = {
 
 @pytest.mark.parametrize("way", ENDINGS)
 async def test_a_mail_is_there_if_and_only_if_its_transaction_is(caller: CallerDatabase, way: str) -> None:
-    """Each way in which a caller's transaction can end, with a kill -9 before and after the commit."""
+    """For each end of a caller's transaction, with kill -9 before or after it, mail and order exist together."""
     with Orders(caller.url, way) as taking:
         word = await asyncio.to_thread(taking.hear)
         if way.startswith("crash"):
@@ -41,7 +41,7 @@ async def test_a_mail_is_there_if_and_only_if_its_transaction_is(caller: CallerD
 
 @pytest.mark.parametrize("caller_url", size(DRIVERS[1:3], DRIVERS), indirect=True)
 async def test_a_forwarder_killed_before_it_heard_the_202(caller: CallerDatabase) -> None:
-    """The API has the mails and the caller's table too: the next forwarder asks under the same keys."""
+    """The API and the table both have the mails, and the next forwarder sends them under the same keys."""
     ids = {str(id_) for id_ in await caller.several(10)}
     async with ScriptedApi() as api:
         api.script.append(Reply(hang=True, taken=True))
@@ -57,7 +57,7 @@ async def test_a_forwarder_killed_before_it_heard_the_202(caller: CallerDatabase
 
 
 async def test_a_forwarder_killed_before_the_api_had_anything(caller: CallerDatabase) -> None:
-    """The request has left and nothing came of it: nothing is lost."""
+    """A request that never reached the API is sent again, and nothing is lost."""
     ids = {str(id_) for id_ in await caller.several(10)}
     async with ScriptedApi() as api:
         api.script.append(Reply(hang=True))
@@ -71,7 +71,7 @@ async def test_a_forwarder_killed_before_the_api_had_anything(caller: CallerData
 
 @pytest.mark.parametrize("caller_url", size(DRIVERS[1:3], DRIVERS), indirect=True)
 async def test_killed_at_random_moments_the_sums_are_right(caller: CallerDatabase, notifier: Notifier) -> None:
-    """Orders come all the while; forwarders, at times the API and the caller, are killed; each mail is there once."""
+    """With random kills of forwarders, API and caller under load, each mail exists exactly once."""
     chance = random.Random(SEED)
     taking = await asyncio.to_thread(_taking, caller.url)
     try:
@@ -107,7 +107,7 @@ def _taking(url: str) -> Orders:
 
 @pytest.mark.parametrize("caller_url", size(DRIVERS[1:3], DRIVERS), indirect=True)
 async def test_two_forwarders_one_of_them_killed(caller: CallerDatabase) -> None:
-    """Two share the table; one dies holding rows, and the other takes them over when the lease is up."""
+    """When one of two forwarders dies with leased rows, the other takes them over after the lease."""
     async with ScriptedApi() as api:
         api.script.append(Reply(hang=True))
         await caller.enqueue(**MAIL)

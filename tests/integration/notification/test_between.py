@@ -1,4 +1,4 @@
-"""What changes between submit and send (C9), and what a notification looks like to those who look it up."""
+"""What may change between submit and send (C9), and what the API then shows for the notification."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from notifier.templating.sync import template_files
 
 
 async def _publish_changed_welcome(parts: wiring.ProcessParts) -> int:
-    """A second version of the welcome template with another subject."""
+    """Publish a second version of the welcome template with another subject."""
     source = template_files.read_template(Path("templates"), "welcome")
     changed = TemplateSource(
         files=source.files | {"subject.txt": "Changed for {{ name }} of {{ product }}"},
@@ -42,7 +42,7 @@ async def _publish_changed_welcome(parts: wiring.ProcessParts) -> int:
 async def test_the_version_is_pinned_at_submit(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """C9: a template published after the submit changes the next mail, not this one."""
+    """C9: a template published after the submit applies to the next mail, not to this one."""
     async with installation.open_client(parts) as client:
         before = await api_caller.submit_mail(client, "before@example.com")
         number = await _publish_changed_welcome(parts)
@@ -64,7 +64,7 @@ async def test_the_version_is_pinned_at_submit(
 async def test_an_address_suppressed_meanwhile_is_not_mailed(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """C9: a suppression that comes between submit and send stops the mail."""
+    """C9: a suppression added between submit and send stops the mail."""
     async with installation.open_client(parts) as client:
         path = await api_caller.submit_mail(client, "Bob@example.com")
         async with parts.database.write() as connection:
@@ -84,7 +84,7 @@ async def test_an_address_suppressed_meanwhile_is_not_mailed(
 async def test_an_expired_mail_is_not_sent(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """C9: what was not tried before its expiry ends as `expired`."""
+    """C9: a mail that was never tried before its expiry ends as `expired`."""
     async with installation.open_client(parts) as client:
         path = await api_caller.submit_mail(client)
         await api_caller.set_notification(parts.database, path, expires_at=SystemClock().now() - timedelta(seconds=1))
@@ -96,7 +96,7 @@ async def test_an_expired_mail_is_not_sent(
 async def test_an_expired_mail_that_was_tried_failed(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """What was tried and then ran out of time is `failed`, with the relay's last words."""
+    """A mail that was tried and then expired is `failed`, with the relay's last reply."""
     relay.say("bob@example.com", "RCPT", "450 4.2.0 busy")
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, "bob@example.com")
@@ -110,7 +110,7 @@ async def test_an_expired_mail_that_was_tried_failed(
 async def test_the_recipients_mode_is_asked_again_before_sending(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """A sender with a stricter allow-list than the API's does not mail what the API took in."""
+    """A sender with a stricter allow-list than the API's does not send what the API accepted."""
     async with installation.open_client(parts) as client:
         path = await api_caller.submit_mail(client, "customer@example.com")
         strict = installation.with_settings(recipients={"mode": RecipientsMode.ALLOW, "allow": ("@staff.example",)})
@@ -120,7 +120,7 @@ async def test_the_recipients_mode_is_asked_again_before_sending(
 
 
 async def test_redirect_never_mails_the_original(installation: Installation, relay: ScriptedRelay) -> None:
-    """Mode `redirect` sends everything to one address and names the original in a header."""
+    """In mode `redirect` all mail goes to one address, and a header names the original recipient."""
     safe = installation.with_settings(recipients={"mode": RecipientsMode.REDIRECT, "redirect_to": "trap@staff.example"})
     async with safe.open_parts() as base, safe.open_client(base) as client, wiring.run_sender(base):
         await api_caller.wait_for_status(client, await api_caller.submit_mail(client, "customer@example.com"), "sent")
@@ -133,7 +133,7 @@ async def test_redirect_never_mails_the_original(installation: Installation, rel
 async def test_a_scheduled_mail_waits_for_its_time(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """`send_at` ahead shows as `scheduled`, is dated then, and goes out when the time has come."""
+    """A mail with a future `send_at` is `scheduled`, is sent at that time and carries that time as its date."""
     later = SystemClock().now() + timedelta(hours=2)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, "later@example.com", send_at=later.isoformat())
@@ -150,7 +150,7 @@ async def test_a_scheduled_mail_waits_for_its_time(
 async def test_a_version_that_is_gone_hurts_its_own_mails_only(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """A pinned version that somebody deleted behind our back fails its mails, and no neighbour of theirs."""
+    """If a pinned version was deleted from the database, only the mails of that version fail."""
     async with installation.open_client(parts) as client:
         gone = await api_caller.submit_mail(client, "gone@example.com")
         number = await _publish_changed_welcome(parts)
@@ -186,7 +186,7 @@ async def test_the_closest_locale_is_sent(
 async def test_a_template_that_fails_on_these_values_fails_that_mail(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """A value that only breaks while rendering ends as `failed(template)`, naming the part; nothing is sent."""
+    """An error while rendering ends as `failed(template)`, names the part, and nothing is sent."""
     source = template_files.read_template(Path("templates"), "welcome")
     brittle = TemplateSource(
         files=source.files | {"subject.txt": "{{ name }} {{ product }} {{ 10 / (name | length - 3) }}"},
@@ -205,7 +205,7 @@ async def test_a_template_that_fails_on_these_values_fails_that_mail(
 
 
 async def test_the_last_look_before_the_body(installation: Installation, parts: wiring.ProcessParts) -> None:
-    """What was suppressed, has expired or has ended since it was claimed gets no permission for its body."""
+    """A mail that was suppressed, expired or ended after its claim gets no permit for its body."""
     async with installation.open_client(parts) as client:
         paths = [
             await api_caller.submit_mail(client, f"{name}@example.com") for name in ("wanted", "bad", "late", "ended")

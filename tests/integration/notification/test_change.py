@@ -1,4 +1,4 @@
-"""Cancel, retry and resolve: from where each is allowed, what it leaves behind, and that the refused change nothing."""
+"""Cancel, retry and resolve: from which statuses each is allowed, and that a refused change writes nothing."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ ENDED = (Status.SENT, Status.FAILED, Status.EXPIRED, Status.SUPPRESSED, Status.D
 
 @pytest.fixture
 async def client(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    """The shop, calling."""
+    """An HTTP client with the shop's key."""
     async with installation.open_client(parts) as made:
         yield made
 
@@ -36,7 +36,7 @@ async def client(installation: Installation, parts: wiring.ProcessParts) -> Asyn
 async def test_a_cancelled_mail_is_never_sent(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """Cancelled while it waits: the entry is gone, and the sender passes it by."""
+    """Cancelling a waiting mail removes its entry, and the sender does not send it."""
     path = await api_caller.submit_mail(client, "bob@example.com")
     assert await uncertain_mails.request_change(client, path, "cancel") == (200, "cancelled")
     assert await uncertain_mails.read_entry(parts.database, path) is None
@@ -48,7 +48,7 @@ async def test_a_cancelled_mail_is_never_sent(
 async def test_a_deferred_mail_can_be_cancelled(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """A definite "later" took nothing, so there is still something to cancel."""
+    """The relay did not take a deferred mail, so it can still be cancelled."""
     relay.say("bob@example.com", "DOT", "451 4.3.0 later")
     async with wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, "bob@example.com")
@@ -58,7 +58,7 @@ async def test_a_deferred_mail_can_be_cancelled(
 
 
 async def test_cancelling_twice_is_one_event(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
-    """The second time is no error and changes nothing."""
+    """Cancelling a second time succeeds and changes nothing."""
     path = await api_caller.submit_mail(client)
     await uncertain_mails.request_change(client, path, "cancel")
     before = await uncertain_mails.read_everything(parts, path)
@@ -70,7 +70,7 @@ async def test_cancelling_twice_is_one_event(parts: wiring.ProcessParts, client:
 async def test_a_claimed_mail_can_be_cancelled_until_its_mark(
     installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
-    """A18, rule 6: leased or not, while there is no mark the entry goes, and its holder gets no mark any more."""
+    """A18, rule 6: without a mark the entry is removed even while leased, and its holder then gets no mark."""
     path = await api_caller.submit_mail(client)
     await api_caller.make_due(parts.database)  # by the database's clock, too
     sender = CrashedSender(parts.database, installation.settings.data_dir / "journal")
@@ -84,7 +84,7 @@ async def test_a_claimed_mail_can_be_cancelled_until_its_mark(
 async def test_a_marked_mail_cannot_be_cancelled(
     installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
-    """A18, rule 6: once the body may begin it is too late, and nothing is changed."""
+    """A18, rule 6: after the mark a cancel is refused and changes nothing."""
     path, sender = await uncertain_mails.lose_with_sender(installation, parts, client)
     before = await uncertain_mails.read_everything(parts, path)
     assert await uncertain_mails.request_change(client, path, "cancel") == (409, "already_under_way")
@@ -95,7 +95,7 @@ async def test_a_marked_mail_cannot_be_cancelled(
 async def test_a_mail_whose_body_is_on_its_way_is_sent(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """A18: with a real sender in the middle of the body the cancel is refused, and the mail arrives."""
+    """A18: while a real sender transmits the body the cancel is refused, and the mail arrives."""
     relay.say("bob@example.com", "DATA", STALL)
     async with wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, "bob@example.com")
@@ -109,7 +109,7 @@ async def test_a_mail_whose_body_is_on_its_way_is_sent(
 async def test_an_unknown_mail_cannot_be_cancelled(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """Nobody may call cancelled what the relay may have: its resend stays as it was."""
+    """The relay may have an unknown mail, so the cancel is refused and its resend stays planned."""
     path = await uncertain_mails.lose_after_dot(parts, client, relay)
     before = await uncertain_mails.read_everything(parts, path)
     assert await uncertain_mails.request_change(client, path, "cancel") == (409, "already_under_way")
@@ -117,7 +117,7 @@ async def test_an_unknown_mail_cannot_be_cancelled(
 
 
 async def test_what_has_ended_cannot_be_cancelled(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
-    """Each end but `cancelled` itself is 409 `already_ended`."""
+    """Cancelling in each final status except `cancelled` is 409 `already_ended`."""
     path = await api_caller.submit_mail(client)
     for status in ENDED:
         await api_caller.set_notification(parts.database, path, status=status)
@@ -132,7 +132,7 @@ async def test_what_has_ended_cannot_be_cancelled(parts: wiring.ProcessParts, cl
 async def test_a_retry_sends_the_same_bytes(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """A failed mail is sent again under a new entry: attempts go on counting, the bytes are those of the first try."""
+    """A retry sends the same bytes under a new entry and continues to count the attempts."""
     relay.say("bob@example.com", "DOT", "554 5.6.0 I do not like this")
     async with wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, "bob@example.com")
@@ -156,7 +156,7 @@ async def test_a_retry_sends_the_same_bytes(
 
 
 async def test_a_retry_starts_over(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
-    """Due now, nothing burnt, its own priority, and worth sending as long as at first, however often it is retried."""
+    """A retried mail is due now with no used attempts, its own priority and its full lifetime, each time."""
     path = await api_caller.submit_mail(client, priority="bulk")
     first = await uncertain_mails.read_entry(parts.database, path)
     assert first is not None
@@ -189,7 +189,7 @@ async def test_a_retry_starts_over(parts: wiring.ProcessParts, client: httpx2.As
 async def test_nothing_else_can_be_retried(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, status: Status
 ) -> None:
-    """What waits, was sent, cancelled or suppressed, or may have been sent: 409, and the entry stays."""
+    """A retry in any status other than `failed` is 409, and the entry stays."""
     path = await api_caller.submit_mail(client)
     await api_caller.set_notification(parts.database, path, status=status)
     before = await uncertain_mails.read_everything(parts, path)
@@ -197,13 +197,13 @@ async def test_nothing_else_can_be_retried(
     assert await uncertain_mails.read_everything(parts, path) == before
 
 
-# -- who asks ------------------------------------------------------------------------------------
+# -- permissions ---------------------------------------------------------------------------------
 
 
 async def test_a_service_changes_its_own_and_an_operator_all(
     installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
-    """Another service's notification is not there; an operator sees it, and is named in the event."""
+    """Another service gets 404; an operator may change the notification and is named in the event."""
     path = await api_caller.submit_mail(client)
     async with installation.open_client(parts, installation.keys.other) as other:
         for verb, body in (("cancel", {}), ("retry", {}), ("resolve", {"as": "sent"})):

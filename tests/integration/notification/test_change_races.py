@@ -1,4 +1,4 @@
-"""Cancel, retry and resolve against those who act at the same moment: a sender, a late reply, another operator."""
+"""Cancel, retry and resolve at the same moment as a sender, a late reply or another operator."""
 
 import asyncio
 import os
@@ -36,13 +36,13 @@ NO = Rejected(phase=SmtpPhase.BODY, refused=RefusalKind.MESSAGE, reply=SmtpReply
 
 @pytest.fixture
 async def client(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    """The shop, calling."""
+    """An HTTP client with the shop's key."""
     async with installation.open_client(parts) as made:
         yield made
 
 
 async def _code(client: httpx2.AsyncClient, path: str, what: str, **body: str) -> str:
-    """The problem's code, or nothing. A busy database's 503 is asked again, as the reply says."""
+    """Return the problem's code, or "" on success; repeat the request while a busy database answers 503."""
     reply = await client.post(f"{path}/{what}", json=body)
     if reply.status_code == 503:
         return await _code(client, path, what, **body)
@@ -57,7 +57,7 @@ async def _code(client: httpx2.AsyncClient, path: str, what: str, **body: str) -
 async def test_cancel_and_send_never_both(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """A18: cancelled before, during and after the claim, each mail is cancelled and unsent, or sent once and 409."""
+    """A18: a mail cancelled before, during or after the claim is either cancelled and unsent, or sent once with 409."""
     codes: dict[str, str] = {}
     paths: dict[str, str] = {}
 
@@ -107,7 +107,7 @@ async def test_cancel_and_send_never_both(
 async def test_a_refused_change_gives_the_entry_back(
     postgres_installation: Installation, what: str, how: str, becomes: Status, code: str
 ) -> None:
-    """The status moves between the look and the step: the entry taken back is there again, and nothing is written."""
+    """If the status changes before the step, the removed entry is restored and nothing is written."""
     async with postgres_installation.open_parts() as parts, postgres_installation.open_client(parts) as client:
         path = await api_caller.submit_mail(client)
         if how:
@@ -151,22 +151,22 @@ async def test_two_at_once_have_one_winner(
     bodies: tuple[dict[str, str], dict[str, str]],
     codes: set[str],
 ) -> None:
-    """One decision counts, with one event and at most one entry; the other operator hears 409."""
+    """Of two decisions at once one counts, with one event and at most one entry; the other gets 409."""
     for _ in range(ROUNDS):
         path = await api_caller.submit_mail(client)
         await api_caller.set_notification(parts.database, path, status=status)
-        told = await asyncio.gather(*(_code(client, path, what, **body) for body in bodies))
-        assert sorted(code == "" for code in told) == [False, True], told
-        assert set(told) - {""} <= codes
+        answers = await asyncio.gather(*(_code(client, path, what, **body) for body in bodies))
+        assert sorted(code == "" for code in answers) == [False, True], answers
+        assert set(answers) - {""} <= codes
         ((kind, _, detail),) = await uncertain_mails.read_events(parts.database, path)
-        won = bodies[told.index("")].get("as", "")
+        won = bodies[answers.index("")].get("as", "")
         assert (kind, detail) == ((f"{what}d", f"as {won}") if won else ("retried", ""))
         entry = await uncertain_mails.read_entry(parts.database, path)  # raises if there are two
         assert (entry is None) == (won == "sent")
 
 
 async def test_cancelling_at_once_is_one_event(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
-    """Whoever comes second finds it cancelled: 200 for all, one event."""
+    """Several cancels at once all get 200 and write one event."""
     for _ in range(ROUNDS):
         path = await api_caller.submit_mail(client)
         codes = await asyncio.gather(*(_code(client, path, "cancel") for _ in range(3)))
@@ -174,11 +174,11 @@ async def test_cancelling_at_once_is_one_event(parts: wiring.ProcessParts, clien
         assert len(await uncertain_mails.read_events(parts.database, path)) == 1
 
 
-# -- what is heard late --------------------------------------------------------------------------
+# -- replies that are found late ------------------------------------------------------------------
 
 
 class Recorder(PlainHandler):
-    """A handler that writes down what mails' settlements mean, and does nothing else."""
+    """A handler that only records what the settlements of mails mean."""
 
     async def record(self, connection: StatementConnection, settled: Sequence[Settlement]) -> None:
         await settlement_writer.write_settlements(connection, settled)
@@ -186,7 +186,7 @@ class Recorder(PlainHandler):
 
 @dataclass
 class Lost:
-    """A mail whose sender died with the body permitted; the mail is unknown, and a reply may turn up."""
+    """An unknown mail whose sender died after the permit, and whose reply may still be found."""
 
     parts: wiring.ProcessParts
     client: httpx2.AsyncClient
@@ -194,17 +194,19 @@ class Lost:
     entry: ClaimedEntry
 
     async def heard(self, outcome: Outcome) -> None:
-        """The journal of the dead sender is found at last, and this stands in it."""
+        """Settle the reply that was found in the dead sender's journal."""
         tried = RelayAttempt(
             outcome=outcome, relay="127.0.0.1", started_at=self.parts.clock.now(), seconds=0.25, sha256=b"\x01" * 32
         )
         note = delivery_result.JournalRecord.from_attempt(tried, None).to_note()
         async with self.parts.database.write() as connection:
-            settlements = await recovery.replay_journal(connection, [(self.entry, note)], _given(self.parts))
+            settlements = await recovery.replay_journal(
+                connection, [(self.entry, note)], _settlement_context(self.parts)
+            )
             await write_settlements(connection, Recorder(), settlements)
 
 
-def _given(parts: wiring.ProcessParts) -> SettlementContext:
+def _settlement_context(parts: wiring.ProcessParts) -> SettlementContext:
     return SettlementContext(
         now=parts.clock.now(), jitter=0.5, resend_after=timedelta(minutes=15), sender_wait=timedelta(0)
     )
@@ -212,7 +214,7 @@ def _given(parts: wiring.ProcessParts) -> SettlementContext:
 
 @pytest.fixture
 async def lost(installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> Lost:
-    """One such mail."""
+    """Provide one mail whose sender died after the permit."""
     path = await api_caller.submit_mail(client, "bob@example.com")
     await api_caller.make_due(parts.database)  # by the database's clock, too
     sender = CrashedSender(parts.database, installation.settings.data_dir / "elsewhere")
@@ -223,14 +225,16 @@ async def lost(installation: Installation, parts: wiring.ProcessParts, client: h
         dead = await entry_store.lock_lost_claims(
             connection, LeaseSelection(kind=EntryKind.EMAIL, holder=sender.boot_id)
         )
-        await write_settlements(connection, Recorder(), await recovery.recover_lost(connection, dead, _given(parts)))
+        await write_settlements(
+            connection, Recorder(), await recovery.recover_lost(connection, dead, _settlement_context(parts))
+        )
     assert (await client.get(path)).json()["status"] == "unknown"
     return Lost(parts, client, path, entry)
 
 
 @pytest.mark.parametrize("how", ["sent", "failed", "resend"])
 async def test_proof_after_the_decision_makes_it_sent(lost: Lost, relay: ScriptedRelay, how: str) -> None:
-    """A 250 that is read after a person has decided: it has left, the status says so, and no second one leaves."""
+    """A 250 that is found after a person's decision makes the mail `sent`, and it is not sent again."""
     assert await _code(lost.client, lost.path, "resolve", **{"as": how}) == ""
     await lost.heard(QUEUED)
     notification = (await lost.client.get(lost.path)).json()
@@ -250,7 +254,7 @@ async def test_proof_after_the_decision_makes_it_sent(lost: Lost, relay: Scripte
 
 @pytest.mark.parametrize(("how", "status", "attempts"), [("sent", "sent", 1), ("failed", "failed", 1)])
 async def test_a_no_after_the_decision_changes_nothing(lost: Lost, how: str, status: str, attempts: int) -> None:
-    """A refusal of the lost try is no proof: what a person has decided stands."""
+    """A refusal of the lost attempt that is found after a person's decision changes nothing."""
     await _code(lost.client, lost.path, "resolve", **{"as": how})
     await lost.heard(NO)
     notification = (await lost.client.get(lost.path)).json()
@@ -262,7 +266,7 @@ async def test_a_no_after_the_decision_changes_nothing(lost: Lost, how: str, sta
 
 
 async def test_a_no_after_the_resend_was_ordered_leaves_it_its_entry(lost: Lost, relay: ScriptedRelay) -> None:
-    """The new entry is another one: the late word about the old one does not touch it, and the mail leaves once."""
+    """A late refusal of the old entry does not touch the new one, and the mail leaves once."""
     await _code(lost.client, lost.path, "resolve", **{"as": "resend"})
     await lost.heard(NO)
     async with wiring.run_sender(lost.parts):

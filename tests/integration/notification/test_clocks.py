@@ -1,4 +1,4 @@
-"""C5: hosts whose clocks are an hour wrong, in either direction, or jump while they run."""
+"""C5: hosts whose clocks are an hour wrong in either direction, or jump while they run."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ from notifier.runtime import wiring
 
 
 class WrongClock(SystemClock):
-    """This host's clock, ahead by some hours."""
+    """The clock of a host that is some hours ahead."""
 
     hours = 0.0
 
@@ -26,7 +26,7 @@ class WrongClock(SystemClock):
 
 @asynccontextmanager
 async def on_host(installation: Installation, clock: WrongClock) -> AsyncIterator[wiring.ProcessParts]:
-    """The parts of a process on a host with this clock."""
+    """Build the parts of a process on a host with this clock."""
     async with installation.open_parts() as parts:
         database_clock = DatabaseClock(parts.database, clock)
         assert await database_clock.synchronize()
@@ -37,7 +37,7 @@ async def on_host(installation: Installation, clock: WrongClock) -> AsyncIterato
 async def test_a_wrong_clock_neither_delays_nor_expires(
     postgres_installation: Installation, relay: ScriptedRelay, hours: float
 ) -> None:
-    """API and sender an hour wrong, each in its own direction: the mail leaves at once, and does not expire."""
+    """With API and sender an hour wrong in opposite directions the mail leaves at once and does not expire."""
     local_clock, remote_clock = WrongClock(), WrongClock()
     local_clock.hours, remote_clock.hours = hours, -hours
     async with (
@@ -59,7 +59,7 @@ async def test_a_wrong_clock_neither_delays_nor_expires(
 async def test_a_jump_resends_nothing_and_holds_nothing_up(
     postgres_installation: Installation, relay: ScriptedRelay, hours: float
 ) -> None:
-    """The clock jumps while one mail waits for its resend and another one comes: the first waits, the other leaves."""
+    """After a jump of the clock a mail still waits for its resend, and a new mail leaves at once."""
     clock = WrongClock()
     relay.say("bob@example.com", "DOT", DROP)
     async with (

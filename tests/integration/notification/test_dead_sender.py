@@ -1,4 +1,4 @@
-"""What becomes of a mail whose sender was killed, by the moment of its death; on both databases."""
+"""What happens to a mail whose sender was killed, by the moment of the kill, on both databases."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ NOBODY = Rejected(
 
 @dataclass
 class Scene:
-    """One mail, its sender, and those who come after."""
+    """One mail, its sender, and the senders that come after it."""
 
     installation: Installation
     parts: wiring.ProcessParts
@@ -41,14 +41,14 @@ class Scene:
     entry: ClaimedEntry
 
     async def look(self, *statuses: str) -> dict[str, Any]:
-        """The notification, once a living sender has found the dead one."""
+        """Return the notification after a living sender has recovered the dead one's mail."""
         async with wiring.run_sender(self.parts):
             return await api_caller.wait_for_status(self.client, self.path, *statuses)
 
 
 @pytest.fixture
 async def scene(installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay) -> AsyncIterator[Scene]:
-    """A mail that a sender has claimed."""
+    """Provide a mail that a sender has claimed."""
     async with installation.open_client(parts) as client:
         path = await api_caller.submit_mail(client, "bob@example.com")
         sender = CrashedSender(parts.database, installation.settings.data_dir / "journal")
@@ -57,14 +57,14 @@ async def scene(installation: Installation, parts: wiring.ProcessParts, relay: S
 
 
 async def test_killed_after_the_claim(scene: Scene) -> None:
-    """No mark, so no body: another sender sends it at once, and nobody hears of the first."""
+    """Without a mark no body was sent, so another sender sends the mail at once."""
     scene.sender.die()
     notification = await scene.look("sent")
     assert (len(scene.relay.received), notification["uncertain_at"], len(notification["attempts"])) == (1, None, 1)
 
 
 async def test_killed_after_the_mark(scene: Scene) -> None:
-    """A body may have left: the mail is unknown, says why, and is sent once more after a while."""
+    """The body may have been sent, so the mail is `unknown`, gives the reason, and is sent once more later."""
     await scene.sender.mark([scene.entry])
     scene.sender.die()
     notification = await scene.look("unknown")
@@ -81,7 +81,7 @@ async def test_killed_after_the_mark(scene: Scene) -> None:
 
 
 async def test_killed_after_the_250_was_noted(scene: Scene) -> None:
-    """The journal is heard: the mail is sent, with the reply that its sender had read, and never sent again."""
+    """A 250 in the journal makes the mail `sent` with that reply, and it is never sent again."""
     await scene.sender.mark([scene.entry])
     scene.sender.hear(scene.entry, Accepted(reply=QUEUED))
     scene.sender.die()
@@ -94,7 +94,7 @@ async def test_killed_after_the_250_was_noted(scene: Scene) -> None:
 
 
 async def test_killed_after_a_no_was_noted(scene: Scene) -> None:
-    """A definite no is heard as well: nothing was taken, and nothing is unknown."""
+    """A refusal in the journal is applied too: the relay took nothing, and nothing is `unknown`."""
     await scene.sender.mark([scene.entry])
     scene.sender.hear(scene.entry, BUSY)
     scene.sender.die()
@@ -103,7 +103,7 @@ async def test_killed_after_a_no_was_noted(scene: Scene) -> None:
 
 
 async def test_killed_after_the_recipient_was_refused(scene: Scene) -> None:
-    """What a refusal means is done by whoever hears of it."""
+    """The sender that reads the journal also does what the refusal requires."""
     await scene.sender.mark([scene.entry])
     scene.sender.hear(scene.entry, NOBODY)
     scene.sender.die()
@@ -117,7 +117,7 @@ async def test_killed_after_the_recipient_was_refused(scene: Scene) -> None:
     ("outcome", "status"), [(Accepted(reply=QUEUED), "sent"), (BUSY, "deferred"), (NOBODY, "failed")]
 )
 async def test_a_journal_that_is_found_late(scene: Scene, outcome: Any, status: str) -> None:
-    """The mail was called unknown already, for want of that very reply; the reply settles it."""
+    """A reply in a journal that is found late settles a mail that is already `unknown`."""
     await scene.sender.mark([scene.entry])
     journals = scene.sender.journals
     scene.sender.hear(scene.entry, outcome)
@@ -138,7 +138,7 @@ async def test_a_journal_that_is_found_late(scene: Scene, outcome: Any, status: 
 
 
 async def test_a_journal_whose_end_is_written_changes_nothing(scene: Scene) -> None:
-    """Lines stay in the file after they were settled; hearing them again moves nothing and burns nothing."""
+    """Journal lines that are read again after their settlement change nothing and use no attempt."""
     await scene.sender.mark([scene.entry])
     scene.sender.hear(scene.entry, BUSY)
     scene.sender.die()
@@ -152,7 +152,7 @@ async def test_a_journal_whose_end_is_written_changes_nothing(scene: Scene) -> N
 
 
 async def test_a_mail_that_kills_three_times_alone_is_poison(scene: Scene) -> None:
-    """B15: after two losses in company and three alone it has failed, and nobody else has."""
+    """B15: after two losses in company and three alone the mail has failed, and no other mail has."""
     victim = scene.sender
     for lost in range(1, entry_store.MAX_LOSSES + 1):
         victim.die()
@@ -176,7 +176,7 @@ async def test_a_mail_that_kills_three_times_alone_is_poison(scene: Scene) -> No
 
 
 async def _overrun(scene: Scene) -> None:
-    """Let the lease of the marked claim be over."""
+    """Set the lease of the marked claim into the past."""
     early = "'2026-01-01 00:00:00.000000'"
     async with scene.parts.database.write() as connection:
         await connection.execute(

@@ -1,4 +1,4 @@
-"""Only a fact about an address marks it: what is said of the redirect address, or of something else, marks nobody."""
+"""Only a refusal that is about the recipient's address suppresses it."""
 
 from typing import Any
 
@@ -27,12 +27,12 @@ BLOCKED = "550 5.1.1 Message blocked, your address is listed at zen.spamhaus.org
 
 @pytest.fixture
 def redirecting(installation: Installation) -> Installation:
-    """The installation, in mode `redirect`."""
+    """The installation in mode `redirect`."""
     return installation.with_settings(recipients={"mode": RecipientsMode.REDIRECT, "redirect_to": TRAP})
 
 
 async def _suppressed(parts: wiring.ProcessParts) -> list[str]:
-    """Every suppressed address."""
+    """Return all suppressed addresses."""
     async with parts.database.read() as connection:
         return [row.address for row in await connection.execute(select(Suppression))]
 
@@ -44,7 +44,7 @@ async def _explained(client: httpx2.AsyncClient, path: str) -> str:
 async def test_a_refusal_of_the_redirect_address_marks_no_customer(
     redirecting: Installation, installation: Installation, relay: ScriptedRelay
 ) -> None:
-    """E5: the mail fails with a reason of its own, which says whom the relay refused; in mode live all are mailed."""
+    """E5: the mail fails with a reason that names the redirect address; in mode live the customers are mailed."""
     relay.say(TRAP, "RCPT", UNKNOWN, times=5)
     async with redirecting.open_parts() as parts, redirecting.open_client(parts) as client, wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, "ada@example.com", cc=["cc@example.com"], bcc=["bcc@example.com"])
@@ -82,7 +82,7 @@ async def test_a_refusal_of_the_redirect_address_marks_no_customer(
 async def test_no_refusal_at_any_step_is_held_against_the_customer(
     redirecting: Installation, relay: ScriptedRelay, command: str, reply: str, status: str, reason: str
 ) -> None:
-    """Whatever is said, wherever: the reason does not accuse the recipient, and the words name the redirect address."""
+    """A refusal at any step names the redirect address and does not blame the recipient."""
     relay.say(TRAP, command, reply)
     async with redirecting.open_parts() as parts, redirecting.open_client(parts) as client, wiring.run_sender(parts):
         notification = await api_caller.wait_for_status(client, await api_caller.submit_mail(client), status)
@@ -101,7 +101,7 @@ async def test_no_refusal_at_any_step_is_held_against_the_customer(
 async def test_a_journal_of_mode_redirect_is_heard_in_mode_live(
     installation: Installation, parts: wiring.ProcessParts, outcome: Outcome, envelope_to: str | None, reason: str
 ) -> None:
-    """The process died between the reply and its settlement; the next one has another mode, or a newer release."""
+    """A refusal in the journal of mode redirect, or of an older release, suppresses no address."""
     async with installation.open_client(parts) as client:
         path = await api_caller.submit_mail(client, "bob@example.com")
         sender = CrashedSender(parts.database, installation.settings.data_dir / "journal")
@@ -118,7 +118,7 @@ async def test_a_journal_of_mode_redirect_is_heard_in_mode_live(
 async def test_a_retry_in_mode_live_is_judged_for_itself(
     redirecting: Installation, installation: Installation, relay: ScriptedRelay
 ) -> None:
-    """What was refused at the redirect address is retried at the customer's; that refusal is a fact about it."""
+    """A mail refused in mode redirect is retried in mode live, and that refusal suppresses the address."""
     relay.say(TRAP, "RCPT", UNKNOWN)
     async with redirecting.open_parts() as parts, redirecting.open_client(parts) as client, wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, "gone@example.com")
@@ -147,7 +147,7 @@ async def test_a_retry_in_mode_live_is_judged_for_itself(
 async def test_words_that_are_about_something_else_mark_nobody(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay, command: str, reply: str, words: str
 ) -> None:
-    """E6: the mail fails, reply and reason stay visible, and the next one to the address is sent."""
+    """E6: the mail fails with reply and reason, and the next mail to the address is sent."""
     relay.say("ada@example.com", command, reply)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         path = await api_caller.submit_mail(client)
@@ -162,7 +162,7 @@ async def test_words_that_are_about_something_else_mark_nobody(
 async def test_a_fact_is_marked_over_pipelining_too(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """Answers to one flight: the refused recipient is suppressed, its neighbour with other words is not."""
+    """With pipelined replies only the refused recipient is suppressed."""
     relay.pipelines = True
     relay.say("gone@example.com", "RCPT", "550 5.1.1 <gone@example.com>: user unknown")
     relay.say("ada@example.com", "RCPT", BLOCKED)

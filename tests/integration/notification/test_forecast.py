@@ -1,4 +1,4 @@
-"""A19 from end to end: a relay that is slow, a sender that measures it, and an API that believes it."""
+"""A19 from end to end: a slow relay, a sender that measures its throughput, and an API that uses the measurement."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -14,13 +14,13 @@ from notifier.runtime import wiring
 
 SLOTS = 4
 SLOW, REST = 14, 60
-"""Mails that leave in a quarter of a minute, and those that are due behind them."""
+"""The number of mails that take a quarter of a minute, and of those that are due after them."""
 PASSED = 15.0
 TAKEN = "250 2.0.0 queued"
 
 
 async def _posted(client: httpx2.AsyncClient, parts: wiring.ProcessParts, seconds: float) -> int:
-    """The status of the reply to a mail that is worth sending for so long."""
+    """Return the status code of the reply to a mail with this lifetime."""
     expires_at = (parts.clock.now() + timedelta(seconds=seconds)).isoformat()
     reply = await client.post("/v1/notifications", json=WELCOME | {"expires_at": expires_at})
     return reply.status_code
@@ -29,7 +29,7 @@ async def _posted(client: httpx2.AsyncClient, parts: wiring.ProcessParts, second
 async def test_a_slow_relay_refuses_what_would_expire(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """Fourteen took fifteen seconds and dozens are due: half a minute is too short; with no relay all is taken."""
+    """A mail with half a minute to live is refused while the queue takes longer; without a relay all are accepted."""
     clock = ForwardClock()
     parts = replace(parts, clock=clock)
     for reply, times in ((HOLD + TAKEN, SLOTS), (TAKEN, SLOW - SLOTS), (HOLD + TAKEN, SLOTS)):
@@ -39,7 +39,7 @@ async def test_a_slow_relay_refuses_what_would_expire(
         assert (await client.post("/v1/notifications/batch", json=batch)).status_code == 202
         await relay.wait_for_bodies(SLOTS)
         await refresh_forecast(client)
-        assert await _posted(client, parts, 30) == 202  # nobody knows yet how fast they leave
+        assert await _posted(client, parts, 30) == 202  # the throughput is not known yet
         clock.seconds += PASSED
         relay.resume.set()
         relay.resume.clear()  # those that were held go on; the next are held again
@@ -56,7 +56,7 @@ async def test_a_slow_relay_refuses_what_would_expire(
 
 
 async def test_a_sender_that_has_ended_has_no_rate(parts: wiring.ProcessParts) -> None:
-    """What is known of it goes with it; the next one may have another relay."""
+    """The throughput of a stopped sender is deleted, because the next one may use another relay."""
     await add_measured_sender(parts)
     assert parts.throughput.get_rate(parts.clock.monotonic()) is not None
     async with wiring.run_sender(parts):

@@ -1,4 +1,4 @@
-"""What a suppression stops, and what it never stops: at submit, between submit and send, and at the mark (C9)."""
+"""What a suppression stops, and what it does not: at submit, between submit and send, and at the mark (C9)."""
 
 from datetime import timedelta
 from typing import Any
@@ -27,7 +27,7 @@ STOPS: tuple[tuple[SuppressionScope, dict[str, Any], bool], ...] = (
     (MARKETING, {}, False),
     (MARKETING, marketing_template.NEWS, True),
 )
-"""Scope of the suppression, what makes the mail one of its category, and whether it is stopped."""
+"""The suppression's scope, the setting that gives the mail its category, and whether it is stopped."""
 _NAMES = ("all-transactional", "all-marketing", "marketing-transactional", "marketing-marketing")
 each_scope = pytest.mark.parametrize(("scope", "fields", "stopped"), STOPS, ids=_NAMES)
 
@@ -35,7 +35,7 @@ each_scope = pytest.mark.parametrize(("scope", "fields", "stopped"), STOPS, ids=
 async def _add(
     parts: wiring.ProcessParts, scope: SuppressionScope, service: str | None = "shop", *, seconds: float | None = None
 ) -> UUID:
-    """Suppress Ada for a service or, without one, for all."""
+    """Suppress Ada for one service, or for all without a service."""
     now = parts.clock.now()
     async with parts.database.write() as connection:
         wish = suppression.NewSuppression(
@@ -65,7 +65,7 @@ async def test_at_submit(  # noqa: PLR0913, PLR0917 - two tables and the relay
     stopped: bool,  # noqa: FBT001 - a row of the table
     service: str | None,
 ) -> None:
-    """202 with status `suppressed` and no work; an opt-out from marketing lets the password reset through."""
+    """A suppressed mail gets 202 and status `suppressed`; an opt-out from marketing does not stop a password reset."""
     await marketing_template.publish_marketing_template(parts)
     await _add(parts, scope, service)
     async with installation.open_client(parts) as client:
@@ -89,7 +89,7 @@ async def test_between_submit_and_send(
     fields: dict[str, Any],
     stopped: bool,  # noqa: FBT001 - a row of the table
 ) -> None:
-    """C9: one that comes after the submit stops the mail in its scope, and no other."""
+    """C9: a suppression added after the submit stops only the mail in its scope."""
     await marketing_template.publish_marketing_template(parts)
     async with installation.open_client(parts) as client:
         path = await api_caller.submit_mail(client, ADA, **fields)
@@ -107,7 +107,7 @@ async def test_at_the_mark(
     fields: dict[str, Any],
     stopped: bool,  # noqa: FBT001 - a row of the table
 ) -> None:
-    """C9: one that comes after the claim and the last look denies the body its permission."""
+    """C9: a suppression added after the claim prevents the permit for the body."""
     await marketing_template.publish_marketing_template(parts)
     async with installation.open_client(parts) as client:
         await api_caller.submit_mail(client, ADA, **fields)
@@ -125,7 +125,7 @@ async def test_at_the_mark(
 async def test_it_is_one_services_own(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """What one service's reader does not want, another's still gets, to the end."""
+    """A suppression for one service does not stop another service's mail at any step."""
     await _add(parts, ALL)
     async with (
         installation.open_client(parts) as shop,
@@ -142,7 +142,7 @@ async def test_it_is_one_services_own(
 async def test_an_expired_one_stops_nothing(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """Neither the service's nor the instance's, at submit, at the load or at the mark."""
+    """An expired suppression of a service or the instance stops no mail at submit, load or mark."""
     for service in ("shop", None):
         await _add(parts, ALL, service, seconds=-1)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
@@ -153,7 +153,7 @@ async def test_an_expired_one_stops_nothing(
 async def test_one_that_lasts_stops_until_it_is_lifted(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """The submit right after the lift is a mail again."""
+    """The first submit after the suppression is lifted is sent."""
     id_ = await _add(parts, ALL, seconds=3600)
     async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as client:
         assert (await client.post("/v1/notifications", json=WELCOME)).json()["status"] == "suppressed"
@@ -165,7 +165,7 @@ async def test_one_that_lasts_stops_until_it_is_lifted(
 
 
 async def test_a_hard_bounce_outlasts_what_would_have_ended(parts: wiring.ProcessParts) -> None:
-    """What a relay says now is newer than a suppression with an end, and older than one without."""
+    """A hard bounce makes a temporary suppression permanent and leaves a permanent one as it is."""
     now = parts.clock.now()
     for seconds, reason in ((-1, "recipient_refused"), (60, "recipient_refused"), (None, "requested")):
         id_ = await _add(parts, ALL, None, seconds=seconds)

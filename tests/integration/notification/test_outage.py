@@ -1,4 +1,4 @@
-"""A relay that is away (B1), a process that is told to stop (C2), and rows that break our own code (B14)."""
+"""A relay that is away (B1), a process that is told to stop (C2), and rows on which our own code raises (B14)."""
 
 import asyncio
 from itertools import pairwise
@@ -24,7 +24,7 @@ _content, _entry = get_columns(NotificationContent), get_columns(OutboxEntry)
 async def test_a_relay_that_refuses_burns_nothing_and_recovers(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """B1: while connections are refused nothing moves; when the relay returns, everything arrives once, unaided."""
+    """B1: while connections are refused no attempt is used; after the outage each mail arrives once, unaided."""
     await relay.stop()
     async with installation.open_client(parts) as client, wiring.run_sender(parts) as sender:
         paths = [await api_caller.submit_mail(client, f"bob{n}@example.com") for n in range(20)]
@@ -56,14 +56,14 @@ async def test_while_the_circuit_is_open_one_probe_is_taken(
 
 
 def _longest_pause(relay: ScriptedRelay) -> float:
-    """The longest time in seconds that passed between two connections."""
+    """Return the longest time in seconds between two connections."""
     return max((later - earlier for earlier, later in pairwise(relay.connected_at)), default=0.0)
 
 
 async def test_posts_are_accepted_while_the_relay_is_away(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """A dead relay never reaches the caller."""
+    """An unreachable relay does not affect callers of the API."""
     await relay.stop()
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         replies = await asyncio.gather(*(api_caller.submit_mail(client, f"bob{n}@example.com") for n in range(50)))
@@ -74,7 +74,7 @@ async def test_posts_are_accepted_while_the_relay_is_away(
 async def test_stopping_finishes_what_is_in_flight(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """C2: on a stop no new claims are made, what is in flight ends, the rest is given back; nothing is unknown."""
+    """C2: a stop claims nothing more, finishes mails in flight and releases the rest; nothing is unknown."""
     async with installation.open_client(parts) as client:
         paths = [await api_caller.submit_mail(client, f"bob{n}@example.com") for n in range(40)]
         async with wiring.run_sender(parts):
@@ -87,7 +87,7 @@ async def test_stopping_finishes_what_is_in_flight(
 
 
 async def test_stopping_cuts_a_relay_that_does_not_answer(installation: Installation, relay: ScriptedRelay) -> None:
-    """C2: a relay that hangs is cut after the grace; a mail whose dot has not left is given back unburnt."""
+    """C2: after the grace period a mail whose final dot was not sent is released without using an attempt."""
     relay.say("*", "RCPT", HANG)
     impatient = installation.with_settings(sender={"grace": 0.2})
     async with impatient.open_parts() as base, impatient.open_client(base) as client:
@@ -100,7 +100,7 @@ async def test_stopping_cuts_a_relay_that_does_not_answer(installation: Installa
 
 
 async def test_a_stopped_transport_does_not_connect_again(relay: ScriptedRelay) -> None:
-    """After an abort a dropped transaction is not tried on a fresh connection."""
+    """After an abort a dropped transaction is not tried on a new connection."""
     relay.say("bob@example.com", "RCPT", HANG)
     transport = SmtpTransport(SmtpSettings(port=relay.port))
     mail = OutgoingMail(sender="a@example.com", recipient="bob@example.com", data=b"Subject: x\r\n\r\nx\r\n")
@@ -116,7 +116,7 @@ async def test_a_stopped_transport_does_not_connect_again(relay: ScriptedRelay) 
 async def test_one_row_that_breaks_our_code_hurts_itself_only(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """B14: a row on which our code raises is deferred, after three times the same `failed`; the other 99 are sent."""
+    """B14: a row on which our code raises is deferred, and fails the third time; the other 99 are sent."""
     async with installation.open_client(parts) as client:
         paths = [await api_caller.submit_mail(client, f"bob{n}@example.com") for n in range(100)]
         poisoned = paths[50]
@@ -138,7 +138,7 @@ async def test_one_row_that_breaks_our_code_hurts_itself_only(
 
 
 async def _until_tried(parts: wiring.ProcessParts, id_: UUID, tries: int) -> None:
-    """Wait until the entry waits again after that many tries."""
+    """Wait until the entry is waiting again after this many attempts."""
     statement = select(_entry.faults).where(_entry.subject_id == id_, _entry.state == EntryState.READY)
     async with asyncio.timeout(15):
         while True:

@@ -1,4 +1,4 @@
-"""What each answer of a relay does to a notification, through the whole sender, on both databases."""
+"""What each reply of a relay does to a notification, through the whole sender, on both databases."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ from notifier.states import EntryState
 async def test_a_temporary_refusal_is_retried_with_the_same_bytes(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """B4: 4yz at any command defers by the schedule; the next try carries the same envelope and bytes."""
+    """B4: 4yz at any command defers by the schedule, and the next attempt has the same envelope and bytes."""
     commands = ("MAIL", "RCPT", "DATA", "DOT")
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         for number, command in enumerate(commands):
@@ -46,7 +46,7 @@ async def test_a_temporary_refusal_is_retried_with_the_same_bytes(
 async def test_an_unknown_mailbox_fails_and_is_suppressed(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """B5: 550 5.1.1 at RCPT fails the notification and suppresses the address; A17: the next is not sent at all."""
+    """B5, A17: 550 5.1.1 at RCPT fails the notification and suppresses the address; the next is not sent."""
     relay.say("Gone@example.com", "RCPT", "550 5.1.1 no such user here")
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, "Gone@example.com")
@@ -63,7 +63,7 @@ async def test_an_unknown_mailbox_fails_and_is_suppressed(
 async def test_another_permanent_refusal_fails_without_suppressing(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """B5: any other 5yz fails that mail, and the next to the same address is sent."""
+    """B5: any other 5yz fails that mail, and the next mail to the address is sent."""
     relay.say("bob@example.com", "DOT", "554 5.6.0 I do not like this content")
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         notification = await api_caller.wait_for_status(
@@ -78,7 +78,7 @@ async def test_another_permanent_refusal_fails_without_suppressing(
 async def test_the_last_deferral_before_the_expiry_fails(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """A mail whose next try would come after its expiry is over, with the relay's last words."""
+    """A mail whose next attempt would be after its expiry fails with the relay's last reply."""
     relay.say("bob@example.com", "RCPT", "450 4.2.0 busy")
     soon = SystemClock().now() + timedelta(seconds=30)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
@@ -91,7 +91,7 @@ async def test_the_last_deferral_before_the_expiry_fails(
 async def test_silence_after_the_dot_is_unknown_and_resent_once(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """B7: a connection lost after the dot leaves `unknown`, which shows; one resend, and then a person decides."""
+    """B7: a connection lost after the dot makes the mail `unknown`; after one resend a person decides."""
     relay.say("bob@example.com", "DOT", DROP, times=2)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, "bob@example.com")
@@ -109,7 +109,7 @@ async def test_silence_after_the_dot_is_unknown_and_resent_once(
 async def test_a_resend_that_is_accepted_makes_it_sent(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """An unknown mail whose resend gets a 250 is sent; that it was uncertain stays on the record."""
+    """An unknown mail whose resend gets a 250 is sent, and stays recorded as uncertain."""
     relay.say("bob@example.com", "DOT", DROP)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, "bob@example.com")
@@ -122,7 +122,7 @@ async def test_a_resend_that_is_accepted_makes_it_sent(
 async def test_a_resend_that_is_refused_stays_unknown(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """The refusal of a resend says nothing about the first mail, so the status stays unknown."""
+    """A refused resend proves nothing about the first attempt, so the mail stays unknown."""
     relay.say("bob@example.com", "DOT", DROP)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, "bob@example.com")
@@ -136,7 +136,7 @@ async def test_a_resend_that_is_refused_stays_unknown(
 async def test_a_refused_sender_waits_aside(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """A relay that refuses one sender's domain holds up that domain only, and burns no attempt."""
+    """A relay that refuses one sender's domain delays only that domain and uses no attempt."""
     relay.say("orders@shop.example", "MAIL", "553 5.7.1 sender not allowed", times=5)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         waiting = await api_caller.submit_mail(client, "bob@example.com", **{"from": "orders@shop.example"})

@@ -1,4 +1,4 @@
-"""B14, where it matters most: our own code fails after a body was permitted, and nothing is sent twice for it."""
+"""B14: our own code fails after a body was permitted, and no mail is sent twice because of it."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ from notifier.states import EntryState, Status
 
 @dataclass
 class Counter:
-    """A desk that fails as it is told to."""
+    """A desk that raises where the test wants it."""
 
     permit: BodyPermit = field(default_factory=build_permit)
     on_note: Callable[[], object] = str
@@ -49,7 +49,7 @@ async def client(installation: Installation, parts: wiring.ProcessParts) -> Asyn
 
 
 async def deliver(parts: wiring.ProcessParts, client: httpx2.AsyncClient, desk: Counter) -> Settlement:
-    """One mail through the deliverer of a sender that claims nothing itself."""
+    """Deliver one mail through the deliverer of a sender that claims nothing itself."""
     async with wiring.run_sender(parts) as sender:
         sender.worker.stop()
         await api_caller.submit_mail(client)
@@ -62,7 +62,7 @@ async def deliver(parts: wiring.ProcessParts, client: httpx2.AsyncClient, desk: 
 async def test_a_250_counts_whatever_our_notes_do(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """The relay has said yes, and our own note of it raises: the mail is sent, and not deferred."""
+    """If recording the relay's 250 raises, the mail is still sent and not deferred."""
     settlement = await deliver(parts, client, Counter(on_note=lambda: 1 / 0))
     assert (len(relay.received), settlement.action, settlement.proof) == (1, FinishEntry(), True)
     assert isinstance(settlement.record, DeliveryRecord)
@@ -73,7 +73,7 @@ async def test_a_250_counts_whatever_our_notes_do(
 async def test_an_error_of_ours_after_the_permit_is_uncertain(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
-    """Our code raises while a body may be under way: nobody knows, so the mail is unknown, and not just deferred."""
+    """If our code raises after the permit, the mail is `unknown` and not deferred."""
     faulty = replace(build_permit(), may_continue=lambda: bool(1 / 0))
     settlement = await deliver(parts, client, Counter(permit=faulty))
     assert isinstance(settlement.action, RescheduleEntry)
@@ -85,7 +85,7 @@ async def test_an_error_of_ours_after_the_permit_is_uncertain(
 async def test_an_end_that_cannot_be_written_is_unknown_and_kept(
     installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """The database refuses the attempt's row: the mail is not sent again, says so, and waits for a person."""
+    """If the attempt cannot be written, the mail is not sent again and waits for a person."""
     async with parts.database.write() as connection:
         await connection.execute(text(_REFUSING[parts.database.is_sqlite]))
     async with wiring.run_sender(parts):

@@ -1,4 +1,4 @@
-"""A service whose values make a template endless: its mails fail one by one, and nobody else's wait for them."""
+"""A template that takes too long with one service's values: those mails fail, and no other mail waits for them."""
 
 import asyncio
 import multiprocessing
@@ -24,13 +24,13 @@ ENDLESS_REPORT = TemplateSource(
     files={"subject.txt": "Report", "body.html": ENDLESS}, sample={"n": 1}, settings=TemplateSettings(name="A")
 )
 OVER = int(BURST_SECONDS / 0.25) + 1
-"""Mails that take too long, until the version has burnt what it may at once."""
+"""The number of slow mails after which the version has used its burst."""
 BEHIND = 30
 REQUEST = {"to": "ada@example.com", "template": "report", "variables": {"n": 1}}
 
 
-async def _with_the_report(parts: wiring.ProcessParts) -> tuple[ForwardClock, wiring.ProcessParts]:
-    """It is published, and time can be turned."""
+async def _publish_slow_report(parts: wiring.ProcessParts) -> tuple[ForwardClock, wiring.ProcessParts]:
+    """Publish the slow template and let the test move the clock."""
     async with parts.database.write() as connection:
         await published_template.publish_template(connection, "report", ENDLESS_REPORT)
     clock = ForwardClock()
@@ -46,11 +46,11 @@ async def _accepted(client: httpx2.AsyncClient, *requests: Mapping[str, object])
 async def test_a_version_whose_mails_take_too_long_has_to_wait(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """The first ones fail at once; then the others of the version wait, unburnt, while other mail leaves."""
-    clock, parts = await _with_the_report(parts)
+    """The first mails fail at once, the rest of the version wait without using attempts, other mail leaves."""
+    clock, parts = await _publish_slow_report(parts)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         bad = await _accepted(client, *[REQUEST | {"variables": {"n": 99_999}}] * (OVER + BEHIND))
-        failed = await _until_failed(client, OVER)
+        failed = await _wait_for_failures(client, OVER)
         assert {(notification["reason"], len(notification["attempts"])) for notification in failed} == {("template", 0)}
         assert "body.html, line 1: the mail was still being written here after 0.25 s." in failed[0]["detail"]
         assert os.getpriority(os.PRIO_PROCESS, 0) + PREVIEW_NICENESS in _priorities()  # tried behind the others
@@ -66,7 +66,7 @@ async def test_a_version_whose_mails_take_too_long_has_to_wait(
         assert waiting[0]["id"] in late
         assert {len(notification["attempts"]) for notification in waiting} == {0}
         assert len(relay.received) == len(others)
-        explanation = await _until_told(client, f"/v1/notifications/{waiting[-1]['id']}")
+        explanation = await _wait_for_slow_reason(client, f"/v1/notifications/{waiting[-1]['id']}")
         assert explanation["because"][0]["detail"].startswith("mails of this version of its template took too long")
         assert explanation["next_attempt_at"] == explanation["because"][0]["until"]
         for path in bad:
@@ -79,14 +79,14 @@ async def test_a_version_whose_mails_take_too_long_has_to_wait(
 async def test_one_that_expires_meanwhile_says_what_it_waited_for(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """It is `expired`, untried, and tells that others of its version were in its way."""
-    clock, parts = await _with_the_report(parts)
+    """A mail that expires while it waits is `expired`, and its reason names the slow version."""
+    clock, parts = await _publish_slow_report(parts)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         bad = await _accepted(client, *[REQUEST | {"variables": {"n": 99_999}}] * OVER)
-        await _until_failed(client, OVER)
+        await _wait_for_failures(client, OVER)
         ends = datetime.now(UTC) + timedelta(hours=1)
         (late,) = await _accepted(client, REQUEST | {"expires_at": ends.isoformat()})
-        await _until_told(client, late)
+        await _wait_for_slow_reason(client, late)
         clock.seconds = 3601
         await api_caller.make_due(parts.database)
         ended = await api_caller.wait_for_status(client, late, "expired", "sent", "failed")
@@ -95,23 +95,23 @@ async def test_one_that_expires_meanwhile_says_what_it_waited_for(
 
 
 def _priorities() -> set[int]:
-    """Of the children that render."""
-    notifications = [child.pid for child in multiprocessing.active_children() if child.name == "notifier-rendering"]
-    return {os.getpriority(os.PRIO_PROCESS, pid) for pid in notifications if pid is not None}
+    """Return the scheduling priorities of the rendering children."""
+    pids = [child.pid for child in multiprocessing.active_children() if child.name == "notifier-rendering"]
+    return {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids if pid is not None}
 
 
-async def _until_told(client: httpx2.AsyncClient, path: str) -> dict[str, Any]:
-    """What explains why it waits, once that is that its version is slow."""
+async def _wait_for_slow_reason(client: httpx2.AsyncClient, path: str) -> dict[str, Any]:
+    """Wait for the explanation that the version is slow, and return it."""
     async with asyncio.timeout(30):
         while True:
-            notifications: dict[str, Any] = (await client.get(f"{path}/explain")).json()
-            if notifications["because"] and notifications["because"][0]["code"] == "template_slow":
-                return notifications
+            explanation: dict[str, Any] = (await client.get(f"{path}/explain")).json()
+            if explanation["because"] and explanation["because"][0]["code"] == "template_slow":
+                return explanation
             await asyncio.sleep(0.05)
 
 
-async def _until_failed(client: httpx2.AsyncClient, count: int) -> list[dict[str, Any]]:
-    """So many that have failed, whichever they are."""
+async def _wait_for_failures(client: httpx2.AsyncClient, count: int) -> list[dict[str, Any]]:
+    """Wait until this many notifications have failed."""
     async with asyncio.timeout(30):
         while True:
             page = (await client.get("/v1/notifications", params={"status": "failed", "limit": 200})).json()

@@ -1,4 +1,4 @@
-"""PATCH: what has not been tried can be changed, with its copies; from the first try on every try sends the same."""
+"""PATCH changes a mail and its copies before the first attempt; after it every attempt sends the same bytes."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ NEW = {"name": "Grace", "product": "Larkspur"}
 
 @pytest.fixture
 async def client(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    """The shop, calling."""
+    """An HTTP client with the shop's key."""
     async with installation.open_client(parts) as made:
         yield made
 
@@ -31,7 +31,7 @@ async def _patch(client: httpx2.AsyncClient, path: str, **changes: Any) -> httpx
 async def test_the_mail_leaves_with_the_new_variables(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """The variables take the place of the old ones, for copies too; Message-ID and pinned version stay."""
+    """New variables replace the old ones, also for copies; Message-ID and pinned version stay."""
     path = await api_caller.submit_mail(client, bcc=["boss@example.com"])
     before = (await client.get(path)).json()
     reply = await _patch(client, path, variables=NEW)
@@ -50,7 +50,7 @@ async def test_the_mail_leaves_with_the_new_variables(
 async def test_it_is_sent_at_its_new_time(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """Put off, it waits, and its life moves with it; put forward again, it leaves."""
+    """A later `send_at` delays the mail and its expiry, and an earlier one sends it."""
     path = await api_caller.submit_mail(client, "bob@example.com", cc=["cleo@example.com"])
     old = (await client.get(path)).json()
     later = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
@@ -75,7 +75,7 @@ async def test_it_is_sent_at_its_new_time(
 
 
 async def test_priority_and_expiry_are_changed(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
-    """Both are on the row, and the priority is that of the entry."""
+    """The notification has the new priority and expiry, and its entry has the new priority."""
     path = await api_caller.submit_mail(client)
     until = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
     notification = (await _patch(client, path, priority="high", expires_at=until.isoformat())).json()
@@ -107,7 +107,7 @@ async def test_priority_and_expiry_are_changed(parts: wiring.ProcessParts, clien
 async def test_bad_changes_change_nothing(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, changes: dict[str, Any], expected: set[tuple[str, str]]
 ) -> None:
-    """They are checked as at the submit, and told in the same way."""
+    """Invalid changes are refused with the same errors as at submit."""
     path = await api_caller.submit_mail(client)
     before = await uncertain_mails.read_everything(parts, path)
     assert faults(await client.patch(path, json=changes)) == expected
@@ -115,7 +115,7 @@ async def test_bad_changes_change_nothing(
 
 
 async def test_content_of_its_own_has_no_variables(client: httpx2.AsyncClient) -> None:
-    """There is nothing to fill in; its time can be changed."""
+    """A mail with its own content has no variables to change, but its time can be changed."""
     body = {"to": "ada@example.com", "content": {"subject": "x", "text": "y"}}
     path = (await client.post("/v1/notifications", json=body)).headers["location"]
     assert faults(await _patch(client, path, variables=NEW)) == {("/variables", "needs_template")}
@@ -125,7 +125,7 @@ async def test_content_of_its_own_has_no_variables(client: httpx2.AsyncClient) -
 async def test_after_the_first_try_it_stays(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """A deferred mail is the same at every try."""
+    """A deferred mail cannot be changed, so each attempt sends the same."""
     relay.say("bob@example.com", "RCPT", "451 4.7.1 later")
     async with wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, "bob@example.com")
@@ -136,7 +136,7 @@ async def test_after_the_first_try_it_stays(
 
 
 async def test_a_copy_that_was_tried_binds_its_first(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
-    """The first has not been tried and a copy has: they are one mail, so both stay."""
+    """If a copy was tried, its original cannot be changed either."""
     path = await api_caller.submit_mail(client, bcc=["boss@example.com"])
     copy = (await client.get(path)).json()["copies"][0]["id"]
     await api_caller.set_notification(parts.database, f"/v1/notifications/{copy}", status=Status.DEFERRED)
@@ -147,7 +147,7 @@ async def test_a_copy_that_was_tried_binds_its_first(parts: wiring.ProcessParts,
 
 @pytest.mark.parametrize("status", [Status.SENT, Status.FAILED, Status.CANCELLED, Status.EXPIRED, Status.SUPPRESSED])
 async def test_what_has_ended_stays(parts: wiring.ProcessParts, client: httpx2.AsyncClient, status: Status) -> None:
-    """There is nothing left to change."""
+    """A notification in a final status cannot be changed."""
     path = await api_caller.submit_mail(client)
     await api_caller.set_notification(parts.database, path, status=status)
     assert outcome(await _patch(client, path, priority="high")) == (409, "already_ended")
@@ -156,7 +156,7 @@ async def test_what_has_ended_stays(parts: wiring.ProcessParts, client: httpx2.A
 async def test_a_marked_mail_stays(
     installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
-    """Once the body may begin it is too late, and nothing is changed."""
+    """A marked mail cannot be changed, and nothing is written."""
     path, sender = await uncertain_mails.lose_with_sender(installation, parts, client)
     before = await uncertain_mails.read_everything(parts, path)
     assert outcome(await _patch(client, path, variables=NEW)) == (409, "already_under_way")
@@ -165,7 +165,7 @@ async def test_a_marked_mail_stays(
 
 
 async def test_a_copy_is_changed_with_its_first_only(installation: Installation, parts: wiring.ProcessParts) -> None:
-    """A copy refuses, another service sees nothing, a key that only reads may not; nothing is changed."""
+    """A change to a copy, by another service or with a read-only key is refused and writes nothing."""
     async with installation.open_client(parts) as client:
         path = await api_caller.submit_mail(client, bcc=["boss@example.com"])
         copy = (await client.get(path)).json()["copies"][0]["id"]

@@ -1,4 +1,4 @@
-"""PATCH, and cancelling a batch, against a sender at work: each mail leaves once at most, and as the API shows it."""
+"""PATCH and batch cancel while a sender works: each mail leaves at most once, and as the API shows it."""
 
 import asyncio
 from collections import Counter
@@ -20,7 +20,7 @@ AT_ONCE = 12
 
 @pytest.fixture
 async def client(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    """The shop, calling."""
+    """An HTTP client with the shop's key."""
     async with installation.open_client(parts) as made:
         yield made
 
@@ -29,7 +29,7 @@ async def client(installation: Installation, parts: wiring.ProcessParts) -> Asyn
 async def test_a_changed_mail_leaves_once_and_as_was_told(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """200: the new words leave; 409: the old ones. Never both, never none."""
+    """After 200 the new content is sent, after 409 the old content, and each mail exactly once."""
     statuses: dict[str, int] = {}
     paths: dict[str, str] = {}
 
@@ -71,7 +71,7 @@ async def test_a_changed_mail_leaves_once_and_as_was_told(
 async def test_a_batch_is_cancelled_while_a_sender_works(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """A18 for many: each is either cancelled or sent, `cancelled` says how many were stopped, and none waits on."""
+    """A18: each mail of a batch is cancelled or sent, none waits, and `cancelled` counts those stopped."""
     bodies = [WELCOME | {"to": f"user{number}@example.com"} for number in range(BATCH)]
     async with wiring.run_sender(parts):
         statuses = (await client.post("/v1/notifications/batch", json={"notifications": bodies})).json()

@@ -1,6 +1,6 @@
-"""Whatever is edited, published or deleted between submit and send: the mail is that of its pinned version.
+"""Whatever is edited, published or deleted between submit and send, the mail is that of its pinned version.
 
-Each mail is looked at when it has been accepted, then templates and layouts are changed at random, then it is sent.
+Each mail is previewed after its submit, then templates and layouts are changed at random, and then it is sent.
 """
 
 import contextlib
@@ -35,14 +35,14 @@ _template = get_columns(Template)
 
 
 def changed(source: TemplateSource, word: str) -> TemplateSource:
-    """The source with a word more in each part, and in the layouts that it brings along."""
+    """Return the source with one more word in each part and in its layouts."""
     marked = {name: text.replace("</p>", f" {word}</p>", 1) for name, text in source.files.items()}
     marked["subject.txt"] = f"{word} {source.files['subject.txt']}"
     return replace(source, files=marked)
 
 
 class Editors:
-    """People who change templates, one deed at a time."""
+    """People who change templates, one change at a time."""
 
     def __init__(self, parts: wiring.ProcessParts, chance: random.Random) -> None:
         self._parts = parts
@@ -50,7 +50,7 @@ class Editors:
         self._deeds = (self._save, self._publish, self._delete, self._change_layout, self._take_layout_away)
 
     async def do_something(self) -> None:
-        """One deed."""
+        """Make one random change."""
         await self._chance.choice(self._deeds)(self._chance.choice(SLUGS))
 
     def _source(self, slug: str) -> TemplateSource:
@@ -89,7 +89,7 @@ def _staff() -> Actor:
 
 
 async def _revive(parts: wiring.ProcessParts) -> None:
-    """Let the next mails be accepted."""
+    """Restore the deleted templates so that the next mails are accepted."""
     async with parts.database.write() as connection:
         await connection.execute(update(Template).values(deleted_at=None))
 
@@ -98,7 +98,7 @@ async def _revive(parts: wiring.ProcessParts) -> None:
 async def test_the_mail_is_that_of_its_version(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay, seed: int
 ) -> None:
-    """The octets at the relay are those that were shown right after the submit, and are known to be identical."""
+    """The bytes at the relay are those that the preview showed right after the submit."""
     chance = random.Random(seed)
     editors = Editors(parts, chance)
     async with parts.database.write() as connection:

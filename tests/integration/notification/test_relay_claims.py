@@ -1,4 +1,4 @@
-"""What a relay says to one mail stops nobody else; what it says to several stops it, and is named."""
+"""A fault that the relay reports to one mail stops no other mail; reported to several, it stops the relay."""
 
 import asyncio
 from typing import Any
@@ -22,7 +22,7 @@ BARRED = f"554 5.7.1 <{ORDERS}>: Sender address rejected: Access denied"
 async def test_good_mail_of_two_services_passes_whatever_single_recipients_are_told(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """A login, a closed connection or a fault that one recipient's or one sender's mail hears opens no circuit."""
+    """A login, disconnect or fault reported to one recipient or one sender opens no circuit."""
     relay.pipelines = True
     relay.say("login@bad.example", "RCPT", "535 5.7.8 Authentication credentials invalid", times=ALWAYS)
     relay.say("closing@bad.example", "RCPT", "421 4.7.0 closing", times=ALWAYS)
@@ -55,20 +55,15 @@ async def test_good_mail_of_two_services_passes_whatever_single_recipients_are_t
 async def test_a_relay_that_is_full_is_named_and_burns_few_attempts(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """Several mails are told, then the others wait unburnt; readiness, doctor and explain say why; then all leave."""
+    """After several reports the others wait without attempts; readiness, doctor and explain say why."""
     relay.say("*", "DOT", "452 4.3.1 no room for <eve@customer.example>", times=ALWAYS)
     words = f"{REASON_TEXTS[CircuitReason.STORAGE]} (452 4.3.1)"
     async with installation.open_client(parts) as client, wiring.run_sender(parts) as sender:
         paths = [await api_caller.submit_mail(client, f"bob{n}@a{n}.example") for n in range(30)]
         await api_caller.wait_until(lambda: sender.deliverer.relay.is_open)
         _hold(sender.deliverer.relay)
-        assert (
-            next(
-                notification for notification in await sender.readiness(parts.database) if notification.name == "relay"
-            ).detail
-            == words
-        )
-        await _until_found(parts, words)
+        assert next(check for check in await sender.readiness(parts.database) if check.name == "relay").detail == words
+        await _wait_for_finding(parts, words)
         notifications = [(await client.get(path)).json() for path in paths]
         waiting = [
             notification
@@ -85,8 +80,8 @@ async def test_a_relay_that_is_full_is_named_and_burns_few_attempts(
     assert sum(len(notification["attempts"]) for notification in ended) < 40
 
 
-async def _until_found(parts: wiring.ProcessParts, words: str) -> None:
-    """Wait until `doctor` names the relay's trouble, as another process would."""
+async def _wait_for_finding(parts: wiring.ProcessParts, words: str) -> None:
+    """Wait until `doctor`, run as another process would, names the relay's fault."""
     async with asyncio.timeout(15):
         while True:
             if any(
@@ -105,7 +100,7 @@ async def _explained(client: httpx2.AsyncClient, id_: str) -> str:
 async def test_good_mail_of_another_service_is_probed_before_the_rest_of_the_bad(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """Many mails of one service stopped the relay: each that opens it again goes aside, and services take turns."""
+    """A mail whose probe reopens the circuit is set aside, and the services take turns with probes."""
     relay.say("*", "RCPT", "451 4.3.0 Temporary lookup failure", times=ALWAYS)
     async with (
         installation.open_client(parts) as shop,
@@ -129,14 +124,14 @@ async def test_good_mail_of_another_service_is_probed_before_the_rest_of_the_bad
 
 
 def _hold(open_circuit: circuit.Circuit) -> None:
-    """Let no clock decide when the next probe is made."""
+    """Keep the clock from deciding when the next probe is made."""
     open_circuit._next_probe += 3600
 
 
 async def test_a_sender_that_postfix_refuses_at_rcpt_waits_and_nothing_fails(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """B15a: two recipients' mails are told and kept, the next one waits unburnt, and another sender's leaves."""
+    """B15a: after refusals at two recipients the sender's next mail waits unattempted; other senders' mail leaves."""
     for to in ("bob@a.example", "eve@b.example"):
         relay.say(to, "RCPT", BARRED)
     async with installation.open_client(parts) as client, wiring.run_sender(parts) as sender:
@@ -153,15 +148,15 @@ async def test_a_sender_that_postfix_refuses_at_rcpt_waits_and_nothing_fails(
         await api_caller.wait_for_status(
             client, await api_caller.submit_mail(client, "ada@c.example", **{"from": NEWS}), "sent"
         )
-        assert (await _until_reason(client, waiting, "sender_refused"))["attempts"] == []
+        assert (await _wait_for_reason(client, waiting, "sender_refused"))["attempts"] == []
         sender.deliverer.circuits._senders[ORDERS].circuit._next_probe = 0.0
         await api_caller.make_due(parts.database)
         for path in (*paths, waiting):
             await api_caller.wait_for_status(client, path, "sent")
 
 
-async def _until_reason(client: httpx2.AsyncClient, path: str, reason: str) -> dict[str, Any]:
-    """The notification once it has the reason, whatever its status."""
+async def _wait_for_reason(client: httpx2.AsyncClient, path: str, reason: str) -> dict[str, Any]:
+    """Return the notification once it has this reason, whatever its status."""
     async with asyncio.timeout(15):
         while True:
             notifications: dict[str, Any] = (await client.get(path)).json()

@@ -1,4 +1,4 @@
-"""What the installation or the relay's limits do to mail in the queue: it waits or goes on, and is never judged."""
+"""Limits of the installation or the relay delay mail in the queue, and never fail it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ MAILS = 20
 
 @pytest.fixture
 async def relay() -> AsyncIterator[LimitedRelay]:
-    """The installation's relay; it takes all connections unless a test says otherwise."""
+    """The installation's relay, which takes all connections unless a test limits them."""
     started = LimitedRelay()
     await started.start()
     yield started
@@ -38,7 +38,7 @@ async def relay() -> AsyncIterator[LimitedRelay]:
 
 @pytest.fixture
 def wide(installation: Installation) -> Installation:
-    """With the defaults: twenty connections for twenty mails at the same time."""
+    """The installation with the default of twenty connections."""
     return installation.with_settings(sender={"concurrency": 20}, smtp={"max_connections": 20})
 
 
@@ -47,7 +47,7 @@ async def submit(client: httpx2.AsyncClient, mails: int = MAILS) -> list[str]:
 
 
 async def test_a_relay_that_takes_five_connections(wide: Installation, relay: LimitedRelay) -> None:
-    """All mails are sent at the first attempt, no circuit opens, and the number is told while it is in force."""
+    """All mails are sent at the first attempt, no circuit opens, and the limit is shown while in force."""
     relay.limit = 5
     relay.say("*", "DOT", HOLD + "250 2.0.0 queued", times=5)
     async with wide.open_parts() as parts, wide.open_client(parts) as client:
@@ -70,7 +70,7 @@ async def test_a_relay_that_takes_five_connections(wide: Installation, relay: Li
 
 
 async def _connections(parts: wiring.ProcessParts, words: str) -> str:
-    """What `doctor` says of them, once it says these words."""
+    """Wait until `doctor` reports these words about connections, and return that line."""
     async with asyncio.timeout(15):
         while True:
             finding = await checks.check_connections(parts.database, parts.settings)
@@ -89,7 +89,7 @@ def secured(wide: Installation, relay: LimitedRelay, tmp_path: Path) -> Installa
 
 
 async def test_a_wrong_password_at_a_cold_start(secured: Installation, relay: LimitedRelay) -> None:
-    """B3: twenty mails are due, one login is made, the circuit opens; each probe is one login; nothing is burnt."""
+    """B3: with twenty mails due one login is made, the circuit opens, each probe is one login, no attempt is used."""
     wrong = secured.with_settings(smtp={"username": "shop", "password": SecretStr("wrong")})
     async with wrong.open_parts() as parts, wrong.open_client(parts) as client:
         paths = await submit(client)
@@ -111,7 +111,7 @@ async def test_a_wrong_password_at_a_cold_start(secured: Installation, relay: Li
 
 
 async def test_certificates_that_vanish_under_way(secured: Installation, relay: LimitedRelay) -> None:
-    """The circuit opens with the reason, readiness says so, and mail leaves when the file is there again."""
+    """A missing certificate file opens the circuit with the reason, and mail leaves when the file is back."""
     ca_file = secured.settings.smtp.ca_file
     assert ca_file is not None
     certificate = ca_file.read_bytes()
@@ -135,7 +135,7 @@ async def test_certificates_that_vanish_under_way(secured: Installation, relay: 
 async def test_all_that_failed_for_a_reason_is_retried(
     installation: Installation, parts: wiring.ProcessParts, relay: LimitedRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The command of docs/operations.md puts back what failed for this reason, and nothing else, and only once."""
+    """The command in docs/operations.md retries only what failed for this reason, and only once."""
     async with installation.open_client(parts) as client:
         paths = await submit(client, 5)
         for path, reason in zip(paths, ("internal", "internal", "internal", "template", None), strict=True):
@@ -155,7 +155,7 @@ async def test_all_that_failed_for_a_reason_is_retried(
 
 
 async def _fail(parts: wiring.ProcessParts, path: str, reason: str) -> None:
-    """As if a sender had given it up."""
+    """Set the notification to failed, as a sender would."""
     id_ = UUID(path.rpartition("/")[2])
     async with parts.database.direct_transaction() as connection:
         step = StatusChange(

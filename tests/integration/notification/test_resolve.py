@@ -1,4 +1,4 @@
-"""Resolve: what a person or caller decides about a mail of which nobody knows whether it was taken."""
+"""Resolve: a person or caller decides about a mail whose outcome is unknown."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ from notifier.states import EntryState, Reason, Resolution, Status
 
 @pytest.fixture
 async def client(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    """The shop, calling."""
+    """An HTTP client with the shop's key."""
     async with installation.open_client(parts) as made:
         yield made
 
@@ -33,7 +33,7 @@ async def _resolve(client: httpx2.AsyncClient, path: str, how: str) -> tuple[int
 async def test_a_person_says_what_became_of_it(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay, how: str, where: str
 ) -> None:
-    """Waiting for its resend, for a person, or closed: it ends as decided, never sent again, uncertain for ever."""
+    """An unknown mail, whether it waits, is held or is closed, ends as decided and is never sent again."""
     path = await uncertain_mails.lose_after_dot(parts, client, relay)
     uncertain_at = (await uncertain_mails.read_notification(parts.database, path)).uncertain_at
     if where == "held":
@@ -50,7 +50,7 @@ async def test_a_person_says_what_became_of_it(
 async def test_a_held_mail_is_sent_again_on_request(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """Under `hold` nothing is resent by itself; resolved as `resend` the same mail leaves once more."""
+    """Under `hold` nothing is resent until it is resolved as `resend`, and then it is sent once more."""
     await uncertain_mails.publish_holding_welcome(parts)
     path = await uncertain_mails.lose_after_dot(parts, client, relay)
     entry = await uncertain_mails.read_entry(parts.database, path)
@@ -74,7 +74,7 @@ async def test_a_held_mail_is_sent_again_on_request(
 async def test_a_resend_after_the_expiry_gets_a_new_one(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """What was closed because nobody looked in time would expire at once, so its time starts anew."""
+    """A mail resolved as `resend` after its expiry gets a new lifetime, so that it does not expire at once."""
     path = await uncertain_mails.lose_after_dot(parts, client, relay)
     row = await uncertain_mails.read_notification(parts.database, path)
     long_ago = row.send_at - timedelta(days=30)
@@ -89,7 +89,7 @@ async def test_a_resend_after_the_expiry_gets_a_new_one(
 async def test_a_resend_that_is_on_its_way_cannot_be_resolved(
     installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """While the resend's body may be under way nobody decides over its head."""
+    """While the body of a resend may be under way, resolve is refused."""
     path = await uncertain_mails.lose_after_dot(parts, client, relay)
     await api_caller.make_due(parts.database)
     sender = CrashedSender(parts.database, installation.settings.data_dir / "journal")
@@ -105,7 +105,7 @@ async def test_a_resend_that_is_on_its_way_cannot_be_resolved(
 async def test_nothing_else_can_be_resolved(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, status: Status
 ) -> None:
-    """Only of an unknown mail is there something to decide."""
+    """Only an unknown mail can be resolved."""
     path = await api_caller.submit_mail(client)
     await api_caller.set_notification(parts.database, path, status=status)
     before = await uncertain_mails.read_everything(parts, path)

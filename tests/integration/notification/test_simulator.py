@@ -1,4 +1,4 @@
-"""Mail that never leaves: what the simulator makes of it, and that no relay ever hears of it, on both databases."""
+"""The simulator: test mail gets simulated outcomes and never reaches a relay, on both databases."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from notifier.states import KeyKind
 
 @dataclass(frozen=True)
 class Scene:
-    """A running sender, and a caller with a test key."""
+    """A running sender, and an HTTP client with a test key."""
 
     client: httpx2.AsyncClient
     running: wiring.RunningSender
@@ -35,21 +35,21 @@ async def _key(parts: wiring.ProcessParts, kind: KeyKind) -> str:
 
 @pytest.fixture
 async def scene(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[Scene]:
-    """The shop with a test key, and a sender."""
+    """Provide the shop with a test key, and a sender."""
     key = await _key(parts, KeyKind.TEST)
     async with installation.open_client(parts, key) as client, wiring.run_sender(parts) as running:
         yield Scene(client, running)
 
 
-async def _told(parts: wiring.ProcessParts) -> list[str]:
-    """What webhooks are to be told, in order."""
+async def _read_event_types(parts: wiring.ProcessParts) -> list[str]:
+    """Return the webhook events, in order."""
     event = get_columns(WebhookEvent)
     async with parts.database.read() as connection:
         return list((await connection.execute(select(event.type).order_by(event.sequence))).scalars())
 
 
 async def _listen(parts: wiring.ProcessParts) -> None:
-    """Give the shop a webhook endpoint, so that there is somebody to be told."""
+    """Give the shop a webhook endpoint, so that events are written."""
     async with parts.database.write() as connection:
         values = {
             "id": generate_id(),
@@ -78,7 +78,7 @@ async def _listen(parts: wiring.ProcessParts) -> None:
 async def test_what_is_accepted_and_then_heard_of(
     scene: Scene, relay: ScriptedRelay, recipient: str, status: str, detail: str
 ) -> None:
-    """The one attempt was accepted by the simulator, the status is what the name asks for, and nobody was called."""
+    """The simulator accepts the one attempt, the recipient's name sets the status, and no relay is called."""
     notification = await api_caller.wait_for_status(
         scene.client, await api_caller.submit_mail(scene.client, recipient), status
     )
@@ -89,17 +89,17 @@ async def test_what_is_accepted_and_then_heard_of(
 
 
 async def test_each_step_is_told(parts: wiring.ProcessParts, scene: Scene) -> None:
-    """A webhook hears that it was sent, and then that it bounced."""
+    """A webhook receives `sent` and then `bounced`."""
     await _listen(parts)
     path = await api_caller.submit_mail(scene.client, "bounced@simulator.example")
     await api_caller.wait_for_status(scene.client, path, "bounced")
-    assert await _told(parts) == ["notification.sent", "notification.bounced"]
+    assert await _read_event_types(parts) == ["notification.sent", "notification.bounced"]
 
 
 async def test_a_deferred_one_is_sent_by_the_schedule(
     parts: wiring.ProcessParts, scene: Scene, relay: ScriptedRelay
 ) -> None:
-    """Deferred once, due again by the schedule, and then sent."""
+    """A simulated deferral is due again by the schedule, and then sent."""
     path = await api_caller.submit_mail(scene.client, "deferred@simulator.example")
     notification = await api_caller.wait_for_status(scene.client, path, "deferred")
     assert (notification["reason"], notification["next_attempt_at"] > notification["created_at"]) == (
@@ -113,7 +113,7 @@ async def test_a_deferred_one_is_sent_by_the_schedule(
 
 
 async def test_a_failed_one_suppresses_nobody(parts: wiring.ProcessParts, scene: Scene, relay: ScriptedRelay) -> None:
-    """It fails with the words of a relay that knows no such mailbox, and the next one is tried all the same."""
+    """A simulated unknown mailbox fails the mail and does not suppress the address."""
     for _ in range(2):
         path = await api_caller.submit_mail(scene.client, "failed@simulator.example")
         notification = await api_caller.wait_for_status(scene.client, path, "failed")
@@ -124,7 +124,7 @@ async def test_a_failed_one_suppresses_nobody(parts: wiring.ProcessParts, scene:
 
 
 async def test_an_unknown_one_stays_unknown(parts: wiring.ProcessParts, scene: Scene, relay: ScriptedRelay) -> None:
-    """No reply after the dot, and none to the resend either."""
+    """A simulated silence after the dot, also for the resend, leaves the mail `unknown`."""
     path = await api_caller.submit_mail(scene.client, "unknown@simulator.example")
     await api_caller.wait_for_status(scene.client, path, "unknown")
     await api_caller.make_due(parts.database)
@@ -140,7 +140,7 @@ async def test_an_unknown_one_stays_unknown(parts: wiring.ProcessParts, scene: S
 async def test_the_simulators_domain_is_simulated_whatever_the_key(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay, kind: KeyKind
 ) -> None:
-    """A live and a team key may mail it, no allow-list forbids it, and it does not leave."""
+    """Mail to the simulator's domain is simulated for live and team keys, and needs no allow-list."""
     strict = installation.with_settings(recipients={"mode": RecipientsMode.ALLOW, "allow": ("ada@example.com",)})
     key = await _key(parts, kind)
     async with strict.open_parts() as narrow, strict.open_client(narrow, key) as client, wiring.run_sender(narrow):
@@ -156,7 +156,7 @@ async def test_the_simulators_domain_is_simulated_whatever_the_key(
 async def test_a_test_key_needs_no_allow_list(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """What reaches nobody may name anybody, in a copy too; what a live key left behind for a stranger fails."""
+    """Simulated mail may name anybody, also in a copy; a live mail to an address not on the list fails."""
     strict = installation.with_settings(recipients={"mode": RecipientsMode.ALLOW, "allow": ("ada@example.com",)})
     test, live = await _key(parts, KeyKind.TEST), await _key(parts, KeyKind.LIVE)
     async with installation.open_client(parts, live) as client:
@@ -180,7 +180,7 @@ async def test_a_test_key_needs_no_allow_list(
 async def test_a_live_key_still_reaches_the_relay(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """What is not simulated leaves as ever; copies are judged each for itself."""
+    """Mail that is not simulated reaches the relay; each copy is judged by its own address."""
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, "ada@example.com", cc=["bounced@simulator.example"])
         await api_caller.wait_for_status(client, path, "sent")
@@ -192,7 +192,7 @@ async def test_a_live_key_still_reaches_the_relay(
 async def test_a_simulated_mail_teaches_nothing_about_the_relay(
     installation: Installation, parts: wiring.ProcessParts, scene: Scene, relay: ScriptedRelay
 ) -> None:
-    """While the relay is away a test mail that is claimed as the probe is delivered, and the circuit stays open."""
+    """A simulated mail claimed as the probe is delivered and does not close the circuit."""
     await relay.stop()
     async with installation.open_client(parts) as live:
         path = await api_caller.submit_mail(live, "bob@example.com")
@@ -204,7 +204,7 @@ async def test_a_simulated_mail_teaches_nothing_about_the_relay(
 
 
 async def test_a_cancelled_test_mail_is_not_delivered(parts: wiring.ProcessParts, scene: Scene) -> None:
-    """One that was cancelled before its time stays so, and nothing of it is left to do."""
+    """A cancelled scheduled test mail stays cancelled and leaves no entry."""
     later = "2027-01-01T00:00:00Z"
     path = await api_caller.submit_mail(scene.client, "delivered@simulator.example", send_at=later)
     assert (await scene.client.post(f"{path}/cancel")).json()["status"] == "cancelled"

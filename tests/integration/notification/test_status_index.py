@@ -1,7 +1,7 @@
-"""Whatever happens to mails, in any order: the index says what the statuses say, and only those who listen are told.
+"""In any order of events the status index equals the statuses, and only services with an endpoint get events.
 
-A seeded walk over the real functions: callers submit, cancel, retry and resolve, a sender claims and settles with any
-verdict, is killed and mourned, finds its proofs late, and feedback comes.
+A seeded random walk over the real functions: callers submit, cancel, retry and resolve; a sender claims, settles with
+any outcome, is killed and recovered, and finds proofs late; feedback arrives.
 """
 
 import random
@@ -35,7 +35,7 @@ from notifier.states import EntryKind, Reason, Status, TransitionCause
 from notifier.status.status_writer import StatusChange, apply_status_changes
 
 ROUNDS = size(5, 200)
-MOST_ROUNDS = ROUNDS + 60  # until there has been every status
+MAX_ROUNDS = ROUNDS + 60  # until every status has occurred
 SEEDS = range(size(1, 10))
 SERVICES = ("shop", "other")
 _n, _listed, _entry = get_columns(Notification), get_columns(StatusIndex), get_columns(OutboxEntry)
@@ -58,7 +58,7 @@ _OUTCOMES = (
 
 @dataclass
 class Walk:
-    """The installation, and what a test must remember of it."""
+    """The installation, and the state that the test compares with."""
 
     parts: wiring.ProcessParts
     installation: Installation
@@ -72,26 +72,26 @@ class Walk:
     events: set[UUID] = field(default_factory=set)
 
     def round(self) -> list[Callable[[], Awaitable[None]]]:
-        """All there is to do, in any order."""
+        """Return all steps in random order."""
         once = [self.kill, self.prove, self.listen]
         often = [self.submit, self.claim, self.ask, self.hear, self.settle]
         return self.draw.sample([*once, *often, *often, self.settle, self.settle], 15)
 
     async def submit(self) -> None:
-        """One, with a copy, or a batch; some of it to a suppressed address."""
+        """Submit one mail with a copy, or a batch; some to a suppressed address."""
         client = self._client()
-        # New people each time: whoever has bounced is mailed no more, and soon nothing would be sent.
+        # New addresses each time: an address that bounced is suppressed, and soon nothing would be sent.
         people = [f"user{number}" for number in self.draw.sample(range(1000), 4)]
         to = [f"{name}@example.com" for name in self.draw.sample([*people, "barred"], 3)]
         if self.draw.random() < 0.6:
-            items = [WELCOME | {"to": id_} for id_ in to]
+            items = [WELCOME | {"to": address} for address in to]
             assert (await client.post("/v1/notifications/batch", json={"notifications": items})).status_code == 202
         else:
             await api_caller.submit_mail(client, to[0], cc=self.draw.choice(([], [to[1]])))
         await client.post("/v1/suppressions", json={"address": "barred@example.com", "scope": "all"})
 
     async def claim(self) -> None:
-        """Whatever waits."""
+        """Claim whatever is ready."""
         await api_caller.make_due(self.parts.database)
         rows = await self.sender.claim()
         if rows and self.draw.random() < 0.5:
@@ -99,7 +99,7 @@ class Walk:
         self.claimed += rows
 
     async def settle(self) -> None:
-        """Some of what is claimed, with any verdict."""
+        """Settle some of the claimed entries with a random outcome."""
         if not self.claimed:
             await self.claim()
         self.draw.shuffle(self.claimed)
@@ -114,7 +114,7 @@ class Walk:
         self.settled += ends
 
     async def prove(self) -> None:
-        """What was settled long ago, or by nobody, turns out to have been taken."""
+        """Settle an old or unsettled entry as accepted by the relay."""
         if not self.settled:
             return
         entry = self.draw.choice(self.settled).entry
@@ -127,7 +127,7 @@ class Walk:
             await settlement_writer.write_settlements(connection, [end])
 
     async def kill(self) -> None:
-        """The sender dies with all that it holds, and another one takes its place."""
+        """Kill the sender with all its claims, and start another one."""
         dead = LeaseSelection(kind=EntryKind.EMAIL, holder=self.sender.boot_id)
         async with self.parts.database.write() as connection:
             lost = await entry_store.lock_lost_claims(connection, dead)
@@ -135,15 +135,17 @@ class Walk:
             await entry_store.rescue_unmarked(connection, dead)
         self.sender.die()
         self.sender = CrashedSender(self.parts.database, self.installation.settings.data_dir / "journal")
-        self.claimed = self.claimed if self.draw.random() < 0.5 else []  # some come back to life, with an old fence
+        self.claimed = (
+            self.claimed if self.draw.random() < 0.5 else []
+        )  # some senders continue later, with an old fence
 
     async def ask(self) -> None:
-        """A caller wants something done, possible or not."""
+        """Request a change as a caller, whether it is allowed or not."""
         if not self.statuses:
             return
         waiting = [id_ for id_, (status, _) in self.statuses.items() if status is Status.QUEUED]
-        one = self.draw.choice(waiting if waiting and self.draw.random() < 0.5 else list(self.statuses))
-        path = f"/v1/notifications/{one}"
+        notification_id = self.draw.choice(waiting if waiting and self.draw.random() < 0.5 else list(self.statuses))
+        path = f"/v1/notifications/{notification_id}"
         what, body = self.draw.choice(
             [
                 *(("cancel", {}) for _ in range(3)),
@@ -156,7 +158,7 @@ class Walk:
             assert (await client.post(f"{path}/{what}", json=body)).status_code in (200, 404, 409)
 
     async def hear(self) -> None:
-        """Feedback about anything."""
+        """Apply feedback to some notifications."""
         if self.statuses:
             to = self.draw.choice((Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED))
             about = self.draw.sample(list(self.statuses), min(4, len(self.statuses)))
@@ -165,13 +167,13 @@ class Walk:
                 await apply_status_changes(connection, steps, TransitionCause.FEEDBACK)
 
     async def listen(self) -> None:
-        """The shop's endpoint is switched off, or on again."""
+        """Switch the shop's endpoint off, or on again."""
         off = datetime.now(UTC) if await _listening(self) else None
         async with self.parts.database.write() as connection:
             await connection.execute(update(WebhookEndpoint).values(disabled_at=off))
 
     def before(self, id_: UUID) -> Status:
-        """Its status before the step."""
+        """Return the notification's status before the step."""
         return self.statuses.get(id_, (Status.QUEUED, 0))[0]
 
     def _client(self) -> httpx2.AsyncClient:
@@ -209,7 +211,7 @@ class Walk:
 async def walk(
     request: pytest.FixtureRequest, installation: Installation, parts: wiring.ProcessParts
 ) -> AsyncIterator[Walk]:
-    """Two services, of which the first has an endpoint."""
+    """Provide two services, of which the first has an endpoint."""
     async with parts.database.write() as connection:
         services = {await service_admin.find_service(connection, name): name for name in SERVICES}
         every = {
@@ -234,10 +236,10 @@ async def walk(
 
 @pytest.mark.timeout(1800 if ROUNDS > 100 else 60)
 async def test_the_index_and_the_events_follow_any_walk(walk: Walk) -> None:
-    """After each step the index equals the statuses, what is queued is found, and who listens is told."""
+    """After each step the index equals the statuses, queued mails have entries, and endpoints get the events."""
     seen: set[Status] = set()
-    told: Counter[bool] = Counter()
-    rounds = (walk.round() for number in range(MOST_ROUNDS) if number < ROUNDS or seen < set(Status))
+    steps_with_changes: Counter[bool] = Counter()
+    rounds = (walk.round() for number in range(MAX_ROUNDS) if number < ROUNDS or seen < set(Status))
     for step in chain.from_iterable(rounds):
         listening = await _listening(walk)
         await step()
@@ -256,30 +258,30 @@ async def test_the_index_and_the_events_follow_any_walk(walk: Walk) -> None:
         assert {tuple(row) for row in listed} == {
             (id_, service, status) for id_, service, status, _ in rows if status not in (Status.QUEUED, Status.SENT)
         }, step
-        await _queued_are_found(walk, rows)
+        await _assert_queued_have_entries(walk, rows)
         fresh = [event for event in events if event["id"] not in walk.events]
         if listening == await _listening(walk):  # the endpoint was not switched in this step
             assert {event["service_id"] for event in fresh} <= listening
-            _changes_are_told(walk, rows, fresh, listening)
+            _assert_changes_have_events(walk, rows, fresh, listening)
         if any(status is not walk.before(id_) for id_, _, status, _ in rows):
-            told[bool(listening)] += 1
+            steps_with_changes[bool(listening)] += 1
         assert subjects == Counter(event["id"] for event in events)
         walk.events = {event["id"] for event in events}
         walk.statuses = {id_: (status, sequence) for id_, _, status, sequence in rows}
         seen |= {status for status, _ in walk.statuses.values()}
     assert seen == set(Status)
-    assert min(told[True], told[False]) > 3
+    assert min(steps_with_changes[True], steps_with_changes[False]) > 3
 
 
 async def _listening(walk: Walk) -> set[UUID]:
-    """The services with an endpoint that is not switched off."""
+    """Return the services with an endpoint that is not switched off."""
     async with walk.parts.database.read() as connection:
         rows = await connection.execute(select(_endpoint.service_id).where(_endpoint.disabled_at.is_(None)))
         return set(rows.scalars())
 
 
-async def _queued_are_found(walk: Walk, rows: Sequence[Any]) -> None:
-    """By the entries that they have."""
+async def _assert_queued_have_entries(walk: Walk, rows: Sequence[Any]) -> None:
+    """Assert that the queued notifications are those with an entry."""
     query = NotificationFilter(status=Status.QUEUED, copies=True)
     for service in walk.services:
         async with walk.parts.database.read() as connection:
@@ -291,8 +293,8 @@ async def _queued_are_found(walk: Walk, rows: Sequence[Any]) -> None:
         }
 
 
-def _changes_are_told(walk: Walk, rows: Sequence[Any], fresh: Sequence[Any], listening: set[UUID]) -> None:
-    """Where somebody listens, the newest status of each that changed is among the events."""
+def _assert_changes_have_events(walk: Walk, rows: Sequence[Any], fresh: Sequence[Any], listening: set[UUID]) -> None:
+    """Assert that each change of a service with an endpoint has an event with its newest status."""
     events = {(event["notification_id"], event["sequence"], event["type"]) for event in fresh}
     for id_, service, status, sequence in rows:
         if service in listening and status is not walk.before(id_):

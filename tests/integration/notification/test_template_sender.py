@@ -1,4 +1,4 @@
-"""A template's own sender and reply-to, for requests that name none; and who uses which template."""
+"""A template's own sender and reply-to, and the record of who uses which template."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -23,7 +23,7 @@ REQUEST = {"to": "ada@example.com", "template": "hello", "variables": {"name": "
 
 @pytest.fixture
 async def shop(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    """The shop, calling; `hello` has a sender of the shop's domain, `elsewhere` one of another."""
+    """An HTTP client of the shop; `hello` has a sender in the shop's domain, `elsewhere` one outside of it."""
     for slug, sender in (("hello", "Shop <orders@shop.example>"), ("elsewhere", "a@else.example")):
         settings = TemplateSettings(name="A", from_=sender, reply_to="Help <help@shop.example>")
         async with parts.database.write() as connection:
@@ -43,7 +43,7 @@ async def _fields(parts: wiring.ProcessParts) -> list[tuple[Any, ...]]:
 async def test_a_request_without_a_sender_gets_the_templates(
     parts: wiring.ProcessParts, shop: httpx2.AsyncClient
 ) -> None:
-    """Field by field, one by one and in a batch; what the request names itself counts more."""
+    """Each field that the request leaves out comes from the template, for single requests and batches."""
     assert (await shop.post("/v1/notifications", json=REQUEST)).status_code == 202
     own = {"from": "own@shop.example", "reply_to": "own@shop.example"}
     items = [REQUEST, REQUEST | own, REQUEST | {"template": "elsewhere"} | own]
@@ -55,7 +55,7 @@ async def test_a_request_without_a_sender_gets_the_templates(
 
 
 async def test_a_templates_sender_outside_of_the_services_domains_is_refused(shop: httpx2.AsyncClient) -> None:
-    """As a request's own is, and the detail says whose it is and who can change it."""
+    """The refusal says that the sender is the template's, and who can change it."""
     reply = await shop.post("/v1/notifications", json=REQUEST | {"template": "elsewhere"})
     assert reply.status_code == 422
     (error,) = reply.json()["errors"]
@@ -65,7 +65,7 @@ async def test_a_templates_sender_outside_of_the_services_domains_is_refused(sho
 
 
 async def test_a_use_is_written_once_a_minute_and_never_put_back(parts: wiring.ProcessParts) -> None:
-    """However often a key asks for a template; another key or template is written for itself."""
+    """A use is written once a minute for each key and template, and never set to an earlier time."""
     clock = ForwardClock()
     uses, seen = TemplateUsage(parts.database, clock), []
     use = TemplateKeyUse(generate_id(), generate_id(), generate_id())
@@ -87,7 +87,7 @@ async def test_a_use_is_written_once_a_minute_and_never_put_back(parts: wiring.P
 
 
 async def test_who_submits_is_noted_with_the_template(installation: Installation, parts: wiring.ProcessParts) -> None:
-    """By single requests and by batches, not by what is refused, and not for content of one's own."""
+    """Accepted single requests and batches record a use; refused ones and own content do not."""
     async with installation.open_parts() as base, installation.open_client(base) as shop:
         me = (await shop.get("/v1/whoami")).json()["key"]["id"]
         await shop.post("/v1/notifications", json=WELCOME | {"variables": {}})

@@ -1,4 +1,4 @@
-"""A mail of which nobody knows whether it was taken: what the template wants done, and how long it waits."""
+"""A mail with unknown outcome: what the template orders for it, and how long it waits."""
 
 import shutil
 from datetime import timedelta
@@ -23,7 +23,7 @@ from notifier.templating.sync.push import Push
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The welcome template as one whose uncertain mails wait for a person."""
+    """The welcome template with the policy `hold`."""
     for name in ("welcome", "_layouts"):
         shutil.copytree(Path("templates") / name, tmp_path / "templates" / name)
     with (tmp_path / "templates" / "welcome" / "template.toml").open("a") as settings:
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def holding(parts: wiring.ProcessParts, folder: Path) -> None:
-    """That template, published."""
+    """Publish the template with the policy `hold`."""
     async with RenderingPool() as pool:
         push = Push(database=parts.database, pool=pool, clock=SystemClock(), by="test")
         await push.run(folder, template_files.list_slugs(folder))
@@ -43,7 +43,7 @@ async def holding(parts: wiring.ProcessParts, folder: Path) -> None:
 async def test_hold_waits_for_a_person(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """Under `hold` an uncertain mail is not sent again by itself, and is closed as unknown when it expires."""
+    """Under `hold` an uncertain mail is not resent, and is closed as unknown when it expires."""
     relay.say("bob@example.com", "DOT", DROP)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, "bob@example.com")
@@ -61,7 +61,7 @@ async def test_hold_waits_for_a_person(
 async def test_a_second_silence_waits_for_a_person(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """Sent again once, and lost again: now it is held until it expires, and then closed."""
+    """A mail whose resend is lost too is held until it expires, and then closed."""
     relay.say("bob@example.com", "DOT", DROP, times=2)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, "bob@example.com")
@@ -96,7 +96,7 @@ async def test_the_request_says_what_is_done(
     *,
     is_held: bool,
 ) -> None:
-    """c16: mail with content is sent once more by itself, as mail of a template is, unless the request says hold."""
+    """c16: mail with own content is resent once, as template mail is, unless the request says `hold`."""
     relay.say("bob@example.com", "DOT", DROP)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         path = (await client.post("/v1/notifications", json=request_)).headers["location"]
@@ -113,7 +113,7 @@ async def test_the_request_says_what_is_done(
 async def test_the_request_overrides_the_template(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """A template that holds gives the default only, also in a batch, where defaults are merged into each."""
+    """The request overrides the template's policy, also in a batch with defaults."""
     relay.say("bob@example.com", "DOT", DROP)
     relay.say("ada@example.com", "DOT", DROP)
     batch = {
@@ -132,7 +132,7 @@ async def test_the_request_overrides_the_template(
 async def test_a_copy_is_treated_as_its_original(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """What the request says holds for cc and bcc too."""
+    """The policy in the request applies to cc and bcc too."""
     relay.say("eve@example.com", "DOT", DROP)
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         reply = await client.post(
@@ -148,7 +148,7 @@ async def test_a_copy_is_treated_as_its_original(
 async def test_a_mail_of_an_earlier_release_keeps_what_it_was_accepted_with(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """Rows without the column's value: the template's choice where there is one, and content is held as before."""
+    """A row without a policy uses the template's; one with own content is held."""
     relay.say("bob@example.com", "DOT", DROP, times=2)
     async with installation.open_client(parts) as client:
         replies = [await client.post("/v1/notifications", json=json) for json in (CONTENT, WELCOME_BOB)]
@@ -165,7 +165,7 @@ async def test_a_mail_of_an_earlier_release_keeps_what_it_was_accepted_with(
 async def test_a_dry_run_tells_it_and_nonsense_is_refused(
     installation: Installation, parts: wiring.ProcessParts
 ) -> None:
-    """The dry run shows what would be done; another word is 422 with its pointer."""
+    """The dry run shows the policy; an invalid value is 422 with its pointer."""
     async with installation.open_client(parts) as client:
         dry = await client.post("/v1/notifications?dry_run=true", json=CONTENT)
         bad = await client.post("/v1/notifications", json=CONTENT | {"when_uncertain": "wait"})
@@ -179,7 +179,7 @@ async def _held(parts: wiring.ProcessParts) -> int:
 
 
 async def _expire(parts: wiring.ProcessParts, client: httpx2.AsyncClient, path: str) -> dict[str, Any]:
-    """Let its time be over, and have it closed."""
+    """Set the expiry into the past, and close what has expired."""
     await api_caller.set_notification(parts.database, path, expires_at=parts.clock.now() - timedelta(seconds=1))
     async with parts.database.write() as connection:
         await connection.execute(

@@ -1,4 +1,4 @@
-"""An empty queue that has nothing to do with e-mail."""
+"""An empty queue with a handler that has nothing to do with e-mail."""
 
 from collections.abc import AsyncIterator
 
@@ -9,6 +9,6 @@ from support.seeded_installation import Installation
 
 @pytest.fixture
 async def queue(installation: Installation) -> AsyncIterator[QueueDriver]:
-    """An empty queue on each engine, with its time in the test's hands."""
+    """Provide an empty queue on each engine, with a clock that the test sets."""
     async with installation.open_parts() as base:
         yield QueueDriver(base.database)

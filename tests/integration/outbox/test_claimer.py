@@ -1,4 +1,4 @@
-"""Claiming for one process: services share, a new one is noticed, and older work is found again."""
+"""Claiming for one process: services share the capacity, new services are noticed, older entries are found again."""
 
 import asyncio
 from collections import Counter
@@ -37,7 +37,7 @@ def claimer(queue: QueueDriver, clock: ManualClock, tmp_path: Path) -> Iterator[
 
 
 async def enqueue(queue: QueueDriver, service: UUID, count: int, *, ago: timedelta = timedelta(0)) -> list[NewEntry]:
-    """That many entries of one service, due so long ago by the real clock."""
+    """Insert this many entries of one service, due so long ago by the real clock."""
     due = SystemClock().now() - ago
     new = [
         NewEntry(
@@ -56,12 +56,12 @@ async def enqueue(queue: QueueDriver, service: UUID, count: int, *, ago: timedel
 
 
 def inside(claimed: list[ClaimedEntry]) -> dict[UUID, ClaimedEntry]:
-    """What a process holds."""
+    """Return the entries that a process has claimed."""
     return {entry.id: entry for entry in claimed}
 
 
 async def test_a_long_queue_does_not_delay_another_service(queue: QueueDriver, claimer: Claimer) -> None:
-    """A thousand older entries of one service, ten of another: the first claim takes some of both."""
+    """With a thousand older entries of one service and ten of another the first claim takes some of both."""
     large, small = generate_id(), generate_id()
     await enqueue(queue, large, 1000, ago=timedelta(hours=1))
     await enqueue(queue, small, 10)
@@ -89,7 +89,7 @@ async def test_a_new_service_is_noticed_beside_a_busy_one(
 
 
 async def test_a_released_entry_is_found_behind_the_last_claim(queue: QueueDriver, claimer: Claimer) -> None:
-    """A released entry keeps its due time; no claim looks so far back, but an idle process sweeps everything."""
+    """A claim does not look back to a released entry's due time, but the sweep of an idle process finds it."""
     service = generate_id()
     (old,) = await enqueue(queue, service, 1, ago=timedelta(hours=1))
     (first,) = await claimer.claim(10, {}, [])
@@ -102,7 +102,7 @@ async def test_a_released_entry_is_found_behind_the_last_claim(queue: QueueDrive
 
 
 async def test_claimers_never_share_an_entry(queue: QueueDriver, claimer: Claimer, tmp_path: Path) -> None:
-    """Two processes that claim the same services at the same time get different entries, and all of them."""
+    """Two processes that claim the same services at once get different entries, and all of them."""
     for _ in range(3):
         await enqueue(queue, generate_id(), 30)
     journal = Journal(tmp_path / "other", generate_id())
@@ -114,7 +114,9 @@ async def test_claimers_never_share_an_entry(queue: QueueDriver, claimer: Claime
     )
     claimed: list[ClaimedEntry] = []
     while batch := [
-        one for part in await asyncio.gather(claimer.claim(20, {}, []), other.claim(20, {}, [])) for one in part
+        entry
+        for entries in await asyncio.gather(claimer.claim(20, {}, []), other.claim(20, {}, []))
+        for entry in entries
     ]:
         claimed += batch
     journal.close()

@@ -1,4 +1,4 @@
-"""The count of due entries by service and priority, the same on SQLite and PostgreSQL."""
+"""The count of due entries by service and priority on SQLite and PostgreSQL."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -34,7 +34,7 @@ async def _waiting(queue: QueueDriver, most: int = 100) -> dict[tuple[Priority, 
 
 
 async def test_each_service_and_priority_is_counted_separately(queue: QueueDriver) -> None:
-    """Due mails only: none that is scheduled, no webhooks, none that is leased."""
+    """Only due mails are counted: no scheduled or leased ones, and no webhooks."""
     await _enqueue(queue, 3, ONE, Priority.NORMAL)
     await _enqueue(queue, 2, ONE, Priority.BULK)
     await _enqueue(queue, 4, OTHER, Priority.NORMAL)

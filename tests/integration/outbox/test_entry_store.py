@@ -12,7 +12,7 @@ from notifier.states import EntryKind, EntryState, Priority
 
 
 async def test_claim_takes_due_entries_oldest_first(queue: QueueDriver) -> None:
-    """Entries come in the order in which they are due, and not before."""
+    """Entries are claimed in the order of their due times, and not earlier."""
     second = await queue.enqueue(due=timedelta(seconds=2))
     first = await queue.enqueue(due=timedelta(seconds=1))
     await queue.enqueue(due=timedelta(hours=1))
@@ -33,7 +33,7 @@ async def test_claim_leases_under_a_raised_fence(queue: QueueDriver) -> None:
 
 
 async def test_a_leased_entry_is_not_claimed_even_when_its_lease_is_over(queue: QueueDriver) -> None:
-    """Rule 1 of the fence protocol: an expired lease is rescued, never claimed."""
+    """Rule 1: an entry whose lease has expired is rescued, never claimed."""
     await queue.enqueue()
     await queue.claim()
     queue.later(hours=1)
@@ -43,7 +43,7 @@ async def test_a_leased_entry_is_not_claimed_even_when_its_lease_is_over(queue: 
 
 
 async def test_rescue_leaves_live_leases_alone_and_keeps_the_fence(queue: QueueDriver) -> None:
-    """Only an overrun lease is rescued; the entry is due now, counted as lost, its fence unchanged."""
+    """Only an expired lease is rescued; its entry is due now, counted as lost, with an unchanged fence."""
     entry = await queue.enqueue()
     await queue.claim()
     queue.later(minutes=4, seconds=59)
@@ -56,7 +56,7 @@ async def test_rescue_leaves_live_leases_alone_and_keeps_the_fence(queue: QueueD
 
 
 async def test_rescue_at_start_takes_every_lease(queue: QueueDriver) -> None:
-    """On SQLite, under the lock of the data directory, every lease found at start belongs to a dead process."""
+    """On SQLite each lease that is there at start belongs to a dead process, because of the directory's lock."""
     await queue.enqueue()
     await queue.claim()
     assert await queue.rescue(ALL) == 1
@@ -80,7 +80,7 @@ async def test_a_late_settle_of_a_rescued_lease_counts(queue: QueueDriver) -> No
 
 
 async def test_a_settle_under_an_old_fence_changes_nothing(queue: QueueDriver) -> None:
-    """Whoever lost the lease to somebody else cannot settle, with any action."""
+    """A settle by a holder that has lost its lease to another changes nothing, with any action."""
     entry = await queue.enqueue()
     (stale,) = await queue.claim()
     queue.later(hours=1)
@@ -108,7 +108,7 @@ async def test_reschedule_is_due_later_and_keeps_the_counters(queue: QueueDriver
 
 
 async def test_release_uses_up_no_attempt(queue: QueueDriver) -> None:
-    """A released entry is due when it was due before, with nothing counted."""
+    """A released entry keeps its due time and its counters."""
     entry = await queue.enqueue()
     queue.later(seconds=30)
     (claimed,) = await queue.claim()
@@ -119,7 +119,7 @@ async def test_release_uses_up_no_attempt(queue: QueueDriver) -> None:
 
 
 async def test_a_held_entry_is_in_no_claim(queue: QueueDriver) -> None:
-    """What is held waits for a person."""
+    """A held entry is not claimed."""
     await queue.enqueue()
     (claimed,) = await queue.claim()
     await queue.settle(Settlement(entry=claimed, action=HoldEntry()))
@@ -154,7 +154,7 @@ async def test_claim_respects_capacity_and_shares(queue: QueueDriver) -> None:
 
 
 async def test_high_comes_first_and_each_priority_has_a_reserve(queue: QueueDriver) -> None:
-    """Rank decides who goes first, after each waiting priority has had its reserve."""
+    """The highest priority is claimed first, after each waiting priority has got its reserve."""
     for priority in (Priority.BULK, Priority.NORMAL, Priority.HIGH):
         for _ in range(20):
             await queue.enqueue(priority=priority)
@@ -163,7 +163,7 @@ async def test_high_comes_first_and_each_priority_has_a_reserve(queue: QueueDriv
 
 
 async def test_concurrent_claims_share_the_work(queue: QueueDriver) -> None:
-    """Many claimers at once never get the same entry."""
+    """Concurrent claims never get the same entry."""
     for _ in range(40):
         await queue.enqueue()
     batches = await asyncio.gather(*(queue.claim(7) for _ in range(8)))
@@ -174,7 +174,7 @@ async def test_concurrent_claims_share_the_work(queue: QueueDriver) -> None:
 
 
 async def test_due_age_is_that_of_the_oldest_due_entry(queue: QueueDriver) -> None:
-    """The age says how far behind each priority is, and 0 where nothing is due."""
+    """The age is that of the oldest due entry of each priority, and 0 where nothing is due."""
     await queue.enqueue(priority=Priority.HIGH)
     await queue.enqueue(priority=Priority.BULK, due=timedelta(hours=1))
     async with queue.database.read() as connection:
@@ -183,7 +183,7 @@ async def test_due_age_is_that_of_the_oldest_due_entry(queue: QueueDriver) -> No
 
 
 async def test_without_a_time_the_clock_of_the_database_counts(queue: QueueDriver) -> None:
-    """In production no time is handed in; what was due long ago is claimed."""
+    """Without a time argument, as in production, a claim uses the database's clock."""
     await queue.enqueue()
     async with queue.database.write() as connection:
         request = claim_of(queue.holder, await claimer.list_backlogs(connection, EntryKind.EMAIL))

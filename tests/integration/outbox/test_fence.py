@@ -20,7 +20,7 @@ _entry = get_columns(OutboxEntry)
 
 
 async def test_a_mark_goes_to_the_holder_and_prolongs_the_lease(queue: QueueDriver) -> None:
-    """Rule 2: the mark is set, and the lease is that of a body from now on."""
+    """Rule 2: the holder gets the mark, and its lease is prolonged to that of a body."""
     entry = await queue.enqueue()
     (claimed,) = await queue.claim()
     queue.later(minutes=4)
@@ -37,7 +37,7 @@ async def test_a_mark_goes_to_the_holder_and_prolongs_the_lease(queue: QueueDriv
 
 
 async def test_a_mark_leaves_the_row_on_its_page(postgres_installation: Installation) -> None:
-    """It touches no index of PostgreSQL's (a heap-only update): what stands before each body is cheap."""
+    """On PostgreSQL a mark is a cheap heap-only update, because it changes no indexed column."""
     async with postgres_installation.open_parts() as base:
         queue = QueueDriver(base.database)
         await queue.enqueue()
@@ -49,7 +49,7 @@ async def test_a_mark_leaves_the_row_on_its_page(postgres_installation: Installa
 
 
 async def test_no_mark_without_the_lease(queue: QueueDriver) -> None:
-    """Rule 2: an overrun lease, a rescued one, another holder's, an old fence and a withdrawn entry get none."""
+    """Rule 2: an expired or rescued lease, another holder, an old fence and a withdrawn entry get no mark."""
     for _ in range(3):
         await queue.enqueue()
     overrun, rescued, withdrawn = await queue.claim()
@@ -67,7 +67,7 @@ async def test_no_mark_without_the_lease(queue: QueueDriver) -> None:
 
 
 async def test_a_marked_entry_is_rescued_only_by_its_handler(queue: QueueDriver) -> None:
-    """Rule 3: an overrun marked claim is not made ready, but handed over for a decision, with its fence unchanged."""
+    """Rule 3: a marked entry whose lease expired is handed to its handler, with an unchanged fence."""
     await queue.enqueue()
     (claimed,) = await queue.claim()
     await queue.mark(claimed)
@@ -89,7 +89,7 @@ async def test_a_marked_entry_is_rescued_only_by_its_handler(queue: QueueDriver)
 
 
 async def test_one_holders_claims_are_rescued_at_once(queue: QueueDriver) -> None:
-    """A dead process' entries need not wait for their lease; another's are left alone."""
+    """A dead process's entries are rescued before their leases end, and no other process's are."""
     await queue.enqueue()
     (mine,) = await queue.claim()
     await queue.enqueue()
@@ -100,7 +100,7 @@ async def test_one_holders_claims_are_rescued_at_once(queue: QueueDriver) -> Non
 
 
 async def test_a_proof_deletes_what_is_not_marked_again(queue: QueueDriver) -> None:
-    """Rule 5: whoever holds the entry by now, unless a new body of it may have begun; a missing one is no error."""
+    """Rule 5: a proof deletes the entry, whoever holds it, unless it is marked again; a missing one is no error."""
     for _ in range(4):
         await queue.enqueue()
     ready, leased, marked, gone = stale = await queue.claim()
@@ -118,7 +118,7 @@ async def test_a_proof_deletes_what_is_not_marked_again(queue: QueueDriver) -> N
 
 
 async def test_a_withdrawal_spares_what_is_marked(queue: QueueDriver) -> None:
-    """Rule 6: waiting, held and leased work can be taken back; once its body may have begun, it cannot."""
+    """Rule 6: waiting, held and leased entries can be withdrawn, and marked ones cannot."""
     for _ in range(4):
         await queue.enqueue()
     ready, held, leased, marked = await queue.claim()
@@ -129,7 +129,7 @@ async def test_a_withdrawal_spares_what_is_marked(queue: QueueDriver) -> None:
 
 
 async def test_a_suspect_is_claimed_alone(queue: QueueDriver) -> None:
-    """From the second loss on an entry is in no claim but one of its own kind."""
+    """After the second loss an entry is claimed only alone."""
     entry = await queue.enqueue()
     for _ in range(2):
         await queue.claim()
@@ -145,7 +145,7 @@ async def test_a_suspect_is_claimed_alone(queue: QueueDriver) -> None:
 
 
 async def test_an_entry_lost_alone_waits_longer_each_time(queue: QueueDriver) -> None:
-    """A host that kills whatever runs on it blames no entry: lost alone, an entry waits 10 s, then a minute."""
+    """An entry that was lost alone waits 10 s, then a minute, because the host may be the cause."""
     entry = await queue.enqueue()
     waits = []
     for lost in range(MAX_LOSSES):
@@ -159,7 +159,7 @@ async def test_an_entry_lost_alone_waits_longer_each_time(queue: QueueDriver) ->
 
 
 async def test_the_third_loss_alone_goes_to_the_handler(queue: QueueDriver) -> None:
-    """An entry lost twice in company and three times alone is not made ready again, but given to the handler."""
+    """After two losses in company and three alone an entry is given to the handler and not made ready."""
     await queue.enqueue()
     for lost in range(MAX_LOSSES):
         await queue.claim(suspects=lost >= 2)
@@ -172,7 +172,7 @@ async def test_the_third_loss_alone_goes_to_the_handler(queue: QueueDriver) -> N
 
 
 async def test_expired_holds_are_released(queue: QueueDriver) -> None:
-    """An entry that is held until some time becomes ready then; one that is held for good never does."""
+    """An entry held until a time becomes ready then, and one held without an end does not."""
     for _ in range(2):
         await queue.enqueue()
     until, for_good = await queue.claim()
@@ -190,7 +190,7 @@ async def test_expired_holds_are_released(queue: QueueDriver) -> None:
 
 
 async def test_orphans_are_released(queue: QueueDriver) -> None:
-    """Entries that a holder has without knowing it are ready again; those that it knows, or marked, stay."""
+    """Leased entries that their holder does not know become ready, unless they are marked."""
     for _ in range(3):
         await queue.enqueue()
     known, unheard, marked = await queue.claim()
@@ -205,7 +205,7 @@ async def test_orphans_are_released(queue: QueueDriver) -> None:
 
 
 async def test_a_settle_removes_the_mark(queue: QueueDriver) -> None:
-    """A mark belongs to one claim: the next one has to ask again, and can be refused."""
+    """A settle removes the mark, so the next claim needs a new one, which can be refused."""
     await queue.enqueue()
     (claimed,) = await queue.claim()
     await queue.mark(claimed)

@@ -1,4 +1,4 @@
-"""The heartbeat: another process is dead only if it is silent while one's own beats succeed."""
+"""The heartbeat: another process is dead only if it is silent while this process's own beats succeed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -42,7 +42,7 @@ def other(database: Database, clock: ManualClock) -> Heartbeat:
 
 
 async def test_a_process_that_beats_is_alive(first: Heartbeat, other: Heartbeat, clock: ManualClock) -> None:
-    """Two that beat never consider each other dead."""
+    """Two processes that beat never consider each other dead."""
     for _ in range(20):
         assert await first.beat() == await other.beat() == []
         clock.advance(BEAT)
@@ -52,7 +52,7 @@ async def test_a_process_that_beats_is_alive(first: Heartbeat, other: Heartbeat,
 async def test_a_silent_process_is_dead_after_the_timeout(
     first: Heartbeat, other: Heartbeat, clock: ManualClock
 ) -> None:
-    """Not before the same beat was read for thirty seconds of one's own time."""
+    """A process is dead after thirty seconds, by the reader's own clock, without a new beat."""
     await other.beat()
     for _ in range(heartbeat.BEATS_PER_TIMEOUT):
         assert await first.beat() == []
@@ -63,7 +63,7 @@ async def test_a_silent_process_is_dead_after_the_timeout(
 async def test_a_process_that_was_stopped_judges_no_other(
     first: Heartbeat, other: Heartbeat, clock: ManualClock
 ) -> None:
-    """After its own stop it gives the others the whole timeout again."""
+    """A process that was paused gives the others the whole timeout again."""
     await other.beat()
     await first.beat()
     for _ in range(heartbeat.BEATS_PER_TIMEOUT):
@@ -80,7 +80,7 @@ async def test_a_process_that_was_stopped_judges_no_other(
 async def test_a_wrong_clock_makes_no_process_dead(
     first: Heartbeat, other: Heartbeat, clock: ManualClock, database: Database
 ) -> None:
-    """Whatever the times in the beats are, only their changes count."""
+    """Only changes of a beat count, and not the times in it."""
     for _ in range(20):
         await other.beat()
         async with database.write() as connection:
@@ -93,7 +93,7 @@ async def test_a_wrong_clock_makes_no_process_dead(
 
 
 async def test_a_process_stops_bodies_before_others_consider_it_dead(first: Heartbeat, clock: ManualClock) -> None:
-    """Its own limit is shorter than the timeout of the others."""
+    """A process without a beat stops bodies before the others' timeout ends."""
     assert not first.is_alive_to_others()
     await first.beat()
     clock.advance(heartbeat.OWN_TIMEOUT_SHARE * DEAD_AFTER - 1)
@@ -103,7 +103,7 @@ async def test_a_process_stops_bodies_before_others_consider_it_dead(first: Hear
 
 
 async def test_a_beat_publishes_the_throughput(database: Database, clock: ManualClock) -> None:
-    """Ten a second for twenty seconds with mail waiting; once that is long ago, nothing."""
+    """A beat publishes the throughput while mail waits, and nothing a long time after that."""
     drain = ThroughputEstimate()
     life = Heartbeat(database, generate_id(), clock, dead_after=DEAD_AFTER, throughput=drain)
     rates = []
@@ -118,7 +118,7 @@ async def test_a_beat_publishes_the_throughput(database: Database, clock: Manual
 
 
 async def test_a_deleted_process_comes_back(first: Heartbeat, other: Heartbeat, database: Database) -> None:
-    """A row that others have deleted is written again by the next beat."""
+    """The next beat writes a deleted row again."""
     await other.beat()
     async with database.write() as connection:
         await heartbeat.delete_sender_process(connection, other.boot_id)
@@ -129,7 +129,7 @@ async def test_a_deleted_process_comes_back(first: Heartbeat, other: Heartbeat, 
 
 @pytest.mark.timeout(60)
 async def test_an_outage_makes_no_process_dead(clock: ManualClock) -> None:
-    """C4: while the database is away no process beats; when it is back, each has the whole timeout again."""
+    """C4: after an outage of the database each process has the whole timeout again."""
     server = await asyncio.to_thread(lambda: postgres_cluster.OwnServer(durable=True))
     try:
         database = Database(server.url("postgres"))

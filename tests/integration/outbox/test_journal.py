@@ -1,4 +1,4 @@
-"""The journal: its lines survive a kill -9, its lock shows who is alive, and a full disk stops new bodies."""
+"""The journal: its lines survive a kill -9, its lock shows who is alive, and a full disk prevents new bodies."""
 
 import os
 import resource
@@ -31,7 +31,7 @@ time.sleep(60)
 
 
 def entry(lease_no: int = 1) -> ClaimedEntry:
-    """A claim."""
+    """Build a claimed entry."""
     return ClaimedEntry(
         id=generate_id(),
         lease_no=lease_no,
@@ -47,15 +47,15 @@ def entry(lease_no: int = 1) -> ClaimedEntry:
 
 
 def left(folder: Path) -> list[JournalLine] | None:
-    """What the only journal in the folder says, if its process is dead."""
+    """Return the lines of the only journal in the folder, if its process is dead."""
     ((_, path),) = journal.list_other_journals(folder, generate_id())
     with journal.read_dead_journal(path) as lines:
         return lines
 
 
 @contextmanager
-def smallest_files(size: int) -> Iterator[None]:
-    """No file of this process grows beyond this size: as on a full disk."""
+def limited_file_size(size: int) -> Iterator[None]:
+    """Limit the size of files of this process, as a full disk does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -65,7 +65,7 @@ def smallest_files(size: int) -> Iterator[None]:
 
 
 def test_the_journal_of_a_killed_process_is_read(tmp_path: Path) -> None:
-    """While it lives its journal is locked; after kill -9 the line is there, and the lock is free."""
+    """A living process locks its journal; after kill -9 its line can be read and the lock is free."""
     line = JournalLine(entry(), {"word": "kept"})
     command = [sys.executable, "-c", _WRITER, str(tmp_path), msgspec.json.encode(line).decode()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -77,7 +77,7 @@ def test_the_journal_of_a_killed_process_is_read(tmp_path: Path) -> None:
 
 
 def test_a_line_is_read_as_written(tmp_path: Path) -> None:
-    """Entry and note survive the file, to the microsecond."""
+    """Entry and note are read back unchanged, with times to the microsecond."""
     own = Journal(tmp_path, generate_id())
     claimed = entry()
     own.append(claimed, {"code": 250, "text": "2.0.0 Ünïcode\nqueued", "sha": None})
@@ -86,7 +86,7 @@ def test_a_line_is_read_as_written(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_line_does_not_affect_the_others(tmp_path: Path) -> None:
-    """A process that dies in the middle of a line leaves the lines before it."""
+    """An incomplete last line leaves the earlier lines readable."""
     own = Journal(tmp_path, generate_id())
     first = entry()
     own.append(first, {})
@@ -96,7 +96,7 @@ def test_an_unfinished_line_does_not_affect_the_others(tmp_path: Path) -> None:
 
 
 def test_a_clean_end_leaves_no_file(tmp_path: Path) -> None:
-    """With all settled there is no file; with one unsettled line the next process finds it."""
+    """A journal without unsettled lines is deleted at the end; one with such a line stays."""
     own = Journal(tmp_path, generate_id())
     claimed = entry()
     own.append(claimed, {})
@@ -110,7 +110,7 @@ def test_a_clean_end_leaves_no_file(tmp_path: Path) -> None:
 
 
 def test_a_large_file_is_rewritten(tmp_path: Path) -> None:
-    """A large file is replaced by one with the unsettled lines, and stays locked all the while."""
+    """A large file is replaced by one with only the unsettled lines, and stays locked."""
     own = Journal(tmp_path, generate_id())
     waiting = entry()
     own.append(waiting, {"waits": True})
@@ -125,7 +125,7 @@ def test_a_large_file_is_rewritten(tmp_path: Path) -> None:
 
 
 def test_the_lock_of_a_replaced_file_proves_nothing(tmp_path: Path) -> None:
-    """However often the file is replaced, its living owner is never considered dead."""
+    """A process whose journal is replaced again and again is never considered dead."""
     own = Journal(tmp_path, generate_id())
     stop = threading.Event()
 
@@ -144,11 +144,11 @@ def test_the_lock_of_a_replaced_file_proves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_makes_it_unwritable_for_a_while(tmp_path: Path) -> None:
-    """A line that cannot be written is kept in memory, and written when there is space again."""
+    """A line that cannot be written stays in memory and is written when there is space."""
     own = Journal(tmp_path, generate_id())
     first, second = entry(), entry()
     own.append(first, {})
-    with smallest_files(600):
+    with limited_file_size(600):
         own.append(second, {"text": "x" * 1000})
         assert not own.is_writable
         own.rewrite()

@@ -1,4 +1,4 @@
-"""The marker: marks share a commit, and none is given without database, journal or beat."""
+"""The marker: marks share a commit, and none is given without the database, the journal or a recent beat."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ def journal(queue: QueueDriver, tmp_path: Path) -> Iterator[Journal]:
 
 
 async def claimed(queue: QueueDriver, count: int) -> list[ClaimedEntry]:
-    """That many claims whose lease runs by the real clock."""
+    """Claim this many entries, with leases by the real clock."""
     for _ in range(count):
         await queue.enqueue()
     queue.now = SystemClock().now()
@@ -39,7 +39,7 @@ async def claimed(queue: QueueDriver, count: int) -> list[ClaimedEntry]:
 
 
 async def test_marks_requested_together_share_a_transaction(queue: QueueDriver, journal: Journal) -> None:
-    """Fifty marks requested at one moment cost two transactions, not fifty."""
+    """Fifty marks that are requested at once take two transactions."""
     entries, clock = await claimed(queue, 50), ManualClock()
     marker = made(queue, journal, clock=clock)
     with record_statements(queue.database) as statements:
@@ -53,7 +53,7 @@ async def test_marks_requested_together_share_a_transaction(queue: QueueDriver, 
 
 
 async def test_an_entry_that_is_not_wanted_any_more_gets_no_mark(queue: QueueDriver, journal: Journal) -> None:
-    """An entry that has ended, expired or was suppressed in the meantime gets none; the other one does."""
+    """An entry that ended, expired or was suppressed after its claim gets no mark; another one does."""
     unwanted, wanted_entry = await claimed(queue, 2)
     handler = PlainHandler()
     handler.still_wanted = (
@@ -65,7 +65,7 @@ async def test_an_entry_that_is_not_wanted_any_more_gets_no_mark(queue: QueueDri
 
 
 async def test_without_a_database_there_is_no_mark(queue: QueueDriver, journal: Journal) -> None:
-    """A permission that cannot be committed is not given."""
+    """A mark that cannot be committed is not given."""
     (entry,) = await claimed(queue, 1)
     nowhere = Database(NOWHERE)
     marker = made(queue, journal, database=nowhere)
@@ -74,7 +74,7 @@ async def test_without_a_database_there_is_no_mark(queue: QueueDriver, journal: 
 
 
 async def test_without_a_journal_there_is_no_mark(queue: QueueDriver, journal: Journal) -> None:
-    """A body whose reply could not be written must not begin."""
+    """No mark is given when the relay's reply could not be written to the journal."""
     (entry,) = await claimed(queue, 1)
     marker = made(queue, journal)
     file, journal._file = journal._file, os.open("/dev/full", os.O_WRONLY)
@@ -88,7 +88,7 @@ async def test_without_a_journal_there_is_no_mark(queue: QueueDriver, journal: J
 
 
 async def test_a_process_that_others_may_consider_dead_gets_no_mark(queue: QueueDriver, journal: Journal) -> None:
-    """Without a beat for some time others may have taken over; an earlier permit ends as well."""
+    """A process without a recent beat gets no mark, and its earlier permit ends."""
     first, second = await claimed(queue, 2)
     clock = ManualClock()
     life = Heartbeat(queue.database, queue.holder, clock, dead_after=30)
@@ -104,7 +104,7 @@ async def test_a_process_that_others_may_consider_dead_gets_no_mark(queue: Queue
 
 
 async def test_a_permit_does_not_survive_a_missed_beat(postgres_installation: Installation, tmp_path: Path) -> None:
-    """After its next beat the process may go on, but its earlier permits are void: another may have the mail by now."""
+    """After a missed beat earlier permits are void, because another process may have rescued the mail."""
     async with postgres_installation.open_parts() as base:
         queue, clock = QueueDriver(base.database), ManualClock()
         before, after = await claimed(queue, 2)
@@ -133,7 +133,7 @@ def made(
     clock: ManualClock | None = None,
     holder: SenderIdentity | None = None,
 ) -> Marker:
-    """A marker of the queue's holder that lets everything pass that the database lets pass."""
+    """Build a marker of the queue's holder with a handler that refuses nothing."""
     return Marker(
         database or queue.database,
         handler or PlainHandler(),

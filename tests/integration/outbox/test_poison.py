@@ -1,4 +1,4 @@
-"""B15: an entry that kills its process is found, and no other entry is blamed."""
+"""B15: an entry that kills its process is identified, and no other entry is blamed."""
 
 import asyncio
 import sys
@@ -14,7 +14,7 @@ NEIGHBOURS = 30
 
 
 async def test_an_entry_that_kills_its_process_is_poison(queue: QueueDriver, tmp_path: Path) -> None:
-    """Two deaths in company and three alone end it; all other entries finish long before, and none is blamed."""
+    """Two losses in company and three alone end the entry, and all others finish long before."""
     await queue.enqueue()
     poison = await queue.enqueue()
     for _ in range(NEIGHBOURS):

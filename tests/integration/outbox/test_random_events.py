@@ -1,4 +1,4 @@
-"""Random sequences of events on the real databases, with a clock that the test moves: the queue keeps its promises.
+"""Random sequences of events on the real databases, with a clock that the test sets, break no rule of the queue.
 
 Three senders claim, mark, write bodies, read replies or none, are killed and come back; callers cancel and retry.
 """
@@ -43,7 +43,7 @@ SUBJECTS = select(get_columns(OutboxEntry).subject_id)
 
 
 class Machine(RuleBasedStateMachine):
-    """The senders, the callers, and the database between them."""
+    """The senders, the callers and the database between them."""
 
     runner: ClassVar[asyncio.Runner]
     database: ClassVar[Database]
@@ -162,7 +162,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.journals)
     @rule()
     def find_a_journal_again(self) -> None:
-        """Lines that were heard before are heard once more, and change nothing."""
+        """Read journal lines again that were already read, which must change nothing."""
         for work in self.journals:
             if work.stage == "heard":
                 self.run(self._prove(work))
@@ -179,7 +179,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        """Whoever waits has an entry."""
+        """Assert that each waiting mail has an entry."""
         if hasattr(self, "mails"):
             have = self.run(self._subjects())
             for mail in self.mails.values():
@@ -200,7 +200,7 @@ class Machine(RuleBasedStateMachine):
             mail.status, mail.was_unknown = "unknown", True
 
     def _settle(self, who: int, work: ClaimFacts, action: Any) -> bool:
-        """Hand in; True if the fence held."""
+        """Settle the work; return whether the fence was still valid."""
         self.senders[who].work.remove(work)
         held = bool(self.run(self.queue.settle(Settlement(entry=work.entry, action=action))))
         if work.stage == "heard":
@@ -258,7 +258,7 @@ class Machine(RuleBasedStateMachine):
 
 @pytest.mark.timeout(1800 if LONG else 120)
 def test_anything_in_any_order(installation: Installation) -> None:
-    """No order of claims, marks, replies, kills, rescues, cancels and retries breaks a promise."""
+    """Claims, marks, replies, kills, rescues, cancels and retries in any order break no rule."""
     with asyncio.Runner() as runner:
         database = Database(installation.settings.effective_database_url)
         machine = type("Bound", (Machine,), {"runner": runner, "database": database})

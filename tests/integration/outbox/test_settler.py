@@ -1,4 +1,4 @@
-"""The settler: nothing is dropped while the database is away, and one bad record affects one entry."""
+"""The settler loses nothing while the database is away, and one bad record affects only its entry."""
 
 import asyncio
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ async def _words(database: Database) -> list[str]:
 
 
 async def test_a_poison_record_is_held_and_its_neighbours_are_written(queue: QueueDriver) -> None:
-    """An outcome that cannot be recorded is never sent again: its entry is held; the others settle."""
+    """An entry whose record cannot be written is held and never sent again; the others settle."""
     await _with_ledger(queue.database)
     for _ in range(7):
         await queue.enqueue()
@@ -63,7 +63,7 @@ async def test_a_poison_record_is_held_and_its_neighbours_are_written(queue: Que
 
 
 async def test_a_lost_lease_is_counted_and_not_recorded(queue: QueueDriver) -> None:
-    """A settlement whose fence is over writes nothing and shows in the metric."""
+    """A settlement with an old fence writes nothing and is counted in the metric."""
     await _with_ledger(queue.database)
     await queue.enqueue()
     (stale,) = await queue.claim()
@@ -81,7 +81,7 @@ async def test_a_lost_lease_is_counted_and_not_recorded(queue: QueueDriver) -> N
 
 
 async def test_a_proof_counts_whoever_holds_the_entry(queue: QueueDriver) -> None:
-    """Rule 5: a 250 read under a lost lease is recorded, takes the entry away, and is counted as a lost lease."""
+    """Rule 5: a 250 under a lost lease is recorded, deletes the entry, and counts as a lost lease."""
     await _with_ledger(queue.database)
     entry = await queue.enqueue()
     (stale,) = await queue.claim()
@@ -101,7 +101,7 @@ async def test_a_proof_counts_whoever_holds_the_entry(queue: QueueDriver) -> Non
 
 @pytest.mark.timeout(60)
 async def test_settlements_wait_for_the_database_and_are_written_when_it_returns() -> None:
-    """A database that is away delays a settlement, and loses none."""
+    """Settlements wait while the database is away, and none is lost."""
     server = await asyncio.to_thread(lambda: postgres_cluster.OwnServer(durable=True))
     try:
         database = Database(server.url("postgres"))

@@ -1,4 +1,4 @@
-"""The shared commit: items together, each alone after a failure, and no answer before the commit."""
+"""The shared commit: items are written together, each alone after a failure, and answered only after the commit."""
 
 import asyncio
 import sqlite3
@@ -23,13 +23,13 @@ from notifier.errors import DatabaseUnavailableError, LockTimeoutError
 
 
 def _size(word: str) -> CommitSize:
-    """A word is one row; `3x` at its beginning says three."""
+    """Return the number of rows of a word: one, or three for `3x` at its beginning."""
     rows, mark, _ = word.partition("x")
     return CommitSize(rows=int(rows) if mark and rows.isdecimal() else 1, bytes=len(word))
 
 
 class Ledger:
-    """A writer of words into a table of its own; it also counts its transactions."""
+    """A writer of words into its own table that counts its transactions."""
 
     def __init__(self, queue: QueueDriver) -> None:
         self.database = queue.database
@@ -42,7 +42,7 @@ class Ledger:
 
     @property
     def writer(self) -> CommitWriter[str, str]:
-        """Writes in one statement on each database."""
+        """Return a writer that needs one statement on each database."""
         return CommitWriter(
             on_postgres=self._on_postgres, on_sqlite=self._on_sqlite, size_on_postgres=_size, size_on_sqlite=_size
         )
@@ -73,7 +73,7 @@ async def ledger(queue: QueueDriver) -> Ledger:
 
 
 async def test_items_that_wait_together_share_a_commit(ledger: Ledger) -> None:
-    """Fifty items submitted at one moment take a few transactions, and each gets its own result."""
+    """Fifty items submitted at once take a few transactions, and each gets its own result."""
     intake = SharedCommit(ledger.database, ledger.writer, on_commit=ledger.committed)
     words = [f"word{n:02}" for n in range(50)]
     results = await asyncio.gather(*(intake.submit(word) for word in words))
@@ -84,7 +84,7 @@ async def test_items_that_wait_together_share_a_commit(ledger: Ledger) -> None:
 
 
 async def test_one_bad_item_fails_alone(ledger: Ledger) -> None:
-    """When a shared commit is refused each is tried alone, so that only the refused row's caller hears of it."""
+    """After a refused shared commit each item is written alone, so only the bad item's caller gets an error."""
     intake = SharedCommit(ledger.database, ledger.writer, on_commit=ledger.committed)
     words = [f"word{n}" for n in range(9)]
     tasks = [asyncio.create_task(intake.submit(word)) for word in [*words[:5], "poison", *words[5:]]]
@@ -94,7 +94,7 @@ async def test_one_bad_item_fails_alone(ledger: Ledger) -> None:
 
 
 async def test_an_error_of_the_writer_reaches_every_caller(ledger: Ledger) -> None:
-    """What the writer raises is raised to each caller; the next item is committed."""
+    """An error of the writer is raised to each caller, and the next item is committed."""
     broken = True
 
     async def on_postgres(connection: StatementConnection, words: Sequence[str], lock_ms: int) -> Sequence[str]:
@@ -116,7 +116,7 @@ async def test_an_error_of_the_writer_reaches_every_caller(ledger: Ledger) -> No
 
 
 async def test_a_cancelled_caller_does_not_affect_the_others(ledger: Ledger) -> None:
-    """A cancelled item that was not begun is left out; the others are written."""
+    """A cancelled item that was not begun is left out, and the others are written."""
     intake = SharedCommit(ledger.database, ledger.writer, on_commit=ledger.committed)
     first = asyncio.create_task(intake.submit("first"))
     await asyncio.sleep(0)
@@ -130,7 +130,7 @@ async def test_a_cancelled_caller_does_not_affect_the_others(ledger: Ledger) -> 
 
 
 async def test_a_refused_row_raises_the_databases_error(ledger: Ledger) -> None:
-    """A single bad row is not retried and not hidden."""
+    """The database's error for a single bad row is raised without a retry."""
     intake = SharedCommit(ledger.database, ledger.writer, on_commit=ledger.committed)
     with pytest.raises(DBAPIError):
         await intake.submit("poison")
@@ -138,7 +138,7 @@ async def test_a_refused_row_raises_the_databases_error(ledger: Ledger) -> None:
 
 
 async def test_several_items_are_submitted_at_once(ledger: Ledger) -> None:
-    """Each has its result, or its own error, in order."""
+    """Each item gets its own result or error, in order."""
     intake = SharedCommit(ledger.database, ledger.writer, on_commit=ledger.committed)
     results = await intake.submit_all(["a", "poison", "b"])
     assert [getattr(result, "orig", None) is not None or result for result in results] == ["A", True, "B"]
@@ -149,7 +149,7 @@ async def test_several_items_are_submitted_at_once(ledger: Ledger) -> None:
 
 
 async def test_a_commit_is_bounded_in_bytes(ledger: Ledger) -> None:
-    """Items that are large together are spread over commits; each is written, and each commit is within the bound."""
+    """Large items are spread over several commits, each within the limit."""
     intake = SharedCommit(ledger.database, ledger.writer, on_commit=ledger.committed)
     words = [str(number).rjust(MAX_SHARED_BYTES, "w") for number in range(40)]
     assert await asyncio.gather(*(intake.submit(word) for word in words)) == [word.upper() for word in words]
@@ -158,7 +158,7 @@ async def test_a_commit_is_bounded_in_bytes(ledger: Ledger) -> None:
 
 
 async def test_a_commit_is_bounded_in_rows(ledger: Ledger) -> None:
-    """An item counts as many rows as it has."""
+    """An item with several rows counts as that many."""
     intake = SharedCommit(ledger.database, ledger.writer, on_commit=ledger.committed)
     words = [f"51x{number}" for number in range(20)]
     await asyncio.gather(*(intake.submit(word) for word in words))
@@ -166,7 +166,7 @@ async def test_a_commit_is_bounded_in_rows(ledger: Ledger) -> None:
 
 
 async def test_a_large_item_is_committed_alone(ledger: Ledger) -> None:
-    """Its neighbours share their commits without it, whatever comes first."""
+    """A large item is committed alone, and the items around it share their commits."""
     intake = SharedCommit(ledger.database, ledger.writer, on_commit=ledger.committed)
     large = "x" * (MAX_SHARED_BYTES + 1)
     results = await asyncio.gather(*(intake.submit(word) for word in ("a", large, "b", large, "c")))
@@ -177,11 +177,11 @@ async def test_a_large_item_is_committed_alone(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("error", [TimeoutError, DatabaseUnavailableError, LockTimeoutError, ZeroDivisionError])
 async def test_a_bad_item_does_not_affect_the_others(ledger: Ledger, error: type[Exception]) -> None:
-    """Whatever one item does to a shared commit, also if that takes too long: the others are written."""
+    """An item that makes a shared commit fail or time out does not prevent the others."""
     intake = SharedCommit(ledger.database, _failing(ledger, "fault", error), on_commit=ledger.committed)
     results = await asyncio.gather(*(intake.submit(word) for word in ("a", "fault", "b")), return_exceptions=True)
     if ledger.database.is_sqlite and error is TimeoutError:
-        assert {type(result) for result in results} == {DatabaseUnavailableError}  # its one writer serves nobody
+        assert {type(result) for result in results} == {DatabaseUnavailableError}  # its only writer is blocked
         return
     expected = DatabaseUnavailableError if error is TimeoutError else error
     assert [result if isinstance(result, str) else type(result) for result in results] == ["A", expected, "B"]
@@ -189,7 +189,7 @@ async def test_a_bad_item_does_not_affect_the_others(ledger: Ledger, error: type
 
 
 async def test_an_item_of_unknown_size_fails_alone(ledger: Ledger) -> None:
-    """An item that cannot be put into the database's form is refused before it joins the others."""
+    """An item that cannot be encoded for the database is refused before it joins the others."""
 
     def size(word: str) -> CommitSize:
         return CommitSize(rows=1, bytes=1 // (word != "fault"))
@@ -201,7 +201,7 @@ async def test_an_item_of_unknown_size_fails_alone(ledger: Ledger) -> None:
 
 
 def _failing(ledger: Ledger, word: str, error: type[Exception]) -> CommitWriter[str, str]:
-    """The ledger's writer, for which any transaction with this word fails."""
+    """Return the ledger's writer, which fails for any transaction with this word."""
 
     async def on_postgres(connection: StatementConnection, words: Sequence[str], lock_ms: int) -> Sequence[str]:
         if word in words:

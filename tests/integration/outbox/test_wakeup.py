@@ -1,4 +1,4 @@
-"""Wake-ups between processes: committed work wakes the others at once, and a lost wake-up costs one poll."""
+"""Wake-ups between processes: a commit wakes the others at once, and a lost wake-up costs one poll."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from notifier.outbox.wakeup import Wakeup, WakeupNotifier, listen_for_wakeups
 
 @asynccontextmanager
 async def hearing(database: Database, wake: Wakeup, boot_id: UUID) -> AsyncIterator[None]:
-    """Another process that listens."""
+    """Run another process that listens for wake-ups."""
     task = asyncio.create_task(listen_for_wakeups(database, wake, boot_id))
     try:
         await api_caller.wait_until(lambda: wake.hears_others)
@@ -29,7 +29,7 @@ async def hearing(database: Database, wake: Wakeup, boot_id: UUID) -> AsyncItera
 
 
 async def test_another_process_is_woken(postgres_installation: Installation) -> None:
-    """Whoever commits work wakes its own sender and every other one."""
+    """A commit wakes the own sender and every other one."""
     async with postgres_installation.open_parts() as local, postgres_installation.open_parts() as remote:
         own, other = Wakeup(), Wakeup()
         async with hearing(remote.database, other, generate_id()):
@@ -39,7 +39,7 @@ async def test_another_process_is_woken(postgres_installation: Installation) -> 
 
 
 async def test_many_commits_send_few_notifications(postgres_installation: Installation) -> None:
-    """A thousand commits in a moment send at most two notifications; the last commit is never left out."""
+    """A thousand commits at once send at most two notifications, and the last is never left out."""
     async with postgres_installation.open_parts() as local, postgres_installation.open_parts() as remote:
         heard: list[str] = []
         async with remote.database.listen(wakeup.CHANNEL, heard.append):
@@ -54,7 +54,7 @@ async def test_many_commits_send_few_notifications(postgres_installation: Instal
 
 
 async def test_a_lost_connection_is_opened_again(postgres_installation: Installation) -> None:
-    """While it is lost the sender knows it, and polls more often; then it listens again."""
+    """While the connection is lost the sender polls more often; then it listens again."""
     async with postgres_installation.open_parts() as local, postgres_installation.open_parts() as remote:
         wake = Wakeup()
         async with hearing(remote.database, wake, generate_id()):

@@ -1,4 +1,4 @@
-"""The loop of the worker over a handler of the test: what it claims, when it is drained, and how it stops."""
+"""The worker's loop with a test handler: what it claims, when it is drained, and how it stops."""
 
 import asyncio
 import tempfile
@@ -43,7 +43,7 @@ class Gate(PlainHandler):
 
 
 class Broken(Gate):
-    """A handler that raises without settling anything."""
+    """A handler that raises before it settles anything."""
 
     async def process(self, batch: Sequence[ClaimedEntry], desk: WorkerContext) -> None:
         self.claimed.set()
@@ -52,7 +52,7 @@ class Broken(Gate):
 
 @asynccontextmanager
 async def working(queue: QueueDriver, handler: "Gate | Slow", wake: Wakeup) -> AsyncIterator[Worker]:
-    """A worker on the queue, stopped at the end of the block."""
+    """Run a worker on the queue until the block ends."""
     clock, folder = SystemClock(), Path(tempfile.mkdtemp())
     life = None if queue.database.is_sqlite else Heartbeat(queue.database, queue.holder, clock, dead_after=30)
     holder = SenderIdentity(boot_id=queue.holder, journal=Journal(folder, queue.holder), heartbeat=life)
@@ -71,7 +71,7 @@ async def working(queue: QueueDriver, handler: "Gate | Slow", wake: Wakeup) -> A
 
 @asynccontextmanager
 async def claims_blocked(queue: QueueDriver) -> AsyncIterator[None]:
-    """Nobody else can claim inside this block."""
+    """Prevent claims by others inside the block."""
     async with queue.database.write() as connection:
         if not queue.database.is_sqlite:
             await connection.execute(text("LOCK TABLE outbox_entry IN ACCESS EXCLUSIVE MODE"))
@@ -80,14 +80,14 @@ async def claims_blocked(queue: QueueDriver) -> AsyncIterator[None]:
 
 @pytest.fixture
 async def full(queue: QueueDriver) -> QueueDriver:
-    """A queue with ten entries, one more than the share that a claim of ten slots may take."""
+    """Provide a queue with ten entries, one more than the share of a claim of ten slots."""
     for _ in range(10):
         await queue.enqueue()
     return queue
 
 
 async def test_drained_means_that_no_entry_remains(full: QueueDriver) -> None:
-    """A claim made while the slots were full finds nothing, and does not count as drained."""
+    """A claim that finds nothing while the slots were full does not count as drained."""
     gate, wake = Gate(), Wakeup()
     async with working(full, gate, wake) as worker:
         await gate.claimed.wait()
@@ -105,7 +105,7 @@ async def test_drained_means_that_no_entry_remains(full: QueueDriver) -> None:
 
 
 async def test_a_stop_waits_for_claimed_entries(full: QueueDriver) -> None:
-    """A stop makes no new claims and settles what was claimed."""
+    """A stop claims nothing more and settles what was claimed."""
     gate = Gate()
     async with working(full, gate, Wakeup()):
         await gate.claimed.wait()
@@ -115,7 +115,7 @@ async def test_a_stop_waits_for_claimed_entries(full: QueueDriver) -> None:
 
 
 async def test_a_batch_that_raises_is_put_back(full: QueueDriver) -> None:
-    """Entries that a handler left unsettled are due again later, use up no attempt, and the worker goes on."""
+    """Unsettled entries of a handler that raises are due again later, use no attempt, and the worker continues."""
     broken = Broken()
     async with working(full, broken, Wakeup()) as worker:
         await broken.claimed.wait()
@@ -125,7 +125,7 @@ async def test_a_batch_that_raises_is_put_back(full: QueueDriver) -> None:
 
 
 async def test_a_claim_whose_reply_was_lost_is_released(postgres_installation: Installation) -> None:
-    """A claim that was committed without a reply does not wait for its lease: the next claim releases it."""
+    """The next claim releases a claim that was committed but whose reply was lost."""
     async with postgres_installation.open_parts() as parts, CuttingProxy(postgres_installation.settings) as wire:
         direct, through = QueueDriver(parts.database), QueueDriver(Database(wire.url))
         gate = Gate()
@@ -142,7 +142,7 @@ async def test_a_claim_whose_reply_was_lost_is_released(postgres_installation: I
 
 
 async def test_without_a_journal_nothing_is_claimed(full: QueueDriver) -> None:
-    """A sender that cannot write what it reads leaves the work to others."""
+    """A sender that cannot write its journal claims nothing."""
     gate, wake = Gate(), Wakeup()
     async with working(full, gate, wake) as worker:
         await gate.claimed.wait()
@@ -158,7 +158,7 @@ async def test_without_a_journal_nothing_is_claimed(full: QueueDriver) -> None:
 
 
 class Careless(Gate):
-    """A handler that gets its mark, and raises before it has settled anything."""
+    """A handler that gets its mark and raises before it settles anything."""
 
     async def process(self, batch: Sequence[ClaimedEntry], desk: WorkerContext) -> None:
         assert await desk.mark(batch[0]) is not None
@@ -167,7 +167,7 @@ class Careless(Gate):
 
 
 async def test_a_marked_entry_that_is_not_settled_is_not_put_back(full: QueueDriver) -> None:
-    """Its body may have left, so it keeps its mark until its lease expires, and is rescued as uncertain."""
+    """A marked entry that was not settled keeps its mark until its lease ends, and is rescued as uncertain."""
     careless = Careless()
     async with working(full, careless, Wakeup()):
         await careless.claimed.wait()
@@ -176,7 +176,7 @@ async def test_a_marked_entry_that_is_not_settled_is_not_put_back(full: QueueDri
 
 
 class Slow(PlainHandler):
-    """A handler that is done at once, and whose records take as long as the test wants."""
+    """A handler that ends at once, and whose records take as long as the test says."""
 
     def __init__(self) -> None:
         self.done = 0
@@ -195,7 +195,7 @@ class Slow(PlainHandler):
 
 
 async def test_a_slow_database_gets_no_more_work(queue: QueueDriver) -> None:
-    """Settlements that cannot be written take capacity: claiming stops until the database has caught up."""
+    """Unwritten settlements use capacity, so claims stop until the database has caught up."""
     for _ in range(100):
         await queue.enqueue()
     slow = Slow()
@@ -213,7 +213,7 @@ async def test_a_slow_database_gets_no_more_work(queue: QueueDriver) -> None:
 
 
 async def test_a_stop_does_not_wait_for_ever(queue: QueueDriver) -> None:
-    """Without a database a stop ends all the same; leases and journal keep what is unsettled."""
+    """Without a database a stop ends too; leases and journal keep the unsettled entries."""
     await queue.enqueue()
     slow = Slow()
     async with working(queue, slow, Wakeup()) as worker:
@@ -224,7 +224,7 @@ async def test_a_stop_does_not_wait_for_ever(queue: QueueDriver) -> None:
 
 
 async def test_an_unexpected_error_does_not_end_the_loops(queue: QueueDriver) -> None:
-    """A table that is missing for a moment is no known outage; when it is back, the work goes on."""
+    """After an unexpected error, such as a missing table, the loops continue."""
     gate, wake = Gate(), Wakeup()
     gate.open.set()
     async with working(queue, gate, wake) as worker:
@@ -243,7 +243,7 @@ async def test_an_unexpected_error_does_not_end_the_loops(queue: QueueDriver) ->
 
 
 class Fickle(Gate):
-    """A handler that gives its first entry back once."""
+    """A handler that releases its first entry once."""
 
     async def process(self, batch: Sequence[ClaimedEntry], desk: WorkerContext) -> None:
         for entry in batch:
@@ -253,7 +253,7 @@ class Fickle(Gate):
 
 
 async def test_a_released_entry_has_not_left(full: QueueDriver) -> None:
-    """The throughput counts only what the queue is shorter by."""
+    """The throughput counts only entries that left the queue."""
     fickle, wake = Fickle(), Wakeup()
     async with working(full, fickle, wake) as worker:
         async with asyncio.timeout(10):
@@ -263,7 +263,7 @@ async def test_a_released_entry_has_not_left(full: QueueDriver) -> None:
 
 @pytest.mark.parametrize("tried", [0, 1])
 async def test_only_first_attempts_tell_of_a_queue(queue: QueueDriver, tried: int) -> None:
-    """An entry that was held, and is closed long after it was due, has not waited for its turn."""
+    """An entry that was held and closed long after its due time does not count as a wait in the queue."""
     await queue.enqueue()  # due since the beginning of the year
     async with queue.database.write() as connection:
         await connection.execute(text("UPDATE outbox_entry SET attempts = :tried"), {"tried": tried})

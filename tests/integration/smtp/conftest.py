@@ -15,13 +15,13 @@ from notifier.smtp.transport import SmtpTransport
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Both event loops: when a body counts as taken hangs on how a transport writes."""
+    """Run the tests on both event loops, because they write bodies differently."""
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture
 async def relay(request: pytest.FixtureRequest) -> AsyncIterator[ScriptedRelay]:
-    """A relay that says yes unless told otherwise; it offers PIPELINING to a test that is parametrised so."""
+    """A relay that accepts everything unless scripted otherwise; a test's parameter turns PIPELINING on."""
     started = await ScriptedRelay(pipelines=getattr(request, "param", False)).start()
     yield started
     await started.stop()
@@ -37,13 +37,13 @@ async def transport(relay: ScriptedRelay) -> AsyncIterator[SmtpTransport]:
 
 @pytest.fixture
 def announcing() -> AnnounceLimits:
-    """When mails are announced: as the product does unless a test says otherwise."""
+    """The product's limits for announcing mails, unless a test overrides them."""
     return AnnounceLimits()
 
 
 @pytest.fixture
 async def pair(relay: ScriptedRelay, announcing: AnnounceLimits) -> AsyncIterator[AnnouncedPair]:
-    """Two mails for one connection that has been quick."""
+    """Two mails for one connection that has been fast so far."""
     made = AnnouncedPair(relay, announcing=announcing)
     await made.open()
     yield made

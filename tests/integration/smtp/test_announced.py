@@ -1,4 +1,4 @@
-"""A waiting mail is announced behind the dot of the one before: when, when not, and whose errors are whose."""
+"""A waiting mail is announced behind the dot of the mail before it: when, and which errors belong to which mail."""
 
 import asyncio
 import socket
@@ -24,7 +24,7 @@ pipelined = pytest.mark.parametrize("relay", [True], ids=["pipelined"], indirect
 async def test_a_waiting_mail_is_announced_behind_the_dot_of_the_one_before(
     pair: AnnouncedPair, relay: ScriptedRelay
 ) -> None:
-    """RFC 2920 §3.1: its envelope is with the relay, and its permit is asked for, before the dot is answered."""
+    """RFC 2920 §3.1: its envelope is sent and its permit requested before the first mail's dot is answered."""
     await pair.begin()
     assert pair.queue.times == 1
     assert not pair.first.done()
@@ -36,7 +36,7 @@ async def test_a_waiting_mail_is_announced_behind_the_dot_of_the_one_before(
 
 @pipelined
 async def test_an_announced_mail_costs_one_round_trip(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
-    """With mails waiting, the envelope of each travels together with the body of the one before."""
+    """While mails wait, each envelope is sent together with the body of the mail before it."""
     before = relay.flights
     outcomes = await asyncio.gather(*(pair.send(mail_to(f"n{number}")) for number in range(20)))
     assert all(isinstance(outcome, Accepted) for outcome in outcomes)
@@ -46,7 +46,7 @@ async def test_an_announced_mail_costs_one_round_trip(pair: AnnouncedPair, relay
 
 @pipelined
 async def test_no_body_of_an_announced_mail_without_its_permit(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
-    """With 354 in hand it waits for the queue, like any other."""
+    """After 354 an announced mail waits for its permit like any other."""
     pair.queue.may_answer.clear()
     await pair.begin()
     relay.resume.set()
@@ -88,7 +88,7 @@ def _slow(session: SmtpSession) -> None:
 async def test_what_the_session_must_be_like(
     pair: AnnouncedPair, relay: ScriptedRelay, change: Callable[[SmtpSession], None], announced: int
 ) -> None:
-    """Nothing is announced on one that will not carry another mail, or may let it wait for long."""
+    """Nothing is announced on a session that carries no further mail or may delay it for long."""
 
     async def ask() -> BodyPermit:
         change(pair.session)
@@ -103,7 +103,7 @@ async def test_what_the_session_must_be_like(
 @pipelined
 @pytest.mark.parametrize(("quick", "announced"), [(0.0, 0), (5.0, 1)])
 async def test_a_relay_that_was_slow_is_not_trusted(relay: ScriptedRelay, quick: float, announced: int) -> None:
-    """Where the mail before took too long, the next one's permit would grow old behind the dot."""
+    """After a slow mail nothing is announced, because the permit would expire while it waits."""
     pair = AnnouncedPair(relay, announcing=AnnounceLimits(max_last_seconds=quick))
     await pair.open()
     await pair.begin()
@@ -113,7 +113,7 @@ async def test_a_relay_that_was_slow_is_not_trusted(relay: ScriptedRelay, quick:
 
 
 async def test_nothing_is_announced_without_pipelining(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
-    """RFC 2920 §3: a relay that does not offer it may take what comes too early for a part of something else."""
+    """RFC 2920 §3: a relay without PIPELINING may misread what is sent early."""
     await pair.begin()
     assert pair.queue.times == 0
     assert [type(outcome) for outcome in await pair.end()] == [Accepted, Accepted]
@@ -122,7 +122,7 @@ async def test_nothing_is_announced_without_pipelining(pair: AnnouncedPair, rela
 
 @pipelined
 async def test_a_probe_and_a_second_try_are_not_announced(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
-    """They wait for their turn, and get a new connection."""
+    """A probe and a second try wait for their turn and get a new connection."""
     await pair.begin()
     await pair.end()
     for number, kind in enumerate(("probe", "fresh"), start=1):
@@ -139,7 +139,7 @@ async def test_a_probe_and_a_second_try_are_not_announced(pair: AnnouncedPair, r
 async def test_a_mail_that_needs_a_new_connection_is_not_announced(
     pair: AnnouncedPair, relay: ScriptedRelay, kind: str
 ) -> None:
-    """A probe and a second try that are first in the line are not announced, and no other mail overtakes them."""
+    """A probe or second try that is next is not announced, and no other mail overtakes it."""
     transaction = SmtpTransaction(BOB, deadline=time.monotonic() + 5, before_body=pair.queue.ask)
 
     async def alone() -> None:
@@ -167,7 +167,7 @@ async def test_a_mail_that_needs_a_new_connection_is_not_announced(
 
 @pipelined
 async def test_nothing_is_announced_behind_a_body_that_the_socket_has_not_taken(relay: ScriptedRelay) -> None:
-    """A lost connection would leave it open whether the dot of the one before is with the relay."""
+    """Otherwise a lost connection would leave it unclear whether the relay has the first mail's dot."""
     assert relay._server is not None
     relay._server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     pair = AnnouncedPair(relay)
@@ -205,7 +205,7 @@ async def _raise_later() -> None:
 @pipelined
 @pytest.mark.parametrize("recipient", ["bob@example.com>\r\nDATA", "bob\x00@example.com", "bob\udcff@example.com"])
 async def test_a_bad_address_fails_its_own_mail(pair: AnnouncedPair, relay: ScriptedRelay, recipient: str) -> None:
-    """The mail before it is accepted, and nothing of the other is sent."""
+    """The mail before it is accepted, and nothing of the bad one is sent."""
     bad = mail_to("bob")
     await pair.begin(type(bad)(sender=bad.sender, recipient=recipient, data=WIRE))
     first, second = await pair.end()
@@ -218,7 +218,7 @@ async def test_a_bad_address_fails_its_own_mail(pair: AnnouncedPair, relay: Scri
 
 @pipelined
 async def test_a_mail_that_is_too_large_fails_itself(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
-    """B12: SIZE is checked before anything of it is sent."""
+    """B12: SIZE is checked before anything of the mail is sent."""
     await pair.begin(mail_to("bob", b"x" * (10 << 20) + b"\r\n"))
     first, second = await pair.end()
     assert isinstance(first, Accepted)
@@ -234,7 +234,7 @@ async def test_a_mail_that_is_too_large_fails_itself(pair: AnnouncedPair, relay:
 async def test_a_failing_permit_request_fails_its_own_mail(
     pair: AnnouncedPair, relay: ScriptedRelay, fails: Callable[[], object]
 ) -> None:
-    """B14: its error is raised where the permit was wanted."""
+    """B14: the error is raised to the mail that requested the permit."""
     pair.queue.ask = fails  # type: ignore[assignment,method-assign]
     await pair.begin()
     first, second = await pair.end()

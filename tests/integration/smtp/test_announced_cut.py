@@ -1,6 +1,6 @@
-"""Two mails on one connection, the second announced, cut at every byte: each is sent once, or in doubt if it may be.
+"""Two mails on one connection, the second announced, cut at every byte: none is lost or sent twice without doubt.
 
-`NOTIFIER_CHAOS=long` cuts pairs with a body of more than one slice, too.
+`NOTIFIER_CHAOS=long` also cuts pairs with a body of more than one slice.
 """
 
 import asyncio
@@ -34,18 +34,18 @@ KINDS = [
     pytest.param((ANN, BEN), False, id="the first is answered"),
     pytest.param((ANN, LARGE_BEN), True, id="large second, the first waits"),
     pytest.param((ANN, LARGE_BEN), False, id="large second, the first is answered"),
-    pytest.param((LARGE_ANN, BEN), False, id="large first"),  # it may not be taken whole, so nobody is waited for
+    pytest.param((LARGE_ANN, BEN), False, id="large first"),  # it may not be taken whole, so there is no wait
 ]
 pairs = pytest.mark.parametrize(("mails", "patient"), KINDS if LONG else KINDS[:2])
 
 
 def length(mail: OutgoingMail) -> int:
-    """The bytes of its whole transaction."""
+    """Return the number of bytes of the mail's whole transaction."""
     return ENVELOPE + len(mail.data) + len(b".\r\n")
 
 
 async def attempt(cutter: PairCuttingRelay, mails: Pair, cut: Cut, *, patient: bool) -> list[type[Outcome]]:
-    """Both mails through a transport with one connection, cut there; judged, and what they came to."""
+    """Send both mails over one connection that is cut, judge the outcomes and return their types."""
     transport = SmtpTransport(SmtpSettings(port=cutter.port, max_connections=1))
     cutter.begin(cut, patient=patient)
     async with transport._pool.acquire() as session:
@@ -67,7 +67,7 @@ async def attempt(cutter: PairCuttingRelay, mails: Pair, cut: Cut, *, patient: b
 
 
 def judge(mail: OutgoingMail, outcome: Outcome, track: Track, again: Counter[str], *, fits: bool) -> None:
-    """Answered: accepted, and not sent again; its dot read: in doubt, and not sent again; surely unsent: sent again."""
+    """Assert that the mail is accepted if answered, uncertain if its dot was read, and sent again if surely unsent."""
     sender = mail.sender
     if track.answered(sender):
         assert (type(outcome), again[sender]) == (Accepted, 0)
@@ -82,7 +82,7 @@ def judge(mail: OutgoingMail, outcome: Outcome, track: Track, again: Counter[str
 @both_ends
 @pairs
 async def test_replies_cut_at_every_byte(mails: Pair, *, patient: bool, reset: bool) -> None:
-    """B6, B7: the relay says the first bytes of its replies to the two and is gone; half a reply is none."""
+    """B6, B7: the relay disconnects within its replies; an incomplete reply counts as none."""
     outcomes = Counter[tuple[type[Outcome], ...]]()
     async with PairCuttingRelay() as cutter:
         for said in range(1, SAID + 1):
@@ -93,7 +93,7 @@ async def test_replies_cut_at_every_byte(mails: Pair, *, patient: bool, reset: b
 @both_ends
 @pairs
 async def test_commands_and_bodies_cut_at_every_byte(mails: Pair, *, patient: bool, reset: bool) -> None:
-    """B6, B7, B10: the relay reads so many bytes and is gone; never are both in doubt, nor one sent twice."""
+    """B6, B7, B10: the relay disconnects while it reads; never are both uncertain or one sent twice."""
     outcomes = Counter[tuple[type[Outcome], ...]]()
     total = sum(map(length, mails))
     step = 1 if total < SLICE_BYTES else 97

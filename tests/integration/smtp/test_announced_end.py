@@ -1,4 +1,4 @@
-"""What happens to an announced mail when the one before it ends, in every way, and when it does not end."""
+"""What happens to an announced mail when the mail before it ends in any way, or does not end."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ FOREIGN = "550 5.1.1 for somebody else"
 
 
 async def test_an_answer_about_an_address_is_not_the_dots(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
-    """B7: where the relay forgets the dot, what comes next is about the second mail: the first is in doubt."""
+    """B7: if the relay skips the reply to the dot, the next reply is the second mail's, and the first is uncertain."""
     await pair.begin(reply="250 2.1.0 ok")
     first, second = await pair.end()
     assert isinstance(first, Uncertain)
@@ -31,7 +31,7 @@ async def test_an_answer_about_an_address_is_not_the_dots(pair: AnnouncedPair, r
 async def test_each_mail_hears_its_own_reply(
     pair: AnnouncedPair, relay: ScriptedRelay, reply: str, kind: type[Outcome]
 ) -> None:
-    """B8: what is said to the dot is the first mail's; the second goes on, on the same connection."""
+    """B8: the reply to the dot is the first mail's, and the second continues on the same connection."""
     await pair.begin(reply=reply)
     first, second = await pair.end()
     assert isinstance(first, kind)
@@ -54,7 +54,7 @@ async def test_each_mail_hears_its_own_reply(
 async def test_a_bad_end_costs_the_announced_mail_a_connection_and_nothing_else(
     pair: AnnouncedPair, relay: ScriptedRelay, reply: str, kind: type[Outcome]
 ) -> None:
-    """B6, B7: it is tried again at once, with a permit of its own, and is accepted once."""
+    """B6, B7: the announced mail is tried again at once with a new permit, and accepted once."""
     await pair.begin(reply=reply)
     first, second = await pair.end()
     assert isinstance(first, kind)
@@ -70,7 +70,7 @@ async def test_a_bad_end_costs_the_announced_mail_a_connection_and_nothing_else(
 async def test_replies_behind_an_invalid_one_are_ignored(
     pair: AnnouncedPair, relay: ScriptedRelay, reply: str, behind: str, then: str
 ) -> None:
-    """B8, B9: a refusal one position too late was meant for the mail before, so the announced one does not get it."""
+    """B8, B9: a refusal one position too late is the first mail's, so the announced mail does not get it."""
     relay.say(BOB.sender, "MAIL", then)
     await pair.begin(reply=f"{reply}\r\n{behind}")
     first, second = await pair.end()
@@ -80,7 +80,7 @@ async def test_replies_behind_an_invalid_one_are_ignored(
 
 
 async def test_they_are_ignored_if_the_relay_closes_at_that_moment(pair: AnnouncedPair) -> None:
-    """B8, B9: last replies that arrive together with the end are not more credible."""
+    """B8, B9: the last replies before a disconnect are not believed either."""
     await pair.begin()
     wire = pair.session._protocol
     wire.data_received(f"220 hello\r\n{FOREIGN}\r\n".encode())
@@ -94,7 +94,7 @@ async def test_they_are_ignored_if_the_relay_closes_at_that_moment(pair: Announc
 async def test_a_reply_too_many_behind_the_dots_is_not_believed(
     pair: AnnouncedPair, relay: ScriptedRelay, extra: str
 ) -> None:
-    """B9: the first mail has its reply; the announced one finds that its own do not fit, and goes elsewhere."""
+    """B9: after an extra reply the first mail keeps its own, and the announced one moves to a new connection."""
     await pair.begin(reply=f"{QUEUED}\r\n{extra}")
     first, second = await pair.end()
     assert isinstance(first, Accepted)
@@ -107,7 +107,7 @@ async def test_a_reply_too_many_behind_the_dots_is_not_believed(
 async def test_a_refusal_too_many_before_the_relay_leaves_is_nobodys(
     pair: AnnouncedPair, relay: ScriptedRelay, step: str
 ) -> None:
-    """B8, B9: an announced mail believes no refusal that stands alone, because it may not be about it."""
+    """B8, B9: an announced mail ignores a single refusal before a disconnect, because it may not be its own."""
     relay.say(BOB.sender if step == "MAIL" else BOB.recipient, step, DROP)
     await pair.begin(reply=f"{QUEUED}\r\n{FOREIGN}")
     first, second = await pair.end()
@@ -119,7 +119,7 @@ async def test_a_refusal_too_many_before_the_relay_leaves_is_nobodys(
 async def test_a_refusal_too_many_is_not_told_to_a_mail_that_is_refused(
     pair: AnnouncedPair, relay: ScriptedRelay
 ) -> None:
-    """B8, B9: MAIL refused and RCPT answered with 250 do not fit together; on a fresh connection it hears its own."""
+    """B8, B9: a refused MAIL with an accepted RCPT is inconsistent, so the mail is tried on a new connection."""
     relay.say(BOB.recipient, "RCPT", "550 5.1.1 no such user", times=2)
     relay.say(BOB.recipient, "DATA", HANG)
     await pair.begin(reply=f"{QUEUED}\r\n{FOREIGN}")
@@ -133,7 +133,7 @@ async def test_a_refusal_too_many_is_not_told_to_a_mail_that_is_refused(
 async def test_a_refusal_too_many_is_shown_by_the_reset(
     pair: AnnouncedPair, relay: ScriptedRelay, refused: str
 ) -> None:
-    """B8, B9: it is not told to a mail that is refused as well, although the answers so far seem to fit together."""
+    """B8, B9: RSET shows an extra refusal, although the replies so far seem consistent."""
     pair.seconds = 0.5
     relay.say(BOB.sender if refused == "MAIL" else BOB.recipient, refused, "550 5.7.1 no", times=2)
     relay.say(BOB.recipient, "DATA", HANG)  # so that the last answer does not come together with the others
@@ -147,7 +147,7 @@ async def test_a_refusal_too_many_is_shown_by_the_reset(
 async def test_a_reply_too_few_is_not_made_up(
     pair: AnnouncedPair, relay: ScriptedRelay, step: str, kind: type[Outcome]
 ) -> None:
-    """B9: where one of the announced mail's replies has no end and swallows the next, none is taken for another."""
+    """B9: if a reply without an end swallows the next one, no other reply takes its place."""
     pair.seconds = 0.5  # until it no longer waits for the third
     relay.say(BOB.sender if step == "MAIL" else BOB.recipient, step, "250-2.1.0 and so on")
     await pair.begin()
@@ -163,7 +163,7 @@ async def test_a_reply_too_few_is_not_made_up(
 async def test_a_refused_announced_mail_keeps_the_connection(
     pair: AnnouncedPair, relay: ScriptedRelay, step: str, reply: str
 ) -> None:
-    """A refusal is the second mail's alone, and the third goes on behind it."""
+    """Only the second mail is refused, and the third is sent on the same connection."""
     relay.say(BOB.sender if step == "MAIL" else BOB.recipient, step, reply)
     await pair.begin()
     third = pair.send(CID)
@@ -179,7 +179,7 @@ async def test_a_refused_announced_mail_keeps_the_connection(
 async def test_an_attempt_is_charged_where_mail_was_answered(
     pair: AnnouncedPair, relay: ScriptedRelay, step: str, kind: type[Outcome], *, rests: bool
 ) -> None:
-    """B6: once more and no more; and a relay that drops what is announced without a word gets a rest of that."""
+    """B6: one retry; an attempt only if MAIL was answered, and without any reply announcing is paused."""
     relay.say(BOB.sender if step == "MAIL" else BOB.recipient, step, DROP, times=2)
     await pair.begin()
     first, second = await pair.end()
@@ -210,7 +210,7 @@ async def test_announcing_is_paused_for_a_while(pair: AnnouncedPair, announced: 
 async def test_an_announced_mail_waits_only_for_a_while(
     pair: AnnouncedPair, relay: ScriptedRelay, reply: str, kind: type[Outcome], *, granted: bool
 ) -> None:
-    """Then it takes another connection with a new permit; the first mail gets its reply, and nothing follows it."""
+    """After its limit it takes another connection with a new permit; the first mail still gets its reply."""
     if not granted:
         pair.queue.may_answer.clear()
     await pair.begin(reply=reply)
@@ -233,7 +233,7 @@ async def test_an_announced_mail_waits_only_for_a_while(
 async def test_a_cancelled_announced_mail_leaves_nothing_behind(
     pair: AnnouncedPair, relay: ScriptedRelay, reply: str, kind: type[Outcome], *, granted: bool
 ) -> None:
-    """Its permit is withdrawn, the first mail hears its reply, and the next one gets a fresh connection."""
+    """Its permit is withdrawn, the first mail gets its reply, and the next mail a new connection."""
     if not granted:
         pair.queue.may_answer.clear()
     await pair.begin(reply=reply)
@@ -249,7 +249,7 @@ async def test_a_cancelled_announced_mail_leaves_nothing_behind(
 
 
 async def test_answers_that_nobody_read_are_not_the_next_mails(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
-    """B8: where all that was announced is answered already, and its mail has left, the connection is not used again."""
+    """B8: a connection with unread replies to a cancelled announced mail is not used again."""
     relay.say(BOB.sender, "MAIL", HANG)
     await pair.begin(reply=f"{QUEUED}\r\n{THREE}")
     pair.second.cancel()
@@ -262,7 +262,7 @@ async def test_answers_that_nobody_read_are_not_the_next_mails(pair: AnnouncedPa
 async def test_a_cancelled_first_mail_takes_only_the_connection_along(
     pair: AnnouncedPair, relay: ScriptedRelay
 ) -> None:
-    """The announced mail is surely unsent, and is tried on a fresh connection."""
+    """The announced mail is surely unsent and is tried on a new connection."""
     await pair.begin()
     pair.first.cancel()
     assert isinstance(await pair.second, Accepted)
@@ -274,7 +274,7 @@ async def test_a_cancelled_first_mail_takes_only_the_connection_along(
 async def test_a_first_mail_whose_permit_ends_is_uncertain_and_the_announced_one_is_not(
     pair: AnnouncedPair, relay: ScriptedRelay
 ) -> None:
-    """B7: silence after the dot is the doubt of one mail only."""
+    """B7: silence after the dot makes only the first mail uncertain."""
     await pair.begin(before_body=grant_until(0.2))
     assert isinstance(await pair.first, Uncertain)
     assert isinstance(await pair.second, Accepted)

@@ -1,4 +1,4 @@
-"""Errors before the reply to MAIL are no attempt of a mail: certificates, names, files, our own code."""
+"""Errors before the reply to MAIL use no attempt: certificates, host names, files and our own code."""
 
 import asyncio
 import builtins
@@ -25,13 +25,13 @@ from notifier.smtp.transport import SmtpTransport
 
 
 async def send(transport: SmtpTransport, mails: int = 1) -> list[Outcome]:
-    """So many mails at the same time."""
+    """Send this many mails at once."""
     sendings = (transport.send(mail_to(f"n{n}"), seconds=30, before_body=grant_permit) for n in range(mails))
     return await asyncio.gather(*sendings)
 
 
 def exceptions() -> Iterator[BaseException]:
-    """One of each kind of error that Python knows, and that libraries raise while they connect."""
+    """Yield one error of each kind that Python or a library may raise while connecting."""
     yield ssl.SSLError(1, "wrong version number")
     yield OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     yield UnicodeEncodeError("idna", "x" * 64, 0, 64, "label too long")
@@ -45,7 +45,7 @@ def exceptions() -> Iterator[BaseException]:
 
 
 async def test_whatever_raises_while_connecting(monkeypatch: pytest.MonkeyPatch, relay: ScriptedRelay) -> None:
-    """No kind of error leaves the transport, each is told, and the next mail is sent."""
+    """Every kind of error becomes an outcome, and the next mail is sent."""
     transport = SmtpTransport(SmtpSettings(port=relay.port))
     count = 0
     for error in exceptions():
@@ -77,14 +77,14 @@ FILES = {
     "cut": (b"-----BEGIN CERTIFICATE-----\nMIIB", "cannot be read"),
     "odd": (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read"),
 }
-"""What may stand at the place of a file of certificates, and what is said of it."""
+"""Contents of an unusable certificate file, and the reported error."""
 
 
 @pytest.mark.parametrize("security", [SmtpSecurity.TLS, SmtpSecurity.STARTTLS])
 async def test_a_file_of_certificates_that_cannot_be_used(
     relay: ScriptedRelay, authority: CertificateAuthority, tmp_path: Path, security: SmtpSecurity
 ) -> None:
-    """No connection is made and no attempt burnt; a person is needed, and once the file is there mail flows."""
+    """Without usable certificates nothing connects and no attempt is used; mail flows once the file is there."""
     await relay.stop()
     relay.tls, relay.starttls = (
         (authority.issue_server_context(), None)
@@ -115,7 +115,7 @@ async def test_a_file_of_certificates_that_cannot_be_used(
 async def test_a_file_that_is_replaced_is_read_again(
     relay: ScriptedRelay, authority: CertificateAuthority, tmp_path: Path
 ) -> None:
-    """A relay with a certificate of another authority: once that stands in the file, nothing need be restarted."""
+    """A replaced certificate file is used without a restart."""
     ca_file = tmp_path / "ca.pem"
     ca_file.write_bytes(CertificateAuthority(tmp_path).ca_file.read_bytes())
     relay.starttls = authority.issue_server_context()
@@ -132,7 +132,7 @@ async def test_a_file_that_is_replaced_is_read_again(
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example", "a b", "é" * 64, ".", "xn--\u3002"])
 async def test_a_host_that_is_no_name(host: str) -> None:
-    """The codec of host names raises `UnicodeError`, and resolvers what they like."""
+    """Invalid host names, for which codec and resolvers raise various errors, use no attempt."""
     (outcome,) = await send(SmtpTransport(SmtpSettings(host=host, security=SmtpSecurity.NONE)))
     assert isinstance(outcome, NotTried)
     assert outcome.scope is OutageScope.RELAY
@@ -140,7 +140,7 @@ async def test_a_host_that_is_no_name(host: str) -> None:
 
 @contextlib.contextmanager
 def no_descriptors() -> Iterator[None]:
-    """Every file or socket that is opened in the block is one too many for this process."""
+    """Let each open of a file or socket in the block fail."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(int(file.name) for file in Path("/proc/self/fd").iterdir())
     resource.setrlimit(resource.RLIMIT_NOFILE, (highest, before[1]))
@@ -157,7 +157,7 @@ def no_descriptors() -> Iterator[None]:
 
 
 async def test_a_process_without_descriptors(relay: ScriptedRelay) -> None:
-    """Too many open files: this is about the process, and passes by itself."""
+    """Too many open files is a fault of this process and passes without a person."""
     transport = SmtpTransport(SmtpSettings(port=relay.port))
     with no_descriptors():
         outcomes = await send(transport, 2)
@@ -169,7 +169,7 @@ async def test_a_process_without_descriptors(relay: ScriptedRelay) -> None:
 async def test_a_wrong_password_is_tried_by_the_first_alone(
     relay: ScriptedRelay, authority: CertificateAuthority
 ) -> None:
-    """B3: of twenty mails at a cold start one logs in; the others wait for it, and hear what it heard."""
+    """B3: of twenty mails at a cold start one logs in, and the others wait and get its result."""
     await relay.stop()
     relay.tls, relay.users = authority.issue_server_context(), {"shop": "another"}
     await relay.start()
@@ -191,7 +191,7 @@ async def test_a_wrong_password_is_tried_by_the_first_alone(
 
 
 async def test_a_password_that_changes_under_way(relay: ScriptedRelay, authority: CertificateAuthority) -> None:
-    """While connections stand that were logged in, one that is refused is not tried again for a minute."""
+    """While logged-in connections are open, a refused login is not repeated for a minute."""
     await relay.stop()
     relay.tls, relay.users = authority.issue_server_context(), {"shop": "good-1"}
     await relay.start()

@@ -1,4 +1,4 @@
-"""Relays that cannot be reached: no attempt is used up, and mail flows as soon as they are back."""
+"""Relays that cannot be reached use no attempt, and mail flows as soon as they are back."""
 
 import pytest
 from support.body_permit import grant_permit
@@ -13,7 +13,7 @@ MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", dat
 
 
 async def test_a_relay_that_refuses_connections(relay: ScriptedRelay, transport: SmtpTransport) -> None:
-    """B1: with nobody listening the mail was not tried, and waiting may help."""
+    """B1: if nobody listens, the mail was not tried, and no person is needed."""
     await relay.stop()
     outcome = await transport.send(MAIL, seconds=60, before_body=grant_permit)
     assert isinstance(outcome, NotTried)
@@ -22,7 +22,7 @@ async def test_a_relay_that_refuses_connections(relay: ScriptedRelay, transport:
 
 
 async def test_mail_flows_with_the_first_try_after_the_outage(relay: ScriptedRelay, transport: SmtpTransport) -> None:
-    """B1: one probe is enough to find that the relay is back, and its connection carries the next mail."""
+    """B1: one probe finds that the relay is back, and its connection carries the next mail."""
     await relay.stop()
     assert isinstance(await transport.send(MAIL, seconds=60, before_body=grant_permit), NotTried)
     assert isinstance(await transport.probe(), NotTried)
@@ -33,7 +33,7 @@ async def test_mail_flows_with_the_first_try_after_the_outage(relay: ScriptedRel
 
 
 async def test_a_relay_whose_name_is_unknown() -> None:
-    """B1: a name that does not resolve is an outage; no resolver is asked, for nothing may be called that."""
+    """B1: a name that does not resolve is an outage; the test uses no real resolver."""
     transport = SmtpTransport(SmtpSettings(host="-.invalid", security=SmtpSecurity.NONE))
     outcome = await transport.send(MAIL, seconds=60, before_body=grant_permit)
     assert isinstance(outcome, NotTried)
@@ -48,7 +48,7 @@ async def test_a_relay_whose_name_is_unknown() -> None:
 async def test_a_relay_with_a_bad_greeting(
     relay: ScriptedRelay, transport: SmtpTransport, greeting: str, tries: int
 ) -> None:
-    """B1: a temporary failure is tried three times in a row, a permanent one once; no command is sent."""
+    """B1: a temporary bad greeting is tried three times, a permanent one once; no command is sent."""
     relay.greeting = greeting
     outcome = await transport.send(MAIL, seconds=60, before_body=grant_permit)
     assert isinstance(outcome, NotTried)
@@ -59,7 +59,7 @@ async def test_a_relay_with_a_bad_greeting(
 
 
 async def test_a_bad_greeting_may_be_followed_by_a_good_one(relay: ScriptedRelay, transport: SmtpTransport) -> None:
-    """B1: a relay that is busy for a moment delays a mail only for a moment."""
+    """B1: a relay that is busy for a moment delays a mail only for that moment."""
     relay.say("*", "EHLO", "421 4.3.2 too busy")
     relay.say("*", "EHLO", DROP)
     assert isinstance(await transport.send(MAIL, seconds=60, before_body=grant_permit), Accepted)
@@ -72,7 +72,7 @@ async def test_a_bad_greeting_may_be_followed_by_a_good_one(relay: ScriptedRelay
 async def test_a_relay_that_refuses_ehlo(
     relay: ScriptedRelay, transport: SmtpTransport, reply: str, tries: int
 ) -> None:
-    """B1: no mail is tried on a relay that does not list its features."""
+    """B1: no mail is tried on a relay that refuses EHLO."""
     relay.say("*", "EHLO", reply, times=3)
     assert isinstance(await transport.send(MAIL, seconds=60, before_body=grant_permit), NotTried)
     assert relay.connections == tries

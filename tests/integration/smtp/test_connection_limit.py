@@ -1,4 +1,4 @@
-"""A relay that accepts fewer connections than the setting allows: the limit is learned, and no mail suffers."""
+"""A relay that accepts fewer connections than the setting: the limit is learned, and no mail fails."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ CLOSING = "421 4.7.0 too many messages on this connection"
 
 @pytest.fixture
 async def relay() -> AsyncIterator[LimitedRelay]:
-    """It takes all connections unless a test says otherwise."""
+    """A relay that takes all connections unless a test limits them."""
     started = LimitedRelay(pipelines=True)
     await started.start()
     yield started
@@ -34,18 +34,18 @@ async def relay() -> AsyncIterator[LimitedRelay]:
 
 @pytest.fixture
 def transport(relay: LimitedRelay) -> SmtpTransport:
-    """With the default of twenty connections."""
+    """A transport with the default of twenty connections."""
     return SmtpTransport(SmtpSettings(port=relay.port))
 
 
 async def send(transport: SmtpTransport, mails: int, name: str = "n") -> list[Outcome]:
-    """So many mails that are due at the same time."""
+    """Send this many mails that are due at once."""
     sendings = (transport.send(mail_to(f"{name}{n}"), seconds=60, before_body=grant_permit) for n in range(mails))
     return await asyncio.gather(*sendings)
 
 
 async def open_connections(transport: SmtpTransport, count: int) -> None:
-    """Leave so many connections idle."""
+    """Leave this many connections idle."""
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(count):
             await stack.enter_async_context(transport._pool.acquire())
@@ -71,7 +71,7 @@ def all_accepted(outcomes: list[Outcome]) -> bool:
     ],
 )
 async def test_the_limit_of_the_relay_is_learned(relay: LimitedRelay, transport: SmtpTransport, refusal: str) -> None:
-    """However it refuses one more: all mails are sent, few connections are refused, and the limit is in force."""
+    """For each kind of refusal all mails are sent, few connections are refused, and the limit is in force."""
     relay.limit, relay.refusal = TAKEN, refusal
     relay.say("*", "DOT", HOLD + "250 2.0.0 queued", times=TAKEN)
     with capture_logs() as logs:
@@ -91,7 +91,7 @@ async def test_the_limit_of_the_relay_is_learned(relay: LimitedRelay, transport:
 
 
 async def test_the_limit_rises_when_the_relay_accepts_more(relay: LimitedRelay) -> None:
-    """After the wait one more is tried, then the next, up to the setting."""
+    """After a wait one more connection is tried, then the next, up to the setting."""
     relay.limit = 2
     transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=6))
     with capture_logs() as logs:
@@ -115,7 +115,7 @@ async def test_the_limit_rises_when_the_relay_accepts_more(relay: LimitedRelay) 
 
 
 async def test_the_limit_falls_again(relay: LimitedRelay, transport: SmtpTransport) -> None:
-    """A relay that accepts fewer than before: connections that end are not replaced, and no mail suffers."""
+    """If the relay accepts fewer than before, closed connections are not replaced, and no mail fails."""
     await open_connections(transport, 10)
     relay.limit = 3
     relay.say("*", "MAIL", CLOSING, times=8)
@@ -127,7 +127,7 @@ async def test_the_limit_falls_again(relay: LimitedRelay, transport: SmtpTranspo
 
 @pytest.mark.parametrize("word", [CLOSING, "421 4.7.0 rate limit exceeded", "421 4.4.2 timeout", DROP])
 async def test_the_end_of_a_session_is_no_limit(relay: LimitedRelay, transport: SmtpTransport, word: str) -> None:
-    """A relay that closes after some mails or some time is connected to again, with the same limit."""
+    """A relay that ends sessions after some mails or time gets new connections, with the same limit."""
     await open_connections(transport, 4)
     for round_ in range(3):
         for n in range(4):  # each on a connection that has carried mails
@@ -151,7 +151,7 @@ async def test_the_end_of_a_session_is_no_limit(relay: LimitedRelay, transport: 
 async def test_too_many_connections_as_the_reply_to_mail(
     relay: LimitedRelay, transport: SmtpTransport, word: str
 ) -> None:
-    """The mail goes over another connection, without an attempt, and the limit falls by one."""
+    """The mail is sent over another connection without using an attempt, and the limit falls by one."""
     await open_connections(transport, 4)
     before = transport.limit.in_force
     relay.say("crowded0@shop.example", "MAIL", word, times=2)
@@ -165,7 +165,7 @@ async def test_too_many_connections_as_the_reply_to_mail(
 async def test_a_rate_limit_as_the_reply_to_mail_is_no_connection_limit(
     relay: LimitedRelay, transport: SmtpTransport
 ) -> None:
-    """Amazon's reply to mails that come too fast is about these mails, not about connections."""
+    """Amazon's reply to mails that come too fast does not change the connection limit."""
     await open_connections(transport, 4)
     relay.say("fast0@shop.example", "MAIL", "454 Throttling failure: Maximum sending rate exceeded.")
     await send(transport, 1, "fast")
@@ -174,7 +174,7 @@ async def test_a_rate_limit_as_the_reply_to_mail_is_no_connection_limit(
 
 
 async def test_a_refused_first_connection_is_an_outage(relay: LimitedRelay, transport: SmtpTransport) -> None:
-    """All waiting mails fail after one attempt, and the limit stays."""
+    """All waiting mails end after one connection attempt, and the limit stays."""
     relay.limit = 0
     outcomes = await send(transport, 20)
     assert {type(outcome) for outcome in outcomes} == {NotTried}
@@ -188,7 +188,7 @@ async def test_a_refused_first_connection_is_an_outage(relay: LimitedRelay, tran
 
 
 async def test_a_silent_relay_is_an_outage(relay: LimitedRelay, transport: SmtpTransport) -> None:
-    """Connections without a reply for a minute do not show that the relay works."""
+    """Connections that were silent for a minute do not prove that the relay works."""
     async with transport._pool.acquire() as session:
         relay.limit = 1
         session.used_at -= RECENT_REPLY_SECONDS
@@ -198,7 +198,7 @@ async def test_a_silent_relay_is_an_outage(relay: LimitedRelay, transport: SmtpT
 
 
 async def test_a_closing_connection_counts_until_the_relay_has_closed_it(relay: LimitedRelay) -> None:
-    """Where a hundred mails were carried the connection ends with QUIT, and only then the next one is opened."""
+    """After a hundred mails the connection ends with QUIT, and the next is opened only after that."""
     relay.limit = 1
     relay.say("*", "QUIT", HOLD + "221 2.0.0 bye")
     transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=1))

@@ -1,6 +1,6 @@
-"""One transaction, cut at every byte: what is called unsent never arrived, and what surely did not is never in doubt.
+"""One transaction, cut at every byte: unsent means not received, and what is surely unsent is never uncertain.
 
-`NOTIFIER_CHAOS=long` cuts at every byte of the body too, instead of at some.
+`NOTIFIER_CHAOS=long` cuts at every byte of the body.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", dat
 SMALL = OutgoingMail(sender=MAIL.sender, recipient=MAIL.recipient, data=b"Subject: Hi\r\n\r\nHello\r\n")
 ENVELOPE = len(b"MAIL FROM:<shop@shop.example>\r\nRCPT TO:<ada@example.com>\r\nDATA\r\n")
 SENT = Accepted(reply=SmtpReply(code=250, enhanced="2.0.0", text="queued"))
-Found = tuple[Outcome | DroppedConnection, RelayRecord, int]
+CutResult = tuple[Outcome | DroppedConnection, RelayRecord, int]
 both_ways = pytest.mark.parametrize("pipelining", [False, True], ids=["step by step", "pipelined"])
 
 
-async def attempt(cutter: CuttingRelay, mail: OutgoingMail, cut: Cut, *, pipelining: bool) -> Found:
-    """What the session says of the mail, what the relay saw of it, and the bytes that may have been between them."""
+async def attempt(cutter: CuttingRelay, mail: OutgoingMail, cut: Cut, *, pipelining: bool) -> CutResult:
+    """Return the session's outcome, the relay's record, and the bytes that may be in between."""
     session, theirs, room = await cutter.connect(pipelining=pipelining)
     served = asyncio.create_task(serve(theirs, cut))
     outcome = await session.send(mail, seconds=10, before_body=grant_permit)
@@ -37,8 +37,8 @@ async def attempt(cutter: CuttingRelay, mail: OutgoingMail, cut: Cut, *, pipelin
     return outcome, await served, room
 
 
-def judge(mail: OutgoingMail, result: Found) -> None:
-    """The whole dot and no reply: in doubt; not taken by our socket: surely unsent; between the two either will do."""
+def judge(mail: OutgoingMail, result: CutResult) -> None:
+    """Assert: uncertain after the dot, unsent if our socket has not taken all, otherwise either."""
     outcome, seen, room = result
     total = ENVELOPE + len(mail.data) + len(b".\r\n")
     if seen.answered:
@@ -52,7 +52,7 @@ def judge(mail: OutgoingMail, result: Found) -> None:
 
 
 def places(mail: OutgoingMail) -> list[int]:
-    """Each byte of the envelope and around the final dot; of the body each one, or some."""
+    """Return each byte of the envelope and around the final dot, and all or some of the body."""
     total = ENVELOPE + len(mail.data) + len(b".\r\n")
     inner = range(ENVELOPE + 16, total - 16, 1 if LONG else 499)
     return [*range(1, ENVELOPE + 16), *inner, *range(total - 16, total + 1)]
@@ -62,7 +62,7 @@ def places(mail: OutgoingMail) -> list[int]:
 @pytest.mark.parametrize("reset", [True, False], ids=["RST", "FIN"])
 @pytest.mark.parametrize("mail", [MAIL, SMALL], ids=["large", "small"])
 async def test_replies_cut_at_every_byte(mail: OutgoingMail, *, reset: bool, pipelining: bool) -> None:
-    """B6, B7: a relay that says the first bytes of its replies and is gone; half a reply is none."""
+    """B6, B7: the relay disconnects within its replies; an incomplete reply counts as none."""
     kinds = []
     async with CuttingRelay() as cutter:
         for said in range(SAID + 1):
@@ -78,7 +78,7 @@ async def test_replies_cut_at_every_byte(mail: OutgoingMail, *, reset: bool, pip
 @both_ways
 @pytest.mark.parametrize("mail", [MAIL, SMALL], ids=["large", "small"])
 async def test_commands_and_body_cut_at_every_byte(mail: OutgoingMail, *, pipelining: bool) -> None:
-    """B6, B7, B10: a relay that reads so many bytes and resets; doubt begins where our socket has taken all."""
+    """B6, B7, B10: the relay resets while it reads; a mail is uncertain once our socket has taken all of it."""
     kinds = []
     async with CuttingRelay() as cutter:
         for heard in places(mail):
@@ -91,7 +91,7 @@ async def test_commands_and_body_cut_at_every_byte(mail: OutgoingMail, *, pipeli
 
 @both_ways
 async def test_a_lost_connection_asks_for_no_permit(*, pipelining: bool) -> None:
-    """B11: nothing can be sent, so the queue is not asked, and without a reply it is no attempt."""
+    """B11: no permit is requested on a lost connection, and without a reply no attempt is used."""
 
     async def ask() -> None:
         raise AssertionError
@@ -107,7 +107,7 @@ async def test_a_lost_connection_asks_for_no_permit(*, pipelining: bool) -> None
 
 
 async def test_an_aborted_body_does_not_arrive_later() -> None:
-    """B10: the buffered rest of a body is not sent, even if the relay reads on."""
+    """B10: the buffered rest of a body is not sent, even if the relay keeps reading."""
     loop = asyncio.get_running_loop()
     async with CuttingRelay() as cutter:
         session, theirs, _ = await cutter.connect(pipelining=True)
@@ -125,7 +125,7 @@ async def test_an_aborted_body_does_not_arrive_later() -> None:
 
 
 async def test_a_last_slice_that_cannot_be_written_is_unsent() -> None:
-    """A send that fails has passed nothing to the system, so the mail is not uncertain."""
+    """A failed send passed nothing to the system, so the mail is not uncertain."""
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair()
     theirs.settimeout(0)

@@ -1,4 +1,4 @@
-"""Deadlines that no caller can set, on a clock that goes faster: silence at every step is given up in time."""
+"""Fixed deadlines on an accelerated clock: silence at every step is given up in time."""
 
 import asyncio
 import selectors
@@ -18,13 +18,13 @@ from notifier.smtp.transport import SmtpTransport
 MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", data=b"Subject: Hi\r\n\r\nHello\r\n")
 SLOW = OutgoingMail(sender="slow@shop.example", recipient="slow@example.com", data=b"Subject: Hi\r\n\r\nHello\r\n")
 HASTE = 40
-"""How much faster than the world's the clock of a hasty loop goes: a minute passes in a second and a half."""
+"""The factor by which the loop's clock is faster: a minute passes in a second and a half."""
 GREAT_HASTE = 1500
-"""For the ten minutes that a relay may think about the final dot."""
+"""The factor for the ten minutes that a relay may take for the final dot."""
 
 
 class _HastySelector(selectors.DefaultSelector):
-    """Waits for a fraction of the time that it is asked to wait."""
+    """A selector that waits for a fraction of the timeout."""
 
     haste = HASTE
 
@@ -33,7 +33,7 @@ class _HastySelector(selectors.DefaultSelector):
 
 
 class HastyLoop(asyncio.SelectorEventLoop):
-    """A real event loop, on real sockets, for which time passes faster: for the deadlines that cannot be set."""
+    """An event loop on real sockets with accelerated time, for deadlines that cannot be set."""
 
     def __init__(self, haste: int = HASTE) -> None:
         selector = _HastySelector()
@@ -45,13 +45,13 @@ class HastyLoop(asyncio.SelectorEventLoop):
 
 
 def hastily(work: Coroutine[Any, Any, Any], haste: int = HASTE) -> Any:
-    """Run it to its end on a hasty loop."""
+    """Run a coroutine to its end on an accelerated loop."""
     with asyncio.Runner(loop_factory=lambda: HastyLoop(haste)) as runner:
         return runner.run(work)
 
 
 async def send_to(port: int, host: str = "127.0.0.1") -> object:
-    """The outcome of one mail."""
+    """Send one mail and return its outcome."""
     transport = SmtpTransport(SmtpSettings(host=host, port=port, security=SmtpSecurity.NONE))
     try:
         return await transport.send(MAIL, seconds=100, before_body=grant_permit)
@@ -62,7 +62,7 @@ async def send_to(port: int, host: str = "127.0.0.1") -> object:
 @pytest.mark.parametrize(("where", "most"), [("greeting", 40), ("EHLO", 20)])
 @pytest.mark.parametrize("how", [HANG, TRICKLE])
 def test_a_relay_that_hangs_while_opening(where: str, most: float, how: str) -> None:
-    """B1: silence, or a byte now and then, is given up after ten seconds a step and thirty in all."""
+    """B1: a silent or dripping relay is given up after ten seconds a step and thirty in all."""
 
     async def work() -> None:
         relay = await ScriptedRelay(greeting=how if where == "greeting" else "220 hello").start()
@@ -82,7 +82,7 @@ def test_a_relay_that_hangs_while_opening(where: str, most: float, how: str) -> 
 
 
 def test_a_relay_whose_host_does_not_answer() -> None:
-    """B1: a connection that is neither taken nor refused is given up in time."""
+    """B1: a connection that is neither accepted nor refused is given up in time."""
 
     async def work() -> None:
         with socket.socket() as listener:
@@ -99,9 +99,9 @@ def test_a_relay_whose_host_does_not_answer() -> None:
 
 @pytest.mark.parametrize("step", ["MAIL", "RCPT"])
 def test_a_connection_that_died_silently(step: str) -> None:
-    """B8, B11: where a firewall forgot an idle connection, the mail goes over a fresh one after a minute of silence.
+    """B8, B11: if a firewall dropped an idle connection, the mail uses a new one after a minute of silence.
 
-    The silent one is closed, so that its late reply is never given to another mail.
+    The silent connection is closed, so that another mail never gets its late reply.
     """
 
     async def work() -> None:
@@ -124,7 +124,7 @@ def test_a_connection_that_died_silently(step: str) -> None:
 @pytest.mark.parametrize("pipelines", [False, True])
 @pytest.mark.parametrize(("step", "least"), [("MAIL", 60), ("RCPT", 60), ("DATA", 120)])
 def test_each_command_has_its_own_time(*, pipelines: bool, step: str, least: int) -> None:
-    """B8: a reply that does not come is given up after the time of its command."""
+    """B8: each command has its own timeout for its reply."""
 
     async def work() -> None:
         relay = await ScriptedRelay(pipelines=pipelines).start()
@@ -143,7 +143,7 @@ def test_each_command_has_its_own_time(*, pipelines: bool, step: str, least: int
 
 
 def test_the_final_dot_has_ten_minutes_and_more_for_a_large_body() -> None:
-    """B7: 600 s, and a second for each 32 KB, until silence after the dot is called uncertain."""
+    """B7: silence after the dot is uncertain after 600 s, plus a second for each 32 KB."""
 
     async def work() -> None:
         relay = await ScriptedRelay(pipelines=True).start()
@@ -162,7 +162,7 @@ def test_the_final_dot_has_ten_minutes_and_more_for_a_large_body() -> None:
 
 
 def test_an_idle_connection_ends_with_quit() -> None:
-    """After thirty idle seconds the relay gets QUIT, although no further mail comes."""
+    """After thirty idle seconds the relay gets QUIT, even if no other mail comes."""
 
     async def work() -> None:
         relay = await ScriptedRelay().start()

@@ -1,4 +1,4 @@
-"""Connections that end in the middle: before the dot, after it, and between two mails."""
+"""Connections that are lost before the dot, after it, and between two mails."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ CLOSING = "421 4.3.2 shutting down"
 
 
 def who(step: str) -> str:
-    """For whom to script a step."""
+    """Return the address under which a step is scripted."""
     return MAIL.sender if step == "MAIL" else MAIL.recipient
 
 
@@ -28,7 +28,7 @@ def who(step: str) -> str:
 async def test_a_drop_before_the_dot_is_retried_at_once(
     transport: SmtpTransport, relay: ScriptedRelay, step: str, how: str
 ) -> None:
-    """B6: the mail goes out once on a new connection, and the first is not reported."""
+    """B6: the mail is sent once on a new connection, and the drop is not reported."""
     if how.startswith("250") and step != "DATA":
         how = "354 too early"
     relay.say(who(step), step, how)
@@ -42,7 +42,7 @@ async def test_a_drop_before_the_dot_is_retried_at_once(
 async def test_a_second_drop_after_a_reply_to_mail_defers(
     transport: SmtpTransport, relay: ScriptedRelay, step: str, phase: SmtpPhase, how: str
 ) -> None:
-    """B6: there is one retry only; the relay has heard of the mail, so this was an attempt."""
+    """B6: there is one retry, and an attempt is used because the relay answered MAIL."""
     relay.say(who(step), step, how, times=2)
     outcome = await transport.send(MAIL, seconds=60, before_body=grant_permit)
     assert isinstance(outcome, Deferred)
@@ -54,7 +54,7 @@ async def test_a_second_drop_after_a_reply_to_mail_defers(
 
 @pytest.mark.parametrize("how", [DROP, CLOSING])
 async def test_a_second_drop_at_mail_is_no_attempt(transport: SmtpTransport, relay: ScriptedRelay, how: str) -> None:
-    """B6: without a reply to MAIL FROM nothing is charged to the mail."""
+    """B6: without a reply to MAIL FROM no attempt is used."""
     relay.say(MAIL.sender, "MAIL", how, times=2)
     outcome = await transport.send(MAIL, seconds=60, before_body=grant_permit)
     assert isinstance(outcome, NotTried)
@@ -64,7 +64,7 @@ async def test_a_second_drop_at_mail_is_no_attempt(transport: SmtpTransport, rel
 
 
 async def test_the_drop_that_was_an_attempt_counts(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """B6: once at RCPT and then at MAIL is an attempt all the same, and so is the other order."""
+    """B6: a drop at RCPT and one at MAIL use an attempt, in either order."""
     relay.say(MAIL.recipient, "RCPT", DROP)
     relay.say("*", "MAIL", "250 ok")
     relay.say("*", "MAIL", DROP)
@@ -78,7 +78,7 @@ async def test_the_drop_that_was_an_attempt_counts(transport: SmtpTransport, rel
 async def test_a_relay_that_is_gone_after_the_drop(
     transport: SmtpTransport, relay: ScriptedRelay, step: str, kind: type[Deferred | NotTried]
 ) -> None:
-    """B6: where the fresh connection fails as well, it still counts whether MAIL was answered."""
+    """B6: if the new connection fails too, an attempt is used if MAIL was answered."""
     relay.say(who(step), step, DROP)
     first = asyncio.create_task(transport.send(MAIL, seconds=60, before_body=grant_permit))
     await relay.wait_for_commands(step, 1)
@@ -90,7 +90,7 @@ async def test_a_relay_that_is_gone_after_the_drop(
 async def test_silence_before_the_dot_is_given_up_in_time(
     transport: SmtpTransport, relay: ScriptedRelay, step: str, kind: type[Deferred | NotTried]
 ) -> None:
-    """B8: after the deadline the connection is gone, so the late reply is never given to another mail."""
+    """B8: the connection is closed at the deadline, so a late reply never reaches another mail."""
     relay.say(who(step), step, HANG, times=2)
     assert isinstance(await transport.send(MAIL, seconds=0.3, before_body=grant_permit), kind)
     await relay.wait_until_silent()
@@ -100,7 +100,7 @@ async def test_silence_before_the_dot_is_given_up_in_time(
 
 
 async def test_the_time_is_for_both_tries(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """A mail whose time was used up by the first connection is not begun on another."""
+    """A mail that used its time on the first connection is not begun on another."""
     relay.say(MAIL.recipient, "RCPT", HANG)
     assert isinstance(await transport.send(MAIL, seconds=0.2, before_body=grant_permit), Deferred)
     assert relay.connections == 1
@@ -110,7 +110,7 @@ async def test_the_time_is_for_both_tries(transport: SmtpTransport, relay: Scrip
 async def test_no_valid_reply_after_the_dot_is_uncertain(
     transport: SmtpTransport, relay: ScriptedRelay, how: str
 ) -> None:
-    """B7: the relay may have the mail, so it is not sent again at once, and the connection is not used again."""
+    """B7: the relay may have the mail, so there is no retry, and the connection is closed."""
     relay.say(MAIL.recipient, "DOT", how)
     assert isinstance(await transport.send(MAIL, seconds=60, before_body=grant_permit), Uncertain)
     assert relay.connections == 1
@@ -121,7 +121,7 @@ async def test_no_valid_reply_after_the_dot_is_uncertain(
 
 
 async def test_silence_after_the_dot_is_uncertain(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """B7: after the deadline there is no second try, and the late reply is not read."""
+    """B7: after the deadline there is no retry, and the late reply is not read."""
     relay.say(MAIL.recipient, "DOT", HANG)
     outcome = await transport.send(MAIL, seconds=60, before_body=grant_until(0.3))
     assert outcome == Uncertain(detail="no reply to the final dot: Timed out waiting for server response")
@@ -130,7 +130,7 @@ async def test_silence_after_the_dot_is_uncertain(transport: SmtpTransport, rela
 
 
 async def test_421_after_the_dot_is_not_uncertain(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """A relay that says 421 to the dot has not taken the mail: it goes again at once, once, and is then deferred."""
+    """A 421 to the dot means that the mail was not taken: it is tried once more, and then deferred."""
     relay.say(MAIL.recipient, "DOT", CLOSING)
     assert await transport.send(MAIL, seconds=60, before_body=grant_permit) == SENT
     relay.say(MAIL.recipient, "DOT", CLOSING, times=2)
@@ -143,7 +143,7 @@ async def test_421_after_the_dot_is_not_uncertain(transport: SmtpTransport, rela
 async def test_a_drop_between_two_mails_is_not_noticed(
     transport: SmtpTransport, relay: ScriptedRelay, how: str
 ) -> None:
-    """B6, B11: an idle connection that the relay closed, with FIN or with RST, is replaced without a word."""
+    """B6, B11: an idle connection that the relay closed with FIN or RST is replaced without an error."""
     assert await transport.send(MAIL, seconds=60, before_body=grant_permit) == SENT
     getattr(relay, how)()
     await relay.wait_until_silent()
@@ -154,7 +154,7 @@ async def test_a_drop_between_two_mails_is_not_noticed(
 
 @pytest.mark.parametrize("how", ["hang_up", "cut"])
 async def test_a_drop_that_only_writing_reveals(transport: SmtpTransport, relay: ScriptedRelay, how: str) -> None:
-    """B11: a connection that was closed without our knowing is replaced as soon as MAIL is written to it."""
+    """B11: a connection found closed when MAIL is written is replaced at once."""
     assert await transport.send(MAIL, seconds=60, before_body=grant_permit) == SENT
     getattr(relay, how)()
     assert await transport.send(OTHER, seconds=60, before_body=grant_permit) == SENT
@@ -163,7 +163,7 @@ async def test_a_drop_that_only_writing_reveals(transport: SmtpTransport, relay:
 
 
 async def test_a_drop_between_two_mails_does_not_cost_the_retry(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """B11: a mail that found its connection closed still survives a drop on the fresh one."""
+    """B11: a mail that found its connection closed still has its retry on the new one."""
     assert await transport.send(MAIL, seconds=60, before_body=grant_permit) == SENT
     relay.hang_up()
     await relay.wait_until_silent()
@@ -173,7 +173,7 @@ async def test_a_drop_between_two_mails_does_not_cost_the_retry(transport: SmtpT
 
 
 async def test_a_refusal_whose_reset_fails_is_kept(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """What RCPT was told stands, even if the connection does not survive the RSET after it."""
+    """A refusal at RCPT stays valid even if the connection is lost at RSET."""
     relay.say(MAIL.recipient, "RCPT", "550 5.1.1 no such user")
     relay.say("*", "RSET", DROP)
     outcome = await transport.send(MAIL, seconds=60, before_body=grant_permit)
@@ -186,7 +186,7 @@ async def test_a_refusal_whose_reset_fails_is_kept(transport: SmtpTransport, rel
 
 
 async def test_a_reset_that_hangs_ends_with_the_deadline(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """What was refused is known in time, whatever the relay does after it."""
+    """A refusal is returned by the deadline, even if RSET hangs."""
     relay.say(MAIL.recipient, "RCPT", "450 4.2.0 later")
     relay.say("*", "RSET", HANG)
     async with asyncio.timeout(1.5):
@@ -200,7 +200,7 @@ async def test_no_time_left_is_no_attempt(transport: SmtpTransport, relay: Scrip
 
 
 async def test_a_stop_cuts_running_transactions(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """A mail whose dot has not left is unsent, and it is not begun again."""
+    """A mail whose dot was not sent is unsent, and is not begun again."""
     relay.say(MAIL.recipient, "RCPT", HANG)
     sending = asyncio.create_task(transport.send(MAIL, seconds=30, before_body=grant_permit))
     await relay.wait_for_commands("RCPT", 1)
@@ -210,7 +210,7 @@ async def test_a_stop_cuts_running_transactions(transport: SmtpTransport, relay:
 
 
 async def test_a_cancelled_mail_closes_its_connection(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """After a cancellation the connection stands between command and reply, so nobody may use it."""
+    """A cancelled transaction leaves the connection in an unknown state, so it is closed."""
     relay.say(MAIL.recipient, "RCPT", HANG)
     sending = asyncio.create_task(transport.send(MAIL, seconds=30, before_body=grant_permit))
     await relay.wait_for_commands("RCPT", 1)
@@ -222,7 +222,7 @@ async def test_a_cancelled_mail_closes_its_connection(transport: SmtpTransport, 
 
 
 async def test_a_relay_that_stops_reading_in_the_body(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """B10: what the socket has not taken when the deadline is over is surely unsent: it never arrives after that."""
+    """B10: what the socket has not taken by the deadline is surely unsent and never arrives."""
     relay.extensions = ()
     relay.say(MAIL.recipient, "DATA", STALL, times=2)
     big = OutgoingMail(sender=MAIL.sender, recipient=MAIL.recipient, data=WIRE + b"x" * 70 + b"\r\n" * (7 << 20))

@@ -1,4 +1,4 @@
-"""Invalid replies of a relay: limited, sanitised, and never believed."""
+"""Invalid replies of a relay are limited, sanitised and never believed."""
 
 import asyncio
 
@@ -15,18 +15,18 @@ MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", dat
 OTHER = OutgoingMail(sender="shop@shop.example", recipient="bob@example.com", data=b"Subject: Hi\r\n\r\nHello\r\n")
 SURELY_NOT_SENT = {"MAIL": NotTried, "RCPT": Deferred, "DATA": Deferred, "DOT": Uncertain}
 FILLS_EVERY_BUFFER = 64 << 20
-"""Bytes: more than loopback's socket buffers hold, so a reader that never stops would be seen to read on."""
+"""Bytes, more than loopback's socket buffers hold, so that an endless reader is detected."""
 
 
 def who(step: str) -> str:
-    """For whom to script a step."""
+    """Return the address under which a step is scripted."""
     return MAIL.sender if step == "MAIL" else MAIL.recipient
 
 
 @pytest.mark.parametrize("step", SURELY_NOT_SENT)
 @pytest.mark.parametrize("noise", [ENDLESS, "garbage", "abc def", "550-no\r\nend", "\x00\x01\x02", "x" * 9000])
 async def test_an_invalid_reply(transport: SmtpTransport, relay: ScriptedRelay, step: str, noise: str) -> None:
-    """B9: endless lines and garbage end the connection; before the dot the mail is unsent, after it uncertain."""
+    """B9: endless lines and garbage end the connection: unsent before the dot, uncertain after it."""
     relay.say(who(step), step, noise, times=2)
     outcome = await transport.send(MAIL, seconds=60, before_body=grant_permit)
     assert isinstance(outcome, SURELY_NOT_SENT[step])
@@ -38,7 +38,7 @@ async def test_an_invalid_reply(transport: SmtpTransport, relay: ScriptedRelay, 
 
 @pytest.mark.parametrize("step", SURELY_NOT_SENT)
 async def test_a_reply_that_comes_byte_by_byte(transport: SmtpTransport, relay: ScriptedRelay, step: str) -> None:
-    """B9: the deadline is for the whole reply, so single bytes do not extend it."""
+    """B9: single bytes do not extend the deadline, which is for the whole reply."""
     relay.say(who(step), step, TRICKLE, times=2)
     outcome = await transport.send(MAIL, seconds=0.3, before_body=grant_until(0.3))
     assert isinstance(outcome, SURELY_NOT_SENT[step])
@@ -59,7 +59,7 @@ async def test_a_reply_that_comes_byte_by_byte(transport: SmtpTransport, relay: 
 async def test_the_text_of_a_reply_is_sanitised(
     transport: SmtpTransport, relay: ScriptedRelay, said: str, expected: str
 ) -> None:
-    """B9: control characters, broken bytes and length do not reach our tables; letters do."""
+    """B9: control characters and broken bytes are removed, the length is limited, letters stay."""
     relay.say(MAIL.recipient, "RCPT", said)
     outcome = await transport.send(MAIL, seconds=60, before_body=grant_permit)
     assert isinstance(outcome, Rejected)
@@ -70,7 +70,7 @@ async def test_the_text_of_a_reply_is_sanitised(
 async def test_a_positive_reply_with_broken_text_counts(
     transport: SmtpTransport, relay: ScriptedRelay, said: str
 ) -> None:
-    """B9: only the code decides; the text is for people."""
+    """B9: only the code of a reply decides."""
     relay.say(MAIL.recipient, "DOT", said)
     outcome = await transport.send(MAIL, seconds=60, before_body=grant_permit)
     assert isinstance(outcome, Accepted if said.startswith("250") else Rejected)
@@ -79,7 +79,7 @@ async def test_a_positive_reply_with_broken_text_counts(
 
 
 async def test_the_reason_of_a_lost_connection_is_sanitised(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """B9: garbage that ended a connection is shown without its control characters."""
+    """B9: garbage that ended a connection is shown without control characters."""
     relay.say(MAIL.recipient, "RCPT", "\x1b[2Jgarbage\x00", times=2)
     outcome = await transport.send(MAIL, seconds=60, before_body=grant_permit)
     assert isinstance(outcome, Deferred)
@@ -89,7 +89,7 @@ async def test_the_reason_of_a_lost_connection_is_sanitised(transport: SmtpTrans
 
 
 async def outcome_of_two_replies(transport: SmtpTransport, relay: ScriptedRelay, step: str, both: str) -> Outcome:
-    """What comes of a mail whose step is answered with two replies at once."""
+    """Return the outcome of a mail for which one step is answered with two replies."""
     relay.say(who(step), step, both, times=2)
     async with asyncio.timeout(2):
         return await transport.send(MAIL, seconds=0.3, before_body=grant_until(0.3))
@@ -99,20 +99,20 @@ async def outcome_of_two_replies(transport: SmtpTransport, relay: ScriptedRelay,
 async def test_an_unsolicited_refusal_is_not_taken_for_the_next_reply(
     transport: SmtpTransport, relay: ScriptedRelay, step: str
 ) -> None:
-    """B9: after a line that nobody asked for the connection is out of step, so it is closed and nothing believed."""
+    """B9: after an unsolicited line the connection is closed, and no later reply is believed."""
     outcome = await outcome_of_two_replies(transport, relay, step, "250 ok\r\n550 5.1.1 for somebody else")
     assert not isinstance(outcome, Rejected)
 
 
 async def test_an_unsolicited_250_is_not_the_reply_to_the_dot(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """B9: a refused mail is never called sent because of a line that came too soon."""
+    """B9: an early extra line never makes a refused mail `sent`."""
     relay.say(MAIL.recipient, "DOT", "554 5.7.1 refused")
     assert not isinstance(await outcome_of_two_replies(transport, relay, "DATA", "354 go\r\n250 ok"), Accepted)
     assert relay.received == []
 
 
 async def test_two_replies_to_the_dot_make_a_refusal_uncertain(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """B9: a refusal followed by a 250 may belong to something else, so the mail is not called unsent."""
+    """B9: with a refusal and a 250 to the dot the mail is not certainly unsent."""
     relay.say(MAIL.recipient, "DOT", "451 4.3.0 what?\r\n250 2.0.0 queued")
     assert isinstance(await transport.send(MAIL, seconds=60, before_body=grant_permit), Uncertain)
     relay.say(MAIL.recipient, "DOT", "250 2.0.0 queued\r\n451 4.3.0 what?")
@@ -121,7 +121,7 @@ async def test_two_replies_to_the_dot_make_a_refusal_uncertain(transport: SmtpTr
 
 
 async def test_an_unsolicited_line_between_two_mails_is_ignored(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """B9: a line on an idle connection is not the reply to the next mail's MAIL."""
+    """B9: a line on an idle connection is not the reply to the next MAIL."""
     assert isinstance(await transport.send(MAIL, seconds=60, before_body=grant_permit), Accepted)
     await relay.interject("550 5.1.1 for nobody")
     for _ in range(5):

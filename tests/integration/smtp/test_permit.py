@@ -1,4 +1,4 @@
-"""The permit: asked for with DATA, needed for the first byte, and asked again before each further slice of the body."""
+"""The permit is requested with DATA, needed for the first byte, and checked before each further slice of the body."""
 
 import asyncio
 from dataclasses import replace
@@ -23,7 +23,7 @@ LARGE = OutgoingMail(sender=MAIL.sender, recipient=MAIL.recipient, data=WIRE + b
 async def test_the_permit_is_asked_for_with_data_and_not_after_354(
     transport: SmtpTransport, relay: ScriptedRelay
 ) -> None:
-    """The queue commits its mark while the replies travel, so it is asked before the relay has answered DATA."""
+    """The permit is requested before DATA is answered, so that the commit overlaps with the reply."""
     relay.say(MAIL.recipient, "DATA", HANG)
     queue = PermitQueue(build_permit())
     sending = asyncio.create_task(transport.send(MAIL, seconds=60, before_body=queue.ask))
@@ -37,7 +37,7 @@ async def test_the_permit_is_asked_for_with_data_and_not_after_354(
 
 
 async def test_no_body_without_the_permit(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """With 354 in hand the session waits for the queue, and then goes on."""
+    """After 354 the session waits for the permit and then continues."""
     queue = PermitQueue(build_permit())
     sending = asyncio.create_task(transport.send(MAIL, seconds=60, before_body=queue.ask))
     await relay.wait_for_commands("DATA", 1)
@@ -51,7 +51,7 @@ async def test_no_body_without_the_permit(transport: SmtpTransport, relay: Scrip
 
 
 async def test_without_a_permit_no_byte_of_the_body_is_sent(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """What the queue took back is unsent: the connection is cut, because the relay waits for a body on it."""
+    """Without a permit the mail is unsent and the connection is cut, because the relay waits for a body."""
 
     async def refuse() -> None:
         return None
@@ -65,7 +65,7 @@ async def test_without_a_permit_no_byte_of_the_body_is_sent(transport: SmtpTrans
 
 @pytest.mark.parametrize("late", ["first byte", "end"])
 async def test_a_late_permit_begins_nothing(transport: SmtpTransport, relay: ScriptedRelay, late: str) -> None:
-    """After its time another process may have rescued the mail, so not even the first byte is sent."""
+    """A permit after its time is void, because another process may have rescued the mail."""
     over = build_permit(first_byte_in=-0.001) if late == "first byte" else build_permit(ends_in=-0.001)
 
     async def ask() -> BodyPermit:
@@ -77,7 +77,7 @@ async def test_a_late_permit_begins_nothing(transport: SmtpTransport, relay: Scr
 
 
 async def test_a_permit_that_ends_in_the_middle_of_a_large_body(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """Asked before each further slice: a no cuts the body before its last byte, so it is surely unsent."""
+    """A permit that ends cuts the body before its last byte, so the mail is surely unsent."""
     relay.extensions = ()
     left = 3
 
@@ -97,7 +97,7 @@ async def test_a_permit_that_ends_in_the_middle_of_a_large_body(transport: SmtpT
 
 
 async def test_the_permit_is_checked_before_each_slice(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """No slice is sent without checking whether others may consider the sender dead."""
+    """Before each slice the sender checks whether others may consider it dead."""
     calls = 0
 
     def may_go_on() -> bool:
@@ -115,7 +115,7 @@ async def test_the_permit_is_checked_before_each_slice(transport: SmtpTransport,
 
 
 async def test_the_permit_is_checked_after_the_socket_was_full(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """A paused body does not go on if its permit has ended in the meantime."""
+    """A paused body does not continue if its permit has ended."""
     relay.extensions = ()
     relay.say(MAIL.recipient, "DATA", STALL)
     valid = True
@@ -135,7 +135,7 @@ async def test_the_permit_is_checked_after_the_socket_was_full(transport: SmtpTr
 
 
 async def test_the_permit_bounds_the_wait_for_the_last_reply(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """From the first byte on the permit's end counts, not the time that was given for the whole."""
+    """After the first byte the permit's end is the deadline, and not the mail's timeout."""
     relay.say(MAIL.recipient, "DOT", HANG)
     async with asyncio.timeout(30):
         assert isinstance(await transport.send(MAIL, seconds=60, before_body=grant_until(0.2)), Uncertain)
@@ -150,7 +150,7 @@ async def test_the_permit_bounds_the_wait_for_the_last_reply(transport: SmtpTran
 async def test_an_error_of_the_queue_is_raised_and_the_connection_cut(
     transport: SmtpTransport, relay: ScriptedRelay
 ) -> None:
-    """If asking for the permit fails, an open DATA is neither left behind nor filled."""
+    """If the permit request fails, the error is raised and the connection with its open DATA is cut."""
     queue = PermitQueue(ZeroDivisionError())
     queue.may_answer.set()
     with pytest.raises(ZeroDivisionError):
@@ -160,7 +160,7 @@ async def test_an_error_of_the_queue_is_raised_and_the_connection_cut(
 
 
 async def test_an_error_in_the_middle_of_the_body_cuts_it(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """A question that raises ends the body like one that is answered with no."""
+    """A check that raises ends the body like a refused one."""
     relay.extensions = ()
 
     async def ask() -> BodyPermit:
@@ -176,7 +176,7 @@ async def test_an_error_in_the_middle_of_the_body_cuts_it(transport: SmtpTranspo
 async def test_a_refusal_does_not_wait_for_the_permit(
     transport: SmtpTransport, relay: ScriptedRelay, gives: Exception | None
 ) -> None:
-    """Where the relay says no the question is withdrawn, whatever would have come of it."""
+    """After a refusal by the relay the permit request is withdrawn."""
     relay.say(MAIL.recipient, "DATA", "550 5.7.1 no")
     queue = PermitQueue(gives)
     if gives is not None:
@@ -192,7 +192,7 @@ async def test_a_refusal_does_not_wait_for_the_permit(
 async def test_nothing_is_asked_of_the_queue_for_a_mail_refused_before_data(
     transport: SmtpTransport, relay: ScriptedRelay
 ) -> None:
-    """Step by step the mark is asked for when DATA is said, so a refused recipient costs no commit."""
+    """Without pipelining a refused recipient costs no commit, because the mark is requested with DATA."""
     relay.say(MAIL.recipient, "RCPT", "550 5.1.1 no such user")
     queue = PermitQueue(build_permit())
     assert isinstance(await transport.send(MAIL, seconds=60, before_body=queue.ask), Rejected)
@@ -200,7 +200,7 @@ async def test_nothing_is_asked_of_the_queue_for_a_mail_refused_before_data(
 
 
 async def test_each_connection_asks_for_its_own_permit(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """After a drop the mail begins again from MAIL, so its first permit is worth nothing any more."""
+    """After a drop the mail restarts with MAIL and requests a new permit."""
     relay.say(MAIL.recipient, "DATA", DROP)
     queue = PermitQueue(build_permit())
     queue.may_answer.set()
@@ -209,7 +209,7 @@ async def test_each_connection_asks_for_its_own_permit(transport: SmtpTransport,
 
 
 async def test_no_permit_in_time(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """A database that hangs costs the connection, and the mail is unsent."""
+    """If the database hangs, the connection is cut and the mail is unsent."""
     queue = PermitQueue()
     outcome = await transport.send(MAIL, seconds=0.2, before_body=queue.ask)
     assert outcome == NotPermitted(detail="no permission in time")
@@ -218,7 +218,7 @@ async def test_no_permit_in_time(transport: SmtpTransport, relay: ScriptedRelay)
 
 
 async def test_a_relay_that_disconnects_before_the_permit(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """A connection lost before the permit is there is dropped at once, and the mail goes over a new one."""
+    """A connection lost before the permit is replaced at once by a new one."""
     queue = PermitQueue(build_permit())
     sending = asyncio.create_task(transport.send(MAIL, seconds=60, before_body=queue.ask))
     await relay.wait_for_commands("DATA", 1)

@@ -1,4 +1,4 @@
-"""One flight for MAIL, RCPT and DATA where the relay offers it: what goes together, and what a refusal then costs."""
+"""MAIL, RCPT and DATA in one flight where the relay offers it: what is sent together, and what a refusal costs."""
 
 import asyncio
 
@@ -25,13 +25,13 @@ pipelined = pytest.mark.parametrize("relay", [True], ids=["pipelined"], indirect
 
 
 async def send(transport: SmtpTransport, mail: OutgoingMail = MAIL) -> Outcome:
-    """What becomes of one mail."""
+    """Send one mail and return its outcome."""
     return await transport.send(mail, seconds=60, before_body=grant_permit)
 
 
 @pytest.mark.parametrize(("relay", "flights"), [(True, 2), (False, 4)], indirect=["relay"])
 async def test_a_mail_costs_two_round_trips(transport: SmtpTransport, relay: ScriptedRelay, flights: int) -> None:
-    """With PIPELINING the envelope is one flight and the body another; without it each command waits for its reply."""
+    """With PIPELINING envelope and body take one round trip each; without it each command takes one."""
     assert await send(transport) == SENT
     before = relay.flights
     for _ in range(10):
@@ -52,7 +52,7 @@ async def test_the_offer_is_read_in_any_case(transport: SmtpTransport, relay: Sc
 async def test_pipelining_under_tls(
     relay: ScriptedRelay, authority: CertificateAuthority, security: SmtpSecurity
 ) -> None:
-    """The encrypted transport is taken over like a plain one, small bodies and large ones alike."""
+    """Over TLS small and large bodies are pipelined as on a plain connection."""
     await relay.stop()
     relay.tls, relay.starttls = (
         (authority.issue_server_context(), None)
@@ -76,7 +76,7 @@ async def test_pipelining_under_tls(
 async def test_data_after_a_refused_recipient_is_ended_by_a_lone_dot(
     transport: SmtpTransport, relay: ScriptedRelay
 ) -> None:
-    """B13, RFC 2920 §3.1: a relay that waits for a body without a recipient gets an empty one."""
+    """B13, RFC 2920 §3.1: a relay that accepts DATA without a recipient gets an empty body."""
     relay.say(MAIL.recipient, "RCPT", "550 5.1.1 no such user")
     relay.say(MAIL.recipient, "DATA", "354 go ahead")
     assert await send(transport) == NO_SUCH_USER
@@ -91,7 +91,7 @@ async def test_data_after_a_refused_recipient_is_ended_by_a_lone_dot(
 async def test_a_lone_dot_that_is_not_refused_ends_the_connection(
     transport: SmtpTransport, relay: ScriptedRelay, reply: str
 ) -> None:
-    """RFC 2920 §3.1: only 5yz is the right answer to an empty body; the recipient stays refused."""
+    """RFC 2920 §3.1: any reply to an empty body but 5yz closes the connection; the recipient stays refused."""
     relay.say(MAIL.recipient, "RCPT", "550 5.1.1 no such user")
     relay.say(MAIL.recipient, "DATA", "354 go ahead")
     relay.say(MAIL.recipient, "DOT", reply)
@@ -116,7 +116,7 @@ async def test_a_refused_sender_needs_no_reset(transport: SmtpTransport, relay: 
 @pytest.mark.parametrize("step", ["RCPT", "DATA"])
 @pipelined
 async def test_a_refusal_is_reset(transport: SmtpTransport, relay: ScriptedRelay, step: str) -> None:
-    """After MAIL the relay keeps the envelope until it is told to forget it."""
+    """After MAIL a refused transaction is ended with RSET."""
     relay.say(MAIL.recipient, step, "450 4.7.1 later")
     assert isinstance(await send(transport), Deferred)
     assert relay.commands.count("RSET") == 1
@@ -126,7 +126,7 @@ async def test_a_refusal_is_reset(transport: SmtpTransport, relay: ScriptedRelay
 
 @pipelined
 async def test_a_refusal_stands_when_the_relay_then_hangs_up(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """What RCPT was told is an answer, also where the relay closes instead of answering DATA."""
+    """A refusal at RCPT stays valid if the relay closes instead of answering DATA."""
     relay.say(MAIL.recipient, "RCPT", "550 5.1.1 no such user")
     relay.say(MAIL.recipient, "DATA", DROP)
     assert await send(transport) == NO_SUCH_USER
@@ -142,7 +142,7 @@ async def test_a_refusal_stands_when_the_relay_then_hangs_up(transport: SmtpTran
 async def test_an_extra_reply_makes_all_of_them_invalid(
     transport: SmtpTransport, relay: ScriptedRelay, step: str
 ) -> None:
-    """B9: a refusal that comes one position too early or too late belongs to no command, so nothing is believed."""
+    """B9: with an extra reply no reply belongs surely to a command, so none is believed."""
     who = MAIL.sender if step == "MAIL" else MAIL.recipient
     relay.say(who, step, "250 ok\r\n550 5.1.1 for somebody else", times=2)
     assert not isinstance(await send(transport), Rejected)
@@ -152,7 +152,7 @@ async def test_an_extra_reply_makes_all_of_them_invalid(
 
 @pipelined
 async def test_a_late_reply_to_data_makes_the_refusal_invalid(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """B9: if RSET gets the 354 that DATA should have got, the refusal before it belonged to another command."""
+    """B9: if RSET gets DATA's 354, the refusal before it belonged to another command."""
     relay.say(MAIL.recipient, "DATA", "550 5.1.1 for somebody else", times=2)
     relay.say("*", "RSET", "354 go ahead", times=2)
     outcome = await send(transport)
@@ -164,7 +164,7 @@ async def test_a_late_reply_to_data_makes_the_refusal_invalid(transport: SmtpTra
 async def test_an_idle_connection_with_an_unsolicited_line_is_closed(
     transport: SmtpTransport, relay: ScriptedRelay
 ) -> None:
-    """B9: at once, not when the next mail needs it; 421 is a polite end."""
+    """B9: the connection is closed at once; a 421 is a normal end."""
     for word in ("250 2.0.0 hello?", "421 4.4.2 idle for too long", "2"):
         assert await send(transport) == SENT
         await relay.interject(word)
@@ -174,7 +174,7 @@ async def test_an_idle_connection_with_an_unsolicited_line_is_closed(
 
 @pipelined
 async def test_an_address_is_never_a_command(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """CR and LF in an address are refused before anything is said, and the connection is not spoiled for others."""
+    """An address with CR or LF is refused before anything is sent, and the connection stays usable."""
     for bad in ("eve@example.com>\r\nRCPT TO:<bob@example.com", "a\x00@example.com", "a\x7f@example.com"):
         with pytest.raises(ValueError, match="control character"):
             await send(transport, OutgoingMail(sender=MAIL.sender, recipient=bad, data=WIRE))
@@ -186,7 +186,7 @@ async def test_an_address_is_never_a_command(transport: SmtpTransport, relay: Sc
 async def test_a_relay_that_says_more_than_its_greeting_is_not_used(
     transport: SmtpTransport, relay: ScriptedRelay
 ) -> None:
-    """B9: what arrives together with the last reply of opening is nobody's, so the connection is closed."""
+    """B9: if extra lines follow the last reply of the opening, the connection is closed."""
     relay.say("*", "EHLO", "250-relay.example\r\n250 PIPELINING\r\n250 2.1.0 ok", times=3)
     outcome = await send(transport)
     assert isinstance(outcome, NotTried)

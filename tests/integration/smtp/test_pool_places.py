@@ -1,4 +1,4 @@
-"""The places of the pool: never more connections than the setting, and none is lost, whatever happens to a mail."""
+"""The places of the pool: never more connections than the setting, and no place is lost."""
 
 import asyncio
 import time
@@ -20,18 +20,18 @@ STOPPED = NotTried(detail="stopped before the mail was handed over")
 
 
 def bob() -> SmtpTransaction:
-    """A mail that can be announced."""
+    """Build a mail that can be announced."""
     return SmtpTransaction(BOB, deadline=time.monotonic() + 5, before_body=grant_permit)
 
 
 async def hold(pool: SessionPool, *, fresh: bool = False) -> None:
-    """Take a session, and give it back at once."""
+    """Take a session and give it back at once."""
     async with pool.acquire(fresh=fresh, transaction=bob()):
         pass
 
 
 async def test_an_outage_is_reported_to_all_waiting_mails(relay: ScriptedRelay) -> None:
-    """B1: one of twenty mails tries to connect, and all the others get its result."""
+    """B1: one of twenty mails tries to connect, and all others get its result."""
     relay.greeting = "554 5.3.2 no service"
     transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=2))
     outcomes = await asyncio.gather(*(transport.send(BOB, seconds=60, before_body=grant_permit) for _ in range(20)))
@@ -45,7 +45,7 @@ async def test_an_outage_is_reported_to_all_waiting_mails(relay: ScriptedRelay) 
 
 
 async def test_an_outage_is_not_reported_to_an_announced_mail(relay: ScriptedRelay) -> None:
-    """It has a connection that is open; the waiting mails have none."""
+    """An announced mail has an open connection, so an outage is reported only to the waiting mails."""
     pool = SessionPool(SmtpSettings(port=relay.port, max_connections=2))
     async with pool.acquire() as session:
         session.last_seconds = 0.0
@@ -55,9 +55,7 @@ async def test_an_outage_is_not_reported_to_an_announced_mail(relay: ScriptedRel
         waiting = asyncio.create_task(hold(pool))
         await relay.wait_for_commands("EHLO", 2)
         assert pool._announce_on(session) is not None
-        session.used_at -= (
-            RECENT_REPLY_SECONDS  # or the refusal would only mean that the relay takes no more connections
-        )
+        session.used_at -= RECENT_REPLY_SECONDS  # otherwise the refusal would count as a connection limit
         relay.resume.set()
         for unlucky in (opening, waiting):
             with pytest.raises(RelayUnreachableError, match="no service"):
@@ -69,7 +67,7 @@ async def test_an_outage_is_not_reported_to_an_announced_mail(relay: ScriptedRel
 
 
 async def test_a_stop_refuses_waiting_mails(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
-    """Running transactions end by their state, and neither the announced mail nor the others are begun."""
+    """Running transactions end by their state; announced and waiting mails are not begun."""
     await pair.begin()
     others = [pair.send(CID) for _ in range(5)]
     await turns()
@@ -83,7 +81,7 @@ async def test_a_stop_refuses_waiting_mails(pair: AnnouncedPair, relay: Scripted
 
 
 async def test_a_stop_while_a_connection_is_opened_begins_nothing(relay: ScriptedRelay) -> None:
-    """A mail that gets its connection after the stop is not begun on it, nor is the one that gets it next."""
+    """Neither a mail that gets its connection after the stop nor the next mail is begun on it."""
     transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=1))
     relay.say("*", "EHLO", HOLD + "250-relay.example\r\n250 PIPELINING")
     sendings = [asyncio.create_task(transport.send(mail, seconds=60, before_body=grant_permit)) for mail in (ADA, BOB)]
@@ -96,7 +94,7 @@ async def test_a_stop_while_a_connection_is_opened_begins_nothing(relay: Scripte
 
 
 async def test_a_stop_at_the_moment_of_a_turn_begins_nothing(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
-    """A mail that was just given its turn does not use it after the stop."""
+    """A mail that has just got its turn does not use it after the stop."""
     pool = pair.transport._pool
     async with pool.acquire():
         waiting = pair.send(CID)
@@ -127,7 +125,7 @@ async def test_a_mail_cancelled_at_the_moment_of_its_turn(
 
 @pytest.mark.parametrize("announced", [True, False])
 async def test_a_timeout_at_the_moment_of_a_cancellation(pair: AnnouncedPair, *, announced: bool) -> None:
-    """The place of the mail is given back once, not twice."""
+    """The mail's place is given back exactly once."""
     pool = pair.transport._pool
     async with pool.acquire() as session:
         waiting = asyncio.create_task(hold(pool))
@@ -144,7 +142,7 @@ async def test_a_timeout_at_the_moment_of_a_cancellation(pair: AnnouncedPair, *,
 
 
 async def test_a_mail_cancelled_while_its_connection_is_opened(relay: ScriptedRelay) -> None:
-    """Its place is the next one's."""
+    """Its place goes to the next mail."""
     transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=1))
     relay.say("*", "EHLO", HOLD + "250-relay.example\r\n250 PIPELINING")
     first = asyncio.create_task(transport.send(ADA, seconds=60, before_body=grant_permit))
@@ -157,7 +155,7 @@ async def test_a_mail_cancelled_while_its_connection_is_opened(relay: ScriptedRe
 
 
 async def test_cancelled_mails_are_skipped(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
-    """Of ten waiting mails nine are cancelled; the tenth is announced."""
+    """When nine of ten waiting mails are cancelled, the tenth is announced."""
     pool = pair.transport._pool
     async with pool.acquire() as session:
         gone = [asyncio.create_task(hold(pool)) for _ in range(9)]
@@ -174,7 +172,7 @@ async def test_cancelled_mails_are_skipped(pair: AnnouncedPair, relay: ScriptedR
 async def test_the_first_mail_that_carries_nothing_hands_its_connection_on(
     pair: AnnouncedPair, relay: ScriptedRelay
 ) -> None:
-    """Whatever has become of it: a dead one is handed on too, and the announced mail opens the next."""
+    """The connection is handed on even if it is dead, and the announced mail opens the next."""
     pool = pair.transport._pool
     sessions: list[object] = []
 
@@ -194,7 +192,7 @@ async def test_the_first_mail_that_carries_nothing_hands_its_connection_on(
 
 
 async def test_a_large_mail_has_no_part_in_the_count(pair: AnnouncedPair, relay: ScriptedRelay) -> None:
-    """Mails that are too large to be sent give their place to the next, and all the others are accepted."""
+    """Mails that are too large give their place to the next, and all others are accepted."""
     mails = [mail_to(f"n{n}", b"x" * (11 << 20) if n % 3 == 0 else WIRE) for n in range(12)]
     outcomes: list[Outcome] = await asyncio.gather(*(pair.send(mail) for mail in mails))
     assert sum(isinstance(outcome, Accepted) for outcome in outcomes) == 8

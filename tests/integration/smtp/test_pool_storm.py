@@ -1,6 +1,6 @@
-"""Hundreds of mails, a relay that behaves as it likes, cancellations and stops: no place is lost, and no mail either.
+"""Hundreds of mails with random replies, cancellations and stops: no place and no mail is lost.
 
-`NOTIFIER_CHAOS=long` makes it 400 storms instead of 16.
+`NOTIFIER_CHAOS=long` runs 400 storms instead of 16.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ SURELY_UNSENT = (Deferred, NotTried, Rejected)
 
 
 def misbehave(relay: ScriptedRelay, rng: random.Random, name: str) -> None:
-    """What is said to one mail, now and then."""
+    """Script a fault for some of the mails."""
     if rng.random() < 1 / 3:
         command = rng.choice(COMMANDS)
         who = f"{name}@shop.example" if command == "MAIL" else f"{name}@example.com"
@@ -37,13 +37,13 @@ def misbehave(relay: ScriptedRelay, rng: random.Random, name: str) -> None:
 
 
 def connections(pool: SessionPool) -> int:
-    """Those that are open, or being opened."""
+    """Return the number of connections that are open or being opened."""
     standing = [session for session in (*pool._busy, *pool._closing) if session._protocol.is_connected]
     return len(standing) + len(pool._idle) + pool._opening
 
 
 async def storm(relay: ScriptedRelay, transport: SmtpTransport, rng: random.Random, number: int) -> Counter[str]:
-    """One of them; what the mails came to."""
+    """Run one storm and return the number of each kind of outcome."""
     pool = transport._pool
     most = 0
 
@@ -83,7 +83,7 @@ async def storm(relay: ScriptedRelay, transport: SmtpTransport, rng: random.Rand
 
 @pytest.mark.timeout(600)
 async def test_a_storm_loses_no_place(relay: ScriptedRelay) -> None:
-    """Afterwards the pool is as before: all places are free, and it carries as many mails at the same time."""
+    """After a storm all places are free, and the pool carries as many mails at once as before."""
     kinds = Counter[str]()
     rng = random.Random(1)
     for number in range(STORMS):
@@ -102,7 +102,7 @@ async def test_a_storm_loses_no_place(relay: ScriptedRelay) -> None:
 
 
 async def side_by_side(relay: ScriptedRelay, transport: SmtpTransport, most: int) -> None:
-    """One mail more than there are connections: all but the last are with the relay at the same time."""
+    """Send one mail more than there are connections, and check that all others are in progress at once."""
     relay.resume.clear()
     relay.say("*", "DOT", HOLD + "250 2.0.0 queued", times=most)
     count = len(relay.bodies)

@@ -1,4 +1,4 @@
-"""Sessions: one connection for many mails, closed before the relay closes it."""
+"""Sessions: one connection carries many mails, and is closed before the relay closes it."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", dat
 
 
 async def test_one_connection_carries_many_mails(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """After the first mail there is no connecting, and no EHLO."""
+    """Later mails need no new connection and no EHLO."""
     for _ in range(20):
         assert isinstance(await transport.send(MAIL, seconds=60, before_body=grant_permit), Accepted)
     assert relay.connections == 1
@@ -26,7 +26,7 @@ async def test_one_connection_carries_many_mails(transport: SmtpTransport, relay
 
 
 async def test_a_connection_carries_a_hundred_mails_and_no_more(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """Relays close a connection that sends too many; we are faster."""
+    """A connection is closed after a hundred mails, before the relay closes it."""
     for _ in range(100):
         await transport.send(MAIL, seconds=60, before_body=grant_permit)
     assert relay.connections == 1
@@ -36,7 +36,7 @@ async def test_a_connection_carries_a_hundred_mails_and_no_more(transport: SmtpT
 
 @pytest.mark.parametrize(("field", "seconds"), [("used_at", 30.0), ("opened_at", 300.0)])
 async def test_a_connection_that_is_too_old_is_replaced(relay: ScriptedRelay, field: str, seconds: float) -> None:
-    """After 30 idle seconds, or 300 in all, the next mail goes over a fresh connection and the old one is closed."""
+    """After 30 idle seconds or 300 in all the next mail uses a new connection."""
     pool = SessionPool(SmtpSettings(port=relay.port))
     for age, connections in ((seconds - 2, 1), (seconds + 1, 2)):
         async with pool.acquire() as session:
@@ -51,7 +51,7 @@ async def test_a_connection_that_is_too_old_is_replaced(relay: ScriptedRelay, fi
 
 
 async def test_no_more_connections_than_the_setting_says(relay: ScriptedRelay) -> None:
-    """Mails wait for a free connection rather than open another."""
+    """At the maximum, mails wait for a free connection."""
     transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=2))
     outcomes = await asyncio.gather(*(transport.send(MAIL, seconds=60, before_body=grant_permit) for _ in range(20)))
     assert all(isinstance(outcome, Accepted) for outcome in outcomes)
@@ -60,7 +60,7 @@ async def test_no_more_connections_than_the_setting_says(relay: ScriptedRelay) -
 
 
 async def test_a_probe_is_one_of_the_connections(relay: ScriptedRelay) -> None:
-    """Where all connections are open and idle, one of them makes room for the fresh one."""
+    """If all connections are open and idle, one is closed for the probe."""
     transport = SmtpTransport(SmtpSettings(port=relay.port, max_connections=2))
     await asyncio.gather(*(transport.send(MAIL, seconds=60, before_body=grant_permit) for _ in range(2)))
     for probes in range(1, 4):
@@ -73,7 +73,7 @@ async def test_a_probe_is_one_of_the_connections(relay: ScriptedRelay) -> None:
 
 
 async def test_a_lost_idle_connection_is_not_kept(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """It is out of the pool, and of the gauge, as soon as the relay closes it."""
+    """A closed idle connection leaves the pool and the gauge at once."""
     await transport.send(MAIL, seconds=60, before_body=grant_permit)
     open_ = metrics.SMTP_SESSIONS.labels(transport.relay)
     assert open_._value.get() == 1
@@ -98,7 +98,7 @@ async def test_mails_are_sent_at_the_same_time(relay: ScriptedRelay) -> None:
 
 
 async def test_the_connection_used_last_is_used_first(relay: ScriptedRelay) -> None:
-    """So that the others may grow old and go."""
+    """The connection used last is used first, so that the others become idle and close."""
     pool = SessionPool(SmtpSettings(port=relay.port))
     async with pool.acquire() as first, pool.acquire() as second:
         assert first is not second
@@ -118,7 +118,7 @@ async def test_closing_sends_quit(transport: SmtpTransport, relay: ScriptedRelay
 
 
 async def test_closing_does_not_wait_for_a_silent_relay(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """A relay that does not answer QUIT, or is gone, does not delay the end."""
+    """A relay that does not answer QUIT does not delay the end."""
     await transport.send(MAIL, seconds=60, before_body=grant_permit)
     relay.say("*", "QUIT", HANG)
     async with asyncio.timeout(5):
@@ -130,7 +130,7 @@ async def test_closing_does_not_wait_for_a_silent_relay(transport: SmtpTransport
 
 
 async def test_an_error_inside_closes_the_session(relay: ScriptedRelay) -> None:
-    """A session is not given back after an exception, whatever it was."""
+    """After any exception a session is closed and not given back."""
     pool = SessionPool(SmtpSettings(port=relay.port))
     with pytest.raises(KeyError):
         async with pool.acquire():
@@ -143,7 +143,7 @@ async def test_an_error_inside_closes_the_session(relay: ScriptedRelay) -> None:
 
 
 async def test_the_relays_size_is_known(relay: ScriptedRelay) -> None:
-    """SIZE is read where it is a number; no number, none and zero mean no limit (RFC 1870 §4)."""
+    """RFC 1870 §4: a numeric SIZE is the limit; none, zero or another value means no limit."""
     for extension, size in (("SIZE 1000", 1000), ("SIZE 0", None), ("SIZE", None), ("SIZE x", None), ("DSN", None)):
         relay.extensions = (extension,)
         pool = SessionPool(SmtpSettings(port=relay.port))
@@ -153,7 +153,7 @@ async def test_the_relays_size_is_known(relay: ScriptedRelay) -> None:
 
 
 async def test_a_stop_cuts_a_body_that_the_relay_does_not_read(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """A stop does not wait for the deadline of a body that cannot be written; what has not left is surely unsent."""
+    """A stop cuts a body that cannot be written without waiting for its deadline; it is surely unsent."""
     relay.extensions = ()
     relay.say(MAIL.recipient, "DATA", STALL)
     big = OutgoingMail(sender=MAIL.sender, recipient=MAIL.recipient, data=MAIL.data + b"\r\n" * (7 << 20))

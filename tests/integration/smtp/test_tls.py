@@ -18,14 +18,14 @@ PASSWORD = "correct horse battery"
 
 
 def settings(relay: ScriptedRelay, ca_file: Path, security: SmtpSecurity) -> SmtpSettings:
-    """Settings with a login."""
+    """Build settings with a login."""
     return SmtpSettings(
         port=relay.port, security=security, ca_file=ca_file, username="shop", password=SecretStr(PASSWORD)
     )
 
 
 async def deliver(settings: SmtpSettings, mails: int = 1) -> list[Outcome]:
-    """The outcomes of so many mails, one after the other."""
+    """Send this many mails one after the other, and return the outcomes."""
     transport = SmtpTransport(settings)
     try:
         return [await transport.send(MAIL, seconds=60, before_body=grant_permit) for _ in range(mails)]
@@ -35,7 +35,7 @@ async def deliver(settings: SmtpSettings, mails: int = 1) -> list[Outcome]:
 
 @pytest.fixture
 async def tls_relay(authority: CertificateAuthority, relay: ScriptedRelay) -> ScriptedRelay:
-    """A relay that speaks TLS from the first byte, with a good certificate, and knows a user."""
+    """A relay with implicit TLS, a valid certificate and one user."""
     await relay.stop()
     relay.tls = authority.issue_server_context()
     relay.users = {"shop": PASSWORD}
@@ -44,7 +44,7 @@ async def tls_relay(authority: CertificateAuthority, relay: ScriptedRelay) -> Sc
 
 @pytest.fixture
 def starttls_relay(authority: CertificateAuthority, relay: ScriptedRelay) -> ScriptedRelay:
-    """A relay that offers STARTTLS with a good certificate, and knows a user."""
+    """A relay with STARTTLS, a valid certificate and one user."""
     relay.starttls = authority.issue_server_context()
     relay.users = {"shop": PASSWORD}
     return relay
@@ -54,7 +54,7 @@ def starttls_relay(authority: CertificateAuthority, relay: ScriptedRelay) -> Scr
 async def test_login_over_tls(
     tls_relay: ScriptedRelay, authority: CertificateAuthority, mechanisms: tuple[str, ...]
 ) -> None:
-    """With a good certificate the mail goes out after one login, by a mechanism that the relay offers."""
+    """With a valid certificate the mail is sent after one login with a mechanism that the relay offers."""
     tls_relay.mechanisms = mechanisms
     outcomes = await deliver(settings(tls_relay, authority.ca_file, SmtpSecurity.TLS), mails=2)
     assert [type(outcome) for outcome in outcomes] == [Accepted, Accepted]
@@ -63,7 +63,7 @@ async def test_login_over_tls(
 
 
 async def test_login_over_starttls(starttls_relay: ScriptedRelay, authority: CertificateAuthority) -> None:
-    """The login comes after STARTTLS and a second EHLO, never before."""
+    """The login is made only after STARTTLS and a second EHLO."""
     (outcome,) = await deliver(settings(starttls_relay, authority.ca_file, SmtpSecurity.STARTTLS))
     assert isinstance(outcome, Accepted)
     ehlo = "EHLO notifier.localdomain"
@@ -87,7 +87,7 @@ async def test_a_bad_certificate_gets_no_login_and_no_mail(
     fault: str,
     security: SmtpSecurity,
 ) -> None:
-    """B2: an expired certificate, another host's or an unknown authority's; one try."""
+    """B2: an expired, foreign or untrusted certificate gets one try and no login."""
     bad = {
         "expired": authority.issue_server_context(expired=True),
         "wrong host": authority.issue_server_context("relay.example"),
@@ -109,7 +109,7 @@ async def test_a_bad_certificate_gets_no_login_and_no_mail(
 async def test_a_missing_starttls_gets_no_login_and_no_mail(
     relay: ScriptedRelay, authority: CertificateAuthority
 ) -> None:
-    """B2: the relay, or someone in between, does not offer STARTTLS."""
+    """B2: a relay without STARTTLS gets no login, because someone may have removed the offer."""
     relay.users = {"shop": PASSWORD}
     (outcome,) = await deliver(settings(relay, authority.ca_file, SmtpSecurity.STARTTLS))
     assert isinstance(outcome, NotTried)
@@ -119,7 +119,7 @@ async def test_a_missing_starttls_gets_no_login_and_no_mail(
 
 
 async def test_starttls_is_the_default_away_from_loopback(relay: ScriptedRelay) -> None:
-    """B2: without a setting, only a relay on this machine may go without protection."""
+    """B2: by default only a relay on this machine may be used without TLS."""
     relay.host = "127.0.0.2"
     await relay.stop()
     await relay.start()
@@ -130,7 +130,7 @@ async def test_starttls_is_the_default_away_from_loopback(relay: ScriptedRelay) 
 
 
 async def test_a_wrong_password_is_tried_once(tls_relay: ScriptedRelay, authority: CertificateAuthority) -> None:
-    """B3: one connection, one AUTH, and a person is needed; the words are the relay's and not the password."""
+    """B3: there is one AUTH, a person is needed, and the detail has the relay's text without the password."""
     tls_relay.users = {"shop": "another"}
     (outcome,) = await deliver(settings(tls_relay, authority.ca_file, SmtpSecurity.TLS))
     assert outcome == NotTried(detail="535 5.7.8 wrong user name or password", needs_person=True)
@@ -141,7 +141,7 @@ async def test_a_wrong_password_is_tried_once(tls_relay: ScriptedRelay, authorit
 async def test_each_connection_tries_the_password_once(
     tls_relay: ScriptedRelay, authority: CertificateAuthority
 ) -> None:
-    """B3: three mails are three logins, not nine: how often to connect is the circuit's to say."""
+    """B3: three mails make three logins; the circuit decides how often to connect."""
     tls_relay.users = {"shop": "another"}
     outcomes = await deliver(settings(tls_relay, authority.ca_file, SmtpSecurity.TLS), mails=3)
     assert [type(outcome) for outcome in outcomes] == [NotTried] * 3
@@ -153,7 +153,7 @@ async def test_each_connection_tries_the_password_once(
 async def test_a_relay_without_a_known_mechanism(
     tls_relay: ScriptedRelay, authority: CertificateAuthority, mechanisms: tuple[str, ...]
 ) -> None:
-    """A login that cannot be made is for a person to see; no mail goes out without it."""
+    """A login without a known mechanism needs a person, and no mail is sent."""
     tls_relay.mechanisms = mechanisms
     (outcome,) = await deliver(settings(tls_relay, authority.ca_file, SmtpSecurity.TLS))
     assert outcome == NotTried(detail="the relay offers no AUTH mechanism that we know", needs_person=True)
@@ -164,7 +164,7 @@ async def test_a_relay_without_a_known_mechanism(
 async def test_a_login_that_fails_for_now_needs_no_person(
     tls_relay: ScriptedRelay, authority: CertificateAuthority, reply: str
 ) -> None:
-    """RFC 4954 §6: 4yz to AUTH passes by itself, so it is tried again like any other connection."""
+    """RFC 4954 §6: 4yz to AUTH is temporary and is tried again like any connection."""
     tls_relay.say("*", "AUTH", reply)
     (outcome,) = await deliver(settings(tls_relay, authority.ca_file, SmtpSecurity.TLS))
     assert isinstance(outcome, Accepted)

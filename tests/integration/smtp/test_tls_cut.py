@@ -1,4 +1,4 @@
-"""The transaction over TLS: another transport with buffers of its own below ours, and the same promises."""
+"""The transaction over TLS, with its own buffers below ours, keeps the same promises."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ LARGE = OutgoingMail(sender=MAIL.sender, recipient=MAIL.recipient, data=WIRE + b
 
 @pytest.fixture
 async def protected(authority: CertificateAuthority, security: SmtpSecurity) -> AsyncIterator[ScriptedRelay]:
-    """A relay that speaks TLS from the first byte, or after STARTTLS, and takes mails of any size in one flight."""
+    """A relay with implicit TLS or STARTTLS that accepts mails of any size in one flight."""
     server = authority.issue_server_context()
     tls, starttls = (server, None) if security is SmtpSecurity.TLS else (None, server)
     relay = await ScriptedRelay(pipelines=True, extensions=(), tls=tls, starttls=starttls).start()
@@ -34,7 +34,7 @@ async def protected(authority: CertificateAuthority, security: SmtpSecurity) -> 
 async def over_tls(
     authority: CertificateAuthority, security: SmtpSecurity, protected: ScriptedRelay
 ) -> AsyncIterator[SmtpTransport]:
-    """A transport to it."""
+    """A transport to the relay with TLS."""
     made = SmtpTransport(SmtpSettings(port=protected.port, security=security, ca_file=authority.ca_file))
     yield made
     await made.close()
@@ -43,7 +43,7 @@ async def over_tls(
 @pytest.mark.parametrize("how", [DROP, "421 4.3.2 closing", "garbage"])
 @pytest.mark.parametrize("step", ["RCPT", "DATA"])
 async def test_a_drop_before_the_dot(over_tls: SmtpTransport, protected: ScriptedRelay, step: str, how: str) -> None:
-    """B6: tried again at once on a fresh connection, and asyncio has nothing to complain about."""
+    """B6: the mail is tried again at once on a new connection, and asyncio logs no error."""
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     protected.say(MAIL.recipient, step, how)
@@ -54,7 +54,7 @@ async def test_a_drop_before_the_dot(over_tls: SmtpTransport, protected: Scripte
 
 @pytest.mark.parametrize("how", [DROP, "garbage", HANG])
 async def test_no_clear_word_after_the_dot(over_tls: SmtpTransport, protected: ScriptedRelay, how: str) -> None:
-    """B7: uncertain, and the next mail goes over a fresh connection."""
+    """B7: without a valid reply the mail is uncertain, and the next mail uses a new connection."""
     protected.say(MAIL.recipient, "DOT", how)
     assert isinstance(await over_tls.send(MAIL, seconds=60, before_body=grant_until(0.3)), Uncertain)
     assert isinstance(await over_tls.send(OTHER, seconds=60, before_body=grant_permit), Accepted)
@@ -62,7 +62,7 @@ async def test_no_clear_word_after_the_dot(over_tls: SmtpTransport, protected: S
 
 
 async def test_a_relay_that_stops_reading_in_the_body(over_tls: SmtpTransport, protected: ScriptedRelay) -> None:
-    """B10: what is still in our hands when the time is over is surely unsent, and never arrives."""
+    """B10: a body not written completely by the deadline is surely unsent and never arrives."""
     protected.say(MAIL.recipient, "DATA", STALL, times=2)
     outcome = await over_tls.send(LARGE, seconds=60, before_body=grant_until(1.5))
     assert outcome == Deferred(phase=SmtpPhase.BODY, detail="Timed out waiting for server response")
@@ -88,7 +88,7 @@ async def test_a_stop_in_the_body(over_tls: SmtpTransport, protected: ScriptedRe
 
 @pytest.mark.parametrize("how", ["hang_up", "cut"])
 async def test_an_idle_connection_that_was_closed(over_tls: SmtpTransport, protected: ScriptedRelay, how: str) -> None:
-    """B11: replaced without a word, whether the closing was noticed or not."""
+    """B11: a closed idle connection is replaced, whether the end was noticed or not."""
     for notice in (True, False):
         assert isinstance(await over_tls.send(MAIL, seconds=60, before_body=grant_permit), Accepted)
         getattr(protected, how)()
@@ -100,7 +100,7 @@ async def test_an_idle_connection_that_was_closed(over_tls: SmtpTransport, prote
 
 
 async def test_an_unsolicited_line_on_an_idle_connection(over_tls: SmtpTransport, protected: ScriptedRelay) -> None:
-    """B9: it makes the connection unusable at once."""
+    """B9: an unsolicited line makes the connection unusable at once."""
     assert isinstance(await over_tls.send(MAIL, seconds=60, before_body=grant_permit), Accepted)
     await protected.interject("550 5.1.1 for nobody")
     await protected.wait_until_silent()

@@ -28,7 +28,7 @@ STEPS = {"MAIL": SmtpPhase.MAIL, "RCPT": SmtpPhase.RCPT, "DATA": SmtpPhase.DATA,
 
 
 async def test_a_mail_is_handed_over(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """Envelope and bytes arrive as given, in the order that SMTP demands."""
+    """Envelope and bytes arrive unchanged and in SMTP's order."""
     assert await transport.send(MAIL, seconds=60, before_body=grant_permit) == SENT
     assert relay.received == [ReceivedMail("shop@shop.example", "ada@example.com", WIRE)]
     assert relay.commands == [
@@ -40,7 +40,7 @@ async def test_a_mail_is_handed_over(transport: SmtpTransport, relay: ScriptedRe
 
 
 async def test_each_command_waits_for_the_reply_to_the_last(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """B13: to a relay that offers no PIPELINING nothing is said before it has answered, after a refusal neither."""
+    """B13: without PIPELINING each command waits for the previous reply, also after a refusal."""
     relay.pipelines, relay.watchful = False, True
     relay.say(OTHER.recipient, "RCPT", "550 5.1.1 no such user")
     assert await transport.send(MAIL, seconds=60, before_body=grant_permit) == SENT
@@ -56,7 +56,7 @@ async def test_each_command_waits_for_the_reply_to_the_last(transport: SmtpTrans
 async def test_any_set_of_extensions_will_do(
     transport: SmtpTransport, relay: ScriptedRelay, extensions: tuple[str, ...]
 ) -> None:
-    """B13: a relay may offer nothing, write its keywords in lower case, or offer what nobody knows."""
+    """B13: a relay may offer no extensions, unknown ones, or keywords in lower case."""
     relay.extensions = extensions
     assert await transport.send(MAIL, seconds=60, before_body=grant_permit) == SENT
     (mail_from,) = [command for command in relay.commands if command.startswith("MAIL")]
@@ -65,7 +65,7 @@ async def test_any_set_of_extensions_will_do(
 
 
 async def test_a_relay_without_enhanced_codes(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """B13: bare replies are understood, and a text is never taken for an enhanced code."""
+    """B13: a reply without an enhanced code is accepted, and no text is mistaken for one."""
     relay.extensions = ()
     relay.say("*", "DOT", "250 ok 1.2.3")
     assert await transport.send(MAIL, seconds=60, before_body=grant_permit) == Accepted(
@@ -77,7 +77,7 @@ async def test_a_relay_without_enhanced_codes(transport: SmtpTransport, relay: S
 
 
 async def test_a_reply_of_many_lines_is_one(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """Continuation lines belong to their reply, and 251 is a yes."""
+    """Continuation lines belong to their reply, and 251 is positive."""
     relay.say("*", "RCPT", "251-2.1.5 will\r\n251 2.1.5 forward")
     relay.say("*", "DOT", "250-2.0.0 queued\r\n250 2.0.0 as 17")
     outcome = await transport.send(MAIL, seconds=60, before_body=grant_permit)
@@ -89,7 +89,7 @@ async def test_a_reply_of_many_lines_is_one(transport: SmtpTransport, relay: Scr
 async def test_a_temporary_refusal_defers(
     transport: SmtpTransport, relay: ScriptedRelay, step: str, reply: str
 ) -> None:
-    """B4: 4yz at any step is deferred with phase and words, on a connection that carries the next mail."""
+    """B4: 4yz at any step defers with phase and text, and the connection carries the next mail."""
     relay.say(MAIL.sender if step == "MAIL" else MAIL.recipient, step, reply)
     code, enhanced, text = reply.split(" ", 2)
     outcome = await transport.send(MAIL, seconds=60, before_body=grant_permit)
@@ -100,7 +100,7 @@ async def test_a_temporary_refusal_defers(
 
 
 async def test_the_next_try_says_the_same(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """B4: greylisting compares envelope and bytes with those of the last try."""
+    """B4: the next attempt has the same envelope and bytes, as greylisting requires."""
     relay.say(MAIL.recipient, "RCPT", "450 4.2.0 greylisted")
     await transport.send(MAIL, seconds=60, before_body=grant_permit)
     assert await transport.send(MAIL, seconds=60, before_body=grant_permit) == SENT
@@ -109,7 +109,7 @@ async def test_the_next_try_says_the_same(transport: SmtpTransport, relay: Scrip
 
 
 async def test_a_refused_recipient(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """B5: 550 5.1.1 at RCPT is about the recipient; code, enhanced code and text are kept."""
+    """B5: 550 5.1.1 at RCPT is about the recipient, and its code, enhanced code and text are kept."""
     relay.say(MAIL.recipient, "RCPT", "550 5.1.1 no such user")
     reply = SmtpReply(code=550, enhanced="5.1.1", text="no such user")
     outcome = await transport.send(MAIL, seconds=60, before_body=grant_permit)
@@ -120,7 +120,7 @@ async def test_a_refused_recipient(transport: SmtpTransport, relay: ScriptedRela
 @pytest.mark.parametrize("step", ["RCPT", "DATA", "DOT"])
 @pytest.mark.parametrize("reply", ["550 5.7.1 spam", "554 no thanks", "550 5.6.0 strange"])
 async def test_a_refused_message(transport: SmtpTransport, relay: ScriptedRelay, step: str, reply: str) -> None:
-    """B5: any other 5yz is about the message, which suppresses nobody; the connection carries the next mail."""
+    """B5: any other 5yz is about the message and suppresses nobody; the connection carries the next mail."""
     relay.say(MAIL.recipient, step, reply)
     outcome = await transport.send(MAIL, seconds=60, before_body=grant_permit)
     assert isinstance(outcome, Rejected)
@@ -133,7 +133,7 @@ async def test_a_refused_message(transport: SmtpTransport, relay: ScriptedRelay,
 async def test_a_sender_that_is_refused_at_mail_costs_no_attempt(
     transport: SmtpTransport, relay: ScriptedRelay, reply: str
 ) -> None:
-    """Only the sender has been named by then."""
+    """A refusal at MAIL is about the sender and uses no attempt."""
     relay.say(MAIL.sender, "MAIL", reply)
     assert await transport.send(MAIL, seconds=60, before_body=grant_permit) == NotTried(
         detail=reply, scope=OutageScope.SENDER, needs_person=True
@@ -147,7 +147,7 @@ async def test_a_sender_that_is_refused_at_mail_costs_no_attempt(
 async def test_a_fault_that_the_relay_reports_defers_the_mail(
     transport: SmtpTransport, relay: ScriptedRelay, reply: str, claim: CircuitReason
 ) -> None:
-    """A login or a disk fault in a reply defers this mail, whatever the code."""
+    """A reply about a login or disk fault defers the mail, whatever its code."""
     relay.say(MAIL.sender, "MAIL", reply)
     outcome = await transport.send(MAIL, seconds=60, before_body=grant_permit)
     assert isinstance(outcome, Deferred)
@@ -155,7 +155,7 @@ async def test_a_fault_that_the_relay_reports_defers_the_mail(
 
 
 async def test_a_mail_over_the_relays_size_is_not_sent(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """B12: with SIZE smaller than the message nothing is said about it; the next mail uses the connection."""
+    """B12: a mail above the relay's SIZE is not sent, and the next mail uses the connection."""
     relay.extensions = (f"SIZE {len(WIRE)}",)
     big = OutgoingMail(sender=MAIL.sender, recipient=MAIL.recipient, data=WIRE + b"\r\n")
     outcome = await transport.send(big, seconds=60, before_body=grant_permit)
@@ -177,7 +177,7 @@ async def test_a_mail_over_the_relays_size_is_not_sent(transport: SmtpTransport,
     ],
 )
 async def test_dots_arrive_as_they_were(transport: SmtpTransport, relay: ScriptedRelay, body: bytes) -> None:
-    """A line with a dot ends nothing and loses nothing (RFC 5321 §4.5.2)."""
+    """RFC 5321 §4.5.2: a line with a dot arrives unchanged."""
     wire = b"Subject: dots\r\n\r\n" + body
     sent = OutgoingMail(sender=MAIL.sender, recipient=MAIL.recipient, data=wire)
     assert await transport.send(sent, seconds=60, before_body=grant_permit) == SENT
@@ -186,7 +186,7 @@ async def test_dots_arrive_as_they_were(transport: SmtpTransport, relay: Scripte
 
 
 async def test_an_address_beyond_ascii_asks_for_smtputf8(transport: SmtpTransport, relay: ScriptedRelay) -> None:
-    """RFC 6531: the option stands where an address needs it, and only there."""
+    """RFC 6531: SMTPUTF8 is used only where an address needs it."""
     relay.extensions = ("SMTPUTF8",)
     sent = OutgoingMail(sender=MAIL.sender, recipient="zoë@example.com", data=WIRE)
     assert await transport.send(sent, seconds=60, before_body=grant_permit) == SENT

@@ -1,6 +1,6 @@
-"""Random replies, several mails to a connection: each outcome is the one that the relay's own words allow.
+"""Random replies to several mails on a connection: each outcome is one that the replies allow.
 
-`NOTIFIER_CHAOS=long` makes it 50,000 connections instead of 2,000, with more than 100,000 sequences of replies.
+`NOTIFIER_CHAOS=long` runs 50,000 connections instead of 2,000, with more than 100,000 sequences of replies.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ PHASES = {"MAIL": SmtpPhase.MAIL, "RCPT": SmtpPhase.RCPT, "DATA": SmtpPhase.DATA
 
 
 def expected(script: MailScript) -> tuple[type[object], str, SmtpPhase | None]:
-    """What an orderly relay's words come to: kind, text and phase."""
+    """Return the type, text and phase of the outcome for correct replies."""
     for command, phase in PHASES.items():
         said = script.said[command]
         if 400 <= said.code < 600:
@@ -33,7 +33,7 @@ def expected(script: MailScript) -> tuple[type[object], str, SmtpPhase | None]:
 
 
 def check(script: MailScript, outcome: Outcome | DroppedConnection, body: bytes) -> None:
-    """The outcome against the relay's own record."""
+    """Compare the outcome with the relay's own record."""
     dot = script.said["DOT"]
     accepted_by_relay = script.body == body and "DOT" in script.given and dot.whole and dot.code == 250
     reply = getattr(outcome, "reply", None)
@@ -42,7 +42,7 @@ def check(script: MailScript, outcome: Outcome | DroppedConnection, body: bytes)
     if isinstance(outcome, Accepted):
         assert accepted_by_relay
         assert outcome.reply.text == dot.text
-    elif accepted_by_relay:  # then only what came before the dot can have made us doubt it
+    elif accepted_by_relay:  # then only an extra reply before the dot can have made it uncertain
         assert isinstance(outcome, Uncertain)
         assert script.trouble == "extra"
         assert script.troubled != "DOT"
@@ -59,7 +59,7 @@ def check(script: MailScript, outcome: Outcome | DroppedConnection, body: bytes)
 
 
 async def run(seed: int) -> int:
-    """One connection and the mails on it, as long as it is usable; how many there were."""
+    """Send mails on one connection while it is usable, and return their number."""
     rng = random.Random(seed)
     pipelining = rng.random() < 0.5
     scripts = [draw_script(rng, f"{seed}.{number}") for number in range(MAILS)]
@@ -78,7 +78,7 @@ async def run(seed: int) -> int:
         except AssertionError as error:
             raise AssertionError(f"seed {seed}, {pipelining=}: {outcome} after {drawn}") from error
         await relay.quiet.wait()
-        await asyncio.sleep(0)  # for what was written last to arrive
+        await asyncio.sleep(0)  # let the last bytes arrive
         await asyncio.sleep(0)
         if not session.is_usable:
             break
@@ -91,7 +91,7 @@ async def run(seed: int) -> int:
 
 @pytest.mark.parametrize("share", range(SHARES))
 async def test_random_replies(share: int) -> None:
-    """B8, B9: an accepted mail carries the relay's word to its own dot, and no reply is ever given to another mail."""
+    """B8, B9: an accepted mail has the reply to its own dot, and no mail gets another's reply."""
     mails = 0
     for seed in range(share, COUNT, SHARES):
         mails += await run(seed)

@@ -1,6 +1,6 @@
-"""Random replies to mails most of which are announced: each outcome is one that the relay's own words allow.
+"""Random replies to mostly announced mails: each outcome is one that the replies allow.
 
-`NOTIFIER_CHAOS=long` makes it 80,000 mails instead of 3,200.
+`NOTIFIER_CHAOS=long` sends 80,000 mails instead of 3,200.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ ENVELOPE = ("MAIL", "RCPT", "DATA")
 
 
 def refuses(script: MailScript, command: str) -> bool:
-    """What is said to the command is a refusal."""
+    """Return whether the reply to the command is a refusal."""
     return 400 <= script.said[command].code < 600
 
 
 def check(
     script: MailScript, outcome: Outcome | DroppedConnection, company: list[MailScript], *, announced: bool
 ) -> None:
-    """The outcome against the relay's own record; `company` are the mails of its connection, this one among them."""
+    """Compare the outcome with the relay's own record; `company` are all mails of its connection."""
     place = company.index(script) if script in company else 0
     before, after = company[:place], company[place + 1 :]
     dot = script.said["DOT"]
@@ -45,7 +45,7 @@ def check(
     if isinstance(outcome, Accepted):
         assert accepted
         assert outcome.reply.text == dot.text
-    elif accepted:  # then something unasked was said before
+    elif accepted:  # then the relay sent an unsolicited reply before
         assert isinstance(outcome, Uncertain)
         assert any(other.trouble == "extra" for other in (*before, script))
     elif has_it and not (dot.whole and 400 <= dot.code < 600):
@@ -67,7 +67,7 @@ def check(
 
 
 async def run(relay: RandomRelay, seed: int) -> int:
-    """Mails that wait for a connection or two; how many of them were announced."""
+    """Send mails over one or two connections, and return the number of announced ones."""
     relay.rng.seed(seed)
     pool = SessionPool(SmtpSettings(port=relay.port, max_connections=relay.rng.choice((1, 2))))
     tags = [f"m{seed}.{number}" for number in range(MAILS)]
@@ -95,7 +95,7 @@ async def run(relay: RandomRelay, seed: int) -> int:
 
 @pytest.mark.parametrize("share", range(SHARES))
 async def test_random_replies(share: int) -> None:
-    """B8, B9: no announced mail hears another's reply, is accepted without its own, or is in doubt without a cause."""
+    """B8, B9: no announced mail gets another's reply, is accepted without its own, or uncertain without a cause."""
     announced = 0
     async with RandomRelay(random.Random(share)) as relay:
         for seed in range(share, ROUNDS, SHARES):

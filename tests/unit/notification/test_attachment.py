@@ -23,7 +23,7 @@ SEARCH = settings(max_examples=100, deadline=None, derandomize=True, database=No
 
 
 def pointers(*attachments: dict[str, Any]) -> list[str]:
-    """Where something is wrong."""
+    """Return the JSON pointers of the problems."""
     good, faults = check_attachments(attachments)
     assert {fault.code for fault in faults} <= {ATTACHMENT_REJECTED}
     assert len(good) == len(attachments) - len({fault.pointer.split("/")[2] for fault in faults})
@@ -31,18 +31,18 @@ def pointers(*attachments: dict[str, Any]) -> list[str]:
 
 
 def detail(*attachments: dict[str, Any]) -> str:
-    """The only thing that is wrong, in words."""
+    """Return the detail of the only problem."""
     (fault,) = check_attachments(attachments)[1]
     return fault.detail
 
 
 def test_nothing_attached_is_nothing_wrong() -> None:
-    """Most mails have no attachments."""
+    """A request without attachments is valid."""
     assert check_attachments([]) == ([], [])
 
 
 def test_a_file_comes_out_as_it_went_in() -> None:
-    """Bytes, name and type are those of the caller; the hash is over the bytes."""
+    """Bytes, name and type are kept, and the hash is over the bytes."""
     (attachment,), faults = check_attachments([build_attachment("Grüße, Ada.pdf")])
     assert faults == []
     assert (attachment.filename, attachment.content_type, attachment.content_id, attachment.data) == (
@@ -57,12 +57,12 @@ def test_a_file_comes_out_as_it_went_in() -> None:
 @SEARCH
 @for_all(st.binary(min_size=1, max_size=400))
 def test_any_bytes_survive_base64(data: bytes) -> None:
-    """Whatever the standard library encodes is decoded to the same bytes."""
+    """Base64 from the standard library is decoded to the same bytes."""
     assert module.decode_base64(build_attachment(data=data)["content"]) == (data, None)
 
 
 def test_long_base64_is_decoded_in_pieces() -> None:
-    """Padding may stand at the end of all and not at the end of a piece."""
+    """Padding is allowed at the end of the data and not at the end of a piece."""
     data = PDF + b"\x00" * (2 * module._CHUNK_CHARACTERS)
     long = build_attachment(data=data)
     assert check_attachments([long])[0][0].data == data
@@ -93,12 +93,12 @@ def test_long_base64_is_decoded_in_pieces() -> None:
     ],
 )
 def test_what_is_not_base64_is_refused(content: str) -> None:
-    """No white space, no other alphabet, no missing padding, and nothing behind it; an empty file is refused too."""
+    """White space, another alphabet, wrong padding, trailing data and an empty file are refused."""
     assert pointers({**build_attachment(), "content": content}) == ["/attachments/0/content"]
 
 
 def test_ten_mebibytes_together_are_the_limit() -> None:
-    """They count as decoded and all together; one octet more is refused before anything is decoded."""
+    """The limit counts decoded bytes of all attachments, and one more is refused before decoding."""
     half = MAX_TOTAL_BYTES // 2
     fits = [build_attachment(data=PDF.ljust(half)), build_attachment(data=PDF.ljust(half))]
     assert check_attachments(fits)[1] == []
@@ -110,7 +110,7 @@ def test_ten_mebibytes_together_are_the_limit() -> None:
 
 
 def test_twenty_files_are_the_limit() -> None:
-    """One more is refused."""
+    """A request with twenty-one attachments is refused."""
     assert pointers(*[build_attachment()] * MAX_ATTACHMENTS) == []
     good, faults = check_attachments([build_attachment()] * (MAX_ATTACHMENTS + 1), "/notifications/3/attachments")
     assert (good, [fault.pointer for fault in faults]) == ([], ["/notifications/3/attachments"])
@@ -134,7 +134,7 @@ def test_twenty_files_are_the_limit() -> None:
     ],
 )
 def test_names_of_any_script_may_stand(name: str) -> None:
-    """A name is text for people."""
+    """File names in any script are accepted."""
     assert pointers(build_attachment(name)) == []
 
 
@@ -174,7 +174,7 @@ def test_names_of_any_script_may_stand(name: str) -> None:
     ],
 )
 def test_names_that_mean_something_to_a_system_are_refused(name: str) -> None:
-    """No paths, devices, control characters, quotes, or tricks with the writing direction; an extension there is."""
+    """Paths, devices, control characters, quotes, direction marks and missing extensions are refused."""
     assert pointers(build_attachment(name)) == ["/attachments/0/filename"]
 
 
@@ -182,31 +182,31 @@ def test_names_that_mean_something_to_a_system_are_refused(name: str) -> None:
     "name", ["a.exe", "a.pdf.exe", "a.exe.pdf", "a.JS.pdf", "a.com", "a.pdf.com", "a.svg", "a.docm", "a.exe .pdf"]
 )
 def test_programs_are_refused_by_their_names(name: str) -> None:
-    """Whatever the type says, and also where another extension hides it."""
+    """A program's extension is refused whatever the type, also when another extension follows or precedes it."""
     assert "names a program" in detail(build_attachment(name))
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.pdf.txt", "a.odt", "a.pdfx"])
 def test_the_extension_is_that_of_the_type(name: str) -> None:
-    """A desktop would open it with another program than the type says; the reply says what it may be."""
+    """An extension that does not match the type is refused, and the error lists the possible ones."""
     assert detail(build_attachment(name)) == "the extension must be one of its content type: .pdf"
 
 
 @pytest.mark.parametrize("content_id", ["logo", "a-b_c.1", "logo@shop.example", "x" * 64])
 def test_an_image_may_have_a_content_id(content_id: str) -> None:
-    """With it the HTML can show the image."""
+    """An image can have a content id, so that the HTML can show it."""
     (attachment,), faults = check_attachments([build_attachment("a.png", "image/png", content_id=content_id)])
     assert (attachment.content_id, faults) == (content_id, [])
 
 
 @pytest.mark.parametrize("content_id", ["", "<logo>", "a b", "a\r\nb", "é", "x" * 65, "a@b@c", "@b", "a@", "logo\n"])
 def test_a_content_id_that_could_not_stand_is_refused(content_id: str) -> None:
-    """Angle brackets, spaces and line ends would end the field or the address."""
+    """An empty, overlong or malformed content id is refused."""
     assert pointers(build_attachment("a.png", "image/png", content_id=content_id)) == ["/attachments/0/content_id"]
 
 
 def test_a_content_id_is_for_one_image() -> None:
-    """Two with the same are both told, and what is no image has none."""
+    """Two images with the same content id are both reported, and only images may have one."""
     image = build_attachment("a.png", "image/png", content_id="a")
     other = build_attachment("b.png", "image/png", content_id="b")
     assert pointers(image, other, image) == ["/attachments/0/content_id", "/attachments/2/content_id"]
@@ -215,14 +215,14 @@ def test_a_content_id_is_for_one_image() -> None:
 
 
 def test_a_key_that_is_missing_is_no_content_id() -> None:
-    """A caller may leave it out."""
+    """The content id is optional."""
     attachment = build_attachment("a.png", "image/png")
     del attachment["content_id"]
     assert pointers(attachment) == []
 
 
 def test_all_problems_are_told_at_once() -> None:
-    """Each field of each attachment by its pointer, and what is in order comes back."""
+    """Each wrong field is reported by its pointer, and the valid attachments are returned."""
     bad = {"filename": "a\r\n", "content": "?", "content_type": "a/b", "content_id": "<a>"}
     good, faults = check_attachments(
         [build_attachment(), bad, build_attachment("b.pdf", data=PNG), build_attachment("c.pdf", data=EXE)]
@@ -241,11 +241,11 @@ def test_all_problems_are_told_at_once() -> None:
 
 @pytest.mark.parametrize("content_type", FILES)
 def test_what_is_in_order_can_be_written(content_type: str) -> None:
-    """Names, types and content ids that pass here pass the writer of mails."""
+    """Names, types and content ids that are valid here can be written into a MIME header."""
     name, _ = FILES[content_type]
     content_id = "logo@x.org" if content_type.startswith("image/") else None
-    (one,), _ = check_attachments([build_attachment(name, content_type, content_id=content_id)])
+    (checked,), _ = check_attachments([build_attachment(name, content_type, content_id=content_id)])
     attachment = MailAttachment(
-        filename=one.filename, content_type=one.content_type, content_id=one.content_id, data=one.data
+        filename=checked.filename, content_type=checked.content_type, content_id=checked.content_id, data=checked.data
     )
-    assert one.content_type.encode() in wire.write_attachment_header(attachment, inline=content_id is not None)
+    assert checked.content_type.encode() in wire.write_attachment_header(attachment, inline=content_id is not None)

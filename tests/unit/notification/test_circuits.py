@@ -1,4 +1,4 @@
-"""What stops a relay or a sender: claims that other mails confirm, and nothing that one mail was told."""
+"""What opens the circuit of a relay or a sender: faults that several mails report, and never one mail alone."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -40,7 +40,7 @@ CLAIMS = [reason for reason in CircuitReason if reason not in {CircuitReason.UNR
 
 
 class HandClock(Clock):
-    """A clock that goes when it is told to."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0
@@ -53,13 +53,13 @@ class HandClock(Clock):
 
 
 class Installation:
-    """Circuits, and mails that hear something."""
+    """Circuits, and mails that report outcomes to them."""
 
     def __init__(self) -> None:
         self.clock = HandClock()
         self.circuits = RelayCircuits("relay.example", self.clock)
-        self.told: list[str | None] = []
-        self.circuits.listener = self.told.append
+        self.announced_reasons: list[str | None] = []
+        self.circuits.listener = self.announced_reasons.append
 
     def hear(self, to: str, outcome: Outcome, *, service: UUID = SHOP, sender: str = ORDERS) -> Outcome:
         mail = AttemptedMail(service=service, sender=sender, recipient=to)
@@ -76,7 +76,7 @@ def installation() -> Installation:
 
 
 def claim(reason: CircuitReason = CircuitReason.STORAGE) -> Deferred | NotTried:
-    """What the transport brings back when a mail heard it."""
+    """Return the transport's outcome for a mail to which the relay reported this fault."""
     if reason is CircuitReason.CLOSED:
         return NotTried(detail="the relay closed the connection", reported_fault=reason)
     return Deferred(
@@ -86,7 +86,7 @@ def claim(reason: CircuitReason = CircuitReason.STORAGE) -> Deferred | NotTried:
 
 @pytest.mark.parametrize("reason", CLAIMS)
 def test_one_mail_stops_nothing_however_often_it_is_tried(installation: Installation, reason: CircuitReason) -> None:
-    """It waits by its own schedule each time, also where nothing was answered."""
+    """One mail that reports a fault fifty times is deferred each time and opens no circuit."""
     for _ in range(50):
         assert isinstance(installation.hear("bob@a.example", claim(reason)), Deferred)
         assert not installation.is_open
@@ -95,14 +95,14 @@ def test_one_mail_stops_nothing_however_often_it_is_tried(installation: Installa
 
 @pytest.mark.parametrize("reason", CLAIMS)
 def test_mails_to_several_recipients_stop_the_relay(installation: Installation, reason: CircuitReason) -> None:
-    """Whoever opens it waits by its own schedule; whoever hears it afterwards burns nothing."""
+    """The mails that open the circuit are deferred; later ones are not tried and use no attempt."""
     for number in range(MIN_CONFIRMING_MAILS):
         assert not installation.is_open
         assert isinstance(installation.hear(f"bob@{number}.example", claim(reason)), Deferred)
     assert installation.is_open
     late = installation.hear("late@z.example", claim(reason))
     assert isinstance(late, NotTried)
-    assert (late.scope, REASON_TEXTS[reason] in str(installation.told)) == (OutageScope.RELAY, True)
+    assert (late.scope, REASON_TEXTS[reason] in str(installation.announced_reasons)) == (OutageScope.RELAY, True)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_mails_to_several_recipients_stop_the_relay(installation: Installation, 
 def test_a_mail_that_is_accepted_disproves_all_claims(
     installation: Installation, between: list[tuple[str, Outcome]]
 ) -> None:
-    """What is shared works."""
+    """An accepted mail resets the reports, because it shows that the relay works."""
     for number in range(MIN_CONFIRMING_MAILS - 1):
         installation.hear(f"bob@{number}.example", claim())
     for to, outcome in between:
@@ -125,14 +125,14 @@ def test_a_mail_that_is_accepted_disproves_all_claims(
 
 
 def test_different_claims_do_not_confirm_each_other(installation: Installation) -> None:
-    """Storage, a login and a fault are three things."""
+    """Reports of storage, login and other faults are counted separately."""
     for number, reason in enumerate(CLAIMS):
         installation.hear(f"bob@{number}.example", claim(reason))
     assert not installation.is_open
 
 
 def test_old_claims_do_not_count(installation: Installation) -> None:
-    """Mails that heard it long ago say nothing about now."""
+    """Reports from long ago are not counted."""
     for number in range(3 * MIN_CONFIRMING_MAILS):
         installation.hear(f"bob@{number}.example", claim())
         assert not installation.is_open
@@ -140,7 +140,7 @@ def test_old_claims_do_not_count(installation: Installation) -> None:
 
 
 def test_one_domain_does_not_stop_mail_to_others(installation: Installation) -> None:
-    """Where several domains are mailed, the recipients of one of them are not enough."""
+    """When several domains are mailed, recipients of one domain do not open the circuit."""
     installation.hear("eve@b.example", OK)
     for number in range(20):
         installation.hear(f"bob{number}@a.example", claim())
@@ -150,7 +150,7 @@ def test_one_domain_does_not_stop_mail_to_others(installation: Installation) -> 
 
 
 def test_one_service_does_not_stop_the_others(installation: Installation) -> None:
-    """Where several services send, the mails of one of them are not enough; alone it is."""
+    """When several services send, one service's mails do not open the circuit; a single service's do."""
     installation.hear("eve@b.example", OK, service=OTHER)
     for number in range(20):
         installation.hear(f"bob@{number}.example", claim())
@@ -162,7 +162,7 @@ def test_one_service_does_not_stop_the_others(installation: Installation) -> Non
 
 
 def test_a_probe_that_hears_it_again_is_not_the_next_probe(installation: Installation) -> None:
-    """It burns its attempt, the circuit waits longer, and the next mail that is accepted closes it at once."""
+    """A failed probe uses an attempt and prolongs the wait; the next accepted mail closes the circuit."""
     for number in range(MIN_CONFIRMING_MAILS):
         installation.hear(f"bob@{number}.example", claim())
     first = installation.circuits.relay.seconds_to_probe()
@@ -171,11 +171,11 @@ def test_a_probe_that_hears_it_again_is_not_the_next_probe(installation: Install
     assert installation.circuits.relay.seconds_to_probe() > first
     installation.clock.seconds += 60
     assert installation.hear("eve@z.example", OK) is OK
-    assert (installation.is_open, installation.told[-1]) == (False, None)
+    assert (installation.is_open, installation.announced_reasons[-1]) == (False, None)
 
 
 def test_a_probe_that_hears_something_new_ends_the_old_reason(installation: Installation) -> None:
-    """The relay can be reached again: what one mail then hears of it stops nobody."""
+    """A probe that reaches the relay and reports another fault closes the circuit."""
     installation.hear("bob@a.example", NotTried(detail="Connection refused"))
     assert installation.is_open
     installation.clock.seconds += 60
@@ -193,7 +193,7 @@ def test_a_probe_that_hears_something_new_ends_the_old_reason(installation: Inst
     ],
 )
 def test_what_is_not_about_a_mail_stops_at_once(installation: Installation, outcome: NotTried, reason: str) -> None:
-    """No connection, no login: a fact about the relay, heard before any mail was named."""
+    """A failed connection or login opens the circuit at once, because it is a fact about the relay."""
     with structlog.testing.capture_logs() as logged:
         assert installation.hear("bob@a.example", outcome) is outcome
     assert installation.is_open
@@ -210,7 +210,7 @@ def test_what_is_not_about_a_mail_stops_at_once(installation: Installation, outc
     ],
 )
 def test_a_refusal_of_a_mail_neither_confirms_nor_disproves(installation: Installation, outcome: Outcome) -> None:
-    """A full disk is not disproved by a recipient that is refused before it matters."""
+    """A refused recipient does not reset the reports of a full disk."""
     for number in range(MIN_CONFIRMING_MAILS):
         installation.hear(f"bob@{number}.example", claim())
         assert installation.hear("eve@z.example", outcome) is outcome or number == MIN_CONFIRMING_MAILS - 1
@@ -219,7 +219,7 @@ def test_a_refusal_of_a_mail_neither_confirms_nor_disproves(installation: Instal
 
 
 def test_a_sender_refused_at_rcpt_waits_once_another_recipient_confirms_it(installation: Installation) -> None:
-    """Nobody else waits, and the relay's circuit stays closed."""
+    """Only that sender waits, and the relay's circuit stays closed."""
     outcome = claim(CircuitReason.SENDER)
     for _ in range(5):
         assert installation.hear("bob@a.example", outcome) is outcome
@@ -239,7 +239,7 @@ def test_a_sender_refused_at_rcpt_waits_once_another_recipient_confirms_it(insta
 
 
 def test_a_sender_whose_mail_is_accepted_is_not_refused(installation: Installation) -> None:
-    """What one recipient's server refuses another one's takes."""
+    """An accepted mail of the sender shows that the sender is not refused in general."""
     for number in range(5):
         installation.hear(f"bob@{number}.example", claim(CircuitReason.SENDER))
         installation.hear("eve@z.example", OK)
@@ -247,7 +247,7 @@ def test_a_sender_whose_mail_is_accepted_is_not_refused(installation: Installati
 
 
 def test_a_sender_refused_at_mail_waits_at_once_and_alone(installation: Installation) -> None:
-    """An address of the same domain goes on."""
+    """Another address of the same domain is still sent."""
     refused = NotTried(detail=f"553 5.7.1 {ORDERS}: no", scope=OutageScope.SENDER, needs_person=True)
     installation.hear("bob@a.example", refused)
     obstacle = installation.circuits.find_obstacle(ORDERS)
@@ -259,23 +259,23 @@ def test_a_sender_refused_at_mail_waits_at_once_and_alone(installation: Installa
 
 
 def test_what_everybody_is_told_holds_no_words_of_the_relay(installation: Installation) -> None:
-    """Log line and reason: from a closed set, with the codes."""
+    """Log line and reason use fixed texts and codes, and no text from the relay."""
     with structlog.testing.capture_logs() as logged:
         for number in range(MIN_CONFIRMING_MAILS):
             installation.hear(f"bob@{number}.example", claim())
-    assert installation.told == [f"{REASON_TEXTS[CircuitReason.STORAGE]} (452 4.3.1)"]
+    assert installation.announced_reasons == [f"{REASON_TEXTS[CircuitReason.STORAGE]} (452 4.3.1)"]
     (line,) = [line for line in logged if line["event"] == "circuit_opened"]
     assert (line["reason"], line["detail"]) == ("storage", "452 4.3.1")
     assert "@" not in str(logged)
 
 
 def test_each_reason_has_its_words() -> None:
-    """A new reason is not forgotten."""
+    """Each circuit reason has a text."""
     assert set(REASON_TEXTS) == set(CircuitReason)
 
 
 def test_what_is_remembered_is_bounded(installation: Installation) -> None:
-    """Neither many refused senders nor many claims fill the memory."""
+    """Refused senders and reports are limited in number."""
     for number in range(MAX_REFUSED_SENDERS + 50):
         installation.hear("bob@a.example", claim(CircuitReason.SENDER), sender=f"s{number}@shop.example")
     assert len(installation.circuits._senders) == MAX_REFUSED_SENDERS

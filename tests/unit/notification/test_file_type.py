@@ -1,4 +1,4 @@
-"""Which types may be attached, and whether a file is of the type that it is said to be."""
+"""Which file types may be attached, and whether a file's content matches its declared type."""
 
 import io
 import zipfile
@@ -15,7 +15,7 @@ WORD = f"{OOXML}.wordprocessingml.document"
 
 
 def kind(declared: str) -> FileType:
-    """The type, which may be attached."""
+    """Return the allowed type."""
     file_type, problem = parse_file_type(declared)
     assert (file_type is None) == (problem is not None)
     assert file_type is not None, problem
@@ -24,7 +24,7 @@ def kind(declared: str) -> FileType:
 
 @pytest.mark.parametrize("declared", FILES)
 def test_a_file_is_of_its_own_type(declared: str) -> None:
-    """Every type has a file that passes, with an extension of that type."""
+    """Each type accepts its sample file and an extension of the type."""
     name, data = FILES[declared]
     assert kind(declared).find_problem(data) is None
     assert name.rpartition(".")[2] in kind(declared).extensions
@@ -32,7 +32,7 @@ def test_a_file_is_of_its_own_type(declared: str) -> None:
 
 @pytest.mark.parametrize("declared", FILES)
 def test_a_file_is_of_no_other_type(declared: str) -> None:
-    """What has a beginning of its own is not taken for another, and nothing but its text is text."""
+    """A file with a signature is accepted as no other type, and only text is accepted as text."""
     texts = {"application/json", "application/xml", "text/csv", "text/plain", "text/xml", "text/calendar", "text/vcard"}
     plain = {"text/plain", "text/csv"}
     for other, (_, data) in FILES.items():
@@ -52,7 +52,7 @@ def test_a_file_is_of_no_other_type(declared: str) -> None:
     "data", [b"\x00", EXE, WAV, b"\xff\xfe<\x00a\x00", *(EXE + data for _, data in FILES.values())]
 )
 def test_a_program_is_of_no_type(declared: str, data: bytes) -> None:
-    """Also with a picture or an archive behind it; nor is what only begins as some type does."""
+    """A program is refused as any type, also with another file appended; so is data that only begins like a type."""
     assert kind(declared).find_problem(data) is not None
 
 
@@ -82,7 +82,7 @@ def test_a_program_is_of_no_type(declared: str, data: bytes) -> None:
     ],
 )
 def test_a_type_is_written_one_way(declared: str, full: str) -> None:
-    """Lower case, text with its charset, a calendar with its method, and old names replaced."""
+    """A type is normalised: lower case, a charset for text, a method for calendars, old names replaced."""
     assert kind(declared).declared == full
 
 
@@ -113,7 +113,7 @@ def test_a_type_is_written_one_way(declared: str, full: str) -> None:
     ],
 )
 def test_other_types_are_refused(declared: str) -> None:
-    """What is not on the list, and parameters that could mean something."""
+    """Types that are not on the list and unknown parameters are refused."""
     file_type, problem = parse_file_type(declared)
     assert file_type is None
     assert problem
@@ -137,7 +137,7 @@ def test_other_types_are_refused(declared: str) -> None:
     ],
 )
 def test_text_that_is_something_else_is_refused(text: str) -> None:
-    """A browser would show or run it, or another program would."""
+    """Text that a browser would show or run, or that another program would, is refused."""
     assert kind("text/plain").find_problem(text.encode()) is not None
     assert kind("text/xml").find_problem(text.encode()) is not None
 
@@ -146,7 +146,7 @@ def test_text_that_is_something_else_is_refused(text: str) -> None:
     "text", ["<a> is a letter", "a <svg> within", "<!-- only", "#!/bin/sh\n", "GIF files", "", "<htmlish/>"]
 )
 def test_text_that_only_looks_like_it_passes(text: str) -> None:
-    """Words are no programs."""
+    """Text that only mentions such words is accepted."""
     assert kind("text/plain").find_problem(text.encode()) is None
 
 
@@ -154,7 +154,7 @@ def test_text_that_only_looks_like_it_passes(text: str) -> None:
     "text", ["<!doctype" + " " * 65000, "<!--" * 16000, "<?" * 32000, "<!---->" * 9000, " " * 65000]
 )
 def test_no_text_takes_long(text: str) -> None:
-    """Whatever a caller thinks of, it is looked at once."""
+    """Checking a text takes linear time, whatever its content."""
     assert kind("text/plain").find_problem(text.encode()) is None
 
 
@@ -170,7 +170,7 @@ def test_no_text_takes_long(text: str) -> None:
     ],
 )
 def test_documents_with_macros_or_of_another_program_are_refused(declared: str, data: bytes) -> None:
-    """The names within say what it is."""
+    """The names inside the archive show that the document is refused."""
     assert kind(declared).find_problem(data) is not None
 
 
@@ -178,12 +178,12 @@ def test_documents_with_macros_or_of_another_program_are_refused(declared: str, 
     "name", ["a.exe", "b/a.JS", "b\\a.exe", "a.exe. ", "a.zip", "../a.txt", "b/../../a.txt", "a.pdf.exe"]
 )
 def test_what_an_archive_may_not_contain(name: str) -> None:
-    """Programs, other archives, and names that leave the folder in which it is unpacked."""
+    """An archive with programs, other archives or names that leave its folder is refused."""
     assert "contains" in (kind("application/zip").find_problem(build_zip({"ok.txt": "a", name: "b"})) or "")
 
 
 def test_an_archive_that_programs_read_differently_is_refused() -> None:
-    """Its directory must be whole, in its place, and not hidden behind something else."""
+    """The directory of an archive must be complete, in its place and not hidden."""
     problem_in = kind("application/zip").find_problem
     fine = build_zip({"a.txt": "a", "b.txt": "b"})
     end = fine.rindex(b"PK\x05\x06")
@@ -207,7 +207,7 @@ def test_an_archive_that_programs_read_differently_is_refused() -> None:
 
 
 def test_an_archive_of_very_many_files_is_refused() -> None:
-    """Reading the names is to take a moment and not a minute."""
+    """The number of files is limited so that reading the names is fast."""
     problem_in = kind("application/zip").find_problem
     assert problem_in(build_zip({f"{number}.txt": "" for number in range(MAX_ZIP_ENTRIES)})) is None
     assert problem_in(build_zip({f"{number}.txt": "" for number in range(MAX_ZIP_ENTRIES + 1)})) is not None
@@ -225,7 +225,7 @@ def test_an_archive_of_very_many_files_is_refused() -> None:
     ],
 )
 def test_a_parameter_that_is_the_reason_is_named(declared: str, message: str) -> None:
-    """The message never counts the type itself among those that can be attached."""
+    """The error names the parameter and does not list the type itself as an alternative."""
     _, problem = parse_file_type(declared)
     assert problem is not None
     assert problem.startswith(f"{declared.partition(';')[0]} can be attached, but not with this parameter: ")
@@ -233,7 +233,7 @@ def test_a_parameter_that_is_the_reason_is_named(declared: str, message: str) ->
 
 
 def _odf(*, compressed: bool = False, extra: bytes = b"", last: bool = False) -> bytes:
-    """An OpenDocument text whose first file is not written as the standard wants it."""
+    """Build an OpenDocument file whose first entry does not follow the standard."""
     target = io.BytesIO()
     mimetype = zipfile.ZipInfo("mimetype")
     mimetype.extra = extra
@@ -270,7 +270,7 @@ LENIENT = {
 
 @pytest.mark.parametrize(("declared", "data"), LENIENT.values(), ids=LENIENT)
 def test_what_every_reader_opens_is_taken(declared: str, data: bytes) -> None:
-    """Files that are not as the book has them, and that programs in daily use write."""
+    """Files that break the standard but are written by common programs are accepted."""
     assert kind(declared).find_problem(data) is None
 
 
@@ -290,5 +290,5 @@ STRICT = {
 
 @pytest.mark.parametrize(("declared", "data"), STRICT.values(), ids=STRICT)
 def test_what_could_run_or_be_shown_is_still_refused(declared: str, data: bytes) -> None:
-    """Nothing that is taken more leniently opens a way for programs and pages."""
+    """The tolerance for common programs does not let programs or web pages through."""
     assert kind(declared).find_problem(data) is not None

@@ -1,4 +1,4 @@
-"""What a circuit says is read by services whose mail the relay's words are not about."""
+"""The text of a circuit contains nothing about other services' mail."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from notifier.throttle.fault_confirmation import AttemptedMail
 
 @pytest.mark.parametrize("scope", list(OutageScope))
 def test_a_circuit_repeats_no_address(scope: OutageScope) -> None:
-    """Neither to readiness and `explain` of others, nor to mails of the same sender that wait because of it."""
+    """Readiness, `explain` and waiting mails of the same sender show no address from the relay's reply."""
     circuits, reasons = RelayCircuits("relay.example", SystemClock()), list[str | None]()
     circuits.listener = reasons.append
     words = '553 5.7.1 <bob@example.org>: not owned by "bob smith" (token abcdefghijklmnopqrst0123)'

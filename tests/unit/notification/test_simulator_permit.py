@@ -1,4 +1,4 @@
-"""Simulated mail asks for the queue's permit as any other does: what was cancelled meanwhile is not answered."""
+"""Simulated mail needs the queue's permit like any other mail."""
 
 import asyncio
 from typing import cast
@@ -16,10 +16,10 @@ from notifier.states import Priority
 
 
 class Refusing:
-    """A desk that permits nothing: the entry was taken back."""
+    """A desk that gives no permit, because the entry was withdrawn."""
 
     def mark(self, entry: ClaimedEntry) -> asyncio.Future[None]:
-        """No."""
+        """Refuse the permit."""
         refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         refused.set_result(None)
         return refused
@@ -27,7 +27,7 @@ class Refusing:
 
 @pytest.mark.parametrize("name", ["delivered", "failed", "unknown"])
 async def test_without_a_permit_there_is_no_answer(name: str) -> None:
-    """Whatever the recipient asks for."""
+    """Without a permit no recipient gets a simulated reply."""
     clock = SystemClock()
     entry = ClaimedEntry(
         id=generate_id(), lease_no=1, subject_id=generate_id(), service_id=generate_id(), priority=Priority.NORMAL,

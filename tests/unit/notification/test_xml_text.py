@@ -1,4 +1,4 @@
-"""XML that a browser would run, and XML that is data."""
+"""XML that a browser would run is refused, and XML that is data is accepted."""
 
 import pytest
 from support.attachment_files import build_attachment
@@ -63,7 +63,7 @@ def _problem_in(data: bytes, declared: str = "application/xml") -> str | None:
 
 @pytest.mark.parametrize("case", RUNS)
 def test_what_a_browser_would_run(case: str) -> None:
-    """Under both names of the type; in UTF-16 it is no text at all."""
+    """Such XML is refused under both names of the type, and in UTF-16 because it is not text."""
     text = RUNS[case]
     for declared in ("application/xml", "text/xml"):
         assert _problem_in(text.encode(), declared) is not None
@@ -73,12 +73,12 @@ def test_what_a_browser_would_run(case: str) -> None:
 
 @pytest.mark.parametrize("case", DATA)
 def test_what_is_data(case: str) -> None:
-    """Whatever words stand in it."""
+    """XML data is accepted, whatever words it contains."""
     assert _problem_in(DATA[case].encode()) is None
 
 
 def test_the_reason_is_told() -> None:
-    """By the type of the attachment."""
+    """The error names the reason for the type of the attachment."""
     _, faults = attachment_validation.check_attachments(
         [build_attachment("a.xml", "application/xml", RUNS["XHTML somewhere"].encode())]
     )
@@ -87,7 +87,7 @@ def test_the_reason_is_told() -> None:
 
 
 def test_what_stands_beyond_the_first_piece_is_found() -> None:
-    """A file of several pieces is read to its end."""
+    """A file of several pieces is checked to its end."""
     filler = "<b>" + "x" * 3_000_000 + "</b>"
     assert _problem_in(f"<a>{filler}<s xmlns='{XHTML}'/></a>".encode()) is not None
     assert _problem_in(f"<a>{filler}</a>".encode()) is None

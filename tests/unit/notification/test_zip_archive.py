@@ -1,4 +1,4 @@
-"""Archives in which two programs would find two things are refused; what programs in daily use write is not."""
+"""Archives that two programs would read differently are refused; those that common programs write are accepted."""
 
 import io
 import struct
@@ -17,7 +17,7 @@ PAYLOAD = b"MZ an evil program"
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """A file of an archive, as its header and the directory have it."""
+    """One file of an archive, as its header and the directory describe it."""
 
     name: bytes = b"a.txt"
     local_name: bytes | None = None  # None: the same
@@ -37,7 +37,7 @@ class File:
 def zipped(
     files: Sequence[File], comment: bytes = b"", *, before: bytes = b"", between: bytes = b"", before_end: bytes = b""
 ) -> bytes:
-    """The archive, byte by byte; `between` files and directory, `before_end` of the directory."""
+    """Build an archive, with `between` after the files and `before_end` after the directory."""
     body, directory = before, b""
     for file in files:
         start, checksum = len(body), zlib.crc32(file.data)
@@ -57,7 +57,7 @@ def zipped(
 
 
 def unicode_path(name: bytes, header_name: bytes = b"a.txt") -> bytes:
-    """Info-ZIP's extra field with another name."""
+    """Build Info-ZIP's extra field with another name."""
     content = b"\x01" + struct.pack("<L", zlib.crc32(header_name)) + name
     return struct.pack("<2H", 0x7075, len(content)) + content
 
@@ -129,7 +129,7 @@ TAKEN: dict[str, bytes] = {
 
 
 def _reordered() -> bytes:
-    """Two files whose directory names the second first."""
+    """Build an archive of two files whose directory lists the second first."""
     plain = zipped([File(), File(name=b"b.txt")])
     first = plain.index(b"PK\x01\x02")
     second, end = plain.index(b"PK\x01\x02", first + 1), plain.index(b"PK\x05\x06")
@@ -140,7 +140,7 @@ TAKEN["the directory in another order"] = _reordered()
 
 
 def problem_in(data: bytes) -> str | None:
-    """What is said about it as an attachment."""
+    """Return the problem that is reported for the archive as an attachment."""
     kind, _ = parse_file_type("application/zip")
     assert kind is not None
     return kind.find_problem(data)
@@ -148,26 +148,26 @@ def problem_in(data: bytes) -> str | None:
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_two_programs_would_read_as_two_things(case: str) -> None:
-    """Whatever hides in it."""
+    """An archive with two possible readings is refused."""
     assert problem_in(REFUSED[case]) is not None
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_that_leads_elsewhere(name: bytes) -> None:
-    """Out of the folder, to another file, to another system, or to a program."""
+    """A name that leads out of the folder, to another file or to a program is refused."""
     assert problem_in(zipped([File(), File(name=name)])) is not None
 
 
 @pytest.mark.parametrize("case", TAKEN)
 def test_what_programs_write(case: str) -> None:
-    """Comments, times, streams, names of old systems: none of it is read in two ways."""
+    """Comments, times, streams and names of old systems are accepted, because all programs read them alike."""
     assert problem_in(TAKEN[case]) is None
 
 
 @pytest.mark.parametrize("unseekable", [False, True])
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_what_the_standard_library_writes(method: int, *, unseekable: bool) -> None:
-    """To a file and to a pipe, with names beyond ASCII, folders and comments."""
+    """Archives that the standard library writes to a file or a pipe are accepted."""
 
     class Pipe(io.BytesIO):
         def seekable(self) -> bool:
