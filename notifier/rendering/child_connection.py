@@ -17,8 +17,9 @@ from notifier.errors import NotifierError
 from notifier.rendering.child_program import FRAME_HEADER
 from notifier.rendering.protocol import ChildAnswer
 
-MIN_GUILTY_CPU_SECONDS = 0.5
-"""Processor seconds; a child that had less was not slow but starved, and its mail is not to blame."""
+MAX_INNOCENT_CPU_SECONDS = 1.0
+"""Processor seconds. A child that overran is starved, and its mail not to blame, if it had less than this and less than
+half of its time limit: a check may take a second for every language together, a mail half of one."""
 ANSWER_BUFFER_BYTES = 1024 * 1024  # bytes for answers; a larger one makes it grow
 MAX_ANSWER_FRAME_BYTES = 256 * 1024 * 1024
 
@@ -147,7 +148,7 @@ class ChildConnection(asyncio.BufferedProtocol):
 
     def _handle_timeout(self) -> None:
         cpu_seconds = self._get_cpu_seconds() - self._cpu_seconds_before
-        starved = cpu_seconds < min(self._pending[0].wall, MIN_GUILTY_CPU_SECONDS)
+        starved = cpu_seconds < min(self._pending[0].wall / 2, MAX_INNOCENT_CPU_SECONDS)
         self._drop_child(LossReason.STARVED if starved else LossReason.OVERRAN)
 
     def _handle_answer(self, frame: memoryview) -> None:

@@ -114,7 +114,7 @@ async def test_an_answer_that_nobody_waits_for_is_dropped() -> None:
         assert await second == answer("second")
 
 
-@pytest.mark.parametrize(("used", "how"), [(0.01, LossReason.OVERRAN), (0.009, LossReason.STARVED)])
+@pytest.mark.parametrize(("used", "how"), [(0.005, LossReason.OVERRAN), (0.004, LossReason.STARVED)])
 async def test_only_the_front_request_is_to_blame(used: float, how: LossReason) -> None:
     """It overran if the child had processor time enough, else it was starved; the one behind it did nothing wrong."""
     async with linked() as (link, child):
