@@ -9,9 +9,9 @@ from support.seeded_installation import WELCOME
 
 JSON = {"Content-Type": "application/json"}
 MIB = 1024 * 1024
-LARGEST_REQUEST = 15 * MIB
-LARGEST_NOTIFICATION = 512 * 1024
-LARGEST_VARIABLES = 256 * 1024
+MAX_REQUEST = 15 * MIB
+MAX_NOTIFICATION = 512 * 1024
+MAX_VARIABLES = 256 * 1024
 
 
 def _welcome(name: str) -> bytes:
@@ -124,7 +124,7 @@ async def test_another_content_type_is_415(client: httpx2.AsyncClient, written: 
 async def test_a_notification_over_512_kib_is_413(client: httpx2.AsyncClient, written: Written) -> None:
     """One notification without attachments may have 512 KiB; a byte more is refused."""
     large = b'{"to": "ada@example.com", "content": {"subject": "Hi", "text": "%s"}}'
-    room = LARGEST_NOTIFICATION - len(large % b"")
+    room = MAX_NOTIFICATION - len(large % b"")
     reply = await client.post("/v1/notifications", content=large % (b"x" * (room + 1)), headers=JSON)
     assert outcome(reply) == (413, "request_too_large")
     assert await written() == NOTHING
@@ -135,7 +135,7 @@ async def test_a_notification_over_512_kib_is_413(client: httpx2.AsyncClient, wr
 async def test_variables_over_256_kib_are_refused(client: httpx2.AsyncClient, written: Written) -> None:
     """As they are written in JSON; a byte more is a fault of the variables."""
     tips = '"Ada","tips":[{"title":"%s","text":"Hi"}]'
-    room = LARGEST_VARIABLES - len(('{"product":"Larkspur","name":' + tips + "}") % "")
+    room = MAX_VARIABLES - len(('{"product":"Larkspur","name":' + tips + "}") % "")
     reply = await client.post("/v1/notifications", content=_welcome(tips % ("x" * (room + 1))), headers=JSON)
     assert faults(reply) == {("/variables", "too_large")}
     assert await written() == NOTHING
@@ -160,7 +160,7 @@ async def test_a_chunked_request_over_15_mib_is_413_before_it_is_buffered(
     body = _Chunks(MIB, count=64)
     reply = await client.post("/v1/notifications", content=body.read(), headers=JSON)
     assert outcome(reply) == (413, "request_too_large")
-    assert body.taken <= LARGEST_REQUEST // MIB + 1
+    assert body.taken <= MAX_REQUEST // MIB + 1
     assert await written() == NOTHING
 
 

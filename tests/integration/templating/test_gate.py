@@ -75,9 +75,9 @@ async def test_a_draft_that_needs_more_blocks_the_caller_who_lacks_it(
     assert (other_tried.service, other_tried.refused, other_tried.refusals) == ("other", 0, ())
     assert report.blocks
     assert report.reasons == ("shop: 2 would be refused (422), of 2 requests.",)
-    assert [(one.before.required, one.after.required, one.after.path) for one in report.altered] == [
-        (False, True, "note")
-    ]
+    assert [
+        (variable.before.required, variable.after.required, variable.after.path) for variable in report.altered
+    ] == [(False, True, "note")]
     async with parts.database.write() as connection:
         await published_template.publish_template(connection, "hello", source(optional=()))
     assert not (await look(parts, pool, source("<p>{{ name }}", optional=()))).blocks  # they are refused today, too
@@ -95,9 +95,12 @@ async def test_a_draft_that_says_something_else_lists_the_mails_that_change(
     report = await look(parts, pool, draft, progress=lambda done, total: report_text.append((done, total)))
     assert report_text == [(0, 3), (3, 3)]
     assert (report.blocks, report.looked, report.changed) == (False, 3, 3)
-    assert [(one.alike, one.changed) for one in report.examples] == [(2, ("html", "text")), (1, ("html", "text"))]
+    assert [(example.alike, example.changed) for example in report.examples] == [
+        (2, ("html", "text")),
+        (1, ("html", "text")),
+    ]
     assert "-<p>Hello Ada</p>\n+<p>Good day, Ada</p>" in report.examples[0].diffs["html"]
-    assert [(one.service, one.key) for one in report.keys] == [("shop", "")]
+    assert [(key.service, key.key) for key in report.keys] == [("shop", "")]
 
 
 async def test_what_is_secret_is_nowhere_in_the_report(
@@ -112,8 +115,8 @@ async def test_what_is_secret_is_nowhere_in_the_report(
         TemplateSource(files=source().files, sample={"name": "Ada", "code": {"a": 1}}, settings=source().settings),
     )
     reports = [await look(parts, pool, draft) for draft in drafts]
-    assert [one.blocks for one in reports] == [False, True, True, True]
-    assert all(SECRET not in json.dumps(one.as_json()) for one in reports)
+    assert [report.blocks for report in reports] == [False, True, True, True]
+    assert all(SECRET not in json.dumps(report.as_json()) for report in reports)
     assert "+<p>Code: •••</p>" in reports[0].examples[0].diffs["html"]
     seen = await look(parts, pool, drafts[0], masked=False)
     assert f"+<p>Code: {SECRET}</p>" in seen.examples[0].diffs["html"]
@@ -128,11 +131,11 @@ async def test_a_sender_that_a_service_may_not_have_blocks_it(
         await ask(other, "Bob")
     await ask(shop, "Cy", **{"from": "own@shop.example"})
     report = await look(parts, pool, source(from_="Shop <orders@shop.example>"))
-    assert [(one.service, one.refused) for one in report.services] == [("other", 1), ("shop", 0)]
+    assert [(tried.service, tried.refused) for tried in report.services] == [("other", 1), ("shop", 0)]
     (refusal,) = report.services[0].refusals
     assert (refusal.pointer, refusal.code) == ("/from", "from_not_allowed")
     assert not (await look(parts, pool, source(from_=f"Us <{INSTANCE}>"))).blocks
-    assert [one.refused for one in (await look(parts, pool, source(from_="a@else.example"))).services] == [1, 1]
+    assert [tried.refused for tried in (await look(parts, pool, source(from_="a@else.example"))).services] == [1, 1]
 
 
 async def test_without_requests_there_is_nothing_against_a_draft(
@@ -141,4 +144,4 @@ async def test_without_requests_there_is_nothing_against_a_draft(
     """Of a template that nobody has used, or that is not there yet, only the variables are told."""
     report = await look(parts, pool, source())
     assert (report.blocks, report.looked, report.number) == (False, 0, None)
-    assert [one.path for one in report.added] == ["code", "name", "note"]
+    assert [variable.path for variable in report.added] == ["code", "name", "note"]

@@ -8,7 +8,7 @@ from notifier.mail import html_tree
 from notifier.mail.plain_text import style_cascade
 from notifier.mail.plain_text.text_builder import build_plain_text
 
-LARGEST = 512 * 1024  # bytes of a template's source
+MAX_SOURCE = 512 * 1024  # bytes of a template's source
 HOSTILE = {
     "blocks": "<div>" * 100_000 + "word",
     "tables": "<table><tr><td>" * 30_000 + "word",
@@ -49,7 +49,7 @@ def test_what_hides_hides_in_the_depth() -> None:
 def test_it_comes_to_an_end(name: str) -> None:
     """Half a megabyte that is quadratic in a step that HTML5 or CSS prescribe: minutes, without the limits."""
     html = HOSTILE[name]
-    assert len(html) < 2 * LARGEST
+    assert len(html) < 2 * MAX_SOURCE
     assert "word" in build_plain_text(html)
 
 
@@ -83,7 +83,12 @@ def test_limits_are_above_what_mails_need() -> None:
 
 
 OPENED = ("a", "div", "td", "tr", "table", "li", "ol", "pre", "q", "select", "b", "p")
-WORDS = ("", " hidden", " href='tel:1'", *(f" style='{one}'" for one in ("display:flex", "font-size:0", "float:left")))
+WORDS = (
+    "",
+    " hidden",
+    " href='tel:1'",
+    *(f" style='{style}'" for style in ("display:flex", "font-size:0", "float:left")),
+)
 PIECES = (
     *(f"<{name}{words}>" for name in OPENED for words in WORDS),
     *(f"</{name}>" for name in ("a", "div", "td", "table", "ol", "pre", "select", "b", "p")),
