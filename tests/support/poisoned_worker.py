@@ -20,7 +20,7 @@ from support.plain_handler import PlainHandler
 
 
 class PoisonedHandler(PlainHandler):
-    """Finishes all but one, which it does not survive."""
+    """Finishes all entries, except one that kills the process."""
 
     def __init__(self, poison: str) -> None:
         self._poison = poison

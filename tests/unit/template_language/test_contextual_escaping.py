@@ -208,7 +208,7 @@ def test_the_guard_reads_as_browsers_do(text: str, html: str) -> None:
 
 @pytest.mark.parametrize("value", ["https://x/a 1x, javascript:x", "a\tb", ",x", "x,"])
 def test_a_value_begins_no_other_address(value: str) -> None:
-    """A value after a host cannot change the host."""
+    """A value inside an address list such as `srcset` cannot add another address."""
     text = '<img srcset="https://x/{{ u }} 2x">'
     assert render(text, value) == '<img srcset="https://x/ 2x">'
     with pytest.raises(ValueRefusedError):
