@@ -69,7 +69,7 @@ def _keep_wrong(body: dict[str, Any]) -> None:
 
 
 def _fresh(key: str) -> str:
-    """Make a new key of the same length, because a used one belongs to another body."""
+    """Make a new key of at least the same length, because a used one belongs to another body."""
     fresh = str(uuid.uuid4())
     return (fresh + key)[: max(len(key), len(fresh))]
 
@@ -142,7 +142,7 @@ def _asset(body: dict[str, Any]) -> None:
 
 
 def _key(body: dict[str, Any]) -> None:
-    """Replace values that schemathesis took from other replies, such as times."""
+    """Use an allowed rate and a future time."""
     if body.get("rate_per_minute") is not None:
         body["rate_per_minute"] = min(max(1, body["rate_per_minute"]), 2**31 - 1)
     _times(body)

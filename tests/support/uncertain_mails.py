@@ -39,7 +39,7 @@ async def publish_holding_welcome(parts: wiring.ProcessParts) -> None:
 async def lose_after_dot(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay, to: str = "bob@example.com"
 ) -> str:
-    """Send a mail without a reply to its dot; return its path; with `resend` it is to be resent."""
+    """Send a mail whose connection drops after the dot; return its path once it is `unknown`."""
     relay.say(to, "DOT", DROP)
     async with wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, to)
@@ -50,7 +50,7 @@ async def lose_after_dot(
 async def lose_with_sender(
     installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> tuple[str, CrashedSender]:
-    """Crash a sender after it was permitted a body, without a journal record; return path and sender."""
+    """Submit a mail and permit its body to a sender without a journal record; return path and sender."""
     path = await api_caller.submit_mail(client, "bob@example.com")
     await api_caller.make_due(parts.database)
     sender = CrashedSender(parts.database, installation.settings.data_dir / "journal")

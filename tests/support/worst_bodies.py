@@ -19,7 +19,7 @@ def _filled(piece: bytes, size: int) -> bytes:
 
 @cache
 def _names(size: int, length: int) -> bytes:
-    """An object with as many different names as fit, each with 1."""
+    """As many different members of an object as fit, each with the value 1."""
     count = size // (length + 6)
     return b",".join(b'"%0*d":1' % (length, number) for number in range(count))
 
