@@ -1,4 +1,4 @@
-"""Two mails for one connection: the second is announced while the first waits for the reply to its dot."""
+"""Two mails on one connection: the second is announced while the first waits for the reply to its dot."""
 
 import asyncio
 import socket
@@ -19,7 +19,7 @@ TURNS = 20  # of the event loop, in which all that was written to a socket arriv
 
 
 def mail_to(name: str, wire: bytes = WIRE) -> OutgoingMail:
-    """A mail to somebody, from somebody of the same name, so that MAIL can be scripted for it alone."""
+    """Build a mail to a recipient, with a sender of the same name so that MAIL can be scripted for it."""
     return OutgoingMail(sender=f"{name}@shop.example", recipient=f"{name}@example.com", data=wire)
 
 
@@ -27,7 +27,7 @@ EVE, ADA, BOB, CID = (mail_to(name) for name in ("eve", "ada", "bob", "cid"))
 
 
 def queue() -> PermitQueue:
-    """One that gives its permits at once."""
+    """A queue that gives its permits at once."""
     made = PermitQueue(build_permit())
     made.may_answer.set()
     return made
@@ -41,7 +41,7 @@ async def turns() -> None:
 
 @dataclass
 class AnnouncedPair:
-    """Ada's mail on the only connection, and another mail behind it."""
+    """Ada's mail on the only connection, and another mail queued behind it."""
 
     relay: ScriptedRelay
     queue: PermitQueue = field(default_factory=queue)  # of the second mail
@@ -49,14 +49,14 @@ class AnnouncedPair:
     announcing: AnnounceLimits = field(default_factory=AnnounceLimits)
 
     async def open(self) -> None:
-        """A connection that has carried Eve's mail quickly."""
+        """Open a connection that has carried Eve's mail."""
         self.transport = SmtpTransport(SmtpSettings(port=self.relay.port, max_connections=1), self.announcing)
         assert isinstance(await self.transport.send(EVE, seconds=5, before_body=grant_permit), Accepted)
 
     async def begin(
         self, second: OutgoingMail = BOB, *, reply: str = QUEUED, before_body: RequestPermit = grant_permit
     ) -> None:
-        """Ada's mail with the relay, which is about to say `reply` to its dot, and the second one behind it."""
+        """Send Ada's mail up to its dot, which will get `reply`, and queue the second one."""
         self.relay.resume.clear()
         self.relay.say(ADA.recipient, "DOT", HOLD + reply)
         count = len(self.relay.bodies)
@@ -66,28 +66,28 @@ class AnnouncedPair:
         await turns()
 
     def send(self, mail: OutgoingMail, before_body: RequestPermit = grant_permit) -> asyncio.Task[Outcome]:
-        """A mail on its way."""
+        """Start sending a mail."""
         return asyncio.create_task(self.transport.send(mail, seconds=self.seconds, before_body=before_body))
 
     async def end(self) -> tuple[Outcome | BaseException, Outcome | BaseException]:
-        """Let the relay say its word; what becomes of the two."""
+        """Let the relay reply, and return both results."""
         self.relay.resume.set()
         first, second = await asyncio.gather(self.first, self.second, return_exceptions=True)
         return first, second
 
     @property
     def session(self) -> SmtpSession:
-        """The one that carries a mail now."""
+        """The session that sends a mail now."""
         (session,) = self.transport._pool._busy
         return session
 
     @property
     def socket(self) -> socket.socket:
-        """Our end of its connection."""
+        """Our socket of this connection."""
         connection: socket.socket = self.session._protocol._transport.get_extra_info("socket")
         return connection
 
     @property
     def received(self) -> list[str]:
-        """Whose mails were accepted, after Eve's."""
+        """The recipients of the accepted mails after Eve's."""
         return [mail.recipient for mail in self.relay.received][1:]

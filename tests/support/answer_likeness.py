@@ -1,4 +1,4 @@
-"""Compares a response with the one that a document shows, except for ids, times, secrets and durations.
+"""Compares a response with the one in a document, except for ids, times, secrets and durations.
 
 What a document leaves out may be there; what it shows must be. `…` stands for anything.
 """
@@ -18,10 +18,10 @@ _TOKEN = re.compile(rf'"(?:[^"\\]|\\.)*"|{REST}|[^"{REST}]+')
 
 
 class Ids(dict[str, str]):
-    """Which id an answer really had for each id that a document shows; the same one stands for the same thing."""
+    """Maps each id in the document to the id of the real response."""
 
     def put_into(self, text: str) -> str:
-        """The text with the real ids."""
+        """Replace the document's ids in the text with the real ones."""
         return re.sub(_ID, lambda match: self.get(match[0], match[0]), text)
 
 
@@ -36,7 +36,7 @@ def parse_shown(text: str) -> Any:
 
 
 def find_differences(expected: Any, real: Any, ids: Ids, at: str = "") -> list[str]:
-    """Where the answer is not like what is shown; ids that are seen for the first time are noted."""
+    """List the differences between response and document, and learn new ids."""
     if isinstance(expected, dict) and isinstance(real, dict):
         pairs = [(name, value) for name, value in expected.items() if name != REST]
         missing = [f"{at}/{name} is missing" for name, _ in pairs if name not in real]
@@ -60,7 +60,7 @@ def find_differences(expected: Any, real: Any, ids: Ids, at: str = "") -> list[s
 
 
 def parse_message(text: str) -> tuple[str, dict[str, str], str]:
-    """The first line, the fields and the body of a message as HTTP writes it, or as a document shows it."""
+    """Parse first line, header fields and body of an HTTP message."""
     head, _, body = text.replace("\r\n", "\n").strip("\n").partition("\n\n")
     first, *lines = head.split("\n")
     fields = (line.partition(":") for line in lines)

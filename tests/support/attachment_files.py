@@ -1,4 +1,4 @@
-"""Small files of every type that may be attached, and what a caller sends for one."""
+"""Small files of each allowed type, and attachments as a caller sends them."""
 
 import io
 import zipfile
@@ -15,7 +15,7 @@ EXE = b"MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff" + b"\x00" * 100
 
 
 def build_zip(files: Mapping[str, str]) -> bytes:
-    """A ZIP archive as the standard library writes it."""
+    """Build a ZIP archive."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as written:
         for name, text in files.items():
@@ -24,12 +24,12 @@ def build_zip(files: Mapping[str, str]) -> bytes:
 
 
 def build_office_document(folder: str, **others: str) -> bytes:
-    """An Office document, as far as anybody looks."""
+    """Build the minimum of an Office document."""
     return build_zip({"[Content_Types].xml": "<Types/>", f"{folder}/document.xml": "<x/>", **others})
 
 
 def build_open_document(kind: str, *others: str) -> bytes:
-    """An OpenDocument, as far as anybody looks."""
+    """Build the minimum of an OpenDocument file."""
     return build_zip({"mimetype": f"{ODF}.{kind}", "content.xml": "<x/>", **dict.fromkeys(others, "x")})
 
 
@@ -60,7 +60,7 @@ FILES: dict[str, tuple[str, bytes]] = {
 def build_attachment(
     filename: str = "a.pdf", content_type: str = "application/pdf", data: bytes | None = None, **others: Any
 ) -> dict[str, Any]:
-    """An attachment as a caller sends it; without data, those of a file of this type."""
+    """Build an attachment of a request, by default with a small file of the type."""
     content = FILES[content_type][1] if data is None else data
     return {
         "filename": filename,

@@ -1,4 +1,4 @@
-"""Permits to begin a body, for tests in which the queue has no say."""
+"""Permits to begin a body, for tests without a queue."""
 
 import asyncio
 import time
@@ -8,12 +8,12 @@ from notifier.smtp.outgoing_mail import RequestPermit
 
 
 async def grant_permit() -> BodyPermit:
-    """A permit that is there at once and lasts longer than any test."""
+    """Give a permit that lasts longer than any test."""
     return build_permit()
 
 
 def grant_until(seconds: float) -> RequestPermit:
-    """Gives permits that are there at once and end so many seconds later."""
+    """Give permits that end after so many seconds."""
 
     async def ask() -> BodyPermit:
         return build_permit(ends_in=seconds)
@@ -22,13 +22,13 @@ def grant_until(seconds: float) -> RequestPermit:
 
 
 def build_permit(*, first_byte_in: float = 60.0, ends_in: float = 600.0) -> BodyPermit:
-    """A permit that may be used to its end; seconds from now."""
+    """Build a permit that is valid for so many seconds."""
     now = time.monotonic()
     return BodyPermit(first_byte_by=now + first_byte_in, ends=now + ends_in, may_continue=lambda: True)
 
 
 class PermitQueue:
-    """Gives the permits it is told to give, when it is told to, and knows what was asked of it."""
+    """Gives permits on command, and records the requests for them."""
 
     def __init__(self, gives: BodyPermit | Exception | None = None) -> None:
         self.gives = gives

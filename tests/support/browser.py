@@ -1,4 +1,4 @@
-"""A real browser that talks to nobody but the tests, and shows a page in a width and a colour scheme."""
+"""A real browser without network access, which shows pages in a given width and colour scheme."""
 
 import base64
 import shutil
@@ -22,7 +22,7 @@ FLAGS = (
 
 
 def start_browser(profile: Path) -> webdriver.Chrome:
-    """Chromium with an empty profile in that directory; the caller quits it."""
+    """Start Chromium with an empty profile in that directory; the caller quits it."""
     if not (CHROMIUM and DRIVER):
         pytest.skip("Chromium and chromedriver are not installed")
     options = webdriver.ChromeOptions()
@@ -34,12 +34,12 @@ def start_browser(profile: Path) -> webdriver.Chrome:
 
 
 def load_page(driver: webdriver.Chrome, html: str) -> None:
-    """Show a document that comes from nowhere."""
+    """Show a document without an origin."""
     driver.get("data:text/html;charset=utf-8;base64," + base64.b64encode(html.encode()).decode())
 
 
 def set_view(driver: webdriver.Chrome, width: int, scheme: str, *, scale: float = 1) -> None:
-    """Look at pages as on a screen so many CSS pixels wide, by somebody who prefers `light` or `dark`."""
+    """Set the window's width in CSS pixels and the colour scheme, `light` or `dark`."""
     _do(driver, "Emulation.setScrollbarsHidden", {"hidden": True})
     size = {"width": width, "height": 800, "deviceScaleFactor": scale, "mobile": False}
     _do(driver, "Emulation.setDeviceMetricsOverride", size)
@@ -48,7 +48,7 @@ def set_view(driver: webdriver.Chrome, width: int, scheme: str, *, scale: float 
 
 
 def take_screenshot(driver: webdriver.Chrome) -> bytes:
-    """The whole page as PNG, what is below the window included."""
+    """Take a PNG of the whole page, also below the window."""
     size = _do(driver, "Page.getLayoutMetrics", {})["cssContentSize"]
     clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
     taken = _do(driver, "Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})

@@ -1,4 +1,4 @@
-"""Strings that must never be seen in a log, and requests that put them wherever a caller can put a string."""
+"""Strings that must never be in a log, and requests that contain them in every place."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _METHODS = {"get", "post", "put", "patch", "delete"}
 
 
 def list_requests(key: str) -> Iterator[dict[str, Any]]:
-    """Each operation of the description, with ids that are none and ids of nothing, as httpx2 takes them."""
+    """List a request for each operation with invalid and unknown ids, as httpx2 takes them."""
     paths = json.loads(Path("openapi.json").read_text())["paths"]
     headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": TOKEN, "User-Agent": ADDRESS, "X-Note": SQL}
     headers |= {"Content-Type": "application/json", "Connection": "close"}
@@ -32,12 +32,12 @@ def list_requests(key: str) -> Iterator[dict[str, Any]]:
 
 
 def find_leaks(output: str) -> list[str]:
-    """The lines that hold what they must not."""
+    """List the lines that contain a canary."""
     return [line for line in output.splitlines() if any(word in line for word in FORBIDDEN)]
 
 
 def _body(path: str) -> Any:
-    """One that some routes take, with canaries in each place."""
+    """Build a body that some routes accept, with canaries in each place."""
     mail = {
         "to": ADDRESS,
         "template": "welcome",
@@ -60,5 +60,5 @@ def _body(path: str) -> Any:
 
 
 def _filled(path: str, value: str) -> str:
-    """The path with this in the place of each parameter."""
+    """Put the value in the place of each path parameter."""
     return "/".join(quote(value, safe="") if piece.startswith("{") else piece for piece in path.split("/"))

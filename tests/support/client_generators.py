@@ -1,4 +1,4 @@
-"""Runs the client generators, which `make` installs into their own environment."""
+"""Runs the client generators, which `make` installs in their own environment."""
 
 import os
 import subprocess
@@ -12,13 +12,13 @@ TOOLS = ROOT / ".venv" / "openapi"
 
 
 def require_generators() -> None:
-    """Skip the test if nobody has installed them; `make test` always does."""
+    """Skip the test if the generators are not installed; `make test` installs them."""
     if not (TOOLS / "installed").exists():
         pytest.skip("the generators of clients are not installed: run `make .venv/openapi/installed`")
 
 
 def run_command(command: str, folder: Path, **variables: str) -> str:
-    """Run a line of shell in a folder that sees the generators and the npm packages; returns what it prints."""
+    """Run a shell command with the generators and npm packages in its path; return its output."""
     modules = folder / "node_modules"
     if not modules.exists():
         modules.symlink_to(TOOLS / "node_modules")

@@ -1,4 +1,4 @@
-"""A publish gate that lets nothing pass, whatever the draft."""
+"""A publish gate that blocks every draft."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ REASON = "shop: 3 of 200 requests would be refused"
 
 
 class ClosedGate(PublishGate):
-    """Reports for every draft that callers would break."""
+    """Reports for every draft that it would break callers."""
 
     def __init__(self) -> None:
-        """It needs neither a database nor a pool."""
+        """Create it without a database or pool."""
 
     async def try_source(self, slug: str, source: TemplateSource, report: SourceCheck, **_options: Any) -> GateReport:
-        """The same report for everything."""
+        """Return the same report for every draft."""
         return GateReport(
             slug=slug,
             content_hash=source.content_hash(),

@@ -26,7 +26,7 @@ _FIXED_AT_START = ("PYTHON", "LC_", "LANG", "TZ", "COV_", "COVERAGE_")
 
 
 class CommandServer:
-    """The client's side: one server, started when it is first needed, that ends with this process."""
+    """The client's side: one server, started at first use, which ends with this process."""
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
@@ -81,7 +81,7 @@ def _fixed(environment: dict[str, str]) -> dict[str, str]:
 
 
 def _serve(server: socket.socket) -> None:
-    """Fork for each request until the client's end is closed; returns in the fork that is to run the command."""
+    """Fork for each request until the client closes; return in the fork that runs the command."""
     while True:
         head, descriptors, _, _ = socket.recv_fds(server, _LENGTH, 3)
         if not head:
@@ -98,7 +98,7 @@ def _serve(server: socket.socket) -> None:
 
 
 def _supervise(request: tuple[list[str], dict[str, str], str], stdout: int, stderr: int, status: int) -> None:
-    """Fork once more, and tell the client the command's process id and its wait status; returns in that fork."""
+    """Fork again, report process id and exit status to the client; return in that fork."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid:

@@ -21,7 +21,7 @@ class ConnectionLoad:
 
 @contextmanager
 def measure_load(database: Database) -> Iterator[ConnectionLoad]:
-    """Count what is taken from the connections that callers use; those of readiness and metrics are their own."""
+    """Count the connections and statements of callers; readiness and metrics are not counted."""
     load = ConnectionLoad()
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:

@@ -1,4 +1,4 @@
-"""A crashed sender: it claims, marks and reads replies as a real one does, and then ends without a settle."""
+"""A sender that claims, marks and reads replies as a real one does, and then crashes without a settle."""
 
 import os
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class CrashedSender:
             return await claimer.claim_entries(connection, replace(claim_of(self.boot_id, backlogs), kind=kind))
 
     async def mark(self, entries: Sequence[ClaimedEntry]) -> None:
-        """Get permission for their bodies."""
+        """Get permission for the bodies of entries."""
         async with self.database.write() as connection:
             assert len(await entry_store.mark_entries(connection, self.boot_id, entries)) == len(entries)
 

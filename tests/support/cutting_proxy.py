@@ -17,7 +17,7 @@ _IDLE = b"Z\x00\x00\x00\x05I"
 
 
 def is_commit(replies: bytes) -> bool:
-    """True if the server says that something is committed: a transaction, or rows that one statement has changed."""
+    """True if the server reports a commit, of a transaction or a single statement."""
     return b"COMMIT\x00" in replies or (_IDLE in replies and _CHANGED.search(replies) is not None)
 
 

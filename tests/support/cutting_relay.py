@@ -1,4 +1,4 @@
-"""A raw relay that cuts one transaction at an exact byte, in either direction, and records how far it came."""
+"""A raw relay that cuts one transaction at an exact byte, in either direction, and records its progress."""
 
 import asyncio
 import socket
@@ -38,7 +38,7 @@ class RelayRecord:
 
     @property
     def answered(self) -> bool:
-        """It said all that there was to say, the reply to the dot included."""
+        """True if the relay sent all replies, including the one to the dot."""
         return self.said == SAID
 
 
@@ -59,7 +59,7 @@ class CuttingRelay:
         self._listener.close()
 
     async def connect(self, *, pipelining: bool) -> tuple[SmtpSession, socket.socket, int]:
-        """A session to it, its end of the connection, and the bytes that all buffers between them hold at most."""
+        """Open a session; return it, the relay's socket, and the capacity of all buffers in bytes."""
         loop = asyncio.get_running_loop()
         ours = socket.socket()
         ours.settimeout(0)
@@ -72,7 +72,7 @@ class CuttingRelay:
 
 
 async def session_on(ours: socket.socket, offer: RelayFeatures) -> SmtpSession:
-    """A session on a socket, taken over as one from aiosmtplib is."""
+    """Build a session on a socket, like one taken over from aiosmtplib."""
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
     wire = LineProtocol(transport)
@@ -81,7 +81,7 @@ async def session_on(ours: socket.socket, offer: RelayFeatures) -> SmtpSession:
 
 
 async def serve(connection: socket.socket, cut: Cut) -> RelayRecord:
-    """Answer as a relay does until the place of the cut, or until the client has gone."""
+    """Reply like a relay until the cut, or until the client is gone."""
     loop = asyncio.get_running_loop()
     heard, said, had_dot, in_body, buffer = 0, 0, False, False, bytearray()
     while said < cut.said and heard < cut.heard:
@@ -108,7 +108,7 @@ async def serve(connection: socket.socket, cut: Cut) -> RelayRecord:
 
 
 def reset(connection: socket.socket) -> None:
-    """Let its closing be a RST."""
+    """Make closing the socket send RST."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 

@@ -26,7 +26,7 @@ _TEMPLATE = "jinja"
 
 
 class BlockUse(StrEnum):
-    """What becomes of a block."""
+    """How a block is tested."""
 
     RUN = "run"  # in the shell or the interpreter of its document
     SHOWN = "shown"  # compared with what was answered last, or with the webhook that came
@@ -55,7 +55,7 @@ class Block:
 
 
 def list_blocks(document: str, language: str = "") -> list[Block]:
-    """Every block of a document, or those in one language, in order."""
+    """List the blocks of a document in order, optionally of one language."""
     text = (ROOT / document).read_text()
     blocks_: list[Block] = []
     for match in _BLOCK.finditer(text):
@@ -75,7 +75,7 @@ def list_blocks(document: str, language: str = "") -> list[Block]:
 
 
 def _usual(language: str, text: str, before: list[Block]) -> BlockUse:
-    """Without a comment: code is run, what stands right behind it is its answer, and a POST is a webhook that came."""
+    """The default use: run code, compare the answer after it, and treat a POST as a received webhook."""
     if language in _ACTS:
         return BlockUse.RUN
     if language == _TEMPLATE:

@@ -34,10 +34,10 @@ _KEEP = "\nenv -0 >&3\n"
 
 
 class DocumentReader:
-    """One document's shell, interpreter and place to be told; all in a directory of its own."""
+    """The shell, interpreter and webhook receiver for one document, in a directory of its own."""
 
     def __init__(self, folder: Path, demo: dict[str, str], heard: Callable[[], Any], port: int, **env: str) -> None:
-        """`heard` waits for the next webhook at `port`, which stands for the document's 9000."""
+        """`heard` waits for the next webhook at `port`, which replaces the document's 9000."""
         self._folder, self._demo, self._heard = folder, demo, heard
         self._puts = {
             "localhost:8000": demo["api"].removeprefix("http://"),
@@ -60,7 +60,7 @@ class DocumentReader:
         (folder / ".venv").symlink_to(sys.prefix)
 
     def follow(self, blocks: list[Block]) -> None:
-        """Every block that this reader is asked to follow; at the end, as with any program, all is closed."""
+        """Run every block for this reader, and close everything at the end."""
         try:
             for number, block in enumerate(blocks):
                 after = blocks[number + 1] if number + 1 < len(blocks) else None
@@ -102,7 +102,7 @@ class DocumentReader:
             assert not unlike, f"{unlike}\n{self.said}"
 
     def _until_as_shown(self, run: Callable[[], str], block: Block, answer: Block | None) -> None:
-        """Run it; what only looks is run again until the answer has come."""
+        """Run a block; repeat a read-only one until the answer matches."""
         ends = time.monotonic() + PATIENCE
         self.said = run()
         if answer is None or answer.text.startswith(WEBHOOK):
@@ -120,7 +120,7 @@ class DocumentReader:
         return _DATE.sub(lambda match: days[match[0]].isoformat(), text)
 
     def _sh(self, text: str) -> str:
-        """What the shell prints; its directory, variables and functions are there in the next block."""
+        """Run a shell block and return its output; directory, variables and functions persist."""
         variables_file = self._folder / ".environment"
         script = f"exec 3>{variables_file}\n{_SETUP}{self._put(text)}{_KEEP}"
         done = subprocess.run(
@@ -137,7 +137,7 @@ class DocumentReader:
         return done.stdout
 
     def _python(self, text: str) -> str:
-        """What the interpreter prints."""
+        """Run a Python block and return its output."""
         printed, before = io.StringIO(), dict(os.environ)
         os.environ.update({name: value for name, value in self.env.items() if name.startswith("NOTIFIER_")})
         try:
@@ -155,7 +155,7 @@ class DocumentReader:
         self.said = answer.text
 
     def _unlike(self, block: Block) -> list[str]:
-        """Where the last answer is not what the block shows."""
+        """The differences between the last answer and the block."""
         ids = Ids(self.ids)
         differences = _compare(block.language, self._with_addresses(block.text), self.said, ids)
         if not differences:
@@ -169,7 +169,7 @@ class DocumentReader:
 
 
 def _compare(language: str, expected: str, said: str, ids: Ids) -> list[str]:
-    """Where one text in this language is not like the other."""
+    """The differences between two texts of this language."""
     if language == "json":
         return answer_likeness.find_differences(answer_likeness.parse_shown(expected), _json(said), ids)
     if language in {"text", "html"}:
@@ -185,7 +185,7 @@ def _compare(language: str, expected: str, said: str, ids: Ids) -> list[str]:
 
 
 def _json(text: str) -> Any:
-    """The last line as JSON: what curl prints before it, such as header fields, is not compared."""
+    """Parse the last line as JSON; curl may print header fields before it."""
     lines = text.strip().splitlines()
     try:
         return json.loads(lines[-1] if lines else "")

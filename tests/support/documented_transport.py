@@ -19,10 +19,10 @@ _PATHS = sorted(DOCUMENT["paths"], key=lambda path: path.count("{"))  # /batch b
 
 
 class DocumentedTransport(httpx2.ASGITransport):
-    """To an application in this process; an answer that the document does not foresee is an `AssertionError`."""
+    """A transport to an application in this process; an undocumented response is an `AssertionError`."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Ask, and compare."""
+        """Send the request, and check the response."""
         response = await super().handle_async_request(request)
         described = _operation(request.method, request.url.path)
         if described is not None:
@@ -52,7 +52,7 @@ def check_answer(path: str, method: str, status: int, headers: Mapping[str, str]
 
 
 def resolve_reference(described: dict[str, Any]) -> dict[str, Any]:
-    """What a reference leads to."""
+    """Get the object of a `$ref`."""
     place: Any = described
     while "$ref" in place:
         parts = place["$ref"].removeprefix("#/").split("/")
@@ -70,7 +70,7 @@ def _validator(path: str, method: str, status: str, media_type: str) -> jsonsche
 
 
 def build_validator(schema: dict[str, Any]) -> jsonschema_rs.Validator:
-    """Of a schema that refers to the document's components."""
+    """Build a validator for a schema with references into the document."""
     return jsonschema_rs.Draft202012Validator(schema | {"components": DOCUMENT["components"]}, validate_formats=True)
 
 
@@ -80,7 +80,7 @@ def _patterns() -> dict[str, re.Pattern[str]]:
 
 
 def _operation(method: str, path: str) -> tuple[str, str] | None:
-    """The path as the document has it, and the method, if there is such an operation."""
+    """The documented path and method of a request, or None."""
     for described, pattern in _patterns().items():
         if pattern.fullmatch(path):
             return (described, method.lower()) if method.lower() in DOCUMENT["paths"][described] else None

@@ -1,4 +1,4 @@
-"""The smallest mail that a rendering pool can be asked for."""
+"""The smallest mail for a rendering pool."""
 
 import json
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ HEADER = MailHeader(
 
 
 def build_source(html: str, text: str = "x") -> TemplateSource:
-    """A source with these parts."""
+    """Build a source with these parts."""
     parts = {"subject.txt": "Hi {{ x }}", "body.html": html, "body.txt": text}
     return TemplateSource(files=parts, sample={"x": "a"}, settings=TemplateSettings(name="A"))
 
@@ -26,5 +26,5 @@ GOOD = build_source("<p>{{ x }}</p>")
 
 
 def build_job(version: str = "good", **variables: Any) -> RenderJob:
-    """A job with these variables."""
+    """Build a job with these variables."""
     return RenderJob(version=version, locale=None, variables=json.dumps({"x": "a", **variables}), header=HEADER)

@@ -1,4 +1,4 @@
-"""The fence protocol as a model: one mail, two processes, and everything that can happen to them in any order.
+"""A model of the fence protocol: one mail, two processes, and all their interleavings.
 
 Each step is atomic, as its transaction or its system call is; a stopped process is one that takes no step while others
 do.
@@ -73,7 +73,7 @@ Step = tuple[str, State, str | None]  # its name, where it leads, and the promis
 
 
 def steps(state: State, rules: Rules) -> Iterator[Step]:
-    """Everything that can happen next."""
+    """All possible next states."""
     for which in (0, 1):
         yield from _claim(state, rules, which)
         yield from _mark(state, rules, which)
@@ -88,7 +88,7 @@ def steps(state: State, rules: Rules) -> Iterator[Step]:
 
 
 def rule_names() -> list[str]:
-    """All rules."""
+    """The names of all rules."""
     return [field.name for field in fields(Rules)]
 
 
@@ -191,7 +191,7 @@ def _idle(state: State, which: int) -> tuple[Process, Process]:
 
 
 def _counts(state: State, rules: Rules, process: Process) -> bool:
-    """Whether a settle under this fence has an effect."""
+    """True if a settle with this fence has an effect."""
     if not rules.settle_needs_fence:
         return state.entry.state != "gone"
     late = state.entry.state != "leased"
@@ -211,7 +211,7 @@ def _put_back(state: State, rules: Rules, which: int, to: str, status: str) -> S
 
 
 def _proven(state: State, rules: Rules, process: Process) -> State:
-    """A 250 that was read: rule 4 if the fence holds, rule 5 if not."""
+    """Apply a 250 that was read: rule 4 if the fence holds, rule 5 if not."""
     entry = state.entry
     if _counts(state, rules, process):
         entry = entry._replace(state="gone")

@@ -1,4 +1,4 @@
-"""Two who work on the same template: one in the database, as staff do, the other in a folder."""
+"""One template on two sides: in the database, as staff edit it, and in a folder."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,27 +24,27 @@ NOW = datetime(2026, 3, 9, 12, 30, tzinfo=UTC)
 
 
 class InProcess(RenderingPool):
-    """Checks as a child would, but starts none: what is checked here is harmless."""
+    """Checks templates in this process, because they are harmless."""
 
     async def check(self, source: TemplateSource) -> SourceCheck:
-        """The report."""
+        """Return the report."""
         return check_source(source)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TwoSides:
-    """The database, as staff have it, and a folder with the template `hello`."""
+    """A database, and a folder with the template `hello`."""
 
     database: Database
     write: Callable[[Mapping[str, str | bytes | None]], Path]  # makes the folder, with changes
 
     def push(self, **options: Any) -> Push:
-        """A push by somebody at a terminal."""
+        """Push the folder as a person at a terminal."""
         usual: dict[str, Any] = {"by": "operator:ada"}
         return Push(database=self.database, pool=InProcess(), clock=SystemClock(), **usual | options)
 
     async def publish_edit(self, subject: str, by: str = "staff:bob") -> TemplateSource:
-        """Somebody has published another subject."""
+        """Publish another subject as staff."""
         async with self.database.write() as connection:
             source = (await database_state.get_states(connection, ["hello"]))["hello"].source
             assert source is not None
@@ -54,7 +54,7 @@ class TwoSides:
         return source
 
     async def save_draft(self, subject: str) -> None:
-        """Somebody has a draft."""
+        """Save a draft as staff."""
         async with self.database.write() as connection:
             draft = await draft_store.get_draft(connection, "hello")
             assert draft.source is not None
@@ -64,6 +64,6 @@ class TwoSides:
             )
 
     async def get_state(self, slug: str = "hello") -> database_state.TemplateState:
-        """What there is."""
+        """Get the state of the database."""
         async with self.database.read() as connection:
             return (await database_state.get_states(connection, [slug]))[slug]

@@ -1,4 +1,4 @@
-"""What senders and people know about mails, outside the database, so that a test can compare both."""
+"""What senders and people know about mails, for comparison with the database."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +11,7 @@ from support.queue_driver import START
 
 @dataclass
 class MailFacts:
-    """What a person would know of one notification."""
+    """What a person knows of a notification."""
 
     subject_id: UUID
     status: str = "waiting"  # waiting, unknown, cancelled, failed, sent

@@ -1,4 +1,4 @@
-"""Sources that raise each rule of the check, and sources like them that do not."""
+"""For each lint rule a source that raises it, and a similar one that does not."""
 
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ STYLE, BODY = 2, 4
 
 
 def build_lint_source(body: str = "", style: str = "", **more: Any) -> TemplateSource:
-    """A source without faults, but for what is asked for: `page`, `subject`, `text`, `files`, `sample`, settings."""
+    """Build a source without faults, apart from what is passed."""
     page = more.pop("page", PAGE).replace("STYLE", style).replace("BODY", body)
     files = {"subject.txt": more.pop("subject", "Hello"), "body.html": page, "body.txt": more.pop("text", "Hello")}
     files |= more.pop("files", {})
@@ -23,7 +23,7 @@ def build_lint_source(body: str = "", style: str = "", **more: Any) -> TemplateS
 
 
 class Case(NamedTuple):
-    """A rule's code, a source that raises it and where, and a source like it that does not."""
+    """The code of a rule, a source that raises it with the place, and a similar source that does not."""
 
     code: str
     bad: dict[str, Any]
@@ -33,12 +33,12 @@ class Case(NamedTuple):
 
 
 def build_html_case(code: str, bad: str, good: str, *, line: int = BODY, **more: Any) -> Case:
-    """A case in the HTML's body."""
+    """Build a case in the body of the HTML."""
     return Case(code, {"body": bad, **more}, line, {"body": good, **more})
 
 
 def build_css_case(code: str, bad: str, good: str, *, line: int = STYLE) -> Case:
-    """A case in the HTML's style element."""
+    """Build a case in the style element of the HTML."""
     return Case(code, {"style": bad}, line, {"style": good})
 
 

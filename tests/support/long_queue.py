@@ -1,4 +1,4 @@
-"""A queue that is long, and senders whose rate is known, without sending anything."""
+"""A long queue and senders with a known rate, without sending anything."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -23,7 +23,7 @@ MEASURED = 20
 async def queue_entries(
     parts: wiring.ProcessParts, count: int, priority: Priority = Priority.NORMAL, service: str = "shop"
 ) -> None:
-    """So many due entries of a service."""
+    """Add so many due entries of a service."""
     async with parts.database.write() as connection:
         owner = (await connection.execute(select(_service.id).where(_service.name == service))).scalar_one()
         await entry_store.enqueue_entries(connection, [_entry(parts, owner, priority) for _ in range(count)])
@@ -42,7 +42,7 @@ def _entry(parts: wiring.ProcessParts, service_id: UUID, priority: Priority) -> 
 
 
 async def add_measured_sender(parts: wiring.ProcessParts) -> UUID:
-    """A sender that has measured about one mail a second and says so with a beat; its id."""
+    """Add a sender with a measured rate of about one mail a second; return its id."""
     now = parts.clock.monotonic()
     parts.throughput.record_departures(0, now - MEASURED)
     parts.throughput.record_departures(MEASURED, now - MEASURED / 2)
@@ -51,7 +51,7 @@ async def add_measured_sender(parts: wiring.ProcessParts) -> UUID:
 
 
 async def write_heartbeat(parts: wiring.ProcessParts) -> UUID:
-    """A sender that says as much as is known of this process; on SQLite nobody has to be told."""
+    """Write the heartbeat of a sender; on SQLite it is known without one."""
     life = Heartbeat(parts.database, generate_id(), parts.clock, dead_after=30, throughput=parts.throughput)
     if not parts.database.is_sqlite:
         await life.beat()
@@ -59,13 +59,13 @@ async def write_heartbeat(parts: wiring.ProcessParts) -> UUID:
 
 
 def get_forecast(client: httpx2.AsyncClient) -> QueueForecast:
-    """What the API behind this client foresees."""
+    """Get the queue forecast of the API behind this client."""
     forecast: QueueForecast = client._transport.app.state.dependencies.submitter._forecast  # type: ignore[attr-defined]
     return forecast
 
 
 async def refresh_forecast(client: httpx2.AsyncClient) -> None:
-    """The API behind this client has seen the queue as it is now."""
+    """Make the API behind this client measure the queue now."""
     forecast = get_forecast(client)
     await forecast.close()  # an earlier look must not end after this one
     await forecast.refresh()

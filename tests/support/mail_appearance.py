@@ -1,4 +1,4 @@
-"""How a mail looks in a browser: the computed style of each of its elements, and its pixels."""
+"""The appearance of a mail in a browser: computed styles of all elements, and pixels."""
 
 import io
 from pathlib import Path
@@ -17,7 +17,7 @@ Appearance = dict[tuple[int, str], tuple[list[tuple[str, str]], bytes]]
 
 
 def record_appearance(driver: webdriver.Chrome, html: str, *, full: bool = False) -> Appearance:
-    """The mail in every view; styles as hashes unless they are asked for in full."""
+    """Record the mail in every view, with styles as hashes unless full ones are requested."""
     browser.load_page(driver, html)
     looks: Appearance = {}
     for width, scheme in VIEWS:
@@ -30,7 +30,7 @@ def record_appearance(driver: webdriver.Chrome, html: str, *, full: bool = False
 
 
 def find_differences(driver: webdriver.Chrome, before: str, *afters: str) -> list[str]:
-    """What is not the same in the first mail and the others, a line for each property or picture."""
+    """List the properties and pictures that differ between the first mail and the others."""
     look = record_appearance(driver, before)
     for after in afters:
         if _differences(look, record_appearance(driver, after)):

@@ -1,4 +1,4 @@
-"""The mails of `tests/corpus`, and those of the shipped templates: what they look like and say is compared with rules.
+"""The mails of `tests/corpus` and of the shipped templates, for tests of appearance and text.
 
 Each `NAME.html` is a template's `body.html`; its variables are in `NAME.json`, where it has any.
 """
@@ -15,7 +15,7 @@ CORPUS, TEMPLATES = ROOT / "tests" / "corpus", ROOT / "templates"
 
 
 def list_sources() -> dict[str, TemplateSource]:
-    """The name and source of each mail; names of shipped templates begin with `templates/`."""
+    """List name and source of each mail; shipped templates have names with `templates/`."""
     sources = {path.stem: _read(path) for path in sorted(CORPUS.glob("*.html"))}
     return sources | {
         f"templates/{slug}": template_files.read_template(TEMPLATES, slug)
@@ -24,7 +24,7 @@ def list_sources() -> dict[str, TemplateSource]:
 
 
 def write_html(source: TemplateSource, locale: str | None = None) -> str:
-    """The HTML of the sample as the template writes it: before its styles are inlined."""
+    """Render the sample's HTML without inlining its styles."""
     return CompiledVersion(source).render_unstyled(locale, dict(source.sample)).html
 
 

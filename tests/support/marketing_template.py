@@ -1,4 +1,4 @@
-"""A marketing template for tests, and keys with the scopes that an opt-out needs."""
+"""A marketing template for tests, and keys with the scopes for opt-outs."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ NEWS = {"template": "news"}
 
 
 async def publish_marketing_template(parts: wiring.ProcessParts) -> None:
-    """Publish `news`, which takes what `welcome` takes."""
+    """Publish `news`, which has the variables of `welcome`."""
     source = template_files.read_template(Path("templates"), "welcome")
     settings = msgspec.structs.replace(source.settings, category=Category.MARKETING, priority=Priority.BULK)
     news = TemplateSource(files=source.files, sample=source.sample, settings=settings)
@@ -25,7 +25,7 @@ async def publish_marketing_template(parts: wiring.ProcessParts) -> None:
 
 
 async def create_marketing_key(parts: wiring.ProcessParts, service: str) -> str:
-    """A key of the service that may do everything."""
+    """Create a key of the service with every scope."""
     async with parts.database.write() as connection:
         service_id = await service_admin.find_service(connection, service)
         return await new_key.create_live_key(

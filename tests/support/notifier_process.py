@@ -27,12 +27,12 @@ def build_environment(folder: Path, **settings: str) -> dict[str, str]:
 
 
 def without_coverage(environment: dict[str, str]) -> dict[str, str]:
-    """The same without coverage, which takes half of its time and tells nothing where none of ours runs."""
+    """The environment without coverage, which is slow and useless for foreign programs."""
     return {name: value for name, value in environment.items() if not name.startswith(("COV_", "COVERAGE_"))}
 
 
 def run_notifier(*arguments: str, env: dict[str, str], check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run one command to its end."""
+    """Run one command and wait for its end."""
     if _COMMANDS.can_run(env):
         status, out, err = _COMMANDS.run(list(arguments), env, seconds=COMMAND_SECONDS)
         done = subprocess.CompletedProcess([str(NOTIFIER), *arguments], status, out, err)
@@ -43,7 +43,7 @@ def run_notifier(*arguments: str, env: dict[str, str], check: bool = True) -> su
 
 
 def run_script(script: str, env: dict[str, str], **put_in: str) -> str:
-    """What lines of a page print that somebody types into a shell, with these things put in place of what it shows."""
+    """Run the shell lines of a document with replacements, and return their output."""
     for placeholder, real in put_in.items():
         assert placeholder in script
         script = script.replace(placeholder, real)
@@ -60,7 +60,7 @@ def find_free_port() -> int:
 
 
 class NotifierProcess:
-    """A `notifier` command that keeps running. It is ready when it has printed its first line."""
+    """A `notifier` command that keeps running; its first line says that it is ready."""
 
     def __init__(self, *arguments: str, env: dict[str, str], cwd: Path | None = None) -> None:
         command = [str(NOTIFIER), *arguments]
@@ -101,11 +101,11 @@ class NotifierProcess:
 
     @property
     def errors(self) -> str:
-        """What it has written to stderr so far."""
+        """Its stderr so far."""
         return "".join(self._errors)
 
     def wait_for_error(self, text: str) -> None:
-        """Wait until it has written this to stderr."""
+        """Wait until its stderr contains this text."""
         with self._wrote:
             assert self._wrote.wait_for(lambda: text in self.errors, READY_SECONDS), self.errors
 
@@ -114,16 +114,16 @@ class NotifierProcess:
         self._popen.send_signal(number)
 
     def wait(self, seconds: float = 30.0) -> int:
-        """Its exit status."""
+        """Wait for its exit status."""
         return self._popen.wait(seconds)
 
     def stop(self) -> int:
-        """SIGTERM, and its exit status."""
+        """Send SIGTERM, and return its exit status."""
         self.send(signal.SIGTERM)
         return self.wait()
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Send SIGKILL."""
         self._popen.kill()
         self._popen.wait()
 

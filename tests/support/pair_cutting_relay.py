@@ -1,4 +1,4 @@
-"""A raw relay that cuts its first connection, with two mails on it, at an exact byte, and serves the others whole."""
+"""A raw relay that cuts its first connection, with two mails on it, at an exact byte; later ones are whole."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ SAID = 2 * (sum(map(len, REPLIES.values())) + len(QUEUED))  # bytes that are sai
 
 @dataclass
 class Track:
-    """What a connection knows of the mails on it: the truth that outcomes are compared with. Bytes after EHLO."""
+    """The truth about the mails on a connection, for comparison with the outcomes; bytes after EHLO."""
 
     heard: int = 0
     said: int = 0
@@ -27,11 +27,11 @@ class Track:
     ended_at: dict[str, int] = field(default_factory=dict)  # and of the reply to its dot
 
     def permitted(self, sender: str) -> bool:
-        """The mail's 354 was said to its end."""
+        """True if the mail's 354 was sent completely."""
         return self.said >= self.begun_at.get(sender, 1 << 30)
 
     def answered(self, sender: str) -> bool:
-        """The reply to its dot was said to its end."""
+        """True if the reply to the mail's dot was sent completely."""
         return self.said >= self.ended_at.get(sender, 1 << 30)
 
 
@@ -58,12 +58,12 @@ class PairCuttingRelay:
         self._listener.close()
 
     def begin(self, cut: Cut, *, patient: bool) -> None:
-        """The next connection is cut there; a patient relay answers the first dot once the next DATA was said."""
+        """Cut the next connection there; a patient relay answers the first dot after the next DATA."""
         self.tracks: list[Track] = []
         self._cut, self._patient = cut, patient
 
     async def quiet(self) -> Counter[str]:
-        """Wait until every connection is closed; how often each mail was read to its dot after the first of them."""
+        """Wait until all connections are closed; count how often each mail was read after the first one."""
         while self._serving:
             await asyncio.wait(self._serving)
         return Counter(sender for track in self.tracks[1:] for sender in track.dots)
@@ -93,7 +93,7 @@ class PairCuttingRelay:
 
 
 class _Talk:
-    """What follows EHLO."""
+    """The dialogue after EHLO."""
 
     def __init__(self, connection: socket.socket, track: Track, *, patient: bool) -> None:
         self._connection, self._track = connection, track

@@ -31,7 +31,7 @@ default_pool_size = {size}
 
 
 class PgBouncer:
-    """Runs from the beginning of its block to the end."""
+    """Runs while its block runs."""
 
     def __init__(self, server: PostgresServer, mode: str, size: int) -> None:
         self._server = server
@@ -40,7 +40,7 @@ class PgBouncer:
         self._port = notifier_process.find_free_port()
 
     def url(self, url: str) -> str:
-        """The URL of one of the server's databases through this pooler."""
+        """The URL of a database of the server through this pooler."""
         return f"postgresql://{make_url(url).username}@127.0.0.1:{self._port}/{make_url(url).database}"
 
     def __enter__(self) -> Self:

@@ -17,7 +17,7 @@ from notifier.states import EntryKind
 
 
 class PlainHandler:
-    """Finishes everything, permits everything, records nothing."""
+    """Finishes and permits every entry, and records nothing."""
 
     kind = EntryKind.EMAIL
     slots = bodies = 10
@@ -32,7 +32,7 @@ class PlainHandler:
             desk.settle(Settlement(entry=entry, action=FinishEntry()))
 
     async def record(self, connection: StatementConnection, settled: Sequence[Settlement]) -> None:
-        """Nothing to record."""
+        """Do nothing."""
 
     async def recover_lost(self, _connection: StatementConnection, lost: Sequence[LostClaim]) -> list[Settlement]:
         return [

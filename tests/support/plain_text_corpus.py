@@ -1,4 +1,4 @@
-"""The mails whose generated text part is compared with what a browser shows of them.
+"""The mails whose generated text part is compared with a browser.
 
 Those of `tests/corpus_text` are made to be hard to put into words; those of `tests/corpus` and the shipped templates
 are like mails that people send. `NAME.json` has the variables of `NAME.html`, where there are any.
@@ -19,7 +19,7 @@ TEMPLATES: Final = ROOT / "templates"
 
 
 def list_mails() -> dict[str, str]:
-    """The HTML of each mail as a template sends it; the hard ones also as they are written, as content is sent."""
+    """The HTML of each mail as a template sends it; the hard ones also as own content."""
     mails = {}
     for name, source in _list_sources().items():
         version, values = CompiledVersion(source), dict(source.sample)

@@ -20,23 +20,23 @@ from support.plain_handler import PlainHandler
 
 
 class PoisonedHandler(PlainHandler):
-    """Finishes all but one, which it does not survive."""
+    """Finishes all entries, except one that kills the process."""
 
     def __init__(self, poison: str) -> None:
         self._poison = poison
 
     async def process(self, batch: Sequence[ClaimedEntry], desk: WorkerContext) -> None:
         await asyncio.sleep(0.05)  # so that others are under way as well, if anything lets them
-        for entry in sorted(batch, key=lambda one: str(one.subject_id) != self._poison):
+        for entry in sorted(batch, key=lambda entry: str(entry.subject_id) != self._poison):
             if str(entry.subject_id) == self._poison:
                 os._exit(9)
             desk.settle(Settlement(entry=entry, action=FinishEntry()))
 
     async def recover_lost(self, _connection: StatementConnection, lost: Sequence[LostClaim]) -> list[Settlement]:
-        for one in lost:
-            sys.stdout.write(f"poison {one.entry.subject_id}\n")
+        for claim in lost:
+            sys.stdout.write(f"poison {claim.entry.subject_id}\n")
             sys.stdout.flush()
-        return [Settlement(entry=one.entry, action=FinishEntry()) for one in lost]
+        return [Settlement(entry=claim.entry, action=FinishEntry()) for claim in lost]
 
 
 async def _work(url: str, folder: Path, poison: str) -> None:

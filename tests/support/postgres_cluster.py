@@ -30,7 +30,7 @@ class PostgresServer(Protocol):
 
 
 class ExternalServer:
-    """The server that the environment names. It is left running."""
+    """The server that the environment names, which is left running."""
 
     def __init__(self, url: str) -> None:
         self._url = make_url(url)
@@ -39,7 +39,7 @@ class ExternalServer:
         return self._url.set(database=name).render_as_string(hide_password=False)
 
     def stop(self) -> None:
-        """Nothing to give back."""
+        """Do nothing."""
 
 
 class OwnServer:
@@ -64,7 +64,7 @@ class OwnServer:
 
     @property
     def user(self) -> str | None:
-        """The system's user under which it runs, if that is not the tests' own."""
+        """The system user of the server, if it is not that of the tests."""
         user: str | None = self._server.system_user
         return user
 
@@ -78,7 +78,7 @@ class OwnServer:
         self._server.ensure_postgres_running()
 
     def halt(self, mode: str = "immediate") -> None:
-        """Stop it, by default as a crash would."""
+        """Stop the server, by default like a crash."""
         self._pg_ctl("-m", mode, "stop")
 
     def stop(self) -> None:
@@ -113,7 +113,7 @@ def execute_statements(url: str, *statements: str) -> None:
 
 
 def _memory() -> Path | None:
-    """A file system in memory, if it has room: each database is hundreds of files, up to 0.3 s on a disk."""
+    """A file system in memory, if it has space; on a disk a new database takes up to 0.3 s."""
     return _MEMORY if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOMY else None
 
 

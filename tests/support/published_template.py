@@ -1,4 +1,4 @@
-"""Publishing a template that a test made up, without asking a child to check it."""
+"""Publishes a test's template without a check by a child."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from notifier.templating.version_store import Publication, PublishedVersion
 
 
 def build_report(source: TemplateSource, subject_paths: Sequence[list[str]] = ()) -> SourceCheck:
-    """What a check says of a good source, as far as publishing reads it."""
+    """Build the report of a good source, as far as publishing reads it."""
     schema = build_schema(source.sample, source.settings.optional)
     return SourceCheck(faults=[], remarks=[], variables_schema=schema, subject_paths=[*subject_paths], previews={})
 
@@ -27,6 +27,6 @@ async def publish_template(
     *,
     now: datetime | None = None,
 ) -> PublishedVersion:
-    """The source as the next version of the slug."""
+    """Publish the source as the next version of the slug."""
     publication = Publication(by="test", at=now or SystemClock().now())
     return await version_store.write_version(connection, slug, source, build_report(source, subject_paths), publication)

@@ -33,11 +33,11 @@ class QueueDriver:
     holder: UUID = field(default_factory=generate_id)
 
     def later(self, **delta: float) -> None:
-        """Let time pass."""
+        """Advance the time."""
         self.now += timedelta(**delta)
 
     async def enqueue(self, *, priority: Priority = Priority.NORMAL, due: timedelta = timedelta(0)) -> NewEntry:
-        """One entry, due at `due` from now."""
+        """Add an entry that is due `due` from now."""
         entry = NewEntry(
             id=generate_id(),
             kind=EntryKind.EMAIL,
@@ -60,7 +60,7 @@ class QueueDriver:
             return await claimer.claim_entries(connection, request, now=self.now)
 
     async def settle(self, *settlements: Settlement) -> list[Settlement]:
-        """Settle; return those whose fence held."""
+        """Settle, and return the entries whose fence held."""
         async with self.database.write() as connection:
             return await entry_store.settle_entries(connection, settlements, now=self.now)
 
@@ -79,22 +79,22 @@ class QueueDriver:
             return await entry_store.lock_lost_claims(connection, selection, now=self.now)
 
     async def overdue(self) -> bool:
-        """Whether some lease is over."""
+        """True if some lease has expired."""
         async with self.database.read() as connection:
             return (await entry_store.check_overdue(connection, EntryKind.EMAIL, now=self.now))[0]
 
     async def mark(self, *entries: ClaimedEntry) -> set[Fence]:
-        """Mark the entries; return the fences of those that got a mark."""
+        """Mark the entries; return the fences of those that were marked."""
         async with self.database.write() as connection:
             return await entry_store.mark_entries(connection, self.holder, entries, now=self.now)
 
     async def states(self) -> dict[EntryState, int]:
-        """How many entries are in each state."""
+        """Count the entries in each state."""
         async with self.database.read() as connection:
             return await entry_store.count_by_state(connection)
 
     async def row(self, id_: UUID) -> OutboxEntry | None:
-        """An entry as it stands in the table."""
+        """Get the row of an entry."""
         async with self.database.read() as connection:
             row = (await connection.execute(select(OutboxEntry).where(_entry.id == id_))).mappings().one_or_none()
         return OutboxEntry(**row) if row else None
@@ -118,5 +118,5 @@ def claim_of(holder: UUID, backlogs: Sequence[ServiceBacklog] = (), capacity: in
 
 
 def ids(entries: Sequence[ClaimedEntry | NewEntry]) -> list[UUID]:
-    """Their ids."""
+    """Get the ids of the entries."""
     return [entry.id for entry in entries]

@@ -1,4 +1,4 @@
-"""Small mails with random stylesheets, in which everything fights with everything; the same for the same seed."""
+"""Small random mails with conflicting stylesheets; the same seed gives the same mails."""
 
 import random
 
@@ -59,13 +59,13 @@ _MEDIA = (
 
 
 class RandomMail:
-    """A maker of mails."""
+    """A generator of random mails."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
 
     def write(self) -> str:
-        """One mail."""
+        """Write one mail."""
         sheets = "".join(self._sheet() for _ in range(self._random.choice((1, 1, 2, 3))))
         body = "".join(self._element(3) for _ in range(self._random.randint(2, 4)))
         begin = self._random.choice(('<body class="a">', "<body>"))

@@ -1,4 +1,4 @@
-"""A listening relay with random scripts. Each mail has its own script, whatever its connection."""
+"""A listening relay with a random script for each mail, whatever its connection."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ _EHLO = b"250-relay.example\r\n250 PIPELINING\r\n"
 
 
 class RandomRelay:
-    """Use it as an async context manager."""
+    """The relay, used as an async context manager."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng

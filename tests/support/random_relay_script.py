@@ -1,4 +1,4 @@
-"""A relay that answers by a random script: refusals, split and multi-line replies, sometimes a violation of SMTP."""
+"""A relay with random replies: refusals, split and multi-line replies, sometimes SMTP violations."""
 
 import asyncio
 import random
@@ -15,7 +15,7 @@ _STRANGE = {"MAIL": (354, 220), "RCPT": (354, 220), "DATA": (250, 220), "DOT": (
 
 @dataclass(frozen=True, kw_only=True)
 class ScriptedReply:
-    """What is said to one command."""
+    """The reply to one command."""
 
     code: int
     text: str  # of the reply proper; contains the tag of the mail
@@ -27,7 +27,7 @@ class ScriptedReply:
 
 @dataclass
 class MailScript:
-    """All that is said to one mail, and what the relay has seen of it."""
+    """All replies to one mail, and what the relay has received of it."""
 
     tag: str
     said: dict[str, ScriptedReply]
@@ -38,7 +38,7 @@ class MailScript:
 
 
 def draw_script(rng: random.Random, tag: str) -> MailScript:
-    """What a relay might say to a mail; in one of three cases something is wrong with one of its replies."""
+    """Draw the replies to a mail; in one of three cases one reply is wrong."""
     trouble = rng.choice(TROUBLES) if rng.random() < 1 / 3 else None
     troubled = rng.choice(list(USUAL)) if trouble else None
     said = {}
@@ -77,7 +77,7 @@ def _said(rng: random.Random, code: int, text: str, where: tuple[str, str | None
 
 
 class RandomRelayProtocol(asyncio.Protocol):
-    """The relay's end of a connection; `scripts` are used up mail by mail."""
+    """The relay's end of a connection, which uses one script per mail."""
 
     def __init__(self, rng: random.Random, scripts: Iterable[MailScript] = ()) -> None:
         self._rng = rng
@@ -126,7 +126,7 @@ class RandomRelayProtocol(asyncio.Protocol):
             self._buffer[:0] = b"\r\n"  # so that a lone dot ends a body too
 
     def _say(self, wire: bytes, glued: int) -> None:
-        """In up to three pieces; one event loop's turn lies between them."""
+        """Send a reply in up to three pieces, with a turn of the event loop between them."""
         idle = self.quiet.is_set()
         self.quiet.clear()
         places = sorted({self._rng.randrange(len(wire) + 1) for _ in range(self._rng.choice((0, 0, 1, 2)))} - {glued})

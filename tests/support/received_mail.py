@@ -7,7 +7,7 @@ from email.message import Message
 
 @dataclass(frozen=True)
 class ReceivedMail:
-    """A mail that the relay has answered with 250."""
+    """A mail that the relay answered with 250."""
 
     sender: str
     recipient: str
@@ -20,5 +20,5 @@ class ReceivedMail:
 
     @property
     def pair(self) -> tuple[str, str]:
-        """What makes one mail: Message-ID and recipient."""
+        """The identity of a mail: Message-ID and recipient."""
         return str(self.message["Message-ID"]), self.recipient

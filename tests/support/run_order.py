@@ -23,7 +23,7 @@ _T = TypeVar("_T", bound=LocatedTest)
 
 
 def spread_slow_tests(tests: Sequence[_T], root: Path) -> list[_T]:
-    """Order the tests. Those of a module that are not slow stay together, because they may share a fixture."""
+    """Order the tests; fast tests of a module stay together, because they may share a fixture."""
     slow = [test for test in tests if _is_slow(test, root)]
     others = [test for test in tests if not _is_slow(test, root)]
     ordered: list[_T] = []

@@ -1,4 +1,4 @@
-"""Selects the tests of a short run: a test with many values runs with each value in one setting only.
+"""Selects the tests of a short run: each parameter value runs in one setting only.
 
 The settings are the two databases and the two event loops. A test without values runs in both. Tests that start
 processes alternate between the settings within their file.

@@ -1,4 +1,4 @@
-"""Pictures as staff, cameras and attackers make them."""
+"""Pictures like those of staff, cameras and attackers."""
 
 from base64 import b64encode
 from io import BytesIO
@@ -11,27 +11,27 @@ HTML = b"<html><script>alert(1)</script></html>"
 
 
 def draw_photograph(width: int = 1600, height: int = 900) -> Image.Image:
-    """Many colours, quickly made: no two rows or columns alike."""
+    """Draw many colours, with no two equal rows or columns."""
     ramps = [Image.linear_gradient("L").resize((width, height)), Image.radial_gradient("L").resize((width, height))]
     return Image.merge("RGB", (ramps[0], ramps[1], ramps[0].transpose(Image.Transpose.ROTATE_180)))
 
 
 def draw_red_bar(width: int = 300, height: int = 100) -> Image.Image:
-    """A red bar on white: two colours, the left half is red."""
+    """Draw a white picture whose left half is red."""
     image = Image.new("RGB", (width, height), "white")
     image.paste((200, 0, 0), (0, 0, width // 2, height))
     return image
 
 
 def encode_image(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    """As a file."""
+    """Encode the picture as a file."""
     target = BytesIO()
     image.save(target, kind, **options)
     return target.getvalue()
 
 
 def encode_camera_jpeg(image: Image.Image, orientation: int = 1) -> bytes:
-    """A JPEG that says where it was taken, and how the camera was held."""
+    """Encode a JPEG with GPS position and orientation."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     exif[0x010F] = "Secret Camera"
@@ -40,7 +40,7 @@ def encode_camera_jpeg(image: Image.Image, orientation: int = 1) -> bytes:
 
 
 def decode_image(data: bytes) -> Image.Image:
-    """The file as a picture."""
+    """Decode the file as a picture."""
     image = Image.open(BytesIO(data))
     image.load()
     return image

@@ -33,7 +33,7 @@ schemathesis.openapi.format("date-time", st.integers(1, 300).map(_later))
 
 @schemathesis.hook
 def before_call(_context: HookContext, case: "Case[Any]", _kwargs: dict[str, Any]) -> None:
-    """Fit one request."""
+    """Make one request meet the rules."""
     operation = case.operation.definition.raw.get("operationId")
     if case.path_parameters and case.path_parameters.get("key_id") in OWN_KEYS and case.method != "GET":
         case.path_parameters["key_id"] = str(uuid.uuid4())
@@ -57,7 +57,7 @@ def before_call(_context: HookContext, case: "Case[Any]", _kwargs: dict[str, Any
 
 
 def _keep_wrong(body: dict[str, Any]) -> None:
-    """The API takes an empty array for an empty object, the other way round too, and null for an entry left out.
+    """Keep invalid what the API reads leniently: an empty array for an object, null for a missing field.
 
     The schema says none of it, or generated clients would have to offer it: what was meant to be wrong stays wrong.
     """
@@ -69,13 +69,13 @@ def _keep_wrong(body: dict[str, Any]) -> None:
 
 
 def _fresh(key: str) -> str:
-    """A key of the same length, if it is long enough: one that came before stands for another body."""
+    """Make a new key of at least the same length, because a used one belongs to another body."""
     fresh = str(uuid.uuid4())
     return (fresh + key)[: max(len(key), len(fresh))]
 
 
 def _notification(body: dict[str, Any]) -> None:
-    """The template, its variables, addresses, times and files are those that there can be."""
+    """Use existing templates, and valid variables, addresses, times and files."""
     if body.get("content") is None:
         body |= {"template": WELCOME["template"], "variables": WELCOME["variables"]}
         body["template_version"] = None
@@ -114,7 +114,7 @@ def _times(body: dict[str, Any]) -> None:
 
 
 def _batch(body: dict[str, Any]) -> None:
-    """Each item is complete, so that the defaults do not matter."""
+    """Make each item complete, so that it does not depend on the defaults."""
     if body.get("defaults") is not None:
         body["defaults"] = {"tags": ["batch"]}
     for item in body["notifications"]:
@@ -122,46 +122,46 @@ def _batch(body: dict[str, Any]) -> None:
 
 
 def _patch(body: dict[str, Any]) -> None:
-    """Variables are of a template, and whether this one has any is known to nobody here."""
+    """Leave out the variables, because the notification's template is unknown here."""
     if body.pop("variables", None) is not None and not body:
         body["priority"] = "high"
     _times(body)
 
 
 def _address(body: dict[str, Any]) -> None:
-    """Not of anybody who is mailed here; the time is one to come."""
+    """Use an address that gets no mail here, and a future time."""
     body["address"] = f"suppressed-{uuid.uuid4()}@example.com"
     _times(body)
 
 
 def _asset(body: dict[str, Any]) -> None:
-    """`crop` has both sides."""
+    """Set both sides for `crop`."""
     if body.get("mode") == "crop":
         body["width"] = body.get("width") or 10
         body["height"] = body.get("height") or 10
 
 
 def _key(body: dict[str, Any]) -> None:
-    """What schemathesis takes out of earlier answers and requests, such as other times, is not what this needs."""
+    """Use an allowed rate and a future time."""
     if body.get("rate_per_minute") is not None:
         body["rate_per_minute"] = min(max(1, body["rate_per_minute"]), 2**31 - 1)
     _times(body)
 
 
 def _team(body: dict[str, Any]) -> None:
-    """Addresses and domains, for which there is no format."""
+    """Use valid addresses and domains, which have no format in the schema."""
     several = body["recipients"] if isinstance(body["recipients"], list) else [body["recipients"]]
     body["recipients"] = [f"ada-{number}@example.com" for number in range(len(several))]
 
 
 def _source(body: dict[str, Any]) -> None:
-    """Text that renders, and settings that go together."""
+    """Use text that can be rendered, and settings that are consistent."""
     body |= {"files": template_editor.FILES, "sample": template_editor.SAMPLE}
     body["settings"] = template_editor.SETTINGS | {"description": body["settings"].get("description") or ""}
 
 
 def _unsaved(body: dict[str, Any]) -> None:
-    """Either parts or files, with the variables that they need."""
+    """Send either parts or files, with the variables that they need."""
     body["variables"] = template_editor.SAMPLE
     body["settings"] = None
     if body.get("files") is not None:
@@ -171,7 +171,7 @@ def _unsaved(body: dict[str, Any]) -> None:
 
 
 def _look(body: dict[str, Any]) -> None:
-    """Variables are of a template, as for patches."""
+    """Leave out the variables, because they depend on a template."""
     body["variables"] = None
     if "to" in body:
         body["to"] = "ada@example.com"

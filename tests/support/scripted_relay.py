@@ -1,4 +1,4 @@
-"""A real SMTP server whose replies a test scripts by recipient and command; it records all that it received."""
+"""A real SMTP server with scripted replies by recipient and command, which records what it receives."""
 
 import asyncio
 import contextlib
@@ -65,17 +65,17 @@ class ScriptedRelay:
         self._script[recipient, command].extend([reply] * times)
 
     def forget(self) -> None:
-        """Answer as usual from now on."""
+        """Remove the scripted replies."""
         self._script.clear()
 
     async def start(self) -> "ScriptedRelay":
-        """Listen; on the same port as before if there was one."""
+        """Listen, on the previous port if there was one."""
         self._server = await asyncio.start_server(self._serve, self.host, self.port, ssl=self.tls, limit=_LIMIT)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def stop(self) -> None:
-        """Refuse connections and cut those that are open."""
+        """Refuse new connections and cut the open ones."""
         if self._server is not None:
             self._server.close()
             self.resume.set()
@@ -89,7 +89,7 @@ class ScriptedRelay:
         return self.received
 
     async def wait_for_commands(self, name: str, count: int, *, seconds: float = 15.0) -> None:
-        """Wait until a command was given that many times."""
+        """Wait until a command was received that many times."""
         await self._until(lambda: sum(c.startswith(name) for c in self.commands) >= count, seconds)
 
     async def wait_for_bodies(self, count: int) -> None:
@@ -105,18 +105,18 @@ class ScriptedRelay:
             await self._arrived.wait_for(condition)
 
     async def interject(self, line: str) -> None:
-        """Say something on every connection that nobody asked for, and see it written."""
+        """Send an unsolicited reply on every connection."""
         for writer in list(self._writers):
             writer.write(line.encode() + b"\r\n")
             await writer.drain()
 
     def hang_up(self) -> None:
-        """Close every connection in good order; go on listening."""
+        """Close every connection cleanly, and keep listening."""
         for writer in list(self._writers):
             writer.close()
 
     def cut(self) -> None:
-        """Reset every connection; go on listening."""
+        """Reset every connection, and keep listening."""
         for writer in list(self._writers):
             writer.transport.abort()
 
@@ -135,13 +135,13 @@ class ScriptedRelay:
                 self._arrived.notify_all()
 
     async def remember(self, what: Any, where: list[Any]) -> None:
-        """Note a command or a mail, and tell those who wait for it."""
+        """Record a command or mail, and notify the waiters."""
         async with self._arrived:
             where.append(what)
             self._arrived.notify_all()
 
     def scripted(self, who: str, command: str, otherwise: str) -> str:
-        """The reply to give."""
+        """Get the reply to send."""
         for key in ((who, command), ("*", command)):
             if self._script[key]:
                 return self._script[key].popleft()
@@ -149,7 +149,7 @@ class ScriptedRelay:
 
 
 class _Connection:
-    """One client, spoken to line by line."""
+    """The connection of one client, read line by line."""
 
     def __init__(self, relay: ScriptedRelay, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._relay, self._reader, self._writer = relay, reader, writer
@@ -269,7 +269,7 @@ class _Connection:
         return not reply.startswith("421")
 
     async def _pour(self, chunk: bytes, *, pace: float = 0.0) -> None:
-        """Write it again and again; ends with the error that the other side's closing raises."""
+        """Write the data repeatedly until the other side closes, which raises."""
         while True:
             self._writer.write(chunk)
             self._relay.poured += len(chunk)
@@ -277,7 +277,7 @@ class _Connection:
             await asyncio.sleep(pace)
 
     async def _heard_early(self) -> bool:
-        """True, and a note, if the client speaks out of turn."""
+        """Record and return True if the client sends before its turn."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_EARLY):
                 if said := await self._reader.read(1 << 16):

@@ -1,4 +1,4 @@
-"""A few hundred notifications of two services, in a database and in memory: to compare a search with."""
+"""Some hundred notifications of two services, in a database and in memory, to compare searches."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -46,7 +46,7 @@ _template, _version = get_columns(Template), get_columns(TemplateVersion)
 
 @dataclass(frozen=True, kw_only=True)
 class ArchivedMail:
-    """What a notification is found by."""
+    """The searchable fields of a notification."""
 
     id: UUID
     service: str
@@ -60,7 +60,7 @@ class ArchivedMail:
     is_copy: bool
 
     def passes(self, query: Mapping[str, Any], now: datetime) -> bool:
-        """Whether it is what a query of the API asks for, one thing after the other."""
+        """True if the notification matches all filters of a query."""
         status = "scheduled" if self.status is Status.QUEUED and self.send_at > now else self.status.value
         return all(
             (
@@ -78,7 +78,7 @@ class ArchivedMail:
 
 @dataclass(kw_only=True)
 class Archive:
-    """The database, and the same rows as a list."""
+    """A database, and the same rows as a list."""
 
     database: Database
     draw: random.Random = field(default_factory=lambda: random.Random(7))
@@ -87,7 +87,7 @@ class Archive:
     batches: list[UUID] = field(default_factory=lambda: [generate_id() for _ in range(6)])
 
     async def add(self, count: int, *, since: timedelta = _SPAN) -> None:
-        """So many more, made at any moment since then."""
+        """Add so many notifications, at random moments since then."""
         async with self.database.write() as connection:
             versions = await _versions(connection)
             services = {name: await service_admin.find_service(connection, name) for name in SERVICES}
@@ -97,12 +97,12 @@ class Archive:
         self.rows += drawn
 
     def expected(self, service: str, query: Mapping[str, Any]) -> list[str]:
-        """The ids that a search must give, newest first."""
+        """The ids that a search must return, newest first."""
         ids = [row.id for row in self.rows if row.service == service and row.passes(query, self.now)]
         return [str(id_) for id_ in sorted(ids, reverse=True)]
 
     def values(self) -> dict[str, list[str]]:
-        """By filter, what can be asked: all that is there, and something that is not."""
+        """For each filter all existing values and one that does not exist."""
         times = [self.draw.choice(self.rows).created_at for _ in range(4)]
         return {
             "status": ["scheduled", *Status],
@@ -116,7 +116,7 @@ class Archive:
         }
 
     def queries(self, pairs: int) -> Iterator[dict[str, str]]:
-        """Nothing, each value alone, and so many pairs of filters."""
+        """No filter, each value alone, and so many random pairs of filters."""
         values = self.values()
         yield {}
         yield from ({name: value} for name, choices in values.items() for value in choices)
@@ -144,7 +144,7 @@ class Archive:
 
 
 async def _versions(connection: AsyncConnection) -> dict[str | None, tuple[UUID, UUID]]:
-    """Of the templates that are looked for: their ids, and those of a version."""
+    """The ids of the searched templates and of a version."""
     query = select(_template.slug, _template.id, _version.id).join(
         TemplateVersion, _version.template_id == _template.id
     )
@@ -155,7 +155,7 @@ async def _versions(connection: AsyncConnection) -> dict[str | None, tuple[UUID,
 async def _write(
     connection: AsyncConnection, row: ArchivedMail, service_id: UUID, template: tuple[UUID, UUID] | None
 ) -> None:
-    """What the product would have written of it by now."""
+    """Write the notification as the product would have."""
     template_id, version_id = template or (None, None)
     notification = {
         "id": row.id,

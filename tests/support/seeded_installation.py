@@ -87,7 +87,7 @@ class PostgresSeed:
         return name
 
     def drop(self, name: str) -> None:
-        """Drop it, even if somebody is still connected."""
+        """Drop the database, even if there are connections."""
         postgres_cluster.execute_statements(self._server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
 
     def close(self) -> None:
@@ -112,7 +112,7 @@ class Installation:
     async def open_client(
         self, parts: wiring.ProcessParts, key: str | None = None
     ) -> AsyncIterator[httpx2.AsyncClient]:
-        """A caller of the API over these parts, as the shop unless another key is given."""
+        """Open a client of the API on these parts, with the shop's key by default."""
         transport = DocumentedTransport(app=wiring.build_api(parts), raise_app_exceptions=False)
         headers = {"Authorization": f"Bearer {key or self.keys.shop}"}
         async with httpx2.AsyncClient(transport=transport, base_url="http://notifier", headers=headers) as client:

@@ -10,7 +10,7 @@ from support.notifier_process import NotifierProcess
 
 
 class ShopProcesses:
-    """A shop that sends its mail through Notifier, and the relay behind it."""
+    """A shop that sends mail through Notifier, and the relay behind it."""
 
     def __init__(self, folder: Path, smtp_port: int | None = None, *scopes: str, **more: str) -> None:
         self.smtp_port, self.http_port, self.port = (notifier_process.find_free_port() for _ in range(3))
@@ -27,7 +27,7 @@ class ShopProcesses:
         ).stdout.splitlines()[-1]
 
     def relay(self) -> NotifierProcess:
-        """Start the relay: an inbox that takes every mail."""
+        """Start the relay, an inbox that accepts every mail."""
         arguments = ("inbox", "--port", str(self.http_port), "--smtp-port", str(self.smtp_port))
         started = NotifierProcess(*arguments, env=self.env)
         started.wait_until_ready()
@@ -40,14 +40,14 @@ class ShopProcesses:
         return started
 
     def client(self, key: str = "") -> httpx2.Client:
-        """The shop's way to Notifier, or that of whoever has another key."""
+        """A client of Notifier for the shop, or for another key."""
         url = f"http://127.0.0.1:{self.port}"
         return httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {key or self.key}"}, timeout=60)
 
     def admin_key(self) -> str:
-        """A key for those who edit templates; made while Notifier does not run."""
+        """Create an editor's key while Notifier is stopped."""
         return notifier_process.run_notifier("keys", "create", "--admin", env=self.env).stdout.splitlines()[-1]
 
     def inbox(self) -> MailHogClient:
-        """What has arrived."""
+        """The received mails."""
         return MailHogClient(f"http://127.0.0.1:{self.http_port}")

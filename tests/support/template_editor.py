@@ -1,4 +1,4 @@
-"""Somebody who edits templates over the API, and the template that they edit."""
+"""An editor of templates over the API, and their template."""
 
 from typing import Any
 
@@ -16,20 +16,20 @@ SETTINGS = {"name": "Greeting"}
 
 
 async def create_admin_key(parts: wiring.ProcessParts, *scopes: KeyScope) -> str:
-    """An admin key, with all that it has unless somebody says otherwise."""
+    """Create an admin key, with all scopes by default."""
     wish = NewKey(scopes=scopes or (*key_scope.ADMIN_SCOPES, KeyScope.AUDIT))
     async with parts.database.write() as connection:
         return (await new_key.insert_key(connection, None, wish, now=parts.clock.now()))[1]
 
 
 def build_draft(revision: str = "", **changes: Any) -> dict[str, Any]:
-    """A draft to save; a name of `changes` with a dot is a file."""
+    """Build a draft to save; a name in `changes` with a dot is a file."""
     files = FILES | changes.pop("files", {})
     return {"files": files, "sample": SAMPLE, "settings": SETTINGS, "revision": revision} | changes
 
 
 async def save_draft(client: httpx2.AsyncClient, revision: str = "", **changes: Any) -> dict[str, Any]:
-    """Save it, which must succeed."""
+    """Save the draft, which must succeed."""
     reply = await client.put(f"{PATH}/draft", json=build_draft(revision, **changes))
     assert reply.status_code == 200, reply.text
     saved: dict[str, Any] = reply.json()
@@ -39,7 +39,7 @@ async def save_draft(client: httpx2.AsyncClient, revision: str = "", **changes: 
 async def publish_draft(
     client: httpx2.AsyncClient, revision: str = "", note: str = "", **changes: Any
 ) -> dict[str, Any]:
-    """Save it and publish it; how the template stands then."""
+    """Save and publish the draft; return the template."""
     draft_ = await save_draft(client, revision, **changes)
     reply = await client.post(f"{PATH}/publish", json={"revision": draft_["revision"], "note": note})
     assert reply.status_code == 201, reply.text

@@ -1,4 +1,4 @@
-"""The pictures of the shipped templates in `docs/pictures`: what each one's sample looks like on a phone and a desk.
+"""The pictures of the shipped templates in `docs/pictures`, on a phone and a desktop.
 
 `PYTHONPATH=.:tests python -m support.template_pictures` takes them again. Also lists what a browser finds wrong.
 """
@@ -27,7 +27,7 @@ _COMPLAINTS = (Path(__file__).parent / "complaints.js").read_text()
 
 
 async def render_samples() -> dict[str, dict[str, str]]:
-    """Slug → locale → HTML of each shipped template's sample, from the pool that mails are rendered in."""
+    """Render each shipped template's sample with the pool; slug → locale → HTML."""
     async with RenderingPool() as pool:
         reports = {
             slug: await pool.check(template_files.read_template(TEMPLATES, slug))
@@ -37,12 +37,12 @@ async def render_samples() -> dict[str, dict[str, str]]:
 
 
 def get_file_name(slug: str, width: int, scheme: str) -> str:
-    """The file of one picture."""
+    """Get the file name of a picture."""
     return f"{slug}-{width}-{scheme}.png"
 
 
 def find_complaints(driver: webdriver.Chrome) -> list[str]:
-    """What is wrong with the page as it is seen now: width, contrast, clipped text, links too small to hit."""
+    """List faults of the current page: width, contrast, clipped text, small links."""
     complaints: list[str] = driver.execute_script(_COMPLAINTS)
     return complaints
 
@@ -59,7 +59,7 @@ def take_pictures(driver: webdriver.Chrome, mails: dict[str, dict[str, str]], fo
 
 
 def _compact(png: bytes) -> bytes:
-    """The same picture in its most frequent colours, each just as it is; the others are edges of letters."""
+    """Reduce the picture to its most frequent colours; edges of letters may change."""
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     counted: Any = picture.getcolors(picture.width * picture.height)
     colours = [colour for _, colour in sorted(counted, reverse=True)[:COLOURS]]
@@ -77,7 +77,7 @@ def _distance(colour: Colour, colours: list[Colour], place: int) -> int:
 
 
 def main() -> None:
-    """Take all pictures anew."""
+    """Take all pictures."""
     mails = asyncio.run(render_samples())
     with tempfile.TemporaryDirectory() as profile:
         driver = browser.start_browser(Path(profile))

@@ -1,4 +1,4 @@
-"""Renders a few lines of a template that a document shows, with the values shown before them."""
+"""Renders a template snippet from a document with its values."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ _HEADER = MailHeader(
 
 
 def render_snippet(text: str, values: str, part: str = TEXT, locale: str = "en", public: str = "") -> str:
-    """What a mail shows whose `part` is this text; or what is said to who wrote it, if it cannot be rendered."""
+    """Render a mail with this text as its `part`, or return the error message."""
     files = {SUBJECT: "-", HTML: "-", TEXT: "-"} | {part: text}
     files |= layout_store.find_used_layouts(files, _layout)
     settings = TemplateSettings(name="Snippet", locale=locale, public=tuple(public.split()))

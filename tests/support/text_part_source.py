@@ -1,4 +1,4 @@
-"""A version with one text part that reads what a test wants, and a sample with a little of everything."""
+"""A version with a given text part, and a sample with values of every kind."""
 
 from typing import Any
 
@@ -25,6 +25,6 @@ LAYOUTS = {
 
 
 def build_text_source(text: str, **settings: Any) -> TemplateSource:
-    """A version whose text part is this; its other parts read nothing."""
+    """Build a version with this text part; its other parts read nothing."""
     parts = {"subject.txt": "Hi", "body.html": "<p>", "body.txt": text}
     return TemplateSource(files=LAYOUTS | parts, sample=SAMPLE, settings=TemplateSettings(name="A", **settings))

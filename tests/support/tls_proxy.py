@@ -10,7 +10,7 @@ _TLS_REQUEST = bytes.fromhex("0000000804d2162f")  # PostgreSQL, "SSL Session Enc
 
 
 class TlsProxy:
-    """A TCP port of a PostgreSQL server: with a certificate, or refusing TLS as a server does that has none."""
+    """A TCP port of a PostgreSQL server, with a certificate or refusing TLS."""
 
     def __init__(self, url: str, context: ssl.SSLContext | None, *, demands_tls: bool = False) -> None:
         self._target = make_url(url)

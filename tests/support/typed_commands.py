@@ -22,7 +22,7 @@ class CommandResult:
 
 
 def type_command(*words: str) -> CommandResult:
-    """Run `notifier` with these words, in this process and its environment."""
+    """Run `notifier` with these arguments, in this process and its environment."""
     out, err, before = StringIO(), StringIO(), sys.argv
     sys.argv = ["notifier", *words]
     try:
@@ -39,7 +39,7 @@ def type_command(*words: str) -> CommandResult:
 
 @contextmanager
 def _logging_kept() -> Iterator[None]:
-    """Restore the logging that a command changes, because its process is that of the tests."""
+    """Restore the logging configuration after a command."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     hooks = sys.excepthook, sys.unraisablehook, threading.excepthook, warnings.showwarning

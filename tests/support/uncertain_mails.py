@@ -25,7 +25,7 @@ _entry, _notification, _event = get_columns(OutboxEntry), get_columns(Notificati
 
 
 async def publish_holding_welcome(parts: wiring.ProcessParts) -> None:
-    """Publish `welcome` so that an unknown outcome is held for a person."""
+    """Publish `welcome` with the setting that holds unknown outcomes for a person."""
     source = template_files.read_template(Path("templates"), "welcome")
     held = TemplateSource(
         files=source.files,
@@ -39,7 +39,7 @@ async def publish_holding_welcome(parts: wiring.ProcessParts) -> None:
 async def lose_after_dot(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay, to: str = "bob@example.com"
 ) -> str:
-    """The path of a mail that the relay took without a word; with `resend` it waits for its resend."""
+    """Send a mail whose connection drops after the dot; return its path once it is `unknown`."""
     relay.say(to, "DOT", DROP)
     async with wiring.run_sender(parts):
         path = await api_caller.submit_mail(client, to)
@@ -50,7 +50,7 @@ async def lose_after_dot(
 async def lose_with_sender(
     installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> tuple[str, CrashedSender]:
-    """The path of a mail whose sender died with the body permitted, and that sender; nothing is in its journal."""
+    """Submit a mail and permit its body to a sender without a journal record; return path and sender."""
     path = await api_caller.submit_mail(client, "bob@example.com")
     await api_caller.make_due(parts.database)
     sender = CrashedSender(parts.database, installation.settings.data_dir / "journal")
@@ -72,7 +72,7 @@ async def read_entry(database: Database, path: str) -> OutboxEntry | None:
 
 
 async def request_change(client: httpx2.AsyncClient, path: str, what: str, **body: Any) -> tuple[int, str]:
-    """Status of the reply, and the notification's status or the problem's code."""
+    """Request a change; return the reply's status, and the notification's status or the problem's code."""
     reply = await client.post(f"{path}/{what}", json=body) if body else await client.post(f"{path}/{what}")
     answer = reply.json()
     return reply.status_code, answer["status"] if reply.status_code == 200 else answer["code"]
@@ -86,14 +86,14 @@ async def read_everything(parts: wiring.ProcessParts, path: str) -> tuple[object
 
 
 async def until_marked(database: Database, path: str, *, seconds: float = 15.0) -> None:
-    """Return once the body is permitted; only the table says so."""
+    """Poll the table until the body is permitted."""
     async with asyncio.timeout(seconds):
         while (entry := await read_entry(database, path)) is None or entry.marked_at is None:  # noqa: ASYNC110 - none
             await asyncio.sleep(0.01)
 
 
 async def delete_entry(database: Database, path: str) -> bool:
-    """Delete its entry, so that nothing more is done about it."""
+    """Delete the outbox entry, so that nothing more happens."""
     row = await read_notification(database, path)
     async with database.write() as connection:
         return await take_back(connection, row.service_id, row.id)

@@ -1,4 +1,4 @@
-"""Templates that do something with values, and what submit and rendering say about them."""
+"""Templates that use values, and the results of submit and rendering for them."""
 
 from typing import Any
 
@@ -27,25 +27,25 @@ FILES = {
 def build_value_source(
     html: str, sample: dict[str, Any], text: str = "t", subject: str = "s", **settings: Any
 ) -> TemplateSource:
-    """A template with these bodies."""
+    """Build a template with these bodies."""
     files = FILES | {"subject.txt": subject, "body.html": html, "body.txt": text}
     return TemplateSource(files=files, sample=sample, settings=TemplateSettings(name="A", **settings))
 
 
 def find_faults(template: TemplateSource, values: dict[str, Any]) -> list[Fault]:
-    """What submit says about the values."""
+    """Get the faults of the values at submit."""
     schema = analyze_variables(template).schema
     jsonschema_rs.meta.validate(schema)
     return find_variable_faults(schema, values)
 
 
 def list_refused(template: TemplateSource, values: dict[str, Any]) -> list[str]:
-    """The pointers of what submit refuses, with their codes."""
+    """Get pointers and codes of the refused values at submit."""
     return [f"{fault.pointer} {fault.code}" for fault in find_faults(template, values)]
 
 
 def can_render(template: TemplateSource, values: dict[str, Any]) -> bool:
-    """Whether a mail can be made of the values."""
+    """True if a mail can be rendered with the values."""
     try:
         CompiledVersion(template).render(None, values)
     except PartError:

@@ -1,4 +1,4 @@
-"""What a real browser shows of a mail, and whether a text part says the same: each word, each address, nothing else."""
+"""Compares the words and addresses that a real browser shows of a mail with a text part."""
 
 import re
 from dataclasses import dataclass
@@ -18,21 +18,21 @@ _RAISED: Final = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 
 @dataclass(frozen=True)
 class Expected:
-    """One word or address that must come next in a text part."""
+    """A word or address that must come next in a text part."""
 
     texts: tuple[str, ...]  # any of these
     is_apart: bool  # from what comes before
 
 
 def visible_items(driver: webdriver.Chrome, html: str) -> list[Expected]:
-    """What the browser shows of a document on a desktop in light colours."""
+    """The items that a light desktop browser shows of a document."""
     browser.load_page(driver, html)
     browser.set_view(driver, WIDTH, "light")
     return _expected(driver.execute_script(_SCRIPT))
 
 
 def differences(expected: list[Expected], text: str) -> list[str]:
-    """Where the text part is not what the browser shows; the first difference ends the search."""
+    """The first difference between the text part and the browser's items."""
     place, text = 0, text.translate(_RAISED)
     for item in expected:
         start = place
@@ -55,7 +55,7 @@ def _skip_blanks(text: str, place: int) -> int:
 
 
 def _expected(items: list[Any]) -> list[Expected]:
-    """Words, and behind those of a link its address: unless they are the address, or nobody sees the link."""
+    """The words, and after a link's words its address unless it equals them or is invisible."""
     expected: list[Expected] = []
     starts: list[tuple[int, int]] = []
     images = 0

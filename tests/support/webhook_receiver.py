@@ -1,4 +1,4 @@
-"""A webhook receiver on loopback. It records requests, and answers as a test scripts it."""
+"""A webhook receiver on loopback, which records requests and gives scripted replies."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ Reply = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass(frozen=True)
 class ReceivedRequest:
-    """One request."""
+    """A received request."""
 
     path: str
     headers: dict[str, str]
@@ -25,7 +25,7 @@ class ReceivedRequest:
 
     @property
     def id(self) -> str:
-        """The `webhook-id`."""
+        """The `webhook-id` header."""
         return self.headers["webhook-id"]
 
     @property
@@ -35,25 +35,25 @@ class ReceivedRequest:
         return body
 
     def verified(self, secret: str) -> dict[str, Any]:
-        """The body, if the reference library believes that it is ours."""
+        """The body, if the reference library accepts the signature."""
         body: dict[str, Any] = Webhook(secret).verify(self.body, self.headers)
         return body
 
 
 def build_reply(status: str, body: bytes = b"", **fields: str) -> bytes:
-    """A whole reply."""
+    """Build a complete reply."""
     lines = [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
     head = "\r\n".join([f"HTTP/1.1 {status}", *lines, f"Content-Length: {len(body)}", "Connection: close", "", ""])
     return head.encode() + body
 
 
 async def silence(writer: asyncio.StreamWriter) -> None:
-    """Never answer."""
+    """Never reply."""
     await writer.wait_closed()
 
 
 class WebhookReceiver:
-    """What listens; a path is scripted with the replies that come before it says yes."""
+    """A listening receiver; a path has scripted replies before the default of success."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.heard: list[ReceivedRequest] = []
@@ -67,15 +67,15 @@ class WebhookReceiver:
         self._serving: set[asyncio.Task[None]] = set()
 
     def url(self, path: str = "/hook") -> str:
-        """A URL that leads here."""
+        """A URL of this receiver."""
         return f"http://127.0.0.1:{self.port}{path}"
 
     def script(self, *replies: Reply, path: str = "/hook") -> None:
-        """Answer so, once each, before the usual."""
+        """Give these replies, once each, before the default."""
         self._script[path].extend(replies)
 
     async def wait_for(self, count: int, *, path: str | None = None, seconds: float = 20.0) -> list[ReceivedRequest]:
-        """What was heard, once it is so many."""
+        """Wait until there are so many requests, and return them."""
 
         def matching() -> list[ReceivedRequest]:
             return [request for request in self.heard if path in {None, request.path}]
@@ -85,13 +85,13 @@ class WebhookReceiver:
         return matching()
 
     async def start(self) -> "WebhookReceiver":
-        """Listen; on the same port as before if there was one."""
+        """Listen, on the previous port if there was one."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def stop(self) -> None:
-        """Refuse connections, and cut those that are open."""
+        """Refuse new connections, and cut the open ones."""
         if self._server is not None:
             self._server.close()
             for task in self._serving:
@@ -133,7 +133,7 @@ class WebhookReceiver:
 
 @contextlib.asynccontextmanager
 async def run_receiver(tls: ssl.SSLContext | None = None) -> AsyncIterator[WebhookReceiver]:
-    """A receiver that listens until the end of the block."""
+    """Run a receiver until the end of the block."""
     started = await WebhookReceiver(tls).start()
     try:
         yield started

@@ -1,4 +1,4 @@
-"""The largest and most expensive request bodies of a route, up to its limits and a little beyond."""
+"""The largest and most expensive request bodies of a route, at its limits and slightly beyond."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -13,19 +13,19 @@ ABOVE_A_NOTIFICATION = 550_000
 
 @cache
 def _filled(piece: bytes, size: int) -> bytes:
-    """The piece again and again, with commas, up to that many bytes."""
+    """Repeat the piece with commas, up to that many bytes."""
     return b",".join([piece] * (size // (len(piece) + 1)))
 
 
 @cache
 def _names(size: int, length: int) -> bytes:
-    """As many different names as there is room for, each with 1."""
+    """As many different members of an object as fit, each with the value 1."""
     count = size // (length + 6)
     return b",".join(b'"%0*d":1' % (length, number) for number in range(count))
 
 
 def list_worst_bodies(schema: Mapping[str, Any], size: int, values: int) -> Iterator[tuple[str, bytes]]:
-    """What it is, and its bytes, of no more than `size`, for a request with this schema.
+    """List names and bytes of bodies up to `size` for a request with this schema.
 
     The last ones have as many values and names as may be sent, so that they are parsed, and looked at.
     """

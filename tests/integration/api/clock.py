@@ -1,4 +1,4 @@
-"""A clock that a test puts forward instead of waiting."""
+"""Clocks that a test advances instead of waiting."""
 
 from datetime import datetime, timedelta
 

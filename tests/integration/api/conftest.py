@@ -1,4 +1,4 @@
-"""Fixtures for the API: a caller, what was written, a clock that can be put forward, and what was logged."""
+"""Fixtures for the API: a client, row counts, a clock that can be advanced, and the log."""
 
 import io
 from collections.abc import AsyncIterator, Iterator
@@ -20,14 +20,14 @@ from notifier.telemetry import logging
 
 @pytest.fixture
 async def client(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    """The shop, calling."""
+    """A client of the shop."""
     async with installation.open_client(parts) as caller:
         yield caller
 
 
 @pytest.fixture
 def written(parts: wiring.ProcessParts) -> Written:
-    """How many notifications, contents and outbox entries the database has."""
+    """A function that counts notifications, contents and outbox entries."""
     tables: tuple[type[Table], ...] = (Notification, NotificationContent, OutboxEntry)
 
     async def count() -> tuple[int, ...]:
@@ -40,7 +40,7 @@ def written(parts: wiring.ProcessParts) -> Written:
 
 @pytest.fixture
 def forward(parts: wiring.ProcessParts) -> tuple[wiring.ProcessParts, ForwardClock]:
-    """The same parts with a clock that a test puts forward."""
+    """The same parts with a clock that a test can advance."""
     clock = ForwardClock()
     return replace(parts, clock=clock), clock
 
@@ -56,7 +56,7 @@ def logged() -> Iterator[io.StringIO]:
 
 @pytest.fixture
 async def served(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    """The shop with every scope, calling over a real socket, behind which uvicorn is."""
+    """A client of the shop with every scope, over a real socket with uvicorn."""
     listener = wiring.open_listener("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     headers = {"Authorization": f"Bearer {await marketing_template.create_marketing_key(parts, 'shop')}"}

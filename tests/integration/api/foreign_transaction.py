@@ -1,4 +1,4 @@
-"""A foreign transaction on PostgreSQL that holds what a request needs, and a look at who waits for it."""
+"""Another PostgreSQL transaction that locks what a request needs, and a check for who waits on it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ class ForeignTransaction:
         await self._connection.execute(statement)
 
     async def wait_for_waiters(self, count: int = 1, *, seconds: float = 5.0) -> None:
-        """Return as soon as that many transactions wait for a lock; PostgreSQL offers nothing but asking again."""
+        """Wait until that many transactions wait for a lock; PostgreSQL can only be polled for this."""
         async with asyncio.timeout(seconds):
             while await self._observer.fetchval(_WAITING) < count:  # noqa: ASYNC110 - no event to wait for
                 await asyncio.sleep(0.01)
@@ -50,7 +50,7 @@ class ForeignTransaction:
 
 @asynccontextmanager
 async def open_foreign_transaction(settings: Settings) -> AsyncIterator[ForeignTransaction]:
-    """Open a transaction in the installation's database; what is still open at the end is rolled back."""
+    """Open a transaction in the installation's database, and roll it back at the end if still open."""
     url = settings.effective_database_url
     connection, observer = await asyncpg.connect(url), await asyncpg.connect(url)
     try:

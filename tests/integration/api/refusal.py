@@ -1,4 +1,4 @@
-"""What every refusal must look like, and the short forms in which tests compare them."""
+"""The common shape of all refusals, and short forms to compare them."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ _TOLD_TOO_MUCH = re.compile(
 
 
 def problem(reply: httpx2.Response) -> dict[str, Any]:
-    """The problem document of a reply, after checking its shape and that it gives nothing away."""
+    """The problem document of a reply, after checking that its shape is right and it leaks nothing."""
     assert reply.headers["content-type"] == "application/problem+json", (reply.status_code, reply.text)
     body: dict[str, Any] = reply.json()
     assert set(body) - {"more_errors"} == FIELDS

@@ -1,4 +1,4 @@
-"""Who may come in: keys, scopes, and whose notifications one sees."""
+"""Access: keys, scopes, and which notifications a service sees."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -44,7 +44,7 @@ async def _change(parts: wiring.ProcessParts, key: str, **values: Any) -> None:
 
 @dataclass(frozen=True)
 class Refused:
-    """What a caller without a valid key is told, less the id of the request."""
+    """The reply to a caller without a valid key, except the request id."""
 
     status: int
     challenge: str
@@ -60,7 +60,7 @@ class Refused:
 async def test_whatever_is_wrong_with_a_key_the_reply_is_the_same(
     installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
-    """No key, unknown, wrong secret, revoked and expired: one 401, so that nothing can be learnt from it."""
+    """Missing, unknown, wrong, revoked and expired keys get the same 401."""
     now = datetime.now(UTC)
     await _change(parts, installation.keys.other, revoked_at=now)
     await _change(parts, installation.keys.reader, expires_at=now - timedelta(seconds=1))
@@ -84,7 +84,7 @@ async def test_whatever_is_wrong_with_a_key_the_reply_is_the_same(
 async def test_a_key_just_recognised_does_not_lend_its_name(
     installation: Installation, client: httpx2.AsyncClient
 ) -> None:
-    """While a key is remembered, its id with another secret is still refused."""
+    """While a key is cached, its id with another secret is still refused."""
     assert (await client.get("/v1/notifications")).status_code == 200
     forged = {"Authorization": f"Bearer {installation.keys.shop[:-32]}{'0' * 32}"}
     assert outcome(await client.get("/v1/notifications", headers=forged)) == (401, "unauthenticated")
@@ -94,7 +94,7 @@ async def test_a_key_just_recognised_does_not_lend_its_name(
 async def test_a_remembered_key_ends_within_a_second(
     installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock], field: str, after: float
 ) -> None:
-    """A key that is in use is refused a second after it is revoked, and as soon as it expires."""
+    """A cached key is refused within a second of its revocation, and at once when it expires."""
     parts, clock = forward
     async with installation.open_client(parts) as client:
         if field == "expires_at":
@@ -109,7 +109,7 @@ async def test_a_remembered_key_ends_within_a_second(
 async def test_the_scheme_is_read_without_regard_to_case(
     installation: Installation, parts: wiring.ProcessParts
 ) -> None:
-    """`bearer` is `Bearer` (RFC 9110 §11.1)."""
+    """The scheme `bearer` is the same as `Bearer` (RFC 9110 §11.1)."""
     async with installation.open_client(parts) as client:
         headers = {"Authorization": f"bearer {installation.keys.shop}"}
         assert (await client.get("/v1/notifications", headers=headers)).status_code == 200
@@ -118,7 +118,7 @@ async def test_the_scheme_is_read_without_regard_to_case(
 async def test_a_key_without_the_scope_is_403(
     installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
-    """A key that may only read cannot send, and one that may only send cannot read."""
+    """A read-only key cannot send, and a send-only key cannot read."""
     async with installation.open_client(parts, installation.keys.reader) as reader:
         reply = await reader.post("/v1/notifications", json=WELCOME)
         assert outcome(reply) == (403, "insufficient_scope")
@@ -135,7 +135,7 @@ async def test_a_key_without_the_scope_is_403(
 async def test_another_services_notification_does_not_exist(
     installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
-    """Another service's id, an unknown id and no id at all get one and the same 404."""
+    """Another service's id, an unknown id and an invalid id get the same 404."""
     location = (await client.post("/v1/notifications", json=WELCOME)).headers["location"]
     assert (await client.get(location)).status_code == 200
     async with installation.open_client(parts, installation.keys.other) as other:

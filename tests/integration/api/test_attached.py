@@ -1,4 +1,4 @@
-"""Attachments, from POST to the mail that arrives: the same octets under the same names, kept once, or refused."""
+"""Attachments from POST to the received mail: same bytes, same names, stored once, or refused."""
 
 import os
 from email import message_from_bytes, policy
@@ -31,7 +31,7 @@ async def _post(client: httpx2.AsyncClient, *attachments: Any, **fields: Any) ->
 
 
 async def _arrived(parts: wiring.ProcessParts, relay: ScriptedRelay) -> EmailMessage:
-    """The mail that leaves, parsed."""
+    """The parsed mail as the relay received it."""
     async with wiring.run_sender(parts):
         await api_caller.wait_until_drained(parts.database, seconds=30)
     return message_from_bytes(relay.received[0].data, policy=policy.default)
@@ -40,7 +40,7 @@ async def _arrived(parts: wiring.ProcessParts, relay: ScriptedRelay) -> EmailMes
 async def test_every_type_arrives_as_it_was(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """One of each kind of file: name, type and octets are those that were posted."""
+    """For each file type, name, type and bytes arrive as posted."""
     files = [build_attachment(name, kind) for kind, (name, _) in FILES.items()]
     assert (await _post(client, *files)).status_code == 202
     message = await _arrived(parts, relay)
@@ -56,7 +56,7 @@ async def test_every_type_arrives_as_it_was(
 async def test_names_of_any_script_arrive(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay, name: str
 ) -> None:
-    """RFC 2231: what the caller calls it, the recipient sees."""
+    """The recipient sees the caller's file name in any script (RFC 2231)."""
     assert (await _post(client, build_attachment(name))).status_code == 202
     (part,) = (await _arrived(parts, relay)).iter_attachments()
     assert (part.get_filename(), part.get_payload(decode=True)) == (name, PDF)
@@ -65,7 +65,7 @@ async def test_names_of_any_script_arrive(
 async def test_an_inline_image_is_related_to_the_html(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """What the HTML shows by `cid:` stands beside it, and is no file of its own."""
+    """An image shown by `cid:` is a related part of the HTML, not an attachment."""
     body = {"to": "ada@example.com", "content": INLINE}
     image = build_attachment("logo.png", "image/png", content_id="logo@shop")
     reply = await client.post("/v1/notifications", json=body | {"attachments": [image, build_attachment()]})
@@ -82,7 +82,7 @@ async def test_an_inline_image_is_related_to_the_html(
 async def test_the_same_octets_are_kept_once(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay, written: Written
 ) -> None:
-    """By any name, in any mail, to any copy; and a replay keeps nothing."""
+    """Equal bytes are stored once, whatever the name, mail or copy; a replay stores nothing."""
     headers = {"Idempotency-Key": "k"}
     body = WELCOME | {"cc": ["cleo@example.com"], "attachments": [build_attachment("a.pdf"), build_attachment("b.pdf")]}
     for _ in range(2):
@@ -114,7 +114,7 @@ async def test_the_same_octets_are_kept_once(
 async def test_what_must_not_be_attached_is_refused(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written, attachment: dict[str, Any], field: str
 ) -> None:
-    """A15: 422 with the place, and neither the mail nor the octets of its good neighbour are kept."""
+    """A15: 422 with a pointer; neither the mail nor its valid attachments are stored."""
     reply = await _post(client, build_attachment("good.pdf"), attachment)
     assert (f"/attachments/1/{field}", "attachment_rejected") in faults(reply)
     assert {pointer.split("/")[2] for pointer, _ in faults(reply)} == {"1"}
@@ -135,14 +135,14 @@ async def test_what_must_not_be_attached_is_refused(
 async def test_an_attachment_of_another_shape_is_refused(
     client: httpx2.AsyncClient, attachment: Any, fault: tuple[str, str]
 ) -> None:
-    """The shape is told like that of any other field."""
+    """A wrong shape of an attachment is a fault like that of any field."""
     assert faults(await _post(client, attachment)) == {fault}
 
 
 async def test_ten_mebibytes_arrive_and_no_more(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay, written: Written
 ) -> None:
-    """The limit counts octets of all attachments; one more is 422, far more is refused while it is read."""
+    """One byte over the limit of all attachments is 422; far more is refused while being read."""
     relay.extensions = ("SIZE 16777216", "8BITMIME", "ENHANCEDSTATUSCODES")  # base64 makes it 14 MiB
     data = PDF + os.urandom(10 * MIB - len(PDF))
     assert (await _post(client, build_attachment(data=data))).status_code == 202
@@ -157,7 +157,7 @@ async def test_ten_mebibytes_arrive_and_no_more(
 
 
 async def test_attachments_make_no_room_for_other_fields(client: httpx2.AsyncClient, written: Written) -> None:
-    """Without them it is 512 KiB as before, whether or not there are attachments."""
+    """The other fields may have 512 KiB, with or without attachments."""
     large = {"variables": {"name": "x" * (512 * 1024), "product": "p"}}
     assert outcome(await _post(client, **large)) == (413, "request_too_large")
     assert outcome(await _post(client, build_attachment(), **large)) == (413, "request_too_large")

@@ -1,4 +1,4 @@
-"""`/v1/audit`: what is written of each change, in its transaction, and what a service sees of it."""
+"""`/v1/audit`: what each change records in its own transaction, and what a service sees of it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ from notifier.states import Status
 
 @pytest.fixture
 async def shop(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    """The shop, with every scope."""
+    """A client of the shop with every scope."""
     async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as client:
         yield client
 
@@ -38,7 +38,7 @@ async def _count(parts: wiring.ProcessParts) -> int:
 
 
 async def test_each_change_of_a_notification_is_kept(parts: wiring.ProcessParts, shop: httpx2.AsyncClient) -> None:
-    """Cancel, retry and resolve: by whom, from what to what, and the comment without the address in it."""
+    """Cancel, retry and resolve record actor, change and comment, without addresses in the comment."""
     for verb, status, body, after in (
         ("cancel", None, {"comment": "for ada@example.com"}, {"status": "cancelled", "comment": "for [address]"}),
         ("retry", Status.FAILED, {}, {"status": "queued"}),
@@ -58,7 +58,7 @@ async def test_each_change_of_a_notification_is_kept(parts: wiring.ProcessParts,
 
 
 async def test_what_changes_nothing_is_not_kept(parts: wiring.ProcessParts, shop: httpx2.AsyncClient) -> None:
-    """A second cancel is no deed, a refused one neither; of many at once one is."""
+    """Repeated and refused cancels are not recorded; of many concurrent ones, one is."""
     path = await api_caller.submit_mail(shop)
     replies = await asyncio.gather(*(shop.post(f"{path}/cancel") for _ in range(5)))
     assert {reply.status_code for reply in replies} == {200}
@@ -70,7 +70,7 @@ async def test_what_changes_nothing_is_not_kept(parts: wiring.ProcessParts, shop
 async def test_a_service_sees_its_own(
     installation: Installation, parts: wiring.ProcessParts, shop: httpx2.AsyncClient
 ) -> None:
-    """Also what the operator did to it; nothing of another service's, nothing of the instance's."""
+    """A service sees all changes to its own objects, and no others."""
     await shop.post(f"{await api_caller.submit_mail(shop)}/cancel")
     mine = (await shop.get("/v1/audit")).json()["entries"]
     async with parts.database.write() as connection:
@@ -91,7 +91,7 @@ async def test_a_service_sees_its_own(
 
 
 async def test_it_is_filtered_and_paged(shop: httpx2.AsyncClient) -> None:
-    """By object and actor; the Link leads through all, newest first, and keeps the filters."""
+    """Filtered by object and actor; the Link leads through all pages, newest first, and keeps the filters."""
     paths = [await api_caller.submit_mail(shop) for _ in range(5)]
     for path in paths:
         await shop.post(f"{path}/cancel")
@@ -110,7 +110,7 @@ async def test_it_is_filtered_and_paged(shop: httpx2.AsyncClient) -> None:
 
 
 async def test_a_deed_that_fails_leaves_no_entry(parts: wiring.ProcessParts) -> None:
-    """The entry is in the deed's own transaction: rolled back with it."""
+    """The audit entry is rolled back with the operation."""
     async with parts.database.write() as connection:
         deed = AuditRecord(
             action=AuditAction.CONTENT_VIEWED,
@@ -127,7 +127,7 @@ async def test_a_deed_that_fails_leaves_no_entry(parts: wiring.ProcessParts) -> 
     "state", [{"secret": "x"}, {"settings": {"secret_hash": "x"}}, {"variables": {}}, {"address": "x"}, {"to": "x"}]
 )
 async def test_what_must_not_be_kept_for_ever_is_refused(parts: wiring.ProcessParts, state: dict[str, Any]) -> None:
-    """A secret, a variable, content or an address in what was before or after is a fault, however deep."""
+    """Secrets, variables, content and addresses in before or after raise an error at any depth."""
     for fields in ({"before": state}, {"after": state}):
         deed = AuditRecord(
             action=AuditAction.CONTENT_VIEWED,
@@ -145,7 +145,7 @@ async def test_what_must_not_be_kept_for_ever_is_refused(parts: wiring.ProcessPa
 async def test_a_route_that_reports_nothing_cannot_answer(
     installation: Installation, parts: wiring.ProcessParts
 ) -> None:
-    """A route that depends on the audit and reports nothing answers 500; a record or "no change" is a report."""
+    """A route that depends on the audit must report a record or "no change", else it answers 500."""
     app = FastAPI()
     app.state.dependencies = wiring.build_api(parts).state.dependencies
     problem_responses.install_error_handlers(app)

@@ -1,4 +1,4 @@
-"""`POST /v1/notifications/batch`: an answer for each, in order; all or the good ones; one key space with POSTs."""
+"""`POST /v1/notifications/batch`: a result for each item in order, in both modes, with shared keys."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ async def _results(client: httpx2.AsyncClient, notifications: Any, **more: Any) 
 async def test_each_has_an_answer_in_order(
     client: httpx2.AsyncClient, parts: wiring.ProcessParts, written: Written
 ) -> None:
-    """A few hundred, over several commits: the n-th result is the n-th notification, as GET shows it."""
+    """With several commits, the n-th result is still the n-th notification, as GET shows it."""
     results = await _results(client, _many(450))
     assert {(result["status"], result["replayed"]) for result in results} == {("queued", False)}
     async with parts.database.read() as connection:
@@ -62,7 +62,7 @@ async def test_each_has_an_answer_in_order(
 async def test_defaults_are_merged_and_variables_by_name(
     client: httpx2.AsyncClient, parts: wiring.ProcessParts, written: Written
 ) -> None:
-    """What a notification lacks it takes from the defaults; its own variables win, one by one."""
+    """Missing fields come from the defaults; variables are merged one by one."""
     defaults = {"template": "welcome", "locale": "fr", "variables": {"name": "you", "product": "Larkspur"}}
     await _results(
         client, [{"to": "a@x.org"}, {"to": "b@x.org", "locale": "de", "variables": {"name": "Bob"}}], defaults=defaults
@@ -78,7 +78,7 @@ async def test_defaults_are_merged_and_variables_by_name(
 
 
 async def test_one_fault_refuses_all(client: httpx2.AsyncClient, written: Written) -> None:
-    """By default nothing is written, every fault is told with its place, and the mended batch is accepted."""
+    """By default one fault refuses the whole batch, with all pointers; the corrected batch is accepted."""
     broken = [*_many(210), _to(1, to="nobody"), {"to": "c@x.org", "template": "gone"}, 7, _to(2, colour="red")]
     reply = await _post(client, broken, key="batch-1")
     assert faults(reply) == {
@@ -92,7 +92,7 @@ async def test_one_fault_refuses_all(client: httpx2.AsyncClient, written: Writte
 
 
 async def test_faults_of_a_default_are_told_once_and_there(client: httpx2.AsyncClient, written: Written) -> None:
-    """A fault that all notifications take from the defaults points to the defaults."""
+    """A fault in the defaults is reported once, with a pointer to the defaults."""
     defaults = {"template": "welcome", "locale": "???", "idempotency_key": "k", "variables": {"name": 7}}
     notifications = [{"to": f"u{n}@x.org", "variables": {"product": "Larkspur"}} for n in range(5)]
     reply = await _post(client, notifications, defaults=defaults)
@@ -106,7 +106,7 @@ async def test_faults_of_a_default_are_told_once_and_there(client: httpx2.AsyncC
 
 
 async def test_at_most_a_hundred_faults_are_told(client: httpx2.AsyncClient) -> None:
-    """Nobody reads a thousand."""
+    """A reply lists at most 100 faults."""
     reply = await _post(client, [_to(n, to="nobody") for n in range(300)])
     assert outcome(reply) == (422, "invalid_address")
     assert len(reply.json()["errors"]) == 100
@@ -115,7 +115,7 @@ async def test_at_most_a_hundred_faults_are_told(client: httpx2.AsyncClient) -> 
 async def test_the_good_ones_are_written_when_the_others_are_skipped(
     client: httpx2.AsyncClient, written: Written
 ) -> None:
-    """`skip_invalid`: each refused one says why in its place, the others are accepted."""
+    """With `skip_invalid`, refused items have their errors in place, and the others are accepted."""
     broken = [_to(0), _to(1, to="nobody"), _to(2, locale="???", to="x"), _to(3)]
     results = await _results(client, broken, on_error="skip_invalid")
     assert ["id" in result for result in results] == [True, False, False, True]
@@ -146,14 +146,14 @@ async def test_the_good_ones_are_written_when_the_others_are_skipped(
     ],
 )
 async def test_each_is_checked_like_a_single_one(client: httpx2.AsyncClient, fields: dict[str, Any], code: str) -> None:
-    """What a single POST refuses, a batch refuses, and its neighbour is accepted."""
+    """A batch refuses the same items as single POSTs; the others are accepted."""
     results = await _results(client, [_to(0, **fields), _to(1)], on_error="skip_invalid")
     assert results[0]["error"]["code"] == code
     assert results[1]["status"] == "queued"
 
 
 async def test_a_batch_of_another_shape_is_refused(client: httpx2.AsyncClient, written: Written) -> None:
-    """None, too many, an unknown mode or field, no list: 422; no JSON: 400."""
+    """No items, too many, an unknown mode or field, or not a list: 422; not JSON: 400."""
     wrong: tuple[Any, ...] = (
         {"notifications": []},
         {"notifications": [WELCOME] * 1001},
@@ -173,7 +173,7 @@ async def test_a_batch_of_another_shape_is_refused(client: httpx2.AsyncClient, w
 
 
 async def test_sizes_are_limited_with_the_defaults_counted(client: httpx2.AsyncClient, written: Written) -> None:
-    """512 KiB for each notification, 15 MiB for the request and for what its defaults make of it."""
+    """512 KiB per notification and 15 MiB per request, with the defaults counted."""
     large = {"variables": {"name": "x" * (512 * 1024), "product": "p"}}
     assert faults(await _post(client, [_to(0), _to(1, **large)])) == {("/notifications/1", "too_large")}
     assert outcome(await _post(client, [_to(n, **large) for n in range(31)])) == (413, "request_too_large")
@@ -184,7 +184,7 @@ async def test_sizes_are_limited_with_the_defaults_counted(client: httpx2.AsyncC
 
 
 async def test_a_repeated_batch_is_answered_from_the_first(client: httpx2.AsyncClient, written: Written) -> None:
-    """One header key for the whole: same ids, each said to be a replay, also where the first was refused in part."""
+    """With one key in the header a repeated batch gets the same ids, marked as replays."""
     broken = [_to(0), _to(1, to="nobody"), _to(2)]
     first = await _results(client, broken, key="batch-1", on_error="skip_invalid")
     again = await _results(client, [_to(0), _to(1), _to(2)], key="batch-1")
@@ -194,7 +194,7 @@ async def test_a_repeated_batch_is_answered_from_the_first(client: httpx2.AsyncC
 
 
 async def test_a_hundred_equal_batches_at_once_are_one(client: httpx2.AsyncClient, written: Written) -> None:
-    """Concurrent repetitions share their rows."""
+    """Concurrent equal batches write one set of rows."""
     every = await asyncio.gather(*(_results(client, _many(3), key="batch-1") for _ in range(30)))
     assert len({tuple(result["id"] for result in results) for results in every}) == 1
     assert sum(not result["replayed"] for results in every for result in results) == 3
@@ -202,7 +202,7 @@ async def test_a_hundred_equal_batches_at_once_are_one(client: httpx2.AsyncClien
 
 
 async def test_keys_of_a_batch_and_of_single_posts_are_one_space(client: httpx2.AsyncClient, written: Written) -> None:
-    """An own key, and the header's with the index behind it, name the same notification as a single POST would."""
+    """Item keys, and the header's key with the index, equal the keys of single POSTs."""
     results = await _results(client, [_to(0, idempotency_key="mine"), _to(1)], key="batch-1")
     for key, body, result in (("mine", _to(0), results[0]), ("batch-1#1", _to(1), results[1])):
         reply = await client.post("/v1/notifications", json=body, headers={"Idempotency-Key": key})
@@ -213,7 +213,7 @@ async def test_keys_of_a_batch_and_of_single_posts_are_one_space(client: httpx2.
 
 
 async def test_a_key_used_for_something_else_is_refused(client: httpx2.AsyncClient, written: Written) -> None:
-    """Before, or twice in this batch: all is refused, or only what came later."""
+    """A key reused for another body refuses all, or only the later item."""
     await client.post("/v1/notifications", json=_to(0), headers={"Idempotency-Key": "old"})
     bodies = [_to(1, idempotency_key="old"), _to(2, idempotency_key="new"), _to(3, idempotency_key="new"), _to(4)]
     reply = await _post(client, bodies)
@@ -225,7 +225,7 @@ async def test_a_key_used_for_something_else_is_refused(client: httpx2.AsyncClie
 
 
 async def test_the_same_one_twice_is_one(client: httpx2.AsyncClient, written: Written) -> None:
-    """Equal notifications under one key in one batch: one row, the second is the replay."""
+    """Equal items with one key write one row; the second is a replay."""
     results = await _results(client, [_to(0, idempotency_key="k"), _to(0, idempotency_key="k")])
     assert results[0]["id"] == results[1]["id"]
     assert [result["replayed"] for result in results] == [False, True]
@@ -233,19 +233,19 @@ async def test_the_same_one_twice_is_one(client: httpx2.AsyncClient, written: Wr
 
 
 async def test_the_header_key_leaves_room_for_the_index(client: httpx2.AsyncClient) -> None:
-    """251 characters at most, so that what is made of it is a key; nobody without the scope gets so far."""
+    """The header's key has at most 251 characters, so that the index can be appended."""
     assert (await _post(client, _many(1), key="k" * 251)).status_code == 202
     assert outcome(await _post(client, _many(1), key="k" * 252)) == (400, "invalid_idempotency_key")
 
 
 async def test_a_key_that_may_only_read_is_refused(installation: Installation, parts: wiring.ProcessParts) -> None:
-    """The scope is that of a single POST."""
+    """A batch needs the same scope as a single POST."""
     async with installation.open_client(parts, installation.keys.reader) as reader:
         assert outcome(await _post(reader, _many(1))) == (403, "insufficient_scope")
 
 
 async def test_a_batch_for_later_is_shown_as_scheduled(client: httpx2.AsyncClient) -> None:
-    """Statuses are in the caller's words."""
+    """Results have the statuses that GET shows."""
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     assert [result["status"] for result in await _results(client, [_to(0, send_at=tomorrow), _to(1)])] == [
         "scheduled",
@@ -254,14 +254,14 @@ async def test_a_batch_for_later_is_shown_as_scheduled(client: httpx2.AsyncClien
 
 
 async def test_the_documented_batch_is_accepted(client: httpx2.AsyncClient, written: Written) -> None:
-    """The example in docs/calling.md, as it stands there."""
+    """The example in docs/calling.md works unchanged."""
     (body,) = (json.loads(item.text) for item in list_blocks("docs/calling.md") if item.rest == f"{BATCH} 202")
     assert [item["status"] for item in (await client.post(BATCH, json=body)).json()["results"]] == ["queued"] * 2
     assert await written() == (2, 2, 2)
 
 
 async def test_the_documentation_has_both_ways_to_submit(client: httpx2.AsyncClient) -> None:
-    """OpenAPI shows what a batch takes and gives, field by field."""
+    """OpenAPI describes request and response of a batch field by field."""
     document = (await client.get("/openapi.json")).json()
     paths = document["paths"]
     post = paths[BATCH]["post"]
@@ -273,7 +273,7 @@ async def test_the_documentation_has_both_ways_to_submit(client: httpx2.AsyncCli
 
 
 async def test_others_are_served_while_a_batch_is_taken_in(client: httpx2.AsyncClient) -> None:
-    """While a thousand are checked and written, single POSTs are accepted one after the other."""
+    """While a batch of a thousand is processed, single POSTs are accepted."""
     assert (await client.post("/v1/notifications", json=WELCOME)).status_code == 202
     batch = asyncio.create_task(_post(client, _many(1000)))
     served = 0

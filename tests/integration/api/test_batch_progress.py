@@ -1,4 +1,4 @@
-"""A batch as a whole: how far it has come, watching it go on, and stopping what is left of it."""
+"""A batch's progress, its event stream, and cancelling the rest of it."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ TOMORROW = (datetime.now(UTC) + timedelta(days=1)).isoformat()
 
 @pytest.fixture
 async def shop(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    """The shop, with every scope."""
+    """A client of the shop with every scope."""
     async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as client:
         yield client
 
@@ -44,7 +44,7 @@ async def _batch(client: httpx2.AsyncClient, *items: dict[str, Any], **fields: A
 async def test_progress_is_what_has_ended_of_what_was_accepted(
     parts: wiring.ProcessParts, shop: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """Partly sent: each status is counted, the refused and the copies are not, and only what has ended is progress."""
+    """Refused items and copies are not counted; progress is the share that has ended."""
     relay.say("bob@example.com", "DOT", "554 5.6.0 no")
     relay.say("eve@example.com", "DOT", "451 4.3.0 later")
     items: list[dict[str, Any]] = [
@@ -65,7 +65,7 @@ async def test_progress_is_what_has_ended_of_what_was_accepted(
 
 
 async def test_each_status_counts_as_waiting_or_as_ended(parts: wiring.ProcessParts, shop: httpx2.AsyncClient) -> None:
-    """Of two, one is sent; the other makes the batch complete unless it waits. A closed `unknown` does not wait."""
+    """Each status counts as waiting or ended; a closed `unknown` counts as ended."""
     path, (first, second) = await _batch(shop, {"to": "a@example.com"}, {"to": "b@example.com"})
     await api_caller.set_notification(parts.database, first, status=Status.SENT)
     for status in Status:
@@ -78,7 +78,7 @@ async def test_each_status_counts_as_waiting_or_as_ended(parts: wiring.ProcessPa
 
 
 def test_a_hundred_percent_is_all_of_it() -> None:
-    """999 of 1,000 are 99 percent, 1 of 1,000 none, and a batch of which nothing was accepted is complete."""
+    """999 of 1,000 are 99 percent, 1 of 1,000 is 0, and an empty batch is complete."""
 
     def progress(**statuses: int) -> int:
         counts = {Status(name): number for name, number in statuses.items()}
@@ -97,7 +97,7 @@ def test_a_hundred_percent_is_all_of_it() -> None:
 
 @asynccontextmanager
 async def _served(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    """The shop over a real connection, because a stream is read while it is written."""
+    """A client of the shop over a real connection, because a stream is read while it is written."""
     listener = wiring.open_listener("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     headers = {"Authorization": f"Bearer {installation.keys.shop}"}
@@ -118,7 +118,7 @@ async def _events(stream: httpx2.Response) -> AsyncIterator[dict[str, Any]]:
 async def test_a_watcher_sees_each_change_until_all_has_ended(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """One event at once, one for each change, each as GET shows it; the stream ends by itself when nothing waits."""
+    """One event at once and one per change, equal to GET; the stream ends when nothing waits."""
     async with _served(installation, parts) as client:
         path, (first, _) = await _batch(client, {"to": "a@example.com"}, {"to": "b@example.com", "send_at": TOMORROW})
         seen: list[dict[str, Any]] = []
@@ -142,7 +142,7 @@ async def test_a_watcher_sees_each_change_until_all_has_ended(
 async def test_nobody_looks_any_more_when_the_watcher_is_gone(
     installation: Installation, parts: wiring.ProcessParts
 ) -> None:
-    """A reader that hangs up in the middle leaves nothing running."""
+    """After the reader hangs up, nothing keeps running."""
 
     def watching() -> int:
         return sum(
@@ -163,7 +163,7 @@ async def test_nobody_looks_any_more_when_the_watcher_is_gone(
 
 
 async def test_the_rest_is_cancelled_with_a_comment(parts: wiring.ProcessParts, shop: httpx2.AsyncClient) -> None:
-    """Copies too; what has ended stays; the comment is in the audit and in each timeline; a second time stops none."""
+    """Copies are cancelled too, ended mails stay; the comment is in audit and timelines."""
     path, (ended, waiting) = await _batch(
         shop, {"to": "ada@example.com"}, {"to": "bob@example.com", "cc": ["eve@example.com"]}
     )
@@ -196,7 +196,7 @@ async def _key_id(client: httpx2.AsyncClient) -> str:
 
 
 async def test_a_batch_is_its_services_own(installation: Installation, parts: wiring.ProcessParts) -> None:
-    """Nobody else sees, watches or cancels it, and a key that may only read does not cancel it."""
+    """Other services cannot see, watch or cancel it, and a read-only key cannot cancel it."""
     async with (
         installation.open_client(parts) as shop,
         installation.open_client(parts, installation.keys.other) as other,

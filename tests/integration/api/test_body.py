@@ -1,4 +1,4 @@
-"""How a body may be sent: compressed, with a byte order mark, and under which names of its type."""
+"""Request bodies: compressed, with a byte order mark, and with different content types."""
 
 import gzip
 import json
@@ -45,7 +45,7 @@ UNKNOWN = ("br", "zstd", "deflate", "compress", "gzip, gzip", "br, gzip", "utf-8
 
 
 async def test_a_compressed_body_is_read(client: httpx2.AsyncClient, written: Written) -> None:
-    """Gzip in each of its forms is the same request as the body itself: one key, one notification."""
+    """A gzip body, in any form, is the same request as the plain body."""
     for name, (encoding, body) in PACKED_WELL.items():
         headers = JSON | {"Content-Encoding": encoding, "Idempotency-Key": "order-1"}
         reply = await client.post(PATH, content=body, headers=headers)
@@ -54,7 +54,7 @@ async def test_a_compressed_body_is_read(client: httpx2.AsyncClient, written: Wr
 
 
 async def test_a_body_that_is_not_what_its_encoding_says_is_400(client: httpx2.AsyncClient, written: Written) -> None:
-    """What is truncated, damaged or followed by something else is refused by name, and never half read."""
+    """A truncated, damaged or extended gzip body is refused and never partly read."""
     for name, body in PACKED_BADLY.items():
         reply = await client.post(PATH, content=body, headers=GZIP)
         assert outcome(reply) == (400, "malformed_encoding"), name
@@ -63,7 +63,7 @@ async def test_a_body_that_is_not_what_its_encoding_says_is_400(client: httpx2.A
 
 
 async def test_another_encoding_is_415_and_says_which_are_known(client: httpx2.AsyncClient) -> None:
-    """The refusal names the encoding, and Accept-Encoding what is taken instead (RFC 9110 §15.5.16)."""
+    """The refusal names the encoding, and Accept-Encoding lists the supported ones (RFC 9110 §15.5.16)."""
     for encoding in UNKNOWN:
         reply = await client.post(PATH, content=PACKED, headers=JSON | {"Content-Encoding": encoding})
         assert outcome(reply) == (415, "unsupported_media_type"), encoding
@@ -72,14 +72,14 @@ async def test_another_encoding_is_415_and_says_which_are_known(client: httpx2.A
 
 
 async def test_compressed_without_saying_so_is_explained(client: httpx2.AsyncClient) -> None:
-    """A missing Content-Encoding is named, instead of a byte that is not UTF-8."""
+    """A gzip body without Content-Encoding gets an error that names the missing header."""
     reply = await client.post(PATH, content=PACKED, headers=JSON)
     assert outcome(reply) == (400, "malformed_json")
     assert "Content-Encoding: gzip" in problem(reply)["detail"]
 
 
 async def test_a_bomb_is_413_before_it_is_inflated(client: httpx2.AsyncClient, written: Written) -> None:
-    """A few hundred KiB that come to half a GiB are refused at the limit; 15 MiB of white space are read."""
+    """A gzip bomb is refused at the limit; 15 MiB of white space are accepted."""
     packer = zlib.compressobj(wbits=31)
     bomb = b"".join(packer.compress(bytes(MIB)) for _ in range(512)) + packer.flush()
     reply = await client.post(f"{PATH}/batch", content=bomb, headers=GZIP)
@@ -92,7 +92,7 @@ async def test_a_bomb_is_413_before_it_is_inflated(client: httpx2.AsyncClient, w
 
 
 async def test_members_that_hold_nothing_are_not_read_for_ever(client: httpx2.AsyncClient) -> None:
-    """A stream of empty members ends after a bounded number of them."""
+    """Only a bounded number of empty gzip members is read."""
     taken = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -107,7 +107,7 @@ async def test_members_that_hold_nothing_are_not_read_for_ever(client: httpx2.As
 
 
 async def test_a_compressed_body_where_none_is_needed(client: httpx2.AsyncClient) -> None:
-    """A word on why something is cancelled may be compressed; a chunked body without chunks is none."""
+    """An optional body may be compressed; an empty chunked body counts as no body."""
     path = (await client.post(PATH, json=WELCOME)).headers["location"]
     comment = gzip.compress(b'{"comment": "too late"}')
     assert (await client.post(f"{path}/cancel", content=comment, headers=GZIP)).status_code == 200
@@ -123,7 +123,7 @@ async def test_a_compressed_body_where_none_is_needed(client: httpx2.AsyncClient
 
 
 async def test_a_byte_order_mark_is_ignored(client: httpx2.AsyncClient, written: Written) -> None:
-    """With it and without it the body is the same request."""
+    """With or without a byte order mark the body is the same request."""
     for body in (b"\xef\xbb\xbf" + GOOD, b"\xef\xbb\xbf\r\n" + GOOD, GOOD):
         reply = await client.post(PATH, content=body, headers=JSON | {"Idempotency-Key": "marked"})
         assert reply.status_code == 202, reply.text
@@ -149,7 +149,7 @@ async def test_a_byte_order_mark_is_ignored(client: httpx2.AsyncClient, written:
     ],
 )
 async def test_the_type_of_a_body(client: httpx2.AsyncClient, content_type: str, code: str | None) -> None:
-    """JSON in UTF-8 under its own name, however that is written; what else is sent is named."""
+    """All spellings of the JSON type with UTF-8 are accepted; a refusal names the type that was sent."""
     reply = await client.post(PATH, content=GOOD, headers={"Content-Type": content_type})
     if code is None:
         assert reply.status_code == 202, reply.text

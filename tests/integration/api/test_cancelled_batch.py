@@ -1,4 +1,4 @@
-"""A batch of any size is cancelled at once: flagged, obeyed from then on, and settled in steps of bounded size."""
+"""A batch is cancelled by a flag at once, and settled later in steps of bounded size."""
 
 import asyncio
 from datetime import timedelta
@@ -28,7 +28,7 @@ ROWS = FAMILIES * 51
 
 
 async def _posted(client: httpx2.AsyncClient, families: int = FAMILIES, copies: int = 50, **fields: Any) -> str:
-    """The path of a batch."""
+    """Post a batch and return its path."""
     bcc = [f"copy{number}@example.com" for number in range(copies)]
     items = [{"to": f"to{number}@example.com"} for number in range(families)]
     body = {"defaults": WELCOME | {"bcc": bcc} | fields, "notifications": items}
@@ -38,7 +38,7 @@ async def _posted(client: httpx2.AsyncClient, families: int = FAMILIES, copies: 
 
 
 async def _statuses(parts: wiring.ProcessParts) -> dict[str, int]:
-    """How many mails, copies counted, have each status."""
+    """Count the mails, copies included, by status."""
     counted = select(_notification.status, func.count()).group_by(_notification.status)
     async with parts.database.read() as connection:
         return {str(status): number for status, number in await connection.execute(counted)}
@@ -53,7 +53,7 @@ async def _until_settled(client: httpx2.AsyncClient, path: str) -> dict[str, Any
 
 
 async def _flag(parts: wiring.ProcessParts, path: str) -> None:
-    """As a process does that dies right after the commit."""
+    """Set the flag like a process that dies right after the commit."""
     async with parts.database.write() as connection:
         flagged = update(Batch).where(_batch.id == uncertain_mails.get_id(path))
         await connection.execute(flagged.values(cancelled_at=parts.clock.now(), cancelled_by="key:1"))
@@ -62,7 +62,7 @@ async def _flag(parts: wiring.ProcessParts, path: str) -> None:
 async def test_a_large_batch_is_flagged_at_once_and_settled_by_a_sender(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """One step in the request; the reply says that the rest follows; nothing leaves; a repetition changes nothing."""
+    """The request does one step and the sender the rest; nothing is sent, and repeating changes nothing."""
     path = await _posted(client)
     progress = (await client.post(f"{path}/cancel", json={"comment": "wrong price"})).json()
     assert (progress["cancelled"], progress["cancelling"]) == (MAX_CANCEL_ROWS, True)
@@ -88,7 +88,7 @@ async def _entries(parts: wiring.ProcessParts, kind: EntryKind) -> int:
 
 
 async def test_what_was_put_off_is_settled_as_well(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
-    """Nothing waits for its time to be told that it is cancelled; who and why stand in each timeline."""
+    """Scheduled and retried mails are settled at once, with actor and comment in each timeline."""
     path = await _posted(client, send_at=(parts.clock.now() + timedelta(days=30)).isoformat())
     await client.post(f"{path}/cancel", json={"comment": "wrong price"})
     async with wiring.run_sender(parts):
@@ -102,7 +102,7 @@ async def test_what_was_put_off_is_settled_as_well(parts: wiring.ProcessParts, c
 async def test_no_body_is_permitted_after_the_reply(
     installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
-    """A18: claimed and not marked is taken back, whatever the step looked at; what is marked is sent as before."""
+    """A18: unmarked claims are taken back after the reply; marked mails are still sent."""
     path = await _posted(client)
     await api_caller.make_due(parts.database)
     sender = CrashedSender(parts.database, installation.settings.data_dir / "journal")
@@ -121,7 +121,7 @@ async def test_no_body_is_permitted_after_the_reply(
 async def test_what_is_on_its_way_is_sent_and_nothing_else(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """A sender in the middle of a batch: the relay has a few bodies when it is cancelled, and gets no more."""
+    """After a cancel in mid-batch the relay gets only the bodies already under way."""
     relay.say("*", "DOT", f"{HOLD}250 2.0.0 queued", times=1000)
     async with wiring.run_sender(parts) as running:
         path = await _posted(client)
@@ -145,7 +145,7 @@ async def test_a_flagged_mail_is_not_permitted_and_ends_at_its_claim(
     relay: ScriptedRelay,
     status: str,
 ) -> None:
-    """What was written, or put off, while its batch was cancelled: the mark refuses it, and a sender ends it."""
+    """A mail left over by the cancel is not permitted, and ends when a sender claims it."""
     path = await _posted(client, families=2, copies=1)
     if status == "deferred":
         async with parts.database.write() as connection:
@@ -172,7 +172,7 @@ async def test_a_flagged_mail_is_not_permitted_and_ends_at_its_claim(
 async def test_another_batch_is_not_hurt(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """Nor a single mail, nor one that a relay may have already: that is resent."""
+    """Other batches, single mails and resends are not cancelled."""
     cancelled, other = await _posted(client, families=2, copies=1), await _posted(client, families=1, copies=1)
     await api_caller.submit_mail(client, "single@example.com")
     unsure_of = await _one_of(parts, cancelled)
@@ -197,7 +197,7 @@ async def _one_of(parts: wiring.ProcessParts, path: str) -> UUID:
 async def test_nothing_of_a_cancelled_batch_is_sent_again(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
-    """A retry, or a resend, would be stopped by the flag; it is refused, and says so. To decide stays possible."""
+    """A retry or resend in a cancelled batch is refused with a reason; a decision is still possible."""
     path = await _posted(client, families=2, copies=0)
     item = f"/v1/notifications/{await _one_of(parts, path)}"
     await client.post(f"{path}/cancel")
@@ -211,7 +211,7 @@ async def test_nothing_of_a_cancelled_batch_is_sent_again(
 async def test_settling_goes_on_after_its_sender_died(
     installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
-    """The entry is rescued, and what was settled already is passed over."""
+    """The job's entry is rescued, and mails already settled are skipped."""
     path = await _posted(client)
     await client.post(f"{path}/cancel")
     await api_caller.make_due(parts.database)

@@ -1,4 +1,4 @@
-"""`cancel`, `retry`, `resolve` and `events` at the door: bodies, scopes, whose it is, what is told, and 503 in time."""
+"""`cancel`, `retry`, `resolve` and `events` over HTTP: bodies, scopes, ownership, replies, and 503 in time."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ async def _unknown(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> st
 
 
 async def test_the_reply_is_what_get_shows(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
-    """Each verb answers 200 with the notification as GET shows it, right after."""
+    """Each operation answers 200 with the notification as GET shows it."""
     for verb, status, body in (
         ("cancel", None, None),
         ("retry", Status.FAILED, {"comment": "again"}),
@@ -61,7 +61,7 @@ async def test_the_reply_is_what_get_shows(parts: wiring.ProcessParts, client: h
 
 
 async def test_a_resolution_is_read_strictly(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
-    """Every fault of the body is told with its pointer, and nothing is decided."""
+    """Every fault of the body has a pointer, and nothing changes."""
     path = await _unknown(parts, client)
     problems = {
         name: await client.post(f"{path}/resolve", content=json.dumps(body), headers=JSON)
@@ -100,7 +100,7 @@ async def test_bodies_obey_the_rules_of_submit(
 
 
 async def test_only_resolve_needs_a_body(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
-    """Without one `cancel` and `retry` go ahead; `resolve` has nothing to decide by."""
+    """`cancel` and `retry` work without a body; `resolve` needs one."""
     path = await _unknown(parts, client)
     assert outcome(await client.post(f"{path}/resolve")) == (415, "unsupported_media_type")
     assert faults(await client.post(f"{path}/resolve", headers=JSON)) == {("", "missing_body")}
@@ -111,7 +111,7 @@ async def test_only_resolve_needs_a_body(parts: wiring.ProcessParts, client: htt
 async def test_a_key_that_may_only_read_changes_nothing(
     installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
-    """A5: 403 for each verb without the scope to send; the timeline needs the one to read."""
+    """A5: each operation is 403 without the send scope; the timeline needs the read scope."""
     path = await _unknown(parts, client)
     async with installation.open_client(parts, installation.keys.reader) as reader:
         for verb in VERBS:
@@ -131,7 +131,7 @@ async def test_a_key_that_may_only_read_changes_nothing(
 async def test_another_services_notification_cannot_be_told_from_none(
     installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
-    """A5: another service's id, an unknown one and no id are one and the same 404, whatever its status."""
+    """A5: another service's id, an unknown id and an invalid id get the same 404."""
     waiting, unknown = await api_caller.submit_mail(client), await _unknown(parts, client)
     paths = (waiting, unknown, f"/v1/notifications/{generate_id()}", "/v1/notifications/17", "/v1/notifications/%00")
     async with installation.open_client(parts, installation.keys.other) as other:
@@ -150,7 +150,7 @@ async def test_another_services_notification_cannot_be_told_from_none(
 
 
 async def test_what_is_put_back_wakes_the_sender(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
-    """A retry and a resend hint to the sender of this process, once they are committed."""
+    """A committed retry or resend wakes the sender of this process."""
     path = await api_caller.submit_mail(client)
     for verb, status, body in (("retry", Status.FAILED, {}), ("resolve", Status.UNKNOWN, {"as": "resend"})):
         await api_caller.set_notification(parts.database, path, status=status)
@@ -163,7 +163,7 @@ async def test_what_is_put_back_wakes_the_sender(parts: wiring.ProcessParts, cli
 async def test_the_timeline_tells_the_story(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """Accepted, lost after the dot, resolved by whom and why, refused, retried, sent: in order, each with its words."""
+    """Accepted, lost after the dot, resolved, refused, retried, sent: in order, each with its words."""
     path = await uncertain_mails.lose_after_dot(parts, client, relay)
     relay.say("bob@example.com", "RCPT", "550 5.7.1 not today")
     await client.post(f"{path}/resolve", json={"as": "resend", "comment": "Bob has nothing"})
@@ -193,7 +193,7 @@ async def test_the_timeline_tells_the_story(
 
 
 async def test_the_timeline_of_what_was_never_tried(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
-    """A scheduled mail says when; a cancelled one says so once, by whom; a closed one says why it ended."""
+    """Scheduled shows its time, cancelled shows who did it once, closed shows the reason."""
     later = datetime.now(UTC) + timedelta(hours=2)
     path = await api_caller.submit_mail(client, send_at=later.isoformat())
     await client.post(f"{path}/cancel", json={"comment": "sold out"})
@@ -215,7 +215,7 @@ async def test_the_timeline_of_what_was_never_tried(parts: wiring.ProcessParts, 
 async def test_a_sender_that_died_leaves_an_attempt_without_a_relay(
     installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
-    """What nobody knows is null, in the notification and in its timeline."""
+    """Unknown values of an attempt are null in the notification and its timeline."""
     path, sender = await uncertain_mails.lose_with_sender(installation, parts, client)
     sender.die()
     async with wiring.run_sender(parts):
@@ -239,7 +239,7 @@ async def test_a_sender_that_died_leaves_an_attempt_without_a_relay(
 async def test_a_busy_database_is_503_in_time(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, verb: str
 ) -> None:
-    """A20: what another transaction holds for long is not waited for; nothing has changed, and later it goes."""
+    """A20: a long lock gives 503 in time and changes nothing; later the request succeeds."""
     status = {"cancel": Status.QUEUED, "retry": Status.FAILED, "resolve": Status.UNKNOWN}[verb]
     path = await api_caller.submit_mail(client)
     await api_caller.set_notification(parts.database, path, status=status)
@@ -258,7 +258,7 @@ async def test_a_busy_database_is_503_in_time(
 
 
 async def test_a_database_that_hangs_is_503_in_time(postgres_installation: Installation) -> None:
-    """A20: a server that never answers again is 503 within five seconds, and once it does the cancel goes through."""
+    """A20: a hanging server gives 503 within five seconds; once it answers, the cancel succeeds."""
     async with CuttingProxy(postgres_installation.settings) as proxy:
         slow = postgres_installation.with_settings(database_url=SecretStr(proxy.url))
         async with slow.open_parts() as parts, slow.open_client(parts) as client:
@@ -273,7 +273,7 @@ async def test_a_database_that_hangs_is_503_in_time(postgres_installation: Insta
 
 
 async def test_the_document_describes_them(client: httpx2.AsyncClient) -> None:
-    """OpenAPI names the four, and what `resolve` wants."""
+    """OpenAPI has the four operations and the body of `resolve`."""
     document = (await client.get("/openapi.json")).json()
     paths = document["paths"]
     base = "/v1/notifications/{notification_id}"

@@ -1,4 +1,4 @@
-"""The mail itself: rehearsed before it is accepted, looked at before and after it is sent, and why it waits."""
+"""Mail content over the API: dry run, content before and after sending, and why a mail waits."""
 
 import email.policy
 from email import message_from_bytes
@@ -15,7 +15,7 @@ from notifier.runtime import wiring
 
 
 async def _reading(installation: Installation, parts: wiring.ProcessParts) -> str:
-    """A key that may look at contents."""
+    """A client with a key that may read contents."""
     async with parts.database.write() as connection:
         shop = await service_admin.find_service(connection, "shop")
         scopes = [key_scope.KeyScope.SEND, key_scope.KeyScope.READ, key_scope.KeyScope.CONTENT]
@@ -23,7 +23,7 @@ async def _reading(installation: Installation, parts: wiring.ProcessParts) -> st
 
 
 async def test_a_rehearsal_shows_the_mail_and_writes_nothing(client: httpx2.AsyncClient, written: Written) -> None:
-    """`dry_run` answers 200 with the parts; a fault is the same 422 as without."""
+    """`dry_run` answers 200 with the parts; faults are the same 422 as without it."""
     before = await written()
     reply = await client.post("/v1/notifications?dry_run=true", json=WELCOME)
     assert reply.status_code == 200, reply.text
@@ -40,7 +40,7 @@ async def test_a_rehearsal_shows_the_mail_and_writes_nothing(client: httpx2.Asyn
 async def test_what_is_shown_is_what_was_sent(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """Before it is sent the content is a preview; afterwards it says that these very octets were sent."""
+    """Before sending the content is a preview; afterwards it is marked as the bytes that were sent."""
     key = await _reading(installation, parts)
     async with installation.open_client(parts, key) as client:
         path = await api_caller.submit_mail(client, cc=["bob@example.com"])
@@ -58,13 +58,13 @@ async def test_what_is_shown_is_what_was_sent(
 
 
 async def test_content_needs_its_scope(client: httpx2.AsyncClient) -> None:
-    """It may hold what only the recipient should read, such as a link that resets a password."""
+    """Content needs its own scope, because it may hold a secret such as a reset link."""
     path = await api_caller.submit_mail(client)
     assert (await client.get(f"{path}/content")).status_code == 403
 
 
 async def test_why_a_scheduled_mail_waits(client: httpx2.AsyncClient) -> None:
-    """Its time is ahead; the next try is then."""
+    """The reason is the scheduled time, and the next attempt is at that time."""
     path = await api_caller.submit_mail(client, send_at="2026-12-20T08:00:00Z")
     explanation = (await client.get(f"{path}/explain")).json()
     assert (explanation["status"], explanation["waiting"], explanation["next_attempt_at"]) == (
@@ -80,7 +80,7 @@ async def test_why_a_scheduled_mail_waits(client: httpx2.AsyncClient) -> None:
 async def test_why_a_mail_waits_for_its_relay(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """While the relay is out of reach it says so, and no longer once it is back."""
+    """While the relay is unreachable that is the reason; once it is back it is not."""
     await relay.stop()
     async with installation.open_client(parts) as client, wiring.run_sender(parts) as sender:
         path = await api_caller.submit_mail(client)
@@ -93,7 +93,7 @@ async def test_why_a_mail_waits_for_its_relay(
 
 
 async def test_what_has_ended_waits_for_nothing(client: httpx2.AsyncClient) -> None:
-    """It says how it ended."""
+    """A mail that has ended shows its outcome instead of a reason to wait."""
     path = await api_caller.submit_mail(client)
     await client.post(f"{path}/cancel")
     explanation = (await client.get(f"{path}/explain")).json()

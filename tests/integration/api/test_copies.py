@@ -1,4 +1,4 @@
-"""Cc and bcc: the same mail to others, each with an envelope and a fate of its own, written with the first or not.
+"""Cc and bcc: copies with an envelope and status of their own, written in the first mail's transaction.
 
 A blind copy is known to nobody but its own recipient and the service that asked for it.
 """
@@ -31,7 +31,7 @@ async def _listed(client: httpx2.AsyncClient, **filters: Any) -> set[str]:
 
 
 async def _sent(parts: wiring.ProcessParts) -> None:
-    """Let a sender work until nothing is left to do."""
+    """Run a sender until nothing is left to do."""
     async with wiring.run_sender(parts):
         await api_caller.wait_until_drained(parts.database)
 
@@ -42,7 +42,7 @@ async def _sent(parts: wiring.ProcessParts) -> None:
 async def test_all_get_the_same_bytes_each_with_its_own_envelope(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """One Message-ID, one document, one transaction for each; Cc names the cc, and nothing names the bcc."""
+    """All copies have one Message-ID and document; each has its transaction, and only cc is named."""
     await api_caller.submit_mail(client, **COPIES)
     await _sent(parts)
     assert sorted(mail.recipient for mail in relay.received) == sorted(NORMALISED)
@@ -57,7 +57,7 @@ async def test_all_get_the_same_bytes_each_with_its_own_envelope(
 async def test_only_blind_copies_leave_no_cc_field(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """A mail with bcc alone looks like one without copies."""
+    """A mail that has only bcc looks like one without copies."""
     await api_caller.submit_mail(client, bcc=BCC)
     await _sent(parts)
     assert {mail.message["Cc"] for mail in relay.received} == {None}
@@ -67,7 +67,7 @@ async def test_only_blind_copies_leave_no_cc_field(
 async def test_one_refused_copy_is_its_own_affair(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """The relay refuses one recipient: that copy fails, the others and the first are sent."""
+    """A recipient that the relay refuses fails alone; the other mails are sent."""
     relay.say("cleo@example.com", "RCPT", "550 5.7.1 not you")
     path = await api_caller.submit_mail(client, **COPIES)
     await _sent(parts)
@@ -85,7 +85,7 @@ async def test_one_refused_copy_is_its_own_affair(
 async def test_a_suppressed_copy_is_suppressed_alone(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay, written: Written
 ) -> None:
-    """An address that bounced gets no entry, though it is only a blind copy; the others leave."""
+    """A suppressed copy gets no entry, also as bcc; the others are sent."""
     relay.say("boss@example.com", "RCPT", "550 5.1.1 no such user")
     await api_caller.submit_mail(client, "boss@example.com")
     await _sent(parts)
@@ -100,7 +100,7 @@ async def test_a_suppressed_copy_is_suppressed_alone(
 async def test_the_first_may_be_suppressed_and_the_copies_leave(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """The same the other way round: what the copies say of the To field stays as it was asked."""
+    """If the first mail is suppressed, the copies are sent with the To field unchanged."""
     relay.say("ada@example.com", "RCPT", "550 5.1.1 no such user")
     await api_caller.submit_mail(client)
     await _sent(parts)
@@ -115,7 +115,7 @@ async def test_the_first_may_be_suppressed_and_the_copies_leave(
 
 
 async def test_the_id_is_that_of_the_first_and_copies_are_listed_when_asked_for(client: httpx2.AsyncClient) -> None:
-    """GET of the first tells its copies with their roles; of a copy, whose copy it is; lists leave copies out."""
+    """The first lists its copies with roles, a copy names its first, lists leave copies out."""
     path = await api_caller.submit_mail(client, **COPIES)
     first = (await client.get(path)).json()
     assert (first["to"], first["role"], first["parent_id"]) == ("ada@example.com", "to", None)
@@ -134,7 +134,7 @@ async def test_the_id_is_that_of_the_first_and_copies_are_listed_when_asked_for(
 
 
 async def test_a_replay_writes_no_second_set(client: httpx2.AsyncClient, written: Written) -> None:
-    """Twenty at once with one key: one notification, one set of copies."""
+    """Twenty concurrent requests with one key write one notification and one set of copies."""
     headers = {"Idempotency-Key": "order-1"}
     replies = await asyncio.gather(
         *(client.post("/v1/notifications", json=WELCOME | COPIES, headers=headers) for _ in range(20))
@@ -144,7 +144,7 @@ async def test_a_replay_writes_no_second_set(client: httpx2.AsyncClient, written
 
 
 async def test_copies_in_a_batch_belong_to_their_notification(client: httpx2.AsyncClient, written: Written) -> None:
-    """Each of a batch may have copies; the batch counts what was asked for."""
+    """Each item of a batch may have copies; the batch counts its items."""
     bodies = [WELCOME | {"to": "a@example.com", "cc": ["c@example.com"]}, WELCOME | {"to": "b@example.com"}]
     reply_body = (await client.post("/v1/notifications/batch", json={"notifications": bodies})).json()
     assert await written() == (3, 2, 3)
@@ -171,13 +171,13 @@ async def test_copies_in_a_batch_belong_to_their_notification(client: httpx2.Asy
 async def test_bad_copies_refuse_all(
     client: httpx2.AsyncClient, written: Written, fields: dict[str, Any], expected: set[tuple[str, str]]
 ) -> None:
-    """A copy that cannot be refuses the whole request, and says where."""
+    """An invalid copy refuses the whole request, with its pointer."""
     assert faults(await client.post("/v1/notifications", json=WELCOME | fields)) == expected
     assert await written() == NOTHING
 
 
 async def test_fifty_copies_are_accepted(client: httpx2.AsyncClient, written: Written) -> None:
-    """The largest number that is allowed."""
+    """The maximum of 50 copies is accepted."""
     await api_caller.submit_mail(client, cc=[f"u{n}@x.org" for n in range(25)], bcc=[f"v{n}@x.org" for n in range(25)])
     assert await written() == (51, 1, 51)
 
@@ -188,7 +188,7 @@ async def test_fifty_copies_are_accepted(client: httpx2.AsyncClient, written: Wr
 async def test_cancel_stops_the_first_and_its_copies(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """One request, and nobody gets it."""
+    """One cancel stops the first mail and all its copies."""
     path = await api_caller.submit_mail(client, **COPIES)
     assert await uncertain_mails.request_change(client, path, "cancel") == (200, "cancelled")
     assert {copy["status"] for copy in (await _copies(client, path)).values()} == {"cancelled"}
@@ -199,7 +199,7 @@ async def test_cancel_stops_the_first_and_its_copies(
 async def test_cancel_stops_what_has_not_begun(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """With the first in the middle of its body the copies are cancelled still; then nothing is left, and it is 409."""
+    """While the first is being sent, its copies are still cancelled; a second cancel is 409."""
     relay.say("ada@example.com", "DATA", STALL)
     relay.say("cleo@example.com", "RCPT", "451 4.7.1 later")
     async with wiring.run_sender(parts):
@@ -217,7 +217,7 @@ async def test_cancel_stops_what_has_not_begun(
 
 
 async def test_cancelling_what_has_all_left_is_refused(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
-    """None could be stopped: 409."""
+    """If no mail can be stopped, cancel is 409."""
     path = await api_caller.submit_mail(client, **COPIES)
     await _sent(parts)
     assert await uncertain_mails.request_change(client, path, "cancel") == (409, "already_ended")
@@ -226,7 +226,7 @@ async def test_cancelling_what_has_all_left_is_refused(parts: wiring.ProcessPart
 async def test_a_copy_can_be_cancelled_alone(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """Its own id is enough; another service does not know it."""
+    """A copy is cancelled by its own id, only by its own service."""
     path = await api_caller.submit_mail(client, **COPIES)
     boss = f"/v1/notifications/{(await _copies(client, path))['boss@example.com']['id']}"
     assert await uncertain_mails.request_change(client, boss, "cancel") == (200, "cancelled")
@@ -235,7 +235,7 @@ async def test_a_copy_can_be_cancelled_alone(
 
 
 async def test_copies_are_nobody_elses(installation: Installation, parts: wiring.ProcessParts) -> None:
-    """Another service sees and changes neither the first nor a copy."""
+    """Another service can neither see nor change the first mail or a copy."""
     async with (
         installation.open_client(parts) as shop,
         installation.open_client(parts, installation.keys.other) as other,

@@ -1,4 +1,4 @@
-"""A PostgreSQL that goes away and comes back, refuses connections, or takes a commit's reply with it."""
+"""A PostgreSQL that stops, restarts, refuses connections, or loses a commit's reply."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -26,7 +26,7 @@ BURST = 10
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[OwnServer]:
-    """A server that a test may stop; it must leave it running."""
+    """A server that a test may stop, and must leave running."""
     server = OwnServer()
     yield server
     server.stop()
@@ -41,7 +41,7 @@ def own_seed(own_server: OwnServer) -> PostgresSeed:
 def own_installation(
     own_server: OwnServer, own_seed: PostgresSeed, postgres_installation: Installation
 ) -> Installation:
-    """An installation on the server that may be stopped."""
+    """An installation on that server."""
     url = SecretStr(own_server.url(own_seed.create()))
     return replace(postgres_installation.with_settings(database_url=url), keys=own_seed.keys)
 
@@ -69,7 +69,7 @@ async def _assert_refused_in_time(client: httpx2.AsyncClient, key: dict[str, str
 
 
 async def _burst(client: httpx2.AsyncClient, keys: list[dict[str, str]]) -> list[httpx2.Response]:
-    """Requests with the first few of the keys, at once."""
+    """Send requests with the first few keys concurrently."""
     return list(await asyncio.gather(*(_post(client, key) for key in keys[:BURST])))
 
 
@@ -81,7 +81,7 @@ async def _ids(parts: wiring.ProcessParts) -> list[str]:
 async def test_a_crashed_database_is_503_until_it_is_back(
     own_installation: Installation, own_parts: wiring.ProcessParts, own_server: OwnServer
 ) -> None:
-    """503 in time with old connections and with new ones; when the server is back, 202 without anybody's help."""
+    """Old and new connections give 503 in time; once the server is back, 202 without help."""
     async with own_installation.open_client(own_parts) as client:
         before = await _post(client)
         assert before.status_code == 202
@@ -103,7 +103,7 @@ async def test_a_crashed_database_is_503_until_it_is_back(
 async def test_a_restart_between_two_requests_is_not_noticed(
     own_installation: Installation, own_parts: wiring.ProcessParts, own_server: OwnServer
 ) -> None:
-    """Connections that died while nobody used them are replaced, not handed to a caller."""
+    """Idle connections that died are replaced before a caller gets them."""
     async with own_installation.open_client(own_parts) as client:
         assert {reply.status_code for reply in await _burst(client, [_key() for _ in range(BURST)])} == {202}
         await asyncio.to_thread(own_server.halt, "fast")
@@ -115,7 +115,7 @@ async def test_a_restart_between_two_requests_is_not_noticed(
 async def test_what_was_accepted_while_it_went_away_is_there(
     own_installation: Installation, own_parts: wiring.ProcessParts, own_server: OwnServer
 ) -> None:
-    """Stopped under load, no 202 lacks its row, and repeating everything leaves one row for each key."""
+    """Stopped under load, each 202 has its row; repeating all leaves one row per key."""
     keys = [_key() for _ in range(150)]
     async with own_installation.open_client(own_parts) as client:
         assert (await _post(client, keys[0])).status_code == 202
@@ -142,7 +142,7 @@ async def test_what_was_accepted_while_it_went_away_is_there(
 async def test_a_refused_connection_is_503(
     own_installation: Installation, own_parts: wiring.ProcessParts, own_server: OwnServer
 ) -> None:
-    """A server that has no connection left for us (53300) is overloaded, not broken: 503, and then 202."""
+    """A server without free connections (53300) gives 503, and then 202."""
     url = make_url(own_installation.settings.effective_database_url)
     role = f"caller_{uuid4().hex[:8]}"
     execute_in = own_installation.settings.effective_database_url
@@ -163,7 +163,7 @@ async def test_a_refused_connection_is_503(
 
 
 async def test_a_database_that_hangs_is_503_in_time(own_installation: Installation, own_server: OwnServer) -> None:
-    """A server that takes requests and never answers, as behind a dead link, is 503 within five seconds as well."""
+    """A server that accepts requests and never answers gives 503 within five seconds."""
     async with CuttingProxy(own_installation.settings) as proxy:
         slow = own_installation.with_settings(database_url=SecretStr(proxy.url))
         async with slow.open_parts() as parts, slow.open_client(parts) as client:
@@ -176,7 +176,7 @@ async def test_a_database_that_hangs_is_503_in_time(own_installation: Installati
 async def test_a_commit_whose_reply_was_lost_is_never_doubled(
     own_installation: Installation, own_parts: wiring.ProcessParts
 ) -> None:
-    """The row is committed, the connection dies before the reply: the caller who repeats the key gets that row."""
+    """After a lost commit reply, repeating the key returns the committed row."""
     key = _key()
     async with CuttingProxy(own_installation.settings) as proxy:
         lossy = own_installation.with_settings(database_url=SecretStr(proxy.url))

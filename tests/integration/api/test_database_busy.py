@@ -1,4 +1,4 @@
-"""A database that answers but cannot take a request now: pools, locks, keys that are being written, conflicts."""
+"""A database that answers but is busy: pools, locks, concurrent keys, conflicts."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -42,7 +42,7 @@ async def _assert_refused_in_time(client: httpx2.AsyncClient, key: dict[str, str
 
 @pytest.fixture
 async def caller(postgres_installation: Installation) -> AsyncIterator[httpx2.AsyncClient]:
-    """The shop, calling an API over PostgreSQL."""
+    """A client of the shop, with an API on PostgreSQL."""
     async with postgres_installation.open_parts() as parts, postgres_installation.open_client(parts) as client:
         yield client
 
@@ -50,7 +50,7 @@ async def caller(postgres_installation: Installation) -> AsyncIterator[httpx2.As
 async def test_an_exhausted_pool_is_503_and_then_over(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
-    """While every connection to read with is out, callers hear 503 in time; when one is back, 202."""
+    """While all read connections are in use, requests get 503 in time; with a free one, 202."""
     async with AsyncExitStack() as connections:
         for _ in range(4 if parts.database.is_sqlite else POOLED_CONNECTIONS):
             await connections.enter_async_context(parts.database.read())
@@ -62,7 +62,7 @@ async def test_an_exhausted_pool_is_503_and_then_over(
 async def test_a_writer_that_is_busy_is_503_and_then_over(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
-    """While every connection to write with is out, callers hear 503 in time; nothing is written later in secret."""
+    """While all write connections are in use, requests get 503 in time, and nothing is written later."""
     async with AsyncExitStack() as connections:
         assert (await client.get("/v1/notifications")).status_code == 200
         for _ in range(1 if parts.database.is_sqlite else DIRECT_CONNECTIONS):
@@ -75,7 +75,7 @@ async def test_a_writer_that_is_busy_is_503_and_then_over(
 async def test_a_key_that_is_being_written_is_409(
     caller: httpx2.AsyncClient, postgres_installation: Installation
 ) -> None:
-    """Another transaction holds the key: the caller is told to come back while it is still held."""
+    """While another transaction holds the key, the request gets 409 and Retry-After."""
     await _post(caller, MODEL)
     async with open_foreign_transaction(postgres_installation.settings) as holder:
         await holder.take_key(KEY["Idempotency-Key"])
@@ -91,7 +91,7 @@ async def test_a_key_that_is_being_written_is_409(
 async def test_a_key_that_is_committed_while_one_waits_is_answered_from_the_winner(
     caller: httpx2.AsyncClient, postgres_installation: Installation
 ) -> None:
-    """If the other transaction commits in time, its row is what the request is compared with."""
+    """If the other transaction commits in time, the request is compared with its row."""
     await _post(caller, MODEL)
     async with open_foreign_transaction(postgres_installation.settings) as holder:
         await holder.take_key(KEY["Idempotency-Key"])
@@ -105,7 +105,7 @@ async def test_a_key_that_is_committed_while_one_waits_is_answered_from_the_winn
 async def test_a_key_that_is_released_while_one_waits_is_taken(
     caller: httpx2.AsyncClient, postgres_installation: Installation
 ) -> None:
-    """If the other transaction rolls back in time, the request is accepted as if nothing had been."""
+    """If the other transaction rolls back in time, the request is accepted."""
     await _post(caller, MODEL)
     async with open_foreign_transaction(postgres_installation.settings) as holder:
         await holder.take_key(KEY["Idempotency-Key"])
@@ -119,7 +119,7 @@ async def test_a_key_that_is_released_while_one_waits_is_taken(
 async def test_blocked_keys_hold_up_no_neighbour(
     caller: httpx2.AsyncClient, postgres_installation: Installation
 ) -> None:
-    """While three keys are held elsewhere, a request without a key is accepted, and each of theirs is refused."""
+    """While three keys are locked elsewhere, a request without a key is accepted and theirs are refused."""
     await _post(caller, MODEL)
     keys = [{"Idempotency-Key": f"order-{n}"} for n in range(3)]
     async with open_foreign_transaction(postgres_installation.settings) as holder:
@@ -132,7 +132,7 @@ async def test_blocked_keys_hold_up_no_neighbour(
 
 
 async def test_a_table_that_is_locked_is_503(caller: httpx2.AsyncClient, postgres_installation: Installation) -> None:
-    """A migration that holds the table is no matter of keys: 503 in time, with a key and without one."""
+    """A table locked by a migration gives 503 in time, with a key or without."""
     await _post(caller, MODEL)
     async with open_foreign_transaction(postgres_installation.settings) as holder:
         await holder.execute("LOCK TABLE notification IN ACCESS EXCLUSIVE MODE")
@@ -144,7 +144,7 @@ async def test_a_table_that_is_locked_is_503(caller: httpx2.AsyncClient, postgre
 async def test_a_commit_that_fails_is_never_202(
     caller: httpx2.AsyncClient, postgres_installation: Installation
 ) -> None:
-    """Every statement succeeds and only COMMIT is refused, as by a full disk (53100): 503, and nothing was written."""
+    """If only COMMIT fails, as on a full disk (53100), the reply is 503 and nothing is written."""
     async with open_foreign_transaction(postgres_installation.settings) as holder:
         await holder.execute(_FULL_AT_COMMIT)
         await holder.commit()
@@ -160,7 +160,7 @@ async def test_a_commit_that_fails_is_never_202(
 
 
 async def test_a_serialization_failure_is_503_and_the_retry_is_accepted(postgres_installation: Installation) -> None:
-    """A database whose transactions are serializable refuses the insert with 40001: 503, nothing written, try again."""
+    """A serialization failure (40001) gives 503 and writes nothing; the retry is accepted."""
     settings = postgres_installation.settings
     async with open_foreign_transaction(settings) as holder:
         await holder.execute(f"ALTER DATABASE {holder.database} SET default_transaction_isolation = 'serializable'")
@@ -181,7 +181,7 @@ async def test_a_serialization_failure_is_503_and_the_retry_is_accepted(postgres
 
 
 async def test_a_deadlock_is_503_and_the_retry_is_accepted(postgres_installation: Installation) -> None:
-    """The request that PostgreSQL picks as the victim (40P01) is refused with 503 and wrote nothing."""
+    """The victim of a deadlock (40P01) gets 503 and wrote nothing; the retry is accepted."""
     settings = postgres_installation.settings
     async with open_foreign_transaction(settings) as holder:
         await holder.execute(f"ALTER DATABASE {holder.database} SET deadlock_timeout = '300ms'")

@@ -1,4 +1,4 @@
-"""The API's description is the committed one, complete and true; its pages need nobody else's server."""
+"""openapi.json is up to date, complete and valid; the documentation pages need no other server."""
 
 import ast
 import re
@@ -23,7 +23,7 @@ _CODE_AT = {"problem": 1, "BadRequestError": 0, "Fault": 1}
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    """What `/openapi.json` says."""
+    """The response of `/openapi.json`."""
     return build_bare_app().openapi()
 
 
@@ -42,13 +42,13 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
 
 
 def test_the_committed_document_is_the_code_s(document: dict[str, Any]) -> None:
-    """openapi.json is what the code says."""
+    """The committed openapi.json equals the generated one."""
     renew = "renew it: python -m notifier openapi > openapi.json"
     assert (ROOT / "openapi.json").read_text() == description.format_document(document), renew
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
-    """No `$ref` of the document is left hanging, those of bodies that routes parse themselves included."""
+    """Every `$ref` of the document can be resolved, also in bodies that routes parse themselves."""
     references = set(_references(document))
     assert "#/components/schemas/AttachmentIn" in references
     for reference in references:
@@ -58,7 +58,7 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 
 
 def test_every_schema_has_an_example_that_it_allows(document: dict[str, Any]) -> None:
-    """Examples are valid, and no object is without one."""
+    """Every object has an example, and all examples are valid."""
     for name, schema in document["components"]["schemas"].items():
         assert schema.get("type") != "object" or schema.get("examples"), name
         for example in schema.get("examples", []):
@@ -66,7 +66,7 @@ def test_every_schema_has_an_example_that_it_allows(document: dict[str, Any]) ->
 
 
 def test_every_route_declares_its_key_and_its_refusals(document: dict[str, Any]) -> None:
-    """Each /v1 route asks for a key and refuses with problems; nothing of FastAPI's own error shape is left."""
+    """Each /v1 route declares its key and its problems, and none has FastAPI's own error shape."""
     seen = set()
     for path, operation in _operations(document):
         if path.startswith("/v1"):
@@ -85,7 +85,7 @@ def test_every_route_declares_its_key_and_its_refusals(document: dict[str, Any])
 
 
 def test_conflicts_are_named_where_they_happen(document: dict[str, Any]) -> None:
-    """A 409 lists the codes of its own operation, and every operation that the catalogue names is there."""
+    """Each 409 lists the codes of its operation, and the catalogue's operations exist."""
     ids = {operation["operationId"]: operation for _, operation in _operations(document)}
     for code, entry in PROBLEM_ENTRIES.items():
         for operation_id in entry.operation_ids:
@@ -93,7 +93,7 @@ def test_conflicts_are_named_where_they_happen(document: dict[str, Any]) -> None
 
 
 def _codes() -> Iterator[str]:
-    """Every code written down where the package makes a refusal."""
+    """Every error code that the package uses."""
     for path in sorted((ROOT / "notifier").rglob("*.py")):
         if "client" in path.parts:
             continue
@@ -106,7 +106,7 @@ def _codes() -> Iterator[str]:
 
 
 def test_every_code_is_explained() -> None:
-    """Whatever code the package can answer with is in the catalogue, which has its status and title."""
+    """Each error code of the package is in the catalogue, with the same status and title."""
     codes = {
         *_codes(),
         *shape_faults._FAULT_CODES.values(),
@@ -120,7 +120,7 @@ def test_every_code_is_explained() -> None:
 
 
 async def test_a_code_has_a_page(client: httpx2.AsyncClient) -> None:
-    """HTML for a browser, JSON for who asks for it, 404 for what is no code; all without a key."""
+    """A code's page is HTML or JSON as requested, 404 for unknown codes, and needs no key."""
     del client.headers["Authorization"]
     page = await client.get("/problems/already_ended", headers={"Accept": "text/html"})
     explanation = await client.get("/problems/already_ended", headers={"Accept": "application/json"})
@@ -132,7 +132,7 @@ async def test_a_code_has_a_page(client: httpx2.AsyncClient) -> None:
 
 
 async def test_the_documentation_needs_no_other_server(client: httpx2.AsyncClient) -> None:
-    """The page at /docs names no other host, and all that it loads is served here."""
+    """The page at /docs names no other host, and its files are served here."""
     del client.headers["Authorization"]
     page = await client.get("/docs")
     assert page.status_code == 200

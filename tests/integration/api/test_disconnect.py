@@ -1,4 +1,4 @@
-"""Callers that hang up: over real sockets, what was sent completely is accepted once, and the retry is told so."""
+"""Callers that disconnect, over real sockets: a complete request is accepted once, and the retry is a replay."""
 
 import asyncio
 import io
@@ -20,7 +20,7 @@ KEY = "order-4711"
 
 @asynccontextmanager
 async def _served(parts: wiring.ProcessParts) -> AsyncIterator[int]:
-    """The port of an API over these parts."""
+    """Serve an API over these parts, and yield its port."""
     listener = wiring.open_listener(HOST, 0)
     port = listener.getsockname()[1]
     async with wiring.serve_http(wiring.build_api(parts), listener):
@@ -63,7 +63,7 @@ async def _send(port: int, data: bytes) -> tuple[asyncio.StreamReader, asyncio.S
 
 
 async def _ask(port: int, data: bytes) -> tuple[int, dict[str, str], dict[str, Any]]:
-    """Status, headers and body of the reply to a request that is waited for."""
+    """Send a request, and return status, headers and body of the reply."""
     reader, writer = await _send(port, data)
     head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
     writer.close()
@@ -79,7 +79,7 @@ async def _count(parts: wiring.ProcessParts) -> int:
 
 
 async def _until_written(parts: wiring.ProcessParts, *, seconds: float = 5.0) -> None:
-    """Return when there is a row; nobody is left to be told, so only the database can be asked."""
+    """Wait until there is a row, by asking the database."""
     async with asyncio.timeout(seconds):
         while not await _count(parts):  # noqa: ASYNC110 - no event to wait for
             await asyncio.sleep(0.01)
@@ -88,7 +88,7 @@ async def _until_written(parts: wiring.ProcessParts, *, seconds: float = 5.0) ->
 async def test_a_caller_that_hangs_up_after_the_commit_is_accepted_once(
     installation: Installation, parts: wiring.ProcessParts
 ) -> None:
-    """The row is committed, the caller is gone before it reads the reply: the retry with the key gets the row's id."""
+    """The caller disconnects before it reads the reply; the retry with the key gets the row's id."""
     async with _served(parts) as port:
         _, writer = await _send(port, _request(installation, WELCOME))
         await _until_written(parts)
@@ -103,7 +103,7 @@ async def test_a_caller_that_hangs_up_after_the_commit_is_accepted_once(
 async def test_a_caller_that_resets_while_the_row_is_written_is_accepted_once(
     postgres_installation: Installation,
 ) -> None:
-    """The connection is reset while the insert waits for a lock: it is committed all the same, and only once."""
+    """A reset during the insert does not stop the commit, and the retry adds no row."""
     installation = postgres_installation
     async with installation.open_parts() as parts, _served(parts) as port:
         async with open_foreign_transaction(installation.settings) as holder:
@@ -121,7 +121,7 @@ async def test_a_caller_that_resets_while_the_row_is_written_is_accepted_once(
 async def test_callers_that_hang_up_at_any_moment_and_retry_leave_one_row_each(
     installation: Installation, parts: wiring.ProcessParts, logged: io.StringIO
 ) -> None:
-    """Thirty hang up before, while or after their row is written; after each has retried there are thirty rows."""
+    """Thirty callers disconnect at random moments and retry; there are thirty rows."""
     keys = [f"order-{n}" for n in range(30)]
     async with _served(parts) as port:
         for number, key in enumerate(keys):
@@ -138,7 +138,7 @@ async def test_callers_that_hang_up_at_any_moment_and_retry_leave_one_row_each(
 async def test_a_caller_that_hangs_up_within_the_request_leaves_nothing(
     installation: Installation, parts: wiring.ProcessParts, logged: io.StringIO
 ) -> None:
-    """A body that lacks its last bytes is no request: nothing is written, and it is no error of ours to be logged."""
+    """An incomplete body writes nothing and logs no error."""
     async with _served(parts) as port:
         for cut in (1, 60, 200):
             reader, writer = await _send(port, _request(installation, WELCOME)[:-cut])
@@ -154,7 +154,7 @@ async def test_a_caller_that_hangs_up_within_the_request_leaves_nothing(
 async def test_a_request_over_the_limit_is_told_so_over_a_socket(
     installation: Installation, parts: wiring.ProcessParts
 ) -> None:
-    """A Content-Length over 15 MiB gets its 413 as a problem before any of the body is sent."""
+    """A Content-Length over 15 MiB gets a 413 problem before the body is sent."""
     request = _request(installation, WELCOME)
     length = f"Content-Length: {len(json.dumps(WELCOME))}".encode()
     head = request.partition(b"\r\n\r\n")[0].replace(length, b"Content-Length: 16777216") + b"\r\n\r\n"

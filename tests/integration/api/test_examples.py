@@ -1,4 +1,4 @@
-"""The examples of the document look as what the API really answers: the same fields, all the way down."""
+"""The examples in openapi.json have the same fields as real replies, at every depth."""
 
 from typing import Any
 
@@ -18,13 +18,13 @@ SOMETIMES = {"team_recipients"}
 
 
 def _example(path: str, method: str, status: str) -> Any:
-    """What the document shows of an answer."""
+    """The example of a response in the document."""
     answer = resolve_reference(DOCUMENT["paths"][path][method]["responses"][status])
     return resolve_reference(answer["content"]["application/json"]["schema"])["examples"][0]
 
 
 def _alike(example: Any, real: Any, where: str) -> None:
-    """Raise `AssertionError` where one has fields that the other lacks, or another type."""
+    """Raise `AssertionError` where fields or types differ."""
     if isinstance(example, dict) and isinstance(real, dict):
         assert set(example) - SOMETIMES == set(real), where
         for name in set(example) & set(real) - OPEN:
@@ -43,7 +43,7 @@ async def _all_scopes(parts: wiring.ProcessParts) -> str:
 
 
 async def test_examples_look_as_answers_do(installation: Installation, parts: wiring.ProcessParts) -> None:
-    """From the rehearsal to what became of the mail, and what else a service has."""
+    """The examples match real replies, from dry run to outcome, and for a service's other objects."""
     item = "/v1/notifications/{notification_id}"
     async with installation.open_client(parts, await _all_scopes(parts)) as client:
 
@@ -81,7 +81,7 @@ async def test_examples_look_as_answers_do(installation: Installation, parts: wi
 
 
 async def test_a_problem_looks_as_its_example(client: httpx2.AsyncClient) -> None:
-    """Of a request with a fault."""
+    """The example of a problem matches a real one."""
     reply = await client.post("/v1/notifications", json=WELCOME | {"to": "nobody"})
     _alike(DOCUMENT["components"]["schemas"]["Problem"]["examples"][0], reply.json(), "Problem")
 
@@ -106,7 +106,7 @@ PLACE = {"location": "/v1/notifications/1"}
     ],
 )
 def test_what_is_not_declared_is_noticed(status: int, headers: dict[str, str], body: bytes) -> None:
-    """A status, a header field too many or too few, a type, a value: none passes in any test of the API."""
+    """Every API test fails on an undeclared status, header field, type or value."""
     check_answer("/v1/notifications", "post", 202, httpx2.Headers(JSON | PLACE | LIMITED), SENT)
     with pytest.raises((AssertionError, ValueError)):
         check_answer("/v1/notifications", "post", status, httpx2.Headers(headers), body)

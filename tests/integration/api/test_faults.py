@@ -1,4 +1,4 @@
-"""What is wrong with a notification: all of it in one reply, each fault with a JSON pointer."""
+"""Faults of a notification: all in one reply, each with a JSON pointer."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def _except_for(**changes: Any) -> dict[str, Any]:
 
 
 async def test_all_faults_come_in_one_reply(client: httpx2.AsyncClient, written: Written) -> None:
-    """An unknown field, missing, unknown and wrongly typed variables and every other fault are told at once."""
+    """Unknown fields and all faults of variables and fields are reported together."""
     body = {
         "to": "nobody",
         "from": "Eve <eve@elsewhere.example>",
@@ -67,7 +67,7 @@ async def test_all_faults_come_in_one_reply(client: httpx2.AsyncClient, written:
 
 
 async def test_each_fault_has_its_pointer_and_code(client: httpx2.AsyncClient, written: Written) -> None:
-    """A request with one fault names that one, and the problem takes the fault's code as its own."""
+    """A single fault is reported alone, and its code is the problem's code."""
     variables = WELCOME["variables"]
     assert isinstance(variables, dict)
     cases: list[tuple[dict[str, Any], str, str]] = [
@@ -116,7 +116,7 @@ async def test_each_fault_has_its_pointer_and_code(client: httpx2.AsyncClient, w
 
 
 async def test_an_unknown_field_hides_no_other_fault(client: httpx2.AsyncClient) -> None:
-    """A misspelt field whose name begins with `variables` does not keep the variables from being checked."""
+    """An unknown field such as `variablesX` does not stop the check of the variables."""
     reply = await client.post("/v1/notifications", json=_except_for(variables={"name": 1}, variables_extra=1))
     assert faults(reply) == {
         ("/variables_extra", "unknown_field"),

@@ -1,4 +1,4 @@
-"""`/v1/templates/{slug}/gate`: what publishing would do, for those who may know; and a publish that it stops."""
+"""`/v1/templates/{slug}/gate`: a report on what publishing would change, and a publish that it blocks."""
 
 import json
 from typing import Any
@@ -19,7 +19,7 @@ SETTINGS = {"name": "Greeting", "secret": ["order.id"]}
 
 
 async def send_request(client: httpx2.AsyncClient) -> None:
-    """A service has asked for the greeting, with a secret in it."""
+    """Submit a request for the greeting, with a secret in it."""
     values = {"name": "Ada", "order": {"id": SECRET}}
     body = {"to": "ada@example.com", "template": "greeting", "variables": values}
     reply = await client.post("/v1/notifications", json=body)
@@ -27,12 +27,12 @@ async def send_request(client: httpx2.AsyncClient) -> None:
 
 
 def events(text: str) -> list[dict[str, Any]]:
-    """What a stream says."""
+    """The events of a stream."""
     return [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
 
 
 async def test_a_draft_is_tried_before_it_is_published(installation: Installation, parts: wiring.ProcessParts) -> None:
-    """At once, or as events that end with the same report; publishing says the same, and refuses what would break."""
+    """The report comes at once or as events; publishing gives the same report and refuses breaking drafts."""
     async with (
         installation.open_client(parts, await template_editor.create_admin_key(parts)) as staff,
         installation.open_client(parts) as shop,
@@ -60,7 +60,7 @@ async def test_a_draft_is_tried_before_it_is_published(installation: Installatio
 async def test_secret_values_are_shown_to_whom_may_see_them(
     installation: Installation, parts: wiring.ProcessParts
 ) -> None:
-    """With a scope of its own, and into the audit; without it they stand nowhere."""
+    """Secrets are shown with their scope, which is audited, and masked without it."""
     seeing = await template_editor.create_admin_key(
         parts, KeyScope.TEMPLATES_PUBLISH, KeyScope.UNMASKED, KeyScope.AUDIT, KeyScope.ADMIN
     )

@@ -1,4 +1,4 @@
-"""HEAD, slashes and paths over a real socket: what probes, proxies and careless clients send."""
+"""HEAD, trailing slashes and unknown paths over a real socket, as probes and proxies send them."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ def _fields(reply: httpx2.Response) -> dict[str, str]:
 
 
 async def test_head_is_get_without_its_body(served: httpx2.AsyncClient, parts: wiring.ProcessParts) -> None:
-    """On every route that takes GET: the same status and fields, refusals too, and nothing behind them."""
+    """For every GET route, HEAD has the same status and header fields, and no body."""
     path = (await served.post("/v1/notifications", json=WELCOME)).headers["location"]
     paths = {route.path for route in _flat(wiring.build_api(parts).routes) if "GET" in (route.methods or ())}
     paths |= {
@@ -52,13 +52,13 @@ async def test_head_is_get_without_its_body(served: httpx2.AsyncClient, parts: w
 
 
 async def test_head_without_a_key_is_401(served: httpx2.AsyncClient) -> None:
-    """HEAD is no way around the key."""
+    """HEAD needs a key like GET."""
     reply = await served.head("/v1/notifications", headers={"Authorization": ""})
     assert (reply.status_code, reply.headers["www-authenticate"]) == (401, "Bearer")
 
 
 async def test_head_is_405_where_get_is(served: httpx2.AsyncClient) -> None:
-    """The methods that are allowed are named, HEAD among them where GET is."""
+    """Allow lists HEAD exactly where it lists GET."""
     for path in ("/v1/notifications/batch", "/v1/notifications/17/cancel", "/v1/render"):
         reply = await served.head(path)
         assert (reply.status_code, reply.headers["allow"], reply.content) == (405, "POST", b"")
@@ -67,7 +67,7 @@ async def test_head_is_405_where_get_is(served: httpx2.AsyncClient) -> None:
 
 
 async def test_head_of_a_stream_ends_at_once(served: httpx2.AsyncClient) -> None:
-    """The progress of a batch that goes on: its fields, and no stream; the connection serves the next request."""
+    """HEAD of a batch's stream gets its header fields and no events; the connection stays usable."""
     batch = (await served.post("/v1/notifications/batch", json={"notifications": [WELCOME]})).json()["batch_id"]
     async with asyncio.timeout(20):
         head = await served.head(f"/v1/batches/{batch}/progress")
@@ -77,7 +77,7 @@ async def test_head_of_a_stream_ends_at_once(served: httpx2.AsyncClient) -> None
 
 
 async def test_a_slash_too_many_is_404_and_no_redirect(served: httpx2.AsyncClient) -> None:
-    """The same problem as for any unknown path, whatever the method and the Host, and nothing is written."""
+    """A trailing slash gives the 404 of an unknown path for any method and Host, and writes nothing."""
     for method in ("GET", "HEAD", "POST", "PUT", "DELETE"):
         for path in ("/v1/notifications/", "/v1//notifications", "//v1/notifications", "/livez/", "/docs/", "/nothing"):
             reply = await served.request(method, path, headers={"Host": "notifier.example"}, json=WELCOME)
@@ -91,7 +91,7 @@ async def test_a_slash_too_many_is_404_and_no_redirect(served: httpx2.AsyncClien
 
 
 async def test_the_next_page_does_not_depend_on_the_host(served: httpx2.AsyncClient) -> None:
-    """A Host that is an attack, or none of a URL, does not end up in a link."""
+    """An invalid or hostile Host never appears in a link."""
     for name in "abc":
         await served.post("/v1/notifications", json=WELCOME | {"to": f"{name}@example.com"})
     for host in ("evil.example/x?", "evil.example", "a b", "[::1", ""):
@@ -101,7 +101,7 @@ async def test_the_next_page_does_not_depend_on_the_host(served: httpx2.AsyncCli
 
 
 async def test_the_probes_of_a_sender_speak_as_the_api_does(parts: wiring.ProcessParts) -> None:
-    """HEAD is GET, an unknown path is a problem, and a slash leads nowhere."""
+    """A sender's probes answer HEAD, unknown paths and slashes like the API."""
     async with wiring.run_sender(parts) as running:
         listener = wiring.open_listener("127.0.0.1", 0)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -119,7 +119,7 @@ async def test_the_probes_of_a_sender_speak_as_the_api_does(parts: wiring.Proces
 
 
 async def test_what_is_no_http_is_refused_without_a_trace(served: httpx2.AsyncClient) -> None:
-    """Garbage, and a header field without end, are 400 of the server; the next connection works."""
+    """Invalid HTTP and an endless header field are 400, and the next connection works."""
     host, port = served.base_url.host, served.base_url.port
     for raw in (b"\x16\x03\x01\x00\xa5\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"x" * 200_000 + b"\r\n\r\n"):
         reader, writer = await asyncio.open_connection(host, port)

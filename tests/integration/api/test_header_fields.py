@@ -1,4 +1,4 @@
-"""What callers may put into the mail's header, and that none of it can become another field."""
+"""Values of header fields: what callers may set, and that a value cannot add a field."""
 
 from typing import Any
 
@@ -84,7 +84,7 @@ ALLOWED = {
 
 
 async def test_a_break_in_any_header_value_is_refused(client: httpx2.AsyncClient, written: Written) -> None:
-    """In both names, a custom header and each variable that the subject shows, at the start, inside and at the end."""
+    """A line break in a name, a custom header or a subject variable is refused at any position."""
     pointers = ("/from", "/reply_to", "/headers/X-Order", "/headers/List-Id", "/variables/name", "/variables/product")
     for name, breaking in BREAKING.items():
         for text in (f"A{breaking}B", f"{breaking}A", f"A{breaking}"):
@@ -100,7 +100,7 @@ async def test_a_break_in_any_header_value_is_refused(client: httpx2.AsyncClient
 
 
 async def test_a_subject_that_is_too_long_is_refused(client: httpx2.AsyncClient, written: Written) -> None:
-    """A14: given as it is, or made of a variable: 998 characters, the longest line that a mail may have."""
+    """A14: a subject over 998 characters is refused, literal or rendered."""
     own = {"to": "ada@example.com", "content": {"subject": "x" * 10_000, "text": "Hi"}}
     assert faults(await client.post("/v1/notifications", json=own)) == {("/content/subject", "too_long")}
     for length in (999, 10_000):
@@ -112,7 +112,7 @@ async def test_a_subject_that_is_too_long_is_refused(client: httpx2.AsyncClient,
 
 
 async def test_nul_is_refused_in_every_header_value(client: httpx2.AsyncClient, written: Written) -> None:
-    """NUL does not even pass as JSON, because no text column and no mail can carry it."""
+    """NUL is refused while parsing JSON, because no mail or text column can hold it."""
     places: tuple[dict[str, Any], ...] = (
         {"from": "A\x00B <a@shop.example>"},
         {"reply_to": "A\x00B <a@x.org>"},
@@ -126,7 +126,7 @@ async def test_nul_is_refused_in_every_header_value(client: httpx2.AsyncClient, 
 
 
 async def test_a_break_after_the_address_is_refused(client: httpx2.AsyncClient, written: Written) -> None:
-    """Behind the closing bracket, where a pattern's `$` would still match, it is refused too."""
+    """A line break after the closing bracket, where `$` of a pattern would match, is refused."""
     body = WELCOME | {"from": "A <a@shop.example>\n", "reply_to": "a@x.org\n"}
     reply = await client.post("/v1/notifications", json=body)
     assert faults(reply) == {("/from", "invalid_header_value"), ("/reply_to", "invalid_header_value")}
@@ -136,7 +136,7 @@ async def test_a_break_after_the_address_is_refused(client: httpx2.AsyncClient, 
 async def test_a_variable_inside_another_is_checked_if_the_subject_shows_it(
     client: httpx2.AsyncClient, written: Written
 ) -> None:
-    """The subject of this template shows `order.number`; its text shows `order.note`, which may have lines."""
+    """`order.number` in the subject may have no line break; `order.note` in the text may."""
     body = {"to": "ada@example.com", "template": "order_shipped", "variables": SHIPPED}
     assert (await client.post("/v1/notifications", json=body)).status_code == 202
     order = {"order": {"number": "1\r\nBcc: e@x.org", "note": "two\nlines"}}
@@ -146,7 +146,7 @@ async def test_a_variable_inside_another_is_checked_if_the_subject_shows_it(
 
 
 async def test_a_header_outside_the_allow_list_is_refused(client: httpx2.AsyncClient, written: Written) -> None:
-    """Nothing that relays and clients act upon, nothing of ours, and nothing that is no field name."""
+    """Headers that control relays or clients, reserved ones and invalid names are refused."""
     outcomes = {}
     for name in FORBIDDEN:
         reply = await client.post("/v1/notifications", json=WELCOME | {"headers": {name: "x"}})
@@ -156,7 +156,7 @@ async def test_a_header_outside_the_allow_list_is_refused(client: httpx2.AsyncCl
 
 
 async def test_headers_on_the_allow_list_are_taken(client: httpx2.AsyncClient, written: Written) -> None:
-    """Those for lists and threads, and the `X-…` that are harmless, whose text may have every script."""
+    """List and thread headers and harmless `X-…` headers are accepted, in any script."""
     reply = await client.post("/v1/notifications", json=WELCOME | {"headers": ALLOWED})
     assert reply.status_code == 202
     assert await written() == (1, 1, 1)
@@ -165,7 +165,7 @@ async def test_headers_on_the_allow_list_are_taken(client: httpx2.AsyncClient, w
 async def test_an_operator_says_which_custom_headers_there_are(
     installation: Installation, parts: wiring.ProcessParts, written: Written
 ) -> None:
-    """Names and beginnings, in any case; what commands a relay is refused although a setting has it."""
+    """The setting allows names and prefixes in any case, except those that control a relay."""
     allowed = ("x-shop-*", "x-trace", "x-smtpapi", "x-mc-bccaddress", "x-sm-*")
     outcomes = {}
     async with (
@@ -190,7 +190,7 @@ async def test_an_operator_says_which_custom_headers_there_are(
 
 
 async def test_a_header_value_has_its_limits(client: httpx2.AsyncClient, written: Written) -> None:
-    """At most 900 characters; fields with a syntax of their own are ASCII; a display name has at most 256."""
+    """At most 900 characters; structured fields are ASCII; a display name has at most 256."""
     body: dict[str, Any] = WELCOME | {
         "headers": {"X-Order": "x" * 901, "List-Id": "<ü.example>", "X-Reference": "x" * 900},
         "from": f"{'n' * 257} <a@shop.example>",

@@ -1,4 +1,4 @@
-"""The Idempotency-Key: the same request is accepted once, however often and however concurrently it comes."""
+"""The Idempotency-Key: equal requests are accepted once, however many come at the same time."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ def _replays(replies: list[httpx2.Response]) -> list[str | None]:
 
 
 def _assert_one(replies: list[httpx2.Response]) -> None:
-    """Every reply is 202 for one id; all but the first say that they are replays."""
+    """Assert that every reply is 202 with one id, and that all but the first are replays."""
     assert {reply.status_code for reply in replies} == {202}
     assert len({reply.json()["id"] for reply in replies}) == 1
     assert len({reply.headers["location"] for reply in replies}) == 1
@@ -46,7 +46,7 @@ def _assert_one(replies: list[httpx2.Response]) -> None:
 
 
 async def test_a_repeated_request_is_answered_from_the_first(client: httpx2.AsyncClient, written: Written) -> None:
-    """Same key, same body: one row, one id, and the later reply says that it is a replay."""
+    """Same key and body: one row, one id, and the later reply is marked as a replay."""
     replies = [await _post(client) for _ in range(3)]
     assert _replays(replies) == [None, "true", "true"]
     _assert_one(replies)
@@ -54,13 +54,13 @@ async def test_a_repeated_request_is_answered_from_the_first(client: httpx2.Asyn
 
 
 async def test_a_hundred_at_once_are_one(client: httpx2.AsyncClient, written: Written) -> None:
-    """A hundred concurrent equal requests leave one row."""
+    """A hundred concurrent equal requests write one row."""
     _assert_one(await asyncio.gather(*(_post(client) for _ in range(100))))
     assert await written() == (1, 1, 1)
 
 
 async def test_a_hundred_at_once_over_two_processes_are_one(postgres_installation: Installation) -> None:
-    """The same with two processes' parts over one database, where neither sees the other's transaction."""
+    """The same holds for two processes on one database."""
     installation = postgres_installation
     async with installation.open_parts() as item, installation.open_parts() as two:
         async with installation.open_client(item) as first, installation.open_client(two) as second:
@@ -70,7 +70,7 @@ async def test_a_hundred_at_once_over_two_processes_are_one(postgres_installatio
 
 
 async def test_many_keys_over_two_processes_do_not_deadlock(postgres_installation: Installation) -> None:
-    """Two processes get the same keys in opposite orders, and both meet a lock midway: neither waits for the other."""
+    """Two processes lock the same keys in opposite orders, and do not deadlock."""
     installation = postgres_installation
     async with open_foreign_transaction(
         installation.settings
@@ -105,7 +105,7 @@ async def _assert_no_deadlock(
 
 
 async def test_a_restart_forgets_no_key(installation: Installation) -> None:
-    """What one process accepted, the next one knows."""
+    """A key accepted by one process is known to the next one."""
     replies = []
     for _ in range(2):
         async with installation.open_parts() as parts, installation.open_client(parts) as client:
@@ -117,7 +117,7 @@ async def test_a_restart_forgets_no_key(installation: Installation) -> None:
 async def test_order_of_keys_and_white_space_do_not_make_another_body(
     client: httpx2.AsyncClient, written: Written
 ) -> None:
-    """The body is compared as a value, not as bytes."""
+    """Bodies are compared as values, not as bytes."""
     other = dict(reversed(WELCOME.items()))
     spaced = await client.post(
         "/v1/notifications",
@@ -129,7 +129,7 @@ async def test_order_of_keys_and_white_space_do_not_make_another_body(
 
 
 async def test_the_same_key_with_another_body_is_refused(client: httpx2.AsyncClient, written: Written) -> None:
-    """422 `idempotency_key_reused`, also when the other body is invalid, and nothing more is written."""
+    """422 `idempotency_key_reused`, also for an invalid body, and nothing is written."""
     first = await _post(client)
     others: tuple[Any, ...] = (OTHER_BODY, WELCOME | {"locale": "de"}, {}, [], WELCOME | {"to": "nobody"})
     for body in others:
@@ -141,7 +141,7 @@ async def test_the_same_key_with_another_body_is_refused(client: httpx2.AsyncCli
 async def test_two_bodies_at_once_under_one_key_are_one_and_refusals(
     client: httpx2.AsyncClient, written: Written, parts: wiring.ProcessParts
 ) -> None:
-    """Of two different bodies that race for a key one wins; the other is refused each time, nothing is mixed."""
+    """Of two different concurrent bodies with one key, one is accepted and the other refused."""
     bodies = [WELCOME, OTHER_BODY] * 10
     replies = await asyncio.gather(*(_post(client, body) for body in bodies))
     async with parts.database.read() as connection:
@@ -161,7 +161,7 @@ async def test_a_refused_request_does_not_take_its_key(client: httpx2.AsyncClien
 async def test_a_key_belongs_to_its_service(
     installation: Installation, parts: wiring.ProcessParts, written: Written
 ) -> None:
-    """Two services that use the same key know nothing of each other."""
+    """Two services may use the same key independently."""
     async with (
         installation.open_client(parts) as shop,
         installation.open_client(parts, installation.keys.other) as other,
@@ -173,7 +173,7 @@ async def test_a_key_belongs_to_its_service(
 
 
 async def test_a_key_in_a_batch_belongs_to_its_service(installation: Installation, parts: wiring.ProcessParts) -> None:
-    """A batch looks its keys up before it writes, and finds nobody else's."""
+    """A batch finds only keys of its own service."""
     async with (
         installation.open_client(parts) as shop,
         installation.open_client(parts, installation.keys.other) as other,
@@ -187,7 +187,7 @@ async def test_a_key_in_a_batch_belongs_to_its_service(installation: Installatio
 
 
 async def test_without_a_key_every_request_is_new(client: httpx2.AsyncClient, written: Written) -> None:
-    """Nothing is guessed from equal bodies."""
+    """Without a key equal bodies are separate notifications."""
     replies = await asyncio.gather(*(_post(client, key={}) for _ in range(5)))
     assert len({reply.json()["id"] for reply in replies}) == 5
     assert _replays(replies) == [None] * 5
@@ -195,7 +195,7 @@ async def test_without_a_key_every_request_is_new(client: httpx2.AsyncClient, wr
 
 
 async def test_a_key_that_is_no_key_is_400(client: httpx2.AsyncClient, written: Written) -> None:
-    """Empty, over 255 characters or not printable ASCII: refused rather than shortened or dropped."""
+    """An empty key, one over 255 characters or one that is not printable ASCII is refused."""
     for name, key in BAD_KEYS.items():
         reply = await client.post("/v1/notifications", json=WELCOME, headers={b"Idempotency-Key": key})
         assert outcome(reply) == (400, "invalid_idempotency_key"), name
@@ -206,7 +206,7 @@ async def test_a_key_that_is_no_key_is_400(client: httpx2.AsyncClient, written: 
 
 
 async def test_a_replay_tells_the_present_status(client: httpx2.AsyncClient) -> None:
-    """A replay shows what a GET would show: here that the notification waits for its time."""
+    """A replay shows the current status, here `scheduled`."""
     tomorrow = WELCOME | {"send_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
     first, again = await _post(client, tomorrow), await _post(client, tomorrow)
     notification = (await client.get(first.headers["location"])).json()
@@ -217,7 +217,7 @@ async def test_a_replay_tells_the_present_status(client: httpx2.AsyncClient) -> 
 async def test_a_replay_is_answered_though_it_would_be_refused_now(
     installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> None:
-    """What was accepted stays accepted when its times have passed; another body under the key is still refused."""
+    """A replay is answered after its times have passed; another body is still refused."""
     parts, clock = forward
     soon = WELCOME | {"expires_at": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}
     async with installation.open_client(parts) as client:

@@ -1,4 +1,4 @@
-"""How long an idempotency key stands for its notification: seven days by default, then it may be used again."""
+"""The lifetime of an idempotency key: seven days by default, then the key can be used again."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ async def _post(client: httpx2.AsyncClient, body: Any = WELCOME, key: dict[str, 
 
 
 async def _age(parts: wiring.ProcessParts, **delta: float) -> None:
-    """Let all that is written be older."""
+    """Move all times of the rows into the past."""
     async with parts.database.write() as connection:
         rows = (await connection.execute(select(_notification.id, _notification.created_at))).all()
         for id_, created_at in rows:
@@ -35,7 +35,7 @@ async def _age(parts: wiring.ProcessParts, **delta: float) -> None:
 
 
 async def _keyed(parts: wiring.ProcessParts) -> int:
-    """How many rows have a key."""
+    """Count the rows that have a key."""
     counted = select(func.count()).where(_notification.idempotency_key.is_not(None))
     async with parts.database.read() as connection:
         return int((await connection.execute(counted)).scalar_one())
@@ -44,7 +44,7 @@ async def _keyed(parts: wiring.ProcessParts) -> int:
 async def test_a_key_of_six_days_ago_is_replayed(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
-    """Within the time the first notification answers, and another request with the key is refused."""
+    """Within its lifetime a key replays, and another body is refused."""
     first = await _post(client)
     await _age(parts, days=6, hours=23)
     again = await _post(client)
@@ -57,7 +57,7 @@ async def test_a_key_of_six_days_ago_is_replayed(
 async def test_a_key_of_eight_days_ago_makes_a_new_one(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written, body: dict[str, Any]
 ) -> None:
-    """Whatever the request says; from then on the new one answers, and the old one stays as it is."""
+    """After its lifetime a key makes a new notification, and the old one is unchanged."""
     first = await _post(client)
     await _age(parts, days=8)
     second = await _post(client, body)
@@ -73,7 +73,7 @@ async def test_a_key_of_eight_days_ago_makes_a_new_one(
 async def test_twenty_at_once_make_one_new_one(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
-    """Concurrent requests after the time: one is written, the others are answered from it."""
+    """Of concurrent requests after the lifetime, one is written and the others are replays."""
     first = await _post(client)
     await _age(parts, days=8)
     replies = await asyncio.gather(*(_post(client) for _ in range(20)))
@@ -85,7 +85,7 @@ async def test_twenty_at_once_make_one_new_one(
 
 
 async def test_two_processes_at_once_make_one_new_one(postgres_installation: Installation) -> None:
-    """The same over two processes: who was too late hears of the winner, or is asked to come again; never two rows."""
+    """With two processes the loser gets a replay or is told to retry; there is one row."""
     installation = postgres_installation
     async with installation.open_parts() as item, installation.open_parts() as two:
         async with installation.open_client(item) as first, installation.open_client(two) as second:
@@ -107,7 +107,7 @@ async def test_two_processes_at_once_make_one_new_one(postgres_installation: Ins
 async def test_a_batch_uses_old_keys_again(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
-    """Each of a batch has its own key: old ones are new again, and one that is used twice now is one."""
+    """Expired item keys are new again, and a key used twice in the batch writes one."""
     bodies = [WELCOME | {"idempotency_key": key} for key in ("a", "b", "c")]
     url = "/v1/notifications/batch"
     old = (await client.post(url, json={"notifications": bodies})).json()["results"]
@@ -120,7 +120,7 @@ async def test_a_batch_uses_old_keys_again(
 
 
 async def test_the_time_is_a_setting(installation: Installation) -> None:
-    """`api.idempotency_days`."""
+    """The lifetime is the setting `api.idempotency_days`."""
     longer = installation.with_settings(api={"idempotency_days": 10})
     async with longer.open_parts() as parts, longer.open_client(parts) as client:
         first = await _post(client)
@@ -133,7 +133,7 @@ async def test_the_time_is_a_setting(installation: Installation) -> None:
 async def test_an_old_key_replays_nothing_for_a_request_with_faults(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
-    """Within the time a repeated request is answered though it would be refused today; after it, it is refused."""
+    """An invalid repeated request is a replay within the lifetime, and refused after it."""
     bad = WELCOME | {"template": "gone"}
     await _post(client)
     assert outcome(await _post(client, bad)) == (422, "idempotency_key_reused")

@@ -1,4 +1,4 @@
-"""`/v1/keys` and `/v1/whoami`: made, seen, rotated, revoked; what one key may give, and what is told about it."""
+"""`/v1/keys` and `/v1/whoami`: create, list, rotate and revoke keys, and the limits of what a key may grant."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -25,13 +25,13 @@ ALL = [scope.value for scope in key_scope.SERVICE_SCOPES]
 
 @pytest.fixture
 async def shop(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    """The shop, with every scope."""
+    """A client of the shop with every scope."""
     async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as client:
         yield client
 
 
 async def _key(parts: wiring.ProcessParts, **wish: Any) -> tuple[str, str]:
-    """The id of a new key of the shop, and the key."""
+    """Create a key of the shop; return its id and the key."""
     async with parts.database.write() as connection:
         service = await service_admin.find_service(connection, "shop")
         id_, key = await new_key.insert_key(connection, service, NewKey(**wish), now=parts.clock.now())
@@ -45,7 +45,7 @@ def _by(key: str) -> dict[str, str]:
 async def test_the_life_of_a_key(
     installation: Installation, parts: wiring.ProcessParts, shop: httpx2.AsyncClient
 ) -> None:
-    """Made 201 and shown once, works, is listed without its secret, revoked 200 twice, and in the audit each once."""
+    """A key is shown once, works, is listed without secret, can be revoked twice, and is audited."""
     made = await shop.post(PATH, json={"name": "nightly", "kind": "test", "scopes": ["notifications:read"]})
     assert made.status_code == 201, made.text
     view = made.json()
@@ -77,7 +77,7 @@ async def test_the_life_of_a_key(
 
 
 async def test_a_key_gives_no_more_than_it_has(parts: wiring.ProcessParts, shop: httpx2.AsyncClient) -> None:
-    """No scope that it lacks, no kind that reaches further; not by rotating another key either."""
+    """A key cannot grant a scope or kind that it lacks, nor rotate a stronger key."""
     _, weak = await _key(parts, kind=KeyKind.TEAM, scopes=(KeyScope.KEYS, KeyScope.READ))
     live, _ = await _key(parts, scopes=(KeyScope.READ,))
     strong, _ = await _key(parts, kind=KeyKind.TEAM, scopes=(KeyScope.READ, KeyScope.SEND))
@@ -102,7 +102,7 @@ async def test_a_key_gives_no_more_than_it_has(parts: wiring.ProcessParts, shop:
 async def test_another_services_key_does_not_exist(
     installation: Installation, parts: wiring.ProcessParts, shop: httpx2.AsyncClient
 ) -> None:
-    """It is neither listed nor shown, rotated or revoked: 404, as for what is no id."""
+    """Another service's key is not listed, and is 404 for every operation."""
     id_ = (await shop.post(PATH, json={"name": "mine"})).json()["id"]
     async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "other")) as other:
         assert id_ not in (await other.get(PATH)).text
@@ -113,7 +113,7 @@ async def test_another_services_key_does_not_exist(
 
 
 async def test_rotation(installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock]) -> None:
-    """The new key is like the old one, which works until the overlap is over; a second rotation of it is 409."""
+    """The new key equals the old one, which works until the overlap ends; rotating it again is 409."""
     parts, clock = forward
     async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as shop:
         ends = (clock.now() + timedelta(days=90)).isoformat()
@@ -147,7 +147,7 @@ async def test_rotation(installation: Installation, forward: tuple[wiring.Proces
 async def test_the_end_of_a_key_in_use_is_felt_within_a_second(
     installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock], how: str
 ) -> None:
-    """Also in another process than the one that was told; rotated without overlap is the same."""
+    """A revoked key is refused within a second, also by other processes; so is one rotated without overlap."""
     parts, clock = forward
     async with (
         installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as shop,
@@ -166,7 +166,7 @@ async def test_the_end_of_a_key_in_use_is_felt_within_a_second(
 
 
 async def test_every_fault_is_told(shop: httpx2.AsyncClient) -> None:
-    """The body is read strictly, and no key is made."""
+    """Faults of the body are all reported, and no key is created."""
     cases: tuple[tuple[dict[str, Any], set[tuple[str, str]]], ...] = (
         ({}, {("/name", "missing_field")}),
         ({"name": "x" * 65, "id": 1}, {("/name", "too_long"), ("/id", "unknown_field")}),
@@ -186,7 +186,7 @@ async def test_every_fault_is_told(shop: httpx2.AsyncClient) -> None:
 
 
 async def test_whoami(installation: Installation, parts: wiring.ProcessParts, shop: httpx2.AsyncClient) -> None:
-    """Any valid key is told whose it is; only a team key, whom it may mail."""
+    """Any valid key gets its own data; only a team key gets its recipients."""
     id_, team = await _key(parts, name="people", kind=KeyKind.TEAM, scopes=(KeyScope.SEND,), rate_per_minute=5)
     whoami = (await shop.get("/v1/whoami", headers=_by(team))).json()
     created = whoami["key"].pop("created_at")
@@ -210,7 +210,7 @@ async def test_whoami(installation: Installation, parts: wiring.ProcessParts, sh
 async def test_when_a_key_was_last_used(
     parts: wiring.ProcessParts, shop: httpx2.AsyncClient, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> None:
-    """Written once a minute however often it is used, and never put back."""
+    """The last use is written at most once a minute, and never moves back."""
     _, clock = forward
     id_, _ = await _key(parts)
     key = (await shop.get(f"{PATH}/{id_}")).json()
@@ -230,7 +230,7 @@ async def test_when_a_key_was_last_used(
 async def test_a_limit_is_not_got_rid_of(
     installation: Installation, parts: wiring.ProcessParts, shop: httpx2.AsyncClient
 ) -> None:
-    """A key with a rate of its own makes none with a higher one, or with none."""
+    """A key with a rate limit cannot create one with a higher limit or none."""
     _, limited = await _key(parts, scopes=(KeyScope.KEYS, KeyScope.SEND), rate_per_minute=5)
     for requested, granted in ((None, 5), (9, 5), (2, 2)):
         body = {"name": "app", "kind": "live", "scopes": ["notifications:send"], "rate_per_minute": requested}
@@ -241,7 +241,7 @@ async def test_a_limit_is_not_got_rid_of(
 async def test_a_key_that_ends_makes_none_that_lasts_longer(
     parts: wiring.ProcessParts, shop: httpx2.AsyncClient
 ) -> None:
-    """Without an end asked for it is the maker's; and so when it rotates itself, or another key."""
+    """A new or rotated key expires no later than the key that creates it."""
     now = parts.clock.now()
     end, later, sooner = (now + timedelta(days=days) for days in (10, 11, 9))
     mine, ending = await _key(parts, scopes=tuple(key_scope.SERVICE_SCOPES), expires_at=end, rate_per_minute=50)
@@ -264,7 +264,7 @@ async def test_a_key_that_ends_makes_none_that_lasts_longer(
 async def test_a_service_has_a_bounded_number_of_valid_keys(
     parts: wiring.ProcessParts, shop: httpx2.AsyncClient
 ) -> None:
-    """Those that have ended do not count; rotating without overlap needs no room."""
+    """Expired and revoked keys do not count; rotation without overlap is possible at the maximum."""
     existing = len((await shop.get(PATH)).json()["keys"])
     async with parts.database.write() as connection:
         service, now = await service_admin.find_service(connection, "shop"), parts.clock.now()

@@ -1,4 +1,4 @@
-"""A19: how much may be asked for in a minute, and what callers are told about it."""
+"""A19: rate limits per minute, and how replies report them."""
 
 import pytest
 from integration.api.clock import ForwardClock
@@ -22,7 +22,7 @@ async def _set(parts: wiring.ProcessParts, table: type[Table], rate: int | None)
 
 
 async def test_a_runaway_loop_is_stopped(installation: Installation, written: Written) -> None:
-    """The third of two allowed is 429 with when to come again; nothing was written, and reading goes on."""
+    """The third request of two allowed is 429 with Retry-After and writes nothing; reads still work."""
     limited = _limited(installation, 2)
     async with limited.open_parts() as parts, limited.open_client(parts) as client:
         replies = [await client.post("/v1/notifications", json=WELCOME) for _ in range(3)]
@@ -43,7 +43,7 @@ async def test_a_runaway_loop_is_stopped(installation: Installation, written: Wr
 async def test_who_waits_as_told_is_let_in(
     installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> None:
-    """After `Retry-After` seconds the same request is accepted."""
+    """After the `Retry-After` seconds the same request is accepted."""
     parts, clock = forward
     await _set(parts, ApiKey, 1)
     async with installation.open_client(parts) as client:
@@ -55,7 +55,7 @@ async def test_who_waits_as_told_is_let_in(
 
 
 async def test_a_batch_counts_what_is_in_it(installation: Installation, written: Written) -> None:
-    """Three of five are taken by the first batch, the second owes one, and until that is paid nothing is let in."""
+    """A batch takes as many tokens as it has items; a debt blocks requests until it is paid."""
     limited = _limited(installation, 5)
     async with limited.open_parts() as parts, limited.open_client(parts) as client:
         first, second, third = [await client.post("/v1/notifications/batch", json=BATCH) for _ in range(3)]
@@ -67,7 +67,7 @@ async def test_a_batch_counts_what_is_in_it(installation: Installation, written:
 
 
 async def test_a_batch_larger_than_the_bucket_is_not_refused_for_ever(installation: Installation) -> None:
-    """It is taken while the bucket is full, and what follows waits for longer."""
+    """A batch over the limit is accepted while the bucket is full; later requests wait longer."""
     limited = _limited(installation, 2)
     async with limited.open_parts() as parts, limited.open_client(parts) as client:
         assert (await client.post("/v1/notifications/batch", json=BATCH)).status_code == 202
@@ -76,7 +76,7 @@ async def test_a_batch_larger_than_the_bucket_is_not_refused_for_ever(installati
 
 
 async def test_the_rows_override_the_settings(installation: Installation, parts: wiring.ProcessParts) -> None:
-    """The key's and the service's own rates count; 0 in a row means none."""
+    """The rates of key and service override the settings; 0 means no limit."""
     await _set(parts, ApiKey, 7)
     await _set(parts, Service, 9)
     async with installation.open_client(parts) as client:
@@ -89,7 +89,7 @@ async def test_the_rows_override_the_settings(installation: Installation, parts:
 
 
 async def test_keys_of_a_service_share_its_limit(installation: Installation) -> None:
-    """Two keys of one service have one bucket together, and another service has its own."""
+    """All keys of a service share one bucket; another service has its own."""
     limited = _limited(installation, 0, 1)
     shop, other = installation.keys.shop, installation.keys.other
     async with limited.open_parts() as own, limited.open_client(own, shop) as client:
@@ -107,7 +107,7 @@ async def test_keys_of_a_service_share_its_limit(installation: Installation) -> 
     [("", b"{"), ("", b'{"to": 1}'), ("/batch", b"{"), ("/batch", b'{"notifications": []}')],
 )
 async def test_refused_requests_count_and_say_what_is_left(installation: Installation, path: str, body: bytes) -> None:
-    """A loop that only makes mistakes is stopped too; problems carry the fields as well."""
+    """Refused requests count too, and problems have the rate limit headers."""
     limited = _limited(installation, 2)
     async with limited.open_parts() as parts, limited.open_client(parts) as client:
         client.headers["Content-Type"] = "application/json"

@@ -1,4 +1,4 @@
-"""What grows with time has an end in replies: the newest tries and changes are shown, and their numbers go on."""
+"""Replies show a bounded number of attempts and changes, the newest ones, with their numbers."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -16,7 +16,7 @@ from notifier.states import EventKind
 
 
 async def test_the_newest_tries_and_changes_are_shown(client: httpx2.AsyncClient, parts: wiring.ProcessParts) -> None:
-    """Of a thousand tries and as many changes, two hundred each."""
+    """Of a thousand attempts and a thousand changes, the newest two hundred of each are shown."""
     path = await api_caller.submit_mail(client)
     id_, now = UUID(path.rpartition("/")[2]), parts.clock.now()
     tried = {"phase": SmtpPhase.DATA, "outcome": OutcomeName.DEFERRED, "reply": "later", "duration_ms": 1, "relay": "r"}

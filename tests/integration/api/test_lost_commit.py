@@ -1,4 +1,4 @@
-"""A shared commit whose answer is lost: each request is tried alone, and none is written twice or told of a fault."""
+"""The reply of a shared commit is lost: each request is retried alone, and none is written twice."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ PATH = "/v1/notifications"
 
 
 async def test_what_a_lost_commit_has_written_is_answered_as_written(postgres_installation: Installation) -> None:
-    """With keys and without, with copies and with files: 202 for all, each once, and none is called a replay."""
+    """With or without keys, copies and files: 202 for all, one row each, no replay."""
     async with postgres_installation.open_parts() as parts, postgres_installation.open_client(parts) as client:
         lost = 0
 
@@ -54,7 +54,7 @@ async def test_what_a_lost_commit_has_written_is_answered_as_written(postgres_in
 
 
 async def _count(parts: wiring.ProcessParts) -> tuple[int, ...]:
-    """How many contents and attachments there are."""
+    """Count the contents and attachments."""
     tables = (NotificationContent, Attachment)
     async with parts.database.read() as connection:
         return tuple([int(await connection.scalar(select(func.count()).select_from(item)) or 0) for item in tables])

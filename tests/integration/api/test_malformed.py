@@ -1,4 +1,4 @@
-"""What cannot be read at all: malformed JSON, other content types, requests that are too large."""
+"""Unreadable requests: malformed JSON, other content types, bodies that are too large."""
 
 import json
 from collections.abc import AsyncIterator
@@ -9,13 +9,13 @@ from support.seeded_installation import WELCOME
 
 JSON = {"Content-Type": "application/json"}
 MIB = 1024 * 1024
-LARGEST_REQUEST = 15 * MIB
-LARGEST_NOTIFICATION = 512 * 1024
-LARGEST_VARIABLES = 256 * 1024
+MAX_REQUEST = 15 * MIB
+MAX_NOTIFICATION = 512 * 1024
+MAX_VARIABLES = 256 * 1024
 
 
 def _welcome(name: str) -> bytes:
-    """A request that is valid but for the text, already in JSON, that stands as a variable's value."""
+    """A valid request, with this JSON text as the value of `name`."""
     return (
         b'{"to": "ada@example.com", "template": "welcome", "variables": {"product": "Larkspur", "name": '
         + name.encode()
@@ -73,7 +73,7 @@ INVALID = {
 
 
 async def test_malformed_json_is_400_and_writes_nothing(client: httpx2.AsyncClient, written: Written) -> None:
-    """What is not strict JSON, or could be read in two ways, is 400 `malformed_json`, never 500."""
+    """Invalid or ambiguous JSON is 400 `malformed_json`, never 500."""
     replies = {
         name: await client.post("/v1/notifications", content=body, headers=JSON) for name, body in MALFORMED.items()
     }
@@ -84,7 +84,7 @@ async def test_malformed_json_is_400_and_writes_nothing(client: httpx2.AsyncClie
 
 
 async def test_json_of_another_shape_is_422_and_writes_nothing(client: httpx2.AsyncClient, written: Written) -> None:
-    """Valid JSON that is no notification, or has numbers out of any range, is 422, never 500."""
+    """Valid JSON that is no notification or has numbers out of range is 422, never 500."""
     replies = {
         name: await client.post("/v1/notifications", content=body, headers=JSON) for name, (body, _) in INVALID.items()
     }
@@ -95,7 +95,7 @@ async def test_json_of_another_shape_is_422_and_writes_nothing(client: httpx2.As
 
 
 async def test_strict_json_is_accepted(client: httpx2.AsyncClient, written: Written) -> None:
-    """The request that the malformed ones were made from is fine, and so are escapes and astral characters."""
+    """The base request of the malformed ones is accepted; so are escapes and astral characters."""
     bodies = (GOOD, GOOD.replace(b"Ada", "Ada 😀".encode()), GOOD.replace(b"Ada", rb"\ud83d\ude00"))
     replies = [await client.post("/v1/notifications", content=body, headers=JSON) for body in bodies]
     assert [reply.status_code for reply in replies] == [202] * 3
@@ -103,7 +103,7 @@ async def test_strict_json_is_accepted(client: httpx2.AsyncClient, written: Writ
 
 
 async def test_another_content_type_is_415(client: httpx2.AsyncClient, written: Written) -> None:
-    """A body that does not claim to be JSON is not guessed at; parameters and case of the claim do not matter."""
+    """Only a JSON content type is accepted; its parameters and case do not matter."""
     wrong = (
         "text/plain",
         "application/x-www-form-urlencoded",
@@ -122,9 +122,9 @@ async def test_another_content_type_is_415(client: httpx2.AsyncClient, written: 
 
 
 async def test_a_notification_over_512_kib_is_413(client: httpx2.AsyncClient, written: Written) -> None:
-    """One notification without attachments may have 512 KiB; a byte more is refused."""
+    """A notification without attachments may have 512 KiB; one byte more is 413."""
     large = b'{"to": "ada@example.com", "content": {"subject": "Hi", "text": "%s"}}'
-    room = LARGEST_NOTIFICATION - len(large % b"")
+    room = MAX_NOTIFICATION - len(large % b"")
     reply = await client.post("/v1/notifications", content=large % (b"x" * (room + 1)), headers=JSON)
     assert outcome(reply) == (413, "request_too_large")
     assert await written() == NOTHING
@@ -133,9 +133,9 @@ async def test_a_notification_over_512_kib_is_413(client: httpx2.AsyncClient, wr
 
 
 async def test_variables_over_256_kib_are_refused(client: httpx2.AsyncClient, written: Written) -> None:
-    """As they are written in JSON; a byte more is a fault of the variables."""
+    """Variables may have 256 KiB as JSON; one byte more is a fault of `/variables`."""
     tips = '"Ada","tips":[{"title":"%s","text":"Hi"}]'
-    room = LARGEST_VARIABLES - len(('{"product":"Larkspur","name":' + tips + "}") % "")
+    room = MAX_VARIABLES - len(('{"product":"Larkspur","name":' + tips + "}") % "")
     reply = await client.post("/v1/notifications", content=_welcome(tips % ("x" * (room + 1))), headers=JSON)
     assert faults(reply) == {("/variables", "too_large")}
     assert await written() == NOTHING
@@ -144,7 +144,7 @@ async def test_variables_over_256_kib_are_refused(client: httpx2.AsyncClient, wr
 
 
 async def test_a_request_announced_as_over_15_mib_is_413_unread(client: httpx2.AsyncClient, written: Written) -> None:
-    """A Content-Length over the limit is enough to refuse; the body is not read."""
+    """A Content-Length over the limit is refused without reading the body."""
     body = _Chunks(MIB, count=16)
     headers = JSON | {"Content-Length": str(16 * MIB)}
     reply = await client.post("/v1/notifications", content=body.read(), headers=headers)
@@ -156,16 +156,16 @@ async def test_a_request_announced_as_over_15_mib_is_413_unread(client: httpx2.A
 async def test_a_chunked_request_over_15_mib_is_413_before_it_is_buffered(
     client: httpx2.AsyncClient, written: Written
 ) -> None:
-    """Without a Content-Length the bytes are counted while they come, and reading stops at the limit."""
+    """Without a Content-Length reading stops at the limit."""
     body = _Chunks(MIB, count=64)
     reply = await client.post("/v1/notifications", content=body.read(), headers=JSON)
     assert outcome(reply) == (413, "request_too_large")
-    assert body.taken <= LARGEST_REQUEST // MIB + 1
+    assert body.taken <= MAX_REQUEST // MIB + 1
     assert await written() == NOTHING
 
 
 async def test_a_caller_without_a_key_is_not_read(client: httpx2.AsyncClient) -> None:
-    """Nobody uploads anything before they have shown a key."""
+    """The body of a request without a key is not read."""
     body = _Chunks(MIB, count=2)
     reply = await client.post("/v1/notifications", content=body.read(), headers=JSON | {"Authorization": ""})
     assert problem(reply)["code"] == "unauthenticated"
@@ -186,5 +186,5 @@ class _Chunks:
 
 
 def test_the_good_request_is_the_smallest_one() -> None:
-    """The corpus is derived from a request that other tests know to be accepted."""
+    """The base request of this file equals the one of other tests."""
     assert json.loads(GOOD) == WELCOME

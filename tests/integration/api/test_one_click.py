@@ -1,4 +1,4 @@
-"""Unsubscribing with one click (RFC 8058), and types with parameters, as a relay gets them."""
+"""One-click unsubscribe (RFC 8058) and content types with parameters, as the relay gets them."""
 
 from email import message_from_bytes, policy
 from typing import Any
@@ -36,7 +36,7 @@ async def _wire(
 async def test_the_pair_leaves_as_it_was_given(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """Both fields once, the link neither folded nor encoded, the value exactly that of the RFC."""
+    """Both fields are sent once, the link unfolded and unencoded, the value as in the RFC."""
     headers = {LINK: f"<{TOKEN}>, {MAILTO}", POST: ONE_CLICK}
     wire = await _wire(parts, client, relay, OWN | {"headers": headers})
     assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in wire
@@ -58,7 +58,7 @@ async def test_the_pair_leaves_as_it_was_given(
     ],
 )
 def test_what_may_be_said_of_unsubscribing(headers: dict[str, str]) -> None:
-    """The link alone, or with an https link that takes the POST."""
+    """The link may stand alone, or with an https link that accepts POST."""
     assert custom_headers.check_headers(headers, ("x-a", "x-b")) == []
 
 
@@ -78,14 +78,14 @@ def test_what_may_be_said_of_unsubscribing(headers: dict[str, str]) -> None:
     ],
 )
 def test_half_of_the_standard_is_refused(headers: dict[str, str], pointer: str, code: str) -> None:
-    """A mail program that posts to a link which takes no POST would unsubscribe nobody."""
+    """A List-Unsubscribe-Post without an https link is refused."""
     (fault,) = custom_headers.check_headers(headers, ("x-a", "x-b"))
     assert (fault.pointer, fault.code) == (f"/headers/{pointer}", "invalid_header_value")
     assert code in fault.detail
 
 
 async def test_the_pair_is_refused_by_the_api_as_well(client: httpx2.AsyncClient, written: Written) -> None:
-    """With a pointer to the half that is wrong."""
+    """The API reports an invalid pair with a pointer."""
     reply = await client.post("/v1/notifications", json=OWN | {"headers": {POST: ONE_CLICK}})
     assert faults(reply) == {(f"/headers/{POST}", "invalid_header_value")}
     assert await written() == NOTHING
@@ -94,7 +94,7 @@ async def test_the_pair_is_refused_by_the_api_as_well(client: httpx2.AsyncClient
 async def test_types_with_parameters_leave_without_them(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """A parser reads the type, the charset of text, the method of a calendar, and each name."""
+    """A parser reads type, charset, calendar method and file name of each attachment."""
     calendar = b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"
     files = [
         build_attachment("invoice.pdf", 'application/pdf; name="in;voice.pdf"', b"\n" + PDF),

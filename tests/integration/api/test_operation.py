@@ -1,4 +1,4 @@
-"""`/livez`, `/readyz` and `/metrics`: open to all, true at this moment, and nothing secret in them."""
+"""`/livez`, `/readyz` and `/metrics`: no key needed, current values, and no secrets."""
 
 from pathlib import Path
 
@@ -17,13 +17,13 @@ from notifier.runtime import wiring
 
 
 def _metrics(exposition: str) -> dict[tuple[str, str], float]:
-    """Each sample by its name and its labels' values."""
+    """Each sample by name and label values."""
     samples = [sample for family in text_string_to_metric_families(exposition) for sample in family.samples]
     return {(sample.name, " ".join(sample.labels.values())): sample.value for sample in samples}
 
 
 async def test_the_probes_need_no_key(installation: Installation, client: httpx2.AsyncClient) -> None:
-    """A load balancer and a scraper carry no secret, and are told none."""
+    """Load balancers and scrapers need no key, and see no secret."""
     del client.headers["Authorization"]
     live, ready, metrics = [await client.get(path) for path in ("/livez", "/readyz", "/metrics")]
     assert (live.status_code, live.json()) == (200, {"status": "ok"})
@@ -42,7 +42,7 @@ async def test_the_probes_need_no_key(installation: Installation, client: httpx2
 async def test_a_database_that_is_not_migrated_is_not_ready(
     installation: Installation, parts: wiring.ProcessParts
 ) -> None:
-    """Another revision than this release's is 503, and says what to run; the process is still alive."""
+    """Another schema revision gives 503 with the command to run; the process stays alive."""
     async with parts.database.write() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     async with installation.open_client(parts) as client:
@@ -56,7 +56,7 @@ async def test_a_database_that_is_not_migrated_is_not_ready(
 
 
 async def test_a_database_out_of_reach_is_not_ready(installation: Installation, tmp_path: Path) -> None:
-    """503 without the URL; the process lives and its metrics can still be read."""
+    """503 without the database URL; liveness and metrics still work."""
     away = installation.with_settings(
         database_url=SecretStr(f"postgresql://notifier:hunter2@/notifier?host={tmp_path}/nowhere")
     )
@@ -70,7 +70,7 @@ async def test_a_database_out_of_reach_is_not_ready(installation: Installation, 
 
 
 async def test_metrics_count_what_was_accepted_and_refused(client: httpx2.AsyncClient) -> None:
-    """Accepted, replayed and refused requests each move their own counter, and the queue's depth is read now."""
+    """Accepted, replayed and refused requests have counters; the queue's depth is read on request."""
     before = _metrics((await fetch_fresh(client, "/metrics")).text)
     headers = {"Idempotency-Key": "once"}
     for _ in range(3):
@@ -91,7 +91,7 @@ async def test_metrics_count_what_was_accepted_and_refused(client: httpx2.AsyncC
 
 
 async def test_the_age_of_the_oldest_due_entry_grows(client: httpx2.AsyncClient) -> None:
-    """An entry that nobody claims shows as a queue that falls behind, in its own priority only."""
+    """An unclaimed entry raises the age of its own priority only."""
     await client.post("/v1/notifications", json=WELCOME)
     ages = []
     for _ in range(2):
@@ -102,7 +102,7 @@ async def test_the_age_of_the_oldest_due_entry_grows(client: httpx2.AsyncClient)
 
 
 async def test_metrics_may_need_a_token(installation: Installation) -> None:
-    """With a token, no key and no other text will do; readiness stays open to load balancers."""
+    """With a token set, metrics need exactly this token; readiness needs none."""
     guarded = installation.with_settings(metrics_token=SecretStr("scraper-71c2"))
     async with guarded.open_parts() as parts, guarded.open_client(parts) as client:
         for wrong in ("", f"Bearer {installation.keys.shop}", "Bearer scraper", "Basic scraper-71c2", "Bearer \xe9"):
@@ -115,7 +115,7 @@ async def test_metrics_may_need_a_token(installation: Installation) -> None:
 
 
 async def test_metrics_may_have_a_port_of_their_own(installation: Installation) -> None:
-    """Then the API's own port has none, and the other has them and readiness, and nothing else."""
+    """With a separate port, metrics and readiness are there, and metrics are not on the API's port."""
     apart = installation.with_settings(api={"metrics_port": 9100})
     async with apart.open_parts() as parts, apart.open_client(parts) as client:
         hidden = await client.get("/metrics")
@@ -127,7 +127,7 @@ async def test_metrics_may_have_a_port_of_their_own(installation: Installation) 
 
 
 async def test_readiness_tells_no_words_of_a_relay(sqlite_installation: Installation, relay: ScriptedRelay) -> None:
-    """What a relay says may name addresses; strangers hear a reason in our own words."""
+    """Readiness never shows a relay's reply, which may contain addresses."""
     relay.greeting = "554 5.7.1 <ada@example.com> has been reported"
     async with sqlite_installation.open_parts() as parts, sqlite_installation.open_client(parts) as client:
         await client.post("/v1/notifications", json=WELCOME)

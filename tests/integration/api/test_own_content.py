@@ -1,4 +1,4 @@
-"""A mail in the caller's own words: it leaves as it is, whoever reads it sees what was posted."""
+"""Mails with content from the caller: sent as posted, in each part."""
 
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -22,7 +22,7 @@ TEXT = "Dear {{ name }},\n.\n.. a dot\nFrom here ☃ {% endif %}\n" + "x" * 1200
 async def _mail(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay, content: dict[str, Any], **fields: Any
 ) -> EmailMessage:
-    """What the relay gets of this content, parsed."""
+    """The parsed mail that the relay gets for this content."""
     reply = await client.post("/v1/notifications", json=TO | fields | {"content": content})
     assert reply.status_code == 202, reply.text
     async with wiring.run_sender(parts):
@@ -40,7 +40,7 @@ def _part(message: EmailMessage, kind: str) -> str:
 async def test_both_parts_leave_literally(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """Nothing is filled in, escaped or cut: braces, snowmen and long lines arrive."""
+    """Content is not rendered, escaped or cut."""
     message = await _mail(parts, client, relay, {"subject": SUBJECT, "html": HTML, "text": TEXT})
     assert message["Subject"] == SUBJECT
     assert message.get_content_type() == "multipart/alternative"
@@ -51,7 +51,7 @@ async def test_both_parts_leave_literally(
 async def test_text_alone_has_no_html(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """A mail of text is one part."""
+    """Content with text only becomes a mail with one part."""
     message = await _mail(parts, client, relay, {"subject": SUBJECT, "text": TEXT})
     assert message.get_content_type() == "text/plain"
     assert _part(message, "plain") == TEXT
@@ -60,7 +60,7 @@ async def test_text_alone_has_no_html(
 async def test_the_text_of_html_alone_is_made(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """Who reads text reads the words of the HTML, without its tags."""
+    """Content with HTML only gets a generated text part."""
     message = await _mail(parts, client, relay, {"subject": SUBJECT, "html": HTML})
     assert _part(message, "html") == HTML
     text = _part(message, "plain")
@@ -71,7 +71,7 @@ async def test_the_text_of_html_alone_is_made(
 async def test_it_has_its_fields_like_any_mail(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """Sender, reply address, own headers and a Message-ID; GET shows no template."""
+    """Sender, reply address, headers and Message-ID are set; GET shows no template."""
     content = {"subject": "Hello", "text": "Hi\n"}
     fields = {"from": "Shop <hello@shop.example>", "reply_to": "desk@shop.example", "headers": {"X-Order": "{{ 7 }}"}}
     message = await _mail(parts, client, relay, content, **fields)
@@ -116,6 +116,6 @@ async def test_it_has_its_fields_like_any_mail(
 async def test_what_is_neither_one_nor_the_other_is_refused(
     client: httpx2.AsyncClient, written: Written, body: dict[str, Any], expected: set[tuple[str, str]]
 ) -> None:
-    """Either a template or content, complete, and nothing that only templates have; the fault says where."""
+    """A request has either a template or complete content; faults have pointers."""
     assert faults(await client.post("/v1/notifications", json=body)) == expected
     assert await written() == NOTHING

@@ -1,4 +1,4 @@
-"""Looking: one notification by its Location, and a service's notifications page by page."""
+"""Reading: one notification by its Location, and a service's notifications page by page."""
 
 from datetime import datetime
 from typing import Any
@@ -39,7 +39,7 @@ SHOWN = {
 
 
 async def _submit(client: httpx2.AsyncClient, count: int) -> list[str]:
-    """Ids of that many new notifications, in order of submission."""
+    """Submit that many notifications; return their ids in order."""
     replies = [
         await client.post("/v1/notifications", json=WELCOME | {"to": f"reader{n}@example.com"}) for n in range(count)
     ]
@@ -59,7 +59,7 @@ async def _pages(client: httpx2.AsyncClient, limit: int) -> list[list[str]]:
 
 
 async def test_the_location_of_an_accepted_notification_shows_it(client: httpx2.AsyncClient) -> None:
-    """202 names the id, the status and where to look; a GET there shows what was asked for."""
+    """202 has id, status and Location; GET there shows the request's fields."""
     reply = await client.post("/v1/notifications", json=WELCOME | {"to": "Ada@Example.COM", "locale": "fr-CA"})
     accepted = reply.json()
     assert reply.status_code == 202
@@ -85,7 +85,7 @@ async def test_the_location_of_an_accepted_notification_shows_it(client: httpx2.
 
 
 async def test_times_are_shown_in_utc(client: httpx2.AsyncClient) -> None:
-    """Every time ends in Z, in the reply to the POST and to the GET."""
+    """All times end in Z, in replies to POST and GET."""
     reply = await client.post("/v1/notifications", json=WELCOME)
     notification = (await client.get(reply.headers["location"])).json()
     times = [notification[name] for name in ("created_at", "updated_at", "send_at", "expires_at", "next_attempt_at")]
@@ -105,7 +105,7 @@ async def test_pages_are_newest_first_and_complete(client: httpx2.AsyncClient) -
 
 
 async def test_a_cursor_holds_while_more_come(client: httpx2.AsyncClient) -> None:
-    """What is submitted between two pages shifts nothing: no notification is shown twice or left out."""
+    """New notifications between two pages cause no repetition and no gap."""
     early = (await _submit(client, 4))[::-1]
     first = (await client.get("/v1/notifications", params={"limit": 2})).json()
     late = await _submit(client, 3)
@@ -117,7 +117,7 @@ async def test_a_cursor_holds_while_more_come(client: httpx2.AsyncClient) -> Non
 
 
 async def test_a_page_shows_fields_but_no_attempts(client: httpx2.AsyncClient) -> None:
-    """A page has what the GET of one has, less its attempts."""
+    """A page shows all fields of a notification except its attempts."""
     (id_,) = await _submit(client, 1)
     (listed,) = (await client.get("/v1/notifications")).json()["notifications"]
     notification = (await client.get(f"/v1/notifications/{id_}")).json()
@@ -128,7 +128,7 @@ async def test_a_page_shows_fields_but_no_attempts(client: httpx2.AsyncClient) -
 async def test_a_cursor_of_anothers_notification_shows_only_ones_own(
     installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
-    """A cursor is a place in time; it opens nothing."""
+    """Another service's cursor gives a position in time and no access."""
     await _submit(client, 1)
     async with installation.open_client(parts, installation.keys.other) as other:
         (own,) = await _submit(other, 1)
@@ -138,14 +138,14 @@ async def test_a_cursor_of_anothers_notification_shows_only_ones_own(
 
 
 async def test_a_page_that_cannot_be_is_refused(client: httpx2.AsyncClient) -> None:
-    """A limit outside 1 to 200 and a cursor that is no id are 422, with a pointer to the parameter."""
+    """A limit outside 1 to 200 and an invalid cursor are 422 with a pointer."""
     for name, value in (("limit", "0"), ("limit", "201"), ("limit", "-1"), ("limit", "x"), ("before", "17")):
         reply = await client.get("/v1/notifications", params={name: value})
         assert faults(reply) == {(f"/query/{name}", "invalid_parameter")}, value
 
 
 async def test_a_page_has_fifty_unless_asked_otherwise(client: httpx2.AsyncClient) -> None:
-    """Without a limit the first page has 50 and a cursor for the rest."""
+    """By default a page has 50 notifications and a cursor."""
     ids = await _submit(client, 51)
     page = (await client.get("/v1/notifications")).json()
     assert len(page["notifications"]) == 50

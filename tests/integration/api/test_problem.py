@@ -1,4 +1,4 @@
-"""Errors that no route raises itself still look like problems, and an unexpected one says nothing of our inside."""
+"""Errors outside routes are problems too, and an unexpected error reveals no internals."""
 
 import io
 
@@ -13,13 +13,13 @@ from notifier.settings import RecipientsMode
 
 
 async def test_an_unknown_path_is_a_problem(client: httpx2.AsyncClient) -> None:
-    """404, in the same shape as every other error."""
+    """An unknown path is a 404 problem."""
     for path in ("/", "/v1", "/v2/notifications", "/v1/notifications/1/2/3", "/v1/notification"):
         assert outcome(await client.get(path)) == (404, "not_found"), path
 
 
 async def test_a_method_that_a_path_lacks_is_a_problem(client: httpx2.AsyncClient) -> None:
-    """405 says which methods there are (RFC 9110 §15.5.6)."""
+    """A wrong method is 405 with Allow (RFC 9110 §15.5.6)."""
     lacking = {
         ("DELETE", "/v1/notifications"): "GET, HEAD, POST",
         ("PUT", "/v1/notifications/17"): "GET, HEAD, PATCH",
@@ -35,14 +35,14 @@ async def test_a_method_that_a_path_lacks_is_a_problem(client: httpx2.AsyncClien
 
 
 async def test_every_refusal_has_an_id_of_its_own(client: httpx2.AsyncClient) -> None:
-    """Two equal requests get two ids."""
+    """Two equal refused requests get two request ids."""
     first, second = [problem(await client.get("/v1/notifications/17")) for _ in range(2)]
     assert first["request_id"] != second["request_id"]
     assert first | {"request_id": ""} == second | {"request_id": ""}
 
 
 async def _corrupt(parts: wiring.ProcessParts) -> None:
-    """Spoil the stored schema of the variables, which no request can, so that checking a request raises."""
+    """Damage the stored schema of the variables, so that checking a request raises."""
     async with parts.database.write() as connection:
         await connection.execute(update(TemplateVersion).values(variables_schema={"type": "no such type"}))
 
@@ -50,7 +50,7 @@ async def _corrupt(parts: wiring.ProcessParts) -> None:
 async def test_an_unexpected_error_is_a_500_that_gives_nothing_away(
     client: httpx2.AsyncClient, parts: wiring.ProcessParts, written: Written, logged: io.StringIO
 ) -> None:
-    """The reply is a problem without any detail of ours, nothing is written, and the log has its id."""
+    """The 500 has no details, nothing is written, and the log has its request id."""
     await _corrupt(parts)
     reply = await client.post("/v1/notifications", json=WELCOME)
     body = problem(reply)
@@ -63,7 +63,7 @@ async def test_an_unexpected_error_is_a_500_that_gives_nothing_away(
 async def test_the_log_of_an_unexpected_error_has_no_secret(
     installation: Installation, client: httpx2.AsyncClient, parts: wiring.ProcessParts, logged: io.StringIO
 ) -> None:
-    """Neither the key, nor the recipient, nor a variable of the request reaches the log with the stack trace."""
+    """The logged stack trace contains no key, recipient or variable."""
     await _corrupt(parts)
     variables = {"name": "Konfidenz", "product": "Larkspur"}
     body = WELCOME | {"to": "private@example.com", "variables": variables}
@@ -76,7 +76,7 @@ async def test_the_log_of_an_unexpected_error_has_no_secret(
 async def test_the_log_of_a_refused_statement_has_no_secret(
     client: httpx2.AsyncClient, parts: wiring.ProcessParts, written: Written, logged: io.StringIO
 ) -> None:
-    """A database's error repeats the statement and its values; neither reaches the log nor the reply."""
+    """The values of a failed statement appear neither in the log nor in the reply."""
     async with parts.database.write() as connection:
         if parts.database.is_sqlite:
             await connection.execute(text("CREATE UNIQUE INDEX nobody_twice ON notification (recipient)"))
@@ -93,7 +93,7 @@ async def test_the_log_of_a_refused_statement_has_no_secret(
 
 
 async def test_a_settings_mistake_is_not_told_to_callers(installation: Installation) -> None:
-    """A refusal for the instance's allow-list names the setting, not the addresses on the list."""
+    """A refusal by the allow-list names the setting, not its addresses."""
     mode = {"mode": RecipientsMode.ALLOW, "allow": ("boss@corp.example",)}
     narrow = installation.with_settings(recipients=mode)
     async with narrow.open_parts() as parts, narrow.open_client(parts) as client:

@@ -1,4 +1,4 @@
-"""What stands in a query and cannot be looked for is refused by name, on both databases, and never ends in a 500."""
+"""Invalid query parameters are refused by name on both databases, never with 500."""
 
 import httpx2
 import pytest
@@ -18,7 +18,7 @@ TEXTS = [
 
 
 async def test_nul_in_a_query_is_refused(installation: Installation, parts: wiring.ProcessParts) -> None:
-    """PostgreSQL has no text with NUL; SQLite has, and says the same."""
+    """NUL in a query is refused on PostgreSQL, which cannot store it, and on SQLite."""
     async with parts.database.write() as connection:
         shop = await service_admin.find_service(connection, "shop")
         key = await new_key.create_live_key(connection, shop, scopes=tuple(key_scope.KeyScope), now=parts.clock.now())
@@ -31,7 +31,7 @@ async def test_nul_in_a_query_is_refused(installation: Installation, parts: wiri
 
 @pytest.mark.parametrize("text", ["0", "1900000000", "0.5", "2026-01-31", "2026-01-31T12:00:00"])
 async def test_a_time_in_a_query_is_written_out(client: httpx2.AsyncClient, text: str) -> None:
-    """Seconds since 1970 are no time, and neither is one without an offset."""
+    """Seconds since 1970 and times without an offset are refused."""
     for name in ("created_after", "created_before"):
         reply = await client.get("/v1/notifications", params={name: text})
         assert faults(reply) == {(f"/query/{name}", "invalid_parameter")}, name

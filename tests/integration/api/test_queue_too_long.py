@@ -1,4 +1,4 @@
-"""A19: what would expire in the queue is refused at once, and nothing else is refused for the queue."""
+"""A19: a mail that would expire in the queue is refused at once, and no other mail is refused for the queue."""
 
 import io
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ def _in(seconds: float) -> str:
 
 
 async def _post(client: httpx2.AsyncClient, seconds: float = LONG / 2, **fields: Any) -> httpx2.Response:
-    """A mail that is worth sending for so long."""
+    """Post a mail that expires after so many seconds."""
     key = fields.pop("key", None)
     headers = {"Idempotency-Key": key} if key else {}
     return await client.post(PATH, json=WELCOME | {"expires_at": _in(seconds)} | fields, headers=headers)
@@ -38,7 +38,7 @@ async def _post(client: httpx2.AsyncClient, seconds: float = LONG / 2, **fields:
 
 @pytest.fixture
 async def long_queue(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> httpx2.AsyncClient:
-    """The shop, which has two hundred mails due before a sender that sends one a second; the API has seen it."""
+    """The shop with 200 due mails and a sender of one mail a second, as the API has measured it."""
     await queue_entries(parts, LONG)
     await add_measured_sender(parts)
     await refresh_forecast(client)
@@ -46,7 +46,7 @@ async def long_queue(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> 
 
 
 async def test_what_would_expire_in_the_queue_is_refused(long_queue: httpx2.AsyncClient, written: Written) -> None:
-    """503 with when to come again, and nothing is written; what has time enough is taken."""
+    """503 with Retry-After, and nothing is written; a mail with enough time is accepted."""
     before = await written()
     refused = await _post(long_queue)
     assert outcome(refused) == TOO_LONG
@@ -58,7 +58,7 @@ async def test_what_would_expire_in_the_queue_is_refused(long_queue: httpx2.Asyn
 
 
 async def test_the_api_looks_by_itself(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
-    """The first POST is taken unseen and has the queue looked at, beside it."""
+    """The first POST is accepted and starts a measurement of the queue in the background."""
     await queue_entries(parts, LONG)
     await add_measured_sender(parts)
     assert (await _post(client)).status_code == 202
@@ -67,13 +67,13 @@ async def test_the_api_looks_by_itself(parts: wiring.ProcessParts, client: httpx
 
 
 async def test_what_is_sent_later_is_not_hurt_by_todays_queue(long_queue: httpx2.AsyncClient) -> None:
-    """Its minute begins when what is due now has left; one that begins before that is refused."""
+    """A scheduled mail is refused only if its time comes before the queue is empty."""
     assert (await _post(long_queue, 2 * LONG + 60, send_at=_in(2 * LONG))).status_code == 202
     assert outcome(await _post(long_queue, LONG / 2 + 60, send_at=_in(LONG / 2))) == TOO_LONG
 
 
 async def test_others_are_not_before_it(installation: Installation, parts: wiring.ProcessParts) -> None:
-    """Neither a lower priority nor another service's long queue makes a mail too late."""
+    """Lower priorities and other services' queues are not counted."""
     await queue_entries(parts, LONG, Priority.BULK)
     await add_measured_sender(parts)
     async with (
@@ -89,18 +89,18 @@ async def test_others_are_not_before_it(installation: Installation, parts: wirin
 
 
 async def test_a_mail_of_a_test_key_is_no_exception(long_queue: httpx2.AsyncClient) -> None:
-    """Simulated mail waits in the same queue, and a caller can try out what it does about it."""
+    """A test key's mail is refused in the same way, so callers can try it out."""
     assert outcome(await _post(long_queue, to="delivered@simulator.example")) == TOO_LONG
 
 
 async def test_a_rehearsal_is_not_refused(long_queue: httpx2.AsyncClient) -> None:
-    """Nothing is to be sent."""
+    """A dry run is not refused for a long queue."""
     reply = await long_queue.post(f"{PATH}?dry_run=true", json=WELCOME | {"expires_at": _in(LONG / 2)})
     assert reply.status_code == 200
 
 
 async def test_what_was_accepted_stays_accepted(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
-    """A7: the same key is answered from the first however long the queue is by now; another body is still 422."""
+    """A7: a replay is answered however long the queue is; another body is still 422."""
     body = WELCOME | {"expires_at": _in(LONG / 2)}
     headers = {"Idempotency-Key": "order-4711"}
     first = await client.post(PATH, json=body, headers=headers)
@@ -119,7 +119,7 @@ async def test_what_was_accepted_stays_accepted(parts: wiring.ProcessParts, clie
 
 
 async def test_without_a_rate_nothing_is_refused(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
-    """Neither without a sender, nor while the only one has not sent for long enough."""
+    """Without a sender or a known rate nothing is refused."""
     await queue_entries(parts, LONG)
     await refresh_forecast(client)
     assert (await _post(client)).status_code == 202
@@ -129,7 +129,7 @@ async def test_without_a_rate_nothing_is_refused(parts: wiring.ProcessParts, cli
 
 
 async def test_an_open_circuit_alone_refuses_nothing(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
-    """While the relay is out of reach everything is taken; once it is back the queue counts."""
+    """While the relay is unreachable all mails are accepted; afterwards the queue counts again."""
     await queue_entries(parts, LONG)
     sender_id = await add_measured_sender(parts)
     report = RelayReport(parts.database, sender_id, "relay.example:25", parts.clock)
@@ -147,7 +147,7 @@ async def test_an_open_circuit_alone_refuses_nothing(parts: wiring.ProcessParts,
 async def test_a_look_that_fails_refuses_nothing(
     parts: wiring.ProcessParts, long_queue: httpx2.AsyncClient, logged: io.StringIO
 ) -> None:
-    """What was seen before it is forgotten, the next one counts less far, and somebody is told."""
+    """After a failed measurement the old one is dropped, and the failure is logged."""
     foreseen = get_forecast(long_queue)
     assert outcome(await _post(long_queue)) == TOO_LONG
     counted = foreseen._max_count
@@ -165,7 +165,7 @@ async def test_a_look_that_fails_refuses_nothing(
 async def test_an_old_look_is_not_believed(
     installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> None:
-    """What nobody has looked at for a while may have left; until it is seen again everything is taken."""
+    """A measurement that is too old is ignored until the next one."""
     parts, clock = forward
     await queue_entries(parts, LONG)
     await add_measured_sender(parts)
@@ -181,7 +181,7 @@ async def test_an_old_look_is_not_believed(
 async def test_time_that_passes_shortens_the_queue(
     installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> None:
-    """Ten seconds after a look ten more have left."""
+    """The time since the measurement is subtracted from the queue."""
     parts, clock = forward
     await queue_entries(parts, LONG)
     await add_measured_sender(parts)
@@ -197,7 +197,7 @@ async def test_time_that_passes_shortens_the_queue(
 
 
 async def test_all_senders_count_and_each_must_know(postgres_installation: Installation) -> None:
-    """Two drain twice as fast; with a third that does not know its rate nobody knows; a silent one does not count."""
+    """The rates of live senders are added; one unknown rate makes the sum unknown; silent senders do not count."""
     async with postgres_installation.open_parts() as parts, postgres_installation.open_client(parts) as client:
         await queue_entries(parts, LONG)
         await add_measured_sender(parts)
@@ -224,12 +224,12 @@ async def test_all_senders_count_and_each_must_know(postgres_installation: Insta
 
 
 def _batch(*seconds: float, **fields: Any) -> dict[str, Any]:
-    """One notification for each lifetime."""
+    """Build a batch with one notification for each lifetime."""
     return {"notifications": [WELCOME | {"expires_at": _in(item)} for item in seconds]} | fields
 
 
 async def test_a_batch_is_refused_as_a_whole(long_queue: httpx2.AsyncClient, written: Written) -> None:
-    """`reject_all`: one that would expire refuses all with 503; a fault, which waiting does not mend, comes first."""
+    """`reject_all`: one that would expire refuses all with 503; a fault takes precedence."""
     before = await written()
     refused = await long_queue.post(f"{PATH}/batch", json=_batch(2 * LONG, LONG / 2, LONG / 4))
     assert outcome(refused) == TOO_LONG
@@ -241,7 +241,7 @@ async def test_a_batch_is_refused_as_a_whole(long_queue: httpx2.AsyncClient, wri
 
 
 async def test_a_batch_leaves_out_what_would_expire(long_queue: httpx2.AsyncClient, written: Written) -> None:
-    """`skip_invalid`: its result is the error, the others are accepted."""
+    """`skip_invalid`: only the mails that would expire are errors."""
     (before, *_) = await written()
     reply = await long_queue.post(f"{PATH}/batch", json=_batch(2 * LONG, LONG / 2, on_error="skip_invalid"))
     assert reply.status_code == 202
@@ -255,7 +255,7 @@ async def test_a_batch_leaves_out_what_would_expire(long_queue: httpx2.AsyncClie
 
 
 async def test_a_repeated_batch_is_not_refused(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
-    """What was accepted is answered from the first, whatever the queue is like by now."""
+    """A replayed batch is answered whatever the queue is."""
     batch, headers = _batch(LONG / 2, LONG / 2), {"Idempotency-Key": "monday"}
     first = await client.post(f"{PATH}/batch", json=batch, headers=headers)
     await queue_entries(parts, LONG)

@@ -1,4 +1,4 @@
-"""An Idempotency-Key in quotes, as the draft of the IETF writes it, is the key within them."""
+"""An Idempotency-Key in quotes, as in the IETF draft, equals the key inside them."""
 
 import asyncio
 
@@ -29,7 +29,7 @@ def _key(text: str) -> dict[str, str]:
 async def test_a_key_in_quotes_is_the_key_within(
     client: httpx2.AsyncClient, written: Written, first: str, then: str
 ) -> None:
-    """Whichever form comes first, the other is answered from it."""
+    """A key with quotes and without is a replay of the other form."""
     replies = [await client.post(PATH, json=WELCOME, headers=_key(key)) for key in (first, then)]
     assert [reply.status_code for reply in replies] == [202, 202]
     assert replies[0].json()["id"] == replies[1].json()["id"]
@@ -38,7 +38,7 @@ async def test_a_key_in_quotes_is_the_key_within(
 
 
 async def test_both_forms_at_once_are_one(client: httpx2.AsyncClient, written: Written) -> None:
-    """Twenty concurrent requests, every other in quotes, leave one row."""
+    """Twenty concurrent requests, half of them in quotes, write one row."""
     keys = ("k1", '"k1"') * 10
     replies = await asyncio.gather(*(client.post(PATH, json=WELCOME, headers=_key(key)) for key in keys))
     assert {reply.json()["id"] for reply in replies} == {replies[0].json()["id"]}
@@ -64,7 +64,7 @@ async def test_both_forms_at_once_are_one(client: httpx2.AsyncClient, written: W
 async def test_what_is_no_string_in_quotes_is_400(
     client: httpx2.AsyncClient, written: Written, key: str, message: str
 ) -> None:
-    """Neither repaired nor taken as it is; the sentence says what is wrong."""
+    """An invalid quoted key is refused, and the message says what is wrong."""
     reply = await client.post(PATH, json=WELCOME, headers=_key(key))
     assert outcome(reply) == (400, "invalid_idempotency_key")
     assert message in problem(reply)["detail"]
@@ -72,14 +72,14 @@ async def test_what_is_no_string_in_quotes_is_400(
 
 
 async def test_two_keys_are_none(client: httpx2.AsyncClient, written: Written) -> None:
-    """Which of them was meant is not guessed."""
+    """Two Idempotency-Key headers are refused."""
     headers = [("Idempotency-Key", "k1"), ("Idempotency-Key", "k2")]
     assert outcome(await client.post(PATH, json=WELCOME, headers=headers)) == (400, "invalid_idempotency_key")
     assert await written() == NOTHING
 
 
 async def test_keys_within_a_batch_are_read_alike(client: httpx2.AsyncClient, written: Written) -> None:
-    """The key of a notification, and that of the whole, are the same with quotes and without, in one key space."""
+    """In a batch the keys of items and of the header are read in the same way."""
     single = await client.post(PATH, json=WELCOME, headers=_key("k1"))
     for own, whole in (('"k1"', '"whole"'), ("k1", "whole")):
         items = [WELCOME | {"idempotency_key": own}, WELCOME | {"to": "bob@example.com"}]

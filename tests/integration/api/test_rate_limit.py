@@ -1,4 +1,4 @@
-"""How much a key and a service may ask for: said with each answer, refused with 429, and felt by nobody else."""
+"""Rate limits of keys and services: in each reply, 429 beyond them, and separate for each service."""
 
 from dataclasses import replace
 
@@ -15,13 +15,13 @@ Forward = tuple[wiring.ProcessParts, ForwardClock]
 
 
 def _limited(installation: Installation, forward: Forward, per_minute: int) -> Forward:
-    """The parts, with so many notifications a minute for each key."""
+    """The parts with a limit per key of so many notifications a minute."""
     settings = installation.with_settings(api={"rate_per_minute": per_minute}).settings
     return replace(forward[0], settings=settings), forward[1]
 
 
 async def test_a_loop_that_ran_away_is_stopped(installation: Installation, forward: Forward, written: Written) -> None:
-    """The fourth in a minute is 429, says when to come again, and writes nothing; then it is taken."""
+    """The fourth request in a minute is 429 with Retry-After and writes nothing; later it is accepted."""
     parts, clock = _limited(installation, forward, 3)
     async with installation.open_client(parts) as client:
         replies = [await client.post("/v1/notifications", json=SOME) for _ in range(3)]
@@ -39,7 +39,7 @@ async def test_a_loop_that_ran_away_is_stopped(installation: Installation, forwa
 
 
 async def test_another_service_does_not_feel_it(installation: Installation, forward: Forward) -> None:
-    """Each has buckets of its own."""
+    """Each service has its own buckets."""
     parts, _ = _limited(installation, forward, 1)
     async with (
         installation.open_client(parts) as client,
@@ -51,7 +51,7 @@ async def test_another_service_does_not_feel_it(installation: Installation, forw
 
 
 async def test_a_batch_counts_what_is_in_it(installation: Installation, forward: Forward) -> None:
-    """One that is larger than the bucket is taken while that is full, and paid back before the next."""
+    """A batch over the limit is accepted while the bucket is full, and paid back before the next one."""
     parts, clock = _limited(installation, forward, 2)
     batch = {"notifications": [SOME | {"to": f"user{number}@example.com"} for number in range(4)]}
     async with installation.open_client(parts) as client:

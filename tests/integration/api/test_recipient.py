@@ -1,4 +1,4 @@
-"""Which addresses are recipients, and the one form in which each is stored, compared and put on the wire."""
+"""Valid recipient addresses, and the normal form in which they are stored, compared and sent."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -55,7 +55,7 @@ def _except_for(**changes: Any) -> dict[str, Any]:
 
 
 async def test_nothing_but_one_bare_address_is_a_recipient(client: httpx2.AsyncClient, written: Written) -> None:
-    """Injection, several addresses, invisible characters and addresses that no mail reaches: `invalid_address`."""
+    """Injection, lists, invisible characters and undeliverable addresses are `invalid_address`."""
     replies = {name: await client.post("/v1/notifications", json=_except_for(to=to)) for name, to in BAD.items()}
     let_in = {name for name, reply in replies.items() if reply.status_code != 422}
     assert let_in == set()
@@ -66,7 +66,7 @@ async def test_nothing_but_one_bare_address_is_a_recipient(client: httpx2.AsyncC
 
 
 async def test_a_local_part_beyond_ascii_needs_smtputf8(client: httpx2.AsyncClient, written: Written) -> None:
-    """The relay does not take `ü@…`, and the caller hears that instead of a bounce later."""
+    """`ü@…` is refused at submit, because the relay does not support SMTPUTF8."""
     for field in ("to", "from", "reply_to"):
         reply = await client.post("/v1/notifications", json=_except_for(**{field: "ü@shop.example"}))
         assert faults(reply) == {(f"/{field}", "smtputf8_not_supported")}
@@ -74,7 +74,7 @@ async def test_a_local_part_beyond_ascii_needs_smtputf8(client: httpx2.AsyncClie
 
 
 async def test_equal_addresses_are_stored_in_one_form(client: httpx2.AsyncClient, parts: wiring.ProcessParts) -> None:
-    """Case of the domain, full-width letters and Unicode domains are normalised before anything is written."""
+    """Domain case, full-width letters and Unicode domains are normalised before they are stored."""
     stored = {
         "A@B.ORG": "A@b.org",
         "a@ｘ.org": "a@x.org",  # noqa: RUF001 - the point
@@ -95,7 +95,7 @@ async def test_equal_addresses_are_stored_in_one_form(client: httpx2.AsyncClient
 async def test_an_international_domain_is_an_a_label_on_the_wire(
     installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """The relay, which has no SMTPUTF8, is given ASCII in the envelope and in the header."""
+    """Without SMTPUTF8 the relay gets ASCII in envelope and header."""
     assert (await client.post("/v1/notifications", json=_except_for(to="Ada@Bücher.example"))).status_code == 202
     async with wiring.run_sender(parts):
         (mail,) = await relay.wait_for(1)
@@ -113,7 +113,7 @@ async def _suppress(parts: wiring.ProcessParts, recipient: str) -> None:
 async def test_a_suppressed_recipient_is_told_and_never_mailed(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay, written: Written
 ) -> None:
-    """The request is fine and recorded, with status `suppressed` and no work; only the other mail leaves."""
+    """The notification is stored as `suppressed` without an outbox entry; only the other mail is sent."""
     await _suppress(parts, "ada@example.com")
     reply = await client.post("/v1/notifications", json=WELCOME)
     assert (reply.status_code, reply.json()["status"]) == (202, "suppressed")
@@ -134,7 +134,7 @@ async def test_a_suppressed_recipient_is_told_and_never_mailed(
 async def test_addresses_of_one_person_have_one_suppression(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient
 ) -> None:
-    """However a suppressed address is written, it is the same one; a neighbour's is not."""
+    """All spellings of a suppressed address match; a similar address does not."""
     await _suppress(parts, "a@b.org")
     await _suppress(parts, "a@xn--bcher-kva.example")
     barred = ("a@b.org", "A@B.ORG", "A@ｂ.org", "a@bücher.example", "A@BÜCHER.example")  # noqa: RUF001 - the point
@@ -146,7 +146,7 @@ async def test_addresses_of_one_person_have_one_suppression(
 async def test_a_sender_outside_the_services_domains_is_refused(
     installation: Installation, parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
-    """A service writes from its own domains or as the instance; not from others, nor from below or beside its own."""
+    """From must be in the service's domains or be the instance's address; subdomains do not count."""
     for sender in ("eve@other.example", "a@sub.shop.example", "a@notshop.example", "Eve <root@instance.example>"):
         reply = await client.post("/v1/notifications", json=_except_for(**{"from": sender}))
         assert faults(reply) == {("/from", "from_not_allowed")}, sender
@@ -159,7 +159,7 @@ async def test_a_sender_outside_the_services_domains_is_refused(
 
 
 async def test_mode_allow_takes_its_list_only(installation: Installation, written: Written) -> None:
-    """In mode `allow` anybody else is refused at submit, and the reply names the setting."""
+    """In mode `allow` other recipients are refused at submit, and the reply names the setting."""
     mode = {"mode": RecipientsMode.ALLOW, "allow": ("Ada@Example.com", "@ok.example")}
     narrow = installation.with_settings(recipients=mode)
     async with narrow.open_parts() as parts, narrow.open_client(parts) as client:
@@ -176,7 +176,7 @@ async def test_mode_allow_takes_its_list_only(installation: Installation, writte
 
 
 async def test_mode_redirect_never_mails_the_original(installation: Installation, relay: ScriptedRelay) -> None:
-    """Everything goes to one address; the original stands in a header of its own and in no command."""
+    """All mails go to one address; the original appears in one header only."""
     mode = {"mode": RecipientsMode.REDIRECT, "redirect_to": "staging@ops.example"}
     staging = installation.with_settings(recipients=mode)
     async with staging.open_parts() as parts, staging.open_client(parts) as client:

@@ -1,4 +1,4 @@
-"""Whoever changes a notification so that a mail could leave is asked what whoever submits it is asked."""
+"""A change that can send a mail needs the same rights as a submit."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -32,7 +32,7 @@ STOPPING: dict[str, tuple[Status, str, dict[str, Any]]] = {
 
 @pytest.fixture
 async def shop(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    """The shop, with every scope."""
+    """A client of the shop with every scope."""
     async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as client:
         yield client
 
@@ -54,7 +54,7 @@ async def _asked(
 async def test_a_team_key_sends_nothing_to_who_has_left_the_team(
     parts: wiring.ProcessParts, shop: httpx2.AsyncClient
 ) -> None:
-    """Neither the mail itself nor a copy; what stops a mail is done as ever."""
+    """A team key cannot send a mail or copy to a former member, but can stop it."""
     by = await _team_key(parts)
     for people, fields in ((["bob@example.com"], {}), (["ada@example.com"], {"cc": ["bob@example.com"]})):
         for name, how in (SENDING | STOPPING).items():
@@ -74,7 +74,7 @@ async def test_a_team_key_sends_nothing_to_who_has_left_the_team(
 async def test_a_mail_to_who_is_off_the_list_is_not_sent_again(
     installation: Installation, parts: wiring.ProcessParts, shop: httpx2.AsyncClient
 ) -> None:
-    """The instance's allow-list counts for every key, as it stands now."""
+    """The current allow-list of the instance applies to every key."""
     strict = installation.with_settings(recipients={"mode": RecipientsMode.ALLOW, "allow": ("eve@example.com",)})
     async with strict.open_parts() as narrowed, strict.open_client(narrowed) as client:
         for name, how in (SENDING | STOPPING).items():
@@ -87,7 +87,7 @@ async def test_a_mail_to_who_is_off_the_list_is_not_sent_again(
 async def test_a_mail_from_a_domain_that_was_taken_away_is_not_sent_again(
     installation: Installation, parts: wiring.ProcessParts, shop: httpx2.AsyncClient
 ) -> None:
-    """The operator has taken the domain from the service since it was submitted."""
+    """The service no longer has the From domain, so the mail is not sent again."""
     paths = {}
     for name, how in (SENDING | STOPPING).items():
         paths[name] = await api_caller.submit_mail(shop, **{"from": "orders@shop.example"})

@@ -1,4 +1,4 @@
-"""`GET /v1/notifications` against a filter in Python: by each filter and by pairs, page by page, while more come."""
+"""`GET /v1/notifications` compared with a filter in Python: each filter, pairs, pages, concurrent inserts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -32,7 +32,7 @@ ENGINES = ("sqlite", "postgresql")
 def filled(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Installation, Archive]]:
-    """An installation with a past, one for all tests of this file on each engine; they only add to it."""
+    """An installation with many notifications, shared by this file on each engine; tests only add to it."""
     folder = tmp_path_factory.mktemp("archive")
     if request.param == "sqlite":
         sqlite: SqliteSeed = request.getfixturevalue("sqlite_seed")
@@ -60,7 +60,7 @@ def _fill(installation: Installation) -> tuple[Installation, Archive]:
 
 @pytest.fixture
 async def parts(filled: tuple[Installation, Archive]) -> AsyncIterator[wiring.ProcessParts]:
-    """The parts of an API process over it."""
+    """The parts of an API process on that installation."""
     installation, archive = filled
     async with installation.open_parts() as base:
         archive.database = base.database
@@ -69,19 +69,19 @@ async def parts(filled: tuple[Installation, Archive]) -> AsyncIterator[wiring.Pr
 
 @pytest.fixture
 def archive(filled: tuple[Installation, Archive], parts: wiring.ProcessParts) -> Archive:
-    """What there is."""
+    """The notifications in memory."""
     return filled[1]
 
 
 @pytest.fixture
 async def client(filled: tuple[Installation, Archive], parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    """The shop, looking."""
+    """A client of the shop."""
     async with filled[0].open_client(parts) as caller:
         yield caller
 
 
 async def _pages(client: httpx2.AsyncClient, query: dict[str, Any]) -> AsyncIterator[list[str]]:
-    """The ids on each page, following the `Link` to the end."""
+    """Follow the `Link` to the end; yield the ids of each page."""
     reply = await client.get(PATH, params=query)
     while True:
         assert reply.status_code == 200, reply.text
@@ -101,7 +101,7 @@ async def _all(client: httpx2.AsyncClient, query: dict[str, Any]) -> list[str]:
 async def test_each_filter_and_each_pair_finds_what_a_plain_filter_does(
     client: httpx2.AsyncClient, archive: Archive
 ) -> None:
-    """Every value that is there and some that are not, alone and in pairs, in order, without another service's rows."""
+    """Each value, alone and in pairs, gives the same ids in order as the plain filter, and only own rows."""
     found_ids = set()
     for query in archive.queries(pairs=40):
         ids = await _all(client, query | {"limit": "200"})
@@ -114,14 +114,14 @@ async def test_each_filter_and_each_pair_finds_what_a_plain_filter_does(
 async def test_another_service_finds_its_own(
     filled: tuple[Installation, Archive], parts: wiring.ProcessParts, archive: Archive
 ) -> None:
-    """By each value, also by a batch and a recipient that both have."""
+    """Each value also works for another service, even for a shared batch or recipient."""
     async with filled[0].open_client(parts, filled[0].keys.other) as other:
         for query in archive.queries(pairs=10):
             assert await _all(other, query | {"limit": "200"}) == archive.expected("other", query), query
 
 
 async def test_the_pages_of_a_link_have_each_once_in_order(client: httpx2.AsyncClient, archive: Archive) -> None:
-    """Whatever the size of a page and the filter, and the filter stays in the link."""
+    """For any page size and filter each id comes once in order, and the link keeps the filter."""
     for limit in ("7", "50"):
         for query in (
             {},
@@ -137,7 +137,7 @@ async def test_the_pages_of_a_link_have_each_once_in_order(client: httpx2.AsyncC
 
 
 async def test_the_pages_hold_while_more_come(client: httpx2.AsyncClient, archive: Archive) -> None:
-    """What was there at the beginning comes once and in order, whatever is added between two pages."""
+    """Rows that exist at the start come once and in order while others are added."""
     for query in ({}, {"status": "queued"}, {"status": "bounced"}, {"template": "welcome"}, {"tag": "invoice"}):
         before = archive.expected("shop", query)
         seen: list[str] = []
@@ -157,7 +157,7 @@ async def _page(archive: Archive, filters: NotificationFilter, which: PageReques
 
 
 async def test_a_page_that_looks_at_few_rows_goes_on_behind_them(archive: Archive) -> None:
-    """Pages may be short, or empty, before the end; together they are complete all the same."""
+    """Pages may be short or empty before the end; together they are complete."""
     short = 0
     filters = (
         NotificationFilter(status=Status.SENT, template="welcome"),
@@ -198,14 +198,14 @@ async def test_a_page_that_looks_at_few_rows_goes_on_behind_them(archive: Archiv
 async def test_a_value_that_cannot_be_is_refused(
     client: httpx2.AsyncClient, name: str, values: tuple[str, ...]
 ) -> None:
-    """422, with a pointer to the parameter, and so is a filter that there is not."""
+    """Invalid values and unknown filters are 422 with a pointer."""
     for value in values:
         ((pointer, _),) = faults(await client.get(PATH, params={name: value}))
         assert pointer == f"/query/{name}", value
 
 
 async def test_values_at_the_edges_are_answered(client: httpx2.AsyncClient, archive: Archive) -> None:
-    """The first and the last time and id there are: a page. NUL, which PostgreSQL has not: a refusal."""
+    """The smallest and largest times and ids get a page; NUL is refused."""
     every = archive.expected("shop", {})
     first, last = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"
     for query, ids in (

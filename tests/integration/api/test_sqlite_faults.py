@@ -1,4 +1,4 @@
-"""The embedded database under trouble from outside: locked by another program, and a disk that is full."""
+"""SQLite locked by another program, and on a full disk."""
 
 import asyncio
 import sqlite3
@@ -30,7 +30,7 @@ async def _post(client: httpx2.AsyncClient) -> httpx2.Response:
 async def test_a_database_locked_by_another_writer_is_503(
     client: httpx2.AsyncClient, written: Written, file: Path
 ) -> None:
-    """While another program writes, callers hear 503 within five seconds; after it, 202, and nothing came late."""
+    """While another program writes: 503 within five seconds; afterwards 202, and nothing is written late."""
     with closing(sqlite3.connect(file, isolation_level=None)) as foreign:
         foreign.execute("BEGIN IMMEDIATE")
         async with asyncio.timeout(50):
@@ -46,7 +46,7 @@ async def test_a_database_locked_by_another_writer_is_503(
 async def test_a_full_disk_is_503_and_harms_no_acknowledged_row(
     client: httpx2.AsyncClient, parts: wiring.ProcessParts, written: Written
 ) -> None:
-    """When SQLite may not grow any more, callers hear 503 and every 202 still has its row; with room again, 202."""
+    """While SQLite cannot grow: 503, and every 202 keeps its row; with space again: 202."""
     accepted = []
     await _limit(parts, "(SELECT page_count FROM pragma_page_count())")
     for _ in range(200):
@@ -67,7 +67,7 @@ async def test_a_full_disk_is_503_and_harms_no_acknowledged_row(
 
 
 async def _limit(parts: wiring.ProcessParts, pages: str) -> None:
-    """Let the writer's connection, of which there is one, use that many pages."""
+    """Limit the pages of the only writing connection."""
     async with parts.database.write() as connection:
         number = (await connection.execute(text(f"SELECT {pages}"))).scalar_one()
         await connection.execute(text(f"PRAGMA max_page_count = {number}"))

@@ -1,4 +1,4 @@
-"""Whatever stands in a path, a query, a header or a time is answered: never 500 or 503, and never at length."""
+"""Any value in a path, query, header or time gets a short reply, never 500 or 503."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -43,7 +43,7 @@ EDGES = (
 
 @pytest.fixture
 async def strange(installation: Installation) -> AsyncIterator[httpx2.AsyncClient]:
-    """The shop with every scope, on either database, which may ask as often as it likes."""
+    """The shop with every scope and without rate limits, on either database."""
     unlimited = installation.with_settings(api={"rate_per_minute": 0, "service_rate_per_minute": 0})
     async with (
         unlimited.open_parts() as parts,
@@ -100,7 +100,7 @@ def _require_answer(reply: httpx2.Response, what: str) -> None:
 
 
 async def test_no_text_of_a_parameter_is_too_strange(strange: httpx2.AsyncClient) -> None:
-    """Every path, query and header parameter that openapi.json has, with NUL, half a character, 10 KB and the like."""
+    """Every parameter in openapi.json with NUL, half a surrogate pair, 10 KB and similar values."""
     count = 0
     for what, method, url, headers, body in _cases():
         content = {} if body is None else {"json": body}
@@ -134,7 +134,7 @@ def _with(body: Any, path: tuple[str, ...], value: str) -> Any:
 
 
 async def test_no_time_is_too_early_or_too_late(strange: httpx2.AsyncClient) -> None:
-    """Every time of every query and body, at the ends of the calendar, on both sides of UTC."""
+    """Every time in queries and bodies, at both ends of the calendar and with both signs of offset."""
     made = await strange.post("/v1/webhooks", json={"url": "https://shop.example/notifier"})
     webhook = made.json()["id"]
     places = set()

@@ -1,4 +1,4 @@
-"""Event streams: one look for all who watch a batch, a limited number, and an end that says why."""
+"""Event streams: one shared query per batch, a maximum number, and a last event with the reason."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ STEPS = 5
 
 
 class Served:
-    """A running API: a caller, its open streams, and a clock to be put forward."""
+    """A running API with a client, its open streams, and a clock that can be advanced."""
 
     def __init__(self, client: httpx2.AsyncClient, app: Any, clock: SteppingClock) -> None:
         self.client = client
@@ -77,14 +77,14 @@ async def _first(stream: httpx2.Response) -> AsyncIterator[str]:
 
 
 async def _ending(lines: AsyncIterator[str]) -> tuple[str, dict[str, str]]:
-    """The name and the data of the last event; the stream must end with it, and not break."""
+    """The name and data of the last event, after which the stream must end cleanly."""
     rest = [line async for line in lines if line and not line.startswith(":")]
     name, data = rest[-2:]
     return name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
 
 
 async def test_all_who_watch_a_batch_share_one_look(installation: Installation, parts: wiring.ProcessParts) -> None:
-    """Ten streams of one batch, and a clock that moves five times: five looks, on one connection."""
+    """Ten streams of one batch share one query per clock step, on one connection."""
     async with _served(installation, parts) as served, AsyncExitStack() as stack:
         path = await _batch(served.client)
         watching = [
@@ -104,7 +104,7 @@ async def test_all_who_watch_a_batch_share_one_look(installation: Installation, 
 async def test_a_stream_too_many_is_429_and_one_that_ends_makes_room(
     installation: Installation, parts: wiring.ProcessParts
 ) -> None:
-    """For one key, and for all together; whoever hangs up gives its place back."""
+    """The maximum per key and in all gives 429; a closed stream frees its place."""
     other = {"Authorization": f"Bearer {installation.keys.reader}"}
     async with _served(installation, parts) as served:
         path = await _batch(served.client)
@@ -130,7 +130,7 @@ async def test_a_stream_too_many_is_429_and_one_that_ends_makes_room(
 
 @pytest.mark.parametrize("change", ["revoked_at", "expires_at", "scopes"])
 async def test_a_stream_ends_with_its_key(installation: Installation, parts: wiring.ProcessParts, change: str) -> None:
-    """Revoked, expired, or without the scope: the last event says so, and the stream ends cleanly."""
+    """If the key is revoked, expires or loses the scope, the last event says so."""
     value: Any = [] if change == "scopes" else datetime.now(UTC)
     prefix = installation.keys.shop[:-32]
     async with _served(installation, parts) as served:
@@ -149,7 +149,7 @@ async def test_a_stream_ends_with_its_key(installation: Installation, parts: wir
 async def test_a_stream_has_a_longest_life_and_ends_with_the_server(
     installation: Installation, parts: wiring.ProcessParts
 ) -> None:
-    """After ten minutes, and when the process stops: the last event says which, and nothing is cut off."""
+    """After ten minutes or at shutdown the last event gives the reason, and the stream ends cleanly."""
     async with AsyncExitStack() as stack:
         async with _served(installation, parts) as served:
             path = await _batch(served.client)

@@ -1,4 +1,4 @@
-"""`/v1/suppressions`: added, seen, lifted; whose they are, and what is told about them."""
+"""`/v1/suppressions`: add, list, lift, ownership, and errors."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,14 +22,14 @@ OPT_OUT = {"address": "ada@example.com", "scope": "marketing", "reason": "unsubs
 
 @pytest.fixture
 async def shop(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    """The shop, with every scope."""
+    """A client of the shop with every scope."""
     async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as client:
         yield client
 
 
 @pytest.fixture
 async def other(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    """Another service, with every scope."""
+    """A client of another service with every scope."""
     async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "other")) as client:
         yield client
 
@@ -53,7 +53,7 @@ async def _deeds(client: httpx2.AsyncClient) -> list[tuple[Any, ...]]:
 
 
 async def test_the_life_of_a_suppression(shop: httpx2.AsyncClient) -> None:
-    """Added 201, shown alike everywhere, lifted 204, gone: 404."""
+    """Added 201, shown by all routes, lifted 204, then 404."""
     added = await shop.post(PATH, json=OPT_OUT | {"detail": "by telephone"})
     assert added.status_code == 201, added.text
     view = added.json()
@@ -74,7 +74,7 @@ async def test_the_life_of_a_suppression(shop: httpx2.AsyncClient) -> None:
 async def test_one_that_is_there_keeps_its_reason_and_the_later_end(
     parts: wiring.ProcessParts, shop: httpx2.AsyncClient
 ) -> None:
-    """A second POST is 200: extended if it ends later or never, else unchanged; the audit has what changed only."""
+    """A second POST is 200 and only extends the end; the audit records real changes."""
     now = parts.clock.now()
     day, week = ((now + timedelta(days=days)).isoformat() for days in (1, 7))
     first = (await shop.post(PATH, json=OPT_OUT | {"expires_at": week})).json()
@@ -91,7 +91,7 @@ async def test_one_that_is_there_keeps_its_reason_and_the_later_end(
 
 
 async def test_what_the_audit_keeps(shop: httpx2.AsyncClient) -> None:
-    """Who, what, before and after, and the request; the address in its column and nowhere else."""
+    """The audit has actor, request and change, and the address only in its own column."""
     words = "she wrote <Ada@example.com>: no more"
     added = await shop.post(PATH, json=OPT_OUT | {"detail": words})
     view = added.json()
@@ -110,7 +110,7 @@ async def test_what_the_audit_keeps(shop: httpx2.AsyncClient) -> None:
 async def test_an_expired_one_counts_for_nothing(
     installation: Installation, forward: tuple[wiring.ProcessParts, Any]
 ) -> None:
-    """It is not listed unless asked for, and a new one takes its place: 201, another id, its own reason."""
+    """An expired one is listed only on request; a new POST is 201 with a new id."""
     parts, clock = forward
     async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as shop:
         soon = (parts.clock.now() + timedelta(seconds=60)).isoformat()
@@ -125,7 +125,7 @@ async def test_an_expired_one_counts_for_nothing(
 
 
 async def test_an_address_has_one_key(shop: httpx2.AsyncClient) -> None:
-    """A10: however it is written, it is one suppression, and found."""
+    """A10: all spellings of an address are one suppression."""
     first = await shop.post(PATH, json=OPT_OUT | {"address": "A@Bücher.EXAMPLE"})
     assert (first.status_code, first.json()["address"]) == (201, "a@xn--bcher-kva.example")
     for written in ("a@bücher.example", "A@XN--BCHER-KVA.example", "a@xn--bcher-kva.example"):
@@ -137,7 +137,7 @@ async def test_an_address_has_one_key(shop: httpx2.AsyncClient) -> None:
 
 
 async def test_every_fault_is_told(parts: wiring.ProcessParts, shop: httpx2.AsyncClient) -> None:
-    """The body is read strictly, and nothing is written."""
+    """All faults of the body are reported, and nothing is written."""
     past, far = parts.clock.now() - timedelta(seconds=1), "9999-12-31T23:59:59-14:00"
     cases: tuple[tuple[dict[str, Any], set[tuple[str, str]]], ...] = (
         ({}, {("/address", "missing_field"), ("/scope", "missing_field")}),
@@ -159,7 +159,7 @@ async def test_every_fault_is_told(parts: wiring.ProcessParts, shop: httpx2.Asyn
 async def test_the_instances_are_seen_where_they_concern_and_never_lifted(
     parts: wiring.ProcessParts, shop: httpx2.AsyncClient, other: httpx2.AsyncClient
 ) -> None:
-    """A service sees a hard bounce of whom it mails or asks for, marked; lifting it is 403 and says who can."""
+    """A service sees instance-wide ones for its recipients or by address, and lifting them is 403."""
     await shop.post("/v1/notifications", json=WELCOME | {"to": "Bob@example.com"})
     await _bounce(parts, "bob@example.com")
     await _bounce(parts, "never.mailed@example.com")
@@ -178,7 +178,7 @@ async def test_the_instances_are_seen_where_they_concern_and_never_lifted(
 
 
 async def test_another_services_cannot_be_told_from_none(shop: httpx2.AsyncClient, other: httpx2.AsyncClient) -> None:
-    """A5: 404 for what another service has and for what nobody has; neither list nor audit shows it."""
+    """A5: another service's is 404 like an unknown one, and in no list or audit."""
     path = (await shop.post(PATH, json=OPT_OUT)).headers["location"]
     for item in (path, f"{PATH}/{generate_id()}", f"{PATH}/17"):
         assert outcome(await other.get(item)) == (404, "not_found")
@@ -189,7 +189,7 @@ async def test_another_services_cannot_be_told_from_none(shop: httpx2.AsyncClien
 
 
 async def test_pages_follow_each_other(parts: wiring.ProcessParts, shop: httpx2.AsyncClient) -> None:
-    """Own ones and the instance's in one order, newest first; the Link leads through all, with its filters."""
+    """Own and instance-wide ones in one order, newest first; the Link keeps the filters."""
     for number in range(3):
         await shop.post(PATH, json=OPT_OUT | {"address": f"own{number}@example.com"})
         await shop.post("/v1/notifications", json=WELCOME | {"to": f"mailed{number}@example.com"})
@@ -212,7 +212,7 @@ async def test_pages_follow_each_other(parts: wiring.ProcessParts, shop: httpx2.
 
 
 async def test_two_at_once_are_one(shop: httpx2.AsyncClient) -> None:
-    """Of many who add the same at the same moment one hears 201, and there is one row and one deed."""
+    """Of concurrent POSTs one is 201, with one row and one audit entry."""
     replies = await asyncio.gather(*(shop.post(PATH, json=OPT_OUT) for _ in range(8)))
     assert sorted(reply.status_code for reply in replies) == [200] * 7 + [201]
     assert len({reply.json()["id"] for reply in replies}) == 1
@@ -220,7 +220,7 @@ async def test_two_at_once_are_one(shop: httpx2.AsyncClient) -> None:
 
 
 async def test_lift_and_add_at_the_same_time(shop: httpx2.AsyncClient) -> None:
-    """Whoever is first, nobody fails, and the audit tells the story that the list ends."""
+    """Concurrent lift and add both succeed, and the audit agrees with the final list."""
     for _ in range(12):
         view = (await shop.post(PATH, json=OPT_OUT)).json()
         lifted, added = await asyncio.gather(shop.delete(f"{PATH}/{view['id']}"), shop.post(PATH, json=OPT_OUT))
@@ -233,7 +233,7 @@ async def test_lift_and_add_at_the_same_time(shop: httpx2.AsyncClient) -> None:
 
 
 async def test_without_the_scope_nothing_is_shown(installation: Installation, parts: wiring.ProcessParts) -> None:
-    """403 for a key that may send and read only."""
+    """A key with only the send and read scopes gets 403."""
     async with installation.open_client(parts) as client:
         for method, path in (("GET", PATH), ("POST", PATH), ("GET", f"{PATH}/17"), ("DELETE", f"{PATH}/17")):
             assert outcome(await client.request(method, path)) == (403, "insufficient_scope")

@@ -1,4 +1,4 @@
-"""`PUT /v1/team-recipients`: whom team keys may mail is changed, felt, and kept in the audit without names."""
+"""`PUT /v1/team-recipients`: changes the recipients of team keys, and is audited without addresses."""
 
 from collections.abc import AsyncIterator
 
@@ -18,14 +18,14 @@ PATH = "/v1/team-recipients"
 async def shop(
     installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> AsyncIterator[httpx2.AsyncClient]:
-    """The shop, with every scope."""
+    """A client of the shop with every scope."""
     parts, _ = forward
     async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as client:
         yield client
 
 
 async def _key(shop: httpx2.AsyncClient, kind: str) -> dict[str, str]:
-    """The header of a new key of this kind."""
+    """Create a key of this kind, and return its header."""
     scopes = ["notifications:send", "keys:manage"]
     made = await shop.post("/v1/keys", json={"name": kind, "kind": kind, "scopes": scopes})
     assert made.status_code == 201, made.text
@@ -35,7 +35,7 @@ async def _key(shop: httpx2.AsyncClient, kind: str) -> dict[str, str]:
 async def test_who_is_of_the_team_is_changed(
     shop: httpx2.AsyncClient, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> None:
-    """Nobody at first; a second later the new ones are mailed and told, and the audit has one deed without a name."""
+    """New members can be mailed within a second, and the audit has one entry without an address."""
     _, clock = forward
     team = await _key(shop, "team")
     assert outcome(await shop.post("/v1/notifications", json=WELCOME, headers=team)) == (422, "recipient_not_allowed")
@@ -54,7 +54,7 @@ async def test_who_is_of_the_team_is_changed(
 
 @pytest.mark.parametrize("kind", ["team", "test"])
 async def test_a_weaker_key_does_not_let_itself_in(shop: httpx2.AsyncClient, kind: str) -> None:
-    """403, and nobody has become one of the team."""
+    """Without the scope the reply is 403, and the team is unchanged."""
     weak = await _key(shop, kind)
     refused = await shop.put(PATH, json={"recipients": ["@example.com"]}, headers=weak)
     assert outcome(refused) == (403, "key_kind_not_allowed")
@@ -62,7 +62,7 @@ async def test_a_weaker_key_does_not_let_itself_in(shop: httpx2.AsyncClient, kin
 
 
 async def test_every_fault_has_its_place(shop: httpx2.AsyncClient) -> None:
-    """All at once."""
+    """All faults are reported together with their pointers."""
     reply = await shop.put(PATH, json={"recipients": ["ada@example.com", "nobody", "@"]})
     assert faults(reply) == {("/recipients/1", "invalid_address"), ("/recipients/2", "invalid_address")}
     assert faults(await shop.put(PATH, json={})) == {("/recipients", "missing_field")}

@@ -1,4 +1,4 @@
-"""What editors look at: previews, unsaved text, test mails; and what hostile text comes to."""
+"""Previews for editors: drafts, unsaved text, test mails, and hostile text."""
 
 import asyncio
 import re
@@ -28,13 +28,13 @@ HOSTILE = {
 
 @pytest.fixture
 def installation(postgres_installation: Installation) -> Installation:
-    """On PostgreSQL only: what is rendered has nothing to do with the database."""
+    """On PostgreSQL only, because rendering does not depend on the database."""
     return postgres_installation
 
 
 @pytest.fixture
 async def staff(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    """Somebody of the shop who edits templates."""
+    """An editor of the shop."""
     async with parts.database.write() as connection:
         shop = await service_admin.find_service(connection, "shop")
         key = await new_key.create_live_key(connection, shop, scopes=key_scope.SERVICE_SCOPES, now=parts.clock.now())
@@ -45,7 +45,7 @@ async def staff(installation: Installation, parts: wiring.ProcessParts) -> Async
 async def test_a_test_mail_says_what_the_preview_shows(
     staff: httpx2.AsyncClient, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """Draft and version, with variables and locale: the mail that arrives has the very parts of the preview."""
+    """A test mail of a draft or version has the same parts as the preview with the same values."""
     now = await template_editor.publish_draft(staff)
     german = {"locales/de/subject.txt": "Hallo {{ name }}", "locales/de/body.html": "<p>Hallo {{ name }}</p>"}
     await template_editor.save_draft(staff, now["revision"], files=german)
@@ -73,7 +73,7 @@ async def test_a_test_mail_says_what_the_preview_shows(
 async def test_a_preview_is_the_mail(
     staff: httpx2.AsyncClient, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """But for Date and Message-ID: marketing with an image, of a draft by a test mail, of a version by a request."""
+    """Except Date and Message-ID the preview equals the mail, for drafts and versions."""
     assert (
         await sample_images.upload_image(staff, "logo", sample_images.encode_image(sample_images.draw_red_bar()))
     ).status_code == 202
@@ -100,13 +100,13 @@ async def test_a_preview_is_the_mail(
 
 
 def _without_moment(source: str) -> str:
-    """The mail without its Date and Message-ID, and with a boundary that does not depend on them."""
+    """The mail without Date and Message-ID, and with a fixed boundary."""
     plain = re.sub(r"(?m)^(Date|Message-ID): .*\r\n", "", source)
     return re.sub(r"=_[0-9a-f]{32}", "=_", plain)
 
 
 async def test_unsaved_text_is_rendered_or_refused_where_it_is_wrong(staff: httpx2.AsyncClient) -> None:
-    """Three parts, or all files in a locale; a fault has a pointer into the request."""
+    """Unsaved parts or files are rendered; a fault has a pointer into the request."""
     parts = {"subject": "Hi {{ name }}", "html": "<p>{{ name }}</p>", "variables": {"name": "<Ada>"}}
     rendered = (await staff.post("/v1/render", json=parts)).json()
     assert (rendered["subject"], rendered["html"], rendered["text"].strip()) == (
@@ -143,7 +143,7 @@ async def test_unsaved_text_is_rendered_or_refused_where_it_is_wrong(staff: http
 
 
 async def test_hostile_text_is_refused_while_others_are_answered(staff: httpx2.AsyncClient) -> None:
-    """B16, B17: saved or rendered, each is 422 of its own, and who asks for something else is not kept waiting."""
+    """B16, B17: hostile text is 422 when saved or rendered, and other requests are not delayed."""
     answered = 0
 
     async def others() -> None:

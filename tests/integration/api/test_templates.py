@@ -1,4 +1,4 @@
-"""`/v1/templates`: saved by one editor at a time, published, restored, deleted; with scopes, and into the audit."""
+"""`/v1/templates`: save with a revision, publish, restore, delete; scopes and audit."""
 
 import asyncio
 import re
@@ -25,7 +25,7 @@ MAIL: dict[str, Any] = {"to": "ada@example.com", "template": "greeting", "variab
 
 @pytest.fixture
 async def staff(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    """Somebody with an admin key."""
+    """An editor with an admin key."""
     async with installation.open_client(parts, await template_editor.create_admin_key(parts)) as client:
         yield client
 
@@ -36,7 +36,7 @@ async def _deeds(staff: httpx2.AsyncClient) -> list[str]:
 
 
 async def test_the_life_of_a_template(staff: httpx2.AsyncClient) -> None:
-    """Saved, published, changed, published, restored: numbers, texts, notes and hashes are told, and all is audited."""
+    """Saved, published, changed, published and restored, with the right data and audit entries."""
     first = await template_editor.save_draft(staff)
     assert (first["number"], first["has_draft"], first["variables_schema"]["required"]) == (0, True, ["name", "order"])
     listed = (await staff.get("/v1/templates")).json()["templates"]
@@ -77,7 +77,7 @@ async def test_the_life_of_a_template(staff: httpx2.AsyncClient) -> None:
 
 
 async def test_of_twenty_who_save_at_once_one_wins(staff: httpx2.AsyncClient) -> None:
-    """A new slug, and then a published one: each time one 200 and nineteen 409, and what stands is the winner's."""
+    """Of twenty concurrent saves one is 200 and nineteen are 409; the winner's text is stored."""
     for revision in ("", "1.0"):
         wishes = [
             template_editor.build_draft(revision, settings={"name": f"Editor {number} of {revision}"})
@@ -93,7 +93,7 @@ async def test_of_twenty_who_save_at_once_one_wins(staff: httpx2.AsyncClient) ->
 
 
 async def test_who_is_late_sees_both_sides(staff: httpx2.AsyncClient) -> None:
-    """409 has theirs, yours and the diff between; a draft that was discarded is not taken for the next one."""
+    """409 has both texts and their diff; a discarded draft's revision is not valid for a new one."""
     first = await template_editor.save_draft(staff)
     await template_editor.save_draft(staff, first["revision"], files={"subject.txt": "Good morning {{ name }}"})
     late = await staff.put(
@@ -121,11 +121,11 @@ async def test_who_is_late_sees_both_sides(staff: httpx2.AsyncClient) -> None:
 async def test_a_change_counts_at_once_for_who_asks_the_same_process(
     installation: Installation, staff: httpx2.AsyncClient
 ) -> None:
-    """Published, deleted, back again: the next POST knows, also of the version that it pins."""
+    """After publish, delete or restore, the next POST to the same process uses the change."""
     shop = {"Authorization": f"Bearer {installation.keys.shop}"}
 
     async def posted(**fields: Any) -> int | str:
-        """The version that a mail gets, or why there is none."""
+        """The version that a new mail gets, or why it gets none."""
         reply = await staff.post("/v1/notifications", json=MAIL | fields, headers=shop)
         if reply.status_code != 202:
             return str(reply.json()["errors"][0]["code"])
@@ -145,7 +145,7 @@ async def test_a_change_counts_at_once_for_who_asks_the_same_process(
 async def test_a_deleted_template_sends_what_was_accepted(
     installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> None:
-    """C9: after the deletion nothing new is taken, what was accepted leaves as it was, and restoring brings it back."""
+    """C9: after a deletion accepted mails are sent, new ones are refused; a restore reverts that."""
     parts, clock = forward
     admin = await template_editor.create_admin_key(parts)
     async with installation.open_client(parts, admin) as staff, installation.open_client(parts) as shop:
@@ -179,7 +179,7 @@ async def test_a_deleted_template_sends_what_was_accepted(
 
 
 async def test_keys_do_what_their_scopes_say(installation: Installation, parts: wiring.ProcessParts) -> None:
-    """An admin key has no service; a service's key needs the scopes; only an admin key forces the gate."""
+    """A service's key needs the scopes; only an admin key can override the gate."""
     reading = await template_editor.create_admin_key(parts, KeyScope.TEMPLATES_READ)
     async with installation.open_client(parts, reading) as client:
         assert (await client.get("/v1/templates/welcome")).status_code == 200
@@ -204,7 +204,7 @@ async def test_keys_do_what_their_scopes_say(installation: Installation, parts: 
 
 
 async def test_a_closed_gate_needs_a_reason(installation: Installation, parts: wiring.ProcessParts) -> None:
-    """409 with the report and nothing written; an admin key publishes with a reason, which the audit keeps."""
+    """A blocked publish is 409 with the report; an admin key can override it with an audited reason."""
     app = wiring.build_api(parts)
     dependencies = app.state.dependencies
     app.state.dependencies = replace(
@@ -226,7 +226,7 @@ async def test_a_closed_gate_needs_a_reason(installation: Installation, parts: w
 
 
 async def test_layouts_change_nothing_that_is_published(staff: httpx2.AsyncClient) -> None:
-    """Saved by revision, with both sides in a 409; used at the next publish, and not deleted while it is used."""
+    """Layouts are saved by revision, used at the next publish, and not deleted while in use."""
     path = "/v1/layouts/frame.html"
     text = "<div>{% block content %}{% endblock %}</div>"
     both = await asyncio.gather(*(staff.put(path, json={"text": text, "revision": 0}) for _ in range(2)))

@@ -1,4 +1,4 @@
-"""A test mail with what the audit tells of it."""
+"""A test mail and its audit entry."""
 
 from sqlalchemy import text
 from support import template_editor
@@ -12,7 +12,7 @@ from notifier.runtime import wiring
 async def test_a_test_mail_is_sent_and_told_together_or_not_at_all(
     installation: Installation, parts: wiring.ProcessParts
 ) -> None:
-    """Where the audit cannot be written, no mail is accepted either; afterwards both are."""
+    """If the audit cannot be written, the test mail is not accepted."""
     async with parts.database.write() as connection:
         shop = await service_admin.find_service(connection, "shop")
         key = await new_key.create_live_key(connection, shop, scopes=key_scope.SERVICE_SCOPES, now=parts.clock.now())

@@ -1,4 +1,4 @@
-"""When a notification is to be sent, and when it is too late: `send_at`, `expires_at`, and how waiting is shown."""
+"""`send_at` and `expires_at`: limits, scheduling, and how waiting is shown."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,7 +22,7 @@ ENDS_OF_TIME = (
 
 
 def _in(**amount: float) -> str:
-    """A time from now, as a caller writes it."""
+    """A time relative to now, as a caller writes it."""
     return (datetime.now(UTC) + timedelta(**amount)).isoformat()
 
 
@@ -37,7 +37,7 @@ async def _shown(client: httpx2.AsyncClient, reply: httpx2.Response) -> dict[str
 
 
 async def test_a_time_without_an_offset_is_refused(client: httpx2.AsyncClient, written: Written) -> None:
-    """Whose noon it is cannot be guessed."""
+    """A time without an offset is ambiguous, and refused."""
     for time in NAIVE:
         assert faults(await _post(client, send_at=time)) == {("/send_at", "naive_time")}, time
         assert faults(await _post(client, expires_at=time)) == {("/expires_at", "naive_time")}, time
@@ -45,14 +45,14 @@ async def test_a_time_without_an_offset_is_refused(client: httpx2.AsyncClient, w
 
 
 async def test_a_time_too_far_away_is_refused(client: httpx2.AsyncClient, written: Written) -> None:
-    """More than a day ago or a year ahead is a mistake, up to the ends of the calendar."""
+    """More than a day ago or a year ahead is refused, up to the ends of the calendar."""
     for time in (_in(hours=-24, seconds=-5), _in(days=365, seconds=60), *ENDS_OF_TIME):
         assert faults(await _post(client, send_at=time)) == {("/send_at", "time_out_of_range")}, time
     assert await written() == NOTHING
 
 
 async def test_an_expiry_that_cannot_be_is_refused(client: httpx2.AsyncClient, written: Written) -> None:
-    """Before the sending, at it, or more than a year after it."""
+    """An expiry at or before `send_at`, or more than a year after it, is refused."""
     for time in (_in(seconds=-1), _in(days=-2), _in(days=366), *ENDS_OF_TIME):
         assert faults(await _post(client, expires_at=time)) == {("/expires_at", "time_out_of_range")}, time
     tomorrow = _in(days=1)
@@ -62,7 +62,7 @@ async def test_an_expiry_that_cannot_be_is_refused(client: httpx2.AsyncClient, w
 
 
 async def test_a_past_of_up_to_a_day_means_now(client: httpx2.AsyncClient, parts: wiring.ProcessParts) -> None:
-    """A caller whose clock or queue was late still gets the mail out, dated today and not already expired."""
+    """A `send_at` of up to a day ago means now: the mail is sent with today's date and is not expired."""
     before = datetime.now(UTC)
     for time in (_in(seconds=-1), _in(hours=-23, minutes=-59)):
         reply = await _post(client, send_at=time)
@@ -77,7 +77,7 @@ async def test_a_past_of_up_to_a_day_means_now(client: httpx2.AsyncClient, parts
 
 
 async def test_up_to_a_year_ahead_is_scheduled(client: httpx2.AsyncClient, parts: wiring.ProcessParts) -> None:
-    """Until its time it is shown as `scheduled`, and the queue has it for just then, whatever the offset."""
+    """Until `send_at` the status is `scheduled`, and the entry is due at that moment in any offset."""
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     for offset in ("+00:00", "+05:45", "-12:00"):
         local = tomorrow.astimezone(datetime.fromisoformat(f"2026-01-01T00:00:00{offset}").tzinfo)
@@ -98,7 +98,7 @@ async def test_up_to_a_year_ahead_is_scheduled(client: httpx2.AsyncClient, parts
 async def test_scheduled_becomes_queued_by_the_clock(
     installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> None:
-    """`scheduled` is a view, not a status: when the time comes, both GETs say `queued` without anybody's write."""
+    """`scheduled` is computed when read: at the time both GETs say `queued` without a write."""
     parts, clock = forward
     async with installation.open_client(parts) as client:
         location = (await _post(client, send_at=_in(hours=1))).headers["location"]
@@ -112,7 +112,7 @@ async def test_scheduled_becomes_queued_by_the_clock(
 
 
 async def test_a_template_may_expire_sooner(client: httpx2.AsyncClient) -> None:
-    """This template's mail is worthless after an hour; a request may still say otherwise."""
+    """The template's default expiry is one hour; a request may override it."""
     variables = {"product": "L", "reset_url": "https://x.example", "expires_in": "1 h"}
     body = {
         "to": "ada@example.com",

@@ -1,4 +1,4 @@
-"""Strangers who try keys: they never take more than one connection, and displace nobody whose key is known."""
+"""Unknown keys use at most one connection, and displace no cached key."""
 
 import asyncio
 import itertools
@@ -31,7 +31,7 @@ async def _ask(client: httpx2.AsyncClient, key: str) -> int:
 async def test_a_thousand_unknown_keys_leave_the_callers_their_connections(
     installation: Installation, parts: wiring.ProcessParts
 ) -> None:
-    """A thousand at once, each with another key: one connection and a few statements, and whoever has a key comes in.
+    """A thousand concurrent unknown keys take one connection, and valid keys are served.
 
     None of them displaces a key that is known, and one that is tried again is looked up once a second.
     """
@@ -59,7 +59,7 @@ def _lookups(load: ConnectionLoad) -> int:
 async def test_a_key_that_was_tried_too_early_works_within_a_second(
     installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> None:
-    """What was unknown a moment ago is asked for again, and a key that nobody tried works at once."""
+    """An unknown key is looked up again after a second; an untried new key works at once."""
     parts, clock = forward
     key, key_row = installation.keys.shop, get_columns(ApiKey)
     prefix = key[:-32]
@@ -76,7 +76,7 @@ async def test_a_key_that_was_tried_too_early_works_within_a_second(
 
 
 async def test_one_query_runs_at_a_time_and_takes_all_that_wait() -> None:
-    """Whoever asks while one runs is in the next one; each hears what there is under the own name."""
+    """Keys that arrive during a query are in the next one; each caller gets its own result."""
     queries: list[list[str]] = []
     running = 0
 
@@ -100,7 +100,7 @@ async def test_one_query_runs_at_a_time_and_takes_all_that_wait() -> None:
 
 
 async def test_a_query_that_fails_fails_for_those_who_asked() -> None:
-    """And the next one is asked again."""
+    """A failed query fails for its callers only, and the next one runs."""
     tries = iter([OSError("away"), None])
 
     async def read(names: Sequence[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What typed clients and PHP send for what is not set: null, and an empty array for an empty object."""
+"""Null, and an empty array for an empty object, as typed clients and PHP send them for unset fields."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ UNSET: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("body", UNSET)
 async def test_null_is_as_if_left_out(client: httpx2.AsyncClient, written: Written, body: dict[str, Any]) -> None:
-    """Also within objects and arrays; what is written is what would be without them."""
+    """Null equals a missing field at every depth, also in what is stored."""
     reply = await client.post(PATH, json=body)
     assert reply.status_code == 202, reply.text
     assert await written() == (1, 1, 1)
@@ -53,13 +53,13 @@ async def test_null_is_as_if_left_out(client: httpx2.AsyncClient, written: Writt
 async def test_what_is_needed_is_not_null(
     client: httpx2.AsyncClient, written: Written, body: dict[str, Any], fault: tuple[str, str]
 ) -> None:
-    """A null for a field that is needed is a field that is missing; nothing is written."""
+    """Null for a required field is a fault as if the field were missing, and nothing is written."""
     assert fault in faults(await client.post(PATH, json=body))
     assert await written() == NOTHING
 
 
 async def test_with_nulls_and_without_is_the_same_request(client: httpx2.AsyncClient, written: Written) -> None:
-    """Under one Idempotency-Key: each form is answered from the first, and another body is not."""
+    """With one Idempotency-Key both forms are the same request, and another body is not."""
     headers = {"Idempotency-Key": "order-1"}
     bodies = (WELCOME, WELCOME | NOTHING_GIVEN, WELCOME | {"content": None, "metadata": None}, WELCOME)
     replies = [await client.post(PATH, json=body, headers=headers) for body in bodies]
@@ -74,7 +74,7 @@ async def test_with_nulls_and_without_is_the_same_request(client: httpx2.AsyncCl
 
 
 async def test_null_in_a_batch_takes_the_default(client: httpx2.AsyncClient) -> None:
-    """A field that an item leaves out by null is that of the defaults; null there is none; keys too."""
+    """Null in an item takes the default; null in the defaults is none."""
     body = {
         "defaults": {"template": "welcome", "variables": {"product": "Larkspur"}, "tags": ["a"], "metadata": None},
         "notifications": [
@@ -94,7 +94,7 @@ async def test_null_in_a_batch_takes_the_default(client: httpx2.AsyncClient) -> 
 
 
 async def test_a_patch_refuses_null_and_says_why(client: httpx2.AsyncClient) -> None:
-    """Null could mean "as it is" or "back to the default"; an empty array is an empty object."""
+    """PATCH refuses null as ambiguous; an empty array is an empty object."""
     path = (await client.post(PATH, json=WELCOME | {"send_at": None})).headers["location"]
     for field in ("variables", "send_at", "expires_at", "priority"):
         reply = await client.patch(path, json={"priority": "bulk", field: None})
@@ -138,6 +138,6 @@ async def test_a_patch_refuses_null_and_says_why(client: httpx2.AsyncClient) -> 
 async def test_the_rule_is_the_same_for_every_request(
     served: httpx2.AsyncClient, method: str, path: str, body: dict[str, Any], status: int
 ) -> None:
-    """Webhooks, keys, suppressions, templates, layouts: null is as if left out everywhere."""
+    """Null equals a missing field in webhooks, keys, suppressions, templates and layouts, too."""
     reply = await served.request(method, path, json=body)
     assert reply.status_code == status, reply.text

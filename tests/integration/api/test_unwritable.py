@@ -1,4 +1,4 @@
-"""Readiness while nothing can be written: on a full disk, a read-only database, and ready again when that is over."""
+"""Readiness while nothing can be written: a full disk or a read-only database, and the recovery."""
 
 import asyncio
 import contextlib
@@ -59,7 +59,7 @@ def _empty(disk: Path) -> None:
 
 
 def _fill(disk: Path) -> None:
-    """Take what room there is."""
+    """Fill the free space."""
     with (disk / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(b"x" * 4096)
@@ -67,7 +67,7 @@ def _fill(disk: Path) -> None:
 
 @contextmanager
 def _file_size_limit(size: int) -> Iterator[None]:
-    """No file of this process may grow beyond so many bytes, as if the disk were full."""
+    """Limit the size of this process's files, as if the disk were full."""
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, usual[1]))
     try:
@@ -77,7 +77,7 @@ def _file_size_limit(size: int) -> Iterator[None]:
 
 
 async def _limit_pages(parts: wiring.ProcessParts, pages: str) -> None:
-    """Let the writer's connection, of which there is one, use that many pages."""
+    """Limit the pages of the only writing connection."""
     async with parts.database.write() as connection:
         number = (await connection.execute(text(f"SELECT {pages}"))).scalar_one()
         await connection.execute(text(f"PRAGMA max_page_count = {number}"))
@@ -99,7 +99,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 async def on_small_disk(
     sqlite_database: tuple[str, object], installation: Installation, small_disk: Path
 ) -> AsyncIterator[httpx2.AsyncClient]:
-    """The API on SQLite on that disk."""
+    """The API with SQLite on that file system."""
     seed = Path(str(make_url(sqlite_database[0]).database))
     moved = shutil.copy(seed, small_disk)
     here = installation.with_settings(data_dir=small_disk, database_url=SecretStr(f"sqlite:///{moved}"))
@@ -109,7 +109,7 @@ async def on_small_disk(
 
 @on_sqlite
 async def test_a_full_disk_is_not_ready(on_small_disk: httpx2.AsyncClient, small_disk: Path) -> None:
-    """c30: once POSTs are 503, /readyz says that the disk is full, and says so again; with room it is ready at once."""
+    """c30: while POSTs are 503, /readyz names the full disk; with space it is ready at once."""
     assert (await _ready(on_small_disk))[0] == 200
     (small_disk / "large").write_bytes(b"x" * 200_000)
     await _fill_up(on_small_disk)
@@ -126,7 +126,7 @@ async def test_a_full_disk_is_not_ready(on_small_disk: httpx2.AsyncClient, small
 async def test_a_disk_that_somebody_else_filled_is_not_ready(
     on_small_disk: httpx2.AsyncClient, small_disk: Path
 ) -> None:
-    """Nobody has written since the disk was filled, and it is noticed all the same."""
+    """A disk filled by another program is noticed without a write of ours."""
     assert (await on_small_disk.post("/v1/notifications", json=WELCOME)).status_code == 202
     _fill(small_disk)
     status, detail = await _ready(on_small_disk)
@@ -140,7 +140,7 @@ async def test_a_disk_that_somebody_else_filled_is_not_ready(
 async def test_a_disk_that_was_full_before_the_start_is_not_ready(
     on_small_disk: httpx2.AsyncClient, small_disk: Path
 ) -> None:
-    """SQLite cannot make the files beside its own, so that it cannot even be read: the reason is the disk."""
+    """SQLite cannot create its side files and so cannot read; the reason is the disk."""
     _fill(small_disk)
     status, detail = await _ready(on_small_disk)
     assert (status, "No space left on device" in detail) == (503, True)
@@ -152,7 +152,7 @@ async def test_a_disk_that_was_full_before_the_start_is_not_ready(
 async def test_a_database_that_may_not_grow_is_not_ready(
     client: httpx2.AsyncClient, parts: wiring.ProcessParts
 ) -> None:
-    """SQLite's own limit counts like a full disk; the probe leaves nothing behind."""
+    """SQLite's page limit counts as a full disk; the probe leaves no data."""
     await _limit_pages(parts, "(SELECT page_count FROM pragma_page_count())")
     await _fill_up(client)
     assert (await _ready(client))[0] == 503
@@ -167,7 +167,7 @@ async def test_a_database_that_may_not_grow_is_not_ready(
 
 @on_sqlite
 async def test_files_that_may_not_grow_are_not_ready(client: httpx2.AsyncClient, installation: Installation) -> None:
-    """A limit on the size of files (ulimit -f) shows as an error of the disk."""
+    """A file size limit (ulimit -f) is reported as a disk error."""
     file = str(make_url(installation.settings.effective_database_url).database)
     await client.post("/v1/notifications", json=WELCOME)
     with _file_size_limit(os.stat(file).st_size + 100_000):  # noqa: PTH116 - asynchronous code has no Path.stat
@@ -181,7 +181,7 @@ async def test_files_that_may_not_grow_are_not_ready(client: httpx2.AsyncClient,
 async def test_a_small_write_that_still_fits_does_not_make_it_ready(
     client: httpx2.AsyncClient, parts: wiring.ProcessParts
 ) -> None:
-    """A sender's small writes may find room where no mail does; that is no reason to send mails here."""
+    """Small writes may succeed where a mail does not fit; it stays not ready."""
     await _limit_pages(parts, "(SELECT page_count + 20 FROM pragma_page_count())")
     await _fill_up(client)
     async with parts.database.write() as connection:
@@ -191,7 +191,7 @@ async def test_a_small_write_that_still_fits_does_not_make_it_ready(
 
 @on_sqlite
 async def test_a_writer_that_is_busy_is_no_fault(client: httpx2.AsyncClient, installation: Installation) -> None:
-    """Another program that holds the lock for a moment fills no disk."""
+    """A short lock by another program does not make it unready."""
     file = str(make_url(installation.settings.effective_database_url).database)
     with closing(sqlite3.connect(file, isolation_level=None)) as foreign:
         foreign.execute("BEGIN IMMEDIATE")
@@ -201,7 +201,7 @@ async def test_a_writer_that_is_busy_is_no_fault(client: httpx2.AsyncClient, ins
 
 @on_sqlite
 async def test_a_well_database_is_not_written_to(client: httpx2.AsyncClient, installation: Installation) -> None:
-    """Readiness is asked every few seconds for years: without a reason it writes nothing."""
+    """Without a failed write, readiness writes nothing."""
     file = f"{make_url(installation.settings.effective_database_url).database}-wal"
     await client.post("/v1/notifications", json=WELCOME)
     before = os.stat(file).st_size  # noqa: PTH116 - asynchronous code has no Path.stat
@@ -211,7 +211,7 @@ async def test_a_well_database_is_not_written_to(client: httpx2.AsyncClient, ins
 
 
 async def test_postgresql_without_room_is_not_ready(postgres_installation: Installation) -> None:
-    """53100 makes it not ready, with the reason, until a write of a mail's size goes well again."""
+    """After 53100 it is not ready, with the reason, until a write of a mail's size succeeds."""
     async with postgres_installation.open_parts() as parts, postgres_installation.open_client(parts) as client:
         async with open_foreign_transaction(postgres_installation.settings) as holder:
             await holder.execute(_FULL)
@@ -230,7 +230,7 @@ async def test_postgresql_without_room_is_not_ready(postgres_installation: Insta
 
 
 async def test_read_only_postgresql_is_not_ready(postgres_installation: Installation) -> None:
-    """A server that takes no writes is noticed without a write, and given up for one that does."""
+    """A read-only server is noticed without a write, and replaced by a writable one."""
     settings = postgres_installation.settings
     async with open_foreign_transaction(settings) as holder:
         await holder.execute(f"ALTER DATABASE {holder.database} SET default_transaction_read_only = on")
@@ -252,7 +252,7 @@ async def test_read_only_postgresql_is_not_ready(postgres_installation: Installa
 async def test_doctor_finds_it_without_having_seen_a_write_fail(
     on_small_disk: httpx2.AsyncClient, installation: Installation, small_disk: Path
 ) -> None:
-    """`doctor` is a process of its own: it tries a file beside the database, and one in the data directory."""
+    """`doctor` tries to write a file beside the database and in the data directory."""
     assert (await on_small_disk.post("/v1/notifications", json=WELCOME)).status_code == 202
     here = installation.with_settings(
         data_dir=small_disk, database_url=SecretStr(f"sqlite:///{small_disk}/notifier.sqlite3")
@@ -272,7 +272,7 @@ async def test_doctor_finds_it_without_having_seen_a_write_fail(
 async def test_a_sender_without_room_for_its_journal_is_not_ready(
     postgres_installation: Installation, small_disk: Path
 ) -> None:
-    """The journal's disk is filled by somebody else: the sender is not ready, and ready again with room."""
+    """A sender is not ready while its journal's disk is full, and ready with space."""
     here = postgres_installation.with_settings(data_dir=small_disk)
     async with here.open_parts() as parts, wiring.run_sender(parts) as running:
         assert all(finding.ok for finding in await running.readiness(parts.database))

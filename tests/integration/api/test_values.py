@@ -1,4 +1,4 @@
-"""Links, amounts and whole numbers over the API: reported at submit, in batches, rehearsals and changes."""
+"""Links, amounts and whole numbers: faults at submit, in batches, dry runs and changes."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ _version = get_columns(TemplateVersion)
 
 @pytest.fixture
 async def staff(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    """Somebody with an admin key, who has published the template."""
+    """An editor with an admin key, after publishing the template."""
     async with installation.open_client(parts, await template_editor.create_admin_key(parts)) as client:
         await template_editor.publish_draft(client, files=FILES, sample=VALUES)
         yield client
@@ -44,7 +44,7 @@ def list_faults(reply: httpx2.Response) -> list[tuple[str, str]]:
 
 @pytest.mark.usefixtures("staff")
 async def test_every_door_asks_the_same(client: httpx2.AsyncClient) -> None:
-    """A single request, a rehearsal, a batch and a change of what waits."""
+    """A single request, a dry run, a batch and a change have the same checks."""
     assert list_faults(await client.post("/v1/notifications", json=BAD)) == FAULTS
     assert list_faults(await client.post("/v1/notifications?dry_run=true", json=BAD)) == FAULTS
     batch = {"notifications": [MAIL, BAD], "on_error": "skip_invalid"}
@@ -62,7 +62,7 @@ async def test_every_door_asks_the_same(client: httpx2.AsyncClient) -> None:
 async def test_a_telephone_link_and_a_whole_number_arrive(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """`2.0` is shown as 2 and counts as 2; the link is the one that was sent."""
+    """`2.0` is shown and counted as 2, and the telephone link is sent unchanged."""
     body = '{"to": "ada@example.com", "template": "greeting", "variables": %s}'
     values = '{"count": 2.0, "total": "12.50", "url": "tel:+4930123456"}'
     headers = {"Idempotency-Key": "k", "Content-Type": "application/json"}
@@ -82,7 +82,7 @@ async def test_a_telephone_link_and_a_whole_number_arrive(
 async def test_a_version_from_before_goes_on_as_it_was(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, staff: httpx2.AsyncClient
 ) -> None:
-    """Stored before there were checks: its callers are not refused, its mails leave, its preview shows what leaves."""
+    """A version from before the checks accepts the same values, and its preview equals its mails."""
     async with parts.database.write() as connection:
         query = select(_version.id, _version.source, _version.variables_schema).order_by(_version.id.desc()).limit(1)
         row = (await connection.execute(query)).one()
@@ -99,7 +99,7 @@ async def test_a_version_from_before_goes_on_as_it_was(
 
 
 async def test_a_template_says_which_schemes_it_links_to(client: httpx2.AsyncClient, staff: httpx2.AsyncClient) -> None:
-    """The setting is kept, shown, and part of the version; what could do harm is refused."""
+    """The setting is stored, shown and versioned; dangerous schemes are refused."""
     settings = template_editor.SETTINGS | {"link_schemes": ["shopapp"]}
     view = await template_editor.publish_draft(staff, "1.0", files=FILES, sample=VALUES, settings=settings)
     assert view["settings"]["link_schemes"] == ["shopapp"]

@@ -1,4 +1,4 @@
-"""What copies weigh: one content for the family, one mail each in every limit, and nothing is left of a refusal."""
+"""The cost of copies: one stored content, one mail each in every limit, and nothing left of a refusal."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -44,7 +44,7 @@ async def _sent(parts: wiring.ProcessParts) -> None:
 async def test_the_content_is_written_once(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
-    """400 KB to 51 recipients are 400 KB, in the table and in the statement that writes it."""
+    """400 KB of content to 51 recipients is 400 KB in the table and in its statement."""
     submitter: Any = client._transport.app.state.dependencies.submitter  # type: ignore[attr-defined]
     sizes: list[int] = []
     write = submitter._write
@@ -62,7 +62,7 @@ async def test_the_content_is_written_once(
 async def test_all_that_reads_a_copys_content_finds_it(
     installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
 ) -> None:
-    """Its content, why it waits, a change before the first try, the mail itself, and the same bytes after a retry."""
+    """Content, wait reason, change, mail and retry of a copy all find the shared content."""
     relay.say("bob@example.com", "RCPT", "550 5.7.1 not you")
     async with installation.open_client(parts, await marketing_template.create_marketing_key(parts, "shop")) as client:
         path = await api_caller.submit_mail(
@@ -93,7 +93,7 @@ async def test_all_that_reads_a_copys_content_finds_it(
 async def test_a_copy_of_an_earlier_release_keeps_its_own_content(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """Beside the others of its claim, whose content is shared."""
+    """A copy with its own content is sent in the same claim as copies with shared content."""
     path = await api_caller.submit_mail(client, cc=["cleo@example.com"], bcc=["bob@example.com"])
     old = uncertain_mails.get_id((await _copies(client, path))["bob@example.com"])
     own = {"variables": {"name": "Old", "product": "Sedge"}, "headers": {}, "addressed_to": "ada@example.com"}
@@ -108,7 +108,7 @@ async def test_a_copy_of_an_earlier_release_keeps_its_own_content(
 async def test_a_family_whose_content_was_deleted_is_not_sent(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, relay: ScriptedRelay
 ) -> None:
-    """No row is found for it: its entries end, as those of any mail without content."""
+    """If the content is deleted, the entries end like those of any mail without content."""
     await api_caller.submit_mail(client, cc=["cleo@example.com"])
     async with parts.database.write() as connection:
         await connection.execute(delete(NotificationContent))
@@ -130,7 +130,7 @@ def _limited(
 async def test_each_copy_counts_as_a_mail(
     installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock], url: str, count: int
 ) -> None:
-    """Of ten a minute 51 are taken while nothing is owed, and paid back before the next; the fields say so."""
+    """51 mails are accepted at a limit of ten, and paid back before the next request."""
     async with installation.open_client(_limited(installation, forward, 10)) as client:
         body: dict[str, Any] = WELCOME | {"cc": FIFTY[:20], "bcc": FIFTY[20:]}
         if url == BATCH:
@@ -149,7 +149,7 @@ async def test_each_copy_counts_as_a_mail(
 async def test_copies_of_what_is_refused_or_rehearsed_count_nothing(
     installation: Installation, forward: tuple[wiring.ProcessParts, ForwardClock]
 ) -> None:
-    """The request itself does."""
+    """For a refused request or dry run only the request counts."""
     async with installation.open_client(_limited(installation, forward, 10)) as client:
         faulty = await client.post(PATH, json=WELCOME | {"bcc": [*FIFTY, "nobody"], "template": 7})
         assert (faulty.status_code, faulty.headers["ratelimit"][:9]) == (422, '"key";r=9')
@@ -159,7 +159,7 @@ async def test_copies_of_what_is_refused_or_rehearsed_count_nothing(
 
 @pytest.mark.parametrize("on_error", ["reject_all", "skip_invalid"])
 async def test_a_batch_is_bounded_in_mails(client: httpx2.AsyncClient, written: Written, on_error: str) -> None:
-    """99 notifications with 50 copies each are too many; copies from the defaults count as well."""
+    """99 notifications with 50 copies each are refused; copies from the defaults count as well."""
     items = [{"to": f"to{number}@example.org"} for number in range(MAX_BATCH_MAILS // 51 + 1)]
     body = {"defaults": WELCOME | {"bcc": FIFTY}, "notifications": items, "on_error": on_error}
     each = [WELCOME | {"bcc": FIFTY} | item for item in items]
@@ -173,7 +173,7 @@ async def test_a_batch_is_bounded_in_mails(client: httpx2.AsyncClient, written: 
 async def test_a_batch_with_copies_is_written_in_chunks_of_mails(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
-    """However many copies there are, no more than a chunk is handed in at once."""
+    """Mails are written in chunks of bounded size, however many copies there are."""
     submitter: Any = client._transport.app.state.dependencies.batch_submitter  # type: ignore[attr-defined]
     chunks: list[int] = []
     write_all = submitter._write_all
@@ -194,7 +194,7 @@ async def test_a_batch_with_copies_is_written_in_chunks_of_mails(
 async def test_a_batch_is_one_request_and_its_repetitions(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
-    """Under one key other notifications are another batch: none grows with what its key is used for later."""
+    """Other notifications under the same key are another batch; a batch never grows later."""
     headers = {"Idempotency-Key": "k"}
 
     async def post(*keys: str) -> str:
@@ -213,7 +213,7 @@ async def test_a_batch_is_one_request_and_its_repetitions(
 async def test_the_queue_ahead_of_the_last_of_a_request_counts(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written
 ) -> None:
-    """At one mail a second the last of 51 copies, or of a batch, waits for the others of its request."""
+    """The last mail of a request waits for the others of the same request."""
     await add_measured_sender(parts)
     await refresh_forecast(client)
     body = WELCOME | {"expires_at": (parts.clock.now() + timedelta(seconds=40)).isoformat()}
@@ -236,7 +236,7 @@ async def test_the_queue_ahead_of_the_last_of_a_request_counts(
 async def test_no_octets_are_left_of_what_is_refused_or_rolled_back(
     parts: wiring.ProcessParts, client: httpx2.AsyncClient, written: Written, url: str
 ) -> None:
-    """A key that stands for another request, and a table that refuses the row: neither leaves an attachment."""
+    """A reused key or a failed insert leaves no attachment."""
 
     async def post(*files: Any) -> int:
         item = WELCOME | {"attachments": files}
@@ -262,7 +262,7 @@ async def test_no_octets_are_left_of_what_is_refused_or_rolled_back(
 
 
 async def test_octets_that_are_known_are_kept_once(parts: wiring.ProcessParts, client: httpx2.AsyncClient) -> None:
-    """By two mails of one commit, by one mail twice, and by a later one with another file."""
+    """Equal attachments are stored once, in one commit, one mail, or later."""
     items = [
         {"attachments": [build_attachment("a.pdf"), build_attachment("b.pdf")]},
         {"attachments": [build_attachment("c.pdf")]},

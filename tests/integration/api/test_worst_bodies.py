@@ -1,4 +1,4 @@
-"""Whatever is sent to a route with a body, in whatever amount, is refused or taken; the reply is never large."""
+"""The most expensive bodies of each route are accepted or refused with a small reply."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ ANY_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 @pytest.fixture
 async def worst(sqlite_installation: Installation) -> AsyncIterator[httpx2.AsyncClient]:
-    """The shop with every scope, which nothing but the limits of bodies holds back."""
+    """The shop with every scope, limited only by the sizes of bodies."""
     unlimited = sqlite_installation.with_settings(api={"rate_per_minute": 0, "service_rate_per_minute": 0})
     async with (
         unlimited.open_parts() as parts,
@@ -60,7 +60,7 @@ def _require_small(reply: httpx2.Response, what: str) -> None:
 async def test_the_worst_body_has_a_small_reply(
     worst: httpx2.AsyncClient, method: str, path: str, schema: dict[str, Any]
 ) -> None:
-    """At the limit of bytes of each route: wide, deep, long, unknown and wrong."""
+    """Bodies at each route's byte limit that are wide, deep, long, unknown or invalid."""
     model = _models()[schema["$ref"].rpartition("/")[2]]
     url = path.replace("{slug}", "welcome").replace("{name}", "larkspur.html")
     url = "/".join(ANY_ID if part.startswith("{") else part for part in url.split("/"))
@@ -77,7 +77,7 @@ MANY = {f"field{number}": 1 for number in range(70)}
 
 
 async def test_a_thousand_wrong_notifications_are_told_in_a_small_reply(worst: httpx2.AsyncClient) -> None:
-    """Refused as a whole: at most a hundred faults, and how many others there are."""
+    """The reply lists at most 100 faults, and how many others there are."""
     for item in (MANY, {"to": {}, "n" * 10_000: 1}):
         reply = await worst.post("/v1/notifications/batch", content=_batch(item), headers=JSON)
         _require_small(reply, str(item)[:50])
@@ -88,7 +88,7 @@ async def test_a_thousand_wrong_notifications_are_told_in_a_small_reply(worst: h
 
 
 async def test_each_refused_notification_says_why(worst: httpx2.AsyncClient) -> None:
-    """Skipped one by one: each has a code and a fault, and the reply stays below half a MiB."""
+    """With `skip_invalid` each item has a code and a fault, in less than half a MiB."""
     for item in (WRONG, {"to": "\x01" * 300, "n" * 5_000: 1}):
         reply = await worst.post("/v1/notifications/batch", content=_batch(item, on_error="skip_invalid"), headers=JSON)
         assert reply.status_code == 202
@@ -104,7 +104,7 @@ async def test_each_refused_notification_says_why(worst: httpx2.AsyncClient) -> 
 
 
 async def test_as_much_as_the_documents_allow_is_taken(worst: httpx2.AsyncClient) -> None:
-    """256 KiB of variables in the shape with most values, and a batch of a thousand with variables of their own."""
+    """The documented maximum of variables, and a batch of a thousand, are accepted."""
     values = b"[" + b",".join([b"[]"] * (256 * 1024 // 3 - 10)) + b"]"
     body = b'{"to":"ada@example.com","template":"welcome","variables":{"name":%s,"product":"x"}}' % values
     reply = await worst.post("/v1/notifications", content=body, headers=JSON)
@@ -116,7 +116,7 @@ async def test_as_much_as_the_documents_allow_is_taken(worst: httpx2.AsyncClient
 
 
 async def test_too_many_values_are_refused_before_they_are_parsed(worst: httpx2.AsyncClient) -> None:
-    """They are counted in the bytes: what is no JSON at all is not even looked at."""
+    """Values are counted in the bytes, so invalid JSON is not parsed."""
     body = b"[" * (body_limits.MAX_BODY_VALUES + 1)
     reply = await worst.post("/v1/notifications", content=body, headers=JSON)
     assert (reply.status_code, reply.json()["code"]) == (413, "request_too_large")
@@ -126,7 +126,7 @@ async def test_too_many_values_are_refused_before_they_are_parsed(worst: httpx2.
 
 
 async def test_marks_in_texts_are_no_values(worst: httpx2.AsyncClient) -> None:
-    """A style sheet, or a text full of commas and escaped quotes, is one value."""
+    """Commas and escaped quotes inside a text do not count as values."""
     text = 'p{margin:0,1} \\",[{:' * 24_000
     content = {"subject": "Hello", "text": text}
     reply = await worst.post("/v1/notifications", json={"to": "ada@example.com", "content": content})
@@ -137,7 +137,7 @@ async def test_marks_in_texts_are_no_values(worst: httpx2.AsyncClient) -> None:
 
 
 async def test_a_large_body_is_parsed_in_a_thread() -> None:
-    """Parsing, validation and the hash of what is large happen beside the event loop; small bodies stay in it."""
+    """Large bodies are parsed, validated and hashed in a thread, small ones in the event loop."""
 
     def thread(_text: bytes) -> str:
         return threading.current_thread().name

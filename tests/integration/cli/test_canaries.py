@@ -106,7 +106,7 @@ def _assert_clean(output: str) -> None:
 async def test_no_route_lets_a_canary_into_the_log(
     sqlite_seed: SqliteSeed, tmp_path: Path, relay: ScriptedRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every route is called with addresses, tokens and SQL in each place, then with a failing database."""
+    """Calls every route with personal data in each place, then with a failing database."""
     url = sqlite_seed.copy(tmp_path)
     admin, shop = await _admin_key(url), sqlite_seed.keys.shop
     relay.greeting = f"554 5.7.1 <{canary_strings.ADDRESS}>: log in with {canary_strings.TOKEN}"
@@ -144,7 +144,7 @@ async def test_no_route_lets_a_canary_into_the_log(
 
 
 def test_what_libraries_and_the_interpreter_say_has_no_words_of_others() -> None:
-    """Errors in a route, request parser, task, callback, thread and finalizer, and a warning."""
+    """Errors and warnings of libraries and the interpreter contain no personal data."""
     script = RAISING.format(
         words=f"{canary_strings.ADDRESS} {canary_strings.TOKEN} {canary_strings.SQL}", token=canary_strings.TOKEN
     )

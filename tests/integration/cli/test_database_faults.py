@@ -131,7 +131,7 @@ def test_what_is_wrong_with_the_url(environment: pytest.MonkeyPatch, url: str, w
 def restricted(
     postgres_database: tuple[str, Keys], postgres_server: postgres_cluster.PostgresServer
 ) -> Iterator[tuple[str, str]]:
-    """The URL of a database, and a role that may log in and do nothing else."""
+    """The URL of a database, and a role with only the right to log in."""
     url, role = postgres_database[0], postgres_cluster.make_database_name()
     postgres_cluster.execute_statements(url, f"CREATE ROLE {role} LOGIN PASSWORD 'x'")
     yield url, role
@@ -237,7 +237,7 @@ def test_a_data_directory_that_is_unfit(
     "name", ["plain", "a b", "a%2Fb", "who?", "a#b", "100%", "ü", ":memory:", "file:x", "a&b=c;d'e"]
 )
 def test_a_path_is_a_path(environment: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
-    """Whatever the name of the data directory, relative or absolute, the database is created in it."""
+    """The database is created in the data directory, whatever its name."""
     for place in (tmp_path / name, Path("relative") / name):
         environment.setenv("NOTIFIER_DATA_DIR", str(place))
         assert type_command("db", "upgrade").stdout.startswith("at ")
@@ -252,13 +252,13 @@ def test_a_path_is_a_path(environment: pytest.MonkeyPatch, tmp_path: Path, name:
 def test_before_the_first_migration_nothing_is_made(
     environment: pytest.MonkeyPatch, tmp_path: Path, words: str
 ) -> None:
-    """Each command says to run `notifier db upgrade`, exits 2, and creates no file and no directory."""
+    """Each command says to run `notifier db upgrade`, exits with 2 and creates nothing."""
     _assert_one_line(type_command(*words.split()), "does not exist yet", "notifier db upgrade")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_doctor_makes_nothing(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without a database file `doctor` says so, and creates none."""
+    """`doctor` reports a missing database file, and creates none."""
     environment.delenv("NOTIFIER_DATA_DIR")
     ended = type_command("doctor", "--json")
     assert (ended.code, "does not exist yet" in ended.stdout) == (1, True)

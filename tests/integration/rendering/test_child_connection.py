@@ -1,4 +1,4 @@
-"""The parent's end of a child's socket, with a child whose every byte is scripted."""
+"""The parent's end of a child's socket, with a scripted child."""
 
 import asyncio
 import socket
@@ -24,7 +24,7 @@ SOON = 20.0  # seconds; more than any test takes
 
 
 class Scripted:
-    """A child that says what it is told to, and has used as much processor time as it is told."""
+    """A child with scripted replies and scripted processor time."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
@@ -33,30 +33,30 @@ class Scripted:
         self.worked: list[float] = []
 
     async def say(self, *frames: bytes) -> None:
-        """Send these frames in one go."""
+        """Send these frames at once."""
         data = b"".join(FRAME_HEADER.pack(len(frame)) + frame for frame in frames)
         await asyncio.get_running_loop().sock_sendall(self.connection, data)
 
     async def mutter(self, data: bytes) -> None:
-        """Send these octets, one after the other, each read by itself."""
+        """Send these bytes one by one, each as a separate read."""
         for octet in data:
             await asyncio.get_running_loop().sock_sendall(self.connection, bytes([octet]))
             await asyncio.sleep(0)
 
 
 def batch(message: str) -> bytes:
-    """An answer with one result, known by its message."""
+    """An answer with one result, identified by its message."""
     return msgspec.msgpack.encode(answer(message))
 
 
 def answer(message: str) -> RenderBatchAnswer:
-    """The same, as it is read."""
+    """The same answer as the parent reads it."""
     return RenderBatchAnswer(results=[RenderFault(part="mail", line=None, message=message)], seconds=[0.0])
 
 
 @asynccontextmanager
 async def linked() -> AsyncIterator[tuple[ChildConnection, Scripted]]:
-    """A link that is ready, and its child."""
+    """A connected link and its child."""
     ours, theirs = socket.socketpair()
     for end in (ours, theirs):
         end.settimeout(0)
@@ -72,14 +72,14 @@ async def linked() -> AsyncIterator[tuple[ChildConnection, Scripted]]:
 
 
 async def loss(answer: asyncio.Future[ChildAnswer]) -> LossReason:
-    """How a request lost its child."""
+    """The error of a request that lost its child."""
     with pytest.raises(ChildLostError) as caught:
         await asyncio.wait_for(answer, SOON)
     return caught.value.reason
 
 
 async def test_answers_belong_to_requests_in_order() -> None:
-    """Two answers that arrive together are given to the two who asked."""
+    """Two answers in one read go to their own requests."""
     async with linked() as (link, child):
         answers = [link.send_request(b"x", SOON), link.send_request(b"y", SOON)]
         await child.say(batch("first"), batch("second"))
@@ -87,7 +87,7 @@ async def test_answers_belong_to_requests_in_order() -> None:
 
 
 async def test_an_answer_in_small_pieces() -> None:
-    """However the stream is cut, the answers are whole."""
+    """Answers are complete however the stream is split."""
     async with linked() as (link, child):
         answers = [link.send_request(b"x", SOON), link.send_request(b"y", SOON)]
         frames = (batch("first"), batch("second"))
@@ -96,7 +96,7 @@ async def test_an_answer_in_small_pieces() -> None:
 
 
 async def test_an_answer_larger_than_the_room() -> None:
-    """The room grows for one large answer, and a small one before and behind it is read as well."""
+    """The buffer grows for a large answer, and small ones around it are read too."""
     large = "x" * (3 * ANSWER_BUFFER_BYTES)
     async with linked() as (link, child):
         answers = [link.send_request(b"", SOON) for _ in range(3)]
@@ -106,7 +106,7 @@ async def test_an_answer_larger_than_the_room() -> None:
 
 
 async def test_an_answer_that_nobody_waits_for_is_dropped() -> None:
-    """Who gave up gets nothing, and the next gets its own."""
+    """The answer to a cancelled request is dropped, and the next request gets its own."""
     async with linked() as (link, child):
         given_up, second = link.send_request(b"x", SOON), link.send_request(b"y", SOON)
         given_up.cancel()
@@ -116,7 +116,7 @@ async def test_an_answer_that_nobody_waits_for_is_dropped() -> None:
 
 @pytest.mark.parametrize(("used", "how"), [(0.005, LossReason.OVERRAN), (0.004, LossReason.STARVED)])
 async def test_only_the_front_request_is_to_blame(used: float, how: LossReason) -> None:
-    """It overran if the child had processor time enough, else it was starved; the one behind it did nothing wrong."""
+    """The first request overran or was starved, by processor time; the second is not blamed."""
     async with linked() as (link, child):
         front, behind = link.send_request(b"x", 0.01), link.send_request(b"y", SOON)
         child.used = used
@@ -126,7 +126,7 @@ async def test_only_the_front_request_is_to_blame(used: float, how: LossReason) 
 
 
 async def test_time_counts_from_the_answer_before() -> None:
-    """The processor time that the request before took is not counted against the next one."""
+    """Processor time of the previous request is not counted for the next."""
     async with linked() as (link, child):
         first, second = link.send_request(b"x", SOON), link.send_request(b"y", 0.01)
         child.used = 5.0
@@ -137,7 +137,7 @@ async def test_time_counts_from_the_answer_before() -> None:
 
 @pytest.mark.parametrize("said", [b"\xc1", msgspec.msgpack.encode(["no", "answer"])])
 async def test_a_child_that_talks_nonsense_is_killed(said: bytes) -> None:
-    """What is no answer ends the child; nothing that follows is believed."""
+    """An invalid answer kills the child, and later bytes are ignored."""
     async with linked() as (link, child):
         front, behind = link.send_request(b"x", SOON), link.send_request(b"y", SOON)
         await child.say(said, batch("first"))
@@ -147,7 +147,7 @@ async def test_a_child_that_talks_nonsense_is_killed(said: bytes) -> None:
 
 
 async def test_a_child_that_speaks_unasked_is_killed() -> None:
-    """An answer too many would be taken for the next one's."""
+    """An answer without a request kills the child."""
     async with linked() as (link, child):
         await child.say(batch("first"))
         await asyncio.wait_for(child.killed.wait(), SOON)
@@ -156,7 +156,7 @@ async def test_a_child_that_speaks_unasked_is_killed() -> None:
 
 
 async def test_a_child_that_announces_too_much_is_killed() -> None:
-    """The parent does not take gigabytes because a child says so."""
+    """A frame length over the maximum kills the child."""
     async with linked() as (link, child):
         pending = link.send_request(b"x", SOON)
         await asyncio.get_running_loop().sock_sendall(child.connection, FRAME_HEADER.pack(MAX_ANSWER_FRAME_BYTES))
@@ -164,7 +164,7 @@ async def test_a_child_that_announces_too_much_is_killed() -> None:
 
 
 async def test_an_answer_before_the_end_counts() -> None:
-    """A child that answered the first request and died has lost the second only."""
+    """A child that dies after the first answer loses only the second request."""
     async with linked() as (link, child):
         first, second = link.send_request(b"x", SOON), link.send_request(b"y", SOON)
         await child.say(batch("first"))
@@ -174,7 +174,7 @@ async def test_an_answer_before_the_end_counts() -> None:
 
 
 async def test_it_is_told_what_each_request_took() -> None:
-    """Each from the answer before to its own, and one that overran until then; not what comes after."""
+    """The processor time of each request is reported, also of one that overran."""
     async with linked() as (link, child):
         first, second = link.send_request(b"x", SOON), link.send_request(b"y", 0.05)
         child.used = 0.5
@@ -187,7 +187,7 @@ async def test_it_is_told_what_each_request_took() -> None:
 
 
 async def test_a_child_that_never_says_hello() -> None:
-    """A child that ends before it is ready is an error of its own, not a wait for ever."""
+    """A child that ends before it is ready raises its own error."""
     ours, theirs = socket.socketpair()
     ours.settimeout(0)
     _, link = await asyncio.get_running_loop().create_connection(

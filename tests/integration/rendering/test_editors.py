@@ -1,4 +1,4 @@
-"""Those who edit, with real child processes: one person's hostile drafts do not keep another's preview waiting."""
+"""Editors with real child processes: one editor's hostile drafts do not delay another's preview."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from notifier.rendering.preview_pool import PreviewPool
 
 
 async def test_who_was_refused_has_a_child_apart() -> None:
-    """While that one is busy, they wait, and their colleagues do not; what they pay for is their own child's work."""
+    """An editor whose drafts were refused has a separate child and is charged for its work only."""
     pool = PreviewPool()
     editors = EditorRenderers(pool, ManualClock())
     try:

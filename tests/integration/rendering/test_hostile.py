@@ -1,4 +1,4 @@
-"""Hostile templates and hostile values through a real pool: nothing gets out, nothing hangs, and good mail goes on."""
+"""Hostile templates and values in a real pool: no leak, no hang, and good mails are rendered."""
 
 import asyncio
 import json
@@ -45,7 +45,7 @@ GOOD = TemplateSource(
 
 
 class Reader(HTMLParser):
-    """What a mail client would make of a mail: its elements, and where its links lead."""
+    """The elements and link targets of a mail, as a client parses them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Reader(HTMLParser):
         self.styles: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note what it is, and what it may do."""
+        """Record an element and its links."""
         self.elements += [tag] if tag != "br" else []  # as many as a value has lines
         self.attributes |= {name for name, _ in attrs}
         self.styles += [value or "" for name, value in attrs if name == "style"]
@@ -63,13 +63,13 @@ class Reader(HTMLParser):
 
 
 def source_of(hostile: Hostile) -> TemplateSource:
-    """A whole template around a hostile HTML part."""
+    """Build a template around a hostile HTML part."""
     files = {"subject.txt": "Hi", "body.html": hostile.html, "body.txt": "x", "_layouts/base.html": hostile.layout}
     return TemplateSource(files=files, sample=SAMPLE, settings=TemplateSettings(name="A"))
 
 
 def job(version: str, **values: Any) -> RenderJob:
-    """A mail of this version."""
+    """Build a mail of this version."""
     return RenderJob(version=version, locale=None, variables=json.dumps({**SAMPLE, **values}), header=HEADER)
 
 
@@ -81,20 +81,20 @@ async def pool() -> AsyncIterator[RenderingPool]:
 
 
 def test_the_corpora_are_large() -> None:
-    """As many as were promised, each with a name of its own."""
+    """The corpora have the promised sizes, with unique names."""
     templates = [*REFUSED, *FAULTY, *ENDLESS]
     assert len({hostile.name for hostile in templates}) == len(templates) >= 40
     assert len(VALUES) >= 30
 
 
 async def timed(pool: RenderingPool, hostile: Hostile) -> SourceCheck:
-    """The report of a check, which ends however busy the host is."""
+    """The report of a check, which must end within a time limit."""
     async with asyncio.timeout(MAX_CHECK_SECONDS * 20):
         return await pool.check(source_of(hostile))
 
 
 async def test_hostile_templates_are_refused_when_they_are_checked(pool: RenderingPool) -> None:
-    """Each is a fault, those that only an attacker writes with a code of their own; no report gives anything away."""
+    """Each hostile template has a fault, attacks have a code of their own, and no report leaks anything."""
     for hostile in [*REFUSED, *FAULTY, *ENDLESS]:
         report = await timed(pool, hostile)
         assert report.faults, hostile.name
@@ -104,7 +104,7 @@ async def test_hostile_templates_are_refused_when_they_are_checked(pool: Renderi
 
 
 async def test_hostile_templates_that_were_published_send_nothing(pool: RenderingPool) -> None:
-    """A template that got past the check all the same fails alone; the good mails beside it are rendered."""
+    """A hostile template fails alone, and the other mails of the batch are rendered."""
     several = [*REFUSED, *FAULTY]
     for start in range(0, len(several), 8):  # few at a time, or a busy host would take them for an overrun
         hostile = several[start : start + 8]
@@ -118,7 +118,7 @@ async def test_hostile_templates_that_were_published_send_nothing(pool: Renderin
 
 @pytest.mark.parametrize("strict", [False, True], ids=["published long ago", "published today"])
 async def test_hostile_values_stay_values(pool: RenderingPool, strict: bool) -> None:  # noqa: FBT001 - a parameter
-    """In every place of a mail: no element, no attribute and no live link that the template did not write."""
+    """A value never adds an element, attribute or working link, wherever it stands."""
     careful = TemplateSource(
         files={"subject.txt": "Hi", "body.html": CAREFUL, "body.txt": "{{ v }}"},
         sample={"v": "a"},
@@ -142,20 +142,20 @@ async def test_hostile_values_stay_values(pool: RenderingPool, strict: bool) -> 
 
 
 async def render_shown(pool: RenderingPool, source: TemplateSource, value: Any) -> PreviewedMail | RenderFault:
-    """The mail with this value."""
+    """Render the mail with this value."""
     version = f"careful, {source.strict}"
     return await pool.preview(job(version, v=value), {version: source})
 
 
 def leads_elsewhere(link: str) -> bool:
-    """Whether a client would follow it to something that is neither a page, nor mail, nor an image of this mail."""
+    """True if a client would follow a link that is no page, no mail address and no image of this mail."""
     seen = re.sub(r"[\x00-\x20\x7f]", "", link)
     scheme = re.match(r"([^/?#:]*):", seen)
     return scheme is not None and scheme[1].lower() not in ("http", "https", "mailto", "tel", "sms", "cid")
 
 
 def read_by_a_client(html: str) -> Reader:
-    """The HTML as it is parsed, with what is in conditional comments as Outlook would read it."""
+    """The parsed HTML, with conditional comments as Outlook reads them."""
     reader = Reader()
     reader.feed(html.replace("<!--[if mso]>", "").replace("<![endif]-->", ""))
     return reader

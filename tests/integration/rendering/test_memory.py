@@ -1,4 +1,4 @@
-"""What a rendering child does with memory that it has freed, as the kernel counts it."""
+"""Memory that a rendering child has freed, as the kernel counts page faults."""
 
 import json
 import multiprocessing
@@ -29,13 +29,13 @@ SOURCE = TemplateSource(
 
 
 def page_faults() -> int:
-    """How often the one rendering child was given a page of memory since it started."""
+    """The number of page faults of the only rendering child since its start."""
     (pid,) = (child.pid for child in multiprocessing.active_children() if child.name == "notifier-rendering")
     return int(Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[7])
 
 
 async def faults_of_warm_batches(pool: RenderingPool, lines: int) -> int:
-    """The page faults of the warm batches of mails with so many lines, after eight that may need more memory."""
+    """The page faults of warm batches, after eight batches to warm up."""
     variables = json.dumps({"lines": ["€" * 30] * lines})
     jobs = [RenderJob(version="long", locale=None, variables=variables, header=HEADER)] * MAX_BATCH_MAILS
     before = 0
@@ -49,7 +49,7 @@ async def faults_of_warm_batches(pool: RenderingPool, lines: int) -> int:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what is kept of freed memory is up to the C library")
 async def test_a_child_that_is_warm_needs_no_new_memory() -> None:
-    """What one batch frees, the next one uses: the kernel is not asked for pages mail by mail."""
+    """Freed memory is reused by the next batch, without page faults per mail."""
     async with RenderingPool(children=1) as pool:
         faults = [await faults_of_warm_batches(pool, lines) for lines in (60, 100, 140)]
     # The heap may grow a few times, by up to a hundred pages each time. A child that gives memory back takes that much

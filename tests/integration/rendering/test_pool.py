@@ -44,7 +44,7 @@ SOURCES = {
 
 
 def kinds(results: Sequence[object]) -> list[type]:
-    """What became of each job."""
+    """The kind of each result."""
     return [type(result) for result in results]
 
 
@@ -61,7 +61,7 @@ def children() -> list[int]:
 
 
 def limits_of(pid: int) -> str:
-    """What the system limits a process to."""
+    """The resource limits of a process."""
     return Path(f"/proc/{pid}/limits").read_text("ascii")
 
 
@@ -75,12 +75,12 @@ async def pool() -> AsyncIterator[RenderingPool]:
     ("processors", "number"), [(1, 1), (2, 1), (3, 1), (4, 2), (8, MAX_DEFAULT_CHILDREN), (64, MAX_DEFAULT_CHILDREN)]
 )
 def test_half_of_the_processors_may_render(processors: int, number: int) -> None:
-    """The sender, the database and the relay share the rest."""
+    """Rendering uses half of the processors; sender, database and relay need the others."""
     assert suggest_child_count(processors) == number
 
 
 async def test_the_number_of_children_is_found_out() -> None:
-    """Without a number there are as many children as the processors of this process suggest."""
+    """By default the number of children comes from the processors of this process."""
     before = children()
     async with RenderingPool(children=0):
         assert len(children()) - len(before) == suggest_child_count(len(os.sched_getaffinity(0)))
@@ -94,7 +94,7 @@ async def test_a_batch_is_rendered_in_order(pool: RenderingPool) -> None:
 
 
 async def test_a_template_that_cannot_be_stopped_hurts_only_itself(pool: RenderingPool) -> None:
-    """It is killed within its wall limit, its neighbours are rendered, and the pool goes on with another child."""
+    """The child is killed at the wall limit, the other mails are rendered, and a new child starts."""
     before = children()
     async with asyncio.timeout(30):
         results = await pool.render([build_job(), build_job("stubborn"), build_job()], SOURCES)
@@ -106,7 +106,7 @@ async def test_a_template_that_cannot_be_stopped_hurts_only_itself(pool: Renderi
 
 
 async def test_an_endless_template_is_a_fault_of_its_check(pool: RenderingPool) -> None:
-    """A check has a wall limit too, so saving a bad template is answered; the next check works."""
+    """A check has a wall limit, and the next check works."""
     async with asyncio.timeout(30):
         report = await pool.check(build_source(STUBBORN))
     assert report.faults == [TOO_SLOW_FAULT]
@@ -122,13 +122,13 @@ async def test_a_child_killed_from_outside_is_replaced(pool: RenderingPool) -> N
 
 
 async def test_a_mail_alone_survives_its_childs_death(pool: RenderingPool) -> None:
-    """A child that the system killed says nothing about the one mail that it was to render: it is rendered."""
+    """A single mail is rendered again after its child was killed from outside."""
     os.kill(children()[0], signal.SIGKILL)
     assert kinds(await pool.render([build_job()], SOURCES)) == [RenderedMail]
 
 
 async def test_a_child_killed_in_the_middle_of_a_batch_is_replaced(pool: RenderingPool) -> None:
-    """A check that loses its child is answered, and the pool goes on."""
+    """A check that loses its child is answered, and the pool continues."""
     (before,) = children()
     checking = asyncio.create_task(pool.check(build_source(STUBBORN)))
     await asyncio.sleep(0)
@@ -138,7 +138,7 @@ async def test_a_child_killed_in_the_middle_of_a_batch_is_replaced(pool: Renderi
 
 
 async def test_a_template_that_takes_all_memory_hurts_only_itself(pool: RenderingPool) -> None:
-    """Doubling a list again and again ends at the child's memory limit; the neighbours are rendered."""
+    """A list that doubles ends at the child's memory limit; the other mails are rendered."""
     async with asyncio.timeout(30):
         results = await pool.render([build_job(), build_job("hog", x="a" * 500), build_job()], SOURCES)
     assert kinds(results) == [RenderedMail, RenderFault, RenderedMail]
@@ -148,7 +148,7 @@ async def test_a_template_that_takes_all_memory_hurts_only_itself(pool: Renderin
 
 
 async def test_a_child_may_not_take_more_memory_than_its_limit(pool: RenderingPool) -> None:
-    """The system itself holds a child to its limit, however the template goes about it, and writes no core."""
+    """The kernel enforces the child's memory limit, and no core file is written."""
     await pool.render([build_job()], SOURCES)
     limits = limits_of(children()[0])
     assert re.search(rf"Max address space +{MAX_MEMORY_BYTES} +{MAX_MEMORY_BYTES} ", limits)
@@ -156,7 +156,7 @@ async def test_a_child_may_not_take_more_memory_than_its_limit(pool: RenderingPo
 
 
 async def test_a_cancelled_render_leaves_a_working_child(pool: RenderingPool) -> None:
-    """Giving up on an endless request does not keep the next one from being rendered."""
+    """After an endless request was cancelled, the next one is rendered."""
     rendering = asyncio.create_task(pool.render([build_job("stubborn")], SOURCES))
     await asyncio.sleep(0)
     rendering.cancel()
@@ -166,7 +166,7 @@ async def test_a_cancelled_render_leaves_a_working_child(pool: RenderingPool) ->
 
 
 async def test_a_request_that_was_given_up_has_no_part_in_the_next(pool: RenderingPool) -> None:
-    """The answer to a cancelled render is nobody's: those asked for before and after it get their own."""
+    """The answer to a cancelled request is dropped; others get their own."""
     jobs = [[build_job(x=f"{caller}-{number}") for number in range(MAX_BATCH_MAILS)] for caller in range(4)]
     requests = [asyncio.create_task(pool.render(batch, SOURCES)) for batch in jobs]
     await asyncio.sleep(0)
@@ -178,7 +178,7 @@ async def test_a_request_that_was_given_up_has_no_part_in_the_next(pool: Renderi
 
 
 async def test_a_culprit_in_the_second_of_two_batches_under_way(pool: RenderingPool) -> None:
-    """With two batches on one child, the time of the second counts from the first one's answer, and only one fails."""
+    """The second batch's time starts at the first one's answer, and only the slow mail fails."""
     (before,) = children()
     fine = [build_job(x=f"a{number}") for number in range(MAX_BATCH_MAILS)]
     mixed = [build_job(x="b0"), build_job("stubborn"), build_job(x="b2")]
@@ -191,7 +191,7 @@ async def test_a_culprit_in_the_second_of_two_batches_under_way(pool: RenderingP
 
 
 async def test_a_batch_behind_a_culprit_is_not_to_blame(pool: RenderingPool) -> None:
-    """The second of two batches on a child that is killed is rendered as a whole, by the next child."""
+    """After the child is killed for the first batch, the second is rendered by the next child."""
     behind = [build_job(x=str(number)) for number in range(MAX_BATCH_MAILS)]
     async with asyncio.timeout(30):
         first, second = await asyncio.gather(
@@ -203,7 +203,7 @@ async def test_a_batch_behind_a_culprit_is_not_to_blame(pool: RenderingPool) -> 
 
 @pytest.mark.parametrize("answers", [0, 1, 2])
 async def test_a_child_killed_with_two_batches_under_way(pool: RenderingPool, answers: int) -> None:
-    """Whenever the child dies, each of many callers gets the results of its own jobs, in order."""
+    """Whenever the child dies, each caller gets the results of its own jobs in order."""
     (before,) = children()
     jobs = [[build_job(x=f"{caller}-{number}") for number in range(MAX_BATCH_MAILS)] for caller in range(6)]
     requests = [asyncio.create_task(pool.render(batch, SOURCES)) for batch in jobs]
@@ -217,7 +217,7 @@ async def test_a_child_killed_with_two_batches_under_way(pool: RenderingPool, an
 
 
 async def test_answers_larger_than_the_room_for_them(pool: RenderingPool) -> None:
-    """A batch of mails of half a megabyte each arrives whole, and so does the small one behind it."""
+    """A batch of mails of half a megabyte is complete, and so is the small batch after it."""
     large = [build_job("large", x=str(number), filling=[f"{number}" * 70] * 9000) for number in range(4)]
     first, second = await asyncio.gather(pool.render(large, SOURCES), pool.render([build_job(x="small")], SOURCES))
     assert subjects(first) == [f"Hi {number}" for number in range(4)]
@@ -231,7 +231,7 @@ async def test_answers_larger_than_the_room_for_them(pool: RenderingPool) -> Non
 
 
 async def test_children_work_side_by_side() -> None:
-    """With two children, one mail is rendered while another holds its child until the wall limit."""
+    """With two children one mail is rendered while the other child is blocked until the wall limit."""
     async with RenderingPool(children=2) as pool:
         slow = asyncio.create_task(pool.render([build_job("stubborn")], SOURCES))
         await asyncio.sleep(0)
@@ -241,7 +241,7 @@ async def test_children_work_side_by_side() -> None:
 
 
 async def test_a_version_is_sent_once_and_again_after_it_was_forgotten(pool: RenderingPool) -> None:
-    """Parent and child forget the same versions, so none is ever missing."""
+    """Parent and child evict the same versions from their caches."""
     versions = {f"v{number}": build_source(f"<p>{number}</p>") for number in range(MAX_KNOWN_VERSIONS + 1)}
     for start in range(0, len(versions), MAX_BATCH_MAILS):
         names = list(versions)[start : start + MAX_BATCH_MAILS]
@@ -264,7 +264,7 @@ async def test_stopping_leaves_no_process() -> None:
 
 
 async def test_a_child_that_does_not_end_is_killed() -> None:
-    """A child that is stopped by a signal does not hold up the end."""
+    """A child stopped by a signal does not delay the shutdown."""
     before = children()
     async with RenderingPool():
         (child,) = set(children()) - set(before)
@@ -283,7 +283,7 @@ async def test_a_child_that_does_not_end_is_killed() -> None:
 async def test_the_shipped_password_reset_in_the_closest_language(
     pool: RenderingPool, locale: str, subject: str
 ) -> None:
-    """fr-CA is written for itself, other French falls back to fr, and German to the default."""
+    """fr-CA has its own text, other French uses fr, German uses the default."""
     shipped = template_files.read_template(Path("templates"), "password_reset")
     render_job = RenderJob(version="v", locale=locale, variables=json.dumps(shipped.sample), header=HEADER)
     (result,) = await pool.render([render_job], {"v": shipped})
@@ -293,7 +293,7 @@ async def test_the_shipped_password_reset_in_the_closest_language(
 
 
 async def test_a_child_that_was_not_let_to_run_is_no_fault_of_the_mail(pool: RenderingPool) -> None:
-    """A busy host gives the child no processor for longer than a mail may take: the mail is rendered all the same."""
+    """A mail is rendered even if a busy host gives its child no processor for too long."""
     (pid,) = children()
     os.kill(pid, signal.SIGSTOP)
     assert kinds(await pool.render([build_job()], SOURCES)) == [RenderedMail]

@@ -1,4 +1,4 @@
-"""The rendering pool with attachments and content: what the child is told, what is put in here, and previews."""
+"""The rendering pool with attachments and own content: data for the child, assembly in the parent, previews."""
 
 import asyncio
 import json
@@ -92,7 +92,7 @@ async def pool() -> AsyncIterator[RenderingPool]:
 
 @pytest.mark.parametrize("size", [1, MAX_BYTES_ON_LOOP, MAX_BYTES_ON_LOOP + 1])
 async def test_each_mail_gets_its_own_files(pool: RenderingPool, size: int) -> None:
-    """In a batch of mails with and without files, on this thread and on another, images before files."""
+    """In a mixed batch each mail has its files, images first, on any thread."""
     jobs = [job(file(bytes([number]) * size), file(b"i", "i.png", "i"), x=str(number)) for number in range(3)]
     results = await pool.render([jobs[0], job(x="none"), *jobs[1:]], SOURCES)
     assert [str(message(result)["Subject"]) for result in results] == ["Hi 0", "Hi none", "Hi 1", "Hi 2"]
@@ -101,7 +101,7 @@ async def test_each_mail_gets_its_own_files(pool: RenderingPool, size: int) -> N
 
 
 async def test_the_largest_mails_arrive_in_one_batch(pool: RenderingPool) -> None:
-    """Ten mebibytes each: no child is lost, because none is given the bytes, and the event loop goes on meanwhile."""
+    """Ten mebibytes each: no child is lost, and the event loop keeps running."""
     data = os.urandom(TEN_MEBIBYTES)
     before, turns, rendering = child(), 0, asyncio.create_task(pool.render([job(file(data))] * 4, SOURCES))
     while not rendering.done():
@@ -116,20 +116,20 @@ async def test_the_largest_mails_arrive_in_one_batch(pool: RenderingPool) -> Non
 
 
 async def test_a_fault_takes_no_files(pool: RenderingPool) -> None:
-    """A mail that cannot be rendered is a fault with files as without; so is a name that cannot stand."""
+    """A mail that cannot be rendered and an invalid file name are faults."""
     results = await pool.render([job(file(b"a"), x="a\nb"), job(file(b"a", "a\r\n.pdf")), job(file(b"a"))], SOURCES)
     assert [type(result) for result in results] == [RenderFault, RenderFault, RenderedMail]
 
 
 async def test_content_needs_no_source(pool: RenderingPool) -> None:
-    """Mails with content of their own and mails from templates share a batch."""
+    """Mails with own content and mails from templates share a batch."""
     content = {"subject": "{{ x }}", "html": "<p>b</p>", "text": None}
     results = await pool.render([job(content=content), job(), job(content=content)], SOURCES)
     assert [str(message(result)["Subject"]) for result in results] == ["{{ x }}", "Hi a", "{{ x }}"]
 
 
 async def test_much_content_is_no_overrun(pool: RenderingPool) -> None:
-    """A batch of long documents without a text part takes longer than a mail may: it is asked for in several."""
+    """A batch of long documents is split into several requests, so that none overruns."""
     before = child()
     html = "<table>" + "<tr><td>Hello</td><td>you</td></tr>" * (MAX_CONTENT_CHARACTERS // 36) + "</table>"
     jobs = [job(content={"subject": str(number), "html": html}) for number in range(MAX_BATCH_MAILS)]
@@ -139,7 +139,7 @@ async def test_much_content_is_no_overrun(pool: RenderingPool) -> None:
 
 
 async def test_a_preview_is_what_is_sent(pool: RenderingPool) -> None:
-    """Part by part, and all bytes, attachments included."""
+    """The preview has the same parts and bytes as the mail, attachments included."""
     render_job = job(file(b"a"), x="b")
     preview = await pool.preview(render_job, SOURCES)
     assert isinstance(preview, PreviewedMail)
@@ -150,7 +150,7 @@ async def test_a_preview_is_what_is_sent(pool: RenderingPool) -> None:
 
 
 async def test_a_preview_of_content(pool: RenderingPool) -> None:
-    """Without HTML there is none; a text that is missing is shown as it is made."""
+    """The preview of content has no HTML if there is none, and shows the generated text."""
     preview = await pool.preview(job(content={"subject": "Hi", "text": "a"}), {})
     assert isinstance(preview, PreviewedMail)
     assert (preview.html, preview.text) == (None, "a")
@@ -160,14 +160,14 @@ async def test_a_preview_of_content(pool: RenderingPool) -> None:
 
 
 async def test_a_preview_that_cannot_be_is_a_fault(pool: RenderingPool) -> None:
-    """Like a mail that cannot be; the next one is shown."""
+    """A preview that cannot be rendered is a fault, and the next one is shown."""
     assert isinstance(await pool.preview(job(x="a\nb"), SOURCES), RenderFault)
     assert await pool.preview(job(version="endless"), SOURCES) == TOO_SLOW_FAULT
     assert isinstance(await pool.preview(job(), SOURCES), PreviewedMail)
 
 
 async def test_a_preview_survives_its_childs_death(pool: RenderingPool) -> None:
-    """A child that the system killed, or did not let run, says nothing about the mail."""
+    """A preview is rendered again after its child was killed or starved."""
     for how in (signal.SIGKILL, signal.SIGSTOP):
         before = child()
         os.kill(before, how)
@@ -176,14 +176,14 @@ async def test_a_preview_survives_its_childs_death(pool: RenderingPool) -> None:
 
 
 async def test_a_version_that_was_shown_is_known(pool: RenderingPool) -> None:
-    """Parent and child agree on what the child has compiled, whichever way it was asked for."""
+    """Parent and child agree on the compiled versions, for mails and previews."""
     assert isinstance(await pool.preview(job(), SOURCES), PreviewedMail)
     results = await pool.render([job(), job(content={"subject": "Hi", "text": "a"})], SOURCES)
     assert [type(result) for result in results] == [RenderedMail, RenderedMail]
 
 
 async def test_showing_keeps_a_version_for_both(pool: RenderingPool) -> None:
-    """Parent and child forget the same version afterwards, so that none is ever missing."""
+    """A preview counts as a use in both caches, so both evict the same version."""
     versions = {f"v{number}": SOURCES["good"] for number in range(MAX_KNOWN_VERSIONS + 1)}
     first = list(versions)[:MAX_KNOWN_VERSIONS]
     await pool.render([job(version=name) for name in first], versions)
@@ -194,13 +194,13 @@ async def test_showing_keeps_a_version_for_both(pool: RenderingPool) -> None:
 
 
 def test_the_child_is_not_told_what_is_in_files() -> None:
-    """Their names and types, and no octet."""
+    """The child gets names and types of files, but no bytes."""
     sent = _without_file_bytes(job(file(b"abc"), file(b"d", "b.pdf")))
     assert [(item.filename, item.data) for item in sent.attachments] == [("a.pdf", b""), ("b.pdf", b"")]
 
 
 async def test_jobs_keep_their_files(pool: RenderingPool) -> None:
-    """What the child is not told stays with the caller, who may render again and gets the same bytes."""
+    """The caller's job keeps its files, and rendering again gives the same bytes."""
     original = job(file(b"abc"))
     copy = replace(original)
     first, second = await pool.render([original], SOURCES), await pool.render([original], SOURCES)

@@ -1,4 +1,4 @@
-"""What a pool tells of the cost of mails, and what is too large to be sent."""
+"""The cost of mails as the pool reports it, and the size limit."""
 
 import json
 from pathlib import Path
@@ -21,17 +21,17 @@ from notifier.template_language.render_fault import FaultCode, RenderFault
 
 
 class Shy:
-    """A meter that has everything left out once it has heard of one mail."""
+    """A meter that skips all mails of a payer after its first cost report."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, float]] = []
 
     def add_cost(self, job: RenderJob, seconds: float) -> None:
-        """Remember it."""
+        """Remember the cost."""
         self.heard.append((job.payer, seconds))
 
     def is_skipped(self, job: RenderJob) -> bool:
-        """Of those that have been heard of, all others."""
+        """True if there is a cost report for the payer."""
         return job.payer in {payer for payer, _ in self.heard}
 
 
@@ -42,7 +42,7 @@ def content(size: int, payer: str = "") -> RenderJob:
 
 
 async def test_what_turns_out_to_be_costly_is_left_out_of_what_follows() -> None:
-    """Two requests are under way before anything is known; of the others, only those of others are rendered."""
+    """After a payer's first cost report its later mails are skipped, and others' are rendered."""
     jobs = [*[content(MAX_CONTENT_CHARACTERS, "a")] * 3, replace(build_job(), payer="b")]
     meter = Shy()
     async with RenderingPool() as pool:
@@ -52,7 +52,7 @@ async def test_what_turns_out_to_be_costly_is_left_out_of_what_follows() -> None
 
 
 async def test_a_mail_beyond_the_limit_is_not_finished() -> None:
-    """Whatever it is made of: its own words, or files that are put in; the others leave."""
+    """A mail over the size limit fails, by its text or its files; the others are sent."""
     file = MailAttachment(filename="a", content_type="a/b", content_id=None, data=b"x" * 4_000)
     jobs = [build_job(), replace(build_job(), attachments=[file]), content(4_000), build_job()]
     async with RenderingPool(limit=4_000) as pool:
@@ -63,7 +63,7 @@ async def test_a_mail_beyond_the_limit_is_not_finished() -> None:
 
 
 async def test_whose_mails_are_costly_is_told_by_what_they_took(tmp_path: Path) -> None:
-    """Content as well as templates: of one service, and nobody else's."""
+    """Costs of content and templates are reported for their own service."""
     pool = RenderingPool()
     policy = RecipientPolicy(
         mode=next(iter(RecipientsMode)), allowed=frozenset(), allows_everyone=True, redirect_to=None

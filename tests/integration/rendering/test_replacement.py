@@ -1,4 +1,4 @@
-"""What becomes of a rendering child's place when it is lost, and how much of the processor an editor's child claims."""
+"""Replacing a lost rendering child, and the priority of an editor's child."""
 
 import asyncio
 import multiprocessing
@@ -17,7 +17,7 @@ def _pid() -> int:
 
 
 async def _until_another_than(pid: int) -> int:
-    """The process id of the child that took its place; within the test's own time limit."""
+    """Wait for another child, and return its process id."""
     while True:
         pids = [child.pid for child in multiprocessing.active_children() if child.name == "notifier-rendering"]
         if pids and pids[0] is not None and pids != [pid]:
@@ -26,7 +26,7 @@ async def _until_another_than(pid: int) -> int:
 
 
 async def test_a_lost_child_is_replaced_before_anybody_asks() -> None:
-    """The next mail does not wait for a process to start."""
+    """A lost child is replaced at once, so the next mail does not wait for a start."""
     async with RenderingPool() as pool:
         await pool.render([build_job()], {"good": GOOD})
         first = _pid()
@@ -35,7 +35,7 @@ async def test_a_lost_child_is_replaced_before_anybody_asks() -> None:
 
 
 async def test_a_child_that_was_of_no_use_is_not_replaced_unasked() -> None:
-    """One that dies as soon as it lives would be started over and over."""
+    """A child that dies right after its start is replaced only on request."""
     async with RenderingPool():
         (child,) = multiprocessing.active_children()
         child.kill()
@@ -46,7 +46,7 @@ async def test_a_child_that_was_of_no_use_is_not_replaced_unasked() -> None:
 
 
 async def test_a_stop_right_after_a_loss_leaves_no_process() -> None:
-    """The one that would have taken its place is not started any more, or is ended."""
+    """The replacement is not started, or it is stopped."""
     async with RenderingPool() as pool:
         await pool.render([build_job()], {"good": GOOD})
         os.kill(_pid(), signal.SIGKILL)
@@ -54,6 +54,6 @@ async def test_a_stop_right_after_a_loss_leaves_no_process() -> None:
 
 
 async def test_a_nice_pool_lets_others_go_first() -> None:
-    """What editors try is rendered by a process with less claim to the processor."""
+    """Previews are rendered by a process with a lower priority."""
     async with RenderingPool(nice=7):
         assert os.getpriority(os.PRIO_PROCESS, _pid()) == os.getpriority(os.PRIO_PROCESS, 0) + 7

@@ -1,4 +1,4 @@
-"""The time that a part may use, with real child processes: it is stopped where it is, and nothing else is."""
+"""The time limit of a part, with real child processes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ async def pool() -> AsyncIterator[RenderingPool]:
 
 
 async def test_an_endless_template_is_stopped_where_it_is(pool: RenderingPool) -> None:
-    """The fault has the line, its neighbours are rendered, and the child has not even been replaced."""
+    """The fault has the line, the other mails are rendered, and the child survives."""
     for _ in range(ATTEMPTS):
         before = children()
         results = await pool.render([build_job(), build_job("endless"), build_job()], SOURCES)
@@ -39,7 +39,7 @@ async def test_an_endless_template_is_stopped_where_it_is(pool: RenderingPool) -
 
 @pytest.mark.parametrize("name", ["endless", "stubborn"])
 async def test_of_a_slow_version_one_mail_in_a_batch_is_tried(pool: RenderingPool, name: str) -> None:
-    """The others of it are left out, to be rendered another time; mails of other versions are not."""
+    """The other mails of a slow version are skipped; those of other versions are rendered."""
     async with asyncio.timeout(30):
         results = await pool.render(
             [build_job(), build_job(name), build_job(), build_job(name), build_job(name)], SOURCES
@@ -48,7 +48,7 @@ async def test_of_a_slow_version_one_mail_in_a_batch_is_tried(pool: RenderingPoo
 
 
 async def test_a_slow_mail_leaves_its_child_as_it_was(pool: RenderingPool) -> None:
-    """The clock that has stopped it stops nothing after it, though those take as long together."""
+    """The timer of a stopped mail does not stop later ones, even if they take as long together."""
     assert kinds(await pool.render([build_job("endless")], SOURCES)) == [RenderFault]
     (before,) = children()
     large = [build_job("large", filling=["a" * 70] * 9000) for _ in range(100)]
@@ -57,7 +57,7 @@ async def test_a_slow_mail_leaves_its_child_as_it_was(pool: RenderingPool) -> No
 
 
 async def test_the_pool_counts_what_its_children_work(pool: RenderingPool) -> None:
-    """Of a mail that is stopped, its quarter of a second, wherever it waited; of a good one next to nothing."""
+    """A stopped mail costs its quarter of a second, and a good one nearly nothing."""
     await pool.render([build_job()], SOURCES)
     before = pool.cpu_seconds
     await pool.render([build_job()], SOURCES)

@@ -1,4 +1,4 @@
-"""Template files that a test may spoil."""
+"""Fixtures with template files that a test may change."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -26,7 +26,7 @@ Write = Callable[[Mapping[str, str | bytes | None]], Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes `hello` below a directory of the test's own, with changes; None leaves a file out."""
+    """Write `hello` below a directory of the test, with changes; None leaves a file out."""
 
     def written(changes: Mapping[str, str | bytes | None]) -> Path:
         root = tmp_path / "templates"
@@ -44,13 +44,13 @@ def write(tmp_path: Path) -> Write:
 
 @pytest.fixture
 async def side(parts: wiring.ProcessParts, write: Write) -> TwoSides:
-    """A folder with `hello` that was just published, in both databases."""
+    """A folder with `hello`, which was just published, on each of the two databases."""
     return await _published(parts.database, write)
 
 
 @pytest.fixture
 async def sqlite_side(sqlite_database: tuple[str, Keys], write: Write) -> AsyncIterator[TwoSides]:
-    """The same in SQLite only."""
+    """The same folder, on SQLite only."""
     database = Database(sqlite_database[0])
     yield await _published(database, write)
     await database.close()

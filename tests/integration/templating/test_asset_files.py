@@ -1,4 +1,4 @@
-"""Images beside template files: the same octets and the same hash as if staff had uploaded them."""
+"""Images beside template files have the same bytes and hash as if staff had uploaded them."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def _changes(**others: str | bytes) -> dict[str, str | bytes | None]:
 
 
 async def test_a_push_brings_the_image_and_leaves_that_of_staff_alone(parts: wiring.ProcessParts, write: Write) -> None:
-    """The version shows the file; an image of that name that staff have uploaded stays theirs."""
+    """The version shows the file; an uploaded image of the same name is not replaced."""
     root = write(_changes())
     source = template_files.read_template(root, "hello")
     assert (source.assets["logo"].width, source.assets["logo"].height) == (150, 50)
@@ -59,7 +59,7 @@ async def test_a_push_brings_the_image_and_leaves_that_of_staff_alone(parts: wir
 
 
 async def test_a_pull_writes_what_was_uploaded(parts: wiring.ProcessParts, write: Write, tmp_path: Path) -> None:
-    """The upload itself and its wish: read again they come to the same."""
+    """A pull writes the upload and its settings, and reading them again gives the same hash."""
     root = write(_changes())
     before = asset_files.pin_images(root, ["logo"])
     async with parts.database.write() as connection:
@@ -79,6 +79,6 @@ async def test_a_pull_writes_what_was_uploaded(parts: wiring.ProcessParts, write
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(write: Write, changes: dict[str, str | bytes], problem: str) -> None:
-    """The template cannot be read, and the message names the file."""
+    """A bad file makes the template unreadable, and the message names the file."""
     with pytest.raises(TemplateError, match=problem):
         template_files.read_template(write(_changes(**changes)), "hello")

@@ -1,4 +1,4 @@
-"""An image on its whole way: uploaded by staff, made ready by a job, pinned by a version, shown by mails."""
+"""An image from upload to mail: converted by a job, pinned by a version, shown by mails."""
 
 import asyncio
 import multiprocessing
@@ -39,20 +39,20 @@ SOURCE = TemplateSource(
 
 @pytest.fixture
 def installation(installation: Installation) -> Installation:
-    """The world reaches it at `PUBLIC`."""
+    """An installation whose public URL is `PUBLIC`."""
     return installation.with_settings(public_url=PUBLIC + "/")
 
 
 @dataclass
 class Staff:
-    """Somebody who may do everything, and what runs."""
+    """An editor with all rights, and the running parts."""
 
     parts: wiring.ProcessParts
     client: httpx2.AsyncClient
     relay: ScriptedRelay
 
     async def upload(self, data: bytes, name: str = "logo", **fields: Any) -> dict[str, Any]:
-        """Upload, and wait until nothing is to be done any more."""
+        """Upload an image, and wait until its job is done."""
         reply = await sample_images.upload_image(self.client, name, data, **fields)
         assert reply.status_code == 202, reply.text
         assert reply.headers["location"] == f"/v1/assets/{name}"
@@ -60,19 +60,19 @@ class Staff:
         return await self.found(name)
 
     async def found(self, name: str = "logo") -> dict[str, Any]:
-        """The image as it stands."""
+        """Get the image as it is stored now."""
         asset: dict[str, Any] = (await self.client.get(f"/v1/assets/{name}")).json()
         return asset
 
     async def publish(self, source: TemplateSource = SOURCE) -> TemplateSource:
-        """What stands in the draft, with the images of this moment."""
+        """Publish the draft with the current images."""
         async with self.parts.database.write() as connection:
             whole = await draft_store.assemble_source(connection, source)
             await published_template.publish_template(connection, "hello", whole)
         return whole
 
     async def mail(self) -> tuple[Message, str]:
-        """A mail as the relay got it, and the path of its notification."""
+        """Send a mail; return it as the relay got it, and the path of its notification."""
         fields: dict[str, Any] = {"template": "hello", "variables": {}, "template_version": 1}
         path = await api_caller.submit_mail(self.client, **fields)
         await api_caller.wait_for_status(self.client, path, "sent")
@@ -94,7 +94,7 @@ def _images(message: Message) -> dict[str, bytes]:
 
 
 async def test_an_image_comes_with_the_mail_and_stays_what_it_was(staff: Staff) -> None:
-    """Inline and without metadata; a new upload, and a deletion, change no version that is published."""
+    """The image is inline and without metadata; a later upload or deletion changes no published version."""
     async with wiring.run_sender(staff.parts):
         made = await staff.upload(sample_images.encode_camera_jpeg(sample_images.draw_photograph()), width=300)
         assert (made["status"], made["progress"], list(made["files"])) == ("ready", 100, ["1x", "2x"])
@@ -124,7 +124,7 @@ async def test_an_image_comes_with_the_mail_and_stays_what_it_was(staff: Staff) 
 
 
 async def test_what_mails_link_to_is_open_and_nothing_else(staff: Staff, installation: Installation) -> None:
-    """By its SHA-256 and extension, for ever, without a key; not the upload, and not what mails carry."""
+    """A linked image is served by hash without a key; uploads and embedded images are not."""
     data = sample_images.encode_image(sample_images.draw_red_bar())
     async with wiring.run_sender(staff.parts):
         made = await staff.upload(data, width=150)
@@ -145,7 +145,7 @@ async def test_what_mails_link_to_is_open_and_nothing_else(staff: Staff, install
 
 
 async def test_what_cannot_be_shown_fails_with_a_reason(staff: Staff) -> None:
-    """The next one is made ready all the same; what failed is not pinned, and its file is not there."""
+    """A failed image has a reason, is not pinned and has no file; the next one is still converted."""
     async with wiring.run_sender(staff.parts):
         bad = await staff.upload(sample_images.HTML)
         good = await staff.upload(sample_images.encode_image(sample_images.draw_red_bar()), "other")
@@ -162,7 +162,7 @@ async def test_what_cannot_be_shown_fails_with_a_reason(staff: Staff) -> None:
 
 
 async def test_what_is_no_upload_is_refused_at_once(staff: Staff) -> None:
-    """All faults together, and nothing is written."""
+    """All faults of an upload are reported together, and nothing is written."""
     body = {"name": "No", "content": "?", "mode": "crop", "width": 10}
     reply = await staff.client.post("/v1/assets", json=body)
     assert (reply.status_code, reply.json()["code"]) == (422, "asset_rejected")
@@ -172,7 +172,7 @@ async def test_what_is_no_upload_is_refused_at_once(staff: Staff) -> None:
 
 
 async def test_what_kills_its_senders_has_failed(staff: Staff) -> None:
-    """An entry whose holders died again and again ends, and the row says why; one that was replaced is left alone."""
+    """An image whose senders died too often fails with a reason; a replaced image is left alone."""
     assert (await sample_images.upload_image(staff.client, "logo", sample_images.HTML)).status_code == 202
     entry = _lost(UUID((await staff.found())["id"]))
     maker = AssetHandler(staff.parts.database, staff.parts.clock)
@@ -185,7 +185,7 @@ async def test_what_kills_its_senders_has_failed(staff: Staff) -> None:
 
 
 async def test_a_job_that_ends_late_changes_no_newer_upload(staff: Staff) -> None:
-    """What was made of the first upload is not said of the second."""
+    """The result of the first upload is not stored for the second."""
     for revision in range(2):
         await sample_images.upload_image(staff.client, "logo", sample_images.HTML, revision=revision)
     maker, id_ = AssetHandler(staff.parts.database, staff.parts.clock), UUID((await staff.found())["id"])
@@ -197,7 +197,7 @@ async def test_a_job_that_ends_late_changes_no_newer_upload(staff: Staff) -> Non
 
 
 def _lost(subject_id: UUID) -> ClaimedEntry:
-    """An entry of the image that was lost too often."""
+    """Build an entry of the image that was lost too often."""
     return ClaimedEntry(
         id=generate_id(),
         lease_no=7,
@@ -213,7 +213,7 @@ def _lost(subject_id: UUID) -> ClaimedEntry:
 
 
 async def test_a_child_that_is_killed_is_a_reason() -> None:
-    """Killed in the middle of a picture it is neither waited for nor missed; one that is not wanted is stopped."""
+    """A killed conversion fails with a reason; a conversion that is no longer needed is stopped."""
     data = sample_images.encode_image(sample_images.draw_photograph())
 
     def kill(_percent: int) -> None:

@@ -1,4 +1,4 @@
-"""The process that reads a picture."""
+"""The process that converts images."""
 
 import multiprocessing
 import os
@@ -13,7 +13,7 @@ MAX_NICE = 19
 
 
 def test_it_lets_everything_else_go_first() -> None:
-    """Mail and requests have the processors before it."""
+    """The conversion process has a lower CPU priority than mail and requests."""
     nice: list[int] = []
 
     def look(_percent: int) -> None:

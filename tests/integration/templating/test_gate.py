@@ -1,4 +1,4 @@
-"""The publish gate over real requests: whom a draft would break, what it changes, and what of it may be seen."""
+"""The publish gate with real requests: which callers a draft breaks, what it changes, what is masked."""
 
 import json
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ INSTANCE = "notifier@instance.example"
 
 
 def source(html: str = HTML, subject: str = "Hello {{ name }}", **settings: Any) -> TemplateSource:
-    """A template of a name, a secret code and a note that may be left out."""
+    """Build a template with a name, a secret code and an optional note."""
     files = {"subject.txt": subject, "body.html": html}
     known = TemplateSettings(name="Hello", **{"optional": ("note",), "secret": ("code",), **settings})
     return TemplateSource(files=files, sample={"name": "Ada", "code": "1", "note": "n"}, settings=known)
@@ -36,7 +36,7 @@ async def pool() -> AsyncIterator[RenderingPool]:
 
 @pytest.fixture
 async def shop(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    """The shop, calling; `hello` is published."""
+    """A client of the shop; `hello` is published."""
     async with parts.database.write() as connection:
         await published_template.publish_template(connection, "hello", source())
     async with installation.open_client(parts) as client:
@@ -44,7 +44,7 @@ async def shop(installation: Installation, parts: wiring.ProcessParts) -> AsyncI
 
 
 async def ask(client: httpx2.AsyncClient, name: str, template: str = "hello", **request: Any) -> None:
-    """A request for the template."""
+    """Submit a request for the template."""
     values = {"name": name} | ({"code": SECRET} if template == "hello" else {"product": "Larkspur"})
     body = {"to": "ada@example.com", "template": template, "variables": values | request.pop("variables", {})} | request
     answer = await client.post("/v1/notifications", json=body)
@@ -52,7 +52,7 @@ async def ask(client: httpx2.AsyncClient, name: str, template: str = "hello", **
 
 
 async def look(parts: wiring.ProcessParts, pool: RenderingPool, draft: TemplateSource, **how: Any) -> GateReport:
-    """What the gate finds."""
+    """Get the gate's report on the draft."""
     gate = PublishGate(parts.database, pool, SystemClock(), INSTANCE)
     return await gate.try_source("hello", draft, published_template.build_report(draft, [["name"]]), **how)
 
@@ -60,7 +60,7 @@ async def look(parts: wiring.ProcessParts, pool: RenderingPool, draft: TemplateS
 async def test_a_draft_that_needs_more_blocks_the_caller_who_lacks_it(
     installation: Installation, parts: wiring.ProcessParts, pool: RenderingPool, shop: httpx2.AsyncClient
 ) -> None:
-    """A variable that may be left out no more: who leaves it out is named with its key, who sends it is not."""
+    """A variable becomes required: the report names only the keys that do not send it."""
     for name in ("Ada", "Bob"):
         await ask(shop, name)
     async with installation.open_client(parts, installation.keys.other) as other:
@@ -75,9 +75,9 @@ async def test_a_draft_that_needs_more_blocks_the_caller_who_lacks_it(
     assert (other_tried.service, other_tried.refused, other_tried.refusals) == ("other", 0, ())
     assert report.blocks
     assert report.reasons == ("shop: 2 would be refused (422), of 2 requests.",)
-    assert [(one.before.required, one.after.required, one.after.path) for one in report.altered] == [
-        (False, True, "note")
-    ]
+    assert [
+        (variable.before.required, variable.after.required, variable.after.path) for variable in report.altered
+    ] == [(False, True, "note")]
     async with parts.database.write() as connection:
         await published_template.publish_template(connection, "hello", source(optional=()))
     assert not (await look(parts, pool, source("<p>{{ name }}", optional=()))).blocks  # they are refused today, too
@@ -86,7 +86,7 @@ async def test_a_draft_that_needs_more_blocks_the_caller_who_lacks_it(
 async def test_a_draft_that_says_something_else_lists_the_mails_that_change(
     parts: wiring.ProcessParts, pool: RenderingPool, shop: httpx2.AsyncClient
 ) -> None:
-    """Kinds of change with a diff of each part and how many are alike; requests for other templates do not count."""
+    """The report groups equal changes, with diffs; requests for other templates are not counted."""
     for name in ("Ada", "Ada", "Bob"):
         await ask(shop, name)
     await ask(shop, "Ada", template="welcome")
@@ -95,15 +95,18 @@ async def test_a_draft_that_says_something_else_lists_the_mails_that_change(
     report = await look(parts, pool, draft, progress=lambda done, total: report_text.append((done, total)))
     assert report_text == [(0, 3), (3, 3)]
     assert (report.blocks, report.looked, report.changed) == (False, 3, 3)
-    assert [(one.alike, one.changed) for one in report.examples] == [(2, ("html", "text")), (1, ("html", "text"))]
+    assert [(example.alike, example.changed) for example in report.examples] == [
+        (2, ("html", "text")),
+        (1, ("html", "text")),
+    ]
     assert "-<p>Hello Ada</p>\n+<p>Good day, Ada</p>" in report.examples[0].diffs["html"]
-    assert [(one.service, one.key) for one in report.keys] == [("shop", "")]
+    assert [(key.service, key.key) for key in report.keys] == [("shop", "")]
 
 
 async def test_what_is_secret_is_nowhere_in_the_report(
     parts: wiring.ProcessParts, pool: RenderingPool, shop: httpx2.AsyncClient
 ) -> None:
-    """Neither in a diff nor in a fault's message, even if the draft takes the mark away; unmasked it is there."""
+    """Secrets are masked in diffs and faults, even if the draft drops the mark; unmasked reports show them."""
     await ask(shop, "Ada")
     drafts = (
         source(HTML.replace("{{ code }}", "Code: {{ code }}"), secret=()),
@@ -112,8 +115,8 @@ async def test_what_is_secret_is_nowhere_in_the_report(
         TemplateSource(files=source().files, sample={"name": "Ada", "code": {"a": 1}}, settings=source().settings),
     )
     reports = [await look(parts, pool, draft) for draft in drafts]
-    assert [one.blocks for one in reports] == [False, True, True, True]
-    assert all(SECRET not in json.dumps(one.as_json()) for one in reports)
+    assert [report.blocks for report in reports] == [False, True, True, True]
+    assert all(SECRET not in json.dumps(report.as_json()) for report in reports)
     assert "+<p>Code: •••</p>" in reports[0].examples[0].diffs["html"]
     seen = await look(parts, pool, drafts[0], masked=False)
     assert f"+<p>Code: {SECRET}</p>" in seen.examples[0].diffs["html"]
@@ -122,23 +125,23 @@ async def test_what_is_secret_is_nowhere_in_the_report(
 async def test_a_sender_that_a_service_may_not_have_blocks_it(
     installation: Installation, parts: wiring.ProcessParts, pool: RenderingPool, shop: httpx2.AsyncClient
 ) -> None:
-    """Whoever names no sender gets the template's; who names one of its own is not concerned."""
+    """The template's sender is checked for services that use it, not for requests with their own sender."""
     await ask(shop, "Ada")
     async with installation.open_client(parts, installation.keys.other) as other:
         await ask(other, "Bob")
     await ask(shop, "Cy", **{"from": "own@shop.example"})
     report = await look(parts, pool, source(from_="Shop <orders@shop.example>"))
-    assert [(one.service, one.refused) for one in report.services] == [("other", 1), ("shop", 0)]
+    assert [(tried.service, tried.refused) for tried in report.services] == [("other", 1), ("shop", 0)]
     (refusal,) = report.services[0].refusals
     assert (refusal.pointer, refusal.code) == ("/from", "from_not_allowed")
     assert not (await look(parts, pool, source(from_=f"Us <{INSTANCE}>"))).blocks
-    assert [one.refused for one in (await look(parts, pool, source(from_="a@else.example"))).services] == [1, 1]
+    assert [tried.refused for tried in (await look(parts, pool, source(from_="a@else.example"))).services] == [1, 1]
 
 
 async def test_without_requests_there_is_nothing_against_a_draft(
     parts: wiring.ProcessParts, pool: RenderingPool
 ) -> None:
-    """Of a template that nobody has used, or that is not there yet, only the variables are told."""
+    """Without requests or without a published version, the report lists only the variables."""
     report = await look(parts, pool, source())
     assert (report.blocks, report.looked, report.number) == (False, 0, None)
-    assert [one.path for one in report.added] == ["code", "name", "note"]
+    assert [variable.path for variable in report.added] == ["code", "name", "note"]

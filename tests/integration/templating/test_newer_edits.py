@@ -1,4 +1,4 @@
-"""A push against what others have done since: it never replaces a newer edit that nobody has looked at."""
+"""A push never replaces a newer edit that its author has not seen."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,14 +27,14 @@ NEW = {
 
 
 async def refused(push: Push, root: Path, *slugs: str) -> list[str]:
-    """Why it was, name by name."""
+    """Get the reason of the refusal for each name."""
     with pytest.raises(SyncRefusedError) as raised:
         await push.run(root, slugs or ["hello"])
     return [f"{result.slug}: {result.why}" for result in raised.value.refused]
 
 
 async def test_a_version_of_somebody_else_is_not_replaced(side: TwoSides) -> None:
-    """It says whose and when; nothing at all is published, and whoever wants to can."""
+    """The refusal names author and time, and publishes nothing; a push can be forced."""
     await side.publish_edit("Hi {{ name }}")
     root = side.write({**NEW, "hello/body.txt": "Hello {{ name }}"})
     (why,) = await refused(side.push(), root, "another", "hello")
@@ -48,7 +48,7 @@ async def test_a_version_of_somebody_else_is_not_replaced(side: TwoSides) -> Non
 
 
 async def test_a_dry_run_says_all_and_does_nothing(sqlite_side: TwoSides) -> None:
-    """What would be refused, too; with what differs: files, settings and variables."""
+    """A dry run lists refusals and differences of files, settings and variables, and writes nothing."""
     await sqlite_side.publish_edit("Hi {{ name }}")
     changes = {"hello/template.toml": 'name = "Hello"\npriority = "high"\n', "hello/sample.json": '{"name": "Ada"}'}
     root = sqlite_side.write({**NEW, **changes, "_layouts/base.html": "{% block content %}{% endblock %}"})
@@ -72,7 +72,7 @@ async def test_a_dry_run_says_all_and_does_nothing(sqlite_side: TwoSides) -> Non
 
 
 async def test_what_the_files_came_from_is_replaced(sqlite_side: TwoSides) -> None:
-    """After a pull the files are newer, and after a push they are what stands there; the record says so."""
+    """After a pull or push the record holds the version that the files are based on, so a push replaces it."""
     await sqlite_side.publish_edit("Hi {{ name }}")
     root = sqlite_side.write({})
     await Pull(database=sqlite_side.database).run(root, ["hello"])
@@ -91,7 +91,7 @@ async def test_what_the_files_came_from_is_replaced(sqlite_side: TwoSides) -> No
 
 
 async def test_the_same_hands_may_go_on_without_a_record(sqlite_side: TwoSides) -> None:
-    """A pipeline that publishes from git keeps no record; neither it nor an upgrade of a release meets itself."""
+    """A pipeline or an upgrade without a record may replace its own versions."""
     root = sqlite_side.write({"hello/subject.txt": "2"})
     assert [result.number for result in await sqlite_side.push().run(root, ["hello"])] == [2]
     assert not (root / base_record.BASE_FILE).exists()
@@ -101,7 +101,7 @@ async def test_the_same_hands_may_go_on_without_a_record(sqlite_side: TwoSides) 
 
 
 async def test_a_draft_is_not_lost(side: TwoSides) -> None:
-    """Its editor is named; once it was pulled, a push publishes what became of it."""
+    """A refusal names the draft's editor; once the draft was pulled, a push publishes the result."""
     await side.save_draft("Dear {{ name }}")
     root = side.write({"hello/body.txt": "Hello {{ name }}"})
     (why,) = await refused(side.push(), root)
@@ -117,7 +117,7 @@ async def test_a_draft_is_not_lost(side: TwoSides) -> None:
 
 
 async def test_what_was_deleted_stays_so(sqlite_side: TwoSides) -> None:
-    """Whoever starts the demo again, or pushes, does not bring it back; who says so does."""
+    """A push or a demo start does not restore a deleted template unless asked to."""
     async with sqlite_side.database.write() as connection:
         slug = get_columns(Template).slug
         await connection.execute(update(Template).where(slug == "hello").values(deleted_at=NOW))
@@ -129,7 +129,7 @@ async def test_what_was_deleted_stays_so(sqlite_side: TwoSides) -> None:
 
 
 async def test_a_layout_is_not_lost_either(side: TwoSides) -> None:
-    """It is in the table for those who edit there, and theirs is kept."""
+    """A layout edited in the database is not overwritten by a push."""
     async with side.database.write() as connection:
         view = await layout_store.get_layout(connection, "_layouts/base.html")
         assert view is not None
@@ -144,7 +144,7 @@ async def test_a_layout_is_not_lost_either(side: TwoSides) -> None:
 
 
 async def test_the_gate_is_asked_about_what_replaces_a_version(sqlite_side: TwoSides) -> None:
-    """Not about what is new, nor about what is equal; with a reason it is published all the same."""
+    """The gate checks only replaced versions that differ; a reason overrides it."""
     guarded = sqlite_side.push(gate=ClosedGate())
     root = sqlite_side.write(NEW)
     assert [result.change for result in await guarded.run(root, ["another", "hello"])] == [

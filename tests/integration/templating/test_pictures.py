@@ -1,4 +1,4 @@
-"""The shipped templates in a real browser, on a phone and a desk, light and dark; and their pictures in `docs`."""
+"""The shipped templates in a real browser: phone and desktop, light and dark; and their pictures in `docs`."""
 
 from collections.abc import Iterator
 
@@ -27,7 +27,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
 
 
 async def test_every_mail_can_be_read_at_every_width_and_in_both_schemes(driver: webdriver.Chrome) -> None:
-    """No scrolling sideways, contrast enough for all text, nothing cut, and links to hit; in each locale."""
+    """No sideways scrolling, enough contrast, no clipped text, large enough links; in each locale."""
     mails = await template_pictures.render_samples()
     complaints = []
     for slug, previews in mails.items():
@@ -43,7 +43,7 @@ async def test_every_mail_can_be_read_at_every_width_and_in_both_schemes(driver:
 
 
 def test_what_cannot_be_read_is_found(driver: webdriver.Chrome) -> None:
-    """Each of these faults is complained about, and nothing else."""
+    """Each deliberate fault is reported, and nothing else."""
     browser.load_page(driver, UNSOUND)
     browser.set_view(driver, 375, "light")
     assert template_pictures.find_complaints(driver) == [
@@ -58,7 +58,7 @@ def test_what_cannot_be_read_is_found(driver: webdriver.Chrome) -> None:
 
 
 def test_every_mail_has_its_pictures() -> None:
-    """Four of each shipped template, shown in the gallery, and none of another."""
+    """Each shipped template has four pictures, listed in the gallery, and there are no others."""
     names = {
         template_pictures.get_file_name(slug, *view)
         for slug in template_files.list_slugs(template_pictures.TEMPLATES)

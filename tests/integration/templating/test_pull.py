@@ -1,4 +1,4 @@
-"""From the database to files: exactly, and never over what was edited here."""
+"""Pulling templates from the database into files, exactly and without overwriting local edits."""
 
 import json
 import tempfile
@@ -41,7 +41,7 @@ JSON: Any = st.recursive(
 )
 @settings(max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_written_has_the_same_hash(texts: dict[str, str], sample: dict[str, Any], name: str) -> None:
-    """Whatever is in it: line ends, quotes, numbers, characters beyond the first plane."""
+    """Any content keeps its hash: line ends, quotes, numbers, all Unicode characters."""
     source = TemplateSource(files=texts, sample=sample, settings=TemplateSettings(name=name))
     with tempfile.TemporaryDirectory() as root:
         folder.write_template(Path(root), "hello", source)
@@ -50,7 +50,7 @@ def test_what_is_written_has_the_same_hash(texts: dict[str, str], sample: dict[s
 
 
 def test_what_a_person_wrote_stays_as_it_says_the_same(write: Write) -> None:
-    """Comments in template.toml, the order of a sample, notes beside the parts; a part that is gone is deleted."""
+    """Comments, key order and notes are kept if their values are unchanged; a removed part is deleted."""
     toml = '# Ours\nname = "Hello"\n\noptional = ["note"] # for now\n'
     root = write(
         {
@@ -73,7 +73,7 @@ def test_what_a_person_wrote_stays_as_it_says_the_same(write: Write) -> None:
 
 
 def test_nothing_is_written_outside(write: Write, tmp_path: Path) -> None:
-    """A link in the folder is replaced by a file, and a folder that is one is not followed."""
+    """A linked file is replaced, and a linked folder is not followed."""
     root = write({"hello/subject.txt": None})
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/theirs.txt").write_text("theirs")
@@ -88,13 +88,13 @@ def test_nothing_is_written_outside(write: Write, tmp_path: Path) -> None:
 
 
 async def pulled(side: TwoSides, root: Path, slug: str = "hello", **options: Any) -> list[tuple[str, str]]:
-    """Pull, and list what that did."""
+    """Pull, and list the results."""
     results = await Pull(database=side.database, **options).run(root, [slug])
     return [(result.slug, result.change) for result in results]
 
 
 async def test_a_new_folder_has_the_same_hashes(side: TwoSides, tmp_path: Path) -> None:
-    """All that is published, with its layouts; what came from there goes back without a change."""
+    """A pull into an empty folder gets all published templates; pushing it back changes nothing."""
     await side.publish_edit("Hi\r\n{{ name }} 😀")
     root = tmp_path / "fresh"
     results = await Pull(database=side.database).run(root, None)
@@ -111,7 +111,7 @@ async def test_a_new_folder_has_the_same_hashes(side: TwoSides, tmp_path: Path) 
 
 
 async def test_what_was_edited_here_is_kept(sqlite_side: TwoSides) -> None:
-    """Ahead while nobody edits there; then a conflict, which names both and writes nothing, unless it is asked to."""
+    """A local edit is kept; edits on both sides are a conflict that writes nothing unless forced."""
     root = sqlite_side.write({})
     await pulled(sqlite_side, root)
     (root / "hello/body.txt").write_text("Ours {{ name }}")
@@ -129,7 +129,7 @@ async def test_what_was_edited_here_is_kept(sqlite_side: TwoSides) -> None:
 
 
 async def test_a_folder_without_a_record_is_an_older_version_or_edited(sqlite_side: TwoSides) -> None:
-    """What was published once is safe there; what never was is safe nowhere else."""
+    """Without a record, files are overwritten only if they equal a published version."""
     await sqlite_side.publish_edit("Theirs {{ name }}")
     root = sqlite_side.write({"hello/subject.txt": "Never published"})
     with pytest.raises(SyncRefusedError):
@@ -141,7 +141,7 @@ async def test_a_folder_without_a_record_is_an_older_version_or_edited(sqlite_si
 
 
 async def test_what_is_deleted_there_is_told(sqlite_side: TwoSides) -> None:
-    """The files stay, and the record forgets them; a name that is nowhere is an error."""
+    """For a deleted template the files stay and the record is removed; an unknown name is an error."""
     root = sqlite_side.write({})
     await pulled(sqlite_side, root)
     async with sqlite_side.database.write() as connection:
@@ -159,7 +159,7 @@ async def test_what_is_deleted_there_is_told(sqlite_side: TwoSides) -> None:
 
 
 async def test_a_version_that_no_folder_can_have_is_refused(sqlite_side: TwoSides, tmp_path: Path) -> None:
-    """Its names come from whoever wrote it, and could lead anywhere."""
+    """File names of a version may not lead outside the folder."""
     odd = TemplateSource(files={"subject.txt": "x", "../../x": "x"}, sample={}, settings=TemplateSettings(name="Odd"))
     async with sqlite_side.database.write() as connection:
         await version_store.write_version(

@@ -35,7 +35,7 @@ def push(parts: wiring.ProcessParts, pool: RenderingPool) -> Push:
 
 
 async def numbers(parts: wiring.ProcessParts) -> dict[str, int]:
-    """The current version numbers of what the tests push."""
+    """The current version numbers of the pushed templates."""
     async with parts.database.read() as connection:
         return {
             p.slug: p.number
@@ -67,7 +67,7 @@ async def test_a_push_creates_then_publishes_what_differs(push: Push, parts: wir
 async def test_only_new_keeps_what_staff_edited(
     push: Push, parts: wiring.ProcessParts, pool: RenderingPool, write: Write
 ) -> None:
-    """At the start of demo and Compose nothing that exists is overwritten."""
+    """The start of the demo and of Compose overwrites no existing template."""
     root = write({})
     await push.run(root, ["hello"])
     careful = Push(database=parts.database, pool=pool, clock=SystemClock(), by="demo", only_new=True)
@@ -81,7 +81,7 @@ async def test_only_new_keeps_what_staff_edited(
 
 
 async def test_a_layout_that_changed_publishes_what_uses_it(push: Push, write: Write) -> None:
-    """A version is pinned with its layouts, so a new layout is a new version."""
+    """A changed layout makes new versions of the templates that use it."""
     root = write(OTHER)
     await push.run(root, ["hello", "other"])
     write({**OTHER, "_layouts/base.html": "<html><body>{% block content %}{% endblock %}</body></html>"})
@@ -95,7 +95,7 @@ async def test_a_layout_that_changed_publishes_what_uses_it(push: Push, write: W
 async def test_one_bad_template_keeps_all_from_being_published(
     push: Push, parts: wiring.ProcessParts, write: Write
 ) -> None:
-    """All are read and checked before the first is written."""
+    """All templates are read and checked before the first is written."""
     root = write({**OTHER, "other/body.html": "{{ nothing }}"})
     with pytest.raises(
         TemplateError, match=r"template other: body\.html, line 1, column 4: there is no variable “nothing”"
@@ -105,7 +105,7 @@ async def test_one_bad_template_keeps_all_from_being_published(
 
 
 async def test_all_unreadable_templates_are_told_together(push: Push, parts: wiring.ProcessParts, write: Write) -> None:
-    """The problems of several templates come in one error, each with its slug."""
+    """The faults of several templates come in one error, each with its slug."""
     with pytest.raises(TemplateError) as raised:
         await push.run(write({"hello/sample.json": "[]"}), ["hello", "gone"])
     assert raised.value.slug == "hello, gone"
@@ -117,21 +117,21 @@ async def test_all_unreadable_templates_are_told_together(push: Push, parts: wir
 
 
 async def test_one_unreadable_template_is_told_as_it_is(push: Push, write: Write) -> None:
-    """A single problem keeps its own slug."""
+    """The error for a single template names its slug."""
     with pytest.raises(TemplateError) as raised:
         await push.run(write({"hello/sample.json": "[]"}), ["hello"])
     assert (raised.value.slug, raised.value.problems) == ("hello", ("sample.json, line 1: must be an object: { … }",))
 
 
 async def test_a_layout_outside_is_a_fault_of_the_check(push: Push, write: Write) -> None:
-    """What was not read is not there when the template is rendered."""
+    """A layout outside the directory is not read, so rendering does not find it."""
     root = write({"secret.txt": "secret", "hello/body.html": '{% include "_layouts/../secret.txt" %}'})
     with pytest.raises(TemplateError, match=r"body\.html, line 1, .*no file “_layouts/\.\./secret\.txt”"):
         await push.run(root, ["hello"])
 
 
 async def test_a_push_publishes_the_paths_of_the_subject(push: Push, parts: wiring.ProcessParts, write: Write) -> None:
-    """Submit checks just the variables that the subject shows."""
+    """Submit checks exactly the variables that the subject shows."""
     await push.run(write({}), ["hello"])
     async with parts.database.read() as connection:
         version = await version_store.get_current_version(connection, "hello")
@@ -141,6 +141,6 @@ async def test_a_push_publishes_the_paths_of_the_subject(push: Push, parts: wiri
 
 
 async def test_a_check_gives_the_report(pool: RenderingPool, write: Write) -> None:
-    """A source that can be published comes back with its previews."""
+    """The check of a good source returns its previews."""
     report = await check_source(pool, "hello", template_files.read_template(write({}), "hello"))
     assert report.previews["en"].subject == "Hello Ada"

@@ -1,4 +1,4 @@
-"""The shipped templates: publishable, without a warning, and with a sample that says all."""
+"""The shipped templates are publishable without a warning, and their samples are complete."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ SLUGS = template_files.list_slugs(ROOT)
 
 
 def leaves(sample: dict[str, Any]) -> set[str]:
-    """The names of the values in a sample, the innermost ones, wherever they stand."""
+    """The names of all innermost values in a sample."""
     names: set[str] = set()
     for key, value in sample.items():
         inner = value if isinstance(value, list) else [value]
@@ -27,7 +27,7 @@ def leaves(sample: dict[str, Any]) -> set[str]:
 
 
 def names_read(source: TemplateSource, prefix: str) -> set[str]:
-    """Every name and attribute that the parts of one locale read, with the layouts that they extend."""
+    """Every name and attribute that the parts of a locale read, including their layouts."""
     env = create_environment(source.files, autoescape=False)
     names = set()
     waiting = [name for name in source.files if name.startswith(prefix)]
@@ -42,7 +42,7 @@ def names_read(source: TemplateSource, prefix: str) -> set[str]:
 
 
 def test_there_are_shipped_templates() -> None:
-    """The tests below have something to look at."""
+    """There are shipped templates to check."""
     assert SLUGS == ["daily_report", "newsletter", "order_shipped", "password_reset", "welcome"]
 
 
@@ -57,7 +57,7 @@ def test_a_shipped_template_is_publishable_without_a_warning(slug: str) -> None:
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_every_variable_of_the_sample_is_used(slug: str) -> None:
-    """No caller is asked for a value that no mail shows, in any locale."""
+    """Every variable is shown in some locale, so no caller sends a useless value."""
     source = template_files.read_template(ROOT, slug)
     for prefix in ("", *(f"locales/{tag}/" for tag in source.locales)):
         assert leaves(source.sample) - names_read(source, prefix) == set(), prefix
@@ -65,7 +65,7 @@ def test_every_variable_of_the_sample_is_used(slug: str) -> None:
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_every_optional_path_can_be_left_out_alone(slug: str) -> None:
-    """Whatever a caller leaves out, the mail is still rendered, and the schema takes it."""
+    """Without any single optional value the mail is rendered and the schema accepts it."""
     source = template_files.read_template(ROOT, slug)
     schema = variable.build_schema(source.sample, source.settings.optional)
     assert source.settings.optional
@@ -79,7 +79,7 @@ def test_every_optional_path_can_be_left_out_alone(slug: str) -> None:
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_what_is_not_optional_is_demanded(slug: str) -> None:
-    """A required value that is missing is a fault at submit, never an error while rendering."""
+    """A missing required value is a fault at submit, never an error while rendering."""
     source = template_files.read_template(ROOT, slug)
     schema = variable.build_schema(source.sample, source.settings.optional)
     for key in set(source.sample) - set(source.settings.optional):
@@ -89,7 +89,7 @@ def test_what_is_not_optional_is_demanded(slug: str) -> None:
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_each_part_shows_the_sample(slug: str) -> None:
-    """Subject, HTML and text are all there, and the HTML is no plain text."""
+    """Subject, HTML and text are not empty, and the HTML has markup."""
     for preview in check_source(template_files.read_template(ROOT, slug)).previews.values():
         assert preview.subject
         assert "</" in preview.html

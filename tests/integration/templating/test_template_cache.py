@@ -1,4 +1,4 @@
-"""Versions within reach of a submit: a newly published one counts within a second."""
+"""The template cache of submit: a new version is used within a second."""
 
 from integration.api.clock import ForwardClock
 from integration.templating.test_version_store import publish, source
@@ -8,7 +8,7 @@ from notifier.templating.version_store import TemplateCache
 
 
 async def test_a_version_is_remembered_for_a_second(parts: wiring.ProcessParts) -> None:
-    """Until then a submit may still get the version before; a number always names the same version."""
+    """The current version is cached for one second; a numbered version never changes."""
     clock = ForwardClock()
     shelf = TemplateCache(parts.database, clock)
     assert await shelf.get_version("hi") is None

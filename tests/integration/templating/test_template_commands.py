@@ -1,4 +1,4 @@
-"""`notifier templates` as somebody types it: what it prints, and how it exits."""
+"""The output and exit status of `notifier templates` commands."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ WARNED = {"hello/subject.txt": "Hello {{ name }}" + " and all the others" * 4}
 
 @pytest.fixture
 def typed(tmp_path: Path) -> Typed:
-    """One command, in this process, on the files and the SQLite database of the test."""
+    """Run a command in this process with the files and the SQLite database of the test."""
     database = f"sqlite:///{tmp_path / 'notifier.sqlite3'}"
     env = {"NOTIFIER_DATABASE_URL": database, "NOTIFIER_DATA_DIR": str(tmp_path), "NOTIFIER_LOG_FORMAT": "json"}
 
@@ -38,7 +38,7 @@ def typed(tmp_path: Path) -> Typed:
 
 
 def test_lint_says_path_and_line(typed: Typed, write: Write) -> None:
-    """As compilers do, so that editors and CI can read it: of files that cannot be read, and of a fault in a part."""
+    """Faults are reported as `path:line`, like a compiler's, for unreadable files and bad parts."""
     root = write(
         {
             "_layouts/Old.html": "x",
@@ -63,7 +63,7 @@ def test_lint_says_path_and_line(typed: Typed, write: Write) -> None:
 
 
 def test_lint_is_strict_about_warnings_if_asked(typed: Typed, write: Write) -> None:
-    """A warning is told and does no harm, unless CI wants none."""
+    """A warning does not fail the command unless `--strict` is given."""
     root = write(WARNED)
     done = typed("lint", "hello")
     assert done.exit_code == 0
@@ -74,7 +74,7 @@ def test_lint_is_strict_about_warnings_if_asked(typed: Typed, write: Write) -> N
 
 
 def test_render_takes_other_values(typed: Typed, write: Write, tmp_path: Path) -> None:
-    """Checked as a caller's are; all parts and the whole mail go into a directory, the same bytes each time."""
+    """Given values are checked like a caller's; the parts and the mail are written, always the same bytes."""
     write({"hello/locales/fr/subject.txt": "Bonjour {{ name }}", "hello/locales/fr/body.html": "<p>{{ name }}</p>"})
     values, out = tmp_path / "bob.json", tmp_path / "out"
     values.write_text('{"name": "Bob"}')
@@ -95,7 +95,7 @@ def test_render_takes_other_values(typed: Typed, write: Write, tmp_path: Path) -
 
 
 def test_preview_shows_every_locale_and_runs_nothing(typed: Typed, write: Write, tmp_path: Path) -> None:
-    """One file, each mail in frames that may do nothing, at two widths."""
+    """The preview is one file with each mail in sandboxed frames, at two widths."""
     write(
         {
             "hello/locales/fr/subject.txt": "Bonjour <b>",
@@ -113,7 +113,7 @@ def test_preview_shows_every_locale_and_runs_nothing(typed: Typed, write: Write,
 
 
 async def test_the_sides_are_kept_together(typed: Typed, sqlite_side: TwoSides) -> None:
-    """Pull, edit, look, push; and what is refused says whose it is, what differs and what to do, and exits 1."""
+    """Pull, edit, diff and push; a refused push names author, difference and next step, and exits 1."""
 
     def run(*words: str, folder: bool = True) -> Awaitable[Result]:
         return asyncio.to_thread(typed, *words, folder=folder)  # a command has a loop of its own
@@ -158,7 +158,7 @@ async def test_the_sides_are_kept_together(typed: Typed, sqlite_side: TwoSides) 
 def test_the_document_can_be_typed(
     typed: Typed, sqlite_database: tuple[str, Keys], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What docs/templates.md says about files and git, line by line, where nothing was edited."""
+    """The commands of docs/templates.md work line by line."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ada.json").write_text('{"name": "Ada", "product": "Larkspur"}')
     (block,) = (block for block in list_blocks("docs/templates.md") if "templates pull" in block.text)
@@ -180,7 +180,7 @@ def test_the_document_can_be_typed(
 
 @pytest.mark.parametrize("words", [("push", "--overwrite", "--only-new"), ("push", "--note", "x" * 501)])
 def test_wrong_use(typed: Typed, write: Write, words: tuple[str, ...]) -> None:
-    """What cannot be meant is exit 2."""
+    """Invalid arguments exit with 2."""
     write({})
     refused = typed(*words)
     assert isinstance(refused.exception, CommandError)

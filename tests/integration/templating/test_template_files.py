@@ -1,4 +1,4 @@
-"""Reading templates from files: every problem is said in words, and nothing outside is read."""
+"""Reading templates from files: every fault is reported in words, and no outside file is read."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ Write = Callable[[Mapping[str, str | bytes | None]], Path]
 
 
 def problems(root: Path, slug: str = "hello") -> list[str]:
-    """What is wrong with the template."""
+    """Get the faults of the template."""
     with pytest.raises(TemplateError) as raised:
         template_files.read_template(root, slug)
     assert raised.value.slug == slug
@@ -22,7 +22,7 @@ def problems(root: Path, slug: str = "hello") -> list[str]:
 
 
 def test_a_template_is_read_with_the_layouts_it_uses(write: Write) -> None:
-    """Parts, sample and settings are there, and of the layouts those that are used, directly or by another."""
+    """Parts, sample, settings and all directly or indirectly used layouts are read."""
     source = template_files.read_template(
         write({"hello/locales/fr/subject.txt": "Bonjour", "hello/notes.md": "not a part"}), "hello"
     )
@@ -39,7 +39,7 @@ def test_a_template_is_read_with_the_layouts_it_uses(write: Write) -> None:
 
 
 def test_a_layout_that_is_not_used_changes_nothing(write: Write) -> None:
-    """Only what is used is pinned, so editing another layout publishes nothing."""
+    """Only used layouts are pinned, so editing another one publishes nothing."""
     before = template_files.read_template(write({}), "hello").content_hash()
     assert template_files.read_template(write({"_layouts/unused.html": "edited"}), "hello").content_hash() == before
     assert template_files.read_template(write({"_layouts/parts.html": "edited"}), "hello").content_hash() != before
@@ -81,7 +81,7 @@ def test_a_layout_that_links_elsewhere_is_not_read(write: Write, tmp_path: Path)
 
 
 def test_a_part_that_links_elsewhere_is_told(write: Write, tmp_path: Path) -> None:
-    """Nor does a part lead out of it."""
+    """A part that is a symbolic link to an outside file is a fault."""
     (tmp_path / "secret.txt").write_text("secret")
     root = write({"hello/subject.txt": None})
     (root / "hello/subject.txt").symlink_to(tmp_path / "secret.txt")
@@ -89,13 +89,13 @@ def test_a_part_that_links_elsewhere_is_told(write: Write, tmp_path: Path) -> No
 
 
 def test_texts_are_read_octet_for_octet(write: Write) -> None:
-    """Line ends stay as they are, or the hash would be another one here than in the database."""
+    """Line ends are kept, so that the hash equals the one in the database."""
     text = "a\r\nb\rc\u2028\n\n"
     assert template_files.read_template(write({"hello/body.txt": text.encode()}), "hello").files["body.txt"] == text
 
 
 def test_all_layouts_are_found(write: Write) -> None:
-    """Used or not; one whose name no layout can have is told, notes for people are not."""
+    """Unused layouts are read too; an invalid layout name is a fault, a note for people is not."""
     root = write({"_layouts/README.md": "x", "_layouts/.keep": ""})
     assert sorted(template_files.read_layouts(root)) == [
         "_layouts/base.html",
@@ -114,7 +114,7 @@ def test_the_slugs_are_the_directories_with_a_template(write: Write) -> None:
 
 @pytest.mark.parametrize("slug", ["Hello", "1hello", "he llo", "../hello", "", "h" * 65, "-a", "héllo", "hello\n"])
 def test_a_slug_has_a_form(write: Write, slug: str) -> None:
-    """A name that could not stand in a URL or leaves the directory is refused before anything is opened."""
+    """An invalid slug is refused before any file is opened."""
     assert problems(write({}), slug) == ["a slug has lower-case letters, digits, - and _, and starts with a letter"]
 
 
@@ -203,13 +203,13 @@ def test_a_template_that_does_not_exist(write: Write) -> None:
     ],
 )
 def test_each_problem_is_said_in_words(write: Write, changes: dict[str, str | bytes | None], said: str) -> None:
-    """Whatever is wrong with the files, one sentence says what and where."""
+    """For each fault one sentence says what is wrong and where."""
     (problem,) = problems(write(changes))
     assert said in problem
 
 
 def test_a_sample_that_is_no_json_is_a_problem(write: Write) -> None:
-    """A file that cannot be parsed is told once."""
+    """A file that cannot be parsed is reported once."""
     assert len(problems(write({"hello/sample.json": "{"}))) == 1
 
 
@@ -223,12 +223,12 @@ def test_a_sample_that_is_no_json_is_a_problem(write: Write) -> None:
     ],
 )
 def test_what_cannot_be_stored_is_a_problem(write: Write, changes: dict[str, str | bytes | None]) -> None:
-    """A layout that is no UTF-8, and a sample that no database takes, are told like any other problem."""
+    """A layout that is not UTF-8 and a sample that no database can store are faults."""
     assert len(problems(write(changes))) == 1
 
 
 def test_all_problems_are_said_at_once(write: Write) -> None:
-    """Nobody has to mend one to learn of the next."""
+    """All faults are reported together."""
     text = 'name = "a"\ncategory = "marketing"\npriority = "urgent"\nexpires_after = "soon"'
     assert (
         len(problems(write({"hello/template.toml": text, "hello/sample.json": '{"locale": 1}', "hello/body.htm": "x"})))
@@ -240,12 +240,12 @@ def test_all_problems_are_said_at_once(write: Write) -> None:
     ("duration", "seconds"), [(None, None), ("1m", 60), ("30m", 1800), ("1h", 3600), ("3d", 259200)]
 )
 def test_a_duration_in_seconds(duration: str | None, seconds: int | None) -> None:
-    """Minutes, hours and days; none stays none."""
+    """A duration in minutes, hours or days becomes seconds; none stays none."""
     assert settings_toml.parse_duration(duration) == seconds
 
 
 @pytest.mark.parametrize("duration", ["", "0m", "00h", "1", "h", "1s", "1.5h", "-1h", "10000m", "1h30m", " 1h", "1h\n"])
 def test_what_is_no_duration(duration: str) -> None:
-    """Zero, other units and anything around it are refused."""
+    """Zero, other units and extra characters are refused."""
     with pytest.raises(ValueError, match="is not a duration such as"):
         settings_toml.parse_duration(duration)

@@ -1,4 +1,4 @@
-"""How many templates, layouts and images there may be: one more is refused, and what is there is changed as ever."""
+"""The maximum numbers of templates, layouts and images."""
 
 import base64
 from typing import Any
@@ -15,7 +15,7 @@ from notifier.templating.template_limits import MAX_ASSETS, MAX_LAYOUTS, MAX_TEM
 
 
 async def test_there_is_an_end_of_what_editors_make(sqlite_installation: Installation) -> None:
-    """409 for a new name; the last one that fits, and every change of one that is there, is fine."""
+    """Beyond the maximum a new name is 409; existing ones can still be changed."""
     image = base64.b64encode(sample_images.encode_image(sample_images.draw_red_bar())).decode()
     async with sqlite_installation.open_parts() as parts:
         written: dict[str, Any] = {"updated_by": "test", "updated_at": parts.clock.now(), "revision": 1}

@@ -1,4 +1,4 @@
-"""Comparing in the pool: what a draft that never ends may cost, and whom it does not harm."""
+"""Comparing versions in the pool: the cost of an endless draft, and that it harms nothing else."""
 
 import json
 from collections.abc import AsyncIterator
@@ -13,13 +13,13 @@ from notifier.templating.gate.version_comparison import VersionComparison
 
 
 def source(html: str) -> TemplateSource:
-    """A source with this HTML."""
+    """Build a source with this HTML."""
     files = {"subject.txt": "Hi {{ x }}", "body.html": html}
     return TemplateSource(files=files, sample={"x": "a"}, settings=TemplateSettings(name="A"))
 
 
 def payloads(*names: str) -> list[MailVariables]:
-    """One for each value of x."""
+    """Build variables for each value of x."""
     return [MailVariables(locale=None, variables=json.dumps({"x": name})) for name in names]
 
 
@@ -31,7 +31,7 @@ async def pool() -> AsyncIterator[RenderingPool]:
 
 @pytest.mark.parametrize("text", [STUBBORN, BOMB * 3 + "{% endfor %}" * 3])
 async def test_a_draft_that_never_ends_is_tried_once_by_itself(pool: RenderingPool, text: str) -> None:
-    """The first mail that overruns by itself is told apart; those before it are compared, those after it not tried."""
+    """The first overrun is reported; mails before it are compared, those after it are not tried."""
     sources = {"old": source("<p>{{ x }}"), "new": source(f"<b>{{{{ x }}}}{{% if x == 'c' %}}{text}{{% endif %}}")}
     comparison = VersionComparison(pool=pool, before="old", after="new", sources=sources)
     results = await comparison.compare(payloads(*"abcde"))
@@ -44,7 +44,7 @@ async def test_a_draft_that_never_ends_is_tried_once_by_itself(pool: RenderingPo
 
 
 async def test_a_draft_may_cure_what_is_published(pool: RenderingPool) -> None:
-    """Mails of the published version that take too long are told, and the draft is tried on others too."""
+    """Mails that time out in the published version are reported, and the draft is still tried on others."""
     cured = {"old": source(f"{BOMB * 3}{'{% endfor %}' * 3}{{{{ x }}}}"), "new": source("<b>{{ x }}")}
     comparison = VersionComparison(pool=pool, before="old", after="new", sources=cured)
     for name in "abc":

@@ -1,4 +1,4 @@
-"""Published versions on both databases: numbered, immutable, pinned."""
+"""Published versions on both databases are numbered, immutable and pinned."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,7 @@ SETTINGS = TemplateSettings(name="A", priority="high", expires_after="1h", optio
 
 
 def source(subject: str = "Hi", **changes: Any) -> TemplateSource:
-    """A source with this subject."""
+    """Build a source with this subject."""
     files = {"subject.txt": subject, "body.html": "<p>é</p>", "_layouts/base.html": "b"}
     sample = {"order": {"id": "1", "note": "n"}}
     return TemplateSource(**{"files": files, "sample": sample, "settings": SETTINGS, **changes})
@@ -35,7 +35,7 @@ async def publish(parts: wiring.ProcessParts, source: TemplateSource, slug: str 
 
 
 async def test_a_first_version_is_number_one(parts: wiring.ProcessParts) -> None:
-    """What was published is found as the current version, with all that a submit needs."""
+    """The first published version is the current one, with all that submit needs."""
     made = await publish(parts, source())
     async with parts.database.read() as connection:
         version = await version_store.get_current_version(connection, "hi")
@@ -71,7 +71,7 @@ async def test_a_first_version_is_number_one(parts: wiring.ProcessParts) -> None
 
 
 async def test_versions_are_numbered_and_stay(parts: wiring.ProcessParts) -> None:
-    """Each publish makes the next number current; the older versions are still there, unchanged."""
+    """Each publish makes the next number current; older versions are unchanged."""
     first, second = await publish(parts, source("one")), await publish(parts, source("two"))
     async with parts.database.read() as connection:
         assert await version_store.get_current_version(connection, "hi") == second
@@ -94,7 +94,7 @@ async def test_the_number_after_going_back_is_new(parts: wiring.ProcessParts) ->
 
 
 async def test_the_source_is_pinned_with_its_version(parts: wiring.ProcessParts) -> None:
-    """Each version gives back just the source that it was published with, layouts and sample included."""
+    """Each version returns exactly the source it was published with, layouts and sample included."""
     source_one, source_two = source("one"), source("two", settings=TemplateSettings(name="B"))
     first, second = await publish(parts, source_one), await publish(parts, source_two)
     async with parts.database.read() as connection:
@@ -128,7 +128,7 @@ async def test_all_current_versions_by_slug(parts: wiring.ProcessParts) -> None:
 
 
 async def test_a_publish_that_is_rolled_back_leaves_nothing(parts: wiring.ProcessParts) -> None:
-    """The caller owns the transaction: without its commit there is no version."""
+    """Without the caller's commit there is no version."""
 
     async def fail() -> None:
         async with parts.database.write() as connection:

@@ -1,4 +1,4 @@
-"""A caller's own database with the producer table in it, through each driver that a caller may use."""
+"""A caller's own database with the producer table, through each supported driver."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -39,21 +39,21 @@ T = TypeVar("T")
 
 
 def create_caller_engine(url: str) -> Engine | AsyncEngine:
-    """The engine that the driver in the URL asks for."""
+    """Create the engine of the driver in the URL."""
     if url.startswith(("sqlite:", "postgresql+psycopg:")):
         return create_engine(url, poolclass=NullPool)
     return create_async_engine(url, poolclass=NullPool)
 
 
 class CallerDatabase:
-    """A service with a database of its own."""
+    """The database of a calling service."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine = create_caller_engine(url)
 
     async def create(self) -> "CallerDatabase":
-        """Make its tables."""
+        """Create its tables."""
         await self.do(METADATA.create_all)
         return self
 
@@ -66,7 +66,7 @@ class CallerDatabase:
             return work(connection)
 
     async def enqueue(self, **fields: Any) -> UUID:
-        """One committed mail."""
+        """Enqueue and commit one mail."""
         mail = MAIL | fields
         if isinstance(self.engine, AsyncEngine):
             async with self.engine.begin() as connection:
@@ -75,7 +75,7 @@ class CallerDatabase:
             return producer.enqueue(connection, **mail)
 
     async def several(self, count: int) -> list[UUID]:
-        """As many committed mails, to as many people."""
+        """Enqueue and commit so many mails to as many recipients."""
 
         def write(connection: Connection) -> list[UUID]:
             return [producer.enqueue(connection, **MAIL | {"to": f"user{n}@example.com"}) for n in range(count)]
@@ -83,22 +83,22 @@ class CallerDatabase:
         return await self.do(write)
 
     async def rows(self) -> dict[UUID, Row[Any]]:
-        """The table, by id."""
+        """The rows of the table, ordered by id."""
         rows = await self.do(lambda connection: connection.execute(select(PRODUCER)).all())
         return {row.id: row for row in rows}
 
     async def backlog(self) -> producer.Backlog:
-        """What waits."""
+        """The waiting rows."""
         return await self.do(producer.count_backlog)
 
     async def backdate(self, column: str, by: timedelta) -> None:
-        """Move a time of all rows into the past, instead of waiting."""
+        """Move a time of all rows into the past."""
         then = datetime.now(UTC) - by
         time = then.replace(tzinfo=None) if self.url.startswith("sqlite") else then
         await self.do(lambda connection: connection.execute(update(PRODUCER).values({column: time})))
 
     async def close(self) -> None:
-        """Let go of its database."""
+        """Close its database."""
         if isinstance(self.engine, AsyncEngine):
             await self.engine.dispose()
         else:

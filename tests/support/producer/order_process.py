@@ -1,4 +1,4 @@
-"""A caller's process that takes orders, each with a mail, in transactions that end in every possible way.
+"""A caller's process that takes orders with mails, in transactions that end in every possible way.
 
 `python orders.py URL WAY`, where WAY says how the first transaction ends; what it has done it prints, and then it waits
 to be killed. `stream` goes on until its input ends.
@@ -21,7 +21,7 @@ WAYS = ("commit", "rollback", "savepoint", "crash before commit", "crash after c
 
 
 def _begin_explicitly(engine: Engine) -> None:
-    """As SQLAlchemy's documentation tells for savepoints on SQLite, and at once for a writer among several."""
+    """Begin transactions as SQLAlchemy documents for savepoints on SQLite, and immediately for writers."""
 
     @event.listens_for(engine, "connect")
     def _no_implicit_begin(connection: sqlite3.Connection, _record: object) -> None:
@@ -42,7 +42,7 @@ def _order(mail: UUID, note: str) -> dict[str, object]:
 
 
 def _take(connection: Connection, way: str, name: str) -> None:
-    """One transaction with synchronous calls."""
+    """Run one transaction with synchronous calls."""
     with connection.begin() as transaction:
         if way == "savepoint":
             savepoint = connection.begin_nested()
@@ -60,7 +60,7 @@ def _take(connection: Connection, way: str, name: str) -> None:
 
 
 async def _take_async(connection: AsyncConnection, way: str, name: str) -> None:
-    """The same with asynchronous ones."""
+    """Run one transaction with asynchronous calls."""
     async with connection.begin() as transaction:
         if way == "savepoint":
             savepoint = await connection.begin_nested()

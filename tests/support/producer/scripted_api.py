@@ -1,4 +1,4 @@
-"""An HTTP server instead of Notifier's API: it accepts every idempotency key once, or answers as scripted."""
+"""An HTTP server in place of Notifier's API: accepts each idempotency key once, or replies as scripted."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from uuid import uuid4
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What is answered instead."""
+    """A scripted reply."""
 
     status: int = 202
     headers: dict[str, str] = field(default_factory=dict)
@@ -22,7 +22,7 @@ class Reply:
 
 
 def build_problem(status: int, code: str, **headers: str) -> Reply:
-    """A problem document."""
+    """Build a problem document."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Reply(status=status, headers=named, body={"code": code, "errors": []})
 
@@ -31,7 +31,7 @@ Rule = Callable[[list[dict[str, Any]]], Reply | None]
 
 
 class ScriptedApi:
-    """Use it as an async context manager."""
+    """The server, used as an async context manager."""
 
     def __init__(self) -> None:
         self.requests: list[list[dict[str, Any]]] = []
@@ -55,16 +55,16 @@ class ScriptedApi:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL of the server."""
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     @property
     def keys(self) -> list[str]:
-        """Every key of every request."""
+        """The idempotency keys of all requests."""
         return [item["idempotency_key"] for items in self.requests for item in items]
 
     async def wait_for(self, requests: int) -> None:
-        """Return when so many requests have arrived."""
+        """Wait until so many requests have arrived."""
         async with asyncio.timeout(15), self.arrived:
             await self.arrived.wait_for(lambda: len(self.requests) >= requests)
 

@@ -49,13 +49,13 @@ FILES = st.builds(
 def attached(
     filename: str = "a.pdf", content_id: str | None = None, data: bytes = b"a", **others: Any
 ) -> MailAttachment:
-    """An attachment."""
+    """Build an attachment."""
     content_type = others.get("content_type", "image/png" if content_id else "application/pdf")
     return MailAttachment(filename=filename, content_type=content_type, content_id=content_id, data=data)
 
 
 def mail(*attachments: MailAttachment, parts: MailParts = SAID) -> RenderedMail:
-    """A mail with these attachments."""
+    """Build a mail with these attachments."""
     return fill_attachments(build_mime_with_gaps(HEADER, parts, attachments), attachments)
 
 
@@ -65,14 +65,14 @@ def parsed(wire: bytes) -> EmailMessage:
 
 
 def tree(part: Any) -> Any:
-    """The types of a mail's parts, nested as they are."""
+    """The nested content types of a mail's parts."""
     if not part.is_multipart():
         return part.get_content_type()
     return [part.get_content_subtype(), *(tree(inner) for inner in part.iter_parts())]
 
 
 def read(part: Any) -> tuple[str, str, str, str | None, bytes]:
-    """What a client sees of an attachment: disposition, name, type, content id, bytes."""
+    """Name, type, disposition, content id and bytes of an attachment, as a client reads them."""
     disposition = part["Content-Disposition"]
     content_id = part["Content-ID"]
     name = disposition.params["filename"]
@@ -81,14 +81,14 @@ def read(part: Any) -> tuple[str, str, str, str | None, bytes]:
 
 
 def leaves(wire: bytes) -> list[Any]:
-    """The parts that are attachments."""
+    """The attachment parts of the mail."""
     return [part for part in parsed(wire).walk() if part["Content-Disposition"]]
 
 
 @SEARCH
 @given(st.lists(FILES, min_size=1, max_size=4), st.booleans())
 def test_attachments_arrive_identical(files: list[MailAttachment], with_html: bool) -> None:  # noqa: FBT001
-    """Names, types, content ids and bytes are read back by a second parser, images first."""
+    """A second parser reads back names, types, content ids and bytes, images first."""
     wire = mail(*files, parts=SAID if with_html else MailParts(subject="Hi", html=None, text="Hello\n")).wire
     images = [file for file in files if with_html and file.content_id is not None]
     expected = [
@@ -108,7 +108,7 @@ def test_attachments_arrive_identical(files: list[MailAttachment], with_html: bo
 @SEARCH
 @given(st.lists(FILES, min_size=1, max_size=3))
 def test_a_mail_with_attachments_is_safe_on_a_7_bit_path(files: list[MailAttachment]) -> None:
-    """ASCII, lines of at most 78 characters, each ending with CRLF, and the same bytes each time."""
+    """ASCII only, lines of at most 78 characters that end with CRLF, and the same bytes each time."""
     rendered = mail(*files)
     assert rendered == mail(*files)
     assert rendered.wire.isascii()
@@ -119,7 +119,7 @@ def test_a_mail_with_attachments_is_safe_on_a_7_bit_path(files: list[MailAttachm
 @SEARCH
 @given(NAMES)
 def test_every_line_of_a_name_can_be_decoded_alone(name: str) -> None:
-    """A client that decodes before it joins the lines still reads the characters (RFC 2231 §4.1)."""
+    """Clients that decode each line before joining them read the right name (RFC 2231 §4.1)."""
     for piece in header_fields.write_mime_parameter("filename", name):
         escaped = piece.partition(b"=")[2].removeprefix(b"utf-8''")
         octets = re.sub(rb"%([0-9A-F]{2})", lambda match: bytes.fromhex(match[1].decode()), escaped)
@@ -155,12 +155,12 @@ def test_every_line_of_a_name_can_be_decoded_alone(name: str) -> None:
 def test_images_belong_to_the_html_and_files_to_the_mail(
     files: list[MailAttachment], parts: MailParts, expected: Any
 ) -> None:
-    """Who shows the text part has no images left over; without HTML an image is a file like any other."""
+    """Inline images are related to the HTML part; without HTML they are ordinary files."""
     assert tree(parsed(mail(*files, parts=parts).wire)) == expected
 
 
 def test_related_parts_name_the_type_of_their_root() -> None:
-    """RFC 2387 §3.1 demands it, and Outlook looks for it."""
+    """A related part has the `type` parameter (RFC 2387 §3.1), which Outlook needs."""
     (related,) = (
         part for part in parsed(mail(attached(content_id="a")).wire).walk() if part.get_content_subtype() == "related"
     )
@@ -168,7 +168,7 @@ def test_related_parts_name_the_type_of_their_root() -> None:
 
 
 def test_an_ordinary_name_is_readable_and_another_is_rfc_2231() -> None:
-    """Never an encoded word, and never two names of which a scanner reads the one and a client the other."""
+    """A name is written in one form only and never as an encoded word, so all parsers agree."""
     (ordinary,) = header_fields.write_mime_parameter("filename", "Report (1).pdf")
     assert ordinary == b'filename="Report (1).pdf"'
     assert header_fields.write_mime_parameter("filename", 'a"é.pdf') == [b"filename*=utf-8''a%22%C3%A9.pdf"]
@@ -191,7 +191,7 @@ def test_an_ordinary_name_is_readable_and_another_is_rfc_2231() -> None:
     ],
 )
 def test_what_could_end_a_field_is_refused(wrong: dict[str, Any]) -> None:
-    """What was checked at submit is checked again where it is written."""
+    """Values that could end a field are refused by the writer, too."""
     with pytest.raises(HeaderValueError):
         mail(attached(**wrong))
 
@@ -199,7 +199,7 @@ def test_what_could_end_a_field_is_refused(wrong: dict[str, Any]) -> None:
 @SEARCH
 @given(st.lists(FILES, max_size=3))
 def test_no_boundary_stands_where_it_does_not_separate(files: list[MailAttachment]) -> None:
-    """Each is named once and stands before each of its parts and at its end; none begins like another."""
+    """Each boundary appears only where it is declared and separates parts; none is a prefix of another."""
     image = attached(content_id="logo")
     wire = mail(image, attached(), *files).wire
     several = [part for part in parsed(wire).walk() if part.is_multipart()]
@@ -211,7 +211,7 @@ def test_no_boundary_stands_where_it_does_not_separate(files: list[MailAttachmen
 
 
 def test_content_that_names_the_boundary_changes_it() -> None:
-    """Literal text and names that quote the mail's own boundaries do not end its parts."""
+    """Content and names that contain the mail's boundaries do not end its parts."""
     wire = mail(attached(), attached(content_id="logo")).wire
     boundaries = re.findall(rb'boundary="([^"]+)"', wire)
     lines = "\n".join(f"--{boundary.decode()}\n--{boundary.decode()}--" for boundary in boundaries)
@@ -241,7 +241,7 @@ def test_content_that_names_the_boundary_changes_it() -> None:
     ],
 )
 def test_large_files_have_the_lines_of_the_standard_library(length: int) -> None:
-    """However many pieces it is encoded in."""
+    """Base64 in several chunks has the same lines as the standard library's."""
     data = bytes(range(256)) * (length // 256 + 1)
     wire = mail(attached(data=data[:length])).wire
     body = wire.rpartition(b'filename="a.pdf"\r\n\r\n')[2].rpartition(b"\r\n--=_")[0]
@@ -249,7 +249,7 @@ def test_large_files_have_the_lines_of_the_standard_library(length: int) -> None
 
 
 def test_the_hash_is_that_of_the_bytes() -> None:
-    """As for every mail; another file makes another hash."""
+    """The hash of a mail is that of its bytes, so another file gives another hash."""
     first, other = mail(attached(data=b"a")), mail(attached(data=b"b"))
     assert first.sha256 != other.sha256
     assert msgspec.structs.replace(first, wire=other.wire, sha256=other.sha256) == other

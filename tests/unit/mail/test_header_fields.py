@@ -33,19 +33,19 @@ def parsed(raw: bytes) -> EmailMessage:
 
 
 def minutes_east(minutes: int) -> timezone:
-    """A time zone with a fixed offset."""
+    """Build a time zone with a fixed offset."""
     return timezone(timedelta(minutes=minutes))
 
 
 def older_parse(raw: bytes) -> tuple[str, str]:
-    """Name and address by the older of the two parsers: the newer one in Python 3.11 puts a space between words."""
+    """Parse a mailbox with the older parser; the one of Python 3.11 puts a space between encoded words."""
     value = raw.partition(b":")[2].decode().replace("\r\n", "")
     name, address = parseaddr(value)
     return str(make_header(decode_header(name))), address
 
 
 def assert_well_formed(raw: bytes) -> None:
-    """One field, ASCII, with lines of at most 78 characters unless there is no place to break them."""
+    """Assert that this is one ASCII field with lines of at most 78 characters where it can be folded."""
     assert raw.isascii()
     assert raw.endswith(b"\r\n")
     first, *rest = raw.removesuffix(b"\r\n").split(b"\r\n")
@@ -64,7 +64,7 @@ def assert_well_formed(raw: bytes) -> None:
 @SEARCH
 @given(NAMES, TEXT)
 def test_free_text_arrives_identical(name: str, value: str) -> None:
-    """Whatever a subject or a custom header says, a second parser reads the same."""
+    """A second parser reads back the same subject or custom header."""
     assert str(parsed(header_fields.write_unstructured_header(name, value))[name]) == value
 
 
@@ -78,7 +78,7 @@ def test_free_text_is_well_formed_on_the_wire(name: str, value: str) -> None:
 @SEARCH
 @given(st.lists(TEXT, min_size=1, max_size=30).map(" ".join))
 def test_long_free_text_arrives_identical(value: str) -> None:
-    """A value that needs many lines is put together again without a space more or less."""
+    """A value on several lines is read back without a space more or less."""
     assert str(parsed(header_fields.write_unstructured_header("Subject", value))["Subject"]) == value
 
 
@@ -94,7 +94,7 @@ def test_plain_words_are_folded_and_not_encoded(value: str) -> None:
 @SEARCH
 @given(st.text(PRINTABLE, min_size=1, max_size=12).filter(str.strip))
 def test_a_display_name_arrives_identical(name: str) -> None:
-    """A name of any script and with any punctuation is read back as it was."""
+    """A display name in any script and punctuation is read back unchanged."""
     name = name.strip()
     raw = header_fields.write_mailbox_header("From", Mailbox("ada@example.com", name))
     box = parsed(raw)["From"].addresses[0]
@@ -104,7 +104,7 @@ def test_a_display_name_arrives_identical(name: str) -> None:
 @SEARCH
 @given((ASCII | st.text(PRINTABLE, max_size=150)).filter(str.strip))
 def test_a_long_display_name_arrives_identical_in_the_older_parser(name: str) -> None:
-    """A name that needs several encoded words is put together without a gap."""
+    """Several encoded words of a name are joined without a gap."""
     display_name, address = older_parse(header_fields.write_mailbox_header("From", Mailbox("ada@example.com", name)))
     assert (" ".join(display_name.split()), address) == (" ".join(name.split()), "ada@example.com")
 
@@ -120,14 +120,14 @@ def test_a_display_name_is_well_formed_on_the_wire(name: str) -> None:
     ("name", "value"), [(LONG_NAME, "é" * 100), (LONG_NAME, "a: " * 60 + "b"), ("Subject", "a: " * 60 + "b")]
 )
 def test_a_field_with_a_long_name_or_colons_is_well_formed(name: str, value: str) -> None:
-    """The name counts, and a line may be folded after any colon but the field's own."""
+    """The field's name counts for the line length, and only its own colon is not a place to fold."""
     assert_well_formed(header_fields.write_unstructured_header(name, value))
     assert str(parsed(header_fields.write_unstructured_header(name, value))[name]) == value
 
 
 @pytest.mark.parametrize("name", ["Ada  Lovelace", "Ada, " * 14 + "x", '"Ada" ' * 12 + "x"])
 def test_a_long_or_spaced_display_name_arrives_identical(name: str) -> None:
-    """A name of quotes and commas is folded or encoded before its line is too long, and no space is lost."""
+    """A name of quotes and commas is folded or encoded in time, and no space is lost."""
     raw = header_fields.write_mailbox_header("Reply-To", Mailbox("ada@example.com", name))
     assert_well_formed(raw)
     assert older_parse(raw) == (name, "ada@example.com")
@@ -135,7 +135,7 @@ def test_a_long_or_spaced_display_name_arrives_identical(name: str) -> None:
 
 @pytest.mark.parametrize("name", ['Ada "The" L.', "Lovelace, Ada", "a\\b", "Ada (she)", "=?utf-8?q?x?="])
 def test_an_awkward_display_name_arrives_identical(name: str) -> None:
-    """Names with quotes, specials or something that looks encoded are read back as they were."""
+    """Names with quotes, specials or text that looks encoded are read back unchanged."""
     raw = header_fields.write_mailbox_header("From", Mailbox("ada@example.com", name))
     assert parsed(raw)["From"].addresses == (Address(name, addr_spec="ada@example.com"),)
 
@@ -148,13 +148,13 @@ def test_a_mailbox_without_a_name_is_the_bare_address() -> None:
 @SEARCH
 @given(st.datetimes(timezones=st.just(UTC) | st.timezones() | st.integers(-1439, 1439).map(minutes_east)))
 def test_a_date_is_written_as_the_standard_library_writes_it(moment: datetime) -> None:
-    """Whatever the year, the month and the time zone, the octets are the library's."""
+    """For any year, month and time zone the bytes equal the library's."""
     assert header_fields.write_date_header(moment) == f"Date: {format_datetime(moment)}\r\n".encode()
 
 
 @pytest.mark.parametrize("month", range(1, 13))
 def test_each_month_and_each_day_of_the_week_has_its_name(month: int) -> None:
-    """English names, whatever the locale; the first seven days of a month are those of a week."""
+    """Names are English in any locale, for all months and days of a week."""
     for day in range(1, 8):
         moment = datetime(2026, month, day, 3, 4, 5, tzinfo=UTC)
         assert header_fields.write_date_header(moment) == f"Date: {format_datetime(moment)}\r\n".encode()
@@ -162,7 +162,7 @@ def test_each_month_and_each_day_of_the_week_has_its_name(month: int) -> None:
 
 @pytest.mark.parametrize("length", range(70, 84))
 def test_a_line_is_folded_from_77_characters_on(length: int) -> None:
-    """The last line that is short enough stays whole."""
+    """The longest line that still fits is not folded."""
     value = "a " * 30 + "b" * (length - len("Subject: ") - 60)
     raw = header_fields.write_unstructured_header("Subject", value)
     assert raw.count(b"\r\n") == (1 if length <= header_fields.MAX_FOLDED_LINE else 2)
@@ -172,7 +172,7 @@ def test_a_line_is_folded_from_77_characters_on(length: int) -> None:
 @SEARCH
 @given(TOKENS)
 def test_a_structured_field_keeps_its_tokens(tokens: list[str]) -> None:
-    """A field with a syntax of its own is folded at spaces only; its tokens are never touched."""
+    """A structured field is folded only at spaces, and its tokens are unchanged."""
     raw = header_fields.write_structured_header("List-Unsubscribe", " ".join(tokens))
     assert_well_formed(raw)
     assert raw.replace(b"\r\n", b"").decode() == "List-Unsubscribe: " + " ".join(tokens)
@@ -186,7 +186,7 @@ def test_a_long_link_is_not_broken_or_encoded() -> None:
 
 
 def test_a_token_over_the_longest_line_becomes_words_in_free_text() -> None:
-    """A subject without a single space is split as encoded words once it is too long for a line."""
+    """A subject without spaces is split into encoded words if it is too long for a line."""
     value = "x" * 2000
     raw = header_fields.write_unstructured_header("Subject", value)
     assert max(map(len, raw.split(b"\r\n"))) <= 78
@@ -194,13 +194,13 @@ def test_a_token_over_the_longest_line_becomes_words_in_free_text() -> None:
 
 
 def test_a_token_over_the_longest_line_is_refused_in_a_structured_field() -> None:
-    """What can be neither folded nor encoded is an error, not a line that relays cut."""
+    """A token that can be neither folded nor encoded is an error."""
     with pytest.raises(header_fields.HeaderValueError, match="References has a token over 998"):
         header_fields.write_structured_header("References", "x" * 999)
 
 
 def test_a_structured_field_takes_ascii_only() -> None:
-    """There are no encoded words in a structured field."""
+    """A structured field refuses non-ASCII text, because it has no encoded words."""
     with pytest.raises(header_fields.HeaderValueError, match="takes ASCII only"):
         header_fields.write_structured_header("References", "<é@example.com>")
 
@@ -210,7 +210,7 @@ def test_a_structured_field_takes_ascii_only() -> None:
     ["=?utf-8?q?=0A?=", "x =?utf-8?b?Cg==?= y", "=?utf-8?q?=0D=0ABcc:_e@x.org?=", "\U0001f600" * 200, "a\u202eb"],
 )
 def test_a_value_that_looks_encoded_is_taken_literally(value: str) -> None:
-    """An encoded word in the value, many emoji or a right-to-left override arrive as they were written."""
+    """Text like an encoded word, many emoji and a right-to-left override are read back unchanged."""
     message = parsed(header_fields.write_unstructured_header("Subject", value))
     assert str(message["Subject"]) == value
     assert message.keys() == ["Subject"]
@@ -237,7 +237,7 @@ SMUGGLED = [
 @pytest.mark.parametrize("character", SMUGGLED, ids=[ascii(c) for c in SMUGGLED])
 @pytest.mark.parametrize("place", ["{}Bcc: e@x.org", "a{}Bcc: e@x.org", "a{} Bcc: e@x.org", "a{}"])
 def test_what_could_end_a_field_is_refused(character: str, place: str) -> None:
-    """Line ends of every kind, NUL and lone surrogates are refused in every field and at every place."""
+    """Line ends, NUL and lone surrogates are refused in every field at every position."""
     value = place.format(character)
     for write in (
         lambda: header_fields.write_unstructured_header("Subject", value),

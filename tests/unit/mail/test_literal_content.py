@@ -1,4 +1,4 @@
-"""Mails with content of their own, Cc, and the bytes that may never change."""
+"""Mails with content of their own, Cc, and golden bytes."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ LINES = st.lists(st.text(st.characters(exclude_characters="\x00\r\n", codec="utf
 
 
 def job(content: str | None = None, header: MailHeader = HEADER, attachments: Any = (), **fields: Any) -> RenderJob:
-    """A job with content of its own."""
+    """Build a job with content of its own."""
     written = json.dumps({"subject": "Hi", **fields}) if content is None else content
     return RenderJob(
         version=None, locale=None, variables="{}", header=header, content=written, attachments=list(attachments)
@@ -50,7 +50,7 @@ def job(content: str | None = None, header: MailHeader = HEADER, attachments: An
 
 
 def answered(render_job: RenderJob) -> RenderedMail | MailWithGaps | RenderFault:
-    """What the child makes of it."""
+    """The child's result for the job."""
     answer = RenderingChild().answer_request(RenderBatchRequest(jobs=[render_job], sources={}))
     assert isinstance(answer, RenderBatchAnswer)
     assert not isinstance(answer.results[0], SkippedMail)
@@ -65,27 +65,27 @@ def message(render_job: RenderJob) -> Any:
 
 
 def texts(render_job: RenderJob) -> list[str]:
-    """Its parts, with line ends as Python has them."""
+    """The parts of the mail, with normalised line ends."""
     return [part.get_content().replace("\r\n", "\n") for part in message(render_job).walk() if not part.is_multipart()]
 
 
 @SEARCH
 @given(LINES, LINES)
 def test_content_leaves_as_it_is(html: str, text: str) -> None:
-    """Neither braces nor styles mean anything in it."""
+    """Braces and styles in content are not interpreted."""
     html += "{{ 1 / 0 }}<style>p{color:red}</style><p>{% for %}</p>"
     assert texts(job(html=html, text=text)) == [text.removesuffix("\n") + "\n", html + "\n"]
 
 
 def test_a_text_that_is_missing_is_made_from_the_html() -> None:
-    """As for a template."""
+    """A missing text part is generated from the HTML."""
     text, html = texts(job(html="<h1>Hello</h1><a href='https://x.example'>there</a>"))
     assert text.split() == ["Hello", "there", "<https://x.example>"]
     assert html.startswith("<h1>")
 
 
 def test_without_html_the_mail_is_one_text() -> None:
-    """No multipart with one part in it."""
+    """Text alone makes a mail without multipart."""
     read = message(job(text="Grüße"))
     assert read.get_content_type() == "text/plain"
     assert read.get_content() == "Grüße\r\n"
@@ -95,7 +95,7 @@ def test_without_html_the_mail_is_one_text() -> None:
 @SEARCH
 @given(LINES)
 def test_a_text_alone_arrives_identical(text: str) -> None:
-    """In whatever encoding it goes, on short lines."""
+    """Text is read back unchanged in any encoding, with short lines."""
     render_job = job(text=text)
     assert texts(render_job) == [text.removesuffix("\n") + "\n"]
     result = answered(render_job)
@@ -107,7 +107,7 @@ def test_a_text_alone_arrives_identical(text: str) -> None:
 
 @pytest.mark.parametrize("character", ["\r", "\n", "\x00", "\x85", "\u2028", "\x1b", "\x7f"])
 def test_a_subject_that_could_end_its_field_is_a_fault(character: str) -> None:
-    """The mail has failed with a reason, and nothing was raised."""
+    """An invalid subject is a fault with a reason, not an exception."""
     result = answered(job(subject=f"Hi{character}Bcc: e@x.org", text="a"))
     assert isinstance(result, RenderFault)
     assert f"U+{ord(character):04X}" in result.message
@@ -128,23 +128,23 @@ def test_a_subject_that_could_end_its_field_is_a_fault(character: str) -> None:
     ],
 )
 def test_content_that_is_none_is_a_fault(content: str) -> None:
-    """A row that somebody damaged hurts that mail alone."""
+    """A damaged row is a fault of its own mail only."""
     assert isinstance(answered(job(content)), RenderFault)
 
 
 def test_content_that_says_nothing_is_a_fault_in_words() -> None:
-    """Who sees it learns what was missing."""
+    """The fault of empty content says what is missing."""
     fault = RenderFault(part="content", line=None, message="there is neither HTML nor text")
     assert answered(job('{"subject": "a"}')) == fault
 
 
 def test_a_job_without_version_and_content_is_a_fault() -> None:
-    """There is nothing that it could say."""
+    """A job with neither version nor content is a fault."""
     assert isinstance(answered(RenderJob(version=None, locale=None, variables="{}", header=HEADER)), RenderFault)
 
 
 def test_a_mail_with_attachments_has_gaps_for_them() -> None:
-    """The child does not need their bytes."""
+    """The child leaves gaps for attachments and does not need their bytes."""
     file = MailAttachment(filename="a.pdf", content_type="application/pdf", content_id=None, data=b"")
     image = MailAttachment(filename="a.png", content_type="image/png", content_id="a", data=b"")
     result = answered(job(html="<p>", attachments=[file, image]))
@@ -153,7 +153,7 @@ def test_a_mail_with_attachments_has_gaps_for_them() -> None:
 
 
 def test_a_mail_is_shown_in_parts_and_as_a_whole() -> None:
-    """The same bytes as those that are sent."""
+    """The preview has the same bytes as the mail."""
     render_job = job(html="<p>Hello</p>")
     preview = RenderingChild().answer_request(PreviewRequest(job=render_job, sources={}))
     assert isinstance(preview, PreviewAnswer)
@@ -163,7 +163,7 @@ def test_a_mail_is_shown_in_parts_and_as_a_whole() -> None:
 
 
 def test_copies_are_named_in_the_header() -> None:
-    """To stays as it is; the field stands once."""
+    """Cc is one field, and To is unchanged."""
     header = replace(HEADER, cc=["a@b.org", "c@d.org"])
     read = message(job(text="a", header=header))
     assert [address.addr_spec for address in read["Cc"].addresses] == ["a@b.org", "c@d.org"]
@@ -175,7 +175,7 @@ def test_copies_are_named_in_the_header() -> None:
 @SEARCH
 @given(st.lists(st.from_regex(r"[a-z]{1,60}@[a-z]{1,60}\.org", fullmatch=True), min_size=1, max_size=50))
 def test_many_addresses_are_folded_after_commas(listed: list[str]) -> None:
-    """A line holds what fits, and a second parser reads all of them."""
+    """Cc is folded after commas, and a second parser reads all addresses."""
     raw = header_fields.write_address_list_header("Cc", listed)
     assert [box.addr_spec for box in message_from_bytes(raw + b"\r\n", policy=default)["Cc"].addresses] == listed
     lines = raw.removesuffix(b"\r\n").split(b"\r\n")
@@ -185,7 +185,7 @@ def test_many_addresses_are_folded_after_commas(listed: list[str]) -> None:
 
 @pytest.mark.parametrize("wrong", ["a@b.org\r\nBcc: e@x.org", "a@b.org\x00"])
 def test_an_address_that_could_end_its_field_is_a_fault(wrong: str) -> None:
-    """As everywhere in a header."""
+    """An address with a line break is a fault."""
     with pytest.raises(header_fields.HeaderValueError):
         header_fields.write_address_list_header("Cc", ["c@d.org", wrong])
 
@@ -203,7 +203,7 @@ def test_an_address_that_could_end_its_field_is_a_fault(wrong: str) -> None:
     ],
 )
 def test_the_bytes_of_a_mail_never_change(html: str, text: str, sha256: str) -> None:
-    """A mail that is tried again after an update has the bytes that it had: these are from before there were files."""
+    """The bytes equal those of an earlier release, so that a retry after an upgrade sends the same mail."""
     wire = build_mime_message(HEADER, RenderedParts(subject="Ünïcode", html=html, text=text)).wire
     assert hashlib.sha256(wire).hexdigest() == sha256
     assert re.search(rb"multipart/alternative", wire)

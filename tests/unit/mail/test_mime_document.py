@@ -58,7 +58,7 @@ BODY = st.lists(AWKWARD | ANYTHING, max_size=8).flatmap(
 
 
 def mail(text: str = "Hello", html: str = "<p>Hello</p>", subject: str = "Hi") -> bytes:
-    """The bytes of a mail with these parts."""
+    """Build the bytes of a mail with these parts."""
     return build_mime_message(HEADER, RenderedParts(subject=subject, html=html, text=text)).wire
 
 
@@ -68,26 +68,26 @@ def parsed(wire: bytes) -> EmailMessage:
 
 
 def contents(wire: bytes) -> list[str]:
-    """The texts of the parts, with line ends as Python has them."""
+    """The texts of the parts, with normalised line ends."""
     return [part.get_content().replace("\r\n", "\n") for part in parsed(wire).iter_parts()]
 
 
 def canonical(text: str) -> str:
-    """What a part must say: every line end the same, and exactly one at the end."""
+    """The text with normalised line ends and exactly one at the end."""
     return re.sub("\r\n|\r", "\n", text.removesuffix("\n")) + "\n"
 
 
 @SEARCH
 @given(BODY, BODY)
 def test_both_parts_arrive_identical(text: str, html: str) -> None:
-    """Whatever the parts say, a second parser reads the same, line ends apart."""
+    """A second parser reads back both parts, apart from line ends."""
     assert contents(mail(text, html)) == [canonical(text), canonical(html)]
 
 
 @SEARCH
 @given(BODY, BODY)
 def test_a_mail_is_safe_on_a_7_bit_path(text: str, html: str) -> None:
-    """The bytes are ASCII, every line ends with CRLF and none is longer than a relay has to take."""
+    """ASCII only, CRLF at each line end, and no line over SMTP's maximum."""
     wire = mail(text, html)
     assert wire.isascii()
     assert b"\x00" not in wire
@@ -100,7 +100,7 @@ def test_a_mail_is_safe_on_a_7_bit_path(text: str, html: str) -> None:
 @SEARCH
 @given(BODY)
 def test_the_same_mail_has_the_same_bytes(text: str) -> None:
-    """Composing twice makes equal bytes, boundary included, and names their SHA-256."""
+    """Building twice gives equal bytes, boundary included, and their SHA-256."""
     parts = RenderedParts(subject="Hi", html="<p>Hello</p>", text=text)
     first, second = build_mime_message(HEADER, parts), build_mime_message(HEADER, parts)
     assert first == second
@@ -108,14 +108,14 @@ def test_the_same_mail_has_the_same_bytes(text: str) -> None:
 
 
 def test_another_mail_has_another_boundary() -> None:
-    """The boundary comes from the parts, so it cannot stand in one of them by accident."""
+    """The boundary is derived from the parts, so it is not in them by accident."""
     first, other = (parsed(mail(text)).get_boundary() for text in ("a", "b"))
     assert first != other
     assert contents(mail(f"--{first}\n--{first}--")) == [f"--{first}\n--{first}--\n", "<p>Hello</p>\n"]
 
 
 def test_a_boundary_in_html_that_is_literal_does_not_end_it() -> None:
-    """HTML that stands in the mail as it is may name a boundary: the mail's own changes with what it names."""
+    """If the HTML contains the boundary, the mail gets another one."""
     boundary = parsed(mail(html="<p>_</p>")).get_boundary()
     assert boundary != parsed(mail(html="<p>__</p>")).get_boundary()
     html = f"<pre>\n--{boundary}\n--{boundary}--\n</pre>\n"
@@ -127,13 +127,13 @@ def test_a_boundary_in_html_that_is_literal_does_not_end_it() -> None:
 @SEARCH
 @given(BODY, BODY)
 def test_the_boundary_stands_in_the_mail_as_often_as_it_separates(text: str, html: str) -> None:
-    """Once where it is named and once before, between and behind the two parts."""
+    """The boundary is declared once and appears before, between and after the two parts."""
     wire = mail(text, html)
     assert wire.count((parsed(wire).get_boundary() or "").encode()) == 4
 
 
 def test_two_mails_that_say_the_same_have_boundaries_of_their_own() -> None:
-    """A mail that is attached to the other cannot end it."""
+    """Mails with equal parts have different boundaries, so one can be attached to the other."""
     parts = RenderedParts(subject="Hi", html="é", text="é")
     other = msgspec.structs.replace(HEADER, message_id="<2@shop.example>")
     boundaries = {parsed(build_mime_message(header, parts).wire).get_boundary() for header in (HEADER, other)}
@@ -144,14 +144,14 @@ def test_two_mails_that_say_the_same_have_boundaries_of_their_own() -> None:
     "length", [*range(2, 120), *(57 * lines + more for lines in (48, 1024, 2048, 2100) for more in range(-4, 2)), 9913]
 )
 def test_base64_has_the_lines_of_the_standard_library(length: int) -> None:
-    """However many lines there are and however long the last, they are those of RFC 2045 §6.8."""
+    """For any length the lines equal those of the standard library (RFC 2045 §6.8)."""
     html = "é" * (length // 2) + "x" * (length % 2)
     part = mail(html=html).rpartition(b"base64\r\n\r\n")[2].rpartition(b"\r\n--=_")[0]
     assert part == base64.encodebytes(f"{html}\r\n".encode()).replace(b"\n", b"\r\n")
 
 
 def test_the_header_says_what_it_was_given() -> None:
-    """All fields arrive, each once, with the values of the notification."""
+    """Each field appears once with the notification's value."""
     message = parsed(mail(subject="Ünïcode"))
     assert message.keys() == [
         "Date", "From", "To", "Reply-To", "Subject", "Message-ID", "Auto-Submitted", "X-Order", "List-Unsubscribe",
@@ -169,7 +169,7 @@ def test_the_header_says_what_it_was_given() -> None:
 
 
 def test_a_list_header_is_never_encoded() -> None:
-    """A link over 78 characters stands in the mail as it is."""
+    """A link over 78 characters is neither folded nor encoded."""
     assert b" <https://shop.example/leave?" + b"t" * 90 + b">\r\n" in mail()
 
 
@@ -190,7 +190,7 @@ def test_the_last_part_is_the_html() -> None:
     ],
 )
 def test_the_encoding_is_the_shortest_that_is_safe(text: str, encoding: str) -> None:
-    """Plain text stays readable, a few foreign letters are quoted, and text of them only becomes base64."""
+    """ASCII is 7bit, few foreign letters are quoted-printable, many are base64."""
     first = next(parsed(mail(text)).iter_parts())
     assert first["Content-Transfer-Encoding"] == encoding
 
@@ -210,14 +210,14 @@ def test_a_subject_that_could_end_its_field_is_refused(subject: str) -> None:
 
 
 def test_a_recipient_that_could_end_its_field_is_refused() -> None:
-    """Even the envelope's address is not trusted to be one."""
+    """A recipient with a line break is refused."""
     header = MailHeader(message_id="<1@x>", date=MOMENT, sender=Mailbox("a@b.org"), recipient="a@b.org\r\nBcc: e@x.org")
     with pytest.raises(HeaderValueError):
         build_mime_message(header, RenderedParts(subject="Hi", html="<p>", text="x"))
 
 
 def test_a_custom_header_that_could_end_its_field_is_refused() -> None:
-    """A custom header's value cannot bring another field along."""
+    """A custom header's value cannot add another field."""
     header = MailHeader(
         message_id="<1@x>",
         date=MOMENT,

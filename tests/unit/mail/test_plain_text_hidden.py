@@ -1,4 +1,4 @@
-"""What the HTML hides is not in the generated text part, and what it shows is."""
+"""Text that the HTML hides is not in the generated text part, and visible text is."""
 
 import pytest
 
@@ -11,7 +11,7 @@ RECEIPT = """<!DOCTYPE html><html><head><style>
 
 
 def test_a_preheader_goes_with_its_filler() -> None:
-    """As content is sent: its `<style>` is not inlined."""
+    """A hidden preheader and its filler are removed, also from content whose styles are not inlined."""
     assert build_plain_text(RECEIPT) == "Larkspur <https://shop.example>\n\nHello Ada\n"
 
 
@@ -43,7 +43,7 @@ def test_a_preheader_goes_with_its_filler() -> None:
     ],
 )
 def test_hidden_text_is_not_said(style: str) -> None:
-    """In a `style` attribute, in a rule of `<style>`, and around other elements."""
+    """Text hidden by a `style` attribute, a rule or an ancestor is removed."""
     assert build_plain_text(f'<div style="{style}">lost</div>seen') == "seen\n"
     assert build_plain_text(f"<style>.a b, .x{{{style}}}</style><div class=x>lost</div>seen") == "seen\n"
     assert build_plain_text(f'<div style="{style}"><p>lost <b>lost</b></p></div>seen') == "seen\n"
@@ -79,7 +79,7 @@ def test_hidden_text_is_not_said(style: str) -> None:
     ],
 )
 def test_what_is_shown_after_all_is_said(html: str) -> None:
-    """A later or stronger rule, a value that browsers do not know, boxes that are not cut."""
+    """Text stays if a later or stronger rule shows it, or the hiding value is invalid."""
     assert build_plain_text(html) == "seen\n"
 
 
@@ -105,14 +105,14 @@ def test_what_is_shown_after_all_is_said(html: str) -> None:
     ],
 )
 def test_media_rules_count_as_on_a_desktop(query: str, holds: bool) -> None:  # noqa: FBT001 - a row of the table
-    """1024 pixels wide, in light colours; what is not understood does not hold."""
+    """Media rules are evaluated for a light desktop of 1024 pixels; unknown ones do not match."""
     text = "shown\n" if holds else "lost\n\nshown\n"
     assert build_plain_text(f"<style>@media {query}{{.a{{display:none}}}}</style><p class=a>lost</p>shown") == text
     assert build_plain_text(f'<style media="{query}">.a{{display:none}}</style><p class=a>lost</p>shown') == text
 
 
 def test_the_version_for_phones_is_not_said_beside_the_one_for_desks() -> None:
-    """The same words twice, of which one is hidden everywhere else."""
+    """Of a phone and a desktop version of the same text only the desktop one stays."""
     html = (
         "<style>.phone{display:none} @media (max-width:600px){.phone{display:block!important}"
         ".desk{display:none}}</style>"

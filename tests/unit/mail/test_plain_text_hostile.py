@@ -1,4 +1,4 @@
-"""HTML that nobody writes by hand: the generated text part has its words all the same, and soon enough."""
+"""Hostile HTML: the generated text part keeps its words and is made in bounded time."""
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +8,7 @@ from notifier.mail import html_tree
 from notifier.mail.plain_text import style_cascade
 from notifier.mail.plain_text.text_builder import build_plain_text
 
-LARGEST = 512 * 1024  # bytes of a template's source
+MAX_SOURCE = 512 * 1024  # bytes of a template's source
 HOSTILE = {
     "blocks": "<div>" * 100_000 + "word",
     "tables": "<table><tr><td>" * 30_000 + "word",
@@ -35,26 +35,26 @@ HOSTILE = {
     [("<table><tr><td>", "</td></tr></table>"), ("<div>", "</div>"), ("<b>", "</b>"), ("<div>", ""), ("<font>", "")],
 )
 def test_depth_loses_nothing(opening: str, closing: str, depth: int) -> None:
-    """The text inside, behind, and its link; with and without closing tags."""
+    """Deep nesting keeps text, link and following text, with and without closing tags."""
     html = f'{opening * depth}<a href="https://x.example">deep</a>{closing * depth}<p>behind</p>'
     assert build_plain_text(html) == "deep <https://x.example>\n\nbehind\n"
 
 
 def test_what_hides_hides_in_the_depth() -> None:
-    """A hidden element among thousands."""
+    """A hidden element stays hidden inside thousands of elements."""
     assert build_plain_text("<div>" * 3_000 + "<p hidden>lost</p>seen" + "</div>" * 3_000) == "seen\n"
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_it_comes_to_an_end(name: str) -> None:
-    """Half a megabyte that is quadratic in a step that HTML5 or CSS prescribe: minutes, without the limits."""
+    """Half a megabyte that would be quadratic in HTML5 or CSS ends soon because of the limits."""
     html = HOSTILE[name]
-    assert len(html) < 2 * LARGEST
+    assert len(html) < 2 * MAX_SOURCE
     assert "word" in build_plain_text(html)
 
 
 def test_a_long_mail_keeps_every_word() -> None:
-    """A megabyte of ordinary paragraphs is under no limit."""
+    """A megabyte of ordinary paragraphs does not meet a limit."""
     html = "".join(f"<p>word{number} <b>bold</b> &amp; more</p>" for number in range(25_000))
     assert build_plain_text(html).split("\n\n") == [
         f"word{number} bold & more" + ("\n" if number == 24_999 else "") for number in range(25_000)
@@ -62,7 +62,7 @@ def test_a_long_mail_keeps_every_word() -> None:
 
 
 def test_sloppy_mails_are_under_the_limits() -> None:
-    """Hundreds of tags that nobody closed, an inline image of many bytes, a rule for each of many rows."""
+    """Unclosed tags, a large inline image and many rules do not meet a limit."""
     assert build_plain_text("<p><font><b><i>a" * 200).split() == ["a"] * 200
     assert build_plain_text("<li>a" * 6_000).split("\n")[:-1] == ["* a"] * 6_000
     image = "A/" * 50_000
@@ -77,13 +77,18 @@ def test_sloppy_mails_are_under_the_limits() -> None:
 
 
 def test_limits_are_above_what_mails_need() -> None:
-    """A hundred tags may stand in each other, and a thousand rules may be tried on two thousand tags."""
+    """The limits allow 100 nested tags, and 1,000 rules on 2,000 tags."""
     assert html_tree.MIN_DEPTH >= 100
     assert style_cascade.MAX_STEPS >= 2_000 * 1_000
 
 
 OPENED = ("a", "div", "td", "tr", "table", "li", "ol", "pre", "q", "select", "b", "p")
-WORDS = ("", " hidden", " href='tel:1'", *(f" style='{one}'" for one in ("display:flex", "font-size:0", "float:left")))
+WORDS = (
+    "",
+    " hidden",
+    " href='tel:1'",
+    *(f" style='{style}'" for style in ("display:flex", "font-size:0", "float:left")),
+)
 PIECES = (
     *(f"<{name}{words}>" for name in OPENED for words in WORDS),
     *(f"</{name}>" for name in ("a", "div", "td", "table", "ol", "pre", "select", "b", "p")),
@@ -95,7 +100,7 @@ PIECES = (
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=40))
 def test_any_soup_of_tags_becomes_a_tidy_text(pieces: list[str]) -> None:
-    """It never fails, says the same each time, and has no two blank lines together and no blank at a line's end."""
+    """Random tags give the same text each time, without double blank lines or trailing spaces."""
     html = "".join(pieces)
     text = build_plain_text(html)
     assert text == build_plain_text(html)

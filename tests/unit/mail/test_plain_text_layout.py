@@ -1,4 +1,4 @@
-"""How the generated text part is laid out: boxes, tables, lists, blanks; and what stands for what is no text."""
+"""Layout of the generated text part: boxes, tables, lists, spaces, and replacements for what is not text."""
 
 import pytest
 
@@ -39,12 +39,12 @@ LONG = "A column of text that is longer than sixty characters, and has to be rea
     ],
 )
 def test_words_of_different_boxes_stand_apart(html: str, text: str) -> None:
-    """Cells of short words share a line; all others have lines of their own, without the blanks of a layout."""
+    """Short table cells share a line; all other boxes have their own lines."""
     assert build_plain_text(html) == text + "\n"
 
 
 def test_a_table_of_figures_is_read_by_lines() -> None:
-    """A row is a line, heads and foot included; the table is apart from what is around it."""
+    """Each table row is a line, head and foot included, with blank lines around the table."""
     html = (
         "Your order<table><caption>Order 42</caption><thead><tr><th>Item</th><th>Sum</th></tr></thead><tbody>"
         "<tr><td>Tea</td><td>4.00</td></tr><tr><td>Cake<td>3.50</tbody><tfoot><tr><td>Total</td><td>7.50</td></table>Bye"
@@ -80,7 +80,7 @@ def test_a_table_of_figures_is_read_by_lines() -> None:
     ],
 )
 def test_what_is_said_by_layout_is_said_by_signs(html: str, text: str) -> None:
-    """Lists, quotes, headings, rules, line ends, and what else a text can show."""
+    """Lists, quotes, headings, rules and line breaks become characters."""
     assert build_plain_text(html).lstrip(" ") == text + "\n"
 
 
@@ -99,7 +99,7 @@ def test_what_is_said_by_layout_is_said_by_signs(html: str, text: str) -> None:
     ],
 )
 def test_characters_are_those_of_the_html(html: str, text: str) -> None:
-    """References are decoded once; what nobody sees goes, and what belongs to a word stays."""
+    """Character references are decoded once; invisible characters go unless they belong to a word."""
     assert build_plain_text(html) == text + "\n"
 
 
@@ -124,5 +124,5 @@ def test_characters_are_those_of_the_html(html: str, text: str) -> None:
     ],
 )
 def test_only_what_is_shown_is_said(html: str, text: str) -> None:
-    """What a browser does not show as text is not in it; broken tags mean what they mean in a browser."""
+    """Text that a browser does not show is left out; broken tags are read as browsers do."""
     assert build_plain_text(html) == text + "\n"

@@ -1,4 +1,4 @@
-"""The addresses of links in the generated text part: exactly those of the HTML, and written once."""
+"""Link addresses in the generated text part: unchanged and written once."""
 
 import pytest
 
@@ -8,7 +8,7 @@ RESET = "https://shop.example/reset?user=1&region=eu&currency=EUR&section=2&noti
 
 
 def test_an_address_is_decoded_once() -> None:
-    """What looks like a character reference once it is decoded is none; also where & is written as it is."""
+    """An address is decoded exactly once, with `&` escaped or not."""
     escaped = RESET.replace("&", "&amp;")
     assert build_plain_text(f'<a href="{escaped}">Reset</a> or {escaped}') == f"Reset <{RESET}> or {RESET}\n"
     assert build_plain_text(f'<a href="{RESET}">Reset</a>') == f"Reset <{RESET}>\n"
@@ -50,7 +50,7 @@ def test_an_address_is_decoded_once() -> None:
     ],
 )
 def test_an_address_stands_behind_its_words(html: str, text: str) -> None:
-    """In angle brackets (RFC 3986, appendix C), unless the words are the address, or it leads nowhere."""
+    """The address follows in angle brackets (RFC 3986, appendix C), unless it equals the words or is no target."""
     assert build_plain_text(html) == text + "\n"
 
 
@@ -82,5 +82,5 @@ def test_an_address_stands_behind_its_words(html: str, text: str) -> None:
     ],
 )
 def test_links_around_anything(html: str, text: str) -> None:
-    """Around images, blocks, tables and nothing; a link that nobody sees is not written."""
+    """Links around images, blocks, tables and nothing; an invisible link is left out."""
     assert build_plain_text(html) == text + "\n"

@@ -1,4 +1,4 @@
-"""Styles written in once: the same mail as inlining each, and left alone wherever that is not certain."""
+"""Inlining styles once into the source gives the same mail as inlining each mail, or is not done."""
 
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,7 +18,7 @@ PAGE = "<html><head><style>{css}</style><title>x</title></head><body>{body}</bod
 
 
 class _Events(HTMLParser):
-    """What a page says, whatever the order of its attributes; its `<style>` may stand elsewhere."""
+    """The parse events of a page, with sorted attributes and without the place of its `<style>`."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -58,7 +58,7 @@ def _styled(page: str, **values: Any) -> StyledSource | None:
 
 
 def _agrees(sources: dict[str, str], values: dict[str, Any], version: StyledSource) -> None:
-    """The tags are the same; a rule that selects none of them may be left in one and not in the other."""
+    """Assert equal tags; a rule that matches none may remain in one of them."""
     quick = version.finish_mail(_render(version.files, values))
     assert quick is not None
     assert _events(quick)[0] == _events(inline_styles(_render(sources, values)))[0]
@@ -66,7 +66,7 @@ def _agrees(sources: dict[str, str], values: dict[str, Any], version: StyledSour
 
 @pytest.mark.parametrize("slug", template_files.list_slugs(Path("templates")))
 def test_every_shipped_template_is_styled_once(slug: str) -> None:
-    """The mail of each is what inlining it would have made of it."""
+    """Each shipped template's mail equals the one that is inlined after rendering."""
     source = template_files.read_template(Path("templates"), slug)
     values = {**source.sample, "locale": "en", "subject": "Hi"}
     version = style_source(source.files, _render(source.files, values))
@@ -96,12 +96,12 @@ def test_every_shipped_template_is_styled_once(slug: str) -> None:
     ],
 )
 def test_what_is_not_certain_is_left_alone(css: str, body: str) -> None:
-    """Rules that need more than the tag, and tags that are put together while rendering."""
+    """Sources are not inlined if rules depend on more than the tag, or tags are built while rendering."""
     assert _styled(PAGE.format(css=css, body=body), a="b") is None
 
 
 def test_styles_that_turn_out_different_are_seen() -> None:
-    """A mail whose style sheet is not the one that was written in has to be done the long way."""
+    """A mail whose rendered style sheet differs from the inlined one is inlined after rendering."""
     page = PAGE.format(css="p { color: {{ colour }} }", body="<p>x</p>")
     version = _styled(page, colour="red")
     assert version is not None
@@ -138,7 +138,7 @@ _BODY = st.lists(
 @given(css=_CSS, body=_BODY, n=st.integers(0, 9), t=st.sampled_from(["x", "<p class='x'>", '"&', "{{ n }}"]))
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 def test_the_mail_is_the_same(css: list[str], body: str, n: int, t: str) -> None:
-    """Whatever the rules and the tags: the same as inlining that very mail, also with other values."""
+    """For random rules, tags and values the mail equals the one that is inlined after rendering."""
     page = PAGE.format(css="\n".join([*css, "@media (max-width: 9px) { p { color: red } }"]), body=body)
     version = _styled(page, n=5, t="y")
     assert version is not None

@@ -1,4 +1,4 @@
-"""Moving styles into the tags: what moves, what stays, and that nothing else of a mail changes.
+"""Inlining styles: which rules move, which stay, and that nothing else of a mail changes.
 
 That a mail looks the same before and after is asked of a browser, in `tests/integration/mail/test_mail_appearance.py`.
 """
@@ -67,12 +67,12 @@ PIECES = st.sampled_from(
 
 
 def page(styles: str, body: str = "<p>a</p><p>b</p>") -> str:
-    """A document with this in its head."""
+    """Build a document with this head."""
     return f"<!DOCTYPE html><html><head>{styles}</head><body>{body}</body></html>"
 
 
 def moved(css: str, body: str) -> str:
-    """The head's styles and the body, once they are inlined."""
+    """The styles in the head and the body after inlining."""
     return inline_styles(page(f"<style>{css}</style>", body)).partition("<head>")[2].partition("</body>")[0]
 
 
@@ -89,7 +89,7 @@ def moved(css: str, body: str) -> str:
     ],
 )
 def test_a_mail_in_which_nothing_moves_is_left_as_it_is(css: str) -> None:
-    """Not a letter of the mail changes."""
+    """Without rules to inline no byte of the mail changes."""
     html = page(f'<style type="text/css">{css}</style>')
     assert inline_styles(html) == html
 
@@ -114,7 +114,7 @@ def test_a_mail_in_which_nothing_moves_is_left_as_it_is(css: str) -> None:
     ],
 )
 def test_a_rule_of_its_own_is_inlined(styles: str) -> None:
-    """However a rule hides between media rules, it is found."""
+    """A rule among media rules is inlined, too."""
     assert '<p style="color:red">' in inline_styles(page(styles))
 
 
@@ -131,14 +131,14 @@ def test_a_rule_of_its_own_is_inlined(styles: str) -> None:
     ],
 )
 def test_styles_for_some_screens_stay(attributes: str) -> None:
-    """A `<style>` with a condition is for those whom it names, and keeps its tag."""
+    """A `<style>` with a media condition keeps its tag."""
     html = page(f"<style {attributes}>p {{ display: none }}</style>")
     assert inline_styles(html) == html
 
 
 @pytest.mark.parametrize("begin", ["<!--[if !mso]><!-->", "<![if !mso]>", "<!--[if !mso]> -->"])
 def test_styles_that_outlook_is_not_to_see_stay(begin: str) -> None:
-    """What stands in a conditional comment that browsers read is not for everybody."""
+    """Styles in a conditional comment stay in it."""
     html = page(f"{begin}<style>p {{ color: red }}</style><!--<![endif]-->")
     assert inline_styles(html) == html
     after = page(f"{begin}<style>a {{ color: red }}</style><!--<![endif]--><style>p{{color:red}}</style>")
@@ -196,7 +196,7 @@ def test_styles_that_outlook_is_not_to_see_stay(begin: str) -> None:
     ],
 )
 def test_who_wins_stays_who_wins(css: str, body: str, style: str, remaining: str) -> None:
-    """A rule moves, and those that stay keep their place above or below it."""
+    """A moved rule keeps its precedence relative to the rules that stay."""
     head, _, tail = moved(css, body).partition("</head>")
     assert re.sub(r"\s*([{;:}])\s*", r"\1", head) == (
         f"<style>{remaining}</style>".replace("\n", "") if remaining else ""
@@ -219,14 +219,14 @@ def test_who_wins_stays_who_wins(css: str, body: str, style: str, remaining: str
     ],
 )
 def test_what_cannot_be_moved_is_told(css: str, reason: str) -> None:
-    """A rule that stays for want of an answer is named with its place, and is left as it was."""
+    """A rule that cannot be inlined stays and is reported with its place."""
     html = page(f"<style>{css}</style>", "<p id=i class=a>x</p>")
     assert reason in {rule.reason for rule in find_unmoved_rules(html)}
     assert inline_styles(html) == html
 
 
 def test_what_is_told_has_its_place() -> None:
-    """The offset is that of the rule in the mail."""
+    """The reported offset is the rule's place in the mail."""
     html = page("<style>\n a{}</style>\n<style>\n\np { color: red }\n\t:is(p) { color: red }</style>")
     assert [html[rule.offset :][:5] for rule in find_unmoved_rules(html)] == ["p { c", ":is(p"]
 
@@ -241,13 +241,13 @@ def test_what_is_told_has_its_place() -> None:
     ],
 )
 def test_nothing_else_is_written_anew(html: str) -> None:
-    """Document type, comments, references, white space and odd tags stay as they are, byte for byte."""
+    """Document type, comments, references, white space and odd tags are unchanged byte for byte."""
     expected = html.replace("<style>p{color:red}</style>", "").replace("<p>", '<p style="color:red">')
     assert inline_styles(html) == expected.replace('<p style="color:red"></textarea>', "<p></textarea>")
 
 
 def test_a_style_attribute_that_is_broken_harms_nothing() -> None:
-    """A mail with `style="color: red; foo"` is made like any other; it could not be sent before."""
+    """A mail with `style="color: red; foo"` is rendered; it failed in an earlier release."""
     assert moved("p{margin:0}", '<p style="color: red; foo">x</p>').endswith(
         '<p style="margin:0;color: red; foo">x</p>'
     )
@@ -255,7 +255,7 @@ def test_a_style_attribute_that_is_broken_harms_nothing() -> None:
 
 @pytest.mark.parametrize("deep", ["<style>p" + "{" * 5000 + "</style>", f"<p style='width:{'(' * 5000}'>"])
 def test_brackets_without_end_harm_nothing(deep: str) -> None:
-    """A mail with thousands of open brackets is left as it is."""
+    """A mail with thousands of open brackets is unchanged."""
     html = page("<style>p { color: red }</style>", deep)
     assert inline_styles(html) == html
 
@@ -263,7 +263,7 @@ def test_brackets_without_end_harm_nothing(deep: str) -> None:
 @SEARCH
 @given(st.lists(st.tuples(TAGS, CSS, ENDS), min_size=1, max_size=3), st.lists(PIECES, max_size=8).map("".join))
 def test_only_styles_change(styles: list[tuple[str, str, str]], body: str) -> None:
-    """Whatever the CSS and the tags: without their styles, the mail is the same before and after."""
+    """For random CSS and tags the mail without its styles is the same before and after."""
     html = page("".join("".join(parts) for parts in styles), body)
     assert _bare(inline_styles(html)) == _bare(html)
 
@@ -276,7 +276,7 @@ def _bare(html: str) -> str:
 @SEARCH
 @given(CSS, st.lists(PIECES, max_size=8).map("".join))
 def test_the_same_mail_comes_out_the_same(css: str, body: str) -> None:
-    """What other mails were made before makes no difference."""
+    """The result does not depend on earlier mails."""
     html = page(f"<style>{css} p{{margin:0}}</style>", body)
     first = inline_styles(html)
     inline_styles(html.replace("x", "y").replace("title", "class"))
@@ -284,12 +284,12 @@ def test_the_same_mail_comes_out_the_same(css: str, body: str) -> None:
 
 
 def test_two_styles_of_one_tag_harm_nothing() -> None:
-    """Which of them counts is for browsers to say."""
+    """A tag with two style attributes is no error."""
     html = page("<style>p { color: red }</style>", "<p style='margin: 0' STYLE='margin; 1px'>x</p>")
     assert inline_styles(html) == html
 
 
 def test_a_large_picture_in_the_mail_is_not_remembered() -> None:
-    """A tag with megabytes in it is written like any other."""
+    """A tag with megabytes of data is not cached."""
     picture = f"<img src='data:{'A' * 100_000}' class=a>"
     assert moved(".a{margin:0}", picture).endswith(picture.replace(">", ' style="margin:0">'))

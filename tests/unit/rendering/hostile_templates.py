@@ -1,4 +1,4 @@
-"""Templates and values that want out: to Python, to files, to markup, to the end of memory or of patience.
+"""Templates and values that try to reach Python or files, inject markup, or exhaust memory or time.
 
 Those of the known rows are in the sandbox's own tests; these are others, found by thinking like somebody who may edit
 templates, or who may only send values.
@@ -14,7 +14,7 @@ STUBBORN = "{% set a, b = [1], [1] %}" + "{% set a, b = [a, a], [b, b] %}" * 40 
 
 @dataclass(frozen=True)
 class Hostile:
-    """A template that wants more than it may have."""
+    """A hostile template."""
 
     name: str
     html: str

@@ -1,4 +1,4 @@
-"""What a rendering child does with a batch, in this process."""
+"""How a rendering child handles a batch, run in this process."""
 
 import json
 import socket
@@ -38,7 +38,7 @@ JSON_VALUES = (
 
 
 def source(html: str = "<p>{{ x }}</p>", subject: str = "About {{ x }}", **files: str) -> TemplateSource:
-    """A source of the given parts; `text` is body.txt, `fr_html` stands for locales/fr/body.html and so on."""
+    """Build a source; `text` is body.txt, `fr_html` is locales/fr/body.html and so on."""
     names = {"text": "body.txt", "fr_html": "locales/fr/body.html", "fr_subject": "locales/fr/subject.txt"}
     parts = {"subject.txt": subject, "body.html": html} | {names.get(key, key): text for key, text in files.items()}
     return TemplateSource(files=parts, sample={"x": "a"}, settings=TemplateSettings(name="A", locale="en"))
@@ -58,7 +58,7 @@ def only_result(result: ChildAnswer) -> RenderedMail | RenderFault:
 
 
 def mailed(source: TemplateSource, job: RenderJob) -> dict[str, str]:
-    """The rendered mail's parts, as a client reads them."""
+    """The parts of the rendered mail, as a client reads them."""
     result = only_result(
         RenderingChild().answer_request(RenderBatchRequest(jobs=[job], sources={job.version or "": source}))
     )
@@ -69,7 +69,7 @@ def mailed(source: TemplateSource, job: RenderJob) -> dict[str, str]:
 
 
 def fault(source: TemplateSource, **variables: Any) -> RenderFault:
-    """Why the mail could not be rendered."""
+    """The reason why the mail could not be rendered."""
     result = only_result(
         RenderingChild().answer_request(RenderBatchRequest(jobs=[job(**variables)], sources={"v1": source}))
     )
@@ -84,7 +84,7 @@ def test_a_job_becomes_a_mail() -> None:
 
 
 def test_a_missing_text_part_is_made_from_the_html() -> None:
-    """A template without body.txt still makes a mail that can be read as text."""
+    """A template without body.txt gets a generated text part."""
     assert mailed(source(html="<h1>Hello</h1><p>{{ x }}</p>"), job())["text"].split() == ["Hello", "a"]
 
 
@@ -99,13 +99,13 @@ def test_the_parts_may_use_the_subject_and_the_locale() -> None:
     ("locale", "subject"), [("fr-CA", "Sujet fr"), ("FR", "Sujet fr"), ("de", "About a"), (None, "About a")]
 )
 def test_the_closest_locale_is_rendered(locale: str | None, subject: str) -> None:
-    """fr-CA falls back to fr, and what is not there to the default."""
+    """fr-CA falls back to fr, and missing parts to the default."""
     french = source(fr_subject="Sujet {{ locale }}", fr_html="<p>{{ x }}</p>")
     assert mailed(french, job(locale=locale))["subject"] == subject
 
 
 def test_styles_are_inlined_after_rendering() -> None:
-    """A loop inside a table stays there, and each cell gets its style."""
+    """A loop in a table is kept, and each cell gets its style."""
     html = "<style>td{color:red}</style><table>{% for n in x %}<tr><td>{{ n }}</td></tr>{% endfor %}</table>"
     made = mailed(source(html, subject="Hi", text="t"), job(x=[1, 2]))["html"]
     assert made.count('<td style="color:red">') + made.count('<td style="color: red;">') == 2
@@ -139,24 +139,24 @@ def test_styles_are_inlined_after_rendering() -> None:
     ],
 )
 def test_a_fault_says_where_and_what(parts: dict[str, str], said: str) -> None:
-    """What a template does wrong is told with its part and line, in words."""
+    """A fault has part, line and words."""
     assert str(fault(source(**parts))).startswith(said)
 
 
 def test_a_newline_in_a_variable_cannot_leave_the_subject() -> None:
-    """A subject that a variable broke in two is a fault of this mail."""
+    """A line break from a variable in the subject is a fault of the mail."""
     assert "U+000A" in fault(source(), x="a\nBcc: e@x.org").message
 
 
 def test_nul_in_a_variable_is_a_fault() -> None:
-    """A NUL that reached a part stops the mail."""
+    """A NUL from a variable is a fault of the mail."""
     assert (
         fault(source(subject="Hi", text="{{ x }}"), x="\x00").message == "the text/plain part contains a NUL character"
     )
 
 
 def test_a_version_that_was_never_sent_is_a_fault() -> None:
-    """A job whose source is unknown is answered, not raised."""
+    """A job with an unknown version is answered with a fault."""
     fault = only_result(RenderingChild().answer_request(RenderBatchRequest(jobs=[job()], sources={})))
     assert isinstance(fault, RenderFault)
     assert str(fault) == "mail: the mail could not be put together. Tell who runs Notifier that it was “KeyError”."
@@ -172,7 +172,7 @@ def test_one_bad_mail_leaves_its_neighbours_alone() -> None:
 
 
 def test_a_source_is_remembered() -> None:
-    """A version that was sent once need not be sent again."""
+    """A version is sent to the child only once."""
     child = RenderingChild()
     first, again = (
         child.answer_request(RenderBatchRequest(jobs=[job()], sources=sources)) for sources in ({"v1": source()}, {})
@@ -183,7 +183,7 @@ def test_a_source_is_remembered() -> None:
 
 
 def test_the_versions_used_longest_ago_are_forgotten() -> None:
-    """At most 256 versions are kept; using one keeps it."""
+    """The cache keeps the 256 most recently used versions."""
     child = RenderingChild()
     child.answer_request(
         RenderBatchRequest(jobs=[job("kept"), job("lost")], sources={"kept": source(), "lost": source()})
@@ -201,7 +201,7 @@ def test_the_versions_used_longest_ago_are_forgotten() -> None:
 
 
 def test_the_inputs_are_not_changed() -> None:
-    """Rendering twice from the same variables makes the same mail."""
+    """Rendering twice from the same variables gives the same mail."""
     variables = {"x": ["b", "a"]}
     version = CompiledVersion(source("{{ x|sort|join }}", subject="{{ x|first }}", text="t"))
     assert version.render(None, variables) == version.render(None, variables)
@@ -210,13 +210,13 @@ def test_the_inputs_are_not_changed() -> None:
 
 @pytest.mark.parametrize("number", ["18446744073709551616", "-12345678901234567890123", "0.1", "2.5", "5e-324"])
 def test_a_number_is_shown_as_it_was_given(number: str) -> None:
-    """Whole numbers beyond 64 bits and fractions come out as they went in."""
+    """Whole numbers beyond 64 bits and fractions are shown unchanged."""
     render_job = RenderJob(version="v1", locale=None, variables=f'{{"x": {number}}}', header=HEADER)
     assert mailed(source(text="t"), render_job)["subject"] == f"About {number}"
 
 
 def test_keys_keep_their_order_and_letters() -> None:
-    """A loop over an object goes in the order of its text; escapes and plain UTF-8 are the same letters."""
+    """A loop over an object keeps the order of its JSON; escapes equal plain UTF-8."""
     render_job = RenderJob(version="v1", locale=None, variables='{"x": {"ü": 1, "\\u00e9": 2, "a": 3}}', header=HEADER)
     assert mailed(source("{{ x|join(' ') }}", subject="{{ x|join(' ') }}"), render_job)["subject"] == "ü é a"
 
@@ -224,14 +224,14 @@ def test_keys_keep_their_order_and_letters() -> None:
 @SEARCH
 @given(st.recursive(JSON_VALUES, lambda inner: st.lists(inner) | st.dictionaries(st.text(WELL_FORMED), inner)))
 def test_variables_are_read_as_the_standard_library_reads_them(value: Any) -> None:
-    """Whatever JSON says, a template sees the same values; a whole number is one, however it is written."""
+    """Random JSON gives the same values as `json`, and whole numbers are int."""
     text = json.dumps({"x": value}, ensure_ascii=False)
     assert repr(VARIABLES_DECODER.decode(text)) == repr(json.loads(text, parse_float=parse_number))
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"x": 1', "null"])
 def test_variables_that_are_no_object_are_a_fault(text: str) -> None:
-    """A row that somebody damaged is a fault of that mail and of no other."""
+    """A damaged row is a fault of its own mail only."""
     render_job = RenderJob(version="v1", locale=None, variables=text, header=HEADER)
     answer = RenderingChild().answer_request(RenderBatchRequest(jobs=[render_job, job()], sources={"v1": source()}))
     assert isinstance(answer, RenderBatchAnswer)
@@ -248,7 +248,7 @@ serve_requests(socket.socket(fileno=int(sys.argv[1])))
 
 @pytest.mark.parametrize("cut", [0, 2, 100])
 def test_a_child_ends_with_its_parents_socket(cut: int) -> None:
-    """It answers frame by frame, and ends cleanly when the parent is gone, even in the middle of a frame."""
+    """The child answers each frame, and ends cleanly when the socket closes, even within a frame."""
     ours, theirs = socket.socketpair()
     request = msgspec.msgpack.encode(RenderBatchRequest(jobs=[job()], sources={"v1": source()}))
     frame = FRAME_HEADER.pack(len(request)) + request

@@ -1,4 +1,4 @@
-"""Differences of texts: as `difflib` tells them, within one budget for a whole answer."""
+"""Text diffs as by `difflib`, within one budget for a whole answer."""
 
 from difflib import unified_diff
 
@@ -14,7 +14,7 @@ lines = st.lists(st.sampled_from(["a", "b", "c", "", "d "]), max_size=25)
 
 
 def applied(old: list[str], diff: list[str]) -> list[str]:
-    """The text that the diff makes of the old one."""
+    """Apply the diff to the old text."""
     new, at = [], 0
     for line in diff[2:]:
         if line.startswith("@@"):
@@ -33,7 +33,7 @@ def applied(old: list[str], diff: list[str]) -> list[str]:
 
 @given(old=lines, new=lines, context=st.integers(0, 3), steps=st.sampled_from([0, 30, MAX_DIFF_STEPS]))
 def test_a_diff_makes_one_text_of_the_other(old: list[str], new: list[str], context: int, steps: int) -> None:
-    """Whether there is enough left for the shortest one or not; nothing for what is equal."""
+    """The diff turns one text into the other, with any budget; equal texts have none."""
     diff = DiffBudget(steps=steps).unified(old, new, ("x", "y"), context)
     assert applied(old, diff) == new
     assert bool(diff) == (old != new)
@@ -42,7 +42,7 @@ def test_a_diff_makes_one_text_of_the_other(old: list[str], new: list[str], cont
 
 
 def test_usual_changes_are_told_as_the_library_tells_them() -> None:
-    """Hunks with their ranges and context."""
+    """Ordinary changes have the same hunks as difflib's."""
     old = [str(number) for number in range(200)]
     new = [*old[:20], "x", *old[21:90], *old[93:150], "y", "z", *old[150:], "end"]
     assert DiffBudget().unified(old, new, ("x", "y")) == [*unified_diff(old, new, "x", "y", lineterm="")]
@@ -50,13 +50,13 @@ def test_usual_changes_are_told_as_the_library_tells_them() -> None:
 
 
 def source(text: str) -> TemplateSource:
-    """A template of very many equal lines in very many files."""
+    """Build a template with very many equal lines in very many files."""
     files = {f"part{number}.html": text for number in range(99)}
     return TemplateSource(files=files, sample={}, settings=TemplateSettings(name="A"))
 
 
 def test_one_budget_suffices_for_all_files() -> None:
-    """What costs most to compare, in a hundred files: their answer stays small, and says that something is left out."""
+    """The worst case in a hundred files has a small answer, which says that something is left out."""
     diff = source_diff.compare_sources(source("a\n" * 199), source("x\n" + "a\nb\n" * 99 + "y"))
     assert len(diff) == 99
     assert len(msgspec.json.encode([line.diff for line in diff])) < 64 * 1024
@@ -65,7 +65,7 @@ def test_one_budget_suffices_for_all_files() -> None:
 
 
 def test_what_is_compared_is_counted() -> None:
-    """The steps of all files come from one budget; when it is spent, a difference is told in one piece."""
+    """All files share one budget of steps; once it is spent, a difference is one hunk."""
     budget = DiffBudget(size=None)
     for _ in range(40):
         diff = budget.unified(["a"] * 190, ["x", *["a", "b"] * 90], ("x", "y"))

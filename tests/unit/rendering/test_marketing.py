@@ -1,4 +1,4 @@
-"""Marketing mail says where its reader unsubscribes."""
+"""Marketing mails have an unsubscribe link."""
 
 import json
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ URL = "https://shop.example/off?u=1,2"
 
 
 def sent(category: str = "marketing", extra: dict[str, str] | None = None, **values: Any) -> list[str] | RenderFault:
-    """The lines of the header that a mail of this category leaves with, or why it does not leave."""
+    """The header lines of a mail of this category, or its fault."""
     source = TemplateSource(files=FILES, sample={}, settings=TemplateSettings(name="A", category=category))
     header = MailHeader(
         message_id="<1@shop.example>",
@@ -37,7 +37,7 @@ def sent(category: str = "marketing", extra: dict[str, str] | None = None, **val
 
 
 def test_marketing_carries_the_callers_address() -> None:
-    """The variable is the field, and nothing claims that it takes one click."""
+    """The variable becomes List-Unsubscribe, without List-Unsubscribe-Post."""
     lines = sent(unsubscribe_url=URL)
     assert isinstance(lines, list)
     assert [line for line in lines if "nsubscribe" in line] == [f"List-Unsubscribe: <{URL}>"]
@@ -54,21 +54,21 @@ def test_marketing_carries_the_callers_address() -> None:
     + [{"unsubscribe_url": "https://münchen.example/"}, {"unsubscribe_url": "https://x.example/" + "a" * 999}],
 )
 def test_marketing_without_a_good_address_is_not_sent(values: dict[str, Any]) -> None:
-    """What is missing, not https or no single address is a fault of the mail."""
+    """A missing, non-https or invalid address is a fault of the mail."""
     fault = sent(**values)
     assert isinstance(fault, RenderFault)
     assert "“unsubscribe_url”, an https:// address" in fault.message
 
 
 def test_a_field_of_the_callers_own_is_kept() -> None:
-    """A header that has the field is left as it is, whatever the variable says."""
+    """A custom List-Unsubscribe header is kept unchanged."""
     lines = sent(extra={"List-unsubscribe": "<https://own.example/>"}, unsubscribe_url=URL)
     assert isinstance(lines, list)
     assert [line for line in lines if "nsubscribe" in line] == ["List-unsubscribe: <https://own.example/>"]
 
 
 def test_other_mail_has_none() -> None:
-    """A transactional mail needs no such variable, and shows nothing of one."""
+    """A transactional mail needs no such variable, and does not use it."""
     lines = sent("transactional", unsubscribe_url=URL)
     assert isinstance(lines, list)
     assert not [line for line in lines if "nsubscribe" in line]

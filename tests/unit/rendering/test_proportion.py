@@ -1,4 +1,4 @@
-"""What a mail may cost: its bytes grow no faster than what somebody sent, and nothing of it grows without end."""
+"""The size of a mail is proportional to its request, and bounded."""
 
 import json
 import signal
@@ -46,14 +46,14 @@ pieces = st.builds(
 
 
 def header(**extra: str) -> MailHeader:
-    """A header with these fields more."""
+    """Build a header with these additional fields."""
     moment = datetime(2026, 3, 9, tzinfo=UTC)
     box = Mailbox("shop@shop.example")
     return MailHeader(message_id="<1@shop.example>", date=moment, sender=box, recipient="ada@example.com", extra=extra)
 
 
 def rendered(content: dict[str, Any], **extra: str) -> RenderedMail | MailWithGaps | RenderFault:
-    """The mail of content that a caller wrote."""
+    """The rendered mail of a caller's content."""
     job = RenderJob(version=None, locale=None, variables="{}", header=header(**extra), content=json.dumps(content))
     answer = RenderingChild().answer_request(RenderBatchRequest(jobs=[job], sources={}))
     assert isinstance(answer, RenderBatchAnswer)
@@ -66,7 +66,7 @@ def rendered(content: dict[str, Any], **extra: str) -> RenderedMail | MailWithGa
 @example(html="<ol start=2000000000><li>" * 10 + "a<br>" * 4_000, subject="é")
 @example(html="<blockquote>" * 10 + "<hr>" * 4_000, subject="🙂" * 900)
 def test_a_mail_grows_no_faster_than_its_request(html: str, subject: str) -> None:
-    """With a text that is made and one that is not; or it is refused, in words for whoever wrote it."""
+    """The mail is proportional to its content, with or without generated text, or is refused."""
     for content in ({"subject": subject, "html": html}, {"subject": subject, "html": html, "text": html}):
         request_bytes = len(json.dumps(content, ensure_ascii=False).encode()) + 2 * len(subject)
         mail = rendered(content, **{"X-Note": subject, "X-Other": subject})
@@ -80,7 +80,7 @@ def test_a_mail_grows_no_faster_than_its_request(html: str, subject: str) -> Non
 
 @pytest.mark.parametrize("size", [1_000, 20_000, 100_000])
 def test_a_long_address_is_not_copied_into_each_paragraph(size: int) -> None:
-    """The parser opens a link anew in each block: the text, and the tree before it, would grow with the product."""
+    """A link that the parser reopens in each block does not multiply its address."""
     html = f"<p><a href=https://shop.example/{'x' * size}>" + "<p>w" * (size // 4)
     try:
         text = build_plain_text(html)
@@ -102,7 +102,7 @@ STYLES = {
 
 @pytest.mark.parametrize("name", STYLES)
 def test_styles_in_tags_are_stopped_while_they_grow(name: str) -> None:
-    """One declaration in each of thousands of tags: a part has at most a mebibyte, with its styles as well."""
+    """A part with its inlined styles has at most one MiB."""
     styles, tag = STYLES[name]
     with pytest.raises(OutputTooLargeError):
         inline_styles(styles + tag * 3_000)
@@ -120,7 +120,7 @@ def test_styles_in_tags_are_stopped_while_they_grow(name: str) -> None:
 
 
 def test_tags_that_have_their_styles_written_in_are_bounded_too() -> None:
-    """The short cut, which writes styles into the source, is not taken where that becomes too long."""
+    """Styles are not inlined into a source that would become too large."""
     html = STYLES["one rule for all"][0] + "<p>a</p>" * 3_000
     source = TemplateSource(
         files={"subject.txt": "a", "body.html": html}, sample={}, settings=TemplateSettings(name="A")
@@ -135,7 +135,7 @@ def test_tags_that_have_their_styles_written_in_are_bounded_too() -> None:
 
 
 def test_a_finished_mail_has_its_measure_before_it_is_made() -> None:
-    """To the byte, with files and images."""
+    """The size of a mail with files is computed exactly in advance."""
     for size in (0, 1, 56, 57, 58, 114, 1_000, 4_711):
         files = [MailAttachment(filename="a", content_type="a/b", content_id=None, data=b"x" * size)] * 2
         mail = MailWithGaps(pieces=[b"head", 0, b"between", 1, b"end", 2])
@@ -144,7 +144,7 @@ def test_a_finished_mail_has_its_measure_before_it_is_made() -> None:
 
 
 def test_a_request_ends_when_it_has_been_work_enough() -> None:
-    """What is left is not answered; at least one is, and what each took is told."""
+    """A request stops at its time budget after at least one mail, and reports each mail's time."""
     jobs = [
         RenderJob(version=None, locale=None, variables="{}", header=header(), content='{"subject":"a","text":"b"}')
     ] * 5
@@ -159,7 +159,7 @@ def test_a_request_ends_when_it_has_been_work_enough() -> None:
 
 @pytest.fixture
 def short_clock() -> Iterator[None]:
-    """The clock of a child, which lets a part have a thousandth of a second."""
+    """Give parts a time limit of one millisecond."""
     before = signal.getsignal(signal.SIGPROF)
     state = vars(TIME_LIMIT).copy()
     TIME_LIMIT.seconds = 0.001
@@ -172,7 +172,7 @@ def short_clock() -> Iterator[None]:
 
 @pytest.mark.usefixtures("short_clock")
 def test_the_text_of_content_is_made_within_the_clock_of_a_part() -> None:
-    """It is stopped where it is, and told as too slow."""
+    """Generating the text part of content has the time limit of a part."""
     fault = rendered({"subject": "a", "html": "<p>word <b>bold</b>" * 20_000})
     assert isinstance(fault, RenderFault)
     assert (fault.part, fault.code) == ("content", FaultCode.TOO_SLOW)
@@ -181,7 +181,7 @@ def test_the_text_of_content_is_made_within_the_clock_of_a_part() -> None:
 @pytest.mark.usefixtures("short_clock")
 @pytest.mark.parametrize("make", [inline_styles, build_plain_text])
 def test_what_is_made_of_a_templates_html_has_a_clock_too(make: Callable[[str], str]) -> None:
-    """Its text, and its styles that are moved into the tags."""
+    """Generating text and inlining styles of a template have a time limit, too."""
     with pytest.raises(PartError) as failed:
         compiled_version.convert_html(make, "<style>p { color: red }</style>" + "<p>word <b>bold</b>" * 20_000)
     assert (failed.value.fault.part, failed.value.fault.code) == ("body.html", FaultCode.TOO_SLOW)

@@ -1,4 +1,4 @@
-"""The check that stands before publishing: faults, warnings, previews."""
+"""The check before publishing: faults, warnings, previews."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ FRENCH = {f"locales/fr/{name}": text.replace("Hi", "Salut") for name, text in GO
 
 
 def test_a_good_template_is_shown_in_every_locale() -> None:
-    """No fault, no warning, a preview per locale and the paths that its subjects read."""
+    """No faults or warnings, one preview per locale, and the paths that its subjects read."""
     report = checked({**GOOD, **FRENCH, "locales/fr/subject.txt": "Salut {{ b.c }}"}, a=1, b={"c": 2})
     preview = HTML.replace("{{ b.c }}", "2")
     english, french = (
@@ -52,13 +52,13 @@ def test_a_good_template_is_shown_in_every_locale() -> None:
 
 
 def test_a_child_answers_a_check_with_the_report() -> None:
-    """The request of the pool is answered by the same function."""
+    """The child's answer to a check is the same report."""
     source = TemplateSource(files=GOOD, sample={"a": 1, "b": {"c": 2}}, settings=TemplateSettings(name="A"))
     assert RenderingChild().answer_request(CheckRequest(source=source)) == check_source(source)
 
 
 def test_missing_parts_are_named() -> None:
-    """Subject and HTML are needed in each locale, and the text part where the default has one."""
+    """Each locale needs subject and HTML, and text if the default has it."""
     assert faults({"subject.txt": "Hi", "body.txt": "x", "locales/fr/body.html": "<p>"}) == [
         "body.html: this part is missing",
         "locales/fr/subject.txt: this part is missing",
@@ -67,7 +67,7 @@ def test_missing_parts_are_named() -> None:
 
 
 def test_a_missing_variable_is_a_fault() -> None:
-    """A part that reads what the sample does not have cannot be published; each one that does is told."""
+    """Each part that reads a variable missing in the sample is a fault."""
     assert [fault.partition(". ")[0] for fault in faults(GOOD, a=1, b={})] == [
         "body.html, line 1, column 89: “b” has no “c”",
         "body.txt, line 1, column 4: “b” has no “c”",
@@ -75,7 +75,7 @@ def test_a_missing_variable_is_a_fault() -> None:
 
 
 def test_what_is_wrong_is_told_at_once() -> None:
-    """Every part and locale that fails, each with its own place, and what they share only once."""
+    """Each failing part and locale is reported with its place, and a shared fault only once."""
     broken = {
         "subject.txt": "{{ a",
         "body.html": "{% include '_layouts/a.html' %}",
@@ -96,7 +96,7 @@ def test_a_fault_in_a_locale_is_found() -> None:
 
 
 def test_leaving_out_what_is_optional_is_tried() -> None:
-    """A template that needs an optional variable all the same cannot be published."""
+    """A template that fails without an optional variable cannot be published."""
     (fault,) = faults(GOOD, optional=("a",), a=1, b={"c": 2})
     assert fault.startswith("subject.txt, line 1, column 7: there is no variable “a”.")
     asking = {**GOOD, "subject.txt": "Hi {% if a is defined %}{{ a }}{% endif %}"}
@@ -104,31 +104,31 @@ def test_leaving_out_what_is_optional_is_tried() -> None:
 
 
 def test_a_syntax_error_names_part_and_line() -> None:
-    """A block that is never closed is told with its place."""
+    """An unclosed block is reported with its place."""
     (fault,) = faults({**GOOD, "body.html": "<p>\n{% if a %}"}, a=1, b={"c": 2})
     assert fault.startswith("body.html, line 2, column 1: “{% if … %}” is opened here and never closed.")
 
 
 def test_a_syntax_error_in_a_subject_is_told() -> None:
-    """The subject's variables are found by parsing, which may fail before anything is rendered."""
+    """A syntax error in a subject, found before rendering, is reported."""
     (fault,) = faults({**GOOD, "subject.txt": "{{ a"}, a=1, b={"c": 2})
     assert fault.startswith("subject.txt, line 1, column 1: “{{” is never closed")
 
 
 def test_a_subject_of_two_lines_is_a_fault() -> None:
-    """What would be refused when sending is refused when saving."""
+    """A subject with a line break is a fault, because sending would refuse it."""
     assert faults({**GOOD, "subject.txt": "Hi\n{{ a }}"}, a=1, b={"c": 2}) == [
         "mail: U+000A at position 2 is not allowed in a header"
     ]
 
 
 def test_nul_in_the_sample_is_a_fault() -> None:
-    """A sample that no mail can carry is not published."""
+    """A NUL in the sample is a fault."""
     assert faults(GOOD, a=1, b={"c": "\x00"}) == ["mail: the text/plain part contains a NUL character"]
 
 
 def test_whatever_goes_wrong_is_a_fault() -> None:
-    """A lone surrogate that a template writes is told as what it is, not as an overrun."""
+    """A lone surrogate from a template is a fault of its own kind, not an overrun."""
     (fault,) = faults({**GOOD, "body.txt": "{{ '\\ud800' }}"}, a=1, b={"c": 2})
     assert fault.startswith("mail: there is half a character in it.")
 
@@ -151,7 +151,7 @@ UNREADABLE = {
 @pytest.mark.parametrize("name", UNREADABLE)
 @pytest.mark.parametrize("file", ["body.html", "subject.txt", "_layouts/base.html"])
 def test_whatever_a_template_makes_python_raise_is_told_about_it(name: str, file: str) -> None:
-    """By the child that checks, which lives on: no kind of error is left to end it."""
+    """Any exception in a template is a fault, and the child survives."""
     html, message = UNREADABLE[name]
     files = {"subject.txt": "Hi", "body.html": "<p>x</p>", file: html}
     if file.startswith("_"):

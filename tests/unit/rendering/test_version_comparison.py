@@ -1,4 +1,4 @@
-"""How mails of two versions differ, as a child finds it, in this process."""
+"""How a child compares the mails of two versions, run in this process."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ def source(html: str, subject: str = "S") -> TemplateSource:
 
 
 def compared(old: TemplateSource, new: TemplateSource, locale: str | None = None, **values: Any) -> MailComparison:
-    """One mail of both."""
+    """Compare one mail of both versions."""
     payload = MailVariables(locale=locale, variables=json.dumps(values))
     request = CompareRequest(before="a", after="b", payloads=[payload], sources={"a": old, "b": new}, with_diffs=True)
     answer = RenderingChild().answer_request(request)
@@ -27,7 +27,7 @@ def compared(old: TemplateSource, new: TemplateSource, locale: str | None = None
 
 
 def test_only_what_differs_is_told() -> None:
-    """The parts by name with their diffs; in a locale that is the same in both nothing differs."""
+    """Parts that differ are listed with diffs; an equal locale has none."""
     old, new = source("<p>{{ x }}</p>"), source("<p>{{ x }}!</p>", "T")
     comparison = compared(old, new, x="a")
     assert comparison.changed == ["subject", "html", "text"]
@@ -36,7 +36,7 @@ def test_only_what_differs_is_told() -> None:
 
 
 def test_a_mail_that_one_version_cannot_make_has_that_ones_fault() -> None:
-    """Also if it is the mail as a whole that cannot be: a line break within a subject is no mail."""
+    """If only one version can be rendered, the other's fault is reported, also for the whole mail."""
     old, new = source("<p>{{ y }}"), source("<p>", "a\n{{ x }}")
     comparison = compared(old, new, x="a")
     assert comparison.before is not None
@@ -46,14 +46,14 @@ def test_a_mail_that_one_version_cannot_make_has_that_ones_fault() -> None:
 
 
 def test_changes_that_are_alike_have_one_shape() -> None:
-    """Whatever the values are; another branch of the template is another shape."""
+    """Changes with other values have the same shape; another branch has another shape."""
     old, new = source("<p>\n{{ x }}\n</p>"), source("<p>\n{% if x > 'm' %}\n1\n2\n{% endif %}\nDear {{ x }}\n</p>")
     shapes = [compared(old, new, x=x).shape for x in "abz"]
     assert shapes[0] == shapes[1] != shapes[2]
 
 
 def test_a_diff_is_cut() -> None:
-    """It ends after so many lines, and no line is longer than somebody reads."""
+    """Diffs have a maximum number of lines and a maximum line length."""
     lines = diff_texts("", "\n".join("y" * 9999 for _ in range(MAX_DIFF_LINES))).split("\n")
     assert len(lines) == MAX_DIFF_LINES + 1
     assert lines[-1] == "…"

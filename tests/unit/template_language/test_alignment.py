@@ -12,17 +12,17 @@ def _rendered(text: str, **values: object) -> str:
 
 
 def test_text_is_put_to_one_side() -> None:
-    """Blanks behind it or before it, as many as are missing."""
+    """Text is padded with spaces on one side to the width."""
     assert _rendered("[{{ a | left(4) }}][{{ b | right(4) }}]", a="ab", b=12) == "[ab  ][  12]"
 
 
 def test_longer_text_is_not_cut() -> None:
-    """It pushes what follows."""
+    """Text over the width is not cut."""
     assert _rendered("{{ a | left(2) }}|", a="abc") == "abc|"
 
 
 @pytest.mark.parametrize("width", ["10 ** 9", "201", "-1", "'9'"])
 def test_a_column_has_a_bound(width: str) -> None:
-    """A filter that pads cannot be made to write a gigabyte of blanks."""
+    """The width has a maximum, so that a filter cannot write a gigabyte of spaces."""
     with pytest.raises((MisusedError, SecurityError)):
         _rendered(f"{{{{ 'x' | left({width}) }}}}")

@@ -1,4 +1,4 @@
-"""A caller's value comes first, whatever it is called, and what is shown of it is in plain words."""
+"""A caller's value takes precedence over a method of the same name, and is shown in plain words."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ NAMES = [
 
 
 def source(body: str, values: dict[str, Any], **files: str) -> TemplateSource:
-    """A template with this HTML and sample."""
+    """Build a template with this HTML and sample."""
     parts = {"subject.txt": "Hi", "body.html": body, **files}
     return TemplateSource(files=parts, sample=values, settings=TemplateSettings(name="A"))
 
@@ -31,20 +31,20 @@ def checked(body: str, **values: Any) -> SourceCheck:
 
 
 def render(body: str, **values: Any) -> str:
-    """The HTML of a template without faults."""
+    """Render a template without faults."""
     report = checked(body, **values)
     assert report.faults == []
     return report.previews["en"].html
 
 
 def get_error(body: str, **values: Any) -> str:
-    """The one fault of a template."""
+    """The only fault of a template."""
     (fault,) = checked(body, **values).faults
     return str(fault)
 
 
 def test_the_items_of_an_order_are_looped_over() -> None:
-    """A list called `items` is the caller's list, and not a function of objects."""
+    """`order.items` is the caller's list, not the method of objects."""
     body = "<ul>{% for line in order.items %}<li>{{ line.name }}</li>{% endfor %}</ul>"
     order = {"number": "FG-20418", "items": ITEMS}
     assert render(body, order=order) == "<ul><li>Linen napkin</li><li>Walnut tray</li></ul>"
@@ -68,13 +68,13 @@ READ = (
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_value_of_an_object_comes_first(name: str) -> None:
-    """Whatever it is called, and however it is reached."""
+    """A key takes precedence over a method of the same name, however it is read."""
     assert render("|".join(READ).format(name), o={name: "V"}, os=[{name: "V"}]) == "|".join("V" * len(READ))
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("__")])
 def test_what_an_object_lacks_is_missing_and_no_function(name: str) -> None:
-    """Without a value of that name the dot leads nowhere: shown, compared or asked for."""
+    """A missing key is undefined, even if there is a method of this name."""
     for body in ("{{ o.NAME }}", "{% if o.NAME == 1 %}x{% endif %}", "{{ [o.NAME] }}", "{{ o['NAME'] }}"):
         assert f"“o” has no “{name}”" in get_error(body.replace("NAME", name), o={"a": 1})
     assert render("{{ o.NAME is defined }}{{ o.NAME | default('-') }}".replace("NAME", name), o={"a": 1}) == "false-"
@@ -104,13 +104,13 @@ def test_what_an_object_lacks_is_missing_and_no_function(name: str) -> None:
     ],
 )
 def test_a_function_is_never_a_value(body: str, message: str) -> None:
-    """What the machine has under a name is neither shown nor compared, and the words say what to write."""
+    """A method without brackets can be neither shown nor compared; the message says what to write."""
     values = {"name": "Ada", "n": 3, "people": ["Ada"], "o": {"city": "Kiel"}, "null": None}
     assert message in get_error(body, **values)
 
 
 def test_functions_of_values_are_called_as_before() -> None:
-    """With brackets they are functions, and no value of an object is in their way."""
+    """A method call with brackets works, even if there is a key of this name."""
     o = {"items": "x", "get": "y"}
     assert render("{% for k, v in o.items() %}{{ k }}={{ v }};{% endfor %}", o=o) == "items=x;get=y;"
     assert render("{{ o.get('items') }}{{ o.get('z', '-') }}{{ o.keys() | list | length }}", o=o) == "x-2"
@@ -118,7 +118,7 @@ def test_functions_of_values_are_called_as_before() -> None:
 
 
 def test_a_variable_may_be_called_as_a_function_is() -> None:
-    """`range` is the caller's if the caller sends one, and is asked of every caller."""
+    """A caller may send a variable named `range`, and then it is required."""
     values: dict[str, Any] = {"range": "1 to 5", "image": "a.png", "count": 1, "date": "d"}
     body = "{{ range }} {{ image }} {{ count }} {{ date }}"
     assert render(body, **values) == "1 to 5 a.png 1 d"
@@ -129,13 +129,13 @@ def test_a_variable_may_be_called_as_a_function_is() -> None:
     "name", ["self", "loop", "true", "none", "None", "super", "caller", "varargs", "kwargs", "not"]
 )
 def test_a_variable_that_templates_could_not_read_is_refused(name: str) -> None:
-    """A name that is a word of the language is told before anybody wonders where the value is."""
+    """A variable named like a keyword of the language is refused with a message."""
     (problem,) = find_problems(source("x", {name: 1}))
     assert problem.message.startswith(f"{name} is a word of templates, and a variable cannot be called so")
 
 
 def test_what_a_dot_reads_is_what_a_caller_has_to_send() -> None:
-    """The schema at submit knows `order.items` as a variable: required, with its type, and used."""
+    """In the schema `order.items` is a required variable with its type."""
     order = {"number": "1", "items": ITEMS}
     known = analyze_variables(
         source("{% for line in order.items %}{{ line.name }}{% endfor %}{{ order.number }}", {"order": order})
@@ -168,7 +168,7 @@ def test_what_a_dot_reads_is_what_a_caller_has_to_send() -> None:
     ],
 )
 def test_a_value_is_shown_in_plain_words(value: Any, text: str) -> None:
-    """In a text, an attribute, the subject and the text part, alone, behind ~, from a macro and in a loop."""
+    """In text, attributes, subject and text part, alone, after ~, from a macro and in a loop."""
     bodies = (
         "{{ x }}",
         "{{ '' ~ x }}",
@@ -204,7 +204,7 @@ def test_a_value_is_shown_in_plain_words(value: Any, text: str) -> None:
     ],
 )
 def test_the_check_remarks_on_a_value_that_is_shown_as_it_is(body: str, message: str) -> None:
-    """With its line, and what to write; it does not keep a draft from being published."""
+    """A raw true, false or list is a remark with line and advice, and no error."""
     values = {"paid": True, "note": None, "people": ["Ada"], "address": {"city": "Kiel"}, "rows": [{"ok": False}]}
     remarks = [remark for remark in checked(f"\n{body}", **values).remarks if remark.code == "raw_value"]
     assert [(finding.file, finding.line, finding.message, finding.severity.value) for finding in remarks] == [
@@ -214,7 +214,7 @@ def test_the_check_remarks_on_a_value_that_is_shown_as_it_is(body: str, message:
 
 
 def test_the_check_remarks_in_subject_and_text_too() -> None:
-    """Wherever the value stands, once for each place."""
+    """Subject and text part get the same remarks, once for each place."""
     parts = {"subject.txt": "{{ paid }}", "body.txt": "x\n{{ paid }}"}
     remarks = check_source(source("{{ paid }}{{ paid }}", {"paid": True}, **parts)).remarks
     places = [(remark.file, remark.line) for remark in remarks if remark.code == "raw_value"]
@@ -222,7 +222,7 @@ def test_the_check_remarks_in_subject_and_text_too() -> None:
 
 
 def test_texts_numbers_and_what_is_asked_for_are_not_remarked_upon() -> None:
-    """What a mail shows of true and false is what stands in the template."""
+    """Texts, numbers and conditions get no remark."""
     body = "{% if paid %}Paid{% endif %}{% if note %}{{ note }}{% endif %}"
     body += "{{ people | join(', ') }}{{ address.city }}{{ total }}"
     values = {"paid": True, "note": None, "people": ["Ada"], "address": {"city": "Kiel"}, "total": 2.5}

@@ -1,4 +1,4 @@
-"""The steps that are written out in place of calls change nothing of what a template renders to."""
+"""The optimised code generator renders the same as the library's."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ SEARCH = settings(max_examples=100, deadline=None, derandomize=True, database=No
 
 
 class PlainCodeGenerator(MailCodeGenerator):
-    """Code without the steps that are written out in place of calls; the meaning is the same."""
+    """The code generator without our optimisations, with the same meaning."""
 
     def read_attribute(self, node: nodes.Getattr, frame: Frame) -> None:
         """Always ask the environment."""
@@ -37,7 +37,7 @@ class PlainCodeGenerator(MailCodeGenerator):
 
 
 class Slow(MailEnvironment):
-    """The environment without its short cuts."""
+    """The environment without its optimisations."""
 
     code_generator_class = PlainCodeGenerator
     make_globals = ImmutableSandboxedEnvironment.make_globals
@@ -45,14 +45,14 @@ class Slow(MailEnvironment):
 
 
 def environment_of(kind: type[MailEnvironment], parts: dict[str, str]) -> MailEnvironment:
-    """The environment of HTML parts, with the short cuts or without."""
+    """The environment of HTML parts, optimised or not."""
     env = create_environment(parts, autoescape=True, strict=False)
     env.__class__ = kind
     return env
 
 
 def render_or_get_error(kind: type[MailEnvironment], text: str, **values: Any) -> str:
-    """What a text renders to, or the error that it ends with, with a macro `ui.m` to import."""
+    """The rendered text or the error, with a macro `ui.m` to import."""
     macro = "{% macro m(a, b=1) %}{{ a }}-{{ b }}{{ caller is defined }}{% endmacro %}{% set v = 5 %}"
     base = "<base>{% block b %}{{ x is defined }}{{ '<' }}{% endblock %}"
     try:
@@ -110,7 +110,7 @@ def render_or_get_error(kind: type[MailEnvironment], text: str, **values: Any) -
     ],
 )
 def test_the_short_cuts_change_nothing(text: str) -> None:
-    """Reading keys and calling macros gives what the library gives, the refusals and their words included."""
+    """Reading keys and calling macros gives the library's results and error messages."""
     values = {"a": "<1>", "b": {"c": 2}, "_y": 3, "items": "i", "update": "u", "__class__": "c"}
     values |= {"n": -7, "t": True, "f": False, "z": None, "l": [{"c": "&"}, {}]}
     assert render_or_get_error(MailEnvironment, text, x=values) == render_or_get_error(Slow, text, x=values)
@@ -126,7 +126,7 @@ VALUES = st.recursive(
 @SEARCH
 @given(VALUES)
 def test_whatever_a_variable_is_the_short_cuts_change_nothing(value: Any) -> None:
-    """Values of every JSON type, marked text and keys that are there or not come out as the library writes them."""
+    """JSON values of every type, markup and missing keys are rendered as by the library."""
     text = (
         "{{ x }} {{ x.a|default('<') }} {{ (x.b|default({})).c|default(x) }} {{ x|e }} {{ (x ~ '')|upper }} {{ [x] }} "
         "{{ x ~ '<' }}{% import 'ui' as ui %}{{ ui.m(x) }}{{ ui.m(ui.m(x)) }}<a href='{{ x }}'>"
@@ -141,13 +141,13 @@ def test_whatever_a_variable_is_the_short_cuts_change_nothing(value: Any) -> Non
     "value", [Markup("<b>"), type("Text", (str,), {"__html__": lambda _: "<i>"})("<u>"), type("Whole", (int,), {})(7)]
 )
 def test_a_type_of_its_own_is_shown_as_the_library_shows_it(text: str, value: object) -> None:
-    """Only text and whole numbers themselves take the short way, and none of what is derived from them."""
+    """Only exact `str` and `int` are optimised, subclasses are not."""
     assert render_or_get_error(MailEnvironment, text, x=value) == render_or_get_error(Slow, text, x=value)
 
 
 @pytest.mark.parametrize("slug", template_files.list_slugs(TEMPLATES))
 def test_the_shipped_templates_render_the_same_without_short_cuts(slug: str) -> None:
-    """Every part of what is shipped is, letter for letter, what the library alone makes of it."""
+    """Every shipped part renders byte for byte as with the library alone."""
     source = template_files.read_template(TEMPLATES, slug)
     values = {**source.sample, "locale": "en", "subject": "Hi"}
     quick, slow = (environment_of(kind, source.files) for kind in (MailEnvironment, Slow))

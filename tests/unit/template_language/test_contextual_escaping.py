@@ -1,4 +1,4 @@
-"""Values where HTML acts on them: links, styles, attributes without quotes; and the places where none may stand."""
+"""Escaping by context: links, styles, unquoted attributes, and places where no value may be."""
 
 import pytest
 
@@ -10,7 +10,7 @@ SCRIPT = "javascript:alert(1)"
 
 
 def render(text: str, value: str = SCRIPT, *, strict: bool = False) -> str:
-    """The text as an HTML part, with a value of `u`."""
+    """Render the text as an HTML part with the variable `u`."""
     return render_limited(
         create_environment({"part": text}, autoescape=True, strict=strict).get_template("part"), {"u": value}
     )
@@ -45,7 +45,7 @@ def render(text: str, value: str = SCRIPT, *, strict: bool = False) -> str:
     ],
 )
 def test_a_value_is_guarded_where_it_acts(text: str, html: str) -> None:
-    """A link that would run code is dead, a style is one value, an attribute ends where its author ended it."""
+    """Script links are removed, a style value stays one value, an attribute cannot be left."""
     assert render(text) == html
 
 
@@ -71,13 +71,13 @@ def test_a_value_is_guarded_where_it_acts(text: str, html: str) -> None:
     ],
 )
 def test_only_some_links_live(value: str, link: bool, image: bool) -> None:  # noqa: FBT001 - a table
-    """Links lead to http, https and mail; images come from there or with the mail; what has no scheme is left alone."""
+    """Links allow http, https and mailto, images http, https and cid; relative ones are unchanged."""
     lives = [render(f'<{tag}="{{{{ u }}}}">', value) != f'<{tag}="#">' for tag in ("a href", "img src")]
     assert lives == [link, image]
 
 
 def test_a_check_tells_what_a_mail_would_defuse() -> None:
-    """Whoever edits a template hears of it; whoever is sent the mail gets one that is harmless."""
+    """The check reports dangerous values of the sample; in a mail they are made harmless."""
     for text in ('<a href="{{ u }}">', '<p style="color:{{ u }}">', "{{ u | safe_url }}"):
         with pytest.raises(ValueRefusedError, match="cannot take this text"):
             render(text, strict=True)
@@ -107,14 +107,14 @@ def test_a_check_tells_what_a_mail_would_defuse() -> None:
     ],
 )
 def test_some_places_are_refused(text: str) -> None:
-    """A value in a tag, a script or a handler, and what hides where a value stands, cannot be compiled."""
+    """A value in a tag name, script or event handler is refused when the template is compiled."""
     with pytest.raises(ForbiddenTemplateError):
         render(text)
 
 
 @pytest.mark.parametrize("depth", [1, 2])
 def test_a_block_is_guarded_where_its_layout_has_it(depth: int) -> None:
-    """A value in the styles of a layout is one value of CSS, however far up the layout is that writes `<style>`."""
+    """A block inside a layout's `<style>` is escaped as CSS, at any depth of layouts."""
     layout = "<style>{% block styles %}{% endblock %}</style><p>{% block text %}{% endblock %}"
     middle = '{% extends "layout" %}{% block text %}{{ super() }}{% endblock %}'
     above = {"layout": layout, "middle": middle}
@@ -131,7 +131,7 @@ def test_a_block_is_guarded_where_its_layout_has_it(depth: int) -> None:
     "text", ["p { color: {{ u }} }", '{% include "plain" %}', "{% set k %}{{ u }}{% endset %}{{ k }}"]
 )
 def test_a_file_with_values_is_not_included_in_a_style(text: str) -> None:
-    """It would be guarded as a text of its own; one that is only text is welcome."""
+    """An include inside `<style>` is refused if the file has values, and allowed if it is plain text."""
     files = {"looks": text, "plain": "p { color: red }"}
     page = "<style>{{% include {} %}}</style>"
     for name in ('"looks"', '["looks", "plain"]', "u"):
@@ -142,7 +142,7 @@ def test_a_file_with_values_is_not_included_in_a_style(text: str) -> None:
 
 
 def test_what_extends_itself_is_told_by_whoever_renders_it() -> None:
-    """Looking for the places of blocks ends."""
+    """A template that extends itself does not make the search for blocks endless."""
     files = {"a": '{% extends "b" %}{% block x %}{{ u }}{% endblock %}', "b": '{% extends "a" %}'}
     with pytest.raises(RecursionError):
         render_limited(create_environment(files, autoescape=True).get_template("a"), {"u": "x"})
@@ -175,7 +175,7 @@ AROUND = {
 
 @pytest.mark.parametrize("name", AROUND)
 def test_what_would_get_round_a_guard_is_refused(name: str) -> None:
-    """Whatever hides in which place a value will stand, when it is saved; the words say what to do."""
+    """Anything that hides a value's context is refused when saved, with advice."""
     with pytest.raises(ForbiddenTemplateError) as refused:
         render(AROUND[name])
     assert refused.value.message
@@ -202,13 +202,13 @@ def test_what_would_get_round_a_guard_is_refused(name: str) -> None:
     ],
 )
 def test_the_guard_reads_as_browsers_do(text: str, html: str) -> None:
-    """Each of several addresses, and whatever follows an odd comment."""
+    """Address lists and odd comments are read as browsers read them."""
     assert render(text) == html
 
 
 @pytest.mark.parametrize("value", ["https://x/a 1x, javascript:x", "a\tb", ",x", "x,"])
 def test_a_value_begins_no_other_address(value: str) -> None:
-    """Not even where it stands behind a host."""
+    """A value inside an address list such as `srcset` cannot add another address."""
     text = '<img srcset="https://x/{{ u }} 2x">'
     assert render(text, value) == '<img srcset="https://x/ 2x">'
     with pytest.raises(ValueRefusedError):
@@ -218,7 +218,7 @@ def test_a_value_begins_no_other_address(value: str) -> None:
 @pytest.mark.parametrize("opened", ["<style>p { color: ", "<!-- ", "<p", '<a href="https://x', "<script>"])
 @pytest.mark.parametrize("named", ['"open"', '["none", "open"]', "u"])
 def test_an_included_file_ends_where_it_began(opened: str, named: str) -> None:
-    """What follows it would be guarded as text; a file whose name is a value may be any of the files."""
+    """An included file must end in the context in which it began, for any file it may be."""
     files = {"open": f"<p>x</p>{opened}", "part": f"{{% include {named} %}}{{{{ u }}}}"}
     with pytest.raises(ForbiddenTemplateError, match="leaves something open"):
         create_environment(files, autoescape=True).get_template("part")
@@ -226,7 +226,7 @@ def test_an_included_file_ends_where_it_began(opened: str, named: str) -> None:
 
 @pytest.mark.parametrize("opened", ["<style>p { color: ", "<!-- ", "<p", '<a href="https://x'])
 def test_a_block_ends_where_its_layout_has_it(opened: str) -> None:
-    """A template's block cannot open what the layout goes on with."""
+    """A block must end in the context of its layout."""
     files = {
         "layout": "{% block text %}{% endblock %}{{ u }}",
         "part": f'{{% extends "layout" %}}{{% block text %}}{opened}{{% endblock %}}',

@@ -1,4 +1,4 @@
-"""What a person who does not program is told about a mistake in a template: where it is, and what to do."""
+"""Error messages for people who do not program: place, mistake and advice."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ LAYOUT = "{% macro button(label) %}\n<b>{{ labl }}</b>\n{% endmacro %}"
 
 
 def fault(html: str, **files: str) -> RenderFault:
-    """The one fault of a template with this HTML part."""
+    """The only fault of a template with this HTML."""
     parts = {"subject.txt": "Hi", "body.html": html, "_layouts/base.html": "<p>", "_layouts/parts.html": LAYOUT}
     fault = check_source(
         TemplateSource(files={**parts, **files}, sample=SAMPLE, settings=TemplateSettings(name="A"))
@@ -72,7 +72,7 @@ MISTAKES = [
 def test_a_mistake_is_told_with_its_place_and_what_to_do(
     html: str, line: int, column: int | None, message: str, advice: str
 ) -> None:
-    """Line, column, what is wrong and what to write, in words for people who do not program."""
+    """A message has line, column, what is wrong and what to write, in plain words."""
     result = fault(html)
     assert (result.part, result.line, result.column) == ("body.html", line, column)
     assert message in result.message
@@ -90,7 +90,7 @@ def test_a_mistake_is_told_with_its_place_and_what_to_do(
     ],
 )
 def test_the_file_is_the_one_that_is_at_fault(html: str, files: dict[str, Any], part: str, line: int) -> None:
-    """A mistake in a layout or in a locale is told with that file, not with the part that uses it."""
+    """A mistake in a layout or locale is reported for that file."""
     result = fault(html, **files)
     assert (result.part, result.line) == (part, line)
 
@@ -108,13 +108,13 @@ def test_the_file_is_the_one_that_is_at_fault(html: str, files: dict[str, Any], 
     ],
 )
 def test_a_refusal_is_told_apart_from_a_mistake(html: str, code: FaultCode, message: str) -> None:
-    """What is not allowed, and what is too large, have codes of their own."""
+    """Forbidden and too large templates have codes of their own."""
     result = fault(html)
     assert result.code == code
     assert message in result.message
 
 
 def test_no_value_is_shown_in_a_message() -> None:
-    """A fault may be read by people who may not see what a caller sent: it suggests names of the sample only."""
+    """A message suggests names from the sample, and never shows a caller's value."""
     result = fault("{{ name > 1 }}{{ nmae }}")
     assert "Ada" not in str(result)

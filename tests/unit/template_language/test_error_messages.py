@@ -1,4 +1,4 @@
-"""Whatever a template does with whatever value: it shows text, or says in plain words what is wrong."""
+"""Any template with any value shows text, or gets a message in plain words."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -71,7 +71,7 @@ SETTINGS = TemplateSettings(name="A")
 
 
 def fault_in(error: BaseException, name: str) -> str:
-    """What is said about an error; it has advice, and a line unless Python's compiler found it, or all is too long."""
+    """The message of an error, which has advice, and a line unless there is none to name."""
     fault = describe_error(error, name, TemplateSource(files={name: FILES[name]}, sample=VALUES, settings=SETTINGS))
     is_placed = fault.line is not None or fault.code is FaultCode.TOO_LARGE
     assert is_placed or isinstance(error, (SyntaxError, ValueError)), (FILES[name], fault)
@@ -80,7 +80,7 @@ def fault_in(error: BaseException, name: str) -> str:
 
 
 def outcomes(text: str, values: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """What the text comes to with each of the values, and what is said if that is nothing."""
+    """The rendered text for each value, or the message if it fails."""
     name = f"{len(FILES)}.txt"
     FILES[name] = text
     try:
@@ -96,7 +96,7 @@ def outcomes(text: str, values: Iterable[dict[str, Any]]) -> Iterator[tuple[str,
 
 
 def assert_plain(text: str, values: Iterable[dict[str, Any]] = ({},)) -> None:
-    """The text shows something without words of the machine, or something is said without them."""
+    """Assert that text and messages contain no words of Python."""
     for output, message in outcomes(text, values):
         assert not SHOWN_RAW.search(output) or LARGE_LETTERS.search(text), (text, output)
         quoted = re.sub(r"\{%.*?%\}|\{\{.*?\}\}|“.*?”", "", message)
@@ -108,7 +108,7 @@ EACH = [{"x": value} for value in VALUES.values()]
 
 @pytest.mark.parametrize("name", sorted(sandbox.TEMPLATE_FILTERS))
 def test_a_filter_shows_text_or_says_what_it_wants(name: str) -> None:
-    """Every filter with odd values and odd brackets."""
+    """Every filter with odd values and odd arguments."""
     for arguments in ARGUMENTS:
         assert_plain(f"{{{{ x | {name}{arguments} }}}}", EACH)
 
@@ -117,7 +117,7 @@ def test_a_filter_shows_text_or_says_what_it_wants(name: str) -> None:
     "name", sorted(name for name in create_environment({}, autoescape=False).tests if name.isalpha())
 )
 def test_a_test_answers_or_says_what_it_wants(name: str) -> None:
-    """Every `is …` with odd values and odd brackets."""
+    """Every `is …` test with odd values and odd arguments."""
     for arguments in ARGUMENTS:
         assert_plain(f"{{{{ x is {name}{arguments} }}}}", EACH)
 
@@ -129,7 +129,7 @@ METHOD_NAMES = sorted(
 
 @pytest.mark.parametrize("name", METHOD_NAMES)
 def test_a_function_of_a_value_shows_text_or_says_what_it_wants(name: str) -> None:
-    """Every function of text, lists and objects, with odd brackets; without brackets none of them is a value."""
+    """Every method of text, lists and objects, with odd arguments and without brackets."""
     for arguments in ("()", "(none)", "(5)", "(list)", "(1, 2, 3, 4)", "(colour=1)", "('%s {0.x}')"):
         assert_plain(f"{{{{ x.{name}{arguments} }}}}", EACH)
     assert_plain(f"{{{{ x.{name} }}}}", EACH)
@@ -138,7 +138,7 @@ def test_a_function_of_a_value_shows_text_or_says_what_it_wants(name: str) -> No
 
 @pytest.mark.parametrize("call", ["range", "loop.cycle", "loop.changed", "loop", "m", "caller", "super", "self.b", "x"])
 def test_a_function_by_its_name_shows_text_or_says_what_it_wants(call: str) -> None:
-    """`range`, what a loop has, macros, blocks, and what is none of these."""
+    """Calls of `range`, loop functions, macros, blocks and unknown names."""
     for arguments in ARGUMENTS:
         show = f"{{{{ {call}{arguments} }}}}"
         for text in (
@@ -150,14 +150,14 @@ def test_a_function_by_its_name_shows_text_or_says_what_it_wants(call: str) -> N
 
 
 def pairs() -> Iterator[tuple[Any, Any]]:
-    """Two values of different kinds, and of the same."""
+    """Pairs of values of different kinds and of the same kind."""
     chosen = ("text", "whole", "tiny", "yes", "null", "list", "object", "zero")
     return product([VALUES[name] for name in chosen], repeat=2)
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_an_operator_shows_text_or_says_what_it_wants(operator: str) -> None:
-    """Every operator between values of every two kinds."""
+    """Every operator with every pair of kinds."""
     assert_plain(f"{{{{ x {operator} y }}}}", ({"x": left, "y": right} for left, right in pairs()))
 
 
@@ -247,12 +247,12 @@ def test_an_expression_shows_text_or_says_what_it_wants(text: str) -> None:
     ],
 )
 def test_what_cannot_be_read_is_told_in_plain_words(text: str) -> None:
-    """Tags and expressions that are no template, each with its line and what to do."""
+    """Syntax errors are reported with line and advice."""
     assert_plain(text)
 
 
 def test_a_zone_that_does_not_exist_is_told_by_what_is_wanted() -> None:
-    """The words of the other filters, not those of the library of zones."""
+    """An unknown time zone has a message like that of other filters."""
     zones = ("CEST", "Mars/Base", "Europe", "../etc/passwd", "Europe/Paris ", "a\x00b", "a" * 999)
     text = '{{ "2026-12-24T08:00:00Z" | time(zone=z) }}'
     for _, message in outcomes(text, ({"z": zone} for zone in zones)):
@@ -260,13 +260,13 @@ def test_a_zone_that_does_not_exist_is_told_by_what_is_wanted() -> None:
 
 
 def test_no_value_is_told() -> None:
-    """A value that was the name of something, or that a filter could not take, is in no message."""
+    """No message contains a value that was used as a name or given to a filter."""
     for text in ("{{ object[secret] }}", "{{ [1][secret] }}", "{{ secret | round }}", "{{ secret.index('x') }}"):
         assert all("Tuesday" not in message for _, message in outcomes(text, [{"secret": "Tuesday"}]))
 
 
 def test_what_a_filter_gives_can_be_read_twice() -> None:
-    """Lists that are turned or cleaned up are lists: counted, looped over, shown."""
+    """Results of list filters are lists: they can be counted, looped over and shown."""
     text = (
         "{% set a = list | reverse %}{{ a | length }}{{ a }}|{{ [1, 1, 2] | unique | length }}"
         "|{{ text | reverse }}|{{ object | reverse }}|{{ range(3) | reverse }}"

@@ -1,4 +1,4 @@
-"""A value that a filter or a style cannot take is refused at submit."""
+"""A value that a filter or a style cannot use is refused at submit."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ ORDER = {"total": "12.50", "due": "2026-12-24"}
     ],
 )
 def test_a_value_that_a_filter_cannot_take_is_refused(values: dict[str, Any], pointers: list[str]) -> None:
-    """All of them in one reply, in the words of the filter."""
+    """All such values are faults of one reply, in the words of the filter."""
     template = build_value_source("h", ORDER, AMOUNT)
     faults_found = list_refused(template, ORDER | values)
     assert faults_found == [f"/variables{pointer} wrong_variable_value" for pointer in pointers]
@@ -34,7 +34,7 @@ def test_a_value_that_a_filter_cannot_take_is_refused(values: dict[str, Any], po
 
 
 def test_the_words_are_those_of_the_filter() -> None:
-    """What it cannot take and what it wants, never the value."""
+    """The message says what the filter expects, and never shows the value."""
     (fault,) = find_faults(build_value_source("h", ORDER, AMOUNT), ORDER | {"total": "12,50"})
     assert fault.detail == '“money” cannot take this text. It wants a number, or one in a text, such as "12.50".'
 
@@ -69,7 +69,7 @@ FILTERS = [
 
 @pytest.mark.parametrize(("text", "values", "pointers"), FILTERS)
 def test_filters_in_loops_with_arguments_and_guards(text: str, values: dict[str, Any], pointers: list[str]) -> None:
-    """A currency or a zone that another variable names is checked by its own pointer."""
+    """A currency or zone from another variable is checked with that variable's pointer."""
     template = build_value_source("h", SHOP, text)
     assert sorted(list_refused(template, SHOP | values)) == [
         f"/variables{pointer} wrong_variable_value" for pointer in pointers
@@ -78,7 +78,7 @@ def test_filters_in_loops_with_arguments_and_guards(text: str, values: dict[str,
 
 
 def test_items_are_told_one_by_one() -> None:
-    """Each price has its own pointer."""
+    """Each bad item of a list has its own pointer."""
     items = [{"price": price, "count": 1} for price in ("1.00", "x", "2.00", "")]
     template = build_value_source(
         "h", {"items": [{"price": "1.00", "count": 1}]}, "{% for i in items %}{{ i.price | number }}{% endfor %}"
@@ -90,14 +90,14 @@ def test_items_are_told_one_by_one() -> None:
 
 
 def test_a_wrong_type_is_told_once() -> None:
-    """A value of another type has one fault, not two."""
+    """A value of a wrong type has one fault."""
     assert list_refused(build_value_source("h", ORDER, AMOUNT), ORDER | {"total": 5}) == [
         "/variables/total wrong_variable_type"
     ]
 
 
 def test_a_style_is_checked_as_a_link_is() -> None:
-    """A value of CSS that would be dropped is not dropped silently."""
+    """A CSS value that would be dropped is refused."""
     template = build_value_source('<p style="color: {{ colour }}">', {"colour": "red"})
     assert list_refused(template, {"colour": "#a1b2c3"}) == []
     assert list_refused(template, {"colour": "red; display: none"}) == ["/variables/colour wrong_variable_value"]
@@ -105,7 +105,7 @@ def test_a_style_is_checked_as_a_link_is() -> None:
 
 
 def test_what_strangers_have_typed_is_looked_at_as_it_is_shown() -> None:
-    """A public variable is cleaned before it is shown, and before it is checked."""
+    """A public variable is cleaned before it is checked."""
     template = build_value_source("h", {"total": "12.50"}, "{{ total | number }}", public=("total",))
     assert list_refused(template, {"total": "12.50\u200b"}) == []
     assert can_render(template, {"total": "12.50\u200b"})
@@ -113,7 +113,7 @@ def test_what_strangers_have_typed_is_looked_at_as_it_is_shown() -> None:
 
 @pytest.mark.parametrize("tag", ["fr", "de"])
 def test_a_locale_is_looked_at_whatever_is_asked_for(tag: str) -> None:
-    """A value must be good in each language: the next request may ask for another."""
+    """A value is checked for every locale, whatever the request's locale is."""
     files = {f"locales/{tag}/{name}": text for name, text in (("subject.txt", "s"), ("body.html", LINK))}
     template = build_value_source("<p>{{ url }}</p>", ARROW)
     template = TemplateSource(files=template.files | files, sample=ARROW, settings=template.settings)
@@ -121,6 +121,6 @@ def test_a_locale_is_looked_at_whatever_is_asked_for(tag: str) -> None:
 
 
 def test_a_large_request_costs_little() -> None:
-    """Of very many values only the first thousands are looked at; the rest is left to rendering."""
+    """Only the first thousands of values are checked; rendering checks the others."""
     template = build_value_source("h", {"list": ["1"]}, "{% for one in list %}{{ one | number }}{% endfor %}")
     assert len(find_faults(template, {"list": ["x"] * 60_000})) == 5_000

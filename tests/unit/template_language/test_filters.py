@@ -1,4 +1,4 @@
-"""The filters of mail: what a reader's language makes of dates, numbers and money, and what is refused."""
+"""The filters: dates, numbers and money in the reader's language, and refused values."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from notifier.template_language.sandbox import create_environment, render_limite
 
 
 def render(text: str, locale: str = "en", *, html: bool = False, **values: Any) -> str:
-    """What a text comes to in a mail of this language."""
+    """Render a text in a mail of this language."""
     template = create_environment({"part": text}, autoescape=html, locale=locale, strict=True).get_template("part")
     return render_limited(template, values).replace("\xa0", " ").replace("\u202f", " ")
 
@@ -46,12 +46,12 @@ def render(text: str, locale: str = "en", *, html: bool = False, **values: Any) 
     ],
 )
 def test_a_value_is_written_as_the_language_writes_it(text: str, locale: str, result: str) -> None:
-    """Dates, clocks, amounts and counts, each in its language; an unknown language falls back to English."""
+    """Dates, times, amounts and counts in each language; an unknown language uses English."""
     assert render(text, locale) == result
 
 
 def test_a_macro_writes_in_the_language_of_the_mail() -> None:
-    """A layout's macro has no variables, and knows the language all the same."""
+    """A layout's macro uses the mail's language, though it has no variables."""
     files = {"ui": "{% macro m(x) %}{{ x | number }}{% endmacro %}", "part": "{% import 'ui' as ui %}{{ ui.m(1.5) }}"}
     made = [
         render_limited(create_environment(files, autoescape=True, locale=tag).get_template("part"), {})
@@ -61,7 +61,7 @@ def test_a_macro_writes_in_the_language_of_the_mail() -> None:
 
 
 def test_line_breaks_are_seen_and_markup_is_not() -> None:
-    """What is between the line breaks is escaped."""
+    """Text between line breaks is escaped."""
     assert render("{{ x | nl2br }}", html=True, x="a<b>\n&") == "a&lt;b&gt;<br>\n&amp;"
 
 
@@ -96,7 +96,7 @@ def test_line_breaks_are_seen_and_markup_is_not() -> None:
     ],
 )
 def test_a_wrong_value_is_told_in_a_sentence(text: str, name: str, expected: str) -> None:
-    """The sentence names the filter, what kind of thing it got and what it wants, and never shows a value."""
+    """The message names filter, actual and expected kind, and never shows a value."""
     with pytest.raises(ValueRefusedError) as raised:
         render(text)
     assert raised.value.message.startswith(f"“{name}” cannot take ")

@@ -1,4 +1,4 @@
-"""`image` and `asset` in templates: what they write, what a mail then carries, and what a check says about them."""
+"""`image` and `asset` in templates: output, attached images, and checks."""
 
 import re
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ PUBLIC = "https://mail.shop.example"
 
 
 def source(html: str, **changes: str) -> TemplateSource:
-    """A template that shows what `html` says."""
+    """Build a template with this HTML."""
     files = {"subject.txt": "Hello", "body.html": f"<html><body>{html}</body></html>", **changes}
     settings = TemplateSettings(name="Hello")
     assets = {"logo": LOGO, "hero": HERO, "stripes": LOGO}
@@ -32,12 +32,12 @@ def source(html: str, **changes: str) -> TemplateSource:
 
 
 def rendered(html: str, public_url: str | None = None, **changes: str) -> str:
-    """The HTML of it."""
+    """Render its HTML."""
     return CompiledVersion(source(html, **changes), public_url).render(None, {"name": "Ada"}).html or ""
 
 
 def test_an_image_is_all_that_a_client_needs() -> None:
-    """The source, the size that it is shown in, and the words that stand for it, escaped."""
+    """The tag has source, size and escaped alternative text."""
     html = rendered("""{{ image("logo", alt='The "<Shop>"') }}""")
     (tag,) = re.findall("<img[^>]*>", html)
     assert 'src="cid:logo.abababab@assets"' in tag
@@ -46,7 +46,7 @@ def test_an_image_is_all_that_a_client_needs() -> None:
 
 
 def test_linked_is_where_the_world_sees_it() -> None:
-    """Below the public URL, under the hash and the extension; without that setting it is a fault that names it."""
+    """A linked image has the public URL, hash and extension; without the setting it is a fault."""
     html = """{{ image("hero", alt="", linked=true) }}<a href="{{ asset("logo", linked=true) }}">x</a>"""
     page = rendered(html, PUBLIC)
     assert f'src="{PUBLIC}/assets/{"cd" * 32}.jpg"' in page
@@ -56,14 +56,14 @@ def test_linked_is_where_the_world_sees_it() -> None:
 
 
 def test_the_document_shows_how() -> None:
-    """The template in docs/assets.md, as it stands there."""
+    """The template in docs/assets.md works unchanged."""
     (example,) = [block.text for block in list_blocks("docs/assets.md") if block.language == "jinja"]
     addresses = re.findall(r'(?:src|background)="([^"]+)"', rendered(example, PUBLIC))
     assert [address.partition(":")[0] for address in addresses] == ["cid", "https", "https"]
 
 
 def test_text_has_words_instead() -> None:
-    """An image in text is its `alt`; a `cid:` there is a fault."""
+    """In a text part an image is its `alt`; `cid:` is a fault."""
     version = CompiledVersion(source("x", **{"body.txt": '{{ image("logo", alt="Larkspur") }}'}))
     assert version.render(None, {}).text == "Larkspur"
     with pytest.raises(PartError, match="text shows no images"):
@@ -82,7 +82,7 @@ def _mail(html: str) -> RenderedMail | MailWithGaps | RenderFault:
 
 
 def test_a_mail_carries_only_what_it_shows() -> None:
-    """One of two images; what is linked, or not shown this time, stays at home."""
+    """Only embedded images that are shown are attached."""
     assert isinstance(_mail("<p>Hello</p>{% if false %}{{ image('logo', '') }}{% endif %}"), RenderedMail)
     mail = _mail("""{{ image("hero", alt="") }}{{ image("hero", alt="") }}""")
     assert isinstance(mail, MailWithGaps)
@@ -103,30 +103,30 @@ def test_a_mail_carries_only_what_it_shows() -> None:
     ],
 )
 def test_a_check_finds_what_the_sample_does_not_show(call: str, message: str) -> None:
-    """Also in branches that are not rendered: file and line stand in the fault."""
+    """Images in branches that are not rendered are checked too, with file and line."""
     (fault,) = check_source(source(call)).faults
     assert (fault.part, fault.line) == ("body.html", 2)
     assert message in fault.message
 
 
 def test_a_macro_of_the_template_is_its_own() -> None:
-    """A template that had a macro named `image` before keeps it."""
+    """A template's own macro named `image` takes precedence."""
     assert check_source(source("{% macro image(x) %}{{ x }}{% endmacro %}{{ image(name) }}")).faults == []
 
 
 def test_the_functions_are_no_variables() -> None:
-    """Callers are asked for what a template says about them, and for nothing else."""
+    """The image functions do not appear in the schema of variables."""
     schema = check_source(source('{{ image("logo", alt=name) }}{{ asset("hero") }}')).variables_schema
     assert list(schema["properties"]) == ["name"]
 
 
 def test_too_many_are_a_fault() -> None:
-    """Nobody's mail is an album."""
+    """Too many images are a fault."""
     many = {f"a{number}": LOGO for number in range(MAX_IMAGES_PER_VERSION + 1)}
     assert "images" in check_source(replace(source("x"), assets=many)).faults[0].message
 
 
 def test_names_are_found_in_the_text() -> None:
-    """As they are called, with either quotes; nothing else is pinned."""
+    """Image names are found in calls with either quotes, and only these are pinned."""
     text = """{{ image( "logo", alt="x") }} {{asset('hero')}} {{ asset (name="x1") }} image("No") img("a") {{ name }}"""
     assert find_image_names([text, "plain"]) == {"logo", "hero", "x1"}

@@ -1,4 +1,4 @@
-"""A link that leads nowhere is refused at submit, wherever a template puts it, and never sent."""
+"""An invalid link is refused at submit wherever a template uses it, and is never sent."""
 
 import pytest
 from msgspec.structs import replace
@@ -28,7 +28,7 @@ from notifier.template_language.variable_usage import analyze_variables
 
 @pytest.mark.parametrize("url", GOOD_LINKS)
 def test_a_link_that_somebody_can_follow_is_taken_and_sent(url: str) -> None:
-    """https, http, mail, telephone and text messages; blanks around an address are nobody's business."""
+    """https, http, mailto, tel and sms are accepted, with spaces around them."""
     template = build_value_source(LINK, ARROW)
     assert find_faults(template, {"url": url}) == []
     assert 'href="#"' not in CompiledVersion(template).render(None, {"url": url}).html
@@ -36,7 +36,7 @@ def test_a_link_that_somebody_can_follow_is_taken_and_sent(url: str) -> None:
 
 @pytest.mark.parametrize("url", BAD_LINKS)
 def test_a_link_that_nobody_can_follow_is_refused_at_submit_and_not_sent(url: str) -> None:
-    """The same value is refused with the pointer of its variable, and makes no mail if it gets that far."""
+    """The value is refused with its variable's pointer, and rendering fails as well."""
     template = build_value_source(LINK, ARROW)
     (fault,) = find_faults(template, {"url": url})
     assert (fault.pointer, fault.code) == ("/variables/url", "invalid_link")
@@ -57,14 +57,14 @@ def test_a_link_that_nobody_can_follow_is_refused_at_submit_and_not_sent(url: st
     ],
 )
 def test_the_reason_is_told(url: str, reason: str) -> None:
-    """What is wrong with the address, beside what would be right."""
+    """The message says what is wrong with the address and what is expected."""
     (fault,) = find_faults(build_value_source(LINK, ARROW), {"url": url})
     assert fault.detail.endswith(f"; {reason}.")
 
 
 @pytest.mark.parametrize(("html", "pointers"), PLACES.values(), ids=PLACES)
 def test_a_link_is_found_wherever_a_template_puts_it(html: str, pointers: list[str]) -> None:
-    """Straight, through names, loops, macros, layouts, defaults and conditions."""
+    """Links are found directly and through names, loops, macros, layouts, defaults and conditions."""
     assert list_refused(build_value_source(html, DOWN), DOWN) == []
     assert list_refused(build_value_source(html, DOWN), BAD) == [
         f"/variables{pointer} invalid_link" for pointer in pointers
@@ -74,7 +74,7 @@ def test_a_link_is_found_wherever_a_template_puts_it(html: str, pointers: list[s
 
 @pytest.mark.parametrize("html", FINE.values(), ids=FINE)
 def test_what_makes_a_good_mail_is_not_refused(html: str) -> None:
-    """An empty value where the template asks first, or where it is no link."""
+    """An empty value is accepted where the template tests it or does not use it as a link."""
     sample = {"url": URL, "on": True, "kind": "web", "list": [{"url": URL}]}
     values = {"url": "", "on": False, "kind": "none", "list": []}
     template = build_value_source(html, sample)
@@ -83,7 +83,7 @@ def test_what_makes_a_good_mail_is_not_refused(html: str) -> None:
 
 @pytest.mark.parametrize("html", COMPUTED)
 def test_a_link_that_is_reckoned_out_fails_visibly(html: str) -> None:
-    """Submit cannot know; the mail is not sent damaged, and says which line and why."""
+    """A computed link cannot be checked at submit; the mail fails with line and reason."""
     template = build_value_source(html, ARROW)
     assert list_refused(template, {"url": "shop.example"}) == []
     with pytest.raises(PartError, match=r"body.html, line 1.*“href” cannot take this text.*has no scheme"):
@@ -91,7 +91,7 @@ def test_a_link_that_is_reckoned_out_fails_visibly(html: str) -> None:
 
 
 def test_a_version_from_before_is_sent_as_it_was() -> None:
-    """Nobody was told at submit, so its dead links stay dead and its mails are sent."""
+    """A version from before the checks is sent, with its bad links removed."""
     old = CompiledVersion(replace(build_value_source(LINK + '<p style="color: {{ url }}">', ARROW), strict=False))
     assert 'href="#"' in old.render(None, {"url": "shopapp://x"}).html
     assert 'href="/x"' in old.render(None, {"url": "/x"}).html
@@ -102,7 +102,7 @@ def test_a_version_from_before_is_sent_as_it_was() -> None:
 
 
 def test_a_template_may_link_to_other_schemes() -> None:
-    """In HTML and text, at submit, at publishing and in the mail."""
+    """An allowed scheme works in HTML and text, at submit, publish and sending."""
     allowed = build_value_source(
         LINK, {"url": "shopapp://x"}, "{{ url | safe_url }}", link_schemes=("shopapp", "webcal")
     )
@@ -119,13 +119,13 @@ def test_a_template_may_link_to_other_schemes() -> None:
 
 @pytest.mark.parametrize(("url", "pointers"), [("https://x.example/a.png", []), ("cid:logo", []), ("tel:1", ["/url"])])
 def test_images_come_from_the_web_or_with_the_mail(url: str, pointers: list[str]) -> None:
-    """http, https and cid."""
+    """Image sources are http, https or cid."""
     expected = [f"/variables{pointer} invalid_link" for pointer in pointers]
     assert list_refused(build_value_source('<img src="{{ url }}">', ARROW), {"url": url}) == expected
 
 
 def test_what_callers_see_of_it() -> None:
-    """The schema says in words and as a format what is wanted."""
+    """The schema has a description and a format for links."""
     schema = analyze_variables(build_value_source(LINK, ARROW)).schema
     assert schema["properties"]["url"] == {
         "type": "string",

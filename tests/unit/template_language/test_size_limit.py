@@ -1,4 +1,4 @@
-"""Texts that double themselves."""
+"""Size limits for texts that grow exponentially."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from notifier.template_language.sandbox import create_environment, render_limite
     ],
 )
 def test_a_text_is_stopped_while_it_grows(text: str) -> None:
-    """However it doubles itself, and though it is never shown."""
+    """A text that doubles itself is stopped, even if it is never shown."""
     for autoescape in (True, False):
         template = create_environment({"a": text}, autoescape=autoescape).get_template("a")
         with pytest.raises(OutputTooLargeError):

@@ -1,4 +1,4 @@
-"""A template's source: the choice of a locale, and the hash of its content."""
+"""A template's source: the choice of a locale, and its content hash."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from notifier.template_language.template_source import (
 
 
 def source(**changes: object) -> TemplateSource:
-    """A small source with changes."""
+    """Build a small source with changes."""
     values: dict[str, object] = {
         "files": {"subject.txt": "Hi", "body.html": "<p>Hi</p>"},
         "sample": {"b": 1, "a": {"y": 1, "x": 2}},
@@ -32,7 +32,7 @@ def source(**changes: object) -> TemplateSource:
     ],
 )
 def test_a_tag_is_shortened_step_by_step(tag: str | None, chain: list[str]) -> None:
-    """The most specific tag is tried first, and the default last."""
+    """The most specific tag comes first, the default last."""
     assert list_fallback_locales(tag) == chain
 
 
@@ -50,18 +50,18 @@ def test_a_tag_is_shortened_step_by_step(tag: str | None, chain: list[str]) -> N
     ],
 )
 def test_the_closest_locale_is_chosen(tag: str | None, chosen: str | None) -> None:
-    """fr-CA, then fr, then the default; case does not count."""
+    """fr-CA, then fr, then the default, in any case."""
     assert choose_locale({"fr-ca": "fr-CA", "fr": "fr"}, tag) == chosen
 
 
 def test_the_locales_are_those_with_parts() -> None:
-    """Each folder below `locales` is one."""
+    """Each folder below `locales` is a locale."""
     files = {"subject.txt": "", "locales/fr/subject.txt": "", "locales/fr/body.html": "", "locales/de/subject.txt": ""}
     assert source(files=files).locales == ["de", "fr"]
 
 
 def test_the_hash_does_not_depend_on_order() -> None:
-    """The same content has the same hash, whatever order its keys stand in."""
+    """The order of keys does not change the hash."""
     turned = source(
         files={"body.html": "<p>Hi</p>", "subject.txt": "Hi"},
         sample={"a": {"x": 2, "y": 1}, "b": 1},
@@ -71,7 +71,7 @@ def test_the_hash_does_not_depend_on_order() -> None:
 
 
 def test_the_hash_is_what_it_was() -> None:
-    """A release that computed another hash would publish every template anew."""
+    """The hash equals that of earlier releases; another one would republish every template."""
     assert source().content_hash() == "51b55c9c39968a5792f98f1ab02e9756f4669437721fae38b01908d14bec85e6"
 
 
@@ -87,5 +87,5 @@ def test_the_hash_is_what_it_was() -> None:
     ],
 )
 def test_the_hash_tells_any_change(changes: dict[str, object]) -> None:
-    """A part, a layout, a sample value or a setting that differs makes another hash."""
+    """A different part, layout, sample value or setting changes the hash."""
     assert source(**changes).content_hash() != source().content_hash()

@@ -1,4 +1,4 @@
-"""Submit takes the values of which a mail can be made, and no others: searched for with odd values."""
+"""Submit accepts exactly the values that can be rendered: a search with random odd values."""
 
 from functools import cache
 from typing import Any
@@ -23,7 +23,7 @@ def _compiled(html: str) -> tuple[dict[str, Any], CompiledVersion]:
 
 
 def tried(html: str, values: dict[str, Any]) -> tuple[bool, bool]:
-    """Whether submit takes the values, and whether a mail can be made of them."""
+    """Whether submit accepts the values, and whether they can be rendered."""
     schema, version = _compiled(html)
     taken = find_variable_faults(schema, values) == []
     try:
@@ -69,7 +69,7 @@ KNOWN = [
 @SEARCH
 @given(values=SHAPE)
 def test_submit_takes_what_renders_and_nothing_else(html: str, values: dict[str, Any]) -> None:
-    """Whatever the values: accepted means that the mail can be made, refused that it cannot."""
+    """For random values, submit accepts them if and only if the mail can be rendered."""
     taken, made = tried(html, values)
     assert taken is made
 
@@ -78,6 +78,6 @@ def test_submit_takes_what_renders_and_nothing_else(html: str, values: dict[str,
 @SEARCH
 @given(values=SHAPE)
 def test_submit_never_refuses_what_renders(html: str, values: dict[str, Any]) -> None:
-    """Where the template is not understood, nothing is refused that would have been a good mail."""
+    """In templates that cannot be analysed, no value that renders is refused."""
     taken, made = tried(html, values)
     assert taken or not made

@@ -1,4 +1,4 @@
-"""What a version is found to read, and where it can do without."""
+"""The variables that a version reads, and which of them are optional."""
 
 import pytest
 from support.text_part_source import build_text_source
@@ -7,7 +7,7 @@ from notifier.template_language.variable_usage import walk_source
 
 
 def reads(text: str) -> set[str]:
-    """The dotted paths that the text reads; those that it can do without have a question mark."""
+    """The dotted paths that the text reads; optional ones end in a question mark."""
     guarded_by_path: dict[str, bool] = {}
     for read in walk_source(build_text_source(text))[0]:
         path = ".".join(read.path).replace(".[]", "[]")
@@ -70,7 +70,7 @@ def reads(text: str) -> set[str]:
     ],
 )  # fmt: skip
 def test_the_paths_that_a_part_reads(text: str, expected: str) -> None:
-    """Each variable is found with its whole path, whatever name the template gives it on the way."""
+    """Each variable is listed with its whole path, also through aliases."""
     assert reads(text) == set(expected.split())
 
 
@@ -119,5 +119,5 @@ def test_the_paths_that_a_part_reads(text: str, expected: str) -> None:
     ],
 )  # fmt: skip
 def test_a_read_is_guarded_if_nothing_fails_without_the_variable(text: str, expected: str) -> None:
-    """A question mark stands behind what a caller may leave out, as far as this text goes."""
+    """A question mark marks each variable without which the text still renders."""
     assert reads(text) == set(expected.split())

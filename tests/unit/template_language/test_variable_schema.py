@@ -37,7 +37,7 @@ JSON_OBJECT = st.dictionaries(
 
 
 def faults(**changes: Any) -> list[tuple[str, str]]:
-    """Pointers and codes of what is wrong with the sample once it was changed."""
+    """Pointers and codes of the faults of the changed sample."""
     schema = variable.build_schema(SAMPLE, OPTIONAL)
     return [(fault.pointer, fault.code) for fault in variable.find_variable_faults(schema, {**SAMPLE, **changes})]
 
@@ -45,7 +45,7 @@ def faults(**changes: Any) -> list[tuple[str, str]]:
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(st.dictionaries(st.text(min_size=1), SCALAR | st.dictionaries(st.text(min_size=1), SCALAR), max_size=6))
 def test_a_sample_satisfies_its_own_schema(sample: dict[str, Any]) -> None:
-    """A caller who sends just what the sample shows is never refused, and the schema is one."""
+    """The schema is valid and accepts its own sample."""
     schema = variable.build_schema(sample)
     assert jsonschema_rs.meta.is_valid(schema)
     assert variable.find_variable_faults(schema, sample) == []
@@ -54,7 +54,7 @@ def test_a_sample_satisfies_its_own_schema(sample: dict[str, Any]) -> None:
 @settings(max_examples=50, deadline=None, derandomize=True, database=None)
 @given(JSON_OBJECT)
 def test_any_json_object_makes_a_schema(sample: dict[str, Any]) -> None:
-    """Lists, nulls and objects at any depth in a sample are described without an error."""
+    """Any sample, with lists, nulls and objects at any depth, has a schema."""
     assert jsonschema_rs.meta.is_valid(variable.build_schema(sample))
 
 
@@ -72,7 +72,7 @@ def test_any_json_object_makes_a_schema(sample: dict[str, Any]) -> None:
     ],
 )
 def test_values_shaped_like_the_sample_are_taken(changes: dict[str, Any]) -> None:
-    """The sample fixes names and types, not values, lengths or what an empty object or list may hold."""
+    """The schema fixes names and types, but not values, lengths or items of an empty list."""
     assert faults(**changes) == []
 
 
@@ -101,12 +101,12 @@ def test_values_shaped_like_the_sample_are_taken(changes: dict[str, Any]) -> Non
     ],
 )
 def test_each_fault_has_a_pointer_and_a_code(changes: dict[str, Any], expected: list[tuple[str, str]]) -> None:
-    """All that is wrong with the values is reported at once, each at its own place."""
+    """All faults are reported together, each with its pointer."""
     assert faults(**changes) == expected
 
 
 def test_every_missing_variable_is_named() -> None:
-    """Sending nothing lists all that is required and nothing that is optional."""
+    """Empty variables give one fault for each required variable."""
     faults = variable.find_variable_faults(variable.build_schema({"a": 1, "b": 2, "c/d": 3}, ["b"]), {})
     assert [(fault.pointer, fault.code) for fault in faults] == [
         ("/variables/a", "missing_variable"),
@@ -126,13 +126,13 @@ def test_every_missing_variable_is_named() -> None:
     ],
 )
 def test_a_wrong_type_says_which_is_expected_and_which_was_sent(sent: Any, detail: str) -> None:
-    """The sentence names both types, and never the value, which may be a secret."""
+    """The message has both types, and never the value."""
     (fault,) = variable.find_variable_faults(variable.build_schema({"a": 1}), {"a": sent})
     assert fault.detail == detail
 
 
 def test_an_unknown_name_is_asked_about() -> None:
-    """What is nearest among the names that were not sent, at the same place; what is like nothing is just unknown."""
+    """For an unknown name the message suggests the most similar missing name at the same place."""
     schema = variable.build_schema(
         {"name": "", "surname": "", "order": [{"total": 1}]}, ["name", "surname", "order.total"]
     )
@@ -148,7 +148,7 @@ def test_an_unknown_name_is_asked_about() -> None:
 
 
 def test_only_some_unknown_names_are_asked_about() -> None:
-    """Looking for likeness takes time, and a request may have thousands of names."""
+    """The number of suggestions is limited, because a search takes time."""
     faults = variable.find_variable_faults(
         variable.build_schema({"name": ""}, ["name"]), {f"name{n}": 1 for n in range(9)}
     )
@@ -156,13 +156,13 @@ def test_only_some_unknown_names_are_asked_about() -> None:
 
 
 def test_values_that_are_no_object_are_one_fault() -> None:
-    """A list in place of the variables is wrong as a whole."""
+    """A list in place of the variables is one fault."""
     (fault,) = variable.find_variable_faults(variable.build_schema({"a": 1}), [1])
     assert (fault.pointer, fault.code) == ("/variables", "wrong_variable_type")
 
 
 def test_a_fault_that_is_not_about_a_type_has_words_too() -> None:
-    """A schema from elsewhere may refuse a value for another reason."""
+    """Faults of other schema keywords have messages, too."""
     (fault,) = variable.find_variable_faults({"properties": {"a": {"maximum": 1}}}, {"a": 2})
     assert (fault.pointer, fault.code, fault.detail) == (
         "/variables/a",
@@ -184,12 +184,12 @@ def test_a_fault_that_is_not_about_a_type_has_words_too() -> None:
     ],
 )
 def test_values_are_found_by_their_path(path: list[str], values: list[tuple[str, Any]]) -> None:
-    """A path leads to a value, to one in each item of a list, or nowhere."""
+    """A path finds one value, one in each item of a list, or nothing."""
     assert list(find_values(SAMPLE, path)) == values
 
 
 def test_without_drops_the_optional_paths_everywhere() -> None:
-    """The shortest allowed request lacks the optional keys, inside the items of lists too."""
+    """`without` removes the optional keys, also inside items of lists."""
     sample = {"a": 1, "b": {"c": 1, "d": 2}, "list": [{"x": 1, "y": 2}, {"y": 3}, 4]}
     assert variable.remove_optional(sample, ["a", "b.c", "list.y", "nothing.at.all"]) == {
         "b": {"d": 2},
@@ -199,7 +199,7 @@ def test_without_drops_the_optional_paths_everywhere() -> None:
 
 
 def test_the_shortest_request_satisfies_the_schema() -> None:
-    """What `without` leaves is what the schema demands."""
+    """The schema accepts the result of `without`."""
     assert (
         variable.find_variable_faults(
             variable.build_schema(SAMPLE, OPTIONAL), variable.remove_optional(SAMPLE, OPTIONAL)

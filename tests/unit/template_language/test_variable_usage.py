@@ -1,4 +1,4 @@
-"""What a caller must send, as the sample, the parts and the settings have it together."""
+"""Required and optional variables, computed from the sample, the parts and the settings."""
 
 from contextlib import suppress
 from typing import Any
@@ -66,7 +66,7 @@ MACRO = (
 
 
 def renders(text: str, values: dict[str, Any]) -> bool:
-    """Whether the text finds all that it needs in the values."""
+    """True if the text can be rendered with the values."""
     template = create_environment({"body.txt": text}, autoescape=False).get_template("body.txt")
     try:
         with suppress(TypeError):  # such as the sum of words: no matter of what is there
@@ -79,7 +79,7 @@ def renders(text: str, values: dict[str, Any]) -> bool:
 @hypothesis.settings(max_examples=80, deadline=None, derandomize=True, database=None)
 @given(TEXTS.map(MACRO.__add__), st.data())
 def test_what_is_found_optional_can_be_left_out(text: str, data: st.DataObject) -> None:
-    """If a text renders with the sample, it does so without any of what no part is found to need."""
+    """A text that renders with the sample renders without any optional variable."""
     usage = analyze_variables(build_text_source(text))
     assume(not usage.undefined and renders(text, SAMPLE))
     some = data.draw(st.sets(st.sampled_from(usage.optional))) if usage.optional else set[str]()
@@ -90,7 +90,7 @@ def test_what_is_found_optional_can_be_left_out(text: str, data: st.DataObject) 
 
 
 def test_what_no_part_needs_is_optional() -> None:
-    """Callers are asked for what some part shows without a guard, and for nothing else."""
+    """A variable is required only if some part shows it without a guard."""
     usage = analyze_variables(
         build_text_source("{{ name }}{{ count | d }}{{ order.id }}{% for i in items %}{{ i.name }}{% endfor %}")
     )
@@ -103,21 +103,21 @@ def test_what_no_part_needs_is_optional() -> None:
 
 
 def test_a_value_that_is_handed_on_whole_is_needed_whole() -> None:
-    """Nobody can tell what is read of an object that is shown or passed to a filter."""
+    """An object that is shown or passed to a filter is required with all its keys."""
     usage = analyze_variables(build_text_source("{{ order }}{% if order.note is defined %}{{ order.note }}{% endif %}"))
     assert usage.schema["properties"]["order"]["required"] == ["address", "id", "note"]
     assert usage.schema["properties"]["order"]["properties"]["address"]["required"] == ["city"]
 
 
 def test_what_is_listed_is_optional_whatever_the_parts_say() -> None:
-    """The settings have the last word."""
+    """The settings override the parts."""
     usage = analyze_variables(build_text_source("{{ name }}{{ order.id }}", optional=("order.id", "name")))
     assert usage.optional[:2] == ["name", "order.id"]
     assert usage.schema["required"] == ["order"]
 
 
 def test_what_is_read_and_not_in_the_sample_may_be_anything() -> None:
-    """A guarded one can be sent; one without a guard is told, with its place."""
+    """A variable missing in the sample has any type if guarded, and is reported if not."""
     text = "{% if note is defined %}{{ note.x }}{% endif %}\n{% if vip %}{{ order.total }}{{ name.first }}{% endif %}"
     usage = analyze_variables(build_text_source(text + "{{ lost.one | d }}{{ free.a.b }}"))
     assert (usage.schema["properties"]["note"], usage.schema["properties"]["order"]["properties"]["total"]) == ({}, {})
@@ -131,7 +131,7 @@ def test_what_is_read_and_not_in_the_sample_may_be_anything() -> None:
 
 
 def test_settings_that_name_no_variable_are_told() -> None:
-    """A slip in a dotted path is not silent; what only the parts know, or what may hold anything, is known."""
+    """An unknown path in the settings is reported, unless a part reads it."""
     paths = ("order.note", "items.price", "nmae", "order.nte", "note", "free.any")
     usage = analyze_variables(
         build_text_source("{{ note | d }}", optional=paths[:3], public=paths[3:], secret=("days.x",))
@@ -140,7 +140,7 @@ def test_settings_that_name_no_variable_are_told() -> None:
 
 
 def test_public_and_secret_variables_are_marked() -> None:
-    """Whoever reads the schema sees what strangers type and what staff must not see."""
+    """The schema marks public and secret variables."""
     usage = analyze_variables(
         build_text_source("{{ note | d }}", public=("items.name", "note"), secret=("order", "nothing"))
     )
@@ -164,7 +164,7 @@ def test_public_and_secret_variables_are_marked() -> None:
     ],
 )
 def test_marketing_asks_for_an_https_link(link: str) -> None:
-    """The link that ends such mails is asked for though no part shows it, and stands in a header."""
+    """Marketing templates require the unsubscribe link, though no part shows it."""
     version = build_text_source("", category="marketing", priority="bulk", optional=("unsubscribe_url",))
     schema = analyze_variables(version).schema
     assert [fault.code for fault in variable.find_variable_faults(schema, {})] == ["missing_variable"]
@@ -188,14 +188,14 @@ def test_marketing_asks_for_an_https_link(link: str) -> None:
     ],
 )
 def test_nothing_is_spared_where_the_parts_cannot_be_followed(text: str) -> None:
-    """Then the sample and the settings alone decide, as for a variable that is always needed."""
+    """If a part cannot be analysed, only sample and settings decide."""
     usage = analyze_variables(build_text_source(text, optional=("vip",)))
     assert (usage.optional, usage.unused) == (["vip"], [])
     assert usage.schema["required"] == ["count", "days", "free", "items", "name", "order"]
 
 
 def test_a_check_renders_the_shortest_request() -> None:
-    """What is published is the schema that was found; a part that fails where a guard sends it is a fault."""
+    """The check renders the shortest request; a part that fails on it is a fault."""
     good = build_text_source("{% if name is defined %}{{ name }}{% endif %}")
     report = check_source(good)
     assert (report.faults, report.variables_schema) == ([], analyze_variables(good).schema)
@@ -206,14 +206,14 @@ def test_a_check_renders_the_shortest_request() -> None:
 
 
 def test_a_part_that_cannot_be_parsed_is_told() -> None:
-    """The error is the parser's, with file and line."""
+    """A syntax error is reported by the parser, with file and line."""
     with pytest.raises(TemplateSyntaxError) as error:
         analyze_variables(build_text_source("\n{% if name %}"))
     assert (error.value.name, error.value.lineno) == ("body.txt", 2)
 
 
 def test_subjects_of_all_locales_tell_what_they_show() -> None:
-    """Items of lists too, under whatever name; what is only asked for is not shown."""
+    """The variables that subjects show are listed, also items of lists and aliases."""
     english = "{% if vip is defined %}{{ order.id }}{% endif %}"
     french = "{% set n = name %}{{ n }}{% for d in days %}{{ d }}{% endfor %}"
     files = {"subject.txt": english, "locales/fr/subject.txt": french, "body.html": "{{ count }}"}

@@ -1,4 +1,4 @@
-"""A JSON number counts by its value: `2.0`, `2e0` and `2` make the same mail."""
+"""JSON numbers count by value: `2.0`, `2e0` and `2` make the same mail."""
 
 import json
 from datetime import UTC, datetime
@@ -29,12 +29,12 @@ TEXT = '{{"count": {0}, "lines": [{{"count": {0}}}], "more": {{"x": {0}}}, "list
 
 
 def source(files: dict[str, str], **sample: Any) -> TemplateSource:
-    """A template with these files and this sample."""
+    """Build a template with these files and this sample."""
     return TemplateSource(files=files, sample=sample, settings=TemplateSettings(name="A"))
 
 
 def show(template: TemplateSource, variables: str) -> MailParts:
-    """The parts of a mail with the variables in this JSON text."""
+    """The parts of a mail with the variables from this JSON text."""
     header = MailHeader(
         message_id="<a@example.org>",
         date=datetime(2026, 1, 1, tzinfo=UTC),
@@ -49,7 +49,7 @@ def show(template: TemplateSource, variables: str) -> MailParts:
 
 @pytest.mark.parametrize("number", ["2.0", "2.000", "2e0", "2E+0", "0.2e1", "20e-1"])
 def test_a_whole_number_makes_the_same_mail_however_it_is_written(number: str) -> None:
-    """Shown, counted, repeated, compared, in lists and in objects."""
+    """Shown, counted, repeated and compared, also in lists and objects."""
     template = source(FILES)
     assert show(template, TEXT.format(number)) == show(template, TEXT.format("2"))
 
@@ -71,7 +71,7 @@ def test_a_whole_number_makes_the_same_mail_however_it_is_written(number: str) -
     ],
 )
 def test_a_number_is_shown_by_its_value(number: str, expected: str) -> None:
-    """A fraction stays one; a whole number has no point, no exponent, and every digit that was sent."""
+    """A whole number is shown with all digits and no point or exponent; a fraction stays a fraction."""
     template = source({"subject.txt": "s", "body.html": "<p>{{ n }}</p>", "body.txt": "{{ n }}"})
     parts = show(template, f'{{"n": {number}}}')
     assert parts.text == expected
@@ -81,19 +81,19 @@ def test_a_number_is_shown_by_its_value(number: str, expected: str) -> None:
 @pytest.mark.parametrize("filters", ['money("EUR")', "number", "number(2)", "percent", 'plural("one", "{n}")'])
 @pytest.mark.parametrize(("number", "other"), [("2.0", "2"), ("1.0", "1"), ("12.5", '"12.5"'), ("1e3", "1000")])
 def test_a_filter_says_the_same_of_one_number(filters: str, number: str, other: str) -> None:
-    """Money, numbers and plurals do not depend on how a number is written, nor on whether it stands in a text."""
+    """Filters give the same result for any spelling of a number, also as text."""
     template = source({"subject.txt": "s", "body.html": "<p>x</p>", "body.txt": f"{{{{ n | {filters} }}}}"})
     assert show(template, f'{{"n": {number}}}').text == show(template, f'{{"n": {other}}}').text
 
 
 def test_a_number_that_a_template_reckons_out_has_a_plural() -> None:
-    """A quotient that is whole is one thing, not 1.0 things."""
+    """A quotient that is whole takes the plural form of a whole number."""
     template = source({"subject.txt": "s", "body.html": "x", "body.txt": '{{ (4 / n) | plural("one", "{n} things") }}'})
     assert show(template, '{"n": 4}').text == "one"
 
 
 def test_a_sample_shows_what_is_sent_and_says_what_may_come() -> None:
-    """`2.0` in a sample is shown as 2, in the preview as in the mail, and lets a caller send 2.5."""
+    """`2.0` in a sample is shown as 2 and allows fractions."""
     sample = parse_sample('{"count": 2.0}')
     template = source({"subject.txt": "{{ count }}", "body.html": "<p>{{ range(count | int) | length }}</p>"}, **sample)
     report = check_source(template)
@@ -104,7 +104,7 @@ def test_a_sample_shows_what_is_sent_and_says_what_may_come() -> None:
 
 
 def test_what_is_compared_is_what_is_sent() -> None:
-    """The publish gate reads values as sending does."""
+    """The publish gate reads numbers like sending does."""
     version = CompiledVersion(source(FILES))
     old = compare_versions(None, version, MailVariables(locale=None, variables=TEXT.format("2.0")), with_diffs=False)
     assert old.after is None
@@ -112,12 +112,12 @@ def test_what_is_compared_is_what_is_sent() -> None:
 
 @pytest.mark.parametrize("body", [b'{"a": [2.0, {"b": 1e2}]}', b'{"a": [2, {"b": 100.00}]}'])
 def test_a_body_is_the_same_request_however_its_numbers_are_written(body: bytes) -> None:
-    """RFC 8785 writes 2.0 as 2; an Idempotency-Key stands for the value that was sent."""
+    """For an Idempotency-Key 2.0 equals 2 (RFC 8785)."""
     assert hash_canonical(parse_json(body)) == hash_canonical({"a": [2, {"b": 100}]})
 
 
 def test_an_integer_takes_a_whole_number_in_any_spelling_and_no_fraction() -> None:
-    """JSON Schema: 1.0 is an integer, 1.5 is none."""
+    """By JSON Schema 1.0 is an integer and 1.5 is not."""
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
     for text in ("2.0", "1e3", "-0.0", "1e20"):
         assert find_variable_faults(schema, parse_json(f'{{"n": {text}}}'.encode())) == []
@@ -127,7 +127,7 @@ def test_an_integer_takes_a_whole_number_in_any_spelling_and_no_fraction() -> No
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_reading_a_number_changes_no_value(number: float) -> None:
-    """Whatever is read equals what was written; a whole number is an `int`."""
+    """A parsed number equals the written one, and a whole number is an `int`."""
     value = parse_number(repr(number))
     assert float(value) == number
     assert isinstance(value, int) is number.is_integer()
@@ -136,6 +136,6 @@ def test_reading_a_number_changes_no_value(number: float) -> None:
 
 @pytest.mark.parametrize("digits", ["1e400", "-1e999999999999"])
 def test_a_number_too_large_is_still_refused(digits: str) -> None:
-    """An infinite number is none."""
+    """A number that would be infinite is refused."""
     with pytest.raises(MalformedJsonError):
         parse_json(digits.encode())

@@ -1,4 +1,4 @@
-"""Which first texts of a mail are hidden ones, as the check of the preheader sees it."""
+"""The preheader rule: which first texts of a mail count as hidden."""
 
 import pytest
 from support.lint_cases import PAGE, build_lint_source
@@ -9,7 +9,7 @@ SHEET = "td.pre, div.pre { max-height: 0px; overflow: hidden } .late { display: 
 
 
 def codes(first: str) -> list[str]:
-    """What is remarked upon where the mail begins so."""
+    """The remarks on a mail that begins with this HTML."""
     page = PAGE.replace('<div style="display: none">Soon</div>', first)
     return [
         remark.code
@@ -43,7 +43,7 @@ def codes(first: str) -> list[str]:
     ],
 )
 def test_a_hidden_first_text_is_a_preheader(first: str) -> None:
-    """By the usual ways: in the tag, by an attribute, by a rule, and on what stands around it."""
+    """Hidden by the tag, an attribute, a rule or an ancestor."""
     assert codes(first) == []
 
 
@@ -65,5 +65,5 @@ def test_a_hidden_first_text_is_a_preheader(first: str) -> None:
     ],
 )
 def test_a_first_text_that_is_seen_is_none(first: str) -> None:
-    """Half of a way hides nothing, nor does a hidden element without words."""
+    """A text that is only partly hidden, or a hidden element without words, is no preheader."""
     assert codes(first) == ["missing_preheader"]

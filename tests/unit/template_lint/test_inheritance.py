@@ -1,4 +1,4 @@
-"""What a template that extends a layout writes where no mail would show it is an error with its place and a way out."""
+"""Text that a child template writes outside its layout's blocks is a fault with place and advice."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ LAYOUTS = {
 
 
 def faults(body: str, **files: str) -> list[str]:
-    """What is said about a template with this HTML."""
+    """The faults of a template with this HTML."""
     parts = {"subject.txt": "Hi {{ name }}", "body.html": body, **LAYOUTS, **files}
     sample: dict[str, Any] = {"name": "Ada", "gift": True, "layout": "_layouts/base.html"}
     return [
@@ -33,7 +33,7 @@ def faults(body: str, **files: str) -> list[str]:
 
 
 def test_a_misnamed_block_is_told_with_the_blocks_of_the_layout() -> None:
-    """A subject that shows the variable changes nothing: the mail would be empty."""
+    """A block that the layout lacks is a fault that lists the layout's blocks."""
     body = (
         '{% extends "_layouts/base.html" %}\n{% block preheader %}Your account{% endblock %}\n'
         "{% block contents %}<p>Dear {{ name }}, your account closes on Friday.</p>{% endblock %}"
@@ -89,7 +89,7 @@ def test_a_misnamed_block_is_told_with_the_blocks_of_the_layout() -> None:
     ],
 )  # fmt: skip
 def test_what_would_be_dropped_is_told(body: str, line: int, column: int, message: str, advice: str) -> None:
-    """Each with its line and column, why, and what to write instead."""
+    """Dropped text is reported with line, column, reason and advice."""
     (fault,) = faults(body)
     assert fault.startswith(f"body.html, line {line}, column {column}: {message}")
     assert advice in fault
@@ -111,12 +111,12 @@ def test_what_would_be_dropped_is_told(body: str, line: int, column: int, messag
     ],
 )
 def test_what_a_mail_shows_is_no_fault(body: str) -> None:
-    """Comments, blanks and what only gives names may stand outside; blocks within shown ones are shown."""
+    """Comments, white space and assignments may be outside blocks; nested blocks are shown."""
     assert faults(body) == []
 
 
 def test_every_part_locale_and_layout_is_looked_at() -> None:
-    """Each file is told by its own name, in locales and text parts too."""
+    """Each file is reported by its own name, in locales and text parts, too."""
     wrong = OPEN.replace("content", "contnt")
     files = {
         "body.txt": wrong.replace("html", "txt"),
@@ -136,7 +136,7 @@ def test_every_part_locale_and_layout_is_looked_at() -> None:
 
 
 def test_a_block_that_has_to_be_filled_is_told() -> None:
-    """With the tag to write."""
+    """A missing required block is reported with the tag to write."""
     layout = "<p>\n{% block legal required %}{% endblock %}"
     (fault,) = faults(
         '{% extends "_layouts/base.html" %}', **{"_layouts/base.html": layout, "_layouts/middle.html": ""}
@@ -145,13 +145,13 @@ def test_a_block_that_has_to_be_filled_is_told() -> None:
 
 
 def test_a_layout_that_is_missing_is_told_once() -> None:
-    """Nothing is said about its blocks, which nobody knows."""
+    """A missing layout is one fault, without faults about its blocks."""
     (fault,) = faults('{% extends "_layouts/bsae.html" %}{% block x %}{% endblock %}')
     assert "there is no file “_layouts/bsae.html”" in fault
 
 
 def test_what_the_page_for_editors_shows_is_said() -> None:
-    """The mistakes in docs/templates.md, each with the words behind it."""
+    """The mistakes in docs/templates.md give the messages that are shown there."""
     html = [block.text for block in list_blocks("docs/templates.md") if block.rest.endswith("test_inheritance.py")]
     assert len(html) == 4
     layout = (ROOT / "templates" / "_layouts" / "base.txt").read_text()

@@ -1,4 +1,4 @@
-"""What the rules say about a source: each raises its code at the right place, and not where all is well."""
+"""Each lint rule reports its code at the right place, and nothing for a correct source."""
 
 import re
 from pathlib import Path
@@ -16,26 +16,26 @@ ROOT = Path(__file__).parents[3]
 
 
 def checked(body: str = "", style: str = "", **more: Any) -> SourceCheck:
-    """The report on such a source, which renders."""
+    """The report on a source that can be rendered."""
     report = check_source(build_lint_source(body, style, **more))
     assert report.faults == []
     return report
 
 
 def list_remarks(body: str = "", style: str = "", **more: Any) -> list[tuple[str, str, int | None]]:
-    """What is remarked upon: code, file and line."""
+    """The remarks with code, file and line."""
     return [(remark.code, remark.file, remark.line) for remark in checked(body, style, **more).remarks]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.code)
 def test_a_rule_finds_what_it_is_for_at_its_place_and_nothing_else(case: Case) -> None:
-    """The bad source has the one remark, in the file and line to be mended; the good one has none."""
+    """The bad source has exactly one remark at the right place; the good one has none."""
     assert list_remarks(**case.bad) == [(case.code, case.file, case.line)]
     assert list_remarks(**case.good) == []
 
 
 def test_each_rule_is_tested_and_documented() -> None:
-    """The rules, the cases above and the table in docs/lint.md are the same, with severity, meaning and advice."""
+    """The rules, the cases and the table in docs/lint.md agree on severity, meaning and advice."""
     assert {case.code for case in CASES} == {rule.code for rule in RULES}
     table = (ROOT / "docs" / "lint.md").read_text()
     rows = re.findall(r"^\| (\w+) \| (\w+) \| (.+) \| (.+) \|$", table.replace("`", ""), re.MULTILINE)
@@ -45,7 +45,7 @@ def test_each_rule_is_tested_and_documented() -> None:
 
 
 def test_errors_block_publishing_and_warnings_do_not() -> None:
-    """The two lists of a report hold what their names say, errors first in the remarks."""
+    """A report separates errors and warnings, and lists errors first."""
     report = checked('<img src="https://a.example/b.png" alt="B"><form></form>')
     assert [remark.severity for remark in report.remarks] == [Severity.ERROR, Severity.WARNING]
     assert report.blocking_messages[0].startswith("body.html, line 4: <form> does not work in mail")
@@ -66,7 +66,7 @@ LAYOUTS = {
 
 
 def test_a_remark_names_the_file_that_has_the_mistake() -> None:
-    """A layout's, an imported macro's and the template's own, each with its line."""
+    """A remark has the file and line of the mistake, in a layout, macro or template."""
     remark = list_remarks(page=CHILD, files=LAYOUTS)
     assert remark == [
         ("unclosed_tag", "_layouts/base.html", 4),
@@ -76,7 +76,7 @@ def test_a_remark_names_the_file_that_has_the_mistake() -> None:
 
 
 def remarks(locales: dict[str, str], files: dict[str, str]) -> list[LintRemark]:
-    """The remarks on a template whose HTML is the same in its locales but for what is replaced."""
+    """The remarks on a template with equal HTML in all locales, except what is replaced."""
     parts = {
         f"locales/{tag}/{name}": text
         for tag, body in locales.items()
@@ -86,7 +86,7 @@ def remarks(locales: dict[str, str], files: dict[str, str]) -> list[LintRemark]:
 
 
 def test_what_all_locales_share_is_told_once() -> None:
-    """A layout's mistake is one remark, of no locale, or of the one that meets it; a locale's own names it."""
+    """A layout's mistake is one remark; a mistake in one locale names the locale."""
     layouts = {**LAYOUTS, "_layouts/ui.html": "{% macro button() %}{% endmacro %}"}
     shared = remarks({"fr": CHILD}, layouts)
     assert [(remark.file, remark.line, remark.locale) for remark in shared] == [
@@ -103,12 +103,12 @@ def test_what_all_locales_share_is_told_once() -> None:
 
 
 def test_a_list_of_a_thousand_mistakes_is_one_remark() -> None:
-    """A line is told once, however often a loop repeats it, and no source has more remarks than are read."""
+    """A line in a loop is reported once, and the number of remarks is bounded."""
     assert len(checked("{% for i in range(1000) %}</b>{% endfor %}").remarks) == 1
     assert len(checked("\n".join(["</b>"] * 300)).remarks) == MAX_REMARKS
 
 
 def test_only_what_the_sample_renders_without_optional_values_too_is_seen() -> None:
-    """A closing tag that depends on an optional value is missed in the shortest request."""
+    """A tag that is closed only with an optional value is reported for the shortest request."""
     body = "<div>\n{% if a is defined %}</div>{% endif %}"
     assert list_remarks(body, sample={"a": 1}, optional=("a",)) == [("unclosed_tag", "body.html", 4)]

@@ -1,4 +1,4 @@
-"""Where a rendered place comes from: never a wrong line, whatever a template does with what it writes."""
+"""The source line of a rendered place is right or unknown, never wrong."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ SHIPPED = Path("templates")
 
 
 def mail_of(source: TemplateSource, tag: str | None = None) -> SampleMail:
-    """The sample, rendered without marks."""
+    """Render the sample without marks."""
     written = CompiledVersion(source).render_unstyled(tag, dict(source.sample))
     return SampleMail(
         source=source,
@@ -31,7 +31,7 @@ def mail_of(source: TemplateSource, tag: str | None = None) -> SampleMail:
 
 
 def wrong_places(source: TemplateSource, marked: MarkedPart) -> list[tuple[str, SourceOrigin]]:
-    """The pieces that are said to come from a line which does not have them."""
+    """The pieces whose reported line does not contain them."""
     wrong = []
     lines = {name: text.split("\n") for name, text in source.files.items()}
     edges = [*marked.starts, len(marked.text)]
@@ -44,7 +44,7 @@ def wrong_places(source: TemplateSource, marked: MarkedPart) -> list[tuple[str, 
 
 @pytest.mark.parametrize("slug", template_files.list_slugs(SHIPPED))
 def test_every_place_of_a_shipped_template_is_known(slug: str) -> None:
-    """With layouts, macros, loops and locales: the text is the plain one, and each character stands in its line."""
+    """In shipped templates each character has its right line, and the text is unchanged."""
     source = template_files.read_template(SHIPPED, slug)
     origins = OriginFinder(source)
     for tag in (None, *source.locales):
@@ -77,7 +77,7 @@ MACRO = "{% macro say(text) %}\n- {{ text }}\n{% endmacro %}\n"
 @settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(text=PIECES, a=VALUES, b=VALUES)
 def test_a_place_is_right_or_not_known(text: str, a: str, b: str) -> None:
-    """Marks are taken out again, also where a value holds the same characters, or a template counts them."""
+    """Marks are removed again, even if a value contains them or a template counts characters."""
     sample: dict[str, Any] = {"a": a, "b": b}
     parts = {"subject.txt": "Hello", HTML: MACRO + text, TEXT: MACRO + text}
     source = TemplateSource(files=parts, sample=sample, settings=TemplateSettings(name="A"))
@@ -89,7 +89,7 @@ def test_a_place_is_right_or_not_known(text: str, a: str, b: str) -> None:
 
 
 def test_a_template_that_counts_what_it_writes_has_no_places() -> None:
-    """Rather none than a wrong one; the other parts keep theirs."""
+    """A part that counts its output has no places; the other parts have theirs."""
     counting = "{% set c %}ab{% endset %}{{ c | length }}"
     parts = {"subject.txt": "Hello", HTML: "<p>", TEXT: counting}
     source = TemplateSource(files=parts, sample={}, settings=TemplateSettings(name="A"))

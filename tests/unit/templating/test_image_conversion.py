@@ -1,4 +1,4 @@
-"""What becomes of a picture: its size, its form, and what is left of what it said about its owner."""
+"""Converting images: size, format, and removed metadata."""
 
 import warnings
 from typing import Any
@@ -15,7 +15,7 @@ CROP = AssetMode.CROP
 
 
 def made(data: bytes, wish: ImageOptions | None = None) -> ConvertedImage:
-    """The files of a picture that can be used."""
+    """Convert a valid picture into its files."""
     image = convert_image(data, wish or ImageOptions())
     assert isinstance(image, ConvertedImage), image
     return image
@@ -37,7 +37,7 @@ def made(data: bytes, wish: ImageOptions | None = None) -> ConvertedImage:
     ],
 )
 def test_its_sizes(size: tuple[int, int], wish: ImageOptions, sizes: list[tuple[int, int]]) -> None:
-    """Within what is asked for, or exactly that; twice the size only if the pixels are there; never enlarged."""
+    """The size fits the options or equals them; 2x only with enough pixels; never enlarged."""
     files = made(encode_image(draw_red_bar(*size)), wish).files
     assert [(file.width, file.height) for file in files.values()] == sizes
     assert list(files) == ["1x", "2x"][: len(sizes)]
@@ -45,7 +45,7 @@ def test_its_sizes(size: tuple[int, int], wish: ImageOptions, sizes: list[tuple[
 
 
 def test_crop_cuts_both_sides_alike() -> None:
-    """The middle stays: as much red to the left of it as white to the right."""
+    """A crop keeps the middle."""
     middle = decode_image(
         made(encode_image(draw_red_bar()), ImageOptions(mode=CROP, width=40, height=40)).files["1x"].data
     )
@@ -54,7 +54,7 @@ def test_crop_cuts_both_sides_alike() -> None:
 
 @pytest.mark.parametrize(("orientation", "red"), [(1, "left"), (3, "right"), (6, "top"), (8, "bottom")])
 def test_it_stands_as_the_camera_was_held(orientation: int, red: str) -> None:
-    """EXIF's turn is made in the pixels, and counts for what is asked for."""
+    """EXIF rotation is applied to the pixels before the size is computed."""
     file = made(encode_camera_jpeg(draw_red_bar(), orientation), ImageOptions(width=60)).files["1x"]
     assert (file.width, file.height) == ((60, 20) if red in {"left", "right"} else (60, 180))
     seen = decode_image(file.data).convert("RGB")
@@ -64,7 +64,7 @@ def test_it_stands_as_the_camera_was_held(orientation: int, red: str) -> None:
 
 
 def test_nothing_is_left_of_where_it_was_taken() -> None:
-    """Neither the place, nor the camera, nor a comment, nor what stands behind the end; whatever the form."""
+    """Place, camera, comments and trailing data are removed in every format."""
     for data in (
         encode_camera_jpeg(draw_photograph()),
         encode_camera_jpeg(draw_red_bar()),
@@ -92,12 +92,12 @@ def test_nothing_is_left_of_where_it_was_taken() -> None:
     ],
 )
 def test_its_form(picture: Image.Image, kind: str, expected: str) -> None:
-    """Photographs are JPEG; what has few colours, or can be seen through, is PNG."""
+    """Photographs become JPEG; few colours or transparency become PNG."""
     assert made(encode_image(picture, kind)).files["1x"].content_type == expected
 
 
 def test_what_can_be_seen_through_stays_so() -> None:
-    """The palette's transparent colour becomes a real one."""
+    """A transparent palette colour becomes an alpha channel."""
     palette = draw_red_bar().quantize(2)
     file = made(encode_image(palette, transparency=palette.getpixel((299, 0)))).files["1x"]
     assert [pixel[3] for pixel in _pixels(file.data, (1, 1), (298, 1))] == [255, 0]
@@ -109,7 +109,7 @@ def _pixels(data: bytes, *places: tuple[int, int]) -> list[Any]:
 
 
 def test_other_colours_become_those_of_screens() -> None:
-    """CMYK, 16 bits of grey, and a profile of its own all end as what a browser shows."""
+    """CMYK, 16-bit grey and images with a colour profile become screen colours."""
     cmyk = encode_image(Image.new("CMYK", (50, 50), (0, 255, 255, 0)), "JPEG")
     grey = encode_image(Image.new("I;16", (50, 50), 40_000))
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -125,7 +125,7 @@ def test_other_colours_become_those_of_screens() -> None:
 
 
 def test_an_animation_becomes_its_first_frame() -> None:
-    """The first frame is kept, and the note says so."""
+    """Only the first frame is kept, and a note says so."""
     moving = encode_image(draw_red_bar(), "GIF", save_all=True, append_images=[draw_red_bar().rotate(180)])
     converted = made(moving)
     assert "first frame" in converted.note
@@ -133,7 +133,7 @@ def test_an_animation_becomes_its_first_frame() -> None:
 
 
 def test_the_same_picture_becomes_the_same_octets() -> None:
-    """However often, and whatever its metadata said."""
+    """The output bytes are the same each time, whatever the metadata."""
     data = encode_camera_jpeg(draw_photograph())
     assert made(data).files == made(data).files == made(encode_camera_jpeg(draw_photograph())).files
 
@@ -159,7 +159,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_what_is_no_picture_for_a_mail_is_refused_with_a_reason(name: str) -> None:
-    """It never raises, warns, or decodes what is too large."""
+    """Bad pictures are refused with a reason, without exception, warning or decoding of huge ones."""
     data, reason = HOSTILE[name]
     with warnings.catch_warnings(record=True) as heard:
         converted = convert_image(data, ImageOptions())
@@ -169,13 +169,13 @@ def test_what_is_no_picture_for_a_mail_is_refused_with_a_reason(name: str) -> No
 
 
 def test_crop_needs_the_pixels() -> None:
-    """Too small a picture is refused, and not blown up; so is a crop without a size."""
+    """A crop larger than the picture or without a size is refused."""
     for wish in (ImageOptions(mode=CROP, width=301, height=50), ImageOptions(mode=CROP, width=300)):
         assert isinstance(convert_image(encode_image(draw_red_bar()), wish), RejectedImage)
 
 
 def test_no_mail_carries_a_megabyte() -> None:
-    """A picture that stays too large, because it can be seen through, is refused with its size."""
+    """A transparent picture that stays too large is refused with its size."""
     noise = Image.effect_noise((900, 900), 90)
     converted = convert_image(
         encode_image(Image.merge("RGBA", (noise, noise.rotate(90), noise, noise))), ImageOptions(width=900)

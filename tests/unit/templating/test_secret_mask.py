@@ -1,4 +1,4 @@
-"""What the gate says without a database: masks, pointers, and how two schemas differ."""
+"""The gate without a database: masks, pointers, and differences of schemas."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ MASK = build_mask(["code", "items.pin", "card"], [{"card": {"number": 1}}, {"ite
 
 
 def masked(values: Any) -> Any:
-    """The values as they may be seen."""
+    """The values after masking."""
     return json.loads(MASK.apply(json.dumps(values)))
 
 
@@ -29,7 +29,7 @@ def masked(values: Any) -> Any:
     ids=["text", "null", "in a list", "unknown keys may be values", "another path"],
 )
 def test_secret_values_are_replaced_and_the_shape_stays(values: Any, seen: Any) -> None:
-    """By one text of one length, whatever the value is."""
+    """Secret values become one text of constant length, and the structure stays."""
     assert masked(values) == seen
 
 
@@ -44,12 +44,12 @@ def test_secret_values_are_replaced_and_the_shape_stays(values: Any, seen: Any) 
     ],
 )
 def test_a_pointer_ends_where_what_is_secret_begins(pointer: str, seen: str) -> None:
-    """The keys of a secret object may be values; places in a list are all the same fault."""
+    """Pointers do not show keys of a secret object, and merge list positions."""
     assert MASK.mask_pointer(pointer) == seen
 
 
 def test_two_schemas_differ_by_path() -> None:
-    """Added, removed, and those that became something else, inside objects and lists, too."""
+    """Added, removed and changed paths are listed, also inside objects and lists."""
     before = build_schema({"a": "x", "order": {"id": "1", "items": [{"name": "n"}]}, "note": "n"}, ["note"])
     after = build_schema({"order": {"id": 1, "items": [{"name": "n", "price": 1.5}]}, "note": "n"})
     differences = compare_variables(before, after)

@@ -1,4 +1,4 @@
-"""`template.toml`, written and read back."""
+"""Writing `template.toml` and reading it back."""
 
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ class Case:
     )
 )
 def test_what_is_written_reads_the_same(settings: TemplateSettings) -> None:
-    """Whatever characters are in it, quotes, line ends and DEL among them."""
+    """Any characters are read back unchanged, also quotes, line ends and DEL."""
     assert settings_toml.parse_settings(settings_toml.format_settings(settings)) == settings
 
 
@@ -61,12 +61,12 @@ def test_what_is_written_reads_the_same(settings: TemplateSettings) -> None:
     ],
 )
 def test_it_is_written_as_a_person_would(case: Case) -> None:
-    """One key a line, defaults left out but for the two that everybody wants to see, long lists one text a line."""
+    """One key per line, without defaults except two, and long lists with one item per line."""
     assert settings_toml.format_settings(case.settings) == case.text
 
 
 def test_every_key_has_a_default_or_is_the_name() -> None:
-    """Else a key without one would be written as something else than it is."""
+    """Every key except the name has a default."""
     fields = msgspec.structs.fields(TemplateSettings)
     assert [field.name for field in fields if field.default is msgspec.NODEFAULT] == ["name"]
 
@@ -76,5 +76,5 @@ def test_every_key_has_a_default_or_is_the_name() -> None:
     [("a = 1\nname = 2", 2), ('"name" = 2', 1), ("[name]", 1), ("  name.x = 1", 1), ("names = 1", None)],
 )
 def test_the_line_of_a_key(text: str, line: int | None) -> None:
-    """Bare, quoted, dotted or a table; a longer key is another one."""
+    """The line of a bare, quoted, dotted or table key is found, and no longer key matches."""
     assert settings_toml.find_line(text, "name") == line

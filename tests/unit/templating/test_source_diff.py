@@ -1,4 +1,4 @@
-"""What differs between two sources: files, settings and sample."""
+"""Differences of two sources: files, settings and sample."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ def _source(sample: dict[str, Any] | None = None, name: str = "Hello", **files: 
 
 
 def test_each_file_that_differs_is_named() -> None:
-    """Added, removed and changed, with settings and sample as files; what is equal is left out."""
+    """Added, removed and changed files are listed, with settings and sample as files."""
     old = _source({"a": 1}, body_html="one\ntwo\nthree\n", subject_txt="Hi")
     new = _source({"a": 1}, "Bye", body_html="one\n2\nthree\n", body_txt="x")
     differences = {difference.file: difference for difference in source_diff.compare_sources(old, new)}
@@ -31,7 +31,7 @@ def test_each_file_that_differs_is_named() -> None:
 
 
 def test_a_long_file_is_compared_in_one_piece() -> None:
-    """Where too many lines are equal there is one hunk from the first difference to the last."""
+    """With too many equal lines the diff is one hunk."""
     lines = [f"{number % 97}" for number in range(200_000)]
     changed = [*lines[:100_000], "new", *reversed(lines[100_050:100_100]), *lines[100_100:]]
     diff = source_diff.diff_text("body.html", "\n".join(lines), "\n".join(changed)).splitlines()

@@ -1,4 +1,4 @@
-"""What a check says, as faults of a request; and settings that the API has as rendering has them."""
+"""Check results as faults of a request, and the API's copy of the settings."""
 
 import msgspec
 import pytest
@@ -24,7 +24,7 @@ def _remark(severity: Severity) -> LintRemark:
 
 
 def test_an_error_keeps_it_from_being_published_and_a_warning_does_not() -> None:
-    """Faults come first, each with a pointer to its file; an error has its own code."""
+    """Faults come first, with a pointer to their file; an error has its own code."""
     warned = _checked(faults=[], remarks=[_remark(Severity.WARNING)])
     validation.require_publishable(warned)
     blocked = _checked(faults=[], remarks=[_remark(Severity.WARNING), _remark(Severity.ERROR)])
@@ -41,12 +41,12 @@ def test_an_error_keeps_it_from_being_published_and_a_warning_does_not() -> None
 
 
 def test_every_kind_of_fault_is_explained() -> None:
-    """Whatever rendering finds has an entry in the catalogue."""
+    """Every fault code of rendering is in the catalogue."""
     assert set(FaultCode) <= set(PROBLEM_ENTRIES)
 
 
 def test_the_api_knows_every_setting() -> None:
-    """The names and defaults of `template.toml`, and no others."""
+    """The API has the same setting names and defaults as `template.toml`."""
     text = SettingsIn(name="x").model_dump(mode="json", by_alias=True)
     assert text == msgspec.to_builtins(TemplateSettings(name="x"), builtin_types=()) | {
         name: list(text[name]) for name in ("optional", "public", "secret", "link_schemes")
