@@ -7,8 +7,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from notifier.auth.authenticated_key import AuthenticatedKey, Caller
 from notifier.settings import ApiSettings
-from notifier.throttle import rate_limit
-from notifier.throttle.rate_limit import RateLimitedError, RateLimiter
+from notifier.throttle import token_bucket
+from notifier.throttle.token_bucket import RateLimitedError, RateLimiter
 
 _QUOTA_STATE = "standing"
 
@@ -41,7 +41,7 @@ class RateLimits:
         """Count a request that submits no notifications. Raises `RateLimitedError`."""
         self._take(request, 1, ("requests", caller.key_id, self.get_key_quota(caller)))
 
-    def _take(self, request: Request, count: int, *limits: rate_limit.RateQuota) -> None:
+    def _take(self, request: Request, count: int, *limits: token_bucket.RateQuota) -> None:
         try:
             standing = self.rates.take(count, *limits)
         except RateLimitedError as error:
@@ -67,7 +67,7 @@ class RateLimitHeaders:
             if message["type"] == "http.response.start" and (standing := state.get(_QUOTA_STATE)):
                 fields = [
                     (name.lower().encode(), value.encode())
-                    for name, value in rate_limit.build_rate_limit_fields(standing)
+                    for name, value in token_bucket.build_rate_limit_fields(standing)
                 ]
                 message["headers"] = [*message.get("headers", ()), *fields]
             await send(message)

@@ -16,9 +16,9 @@ from uuid import UUID
 from sqlalchemy import Row, select
 
 from notifier import email_address
+from notifier.auth.key_lookup_queue import LookupQueue
 from notifier.auth.key_scope import KeyScope
 from notifier.auth.key_usage import KeyUsageWriter
-from notifier.auth.lookup_queue import LookupQueue
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.db.tables import ApiKey, Service, get_columns

@@ -3,8 +3,8 @@
 import typer
 
 from notifier.cli import output
+from notifier.cli.database_access import open_for_reading, open_for_writing
 from notifier.cli.output import CommandError
-from notifier.cli.process_parts import open_for_reading, open_for_writing
 
 
 def register_db_commands(app: typer.Typer) -> None:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from notifier.cli import output
+from notifier.cli.database_access import open_for_writing
 from notifier.cli.notifications import format_time, get_operator_name, strip_control_characters
 from notifier.cli.options import Json
 from notifier.cli.output import CommandError
-from notifier.cli.process_parts import open_for_writing
 from notifier.states import SuppressionReason, SuppressionScope
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from notifier.cli import output
+from notifier.cli.database_access import open_for_reading, open_for_writing
 from notifier.cli.options import Json
 from notifier.cli.output import CommandError
-from notifier.cli.process_parts import open_for_reading, open_for_writing
 
 if TYPE_CHECKING:
     from notifier.templating.sync.sync_result import SyncResult

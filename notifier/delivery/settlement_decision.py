@@ -23,7 +23,14 @@ from notifier.delivery.delivery_result import (
     UnwritableResult,
 )
 from notifier.ids import generate_id
-from notifier.outbox.handler import ClaimedEntry, FinishEntry, HoldEntry, ReleaseEntry, RescheduleEntry, Settlement
+from notifier.outbox.handler_protocol import (
+    ClaimedEntry,
+    FinishEntry,
+    HoldEntry,
+    ReleaseEntry,
+    RescheduleEntry,
+    Settlement,
+)
 from notifier.outcomes import (
     Accepted,
     CircuitReason,

@@ -20,7 +20,7 @@ from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
 from notifier.outbox import claim_sql, fair_share
 from notifier.outbox.fair_share import ClaimShare, FairShare, ServiceBacklog
-from notifier.outbox.handler import ClaimedEntry, Handler
+from notifier.outbox.handler_protocol import ClaimedEntry, Handler
 from notifier.outbox.heartbeat import SenderIdentity
 from notifier.outbox.queue_sql import PRIORITIES_BY_RANK
 from notifier.states import EntryKind, Priority

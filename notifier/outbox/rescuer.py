@@ -19,7 +19,7 @@ from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
 from notifier.outbox import entry_store, heartbeat, journal
 from notifier.outbox.entry_store import LeaseSelection
-from notifier.outbox.handler import Handler, HoldEntry, LostClaim, Settlement
+from notifier.outbox.handler_protocol import Handler, HoldEntry, LostClaim, Settlement
 from notifier.outbox.heartbeat import SenderIdentity
 from notifier.outbox.journal import JournalLine
 from notifier.outbox.settler import write_settlements

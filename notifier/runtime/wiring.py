@@ -45,8 +45,8 @@ from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.editor_renderers import EditorRenderers
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.preview_pool import PreviewPool
+from notifier.runtime.background_workers import open_side_work
 from notifier.runtime.process_parts import ProcessParts, open_process_parts
-from notifier.runtime.side_work import open_side_work
 from notifier.smtp.transport import SmtpTransport
 from notifier.sse import OpenStreams
 from notifier.submission.batch_submitter import BatchSubmitter
@@ -60,8 +60,8 @@ from notifier.templating.publishing import Publisher
 from notifier.templating.template_usage import TemplateUsage
 from notifier.templating.version_store import TemplateCache
 from notifier.throttle.queue_forecast import QueueForecast
-from notifier.throttle.rate_limit import RateLimiter
 from notifier.throttle.relay_state import RelayReport
+from notifier.throttle.token_bucket import RateLimiter
 from notifier.webhooks.secret_box import SecretBox
 
 RENDER_NICE = 5  # rendering is less urgent than replies to callers

@@ -12,9 +12,9 @@ from notifier.errors import NotifierError
 from notifier.outcomes import NotTried
 from notifier.settings import SmtpSettings
 from notifier.smtp.connection_limit import ConnectionLimit
+from notifier.smtp.mail_transaction import SmtpTransaction
 from notifier.smtp.smtp_connector import MAX_CONNECT_TRIES, RelayUnreachableError, SmtpConnector
 from notifier.smtp.smtp_session import SmtpSession
-from notifier.smtp.transaction import SmtpTransaction
 from notifier.telemetry import metrics
 
 MAX_MAILS_PER_CONNECTION = 100

@@ -15,8 +15,8 @@ from notifier.outcomes import NotTried
 from notifier.settings import SmtpSecurity, SmtpSettings
 from notifier.smtp import reply_meaning
 from notifier.smtp.line_protocol import LineProtocol
+from notifier.smtp.mail_transaction import RelayFeatures
 from notifier.smtp.smtp_session import SmtpSession
-from notifier.smtp.transaction import RelayFeatures
 from notifier.telemetry.logging import get_logger
 from notifier.trusted_certificates import SMTP_VARIABLE, build_tls_context
 

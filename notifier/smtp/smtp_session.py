@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from notifier.outcomes import Outcome
 from notifier.smtp.line_protocol import LineProtocol
+from notifier.smtp.mail_transaction import RelayFeatures, SmtpTransaction
 from notifier.smtp.outgoing_mail import DroppedConnection, OutgoingMail, RequestPermit
-from notifier.smtp.transaction import RelayFeatures, SmtpTransaction
 
 QUIT_TIMEOUT_SECONDS = 1.0
 

@@ -26,7 +26,7 @@ from notifier.errors import (
     NotifierError,
 )
 from notifier.ids import generate_id
-from notifier.submission.idempotency_keys import (
+from notifier.submission.idempotency import (
     EarlierNotification,
     Idempotency,
     IdempotencyError,

@@ -16,7 +16,7 @@ from notifier.ids import generate_id
 from notifier.states import Category, KeyKind, Priority, Role, WhenUncertain
 from notifier.submission import attachment_store
 from notifier.submission.attachment_validation import CheckedAttachment
-from notifier.submission.idempotency_keys import Idempotency, ServiceKey
+from notifier.submission.idempotency import Idempotency, ServiceKey
 from notifier.submission.notification_request import CopyRecipient, ValidRequest
 from notifier.submission.request_validation import ValidationRules
 

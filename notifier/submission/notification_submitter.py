@@ -10,7 +10,7 @@ from notifier.auth.authenticated_key import Caller
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import Fault, IdempotencyInProgressError, InvalidRequestError, LockTimeoutError
-from notifier.submission.idempotency_keys import (
+from notifier.submission.idempotency import (
     EarlierNotification,
     Idempotency,
     IdempotencyError,

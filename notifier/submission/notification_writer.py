@@ -19,7 +19,7 @@ from notifier.errors import IdempotencyInProgressError
 from notifier.states import Status
 from notifier.submission import attachment_store
 from notifier.submission import notification_writer_sql as sql
-from notifier.submission.idempotency_keys import (
+from notifier.submission.idempotency import (
     EarlierNotification,
     IdempotencyError,
     ServiceKey,

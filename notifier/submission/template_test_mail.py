@@ -10,7 +10,7 @@ from notifier.audit import Actor, AuditAction
 from notifier.auth.authenticated_key import Caller
 from notifier.mail import pinned_images
 from notifier.rendering.protocol import PreviewedMail
-from notifier.submission.idempotency_keys import SubmissionResult
+from notifier.submission.idempotency import SubmissionResult
 from notifier.submission.new_notification import NewNotification
 from notifier.submission.notification_request import NotificationRequest
 from notifier.submission.notification_submitter import NotificationSubmitter

@@ -20,7 +20,7 @@ from notifier.ids import generate_id
 from notifier.outbox import entry_store
 from notifier.webhooks import delivery_writer, event_body
 from notifier.webhooks.endpoints import get_endpoint, record_audit
-from notifier.webhooks.handler import build_delivery_row
+from notifier.webhooks.webhook_handler import build_delivery_row
 
 MAX_ATTEMPTS_SHOWN = 200  # tries of one webhook delivery that are shown: the newest
 MAX_REPLAYED = 1000

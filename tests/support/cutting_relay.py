@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Self
 
 from notifier.smtp.line_protocol import LineProtocol
+from notifier.smtp.mail_transaction import RelayFeatures
 from notifier.smtp.smtp_session import SmtpSession
-from notifier.smtp.transaction import RelayFeatures
 
 BUFFER = 4096  # bytes asked for, in both directions; the kernel gives more
 REPLIES = {b"MAIL": b"250 2.1.0 ok\r\n", b"RCPT": b"250 2.1.5 ok\r\n", b"DATA": b"354 go ahead\r\n"}

@@ -19,12 +19,12 @@ from notifier.api.body.request_model import MAX_NAMES, RequestModel, drop_unset
 from notifier.api.errors.fault_lister import FaultLister, build_more_errors, get_common_code
 from notifier.api.errors.models import FaultOut
 from notifier.api.errors.problem_responses import BadRequestError
-from notifier.api.idempotency_key import IDEMPOTENCY_KEY_PATTERN, MAX_IDEMPOTENCY_KEY_LENGTH, parse_idempotency_key
+from notifier.api.idempotency_header import IDEMPOTENCY_KEY_PATTERN, MAX_IDEMPOTENCY_KEY_LENGTH, parse_idempotency_key
 from notifier.api.notifications import models, submission_models
 from notifier.errors import Fault, InvalidRequestError
 from notifier.states import Status
 from notifier.submission.batch_submitter import BatchItem
-from notifier.submission.idempotency_keys import Idempotency
+from notifier.submission.idempotency import Idempotency
 from notifier.submission.notification_request import NotificationRequest
 
 MAX_BATCH_SIZE = 1000

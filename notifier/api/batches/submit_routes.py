@@ -11,7 +11,7 @@ from notifier.api.body.content_decoding import read_json_text
 from notifier.api.body.model_reader import load_json, parse_in_thread
 from notifier.api.dependencies import get_dependencies
 from notifier.api.errors.fault_lister import FaultLister
-from notifier.api.idempotency_key import get_idempotency_key
+from notifier.api.idempotency_header import get_idempotency_key
 from notifier.api.notifications.submit_routes import (
     DirectRoute,
     build_accepted,

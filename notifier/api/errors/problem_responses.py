@@ -61,7 +61,7 @@ from notifier.templating.publishing import GateClosedError, NothingToPublishErro
 from notifier.templating.template_limits import TooManyTemplatesError
 from notifier.throttle.editor_slots import TooMuchRefusedError
 from notifier.throttle.queue_forecast import QueueTooLongError
-from notifier.throttle.rate_limit import RateLimitedError
+from notifier.throttle.token_bucket import RateLimitedError
 from notifier.webhooks.delivery_history import EndpointDisabledError
 from notifier.webhooks.endpoints import TooManyEndpointsError
 

@@ -6,7 +6,7 @@ The tests compare every answer of the API with them.
 from typing import Any
 
 from notifier.api.errors import problem_catalogue
-from notifier.throttle.rate_limit import WINDOW_SECONDS
+from notifier.throttle.token_bucket import WINDOW_SECONDS
 
 _PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _MEANINGS = {

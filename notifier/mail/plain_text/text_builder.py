@@ -19,9 +19,9 @@ from notifier.mail.plain_text.element_words import (
     read_integer,
     read_replaced_words,
 )
+from notifier.mail.plain_text.line_layout import TextPosition, TextWriter
 from notifier.mail.plain_text.link_text import clean_address, get_link_text
 from notifier.mail.plain_text.style_cascade import StyleCascade, StyleLayers, get_cascaded_values
-from notifier.mail.plain_text.text_writer import TextPosition, TextWriter
 from notifier.mail.size_limit import OutputTooLargeError, compute_text_limit
 
 MAX_PROLOGUE: Final = 2_000  # characters before `<!DOCTYPE>`, such as a comment

@@ -18,7 +18,7 @@ from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
 from notifier.db.tables import Asset, Attachment, get_columns
 from notifier.errors import DatabaseUnavailableError
-from notifier.outbox.handler import (
+from notifier.outbox.handler_protocol import (
     ClaimedEntry,
     FinishEntry,
     JournalNote,

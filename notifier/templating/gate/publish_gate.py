@@ -28,6 +28,7 @@ from notifier.templating import template_queries
 from notifier.templating.audit_records import record_template
 from notifier.templating.gate import gate_report, recent_requests
 from notifier.templating.gate.gate_report import GateReport, MailExample
+from notifier.templating.gate.mail_comparison import MailComparer, VersionComparison
 from notifier.templating.gate.outcome_counts import (
     ChangeKind,
     FailurePlace,
@@ -37,7 +38,6 @@ from notifier.templating.gate.outcome_counts import (
     sort_by_frequency,
 )
 from notifier.templating.gate.recent_requests import CallingService, GateInput, RecentRequest, SecretMask
-from notifier.templating.gate.version_comparison import MailComparer, VersionComparison
 from notifier.templating.variable_diff import compare_variables
 
 KEY_USE_PERIOD = timedelta(days=30)

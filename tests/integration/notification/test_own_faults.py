@@ -17,7 +17,14 @@ from support.seeded_installation import Installation
 
 from notifier.delivery.settlement_decision import DeliveryRecord
 from notifier.outbox import entry_store
-from notifier.outbox.handler import BodyPermit, ClaimedEntry, FinishEntry, JournalNote, RescheduleEntry, Settlement
+from notifier.outbox.handler_protocol import (
+    BodyPermit,
+    ClaimedEntry,
+    FinishEntry,
+    JournalNote,
+    RescheduleEntry,
+    Settlement,
+)
 from notifier.runtime import wiring
 from notifier.states import EntryState, Status
 

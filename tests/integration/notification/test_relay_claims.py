@@ -12,7 +12,7 @@ from notifier.delivery.relay_circuits import REASON_TEXTS
 from notifier.health import checks
 from notifier.outcomes import CircuitReason
 from notifier.runtime import wiring
-from notifier.throttle import circuit
+from notifier.throttle import circuit_breaker
 
 ALWAYS = 1000
 ORDERS, NEWS = "orders@shop.example", "news@shop.example"
@@ -123,7 +123,7 @@ async def test_good_mail_of_another_service_is_probed_before_the_rest_of_the_bad
     assert {len(attempts) for attempts in tried} <= {0, 1}
 
 
-def _hold(open_circuit: circuit.Circuit) -> None:
+def _hold(open_circuit: circuit_breaker.Circuit) -> None:
     """Keep the clock from deciding when the next probe is made."""
     open_circuit._next_probe += 3600
 

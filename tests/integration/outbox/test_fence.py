@@ -12,7 +12,14 @@ from notifier.db.tables import OutboxEntry, get_columns
 from notifier.ids import generate_id
 from notifier.outbox import claimer, entry_store
 from notifier.outbox.entry_store import MAX_LOSSES, LeaseSelection
-from notifier.outbox.handler import ClaimedEntry, FinishEntry, HoldEntry, ReleaseEntry, RescheduleEntry, Settlement
+from notifier.outbox.handler_protocol import (
+    ClaimedEntry,
+    FinishEntry,
+    HoldEntry,
+    ReleaseEntry,
+    RescheduleEntry,
+    Settlement,
+)
 from notifier.outbox.queue_sql import BODY_LEASE
 from notifier.states import EntryKind, EntryState
 

@@ -10,11 +10,11 @@ from support.announced_pair import ADA, BOB, WIRE, AnnouncedPair, mail_to, turns
 from support.body_permit import build_permit, grant_permit
 from support.scripted_relay import STALL, ScriptedRelay
 
-from notifier.outbox.handler import BodyPermit
+from notifier.outbox.handler_protocol import BodyPermit
 from notifier.outcomes import Accepted, RefusalKind, Rejected
+from notifier.smtp.mail_transaction import SmtpTransaction
 from notifier.smtp.session_pool import AnnounceLimits
 from notifier.smtp.smtp_session import SmtpSession
-from notifier.smtp.transaction import SmtpTransaction
 
 ENVELOPE = b"MAIL FROM:<bob@shop.example> SIZE=%d\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n" % len(WIRE)
 pipelined = pytest.mark.parametrize("relay", [True], ids=["pipelined"], indirect=True)

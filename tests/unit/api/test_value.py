@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from notifier import header_names
 from notifier.api import fields
 from notifier.api.batches.models import BatchItemIn
-from notifier.api.idempotency_key import IDEMPOTENCY_KEY_PATTERN, parse_idempotency_key
+from notifier.api.idempotency_header import IDEMPOTENCY_KEY_PATTERN, parse_idempotency_key
 from notifier.api.notifications.submission_models import NotificationIn
 from notifier.submission import attachment_validation, custom_headers, request_validation
 

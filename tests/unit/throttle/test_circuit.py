@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from notifier.clock import Clock
-from notifier.throttle.circuit import Circuit
+from notifier.throttle.circuit_breaker import Circuit
 
 
 class HandClock(Clock):

@@ -6,13 +6,13 @@ from uuid import UUID, uuid4
 import pytest
 from support.manual_clock import ManualClock
 
-from notifier.throttle import rate_limit
-from notifier.throttle.rate_limit import RateLimitedError, RateLimiter
+from notifier.throttle import token_bucket
+from notifier.throttle.token_bucket import RateLimitedError, RateLimiter
 
 KEY, SERVICE = uuid4(), uuid4()
 
 
-def _limits(key: int, service: int, owner: UUID = KEY) -> tuple[rate_limit.RateQuota, rate_limit.RateQuota]:
+def _limits(key: int, service: int, owner: UUID = KEY) -> tuple[token_bucket.RateQuota, token_bucket.RateQuota]:
     return ("key", owner, key), ("service", SERVICE, service)
 
 
@@ -116,7 +116,7 @@ def test_a_quota_of_zero_limits_nothing() -> None:
     """A quota of 0 makes no bucket and no header fields."""
     rates = RateLimiter(ManualClock())
     standing = rates.take(10**9, *_limits(0, 0))
-    assert (list(standing), rate_limit.build_rate_limit_fields(standing)) == ([], [])
+    assert (list(standing), token_bucket.build_rate_limit_fields(standing)) == ([], [])
 
 
 def test_a_new_quota_counts_at_once() -> None:
@@ -130,7 +130,7 @@ def test_the_header_fields_of_both_limits() -> None:
     """Structured fields (RFC 9651): quota and window, tokens left and the time until the bucket is full."""
     rates = RateLimiter(ManualClock())
     standing = rates.take(30, *_limits(60, 600))
-    assert dict(rate_limit.build_rate_limit_fields(standing)) == {
+    assert dict(token_bucket.build_rate_limit_fields(standing)) == {
         "RateLimit-Policy": '"key";q=60;w=60, "service";q=600;w=60',
         "RateLimit": '"key";r=30;t=30, "service";r=570;t=3',
     }
