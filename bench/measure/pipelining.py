@@ -9,7 +9,7 @@ from typing import Self
 
 from bench.rig.result_table import Figure, Table, format_median
 from bench.rig.smtp_sink import Sink
-from notifier.outbox.handler_protocol import BodyPermit
+from notifier.outbox.entry_handler import BodyPermit
 from notifier.outcomes import Accepted
 from notifier.settings import SmtpSecurity, SmtpSettings
 from notifier.smtp.outgoing_mail import OutgoingMail

@@ -5,7 +5,7 @@ import time
 from datetime import datetime
 
 from notifier.clock import Clock
-from notifier.outbox.handler_protocol import BodyPermit, ClaimedEntry, WorkerContext
+from notifier.outbox.entry_handler import BodyPermit, ClaimedEntry, WorkerContext
 
 
 class BodyPermits:

@@ -8,7 +8,7 @@ from typing import Any, Self
 import msgspec
 
 from notifier.delivery.delivery_loader import Delivery
-from notifier.outbox.handler_protocol import ClaimedEntry, JournalNote
+from notifier.outbox.entry_handler import ClaimedEntry, JournalNote
 from notifier.outcomes import Accepted, Deferred, NotPermitted, NotTried, Outcome, Rejected, Uncertain
 from notifier.states import CANCELLABLE_STATUSES, Reason, Status
 from notifier.template_language.render_fault import RenderFault

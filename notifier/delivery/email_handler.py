@@ -14,7 +14,7 @@ import msgspec
 from notifier.clock import Clock
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
-from notifier.delivery import dead_sender_recovery, delivery_loader, settlement_decision, settlement_writer, simulator
+from notifier.delivery import delivery_loader, sender_recovery, settlement_decision, settlement_writer, simulator
 from notifier.delivery.body_permits import BodyPermits
 from notifier.delivery.delivery_loader import Delivery
 from notifier.delivery.delivery_result import (
@@ -32,14 +32,7 @@ from notifier.delivery.delivery_result import (
 from notifier.delivery.mail_renderer import ATTACHMENT_GONE, ClaimedDelivery, MailRenderer
 from notifier.delivery.relay_circuits import RelayCircuits
 from notifier.mail.mail_parts import MailAttachment, RenderedMail
-from notifier.outbox.handler_protocol import (
-    ClaimedEntry,
-    FinishEntry,
-    JournalNote,
-    LostClaim,
-    Settlement,
-    WorkerContext,
-)
+from notifier.outbox.entry_handler import ClaimedEntry, FinishEntry, JournalNote, LostClaim, Settlement, WorkerContext
 from notifier.outcomes import Accepted, NotTried, Outcome, Uncertain
 from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.pool import MAX_BATCH_MAILS
@@ -120,13 +113,13 @@ class EmailHandler:
 
     async def recover_lost(self, connection: StatementConnection, lost: Sequence[LostClaim]) -> list[Settlement]:
         """Settle the mails of a dead sender."""
-        return await dead_sender_recovery.recover_lost(connection, lost, self._build_context())
+        return await sender_recovery.recover_lost(connection, lost, self._build_context())
 
     async def replay(
         self, connection: StatementConnection, notes: Sequence[tuple[ClaimedEntry, JournalNote]]
     ) -> list[Settlement]:
         """Settle the replies that a dead sender left in its journal."""
-        return await dead_sender_recovery.replay_journal(connection, notes, self._build_context())
+        return await sender_recovery.replay_journal(connection, notes, self._build_context())
 
     def close(self) -> None:
         """Begin no new SMTP transactions; what has not started is released."""

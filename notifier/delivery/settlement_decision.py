@@ -23,7 +23,7 @@ from notifier.delivery.delivery_result import (
     UnwritableResult,
 )
 from notifier.ids import generate_id
-from notifier.outbox.handler_protocol import (
+from notifier.outbox.entry_handler import (
     ClaimedEntry,
     FinishEntry,
     HoldEntry,

@@ -11,7 +11,7 @@ from notifier.db import row_parameter
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.tables import Attempt, get_columns
 from notifier.delivery.settlement_decision import DeliveryRecord
-from notifier.outbox.handler_protocol import Settlement
+from notifier.outbox.entry_handler import Settlement
 from notifier.outcomes import OutcomeName
 from notifier.states import Status, SuppressionReason, TransitionCause
 from notifier.status.status_writer import StatusChange, apply_status_changes

@@ -19,8 +19,8 @@ from notifier.db.dialect import DialectStatement, bind_now, is_sqlite
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
 from notifier.outbox import claim_sql, fair_share
+from notifier.outbox.entry_handler import ClaimedEntry, Handler
 from notifier.outbox.fair_share import ClaimShare, FairShare, ServiceBacklog
-from notifier.outbox.handler_protocol import ClaimedEntry, Handler
 from notifier.outbox.heartbeat import SenderIdentity
 from notifier.outbox.queue_sql import PRIORITIES_BY_RANK
 from notifier.states import EntryKind, Priority

@@ -22,7 +22,7 @@ from notifier.db.direct_connections import StatementConnection
 from notifier.db.tables import OutboxEntry, get_columns
 from notifier.outbox import claim_sql, queue_sql
 from notifier.outbox.claimer import build_claimed_entry, list_backlogs
-from notifier.outbox.handler_protocol import (
+from notifier.outbox.entry_handler import (
     ClaimedEntry,
     Fence,
     FinishEntry,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from notifier.outbox.handler_protocol import ClaimedEntry
+from notifier.outbox.entry_handler import ClaimedEntry
 from notifier.states import Priority
 
 MAX_PRIORITY_SHARE = {Priority.HIGH: 1.0, Priority.NORMAL: 0.9, Priority.BULK: 0.6}

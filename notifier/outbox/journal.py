@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from notifier.db.data_directory import create_private_directory
-from notifier.outbox.handler_protocol import ClaimedEntry, Fence, JournalNote
+from notifier.outbox.entry_handler import ClaimedEntry, Fence, JournalNote
 from notifier.telemetry.logging import get_logger
 
 MAX_FILE_BYTES = 4 * 1024 * 1024

@@ -13,7 +13,7 @@ from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
 from notifier.outbox import entry_store
-from notifier.outbox.handler_protocol import BodyPermit, ClaimedEntry, Fence, Handler
+from notifier.outbox.entry_handler import BodyPermit, ClaimedEntry, Fence, Handler
 from notifier.outbox.heartbeat import SenderIdentity
 from notifier.outbox.queue_sql import BODY_LEASE
 from notifier.telemetry import metrics

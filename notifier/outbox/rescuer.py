@@ -18,8 +18,8 @@ from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
 from notifier.outbox import entry_store, heartbeat, journal
+from notifier.outbox.entry_handler import Handler, HoldEntry, LostClaim, Settlement
 from notifier.outbox.entry_store import LeaseSelection
-from notifier.outbox.handler_protocol import Handler, HoldEntry, LostClaim, Settlement
 from notifier.outbox.heartbeat import SenderIdentity
 from notifier.outbox.journal import JournalLine
 from notifier.outbox.settler import write_settlements

@@ -10,7 +10,7 @@ from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
 from notifier.outbox import entry_store
-from notifier.outbox.handler_protocol import ClaimedEntry, Fence, Handler, HoldEntry, LostClaim, Settlement
+from notifier.outbox.entry_handler import ClaimedEntry, Fence, Handler, HoldEntry, LostClaim, Settlement
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 

@@ -16,7 +16,7 @@ from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
 from notifier.outbox.claimer import Claimer
-from notifier.outbox.handler_protocol import (
+from notifier.outbox.entry_handler import (
     BodyPermit,
     ClaimedEntry,
     Handler,

@@ -21,7 +21,7 @@ from notifier.db.tables import Batch, Notification, NotificationEvent, get_colum
 from notifier.errors import NotFoundError
 from notifier.ids import generate_id
 from notifier.outbox import entry_store
-from notifier.outbox.handler_protocol import (
+from notifier.outbox.entry_handler import (
     ClaimedEntry,
     FinishEntry,
     JournalNote,

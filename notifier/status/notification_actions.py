@@ -18,7 +18,7 @@ from notifier.db.tables import Batch, Notification, NotificationEvent, StatusInd
 from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import generate_id
 from notifier.outbox import entry_store
-from notifier.outbox.handler_protocol import NewEntry
+from notifier.outbox.entry_handler import NewEntry
 from notifier.states import (
     CANCELLABLE_STATUSES,
     EntryKind,

@@ -16,7 +16,7 @@ from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
 from notifier.db.tables.webhook import DeliveryState
 from notifier.ids import generate_id
-from notifier.outbox.handler_protocol import (
+from notifier.outbox.entry_handler import (
     ClaimedEntry,
     FinishEntry,
     JournalNote,

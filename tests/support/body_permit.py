@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from notifier.outbox.handler_protocol import BodyPermit
+from notifier.outbox.entry_handler import BodyPermit
 from notifier.smtp.outgoing_mail import RequestPermit
 
 

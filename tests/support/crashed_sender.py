@@ -11,7 +11,7 @@ from notifier.db.engine import Database
 from notifier.delivery.delivery_result import JournalRecord, RelayAttempt
 from notifier.ids import generate_id
 from notifier.outbox import claimer, entry_store
-from notifier.outbox.handler_protocol import ClaimedEntry
+from notifier.outbox.entry_handler import ClaimedEntry
 from notifier.outbox.journal import Journal
 from notifier.outcomes import Outcome
 from notifier.states import EntryKind

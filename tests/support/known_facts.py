@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from notifier.ids import generate_id
-from notifier.outbox.handler_protocol import ClaimedEntry
+from notifier.outbox.entry_handler import ClaimedEntry
 from support.queue_driver import START
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from notifier.db.tables import Service, get_columns
 from notifier.ids import generate_id
 from notifier.outbox import entry_store
-from notifier.outbox.handler_protocol import NewEntry
+from notifier.outbox.entry_handler import NewEntry
 from notifier.outbox.heartbeat import Heartbeat
 from notifier.runtime import wiring
 from notifier.states import EntryKind, Priority

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from notifier.db.direct_connections import StatementConnection
-from notifier.outbox.handler_protocol import (
+from notifier.outbox.entry_handler import (
     ClaimedEntry,
     FinishEntry,
     HoldEntry,

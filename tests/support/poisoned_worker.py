@@ -10,7 +10,7 @@ from notifier.clock import SystemClock
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
 from notifier.ids import generate_id
-from notifier.outbox.handler_protocol import ClaimedEntry, FinishEntry, LostClaim, Settlement, WorkerContext
+from notifier.outbox.entry_handler import ClaimedEntry, FinishEntry, LostClaim, Settlement, WorkerContext
 from notifier.outbox.heartbeat import Heartbeat, SenderIdentity
 from notifier.outbox.journal import Journal
 from notifier.outbox.rescuer import Rescuer

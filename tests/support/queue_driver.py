@@ -12,9 +12,9 @@ from notifier.db.tables import OutboxEntry, get_columns
 from notifier.ids import generate_id
 from notifier.outbox import claimer, entry_store
 from notifier.outbox.claimer import ClaimRequest
+from notifier.outbox.entry_handler import ClaimedEntry, Fence, FinishEntry, LostClaim, NewEntry, Settlement
 from notifier.outbox.entry_store import LeaseSelection
 from notifier.outbox.fair_share import ClaimShare, ServiceBacklog
-from notifier.outbox.handler_protocol import ClaimedEntry, Fence, FinishEntry, LostClaim, NewEntry, Settlement
 from notifier.states import EntryKind, EntryState, Priority
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)

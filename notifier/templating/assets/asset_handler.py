@@ -18,7 +18,7 @@ from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
 from notifier.db.tables import Asset, Attachment, get_columns
 from notifier.errors import DatabaseUnavailableError
-from notifier.outbox.handler_protocol import (
+from notifier.outbox.entry_handler import (
     ClaimedEntry,
     FinishEntry,
     JournalNote,

@@ -24,7 +24,7 @@ from notifier.errors import Fault, NotFoundError, NotifierError
 from notifier.ids import generate_id
 from notifier.mail.pinned_images import PinnedAsset
 from notifier.outbox import entry_store
-from notifier.outbox.handler_protocol import NewEntry
+from notifier.outbox.entry_handler import NewEntry
 from notifier.states import AssetMode, AssetStatus, EntryKind, Priority
 from notifier.templating import template_limits
 from notifier.templating.assets.image_conversion import MAX_UPLOAD_BYTES, TOO_LONG, ConvertedImage, ImageOptions

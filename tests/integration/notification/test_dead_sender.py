@@ -13,8 +13,8 @@ from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
 
 from notifier.outbox import entry_store
+from notifier.outbox.entry_handler import ClaimedEntry
 from notifier.outbox.entry_store import LeaseSelection
-from notifier.outbox.handler_protocol import ClaimedEntry
 from notifier.outcomes import Accepted, Deferred, RefusalKind, Rejected, SmtpPhase, SmtpReply
 from notifier.runtime import wiring
 from notifier.states import EntryKind

@@ -17,7 +17,7 @@ from support.seeded_installation import Installation
 
 from notifier.delivery.settlement_decision import DeliveryRecord
 from notifier.outbox import entry_store
-from notifier.outbox.handler_protocol import (
+from notifier.outbox.entry_handler import (
     BodyPermit,
     ClaimedEntry,
     FinishEntry,

@@ -24,18 +24,12 @@ from support.seeded_installation import WELCOME, Installation
 from notifier import outcomes
 from notifier.auth import key_scope, new_key, service_admin
 from notifier.db.tables import Notification, OutboxEntry, StatusIndex, WebhookEndpoint, WebhookEvent, get_columns
-from notifier.delivery import (
-    dead_sender_recovery,
-    delivery_loader,
-    delivery_result,
-    settlement_decision,
-    settlement_writer,
-)
+from notifier.delivery import delivery_loader, delivery_result, sender_recovery, settlement_decision, settlement_writer
 from notifier.lookup import notification_search
 from notifier.lookup.notification_search import NotificationFilter, PageRequest
 from notifier.outbox import entry_store
+from notifier.outbox.entry_handler import ClaimedEntry, Settlement
 from notifier.outbox.entry_store import LeaseSelection
-from notifier.outbox.handler_protocol import ClaimedEntry, Settlement
 from notifier.runtime import wiring
 from notifier.states import EntryKind, Reason, Status, TransitionCause
 from notifier.status.status_writer import StatusChange, apply_status_changes
@@ -43,7 +37,6 @@ from notifier.status.status_writer import StatusChange, apply_status_changes
 ROUNDS = size(5, 200)
 MAX_ROUNDS = ROUNDS + 60  # until every status has occurred
 SEEDS = range(size(1, 10))
-SERVICES = ("shop", "other")
 _n, _listed, _entry = get_columns(Notification), get_columns(StatusIndex), get_columns(OutboxEntry)
 _endpoint, _event = get_columns(WebhookEndpoint), get_columns(WebhookEvent)
 _YES, _LATER, _NO = (
@@ -137,9 +130,7 @@ class Walk:
         dead = LeaseSelection(kind=EntryKind.EMAIL, holder=self.sender.boot_id)
         async with self.parts.database.write() as connection:
             lost = await entry_store.lock_lost_claims(connection, dead)
-            await self._write(
-                connection, await dead_sender_recovery.recover_lost(connection, lost, self._circumstances())
-            )
+            await self._write(connection, await sender_recovery.recover_lost(connection, lost, self._circumstances()))
             await entry_store.rescue_unmarked(connection, dead)
         self.sender.die()
         self.sender = CrashedSender(self.parts.database, self.installation.settings.data_dir / "journal")
@@ -185,7 +176,7 @@ class Walk:
         return self.statuses.get(id_, (Status.QUEUED, 0))[0]
 
     def _client(self) -> httpx2.AsyncClient:
-        return self.clients[self.draw.choice((*SERVICES, SERVICES[0]))]
+        return self.clients[self.draw.choice((*("shop", "other"), SERVICES[0]))]
 
     async def _write(self, connection: Any, ends: Sequence[Settlement]) -> None:
         settled = await entry_store.settle_entries(connection, ends)
@@ -221,7 +212,7 @@ async def walk(
 ) -> AsyncIterator[Walk]:
     """Provide two services, of which the first has an endpoint."""
     async with parts.database.write() as connection:
-        services = {await service_admin.find_service(connection, name): name for name in SERVICES}
+        services = {await service_admin.find_service(connection, name): name for name in ("shop", "other")}
         every = {
             name: await new_key.create_live_key(connection, id_, scopes=list(key_scope.KeyScope), now=parts.clock.now())
             for id_, name in services.items()

@@ -17,7 +17,7 @@ from notifier.ids import generate_id
 from notifier.outbox import claimer as claiming
 from notifier.outbox import entry_store
 from notifier.outbox.claimer import Claimer
-from notifier.outbox.handler_protocol import ClaimedEntry, NewEntry, ReleaseEntry, Settlement
+from notifier.outbox.entry_handler import ClaimedEntry, NewEntry, ReleaseEntry, Settlement
 from notifier.outbox.heartbeat import SenderIdentity
 from notifier.outbox.journal import Journal
 from notifier.states import EntryKind, Priority

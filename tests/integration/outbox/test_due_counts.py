@@ -8,7 +8,7 @@ from support.queue_driver import QueueDriver
 
 from notifier.ids import generate_id
 from notifier.outbox import entry_store
-from notifier.outbox.handler_protocol import NewEntry
+from notifier.outbox.entry_handler import NewEntry
 from notifier.states import EntryKind, Priority
 
 ONE, OTHER = generate_id(), generate_id()

@@ -7,7 +7,7 @@ from datetime import timedelta
 from support.queue_driver import ALL, LEASE, OVERRUN, START, QueueDriver, claim_of, ids
 
 from notifier.outbox import claimer, entry_store
-from notifier.outbox.handler_protocol import HoldEntry, ReleaseEntry, RescheduleEntry, Settlement
+from notifier.outbox.entry_handler import HoldEntry, ReleaseEntry, RescheduleEntry, Settlement
 from notifier.states import EntryKind, EntryState, Priority
 
 

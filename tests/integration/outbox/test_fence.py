@@ -11,8 +11,7 @@ from support.seeded_installation import Installation
 from notifier.db.tables import OutboxEntry, get_columns
 from notifier.ids import generate_id
 from notifier.outbox import claimer, entry_store
-from notifier.outbox.entry_store import MAX_LOSSES, LeaseSelection
-from notifier.outbox.handler_protocol import (
+from notifier.outbox.entry_handler import (
     ClaimedEntry,
     FinishEntry,
     HoldEntry,
@@ -20,6 +19,7 @@ from notifier.outbox.handler_protocol import (
     RescheduleEntry,
     Settlement,
 )
+from notifier.outbox.entry_store import MAX_LOSSES, LeaseSelection
 from notifier.outbox.queue_sql import BODY_LEASE
 from notifier.states import EntryKind, EntryState
 

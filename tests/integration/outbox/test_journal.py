@@ -14,7 +14,7 @@ import msgspec
 
 from notifier.ids import generate_id
 from notifier.outbox import journal
-from notifier.outbox.handler_protocol import ClaimedEntry
+from notifier.outbox.entry_handler import ClaimedEntry
 from notifier.outbox.journal import Journal, JournalLine
 from notifier.states import Priority
 

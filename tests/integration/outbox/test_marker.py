@@ -14,7 +14,7 @@ from support.seeded_installation import Installation
 
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
-from notifier.outbox.handler_protocol import ClaimedEntry
+from notifier.outbox.entry_handler import ClaimedEntry
 from notifier.outbox.heartbeat import Heartbeat, SenderIdentity
 from notifier.outbox.journal import Journal
 from notifier.outbox.marker import FIRST_BYTE_SECONDS, Marker

@@ -30,8 +30,8 @@ from notifier.db.engine import Database
 from notifier.db.tables import OutboxEntry, get_columns
 from notifier.ids import generate_id
 from notifier.outbox import entry_store
+from notifier.outbox.entry_handler import FinishEntry, HoldEntry, NewEntry, ReleaseEntry, RescheduleEntry, Settlement
 from notifier.outbox.entry_store import LeaseSelection
-from notifier.outbox.handler_protocol import FinishEntry, HoldEntry, NewEntry, ReleaseEntry, RescheduleEntry, Settlement
 from notifier.outbox.marker import FIRST_BYTE_SECONDS
 from notifier.states import EntryKind, Priority
 

@@ -12,7 +12,7 @@ from support.queue_driver import QueueDriver
 from notifier.db import migrations
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
-from notifier.outbox.handler_protocol import FinishEntry, Settlement
+from notifier.outbox.entry_handler import FinishEntry, Settlement
 from notifier.outbox.settler import Settler
 from notifier.states import EntryState
 from notifier.telemetry import metrics

@@ -17,7 +17,7 @@ from support.seeded_installation import Installation
 from notifier.clock import SystemClock
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
-from notifier.outbox.handler_protocol import ClaimedEntry, FinishEntry, ReleaseEntry, Settlement, WorkerContext
+from notifier.outbox.entry_handler import ClaimedEntry, FinishEntry, ReleaseEntry, Settlement, WorkerContext
 from notifier.outbox.heartbeat import Heartbeat, SenderIdentity
 from notifier.outbox.journal import Journal
 from notifier.outbox.rescuer import Rescuer

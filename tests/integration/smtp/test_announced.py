@@ -10,7 +10,7 @@ from support.announced_pair import ADA, BOB, WIRE, AnnouncedPair, mail_to, turns
 from support.body_permit import build_permit, grant_permit
 from support.scripted_relay import STALL, ScriptedRelay
 
-from notifier.outbox.handler_protocol import BodyPermit
+from notifier.outbox.entry_handler import BodyPermit
 from notifier.outcomes import Accepted, RefusalKind, Rejected
 from notifier.smtp.mail_transaction import SmtpTransaction
 from notifier.smtp.session_pool import AnnounceLimits

@@ -13,7 +13,7 @@ import pytest
 from support.body_permit import build_permit, grant_permit, grant_until
 from support.cutting_relay import REPLIES, SAID, Cut, CuttingRelay, RelayRecord, serve, session_on
 
-from notifier.outbox.handler_protocol import BodyPermit
+from notifier.outbox.entry_handler import BodyPermit
 from notifier.outcomes import Accepted, Outcome, SmtpReply, Uncertain
 from notifier.smtp.mail_transaction import RelayFeatures
 from notifier.smtp.outgoing_mail import DroppedConnection, OutgoingMail

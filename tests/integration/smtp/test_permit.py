@@ -8,7 +8,7 @@ import pytest
 from support.body_permit import PermitQueue, build_permit, grant_permit, grant_until
 from support.scripted_relay import DROP, HANG, STALL, ScriptedRelay
 
-from notifier.outbox.handler_protocol import BodyPermit
+from notifier.outbox.entry_handler import BodyPermit
 from notifier.outcomes import Accepted, Deferred, NotPermitted, Rejected, Uncertain
 from notifier.smtp.outgoing_mail import OutgoingMail
 from notifier.smtp.transport import SmtpTransport

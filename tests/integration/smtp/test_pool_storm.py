@@ -13,7 +13,7 @@ from support.announced_pair import mail_to, turns
 from support.body_permit import grant_permit
 from support.scripted_relay import DROP, HOLD, ScriptedRelay
 
-from notifier.outbox.handler_protocol import BodyPermit
+from notifier.outbox.entry_handler import BodyPermit
 from notifier.outcomes import Accepted, Deferred, NotTried, Outcome, Rejected
 from notifier.settings import SmtpSettings
 from notifier.smtp.session_pool import AnnounceLimits, SessionPool

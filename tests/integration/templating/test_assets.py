@@ -19,7 +19,7 @@ from support.seeded_installation import Installation
 
 from notifier.db.tables import INSTANCE, Asset, AuditEntry, OutboxEntry, get_columns
 from notifier.ids import generate_id
-from notifier.outbox.handler_protocol import ClaimedEntry, FinishEntry, LostClaim, Settlement
+from notifier.outbox.entry_handler import ClaimedEntry, FinishEntry, LostClaim, Settlement
 from notifier.runtime import wiring
 from notifier.states import AssetStatus, Priority
 from notifier.template_language.template_source import TemplateSettings, TemplateSource

@@ -15,7 +15,7 @@ from support.webhook_receiver import build_reply
 
 from notifier.db.tables import WebhookEndpoint, get_columns
 from notifier.ids import generate_id
-from notifier.outbox.handler_protocol import ClaimedEntry, LostClaim
+from notifier.outbox.entry_handler import ClaimedEntry, LostClaim
 from notifier.runtime import wiring
 from notifier.states import EntryKind, Priority
 from notifier.webhooks.endpoint_client import HIDDEN_REPLY

@@ -10,7 +10,7 @@ from notifier.delivery import simulator
 from notifier.delivery.body_permits import BodyPermits
 from notifier.delivery.delivery_loader import Delivery
 from notifier.ids import generate_id
-from notifier.outbox.handler_protocol import ClaimedEntry, WorkerContext
+from notifier.outbox.entry_handler import ClaimedEntry, WorkerContext
 from notifier.outcomes import NotPermitted
 from notifier.states import Priority
 

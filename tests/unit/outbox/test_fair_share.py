@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from notifier.ids import generate_id
+from notifier.outbox.entry_handler import ClaimedEntry
 from notifier.outbox.fair_share import VISIBILITY_SLACK, ClaimShare, FairShare, ServiceBacklog, compute_reserve
-from notifier.outbox.handler_protocol import ClaimedEntry
 from notifier.states import Priority
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)

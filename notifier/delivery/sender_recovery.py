@@ -17,7 +17,7 @@ from notifier.delivery.delivery_result import (
     SettlementContext,
     UnwritableResult,
 )
-from notifier.outbox.handler_protocol import ClaimedEntry, FinishEntry, JournalNote, LostClaim, Settlement
+from notifier.outbox.entry_handler import ClaimedEntry, FinishEntry, JournalNote, LostClaim, Settlement
 from notifier.outcomes import OutcomeName
 from notifier.states import Reason, Status
 
