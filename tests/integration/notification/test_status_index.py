@@ -176,7 +176,7 @@ class Walk:
         return self.statuses.get(id_, (Status.QUEUED, 0))[0]
 
     def _client(self) -> httpx2.AsyncClient:
-        return self.clients[self.draw.choice((*("shop", "other"), ("shop", "other")[0]))]
+        return self.clients[self.draw.choice(("shop", "other", "shop"))]
 
     async def _write(self, connection: Any, ends: Sequence[Settlement]) -> None:
         settled = await entry_store.settle_entries(connection, ends)
