@@ -25,7 +25,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _notifier(unpacked: Path, cwd: Path, *arguments: str) -> str:
     env = {name: value for name, value in os.environ.items() if not name.startswith("NOTIFIER_")}
-    command = [sys.executable, "-c", "from notifier.cli.main import run_command_line; run()", *arguments]
+    command = [sys.executable, "-c", "from notifier.cli.main import run_command_line; run_command_line()", *arguments]
     ran = subprocess.run(
         command, cwd=cwd, env=env | {"PYTHONPATH": str(unpacked)}, capture_output=True, text=True, check=False
     )

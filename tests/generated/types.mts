@@ -18,7 +18,7 @@ export const key: Schemas["KeyIn"] = { name: "shop" };
 export const draft: Schemas["DraftIn"] = {
   files: { "subject.txt": "Hello", "body.html": "<p>Hello</p>", "locales/de/subject.txt": "Hallo" },
   settings: { name: "Greeting" },
-  seen: "",
+  revision: "",
 };
 export const status = (shown: Schemas["NotificationOut"]): Schemas["ShownStatus"] => shown.status;
 

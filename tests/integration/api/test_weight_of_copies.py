@@ -179,7 +179,7 @@ async def test_a_batch_with_copies_is_written_in_chunks_of_mails(
     write_all = submitter._write_all
 
     async def measured(drafts: Any) -> Any:
-        chunks.append(sum(draft.mails for draft in drafts))
+        chunks.append(sum(draft.mail_count for draft in drafts))
         return await write_all(drafts)
 
     submitter._write_all = measured

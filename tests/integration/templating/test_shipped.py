@@ -1,5 +1,6 @@
 """The shipped templates are publishable without a warning, and their samples are complete."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,20 @@ from notifier.rendering.source_check import check_source
 from notifier.template_language import variable_schema as variable
 from notifier.template_language.sandbox import create_environment
 from notifier.template_language.template_source import TemplateSource
+from notifier.template_language.time_limit import TIME_LIMIT
 from notifier.templating.sync import template_files
 
 ROOT = Path("templates")
 SLUGS = template_files.list_slugs(ROOT)
+
+
+@pytest.fixture(autouse=True)
+def _patient_limit() -> Iterator[None]:
+    """Give a part ten times as long as in production, because a test host may be slow."""
+    seconds = TIME_LIMIT.seconds
+    TIME_LIMIT.seconds = 10 * seconds
+    yield
+    TIME_LIMIT.seconds = seconds
 
 
 def leaves(sample: dict[str, Any]) -> set[str]:
