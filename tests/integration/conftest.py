@@ -1,23 +1,35 @@
-"""Deadlines of the API for tests on a slow host."""
+"""Deadlines of the program for tests on a slow host."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from notifier.api import dependencies
-from notifier.db import engine
+from notifier.db import direct_connections, engine, shared_commit
 
-DEADLINE_FILES = frozenset({"test_change.py", "test_change_races.py", "test_database_away.py", "test_database_busy.py"})
-"""Tests of what happens when a change takes too long."""
+DATABASE_DEADLINES = (
+    (dependencies, "MAX_CHANGE_SECONDS"),
+    (engine, "READ_TIMEOUT"),
+    (engine, "POOL_TIMEOUT"),
+    (direct_connections, "WAIT_SECONDS"),
+    (shared_commit, "MAX_SUBMIT_SECONDS"),
+    (shared_commit, "TRANSACTION_TIMEOUT_SECONDS"),
+)
+DEADLINE_FILES = frozenset(
+    {"test_change.py", "test_change_races.py", "test_database_away.py", "test_database_busy.py", "test_direct.py"}
+)
+"""Tests of what happens when the database takes too long."""
 
 
 @pytest.fixture(autouse=True)
-def _patient_changes(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Give a change ten times as long as in production, because a test host may be slow, and its disk too."""
-    seconds, read_seconds = dependencies.MAX_CHANGE_SECONDS, engine.READ_TIMEOUT
-    if request.path.name not in DEADLINE_FILES:
-        dependencies.MAX_CHANGE_SECONDS = 10 * seconds
-    if request.path.name == "test_copies.py":  # twice it was too slow here
-        engine.READ_TIMEOUT = 10 * read_seconds
+def _long_deadlines(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Give the database ten times as long as in production, because a test host may be slow, and its disk too."""
+    if request.path.name in DEADLINE_FILES:
+        yield
+        return
+    before = [(module, name, getattr(module, name)) for module, name in DATABASE_DEADLINES]
+    for module, name, seconds in before:
+        setattr(module, name, 10 * seconds)
     yield
-    dependencies.MAX_CHANGE_SECONDS, engine.READ_TIMEOUT = seconds, read_seconds
+    for module, name, seconds in before:
+        setattr(module, name, seconds)

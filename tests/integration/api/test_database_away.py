@@ -60,6 +60,14 @@ async def _post(client: httpx2.AsyncClient, key: dict[str, str] | None = None) -
     return await client.post("/v1/notifications", json=WELCOME, headers=key)
 
 
+async def _post_until_accepted(client: httpx2.AsyncClient) -> httpx2.Response:
+    """Repeat a request as its 503 says, for a slow host may need longer than a caller's deadline to come back."""
+    async with asyncio.timeout(60):
+        while (reply := await _post(client)).status_code == 503:
+            await asyncio.sleep(0.1)
+    return reply
+
+
 async def _assert_refused_in_time(client: httpx2.AsyncClient, key: dict[str, str] | None = None) -> None:
     """503 with a Retry-After, within five seconds."""
     async with asyncio.timeout(10 * PROMISED):
@@ -94,7 +102,7 @@ async def test_a_crashed_database_is_503_until_it_is_back(
             assert (live.status_code, ready.status_code) == (200, 503)
         finally:
             await asyncio.to_thread(own_server.start)
-        after = await _post(client)
+        after = await _post_until_accepted(client)
         assert after.status_code == 202
         assert (await fetch_fresh(client, "/readyz")).status_code == 200
     assert sorted(await _ids(own_parts)) == sorted([before.json()["id"], after.json()["id"]])
@@ -159,7 +167,7 @@ async def test_a_refused_connection_is_503(
         await _assert_refused_in_time(client)
         assert (await fetch_fresh(client, "/readyz")).status_code == 503
         await asyncio.to_thread(execute_statements, execute_in, f"ALTER ROLE {role} CONNECTION LIMIT -1")
-        assert (await _post(client)).status_code == 202
+        assert (await _post_until_accepted(client)).status_code == 202
 
 
 async def test_a_database_that_hangs_is_503_in_time(own_installation: Installation, own_server: OwnServer) -> None:
