@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from support import api_caller, notifier_process
 from support.notifier_process import NotifierProcess
+from support.polling import wait_until
 from support.scripted_relay import HANG, ScriptedRelay
 from support.seeded_installation import Installation
 
@@ -43,7 +44,7 @@ async def test_a_250_that_could_not_be_written_down_is_not_forgotten(
             await connection.execute(text("LOCK TABLE attempt IN ACCESS EXCLUSIVE MODE"))
             with await _sender(postgres_installation, tmp_path) as victim:
                 await relay.wait_for(1)
-                await api_caller.wait_until(lambda: _journalled(tmp_path))
+                await wait_until(lambda: _journalled(tmp_path))
                 victim.kill()
         with await _sender(postgres_installation, tmp_path):
             notification: dict[str, Any] = await api_caller.wait_for_status(client, path, "sent", "unknown")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support import api_caller, notifier_process
 from support.notifier_process import NotifierProcess
+from support.polling import wait_until
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Keys
 
@@ -60,7 +61,7 @@ async def test_no_sender_outlives_a_killed_command(env: dict[str, str]) -> None:
             await asyncio.to_thread(command.wait_until_ready)
         left = senders(command.pid)
         command.kill()
-        await api_caller.wait_until(lambda: not any(map(alive, left)))
+        await wait_until(lambda: not any(map(alive, left)))
 
 
 async def test_processes_that_drain_end_by_themselves(env: dict[str, str], postgres_database: tuple[str, Keys]) -> None:

@@ -1,7 +1,5 @@
 """Steps of a story over the API: submit a mail, wait for a status."""
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +8,7 @@ from sqlalchemy import func, select, text, update
 
 from notifier.db.engine import Database
 from notifier.db.tables import Notification, OutboxEntry, get_columns
+from support.polling import poll_until
 from support.seeded_installation import WELCOME
 
 _entry, _notification = get_columns(OutboxEntry), get_columns(Notification)
@@ -22,35 +21,24 @@ async def submit_mail(client: httpx2.AsyncClient, to: str = "ada@example.com", *
     return str(reply.headers["location"])
 
 
-async def wait_for_status(
-    client: httpx2.AsyncClient, path: str, *statuses: str, seconds: float = 15.0
-) -> dict[str, Any]:
+async def wait_for_status(client: httpx2.AsyncClient, path: str, *statuses: str) -> dict[str, Any]:
     """Poll until the notification has one of the statuses, and return it."""
-    async with asyncio.timeout(seconds):
-        while True:
-            notification: dict[str, Any] = (await client.get(path)).json()
-            if notification["status"] in statuses:
-                return notification
-            await asyncio.sleep(0.02)
+
+    async def get_notification() -> dict[str, Any] | None:
+        notification: dict[str, Any] = (await client.get(path)).json()
+        return notification if notification["status"] in statuses else None
+
+    return await poll_until(get_notification)
 
 
-async def wait_for_attempts(
-    client: httpx2.AsyncClient, path: str, count: int, *, seconds: float = 15.0
-) -> dict[str, Any]:
+async def wait_for_attempts(client: httpx2.AsyncClient, path: str, count: int) -> dict[str, Any]:
     """Poll until the notification has that many attempts, and return it."""
-    async with asyncio.timeout(seconds):
-        while True:
-            notification: dict[str, Any] = (await client.get(path)).json()
-            if len(notification["attempts"]) >= count:
-                return notification
-            await asyncio.sleep(0.02)
 
+    async def get_notification() -> dict[str, Any] | None:
+        notification: dict[str, Any] = (await client.get(path)).json()
+        return notification if len(notification["attempts"]) >= count else None
 
-async def wait_until(condition: Callable[[], bool], *, seconds: float = 15.0) -> None:
-    """Poll until the condition holds."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.01)
+    return await poll_until(get_notification)
 
 
 async def count_entries(database: Database) -> int:
@@ -59,11 +47,13 @@ async def count_entries(database: Database) -> int:
         return int((await connection.execute(select(func.count()).select_from(OutboxEntry))).scalar_one())
 
 
-async def wait_until_drained(database: Database, *, seconds: float = 15.0) -> None:
+async def wait_until_drained(database: Database) -> None:
     """Return once there is no outbox entry."""
-    async with asyncio.timeout(seconds):
-        while await count_entries(database):  # noqa: ASYNC110 - senders empty it
-            await asyncio.sleep(0.02)
+
+    async def is_empty() -> bool:
+        return await count_entries(database) == 0
+
+    await poll_until(is_empty)
 
 
 async def make_due(database: Database) -> None:

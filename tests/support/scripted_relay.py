@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from support.polling import MAX_SECONDS
 from support.received_mail import ReceivedMail
 
 DROP = "drop"  # close the connection instead of answering
@@ -83,25 +84,25 @@ class ScriptedRelay:
             await self._server.wait_closed()
             self._server = None
 
-    async def wait_for(self, count: int, *, seconds: float = 15.0) -> list[ReceivedMail]:
+    async def wait_for(self, count: int) -> list[ReceivedMail]:
         """Wait until that many mails were accepted."""
-        await self._until(lambda: len(self.received) >= count, seconds)
+        await self._until(lambda: len(self.received) >= count)
         return self.received
 
-    async def wait_for_commands(self, name: str, count: int, *, seconds: float = 15.0) -> None:
+    async def wait_for_commands(self, name: str, count: int) -> None:
         """Wait until a command was received that many times."""
-        await self._until(lambda: sum(c.startswith(name) for c in self.commands) >= count, seconds)
+        await self._until(lambda: sum(c.startswith(name) for c in self.commands) >= count)
 
     async def wait_for_bodies(self, count: int) -> None:
         """Wait until that many mails were read to their dot."""
         await self._until(lambda: len(self.bodies) >= count)
 
-    async def wait_until_silent(self, *, seconds: float = 15.0) -> None:
+    async def wait_until_silent(self) -> None:
         """Wait until no connection is open."""
-        await self._until(lambda: not self._writers, seconds)
+        await self._until(lambda: not self._writers)
 
-    async def _until(self, condition: Callable[[], bool], seconds: float = 15.0) -> None:
-        async with asyncio.timeout(seconds), self._arrived:
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(MAX_SECONDS), self._arrived:
             await self._arrived.wait_for(condition)
 
     async def interject(self, line: str) -> None:

@@ -1,6 +1,5 @@
 """Mails with an unknown outcome, because their sender crashed or their relay fell silent."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,6 +17,7 @@ from notifier.template_language.template_source import TemplateSource
 from notifier.templating.sync import template_files
 from support import api_caller, published_template
 from support.crashed_sender import CrashedSender
+from support.polling import poll_until
 from support.scripted_relay import DROP, ScriptedRelay
 from support.seeded_installation import Installation
 
@@ -85,11 +85,14 @@ async def read_everything(parts: wiring.ProcessParts, path: str) -> tuple[object
     return row.model_dump(), entry and entry.model_dump(), await read_events(parts.database, path)
 
 
-async def until_marked(database: Database, path: str, *, seconds: float = 15.0) -> None:
+async def until_marked(database: Database, path: str) -> None:
     """Poll the table until the body is permitted."""
-    async with asyncio.timeout(seconds):
-        while (entry := await read_entry(database, path)) is None or entry.marked_at is None:  # noqa: ASYNC110 - none
-            await asyncio.sleep(0.01)
+
+    async def is_marked() -> bool:
+        entry = await read_entry(database, path)
+        return entry is not None and entry.marked_at is not None
+
+    await poll_until(is_marked)
 
 
 async def delete_entry(database: Database, path: str) -> bool:

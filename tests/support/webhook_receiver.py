@@ -11,6 +11,8 @@ from typing import Any
 
 from standardwebhooks import Webhook
 
+from support.polling import MAX_SECONDS
+
 OK = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 Reply = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -74,13 +76,13 @@ class WebhookReceiver:
         """Give these replies, once each, before the default."""
         self._script[path].extend(replies)
 
-    async def wait_for(self, count: int, *, path: str | None = None, seconds: float = 20.0) -> list[ReceivedRequest]:
+    async def wait_for(self, count: int, *, path: str | None = None) -> list[ReceivedRequest]:
         """Wait until there are so many requests, and return them."""
 
         def matching() -> list[ReceivedRequest]:
             return [request for request in self.heard if path in {None, request.path}]
 
-        async with asyncio.timeout(seconds), self._arrived:
+        async with asyncio.timeout(MAX_SECONDS), self._arrived:
             await self._arrived.wait_for(lambda: len(matching()) >= count)
         return matching()
 

@@ -1,12 +1,12 @@
 """Another PostgreSQL transaction that locks what a request needs, and a check for who waits on it."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
+from support.polling import poll_until
 
 from notifier.settings import Settings
 
@@ -33,11 +33,13 @@ class ForeignTransaction:
         """Run a statement inside the transaction."""
         await self._connection.execute(statement)
 
-    async def wait_for_waiters(self, count: int = 1, *, seconds: float = 5.0) -> None:
+    async def wait_for_waiters(self, count: int = 1) -> None:
         """Wait until that many transactions wait for a lock; PostgreSQL can only be polled for this."""
-        async with asyncio.timeout(seconds):
-            while await self._observer.fetchval(_WAITING) < count:  # noqa: ASYNC110 - no event to wait for
-                await asyncio.sleep(0.01)
+
+        async def are_waiting() -> bool:
+            return bool(await self._observer.fetchval(_WAITING) >= count)
+
+        await poll_until(are_waiting)
 
     async def release(self) -> None:
         """Roll back."""

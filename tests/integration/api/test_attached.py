@@ -33,7 +33,7 @@ async def _post(client: httpx2.AsyncClient, *attachments: Any, **fields: Any) ->
 async def _arrived(parts: wiring.ProcessParts, relay: ScriptedRelay) -> EmailMessage:
     """The parsed mail as the relay received it."""
     async with wiring.run_sender(parts):
-        await api_caller.wait_until_drained(parts.database, seconds=30)
+        await api_caller.wait_until_drained(parts.database)
     return message_from_bytes(relay.received[0].data, policy=policy.default)
 
 

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from integration.api.refusal import outcome
 from support import api_caller, marketing_template, uncertain_mails
+from support.polling import wait_until
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
@@ -122,7 +123,7 @@ async def test_a_watcher_sees_each_change_until_all_has_ended(
     async with _served(installation, parts) as client:
         path, (first, _) = await _batch(client, {"to": "a@example.com"}, {"to": "b@example.com", "send_at": TOMORROW})
         seen: list[dict[str, Any]] = []
-        async with asyncio.timeout(30), client.stream("GET", f"{path}/progress") as stream:
+        async with asyncio.timeout(50), client.stream("GET", f"{path}/progress") as stream:
             assert stream.headers["content-type"].startswith("text/event-stream")
             async for event in _events(stream):
                 seen.append(event)
@@ -134,7 +135,7 @@ async def test_a_watcher_sees_each_change_until_all_has_ended(
                     assert (await client.post(f"{path}/cancel")).status_code == 200
         assert [event["progress"] for event in seen] == [0, 50, 100]
         assert seen[-1]["statuses"] == {"sent": 1, "cancelled": 1}
-        async with asyncio.timeout(30), client.stream("GET", f"{path}/progress") as stream:
+        async with asyncio.timeout(50), client.stream("GET", f"{path}/progress") as stream:
             assert [event async for event in _events(stream)] == seen[-1:]
     assert [mail.recipient for mail in relay.received] == ["a@example.com"]
 
@@ -155,8 +156,8 @@ async def test_nobody_looks_any_more_when_the_watcher_is_gone(
             async for event in _events(stream):
                 assert event["progress"] == 0
                 break
-            await api_caller.wait_until(lambda: watching() == 1)
-        await api_caller.wait_until(lambda: watching() == 0)
+            await wait_until(lambda: watching() == 1)
+        await wait_until(lambda: watching() == 0)
 
 
 # -- stopping --------------------------------------------------------------------------------------

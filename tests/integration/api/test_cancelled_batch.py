@@ -1,6 +1,5 @@
 """A batch is cancelled by a flag at once, and settled later in steps of bounded size."""
 
-import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -10,6 +9,7 @@ import pytest
 from sqlalchemy import func, select, text, update
 from support import api_caller, uncertain_mails
 from support.crashed_sender import CrashedSender
+from support.polling import poll_until
 from support.scripted_relay import HOLD, ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
@@ -45,11 +45,12 @@ async def _statuses(parts: wiring.ProcessParts) -> dict[str, int]:
 
 
 async def _until_settled(client: httpx2.AsyncClient, path: str) -> dict[str, Any]:
-    async with asyncio.timeout(60):
-        while (seen := (await client.get(path)).json())["cancelling"]:  # noqa: ASYNC110 - a sender settles it
-            await asyncio.sleep(0.02)
-    progress: dict[str, Any] = seen
-    return progress
+
+    async def get_progress() -> dict[str, Any] | None:
+        progress: dict[str, Any] = (await client.get(path)).json()
+        return None if progress["cancelling"] else progress
+
+    return await poll_until(get_progress)
 
 
 async def _flag(parts: wiring.ProcessParts, path: str) -> None:
@@ -131,7 +132,7 @@ async def test_what_is_on_its_way_is_sent_and_nothing_else(
         on_their_way = len(relay.bodies)
         relay.resume.set()
         await _until_settled(client, path)
-        await api_caller.wait_until_drained(parts.database, seconds=60)
+        await api_caller.wait_until_drained(parts.database)
     statuses = await _statuses(parts)
     assert statuses == {"sent": len(relay.received), "cancelled": ROWS - len(relay.received)}
     assert on_their_way <= len(relay.received) <= 2 * begun

@@ -7,6 +7,7 @@ import httpx2
 from integration.api.refusal import Written
 from sqlalchemy import text
 from support import api_caller
+from support.polling import wait_until
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
@@ -84,7 +85,7 @@ async def test_why_a_mail_waits_for_its_relay(
     await relay.stop()
     async with installation.open_client(parts) as client, wiring.run_sender(parts) as sender:
         path = await api_caller.submit_mail(client)
-        await api_caller.wait_until(lambda: sender.deliverer.relay.is_open)
+        await wait_until(lambda: sender.deliverer.relay.is_open)
         codes: set[str] = set()
         while "circuit_open" not in codes:
             codes = {cause["code"] for cause in (await client.get(f"{path}/explain")).json()["because"]}

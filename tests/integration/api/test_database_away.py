@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import make_url, select
 from support.cutting_proxy import CuttingProxy
 from support.fresh_probes import fetch_fresh
+from support.polling import poll_until
 from support.postgres_cluster import OwnServer, execute_statements
 from support.seeded_installation import WELCOME, Installation, PostgresSeed
 
@@ -61,11 +62,13 @@ async def _post(client: httpx2.AsyncClient, key: dict[str, str] | None = None) -
 
 
 async def _post_until_accepted(client: httpx2.AsyncClient) -> httpx2.Response:
-    """Repeat a request as its 503 says, for a slow host may need longer than a caller's deadline to come back."""
-    async with asyncio.timeout(60):
-        while (reply := await _post(client)).status_code == 503:
-            await asyncio.sleep(0.1)
-    return reply
+    """Repeat a request as its 503 says: a slow host may need longer than a caller's deadline to come back."""
+
+    async def post() -> httpx2.Response | None:
+        reply = await _post(client)
+        return None if reply.status_code == 503 else reply
+
+    return await poll_until(post)
 
 
 async def _assert_refused_in_time(client: httpx2.AsyncClient, key: dict[str, str] | None = None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from integration.api.foreign_transaction import open_foreign_transaction
 from sqlalchemy import func, select
+from support.polling import poll_until
 from support.seeded_installation import WELCOME, Installation
 
 from notifier.db.tables import Notification
@@ -78,11 +79,9 @@ async def _count(parts: wiring.ProcessParts) -> int:
         return int(await connection.scalar(select(func.count()).select_from(Notification)) or 0)
 
 
-async def _until_written(parts: wiring.ProcessParts, *, seconds: float = 5.0) -> None:
+async def _until_written(parts: wiring.ProcessParts) -> None:
     """Wait until there is a row, by asking the database."""
-    async with asyncio.timeout(seconds):
-        while not await _count(parts):  # noqa: ASYNC110 - no event to wait for
-            await asyncio.sleep(0.01)
+    await poll_until(lambda: _count(parts))
 
 
 async def test_a_caller_that_hangs_up_after_the_commit_is_accepted_once(

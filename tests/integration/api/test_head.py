@@ -69,7 +69,7 @@ async def test_head_is_405_where_get_is(served: httpx2.AsyncClient) -> None:
 async def test_head_of_a_stream_ends_at_once(served: httpx2.AsyncClient) -> None:
     """HEAD of a batch's stream gets its header fields and no events; the connection stays usable."""
     batch = (await served.post("/v1/notifications/batch", json={"notifications": [WELCOME]})).json()["batch_id"]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(50):
         head = await served.head(f"/v1/batches/{batch}/progress")
         assert (head.status_code, head.content) == (200, b"")
         assert head.headers["content-type"].startswith("text/event-stream")
@@ -125,7 +125,7 @@ async def test_what_is_no_http_is_refused_without_a_trace(served: httpx2.AsyncCl
         reader, writer = await asyncio.open_connection(host, port)
         writer.write(raw)
         with contextlib.suppress(ConnectionError):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(50):
                 assert (await reader.read(12)).startswith(b"HTTP/1.1 400")
         writer.close()
     assert (await served.get("/livez")).status_code == 200

@@ -6,8 +6,8 @@ import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from sqlalchemy import text
-from support import api_caller
 from support.fresh_probes import fetch_fresh
+from support.polling import wait_until
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
@@ -132,7 +132,7 @@ async def test_readiness_tells_no_words_of_a_relay(sqlite_installation: Installa
     async with sqlite_installation.open_parts() as parts, sqlite_installation.open_client(parts) as client:
         await client.post("/v1/notifications", json=WELCOME)
         async with wiring.run_sender(parts) as running:
-            await api_caller.wait_until(lambda: running.deliverer.relay.is_open)
+            await wait_until(lambda: running.deliverer.relay.is_open)
             probes = httpx2.ASGITransport(app=wiring.build_sender_app(parts, running))
             async with httpx2.AsyncClient(transport=probes, base_url="http://sender") as scraper:
                 ready, metrics = await scraper.get("/readyz"), await scraper.get("/metrics")

@@ -13,8 +13,8 @@ import httpx2
 import pytest
 from integration.api.clock import SteppingClock
 from sqlalchemy import update
-from support import api_caller
 from support.connection_load import measure_load
+from support.polling import wait_until
 from support.seeded_installation import WELCOME, Installation
 
 from notifier.api.app import create_app
@@ -94,7 +94,7 @@ async def test_all_who_watch_a_batch_share_one_look(installation: Installation, 
             for _ in range(STEPS):
                 seen = len(load.statements)
                 served.clock.seconds += 1
-                await api_caller.wait_until(partial(_has_grown, load.statements, seen))
+                await wait_until(partial(_has_grown, load.statements, seen))
         views = [item for item in load.statements if "count(" in item]
         assert 1 <= len(views) <= STEPS + 1
         assert len(watching) == WATCHERS
@@ -122,10 +122,10 @@ async def test_a_stream_too_many_is_429_and_one_that_ends_makes_room(
             assert served.streams.open_count == len(watching)
             assert (await served.client.get(path, headers=other)).json()["code"] == "too_many_streams"
             assert (await served.client.head(path, headers=other)).status_code == 429
-        await api_caller.wait_until(lambda: served.streams.open_count == 0)
+        await wait_until(lambda: served.streams.open_count == 0)
         for _ in range(WATCHERS + 2):
             assert (await served.client.head(path)).status_code == 200
-        await api_caller.wait_until(lambda: served.streams.open_count == 0)
+        await wait_until(lambda: served.streams.open_count == 0)
 
 
 @pytest.mark.parametrize("change", ["revoked_at", "expires_at", "scopes"])
@@ -143,7 +143,7 @@ async def test_a_stream_ends_with_its_key(installation: Installation, parts: wir
             served.clock.seconds += 2
             name, data = await _ending(lines)
             assert (name, data["code"]) == ("end", "unauthenticated")
-        await api_caller.wait_until(lambda: served.streams.open_count == 0)
+        await wait_until(lambda: served.streams.open_count == 0)
 
 
 async def test_a_stream_has_a_longest_life_and_ends_with_the_server(

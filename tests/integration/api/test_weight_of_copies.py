@@ -35,7 +35,7 @@ async def _copies(client: httpx2.AsyncClient, path: str) -> dict[str, str]:
 
 async def _sent(parts: wiring.ProcessParts) -> None:
     async with wiring.run_sender(parts):
-        await api_caller.wait_until_drained(parts.database, seconds=60)
+        await api_caller.wait_until_drained(parts.database)
 
 
 # -- one content -----------------------------------------------------------------------------------

@@ -1,12 +1,12 @@
 """Against the real API on both databases: send, replay, batches, get, list, change, and each kind of refusal."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from integration.client.both_clients import Client, Connect
 from support import api_caller
+from support.polling import poll_until
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
 
@@ -67,9 +67,11 @@ async def test_a_mail_is_sent_and_looked_at(
 
 async def _until(shop: Client, id_: str, status: Status) -> None:
     """Return once the notification has the status; the API has no way to wait, so this polls."""
-    async with asyncio.timeout(15):
-        while (await shop("get", id_)).status != status:  # noqa: ASYNC110 - the sender moves it on
-            await asyncio.sleep(0.02)
+
+    async def has_status() -> bool:
+        return bool((await shop("get", id_)).status == status)
+
+    await poll_until(has_status)
 
 
 async def test_the_same_key_is_the_same_mail(shop: Client) -> None:

@@ -11,6 +11,7 @@ from integration.client.both_clients import QUICK
 from integration.client.recording_client import RecordingClient, list_calls
 from support import api_caller, marketing_template, sample_images, template_editor
 from support import webhook_receiver as receivers
+from support.polling import poll_until
 from support.seeded_installation import Installation
 from support.webhook_receiver import WebhookReceiver, build_reply
 
@@ -107,9 +108,11 @@ async def _webhooks(shop: RecordingClient, parts: wiring.ProcessParts, receiver:
     assert [item.raw for item in await shop("webhooks.list")] == [_without(endpoint.raw, "secret")]
     async with wiring.run_sender(parts):
         tested = await shop("webhooks.test", endpoint.id)
-        async with asyncio.timeout(15):
-            while (await shop("webhooks.delivery", endpoint.id, tested.id)).state == "pending":  # noqa: ASYNC110 - asked again
-                await asyncio.sleep(0.02)
+
+        async def is_over() -> bool:
+            return bool((await shop("webhooks.delivery", endpoint.id, tested.id)).state != "pending")
+
+        await poll_until(is_over)
         failed = await shop("webhooks.get", endpoint.id)
         assert (failed.disabled_because is None, failed.url) == (False, endpoint.url)
         on = await shop("webhooks.update", endpoint.id, disabled=False, events=[], description="All")

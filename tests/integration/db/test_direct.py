@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 from sqlalchemy import insert, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from support.polling import wait_until
 from support.seeded_installation import Installation
 
 from notifier.db.direct_connections import StatementConnection
@@ -120,7 +121,7 @@ async def test_who_is_cancelled_leaves_nothing_under_way(database: Database) -> 
     writing.cancel()
     assert isinstance((await asyncio.gather(writing, return_exceptions=True))[0], asyncio.CancelledError)
     assert await backend(database) != first
-    async with asyncio.timeout(5):  # the row is not locked by anybody
+    async with asyncio.timeout(50):  # the row is not locked by anybody
         await write(database, "ada")
     assert await words(database) == ["ada"]
 
@@ -155,9 +156,7 @@ async def test_a_connection_lost_while_idle_is_replaced(database: Database) -> N
     async with database.write() as other:
         await other.execute(TERMINATE, {"pid": pid})
     (idle,) = database._direct._idle
-    async with asyncio.timeout(5):
-        while not idle.driver.is_closed():  # noqa: ASYNC110 - the driver tells nobody
-            await asyncio.sleep(0.01)
+    await wait_until(idle.driver.is_closed)
     assert await backend(database) != pid
 
 

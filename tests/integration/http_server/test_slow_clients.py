@@ -99,7 +99,7 @@ async def _drip(port: int, data: bytes) -> bytes:
     On a plain socket, because a stream of asyncio drops what has arrived when a late write fails.
     """
     with socket.create_connection(("127.0.0.1", port)) as client:
-        client.setblocking(False)
+        client.settimeout(0)
         client.send(data)
         answer = asyncio.create_task(_receive_all(client))
         while not answer.done():

@@ -74,7 +74,7 @@ async def test_it_stops_under_clients_that_stay_connected() -> None:
 
         assert asyncio.all_tasks() == before
         assert [line async for line in lines] == [""]
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(50):
         assert (await smtp.read(), (await web.read()).strip()) == (b"", b"")
     for connection in (dialogue, idle):
         connection.close()

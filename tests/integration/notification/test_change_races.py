@@ -13,6 +13,7 @@ from integration.api.foreign_transaction import open_foreign_transaction
 from support import api_caller, uncertain_mails
 from support.crashed_sender import CrashedSender
 from support.plain_handler import PlainHandler
+from support.polling import wait_until
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
 
@@ -70,7 +71,7 @@ async def test_cancel_and_send_never_both(
             case 2:  # claimed and being handed over; the mark is near
                 await relay.wait_for_commands(f"RCPT TO:<{to}>", 1)
             case 3:  # the relay has it, and the sender may not have written that down yet
-                await api_caller.wait_until(lambda: any(mail.recipient == to for mail in relay.received))
+                await wait_until(lambda: any(mail.recipient == to for mail in relay.received))
         codes[to] = await _code(client, path, "cancel")
 
     async with wiring.run_sender(parts):

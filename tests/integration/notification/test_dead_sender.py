@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from support import api_caller
 from support.crashed_sender import CrashedSender
+from support.polling import wait_until
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
 
@@ -147,7 +148,7 @@ async def test_a_journal_whose_end_is_written_changes_nothing(scene: Scene) -> N
     for path, data in journals.items():
         path.write_bytes(data)
     async with wiring.run_sender(scene.parts):
-        await api_caller.wait_until(lambda: not any(path.exists() for path in journals))
+        await wait_until(lambda: not any(path.exists() for path in journals))
     assert (await scene.client.get(scene.path)).json() == before
 
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import httpx2
 from integration.api.clock import ForwardClock
-from support import api_caller
 from support.long_queue import add_measured_sender, refresh_forecast
+from support.polling import wait_until
 from support.scripted_relay import HOLD, ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
@@ -44,13 +44,13 @@ async def test_a_slow_relay_refuses_what_would_expire(
         relay.resume.set()
         relay.resume.clear()  # those that were held go on; the next are held again
         await relay.wait_for_bodies(SLOW + SLOTS)
-        await api_caller.wait_until(lambda: parts.throughput.get_rate(clock.monotonic()) is not None)
+        await wait_until(lambda: parts.throughput.get_rate(clock.monotonic()) is not None)
         if sender.identity.heartbeat is not None:
             await sender.identity.heartbeat.beat()
         await refresh_forecast(client)
         assert (await _posted(client, parts, 30), await _posted(client, parts, 3600)) == (503, 202)
         await relay.stop()
-        await api_caller.wait_until(lambda: sender.deliverer.relay.is_open and parts.throughput._is_paused)
+        await wait_until(lambda: sender.deliverer.relay.is_open and parts.throughput._is_paused)
         while await _posted(client, parts, 30) != 202:
             await refresh_forecast(client)
 

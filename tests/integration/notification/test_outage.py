@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 from support import api_caller
 from support.body_permit import grant_permit
+from support.polling import poll_until, wait_until
 from support.scripted_relay import HANG, ScriptedRelay
 from support.seeded_installation import Installation
 
@@ -28,7 +29,7 @@ async def test_a_relay_that_refuses_burns_nothing_and_recovers(
     await relay.stop()
     async with installation.open_client(parts) as client, wiring.run_sender(parts) as sender:
         paths = [await api_caller.submit_mail(client, f"bob{n}@example.com") for n in range(20)]
-        await api_caller.wait_until(lambda: sender.deliverer.relay.is_open)
+        await wait_until(lambda: sender.deliverer.relay.is_open)
         assert {(await client.get(path)).json()["status"] for path in paths} == {"queued"}
         await relay.start()
         await relay.wait_for(20)
@@ -48,7 +49,7 @@ async def test_while_the_circuit_is_open_one_probe_is_taken(
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         for number in range(30):
             await api_caller.submit_mail(client, f"bob{number}@example.com")
-        await api_caller.wait_until(lambda: _longest_pause(relay) > 0.5)  # the waits are 1 s, 2 s, 4 s, …
+        await wait_until(lambda: _longest_pause(relay) > 0.5)  # the waits are 1 s, 2 s, 4 s, …
         assert relay.connections <= installation.settings.sender.concurrency + 2
         assert claimed._value.get() - before <= 30  # nor are entries claimed and given back again and again
         relay.greeting = "220 open again"
@@ -140,9 +141,9 @@ async def test_one_row_that_breaks_our_code_hurts_itself_only(
 async def _until_tried(parts: wiring.ProcessParts, id_: UUID, tries: int) -> None:
     """Wait until the entry is waiting again after this many attempts."""
     statement = select(_entry.faults).where(_entry.subject_id == id_, _entry.state == EntryState.READY)
-    async with asyncio.timeout(15):
-        while True:
-            async with parts.database.read() as connection:
-                if (await connection.execute(statement)).scalar_one_or_none() == tries:
-                    return
-            await asyncio.sleep(0.01)
+
+    async def is_tried() -> bool:
+        async with parts.database.read() as connection:
+            return (await connection.execute(statement)).scalar_one_or_none() == tries
+
+    await poll_until(is_tried)

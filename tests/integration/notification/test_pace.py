@@ -1,6 +1,5 @@
 """A template that takes too long with one service's values: those mails fail, and no other mail waits for them."""
 
-import asyncio
 import multiprocessing
 import os
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any
 import httpx2
 from integration.api.clock import ForwardClock
 from support import api_caller, published_template
+from support.polling import poll_until
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
@@ -102,22 +102,22 @@ def _priorities() -> set[int]:
 
 async def _wait_for_slow_reason(client: httpx2.AsyncClient, path: str) -> dict[str, Any]:
     """Wait for the explanation that the version is slow, and return it."""
-    async with asyncio.timeout(30):
-        while True:
-            explanation: dict[str, Any] = (await client.get(f"{path}/explain")).json()
-            if explanation["because"] and explanation["because"][0]["code"] == "template_slow":
-                return explanation
-            await asyncio.sleep(0.05)
+
+    async def explain() -> dict[str, Any] | None:
+        explanation: dict[str, Any] = (await client.get(f"{path}/explain")).json()
+        is_slow = explanation["because"] and explanation["because"][0]["code"] == "template_slow"
+        return explanation if is_slow else None
+
+    return await poll_until(explain)
 
 
 async def _wait_for_failures(client: httpx2.AsyncClient, count: int) -> list[dict[str, Any]]:
     """Wait until this many notifications have failed."""
-    async with asyncio.timeout(30):
-        while True:
-            page = (await client.get("/v1/notifications", params={"status": "failed", "limit": 200})).json()
-            if len(notifications := page["notifications"]) >= count:
-                return [
-                    (await client.get(f"/v1/notifications/{notification['id']}")).json()
-                    for notification in notifications
-                ]
-            await asyncio.sleep(0.05)
+
+    async def list_failed() -> list[dict[str, Any]] | None:
+        page = (await client.get("/v1/notifications", params={"status": "failed", "limit": 200})).json()
+        notifications: list[dict[str, Any]] = page["notifications"]
+        return notifications if len(notifications) >= count else None
+
+    failed = await poll_until(list_failed)
+    return [(await client.get(f"/v1/notifications/{notification['id']}")).json() for notification in failed]

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from chaos.size import size
 from support import api_caller
+from support.polling import wait_until
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
@@ -40,7 +41,7 @@ async def test_a_changed_mail_leaves_once_and_as_was_told(
             case 1:  # being handed over; the mark is near
                 await relay.wait_for_commands(f"RCPT TO:<{to}>", 1)
             case 2:  # the relay has it, and the sender may not have written that down yet
-                await api_caller.wait_until(lambda: any(mail.recipient == to for mail in relay.received))
+                await wait_until(lambda: any(mail.recipient == to for mail in relay.received))
         new = {"name": "Grace", "product": "Larkspur"}
         reply = await client.patch(path, json={"variables": new})
         assert reply.status_code == 200 or reply.json()["code"] in {

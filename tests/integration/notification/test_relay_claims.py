@@ -1,10 +1,10 @@
 """A fault that the relay reports to one mail stops no other mail; reported to several, it stops the relay."""
 
-import asyncio
 from typing import Any
 
 import httpx2
 from support import api_caller
+from support.polling import poll_until, wait_until
 from support.scripted_relay import DROP, ScriptedRelay
 from support.seeded_installation import Installation
 
@@ -60,7 +60,7 @@ async def test_a_relay_that_is_full_is_named_and_burns_few_attempts(
     words = f"{REASON_TEXTS[CircuitReason.STORAGE]} (452 4.3.1)"
     async with installation.open_client(parts) as client, wiring.run_sender(parts) as sender:
         paths = [await api_caller.submit_mail(client, f"bob{n}@a{n}.example") for n in range(30)]
-        await api_caller.wait_until(lambda: sender.deliverer.relay.is_open)
+        await wait_until(lambda: sender.deliverer.relay.is_open)
         _hold(sender.deliverer.relay)
         assert next(check for check in await sender.readiness(parts.database) if check.name == "relay").detail == words
         await _wait_for_finding(parts, words)
@@ -74,7 +74,7 @@ async def test_a_relay_that_is_full_is_named_and_burns_few_attempts(
         assert words in (await _explained(client, waiting[-1]["id"]))
         relay.forget()
         sender.deliverer.relay._next_probe = 0.0
-        await api_caller.wait_until(lambda: not sender.deliverer.relay.is_open)
+        await wait_until(lambda: not sender.deliverer.relay.is_open)
         await api_caller.make_due(parts.database)
         ended = [await api_caller.wait_for_status(client, path, "sent") for path in paths]
     assert sum(len(notification["attempts"]) for notification in ended) < 40
@@ -82,14 +82,12 @@ async def test_a_relay_that_is_full_is_named_and_burns_few_attempts(
 
 async def _wait_for_finding(parts: wiring.ProcessParts, words: str) -> None:
     """Wait until `doctor`, run as another process would, names the relay's fault."""
-    async with asyncio.timeout(15):
-        while True:
-            if any(
-                words in notification.detail and notification.warning
-                for notification in await checks.check_circuits(parts.database)
-            ):
-                return
-            await asyncio.sleep(0.02)
+
+    async def is_named() -> bool:
+        findings = await checks.check_circuits(parts.database)
+        return any(words in finding.detail and finding.warning for finding in findings)
+
+    await poll_until(is_named)
 
 
 async def _explained(client: httpx2.AsyncClient, id_: str) -> str:
@@ -108,15 +106,17 @@ async def test_good_mail_of_another_service_is_probed_before_the_rest_of_the_bad
         wiring.run_sender(parts) as sender,
     ):
         bad = [await api_caller.submit_mail(other, f"bob{n}@a{n}.example") for n in range(40)]
-        await api_caller.wait_until(lambda: sender.deliverer.relay.is_open)
+        await wait_until(lambda: sender.deliverer.relay.is_open)
         _hold(sender.deliverer.relay)
         relay.say("eve@customer.example", "RCPT", "250 2.1.5 ok")
         good = await api_caller.submit_mail(shop, "eve@customer.example")
         before = len(relay.commands)
-        async with asyncio.timeout(15):
-            while (await shop.get(good)).json()["status"] != "sent":
-                sender.deliverer.relay._next_probe = 0.0  # no test waits for the real pauses
-                await asyncio.sleep(0.1)
+
+        async def is_sent() -> bool:
+            sender.deliverer.relay._next_probe = 0.0  # no test waits for the real pauses
+            return bool((await shop.get(good)).json()["status"] == "sent")
+
+        await poll_until(is_sent)
         tried = [(await other.get(path)).json()["attempts"] for path in bad]
     probes = [command for command in relay.commands[before:] if command.startswith("RCPT")]
     assert probes.index("RCPT TO:<eve@customer.example>") < len(bad) / 2  # as soon as the service is seen to have work
@@ -157,9 +157,9 @@ async def test_a_sender_that_postfix_refuses_at_rcpt_waits_and_nothing_fails(
 
 async def _wait_for_reason(client: httpx2.AsyncClient, path: str, reason: str) -> dict[str, Any]:
     """Return the notification once it has this reason, whatever its status."""
-    async with asyncio.timeout(15):
-        while True:
-            notifications: dict[str, Any] = (await client.get(path)).json()
-            if notifications["reason"] == reason:
-                return notifications
-            await asyncio.sleep(0.02)
+
+    async def get_notification() -> dict[str, Any] | None:
+        notification: dict[str, Any] = (await client.get(path)).json()
+        return notification if notification["reason"] == reason else None
+
+    return await poll_until(get_notification)

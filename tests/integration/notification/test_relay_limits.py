@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from support import api_caller
 from support.certificate_authority import CertificateAuthority
 from support.limited_relay import LimitedRelay
+from support.polling import poll_until, wait_until
 from support.scripted_relay import HOLD
 from support.seeded_installation import Installation
 from support.typed_commands import type_command
@@ -71,12 +72,12 @@ async def test_a_relay_that_takes_five_connections(wide: Installation, relay: Li
 
 async def _connections(parts: wiring.ProcessParts, words: str) -> str:
     """Wait until `doctor` reports these words about connections, and return that line."""
-    async with asyncio.timeout(15):
-        while True:
-            finding = await checks.check_connections(parts.database, parts.settings)
-            if words in finding.detail:
-                return finding.detail
-            await asyncio.sleep(0.01)
+
+    async def find_detail() -> str | None:
+        finding = await checks.check_connections(parts.database, parts.settings)
+        return finding.detail if words in finding.detail else None
+
+    return await poll_until(find_detail)
 
 
 @pytest.fixture
@@ -94,13 +95,13 @@ async def test_a_wrong_password_at_a_cold_start(secured: Installation, relay: Li
     async with wrong.open_parts() as parts, wrong.open_client(parts) as client:
         paths = await submit(client)
         async with wiring.run_sender(parts) as sender:
-            await api_caller.wait_until(lambda: sender.deliverer.relay.is_open)
+            await wait_until(lambda: sender.deliverer.relay.is_open)
             assert relay.commands.count("AUTH") == 1
             for logins in (2, 3):
                 sender.deliverer.relay._next_probe = 0.0
                 parts.wakeup()
                 await relay.wait_for_commands("AUTH", logins)
-                await api_caller.wait_until(lambda: not sender.deliverer.relay.probe_is_due)
+                await wait_until(lambda: not sender.deliverer.relay.probe_is_due)
             assert relay.commands.count("AUTH") == 3
             findings = {finding.name: finding for finding in await sender.readiness(parts.database)}
             assert not findings["relay"].ok
@@ -119,7 +120,7 @@ async def test_certificates_that_vanish_under_way(secured: Installation, relay: 
         ca_file.unlink()
         paths = await submit(client, 3)
         async with wiring.run_sender(parts) as sender:
-            await api_caller.wait_until(lambda: sender.deliverer.relay.is_open)
+            await wait_until(lambda: sender.deliverer.relay.is_open)
             assert "NOTIFIER_SMTP__CA_FILE" in (sender.deliverer.relay.reason or "")
             findings = {finding.name: finding for finding in await sender.readiness(parts.database)}
             assert (findings["relay"].ok, str(ca_file) in findings["relay"].detail) == (False, False)

@@ -7,6 +7,7 @@ import httpx2
 import pytest
 from sqlalchemy import insert, select
 from support import api_caller
+from support.polling import wait_until
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
@@ -196,7 +197,7 @@ async def test_a_simulated_mail_teaches_nothing_about_the_relay(
     await relay.stop()
     async with installation.open_client(parts) as live:
         path = await api_caller.submit_mail(live, "bob@example.com")
-        await api_caller.wait_until(lambda: scene.running.deliverer.relay.is_open)
+        await wait_until(lambda: scene.running.deliverer.relay.is_open)
         assert (await live.post(f"{path}/cancel")).json()["status"] == "cancelled"
     for _ in range(2):
         await api_caller.wait_for_status(scene.client, await api_caller.submit_mail(scene.client), "delivered")

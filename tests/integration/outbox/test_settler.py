@@ -119,7 +119,7 @@ async def test_settlements_wait_for_the_database_and_are_written_when_it_returns
             async with asyncio.timeout(0.5):
                 await recorder.changed.wait()
         await asyncio.to_thread(server.start)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             await recorder.changed.wait()
         settler.close()
         await running

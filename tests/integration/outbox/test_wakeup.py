@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from sqlalchemy import text
-from support import api_caller
+from support.polling import wait_until
 from support.seeded_installation import Installation
 
 from notifier.db.engine import Database
@@ -20,7 +20,7 @@ async def hearing(database: Database, wake: Wakeup, boot_id: UUID) -> AsyncItera
     """Run another process that listens for wake-ups."""
     task = asyncio.create_task(listen_for_wakeups(database, wake, boot_id))
     try:
-        await api_caller.wait_until(lambda: wake.hears_others)
+        await wait_until(lambda: wake.hears_others)
         await wake.wait(1)
         yield
     finally:
@@ -46,9 +46,9 @@ async def test_many_commits_send_few_notifications(postgres_installation: Instal
             announce = WakeupNotifier(local.database, Wakeup())
             for _ in range(1000):
                 announce()
-            await api_caller.wait_until(lambda: bool(heard))
+            await wait_until(lambda: bool(heard))
             announce()
-            await api_caller.wait_until(lambda: len(heard) >= 2)
+            await wait_until(lambda: len(heard) >= 2)
             await asyncio.sleep(5 * wakeup.DEBOUNCE_SECONDS)
         assert 2 <= len(heard) <= 3
 
@@ -62,5 +62,5 @@ async def test_a_lost_connection_is_opened_again(postgres_installation: Installa
                 await connection.execute(
                     text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
                 )
-            await api_caller.wait_until(lambda: not wake.hears_others)
-            await api_caller.wait_until(lambda: wake.hears_others, seconds=wakeup.RECONNECT_SECONDS + 5)
+            await wait_until(lambda: not wake.hears_others)
+            await wait_until(lambda: wake.hears_others)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from support import api_caller
 from support.cutting_proxy import CuttingProxy
 from support.plain_handler import PlainHandler
+from support.polling import wait_until
 from support.queue_driver import QueueDriver
 from support.seeded_installation import Installation
 
@@ -98,7 +98,7 @@ async def test_drained_means_that_no_entry_remains(full: QueueDriver) -> None:
             gate.open.set()
             for _ in range(20):
                 await asyncio.sleep(0)  # everything inside is done meanwhile
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(50):
             await worker.drain()
         assert gate.done == 10
     assert sum((await full.states()).values()) == 0
@@ -119,7 +119,7 @@ async def test_a_batch_that_raises_is_put_back(full: QueueDriver) -> None:
     broken = Broken()
     async with working(full, broken, Wakeup()) as worker:
         await broken.claimed.wait()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(50):
             await worker.drain()
     assert await full.states() == {EntryState.READY: 10, EntryState.LEASED: 0, EntryState.HELD: 0}
 
@@ -131,12 +131,12 @@ async def test_a_claim_whose_reply_was_lost_is_released(postgres_installation: I
         gate = Gate()
         gate.open.set()
         async with working(through, gate, Wakeup()) as worker:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(50):
                 await worker.drain()
             wire.cut_after_commit = True
             for _ in range(3):
                 await direct.enqueue()
-            await api_caller.wait_until(lambda: gate.done == 3)
+            await wait_until(lambda: gate.done == 3)
         await through.database.close()
         assert await direct.states() == dict.fromkeys(EntryState, 0)
 
@@ -207,7 +207,7 @@ async def test_a_slow_database_gets_no_more_work(queue: QueueDriver) -> None:
         assert slow.recorded == 0
         assert slow.done <= 2 * slow.slots
         slow.open.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             await worker.drain()
     assert slow.recorded == 100
 
@@ -228,7 +228,7 @@ async def test_an_unexpected_error_does_not_end_the_loops(queue: QueueDriver) ->
     gate, wake = Gate(), Wakeup()
     gate.open.set()
     async with working(queue, gate, wake) as worker:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(50):
             await worker.drain()
         async with queue.database.write() as connection:
             await connection.execute(text("ALTER TABLE outbox_entry RENAME TO elsewhere"))
@@ -239,7 +239,7 @@ async def test_an_unexpected_error_does_not_end_the_loops(queue: QueueDriver) ->
             await connection.execute(text("ALTER TABLE elsewhere RENAME TO outbox_entry"))
         await queue.enqueue()
         wake()
-        await api_caller.wait_until(lambda: gate.done == 1)
+        await wait_until(lambda: gate.done == 1)
 
 
 class Fickle(Gate):
@@ -256,7 +256,7 @@ async def test_a_released_entry_has_not_left(full: QueueDriver) -> None:
     """The throughput counts only entries that left the queue."""
     fickle, wake = Fickle(), Wakeup()
     async with working(full, fickle, wake) as worker:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(50):
             await worker.drain()
         assert (fickle.done, sum(worker._holder.throughput._departures)) == (10, 10)
 

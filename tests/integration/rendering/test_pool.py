@@ -96,7 +96,7 @@ async def test_a_batch_is_rendered_in_order(pool: RenderingPool) -> None:
 async def test_a_template_that_cannot_be_stopped_hurts_only_itself(pool: RenderingPool) -> None:
     """The child is killed at the wall limit, the other mails are rendered, and a new child starts."""
     before = children()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(50):
         results = await pool.render([build_job(), build_job("stubborn"), build_job()], SOURCES)
     assert kinds(results) == [RenderedMail, RenderFault, RenderedMail]
     assert results[1] == TOO_SLOW_FAULT
@@ -107,7 +107,7 @@ async def test_a_template_that_cannot_be_stopped_hurts_only_itself(pool: Renderi
 
 async def test_an_endless_template_is_a_fault_of_its_check(pool: RenderingPool) -> None:
     """A check has a wall limit, and the next check works."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(50):
         report = await pool.check(build_source(STUBBORN))
     assert report.faults == [TOO_SLOW_FAULT]
     assert (await pool.check(GOOD)).faults == []
@@ -139,7 +139,7 @@ async def test_a_child_killed_in_the_middle_of_a_batch_is_replaced(pool: Renderi
 
 async def test_a_template_that_takes_all_memory_hurts_only_itself(pool: RenderingPool) -> None:
     """A list that doubles ends at the child's memory limit; the other mails are rendered."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(50):
         results = await pool.render([build_job(), build_job("hog", x="a" * 500), build_job()], SOURCES)
     assert kinds(results) == [RenderedMail, RenderFault, RenderedMail]
     assert isinstance(results[1], RenderFault)
@@ -182,7 +182,7 @@ async def test_a_culprit_in_the_second_of_two_batches_under_way(pool: RenderingP
     (before,) = children()
     fine = [build_job(x=f"a{number}") for number in range(MAX_BATCH_MAILS)]
     mixed = [build_job(x="b0"), build_job("stubborn"), build_job(x="b2")]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(50):
         first, second = await asyncio.gather(pool.render(fine, SOURCES), pool.render(mixed, SOURCES))
     assert subjects(first) == [f"Hi a{number}" for number in range(MAX_BATCH_MAILS)]
     assert subjects([second[0], second[2]]) == ["Hi b0", "Hi b2"]
@@ -193,7 +193,7 @@ async def test_a_culprit_in_the_second_of_two_batches_under_way(pool: RenderingP
 async def test_a_batch_behind_a_culprit_is_not_to_blame(pool: RenderingPool) -> None:
     """After the child is killed for the first batch, the second is rendered by the next child."""
     behind = [build_job(x=str(number)) for number in range(MAX_BATCH_MAILS)]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(50):
         first, second = await asyncio.gather(
             pool.render([build_job("stubborn")], SOURCES), pool.render(behind, SOURCES)
         )

@@ -40,7 +40,7 @@ async def test_an_endless_template_is_stopped_where_it_is(pool: RenderingPool) -
 @pytest.mark.parametrize("name", ["endless", "stubborn"])
 async def test_of_a_slow_version_one_mail_in_a_batch_is_tried(pool: RenderingPool, name: str) -> None:
     """The other mails of a slow version are skipped; those of other versions are rendered."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(50):
         results = await pool.render(
             [build_job(), build_job(name), build_job(), build_job(name), build_job(name)], SOURCES
         )

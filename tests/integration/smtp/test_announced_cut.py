@@ -53,7 +53,7 @@ async def attempt(cutter: PairCuttingRelay, mails: Pair, cut: Cut, *, patient: b
         ours: socket.socket = session._protocol._transport.get_extra_info("socket")
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
         room = 2 * ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(50):
         outcomes = await asyncio.gather(*(transport.send(mail, seconds=10, before_body=grant_permit) for mail in mails))
     await transport.close()
     again = await cutter.quiet()

@@ -216,7 +216,7 @@ async def test_an_announced_mail_waits_only_for_a_while(
     await pair.begin(reply=reply)
     assert pair.queue.times == 1
     turn = pair.transport._pool._announced[pair.session].turn
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(50):
         await asyncio.wait([turn])
     await turns()
     assert pair.queue.cancelled == (not granted)

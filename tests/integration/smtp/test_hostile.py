@@ -91,7 +91,7 @@ async def test_the_reason_of_a_lost_connection_is_sanitised(transport: SmtpTrans
 async def outcome_of_two_replies(transport: SmtpTransport, relay: ScriptedRelay, step: str, both: str) -> Outcome:
     """Return the outcome of a mail for which one step is answered with two replies."""
     relay.say(who(step), step, both, times=2)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(50):
         return await transport.send(MAIL, seconds=0.3, before_body=grant_until(0.3))
 
 

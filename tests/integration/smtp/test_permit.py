@@ -27,7 +27,7 @@ async def test_the_permit_is_asked_for_with_data_and_not_after_354(
     relay.say(MAIL.recipient, "DATA", HANG)
     queue = PermitQueue(build_permit())
     sending = asyncio.create_task(transport.send(MAIL, seconds=60, before_body=queue.ask))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(50):
         await queue.asked.wait()
     await relay.wait_for_commands("DATA", 1)
     assert not sending.done()
@@ -137,7 +137,7 @@ async def test_the_permit_is_checked_after_the_socket_was_full(transport: SmtpTr
 async def test_the_permit_bounds_the_wait_for_the_last_reply(transport: SmtpTransport, relay: ScriptedRelay) -> None:
     """After the first byte the permit's end is the deadline, and not the mail's timeout."""
     relay.say(MAIL.recipient, "DOT", HANG)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(50):
         assert isinstance(await transport.send(MAIL, seconds=60, before_body=grant_until(0.2)), Uncertain)
     relay.say(MAIL.recipient, "DOT", HANG)
     sending = asyncio.create_task(transport.send(MAIL, seconds=0.3, before_body=grant_until(60)))
@@ -181,7 +181,7 @@ async def test_a_refusal_does_not_wait_for_the_permit(
     queue = PermitQueue(gives)
     if gives is not None:
         queue.may_answer.set()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(50):
         assert isinstance(await transport.send(MAIL, seconds=60, before_body=queue.ask), Rejected)
     for _ in range(3):
         await asyncio.sleep(0)

@@ -64,7 +64,7 @@ async def storm(relay: ScriptedRelay, transport: SmtpTransport, rng: random.Rand
     if rng.random() < 1 / 4:
         await asyncio.sleep(0.01)
         transport.abort()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(50):
         outcomes: list[Outcome | BaseException] = await asyncio.gather(*sendings, return_exceptions=True)
     assert most <= pool.limit.maximum
     await turns()

@@ -80,7 +80,7 @@ async def run(relay: RandomRelay, seed: int) -> int:
             session.last_seconds = 0.0
             return await session.run_transaction(transaction), transaction.is_announced
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(50):
         results = await asyncio.gather(*map(send, tags))
     assert (pool._users, len(pool._busy)) == (0, 0)
     await pool.close()

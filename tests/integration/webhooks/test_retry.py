@@ -1,6 +1,5 @@
 """Retries of failed webhook deliveries, on both databases."""
 
-import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -10,6 +9,7 @@ from integration.webhooks.conftest import Shop
 from sqlalchemy import update
 from support import api_caller
 from support.crashed_sender import CrashedSender
+from support.polling import poll_until
 from support.seeded_installation import Installation
 from support.webhook_receiver import build_reply
 
@@ -27,14 +27,16 @@ BUSY = build_reply("500 Internal Server Error", b"out of order")
 
 async def _until(shop: Shop, endpoint: dict[str, Any], *, state: str = "", tries: int = 0) -> dict[str, Any]:
     """Return the only delivery of the endpoint, once it has this state or this number of tries."""
-    async with asyncio.timeout(20):
-        while True:
-            deliveries = await shop.deliveries(endpoint)
-            if deliveries and (deliveries[0]["state"] == state or 0 < tries <= deliveries[0]["tries"]):
-                detail = await shop.client.get(f"/v1/webhooks/{endpoint['id']}/deliveries/{deliveries[0]['id']}")
-                delivery: dict[str, Any] = detail.json()
-                return delivery
-            await asyncio.sleep(0.02)
+
+    async def get_delivery() -> dict[str, Any] | None:
+        deliveries = await shop.deliveries(endpoint)
+        if not deliveries or (deliveries[0]["state"] != state and not 0 < tries <= deliveries[0]["tries"]):
+            return None
+        detail = await shop.client.get(f"/v1/webhooks/{endpoint['id']}/deliveries/{deliveries[0]['id']}")
+        delivery: dict[str, Any] = detail.json()
+        return delivery
+
+    return await poll_until(get_delivery)
 
 
 async def _endpoint_now(shop: Shop, endpoint: dict[str, Any]) -> dict[str, Any]:

@@ -130,7 +130,7 @@ async def test_draining_waits_for_what_there_is_to_tell(shop: Shop) -> None:
     await shop.endpoint()
     await asyncio.gather(*(api_caller.submit_mail(shop.client) for _ in range(5)))
     async with wiring.run_sender(shop.parts) as running:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             await running.drain()
         assert len(shop.receiver.heard) == 5
         assert await api_caller.count_entries(shop.parts.database) == 0

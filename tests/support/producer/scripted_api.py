@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from uuid import uuid4
 
+from support.polling import MAX_SECONDS
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
@@ -65,7 +67,7 @@ class ScriptedApi:
 
     async def wait_for(self, requests: int) -> None:
         """Wait until so many requests have arrived."""
-        async with asyncio.timeout(15), self.arrived:
+        async with asyncio.timeout(MAX_SECONDS), self.arrived:
             await self.arrived.wait_for(lambda: len(self.requests) >= requests)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

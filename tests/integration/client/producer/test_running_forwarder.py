@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import create_engine, text
-from support.api_caller import wait_until
+from support.polling import wait_until
 from support.producer.caller_database import PRODUCER, CallerDatabase
 from support.producer.scripted_api import ScriptedApi
 
@@ -23,7 +23,7 @@ async def test_it_runs_beside_the_caller_until_it_is_stopped(caller: CallerDatab
         for expected in range(1, 4):
             await caller.enqueue(to=f"user{expected}@example.com")
             forwarder.wake()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(50):
                 await api.wait_for(expected)
     assert len(api.accepted) == 3
     assert await caller.rows() == {}

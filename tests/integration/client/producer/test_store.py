@@ -37,7 +37,7 @@ async def test_claims_at_the_same_moment_never_wait_and_never_share(empty_postgr
     caller = await CallerDatabase(f"postgresql+asyncpg:{empty_postgres.partition(':')[2]}").create()
     ids = await caller.several(4)
     assert isinstance(caller.engine, AsyncEngine)
-    async with asyncio.timeout(5), caller.engine.connect() as connection, caller.engine.connect() as other:
+    async with asyncio.timeout(50), caller.engine.connect() as connection, caller.engine.connect() as other:
         first = await connection.run_sync(_claim, 2)
         second = await other.run_sync(_claim, 2)
         await other.commit()
