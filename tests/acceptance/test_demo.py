@@ -15,7 +15,7 @@ from notifier.inbox.client import MailHogClient
 def _demo(folder: Path, *flags: str) -> NotifierProcess:
     ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
     return NotifierProcess(
-        "demo", *ports, "--data-dir", str(folder), *flags, env=notifier_process.build_environment(folder)
+        "demo", *ports, "--data-dir", str(folder), *flags, env=notifier_process.build_environment(folder), fresh=True
     )
 
 

@@ -40,7 +40,7 @@ def alive(pid: int) -> bool:
 
 async def test_a_dead_process_is_replaced_and_all_stop_together(env: dict[str, str]) -> None:
     """A killed sender is replaced; SIGTERM ends all senders, and the command with 0."""
-    with NotifierProcess("sender", "--processes", "2", env=env) as command:
+    with NotifierProcess("sender", "--processes", "2", env=env, fresh=True) as command:
         for _ in range(2):
             await asyncio.to_thread(command.wait_until_ready)
         before = set(senders(command.pid))
@@ -56,7 +56,7 @@ async def test_a_dead_process_is_replaced_and_all_stop_together(env: dict[str, s
 
 async def test_no_sender_outlives_a_killed_command(env: dict[str, str]) -> None:
     """When the command is killed with -9, its senders notice it and stop."""
-    with NotifierProcess("sender", "--processes", "2", env=env) as command:
+    with NotifierProcess("sender", "--processes", "2", env=env, fresh=True) as command:
         for _ in range(2):
             await asyncio.to_thread(command.wait_until_ready)
         left = senders(command.pid)

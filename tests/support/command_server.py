@@ -1,7 +1,7 @@
 """Runs `notifier` commands in forks of a process that has imported the program already.
 
 A command then costs what it does, and not the imports before it, which take most of its time. Everything else is as in
-a process of its own: arguments, environment, working directory, output, exit status.
+a process of its own: arguments, environment, working directory, output, signals, exit status.
 """
 
 import array
@@ -40,25 +40,29 @@ class CommandServer:
         """A command's exit status and what it wrote to stdout and stderr."""
         with contextlib.ExitStack() as stack:
             files = [stack.enter_context(os.fdopen(os.memfd_create(name), "w+b")) for name in ("stdout", "stderr")]
-            mine, theirs = (stack.enter_context(end) for end in socket.socketpair())
-            request = json.dumps([arguments, environment, str(Path.cwd())]).encode()
-            server = self._started()
-            descriptors = array.array("i", [files[0].fileno(), files[1].fileno(), theirs.fileno()])
-            control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
-            server.sendmsg([len(request).to_bytes(_LENGTH)], control)
-            server.sendall(request)
-            theirs.close()
-            mine.settimeout(seconds)
-            pid = int(mine.recv(_STATUS))
+            started = self.start(arguments, environment, Path.cwd(), files[0].fileno(), files[1].fileno())
             try:
-                status = int(mine.recv(_STATUS))
-            except TimeoutError:
-                os.kill(pid, signal.SIGKILL)
-                raise subprocess.TimeoutExpired(arguments, seconds) from None
+                status = started.wait(seconds)
+            except subprocess.TimeoutExpired:
+                started.kill()
+                raise
             for file in files:
                 file.seek(0)
             out, err = (file.read().decode() for file in files)
-        return os.waitstatus_to_exitcode(status), out, err
+        return status, out, err
+
+    def start(
+        self, arguments: list[str], environment: dict[str, str], folder: Path, stdout: int, stderr: int
+    ) -> "ForkedCommand":
+        """Start a command that writes to these descriptors."""
+        mine, theirs = socket.socketpair()
+        with theirs:
+            request = json.dumps([arguments, environment, str(folder)]).encode()
+            server = self._started()
+            control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [stdout, stderr, theirs.fileno()]))]
+            server.sendmsg([len(request).to_bytes(_LENGTH)], control)
+            server.sendall(request)
+        return ForkedCommand(arguments, mine)
 
     def _started(self) -> socket.socket:
         if self._socket is None:
@@ -74,6 +78,47 @@ class CommandServer:
         if self._socket is not None:
             self._socket.close()
         server.wait()
+
+
+class ForkedCommand:
+    """A running command, with the methods of `subprocess.Popen` that tests use."""
+
+    def __init__(self, arguments: list[str], status: socket.socket) -> None:
+        self._arguments, self._status = arguments, status
+        self.pid = int(status.recv(_STATUS))
+        self._returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit status, if it has ended."""
+        try:
+            return self.wait(0)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def wait(self, seconds: float | None = None) -> int:
+        """Wait for its exit status."""
+        if self._returncode is None:
+            self._status.settimeout(seconds)
+            try:
+                status = self._status.recv(_STATUS)
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired(self._arguments, seconds or 0) from None
+            self._returncode = os.waitstatus_to_exitcode(int(status))
+            self._status.close()
+        return self._returncode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal, if it has not ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
 
 
 def _fixed(environment: dict[str, str]) -> dict[str, str]:
@@ -102,6 +147,8 @@ def _supervise(request: tuple[list[str], dict[str, str], str], stdout: int, stde
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid:
+        os.close(stdout)
+        os.close(stderr)
         os.write(status, str(pid).ljust(_STATUS).encode())
         os.write(status, str(os.waitpid(pid, 0)[1]).ljust(_STATUS).encode())
         os._exit(0)

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any, Self
 
-from support.command_server import CommandServer
+from support.command_server import CommandServer, ForkedCommand
 
 NOTIFIER = Path(sys.executable).with_name("notifier")
 READY_SECONDS = 60.0
@@ -60,13 +60,23 @@ def find_free_port() -> int:
 
 
 class NotifierProcess:
-    """A `notifier` command that keeps running; its first line says that it is ready."""
+    """A `notifier` command that keeps running; its first line says that it is ready.
 
-    def __init__(self, *arguments: str, env: dict[str, str], cwd: Path | None = None) -> None:
-        command = [str(NOTIFIER), *arguments]
-        self._popen = subprocess.Popen(
-            command, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+    Its imports are done already (`command_server`), unless it is `fresh`: then it is started as a user starts it.
+    """
+
+    def __init__(self, *arguments: str, env: dict[str, str], cwd: Path | None = None, fresh: bool = False) -> None:
+        reads, writes = zip(os.pipe(), os.pipe(), strict=True)
+        self._streams = [os.fdopen(read) for read in reads]
+        self._popen: subprocess.Popen[bytes] | ForkedCommand
+        if fresh or not _COMMANDS.can_run(env):
+            self._popen = subprocess.Popen(
+                [str(NOTIFIER), *arguments], env=env, cwd=cwd, stdout=writes[0], stderr=writes[1]
+            )
+        else:
+            self._popen = _COMMANDS.start(list(arguments), env, cwd or Path.cwd(), *writes)
+        for write in writes:
+            os.close(write)
         self.printed: list[str] = []  # to stdout, so far
         self._errors: list[str] = []
         self._wrote = threading.Condition()
@@ -140,14 +150,11 @@ class NotifierProcess:
                 self._popen.wait()
         for reader in self._readers:
             reader.join()
-        for stream in (self._popen.stdout, self._popen.stderr):
-            if stream is not None:
-                stream.close()
+        for stream in self._streams:
+            stream.close()
 
     def _read(self, number: int) -> None:
-        stream = (self._popen.stdout, self._popen.stderr)[number]
-        assert stream is not None
-        for line in stream:
+        for line in self._streams[number]:
             if number == 0:
                 self.printed.append(line)
                 self._lines.put(line)

@@ -46,7 +46,7 @@ def test_what_migrations_and_servers_make_is_private(tmp_path: Path, monkeypatch
     monkeypatch.setenv("NOTIFIER_DATA_DIR", str(folder))
     assert type_command("db", "upgrade").code == 0
     _assert_private(tmp_path / "made", "data/notifier.sqlite3")
-    with NotifierProcess("serve", "--port", "0", env=env) as serve:
+    with NotifierProcess("serve", "--port", "0", env=env, fresh=True) as serve:
         serve.wait_until_ready()
         _assert_private(
             folder, "lock", "notifier.sqlite3", "notifier.sqlite3-wal", "notifier.sqlite3-shm", "journal",
