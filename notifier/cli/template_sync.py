@@ -14,7 +14,7 @@ from notifier.cli.options import Json
 from notifier.cli.output import CommandError
 
 if TYPE_CHECKING:
-    from notifier.templating.sync.sync_result import SyncResult
+    from notifier.templating.sync.sync_record import SyncResult
 
 MAX_NOTE_LENGTH = 500  # characters, as the database has it
 Slugs = Annotated[list[str] | None, typer.Argument(help="Templates; default: all.")]
@@ -57,10 +57,10 @@ async def _run_push(slugs: list[str] | None, root: Path | None, options: dict[st
     from notifier.default_sender import get_default_sender
     from notifier.rendering.pool import RenderingPool
     from notifier.runtime import process_parts
-    from notifier.templating.gate.publish_gate import PublishGate
+    from notifier.templating.publish_gate import PublishGate
     from notifier.templating.sync import template_files
     from notifier.templating.sync.push import Push
-    from notifier.templating.sync.sync_result import SyncRefusedError
+    from notifier.templating.sync.sync_record import SyncRefusedError
 
     async with open_for_reading() if options["dry_run"] else open_for_writing() as parts, RenderingPool() as pool:
         folder = root or process_parts.find_templates_directory(parts.settings)
@@ -105,7 +105,7 @@ def pull_templates(
 
 async def _run_pull(slugs: list[str] | None, root: Path | None, options: dict[str, bool], *, as_json: bool) -> None:
     from notifier.templating.sync.pull import Pull
-    from notifier.templating.sync.sync_result import SyncRefusedError
+    from notifier.templating.sync.sync_record import SyncRefusedError
 
     async with open_for_reading() as parts:
         folder = root or parts.settings.templates_dir or Path("templates")

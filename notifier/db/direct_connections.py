@@ -17,10 +17,8 @@ from sqlalchemy.dialects.postgresql import asyncpg as adapter
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from notifier.db.database_errors import DATABASE_ERRORS, convert_database_error, explain_database_error, is_read_only
 from notifier.db.database_url import DatabaseAddress
-from notifier.db.error_explanations import explain_database_error
-from notifier.db.unavailability import DATABASE_ERRORS, convert_database_error
-from notifier.db.write_faults import is_read_only
 from notifier.errors import DatabaseUnavailableError
 
 WAIT_SECONDS = 2.0

@@ -20,11 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
 from notifier.db import data_directory
+from notifier.db.database_errors import WriteFaults, convert_database_errors
 from notifier.db.database_url import PostgresAddress, SqliteAddress, parse_database_url
 from notifier.db.direct_connections import DirectPool, StatementConnection
 from notifier.db.postgres_connector import PostgresConnector
-from notifier.db.unavailability import convert_database_errors
-from notifier.db.write_faults import WriteFaults
 from notifier.errors import ConfigurationError, NotifierError
 
 POOL_TIMEOUT = 2.0

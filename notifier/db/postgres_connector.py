@@ -15,9 +15,9 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
+from notifier.db.database_errors import is_read_only
 from notifier.db.database_url import PostgresAddress
 from notifier.db.url_parameters import SYSTEM_CERTIFICATES
-from notifier.db.write_faults import is_read_only
 
 CONNECT_TIMEOUT = 3.0
 """Seconds to connect, for all hosts together. The URL may set a time for each host instead."""

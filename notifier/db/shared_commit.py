@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
+from notifier.db.database_errors import convert_database_errors
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
-from notifier.db.unavailability import convert_database_errors
 from notifier.errors import DatabaseUnavailableError, LockTimeoutError
 
 MAX_SUBMIT_SECONDS = 4.5  # then the caller gets a 503

@@ -15,9 +15,9 @@ import asyncpg
 from sqlalchemy import bindparam, insert, text
 
 from notifier.clock import SystemClock
+from notifier.db.database_errors import READ_ONLY_DATABASE
 from notifier.db.engine import Database
 from notifier.db.tables import Attachment
-from notifier.db.write_faults import READ_ONLY_DATABASE
 from notifier.errors import DatabaseUnavailableError
 
 PROBE_BYTES = 512 * 1024

@@ -9,12 +9,11 @@ from sqlalchemy import ColumnElement, String, cast, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.audit import Actor, AuditAction
-from notifier.db.insertion import insert_if_absent
+from notifier.db.dialect import insert_if_absent
 from notifier.db.tables import Template, TemplateDraft, TemplateLayout, TemplateVersion, get_columns
 from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
-from notifier.templating import template_limits
-from notifier.templating.audit_records import record_layout
-from notifier.templating.edit_conflict import EditConflictError, require_same_revision
+from notifier.templating import edit_rules
+from notifier.templating.edit_rules import EditConflictError, record_layout, require_same_revision
 from notifier.templating.validation import MAX_SOURCE_BYTES
 
 MAX_LISTED_USERS = 10
@@ -103,7 +102,7 @@ async def write_layout(connection: AsyncConnection, name: str, text: str, *, rev
     """Write a layout that is valid, without an audit record. Raises `StaleLayoutError`, `TooManyTemplatesError`."""
     row = {"text": text, "revision": revision + 1, "updated_by": actor.name, "updated_at": actor.at}
     if revision == 0:  # of two who create it, one is the first
-        await template_limits.require_room(connection, TemplateLayout)
+        await edit_rules.require_room(connection, TemplateLayout)
         if not await insert_if_absent(connection, TemplateLayout, row | {"name": name}):
             raise StaleLayoutError(await get_layout(connection, name), text)
     else:

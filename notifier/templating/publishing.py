@@ -13,13 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.audit import Actor, AuditAction
 from notifier.db.engine import Database
 from notifier.errors import NotFoundError, NotifierError
+from notifier.rendering.editor_renderers import EditorRenderer
+from notifier.rendering.preview_pool import PreviewPool
 from notifier.rendering.protocol import SourceCheck
 from notifier.template_language.template_source import TemplateSource
-from notifier.templating import draft_store, template_queries, validation, version_store
-from notifier.templating.audit_records import record_template
-from notifier.templating.gate.gate_report import GateReport
-from notifier.templating.gate.publish_gate import PublishGate
-from notifier.templating.source_preview import SourceChecker
+from notifier.templating import draft_store, template_store, validation, version_store
+from notifier.templating.edit_rules import record_template
+from notifier.templating.gate_report import GateReport
+from notifier.templating.publish_gate import PublishGate
 from notifier.templating.version_store import Publication, PublishedVersion
 
 
@@ -59,7 +60,7 @@ class PublishCandidate:
 class Publisher:
     """Examines a draft or an old version before it is published."""
 
-    def __init__(self, database: Database, checker: SourceChecker, gate: PublishGate) -> None:
+    def __init__(self, database: Database, checker: EditorRenderer | PreviewPool, gate: PublishGate) -> None:
         self._database = database
         self._checker = checker
         self._gate = gate
@@ -109,7 +110,7 @@ async def publish_template(
 async def _get_publish_source(connection: AsyncConnection, request: PublishRequest) -> TemplateSource:
     stored = await draft_store.get_draft(connection, request.slug)
     if request.version is not None:
-        pinned = (await template_queries.get_version(connection, request.slug, request.version)).source
+        pinned = (await template_store.get_version(connection, request.slug, request.version)).source
         if request.revision is not None:
             draft_store.require_revision(stored, request.revision)
         return replace(pinned, strict=True)  # it is published by the rules of today

@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from notifier import email_address
 from notifier.errors import Fault, InvalidRequestError
 from notifier.mail.mail_parts import Mailbox, MailHeader
-from notifier.rendering.protocol import PreviewedMail, RenderJob, SourceCheck
+from notifier.rendering.editor_renderers import EditorRenderer
+from notifier.rendering.protocol import PreviewedMail, RenderJob
 from notifier.template_language.compiled_version import MARKETING, UNSUBSCRIBE_HEADER
 from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSource
@@ -18,20 +19,6 @@ from notifier.template_language.variable_usage import UNSUBSCRIBE_URL
 from notifier.templating.validation import MAX_SAMPLE_BYTES, build_render_fault
 
 PREVIEW_MESSAGE_ID = "<preview@notifier.invalid>"
-
-
-class SourceChecker(Protocol):
-    """Checks sources in child processes that are not the sender's."""
-
-    async def check(self, source: TemplateSource, /) -> SourceCheck:
-        """Check the source."""
-
-
-class SourceRenderer(SourceChecker, Protocol):
-    """Renders previews as well."""
-
-    async def preview(self, job: RenderJob, sources: Mapping[str, TemplateSource], /) -> PreviewedMail | RenderFault:
-        """Render the mail of the job."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +32,7 @@ class PreviewValues:
     at: datetime
 
 
-async def preview_source(renderer: SourceRenderer, source: TemplateSource, values: PreviewValues) -> PreviewedMail:
+async def preview_source(renderer: EditorRenderer, source: TemplateSource, values: PreviewValues) -> PreviewedMail:
     """Render the mail as it would leave but for its Message-ID. Raises `InvalidRequestError`."""
     if values.variables is not None and len(msgspec.json.encode(values.variables)) > MAX_SAMPLE_BYTES:
         raise InvalidRequestError([Fault("/variables", "too_large", f"at most {MAX_SAMPLE_BYTES} bytes as JSON")])

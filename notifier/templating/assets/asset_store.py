@@ -17,8 +17,8 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.audit import Actor, AuditAction
+from notifier.db.dialect import insert_if_absent
 from notifier.db.direct_connections import StatementConnection
-from notifier.db.insertion import insert_if_absent
 from notifier.db.tables import INSTANCE, Asset, AssetFile, Attachment, get_columns
 from notifier.errors import Fault, NotFoundError, NotifierError
 from notifier.ids import generate_id
@@ -26,10 +26,9 @@ from notifier.mail.pinned_images import PinnedAsset
 from notifier.outbox import entry_store
 from notifier.outbox.entry_handler import NewEntry
 from notifier.states import AssetMode, AssetStatus, EntryKind, Priority
-from notifier.templating import template_limits
+from notifier.templating import edit_rules
 from notifier.templating.assets.image_conversion import MAX_UPLOAD_BYTES, TOO_LONG, ConvertedImage, ImageOptions
-from notifier.templating.audit_records import record_asset
-from notifier.templating.edit_conflict import EditConflictError, require_same_revision
+from notifier.templating.edit_rules import EditConflictError, record_asset, require_same_revision
 
 ASSET_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 MAX_WIDTH = 1200  # CSS pixels
@@ -106,7 +105,7 @@ async def upload_asset(
     stored = await _find_asset(connection, name, lock=True)
     require_same_revision(StaleAssetError, stored, revision)
     if stored is None:
-        await template_limits.require_room(connection, Asset)
+        await edit_rules.require_room(connection, Asset)
     original = await write_original(connection, data, actor.at)
     id_ = stored.id if stored else generate_id()
     row = {"id": id_, "name": name} | build_new_row(original, wish, revision=revision + 1, actor=actor)

@@ -29,7 +29,6 @@ from notifier.states import Role
 from notifier.template_language.template_source import TemplateSource
 from notifier.template_language.variable_schema import find_variable_faults
 from notifier.templating import version_store
-from notifier.templating.gate.gate_report import KeyUse
 from notifier.templating.version_store import PublishedVersion
 
 MAX_REQUESTS_PER_SERVICE = 200
@@ -77,6 +76,16 @@ class RecentRequest:
     created_by: str  # actor
     locale: str | None
     from_address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyUse:
+    """A key that has used the template lately."""
+
+    key_id: UUID
+    key: str  # its name
+    service: str
+    last_used_at: datetime  # to within a minute
 
 
 @dataclass(frozen=True, kw_only=True)

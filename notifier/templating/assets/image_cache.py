@@ -1,11 +1,47 @@
-"""A cache of the image files that anybody may fetch; at most one is read from the database at a time."""
+"""Caches of converted images: in base64 as mails carry them, and as files that anybody may fetch."""
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Collection, Mapping
 
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
+from notifier.mail.attachment_parts import encode_base64_chunks
 from notifier.templating.assets import asset_store
+
+MAX_CACHED_BYTES = 64 * 1024 * 1024
+"""Bytes of base64 in memory."""
+
+
+class InlineImageCache:
+    """The images of an installation, and the public URL of those that mails link to."""
+
+    def __init__(self, database: Database, public_url: str | None) -> None:
+        self.public_url = public_url.rstrip("/") if public_url else None
+        self._database = database
+        self._cached: OrderedDict[str, bytes] = OrderedDict()
+        self._size = 0
+
+    async def load_base64(self, hashes: Collection[str]) -> Mapping[str, bytes]:
+        """Return base64 lines by SHA-256 (hexadecimal); an image that does not exist is left out."""
+        if missing := [bytes.fromhex(sha256) for sha256 in hashes if sha256 not in self._cached]:
+            async with self._database.read() as connection:
+                files = await asset_store.get_files(connection, missing)
+            for digest, (_, content) in files.items():
+                self._store(digest.hex(), b"".join(encode_base64_chunks(content)))
+        images = {sha256: self._cached[sha256] for sha256 in hashes if sha256 in self._cached}
+        for sha256 in images:
+            self._cached.move_to_end(sha256)
+        while self._size > MAX_CACHED_BYTES:
+            _, oldest = self._cached.popitem(last=False)
+            self._size -= len(oldest)
+        return images
+
+    def _store(self, digest: str, lines: bytes) -> None:
+        if digest not in self._cached:
+            self._size += len(lines)
+            self._cached[digest] = lines
+
 
 MAX_PUBLIC_FILE_BYTES = 32 * 1024 * 1024
 """Bytes of images in memory."""

@@ -6,10 +6,16 @@ that, so that a hostile draft costs no more than its batch and itself.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from notifier.rendering.child_connection import ChildLostError, LossReason
-from notifier.rendering.pool import MAX_STARVED_WALL_SECONDS, MAX_WALL_SECONDS, STARVED_FAULT, TOO_SLOW_FAULT
+from notifier.rendering.pool import (
+    MAX_STARVED_WALL_SECONDS,
+    MAX_WALL_SECONDS,
+    STARVED_FAULT,
+    TOO_SLOW_FAULT,
+    RenderingPool,
+)
+from notifier.rendering.preview_pool import PreviewPool
 from notifier.rendering.protocol import CompareRequest, MailComparison, MailVariables
 from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSource
@@ -18,18 +24,11 @@ MAX_SLOW_MAILS = 8
 """Mails of the published version that may take too long before the comparison ends."""
 
 
-class MailComparer(Protocol):
-    """A pool of child processes that renders mails of two versions and compares them."""
-
-    async def compare(self, request: CompareRequest, wall: float, /) -> list[MailComparison | None]:
-        """Return one result for each payload, in order. Raises `ChildLostError`."""
-
-
 @dataclass(kw_only=True)
 class VersionComparison:
     """Compares two versions on recent requests."""
 
-    pool: MailComparer
+    pool: PreviewPool | RenderingPool
     before: str | None  # key of a source; None: nothing is published
     after: str
     sources: Mapping[str, TemplateSource]

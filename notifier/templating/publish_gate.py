@@ -20,25 +20,26 @@ from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.email_address import InvalidAddressError
 from notifier.errors import Fault
-from notifier.rendering.pool import MAX_BATCH_MAILS, TOO_SLOW_FAULT
+from notifier.rendering.pool import MAX_BATCH_MAILS, TOO_SLOW_FAULT, RenderingPool
+from notifier.rendering.preview_pool import PreviewPool
 from notifier.rendering.protocol import MailVariables, SourceCheck
 from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSource
-from notifier.templating import template_queries
-from notifier.templating.audit_records import record_template
-from notifier.templating.gate import gate_report, recent_requests
-from notifier.templating.gate.gate_report import GateReport, MailExample
-from notifier.templating.gate.mail_comparison import MailComparer, VersionComparison
-from notifier.templating.gate.outcome_counts import (
+from notifier.templating import gate_report, recent_requests, template_store
+from notifier.templating.edit_rules import record_template
+from notifier.templating.gate_report import (
     ChangeKind,
     FailurePlace,
+    GateReport,
+    MailExample,
     RequestCount,
     SampleRequest,
     ServiceTally,
     sort_by_frequency,
 )
-from notifier.templating.gate.recent_requests import CallingService, GateInput, RecentRequest, SecretMask
-from notifier.templating.variable_diff import compare_variables
+from notifier.templating.mail_comparison import VersionComparison
+from notifier.templating.recent_requests import CallingService, GateInput, RecentRequest, SecretMask
+from notifier.templating.source_diff import compare_variables
 
 KEY_USE_PERIOD = timedelta(days=30)
 MAX_EXAMPLES = 4
@@ -75,7 +76,7 @@ class _TriedDraft:
 class PublishGate:
     """Tries drafts on recent requests."""
 
-    def __init__(self, database: Database, pool: MailComparer, clock: Clock, sender: str) -> None:
+    def __init__(self, database: Database, pool: PreviewPool | RenderingPool, clock: Clock, sender: str) -> None:
         self._database = database
         self._pool = pool
         self._clock = clock
@@ -246,7 +247,7 @@ class PublishGate:
 
 async def record_unmasking(connection: AsyncConnection, slug: str, *, actor: Actor) -> None:
     """Record that the actor looks at secret values of recent requests. Raises `NotFoundError`."""
-    id_ = (await template_queries.get_template(connection, slug)).id
+    id_ = (await template_store.get_template(connection, slug)).id
     await record_template(connection, AuditAction.TEMPLATE_UNMASKED, (id_, slug), actor)
 
 
