@@ -16,7 +16,7 @@ from notifier.submission.notification_request import NotificationRequest
 from notifier.submission.notification_submitter import NotificationSubmitter
 from notifier.submission.notification_writer import write_in_transaction
 from notifier.template_language.template_source import TemplateSource
-from notifier.templating import source_preview, template_store
+from notifier.templating import draft_store, template_store
 from notifier.templating.assets.image_cache import InlineImageCache
 from notifier.templating.edit_rules import record_template
 
@@ -42,7 +42,7 @@ async def check_test_mail(
         to=mail.to,
         content={"subject": mail.preview.subject, "html": mail.preview.html, "text": mail.preview.text},
         attachments=await _attach_images(pictures, mail),
-        headers=source_preview.build_unsubscribe_header(mail.source, mail.variables),
+        headers=draft_store.build_unsubscribe_header(mail.source, mail.variables),
         sender=settings.from_,
         reply_to=settings.reply_to,
     )

@@ -1,10 +1,12 @@
-"""Drafts: at most one for each template, saved under optimistic locking.
+"""Drafts, at most one for each template: checked, saved under optimistic locking, and previewed.
 
 A draft has the template's own parts; layouts and images are added when it is previewed or published.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -12,21 +14,27 @@ from msgspec import structs
 from sqlalchemy import delete, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier import email_address
 from notifier.audit import Actor, AuditAction
 from notifier.db.dialect import insert_if_absent
 from notifier.db.engine import Database
 from notifier.db.tables import Template, TemplateDraft, get_columns
-from notifier.errors import NotFoundError, NotifierError
+from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
 from notifier.ids import generate_id
 from notifier.mail import pinned_images
+from notifier.mail.mail_parts import Mailbox, MailHeader
 from notifier.rendering.editor_renderers import EditorRenderer
-from notifier.rendering.protocol import SourceCheck
+from notifier.rendering.protocol import PreviewedMail, RenderJob, SourceCheck
+from notifier.template_language.compiled_version import MARKETING, UNSUBSCRIBE_HEADER
+from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSource
+from notifier.template_language.variable_usage import UNSUBSCRIBE_URL
 from notifier.templating import layout_store, template_store, validation
 from notifier.templating.assets import asset_store
 from notifier.templating.edit_rules import EditConflictError, record_template, require_room, require_same_revision
 from notifier.templating.template_store import select_own_parts
 
+PREVIEW_MESSAGE_ID = "<preview@notifier.invalid>"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _draft = get_columns(TemplateDraft)
 
@@ -206,3 +214,54 @@ async def load_source(database: Database, slug: str, version: int | None = None)
         if stored.source is None:
             raise NotFoundError(f"there is no template {slug!r}")
         return await assemble_source(connection, stored.source, slug)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewValues:
+    """What a preview is rendered with."""
+
+    variables: Mapping[str, Any] | None  # None: those of the sample
+    locale: str | None
+    recipient: str
+    sender: Mailbox  # unless the template has one of its own
+    at: datetime
+
+
+async def preview_source(renderer: EditorRenderer, source: TemplateSource, values: PreviewValues) -> PreviewedMail:
+    """Render the mail as it would leave but for its Message-ID. Raises `InvalidRequestError`."""
+    if values.variables is not None and len(msgspec.json.encode(values.variables)) > validation.MAX_SAMPLE_BYTES:
+        raise InvalidRequestError(
+            [Fault("/variables", "too_large", f"at most {validation.MAX_SAMPLE_BYTES} bytes as JSON")]
+        )
+    variables = source.sample if values.variables is None else values.variables
+    settings = source.settings
+    header = MailHeader(
+        message_id=PREVIEW_MESSAGE_ID,
+        date=values.at,
+        sender=_parse_mailbox(settings.from_) or values.sender,
+        recipient=values.recipient,
+        reply_to=_parse_mailbox(settings.reply_to),
+    )
+    version = f"look:{source.content_hash()}:{source.strict}"
+    job = RenderJob(
+        version=version, locale=values.locale, variables=msgspec.json.encode(variables).decode(), header=header
+    )
+    mail = await renderer.preview(job, {version: source})
+    if isinstance(mail, RenderFault):
+        raise InvalidRequestError([validation.build_render_fault(mail)])
+    return mail
+
+
+def build_unsubscribe_header(source: TemplateSource, variables: Mapping[str, Any] | None) -> dict[str, str]:
+    """Build the header field by which readers of a marketing mail unsubscribe."""
+    values = source.sample if variables is None else variables
+    if source.settings.category != MARKETING:
+        return {}
+    return {UNSUBSCRIBE_HEADER: f"<{values[UNSUBSCRIBE_URL]}>"}
+
+
+def _parse_mailbox(text: str | None) -> Mailbox | None:
+    if text is None:
+        return None
+    name, mailbox = email_address.parse_named_address(text)
+    return Mailbox(mailbox, name)

@@ -17,6 +17,12 @@ from notifier.template_language.render_fault import RenderFault
 from notifier.templating.recent_requests import CallingService, KeyUse, RecentRequest, SecretMask
 from notifier.templating.source_diff import AlteredVariable, Variable
 
+MAX_REASONS = 20
+"""Refusals and failures of one service that are listed; the rarer ones are left out."""
+Key = TypeVar("Key")
+FailurePlace = tuple[str, int | None]  # part and line
+ChangeKind = tuple[str | None, tuple[str, ...], tuple[int, ...]]  # locale, changed parts, and the shape of the change
+
 
 @dataclass(frozen=True, kw_only=True)
 class RequestRefusal:
@@ -60,6 +66,17 @@ class ServiceOutcome:
         """Whether something that works today would not work any more."""
         return self.refused + self.failing + self.untried > 0
 
+    @property
+    def reason(self) -> str:
+        """A sentence that says what would not work any more."""
+        counts = (
+            (self.refused, "would be refused (422)"),
+            (self.failing, "could not be made into a mail"),
+            (self.untried, "could not be tried"),
+        )
+        broken = ", ".join(f"{count} {words}" for count, words in counts if count)
+        return f"{self.service}: {broken}, of {self.looked} requests."
+
 
 @dataclass(frozen=True, kw_only=True)
 class MailExample:
@@ -98,39 +115,12 @@ class GateReport:
         return report
 
 
-def format_reasons(services: tuple[ServiceOutcome, ...]) -> tuple[str, ...]:
-    """Say why the draft must not be published as it is."""
-    return tuple(f"{service.service}: {_format_reason(service)}" for service in services if service.blocks)
-
-
-def _format_reason(service: ServiceOutcome) -> str:
-    counts = (
-        (service.refused, "would be refused (422)"),
-        (service.failing, "could not be made into a mail"),
-        (service.untried, "could not be tried"),
-    )
-    return ", ".join(f"{count} {words}" for count, words in counts if count) + f", of {service.looked} requests."
-
-
-MAX_REASONS = 20
-"""Refusals and failures of one service that are listed; the rarer ones are left out."""
-Key = TypeVar("Key")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SampleRequest:
-    """A request that is shown as an example of others."""
-
-    id: UUID
-    service: str
-    locale: str | None
-
-
 @dataclass(kw_only=True)
 class RequestCount:
     """How many requests have something in common."""
 
-    specimen: SampleRequest  # the newest of them
+    service: str
+    specimen: RecentRequest  # the newest of them
     requests: int = 0
     keys: Counter[str] = field(default_factory=Counter)
 
@@ -138,10 +128,6 @@ class RequestCount:
         """Count one more."""
         self.requests += 1
         self.keys[request.created_by.removeprefix("key:")] += 1
-
-
-FailurePlace = tuple[str, int | None]
-ChangeKind = tuple[str | None, tuple[str, ...], tuple[int, ...]]
 
 
 @dataclass(kw_only=True)
@@ -201,7 +187,7 @@ class ServiceTally:
         return sort_by_frequency((place, count) for place, (_, count) in self.failures.items())
 
     def _counted(self, request: RecentRequest) -> RequestCount:
-        return RequestCount(specimen=SampleRequest(id=request.id, service=self.service.name, locale=request.locale))
+        return RequestCount(service=self.service.name, specimen=request)
 
 
 def sort_by_frequency(

@@ -20,12 +20,14 @@ from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.email_address import InvalidAddressError
 from notifier.errors import Fault
+from notifier.rendering import subject_values
 from notifier.rendering.pool import MAX_BATCH_MAILS, TOO_SLOW_FAULT, RenderingPool
 from notifier.rendering.preview_pool import PreviewPool
 from notifier.rendering.protocol import MailVariables, SourceCheck
 from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSource
-from notifier.templating import gate_report, recent_requests, template_store
+from notifier.template_language.variable_schema import find_variable_faults
+from notifier.templating import recent_requests, template_store
 from notifier.templating.edit_rules import record_template
 from notifier.templating.gate_report import (
     ChangeKind,
@@ -33,7 +35,6 @@ from notifier.templating.gate_report import (
     GateReport,
     MailExample,
     RequestCount,
-    SampleRequest,
     ServiceTally,
     sort_by_frequency,
 )
@@ -119,7 +120,7 @@ class PublishGate:
             content_hash=source.content_hash(),
             number=current.number if current else None,
             blocks=any(outcome.blocks for outcome in outcomes),
-            reasons=gate_report.format_reasons(outcomes),
+            reasons=tuple(outcome.reason for outcome in outcomes if outcome.blocks),
             looked=sum(outcome.looked for outcome in outcomes),
             changed=sum(outcome.changed for outcome in outcomes),
             services=outcomes,
@@ -195,7 +196,8 @@ class PublishGate:
         self, request: RecentRequest, values: Any, rules: _SubmitRules, draft: _TriedDraft, service: CallingService
     ) -> list[Fault]:
         """Find why a submit would refuse the request, by the rules of the draft or of the current version."""
-        faults = recent_requests.find_value_faults(rules.schema, rules.subject_paths, values)
+        faults = find_variable_faults(rules.schema, values)
+        faults += subject_values.find_subject_faults(rules.subject_paths, values)
         sender = _parse_address(rules.sender)
         if sender is None or request.from_address not in draft.senders:  # the request names its own sender
             return faults
@@ -228,7 +230,7 @@ class PublishGate:
         else:
             note = "" if result.diffs else ONLY_SECRETS
         return MailExample(
-            service=count.specimen.service,
+            service=count.service,
             locale=locale,
             changed=changed,
             alike=count.requests,
@@ -236,7 +238,7 @@ class PublishGate:
             note=note,
         )
 
-    async def _load_masked(self, specimen: SampleRequest, draft: _TriedDraft) -> MailVariables | None:
+    async def _load_masked(self, specimen: RecentRequest, draft: _TriedDraft) -> MailVariables | None:
         """Load the variables of a request without the secret ones; None: they were deleted meanwhile."""
         async with self._database.read() as connection:
             texts = await recent_requests.get_variables(connection, [specimen.id])

@@ -23,11 +23,8 @@ from notifier.db.tables import (
     TemplateVersion,
     get_columns,
 )
-from notifier.errors import Fault
-from notifier.rendering import subject_values
 from notifier.states import Role
 from notifier.template_language.template_source import TemplateSource
-from notifier.template_language.variable_schema import find_variable_faults
 from notifier.templating import version_store
 from notifier.templating.version_store import PublishedVersion
 
@@ -39,14 +36,9 @@ HIDDEN = "•••"
 """What is shown in place of a secret value, whatever its type and length."""
 
 _notification, _content = get_columns(Notification), get_columns(NotificationContent)
-_template = get_columns(Template)
-_service, _use, _key, _version = (
-    get_columns(Service),
-    get_columns(TemplateUse),
-    get_columns(ApiKey),
-    get_columns(TemplateVersion),
-)
-# One look into the index for each service. With a join or EXISTS a planner may read all notifications, and with an
+_template, _version, _use = get_columns(Template), get_columns(TemplateVersion), get_columns(TemplateUse)
+_service, _key = get_columns(Service), get_columns(ApiKey)
+# One search in the index for each service. With a join or EXISTS a planner may read all notifications, and with an
 # ORDER BY it may read those of all services.
 _ANY = (
     select(_notification.id)
@@ -110,26 +102,24 @@ async def load_gate_input(connection: AsyncConnection, slug: str, since: datetim
     if id_ is None:
         return GateInput()
     current = await version_store.get_current_version(connection, slug)
-    services = await list_calling_services(connection, id_)
-    requests = [(service, await list_newest_requests(connection, service.id, id_)) for service in services]
+    rows = await connection.execute(_SERVICES, {"template": id_})
+    services = [CallingService(id=row.id, name=row.name, from_domains=tuple(row.from_domains)) for row in rows]
+    requests = [(service, await _list_newest_requests(connection, service.id, id_)) for service in services]
     versions = {request.version_id for _, of_service in requests for request in of_service if request.version_id}
+    settings = await connection.execute(select(_version.source["settings"]).where(_version.id.in_(versions)))
     sources = await version_store.get_sources(connection, [current.id]) if current else {}
     return GateInput(
         current=current,
         source=sources[current.id] if current else None,
-        settings=await get_version_settings(connection, versions),
+        settings=[*settings.scalars()],
         requests=requests,
-        keys=await list_key_uses(connection, id_, since),
+        keys=await _list_key_uses(connection, id_, since),
     )
 
 
-async def list_calling_services(connection: AsyncConnection, template_id: UUID) -> list[CallingService]:
-    """List the services that have used the template, by name."""
-    rows = await connection.execute(_SERVICES, {"template": template_id})
-    return [CallingService(id=row.id, name=row.name, from_domains=tuple(row.from_domains)) for row in rows]
-
-
-async def list_newest_requests(connection: AsyncConnection, service_id: UUID, template_id: UUID) -> list[RecentRequest]:
+async def _list_newest_requests(
+    connection: AsyncConnection, service_id: UUID, template_id: UUID
+) -> list[RecentRequest]:
     """List the service's newest requests with the template, newest first; copies of a mail say nothing new."""
     names = (_notification.service_id, _notification.template_id, _notification.id)
     first, last = (_bind_row(service_id, template_id, id_) for id_ in (_FIRST, _LAST))
@@ -155,13 +145,7 @@ async def get_variables(connection: AsyncConnection, ids: Collection[UUID]) -> d
     return {row.notification_id: row.text for row in rows}
 
 
-async def get_version_settings(connection: AsyncConnection, versions: Collection[UUID]) -> list[dict[str, Any]]:
-    """Get the settings that these versions were published with, in no order."""
-    rows = await connection.execute(select(_version.source["settings"]).where(_version.id.in_(versions)))
-    return [*rows.scalars()]
-
-
-async def list_key_uses(connection: AsyncConnection, template_id: UUID, since: datetime) -> list[KeyUse]:
+async def _list_key_uses(connection: AsyncConnection, template_id: UUID, since: datetime) -> list[KeyUse]:
     """List the keys that have used the template since then, the latest first."""
     query = (
         select(_use.key_id, _key.name.label("key"), _service.name.label("service"), _use.last_used_at)
@@ -185,13 +169,6 @@ def split_batches(requests: Iterable[tuple[RecentRequest, str]]) -> Iterator[lis
         size += len(text)
     if batch:
         yield batch
-
-
-def find_value_faults(
-    schema: Mapping[str, Any], subject_paths: Iterable[list[str]], values: Mapping[str, Any]
-) -> list[Fault]:
-    """Find what a submit would say about these variables; their size was accepted when they were sent."""
-    return find_variable_faults(schema, values) + subject_values.find_subject_faults(subject_paths, values)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,10 @@ from notifier.templating.assets import asset_store
 
 MAX_CACHED_BYTES = 64 * 1024 * 1024
 """Bytes of base64 in memory."""
+MAX_PUBLIC_FILE_BYTES = 32 * 1024 * 1024
+"""Bytes of public files in memory."""
+MAX_READ_SECONDS = 5.0
+"""How long a request waits while other files are read."""
 
 
 class InlineImageCache:
@@ -28,25 +32,15 @@ class InlineImageCache:
             async with self._database.read() as connection:
                 files = await asset_store.get_files(connection, missing)
             for digest, (_, content) in files.items():
-                self._store(digest.hex(), b"".join(encode_base64_chunks(content)))
+                if digest.hex() not in self._cached:  # another mail may have loaded it meanwhile
+                    lines = self._cached[digest.hex()] = b"".join(encode_base64_chunks(content))
+                    self._size += len(lines)
         images = {sha256: self._cached[sha256] for sha256 in hashes if sha256 in self._cached}
         for sha256 in images:
             self._cached.move_to_end(sha256)
         while self._size > MAX_CACHED_BYTES:
-            _, oldest = self._cached.popitem(last=False)
-            self._size -= len(oldest)
+            self._size -= len(self._cached.popitem(last=False)[1])
         return images
-
-    def _store(self, digest: str, lines: bytes) -> None:
-        if digest not in self._cached:
-            self._size += len(lines)
-            self._cached[digest] = lines
-
-
-MAX_PUBLIC_FILE_BYTES = 32 * 1024 * 1024
-"""Bytes of images in memory."""
-MAX_READ_SECONDS = 5.0
-"""How long a request waits while other files are read."""
 
 
 class PublicFileCache:
@@ -56,7 +50,7 @@ class PublicFileCache:
         self._database = database
         self._reading = asyncio.Semaphore(1)
         self._cached: OrderedDict[bytes, tuple[str, bytes]] = OrderedDict()
-        self._bytes = 0
+        self._size = 0
 
     async def get(self, sha256: bytes) -> tuple[str, bytes]:
         """Return media type and content. Raises `NotFoundError`, and `DatabaseUnavailableError` if too many wait."""
@@ -69,15 +63,12 @@ class PublicFileCache:
             try:
                 if sha256 not in self._cached:  # another request may have read it meanwhile
                     async with self._database.read() as connection:
-                        self._store(sha256, await asset_store.get_file(connection, sha256))
+                        file = self._cached[sha256] = await asset_store.get_file(connection, sha256)
+                    self._size += len(file[1])
             finally:
                 self._reading.release()
         self._cached.move_to_end(sha256)
-        return self._cached[sha256]
-
-    def _store(self, sha256: bytes, file: tuple[str, bytes]) -> None:
-        self._cached[sha256] = file
-        self._bytes += len(file[1])
-        while self._bytes > MAX_PUBLIC_FILE_BYTES and len(self._cached) > 1:
-            _, (_, oldest) = self._cached.popitem(last=False)
-            self._bytes -= len(oldest)
+        file = self._cached[sha256]
+        while self._size > MAX_PUBLIC_FILE_BYTES and len(self._cached) > 1:
+            self._size -= len(self._cached.popitem(last=False)[1][1])
+        return file
