@@ -176,7 +176,7 @@ def _explain_response(error: asyncpg.PostgresError, address: PostgresAddress) ->
 def _explain_login(message: str, address: PostgresAddress) -> str:
     if "pg_hba.conf" in message:
         return (
-            f"{address.place} lets nobody in as {_user(address)} from here (pg_hba.conf): allow it there,"
+            f"{address.place} refuses {_user(address)} from this host (pg_hba.conf): allow it there,"
             f" or try sslmode=require in {address.variable}"
         )
     if "password" in message:

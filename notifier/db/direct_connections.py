@@ -1,7 +1,7 @@
 """PostgreSQL without SQLAlchemy, for the few statements that run thousands of times a second.
 
-A statement through SQLAlchemy's asynchronous engine costs five times the CPU time of the driver alone. The connections
-are opened by an engine all the same, so that both use the same server and settings.
+A statement through SQLAlchemy's asynchronous engine costs five times the CPU time of the driver alone. An engine opens
+the connections nevertheless, so that both use the same server and settings.
 """
 
 import asyncio
@@ -42,7 +42,6 @@ class RecordRow(asyncpg.Record):  # type: ignore[misc]
     """A row of the driver whose columns can also be read as attributes."""
 
     def __getattr__(self, name: str) -> Any:
-        """Get the column of this name."""
         try:
             return self[name]
         except KeyError:
@@ -98,8 +97,8 @@ class _DriverStatement(NamedTuple):
 
     sql: str
     names: Sequence[str]  # of `$1`, `$2`, …
-    convert: Mapping[str, Any]  # how to convert those that need it
-    values: Mapping[str, Any]  # that the statement itself contains
+    convert: Mapping[str, Any]  # converters of the values that need one
+    values: Mapping[str, Any]  # that are part of the statement
 
 
 def _compile_statement(statement: ClauseElement) -> _DriverStatement:
@@ -180,7 +179,7 @@ class DirectPool:
 
 
 class PooledConnection:
-    """One use of a pooled connection. Errors are converted as by `unavailable_as_such`."""
+    """One use of a pooled connection. Errors are converted as by `convert_database_errors`."""
 
     def __init__(self, direct: DirectPool, *, in_transaction: bool = False, seconds: float | None = None) -> None:
         self._direct = direct
@@ -188,7 +187,6 @@ class PooledConnection:
         self._seconds = seconds
 
     async def __aenter__(self) -> DirectConnection:
-        """Take a connection, and begin the transaction if there is one."""
         self._connection = await self._direct.acquire()
         self._connection.seconds = self._seconds
         if self._in_transaction:
@@ -198,7 +196,6 @@ class PooledConnection:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Commit or roll back, and return the connection."""
         if error is not None:
             self._direct.on_error(error)
         # A cancelled or timed out statement may still run. A connection that refuses writes leads to a standby.

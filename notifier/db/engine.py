@@ -1,7 +1,7 @@
 """Connections: one writer and several readers on SQLite, pools on PostgreSQL, with the same methods.
 
 `write()` is a transaction: it commits at the end of the block, and rolls back if the block raises. A database that
-cannot be reached raises `DatabaseUnavailableError`, whichever library found out.
+cannot be reached raises `DatabaseUnavailableError`, whichever library reports it.
 """
 
 import asyncio
@@ -187,7 +187,6 @@ class Database:
 
     @contextmanager
     def _recording_faults(self) -> Iterator[None]:
-        """Record errors that say that nothing can be written."""
         try:
             yield
         except Exception as error:
@@ -220,7 +219,6 @@ def _transact(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection
 
 
 def _pool(size: int) -> dict[str, Any]:
-    """Build the pool options of an engine."""
     return {
         "poolclass": AsyncAdaptedQueuePool,
         "pool_size": size,

@@ -119,8 +119,8 @@ class PostgresConnector:
         raise refusals[-1]
 
     def _driver_url(self) -> str:
-        """Build a URL with the parameters that the driver takes in no other way, such as certificate files."""
-        pairs = self.address.parameters.of_the_driver.items()
+        """Build a URL with the parameters that the driver takes only there, such as certificate files."""
+        pairs = self.address.parameters.driver_parameters.items()
         return "postgresql://?" + "&".join(
             f"{name}={quote(value, safe='')}" for name, value in pairs if value != SYSTEM_CERTIFICATES
         )
@@ -128,7 +128,7 @@ class PostgresConnector:
     def _tls(self) -> ssl.SSLContext | str | None:
         """Build the driver's `ssl` argument."""
         parameters = self.address.parameters
-        files = parameters.of_the_driver
+        files = parameters.driver_parameters
         if files.get("sslrootcert") != SYSTEM_CERTIFICATES:
             return parameters.tls_mode
         if self._context is None:

@@ -1,4 +1,4 @@
-"""Finds out whether a database or directory can be written, by writing as much as a notification and undoing it.
+"""Checks whether a database or directory can be written: writes as much as a notification, and undoes it.
 
 Reads still work on a full disk, so only a write can tell. The probe runs only after a sign of a fault: a failed write,
 or a disk with almost no space.

@@ -45,7 +45,7 @@ class DraftView:
 
     template_id: UUID | None = None  # None: nothing was ever saved under this slug
     slug: str
-    source: TemplateSource | None = None  # own parts only; None: as above
+    source: TemplateSource | None = None  # own parts only; None: there is none
     number: int = 0  # of the current version; 0: nothing is published
     saves: int = 0  # how often the draft was saved; 0: there is none
     base_number: int | None = None  # the version that the draft was made from
@@ -60,7 +60,7 @@ class DraftView:
 
     @property
     def revision(self) -> str:
-        """What names this very state: every save and every publish changes it.
+        """Identifies this state: every save and every publish changes it.
 
         The time distinguishes a draft from a discarded one that was saved as often.
         """
@@ -105,14 +105,14 @@ async def get_draft(connection: AsyncConnection, slug: str, *, lock: bool = Fals
 
 
 def require_revision(stored: DraftView, revision: str, yours: TemplateSource | None = None) -> None:
-    """Raise `TemplateDeletedError`, or `StaleDraftError` unless this is the revision; "" is as "0.0"."""
+    """Raise `TemplateDeletedError`, or `StaleDraftError` unless this is the revision; "" means "0.0"."""
     if stored.deleted_at is not None:
         raise TemplateDeletedError
     require_same_revision(StaleDraftError, stored, revision or "0.0", yours)
 
 
 def is_repeated_save(stored: DraftView, source: TemplateSource, by: str) -> bool:
-    """Whether the same editor has just saved the same: the reply to that may have been lost."""
+    """Whether the same editor has already saved this source: the reply may have been lost."""
     return stored.has_draft and stored.updated_by == by and stored.source == select_own_parts(source)
 
 
@@ -137,7 +137,7 @@ async def check_draft(
 async def save_draft(
     connection: AsyncConnection, slug: str, source: TemplateSource, *, revision: str, actor: Actor
 ) -> DraftView:
-    """Save the source as the draft if it still has this revision; what the same editor has just saved is no conflict.
+    """Save the source as the draft if it still has this revision; a repeated save of the same editor is no conflict.
 
     Raises `StaleDraftError`, `TemplateDeletedError`, `TooManyTemplatesError`.
     """
@@ -187,7 +187,7 @@ async def assemble_source(
 ) -> TemplateSource:
     """Add the current layouts and images that the source uses: the result is what would be published.
 
-    An image that is not ready is left out; the check names it. A layout that is not in the table is taken from the
+    An image that is not ready is left out; the check reports it. A layout that is not in the table is taken from the
     slug's current version: older releases kept layouts in versions only.
     """
     shared = {view.name: view.text for view in await layout_store.list_layouts(connection)}
@@ -228,7 +228,7 @@ class PreviewValues:
 
 
 async def preview_source(renderer: EditorRenderer, source: TemplateSource, values: PreviewValues) -> PreviewedMail:
-    """Render the mail as it would leave but for its Message-ID. Raises `InvalidRequestError`."""
+    """Render the mail as it would be sent, with another Message-ID. Raises `InvalidRequestError`."""
     if values.variables is not None and len(msgspec.json.encode(values.variables)) > validation.MAX_SAMPLE_BYTES:
         raise InvalidRequestError(
             [Fault("/variables", "too_large", f"at most {validation.MAX_SAMPLE_BYTES} bytes as JSON")]

@@ -26,12 +26,12 @@ ChangeKind = tuple[str | None, tuple[str, ...], tuple[int, ...]]  # locale, chan
 
 @dataclass(frozen=True, kw_only=True)
 class RequestRefusal:
-    """A reason for which requests like those of a service would be answered 422."""
+    """Why requests of a service would be answered 422."""
 
     pointer: str  # JSON pointer; `*` stands for any place in a list
     code: str
     detail: str
-    requests: int  # how many of those that were looked at
+    requests: int  # how many of the tried ones
     keys: tuple[str, ...]  # ids of the keys that made them
 
 
@@ -52,23 +52,23 @@ class ServiceOutcome:
 
     service_id: UUID
     service: str
-    looked: int  # requests that were looked at
+    looked: int  # requests that were tried
     refused: int  # would be answered 422, and are not today
-    failing: int  # could not be made into a mail, and can today
-    broken_already: int  # are refused or fail today as well, and still would
+    failing: int  # could not be rendered, and can today
+    broken_already: int  # are refused or fail with and without the draft
     changed: int  # mails that differ
-    untried: int  # not rendered: another one overran, or this machine had no time
+    untried: int  # not rendered: another one took too long, or this machine was too slow
     refusals: tuple[RequestRefusal, ...]  # most frequent first, also of those that are refused today
     failures: tuple[RenderFailure, ...]  # the same
 
     @property
     def blocks(self) -> bool:
-        """Whether something that works today would not work any more."""
+        """Whether a request that works today would fail."""
         return self.refused + self.failing + self.untried > 0
 
     @property
     def reason(self) -> str:
-        """A sentence that says what would not work any more."""
+        """A sentence that says how many requests would fail."""
         counts = (
             (self.refused, "would be refused (422)"),
             (self.failing, "could not be made into a mail"),
@@ -87,17 +87,17 @@ class MailExample:
     changed: tuple[str, ...]  # subject, html, text
     alike: int  # how many mails change like this
     diffs: dict[str, str]  # part → unified diff
-    note: str = ""  # why there is none
+    note: str = ""  # why there are no diffs
 
 
 @dataclass(frozen=True, kw_only=True)
 class GateReport:
-    """What publishing a draft would do to those who use the template."""
+    """What publishing a draft would change for the services that use the template."""
 
     slug: str
-    content_hash: str  # of what was tried
+    content_hash: str  # of the source that was tried
     number: int | None  # of the version that it was compared with; None: nothing is published
-    blocks: bool  # something that works today would not
+    blocks: bool  # a request that works today would fail
     reasons: tuple[str, ...]  # why, a sentence for each service
     looked: int
     changed: int
@@ -107,7 +107,7 @@ class GateReport:
     removed: tuple[Variable, ...]
     altered: tuple[AlteredVariable, ...]
     keys: tuple[KeyUse, ...]  # within the last thirty days, the latest first
-    masked: bool  # what is secret is hidden in the diffs
+    masked: bool  # secret values are hidden in the diffs
 
     def as_json(self) -> dict[str, Any]:
         """Return the report in types of JSON."""

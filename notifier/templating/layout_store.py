@@ -17,7 +17,7 @@ from notifier.templating.edit_rules import EditConflictError, record_layout, req
 from notifier.templating.validation import MAX_SOURCE_BYTES
 
 MAX_LISTED_USERS = 10
-"""Templates that are named when a layout is in use."""
+"""Templates that are listed when a layout is in use."""
 LAYOUT_NAME = re.compile(r"_layouts/[a-z][a-z0-9_-]{0,63}\.(html|txt)")
 _USED = re.compile(r"""{%[-+]?\s*(?:extends|include|import|from)\s+["'](_layouts/[^"']+)["']""")
 _layout = get_columns(TemplateLayout)
@@ -46,7 +46,7 @@ class LayoutInUseError(NotifierError):
 
 
 def find_used_layouts(files: Mapping[str, str], read: Callable[[str], str | None]) -> dict[str, str]:
-    """Find the layouts that the files name, and those that these name in turn; `read` gives the text, or None."""
+    """Find the layouts that the files name, directly or through other layouts; `read` returns a text, or None."""
     layouts: dict[str, str] = {}
     waiting = list(files.values())
     while waiting:
@@ -70,7 +70,7 @@ async def list_layouts(connection: AsyncConnection) -> list[LayoutView]:
 
 
 async def get_layout(connection: AsyncConnection, name: str, *, lock: bool = False) -> LayoutView | None:
-    """Get the layout; with `lock` for who is about to change it."""
+    """Get the layout; with `lock` for a caller that is about to change it."""
     query = select(*_layout).where(_layout.name == name)
     row = (await connection.execute(query.with_for_update() if lock else query)).mappings().one_or_none()
     return LayoutView(**row) if row else None
@@ -82,7 +82,7 @@ def find_layout_faults(name: str, text: str) -> list[Fault]:
     if not LAYOUT_NAME.fullmatch(name):
         faults.append(Fault("", "invalid_slug", "lower-case letters, digits, - and _, and .html or .txt"))
     if len(text.encode()) > MAX_SOURCE_BYTES:
-        faults.append(Fault("/text", "too_large", f"a layout has at most {MAX_SOURCE_BYTES} octets"))
+        faults.append(Fault("/text", "too_large", f"a layout has at most {MAX_SOURCE_BYTES} bytes"))
     return faults
 
 
@@ -101,7 +101,7 @@ async def save_layout(connection: AsyncConnection, name: str, text: str, *, revi
 async def write_layout(connection: AsyncConnection, name: str, text: str, *, revision: int, actor: Actor) -> LayoutView:
     """Write a layout that is valid, without an audit record. Raises `StaleLayoutError`, `TooManyTemplatesError`."""
     row = {"text": text, "revision": revision + 1, "updated_by": actor.name, "updated_at": actor.at}
-    if revision == 0:  # of two who create it, one is the first
+    if revision == 0:  # two editors may create it at the same moment
         await edit_rules.require_room(connection, TemplateLayout)
         if not await insert_if_absent(connection, TemplateLayout, row | {"name": name}):
             raise StaleLayoutError(await get_layout(connection, name), text)

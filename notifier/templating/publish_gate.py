@@ -46,17 +46,17 @@ KEY_USE_PERIOD = timedelta(days=30)
 MAX_EXAMPLES = 4
 """Kinds of change that are shown, the most frequent first."""
 TOO_LONG = "The two versions of this mail take too long to compare."
-UNMAKEABLE = "Without its secret values this mail cannot be made, so that there is no difference to show."
-ONLY_SECRETS = "It differs in nothing but what depends on secret values."
-FAILS_UNSEEN = "it cannot be made of these values; the message might show a secret one"
+UNMAKEABLE = "Without its secret values this mail cannot be rendered, so no difference is shown."
+ONLY_SECRETS = "Only parts that depend on secret values differ."
+FAILS_UNSEEN = "it cannot be rendered with these values; the message is hidden, because it may show a secret value"
 
 ProgressCallback = Callable[[int, int], None]
-"""Is called with how many requests were tried, and how many there are."""
+"""Gets the number of requests that were tried, and of all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _SubmitRules:
-    """What a submit checks a request against."""
+    """The rules by which a submit checks a request."""
 
     schema: Mapping[str, Any]
     subject_paths: list[list[str]]
@@ -69,8 +69,8 @@ class _TriedDraft:
 
     rules: _SubmitRules
     current_rules: _SubmitRules | None  # None: nothing is published
-    mask: SecretMask  # empty for who may see everything
-    senders: frozenset[str]  # addresses that a request has in From when it names none itself
+    mask: SecretMask  # empty for a caller who may see secret values
+    senders: frozenset[str]  # From addresses of requests that name no sender themselves
     comparison: VersionComparison
 
 
@@ -142,7 +142,7 @@ class PublishGate:
         sources = {after: source}
         if stored.source is not None and before is not None:
             sources[before] = stored.source
-        # What was secret at the time of a request stays secret, whoever removes the mark later.
+        # A value that was secret at the time of a request stays secret, even if its mark is removed later.
         marked = [settings.get("secret", ()) for settings in stored.settings]
         marked += [source.settings.secret for source in sources.values()]
         secret = {path for paths in marked for path in paths} if masked else set()
@@ -177,7 +177,7 @@ class PublishGate:
         tally.counts["looked"] += len(requests)
         accepted = []
         for request, text in requests:
-            await asyncio.sleep(0)  # let other tasks run: the variables may be large
+            await asyncio.sleep(0)  # the variables may be large: let other tasks run
             values = msgspec.json.decode(text)
             faults = self._find_refusals(request, values, draft.rules, draft, tally.service)
             if not faults:
@@ -208,7 +208,7 @@ class PublishGate:
         return [*faults, Fault("/from", "from_not_allowed", detail)]
 
     async def _describe_failures(self, tally: ServiceTally, draft: _TriedDraft) -> dict[FailurePlace, str]:
-        """Describe each place where rendering fails, in the words of a mail without secret values."""
+        """Describe each place where rendering fails, with the message of a mail without secret values."""
         messages = {}
         for place, count in tally.list_failing_places():
             fault, _ = tally.failures[place]
@@ -262,7 +262,7 @@ def _parse_address(text: str | None) -> str | None:
 
 
 def _hide_values(fault: RenderFault, masked: RenderFault | None) -> RenderFault:
-    """Return the fault of the masked mail if it is at the same place; else the place without the message."""
+    """Return the fault of the masked mail if it has the same place; else the place without the message."""
     if masked is not None and (masked.part, masked.line) == (fault.part, fault.line):
         return masked
     return RenderFault(part=fault.part, line=fault.line, message=FAILS_UNSEEN)

@@ -82,7 +82,7 @@ class KeyUse:
 
 @dataclass(frozen=True, kw_only=True)
 class GateInput:
-    """What a draft is tried on, as the database has it."""
+    """What the gate reads from the database to try a draft."""
 
     current: PublishedVersion | None = None
     source: TemplateSource | None = None  # of the current version
@@ -120,7 +120,7 @@ async def load_gate_input(connection: AsyncConnection, slug: str, since: datetim
 async def _list_newest_requests(
     connection: AsyncConnection, service_id: UUID, template_id: UUID
 ) -> list[RecentRequest]:
-    """List the service's newest requests with the template, newest first; copies of a mail say nothing new."""
+    """List the service's newest requests with the template, newest first, without copies."""
     names = (_notification.service_id, _notification.template_id, _notification.id)
     first, last = (_bind_row(service_id, template_id, id_) for id_ in (_FIRST, _LAST))
     # Whole rows are compared and ordered, for which only one index can be used: see decisions/status-index.
@@ -173,17 +173,17 @@ def split_batches(requests: Iterable[tuple[RecentRequest, str]]) -> Iterator[lis
 
 @dataclass(frozen=True, kw_only=True)
 class SecretMask:
-    """Hides the variables that people who edit templates must not see."""
+    """Hides the secret variables from people who edit templates."""
 
     paths: frozenset[tuple[str, ...]]
-    names: frozenset[str]  # of keys that the samples have; others may be values themselves
+    names: frozenset[str]  # of keys in the samples; other keys may be secret values themselves
 
     def apply(self, text: str) -> str:
         """Return the variables as JSON, with each secret value replaced."""
         return msgspec.json.encode(self._masked(msgspec.json.decode(text), ())).decode() if self.paths else text
 
     def mask_pointer(self, pointer: str) -> str:
-        """Cut a pointer below `/variables` where it enters what is secret; `*` stands for any place in a list."""
+        """Cut a pointer below `/variables` at the first secret variable; `*` stands for any place in a list."""
         tokens: list[str] = []
         path: tuple[str, ...] = ()
         for token in pointer.split("/")[1:]:

@@ -27,9 +27,7 @@ def parse_settings(text: str) -> TemplateSettings:
         if message := _find_type_fault(key, value):
             raise SourceProblemError(SourceProblem(file=SETTINGS_FILE, message=message, line=find_line(text, key)))
     if "name" not in values:
-        raise SourceProblemError(
-            SourceProblem(file=SETTINGS_FILE, message='name is missing: say what it is called: name = "…"')
-        )
+        raise SourceProblemError(SourceProblem(file=SETTINGS_FILE, message='name is missing: give it one: name = "…"'))
     return msgspec.convert(values, TemplateSettings)
 
 

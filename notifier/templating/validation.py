@@ -98,7 +98,7 @@ def require_renderable(checked: SourceCheck) -> None:
 
 
 def require_publishable(checked: SourceCheck) -> None:
-    """Raise `InvalidRequestError` if the source does not render, or a lint rule forbids to publish it."""
+    """Raise `InvalidRequestError` if the source does not render, or a lint rule forbids it."""
     require_renderable(checked)
     if errors := [remark for remark in checked.remarks if remark.severity is Severity.ERROR]:
         raise InvalidRequestError(
@@ -107,7 +107,7 @@ def require_publishable(checked: SourceCheck) -> None:
 
 
 def build_render_fault(fault: RenderFault) -> Fault:
-    """Convert a fault of rendering into a fault of the request that has the source."""
+    """Convert a fault of rendering into a fault of the request."""
     return Fault(_get_file_pointer(fault.part), fault.code.value, str(fault))
 
 
@@ -116,7 +116,7 @@ def _get_file_pointer(file: str) -> str:
 
 
 def is_part_name(name: str) -> bool:
-    """Whether a template can have a part of this name."""
+    """Whether this is the name of a part."""
     path = PurePosixPath(name)
     if path.name not in PARTS or str(path) != name:
         return False
@@ -134,7 +134,7 @@ def find_problems(source: TemplateSource) -> list[SourceProblem]:
         message = f"{', '.join(reserved)} is provided by rendering and cannot be a variable"
         problems.append(SourceProblem(file=SAMPLE, message=message))
     if words := sorted(LANGUAGE_WORDS & set(source.sample)):
-        message = f"{', '.join(words)} is a word of templates, and a variable cannot be called so: give it another name"
+        message = f"{', '.join(words)} is a reserved word of templates: give the variable another name"
         problems.append(SourceProblem(file=SAMPLE, message=message))
     faults = _find_setting_faults(source.settings) + _find_path_faults(source.settings, source.sample)
     problems += [SourceProblem(file=SETTINGS_FILE, message=message, key=key) for key, message in faults]

@@ -1,6 +1,6 @@
 """Published versions in the database, numbered and never changed, and which key uses which template.
 
-A submit and a sender read nothing else.
+Submits and senders read nothing else of a template.
 """
 
 from collections.abc import Collection, Sequence
@@ -53,7 +53,7 @@ class Publication:
     by: str  # actor
     at: datetime
     note: str = ""
-    keeps_draft: bool = False  # an old version is published again: the draft is something else
+    keeps_draft: bool = False  # an old version is published again, so the draft stays
 
 
 _template, _version, _draft = get_columns(Template), get_columns(TemplateVersion), get_columns(TemplateDraft)
@@ -149,14 +149,14 @@ async def get_sources(connection: AsyncConnection, ids: Collection[UUID]) -> dic
 
 
 def parse_pinned_source(text: dict[str, Any]) -> TemplateSource:
-    """Parse the source of a version; one without `strict` is older than that field."""
+    """Parse the source of a version; one that is older than the field `strict` is not strict."""
     return msgspec.convert({"strict": False} | text, TemplateSource)
 
 
 async def write_version(
     connection: AsyncConnection, slug: str, source: TemplateSource, report: SourceCheck, publication: Publication
 ) -> PublishedVersion:
-    """Write the source as the next version, make it current, delete the draft; `report` is of this very source."""
+    """Write the source as the next version, make it current, delete the draft; `report` is of this source."""
     template_id, number = await _allocate_number(connection, slug, publication.at)
     settings = source.settings
     version = PublishedVersion(

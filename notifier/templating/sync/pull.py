@@ -1,4 +1,4 @@
-"""Pull templates from the database into files, and never lose what was edited in the folder.
+"""Pull templates from the database into files, without losing edits in the folder.
 
 A template that was edited on both sides is a conflict: then nothing at all is written.
 """
@@ -32,10 +32,10 @@ WRITTEN = (PullChange.CREATED, PullChange.UPDATED)
 
 @dataclass(frozen=True, kw_only=True)
 class _KnownHashes:
-    """Hashes of what the files may have come from."""
+    """Hashes of the sources that the files may have come from."""
 
     hashes: tuple[str, ...]
-    is_recorded: bool  # `_base.json` says so; else they are only hashes of old versions
+    is_recorded: bool  # by `_base.json`; else these are the hashes of all old versions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,21 +43,21 @@ class Pull:
     """A pull of templates into a folder."""
 
     database: Database
-    draft: bool = False  # the drafts, where there are some
-    overwrite: bool = False  # lose what was edited in the folder
-    dry_run: bool = False  # only say what would change
+    draft: bool = False  # pull drafts where they exist
+    overwrite: bool = False  # replace files that were edited in the folder
+    dry_run: bool = False  # only report what would change
 
     async def run(self, root: Path, slugs: Sequence[str] | None) -> list[SyncResult]:
         """Write the named templates, or all, and the layouts that they use.
 
-        Raises `SyncRefusedError`, and `NotFoundError` for a name that is neither here nor there.
+        Raises `SyncRefusedError`, and `NotFoundError` for a name that is in neither place.
         """
         record = sync_record.read_base(root)
         async with self.database.read() as connection:
             states = await template_store.get_states(connection, slugs)
             if unknown := [slug for slug in slugs or () if not states[slug].is_known and not (root / slug).is_dir()]:
                 raise NotFoundError(f"there is no template {', '.join(unknown)}")
-            if slugs is None:  # report what the database does not have any more
+            if slugs is None:  # report templates that are no longer in the database
                 states |= {slug: TemplateState(slug=slug) for slug in record.templates if slug not in states}
             layouts = await get_layouts(connection, states.values())
             unrecorded = [slug for slug in states if slug not in record.templates and (root / slug).is_dir()]

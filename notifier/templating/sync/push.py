@@ -46,13 +46,13 @@ class Push:
     database: Database
     pool: RenderingPool
     clock: Clock
-    by: str  # actor, who may replace what they have published themselves
+    by: str  # actor, who may replace their own versions
     note: str = ""  # why
     only_new: bool = False  # at the start of demo and Compose: never change what exists
     overwrite: bool = False  # replace newer edits and drafts as well
-    dry_run: bool = False  # only say what would change
+    dry_run: bool = False  # only report what would change
     gate: PublishGate | None = None
-    force_reason: str = ""  # publish though callers would break
+    force_reason: str = ""  # why it is published although callers would break
     progress: Callable[[str, int], None] = field(default=lambda _slug, _of: None)  # called before each check
 
     async def run(self, root: Path, slugs: Sequence[str]) -> list[SyncResult]:
@@ -127,7 +127,7 @@ class Push:
         return SyncResult(slug=slug, number=number + 1, change=change, difference=difference)
 
     def _explain_newer(self, state: TemplateState, source: TemplateSource, origin: FileOrigin | None) -> str:
-        """Explain what the database has that the files did not come from; empty if nothing."""
+        """Explain which edits in the database are newer than the files; empty if there are none."""
         if state.deleted_at:
             return f"it was deleted on {state.deleted_at:%Y-%m-%d at %H:%M} UTC"
         if state.draft is not None:
@@ -145,7 +145,7 @@ class Push:
     async def _check_sources(
         self, plan: Sequence[SyncResult], sources: Mapping[str, TemplateSource]
     ) -> dict[str, PublishCandidate]:
-        """Check all that is to be published, or was refused and might be."""
+        """Check the sources that are to be published, and in a dry run also those that were refused."""
         unchanged = (PushChange.UNCHANGED, PushChange.KEPT)
         changes = {result.slug: result.change for result in plan if result.change not in unchanged}
         candidates = {}
@@ -193,13 +193,11 @@ class Push:
 async def _load_stored(
     connection: AsyncConnection, slugs: Sequence[str], *, lock: bool
 ) -> tuple[dict[str, TemplateState], dict[str, LayoutView]]:
-    """Load the templates that are pushed, and all layouts, from the database."""
     states = await template_store.get_states(connection, slugs, lock=lock)
     return states, {view.name: view for view in await layout_store.list_layouts(connection)}
 
 
 def _collect_layouts(sources: Mapping[str, TemplateSource]) -> dict[str, str]:
-    """Collect the layouts that the sources use."""
     files = [item for source in sources.values() for item in source.files.items()]
     return {name: text for name, text in files if name.startswith(LAYOUTS)}
 
@@ -207,7 +205,7 @@ def _collect_layouts(sources: Mapping[str, TemplateSource]) -> dict[str, str]:
 def _update_base_record(
     record: BaseRecord, sources: Mapping[str, TemplateSource], plan: Sequence[SyncResult]
 ) -> BaseRecord:
-    """Return the new record: all files come from what is in the database now."""
+    """Return the new record: all files now equal the database."""
     origins = {
         result.slug: FileOrigin(
             number=result.number,

@@ -210,7 +210,7 @@ def write_template(root: Path, slug: str, source: TemplateSource) -> None:
         name = path.relative_to(folder).as_posix()
         if is_part_name(name) and name not in parts:
             path.unlink()
-            with contextlib.suppress(OSError):  # the folder of a language that has other files
+            with contextlib.suppress(OSError):  # the folder of a language may have other files
                 path.parent.rmdir()
     for name, text in parts.items():
         write_file(root, f"{slug}/{name}", text)
