@@ -93,8 +93,6 @@ class DirectConnection:
 
 
 class _DriverStatement(NamedTuple):
-    """A compiled statement for the driver."""
-
     sql: str
     names: Sequence[str]  # of `$1`, `$2`, …
     convert: Mapping[str, Any]  # converters of the values that need one
@@ -127,14 +125,6 @@ class DirectPool:
         self.on_error = on_error  # called with every error of a statement
         self._room = asyncio.Semaphore(max_connections)
         self._idle: list[DirectConnection] = []
-
-    def open_statement(self, *, seconds: float | None = None) -> "PooledConnection":
-        """Open a connection on which each statement is its own transaction. `seconds`: timeout of a statement."""
-        return PooledConnection(self, seconds=seconds)
-
-    def open_transaction(self) -> "PooledConnection":
-        """Open a transaction, which commits at the end of the block."""
-        return PooledConnection(self, in_transaction=True)
 
     async def close(self) -> None:
         """Close all idle connections."""
@@ -179,7 +169,10 @@ class DirectPool:
 
 
 class PooledConnection:
-    """One use of a pooled connection. Errors are converted as by `convert_database_errors`."""
+    """One use of a pooled connection. Errors are converted as by `convert_database_errors`.
+
+    `in_transaction`: the block is one transaction; else each statement is. `seconds`: timeout of a statement.
+    """
 
     def __init__(self, direct: DirectPool, *, in_transaction: bool = False, seconds: float | None = None) -> None:
         self._direct = direct

@@ -22,7 +22,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 from notifier.db import data_directory
 from notifier.db.database_errors import WriteFaults, convert_database_errors
 from notifier.db.database_url import PostgresAddress, SqliteAddress, parse_database_url
-from notifier.db.direct_connections import DirectPool, StatementConnection
+from notifier.db.direct_connections import DirectPool, PooledConnection, StatementConnection
 from notifier.db.postgres_connector import PostgresConnector
 from notifier.errors import ConfigurationError, NotifierError
 
@@ -129,15 +129,15 @@ class Database:
 
     def write_statement(self) -> AbstractAsyncContextManager[StatementConnection]:
         """Open a connection for one writing statement; on PostgreSQL it is its own transaction, in one round trip."""
-        return self.write() if self.is_sqlite else self._direct.open_statement()
+        return self.write() if self.is_sqlite else PooledConnection(self._direct)
 
     def read_statement(self) -> AbstractAsyncContextManager[StatementConnection]:
         """Open a connection for one reading statement."""
-        return self.read() if self.is_sqlite else self._direct.open_statement(seconds=READ_TIMEOUT)
+        return self.read() if self.is_sqlite else PooledConnection(self._direct, seconds=READ_TIMEOUT)
 
     def direct_transaction(self) -> AbstractAsyncContextManager[StatementConnection]:
         """Open a transaction like `write`, for statements that run thousands of times a second."""
-        return self.write() if self.is_sqlite else self._direct.open_transaction()
+        return self.write() if self.is_sqlite else PooledConnection(self._direct, in_transaction=True)
 
     async def run_in_writer(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Run `work` as one transaction in the thread of SQLite's writer, with a single change of threads.

@@ -126,7 +126,6 @@ class PostgresConnector:
         )
 
     def _tls(self) -> ssl.SSLContext | str | None:
-        """Build the driver's `ssl` argument."""
         parameters = self.address.parameters
         files = parameters.driver_parameters
         if files.get("sslrootcert") != SYSTEM_CERTIFICATES:

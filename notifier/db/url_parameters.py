@@ -135,7 +135,6 @@ def _advice(name: str) -> str:
 
 
 def _tls(values: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """Combine the parameters about TLS into a mode and the trusted certificates."""
     switch = {"true": "require", "1": "require", "false": "disable", "0": "disable"}
     choice = (values.get("sslmode") or values.get("ssl", "")).lower()
     mode = switch.get(choice, choice) or None

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit
 from notifier.audit import Actor, AuditAction, AuditRecord, ObjectKind
-from notifier.db.tables import Asset, Template, TemplateLayout
+from notifier.db.tables import Asset, Table, Template, TemplateLayout
 from notifier.errors import NotifierError
 
 MAX_TEMPLATES = 1000
@@ -18,7 +18,7 @@ MAX_LAYOUTS = 200
 """Layouts of an instance."""
 MAX_ASSETS = 1000
 """Names of images of an instance."""
-_MAXIMA: dict[type[Template] | type[TemplateLayout] | type[Asset], tuple[int, str]] = {
+_MAXIMA: dict[type[Table], tuple[int, str]] = {
     Template: (MAX_TEMPLATES, "templates"),
     TemplateLayout: (MAX_LAYOUTS, "layouts"),
     Asset: (MAX_ASSETS, "images"),
@@ -63,7 +63,7 @@ class TooManyTemplatesError(NotifierError):
     """The instance has as many templates, layouts or images as it may have."""
 
 
-async def require_room(connection: AsyncConnection, table: type[Template] | type[TemplateLayout] | type[Asset]) -> None:
+async def require_room(connection: AsyncConnection, table: type[Table]) -> None:
     """Raise `TooManyTemplatesError` if the table has as many rows as it may have.
 
     Two editors who create the last one at the same moment may both succeed. A push of files is not limited.

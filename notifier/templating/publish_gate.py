@@ -56,8 +56,6 @@ ProgressCallback = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class _SubmitRules:
-    """The rules by which a submit checks a request."""
-
     schema: Mapping[str, Any]
     subject_paths: list[list[str]]
     sender: str | None  # the template's own
@@ -65,8 +63,6 @@ class _SubmitRules:
 
 @dataclass(frozen=True, kw_only=True)
 class _TriedDraft:
-    """The draft that is tried, and how."""
-
     rules: _SubmitRules
     current_rules: _SubmitRules | None  # None: nothing is published
     mask: SecretMask  # empty for a caller who may see secret values
@@ -208,7 +204,6 @@ class PublishGate:
         return [*faults, Fault("/from", "from_not_allowed", detail)]
 
     async def _describe_failures(self, tally: ServiceTally, draft: _TriedDraft) -> dict[FailurePlace, str]:
-        """Describe each place where rendering fails, with the message of a mail without secret values."""
         messages = {}
         for place, count in tally.list_failing_places():
             fault, _ = tally.failures[place]

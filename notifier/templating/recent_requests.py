@@ -122,7 +122,10 @@ async def _list_newest_requests(
 ) -> list[RecentRequest]:
     """List the service's newest requests with the template, newest first, without copies."""
     names = (_notification.service_id, _notification.template_id, _notification.id)
-    first, last = (_bind_row(service_id, template_id, id_) for id_ in (_FIRST, _LAST))
+    first, last = (
+        tuple_(*(bindparam(None, value, type_=_notification.id.type, unique=True) for value in row))
+        for row in ((service_id, template_id, _FIRST), (service_id, template_id, _LAST))
+    )
     # Whole rows are compared and ordered, for which only one index can be used: see decisions/status-index.
     query = (
         select(*(_notification[name] for name in ("id", "created_by", "locale", "from_address")))
@@ -134,10 +137,6 @@ async def _list_newest_requests(
     return [RecentRequest(**row) for row in (await connection.execute(query)).mappings()]
 
 
-def _bind_row(*values: UUID) -> Any:
-    return tuple_(*(bindparam(None, value, type_=_notification.id.type, unique=True) for value in values))
-
-
 async def get_variables(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, str]:
     """Get the variables of these requests as JSON; those whose content was deleted are left out."""
     query = select(_content.notification_id, cast(_content.variables, Text).label("text"))
@@ -146,7 +145,6 @@ async def get_variables(connection: AsyncConnection, ids: Collection[UUID]) -> d
 
 
 async def _list_key_uses(connection: AsyncConnection, template_id: UUID, since: datetime) -> list[KeyUse]:
-    """List the keys that have used the template since then, the latest first."""
     query = (
         select(_use.key_id, _key.name.label("key"), _service.name.label("service"), _use.last_used_at)
         .join(ApiKey, _key.id == _use.key_id)

@@ -266,7 +266,6 @@ async def compare_states(
 
 
 async def _load(connection: AsyncConnection, slug: str, state: str) -> tuple[TemplateSource, dict[str, Any] | None]:
-    """Load a source, and the schema of its variables if it is published."""
     if state != DRAFT:
         version = await template_store.get_version(connection, slug, int(state))
         return version.source, version.variables_schema

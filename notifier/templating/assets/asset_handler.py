@@ -138,17 +138,12 @@ class AssetHandler:
             return Settlement(entry=entry, action=ReleaseEntry())
         if isinstance(image, RejectedImage):
             self._log.info("asset_failed", entry_id=str(entry.id), reason=image.reason)
-            result = AssetResult(id=upload.id, revision=upload.revision, status=AssetStatus.FAILED, detail=image.reason)
+            status, detail, files = AssetStatus.FAILED, image.reason, None
         else:
             async with self._database.write() as connection:  # before the row refers to them
                 await asset_store.write_files(connection, image, self._clock.now())
-            result = AssetResult(
-                id=upload.id,
-                revision=upload.revision,
-                status=AssetStatus.READY,
-                detail=image.note,
-                files=asset_store.describe_files(image),
-            )
+            status, detail, files = AssetStatus.READY, image.note, asset_store.describe_files(image)
+        result = AssetResult(id=upload.id, revision=upload.revision, status=status, detail=detail, files=files)
         return Settlement(entry=entry, action=FinishEntry(), record=result)
 
     async def _load_upload(self, id_: UUID) -> _Upload | None:

@@ -32,8 +32,6 @@ _asset, _attachment = get_columns(Asset), get_columns(Attachment)
 
 
 class _ImageFile(msgspec.Struct, frozen=True, kw_only=True):
-    """An image in the folder, with its options."""
-
     data: bytes
     options: ImageOptions
 

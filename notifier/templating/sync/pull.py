@@ -160,7 +160,6 @@ class Pull:
 async def _get_version_sources(
     connection: AsyncConnection, slugs: Sequence[str]
 ) -> dict[str, dict[int, TemplateSource]]:
-    """Get the source of every version of these templates, by slug and number."""
     sources: dict[str, dict[int, TemplateSource]] = {slug: {} for slug in slugs}
     query = select(_template.slug, _version.number, _version.source)
     query = query.join(Template, _template.id == _version.template_id).where(_template.slug.in_(slugs))

@@ -188,7 +188,6 @@ def _read_used_layouts(root: Path, files: dict[str, str], problems: list[SourceP
 
 
 def _read_used_images(root: Path, files: dict[str, str], problems: list[SourceProblem]) -> dict[str, PinnedAsset]:
-    """Pin the images that the parts name and the folder has."""
     try:
         return asset_files.pin_images(root, pinned_images.find_image_names(files.values()))
     except (OSError, ValueError) as error:
