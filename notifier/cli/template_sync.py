@@ -137,17 +137,18 @@ def diff_templates(
 async def _run_diff(slugs: list[str] | None, root: Path | None, *, draft: bool, exit_code: bool) -> None:
     from notifier.cli.notifications import strip_control_characters
     from notifier.runtime import process_parts
+    from notifier.templating import source_diff
     from notifier.templating.sync import folder_diff
 
     async with open_for_reading() as parts, parts.database.read() as connection:
         folder = root or process_parts.find_templates_directory(parts.settings)
-        difference = await folder_diff.compare_folder(connection, folder, slugs or None, drafts=draft)
-    for line in difference.lines():
+        in_database, in_folder = await folder_diff.compare_folder(connection, folder, slugs or None, drafts=draft)
+    for line in source_diff.format_unified(in_database, in_folder):
         if sys.stdout.isatty():
             print(_color_line(strip_control_characters(line.rstrip("\n").expandtabs())))
         else:
             print(line, end="")
-    if exit_code and difference.database != difference.files:
+    if exit_code and in_database != in_folder:
         raise typer.Exit(1)
 
 

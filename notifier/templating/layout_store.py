@@ -76,22 +76,17 @@ async def get_layout(connection: AsyncConnection, name: str, *, lock: bool = Fal
     return LayoutView(**row) if row else None
 
 
-def find_layout_faults(name: str, text: str) -> list[Fault]:
-    """Find the faults of a layout's name and size."""
-    faults = []
-    if not LAYOUT_NAME.fullmatch(name):
-        faults.append(Fault("", "invalid_slug", "lower-case letters, digits, - and _, and .html or .txt"))
-    if len(text.encode()) > MAX_SOURCE_BYTES:
-        faults.append(Fault("/text", "too_large", f"a layout has at most {MAX_SOURCE_BYTES} bytes"))
-    return faults
-
-
 async def save_layout(connection: AsyncConnection, name: str, text: str, *, revision: int, actor: Actor) -> LayoutView:
     """Save the layout if it still has this revision, 0 for a new one.
 
     Raises `InvalidRequestError`, `StaleLayoutError`, `TooManyTemplatesError`.
     """
-    if faults := find_layout_faults(name, text):
+    faults = []
+    if not LAYOUT_NAME.fullmatch(name):
+        faults.append(Fault("", "invalid_slug", "lower-case letters, digits, - and _, and .html or .txt"))
+    if len(text.encode()) > MAX_SOURCE_BYTES:
+        faults.append(Fault("/text", "too_large", f"a layout has at most {MAX_SOURCE_BYTES} bytes"))
+    if faults:
         raise InvalidRequestError(faults)
     saved = await write_layout(connection, name, text, revision=revision, actor=actor)
     await record_layout(connection, AuditAction.LAYOUT_SAVED, name, actor, revision=saved.revision)

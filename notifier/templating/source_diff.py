@@ -131,16 +131,16 @@ def compare_sources(old: TemplateSource | None, new: TemplateSource | None) -> l
         FileDifference(
             file=name,
             change=_classify_change(before.get(name), after.get(name)),
-            diff=_format_diff(name, before.get(name, ""), after.get(name, ""), budget),
+            diff=diff_text(name, before.get(name, ""), after.get(name, ""), budget),
         )
         for name in sorted(before | after)
         if before.get(name) != after.get(name)
     ]
 
 
-def diff_text(name: str, old: str, new: str) -> str:
+def diff_text(name: str, old: str, new: str, budget: DiffBudget | None = None) -> str:
     """Build the unified diff of one text."""
-    return _format_diff(name, old, new, DiffBudget())
+    return "\n".join((budget or DiffBudget()).unified(old.splitlines(), new.splitlines(), (name, name))) + "\n"
 
 
 def _list_texts(source: TemplateSource | None) -> dict[str, str]:
@@ -155,10 +155,6 @@ def _classify_change(before: str | None, after: str | None) -> FileChange:
     if before is None:
         return FileChange.ADDED
     return FileChange.REMOVED if after is None else FileChange.CHANGED
-
-
-def _format_diff(name: str, old: str, new: str, budget: DiffBudget) -> str:
-    return "\n".join(budget.unified(old.splitlines(), new.splitlines(), (name, name))) + "\n"
 
 
 def summarize_difference(old: TemplateSource | None, new: TemplateSource) -> SourceDifference:
@@ -208,15 +204,15 @@ def format_sample(sample: Mapping[str, Any], *, sort: bool = False) -> str:
     return json.dumps(sample, indent=2, ensure_ascii=False, sort_keys=sort) + "\n"
 
 
-def format_unified(old: Mapping[str, str], new: Mapping[str, str], *, old_name: str, new_name: str) -> Iterator[str]:
-    """Yield the lines of a unified diff, each with its line end, file after file."""
-    for name in sorted(old.keys() | new.keys()):
-        before, after = old.get(name), new.get(name)
+def format_unified(in_database: Mapping[str, str], in_folder: Mapping[str, str]) -> Iterator[str]:
+    """Yield the lines of a unified diff, each with its line end: a push adds lines with a plus, and removes others."""
+    for name in sorted(in_database.keys() | in_folder.keys()):
+        before, after = in_database.get(name), in_folder.get(name)
         if before == after:
             continue
         names = (
-            f"{old_name}/{name}\n" if name in old else "nothing\n",
-            f"{new_name}/{name}\n" if name in new else "nothing\n",
+            f"database/{name}\n" if before is not None else "nothing\n",
+            f"files/{name}\n" if after is not None else "nothing\n",
         )
         for line in DiffBudget(size=None).unified(_split_lines(before or ""), _split_lines(after or ""), names):
             yield line if line.endswith("\n") else f"{line}\n" if line.startswith("@@") else f"{line}\n{_NO_END}"

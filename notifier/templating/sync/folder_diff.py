@@ -1,7 +1,6 @@
 """The files of a folder compared with the database, line by line."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,22 +25,13 @@ async def get_layouts(connection: AsyncConnection, states: Iterable[TemplateStat
     return views
 
 
-@dataclass(frozen=True, kw_only=True)
-class FolderDiff:
-    """The texts on both sides, by file name below the folder."""
-
-    database: dict[str, str]
-    files: dict[str, str]
-
-    def lines(self) -> Iterator[str]:
-        """Yield a unified diff: a push would add the lines with a plus, and remove those with a minus."""
-        return source_diff.format_unified(self.database, self.files, old_name="database", new_name="files")
-
-
 async def compare_folder(
     connection: AsyncConnection, root: Path, slugs: Sequence[str] | None, *, drafts: bool = False
-) -> FolderDiff:
-    """Compare the named templates, or all, and their layouts. Raises `TemplateFileError`, `NotFoundError`."""
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the texts of the named templates, or of all, and of their layouts: in the database and in the folder.
+
+    Raises `TemplateFileError`, `NotFoundError`.
+    """
     states = await template_store.get_states(connection, slugs)
     shared = await get_layouts(connection, states.values())
     stored = {
@@ -54,10 +44,7 @@ async def compare_folder(
     named = {name for source in local.values() for name in source.files if name.startswith(LAYOUTS)}
     layouts = {name: text for name, text in template_files.read_layouts(root).items() if slugs is None or name in named}
     compared = shared if slugs is None else [name for name in shared if name in layouts]
-    return FolderDiff(
-        database=_list_texts(stored) | {name: shared[name].text for name in compared},
-        files=_list_texts(local) | layouts,
-    )
+    return _list_texts(stored) | {name: shared[name].text for name in compared}, _list_texts(local) | layouts
 
 
 def _list_texts(sources: dict[str, TemplateSource]) -> dict[str, str]:
