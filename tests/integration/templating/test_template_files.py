@@ -128,7 +128,7 @@ def test_a_template_that_does_not_exist(write: Write) -> None:
     [
         ({"hello/template.toml": "name ="}, "template.toml, line 1: Invalid value. A line says key ="),
         ({"hello/template.toml": 'name = "a"\n\noptional = [\n'}, "template.toml, line 3: Invalid value."),
-        ({"hello/template.toml": ""}, 'template.toml: name is missing: say what it is called: name = "…"'),
+        ({"hello/template.toml": ""}, 'template.toml: name is missing: give it one: name = "…"'),
         (
             {"hello/template.toml": 'name = "a"\nprioritty = 1'},
             "line 2: there is no key prioritty: did you mean priority?",
