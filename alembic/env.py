@@ -7,8 +7,8 @@ from sqlalchemy import JSON, Connection
 from sqlmodel.sql.sqltypes import AutoString
 
 from alembic import context
-from notifier.db.column_types import UtcDateTime
 from notifier.db.engine import Database
+from notifier.db.table_base import UtcDateTime
 from notifier.db.tables import Table
 from notifier.settings import Settings
 

@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit, email_address
 from notifier.audit import Actor, AuditAction, AuditRecord, ObjectKind
+from notifier.db.dialect import build_insert
 from notifier.db.direct_connections import StatementConnection
-from notifier.db.insertion import build_insert
 from notifier.db.tables import INSTANCE, Notification, Suppression, get_columns
 from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import generate_id

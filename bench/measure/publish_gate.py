@@ -17,7 +17,7 @@ from notifier.db.engine import Database
 from notifier.rendering.preview_pool import PreviewPool
 from notifier.template_language.template_source import HTML, TemplateSource
 from notifier.templating import version_store
-from notifier.templating.gate.publish_gate import PublishGate
+from notifier.templating.publish_gate import PublishGate
 from notifier.templating.sync import template_files
 from notifier.templating.version_store import Publication
 

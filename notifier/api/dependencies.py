@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.api.rate_limits import RateLimits
 from notifier.auth.authenticated_key import Authenticator
 from notifier.clock import Clock
+from notifier.db.database_errors import convert_database_errors
 from notifier.db.engine import Database
-from notifier.db.unavailability import convert_database_errors
 from notifier.health.probes import Probes
 from notifier.lookup.batch_progress import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
@@ -23,9 +23,8 @@ from notifier.rendering.editor_renderers import EditorRenderers
 from notifier.sse import OpenStreams
 from notifier.submission.batch_submitter import BatchSubmitter
 from notifier.submission.notification_submitter import NotificationSubmitter
-from notifier.templating.assets.inline_images import InlineImageCache
-from notifier.templating.assets.public_files import PublicFileCache
-from notifier.templating.gate.publish_gate import PublishGate
+from notifier.templating.assets.image_cache import InlineImageCache, PublicFileCache
+from notifier.templating.publish_gate import PublishGate
 from notifier.templating.publishing import Publisher
 from notifier.templating.version_store import TemplateCache
 from notifier.webhooks.secret_box import SecretBox

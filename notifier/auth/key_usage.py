@@ -14,9 +14,9 @@ from sqlalchemy import bindparam, or_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.clock import Clock
+from notifier.db.database_errors import DATABASE_ERRORS
 from notifier.db.engine import Database
 from notifier.db.tables import ApiKey, get_columns
-from notifier.db.unavailability import DATABASE_ERRORS
 from notifier.errors import NotifierError
 from notifier.telemetry.logging import get_logger
 

@@ -47,8 +47,8 @@ async def open_for_writing(*, creates: bool = False) -> "AsyncIterator[ProcessPa
 
 def _require_database_file(address: "DatabaseAddress") -> None:
     """Refuse a SQLite database that does not exist, before anything is made beside it."""
+    from notifier.db.database_errors import UPGRADE_ADVICE
     from notifier.db.database_url import SqliteAddress
-    from notifier.db.error_explanations import UPGRADE_ADVICE
 
     if isinstance(address, SqliteAddress) and address.is_missing:
         raise CommandError(f"{address.place} does not exist yet: {UPGRADE_ADVICE}", output.USAGE_ERROR)

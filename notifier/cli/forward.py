@@ -179,7 +179,7 @@ def _explain_error(error: "DBAPIError | OSError", url: str) -> str:
     """Explain the error; with the driver's own redacted words where we know no better ones."""
     from sqlalchemy.exc import DBAPIError
 
-    from notifier.db.error_explanations import UPGRADE_ADVICE, explain_database_error
+    from notifier.db.database_errors import UPGRADE_ADVICE, explain_database_error
     from notifier.telemetry.redaction import redact_text
 
     address = _parse_address(url)

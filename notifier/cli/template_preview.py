@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from notifier.rendering.pool import RenderingPool
     from notifier.rendering.protocol import PreviewedMail, SourceCheck
     from notifier.template_language.template_source import TemplateSource
-    from notifier.templating.source_problem import TemplateFileError
+    from notifier.templating.sync.template_files import TemplateFileError
 
 PARTS = ("subject", "html", "text")
 Slugs = Annotated[list[str] | None, typer.Argument(help="Templates; default: all.")]
@@ -66,18 +66,17 @@ async def _lint_each(
     pool: "RenderingPool", root: Path, slugs: list[str] | None
 ) -> AsyncIterator[tuple[str, list[dict[str, Any]], list[str]]]:
     """Yield each template's slug, its problems, and the locales in which it was rendered."""
-    from notifier.templating.source_problem import TemplateFileError
     from notifier.templating.sync import template_files
 
     if not slugs:
         try:
             template_files.read_layouts(root)
-        except TemplateFileError as error:
+        except template_files.TemplateFileError as error:
             yield error.slug, _format_problems(root, error), []
     for slug in slugs or template_files.list_slugs(root):
         try:
             checked = await pool.check(template_files.read_template(root, slug))
-        except TemplateFileError as error:
+        except template_files.TemplateFileError as error:
             yield slug, _format_problems(root, error), []
         else:
             yield slug, _format_check(root, slug, checked), list(checked.previews)

@@ -14,7 +14,7 @@ from notifier.cli.options import Json
 from notifier.cli.output import CommandError
 
 if TYPE_CHECKING:
-    from notifier.templating.sync.sync_result import SyncResult
+    from notifier.templating.sync.sync_record import SyncResult
 
 MAX_NOTE_LENGTH = 500  # characters, as the database has it
 Slugs = Annotated[list[str] | None, typer.Argument(help="Templates; default: all.")]
@@ -57,10 +57,10 @@ async def _run_push(slugs: list[str] | None, root: Path | None, options: dict[st
     from notifier.default_sender import get_default_sender
     from notifier.rendering.pool import RenderingPool
     from notifier.runtime import process_parts
-    from notifier.templating.gate.publish_gate import PublishGate
+    from notifier.templating.publish_gate import PublishGate
     from notifier.templating.sync import template_files
     from notifier.templating.sync.push import Push
-    from notifier.templating.sync.sync_result import SyncRefusedError
+    from notifier.templating.sync.sync_record import SyncRefusedError
 
     async with open_for_reading() if options["dry_run"] else open_for_writing() as parts, RenderingPool() as pool:
         folder = root or process_parts.find_templates_directory(parts.settings)
@@ -105,7 +105,7 @@ def pull_templates(
 
 async def _run_pull(slugs: list[str] | None, root: Path | None, options: dict[str, bool], *, as_json: bool) -> None:
     from notifier.templating.sync.pull import Pull
-    from notifier.templating.sync.sync_result import SyncRefusedError
+    from notifier.templating.sync.sync_record import SyncRefusedError
 
     async with open_for_reading() as parts:
         folder = root or parts.settings.templates_dir or Path("templates")
@@ -137,17 +137,18 @@ def diff_templates(
 async def _run_diff(slugs: list[str] | None, root: Path | None, *, draft: bool, exit_code: bool) -> None:
     from notifier.cli.notifications import strip_control_characters
     from notifier.runtime import process_parts
+    from notifier.templating import source_diff
     from notifier.templating.sync import folder_diff
 
     async with open_for_reading() as parts, parts.database.read() as connection:
         folder = root or process_parts.find_templates_directory(parts.settings)
-        difference = await folder_diff.compare_folder(connection, folder, slugs or None, drafts=draft)
-    for line in difference.lines():
+        in_database, in_folder = await folder_diff.compare_folder(connection, folder, slugs or None, drafts=draft)
+    for line in source_diff.format_unified(in_database, in_folder):
         if sys.stdout.isatty():
             print(_color_line(strip_control_characters(line.rstrip("\n").expandtabs())))
         else:
             print(line, end="")
-    if exit_code and difference.database != difference.files:
+    if exit_code and in_database != in_folder:
         raise typer.Exit(1)
 
 

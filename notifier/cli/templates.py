@@ -23,10 +23,10 @@ def list_templates(as_json: Json = False) -> None:
 async def _list_templates(*, as_json: bool) -> None:
     from notifier.cli.notifications import format_time
     from notifier.runtime import process_parts
-    from notifier.templating.sync import database_state
+    from notifier.templating import template_store
 
     async with process_parts.open_process_parts(output.load_settings()) as parts, parts.database.read() as connection:
-        states = await database_state.get_states(connection)
+        states = await template_store.get_states(connection)
     rows = [
         {
             "slug": state.slug,

@@ -1,6 +1,6 @@
 """The data directory, and the lock that gives it to one process while SQLite is in use.
 
-Its files are readable by this user only, because they hold addresses, variables and webhook secrets in clear.
+Only this user can read its files, because they hold addresses, variables and webhook secrets unencrypted.
 """
 
 import os
@@ -44,7 +44,7 @@ def find_exposed_files(directory: Path, database: Path | None) -> list[Path]:
 
 
 def find_directory_fault(directory: Path) -> str | None:
-    """Find out why this process could not create or write a directory. None: it could. Creates nothing."""
+    """Explain why this process cannot create or write a directory. None: it can. Creates nothing."""
     existing = directory.absolute()
     while not os.access(existing, os.F_OK) and existing != existing.parent:
         existing = existing.parent

@@ -18,7 +18,7 @@ _NOW = text("SELECT clock_timestamp()")
 
 
 class DatabaseClock:
-    """PostgreSQL's clock. Until it was read once, it is the host's."""
+    """PostgreSQL's clock. Until it was read once, the host's clock is used."""
 
     def __init__(self, database: Database, host: Clock) -> None:
         self._database = database

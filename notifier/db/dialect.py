@@ -1,15 +1,17 @@
-"""Statements that exist in the SQL of both databases, and the time as each of them wants it."""
+"""Where the SQL of the two databases differs: statements, inserts with ON CONFLICT, times, and rows as JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import DateTime, TextClause, bindparam, text
+import msgspec
+from sqlalchemy import DateTime, TextClause, bindparam, inspect, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
-from notifier.db.column_types import format_sqlite_time
 from notifier.db.direct_connections import StatementConnection
+from notifier.db.table_base import format_sqlite_time
 
 
 class DialectStatement(NamedTuple):
@@ -56,3 +58,43 @@ def build_statement(
         text(postgres).bindparams(*bound, *now),
         cast("TextClause", in_sqlite.columns(**columns)) if columns else in_sqlite,
     )
+
+
+def build_insert(connection: StatementConnection, table: type[Any]) -> "sqlite.Insert | postgresql.Insert":
+    """Build an insert into the table that can take an ON CONFLICT clause."""
+    return sqlite.insert(table) if is_sqlite(connection) else postgresql.insert(table)
+
+
+async def insert_if_absent(connection: StatementConnection, table: type[Any], row: dict[str, Any]) -> bool:
+    """Insert the row unless one with the same unique key exists; return whether it was inserted."""
+    statement = build_insert(connection, table).values(row).on_conflict_do_nothing()
+    inserted = await connection.execute(statement.returning(*inspect(table).primary_key))
+    return inserted.first() is not None
+
+
+_encode = msgspec.json.Encoder(uuid_format="hex").encode
+
+
+def build_rows_source(types: Mapping[str, str], *, sqlite: bool) -> str:
+    """Build the WITH clause that reads the rows `r` from the parameter `:rows`. `types`: column → PostgreSQL type."""
+    if sqlite:
+        values = ", ".join(f"value ->> '{name}' AS {name}" for name in types)
+        return f"WITH r AS (SELECT {values} FROM json_each(:rows))"  # noqa: S608 - the names are our own columns
+    names = ", ".join(map(" ".join, types.items()))
+    return f"WITH r AS MATERIALIZED (SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r({names}))"  # noqa: S608
+
+
+def build_id_condition(column: str, *, sqlite: bool) -> str:
+    """Build the condition that a column equals the `id` of a row, so that PostgreSQL always uses an index."""
+    return f"{column} = r.id" if sqlite else f"{column} = r.id AND {column} = ANY(ARRAY(SELECT r.id FROM r))"  # noqa: S608
+
+
+def encode_rows(rows: Sequence[Mapping[str, Any]], *, sqlite: bool) -> str:
+    """Encode the value of `:rows`. Bytes become base64, which only PostgreSQL can decode."""
+    if sqlite:
+        rows = [{name: _sqlite_value(value) for name, value in row.items()} for row in rows]
+    return _encode(rows).decode()
+
+
+def _sqlite_value(value: Any) -> Any:
+    return format_sqlite_time(value) if isinstance(value, datetime) else value

@@ -1,7 +1,7 @@
 """PostgreSQL without SQLAlchemy, for the few statements that run thousands of times a second.
 
-A statement through SQLAlchemy's asynchronous engine costs five times the CPU time of the driver alone. The connections
-are opened by an engine all the same, so that both use the same server and settings.
+A statement through SQLAlchemy's asynchronous engine costs five times the CPU time of the driver alone. An engine opens
+the connections nevertheless, so that both use the same server and settings.
 """
 
 import asyncio
@@ -17,10 +17,8 @@ from sqlalchemy.dialects.postgresql import asyncpg as adapter
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from notifier.db.database_errors import DATABASE_ERRORS, convert_database_error, explain_database_error, is_read_only
 from notifier.db.database_url import DatabaseAddress
-from notifier.db.error_explanations import explain_database_error
-from notifier.db.unavailability import DATABASE_ERRORS, convert_database_error
-from notifier.db.write_faults import is_read_only
 from notifier.errors import DatabaseUnavailableError
 
 WAIT_SECONDS = 2.0
@@ -44,7 +42,6 @@ class RecordRow(asyncpg.Record):  # type: ignore[misc]
     """A row of the driver whose columns can also be read as attributes."""
 
     def __getattr__(self, name: str) -> Any:
-        """Get the column of this name."""
         try:
             return self[name]
         except KeyError:
@@ -96,12 +93,10 @@ class DirectConnection:
 
 
 class _DriverStatement(NamedTuple):
-    """A compiled statement for the driver."""
-
     sql: str
     names: Sequence[str]  # of `$1`, `$2`, …
-    convert: Mapping[str, Any]  # how to convert those that need it
-    values: Mapping[str, Any]  # that the statement itself contains
+    convert: Mapping[str, Any]  # converters of the values that need one
+    values: Mapping[str, Any]  # that are part of the statement
 
 
 def _compile_statement(statement: ClauseElement) -> _DriverStatement:
@@ -130,14 +125,6 @@ class DirectPool:
         self.on_error = on_error  # called with every error of a statement
         self._room = asyncio.Semaphore(max_connections)
         self._idle: list[DirectConnection] = []
-
-    def open_statement(self, *, seconds: float | None = None) -> "PooledConnection":
-        """Open a connection on which each statement is its own transaction. `seconds`: timeout of a statement."""
-        return PooledConnection(self, seconds=seconds)
-
-    def open_transaction(self) -> "PooledConnection":
-        """Open a transaction, which commits at the end of the block."""
-        return PooledConnection(self, in_transaction=True)
 
     async def close(self) -> None:
         """Close all idle connections."""
@@ -182,7 +169,10 @@ class DirectPool:
 
 
 class PooledConnection:
-    """One use of a pooled connection. Errors are converted as by `unavailable_as_such`."""
+    """One use of a pooled connection. Errors are converted as by `convert_database_errors`.
+
+    `in_transaction`: the block is one transaction; else each statement is. `seconds`: timeout of a statement.
+    """
 
     def __init__(self, direct: DirectPool, *, in_transaction: bool = False, seconds: float | None = None) -> None:
         self._direct = direct
@@ -190,7 +180,6 @@ class PooledConnection:
         self._seconds = seconds
 
     async def __aenter__(self) -> DirectConnection:
-        """Take a connection, and begin the transaction if there is one."""
         self._connection = await self._direct.acquire()
         self._connection.seconds = self._seconds
         if self._in_transaction:
@@ -200,7 +189,6 @@ class PooledConnection:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Commit or roll back, and return the connection."""
         if error is not None:
             self._direct.on_error(error)
         # A cancelled or timed out statement may still run. A connection that refuses writes leads to a standby.

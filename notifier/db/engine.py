@@ -1,7 +1,7 @@
 """Connections: one writer and several readers on SQLite, pools on PostgreSQL, with the same methods.
 
 `write()` is a transaction: it commits at the end of the block, and rolls back if the block raises. A database that
-cannot be reached raises `DatabaseUnavailableError`, whichever library found out.
+cannot be reached raises `DatabaseUnavailableError`, whichever library reports it.
 """
 
 import asyncio
@@ -20,11 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
 from notifier.db import data_directory
+from notifier.db.database_errors import WriteFaults, convert_database_errors
 from notifier.db.database_url import PostgresAddress, SqliteAddress, parse_database_url
-from notifier.db.direct_connections import DirectPool, StatementConnection
+from notifier.db.direct_connections import DirectPool, PooledConnection, StatementConnection
 from notifier.db.postgres_connector import PostgresConnector
-from notifier.db.unavailability import convert_database_errors
-from notifier.db.write_faults import WriteFaults
 from notifier.errors import ConfigurationError, NotifierError
 
 POOL_TIMEOUT = 2.0
@@ -130,15 +129,15 @@ class Database:
 
     def write_statement(self) -> AbstractAsyncContextManager[StatementConnection]:
         """Open a connection for one writing statement; on PostgreSQL it is its own transaction, in one round trip."""
-        return self.write() if self.is_sqlite else self._direct.open_statement()
+        return self.write() if self.is_sqlite else PooledConnection(self._direct)
 
     def read_statement(self) -> AbstractAsyncContextManager[StatementConnection]:
         """Open a connection for one reading statement."""
-        return self.read() if self.is_sqlite else self._direct.open_statement(seconds=READ_TIMEOUT)
+        return self.read() if self.is_sqlite else PooledConnection(self._direct, seconds=READ_TIMEOUT)
 
     def direct_transaction(self) -> AbstractAsyncContextManager[StatementConnection]:
         """Open a transaction like `write`, for statements that run thousands of times a second."""
-        return self.write() if self.is_sqlite else self._direct.open_transaction()
+        return self.write() if self.is_sqlite else PooledConnection(self._direct, in_transaction=True)
 
     async def run_in_writer(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Run `work` as one transaction in the thread of SQLite's writer, with a single change of threads.
@@ -188,7 +187,6 @@ class Database:
 
     @contextmanager
     def _recording_faults(self) -> Iterator[None]:
-        """Record errors that say that nothing can be written."""
         try:
             yield
         except Exception as error:
@@ -221,7 +219,6 @@ def _transact(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection
 
 
 def _pool(size: int) -> dict[str, Any]:
-    """Build the pool options of an engine."""
     return {
         "poolclass": AsyncAdaptedQueuePool,
         "pool_size": size,

@@ -10,8 +10,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from alembic import command
+from notifier.db.database_errors import UPGRADE_ADVICE
 from notifier.db.engine import Database
-from notifier.db.error_explanations import UPGRADE_ADVICE
 from notifier.db.tables import Table
 from notifier.errors import ConfigurationError
 from notifier.shipped_files import find_shipped_directory

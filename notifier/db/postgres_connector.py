@@ -15,9 +15,9 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
+from notifier.db.database_errors import is_read_only
 from notifier.db.database_url import PostgresAddress
 from notifier.db.url_parameters import SYSTEM_CERTIFICATES
-from notifier.db.write_faults import is_read_only
 
 CONNECT_TIMEOUT = 3.0
 """Seconds to connect, for all hosts together. The URL may set a time for each host instead."""
@@ -119,16 +119,15 @@ class PostgresConnector:
         raise refusals[-1]
 
     def _driver_url(self) -> str:
-        """Build a URL with the parameters that the driver takes in no other way, such as certificate files."""
-        pairs = self.address.parameters.of_the_driver.items()
+        """Build a URL with the parameters that the driver takes only there, such as certificate files."""
+        pairs = self.address.parameters.driver_parameters.items()
         return "postgresql://?" + "&".join(
             f"{name}={quote(value, safe='')}" for name, value in pairs if value != SYSTEM_CERTIFICATES
         )
 
     def _tls(self) -> ssl.SSLContext | str | None:
-        """Build the driver's `ssl` argument."""
         parameters = self.address.parameters
-        files = parameters.of_the_driver
+        files = parameters.driver_parameters
         if files.get("sslrootcert") != SYSTEM_CERTIFICATES:
             return parameters.tls_mode
         if self._context is None:

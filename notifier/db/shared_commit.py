@@ -1,7 +1,7 @@
-"""The shared commit: items that arrive at the same moment are written in one transaction, before any is answered.
+"""The shared commit: items that arrive at the same moment are written in one transaction, and answered after it.
 
-A `Writer` writes the rows; this module owns only the transaction. A commit is bounded in rows and bytes. A large item
-has a commit of its own. If a commit fails, each of its items is tried alone.
+A `CommitWriter` writes the rows; this module owns only the transaction. A commit has a maximum of rows and bytes. A
+large item has a commit of its own. If a commit fails, each of its items is tried alone.
 """
 
 import asyncio
@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
+from notifier.db.database_errors import convert_database_errors
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
-from notifier.db.unavailability import convert_database_errors
 from notifier.errors import DatabaseUnavailableError, LockTimeoutError
 
 MAX_SUBMIT_SECONDS = 4.5  # then the caller gets a 503
@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 
 
 class CommitSize(NamedTuple):
-    """What an item adds to a commit."""
+    """The size that an item adds to a commit."""
 
     rows: int
     bytes: int
@@ -43,21 +43,19 @@ class CommitSize(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class CommitWriter(Generic[Item, Result]):
-    """How items become rows, all or none of them; one result per item, in order."""
+    """Writes items as rows, all or none of them; returns one result per item, in order."""
 
     # In one statement, which is the transaction; the last argument is the lock timeout in milliseconds.
     on_postgres: Callable[[StatementConnection, Sequence[Item], int], Awaitable[Sequence[Result]]]
     # In the thread of the one writer, inside a transaction.
     on_sqlite: Callable[[sqlite3.Connection, Sequence[Item]], Sequence[Result]]
-    # The size of what the database gets for an item.
+    # The size of an item in the database.
     size_on_postgres: Callable[[Item], CommitSize]
     size_on_sqlite: Callable[[Item], CommitSize]
 
 
 @dataclass(eq=False)
 class _PendingItem(Generic[Item, Result]):
-    """An item that waits for its commit."""
-
     item: Item
     size: CommitSize
     future: asyncio.Future[Result]
@@ -65,8 +63,6 @@ class _PendingItem(Generic[Item, Result]):
 
 @dataclass(kw_only=True)
 class _CommitQueue(Generic[Item, Result]):
-    """A queue of items, and the limits of its commits."""
-
     max_commits: int  # at the same time
     max_rows: int
     max_bytes: int
@@ -99,9 +95,7 @@ class SharedCommit(Generic[Item, Result]):
         self._shared = _CommitQueue[Item, Result](
             max_commits=commits, max_rows=MAX_COMMIT_ROWS, max_bytes=MAX_COMMIT_BYTES
         )
-        self._large = _CommitQueue[Item, Result](
-            max_commits=1, max_rows=0, max_bytes=0
-        )  # one by one, beside the others
+        self._large = _CommitQueue[Item, Result](max_commits=1, max_rows=0, max_bytes=0)  # one item per commit
         self._tasks: set[asyncio.Task[None]] = set()
         self._single = asyncio.Semaphore(MAX_SINGLE_COMMITS)
 
@@ -172,7 +166,7 @@ class SharedCommit(Generic[Item, Result]):
         return not (self._database.is_sqlite and isinstance(error.__cause__, TimeoutError))
 
     async def _try_alone(self, pending: _PendingItem[Item, Result]) -> None:
-        """Write one item of a failed commit; if it meets a lock, it waits for that behind the others."""
+        """Write one item of a failed commit. If another transaction blocks it, wait for that after the other items."""
         async with self._single:
             if pending.future.done():
                 return
@@ -184,7 +178,7 @@ class SharedCommit(Generic[Item, Result]):
                 _fail_items([pending], error)
 
     async def _wait_for_lock(self, pending: _PendingItem[Item, Result]) -> None:
-        """Try an item that met a lock a few times more, while others are committed."""
+        """Try a blocked item a few more times, while others are committed."""
         async with self._single:
             for tries_left in reversed(range(MAX_LOCK_TRIES - 1)):
                 if pending.future.done():

@@ -81,7 +81,9 @@ class UrlParameters:
     """What a URL says besides login, hosts and database."""
 
     tls_mode: str | None = None  # None: as the driver does, `prefer`
-    of_the_driver: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold the password of a private key
+    driver_parameters: Mapping[str, str] = field(
+        default_factory=dict, repr=False
+    )  # may hold the password of a private key
     server_settings: Mapping[str, str] = field(default_factory=dict)
     session: str | None = None  # target_session_attrs
     connect_timeout: float | None = None  # seconds for each host
@@ -94,10 +96,10 @@ def parse_parameters(values: Mapping[str, str]) -> UrlParameters:
     for name, value in values.items():
         _check(name, value)
     mode, authorities = _tls(values)
-    of_the_driver = {name: value for name, value in values.items() if name in _DRIVER_PARAMETERS}
+    driver_parameters = {name: value for name, value in values.items() if name in _DRIVER_PARAMETERS}
     return UrlParameters(
         tls_mode=mode,
-        of_the_driver=of_the_driver | ({"sslrootcert": authorities} if authorities else {}),
+        driver_parameters=driver_parameters | ({"sslrootcert": authorities} if authorities else {}),
         server_settings=_server_settings(values),
         session=values.get("target_session_attrs"),
         connect_timeout=float(values.get("connect_timeout", 0)) or None,
@@ -110,9 +112,9 @@ def _check(name: str, value: str) -> None:
         raise ValueError(f"has the parameter {name}, which Notifier does not know: {_advice(name)}")
     allowed = _ALLOWED_VALUES.get(name)
     if allowed is not None and value.lower() not in {choice.lower() for choice in allowed}:
-        raise ValueError(f"has {name} with a value that cannot be: it is one of {', '.join(allowed)}")
+        raise ValueError(f"has {name} with an invalid value: it must be one of {', '.join(allowed)}")
     if name == "connect_timeout" and not (value.isascii() and value.isdigit()):
-        raise ValueError("has connect_timeout with a value that cannot be: it is a whole number of seconds")
+        raise ValueError("has connect_timeout with an invalid value: it must be a whole number of seconds")
     if name in _FILES and not (name == "sslrootcert" and value == SYSTEM_CERTIFICATES):
         _check_file(name, value)
 
@@ -133,7 +135,6 @@ def _advice(name: str) -> str:
 
 
 def _tls(values: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """Combine the parameters about TLS into a mode and the trusted certificates."""
     switch = {"true": "require", "1": "require", "false": "disable", "0": "disable"}
     choice = (values.get("sslmode") or values.get("ssl", "")).lower()
     mode = switch.get(choice, choice) or None

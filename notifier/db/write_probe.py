@@ -1,4 +1,4 @@
-"""Finds out whether a database or directory can be written, by writing as much as a notification and undoing it.
+"""Checks whether a database or directory can be written: writes as much as a notification, and undoes it.
 
 Reads still work on a full disk, so only a write can tell. The probe runs only after a sign of a fault: a failed write,
 or a disk with almost no space.
@@ -15,9 +15,9 @@ import asyncpg
 from sqlalchemy import bindparam, insert, text
 
 from notifier.clock import SystemClock
+from notifier.db.database_errors import READ_ONLY_DATABASE
 from notifier.db.engine import Database
 from notifier.db.tables import Attachment
-from notifier.db.write_faults import READ_ONLY_DATABASE
 from notifier.errors import DatabaseUnavailableError
 
 PROBE_BYTES = 512 * 1024

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects import sqlite
 
 from notifier import suppression
-from notifier.db import row_parameter
+from notifier.db import dialect
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.tables import Attempt, get_columns
 from notifier.delivery.settlement_decision import DeliveryRecord
@@ -28,7 +28,7 @@ WHERE attempt.outcome = '{OutcomeName.UNCERTAIN}'
 """
 _VALUES = ", ".join("decode(r.sha256, 'base64')" if name == "sha256" else f"r.{name}" for name in _ATTEMPT)
 _ATTEMPTS_POSTGRES = text(f"""
-{row_parameter.build_rows_source(_ATTEMPT, sqlite=False)}
+{dialect.build_rows_source(_ATTEMPT, sqlite=False)}
 INSERT INTO attempt ({", ".join(_ATTEMPT)}) SELECT {_VALUES} FROM r {_KNOWN_LATER}
 """)  # noqa: S608 - names of our own columns
 _insert = sqlite.insert(Attempt)
@@ -72,4 +72,4 @@ async def _write_attempts(connection: StatementConnection, attempts: Sequence[di
     if connection.dialect.name == "sqlite":
         await connection.execute(_ATTEMPTS_SQLITE, attempts)
     else:
-        await connection.execute(_ATTEMPTS_POSTGRES, {"rows": row_parameter.encode_rows(attempts, sqlite=False)})
+        await connection.execute(_ATTEMPTS_POSTGRES, {"rows": dialect.encode_rows(attempts, sqlite=False)})

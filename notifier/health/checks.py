@@ -13,8 +13,8 @@ from sqlalchemy import text
 
 from notifier.clock import Clock
 from notifier.db import data_directory, migrations
-from notifier.db.column_types import UtcDateTime
 from notifier.db.engine import Database
+from notifier.db.table_base import UtcDateTime
 from notifier.db.write_probe import find_disk_fault, find_write_fault
 from notifier.errors import ConfigurationError, DatabaseUnavailableError
 from notifier.settings import RecipientsMode, Settings, SmtpSecurity

@@ -12,9 +12,9 @@ from sqlalchemy import select
 from notifier import audit
 from notifier.audit import Actor
 from notifier.auth.authenticated_key import Caller
+from notifier.db.database_errors import convert_database_errors
 from notifier.db.engine import Database
 from notifier.db.tables import Attempt, get_columns
-from notifier.db.unavailability import convert_database_errors
 from notifier.delivery import delivery_loader, mail_renderer
 from notifier.delivery.delivery_loader import Delivery
 from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError

@@ -14,10 +14,10 @@ from typing import Any
 from uuid import UUID
 
 from notifier.clock import Clock
-from notifier.db.column_types import format_sqlite_time
 from notifier.db.dialect import DialectStatement, bind_now, is_sqlite
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
+from notifier.db.table_base import format_sqlite_time
 from notifier.outbox import claim_sql, fair_share
 from notifier.outbox.entry_handler import ClaimedEntry, Handler
 from notifier.outbox.fair_share import ClaimShare, FairShare, ServiceBacklog

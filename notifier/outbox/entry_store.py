@@ -15,10 +15,10 @@ from uuid import UUID
 from sqlalchemy import bindparam, insert, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.db import row_parameter
-from notifier.db.column_types import format_sqlite_time
+from notifier.db import dialect
 from notifier.db.dialect import DialectStatement, bind_now, is_sqlite
 from notifier.db.direct_connections import StatementConnection
+from notifier.db.table_base import format_sqlite_time
 from notifier.db.tables import OutboxEntry, get_columns
 from notifier.outbox import claim_sql, queue_sql
 from notifier.outbox.claimer import build_claimed_entry, list_backlogs
@@ -59,7 +59,7 @@ class LeaseSelection:
 
 
 def _to_batch(entries: Sequence[ClaimedEntry]) -> str:
-    return row_parameter.encode_rows([{"id": entry.id, "lease_no": entry.lease_no} for entry in entries], sqlite=False)
+    return dialect.encode_rows([{"id": entry.id, "lease_no": entry.lease_no} for entry in entries], sqlite=False)
 
 
 async def _read_fences(

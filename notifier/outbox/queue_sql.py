@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import bindparam, text
 from sqlalchemy.types import TypeEngine
 
-from notifier.db.column_types import UtcDateTime
 from notifier.db.dialect import DialectStatement, build_statement
+from notifier.db.table_base import UtcDateTime
 from notifier.db.tables import OutboxEntry, get_columns
 from notifier.states import Priority
 

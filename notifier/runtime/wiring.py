@@ -53,12 +53,10 @@ from notifier.submission.batch_submitter import BatchSubmitter
 from notifier.submission.notification_submitter import NotificationSubmitter
 from notifier.submission.notification_writer import WRITER
 from notifier.submission.request_validation import ValidationRules
-from notifier.templating.assets.inline_images import InlineImageCache
-from notifier.templating.assets.public_files import PublicFileCache
-from notifier.templating.gate.publish_gate import PublishGate
+from notifier.templating.assets.image_cache import InlineImageCache, PublicFileCache
+from notifier.templating.publish_gate import PublishGate
 from notifier.templating.publishing import Publisher
-from notifier.templating.template_usage import TemplateUsage
-from notifier.templating.version_store import TemplateCache
+from notifier.templating.version_store import TemplateCache, TemplateUsage
 from notifier.throttle.queue_forecast import QueueForecast
 from notifier.throttle.relay_state import RelayReport
 from notifier.throttle.token_bucket import RateLimiter

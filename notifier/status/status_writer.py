@@ -17,7 +17,7 @@ import msgspec
 from sqlalchemy import TextClause, insert, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.db import row_parameter
+from notifier.db import dialect
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.tables import Notification, NotificationEvent, get_columns
 from notifier.ids import generate_id
@@ -60,7 +60,7 @@ async def apply_status_changes(
     by_target = sorted(changes, key=lambda change: change.to)
     for target, changes_to_target in groupby(by_target, key=lambda change: change.to):
         rows = [_build_row(change) for change in changes_to_target]
-        values = {"rows": row_parameter.encode_rows(rows, sqlite=sqlite)}
+        values = {"rows": dialect.encode_rows(rows, sqlite=sqlite)}
         moved = await connection.execute(_build_change_statement(target, cause, sqlite=sqlite), values)
         if sqlite and not (target is Status.QUEUED and cause is TransitionCause.SENDER):
             ids = {UUID(row.id) for row in moved}
@@ -70,7 +70,7 @@ async def apply_status_changes(
 async def _write_consequences(connection: StatementConnection, status: Status, rows: Sequence[dict[str, Any]]) -> None:
     """Update the status index, and write the webhook events."""
     sqlite = connection.dialect.name == "sqlite"
-    values = {"rows": row_parameter.encode_rows(rows, sqlite=sqlite)}
+    values = {"rows": dialect.encode_rows(rows, sqlite=sqlite)}
     for statement in _build_follow_up_sqlite(status) if sqlite else (_build_follow_up_postgres(status),):
         await connection.execute(statement, values)
 
@@ -130,12 +130,12 @@ def _build_change_statement(target: Status, cause: TransitionCause, *, sqlite: b
     """Change many notifications to one status where that is allowed; on SQLite it returns their ids."""
     uncertain = ", uncertain_at = coalesce(n.uncertain_at, r.at)" if target is Status.UNKNOWN else ""
     allowed = "', '".join(sorted(get_source_statuses(target, cause)))
-    source = row_parameter.build_rows_source(_TYPES, sqlite=sqlite)
+    source = dialect.build_rows_source(_TYPES, sqlite=sqlite)
     update = f"""
 UPDATE notification AS n
 SET status = '{target}', reason = r.reason, detail = r.detail, updated_at = r.at, sequence = n.sequence + 1{uncertain}
 FROM r
-WHERE {row_parameter.build_id_condition("n.id", sqlite=sqlite)} AND n.status IN ('{allowed}')"""
+WHERE {dialect.build_id_condition("n.id", sqlite=sqlite)} AND n.status IN ('{allowed}')"""
     if sqlite:
         return text(f"{source} {update} RETURNING id")
     moved = f"""{update}
@@ -165,8 +165,8 @@ event_entry AS ({event_sql.build_event_entry_insert("event")})"""
 @cache
 def _build_follow_up_postgres(status: Status) -> TextClause:
     """Index and events for a status that another statement of the transaction has set."""
-    condition = row_parameter.build_id_condition("n.id", sqlite=False)
-    return text(f"""{row_parameter.build_rows_source(_TYPES, sqlite=False)},
+    condition = dialect.build_id_condition("n.id", sqlite=False)
+    return text(f"""{dialect.build_rows_source(_TYPES, sqlite=False)},
 moved AS (
   SELECT n.id AS notification_id, n.service_id, n.sequence, r.event_id, r.reason, r.detail, r.at
   FROM r JOIN notification AS n ON {condition}){build_consequences("moved", status)} {_NOTHING}""")
@@ -175,7 +175,7 @@ moved AS (
 @cache
 def _build_follow_up_sqlite(status: Status) -> tuple[TextClause, ...]:
     """The same, as several statements."""
-    r = row_parameter.build_rows_source(_TYPES, sqlite=True)
+    r = dialect.build_rows_source(_TYPES, sqlite=True)
     new_events = f"""(
     SELECT n.id AS notification_id, n.service_id, n.sequence, r.event_id, r.reason, r.detail, r.at,
            'notification.{status}' AS type FROM r JOIN notification AS n ON n.id = r.id)"""

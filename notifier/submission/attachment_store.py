@@ -9,9 +9,9 @@ from uuid import UUID
 from sqlalchemy import select, text
 
 from notifier.db import tables
-from notifier.db.column_types import format_sqlite_time
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
+from notifier.db.table_base import format_sqlite_time
 from notifier.db.tables import get_columns
 from notifier.mail.mail_parts import MailAttachment
 from notifier.submission.attachment_validation import CheckedAttachment

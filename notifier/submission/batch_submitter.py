@@ -13,10 +13,10 @@ from uuid import UUID, uuid5
 
 from notifier.auth.authenticated_key import Caller
 from notifier.clock import Clock
+from notifier.db.database_errors import convert_database_errors
+from notifier.db.dialect import insert_if_absent
 from notifier.db.engine import Database
-from notifier.db.insertion import insert_if_absent
 from notifier.db.tables import Batch
-from notifier.db.unavailability import convert_database_errors
 from notifier.errors import (
     Fault,
     IdempotencyInProgressError,

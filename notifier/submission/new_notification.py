@@ -11,7 +11,7 @@ import msgspec
 
 from notifier import email_address
 from notifier.auth.authenticated_key import Caller
-from notifier.db import row_parameter
+from notifier.db import dialect
 from notifier.ids import generate_id
 from notifier.states import Category, KeyKind, Priority, Role, WhenUncertain
 from notifier.submission import attachment_store
@@ -93,12 +93,12 @@ class NewNotification:
     @cached_property
     def records_for_postgres(self) -> str:
         """The rows, and with them what goes into the other tables, as JSON objects with commas between them."""
-        return row_parameter.encode_rows(self._build_records(), sqlite=False)[1:-1]
+        return dialect.encode_rows(self._build_records(), sqlite=False)[1:-1]
 
     @cached_property
     def records_for_sqlite(self) -> str:
         """The same in SQLite's form."""
-        return row_parameter.encode_rows(self._build_records(), sqlite=True)[1:-1]
+        return dialect.encode_rows(self._build_records(), sqlite=True)[1:-1]
 
     def _build_records(self) -> list[dict[str, Any]]:
         asdict = msgspec.structs.asdict

@@ -21,8 +21,7 @@ from notifier.submission.idempotency import (
 from notifier.submission.new_notification import NewNotification, build_new_notification
 from notifier.submission.notification_request import NotificationRequest, ValidRequest
 from notifier.submission.request_validation import ValidationRules, validate_request
-from notifier.templating.template_usage import TemplateKeyUse
-from notifier.templating.version_store import TemplateCache
+from notifier.templating.version_store import TemplateCache, TemplateKeyUse
 from notifier.throttle.queue_forecast import QueueForecast, QueueTooLongError
 
 

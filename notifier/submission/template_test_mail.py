@@ -16,9 +16,9 @@ from notifier.submission.notification_request import NotificationRequest
 from notifier.submission.notification_submitter import NotificationSubmitter
 from notifier.submission.notification_writer import write_in_transaction
 from notifier.template_language.template_source import TemplateSource
-from notifier.templating import source_preview, template_queries
-from notifier.templating.assets.inline_images import InlineImageCache
-from notifier.templating.audit_records import record_template
+from notifier.templating import draft_store, template_store
+from notifier.templating.assets.image_cache import InlineImageCache
+from notifier.templating.edit_rules import record_template
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ async def check_test_mail(
         to=mail.to,
         content={"subject": mail.preview.subject, "html": mail.preview.html, "text": mail.preview.text},
         attachments=await _attach_images(pictures, mail),
-        headers=source_preview.build_unsubscribe_header(mail.source, mail.variables),
+        headers=draft_store.build_unsubscribe_header(mail.source, mail.variables),
         sender=settings.from_,
         reply_to=settings.reply_to,
     )
@@ -56,7 +56,7 @@ async def send_test_mail(
 ) -> SubmissionResult:
     """Write the mail that `check_test_mail` has passed, with its audit record: both, or neither."""
     submitted = await write_in_transaction(connection, draft)
-    id_ = (await template_queries.get_template(connection, mail.slug)).id
+    id_ = (await template_store.get_template(connection, mail.slug)).id
     fields = {"version": mail.version if mail.version is not None else "draft", "notification": str(submitted.id)}
     await record_template(connection, AuditAction.TEMPLATE_TESTED, (id_, mail.slug), actor, **fields)
     return submitted

@@ -9,16 +9,15 @@ from sqlalchemy import ColumnElement, String, cast, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.audit import Actor, AuditAction
-from notifier.db.insertion import insert_if_absent
+from notifier.db.dialect import insert_if_absent
 from notifier.db.tables import Template, TemplateDraft, TemplateLayout, TemplateVersion, get_columns
 from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
-from notifier.templating import template_limits
-from notifier.templating.audit_records import record_layout
-from notifier.templating.edit_conflict import EditConflictError, require_same_revision
+from notifier.templating import edit_rules
+from notifier.templating.edit_rules import EditConflictError, record_layout, require_same_revision
 from notifier.templating.validation import MAX_SOURCE_BYTES
 
 MAX_LISTED_USERS = 10
-"""Templates that are named when a layout is in use."""
+"""Templates that are listed when a layout is in use."""
 LAYOUT_NAME = re.compile(r"_layouts/[a-z][a-z0-9_-]{0,63}\.(html|txt)")
 _USED = re.compile(r"""{%[-+]?\s*(?:extends|include|import|from)\s+["'](_layouts/[^"']+)["']""")
 _layout = get_columns(TemplateLayout)
@@ -47,7 +46,7 @@ class LayoutInUseError(NotifierError):
 
 
 def find_used_layouts(files: Mapping[str, str], read: Callable[[str], str | None]) -> dict[str, str]:
-    """Find the layouts that the files name, and those that these name in turn; `read` gives the text, or None."""
+    """Find the layouts that the files name, directly or through other layouts; `read` returns a text, or None."""
     layouts: dict[str, str] = {}
     waiting = list(files.values())
     while waiting:
@@ -71,20 +70,10 @@ async def list_layouts(connection: AsyncConnection) -> list[LayoutView]:
 
 
 async def get_layout(connection: AsyncConnection, name: str, *, lock: bool = False) -> LayoutView | None:
-    """Get the layout; with `lock` for who is about to change it."""
+    """Get the layout; with `lock` for a caller that is about to change it."""
     query = select(*_layout).where(_layout.name == name)
     row = (await connection.execute(query.with_for_update() if lock else query)).mappings().one_or_none()
     return LayoutView(**row) if row else None
-
-
-def find_layout_faults(name: str, text: str) -> list[Fault]:
-    """Find the faults of a layout's name and size."""
-    faults = []
-    if not LAYOUT_NAME.fullmatch(name):
-        faults.append(Fault("", "invalid_slug", "lower-case letters, digits, - and _, and .html or .txt"))
-    if len(text.encode()) > MAX_SOURCE_BYTES:
-        faults.append(Fault("/text", "too_large", f"a layout has at most {MAX_SOURCE_BYTES} octets"))
-    return faults
 
 
 async def save_layout(connection: AsyncConnection, name: str, text: str, *, revision: int, actor: Actor) -> LayoutView:
@@ -92,7 +81,12 @@ async def save_layout(connection: AsyncConnection, name: str, text: str, *, revi
 
     Raises `InvalidRequestError`, `StaleLayoutError`, `TooManyTemplatesError`.
     """
-    if faults := find_layout_faults(name, text):
+    faults = []
+    if not LAYOUT_NAME.fullmatch(name):
+        faults.append(Fault("", "invalid_slug", "lower-case letters, digits, - and _, and .html or .txt"))
+    if len(text.encode()) > MAX_SOURCE_BYTES:
+        faults.append(Fault("/text", "too_large", f"a layout has at most {MAX_SOURCE_BYTES} bytes"))
+    if faults:
         raise InvalidRequestError(faults)
     saved = await write_layout(connection, name, text, revision=revision, actor=actor)
     await record_layout(connection, AuditAction.LAYOUT_SAVED, name, actor, revision=saved.revision)
@@ -102,8 +96,8 @@ async def save_layout(connection: AsyncConnection, name: str, text: str, *, revi
 async def write_layout(connection: AsyncConnection, name: str, text: str, *, revision: int, actor: Actor) -> LayoutView:
     """Write a layout that is valid, without an audit record. Raises `StaleLayoutError`, `TooManyTemplatesError`."""
     row = {"text": text, "revision": revision + 1, "updated_by": actor.name, "updated_at": actor.at}
-    if revision == 0:  # of two who create it, one is the first
-        await template_limits.require_room(connection, TemplateLayout)
+    if revision == 0:  # two editors may create it at the same moment
+        await edit_rules.require_room(connection, TemplateLayout)
         if not await insert_if_absent(connection, TemplateLayout, row | {"name": name}):
             raise StaleLayoutError(await get_layout(connection, name), text)
     else:

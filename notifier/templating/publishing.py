@@ -13,18 +13,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.audit import Actor, AuditAction
 from notifier.db.engine import Database
 from notifier.errors import NotFoundError, NotifierError
+from notifier.rendering.editor_renderers import EditorRenderer
+from notifier.rendering.preview_pool import PreviewPool
 from notifier.rendering.protocol import SourceCheck
 from notifier.template_language.template_source import TemplateSource
-from notifier.templating import draft_store, template_queries, validation, version_store
-from notifier.templating.audit_records import record_template
-from notifier.templating.gate.gate_report import GateReport
-from notifier.templating.gate.publish_gate import PublishGate
-from notifier.templating.source_preview import SourceChecker
+from notifier.templating import draft_store, template_store, validation, version_store
+from notifier.templating.edit_rules import record_template
+from notifier.templating.gate_report import GateReport
+from notifier.templating.publish_gate import PublishGate
 from notifier.templating.version_store import Publication, PublishedVersion
 
 
 class GateClosedError(NotifierError):
-    """Requests would be refused, or their mail could not be rendered."""
+    """The gate has found requests that would be refused, or mails that could not be rendered."""
 
     def __init__(self, report: Mapping[str, Any]) -> None:
         self.report = report  # JSON
@@ -32,43 +33,43 @@ class GateClosedError(NotifierError):
 
 
 class NothingToPublishError(NotifierError):
-    """It is the same as the current version."""
+    """The source is the same as the current version."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishRequest:
-    """What is to be published."""
+    """A request to publish a draft or an old version."""
 
     slug: str
-    revision: str | None  # that the editor has seen; None: whatever it is now
+    revision: str | None  # that the editor has loaded; None: any
     version: int | None = None  # an old version to publish again; None: the draft
     note: str = ""
-    force_reason: str = ""  # publish though callers would break
+    force_reason: str = ""  # why it is published although callers would break
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishCandidate:
-    """What was checked, and passed the gate, or is to be forced through it."""
+    """A checked source that has passed the gate, or is published in spite of its report."""
 
     request: PublishRequest
     source: TemplateSource
     checked: SourceCheck
-    report: GateReport | None  # None: the gate was not asked
+    report: GateReport | None  # None: the gate has not tried it
 
 
 class Publisher:
     """Examines a draft or an old version before it is published."""
 
-    def __init__(self, database: Database, checker: SourceChecker, gate: PublishGate) -> None:
+    def __init__(self, database: Database, checker: EditorRenderer | PreviewPool, gate: PublishGate) -> None:
         self._database = database
         self._checker = checker
         self._gate = gate
 
     async def examine(self, request: PublishRequest) -> PublishCandidate:
-        """Check it, and let the gate try it on recent requests.
+        """Check the source, and let the gate try it on recent requests.
 
         Raises `NotFoundError`, `StaleDraftError`, `TemplateDeletedError`, `NothingToPublishError`, `GateClosedError`,
-        and `InvalidRequestError` for what does not render or may not be sent.
+        and `InvalidRequestError` if it does not render or a lint rule forbids it.
         """
         async with self._database.read() as connection:
             source = await _get_publish_source(connection, request)
@@ -109,10 +110,10 @@ async def publish_template(
 async def _get_publish_source(connection: AsyncConnection, request: PublishRequest) -> TemplateSource:
     stored = await draft_store.get_draft(connection, request.slug)
     if request.version is not None:
-        pinned = (await template_queries.get_version(connection, request.slug, request.version)).source
+        pinned = (await template_store.get_version(connection, request.slug, request.version)).source
         if request.revision is not None:
             draft_store.require_revision(stored, request.revision)
-        return replace(pinned, strict=True)  # it is published by the rules of today
+        return replace(pinned, strict=True)  # today's rules apply to it
     if stored.source is None:
         raise NotFoundError(f"there is no template {request.slug!r}")
     draft_store.require_revision(stored, request.revision or "")

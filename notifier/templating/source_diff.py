@@ -1,5 +1,6 @@
-"""The differences between two sources of a template: file by file, as a summary, and as a unified diff."""
+"""The differences between two sources of a template, or two of its states: files, settings and variables."""
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -8,12 +9,71 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier.db.engine import Database
+from notifier.errors import NotFoundError
+from notifier.rendering.editor_renderers import EditorRenderer
 from notifier.rendering.line_diff import DiffBudget
 from notifier.template_language.template_source import TemplateSource
 from notifier.template_language.variable_schema import build_schema
-from notifier.templating import settings_toml, validation
-from notifier.templating.variable_diff import compare_variables
+from notifier.templating import draft_store, settings_toml, template_store
+from notifier.templating.validation import SAMPLE, SETTINGS_FILE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variable:
+    """A variable of a template."""
+
+    path: str  # dotted, as in settings; an item of a list has the path of the list
+    required: bool
+    type: str  # of JSON; empty: any
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlteredVariable:
+    """A variable that differs between two schemas."""
+
+    before: Variable
+    after: Variable
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariableDifferences:
+    """How the variables of two schemas differ, by path."""
+
+    added: tuple[Variable, ...]
+    removed: tuple[Variable, ...]
+    altered: tuple[AlteredVariable, ...]
+
+
+def compare_variables(before: Mapping[str, Any], after: Mapping[str, Any]) -> VariableDifferences:
+    """Compare the variables of two schemas."""
+    old, new = ({variable.path: variable for variable in _iterate_variables(schema, "")} for schema in (before, after))
+    common = sorted(old.keys() & new.keys())
+    return VariableDifferences(
+        added=tuple(new[path] for path in sorted(new.keys() - old.keys())),
+        removed=tuple(old[path] for path in sorted(old.keys() - new.keys())),
+        altered=tuple(AlteredVariable(before=old[path], after=new[path]) for path in common if old[path] != new[path]),
+    )
+
+
+def _iterate_variables(schema: Mapping[str, Any], prefix: str) -> Iterator[Variable]:
+    required = schema.get("required", ())
+    for name, inner in schema.get("properties", {}).items():
+        if isinstance(inner, Mapping):
+            yield Variable(path=f"{prefix}{name}", required=name in required, type=_format_type(inner))
+            yield from _iterate_variables(inner, f"{prefix}{name}.")
+    if isinstance(items := schema.get("items"), Mapping):
+        yield from _iterate_variables(items, prefix)
+    for choice in schema.get("anyOf", ()):
+        yield from _iterate_variables(choice, prefix)
+
+
+def _format_type(schema: Mapping[str, Any]) -> str:
+    types = schema.get("type", ())
+    return " or ".join([types] if isinstance(types, str) else types)
+
 
 ASSETS_FILE = "assets.json"
 """The pinned images, which have no file in a folder."""
@@ -71,16 +131,16 @@ def compare_sources(old: TemplateSource | None, new: TemplateSource | None) -> l
         FileDifference(
             file=name,
             change=_classify_change(before.get(name), after.get(name)),
-            diff=_format_diff(name, before.get(name, ""), after.get(name, ""), budget),
+            diff=diff_text(name, before.get(name, ""), after.get(name, ""), budget),
         )
         for name in sorted(before | after)
         if before.get(name) != after.get(name)
     ]
 
 
-def diff_text(name: str, old: str, new: str) -> str:
+def diff_text(name: str, old: str, new: str, budget: DiffBudget | None = None) -> str:
     """Build the unified diff of one text."""
-    return _format_diff(name, old, new, DiffBudget())
+    return "\n".join((budget or DiffBudget()).unified(old.splitlines(), new.splitlines(), (name, name))) + "\n"
 
 
 def _list_texts(source: TemplateSource | None) -> dict[str, str]:
@@ -97,15 +157,11 @@ def _classify_change(before: str | None, after: str | None) -> FileChange:
     return FileChange.REMOVED if after is None else FileChange.CHANGED
 
 
-def _format_diff(name: str, old: str, new: str, budget: DiffBudget) -> str:
-    return "\n".join(budget.unified(old.splitlines(), new.splitlines(), (name, name))) + "\n"
-
-
 def summarize_difference(old: TemplateSource | None, new: TemplateSource) -> SourceDifference:
     """Summarise what differs; without an old source, everything is added."""
     before, after = build_documents(old), build_documents(new)
     for texts in (before, after):
-        texts.pop(settings_toml.SETTINGS_FILE, None)  # settings are compared key by key
+        texts.pop(SETTINGS_FILE, None)  # settings are compared key by key
     old_settings = msgspec.to_builtins(old.settings) if old else {}
     new_settings = msgspec.to_builtins(new.settings) if old else {}
     variables = compare_variables(build_schema(old.sample) if old else {}, build_schema(new.sample))
@@ -140,7 +196,7 @@ def build_documents(source: TemplateSource | None) -> dict[str, str]:
     if source is None:
         return {}
     settings, sample = settings_toml.format_settings(source.settings), format_sample(source.sample, sort=True)
-    return {settings_toml.SETTINGS_FILE: settings, validation.SAMPLE: sample, **source.files}
+    return {SETTINGS_FILE: settings, SAMPLE: sample, **source.files}
 
 
 def format_sample(sample: Mapping[str, Any], *, sort: bool = False) -> str:
@@ -148,17 +204,16 @@ def format_sample(sample: Mapping[str, Any], *, sort: bool = False) -> str:
     return json.dumps(sample, indent=2, ensure_ascii=False, sort_keys=sort) + "\n"
 
 
-def format_unified(old: Mapping[str, str], new: Mapping[str, str], *, old_name: str, new_name: str) -> Iterator[str]:
-    """Yield the lines of a unified diff, each with its line end, file after file."""
-    for name in sorted(old.keys() | new.keys()):
-        before, after = old.get(name), new.get(name)
+def format_unified(in_database: Mapping[str, str], in_folder: Mapping[str, str]) -> Iterator[str]:
+    """Yield the lines of a unified diff, each with its line end: a push adds lines with a plus, and removes others."""
+    for name in sorted(in_database.keys() | in_folder.keys()):
+        before, after = in_database.get(name), in_folder.get(name)
         if before == after:
             continue
-        labels = (
-            f"{old_name}/{name}" if name in old else "nothing",
-            f"{new_name}/{name}" if name in new else "nothing",
+        names = (
+            f"database/{name}\n" if before is not None else "nothing\n",
+            f"files/{name}\n" if after is not None else "nothing\n",
         )
-        names = (f"{labels[0]}\n", f"{labels[1]}\n")
         for line in DiffBudget(size=None).unified(_split_lines(before or ""), _split_lines(after or ""), names):
             yield line if line.endswith("\n") else f"{line}\n" if line.startswith("@@") else f"{line}\n{_NO_END}"
 
@@ -166,3 +221,51 @@ def format_unified(old: Mapping[str, str], new: Mapping[str, str], *, old_name: 
 def _split_lines(text: str) -> list[str]:
     """Split into lines with their ends; only a line feed ends a line, as in git."""
     return _LINES.findall(text)
+
+
+DRAFT = "draft"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateDifference:
+    """What differs between two states of a template."""
+
+    from_: str  # number of a version; "0": nothing
+    files: list[FileDifference]
+    added: list[str]  # variables, as dotted paths
+    removed: list[str]
+
+
+async def compare_states(
+    database: Database, checker: EditorRenderer, slug: str, from_: str | None, to: str
+) -> StateDifference:
+    """Compare two states, each `draft` or the number of a version; `from_` None: the current version.
+
+    Raises `NotFoundError`.
+    """
+    async with database.read() as connection:
+        begin = from_ or str((await template_store.get_template(connection, slug)).number)
+        old, old_schema = (None, {}) if begin == "0" else await _load(connection, slug, begin)
+        new, new_schema = await _load(connection, slug, to)
+    files = await asyncio.to_thread(compare_sources, old, new)
+    if old is not None and old_schema is None:
+        old_schema = (await checker.check(old)).variables_schema
+    if new_schema is None:
+        new_schema = (await checker.check(new)).variables_schema
+    variables = compare_variables(old_schema or {}, new_schema)
+    return StateDifference(
+        from_=begin,
+        files=files,
+        added=[variable.path for variable in variables.added],
+        removed=[variable.path for variable in variables.removed],
+    )
+
+
+async def _load(connection: AsyncConnection, slug: str, state: str) -> tuple[TemplateSource, dict[str, Any] | None]:
+    if state != DRAFT:
+        version = await template_store.get_version(connection, slug, int(state))
+        return version.source, version.variables_schema
+    stored = await draft_store.get_draft(connection, slug)
+    if stored.source is None:
+        raise NotFoundError(f"there is no template {slug!r}")
+    return await draft_store.assemble_source(connection, stored.source, slug), None

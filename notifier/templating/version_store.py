@@ -1,24 +1,28 @@
-"""Published versions in the database: numbered, and never changed. A submit and a sender read nothing else."""
+"""Published versions in the database, numbered and never changed, and which key uses which template.
 
-from collections.abc import Collection
+Submits and senders read nothing else of a template.
+"""
+
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier.auth.key_usage import LastUseWriter
 from notifier.clock import Clock
+from notifier.db.dialect import build_insert, insert_if_absent
 from notifier.db.engine import Database
-from notifier.db.tables import Template, TemplateDraft, TemplateVersion, get_columns
+from notifier.db.tables import Template, TemplateDraft, TemplateUse, TemplateVersion, get_columns
 from notifier.ids import generate_id
 from notifier.rendering.protocol import SourceCheck
 from notifier.states import Category, Priority, WhenUncertain
 from notifier.template_language.template_source import TemplateSource
-from notifier.templating.settings_toml import parse_duration
-from notifier.templating.template_usage import TemplateUsage
+from notifier.templating.validation import parse_duration
 from notifier.ttl_cache import TtlCache
 
 
@@ -49,10 +53,11 @@ class Publication:
     by: str  # actor
     at: datetime
     note: str = ""
-    keeps_draft: bool = False  # an old version is published again: the draft is something else
+    keeps_draft: bool = False  # an old version is published again, so the draft stays
 
 
 _template, _version, _draft = get_columns(Template), get_columns(TemplateVersion), get_columns(TemplateDraft)
+_use = get_columns(TemplateUse)
 _PUBLISHED = select(
     _template.slug, *(_version[name] for name in PublishedVersion.__dataclass_fields__ if name != "slug")
 ).join(Template, _template.id == _version.template_id)
@@ -78,6 +83,32 @@ async def get_version_by_id(connection: AsyncConnection, id_: UUID) -> Published
 async def _get_version(connection: AsyncConnection, *conditions: ColumnElement[bool]) -> PublishedVersion | None:
     row = (await connection.execute(_PUBLISHED.where(*conditions))).mappings().one_or_none()
     return PublishedVersion(**row) if row else None
+
+
+class TemplateKeyUse(NamedTuple):
+    """A template, and a key that uses it."""
+
+    template_id: UUID
+    key_id: UUID
+    service_id: UUID
+
+
+class TemplateUsage(LastUseWriter[TemplateKeyUse]):
+    """Records the uses of templates."""
+
+    failure_event = "template_use_not_written"
+
+    async def write_uses(self, connection: AsyncConnection, used: Sequence[TemplateKeyUse], at: datetime) -> None:
+        """Write that these were used; an earlier time never replaces a later one."""
+        statement = build_insert(connection, TemplateUse).values([use._asdict() | {"last_used_at": at} for use in used])
+        later = statement.excluded.last_used_at
+        await connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=[_use.template_id, _use.key_id],
+                set_={"last_used_at": later},
+                where=_use.last_used_at < later,
+            )
+        )
 
 
 class TemplateCache:
@@ -118,14 +149,14 @@ async def get_sources(connection: AsyncConnection, ids: Collection[UUID]) -> dic
 
 
 def parse_pinned_source(text: dict[str, Any]) -> TemplateSource:
-    """Parse the source of a version; one without `strict` is older than that field."""
+    """Parse the source of a version; one that is older than the field `strict` is not strict."""
     return msgspec.convert({"strict": False} | text, TemplateSource)
 
 
 async def write_version(
     connection: AsyncConnection, slug: str, source: TemplateSource, report: SourceCheck, publication: Publication
 ) -> PublishedVersion:
-    """Write the source as the next version, make it current, delete the draft; `report` is of this very source."""
+    """Write the source as the next version, make it current, delete the draft; `report` is of this source."""
     template_id, number = await _allocate_number(connection, slug, publication.at)
     settings = source.settings
     version = PublishedVersion(
@@ -155,14 +186,12 @@ async def write_version(
 async def _allocate_number(connection: AsyncConnection, slug: str, now: datetime) -> tuple[UUID, int]:
     """Create the template, or undelete it, and make its next number current; return both."""
     query = select(_template.id).where(_template.slug == slug).with_for_update()
-    template_id = (await connection.execute(query)).scalar_one_or_none()
-    if template_id is None:
-        template_id = generate_id()
-        values = {"id": template_id, "slug": slug, "current_number": 1, "created_at": now}
-        await connection.execute(insert(Template).values(values))
-        return template_id, 1
-    newest = select(func.max(_version.number)).where(_version.template_id == template_id)
-    number = ((await connection.execute(newest)).scalar_one_or_none() or 0) + 1
-    lives = {"current_number": number, "deleted_at": None}
-    await connection.execute(update(Template).where(_template.id == template_id).values(lives))
-    return UUID(str(template_id)), number
+    template_id: UUID | None = (await connection.execute(query)).scalar_one_or_none()
+    if template_id is None:  # another editor may create it at this moment
+        await insert_if_absent(connection, Template, {"id": generate_id(), "slug": slug, "created_at": now})
+        template_id = (await connection.execute(query)).scalar_one()
+    newest = select(func.coalesce(func.max(_version.number), 0)).where(_version.template_id == template_id)
+    number: int = (await connection.execute(newest)).scalar_one() + 1
+    changes = {"current_number": number, "deleted_at": None}
+    await connection.execute(update(Template).where(_template.id == template_id).values(changes))
+    return template_id, number

@@ -11,9 +11,9 @@ import msgspec
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.db import row_parameter
-from notifier.db.column_types import UtcDateTime
+from notifier.db import dialect
 from notifier.db.direct_connections import StatementConnection
+from notifier.db.table_base import UtcDateTime
 from notifier.db.tables import (
     Attempt,
     Notification,
@@ -130,10 +130,10 @@ async def load_subscriptions(
 @cache
 def _build_delivery_query(*, sqlite: bool) -> Any:
     """The SELECT of deliveries by id, with their endpoints as they are now."""
-    statement = text(f"""{row_parameter.build_rows_source({"id": "uuid"}, sqlite=sqlite)}
+    statement = text(f"""{dialect.build_rows_source({"id": "uuid"}, sqlite=sqlite)}
 SELECT d.id, d.event_id, d.endpoint_id, d.body, d.state, e.url, e.secret, e.previous_secret, e.previous_until,
        e.disabled_because
-FROM r JOIN webhook_delivery AS d ON {row_parameter.build_id_condition("d.id", sqlite=sqlite)}
+FROM r JOIN webhook_delivery AS d ON {dialect.build_id_condition("d.id", sqlite=sqlite)}
 LEFT JOIN webhook_endpoint AS e ON e.id = d.endpoint_id""")  # noqa: S608 - words of our own
     uuids = {"id": _delivery_table.id, "event_id": _delivery_table.event_id, "endpoint_id": _delivery_table.endpoint_id}
     types = {name: column.type for name, column in uuids.items()} | {"previous_until": UtcDateTime()}
@@ -143,6 +143,6 @@ LEFT JOIN webhook_endpoint AS e ON e.id = d.endpoint_id""")  # noqa: S608 - word
 async def load_deliveries(connection: StatementConnection, ids: Collection[UUID]) -> dict[UUID, PendingDelivery]:
     """Load deliveries by id."""
     sqlite = connection.dialect.name == "sqlite"
-    values = {"rows": row_parameter.encode_rows([{"id": id_} for id_ in ids], sqlite=sqlite)}
+    values = {"rows": dialect.encode_rows([{"id": id_} for id_ in ids], sqlite=sqlite)}
     loaded = (await connection.execute(_build_delivery_query(sqlite=sqlite), values)).mappings()
     return {row["id"]: PendingDelivery(**{**row, "state": DeliveryState(row["state"])}) for row in loaded}

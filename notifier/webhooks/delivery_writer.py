@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import TextClause, text
 
-from notifier.db import row_parameter
+from notifier.db import dialect
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.tables.webhook import DeliveryState
 from notifier.outbox import queue_sql
@@ -95,12 +95,12 @@ async def _update_health(
 async def _run(connection: StatementConnection, build: Any, values: Sequence[Mapping[str, Any]]) -> None:
     if values:
         sqlite = connection.dialect.name == "sqlite"
-        await connection.execute(build(sqlite=sqlite), {"rows": row_parameter.encode_rows(values, sqlite=sqlite)})
+        await connection.execute(build(sqlite=sqlite), {"rows": dialect.encode_rows(values, sqlite=sqlite)})
 
 
 @cache
 def _insert_deliveries(*, sqlite: bool) -> TextClause:
-    return text(f"""{row_parameter.build_rows_source(_DELIVERY_FIELDS, sqlite=sqlite)}
+    return text(f"""{dialect.build_rows_source(_DELIVERY_FIELDS, sqlite=sqlite)}
 INSERT INTO webhook_delivery (id, event_id, endpoint_id, service_id, type, body, state, created_at)
 SELECT id, event_id, endpoint_id, service_id, type, body, '{DeliveryState.PENDING}', at FROM r""")
 
@@ -111,29 +111,27 @@ def _insert_entries(*, sqlite: bool) -> TextClause:
     entries = f"""(
   SELECT entry_id AS id, '{EntryKind.WEBHOOK}' AS kind, id AS subject_id, service_id,
          '{Priority.NORMAL}' AS priority, at AS due_at FROM r) AS e"""
-    return text(
-        f"{row_parameter.build_rows_source(_DELIVERY_FIELDS, sqlite=sqlite)} {queue_sql.build_enqueue_sql(entries)}"
-    )
+    return text(f"{dialect.build_rows_source(_DELIVERY_FIELDS, sqlite=sqlite)} {queue_sql.build_enqueue_sql(entries)}")
 
 
 @cache
 def _delete_events(*, sqlite: bool) -> TextClause:
     """Events to which no endpoint subscribes any more."""
-    source = row_parameter.build_rows_source({"id": "uuid"}, sqlite=sqlite)
+    source = dialect.build_rows_source({"id": "uuid"}, sqlite=sqlite)
     return text(f"{source} DELETE FROM webhook_event WHERE id IN (SELECT id FROM r)")
 
 
 @cache
 def _insert_attempts(*, sqlite: bool) -> TextClause:
-    source, names = row_parameter.build_rows_source(_ATTEMPT_FIELDS, sqlite=sqlite), ", ".join(_ATTEMPT_FIELDS)
+    source, names = dialect.build_rows_source(_ATTEMPT_FIELDS, sqlite=sqlite), ", ".join(_ATTEMPT_FIELDS)
     return text(f"{source} INSERT INTO webhook_attempt ({names}) SELECT {names} FROM r")
 
 
 @cache
 def _end_deliveries(*, sqlite: bool) -> TextClause:
-    return text(f"""{row_parameter.build_rows_source(_END_FIELDS, sqlite=sqlite)}
+    return text(f"""{dialect.build_rows_source(_END_FIELDS, sqlite=sqlite)}
 UPDATE webhook_delivery SET state = r.state, ended_at = r.at
-FROM r WHERE {row_parameter.build_id_condition("webhook_delivery.id", sqlite=sqlite)}""")
+FROM r WHERE {dialect.build_id_condition("webhook_delivery.id", sqlite=sqlite)}""")
 
 
 @cache
@@ -162,6 +160,6 @@ def _disable_gone(*, sqlite: bool) -> TextClause:
 
 
 def _update_endpoints(values: str, condition: str, *, sqlite: bool) -> TextClause:
-    return text(f"""{row_parameter.build_rows_source(_HEALTH_FIELDS, sqlite=sqlite)}
+    return text(f"""{dialect.build_rows_source(_HEALTH_FIELDS, sqlite=sqlite)}
 UPDATE webhook_endpoint SET {values}
-FROM r WHERE {row_parameter.build_id_condition("webhook_endpoint.id", sqlite=sqlite)} AND {condition}""")
+FROM r WHERE {dialect.build_id_condition("webhook_endpoint.id", sqlite=sqlite)} AND {condition}""")

@@ -4,8 +4,8 @@ from typing import Any
 
 from notifier.rendering.protocol import SourceCheck
 from notifier.template_language.template_source import TemplateSource
-from notifier.templating.gate.gate_report import GateReport
-from notifier.templating.gate.publish_gate import PublishGate
+from notifier.templating.gate_report import GateReport
+from notifier.templating.publish_gate import PublishGate
 
 REASON = "shop: 3 of 200 requests would be refused"
 

@@ -15,8 +15,7 @@ from notifier.rendering.pool import RenderingPool
 from notifier.rendering.protocol import SourceCheck
 from notifier.rendering.source_check import check_source
 from notifier.template_language.template_source import TemplateSource
-from notifier.templating import draft_store, version_store
-from notifier.templating.sync import database_state
+from notifier.templating import draft_store, template_store, version_store
 from notifier.templating.sync.push import Push
 from notifier.templating.version_store import Publication
 
@@ -46,7 +45,7 @@ class TwoSides:
     async def publish_edit(self, subject: str, by: str = "staff:bob") -> TemplateSource:
         """Publish another subject as staff."""
         async with self.database.write() as connection:
-            source = (await database_state.get_states(connection, ["hello"]))["hello"].source
+            source = (await template_store.get_states(connection, ["hello"]))["hello"].source
             assert source is not None
             source = replace(source, files=source.files | {"subject.txt": subject})
             publication = Publication(by=by, at=NOW, note="Friendlier")
@@ -63,7 +62,7 @@ class TwoSides:
                 connection, "hello", source, revision=draft.revision, actor=Actor(name="staff:bob", at=NOW)
             )
 
-    async def get_state(self, slug: str = "hello") -> database_state.TemplateState:
+    async def get_state(self, slug: str = "hello") -> template_store.TemplateState:
         """Get the state of the database."""
         async with self.database.read() as connection:
-            return (await database_state.get_states(connection, [slug]))[slug]
+            return (await template_store.get_states(connection, [slug]))[slug]

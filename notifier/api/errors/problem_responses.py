@@ -56,9 +56,9 @@ from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 from notifier.templating.assets.asset_store import AssetNotReadyError, StaleAssetError
 from notifier.templating.draft_store import StaleDraftError, TemplateDeletedError
+from notifier.templating.edit_rules import TooManyTemplatesError
 from notifier.templating.layout_store import LayoutInUseError, StaleLayoutError
 from notifier.templating.publishing import GateClosedError, NothingToPublishError
-from notifier.templating.template_limits import TooManyTemplatesError
 from notifier.throttle.editor_slots import TooMuchRefusedError
 from notifier.throttle.queue_forecast import QueueTooLongError
 from notifier.throttle.token_bucket import RateLimitedError

@@ -28,7 +28,7 @@ from notifier.template_language.template_source import (
     TemplateSource,
     choose_locale,
 )
-from notifier.templating import draft_store, source_preview, validation
+from notifier.templating import draft_store, validation
 
 router = APIRouter(prefix="/v1", tags=["templates"])
 PREVIEW_RECIPIENT = "ada@example.com"
@@ -149,14 +149,14 @@ async def render_preview(
     dependencies: ApiDependencies, caller: AuthenticatedKey, source: TemplateSource, body: PreviewIn
 ) -> PreviewedMail:
     """Render the mail in a child process. Raises `InvalidRequestError`."""
-    values = source_preview.PreviewValues(
+    values = draft_store.PreviewValues(
         variables=body.variables,
         locale=body.locale,
         recipient=body.to or PREVIEW_RECIPIENT,
         sender=dependencies.default_sender,
         at=dependencies.clock.now(),
     )
-    return await source_preview.preview_source(dependencies.editors.get_renderer(caller.actor_name), source, values)
+    return await draft_store.preview_source(dependencies.editors.get_renderer(caller.actor_name), source, values)
 
 
 def _build_unsaved_source(body: RenderIn) -> TemplateSource:

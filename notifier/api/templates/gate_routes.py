@@ -21,8 +21,8 @@ from notifier.errors import NotifierError
 from notifier.sse import EventStream
 from notifier.telemetry.logging import get_logger
 from notifier.templating import draft_store, validation
-from notifier.templating.gate.gate_report import GateReport
-from notifier.templating.gate.publish_gate import ProgressCallback, record_unmasking
+from notifier.templating.gate_report import GateReport
+from notifier.templating.publish_gate import ProgressCallback, record_unmasking
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
 STREAM = "text/event-stream"

@@ -17,7 +17,7 @@ from notifier.api.templates.request_models import PublishIn, RestoreIn, Slug, Te
 from notifier.auth.authenticated_key import AuthenticatedKey
 from notifier.auth.key_scope import KeyScope
 from notifier.submission.template_test_mail import TemplateTestMail, check_test_mail, send_test_mail
-from notifier.templating import draft_store, publishing, template_archive, template_queries
+from notifier.templating import draft_store, publishing, template_store
 from notifier.templating.publishing import PublishRequest
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
@@ -66,10 +66,8 @@ async def restore_template(
         publish_request = PublishRequest(slug=slug, **body.model_dump())
         return await _publish(response, dependencies, request_audit, caller, publish_request)
     async with open_change_transaction(dependencies) as connection:
-        await template_archive.undelete_template(
-            connection, slug, note=body.note, actor=request_audit.get_actor(caller)
-        )
-        view = await template_queries.get_template(connection, slug)
+        await template_store.undelete_template(connection, slug, note=body.note, actor=request_audit.get_actor(caller))
+        view = await template_store.get_template(connection, slug)
     dependencies.template_cache.forget_template(slug)
     return JSONResponse(TemplateOut.model_validate(view, from_attributes=True).model_dump(mode="json"))
 

@@ -14,7 +14,7 @@ from notifier.api.templates.models import CurrentOut, TemplatePageOut
 from notifier.api.templates.request_models import Slug
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import NotFoundError
-from notifier.templating import draft_store, template_archive, template_queries, version_store
+from notifier.templating import draft_store, template_store, version_store
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
 
@@ -45,7 +45,7 @@ async def list_templates(
     """All templates of the instance, without their text."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
     async with dependencies.database.read() as connection:
-        views = await template_queries.list_templates(
+        views = await template_store.list_templates(
             connection, deleted=query.include_deleted, before=query.before, limit=query.limit + 1
         )
     page, cursor = pagination.cut_page(request, response, views, query.limit)
@@ -57,7 +57,7 @@ async def get_template(request: Request, slug: Slug, dependencies: Dependencies)
     """The state of a template; its text is in its draft and its versions."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
     async with dependencies.database.read() as connection:
-        view = await template_queries.get_template(connection, slug)
+        view = await template_store.get_template(connection, slug)
         draft = await draft_store.get_draft(connection, slug)
         current = await version_store.get_numbered_version(connection, slug, view.number) if view.number else None
     if draft.source is None:
@@ -78,5 +78,5 @@ async def delete_template(
     caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_PUBLISH)
     caller.require_live("changes what live mail says")
     async with open_change_transaction(dependencies) as connection:
-        await template_archive.delete_template(connection, slug, actor=request_audit.get_actor(caller))
+        await template_store.delete_template(connection, slug, actor=request_audit.get_actor(caller))
     dependencies.template_cache.forget_template(slug)

@@ -14,7 +14,7 @@ from notifier.api.templates.request_models import Number, Slug
 from notifier.api.templates.routes import VersionQuery
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import NotFoundError
-from notifier.templating import template_queries, version_diff
+from notifier.templating import source_diff, template_store
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
@@ -40,10 +40,8 @@ async def list_template_versions(
     """The published versions, newest first."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
     async with dependencies.database.read() as connection:
-        template = await template_queries.get_template(connection, slug)
-        views = await template_queries.list_versions(
-            connection, template.id, before=query.before, limit=query.limit + 1
-        )
+        template = await template_store.get_template(connection, slug)
+        views = await template_store.list_versions(connection, template.id, before=query.before, limit=query.limit + 1)
     page, cursor = pagination.cut_page(request, response, views, query.limit)
     return {"versions": [vars(view) for view in page], "next": cursor}
 
@@ -60,7 +58,7 @@ async def get_template_version(
     """A version with its text, layouts and settings; it never changes."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
     async with dependencies.database.read() as connection:
-        view = await template_queries.get_version(connection, slug, parse_version_number(number))
+        view = await template_store.get_version(connection, slug, parse_version_number(number))
     return vars(view) | conflict_details.build_source_reply(view.source)
 
 
@@ -71,8 +69,8 @@ async def get_template_schema(
     """The JSON Schema (draft 2020-12) that `variables` of a notification must satisfy."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
     async with dependencies.database.read() as connection:
-        number = version if version is not None else (await template_queries.get_template(connection, slug)).number
-        return (await template_queries.get_version(connection, slug, number)).variables_schema
+        number = version if version is not None else (await template_store.get_template(connection, slug)).number
+        return (await template_store.get_version(connection, slug, number)).variables_schema
 
 
 @router.get(
@@ -91,7 +89,7 @@ async def diff_template(
     """What differs between two versions, or a version and the draft as it would be published."""
     caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
     editor = dependencies.editors.get_renderer(caller.actor_name)
-    difference = await version_diff.compare_states(dependencies.database, editor, slug, from_, to)
+    difference = await source_diff.compare_states(dependencies.database, editor, slug, from_, to)
     variables = {"added": difference.added, "removed": difference.removed}
     files = [vars(file) for file in difference.files]
     return {"from": difference.from_, "to": to, "files": files, "variables": variables}

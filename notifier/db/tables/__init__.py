@@ -1,19 +1,18 @@
 """The tables, one noun per file. Importing this package loads them all into the metadata, for migrations."""
 
-from notifier.db.tables.audit import AuditEntry
-from notifier.db.tables.base import Table, get_columns
-from notifier.db.tables.history import Attempt, NotificationEvent
+from notifier.db.table_base import Table, get_columns
 from notifier.db.tables.notification import (
     Attachment,
+    Attempt,
     Batch,
     Notification,
     NotificationContent,
+    NotificationEvent,
     NotificationTag,
     StatusIndex,
 )
 from notifier.db.tables.outbox import OutboxEntry, RelayConnections, RelayState, SenderProcess
-from notifier.db.tables.service import ApiKey, Service
-from notifier.db.tables.suppression import INSTANCE, Suppression
+from notifier.db.tables.service import INSTANCE, ApiKey, AuditEntry, Service, Suppression
 from notifier.db.tables.template import (
     Asset,
     AssetFile,

@@ -1,15 +1,15 @@
-"""Notifications, their content, and the tables by which they are found."""
+"""Notifications, their content and history, and the tables by which they are found."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, text
+from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field
 
-from notifier.db.column_types import UtcDateTime, build_enum_type, build_json_type
-from notifier.db.tables.base import Table
-from notifier.states import Category, KeyKind, Priority, Reason, Role, Status, WhenUncertain
+from notifier.db.table_base import Table, UtcDateTime, build_enum_type, build_json_type
+from notifier.outcomes import OutcomeName, SmtpPhase
+from notifier.states import Category, EventKind, KeyKind, Priority, Reason, Role, Status, WhenUncertain
 
 _HAS_KEY = text("idempotency_key IS NOT NULL")
 _IN_BATCH = text("batch_id IS NOT NULL")
@@ -141,3 +141,43 @@ class Attachment(Table, table=True):
     sha256: bytes = Field(primary_key=True)
     octets: bytes
     created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Attempt(Table, table=True):
+    """One delivery attempt in which a reply to MAIL FROM was read."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (
+        UniqueConstraint("entry_id", "lease_no"),
+        Index("ix_attempt_notification_id_id", "notification_id", "id"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    notification_id: UUID = Field(foreign_key="notification.id")
+    entry_id: UUID
+    lease_no: int
+    number: int
+    # Relay, duration and hash are null if the sender died.
+    relay: str | None = Field(default=None, max_length=255)
+    phase: SmtpPhase = Field(sa_type=build_enum_type(SmtpPhase, "phase"))
+    outcome: OutcomeName = Field(sa_type=build_enum_type(OutcomeName, "outcome"))
+    code: int | None = None
+    enhanced_code: str | None = Field(default=None, max_length=11)
+    reply: str = Field(max_length=1000)
+    started_at: datetime = Field(sa_type=UtcDateTime)
+    duration_ms: int | None = None
+    sha256: bytes | None = None
+
+
+class NotificationEvent(Table, table=True):
+    """What a person or a caller did to a notification."""
+
+    __tablename__ = "event"
+    __table_args__ = (Index("ix_event_notification_id_id", "notification_id", "id"),)
+
+    id: UUID = Field(primary_key=True)
+    notification_id: UUID = Field(foreign_key="notification.id")
+    at: datetime = Field(sa_type=UtcDateTime)
+    kind: EventKind = Field(sa_type=build_enum_type(EventKind, "kind"))
+    actor: str = Field(max_length=64)
+    detail: str = Field(max_length=1000)

@@ -6,8 +6,7 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field
 
-from notifier.db.column_types import UtcDateTime, build_enum_type
-from notifier.db.tables.base import Table
+from notifier.db.table_base import Table, UtcDateTime, build_enum_type
 from notifier.states import EntryKind, EntryState, Priority
 
 _OPEN = text("state = 'ready' AND lost < 2")

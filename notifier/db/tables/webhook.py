@@ -7,8 +7,7 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field
 
-from notifier.db.column_types import UtcDateTime, build_enum_type, build_json_type
-from notifier.db.tables.base import Table
+from notifier.db.table_base import Table, UtcDateTime, build_enum_type, build_json_type
 from notifier.states import Reason
 
 _NOT_DELIVERED = text("state <> 'delivered'")

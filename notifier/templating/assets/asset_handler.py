@@ -44,8 +44,6 @@ _asset, _attachment = get_columns(Asset), get_columns(Attachment)
 
 @dataclass(frozen=True, kw_only=True)
 class _Upload:
-    """An upload that is to be converted."""
-
     id: UUID
     revision: int
     options: ImageOptions
@@ -91,7 +89,7 @@ class AssetHandler:
                 desk.settle(await self._process_entry(entry))
 
     async def record(self, connection: StatementConnection, settled: Sequence[Settlement]) -> None:
-        """Write the results, unless somebody has uploaded another image meanwhile."""
+        """Write the results, except those of an image that was uploaded again meanwhile."""
         for result in (settlement.record for settlement in settled):
             if not isinstance(result, AssetResult):
                 continue
@@ -104,7 +102,7 @@ class AssetHandler:
             await connection.execute(statement.values(values))
 
     async def recover_lost(self, _connection: StatementConnection, lost: Sequence[LostClaim]) -> list[Settlement]:
-        """Fail what has killed its senders, or cannot be recorded."""
+        """Fail images whose conversion has killed its senders, or whose result cannot be written."""
         return [
             Settlement(
                 entry=loss.entry,
@@ -122,7 +120,7 @@ class AssetHandler:
     async def replay(
         self, _connection: StatementConnection, _notes: Sequence[tuple[ClaimedEntry, JournalNote]]
     ) -> list[Settlement]:
-        """Return nothing: there are no notes, and what is not recorded is converted again."""
+        """Return nothing: there are no journal notes, and an image without a result is converted again."""
         return []
 
     def close(self) -> None:
@@ -140,17 +138,12 @@ class AssetHandler:
             return Settlement(entry=entry, action=ReleaseEntry())
         if isinstance(image, RejectedImage):
             self._log.info("asset_failed", entry_id=str(entry.id), reason=image.reason)
-            result = AssetResult(id=upload.id, revision=upload.revision, status=AssetStatus.FAILED, detail=image.reason)
+            status, detail, files = AssetStatus.FAILED, image.reason, None
         else:
             async with self._database.write() as connection:  # before the row refers to them
                 await asset_store.write_files(connection, image, self._clock.now())
-            result = AssetResult(
-                id=upload.id,
-                revision=upload.revision,
-                status=AssetStatus.READY,
-                detail=image.note,
-                files=asset_store.describe_files(image),
-            )
+            status, detail, files = AssetStatus.READY, image.note, asset_store.describe_files(image)
+        result = AssetResult(id=upload.id, revision=upload.revision, status=status, detail=detail, files=files)
         return Settlement(entry=entry, action=FinishEntry(), record=result)
 
     async def _load_upload(self, id_: UUID) -> _Upload | None:
@@ -163,9 +156,9 @@ class AssetHandler:
             row = (await connection.execute(query)).one_or_none()
         if row is None:
             return None
-        wish = ImageOptions(mode=row.mode, width=row.width, height=row.height)
+        options = ImageOptions(mode=row.mode, width=row.width, height=row.height)
         data = bytes(row.octets) if row.octets is not None else None
-        return _Upload(id=row.id, revision=row.revision, options=wish, data=data)
+        return _Upload(id=row.id, revision=row.revision, options=options, data=data)
 
     async def _convert(self, upload: _Upload) -> ConvertedImage | RejectedImage | None:
         """Convert the upload in a child process; None if this process is stopping."""

@@ -1,7 +1,7 @@
-"""Images that templates name: uploaded under a name, converted by an outbox handler, pinned by versions.
+"""Images for templates: uploaded under a name, converted by an outbox handler, pinned by versions.
 
-A version keeps the SHA-256 of what it shows, and converted files are never deleted here: a new upload or a deletion
-under the same name changes no version that is published already, only what is published from then on.
+A version keeps the SHA-256 of each image that it shows, and converted files are never deleted here. So a new upload or
+a deletion changes only the versions that are published later.
 """
 
 import hashlib
@@ -17,8 +17,8 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.audit import Actor, AuditAction
+from notifier.db.dialect import insert_if_absent
 from notifier.db.direct_connections import StatementConnection
-from notifier.db.insertion import insert_if_absent
 from notifier.db.tables import INSTANCE, Asset, AssetFile, Attachment, get_columns
 from notifier.errors import Fault, NotFoundError, NotifierError
 from notifier.ids import generate_id
@@ -26,10 +26,9 @@ from notifier.mail.pinned_images import PinnedAsset
 from notifier.outbox import entry_store
 from notifier.outbox.entry_handler import NewEntry
 from notifier.states import AssetMode, AssetStatus, EntryKind, Priority
-from notifier.templating import template_limits
+from notifier.templating import edit_rules
 from notifier.templating.assets.image_conversion import MAX_UPLOAD_BYTES, TOO_LONG, ConvertedImage, ImageOptions
-from notifier.templating.audit_records import record_asset
-from notifier.templating.edit_conflict import EditConflictError, require_same_revision
+from notifier.templating.edit_rules import EditConflictError, record_asset, require_same_revision
 
 ASSET_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 MAX_WIDTH = 1200  # CSS pixels
@@ -65,54 +64,49 @@ class AssetView:
     updated_by: str
     updated_at: datetime
 
-    @property
-    def options(self) -> ImageOptions:
-        """The options of the conversion."""
-        return ImageOptions(mode=self.mode, width=self.width, height=self.height)
-
 
 class StaleAssetError(EditConflictError):
-    """Somebody has uploaded or deleted the image since the editor has looked at it."""
+    """Somebody has uploaded or deleted the image since the editor has loaded it."""
 
     noun = "image"
 
 
 class AssetNotReadyError(NotifierError):
-    """The image has no files: it is still converted, or that has failed."""
+    """The image has no files: its conversion is not finished, or has failed."""
 
     def __init__(self, asset: AssetView) -> None:
         super().__init__(f"{asset.name} is {asset.status}" + (f": {asset.detail}" if asset.detail else ""))
 
 
-def find_upload_faults(name: str, data: bytes, wish: ImageOptions) -> list[Fault]:
+def find_upload_faults(name: str, data: bytes, options: ImageOptions) -> list[Fault]:
     """Find the faults of an upload before the image is decoded."""
     faults = []
     if len(data) > MAX_UPLOAD_BYTES:
         faults.append(Fault("/content", REJECTED, TOO_LONG))
     if not ASSET_NAME.fullmatch(name):
         faults.append(Fault("/name", REJECTED, "lower-case letters, digits, - and _, at most 64, and a letter first"))
-    if wish.mode is AssetMode.CROP and (wish.width is None or wish.height is None):
+    if options.mode is AssetMode.CROP and (options.width is None or options.height is None):
         faults.append(Fault("/mode", REJECTED, "crop needs a width and a height"))
     return faults
 
 
 async def upload_asset(
-    connection: AsyncConnection, name: str, data: bytes, wish: ImageOptions, *, revision: int, actor: Actor
+    connection: AsyncConnection, name: str, data: bytes, options: ImageOptions, *, revision: int, actor: Actor
 ) -> AssetView:
-    """Save the upload, which `find_upload_faults` has passed, and enqueue the conversion; revision 0: a new name.
+    """Save an upload without faults, and enqueue its conversion. Revision 0: a new name.
 
     Raises `StaleAssetError`, `TooManyTemplatesError`.
     """
     stored = await _find_asset(connection, name, lock=True)
     require_same_revision(StaleAssetError, stored, revision)
     if stored is None:
-        await template_limits.require_room(connection, Asset)
+        await edit_rules.require_room(connection, Asset)
     original = await write_original(connection, data, actor.at)
     id_ = stored.id if stored else generate_id()
-    row = {"id": id_, "name": name} | build_new_row(original, wish, revision=revision + 1, actor=actor)
+    row = {"id": id_, "name": name} | build_new_row(original, options, revision=revision + 1, actor=actor)
     if stored:
         await connection.execute(update(Asset).where(_asset.id == stored.id).values(row))
-    elif not await insert_if_absent(connection, Asset, row):  # another upload of the same new name was faster
+    elif not await insert_if_absent(connection, Asset, row):
         raise StaleAssetError(await _find_asset(connection, name))
     entry = NewEntry(
         id=generate_id(),
@@ -128,16 +122,16 @@ async def upload_asset(
     return saved
 
 
-def build_new_row(original: bytes, wish: ImageOptions, *, revision: int, actor: Actor) -> dict[str, Any]:
+def build_new_row(original: bytes, options: ImageOptions, *, revision: int, actor: Actor) -> dict[str, Any]:
     """Build the columns, but for id and name, of an image that is not converted yet."""
     return {
         "status": AssetStatus.PENDING,
         "detail": "",
         "progress": 0,
         "original": original,
-        "mode": wish.mode,
-        "width": wish.width,
-        "height": wish.height,
+        "mode": options.mode,
+        "width": options.width,
+        "height": options.height,
         "files": None,
         "revision": revision,
         "updated_by": actor.name,
@@ -157,7 +151,7 @@ async def get_asset(connection: AsyncConnection, name: str) -> AssetView:
 
 
 async def delete_asset(connection: AsyncConnection, name: str, *, actor: Actor) -> None:
-    """Delete the name; versions go on showing the image. Raises `NotFoundError`."""
+    """Delete the name; published versions still show the image. Raises `NotFoundError`."""
     stored = _require_found(await _find_asset(connection, name, lock=True), name)
     await connection.execute(delete(Asset).where(_asset.id == stored.id))
     await _record(connection, AuditAction.ASSET_DELETED, stored, actor)
@@ -169,7 +163,7 @@ async def _record(connection: AsyncConnection, action: AuditAction, asset: Asset
 
 
 async def get_pinned_assets(connection: AsyncConnection, names: Collection[str]) -> dict[str, PinnedAsset]:
-    """Pin those of these images that are ready; the check of the version names the others."""
+    """Pin those of these images that are ready; the check of the source reports the others."""
     if not names:
         return {}
     ready = select(_asset.name, _asset.files).where(_asset.name.in_(names), _asset.status == AssetStatus.READY)
@@ -205,7 +199,7 @@ async def write_original(connection: AsyncConnection, data: bytes, now: datetime
 
 
 async def write_files(connection: AsyncConnection, image: ConvertedImage, now: datetime) -> None:
-    """Write the files that do not exist yet, ordered by hash, so that two writers of the same never deadlock."""
+    """Write the files that do not exist yet, ordered by hash, so that two writers of the same files do not deadlock."""
     files = {hashlib.sha256(file.data).digest(): file for file in image.files.values()}
     for digest, file in sorted(files.items(), key=lambda item: item[0]):
         row = {"sha256": digest, "content_type": file.content_type, "octets": file.data, "created_at": now}

@@ -1,6 +1,7 @@
-"""The conversion of one image in a child process that has little memory and time.
+"""The conversion of one image in a child process with little memory and time.
 
-An image that exploits a decoder harms that process only: its answer is plain data, and its death is a reason.
+An image that exploits a decoder harms only that process. The process answers with plain data; if it dies, the image is
+rejected.
 """
 
 import contextlib
@@ -48,7 +49,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 def convert_in_child(
     data: bytes,
-    wish: ImageOptions,
+    options: ImageOptions,
     *,
     progress: Callable[[int], None] = lambda _percent: None,
     is_wanted: Callable[[], bool] = lambda: True,
@@ -62,8 +63,8 @@ def convert_in_child(
     process.start()
     theirs.close()
     try:
-        with contextlib.suppress(OSError):  # the child may have ended already: `_answer` finds out
-            ours.send_bytes(_encode(wish))
+        with contextlib.suppress(OSError):  # the child may have ended already, which `_await_answer` notices
+            ours.send_bytes(_encode(options))
             ours.send_bytes(data)
         return _await_answer(ours, progress, is_wanted)
     finally:
@@ -76,7 +77,6 @@ def convert_in_child(
 def _await_answer(
     ours: Connection, progress: Callable[[int], None], is_wanted: Callable[[], bool]
 ) -> ConvertedImage | RejectedImage | None:
-    """Wait for the answer of the child, within the time limit."""
     deadline = time.monotonic() + WALL_SECONDS
     while is_wanted():
         if time.monotonic() > deadline:
@@ -104,12 +104,10 @@ def serve_conversion(connection: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with connection, contextlib.suppress(OSError, EOFError):
-        wish = msgspec.msgpack.decode(connection.recv_bytes(1024), type=ImageOptions)
+        options = msgspec.msgpack.decode(connection.recv_bytes(1024), type=ImageOptions)
         data = connection.recv_bytes(MAX_UPLOAD_BYTES + 1)
-        connection.send_bytes(
-            _encode(
-                convert_image(
-                    data, wish, lambda percent: connection.send_bytes(_encode(ConversionProgress(percent=percent)))
-                )
-            )
-        )
+
+        def report(percent: int) -> None:
+            connection.send_bytes(_encode(ConversionProgress(percent=percent)))
+
+        connection.send_bytes(_encode(convert_image(data, options, report)))

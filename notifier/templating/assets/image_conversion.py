@@ -1,7 +1,7 @@
 """Convert an uploaded image into the files that mails show: small, without metadata, always with the same bytes.
 
-Decoders may be exploited, so outside of tests this runs in a child process (`conversion_process`), never in the API or
-the sender. The files are encoded again from the pixels; nothing else of the upload is in them.
+Decoders may be exploited, so this runs in a child process (`conversion_process`), never in the API or the sender. The
+files are encoded from the pixels; nothing else of the upload is in them.
 """
 
 import re
@@ -88,11 +88,11 @@ class _ConversionPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def convert_image(
-    data: bytes, wish: ImageOptions, progress: Callable[[int], None] = lambda _percent: None
+    data: bytes, options: ImageOptions, progress: Callable[[int], None] = lambda _percent: None
 ) -> ConvertedImage | RejectedImage:
-    """Convert an image; whatever is wrong with it is returned, never raised."""
+    """Convert an image; faults are returned, never raised."""
     try:
-        return _convert(data, wish, progress)
+        return _convert(data, options, progress)
     except _UnusableImageError as error:
         return RejectedImage(reason=str(error))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -103,7 +103,7 @@ def convert_image(
         return RejectedImage(reason="the image cannot be read: it is damaged or incomplete")
 
 
-def _convert(data: bytes, wish: ImageOptions, progress: Callable[[int], None]) -> ConvertedImage:
+def _convert(data: bytes, options: ImageOptions, progress: Callable[[int], None]) -> ConvertedImage:
     kind = detect_content_type(data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -113,7 +113,7 @@ def _convert(data: bytes, wish: ImageOptions, progress: Callable[[int], None]) -
         moves = bool(getattr(image, "is_animated", False))
         image.seek(0)
         turn = int(image.getexif().get(_ORIENTATION, 1))
-        plan = _plan_conversion(image.size, wish, on_its_side=turn in _ON_ITS_SIDE)
+        plan = _plan_conversion(image.size, options, on_its_side=turn in _ON_ITS_SIDE)
         profile = image.info.get("icc_profile")
         image.load()
     image = _normalize_mode(image)
@@ -159,11 +159,11 @@ def _require_size(size: _Size) -> None:
         raise _UnusableImageError(_describe_limits())
 
 
-def _plan_conversion(size: _Size, wish: ImageOptions, *, on_its_side: bool) -> _ConversionPlan:
-    """Plan in sizes as the image is stored; one that is stored on its side is turned later."""
+def _plan_conversion(size: _Size, options: ImageOptions, *, on_its_side: bool) -> _ConversionPlan:
+    """Plan the conversion in the stored orientation; an image that is stored on its side is turned later."""
     upright = size[::-1] if on_its_side else size
-    width, height = wish.width, wish.height
-    if wish.mode is AssetMode.CROP:
+    width, height = options.width, options.height
+    if options.mode is AssetMode.CROP:
         if width is None or height is None:
             raise _UnusableImageError("crop needs a width and a height")
         single = (width, height)
@@ -181,7 +181,7 @@ def _plan_conversion(size: _Size, wish: ImageOptions, *, on_its_side: bool) -> _
     double = None
     if part[0] >= 2 * single[0] - 1 and part[1] >= 2 * single[1] - 1:
         double = (2 * single[0], 2 * single[1])
-        if wish.mode is AssetMode.FIT:
+        if options.mode is AssetMode.FIT:
             double = (min(double[0], upright[0]), min(double[1], upright[1]))
     if on_its_side:
         part, single, double = part[::-1], single[::-1], double[::-1] if double else None
@@ -215,7 +215,7 @@ def _is_drawing(image: Image.Image) -> bool:
 
 
 def _convert_to_srgb(image: Image.Image, profile: Any) -> Image.Image:
-    """Convert the colours to sRGB, which programs without colour management show right."""
+    """Convert the colours to sRGB, which programs without colour management show correctly."""
     alpha = image.getchannel("A") if image.mode == "RGBA" else None
     solid = image.convert("RGB") if alpha else image
     if isinstance(profile, bytes) and profile:
@@ -239,7 +239,7 @@ def _encode_file(image: Image.Image, *, is_drawing: bool) -> ConvertedFile:
     is_png = is_drawing or image.mode == "RGBA"
     if is_png:
         bare.save(buffer, "PNG", optimize=True)
-    if not is_png or (buffer.tell() > MAX_FILE_BYTES and image.mode != "RGBA"):  # a photograph's grain
+    if not is_png or (buffer.tell() > MAX_FILE_BYTES and image.mode != "RGBA"):  # noise of a photograph
         is_png, buffer = False, BytesIO()
         bare.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
     if buffer.tell() > MAX_FILE_BYTES:

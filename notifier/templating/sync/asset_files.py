@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.audit import Actor
+from notifier.db.dialect import insert_if_absent
 from notifier.db.tables import Asset, Attachment, get_columns
 from notifier.ids import generate_id
 from notifier.mail.pinned_images import PinnedAsset
@@ -31,8 +32,6 @@ _asset, _attachment = get_columns(Asset), get_columns(Attachment)
 
 
 class _ImageFile(msgspec.Struct, frozen=True, kw_only=True):
-    """An image in the folder, with its options."""
-
     data: bytes
     options: ImageOptions
 
@@ -49,7 +48,7 @@ class _ImageToml(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 def pin_images(root: Path, names: Collection[str]) -> dict[str, PinnedAsset]:
-    """Pin those of the images that are in the folder, as a version does. Raises `ValueError`."""
+    """Pin those of the images that are in the folder. Raises `ValueError`."""
     return {
         name: asset_store.pin_file(asset_store.describe_files(_convert_file(name, file)))
         for name, file in _read_images(root, names).items()
@@ -59,7 +58,7 @@ def pin_images(root: Path, names: Collection[str]) -> dict[str, PinnedAsset]:
 async def push_images(
     connection: AsyncConnection, root: Path, assets: Mapping[str, PinnedAsset], *, actor: Actor
 ) -> None:
-    """Write the images of a version from files. A name that exists in the database keeps the image of the staff."""
+    """Write the images of a version from files. A name that exists in the database keeps its image there."""
     for name, file in sorted(_read_images(root, assets).items()):
         image = _convert_file(name, file)
         await asset_store.write_files(connection, image, actor.at)
@@ -67,16 +66,9 @@ async def push_images(
         if rows.first() is None:
             original = await asset_store.write_original(connection, file.data, actor.at)
             row = asset_store.build_new_row(original, file.options, revision=1, actor=actor)
-            row |= {
-                "id": generate_id(),
-                "name": name,
-                "status": AssetStatus.READY,
-                "progress": 100,
-                "detail": image.note,
-            }
-            await connection.execute(
-                insert(Asset).values(row | {"files": msgspec.to_builtins(asset_store.describe_files(image))})
-            )
+            row |= {"id": generate_id(), "name": name, "status": AssetStatus.READY, "progress": 100}
+            row |= {"detail": image.note, "files": msgspec.to_builtins(asset_store.describe_files(image))}
+            await insert_if_absent(connection, Asset, row)
 
 
 def find_missing_images(root: Path, names: Collection[str]) -> set[str]:
@@ -105,12 +97,11 @@ async def pull_images(connection: AsyncConnection, root: Path, names: Collection
 
 
 def _read_images(root: Path, names: Collection[str]) -> dict[str, _ImageFile]:
-    """Read the images of these names that are in the folder."""
     images = {}
     for name in names:
         paths = [path for extension in _SUFFIXES if (path := root / ASSET_FOLDER / f"{name}.{extension}").is_file()]
         if len(paths) > 1:
-            raise ValueError(f"{ASSET_FOLDER}: {' and '.join(path.name for path in paths)} are one name")
+            raise ValueError(f"{ASSET_FOLDER}: {' and '.join(path.name for path in paths)} have the same name")
         if paths:
             images[name] = _ImageFile(data=paths[0].read_bytes(), options=_read_options(paths[0].with_suffix(".toml")))
     return images
@@ -134,6 +125,6 @@ def _convert_file(name: str, file: _ImageFile) -> ConvertedImage:
 
 
 @lru_cache(maxsize=32)
-def _convert_once(_digest: bytes, data: bytes, wish: ImageOptions) -> ConvertedImage | RejectedImage:
-    """Convert an image once in a process, however many templates show it."""
-    return image_process.convert_in_child(data, wish) or image_process.CRASHED
+def _convert_once(_digest: bytes, data: bytes, options: ImageOptions) -> ConvertedImage | RejectedImage:
+    """Convert an image once in this process, even if many templates show it."""
+    return image_process.convert_in_child(data, options) or image_process.CRASHED

@@ -1,4 +1,4 @@
-"""Pull templates from the database into files, and never lose what was edited in the folder.
+"""Pull templates from the database into files, without losing edits in the folder.
 
 A template that was edited on both sides is a conflict: then nothing at all is written.
 """
@@ -9,28 +9,33 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from notifier.db.engine import Database
+from notifier.db.tables import Template, TemplateVersion, get_columns
 from notifier.errors import NotFoundError
 from notifier.mail import pinned_images
 from notifier.template_language.template_source import LAYOUTS, TemplateSource
-from notifier.templating import draft_store, layout_store, source_diff, validation
+from notifier.templating import layout_store, source_diff, template_store, validation
 from notifier.templating.layout_store import LayoutView
-from notifier.templating.source_problem import TemplateFileError
-from notifier.templating.sync import asset_files, base_record, database_state, template_files
-from notifier.templating.sync import file_writer as folder
-from notifier.templating.sync.base_record import BaseRecord, FileOrigin
-from notifier.templating.sync.database_state import TemplateState
-from notifier.templating.sync.sync_result import PullChange, SyncRefusedError, SyncResult
+from notifier.templating.sync import asset_files, sync_record, template_files
+from notifier.templating.sync.folder_diff import get_layouts
+from notifier.templating.sync.sync_record import BaseRecord, FileOrigin, PullChange, SyncRefusedError, SyncResult
+from notifier.templating.sync.template_files import TemplateFileError
+from notifier.templating.template_store import TemplateState, select_own_parts
 
+_template, _version = get_columns(Template), get_columns(TemplateVersion)
 WRITTEN = (PullChange.CREATED, PullChange.UPDATED)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _KnownHashes:
-    """Hashes of what the files may have come from."""
+    """Hashes of the sources that the files may have come from."""
 
     hashes: tuple[str, ...]
-    is_recorded: bool  # `_base.json` says so; else they are only hashes of old versions
+    is_recorded: bool  # by `_base.json`; else these are the hashes of all old versions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,25 +43,25 @@ class Pull:
     """A pull of templates into a folder."""
 
     database: Database
-    draft: bool = False  # the drafts, where there are some
-    overwrite: bool = False  # lose what was edited in the folder
-    dry_run: bool = False  # only say what would change
+    draft: bool = False  # pull drafts where they exist
+    overwrite: bool = False  # replace files that were edited in the folder
+    dry_run: bool = False  # only report what would change
 
     async def run(self, root: Path, slugs: Sequence[str] | None) -> list[SyncResult]:
         """Write the named templates, or all, and the layouts that they use.
 
-        Raises `SyncRefusedError`, and `NotFoundError` for a name that is neither here nor there.
+        Raises `SyncRefusedError`, and `NotFoundError` for a name that is in neither place.
         """
-        record = base_record.read_base(root)
+        record = sync_record.read_base(root)
         async with self.database.read() as connection:
-            states = await database_state.get_states(connection, slugs)
-            if unknown := [slug for slug in slugs or () if not _is_known(states[slug]) and not (root / slug).is_dir()]:
+            states = await template_store.get_states(connection, slugs)
+            if unknown := [slug for slug in slugs or () if not states[slug].is_known and not (root / slug).is_dir()]:
                 raise NotFoundError(f"there is no template {', '.join(unknown)}")
-            if slugs is None:  # report what the database does not have any more
+            if slugs is None:  # report templates that are no longer in the database
                 states |= {slug: TemplateState(slug=slug) for slug in record.templates if slug not in states}
-            layouts = await database_state.get_layouts(connection, states.values())
+            layouts = await get_layouts(connection, states.values())
             unrecorded = [slug for slug in states if slug not in record.templates and (root / slug).is_dir()]
-            history = await database_state.get_version_sources(connection, unrecorded)
+            history = await _get_version_sources(connection, unrecorded)
         sources = {
             slug: source
             for slug, state in states.items()
@@ -68,7 +73,7 @@ class Pull:
         plan = [result for result in plan if result.change is not PullChange.UNCHANGED]
         for slug in sorted(states):
             origin = record.templates.get(slug)
-            hashes = [origin.files] if origin else map(database_state.hash_own_parts, history.get(slug, {}).values())
+            hashes = [origin.files] if origin else map(sync_record.hash_own_parts, history.get(slug, {}).values())
             before = _KnownHashes(hashes=tuple(hashes), is_recorded=origin is not None)
             if slug in sources or origin or (root / slug).is_dir():
                 plan.append(self._plan_template(root, states[slug], sources.get(slug), before))
@@ -79,7 +84,7 @@ class Pull:
         self._write_files(root, plan, sources, layouts)
         async with self.database.read() as connection:
             await asset_files.pull_images(connection, root, self._list_images(root, plan, sources))
-        base_record.write_base(root, _update_base(record, plan, states, sources, layouts))
+        sync_record.write_base(root, _update_base(record, plan, states, sources, layouts))
         return plan
 
     def _plan_template(
@@ -94,17 +99,17 @@ class Pull:
         if not (root / slug).exists():
             return pulled(change=PullChange.CREATED)
         try:
-            local = draft_store.select_own_parts(template_files.read_template(root, slug))
+            local = select_own_parts(template_files.read_template(root, slug))
         except TemplateFileError as error:
             why = f"its files cannot be read, so they may have been edited: {error.problems[0]}"
             return pulled(change=PullChange.UPDATED) if self.overwrite else pulled(change=PullChange.REFUSED, why=why)
-        change = self._decide_change(local.content_hash(), database_state.hash_own_parts(source), before)
+        change = self._decide_change(local.content_hash(), sync_record.hash_own_parts(source), before)
         stored = state.draft_text if self.draft and state.draft else state.version_text
         why = f"its files were edited, and the database has {stored}" if change is PullChange.REFUSED else ""
         return pulled(
             change=change,
             why=why,
-            difference=source_diff.summarize_difference(local, draft_store.select_own_parts(source)),
+            difference=source_diff.summarize_difference(local, select_own_parts(source)),
         )
 
     def _decide_change(self, local_hash: str, stored_hash: str, before: _KnownHashes) -> PullChange:
@@ -124,7 +129,7 @@ class Pull:
         content = path.read_bytes()
         difference = source_diff.summarize_texts({name: content.decode(errors="replace")}, {name: stored.text})
         before = _KnownHashes(hashes=(origin,) if origin else (), is_recorded=origin is not None)
-        change = self._decide_change(sha256(content).hexdigest(), database_state.hash_layout(stored.text), before)
+        change = self._decide_change(sha256(content).hexdigest(), sync_record.hash_layout(stored.text), before)
         why = ""
         if change is PullChange.REFUSED:
             moment = f"{stored.updated_at:%Y-%m-%d at %H:%M} UTC"
@@ -141,9 +146,9 @@ class Pull:
         root.mkdir(parents=True, exist_ok=True)
         for slug in [result.slug for result in plan if result.change in WRITTEN]:
             if slug in layouts:
-                folder.write_file(root, slug, layouts[slug].text)
+                template_files.write_file(root, slug, layouts[slug].text)
             else:
-                folder.write_template(root, slug, sources[slug])
+                template_files.write_template(root, slug, sources[slug])
 
     def _list_images(self, root: Path, plan: Sequence[SyncResult], sources: Mapping[str, TemplateSource]) -> set[str]:
         """List the images that the written templates name, less those that the folder has."""
@@ -152,8 +157,15 @@ class Pull:
         return names if self.overwrite else asset_files.find_missing_images(root, names)
 
 
-def _is_known(state: TemplateState) -> bool:
-    return bool(state.number or state.revision)
+async def _get_version_sources(
+    connection: AsyncConnection, slugs: Sequence[str]
+) -> dict[str, dict[int, TemplateSource]]:
+    sources: dict[str, dict[int, TemplateSource]] = {slug: {} for slug in slugs}
+    query = select(_template.slug, _version.number, _version.source)
+    query = query.join(Template, _template.id == _version.template_id).where(_template.slug.in_(slugs))
+    for row in await connection.execute(query) if slugs else ():
+        sources[row.slug][row.number] = msgspec.convert(row.source, TemplateSource)
+    return sources
 
 
 def _list_used_layouts(sources: Mapping[str, TemplateSource], layouts: Mapping[str, LayoutView]) -> set[str]:
@@ -161,7 +173,7 @@ def _list_used_layouts(sources: Mapping[str, TemplateSource], layouts: Mapping[s
     return {
         name
         for source in sources.values()
-        for name in layout_store.find_used_layouts(draft_store.select_own_parts(source).files, texts.get)
+        for name in layout_store.find_used_layouts(select_own_parts(source).files, texts.get)
     }
 
 
@@ -187,9 +199,9 @@ def _update_base(
             templates.pop(slug, None)
         elif slug in sources and change is not PullChange.AHEAD:
             state = states[slug]
-            version_hash = database_state.hash_texts(state.source) if state.source else ""
-            own_hash = database_state.hash_own_parts(sources[slug])
+            version_hash = template_store.hash_texts(state.source) if state.source else ""
+            own_hash = sync_record.hash_own_parts(sources[slug])
             templates[slug] = FileOrigin(number=state.number, hash=version_hash, files=own_hash)
     ahead = {result.slug for result in plan if result.change is PullChange.AHEAD}
-    hashes |= {name: database_state.hash_layout(view.text) for name, view in layouts.items() if name not in ahead}
+    hashes |= {name: sync_record.hash_layout(view.text) for name, view in layouts.items() if name not in ahead}
     return replace(record, templates=templates, layouts=hashes)

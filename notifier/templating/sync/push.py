@@ -16,16 +16,15 @@ from notifier.errors import TemplateError
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.protocol import SourceCheck
 from notifier.template_language.template_source import LAYOUTS, TemplateSource
-from notifier.templating import layout_store, source_diff, version_store
-from notifier.templating.audit_records import record_layout
-from notifier.templating.gate.publish_gate import PublishGate
+from notifier.templating import layout_store, source_diff, template_store, version_store
+from notifier.templating.edit_rules import record_layout
 from notifier.templating.layout_store import LayoutView
+from notifier.templating.publish_gate import PublishGate
 from notifier.templating.publishing import PublishCandidate, PublishRequest, publish_template
-from notifier.templating.source_problem import TemplateFileError
-from notifier.templating.sync import asset_files, base_record, database_state, template_files
-from notifier.templating.sync.base_record import BaseRecord, FileOrigin
-from notifier.templating.sync.database_state import TemplateState
-from notifier.templating.sync.sync_result import PushChange, SyncRefusedError, SyncResult
+from notifier.templating.sync import asset_files, sync_record, template_files
+from notifier.templating.sync.sync_record import BaseRecord, FileOrigin, PushChange, SyncRefusedError, SyncResult
+from notifier.templating.sync.template_files import TemplateFileError
+from notifier.templating.template_store import TemplateState
 from notifier.templating.version_store import Publication
 
 FILE_ACTORS = frozenset({"cli", "demo"})
@@ -47,13 +46,13 @@ class Push:
     database: Database
     pool: RenderingPool
     clock: Clock
-    by: str  # actor, who may replace what they have published themselves
+    by: str  # actor, who may replace their own versions
     note: str = ""  # why
     only_new: bool = False  # at the start of demo and Compose: never change what exists
     overwrite: bool = False  # replace newer edits and drafts as well
-    dry_run: bool = False  # only say what would change
+    dry_run: bool = False  # only report what would change
     gate: PublishGate | None = None
-    force_reason: str = ""  # publish though callers would break
+    force_reason: str = ""  # why it is published although callers would break
     progress: Callable[[str, int], None] = field(default=lambda _slug, _of: None)  # called before each check
 
     async def run(self, root: Path, slugs: Sequence[str]) -> list[SyncResult]:
@@ -62,7 +61,7 @@ class Push:
         Raises `TemplateFileError`, `TemplateError` and `SyncRefusedError`, each before anything is written; a dry run
         returns what is refused instead.
         """
-        sources, record = _read_sources(root, slugs), base_record.read_base(root)
+        sources, record = _read_sources(root, slugs), sync_record.read_base(root)
         async with self.database.read() as connection:
             stored = await _load_stored(connection, list(sources), lock=False)
         plan = self._plan(sources, record, *stored)
@@ -79,7 +78,7 @@ class Push:
                 raise SyncRefusedError("nothing was pushed", [changed])
             await self._write(connection, root, plan, sources, candidates)
         if record.exists and not self.only_new:
-            base_record.write_base(root, _update_base_record(record, sources, plan))
+            sync_record.write_base(root, _update_base_record(record, sources, plan))
         return plan
 
     def _plan(
@@ -107,7 +106,7 @@ class Push:
             return SyncResult(slug=name, number=stored.revision, change=PushChange.KEPT)
         why = ""
         may_replace = self.overwrite or self._is_ours(stored.updated_by)
-        if not may_replace and database_state.hash_layout(stored.text) != origin:
+        if not may_replace and sync_record.hash_layout(stored.text) != origin:
             moment = f"{stored.updated_at:%Y-%m-%d at %H:%M} UTC"
             why = f"{stored.updated_by} changed it on {moment} (revision {stored.revision})"
         difference = source_diff.summarize_texts({name: stored.text}, {name: text})
@@ -116,7 +115,7 @@ class Push:
         return SyncResult(slug=name, number=number, change=change, why=why, difference=difference)
 
     def _plan_template(self, state: TemplateState, source: TemplateSource, origin: FileOrigin | None) -> SyncResult:
-        slug, number, is_known = state.slug, state.number, bool(state.number or state.revision)
+        slug, number, is_known = state.slug, state.number, state.is_known
         if state.has_hash(source.content_hash()) and not state.deleted_at:
             return SyncResult(slug=slug, number=number, change=PushChange.UNCHANGED)
         if self.only_new and is_known:
@@ -128,12 +127,12 @@ class Push:
         return SyncResult(slug=slug, number=number + 1, change=change, difference=difference)
 
     def _explain_newer(self, state: TemplateState, source: TemplateSource, origin: FileOrigin | None) -> str:
-        """Explain what the database has that the files did not come from; empty if nothing."""
+        """Explain which edits in the database are newer than the files; empty if there are none."""
         if state.deleted_at:
             return f"it was deleted on {state.deleted_at:%Y-%m-%d at %H:%M} UTC"
         if state.draft is not None:
-            draft_hash = database_state.hash_own_parts(state.draft)
-            if draft_hash not in (database_state.hash_own_parts(source), origin.files if origin else None):
+            draft_hash = sync_record.hash_own_parts(state.draft)
+            if draft_hash not in (sync_record.hash_own_parts(source), origin.files if origin else None):
                 return f"there is {state.draft_text}, which would be lost"
         if not state.number or self._is_ours(state.published_by) or (origin and state.has_hash(origin.hash)):
             return ""
@@ -146,7 +145,7 @@ class Push:
     async def _check_sources(
         self, plan: Sequence[SyncResult], sources: Mapping[str, TemplateSource]
     ) -> dict[str, PublishCandidate]:
-        """Check all that is to be published, or was refused and might be."""
+        """Check the sources that are to be published, and in a dry run also those that were refused."""
         unchanged = (PushChange.UNCHANGED, PushChange.KEPT)
         changes = {result.slug: result.change for result in plan if result.change not in unchanged}
         candidates = {}
@@ -194,13 +193,11 @@ class Push:
 async def _load_stored(
     connection: AsyncConnection, slugs: Sequence[str], *, lock: bool
 ) -> tuple[dict[str, TemplateState], dict[str, LayoutView]]:
-    """Load the templates that are pushed, and all layouts, from the database."""
-    states = await database_state.get_states(connection, slugs, lock=lock)
+    states = await template_store.get_states(connection, slugs, lock=lock)
     return states, {view.name: view for view in await layout_store.list_layouts(connection)}
 
 
 def _collect_layouts(sources: Mapping[str, TemplateSource]) -> dict[str, str]:
-    """Collect the layouts that the sources use."""
     files = [item for source in sources.values() for item in source.files.items()]
     return {name: text for name, text in files if name.startswith(LAYOUTS)}
 
@@ -208,17 +205,17 @@ def _collect_layouts(sources: Mapping[str, TemplateSource]) -> dict[str, str]:
 def _update_base_record(
     record: BaseRecord, sources: Mapping[str, TemplateSource], plan: Sequence[SyncResult]
 ) -> BaseRecord:
-    """Return the new record: all files come from what is in the database now."""
+    """Return the new record: all files now equal the database."""
     origins = {
         result.slug: FileOrigin(
             number=result.number,
             hash=sources[result.slug].content_hash(),
-            files=database_state.hash_own_parts(sources[result.slug]),
+            files=sync_record.hash_own_parts(sources[result.slug]),
         )
         for result in plan
         if result.slug in sources
     }
-    hashes = {name: database_state.hash_layout(text) for name, text in _collect_layouts(sources).items()}
+    hashes = {name: sync_record.hash_layout(text) for name, text in _collect_layouts(sources).items()}
     return BaseRecord(templates=record.templates | origins, layouts=record.layouts | hashes, exists=True)
 
 

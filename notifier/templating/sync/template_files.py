@@ -1,30 +1,51 @@
 """Templates as files: `<slug>/template.toml`, parts, sample and locales, with shared `_layouts`.
 
-Texts are read byte for byte, so that a source has the same hash in a folder and in the database.
+Texts are read and written byte for byte, so that a source has the same hash in a folder and in the database.
 """
 
+import contextlib
+import json
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from notifier import strict_json
+from notifier.errors import NotifierError, TemplateError
 from notifier.mail import pinned_images
 from notifier.mail.pinned_images import PinnedAsset
-from notifier.template_language.template_source import (
-    LAYOUTS,
-    LOCALES,
-    PARTS,
-    TemplateSource,
-)
-from notifier.templating import layout_store, settings_toml
-from notifier.templating.source_problem import SourceProblem, SourceProblemError, TemplateFileError
+from notifier.template_language.template_source import LAYOUTS, LOCALES, PARTS, TemplateSource
+from notifier.templating import layout_store, settings_toml, source_diff
 from notifier.templating.sync import asset_files
-from notifier.templating.validation import SAMPLE, SLUG, find_problems, is_part_name
+from notifier.templating.template_store import select_own_parts
+from notifier.templating.validation import (
+    SAMPLE,
+    SETTINGS_FILE,
+    SLUG,
+    SLUG_RULE,
+    SourceProblem,
+    SourceProblemError,
+    find_problems,
+    is_part_name,
+)
 
 _BOM = "\ufeff"
 _PLACE = re.compile(r"line (\d+), column \d+: ")
 _NOTES = (".md", "~")
 """Suffixes of notes and backups, which are not part of the template."""
+
+
+class TemplateFileError(TemplateError):
+    """The files cannot be read as a template."""
+
+    def __init__(self, slug: str, problems: list[SourceProblem]) -> None:
+        self.source_problems = tuple(problems)
+        super().__init__(slug, [str(problem) for problem in problems])
+
+
+class OutsideFolderError(NotifierError):
+    """A link leads out of the folder."""
 
 
 def list_slugs(root: Path) -> list[str]:
@@ -36,31 +57,25 @@ def read_template(root: Path, slug: str) -> TemplateSource:
     """Read a template with the layouts it uses. Raises `TemplateFileError` with all problems of the files."""
     folder = root / slug
     if not SLUG.fullmatch(slug):
-        message = "a slug has lower-case letters, digits, - and _, and starts with a letter"
-        raise TemplateFileError(slug, [SourceProblem(file="", message=message)])
-    if not (folder / settings_toml.SETTINGS_FILE).is_file():
-        raise TemplateFileError(
-            slug, [SourceProblem(file="", message=f"there is no {slug}/{settings_toml.SETTINGS_FILE}")]
-        )
-    toml = settings = sample = None
-    problems = []
-    try:
-        toml = read_text(folder, settings_toml.SETTINGS_FILE)
-        settings = settings_toml.parse_settings(toml)
-    except SourceProblemError as error:
-        problems.append(error.problem)
-    try:
-        sample = parse_sample(read_text(folder, SAMPLE))
-    except SourceProblemError as error:
-        problems.append(error.problem)
-    files, part_problems = _read_parts(folder)
-    layouts, layout_problems = _read_used_layouts(root, files)
-    files |= layouts
-    assets, image_problems = _read_used_images(root, files)
-    problems += part_problems + layout_problems + image_problems
-    if settings is not None and sample is not None:
-        source = TemplateSource(files=files, sample=sample, settings=settings, assets=assets)
-        problems += find_problems(source, toml or "")
+        raise TemplateFileError(slug, [SourceProblem(file="", message=SLUG_RULE)])
+    if not (folder / SETTINGS_FILE).is_file():
+        raise TemplateFileError(slug, [SourceProblem(file="", message=f"there is no {slug}/{SETTINGS_FILE}")])
+    toml = ""
+    documents: dict[str, Any] = {}
+    problems: list[SourceProblem] = []
+    with _collect_problem(problems):
+        toml = read_text(folder, SETTINGS_FILE)
+        documents["settings"] = settings_toml.parse_settings(toml)
+    with _collect_problem(problems):
+        documents["sample"] = parse_sample(read_text(folder, SAMPLE))
+    files = _read_parts(folder, problems)
+    files |= _read_used_layouts(root, files, problems)
+    assets = _read_used_images(root, files, problems)
+    if documents.keys() == {"settings", "sample"}:
+        source = TemplateSource(files=files, assets=assets, **documents)
+        for problem in find_problems(source):
+            line = settings_toml.find_line(toml, problem.key) if problem.key else None
+            problems.append(replace(problem, line=line))
         if not problems:
             return source
     raise TemplateFileError(slug, problems)
@@ -68,15 +83,22 @@ def read_template(root: Path, slug: str) -> TemplateSource:
 
 def read_layouts(root: Path) -> dict[str, str]:
     """Read every layout below the directory, used or not. Raises `TemplateFileError`."""
-    texts, problems = {}, []
+    texts: dict[str, str] = {}
+    problems: list[SourceProblem] = []
     for name in _list_files(root / LAYOUTS):
-        try:
+        with _collect_problem(problems):
             texts[LAYOUTS + name] = _read_layout(root, LAYOUTS + name)
-        except SourceProblemError as error:
-            problems.append(error.problem)
     if problems:
         raise TemplateFileError(LAYOUTS.rstrip("/"), problems)
     return texts
+
+
+@contextlib.contextmanager
+def _collect_problem(problems: list[SourceProblem]) -> Iterator[None]:
+    try:
+        yield
+    except SourceProblemError as error:
+        problems.append(error.problem)
 
 
 def _list_files(folder: Path) -> list[str]:
@@ -129,18 +151,16 @@ def _build_error(file: str, message: str, line: int | None = None) -> SourceProb
     return SourceProblemError(SourceProblem(file=file, message=message, line=line))
 
 
-def _read_parts(folder: Path) -> tuple[dict[str, str], list[SourceProblem]]:
+def _read_parts(folder: Path, problems: list[SourceProblem]) -> dict[str, str]:
     """Read the parts by name; any other file is a problem, since it may be a part with a typing error."""
-    parts, problems = {}, []
+    parts: dict[str, str] = {}
     for name in _list_files(folder):
         if is_part_name(name):
-            try:
+            with _collect_problem(problems):
                 parts[name] = read_text(folder, name)
-            except SourceProblemError as error:
-                problems.append(error.problem)
-        elif name not in (settings_toml.SETTINGS_FILE, SAMPLE):
+        elif name not in (SETTINGS_FILE, SAMPLE):
             problems.append(SourceProblem(file=name, message=_describe_misplaced(name)))
-    return parts, problems
+    return parts
 
 
 def _describe_misplaced(name: str) -> str:
@@ -150,13 +170,12 @@ def _describe_misplaced(name: str) -> str:
     return "is no file of a template: the parts are subject.txt, body.html and body.txt, also below locales/<tag>/"
 
 
-def _read_used_layouts(root: Path, files: dict[str, str]) -> tuple[dict[str, str], list[SourceProblem]]:
+def _read_used_layouts(root: Path, files: dict[str, str], problems: list[SourceProblem]) -> dict[str, str]:
     """Read the layouts that the parts name, and those that these name in turn."""
-    problems = []
 
     def read_layout(name: str) -> str | None:
+        path = root / name
         try:
-            path = root / name
             is_inside = path.resolve().is_relative_to((root / LAYOUTS).resolve())
             return _read_layout(root, name) if is_inside and path.is_file() else None
         except SourceProblemError as error:
@@ -165,18 +184,74 @@ def _read_used_layouts(root: Path, files: dict[str, str]) -> tuple[dict[str, str
             problems.append(SourceProblem(file=repr(name), message=str(error)))
         return None
 
-    return layout_store.find_used_layouts(files, read_layout), problems
+    return layout_store.find_used_layouts(files, read_layout)
 
 
-def _read_used_images(root: Path, files: dict[str, str]) -> tuple[dict[str, PinnedAsset], list[SourceProblem]]:
-    """Pin the images that the parts name and the folder has."""
+def _read_used_images(root: Path, files: dict[str, str], problems: list[SourceProblem]) -> dict[str, PinnedAsset]:
     try:
-        return asset_files.pin_images(root, pinned_images.find_image_names(files.values())), []
+        return asset_files.pin_images(root, pinned_images.find_image_names(files.values()))
     except (OSError, ValueError) as error:
-        return {}, [SourceProblem(file="", message=str(error))]
+        problems.append(SourceProblem(file="", message=str(error)))
+        return {}
 
 
 def _read_layout(root: Path, name: str) -> str:
     if not layout_store.LAYOUT_NAME.fullmatch(name):
         raise _build_error(name, "a layout is called _layouts/name.html or _layouts/name.txt, in lower case")
     return read_text(root / LAYOUTS.rstrip("/"), name.removeprefix(LAYOUTS))
+
+
+def write_template(root: Path, slug: str, source: TemplateSource) -> None:
+    """Write the template's own files so that reading them gives this source; other files stay."""
+    folder = root / slug
+    parts = select_own_parts(source).files
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if is_part_name(name) and name not in parts:
+            path.unlink()
+            with contextlib.suppress(OSError):  # the folder of a language may have other files
+                path.parent.rmdir()
+    for name, text in parts.items():
+        write_file(root, f"{slug}/{name}", text)
+    settings, sample = _choose_texts(folder, source)
+    write_file(root, f"{slug}/{SETTINGS_FILE}", settings)
+    write_file(root, f"{slug}/{SAMPLE}", sample)
+
+
+def write_file(root: Path, name: str, text: str) -> None:
+    """Write a text byte for byte, completely or not at all. Raises `OutsideFolderError`."""
+    path, content = root / name, text.encode()
+    if not path.parent.resolve().is_relative_to(root.resolve()):
+        raise OutsideFolderError(f"{name} leads out of {root}: nothing is written there")
+    if not path.is_symlink() and path.is_file() and path.read_bytes() == content:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    new.write_bytes(content)
+    new.replace(path)  # replaces a link itself, not what it points to
+
+
+def _choose_texts(folder: Path, source: TemplateSource) -> tuple[str, str]:
+    """Return the texts of settings and sample; those in the folder if equal, for their comments and order."""
+    settings, sample = settings_toml.format_settings(source.settings), source_diff.format_sample(source.sample)
+    with contextlib.suppress(ValueError, OSError):
+        text = read_text(folder, SETTINGS_FILE)
+        settings = text if settings_toml.parse_settings(text) == source.settings else settings
+    with contextlib.suppress(ValueError, OSError):
+        text = read_text(folder, SAMPLE)
+        local = parse_sample(text)
+        is_same = json.dumps(local, sort_keys=True) == json.dumps(source.sample, sort_keys=True)
+        sample = text if is_same else source_diff.format_sample(_order_keys(source.sample, local))
+    return settings, sample
+
+
+def _order_keys(value: Any, model: Any) -> Any:
+    """Return the value with its keys in the model's order, which the database does not keep."""
+    if isinstance(value, dict) and isinstance(model, dict):
+        order = [*(key for key in model if key in value), *(key for key in value if key not in model)]
+        return {key: _order_keys(value[key], model.get(key)) for key in order}
+    if isinstance(value, list) and isinstance(model, list):
+        return [
+            _order_keys(item, model[min(index, len(model) - 1)] if model else None) for index, item in enumerate(value)
+        ]
+    return value

@@ -278,8 +278,8 @@ def test_doctor_goes_on_after_a_wrong_sender_or_certificate(environment: pytest.
 
 def test_a_wrong_password_is_named_and_not_shown(environment: pytest.MonkeyPatch) -> None:
     """The error of a server for a wrong password; the tests' own server accepts every login."""
+    from notifier.db.database_errors import explain_database_error  # noqa: PLC0415
     from notifier.db.database_url import parse_database_url  # noqa: PLC0415
-    from notifier.db.error_explanations import explain_database_error  # noqa: PLC0415
 
     address = parse_database_url(f"postgresql://ada:{SECRET}@db.example.com/x")
     error = asyncpg.InvalidPasswordError('password authentication failed for user "ada"')

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import select
 
-from notifier.db.insertion import insert_if_absent
+from notifier.db.dialect import insert_if_absent
 from notifier.db.tables import Template, get_columns
 from notifier.ids import generate_id
 from notifier.runtime import wiring

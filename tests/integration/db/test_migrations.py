@@ -12,8 +12,8 @@ from sqlalchemy import CheckConstraint, Connection, inspect, text
 from support import postgres_cluster
 
 from notifier.db import migrations
-from notifier.db.column_types import format_sqlite_time
 from notifier.db.engine import Database
+from notifier.db.table_base import format_sqlite_time
 from notifier.db.tables import Table
 
 ONE = "1" * 32

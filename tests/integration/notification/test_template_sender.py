@@ -14,7 +14,7 @@ from notifier.db.tables import Notification, TemplateUse, get_columns
 from notifier.ids import generate_id
 from notifier.runtime import wiring
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
-from notifier.templating.template_usage import TemplateKeyUse, TemplateUsage
+from notifier.templating.version_store import TemplateKeyUse, TemplateUsage
 
 _notification, _use = get_columns(Notification), get_columns(TemplateUse)
 FILES = {"subject.txt": "Hello {{ name }}", "body.html": "<p>{{ name }}</p>"}

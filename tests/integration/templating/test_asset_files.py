@@ -75,7 +75,7 @@ async def test_a_pull_writes_what_was_uploaded(parts: wiring.ProcessParts, write
         ({"logo_png": sample_images.HTML}, "neither PNG"),
         ({"logo_toml": "width = 0"}, "logo.toml"),
         ({"logo_toml": "size = 5"}, "logo.toml"),
-        ({"logo_jpg": b"x"}, "one name"),
+        ({"logo_jpg": b"x"}, "the same name"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(write: Write, changes: dict[str, str | bytes], problem: str) -> None:

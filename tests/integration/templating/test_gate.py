@@ -13,8 +13,8 @@ from notifier.clock import SystemClock
 from notifier.rendering.pool import RenderingPool
 from notifier.runtime import wiring
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
-from notifier.templating.gate.gate_report import GateReport
-from notifier.templating.gate.publish_gate import PublishGate
+from notifier.templating.gate_report import GateReport
+from notifier.templating.publish_gate import PublishGate
 
 SECRET = "740-112-963"
 HTML = '<html lang="en"><body>\n<p>Hello {{ name }}</p>\n<p>{{ code }}</p>\n</body></html>'

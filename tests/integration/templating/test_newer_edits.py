@@ -12,11 +12,11 @@ from notifier import audit
 from notifier.audit import Actor
 from notifier.db.tables import Template, get_columns
 from notifier.errors import TemplateError
-from notifier.templating import draft_store, layout_store
-from notifier.templating.sync import base_record, template_files
+from notifier.templating import layout_store, template_store
+from notifier.templating.sync import sync_record, template_files
 from notifier.templating.sync.pull import Pull
 from notifier.templating.sync.push import Push
-from notifier.templating.sync.sync_result import PushChange, SyncRefusedError
+from notifier.templating.sync.sync_record import PushChange, SyncRefusedError
 
 NEW = {
     "another/template.toml": 'name = "Another"\n',
@@ -79,10 +79,10 @@ async def test_what_the_files_came_from_is_replaced(sqlite_side: TwoSides) -> No
     assert (root / "hello/subject.txt").read_text() == "Hi {{ name }}"
     (root / "hello/subject.txt").write_text("Good day {{ name }}")
     await sqlite_side.push(by="operator:carol").run(root, ["hello"])
-    origin = base_record.read_base(root).templates["hello"]
+    origin = sync_record.read_base(root).templates["hello"]
     source = template_files.read_template(root, "hello")
-    assert origin == base_record.FileOrigin(
-        number=3, hash=source.content_hash(), files=draft_store.select_own_parts(source).content_hash()
+    assert origin == sync_record.FileOrigin(
+        number=3, hash=source.content_hash(), files=template_store.select_own_parts(source).content_hash()
     )
     await sqlite_side.publish_edit("Hi again")
     (root / "hello/subject.txt").write_text("Good evening {{ name }}")
@@ -94,7 +94,7 @@ async def test_the_same_hands_may_go_on_without_a_record(sqlite_side: TwoSides) 
     """A pipeline or an upgrade without a record may replace its own versions."""
     root = sqlite_side.write({"hello/subject.txt": "2"})
     assert [result.number for result in await sqlite_side.push().run(root, ["hello"])] == [2]
-    assert not (root / base_record.BASE_FILE).exists()
+    assert not (root / sync_record.BASE_FILE).exists()
     assert await refused(sqlite_side.push(by="operator:carol"), sqlite_side.write({"hello/subject.txt": "3"}))
     await sqlite_side.publish_edit("shipped", by="demo")
     assert [result.number for result in await sqlite_side.push(by="operator:carol").run(root, ["hello"])] == [4]

@@ -17,11 +17,11 @@ from notifier.errors import NotFoundError
 from notifier.rendering.source_check import check_source
 from notifier.template_language.template_source import LANGUAGE_WORDS, RESERVED_NAMES, TemplateSettings, TemplateSource
 from notifier.templating import version_store
-from notifier.templating.sync import base_record, template_files
-from notifier.templating.sync import file_writer as folder
-from notifier.templating.sync.file_writer import OutsideFolderError
+from notifier.templating.sync import sync_record, template_files
+from notifier.templating.sync import template_files as folder
 from notifier.templating.sync.pull import Pull
-from notifier.templating.sync.sync_result import PullChange, SyncRefusedError
+from notifier.templating.sync.sync_record import PullChange, SyncRefusedError
+from notifier.templating.sync.template_files import OutsideFolderError
 from notifier.templating.version_store import Publication
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=30).filter(
@@ -106,7 +106,7 @@ async def test_a_new_folder_has_the_same_hashes(side: TwoSides, tmp_path: Path) 
     hello = template_files.read_template(root, "hello")
     assert hello.content_hash() == hashes["hello"]
     assert set(template_files.list_slugs(root)) == set(hashes)
-    assert base_record.read_base(root).templates["hello"].number == 2
+    assert sync_record.read_base(root).templates["hello"].number == 2
     assert await pulled(side, root) == [("hello", PullChange.UNCHANGED)]
 
 
@@ -153,7 +153,7 @@ async def test_what_is_deleted_there_is_told(sqlite_side: TwoSides) -> None:
         "it was deleted in the database on 2026-03-09 at 12:30 UTC; its files stay",
     )
     assert (root / "hello/subject.txt").is_file()
-    assert "hello" not in base_record.read_base(root).templates
+    assert "hello" not in sync_record.read_base(root).templates
     with pytest.raises(NotFoundError, match="there is no template nothing"):
         await pulled(sqlite_side, root, "nothing")
 

@@ -12,7 +12,7 @@ from notifier.runtime import wiring
 from notifier.templating import version_store
 from notifier.templating.sync import template_files
 from notifier.templating.sync.push import Push, check_source
-from notifier.templating.sync.sync_result import PushChange, SyncResult
+from notifier.templating.sync.sync_record import PushChange, SyncResult
 
 Write = Callable[[Mapping[str, str | bytes | None]], Path]
 OTHER = {

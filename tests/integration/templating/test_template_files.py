@@ -7,7 +7,7 @@ import pytest
 
 from notifier.errors import TemplateError
 from notifier.template_language.template_source import TemplateSettings
-from notifier.templating import settings_toml
+from notifier.templating import validation
 from notifier.templating.sync import template_files
 
 Write = Callable[[Mapping[str, str | bytes | None]], Path]
@@ -128,7 +128,7 @@ def test_a_template_that_does_not_exist(write: Write) -> None:
     [
         ({"hello/template.toml": "name ="}, "template.toml, line 1: Invalid value. A line says key ="),
         ({"hello/template.toml": 'name = "a"\n\noptional = [\n'}, "template.toml, line 3: Invalid value."),
-        ({"hello/template.toml": ""}, 'template.toml: name is missing: say what it is called: name = "…"'),
+        ({"hello/template.toml": ""}, 'template.toml: name is missing: give it one: name = "…"'),
         (
             {"hello/template.toml": 'name = "a"\nprioritty = 1'},
             "line 2: there is no key prioritty: did you mean priority?",
@@ -241,11 +241,11 @@ def test_all_problems_are_said_at_once(write: Write) -> None:
 )
 def test_a_duration_in_seconds(duration: str | None, seconds: int | None) -> None:
     """A duration in minutes, hours or days becomes seconds; none stays none."""
-    assert settings_toml.parse_duration(duration) == seconds
+    assert validation.parse_duration(duration) == seconds
 
 
 @pytest.mark.parametrize("duration", ["", "0m", "00h", "1", "h", "1s", "1.5h", "-1h", "10000m", "1h30m", " 1h", "1h\n"])
 def test_what_is_no_duration(duration: str) -> None:
     """Zero, other units and extra characters are refused."""
     with pytest.raises(ValueError, match="is not a duration such as"):
-        settings_toml.parse_duration(duration)
+        validation.parse_duration(duration)

@@ -11,7 +11,7 @@ from support.seeded_installation import Installation
 from notifier.db.tables import Asset, Template, TemplateLayout
 from notifier.ids import generate_id
 from notifier.states import AssetMode, AssetStatus
-from notifier.templating.template_limits import MAX_ASSETS, MAX_LAYOUTS, MAX_TEMPLATES
+from notifier.templating.edit_rules import MAX_ASSETS, MAX_LAYOUTS, MAX_TEMPLATES
 
 
 async def test_there_is_an_end_of_what_editors_make(sqlite_installation: Installation) -> None:

@@ -9,7 +9,7 @@ from unit.rendering.hostile_templates import BOMB, STUBBORN
 from notifier.rendering.pool import TOO_SLOW_FAULT, RenderingPool
 from notifier.rendering.protocol import MailComparison, MailVariables
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
-from notifier.templating.gate.mail_comparison import VersionComparison
+from notifier.templating.mail_comparison import VersionComparison
 
 
 def source(html: str) -> TemplateSource:

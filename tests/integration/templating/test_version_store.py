@@ -1,5 +1,6 @@
 """Published versions on both databases are numbered, immutable and pinned."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,6 +69,13 @@ async def test_a_first_version_is_number_one(parts: wiring.ProcessParts) -> None
         reply_to=None,
         published_at=NOW,
     )
+
+
+async def test_editors_who_publish_a_new_slug_at_once_get_a_version_each(parts: wiring.ProcessParts) -> None:
+    """Only one of them creates the template; the others wait for it and get the next numbers."""
+    versions = await asyncio.gather(*(publish(parts, source(str(number)), "new") for number in range(5)))
+    assert sorted(version.number for version in versions) == [1, 2, 3, 4, 5]
+    assert len({version.template_id for version in versions}) == 1
 
 
 async def test_versions_are_numbered_and_stay(parts: wiring.ProcessParts) -> None:

@@ -79,7 +79,7 @@ def test_how_it_is_protected(query: str, mode: str | None, authorities: str | No
     parameters = _postgres(f"postgresql://u@h/d{text}").parameters
     assert parameters.tls_mode == mode
     expected = str(file) if authorities == "FILE" else authorities
-    assert parameters.of_the_driver.get("sslrootcert") == expected
+    assert parameters.driver_parameters.get("sslrootcert") == expected
 
 
 @pytest.mark.parametrize(

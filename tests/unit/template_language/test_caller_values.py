@@ -131,7 +131,7 @@ def test_a_variable_may_be_called_as_a_function_is() -> None:
 def test_a_variable_that_templates_could_not_read_is_refused(name: str) -> None:
     """A variable named like a keyword of the language is refused with a message."""
     (problem,) = find_problems(source("x", {name: 1}))
-    assert problem.message.startswith(f"{name} is a word of templates, and a variable cannot be called so")
+    assert problem.message.startswith(f"{name} is a reserved word of templates")
 
 
 def test_what_a_dot_reads_is_what_a_caller_has_to_send() -> None:

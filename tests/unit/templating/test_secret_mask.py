@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from notifier.template_language.variable_schema import build_schema
-from notifier.templating.gate.recent_requests import HIDDEN, build_mask
-from notifier.templating.variable_diff import compare_variables
+from notifier.templating.recent_requests import HIDDEN, build_mask
+from notifier.templating.source_diff import compare_variables
 
 MASK = build_mask(["code", "items.pin", "card"], [{"card": {"number": 1}}, {"items": [{"pin": 1, "name": ""}]}])
 

@@ -1,11 +1,12 @@
-"""Column types that are the same on SQLite and PostgreSQL: aware UTC times, enumerations, JSON."""
+"""The base of all tables, and column types that are the same on SQLite and PostgreSQL."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Enum, TypeDecorator
+from sqlalchemy import JSON, Column, ColumnCollection, DateTime, Dialect, Enum, MetaData, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import SQLModel
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -50,3 +51,22 @@ def build_enum_type(values: type[StrEnum], name: str) -> Any:
         length=24,
         values_callable=lambda members: [member.value for member in members],
     )
+
+
+class Table(SQLModel):
+    """Base of all tables. Tables are never API schemas, because SQLModel does not validate them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+def get_columns(model: type[Table]) -> "ColumnCollection[str, Column[Any]]":
+    """Get a table's columns for SQL statements. The attributes of the class have Python's types, not SQL's."""
+    return model.__table__.c  # type: ignore[attr-defined,no-any-return]

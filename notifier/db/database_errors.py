@@ -1,41 +1,86 @@
-"""Explains database errors to an operator in one sentence: what happened, and what to do.
+"""Errors of the database libraries: what they mean, how they are explained, and whether writes still work.
 
-Messages of libraries and servers are not repeated, because they may hold secrets.
+Explanations are one sentence: what happened, and what to do. They never repeat the message of a library or a server,
+because it may hold secrets.
 """
 
+import asyncio
 import re
 import socket
 import sqlite3
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from notifier.db.database_url import DatabaseAddress, PostgresAddress, SqliteAddress
+from notifier.errors import DatabaseUnavailableError, LockTimeoutError
 
 UPGRADE_ADVICE = "run `notifier db upgrade`"
+LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
+# SQLSTATE classes of a server that is away, going away, full, or asks to try again (PostgreSQL appendix A).
+_UNAVAILABLE = re.compile(r"^(08|53|57P|58|40001|40P01|57014|25006)")
+DATABASE_ERRORS = (
+    DBAPIError,
+    TimeoutError,
+    OSError,
+    PoolTimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+"""Errors that may mean that the database is out of reach."""
 _TRANSIENT = re.compile("08(?!P01)|53|57|58|40")
 """Classes of SQLSTATE (PostgreSQL, appendix A) that may go away by themselves."""
 _WRONG_HOST = 62
 """OpenSSL's code for a certificate of another host."""
+READ_ONLY = "25006"  # SQLSTATE
+FULL_DISK = "its disk is full: free some space"
+READ_ONLY_DATABASE = "it is read-only: let it take writes, or point NOTIFIER_DATABASE_URL to the server that does"
+FAULTY_DISK = "its disk reports errors: see the system's log"
+_WRITE_FAULTS = {"53100": FULL_DISK, READ_ONLY: READ_ONLY_DATABASE, "58030": FAULTY_DISK}  # by SQLSTATE
+# Primary result codes (sqlite.org/rescode.html); the extended ones have the same low byte.
+_SQLITE_WRITE_FAULTS = {
+    sqlite3.SQLITE_FULL: FULL_DISK,
+    sqlite3.SQLITE_READONLY: READ_ONLY_DATABASE,
+    sqlite3.SQLITE_IOERR: FAULTY_DISK,
+}
 
 
-def explain_database_error(error: BaseException, address: DatabaseAddress) -> str | None:
-    """Explain an error. None: the error is about a statement, not about the database."""
-    for cause in _causes(error):
-        if isinstance(address, SqliteAddress):
-            reason = _explain_sqlite(cause, address) if isinstance(cause, sqlite3.Error) else None
-        elif isinstance(cause, asyncpg.PostgresError):
-            reason = _explain_response(cause, address)
-        else:
-            reason = _explain_connecting(cause, address)
-        if reason is not None:
-            return reason
-    return None
+@contextmanager
+def convert_database_errors(address: DatabaseAddress | None = None) -> Iterator[None]:
+    """Convert errors of the block about an unreachable or overloaded database into `DatabaseUnavailableError`."""
+    try:
+        yield
+    except DATABASE_ERRORS as error:
+        converted = convert_database_error(error, address)
+        if converted is error:
+            raise
+        raise converted from error
 
 
-def is_transient_error(error: BaseException) -> bool:
+def convert_database_error(error: Exception, address: DatabaseAddress | None = None) -> Exception:
+    """Convert one of the `DATABASE_ERRORS`. An error that the statement itself has caused is returned as it is."""
+    if getattr(getattr(error, "orig", None), "sqlstate", None) == LOCK_NOT_AVAILABLE:
+        return LockTimeoutError()
+    reason = explain_database_error(error, address) if address is not None else None
+    if reason is None and isinstance(error, DBAPIError) and not _is_unavailable(error):
+        return error
+    return DatabaseUnavailableError(reason, may_pass=_is_transient(error))
+
+
+def _is_unavailable(error: DBAPIError) -> bool:
+    """True if the same statement may succeed once the database is reachable again."""
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return bool(_UNAVAILABLE.match(state))
+    return error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))
+
+
+def _is_transient(error: BaseException) -> bool:
     """True if an error may go away by itself: a server that is away, starting, busy or full."""
     for cause in _causes(error):
         if isinstance(cause, asyncpg.PostgresError):
@@ -51,11 +96,46 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yield the error and the errors that libraries have wrapped into it."""
     while error is not None:
         if isinstance(error, DBAPIError) and error.orig is not None:
-            yield error.orig
             error = error.orig
-        else:
-            yield error
+        yield error
         error = error.__cause__
+
+
+class WriteFaults:
+    """The reason why nothing can be written, from the last failed write until a successful probe."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self.probing = asyncio.Lock()
+
+    def note(self, error: BaseException) -> None:
+        """Record the reason if an error says that nothing can be written."""
+        for cause in _causes(error):
+            code = getattr(cause, "sqlite_errorcode", None)
+            reason = _SQLITE_WRITE_FAULTS.get(code & 0xFF) if code is not None else None
+            reason = reason or _WRITE_FAULTS.get(getattr(cause, "sqlstate", None) or "")
+            if reason is not None:
+                self.reason = reason
+                return
+
+
+def is_read_only(error: BaseException | None) -> bool:
+    """True if this connection leads to a server that takes no writes."""
+    return getattr(error, "sqlstate", None) == READ_ONLY
+
+
+def explain_database_error(error: BaseException, address: DatabaseAddress) -> str | None:
+    """Explain an error to an operator. None: the error is about a statement, not about the database."""
+    for cause in _causes(error):
+        if isinstance(address, SqliteAddress):
+            reason = _explain_sqlite(cause, address) if isinstance(cause, sqlite3.Error) else None
+        elif isinstance(cause, asyncpg.PostgresError):
+            reason = _explain_response(cause, address)
+        else:
+            reason = _explain_connecting(cause, address)
+        if reason is not None:
+            return reason
+    return None
 
 
 # -- SQLite ------------------------------------------------------------------------------------------
@@ -96,7 +176,7 @@ def _explain_response(error: asyncpg.PostgresError, address: PostgresAddress) ->
 def _explain_login(message: str, address: PostgresAddress) -> str:
     if "pg_hba.conf" in message:
         return (
-            f"{address.place} lets nobody in as {_user(address)} from here (pg_hba.conf): allow it there,"
+            f"{address.place} refuses {_user(address)} from this host (pg_hba.conf): allow it there,"
             f" or try sslmode=require in {address.variable}"
         )
     if "password" in message:

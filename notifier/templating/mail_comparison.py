@@ -1,4 +1,4 @@
-"""Compare mails of a draft with those of the published version, in the rendering pool.
+"""Comparison of mails of a draft with those of the published version, in the rendering pool.
 
 A batch that overruns its time is tried again one mail at a time, until one overruns by itself. Nothing is tried after
 that, so that a hostile draft costs no more than its batch and itself.
@@ -6,10 +6,16 @@ that, so that a hostile draft costs no more than its batch and itself.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from notifier.rendering.child_connection import ChildLostError, LossReason
-from notifier.rendering.pool import MAX_STARVED_WALL_SECONDS, MAX_WALL_SECONDS, STARVED_FAULT, TOO_SLOW_FAULT
+from notifier.rendering.pool import (
+    MAX_STARVED_WALL_SECONDS,
+    MAX_WALL_SECONDS,
+    STARVED_FAULT,
+    TOO_SLOW_FAULT,
+    RenderingPool,
+)
+from notifier.rendering.preview_pool import PreviewPool
 from notifier.rendering.protocol import CompareRequest, MailComparison, MailVariables
 from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSource
@@ -18,18 +24,11 @@ MAX_SLOW_MAILS = 8
 """Mails of the published version that may take too long before the comparison ends."""
 
 
-class MailComparer(Protocol):
-    """A pool of child processes that renders mails of two versions and compares them."""
-
-    async def compare(self, request: CompareRequest, wall: float, /) -> list[MailComparison | None]:
-        """Return one result for each payload, in order. Raises `ChildLostError`."""
-
-
 @dataclass(kw_only=True)
 class VersionComparison:
     """Compares two versions on recent requests."""
 
-    pool: MailComparer
+    pool: PreviewPool | RenderingPool
     before: str | None  # key of a source; None: nothing is published
     after: str
     sources: Mapping[str, TemplateSource]
@@ -38,7 +37,7 @@ class VersionComparison:
     is_slow: bool = field(default=False, init=False)  # a diff took too long; no more are made
 
     async def compare(self, payloads: Sequence[MailVariables]) -> list[MailComparison | None]:
-        """Return how each mail differs; None: it was not tried, or this machine had no time for it."""
+        """Return how each mail differs; None: it was not tried, or this machine was too slow."""
         if self.is_over:
             return [None] * len(payloads)
         for wall in (MAX_WALL_SECONDS, MAX_STARVED_WALL_SECONDS):
@@ -54,7 +53,7 @@ class VersionComparison:
         return [None] * len(payloads)
 
     async def compare_with_diffs(self, payload: MailVariables) -> MailComparison | None:
-        """Return how a mail differs, with the diffs; None: that takes too long."""
+        """Return how a mail differs, with the diffs; None: it takes too long."""
         if self.is_slow:
             return None
         try:
@@ -84,31 +83,31 @@ class VersionComparison:
         self._track_overruns(sides)
         self.is_over |= STARVED_FAULT in (before, after)
         if STARVED_FAULT in (before, after) or (self.before is not None and before is None and after is None):
-            return None  # this machine was too slow, or only both together are
+            return None  # this machine was too slow, or only both mails together are
         return sides
 
     def _track_overruns(self, *results: MailComparison | None) -> None:
-        """End the comparison if the draft is too slow, or the published version too often: the draft may cure it."""
+        """End the comparison if one mail of the draft is too slow, or many of the published version.
+
+        The draft may cure a slow version, so a few slow mails of that are accepted.
+        """
         compared = [result for result in results if result is not None]
         self._slow_before += sum(result.was_slow for result in compared)
         self.is_over |= self._slow_before > MAX_SLOW_MAILS or any(result.is_slow for result in compared)
 
     async def _find_fault(self, before: str | None, after: str | None, payload: MailVariables) -> RenderFault | None:
-        """Find why the mail cannot be made of one version."""
-        how = LossReason.OVERRAN
-        for wall in (
-            MAX_WALL_SECONDS,
-            MAX_STARVED_WALL_SECONDS,
-        ):  # a child that was lost once may have been another's victim
+        """Find why the mail cannot be rendered with one version."""
+        reason = LossReason.OVERRAN
+        for wall in (MAX_WALL_SECONDS, MAX_STARVED_WALL_SECONDS):  # another request may have caused the first loss
             try:
                 (result,) = await self._request([payload], (before, after), wall=wall)
             except ChildLostError as lost:
-                how = lost.reason
-                if how is LossReason.OVERRAN:
+                reason = lost.reason
+                if reason is LossReason.OVERRAN:
                     break
             else:
                 return (result.before or result.after) if result is not None else None
-        return STARVED_FAULT if how is LossReason.STARVED else TOO_SLOW_FAULT
+        return STARVED_FAULT if reason is LossReason.STARVED else TOO_SLOW_FAULT
 
     async def _request(
         self,

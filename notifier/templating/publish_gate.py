@@ -20,42 +20,42 @@ from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.email_address import InvalidAddressError
 from notifier.errors import Fault
-from notifier.rendering.pool import MAX_BATCH_MAILS, TOO_SLOW_FAULT
+from notifier.rendering import subject_values
+from notifier.rendering.pool import MAX_BATCH_MAILS, TOO_SLOW_FAULT, RenderingPool
+from notifier.rendering.preview_pool import PreviewPool
 from notifier.rendering.protocol import MailVariables, SourceCheck
 from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSource
-from notifier.templating import template_queries
-from notifier.templating.audit_records import record_template
-from notifier.templating.gate import gate_report, recent_requests
-from notifier.templating.gate.gate_report import GateReport, MailExample
-from notifier.templating.gate.mail_comparison import MailComparer, VersionComparison
-from notifier.templating.gate.outcome_counts import (
+from notifier.template_language.variable_schema import find_variable_faults
+from notifier.templating import recent_requests, template_store
+from notifier.templating.edit_rules import record_template
+from notifier.templating.gate_report import (
     ChangeKind,
     FailurePlace,
+    GateReport,
+    MailExample,
     RequestCount,
-    SampleRequest,
     ServiceTally,
     sort_by_frequency,
 )
-from notifier.templating.gate.recent_requests import CallingService, GateInput, RecentRequest, SecretMask
-from notifier.templating.variable_diff import compare_variables
+from notifier.templating.mail_comparison import VersionComparison
+from notifier.templating.recent_requests import CallingService, GateInput, RecentRequest, SecretMask
+from notifier.templating.source_diff import compare_variables
 
 KEY_USE_PERIOD = timedelta(days=30)
 MAX_EXAMPLES = 4
 """Kinds of change that are shown, the most frequent first."""
 TOO_LONG = "The two versions of this mail take too long to compare."
-UNMAKEABLE = "Without its secret values this mail cannot be made, so that there is no difference to show."
-ONLY_SECRETS = "It differs in nothing but what depends on secret values."
-FAILS_UNSEEN = "it cannot be made of these values; the message might show a secret one"
+UNMAKEABLE = "Without its secret values this mail cannot be rendered, so no difference is shown."
+ONLY_SECRETS = "Only parts that depend on secret values differ."
+FAILS_UNSEEN = "it cannot be rendered with these values; the message is hidden, because it may show a secret value"
 
 ProgressCallback = Callable[[int, int], None]
-"""Is called with how many requests were tried, and how many there are."""
+"""Gets the number of requests that were tried, and of all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _SubmitRules:
-    """What a submit checks a request against."""
-
     schema: Mapping[str, Any]
     subject_paths: list[list[str]]
     sender: str | None  # the template's own
@@ -63,19 +63,17 @@ class _SubmitRules:
 
 @dataclass(frozen=True, kw_only=True)
 class _TriedDraft:
-    """The draft that is tried, and how."""
-
     rules: _SubmitRules
     current_rules: _SubmitRules | None  # None: nothing is published
-    mask: SecretMask  # empty for who may see everything
-    senders: frozenset[str]  # addresses that a request has in From when it names none itself
+    mask: SecretMask  # empty for a caller who may see secret values
+    senders: frozenset[str]  # From addresses of requests that name no sender themselves
     comparison: VersionComparison
 
 
 class PublishGate:
     """Tries drafts on recent requests."""
 
-    def __init__(self, database: Database, pool: MailComparer, clock: Clock, sender: str) -> None:
+    def __init__(self, database: Database, pool: PreviewPool | RenderingPool, clock: Clock, sender: str) -> None:
         self._database = database
         self._pool = pool
         self._clock = clock
@@ -118,7 +116,7 @@ class PublishGate:
             content_hash=source.content_hash(),
             number=current.number if current else None,
             blocks=any(outcome.blocks for outcome in outcomes),
-            reasons=gate_report.format_reasons(outcomes),
+            reasons=tuple(outcome.reason for outcome in outcomes if outcome.blocks),
             looked=sum(outcome.looked for outcome in outcomes),
             changed=sum(outcome.changed for outcome in outcomes),
             services=outcomes,
@@ -140,7 +138,7 @@ class PublishGate:
         sources = {after: source}
         if stored.source is not None and before is not None:
             sources[before] = stored.source
-        # What was secret at the time of a request stays secret, whoever removes the mark later.
+        # A value that was secret at the time of a request stays secret, even if its mark is removed later.
         marked = [settings.get("secret", ()) for settings in stored.settings]
         marked += [source.settings.secret for source in sources.values()]
         secret = {path for paths in marked for path in paths} if masked else set()
@@ -175,7 +173,7 @@ class PublishGate:
         tally.counts["looked"] += len(requests)
         accepted = []
         for request, text in requests:
-            await asyncio.sleep(0)  # let other tasks run: the variables may be large
+            await asyncio.sleep(0)  # the variables may be large: let other tasks run
             values = msgspec.json.decode(text)
             faults = self._find_refusals(request, values, draft.rules, draft, tally.service)
             if not faults:
@@ -194,7 +192,8 @@ class PublishGate:
         self, request: RecentRequest, values: Any, rules: _SubmitRules, draft: _TriedDraft, service: CallingService
     ) -> list[Fault]:
         """Find why a submit would refuse the request, by the rules of the draft or of the current version."""
-        faults = recent_requests.find_value_faults(rules.schema, rules.subject_paths, values)
+        faults = find_variable_faults(rules.schema, values)
+        faults += subject_values.find_subject_faults(rules.subject_paths, values)
         sender = _parse_address(rules.sender)
         if sender is None or request.from_address not in draft.senders:  # the request names its own sender
             return faults
@@ -205,7 +204,6 @@ class PublishGate:
         return [*faults, Fault("/from", "from_not_allowed", detail)]
 
     async def _describe_failures(self, tally: ServiceTally, draft: _TriedDraft) -> dict[FailurePlace, str]:
-        """Describe each place where rendering fails, in the words of a mail without secret values."""
         messages = {}
         for place, count in tally.list_failing_places():
             fault, _ = tally.failures[place]
@@ -227,7 +225,7 @@ class PublishGate:
         else:
             note = "" if result.diffs else ONLY_SECRETS
         return MailExample(
-            service=count.specimen.service,
+            service=count.service,
             locale=locale,
             changed=changed,
             alike=count.requests,
@@ -235,7 +233,7 @@ class PublishGate:
             note=note,
         )
 
-    async def _load_masked(self, specimen: SampleRequest, draft: _TriedDraft) -> MailVariables | None:
+    async def _load_masked(self, specimen: RecentRequest, draft: _TriedDraft) -> MailVariables | None:
         """Load the variables of a request without the secret ones; None: they were deleted meanwhile."""
         async with self._database.read() as connection:
             texts = await recent_requests.get_variables(connection, [specimen.id])
@@ -246,7 +244,7 @@ class PublishGate:
 
 async def record_unmasking(connection: AsyncConnection, slug: str, *, actor: Actor) -> None:
     """Record that the actor looks at secret values of recent requests. Raises `NotFoundError`."""
-    id_ = (await template_queries.get_template(connection, slug)).id
+    id_ = (await template_store.get_template(connection, slug)).id
     await record_template(connection, AuditAction.TEMPLATE_UNMASKED, (id_, slug), actor)
 
 
@@ -259,7 +257,7 @@ def _parse_address(text: str | None) -> str | None:
 
 
 def _hide_values(fault: RenderFault, masked: RenderFault | None) -> RenderFault:
-    """Return the fault of the masked mail if it is at the same place; else the place without the message."""
+    """Return the fault of the masked mail if it has the same place; else the place without the message."""
     if masked is not None and (masked.part, masked.line) == (fault.part, fault.line):
         return masked
     return RenderFault(part=fault.part, line=fault.line, message=FAILS_UNSEEN)

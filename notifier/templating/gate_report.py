@@ -1,36 +1,126 @@
-"""Count what becomes of recent requests with a draft: for each service by reason, and kinds of change across them."""
+"""The report of the publish gate: whom a draft would break, which mails it changes, and how.
+
+Values of requests are only in diffs, and secret ones are hidden there unless the caller asked for them.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
+
+import msgspec
 
 from notifier.errors import Fault
 from notifier.rendering.protocol import MailComparison
 from notifier.template_language.render_fault import RenderFault
-from notifier.templating.gate.gate_report import RenderFailure, RequestRefusal, ServiceOutcome
-from notifier.templating.gate.recent_requests import CallingService, RecentRequest, SecretMask
+from notifier.templating.recent_requests import CallingService, KeyUse, RecentRequest, SecretMask
+from notifier.templating.source_diff import AlteredVariable, Variable
 
 MAX_REASONS = 20
 """Refusals and failures of one service that are listed; the rarer ones are left out."""
 Key = TypeVar("Key")
+FailurePlace = tuple[str, int | None]  # part and line
+ChangeKind = tuple[str | None, tuple[str, ...], tuple[int, ...]]  # locale, changed parts, and the shape of the change
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleRequest:
-    """A request that is shown as an example of others."""
+class RequestRefusal:
+    """Why requests of a service would be answered 422."""
 
-    id: UUID
+    pointer: str  # JSON pointer; `*` stands for any place in a list
+    code: str
+    detail: str
+    requests: int  # how many of the tried ones
+    keys: tuple[str, ...]  # ids of the keys that made them
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderFailure:
+    """A place in the draft where rendering fails."""
+
+    part: str
+    line: int | None
+    message: str
+    requests: int
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceOutcome:
+    """What becomes of one service's requests with the draft."""
+
+    service_id: UUID
+    service: str
+    looked: int  # requests that were tried
+    refused: int  # would be answered 422, and are not today
+    failing: int  # could not be rendered, and can today
+    broken_already: int  # are refused or fail with and without the draft
+    changed: int  # mails that differ
+    untried: int  # not rendered: another one took too long, or this machine was too slow
+    refusals: tuple[RequestRefusal, ...]  # most frequent first, also of those that are refused today
+    failures: tuple[RenderFailure, ...]  # the same
+
+    @property
+    def blocks(self) -> bool:
+        """Whether a request that works today would fail."""
+        return self.refused + self.failing + self.untried > 0
+
+    @property
+    def reason(self) -> str:
+        """A sentence that says how many requests would fail."""
+        counts = (
+            (self.refused, "would be refused (422)"),
+            (self.failing, "could not be made into a mail"),
+            (self.untried, "could not be tried"),
+        )
+        broken = ", ".join(f"{count} {words}" for count, words in counts if count)
+        return f"{self.service}: {broken}, of {self.looked} requests."
+
+
+@dataclass(frozen=True, kw_only=True)
+class MailExample:
+    """A mail that changes, for one kind of change."""
+
     service: str
     locale: str | None
+    changed: tuple[str, ...]  # subject, html, text
+    alike: int  # how many mails change like this
+    diffs: dict[str, str]  # part → unified diff
+    note: str = ""  # why there are no diffs
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateReport:
+    """What publishing a draft would change for the services that use the template."""
+
+    slug: str
+    content_hash: str  # of the source that was tried
+    number: int | None  # of the version that it was compared with; None: nothing is published
+    blocks: bool  # a request that works today would fail
+    reasons: tuple[str, ...]  # why, a sentence for each service
+    looked: int
+    changed: int
+    services: tuple[ServiceOutcome, ...]
+    examples: tuple[MailExample, ...]
+    added: tuple[Variable, ...]
+    removed: tuple[Variable, ...]
+    altered: tuple[AlteredVariable, ...]
+    keys: tuple[KeyUse, ...]  # within the last thirty days, the latest first
+    masked: bool  # secret values are hidden in the diffs
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report in types of JSON."""
+        report: dict[str, Any] = msgspec.to_builtins(self)
+        return report
 
 
 @dataclass(kw_only=True)
 class RequestCount:
     """How many requests have something in common."""
 
-    specimen: SampleRequest  # the newest of them
+    service: str
+    specimen: RecentRequest  # the newest of them
     requests: int = 0
     keys: Counter[str] = field(default_factory=Counter)
 
@@ -38,10 +128,6 @@ class RequestCount:
         """Count one more."""
         self.requests += 1
         self.keys[request.created_by.removeprefix("key:")] += 1
-
-
-FailurePlace = tuple[str, int | None]
-ChangeKind = tuple[str | None, tuple[str, ...], tuple[int, ...]]
 
 
 @dataclass(kw_only=True)
@@ -101,7 +187,7 @@ class ServiceTally:
         return sort_by_frequency((place, count) for place, (_, count) in self.failures.items())
 
     def _counted(self, request: RecentRequest) -> RequestCount:
-        return RequestCount(specimen=SampleRequest(id=request.id, service=self.service.name, locale=request.locale))
+        return RequestCount(service=self.service.name, specimen=request)
 
 
 def sort_by_frequency(

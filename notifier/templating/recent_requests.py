@@ -23,13 +23,9 @@ from notifier.db.tables import (
     TemplateVersion,
     get_columns,
 )
-from notifier.errors import Fault
-from notifier.rendering import subject_values
 from notifier.states import Role
 from notifier.template_language.template_source import TemplateSource
-from notifier.template_language.variable_schema import find_variable_faults
 from notifier.templating import version_store
-from notifier.templating.gate.gate_report import KeyUse
 from notifier.templating.version_store import PublishedVersion
 
 MAX_REQUESTS_PER_SERVICE = 200
@@ -40,14 +36,9 @@ HIDDEN = "•••"
 """What is shown in place of a secret value, whatever its type and length."""
 
 _notification, _content = get_columns(Notification), get_columns(NotificationContent)
-_template = get_columns(Template)
-_service, _use, _key, _version = (
-    get_columns(Service),
-    get_columns(TemplateUse),
-    get_columns(ApiKey),
-    get_columns(TemplateVersion),
-)
-# One look into the index for each service. With a join or EXISTS a planner may read all notifications, and with an
+_template, _version, _use = get_columns(Template), get_columns(TemplateVersion), get_columns(TemplateUse)
+_service, _key = get_columns(Service), get_columns(ApiKey)
+# One search in the index for each service. With a join or EXISTS a planner may read all notifications, and with an
 # ORDER BY it may read those of all services.
 _ANY = (
     select(_notification.id)
@@ -80,8 +71,18 @@ class RecentRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeyUse:
+    """A key that has used the template lately."""
+
+    key_id: UUID
+    key: str  # its name
+    service: str
+    last_used_at: datetime  # to within a minute
+
+
+@dataclass(frozen=True, kw_only=True)
 class GateInput:
-    """What a draft is tried on, as the database has it."""
+    """What the gate reads from the database to try a draft."""
 
     current: PublishedVersion | None = None
     source: TemplateSource | None = None  # of the current version
@@ -101,29 +102,30 @@ async def load_gate_input(connection: AsyncConnection, slug: str, since: datetim
     if id_ is None:
         return GateInput()
     current = await version_store.get_current_version(connection, slug)
-    services = await list_calling_services(connection, id_)
-    requests = [(service, await list_newest_requests(connection, service.id, id_)) for service in services]
+    rows = await connection.execute(_SERVICES, {"template": id_})
+    services = [CallingService(id=row.id, name=row.name, from_domains=tuple(row.from_domains)) for row in rows]
+    requests = [(service, await _list_newest_requests(connection, service.id, id_)) for service in services]
     versions = {request.version_id for _, of_service in requests for request in of_service if request.version_id}
+    settings = await connection.execute(select(_version.source["settings"]).where(_version.id.in_(versions)))
     sources = await version_store.get_sources(connection, [current.id]) if current else {}
     return GateInput(
         current=current,
         source=sources[current.id] if current else None,
-        settings=await get_version_settings(connection, versions),
+        settings=[*settings.scalars()],
         requests=requests,
-        keys=await list_key_uses(connection, id_, since),
+        keys=await _list_key_uses(connection, id_, since),
     )
 
 
-async def list_calling_services(connection: AsyncConnection, template_id: UUID) -> list[CallingService]:
-    """List the services that have used the template, by name."""
-    rows = await connection.execute(_SERVICES, {"template": template_id})
-    return [CallingService(id=row.id, name=row.name, from_domains=tuple(row.from_domains)) for row in rows]
-
-
-async def list_newest_requests(connection: AsyncConnection, service_id: UUID, template_id: UUID) -> list[RecentRequest]:
-    """List the service's newest requests with the template, newest first; copies of a mail say nothing new."""
+async def _list_newest_requests(
+    connection: AsyncConnection, service_id: UUID, template_id: UUID
+) -> list[RecentRequest]:
+    """List the service's newest requests with the template, newest first, without copies."""
     names = (_notification.service_id, _notification.template_id, _notification.id)
-    first, last = (_bind_row(service_id, template_id, id_) for id_ in (_FIRST, _LAST))
+    first, last = (
+        tuple_(*(bindparam(None, value, type_=_notification.id.type, unique=True) for value in row))
+        for row in ((service_id, template_id, _FIRST), (service_id, template_id, _LAST))
+    )
     # Whole rows are compared and ordered, for which only one index can be used: see decisions/status-index.
     query = (
         select(*(_notification[name] for name in ("id", "created_by", "locale", "from_address")))
@@ -135,10 +137,6 @@ async def list_newest_requests(connection: AsyncConnection, service_id: UUID, te
     return [RecentRequest(**row) for row in (await connection.execute(query)).mappings()]
 
 
-def _bind_row(*values: UUID) -> Any:
-    return tuple_(*(bindparam(None, value, type_=_notification.id.type, unique=True) for value in values))
-
-
 async def get_variables(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, str]:
     """Get the variables of these requests as JSON; those whose content was deleted are left out."""
     query = select(_content.notification_id, cast(_content.variables, Text).label("text"))
@@ -146,14 +144,7 @@ async def get_variables(connection: AsyncConnection, ids: Collection[UUID]) -> d
     return {row.notification_id: row.text for row in rows}
 
 
-async def get_version_settings(connection: AsyncConnection, versions: Collection[UUID]) -> list[dict[str, Any]]:
-    """Get the settings that these versions were published with, in no order."""
-    rows = await connection.execute(select(_version.source["settings"]).where(_version.id.in_(versions)))
-    return [*rows.scalars()]
-
-
-async def list_key_uses(connection: AsyncConnection, template_id: UUID, since: datetime) -> list[KeyUse]:
-    """List the keys that have used the template since then, the latest first."""
+async def _list_key_uses(connection: AsyncConnection, template_id: UUID, since: datetime) -> list[KeyUse]:
     query = (
         select(_use.key_id, _key.name.label("key"), _service.name.label("service"), _use.last_used_at)
         .join(ApiKey, _key.id == _use.key_id)
@@ -178,26 +169,19 @@ def split_batches(requests: Iterable[tuple[RecentRequest, str]]) -> Iterator[lis
         yield batch
 
 
-def find_value_faults(
-    schema: Mapping[str, Any], subject_paths: Iterable[list[str]], values: Mapping[str, Any]
-) -> list[Fault]:
-    """Find what a submit would say about these variables; their size was accepted when they were sent."""
-    return find_variable_faults(schema, values) + subject_values.find_subject_faults(subject_paths, values)
-
-
 @dataclass(frozen=True, kw_only=True)
 class SecretMask:
-    """Hides the variables that people who edit templates must not see."""
+    """Hides the secret variables from people who edit templates."""
 
     paths: frozenset[tuple[str, ...]]
-    names: frozenset[str]  # of keys that the samples have; others may be values themselves
+    names: frozenset[str]  # of keys in the samples; other keys may be secret values themselves
 
     def apply(self, text: str) -> str:
         """Return the variables as JSON, with each secret value replaced."""
         return msgspec.json.encode(self._masked(msgspec.json.decode(text), ())).decode() if self.paths else text
 
     def mask_pointer(self, pointer: str) -> str:
-        """Cut a pointer below `/variables` where it enters what is secret; `*` stands for any place in a list."""
+        """Cut a pointer below `/variables` at the first secret variable; `*` stands for any place in a list."""
         tokens: list[str] = []
         path: tuple[str, ...] = ()
         for token in pointer.split("/")[1:]:
