@@ -44,7 +44,7 @@ class _Part(BaseModel):
 class SmtpSettings(_Part):
     """The relay that mail is handed to."""
 
-    host: str = Field("127.0.0.1", description="Host of the relay.")
+    host: str = Field("127.0.0.1", description="Relay to hand mail to.")
     port: int = Field(1025, ge=1, le=65535, description="Port of the relay.")
     username: str | None = Field(None, description="User name for AUTH; none means no AUTH.")
     password: SecretStr | None = Field(
@@ -61,7 +61,7 @@ class SmtpSettings(_Part):
         20,
         ge=1,
         le=500,
-        description="Maximum number of connections to the relay, per process; fewer if the relay accepts fewer.",
+        description="Connections to the relay at the same time, per process, at most; fewer where it takes fewer.",
     )
 
     @property
@@ -93,8 +93,8 @@ class SenderSettings(_Part):
         ge=1,
         le=500,
         description=(
-            "Mails in delivery at the same time, per process. If there are more than connections, the next mail's"
-            " envelope is sent before the last reply."
+            "Mails in delivery at the same time, per process. Above the connections: the next mail is announced before"
+            " the last is answered."
         ),
     )
     render_children: int = Field(
@@ -105,7 +105,7 @@ class SenderSettings(_Part):
         900,
         ge=0,
         le=MAX_SECONDS,
-        description="Longest wait, in seconds, before an `unknown` mail is sent once more.",
+        description="Longest wait, in seconds, before a mail whose fate is unknown is sent once more.",
     )
     lease: float = Field(
         300, ge=2, le=MAX_SECONDS, description="Seconds a claim lasts before the entry may be rescued."
@@ -114,7 +114,7 @@ class SenderSettings(_Part):
         30,
         ge=1,
         le=MAX_SECONDS,
-        description="Seconds without a heartbeat after which other senders take over a sender's entries.",
+        description="Seconds of silence after which other senders take over what a sender held.",
     )
     grace: float = Field(
         30, ge=0, le=MAX_SECONDS, description="Seconds that mails in flight get to finish after SIGTERM."
@@ -126,7 +126,7 @@ class RecipientsSettings(_Part):
 
     mode: Annotated[RecipientsMode, BeforeValidator(to_lower_case)] = Field(
         RecipientsMode.ALLOW,
-        description="`live`, `allow` (the list; anybody if it is empty and the relay is loopback) or `redirect`.",
+        description="`live`, `allow` (the list; a loopback relay with an empty list takes all) or `redirect`.",
     )
     allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = Field(
         (), description="Addresses, or domains as `@example.org`, that may be mailed in mode `allow`; comma-separated."
@@ -155,12 +155,12 @@ class ApiSettings(_Part):
     """What callers may do."""
 
     idempotency_days: Annotated[float, AfterValidator(_check_idempotency_days)] = Field(
-        7, le=366, description="Days for which an Idempotency-Key is kept; at least 7."
+        7, le=366, description="For how many days an Idempotency-Key stands for its notification; at least 7."
     )
     rate_per_minute: int = Field(
         60_000,
         ge=0,
-        description="Mails, and other requests, that a key may send in a minute, per API process; 0: no limit.",
+        description="Mails that a key may submit in a minute, per API process, and other requests; 0: any.",
     )
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="Port for the API's /metrics. Default: they are on the API's own port."
@@ -170,10 +170,10 @@ class ApiSettings(_Part):
     ] = Field(
         header_names.DEFAULT_ALLOWED_HEADERS,
         validate_default=True,
-        description="Custom `X-…` headers that callers may set: names, or prefixes as `X-Shop-*`; comma-separated.",
+        description="Custom `X-…` headers that callers may set: names, or beginnings as `X-Shop-*`; comma-separated.",
     )
     service_rate_per_minute: int = Field(
-        120_000, ge=0, description="Mails that all keys of a service together may submit in a minute; 0: no limit."
+        120_000, ge=0, description="Mails that all keys of a service may submit in a minute together; 0: any."
     )
 
 
@@ -183,15 +183,15 @@ class WebhooksSettings(_Part):
     concurrency: int = Field(
         40, ge=1, le=500, description="Webhooks in delivery at the same time, per process; no mail waits for them."
     )
-    timeout: float = Field(15, ge=1, le=60, description="Seconds for one attempt, from the DNS query to the reply.")
+    timeout: float = Field(15, ge=1, le=60, description="Seconds that one try may take, from the name to the reply.")
     disable_after_days: float = Field(
-        5, gt=0, le=366, description="Days after which an endpoint is disabled if every attempt has failed."
+        5, gt=0, le=366, description="An endpoint that has failed at every try for so many days is disabled."
     )
     insecure_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = Field(
         (),
         description=(
-            "Hosts whose endpoints may use plain HTTP, any port and any address, such as `localhost,127.0.0.1` for"
-            " development; comma-separated."
+            "Hosts that may be told over plain HTTP, at any port and any address, as for development"
+            " `localhost,127.0.0.1`; comma-separated."
         ),
     )
     ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's (PEM).")
@@ -212,10 +212,10 @@ class Settings(LogSettings):
     bounce_address: str | None = Field(None, description="Envelope sender (MAIL FROM). Default: the From address.")
     public_url: Annotated[str | None, AfterValidator(check_public_url)] = Field(
         None,
-        description="URL of this API from outside, for linked images in mails. Default: no linked images.",
+        description="Where this API is reached from outside, for images that mails link to. Default: none are linked.",
     )
     metrics_token: SecretStr | None = Field(
-        None, description="Token that /metrics requires, as `Authorization: Bearer …`. Default: open to all."
+        None, description="Token that /metrics asks for, as `Authorization: Bearer …`. Default: open to all."
     )
     metrics_host: str = Field(
         "0.0.0.0",  # noqa: S104 - scraped from outside
@@ -225,7 +225,7 @@ class Settings(LogSettings):
         None,
         description=(
             "Keys that encrypt the secrets of webhooks in the database: 32 bytes in base64; the first of several,"
-            " comma-separated, encrypts. Default: they are stored in clear."
+            " comma-separated, encrypts. Default: they are kept in clear."
         ),
     )
     templates_dir: Path | None = Field(None, description="Template files. Default: `templates/`, or the shipped ones.")

@@ -204,7 +204,7 @@ def _build_transitions(
 
 
 _Status = Status
-_RETRIED = "retry starts over, with a new entry"
+_RETRIED = "retry and redrive start over, with a new entry"
 _RESOLVED = "resolve: a person or caller looked and decided"
 NOTIFICATION_TRANSITIONS: tuple[Transition, ...] = (
     *_build_transitions(
