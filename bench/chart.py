@@ -1,4 +1,4 @@
-"""`python -m bench.chart`: draws docs/bench.svg from bench/results.json, plain SVG for light and for dark pages."""
+"""`python -m bench.chart`: draws docs/bench.svg from bench/results.json, for light and dark pages."""
 
 import json
 import sys
@@ -70,7 +70,7 @@ def _bar(place: int, name: str, rate: float, part: float) -> str:
 
 
 def main() -> None:
-    """Draw; other paths may be given: results, then chart."""
+    """Draw; optional arguments are other paths of results and chart."""
     results, chart = (Path(path) for path in (*sys.argv[1:], *(str(RESULTS), str(CHART))[len(sys.argv) - 1 :]))
     chart.write_text(draw(json.loads(results.read_text())))
 

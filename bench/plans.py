@@ -1,4 +1,4 @@
-"""How much to measure in each part: as the command line says, or as little as possible with `--quick`."""
+"""The size of each measurement: from the command line, or as small as possible with `--quick`."""
 
 import argparse
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ PARTS = (
     "isolation",
     "peers",
 )
-QUICK_PARTS = PARTS[:-3]  # rendering knows no tiny counts, isolation is a drain, the peers may have to be installed
+QUICK_PARTS = PARTS[:-3]  # rendering has no small size, isolation is a drain, the peers may have to be installed
 _MANY = 1_000_000
 _MAX_PAUSE = 1.4
 

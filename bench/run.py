@@ -1,4 +1,4 @@
-"""Runs the measurements, and prints tables and headlines. No run fails because it is slow."""
+"""Runs the measurements, and prints tables and the main figures. No run fails because it is slow."""
 
 import argparse
 import asyncio

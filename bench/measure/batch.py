@@ -1,4 +1,4 @@
-"""(a) Rows per second through `POST /v1/notifications/batch`, and what single POSTs wait meanwhile."""
+"""(a) Rows per second through `POST /v1/notifications/batch`, and the latency of single POSTs meanwhile."""
 
 import asyncio
 import statistics
@@ -16,7 +16,7 @@ ITEMS = 1000
 BATCH_CONNECTIONS = 2
 SINGLE_CONNECTIONS = 4
 ALONE = 10
-"""Batches one after the other, with nothing beside them."""
+"""Measured alone: batches one after the other, without single POSTs."""
 _NOT_THERE = ("HTTP/1.1 404", "HTTP/1.1 405")
 
 
@@ -31,7 +31,7 @@ class Plan:
 
 
 async def measure(installation: Installation, plan: Plan) -> Table:
-    """Both at once on a real process; every item of a 202 must be a row afterwards."""
+    """Measure both at once on a real process; every item of a 202 must be a row afterwards."""
     title = f"(a) POST {BATCH}, postgresql: {ITEMS:,} {plan.template} each, {BATCH_CONNECTIONS} connections"
     rates, waits, alone, accepted = [], [], [], 0
     async with run_child(build_module_command("measured_api"), installation.settings()) as api:

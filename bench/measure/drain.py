@@ -1,4 +1,4 @@
-"""(b) Mails per second of a sender that finds a full queue, beside what the sink takes at most; what a mail costs."""
+"""(b) Mails per second of a sender with a full queue, compared with the sink's maximum; the cost of a mail."""
 
 import json
 import statistics
@@ -14,7 +14,7 @@ from bench.rig.sender_run import DrainResult, SenderSetup, run_drain
 
 COUNTED = 2000
 FEW = 20
-"""Sessions, with a mail each, with which commits and WAL are counted: the more there are, the more share a commit."""
+"""Sessions with a mail each while commits and WAL are counted; with more sessions, more mails share a commit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +29,17 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class FilledQueue:
-    """A full queue, and what each of its mails cost to submit."""
+    """A full queue, and the cost of submitting each of its mails."""
 
     installation: Installation
-    wal: float  # octets
+    wal: float  # bytes
     written: float  # transactions that wrote
-    variables: int  # octets of compact JSON
+    variables: int  # bytes of compact JSON
 
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateResults:
-    """Everything about one template."""
+    """All figures of one template."""
 
     mail: SampleMail
     statements: float  # for each mail
@@ -59,7 +59,7 @@ class TemplateResults:
 
 
 async def measure(made: Installations, relay: Relay, template: str, plan: Plan) -> Table:
-    """Weigh, count statements, then the limit, the rounds, and the limit again."""
+    """Measure the mail's size, the statements, the limit, the rounds, and the limit again."""
     mail = await send_sample(made, template)
     statements = await _statements(made, relay, template, plan)
     filled = await fill_and_weigh(await made.postgresql(), template, plan.mails)
@@ -85,7 +85,7 @@ async def measure(made: Installations, relay: Relay, template: str, plan: Plan) 
 
 
 async def fill_and_weigh(installation: Installation, template: str, mails: int) -> FilledQueue:
-    """A full queue, and what submitting it cost."""
+    """Fill a queue, and return it with the cost of submitting it."""
     before = await server_cost.read_cost(installation)
     await fill_queue(installation, template, mails)
     spent = await server_cost.read_cost(installation) - before
@@ -99,7 +99,7 @@ async def fill_and_weigh(installation: Installation, template: str, mails: int) 
 
 
 async def _statements(made: Installations, relay: Relay, template: str, plan: Plan) -> float:
-    """Statements for each mail, in a drain of its own: writing each into a log takes time."""
+    """Count statements for each mail in a separate drain, because logging them takes time."""
     mails = min(plan.mails, COUNTED)
     installation = await made.postgresql()
     await fill_queue(installation, template, mails)

@@ -1,4 +1,4 @@
-"""(e) Whether claims and drains stay as fast when the tables are full, a neighbour is early, or a snapshot lingers."""
+"""(e) Claims and drains with full tables, with another service's backlog, and under an old snapshot."""
 
 import asyncio
 import statistics
@@ -36,18 +36,18 @@ class Plan:
     ahead: int  # due mails of another service
     trickle: int  # mails that arrive in a second while a snapshot is held
     trickle_seconds: float
-    patience: float  # seconds that a wave may take
+    patience: float  # maximum seconds of a wave
     setup: SenderSetup
 
     @property
     def trickled(self) -> int:
-        """All mails that arrive one after the other."""
+        """The family of all mails that arrive one after the other."""
         return round(self.trickle * self.trickle_seconds)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WaveResult:
-    """How mails that arrived at once went out."""
+    """The result of a wave: how its mails were sent."""
 
     sent: int
     per_second: float
@@ -58,7 +58,7 @@ class WaveResult:
 
 @dataclass(kw_only=True)
 class Claims:
-    """How long claims took, as the sender sees it and as the server does."""
+    """Durations of claims, measured by the sender and by the server."""
 
     seen: Histogram
     served: Durations
@@ -82,7 +82,7 @@ class Sending:
 
     @asynccontextmanager
     async def claims(self) -> AsyncIterator[Claims]:
-        """The claims of the block, known at its end."""
+        """Yield the claims of the block, which are complete at its end."""
         before = await metrics_reader.read_histogram(self.port, metrics_reader.CLAIMS)
         claims = Claims(seen=before, served=Durations())
         async with claim_durations.record_claims(self.installation, claims.served):
@@ -92,7 +92,7 @@ class Sending:
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """A few waves over the same tables."""
+    """The results of a few waves over the same tables."""
 
     name: str
     waves: list[WaveResult]
@@ -114,7 +114,7 @@ class Scenario:
 
 
 async def measure(made: Installations, relay: Relay, plan: Plan) -> Table:
-    """The same waves over empty tables, over the three others, and over empty ones again."""
+    """Measure the same waves over empty tables, over the three others, and over empty ones again."""
     base = await _base(made, relay, plan)
     empty = await _over_empty(made, base, relay, plan)
     filled = await made.copy(base)
@@ -141,7 +141,7 @@ async def measure(made: Installations, relay: Relay, plan: Plan) -> Table:
 
 
 async def _base(made: Installations, relay: Relay, plan: Plan) -> Installation:
-    """One mail that was sent and one that waits: what all others are copied from."""
+    """Create one sent mail and one waiting mail, from which all others are copied."""
     base = await made.postgresql()
     await fill_queue(base, TEMPLATE, 1)
     await run_drain(base, relay.port, 1, plan.setup)
@@ -160,7 +160,7 @@ async def _over_empty(made: Installations, base: Installation, relay: Relay, pla
 async def _under_snapshot(
     made: Installations, base: Installation, relay: Relay, plan: Plan
 ) -> tuple[Claims, list[WaveResult]]:
-    """Mails arrive and leave while one snapshot is held; then the waves, with it still held."""
+    """Hold a snapshot while mails come and go for a while, and during the waves after that."""
     installation = await made.copy(base)
     async with _scene(installation) as scene, _scene(installation) as idle:
         await idle.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
@@ -175,7 +175,7 @@ async def _under_snapshot(
 
 
 async def _trickle(scene: FilledDatabase, plan: Plan) -> None:
-    """As many mails a second as planned, whatever the sender does with them."""
+    """Add as many mails a second as planned, however fast the sender is."""
     started = time.perf_counter()
     done = 0
     while done < plan.trickled:
@@ -186,12 +186,12 @@ async def _trickle(scene: FilledDatabase, plan: Plan) -> None:
 
 
 async def _waves(scene: FilledDatabase, sending: Sending, plan: Plan, *, first: int = WAVE) -> list[WaveResult]:
-    """One wave after the other, each of a family of ids of its own."""
+    """Run one wave after the other, each with its own family of ids."""
     return [await _wave(scene, sending, plan, family) for family in range(first, first + plan.waves)]
 
 
 async def _wave(scene: FilledDatabase, sending: Sending, plan: Plan, family: int) -> WaveResult:
-    """Mails that arrive at once, from the first try to the last settle, and the claims of that time."""
+    """Run a wave: time its mails from the first try to the last settle, and the claims meanwhile."""
     beside = (await scene.sent_of(AHEAD, SENDABLE)).count
     async with sending.claims() as claims:
         started = time.time()
@@ -205,7 +205,7 @@ async def _wave(scene: FilledDatabase, sending: Sending, plan: Plan, family: int
         sent=sent.count,
         per_second=rate,
         beside=beside,
-        both_per_second=both if beside else rate,  # making the wave takes a moment in which only the others can go
+        both_per_second=both if beside else rate,  # meanwhile only mails of the other service can be sent
         claims=claims,
     )
 
@@ -221,7 +221,7 @@ async def _scene(installation: Installation) -> AsyncIterator[FilledDatabase]:
 
 @asynccontextmanager
 async def _sender(installation: Installation, relay: Relay, plan: Plan) -> AsyncIterator[Sending]:
-    """A sender until the block ends."""
+    """Run a sender until the block ends."""
     await claim_durations.log_durations(installation)
     port = find_free_port()
     settings = plan.setup.settings(installation, relay.port)

@@ -1,6 +1,6 @@
 """(j) How much hostile editors and callers slow down other callers: the latency of a POST with and without them.
 
-Templates that never end, grow or want out are saved, previewed and sent in a loop; the API is asked as before.
+In a loop, templates that never end, grow or attack the sandbox are saved, previewed and sent.
 """
 
 import asyncio
@@ -39,12 +39,12 @@ class Plan:
 
     rounds: int
     seconds: float  # of each quiet run; a hostile one is twice as long
-    settling: float  # seconds, after which nothing that the enemies have asked for is worked at
+    settling: float  # seconds until all requests of the attacker have ended
     most: int  # requests in each
 
 
 async def measure(made: Installations, plan: Plan) -> Table:
-    """Quiet and hostile runs in turns; the headline is of all their requests together, as single runs are short."""
+    """Run quiet and hostile rounds in turns; the main figure uses all requests, because single runs are short."""
     installation = await made.postgresql()
     admin = await _prepared(installation)
     quiet: list[list[float]] = []
@@ -107,9 +107,9 @@ def _of_rounds(quiet: list[list[float]], hostile: list[list[float]]) -> list[flo
 
 @asynccontextmanager
 async def _enemies(port: int, admin: str, service: str) -> AsyncIterator[Child]:
-    """All of them, in a process that stands still but where it is let go: what they compute is not to be measured."""
+    """Start the attacker's process and stop it until a hostile round, so that it does not disturb quiet ones."""
     async with run_child([*build_module_command("hostile_caller"), str(port), admin, service], {}) as enemies:
-        await enemies.line()  # each of them has been answered once: what is started by being asked is there
+        await enemies.line()  # each loop has had a reply, so everything that starts on demand is running
         os.kill(enemies.pid, signal.SIGSTOP)
         try:
             yield enemies
@@ -126,7 +126,7 @@ async def _attacked(enemies: Child, target: Target, plan: Plan) -> list[float]:
 
 
 async def _peace(installation: Installation, plan: Plan) -> None:
-    """Wait for what has begun, and put off the mails that wait: they would be tried again and again."""
+    """Wait until requests have ended, and postpone waiting mails, which would be tried again and again."""
     await asyncio.sleep(plan.settling)
     database = Database(installation.url)
     try:
@@ -137,14 +137,14 @@ async def _peace(installation: Installation, plan: Plan) -> None:
 
 
 async def _count(enemies: Child) -> int:
-    """How much they have done; it is their last word."""
+    """Stop the attacker, and read from its last line how many requests it made."""
     os.kill(enemies.pid, signal.SIGCONT)
     os.kill(enemies.pid, signal.SIGTERM)
     return int(await enemies.line())
 
 
 async def _prepared(installation: Installation) -> str:
-    """A template that some values make endless, published; returns an admin key."""
+    """Publish a template that some values make endless; return an admin key."""
     source = TemplateSource(
         files=hostile_caller.build_files(ENDLESS), sample={"n": 1}, settings=TemplateSettings(name="Endless")
     )

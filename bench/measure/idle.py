@@ -1,4 +1,4 @@
-"""(d) What a sender costs that has nothing to do: statements, CPU, memory."""
+"""(d) The cost of an idle sender: statements, CPU, memory."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from bench.rig.child_process import NOTIFIER, run_child
 from bench.rig.installation import Installation
 from bench.rig.result_table import Figure, Table
 
-SETTLING_SECONDS = 3.0  # until start-up is over, and polling as slow as it gets
+SETTLING_SECONDS = 3.0  # until the start is over and polling has its longest interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class Plan:
 
 
 async def measure(installation: Installation, plan: Plan) -> Table:
-    """One sender over an empty queue on PostgreSQL."""
+    """Measure one sender over an empty queue on PostgreSQL."""
     async with run_child([NOTIFIER, "sender"], installation.settings()) as sender:
         await sender.line()
         await asyncio.sleep(SETTLING_SECONDS)

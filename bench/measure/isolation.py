@@ -1,4 +1,4 @@
-"""(h) What it costs to render in other processes: the same drain with and without, in turns."""
+"""(h) The cost of rendering in child processes: the same drain with and without them, in turns."""
 
 import statistics
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ class Plan:
 
 
 async def measure(made: Installations, relay: Relay, template: str, plan: Plan) -> Table:
-    """Fill a queue once, and drain a copy of it in one way and in the other, `rounds` times."""
+    """Fill a queue once, and drain copies of it with both senders, `rounds` times."""
     filled = await fill_and_weigh(await made.postgresql(), template, plan.mails)
     ways = {"apart": plan.setup, "together": replace(plan.setup, in_process=True)}
     results: dict[str, list[DrainResult]] = {way: [] for way in ways}

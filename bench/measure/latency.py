@@ -1,6 +1,6 @@
-"""(c) From a POST to the relay's 250 when nothing else is going on: one process on SQLite, two on PostgreSQL.
+"""(c) Time from a POST to the relay's 250 in an idle system: one process on SQLite, two on PostgreSQL.
 
-Both moments are taken here: before the request is written, and when the sink in this process has answered.
+Both times are taken in this process: before the request is written, and when the sink has answered.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ class Plan:
     """How much to do."""
 
     mails: int
-    shortest_pause: float  # seconds after which an idle sender looks at its queue as seldom as it ever does
-    longest_pause: float  # later than the shortest by at least one of its waits, so that no moment is favoured
+    shortest_pause: float  # seconds after which an idle sender polls as rarely as it ever does
+    longest_pause: float  # at least a poll interval longer than the shortest, so that no moment is favoured
 
 
 @dataclass(kw_only=True)
 class LatencySetup:
-    """Processes that take a POST and make a mail of it, and how long they took."""
+    """Processes that accept a POST and send the mail, and their times."""
 
     key: str
     name: str
@@ -41,7 +41,7 @@ class LatencySetup:
     arrived: list[float] = field(default_factory=list)  # seconds from POST to the relay's 250
 
     async def one(self, sink: Sink) -> None:
-        """One POST, and its mail's arrival."""
+        """Send one POST, and wait for its mail."""
         arrival = sink.expect(http_load.FIRST_RECIPIENT)
         done = await http_load.run_load(self.target, seconds=ARRIVAL_SECONDS, most=1, connections=1)
         async with asyncio.timeout(ARRIVAL_SECONDS):
@@ -51,7 +51,7 @@ class LatencySetup:
 
 
 async def measure(made: Installations, plan: Plan) -> Table:
-    """The two setups take turns, one mail at a time, with a pause of random length before each turn."""
+    """Measure both setups in turns, one mail at a time, with a random pause before each turn."""
     async with Sink() as sink, _setups(made, sink.port) as setups:
         for turn in range(WARM_UP + plan.mails):
             if turn == WARM_UP:

@@ -1,6 +1,6 @@
-"""(l) What a service notices while another client asks for as much as it is allowed: latency, refusals, memory.
+"""(l) Effects on a service while another client uses all that it is allowed: latency, refusals, memory.
 
-Each attack is made by `bench/rig/greedy_client.py` in a process of its own, one after the other, beside a quiet time.
+`bench/rig/greedy_client.py` makes each attack in a separate process, one after the other, after a quiet run.
 """
 
 import asyncio
@@ -34,22 +34,22 @@ class Plan:
 
     seconds: float  # of the quiet run and of each attack
     most: int  # POSTs in each
-    mails: int  # whose way to the relay is timed in each
+    mails: int  # mails that are timed to the relay in each
     attacks: tuple[str, ...] = tuple(ATTACKS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """What the neighbour measured in one run."""
+    """The neighbour's measurements of one run."""
 
     posts: list[float]  # seconds, POST to 202
     arrivals: list[float]  # seconds, POST to the relay's 250, of mails of priority `high`
-    memory: Mapping[str, int]  # bytes, the most of each process tree
-    statuses: Mapping[str, int]  # that the attacker was answered with
+    memory: Mapping[str, int]  # bytes, the maximum of each process tree
+    statuses: Mapping[str, int]  # statuses of the attacker's replies
 
 
 async def measure(made: Installations, plan: Plan) -> Table:
-    """A quiet run, then each attack; a POST of the neighbour that is not answered with 202 ends the measurement."""
+    """Measure a quiet run, then each attack; a POST of the neighbour without a 202 ends the measurement."""
     installation = await made.postgresql()
     attacker, admin = await _create_keys(installation)
     observations: dict[str, Observation] = {}
@@ -84,14 +84,14 @@ async def measure(made: Installations, plan: Plan) -> Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbour:
-    """A service that goes on sending as usual."""
+    """A service that sends as usual during the attacks."""
 
     target: Target
     sink: Sink
-    trees: Mapping[str, int]  # the first process of each tree whose memory is looked at
+    trees: Mapping[str, int]  # the root of each measured process tree
 
     async def observe(self, plan: Plan) -> Observation:
-        """POST all the time, and beside it follow single mails to the relay."""
+        """POST all the time, and also time single mails to the relay."""
         peaks = dict.fromkeys(self.trees, 0)
         watching = asyncio.create_task(self._watch_memory(peaks))
         loading = asyncio.create_task(
@@ -128,12 +128,12 @@ async def _attacked(attack: str, port: int, key: str, admin: str) -> AsyncIterat
 
 
 def _with_default_limits(settings: Mapping[str, str]) -> dict[str, str]:
-    """The attacker is held to the limits that an installation has if nobody sets others."""
+    """Return the settings without rate limits, so that the attacker gets the default ones."""
     return {name: value for name, value in settings.items() if "RATE_PER_MINUTE" not in name}
 
 
 async def _create_keys(installation: Installation) -> tuple[str, str]:
-    """A key of another service with all that a service may, and an administrator's."""
+    """Create a key of another service with all scopes of a service, and an administrator's key."""
     database, now = Database(installation.url), SystemClock().now()
     try:
         async with database.write() as connection:

@@ -1,6 +1,6 @@
 """(f) Notifier beside django-post_office and Celery with Redis, with the same mail, relay and PostgreSQL.
 
-The peers live in `bench/peers/` and run in an environment of their own, made from `requirements-bench.lock`.
+The peers in `bench/peers/` run in their own environment, made from `requirements-bench.lock`.
 """
 
 import asyncio
@@ -76,7 +76,7 @@ async def measure(made: Installations, relay: Relay, plan: Plan) -> Table:
 
 
 async def prepare_environment() -> str:
-    """The interpreter of the peers' environment, made when missing. Raises `ChildFailedError`."""
+    """Return the Python of the peers' environment, and make it if missing. Raises `ChildFailedError`."""
     digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "notifier-bench"
     folder = cache / f"peers-{digest}-{sys.version_info.major}.{sys.version_info.minor}"
@@ -91,7 +91,7 @@ async def prepare_environment() -> str:
 
 
 async def is_redis_running() -> bool:
-    """Whether a Redis answers where the peers look for one."""
+    """Return True if a Redis answers at the peers' address."""
     try:
         async with asyncio.timeout(1):
             reader, writer = await asyncio.open_connection(*REDIS)
@@ -105,7 +105,7 @@ async def is_redis_running() -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class _Bench:
-    """What all rounds need."""
+    """The parts that all rounds need."""
 
     made: Installations
     relay: Relay
@@ -137,7 +137,7 @@ class _Bench:
         return drained.per_second
 
     async def _theirs(self, peer: Peer, filled: Mapping[str, Installation]) -> float:
-        """One turn of a peer; every mail must have been sent."""
+        """Run one turn of a peer; every mail must have been sent."""
         installation = None
         if peer.kind is None:
             await self._run("celery_mail", "fill", str(self.plan.mails))
@@ -151,7 +151,7 @@ class _Bench:
         return float(report["sent"] / report["seconds"])
 
     async def _filled(self, kind: str) -> Installation:
-        """A database of django-post_office with a full queue."""
+        """Create a database of django-post_office with a full queue."""
         installation = await self.made.empty()
         await self._run("post_office", "fill", kind, str(self.plan.mails), installation=installation)
         return installation
@@ -178,7 +178,7 @@ def _write(mail: SampleMail, folder: Path) -> Path:
 
 
 def _database(url: str) -> dict[str, str]:
-    """A PostgreSQL URL in the parts that Django wants."""
+    """Split a PostgreSQL URL into Django's settings."""
     parsed = make_url(url)
     host = parsed.query.get("host", parsed.host or "")
     return {
@@ -191,7 +191,7 @@ def _database(url: str) -> dict[str, str]:
 
 
 async def _run(command: list[str], settings: Mapping[str, str] | None = None) -> str:
-    """Run a program to its end. Raises `ChildFailedError` unless it ends well; returns its last line."""
+    """Run a program and return its last line. Raises `ChildFailedError` if it fails."""
     async with run_child(command, settings or {}) as child:
         lines = await child.lines(seconds=INSTALL_SECONDS)
         await child.finished(seconds=PEER_SECONDS)

@@ -1,4 +1,4 @@
-"""`python -m bench.measure.pipelining`: what PIPELINING does for one session on a slow line."""
+"""`python -m bench.measure.pipelining`: the effect of PIPELINING on one session over a slow line."""
 
 import argparse
 import asyncio
@@ -21,7 +21,7 @@ MAIL = OutgoingMail(
 
 
 class SlowLine:
-    """A proxy on loopback that hands on what it hears so many seconds later; use it as an async context manager."""
+    """A proxy on loopback that forwards bytes after a delay in seconds; use it as an async context manager."""
 
     def __init__(self, port: int, delay: float) -> None:
         self.port = 0
@@ -52,13 +52,13 @@ class SlowLine:
 
 
 async def permit() -> BodyPermit:
-    """The queue's word, at once."""
+    """Give the queue's permit at once."""
     now = time.monotonic()
     return BodyPermit(first_byte_by=now + 10, ends=now + 600, may_continue=lambda: True)
 
 
 async def rate(mails: int, delay: float, *, pipelining: bool, waiting: bool = False) -> float:
-    """Mails per second of one session, connecting not counted; with all of them waiting, or one after the other."""
+    """Measure mails per second of one session, without connecting; with all queued, or one after the other."""
     async with Sink(pipelining=pipelining) as sink, SlowLine(sink.port, delay) as line:
         settings = SmtpSettings(port=line.port, max_connections=1, security=SmtpSecurity.NONE)
         transport = SmtpTransport(settings)
@@ -73,7 +73,7 @@ async def rate(mails: int, delay: float, *, pipelining: bool, waiting: bool = Fa
 
 
 async def measure(rounds: int, mails: int, delay: float) -> Table:
-    """All ways in turns, so that no moment of the machine favours one of them."""
+    """Measure all variants in turns, so that no moment of the machine favours one of them."""
     announced, with_it, without = [], [], []
     for _ in range(rounds):
         announced.append(await rate(mails, delay, pipelining=True, waiting=True))

@@ -1,4 +1,4 @@
-"""(i) How long the publish gate and a publish take, among many templates with many versions each."""
+"""(i) Duration of the publish gate and of a publish, among many templates with many versions each."""
 
 import statistics
 import time
@@ -33,7 +33,7 @@ SELECT {values} FROM template_version AS p, template AS t, generate_series(1, $2
 WHERE p.id = $1 AND (t.id <> p.template_id OR n <> p.number)
   AND (t.slug LIKE 'template-%' OR t.id = p.template_id)
 """
-# What was asked for long ago was asked of another version.
+# Old requests were made with other versions.
 _SPREAD = """
 UPDATE notification AS n SET template_version_id = v.id FROM template_version AS v
 WHERE v.template_id = n.template_id AND v.number = 1 + abs(hashtext(n.id::text)) % $1::int
@@ -51,7 +51,7 @@ class Plan:
 
 
 async def measure(made: Installations, plan: Plan) -> Table:
-    """Fill a database, then look and publish again and again."""
+    """Fill a database, then run the gate and publish repeatedly."""
     installation = await made.postgresql()
     await fill_queue(installation, SLUG, plan.payloads)
     await _fill(installation, plan)
@@ -84,7 +84,7 @@ async def measure(made: Installations, plan: Plan) -> Table:
 
 
 async def _fill(installation: Installation, plan: Plan) -> None:
-    """Many templates with as many versions as ours, each with a whole source."""
+    """Create many templates with as many versions as ours, each with a whole source."""
     connection = await asyncpg.connect(installation.url)
     try:
         like = await connection.fetchval(
@@ -109,7 +109,7 @@ async def _fill(installation: Installation, plan: Plan) -> None:
 async def _times(
     database: Database, pool: PreviewPool, clock: SystemClock, plan: Plan
 ) -> tuple[list[float], list[float], int]:
-    """Milliseconds of each look and of each publish, and how often the first told how far it is."""
+    """Return milliseconds of each gate run and each publish, and how often the gate reported progress."""
     gate, source = (
         PublishGate(database, pool, clock, "notifier@instance.example"),
         template_files.read_template(ROOT / "templates", SLUG),
@@ -141,7 +141,7 @@ async def _times(
 
 
 def _edited(source: TemplateSource, number: int) -> TemplateSource:
-    """The source as somebody has changed it, differently each time."""
+    """Return the source with a change, a different one each time."""
     html = source.files[HTML].replace("{% endblock %}", f"<p>Edited {number} times.</p>\n{{% endblock %}}")
     assert html != source.files[HTML]
     return replace(source, files=source.files | {HTML: html})

@@ -1,4 +1,4 @@
-"""`python -m bench.measure.relay_limit`: a sender at a relay that takes only so many connections from a client.
+"""`python -m bench.measure.relay_limit`: a sender at a relay that limits the connections of a client.
 
 The default setting, which has to find the number, takes turns with the number set by hand.
 """
@@ -27,7 +27,7 @@ class Plan:
 
     rounds: int
     mails: int  # in each round
-    limit: int  # connections that the relay takes
+    limit: int  # connections that the relay accepts
     processes: int  # senders, which share them
     answer_seconds: float  # from the final dot to its reply
 
@@ -42,13 +42,13 @@ class DrainResults:
 
 
 async def drain(installation: Installation, plan: Plan, connections: int, results: DrainResults) -> None:
-    """One full queue, until nothing is due."""
+    """Drain one full queue."""
     async with Sink(max_connections=plan.limit, answer_seconds=plan.answer_seconds) as sink:
         several = ["--processes", str(plan.processes)] if plan.processes > 1 else []
         settings = installation.settings(smtp_port=sink.port)
         settings |= {"NOTIFIER_SMTP__MAX_CONNECTIONS": str(connections), "NOTIFIER_LOG_FORMAT": "json"}
         async with run_child([NOTIFIER, "sender", *several, "--drain"], settings) as sender:
-            await sender.line()  # it is ready
+            await sender.line()  # the line that says that it is ready
             started = time.time()
             await sender.finished(seconds=MAX_DRAIN_SECONDS)
             lines = sender.log_lines()
@@ -61,7 +61,7 @@ async def drain(installation: Installation, plan: Plan, connections: int, result
 
 
 async def _last_settle(installation: Installation) -> float:
-    """The moment (`time.time`) of the last change of a status."""
+    """Return the time (`time.time`) of the last change of a status."""
     connection = await asyncpg.connect(installation.url)
     try:
         return float(await connection.fetchval("SELECT extract(epoch FROM max(updated_at)) FROM notification"))
@@ -70,7 +70,7 @@ async def _last_settle(installation: Installation) -> float:
 
 
 async def measure(made: Installations, plan: Plan) -> Table:
-    """Both settings in turns."""
+    """Measure both settings in turns."""
     filled = await made.postgresql()
     await fill_queue(filled, "welcome", plan.mails)
     by_hand, by_itself = DrainResults(), DrainResults()

@@ -1,6 +1,6 @@
-"""What rendering costs: each step, a mail in one process, and a mail through the pool.
+"""(k) The cost of rendering: each step, a mail in one process, and a mail through the pool.
 
-Run with `python -m bench.measure.rendering`; about a quarter of a minute. All figures but the rates are processor time.
+Run with `python -m bench.measure.rendering`, about a quarter of a minute. All figures but rates are processor time.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ SHOWN = (
 )
 STEP_RUNS, STEP_ROUNDS = 50, 5
 POOL_MAILS, POOL_ROUNDS = 50 * MAX_BATCH_MAILS, 3
-CALLERS = 4  # batches asked for at the same time
+CALLERS = 4  # batches at the same time
 HEADER = MailHeader(
     message_id="<019a9f6e-7c1e-7a2b-9d3c-5f1e2a7b8c9d@instance.example>",
     date=datetime(2026, 11, 20, 12, 0, tzinfo=UTC),
@@ -61,7 +61,7 @@ class RenderSubject:
 
 @dataclass(frozen=True, kw_only=True)
 class Pooled:
-    """What one mail took through the pool."""
+    """The cost of one mail through the pool."""
 
     parent: float  # processor seconds
     child: float
@@ -99,14 +99,14 @@ def measure_subject(subject: RenderSubject) -> Table:
 
 
 def _render(child: RenderingChild, subject: RenderSubject, mails: int) -> Sequence[object]:
-    """So many mails in this process; the child has the source already."""
+    """Render mails in this process, which has already compiled the source."""
     answer = child.answer_request(RenderBatchRequest(jobs=[subject.job] * mails, sources={}))
     assert isinstance(answer, RenderBatchAnswer)
     return answer.results
 
 
 def _steps(subject: RenderSubject) -> list[tuple[str, float]]:
-    """Each step's cost in µs, as the child takes them one after the other."""
+    """Measure each step's cost in µs, in the child's order."""
     source = subject.source
     parts = CompiledVersion(source).render(None, source.sample)
     values = {**source.sample, "locale": source.settings.locale, "subject": parts.subject}
@@ -124,7 +124,7 @@ def _steps(subject: RenderSubject) -> list[tuple[str, float]]:
 
 
 def _micro(step: Callable[[], object]) -> float:
-    """The lowest of several rounds: whatever else the machine does can only add to it."""
+    """Return the lowest of several rounds, because other load can only add to it."""
     rounds = []
     for _ in range(STEP_ROUNDS):
         began = time.process_time()
@@ -157,7 +157,7 @@ async def _measured(pool: RenderingPool, subject: RenderSubject) -> Pooled:
 
 
 async def _through(pool: RenderingPool, subject: RenderSubject, mails: int) -> None:
-    """So many mails, asked for by several callers at once, a batch at a time."""
+    """Render mails through the pool for several concurrent callers, a batch at a time."""
     sources = {subject.slug: subject.source}
     batches = iter(range(mails // MAX_BATCH_MAILS))
 

@@ -1,4 +1,4 @@
-"""(g) How long `GET /v1/notifications` takes over years of mails, by each filter alone and by some together."""
+"""(g) Duration of `GET /v1/notifications` over years of mails, by each filter alone and by some together."""
 
 import asyncio
 import time
@@ -24,9 +24,9 @@ from notifier.states import Status
 Query = dict[str, Any]
 GOAL_MS = 50
 PATH = "/v1/notifications"
-_MAX_SECONDS = 20.0  # of one case; what is so slow need not be asked as often
+_MAX_SECONDS = 20.0  # of one case; slow cases need fewer requests
 _PLACES = {"first": BIG, "deep": BIG, "small": SMALL, "behind": BEHIND}
-"""A first page and one a year back of the big service; a first page of the small one, and of the one with a backlog."""
+"""The four pages: first and a year back of the big service, first of the small one, first of the one with a backlog."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Case:
 
 
 async def measure(made: Installations, plan: Plan) -> Table:
-    """Fill a database, and ask a real API process one question after the other."""
+    """Fill a database, and send a real API process one request after the other."""
     installation = await made.postgresql()
     started = time.perf_counter()
     filled = await mail_history.fill_history(installation, plan.rows)
@@ -64,7 +64,7 @@ async def measure(made: Installations, plan: Plan) -> Table:
         port = int(await api.line())
         for place, service in _PLACES.items():
             async with _asking(port, filled.keys[service]) as ask:
-                await ask({})  # the key is known from then on
+                await ask({})  # from now on the key is cached
                 for case in cases:
                     case.times[place] = await _times(ask, case, place, filled, plan)
     await made.remove(installation)
@@ -84,7 +84,7 @@ async def _times(ask: "Ask", case: Case, place: str, filled: History, plan: Plan
 
 
 async def _cases(connection: asyncpg.Connection, filled: History) -> list[Case]:
-    """Each filter with values that are there, drawn as often as they are there, and with values that are not."""
+    """List each filter with existing values, as frequent as in the rows, and with values that do not occur."""
     big = f"service_id = '{filled.services[BIG]}'"
     sampled = (
         f"FROM notification TABLESAMPLE SYSTEM ({min(100, 40_000_000 / filled.count):.4f}) REPEATABLE (1) WHERE {big}"
@@ -147,7 +147,7 @@ class Ask:
         self._head = f"Host: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n\r\n"
 
     async def __call__(self, query: Query) -> float:
-        """Ask for a page; seconds until all of it is there. Raises `AssertionError` unless it is a page."""
+        """Request a page; return seconds until it is complete. Raises `AssertionError` unless it is a page."""
         request = f"GET {PATH}?{urlencode(query)} HTTP/1.1\r\n{self._head}".encode()
         started, answer = time.perf_counter(), b""
         self._writer.write(request)
@@ -157,7 +157,7 @@ class Ask:
                 raise ConnectionError("the server closed the connection")
             answer += more
         seconds = time.perf_counter() - started
-        if not answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 503")):  # 503: it would have taken longer still
+        if not answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 503")):  # 503: it would have taken even longer
             raise AssertionError(answer.decode(errors="replace"))
         return seconds
 
@@ -192,5 +192,5 @@ def _shown(place: str, times: Sequence[float]) -> str:
 
 
 def _slowest(case: Case) -> float:
-    """Milliseconds: the p95 where it is largest."""
+    """Return the largest p95 of the places, in milliseconds."""
     return max(compute_percentile(times, 95) for times in case.times.values())

@@ -1,4 +1,4 @@
-"""(a) POSTs per second of one API process, beside a route of the same process that only parses."""
+"""(a) POSTs per second of one API process, compared with a route of the same process that only parses."""
 
 import json
 import statistics
@@ -29,7 +29,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class SubmitRun:
-    """One run and what it cost the server."""
+    """One run and its cost for the server."""
 
     load: LoadResult
     server_cpu: float
@@ -64,7 +64,7 @@ async def measure(installation: Installation, plan: Plan) -> Table:
 
 
 async def _runs(api: Child, port: int, installation: Installation, plan: Plan) -> SubmitResults:
-    """The warm-up, in which statements are counted, and the rounds."""
+    """Run the warm-up, in which statements are counted, and the rounds."""
     runs: dict[str, list[SubmitRun]] = {NOOP: [], SUBMIT: []}
     targets = [
         Target(port=port, path=path, key=installation.key, template=plan.template, variables=read_sample(plan.template))
@@ -113,7 +113,7 @@ def _table(name: str, measured: SubmitResults, plan: Plan) -> Table:
 
 
 def _costs(measured: SubmitResults, plan: Plan) -> list[Figure]:
-    """What the server counted; nothing on SQLite."""
+    """Count the server's costs in the block; nothing on SQLite."""
     if measured.cost is None:
         return []
     variables = len(json.dumps(read_sample(plan.template), ensure_ascii=False, separators=(",", ":")).encode())

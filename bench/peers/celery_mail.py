@@ -1,4 +1,4 @@
-"""Celery with Redis: a task renders with Jinja2 and sends by smtplib, over a connection that its process keeps.
+"""Celery with Redis: a task renders with Jinja2 and sends with smtplib, over its process's connection.
 
 `celery_mail fill COUNT` queues mails, `… drain PROCESSES` sends, `… clean` removes its keys.
 """
@@ -32,7 +32,7 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     task_default_queue=QUEUE,
     task_ignore_result=True,
-    worker_prefetch_multiplier=64,  # as its documentation says for many short tasks
+    worker_prefetch_multiplier=64,  # as its documentation recommends for many short tasks
     worker_redirect_stdouts=False,
 )
 done = 0
@@ -52,7 +52,7 @@ def templates() -> tuple[Template, Template, Template]:
 
 @cache
 def connection() -> smtplib.SMTP:
-    """The one that this process keeps."""
+    """Return the SMTP connection that this process keeps."""
     return smtplib.SMTP("127.0.0.1", int(os.environ["PEER_SMTP_PORT"]))
 
 
@@ -64,7 +64,7 @@ def sender() -> str:
 
 @app.task(name="bench.send")
 def send(recipient: str, variables: dict[str, Any]) -> None:
-    """Render one mail and hand it to the relay."""
+    """Render one mail and send it to the relay."""
     global done  # noqa: PLW0603 - one number in each process
     subject, html, text = templates()
     message = EmailMessage()
@@ -77,7 +77,7 @@ def send(recipient: str, variables: dict[str, Any]) -> None:
 
 
 def redis() -> "Redis[bytes]":
-    """The broker, to look at it."""
+    """Connect to the broker."""
     return Redis.from_url(REDIS_URL)
 
 
@@ -93,12 +93,12 @@ def fill(count: int) -> None:
 
 @worker_process_shutdown.connect
 def count_mine(**_: object) -> None:
-    """What this process sent."""
+    """Count the mails that this process sent."""
     redis().incrby(SENT, done)
 
 
 def drain(processes: int) -> None:
-    """A worker from its first task to the last; then it is told to stop."""
+    """Run a worker from its first task to the last, then stop it."""
     broker, seconds = redis(), 0.0
     broker.delete(SENT)
 
@@ -125,7 +125,7 @@ def drain(processes: int) -> None:
 
 
 def clean() -> None:
-    """Remove what is left of ours."""
+    """Remove the remaining keys of the benchmark."""
     broker = redis()
     for key in broker.scan_iter(f"{PREFIX}*"):
         broker.delete(key)

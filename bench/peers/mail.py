@@ -1,4 +1,4 @@
-"""The mail that the peers send: as Notifier sends it, and its template and variables."""
+"""The mail that the peers send: the finished mail as Notifier sends it, and its template and variables."""
 
 import json
 import os
@@ -10,7 +10,7 @@ _TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
 class Mail(NamedTuple):
-    """One mail, ready and unmade."""
+    """One mail: the finished parts, and the template with its variables."""
 
     sender: str
     subject: str
@@ -31,15 +31,15 @@ class Mail(NamedTuple):
 
 
 def given() -> Mail:
-    """The mail that the benchmark wrote down."""
+    """Read the mail that the benchmark wrote."""
     return Mail(**json.loads(Path(os.environ["PEER_MAIL"]).read_text()))
 
 
 def recipient(number: int) -> str:
-    """An address of its own for each mail."""
+    """Build a different address for each mail."""
     return f"user{number:08}@example.com"
 
 
 def tell(sent: int, seconds: float) -> None:
-    """Report to the benchmark."""
+    """Print a line that the benchmark reads."""
     print(json.dumps({"sent": sent, "seconds": seconds}), flush=True)

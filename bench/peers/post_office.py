@@ -1,4 +1,4 @@
-"""django-post_office as its documentation sets it up for bulk: batches, threads, and as many processes as asked for.
+"""django-post_office, set up for bulk as its documentation says: batches, threads and processes.
 
 `post_office fill ready|rendered COUNT` makes the tables and queues mails; `post_office drain PROCESSES` sends.
 """
@@ -14,12 +14,12 @@ from django.core.management import call_command
 
 from bench.peers import mail
 
-BATCH, THREADS = 2500, 2  # no set-up tried was faster; its documentation says that threads do not help with SMTP
+BATCH, THREADS = 2500, 2  # no other setup was faster; its documentation says that threads do not help with SMTP
 FILL = 1000
 
 
 def configure() -> None:
-    """A Django project with nothing but the queue; each thread keeps its SMTP connection for a batch."""
+    """Set up a Django project with only the queue; each thread keeps its SMTP connection for a batch."""
     settings.configure(
         INSTALLED_APPS=["django.contrib.contenttypes", "post_office"],
         DATABASES={
@@ -41,7 +41,7 @@ def configure() -> None:
         POST_OFFICE={
             "BATCH_SIZE": BATCH,
             "THREADS_PER_PROCESS": THREADS,
-            "LOG_LEVEL": 1,  # failures only: less to write than the default
+            "LOG_LEVEL": 1,  # failures only, which writes less than the default
         },
         LOGGING={"version": 1, "loggers": {"post_office": {"level": "ERROR"}}},
     )
@@ -68,7 +68,7 @@ def fill(kind: str, count: int) -> None:
 
 
 def drain(processes: int) -> None:
-    """Send all there is, by its own command."""
+    """Send all queued mails with its own command."""
     from post_office.models import STATUS, Email
 
     _check(Email)

@@ -36,7 +36,7 @@ class Child:
         return self._process.pid
 
     async def line(self) -> str:
-        """Its next line on stdout. Raises `ChildFailedError` if there is none in time."""
+        """Return its next line on stdout. Raises `ChildFailedError` after a timeout."""
         assert self._process.stdout is not None
         try:
             async with asyncio.timeout(READY_SECONDS):
@@ -54,26 +54,26 @@ class Child:
             return (await self._process.stdout.read()).decode().splitlines()
 
     async def finished(self, *, seconds: float) -> None:
-        """Wait for it to end by itself. Raises `ChildFailedError` unless it ends well."""
+        """Wait until it ends by itself. Raises `ChildFailedError` if it fails."""
         async with asyncio.timeout(seconds):
             code = await self._process.wait()
         if code:
             raise ChildFailedError(f"a process ended with {code}:\n{self._last_words()}")
 
     def log_lines(self) -> int:
-        """How many lines it has written to stderr so far."""
+        """Count the lines that it has written to stderr so far."""
         return os.pread(self._errors.fileno(), 1 << 26, 0).count(b"\n")
 
     def cpu_seconds(self) -> float:
-        """CPU time that it has used, without its children; NaN where there is no /proc."""
+        """Its CPU time without its children; NaN where there is no /proc."""
         return process_tree.read_cpu_seconds(self.pid)
 
     async def terminate(self) -> None:
-        """Send SIGTERM; it may still write."""
+        """Send SIGTERM; it may still write output."""
         self._process.terminate()
 
     async def stop(self) -> None:
-        """End it as an operator would, and the hard way if that does not help; nothing of its family stays."""
+        """End it with SIGTERM, then with SIGKILL, together with its children."""
         family = list(process_tree.list_members(self.pid))[1:]
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""How long claims took the server itself, by its log: what a sender measures has its own busy event loop in it."""
+"""Durations of claims from the server's log; a sender's own figure includes the wait for its event loop."""
 
 import asyncio
 import re
@@ -15,18 +15,18 @@ _CLAIM = rb"^%s LOG:  duration: ([0-9.]+) ms  execute [^:]*:\s+WITH\s+due AS MAT
 
 @dataclass
 class Durations:
-    """Seconds of each claim; empty on a server whose log is not ours."""
+    """Seconds of each claim; empty on a server whose log we cannot read."""
 
     seconds: list[float] = field(default_factory=list)
 
     def percentile(self, q: float) -> float:
-        """The value below which so many per cent are; NaN if there is none."""
+        """Return the percentile of the durations; NaN if there are none."""
         ordered = sorted(self.seconds)
         return ordered[min(len(ordered) - 1, int(len(ordered) * q / 100))] if ordered else float("nan")
 
 
 async def log_durations(installation: Installation) -> None:
-    """Have the server write down how long each statement takes, for connections that are made from now on."""
+    """Make the server log the duration of each statement, for connections that are made from now on."""
     if installation.log is not None:
         statement = f"ALTER DATABASE {installation.name} SET log_min_duration_statement = 0"
         await execute_statements(open_other_database(installation), statement)
@@ -34,7 +34,7 @@ async def log_durations(installation: Installation) -> None:
 
 @asynccontextmanager
 async def record_claims(installation: Installation, durations: Durations) -> AsyncIterator[None]:
-    """Add the claims of the block to what was found before."""
+    """Add the claims of the block to the earlier ones."""
     if installation.log is None:
         yield
         return

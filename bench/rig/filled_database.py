@@ -12,7 +12,7 @@ FINISHED, DEFERRED, AHEAD, TRICKLE, WAVE = 1, 2, 3, 4, 16
 """Families of ids; each wave has one of its own, from `WAVE` on."""
 LOOK_SECONDS = 0.25
 SENDABLE = 300_000
-"""So many of the other service's mails have a content: more than ever go out while we look."""
+"""Mails of the other service that have a content: more than are sent during the measurement."""
 _OTHER_SERVICE = build_row_id(9, 1)
 _SENT = "SELECT count(*) FROM notification WHERE id BETWEEN $1::text::uuid AND $2::text::uuid AND status = 'sent'"
 _TIMES = """
@@ -23,7 +23,7 @@ WHERE n.id BETWEEN $1::text::uuid AND $2::text::uuid AND n.status = 'sent'
 
 @dataclass(frozen=True, kw_only=True)
 class SentMails:
-    """What went out of a family."""
+    """The sent mails of a family."""
 
     count: int
     first: float  # `time.time` at which the first began
@@ -32,7 +32,7 @@ class SentMails:
 
 @dataclass(frozen=True, kw_only=True)
 class FilledDatabase:
-    """A database with one mail that was sent and one that waits: the models of all others."""
+    """A database with one sent mail and one waiting mail, from which all others are copied."""
 
     connection: asyncpg.Connection
     copies: RowCopier
@@ -43,10 +43,10 @@ class FilledDatabase:
 
     @classmethod
     async def of(cls, connection: asyncpg.Connection) -> "FilledDatabase":
-        """Look the models up."""
+        """Find the two mails to copy."""
         copies = await RowCopier.of(connection)
         attempt = await connection.fetchrow("SELECT id, notification_id FROM attempt")
-        # It must stay what it is, so it is not for anybody to claim.
+        # It must not change, so no sender may claim it.
         entry = await connection.fetchrow(
             "UPDATE outbox_entry SET due_at = now() + interval '1 year' RETURNING id, subject_id"
         )
@@ -60,7 +60,7 @@ class FilledDatabase:
         )
 
     async def history(self, *, deferred: int, finished: int) -> None:
-        """Mails that were sent, and others that wait for their next try tomorrow; purged of what they said."""
+        """Add sent mails, and others whose next try is tomorrow, all without content."""
         for family, count, status in ((FINISHED, finished, "sent"), (DEFERRED, deferred, "deferred")):
             numbers = range(count)
             await self._notifications(family, numbers, status=f"'{status}'", like=self.sent)
@@ -71,7 +71,7 @@ class FilledDatabase:
         await self.connection.execute("VACUUM (ANALYZE) notification, attempt, outbox_entry", timeout=600)
 
     async def ahead(self, count: int) -> None:
-        """Another service's mails, all due for longer than ours."""
+        """Add another service's mails, which are all due before ours."""
         service = f"'{_OTHER_SERVICE}'::uuid"
         own_id = "(SELECT service_id FROM outbox_entry LIMIT 1)"
         (mine,) = await self.connection.fetchrow(f"SELECT id::text FROM service WHERE id = {own_id}")
@@ -83,14 +83,14 @@ class FilledDatabase:
         await self.connection.execute("VACUUM (ANALYZE) notification, outbox_entry", timeout=600)
 
     async def arrive(self, family: int, numbers: range) -> None:
-        """Mails that are due now; they appear all at once."""
+        """Add mails that are due now, in one commit."""
         async with self.connection.transaction():
             await self._notifications(family, numbers)
             await self._contents(family, numbers)
             await self._entries(family, numbers, due_at="now()")
 
     async def until_sent(self, family: int, count: int, *, patience: float) -> SentMails:
-        """Wait until the first so many of a family are sent, but not for ever."""
+        """Wait until a number of mails of a family are sent, or until a timeout."""
         until = time.monotonic() + patience
         while True:
             sent = await self.sent_of(family, count)
@@ -99,7 +99,7 @@ class FilledDatabase:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def sent_of(self, family: int, count: int) -> SentMails:
-        """What went out of a family by now."""
+        """Return the mails of a family that are sent by now."""
         ids = build_row_id(family, 0), build_row_id(family, count - 1)
         number = await self.connection.fetchval(_SENT, *ids)
         if number < count:

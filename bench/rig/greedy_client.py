@@ -1,6 +1,6 @@
-"""A client that asks for as much as it is allowed: `python -m bench.rig.greedy_client ATTACK PORT KEY ADMIN_KEY`.
+"""A client that uses all that it is allowed: `python -m bench.rig.greedy_client ATTACK PORT KEY ADMIN_KEY`.
 
-Says "ready" on stdout when each of its loops has been answered once, and at SIGTERM how often each status came.
+It prints "ready" when each of its loops has had a reply, and at SIGTERM the count of each status.
 """
 
 import asyncio
@@ -27,20 +27,20 @@ HALF_REQUESTS = 1_100
 STREAMS = 100
 PATIENCE = 120.0
 PAUSE_SECONDS = 0.2
-"""After a refusal that asks to come later, or a lost connection."""
+"""Seconds to wait after a refusal with `Retry-After`, or a lost connection."""
 OPEN_ROUTES = ("/metrics", "/readyz", "/openapi.json", "/docs", "/livez")
 EXPENSIVE_HTML = "<ol><li><blockquote>" * 150 + "<p>Tea</p>\n" * 400 + "</blockquote></li></ol>" * 150
 
 
 @dataclass(kw_only=True)
 class GreedyClient:
-    """One caller with a key of a service, and an administrator, over connections of their own."""
+    """A caller with a service's key and one with an administrator's, each with its own connections."""
 
     port: int
     key: str
     admin_key: str
     statuses: Counter[str] = field(default_factory=Counter)
-    awaited: int = 0  # answers until the attack is under way
+    awaited: int = 0  # replies until the attack is under way
     under_way: asyncio.Event = field(default_factory=asyncio.Event)
     http: httpx2.AsyncClient = field(init=False)
 
@@ -51,13 +51,13 @@ class GreedyClient:
         )
 
     def count_answer(self) -> None:
-        """Note that a loop has been answered."""
+        """Record that a loop has had a reply."""
         self.awaited -= 1
         if self.awaited <= 0:
             self.under_way.set()
 
     async def send(self, method: str, path: str, *, key: str | None = None, body: bytes | None = None) -> None:
-        """Send a request, count its status, and pause if it is refused for coming too often."""
+        """Send a request, count its status, and pause if it is refused by a rate limit."""
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
@@ -72,7 +72,7 @@ class GreedyClient:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def read_openapi(self) -> Mapping[str, Any]:
-        """The description of the API that is attacked."""
+        """Read the description of the API."""
         openapi: Mapping[str, Any] = (await self.http.get("/openapi.json")).json()
         return openapi
 
@@ -81,7 +81,7 @@ Loop = Callable[[], Awaitable[None]]
 
 
 async def list_body_loops(client: GreedyClient) -> list[Loop]:
-    """The largest and widest bodies, to each route that takes JSON."""
+    """Send the largest and widest bodies to each route that takes JSON."""
     requests = cycle(list(_requests_with_bodies(await client.read_openapi(), client)))
 
     async def send_next() -> None:
@@ -94,7 +94,7 @@ async def list_body_loops(client: GreedyClient) -> list[Loop]:
 
 
 async def list_read_loops(client: GreedyClient) -> list[Loop]:
-    """The longest pages of each route that can be read."""
+    """Request the longest pages of each route that can be read."""
     openapi = await client.read_openapi()
     paths = cycle([path for path, operations in openapi["paths"].items() if "get" in operations])
 
@@ -107,7 +107,7 @@ async def list_read_loops(client: GreedyClient) -> list[Loop]:
 
 
 async def list_unknown_key_loops(client: GreedyClient) -> list[Loop]:
-    """A key that nobody has, a new one each time."""
+    """Send an unknown key, a new one each time."""
 
     async def send_unknown() -> None:
         prefix = client.key.rsplit("_", 1)[0]
@@ -117,7 +117,7 @@ async def list_unknown_key_loops(client: GreedyClient) -> list[Loop]:
 
 
 async def list_stranger_loops(client: GreedyClient) -> list[Loop]:
-    """What is open to all."""
+    """Request the routes that need no key."""
     paths = cycle(OPEN_ROUTES)
 
     async def read_open() -> None:
@@ -127,7 +127,7 @@ async def list_stranger_loops(client: GreedyClient) -> list[Loop]:
 
 
 async def list_stream_loops(client: GreedyClient) -> list[Loop]:
-    """Streams of one batch's events, as many as are given; it is for tomorrow, so that they last."""
+    """Open event streams of a batch for tomorrow, so that they last."""
     later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     item = {"to": "a@simulator.example", "template": "welcome", "send_at": later}
     batch = {"notifications": [item | {"variables": {"name": "A", "product": "B"}}]}
@@ -150,7 +150,7 @@ async def list_stream_loops(client: GreedyClient) -> list[Loop]:
 
 
 async def list_half_request_loops(client: GreedyClient) -> list[Loop]:
-    """Connections that say half a request and wait."""
+    """Open connections, send half a request and wait."""
 
     async def wait_on_half() -> None:
         try:
@@ -171,7 +171,7 @@ async def list_half_request_loops(client: GreedyClient) -> list[Loop]:
 
 
 async def list_mail_loops(client: GreedyClient) -> list[Loop]:
-    """Mails whose text and styles grow when they are made, in batches."""
+    """Send batches of mails whose text and styles grow during rendering."""
     item = {"to": "worst@simulator.example", "content": {"subject": "Tea", "html": EXPENSIVE_HTML}, "priority": "high"}
     body = json.dumps({"notifications": [item] * 20}).encode()
 
@@ -194,7 +194,7 @@ ATTACKS: Mapping[str, Callable[[GreedyClient], Awaitable[list[Loop]]]] = {
 
 
 def _requests_with_bodies(openapi: Mapping[str, Any], client: GreedyClient) -> Iterator[tuple[str, str, str, str]]:
-    """Method, path, key, and the name of a list in the body, of each operation that takes JSON."""
+    """List method, path, key, and the name of a list in the body, of each operation that takes JSON."""
     for path, operations in openapi["paths"].items():
         for method, operation in operations.items():
             content = operation.get("requestBody", {}).get("content", {}) if isinstance(operation, dict) else {}
@@ -209,14 +209,14 @@ def _requests_with_bodies(openapi: Mapping[str, Any], client: GreedyClient) -> I
 
 
 def _worst_bodies(name: str, size: int) -> Iterator[bytes]:
-    """A list of nothing, a list of numbers, and an object of unknown fields, of so many bytes."""
+    """Build a list of `{}`, a list of numbers, and an object of unknown fields, of so many bytes."""
     yield b'{"%s":[%s{}]}' % (name.encode(), b"{}," * (size // 3 - 10))
     yield b'{"%s":[%s0]}' % (name.encode(), b"0," * (size // 2 - 10))
     yield b"{%s}" % b",".join(b'"a%07d":0' % number for number in range(size // 13 - 1))
 
 
 def _fill_path(path: str) -> str:
-    """The path with something in each place that could exist."""
+    """Fill the path's parameters with values that could exist."""
     while "{" in path:
         before, _, rest = path.partition("{")
         name, _, after = rest.partition("}")
@@ -230,7 +230,7 @@ def _choose_key(path: str, client: GreedyClient) -> str:
 
 
 async def main(attack: str, port: str, key: str, admin_key: str) -> int:
-    """Attack until told to stop."""
+    """Attack until SIGTERM."""
     client = GreedyClient(port=int(port), key=key, admin_key=admin_key)
     loops = await ATTACKS[attack](client)
 

@@ -1,6 +1,6 @@
 """A hostile editor and a hostile caller: `python -m bench.rig.hostile_caller PORT ADMIN_KEY SERVICE_KEY`.
 
-Says on stdout when each has been answered for the first time, and at SIGTERM how often they were answered.
+It prints a line when each loop has had its first reply, and at SIGTERM the numbers of replies.
 """
 
 import asyncio
@@ -25,19 +25,19 @@ HOSTILE = (
     "{% set a, b = [1], [1] %}" + "{% set a, b = [a, a], [b, b] %}" * 40 + "{{ a == b }}",
 )
 SLUG = "bench_endless"
-"""Of a template that some values make endless."""
+"""Slug of a template that some values make endless."""
 REFUSED = {422, 429}
 SEND_SECONDS = 0.25
-"""From one hostile mail to the next: as long as each would keep a child busy."""
+"""Seconds between two hostile mails: as long as each would keep a child busy."""
 PATIENCE = 60.0
 
 
 @dataclass(kw_only=True)
 class HostileCaller:
-    """Saves, previews and sends, each in a loop of its own."""
+    """Saves, previews and sends, each in a separate loop."""
 
     client: httpx2.AsyncClient
-    done: Callable[[], None]  # told of each deed
+    done: Callable[[], None]  # called after each reply
 
     async def save(self) -> None:
         """Save a draft that is refused."""
@@ -88,14 +88,14 @@ async def main(port: str, *keys: str) -> int:
     announcing = asyncio.create_task(begun.wait())
     announcing.add_done_callback(lambda _: print("ready", flush=True))
     try:
-        await asyncio.gather(*loops)  # each goes on for ever: the first end is an error, or the signal
+        await asyncio.gather(*loops)  # the loops are endless: the first to end is an error, or the signal
     except asyncio.CancelledError:
         print(deeds, flush=True)
     return 0
 
 
 def build_files(html: str) -> dict[str, str]:
-    """A whole template around an HTML part."""
+    """Build a complete template around an HTML part."""
     return {"subject.txt": "Hi", "body.html": html, "body.txt": "Hi"}
 
 

@@ -1,4 +1,4 @@
-"""A load generator: raw keep-alive connections that send finished bytes, so that it costs little itself."""
+"""A cheap load generator: raw keep-alive connections that send ready bytes."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 CONNECTIONS = 16
-PATIENCE = 20.0  # seconds beyond the planned ones until a run is given up
+PATIENCE = 20.0  # seconds after the planned end until a run is abandoned
 _MARK = "@@name@@"
 _NAME = b"user%08d"
 FIRST_RECIPIENT = "user00000000@example.com"
@@ -19,12 +19,12 @@ _ACCEPTED = b"HTTP/1.1 202"
 
 
 class RefusedError(RuntimeError):
-    """An answer other than 202: nothing that is measured may fail."""
+    """A reply other than 202: no measured request may fail."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A route and what is sent to it."""
+    """A route and the body of its requests."""
 
     port: int
     path: str
@@ -35,7 +35,7 @@ class Target:
     priority: str = "normal"
 
     def requests(self) -> Callable[[], bytes]:
-        """Writes one request after the other, each with a recipient and an idempotency key of its own."""
+        """Builds one request after the other, each with its own recipient and idempotency key."""
         before, after = (part.encode() for part in json.dumps(self._body()).split(_MARK))
         head = (
             f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nAuthorization: Bearer {self.key}\r\n"
@@ -64,7 +64,7 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadResult:
-    """What one run did."""
+    """The result of one run."""
 
     started: float  # `time.perf_counter` before the first request was written
     seconds: float
@@ -78,17 +78,17 @@ class LoadResult:
 
     @property
     def ceiling(self) -> float:
-        """Requests per second that the generator could make with a core of its own."""
+        """Requests per second that the generator could make with a whole core."""
         return len(self.latencies) / self.cpu_seconds if self.cpu_seconds else float("inf")
 
 
 async def run_load(
     target: Target, *, seconds: float, most: int, connections: int = CONNECTIONS, pause: float = 0.0
 ) -> LoadResult:
-    """Send for so long or so many; raises `RefusedError` on an answer other than 202.
+    """Send for a time or a number of requests. Raises `RefusedError` for a reply other than 202.
 
     Each connection sends its next request `pause` seconds after an answer (half of it to one and a half times). They
-    do not begin at the same moment: a herd of first requests would be the slowest hundredth of a short run.
+    do not begin at the same moment, because simultaneous first requests would be the slowest 1 % of a short run.
     """
     run = _Run(target, seconds=seconds, most=most, pause=pause)
     loop = asyncio.get_running_loop()
@@ -114,7 +114,7 @@ async def run_load(
 
 
 class _Run:
-    """What the connections of a run share."""
+    """The state that the connections of a run share."""
 
     def __init__(self, target: Target, *, seconds: float, most: int, pause: float) -> None:
         self.pause = pause
@@ -180,7 +180,7 @@ class _Connection(asyncio.Protocol):
 
 
 def is_whole(answer: bytes) -> bool:
-    """True once the head and as many octets as it announces are there."""
+    """Return True if the head and a body of the announced length have arrived."""
     end = answer.find(b"\r\n\r\n")
     if end < 0:
         return False

@@ -1,6 +1,6 @@
-"""A sender that renders in its own process, which Notifier never does: what isolation costs is seen beside it.
+"""A sender that renders in its own process, to measure the cost of isolation; Notifier never does this.
 
-Run as `python -m bench.rig.in_process_sender`, with the environment of `notifier sender --drain`, as which it behaves.
+Run `python -m bench.rig.in_process_sender`; it behaves as `notifier sender --drain` with the same environment.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class InProcess(RenderingPool):
 async def run() -> None:
     """Send until nothing is due."""
     settings = Settings()
-    logging.configure_logging(json=True, level=settings.log_level)  # what nobody reads would fill the pipe
+    logging.configure_logging(json=True, level=settings.log_level)  # a pipe that nobody reads would fill
     async with wiring.open_process_parts(settings) as parts, wiring.run_sender(parts, pool=InProcess) as running:
         print("sender ready", flush=True)
         await running.drain()

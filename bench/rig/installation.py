@@ -30,7 +30,7 @@ TEMPLATES = (ROOT / "templates", ROOT / "bench" / "templates")
 
 @dataclass(frozen=True, kw_only=True)
 class Installation:
-    """One seeded database, and how processes are told about it."""
+    """One seeded database, and the settings of its processes."""
 
     url: str
     key: str  # of a service that may send and read
@@ -48,7 +48,7 @@ class Installation:
         return str(make_url(self.url).database)
 
     def settings(self, *, smtp_port: int = 1) -> dict[str, str]:
-        """The environment of a process over it; without a port it has nowhere to send to."""
+        """Build the environment of a process; without a port it has no relay."""
         return {
             "NOTIFIER_DATABASE_URL": self.url,
             "NOTIFIER_DATA_DIR": str(self.data_dir),
@@ -56,13 +56,13 @@ class Installation:
             "NOTIFIER_RECIPIENTS__MODE": "live",
             "NOTIFIER_SMTP__HOST": "127.0.0.1",
             "NOTIFIER_SMTP__PORT": str(smtp_port),
-            # Limits are counted, and never reached.
+            # Rate limits are counted, but never reached.
             "NOTIFIER_API__RATE_PER_MINUTE": "1000000000",
             "NOTIFIER_API__SERVICE_RATE_PER_MINUTE": "1000000000",
         }
 
     async def count(self, status: str | None = None) -> int:
-        """How many notifications there are, or how many of a status."""
+        """Count all notifications, or those of a status."""
         database = Database(self.url)
         try:
             async with database.read() as connection:
@@ -85,7 +85,7 @@ class Installations:
         self._seed_name = ""
 
     async def seed(self) -> None:
-        """Fill one database of each kind; the others are copied from these."""
+        """Seed one database of each kind; the others are copies of these."""
         self._seed_name = await self._create_database(template=None)
         urls = {"sqlite": self._seed_file_url(), "postgresql": self._server.url(self._seed_name)}
         async with RenderingPool() as pool:
@@ -93,26 +93,26 @@ class Installations:
                 self._keys[name] = await _seed(url, pool)
 
     async def sqlite(self) -> Installation:
-        """A fresh SQLite installation in a data directory of its own."""
+        """Create a SQLite installation in a new data directory."""
         data_dir = Path(tempfile.mkdtemp(dir=self._folder))
         file = data_dir / "notifier.sqlite3"
         shutil.copyfile(self._folder / "seed.sqlite3", file)
         return Installation(url=f"sqlite:///{file}", key=self._keys["sqlite"], data_dir=data_dir)
 
     async def postgresql(self) -> Installation:
-        """A fresh database on the PostgreSQL server."""
+        """Create a seeded database on the PostgreSQL server."""
         return await self._copy(self._seed_name)
 
     async def empty(self) -> Installation:
-        """A PostgreSQL database with nothing in it."""
+        """Create an empty PostgreSQL database."""
         return await self._copy(None)
 
     async def copy(self, filled: Installation) -> Installation:
-        """A database with the same rows; nobody may be connected to the first one."""
+        """Create a database with the same rows; the first one must have no connections."""
         return await self._copy(filled.name)
 
     async def remove(self, installation: Installation) -> None:
-        """Drop a PostgreSQL database that is not needed any more, so that it takes no room beside the next one."""
+        """Drop a PostgreSQL database that is not needed any more, to free its space."""
         await self._execute(f"DROP DATABASE IF EXISTS {installation.name} WITH (FORCE)")
 
     async def drop(self) -> None:
@@ -140,7 +140,7 @@ class Installations:
 
 @asynccontextmanager
 async def open_installations() -> AsyncIterator[Installations]:
-    """Seeded databases; everything is removed at the end of the block."""
+    """Yield a maker of seeded databases; everything is removed at the end of the block."""
     folder = Path(tempfile.mkdtemp(prefix="notifier-bench-"))
     try:
         running = await asyncio.to_thread(postgres_server.start_server)
@@ -160,14 +160,14 @@ async def open_installations() -> AsyncIterator[Installations]:
 
 @cache
 def read_sample(template: str) -> Mapping[str, Any]:
-    """The variables that a shipped template, or one of the benchmark's own, is shown with."""
+    """Read the sample of a shipped template, or of one of the benchmark's own."""
     files = [root / template / "sample.json" for root in TEMPLATES]
     variables: Mapping[str, Any] = json.loads(next(file for file in files if file.is_file()).read_text())
     return variables
 
 
 async def _seed(url: str, pool: RenderingPool) -> str:
-    """Migrate an empty database, publish the templates, and make a service; returns its key."""
+    """Migrate an empty database, publish the templates, and create a service; return its key."""
     database, clock = Database(url), SystemClock()
     try:
         await migrations.upgrade_schema(database)

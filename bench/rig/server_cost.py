@@ -17,7 +17,7 @@ from bench.rig.postgres_server import execute_statements
 MAX_READS, READ_SECONDS = 250, 0.02
 RELOAD_SECONDS = 0.3
 IGNORED_COMMENT = "/* bench */"
-"""Marks what the benchmark itself asks while it measures; such statements are not counted."""
+"""A comment that marks the benchmark's own statements, which are not counted."""
 _READ = """
 SELECT pg_current_wal_lsn() - '0/0'::pg_lsn AS wal, pg_snapshot_xmax(pg_current_snapshot())::text::int8 AS written,
        (SELECT wal_fpi FROM pg_stat_wal) AS pages, pg_backend_pid() AS pid,
@@ -32,7 +32,7 @@ class Cost:
 
     wal: float  # bytes, of the whole server
     written: float  # transactions that wrote: transaction ids used, of the whole server
-    transactions: float  # that ended in this database, those that only read included
+    transactions: float  # transactions that ended in this database, including those that only read
     pages: float  # full-page images in the WAL, after a checkpoint
     cpu: float  # seconds of all its processes; NaN if they are not on this machine
 
@@ -49,7 +49,7 @@ async def read_cost(installation: Installation) -> Cost:
                 break
             await asyncio.sleep(READ_SECONDS)
         row = await connection.fetchrow(_READ, installation.name)
-        cpu = process_tree.read_server_cpu_seconds(row["pid"])  # while that one is there
+        cpu = process_tree.read_server_cpu_seconds(row["pid"])  # while that connection exists
     finally:
         await connection.close()
     return Cost(
@@ -63,14 +63,14 @@ async def read_cost(installation: Installation) -> Cost:
 
 @dataclass
 class Statements:
-    """How many statements the block ran; NaN on a server whose log is not ours."""
+    """The statements that the block ran; NaN on a server whose log we cannot read."""
 
     count: float = float("nan")
 
 
 @asynccontextmanager
 async def count_statements(installation: Installation) -> AsyncIterator[Statements]:
-    """Count by the server's log what it executes in this database, BEGIN and COMMIT included."""
+    """Count the statements of this database in the server's log, including BEGIN and COMMIT."""
     counted = Statements()
     if installation.log is None:
         yield counted
@@ -87,11 +87,11 @@ async def count_statements(installation: Installation) -> AsyncIterator[Statemen
 async def _log_statements(installation: Installation, which: str) -> None:
     statement = f"ALTER SYSTEM SET log_statement = '{which}'"
     await execute_statements(open_other_database(installation), statement, "SELECT pg_reload_conf()")
-    await asyncio.sleep(RELOAD_SECONDS)  # each process of the server reads its settings when it comes round to it
+    await asyncio.sleep(RELOAD_SECONDS)  # each process of the server reloads its settings a little later
 
 
 def open_other_database(installation: Installation) -> str:
-    """Another database of the same server, so that looking leaves no trace in the one that is measured."""
+    """Return another database of the same server, so that reading does not change the measured one."""
     return make_url(installation.url).set(database="postgres").render_as_string(hide_password=False)
 
 

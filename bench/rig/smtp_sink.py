@@ -32,12 +32,12 @@ class Sink:
         self, *, pipelining: bool = True, max_connections: int | None = None, answer_seconds: float = 0.0
     ) -> None:
         self.port = 0
-        self.max_connections = max_connections  # from a client; one more is refused with 421
+        self.max_connections = max_connections  # maximum connections of a client; one more is refused with 421
         self.answer_seconds = answer_seconds  # from the final dot to its reply
         self.open = 0  # connections
         self.refused = 0  # connections
         self.ehlo = _EHLO if pipelining else _EHLO.replace(b"250-PIPELINING\r\n", b"")
-        self.sizes: deque[int] = deque(maxlen=_KEPT_SIZES)  # octets of the last mails, as on the wire
+        self.sizes: deque[int] = deque(maxlen=_KEPT_SIZES)  # bytes of the last mails, as on the wire
         self.bodies: deque[bytes] = deque(maxlen=_KEPT_BODIES)
         self._expected: dict[str, asyncio.Future[float]] = {}
         self._server: asyncio.Server | None = None
@@ -55,12 +55,12 @@ class Sink:
         self._server.close()
 
     def expect(self, recipient: str) -> asyncio.Future[float]:
-        """The moment (`time.perf_counter`) at which the recipient's mail will have been answered with 250."""
+        """Return a future: the time (`time.perf_counter`) of the 250 for the recipient's mail."""
         self._expected[recipient] = future = asyncio.get_running_loop().create_future()
         return future
 
     def answered(self, recipient: str, body: bytes, moment: float) -> None:
-        """Note a mail; told by the connection after it wrote the reply."""
+        """Record a mail; the connection calls this after it wrote the reply."""
         self.sizes.append(len(body))
         self.bodies.append(body)
         future = self._expected.pop(recipient, None)
@@ -119,7 +119,7 @@ class _Connection(asyncio.Protocol):
             self._answer(replies, taken)
 
     def _answer(self, replies: list[bytes], taken: list[tuple[str, bytes]]) -> None:
-        """Write replies, and note the mails among them."""
+        """Write replies, and record the accepted mails."""
         assert self._open is not None
         if replies and not self._open.is_closing():
             self._open.write(b"".join(replies))
@@ -135,14 +135,14 @@ class _Connection(asyncio.Protocol):
             self._recipient = line.partition(b"<")[2].partition(b">")[0].decode()
         elif verb == b"DATA":
             self._in_body = True
-            self._buffer[:0] = b"\r\n"  # so that a body without a line ends like any other
+            self._buffer[:0] = b"\r\n"  # so that a body without lines ends like any other
         if verb == b"EHLO":
             return self._sink.ehlo
         return _REPLIES.get(verb, b"502 5.5.1 unknown command\r\n")
 
 
 async def main() -> None:
-    """Take mail until SIGTERM or SIGINT, on a port that is printed."""
+    """Accept mail until SIGTERM or SIGINT, on a port that is printed."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

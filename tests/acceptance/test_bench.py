@@ -13,7 +13,7 @@ from support.notifier_process import without_coverage
 ROOT = Path(__file__).parents[2]
 ENV = without_coverage(dict(os.environ))
 SUBMIT, DRAIN = ("submit",), ("drain",)
-GATE = ("gate",)  # alone: its child lets all others go first, and beside a drain on two cores it may never run
+GATE = ("gate",)  # alone: its child has a low priority, and may never run beside a drain on two cores
 OTHERS = ("latency", "idle", "growth", "search", "hostile", "neighbour")
 
 EXPECTED_TEXTS = {

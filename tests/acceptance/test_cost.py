@@ -14,7 +14,7 @@ MAX_WAL = 4000
 
 
 async def test_a_mail_costs_few_commits_and_little_wal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twenty sessions share commits; a mail writes at most 4 kB of WAL beyond its variables."""
+    """Twenty sessions share commits, and a mail writes at most 4 kB of WAL beyond its variables."""
     # A traced or CPU-starved sender shares fewer commits, so the better of two runs counts.
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
     async with open_installations() as made, run_relay() as sink:

@@ -116,7 +116,7 @@ def test_the_shop(demo: dict[str, str], tmp_path: Path) -> None:
     """An order's mail arrives, and the shop learns the notification and accepts only signed webhooks."""
     url = f"sqlite+aiosqlite:///{tmp_path / 'shop.sqlite3'}"
     with Shop(demo, url, SECRET) as client, MailHogClient(demo["inbox"]) as inbox:
-        assert client.get("/orders/1").status_code == 404  # it answers
+        assert client.get("/orders/1").status_code == 404  # the server replies
         *_, block = list_blocks("examples/shop/README.md", "sh")
         where = str(client.base_url).removeprefix("http://").rstrip("/")
         output = notifier_process.run_script(

@@ -57,7 +57,7 @@ async def test_a_250_that_could_not_be_written_down_is_not_forgotten(
 async def test_a_mail_with_content_whose_reply_never_came(
     postgres_installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay, tmp_path: Path, choice: str
 ) -> None:
-    """c16: the relay swallows the body and the sender is killed; the next one sends the mail again, or holds it."""
+    """c16: the relay reads the body without a reply and the sender is killed; the next resends or holds the mail."""
     relay.say("ada@example.com", "DOT", HANG)
     own = {"to": "ada@example.com", "content": {"subject": "s", "text": "t"}, "when_uncertain": choice}
     async with postgres_installation.open_client(parts) as client:

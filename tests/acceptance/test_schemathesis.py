@@ -1,6 +1,6 @@
 """The API against its own description, with every check that schemathesis has: no 5xx, and nothing undeclared.
 
-schemathesis.toml says how, and parts/fitting.py what no schema can say.
+schemathesis.toml has the settings, and tests/support/schemathesis_hooks.py the rules that no schema can express.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ include-tag = ["webhooks", "audit", "templates"]
 enabled = false
 """
 EXAMPLES = size(2, 620)
-"""For each operation and phase."""
+"""Maximum number of requests for each operation and phase."""
 MIN_EXAMPLES = size(400, 20_000)
 
 

@@ -77,7 +77,7 @@ async def test_add_list_and_lift(installation: Installation, terminal: Terminal)
 
 
 async def test_what_an_earlier_release_marked_wrongly_is_found(installation: Installation, terminal: Terminal) -> None:
-    """Suppressions by replies that would mark nobody today are listed with those replies; manual ones are not."""
+    """Suppressions by replies that would suppress nobody today are listed with them; manual ones are not."""
     replies = {
         "gone@example.com": "550 5.1.1 <gone@example.com>: user unknown",
         "blocked@example.com": "550 5.1.1 blocked, listed at zen.spamhaus.org",

@@ -18,7 +18,7 @@ from support.seeded_installation import Keys
 
 from notifier.db.engine import Database
 
-LOOK = 0.02  # seconds between two looks into the log
+LOOK = 0.02  # seconds between two reads of the log
 
 
 class Scene:

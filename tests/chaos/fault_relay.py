@@ -119,7 +119,7 @@ class Connection(asyncio.Protocol):
         """Accept a body; return False if it is not complete."""
         if not self._buffer:
             return False
-        if self._buffer.startswith(b".\r\n"):  # nothing but the dot: a client that knows it has no recipient
+        if self._buffer.startswith(b".\r\n"):  # only the dot: the client knows that it has no recipient
             del self._buffer[:3]
             self._in_body = False
             self._perform(NO_RECIPIENT)

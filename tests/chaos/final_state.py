@@ -15,7 +15,7 @@ from notifier.db.tables import Attempt, Notification, OutboxEntry, get_columns
 from notifier.outcomes import OutcomeName
 from notifier.states import EntryState
 
-LOOK = 0.1  # seconds between two looks
+LOOK = 0.1  # seconds between two polls
 _attempt, _entry, _notification = get_columns(Attempt), get_columns(OutboxEntry), get_columns(Notification)
 _ATTEMPTS = select(_attempt.notification_id, _attempt.sha256, _attempt.outcome, _attempt.started_at)
 _ROWS = select(

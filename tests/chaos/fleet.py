@@ -22,11 +22,11 @@ from support import notifier_process
 from support.notifier_process import NotifierProcess
 
 TESTS = Path(__file__).parents[1]
-_PORTS = range(20_000, 30_000)  # below those that the kernel gives to clients, so that a restart finds its own free
+_PORTS = range(20_000, 30_000)  # below the kernel's ports for clients, so that a restart finds its port free
 SHOWN_LINES = 10
-REVIVALS = 30  # tries to start what was killed
+REVIVALS = 30  # attempts to restart a killed process
 ORPHAN_SECONDS = 10.0
-ORPHAN_LOOK = 0.05  # seconds between two looks
+ORPHAN_LOOK = 0.05  # seconds between two polls
 
 
 def lasting_port() -> int:

@@ -22,7 +22,7 @@ class Event:
     name: Name
     wall: float  # seconds since 1970
     monotonic: float  # seconds, for differences
-    helo: str  # who is at the other end
+    helo: str  # the client's name
     connection: int  # a number of its own for each
     recipient: str
     message_id: str = "-"  # known once the body is whole

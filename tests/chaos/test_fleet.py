@@ -1,4 +1,4 @@
-"""An API and two senders on PostgreSQL without faults send every mail exactly once and stop cleanly."""
+"""Without faults, an API and two senders on PostgreSQL send every mail exactly once and stop cleanly."""
 
 import pytest
 from chaos import final_state

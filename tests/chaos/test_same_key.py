@@ -36,7 +36,7 @@ PAUSE = (0.02, 0.2)  # seconds before a POST is repeated
 # Seconds from the first POST with a key to a kill, so that some fall between its commit and its answer.
 AFTER = (0.0, size(0.02, 0.1))
 PATIENCE = 30.0
-LOOK = 0.01  # seconds between two looks
+LOOK = 0.01  # seconds between two polls
 ENGINES = size(("postgresql",), ("postgresql", "sqlite"))
 COMMANDS = {"postgresql": "api", "sqlite": "serve"}
 DATABASES = {"postgresql": "durable_database", "sqlite": "sqlite_database"}

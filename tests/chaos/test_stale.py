@@ -15,7 +15,7 @@ from chaos.relay_script import Pace
 from chaos.size import SEED, size
 
 DEAD_AFTER = 3.0  # seconds
-LATE = 7.0  # until the 354: longer than a death takes, and less than a permit lasts
+LATE = 7.0  # until the 354: longer than `dead_after`, and shorter than a permit lasts
 SETTLE_SECONDS = 60
 MARK = b"SET marked_at"
 SETTINGS = {
@@ -41,7 +41,7 @@ async def test_a_permit_from_before_a_silence_permits_nothing(postgres_scene: Sc
         load = Load(fleet.api_port, postgres_scene.key)
         loop = asyncio.get_running_loop()
         with ExitStack() as silence:
-            if not permitted:  # its mark is still on the way
+            if not permitted:  # the request for its mark is still on the way
                 asking = silence.enter_context(wire.held(Held.REQUESTS, since=MARK))
             await load.run(iter(["latedata+1@example.com"]))
             if permitted:
@@ -76,7 +76,7 @@ async def test_silences_under_load(postgres_scene: Scene, silence: str) -> None:
         await fleet.start_senders("other")
         async with postgres_scene.under_load(size(60, 100), seed=SEED) as load:
             for _ in range(size(1, 15)):
-                await asyncio.sleep(DEAD_AFTER + chance.uniform(0, 1))  # first both must be able to judge the other
+                await asyncio.sleep(DEAD_AFTER + chance.uniform(0, 1))  # both must first be able to judge the other
                 pause = DEAD_AFTER * chance.uniform(1.0, 2.0)
                 if silence == "stopped":
                     fleet.running("stale").send(signal.SIGSTOP)

@@ -17,7 +17,7 @@ from notifier.states import Status
 SESSIONS = 8
 DEAD_AFTER = size(4, 30)  # seconds
 PATIENCE = DEAD_AFTER + 180
-WAKING = size(2.0, 15.0)  # seconds in which a continued sender could do harm
+WAKING = size(2.0, 15.0)  # seconds in which a resumed sender could do harm
 SETTINGS = {
     "SENDER__CONCURRENCY": str(SESSIONS),
     "SENDER__LEASE": str(DEAD_AFTER),

@@ -27,7 +27,7 @@ def _flat(routes: Iterable[Any]) -> Iterator[APIRoute]:
 
 
 def _silent(app: FastAPI) -> set[tuple[str, str]]:
-    """The routes that change something and do not ask for the audit."""
+    """The routes that change something and do not depend on the audit."""
     return {
         (method, route.path)
         for route in _flat(app.routes)
@@ -39,7 +39,7 @@ def _silent(app: FastAPI) -> set[tuple[str, str]]:
 async def test_every_route_that_changes_something_is_audited(
     installation: Installation, parts: wiring.ProcessParts
 ) -> None:
-    """Every changing route depends on `Audited` or is listed here, and every listed route is still an exception."""
+    """Every changing route depends on `AuditDependency` or is listed here; every listed route is still an exception."""
     app = wiring.build_api(parts)
     assert _silent(app) == set(EXCEPT)
     audited = {route.path for route in _flat(app.routes) if requires_audit(route.dependant)}

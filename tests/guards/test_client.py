@@ -19,7 +19,7 @@ PACKAGE = ROOT / "notifier" / "client"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NEEDED = ("httpx2", "standardwebhooks")
 SHARED = {"notifier.__version__", "notifier.retry_after.parse_retry_after"}
-"""What the client takes from outside its package; the module has no imports but of the standard library."""
+"""The module that the client imports from outside its package; it imports only the standard library."""
 PRODUCER = "producer"  # the caller's half of the outbox also needs SQLAlchemy
 SEND = """
 import asyncio, json, sys

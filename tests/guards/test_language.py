@@ -1,4 +1,4 @@
-"""Promises about names: a stranger understands them, and one name means one thing.
+"""Rules for names: a new reader understands them, and one name means one thing.
 
 Each failure lists the worst offenders with file and line.
 """
@@ -15,13 +15,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MAX_LISTED = 25
-"""Offenders that a failure lists."""
+"""Maximum number of offenders that a failure lists."""
 MAX_ONE_WORD_SHARE = 0.15
 MIN_MODULES_OF_A_COMMON_NAME = 5
 MAX_COMMON_NAMES = 3
 MAX_REFUSED_PER_1000_LINES = 5
 REFUSED = frozenset({"found", "one", "told", "wanted", "there", "asked", "given", "shown", "kept", "whose"})
-"""Variables with these names say nothing about what they hold."""
+"""Names of variables that do not say what they hold."""
 REFUSED_BOUNDS = re.compile(r"(^|_)(MOST|LARGEST|LONGEST|LEAST|SMALLEST|HIGHEST|LOWEST)(_|$)")
 HOUSE_TERMS = (
     "notification", "service", "submit", "message", "envelope", "outbox entry", "claim", "lease", "release", "settle",

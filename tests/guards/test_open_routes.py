@@ -14,7 +14,7 @@ from notifier.runtime import wiring
 
 AT_ONCE = 50
 PARAMETERS = {"/assets/{name}": "{digest}.png", "/problems/{code}": "not_found", "/docs/{name}": "swagger-ui.css"}
-"""What is asked for in the open routes with a parameter; each request for a file names another one."""
+"""The parameters of open routes; each request for a file has another one."""
 PAGE_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",

@@ -138,7 +138,7 @@ def test_every_keyword_is_one_of_json_schema() -> None:
 
 
 def test_no_schema_has_what_generators_lose() -> None:
-    """Alternatives stand beside no properties or type, an enum beside no reference, and no default is null."""
+    """Alternatives have no properties or type beside them, an enum has no reference, and no default is null."""
     lost = []
     for place, schema in _every_schema():
         if "anyOf" in schema and set(schema) & {"properties", "type", "$ref", "enum"}:
@@ -202,7 +202,7 @@ def _subclasses(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 def _models() -> list[type[BaseModel]]:
     """Every model of the API."""
-    build_bare_app()  # or not all modules are imported
+    build_bare_app()  # otherwise not all modules are imported
     return sorted(
         {subclass for subclass in _subclasses(BaseModel) if subclass.__module__.startswith("notifier.api.")},
         key=lambda subclass: (subclass.__module__, subclass.__name__),
@@ -232,7 +232,7 @@ def _limits(annotation: Any, metadata: list[Any]) -> Iterator[tuple[set[str], An
 
 @pytest.mark.parametrize("model", _models(), ids=lambda model: f"{model.__module__}.{model.__name__}")
 def test_every_limit_of_a_model_is_documented(model: type[BaseModel]) -> None:
-    """Each limit of a field stands in its schema as a keyword."""
+    """Each limit of a field is a keyword of its schema."""
     json_schema = model.model_json_schema(by_alias=True)
     for name, field in model.model_fields.items():
         place = json_schema["properties"][field.alias or name]

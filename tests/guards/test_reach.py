@@ -1,6 +1,6 @@
-"""No right grows: every route that changes something, with every kind of key, on every kind of row.
+"""No key can exceed its rights: every route that changes something, with every kind of key and of row.
 
-A route that is new fails here until it stands in `RULES`.
+A new route fails here until it has a row in `RULES`.
 """
 
 import json
@@ -24,7 +24,7 @@ from notifier.states import KeyKind, Status
 
 
 class Rule(Enum):
-    """What a key may change by a route."""
+    """The rows that a key may change by a route."""
 
     ROW = "notifications made by keys within its reach; the others are not there (404)"
     KEY = "keys within its reach; the others are listed, and 403"
@@ -71,7 +71,7 @@ RULES = {
 }
 KINDS = tuple(KeyKind)
 REACH = (KeyKind.TEST, KeyKind.TEAM, KeyKind.LIVE)
-"""From the least."""
+"""The kinds of key, from the weakest."""
 BEYOND = (404, "not_found")
 FORBIDDEN = (403, "key_kind_not_allowed")
 

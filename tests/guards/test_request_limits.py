@@ -19,7 +19,7 @@ FREE = {
     "sample": "as variables; at most 256 KiB, and the values of the body are counted",
     "defaults": "checked as fields of each notification; the values of the body are counted",
 }
-"""Objects whose content the caller chooses, and what limits them instead."""
+"""Objects whose content the caller chooses, each with its limit."""
 BOUNDED = {"uuid"}
 """Formats with a fixed length."""
 
@@ -76,7 +76,7 @@ def _unbounded(schema: dict[str, Any], seen: set[str]) -> list[str]:
 
 
 def test_every_part_of_every_body_has_a_maximum() -> None:
-    """Each array, object, string and number has a maximum; exceptions are listed with what limits them."""
+    """Each array, object, string and number has a maximum; exceptions are listed with their limit."""
     seen: set[str] = set()
     unlimited = [
         part for _, _, content in _bodies() for value in content.values() for part in _unbounded(value["schema"], seen)
@@ -108,7 +108,7 @@ def _models(root: type[BaseModel]) -> Iterator[type[Any]]:
 )
 def test_every_body_says_its_limits(operation: str, described: dict[str, Any], content: dict[str, Any]) -> None:
     """The maximum bytes and values of each body are documented, as the model has them."""
-    build_bare_app()  # or not all modules are imported
+    build_bare_app()  # otherwise not all modules are imported
     models = {model.__name__: model for model in _models(RequestModel)}
     model = models[re.sub(r".*/", "", content["application/json"]["schema"]["$ref"])]
     assert described["description"] == model.limits.describe(), operation

@@ -10,7 +10,7 @@ from notifier.runtime import wiring
 
 OPEN = {"/livez", "/readyz", "/metrics", "/docs", "/openapi.json"}
 ABOUT = {"/docs/{name}", "/problems/{code}", "/assets/{name}"}
-"""Open as well; the name that is asked for here is not there."""
+"""Open routes, too; the requested name does not exist."""
 
 
 def _flat(routes: Iterable[Any]) -> Iterator[Route]:

@@ -1,1 +1,1 @@
-"""What tests share: a real PostgreSQL, a scripted relay, a seeded installation, a clock."""
+"""Helpers that tests share: a real PostgreSQL, a scripted relay, a seeded installation, a clock."""

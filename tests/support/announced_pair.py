@@ -34,7 +34,7 @@ def queue() -> PermitQueue:
 
 
 async def turns() -> None:
-    """Let everything arrive."""
+    """Run the event loop until all written bytes have arrived."""
     for _ in range(TURNS):
         await asyncio.sleep(0)
 

@@ -1,6 +1,6 @@
 """Compares a response with the one in a document, except for ids, times, secrets and durations.
 
-What a document leaves out may be there; what it shows must be. `…` stands for anything.
+A field that the document omits may be present; a field that it shows must be. `…` stands for anything.
 """
 
 import json

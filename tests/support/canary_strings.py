@@ -10,7 +10,7 @@ ADDRESS = "kanarie.vogel@canary-mail.example"
 TOKEN = "ntf_live_kanarienvogel0123456789abcdef"
 SQL = "'; SELECT kanarienvogel FROM notification --"
 FORBIDDEN = ("kanarie", "Traceback", "SELECT", "INSERT", "UPDATE ", "DELETE FROM", "sqlalche.me", "[parameters", "[SQL")
-"""What no line of a log may hold. Each canary holds the first of them."""
+"""Texts that no line of a log may contain. Each canary contains the first of them."""
 ID = "0190a5c4-0000-7000-8000-000000000000"
 _METHODS = {"get", "post", "put", "patch", "delete"}
 

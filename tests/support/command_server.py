@@ -1,7 +1,7 @@
 """Runs `notifier` commands in forks of a process that has imported the program already.
 
-A command then costs what it does, and not the imports before it, which take most of its time. Everything else is as in
-a process of its own: arguments, environment, working directory, output, signals, exit status.
+The imports take most of the time of a command, and a fork does not repeat them. Everything else is as in
+a separate process: arguments, environment, working directory, output, signals, exit status.
 """
 
 import array
@@ -33,7 +33,7 @@ class CommandServer:
         self._environment = _fixed(dict(os.environ))
 
     def can_run(self, environment: dict[str, str]) -> bool:
-        """False if the environment has what an interpreter reads only when it starts."""
+        """False if the environment has variables that an interpreter reads only when it starts."""
         return _fixed(environment) == self._environment
 
     def run(self, arguments: list[str], environment: dict[str, str], *, seconds: float) -> tuple[int, str, str]:
@@ -162,12 +162,12 @@ def _supervise(request: tuple[list[str], dict[str, str], str], stdout: int, stde
     os.chdir(folder)
     sys.argv = [str(_NOTIFIER), *arguments]
     sys.path[0] = str(_NOTIFIER.parent)
-    program = sys.modules["__main__"]  # what usage messages name, and what children of `multiprocessing` import again
+    program = sys.modules["__main__"]  # usage messages name it, and children of `multiprocessing` import it again
     program.__spec__, program.__package__, program.__file__ = None, None, str(_NOTIFIER)
 
 
 def _import_all() -> None:
-    """Import what any command may need."""
+    """Import the modules that any command may need."""
     for module in pkgutil.walk_packages(import_module("notifier").__path__, "notifier."):
         if not module.name.endswith("__main__"):
             import_module(module.name)
@@ -177,7 +177,7 @@ def _import_all() -> None:
 
 if __name__ == "__main__":
     _import_all()
-    gc.freeze()  # or the end of each fork would look through all that was imported
+    gc.freeze()  # otherwise each fork would collect all imported objects when it ends
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     _serve(socket.socket(fileno=int(sys.argv[1])))
     from notifier.cli.main import run_command_line

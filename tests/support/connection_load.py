@@ -15,7 +15,7 @@ class ConnectionLoad:
     """The connections and statements that were in use at the same time."""
 
     statements: list[str] = field(default_factory=list)
-    out: int = 0  # connections that are out now
+    out: int = 0  # connections that are checked out now
     most_out: int = 0
 
 

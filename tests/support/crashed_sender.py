@@ -31,7 +31,7 @@ class CrashedSender:
         self._journal = Journal(self.journals, self.boot_id)
 
     async def claim(self, *, suspects: bool = False, kind: EntryKind = EntryKind.EMAIL) -> list[ClaimedEntry]:
-        """Claim what is due."""
+        """Claim the due entries."""
         async with self.database.write() as connection:
             if suspects:
                 return await claimer.claim_suspect(connection, claim_of(self.boot_id))

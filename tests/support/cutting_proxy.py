@@ -13,7 +13,7 @@ from notifier.settings import Settings
 _SOCKET = ".s.PGSQL.5432"
 _CHANGED = re.compile(rb"(UPDATE|DELETE|INSERT 0) [1-9]\d*\x00")  # tags of CommandComplete
 _IDLE = b"Z\x00\x00\x00\x05I"
-"""ReadyForQuery outside a transaction: what was asked is committed."""
+"""ReadyForQuery outside a transaction: the statement is committed."""
 
 
 def is_commit(replies: bytes) -> bool:
@@ -32,7 +32,7 @@ class CuttingProxy:
         self._cutting = False
         self.silent = False  # replies of the server are kept back
         self.cut_after_commit = False  # the next COMMIT reaches the server; its reply does not come back
-        self.cut_reply_to = b""  # a request with these octets reaches the server; its reply does not come back
+        self.cut_reply_to = b""  # a request with these bytes reaches the server; its reply does not come back
 
     @property
     def url(self) -> str:

@@ -11,7 +11,7 @@ from notifier.smtp.line_protocol import LineProtocol
 from notifier.smtp.mail_transaction import RelayFeatures
 from notifier.smtp.smtp_session import SmtpSession
 
-BUFFER = 4096  # bytes asked for, in both directions; the kernel gives more
+BUFFER = 4096  # requested bytes, in both directions; the kernel gives more
 REPLIES = {b"MAIL": b"250 2.1.0 ok\r\n", b"RCPT": b"250 2.1.5 ok\r\n", b"DATA": b"354 go ahead\r\n"}
 QUEUED = b"250 2.0.0 queued\r\n"
 SAID = sum(map(len, REPLIES.values())) + len(QUEUED)
@@ -30,7 +30,7 @@ class Cut:
 
 @dataclass(frozen=True, kw_only=True)
 class RelayRecord:
-    """What the relay knows of a transaction, for comparison with the outcome."""
+    """The relay's record of a transaction, for comparison with the outcome."""
 
     heard: int  # bytes
     said: int
@@ -99,7 +99,7 @@ async def serve(connection: socket.socket, cut: Cut) -> RelayRecord:
             had_dot = had_dot or in_body
             in_body = buffer.startswith(b"DATA")
             del buffer[: end + (5 if had_dot else 2)]
-        if heard < cut.heard:  # what the last byte completes is not answered any more
+        if heard < cut.heard:  # a command that the last byte completes gets no reply
             said += await _say(connection, bytes(answer[: cut.said - said]))
     if cut.reset:
         reset(connection)

@@ -1,7 +1,7 @@
 """The fenced blocks of all documents: which test runs each one, or why none does.
 
 `support.document_reader` runs the blocks of a document in order, and compares a block that shows an answer with the
-real one. A comment right before the fence, which no reader sees, may say otherwise.
+real one. A hidden comment right before the fence may change that.
 """
 
 import re
@@ -19,7 +19,7 @@ _BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 WEBHOOK = "POST "
-"""How a block begins that shows a webhook."""
+"""The beginning of a block that shows a webhook."""
 _ACTS = frozenset({"sh", "python"})
 _SHOWS = frozenset({"json", "http", "text", "html"})
 _TEMPLATE = "jinja"
@@ -29,12 +29,12 @@ class BlockUse(StrEnum):
     """How a block is tested."""
 
     RUN = "run"  # in the shell or the interpreter of its document
-    SHOWN = "shown"  # compared with what was answered last, or with the webhook that came
-    POSTED = "posted"  # `<!-- posted: PATH STATUS -->`: sent as a body, and answered so
-    ANSWER = "answer to"  # `<!-- answer to: PATH BODY -->`: compared with what that body is answered
-    VALUES = "values"  # `<!-- values: REMARK -->`: what the snippets of templates below are rendered with
-    RENDERED = "rendered"  # `<!-- rendered: PART LOCALE PUBLIC -->`: a snippet, of an English text part if none is said
-    ELSEWHERE = "run by"  # `<!-- run by: FILE -->`: a test of its own
+    SHOWN = "shown"  # compared with the last answer, or with the last webhook
+    POSTED = "posted"  # `<!-- posted: PATH STATUS -->`: sent as a body, with this status as the reply
+    ANSWER = "answer to"  # `<!-- answer to: PATH BODY -->`: compared with the reply to that body
+    VALUES = "values"  # `<!-- values: REMARK -->`: the values for the template snippets below
+    RENDERED = "rendered"  # `<!-- rendered: PART LOCALE PUBLIC -->`: a snippet; by default of an English text part
+    ELSEWHERE = "run by"  # `<!-- run by: FILE -->`: run by a separate test
     NEVER = "not run"  # `<!-- not run: REASON -->`
     FORGOTTEN = "forgotten"
 
@@ -48,7 +48,7 @@ class Block:
     language: str
     text: str
     fate: BlockUse
-    rest: str = ""  # what the comment says after the word
+    rest: str = ""  # the rest of the comment
 
     def __str__(self) -> str:
         return f"{self.document}:{self.line} ({self.language or 'no language'}): {self.fate}"

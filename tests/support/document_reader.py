@@ -1,6 +1,6 @@
-"""Follows a document like a reader: runs its blocks in order, and compares the output with what is shown.
+"""Follows a document like a reader: runs its blocks in order, and compares their output with the document.
 
-What is put in: addresses and ports, the key, ids that answers have given, and dates, which are moved to the next days.
+Addresses, ports, the key, ids from earlier answers, and dates (to those of the next days) are replaced.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from support import answer_likeness, notifier_process, template_snippet
 from support.answer_likeness import Ids
 from support.document_blocks import ROOT, WEBHOOK, Block, BlockUse
 
-PATIENCE = 20.0  # seconds until what a document shows must have come
+PATIENCE = 20.0  # seconds until the output of a document must have arrived
 _DATE = re.compile(r"\b20\d\d-[01]\d-[0-3]\d(?=T)")
 _CHANGES = re.compile(r"\s(-d|-X|--data\S*|--request)\b|\$\(|\bexport\b")
 _SETUP = """
@@ -34,7 +34,7 @@ _KEEP = "\nenv -0 >&3\n"
 
 
 class DocumentReader:
-    """The shell, interpreter and webhook receiver for one document, in a directory of its own."""
+    """The shell, interpreter and webhook receiver for one document, in a separate directory."""
 
     def __init__(self, folder: Path, demo: dict[str, str], heard: Callable[[], Any], port: int, **env: str) -> None:
         """`heard` waits for the next webhook at `port`, which replaces the document's 9000."""
@@ -95,7 +95,7 @@ class DocumentReader:
             self.said = template_snippet.render_snippet(block.text, self._values, *block.rest.split())
             assert answer, f"{block} shows nothing"
             assert not self._unlike(answer), f"{self._unlike(answer)}\n{self.said}"
-        elif block.text.startswith(WEBHOOK):  # webhooks of earlier mails may come before
+        elif block.text.startswith(WEBHOOK):  # webhooks of earlier mails may arrive first
             self.said = self._heard()
             while (unlike := self._unlike(block)) and (another := self._heard()):
                 self.said = another
@@ -106,7 +106,7 @@ class DocumentReader:
         ends = time.monotonic() + PATIENCE
         self.said = run()
         if answer is None or answer.text.startswith(WEBHOOK):
-            assert '"type":"/problems/' not in self.said, self.said  # curl ends well with an error, too
+            assert '"type":"/problems/' not in self.said, self.said  # curl exits with 0 also for an error status
             return
         only_looks = block.language == "sh" and not _CHANGES.search(block.text)
         while (unlike := self._unlike(answer)) and only_looks and time.monotonic() < ends:

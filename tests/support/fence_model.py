@@ -1,6 +1,6 @@
 """A model of the fence protocol: one mail, two processes, and all their interleavings.
 
-Each step is atomic, as its transaction or its system call is; a stopped process is one that takes no step while others
+Each step is atomic, like its transaction or system call. A stopped process takes no step while others
 do.
 """
 
@@ -14,7 +14,7 @@ class Rules:
     """The rules of the protocol; a test switches one off and expects a broken promise."""
 
     claim_takes_ready_only: bool = True  # rule 1
-    body_needs_mark: bool = True  # rule 2, as all up to `first_byte_in_time`
+    body_needs_mark: bool = True  # rule 2, and so all up to `first_byte_in_time`
     mark_needs_fence: bool = True
     mark_needs_wanted_mail: bool = True
     first_byte_in_time: bool = True
@@ -39,7 +39,7 @@ class Entry(NamedTuple):
 
 
 class Process(NamedTuple):
-    """What one process knows of its claim."""
+    """The state of a claim in one process."""
 
     stage: str = "idle"  # idle, claimed, marked, writing, taken, heard, refused, unsure
     number: int = 0
@@ -60,16 +60,16 @@ class State(NamedTuple):
     was_unknown: bool = False
     processes: tuple[Process, Process] = (Process(), Process())
     left: frozenset[tuple[int, int, bool]] = frozenset()  # journals of the dead: fence, and uncertain before
-    recorded: frozenset[tuple[int, int]] = frozenset()  # claims whose definite end is in the database
-    taken: int = 0  # bodies that the relay has
-    proven: bool = False  # a 250 was read and handed in
+    recorded: frozenset[tuple[int, int]] = frozenset()  # claims whose final result is in the database
+    taken: int = 0  # bodies that the relay accepted
+    proven: bool = False  # a 250 was read and settled
     kills: int = 2
     again: int = 1  # retries and resolves by a person
 
 
 WAITING = ("queued", "deferred", "unknown")
 MAYBE_TAKEN = ("writing", "taken", "heard", "unsure")
-Step = tuple[str, State, str | None]  # its name, where it leads, and the promise that it breaks
+Step = tuple[str, State, str | None]  # its name, the next state, and the promise that it breaks
 
 
 def steps(state: State, rules: Rules) -> Iterator[Step]:
@@ -225,10 +225,10 @@ def _proven(state: State, rules: Rules, process: Process) -> State:
 def _kill(state: State, rules: Rules, which: int) -> Step:
     process = state.processes[which]
     left = state.left
-    if process.stage == "heard" and rules.journal_is_replayed:  # the line is written where the reply is read
+    if process.stage == "heard" and rules.journal_is_replayed:  # the process that reads the reply writes the line
         left |= {(*process.fence, process.uncertain_before)}
     then = _with(state, which, Process())._replace(kills=state.kills - 1, left=left)
-    # Nobody can claim for this life of the process any more: the next one has another name.
+    # Nobody can claim for this process any more, because a restarted one has another name.
     entry = state.entry._replace(by=None) if state.entry.by == which else state.entry
     broken = None if process.stage != "heard" or rules.journal_is_replayed else "a 250 was read, and is forgotten"
     return f"{which} is killed", then._replace(entry=entry), broken
@@ -239,7 +239,7 @@ def _rescue(state: State, rules: Rules) -> Iterator[Step]:
     if entry.state != "leased":
         return
     unknown = entry.marked and rules.rescue_calls_marked_unknown and state.status in WAITING
-    # So much time has passed that whoever still holds this mark may not begin any more.
+    # So much time has passed that the holder of this mark may not begin a body any more.
     processes = tuple(
         p._replace(in_time=False) if p.fence == (entry.number, entry.lease_no) else p for p in state.processes
     )

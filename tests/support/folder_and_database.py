@@ -35,7 +35,7 @@ class TwoSides:
     """A database, and a folder with the template `hello`."""
 
     database: Database
-    write: Callable[[Mapping[str, str | bytes | None]], Path]  # makes the folder, with changes
+    write: Callable[[Mapping[str, str | bytes | None]], Path]  # writes the folder, with changes
 
     def push(self, **options: Any) -> Push:
         """Push the folder as a person at a terminal."""

@@ -1,4 +1,4 @@
-"""What senders and people know about mails, for comparison with the database."""
+"""The facts that senders and people know about mails, for comparison with the database."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +11,7 @@ from support.queue_driver import START
 
 @dataclass
 class MailFacts:
-    """What a person knows of a notification."""
+    """The facts that a person knows about a notification."""
 
     subject_id: UUID
     status: str = "waiting"  # waiting, unknown, cancelled, failed, sent
@@ -21,7 +21,7 @@ class MailFacts:
 
 @dataclass
 class ClaimFacts:
-    """What a sender knows of one claim."""
+    """The facts that a sender knows about one claim."""
 
     entry: ClaimedEntry
     mail: MailFacts
@@ -32,7 +32,7 @@ class ClaimFacts:
 
 @dataclass
 class SenderFacts:
-    """One life of a sender."""
+    """A sender process, from its start to its end."""
 
     boot_id: UUID = field(default_factory=generate_id)
     work: list[ClaimFacts] = field(default_factory=list)

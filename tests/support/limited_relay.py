@@ -17,7 +17,7 @@ class LimitedRelay(ScriptedRelay):
     limit: int | None = None
     refusal: str = "421 4.7.0 relay.example too many connections"  # a greeting, EHLO and a reply to it, DROP or RESET
     refused: int = 0  # connections
-    most: int = 0  # connections that were taken at the same time
+    most: int = 0  # maximum number of connections at the same time
 
     async def wait_for_refusals(self, count: int) -> None:
         """Wait until that many connections were refused."""

@@ -10,11 +10,11 @@ STYLE
 BODY
 </body></html>"""
 STYLE, BODY = 2, 4
-"""The lines at which those begin."""
+"""The line at which each of them begins."""
 
 
 def build_lint_source(body: str = "", style: str = "", **more: Any) -> TemplateSource:
-    """Build a source without faults, apart from what is passed."""
+    """Build a source without faults, except in the arguments."""
     page = more.pop("page", PAGE).replace("STYLE", style).replace("BODY", body)
     files = {"subject.txt": more.pop("subject", "Hello"), "body.html": page, "body.txt": more.pop("text", "Hello")}
     files |= more.pop("files", {})

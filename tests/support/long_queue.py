@@ -51,7 +51,7 @@ async def add_measured_sender(parts: wiring.ProcessParts) -> UUID:
 
 
 async def write_heartbeat(parts: wiring.ProcessParts) -> UUID:
-    """Write the heartbeat of a sender; on SQLite it is known without one."""
+    """Write the heartbeat of a sender; on SQLite none is needed."""
     life = Heartbeat(parts.database, generate_id(), parts.clock, dead_after=30, throughput=parts.throughput)
     if not parts.database.is_sqlite:
         await life.beat()
@@ -67,5 +67,5 @@ def get_forecast(client: httpx2.AsyncClient) -> QueueForecast:
 async def refresh_forecast(client: httpx2.AsyncClient) -> None:
     """Make the API behind this client measure the queue now."""
     forecast = get_forecast(client)
-    await forecast.close()  # an earlier look must not end after this one
+    await forecast.close()  # an earlier count must not end after this one
     await forecast.refresh()

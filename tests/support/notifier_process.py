@@ -1,4 +1,4 @@
-"""Real `notifier` processes: started like a user does, stopped by signals, and never left running."""
+"""Real `notifier` processes: started as a user would, stopped by signals, and never left running."""
 
 import json
 import os

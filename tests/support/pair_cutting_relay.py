@@ -13,7 +13,7 @@ _END = b"\r\n.\r\n"
 _GREETING = b"220 relay.example\r\n"
 _EHLO = b"250-relay.example\r\n250 PIPELINING\r\n"
 WHOLE = Cut()
-SAID = 2 * (sum(map(len, REPLIES.values())) + len(QUEUED))  # bytes that are said to two mails
+SAID = 2 * (sum(map(len, REPLIES.values())) + len(QUEUED))  # bytes of the replies to two mails
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Track:
     heard: int = 0
     said: int = 0
     dots: list[str] = field(default_factory=list)  # senders of the mails that were read to their dot
-    begun_at: dict[str, int] = field(default_factory=dict)  # bytes said, up to the end of its 354
+    begun_at: dict[str, int] = field(default_factory=dict)  # bytes sent, up to the end of its 354
     ended_at: dict[str, int] = field(default_factory=dict)  # and of the reply to its dot
 
     def permitted(self, sender: str) -> bool:
@@ -99,7 +99,7 @@ class _Talk:
         self._connection, self._track = connection, track
         self._holds = patient
         self._buffer = bytearray()
-        self._answer = bytearray()  # what is to be said
+        self._answer = bytearray()  # the next reply
         self._in_body = False
         self._sender = ""
 

@@ -31,7 +31,7 @@ default_pool_size = {size}
 
 
 class PgBouncer:
-    """Runs while its block runs."""
+    """A PgBouncer that runs until the end of the block."""
 
     def __init__(self, server: PostgresServer, mode: str, size: int) -> None:
         self._server = server

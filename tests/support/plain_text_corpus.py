@@ -1,6 +1,6 @@
 """The mails whose generated text part is compared with a browser.
 
-Those of `tests/corpus_text` are made to be hard to put into words; those of `tests/corpus` and the shipped templates
+Those of `tests/corpus_text` are hard to convert to text. Those of `tests/corpus` and the shipped templates
 are like mails that people send. `NAME.json` has the variables of `NAME.html`, where there are any.
 """
 

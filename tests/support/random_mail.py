@@ -24,7 +24,7 @@ _VALUES = {
     "border-left-width": ("8px", "thick"),
     "width": ("50px", "50%", "auto"),
     "inline-size": ("60px",),
-    "display": ("none", "flexish"),  # no others: with * they would show the stylesheet itself
+    "display": ("none", "flexish"),  # only these: with * they would show the stylesheet itself
     "text-decoration": ("underline", "none", "line-through red"),
     "text-decoration-color": ("blue",),
     "white-space": ("nowrap", "pre"),

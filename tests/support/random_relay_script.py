@@ -20,9 +20,9 @@ class ScriptedReply:
     code: int
     text: str  # of the reply proper; contains the tag of the mail
     wire: bytes
-    glued: int  # the place at which `wire` must not be split: right before an unasked line
+    glued: int  # `wire` must not be split here: right before an unsolicited line
     hangs_up: bool
-    whole: bool  # the reply proper is said, and to its end
+    whole: bool  # the whole reply was sent
 
 
 @dataclass
@@ -32,7 +32,7 @@ class MailScript:
     tag: str
     said: dict[str, ScriptedReply]
     trouble: str | None
-    troubled: str | None  # the command at which the trouble is
+    troubled: str | None  # the command with the wrong reply
     given: set[str] = field(default_factory=set)  # commands that were answered
     body: bytes | None = None
 
@@ -85,13 +85,13 @@ class RandomRelayProtocol(asyncio.Protocol):
         self._now: MailScript | None = None
         self._buffer = bytearray()
         self._in_body = False
-        self._queue: list[bytes] = []  # what is still to be said, piece by piece
+        self._queue: list[bytes] = []  # the pieces of the reply that are still to be sent
         self._hanging_up = False
-        self.quiet = asyncio.Event()  # nothing more to say
+        self.quiet = asyncio.Event()  # nothing more to send
         self.quiet.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is of another class
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's has another class
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data

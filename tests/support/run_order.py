@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 SLOW = ("chaos", "acceptance")
 EARLY = 0.85
-"""All slow tests have begun when this share of the others has run."""
+"""Share of the other tests after which all slow tests have begun."""
 
 
 class LocatedTest(Protocol):

@@ -1,6 +1,6 @@
 """Hooks of schemathesis: change requests so that they meet the rules that JSON Schema cannot express.
 
-Only what was generated to be right is touched; what was generated to be wrong stays wrong.
+Only requests that were generated as valid are changed; invalid ones stay invalid.
 """
 
 import os
@@ -16,7 +16,7 @@ from support import template_editor
 from support.seeded_installation import WELCOME
 
 OWN_KEYS = frozenset(os.environ.get("FITTING_OWN_KEYS", "").split())
-"""Ids of the keys with which is asked: without them every later answer would be 401, and show nothing."""
+"""Ids of the keys of the requests. If one were revoked, every later reply would be 401, and show nothing."""
 _NUMBERS = st.integers(0, 10**6)
 _FILE = {"content": "SGVsbG8sIEFkYSE=", "content_type": "text/plain"}
 
@@ -40,12 +40,12 @@ def before_call(_context: HookContext, case: "Case[Any]", _kwargs: dict[str, Any
     if case.path_parameters and case.path_parameters.get("slug") == WELCOME["template"] and case.method != "GET":
         case.path_parameters["slug"] = "daily_report"  # notifications need the other
     if case.meta is not None and case.meta.generation.mode.is_negative and case.body in (None, []):
-        case.body = 7  # as with the fields, null is no body and an empty array an empty object
+        case.body = 7  # as for fields, null means no body, and an empty array an empty object
     if case.meta is None or not isinstance(case.body, dict):
         return
     if case.meta.generation.mode.is_negative:
         _keep_wrong(case.body)
-        # Or what is wrong with an item is told in its result, with 202.
+        # Otherwise the reply is 202, with the error of an item in its result.
         if operation == "submit_batch" and case.body.get("on_error") == "skip_invalid":
             case.body["on_error"] = "reject_all"
         return
@@ -59,7 +59,7 @@ def before_call(_context: HookContext, case: "Case[Any]", _kwargs: dict[str, Any
 def _keep_wrong(body: dict[str, Any]) -> None:
     """Keep invalid what the API reads leniently: an empty array for an object, null for a missing field.
 
-    The schema says none of it, or generated clients would have to offer it: what was meant to be wrong stays wrong.
+    The schema does not mention this, because generated clients would have to offer it. So invalid bodies stay invalid.
     """
     for name, inner in body.items():
         if inner in ([], {}):
@@ -92,7 +92,7 @@ def _notification(body: dict[str, Any]) -> None:
     if body.get("reply_to") is not None:
         body["reply_to"] = "Help <help@shop.example>"
     if body.get("headers") is not None:
-        # Of those two the one needs the other, names that differ in case only are the same, and few begin with X-.
+        # One of these two needs the other. Names that differ only in case are equal, and few begin with X-.
         headers = {name.lower(): (name, text) for name, text in body["headers"].items() if "-post" not in name.lower()}
         body["headers"] = {name: text if text.isascii() else "ascii" for name, text in headers.values()}
         body["headers"] = {

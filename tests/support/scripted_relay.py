@@ -16,8 +16,8 @@ from support.received_mail import ReceivedMail
 DROP = "drop"  # close the connection instead of answering
 HANG = "hang"  # never answer
 ENDLESS = "endless"  # continuation lines without end, until the other side closes
-TRICKLE = "trickle"  # one byte after the other and never a line end, until the other side closes
-HOLD = "hold "  # before a reply: say it when `resume` is set, and note in `early` what was said to it until then
+TRICKLE = "trickle"  # single bytes without a line end, until the other side closes
+HOLD = "hold "  # before a reply: send it when `resume` is set, and record in `early` what arrived until then
 STALL = "stall"  # at DATA: 354, and then nothing is read until `resume` is set
 _EARLY_RCPT = "503 5.5.1 MAIL first"
 _NOBODY = "554 5.5.1 no valid recipients"
@@ -37,7 +37,7 @@ class ScriptedRelay:
     starttls: ssl.SSLContext | None = None
     users: dict[str, str] = field(default_factory=dict)
     mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN")  # for AUTH, offered where there are users
-    watchful: bool = False  # hold each reply back for a moment, and note what arrives before it in `early`
+    watchful: bool = False  # delay each reply for a moment, and record in `early` what arrives before it
     pipelines: bool = False  # offer PIPELINING (RFC 2920)
     port: int = 0
     host: str = "127.0.0.1"
@@ -45,8 +45,10 @@ class ScriptedRelay:
     connected_at: list[float] = field(default_factory=list)  # seconds of the loop's clock
     commands: list[str] = field(default_factory=list)  # every command of every connection, in order
     received: list[ReceivedMail] = field(default_factory=list)
-    bodies: list[str] = field(default_factory=list)  # recipients of what was read to its dot, whatever was answered
-    early: list[bytes] = field(default_factory=list)  # what a client said before it had the reply to its last command
+    bodies: list[str] = field(
+        default_factory=list
+    )  # recipients of mails that were read to their dot, whatever the reply
+    early: list[bytes] = field(default_factory=list)  # bytes that a client sent before the last reply
     poured: int = 0  # bytes of endless replies
     flights: int = 0  # how often it had to wait for the client: round trips
 
@@ -253,7 +255,7 @@ class _Connection:
 
     async def _answer(self, reply: str) -> bool:
         if reply == HANG:
-            await self._reader.read()  # until the other side has had enough
+            await self._reader.read()  # until the other side closes
             return False
         if reply == ENDLESS:
             await self._pour(b"250-and so on\r\n" * 64)

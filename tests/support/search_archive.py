@@ -36,7 +36,7 @@ from notifier.states import (
 )
 
 SKEW = timedelta(minutes=119)
-"""How far the clock of a host, from which an id has its time, may be from that of the database."""
+"""Maximum difference between the database's clock and that of a host, which gives an id its time."""
 SERVICES = ("shop", "other")
 READERS = ("Ada@example.com", "bob@example.com", "carol@example.org", "d'arcy+x@example.org")
 TAGS = ("order", "invoice", "Order", "ü mlaut")

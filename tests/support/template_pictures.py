@@ -20,7 +20,7 @@ from support import browser
 ROOT = Path(__file__).parents[2]
 TEMPLATES, PICTURES = ROOT / "templates", ROOT / "docs" / "pictures"
 WIDTHS, SCHEMES = (375, 640), ("light", "dark")
-SHARPNESS = 1.5  # device pixels for a CSS pixel: enough for print, few enough for a repository
+SHARPNESS = 1.5  # device pixels for a CSS pixel: sharp in print, and small enough for a repository
 COLOURS = 96
 Colour = tuple[int, int, int]
 _COMPLAINTS = (Path(__file__).parent / "complaints.js").read_text()

@@ -16,7 +16,7 @@ class TlsProxy:
         self._target = make_url(url)
         self._context = context
         self._demands_tls = demands_tls
-        self.encrypted: list[bool] = []  # one for each connection that has come this far
+        self.encrypted: list[bool] = []  # one for each connection that got this far
         self._open: set[asyncio.Task[None]] = set()
 
     def url(self, host: str, parameters: str) -> str:
@@ -42,7 +42,7 @@ class TlsProxy:
         try:
             await self._serve(reader, writer)
         except (OSError, asyncio.IncompleteReadError):
-            pass  # the client has not liked the certificate
+            pass  # the client has refused the certificate
         finally:
             writer.transport.abort()
             self._open.discard(task)

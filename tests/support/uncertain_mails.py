@@ -1,4 +1,4 @@
-"""Mails with an unknown outcome, because their sender crashed or their relay fell silent."""
+"""Mails with an unknown outcome, because their sender crashed or their relay did not reply."""
 
 from pathlib import Path
 from typing import Any

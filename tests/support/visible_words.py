@@ -21,7 +21,7 @@ class Expected:
     """A word or address that must come next in a text part."""
 
     texts: tuple[str, ...]  # any of these
-    is_apart: bool  # from what comes before
+    is_apart: bool  # between it and the item before
 
 
 def visible_items(driver: webdriver.Chrome, html: str) -> list[Expected]:

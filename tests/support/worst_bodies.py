@@ -19,7 +19,7 @@ def _filled(piece: bytes, size: int) -> bytes:
 
 @cache
 def _names(size: int, length: int) -> bytes:
-    """As many different members of an object as fit, each with the value 1."""
+    """Build as many different members of an object as fit, each with the value 1."""
     count = size // (length + 6)
     return b",".join(b'"%0*d":1' % (length, number) for number in range(count))
 
@@ -27,7 +27,7 @@ def _names(size: int, length: int) -> bytes:
 def list_worst_bodies(schema: Mapping[str, Any], size: int, values: int) -> Iterator[tuple[str, bytes]]:
     """List names and bytes of bodies up to `size` for a request with this schema.
 
-    The last ones have as many values and names as may be sent, so that they are parsed, and looked at.
+    The last ones have the maximum of values and names, so that they are parsed and validated.
     """
     room = size - 100
     yield "a wide object", b"{" + _names(room, 7) + b"}"

@@ -11,12 +11,12 @@ from support.document_reader import DocumentReader
 from support.seeded_installation import Keys
 
 FOLLOWED = {BlockUse.RUN, BlockUse.POSTED, BlockUse.ANSWER, BlockUse.VALUES, BlockUse.RENDERED, BlockUse.SHOWN}
-WEBHOOK_PAGE = "docs/webhooks.md"  # needs a listener at its port; the README starts its own receiver
+WEBHOOK_PAGE = "docs/webhooks.md"  # these need a listener at its port; the README starts its own receiver
 BESIDE_THE_SERVER = "docs/operations.md"  # its commands read the running demo's data; others use a stopped one
 
 
 class _Listening(HTTPServer):
-    """Keeps the last request as it was received."""
+    """A handler that stores the last request as it was received."""
 
     timeout = 5
     last = ""

@@ -11,7 +11,7 @@ from support.producer.caller_database import DRIVERS, MAIL, CallerDatabase
 from support.producer.scripted_api import Reply, ScriptedApi
 
 KILLS = size(4, 50)
-EACH_OTHER = 4  # so many kills of the forwarder for one of the API, and for one of the caller
+EACH_OTHER = 4  # kills of the forwarder for each kill of the API, and of the caller
 
 ENDINGS = {
     "commit": 1,

@@ -1,1 +1,1 @@
-"""What tests of the producer outbox share."""
+"""Helpers that the tests of the producer outbox share."""

@@ -1,4 +1,4 @@
-"""A caller's own database with the producer table, through each supported driver."""
+"""A caller's database with the producer table, through each supported driver."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

@@ -1,6 +1,6 @@
 """A caller's process that takes orders with mails, in transactions that end in every possible way.
 
-`python orders.py URL WAY`, where WAY says how the first transaction ends; what it has done it prints, and then it waits
+Run `order_process.py URL WAY`; WAY says how the first transaction ends. It prints what it has done, and then waits
 to be killed. `stream` goes on until its input ends.
 """
 
@@ -110,7 +110,7 @@ async def _run(url: str, way: str) -> None:
         count += 1
         if ended is None or ended.is_set():
             break
-        await asyncio.sleep(0.002)  # a shop has other things to do
+        await asyncio.sleep(0.002)  # a shop also does other work
         if count == 1:
             _say("open")
     _say("done")

@@ -19,8 +19,8 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     body: Any = None  # as JSON; bytes go out as they are
     drop: bool = False  # close the connection instead
-    hang: bool = False  # say nothing
-    taken: bool = False  # but take the notifications in first
+    hang: bool = False  # send no reply
+    taken: bool = False  # but accept the notifications first
 
 
 def build_problem(status: int, code: str, **headers: str) -> Reply:
