@@ -7,9 +7,8 @@ import logging
 from dataclasses import dataclass, field
 from typing import Generic
 
-from notifier.client.api_call import Call, HttpResponse, NoResponse, build_error, get_retry_after
+from notifier.client.api_call import Call, HttpResponse, NoResponse, T, build_error, get_retry_after
 from notifier.client.errors import ConnectionFailedError, NotifierClientError
-from notifier.client.reply_reader import T
 
 _log = logging.getLogger("notifier.client")
 _SUCCESS = range(200, 300)
@@ -68,7 +67,8 @@ class RetryState(Generic[T]):
         self.made += 1
         if isinstance(outcome, HttpResponse) and outcome.status in _SUCCESS:
             value = self.call.read(outcome)
-            wait = self._compute_wait(None, now, luck) if self.call.is_unfinished(value) else None
+            is_unfinished = self.call.is_unfinished is not None and self.call.is_unfinished(value)
+            wait = self._compute_wait(None, now, luck) if is_unfinished else None
             return Finished(value=value) if wait is None else self._log_retry(wait, "a part of it is still in progress")
         if isinstance(outcome, NoResponse):
             self._maybe_done = self._maybe_done or outcome.may_have_arrived

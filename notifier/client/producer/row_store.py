@@ -1,7 +1,8 @@
-"""The SQL of the forwarder in the caller's database, in the order of a row's life.
+"""The table `notifier_producer` in the caller's own database, and its SQL in the order of a row's life.
 
-No function commits. A claim is a lease that ends by itself. Its end, in `due_at`, is the fence of every later write but
-the deletion: a row that the API has can be deleted by any forwarder.
+A row is a mail that is not confirmed yet. A writer, in any language, has to set `id` and `body` only. No function here
+commits. A claim is a lease that ends by itself. Its end, in `due_at`, is the fence of every later write but the
+deletion: a row that the API has can be deleted by any forwarder.
 """
 
 import json
@@ -13,11 +14,16 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    Column,
     ColumnElement,
     Connection,
     DateTime,
+    Index,
+    Integer,
     LargeBinary,
+    MetaData,
     Table,
+    Text,
     Update,
     Uuid,
     any_,
@@ -29,13 +35,41 @@ from sqlalchemy import (
     literal,
     null,
     select,
+    text,
     update,
 )
 
-from notifier.client.producer.row_table import TABLE
-
+TABLE_NAME = "notifier_producer"
 UNCONFIRMED = "unconfirmed"
 """The problem code of a row that the API may have and that can no longer be repeated safely."""
+
+
+def define_table(metadata: MetaData) -> Table:
+    """Define the table in your metadata, so that your migrations create it."""
+    now = func.current_timestamp()
+    refused_at = Column("refused_at", DateTime(timezone=True))
+    definition = Table(
+        TABLE_NAME,
+        metadata,
+        Column("id", Uuid, primary_key=True),  # also the idempotency key
+        Column("body", Text, nullable=False),  # one notification, as JSON
+        Column("created_at", DateTime(timezone=True), nullable=False, server_default=now),
+        Column("due_at", DateTime(timezone=True), nullable=False, server_default=now),  # next try, or end of the lease
+        Column("tries", Integer, nullable=False, server_default=text("0")),  # failures that may be this row's fault
+        Column("first_tried_at", DateTime(timezone=True)),  # since when the API may have it
+        refused_at,
+        Column("problem", Text),  # why it was refused, as JSON
+    )
+    is_waiting = refused_at.is_(None)
+    columns = (definition.c.due_at, definition.c.id)
+    Index(f"{TABLE_NAME}_due", *columns, postgresql_where=is_waiting, sqlite_where=is_waiting)
+    return definition
+
+
+metadata = MetaData()
+"""Metadata with this table only, for `metadata.create_all(engine)`."""
+
+TABLE = define_table(metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,10 +279,10 @@ def _time_from_now(connection: Connection, after: timedelta = timedelta(0)) -> C
     return cast(func.now() + after, DateTime(timezone=True))
 
 
-def _count_bytes(connection: Connection, text: ColumnElement[str]) -> ColumnElement[int]:
+def _count_bytes(connection: Connection, column: ColumnElement[str]) -> ColumnElement[int]:
     if connection.dialect.name == "sqlite":
-        return func.length(cast(text, LargeBinary))
-    return func.octet_length(text)
+        return func.length(cast(column, LargeBinary))
+    return func.octet_length(column)
 
 
 def _is_in(connection: Connection, column: ColumnElement[UUID], ids: Sequence[UUID]) -> ColumnElement[bool]:
