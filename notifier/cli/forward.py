@@ -5,15 +5,16 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from uuid import UUID
 
 import typer
 
-from notifier.cli import api_access, output
-from notifier.cli.output import CommandError
+from notifier.cli.command import USAGE_ERROR, CommandError, make_command, print_rows
+from notifier.cli.send import KeyOption, UrlOption, resolve_access
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -29,16 +30,16 @@ T = TypeVar("T")
 
 def register_forward_command(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("forward")(forward_mails)
+    app.command("forward")(make_command(forward_mails))
 
 
-def forward_mails(
+async def forward_mails(
     database_url: Annotated[
         str,
         typer.Option(envvar="NOTIFIER_PRODUCER_DATABASE_URL", help="Your database, with `notifier_producer` in it."),
     ],
-    url: api_access.UrlOption = "",
-    key: api_access.KeyOption = "",
+    url: UrlOption = "",
+    key: KeyOption = "",
     once: Annotated[bool, typer.Option(help="One request at most; exit 1 if it failed.")] = False,
     drain: Annotated[bool, typer.Option(help="Stop when nothing is due any more.")] = False,
     rows: Annotated[int, typer.Option(min=1, max=1000, help="Rows of one request at most.")] = 1000,
@@ -55,15 +56,17 @@ def forward_mails(
     from notifier.client.producer import ForwarderLimits
 
     if sum((once, drain, refused, bool(release))) > 1:
-        raise CommandError("--once, --drain, --refused and --release do not go together", output.USAGE_ERROR)
+        raise CommandError("--once, --drain, --refused and --release do not go together", USAGE_ERROR)
     if refused or release:
-        _run_command(database_url, lambda engine: _show_refused(engine, release, as_json=as_json))
+        async with _open_engine(database_url) as engine:
+            await _show_refused(engine, release, as_json=as_json)
         return
-    url, key = api_access.resolve_access(url, key)
+    url, key = resolve_access(url, key)
     _log_to_stderr()
     limits = ForwarderLimits(max_rows=rows, lease=timedelta(seconds=lease))
     until = "once" if once else "drained" if drain else "stopped"
-    _run_command(database_url, lambda engine: _run_forwarder(engine, url, key, limits, until=until))
+    async with _open_engine(database_url) as engine:
+        await _run_forwarder(engine, url, key, limits, until=until)
 
 
 async def _run_forwarder(
@@ -100,7 +103,7 @@ async def _show_refused(engine: "Engine | AsyncEngine", release: list[UUID], *, 
             raise typer.Exit(1)
         return
     rows = await _run_in_transaction(engine, producer.list_refused)
-    output.print_rows(
+    print_rows(
         (
             {
                 "id": row.id,
@@ -124,13 +127,24 @@ async def _run_in_transaction(engine: "Engine | AsyncEngine", work: "Callable[[C
         return work(connection)
 
 
-async def _with_engine(url: str, work: "Callable[[Engine | AsyncEngine], Coroutine[Any, Any, None]]") -> None:
-    """Open the caller's database with the driver that its URL names, or with ours, and close it afterwards."""
+@asynccontextmanager
+async def _open_engine(url: str) -> "AsyncIterator[Engine | AsyncEngine]":
+    """Open the caller's database with the driver that its URL names, or with ours, until the block ends.
+
+    Errors of the database are raised as `CommandError`.
+    """
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from notifier.client.producer import UnsupportedDatabaseError
 
     engine = _create_engine(url)
     try:
-        await work(engine)
+        yield engine
+    except UnsupportedDatabaseError as error:
+        raise CommandError(str(error), USAGE_ERROR) from error
+    except (DBAPIError, OSError) as error:
+        raise CommandError(f"your database: {_explain_error(error, url)}") from error
     finally:
         if isinstance(engine, AsyncEngine):
             await engine.dispose()
@@ -139,7 +153,7 @@ async def _with_engine(url: str, work: "Callable[[Engine | AsyncEngine], Corouti
 
 
 def _create_engine(url: str) -> "Engine | AsyncEngine":
-    """Create an engine on the caller's database. Raises `Failed`."""
+    """Create an engine on the caller's database. Raises `CommandError`."""
     from sqlalchemy import create_engine, make_url
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
     from sqlalchemy.ext.asyncio import create_async_engine
@@ -159,20 +173,7 @@ def _create_engine(url: str) -> "Engine | AsyncEngine":
         make = create_async_engine if parsed.get_dialect().is_async else create_engine
         return make(parsed, hide_parameters=True, **options)
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
-        raise CommandError("--database-url: no database that can be opened from here", output.USAGE_ERROR) from error
-
-
-def _run_command(url: str, work: "Callable[[Engine | AsyncEngine], Coroutine[Any, Any, None]]") -> None:
-    from sqlalchemy.exc import DBAPIError
-
-    from notifier.client.producer import UnsupportedDatabaseError
-
-    try:
-        output.run_command(_with_engine(url, work))
-    except UnsupportedDatabaseError as error:
-        raise CommandError(str(error), output.USAGE_ERROR) from error
-    except (DBAPIError, OSError) as error:
-        raise CommandError(f"your database: {_explain_error(error, url)}") from error
+        raise CommandError("--database-url: no database that can be opened from here", USAGE_ERROR) from error
 
 
 def _explain_error(error: "DBAPIError | OSError", url: str) -> str:

@@ -15,14 +15,13 @@ from notifier.cli import (
     forward,
     keys,
     notifications,
-    openapi,
     run,
     send,
     services,
     suppressions,
     templates,
 )
-from notifier.cli.output import CommandError
+from notifier.cli.command import CommandError
 
 app = typer.Typer(
     name="notifier",
@@ -43,7 +42,15 @@ forward.register_forward_command(app)
 notifications.register_notification_commands(app)
 suppressions.register_suppression_commands(app)
 doctor.register_doctor_command(app)
-openapi.register_openapi_command(app)
+
+
+@app.command("openapi")
+def print_openapi() -> None:
+    """Print the API's description (OpenAPI 3.1, JSON)."""
+    from notifier.api.app import build_bare_app
+    from notifier.api.openapi import description
+
+    print(description.format_document(build_bare_app().openapi()), end="")
 
 
 def _print_version(is_set: bool) -> None:
@@ -71,7 +78,27 @@ def run_command_line() -> None:
         print(f"notifier: {failure}", file=sys.stderr)
         sys.exit(failure.code)
     except Exception as error:  # noqa: BLE001 - an error that no command expects
-        from notifier.cli import unexpected_error
-
-        unexpected_error.print_unexpected_error(error)
+        _print_unexpected_error(error)
         sys.exit(1)
+
+
+def _print_unexpected_error(error: Exception) -> None:
+    """Print one line without the error's own message, which may hold secrets, addresses and SQL."""
+    from pydantic import ValidationError
+
+    from notifier.db.data_directory import describe_os_error
+    from notifier.log_settings import LogLevel, LogSettings
+    from notifier.telemetry.logging import describe_exception
+
+    try:
+        level = LogSettings().log_level
+    except ValidationError:
+        level = LogLevel.INFO
+    if level is LogLevel.DEBUG:
+        print("\n".join(describe_exception(error)), file=sys.stderr)
+    if isinstance(error, OSError) and error.filename is not None:
+        line = f"{error.filename}: {describe_os_error(error)}"
+    else:
+        kind = type(error).__name__
+        line = f"a fault of Notifier's own ({kind}): set NOTIFIER_LOG_LEVEL=DEBUG to see where, and report it"
+    print(f"notifier: {line}", file=sys.stderr)

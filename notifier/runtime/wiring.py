@@ -28,7 +28,7 @@ from notifier.delivery.mail_renderer import MailRenderer
 from notifier.delivery.relay_circuits import RelayListener
 from notifier.errors import ConfigurationError
 from notifier.head_request import HeadAsGet
-from notifier.health import checks, routes
+from notifier.health import checks, probes
 from notifier.health.checks import CheckResult
 from notifier.health.probes import Probes
 from notifier.http_server import PortBusyError, ServerLimits, find_server_limits, open_listener, serve_app
@@ -279,7 +279,7 @@ def build_probe_app(
     problem_responses.install_error_handlers(app)
     app.add_middleware(HeadAsGet)
     app.state.probes = _build_probes(parts, readiness or partial(checks.check_database, parts.database))
-    app.include_router(routes.router)
+    app.include_router(probes.router)
     return app
 
 
