@@ -122,8 +122,8 @@ async def start_inbox(
 ) -> None:
     """Run the development inbox: it accepts every mail, shows it, and delivers none."""
     from notifier.http_server import raise_file_limit
-    from notifier.inbox.access import Access
     from notifier.inbox.inbox_server import Inbox
+    from notifier.inbox.web_app import Access
 
     raise_file_limit()
     access = Access(hosts=allow_host or (), release_ports=release_port or ())

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from notifier.inbox.background import BackgroundInbox
-from notifier.inbox.expectation import MailNotReceived
+from notifier.inbox.inbox_server import BackgroundInbox
+from notifier.inbox.message_search import MailNotReceived
 from notifier.inbox.received_message import ReceivedMessage
 
 __all__ = ["BackgroundInbox", "MailNotReceived", "ReceivedMessage", "inbox"]
