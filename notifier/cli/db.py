@@ -2,15 +2,7 @@
 
 import typer
 
-from notifier.cli.command import USAGE_ERROR, CommandError, make_command, open_for_reading, open_for_writing
-
-
-def register_db_commands(app: typer.Typer) -> None:
-    """Add the commands."""
-    db = typer.Typer(help="The database's schema.", no_args_is_help=True)
-    db.command("upgrade")(make_command(upgrade_database))
-    db.command("check")(make_command(check_database))
-    app.add_typer(db, name="db")
+from notifier.cli.command import USAGE_ERROR, CommandError, open_for_reading, open_for_writing
 
 
 async def upgrade_database() -> None:

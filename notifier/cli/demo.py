@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from notifier.cli.command import USAGE_ERROR, CommandError, make_command, set_up_logging
+from notifier.cli.command import USAGE_ERROR, CommandError, set_up_logging
 from notifier.cli.run import InboxPortOption, PortOption, SmtpPortOption, name_busy_port, wait_for_stop
 
 if TYPE_CHECKING:
@@ -25,11 +25,6 @@ LOOPBACK = ("localhost", "127.0.0.1")
 """Hosts to which the demo sends webhooks over plain HTTP."""
 CLIENT_VARIABLES = frozenset({"NOTIFIER_URL", "NOTIFIER_API_KEY", "NOTIFIER_PRODUCER_DATABASE_URL"})
 """Variables that configure a client, not a server."""
-
-
-def register_demo_command(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("demo")(make_command(start_demo))
 
 
 async def start_demo(
@@ -63,7 +58,7 @@ def _load_log_settings() -> "tuple[LogSettings, list[str]]":
 
 
 def _build_settings(data_dir: Path, smtp_port: int) -> "Settings":
-    """Build the demo's settings from its flags alone."""
+    """Build the settings from the options of the command only."""
     from notifier.settings import (
         IsolatedSettings,
         RecipientsMode,

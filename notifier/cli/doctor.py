@@ -1,19 +1,14 @@
-"""`notifier doctor`: all checks of an installation, each with a sentence on what to do."""
+"""`notifier doctor`: all checks of an installation; each result says what to do."""
 
 from typing import TYPE_CHECKING
 
 import typer
 
-from notifier.cli.command import Json, load_settings, make_command, print_rows
+from notifier.cli.command import Json, load_settings, print_rows
 
 if TYPE_CHECKING:
     from notifier.health.checks import CheckResult
     from notifier.settings import Settings
-
-
-def register_doctor_command(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("doctor")(make_command(run_doctor))
 
 
 async def run_doctor(as_json: Json = False) -> None:

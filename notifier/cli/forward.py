@@ -5,19 +5,19 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from notifier.cli.command import USAGE_ERROR, CommandError, make_command, print_rows
+from notifier.cli.command import USAGE_ERROR, CommandError, print_rows
 from notifier.cli.send import KeyOption, UrlOption, resolve_access
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Engine
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
     from notifier.db.database_url import DatabaseAddress
 
 ASYNCPG_SCHEMES = frozenset({"postgresql", "postgres", "postgresql+asyncpg", "postgres+asyncpg"})
-T = TypeVar("T")
-
-
-def register_forward_command(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("forward")(make_command(forward_mails))
 
 
 async def forward_mails(
@@ -73,13 +67,14 @@ async def _run_forwarder(
     engine: "Engine | AsyncEngine", url: str, key: str, limits: "ForwarderLimits", *, until: str
 ) -> None:
     from notifier.client import producer
+    from notifier.client.producer.forwarder import run_in_transaction
 
     forwarder = producer.Forwarder(engine, url=url, key=key, limits=limits)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, forwarder.stop)
     try:
-        before = await _run_in_transaction(engine, producer.count_backlog)
+        before = await run_in_transaction(engine, producer.count_backlog)
         print(f"forwarding to {url}: {before.waiting} wait, {before.refused} were refused", flush=True)
         if until == "once":
             turn = await forwarder.forward_once()
@@ -87,7 +82,7 @@ async def _run_forwarder(
                 raise CommandError(f"not forwarded: {turn.failure}")
         else:
             await (forwarder.drain() if until == "drained" else forwarder.run())
-        after = await _run_in_transaction(engine, producer.count_backlog)
+        after = await run_in_transaction(engine, producer.count_backlog)
         print(f"{after.waiting} wait, {after.refused} were refused", flush=True)
     finally:
         await forwarder.close()
@@ -95,14 +90,15 @@ async def _run_forwarder(
 
 async def _show_refused(engine: "Engine | AsyncEngine", release: list[UUID], *, as_json: bool) -> None:
     from notifier.client import producer
+    from notifier.client.producer.forwarder import run_in_transaction
 
     if release:
-        freed = await _run_in_transaction(engine, lambda connection: producer.retry_refused(connection, release))
+        freed = await run_in_transaction(engine, lambda connection: producer.retry_refused(connection, release))
         print(f"{freed} of {len(release)} will be tried again")
         if freed < len(release):
             raise typer.Exit(1)
         return
-    rows = await _run_in_transaction(engine, producer.list_refused)
+    rows = await run_in_transaction(engine, producer.list_refused)
     print_rows(
         (
             {
@@ -115,16 +111,6 @@ async def _show_refused(engine: "Engine | AsyncEngine", release: list[UUID], *, 
         ),
         as_json=as_json,
     )
-
-
-async def _run_in_transaction(engine: "Engine | AsyncEngine", work: "Callable[[Connection], T]") -> T:
-    from sqlalchemy.ext.asyncio import AsyncEngine
-
-    if isinstance(engine, AsyncEngine):
-        async with engine.begin() as connection:
-            return await connection.run_sync(work)
-    with engine.begin() as connection:
-        return work(connection)
 
 
 @asynccontextmanager
@@ -177,7 +163,7 @@ def _create_engine(url: str) -> "Engine | AsyncEngine":
 
 
 def _explain_error(error: "DBAPIError | OSError", url: str) -> str:
-    """Explain the error; with the driver's own redacted words where we know no better ones."""
+    """Explain the error: in our words if we know it, else in the redacted words of the driver."""
     from sqlalchemy.exc import DBAPIError
 
     from notifier.db.error_explanations import UPGRADE_ADVICE, explain_database_error
@@ -192,7 +178,7 @@ def _explain_error(error: "DBAPIError | OSError", url: str) -> str:
 
 
 def _parse_address(url: str) -> "DatabaseAddress | None":
-    """Parse the URL into an address if it names our driver, or none."""
+    """Parse the URL of a database that we open with our own driver; None for any other."""
     from notifier.db.database_url import parse_database_url
 
     is_ours = url.strip().partition("://")[0].lower() in ASYNCPG_SCHEMES
@@ -200,7 +186,7 @@ def _parse_address(url: str) -> "DatabaseAddress | None":
 
 
 def _log_to_stderr() -> None:
-    """Log what the forwarder does, but not what its libraries say."""
+    """Log the messages of the forwarder to stderr, without those of its libraries."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log = logging.getLogger("notifier.client.producer")

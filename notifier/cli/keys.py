@@ -15,7 +15,6 @@ from notifier.cli.command import (
     Rate,
     build_actor,
     format_time,
-    make_command,
     open_for_reading,
     open_for_writing,
     print_rows,
@@ -32,16 +31,6 @@ MAX_LISTED_KEYS = 1000
 _DURATION_FORM = re.compile(r"(\d{1,6})([smhdw])")
 _DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 KeyName = Annotated[str, typer.Argument(metavar="ID|PREFIX", help="Its id, its prefix, or the key itself.")]
-
-
-def register_key_commands(app: typer.Typer) -> None:
-    """Add the commands."""
-    group = typer.Typer(help="API keys.", no_args_is_help=True)
-    group.command("create")(make_command(create_key))
-    group.command("list")(make_command(list_keys))
-    group.command("rotate")(make_command(rotate_key))
-    group.command("revoke")(make_command(revoke_key))
-    app.add_typer(group, name="keys")
 
 
 async def create_key(

@@ -16,7 +16,6 @@ from notifier.cli.command import (
     Json,
     build_actor,
     format_time,
-    make_command,
     open_for_reading,
     open_for_writing,
     print_rows,
@@ -32,15 +31,6 @@ if TYPE_CHECKING:
 MAX_LISTED = 1000
 Id = Annotated[str, typer.Argument(metavar="ID", help="The notification's id.")]
 Comment = Annotated[str, typer.Option(help="Why; kept in the timeline.")]
-
-
-def register_notification_commands(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("show")(make_command(show_notification))
-    app.command("unknown")(make_command(list_unknown))
-    app.command("cancel")(make_command(cancel_notification))
-    app.command("retry")(make_command(retry_notifications))
-    app.command("resolve")(make_command(resolve_notification))
 
 
 async def show_notification(id_: Id, as_json: Json = False) -> None:
@@ -72,7 +62,7 @@ async def show_notification(id_: Id, as_json: Json = False) -> None:
 
 
 def _describe_next_step(view: "NotificationView") -> str:
-    """What happens next, and what a person can do."""
+    """Describe what happens next, and what a person can do."""
     from notifier.states import WAITING_STATUSES, EntryState, Status
 
     until = format_time(view.expires_at)
@@ -145,7 +135,7 @@ async def retry_notifications(
 
 
 async def _retry_failed(reason: Reason, comment: str) -> None:
-    """Retry them in the order of acceptance; those that change meanwhile are left out."""
+    """Retry what failed for this reason, in the order of acceptance; what changes meanwhile is left out."""
     from notifier.errors import NotFoundError
     from notifier.status import notification_actions
 

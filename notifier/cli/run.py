@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from notifier.cli.command import UNREACHABLE_DATABASE, USAGE_ERROR, CommandError, load_settings, make_command
+from notifier.cli.command import UNREACHABLE_DATABASE, USAGE_ERROR, CommandError, load_settings
 
 if TYPE_CHECKING:
     import socket
@@ -19,21 +19,13 @@ if TYPE_CHECKING:
     from notifier.settings import Settings
 
 THREAD_SWITCH_SECONDS = 0.0005
-"""Seconds until a busy thread lets another run. With Python's default of 5 ms, large bodies slow down other POSTs."""
+"""Seconds until a busy thread lets another run. With Python's default of 5 ms, large bodies delay other POSTs."""
 GC_THRESHOLD = 50_000
 """New objects before a garbage collection. Python's default of 700 costs 5 % of a sender's time."""
 HostOption = Annotated[str, typer.Option(help="Address to listen on.")]
 PortOption = Annotated[int, typer.Option(help="Port of the API.")]
 InboxPortOption = Annotated[int, typer.Option(help="Port of the inbox page.")]
 SmtpPortOption = Annotated[int, typer.Option(help="Port on which the inbox takes mail.")]
-
-
-def register_process_commands(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("serve")(make_command(start_server))
-    app.command("api")(make_command(start_api))
-    app.command("sender")(make_command(start_sender))
-    app.command("inbox")(make_command(start_inbox))
 
 
 async def start_server(host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
@@ -196,7 +188,7 @@ async def _require_migrated(parts: "ProcessParts") -> None:
 
 
 async def _require_usable(parts: "ProcessParts") -> None:
-    """Exit 2 if the database can never be used. One that is only away, or not migrated yet, may come later."""
+    """Exit 2 if the database can never be used. One that is out of reach or not migrated may be usable later."""
     from notifier.db import migrations
     from notifier.errors import DatabaseUnavailableError
     from notifier.telemetry.logging import get_logger

@@ -3,6 +3,7 @@
 An option comes before `NOTIFIER_URL` and `NOTIFIER_API_KEY`. The demo's key is sent to this host only.
 """
 
+import asyncio
 import json
 import os
 import time
@@ -16,7 +17,7 @@ import typer
 from notifier.cli.command import USAGE_ERROR, CommandError
 
 if TYPE_CHECKING:
-    from notifier.client import Notification, Notifier
+    from notifier.client import AsyncNotifier, Notification
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEMO_KEY = "demo-key"
@@ -32,12 +33,7 @@ SUCCESS_STATUSES = frozenset({"sent", "delivered"})
 END_STATUSES = SUCCESS_STATUSES | {"bounced", "complained", "failed", "expired", "suppressed", "cancelled", "unknown"}
 
 
-def register_send_command(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("send")(send_mail)
-
-
-def send_mail(
+async def send_mail(
     to: Annotated[str, typer.Option(help="The recipient's address.")],
     template: Annotated[str, typer.Option(help="Slug of a published template.")],
     var: Annotated[list[str], typer.Option(help="name=value; a value that is JSON is taken as such.")] = [],  # noqa: B006
@@ -52,10 +48,10 @@ def send_mail(
     variables = dict(_parse_variable(text) for text in var)
     url, key = resolve_access(url, key)
     try:
-        with client.Notifier(url=url, key=key, timeout=10, retries=client.RetryPolicy(tries=1)) as notifier:
-            sent = notifier.send(to=to, template=template, variables=variables, locale=locale)
+        async with client.AsyncNotifier(url=url, key=key, timeout=10, retries=client.RetryPolicy(tries=1)) as notifier:
+            sent = await notifier.send(to=to, template=template, variables=variables, locale=locale)
             print(f"accepted as {sent.id}")
-            outcome = _wait_for_outcome(notifier, sent.id, wait)
+            outcome = await _wait_for_outcome(notifier, sent.id, wait)
     except client.ConfigurationError as error:
         raise CommandError(str(error), USAGE_ERROR) from error
     except client.ConnectionFailedError as error:
@@ -77,14 +73,14 @@ def _parse_variable(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _wait_for_outcome(notifier: "Notifier", id_: str, seconds: float) -> "Notification":
+async def _wait_for_outcome(notifier: "AsyncNotifier", id_: str, seconds: float) -> "Notification":
     """Return the notification once it has ended, or its state after `seconds`."""
     until = time.monotonic() + seconds
     while True:
-        notification = notifier.get(id_)
+        notification = await notifier.get(id_)
         if notification.status in END_STATUSES or time.monotonic() > until:
             return notification
-        time.sleep(POLL_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def _print_outcome(outcome: "Notification") -> None:

@@ -11,7 +11,6 @@ from notifier.cli.command import (
     Rate,
     build_actor,
     format_time,
-    make_command,
     open_for_reading,
     open_for_writing,
     print_rows,
@@ -22,15 +21,6 @@ if TYPE_CHECKING:
 
 Domains = Annotated[list[str], typer.Option(help="Domain it may send from; may be repeated.")]
 Team = Annotated[list[str], typer.Option(help="Whom its team keys may mail: an address, or @domain; may be repeated.")]
-
-
-def register_service_commands(app: typer.Typer) -> None:
-    """Add the commands."""
-    group = typer.Typer(help="Calling applications.", no_args_is_help=True)
-    group.command("create")(make_command(create_service))
-    group.command("list")(make_command(list_services))
-    group.command("update")(make_command(update_service))
-    app.add_typer(group, name="services")
 
 
 async def create_service(

@@ -13,7 +13,6 @@ from notifier.cli.command import (
     Json,
     build_actor,
     format_time,
-    make_command,
     open_for_reading,
     open_for_writing,
     print_rows,
@@ -30,15 +29,6 @@ if TYPE_CHECKING:
 MAX_LISTED = 1000
 Address = Annotated[str, typer.Argument(metavar="ADDRESS")]
 Service = Annotated[str, typer.Option(help="The service that owns it; default: the instance, for all services.")]
-
-
-def register_suppression_commands(app: typer.Typer) -> None:
-    """Add the commands."""
-    group = typer.Typer(help="Addresses that are not mailed.", no_args_is_help=True)
-    group.command("list")(make_command(list_suppressions))
-    group.command("add")(make_command(add_suppression))
-    group.command("lift")(make_command(lift_suppressions))
-    app.add_typer(group, name="suppressions")
 
 
 async def list_suppressions(
@@ -140,7 +130,7 @@ async def lift_suppressions(
 
 
 async def _list_matching(connection: "AsyncConnection", which: str, service: str) -> list[UUID]:
-    """The suppressions with this id or address."""
+    """Find the ids of the suppressions with this id or address."""
     from notifier import suppression
 
     if "@" not in which:

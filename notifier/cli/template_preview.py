@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from notifier.cli.command import USAGE_ERROR, CommandError, Json, load_settings, make_command
+from notifier.cli.command import USAGE_ERROR, CommandError, Json, load_settings
 
 if TYPE_CHECKING:
     from notifier.mail.mail_parts import MailHeader
@@ -34,13 +34,6 @@ PARTS = ("subject", "html", "text")
 Slugs = Annotated[list[str] | None, typer.Argument(help="Templates; default: all.")]
 Root = Annotated[Path | None, typer.Option("--dir", help="Directory of the template files.")]
 Variables = Annotated[Path | None, typer.Option("--variables", help="A JSON file of values; default: the sample.")]
-
-
-def register_preview_commands(templates: typer.Typer) -> None:
-    """Add the commands."""
-    templates.command("lint")(make_command(lint_templates))
-    templates.command("render")(make_command(render_template))
-    templates.command("preview")(make_command(preview_template))
 
 
 async def lint_templates(
@@ -190,7 +183,7 @@ def _load_values(source: "TemplateSource", path: Path | None) -> dict[str, Any]:
 async def _render_mail(
     pool: "RenderingPool", slug: str, source: "TemplateSource", locale: str | None, values: dict[str, Any]
 ) -> "PreviewedMail":
-    """Render the mail as it would leave, but with example addresses, a fixed date and a fixed Message-ID."""
+    """Render the mail as a sender does, but with example addresses, a fixed date and a fixed Message-ID."""
     from notifier.errors import TemplateError
     from notifier.rendering.protocol import RenderJob
     from notifier.template_language.render_fault import RenderFault

@@ -14,30 +14,18 @@ from notifier.cli.command import (
     Json,
     format_time,
     get_operator_name,
-    make_command,
     open_for_reading,
     open_for_writing,
     print_rows,
     strip_control_characters,
 )
-from notifier.cli.template_preview import Root, Slugs, register_preview_commands
+from notifier.cli.template_preview import Root, Slugs
 
 if TYPE_CHECKING:
     from notifier.templating.sync.sync_result import SyncResult
 
 MAX_NOTE_LENGTH = 500  # characters, as the database has it
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would change; exit 1 if it would be refused.")]
-
-
-def register_template_commands(app: typer.Typer) -> None:
-    """Add the commands."""
-    templates = typer.Typer(help="Templates.", no_args_is_help=True)
-    templates.command("list")(make_command(list_templates))
-    templates.command("push")(make_command(push_templates))
-    templates.command("pull")(make_command(pull_templates))
-    templates.command("diff")(make_command(diff_templates))
-    register_preview_commands(templates)
-    app.add_typer(templates, name="templates")
 
 
 async def list_templates(as_json: Json = False) -> None:

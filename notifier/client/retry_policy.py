@@ -1,6 +1,6 @@
-"""Decides whether and when a call is retried; it has no clock, socket or sleep of its own.
+"""Decides whether and when a call is retried; it uses no clock and no network itself.
 
-A request whose reply was lost is sent again only if repeating it changes nothing more.
+A request whose reply was lost is sent again only if a repetition changes nothing more.
 """
 
 import logging
@@ -59,11 +59,11 @@ class RetryState(Generic[T]):
     _maybe_done: bool = field(default=False, init=False)
 
     def seconds_left(self, now: float, maximum: float) -> float:
-        """How long the next attempt may take."""
+        """Compute how many seconds the next attempt may take."""
         return max(min(maximum, self.started + self.policy.seconds - now), 0.001)
 
     def decide(self, outcome: HttpResponse | NoResponse, *, now: float, luck: float) -> Finished[T] | RetryLater:
-        """Decide what follows from an attempt. Raises the error with which the call ends."""
+        """Decide whether the call has ended or is retried. Raises the error with which it ends."""
         self.made += 1
         if isinstance(outcome, HttpResponse) and outcome.status in _SUCCESS:
             value = self.call.read(outcome)
@@ -97,7 +97,7 @@ class RetryState(Generic[T]):
 
 
 def _is_retried(call: Call[T], status: int, code: str) -> bool:
-    """True if the reply asks to retry. After an error of a gateway only what may be repeated is retried."""
+    """True if the reply allows a retry. After an error of a gateway, only repeatable calls are retried."""
     return status in _RETRY_STATUSES or code == _IN_PROGRESS or (status in _GATEWAY_STATUSES and call.is_repeatable)
 
 

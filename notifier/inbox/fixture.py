@@ -17,6 +17,6 @@ __all__ = ["BackgroundInbox", "MailNotReceived", "ReceivedMessage", "inbox"]
 
 @pytest.fixture
 def inbox() -> Iterator[BackgroundInbox]:
-    """A real inbox on free ports, empty, and gone after the test."""
+    """An empty inbox on free ports, which is closed after the test."""
     with BackgroundInbox() as running:
         yield running

@@ -85,7 +85,7 @@ class Inbox:
         self._web = await _start_web(self, http)
 
     async def stop(self) -> None:
-        """Close both servers and every connection, and wake everything that waits for mail or events."""
+        """Close both servers and every connection, and wake all tasks that wait for mail or events."""
         self.store.close()
         await self._receiver.close()
         assert self._web is not None

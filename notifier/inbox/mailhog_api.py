@@ -130,7 +130,7 @@ class MailHogApi:
         return Response(mailhog_json.decode_part(part), headers=headers)
 
     async def release(self, request: Request) -> Response:
-        """POST /api/v1/messages/{id}/release: send it on to a loopback SMTP server."""
+        """POST /api/v1/messages/{id}/release: send the message to a loopback SMTP server."""
         message = self._find(request)
         if message is None:
             return _reply_missing()

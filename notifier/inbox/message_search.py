@@ -14,7 +14,7 @@ _MAX_LISTED = 20
 
 
 class SearchKind(StrEnum):
-    """What MailHog's search looks at."""
+    """The part of a mail that MailHog's search uses."""
 
     FROM = "from"
     TO = "to"

@@ -63,7 +63,7 @@ def drop_unlisted_fields(_logger: WrappedLogger, _method: str, event: EventDict)
 
 
 def configure_logging(*, json: bool, level: str, stream: TextIO | None = None) -> None:
-    """Set up logging for this process. The command line calls it once."""
+    """Set up logging for this process; call it once."""
     stream = stream or sys.stderr
     processors: list[Processor] = [
         structlog.stdlib.add_log_level,

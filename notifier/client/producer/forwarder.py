@@ -200,7 +200,7 @@ class Forwarder:
     async def forward_once(self) -> ForwardResult:
         """Claim, POST and settle once. Raises nothing but a cancellation."""
         try:
-            claim = await self._in_database(self._claim)
+            claim = await run_in_transaction(self._engine, self._claim)
             if claim.unconfirmed:
                 _log.error("unconfirmed count=%d keys_last=%s", claim.unconfirmed, self._limits.key_lifetime)
             if not claim.rows:
@@ -208,7 +208,7 @@ class Forwarder:
             result = await post_rows(self._client, claim.rows, seconds=self._limits.request.total_seconds())
             if isinstance(result, FailedPost):
                 return await self._return_rows(claim, result)
-            turn = await self._in_database(lambda connection: self._settle(connection, claim, result))
+            turn = await run_in_transaction(self._engine, lambda connection: self._settle(connection, claim, result))
         except Exception as error:  # noqa: BLE001 - the rows are still in the table, so the forwarder goes on
             return self._handle_error(error)
         self._log_result(turn)
@@ -216,12 +216,11 @@ class Forwarder:
         return turn
 
     def _claim(self, connection: Connection) -> RowClaim:
-        limits = self._limits
         share = ClaimSize(
             max_rows=self._pace.window,
-            max_bytes=limits.max_bytes,
-            lease=limits.lease,
-            key_lifetime=limits.key_lifetime,
+            max_bytes=self._limits.max_bytes,
+            lease=self._limits.lease,
+            key_lifetime=self._limits.key_lifetime,
         )
         return row_store.claim_rows(connection, share, self._table)
 
@@ -246,7 +245,7 @@ class Forwarder:
         )
 
     async def _return_rows(self, claim: RowClaim, failed: FailedPost) -> ForwardResult:
-        """The whole request failed: end the lease, and slow down."""
+        """End the lease after a request that failed as a whole, and slow down."""
         ids = [row.id for row in claim.rows]
         is_suspect = len(ids) == 1 and failed.may_be_row_fault
 
@@ -260,7 +259,7 @@ class Forwarder:
         wait = self._pace.record_failure(failed.retry_after)
         _log.warning("not_forwarded reason=%s count=%d wait=%.2f", failed.reason, len(ids), wait)
         with contextlib.suppress(Exception):  # otherwise the lease ends by itself
-            await self._in_database(write)
+            await run_in_transaction(self._engine, write)
         return ForwardResult(claimed=len(ids), failure=failed.reason, wait=wait)
 
     def _handle_error(self, error: Exception) -> ForwardResult:
@@ -276,13 +275,6 @@ class Forwarder:
         if turn.refused:
             _log.warning("refused count=%d", turn.refused)
 
-    async def _in_database(self, work: Callable[[Connection], _Result]) -> _Result:
-        """Run `work` in a transaction of the caller's database."""
-        if isinstance(self._engine, AsyncEngine):
-            async with self._engine.begin() as connection:
-                return await connection.run_sync(work)
-        return await asyncio.to_thread(_transact, self._engine, work)
-
     async def _rest(self, seconds: float) -> None:
         """Wait this long, or until `wake` or `stop`."""
         if self._stopping or not seconds:
@@ -295,6 +287,14 @@ class Forwarder:
             self._wakeup.clear()
 
 
-def _transact(engine: Engine, work: Callable[[Connection], _Result]) -> _Result:
-    with engine.begin() as connection:
-        return work(connection)
+async def run_in_transaction(engine: Engine | AsyncEngine, work: Callable[[Connection], _Result]) -> _Result:
+    """Run `work` in a transaction of the caller's database."""
+    if isinstance(engine, AsyncEngine):
+        async with engine.begin() as connection:
+            return await connection.run_sync(work)
+
+    def transact() -> _Result:
+        with engine.begin() as connection:
+            return work(connection)
+
+    return await asyncio.to_thread(transact)

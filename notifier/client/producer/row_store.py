@@ -87,7 +87,7 @@ class ClaimedRow:
     """A claimed row."""
 
     id: UUID
-    body: str  # JSON, if its writer did it right
+    body: str  # JSON, unless its writer made a mistake
     tries: int  # including this one
     is_first: bool  # it was never tried before
 
@@ -175,7 +175,7 @@ def delete_rows(connection: Connection, ids: Sequence[UUID], table: Table = TABL
 def mark_refused(
     connection: Connection, claim: RowClaim, problems: Sequence[tuple[UUID, str]], table: Table = TABLE
 ) -> int:
-    """Mark rows as refused, unless the lease is lost: the next forwarder asks the API itself. Returns how many."""
+    """Mark rows as refused, unless the lease is lost: then the next forwarder sends them. Returns how many."""
     row = table.c
     statement = update(table).where(row.id == bindparam("refused"), row.due_at == claim.until, row.refused_at.is_(None))
     values = {"refused_at": _time_from_now(connection), "problem": bindparam("why")}
@@ -188,7 +188,7 @@ def mark_refused(
 def return_rows(
     connection: Connection, claim: RowClaim, ids: Sequence[UUID], *, after: timedelta, table: Table = TABLE
 ) -> None:
-    """End the lease of rows that may have reached the API or caused the failure; they are due again `after` that."""
+    """End the lease of rows that may have reached the API or caused the failure; they are due again after `after`."""
     statement = _update_claimed(connection, claim, ids, table)
     connection.execute(statement.values(due_at=_time_from_now(connection, after)))
 
@@ -196,7 +196,7 @@ def return_rows(
 def return_rows_untouched(
     connection: Connection, claim: RowClaim, ids: Sequence[UUID], *, reached: bool, table: Table = TABLE
 ) -> None:
-    """End the lease of rows as if they had not been claimed; `reached`: the API may have them nevertheless."""
+    """End the lease of rows as if they had not been claimed. `reached`: the API may have them already."""
     row = table.c
     values: dict[str, Any] = {"due_at": _time_from_now(connection), "tries": row.tries - 1}
     if not reached:
