@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from starlette.responses import JSONResponse
 
 from notifier.api.notifications.submission_models import NotificationIn
-from notifier.cli import output
+from notifier.cli import command
 from notifier.db import data_directory
 from notifier.runtime import wiring
 from notifier.settings import Settings
@@ -48,4 +48,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    output.run_command(main())  # in the event loop of the commands
+    command.run_command(main())  # in the event loop of the commands

@@ -33,7 +33,7 @@ from notifier.api.templates.version_routes import router as template_versions_ro
 from notifier.api.webhooks.routes import router as webhooks_router
 from notifier.api.whoami.routes import router as whoami_router
 from notifier.head_request import HeadAsGet
-from notifier.health.routes import router as health_router
+from notifier.health.probes import router as health_router
 
 _ROUTERS = (
     submit_router,

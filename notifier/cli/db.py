@@ -2,25 +2,11 @@
 
 import typer
 
-from notifier.cli import output
-from notifier.cli.database_access import open_for_reading, open_for_writing
-from notifier.cli.output import CommandError
+from notifier.cli.command import USAGE_ERROR, CommandError, open_for_reading, open_for_writing
 
 
-def register_db_commands(app: typer.Typer) -> None:
-    """Add the commands."""
-    db = typer.Typer(help="The database's schema.", no_args_is_help=True)
-    db.command("upgrade")(upgrade_database)
-    db.command("check")(check_database)
-    app.add_typer(db, name="db")
-
-
-def upgrade_database() -> None:
+async def upgrade_database() -> None:
     """Bring the schema up to date; safe to run from several machines at once."""
-    output.run_command(_upgrade_database())
-
-
-async def _upgrade_database() -> None:
     from notifier.db import migrations
 
     async with open_for_writing(creates=True) as parts:
@@ -28,18 +14,14 @@ async def _upgrade_database() -> None:
         print(f"at {await migrations.get_current_revision(parts.database)}")
 
 
-def check_database() -> None:
+async def check_database() -> None:
     """Exit 0 if the schema is the one that this release needs, else 1."""
-    output.run_command(_check_database())
-
-
-async def _check_database() -> None:
     from notifier.health import checks
 
     async with open_for_reading() as parts:
         findings = await checks.check_database(parts.database, with_reason=True)
     if not findings[0].ok:
-        raise CommandError(findings[0].detail, output.USAGE_ERROR)
+        raise CommandError(findings[0].detail, USAGE_ERROR)
     for finding in findings:
         print(f"{finding.name}: {finding.detail}")
     if not all(finding.ok for finding in findings):

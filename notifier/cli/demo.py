@@ -6,16 +6,16 @@ The environment changes only how the demo logs, never where its mail goes.
 import json
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from notifier.cli import output
-from notifier.cli.output import CommandError
+from notifier.cli.command import USAGE_ERROR, CommandError, set_up_logging
 from notifier.cli.run import InboxPortOption, PortOption, SmtpPortOption, name_busy_port, wait_for_stop
 
 if TYPE_CHECKING:
     from notifier.log_settings import LogSettings
+    from notifier.runtime.process_parts import ProcessParts
     from notifier.settings import Settings
 
 DATA_DIR = Path("var/demo")
@@ -27,12 +27,7 @@ CLIENT_VARIABLES = frozenset({"NOTIFIER_URL", "NOTIFIER_API_KEY", "NOTIFIER_PROD
 """Variables that configure a client, not a server."""
 
 
-def register_demo_command(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("demo")(start_demo)
-
-
-def start_demo(
+async def start_demo(
     port: PortOption = 8000,
     inbox_port: InboxPortOption = 8025,
     smtp_port: SmtpPortOption = 1025,
@@ -40,13 +35,13 @@ def start_demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
 ) -> None:
     """Try Notifier: API, sender and inbox in one process, on SQLite. No mail leaves this machine."""
-    logs, ignored = _log_settings()
-    output.set_up_logging(logs)
+    logs, ignored = _load_log_settings()
+    set_up_logging(logs)
     with name_busy_port({"--port": port, "--inbox-port": inbox_port, "--smtp-port": smtp_port}):
-        output.run_command(_run_demo(data_dir, ports=(port, inbox_port, smtp_port), ignored=ignored, as_json=as_json))
+        await _run_demo(data_dir, (port, inbox_port, smtp_port), ignored, as_json=as_json)
 
 
-def _log_settings() -> "tuple[LogSettings, list[str]]":
+def _load_log_settings() -> "tuple[LogSettings, list[str]]":
     """Load the log settings, and list the variables that are set but have no effect."""
     from pydantic import ValidationError
 
@@ -62,8 +57,8 @@ def _log_settings() -> "tuple[LogSettings, list[str]]":
     return logs, [name for name in ignored if name.upper() not in {"NOTIFIER_LOG_LEVEL", "NOTIFIER_LOG_FORMAT"}]
 
 
-def _settings(data_dir: Path, smtp_port: int) -> "Settings":
-    """Build the demo's settings from its flags alone."""
+def _build_settings(data_dir: Path, smtp_port: int) -> "Settings":
+    """Build the settings from the options of the command only."""
     from notifier.settings import (
         IsolatedSettings,
         RecipientsMode,
@@ -83,34 +78,35 @@ def _settings(data_dir: Path, smtp_port: int) -> "Settings":
     )
 
 
-async def _run_demo(data_dir: Path, *, ports: tuple[int, int, int], ignored: list[str], as_json: bool) -> None:
+async def _run_demo(data_dir: Path, ports: tuple[int, int, int], ignored: list[str], *, as_json: bool) -> None:
     from notifier.db import data_directory, migrations
     from notifier.http_server import raise_file_limit
     from notifier.inbox.inbox_server import Inbox
     from notifier.runtime import wiring
 
     port, inbox_port, smtp_port = ports
-    _require_own(data_dir)
+    _refuse_other_installation(data_dir)
     raise_file_limit()
     async with AsyncExitStack() as stack:
         inbox = await stack.enter_async_context(Inbox(smtp_port=smtp_port, http_port=inbox_port))
         listener = wiring.open_listener("127.0.0.1", port)
         stack.callback(listener.close)
         stack.enter_context(data_directory.lock_directory(data_dir))
-        _mark_directory(data_dir)
-        parts = await stack.enter_async_context(wiring.open_process_parts(_settings(data_dir, inbox.smtp_port)))
+        if not (data_dir / KEY_FILE).exists():  # mark the directory as the demo's before there is a key
+            data_directory.write_secret_file(data_dir / KEY_FILE, "")
+        parts = await stack.enter_async_context(wiring.open_process_parts(_build_settings(data_dir, inbox.smtp_port)))
         await migrations.upgrade_schema(parts.database)
-        await _seed(parts)
-        key = await _demo_key(parts, data_dir)
+        await _publish_templates(parts)
+        key = await _find_or_create_key(parts, data_dir)
         await stack.enter_async_context(wiring.run_sender(parts))
         await stack.enter_async_context(wiring.serve_http(wiring.build_api(parts), listener))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         places = {"api": url, "inbox": inbox.http_url, "smtp": f"127.0.0.1:{inbox.smtp_port}", "key": key}
-        _announce(places, ignored, as_json=as_json)
+        _print_places(places, ignored, as_json=as_json)
         await wait_for_stop()
 
 
-def _require_own(data_dir: Path) -> None:
+def _refuse_other_installation(data_dir: Path) -> None:
     """Refuse a directory that holds the data of another installation."""
     if (data_dir / KEY_FILE).exists():
         return
@@ -119,31 +115,24 @@ def _require_own(data_dir: Path) -> None:
             raise CommandError(
                 f"{data_dir} holds the data of an installation ({name}), which the demo does not touch:"
                 " choose another directory with --data-dir",
-                output.USAGE_ERROR,
+                USAGE_ERROR,
             )
 
 
-def _mark_directory(data_dir: Path) -> None:
-    """Mark the directory as the demo's before there is a key."""
-    from notifier.db import data_directory
-
-    if not (data_dir / KEY_FILE).exists():
-        data_directory.write_secret_file(data_dir / KEY_FILE, "")
-
-
-async def _seed(parts: Any) -> None:
+async def _publish_templates(parts: "ProcessParts") -> None:
     """Publish the shipped templates that do not exist yet. Edited templates stay as they are."""
     from notifier.rendering.pool import RenderingPool
+    from notifier.shipped_files import find_shipped_directory
     from notifier.templating.sync import template_files
     from notifier.templating.sync.push import Push
 
-    root = parts.settings.templates_dir
+    root = find_shipped_directory("templates")
     async with RenderingPool() as pool:
         push = Push(database=parts.database, pool=pool, clock=parts.clock, by="demo", only_new=True)
         await push.run(root, template_files.list_slugs(root))
 
 
-async def _demo_key(parts: Any, data_dir: Path) -> str:
+async def _find_or_create_key(parts: "ProcessParts", data_dir: Path) -> str:
     """Return the demo's API key. It is created at the first start and reused at every later one."""
     from notifier.auth import authenticated_key, key_scope, new_key, service_admin
     from notifier.db import data_directory
@@ -165,7 +154,7 @@ async def _demo_key(parts: Any, data_dir: Path) -> str:
     return key
 
 
-def _announce(places: dict[str, str], ignored: list[str], *, as_json: bool) -> None:
+def _print_places(places: dict[str, str], ignored: list[str], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(places | {"ignored": ignored}), flush=True)
         return

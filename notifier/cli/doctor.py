@@ -1,26 +1,21 @@
-"""`notifier doctor`: all checks of an installation, each with a sentence on what to do."""
+"""`notifier doctor`: all checks of an installation; each result says what to do."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from notifier.cli import output
+from notifier.cli.command import Json, load_settings, print_rows
 
 if TYPE_CHECKING:
     from notifier.health.checks import CheckResult
     from notifier.settings import Settings
 
 
-def register_doctor_command(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("doctor")(run_doctor)
-
-
-def run_doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+async def run_doctor(as_json: Json = False) -> None:
     """Check database, clock, relay, TLS, connections, circuits, recipients, versions. Exit 1 if one is bad."""
-    findings = output.run_command(_collect_results())
+    findings = await _collect_results()
     if as_json:
-        output.print_rows((vars(finding) for finding in findings), as_json=True)
+        print_rows((vars(finding) for finding in findings), as_json=True)
     else:
         for finding in findings:
             mark = "ok  " if finding.ok and not finding.warning else "warn" if finding.ok else "BAD "
@@ -35,7 +30,7 @@ async def _collect_results() -> "list[CheckResult]":
     from notifier.health import checks
     from notifier.health.checks import CheckResult
 
-    settings = output.load_settings()
+    settings = load_settings()
     findings = [
         *await _check_database(settings),
         *checks.check_data_directory(settings),

@@ -5,18 +5,19 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from notifier.cli import api_access, output
-from notifier.cli.output import CommandError
+from notifier.cli.command import USAGE_ERROR, CommandError, print_rows
+from notifier.cli.send import KeyOption, UrlOption, resolve_access
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Engine
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -24,21 +25,15 @@ if TYPE_CHECKING:
     from notifier.db.database_url import DatabaseAddress
 
 ASYNCPG_SCHEMES = frozenset({"postgresql", "postgres", "postgresql+asyncpg", "postgres+asyncpg"})
-T = TypeVar("T")
 
 
-def register_forward_command(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("forward")(forward_mails)
-
-
-def forward_mails(
+async def forward_mails(
     database_url: Annotated[
         str,
         typer.Option(envvar="NOTIFIER_PRODUCER_DATABASE_URL", help="Your database, with `notifier_producer` in it."),
     ],
-    url: api_access.UrlOption = "",
-    key: api_access.KeyOption = "",
+    url: UrlOption = "",
+    key: KeyOption = "",
     once: Annotated[bool, typer.Option(help="One request at most; exit 1 if it failed.")] = False,
     drain: Annotated[bool, typer.Option(help="Stop when nothing is due any more.")] = False,
     rows: Annotated[int, typer.Option(min=1, max=1000, help="Rows of one request at most.")] = 1000,
@@ -55,28 +50,31 @@ def forward_mails(
     from notifier.client.producer import ForwarderLimits
 
     if sum((once, drain, refused, bool(release))) > 1:
-        raise CommandError("--once, --drain, --refused and --release do not go together", output.USAGE_ERROR)
+        raise CommandError("--once, --drain, --refused and --release do not go together", USAGE_ERROR)
     if refused or release:
-        _run_command(database_url, lambda engine: _show_refused(engine, release, as_json=as_json))
+        async with _open_engine(database_url) as engine:
+            await _show_refused(engine, release, as_json=as_json)
         return
-    url, key = api_access.resolve_access(url, key)
+    url, key = resolve_access(url, key)
     _log_to_stderr()
     limits = ForwarderLimits(max_rows=rows, lease=timedelta(seconds=lease))
     until = "once" if once else "drained" if drain else "stopped"
-    _run_command(database_url, lambda engine: _run_forwarder(engine, url, key, limits, until=until))
+    async with _open_engine(database_url) as engine:
+        await _run_forwarder(engine, url, key, limits, until=until)
 
 
 async def _run_forwarder(
     engine: "Engine | AsyncEngine", url: str, key: str, limits: "ForwarderLimits", *, until: str
 ) -> None:
     from notifier.client import producer
+    from notifier.client.producer.forwarder import run_in_transaction
 
     forwarder = producer.Forwarder(engine, url=url, key=key, limits=limits)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, forwarder.stop)
     try:
-        before = await _run_in_transaction(engine, producer.count_backlog)
+        before = await run_in_transaction(engine, producer.count_backlog)
         print(f"forwarding to {url}: {before.waiting} wait, {before.refused} were refused", flush=True)
         if until == "once":
             turn = await forwarder.forward_once()
@@ -84,7 +82,7 @@ async def _run_forwarder(
                 raise CommandError(f"not forwarded: {turn.failure}")
         else:
             await (forwarder.drain() if until == "drained" else forwarder.run())
-        after = await _run_in_transaction(engine, producer.count_backlog)
+        after = await run_in_transaction(engine, producer.count_backlog)
         print(f"{after.waiting} wait, {after.refused} were refused", flush=True)
     finally:
         await forwarder.close()
@@ -92,15 +90,16 @@ async def _run_forwarder(
 
 async def _show_refused(engine: "Engine | AsyncEngine", release: list[UUID], *, as_json: bool) -> None:
     from notifier.client import producer
+    from notifier.client.producer.forwarder import run_in_transaction
 
     if release:
-        freed = await _run_in_transaction(engine, lambda connection: producer.retry_refused(connection, release))
+        freed = await run_in_transaction(engine, lambda connection: producer.retry_refused(connection, release))
         print(f"{freed} of {len(release)} will be tried again")
         if freed < len(release):
             raise typer.Exit(1)
         return
-    rows = await _run_in_transaction(engine, producer.list_refused)
-    output.print_rows(
+    rows = await run_in_transaction(engine, producer.list_refused)
+    print_rows(
         (
             {
                 "id": row.id,
@@ -114,23 +113,24 @@ async def _show_refused(engine: "Engine | AsyncEngine", release: list[UUID], *, 
     )
 
 
-async def _run_in_transaction(engine: "Engine | AsyncEngine", work: "Callable[[Connection], T]") -> T:
+@asynccontextmanager
+async def _open_engine(url: str) -> "AsyncIterator[Engine | AsyncEngine]":
+    """Open the caller's database with the driver that its URL names, or with ours, until the block ends.
+
+    Errors of the database are raised as `CommandError`.
+    """
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    if isinstance(engine, AsyncEngine):
-        async with engine.begin() as connection:
-            return await connection.run_sync(work)
-    with engine.begin() as connection:
-        return work(connection)
-
-
-async def _with_engine(url: str, work: "Callable[[Engine | AsyncEngine], Coroutine[Any, Any, None]]") -> None:
-    """Open the caller's database with the driver that its URL names, or with ours, and close it afterwards."""
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from notifier.client.producer import UnsupportedDatabaseError
 
     engine = _create_engine(url)
     try:
-        await work(engine)
+        yield engine
+    except UnsupportedDatabaseError as error:
+        raise CommandError(str(error), USAGE_ERROR) from error
+    except (DBAPIError, OSError) as error:
+        raise CommandError(f"your database: {_explain_error(error, url)}") from error
     finally:
         if isinstance(engine, AsyncEngine):
             await engine.dispose()
@@ -139,7 +139,7 @@ async def _with_engine(url: str, work: "Callable[[Engine | AsyncEngine], Corouti
 
 
 def _create_engine(url: str) -> "Engine | AsyncEngine":
-    """Create an engine on the caller's database. Raises `Failed`."""
+    """Create an engine on the caller's database. Raises `CommandError`."""
     from sqlalchemy import create_engine, make_url
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
     from sqlalchemy.ext.asyncio import create_async_engine
@@ -159,24 +159,11 @@ def _create_engine(url: str) -> "Engine | AsyncEngine":
         make = create_async_engine if parsed.get_dialect().is_async else create_engine
         return make(parsed, hide_parameters=True, **options)
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
-        raise CommandError("--database-url: no database that can be opened from here", output.USAGE_ERROR) from error
-
-
-def _run_command(url: str, work: "Callable[[Engine | AsyncEngine], Coroutine[Any, Any, None]]") -> None:
-    from sqlalchemy.exc import DBAPIError
-
-    from notifier.client.producer import UnsupportedDatabaseError
-
-    try:
-        output.run_command(_with_engine(url, work))
-    except UnsupportedDatabaseError as error:
-        raise CommandError(str(error), output.USAGE_ERROR) from error
-    except (DBAPIError, OSError) as error:
-        raise CommandError(f"your database: {_explain_error(error, url)}") from error
+        raise CommandError("--database-url: no database that can be opened from here", USAGE_ERROR) from error
 
 
 def _explain_error(error: "DBAPIError | OSError", url: str) -> str:
-    """Explain the error; with the driver's own redacted words where we know no better ones."""
+    """Explain the error: in our words if we know it, else in the redacted words of the driver."""
     from sqlalchemy.exc import DBAPIError
 
     from notifier.db.database_errors import UPGRADE_ADVICE, explain_database_error
@@ -191,7 +178,7 @@ def _explain_error(error: "DBAPIError | OSError", url: str) -> str:
 
 
 def _parse_address(url: str) -> "DatabaseAddress | None":
-    """Parse the URL into an address if it names our driver, or none."""
+    """Parse the URL of a database that we open with our own driver; None for any other."""
     from notifier.db.database_url import parse_database_url
 
     is_ours = url.strip().partition("://")[0].lower() in ASYNCPG_SCHEMES
@@ -199,7 +186,7 @@ def _parse_address(url: str) -> "DatabaseAddress | None":
 
 
 def _log_to_stderr() -> None:
-    """Log what the forwarder does, but not what its libraries say."""
+    """Log the messages of the forwarder to stderr, without those of its libraries."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log = logging.getLogger("notifier.client.producer")

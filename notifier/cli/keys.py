@@ -1,24 +1,31 @@
 """`keys`: create, list, rotate and revoke API keys of any service. Each change is in the audit."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
 
 import typer
 
-from notifier.cli import output
-from notifier.cli.database_access import open_for_reading, open_for_writing
-from notifier.cli.notifications import format_time, get_operator_name, strip_control_characters
-from notifier.cli.options import Json, Rate
-from notifier.cli.output import CommandError
+from notifier.cli.command import (
+    USAGE_ERROR,
+    CommandError,
+    Json,
+    Rate,
+    build_actor,
+    format_time,
+    open_for_reading,
+    open_for_writing,
+    print_rows,
+    replace_surrogates,
+    strip_control_characters,
+)
 from notifier.states import KeyKind
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from notifier.auth.key_admin import KeyView
     from notifier.auth.key_scope import KeyScope
-    from notifier.auth.new_key import NewKey
 
 MAX_LISTED_KEYS = 1000
 _DURATION_FORM = re.compile(r"(\d{1,6})([smhdw])")
@@ -26,17 +33,7 @@ _DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w
 KeyName = Annotated[str, typer.Argument(metavar="ID|PREFIX", help="Its id, its prefix, or the key itself.")]
 
 
-def register_key_commands(app: typer.Typer) -> None:
-    """Add the commands."""
-    group = typer.Typer(help="API keys.", no_args_is_help=True)
-    group.command("create")(create_key)
-    group.command("list")(list_keys)
-    group.command("rotate")(rotate_key)
-    group.command("revoke")(revoke_key)
-    app.add_typer(group, name="keys")
-
-
-def create_key(
+async def create_key(
     service: Annotated[str, typer.Option(help="The name of its service.")] = "",
     admin: Annotated[bool, typer.Option("--admin", help="Create an instance-wide admin key.")] = False,
     kind: Annotated[KeyKind, typer.Option(help="Whom its mail may reach.")] = KeyKind.LIVE,
@@ -49,91 +46,65 @@ def create_key(
     as_json: Json = False,
 ) -> None:
     """Create an API key; it is the last line of the output and cannot be shown again."""
-    lifetime = _parse_duration(expires_in, "--expires-in") if expires_in else None
-    printable_name = name.encode(errors="replace").decode()
-    from notifier.auth import key_admin, new_key
+    from notifier.auth import key_admin, new_key, service_admin
     from notifier.auth.key_scope import ADMIN_SCOPES, DEFAULT_SCOPES, KeyScope
 
-    if len(printable_name) > key_admin.MAX_KEY_NAME_LENGTH:
-        raise CommandError(f"--name: at most {key_admin.MAX_KEY_NAME_LENGTH} characters", output.USAGE_ERROR)
+    lifetime = _parse_duration(expires_in, "--expires-in") if expires_in else None
+    name = replace_surrogates(name, "--name", key_admin.MAX_KEY_NAME_LENGTH)
     if bool(service) == admin:
-        raise CommandError("either --service NAME or --admin", output.USAGE_ERROR)
+        raise CommandError("either --service NAME or --admin", USAGE_ERROR)
     if admin and kind is not KeyKind.LIVE:
-        raise CommandError("--kind: an admin key sends no mail", output.USAGE_ERROR)
+        raise CommandError("--kind: an admin key sends no mail", USAGE_ERROR)
     scopes = _parse_scopes(scope) or (ADMIN_SCOPES if admin else DEFAULT_SCOPES)
     if not admin and KeyScope.ADMIN in scopes:
-        raise CommandError(
-            "--scope: a service's key cannot have admin; create an admin key with --admin", output.USAGE_ERROR
-        )
-    properties = new_key.NewKey(kind=kind, name=printable_name, scopes=scopes, rate_per_minute=rate_per_minute)
-    output.run_command(_create_key(service, properties, lifetime, as_json=as_json))
-
-
-async def _create_key(service: str, properties: "NewKey", lifetime: timedelta | None, *, as_json: bool) -> None:
-    from dataclasses import replace
-
-    from notifier import audit
-    from notifier.auth import key_admin, service_admin
-
+        raise CommandError("--scope: a service's key cannot have admin; create an admin key with --admin", USAGE_ERROR)
+    properties = new_key.NewKey(kind=kind, name=name, scopes=scopes, rate_per_minute=rate_per_minute)
     async with open_for_writing() as parts, parts.database.write() as connection:
-        actor = audit.Actor(name=get_operator_name(), at=parts.clock.now())
+        actor = build_actor(parts.clock.now())
         properties = replace(properties, expires_at=actor.at + lifetime if lifetime else None)
         service_id = await service_admin.find_service(connection, service) if service else None
         view, key = await key_admin.create_key(connection, service_id, properties, actor=actor)
-    _show_new(view, key, as_json=as_json)
+    _print_new_key(view, key, as_json=as_json)
 
 
-def list_keys(
+async def list_keys(
     service: Annotated[str, typer.Option(help="Only keys of this service.")] = "",
     include_ended: Annotated[bool, typer.Option(help="List revoked and expired keys too.")] = False,
     as_json: Json = False,
 ) -> None:
     """List API keys without their secrets, newest first; at most a thousand."""
-    output.run_command(_list_keys(service, include_ended=include_ended, as_json=as_json))
-
-
-async def _list_keys(service: str, *, include_ended: bool, as_json: bool) -> None:
     from notifier.auth import key_admin, service_admin
 
     async with open_for_reading() as parts, parts.database.read() as connection:
         service_id = await service_admin.find_service(connection, service) if service else None
         after = None if include_ended else parts.clock.now()
         views = await key_admin.list_keys(connection, service_id, lasting_after=after, limit=MAX_LISTED_KEYS)
-    output.print_rows([_build_key_row(view) for view in views], as_json=as_json)
+    print_rows([_build_key_row(view) for view in views], as_json=as_json)
 
 
-def rotate_key(
+async def rotate_key(
     which: KeyName,
     overlap: Annotated[str, typer.Option(help="How long the old key still works.")] = "24h",
     as_json: Json = False,
 ) -> None:
     """Replace a key, which ends after the overlap; the new key is the last line of the output."""
-    output.run_command(_rotate_key(_parse_key_name(which), _parse_duration(overlap, "--overlap"), as_json=as_json))
-
-
-async def _rotate_key(which: "UUID | str", overlap: timedelta, *, as_json: bool) -> None:
-    from notifier import audit
     from notifier.auth import key_admin
 
+    name, duration = _parse_key_name(which), _parse_duration(overlap, "--overlap")
     async with open_for_writing() as parts, parts.database.write() as connection:
-        actor = audit.Actor(name=get_operator_name(), at=parts.clock.now())
-        _, new, key = await key_admin.rotate_key(connection, which, actor=actor, overlap=overlap)
-    _show_new(new, key, as_json=as_json)
+        actor = build_actor(parts.clock.now())
+        _, view, key = await key_admin.rotate_key(connection, name, actor=actor, overlap=duration)
+    _print_new_key(view, key, as_json=as_json)
 
 
-def revoke_key(which: KeyName, as_json: Json = False) -> None:
+async def revoke_key(which: KeyName, as_json: Json = False) -> None:
     """Revoke a key; every process refuses it within a second."""
-    output.run_command(_revoke_key(_parse_key_name(which), as_json=as_json))
-
-
-async def _revoke_key(which: "UUID | str", *, as_json: bool) -> None:
-    from notifier import audit
     from notifier.auth import key_admin
 
+    name = _parse_key_name(which)
     async with open_for_writing() as parts, parts.database.write() as connection:
-        actor = audit.Actor(name=get_operator_name(), at=parts.clock.now())
-        view = await key_admin.revoke_key(connection, which, actor=actor)
-    output.print_rows([_build_key_row(view)], as_json=as_json)
+        view = await key_admin.revoke_key(connection, name, actor=build_actor(parts.clock.now()))
+    print_rows([_build_key_row(view)], as_json=as_json)
 
 
 def _parse_scopes(texts: list[str]) -> "tuple[KeyScope, ...]":
@@ -143,12 +114,10 @@ def _parse_scopes(texts: list[str]) -> "tuple[KeyScope, ...]":
         return tuple(KeyScope(scope) for scope in texts)
     except ValueError as error:
         known = ", ".join(scope.value for scope in KeyScope)
-        raise CommandError(f"{error}; scopes are {known}", output.USAGE_ERROR) from error
+        raise CommandError(f"{error}; scopes are {known}", USAGE_ERROR) from error
 
 
-def _parse_key_name(which: str) -> "UUID | str":
-    from uuid import UUID
-
+def _parse_key_name(which: str) -> UUID | str:
     from notifier.auth import authenticated_key
 
     prefix = authenticated_key.get_key_prefix(which)
@@ -157,20 +126,20 @@ def _parse_key_name(which: str) -> "UUID | str":
     try:
         return UUID(which)
     except ValueError as error:
-        raise CommandError("this is neither an id nor the prefix of a key", output.USAGE_ERROR) from error
+        raise CommandError("this is neither an id nor the prefix of a key", USAGE_ERROR) from error
 
 
 def _parse_duration(text: str, option: str) -> timedelta:
     match = _DURATION_FORM.fullmatch(text)
     duration = timedelta(**{_DURATION_UNITS[match[2]]: int(match[1])}) if match else None
     if duration is None or duration > timedelta(days=36_500):
-        raise CommandError(f"{option}: a number and s, m, h, d or w, such as 90d", output.USAGE_ERROR)
+        raise CommandError(f"{option}: a number and s, m, h, d or w, such as 90d", USAGE_ERROR)
     return duration
 
 
-def _show_new(view: "KeyView", key: str, *, as_json: bool) -> None:
+def _print_new_key(view: "KeyView", key: str, *, as_json: bool) -> None:
     if as_json:
-        output.print_rows([_build_key_row(view) | {"key": key}], as_json=True)
+        print_rows([_build_key_row(view) | {"key": key}], as_json=True)
     else:
         print(key)
 

@@ -1,10 +1,11 @@
-"""The `notifier` command: registers all subcommands, and turns errors into one line on stderr and exit code 1.
+"""The `notifier` command: the table of its subcommands; an error becomes one line on stderr and exit code 1.
 
 Exit code 2: wrong use, an unusable setting or database, a busy port. Tracebacks are shown only at log level DEBUG.
 """
 
 import sys
-from typing import Annotated
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
 
 import typer
 
@@ -15,15 +16,16 @@ from notifier.cli import (
     forward,
     keys,
     notifications,
-    openapi,
     run,
     send,
     services,
     suppressions,
+    template_preview,
     templates,
 )
-from notifier.cli.output import CommandError
+from notifier.cli.command import CommandError, make_command
 
+CommandFunctions = dict[str, Callable[..., Coroutine[Any, Any, None]]]
 app = typer.Typer(
     name="notifier",
     help="E-mail notifications that are never silently lost.",
@@ -32,18 +34,70 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-demo.register_demo_command(app)
-run.register_process_commands(app)
-db.register_db_commands(app)
-services.register_service_commands(app)
-keys.register_key_commands(app)
-templates.register_template_commands(app)
-send.register_send_command(app)
-forward.register_forward_command(app)
-notifications.register_notification_commands(app)
-suppressions.register_suppression_commands(app)
-doctor.register_doctor_command(app)
-openapi.register_openapi_command(app)
+
+
+async def print_openapi() -> None:
+    """Print the API's description (OpenAPI 3.1, JSON)."""
+    from notifier.api.app import build_bare_app
+    from notifier.api.openapi import description
+
+    print(description.format_document(build_bare_app().openapi()), end="")
+
+
+COMMANDS: CommandFunctions = {
+    "demo": demo.start_demo,
+    "serve": run.start_server,
+    "api": run.start_api,
+    "sender": run.start_sender,
+    "inbox": run.start_inbox,
+    "send": send.send_mail,
+    "forward": forward.forward_mails,
+    "show": notifications.show_notification,
+    "unknown": notifications.list_unknown,
+    "cancel": notifications.cancel_notification,
+    "retry": notifications.retry_notifications,
+    "resolve": notifications.resolve_notification,
+    "doctor": doctor.run_doctor,
+    "openapi": print_openapi,
+}
+GROUPS: dict[str, tuple[str, CommandFunctions]] = {
+    "db": ("The database's schema.", {"upgrade": db.upgrade_database, "check": db.check_database}),
+    "services": (
+        "Calling applications.",
+        {"create": services.create_service, "list": services.list_services, "update": services.update_service},
+    ),
+    "keys": (
+        "API keys.",
+        {"create": keys.create_key, "list": keys.list_keys, "rotate": keys.rotate_key, "revoke": keys.revoke_key},
+    ),
+    "templates": (
+        "Templates.",
+        {
+            "list": templates.list_templates,
+            "push": templates.push_templates,
+            "pull": templates.pull_templates,
+            "diff": templates.diff_templates,
+            "lint": template_preview.lint_templates,
+            "render": template_preview.render_template,
+            "preview": template_preview.preview_template,
+        },
+    ),
+    "suppressions": (
+        "Addresses that are not mailed.",
+        {
+            "list": suppressions.list_suppressions,
+            "add": suppressions.add_suppression,
+            "lift": suppressions.lift_suppressions,
+        },
+    ),
+}
+for name, function in COMMANDS.items():
+    app.command(name)(make_command(function))
+for group_name, (text, commands) in GROUPS.items():
+    group = typer.Typer(help=text, no_args_is_help=True)
+    for name, function in commands.items():
+        group.command(name)(make_command(function))
+    app.add_typer(group, name=group_name)
 
 
 def _print_version(is_set: bool) -> None:
@@ -71,7 +125,27 @@ def run_command_line() -> None:
         print(f"notifier: {failure}", file=sys.stderr)
         sys.exit(failure.code)
     except Exception as error:  # noqa: BLE001 - an error that no command expects
-        from notifier.cli import unexpected_error
-
-        unexpected_error.print_unexpected_error(error)
+        _print_unexpected_error(error)
         sys.exit(1)
+
+
+def _print_unexpected_error(error: Exception) -> None:
+    """Print one line without the error's own message, which may hold secrets, addresses and SQL."""
+    from pydantic import ValidationError
+
+    from notifier.db.data_directory import describe_os_error
+    from notifier.log_settings import LogLevel, LogSettings
+    from notifier.telemetry.logging import describe_exception
+
+    try:
+        level = LogSettings().log_level
+    except ValidationError:
+        level = LogLevel.INFO
+    if level is LogLevel.DEBUG:
+        print("\n".join(describe_exception(error)), file=sys.stderr)
+    if isinstance(error, OSError) and error.filename is not None:
+        line = f"{error.filename}: {describe_os_error(error)}"
+    else:
+        kind = type(error).__name__
+        line = f"a fault of Notifier's own ({kind}): set NOTIFIER_LOG_LEVEL=DEBUG to see where, and report it"
+    print(f"notifier: {line}", file=sys.stderr)

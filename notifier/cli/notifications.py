@@ -1,27 +1,30 @@
 """`show`, `unknown`, `cancel`, `retry` and `resolve`: an operator examines notifications and decides about them."""
 
-import getpass
 import json
-import os
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
 
 import typer
 
-from notifier.cli import output
-from notifier.cli.database_access import open_for_writing
-from notifier.cli.options import Json
-from notifier.cli.output import CommandError
+from notifier.cli.command import (
+    USAGE_ERROR,
+    CommandError,
+    Json,
+    build_actor,
+    format_time,
+    open_for_reading,
+    open_for_writing,
+    print_rows,
+    replace_surrogates,
+    strip_control_characters,
+)
 from notifier.states import Reason, Resolution
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from uuid import UUID
-
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
-    from notifier.audit import Actor
     from notifier.lookup.notification_view import NotificationView
     from notifier.lookup.timeline import TimelineItem
 
@@ -30,30 +33,13 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="The notification's id.")]
 Comment = Annotated[str, typer.Option(help="Why; kept in the timeline.")]
 
 
-def register_notification_commands(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("show")(show_notification)
-    app.command("unknown")(list_unknown)
-    app.command("cancel")(cancel_notification)
-    app.command("retry")(retry_notifications)
-    app.command("resolve")(resolve_notification)
-
-
-# -- reading -------------------------------------------------------------------------------------
-
-
-def show_notification(id_: Id, as_json: Json = False) -> None:
+async def show_notification(id_: Id, as_json: Json = False) -> None:
     """Show a notification: its status, the reason, and everything that happened to it."""
-    output.run_command(_show_notification(id_, as_json=as_json))
-
-
-async def _show_notification(id_: str, *, as_json: bool) -> None:
     from notifier.api.notifications import models
     from notifier.lookup import notification_view, timeline
-    from notifier.runtime import process_parts
 
     notification_id = _parse_id(id_)
-    async with process_parts.open_process_parts(output.load_settings()) as parts:
+    async with open_for_reading() as parts:
         async with parts.database.read() as connection:
             view = await notification_view.get_notification(connection, None, notification_id)
             items = await timeline.get_timeline(connection, None, notification_id)
@@ -76,7 +62,7 @@ async def _show_notification(id_: str, *, as_json: bool) -> None:
 
 
 def _describe_next_step(view: "NotificationView") -> str:
-    """What happens next, and what a person can do."""
+    """Describe what happens next, and what a person can do."""
     from notifier.states import WAITING_STATUSES, EntryState, Status
 
     until = format_time(view.expires_at)
@@ -105,16 +91,11 @@ def _format_item(item: "TimelineItem") -> str:
     return "  ".join(parts)
 
 
-def list_unknown(as_json: Json = False) -> None:
+async def list_unknown(as_json: Json = False) -> None:
     """List notifications that wait for a person, because no one knows whether the relay took them; oldest first."""
-    output.run_command(_list_unknown(as_json=as_json))
-
-
-async def _list_unknown(*, as_json: bool) -> None:
     from notifier.lookup import notification_view
-    from notifier.runtime import process_parts
 
-    async with process_parts.open_process_parts(output.load_settings()) as parts, parts.database.read() as connection:
+    async with open_for_reading() as parts, parts.database.read() as connection:
         views = await notification_view.list_held_unknown(connection, limit=MAX_LISTED)
     rows = [
         {
@@ -127,20 +108,17 @@ async def _list_unknown(*, as_json: bool) -> None:
         }
         for view in views
     ]
-    output.print_rows(rows, as_json=as_json)
+    print_rows(rows, as_json=as_json)
 
 
-# -- deciding ------------------------------------------------------------------------------------
-
-
-def cancel_notification(id_: Id, comment: Comment = "") -> None:
+async def cancel_notification(id_: Id, comment: Comment = "") -> None:
     """Stop a mail before it is sent. Exit 1 if it may be on its way, or has ended."""
     from notifier.status import notification_actions
 
-    output.run_command(_run_operation(id_, comment, notification_actions.cancel_notification))
+    await _change_notification(id_, comment, notification_actions.cancel_notification)
 
 
-def retry_notifications(
+async def retry_notifications(
     id_: Annotated[str | None, typer.Argument(metavar="[ID]", help="The notification's id.")] = None,
     reason: Annotated[Reason | None, typer.Option(help="Instead of an ID: all that failed for this reason.")] = None,
     comment: Comment = "",
@@ -149,21 +127,19 @@ def retry_notifications(
     from notifier.status import notification_actions
 
     if (id_ is None) == (reason is None):
-        raise CommandError("give the ID of a notification, or --reason for all that failed for it", output.USAGE_ERROR)
+        raise CommandError("give the ID of a notification, or --reason for all that failed for it", USAGE_ERROR)
     if id_ is not None:
-        output.run_command(_run_operation(id_, comment, notification_actions.retry_notification))
+        await _change_notification(id_, comment, notification_actions.retry_notification)
     elif reason is not None:
-        output.run_command(_retry_failed(reason, comment))
+        await _retry_failed(reason, comment)
 
 
 async def _retry_failed(reason: Reason, comment: str) -> None:
-    """Retry them in the order of acceptance; those that change meanwhile are left out."""
-    from uuid import UUID
-
+    """Retry what failed for this reason, in the order of acceptance; what changes meanwhile is left out."""
     from notifier.errors import NotFoundError
     from notifier.status import notification_actions
 
-    words = _check_comment(comment)
+    comment = _check_comment(comment)
     async with open_for_writing() as parts:
         started, last, retried = parts.clock.now(), UUID(int=0), 0
         while True:
@@ -173,7 +149,7 @@ async def _retry_failed(reason: Reason, comment: str) -> None:
                     with suppress(notification_actions.NotPossibleError, NotFoundError):
                         async with connection.begin_nested():
                             await notification_actions.retry_notification(
-                                connection, id_, actor=_build_actor(started), rights=None, comment=words
+                                connection, id_, actor=build_actor(started), rights=None, comment=comment
                             )
                         retried += 1
             if not ids:
@@ -182,7 +158,7 @@ async def _retry_failed(reason: Reason, comment: str) -> None:
     print(f"retried {retried}")
 
 
-def resolve_notification(
+async def resolve_notification(
     id_: Id,
     how: Annotated[Resolution, typer.Option("--as", help="It was sent, it failed, or send it again.")],
     comment: Comment = "",
@@ -190,66 +166,30 @@ def resolve_notification(
     """Decide about a mail when no one knows whether the relay took it."""
     from notifier.status import notification_actions
 
-    async def operation(connection: "AsyncConnection", id_: "UUID", **details: Any) -> None:
-        await notification_actions.resolve_notification(connection, id_, how, **details)
-
-    output.run_command(_run_operation(id_, comment, operation))
+    await _change_notification(id_, comment, partial(notification_actions.resolve_notification, resolution=how))
 
 
-async def _run_operation(id_: str, comment: str, operation: "Callable[..., Awaitable[None]]") -> None:
+async def _change_notification(id_: str, comment: str, change: Callable[..., Awaitable[None]]) -> None:
     from notifier.lookup import notification_view
 
-    notification_id, words = _parse_id(id_), _check_comment(comment)
+    notification_id, comment = _parse_id(id_), _check_comment(comment)
     async with open_for_writing() as parts, parts.database.write() as connection:
-        await operation(connection, notification_id, actor=_build_actor(parts.clock.now()), rights=None, comment=words)
+        await change(connection, notification_id, actor=build_actor(parts.clock.now()), rights=None, comment=comment)
         view = await notification_view.get_notification(connection, None, notification_id)
     print(view.status)
-
-
-def _build_actor(at: datetime) -> "Actor":
-    """The person at this terminal."""
-    from notifier.audit import Actor
-
-    return Actor(name=get_operator_name(), at=at)
 
 
 def _check_comment(comment: str) -> str:
     from notifier.status import notification_actions
 
-    words = comment.encode(errors="replace").decode()
-    if len(words) > notification_actions.MAX_COMMENT_LENGTH:
-        raise CommandError(
-            f"--comment: at most {notification_actions.MAX_COMMENT_LENGTH} characters", output.USAGE_ERROR
-        )
-    return words
+    return replace_surrogates(comment, "--comment", notification_actions.MAX_COMMENT_LENGTH)
 
 
-def get_operator_name() -> str:
-    """The operator's name: the user of this terminal."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # in a container the user id may have no name
-        name = str(os.getuid())
-    return f"operator:{name}"[:64]
-
-
-def _parse_id(text: str) -> "UUID":
-    from uuid import UUID
-
+def _parse_id(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError as error:
-        raise CommandError(f"{text!r} is not the id of a notification", output.USAGE_ERROR) from error
-
-
-def strip_control_characters(words: str) -> str:
-    """Replace control characters, which a terminal would obey: the text comes from relays and callers."""
-    return "".join(character if character.isprintable() else " " for character in words)
-
-
-def format_time(value: datetime | None) -> str:
-    """Format a time for the terminal."""
-    return value.isoformat(timespec="seconds").replace("+00:00", "Z") if value is not None else "-"
+        raise CommandError(f"{text!r} is not the id of a notification", USAGE_ERROR) from error
 
 
 def _format_json(value: object) -> str:

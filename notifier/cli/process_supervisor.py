@@ -1,4 +1,4 @@
-"""Several sender processes under one command: started together, restarted when one dies, stopped together."""
+"""Runs several sender processes: starts them, restarts one that dies, and stops them together."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ class ProcessSupervisor:
     def __init__(self, count: int, arguments: Sequence[str], *, drain: bool) -> None:
         self._count = count
         self._arguments = arguments
-        self._drain = drain  # a process that ends well has nothing left to do
+        self._drain = drain  # a process that ends with status 0 is not restarted
         self._pipe, self._write_end = os.pipe()  # the kernel closes the write end when this process ends
         self._stopping = asyncio.Event()
         self._running: set[asyncio.subprocess.Process] = set()

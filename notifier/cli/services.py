@@ -4,63 +4,53 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from notifier.cli import output
-from notifier.cli.database_access import open_for_reading, open_for_writing
-from notifier.cli.notifications import format_time, get_operator_name
-from notifier.cli.options import Json, Rate
-from notifier.cli.output import CommandError
+from notifier.cli.command import (
+    USAGE_ERROR,
+    CommandError,
+    Json,
+    Rate,
+    build_actor,
+    format_time,
+    open_for_reading,
+    open_for_writing,
+    print_rows,
+)
 
 if TYPE_CHECKING:
-    from notifier.auth.service_admin import ServiceChanges, ServiceView
+    from notifier.auth.service_admin import ServiceView
 
 Domains = Annotated[list[str], typer.Option(help="Domain it may send from; may be repeated.")]
 Team = Annotated[list[str], typer.Option(help="Whom its team keys may mail: an address, or @domain; may be repeated.")]
 
 
-def register_service_commands(app: typer.Typer) -> None:
-    """Add the commands."""
-    group = typer.Typer(help="Calling applications.", no_args_is_help=True)
-    group.command("create")(create_service)
-    group.command("list")(list_services)
-    group.command("update")(update_service)
-    app.add_typer(group, name="services")
-
-
-def create_service(
+async def create_service(
     name: str,
     from_domain: Domains = [],  # noqa: B006
     team_recipient: Team = [],  # noqa: B006
     rate_per_minute: Rate = None,
 ) -> None:
     """Register a calling application."""
-    output.run_command(_create_service(name, from_domain, _normalise_recipients(team_recipient), rate_per_minute))
-
-
-async def _create_service(name: str, from_domains: list[str], team: list[str], rate: int | None) -> None:
     from notifier.auth import service_admin
 
+    team = _normalise_recipients(team_recipient)
     async with open_for_writing() as parts, parts.database.write() as connection:
         now = parts.clock.now()
         id_ = await service_admin.create_service(
-            connection, name, from_domains=from_domains, team=team, rate_per_minute=rate, now=now
+            connection, name, from_domains=from_domain, team=team, rate_per_minute=rate_per_minute, now=now
         )
         print(id_)
 
 
-def list_services(as_json: Json = False) -> None:
+async def list_services(as_json: Json = False) -> None:
     """List all calling applications by name."""
-    output.run_command(_list_services(as_json=as_json))
-
-
-async def _list_services(*, as_json: bool) -> None:
     from notifier.auth import service_admin
 
     async with open_for_reading() as parts, parts.database.read() as connection:
         views = await service_admin.list_services(connection)
-    output.print_rows([_build_service_row(view) for view in views], as_json=as_json)
+    print_rows([_build_service_row(view) for view in views], as_json=as_json)
 
 
-def update_service(
+async def update_service(
     name: str,
     from_domain: Domains = [],  # noqa: B006
     team_recipient: Team = [],  # noqa: B006
@@ -69,28 +59,21 @@ def update_service(
     as_json: Json = False,
 ) -> None:
     """Change a service; each list is replaced as a whole. Every process uses the change within a second."""
-    from notifier.auth.service_admin import ServiceChanges
+    from notifier.auth import service_admin
 
     if not (from_domain or team_recipient or no_team or rate_per_minute is not None):
-        raise CommandError("name at least one change", output.USAGE_ERROR)
+        raise CommandError("name at least one change", USAGE_ERROR)
     if no_team and team_recipient:
-        raise CommandError("--no-team and --team-recipient contradict each other", output.USAGE_ERROR)
-    changes = ServiceChanges(
+        raise CommandError("--no-team and --team-recipient contradict each other", USAGE_ERROR)
+    changes = service_admin.ServiceChanges(
         from_domains=from_domain or None,
         team_recipients=_normalise_recipients(team_recipient) if team_recipient or no_team else None,
         rate_per_minute=rate_per_minute,
     )
-    output.run_command(_update_service(name, changes, as_json=as_json))
-
-
-async def _update_service(name: str, changes: "ServiceChanges", *, as_json: bool) -> None:
-    from notifier import audit
-    from notifier.auth import service_admin
-
     async with open_for_writing() as parts, parts.database.write() as connection:
-        actor = audit.Actor(name=get_operator_name(), at=parts.clock.now())
+        actor = build_actor(parts.clock.now())
         service = await service_admin.update_service(connection, name, changes, actor=actor)
-    output.print_rows([_build_service_row(service)], as_json=as_json)
+    print_rows([_build_service_row(service)], as_json=as_json)
 
 
 def _normalise_recipients(texts: list[str]) -> list[str]:
@@ -102,7 +85,7 @@ def _normalise_recipients(texts: list[str]) -> list[str]:
         try:
             recipients.append(service_admin.normalise_team_recipient(text))
         except email_address.InvalidAddressError as error:
-            raise CommandError(f"--team-recipient {text!r}: {error}", output.USAGE_ERROR) from error
+            raise CommandError(f"--team-recipient {text!r}: {error}", USAGE_ERROR) from error
     return recipients
 
 

@@ -1,14 +1,14 @@
 """`templates lint|render|preview`: check and render files with the code that sends; no database is needed."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from notifier.cli import output
-from notifier.cli.output import CommandError
+from notifier.cli.command import USAGE_ERROR, CommandError, Json, load_settings
 
 if TYPE_CHECKING:
     from notifier.mail.mail_parts import MailHeader
@@ -17,33 +17,32 @@ if TYPE_CHECKING:
     from notifier.template_language.template_source import TemplateSource
     from notifier.templating.sync.template_files import TemplateFileError
 
+WIDTHS = (375, 640)  # CSS pixels
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src https: data:; font-src https: data:"
+_STYLE = """
+:root { color-scheme: light; }
+body { margin: 24px; font: 15px/1.5 system-ui, sans-serif; color: #1f2328; background: #f4f4f2; }
+h1 { font-size: 20px; } h2 { font-size: 16px; margin: 32px 0 4px; }
+.subject { margin: 0 0 12px; }
+.mail { display: flex; flex-wrap: wrap; gap: 20px; align-items: flex-start; }
+figure { margin: 0; } figcaption { font-size: 12px; color: #656d76; }
+iframe { height: 900px; border: 1px solid #d0d7de; background: #fff; resize: vertical; }
+pre { margin: 0; width: 375px; padding: 12px; border: 1px solid #d0d7de; background: #fff; white-space: pre-wrap;
+  overflow-wrap: anywhere; font-size: 12px; }
+"""
 PARTS = ("subject", "html", "text")
 Slugs = Annotated[list[str] | None, typer.Argument(help="Templates; default: all.")]
 Root = Annotated[Path | None, typer.Option("--dir", help="Directory of the template files.")]
 Variables = Annotated[Path | None, typer.Option("--variables", help="A JSON file of values; default: the sample.")]
 
 
-def register_preview_commands(templates: typer.Typer) -> None:
-    """Add the commands."""
-    templates.command("lint")(lint_templates)
-    templates.command("render")(render_template)
-    templates.command("preview")(preview_template)
-
-
-# -- lint ----------------------------------------------------------------------------------------
-
-
-def lint_templates(
+async def lint_templates(
     slugs: Slugs = None,
     root: Root = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on warnings too.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Compile and render the files with their samples; exit 1 if one could not be published."""
-    output.run_command(_run_lint(slugs, root, strict=strict, as_json=as_json))
-
-
-async def _run_lint(slugs: list[str] | None, root: Path | None, *, strict: bool, as_json: bool) -> None:
     from notifier.rendering.pool import RenderingPool
 
     folder, all_rows = _get_folder(root), []
@@ -126,10 +125,7 @@ def _format_row(row: dict[str, Any]) -> str:
     return f"{place}: {row['severity']}: {text}{locale} [{row['code']}]"
 
 
-# -- render --------------------------------------------------------------------------------------
-
-
-def render_template(
+async def render_template(
     slug: str,
     root: Root = None,
     locale: Annotated[str | None, typer.Option(help="Language tag; falls back as sending does.")] = None,
@@ -138,17 +134,11 @@ def render_template(
     out: Annotated[Path | None, typer.Option(help="Write all parts and the whole mail into this directory.")] = None,
 ) -> None:
     """Render a template's files with its sample, or with other values, and print one part."""
-    if part not in PARTS:
-        raise CommandError("--part is subject, html or text", output.USAGE_ERROR)
-    output.run_command(_run_render(slug, root, locale, part, variables, out))
-
-
-async def _run_render(
-    slug: str, root: Path | None, locale: str | None, part: str, variables: Path | None, out: Path | None
-) -> None:
     from notifier.rendering.pool import RenderingPool
     from notifier.templating.sync import template_files
 
+    if part not in PARTS:
+        raise CommandError("--part is subject, html or text", USAGE_ERROR)
     source = template_files.read_template(_get_folder(root), slug)
     values = _load_values(source, variables)
     async with RenderingPool() as pool:
@@ -192,7 +182,7 @@ def _load_values(source: "TemplateSource", path: Path | None) -> dict[str, Any]:
 async def _render_mail(
     pool: "RenderingPool", slug: str, source: "TemplateSource", locale: str | None, values: dict[str, Any]
 ) -> "PreviewedMail":
-    """Render the mail as it would leave, but with example addresses, a fixed date and a fixed Message-ID."""
+    """Render the mail as a sender does, but with example addresses, a fixed date and a fixed Message-ID."""
     from notifier.errors import TemplateError
     from notifier.rendering.protocol import RenderJob
     from notifier.template_language.render_fault import RenderFault
@@ -221,23 +211,15 @@ def _build_header(source: "TemplateSource") -> "MailHeader":
     )
 
 
-# -- preview -------------------------------------------------------------------------------------
-
-
-def preview_template(
+async def preview_template(
     slug: str,
     root: Root = None,
     variables: Variables = None,
     out: Annotated[Path | None, typer.Option(help="The file to write; default: a new one for temporary files.")] = None,
 ) -> None:
     """Write a page that shows every locale of a template, narrow and wide, and print its path."""
-    output.run_command(_run_preview(slug, root, variables, out))
-
-
-async def _run_preview(slug: str, root: Path | None, variables: Path | None, out: Path | None) -> None:
     import tempfile
 
-    from notifier.cli import preview_page
     from notifier.rendering.pool import RenderingPool
     from notifier.templating.sync import template_files
 
@@ -248,11 +230,40 @@ async def _run_preview(slug: str, root: Path | None, variables: Path | None, out
         mails = {tag or source.settings.locale: await _render_mail(pool, slug, source, tag, values) for tag in tags}
     if out is None:
         out = Path(tempfile.mkdtemp(prefix=f"notifier-{slug}-")) / "preview.html"
-    out.write_text(preview_page.build_preview_page(source.settings.name, mails), "utf-8")
+    out.write_text(_build_preview_page(source.settings.name, mails), "utf-8")
     print(out)
 
 
 def _get_folder(root: Path | None) -> Path:
     from notifier.runtime import process_parts
 
-    return root or process_parts.find_templates_directory(output.load_settings())
+    return root or process_parts.find_templates_directory(load_settings())
+
+
+def _build_preview_page(name: str, mails: Mapping[str, "PreviewedMail"]) -> str:
+    """Build a page with the mails by locale, in sandboxed frames: they run no scripts and cannot reach the page."""
+    sections = "".join(_build_mail(locale, mail) for locale, mail in mails.items())
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">\n'
+        '<meta name="viewport" content="width=device-width">\n'
+        f"<title>{escape(name)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<body>\n<h1>{escape(name)}</h1>\n{sections}</body>\n</html>\n"
+    )
+
+
+def _build_mail(locale: str, mail: "PreviewedMail") -> str:
+    frames = "".join(_build_frame(mail.html, width) for width in WIDTHS) if mail.html is not None else ""
+    tag = escape(locale)
+    return (
+        f'<section>\n<h2>{tag}</h2>\n<p class="subject" lang="{tag}">{escape(mail.subject)}</p>\n<div class="mail">\n'
+        f'{frames}<figure><figcaption>text</figcaption><pre lang="{tag}">{escape(mail.text)}</pre></figure>\n'
+        "</div>\n</section>\n"
+    )
+
+
+def _build_frame(html: str, width: int) -> str:
+    return (
+        f'<figure><figcaption>{width} px</figcaption><iframe sandbox="" width="{width}" title="{width} px"'
+        f' srcdoc="{escape(html)}"></iframe></figure>\n'
+    )

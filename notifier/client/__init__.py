@@ -3,7 +3,7 @@
 It needs httpx2 and standardwebhooks only, and never sends a mail twice by itself.
 """
 
-from notifier.client.account_reply import (
+from notifier.client.account import (
     ApiKey,
     AuditEntry,
     Caller,
@@ -15,7 +15,7 @@ from notifier.client.account_reply import (
     WebhookDelivery,
     WebhookEndpoint,
 )
-from notifier.client.asset_reply import Asset
+from notifier.client.api_call import Page
 from notifier.client.awaiting import AsyncNotifier
 from notifier.client.blocking import Notifier
 from notifier.client.errors import (
@@ -48,7 +48,6 @@ from notifier.client.notification_reply import (
     Explanation,
     File,
     Notification,
-    Page,
     RefusedResult,
     Status,
     Submitted,
@@ -70,6 +69,7 @@ from notifier.client.request_fields import (
 )
 from notifier.client.retry_policy import RetryPolicy
 from notifier.client.template_reply import (
+    Asset,
     FileDifference,
     GateReport,
     Layout,

@@ -5,132 +5,122 @@ Generated from `awaiting.py` by tests/generated/write_blocking.py: change that f
 
 import random
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from types import TracebackType
 from typing import Concatenate, ParamSpec, Self
 
 import httpx2
 
-from notifier.client import account_calls, asset_calls, notification_calls, template_calls
-from notifier.client.api_call import Call, HttpResponse, NoResponse, PageCall, build_next_page_call
-from notifier.client.configuration import Configuration, build_timeout
-from notifier.client.event_stream import SILENCE_SECONDS, EventParser
-from notifier.client.http_exchange import classify_failure, convert_response, describe_method
-from notifier.client.reply_reader import T
+from notifier.client import account, notification_calls, template_calls
+from notifier.client.api_call import Call, HttpResponse, NoResponse, PageCall, T, build_next_page_call, describe_method
+from notifier.client.http_exchange import (
+    SILENCE_SECONDS,
+    Configuration,
+    EventParser,
+    build_timeout,
+    classify_failure,
+    convert_response,
+)
 from notifier.client.retry_policy import Finished, RetryLater, RetryPolicy, RetryState
 
 P = ParamSpec("P")
 
 
-class Performer(ABC):
-    """Carries out calls."""
+class CallGroup:
+    """Some calls of a client; each method was made from a function that builds the call."""
+
+    def __init__(self, client: "Notifier") -> None:
+        self._client = client
 
     def __init_subclass__(cls) -> None:
-        """Give each method that was made from a call the name under which the class has it."""
+        """Give each method the name under which the class has it."""
         for name, method in vars(cls).items():
             if hasattr(method, "__signature__"):
                 method.__name__, method.__qualname__ = name, f"{cls.__name__}.{name}"
 
-    @abstractmethod
-    def perform(self, call: Call[T]) -> T:
-        """Send the request and return what the reply means."""
 
-
-def _make_method(build: Callable[P, Call[T]]) -> Callable[Concatenate[Performer, P], T]:
+def _make_method(build: Callable[P, Call[T]]) -> Callable[Concatenate[CallGroup, P], T]:
     """Make the method that carries out a call."""
 
-    def method(self: Performer, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self.perform(build(*args, **kwargs))
+    def method(self: CallGroup, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._client.perform(build(*args, **kwargs))
 
     return describe_method(method, build)
 
 
-def _make_iterator(build: Callable[P, PageCall[T]]) -> Callable[Concatenate[Performer, P], Iterator[T]]:
+def _make_iterator(build: Callable[P, PageCall[T]]) -> Callable[Concatenate[CallGroup, P], Iterator[T]]:
     """Make the method that iterates over a page and all following pages."""
 
-    def method(self: Performer, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        return _iterate_pages(self, build(*args, **kwargs))
+    def method(self: CallGroup, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        return _iterate_pages(self._client, build(*args, **kwargs))
 
     return describe_method(method, build)
 
 
-def _iterate_pages(performer: Performer, first: PageCall[T]) -> Iterator[T]:
+def _iterate_pages(client: "Notifier", first: PageCall[T]) -> Iterator[T]:
     call: PageCall[T] | None = first
     while call is not None:
-        page = performer.perform(call)
+        page = client.perform(call)
         yield from page.items
         call = build_next_page_call(call, page)
 
 
-class _CallGroup(Performer):
-    """Some calls of a client, as an attribute of it."""
-
-    def __init__(self, client: Performer) -> None:
-        self._client = client
-
-    def perform(self, call: Call[T]) -> T:
-        """Send the request and return what the reply means."""
-        return self._client.perform(call)
-
-
-def _make_stream(build: Callable[P, Call[T]]) -> Callable[Concatenate["Notifier", P], Iterator[T]]:
+def _make_stream(build: Callable[P, Call[T]]) -> Callable[Concatenate[CallGroup, P], Iterator[T]]:
     """Make the method that iterates over the events of a stream."""
 
-    def method(self: "Notifier", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        return self.follow(build(*args, **kwargs))
+    def method(self: CallGroup, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        return self._client.follow(build(*args, **kwargs))
 
     return describe_method(method, build)
 
 
-class Suppressions(_CallGroup):
+class Suppressions(CallGroup):
     """Suppressed addresses."""
 
-    list = _make_iterator(account_calls.list_suppressions)
-    get = _make_method(account_calls.get_suppression)
-    add = _make_method(account_calls.add_suppression)
-    lift = _make_method(account_calls.lift_suppression)
+    list = _make_iterator(account.list_suppressions)
+    get = _make_method(account.get_suppression)
+    add = _make_method(account.add_suppression)
+    lift = _make_method(account.lift_suppression)
 
 
-class Webhooks(_CallGroup):
+class Webhooks(CallGroup):
     """Webhook endpoints and their deliveries."""
 
-    list = _make_iterator(account_calls.list_webhooks)
-    get = _make_method(account_calls.get_webhook)
-    create = _make_method(account_calls.create_webhook)
-    update = _make_method(account_calls.update_webhook)
-    delete = _make_method(account_calls.delete_webhook)
-    rotate_secret = _make_method(account_calls.rotate_webhook_secret)
-    test = _make_method(account_calls.test_webhook)
-    deliveries = _make_iterator(account_calls.list_webhook_deliveries)
-    delivery = _make_method(account_calls.get_webhook_delivery)
-    replay = _make_method(account_calls.replay_webhook_delivery)
-    replay_failed = _make_method(account_calls.replay_failed_webhook_deliveries)
+    list = _make_iterator(account.list_webhooks)
+    get = _make_method(account.get_webhook)
+    create = _make_method(account.create_webhook)
+    update = _make_method(account.update_webhook)
+    delete = _make_method(account.delete_webhook)
+    rotate_secret = _make_method(account.rotate_webhook_secret)
+    test = _make_method(account.test_webhook)
+    deliveries = _make_iterator(account.list_webhook_deliveries)
+    delivery = _make_method(account.get_webhook_delivery)
+    replay = _make_method(account.replay_webhook_delivery)
+    replay_failed = _make_method(account.replay_failed_webhook_deliveries)
 
 
-class Assets(_CallGroup):
+class Assets(CallGroup):
     """Images for templates."""
 
-    list = _make_iterator(asset_calls.list_assets)
-    get = _make_method(asset_calls.get_asset)
-    upload = _make_method(asset_calls.upload_asset)
-    delete = _make_method(asset_calls.delete_asset)
-    file = _make_method(asset_calls.get_asset_file)
+    list = _make_iterator(template_calls.list_assets)
+    get = _make_method(template_calls.get_asset)
+    upload = _make_method(template_calls.upload_asset)
+    delete = _make_method(template_calls.delete_asset)
+    file = _make_method(template_calls.get_asset_file)
 
 
-class Keys(_CallGroup):
+class Keys(CallGroup):
     """Your service's API keys."""
 
-    list = _make_iterator(account_calls.list_keys)
-    get = _make_method(account_calls.get_key)
-    create = _make_method(account_calls.create_key)
-    rotate = _make_method(account_calls.rotate_key)
-    revoke = _make_method(account_calls.revoke_key)
-    set_team = _make_method(account_calls.set_team_recipients)
+    list = _make_iterator(account.list_keys)
+    get = _make_method(account.get_key)
+    create = _make_method(account.create_key)
+    rotate = _make_method(account.rotate_key)
+    revoke = _make_method(account.revoke_key)
+    set_team = _make_method(account.set_team_recipients)
 
 
-class Templates(_CallGroup):
+class Templates(CallGroup):
     """Templates, their drafts and versions."""
 
     list = _make_iterator(template_calls.list_templates)
@@ -152,7 +142,7 @@ class Templates(_CallGroup):
     render = _make_method(template_calls.render_source)
 
 
-class Layouts(_CallGroup):
+class Layouts(CallGroup):
     """Layouts that templates share."""
 
     list = _make_iterator(template_calls.list_layouts)
@@ -161,7 +151,7 @@ class Layouts(_CallGroup):
     delete = _make_method(template_calls.delete_layout)
 
 
-class Notifier(Performer):
+class Notifier(CallGroup):
     """The client: `with Notifier() as notifier: notifier.send(to=…, template=…)`."""
 
     def __init__(
@@ -174,6 +164,7 @@ class Notifier(Performer):
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         """Take the URL and the key, by default from NOTIFIER_URL and NOTIFIER_API_KEY. Nothing is sent yet."""
+        super().__init__(self)
         self._configuration = Configuration.from_arguments(url, key, timeout, retries)
         self._http = httpx2.Client(
             base_url=self._configuration.url, headers=self._configuration.headers, transport=transport
@@ -202,8 +193,8 @@ class Notifier(Performer):
     batch = _make_method(notification_calls.get_batch)
     watch_batch = _make_stream(notification_calls.watch_batch)
     cancel_batch = _make_method(notification_calls.cancel_batch)
-    whoami = _make_method(account_calls.whoami)
-    audit = _make_iterator(account_calls.list_audit)
+    whoami = _make_method(account.whoami)
+    audit = _make_iterator(account.list_audit)
 
     def perform(self, call: Call[T]) -> T:
         """Send the request, with the retries that the policy allows, and return what the reply means."""
@@ -260,9 +251,7 @@ class Notifier(Performer):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""The errors of the client: one root, and a class for each thing that a caller can do about it."""
+"""The errors of the client: one base class, and a class for each kind that a caller handles in its own way."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

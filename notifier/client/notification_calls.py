@@ -1,10 +1,24 @@
 """The calls about notifications and batches; both clients use them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Unpack
 from uuid import UUID, uuid4
 
-from notifier.client.api_call import GET, PATCH, POST, Call, HttpResponse, PageCall, check_segment, read_as, read_page
+from notifier.client.api_call import (
+    GET,
+    PATCH,
+    POST,
+    Call,
+    HttpResponse,
+    PageCall,
+    build_call,
+    decode_object,
+    read_as,
+    read_content,
+    read_page,
+    read_replies,
+    read_reply,
+)
 from notifier.client.errors import MalformedReplyError
 from notifier.client.notification_reply import (
     AcceptedResult,
@@ -19,7 +33,6 @@ from notifier.client.notification_reply import (
     Submitted,
     SubmittedBatch,
 )
-from notifier.client.reply_reader import decode_object, read_replies, read_reply
 from notifier.client.request_fields import (
     BatchItem,
     Changes,
@@ -28,15 +41,8 @@ from notifier.client.request_fields import (
     NotificationFilter,
     OnError,
     Resolution,
-    build_body,
-    build_query,
     rename_fields,
 )
-
-_ROOT = "/v1/notifications"
-_BATCHES = "/v1/batches"
-_REPLAYED = "idempotent-replayed"
-_IN_PROGRESS = "idempotency_in_progress"
 
 
 def send_notification(*, idempotency_key: str | None = None, **mail: Unpack[Mail]) -> Call[Submitted]:
@@ -45,12 +51,14 @@ def send_notification(*, idempotency_key: str | None = None, **mail: Unpack[Mail
     Without an idempotency key one is generated, so that a repeated request never makes a second mail. Pass your own,
     such as the id of an order, if your program may send the same mail again.
     """
-    return Call(POST, _ROOT, _read_submitted, body=build_body(mail), idempotency_key=_complete_key(idempotency_key))
+    key = str(uuid4()) if idempotency_key is None else idempotency_key
+    return build_call(POST, ("notifications",), _read_submitted, fields=mail, idempotency_key=key)
 
 
 def dry_run_notification(**mail: Unpack[Mail]) -> Call[DryRun]:
     """Check a notification like `send`, without writing or sending anything."""
-    return Call(POST, _ROOT, read_as(DryRun), query={"dry_run": "true"}, body=build_body(mail), is_idempotent=True)
+    query = {"dry_run": True}
+    return build_call(POST, ("notifications",), read_as(DryRun), query=query, fields=mail, is_idempotent=True)
 
 
 def send_batch(
@@ -64,122 +72,96 @@ def send_batch(
 
     The key covers all items that have no key of their own. With `on_error="skip_invalid"`, check `refused`.
     """
-    fields = {
-        "defaults": None if defaults is None else rename_fields(defaults),
-        "notifications": [rename_fields(item) for item in notifications],
-        "on_error": on_error,
-    }
-    return Call(
+    return build_call(
         POST,
-        f"{_ROOT}/batch",
+        ("notifications", "batch"),
         _read_batch,
-        body=build_body(fields),
-        idempotency_key=_complete_key(idempotency_key),
+        fields={
+            "defaults": None if defaults is None else rename_fields(defaults),
+            "notifications": [rename_fields(item) for item in notifications],
+            "on_error": on_error,
+        },
+        idempotency_key=str(uuid4()) if idempotency_key is None else idempotency_key,
         is_unfinished=_is_in_progress,
     )
 
 
 def get_notification(id_: str | UUID, /) -> Call[Notification]:
     """Get a notification with every attempt to deliver it."""
-    return Call(GET, f"{_ROOT}/{check_segment(id_)}", read_as(Notification))
+    return build_call(GET, ("notifications", id_), read_as(Notification))
 
 
 def list_notifications(**filters: Unpack[NotificationFilter]) -> PageCall[Notification]:
     """List your notifications, newest first."""
-    return Call(GET, _ROOT, read_page(Notification, "notifications"), query=build_query(filters))
+    return build_call(GET, ("notifications",), read_page(Notification, "notifications"), query=filters)
 
 
 def get_notification_events(id_: str | UUID, /) -> Call[tuple[Event, ...]]:
     """Get the timeline of a notification, oldest first."""
-    return Call(
-        GET,
-        f"{_ROOT}/{check_segment(id_)}/events",
-        lambda answer: read_replies(Event, decode_object(answer.content).get("events"), "events"),
-    )
+    return build_call(GET, ("notifications", id_, "events"), _read_events)
 
 
 def get_notification_content(id_: str | UUID, /) -> Call[Content]:
     """Get the content of the mail."""
-    return Call(GET, f"{_ROOT}/{check_segment(id_)}/content", read_as(Content))
+    return build_call(GET, ("notifications", id_, "content"), read_as(Content))
 
 
 def get_notification_eml(id_: str | UUID, /) -> Call[bytes]:
     """Get the exact bytes of the mail (RFC 5322)."""
-    return Call(
-        GET,
-        f"{_ROOT}/{check_segment(id_)}/content",
-        lambda answer: answer.content,
-        query={"format": "eml"},
-        accept="message/rfc822",
-    )
+    path, query = ("notifications", id_, "content"), {"format": "eml"}
+    return build_call(GET, path, read_content, query=query, accept="message/rfc822")
 
 
 def explain_notification(id_: str | UUID, /) -> Call[Explanation]:
     """Explain why a notification waits, and what happens next."""
-    return Call(GET, f"{_ROOT}/{check_segment(id_)}/explain", read_as(Explanation))
+    return build_call(GET, ("notifications", id_, "explain"), read_as(Explanation))
 
 
 def update_notification(id_: str | UUID, /, **changes: Unpack[Changes]) -> Call[Notification]:
     """Update the named fields of a waiting notification."""
-    return Call(
-        PATCH, f"{_ROOT}/{check_segment(id_)}", read_as(Notification), body=build_body(changes), is_idempotent=True
-    )
+    return build_call(PATCH, ("notifications", id_), read_as(Notification), fields=changes, is_idempotent=True)
 
 
 def cancel_notification(id_: str | UUID, /, *, comment: str | None = None) -> Call[Notification]:
     """Cancel a notification. Raises `ConflictError` once the mail may be on its way; cancelling twice is no error."""
-    return _post_change(id_, "cancel", {"comment": comment}, is_idempotent=True)
+    path = ("notifications", id_, "cancel")
+    return build_call(POST, path, read_as(Notification), fields={"comment": comment}, is_idempotent=True)
 
 
 def retry_notification(id_: str | UUID, /, *, comment: str | None = None) -> Call[Notification]:
     """Send a failed or expired notification again."""
-    return _post_change(id_, "retry", {"comment": comment})
+    return build_call(POST, ("notifications", id_, "retry"), read_as(Notification), fields={"comment": comment})
 
 
 def resolve_notification(id_: str | UUID, /, as_: Resolution, *, comment: str | None = None) -> Call[Notification]:
     """Resolve a notification in status `unknown`: it was sent, it failed, or send it again."""
-    return _post_change(id_, "resolve", {"as_": as_, "comment": comment})
+    fields = {"as_": as_, "comment": comment}
+    return build_call(POST, ("notifications", id_, "resolve"), read_as(Notification), fields=fields)
 
 
 def get_batch(id_: str | UUID, /) -> Call[Batch]:
     """Get a batch and its progress."""
-    return Call(GET, f"{_BATCHES}/{check_segment(id_)}", read_as(Batch))
+    return build_call(GET, ("batches", id_), read_as(Batch))
 
 
 def watch_batch(id_: str | UUID, /) -> Call[Batch]:
     """Watch a batch: its progress now and after each change, until it has ended or ten minutes have passed."""
-    return Call(GET, f"{_BATCHES}/{check_segment(id_)}/progress", read_as(Batch), accept="text/event-stream")
+    return build_call(GET, ("batches", id_, "progress"), read_as(Batch), accept="text/event-stream")
 
 
 def cancel_batch(id_: str | UUID, /, *, comment: str | None = None) -> Call[Batch]:
     """Cancel every mail of a batch that is not on its way yet."""
-    return Call(
-        POST,
-        f"{_BATCHES}/{check_segment(id_)}/cancel",
-        read_as(Batch),
-        body=build_body({"comment": comment}),
-        is_idempotent=True,
-    )
+    path = ("batches", id_, "cancel")
+    return build_call(POST, path, read_as(Batch), fields={"comment": comment}, is_idempotent=True)
 
 
-def _post_change(
-    id_: str | UUID, action: str, fields: Mapping[str, Any], *, is_idempotent: bool = False
-) -> Call[Notification]:
-    return Call(
-        POST,
-        f"{_ROOT}/{check_segment(id_)}/{action}",
-        read_as(Notification),
-        body=build_body(fields),
-        is_idempotent=is_idempotent,
-    )
-
-
-def _complete_key(key: str | None) -> str:
-    return str(uuid4()) if key is None else key
+def _read_events(answer: HttpResponse) -> tuple[Event, ...]:
+    return read_replies(Event, decode_object(answer.content).get("events"), "events")
 
 
 def _read_submitted(answer: HttpResponse) -> Submitted:
-    return read_reply(Submitted, {"replayed": answer.headers.get(_REPLAYED) == "true"} | decode_object(answer.content))
+    is_replayed = answer.headers.get("idempotent-replayed") == "true"
+    return read_reply(Submitted, {"replayed": is_replayed} | decode_object(answer.content))
 
 
 def _read_batch(answer: HttpResponse) -> SubmittedBatch:
@@ -201,4 +183,4 @@ def _read_result(fields: Any, where: str) -> BatchResult:
 
 def _is_in_progress(batch: SubmittedBatch) -> bool:
     """True if an earlier request of ours is still writing an item: a repeated request then returns its id."""
-    return any(result.error.code == _IN_PROGRESS for result in batch.refused)
+    return any(result.error.code == "idempotency_in_progress" for result in batch.refused)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Generic
+from typing import ClassVar
 
+from notifier.client.api_call import Reply
 from notifier.client.errors import Fault
-from notifier.client.reply_reader import Reply, T
 
 
 class Status(StrEnum):
@@ -233,12 +233,3 @@ class Batch(Reply):
     cancelled_at: datetime | None = None  # no mail of it is started after that
     cancelling: bool = False  # some mails that are not sent still have to become `cancelled`
     cancelled: int | None = None  # after `cancel_batch`: how many mails it cancelled
-
-
-@dataclass(frozen=True, kw_only=True)
-class Page(Generic[T]):
-    """One page of a list, newest first."""
-
-    items: tuple[T, ...]
-    next: str | None = None  # pass it as `before` to get the next page; None on the last
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)

@@ -1,15 +1,14 @@
-"""Decides whether and when a call is retried; it has no clock, socket or sleep of its own.
+"""Decides whether and when a call is retried; it uses no clock and no network itself.
 
-A request whose reply was lost is sent again only if repeating it changes nothing more.
+A request whose reply was lost is sent again only if a repetition changes nothing more.
 """
 
 import logging
 from dataclasses import dataclass, field
 from typing import Generic
 
-from notifier.client.api_call import Call, HttpResponse, NoResponse, build_error, get_retry_after
+from notifier.client.api_call import Call, HttpResponse, NoResponse, T, build_error, get_retry_after
 from notifier.client.errors import ConnectionFailedError, NotifierClientError
-from notifier.client.reply_reader import T
 
 _log = logging.getLogger("notifier.client")
 _SUCCESS = range(200, 300)
@@ -60,15 +59,16 @@ class RetryState(Generic[T]):
     _maybe_done: bool = field(default=False, init=False)
 
     def seconds_left(self, now: float, maximum: float) -> float:
-        """How long the next attempt may take."""
+        """Compute how many seconds the next attempt may take."""
         return max(min(maximum, self.started + self.policy.seconds - now), 0.001)
 
     def decide(self, outcome: HttpResponse | NoResponse, *, now: float, luck: float) -> Finished[T] | RetryLater:
-        """Decide what follows from an attempt. Raises the error with which the call ends."""
+        """Decide whether the call has ended or is retried. Raises the error with which it ends."""
         self.made += 1
         if isinstance(outcome, HttpResponse) and outcome.status in _SUCCESS:
             value = self.call.read(outcome)
-            wait = self._compute_wait(None, now, luck) if self.call.is_unfinished(value) else None
+            is_unfinished = self.call.is_unfinished is not None and self.call.is_unfinished(value)
+            wait = self._compute_wait(None, now, luck) if is_unfinished else None
             return Finished(value=value) if wait is None else self._log_retry(wait, "a part of it is still in progress")
         if isinstance(outcome, NoResponse):
             self._maybe_done = self._maybe_done or outcome.may_have_arrived
@@ -97,7 +97,7 @@ class RetryState(Generic[T]):
 
 
 def _is_retried(call: Call[T], status: int, code: str) -> bool:
-    """True if the reply asks to retry. After an error of a gateway only what may be repeated is retried."""
+    """True if the reply allows a retry. After an error of a gateway, only repeatable calls are retried."""
     return status in _RETRY_STATUSES or code == _IN_PROGRESS or (status in _GATEWAY_STATUSES and call.is_repeatable)
 
 

@@ -30,7 +30,7 @@ class WebhookEvent:
 
 
 class WebhookVerifier:
-    """Accepts only what is signed with one of the secrets; during a rotation pass both."""
+    """Accepts only webhooks that are signed with one of the secrets; during a rotation pass both."""
 
     def __init__(self, secret: str | Sequence[str], *, tolerance: float = TOLERANCE_SECONDS) -> None:
         """Take the secrets (`whsec_…`) and the most seconds between the timestamp and now."""

@@ -1,4 +1,4 @@
-"""The checks of an installation. Each gives a result with a sentence on what to do."""
+"""The checks of an installation. The result of each has a sentence that says what to do."""
 
 import platform
 import sqlite3
@@ -51,7 +51,7 @@ class CheckResult:
 async def check_database(db: Database, *, with_reason: bool = False, thorough: bool = False) -> list[CheckResult]:
     """Check that the database answers, takes writes, and has the schema that this release needs.
 
-    `with_reason`: a failure names host and role; for operators only, as readiness is public.
+    `with_reason`: a failure names the host and the role. For operators only, because readiness is public.
     `thorough`: write half a megabyte and roll it back, even if there is no sign of a fault.
     """
     try:

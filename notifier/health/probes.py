@@ -1,14 +1,21 @@
-"""Cached readiness and metrics. They are public, so many requests must not cost more than one."""
+"""`/livez`, `/readyz` and `/metrics` of the API and of senders, with a cache.
+
+They are public: they contain nothing secret, and many requests must not cost more than one.
+"""
 
 import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
+from typing import Any, Literal
 
-from pydantic import SecretStr
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, SecretStr
+from starlette.responses import JSONResponse, PlainTextResponse
 
+from notifier.auth.authenticated_key import UnauthenticatedError
 from notifier.clock import Clock
 from notifier.db.engine import Database
-from notifier.errors import DatabaseUnavailableError
+from notifier.errors import DatabaseUnavailableError, NotFoundError
 from notifier.health.checks import CheckResult
 from notifier.outbox import entry_store
 from notifier.states import EntryKind
@@ -22,6 +29,7 @@ METRICS_TTL_SECONDS = 1.0
 MAX_READINESS_SECONDS = 10.0
 """Seconds that all checks together may take."""
 _CACHE_KEY = "all"
+router = APIRouter(tags=["operation"])
 
 
 class Probes:
@@ -46,11 +54,11 @@ class Probes:
         self._exposition = TtlCache(self._format_metrics, clock, seconds=METRICS_TTL_SECONDS)
 
     async def get_readiness(self) -> list[CheckResult]:
-        """Return every check that this process depends on, at most `PROBE_SECONDS` old."""
+        """Return every check that this process depends on, at most `READINESS_TTL_SECONDS` old."""
         return await self._readiness.get(_CACHE_KEY) or []
 
     async def get_metrics(self) -> bytes:
-        """Return all metrics in Prometheus' text format: `EXPOSITION_SECONDS` old, the queue `PROBE_SECONDS`."""
+        """Return all metrics in Prometheus' text format, cached; the length of the queue may be older than the rest."""
         return await self._exposition.get(_CACHE_KEY) or b""
 
     def may_see_metrics(self, authorization: str | None) -> bool:
@@ -93,3 +101,70 @@ class Probes:
         for state, depth in depths.items():
             metrics.ENTRIES.labels(state.value).set(depth)
         return True
+
+
+class LiveOut(BaseModel):
+    """The process runs."""
+
+    status: Literal["ok"] = "ok"
+
+
+class CheckOut(BaseModel):
+    """One check and what it found."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class ReadyOut(BaseModel):
+    """Every check that the process depends on."""
+
+    status: Literal["ready", "not_ready"]
+    checks: list[CheckOut]
+
+
+@router.get("/livez", operation_id="livez", summary="Check that the process runs")
+async def get_livez() -> LiveOut:
+    """The process runs."""
+    return LiveOut()
+
+
+@router.get(
+    "/readyz",
+    response_model=ReadyOut,
+    operation_id="readyz",
+    summary="Check that the process is ready",
+    responses={503: {"model": ReadyOut, "description": "A check has failed."}},
+)
+async def get_readyz(request: Request) -> Response:
+    """Every check that this process depends on passes. The checks run at most once in five seconds."""
+    findings = await _probes(request).get_readiness()
+    ready = all(finding.ok for finding in findings)
+    body: dict[str, Any] = {
+        "status": "ready" if ready else "not_ready",
+        "checks": [{"name": f.name, "ok": f.ok, "detail": f.detail} for f in findings],
+    }
+    return JSONResponse(body, 200 if ready else 503)
+
+
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    operation_id="metrics",
+    summary="Get Prometheus metrics",
+)
+async def get_metrics(request: Request) -> Response:
+    """Metrics in Prometheus' text format. They are up to one second old, the length of the queue up to five."""
+    probes = _probes(request)
+    if not probes.has_metrics:
+        raise NotFoundError("the metrics are on a port of their own (NOTIFIER_API__METRICS_PORT)")
+    if not probes.may_see_metrics(request.headers.get("authorization")):
+        raise UnauthenticatedError("this needs the token of the metrics (NOTIFIER_METRICS_TOKEN)")
+    return Response(await probes.get_metrics(), media_type=metrics.CONTENT_TYPE)
+
+
+def _probes(request: Request) -> Probes:
+    """Get the probes of the application."""
+    probes: Probes = request.app.state.probes
+    return probes

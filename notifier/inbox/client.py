@@ -3,13 +3,11 @@
 import ssl
 import time
 from datetime import datetime
-from types import TracebackType
 from typing import Any, Self
 
 import httpx2
 
-from notifier.inbox.expectation import Expectation, MailNotReceived
-from notifier.inbox.message_search import SearchKind
+from notifier.inbox.message_search import Expectation, MailNotReceived, SearchKind
 from notifier.inbox.received_message import ReceivedMessage
 
 _PAGE_SIZE = 250  # MailHog returns no more at once
@@ -28,9 +26,7 @@ class MailHogClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def close(self) -> None:

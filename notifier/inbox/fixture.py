@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from notifier.inbox.background import BackgroundInbox
-from notifier.inbox.expectation import MailNotReceived
+from notifier.inbox.inbox_server import BackgroundInbox
+from notifier.inbox.message_search import MailNotReceived
 from notifier.inbox.received_message import ReceivedMessage
 
 __all__ = ["BackgroundInbox", "MailNotReceived", "ReceivedMessage", "inbox"]
@@ -17,6 +17,6 @@ __all__ = ["BackgroundInbox", "MailNotReceived", "ReceivedMessage", "inbox"]
 
 @pytest.fixture
 def inbox() -> Iterator[BackgroundInbox]:
-    """A real inbox on free ports, empty, and gone after the test."""
+    """An empty inbox on free ports, which is closed after the test."""
     with BackgroundInbox() as running:
         yield running

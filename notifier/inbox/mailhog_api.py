@@ -1,12 +1,17 @@
 """MailHog's HTTP API, versions 1 and 2, for a message store.
 
 MailHog's clients work with it unchanged. It differs only where MailHog fails or returns `null`: an unknown id is 404.
+A message is released to loopback hosts only, and only to ports that the inbox was started with: a development inbox
+must not send mail to real people, nor let a web page reach other services of this machine.
 """
 
 import asyncio
 import json
 import re
+import smtplib
 from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +20,6 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from notifier.inbox import mailhog_json
-from notifier.inbox.message_release import ReleaseRefusedError, ReleaseTarget, release_message
 from notifier.inbox.message_search import SearchKind, find_messages
 from notifier.inbox.message_store import MessageStore
 from notifier.inbox.received_message import ReceivedMessage
@@ -25,7 +29,43 @@ _V1_LIMIT = 1_000
 _V2_LIMIT = 50
 _V2_MAX_LIMIT = 250
 _POSITIVE = re.compile(r"0*[1-9][0-9]{0,8}", re.ASCII)
-_NOT_FOUND = "There is no message with this id."
+_RELEASE_TIMEOUT = 10.0  # seconds
+_MAX_PORT = 65_535
+
+
+class ReleaseRefusedError(ValueError):
+    """The inbox does not allow this release."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseTarget:
+    """The server and the recipient to which a message is released."""
+
+    host: str
+    port: int
+    email: str  # the envelope recipient
+
+    @classmethod
+    def from_json(cls, body: Any, ports: Collection[int]) -> "ReleaseTarget":
+        """Parse MailHog's JSON, with keys in any case and the port as number or text.
+
+        `ports`: those to which mail may be released. Raises ReleaseRefusedError with a sentence for the caller.
+        """
+        if not isinstance(body, dict):
+            raise ReleaseRefusedError('Send a JSON object with "email", "host" and "port".')
+        fields = {str(key).lower(): str(value).strip() for key, value in body.items()}
+        host, port, email = fields.get("host", ""), fields.get("port", ""), fields.get("email", "")
+        if not _is_loopback(host):
+            raise ReleaseRefusedError(f"The inbox releases to loopback hosts only, and {host!r} is not one of them.")
+        if not (port.isascii() and port.isdigit() and 0 < int(port) <= _MAX_PORT):
+            raise ReleaseRefusedError(f"{port!r} is not a port.")
+        if "@" not in email or not email.isprintable() or set(email) & set("<> "):
+            raise ReleaseRefusedError(f"{email!r} is not an e-mail address.")
+        if int(port) not in ports:
+            raise ReleaseRefusedError(
+                f"Mail is not released to port {port}: start the inbox with --release-port {port}."
+            )
+        return cls(host=host, port=int(port), email=email)
 
 
 class MailHogApi:
@@ -90,12 +130,13 @@ class MailHogApi:
         return Response(mailhog_json.decode_part(part), headers=headers)
 
     async def release(self, request: Request) -> Response:
-        """POST /api/v1/messages/{id}/release: send it on to a loopback SMTP server."""
+        """POST /api/v1/messages/{id}/release: send the message to a loopback SMTP server."""
         message = self._find(request)
         if message is None:
             return _reply_missing()
         try:
-            await release_message(message, ReleaseTarget.from_json(await request.json(), self._release_ports))
+            target = ReleaseTarget.from_json(await request.json(), self._release_ports)
+            await asyncio.to_thread(_send_message, message, target)
         except ReleaseRefusedError as refusal:
             return Response(str(refusal), 400, media_type="text/plain")
         except (ValueError, RecursionError):
@@ -153,5 +194,24 @@ async def _reply_json(build: Callable[..., Any], *arguments: Any, media_type: st
     return Response(await asyncio.to_thread(lambda: json.dumps(build(*arguments))), media_type=media_type)
 
 
-def _reply_missing(detail: str = _NOT_FOUND) -> Response:
+def _reply_missing(detail: str = "There is no message with this id.") -> Response:
     return Response(detail, 404, media_type="text/plain")
+
+
+def _send_message(message: ReceivedMessage, target: ReleaseTarget) -> None:
+    """Send the exact bytes to the target. Raises OSError (SMTPException is one) if it does not accept them."""
+    with smtplib.SMTP(target.host, target.port, local_hostname="localhost", timeout=_RELEASE_TIMEOUT) as client:
+        client.ehlo()
+        options = ["BODY=8BITMIME"] if client.has_extn("8bitmime") else []
+        if not (message.sender + target.email).isascii():
+            options.append("SMTPUTF8")
+        client.sendmail(message.sender, [target.email], message.raw, options)
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

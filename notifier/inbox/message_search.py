@@ -1,17 +1,20 @@
-"""The searches for mail: MailHog's three kinds, and the one of the page.
+"""Finds mail: MailHog's three kinds of search, the search of the page, and the mail that a test waits for.
 
-All search the text that a person reads; MailHog's kinds also search the raw bytes.
+All searches use the text that a person reads; MailHog's kinds also use the raw bytes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 
 from notifier.inbox.readable_text import fold_text
 from notifier.inbox.received_message import ReceivedMessage
 
+_MAX_LISTED = 20
+
 
 class SearchKind(StrEnum):
-    """What MailHog's search looks at."""
+    """The part of a mail that MailHog's search uses."""
 
     FROM = "from"
     TO = "to"
@@ -54,3 +57,37 @@ _PLACES: dict[SearchKind, tuple[_Place, _Place]] = {
     SearchKind.CONTAINING: (_get_raw, lambda message: message.searchable),
 }
 """What each kind searches: the raw text, and the text that a person reads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """A mail to that envelope recipient (in any case) whose subject contains that text; None matches anything."""
+
+    to: str | None = None
+    subject: str | None = None
+
+    def matches(self, message: ReceivedMessage) -> bool:
+        """True if this is the mail."""
+        recipients = {recipient.lower() for recipient in message.recipients}
+        return (self.to is None or self.to.lower() in recipients) and (self.subject or "") in message.subject
+
+    def __str__(self) -> str:
+        to = f" to {self.to}" if self.to is not None else ""
+        subject = f" with {self.subject!r} in its subject" if self.subject is not None else ""
+        return f"mail{to}{subject}"
+
+
+class MailNotReceived(AssertionError):  # noqa: N818 - the result of a test
+    """The mail did not come in time."""
+
+    def __init__(self, expected: Expectation, seconds: float, arrived: Iterable[ReceivedMessage]) -> None:
+        self.expected = expected
+        self.arrived = tuple(arrived)
+        super().__init__(f"no {expected} arrived within {seconds:g} s; {_describe_arrived(self.arrived)}")
+
+
+def _describe_arrived(arrived: tuple[ReceivedMessage, ...]) -> str:
+    if not arrived:
+        return "the inbox is empty"
+    lines = [f"  to {', '.join(message.recipients)}: {message.subject!r}" for message in arrived[-_MAX_LISTED:]]
+    return "\n".join([f"these {len(arrived)} did (the last {len(lines)}):", *lines])

@@ -1,25 +1,26 @@
 """The API of the inbox page: summaries for the list, and the details of one mail.
 
-The page inserts everything as text. Only the frame route returns HTML, under a policy that keeps it from running or
-fetching anything.
+The page inserts everything as text. Only the frame route returns HTML, with inline images (cid:) as data URLs, under a
+policy: nothing in it runs, and nothing is fetched unless the reader asked for remote content. The patterns for HTML end
+at the next `<` or after a few blanks, so that they take linear time.
 """
 
 import asyncio
+import base64
 import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from notifier.inbox.header_decoding import parse_mailbox
-from notifier.inbox.html_frame import HtmlFrame, build_frame, has_remote_content, list_inline_content_ids
 from notifier.inbox.mailhog_api import build_download_header
 from notifier.inbox.message_search import find_readable_messages
 from notifier.inbox.message_store import MessageStore
-from notifier.inbox.readable_text import extract_visible_text, strip_invisible
+from notifier.inbox.readable_text import extract_visible_text, parse_mailbox, strip_invisible
 from notifier.inbox.received_message import ReceivedAttachment, ReceivedMessage
 from notifier.sse import EventStream, OpenStreams
 
@@ -27,6 +28,27 @@ _DEFAULT_COUNT = 100
 _LIMIT = re.compile(r"[1-9][0-9]{0,3}")
 _PREVIEW_LENGTH = 140
 _MAX_SOURCE = 1024 * 1024  # bytes; the whole mail can be downloaded
+MAX_INLINE_IMAGE_BYTES = 32 * 1024 * 1024
+"""Characters of `data:` URLs in one frame; further images stay as references."""
+_CID = re.compile(r"cid:([^\"'\s)>]+)", re.IGNORECASE)
+_REMOTE = re.compile(
+    r"(?:\b(?:src|srcset|background|poster)\s{0,9}=|\burl\(|@import|<link\b[^<>]*?\bhref\s{0,9}=)"
+    r"\s{0,9}[\"']?\s{0,9}(?:https?:)?//",
+    re.IGNORECASE,
+)
+_HEAD_OPENS = (
+    re.compile(r"<head(?:\s[^<>]*)?>", re.IGNORECASE),
+    re.compile(r"<html(?:\s[^<>]*)?>", re.IGNORECASE),
+)
+_DOCTYPE = re.compile(r"\s*+<!doctype[^<>]*>", re.IGNORECASE)
+# A link opens in a new tab outside the sandbox: people open the inbox to follow confirmation links.
+_BASE = '<base target="_blank">'
+_SANDBOX = "sandbox allow-popups allow-popups-to-escape-sandbox"
+_NOWHERE = f"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; {_SANDBOX}"
+_BUILT_IN = f"{_NOWHERE}; img-src data:; font-src data:; style-src 'unsafe-inline'"
+_REMOTE_TOO = (
+    f"{_NOWHERE}; img-src data: http: https:; font-src data: http: https:; style-src 'unsafe-inline' http: https:"
+)
 
 
 class PageApi:
@@ -76,12 +98,12 @@ class PageApi:
     async def frame(self, request: Request) -> Response:
         """Get the HTML part as a document; `remote=1` when the reader asked for remote content."""
         message = self._store.get(request.path_params["id"])
-        remote = request.query_params.get("remote") == "1"
-        frame = await asyncio.to_thread(_build_frame, message, remote=remote) if message else None
-        if frame is None:
+        document = await asyncio.to_thread(_build_frame_of, message) if message else None
+        if document is None:
             return _reply_missing()
-        headers = {"Content-Security-Policy": frame.policy, "X-Frame-Options": "SAMEORIGIN"}
-        return Response(frame.document.encode("utf-8", "replace"), media_type="text/html", headers=headers)
+        policy = _REMOTE_TOO if request.query_params.get("remote") == "1" else _BUILT_IN
+        headers = {"Content-Security-Policy": policy, "X-Frame-Options": "SAMEORIGIN"}
+        return Response(document.encode("utf-8", "replace"), media_type="text/html", headers=headers)
 
     async def source(self, request: Request) -> Response:
         """Get the first megabyte of the mail as plain text."""
@@ -102,10 +124,6 @@ class PageApi:
             media_type="application/octet-stream",
             headers=build_download_header(_get_filename(attachment, number)),
         )
-
-
-def _build_frame(message: ReceivedMessage, *, remote: bool) -> HtmlFrame | None:
-    return None if message.html is None else build_frame(message.html, message, remote=remote)
 
 
 def _find_attachment(message: ReceivedMessage, number: int) -> ReceivedAttachment | None:
@@ -171,3 +189,55 @@ def _reply_json(content: Any) -> Response:
 
 def _reply_missing() -> Response:
     return Response("There is no such message.", 404, media_type="text/plain")
+
+
+def build_frame(html: str, message: ReceivedMessage) -> str:
+    """Build the document of a frame: HTML with the inline images of the message."""
+    return _insert_base(_embed_images(html, message.attachments))
+
+
+def _build_frame_of(message: ReceivedMessage) -> str | None:
+    return None if message.html is None else build_frame(message.html, message)
+
+
+def has_remote_content(html: str) -> bool:
+    """True if the HTML refers to images, fonts or style sheets on other hosts."""
+    return _REMOTE.search(html) is not None
+
+
+def list_inline_content_ids(message: ReceivedMessage) -> frozenset[str]:
+    """The ids of the attachments that the HTML shows, which the page does not offer as files."""
+    return frozenset(unquote(reference) for reference in _CID.findall(message.html or ""))
+
+
+def _embed_images(html: str, attachments: tuple[ReceivedAttachment, ...]) -> str:
+    images = {
+        attachment.content_id: attachment
+        for attachment in attachments
+        if attachment.content_id and attachment.content_type.startswith("image/")
+    }
+    urls: dict[str, str] = {}
+    remaining = MAX_INLINE_IMAGE_BYTES
+
+    def build_data_url(reference: re.Match[str]) -> str:
+        nonlocal remaining
+        name = unquote(reference[1])
+        image = images.get(name)
+        if image is None:
+            return reference[0]
+        if name not in urls:
+            urls[name] = f"data:{image.content_type};base64,{base64.b64encode(image.content).decode()}"
+        if len(urls[name]) > remaining:
+            return reference[0]
+        remaining -= len(urls[name])
+        return urls[name]
+
+    return _CID.sub(build_data_url, html)
+
+
+def _insert_base(html: str) -> str:
+    """Insert the base element, as far in as possible: before the doctype it would cause quirks mode."""
+    places = (opening.search(html) for opening in _HEAD_OPENS)
+    place = next(filter(None, places), None) or _DOCTYPE.match(html)
+    end = place.end() if place else 0
+    return html[:end] + _BASE + html[end:]

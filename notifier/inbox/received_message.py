@@ -15,8 +15,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, TypeVar, cast
 
-from notifier.inbox.header_decoding import decode_bytes, decode_header
-from notifier.inbox.readable_text import MAX_PART_LENGTH, extract_visible_text, fold_text
+from notifier.inbox.readable_text import MAX_PART_LENGTH, decode_bytes, decode_header, extract_visible_text, fold_text
 
 Value = TypeVar("Value")
 MAX_MIME_DEPTH = 50

@@ -1,6 +1,6 @@
-"""What a sender does besides mail: webhooks, images and cancelled batches.
+"""The other work of a sender process: webhooks, images and cancelled batches.
 
-Each kind has its own worker and slots, so that no mail waits for it.
+Each kind has its own worker and slots, so that it never delays mail.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ def open_side_work(parts: ProcessParts) -> Iterator[tuple[SideWork, ...]]:
 
 
 def _build_polling_wakeup() -> Wakeup:
-    """Build a wake-up that nothing triggers: images and batches may wait a second for the next poll."""
+    """Build a wake-up that nothing triggers: the worker of images or batches polls once a second."""
     wakeup = Wakeup()
     wakeup.hears_others = True
     return wakeup

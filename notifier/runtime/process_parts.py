@@ -1,4 +1,4 @@
-"""What every process has: the settings, the open database, the clock, and what wakes its sender. Light to import."""
+"""The parts that every process has: settings, database, clock and wake-ups. This module is quick to import."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The composition root: builds the API and the sender from the settings. Only this package knows how parts fit."""
+"""The composition root: builds the API and the sender from the settings."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ from notifier.delivery.mail_renderer import MailRenderer
 from notifier.delivery.relay_circuits import RelayListener
 from notifier.errors import ConfigurationError
 from notifier.head_request import HeadAsGet
-from notifier.health import checks, routes
+from notifier.health import checks, probes
 from notifier.health.checks import CheckResult
 from notifier.health.probes import Probes
 from notifier.http_server import PortBusyError, ServerLimits, find_server_limits, open_listener, serve_app
@@ -91,16 +91,16 @@ def build_api(parts: ProcessParts) -> FastAPI:
     for close in (pool.aclose, usage.close, uses.close, forecast.close):
         parts.exit_stack.push_async_callback(close)
     intake = SharedCommit(parts.database, WRITER, on_commit=parts.announcer)
-    shelf = TemplateCache(parts.database, parts.clock, uses)
+    template_cache = TemplateCache(parts.database, parts.clock, uses)
     submitter = NotificationSubmitter(
         parts.database,
         intake.submit,
-        templates=shelf,
+        templates=template_cache,
         rules=ValidationRules.from_settings(parts.settings.api, own, policy),
         forecast=forecast,
         clock=parts.clock,
     )
-    doors = ApiDependencies(
+    dependencies = ApiDependencies(
         database=parts.database,
         authenticator=Authenticator(parts.database, parts.clock, usage),
         rate_limits=RateLimits(rates=RateLimiter(parts.clock), settings=parts.settings.api),
@@ -111,7 +111,7 @@ def build_api(parts: ProcessParts) -> FastAPI:
         public_files=PublicFileCache(parts.database),
         editors=editors,
         publisher=Publisher(parts.database, pool, gate),
-        template_cache=shelf,
+        template_cache=template_cache,
         gate=gate,
         default_sender=Mailbox(own.address, own.name),
         recipient_policy=policy,
@@ -125,7 +125,7 @@ def build_api(parts: ProcessParts) -> FastAPI:
         insecure_hosts=parts.settings.webhooks.insecure_hosts,
         secret_box=SecretBox.from_setting(parts.settings.secret_key),
     )
-    return create_app(doors)
+    return create_app(dependencies)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +138,7 @@ class RunningSender:
     side_workers: Sequence[Worker]  # for webhooks, images and cancelled batches; they have their own slots
 
     async def drain(self) -> None:
-        """Return when nothing is due: no mail, no webhook and no image."""
+        """Work until no mail, webhook, image or batch is due."""
         await self.worker.drain()
         for worker in self.side_workers:
             await worker.drain()
@@ -179,7 +179,7 @@ def _open_identity(parts: ProcessParts, journals: Path) -> Iterator[SenderIdenti
 
 @asynccontextmanager
 async def run_sender(parts: ProcessParts, *, pool: type[RenderingPool] = RenderingPool) -> AsyncIterator[RunningSender]:
-    """Claim and deliver until the block ends. Then finish mails in flight within the grace period; release the rest."""
+    """Claim and deliver until the block ends. Mails in flight then finish within the grace period, or are released."""
     settings = parts.settings
     transport = SmtpTransport(settings.smtp)
     journals = settings.data_dir / "journal"
@@ -218,23 +218,23 @@ async def run_sender(parts: ProcessParts, *, pool: type[RenderingPool] = Renderi
             )
             shared: _SharedArguments = {"holder": identity, "rescuer": rescuer, "clock": parts.clock}
             worker = Worker(parts.database, deliverer, wake=parts.wakeup, **shared)
-            beside = [Worker(parts.database, task.handler, wake=task.wakeup, **shared) for task in side_tasks]
-            mail_run, *side_runs = (asyncio.create_task(each.run()) for each in (worker, *beside))
-            hearing = _listen_for_hints(parts, identity)
+            side_workers = [Worker(parts.database, task.handler, wake=task.wakeup, **shared) for task in side_tasks]
+            mail_run, *side_runs = (asyncio.create_task(each.run()) for each in (worker, *side_workers))
+            listening = _listen_for_wakeups(parts, identity)
             try:
-                yield RunningSender(worker=worker, side_workers=beside, deliverer=deliverer, identity=identity)
+                yield RunningSender(worker=worker, side_workers=side_workers, deliverer=deliverer, identity=identity)
             finally:
-                for each in (worker, *beside):
+                for each in (worker, *side_workers):
                     each.stop()
                 for handler in (deliverer, *(task.handler for task in side_tasks)):
                     handler.close()
-                hearing.cancel()
+                listening.cancel()
                 _, late = await asyncio.wait({mail_run}, timeout=settings.sender.grace)
                 if late:
                     transport.abort()
                 await mail_run
-                await asyncio.gather(*side_runs)  # a webhook has its own, shorter timeout; an image is released
-                await asyncio.wait({hearing})
+                await asyncio.gather(*side_runs)  # a webhook has a shorter timeout of its own; an image is released
+                await asyncio.wait({listening})
                 await transport.close()
                 await report.close()
 
@@ -257,8 +257,8 @@ class _SharedArguments(TypedDict):
     clock: Clock
 
 
-def _listen_for_hints(parts: ProcessParts, identity: SenderIdentity) -> asyncio.Future[None]:
-    """Listen for wake-up hints from other processes. On SQLite there are none."""
+def _listen_for_wakeups(parts: ProcessParts, identity: SenderIdentity) -> asyncio.Future[None]:
+    """Listen for wake-ups from other processes. On SQLite there are none."""
     if parts.settings.uses_sqlite:
         return asyncio.get_running_loop().create_future()
     return asyncio.ensure_future(listen_for_wakeups(parts.database, parts.wakeup, identity.boot_id))
@@ -272,12 +272,12 @@ def build_sender_app(parts: ProcessParts, running: RunningSender) -> FastAPI:
 def build_probe_app(
     parts: ProcessParts, readiness: Callable[[], Awaitable[list[CheckResult]]] | None = None
 ) -> FastAPI:
-    """Build an application with nothing but metrics and readiness."""
+    """Build an application that has metrics and readiness only."""
     app = FastAPI(title="Notifier probes", openapi_url=None, redirect_slashes=False)
     problem_responses.install_error_handlers(app)
     app.add_middleware(HeadAsGet)
     app.state.probes = _build_probes(parts, readiness or partial(checks.check_database, parts.database))
-    app.include_router(routes.router)
+    app.include_router(probes.router)
     return app
 
 

@@ -4,11 +4,15 @@ Addresses, bodies, variables and secrets are not on the list, so they cannot be 
 libraries and of the interpreter are reduced to their source and place; their messages are dropped.
 """
 
+import itertools
 import logging
+import os
 import sys
 import threading
+import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO, cast
 
@@ -16,7 +20,6 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-from notifier.telemetry.exception_report import describe_exception, format_place
 from notifier.telemetry.redaction import redact_text
 
 ALLOWED_FIELDS = frozenset(
@@ -38,6 +41,11 @@ ALLOWED_LIBRARY_MESSAGES = (
     "Unhandled exception in event loop",
 )
 """Beginnings of library messages that are logged as `detail`. Other messages may contain values."""
+MAX_CHAIN = 8
+"""Exceptions of one chain or group that are described, outermost first."""
+MAX_FRAMES = 40
+"""Innermost frames of one exception that are described."""
+_ROOTS = sorted({f"{Path(folder).absolute()}{os.sep}" for folder in sys.path if folder}, key=len, reverse=True)
 
 
 def drop_unlisted_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -55,7 +63,7 @@ def drop_unlisted_fields(_logger: WrappedLogger, _method: str, event: EventDict)
 
 
 def configure_logging(*, json: bool, level: str, stream: TextIO | None = None) -> None:
-    """Set up logging for this process. The command line calls it once."""
+    """Set up logging for this process; call it once."""
     stream = stream or sys.stderr
     processors: list[Processor] = [
         structlog.stdlib.add_log_level,
@@ -149,6 +157,44 @@ def _to_json(event: EventDict, default: Callable[[Any], Any], **_: Any) -> str:
 
 
 def get_logger() -> FilteringBoundLogger:
-    """Get the logger. `configure` decides what it prints."""
+    """Get the logger. `configure_logging` decides what it prints."""
     logger: FilteringBoundLogger = structlog.get_logger()
     return logger
+
+
+def describe_exception(error: BaseException) -> list[str]:
+    """Describe each exception of the chain in one line with its class, followed by one line for each frame.
+
+    Messages, source lines, locals and notes are left out, because they may hold keys, addresses and SQL parameters.
+    """
+    lines: list[str] = []
+    for link in itertools.islice(_iterate_chain(error), MAX_CHAIN):
+        frames = list(traceback.walk_tb(link.__traceback__))[-MAX_FRAMES:]
+        places = [format_place(frame.f_code.co_filename, number, frame.f_code.co_name) for frame, number in frames]
+        lines += [_name_class(type(link)), *(f"  {text}" for text in places)]
+    return lines
+
+
+def format_place(filename: str, line: int, function: str = "") -> str:
+    """Format a place in the code: the file relative to its import root, the line and the function."""
+    root = next((root for root in _ROOTS if filename.startswith(root)), "")
+    return f"{filename.removeprefix(root)}:{line} {function}".rstrip()
+
+
+def _iterate_chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield the exception, those in it if it is a group, and their causes."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        link = waiting.pop(0)
+        if id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        if isinstance(link, BaseExceptionGroup):
+            waiting += link.exceptions
+        origin = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+        waiting += [origin] if origin is not None else []
+
+
+def _name_class(kind: type[BaseException]) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -12,9 +12,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 
 import notifier.client
-from notifier.client import account_reply
+from notifier.client import account
+from notifier.client.api_call import Reply
 from notifier.client.errors import Fault
-from notifier.client.reply_reader import Reply
 
 SCHEMAS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "openapi.json").read_text())["components"]["schemas"]
 READ_FROM: dict[str, tuple[str, ...]] = {
@@ -71,7 +71,7 @@ PLAIN = {"string": str, "integer": int, "boolean": bool, "number": float, "null"
 
 
 def _reply_classes() -> dict[str, type[Any]]:
-    modules = (notifier.client, account_reply)
+    modules = (notifier.client, account)
     classes = {name: kind for module in modules for name, kind in inspect.getmembers(module, inspect.isclass)}
     replies = {name: kind for name, kind in classes.items() if issubclass(kind, Reply) and kind is not Reply}
     return replies | {"Fault": Fault}

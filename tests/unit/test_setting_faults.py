@@ -5,7 +5,7 @@ import os
 import pytest
 from pydantic import ValidationError
 
-from notifier.cli import output, setting_faults
+from notifier.cli import command, setting_faults
 from notifier.cli.setting_faults import list_variables
 from notifier.settings import IsolatedSettings, Settings
 
@@ -103,8 +103,8 @@ def test_each_fault_has_a_line(environment: pytest.MonkeyPatch) -> None:
     """A command ends with all of them, and exit 2."""
     environment.setenv("NOTIFIER_SMTP__PORT", "x")
     environment.setenv("NOTIFIER_LOG_LEVEL", "x")
-    with pytest.raises(output.CommandError) as raised:
-        output.load_settings()
+    with pytest.raises(command.CommandError) as raised:
+        command.load_settings()
     assert raised.value.code == 2
     lines = f"notifier: {raised.value}".splitlines()
     assert [line.split(": ")[:2] for line in lines] == [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from notifier.telemetry import exception_report, logging, metrics
+from notifier.telemetry import logging, metrics
 from notifier.telemetry.redaction import MAX_REDACTED_TEXT, redact_text
 
 ROOT = Path(__file__).parents[2]
@@ -70,8 +70,8 @@ def test_a_chain_without_end_is_cut(stream: io.StringIO) -> None:
     except ValueError:
         logging.get_logger().exception("failed")
     described = json.loads(stream.getvalue())["exception"]
-    assert described.count("ValueError") == exception_report.MAX_CHAIN
-    assert len(described) == exception_report.MAX_CHAIN + exception_report.MAX_FRAMES
+    assert described.count("ValueError") == logging.MAX_CHAIN
+    assert len(described) == logging.MAX_CHAIN + logging.MAX_FRAMES
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,15 @@ from notifier.client.producer.forwarder import (
     ForwardResult,
     UnsupportedDatabaseError,
 )
-from notifier.client.producer.row_store import Backlog, RefusedRow, count_backlog, list_refused, retry_refused
-from notifier.client.producer.row_table import define_table, metadata
+from notifier.client.producer.row_store import (
+    Backlog,
+    RefusedRow,
+    count_backlog,
+    define_table,
+    list_refused,
+    metadata,
+    retry_refused,
+)
 
 __all__ = [
     "Backlog",

@@ -11,7 +11,6 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from types import TracebackType
 from typing import Self, TypeVar
 from uuid import UUID
 
@@ -21,13 +20,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from notifier.client.producer import row_store
 from notifier.client.producer.batch_post import AcceptedRow, FailedPost, RejectedRow, RowResult, UndecidedRow, post_rows
-from notifier.client.producer.pacing import Pace
-from notifier.client.producer.row_store import ClaimSize, RowClaim
-from notifier.client.producer.row_table import TABLE
+from notifier.client.producer.row_store import TABLE, ClaimSize, RowClaim
 
 _log = logging.getLogger("notifier.client.producer")
-_ENGINES = ("postgresql", "sqlite")
 _Result = TypeVar("_Result")
+MIN_IDLE, MAX_IDLE = 0.05, 0.5
+FIRST_PAUSE = 0.25
+MAX_RETRY_AFTER = 300.0
+"""Seconds; a longer Retry-After is cut to this."""
+FIRST_DELAY, MAX_DELAY = 1.0, 600.0
+_MAX_DOUBLINGS = 30
 OnAccepted = Callable[[Connection, "Sequence[Forwarded]"], None]
 
 
@@ -72,6 +74,58 @@ class ForwardResult:
         return self.claimed == self.refused == 0 and self.failure is None
 
 
+class Pace:
+    """The rows of the next request, and waits in seconds with jitter, so that forwarders do not act all at once."""
+
+    def __init__(self, *, max_window: int, max_pause: float, chance: Callable[[], float]) -> None:
+        self._max_window = max_window
+        self._max_pause = max_pause
+        self._chance = chance  # in [0, 1)
+        self._idle = MIN_IDLE
+        self._failures = 0
+        self.window = max_window  # rows of the next request
+
+    @property
+    def is_failing(self) -> bool:
+        """True if the last request failed."""
+        return self._failures > 0
+
+    def compute_idle_wait(self) -> float:
+        """Compute the wait until the next check of an empty table: 50 ms, doubled each time up to 500 ms."""
+        wait, self._idle = self._idle, min(MAX_IDLE, self._idle * 2)
+        return self._add_jitter(wait)
+
+    def reset_idle(self) -> None:
+        """Start again with the shortest wait."""
+        self._idle = MIN_IDLE
+
+    def record_success(self) -> None:
+        """Record a request that succeeded; the next may have twice as many rows."""
+        self._idle, self._failures = MIN_IDLE, 0
+        self.window = min(self._max_window, self.window * 2)
+
+    def record_failure(self, retry_after: float | None = None) -> float:
+        """Record a failed request, and return the wait before the next one, which has a single row.
+
+        So an unavailable API gets one row at a time, and a row that makes every request fail is sent alone.
+        """
+        self.window = 1
+        wait = min(self._max_pause, FIRST_PAUSE * 2.0 ** min(self._failures, _MAX_DOUBLINGS))
+        self._failures += 1
+        if retry_after is None:
+            return self._add_jitter(wait)
+        requested = min(retry_after, MAX_RETRY_AFTER)
+        return max(requested, wait / 2) * (1 + self._chance() / 4)  # never earlier than requested
+
+    def compute_row_delay(self, tries: int) -> timedelta:
+        """Compute the wait of a row after this many failed requests of its own."""
+        wait = min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(tries - 1, _MAX_DOUBLINGS))
+        return timedelta(seconds=self._add_jitter(wait))
+
+    def _add_jitter(self, wait: float) -> float:
+        return wait * (0.75 + self._chance() / 4)
+
+
 class Forwarder:
     """Forwards until it is stopped: `await forwarder.run()`, or `async with forwarder:`.
 
@@ -88,10 +142,8 @@ class Forwarder:
         table: Table = TABLE,
         on_accepted: OnAccepted | None = None,
     ) -> None:
-        if engine.dialect.name not in _ENGINES:
-            raise UnsupportedDatabaseError(
-                f"the forwarder does not support {engine.dialect.name}, only {' and '.join(_ENGINES)}"
-            )
+        if engine.dialect.name not in {"postgresql", "sqlite"}:
+            raise UnsupportedDatabaseError(f"the forwarder supports PostgreSQL and SQLite, not {engine.dialect.name}")
         self._engine = engine
         self._limits = limits
         self._table = table
@@ -108,14 +160,11 @@ class Forwarder:
         )
         self._stopping = False
         self._wakeup = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Forward until `stop`, also while the API or the database is unavailable."""
         while not self._stopping:
-            turn = await self.forward_once()
-            if turn.wait:
-                await self._rest(turn.wait)
+            await self._rest((await self.forward_once()).wait)
 
     def stop(self) -> None:
         """Let `run` and `drain` return after the current pass."""
@@ -141,20 +190,17 @@ class Forwarder:
         self._task = asyncio.create_task(self.run(), name="notifier-forwarder")
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         self.stop()
         try:
-            if self._task is not None:
-                await self._task
+            await self._task
         finally:
             await self.close()
 
     async def forward_once(self) -> ForwardResult:
         """Claim, POST and settle once. Raises nothing but a cancellation."""
         try:
-            claim = await self._in_database(self._claim)
+            claim = await run_in_transaction(self._engine, self._claim)
             if claim.unconfirmed:
                 _log.error("unconfirmed count=%d keys_last=%s", claim.unconfirmed, self._limits.key_lifetime)
             if not claim.rows:
@@ -162,7 +208,7 @@ class Forwarder:
             result = await post_rows(self._client, claim.rows, seconds=self._limits.request.total_seconds())
             if isinstance(result, FailedPost):
                 return await self._return_rows(claim, result)
-            turn = await self._in_database(lambda connection: self._settle(connection, claim, result))
+            turn = await run_in_transaction(self._engine, lambda connection: self._settle(connection, claim, result))
         except Exception as error:  # noqa: BLE001 - the rows are still in the table, so the forwarder goes on
             return self._handle_error(error)
         self._log_result(turn)
@@ -170,12 +216,11 @@ class Forwarder:
         return turn
 
     def _claim(self, connection: Connection) -> RowClaim:
-        limits = self._limits
         share = ClaimSize(
-            max_rows=min(self._pace.window, limits.max_rows),
-            max_bytes=limits.max_bytes,
-            lease=limits.lease,
-            key_lifetime=limits.key_lifetime,
+            max_rows=self._pace.window,
+            max_bytes=self._limits.max_bytes,
+            lease=self._limits.lease,
+            key_lifetime=self._limits.key_lifetime,
         )
         return row_store.claim_rows(connection, share, self._table)
 
@@ -200,7 +245,7 @@ class Forwarder:
         )
 
     async def _return_rows(self, claim: RowClaim, failed: FailedPost) -> ForwardResult:
-        """The whole request failed: end the lease, and slow down."""
+        """End the lease after a request that failed as a whole, and slow down."""
         ids = [row.id for row in claim.rows]
         is_suspect = len(ids) == 1 and failed.may_be_row_fault
 
@@ -214,7 +259,7 @@ class Forwarder:
         wait = self._pace.record_failure(failed.retry_after)
         _log.warning("not_forwarded reason=%s count=%d wait=%.2f", failed.reason, len(ids), wait)
         with contextlib.suppress(Exception):  # otherwise the lease ends by itself
-            await self._in_database(write)
+            await run_in_transaction(self._engine, write)
         return ForwardResult(claimed=len(ids), failure=failed.reason, wait=wait)
 
     def _handle_error(self, error: Exception) -> ForwardResult:
@@ -230,13 +275,6 @@ class Forwarder:
         if turn.refused:
             _log.warning("refused count=%d", turn.refused)
 
-    async def _in_database(self, work: Callable[[Connection], _Result]) -> _Result:
-        """Run `work` in a transaction of the caller's database."""
-        if isinstance(self._engine, AsyncEngine):
-            async with self._engine.begin() as connection:
-                return await connection.run_sync(work)
-        return await asyncio.to_thread(_transact, self._engine, work)
-
     async def _rest(self, seconds: float) -> None:
         """Wait this long, or until `wake` or `stop`."""
         if self._stopping or not seconds:
@@ -249,6 +287,14 @@ class Forwarder:
             self._wakeup.clear()
 
 
-def _transact(engine: Engine, work: Callable[[Connection], _Result]) -> _Result:
-    with engine.begin() as connection:
-        return work(connection)
+async def run_in_transaction(engine: Engine | AsyncEngine, work: Callable[[Connection], _Result]) -> _Result:
+    """Run `work` in a transaction of the caller's database."""
+    if isinstance(engine, AsyncEngine):
+        async with engine.begin() as connection:
+            return await connection.run_sync(work)
+
+    def transact() -> _Result:
+        with engine.begin() as connection:
+            return work(connection)
+
+    return await asyncio.to_thread(transact)

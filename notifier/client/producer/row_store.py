@@ -1,7 +1,8 @@
-"""The SQL of the forwarder in the caller's database, in the order of a row's life.
+"""The table `notifier_producer` in the caller's own database, and its SQL in the order of a row's life.
 
-No function commits. A claim is a lease that ends by itself. Its end, in `due_at`, is the fence of every later write but
-the deletion: a row that the API has can be deleted by any forwarder.
+A row is a mail that is not confirmed yet. A writer, in any language, has to set `id` and `body` only. No function here
+commits. A claim is a lease that ends by itself. Its end, in `due_at`, is the fence of every later write but the
+deletion: a row that the API has can be deleted by any forwarder.
 """
 
 import json
@@ -13,11 +14,16 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    Column,
     ColumnElement,
     Connection,
     DateTime,
+    Index,
+    Integer,
     LargeBinary,
+    MetaData,
     Table,
+    Text,
     Update,
     Uuid,
     any_,
@@ -29,13 +35,41 @@ from sqlalchemy import (
     literal,
     null,
     select,
+    text,
     update,
 )
 
-from notifier.client.producer.row_table import TABLE
-
+TABLE_NAME = "notifier_producer"
 UNCONFIRMED = "unconfirmed"
 """The problem code of a row that the API may have and that can no longer be repeated safely."""
+
+
+def define_table(metadata: MetaData) -> Table:
+    """Define the table in your metadata, so that your migrations create it."""
+    now = func.current_timestamp()
+    refused_at = Column("refused_at", DateTime(timezone=True))
+    definition = Table(
+        TABLE_NAME,
+        metadata,
+        Column("id", Uuid, primary_key=True),  # also the idempotency key
+        Column("body", Text, nullable=False),  # one notification, as JSON
+        Column("created_at", DateTime(timezone=True), nullable=False, server_default=now),
+        Column("due_at", DateTime(timezone=True), nullable=False, server_default=now),  # next try, or end of the lease
+        Column("tries", Integer, nullable=False, server_default=text("0")),  # failures that may be this row's fault
+        Column("first_tried_at", DateTime(timezone=True)),  # since when the API may have it
+        refused_at,
+        Column("problem", Text),  # why it was refused, as JSON
+    )
+    is_waiting = refused_at.is_(None)
+    columns = (definition.c.due_at, definition.c.id)
+    Index(f"{TABLE_NAME}_due", *columns, postgresql_where=is_waiting, sqlite_where=is_waiting)
+    return definition
+
+
+metadata = MetaData()
+"""Metadata with this table only, for `metadata.create_all(engine)`."""
+
+TABLE = define_table(metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +87,7 @@ class ClaimedRow:
     """A claimed row."""
 
     id: UUID
-    body: str  # JSON, if its writer did it right
+    body: str  # JSON, unless its writer made a mistake
     tries: int  # including this one
     is_first: bool  # it was never tried before
 
@@ -141,7 +175,7 @@ def delete_rows(connection: Connection, ids: Sequence[UUID], table: Table = TABL
 def mark_refused(
     connection: Connection, claim: RowClaim, problems: Sequence[tuple[UUID, str]], table: Table = TABLE
 ) -> int:
-    """Mark rows as refused, unless the lease is lost: the next forwarder asks the API itself. Returns how many."""
+    """Mark rows as refused, unless the lease is lost: then the next forwarder sends them. Returns how many."""
     row = table.c
     statement = update(table).where(row.id == bindparam("refused"), row.due_at == claim.until, row.refused_at.is_(None))
     values = {"refused_at": _time_from_now(connection), "problem": bindparam("why")}
@@ -154,7 +188,7 @@ def mark_refused(
 def return_rows(
     connection: Connection, claim: RowClaim, ids: Sequence[UUID], *, after: timedelta, table: Table = TABLE
 ) -> None:
-    """End the lease of rows that may have reached the API or caused the failure; they are due again `after` that."""
+    """End the lease of rows that may have reached the API or caused the failure; they are due again after `after`."""
     statement = _update_claimed(connection, claim, ids, table)
     connection.execute(statement.values(due_at=_time_from_now(connection, after)))
 
@@ -162,7 +196,7 @@ def return_rows(
 def return_rows_untouched(
     connection: Connection, claim: RowClaim, ids: Sequence[UUID], *, reached: bool, table: Table = TABLE
 ) -> None:
-    """End the lease of rows as if they had not been claimed; `reached`: the API may have them nevertheless."""
+    """End the lease of rows as if they had not been claimed. `reached`: the API may have them already."""
     row = table.c
     values: dict[str, Any] = {"due_at": _time_from_now(connection), "tries": row.tries - 1}
     if not reached:
@@ -245,10 +279,10 @@ def _time_from_now(connection: Connection, after: timedelta = timedelta(0)) -> C
     return cast(func.now() + after, DateTime(timezone=True))
 
 
-def _count_bytes(connection: Connection, text: ColumnElement[str]) -> ColumnElement[int]:
+def _count_bytes(connection: Connection, column: ColumnElement[str]) -> ColumnElement[int]:
     if connection.dialect.name == "sqlite":
-        return func.length(cast(text, LargeBinary))
-    return func.octet_length(text)
+        return func.length(cast(column, LargeBinary))
+    return func.octet_length(column)
 
 
 def _is_in(connection: Connection, column: ColumnElement[UUID], ids: Sequence[UUID]) -> ColumnElement[bool]:

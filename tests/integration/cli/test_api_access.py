@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import MetaData, create_engine
 from support.typed_commands import CommandResult, type_command
 
-from notifier.cli import api_access, output
+from notifier.cli import send
+from notifier.cli.command import CommandError
 from notifier.client import producer
 
 KEY = "ntf_live_of_the_variable"
@@ -104,8 +105,8 @@ def test_the_key_of_a_demo_stays_on_this_host(terminal: pytest.MonkeyPatch, tmp_
     (tmp_path / folder).mkdir(parents=True)
     (tmp_path / folder / "demo-key").write_text("ntf_live_of_the_demo\n")
     terminal.setenv("NOTIFIER_DATA_DIR", str(tmp_path / "elsewhere"))
-    assert api_access.resolve_access("", "") == ("http://127.0.0.1:8000", "ntf_live_of_the_demo")
-    assert api_access.resolve_access("http://localhost:9000", " ")[1] == "ntf_live_of_the_demo"
+    assert send.resolve_access("", "") == ("http://127.0.0.1:8000", "ntf_live_of_the_demo")
+    assert send.resolve_access("http://localhost:9000", " ")[1] == "ntf_live_of_the_demo"
     for url in ("https://notifier.example.com", "http://127.0.0.1.example.com", "http://[", "nonsense"):
-        with pytest.raises(output.CommandError):
-            api_access.resolve_access(url, "")
+        with pytest.raises(CommandError):
+            send.resolve_access(url, "")

@@ -33,7 +33,7 @@ RAISING = """
 import asyncio, gc, logging, sys, threading, warnings
 from starlette.applications import Starlette
 from starlette.routing import Route
-from notifier.cli import output
+from notifier.cli import command
 from notifier.log_settings import LogSettings
 from notifier.runtime import wiring
 
@@ -71,8 +71,8 @@ async def main():
     thread.start()
     thread.join()
 
-output.set_up_logging(LogSettings())
-output.run_command(main())
+command.set_up_logging(LogSettings())
+command.run_command(main())
 raise ValueError(CANARY)
 """
 SOURCES = {"asyncio", "finalizer", "some.library", "sqlalchemy.pool", "thread", "uvicorn.error"}

@@ -6,11 +6,11 @@ import httpx2
 import pytest
 from starlette.routing import Mount, Route
 
-from notifier.inbox.access import Access
-from notifier.inbox.background import BackgroundInbox
+from notifier.inbox.inbox_server import BackgroundInbox
 from notifier.inbox.mailhog_api import MailHogApi
 from notifier.inbox.message_store import MessageStore
 from notifier.inbox.page_api import PageApi
+from notifier.inbox.web_app import Access
 from notifier.sse import OpenStreams
 
 Send = Callable[..., None]

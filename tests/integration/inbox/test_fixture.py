@@ -9,10 +9,9 @@ import pytest
 from support.document_blocks import list_blocks
 
 from notifier.inbox import fixture
-from notifier.inbox.background import BackgroundInbox
 from notifier.inbox.client import MailHogClient
 from notifier.inbox.fixture import MailNotReceived
-from notifier.inbox.inbox_server import InboxPortBusy
+from notifier.inbox.inbox_server import BackgroundInbox, InboxPortBusy
 
 Send = Callable[..., None]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 import httpx2
 import pytest
 
-from notifier.inbox.access import Access
-from notifier.inbox.background import BackgroundInbox
 from notifier.inbox.client import MailHogClient
+from notifier.inbox.inbox_server import BackgroundInbox
+from notifier.inbox.web_app import Access
 
 Send = Callable[..., None]
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notifier.inbox import mailhog_json
-from notifier.inbox.header_decoding import decode_header, parse_mailbox
 from notifier.inbox.page_api import build_preview
+from notifier.inbox.readable_text import decode_header, parse_mailbox
 from notifier.inbox.received_message import ReceivedMessage
 
 

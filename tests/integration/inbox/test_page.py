@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
-from notifier.inbox.background import BackgroundInbox
+from notifier.inbox.inbox_server import BackgroundInbox
 
 if TYPE_CHECKING:
     from integration.inbox.conftest import Page

@@ -7,8 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from notifier.inbox.background import BackgroundInbox
-from notifier.inbox.html_frame import build_frame, has_remote_content
+from notifier.inbox.inbox_server import BackgroundInbox
+from notifier.inbox.page_api import build_frame, has_remote_content
 from notifier.inbox.received_message import ReceivedMessage
 from notifier.sse import _format_events
 
@@ -144,7 +144,7 @@ def test_links_in_a_mail_open_a_tab_of_their_own(
     """The base element comes as early as possible without changing the layout of the document."""
     send()
 
-    assert build_frame(html, first(inbox), remote=False).document == linked_out
+    assert build_frame(html, first(inbox)) == linked_out
 
 
 def first(inbox: BackgroundInbox) -> ReceivedMessage:

@@ -7,7 +7,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from notifier.inbox.background import BackgroundInbox
+from notifier.inbox.inbox_server import BackgroundInbox
 from notifier.inbox.smtp_receiver import MAX_MESSAGE_BYTES
 
 Say = Callable[[bytes, int], list[bytes]]

@@ -10,9 +10,8 @@ from contextlib import AsyncExitStack
 import httpx2
 import pytest
 
-from notifier.inbox.access import Access
 from notifier.inbox.inbox_server import Inbox, InboxPortBusy
-from notifier.inbox.web_app import MAX_INBOX_STREAMS
+from notifier.inbox.web_app import MAX_INBOX_STREAMS, Access
 
 
 @pytest.fixture

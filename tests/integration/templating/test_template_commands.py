@@ -13,8 +13,8 @@ from support.folder_and_database import TwoSides
 from support.seeded_installation import Keys
 from typer.testing import CliRunner, Result
 
+from notifier.cli.command import CommandError
 from notifier.cli.main import app
-from notifier.cli.output import CommandError
 from notifier.templating.sync import template_files
 
 Typed = Callable[..., Result]

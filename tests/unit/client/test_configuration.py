@@ -18,8 +18,8 @@ from notifier.client import (
     awaiting,
     blocking,
 )
-from notifier.client.configuration import Configuration
 from notifier.client.errors import Problem
+from notifier.client.http_exchange import Configuration
 
 KEY = "ntf_live_" + "s3cr3t" * 6
 URL = "https://notifier.example.com"

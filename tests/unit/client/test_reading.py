@@ -18,11 +18,10 @@ from notifier.client import (
     RateLimitedError,
     ServerError,
     Status,
+    account,
 )
-from notifier.client import account_calls as account
 from notifier.client import notification_calls as calls
-from notifier.client.api_call import Call, HttpResponse, build_error, build_next_page_call
-from notifier.client.reply_reader import decode_object, read_reply
+from notifier.client.api_call import Call, HttpResponse, build_error, build_next_page_call, decode_object, read_reply
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ID = "0197c0de-0000-7000-8000-000000000001"

@@ -12,9 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from notifier.client import Attachment, UnsendableError
-from notifier.client import account_calls as account
-from notifier.client import asset_calls as assets
+from notifier.client import Attachment, UnsendableError, account
 from notifier.client import notification_calls as calls
 from notifier.client import template_calls as templates
 from notifier.client.api_call import Call
@@ -176,11 +174,11 @@ EACH: tuple[Call[Any], ...] = (
     account.get_suppression(ID),
     account.add_suppression("a@x.org", scope="all"),
     account.lift_suppression(ID),
-    assets.list_assets(),
-    assets.get_asset(str(ID)),
-    assets.upload_asset("logo", b"", revision=0),
-    assets.delete_asset(str(ID)),
-    assets.get_asset_file(str(ID), scale=2),
+    templates.list_assets(),
+    templates.get_asset(str(ID)),
+    templates.upload_asset("logo", b"", revision=0),
+    templates.delete_asset(str(ID)),
+    templates.get_asset_file(str(ID), scale=2),
     account.list_webhooks(),
     account.get_webhook(ID),
     account.create_webhook(url="https://shop.example/hook"),

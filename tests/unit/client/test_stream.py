@@ -1,6 +1,6 @@
 """Server-sent events, line by line."""
 
-from notifier.client.event_stream import EventParser
+from notifier.client.http_exchange import EventParser
 
 
 def _parse(*lines: str) -> list[bytes]:
