@@ -5,26 +5,25 @@ What the template alone does not tell is left to rendering, which fails with the
 """
 
 import operator
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 
-from notifier.errors import Fault
+from notifier.errors import Fault, escape_pointer
 from notifier.template_language import context_filters, filters
 from notifier.template_language.filters import ValueRefusedError
 from notifier.template_language.guarded_calls import convert_text
 from notifier.template_language.link_address import IMAGE_SCHEMES, LINK_SCHEMES, name_schemes
 from notifier.template_language.public_text import clean_text
-from notifier.template_language.variable_path import (
-    LIST_ITEM,
-    ItemIndices,
-    PathStep,
-    find_values,
-    locate_values,
-)
 
+LIST_ITEM: Final = "[]"
+"""In a path: any item of a list."""
+PathStep = str | int
+"""A step of a path: a name, "[]" for each item of a list, or the index of an item."""
+ItemIndices = tuple[int, ...]
+"""The index of a value in each list of its path."""
 CHECKS_KEYWORD: Final = "x-checks"
 MAX_CHECKS: Final = 100
 """Checks of one version; others are left to rendering."""
@@ -150,7 +149,7 @@ def find_refused_values(checks: Iterable[ValueCheck], variables: Any, *, known: 
     faults: dict[str, Fault] = {}
     remaining = MAX_CHECKED_VALUES
     for check in checks:
-        for _, value, indices in locate_values(variables, check.path):
+        for _, value, indices in _locate_values(variables, check.path):
             remaining -= 1
             if remaining < 0:
                 return list(faults.values())
@@ -158,6 +157,29 @@ def find_refused_values(checks: Iterable[ValueCheck], variables: Any, *, known: 
             if fault is not None and fault.pointer not in known:
                 faults.setdefault(fault.pointer, fault)
     return list(faults.values())
+
+
+def find_values(variables: Any, path: Sequence[PathStep], pointer: str = "") -> Iterator[tuple[str, Any]]:
+    """The values at a path with their JSON pointers; "[]" stands for all items of a list."""
+    return ((pointer, value) for pointer, value, _ in _locate_values(variables, path, pointer))
+
+
+def _locate_values(
+    variables: Any, path: Sequence[PathStep], pointer: str = "", indices: ItemIndices = ()
+) -> Iterator[tuple[str, Any, ItemIndices]]:
+    """The same with the index of each value in the lists that "[]" stands for."""
+    if not path:
+        yield pointer, variables, indices
+        return
+    step, rest = path[0], path[1:]
+    if step == LIST_ITEM:
+        for index, item in enumerate(variables if isinstance(variables, list) else ()):
+            yield from _locate_values(item, rest, f"{pointer}/{index}", (*indices, index))
+    elif isinstance(step, int):
+        if isinstance(variables, list) and -len(variables) <= step < len(variables):
+            yield from _locate_values(variables[step], rest, f"{pointer}/{step % len(variables)}", indices)
+    elif isinstance(variables, Mapping) and step in variables:
+        yield from _locate_values(variables[step], rest, f"{pointer}/{escape_pointer(step)}", indices)
 
 
 def _locate_value(variables: Any, path: Sequence[PathStep], indices: ItemIndices) -> tuple[str, Any]:

@@ -8,10 +8,9 @@ from typing import Any, Final
 import jsonschema_rs
 import msgspec
 
-from notifier.errors import Fault
+from notifier.errors import Fault, escape_pointer
 from notifier.strict_json import parse_number
 from notifier.template_language.value_check import ValueCheck, find_refused_values, read_checks
-from notifier.template_language.variable_path import escape_pointer
 
 VARIABLES_DECODER: Final = msgspec.json.Decoder(dict[str, Any], float_hook=parse_number)
 """Decodes a mail's variables; a number counts by its value, not by how it is written."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from notifier.template_language import value_check
+from notifier.template_language.expression_walk import LostError, Scope, VariableRead
 from notifier.template_language.image_functions import IMAGE_FUNCTIONS
 from notifier.template_language.link_address import list_link_schemes
 from notifier.template_language.sandbox import create_environment
@@ -23,9 +24,7 @@ from notifier.template_language.template_source import (
     TemplateSource,
 )
 from notifier.template_language.template_walk import TemplateWalk
-from notifier.template_language.value_check import ValueCheck
-from notifier.template_language.variable_path import LIST_ITEM
-from notifier.template_language.variable_place import LostError, Scope, VariableRead
+from notifier.template_language.value_check import LIST_ITEM, ValueCheck
 from notifier.template_language.variable_schema import HTTPS_PATTERN, build_schema
 
 UNSUBSCRIBE_URL: Final = "unsubscribe_url"
