@@ -15,18 +15,20 @@ import msgspec
 from jinja2 import nodes
 
 from notifier.template_language.context_filters import LINK_FILTER, STYLE_FILTER, UNQUOTED_FILTER
-from notifier.template_language.value_check import LIST_ITEM
+from notifier.template_language.value_check import LIST_ITEM, Condition, list_implied_paths, negate_condition
 
 MAX_STEPS = 30_000  # macros that call macros could otherwise take very long
 ESCAPES: Final = frozenset({"e", "escape", UNQUOTED_FILTER})
 _LISTS: Final = frozenset({"list", "reverse", "sort"})  # filters that give the items of a list
+_ATTRIBUTE_AT: Final = {"join": 1, "sort": 2, "sum": 0}
+"""Where filters that look at one thing in each item take its name."""
 _POSITIONS: Final = {"first": 0, "last": -1}
 _COUNTS: Final = frozenset({"count", "length"})
 _OPERATORS: Final = {"eq": "==", "ne": "!="}
 
 
 class VariableRead(msgspec.Struct, frozen=True, kw_only=True):
-    """One place where a part reads a variable."""
+    """One read of a variable in a part."""
 
     path: tuple[str, ...]  # from the caller's variables on; "[]" for an item of a list
     file: str  # as in `TemplateSource.files`
@@ -37,12 +39,12 @@ class VariableRead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LostError(Exception):
-    """The parts do what cannot be followed, so that nothing may be said about what they do not need."""
+    """The parts cannot be followed, so that it is not known which variables they do not need."""
 
 
 @dataclass(frozen=True, eq=False)
 class LoopItem:
-    """A step to the item that a loop is at; each loop has one of its own."""
+    """A step to the current item of a loop; each loop has one of its own."""
 
 
 Path = tuple[str | int | LoopItem, ...]
@@ -50,7 +52,7 @@ Path = tuple[str | int | LoopItem, ...]
 
 @dataclass(frozen=True)
 class Place:
-    """A value of the caller's, by its path from the variables on."""
+    """A value of the caller's, by its path."""
 
     path: Path
     fallback: Literal["", "empty", "other"] = ""  # what stands in for a missing value: nothing, "", or something else
@@ -58,7 +60,7 @@ class Place:
 
 @dataclass(eq=False)
 class Scope:
-    """Names that a template has given; an imported file is one too."""
+    """Names that a template has set; an imported file is one too."""
 
     names: "ChainMap[str, Named]" = field(default_factory=ChainMap)
     sees_variables: bool = True  # False: a file without context
@@ -70,7 +72,7 @@ class Scope:
 
 @dataclass(frozen=True, eq=False)
 class Macro:
-    """A macro, or the body of a call block, with where it was defined."""
+    """A macro or the body of a call block, with the scope and file of its definition."""
 
     node: nodes.Macro | nodes.CallBlock
     scope: Scope
@@ -79,27 +81,6 @@ class Macro:
 
 Named = Place | Macro | Scope | None
 """What a name or an expression stands for; None is something of the template's own."""
-Condition = tuple[Any, ...] | None
-"""As in a `ValueCheck`, with paths as they are here; None: it is not known."""
-
-
-def negate_condition(condition: Condition) -> Condition:
-    """The condition that holds where this one does not."""
-    return None if condition is None else ("not", condition)
-
-
-def _list_implied(condition: Condition, *, holds: bool = True) -> Iterator[Path]:
-    """The paths that are there if the condition holds, or if it does not."""
-    if condition is None:
-        return
-    kind, *rest = condition
-    if kind == "not":
-        yield from _list_implied(rest[0], holds=not holds)
-    elif kind in ("and", "or"):
-        left, right = ({*_list_implied(inner, holds=holds)} for inner in rest)
-        yield from left | right if holds is (kind == "and") else left & right
-    elif kind in ("true", "defined") and holds:
-        yield rest[0]
 
 
 @dataclass
@@ -159,17 +140,17 @@ class ExpressionWalk:
 
     @contextmanager
     def under_conditions(self, *conditions: Condition) -> Iterator[None]:
-        """Where these conditions hold."""
+        """Set the conditions for the code in the `with` block."""
         before = self.conditions, self.known
         self.conditions = (*self.conditions, *conditions)
-        self.known = self.known.union(*map(_list_implied, conditions))
+        self.known = self.known.union(*map(list_implied_paths, conditions))
         try:
             yield
         finally:
             self.conditions, self.known = before
 
     def get_condition(self, node: nodes.Node) -> Condition:
-        """The condition of a test, as far as it is about variables."""
+        """The condition of a test, as far as it concerns variables."""
         match node:
             case nodes.Not():
                 return negate_condition(self.get_condition(node.node))
@@ -187,7 +168,7 @@ class ExpressionWalk:
         return _state("true", self.resolve_expression(node))
 
     def note_read(self, place: Named, node: nodes.Node, *, whole: bool = False, guarded: bool = False) -> None:
-        """Note that the value is read here; `guarded` if nothing fails without it."""
+        """Note that the value is read here; `guarded`: nothing fails if it is missing."""
         if isinstance(place, Place):
             present = max((_count_alike(place.path, other) for other in self.known), default=0)
             path = tuple(step if isinstance(step, str) else LIST_ITEM for step in place.path)
@@ -220,7 +201,7 @@ class ExpressionWalk:
         return self.get_condition(test)
 
     def bind_value(self, node: nodes.Node) -> Named:
-        """What the expression stands for, to be used under another name; other values are read at once."""
+        """What the expression stands for, to be set under another name; other values are read at once."""
         named = self.resolve_expression(node)
         if named is None:
             self.read_expression(node)
@@ -231,8 +212,12 @@ class ExpressionWalk:
 
     def read_filter(self, node: nodes.Filter) -> None:
         """Note what a filter reads besides what it is applied to."""
-        if node.name in _LISTS and node.node is not None and (node.args or node.kwargs):  # it looks into each item
-            self.note_read(self.resolve_expression(node.node), node, whole=True)
+        place = None if node.node is None else self.resolve_expression(node.node)
+        if (attribute := _get_attribute(node)) is not None:
+            item = self.get_item(place, LoopItem())
+            self.note_read(item and Place((*item.path, *attribute.split("."))), node, whole=True)
+        elif node.name in _LISTS and (node.args or node.kwargs):  # it may look at anything in each item
+            self.note_read(place, node, whole=True)
         for child in node.iter_child_nodes(exclude=("node",)):
             self.read_expression(child)
 
@@ -246,7 +231,7 @@ class ExpressionWalk:
     def _read_filter(self, node: nodes.Filter) -> None:
         self.read_filter(node)
         if node.node is not None:
-            self.read_expression(node.node, whole=node.name not in _COUNTS)
+            self.read_expression(node.node, whole=node.name not in _COUNTS and _get_attribute(node) is None)
 
     def _read_test(self, node: nodes.Test) -> None:
         place = self.resolve_expression(node.node) if node.name in ("defined", "undefined") else None
@@ -284,7 +269,7 @@ def _count_alike(path: Path, other: Path) -> int:
 
 
 def _state(kind: str, place: Named, *constant: Any) -> Condition:
-    """A condition about one variable; None if it may be about a fallback instead."""
+    """A condition about one variable; None if it may concern a fallback instead."""
     if not isinstance(place, Place) or place.fallback not in ("", "empty" if kind == "true" else ""):
         return None
     return (kind, place.path, *constant)
@@ -298,3 +283,11 @@ def _is_empty_fallback(node: nodes.Filter) -> bool:
         case [nodes.List(items=items) | nodes.Tuple(items=items) | nodes.Dict(items=items)]:
             return not items
     return not node.args and all(keyword.key == "boolean" for keyword in node.kwargs)
+
+
+def _get_attribute(node: nodes.Filter) -> str | None:
+    """The name, perhaps dotted, of what the filter looks at in each item."""
+    if (at := _ATTRIBUTE_AT.get(node.name)) is None:
+        return None
+    names = [*(keyword.value for keyword in node.kwargs if keyword.key == "attribute"), *node.args[at : at + 1]]
+    return names[0].value if names and isinstance(names[0], nodes.Const) and isinstance(names[0].value, str) else None

@@ -1,7 +1,7 @@
 """Walk through the parts of a version in the order of rendering, to find which variables they read.
 
-It follows layouts, blocks, macros, loops and names, and evaluates nothing. What it cannot follow makes it give up: then
-every variable of the sample counts as needed.
+It follows layouts, blocks, macros, loops and names, and evaluates nothing. If it cannot follow something it gives up:
+then every variable of the sample counts as needed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,36 +11,25 @@ from dataclasses import dataclass, field, replace
 from jinja2 import Environment, TemplateError, nodes
 
 from notifier.template_language.contextual_escaping import guard_values
-from notifier.template_language.expression_walk import (
-    LoopItem,
-    LostError,
-    Macro,
-    Named,
-    Path,
-    Place,
-    Scope,
-    negate_condition,
-)
+from notifier.template_language.expression_walk import LoopItem, LostError, Macro, Named, Path, Place, Scope
+from notifier.template_language.value_check import negate_condition
 from notifier.template_language.value_check_search import ValueCheckWalk
 
 
 @dataclass
 class TemplateWalk(ValueCheckWalk):
-    """Follows statements; names are looked up in the same scopes as when the template is rendered."""
+    """Follows statements; names are looked up in the same scopes as in rendering."""
 
     plain: Environment = field(default_factory=Environment)
     html: Environment = field(default_factory=Environment)  # parses HTML, in which values are guarded
     files: Mapping[str, str] = field(default_factory=dict)
     trees: dict[tuple[str, bool], nodes.Template] = field(default_factory=dict)
     is_html: bool = False
-    bodies: dict[str, list[tuple[nodes.Block, str]]] = field(
-        default_factory=dict
-    )  # of each block, the template's first, then those of its layouts
+    # the bodies of each block: the template's first, then those of its layouts
+    bodies: dict[str, list[tuple[nodes.Block, str]]] = field(default_factory=dict)
     block: tuple[str, int] = ("", 0)  # the current block, and which of its bodies
     top: Scope = field(default_factory=Scope)  # the scope of blocks
-    active: list[object] = field(
-        default_factory=list
-    )  # files, blocks and macros under way, so that none is entered twice
+    active: list[object] = field(default_factory=list)  # open files, blocks and macros; none is entered twice
 
     def parse_file(self, name: str) -> nodes.Template:
         """Parse a file, once. Raises `TemplateSyntaxError`."""
@@ -52,14 +41,11 @@ class TemplateWalk(ValueCheckWalk):
                     guard_values(self.trees[key], self.html, name)
         return self.trees[key]
 
-    # -- files and blocks ------------------------------------------------------------------------
-
     def walk_template(self, name: str, scope: Scope) -> None:
         """Walk through a template and its layouts."""
         before = self.bodies, self.block, self.top
         self.bodies, self.top = {}, scope
-        names: list[str] = [name]
-        depth = len(self.active)
+        names, depth = [name], len(self.active)
         while names and names[0] not in self.active:
             self.active.append(names[0])
             with self.in_scope(scope, names[0]):
@@ -128,10 +114,8 @@ class TemplateWalk(ValueCheckWalk):
     def _run_fromimport(self, node: nodes.FromImport) -> None:
         module = self._run_include(node)
         for name in node.names:
-            theirs, ours = name if isinstance(name, tuple) else (name, name)
-            self.scope.names[ours] = module.names.get(theirs)
-
-    # -- statements ------------------------------------------------------------------------------
+            exported, local = name if isinstance(name, tuple) else (name, name)
+            self.scope.names[local] = module.names.get(exported)
 
     def run_statements(self, statements: Iterable[nodes.Node]) -> None:
         """Follow statements one after the other."""
@@ -146,7 +130,7 @@ class TemplateWalk(ValueCheckWalk):
         self.read_children(node)
 
     def _run_if(self, node: nodes.If) -> None:
-        """Follow each branch under its condition; afterwards join what the branches made of the names."""
+        """Follow each branch under its condition, and join the names that the branches have set."""
         names = self.scope.names.maps[0]
         start = dict(names)
         ends: list[tuple[dict[str, Named], frozenset[Path]]] = []
@@ -163,7 +147,7 @@ class TemplateWalk(ValueCheckWalk):
             names[name] = self._join(name, ends, node)
 
     def _join(self, name: str, ends: Sequence[tuple[dict[str, Named], frozenset[Path]]], node: nodes.If) -> Named:
-        """What a name stands for after an {% if %}: the only variable that it can be, or the template's own value."""
+        """What a name stands for after an {% if %}: the only variable that it can be; None if there is not just one."""
         unassigned = self.resolve_expression(nodes.Name(name, "load")) if name in self.shape["properties"] else None
         values = [(names.get(name, unassigned), known) for names, known in ends]
         places = {value for value, _ in values if isinstance(value, Place)}
@@ -190,7 +174,7 @@ class TemplateWalk(ValueCheckWalk):
             self.run_statements(node.else_)
 
     def bind(self, target: nodes.Node, value: Named) -> None:
-        """Give the value its name; what several names are taken from counts as read."""
+        """Give the value a name; a value that is unpacked into several names counts as read."""
         if isinstance(target, nodes.Name):
             self.scope.names[target.name] = value
         elif isinstance(target, nodes.Tuple):
@@ -216,8 +200,6 @@ class TemplateWalk(ValueCheckWalk):
             for target, value in zip(node.targets, values, strict=True):
                 self.bind(target, value)
             self.run_statements(node.body)
-
-    # -- macros ----------------------------------------------------------------------------------
 
     def _run_macro(self, node: nodes.Macro) -> None:
         self.scope.names[node.name] = Macro(node, self.scope, self.file)

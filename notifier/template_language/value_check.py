@@ -1,7 +1,7 @@
-"""Checks of a caller's values before a mail is accepted: whether a link can be followed, a date is a date, and so on.
+"""Checks of a caller's values before a mail is accepted: whether a link can be followed, whether a date is valid.
 
-A version's schema lists these checks under `x-checks`. They use the functions of rendering, so that both agree.
-What the template alone does not tell is left to rendering, which fails with the same message.
+A version's schema lists these checks under `x-checks`. They use the functions of rendering, so that both agree. What
+the template alone does not determine is left to rendering, which fails with the same message.
 """
 
 import operator
@@ -13,10 +13,10 @@ import msgspec
 
 from notifier.errors import Fault, escape_pointer
 from notifier.template_language import context_filters, filters
+from notifier.template_language.context_filters import IMAGE_SCHEMES, LINK_SCHEMES, name_schemes
 from notifier.template_language.filters import ValueRefusedError
 from notifier.template_language.guarded_calls import convert_text
-from notifier.template_language.link_address import IMAGE_SCHEMES, LINK_SCHEMES, name_schemes
-from notifier.template_language.public_text import clean_text
+from notifier.template_language.template_values import clean_text
 
 LIST_ITEM: Final = "[]"
 """In a path: any item of a list."""
@@ -32,6 +32,8 @@ MAX_CHECKED_VALUES: Final = 5_000
 
 CheckCondition = list[Any]
 """`["true", path]`, `["defined", path]`, `["==", path, constant]`, and `not`, `and`, `or` with conditions."""
+Condition = tuple[Any, ...] | None
+"""A `CheckCondition` while the template is read, with its paths; None: the condition is not known."""
 
 
 class CheckArgument(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -104,6 +106,25 @@ class _UnknownConditionError(Exception):
     """It cannot be known whether a condition holds."""
 
 
+def negate_condition(condition: Condition) -> Condition:
+    """The condition that holds where this one does not."""
+    return None if condition is None else ("not", condition)
+
+
+def list_implied_paths(condition: Condition, *, holds: bool = True) -> Iterator[Any]:
+    """The paths that exist if the condition holds, or if it does not."""
+    if condition is None:
+        return
+    kind, *rest = condition
+    if kind == "not":
+        yield from list_implied_paths(rest[0], holds=not holds)
+    elif kind in ("and", "or"):
+        left, right = ({*list_implied_paths(inner, holds=holds)} for inner in rest)
+        yield from left | right if holds is (kind == "and") else left & right
+    elif kind in ("true", "defined") and holds:
+        yield rest[0]
+
+
 def read_checks(schema: Mapping[str, Any]) -> list[ValueCheck]:
     """The checks in a version's schema; old versions have none."""
     return msgspec.convert(schema.get(CHECKS_KEYWORD, []), list[ValueCheck])
@@ -167,7 +188,7 @@ def find_values(variables: Any, path: Sequence[PathStep], pointer: str = "") -> 
 def _locate_values(
     variables: Any, path: Sequence[PathStep], pointer: str = "", indices: ItemIndices = ()
 ) -> Iterator[tuple[str, Any, ItemIndices]]:
-    """The same with the index of each value in the lists that "[]" stands for."""
+    """The values at a path with pointers, and the index of each value in the lists that "[]" stands for."""
     if not path:
         yield pointer, variables, indices
         return
@@ -183,7 +204,7 @@ def _locate_values(
 
 
 def _locate_value(variables: Any, path: Sequence[PathStep], indices: ItemIndices) -> tuple[str, Any]:
-    """The pointer and value at a path, with the list indices of the checked value; `_MISSING` if there is none."""
+    """The pointer and value at a path, for these list indices; `_MISSING` if there is none."""
     items = iter(indices)
     steps = [next(items) if step == LIST_ITEM else step for step in path]
     return next(find_values(variables, steps, "/variables"), ("", _MISSING))
@@ -227,7 +248,7 @@ def _is_refused(check: ValueCheck, name: str, argument: Any) -> bool:
 
 
 def _does_hold(condition: CheckCondition, variables: Any, indices: ItemIndices) -> bool:
-    """Whether a condition of the template holds, as in Jinja."""
+    """Whether a condition of the template holds, with the rules of Jinja."""
     kind = condition[0]
     if kind == "not":
         return not _does_hold(condition[1], variables, indices)

@@ -1,6 +1,6 @@
-"""Find the value checks of a template: what it does with a caller's values that can fail, and under which conditions.
+"""Find the value checks of a template: where it uses a caller's values in a way that can fail, and when.
 
-A check is noted only if the template alone tells its value and conditions, so that no check refuses a good mail.
+A check is noted only if the template alone determines its value and conditions, so that no check refuses a good mail.
 """
 
 from dataclasses import dataclass, field
@@ -9,24 +9,17 @@ from typing import Any
 import msgspec
 from jinja2 import nodes
 
-from notifier.template_language.context_filters import LINK_FILTER, STYLE_FILTER
-from notifier.template_language.expression_walk import (
-    ESCAPES,
-    Condition,
-    ExpressionWalk,
-    LoopItem,
-    Path,
-    Place,
-    negate_condition,
-)
-from notifier.template_language.link_address import ENDS, LINK_SCHEMES
+from notifier.template_language.context_filters import ENDS, LINK_FILTER, LINK_SCHEMES, STYLE_FILTER
+from notifier.template_language.expression_walk import ESCAPES, ExpressionWalk, LoopItem, Path, Place
 from notifier.template_language.value_check import (
     CHECKED_ARGUMENTS,
     LIST_ITEM,
     MAX_CHECKS,
     VALUE_PARSERS,
     CheckArgument,
+    Condition,
     ValueCheck,
+    negate_condition,
 )
 
 _PARSER_NAMES = {LINK_FILTER: "link", STYLE_FILTER: "style"}
@@ -75,7 +68,7 @@ class ValueCheckWalk(ExpressionWalk):
         return []
 
     def _get_sent_condition(self, node: nodes.Filter, expression: nodes.Node) -> Condition:
-        """The condition under which a default is not used: the value was sent, or with `boolean` is true."""
+        """The condition under which a default is not used: the value was sent, or with `boolean` it is true."""
         flags = [*node.args[1:2], *(keyword.value for keyword in node.kwargs if keyword.key == "boolean")]
         if flags:
             return self.get_condition(expression) if isinstance(flags[0], nodes.Const) and flags[0].value else None
@@ -99,7 +92,7 @@ class ValueCheckWalk(ExpressionWalk):
         self.checks.setdefault(msgspec.json.encode(check), check)
 
     def _list_arguments(self, node: nodes.Filter, path: Path) -> dict[str, CheckArgument]:
-        """The arguments that decide which values are accepted, as far as they are constants or variables."""
+        """The arguments that decide which values are accepted, if they are constants or variables."""
         schemes = {} if self.schemes == list(LINK_SCHEMES) else {"schemes": CheckArgument(self.schemes)}
         if node.name == LINK_FILTER:
             follows, image = (argument.as_const() for argument in node.args)
@@ -123,7 +116,7 @@ class ValueCheckWalk(ExpressionWalk):
 
 
 def _encode_path(path: Path, checked: Path) -> list[str | int] | None:
-    """The path of a variable as a `ValueCheck` has it; None: a loop over another list than the checked value's."""
+    """The path of a variable as in a `ValueCheck`; None if it goes through the loop of another list."""
     if any(isinstance(step, LoopItem) and path[: at + 1] != checked[: at + 1] for at, step in enumerate(path)):
         return None
     return [LIST_ITEM if isinstance(step, LoopItem) else step for step in path]
@@ -139,7 +132,7 @@ def _is_implied(condition: Condition, checked: Path) -> bool:
 
 
 def _encode_condition(condition: Condition, checked: Path) -> list[Any] | None:
-    """The condition as a `ValueCheck` has it; None: it is not known."""
+    """The condition as in a `ValueCheck`; None if it is not known."""
     if condition is None:
         return None
     kind, *rest = condition

@@ -20,7 +20,7 @@ from notifier.db.insertion import insert_if_absent
 from notifier.db.tables import Template, TemplateDraft, TemplateVersion, get_columns
 from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import generate_id
-from notifier.mail import pinned_images
+from notifier.mail.mail_parts import find_image_names
 from notifier.rendering.protocol import SourceCheck
 from notifier.template_language.template_source import LAYOUTS, TemplateSource
 from notifier.templating import layout_store, template_limits, template_queries, validation
@@ -214,7 +214,7 @@ async def assemble_source(
     return replace(
         parts,
         files=files,
-        assets=await asset_store.get_pinned_assets(connection, pinned_images.find_image_names(files.values())),
+        assets=await asset_store.get_pinned_assets(connection, find_image_names(files.values())),
     )
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from notifier import email_address
 from notifier.states import Category, Priority, WhenUncertain
-from notifier.template_language.link_address import find_scheme_fault
+from notifier.template_language.context_filters import find_scheme_fault
 from notifier.template_language.template_source import TemplateSettings
 from notifier.templating.source_problem import SourceProblem, SourceProblemError
 

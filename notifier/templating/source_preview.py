@@ -12,8 +12,7 @@ from notifier.errors import Fault, InvalidRequestError
 from notifier.mail.mail_parts import Mailbox, MailHeader
 from notifier.rendering.protocol import PreviewedMail, RenderJob, SourceCheck
 from notifier.template_language.compiled_version import MARKETING, UNSUBSCRIBE_HEADER
-from notifier.template_language.render_fault import RenderFault
-from notifier.template_language.template_source import TemplateSource
+from notifier.template_language.template_source import RenderFault, TemplateSource
 from notifier.template_language.variable_usage import UNSUBSCRIBE_URL
 from notifier.templating.validation import MAX_SAMPLE_BYTES, build_render_fault
 

@@ -7,8 +7,14 @@ import msgspec
 
 from notifier.errors import Fault, InvalidRequestError, escape_pointer
 from notifier.rendering.protocol import SourceCheck
-from notifier.template_language.render_fault import RenderFault
-from notifier.template_language.template_source import LANGUAGE_WORDS, LOCALES, PARTS, RESERVED_NAMES, TemplateSource
+from notifier.template_language.template_source import (
+    LANGUAGE_WORDS,
+    LOCALES,
+    PARTS,
+    RESERVED_NAMES,
+    RenderFault,
+    TemplateSource,
+)
 from notifier.template_lint.lint_remark import Severity
 from notifier.templating import settings_toml
 from notifier.templating.settings_toml import LANGUAGE_TAG

@@ -11,8 +11,7 @@ from typing import Protocol
 from notifier.rendering.child_connection import ChildLostError, LossReason
 from notifier.rendering.pool import MAX_STARVED_WALL_SECONDS, MAX_WALL_SECONDS, STARVED_FAULT, TOO_SLOW_FAULT
 from notifier.rendering.protocol import CompareRequest, MailComparison, MailVariables
-from notifier.template_language.render_fault import RenderFault
-from notifier.template_language.template_source import TemplateSource
+from notifier.template_language.template_source import RenderFault, TemplateSource
 
 MAX_SLOW_MAILS = 8
 """Mails of the published version that may take too long before the comparison ends."""

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from notifier.errors import Fault
 from notifier.rendering.protocol import MailComparison
-from notifier.template_language.render_fault import RenderFault
+from notifier.template_language.template_source import RenderFault
 from notifier.templating.gate.gate_report import RenderFailure, RequestRefusal, ServiceOutcome
 from notifier.templating.gate.recent_requests import CallingService, RecentRequest, SecretMask
 

@@ -22,8 +22,7 @@ from notifier.email_address import InvalidAddressError
 from notifier.errors import Fault
 from notifier.rendering.pool import MAX_BATCH_MAILS, TOO_SLOW_FAULT
 from notifier.rendering.protocol import MailVariables, SourceCheck
-from notifier.template_language.render_fault import RenderFault
-from notifier.template_language.template_source import TemplateSource
+from notifier.template_language.template_source import RenderFault, TemplateSource
 from notifier.templating import template_queries
 from notifier.templating.audit_records import record_template
 from notifier.templating.gate import gate_report, recent_requests

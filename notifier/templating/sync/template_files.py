@@ -8,8 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from notifier import strict_json
-from notifier.mail import pinned_images
-from notifier.mail.pinned_images import PinnedAsset
+from notifier.mail.mail_parts import PinnedAsset, find_image_names
 from notifier.template_language.template_source import (
     LAYOUTS,
     LOCALES,
@@ -171,7 +170,7 @@ def _read_used_layouts(root: Path, files: dict[str, str]) -> tuple[dict[str, str
 def _read_used_images(root: Path, files: dict[str, str]) -> tuple[dict[str, PinnedAsset], list[SourceProblem]]:
     """Pin the images that the parts name and the folder has."""
     try:
-        return asset_files.pin_images(root, pinned_images.find_image_names(files.values())), []
+        return asset_files.pin_images(root, find_image_names(files.values())), []
     except (OSError, ValueError) as error:
         return {}, [SourceProblem(file="", message=str(error))]
 
