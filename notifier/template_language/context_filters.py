@@ -107,7 +107,7 @@ _ACTIVE_CSS = re.compile(r"/\*|\*/|^\s*(?!https?:)[a-z]+script\s*:|^\s*data\s*:"
 
 
 @pass_context
-def guard_link(context: Context, value: Any, follows: str, image: bool) -> Any:  # noqa: FBT001 - only `contexts` calls it
+def guard_link(context: Context, value: Any, follows: str, image: bool) -> Any:  # noqa: FBT001 - only compiled templates call it
     """Check a value at the beginning of a link: a reader must be able to follow it."""
     if type(value) is str and follows != SCHEME and is_web_address(value):  # most are
         return value
