@@ -8,7 +8,8 @@ from sqlmodel.sql.sqltypes import AutoString
 
 from alembic import context
 from notifier.db.engine import Database
-from notifier.db.table_base import Table, UtcDateTime
+from notifier.db.table_base import UtcDateTime
+from notifier.db.tables import Table
 from notifier.settings import Settings
 
 

@@ -16,6 +16,11 @@ class Fault:
     detail: str
 
 
+def escape_pointer(name: str) -> str:
+    """A name as one reference token of a JSON pointer (RFC 6901 §3)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
 class NotifierError(Exception):
     """Something Notifier refuses or cannot do."""
 

@@ -11,9 +11,7 @@ from sqlalchemy import Connection, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from notifier.client import producer
-from notifier.client.errors import WebhookVerificationError
-from notifier.client.webhook_verifier import WebhookVerifier
+from notifier.client import WebhookVerificationError, WebhookVerifier, producer
 
 engine = create_async_engine(os.environ.get("SHOP_DATABASE_URL", "sqlite+aiosqlite:///shop.sqlite3"))
 sessions = async_sessionmaker(engine, expire_on_commit=False)

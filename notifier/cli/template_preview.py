@@ -185,7 +185,7 @@ async def _render_mail(
     """Render the mail as a sender does, but with example addresses, a fixed date and a fixed Message-ID."""
     from notifier.errors import TemplateError
     from notifier.rendering.protocol import RenderJob
-    from notifier.template_language.render_fault import RenderFault
+    from notifier.template_language.template_source import RenderFault
 
     job = RenderJob(version=slug, locale=locale, variables=json.dumps(values), header=_build_header(source))
     mail = await pool.preview(job, {slug: source})

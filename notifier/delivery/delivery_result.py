@@ -11,7 +11,7 @@ from notifier.delivery.delivery_loader import Delivery
 from notifier.outbox.entry_handler import ClaimedEntry, JournalNote
 from notifier.outcomes import Accepted, Deferred, NotPermitted, NotTried, Outcome, Rejected, Uncertain
 from notifier.states import CANCELLABLE_STATUSES, Reason, Status
-from notifier.template_language.render_fault import RenderFault
+from notifier.template_language.template_source import RenderFault
 
 _OUTCOMES: dict[str, type[Outcome]] = {
     kind.__name__: kind for kind in (Accepted, Deferred, Rejected, Uncertain, NotTried, NotPermitted)

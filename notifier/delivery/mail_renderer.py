@@ -12,6 +12,7 @@ from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.delivery.delivery_loader import Delivery, SourceCache
 from notifier.delivery.delivery_result import DeliveryResult, NotBegun, Throttled, describe_fault, stop_unrenderable
+from notifier.mail.limits import MAX_PART_SECONDS
 from notifier.mail.mail_parts import MailAttachment, RenderedMail
 from notifier.outbox.entry_handler import ClaimedEntry
 from notifier.recipient_policy import ORIGINAL_TO_HEADER, RecipientPolicy
@@ -20,8 +21,7 @@ from notifier.rendering.preview_pool import PreviewPool
 from notifier.rendering.protocol import RenderJob, SkippedMail
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
-from notifier.template_language.render_fault import FaultCode, RenderFault
-from notifier.template_language.time_limit import MAX_PART_SECONDS
+from notifier.template_language.template_source import FaultCode, RenderFault
 from notifier.throttle.cpu_budget import CostTracker, CpuBudget
 
 VERSION_GONE = RenderFault(part="template", line=None, message="the pinned version is not in the database any more")

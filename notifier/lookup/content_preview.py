@@ -26,7 +26,7 @@ from notifier.rendering.editor_renderers import EditorRenderers
 from notifier.rendering.protocol import PreviewedMail
 from notifier.submission import attachment_store
 from notifier.submission.new_notification import NewNotification
-from notifier.template_language.render_fault import RenderFault
+from notifier.template_language.template_source import RenderFault
 
 _attempt = get_columns(Attempt)
 MAX_RECORD_SECONDS = 2.5

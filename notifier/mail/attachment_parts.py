@@ -1,7 +1,7 @@
-"""Attachments on the wire: their fields, their base64, and how they get into the gaps that a child has left for them.
+"""Attachments in the MIME document: their header fields, their base64, and how they fill the gaps of a rendered mail.
 
-A child is told what attachments are called, never what is in them: no template reads their bytes, and a batch of large
-ones would have to be carried to the child and back within the time and the memory that a template may take.
+A rendering child gets the names of the attachments and never their bytes: the large ones would have to be carried to
+the child and back within the time and memory limits of a template.
 """
 
 import hashlib
@@ -27,10 +27,10 @@ _CONTENT_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]{1,255}")
 
 
 def write_attachment_header(attachment: MailAttachment, *, inline: bool) -> bytes:
-    """Write the header of an attachment's part; raises `HeaderValueError` on what cannot stand there.
+    """Write the header of an attachment's part. Raises `HeaderValueError`.
 
-    The name stands in Content-Disposition alone (RFC 2183 §2.3): a second one in Content-Type, which old mail programs
-    read, would have to be an encoded word where those are forbidden.
+    The name stands in Content-Disposition alone (RFC 2183 §2.3): in Content-Type it would
+    have to be an encoded word, which is forbidden there.
     """
     if not _CONTENT_TYPE.fullmatch(attachment.content_type):
         raise HeaderValueError(f"{attachment.content_type!r} is not a content type")
@@ -47,7 +47,7 @@ def write_attachment_header(attachment: MailAttachment, *, inline: bool) -> byte
 def get_filled_size(
     mail: RenderedMail | MailWithGaps, attachments: Sequence[MailAttachment] = (), images: Sequence[bytes] = ()
 ) -> int:
-    """Get the bytes of the mail with its attachments and images."""
+    """Get the size of the mail in bytes, with its attachments and images."""
     if isinstance(mail, RenderedMail):
         return len(mail.wire)
     files = sum(_get_base64_size(len(attachment.data)) for attachment in attachments)
@@ -63,9 +63,9 @@ def _get_base64_size(size: int) -> int:
 def fill_attachments(
     mail: MailWithGaps, attachments: Sequence[MailAttachment], images: Sequence[bytes] = ()
 ) -> RenderedMail:
-    """Put the attachments into their gaps, and behind them the images, which are base64 already.
+    """Put the attachments and images into their gaps; images are base64 already, and come behind the attachments.
 
-    Raises `IndexError` if the mail asks for one that there is not.
+    Raises `IndexError` if the mail names an attachment that does not exist.
     """
     pieces: list[bytes] = []
     for piece in mail.pieces:
@@ -86,7 +86,7 @@ def encode_base64_chunks(data: bytes) -> Iterator[bytes]:
 
 
 def encode_base64(data: bytes) -> bytes:
-    """Encode the data in base64 lines, all in one go."""
+    """Encode the data in base64 lines, all at once."""
     encoded = b2a_base64(data, newline=False)
     whole, rest = divmod(len(encoded), _BASE64_LINE)
     lines: list[bytes] = []
@@ -101,5 +101,5 @@ def encode_base64(data: bytes) -> bytes:
 
 @lru_cache(maxsize=64)
 def _get_line_splitter(lines: int) -> Struct:
-    """What cuts so many lines in one call: a slice for each took longer than encoding."""
+    """A struct that cuts this many lines in one call; slicing each line took longer than encoding."""
     return Struct(f"{_BASE64_LINE}s" * lines)

@@ -1,4 +1,7 @@
-"""The parser of CSS, over tinycss2: declarations, lists of selectors, and which of two selectors is more specific."""
+"""The parser of CSS, over tinycss2: declarations, selectors, and which of two selectors is more specific.
+
+Of selectors only what is certain is parsed; a rule with any other selector stays where it stands.
+"""
 
 import re
 from collections.abc import Sequence
@@ -41,16 +44,16 @@ Specificity = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class StyleDeclaration:
-    """One property with its value."""
+    """One CSS property with its value."""
 
     name: str
     value: str  # as written, without !important
     is_important: bool
-    group: str  # two properties in different groups never say anything about the same thing
+    group: str  # properties of different groups never affect each other
 
 
 def read_declarations(content: Any) -> tuple[tuple[StyleDeclaration, ...], bool]:
-    """Read the declarations of a rule or a `style` attribute, and whether there are rules among them."""
+    """Read the declarations of a rule or a `style` attribute, and whether it contains nested rules."""
     nodes = tinycss2.parse_blocks_contents(content, skip_comments=True, skip_whitespace=True)
     declarations = tuple(
         StyleDeclaration(name, serialize_css(node.value).strip(), node.important, get_property_group(name))
@@ -62,12 +65,12 @@ def read_declarations(content: Any) -> tuple[tuple[StyleDeclaration, ...], bool]
 
 
 def write_declarations(declarations: Sequence[StyleDeclaration]) -> str:
-    """Write declarations as text."""
+    """Write declarations as CSS text."""
     return ";".join(f"{item.name}:{item.value}{' !important' if item.is_important else ''}" for item in declarations)
 
 
 def get_property_group(name: str) -> str:
-    """Get the group of properties that can overrule each other."""
+    """Get the group of a property; only properties of one group can overrule each other."""
     if name.startswith("--"):
         return name
     name = _VENDOR.sub("", name, count=1) if name.startswith("-") else name
@@ -80,7 +83,7 @@ def get_property_group(name: str) -> str:
 
 
 def has_deep_brackets(css: str) -> bool:
-    """Whether so many brackets are open at once that tinycss2 raises `RecursionError`."""
+    """Whether brackets are nested so deep that tinycss2 raises `RecursionError`."""
     depth = deepest = 0
     for sign in _BRACKET.findall(css):
         depth += 1 if sign in "([{" else -1
@@ -89,7 +92,7 @@ def has_deep_brackets(css: str) -> bool:
 
 
 def split_selectors(prelude: Sequence[Any]) -> list[list[Any]]:
-    """Split the tokens of a rule's prelude into selectors; commas within brackets stay."""
+    """Split the tokens of a rule's prelude into selectors; commas inside brackets do not split."""
     selectors: list[list[Any]] = [[]]
     for token in prelude:
         if token.type == "literal" and token.value == ",":
@@ -100,12 +103,189 @@ def split_selectors(prelude: Sequence[Any]) -> list[list[Any]]:
 
 
 def count_specificity(selector: str) -> Specificity:
-    """Count what a selector is made of."""
+    """Compute the specificity of a selector."""
     plain = _ARGUMENT.sub(r"\1", _OPAQUE.sub("[]", _ESCAPE.sub("_", selector)))
     plain = _OLD_PSEUDO_ELEMENT.sub("::", plain)
     return len(_ID.findall(plain)), len(_CLASS.findall(plain)), len(_TYPE.findall(plain))
 
 
 def serialize_css(tokens: Any) -> str:
-    """Write tokens as they were read."""
+    """Write tokens as CSS text."""
     return str(tinycss2.serialize(tokens))
+
+
+STRUCTURAL_PSEUDO_CLASSES: Final = frozenset(
+    {"root", "empty", "first-child", "last-child", "only-child", "first-of-type", "last-of-type", "only-of-type"}
+)
+"""Pseudo-classes that depend on the document alone, and that css-inline matches as browsers do."""
+_NTH: Final = frozenset({"nth-child", "nth-last-child", "nth-of-type", "nth-last-of-type"})
+_CHANGING_PSEUDO_CLASSES: Final = frozenset(
+    {
+        "hover", "active", "focus", "focus-within", "focus-visible", "link", "visited", "any-link", "target", "checked",
+        "disabled", "enabled", "lang", "dir", "required", "optional", "read-only", "read-write", "default",
+    }
+)  # fmt: skip
+"""Pseudo-classes that depend on the reader, or that css-inline does not know."""
+_PSEUDO_ELEMENTS: Final = frozenset(
+    {"before", "after", "first-line", "first-letter", "selection", "marker", "placeholder", "backdrop"}
+)
+_OLD_PSEUDO_ELEMENTS: Final = frozenset({"before", "after", "first-line", "first-letter"})  # also with one colon
+_COMBINATORS: Final = frozenset({">", "+", "~"})
+_STEP = re.compile(r"\s*(?:odd|even|[+-]?\d+|[+-]?\d*n(?:\s*[+-]\s*\d+)?)\s*", re.IGNORECASE)
+_ATTRIBUTE_TEST = re.compile(
+    r"""\s*[\w-]+\s*(?:[~|^$*]?=\s*(?:[\w-]+|"[^"\\]*"|'[^'\\]*')\s*(?:\bi\s*)?)?""", re.IGNORECASE
+)
+_OWN_STYLE = re.compile(r"""\s*style\s*\*=\s*(?:"[^"]*[\w-]: [^"]*"|'[^']*[\w-]: [^']*')\s*""", re.IGNORECASE)
+"""Part of a style as only people write it: the inliner writes no blank behind a colon."""
+
+
+@dataclass(frozen=True, slots=True)
+class CssSelector:
+    """One selector of a rule: what it selects, and whether that depends on the reader."""
+
+    text: str
+    specificity: Specificity
+    is_static: bool  # the same elements whatever the reader does
+    is_box: bool  # a box of its own, such as ::before
+    subject: str  # what it selects, as far as type, id and classes say
+    attributes: frozenset[str]  # names of those that it asks for, besides class and id as .a and #a
+    names: frozenset[str]  # types, and classes and ids with their . or #
+    is_upset: bool  # it may select other elements when style attributes are added
+
+
+class _UnsupportedSelectorError(Exception):
+    pass
+
+
+def parse_selectors(prelude: list[Any]) -> list[CssSelector] | None:
+    """Parse the selectors of a rule; None if one is not understood, as a browser drops the whole rule then."""
+    try:
+        return [_SelectorParser(tokens).parse() for tokens in split_selectors(prelude)]
+    except _UnsupportedSelectorError:
+        return None
+
+
+class _SelectorParser:
+    def __init__(self, tokens: list[Any]) -> None:
+        self._tokens = [token for token in tokens if token.type != "comment"]
+        if len(self._tokens) != len(tokens):
+            raise _UnsupportedSelectorError  # a comment may join or part what stands around it
+        self._is_static = True
+        self._is_box = False
+        self._attributes: set[str] = set()
+        self._names: set[str] = set()
+        self._is_upset = False
+        self._compound: list[str] = []  # type, id and classes
+        self._has_compound = False
+
+    def parse(self) -> CssSelector:
+        tokens = self._tokens
+        while tokens and tokens[-1].type == "whitespace":
+            tokens.pop()
+        place = 0
+        while place < len(tokens):
+            place = self._take_part(place)
+        if not self._has_compound:
+            raise _UnsupportedSelectorError
+        text = _serialize_tokens(tokens).strip()
+        return CssSelector(
+            text=text,
+            specificity=count_specificity(text),
+            is_static=self._is_static and not self._is_box,
+            is_box=self._is_box,
+            subject="".join(self._compound) or "*",
+            attributes=frozenset(self._attributes),
+            names=frozenset(self._names),
+            is_upset=self._is_upset,
+        )
+
+    def _take_part(self, place: int) -> int:
+        """Read one part. Returns the index behind it."""
+        token = self._tokens[place]
+        if token.type == "whitespace" or (token.type == "literal" and token.value in _COMBINATORS):
+            return self._take_combinator(place)
+        if self._is_box:
+            raise _UnsupportedSelectorError  # nothing that is read here may follow a pseudo-element
+        if token.type == "literal" and token.value == ":":
+            place = self._take_pseudo(place + 1)
+        elif token.type == "literal" and token.value == ".":
+            place += 1
+            self._add_name(f".{self._read_name(place)}")
+        elif token.type == "hash" and token.is_identifier:
+            self._add_name(_serialize_tokens([token]))
+        elif token.type == "[] block":
+            self._take_attribute(token)
+        elif not self._has_compound and token.type == "ident":
+            self._add_name(_serialize_tokens([token]).lower())
+        elif self._has_compound or token.type != "literal" or token.value != "*":
+            raise _UnsupportedSelectorError
+        self._has_compound = True
+        return place + 1
+
+    def _take_combinator(self, place: int) -> int:
+        signs = 0
+        is_first = place == 0
+        while place < len(self._tokens) and (token := self._tokens[place]).type in ("whitespace", "literal"):
+            if token.type == "literal":
+                if token.value not in _COMBINATORS:
+                    break
+                signs += 1
+            place += 1
+        if signs > 1 or (is_first and signs) or (not is_first and not self._has_compound) or self._is_box:
+            raise _UnsupportedSelectorError
+        self._has_compound, self._compound = False, []
+        return place
+
+    def _add_name(self, text: str) -> None:
+        self._compound.append(text)
+        self._names.add(text)
+
+    def _read_name(self, place: int) -> str:
+        if place >= len(self._tokens) or self._tokens[place].type != "ident":
+            raise _UnsupportedSelectorError
+        return _serialize_tokens([self._tokens[place]])
+
+    def _take_attribute(self, token: Any) -> None:
+        text = _serialize_tokens(token.content)
+        if not _ATTRIBUTE_TEST.fullmatch(text):
+            raise _UnsupportedSelectorError
+        self._attributes |= {name.lower() for name in re.findall(r"^\s*([\w-]+)", text)}
+        self._is_static &= "," not in text and "style" not in self._attributes  # css-inline parts selectors at commas
+        self._is_upset |= "style" in self._attributes and not _OWN_STYLE.fullmatch(text)
+
+    def _take_pseudo(self, place: int) -> int:
+        is_box = place < len(self._tokens) and self._tokens[place] == ":"
+        place += is_box
+        token = self._tokens[place] if place < len(self._tokens) else None
+        if token is not None and token.type == "function" and not is_box:
+            self._take_function(token)
+            return place
+        name = self._read_name(place).lower()
+        if is_box or name in _OLD_PSEUDO_ELEMENTS:
+            if name not in _PSEUDO_ELEMENTS and not name.startswith("-webkit-"):
+                raise _UnsupportedSelectorError
+            self._is_box = True
+        elif name in STRUCTURAL_PSEUDO_CLASSES or name in _CHANGING_PSEUDO_CLASSES:
+            self._is_static &= name in STRUCTURAL_PSEUDO_CLASSES
+        else:
+            raise _UnsupportedSelectorError
+        return place
+
+    def _take_function(self, token: Any) -> None:
+        name = token.lower_name
+        if name == "not":
+            inner = _SelectorParser(list(token.arguments)).parse()
+            if inner.is_box or any(argument.type == "whitespace" for argument in token.arguments):
+                raise _UnsupportedSelectorError
+            self._is_static &= inner.is_static
+            self._attributes |= inner.attributes
+            self._names |= inner.names
+            self._is_upset |= inner.is_upset
+        elif name in _CHANGING_PSEUDO_CLASSES or (name in _NTH and _STEP.fullmatch(_serialize_tokens(token.arguments))):
+            self._is_static &= name in _NTH
+        else:
+            raise _UnsupportedSelectorError
+
+
+def _serialize_tokens(tokens: list[Any]) -> str:
+    return serialize_css(tokens).replace("/**/", "")  # tinycss2 writes it between 2n and +1

@@ -1,12 +1,12 @@
-"""Write header fields: folded, with RFC 2047 words where needed, and never a way to smuggle in another field.
+"""Write header fields: folded, with RFC 2047 words where needed. A value can never begin another field.
 
-Own code, because `email.policy.SMTP` turns long tokens in List-Unsubscribe into encoded words and lets NUL through.
+This is our own code, because `email.policy.SMTP` encodes long tokens in List-Unsubscribe and lets NUL through.
 """
 
 import re
 from base64 import b64encode
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import format_datetime
 from functools import lru_cache
 from urllib.parse import quote
@@ -27,16 +27,14 @@ _FOLDING_PLACE = re.compile(r"(?<=[^ ]) (?=[^ ])")
 _PLAIN_PARAMETER = re.compile(r"[A-Za-z0-9._()+@#$&!-]+( [A-Za-z0-9._()+@#$&!-]+)*")
 _CHARSET = "utf-8''"
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
-_DAYS = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
-_MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 
 
 class HeaderValueError(ValueError):
-    """A header value has a character that could end the field."""
+    """A header value has a character that is not allowed there."""
 
 
 def check_header_value(value: str) -> str:
-    """Return the value itself; raises `HeaderValueError` if it could break out of its field."""
+    """Return the value itself. Raises `HeaderValueError` if it could end its field."""
     match = FORBIDDEN_IN_HEADER.search(value)
     if match:
         raise HeaderValueError(f"U+{ord(match[0]):04X} at position {match.start()} is not allowed in a header")
@@ -52,7 +50,7 @@ def write_unstructured_header(name: str, value: str) -> bytes:
 
 
 def write_structured_header(name: str, value: str) -> bytes:
-    """Write a field with a syntax of its own: ASCII, folded at spaces only, its tokens never touched."""
+    """Write a field with its own syntax: ASCII only, folded at spaces, tokens unchanged."""
     check_header_value(value)
     if not value.isascii():
         raise HeaderValueError(f"{name} takes ASCII only")
@@ -62,7 +60,7 @@ def write_structured_header(name: str, value: str) -> bytes:
     return folded
 
 
-@lru_cache(maxsize=256)  # nearly every mail has its sender and where to reply in common with the one before
+@lru_cache(maxsize=256)  # most mails have the same sender and reply address as the one before
 def write_mailbox_header(name: str, mailbox: Mailbox) -> bytes:
     """Write an address field with one mailbox (RFC 5322 §3.4); the address is ASCII, or UTF-8 under SMTPUTF8."""
     address = check_header_value(mailbox.address)
@@ -78,7 +76,7 @@ def write_mailbox_header(name: str, mailbox: Mailbox) -> bytes:
 
 
 def write_address_list_header(name: str, addresses: Sequence[str]) -> bytes:
-    """Write an address field with bare addresses (RFC 5322 §3.6.3), folded after commas only."""
+    """Write an address field with addresses without names (RFC 5322 §3.6.3), folded after commas only."""
     lines = [f"{name}:"]
     for number, address in enumerate(addresses, 1):
         entry = f" {check_header_value(address)}" + ("," if number < len(addresses) else "")
@@ -90,10 +88,10 @@ def write_address_list_header(name: str, addresses: Sequence[str]) -> bytes:
 
 
 def write_mime_parameter(name: str, value: str) -> list[bytes]:
-    """Write a MIME parameter, in pieces that fit a line each (RFC 2231 §3 and 4).
+    """Write a MIME parameter, in pieces that fit on a line each (RFC 2231 §3 and 4).
 
-    RFC 2047 §5 forbids encoded words here. Only what nobody can read in two ways is quoted: with a quote or a backslash
-    in it, mail programs disagree.
+    RFC 2047 §5 forbids encoded words here. Only plain values are quoted: mail programs disagree about quotes and
+    backslashes.
     """
     check_header_value(value)
     if len(value) <= _MAX_QUOTED_LENGTH and _PLAIN_PARAMETER.fullmatch(value):
@@ -113,24 +111,17 @@ def write_mime_parameter(name: str, value: str) -> list[bytes]:
 
 
 def write_date_header(value: datetime) -> bytes:
-    """Write the Date field (RFC 5322 §3.3).
-
-    A time in UTC, as nearly all are, is written here, in a fifth of the library's time.
-    """
-    if value.tzinfo is UTC:
-        day, month = _DAYS[value.weekday()], _MONTHS[value.month - 1]
-        clock = (value.hour, value.minute, value.second)
-        return b"Date: %b, %02d %b %04d %02d:%02d:%02d +0000\r\n" % (day, value.day, month, value.year, *clock)
+    """Write the Date field (RFC 5322 §3.3)."""
     return f"Date: {format_datetime(value)}\r\n".encode()
 
 
 def _is_plain_header_text(value: str) -> bool:
-    """True for text that may stand as it is: printable ASCII that cannot be mistaken for an encoded word."""
+    """Whether the text is printable ASCII that cannot be mistaken for an encoded word."""
     return bool(_PRINTABLE.fullmatch(value)) and "=?" not in value and value == value.strip()
 
 
 def _fold_line(line: str) -> bytes | None:
-    """Break before spaces so that lines stay short; None if some token is too long for any line."""
+    """Break before spaces so that lines stay short; None if a token is too long for any line."""
     if len(line) <= MAX_FOLDED_LINE:
         return f"{line}\r\n".encode("ascii")
     pieces, start, last = [], 0, 0
@@ -147,7 +138,7 @@ def _fold_line(line: str) -> bytes | None:
 
 
 def _write_encoded_words(head: str, value: str) -> bytes:
-    """The value as encoded words (RFC 2047 §4.1, base64), split between characters, one to a line."""
+    """The value as encoded words (RFC 2047 §4.1, base64), split between characters, one on each line."""
     words, chunk = [], b""
     max_bytes = min(_WORD_BYTES, (MAX_FOLDED_LINE - len(head) - _WORD_FRAME) // 4 * 3)  # behind the field's name
     glue = " " if max_bytes >= _MAX_CHARACTER_BYTES else "\r\n "

@@ -28,10 +28,7 @@ class NulInPartError(ValueError):
 
 
 def build_mime_message(header: MailHeader, parts: MailParts) -> RenderedMail:
-    """Write a mail without attachments.
-
-    Raises `HeaderValueError` or `NulInPartError` on what cannot stand in one.
-    """
+    """Write a mail without attachments. Raises `HeaderValueError` or `NulInPartError`."""
     head, text = write_headers(header, parts.subject), _build_text_entity(parts.text)
     if parts.html is None:
         wire = head + _MIME_VERSION + text
@@ -48,8 +45,8 @@ def build_mime_message(header: MailHeader, parts: MailParts) -> RenderedMail:
 def build_mime_with_gaps(header: MailHeader, parts: MailParts, attachments: Sequence[MailAttachment]) -> MailWithGaps:
     """Write a mail with gaps for its attachments: mixed(alternative(text, related(html, images)), files).
 
-    An image that HTML shows belongs to that HTML, so that a program that shows the text lists no images. A mail without
-    HTML shows none, so that all are files.
+    Images belong to the HTML, so that a program that shows the text does not list them. In a mail without HTML all are
+    files.
     """
     head, text = write_headers(header, parts.subject), _build_text_entity(parts.text)
     html = _build_html_entity(parts.html) if parts.html is not None else b""
@@ -80,10 +77,10 @@ def _build_multipart(kind: bytes, seed: bytes, entities: Sequence[_MimePieces]) 
 
 
 def _hash_parts(head: bytes, text: bytes, html: bytes, *others: bytes) -> bytes:
-    """What a boundary is made of (RFC 2046 §5.1.1): the same for the same mail, and in none of its parts.
+    """The hash for boundaries (RFC 2046 §5.1.1): the same for the same mail, and in none of its parts.
 
-    A boundary has an underscore, which base64 has not. A part that does have one is hashed: it would have to contain
-    128 bits of its own hash, so an attacker who writes its variables would have to try 2¹²⁸ of them.
+    A boundary contains an underscore, which base64 does not. A part with an underscore is hashed too: to contain the
+    boundary it would have to contain 128 bits of its own hash.
     """
     hashed = hashlib.sha256(head)  # or two mails with the same text would share a boundary
     hashed.update(text)
@@ -95,7 +92,7 @@ def _hash_parts(head: bytes, text: bytes, html: bytes, *others: bytes) -> bytes:
 
 
 def write_headers(header: MailHeader, subject: str) -> bytes:
-    """Write the header fields of a mail, without those that say what its body is."""
+    """Write the header fields of a mail, without those about its body."""
     fields = [
         write_date_header(header.date),
         write_mailbox_header("From", header.sender),
@@ -113,7 +110,7 @@ def write_headers(header: MailHeader, subject: str) -> bytes:
 
 
 def _build_text_entity(text: str) -> bytes:
-    """The text part, in the shortest encoding that is safe on a 7-bit path; people read it in the source of a mail."""
+    """The text part, in the shortest encoding that is safe on a 7-bit path and readable in the source of a mail."""
     data = _encode_canonical("text/plain", text)
     if _fits_seven_bit(data):
         return _build_entity("text/plain", "7bit", data)
@@ -124,7 +121,7 @@ def _build_text_entity(text: str) -> bytes:
 
 
 def _build_html_entity(html: str) -> bytes:
-    """The HTML part; base64, because quoting takes three times as long, and its lines are long and rarely plain."""
+    """The HTML part, in base64: quoted-printable takes three times as long, and its lines are long and rarely plain."""
     data = _encode_canonical("text/html", html)
     if _fits_seven_bit(data):
         return _build_entity("text/html", "7bit", data)
@@ -132,7 +129,7 @@ def _build_html_entity(html: str) -> bytes:
 
 
 def _encode_canonical(content_type: str, text: str) -> bytes:
-    """The text as UTF-8 whose lines, the last one too, end with CRLF."""
+    """The text as UTF-8; every line ends with CRLF."""
     data = text.removesuffix("\n").encode()
     if b"\x00" in data:  # searched in the bytes, because a search in text that is not Latin takes 25 times as long
         raise NulInPartError(f"the {content_type} part contains a NUL character")

@@ -1,7 +1,7 @@
-"""Styles written once into the HTML files of a version, where that gives the same mails as inlining each of them.
+"""Move styles into the HTML files of a version once, where the mails are the same as when each is inlined.
 
-It does if every rule asks only for a tag's own name, classes or id, and every tag says these in plain text: then the
-rules of a tag depend on nothing else in the mail. In doubt the version is left as it is, and each mail is inlined.
+This works if every rule asks only for a tag's own name, classes or id, and every tag has these as fixed text: then the
+rules of a tag depend on nothing else in the mail. In doubt the version stays as it is, and each mail is inlined.
 """
 
 import html
@@ -14,7 +14,7 @@ import tinycss2
 
 from notifier.mail.css_parser import serialize_css
 from notifier.mail.html_reader import read_start_tag, split_html
-from notifier.mail.size_limit import MAX_OUTPUT
+from notifier.mail.limits import MAX_OUTPUT
 from notifier.mail.style_inliner import inline_styles
 
 _STYLE_ELEMENT = re.compile(r"<!--.*?-->|(<style\b[^>]*>.*?</style>)", re.DOTALL)
@@ -57,7 +57,7 @@ _SURROUNDINGS: Final = {
 
 
 class _UnsureError(Exception):
-    """It is not certain what becomes of the source."""
+    """The result of moving styles in the source is not certain."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +67,10 @@ class StyledSource:
     files: dict[str, str]  # to be rendered in place of the version's
     style_element: str  # the `<style>` that a mail must have
     style_count: int  # how many `<style` there are in a mail, those in comments too
-    remaining_css: str  # what stands there instead
+    remaining_css: str  # its replacement
 
     def finish_mail(self, mail: str) -> str | None:
-        """Finish a mail that was rendered from `files`; None if its `<style>` is not the one that was written in."""
+        """Replace the `<style>` of a mail that was rendered from `files`; None if it has another one."""
         if mail.count("<style") != self.style_count:
             return None
         before, element, after = mail.partition(self.style_element)
@@ -78,7 +78,7 @@ class StyledSource:
 
 
 def style_source(files: Mapping[str, str], sample: str) -> StyledSource | None:
-    """Write the styles into the HTML files as `sample` shows them, a mail before inlining; None in doubt."""
+    """Write the styles into the HTML files; `sample` is a mail before inlining. None in doubt."""
     if any(_has_unclosed(text) for text in (sample, *files.values())):
         return None
     elements = _find_style_elements(sample)
@@ -103,17 +103,16 @@ def style_source(files: Mapping[str, str], sample: str) -> StyledSource | None:
 
 
 def _find_style_elements(page: str) -> list[str]:
-    """The `<style>` elements outside comments."""
     return [match[1] for match in _STYLE_ELEMENT.finditer(page) if match[1]]
 
 
 def _has_unclosed(text: str) -> bool:
-    """Whether something begins that does not end: looking for its end from every beginning takes quadratic time."""
+    """Whether something begins that does not end: searching its end from every beginning takes quadratic time."""
     return any(text.rfind(begin) > text.rfind(end) for begin, end in (("<!--", "-->"), ("<style", "</style")))
 
 
 def _is_conditional(sample: str, element: str) -> bool:
-    """Whether the styles stand in a conditional comment, although browsers read them."""
+    """Whether the styles stand in a conditional comment that browsers read."""
     before = sample.partition(element)[0].lower()
     return before.rfind("[if") > before.rfind("[endif]")
 
@@ -155,7 +154,7 @@ def _is_visible_tag(match: re.Match[str]) -> bool:
 
 
 def _read_source_tag(match: re.Match[str]) -> _SourceTag:
-    """Read a tag; raises `_UnsureError` if its name, class or id is decided while rendering."""
+    """Read a tag. Raises `_UnsureError` if its name, class or id is known only after rendering."""
     rest = match["rest"] or ""
     values = {attribute["name"].lower(): attribute["value"] for attribute in _STYLE_ATTRIBUTE.finditer(rest)}
     if len(values) != len(_ATTRIBUTE_NAME.findall(rest)):
@@ -168,7 +167,7 @@ def _read_source_tag(match: re.Match[str]) -> _SourceTag:
 
 
 def _compute_tag_styles(begin: str, element: str, tags: set[_SourceTag]) -> tuple[dict[_SourceTag, str], str]:
-    """Inline a page that has all the tags: the style of each tag, and what remains of the `<style>`."""
+    """Inline a page with all the tags. Returns the style of each tag, and the remaining `<style>`."""
     numbered = sorted(tags, key=lambda tag: (tag.name, tag.identity, tag.style))
     roots = dict.fromkeys(("html", "body"), "")
     body = []
@@ -192,7 +191,7 @@ def _compute_tag_styles(begin: str, element: str, tags: set[_SourceTag]) -> tupl
 
 
 def _replace_expressions(style: str) -> str:
-    """The style with a word in place of each expression, which must be a value or part of one."""
+    """The style with a word in place of each expression; an expression must be a value or a part of one."""
     numbers = iter(range(style.count("{{")))
     words = re.sub(_EXPRESSION, lambda _: f"jinja{next(numbers)}x", style)
     nodes = tinycss2.parse_blocks_contents(html.unescape(words), skip_comments=True, skip_whitespace=True)
@@ -202,7 +201,7 @@ def _replace_expressions(style: str) -> str:
 
 
 def _restore_expressions(style: str, own_style: str) -> str:
-    """The style as an attribute's text, with its expressions again; raises `_UnsureError` if one was lost."""
+    """The style as an attribute's text, with its expressions again. Raises `_UnsureError` if one was lost."""
     if "{" in style or ("{{" in own_style and html.unescape(_replace_expressions(own_style)).strip() not in style):
         raise _UnsureError
     text = html.escape(style)
@@ -215,7 +214,7 @@ def _restore_expressions(style: str, own_style: str) -> str:
 
 
 def _write_styles(text: str, styles: Mapping[_SourceTag, str]) -> str:
-    """The source with each tag's style in it; raises `_UnsureError` as soon as it is too long."""
+    """The source with each tag's style in it. Raises `_UnsureError` if it gets too long."""
     remaining = MAX_OUTPUT
 
     def write(match: re.Match[str]) -> str:

@@ -1,7 +1,7 @@
-"""Move CSS from `<style>` into `style` attributes, because many mail clients drop the former.
+"""Move CSS from `<style>` into `style` attributes, because many mail clients ignore `<style>`.
 
-It runs on the rendered mail: before rendering it would move `{% for %}` out of tables. In a browser the mail looks the
-same before and after; what cannot be moved without a change stays in `<style>`, and nothing else is written anew.
+It works on the rendered mail: before rendering, a parser would move `{% for %}` out of tables. In a browser the mail
+looks the same before and after. What cannot be moved without a change stays in `<style>`; all other bytes stay.
 """
 
 import re
@@ -14,7 +14,7 @@ from notifier.mail.html_reader import STYLE_TAG, split_html
 from notifier.mail.inlining.markup_tokens import INVISIBLE_ELEMENTS, MarkupToken, measure_depth, read_tokens
 from notifier.mail.inlining.rule_matcher import RuleMatcher, StyleWriter, get_rule_matcher
 from notifier.mail.inlining.stylesheet import Stylesheet, parse_stylesheet
-from notifier.mail.size_limit import MAX_OUTPUT, OutputTooLargeError
+from notifier.mail.limits import MAX_OUTPUT, OutputTooLargeError
 
 MAX_STRUCTURES: Final = 128
 MAX_DEPTH: Final = 500
@@ -41,7 +41,7 @@ class UnmovedRule(NamedTuple):
 
 
 class _MailStructure(NamedTuple):
-    """What becomes of all mails that have the same tags, in the same order."""
+    """The result for all mails that have the same tags in the same order."""
 
     marked: list[tuple[int, str]]  # number and marks of each token that rules select
     styles: list[tuple[int, str, bool]]  # number and text of each `<style>` that changes; whether it goes if empty
@@ -56,7 +56,7 @@ _structures: dict[object, _CachedStructure] = {}  # by the shapes of the tags
 
 
 def inline_styles(html: str) -> str:
-    """Move a document's styles into its tags; nothing is ever fetched. Raises `OutputTooLargeError` while it grows."""
+    """Move a document's styles into its tags; nothing is fetched. Raises `OutputTooLargeError`."""
     if not any(
         _has_movable_rules(html[tag.end() : _find_style_end(html, tag.end())]) for tag in STYLE_TAG.finditer(html)
     ):
@@ -68,7 +68,7 @@ def inline_styles(html: str) -> str:
 
 
 def find_unmoved_rules(html: str) -> list[UnmovedRule]:
-    """Find the rules for every reader that stay in `<style>`, where some mail programs ignore them, and why."""
+    """Find the rules for every reader that stay in `<style>`, where some mail programs ignore them, with the reason."""
     pieces = split_html(html)
     tokens = read_tokens(pieces[1::2])
     starts = [
@@ -101,7 +101,7 @@ def find_unmoved_rules(html: str) -> list[UnmovedRule]:
 
 @lru_cache(maxsize=256)
 def _has_movable_rules(css: str) -> bool:
-    """Whether a `<style>` has a rule that could move; most mails share their styles, hence the cache."""
+    """Whether a `<style>` has a rule that could move; cached, as most mails share their styles."""
     return parse_stylesheet(((css, True),)).has_movable
 
 
@@ -111,7 +111,7 @@ def _find_style_end(html: str, start: int) -> int:
 
 
 def _get_structure(pieces: Sequence[str], tokens: Sequence[MarkupToken]) -> _MailStructure | None:
-    """What becomes of the mail; None if nothing of it is moved."""
+    """The structure of the mail; None if nothing in it is moved."""
     if any("<" in text and _UNREAD_TAG.search(text) for text in pieces[::2]):
         return None
     key: tuple[object, ...] = (tuple(map(attrgetter("shape"), tokens)), tuple(map(bool, map(str.strip, pieces[::2]))))
@@ -135,7 +135,6 @@ def _cache_structure(key: object, structure: _CachedStructure) -> _CachedStructu
 
 
 def _get_mail_matcher(pieces: Sequence[str], tokens: Sequence[MarkupToken]) -> RuleMatcher:
-    """The matcher for the mail's styles."""
     styles, is_conditional = [], False
     for number, token in enumerate(tokens):
         if token.begins_condition is not None:
@@ -196,7 +195,6 @@ def _collect_names(tokens: Sequence[MarkupToken]) -> frozenset[str]:
 
 
 def _rewrite_mail(pieces: list[str], tokens: Sequence[MarkupToken], structure: _MailStructure) -> str:
-    """The pieces put together again, some of them changed."""
     remaining = MAX_OUTPUT - sum(map(len, pieces))
     for number, marks in structure.marked:
         place = 2 * number + 1

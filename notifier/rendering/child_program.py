@@ -17,9 +17,17 @@ import msgspec
 from msgspec.structs import replace
 
 from notifier.mail.attachment_parts import get_filled_size
-from notifier.mail.mail_parts import LiteralContent, MailHeader, MailParts, MailWithGaps, RenderedMail
+from notifier.mail.limits import TIME_LIMIT
+from notifier.mail.mail_parts import (
+    LiteralContent,
+    MailHeader,
+    MailParts,
+    MailWithGaps,
+    RenderedMail,
+    build_image_attachments,
+    list_shown_images,
+)
 from notifier.mail.mime_document import build_mime_message, build_mime_with_gaps
-from notifier.mail.pinned_images import build_image_attachments, list_shown_images
 from notifier.mail.plain_text.text_builder import build_plain_text
 from notifier.rendering.protocol import (
     CheckRequest,
@@ -37,8 +45,7 @@ from notifier.rendering.source_check import check_source
 from notifier.rendering.version_comparison import compare_versions, describe_mail_error
 from notifier.template_language.compiled_version import CompiledVersion
 from notifier.template_language.error_description import PartError, describe_error_without_place
-from notifier.template_language.render_fault import RenderFault
-from notifier.template_language.time_limit import TIME_LIMIT
+from notifier.template_language.template_source import RenderFault
 from notifier.template_language.variable_schema import VARIABLES_DECODER
 
 FRAME_HEADER = struct.Struct("!I")

@@ -7,8 +7,7 @@ from notifier.clock import Clock
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.preview_pool import PreviewPool
 from notifier.rendering.protocol import PreviewedMail, RenderJob, SourceCheck
-from notifier.template_language.render_fault import RenderFault
-from notifier.template_language.template_source import TemplateSource
+from notifier.template_language.template_source import RenderFault, TemplateSource
 from notifier.throttle.editor_slots import EditorSlot, EditorSlots
 
 

@@ -4,12 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from notifier.mail.attachment_parts import MAX_MESSAGE_BYTES, fill_attachments, get_filled_size
-from notifier.mail.mail_parts import MailWithGaps, RenderedMail
-from notifier.mail.pinned_images import PinnedAsset
+from notifier.mail.mail_parts import MailWithGaps, PinnedAsset, RenderedMail
 from notifier.rendering.child_connection import ChildLostError, LossReason
 from notifier.rendering.protocol import RenderJob
-from notifier.template_language.render_fault import FaultCode, RenderFault
-from notifier.template_language.template_source import TemplateSource
+from notifier.template_language.template_source import FaultCode, RenderFault, TemplateSource
 
 MAX_BYTES_ON_LOOP = 64 * 1024
 """Bytes of attachments that are put in at once; more of them would stop the event loop, and take a thread."""

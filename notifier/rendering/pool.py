@@ -35,8 +35,7 @@ from notifier.rendering.protocol import (
 )
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
-from notifier.template_language.render_fault import FaultCode, RenderFault
-from notifier.template_language.template_source import TemplateSource
+from notifier.template_language.template_source import FaultCode, RenderFault, TemplateSource
 
 MAX_WALL_SECONDS = 1.0
 MAX_STARVED_WALL_SECONDS = 8.0

@@ -5,8 +5,7 @@ from typing import Any
 import msgspec
 
 from notifier.mail.mail_parts import MailAttachment, MailHeader, MailParts, MailWithGaps, RenderedMail, RenderedParts
-from notifier.template_language.render_fault import FaultCode, RenderFault
-from notifier.template_language.template_source import TemplateSource
+from notifier.template_language.template_source import FaultCode, RenderFault, TemplateSource
 from notifier.template_lint.lint_remark import LintRemark, Severity
 
 

@@ -12,9 +12,16 @@ from notifier.rendering.version_comparison import describe_mail_error
 from notifier.template_language import variable_schema as variable
 from notifier.template_language.compiled_version import CompiledVersion
 from notifier.template_language.error_description import PartError
-from notifier.template_language.render_fault import FaultCode, RenderFault
-from notifier.template_language.template_source import HTML, LOCALES, SUBJECT, TEXT, TemplateSource
-from notifier.template_language.variable_usage import VariableUsage, analyze_variables
+from notifier.template_language.template_source import (
+    HTML,
+    LOCALES,
+    SUBJECT,
+    TEXT,
+    FaultCode,
+    RenderFault,
+    TemplateSource,
+)
+from notifier.template_language.variable_usage import VariableUsage, analyze_variables, list_subject_paths
 from notifier.template_lint.inheritance import find_lost_content
 from notifier.template_lint.lint_report import lint_source
 from notifier.template_lint.lint_rule import SampleMail
@@ -52,7 +59,7 @@ def _check_parts(source: TemplateSource, public_url: str | None) -> SourceCheck:
             sample_run.render_samples(version, _list_samples(source, usage.optional))
             sample_run.add_faults(*find_lost_content(source))
         if not sample_run.faults:
-            paths = version.list_subject_paths()
+            paths = list_subject_paths(source)
             whole = CheckedSource(source=source, variables=usage, raw_values=version.raw_values or ())
             remarks = lint_source(whole, sample_run.mails)
     except PartError as error:

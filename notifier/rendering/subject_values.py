@@ -5,7 +5,7 @@ from typing import Any
 
 from notifier.errors import Fault
 from notifier.mail.header_fields import FORBIDDEN_IN_HEADER
-from notifier.template_language.variable_path import find_values
+from notifier.template_language.value_check import find_values
 
 MAX_SUBJECT_LENGTH = 998  # characters
 

@@ -6,15 +6,14 @@ The answer says what differs, and never contains a whole mail. Diffs are made on
 from datetime import UTC, datetime
 
 from notifier.mail.header_fields import HeaderValueError
+from notifier.mail.limits import OutputTooLargeError, TooSlowError
 from notifier.mail.mail_parts import Mailbox, MailHeader, RenderedParts
 from notifier.mail.mime_document import NulInPartError, build_mime_message
-from notifier.mail.size_limit import OutputTooLargeError
 from notifier.rendering.line_diff import DiffBudget
 from notifier.rendering.protocol import MailComparison, MailVariables
 from notifier.template_language.compiled_version import CompiledVersion
 from notifier.template_language.error_description import PartError, describe_error_without_place
-from notifier.template_language.render_fault import RenderFault
-from notifier.template_language.time_limit import TooSlowError
+from notifier.template_language.template_source import RenderFault
 from notifier.template_language.variable_schema import VARIABLES_DECODER
 
 COMPARED_PARTS = ("subject", "html", "text")

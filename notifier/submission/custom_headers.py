@@ -4,9 +4,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 
 from notifier import header_names
-from notifier.errors import Fault
+from notifier.errors import Fault, escape_pointer
 from notifier.rendering import subject_values
-from notifier.template_language.variable_path import escape_pointer
 
 MAX_HEADERS = 10
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.audit import Actor, AuditAction
 from notifier.auth.authenticated_key import Caller
-from notifier.mail import pinned_images
+from notifier.mail.mail_parts import build_image_attachments, list_shown_images
 from notifier.rendering.protocol import PreviewedMail
 from notifier.submission.idempotency import SubmissionResult
 from notifier.submission.new_notification import NewNotification
@@ -65,7 +65,7 @@ async def send_test_mail(
 async def _attach_images(pictures: InlineImageCache, mail: TemplateTestMail) -> list[dict[str, str]]:
     """Attach the images that the mail shows, as a caller would."""
     assets = mail.source.assets
-    names = pinned_images.list_shown_images(assets, mail.preview.html)
+    names = list_shown_images(assets, mail.preview.html)
     lines = await pictures.load_base64([assets[name].sha256 for name in names])
     return [
         {
@@ -74,5 +74,5 @@ async def _attach_images(pictures: InlineImageCache, mail: TemplateTestMail) -> 
             "content_type": file.content_type,
             "content_id": file.content_id or "",
         }
-        for name, file in zip(names, pinned_images.build_image_attachments(assets, names), strict=True)
+        for name, file in zip(names, build_image_attachments(assets, names), strict=True)
     ]

@@ -1,14 +1,14 @@
-"""Jinja's code generator with three differences in the Python code that templates become.
+"""Jinja's code generator with three differences in the generated Python code.
 
-A dot reads the caller's value first, and a method (`order.items`) only where brackets follow. What is shown is written
-by `value_text`. The most frequent steps are written inline instead of as calls: a name is bound inside an expression
-and used before anything else runs, so that it can be reused.
+A dot reads the caller's value first, and a method (`order.items`) only where brackets follow. Values are written by
+`format_value`. The most frequent steps are inline code instead of calls: a name is bound inside an expression and used
+before anything else runs, so that it can be reused.
 """
 
 from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame
 
-from notifier.template_language.value_text import format_value
+from notifier.template_language.template_values import format_value
 
 
 class MailCodeGenerator(CodeGenerator):
@@ -22,7 +22,7 @@ class MailCodeGenerator(CodeGenerator):
     def visit_Template(self, node: nodes.Template, frame: Frame | None = None) -> None:  # noqa: N802 - Jinja's name
         """Import the two functions that the inline code uses."""
         self.writeline("from markupsafe import _escape_inner as escape_text")
-        self.writeline("from notifier.mail.size_limit import within_limit")
+        self.writeline("from notifier.mail.limits import within_limit")
         super().visit_Template(node, frame)
 
     def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:  # noqa: FBT001, FBT002, N802 - Jinja's own
@@ -46,7 +46,7 @@ class MailCodeGenerator(CodeGenerator):
         self.write(f") is dict and {node.attr!r} in owner else environment.getattr(owner, {node.attr!r}))")
 
     def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:  # noqa: N802 - Jinja's name
-        """Read `a[b]`, slices too, by the environment, which explains what cannot be cut."""
+        """Read `a[b]` and slices by the environment, which explains values that have no items."""
         self.write("environment.getitem(")
         self.visit(node.node, frame)
         self.write(", ")
@@ -96,7 +96,7 @@ def get_expression_name(node: nodes.Node) -> str:
     """The expression as written, if it is a name or a path of names; else an empty text."""
     if isinstance(node, nodes.Name):
         return node.name
-    if isinstance(node, nodes.Filter) and node.node is not None:  # a fallback, or what guards a value in its place
+    if isinstance(node, nodes.Filter) and node.node is not None:  # a fallback, or a filter that guards the value
         return get_expression_name(node.node) if node.name in ("default", "d") or " " in node.name else ""
     if isinstance(node, nodes.Getattr) and (owner := get_expression_name(node.node)):
         return f"{owner}.{node.attr}"
@@ -110,5 +110,4 @@ def get_expression_name(node: nodes.Node) -> str:
 
 
 def _is_html(frame: Frame) -> bool:
-    """Whether output is escaped; templates cannot switch it."""
     return bool(frame.eval_ctx.autoescape)

@@ -1,7 +1,8 @@
 """Contextual escaping: each value of an HTML template is protected as its place in the HTML demands.
 
 The places are found once, when the template is compiled. Text and quoted attributes need nothing but Jinja's escaping.
-Links, styles and unquoted attributes get a filter of `acting`. A value in a tag, script or event handler is refused.
+Links, styles and unquoted attributes get a filter of `context_filters`. A value in a tag, a script or an event handler
+is refused.
 """
 
 import re
@@ -14,7 +15,16 @@ from dataclasses import replace
 from jinja2 import Environment, nodes
 from jinja2.exceptions import TemplateAssertionError, TemplateError, TemplateSyntaxError
 
-from notifier.template_language.context_filters import LINK_FILTER, LIST_ENTRY_FILTER, STYLE_FILTER, UNQUOTED_FILTER
+from notifier.template_language.context_filters import (
+    ENDS,
+    LINK_FILTER,
+    LIST_ENTRY_FILTER,
+    PATH,
+    SCHEME,
+    START,
+    STYLE_FILTER,
+    UNQUOTED_FILTER,
+)
 from notifier.template_language.html_position import (
     ADDRESS_LIST_ATTRIBUTES,
     IMAGE_ATTRIBUTES,
@@ -22,7 +32,6 @@ from notifier.template_language.html_position import (
     HtmlPosition,
     HtmlState,
 )
-from notifier.template_language.link_address import ENDS, PATH, SCHEME, START
 
 _ADVICE = 'Values stand between tags, or in quotes behind “=”, as in title="{{ name }}".'
 _SEPARATE_OUTPUT = (nodes.Macro, nodes.AssignBlock)
@@ -56,7 +65,7 @@ def refuse_unknown(template: nodes.Template, environment: Environment, name: str
 
 
 def _refuse_similar_names(template: nodes.Template, name: str | None) -> None:
-    """Refuse names that differ only in their Unicode form: Python takes them for one name (PEP 3131)."""
+    """Refuse names that differ only in their Unicode form: Python treats them as one name (PEP 3131)."""
     seen: dict[str, str] = {}
     for node in template.find_all((nodes.Name, nodes.Block, nodes.Macro)):
         word: str = node.name  # type: ignore[attr-defined]
@@ -67,40 +76,43 @@ def _refuse_similar_names(template: nodes.Template, name: str | None) -> None:
 
 
 def guard_values(template: nodes.Template, environment: Environment, name: str | None) -> None:
-    """Put the right filter around each value. Raises `ForbiddenError` where no value may stand."""
-    _ContextGuard(environment, name, _locate_layout_blocks(template, environment, {name})).walk(
-        template.body, HtmlPosition()
-    )
+    """Put the right filter around each value. Raises `ForbiddenTemplateError` where no value may stand."""
+    blocks = _locate_layout_blocks(template, environment, {name})
+    _ContextGuard(environment, name, blocks).walk(template.body, HtmlPosition())
+
+
+def _parse_file(environment: Environment, name: str) -> nodes.Template | None:
+    """Parse another file; None if that fails, which is reported where the file is compiled."""
+    try:
+        return environment.parse(environment.loader.get_source(environment, name)[0]) if environment.loader else None
+    except TemplateError:
+        return None
 
 
 def _locate_layout_blocks(
     template: nodes.Template, environment: Environment, seen: AbstractSet[str | None]
 ) -> Mapping[str, HtmlPosition]:
-    """Where each block stands in the layouts: a block is written there, not where it is defined."""
-    for node in template.find_all(nodes.Extends):
-        named = node.template
-        if not isinstance(named, nodes.Const) or named.value in seen or environment.loader is None:
-            return {}
-        try:
-            layout = environment.parse(environment.loader.get_source(environment, named.value)[0])
-            walked = _ContextGuard(
-                environment, named.value, _locate_layout_blocks(layout, environment, seen | {named.value})
-            )
-            walked.walk(layout.body, HtmlPosition())
-        except TemplateError:  # reported when the layout is compiled
-            return {}
-        return walked.blocks
-    return {}
+    """The position of each block in the layouts: a block is written there, not where it is defined."""
+    extends = next(template.find_all(nodes.Extends), None)
+    if extends is None or not isinstance(extends.template, nodes.Const) or extends.template.value in seen:
+        return {}
+    name = extends.template.value
+    if (layout := _parse_file(environment, name)) is None:
+        return {}
+    guard = _ContextGuard(environment, name, _locate_layout_blocks(layout, environment, seen | {name}))
+    try:
+        guard.walk(layout.body, HtmlPosition())
+    except TemplateError:  # reported when the layout is compiled
+        return {}
+    return guard.blocks
 
 
 def _has_only_text(included: nodes.Include, environment: Environment) -> bool:
-    """Whether an included file contains no values; its own guard looks at the rest."""
-    named = included.template
-    if not isinstance(named, nodes.Const) or environment.loader is None:
+    """Whether an included file contains no values; its own guard checks the rest."""
+    if not isinstance(included.template, nodes.Const):
         return False
-    try:
-        file = environment.parse(environment.loader.get_source(environment, named.value)[0])
-    except TemplateError:  # reported when the file is compiled
+    file = _parse_file(environment, included.template.value)
+    if file is None:
         return True
     pieces = (piece for output in file.find_all(nodes.Output) for piece in output.nodes)
     return all(isinstance(piece, nodes.TemplateData) for piece in pieces) and not any(file.find_all(_ELSEWHERE))
@@ -114,15 +126,9 @@ def _leaves_open(included: nodes.Include, environment: Environment) -> bool:
     if len(names) < len(items):  # a value names it: any of them
         names = environment.list_templates()
     for name in names:
+        file = _parse_file(environment, name) or nodes.Template([])
         with suppress(TemplateError):  # reported when the file is compiled
-            file = (
-                environment.parse(environment.loader.get_source(environment, name)[0]) if environment.loader else None
-            )
-            end = (
-                _ContextGuard(environment, name, {}, looks_inside=False).walk(file.body, HtmlPosition())
-                if file
-                else HtmlPosition()
-            )
+            end = _ContextGuard(environment, name, {}, looks_inside=False).walk(file.body, HtmlPosition())
             if end.state is not HtmlState.TEXT:
                 return True
     return False
@@ -144,24 +150,22 @@ class _ContextGuard:
         self.blocks = dict(blocks)  # where each begins in the mail
 
     def walk(self, body: Sequence[nodes.Node], position: HtmlPosition) -> HtmlPosition:
-        """Guard a body in the order in which it is written. Returns the place where it ends."""
+        """Guard a body in the order in which it is written. Returns the position of its end."""
         for node in body:
             self._refuse_misplaced_piece(node, position)
-            position = (
-                self._guard_output(node, position)
-                if isinstance(node, nodes.Output)
-                else self._walk_node(node, position)
-            )
+            if isinstance(node, nodes.Output):
+                position = self._guard_output(node, position)
+            else:
+                position = self._walk_node(node, position)
         return position
 
     def _walk_node(self, node: nodes.Node, position: HtmlPosition) -> HtmlPosition:
         if isinstance(node, nodes.If):
-            others = [self.walk(branch.body, position) for branch in node.elif_]
-            return self._join_branches([self.walk(node.body, position), *others, self.walk(node.else_, position)], node)
+            bodies = [node.body, *(branch.body for branch in node.elif_), node.else_]
+            return self._join_branches([self.walk(body, position) for body in bodies], node)
         if isinstance(node, nodes.For):
-            return self._join_branches(
-                [self.walk(node.body, position), position, self.walk(node.else_, position)], node
-            )
+            ends = [self.walk(node.body, position), position, self.walk(node.else_, position)]
+            return self._join_branches(ends, node)
         if isinstance(node, (*_SEPARATE_OUTPUT, nodes.CallBlock)):
             self._require_closed(self.walk(node.body, HtmlPosition()), HtmlPosition(), node)
         if isinstance(node, nodes.Block):
@@ -178,7 +182,7 @@ class _ContextGuard:
         return position
 
     def _refuse_misplaced_piece(self, node: nodes.Node, position: HtmlPosition) -> None:
-        """Refuse blocks, files and calls in places where only single values can be guarded."""
+        """Refuse blocks, files and calls where only single values can be guarded."""
         if isinstance(node, (nodes.CallBlock, nodes.FilterBlock)) and (position.is_style or position.is_link):
             advice = "Put the filter on the value, as in {{ name | upper }}, or the value into a macro's brackets."
             self._refuse(node, "a call or a filter cannot stand around what is in a style or a link.", advice)
@@ -192,20 +196,18 @@ class _ContextGuard:
             self._refuse(node, "the included file leaves something open.", advice)
 
     def _require_closed(self, end: HtmlPosition, begin: HtmlPosition, node: nodes.Node) -> HtmlPosition:
-        """The end of a piece that is written or replaced as a whole: it must end in the place where it began."""
+        """The end of a piece that is written or replaced as a whole: it must end in the position where it began."""
         if not end.normalize().matches(begin.normalize()):
             advice = "Close in it the tags' quotes and brackets, and the <style> and comments, that it opens."
-            raise ForbiddenTemplateError("this piece of HTML leaves something open.", advice, node.lineno, self._name)
+            self._refuse(node, "this piece of HTML leaves something open.", advice)
         return end
 
     def _join_branches(self, ends: Sequence[HtmlPosition], node: nodes.Node) -> HtmlPosition:
-        """Where the branches of an {% if %} end; they must end in the same place."""
+        """The position behind an {% if %}; its branches must end in the same position."""
         settled = [end.normalize() for end in ends]
         if any(not end.matches(settled[0]) for end in settled):
             advice = "Close in each branch the tags' quotes and brackets that it opens."
-            raise ForbiddenTemplateError(
-                "the branches end in different places of the HTML.", advice, node.lineno, self._name
-            )
+            self._refuse(node, "the branches end in different places of the HTML.", advice)
         return replace(settled[0], is_scheme_fixed=all(end.is_scheme_fixed for end in settled))
 
     def _guard_output(self, node: nodes.Output, position: HtmlPosition) -> HtmlPosition:
@@ -214,9 +216,6 @@ class _ContextGuard:
             if isinstance(child, nodes.TemplateData):
                 position = position.advance(child.data)
                 self._refuse_unsafe(position, child)
-                if position.runs_code:
-                    advice = "A link begins with https://, http://, mailto: or tel:."
-                    raise ForbiddenTemplateError("this link would run code.", advice, child.lineno, self._name)
                 guarded.append(child)
             else:
                 guarded.append(self._guard_value(child, position, following))
@@ -234,6 +233,9 @@ class _ContextGuard:
         if self._in_filter and _ACTIVE_MARKUP.search(child.data):
             advice = "Move it out of {% filter %}."
             self._refuse(child, "a link, a style or a script cannot stand in {% filter %}, which could cut it.", advice)
+        if position.runs_code:
+            advice = "A link begins with https://, http://, mailto: or tel:."
+            self._refuse(child, "this link would run code.", advice)
 
     def _guard_value(self, value: nodes.Expr, position: HtmlPosition, following: str) -> nodes.Expr:
         if position.state in (HtmlState.TAG, HtmlState.NAME):
@@ -241,9 +243,8 @@ class _ContextGuard:
         if position.is_code:
             self._refuse(value, "a value cannot stand in a script.")
         if position.refuses_values:
-            self._refuse(
-                value, "a value cannot stand in this attribute.", "Write there what is fixed, or leave it out."
-            )
+            advice = "Write a fixed text there, or leave the attribute out."
+            self._refuse(value, "a value cannot stand in this attribute.", advice)
         if position.is_link and position.attribute in ADDRESS_LIST_ATTRIBUTES:
             value = _wrap_value(value, LIST_ENTRY_FILTER)
         if position.is_style:

@@ -1,6 +1,6 @@
-"""Errors of a template as faults that people without programming can act on: file, line, cause and advice.
+"""Describe errors of a template so that people who do not program can act on them: file, line, cause and advice.
 
-A fault never contains a caller's value: its readers may not be allowed to see it.
+A fault never contains a caller's value, because its readers may not be allowed to see it.
 """
 
 import re
@@ -11,18 +11,19 @@ from typing import Any
 from jinja2 import TemplateNotFound, TemplateSyntaxError
 from jinja2.exceptions import SecurityError
 
-from notifier.mail.size_limit import OutputTooLargeError
+from notifier.mail.limits import MAX_PART_SECONDS, OutputTooLargeError, TooSlowError
 from notifier.template_language.contextual_escaping import ForbiddenTemplateError
-from notifier.template_language.expression_errors import EXPRESSION_ERRORS, UNKNOWN_ERROR, UNKNOWN_SYNTAX_ERROR
+from notifier.template_language.error_tables import (
+    EXPRESSION_ERRORS,
+    SYNTAX_ERRORS,
+    UNKNOWN_ERROR,
+    UNKNOWN_SYNTAX_ERROR,
+)
 from notifier.template_language.filters import ValueRefusedError
-from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.template_language.sandbox import TEMPLATE_FILTERS
-from notifier.template_language.syntax_errors import SYNTAX_ERRORS
-from notifier.template_language.template_source import TemplateSource
-from notifier.template_language.time_limit import MAX_PART_SECONDS, TooSlowError
+from notifier.template_language.template_source import FaultCode, RenderFault, TemplateSource
+from notifier.template_language.template_values import MisusedError, NotShowableError
 from notifier.template_language.undefined_errors import SANDBOX_ERRORS, UNDEFINED_ERRORS, ErrorExplanation, ErrorPlace
-from notifier.template_language.value_methods import MisusedError
-from notifier.template_language.value_text import NotShowableError
 
 
 class PartError(Exception):
@@ -52,7 +53,7 @@ def describe_error(error: BaseException, name: str, source: TemplateSource) -> R
 
 
 def describe_error_without_place(error: BaseException, part: str) -> RenderFault:
-    """Describe an error that no line of a template has caused."""
+    """Describe an error that was not caused by a line of a template."""
     mistake = _explain_error(error, ErrorPlace(text="", line=None, names=[], filters=(), files={}))
     return RenderFault(part=part, line=None, message=mistake.message, advice=mistake.advice, code=_get_code(error))
 
@@ -85,7 +86,7 @@ def _explain_error(error: BaseException, place: ErrorPlace) -> ErrorExplanation:
     """The explanation by the error's type or message; Python's own message is never shown."""
     for kind, explain in _EXPLAINERS:
         if isinstance(error, kind):
-            return explain(error, place)
+            return explain if isinstance(explain, ErrorExplanation) else explain(error, place)
     text = getattr(error, "message", None) or str(error)
     for pattern, words in SYNTAX_ERRORS + UNDEFINED_ERRORS + EXPRESSION_ERRORS:
         if match := pattern.search(text):
@@ -112,64 +113,54 @@ def _explain_refusal(error: BaseException, place: ErrorPlace) -> ErrorExplanatio
     )
 
 
-def _explain_too_much(error: BaseException, _: ErrorPlace) -> ErrorExplanation:
-    if isinstance(error, OutputTooLargeError):
-        return ErrorExplanation(error.message, "Show less, or loop over less.")
-    return ErrorExplanation("this takes more memory than a mail may use.", "Show less, or loop over less.")
-
-
-def _explain_too_slow(_: BaseException, __: ErrorPlace) -> ErrorExplanation:
-    return ErrorExplanation(
-        f"the mail was still being written here after {MAX_PART_SECONDS:g} s.",
-        "Look for a loop inside a loop, or a list that grows, and show less.",
-    )
-
-
-def _explain_endless(_: BaseException, __: ErrorPlace) -> ErrorExplanation:
-    return ErrorExplanation(
-        "a macro, block or file uses itself again and again, without an end, or brackets stand too deep.",
-        "Take it out of itself.",
-    )
-
-
 def _explain_own(error: BaseException, _: ErrorPlace) -> ErrorExplanation:
-    """An error that carries its own explanation."""
-    near = getattr(error, "name", "") if isinstance(error, _ERRORS_WITH_NAME) else ""
+    """An error that has its own explanation."""
+    near = "" if isinstance(error, ForbiddenTemplateError) else getattr(error, "name", "")
     return ErrorExplanation(getattr(error, "message", ""), getattr(error, "advice", ""), near)
 
 
-_ERRORS_WITH_NAME = (ValueRefusedError, MisusedError, NotShowableError)
-_EXPLAINERS: tuple[tuple[type[BaseException], Callable[[BaseException, ErrorPlace], ErrorExplanation]], ...] = (
+_SHOW_LESS = "Show less, or loop over less."
+_EXPLAINERS: tuple[
+    tuple[type[BaseException], Callable[[BaseException, ErrorPlace], ErrorExplanation] | ErrorExplanation], ...
+] = (
     (TemplateNotFound, _explain_missing_file),
     (ForbiddenTemplateError, _explain_own),
     (ValueRefusedError, _explain_own),
     (MisusedError, _explain_own),
     (NotShowableError, _explain_own),
     (SecurityError, _explain_refusal),
-    (OutputTooLargeError, _explain_too_much),
-    (MemoryError, _explain_too_much),
-    (RecursionError, _explain_endless),
-    (TooSlowError, _explain_too_slow),
+    (OutputTooLargeError, lambda error, _: ErrorExplanation(str(error), _SHOW_LESS)),
+    (MemoryError, ErrorExplanation("this takes more memory than a mail may use.", _SHOW_LESS)),
+    (
+        RecursionError,
+        ErrorExplanation(
+            "a macro, block or file uses itself again and again, without an end, or brackets stand too deep.",
+            "Take it out of itself.",
+        ),
+    ),
+    (
+        TooSlowError,
+        ErrorExplanation(
+            f"the mail was still being written here after {MAX_PART_SECONDS:g} s.",
+            "Look for a loop inside a loop, or a list that grows, and show less.",
+        ),
+    ),
 )
-_CODES_BY_ERROR: tuple[tuple[type[BaseException], FaultCode], ...] = (
-    (SecurityError, FaultCode.FORBIDDEN),
-    (ForbiddenTemplateError, FaultCode.FORBIDDEN),
-    (OutputTooLargeError, FaultCode.TOO_LARGE),
-    (MemoryError, FaultCode.TOO_LARGE),
-    (RecursionError, FaultCode.TOO_LARGE),
-    (OverflowError, FaultCode.TOO_LARGE),
-    (TooSlowError, FaultCode.TOO_SLOW),
-)
+_CODES: Mapping[FaultCode, tuple[type[BaseException], ...]] = {
+    FaultCode.FORBIDDEN: (SecurityError, ForbiddenTemplateError),
+    FaultCode.TOO_LARGE: (OutputTooLargeError, MemoryError, RecursionError, OverflowError),
+    FaultCode.TOO_SLOW: (TooSlowError,),
+}
 
 
 def _get_code(error: BaseException) -> FaultCode:
     if re.match(r"No (?:filter|test) named '(?:attr|safe|format|map|tojson|xmlattr|pprint|filter|test)'", str(error)):
         return FaultCode.FORBIDDEN
-    return next((code for kind, code in _CODES_BY_ERROR if isinstance(error, kind)), FaultCode.FAILED)
+    return next((code for code, kinds in _CODES.items() if isinstance(error, kinds)), FaultCode.FAILED)
 
 
 def find_column(text: str, line: int | None, near: str) -> int | None:
-    """The column (from 1) where `near` first stands on the line; None if it is not there."""
+    """The column (from 1) of the first `near` on the line; None if it is not there."""
     if not line or not near:
         return None
     lines = text.split("\n")  # as Jinja counts lines

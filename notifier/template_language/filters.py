@@ -1,6 +1,6 @@
-"""The filters that mail needs beyond Jinja's own: dates, numbers and money in the format of the mail's locale.
+"""The filters that mail needs besides Jinja's own: dates, numbers and money in the format of the mail's locale.
 
-They take JSON values, and an error says what they got and what they expect. Babel's data of a locale is read when a
+They take JSON values. An error says what they got and what they expect. Babel's data of a locale is read when a
 template first needs it, and cached. Nothing here depends on the host's clock, time zone or locale.
 """
 
@@ -22,7 +22,7 @@ from markupsafe import Markup, escape
 
 from notifier.strict_json import parse_number
 from notifier.template_language.template_source import list_fallback_locales
-from notifier.template_language.value_methods import MisusedError
+from notifier.template_language.template_values import MisusedError
 
 DATE_STYLES: Final = ("short", "medium", "long", "full")
 PLURAL_CATEGORIES: Final = ("zero", "one", "two", "few", "many", "other")
@@ -48,7 +48,7 @@ class ValueRefusedError(Exception):
 
 
 def describe_value(value: object) -> str:
-    """What kind of value it is; never the value itself, which is the caller's."""
+    """The kind of the value; never the value itself, which belongs to the caller."""
     if isinstance(value, str):
         return "this text" if value.strip() else "an empty text"
     if isinstance(value, tuple):
@@ -206,7 +206,6 @@ def parse_decimal(name: str, value: Any) -> Decimal:
 
 
 def _build_fraction_pattern(name: str, digits: Any) -> str:
-    """The end of a number pattern with this many digits behind the point."""
     if isinstance(digits, bool) or not isinstance(digits, int) or not 0 <= digits <= _MAX_FRACTION_DIGITS:
         raise ValueRefusedError(name, digits, f"0 to {_MAX_FRACTION_DIGITS} digits behind the point")
     return "." + "0" * digits if digits else ""

@@ -1,6 +1,6 @@
-"""Wrappers around filters, tests and functions: a value that they do not accept becomes a plain explanation.
+"""Wrappers around filters, tests and functions that turn Python's errors into plain explanations.
 
-Each filter states the kind of value that it is for, with an example. Python's errors never reach a person.
+Each filter says which kind of value it accepts, with an example. Python's errors never reach a person.
 """
 
 import functools
@@ -17,8 +17,7 @@ from jinja2.runtime import Undefined
 from jinja2.sandbox import safe_range
 
 from notifier.template_language.filters import ValueRefusedError, describe_value
-from notifier.template_language.value_methods import MISUSE_ERRORS, MisusedError
-from notifier.template_language.value_text import format_value
+from notifier.template_language.template_values import MISUSE_ERRORS, MisusedError, format_value
 
 _MISUSE_ERRORS: Final = (*MISUSE_ERRORS, FilterArgumentError)
 _ITERATOR_TYPES: Final = frozenset(
@@ -146,27 +145,20 @@ def guard_filters(filters: Mapping[str, Callable[..., Any]]) -> dict[str, Callab
 
 
 def _guard_filter(name: str, function: Callable[..., Any], usage: FilterUsage) -> Callable[..., Any]:
-    def call_with_context(context: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
-        value = usage.convert(name, value)
+    at = 1 if hasattr(function, "jinja_pass_arg") else 0  # place of the value, perhaps behind the context
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        value = usage.convert(name, args[at])
+        args = (*args[:at], value, *args[at + 1 :])
         try:
-            result = function(context, value, *args, **kwargs)
+            result = function(*args, **kwargs)
             return list(result) if type(result) in _ITERATOR_TYPES else result
         except _MISUSE_ERRORS as error:
-            raise _build_misuse_error(
-                name, value, _accepts_arguments(function, (context, value, *args), kwargs), args or kwargs
-            ) from error
+            fits = _accepts_arguments(function, args, kwargs)
+            raise _build_misuse_error(name, value, fits, args[at + 1 :] or kwargs) from error
 
-    def call(value: Any, *args: Any, **kwargs: Any) -> Any:
-        value = usage.convert(name, value)
-        try:
-            result = function(value, *args, **kwargs)
-            return list(result) if type(result) in _ITERATOR_TYPES else result
-        except _MISUSE_ERRORS as error:
-            raise _build_misuse_error(
-                name, value, _accepts_arguments(function, (value, *args), kwargs), args or kwargs
-            ) from error
-
-    return functools.wraps(function)(call_with_context if hasattr(function, "jinja_pass_arg") else call)
+    return call
 
 
 def _build_misuse_error(name: str, value: Any, fits: bool, others: object) -> MisusedError:  # noqa: FBT001 - beside its call
@@ -182,7 +174,6 @@ def _build_misuse_error(name: str, value: Any, fits: bool, others: object) -> Mi
 
 
 def _accepts_arguments(function: Callable[..., Any], args: Iterable[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether the function takes these arguments."""
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError:
@@ -224,7 +215,7 @@ def guard_function(name: str, function: Callable[..., Any], example: str) -> Cal
 
 
 def build_range(*bounds: Any, **named: Any) -> range:
-    """The function `range`; a fraction that is a whole number, as after a division, is accepted."""
+    """The function `range`; it accepts fractions that are whole numbers, as after a division."""
     whole = [int(bound) if isinstance(bound, float) and bound.is_integer() else bound for bound in bounds]
     try:
         return safe_range(*whole, **named)

@@ -1,6 +1,6 @@
 """The position at the end of a piece of HTML: between tags, in a tag, in an attribute's value, or in raw text.
 
-A resumable part of the HTML tokenizer (HTML §13.2.5): as much as is needed to tell where a template's value stands.
+It is a part of the HTML tokenizer (HTML §13.2.5) that can be resumed: enough to tell where a template's value stands.
 """
 
 import html
@@ -135,13 +135,13 @@ class HtmlPosition:
         return any(_CODE.match(text) or (not self.is_image and _DATA.match(text)) for text in addresses)
 
     def normalize(self) -> "HtmlPosition":
-        """The position in a form that is equal for positions which read on in the same way."""
+        """The position in a form that is equal for positions from which text is read in the same way."""
         if self.state is HtmlState.NAME:
             return replace(self, state=HtmlState.TAG, attribute="")
         return HtmlPosition() if self.state is HtmlState.TEXT else self
 
     def matches(self, other: "HtmlPosition") -> bool:
-        """Whether what follows is read in the same way at both positions."""
+        """Whether the text that follows is read in the same way at both positions."""
         if self.state is not other.state:
             return False
         if self.state is HtmlState.TAG:
@@ -166,7 +166,6 @@ class HtmlPosition:
 
 
 def _skip(text: str, at: int, skipped: re.Pattern[str] = _BLANKS) -> int:
-    """The offset behind what is skipped, which may be nothing."""
     match = skipped.match(text, at)
     return match.end() if match else at
 
@@ -233,7 +232,7 @@ def _read_value(position: HtmlPosition, text: str, at: int) -> tuple[HtmlPositio
 
 
 def _get_last_address(text: str, attribute: str) -> str:
-    """The last of several addresses as far as it is written; empty if the next one begins."""
+    """The last of several addresses, as far as it is written; empty if the next one begins."""
     if attribute not in _SRCSET_ATTRIBUTES:
         return re.split(r"[\s,]", text)[-1]
     for match in _ENTRY.finditer(text):

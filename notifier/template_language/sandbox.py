@@ -1,6 +1,6 @@
 """The Jinja environment of templates: sandboxed, strict about undefined names, with a fixed set of filters.
 
-HTML is escaped; subject and text are not. Operators that can make gigabytes of a few characters are refused.
+HTML is escaped; subject and text are not. Operators that can make gigabytes from a few characters are refused.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
@@ -15,16 +15,22 @@ from jinja2.runtime import BlockReference, Context, LoopContext, Macro, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
-from notifier.mail.size_limit import MAX_OUTPUT, OutputTooLargeError, join_within_limit
+from notifier.mail.limits import MAX_OUTPUT, TIME_LIMIT, OutputTooLargeError, join_within_limit
 from notifier.template_language import filters
 from notifier.template_language.code_generator import MailCodeGenerator
-from notifier.template_language.context_filters import CONTEXT_FILTERS, show_safe_url
+from notifier.template_language.context_filters import CONTEXT_FILTERS, LINK_SCHEMES, list_link_schemes, show_safe_url
 from notifier.template_language.contextual_escaping import guard_values, refuse_unknown
 from notifier.template_language.guarded_calls import build_range, guard_filters, guard_tests
-from notifier.template_language.link_address import LINK_SCHEMES, list_link_schemes
-from notifier.template_language.time_limit import TIME_LIMIT
-from notifier.template_language.value_methods import VALUE_METHODS, bind_method, get_item, is_private
-from notifier.template_language.value_text import NotShowableError, RawValue, format_value, get_raw_kind
+from notifier.template_language.template_values import (
+    VALUE_METHODS,
+    NotShowableError,
+    RawValue,
+    bind_method,
+    format_value,
+    get_item,
+    get_raw_kind,
+    is_private,
+)
 
 LIBRARY_FILTERS: Final = frozenset(
     {
@@ -79,9 +85,9 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
     raw_values: RawValues | None = None  # collects values that are neither text nor numbers; None: not needed
 
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
-        """A template's globals as one dict: Jinja's ChainMap is iterated in Python at every rendering.
+        """A template's globals as one dict: Jinja's ChainMap would be iterated in Python at every rendering.
 
-        The ChainMap would show later changes of the environment's globals; ours are set once.
+        The ChainMap would show later changes of the environment's globals, which do not happen here.
         """
         return {**self.globals, **(d or {})}
 
@@ -172,10 +178,10 @@ def create_environment(
     strict: bool = True,
     link_schemes: Iterable[str] = (),
 ) -> MailEnvironment:
-    """Create an environment over a version's files; with `autoescape` for HTML, without for subject and text.
+    """Create an environment over a version's files; `autoescape` is for HTML, not for subject and text.
 
-    `locale` is that of the mails. Without `strict`, an unsuitable value in a link or style is removed, and no error.
-    `link_schemes` may be used in links besides the usual ones.
+    Without `strict`, an unsuitable value in a link or style is removed instead of refused. `link_schemes` may be used
+    in links besides the usual ones.
     """
     env = MailEnvironment(
         loader=FileLoader(files),
@@ -200,7 +206,7 @@ def create_environment(
 def render_limited(template: Template, variables: Mapping[str, Any]) -> str:
     """Render in small steps, so that the limits for size and time stop a template early.
 
-    Does the same as Jinja's `generate`, without a second generator and two copies of the variables.
+    Does the same as Jinja's `generate`, without a second generator and without copying the variables twice.
     """
     context = template.new_context({**template.globals, **variables}, shared=True)
     TIME_LIMIT.begin()

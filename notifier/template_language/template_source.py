@@ -1,12 +1,13 @@
-"""A template's pinned source: files, sample and settings; and the choice of a locale."""
+"""A template's pinned source (files, sample and settings), the choice of a locale, and faults of rendering."""
 
 import hashlib
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 import msgspec
 
-from notifier.mail.pinned_images import PinnedAsset
+from notifier.mail.mail_parts import PinnedAsset
 from notifier.strict_json import convert_whole_numbers
 
 SUBJECT, HTML, TEXT = "subject.txt", "body.html", "body.txt"
@@ -19,6 +20,9 @@ LANGUAGE_WORDS = frozenset(
     {"caller", "false", "False", "kwargs", "loop", "none", "None", "not", "self", "super", "true", "True", "varargs"}
 )
 """Words of the template language; a variable with such a name could not be read everywhere."""
+
+IMAGE_FUNCTIONS = frozenset({"asset", "image"})
+"""The functions by which a template shows an image."""
 
 _LATER_SETTINGS = {
     "when_uncertain": "resend", "from": None, "reply_to": None, "public": (), "secret": (), "link_schemes": (),
@@ -35,7 +39,7 @@ class TemplateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     priority: str = "normal"  # high, normal, bulk
     locale: str = "en"  # of the parts outside `locales/`
     expires_after: str | None = None  # "1h", "3d": how long a mail is worth sending
-    when_uncertain: str = "resend"  # or hold: if nobody knows whether the relay took it, a person decides
+    when_uncertain: str = "resend"  # or hold: if it is unknown whether the relay took it, a person decides
     optional: tuple[str, ...] = ()  # dotted paths of variables that a caller may leave out
     from_: str | None = msgspec.field(name="from", default=None)  # "Name <address>", unless a caller says otherwise
     reply_to: str | None = None  # the same for answers
@@ -65,7 +69,7 @@ class TemplateSource(msgspec.Struct, frozen=True, kw_only=True):
         return sorted({path.split("/")[1] for path in self.files if path.startswith(LOCALES)})
 
     def content_hash(self) -> str:
-        """SHA-256 (hex) over the whole content; equal content has the same hash everywhere."""
+        """SHA-256 (hex) over the whole content."""
         settings = msgspec.to_builtins(self.settings)
         for name, default in _LATER_SETTINGS.items():
             if settings[name] == default:
@@ -96,3 +100,29 @@ def choose_locale(available: Mapping[str, str], tag: str | None) -> str | None:
         if candidate.lower() in available:
             return available[candidate.lower()]
     return None
+
+
+class FaultCode(StrEnum):
+    """The kind of a fault; the values are public and never change."""
+
+    FAILED = "template_failed"
+    FORBIDDEN = "template_forbidden"  # it uses what templates may not use
+    TOO_SLOW = "template_too_slow"
+    TOO_LARGE = "template_too_large"
+
+
+class RenderFault(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Why a mail could not be rendered, for the people who edit templates."""
+
+    part: str  # the file that is at fault, such as body.html or _layouts/base.html, or `mail`
+    line: int | None  # from 1; None: it is not known, or it is the whole file
+    message: str
+    column: int | None = None  # from 1
+    advice: str = ""  # what to do about it
+    code: FaultCode = FaultCode.FAILED
+
+    def __str__(self) -> str:
+        place = self.part
+        if self.line:
+            place += f", line {self.line}" + (f", column {self.column}" if self.column else "")
+        return f"{place}: {self.message}" + (f" {self.advice}" if self.advice else "")

@@ -1,7 +1,7 @@
 """Walk through the parts of a version in the order of rendering, to find which variables they read.
 
-It follows layouts, blocks, macros, loops and names, and evaluates nothing. What it cannot follow makes it give up: then
-every variable of the sample counts as needed.
+It follows layouts, blocks, macros, loops and names, and evaluates nothing. If it cannot follow something it gives up:
+then every variable of the sample counts as needed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,36 +11,25 @@ from dataclasses import dataclass, field, replace
 from jinja2 import Environment, TemplateError, nodes
 
 from notifier.template_language.contextual_escaping import guard_values
+from notifier.template_language.expression_walk import LoopItem, LostError, Macro, Named, Path, Place, Scope
+from notifier.template_language.value_check import negate_condition
 from notifier.template_language.value_check_search import ValueCheckWalk
-from notifier.template_language.variable_place import (
-    LostError,
-    Macro,
-    Named,
-    Path,
-    Place,
-    Scope,
-    count_present,
-    negate_condition,
-)
 
 
 @dataclass
 class TemplateWalk(ValueCheckWalk):
-    """Follows statements; names are looked up in the same scopes as when the template is rendered."""
+    """Follows statements; names are looked up in the same scopes as in rendering."""
 
     plain: Environment = field(default_factory=Environment)
     html: Environment = field(default_factory=Environment)  # parses HTML, in which values are guarded
     files: Mapping[str, str] = field(default_factory=dict)
     trees: dict[tuple[str, bool], nodes.Template] = field(default_factory=dict)
     is_html: bool = False
-    bodies: dict[str, list[tuple[nodes.Block, str]]] = field(
-        default_factory=dict
-    )  # of each block, the template's first, then those of its layouts
+    # the bodies of each block: the template's first, then those of its layouts
+    bodies: dict[str, list[tuple[nodes.Block, str]]] = field(default_factory=dict)
     block: tuple[str, int] = ("", 0)  # the current block, and which of its bodies
     top: Scope = field(default_factory=Scope)  # the scope of blocks
-    active: list[object] = field(
-        default_factory=list
-    )  # files, blocks and macros under way, so that none is entered twice
+    active: list[object] = field(default_factory=list)  # open files, blocks and macros; none is entered twice
 
     def parse_file(self, name: str) -> nodes.Template:
         """Parse a file, once. Raises `TemplateSyntaxError`."""
@@ -52,14 +41,11 @@ class TemplateWalk(ValueCheckWalk):
                     guard_values(self.trees[key], self.html, name)
         return self.trees[key]
 
-    # -- files and blocks ------------------------------------------------------------------------
-
     def walk_template(self, name: str, scope: Scope) -> None:
         """Walk through a template and its layouts."""
         before = self.bodies, self.block, self.top
         self.bodies, self.top = {}, scope
-        names: list[str] = [name]
-        depth = len(self.active)
+        names, depth = [name], len(self.active)
         while names and names[0] not in self.active:
             self.active.append(names[0])
             with self.in_scope(scope, names[0]):
@@ -128,10 +114,8 @@ class TemplateWalk(ValueCheckWalk):
     def _run_fromimport(self, node: nodes.FromImport) -> None:
         module = self._run_include(node)
         for name in node.names:
-            theirs, ours = name if isinstance(name, tuple) else (name, name)
-            self.scope.names[ours] = module.names.get(theirs)
-
-    # -- statements ------------------------------------------------------------------------------
+            exported, local = name if isinstance(name, tuple) else (name, name)
+            self.scope.names[local] = module.names.get(exported)
 
     def run_statements(self, statements: Iterable[nodes.Node]) -> None:
         """Follow statements one after the other."""
@@ -146,75 +130,59 @@ class TemplateWalk(ValueCheckWalk):
         self.read_children(node)
 
     def _run_if(self, node: nodes.If) -> None:
-        """Follow each branch under its condition; afterwards join what the branches made of the names."""
+        """Follow each branch under its condition, and join the names that the branches have set."""
         names = self.scope.names.maps[0]
-        start, ends = dict(names), []
+        start = dict(names)
+        ends: list[tuple[dict[str, Named], frozenset[Path]]] = []
         with ExitStack() as denied:
             for test, body in [*((branch.test, branch.body) for branch in (node, *node.elif_)), (None, node.else_)]:
                 conditions = [] if test is None else [self.read_test(test)]
                 with self.under_conditions(*conditions):
                     self.run_statements(body)
-                    changed = {name for name, named in names.items() if start.get(name, ...) != named}
-                    ends.append((dict(names), self.known, changed))
+                    ends.append((dict(names), self.known))
                 names.clear()
                 names.update(start)
                 denied.enter_context(self.under_conditions(*map(negate_condition, conditions)))
-        for name in {name for *_, changed in ends for name in changed}:
-            names[name] = self._join(name, [(end, known) for end, known, _ in ends])
+        for name in {name for end, _ in ends for name, named in end.items() if start.get(name, ...) != named}:
+            names[name] = self._join(name, ends, node)
 
-    def _join(self, name: str, ends: Sequence[tuple[dict[str, Named], frozenset[Path]]]) -> Named:
-        """What a name stands for after an {% if %}: the only variable that it can be, or the template's own value."""
-        places: dict[Place, bool] = {}
-        own = [names[name] for names, _ in ends if name in names]
-        for names, known in ends:
-            named = names[name] if name in names else self.resolve_expression(nodes.Name(name, "load"))
-            if isinstance(named, Macro | Scope):
-                return named
-            if named is not None:
-                is_there = count_present(named.path, known) >= len(named.path)
-                places[named] = places.get(named, True) and is_there
-        if len(places) > 1:  # an unassigned name is a variable only if the sample has it
-            places = {
-                place: is_there
-                for place, is_there in places.items()
-                if place in own or name in self.shape["properties"]
-            }
-        if len(places) > 1:
-            for place, is_there in places.items():
-                self.note_read(place, nodes.Name(name, "load", lineno=1), whole=True, guarded=is_there)
-            return None
-        return next(
-            (replace(place, fallback="other") if is_there else place for place, is_there in places.items()), None
-        )
+    def _join(self, name: str, ends: Sequence[tuple[dict[str, Named], frozenset[Path]]], node: nodes.If) -> Named:
+        """What a name stands for after an {% if %}: the only variable that it can be; None if there is not just one."""
+        unassigned = self.resolve_expression(nodes.Name(name, "load")) if name in self.shape["properties"] else None
+        values = [(names.get(name, unassigned), known) for names, known in ends]
+        places = {value for value, _ in values if isinstance(value, Place)}
+        before = self.known
+        for value, known in values:
+            self.known = known
+            self.note_read(value, node, whole=len(places) > 1)
+        self.known = before
+        for value, _ in values:
+            if isinstance(value, Macro | Scope):
+                return value
+        return replace(places.pop(), fallback="other") if len(places) == 1 else None
 
     def _run_for(self, node: nodes.For) -> None:
-        item = self.read_list(node.iter, object())
+        item = self.get_item(self.resolve_expression(node.iter), LoopItem())
+        self.read_expression(node.iter, whole=item is None)
         condition = self.get_condition(node.iter)
         with self.in_scope(self.scope.create_child({"loop": None})), self.under_conditions(condition):
             self.bind(node.target, item)
             with self.under_conditions(*([self.read_test(node.test)] if node.test else [])):
                 self.run_statements(node.body)
-        with (
-            self.in_scope(self.scope.create_child()),
-            self.under_conditions(None if node.test else negate_condition(condition)),
-        ):
+        is_empty = None if node.test else negate_condition(condition)
+        with self.in_scope(self.scope.create_child()), self.under_conditions(is_empty):
             self.run_statements(node.else_)
 
     def bind(self, target: nodes.Node, value: Named) -> None:
-        """Give the value its name."""
+        """Give the value a name; a value that is unpacked into several names counts as read."""
         if isinstance(target, nodes.Name):
             self.scope.names[target.name] = value
         elif isinstance(target, nodes.Tuple):
-            for index, part in enumerate(target.items):
-                self.note_read(value, target, whole=not self.get_item(value, index))
-                self.bind(part, self.get_item(value, index))
+            self.note_read(value, target, whole=True)
+            self.scope.names.update((name.name, None) for name in target.find_all(nodes.Name))
 
     def _run_assign(self, node: nodes.Assign) -> None:
-        pairs: list[tuple[nodes.Node, nodes.Node]] = [(node.target, node.node)]
-        if isinstance(node.target, nodes.Tuple) and isinstance(node.node, nodes.Tuple):
-            pairs = list(zip(node.target.items, node.node.items, strict=False))
-        for target, value in [(target, self.bind_value(expression)) for target, expression in pairs]:
-            self.bind(target, value)
+        self.bind(node.target, self.bind_value(node.node))
 
     def _run_assignblock(self, node: nodes.AssignBlock) -> None:
         self._run_filterblock(node)
@@ -233,8 +201,6 @@ class TemplateWalk(ValueCheckWalk):
                 self.bind(target, value)
             self.run_statements(node.body)
 
-    # -- macros ----------------------------------------------------------------------------------
-
     def _run_macro(self, node: nodes.Macro) -> None:
         self.scope.names[node.name] = Macro(node, self.scope, self.file)
 
@@ -250,20 +216,17 @@ class TemplateWalk(ValueCheckWalk):
         elif isinstance(callee, Macro):
             self._expand(callee, node)
         elif isinstance(node.node, nodes.Getattr) and not isinstance(self.resolve_expression(node.node.node), Scope):
-            self.read_expression(node.node.node)  # a method of a value
-            self._read_each(node)
+            for child in [node.node.node, *node.iter_child_nodes(exclude=("node",))]:  # a method of a value
+                self.read_expression(child)
         else:
             self.read_children(node)
-
-    def _read_each(self, call: nodes.Call) -> None:
-        for child in call.iter_child_nodes(exclude=("node",)):
-            self.read_expression(child)
 
     def _expand(self, macro: Macro, node: nodes.Call) -> None:
         if node.dyn_args is not None or node.dyn_kwargs is not None:
             raise LostError
         if macro in self.active:
-            self._read_each(node)
+            for child in node.iter_child_nodes(exclude=("node",)):
+                self.read_expression(child)
             return
         names = [argument.name for argument in macro.node.args]
         arguments = dict(zip(names, node.args, strict=False)) | {pair.key: pair.value for pair in node.kwargs}

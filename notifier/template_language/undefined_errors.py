@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 
-from notifier.template_language.value_methods import VALUE_METHODS
+from notifier.template_language.template_values import VALUE_METHODS
 
 _REPLACEMENTS = {
     "safe": "Variables are always escaped. Write the markup in the template, around the variable.",
@@ -69,8 +69,8 @@ class ErrorPlace:
 
     def suggest_name(self, name: str, known: Collection[str]) -> str:
         """A suggestion for an unknown name, or an empty text."""
-        turned = [other for other in known if sorted(other) == sorted(name) and other != name]
-        similar = turned or get_close_matches(name, [other for other in known if other != name], n=1)
+        permuted = [other for other in known if sorted(other) == sorted(name) and other != name]
+        similar = permuted or get_close_matches(name, [other for other in known if other != name], n=1)
         return f"Did you mean “{similar[0]}”?" if similar else ""
 
 
@@ -104,7 +104,6 @@ def _explain_unknown_variable(match: re.Match[str], place: ErrorPlace) -> ErrorE
 
 
 def _advise_missing_name(name: str, path: str, place: ErrorPlace) -> str:
-    """Advice about a name that does not exist."""
     ask = f"Add it to the sample, or if callers may leave it out, ask first: {{% if {path} is defined %}}."
     return place.suggest_name(name, place.names) or ask
 
@@ -127,7 +126,6 @@ def _explain_missing_attribute(match: re.Match[str], place: ErrorPlace) -> Error
 
 
 def _advise_missing_attribute(kind: str, name: str, full_path: str, place: ErrorPlace) -> str:
-    """Advice where a value has no attribute of that name."""
     owner = full_path.rpartition(".")[0] or "name"
     if kind == "dict" and name in VALUE_METHODS[dict]:
         return f"Add it to the sample, or write {owner}.{name}() for what is in the object."
@@ -174,7 +172,7 @@ def _explain_macro_arguments(match: re.Match[str], _: ErrorPlace) -> ErrorExplan
 
 
 def build_error_rows(*rows: tuple[str, Explainer] | tuple[str, str, str] | tuple[str, str, str, str]) -> list[ErrorRow]:
-    """Build a table of rows: a pattern of the library's message, and a function or texts (message, advice, near).
+    """Build a table; a row is a pattern of the library's message, and a function or texts (message, advice, near).
 
     In the texts `$1` and `$2` stand for the groups of the pattern.
     """

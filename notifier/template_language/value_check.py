@@ -1,30 +1,29 @@
-"""Checks of a caller's values before a mail is accepted: whether a link can be followed, a date is a date, and so on.
+"""Checks of a caller's values before a mail is accepted: whether a link can be followed, whether a date is valid.
 
-A version's schema lists these checks under `x-checks`. They use the functions of rendering, so that both agree.
-What the template alone does not tell is left to rendering, which fails with the same message.
+A version's schema lists these checks under `x-checks`. They use the functions of rendering, so that both agree. What
+the template alone does not determine is left to rendering, which fails with the same message.
 """
 
 import operator
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 
-from notifier.errors import Fault
+from notifier.errors import Fault, escape_pointer
 from notifier.template_language import context_filters, filters
+from notifier.template_language.context_filters import IMAGE_SCHEMES, LINK_SCHEMES, name_schemes
 from notifier.template_language.filters import ValueRefusedError
 from notifier.template_language.guarded_calls import convert_text
-from notifier.template_language.link_address import IMAGE_SCHEMES, LINK_SCHEMES, name_schemes
-from notifier.template_language.public_text import clean_text
-from notifier.template_language.variable_path import (
-    LIST_ITEM,
-    ItemIndices,
-    PathStep,
-    find_values,
-    locate_values,
-)
+from notifier.template_language.template_values import clean_text
 
+LIST_ITEM: Final = "[]"
+"""In a path: any item of a list."""
+PathStep = str | int
+"""A step of a path: a name, "[]" for each item of a list, or the index of an item."""
+ItemIndices = tuple[int, ...]
+"""The index of a value in each list of its path."""
 CHECKS_KEYWORD: Final = "x-checks"
 MAX_CHECKS: Final = 100
 """Checks of one version; others are left to rendering."""
@@ -33,6 +32,8 @@ MAX_CHECKED_VALUES: Final = 5_000
 
 CheckCondition = list[Any]
 """`["true", path]`, `["defined", path]`, `["==", path, constant]`, and `not`, `and`, `or` with conditions."""
+Condition = tuple[Any, ...] | None
+"""A `CheckCondition` while the template is read, with its paths; None: the condition is not known."""
 
 
 class CheckArgument(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -105,6 +106,25 @@ class _UnknownConditionError(Exception):
     """It cannot be known whether a condition holds."""
 
 
+def negate_condition(condition: Condition) -> Condition:
+    """The condition that holds where this one does not."""
+    return None if condition is None else ("not", condition)
+
+
+def list_implied_paths(condition: Condition, *, holds: bool = True) -> Iterator[Any]:
+    """The paths that exist if the condition holds, or if it does not."""
+    if condition is None:
+        return
+    kind, *rest = condition
+    if kind == "not":
+        yield from list_implied_paths(rest[0], holds=not holds)
+    elif kind in ("and", "or"):
+        left, right = ({*list_implied_paths(inner, holds=holds)} for inner in rest)
+        yield from left | right if holds is (kind == "and") else left & right
+    elif kind in ("true", "defined") and holds:
+        yield rest[0]
+
+
 def read_checks(schema: Mapping[str, Any]) -> list[ValueCheck]:
     """The checks in a version's schema; old versions have none."""
     return msgspec.convert(schema.get(CHECKS_KEYWORD, []), list[ValueCheck])
@@ -150,7 +170,7 @@ def find_refused_values(checks: Iterable[ValueCheck], variables: Any, *, known: 
     faults: dict[str, Fault] = {}
     remaining = MAX_CHECKED_VALUES
     for check in checks:
-        for _, value, indices in locate_values(variables, check.path):
+        for _, value, indices in _locate_values(variables, check.path):
             remaining -= 1
             if remaining < 0:
                 return list(faults.values())
@@ -160,8 +180,31 @@ def find_refused_values(checks: Iterable[ValueCheck], variables: Any, *, known: 
     return list(faults.values())
 
 
+def find_values(variables: Any, path: Sequence[PathStep], pointer: str = "") -> Iterator[tuple[str, Any]]:
+    """The values at a path with their JSON pointers; "[]" stands for all items of a list."""
+    return ((pointer, value) for pointer, value, _ in _locate_values(variables, path, pointer))
+
+
+def _locate_values(
+    variables: Any, path: Sequence[PathStep], pointer: str = "", indices: ItemIndices = ()
+) -> Iterator[tuple[str, Any, ItemIndices]]:
+    """The values at a path with pointers, and the index of each value in the lists that "[]" stands for."""
+    if not path:
+        yield pointer, variables, indices
+        return
+    step, rest = path[0], path[1:]
+    if step == LIST_ITEM:
+        for index, item in enumerate(variables if isinstance(variables, list) else ()):
+            yield from _locate_values(item, rest, f"{pointer}/{index}", (*indices, index))
+    elif isinstance(step, int):
+        if isinstance(variables, list) and -len(variables) <= step < len(variables):
+            yield from _locate_values(variables[step], rest, f"{pointer}/{step % len(variables)}", indices)
+    elif isinstance(variables, Mapping) and step in variables:
+        yield from _locate_values(variables[step], rest, f"{pointer}/{escape_pointer(step)}", indices)
+
+
 def _locate_value(variables: Any, path: Sequence[PathStep], indices: ItemIndices) -> tuple[str, Any]:
-    """The pointer and value at a path, with the list indices of the checked value; `_MISSING` if there is none."""
+    """The pointer and value at a path, for these list indices; `_MISSING` if there is none."""
     items = iter(indices)
     steps = [next(items) if step == LIST_ITEM else step for step in path]
     return next(find_values(variables, steps, "/variables"), ("", _MISSING))
@@ -205,7 +248,7 @@ def _is_refused(check: ValueCheck, name: str, argument: Any) -> bool:
 
 
 def _does_hold(condition: CheckCondition, variables: Any, indices: ItemIndices) -> bool:
-    """Whether a condition of the template holds, as in Jinja."""
+    """Whether a condition of the template holds, with the rules of Jinja."""
     kind = condition[0]
     if kind == "not":
         return not _does_hold(condition[1], variables, indices)

@@ -1,29 +1,28 @@
-"""Find the value checks of a template: what it does with a caller's values that can fail, and under which conditions.
+"""Find the value checks of a template: where it uses a caller's values in a way that can fail, and when.
 
-A check is noted only if the template alone tells its value and conditions, so that no check refuses a good mail.
+A check is noted only if the template alone determines its value and conditions, so that no check refuses a good mail.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 from jinja2 import nodes
 
-from notifier.template_language.context_filters import LINK_FILTER, STYLE_FILTER
-from notifier.template_language.expression_walk import ESCAPES, ExpressionWalk
-from notifier.template_language.link_address import ENDS, LINK_SCHEMES
+from notifier.template_language.context_filters import ENDS, LINK_FILTER, LINK_SCHEMES, STYLE_FILTER
+from notifier.template_language.expression_walk import ESCAPES, ExpressionWalk, LoopItem, Path, Place
 from notifier.template_language.value_check import (
     CHECKED_ARGUMENTS,
+    LIST_ITEM,
     MAX_CHECKS,
     VALUE_PARSERS,
     CheckArgument,
+    Condition,
     ValueCheck,
+    negate_condition,
 )
-from notifier.template_language.variable_path import LIST_ITEM
-from notifier.template_language.variable_place import Condition, Item, Path, Place, negate_condition
 
-_POSITIONS = {"first": 0, "last": -1}
+_PARSER_NAMES = {LINK_FILTER: "link", STYLE_FILTER: "style"}
 
 
 @dataclass
@@ -36,70 +35,64 @@ class ValueCheckWalk(ExpressionWalk):
     def read_filter(self, node: nodes.Filter) -> None:
         """Note also the checks of a filter that does not accept every value."""
         super().read_filter(node)
-        if node.node is not None and (node.name in VALUE_PARSERS or node.name in (LINK_FILTER, STYLE_FILTER)):
-            self._note_checks(node, node.node, ())
+        if node.node is not None and _PARSER_NAMES.get(node.name, node.name) in VALUE_PARSERS:
+            self._note_checks(node, node.node, self.conditions)
 
     def _note_checks(self, node: nodes.Filter, expression: nodes.Node, conditions: tuple[Condition, ...]) -> None:
         """Note a check for each variable that can be the value of the expression."""
         self.count_step()
-        if len(self.checks) >= MAX_CHECKS:
+        if isinstance(expression, nodes.Name | nodes.Getattr | nodes.Getitem):
+            if isinstance(place := self.resolve_expression(expression), Place):
+                sent: tuple[Condition, ...] = (("true", place.path),) if place.fallback else ()
+                self._note_check(node, place.path, (*conditions, *sent))
             return
-        match expression:
-            case nodes.CondExpr() | nodes.Or() | nodes.And():
-                for inner, condition in self._list_choices(expression):
-                    self._note_checks(node, inner, (*conditions, condition))
-            case nodes.Filter(node=nodes.Expr() as inner) if expression.name in ESCAPES:
-                self._note_checks(node, inner, conditions)
-            case nodes.Filter(node=nodes.Expr() as inner) if expression.name in ("default", "d"):
-                condition = self._get_sent_condition(expression, inner)
-                self._note_checks(node, inner, (*conditions, condition))
-                for fallback in expression.args[:1]:
-                    self._note_checks(node, fallback, (*conditions, negate_condition(condition)))
-            case nodes.Name() | nodes.Getattr() | nodes.Getitem():
-                if isinstance(place := self.resolve_expression(expression), Place):
-                    sent: tuple[Condition, ...] = (("true", place.path),) if place.fallback else ()
-                    self._note_check(node, place.path, (*self.conditions, *conditions, *sent))
+        for choice, *added in self._list_choices(expression):
+            self._note_checks(node, choice, (*conditions, *added))
 
-    def _list_choices(self, node: nodes.CondExpr | nodes.Or | nodes.And) -> Iterator[tuple[nodes.Node, Condition]]:
-        """The possible values of the expression with their conditions; of `a and b` only `b`, as `a` is then falsy."""
-        if isinstance(node, nodes.CondExpr):
-            condition = self.get_condition(node.test)
-            yield node.expr1, condition
-            if node.expr2 is not None:
-                yield node.expr2, negate_condition(condition)
-            return
-        condition = self.get_condition(node.left)
-        if isinstance(node, nodes.Or):
-            yield node.left, condition
-        yield node.right, condition if isinstance(node, nodes.And) else negate_condition(condition)
+    def _list_choices(self, node: nodes.Node) -> list[tuple[Any, ...]]:
+        """The expressions whose value the expression can have, each followed by the conditions for that."""
+        match node:
+            case nodes.CondExpr(test=test, expr1=first, expr2=second):
+                condition = self.get_condition(test)
+                return [(first, condition), (second or nodes.Const(None), negate_condition(condition))]
+            case nodes.Or(left=left, right=right):
+                condition = self.get_condition(left)
+                return [(left, condition), (right, negate_condition(condition))]
+            case nodes.And(left=left, right=right):  # if it is `left`, that is empty
+                return [(right, self.get_condition(left))]
+            case nodes.Filter(node=nodes.Expr() as inner, name=name) if name in ESCAPES:
+                return [(inner,)]
+            case nodes.Filter(node=nodes.Expr() as inner, name="default" | "d", args=arguments):
+                condition = self._get_sent_condition(node, inner)
+                return [(inner, condition), *((other, negate_condition(condition)) for other in arguments[:1])]
+        return []
 
     def _get_sent_condition(self, node: nodes.Filter, expression: nodes.Node) -> Condition:
-        """The condition under which a default is not used: the value was sent, or with `boolean` is true."""
+        """The condition under which a default is not used: the value was sent, or with `boolean` it is true."""
         flags = [*node.args[1:2], *(keyword.value for keyword in node.kwargs if keyword.key == "boolean")]
-        if not flags:
-            place = self.resolve_expression(expression)
-            return ("defined", place.path) if isinstance(place, Place) else None
-        return self.get_condition(expression) if isinstance(flags[0], nodes.Const) and flags[0].value else None
+        if flags:
+            return self.get_condition(expression) if isinstance(flags[0], nodes.Const) and flags[0].value else None
+        place = self.resolve_expression(expression)
+        return ("defined", place.path) if isinstance(place, Place) else None
 
     def _note_check(self, node: nodes.Filter, path: Path, conditions: tuple[Condition, ...]) -> None:
-        steps = [_encode_step(step) for step in path]
         when = [
             _encode_condition(condition, path)
             for condition in dict.fromkeys(conditions)
             if not _is_implied(condition, path)
         ]
-        if None in steps or None in when:
+        if None in when or len(self.checks) >= MAX_CHECKS:
             return
         check = ValueCheck(
-            path=[step for step in steps if step is not None],
-            takes="link" if node.name == LINK_FILTER else "style" if node.name == STYLE_FILTER else node.name,
+            path=_encode_path(path, path) or [],
+            takes=_PARSER_NAMES.get(node.name, node.name),
             arguments=self._list_arguments(node, path),
             when=[condition for condition in when if condition is not None],
         )
         self.checks.setdefault(msgspec.json.encode(check), check)
 
     def _list_arguments(self, node: nodes.Filter, path: Path) -> dict[str, CheckArgument]:
-        """The arguments that decide which values are accepted, as far as they are constants or variables."""
+        """The arguments that decide which values are accepted, if they are constants or variables."""
         schemes = {} if self.schemes == list(LINK_SCHEMES) else {"schemes": CheckArgument(self.schemes)}
         if node.name == LINK_FILTER:
             follows, image = (argument.as_const() for argument in node.args)
@@ -122,25 +115,11 @@ class ValueCheckWalk(ExpressionWalk):
         return None if steps is None else CheckArgument(path=steps)
 
 
-def _encode_step(step: str | Item) -> str | int | None:
-    """A step as a `ValueCheck` has it; None: it is not known which item it is."""
-    if not isinstance(step, Item):
-        return step
-    if not step.is_known:
-        return None
-    if isinstance(step.which, int):
-        return step.which
-    return _POSITIONS.get(step.which) if isinstance(step.which, str) else LIST_ITEM
-
-
 def _encode_path(path: Path, checked: Path) -> list[str | int] | None:
-    """The path of another variable; the items of lists that it goes through must be those of the checked one."""
-    steps: list[str | int] = []
-    for at, step in enumerate(map(_encode_step, path)):
-        if step is None or (step == LIST_ITEM and path[: at + 1] != checked[: at + 1]):
-            return None
-        steps.append(step)
-    return steps
+    """The path of a variable as in a `ValueCheck`; None if it goes through the loop of another list."""
+    if any(isinstance(step, LoopItem) and path[: at + 1] != checked[: at + 1] for at, step in enumerate(path)):
+        return None
+    return [LIST_ITEM if isinstance(step, LoopItem) else step for step in path]
 
 
 def _is_implied(condition: Condition, checked: Path) -> bool:
@@ -148,12 +127,12 @@ def _is_implied(condition: Condition, checked: Path) -> bool:
     if condition is None or condition[0] not in ("true", "defined"):
         return False
     path = condition[1]
-    inside = len(path) < len(checked) and checked[: len(path)] == path and isinstance(checked[len(path)], Item)
-    return inside or (condition[0] == "defined" and path == checked)
+    is_list = checked[: len(path)] == path and any(not isinstance(step, str) for step in checked[len(path) :][:1])
+    return is_list or (condition[0] == "defined" and path == checked)
 
 
 def _encode_condition(condition: Condition, checked: Path) -> list[Any] | None:
-    """The condition as a `ValueCheck` has it; None: it is not known."""
+    """The condition as in a `ValueCheck`; None if it is not known."""
     if condition is None:
         return None
     kind, *rest = condition

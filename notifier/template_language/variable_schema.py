@@ -1,4 +1,4 @@
-"""The JSON Schema of a template's variables, derived from its sample, and the faults of a caller's values."""
+"""The JSON Schema of a template's variables, built from its sample, and the faults of a caller's values."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -8,10 +8,9 @@ from typing import Any, Final
 import jsonschema_rs
 import msgspec
 
-from notifier.errors import Fault
+from notifier.errors import Fault, escape_pointer
 from notifier.strict_json import parse_number
 from notifier.template_language.value_check import ValueCheck, find_refused_values, read_checks
-from notifier.template_language.variable_path import escape_pointer
 
 VARIABLES_DECODER: Final = msgspec.json.Decoder(dict[str, Any], float_hook=parse_number)
 """Decodes a mail's variables; a number counts by its value, not by how it is written."""
@@ -87,7 +86,7 @@ def find_variable_faults(schema: Mapping[str, Any], variables: Any) -> list[Faul
 
 
 def _list_errors(validator: Any, variables: Any) -> list[Any]:
-    """The errors of the values; of long lists only those of the first items.
+    """The errors of the values; in long lists only those of the first items.
 
     The library creates all errors at once, about 10 µs each, and blocks other threads meanwhile.
     """
@@ -103,7 +102,7 @@ def _list_errors(validator: Any, variables: Any) -> list[Any]:
 
 
 def _truncate_lists(value: Any, budget: list[int]) -> Any:
-    """The value with the first items of its lists, `budget[0]` items in all."""
+    """The value with the first items of its lists, `budget[0]` items altogether."""
     if isinstance(value, Mapping):
         return {key: _truncate_lists(inner, budget) for key, inner in value.items()}
     if not isinstance(value, list):
@@ -147,13 +146,13 @@ def _list_names_at(schema: Mapping[str, Any], path: Iterable[str | int]) -> set[
 
 
 def _suggest_name(name: str, known: Iterable[str]) -> str:
-    """A suggestion, if a similar name exists that was not sent."""
+    """A suggestion, if there is a similar name that was not sent."""
     similar = get_close_matches(name, sorted(known), 1) if len(name) <= MAX_SUGGESTED_LENGTH else []
     return f"; did you mean {similar[0]}?" if similar else ""
 
 
 def _describe_expectation(error: Any) -> str:
-    """What was expected and what kind of value came; never the value itself."""
+    """The expected kind and the kind that was sent; never the value itself."""
     kind = error.kind
     if kind.name == "type":
         return f"expected {' or '.join(kind.types)}, but this is {_TYPE_NAMES.get(type(error.instance), 'a number')}"
@@ -165,7 +164,7 @@ def _describe_expectation(error: Any) -> str:
 
 
 def remove_optional(variables: Mapping[str, Any], optional: Iterable[str]) -> dict[str, Any]:
-    """The values without those at the dotted paths, inside lists too: the shortest allowed request."""
+    """The values without those at the dotted paths, also inside lists: the shortest allowed request."""
     paths = {tuple(path.split(".")) for path in optional}
     return dict(_remove_paths(variables, (), paths))
 

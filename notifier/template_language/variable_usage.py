@@ -1,6 +1,6 @@
 """Which variables a version reads and what a caller must send, from its sample, parts and settings.
 
-A variable has its sample's type. It is required if some part reads it without asking first.
+A variable has its sample's type. It is required if some part reads it without a guard such as `is defined`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,11 +10,12 @@ from typing import Any, Final
 import msgspec
 
 from notifier.template_language import value_check
-from notifier.template_language.image_functions import IMAGE_FUNCTIONS
-from notifier.template_language.link_address import list_link_schemes
+from notifier.template_language.context_filters import list_link_schemes
+from notifier.template_language.expression_walk import LostError, Scope, VariableRead
 from notifier.template_language.sandbox import create_environment
 from notifier.template_language.template_source import (
     HTML,
+    IMAGE_FUNCTIONS,
     LANGUAGE_WORDS,
     LOCALES,
     PARTS,
@@ -23,9 +24,7 @@ from notifier.template_language.template_source import (
     TemplateSource,
 )
 from notifier.template_language.template_walk import TemplateWalk
-from notifier.template_language.value_check import ValueCheck
-from notifier.template_language.variable_path import LIST_ITEM
-from notifier.template_language.variable_place import LostError, Scope, VariableRead
+from notifier.template_language.value_check import LIST_ITEM, ValueCheck
 from notifier.template_language.variable_schema import HTTPS_PATTERN, build_schema
 
 UNSUBSCRIBE_URL: Final = "unsubscribe_url"
@@ -37,7 +36,7 @@ VariableNames = tuple[str, ...]
 
 
 class VariableUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of the analysis of a version's variables."""
+    """The variables of a version."""
 
     schema: dict[str, Any]  # JSON Schema (draft 2020-12) of what a caller sends
     optional: list[str]  # dotted paths: those that the settings list, and those that no part needs
@@ -49,7 +48,7 @@ class VariableUsage(msgspec.Struct, frozen=True, kw_only=True):
 def walk_source(
     source: TemplateSource, parts: Sequence[str] = PARTS
 ) -> tuple[list[VariableRead], bool, list[ValueCheck]]:
-    """All reads in these parts, whether none was missed, and the value checks. Raises `TemplateSyntaxError`."""
+    """All reads in these parts, whether they are complete, and the value checks. Raises `TemplateSyntaxError`."""
     plain, html = (create_environment(source.files, autoescape=autoescape) for autoescape in (False, True))
     reserved = RESERVED_NAMES | LANGUAGE_WORDS | ((IMAGE_FUNCTIONS | plain.globals.keys()) - source.sample.keys())
     walk = TemplateWalk(
@@ -135,7 +134,7 @@ class _ReadSummary:
 
 
 def _get_item_schema(shape: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema of the innermost items, if it is that of a list."""
+    """The schema of the innermost items of nested lists; other schemas are returned as they are."""
     while "items" in shape:
         shape = shape["items"]
     return shape
@@ -147,12 +146,10 @@ def _list_names(shape: Mapping[str, Any], base: VariableNames = ()) -> Iterator[
         yield from _list_names(inner, (*base, name))
 
 
-def _list_unused(shape: Mapping[str, Any], demands: _ReadSummary, base: VariableNames = ()) -> Iterator[VariableNames]:
-    for name, inner in _get_item_schema(shape).get("properties", {}).items():
-        if demands.reads((*base, name)):
-            yield from _list_unused(inner, demands, (*base, name))
-        else:
-            yield (*base, name)
+def _list_unused(shape: Mapping[str, Any], demands: _ReadSummary) -> Iterator[VariableNames]:
+    for names in _list_names(shape):
+        if not demands.reads(names) and (len(names) == 1 or demands.reads(names[:-1])):
+            yield names
 
 
 def _list_undefined(reads: Iterable[VariableRead], shape: Mapping[str, Any]) -> Iterator[VariableRead]:
@@ -182,7 +179,7 @@ def _count_known_steps(shape: Mapping[str, Any], path: tuple[str, ...]) -> int:
 
 
 def _allow_variable(schema: dict[str, Any], path: tuple[str, ...]) -> None:
-    """Allow a variable of any type that some part reads and the sample does not have."""
+    """Allow a variable that some part reads and the sample does not have; it may have any type."""
     for step in path:
         if step == LIST_ITEM:
             if "items" not in schema:
@@ -198,7 +195,6 @@ def _allow_variable(schema: dict[str, Any], path: tuple[str, ...]) -> None:
 
 
 def _require_variable(schema: dict[str, Any], name: str, variable_schema: Mapping[str, Any]) -> None:
-    """Require a variable of this schema, whatever the sample says."""
     schema["properties"] = schema["properties"] | {name: dict(variable_schema)}
     schema["required"] = sorted({*schema["required"], name})
 
@@ -212,7 +208,6 @@ def _mark_variables(schema: dict[str, Any], paths: Iterable[str], mark: Mapping[
 
 
 def _is_known_variable(shape: Mapping[str, Any], path: str, demands: _ReadSummary) -> bool:
-    """Whether the sample or some part has the variable."""
     names = tuple(path.split("."))
     if demands.reads(names):
         return True

@@ -1,7 +1,7 @@
 """Rules about CSS that common clients ignore, and about CSS that cannot be moved into the tags.
 
-What clients ignore is taken from caniemail.com. The list has only what breaks a mail's layout, not what is merely
-missed, such as round corners. Rules in `@media` are an enhancement and are not looked at.
+The list is taken from caniemail.com. It has only CSS without which a mail's layout breaks, not details such as round
+corners. Rules in `@media` are an enhancement and are not checked.
 """
 
 from collections.abc import Iterator
@@ -57,9 +57,9 @@ def ignored_css(mail: SampleMail) -> Iterator[LintFinding]:
     """CSS that common clients ignore, and that a mail falls apart without (`position`, `flex`, `calc()`, …)."""
     for block in mail.sheet.blocks:
         for declaration in block.declarations:
-            if who := _name_ignoring_clients(declaration):
+            if clients := _name_ignoring_clients(declaration):
                 text = f"{declaration.name}: {declaration.value}"
-                message = f"{text if len(text) <= 60 else declaration.name} is ignored by {who}."  # noqa: PLR2004 - a line
+                message = f"{text if len(text) <= 60 else declaration.name} is ignored by {clients}."  # noqa: PLR2004 - a line
                 yield LintFinding(message=message, offset=declaration.offset, about=declaration.name)
 
 

@@ -1,4 +1,4 @@
-"""Parse a rendered HTML part into elements and texts with offsets, and find what is wrong with its tags.
+"""Parse a rendered HTML part into elements and texts with offsets, and find faults of its tags.
 
 The parser reads as browsers do (WHATWG HTML §13.2.5), in one pass. It never fails: broken tags are listed as problems.
 Comments are skipped, also conditional ones for Outlook.
@@ -53,7 +53,7 @@ _TAG_END = re.compile(r"[\s/]*>")
 
 
 class TagFlaw(StrEnum):
-    """What can be wrong with tags."""
+    """The kinds of faults of tags."""
 
     UNCLOSED = "unclosed"
     STRAY = "stray"
@@ -149,7 +149,7 @@ class _DocumentParser:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
-        self._found = HtmlDocument()
+        self._document = HtmlDocument()
         self._open: list[HtmlElement] = []
         self._left_open: dict[str, list[HtmlElement]] = {}  # ended by the closing tag of an ancestor
 
@@ -163,15 +163,15 @@ class _DocumentParser:
         for element in sorted((*unclosed, *self._open), key=lambda element: element.offset):
             if element.name not in _MAY_STAY_OPEN:
                 self._flaw(TagFlaw.UNCLOSED, element.name, element.offset)
-        return self._found
+        return self._document
 
     def _flaw(self, flaw: TagFlaw, name: str, offset: int) -> None:
-        self._found.problems.append(TagProblem(flaw=flaw, name=name, offset=offset))
+        self._document.problems.append(TagProblem(flaw=flaw, name=name, offset=offset))
 
     def _take_text(self, end: int) -> None:
         if end > self._at:
             parent = self._open[-1] if self._open else None
-            self._found.texts.append(HtmlText(raw=self._text[self._at : end], offset=self._at, parent=parent))
+            self._document.texts.append(HtmlText(raw=self._text[self._at : end], offset=self._at, parent=parent))
         self._at = end
 
     def _take_markup(self) -> None:
@@ -203,7 +203,7 @@ class _DocumentParser:
             self._open.pop()
         parent = self._open[-1] if self._open else None
         element = HtmlElement(name=name, attributes=attributes, offset=start, parent=parent)
-        self._found.elements.append(element)
+        self._document.elements.append(element)
         foreign = ":" in name or any(ancestor.name in ("svg", "math") for ancestor in element.walk_outward())
         if name in VOID_ELEMENTS or (foreign and self._text.endswith("/>", 0, self._at)):
             return

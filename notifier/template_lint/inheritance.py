@@ -1,6 +1,6 @@
-"""Find blocks and text of a template that its layout would drop silently.
+"""Find blocks and text of a template that its layout would drop without a message.
 
-Looks at every file of a source, also at files that the sample does not render. It renders nothing itself.
+It checks every file of a source, also files that the sample does not render. It renders nothing itself.
 """
 
 import contextlib
@@ -14,9 +14,8 @@ from typing import Final
 from jinja2 import nodes
 
 from notifier.template_language.error_description import find_column
-from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.sandbox import create_environment
-from notifier.template_language.template_source import TemplateSource
+from notifier.template_language.template_source import RenderFault, TemplateSource
 
 _COMMENT = re.compile(r"<!--(?!\[if).*?(-->|\Z)", re.DOTALL)  # `\Z`: an open comment is scanned only once
 _WRITES_NOTHING: Final = (nodes.Macro, nodes.Assign, nodes.AssignBlock, nodes.Import, nodes.FromImport, nodes.Extends)
@@ -46,7 +45,7 @@ class _TemplateFile:
 
     @cached_property
     def blocks(self) -> Mapping[str, nodes.Block]:
-        """All its blocks, nested ones too."""
+        """All its blocks, also nested ones."""
         return {block.name: block for block in self.tree.find_all(nodes.Block)}
 
     @cached_property
@@ -58,7 +57,6 @@ class _TemplateFile:
         return str(extends.template.value)
 
     def fault(self, line: int, near: str, message: str, advice: str) -> RenderFault:
-        """A fault at a line of the file."""
         column = find_column(self.text, line, near)
         return RenderFault(part=self.name, line=line, column=column, message=message, advice=advice)
 
@@ -101,7 +99,7 @@ def _check_extends(file: _TemplateFile) -> Iterator[RenderFault]:
 
 
 def _find_outside_blocks(file: _TemplateFile) -> Iterator[RenderFault]:
-    """What stands before `{% extends %}`, and behind it outside the blocks."""
+    """Output before `{% extends %}`, and behind it outside the blocks."""
     place = next(number for number, node in enumerate(file.tree.body) if isinstance(node, nodes.Extends))
     yield from _find_written(
         file, file.tree.body[:place], "before {% extends %}, and would be sent before the whole mail"

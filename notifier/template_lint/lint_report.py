@@ -5,55 +5,14 @@ from itertools import islice
 from typing import Any, Final
 
 from notifier.template_language.template_source import LOCALES, TemplateSource
-from notifier.template_lint import css_rules, link_rules, page_rules, source_rules, tag_rules, text_rules
+from notifier.template_lint import css_rules, link_rules, mail_rules, source_rules
 from notifier.template_lint.lint_remark import LintRemark, Severity
-from notifier.template_lint.lint_rule import LintFinding, LintRule, RequiredOrigin, SampleMail
+from notifier.template_lint.lint_rule import LintFinding, LintRule, RequiredOrigin, SampleMail, list_rules
 from notifier.template_lint.source_origin import OriginFinder, SourceOrigin
 from notifier.template_lint.source_rules import SAMPLE_FILE, CheckedSource
 
-SOURCE_RULES: Final[tuple[LintRule[CheckedSource], ...]] = (
-    source_rules.undefined_variable,
-    source_rules.unused_variable,
-    source_rules.raw_value,
-    source_rules.unmatched_path,
-    source_rules.wrong_mailbox,
-    source_rules.unsubscribe_not_asked,
-)
-MAIL_RULES: Final[tuple[LintRule[SampleMail], ...]] = (
-    source_rules.unsubscribe_not_shown,
-    tag_rules.unclosed_tag,
-    tag_rules.stray_closing_tag,
-    tag_rules.wrong_nesting,
-    tag_rules.broken_tag,
-    tag_rules.duplicate_attribute,
-    tag_rules.unquoted_variable,
-    page_rules.forbidden_element,
-    page_rules.event_attribute,
-    page_rules.missing_lang,
-    page_rules.missing_title,
-    page_rules.missing_preheader,
-    page_rules.large_html,
-    page_rules.large_style,
-    link_rules.dangerous_link,
-    link_rules.relative_link,
-    link_rules.empty_link,
-    link_rules.insecure_link,
-    link_rules.vague_link,
-    link_rules.image_without_alt,
-    link_rules.image_without_width,
-    link_rules.data_image,
-    css_rules.external_stylesheet,
-    css_rules.css_import,
-    css_rules.web_font,
-    css_rules.ignored_css,
-    css_rules.lost_rule,
-    css_rules.background_without_colour,
-    text_rules.long_subject,
-    text_rules.empty_subject,
-    text_rules.braces_left,
-    text_rules.long_text_line,
-    text_rules.markup_in_text,
-)
+SOURCE_RULES: Final[tuple[LintRule[CheckedSource], ...]] = list_rules(source_rules)
+MAIL_RULES: Final[tuple[LintRule[SampleMail], ...]] = list_rules(mail_rules, link_rules, css_rules)
 RULES: Final[tuple[LintRule[Any], ...]] = (*SOURCE_RULES, *MAIL_RULES)
 
 MAX_FINDINGS: Final = 200
@@ -63,7 +22,7 @@ MAX_REMARKS: Final = 100
 
 
 def lint_source(whole: CheckedSource, mails: Iterable[SampleMail]) -> list[LintRemark]:
-    """Run the rules over a source and its sample mails: errors first, then by file and line."""
+    """Run the rules over a source and its sample mails. Errors come first, then by file and line."""
     remarks = [*_lint_whole_source(whole), *_lint_mails(whole.source, [*mails])]
     remarks.sort(key=lambda remark: (remark.severity is not Severity.ERROR, remark.file, remark.line or 0, remark.code))
     return remarks[:MAX_REMARKS]
@@ -118,7 +77,6 @@ def _find_place(
 
 
 def _list_texts(values: Any) -> frozenset[str]:
-    """All the texts in a sample."""
     pending, texts = [values], set()
     for value in pending:  # the list grows in the loop
         if isinstance(value, dict):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from notifier.template_language.template_source import HTML, LOCALES, TemplateSource
@@ -16,7 +17,7 @@ from notifier.template_lint.lint_remark import Severity
 
 
 class RequiredOrigin(StrEnum):
-    """The origin that a finding needs to count."""
+    """Where a finding must come from to count."""
 
     VALUE = "value"  # a variable's value; a finding of unknown origin does not count
     TEXT = "text"  # the source's own text; a finding of unknown origin counts
@@ -24,7 +25,7 @@ class RequiredOrigin(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class LintFinding:
-    """A place that a rule complains about."""
+    """A place that breaks a rule."""
 
     message: str  # a sentence
     part: str = HTML
@@ -69,7 +70,7 @@ RuleSubject = TypeVar("RuleSubject")
 
 @dataclass(frozen=True, kw_only=True)
 class LintRule(Generic[RuleSubject]):
-    """One rule."""
+    """A rule with its code, severity and advice."""
 
     code: str
     severity: Severity
@@ -94,3 +95,8 @@ def _build_rule(
     return LintRule(
         code=find.__name__, severity=severity, meaning=(find.__doc__ or "").strip(), advice=advice, find=find
     )
+
+
+def list_rules(*modules: ModuleType) -> tuple[LintRule[Any], ...]:
+    """List the rules that these modules define, in their order."""
+    return tuple(rule for module in modules for rule in vars(module).values() if isinstance(rule, LintRule))

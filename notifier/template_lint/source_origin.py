@@ -1,8 +1,8 @@
-"""Find where in the source a place of a rendered part comes from.
+"""Find the place in the source from which a place of a rendered part comes.
 
-The sample is rendered again with a mark before each line of text and each expression, and the marks are taken out
-again. If the result differs from the plain rendering, because the template counts or compares what it writes, no
-place is given rather than a wrong one (`docs/decisions/lint.md`).
+The sample is rendered again with a mark before each line of text and each expression, and the marks are removed again.
+If the result differs from the plain rendering, because the template counts or compares its output, no origin is given
+instead of a wrong one (`docs/decisions/lint.md`).
 """
 
 import re
@@ -92,7 +92,7 @@ class MarkedVersion(CompiledVersion):
 
 
 def _remove_marks(written: str, known: list[SourceOrigin]) -> MarkedPart:
-    """Take out the marks of the known origins; other private-use characters belong to the template."""
+    """Remove the marks of the known origins; other private-use characters belong to the template."""
     pieces, starts, origins, size, begin = [], [], [], 0, 0
     for mark in _MARK.finditer(written):
         number = ord(mark[0]) - FIRST_MARK
@@ -106,7 +106,7 @@ def _remove_marks(written: str, known: list[SourceOrigin]) -> MarkedPart:
 
 
 class OriginFinder:
-    """Finds origins in the renderings of a source; it renders again only when an origin is asked for."""
+    """Finds origins in the renderings of a source; it renders again only when it is asked."""
 
     def __init__(self, source: TemplateSource) -> None:
         self._source = source

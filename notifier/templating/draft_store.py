@@ -21,13 +21,11 @@ from notifier.db.engine import Database
 from notifier.db.tables import Template, TemplateDraft, get_columns
 from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
 from notifier.ids import generate_id
-from notifier.mail import pinned_images
-from notifier.mail.mail_parts import Mailbox, MailHeader
+from notifier.mail.mail_parts import Mailbox, MailHeader, find_image_names
 from notifier.rendering.editor_renderers import EditorRenderer
 from notifier.rendering.protocol import PreviewedMail, RenderJob, SourceCheck
 from notifier.template_language.compiled_version import MARKETING, UNSUBSCRIBE_HEADER
-from notifier.template_language.render_fault import RenderFault
-from notifier.template_language.template_source import TemplateSource
+from notifier.template_language.template_source import RenderFault, TemplateSource
 from notifier.template_language.variable_usage import UNSUBSCRIBE_URL
 from notifier.templating import layout_store, template_store, validation
 from notifier.templating.assets import asset_store
@@ -201,7 +199,7 @@ async def assemble_source(
     return structs.replace(
         parts,
         files=files,
-        assets=await asset_store.get_pinned_assets(connection, pinned_images.find_image_names(files.values())),
+        assets=await asset_store.get_pinned_assets(connection, find_image_names(files.values())),
     )
 
 

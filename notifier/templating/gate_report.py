@@ -13,7 +13,7 @@ import msgspec
 
 from notifier.errors import Fault
 from notifier.rendering.protocol import MailComparison
-from notifier.template_language.render_fault import RenderFault
+from notifier.template_language.template_source import RenderFault
 from notifier.templating.recent_requests import CallingService, KeyUse, RecentRequest, SecretMask
 from notifier.templating.source_diff import AlteredVariable, Variable
 

@@ -17,8 +17,7 @@ from notifier.rendering.pool import (
 )
 from notifier.rendering.preview_pool import PreviewPool
 from notifier.rendering.protocol import CompareRequest, MailComparison, MailVariables
-from notifier.template_language.render_fault import RenderFault
-from notifier.template_language.template_source import TemplateSource
+from notifier.template_language.template_source import RenderFault, TemplateSource
 
 MAX_SLOW_MAILS = 8
 """Mails of the published version that may take too long before the comparison ends."""

@@ -24,8 +24,7 @@ from notifier.rendering import subject_values
 from notifier.rendering.pool import MAX_BATCH_MAILS, TOO_SLOW_FAULT, RenderingPool
 from notifier.rendering.preview_pool import PreviewPool
 from notifier.rendering.protocol import MailVariables, SourceCheck
-from notifier.template_language.render_fault import RenderFault
-from notifier.template_language.template_source import TemplateSource
+from notifier.template_language.template_source import RenderFault, TemplateSource
 from notifier.template_language.variable_schema import find_variable_faults
 from notifier.templating import recent_requests, template_store
 from notifier.templating.edit_rules import record_template

@@ -9,20 +9,19 @@ from typing import Any
 import msgspec
 
 from notifier import email_address
-from notifier.errors import Fault, InvalidRequestError
+from notifier.errors import Fault, InvalidRequestError, escape_pointer
 from notifier.rendering.protocol import SourceCheck
 from notifier.states import Category, Priority, WhenUncertain
-from notifier.template_language.link_address import find_scheme_fault
-from notifier.template_language.render_fault import RenderFault
+from notifier.template_language.context_filters import find_scheme_fault
 from notifier.template_language.template_source import (
     LANGUAGE_WORDS,
     LOCALES,
     PARTS,
     RESERVED_NAMES,
+    RenderFault,
     TemplateSettings,
     TemplateSource,
 )
-from notifier.template_language.variable_path import escape_pointer
 from notifier.template_lint.lint_remark import Severity
 
 MAX_SOURCE_BYTES = 512 * 1024  # bytes of all files together

@@ -7,8 +7,14 @@ from notifier import strict_json
 from notifier.mail.mail_parts import Mailbox, MailHeader
 from notifier.rendering.child_program import RenderingChild
 from notifier.rendering.protocol import PreviewAnswer, PreviewRequest, RenderJob
-from notifier.template_language.render_fault import RenderFault
-from notifier.template_language.template_source import HTML, SUBJECT, TEXT, TemplateSettings, TemplateSource
+from notifier.template_language.template_source import (
+    HTML,
+    SUBJECT,
+    TEXT,
+    RenderFault,
+    TemplateSettings,
+    TemplateSource,
+)
 from notifier.templating import layout_store
 
 TEMPLATES = Path(__file__).parents[2] / "templates"

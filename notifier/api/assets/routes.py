@@ -14,7 +14,7 @@ from notifier.api.dependencies import Dependencies, open_change_transaction
 from notifier.api.request_audit import AuditDependency
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
-from notifier.mail.pinned_images import IMAGE_EXTENSIONS
+from notifier.mail.mail_parts import IMAGE_EXTENSIONS
 from notifier.states import AssetStatus
 from notifier.submission.attachment_validation import decode_base64
 from notifier.templating.assets import asset_store

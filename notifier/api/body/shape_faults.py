@@ -9,8 +9,7 @@ from typing import Any
 
 from notifier.api.body.request_model import OversizedPart, RequestModel, find_shape
 from notifier.api.errors.validation_messages import describe_error, name_type
-from notifier.errors import Fault
-from notifier.template_language.variable_path import escape_pointer
+from notifier.errors import Fault, escape_pointer
 from notifier.template_language.variable_schema import MAX_SUGGESTED_LENGTH, MAX_SUGGESTIONS
 
 _FAULT_CODES = {

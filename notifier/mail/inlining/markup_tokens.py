@@ -1,6 +1,6 @@
 """The tags of a mail as the inliner needs them: their styles, classes and ids, and where a `style` can be written.
 
-The tags are those that `html_reader` finds; the inliner compares them with those that a real parser finds.
+The tags are those that `html_reader` finds; the inliner compares them with those of a real parser.
 """
 
 import re
@@ -26,21 +26,21 @@ class MarkupToken:
     """A piece of markup."""
 
     name: str  # of a start tag, in lower case; empty for anything else
-    shape: str  # what it says about structure and styles; the same for tags that differ in addresses and the like
+    shape: str  # its structure and styles; equal for tags that differ only in addresses and the like
     insertion_point: int = 0  # where another attribute can be written
-    style_span: tuple[int, int] | None = None  # the place of the style attribute, name and all
+    style_span: tuple[int, int] | None = None  # the place of the whole style attribute
     own_style: str = ""  # the value of the style attribute
     attributes: Mapping[str, str] = field(default_factory=dict)
     profile: StyleProfile = frozenset()
     css_span: tuple[int, int] | None = None  # the place of a stylesheet's text
-    is_for_all: bool = True  # its rules apply whatever screen there is
+    is_for_all: bool = True  # its rules apply to all screens
     is_linked: bool = False  # `<link>` to a stylesheet
-    is_unsure: bool = False  # it is not certain how it is read
+    is_unsure: bool = False  # mail programs may read it in different ways
     begins_condition: bool | None = None  # True: what follows is for some mail programs only; None: no condition here
 
 
 class _TokenCache(dict[str, MarkupToken]):
-    """Pieces of markup that have been read: the same ones come again in every mail."""
+    """Reads pieces of markup and caches the tokens: the same pieces are in every mail."""
 
     _size = 0
 
@@ -57,12 +57,12 @@ _TOKEN_CACHE: Final = _TokenCache()
 
 
 def read_tokens(markup: Iterable[str]) -> list[MarkupToken]:
-    """Read what each piece of markup is."""
+    """Read each piece of markup."""
     return [*map(_TOKEN_CACHE.__getitem__, markup)]
 
 
 def measure_depth(tokens: Iterable[MarkupToken]) -> int:
-    """Count how many elements stand within each other at most, without those that may lack an end tag."""
+    """Count how deep elements are nested at most, without those that may lack an end tag."""
     depth = deepest = 0
     for token in tokens:
         if token.name and token.name not in _NOT_COUNTED:
@@ -118,7 +118,7 @@ def _has_end_tag(text: str, name: str) -> bool:
 
 
 def _read_other_markup(text: str) -> MarkupToken:
-    """An end tag, a comment, a document type."""
+    """Read an end tag, a comment or a document type."""
     if _CONDITION.match(text):
         begins = text.lower().startswith(("<!--[if", "<![if")) and "[endif]" not in text.lower()
         return MarkupToken(name="", shape=f"<![{begins}", begins_condition=begins)

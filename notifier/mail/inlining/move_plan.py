@@ -1,8 +1,8 @@
 """Which rules of a mail move into the tags, and what must stay so that everything looks as before.
 
 A `style` attribute beats the normal rules of `<style>` and loses to its important ones (CSS Cascading §6.1). A rule
-that moves gains that place, so that those that stay may need `!important`, or the moved one a copy in `<style>`.
-Rules that never meet at an element are decided separately; where no answer is certain, they do not move.
+that moves is therefore stronger than before. Rules that stay may then need `!important`, or the moved rule needs a copy
+in `<style>`. Rules that never select the same element are decided separately; in doubt a rule does not move.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,10 +15,10 @@ from notifier.mail.inlining.stylesheet import CssRule, StyleProfile, Stylesheet
 
 @dataclass(frozen=True, slots=True)
 class ElementKind:
-    """Elements that are all the same as far as styles go."""
+    """Elements that have the same styles."""
 
     rules: tuple[CssRule, ...]  # that can move and select them
-    staying: tuple[CssRule, ...]  # that may come to select them
+    staying: tuple[CssRule, ...]  # that stay, and may select them
     own_profile: StyleProfile  # what their `style` attributes say
     has_tag: bool  # False: the parser added them, and there is no place for an attribute
 
@@ -41,16 +41,16 @@ class _Contest(NamedTuple):
 
 @dataclass(kw_only=True)
 class MovePlan:
-    """What becomes of each rule's declarations, group by group."""
+    """The decisions about each rule's declarations, group by group."""
 
     moved: set[CssRule] = field(default_factory=set)
     unmoved: set[tuple[CssRule, str]] = field(default_factory=set)  # those that stay in `<style>` nevertheless
     copied: set[tuple[CssRule, str, bool]] = field(default_factory=set)  # moved, and left in `<style>` too
-    raised: set[tuple[CssRule, str, bool]] = field(default_factory=set)  # what becomes important in `<style>`
+    raised: set[tuple[CssRule, str, bool]] = field(default_factory=set)  # important in `<style>` from now on
     raised_own_groups: dict[tuple[StyleProfile, tuple[CssRule, ...]], frozenset[str]] = field(default_factory=dict)
 
     def get_kept_declarations(self, rule: CssRule) -> tuple[StyleDeclaration, ...]:
-        """What is left of a rule in its `<style>`."""
+        """The declarations of a rule that stay in its `<style>`."""
         kept_declarations = []
         for declaration in rule.declarations:
             key = (rule, declaration.group, declaration.is_important)
@@ -62,7 +62,7 @@ class MovePlan:
     def get_attribute_declarations(
         self, rules: Iterable[CssRule]
     ) -> tuple[list[StyleDeclaration], list[StyleDeclaration]]:
-        """What the rules put before an element's own style, and behind it, weakest first."""
+        """The declarations of the rules before and behind an element's own style, weakest first."""
         strongest = {rule.rank[1]: rule for rule in sorted(rules, key=lambda rule: rule.rank)}  # of each selector list
         declarations = [
             declaration
@@ -90,7 +90,7 @@ def build_move_plan(sheet: Stylesheet, kinds: list[ElementKind], foreign: frozen
 
 
 def _decide_with_fallbacks(plan: MovePlan, group: str, contests: list[_Contest], foreign: frozenset[CssRule]) -> bool:
-    """Decide with all that mail programs might do, else as if each did only one thing of it, else without them."""
+    """Decide with all that mail programs might do; else as if each did only one of it; else without them."""
     known = [
         contest._replace(staying=[item for item in contest.staying if item.rule not in foreign]) for contest in contests
     ]
@@ -115,7 +115,7 @@ def _list_grouped_rules(group: str, rules: Iterable[CssRule]) -> Iterator[_Group
 
 
 def _group_contests(contests: list[_Contest]) -> list[list[_Contest]]:
-    """The contests, those together that have rules in common."""
+    """Group the contests that have rules in common."""
     parts: list[tuple[set[CssRule], list[_Contest]]] = []
     for contest in contests:
         rules = {item.rule for item in (*contest.moving, *contest.staying)}
@@ -127,9 +127,9 @@ def _group_contests(contests: list[_Contest]) -> list[list[_Contest]]:
 
 
 def _decide_group(plan: MovePlan, group: str, contests: list[_Contest], *, apart: frozenset[CssRule]) -> bool:
-    """Note what becomes of a group's rules; False if it is not certain that everything would look the same.
+    """Decide about a group's rules; False if it is not certain that everything looks the same.
 
-    Of the rules in `apart` no two ever select something at the same time.
+    No two rules in `apart` ever select something at the same time.
     """
     raises = any(
         not stays.is_important and not moves.is_important and stays.rank > moves.rank
@@ -163,7 +163,7 @@ def _decide_group(plan: MovePlan, group: str, contests: list[_Contest], *, apart
 
 
 def _find_strong_copies(contests: list[_Contest], *, raises: bool) -> set[_GroupedRule]:
-    """What must stay in `<style>` too, important there: it beats something that beats what is in the tags."""
+    """The rules that must stay in `<style>` too, as important: each beats a rule that beats what is in the tags."""
     copies = {item for moving, _, kind in contests if not kind.has_tag for item in moving if item.is_important}
     grows = True
     while grows:

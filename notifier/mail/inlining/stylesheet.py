@@ -9,15 +9,16 @@ from typing import Any, Final
 import tinycss2
 
 from notifier.mail.css_parser import (
+    CssSelector,
     Specificity,
     StyleDeclaration,
     get_property_group,
     has_deep_brackets,
+    parse_selectors,
     read_declarations,
     serialize_css,
     write_declarations,
 )
-from notifier.mail.inlining.css_selector import CssSelector, parse_selectors
 
 _CONDITIONS: Final = frozenset({"media", "supports", "container", "starting-style", "-moz-document"})
 _BLOCKING_AT_RULES: Final = frozenset({"layer", "scope", "namespace"})
@@ -29,19 +30,19 @@ StyleProfile = frozenset[tuple[str, bool]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CssRule:
-    """One selector with its declarations; a rule with several is as many of these."""
+    """One selector with its declarations; a rule with several selectors becomes several of these."""
 
     selector: CssSelector
     declarations: tuple[StyleDeclaration, ...]
     rank: tuple[Specificity, int]  # specificity, then order (CSS Cascading §6): the higher one wins
-    can_move: bool  # it applies to everybody, to elements that are known
+    can_move: bool  # it applies to every reader and to known elements
     place: tuple[int, int]  # which `<style>` it stands in, from 0, and where
     groups: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _RuleBlock:
-    """A rule as it is written, with all its selectors."""
+    """A rule as written, with all its selectors."""
 
     text: str
     rules: tuple[CssRule, ...]
@@ -49,7 +50,7 @@ class _RuleBlock:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _ConditionalBlock:
-    """A rule such as `@media`, and what stands in it."""
+    """A rule such as `@media`, with its content."""
 
     text: str
     prelude: str
@@ -67,29 +68,29 @@ class Stylesheet:
 
     elements: list[tuple["StylesheetNode", ...]] = field(default_factory=list)
     rules: list[CssRule] = field(default_factory=list)
-    frozen: set[str] = field(default_factory=set)  # groups that are touched by something that is not understood
-    unread: list[tuple[str, tuple[int, int]]] = field(default_factory=list)  # rules that are not, and their places
+    frozen: set[str] = field(default_factory=set)  # groups with declarations in rules that are not understood
+    unread: list[tuple[str, tuple[int, int]]] = field(default_factory=list)  # rules that are not understood
     obstacle: str = ""  # why nothing can be moved at all
 
     @cached_property
     def has_movable(self) -> bool:
-        """Whether there is anything to move."""
+        """Whether any rule can be moved."""
         return not self.obstacle and any(rule.can_move for rule in self.rules)
 
     @cached_property
     def reads_styles(self) -> bool:
-        """Whether a rule asks for style attributes as they were written."""
+        """Whether a selector depends on `style` attributes."""
         return any("style" in rule.selector.attributes for rule in self.rules)
 
     @cached_property
     def attributes(self) -> frozenset[str]:
-        """The attributes that rules which can move ask for, besides class and id."""
+        """The attributes that movable rules ask for, besides class and id."""
         return frozenset(name for rule in self.rules if rule.can_move for name in rule.selector.attributes)
 
 
 @lru_cache(maxsize=64)
 def parse_stylesheet(styles: tuple[tuple[str, bool], ...]) -> Stylesheet:
-    """Parse the rules of all the elements, each a text and whether it applies to everybody."""
+    """Parse all the elements; each is a text, and whether it applies to every reader."""
     sheet = Stylesheet()
     order = count()
     if any(has_deep_brackets(css) for css, _ in styles):
@@ -108,8 +109,6 @@ def parse_stylesheet(styles: tuple[tuple[str, bool], ...]) -> Stylesheet:
 
 
 class _StylesheetReader:
-    """Reads one element."""
-
     def __init__(self, sheet: Stylesheet, css: str, order: Iterator[int], *, is_for_all: bool) -> None:
         self._sheet = sheet
         self._order = order
@@ -176,7 +175,7 @@ def read_profile(own_style: str) -> StyleProfile:
 
 
 def _collect_groups(content: list[Any]) -> set[str]:
-    """The groups of all declarations, those of inner rules too."""
+    """The groups of all declarations, also those of nested rules."""
     groups = set()
     for node in tinycss2.parse_blocks_contents(content, skip_comments=True, skip_whitespace=True):
         if node.type == "declaration":
@@ -187,7 +186,7 @@ def _collect_groups(content: list[Any]) -> set[str]:
 
 
 def write_stylesheet(nodes: Sequence[StylesheetNode], keep: DeclarationFilter) -> str:
-    """Write what is left of an element; what does not change is written as it was."""
+    """Write what is left of an element; unchanged rules are written as they were."""
     return "\n".join(filter(None, (_write_node(node, keep) for node in nodes)))
 
 

@@ -1,7 +1,9 @@
-"""The words that stand for what has no text of its own: list markers, images and form controls."""
+"""The words that stand for list markers, images, form controls and the addresses of links."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import unquote
 
 from selectolax.lexbor import LexborNode
 
@@ -58,12 +60,12 @@ def read_replaced_words(node: LexborNode, tag: str, attributes: Mapping[str, str
 
 
 def is_tracking_pixel(attributes: Mapping[str, str | None]) -> bool:
-    """Whether an image is too small to be seen, as those that report opening are."""
+    """Whether an image is too small to be seen, like those that report opening."""
     return attributes.get("width") in ("0", "1") or attributes.get("height") in ("0", "1")
 
 
 def read_integer(text: str | None, default: int) -> int:
-    """Read the whole number in an attribute."""
+    """Read a whole number from an attribute."""
     try:
         return int(text or "")
     except ValueError:
@@ -76,3 +78,34 @@ def _find_shown_options(select: LexborNode, attributes: Mapping[str, str | None]
     if "multiple" in attributes or read_integer(attributes.get("size"), 1) > 1:
         return options
     return (select.css("option[selected]") or options)[:1]
+
+
+_LINE_ENDS: Final = re.compile(r"[\t\n\r]")  # a browser drops them from an address (URL Standard §4.4)
+_NOT_IN_ADDRESSES: Final = str.maketrans({sign: f"%{ord(sign):02X}" for sign in ' "<>'})
+_LEADS_NOWHERE: Final = re.compile(r"#|(?:javascript|vbscript|data|about|cid):", re.IGNORECASE)
+_WEB: Final = re.compile(r"https?://", re.IGNORECASE)
+_PERSONAL: Final = re.compile(r"(?:mailto|tel|sms):", re.IGNORECASE)
+_TELEPHONE_BLANKS: Final = re.compile(r"[\s().\u2010-\u2013/-]")
+
+
+def clean_address(href: str) -> str:
+    """Clean the address of a link; empty if it is no use in a text."""
+    address = _LINE_ENDS.sub("", href.strip(" \t\n\r\f\0")).translate(_NOT_IN_ADDRESSES)
+    return "" if _LEADS_NOWHERE.match(address) else address
+
+
+def get_link_text(words: str, address: str) -> str | None:
+    """Get the text for a link whose words are its address; None if the words say something else.
+
+    A web address is written with its scheme, so that it can be followed; mail addresses and telephones stay.
+    """
+    if _normalise_for_comparison(words) != _normalise_for_comparison(address):
+        return None
+    return words if _PERSONAL.match(address) else address
+
+
+def _normalise_for_comparison(text: str) -> str:
+    if _PERSONAL.match(text) or "@" in text or text.startswith("+"):
+        person = unquote(_PERSONAL.sub("", text, count=1)).casefold()
+        return person if "@" in person else _TELEPHONE_BLANKS.sub("", person)
+    return _WEB.sub("", text, count=1).casefold().removesuffix("/")

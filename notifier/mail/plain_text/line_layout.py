@@ -1,13 +1,13 @@
 """Write the lines of a text part: blanks collapsed, paragraphs apart, lists and quotes indented.
 
-It knows nothing of HTML. A blank line never follows another, and no line ends with a blank.
+It knows nothing of HTML. There are never two blank lines in a row, and no line ends with a blank.
 """
 
 import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from notifier.mail.size_limit import MAX_OUTPUT, OutputTooLargeError, count_bytes
+from notifier.mail.limits import MAX_OUTPUT, OutputTooLargeError, count_bytes
 
 MAX_INDENTS: Final = 10  # lists and quotes within each other that are still indented
 MAX_JOINED_CELL: Final = 60  # characters of a cell; with two longer ones, each cell of a row has a line of its own
@@ -37,14 +37,14 @@ class TextLine:
 
 
 class TextPosition(NamedTuple):
-    """A place between two words."""
+    """A position between two words."""
 
     line: int
     piece: int
 
 
 class TextWriter:
-    """Collects words and boundaries into lines. Raises `OutputTooLargeError` as soon as they are too many."""
+    """Collects words into lines. Raises `OutputTooLargeError` when the text gets too long."""
 
     def __init__(self, limit: int = MAX_OUTPUT) -> None:
         self._remaining_bytes = limit  # bytes that may still be written
@@ -57,16 +57,16 @@ class TextWriter:
 
     @property
     def position(self) -> TextPosition:
-        """Where the next word goes."""
+        """The position of the next word."""
         return TextPosition(len(self.lines), len(self._pieces))
 
     @property
     def last_character(self) -> str:
-        """What the line ends with so far; nothing after a blank."""
+        """The last character of the line so far; empty after a blank."""
         return self._pieces[-1][-1:] if self._pieces and not self._gap else ""
 
     def write(self, text: str) -> None:
-        """Append text whose blanks collapse."""
+        """Append text; runs of blanks become one."""
         words = text
         if not text.isprintable():
             words = _BLANKS.sub(" ", _LOOSE_JOINERS.sub("", text.translate(_INVISIBLE_CHARACTERS)))
@@ -79,7 +79,7 @@ class TextWriter:
             self._gap = " " if words.endswith(" ") else ""
 
     def write_preformatted(self, text: str, *, collapse: bool = False) -> None:
-        """Append text whose line ends stay as they are, and its blanks too, unless they collapse."""
+        """Append text with its line ends, and with its blanks unless `collapse`."""
         for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n")):
             if number:
                 self.break_line()
@@ -96,7 +96,6 @@ class TextWriter:
         self._pieces.append(text)
 
     def _count_bytes(self, size: int) -> None:
-        """Count what is written. Raises `OutputTooLargeError`."""
         self._remaining_bytes -= size
         if self._remaining_bytes < 0:
             raise OutputTooLargeError(TEXT_TOO_LONG)
@@ -105,7 +104,7 @@ class TextWriter:
         return text[0] in _CLOSING or self._pieces[-1][-1:] in _OPENING
 
     def separate(self) -> None:
-        """Keep the next word apart from the last one, as the edge of a box does."""
+        """Put a blank before the next word, as at the edge of a box."""
         self._gap = self._gap or "|"
 
     def break_line(self) -> None:
@@ -114,7 +113,7 @@ class TextWriter:
             self._is_apart = True
 
     def end_line(self) -> bool:
-        """Begin a new line, unless there is nothing in this one; returns whether there was."""
+        """Begin a new line unless this one is empty. Returns whether it had text."""
         self._gap = ""
         if not self._pieces:
             return False
@@ -137,7 +136,7 @@ class TextWriter:
         self._is_apart = True
 
     def indent(self, text: str, marker: str = "") -> bool:
-        """Begin all lines with this from now on, the next one with the marker; False: it is too deep for that."""
+        """Begin all further lines with this text, the next one with the marker. Returns False if that is too deep."""
         self.end_line()
         if len(self._indents) >= MAX_INDENTS:
             return False
@@ -146,23 +145,23 @@ class TextWriter:
         return True
 
     def outdent(self) -> None:
-        """Take the last indentation back."""
+        """Undo the last indentation."""
         self.end_line()
         self._indents.pop()
         self._marker = ""
 
     def get_text_since(self, start: TextPosition) -> str | None:
-        """What was written since, if it is within one line."""
+        """The text written since this position; None if it has more than one line."""
         return "".join(self._pieces[start.piece :]) if start.line == len(self.lines) else None
 
     def replace_since(self, start: TextPosition, text: str) -> None:
-        """Write this instead of what was written since, in the same line."""
+        """Replace the text written since this position in the same line."""
         blank = " " if self._pieces[start.piece].startswith(" ") else ""
         self._count_bytes(count_bytes(text))
         self._pieces[start.piece :] = [blank + text]
 
     def append_to_last(self, text: str) -> None:
-        """Add to the last word, wherever its line has ended."""
+        """Append to the last word, even if its line has ended."""
         self._count_bytes(count_bytes(text))
         if self._pieces:
             self._pieces.append(text)
@@ -170,7 +169,7 @@ class TextWriter:
             self.lines[-1].text += text
 
     def join_row(self, cells: list[tuple[int, int]]) -> None:
-        """Put the cells of a row, each from one line to another, into one line if all of them are short enough."""
+        """Join the cells of a row (first and last line of each) in one line if all of them are short enough."""
         start, end = cells[0][0], len(self.lines)
         if sum(last - first for first, last in cells) != end - start or any(last - first > 1 for first, last in cells):
             return
@@ -182,7 +181,7 @@ class TextWriter:
             del self.lines[start + 1 :]
 
     def finish(self) -> str:
-        """The whole text, with a line end at its end."""
+        """The whole text, which ends with a line end."""
         self.end_line()
         return (
             "\n".join(

@@ -23,7 +23,7 @@ from notifier.mail.css_parser import (
     split_selectors,
 )
 
-MAX_STEPS: Final = 10_000_000  # elements that all selectors together are tried on; what follows is ignored
+MAX_STEPS: Final = 10_000_000  # elements tested by all selectors together; further rules are ignored
 MAX_MATCHES: Final = 300_000  # of all selectors together
 MAX_STYLESHEET_LENGTH: Final = 128 * 1024  # characters of all `<style>` elements; what follows is not read
 MAX_SELECTOR_LENGTH: Final = 500  # characters; longer ones are ignored
@@ -74,7 +74,7 @@ StyleLayers = tuple[Declarations, ...]
 
 @dataclass(frozen=True, slots=True)
 class StyleRule:
-    """A selector with what it says."""
+    """A selector with its declarations."""
 
     selector: str
     specificity: Specificity
@@ -85,7 +85,7 @@ class StyleCascade:
     """The style rules that match each element of one document."""
 
     def __init__(self, tree: LexborHTMLParser, size: int) -> None:
-        """Match all rules; `size`: how many tags the document has at most."""
+        """Match all rules; `size` is the most tags that the document can have."""
         self._matches: defaultdict[int, list[Declarations]] = defaultdict(list)
         steps = matches = 0
         for rule in sorted(_read_style_rules(tree), key=lambda rule: rule.specificity):  # keeps the order of equals
@@ -106,7 +106,7 @@ class StyleCascade:
 
 
 def get_cascaded_values(layers: StyleLayers) -> dict[str, str]:
-    """Get the value of each property that is declared."""
+    """Get the value of each declared property."""
     return {
         name: value
         for important in (False, True)
@@ -132,7 +132,7 @@ def _read_style_rules(tree: LexborHTMLParser) -> list[StyleRule]:
 
 
 def _select_elements(tree: LexborHTMLParser, selector: str) -> list[LexborNode]:
-    """The elements that a selector matches; none for one that only a browser's state or a pseudo-element answers to."""
+    """The elements that a selector matches; none for a browser's state or a pseudo-element."""
     try:
         return tree.css(selector)
     except SelectolaxError:
@@ -141,7 +141,7 @@ def _select_elements(tree: LexborHTMLParser, selector: str) -> list[LexborNode]:
 
 @lru_cache(maxsize=4096)
 def parse_declarations(css: str) -> Declarations:
-    """Parse the declarations of a `style` attribute that matter for what is seen."""
+    """Parse the declarations of a `style` attribute that affect what is visible."""
     try:
         return _read_visible_declarations(css)
     except _HOSTILE_CSS_ERRORS:
@@ -150,7 +150,7 @@ def parse_declarations(css: str) -> Declarations:
 
 @lru_cache(maxsize=64)
 def parse_style_rules(css: str) -> tuple[StyleRule, ...]:
-    """Parse the rules that hold on a desktop and say something of what is seen."""
+    """Parse the rules that apply on a desktop and affect what is visible."""
     rules: list[StyleRule] = []
     try:
         for node in _list_rules_in_force(css):
@@ -177,7 +177,7 @@ def _read_visible_declarations(content: Any) -> Declarations:
 
 
 def _is_known_value(name: str, value: str) -> bool:
-    """Whether a browser knows the value; else an earlier declaration stands. Checked where it makes text vanish."""
+    """Whether a browser knows the value; else an earlier declaration counts. Only checked where text would vanish."""
     if name == "display":
         return value in _DISPLAYS
     return name != "opacity" or _OPACITY.fullmatch(value) is not None
@@ -201,7 +201,7 @@ def _is_media_rule_in_force(node: Any) -> bool:
 
 
 def is_media_in_force(query_list: str) -> bool:
-    """Whether a list of media queries holds on a desktop; what is not understood does not hold."""
+    """Whether a list of media queries matches on a desktop; unknown queries do not match."""
     text = _COMMENT.sub(" ", query_list).strip().lower()
     return not text or any(_does_query_match(query) for query in text.split(","))
 

@@ -1,7 +1,7 @@
-"""Build the text part from a mail's HTML: every word that is seen on a desktop, in order, and each link's address.
+"""Build the text part from a mail's HTML: every word that is visible on a desktop, in order, and each link's address.
 
-The HTML is taken as it is sent, after styles were inlined, so that preview, templates and content say the same.
-Elements are walked with a stack of our own: nesting may be as deep as it likes.
+The HTML is taken as it is sent, after styles were inlined, so that previews and mails have the same text. The walk has
+its own stack, so that elements may be nested to any depth.
 """
 
 from contextlib import suppress
@@ -10,19 +10,20 @@ from typing import Final
 
 from selectolax.lexbor import LexborNode
 
-from notifier.mail.html_tree import parse_html
+from notifier.mail.html_reader import parse_html
+from notifier.mail.limits import OutputTooLargeError, compute_text_limit
 from notifier.mail.plain_text.computed_style import DISPLAY_OF_TAG, ROOT_STYLE, ComputedStyle, compute_style
 from notifier.mail.plain_text.element_words import (
     BULLET,
+    clean_address,
     format_list_marker,
+    get_link_text,
     is_tracking_pixel,
     read_integer,
     read_replaced_words,
 )
 from notifier.mail.plain_text.line_layout import TextPosition, TextWriter
-from notifier.mail.plain_text.link_text import clean_address, get_link_text
 from notifier.mail.plain_text.style_cascade import StyleCascade, StyleLayers, get_cascaded_values
-from notifier.mail.size_limit import OutputTooLargeError, compute_text_limit
 
 MAX_PROLOGUE: Final = 2_000  # characters before `<!DOCTYPE>`, such as a comment
 HORIZONTAL_RULE: Final = "---"
@@ -43,12 +44,12 @@ _SUPERSCRIPTS: Final = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"
 
 
 def build_plain_text(html: str) -> str:
-    """Write the text part of a mail that has only HTML, in lines as long as they are; raises `OutputTooLargeError`."""
+    """Write the text part of a mail that has only HTML, without wrapping lines. Raises `OutputTooLargeError`."""
     return _TextBuilder(html).build_text()
 
 
 def has_hidden_start(html: str) -> bool:
-    """Whether a mail's first words are hidden ones, which an inbox shows behind the subject: its preheader."""
+    """Whether the first words of a mail are hidden: a preheader, which an inbox shows behind the subject."""
     part = _TextBuilder(html)
     with suppress(OutputTooLargeError):  # reported where the mail is rendered
         part.build_text()
@@ -77,7 +78,7 @@ class _OpenElement:
 
 class _TextBuilder:
     def __init__(self, html: str) -> None:
-        self.has_hidden_start: bool | None = None  # whether the first words are; None: there are none
+        self.has_hidden_start: bool | None = None  # whether the first words are hidden; None: no words yet
         self._tree = parse_html(html)
         self._has_quirks = "<!doctype" not in html[:MAX_PROLOGUE].lower()
         self._cascade = StyleCascade(self._tree, html.count("<"))
@@ -105,7 +106,7 @@ class _TextBuilder:
         return self._open[-1].style if self._open else ROOT_STYLE
 
     def _enter_node(self, node: LexborNode) -> bool:
-        """Write what comes at the beginning of a node; returns whether it is open now."""
+        """Write the beginning of a node. Returns whether it is open now."""
         tag = node.tag or "-"
         if tag == "-text":
             self._write_text(node.text_content or "")
@@ -129,7 +130,7 @@ class _TextBuilder:
         return False
 
     def _compute_style(self, node: LexborNode, tag: str, attributes: dict[str, str | None]) -> ComputedStyle:
-        """The style of an element; most elements share theirs with others."""
+        """The style of an element; cached, as most elements share theirs."""
         layers = self._cascade.get_layers(node, attributes.get("style") or "")
         is_hidden = bool(_HIDING_ATTRIBUTES & attributes.keys()) or (tag == "dialog" and "open" not in attributes)
         parent = self._style
@@ -218,7 +219,7 @@ class _TextBuilder:
         return self._writer.indent(" " * len(marker), marker)
 
     def _leave_element(self) -> LexborNode:
-        """Write what comes at the end of the innermost open element, and close it."""
+        """Write the end of the innermost open element, and close it."""
         element = self._open.pop()
         if self._links and self._links[-1] is element:
             self._links.pop()
@@ -255,7 +256,7 @@ class _TextBuilder:
             self._writer.end_line()
 
     def _end_link(self, link: _OpenElement) -> None:
-        """Write the address behind the words, or in their place if they are the address."""
+        """Write the address behind the words, or instead of them if they are the address."""
         words = self._writer.get_text_since(link.start)
         if not link.address:
             return
@@ -273,7 +274,7 @@ class _TextBuilder:
     def _write_replaced(
         self, node: LexborNode, tag: str, attributes: dict[str, str | None], style: ComputedStyle
     ) -> None:
-        """Write the words that stand for an image, a rule or a form control."""
+        """Write the words for an image, a rule or a form control."""
         if not style.is_visible:
             return
         if tag == "hr":
@@ -294,6 +295,6 @@ class _TextBuilder:
             self._writer.separate()
 
     def _write_area(self, attributes: dict[str, str | None]) -> None:
-        """Write a place of an image map that leads somewhere."""
+        """Write a linked area of an image map."""
         if address := clean_address(attributes.get("href") or ""):
             self._write_box(f"{attributes.get('alt') or ''} <{address}>")

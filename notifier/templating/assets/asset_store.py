@@ -22,7 +22,7 @@ from notifier.db.direct_connections import StatementConnection
 from notifier.db.tables import INSTANCE, Asset, AssetFile, Attachment, get_columns
 from notifier.errors import Fault, NotFoundError, NotifierError
 from notifier.ids import generate_id
-from notifier.mail.pinned_images import PinnedAsset
+from notifier.mail.mail_parts import PinnedAsset
 from notifier.outbox import entry_store
 from notifier.outbox.entry_handler import NewEntry
 from notifier.states import AssetMode, AssetStatus, EntryKind, Priority

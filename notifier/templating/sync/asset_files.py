@@ -19,7 +19,7 @@ from notifier.audit import Actor
 from notifier.db.dialect import insert_if_absent
 from notifier.db.tables import Asset, Attachment, get_columns
 from notifier.ids import generate_id
-from notifier.mail.pinned_images import PinnedAsset
+from notifier.mail.mail_parts import PinnedAsset
 from notifier.states import AssetMode, AssetStatus
 from notifier.templating.assets import asset_store
 from notifier.templating.assets import conversion_process as image_process

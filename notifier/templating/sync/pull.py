@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.db.engine import Database
 from notifier.db.tables import Template, TemplateVersion, get_columns
 from notifier.errors import NotFoundError
-from notifier.mail import pinned_images
+from notifier.mail.mail_parts import find_image_names
 from notifier.template_language.template_source import LAYOUTS, TemplateSource
 from notifier.templating import layout_store, source_diff, template_store, validation
 from notifier.templating.layout_store import LayoutView
@@ -153,7 +153,7 @@ class Pull:
     def _list_images(self, root: Path, plan: Sequence[SyncResult], sources: Mapping[str, TemplateSource]) -> set[str]:
         """List the images that the written templates name, less those that the folder has."""
         written = [sources[result.slug] for result in plan if result.change in WRITTEN and result.slug in sources]
-        names = {name for source in written for name in pinned_images.find_image_names(source.files.values())}
+        names = {name for source in written for name in find_image_names(source.files.values())}
         return names if self.overwrite else asset_files.find_missing_images(root, names)
 
 

@@ -13,8 +13,7 @@ from typing import Any
 
 from notifier import strict_json
 from notifier.errors import NotifierError, TemplateError
-from notifier.mail import pinned_images
-from notifier.mail.pinned_images import PinnedAsset
+from notifier.mail.mail_parts import PinnedAsset, find_image_names
 from notifier.template_language.template_source import LAYOUTS, LOCALES, PARTS, TemplateSource
 from notifier.templating import layout_store, settings_toml, source_diff
 from notifier.templating.sync import asset_files
@@ -189,7 +188,7 @@ def _read_used_layouts(root: Path, files: dict[str, str], problems: list[SourceP
 
 def _read_used_images(root: Path, files: dict[str, str], problems: list[SourceProblem]) -> dict[str, PinnedAsset]:
     try:
-        return asset_files.pin_images(root, pinned_images.find_image_names(files.values()))
+        return asset_files.pin_images(root, find_image_names(files.values()))
     except (OSError, ValueError) as error:
         problems.append(SourceProblem(file="", message=str(error)))
         return {}

@@ -16,7 +16,7 @@ from support.template_editor import PATH
 
 from notifier.auth import key_scope, new_key, service_admin
 from notifier.runtime import wiring
-from notifier.template_language.render_fault import FaultCode
+from notifier.template_language.template_source import FaultCode
 
 HOSTILE = {
     "loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",

@@ -18,7 +18,7 @@ from notifier.rendering.child_connection import (
 )
 from notifier.rendering.child_program import FRAME_HEADER, READY_FRAME
 from notifier.rendering.protocol import ChildAnswer, RenderBatchAnswer
-from notifier.template_language.render_fault import RenderFault
+from notifier.template_language.template_source import RenderFault
 
 SOON = 20.0  # seconds; more than any test takes
 

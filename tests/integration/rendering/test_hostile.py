@@ -15,8 +15,7 @@ from unit.rendering.hostile_templates import ENDLESS, FAULTY, REFUSED, VALUES, H
 from notifier.mail.mail_parts import Mailbox, MailHeader, RenderedMail
 from notifier.rendering.pool import MAX_CHECK_SECONDS, RenderingPool
 from notifier.rendering.protocol import PreviewedMail, RenderJob, SourceCheck
-from notifier.template_language.render_fault import FaultCode, RenderFault
-from notifier.template_language.template_source import TemplateSettings, TemplateSource
+from notifier.template_language.template_source import FaultCode, RenderFault, TemplateSettings, TemplateSource
 
 LEAKS = ("root:x:0", "<class '", "<function", "<built-in", "<module", "<generator", "<jinja2", " object at 0x")
 SAMPLE: dict[str, Any] = {"x": "<", "items": ["a", "b"], "order": {"total": 1, "off": False}}

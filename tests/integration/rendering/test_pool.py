@@ -26,7 +26,7 @@ from notifier.rendering.pool import (
     suggest_child_count,
 )
 from notifier.rendering.protocol import RenderJob
-from notifier.template_language.render_fault import FaultCode, RenderFault
+from notifier.template_language.template_source import FaultCode, RenderFault
 from notifier.templating.sync import template_files
 
 ENDLESS = "<p>{{ x }}</p>\n" + "{% for n in range(99999) %}" * 3 + "{% endfor %}" * 3

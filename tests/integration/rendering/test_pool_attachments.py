@@ -26,8 +26,7 @@ from notifier.rendering.pool import (
     _without_file_bytes,
 )
 from notifier.rendering.protocol import PreviewedMail, RenderJob
-from notifier.template_language.render_fault import RenderFault
-from notifier.template_language.template_source import TemplateSettings, TemplateSource
+from notifier.template_language.template_source import RenderFault, TemplateSettings, TemplateSource
 
 HEADER = MailHeader(
     message_id="<1@shop.example>",

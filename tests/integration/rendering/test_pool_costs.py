@@ -17,7 +17,7 @@ from notifier.rendering.pool import MAX_CONTENT_CHARACTERS, RenderingPool
 from notifier.rendering.preview_pool import PreviewPool
 from notifier.rendering.protocol import RenderJob, SkippedMail
 from notifier.settings import RecipientsMode
-from notifier.template_language.render_fault import FaultCode, RenderFault
+from notifier.template_language.template_source import FaultCode, RenderFault
 
 
 class Shy:

@@ -7,11 +7,11 @@ import pytest
 from integration.rendering.test_pool import SOURCES, children, kinds
 from support.example_render_job import build_job
 
+from notifier.mail.limits import MAX_PART_SECONDS
 from notifier.mail.mail_parts import RenderedMail
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.protocol import SkippedMail
-from notifier.template_language.render_fault import FaultCode, RenderFault
-from notifier.template_language.time_limit import MAX_PART_SECONDS
+from notifier.template_language.template_source import FaultCode, RenderFault
 
 ATTEMPTS = 10
 """A child that a busy machine gives no processor is replaced for that, so that one attempt proves nothing."""

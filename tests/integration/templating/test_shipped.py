@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from jinja2 import nodes
 
+from notifier.mail.limits import TIME_LIMIT
 from notifier.rendering.source_check import check_source
 from notifier.template_language import variable_schema as variable
 from notifier.template_language.sandbox import create_environment
 from notifier.template_language.template_source import TemplateSource
-from notifier.template_language.time_limit import TIME_LIMIT
 from notifier.templating.sync import template_files
 
 ROOT = Path("templates")

@@ -25,7 +25,7 @@ from notifier.rendering.protocol import (
     RenderJob,
     SkippedMail,
 )
-from notifier.template_language.render_fault import RenderFault
+from notifier.template_language.template_source import RenderFault
 
 SEARCH = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 HEADER = MailHeader(

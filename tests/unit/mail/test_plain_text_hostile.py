@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from notifier.mail import html_tree
+from notifier.mail import html_reader
 from notifier.mail.plain_text import style_cascade
 from notifier.mail.plain_text.text_builder import build_plain_text
 
@@ -78,7 +78,7 @@ def test_sloppy_mails_are_under_the_limits() -> None:
 
 def test_limits_are_above_what_mails_need() -> None:
     """The limits allow 100 nested tags, and 1,000 rules on 2,000 tags."""
-    assert html_tree.MIN_DEPTH >= 100
+    assert html_reader.MIN_DEPTH >= 100
     assert style_cascade.MAX_STEPS >= 2_000 * 1_000
 
 

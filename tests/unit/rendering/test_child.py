@@ -20,8 +20,7 @@ from notifier.rendering.child_program import FRAME_HEADER, READY_FRAME, Renderin
 from notifier.rendering.protocol import ChildAnswer, RenderBatchAnswer, RenderBatchRequest, RenderJob, SkippedMail
 from notifier.strict_json import parse_number
 from notifier.template_language.compiled_version import CompiledVersion
-from notifier.template_language.render_fault import RenderFault
-from notifier.template_language.template_source import TemplateSettings, TemplateSource
+from notifier.template_language.template_source import RenderFault, TemplateSettings, TemplateSource
 from notifier.template_language.variable_schema import VARIABLES_DECODER
 
 HEADER = MailHeader(

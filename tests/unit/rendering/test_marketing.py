@@ -9,8 +9,7 @@ import pytest
 from notifier.mail.mail_parts import Mailbox, MailHeader, RenderedMail
 from notifier.rendering.child_program import RenderingChild
 from notifier.rendering.protocol import RenderBatchAnswer, RenderBatchRequest, RenderJob
-from notifier.template_language.render_fault import RenderFault
-from notifier.template_language.template_source import TemplateSettings, TemplateSource
+from notifier.template_language.template_source import RenderFault, TemplateSettings, TemplateSource
 
 FILES = {"subject.txt": "News", "body.html": "<p>", "body.txt": "x"}
 URL = "https://shop.example/off?u=1,2"

@@ -12,17 +12,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from notifier.mail.attachment_parts import MAX_MESSAGE_BYTES, fill_attachments, get_filled_size
+from notifier.mail.limits import MAX_OUTPUT, TIME_LIMIT, OutputTooLargeError
 from notifier.mail.mail_parts import MailAttachment, Mailbox, MailHeader, MailWithGaps, RenderedMail
 from notifier.mail.plain_text.text_builder import build_plain_text
-from notifier.mail.size_limit import MAX_OUTPUT, OutputTooLargeError
 from notifier.mail.style_inliner import inline_styles
 from notifier.rendering.child_program import RenderingChild
 from notifier.rendering.protocol import RenderBatchAnswer, RenderBatchRequest, RenderJob
 from notifier.template_language import compiled_version
 from notifier.template_language.error_description import PartError
-from notifier.template_language.render_fault import FaultCode, RenderFault
-from notifier.template_language.template_source import TemplateSettings, TemplateSource
-from notifier.template_language.time_limit import TIME_LIMIT
+from notifier.template_language.template_source import FaultCode, RenderFault, TemplateSettings, TemplateSource
 
 BYTES_PER_BYTE = 7
 """Of a mail for each of its request: the HTML in base64, and a text that is at most four times as long."""

@@ -4,7 +4,7 @@ import pytest
 from jinja2.exceptions import SecurityError
 
 from notifier.template_language.sandbox import create_environment, render_limited
-from notifier.template_language.value_methods import MisusedError
+from notifier.template_language.template_values import MisusedError
 
 
 def _rendered(text: str, **values: object) -> str:

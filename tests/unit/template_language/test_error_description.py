@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from notifier.rendering.source_check import check_source
-from notifier.template_language.render_fault import FaultCode, RenderFault
-from notifier.template_language.template_source import TemplateSettings, TemplateSource
+from notifier.template_language.template_source import FaultCode, RenderFault, TemplateSettings, TemplateSource
 
 SAMPLE = {"name": "Ada", "order": {"total": "3", "lines": [{"title": "Tea"}]}, "count": 2}
 LAYOUT = "{% macro button(label) %}\n<b>{{ labl }}</b>\n{% endmacro %}"

@@ -9,10 +9,9 @@ import pytest
 
 from notifier.template_language import sandbox
 from notifier.template_language.error_description import describe_error
-from notifier.template_language.render_fault import FaultCode
 from notifier.template_language.sandbox import create_environment, render_limited
-from notifier.template_language.template_source import TemplateSettings, TemplateSource
-from notifier.template_language.value_methods import VALUE_METHODS
+from notifier.template_language.template_source import FaultCode, TemplateSettings, TemplateSource
+from notifier.template_language.template_values import VALUE_METHODS
 
 VALUES: dict[str, Any] = {
     "text": "Ada",

@@ -8,15 +8,21 @@ from msgspec.structs import replace
 from support.document_blocks import list_blocks
 
 from notifier.mail.attachment_parts import fill_attachments
-from notifier.mail.mail_parts import Mailbox, MailHeader, MailWithGaps, RenderedMail
-from notifier.mail.pinned_images import MAX_IMAGES_PER_VERSION, PinnedAsset, find_image_names
+from notifier.mail.mail_parts import (
+    MAX_IMAGES_PER_VERSION,
+    Mailbox,
+    MailHeader,
+    MailWithGaps,
+    PinnedAsset,
+    RenderedMail,
+    find_image_names,
+)
 from notifier.rendering.child_program import RenderingChild
 from notifier.rendering.protocol import RenderBatchAnswer, RenderBatchRequest, RenderJob, SkippedMail
 from notifier.rendering.source_check import check_source
 from notifier.template_language.compiled_version import CompiledVersion
 from notifier.template_language.error_description import PartError
-from notifier.template_language.render_fault import RenderFault
-from notifier.template_language.template_source import TemplateSettings, TemplateSource
+from notifier.template_language.template_source import RenderFault, TemplateSettings, TemplateSource
 
 LOGO = PinnedAsset(sha256="ab" * 32, content_type="image/png", width=150, height=50)
 HERO = PinnedAsset(sha256="cd" * 32, content_type="image/jpeg", width=600, height=300)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notifier.template_language.compiled_version import CompiledVersion
-from notifier.template_language.public_text import clean_text, clean_values
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
+from notifier.template_language.template_values import clean_text, clean_values
 
 SEARCH = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 TYPED = r"http:// https: // www. evil .com . @ <a < > --> <!-- js: 1 12 &lt; x : \u202e \u200d \u3002 \uff0e \uff20"

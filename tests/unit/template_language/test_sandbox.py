@@ -6,7 +6,7 @@ import pytest
 from jinja2 import UndefinedError
 from jinja2.exceptions import SecurityError, TemplateAssertionError
 
-from notifier.mail.size_limit import MAX_OUTPUT, OutputTooLargeError
+from notifier.mail.limits import MAX_OUTPUT, OutputTooLargeError
 from notifier.template_language import sandbox
 from notifier.template_language.context_filters import CONTEXT_FILTERS
 from notifier.template_language.sandbox import create_environment, render_limited

@@ -2,7 +2,7 @@
 
 import pytest
 
-from notifier.mail.size_limit import OutputTooLargeError
+from notifier.mail.limits import OutputTooLargeError
 from notifier.template_language.sandbox import create_environment, render_limited
 
 

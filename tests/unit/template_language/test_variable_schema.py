@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notifier.template_language import variable_schema as variable
-from notifier.template_language.variable_path import find_values
+from notifier.template_language.value_check import find_values
 
 SAMPLE: dict[str, Any] = {
     "name": "Ada",

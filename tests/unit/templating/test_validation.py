@@ -7,8 +7,7 @@ from notifier.api.errors.problem_catalogue import PROBLEM_ENTRIES
 from notifier.api.templates.request_models import SettingsIn
 from notifier.errors import InvalidRequestError
 from notifier.rendering.protocol import SourceCheck
-from notifier.template_language.render_fault import FaultCode, RenderFault
-from notifier.template_language.template_source import TemplateSettings
+from notifier.template_language.template_source import FaultCode, RenderFault, TemplateSettings
 from notifier.template_lint.lint_remark import LintRemark, Severity
 from notifier.templating import validation
 
