@@ -16,9 +16,8 @@ from notifier.states import KeyKind
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from notifier.auth.key_admin import KeyView
-    from notifier.auth.key_scope import KeyScope
-    from notifier.auth.new_key import NewKey
+    from notifier.auth.authenticated_key import KeyScope
+    from notifier.auth.key_admin import KeyView, NewKey
 
 MAX_LISTED_KEYS = 1000
 _DURATION_FORM = re.compile(r"(\d{1,6})([smhdw])")
@@ -51,8 +50,8 @@ def create_key(
     """Create an API key; it is the last line of the output and cannot be shown again."""
     lifetime = _parse_duration(expires_in, "--expires-in") if expires_in else None
     printable_name = name.encode(errors="replace").decode()
-    from notifier.auth import key_admin, new_key
-    from notifier.auth.key_scope import ADMIN_SCOPES, DEFAULT_SCOPES, KeyScope
+    from notifier.auth import key_admin
+    from notifier.auth.authenticated_key import ADMIN_SCOPES, DEFAULT_SCOPES, KeyScope
 
     if len(printable_name) > key_admin.MAX_KEY_NAME_LENGTH:
         raise CommandError(f"--name: at most {key_admin.MAX_KEY_NAME_LENGTH} characters", output.USAGE_ERROR)
@@ -65,7 +64,7 @@ def create_key(
         raise CommandError(
             "--scope: a service's key cannot have admin; create an admin key with --admin", output.USAGE_ERROR
         )
-    properties = new_key.NewKey(kind=kind, name=printable_name, scopes=scopes, rate_per_minute=rate_per_minute)
+    properties = key_admin.NewKey(kind=kind, name=printable_name, scopes=scopes, rate_per_minute=rate_per_minute)
     output.run_command(_create_key(service, properties, lifetime, as_json=as_json))
 
 
@@ -137,7 +136,7 @@ async def _revoke_key(which: "UUID | str", *, as_json: bool) -> None:
 
 
 def _parse_scopes(texts: list[str]) -> "tuple[KeyScope, ...]":
-    from notifier.auth.key_scope import KeyScope
+    from notifier.auth.authenticated_key import KeyScope
 
     try:
         return tuple(KeyScope(scope) for scope in texts)
@@ -149,9 +148,9 @@ def _parse_scopes(texts: list[str]) -> "tuple[KeyScope, ...]":
 def _parse_key_name(which: str) -> "UUID | str":
     from uuid import UUID
 
-    from notifier.auth import authenticated_key
+    from notifier.auth import authenticator
 
-    prefix = authenticated_key.get_key_prefix(which)
+    prefix = authenticator.get_key_prefix(which)
     if prefix is not None:
         return prefix
     try:

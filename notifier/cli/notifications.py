@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from notifier.audit import Actor
-    from notifier.lookup.notification_view import NotificationView
-    from notifier.lookup.timeline import TimelineItem
+    from notifier.lookup.notification_view import NotificationView, TimelineItem
 
 MAX_LISTED = 1000
 Id = Annotated[str, typer.Argument(metavar="ID", help="The notification's id.")]
@@ -49,14 +48,14 @@ def show_notification(id_: Id, as_json: Json = False) -> None:
 
 async def _show_notification(id_: str, *, as_json: bool) -> None:
     from notifier.api.notifications import models
-    from notifier.lookup import notification_view, timeline
+    from notifier.lookup import notification_view
     from notifier.runtime import process_parts
 
     notification_id = _parse_id(id_)
     async with process_parts.open_process_parts(output.load_settings()) as parts:
         async with parts.database.read() as connection:
             view = await notification_view.get_notification(connection, None, notification_id)
-            items = await timeline.get_timeline(connection, None, notification_id)
+            items = await notification_view.get_timeline(connection, None, notification_id)
         now = parts.clock.now()
     if as_json:
         notification = models.build_notification_reply(view, now) | {

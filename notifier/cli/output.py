@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from notifier.log_settings import LogSettings
+    from notifier.environment import LogSettings
     from notifier.settings import Settings
 
 USAGE_ERROR = 2

@@ -54,7 +54,7 @@ def push_templates(
 
 async def _run_push(slugs: list[str] | None, root: Path | None, options: dict[str, Any], *, as_json: bool) -> None:
     from notifier.cli.notifications import get_operator_name
-    from notifier.default_sender import get_default_sender
+    from notifier.email_address import get_default_sender
     from notifier.rendering.pool import RenderingPool
     from notifier.runtime import process_parts
     from notifier.templating.gate.publish_gate import PublishGate

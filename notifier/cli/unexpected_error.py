@@ -5,7 +5,7 @@ import sys
 from pydantic import ValidationError
 
 from notifier.db.data_directory import describe_os_error
-from notifier.log_settings import LogLevel, LogSettings
+from notifier.environment import LogLevel, LogSettings
 from notifier.telemetry.exception_report import describe_exception
 
 

@@ -12,10 +12,10 @@ from http import HTTPMethod
 from typing import Any, Generic
 from uuid import UUID
 
+from notifier.backoff import parse_retry_after
 from notifier.client.errors import ApiError, Fault, MalformedReplyError, Problem, UnsendableError, build_api_error
 from notifier.client.notification_reply import Page
 from notifier.client.reply_reader import T, decode_object, read_replies, read_reply
-from notifier.retry_after import parse_retry_after
 
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 GET, POST, PUT, PATCH, DELETE = HTTPMethod.GET, HTTPMethod.POST, HTTPMethod.PUT, HTTPMethod.PATCH, HTTPMethod.DELETE

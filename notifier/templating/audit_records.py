@@ -6,7 +6,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit
-from notifier.audit import Actor, AuditAction, AuditRecord, ObjectKind
+from notifier.audit import Actor, AuditAction, AuditRecord
 
 
 async def record_template(
@@ -14,7 +14,7 @@ async def record_template(
 ) -> None:
     """Record what the actor did to a template, which is named by its id and its slug."""
     id_, slug = template
-    await _record(connection, action, ObjectKind.TEMPLATE, id_, actor, after={"slug": slug} | fields)
+    await _record(connection, action, id_, actor, after={"slug": slug} | fields)
 
 
 async def record_layout(
@@ -22,7 +22,7 @@ async def record_layout(
 ) -> None:
     """Record what the actor did to a layout, whose id is derived from its name."""
     id_ = uuid5(NAMESPACE_URL, name)
-    await _record(connection, action, ObjectKind.LAYOUT, id_, actor, after={"name": name, "revision": revision})
+    await _record(connection, action, id_, actor, after={"name": name, "revision": revision})
 
 
 async def record_asset(
@@ -31,11 +31,9 @@ async def record_asset(
     """Record what the actor did to an image."""
     is_deleted = action is AuditAction.ASSET_DELETED
     before, after = (fields, None) if is_deleted else (None, fields)
-    await _record(connection, action, ObjectKind.ASSET, id_, actor, before=before, after=after)
+    await _record(connection, action, id_, actor, before=before, after=after)
 
 
-async def _record(
-    connection: AsyncConnection, action: AuditAction, kind: ObjectKind, id_: UUID, actor: Actor, **states: Any
-) -> None:
-    record = AuditRecord(action=action, object_kind=kind, object_id=id_, service_id=None, **states)
+async def _record(connection: AsyncConnection, action: AuditAction, id_: UUID, actor: Actor, **states: Any) -> None:
+    record = AuditRecord(action=action, object_id=id_, service_id=None, **states)
     await audit.write_audit_record(connection, record, actor)

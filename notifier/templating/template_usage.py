@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.auth.key_usage import LastUseWriter
+from notifier.auth.authenticator import LastUseWriter
 from notifier.db.insertion import build_insert
 from notifier.db.tables import TemplateUse, get_columns
 
