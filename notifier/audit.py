@@ -1,7 +1,7 @@
 """The audit: who did what to which object. A record is written in the transaction of the change itself.
 
-The column `address` is the only place that names a person, so that they can be forgotten. `before` and `after` never
-hold a secret, a variable or content. The database refuses every change of a record (docs/decisions/audit.md).
+Only the column `address` names a person, so that the name can be erased. `before` and `after` never hold a secret, a
+variable or content. The database refuses every change of a record (docs/decisions/audit.md).
 """
 
 import re
@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.db.tables import AuditEntry, get_columns
 from notifier.ids import generate_id
 
-_entry_columns = get_columns(AuditEntry)
-# Comments and replies of relays may name a person: "550 5.1.1 <ada@example.com> unknown". A domain alone does not.
+_entry = get_columns(AuditEntry)
+# Comments and replies of relays may contain addresses: "550 5.1.1 <ada@example.com> unknown". A domain alone is kept.
 _ADDRESS_PATTERN = re.compile(r"(?<![^\s@<>()\[\]{},;:\"'|\\/])[^\s@<>()\[\]{},;:\"'|\\/]+@[^\s@<>(){},;:\"'|\\/]+")
 REDACTED = "[address]"
 _FORBIDDEN_NAMES = re.compile(
@@ -28,7 +28,7 @@ _FORBIDDEN_NAMES = re.compile(
 
 
 class AuditAction(StrEnum):
-    """What was done; the part before the dot is the kind of object."""
+    """What was done; the part before the dot is the kind of object, or `content`."""
 
     ASSET_UPLOADED = "asset.uploaded"
     ASSET_DELETED = "asset.deleted"
@@ -77,34 +77,39 @@ class ObjectKind(StrEnum):
 
 
 class NotForTheAuditError(ValueError):
-    """A field that must not be kept for ever must not be written into the audit."""
+    """A field that must not be kept for ever cannot be written into the audit."""
 
 
 @dataclass(kw_only=True)
 class Actor:
-    """Who acts, when, and by which request; it also remembers whether its operation has reported to the audit."""
+    """Who acts, when, and by which request; and whether its operation has reported to the audit."""
 
     name: str  # `key:<id>`, `operator:<name>`
     at: datetime
     request_id: str | None = None  # None: not through the API
-    has_answered: bool = False  # an audit record was written, or the operation said that it changed nothing
+    has_answered: bool = False  # an audit record was written, or the operation reported that it changed nothing
 
     def record_no_change(self) -> None:
-        """Say that the operation was fine and changed nothing, such as a second cancel."""
+        """Report that the operation succeeded and changed nothing, such as a second cancel."""
         self.has_answered = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditRecord:
-    """What was done to which object; `before` and `after` have only the fields that matter."""
+    """What was done to which object; `before` and `after` have only the fields of interest."""
 
     action: AuditAction
-    object_kind: ObjectKind
     object_id: UUID
     service_id: UUID | None  # the owner of the object; None: the instance
     address: str | None = None  # of the person concerned
     before: Mapping[str, Any] | None = None  # None: the object did not exist
     after: Mapping[str, Any] | None = None  # None: the object no longer exists, and there is no comment
+
+    @property
+    def object_kind(self) -> ObjectKind:
+        """The kind of object, which the action names; content is that of a notification."""
+        kind = self.action.partition(".")[0]
+        return ObjectKind.NOTIFICATION if kind == "content" else ObjectKind(kind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,15 +162,14 @@ async def list_audit_records(
     connection: AsyncConnection, service_id: UUID | None, filters: AuditFilter, *, before: UUID | None, limit: int
 ) -> list[AuditRecordView]:
     """List the records of a service's objects, or of the instance's if `service_id` is None, newest first."""
-    statement = select(*(_entry_columns[name] for name in AuditRecordView.__dataclass_fields__)).where(
-        _entry_columns.service_id == service_id
-    )
+    statement = select(*(_entry[name] for name in AuditRecordView.__dataclass_fields__))
+    statement = statement.where(_entry.service_id == service_id)
     for name, value in vars(filters).items():
         if value is not None:
-            statement = statement.where(_entry_columns[name] == value)
+            statement = statement.where(_entry[name] == value)
     if before is not None:
-        statement = statement.where(_entry_columns.id < before)
-    rows = await connection.execute(statement.order_by(_entry_columns.id.desc()).limit(limit))
+        statement = statement.where(_entry.id < before)
+    rows = await connection.execute(statement.order_by(_entry.id.desc()).limit(limit))
     return [AuditRecordView(**row) for row in rows.mappings()]
 
 

@@ -1,30 +1,67 @@
-"""The back-off: how long a deferred notification waits, computed with tenacity's wait strategies.
+"""How long to wait before the next attempt of a mail or a webhook, and what a `Retry-After` says.
 
 The due time is stored in the outbox entry, so a restart loses nothing.
 """
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
-from tenacity import RetryCallState, Retrying, wait_chain, wait_fixed
-
-SCHEDULE = wait_chain(*(wait_fixed(timedelta(minutes=m)) for m in (1, 5, 15, 30, 60, 120, 240)))
+MAIL_WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 30, 60, 120, 240))
+WEBHOOK_WAITS = tuple(
+    timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+)  # 5 s, 5 and 30 minutes, 2, 5, 10, 14, 20 and 24 hours: three days in all
+MAX_TRIES = len(WEBHOOK_WAITS) + 1
 JITTER = 0.2
-"""Each delay varies by this part, so that mails deferred together do not return together."""
-
+"""Each wait is spread by this fraction to either side, so that what failed together is not retried together."""
 RESEND_SHARE = 4
 """An uncertain mail is resent after at most a quarter of the time to its expiry."""
+MAX_RETRY_AFTER = timedelta(hours=24)
+MAX_HINT_LENGTH = 64
+"""Characters of a Retry-After field; a longer one that is no number is not read."""
+_MAX_DIGITS = 9
 
 
 def get_retry_delay(attempts: int, *, spread: float) -> timedelta:
-    """Return the wait after the given number of attempts (from 1); `spread` in [0, 1] places it within ±20 %.
+    """Return the wait of a mail after this many attempts (from 1); `spread` in [0, 1] places it within ±20 %.
 
     1 m, 5 m, 15 m, 30 m, 1 h, 2 h, then always 4 h; the caller stops at the notification's expiry.
     """
-    state = RetryCallState(retry_object=Retrying(), fn=None, args=(), kwargs={})
-    state.attempt_number = attempts
-    return timedelta(seconds=SCHEDULE(state) * (1 + JITTER * (2 * spread - 1)))
+    return _add_jitter(MAIL_WAITS[min(attempts, len(MAIL_WAITS)) - 1], spread)
 
 
 def get_resend_delay(lifetime: timedelta, *, max_delay: timedelta) -> timedelta:
     """Return the wait before an uncertain mail is sent again; `lifetime` is the time to its expiry."""
     return max(timedelta(0), min(max_delay, lifetime / RESEND_SHARE))
+
+
+def compute_webhook_wait(tries: int, *, spread: float, retry_after: timedelta | None = None) -> timedelta | None:
+    """Return the wait of a webhook after this many attempts; None after the last. `retry_after`: from the reply."""
+    if tries >= MAX_TRIES:
+        return None
+    own = _add_jitter(WEBHOOK_WAITS[tries - 1], spread)
+    return max(own, min(retry_after or own, MAX_RETRY_AFTER))
+
+
+def _add_jitter(wait: timedelta, spread: float) -> timedelta:
+    return wait * (1 + JITTER * (2 * spread - 1))
+
+
+def parse_retry_after(text: str, now: datetime, *, maximum: float | None = None) -> float | None:
+    """Read `Retry-After` (RFC 9110 §10.2.3), a number or a date, as seconds; None if it makes no sense. Never raises.
+
+    `maximum`: a longer wait is cut to it. Without one, a number of more than nine digits is not read.
+    """
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        if maximum is None and len(text) > _MAX_DIGITS:
+            return None
+        seconds = float(text[: _MAX_DIGITS + 1])
+    elif len(text) > MAX_HINT_LENGTH:
+        return None
+    else:
+        try:
+            until = parsedate_to_datetime(text)
+            seconds = max(((until if until.tzinfo else until.replace(tzinfo=UTC)) - now).total_seconds(), 0.0)
+        except Exception:  # noqa: BLE001 - a stranger wrote it; email.utils raises ValueError, OverflowError, TypeError
+            return None
+    return seconds if maximum is None else min(seconds, maximum)

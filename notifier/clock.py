@@ -1,6 +1,6 @@
 """The clock: wall time for people and headers, monotonic time for durations and deadlines.
 
-Leases and schedules in PostgreSQL use the database's clock, so that a host with a wrong clock does no harm.
+Leases and schedules in PostgreSQL use the database's clock, so a wrong clock of a host does no harm.
 """
 
 import time
@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """The source of time; tests pass one that they move."""
+    """The source of time; tests pass one that they set."""
 
     def now(self) -> datetime:
         """Return the wall time, aware, in UTC."""

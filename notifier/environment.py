@@ -1,14 +1,18 @@
-"""Reads `NOTIFIER_…` variables and parses their values. An empty or blank variable counts as not set."""
+"""Reads `NOTIFIER_…` variables, and has the settings of the log, which every command needs.
+
+An empty or blank variable counts as not set.
+"""
 
 import base64
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar
 
-from pydantic import SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
-from pydantic_settings import EnvSettingsSource
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "NOTIFIER_"
 SECRET_KEY_BYTES = 32
@@ -28,7 +32,7 @@ class EnvironmentSource(EnvSettingsSource):
         return {name: value for name, value in super()._load_env_vars().items() if value and value.strip()}
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        """Decode the JSON of a group. Invalid JSON is left to validation, whose error names the variable."""
+        """Decode the JSON of a group. Invalid JSON is kept as it is: validation refuses it and names the variable."""
         try:
             return super().decode_complex_value(field_name, field, value)
         except ValueError:
@@ -51,14 +55,14 @@ def to_upper_case(value: object) -> object:
 
 
 def check_public_url(value: str | None) -> str | None:
-    """Raise `ValueError` unless links can begin with the URL."""
+    """Raise `ValueError` if links cannot begin with the URL."""
     if value is not None and not _PUBLIC_URL.fullmatch(value):
         raise ValueError("must be an address such as https://notifier.example.com, without spaces, quotes, ? and #")
     return value
 
 
 def check_host_name(value: str) -> str:
-    """Raise `ValueError` unless the name can be sent in EHLO."""
+    """Raise `ValueError` if the name cannot be sent in EHLO."""
     if not _HOST_NAME.fullmatch(value):
         raise ValueError("must be a host name such as mail.example.com")
     return value
@@ -78,7 +82,56 @@ def read_secret_keys(value: str) -> tuple[bytes, ...]:
 
 
 def check_secret_keys(value: SecretStr | None) -> SecretStr | None:
-    """Raise `ValueError` unless every key is valid."""
+    """Raise `ValueError` if a key is invalid."""
     if value is not None:
         read_secret_keys(value.get_secret_value())
     return value
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    AUTO = "auto"
+    JSON = "json"
+    PRETTY = "pretty"
+
+
+class LogLevel(StrEnum):
+    """How severe a line must be to be written."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+class LogSettings(BaseSettings):
+    """How the process logs."""
+
+    reads_environment: ClassVar[bool] = True
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+        str_strip_whitespace=True,
+    )
+
+    log_format: Annotated[LogFormat, BeforeValidator(to_lower_case)] = Field(
+        LogFormat.AUTO, description="`json`, `pretty`, or `auto`: pretty on a terminal."
+    )
+    log_level: Annotated[LogLevel, BeforeValidator(to_upper_case)] = Field(
+        LogLevel.INFO, description="Least severe level logged: `DEBUG`, `INFO`, `WARNING` or `ERROR`."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: Any,
+        **__: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments first, then the environment, unless the class does not read it."""
+        return (init_settings, EnvironmentSource(settings_cls)) if cls.reads_environment else (init_settings,)

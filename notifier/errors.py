@@ -1,6 +1,6 @@
-"""The root of all errors, and the errors that several packages share.
+"""The base class of all errors, and the errors that several packages share.
 
-Errors know no HTTP; `notifier.api.errors.problem_responses` maps them to problem documents in one table.
+Errors have no HTTP status; a table in `notifier.api.errors.problem_responses` maps them to problem documents.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with a request: where (JSON pointer, RFC 6901), a stable code, and a sentence for a person."""
+    """One mistake in a request: where (JSON pointer, RFC 6901), a stable code, and a sentence for people."""
 
     pointer: str
     code: str
@@ -40,7 +40,7 @@ class DatabaseUnavailableError(NotifierError):
     def __init__(self, reason: str | None = None, *, may_pass: bool = True) -> None:
         super().__init__()
         self.reason = reason  # for the operator only: it names hosts and roles
-        self.may_pass = may_pass  # without a change; False: the address or the permissions are wrong
+        self.may_pass = may_pass  # False: it stays until somebody corrects the address or the permissions
 
 
 class LockTimeoutError(DatabaseUnavailableError):

@@ -1,7 +1,4 @@
-"""Answers HEAD requests like GET, but without the body (RFC 9110 §9.3.2).
-
-A response without an end, such as an event stream, is cancelled after its head.
-"""
+"""Answers HEAD requests like GET, but without the body (RFC 9110 §9.3.2)."""
 
 import asyncio
 
@@ -10,7 +7,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadAsGet:
-    """ASGI middleware for an application without HEAD. All other requests pass unchanged."""
+    """ASGI middleware for an application without HEAD. All other requests pass unchanged.
+
+    A response without an end, such as an event stream, is cancelled after its head.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -39,6 +39,5 @@ class HeadAsGet:
             await asyncio.wait({answering, noticing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             noticing.cancel()
-            if not answering.done():
-                answering.cancel()
+            answering.cancel()  # does nothing if it is done
         await asyncio.gather(answering, return_exceptions=is_answered.is_set())

@@ -1,7 +1,7 @@
-"""Names of header fields that callers may set, and of those that command a relay, which nobody may.
+"""Names of header fields that callers may set, and of those that nobody may set, because relays obey them.
 
-Relays and their services take orders from a mail's own header: more recipients, another sender, another account. Such
-an order would go past team lists, recipients mode, suppressions and sender domains.
+Some header fields of a mail tell a relay to add recipients, or to use another sender or account. They would bypass team
+lists, recipients mode, suppressions and sender domains.
 """
 
 import re
@@ -15,10 +15,10 @@ STANDARD_HEADERS = frozenset(
 )  # fmt: skip
 """For lists and threads; always allowed."""
 DEFAULT_ALLOWED_HEADERS = ("X-Auto-Response-Suppress", "X-Entity-Ref-ID", "X-Order", "X-Priority", "X-Reference")
-"""Without a setting: read by clients at most, and the numbers of orders and cases."""
+"""Allowed unless the setting says otherwise: fields that only mail programs read, and numbers of orders and cases."""
 _RELAY_PREFIXES = (
     "x-notifier-",  # our own
-    # Services that send mail, by what their documentation says they read.
+    # Services that send mail: the fields that their documentation says they read.
     "x-smtp", "x-sg-", "x-sendgrid", "x-msys", "x-msfbl", "x-sparkpost", "x-mc-", "x-mandrill", "x-mailchimp", "x-pm-",
     "x-postmark", "x-ses-", "x-amz", "x-aws", "x-mailgun", "x-mg-", "x-mj-", "x-mailjet", "x-sib-", "x-sendinblue",
     "x-mailin", "x-brevo", "x-elastic", "x-mailersend", "x-mailtrap", "x-mt-", "x-resend", "x-socketlabs", "x-xsm",
@@ -32,7 +32,7 @@ _RELAY_PREFIXES = (
     "x-vmta", "x-pmta", "x-powermta", "x-postal", "x-greenarrow", "x-envid", "x-dsn", "x-relay", "x-mta-", "x-postfix",
     "x-exim", "x-sendmail", "x-ms-", "x-microsoft", "x-forefront", "x-ironport", "x-proofpoint", "x-mimecast",
     "x-barracuda", "x-google", "x-gm-", "x-goog", "x-yahoo",
-    # What says who a mail is from and whether it is to be trusted.
+    # Fields that say who a mail is from, and whether it can be trusted.
     "x-spam", "x-virus", "x-dkim", "x-arc-", "x-auth", "x-spf", "x-received", "x-originating",
 )  # fmt: skip
 _RELAY_NAMES = frozenset(
@@ -42,7 +42,7 @@ _ALLOWED_ENTRY = re.compile(r"x-[a-z0-9]+(?:-[a-z0-9]+)*(?:-\*)?", re.IGNORECASE
 
 
 def is_relay_command(name: str) -> bool:
-    """True for the name of a field that some relay obeys, or that is ours, in upper or lower case."""
+    """True for the name of a field that some relay obeys, or that is our own, in upper or lower case."""
     return name.lower().startswith(_RELAY_PREFIXES) or name.lower() in _RELAY_NAMES
 
 
@@ -57,14 +57,14 @@ def is_header_allowed(name: str, allowed: Collection[str]) -> bool:
 
 
 def validate_allowed_headers(entries: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the entries in lower case. Raises `ValueError` for one that is no `X-…` name, or could command a relay."""
+    """Return the entries in lower case. Raises `ValueError` for one that is no `X-…` name, or that a relay may obey."""
     for entry in entries:
         if not _ALLOWED_ENTRY.fullmatch(entry):
             raise ValueError(f"{entry[:64]!r} is neither a name such as X-Shop-Order nor a beginning such as X-Shop-*")
         beginning = entry.lower().removesuffix("*")
         covered = (*_RELAY_PREFIXES, *_RELAY_NAMES) if entry.endswith("*") else ()
         if is_relay_command(beginning) or any(name.startswith(beginning) for name in covered):
-            raise ValueError(f"{entry} can never be allowed: relays take such a header for a command; use another name")
+            raise ValueError(f"{entry} can never be allowed: a relay may obey such a header; use another name")
     return tuple(entry.lower() for entry in entries)
 
 

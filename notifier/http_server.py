@@ -23,26 +23,17 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from notifier.errors import ConfigurationError
 from notifier.sse import OpenStreams
 
-MAX_CONNECTIONS = 1_000
-"""Open connections of a server; fewer if the process may not open so many files."""
-MIN_CONNECTIONS = 16
-"""Open connections of a server, even if the process may open fewer files."""
-MAX_HEAD_SECONDS = 10.0
-"""Seconds from a request's first byte, or a connection's start, to the end of its header fields."""
-MAX_BODY_SECONDS = 60.0
-"""Seconds from the end of the header fields to the end of the body."""
-MAX_IDLE_SECONDS = 5
-"""Seconds after which a connection without a request is closed."""
+MAX_CONNECTIONS = 1_000  # open connections of a server; fewer if the process may not open so many files
+MIN_CONNECTIONS = 16  # open connections of a server, even if the process may open fewer files
+MAX_HEAD_SECONDS = 10.0  # from a request's first byte, or a connection's start, to the end of its header fields
+MAX_BODY_SECONDS = 60.0  # from the end of the header fields to the end of the body
+MAX_IDLE_SECONDS = 5  # after which a connection without a request is closed
 MAX_UNREAD_SECONDS = 30.0
-"""A connection is cut if its client reads less than `MIN_READ_BYTES` of its reply in these seconds."""
 MIN_READ_BYTES = 64 * 1024
-"""See `MAX_UNREAD_SECONDS`."""
-MAX_BACKLOG = 256
-"""Connections that wait in the system to be accepted; so many may exceed the limit for a moment."""
-MAX_FILES = 65_536
-"""Open files that the process asks the system to allow."""
-RESERVED_FILES = 128
-"""Open files that are needed for the database, the journal and child processes."""
+"""A connection is cut if its client reads less than this of its reply in `MAX_UNREAD_SECONDS`."""
+MAX_BACKLOG = 256  # connections that wait in the system to be accepted; so many may exceed the limit for a moment
+MAX_FILES = 65_536  # open files that the process asks the system to allow
+RESERVED_FILES = 128  # open files that are needed for the database, the journal and child processes
 STOP_SECONDS = 5
 
 
@@ -134,7 +125,7 @@ def build_server_config(app: ASGIApp, limits: ServerLimits, **options: Any) -> u
 
 
 class _QuietServer(uvicorn.Server):
-    """uvicorn without its signal handlers, because the command line decides when and in which order to stop."""
+    """uvicorn without its signal handlers, because the command line decides when to stop, and in which order."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -205,21 +196,16 @@ class _LimitedProtocol(H11Protocol):
         self._schedule_cut()
 
     def pause_writing(self) -> None:
-        """The client reads its reply more slowly than it is written."""
+        """Note that the client reads its reply more slowly than it is written."""
         super().pause_writing()
         self._schedule_cut()
 
     def resume_writing(self) -> None:
-        """The client has read what was written."""
+        """Note that the client has read what was written."""
         super().resume_writing()
         if self._cut is not None and not self.transport.is_closing():
             self._cut.cancel()
             self._cut = None
-
-    @property
-    def _cycle(self) -> RequestResponseCycle | None:
-        """The current or last request. uvicorn's type does not say that it may be None."""
-        return self.cycle
 
     @property
     def _is_half_sent(self) -> bool:
@@ -229,8 +215,7 @@ class _LimitedProtocol(H11Protocol):
         return self._phase is _Phase.BODY and not self.cycle.response_started
 
     def _watch(self) -> None:
-        """Update what the connection waits for, and its deadline."""
-        cycle = self._cycle
+        cycle: RequestResponseCycle | None = self.cycle
         is_idle = cycle is None or cycle.response_complete
         phase = _Phase.HEAD if cycle is None or is_idle else _Phase.BODY if cycle.more_body else _Phase.REPLY
         if phase is self._phase:
@@ -250,12 +235,10 @@ class _LimitedProtocol(H11Protocol):
         self._deadline = self.loop.call_later(seconds, self._end_late_request)
 
     def _end_late_request(self) -> None:
-        """End a request whose head or body has not arrived in time."""
         part = "header fields" if self._phase is _Phase.HEAD else "body"
         if self._is_half_sent:
-            self._send_problem(
-                408, "request_timeout", "The request came too slowly", f"its {part} did not come in time"
-            )
+            detail = f"its {part} did not come in time"
+            self._send_problem(408, "request_timeout", "The request came too slowly", detail)
         self._close_connection()
 
     def make_room(self) -> None:
@@ -277,7 +260,7 @@ class _LimitedProtocol(H11Protocol):
     def _close_connection(self) -> None:
         """Close the connection, and tell the application that the client is gone."""
         self._waiting.pop(self, None)
-        cycle = self._cycle
+        cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
             cycle.message_event.set()
@@ -291,7 +274,6 @@ class _LimitedProtocol(H11Protocol):
             self._cut = self.loop.call_later(self._limits.unread_seconds, self._cut_if_unread)
 
     def _cut_if_unread(self) -> None:
-        """Cut the connection if the client has read almost nothing since the last check."""
         self._cut = None
         read = self._unread - self.transport.get_write_buffer_size()
         if read < min(MIN_READ_BYTES, self._unread) or not self._unread:

@@ -1,7 +1,7 @@
 """The outcomes of trying to deliver one mail, as types. They are decided once, when the reply is read.
 
-`Accepted`, `Deferred`, `Rejected` and `Uncertain` use up an attempt. `NotTried` does not, because no relay was reached,
-and `NotPermitted` does not, because the queue took the mail back.
+`Accepted`, `Deferred`, `Rejected` and `Uncertain` use up an attempt. `NotTried` does not: no relay was reached. Neither
+does `NotPermitted`: the queue withdrew the mail.
 """
 
 from enum import StrEnum
@@ -49,7 +49,7 @@ class CircuitReason(StrEnum):
 
 
 class RefusalKind(StrEnum):
-    """What a permanent refusal is about. Only `RECIPIENT` may suppress, and only the refused address."""
+    """What a permanent refusal is about. Only `RECIPIENT` may cause a suppression, and only of the refused address."""
 
     RECIPIENT = "recipient"  # a fact about the address: the mailbox does not exist
     MESSAGE = "message"
@@ -79,7 +79,7 @@ class Deferred(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     phase: SmtpPhase
     reply: SmtpReply | None = None
     detail: str = ""
-    # A fault of the relay or the sender that the reply reports: a fact if other mails confirm it.
+    # A fault of the relay or the sender that the reply reports; it counts only if other mails confirm it.
     reported_fault: CircuitReason | None = msgspec.field(default=None, name="claim")  # its name in journals
 
 
@@ -99,7 +99,7 @@ class Uncertain(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class NotTried(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The relay was out of reach or misconfigured, so this mail was not offered to it."""
+    """The relay was out of reach or misconfigured, so the mail was not offered to it."""
 
     detail: str
     scope: OutageScope = OutageScope.RELAY
@@ -108,7 +108,7 @@ class NotTried(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class NotPermitted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The queue did not permit the body, or not up to its last byte: the mail is not sent."""
+    """The queue did not permit the body, or withdrew the permission before its last byte: the mail is not sent."""
 
     detail: str
 

@@ -12,9 +12,16 @@ from urllib.parse import quote
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
+import notifier
 from notifier import header_names
-from notifier.environment import check_host_name, check_public_url, check_secret_keys, split_commas, to_lower_case
-from notifier.log_settings import LogSettings
+from notifier.environment import (
+    LogSettings,
+    check_host_name,
+    check_public_url,
+    check_secret_keys,
+    split_commas,
+    to_lower_case,
+)
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 MAX_SECONDS = 7 * 86_400
@@ -190,7 +197,7 @@ class WebhooksSettings(_Part):
     insecure_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = Field(
         (),
         description=(
-            "Hosts that may be told over plain HTTP, at any port and any address, as for development"
+            "Hosts that may be called over plain HTTP, at any port and any address, for development such as"
             " `localhost,127.0.0.1`; comma-separated."
         ),
     )
@@ -256,6 +263,13 @@ class Settings(LogSettings):
 
 
 class IsolatedSettings(Settings):
-    """Settings from arguments and defaults alone, without the environment."""
+    """Settings from arguments and defaults only, without the environment."""
 
     reads_environment = False
+
+
+def find_shipped_directory(name: str) -> Path:
+    """Find a directory of shipped files: inside the wheel, or beside the package in a checkout."""
+    package = Path(notifier.__file__).parent
+    in_wheel = package / "_shipped" / name
+    return in_wheel if in_wheel.is_dir() else package.parent / name

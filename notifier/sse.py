@@ -18,11 +18,11 @@ MAX_STREAMS = 200
 MAX_STREAMS_PER_KEY = 20
 """Open event streams of an API process for one key."""
 RETRY_SECONDS = 10
-"""When a client that got no stream may ask again."""
+"""Seconds after which a client that got no stream may try again."""
 
 
 class TooManyStreamsError(NotifierError):
-    """The maximum number of event streams is open: close one, or ask for the state itself."""
+    """The maximum number of event streams is open: close one, or request the state instead."""
 
     retry_after = RETRY_SECONDS
 
@@ -40,7 +40,7 @@ def build_end_event(code: str, detail: str) -> StreamEvent:
 
 
 class OpenStreams:
-    """The open streams of a process: counts them by owner, and ends them when the process stops."""
+    """The open streams of a process: counts them by owner, and closes them when the process stops."""
 
     def __init__(self, *, max_streams: int = MAX_STREAMS, max_per_owner: int = MAX_STREAMS_PER_KEY) -> None:
         self._max_streams = max_streams
@@ -54,7 +54,7 @@ class OpenStreams:
         return self._open.total()
 
     def close(self) -> None:
-        """End all streams, each with an event that says so."""
+        """End all streams, each with a last event that says why."""
         self._closing.set()
 
     async def wait_for_close(self) -> None:
@@ -87,7 +87,7 @@ class EventStream(StreamingResponse):
         self._owner = owner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the events; the stream is counted until it ends for whatever reason."""
+        """Send the events; the stream counts as open until it ends."""
         with self._streams.reserve(self._owner):
             await super().__call__(scope, receive, send)
 

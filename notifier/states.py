@@ -1,7 +1,7 @@
 """The two state machines: of an outbox entry and of a notification.
 
-Every transition is listed once, with who may cause it and, where it looks odd, the reason. No database is used here;
-`notifier.status.status_writer` is the only code that changes a notification's status, and it asks this table.
+Every transition is listed once, with its cause and, where it is not obvious, the reason. Only
+`notifier.status.status_writer` changes a notification's status, and it uses this table.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class EntryState(StrEnum):
 
 
 class KeyKind(StrEnum):
-    """What happens to the mail that a key submits."""
+    """The kind of a key: what happens to the mail that it submits."""
 
     LIVE = "live"  # sent
     TEAM = "team"  # sent to the service's own people only
@@ -81,7 +81,7 @@ class Status(StrEnum):
 
 
 class Reason(StrEnum):
-    """The reason for a notification's status, where the status alone does not tell it."""
+    """The reason for a notification's status, if the status alone does not say it."""
 
     RECIPIENT_REFUSED = "recipient_refused"
     REDIRECT_REFUSED = "redirect_refused"  # mode `redirect`: it says nothing about the recipient
@@ -128,7 +128,7 @@ class AssetMode(StrEnum):
 
 
 class WhenUncertain(StrEnum):
-    """What to do with a mail if nobody knows whether the relay accepted it."""
+    """What to do with a mail whose outcome is unknown: the relay may have accepted it."""
 
     RESEND = "resend"
     HOLD = "hold"
@@ -144,7 +144,7 @@ class EventKind(StrEnum):
 
 
 class Resolution(StrEnum):
-    """What a person or caller decides about a mail if nobody knows whether the relay accepted it."""
+    """What a person or caller decides about a mail whose outcome is unknown."""
 
     SENT = "sent"
     FAILED = "failed"
@@ -155,20 +155,23 @@ class TransitionCause(StrEnum):
     """Who causes a transition."""
 
     SENDER = "sender"
-    PROOF = "proof"
+    PROOF = "proof"  # a reply that a sender reads late
     CALLER = "caller"
     PERSON = "person"
-    FEEDBACK = "feedback"
+    FEEDBACK = "feedback"  # a report about a mail that has left
 
 
 WAITING_STATUSES = frozenset({Status.QUEUED, Status.DEFERRED, Status.UNKNOWN})
-"""Statuses with an outbox entry. (A closed `unknown` has none.)"""
+"""Statuses with an outbox entry; only an `unknown` that nobody resolved in time has none."""
 
 CANCELLABLE_STATUSES = frozenset({Status.QUEUED, Status.DEFERRED})
 """Statuses in which a mail can be cancelled."""
 
+RETRYABLE_STATUSES = frozenset({Status.FAILED, Status.EXPIRED})
+"""Statuses in which a mail can be started over."""
+
 INDEXED_STATUSES = frozenset(set(Status) - {Status.QUEUED, Status.SENT})
-"""Statuses with an index of their own: all that a mail does not pass on its usual way."""
+"""Statuses with an index of their own: all except `queued` and `sent`, through which nearly every mail goes."""
 
 STATUS_RANK = {
     Status.QUEUED: 0,
@@ -183,7 +186,7 @@ STATUS_RANK = {
     Status.BOUNCED: 6,
     Status.COMPLAINED: 7,
 }
-"""Feedback never lowers the rank, so events that arrive in any order end in the same status."""
+"""Neither a sender nor feedback lowers the rank. So events end in the same status in whatever order they arrive."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,89 +200,57 @@ class Transition:
 
 
 def _build_transitions(
-    sources: set[Status], targets: set[Status], cause: TransitionCause, because: str = ""
+    sources: frozenset[Status], targets: set[Status], causes: tuple[TransitionCause, ...], reason: str = ""
 ) -> list[Transition]:
-    pairs = product(sorted(sources), sorted(targets))
-    return [Transition(source=s, target=t, cause=cause, reason=because) for s, t in pairs]
+    steps = product(sorted(sources), sorted(targets), causes)
+    return [Transition(source=s, target=t, cause=cause, reason=reason) for s, t, cause in steps]
 
 
-_Status = Status
-_RETRIED = "retry and redrive start over, with a new entry"
-_RESOLVED = "resolve: a person or caller looked and decided"
+_UNKNOWN = frozenset({Status.UNKNOWN})
+_STOPPED = frozenset({Status.CANCELLED, Status.SUPPRESSED, Status.EXPIRED, Status.FAILED})
+_BY_SENDER, _BY_PROOF, _BY_FEEDBACK = (TransitionCause.SENDER,), (TransitionCause.PROOF,), (TransitionCause.FEEDBACK,)
+_BY_REQUEST = (TransitionCause.CALLER, TransitionCause.PERSON)
+_RESENT = "a resend was accepted, or the lost reply was found in a journal"
+_LATE_REFUSAL = "the reply to the attempt that seemed lost was read late, and it is a refusal"
+_LATE_PROOF = "a 250 was read late: the mail has left, and the status must say so"
 NOTIFICATION_TRANSITIONS: tuple[Transition, ...] = (
+    *_build_transitions(CANCELLABLE_STATUSES, {Status.DEFERRED, Status.UNKNOWN, Status.SENT}, _BY_SENDER),
+    *_build_transitions(CANCELLABLE_STATUSES, {Status.FAILED, Status.EXPIRED, Status.SUPPRESSED}, _BY_SENDER),
+    *_build_transitions(frozenset({Status.QUEUED}), {Status.QUEUED}, _BY_SENDER, "not tried: only the reason is new"),
+    *_build_transitions(_UNKNOWN, {Status.UNKNOWN}, _BY_SENDER, "the resend got no reply either"),
+    *_build_transitions(_UNKNOWN, {Status.SENT}, _BY_SENDER, _RESENT),
+    *_build_transitions(_UNKNOWN, {Status.DEFERRED, Status.FAILED}, _BY_PROOF, _LATE_REFUSAL),
+    *_build_transitions(_STOPPED, {Status.SENT}, _BY_SENDER, _LATE_PROOF),
+    *_build_transitions(CANCELLABLE_STATUSES, {Status.CANCELLED}, _BY_SENDER, "its batch was cancelled"),
+    *_build_transitions(CANCELLABLE_STATUSES, {Status.CANCELLED}, _BY_REQUEST),
     *_build_transitions(
-        {_Status.QUEUED, _Status.DEFERRED}, {_Status.DEFERRED, _Status.UNKNOWN, _Status.SENT}, TransitionCause.SENDER
+        RETRYABLE_STATUSES, {Status.QUEUED}, _BY_REQUEST, "retry and redrive start over, with a new entry"
     ),
     *_build_transitions(
-        {_Status.QUEUED, _Status.DEFERRED},
-        {_Status.FAILED, _Status.EXPIRED, _Status.SUPPRESSED},
-        TransitionCause.SENDER,
-    ),
-    Transition(
-        source=_Status.QUEUED,
-        target=_Status.QUEUED,
-        cause=TransitionCause.SENDER,
-        reason="not tried: only the reason is new",
-    ),
-    *_build_transitions({_Status.UNKNOWN}, {_Status.UNKNOWN}, TransitionCause.SENDER, "the resend got no reply either"),
-    *_build_transitions(
-        {_Status.UNKNOWN},
-        {_Status.SENT},
-        TransitionCause.SENDER,
-        "a resend was accepted, or the lost reply was found in a journal",
+        _UNKNOWN,
+        {Status.SENT, Status.FAILED, Status.QUEUED},
+        _BY_REQUEST,
+        "resolve: a person or caller looked and decided",
     ),
     *_build_transitions(
-        {_Status.UNKNOWN},
-        {_Status.DEFERRED, _Status.FAILED},
-        TransitionCause.PROOF,
-        "the reply to the attempt that seemed lost was read late, and it is a refusal",
+        frozenset({Status.SENT, Status.UNKNOWN}), {Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED}, _BY_FEEDBACK
     ),
     *_build_transitions(
-        {_Status.CANCELLED, _Status.SUPPRESSED, _Status.EXPIRED, _Status.FAILED},
-        {_Status.SENT},
-        TransitionCause.SENDER,
-        "a 250 was read late: the mail has left, and the status must say so",
-    ),
-    *_build_transitions(
-        {_Status.QUEUED, _Status.DEFERRED}, {_Status.CANCELLED}, TransitionCause.SENDER, "its batch was cancelled"
-    ),
-    *_build_transitions({_Status.QUEUED, _Status.DEFERRED}, {_Status.CANCELLED}, TransitionCause.CALLER),
-    *_build_transitions({_Status.QUEUED, _Status.DEFERRED}, {_Status.CANCELLED}, TransitionCause.PERSON),
-    *_build_transitions({_Status.FAILED, _Status.EXPIRED}, {_Status.QUEUED}, TransitionCause.CALLER, _RETRIED),
-    *_build_transitions({_Status.FAILED, _Status.EXPIRED}, {_Status.QUEUED}, TransitionCause.PERSON, _RETRIED),
-    *_build_transitions(
-        {_Status.UNKNOWN}, {_Status.SENT, _Status.FAILED, _Status.QUEUED}, TransitionCause.CALLER, _RESOLVED
-    ),
-    *_build_transitions(
-        {_Status.UNKNOWN}, {_Status.SENT, _Status.FAILED, _Status.QUEUED}, TransitionCause.PERSON, _RESOLVED
-    ),
-    *_build_transitions(
-        {_Status.SENT, _Status.UNKNOWN},
-        {_Status.DELIVERED, _Status.BOUNCED, _Status.COMPLAINED},
-        TransitionCause.FEEDBACK,
-    ),
-    *_build_transitions(
-        {_Status.DELIVERED},
-        {_Status.BOUNCED, _Status.COMPLAINED},
-        TransitionCause.FEEDBACK,
+        frozenset({Status.DELIVERED}),
+        {Status.BOUNCED, Status.COMPLAINED},
+        _BY_FEEDBACK,
         "a bounce can follow a delivery report",
     ),
-    *_build_transitions({_Status.BOUNCED}, {_Status.COMPLAINED}, TransitionCause.FEEDBACK),
+    *_build_transitions(frozenset({Status.BOUNCED}), {Status.COMPLAINED}, _BY_FEEDBACK),
 )
 
+_ENTRY_ENDS = "settle: the work is over; proof, cancel, resolve while there is no mark: the entry is deleted"
+_ENTRY_RETURNS = "settle: due again later; release: given back unused; rescue: its sender is dead"
 ENTRY_TRANSITIONS: tuple[tuple[EntryState, EntryState | None, str], ...] = (
     (EntryState.READY, EntryState.LEASED, "claim: the fence goes up by one"),
     (EntryState.LEASED, EntryState.LEASED, "mark: the body may start; the lease gets longer"),
-    (
-        EntryState.LEASED,
-        None,
-        "settle: the work is over; proof, cancel, resolve while there is no mark: the entry is deleted",
-    ),
-    (
-        EntryState.LEASED,
-        EntryState.READY,
-        "settle: due again later; release: given back unused; rescue: its sender is dead",
-    ),
+    (EntryState.LEASED, None, _ENTRY_ENDS),
+    (EntryState.LEASED, EntryState.READY, _ENTRY_RETURNS),
     (EntryState.LEASED, EntryState.HELD, "settle: nobody knows whether it was sent, or its record cannot be written"),
     (EntryState.READY, None, "proof, or a settle of a rescued lease, comes late; cancel or resolve"),
     (EntryState.READY, EntryState.READY, "a settle of a rescued lease comes late: the same fence still counts"),
@@ -289,6 +260,6 @@ ENTRY_TRANSITIONS: tuple[tuple[EntryState, EntryState | None, str], ...] = (
 
 
 def get_source_statuses(target: Status, cause: TransitionCause) -> frozenset[Status]:
-    """Return the statuses from which `cause` may change to `target`; a proof may do what a sender may."""
+    """Return the statuses that `cause` may change to `target`. A proof may change what a sender may change."""
     causes = {cause, TransitionCause.SENDER} if cause is TransitionCause.PROOF else {cause}
     return frozenset(t.source for t in NOTIFICATION_TRANSITIONS if t.target == target and t.cause in causes)

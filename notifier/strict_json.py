@@ -1,6 +1,6 @@
 """Parses JSON strictly: a text that two parsers could read differently is refused (RFC 8259 §4, §8.1).
 
-A byte order mark at the very beginning is ignored, as §8.1 allows. Messages are for people who sent the body.
+A byte order mark at the beginning is ignored, as §8.1 allows. The messages are for those who sent the body.
 """
 
 import codecs
@@ -60,9 +60,9 @@ class TooManyValuesError(NotifierError):
 def parse_json(body: bytes, *, keep_fractions: bool = False, max_values: int | None = None) -> Any:
     """Parse a body: UTF-8, no duplicate keys, no NaN, no NUL, no lone surrogate, limited depth and integers.
 
-    `2.0` becomes `2`; with `keep_fractions` it stays a float, because in a sample it means that fractions may come.
-    Raises `MalformedJsonError`, and `TooManyValuesError` before parsing if there are more than `max_values` values and
-    names.
+    `2.0` becomes `2`. With `keep_fractions` it stays a float: in a template's sample it says that the value may have a
+    fraction.
+    Raises `MalformedJsonError`, and `TooManyValuesError`, without parsing, for more than `max_values` values and names.
     """
     if max_values is not None and has_more_values(body, max_values):
         raise TooManyValuesError(max_values)
@@ -82,7 +82,7 @@ def parse_json(body: bytes, *, keep_fractions: bool = False, max_values: int | N
         raise MalformedJsonError("the body is nested too deeply") from error
     except json.JSONDecodeError as error:
         raise MalformedJsonError(_describe_mistake(error)) from error
-    # NUL and lone surrogates can only be escaped here: raw ones have been refused. Few brackets cannot nest deeply.
+    # Only escapes can be NUL or a lone surrogate: raw ones have been refused. Few brackets cannot nest deeply.
     has_escapes = "\\u" in text
     if has_escapes or text.count("[") + text.count("{") > MAX_DEPTH:
         _refuse_unstorable(value, check_texts=has_escapes)
@@ -92,7 +92,7 @@ def parse_json(body: bytes, *, keep_fractions: bool = False, max_values: int | N
 def has_more_values(body: bytes, limit: int) -> bool:
     """Whether a JSON text has more than `limit` commas, colons and opening brackets outside its strings.
 
-    Each value and each name follows one of them, so this is an upper bound of their number. Nothing is parsed.
+    Each value and each name follows one of them, so there are at most as many values and names. Nothing is parsed.
     """
     if len(body) - len(body.translate(None, _MARKS)) <= limit:
         return False

@@ -13,7 +13,7 @@ from sqlalchemy import Select, delete, exists, or_, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit, email_address
-from notifier.audit import Actor, AuditAction, AuditRecord, ObjectKind
+from notifier.audit import Actor, AuditAction, AuditRecord
 from notifier.db.dialect import build_insert
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.tables import INSTANCE, Notification, Suppression, get_columns
@@ -23,13 +23,13 @@ from notifier.states import Category, SuppressionReason, SuppressionScope
 
 MAX_DETAIL_LENGTH = 1000
 SENDER_ACTOR = "sender"
-"""The actor of suppressions that a relay's reply has caused."""
+"""The actor of a suppression that a relay's reply caused."""
 _suppression, _notification = get_columns(Suppression), get_columns(Notification)
 _ONE_EACH = ["address", "service_id", "scope"]
 
 
 class NotYoursError(NotifierError):
-    """It belongs to the instance, not to your service; its operator can lift it with `notifier suppressions lift`."""
+    """It belongs to the instance, not to your service. The operator can lift it with `notifier suppressions lift`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class SuppressionView:
     """A suppression, as people see it."""
 
     id: UUID
-    address: str  # as `address.key` writes it
+    address: str  # its key, see `email_address.get_address_key`
     service_id: UUID  # or `INSTANCE`
     scope: SuppressionScope
     reason: SuppressionReason
@@ -66,16 +66,16 @@ class NewSuppression:
 
 
 class SuppressionFate(Enum):
-    """What happened when a suppression was added."""
+    """The result of adding a suppression."""
 
     ADDED = auto()
-    EXTENDED = auto()  # there was one with an earlier end
-    UNCHANGED = auto()  # there was one that lasts at least as long
+    EXTENDED = auto()  # one with an earlier end existed
+    UNCHANGED = auto()  # one that lasts at least as long existed
 
 
 @dataclass(frozen=True, kw_only=True)
 class SuppressionFilter:
-    """Which suppressions; None: any."""
+    """Which suppressions are listed; None: any."""
 
     address: str | None = None
     scope: SuppressionScope | None = None
@@ -84,7 +84,7 @@ class SuppressionFilter:
 
 
 def build_barring_query(address: str, *, service: str, category: str, now: str) -> str:
-    """SQL for a SELECT of the reasons why an address must not be mailed; the parameters are SQL expressions.
+    """Build the SELECT of the reasons why an address must not be mailed. The parameters are SQL expressions.
 
     An opt-out from marketing stops no other mail, and a service's own suppression stops no other service.
     """
@@ -111,7 +111,7 @@ async def suppress_recipient(
     )
     row = _build_suppression_row(new, now)
     insert = build_insert(connection, Suppression).values(row)
-    # One with an end becomes permanent: the relay's reply is newer.
+    # A suppression that would end becomes permanent, because the relay's reply is newer.
     renewed = {name: insert.excluded[name] for name in row} | {"expires_at": None}
     where = _suppression.expires_at.is_not(None)
     await connection.execute(insert.on_conflict_do_update(index_elements=_ONE_EACH, set_=renewed, where=where))
@@ -120,9 +120,9 @@ async def suppress_recipient(
 async def add_suppression(
     connection: AsyncConnection, new: NewSuppression, *, actor: Actor
 ) -> tuple[SuppressionFate, SuppressionView]:
-    """Suppress an address: what became of the request, and how the suppression stands now.
+    """Suppress an address; return what was done, and the suppression as it is now.
 
-    The first reason stays, and the later end; one that has expired counts for nothing and makes room.
+    If there is one already, it keeps its reason, and gets the later end of the two. One that has expired is replaced.
     """
     fate, view, before = await _add(connection, new, actor.at)
     if fate is SuppressionFate.UNCHANGED:
@@ -137,7 +137,7 @@ async def add_suppression(
 async def _add(
     connection: AsyncConnection, new: NewSuppression, now: datetime
 ) -> tuple[SuppressionFate, SuppressionView, SuppressionView | None]:
-    """The third is the suppression that was there before, expired or not."""
+    """Also return, as the third, the suppression that existed before, expired or not."""
     insert = build_insert(connection, Suppression).values(_build_suppression_row(new, now))
     statement = insert.on_conflict_do_nothing(index_elements=_ONE_EACH)
     while True:
@@ -145,7 +145,7 @@ async def _add(
         if added is not None:
             return SuppressionFate.ADDED, SuppressionView(**added), None
         existing = (await connection.execute(_select_same(new).with_for_update())).mappings().one_or_none()
-        if existing is not None:  # else it was lifted at this moment, and there is room now
+        if existing is not None:  # else it was lifted at this moment: insert again
             return await _extend_existing(connection, new, SuppressionView(**existing), now)
 
 
@@ -164,7 +164,7 @@ async def _extend_existing(
 async def lift_suppression(
     connection: AsyncConnection, owner: UUID | None, id_: UUID, *, actor: Actor, comment: str = ""
 ) -> SuppressionView:
-    """Let the address be mailed again; returns the suppression as it was. `owner`: a service; None for the operator.
+    """Lift a suppression; returns it as it was. `owner`: a service; None for the operator, who may lift any.
 
     Raises `NotFoundError`, `NotYoursError`.
     """
@@ -193,7 +193,6 @@ async def _record(
 ) -> None:
     record = AuditRecord(
         action=action,
-        object_kind=ObjectKind.SUPPRESSION,
         object_id=view.id,
         service_id=None if view.is_instance_wide else view.service_id,
         address=view.address,
@@ -204,7 +203,7 @@ async def _record(
 
 
 def _describe_for_audit(view: SuppressionView) -> dict[str, Any]:
-    """Without the detail: it may name a person, whom an erasure could not find there."""
+    """The fields without the detail: it may name a person, and an erasure would not find the name there."""
     return {name: getattr(view, name) for name in ("scope", "reason", "created_by", "created_at", "expires_at")}
 
 
@@ -213,7 +212,7 @@ def _build_suppression_row(new: NewSuppression, now: datetime) -> dict[str, Any]
 
 
 def _select_same(new: NewSuppression) -> Select[Any]:
-    """The suppression in the place of the new one."""
+    """The suppression with the same address, owner and scope."""
     return select(*_suppression).where(
         _suppression.address == email_address.get_address_key(new.address),
         _suppression.service_id == new.service_id,
@@ -240,8 +239,8 @@ async def list_effective_suppressions(
 ) -> list[SuppressionView]:
     """List what stops a service's mail, newest first: its own, and the instance's for addresses that it has mailed.
 
-    The instance's for other addresses are left out, because they would show whom the other services mail. A query for
-    one address gets them, because a submit to that address shows the same.
+    The instance's suppressions of other addresses are left out, because they would show whom other services mail. A
+    query for one address includes them, because a submit to that address shows the same.
     """
     own = _select_filtered(query, before).where(_suppression.service_id == service_id)
     shared = _select_filtered(query, before).where(_suppression.service_id == INSTANCE)
@@ -250,7 +249,7 @@ async def list_effective_suppressions(
             _notification.service_id == service_id, _notification.address_key == _suppression.address
         )
         shared = shared.where(mailed)
-    # Each half is limited to a page in the order of its index, so that neither reads more rows than that.
+    # Each half is limited to a page in the order of its index, so that it reads no more rows than that.
     halves = [half.order_by(_suppression.id.desc()).limit(limit).subquery() for half in (own, shared)]
     both = union_all(*(select(half) for half in halves)).subquery()
     rows = await connection.execute(select(both).order_by(both.c.id.desc()).limit(limit))
@@ -260,7 +259,7 @@ async def list_effective_suppressions(
 async def list_owned_suppressions(
     connection: AsyncConnection, owner: UUID, query: SuppressionFilter, *, limit: int, before: UUID | None = None
 ) -> list[SuppressionView]:
-    """List suppressions of a service, or of `INSTANCE`, newest first, from `before` on."""
+    """List suppressions of a service, or of `INSTANCE`, newest first; those older than `before`."""
     statement = _select_filtered(query, before).where(_suppression.service_id == owner)
     rows = await connection.execute(statement.order_by(_suppression.id.desc()).limit(limit))
     return [SuppressionView(**row) for row in rows.mappings()]

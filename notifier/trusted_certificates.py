@@ -1,4 +1,4 @@
-"""Reads the files of trusted certificates, with an error that says why a file cannot be used."""
+"""Reads files of trusted certificates. An error says why a file cannot be used."""
 
 import ssl
 from pathlib import Path
@@ -38,7 +38,7 @@ def _find_fault(data: bytes) -> str | None:
         return "it is empty"
     if _PRIVATE_KEY in data:
         return "it holds a private key and no certificate"
-    return "no certificate in PEM format is in it"
+    return "it contains no certificate in PEM format"
 
 
 def _build_error(ca_file: Path | None, variable: str, reason: str) -> ConfigurationError:

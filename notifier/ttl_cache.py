@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from notifier.clock import Clock
 
 DEFAULT_TTL_SECONDS = 1.0
-"""How long a value is used. A change of the source takes effect after this time at the latest."""
+"""Seconds for which a value is used. A change takes effect after this time at the latest."""
 MAX_CACHED_VALUES = 10_000
 
 Key = TypeVar("Key", bound=Hashable)
@@ -58,7 +58,7 @@ class TtlCache(Generic[Key, Value]):
         try:
             value = await self._load(key)
         finally:
-            is_current = self._loading.get(key) is asyncio.current_task()  # False if the key was dropped meanwhile
+            is_current = self._loading.get(key) is asyncio.current_task()  # False if the key was invalidated meanwhile
             if is_current:
                 del self._loading[key]
         if is_current:

@@ -18,7 +18,8 @@ from bench.rig.http_load import Target
 from bench.rig.installation import Installation, Installations, read_sample
 from bench.rig.result_table import Figure, Table, compute_percentile, format_median
 from bench.rig.smtp_sink import Sink
-from notifier.auth import key_scope, new_key
+from notifier.auth import key_admin
+from notifier.auth.authenticated_key import ADMIN_SCOPES
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 from notifier.rendering.protocol import SourceCheck
@@ -157,7 +158,7 @@ async def _prepared(installation: Installation) -> str:
             await version_store.write_version(
                 connection, hostile_caller.SLUG, source, checked, Publication(by="bench", at=now)
             )
-            wish = new_key.NewKey(scopes=key_scope.ADMIN_SCOPES)
-            return (await new_key.insert_key(connection, None, wish, now=now))[1]
+            wish = key_admin.NewKey(scopes=ADMIN_SCOPES)
+            return (await key_admin.insert_key(connection, None, wish, now=now))[1]
     finally:
         await database.close()

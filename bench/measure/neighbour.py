@@ -16,7 +16,8 @@ from bench.rig.http_load import Target
 from bench.rig.installation import Installation, Installations, read_sample
 from bench.rig.result_table import Figure, Table, compute_percentile
 from bench.rig.smtp_sink import Sink
-from notifier.auth import key_scope, new_key, service_admin
+from notifier.auth import key_admin, service_admin
+from notifier.auth.authenticated_key import ADMIN_SCOPES, SERVICE_SCOPES
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 
@@ -138,12 +139,10 @@ async def _create_keys(installation: Installation) -> tuple[str, str]:
     try:
         async with database.write() as connection:
             service = await service_admin.create_service(connection, "attacker", from_domains=[], now=now)
-            key = (
-                await new_key.insert_key(connection, service, new_key.NewKey(scopes=key_scope.SERVICE_SCOPES), now=now)
-            )[1]
-            return key, (
-                await new_key.insert_key(connection, None, new_key.NewKey(scopes=key_scope.ADMIN_SCOPES), now=now)
-            )[1]
+            key = (await key_admin.insert_key(connection, service, key_admin.NewKey(scopes=SERVICE_SCOPES), now=now))[1]
+            return key, (await key_admin.insert_key(connection, None, key_admin.NewKey(scopes=ADMIN_SCOPES), now=now))[
+                1
+            ]
     finally:
         await database.close()
 

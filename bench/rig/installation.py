@@ -17,7 +17,7 @@ from sqlalchemy import make_url, text
 from bench.rig import postgres_server
 from bench.rig.child_process import ROOT
 from bench.rig.postgres_server import Server
-from notifier.auth import new_key, service_admin
+from notifier.auth import key_admin, service_admin
 from notifier.clock import SystemClock
 from notifier.db import migrations
 from notifier.db.engine import Database
@@ -176,6 +176,6 @@ async def _seed(url: str, pool: RenderingPool) -> str:
             await push.run(root, template_files.list_slugs(root))
         async with database.write() as connection:
             service = await service_admin.create_service(connection, "bench", from_domains=[], now=clock.now())
-            return await new_key.create_live_key(connection, service, now=clock.now())
+            return await key_admin.create_live_key(connection, service, now=clock.now())
     finally:
         await database.close()

@@ -15,7 +15,7 @@ import asyncpg
 
 from bench.rig.installation import Installation
 from bench.rig.queue_filler import fill_queue
-from notifier.auth import new_key, service_admin
+from notifier.auth import key_admin, service_admin
 from notifier.db.engine import Database
 
 SPAN = timedelta(days=730)
@@ -132,7 +132,7 @@ async def _services(installation: Installation) -> tuple[list[str], list[str]]:
             made = [installation.key]
             for number in range(1, len(SHARES)):
                 ids.append(await service_admin.create_service(connection, f"service{number}", from_domains=[], now=now))
-                made.append(await new_key.create_live_key(connection, ids[-1], now=now))
+                made.append(await key_admin.create_live_key(connection, ids[-1], now=now))
     finally:
         await database.close()
     return [str(id_) for id_ in ids], made

@@ -6,8 +6,7 @@ from fastapi import Request
 from starlette.convertors import Convertor, register_url_convertor
 
 from notifier.api.dependencies import ApiDependencies
-from notifier.auth.authenticated_key import AuthenticatedKey, Caller, require_service
-from notifier.auth.key_scope import KeyScope
+from notifier.auth.authenticated_key import AuthenticatedKey, Caller, KeyScope, require_service
 from notifier.errors import NotFoundError
 
 

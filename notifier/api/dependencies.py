@@ -10,15 +10,15 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.api.rate_limits import RateLimits
-from notifier.auth.authenticated_key import Authenticator
+from notifier.auth.authenticator import Authenticator
 from notifier.clock import Clock
 from notifier.db.database_errors import convert_database_errors
 from notifier.db.engine import Database
+from notifier.email_address import RecipientPolicy
 from notifier.health.probes import Probes
 from notifier.lookup.batch_progress import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
 from notifier.mail.mail_parts import Mailbox
-from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.editor_renderers import EditorRenderers
 from notifier.sse import OpenStreams
 from notifier.submission.batch_submitter import BatchSubmitter
@@ -27,7 +27,7 @@ from notifier.templating.assets.image_cache import InlineImageCache, PublicFileC
 from notifier.templating.publish_gate import PublishGate
 from notifier.templating.publishing import Publisher
 from notifier.templating.version_store import TemplateCache
-from notifier.webhooks.secret_box import SecretBox
+from notifier.webhooks.endpoint_secret import SecretBox
 
 MAX_CHANGE_SECONDS = 2.5
 """Time limit of a change. The driver needs two seconds more to leave a hanging server: 503 comes within five."""

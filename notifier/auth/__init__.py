@@ -1,1 +1,1 @@
-"""Who is calling: services, their API keys, and what a key may do."""
+"""Services, their API keys, and what a key may do."""

@@ -1,36 +1,45 @@
-"""Authenticates API keys by their hash, in constant time, and says what a key may do.
+"""The API key of a request, and what it may do: its scopes, its reach, and its rights over mail."""
 
-A key is `ntf_live_` (or `ntf_team_`, `ntf_test_`; `ntf_admin_` if it belongs to no service), twelve characters that
-identify it, and a 32-character secret of which only the SHA-256 is stored.
-"""
-
-import hashlib
-import hmac
-import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select
+from sqlalchemy import ColumnElement
 
 from notifier import email_address
-from notifier.auth.key_lookup_queue import LookupQueue
-from notifier.auth.key_scope import KeyScope
-from notifier.auth.key_usage import KeyUsageWriter
-from notifier.clock import Clock
-from notifier.db.engine import Database
-from notifier.db.tables import ApiKey, Service, get_columns
-from notifier.errors import NotifierError
+from notifier.db.tables import Notification, get_columns
+from notifier.email_address import RecipientPolicy
+from notifier.errors import Fault, InvalidRequestError, NotifierError
 from notifier.states import KeyKind
-from notifier.ttl_cache import TtlCache
 
-_key_columns, _service_columns = get_columns(ApiKey), get_columns(Service)
-_KEY_FORM = re.compile(r"(ntf_(?:live|team|test|admin)_[0-9A-Za-z]{12})([0-9A-Za-z]{32})")
-MAX_UNKNOWN_KEYS = 1_000
-"""Unknown keys that a process remembers for a second, so that it does not look them up again."""
-_UNMATCHABLE_HASH = hashlib.sha256(b"nobody").digest()
+_notification = get_columns(Notification)
+
+
+class KeyScope(StrEnum):
+    """What a key may do."""
+
+    SEND = "notifications:send"
+    READ = "notifications:read"
+    CONTENT = "content:read"
+    SUPPRESSIONS = "suppressions:manage"
+    WEBHOOKS = "webhooks:manage"
+    KEYS = "keys:manage"
+    AUDIT = "audit:read"
+    TEMPLATES_READ = "templates:read"
+    TEMPLATES_EDIT = "templates:edit"
+    TEMPLATES_PUBLISH = "templates:publish"
+    UNMASKED = "content:unmasked"
+    ADMIN = "admin"
+
+
+DEFAULT_SCOPES = (KeyScope.SEND, KeyScope.READ)
+ADMIN_SCOPES = (KeyScope.TEMPLATES_READ, KeyScope.TEMPLATES_EDIT, KeyScope.TEMPLATES_PUBLISH, KeyScope.ADMIN)
+"""The default of an admin key."""
+SERVICE_SCOPES = tuple(scope for scope in KeyScope if scope is not KeyScope.ADMIN)
+"""The scopes that a key of a service can have."""
 KINDS_BY_REACH = (KeyKind.TEST, KeyKind.TEAM, KeyKind.LIVE)
 """The kinds of keys by whom their mail reaches: nobody, the team, anybody."""
 
@@ -93,17 +102,14 @@ class Caller(AuthenticatedKey):
     service_id: UUID
     service_name: str
     from_domains: tuple[str, ...]  # empty: only the instance's own From address
-    team_recipients: frozenset[
-        str
-    ]  # whom a team key may mail: addresses, and domains as "@example.org", as `address.key` does
+    team_recipients: frozenset[str]  # whom a team key may mail: keys of addresses, and domains as "@example.org"
     service_rate: int | None  # notifications a minute; None: as the settings say
 
     def may_mail(self, recipient: str) -> bool:
         """Whether the key may mail the recipient: a team key mails the team and simulated recipients only."""
-        key = email_address.get_address_key(recipient)
-        if self.kind is not KeyKind.TEAM or email_address.is_simulated_address(key):
+        if self.kind is not KeyKind.TEAM or email_address.is_simulated_address(recipient):
             return True
-        return key in self.team_recipients or f"@{email_address.get_address_domain(key)}" in self.team_recipients
+        return email_address.is_address_listed(recipient, self.team_recipients)
 
 
 def require_service(key: AuthenticatedKey) -> Caller:
@@ -113,93 +119,49 @@ def require_service(key: AuthenticatedKey) -> Caller:
     return key
 
 
-_FoundKey = tuple[bytes, AuthenticatedKey]
-"""The hash of a key's secret, and the key that it proves."""
+def may_send_from(sender: str, default: str, domains: Collection[str]) -> bool:
+    """Whether a service with these domains may use the address in From; `default` is the instance's own address."""
+    return sender == default or email_address.get_address_domain(sender) in domains
 
 
-def get_key_prefix(key: str) -> str | None:
-    """Get the prefix of a key; `key` may be the prefix alone. None if it is neither."""
-    match = _KEY_FORM.fullmatch(key) or _KEY_FORM.fullmatch(key + "0" * 32)
-    return match[1] if match else None
+@dataclass(frozen=True, kw_only=True)
+class MailRights:
+    """The rights of one caller over mail: checked at submit, and before a change after which a mail could leave."""
 
+    caller: Caller
+    policy: RecipientPolicy
+    own_sender: str  # the instance's address, from which every service may send
 
-class Authenticator:
-    """Authenticates keys; caches each for a second."""
+    def get_conditions(self) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+        """SQL conditions for the notifications that the caller may change: its service's, of kinds within its reach."""
+        return _notification.service_id == self.caller.service_id, _notification.kind.in_(self.caller.kinds_in_reach)
 
-    def __init__(self, database: Database, clock: Clock, usage: KeyUsageWriter | None = None) -> None:
-        self._database = database
-        self._clock = clock
-        self._usage = usage  # None: the time of the last use is not written
-        lookups = LookupQueue(self._find)
-        self._known: TtlCache[str, _FoundKey] = TtlCache(lookups.look_up, clock, max_misses=MAX_UNKNOWN_KEYS)
+    def find_recipient_fault(self, recipient: str, kind: KeyKind, pointer: str = "") -> Fault | None:
+        """Why mail of this kind of key must not go to the address; mail of a test key never leaves."""
+        if kind is KeyKind.TEST:
+            return None
+        if not self.policy.allows(recipient):
+            return Fault(pointer, "recipient_not_allowed", self.policy.explain_refusal())
+        if not self.caller.may_mail(recipient):
+            service = self.caller.service_name
+            detail = f"a team key only mails the service's own people; {service} has not named this address"
+            return Fault(pointer, "recipient_not_allowed", detail)
+        return None
 
-    async def authenticate_service(self, authorization: str | None) -> Caller:
-        """Authenticate a service by its Authorization header. Raises `UnauthenticatedError` or `NotOfServiceError`."""
-        return require_service(await self.authenticate_key(authorization))
+    def find_sender_fault(self, sender: str, pointer: str = "", because: str = "") -> Fault | None:
+        """Why the service must not send from the address; `because` is added at the end."""
+        if may_send_from(sender, self.own_sender, self.caller.from_domains):
+            return None
+        domain = email_address.get_address_domain(sender)
+        detail = f"the service {self.caller.service_name} may not send from {domain}{because}"
+        return Fault(pointer, "from_not_allowed", detail)
 
-    async def authenticate_key(self, authorization: str | None) -> AuthenticatedKey:
-        """Authenticate a key by its Authorization header. Raises `UnauthenticatedError`, the same for every cause."""
-        scheme, _, token = (authorization or "").partition(" ")
-        match = _KEY_FORM.fullmatch(token.strip())
-        if scheme.lower() != "bearer" or match is None:
-            raise UnauthenticatedError
-        # An unknown key is compared with a hash that nothing matches, so that it takes as long.
-        secret_hash, key = await self._known.get(match[1]) or (_UNMATCHABLE_HASH, None)
-        is_genuine = hmac.compare_digest(secret_hash, hash_secret(match[2]))
-        if not is_genuine or key is None or (key.expires_at and key.expires_at <= self._clock.now()):
-            raise UnauthenticatedError
-        if self._usage is not None:
-            self._usage.note_use(key.key_id)
-        return key
+    def require_sendable(self, rows: Iterable[Any]) -> None:
+        """Raise `InvalidRequestError` if one of these notifications could not be submitted by the caller today.
 
-    async def _find(self, prefixes: Sequence[str]) -> dict[str, _FoundKey]:
-        """Load these keys by prefix; revoked ones are left out."""
-        statement = (
-            select(
-                _key_columns.prefix,
-                _key_columns.id,
-                _key_columns.secret_hash,
-                _key_columns.scopes,
-                _key_columns.expires_at,
-                _key_columns.kind,
-            )
-            .add_columns(
-                _service_columns.name,
-                _service_columns.id.label("service_id"),
-                _service_columns.from_domains,
-                _service_columns.team_recipients,
-            )
-            .add_columns(
-                _key_columns.rate_per_minute.label("key_rate"), _service_columns.rate_per_minute.label("service_rate")
-            )
-            .join(Service, _service_columns.id == _key_columns.service_id, isouter=True)
-            .where(_key_columns.prefix.in_(prefixes), _key_columns.revoked_at.is_(None))
-        )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).all()
-        return {row.prefix: (row.secret_hash, _build_authenticated_key(row)) for row in rows}
-
-
-def _build_authenticated_key(row: Row[Any]) -> AuthenticatedKey:
-    scopes = frozenset(row.scopes)
-    if row.service_id is None:
-        return AuthenticatedKey(
-            key_id=row.id, kind=row.kind, scopes=scopes, expires_at=row.expires_at, key_rate=row.key_rate
-        )
-    return Caller(
-        key_id=row.id,
-        service_id=row.service_id,
-        service_name=row.name,
-        kind=row.kind,
-        from_domains=tuple(row.from_domains),
-        team_recipients=frozenset(email_address.get_address_key(recipient) for recipient in row.team_recipients or ()),
-        scopes=scopes,
-        expires_at=row.expires_at,
-        key_rate=row.key_rate,
-        service_rate=row.service_rate,
-    )
-
-
-def hash_secret(secret: str) -> bytes:
-    """Hash a secret. SHA-256 without salt is enough, because the secret has 190 random bits."""
-    return hashlib.sha256(secret.encode()).digest()
+        Each row has `recipient`, `from_address` and `kind`.
+        """
+        for row in rows:
+            fault = self.find_recipient_fault(row.recipient, row.kind) or self.find_sender_fault(row.from_address)
+            if fault is not None:
+                raise InvalidRequestError([fault])

@@ -1,9 +1,9 @@
-"""The operations on services: list, and change what an operator or the service itself may change.
+"""The operations on services: create, find, list and change them.
 
-The team belongs to the service and counts for all its team keys. Functions never commit.
+The team belongs to the service and applies to all its team keys. Functions never commit.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -14,13 +14,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit, email_address
-from notifier.audit import Actor, AuditAction, AuditRecord, ObjectKind
+from notifier.audit import Actor, AuditAction, AuditRecord
 from notifier.db.tables import Service, get_columns
 from notifier.errors import NameTakenError, NotFoundError
 from notifier.ids import generate_id
 
 MAX_TEAM_RECIPIENTS = 1000
-_service_columns = get_columns(Service)
+_service = get_columns(Service)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,22 +40,15 @@ class ServiceChanges:
     """The changes of a service; None: unchanged."""
 
     from_domains: Sequence[str] | None = None
-    team_recipients: Sequence[str] | None = None  # as `member` gives them
+    team_recipients: Sequence[str] | None = None  # as `normalise_team_recipient` returns them
     rate_per_minute: int | None = None  # 0: unlimited
 
 
 def normalise_team_recipient(text: str) -> str:
     """Normalise an address or "@domain" that team keys may mail, for comparison. Raises `InvalidAddressError`."""
     if text.startswith("@"):
-        return "@" + email_address.get_address_domain(
-            email_address.get_address_key(email_address.normalise_address(f"anybody{text}"))
-        )
+        return normalise_team_recipient(f"anybody{text}").removeprefix("anybody")
     return email_address.get_address_key(email_address.normalise_address(text))
-
-
-def may_send_from(sender: str, default: str, domains: Collection[str]) -> bool:
-    """Whether a service with these domains may use the address in From; `default` is the instance's own address."""
-    return sender == default or email_address.get_address_domain(sender) in domains
 
 
 async def create_service(
@@ -88,9 +81,7 @@ async def create_service(
 
 async def find_service(connection: AsyncConnection, name: str) -> UUID:
     """Find the id of the service with this name. Raises `NotFoundError`."""
-    id_ = (
-        await connection.execute(select(_service_columns.id).where(_service_columns.name == name))
-    ).scalar_one_or_none()
+    id_ = await connection.scalar(select(_service.id).where(_service.name == name))
     if id_ is None:
         raise NotFoundError(f"there is no service named {name!r}")
     return UUID(str(id_))
@@ -98,7 +89,7 @@ async def find_service(connection: AsyncConnection, name: str) -> UUID:
 
 async def list_services(connection: AsyncConnection) -> list[ServiceView]:
     """List all services by name."""
-    rows = await connection.execute(_select_services().order_by(_service_columns.name))
+    rows = await connection.execute(_select_services().order_by(_service.name))
     return [ServiceView(**row) for row in rows.mappings()]
 
 
@@ -107,9 +98,9 @@ async def update_service(
 ) -> ServiceView:
     """Change the service with this id or name; every process uses the change within a second.
 
-    The audit keeps how many addresses the team has, not the addresses. Raises `NotFoundError`.
+    The audit record has the number of addresses of the team, not the addresses. Raises `NotFoundError`.
     """
-    condition = _service_columns.id == which if isinstance(which, UUID) else _service_columns.name == which
+    condition = _service.id == which if isinstance(which, UUID) else _service.name == which
     row = (await connection.execute(_select_services().where(condition).with_for_update())).mappings().one_or_none()
     if row is None:
         raise NotFoundError(f"there is no service named {which!r}")
@@ -121,11 +112,10 @@ async def update_service(
     if all(getattr(before, name) == value for name, value in values.items()):
         actor.record_no_change()
         return before
-    await connection.execute(update(Service).where(_service_columns.id == before.id).values(values))
+    await connection.execute(update(Service).where(_service.id == before.id).values(values))
     after = replace(before, **values)
     record = AuditRecord(
         action=AuditAction.SERVICE_CHANGED,
-        object_kind=ObjectKind.SERVICE,
         object_id=after.id,
         service_id=after.id,
         before=_list_audited_fields(before),
@@ -145,4 +135,4 @@ def _list_audited_fields(view: ServiceView) -> dict[str, Any]:
 
 
 def _select_services() -> Select[Any]:
-    return select(*(_service_columns[name] for name in ServiceView.__dataclass_fields__))
+    return select(*(_service[name] for name in ServiceView.__dataclass_fields__))

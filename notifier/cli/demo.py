@@ -14,7 +14,7 @@ from notifier.cli.command import USAGE_ERROR, CommandError, set_up_logging
 from notifier.cli.run import InboxPortOption, PortOption, SmtpPortOption, name_busy_port, wait_for_stop
 
 if TYPE_CHECKING:
-    from notifier.log_settings import LogSettings
+    from notifier.environment import LogSettings
     from notifier.runtime.process_parts import ProcessParts
     from notifier.settings import Settings
 
@@ -45,8 +45,7 @@ def _load_log_settings() -> "tuple[LogSettings, list[str]]":
     """Load the log settings, and list the variables that are set but have no effect."""
     from pydantic import ValidationError
 
-    from notifier.environment import list_set_variables
-    from notifier.log_settings import LogSettings
+    from notifier.environment import LogSettings, list_set_variables
     from notifier.settings import IsolatedSettings
 
     ignored = [name for name in list_set_variables() if name.upper() not in CLIENT_VARIABLES]
@@ -66,8 +65,8 @@ def _build_settings(data_dir: Path, smtp_port: int) -> "Settings":
         SmtpSecurity,
         SmtpSettings,
         WebhooksSettings,
+        find_shipped_directory,
     )
-    from notifier.shipped_files import find_shipped_directory
 
     return IsolatedSettings(
         data_dir=data_dir,
@@ -122,7 +121,7 @@ def _refuse_other_installation(data_dir: Path) -> None:
 async def _publish_templates(parts: "ProcessParts") -> None:
     """Publish the shipped templates that do not exist yet. Edited templates stay as they are."""
     from notifier.rendering.pool import RenderingPool
-    from notifier.shipped_files import find_shipped_directory
+    from notifier.settings import find_shipped_directory
     from notifier.templating.sync import template_files
     from notifier.templating.sync.push import Push
 
@@ -134,14 +133,14 @@ async def _publish_templates(parts: "ProcessParts") -> None:
 
 async def _find_or_create_key(parts: "ProcessParts", data_dir: Path) -> str:
     """Return the demo's API key. It is created at the first start and reused at every later one."""
-    from notifier.auth import authenticated_key, key_scope, new_key, service_admin
+    from notifier.auth import authenticated_key, authenticator, key_admin, service_admin
     from notifier.db import data_directory
     from notifier.errors import NotFoundError
 
     file = data_dir / KEY_FILE
     key = file.read_text().strip()
     with suppress(authenticated_key.UnauthenticatedError):
-        await authenticated_key.Authenticator(parts.database, parts.clock).authenticate_service(f"Bearer {key}")
+        await authenticator.Authenticator(parts.database, parts.clock).authenticate_service(f"Bearer {key}")
         return key
     async with parts.database.write() as connection:
         try:
@@ -149,7 +148,9 @@ async def _find_or_create_key(parts: "ProcessParts", data_dir: Path) -> str:
         except NotFoundError:
             now, domains = parts.clock.now(), ["shop.example"]  # as in the documentation
             service = await service_admin.create_service(connection, "demo", from_domains=domains, now=now)
-        key = await new_key.create_live_key(connection, service, scopes=list(key_scope.KeyScope), now=parts.clock.now())
+        key = await key_admin.create_live_key(
+            connection, service, scopes=list(authenticated_key.KeyScope), now=parts.clock.now()
+        )
     data_directory.write_secret_file(file, key)
     return key
 

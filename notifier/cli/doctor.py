@@ -25,7 +25,7 @@ async def run_doctor(as_json: Json = False) -> None:
 
 
 async def _collect_results() -> "list[CheckResult]":
-    from notifier.default_sender import get_default_sender
+    from notifier.email_address import get_default_sender
     from notifier.errors import ConfigurationError
     from notifier.health import checks
     from notifier.health.checks import CheckResult
@@ -51,7 +51,7 @@ async def _check_database(settings: "Settings") -> "list[CheckResult]":
     from notifier.health import checks
     from notifier.health.checks import CheckResult
     from notifier.runtime import process_parts
-    from notifier.webhooks.secret_box import SecretBox
+    from notifier.webhooks.endpoint_secret import SecretBox
 
     try:
         async with process_parts.open_process_parts(settings) as parts:

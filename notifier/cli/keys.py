@@ -24,8 +24,8 @@ from notifier.cli.command import (
 from notifier.states import KeyKind
 
 if TYPE_CHECKING:
+    from notifier.auth.authenticated_key import KeyScope
     from notifier.auth.key_admin import KeyView
-    from notifier.auth.key_scope import KeyScope
 
 MAX_LISTED_KEYS = 1000
 _DURATION_FORM = re.compile(r"(\d{1,6})([smhdw])")
@@ -46,8 +46,8 @@ async def create_key(
     as_json: Json = False,
 ) -> None:
     """Create an API key; it is the last line of the output and cannot be shown again."""
-    from notifier.auth import key_admin, new_key, service_admin
-    from notifier.auth.key_scope import ADMIN_SCOPES, DEFAULT_SCOPES, KeyScope
+    from notifier.auth import key_admin, service_admin
+    from notifier.auth.authenticated_key import ADMIN_SCOPES, DEFAULT_SCOPES, KeyScope
 
     lifetime = _parse_duration(expires_in, "--expires-in") if expires_in else None
     name = replace_surrogates(name, "--name", key_admin.MAX_KEY_NAME_LENGTH)
@@ -58,7 +58,7 @@ async def create_key(
     scopes = _parse_scopes(scope) or (ADMIN_SCOPES if admin else DEFAULT_SCOPES)
     if not admin and KeyScope.ADMIN in scopes:
         raise CommandError("--scope: a service's key cannot have admin; create an admin key with --admin", USAGE_ERROR)
-    properties = new_key.NewKey(kind=kind, name=name, scopes=scopes, rate_per_minute=rate_per_minute)
+    properties = key_admin.NewKey(kind=kind, name=name, scopes=scopes, rate_per_minute=rate_per_minute)
     async with open_for_writing() as parts, parts.database.write() as connection:
         actor = build_actor(parts.clock.now())
         properties = replace(properties, expires_at=actor.at + lifetime if lifetime else None)
@@ -108,7 +108,7 @@ async def revoke_key(which: KeyName, as_json: Json = False) -> None:
 
 
 def _parse_scopes(texts: list[str]) -> "tuple[KeyScope, ...]":
-    from notifier.auth.key_scope import KeyScope
+    from notifier.auth.authenticated_key import KeyScope
 
     try:
         return tuple(KeyScope(scope) for scope in texts)
@@ -118,9 +118,9 @@ def _parse_scopes(texts: list[str]) -> "tuple[KeyScope, ...]":
 
 
 def _parse_key_name(which: str) -> UUID | str:
-    from notifier.auth import authenticated_key
+    from notifier.auth import authenticator
 
-    prefix = authenticated_key.get_key_prefix(which)
+    prefix = authenticator.get_key_prefix(which)
     if prefix is not None:
         return prefix
     try:

@@ -134,7 +134,7 @@ def _print_unexpected_error(error: Exception) -> None:
     from pydantic import ValidationError
 
     from notifier.db.data_directory import describe_os_error
-    from notifier.log_settings import LogLevel, LogSettings
+    from notifier.environment import LogLevel, LogSettings
     from notifier.telemetry.logging import describe_exception
 
     try:

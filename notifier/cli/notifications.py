@@ -25,8 +25,7 @@ from notifier.cli.command import (
 from notifier.states import Reason, Resolution
 
 if TYPE_CHECKING:
-    from notifier.lookup.notification_view import NotificationView
-    from notifier.lookup.timeline import TimelineItem
+    from notifier.lookup.notification_view import NotificationView, TimelineItem
 
 MAX_LISTED = 1000
 Id = Annotated[str, typer.Argument(metavar="ID", help="The notification's id.")]
@@ -36,13 +35,13 @@ Comment = Annotated[str, typer.Option(help="Why; kept in the timeline.")]
 async def show_notification(id_: Id, as_json: Json = False) -> None:
     """Show a notification: its status, the reason, and everything that happened to it."""
     from notifier.api.notifications import models
-    from notifier.lookup import notification_view, timeline
+    from notifier.lookup import notification_view
 
     notification_id = _parse_id(id_)
     async with open_for_reading() as parts:
         async with parts.database.read() as connection:
             view = await notification_view.get_notification(connection, None, notification_id)
-            items = await timeline.get_timeline(connection, None, notification_id)
+            items = await notification_view.get_timeline(connection, None, notification_id)
         now = parts.clock.now()
     if as_json:
         notification = models.build_notification_reply(view, now) | {

@@ -61,7 +61,7 @@ async def push_templates(
     as_json: Json = False,
 ) -> None:
     """Check the files and publish what differs; all or nothing, and never over a newer edit."""
-    from notifier.default_sender import get_default_sender
+    from notifier.email_address import get_default_sender
     from notifier.rendering.pool import RenderingPool
     from notifier.runtime import process_parts
     from notifier.templating.publish_gate import PublishGate

@@ -17,9 +17,9 @@ from http import HTTPMethod
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 from uuid import UUID
 
+from notifier.backoff import parse_retry_after
 from notifier.client.errors import ApiError, Fault, MalformedReplyError, Problem, UnsendableError, build_api_error
 from notifier.client.request_fields import build_body, build_query
-from notifier.retry_after import parse_retry_after
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Callable[..., Any])

@@ -14,7 +14,7 @@ from notifier.db.database_errors import UPGRADE_ADVICE
 from notifier.db.engine import Database
 from notifier.db.tables import Table
 from notifier.errors import ConfigurationError
-from notifier.shipped_files import find_shipped_directory
+from notifier.settings import find_shipped_directory
 
 UPGRADE_LOCK = 0x6E6F7469  # "noti": the key of PostgreSQL's advisory lock
 

@@ -31,16 +31,16 @@ from notifier.delivery.delivery_result import (
 )
 from notifier.delivery.mail_renderer import ATTACHMENT_GONE, ClaimedDelivery, MailRenderer
 from notifier.delivery.relay_circuits import RelayCircuits
+from notifier.email_address import RecipientPolicy
 from notifier.mail.mail_parts import MailAttachment, RenderedMail
 from notifier.outbox.entry_handler import ClaimedEntry, FinishEntry, JournalNote, LostClaim, Settlement, WorkerContext
 from notifier.outcomes import Accepted, NotTried, Outcome, Uncertain
-from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.pool import MAX_BATCH_MAILS
 from notifier.settings import SenderSettings
 from notifier.smtp.outgoing_mail import OutgoingMail
 from notifier.smtp.transport import SmtpTransport
 from notifier.states import WAITING_STATUSES, EntryKind, Reason, Status
-from notifier.submission import attachment_store
+from notifier.submission import attachment_validation
 from notifier.telemetry.logging import get_logger
 from notifier.throttle.fault_confirmation import AttemptedMail
 
@@ -184,7 +184,7 @@ class EmailHandler:
             await self._render_and_send(group, worker)
             return
         async with self._mails_with_files:
-            files = await attachment_store.load_attachments(self._database, attachments)
+            files = await attachment_validation.load_attachments(self._database, attachments)
             if files is None:
                 self._settle(group[0], stop_unrenderable(ATTACHMENT_GONE), worker)
             else:

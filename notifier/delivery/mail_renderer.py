@@ -12,10 +12,10 @@ from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.delivery.delivery_loader import Delivery, SourceCache
 from notifier.delivery.delivery_result import DeliveryResult, NotBegun, Throttled, describe_fault, stop_unrenderable
+from notifier.email_address import ORIGINAL_TO_HEADER, RecipientPolicy
 from notifier.mail.limits import MAX_PART_SECONDS
 from notifier.mail.mail_parts import MailAttachment, RenderedMail
 from notifier.outbox.entry_handler import ClaimedEntry
-from notifier.recipient_policy import ORIGINAL_TO_HEADER, RecipientPolicy
 from notifier.rendering.pool import MAX_WALL_SECONDS, STARVED_FAULT, TOO_SLOW_FAULT, CostMeter, RenderingPool
 from notifier.rendering.preview_pool import PreviewPool
 from notifier.rendering.protocol import RenderJob, SkippedMail

@@ -23,7 +23,7 @@ from notifier.telemetry.redaction import redact_text
 from notifier.throttle.relay_state import list_limited_senders, list_relay_outages
 from notifier.trusted_certificates import SMTP_VARIABLE, WEBHOOKS_VARIABLE, build_tls_context
 from notifier.webhooks import endpoints
-from notifier.webhooks.secret_box import ENCRYPTED_PREFIX, SecretBox
+from notifier.webhooks.endpoint_secret import ENCRYPTED_PREFIX, SecretBox
 
 UNREACHABLE = "out of reach: check NOTIFIER_DATABASE_URL and the server"
 MAX_SHOWN_SENDERS = 5

@@ -1,1 +1,1 @@
-"""Reading what happened: find, search, timeline, explanation of a wait, content."""
+"""Reads what happened to notifications: find, search, timeline, content, and why one waits."""

@@ -1,4 +1,4 @@
-"""The progress of a batch: read once, or repeatedly for all who watch it."""
+"""The progress of a batch: read once, or again and again for clients that watch it."""
 
 import asyncio
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from notifier.states import WAITING_STATUSES, Status
 from notifier.ttl_cache import TtlCache
 
 WATCH_INTERVAL_SECONDS = 1.0
-"""A batch is read at most once per interval for all who watch it, and a watcher's key is checked as often."""
+"""A batch is read at most once per interval for all who watch it. A watcher's key is checked as often."""
 MAX_WATCH_SECONDS = 600.0
-"""The longest stream; a client reconnects to see more."""
+"""Seconds of a stream; then the client must connect again."""
 _batch, _notification = get_columns(Batch), get_columns(Notification)
 
 
@@ -32,9 +32,9 @@ class BatchView:
     created_at: datetime
     size: int  # how many notifications the request asked for
     statuses: dict[Status, int]  # of those that were written, copies left out
-    closed: int = 0  # unknown ones that nobody resolved in time: they wait for nothing
-    cancelled_at: datetime | None = None  # from then on nothing of it is begun
-    cancelling: bool = False  # some of its mails have still to get the status `cancelled`
+    closed: int = 0  # unknown ones that nobody resolved in time
+    cancelled_at: datetime | None = None  # from then on no mail of it is begun
+    cancelling: bool = False  # some of its mails do not have the status `cancelled` yet
 
     @property
     def accepted(self) -> int:
@@ -43,17 +43,17 @@ class BatchView:
 
     @property
     def ended(self) -> int:
-        """How many wait for nothing any more."""
+        """How many have ended."""
         return sum(number for status, number in self.statuses.items() if status not in WAITING_STATUSES) + self.closed
 
     @property
     def progress(self) -> int:
-        """The part that has ended, in percent; 100 only when all have."""
+        """The part that has ended, in percent; 100 only if all have ended."""
         return 100 * self.ended // self.accepted if self.accepted else 100
 
 
 async def get_batch(connection: AsyncConnection, service_id: UUID, id_: UUID) -> BatchView:
-    """A service's batch. Raises `NotFoundError`, also for another service's."""
+    """Get the progress of a service's batch. Raises `NotFoundError`, also for a batch of another service."""
     statement = select(_batch.id, _batch.created_at, _batch.size, _batch.cancelled_at)
     statement = statement.where(_batch.id == id_, _batch.service_id == service_id)
     row = (await connection.execute(statement)).mappings().one_or_none()
@@ -63,14 +63,13 @@ async def get_batch(connection: AsyncConnection, service_id: UUID, id_: UUID) ->
     counted = select(_notification.status, func.count()).where(*own).group_by(_notification.status)
     statuses = {Status(status): number for status, number in await connection.execute(counted)}
     closed = await notification_view.count_closed_unknown(connection, id_) if Status.UNKNOWN in statuses else 0
-    cancelling = row["cancelled_at"] is not None and bool(
-        await entry_store.get_due_times(connection, service_id, [id_])
-    )
+    is_cancelled = row["cancelled_at"] is not None
+    cancelling = is_cancelled and bool(await entry_store.get_due_times(connection, service_id, [id_]))
     return BatchView(**row, statuses=statuses, closed=closed, cancelling=cancelling)
 
 
 class BatchWatch:
-    """Reads each batch at most once per interval for all watchers, and one batch at a time."""
+    """Reads each batch at most once per interval for all clients that watch it, and one batch at a time."""
 
     def __init__(self, database: Database, clock: Clock, *, seconds: float = WATCH_INTERVAL_SECONDS) -> None:
         self.seconds = seconds  # between two reads
@@ -79,7 +78,7 @@ class BatchWatch:
         self._views: TtlCache[tuple[UUID, UUID], BatchView] = TtlCache(self._read, clock, seconds=seconds)
 
     async def get_current(self, service_id: UUID, view: BatchView) -> BatchView:
-        """The current progress of the batch. Raises `NotFoundError`."""
+        """Get the current progress of the batch. Raises `NotFoundError`."""
         return await self._views.get((service_id, view.id)) or view
 
     async def _read(self, key: tuple[UUID, UUID]) -> BatchView:

@@ -1,4 +1,4 @@
-"""Show the content of a mail: as it was sent, as it will be, or as a request would make it."""
+"""Shows the content of a mail: of a stored notification, or of a request that is only tried."""
 
 import asyncio
 import hashlib
@@ -17,14 +17,14 @@ from notifier.db.engine import Database
 from notifier.db.tables import Attempt, get_columns
 from notifier.delivery import delivery_loader, mail_renderer
 from notifier.delivery.delivery_loader import Delivery
+from notifier.email_address import RecipientPolicy
 from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
 from notifier.lookup import notification_view
 from notifier.mail.mail_parts import MailAttachment
 from notifier.outcomes import OutcomeName
-from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.editor_renderers import EditorRenderers
 from notifier.rendering.protocol import PreviewedMail
-from notifier.submission import attachment_store
+from notifier.submission import attachment_validation
 from notifier.submission.new_notification import NewNotification
 from notifier.template_language.template_source import RenderFault
 
@@ -47,11 +47,11 @@ class ContentView:
     attachments: list[dict[str, Any]]
     source: bytes  # the whole message, as a relay gets it
     sha256: str  # of the source
-    identical: bool | None  # whether it has the bytes that were sent last; None: nothing was sent
+    identical: bool | None  # whether these are the bytes that were sent last; None: nothing was sent
 
 
 class ContentPreviewer:
-    """Renders mails to show them, with the code that sends."""
+    """Renders mails to show them, with the same code as for sending."""
 
     def __init__(self, database: Database, editors: EditorRenderers, policy: RecipientPolicy) -> None:
         self._database = database
@@ -67,7 +67,6 @@ class ContentPreviewer:
         view = await self._preview_stored(caller, id_)
         record = audit.AuditRecord(
             action=audit.AuditAction.CONTENT_VIEWED,
-            object_kind=audit.ObjectKind.NOTIFICATION,
             object_id=id_,
             service_id=caller.service_id,
         )
@@ -77,11 +76,10 @@ class ContentPreviewer:
         return view
 
     async def _preview_stored(self, caller: Caller, id_: UUID) -> ContentView:
-        """The mail of a notification within the caller's reach. Raises `NotFoundError`, `UnrenderableError`."""
         async with self._database.read() as connection:
             await notification_view.get_notification(connection, caller.service_id, id_)
             delivery = (await delivery_loader.load_deliveries(connection, [id_]))[id_]
-            if delivery.kind not in caller.kinds_in_reach:  # a test key must not see a sign-in link of live mail
+            if delivery.kind not in caller.kinds_in_reach:  # a test key must not read a sign-in link of live mail
                 raise NotFoundError("there is no such notification")
             sent = await connection.execute(
                 select(_attempt.sha256)
@@ -90,7 +88,7 @@ class ContentPreviewer:
                 .limit(1)
             )
             digest: bytes | None = sent.scalar_one_or_none()
-        files = await attachment_store.load_attachments(self._database, delivery.attachments)
+        files = await attachment_validation.load_attachments(self._database, delivery.attachments)
         if files is None:
             raise UnrenderableError(str(mail_renderer.ATTACHMENT_GONE))
         mail = await self._render(caller.service_id, delivery, files)
@@ -99,7 +97,7 @@ class ContentPreviewer:
         return _build_content_view(mail, delivery.attachments, digest)
 
     async def preview_draft(self, notification: NewNotification) -> ContentView:
-        """The mail that a request would make. Raises `InvalidRequestError` if it cannot be rendered."""
+        """Render the mail of a request that is not written. Raises `InvalidRequestError` if it cannot be rendered."""
         files = [
             MailAttachment(filename=f.filename, content_type=f.content_type, content_id=f.content_id, data=f.data)
             for f in notification.attachments

@@ -1,7 +1,7 @@
-"""Search a service's notifications: a page walks one index, newest first, and the id is the cursor.
+"""Search a service's notifications: a page reads one index, newest first, and the id is the cursor.
 
-No page examines more than `MAX_ROWS_EXAMINED` rows, so that every combination of filters is fast. A page may therefore
-be short; the next one goes on behind the cursor.
+No page examines more than `MAX_ROWS_EXAMINED` rows, so that every combination of filters is fast. So a page may have
+fewer rows than its limit, or none, before the end.
 """
 
 from collections.abc import Sequence
@@ -20,18 +20,13 @@ from notifier.lookup.notification_view import NotificationView, list_notificatio
 from notifier.outbox import entry_store
 from notifier.states import INDEXED_STATUSES, Status
 
-MAX_ROWS_EXAMINED = 2_000
-"""Rows that one page examines."""
-
+MAX_ROWS_EXAMINED = 2_000  # rows that one page examines
 MAX_CLOCK_SKEW = timedelta(hours=2)
 """Between the clocks of the hosts, which make the ids, and the clock of the database, which makes the times."""
-
 _FIRST_DAY, _LAST_DAY = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 """Times are limited to these days, because arithmetic at the ends of the calendar overflows."""
-
 NO_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
-"""Below and above all ids; the first one also stands for a template that does not exist."""
-
+"""Below and above all ids. `NO_ID` is also used for a template that does not exist."""
 _notification, _template = get_columns(Notification), get_columns(Template)
 _listed, _tagged, _entry = get_columns(StatusIndex), get_columns(NotificationTag), get_columns(OutboxEntry)
 
@@ -53,7 +48,7 @@ class NotificationFilter:
 
 @dataclass(frozen=True, kw_only=True)
 class PageRequest:
-    """Which page of the result."""
+    """The page of the result that is wanted."""
 
     limit: int
     before: UUID | None = None  # the cursor of the page before
@@ -70,7 +65,7 @@ class NotificationPage:
 
 @dataclass(frozen=True, kw_only=True)
 class _IndexWalk:
-    """A walk through one index: notifications with some equal values, by id."""
+    """A read of one index: notifications with some equal values, by id."""
 
     shared: Sequence[tuple[Column[Any], Any]]
     id: Column[Any]
@@ -80,7 +75,7 @@ class _IndexWalk:
         """Select newest first, from the id `first` until before the id `end`.
 
         It compares whole rows, because only this index can do that. With `service_id = …` and an order by id the
-        planner may walk through the notifications of all services.
+        planner may read the notifications of all services.
         """
         names = [column for column, _ in self.shared] + [self.id]
         bounds = []
@@ -109,7 +104,7 @@ async def search_notifications(
     examined = _choose_index(service_id, query, template_id).rows(first, end).limit(page.max_rows)
     candidate = examined.subquery("w")
     *_, id_ = candidate.c
-    # A scalar subquery runs row by row, in the order of the walk; the planner may turn an EXISTS into a join.
+    # A scalar subquery runs row by row, in the order of the index. The planner may turn an EXISTS into a join.
     passes = select(literal(1)).where(_notification.id == id_, *_list_conditions(service_id, query, template_id, now))
     statement = select(id_).where(passes.correlate(candidate).scalar_subquery() == 1)
     statement = statement.order_by(*(column.desc() for column in candidate.c)).limit(page.limit + 1)
@@ -133,7 +128,6 @@ def _clamp_time(time: datetime | None) -> datetime | None:
 
 
 def _compute_bounds(query: NotificationFilter, before: UUID | None) -> tuple[UUID, UUID]:
-    """The first id of the range, and the id at which to stop."""
     first, end = NO_ID, before or LAST_ID
     if query.created_after is not None:
         first = get_first_id(query.created_after - MAX_CLOCK_SKEW)
@@ -174,7 +168,6 @@ def _choose_status_index(service_id: UUID, status: Status) -> _IndexWalk:
 def _list_conditions(
     service_id: UUID, query: NotificationFilter, template_id: UUID | None, now: datetime
 ) -> list[ColumnElement[bool]]:
-    """All conditions of the query."""
     n = _notification
     equal = [
         (n.service_id, service_id),

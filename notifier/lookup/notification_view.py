@@ -1,6 +1,6 @@
-"""Views of notifications: one with its attempts, several by their ids, or those that wait for a person."""
+"""Views of notifications: one with its attempts or its timeline, several by their ids, those that wait for a person."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -8,14 +8,25 @@ from uuid import UUID
 from sqlalchemy import Select, and_, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.db.tables import Attempt, Notification, OutboxEntry, Template, TemplateVersion, get_columns
+from notifier.db.tables import (
+    Attempt,
+    Notification,
+    NotificationEvent,
+    OutboxEntry,
+    Template,
+    TemplateVersion,
+    get_columns,
+)
 from notifier.errors import NotFoundError
 from notifier.outbox import entry_store
 from notifier.outcomes import OutcomeName, SmtpPhase
-from notifier.states import EntryState, KeyKind, Priority, Reason, Role, Status, WhenUncertain
+from notifier.states import WAITING_STATUSES, EntryState, KeyKind, Priority, Reason, Role, Status, WhenUncertain
 
 _notification, _attempt, _entry = get_columns(Notification), get_columns(Attempt), get_columns(OutboxEntry)
 _template, _version = get_columns(Template), get_columns(TemplateVersion)
+_event = get_columns(NotificationEvent)
+MAX_ATTEMPTS_SHOWN = 200  # the newest attempts of one notification
+MAX_EVENTS_SHOWN = 200  # the newest actions of people and callers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,21 +81,21 @@ class NotificationView:
     send_at: datetime
     expires_at: datetime
     uncertain_at: datetime | None
-    when_uncertain: WhenUncertain | None  # as in `load.Delivery`
+    when_uncertain: WhenUncertain | None  # its own, or that of its template version
     due_at: datetime | None  # next try; None while one is under way, while it is held, and after the end
     entry_state: EntryState | None  # None: it waits for nothing
     attempts: list[AttemptView] = field(default_factory=list)
     copies: list[CopyView] = field(default_factory=list)
 
+    @property
+    def explained_status(self) -> str:
+        """The reason for the status and its details; empty if there are none."""
+        return ": ".join(part for part in (self.reason, self.detail) if part)
+
 
 _OWN = [name for name in NotificationView.__dataclass_fields__ if name in _notification and name != "when_uncertain"]
 _WHEN_UNCERTAIN = func.coalesce(_notification.when_uncertain, _version.when_uncertain).label("when_uncertain")
 _NEXT_TRY = case((_entry.state == EntryState.READY, _entry.due_at)).label("due_at")
-
-
-MAX_ATTEMPTS_SHOWN = 200  # the newest attempts of one notification
-
-
 ENTRY_OF_NOTIFICATION = and_(
     entry_store.SUBJECT_INDEX_CONDITION,
     _entry.service_id == _notification.service_id,
@@ -136,18 +147,63 @@ async def list_notifications(connection: AsyncConnection, ids: Sequence[UUID]) -
     return [known[id_] for id_ in ids if id_ in known]
 
 
+async def list_held_unknown(connection: AsyncConnection, *, limit: int) -> list[NotificationView]:
+    """List the unknown notifications of all services that are held for a person; oldest first."""
+    statement = _select_views().where(_entry.state == EntryState.HELD, _notification.status == Status.UNKNOWN)
+    rows = await connection.execute(statement.order_by(_notification.uncertain_at, _notification.id).limit(limit))
+    return [NotificationView(**row) for row in rows.mappings()]
+
+
 async def count_closed_unknown(connection: AsyncConnection, batch_id: UUID) -> int:
     """Count the notifications of a batch, without copies, that are unknown and were not resolved in time."""
     own = (_notification.batch_id == batch_id, _notification.parent_id.is_(None))
     statement = select(func.count()).select_from(Notification).outerjoin(OutboxEntry, ENTRY_OF_NOTIFICATION)
-    result = await connection.execute(
-        statement.where(*own, _notification.status == Status.UNKNOWN, _entry.id.is_(None))
-    )
-    return int(result.scalar_one())
+    statement = statement.where(*own, _notification.status == Status.UNKNOWN, _entry.id.is_(None))
+    return int((await connection.execute(statement)).scalar_one())
 
 
-async def list_held_unknown(connection: AsyncConnection, *, limit: int) -> list[NotificationView]:
-    """Unknown notifications of all services that are held for a person; oldest first."""
-    statement = _select_views().where(_entry.state == EntryState.HELD, _notification.status == Status.UNKNOWN)
-    rows = await connection.execute(statement.order_by(_notification.uncertain_at, _notification.id).limit(limit))
-    return [NotificationView(**row) for row in rows.mappings()]
+# -- the timeline ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimelineItem:
+    """One thing that happened."""
+
+    at: datetime
+    kind: str  # accepted, scheduled, attempt, uncertain, an event's kind, or the status in which it ended
+    detail: str | None = None
+    actor: str | None = None
+    attempt: AttemptView | None = None
+
+
+async def get_timeline(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -> list[TimelineItem]:
+    """Get the timeline of a notification of the service, or of any service if it is None. Raises `NotFoundError`."""
+    view = await get_notification(connection, service_id, id_)
+    statement = select(_event.at, _event.kind, _event.actor, _event.detail).where(_event.notification_id == id_)
+    rows = await connection.execute(statement.order_by(_event.id.desc()).limit(MAX_EVENTS_SHOWN))
+    newest = reversed(rows.all())
+    events = [TimelineItem(at=row.at, kind=row.kind, actor=row.actor, detail=row.detail or None) for row in newest]
+    # The sort is stable: at the same time the order is beginning, attempts, actions, end.
+    return sorted([*_list_beginning(view), *_list_attempts(view), *events, *_list_end(view)], key=lambda item: item.at)
+
+
+def _list_beginning(view: NotificationView) -> Iterator[TimelineItem]:
+    yield TimelineItem(at=view.created_at, kind="accepted", actor=view.created_by)
+    if view.send_at > view.created_at:
+        yield TimelineItem(at=view.created_at, kind="scheduled", detail=f"for {view.send_at.isoformat()}")
+
+
+def _list_attempts(view: NotificationView) -> Iterator[TimelineItem]:
+    for attempt in view.attempts:
+        reply = " ".join(str(part) for part in (attempt.code, attempt.enhanced_code, attempt.reply) if part)
+        yield TimelineItem(at=attempt.started_at, kind="attempt", detail=f"{attempt.outcome}: {reply}", attempt=attempt)
+    if view.uncertain_at is not None:
+        detail = "the relay may have taken it, and no reply came"
+        yield TimelineItem(at=view.uncertain_at, kind="uncertain", detail=detail)
+
+
+def _list_end(view: NotificationView) -> Iterator[TimelineItem]:
+    """The item of the end. A cancelled notification has none, because its event says it."""
+    closed = view.status is Status.UNKNOWN and view.entry_state is None
+    if closed or view.status not in WAITING_STATUSES | {Status.CANCELLED}:
+        yield TimelineItem(at=view.updated_at, kind=view.status, detail=view.explained_status or None)

@@ -1,4 +1,4 @@
-"""Explain why a notification is not sent yet, and when it is tried next. Nothing here changes anything."""
+"""Explain why a notification is not sent yet, and when it is tried next. Only reads."""
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.tables import Notification, OutboxEntry, SenderProcess, get_columns
 from notifier.delivery import delivery_loader
+from notifier.email_address import RecipientPolicy
 from notifier.lookup import notification_view
 from notifier.lookup.notification_view import NotificationView
 from notifier.outbox.queue_sql import SUSPECT_LOSSES
-from notifier.recipient_policy import RecipientPolicy
 from notifier.states import CANCELLABLE_STATUSES, WAITING_STATUSES, EntryState, KeyKind, Priority, Reason, Status
 from notifier.throttle.queue_forecast import MAX_SENDER_SILENCE
-from notifier.throttle.relay_state import RelayOutage, list_relay_outages
+from notifier.throttle.relay_state import list_relay_outages
 
 _entry, _sender = get_columns(OutboxEntry), get_columns(SenderProcess)
 _notification = get_columns(Notification)
@@ -52,11 +52,11 @@ class Because(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class WaitCause:
-    """One reason."""
+    """One reason for a wait."""
 
     code: Because
     detail: str
-    until: datetime | None = None  # None: not known, or it does not end by itself
+    until: datetime | None = None  # None: unknown, or until somebody acts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,12 +88,11 @@ async def explain_notification(
 
 
 def _explain_end(view: NotificationView) -> WaitCause:
-    why = ": ".join(part for part in (view.reason, view.detail) if part)
-    return WaitCause(code=Because.ENDED, detail=f"it is {view.status}" + (f" ({why})" if why else ""))
+    why = f" ({view.explained_status})" if view.explained_status else ""
+    return WaitCause(code=Because.ENDED, detail=f"it is {view.status}{why}")
 
 
 def _explain_entry(view: NotificationView, now: datetime) -> Iterator[WaitCause]:
-    """The reasons in its own entry and status."""
     if view.entry_state is EntryState.LEASED:
         yield WaitCause(code=Because.IN_HAND, detail="a sender is working on it")
     elif view.entry_state is EntryState.HELD:
@@ -116,13 +115,13 @@ def _explain_entry(view: NotificationView, now: datetime) -> Iterator[WaitCause]
 
 
 async def _explain_queue(connection: AsyncConnection, entry: Any, now: datetime) -> AsyncIterator[WaitCause]:
-    """The reasons in the queue and at the relay."""
-    for obstacle in await list_relay_outages(connection):
-        yield _explain_obstacle(obstacle)
+    for outage in await list_relay_outages(connection):
+        since = outage.since.isoformat(timespec="seconds")
+        detail = f"{outage.relay} takes no mail since {since}: {outage.reason}"
+        yield WaitCause(code=Because.CIRCUIT_OPEN, detail=detail)
     if connection.dialect.name != "sqlite" and not await _has_live_sender(connection):
-        yield WaitCause(
-            code=Because.NO_SENDER, detail="no sender has run for a minute: start one with `notifier sender`"
-        )
+        detail = "no sender has run for a minute: start one with `notifier sender`"
+        yield WaitCause(code=Because.NO_SENDER, detail=detail)
     if entry.due_at > now:
         return
     if entry.lost >= SUSPECT_LOSSES:
@@ -134,18 +133,12 @@ async def _explain_queue(connection: AsyncConnection, entry: Any, now: datetime)
         yield WaitCause(code=Because.QUEUE, detail=detail)
 
 
-def _explain_obstacle(obstacle: RelayOutage) -> WaitCause:
-    detail = f"{obstacle.relay} takes no mail since {obstacle.since.isoformat(timespec='seconds')}: {obstacle.reason}"
-    return WaitCause(code=Because.CIRCUIT_OPEN, detail=detail)
-
-
 async def _has_live_sender(connection: AsyncConnection) -> bool:
     recent = select(_sender.id).where(_sender.beat_at > func.clock_timestamp() - MAX_SENDER_SILENCE).limit(1)
     return (await connection.execute(recent)).first() is not None
 
 
 async def _count_ahead(connection: AsyncConnection, entry: Any) -> int:
-    """How many are due before it, counted up to `MAX_COUNTED_AHEAD`."""
     before = (
         select(_entry.id)
         .where(
@@ -164,7 +157,7 @@ async def _count_ahead(connection: AsyncConnection, entry: Any) -> int:
 async def _explain_recipient(
     connection: AsyncConnection, view: NotificationView, policy: RecipientPolicy
 ) -> AsyncIterator[WaitCause]:
-    """The reasons that will stop it when it is claimed."""
+    """The reasons for which it will not be sent when it is claimed."""
     delivery = (await delivery_loader.load_deliveries(connection, [view.id])).get(view.id)
     if delivery is not None and delivery.is_cancelled and view.status in CANCELLABLE_STATUSES:
         yield WaitCause(code=Because.BATCH_CANCELLED, detail="its batch was cancelled: it is not sent")

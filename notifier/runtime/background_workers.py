@@ -11,9 +11,8 @@ from notifier.outbox.wakeup import DelayedWakeup, Wakeup
 from notifier.runtime.process_parts import ProcessParts
 from notifier.status.batch_cancellation import BatchCancellationHandler
 from notifier.templating.assets.asset_handler import AssetHandler
-from notifier.webhooks.endpoint_client import EndpointClient
-from notifier.webhooks.resolver import HostResolver
-from notifier.webhooks.secret_box import SecretBox
+from notifier.webhooks.endpoint_client import EndpointClient, HostResolver
+from notifier.webhooks.endpoint_secret import SecretBox
 from notifier.webhooks.webhook_handler import WebhookHandler
 
 RESOLVING_THREADS = 8

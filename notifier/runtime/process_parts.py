@@ -11,8 +11,7 @@ from notifier.db.database_clock import DatabaseClock
 from notifier.db.engine import Database
 from notifier.outbox.throughput import ThroughputEstimate
 from notifier.outbox.wakeup import Wakeup, WakeupNotifier
-from notifier.settings import Settings
-from notifier.shipped_files import find_shipped_directory
+from notifier.settings import Settings, find_shipped_directory
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,16 +16,15 @@ from notifier.api.app import create_app
 from notifier.api.dependencies import ApiDependencies
 from notifier.api.errors import problem_responses
 from notifier.api.rate_limits import RateLimits
-from notifier.auth.authenticated_key import Authenticator
-from notifier.auth.key_usage import KeyUsageWriter
+from notifier.auth.authenticator import Authenticator, KeyUsageWriter
 from notifier.clock import Clock
 from notifier.db import data_directory
 from notifier.db.engine import Database
 from notifier.db.shared_commit import SharedCommit
-from notifier.default_sender import get_default_sender
 from notifier.delivery.email_handler import EmailHandler
 from notifier.delivery.mail_renderer import MailRenderer
 from notifier.delivery.relay_circuits import RelayListener
+from notifier.email_address import RecipientPolicy, get_default_sender
 from notifier.errors import ConfigurationError
 from notifier.head_request import HeadAsGet
 from notifier.health import checks, probes
@@ -41,7 +40,6 @@ from notifier.outbox.journal import Journal
 from notifier.outbox.rescuer import Rescuer
 from notifier.outbox.wakeup import listen_for_wakeups
 from notifier.outbox.worker import Worker
-from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.editor_renderers import EditorRenderers
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.preview_pool import PreviewPool
@@ -50,9 +48,9 @@ from notifier.runtime.process_parts import ProcessParts, open_process_parts
 from notifier.smtp.transport import SmtpTransport
 from notifier.sse import OpenStreams
 from notifier.submission.batch_submitter import BatchSubmitter
+from notifier.submission.new_notification import ValidationRules
 from notifier.submission.notification_submitter import NotificationSubmitter
 from notifier.submission.notification_writer import WRITER
-from notifier.submission.request_validation import ValidationRules
 from notifier.templating.assets.image_cache import InlineImageCache, PublicFileCache
 from notifier.templating.publish_gate import PublishGate
 from notifier.templating.publishing import Publisher
@@ -60,7 +58,7 @@ from notifier.templating.version_store import TemplateCache, TemplateUsage
 from notifier.throttle.queue_forecast import QueueForecast
 from notifier.throttle.relay_state import RelayReport
 from notifier.throttle.token_bucket import RateLimiter
-from notifier.webhooks.secret_box import SecretBox
+from notifier.webhooks.endpoint_secret import SecretBox
 
 RENDER_NICE = 5  # rendering is less urgent than replies to callers
 

@@ -1,7 +1,7 @@
-"""Cancel a batch: from the commit of its flag on, no body of its mails is permitted.
+"""Cancel a batch: once its flag is committed, no body of its mails is permitted.
 
-Its rows get the status `cancelled` in steps of bounded size: the first together with the flag, the others by a sender,
-one transaction per step. A repeated step does no harm.
+Its mails get the status `cancelled` in steps of limited size: the first step together with the flag, the others by a
+sender, one transaction for each. A step may be repeated.
 """
 
 from collections.abc import Collection, Sequence
@@ -69,10 +69,10 @@ async def cancel_batch(
     reach: Collection[KeyKind],
     comment: str = "",
 ) -> CancellationStep:
-    """Stop what has not begun of the batch: set its flag, and cancel its first rows.
+    """Stop the mails of the batch that have not begun: set its flag, and cancel its first rows.
 
-    If there are more, a sender goes on with them, and `release_claimed` must follow once this is committed. Raises
-    `NotFoundError`, also if some of its mails are of a kind of key beyond the caller's `reach`.
+    A sender cancels the other rows. Call `release_claimed` after the commit. Raises `NotFoundError`, also if some mails
+    of the batch are of a kind of key beyond the caller's `reach`.
     """
     await _require_reach(connection, id_, reach)
     flag = {
@@ -96,7 +96,6 @@ async def cancel_batch(
         await entry_store.enqueue_entries(connection, [entry])
     record = audit.AuditRecord(
         action=audit.AuditAction.BATCH_CANCELLED,
-        object_kind=audit.ObjectKind.BATCH,
         object_id=id_,
         service_id=service_id,
         after={"cancelled": step.stopped, "comment": comment} | ({"cancelling": True} if step.last is not None else {}),
@@ -115,9 +114,9 @@ async def _require_reach(connection: AsyncConnection, id_: UUID, kinds: Collecti
 
 
 async def release_claimed(connection: AsyncConnection, service_id: UUID, id_: UUID) -> None:
-    """Release what senders have claimed of a flagged batch and not begun.
+    """Release the mails of a flagged batch that senders have claimed and not begun.
 
-    Call it after the commit of the flag, because a mark that was under way at that time has not seen the flag.
+    Call it after the commit of the flag, because a mark that ran at the same time did not see the flag.
     """
     await entry_store.release_leases(connection, EntryKind.EMAIL, service_id, _OF_THE_BATCH, {"batch": id_})
 
@@ -125,7 +124,7 @@ async def release_claimed(connection: AsyncConnection, service_id: UUID, id_: UU
 async def continue_cancellation(
     connection: AsyncConnection, service_id: UUID, id_: UUID, after: UUID | None, now: datetime
 ) -> UUID | None:
-    """Cancel the next rows of a flagged batch, behind `after`; return the last one, or None at the end."""
+    """Cancel the next rows of a flagged batch, after the id `after`; return the last id, or None at the end."""
     statement = select(_batch.cancelled_by, _batch.cancel_comment)
     statement = statement.where(_batch.id == id_, _batch.service_id == service_id, _batch.cancelled_at.is_not(None))
     flag = (await connection.execute(statement)).one_or_none()
@@ -155,7 +154,6 @@ async def _cancel_rows(
 
 
 async def _list_row_ids(connection: AsyncConnection, id_: UUID, after: UUID | None) -> Sequence[UUID]:
-    """The next rows of the batch, in any status."""
     statement = select(_notification.id).where(_notification.batch_id == id_)
     if after is not None:
         statement = statement.where(_notification.id > after)
@@ -168,7 +166,6 @@ _CANCELLABLE = select(_notification.id).where(
 
 
 async def _select_cancellable(connection: AsyncConnection, ids: Sequence[UUID]) -> list[UUID]:
-    """Those of them that can still be cancelled."""
     return list((await connection.execute(_CANCELLABLE, {"ids": list(ids)})).scalars()) if ids else []
 
 
@@ -198,10 +195,10 @@ class BatchCancellationHandler:
             worker.settle(Settlement(entry=entry, action=FinishEntry() if is_done else ReleaseEntry()))
 
     async def record(self, _connection: StatementConnection, _settled: Sequence[Settlement]) -> None:
-        """Nothing: each step has written what it did."""
+        """Record nothing: each step has written what it did."""
 
     async def recover_lost(self, _connection: StatementConnection, lost: Sequence[LostClaim]) -> list[Settlement]:
-        """Give up what has killed its senders: each mail of the batch is ended when it is due."""
+        """Give up an entry that has killed its senders: each mail of the batch is cancelled when it is due."""
         for loss in lost:
             self._log.error("batch_stop_given_up", entry_id=str(loss.entry.id))
         return [Settlement(entry=loss.entry, action=FinishEntry()) for loss in lost]
@@ -209,7 +206,7 @@ class BatchCancellationHandler:
     async def replay(
         self, _connection: StatementConnection, _notes: Sequence[tuple[ClaimedEntry, JournalNote]]
     ) -> list[Settlement]:
-        """Nothing is written to the journal."""
+        """Replay nothing: these entries write no journal."""
         return []
 
     def close(self) -> None:
@@ -217,13 +214,12 @@ class BatchCancellationHandler:
         self._closing = True
 
     async def _cancel_all_rows(self, entry: ClaimedEntry) -> bool:
-        """Cancel all rows; False if it has to stop before the end."""
+        """Cancel all rows; False if the handler was closed before the end."""
         last = None
         while not self._closing:
+            now = self._clock.now()
             async with self._database.write() as connection:
-                last = await continue_cancellation(
-                    connection, entry.service_id, entry.subject_id, last, self._clock.now()
-                )
+                last = await continue_cancellation(connection, entry.service_id, entry.subject_id, last, now)
             if last is None:
                 return True
         return False

@@ -1,7 +1,7 @@
-"""Cancel, retry and resolve a notification: each writes its event in the timeline and its audit record.
+"""Cancel, retry and resolve a notification: each action writes its event in the timeline and its audit record.
 
-The outbox entry is taken back first and the status changed then, in the order in which senders lock them. What cannot
-be done raises, so that the caller's transaction gives the entry back. Nothing here commits.
+First the outbox entry is withdrawn, then the status is changed: senders lock them in the same order. An action that is
+not possible raises an error, so that the caller's transaction is rolled back. Nothing here commits.
 """
 
 from datetime import datetime, timedelta
@@ -12,8 +12,8 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit
-from notifier.audit import Actor, AuditAction, ObjectKind
-from notifier.auth.mail_rights import MailRights
+from notifier.audit import Actor, AuditAction
+from notifier.auth.authenticated_key import MailRights
 from notifier.db.tables import Batch, Notification, NotificationEvent, StatusIndex, get_columns
 from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import generate_id
@@ -21,6 +21,7 @@ from notifier.outbox import entry_store
 from notifier.outbox.entry_handler import NewEntry
 from notifier.states import (
     CANCELLABLE_STATUSES,
+    RETRYABLE_STATUSES,
     EntryKind,
     EventKind,
     Priority,
@@ -35,18 +36,17 @@ _notification, _event, _batch = get_columns(Notification), get_columns(Notificat
 MAX_COMMENT_LENGTH = 900
 MAX_RETRY_BATCH = 200
 """Notifications that are retried in one transaction."""
-_RETRYABLE = frozenset({Status.FAILED, Status.EXPIRED})
-_BATCH_CANCELLED_TEXT = "its batch was cancelled, so it cannot be sent again: submit it anew"
+_BATCH_CANCELLED_TEXT = "its batch was cancelled, so it cannot be sent again: submit it as a new notification"
 _RESOLVABLE = frozenset({Status.UNKNOWN})
 _STATUS_AFTER = {Resolution.SENT: Status.SENT, Resolution.FAILED: Status.FAILED, Resolution.RESEND: Status.QUEUED}
 
 
 class NotPossibleError(NotifierError):
-    """That cannot be done to this notification as it stands."""
+    """The action is not possible in the present status of the notification."""
 
 
 class AlreadyUnderWayError(NotPossibleError):
-    """The mail is being handed to a relay at this moment, or may have been."""
+    """The mail is being sent at this moment, or may have been sent."""
 
 
 class AlreadyEndedError(NotPossibleError):
@@ -62,26 +62,27 @@ class NotUnknownError(NotPossibleError):
 
 
 class BatchCancelledError(NotPossibleError):
-    """Its batch was cancelled: nothing of it is sent again."""
+    """Its batch was cancelled: none of its mails is sent again."""
 
 
 async def cancel_notification(
     connection: AsyncConnection, id_: UUID, *, actor: Actor, rights: MailRights | None, comment: str = ""
 ) -> None:
-    """Stop the mail and its copies before they are sent; one that is cancelled already stays as it is.
+    """Stop the mail and its copies before they are sent; those that are cancelled already are not changed.
 
     `rights`: which notifications the caller may change; None for an operator, who may change all. Raises
-    `NotFoundError`, and, if nothing of it could be stopped, `AlreadyUnderWayError` if a body may have begun or
+    `NotFoundError`. If nothing could be stopped, raises `AlreadyUnderWayError` (a body may have begun) or
     `AlreadyEndedError`.
     """
-    copies = await _list_copy_ids(connection, id_)
+    statement = select(_notification.id).where(_notification.parent_id == id_).order_by(_notification.id)
+    copies = list((await connection.execute(statement)).scalars())
     if not copies:
         await _cancel_single(connection, id_, actor, rights, comment)
         return
     refused: list[NotPossibleError] = []
     for notification_id in (id_, *copies):
         try:
-            async with connection.begin_nested():  # what cannot be stopped gets its entry back
+            async with connection.begin_nested():  # an entry that is withdrawn in vain comes back
                 await _cancel_single(connection, notification_id, actor, rights, comment)
         except NotPossibleError as error:
             refused.append(error)
@@ -96,14 +97,13 @@ async def _cancel_single(
     if current.status in CANCELLABLE_STATUSES:
         await _withdraw_entry(connection, current)
         change = _build_requested_change(EventKind.CANCELLED, actor, rights, CANCELLABLE_STATUSES, comment)
-        if await apply_requested_change(
-            connection, StatusChange(notification_id=id_, to=Status.CANCELLED, at=actor.at), change
-        ):
+        step = StatusChange(notification_id=id_, to=Status.CANCELLED, at=actor.at)
+        if await apply_requested_change(connection, step, change):
             await _record(connection, AuditAction.NOTIFICATION_CANCELLED, current, Status.CANCELLED, actor, comment)
             return
         current = await _load_current(connection, id_, rights)  # another transaction has just changed it
     if current.status is Status.UNKNOWN:
-        raise AlreadyUnderWayError("a relay may have the mail already: resolve it instead")
+        raise AlreadyUnderWayError("a relay may have the mail already: resolve the notification instead")
     if current.status is not Status.CANCELLED:
         raise AlreadyEndedError(f"it cannot be cancelled any more: it is {current.status}")
     actor.record_no_change()
@@ -112,13 +112,13 @@ async def _cancel_single(
 async def retry_notification(
     connection: AsyncConnection, id_: UUID, *, actor: Actor, rights: MailRights | None, comment: str = ""
 ) -> None:
-    """Start a failed or expired notification over: the same bytes, due now, with its first lifetime.
+    """Start a failed or expired notification over: the same bytes, due now, with the same lifetime as before.
 
-    Raises `NotFoundError`, `NotRetryableError`, `BatchCancelledError`, and `InvalidRequestError` if it could not be
-    submitted today.
+    Raises `NotFoundError`, `NotRetryableError` or `BatchCancelledError`, or `InvalidRequestError` if the caller could
+    not submit it today.
     """
     current = await _load_current(connection, id_, rights)
-    if current.status not in _RETRYABLE:
+    if current.status not in RETRYABLE_STATUSES:
         raise NotRetryableError(f"only what failed or expired can be retried: it is {current.status}")
     if current.batch_cancelled_at is not None:
         raise BatchCancelledError(_BATCH_CANCELLED_TEXT)
@@ -126,25 +126,28 @@ async def retry_notification(
         rights.require_sendable([current])
     await _withdraw_entry(connection, current)
     expires_at = actor.at + await _compute_lifetime(connection, current)
-    change = _build_requested_change(EventKind.RETRIED, actor, rights, _RETRYABLE, comment, expires_at)
-    if not await apply_requested_change(
-        connection, StatusChange(notification_id=id_, to=Status.QUEUED, at=actor.at), change
-    ):
+    change = _build_requested_change(EventKind.RETRIED, actor, rights, RETRYABLE_STATUSES, comment, expires_at)
+    step = StatusChange(notification_id=id_, to=Status.QUEUED, at=actor.at)
+    if not await apply_requested_change(connection, step, change):
         raise NotRetryableError("somebody else has just changed it")
     await enqueue_again(connection, current, Priority(current.priority), actor.at)
     await _record(connection, AuditAction.NOTIFICATION_RETRIED, current, Status.QUEUED, actor, comment)
 
 
 async def list_failed_ids(connection: AsyncConnection, reason: Reason, *, after: UUID, until: datetime) -> list[UUID]:
-    """Ids of notifications that failed for a reason, behind an id, by their ids; at most `MAX_FOUND`.
+    """List the ids, after `after`, of notifications that failed for a reason; at most `MAX_RETRY_BATCH`.
 
-    Those that fail again after `until`, the start of the command, are left alone.
+    Those that have failed again since `until`, the start of the command, are left out.
     """
     listed = get_columns(StatusIndex)
     statement = (
         select(_notification.id)
         .join(StatusIndex, listed.notification_id == _notification.id)
-        .where(listed.status.in_(_RETRYABLE), _notification.status.in_(_RETRYABLE), _notification.reason == reason)
+        .where(
+            listed.status.in_(RETRYABLE_STATUSES),
+            _notification.status.in_(RETRYABLE_STATUSES),
+            _notification.reason == reason,
+        )
         .where(_notification.id > after, _notification.updated_at < until)
         .order_by(_notification.id)
         .limit(MAX_RETRY_BATCH)
@@ -161,10 +164,10 @@ async def resolve_notification(
     rights: MailRights | None,
     comment: str = "",
 ) -> None:
-    """Decide about a mail whose outcome is unknown; `uncertain_at` stays on it for ever.
+    """Decide about a mail whose outcome is unknown; its `uncertain_at` is kept.
 
-    Raises `NotFoundError`, `NotUnknownError`, `AlreadyUnderWayError` if a resend is on its way, `BatchCancelledError`
-    if there is to be one, and `InvalidRequestError` if it is to be sent again and could not be submitted today.
+    Raises `NotFoundError`, `NotUnknownError`, and `AlreadyUnderWayError` if it is being sent again at this moment. To
+    send it again raises `BatchCancelledError`, and `InvalidRequestError` if the caller could not submit it today.
     """
     current = await _load_current(connection, id_, rights)
     if current.status not in _RESOLVABLE:
@@ -198,7 +201,6 @@ async def resolve_notification(
 
 
 async def _load_current(connection: AsyncConnection, id_: UUID, rights: MailRights | None) -> Any:
-    """The notification as it stands at this moment."""
     names = ("id", "service_id", "address_key", "recipient", "from_address", "kind", "status", "priority")
     statement = (
         select(*(_notification[name] for name in (*names, "send_at", "expires_at")))
@@ -212,19 +214,14 @@ async def _load_current(connection: AsyncConnection, id_: UUID, rights: MailRigh
     return row
 
 
-async def _list_copy_ids(connection: AsyncConnection, id_: UUID) -> list[UUID]:
-    statement = select(_notification.id).where(_notification.parent_id == id_).order_by(_notification.id)
-    return list((await connection.execute(statement)).scalars())
-
-
 async def _withdraw_entry(connection: AsyncConnection, current: Any) -> None:
-    """Take its entry back, leased or not, unless a body is permitted."""
+    """Withdraw its entry, leased or not. Raises `AlreadyUnderWayError` if a body is permitted."""
     if not await entry_store.withdraw_entry(connection, current.service_id, current.id):
         raise AlreadyUnderWayError
 
 
 async def _compute_lifetime(connection: AsyncConnection, current: Any) -> timedelta:
-    """How long it was worth sending when it was first, or last, put into the queue."""
+    """The time from when it was last put into the queue to its expiry."""
     last = select(func.max(_event.at)).where(_event.notification_id == current.id, _event.kind == EventKind.RETRIED)
     retried_at: datetime | None = (await connection.execute(last)).scalar_one()
     lifetime: timedelta = current.expires_at - (retried_at or current.send_at)
@@ -232,7 +229,7 @@ async def _compute_lifetime(connection: AsyncConnection, current: Any) -> timede
 
 
 async def enqueue_again(connection: AsyncConnection, row: Any, priority: Priority, due_at: datetime) -> None:
-    """Write a new entry with no attempt made: a late reply about the old entry cannot change it."""
+    """Write a new outbox entry without attempts; a late reply about the old entry cannot change it."""
     entry = NewEntry(
         id=generate_id(),
         kind=EntryKind.EMAIL,
@@ -267,7 +264,6 @@ async def _record(
 ) -> None:
     record = audit.AuditRecord(
         action=action,
-        object_kind=ObjectKind.NOTIFICATION,
         object_id=before.id,
         service_id=before.service_id,
         address=before.address_key,

@@ -1,6 +1,7 @@
-"""The only writer of a notification's status. It allows only what `states.py` declares, so a late event is ignored.
+"""The only writer of a notification's status. It makes only the transitions of `states.py`; others are ignored.
 
-A change by a person or caller is written together with its event in the timeline, or not at all.
+A change by a person or caller is written together with its event in the timeline. Each change also writes the webhook
+events, if an endpoint subscribes to them; the handler of their outbox entries finds the endpoints.
 """
 
 # ruff: noqa: S608 - SQL of our own constants; values are always bound
@@ -21,8 +22,17 @@ from notifier.db import dialect
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.tables import Notification, NotificationEvent, get_columns
 from notifier.ids import generate_id
-from notifier.states import INDEXED_STATUSES, EventKind, Reason, Status, TransitionCause, get_source_statuses
-from notifier.webhooks import event_sql
+from notifier.outbox import queue_sql
+from notifier.states import (
+    INDEXED_STATUSES,
+    EntryKind,
+    EventKind,
+    Priority,
+    Reason,
+    Status,
+    TransitionCause,
+    get_source_statuses,
+)
 
 _notification = get_columns(Notification)
 MAX_DETAIL_LENGTH = 1000
@@ -47,7 +57,7 @@ class RequestedChange:
     kind: EventKind
     actor: str
     cause: TransitionCause  # CALLER or PERSON
-    only_from: frozenset[Status]  # a part of what `states.py` allows: this action is about these
+    only_from: frozenset[Status]  # of the statuses that `states.py` allows, those from which this action starts
     detail: str = ""
     expires_at: datetime | None = None  # a new one
 
@@ -68,7 +78,6 @@ async def apply_status_changes(
 
 
 async def _write_consequences(connection: StatementConnection, status: Status, rows: Sequence[dict[str, Any]]) -> None:
-    """Update the status index, and write the webhook events."""
     sqlite = connection.dialect.name == "sqlite"
     values = {"rows": dialect.encode_rows(rows, sqlite=sqlite)}
     for statement in _build_follow_up_sqlite(status) if sqlite else (_build_follow_up_postgres(status),):
@@ -86,7 +95,7 @@ def _build_row(change: StatusChange) -> dict[str, Any]:
 
 
 async def apply_requested_change(connection: AsyncConnection, change: StatusChange, request: RequestedChange) -> bool:
-    """Apply one change and write its event; False, without either, if it is not allowed from the current status."""
+    """Apply one change and write its event. False if it is not allowed from the current status: nothing is written."""
     values: dict[str, Any] = {"status": change.to, "updated_at": change.at, "reason": change.reason}
     values |= {"detail": _cut_detail(change.detail), "sequence": _notification.sequence + 1}
     if request.expires_at is not None:
@@ -158,8 +167,8 @@ def build_consequences(source: str, status: Status) -> str:
     return f""",
 indexed AS ({index}),
 new_event AS (SELECT *, 'notification.{status}' AS type FROM {source}),
-event AS ({event_sql.build_event_insert("new_event", sqlite=False)} RETURNING id, service_id, at),
-event_entry AS ({event_sql.build_event_entry_insert("event")})"""
+event AS ({build_event_insert("new_event", sqlite=False)} RETURNING id, service_id, at),
+event_entry AS ({build_event_entry_insert("event")})"""
 
 
 @cache
@@ -188,6 +197,32 @@ def _build_follow_up_sqlite(status: Status) -> tuple[TextClause, ...]:
     )
     return (
         text(index),
-        text(f"{r} {event_sql.build_event_insert(new_events, sqlite=True)}"),
-        text(f"{r} {event_sql.build_event_entry_insert(events)}"),
+        text(f"{r} {build_event_insert(new_events, sqlite=True)}"),
+        text(f"{r} {build_event_entry_insert(events)}"),
     )
+
+
+# An empty list subscribes to all types.
+_SUBSCRIBED_POSTGRES = "h.events = '[]' OR h.events @> to_jsonb(CAST(m.type AS text))"
+_SUBSCRIBED_SQLITE = "h.events = '[]' OR m.type IN (SELECT value FROM json_each(h.events))"
+
+
+def build_event_insert(source: str, *, sqlite: bool) -> str:
+    """Build the INSERT of the events to which an endpoint of their service subscribes.
+
+    `source` has the columns event_id, service_id, notification_id, sequence, type, reason, detail and at.
+    """
+    subscribed = _SUBSCRIBED_SQLITE if sqlite else _SUBSCRIBED_POSTGRES
+    return f"""INSERT INTO webhook_event (id, service_id, notification_id, sequence, type, reason, detail, at)
+  SELECT event_id, service_id, notification_id, sequence, type, reason, detail, at FROM {source} AS m
+  WHERE EXISTS (
+    SELECT 1 FROM webhook_endpoint AS h
+    WHERE h.service_id = m.service_id AND h.disabled_at IS NULL AND ({subscribed}))"""
+
+
+def build_event_entry_insert(source: str) -> str:
+    """Build the INSERT of the outbox entries of these events; `source` has the columns of the events."""
+    entries = f"""(
+    SELECT id, '{EntryKind.WEBHOOK}' AS kind, id AS subject_id, service_id, '{Priority.NORMAL}' AS priority,
+           at AS due_at FROM {source}) AS e"""
+    return queue_sql.build_enqueue_sql(entries)

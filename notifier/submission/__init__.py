@@ -1,1 +1,1 @@
-"""From a request to durable rows: validate, build, write. Start with `notification_submitter.py`."""
+"""From a request to stored rows: validate, build, write. Start with `notification_submitter.py`."""

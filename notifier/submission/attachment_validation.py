@@ -1,18 +1,24 @@
-"""Decode and check attachments before anything is written; nothing is repaired silently.
+"""Decode and check attachments before anything is written, and load those of a stored mail. Nothing is repaired.
 
-The extension must fit the content type, because a desktop opens a file by its name. Ten MiB take about 40 ms, which a
-caller in an event loop spends in a thread.
+The extension must fit the content type, because a desktop opens a file by its name. Ten MiB take about 40 ms, so a
+caller in an event loop uses a thread.
 """
 
 import hashlib
 import re
 from binascii import a2b_base64
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sqlalchemy import select
+
+from notifier.db import tables
+from notifier.db.engine import Database
+from notifier.db.tables import get_columns
 from notifier.errors import Fault
+from notifier.mail.mail_parts import MailAttachment
 from notifier.submission.file_type import EXECUTABLE_EXTENSIONS, INVISIBLE_CHARACTERS, FileType, parse_file_type
 
 ATTACHMENT_REJECTED: Final = "attachment_rejected"
@@ -39,6 +45,11 @@ class CheckedAttachment:
     data: bytes
     sha256: bytes
 
+    def describe(self) -> dict[str, Any]:
+        """Its names and its hash, for the content row."""
+        names = {"filename": self.filename, "content_type": self.content_type, "content_id": self.content_id}
+        return names | {"size": len(self.data), "sha256": self.sha256.hex()}
+
 
 def check_attachments(
     files: Sequence[Mapping[str, Any]], pointer: str = "/attachments"
@@ -50,26 +61,22 @@ def check_attachments(
     if len(files) > MAX_ATTACHMENTS:
         return [], [Fault(pointer, ATTACHMENT_REJECTED, f"at most {MAX_ATTACHMENTS} attachments")]
     if sum(_compute_decoded_size(file["content"]) for file in files) > MAX_TOTAL_BYTES:
-        return [], [
-            Fault(
-                pointer, ATTACHMENT_REJECTED, f"at most {MAX_TOTAL_BYTES // 1024**2} MiB together, as they are decoded"
-            )
-        ]
+        detail = f"at most {MAX_TOTAL_BYTES // 1024**2} MiB together, without base64"
+        return [], [Fault(pointer, ATTACHMENT_REJECTED, detail)]
     content_id_counts = Counter(file.get("content_id") for file in files)
     attachments: list[CheckedAttachment] = []
     faults: list[Fault] = []
     for number, file in enumerate(files):
         attachment, problems = _check_attachment(file, shared=content_id_counts[file.get("content_id")] > 1)
-        faults += [
-            Fault(f"{pointer}/{number}/{name}", ATTACHMENT_REJECTED, detail) for name, detail in problems.items()
-        ]
+        place = f"{pointer}/{number}"
+        faults += [Fault(f"{place}/{name}", ATTACHMENT_REJECTED, detail) for name, detail in problems.items()]
         if attachment is not None:
             attachments.append(attachment)
     return attachments, faults
 
 
 def _check_attachment(file: Mapping[str, Any], *, shared: bool) -> tuple[CheckedAttachment | None, dict[str, str]]:
-    """The attachment, or its problems by field."""
+    """Return the attachment, or its problems by field."""
     name, content_id = file["filename"], file.get("content_id")
     kind, type_problem = parse_file_type(file["content_type"])
     data, content_problem = decode_base64(file["content"])
@@ -92,7 +99,6 @@ def _check_attachment(file: Mapping[str, Any], *, shared: bool) -> tuple[Checked
 
 
 def _compute_decoded_size(content: str) -> int:
-    """How many bytes the base64 text has, if it is valid."""
     return len(content) // 4 * 3 - (len(content[-2:]) - len(content[-2:].rstrip("=")))
 
 
@@ -115,14 +121,14 @@ def _check_filename(name: str, kind: FileType | None) -> str | None:
     if not 0 < len(name) <= MAX_FILENAME_LENGTH:
         return f"a name has 1 to {MAX_FILENAME_LENGTH} characters"
     if forbidden := INVISIBLE_CHARACTERS.search(name):
-        return f"U+{ord(forbidden[0]):04X} cannot stand in a name"
+        return f"a name cannot contain U+{ord(forbidden[0]):04X}"
     if forbidden := _NOT_IN_NAMES.search(name):
-        return f"a name without a path, hence without {forbidden[0]}"
+        return f"a name cannot contain {forbidden[0]}, because it is not a path"
     if name != name.strip() or name.endswith("."):
         return "a name neither begins nor ends with a space, nor ends with a dot"
     stem, *extensions = [piece.rstrip() for piece in name.lower().split(".")]
     if _DEVICES.fullmatch(stem):
-        return f"{stem} is the name of a device"
+        return f"{stem} is the name of a device on Windows"
     return _check_extensions(extensions, kind)
 
 
@@ -130,7 +136,7 @@ def _check_extensions(extensions: Sequence[str], kind: FileType | None) -> str |
     last = extensions[-1] if extensions else ""
     for extension in extensions:
         if extension in EXECUTABLE_EXTENSIONS and (extension == last or extension not in _DOMAIN):
-            return f".{extension} names a program, or what a browser would run"
+            return f".{extension} is the extension of a program, or of a file that a browser would run"
     if kind is None or last in kind.extensions:
         return None
     expected = ", ".join(f".{extension}" for extension in sorted(kind.extensions))
@@ -141,5 +147,29 @@ def _check_content_id(content_id: str, kind: FileType | None, *, shared: bool) -
     if not _CONTENT_ID.fullmatch(content_id):
         return "1 to 64 letters, digits, dots, hyphens and underscores, perhaps with @ and a domain (RFC 2392)"
     if kind is not None and not kind.declared.startswith("image/"):
-        return "only images are shown in the HTML"
+        return "only an image can have a content_id, which shows it in the HTML"
     return "another attachment has the same content_id" if shared else None
+
+
+_attachment = get_columns(tables.Attachment)
+
+
+async def load_attachments(database: Database, names: Collection[dict[str, Any]]) -> list[MailAttachment] | None:
+    """Load the attachments of a notification; None if some are gone."""
+    if not names:
+        return []
+    hashes = {bytes.fromhex(name["sha256"]) for name in names}
+    statement = select(_attachment.sha256, _attachment.octets).where(_attachment.sha256.in_(hashes))
+    async with database.read() as connection:
+        bytes_by_hash = {bytes(row.sha256): bytes(row.octets) for row in await connection.execute(statement)}
+    if bytes_by_hash.keys() != hashes:
+        return None
+    return [
+        MailAttachment(
+            filename=name["filename"],
+            content_type=name["content_type"],
+            content_id=name["content_id"],
+            data=bytes_by_hash[bytes.fromhex(name["sha256"])],
+        )
+        for name in names
+    ]

@@ -1,6 +1,6 @@
 """Accept many notifications in one request: validated in slices, written in chunks, so that other requests go on.
 
-Each is answered separately, under its own idempotency key. After a database error in the middle, a repetition with the
+Each has its own answer and its own idempotency key. After a database error in the middle, a repeated request with the
 same keys writes the rest.
 """
 
@@ -26,28 +26,22 @@ from notifier.errors import (
     NotifierError,
 )
 from notifier.ids import generate_id
-from notifier.submission.idempotency import (
+from notifier.submission.new_notification import Idempotency, NewNotification, NotificationRequest, ServiceKey
+from notifier.submission.notification_submitter import NotificationSubmitter, scope_idempotency, scope_key
+from notifier.submission.notification_writer import (
     EarlierNotification,
-    Idempotency,
     IdempotencyError,
-    ServiceKey,
     SubmissionResult,
     find_earlier_notifications,
-    scope_idempotency,
-    scope_key,
 )
-from notifier.submission.new_notification import NewNotification
-from notifier.submission.notification_request import NotificationRequest
-from notifier.submission.notification_submitter import NotificationSubmitter
 from notifier.throttle.queue_forecast import QueueTooLongError
 
 SLICE_SECONDS = 0.002  # of work before other requests get a turn
-LOOP_TURNS = (
-    4  # of the event loop between slices: about as many as a single request takes from its first byte to its commit
-)
+LOOP_TURNS = 4
+"""Turns of the event loop between slices: about as many as a single request takes from first byte to commit."""
 MAX_BEGIN_SECONDS = 2.5  # longest transaction; the driver takes two more to give up a server that hangs
 MAX_CHUNK_MAILS = 100
-"""Mails, with copies, that go to the intake at once: so few that other requests get in between."""
+"""Mails, with copies, that are written at once: so few that other requests are written in between."""
 ItemT = TypeVar("ItemT")
 ItemResult = SubmissionResult | list[Fault]
 """The answer for one notification; the pointers of its faults begin at the notification."""
@@ -59,14 +53,14 @@ CheckedItem = ItemResult | NewNotification | QueueTooLongError
 class BatchRequest:
     """A batch as a caller requests it."""
 
-    items: Iterable["BatchItem"]  # may be parsed while it is read
-    key: str | None  # idempotency key of the whole batch: a repetition continues the same batch
+    items: Iterable["BatchItem"]  # perhaps a generator that parses
+    key: str | None  # idempotency key of the whole batch: a repeated request continues the same batch
     reject_all: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchItem:
-    """One notification of a batch, as far as parsing went."""
+    """One notification of a batch, with the faults that parsing found."""
 
     request: NotificationRequest
     faults: list[Fault]
@@ -97,13 +91,13 @@ class BatchSubmitter:
         self._submitter = submitter
         self._clock = clock
         self._write_all = write_all  # commits before it returns
-        self._chunk_lock = asyncio.Lock()  # one chunk at a time, so that single requests always find a place beside it
+        self._chunk_lock = asyncio.Lock()  # one chunk at a time, so that single requests are written beside it
 
     async def submit(self, caller: Caller, batch: BatchRequest) -> tuple[UUID, list[ItemResult]]:
         """Submit the batch; return its id and one answer for each item, in order.
 
-        Raises `BatchRejectedError` if one fault refuses all (`QueueTooLongError` if that is the only problem); then
-        nothing is written. Raises `DatabaseUnavailableError` when some chunks may have been written and others not.
+        With `reject_all`, one fault raises `BatchRejectedError` or `QueueTooLongError`, and nothing is written. Raises
+        `DatabaseUnavailableError`: some chunks may have been written and others not.
         """
         items = [
             replace(item, idempotency=scope_idempotency(caller, item.idempotency))
@@ -135,7 +129,6 @@ class BatchSubmitter:
         return batch_id, [next(written) if isinstance(result, NewNotification) else result for result in answers]
 
     async def _write_batch_row(self, caller: Caller, batch_id: UUID, *, size: int) -> None:
-        """Write the row of the batch, unless it exists."""
         row = {
             "id": batch_id,
             "service_id": caller.service_id,
@@ -148,7 +141,6 @@ class BatchSubmitter:
                 await insert_if_absent(connection, Batch, row)
 
     async def _find_earlier(self, caller: Caller, items: Sequence[BatchItem]) -> dict[ServiceKey, EarlierNotification]:
-        """The notifications of earlier requests with these keys."""
         keys = {item.idempotency.key for item in items if item.idempotency}
         if not keys:
             return {}
@@ -189,13 +181,13 @@ class BatchSubmitter:
 
 
 def _build_batch_id(caller: Caller, key: str, items: Sequence[BatchItem]) -> UUID:
-    """The same id for a repetition, and another one for other notifications, so that a batch never grows."""
+    """The same id for the same notifications, and another one for others, so that a batch never grows."""
     own_key = scope_key(caller, key)
     return uuid5(caller.service_id, "\n".join([own_key, *(item.idempotency.key for item in items if item.idempotency)]))
 
 
 def _split_into_chunks(notifications: Sequence[NewNotification]) -> Iterator[list[NewNotification]]:
-    """The notifications in their order, as many at a time as make up a chunk of mails, and at least one."""
+    """Split the notifications, in their order; a chunk has at least one, and else at most `MAX_CHUNK_MAILS` mails."""
     chunk: list[NewNotification] = []
     mails = 0
     for notification in notifications:
@@ -209,7 +201,7 @@ def _split_into_chunks(notifications: Sequence[NewNotification]) -> Iterator[lis
 
 
 def _raise_if_rejected(checked_items: Sequence[CheckedItem]) -> None:
-    """Raise what refuses the whole batch: faults first, because a later try does not help against them."""
+    """Raise the error that rejects the whole batch: faults first, because they stay in a later try."""
     if faulty := {index: item for index, item in enumerate(checked_items) if isinstance(item, list)}:
         raise BatchRejectedError(faulty)
     if late := [item for item in checked_items if isinstance(item, QueueTooLongError)]:
@@ -217,13 +209,13 @@ def _raise_if_rejected(checked_items: Sequence[CheckedItem]) -> None:
 
 
 def _find_common_batch(replayed: Sequence[SubmissionResult]) -> UUID | None:
-    """The batch of all of these, if it is one."""
+    """The batch of all these, if it is the same one."""
     batches = {item.batch_id for item in replayed}
     return batches.pop() if len(batches) == 1 else None
 
 
 def _find_reused_keys(items: Sequence[BatchItem]) -> set[int]:
-    """The indexes of items whose key belongs to a different item of the same batch."""
+    """The indexes of items whose key an earlier, different item of the batch has."""
     seen: dict[str, bytes] = {}
     return {
         index
@@ -236,7 +228,7 @@ def _find_reused_keys(items: Sequence[BatchItem]) -> set[int]:
 def _build_item_result(
     result: SubmissionResult | BaseException, notification: NewNotification | None = None
 ) -> ItemResult:
-    """Turn the result of a write into an answer; raise it if it is not about this notification alone."""
+    """Turn the result of a write into an answer. Raise it if it concerns more than this notification."""
     if isinstance(result, LockTimeoutError) and notification is not None and notification.key is not None:
         result = IdempotencyInProgressError()
     match result:
@@ -253,7 +245,7 @@ def _build_item_result(
 
 
 async def _iterate_in_slices(elements: Iterable[ItemT]) -> AsyncIterator[ItemT]:
-    """Iterate; after each slice of work, let other tasks of the event loop run."""
+    """Iterate, and let other tasks of the event loop run after each slice of work."""
     until = time.perf_counter() + SLICE_SECONDS
     for element in elements:
         yield element

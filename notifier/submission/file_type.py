@@ -1,18 +1,18 @@
-"""Which content types may be attached, and whether a file really has its declared type.
+"""The content types that may be attached, and the check that a file really has its declared type.
 
-It is an allow-list of types that are known to be harmless to open. Nothing is unpacked: signatures, names in archives,
-the encoding of text and the markup of XML are checked.
+It is an allow-list of types that are known to be harmless to open. Nothing is unpacked.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
+from xml.parsers import expat
 
 import puremagic
 
 from notifier.mail.header_fields import FORBIDDEN_IN_HEADER
-from notifier.submission import xml_document, zip_archive
+from notifier.submission import zip_archive
 
 EXECUTABLE_EXTENSIONS: Final = frozenset(
     {
@@ -31,10 +31,9 @@ EXECUTABLE_EXTENSIONS: Final = frozenset(
 )  # fmt: skip
 """Extensions of programs, scripts, shortcuts, disk images, documents with macros, and what a browser would run."""
 _ARCHIVES = frozenset({"7z", "arj", "bz2", "gz", "lzh", "rar", "tar", "tgz", "xz", "z", "zip", "zst"})
-"""Archives must not be inside an archive, because their contents are not checked."""
+"""An archive must not contain archives, because their contents are not checked."""
 INVISIBLE_CHARACTERS = re.compile(f"{FORBIDDEN_IN_HEADER.pattern}|[\t\u202a-\u202e\u2066-\u2069]")
-"""Invisible in a name: control characters, and overrides of the writing direction, with which exe.gpj reads jpg.exe.
-Scripts that are written from right to left need none of them."""
+"""Control characters, and overrides of the writing direction, which show a name such as exe.gpj as jpg.exe."""
 _BEGINNING = 65536
 _MARKUP = re.compile(
     rb"(?:\xef\xbb\xbf)?(?>\s*+(?:<\?.*?\?>|<!--.*?-->|<!doctype(?!\s+html)[^>\[]*+(?:\[[^\]]*+\]\s*+)?>))*+"
@@ -52,13 +51,20 @@ _TYPE = re.compile(rf"[ \t]*({_WORD}/{_WORD})[ \t]*")
 _PARAMETER = re.compile(rf';[ \t]*(?:({_WORD})[ \t]*=[ \t]*(?:({_WORD})|"((?:[^"\\\x00-\x1f\x7f]|\\[ -~])*)")[ \t]*)?')
 """A parameter (RFC 2045 §5.1), or an empty one."""
 MAX_TYPE_LENGTH = 500
-_PARAMETERS_READ = frozenset({"charset", "method"})
-"""The others do not change what a file is; they are neither checked nor written."""
-_IN_UTF8 = frozenset({"application/json", "application/xml"})
-"""Types that are text although their name does not say so."""
+_PARAMETERS_READ = frozenset({"charset", "method"})  # others do not change what a file is: neither checked nor written
+_IN_UTF8 = frozenset({"application/json", "application/xml"})  # text, although their names do not say so
+_MACROS = "the document has macros"
 _METHODS = frozenset({"publish", "request", "reply", "add", "cancel", "refresh", "counter", "declinecounter"})
 _ALIASES = {"image/jpg": "image/jpeg", "application/x-zip-compressed": "application/zip", "text/x-vcard": "text/vcard"}
-
+MAX_XML_DEPTH: Final = 256  # nesting depth of elements in an attached XML file
+MAX_XML_TOKEN: Final = 128 * 1024  # bytes of a tag with its attributes, or of a comment: parsed at once, in 50 ms
+_XML_CHUNK_BYTES = 64 * 1024  # bytes parsed in one call; between two calls other threads run
+_ACTIVE_NAMESPACES = frozenset(
+    {"http://www.w3.org/1999/xhtml", "http://www.w3.org/2000/svg", "http://www.w3.org/1998/math/mathml"}
+)
+"""Namespaces, in lower case, with elements or attributes that can run scripts."""
+_XML_ENCODINGS = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "iso-8859-15", "windows-1252"})
+"""Declared encodings in which valid UTF-8 has the same markup."""
 _Problem = Callable[[bytes], str | None]
 
 
@@ -78,7 +84,7 @@ def parse_file_type(declared: str) -> tuple[FileType | None, str | None]:
         return None, "a media type, such as application/pdf"
     essence = _ALIASES.get(match[1].lower(), match[1].lower())
     if essence not in _KNOWN:
-        return None, f"this type cannot be attached; those that can: {', '.join(sorted(_KNOWN))}"
+        return None, f"this type cannot be attached. These can: {', '.join(sorted(_KNOWN))}"
     parameters, problem = _parse_parameters(declared[match.end() :])
     is_text = essence.startswith("text/")
     if (is_text or essence in _IN_UTF8) and parameters.get("charset", "utf-8") not in {"utf-8", "utf8", "us-ascii"}:
@@ -114,10 +120,8 @@ def _build_signature_check(essence: str, then: bytes = b"", at: int = 0) -> _Pro
     """Check the signature by the library's list, and that `then` follows at `at`."""
 
     def problem(data: bytes) -> str | None:
-        is_one = any(match.mime_type == essence for match in _list_signature_matches(data)) and data.startswith(
-            then, at
-        )
-        return None if is_one else f"the content is not {essence}"
+        is_known = any(match.mime_type == essence for match in _list_signature_matches(data))
+        return None if is_known and data.startswith(then, at) else f"the content is not {essence}"
 
     return problem
 
@@ -133,14 +137,14 @@ def _check_pdf(data: bytes) -> str | None:
     """Check that readers open it as PDF: its header is in the first 1,024 bytes, and nothing executable before it."""
     start = data.find(b"%PDF-", 0, _PDF_HEADER_WITHIN)
     if start < 0:
-        return f"the content is not application/pdf: %PDF- does not stand in its first {_PDF_HEADER_WITHIN} bytes"
+        return f"the content is not application/pdf: its first {_PDF_HEADER_WITHIN} bytes do not contain %PDF-"
     if data.startswith(_PROGRAMS) or _MARKUP.match(data[:start]):
-        return "the content is of another type, which would be shown or run, with a PDF behind it"
+        return "the content is of another type, which would be shown or run, followed by a PDF"
     return None
 
 
 def _build_text_check(beginning: str = "") -> _Problem:
-    """Check that it is UTF-8 text that no program shows or runs as anything else."""
+    """Check that it is UTF-8 text, and that no program shows or runs it as another type."""
     begins = re.compile(b"(?:\xef\xbb\xbf)?" + beginning.encode(), re.IGNORECASE)
 
     def problem(data: bytes) -> str | None:
@@ -149,25 +153,87 @@ def _build_text_check(beginning: str = "") -> _Problem:
         except UnicodeDecodeError:
             return "text must be UTF-8"
         if b"\x00" in data:
-            return "text has no NUL"
+            return "text must not contain NUL"
         if _MARKUP.match(data[:_BEGINNING]) or any(
             match.mime_type in _NOT_TEXT and match.confidence >= _MIN_CONFIDENCE
             for match in _list_signature_matches(data)
         ):
             return "the content is of another type, which would be shown or run"
-        return None if begins.match(data) else "the content does not begin like one of this type"
+        return None if begins.match(data) else "the content does not begin as this type does"
 
     return problem
 
 
 def _check_xml(data: bytes) -> str | None:
-    return _build_text_check(r"\s*<")(data) or xml_document.find_xml_problem(data)
+    return _build_text_check(r"\s*<")(data) or find_xml_problem(data)
+
+
+class _RefusedError(ValueError):
+    """The XML file has something that is not allowed."""
+
+
+def find_xml_problem(data: bytes) -> str | None:
+    """Say what a browser would run in this file, or why it is not XML; None if it is only data.
+
+    A browser runs scripts in XHTML and SVG elements anywhere in a document, and in a stylesheet that it names.
+    """
+    parser = expat.ParserCreate(namespace_separator=" ")
+    depth = 0
+
+    def enter(_name: str, _attributes: object) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > MAX_XML_DEPTH:
+            raise _RefusedError(f"it has more than {MAX_XML_DEPTH} elements within each other")
+
+    def leave(_name: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    parser.XmlDeclHandler = _check_encoding
+    parser.StartDoctypeDeclHandler = _check_doctype
+    parser.ProcessingInstructionHandler = _check_instruction
+    parser.StartNamespaceDeclHandler = _check_namespace
+    parser.StartElementHandler = enter
+    parser.EndElementHandler = leave
+    data = data.removeprefix(b"\xef\xbb\xbf").lstrip()  # lenient readers accept blank lines before XML
+    try:
+        for start in range(0, len(data), _XML_CHUNK_BYTES):
+            end = min(start + _XML_CHUNK_BYTES, len(data))
+            parser.Parse(data[start:end], end == len(data))
+            if end - parser.CurrentByteIndex > MAX_XML_TOKEN:
+                return f"it has a tag or a comment of more than {MAX_XML_TOKEN} bytes"
+    except _RefusedError as refused:
+        return str(refused)
+    except expat.ExpatError as error:
+        return f"it is not well-formed XML: {expat.ErrorString(error.code)} in line {error.lineno}"
+    return None
+
+
+def _check_encoding(_version: str, encoding: str | None, _standalone: int) -> None:
+    if encoding is not None and encoding.lower() not in _XML_ENCODINGS:
+        raise _RefusedError("it says that it is not in UTF-8")
+
+
+def _check_doctype(_name: str, _system: str | None, _public: str | None, has_declarations: int) -> None:
+    if has_declarations:
+        raise _RefusedError("its DOCTYPE has declarations, which could hide what a browser would run")
+
+
+def _check_instruction(target: str, _text: str) -> None:
+    if target.lower().startswith("xml-stylesheet"):
+        raise _RefusedError("it names a stylesheet, which a browser would run")
+
+
+def _check_namespace(_prefix: str | None, uri: str | None) -> None:
+    if uri is not None and uri.strip().lower() in _ACTIVE_NAMESPACES:
+        raise _RefusedError(f"it has elements of {uri.strip()}, which a browser would show and run")
 
 
 def _check_zip(data: bytes) -> str | None:
     names = zip_archive.list_zip_names(data)
     if names is None:
-        return "the content is not a ZIP archive whose contents can be listed"
+        return "the content is not a ZIP archive that every program reads in the same way"
     for name in names:
         _, dot, extension = name.lower().rpartition("/")[2].rstrip(". ").rpartition(".")
         if (dot and extension in EXECUTABLE_EXTENSIONS | _ARCHIVES) or _escapes_folder(name):
@@ -176,10 +242,8 @@ def _check_zip(data: bytes) -> str | None:
 
 
 def _escapes_folder(name: str) -> bool:
-    """Whether a file of this name could be put elsewhere than where the archive is unpacked, or be read as another."""
-    return (
-        name.startswith("/") or ".." in name.split("/") or INVISIBLE_CHARACTERS.search(name) is not None or ":" in name
-    )
+    """Whether a file of this name could be written outside the folder of the archive, or be taken for another."""
+    return name.startswith("/") or ".." in name.split("/") or ":" in name or bool(INVISIBLE_CHARACTERS.search(name))
 
 
 def _build_office_check(folder: str) -> _Problem:
@@ -189,8 +253,7 @@ def _build_office_check(folder: str) -> _Problem:
         names = zip_archive.list_zip_names(data) or []
         if "[Content_Types].xml" not in names or not any(name.startswith(folder) for name in names):
             return "the content is not of this type"
-        has_macros = any(name.lower().endswith("vbaproject.bin") for name in names)
-        return "the document has macros" if has_macros else None
+        return _MACROS if any(name.lower().endswith("vbaproject.bin") for name in names) else None
 
     return problem
 
@@ -198,7 +261,7 @@ def _build_office_check(folder: str) -> _Problem:
 def _build_open_document_check(kind: str) -> _Problem:
     """OpenDocument: an archive with a file that says what it is (ODF 1.3 part 2, §3.3), and without macros.
 
-    That file should be the first; readers take it wherever it stands, as long as it is not compressed.
+    Readers take that file wherever it stands, as long as it is not compressed.
     """
     expected = f"application/vnd.oasis.opendocument.{kind}".encode()
 
@@ -206,8 +269,7 @@ def _build_open_document_check(kind: str) -> _Problem:
         entries = zip_archive.list_zip_entries(data) or []
         if not any(entry.name == "mimetype" and entry.read_stored(data) == expected for entry in entries):
             return "the content is not of this type"
-        has_macros = any(entry.name.startswith(("Basic/", "Scripts/")) for entry in entries)
-        return "the document has macros" if has_macros else None
+        return _MACROS if any(entry.name.startswith(("Basic/", "Scripts/")) for entry in entries) else None
 
     return problem
 
@@ -235,4 +297,4 @@ _KNOWN: Final[dict[str, tuple[str, _Problem]]] = {
     f"{_ODF}.spreadsheet": ("ods", _build_open_document_check("spreadsheet")),
     f"{_ODF}.presentation": ("odp", _build_open_document_check("presentation")),
 }
-"""Type → its extensions, and what is wrong with data that are said to be of it."""
+"""Type → its extensions, and the check of its data."""

@@ -1,7 +1,7 @@
-"""The rows of an accepted notification, as typed objects: built from a valid request, not yet written."""
+"""A new notification: the request as it is parsed, as it is after validation, and the rows that are built from it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -10,15 +10,104 @@ from uuid import UUID
 import msgspec
 
 from notifier import email_address
-from notifier.auth.authenticated_key import Caller
+from notifier.auth.authenticated_key import Caller, MailRights
 from notifier.db import dialect
+from notifier.email_address import DefaultSender, RecipientPolicy
 from notifier.ids import generate_id
+from notifier.mail.mail_parts import Mailbox
+from notifier.settings import ApiSettings
 from notifier.states import Category, KeyKind, Priority, Role, WhenUncertain
-from notifier.submission import attachment_store
 from notifier.submission.attachment_validation import CheckedAttachment
-from notifier.submission.idempotency import Idempotency, ServiceKey
-from notifier.submission.notification_request import CopyRecipient, ValidRequest
-from notifier.submission.request_validation import ValidationRules
+from notifier.templating.version_store import PublishedVersion
+
+ServiceKey = tuple[UUID, str]
+"""Service and idempotency key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotificationRequest:
+    """A parsed request, not yet validated; fields that did not parse have their defaults."""
+
+    to: str | None = None
+    cc: Sequence[str] = ()
+    bcc: Sequence[str] = ()
+    sender: str | None = None  # "Name <address>" or an address
+    reply_to: str | None = None
+    template: str | None = None
+    content: Mapping[str, str | None] | None = None  # subject, html, text: sent unchanged
+    template_version: int | None = None
+    variables: Mapping[str, Any] | None = field(default_factory=dict)
+    locale: str | None = None
+    attachments: Sequence[Mapping[str, Any]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+    priority: Priority | None = None
+    when_uncertain: WhenUncertain | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Idempotency:
+    """The caller's key and what the request looked like."""
+
+    key: str
+    request_hash: bytes  # SHA-256 of the canonical JSON, without what counts as not set
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryTimes:
+    """When to send and when to give up; aware UTC."""
+
+    send_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyRecipient:
+    """Another recipient of the mail, named in cc or bcc."""
+
+    role: Role
+    address: str  # normalised
+    pointer: str  # where the request names it
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationRules:
+    """The rules of this instance for every request."""
+
+    identity: DefaultSender
+    policy: RecipientPolicy
+    key_lifetime: timedelta  # for how long an idempotency key stands for its notification
+    allowed_headers: tuple[str, ...]  # custom ones, as `header_names.is_header_allowed` takes them
+
+    @classmethod
+    def from_settings(
+        cls, settings: ApiSettings, identity: DefaultSender, policy: RecipientPolicy
+    ) -> "ValidationRules":
+        """Build the rules from the settings."""
+        lasts = timedelta(days=settings.idempotency_days)
+        return cls(identity=identity, policy=policy, key_lifetime=lasts, allowed_headers=settings.allowed_headers)
+
+    def get_rights(self, caller: Caller) -> MailRights:
+        """Get the rights of the caller over mail."""
+        return MailRights(caller=caller, policy=self.policy, own_sender=self.identity.address)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidRequest:
+    """A request without faults: normalised, and with its template version found."""
+
+    request: NotificationRequest
+    now: datetime  # when it was validated: the notification's time of creation
+    recipient: str
+    copies: list[CopyRecipient]
+    sender: Mailbox
+    reply_to: Mailbox | None
+    version: PublishedVersion | None  # None: the request has its own content
+    attachments: list[CheckedAttachment]
+    times: DeliveryTimes
 
 
 class NotificationRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -59,12 +148,12 @@ class NotificationRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ContentRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What the mail is made of: written once, for the notification and its copies."""
+    """The content of the mail: written once, for the notification and its copies."""
 
     variables: dict[str, Any]
     headers: dict[str, str]
     content: dict[str, str | None] | None
-    addressed_to: str | None  # if there are copies: whom the To field names
+    addressed_to: str | None  # the address in the To field, if there are copies
     cc: list[str] | None
     attachments: list[dict[str, Any]] | None
 
@@ -92,12 +181,12 @@ class NewNotification:
 
     @cached_property
     def records_for_postgres(self) -> str:
-        """The rows, and with them what goes into the other tables, as JSON objects with commas between them."""
+        """The rows and the content as JSON objects with commas between them."""
         return dialect.encode_rows(self._build_records(), sqlite=False)[1:-1]
 
     @cached_property
     def records_for_sqlite(self) -> str:
-        """The same in SQLite's form."""
+        """The same in the form that SQLite takes."""
         return dialect.encode_rows(self._build_records(), sqlite=True)[1:-1]
 
     def _build_records(self) -> list[dict[str, Any]]:
@@ -113,7 +202,7 @@ def build_new_notification(
     return NewNotification(
         row=row,
         content=_build_content(valid),
-        copies=tuple([_build_copy(row, copy) for copy in valid.copies]),
+        copies=[_build_copy(row, copy) for copy in valid.copies],
         attachments=valid.attachments,
         key_lifetime=rules.key_lifetime,
     )
@@ -166,12 +255,12 @@ def _build_content(valid: ValidRequest) -> ContentRow:
         content=dict(request.content) if request.content else None,
         addressed_to=valid.recipient if valid.copies else None,
         cc=[copy.address for copy in valid.copies if copy.role is Role.CC] or None,
-        attachments=attachment_store.describe_attachments(valid.attachments) if valid.attachments else None,
+        attachments=[file.describe() for file in valid.attachments] or None,
     )
 
 
 def _build_copy(row: NotificationRow, copy: CopyRecipient) -> NotificationRow:
-    """The same mail to another recipient: with an envelope and a status of its own, and the content of the first."""
+    """The same mail to another recipient, with an envelope and a status of its own."""
     return msgspec.structs.replace(
         row,
         id=generate_id(),

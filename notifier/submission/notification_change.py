@@ -1,7 +1,7 @@
-"""Changing what has not been tried yet: its time, its priority, its variables; with its copies, or not at all.
+"""Change a notification that has not been tried yet: its times, its priority, its variables; with all its copies.
 
-The outbox entry is taken back and a new one is made, so whoever holds the old one finds that its mark is refused. What
-cannot be done raises, so that the caller's transaction gives everything back. Nothing here commits.
+The outbox entry is withdrawn and a new one is made, so a sender that has claimed the old one gets no mark. If a change
+is not possible, an error is raised, so that the caller's transaction is rolled back. Nothing here commits.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit
 from notifier.audit import Actor
-from notifier.auth.mail_rights import MailRights
+from notifier.auth.authenticated_key import MailRights
 from notifier.db.tables import Attempt, Notification, NotificationContent, NotificationEvent, get_columns
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.outbox import entry_store
@@ -28,7 +28,7 @@ from notifier.status.notification_actions import (
 )
 from notifier.status.status_writer import build_event_row
 from notifier.submission import request_validation
-from notifier.submission.notification_request import DeliveryTimes, NotificationRequest
+from notifier.submission.new_notification import DeliveryTimes, NotificationRequest
 from notifier.templating import version_store as templates
 
 _notification, _attempt, _content = get_columns(Notification), get_columns(Attempt), get_columns(NotificationContent)
@@ -52,7 +52,7 @@ WHERE id = :id AND status = 'queued' AND updated_at = :seen RETURNING id
 
 
 class AlreadyAttemptedError(NotPossibleError):
-    """It has been tried already: every attempt sends the same mail, so it cannot be changed."""
+    """It has been tried already. It cannot be changed, because every attempt sends the same mail."""
 
 
 class IsACopyError(NotPossibleError):
@@ -77,7 +77,7 @@ class NotificationChanges:
 async def change_notification(
     connection: AsyncConnection, id_: UUID, changes: NotificationChanges, *, actor: Actor, rights: MailRights | None
 ) -> None:
-    """Change a notification, and its copies, before the first try.
+    """Change a notification and its copies before the first attempt.
 
     Raises `NotFoundError`, `InvalidRequestError` with all faults, `IsACopyError`, `AlreadyAttemptedError`,
     `AlreadyUnderWayError` or `AlreadyEndedError`.
@@ -89,14 +89,13 @@ async def change_notification(
     times = await _validate_changes(connection, own, changes, actor.at)
     for row in queued:
         await _change_row(connection, row, changes, times, actor.at)
-    if changes.variables is not None:  # once for all; copies that an earlier release has written have their own
+    if changes.variables is not None:  # copies share them; those that an earlier release wrote have their own
         contents = update(NotificationContent).where(_content.notification_id.in_([row.id for row in family]))
         await connection.execute(contents.values(variables=dict(changes.variables)))
     event = build_event_row(id_, EventKind.CHANGED, actor.name, actor.at, ", ".join(changes.field_names))
     await connection.execute(insert(NotificationEvent).values(event))
     record = audit.AuditRecord(
         action=audit.AuditAction.NOTIFICATION_CHANGED,
-        object_kind=audit.ObjectKind.NOTIFICATION,
         object_id=id_,
         service_id=own.service_id,
         address=own.address_key,
@@ -152,7 +151,7 @@ async def _check_new_variables(
 
 
 def _compute_new_times(own: Any, changes: NotificationChanges, now: datetime) -> tuple[DeliveryTimes, list[Fault]]:
-    """A later start moves the expiry with it, unless that is given too."""
+    """The new times. A new `send_at` moves the expiry by as much, unless the changes have one."""
     if changes.send_at is None and changes.expires_at is None:
         return DeliveryTimes(send_at=own.send_at, expires_at=own.expires_at), []
     lifetime: timedelta = own.expires_at - own.send_at
@@ -166,7 +165,7 @@ def _compute_new_times(own: Any, changes: NotificationChanges, now: datetime) ->
 async def _change_row(
     connection: AsyncConnection, row: Any, changes: NotificationChanges, times: DeliveryTimes, now: datetime
 ) -> None:
-    """Take the entry back first, as senders lock them; then write, and queue it again."""
+    """Withdraw the entry first, because senders lock in that order; then write, and queue it again."""
     if not await entry_store.withdraw_entry(connection, row.service_id, row.id):
         raise AlreadyUnderWayError
     priority = changes.priority or Priority(row.priority)
@@ -180,5 +179,5 @@ async def _change_row(
         "seen": row.updated_at,
     }
     if (await connection.execute(_CHANGE, values)).first() is None:
-        raise AlreadyUnderWayError("somebody else has just changed it: look, and try again")
+        raise AlreadyUnderWayError("somebody else has just changed it: read it again, and repeat your change")
     await enqueue_again(connection, row, priority, times.send_at)

@@ -1,26 +1,49 @@
-"""Accept a notification: validate the request, build its rows, write them durably.
+"""Accept a notification, or a test mail of a template: validate the request, build its rows, write them durably.
 
-It promises that what it accepts can be rendered with the version it pinned; it never sends and never waits for a relay.
+What it accepts can be rendered with the version that it pins. It never sends, and never waits for a relay.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.audit import Actor, AuditAction
 from notifier.auth.authenticated_key import Caller
 from notifier.clock import Clock
 from notifier.db.engine import Database
-from notifier.errors import Fault, IdempotencyInProgressError, InvalidRequestError, LockTimeoutError
-from notifier.submission.idempotency import (
-    EarlierNotification,
+from notifier.errors import (
+    Fault,
+    IdempotencyInProgressError,
+    InvalidRequestError,
+    LockTimeoutError,
+)
+from notifier.mail import mail_parts
+from notifier.rendering.protocol import PreviewedMail
+from notifier.states import KeyKind
+from notifier.submission.new_notification import (
     Idempotency,
+    NewNotification,
+    NotificationRequest,
+    ValidationRules,
+    ValidRequest,
+    build_new_notification,
+)
+from notifier.submission.notification_writer import (
+    EarlierNotification,
     IdempotencyError,
     SubmissionResult,
     find_earlier_notifications,
-    scope_idempotency,
+    write_in_transaction,
 )
-from notifier.submission.new_notification import NewNotification, build_new_notification
-from notifier.submission.notification_request import NotificationRequest, ValidRequest
-from notifier.submission.request_validation import ValidationRules, validate_request
+from notifier.submission.request_validation import validate_request
+from notifier.template_language.template_source import TemplateSource
+from notifier.templating import draft_store, template_store
+from notifier.templating.assets.image_cache import InlineImageCache
+from notifier.templating.edit_rules import record_template
 from notifier.templating.version_store import TemplateCache, TemplateKeyUse
 from notifier.throttle.queue_forecast import QueueForecast, QueueTooLongError
 
@@ -55,16 +78,16 @@ class NotificationSubmitter:
     ) -> SubmissionResult:
         """Accept the request durably. `parse_faults` are those found while parsing.
 
-        Raises `InvalidRequestError` with all faults, `QueueTooLongError`, `IdempotencyKeyReusedError`,
-        `IdempotencyInProgressError` or `DatabaseUnavailableError`; nothing was written, but after the last only a
-        retry with the key can tell.
+        Raises `InvalidRequestError` with all faults, `QueueTooLongError`, `IdempotencyKeyReusedError` or
+        `IdempotencyInProgressError`: nothing was written. Raises `DatabaseUnavailableError`: it may have been written,
+        and a repeated request with the key tells.
         """
-        idempotency = scope_idempotency(caller, idempotency) if idempotency else None
+        idempotency = scope_idempotency(caller, idempotency)
         try:
             notification = await self.prepare(caller, request, idempotency, parse_faults)
             self.check_queue_time(notification)
         except (InvalidRequestError, QueueTooLongError):
-            # What was right when it was accepted stays accepted, though its template may have gone since.
+            # A repeated request gets its first answer, even if it would be refused by now: its template may be gone.
             if idempotency and (replay := await self._replay(caller, idempotency)):
                 return replay
             raise
@@ -88,7 +111,7 @@ class NotificationSubmitter:
         *,
         batch_id: UUID | None = None,
     ) -> NewNotification:
-        """What to write for the request. Raises `InvalidRequestError` with all faults, those of parsing included."""
+        """Return what to write for the request. Raises `InvalidRequestError` with all faults, also those of parsing."""
         now = self._clock.now()
         valid = await validate_request(request, caller, self._rules, self._templates, now, parse_faults)
         if not isinstance(valid, ValidRequest):
@@ -125,3 +148,79 @@ class NotificationSubmitter:
         if not isinstance(result, SubmissionResult):
             raise result
         return result
+
+
+def scope_key(caller: Caller, key: str) -> str:
+    """Return the idempotency key as it is stored for the caller's kind of key.
+
+    That of a live key is stored as it is. Those of test and team keys become texts that no caller can send: they begin
+    with a space. So a test mail is never the answer to a live request.
+    """
+    if caller.kind is KeyKind.LIVE:
+        return key
+    return f" {caller.kind.value} {hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def scope_idempotency(caller: Caller, idempotency: Idempotency | None) -> Idempotency | None:
+    """Return the idempotency with its key as it is stored."""
+    return replace(idempotency, key=scope_key(caller, idempotency.key)) if idempotency else None
+
+
+# -- test mails of templates -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateTestMail:
+    """A mail that says what the preview of a template shows."""
+
+    slug: str
+    version: int | None  # None: the draft
+    to: str
+    source: TemplateSource
+    variables: Mapping[str, Any] | None  # None: those of the sample
+    preview: PreviewedMail
+
+
+async def check_test_mail(
+    submitter: NotificationSubmitter, pictures: InlineImageCache, caller: Caller, mail: TemplateTestMail
+) -> NewNotification:
+    """Check the mail as any notification is checked. Raises what a submit raises."""
+    settings = mail.source.settings
+    request = NotificationRequest(
+        to=mail.to,
+        content={"subject": mail.preview.subject, "html": mail.preview.html, "text": mail.preview.text},
+        attachments=await _attach_images(pictures, mail),
+        headers=draft_store.build_unsubscribe_header(mail.source, mail.variables),
+        sender=settings.from_,
+        reply_to=settings.reply_to,
+    )
+    draft = await submitter.prepare(caller, request)
+    submitter.check_queue_time(draft)
+    return draft
+
+
+async def send_test_mail(
+    connection: AsyncConnection, draft: NewNotification, mail: TemplateTestMail, *, actor: Actor
+) -> SubmissionResult:
+    """Write the mail that `check_test_mail` has passed, with its audit record: both, or neither."""
+    submitted = await write_in_transaction(connection, draft)
+    id_ = (await template_store.get_template(connection, mail.slug)).id
+    fields = {"version": mail.version if mail.version is not None else "draft", "notification": str(submitted.id)}
+    await record_template(connection, AuditAction.TEMPLATE_TESTED, (id_, mail.slug), actor, **fields)
+    return submitted
+
+
+async def _attach_images(pictures: InlineImageCache, mail: TemplateTestMail) -> list[dict[str, str]]:
+    """Attach the images that the mail shows, as a caller would."""
+    assets = mail.source.assets
+    names = mail_parts.list_shown_images(assets, mail.preview.html)
+    lines = await pictures.load_base64([assets[name].sha256 for name in names])
+    return [
+        {
+            "filename": file.filename,
+            "content": lines[assets[name].sha256].replace(b"\r\n", b"").decode(),
+            "content_type": file.content_type,
+            "content_id": file.content_id or "",
+        }
+        for name, file in zip(names, mail_parts.build_image_attachments(assets, names), strict=True)
+    ]

@@ -1,4 +1,4 @@
-"""Write new notifications with their outbox entries: the writer that `outbox.intake` calls.
+"""Write new notifications with their outbox entries, in the commit that requests of one moment share.
 
 Of requests with the same idempotency key the partial unique index lets the first in; the others are answered from its
 row. A batch is one statement on PostgreSQL, and a few statements in the writer's thread on SQLite.
@@ -7,31 +7,86 @@ row. A batch is one statement on PostgreSQL, and a few statements in the writer'
 import json
 import sqlite3
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.shared_commit import LOCK_TIMEOUT_MS, CommitSize, CommitWriter
-from notifier.errors import IdempotencyInProgressError
+from notifier.db.table_base import format_sqlite_time
+from notifier.errors import IdempotencyInProgressError, IdempotencyKeyReusedError
 from notifier.states import Status
-from notifier.submission import attachment_store
 from notifier.submission import notification_writer_sql as sql
-from notifier.submission.idempotency import (
-    EarlierNotification,
-    IdempotencyError,
-    ServiceKey,
-    SubmissionResult,
-    find_earlier_notifications,
-    parse_earlier,
-)
-from notifier.submission.new_notification import NewNotification
+from notifier.submission.attachment_validation import CheckedAttachment
+from notifier.submission.new_notification import NewNotification, ServiceKey
+
+_KNOWN_FILES = text("SELECT sha256 FROM attachment WHERE sha256 = ANY(CAST(:digests AS bytea[]))")
+_STORE_FILE_SQLITE = "INSERT OR IGNORE INTO attachment (sha256, octets, created_at) VALUES (?, ?, ?)"
+IdempotencyError = IdempotencyKeyReusedError | IdempotencyInProgressError
+"""Why one notification of a batch was not written: a value, so that the others are written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmissionResult:
+    """The answer about an accepted notification."""
+
+    id: UUID
+    status: Status
+    created_at: datetime
+    send_at: datetime
+    batch_id: UUID | None = None
+    replayed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlierNotification:
+    """The notification that already has an idempotency key."""
+
+    result: SubmissionResult
+    request_hash: bytes | None
+
+    def is_outdated(self, now: datetime, lasts: timedelta) -> bool:
+        """True if its key does not count any more."""
+        return self.result.created_at <= now - lasts
+
+    def replayed(self, request_hash: bytes, *, is_own: bool = False) -> SubmissionResult | IdempotencyKeyReusedError:
+        """The answer to a request with the same key: this notification if it is the same request, else an error.
+
+        `is_own`: this very request has written it, in a commit whose reply was lost.
+        """
+        if self.request_hash != request_hash:
+            return IdempotencyKeyReusedError()
+        return replace(self.result, replayed=not is_own)
+
+
+async def find_earlier_notifications(
+    connection: StatementConnection, service_id: UUID, keys: Collection[str]
+) -> dict[ServiceKey, EarlierNotification]:
+    """Find the service's notifications that have these keys."""
+    if connection.dialect.name == "sqlite":
+        values = {"service": service_id.hex, "keys": json.dumps(list(keys))}
+        rows = await connection.execute(text(sql.EARLIER_SQLITE), values)
+    else:
+        rows = await connection.execute(sql.EARLIER_POSTGRES, {"service": service_id, "keys": list(keys)})
+    return dict(_parse_earlier(service_id, row) for row in rows)
+
+
+def _parse_earlier(service_id: UUID, row: Sequence[Any]) -> tuple[ServiceKey, EarlierNotification]:
+    key, id_, status, created_at, send_at, request_hash, batch_id = row
+    if isinstance(id_, str):  # SQLite knows only texts and numbers
+        id_, batch_id = UUID(id_), UUID(batch_id) if batch_id else None
+        created_at, send_at = (datetime.fromisoformat(time).replace(tzinfo=UTC) for time in (created_at, send_at))
+    result = SubmissionResult(id=id_, status=Status(status), created_at=created_at, send_at=send_at, batch_id=batch_id)
+    return (service_id, key), EarlierNotification(result=result, request_hash=request_hash)
 
 
 async def write_in_transaction(connection: AsyncConnection, new: NewNotification) -> SubmissionResult:
-    """Write one without an idempotency key in the caller's transaction; the caller commits and wakes the sender."""
+    """Write one that has no idempotency key in the caller's transaction. The caller commits, and wakes the sender."""
     if connection.dialect.name == "sqlite":
         driver: Any = (await connection.get_raw_connection()).driver_connection
         (result,) = await driver._execute(_write_batch_sqlite, driver._conn, [new])  # noqa: SLF001 - as the engine does
@@ -56,7 +111,7 @@ async def _write_batch_postgres(
     for service, keys in _group_keys_by_service(lost).items():
         earlier |= await find_earlier_notifications(connection, service, keys)
     if outdated := _select_outdated(lost, earlier):
-        ids = [earlier[new.key].id for new in outdated if new.key]
+        ids = [earlier[new.key].result.id for new in outdated if new.key]
         await connection.execute(sql.RELEASE_KEYS_POSTGRES, {"ids": ids})
         written |= await _insert_postgres(connection, outdated, lock_ms)
         earlier = _renew_earlier(earlier, outdated, written)
@@ -67,19 +122,26 @@ async def _insert_postgres(
     connection: StatementConnection, notifications: Sequence[NewNotification], lock_ms: int
 ) -> dict[UUID, Status]:
     # Sorted, because concurrent writers that take unique keys in different orders deadlock.
-    ordered = sorted(
-        notifications,
-        key=lambda new: (new.row.service_id.hex, new.row.idempotency_key or ""),
-    )
+    ordered = sorted(notifications, key=lambda new: (new.row.service_id.hex, new.row.idempotency_key or ""))
     batch = f"[{','.join([new.records_for_postgres for new in ordered])}]"
     statement, values = sql.POSTGRES, {"batch": batch, "lock_ms": str(lock_ms)}
-    if any(new.attachments for new in ordered):
-        carried = [(new.row.id, file) for new in ordered for file in new.attachments]
-        statement, values = (
-            sql.POSTGRES_WITH_FILES,
-            values | await attachment_store.find_missing_files(connection, carried),
-        )
+    if attached := [(new.row.id, file) for new in ordered for file in new.attachments]:
+        statement, values = sql.POSTGRES_WITH_FILES, values | await _find_missing_files(connection, attached)
     return {row.id: Status(row.status) for row in await connection.execute(statement, values)}
+
+
+async def _find_missing_files(
+    connection: StatementConnection, attached: Collection[tuple[UUID, CheckedAttachment]]
+) -> dict[str, Any]:
+    """The files that PostgreSQL does not have yet, and their notifications, as parameters of the insert."""
+    digests = [file.sha256 for _, file in attached]
+    known = {bytes(row.sha256) for row in await connection.execute(_KNOWN_FILES, {"digests": digests})}
+    missing = [(owner, file) for owner, file in attached if file.sha256 not in known]
+    return {
+        "owners": [owner for owner, _ in missing],
+        "digests": [file.sha256 for _, file in missing],
+        "octets": [file.data for _, file in missing],
+    }
 
 
 def _write_batch_sqlite(
@@ -89,12 +151,12 @@ def _write_batch_sqlite(
     if not (lost := _select_lost(notifications, written)):
         return [_build_result(new, written, {}) for new in notifications]
     earlier = dict(
-        parse_earlier(service, row)
+        _parse_earlier(service, row)
         for service, keys in _group_keys_by_service(lost).items()
         for row in connection.execute(sql.EARLIER_SQLITE, {"service": service.hex, "keys": json.dumps(list(keys))})
     )
     if outdated := _select_outdated(lost, earlier):
-        ids = json.dumps([earlier[new.key].id.hex for new in outdated if new.key])
+        ids = json.dumps([earlier[new.key].result.id.hex for new in outdated if new.key])
         connection.execute(sql.RELEASE_KEYS_SQLITE, {"ids": ids})
         written |= _insert_sqlite(connection, outdated)
         earlier = _renew_earlier(earlier, outdated, written)
@@ -111,7 +173,10 @@ def _insert_sqlite(connection: sqlite3.Connection, notifications: Sequence[NewNo
     written = {UUID(id_): Status(status) for id_, status in msgspec.json.decode(written_json)}
     for new in notifications:
         if new.attachments and new.row.id in written:
-            attachment_store.store_files_sqlite(connection, new.attachments, new.row.created_at)
+            stored_at = format_sqlite_time(new.row.created_at)
+            connection.executemany(
+                _STORE_FILE_SQLITE, [(file.sha256, file.data, stored_at) for file in new.attachments]
+            )
     return written
 
 
@@ -137,7 +202,7 @@ def _select_lost(notifications: Sequence[NewNotification], written: Collection[U
 def _select_outdated(
     lost: Sequence[NewNotification], earlier: dict[ServiceKey, EarlierNotification]
 ) -> list[NewNotification]:
-    """Those whose key belongs to a row that is too old to count; of several with one key the first."""
+    """Those whose key belongs to a row that is too old to count; of several with the same key the first."""
     outdated_by_key: dict[ServiceKey, NewNotification] = {}
     for new in lost:
         existing = earlier.get(new.key) if new.key else None
@@ -149,15 +214,23 @@ def _select_outdated(
 def _renew_earlier(
     earlier: dict[ServiceKey, EarlierNotification], outdated: Sequence[NewNotification], written: dict[UUID, Status]
 ) -> dict[ServiceKey, EarlierNotification]:
-    """The rows from which others with such a key are answered: the new ones, where they were written."""
+    """The rows that answer requests with these keys: instead of the outdated ones those that were just written."""
     known = dict(earlier)
     for new in outdated:
         if new.key:
             del known[new.key]
-            if status := written.get(new.row.id):
-                names = ("id", "created_at", "send_at", "request_hash", "batch_id")
-                known[new.key] = EarlierNotification(status=status, **{name: getattr(new.row, name) for name in names})
+            if result := _get_written(new, written):
+                known[new.key] = EarlierNotification(result=result, request_hash=new.row.request_hash)
     return known
+
+
+def _get_written(new: NewNotification, written: dict[UUID, Status]) -> SubmissionResult | None:
+    row, status = new.row, written.get(new.row.id)
+    if status is None:
+        return None
+    return SubmissionResult(
+        id=row.id, status=status, created_at=row.created_at, send_at=row.send_at, batch_id=row.batch_id
+    )
 
 
 def _group_keys_by_service(notifications: Sequence[NewNotification]) -> dict[UUID, set[str]]:
@@ -172,11 +245,9 @@ def _group_keys_by_service(notifications: Sequence[NewNotification]) -> dict[UUI
 def _build_result(
     new: NewNotification, written: dict[UUID, Status], earlier: dict[ServiceKey, EarlierNotification]
 ) -> SubmissionResult | IdempotencyError:
-    row = new.row
-    if status := written.get(row.id):
-        names = ("id", "created_at", "send_at", "batch_id")
-        return SubmissionResult(status=status, **{name: getattr(row, name) for name in names})
-    if new.key is None or row.request_hash is None or new.key not in earlier:
+    if result := _get_written(new, written):
+        return result
+    if new.key is None or new.row.request_hash is None or new.key not in earlier:
         return IdempotencyInProgressError()
     known = earlier[new.key]
-    return known.replayed(row.request_hash, is_own=known.id == row.id)
+    return known.replayed(new.row.request_hash, is_own=known.result.id == new.row.id)

@@ -10,8 +10,8 @@ from notifier import suppression
 from notifier.db.tables import Notification, NotificationContent, get_columns
 from notifier.outbox import queue_sql
 from notifier.states import EntryKind, Reason, Status
+from notifier.status import status_writer
 from notifier.status.status_writer import build_consequences
-from notifier.webhooks import event_sql
 
 HASH_BYTES = 32  # of a SHA-256
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -29,10 +29,10 @@ _INTO = f"""INSERT INTO notification ({", ".join(_NAMES)})"""
 _INTO_CONTENT = f"""INSERT INTO notification_content (notification_id, {", ".join(_CONTENT)})"""
 _INTO_TAGS = "INSERT INTO notification_tag (service_id, tag, notification_id)"
 _KEY_FREE = "ON CONFLICT (service_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING"
-# Also for the id: a commit whose reply was lost may have been made, and each notification is then written again.
+# Also for the id: if the reply to a commit was lost, the notifications are written again.
 _NEW = "ON CONFLICT DO NOTHING"
 _ENTRY = f"'{EntryKind.EMAIL}' AS kind, d.id AS subject_id, d.service_id, d.priority, d.send_at AS due_at"
-# The event of one that is suppressed from the beginning; it has the id of its notification.
+# The event of a notification that is suppressed at once. It has the id of its notification.
 _EVENT = "d.id AS notification_id, d.id AS event_id, d.service_id, 0 AS sequence, d.created_at AS at"
 
 
@@ -59,7 +59,7 @@ def _build_postgres(stored_files: str = "") -> TextClause:
     return text(f"""
 WITH bound AS MATERIALIZED (SELECT set_config('lock_timeout', :lock_ms, true)),
 draft AS MATERIALIZED (
-  -- Through the join the limit is set before the first row is there to be inserted.
+  -- The join sets the limit before the first row is inserted.
   SELECT d.*, ({barred} LIMIT 1) AS barred
   FROM bound, json_to_recordset(CAST(:batch AS json)) AS d({", ".join(f"{n} {t}" for n, t in types.items())})),
 won AS (
@@ -113,8 +113,8 @@ FROM (SELECT key, value, ({barred} LIMIT 1) AS barred FROM json_each(:batch)) WH
         f"{_INTO_TAGS} SELECT DISTINCT d.service_id, t.value, d.id {here}, json_each(d.tags) AS t",
         f"WITH entry AS ({entry}) {queue_sql.build_enqueue_sql('entry')}",
         f"INSERT INTO status_index (notification_id, service_id, status) SELECT d.id, d.service_id, d.status {stopped}",
-        event_sql.build_event_insert(new_event, sqlite=True),
-        event_sql.build_event_entry_insert(events),
+        status_writer.build_event_insert(new_event, sqlite=True),
+        status_writer.build_event_entry_insert(events),
     )
 
 
@@ -124,7 +124,7 @@ SELECT json_group_array(json_array(n.id, n.status))
 FROM json_each(:batch) JOIN notification AS n ON n.id = value ->> 'id'
 """
 
-# The rows that have these keys of a service; the second condition makes the partial index usable.
+# The rows that have these keys of a service. `IS NOT NULL` makes the partial index usable.
 _EARLIER = """
 SELECT idempotency_key, id, status, created_at, send_at, request_hash, batch_id FROM notification
 WHERE service_id = :service AND idempotency_key IS NOT NULL AND idempotency_key {among}
@@ -132,7 +132,7 @@ WHERE service_id = :service AND idempotency_key IS NOT NULL AND idempotency_key 
 EARLIER_POSTGRES = text(_EARLIER.format(among="= ANY(CAST(:keys AS text[]))"))
 EARLIER_SQLITE = _EARLIER.format(among="IN (SELECT value FROM json_each(:keys))")
 
-# Which of these notifications were written by a commit whose reply was lost.
+# The notifications, of these, that were written by a commit whose reply was lost.
 WRITTEN_POSTGRES = text("SELECT id, status FROM notification WHERE id = ANY(CAST(:ids AS uuid[]))")
 
 # Remove keys that do not count any more from their rows.

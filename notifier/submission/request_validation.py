@@ -1,32 +1,32 @@
 """Validate a request: `validate_request` returns a valid request, or every fault in it.
 
-It promises that a valid request can be rendered with the version that it pins. It writes nothing and sends nothing.
+A valid request can be rendered with the version that it pins. Nothing is written or sent here.
 """
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from notifier import email_address
-from notifier.auth.authenticated_key import Caller
-from notifier.auth.mail_rights import MailRights
-from notifier.default_sender import DefaultSender
+from notifier import email_address, header_names
+from notifier.auth.authenticated_key import Caller, MailRights
 from notifier.email_address import InvalidAddressError, NeedsSmtputf8Error
-from notifier.errors import Fault
+from notifier.errors import Fault, escape_pointer
 from notifier.mail.mail_parts import Mailbox
-from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering import subject_values
-from notifier.settings import ApiSettings
 from notifier.states import Role
 from notifier.submission import attachment_validation
 from notifier.submission.attachment_validation import CheckedAttachment
-from notifier.submission.custom_headers import check_headers
-from notifier.submission.notification_request import CopyRecipient, DeliveryTimes, NotificationRequest, ValidRequest
+from notifier.submission.new_notification import (
+    CopyRecipient,
+    DeliveryTimes,
+    NotificationRequest,
+    ValidationRules,
+    ValidRequest,
+)
 from notifier.template_language.variable_schema import find_variable_faults
 from notifier.templating.version_store import PublishedVersion, TemplateCache
 
@@ -34,39 +34,20 @@ DEFAULT_LIFETIME = timedelta(hours=72)
 MAX_PAST = timedelta(hours=24)
 MAX_FUTURE = timedelta(days=365)
 MAX_COPIES = 50
+MAX_HEADERS = 10
 MAX_DISPLAY_NAME_LENGTH = 256
 MAX_VARIABLES_BYTES = 256 * 1024  # bytes as JSON
 MAX_UNTHREADED_CHARACTERS = 64 * 1024
 """Characters of attachments that are decoded without a thread."""
 _TEMPLATE_SENDER_HINT = (
-    "which whoever edits templates can change, as the operator can the domains of the service; or name another `from`"
+    "an editor can change that default, the operator can allow the domain for the service, or name another `from`"
 )
 _LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
-
-
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
+_ONE_CLICK = "List-Unsubscribe=One-Click"
+_HTTPS_LINK = re.compile(r"<\s*https://[^\s<>]+\s*>", re.IGNORECASE)
+"""A link of List-Unsubscribe to which a POST can go (RFC 8058 §3.1)."""
 Faults = list[Fault]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ValidationRules:
-    """What this instance demands of every request."""
-
-    identity: DefaultSender
-    policy: RecipientPolicy
-    key_lifetime: timedelta  # for how long an idempotency key stands for its notification
-    allowed_headers: tuple[str, ...]  # custom ones, as `header_names.is_allowed` takes them
-
-    @classmethod
-    def from_settings(
-        cls, settings: ApiSettings, identity: DefaultSender, policy: RecipientPolicy
-    ) -> "ValidationRules":
-        """The rules of these settings."""
-        lasts = timedelta(days=settings.idempotency_days)
-        return cls(identity=identity, policy=policy, key_lifetime=lasts, allowed_headers=settings.allowed_headers)
-
-    def get_rights(self, caller: Caller) -> MailRights:
-        """What the caller may do with mail."""
-        return MailRights(caller=caller, policy=self.policy, own_sender=self.identity.address)
 
 
 async def validate_request(
@@ -119,7 +100,7 @@ async def validate_request(
 def _validate_recipients(
     request: NotificationRequest, rights: MailRights
 ) -> tuple[str | None, list[CopyRecipient], Faults]:
-    """Normalise all addresses; each must be allowed for this caller, and nobody gets the mail twice."""
+    """Normalise all addresses. Each must be allowed for this caller, and none may be named twice."""
     to = parse_address(request.to, "/to") if request.to is not None else None
     faults = [to] if isinstance(to, Fault) else []
     recipient = to if isinstance(to, str) else None
@@ -152,7 +133,7 @@ def _parse_copies(request: NotificationRequest, recipient: str | None) -> tuple[
 
 
 def parse_address(text: str, pointer: str) -> str | Fault:
-    """Normalise an address."""
+    """Normalise an address, or return its fault."""
     try:
         return email_address.normalise_address(text)
     except InvalidAddressError as error:
@@ -189,7 +170,7 @@ def _validate_sender(
     default = Mailbox(rules.identity.address, rules.identity.name)
     text, hint = request.sender, ""
     if text is None and version and version.sender:
-        text, hint = version.sender, f"; it is the default of {version.slug}, {_TEMPLATE_SENDER_HINT}"
+        text, hint = version.sender, f"; it is the default of the template {version.slug}: {_TEMPLATE_SENDER_HINT}"
     if text is None:
         return default, []
     sender, faults = parse_mailbox(text, "/from")
@@ -200,9 +181,7 @@ def _validate_sender(
 
 
 def _validate_reply_to(request: NotificationRequest, version: PublishedVersion | None) -> tuple[Mailbox | None, Faults]:
-    text = request.reply_to
-    if text is None and version and version.reply_to:
-        text = version.reply_to
+    text = version.reply_to or None if request.reply_to is None and version else request.reply_to
     return parse_mailbox(text, "/reply_to") if text is not None else (None, [])
 
 
@@ -230,14 +209,56 @@ async def _validate_attachments(request: NotificationRequest) -> tuple[list[Chec
 # -- single fields -----------------------------------------------------------------------------------------------------
 
 
+def check_headers(headers: Mapping[str, str], allowed: Collection[str]) -> list[Fault]:
+    """Check custom headers by an allow-list, so that no caller can forge headers on which relays and clients act.
+
+    `allowed` is the operator's part of the list, as `header_names.is_header_allowed` takes it.
+    """
+    faults = []
+    for name, value in headers.items():
+        pointer = f"/headers/{escape_pointer(name)}"
+        if not _HEADER_NAME.fullmatch(name) or not header_names.is_header_allowed(name, allowed):
+            faults.append(Fault(pointer, "header_not_allowed", _explain_forbidden_header(name)))
+        elif fault := subject_values.find_header_fault(value, pointer):
+            faults.append(fault)
+        elif len(value) > 900 or (name.lower() in header_names.STANDARD_HEADERS and not value.isascii()):  # noqa: PLR2004
+            faults.append(Fault(pointer, "invalid_header_value", "at most 900 characters; ASCII unless it is X-…"))
+    return [*faults, *_check_header_pairs(headers)]
+
+
+def _explain_forbidden_header(name: str) -> str:
+    if not name.lower().startswith("x-") or not _HEADER_NAME.fullmatch(name):
+        return "this header cannot be set"
+    if header_names.is_relay_command(name):
+        return "this header can never be set: a relay may obey it, or headers that begin like it, as a command"
+    return "the operator has not allowed this header: the setting NOTIFIER_API__ALLOWED_HEADERS lists the allowed ones"
+
+
+def _check_header_pairs(headers: Mapping[str, str]) -> Iterator[Fault]:
+    """The faults of headers that differ only in case, and of incomplete one-click unsubscribe headers (RFC 8058)."""
+    names: dict[str, str] = {}
+    for name in headers:
+        if names.setdefault(name.lower(), name) != name:
+            detail = f"{names[name.lower()]} is the same header; give it once"
+            yield Fault(f"/headers/{escape_pointer(name)}", "invalid_header_value", detail)
+    if (post := names.get("list-unsubscribe-post")) is None:
+        return
+    pointer, link = f"/headers/{escape_pointer(post)}", headers.get(names.get("list-unsubscribe", ""), "")
+    if headers[post] != _ONE_CLICK:
+        yield Fault(pointer, "invalid_header_value", f"its only value is {_ONE_CLICK} (RFC 8058)")
+    elif not _HTTPS_LINK.search(link):
+        detail = "it needs List-Unsubscribe with an https link in angle brackets, which gets the POST (RFC 8058)"
+        yield Fault(pointer, "invalid_header_value", detail)
+
+
 def check_content(content: Mapping[str, str | None] | None) -> list[Fault]:
-    """The subject must fit into a header field."""
+    """Check that the subject fits into a header field."""
     fault = subject_values.find_header_fault(content["subject"] or "", "/content/subject") if content else None
     return [fault] if fault else []
 
 
 def check_locale(tag: str | None) -> list[Fault]:
-    """A language tag must look like one (BCP 47)."""
+    """Check the form of a language tag (BCP 47)."""
     if tag is None or _LOCALE.fullmatch(tag):
         return []
     return [Fault("/locale", "invalid_locale", "a language tag such as en or fr-CA (BCP 47)")]
@@ -247,15 +268,16 @@ def check_variables(version: PublishedVersion, variables: Mapping[str, Any]) -> 
     """Check the variables against the template's schema, and those of the subject against the rules of a header."""
     if len(msgspec.json.encode(variables)) > MAX_VARIABLES_BYTES:
         return [Fault("/variables", "too_large", f"at most {MAX_VARIABLES_BYTES} bytes")]
-    return find_variable_faults(version.variables_schema, variables) + subject_values.find_subject_faults(
-        version.subject_variables, variables
-    )
+    return [
+        *find_variable_faults(version.variables_schema, variables),
+        *subject_values.find_subject_faults(version.subject_variables, variables),
+    ]
 
 
 def compute_times(
     request: NotificationRequest, version: PublishedVersion | None, now: datetime
 ) -> tuple[DeliveryTimes, Faults]:
-    """When to send and when to give up; a `send_at` up to a day in the past means now."""
+    """Compute when to send and when to give up. A `send_at` up to a day in the past means now."""
     faults: Faults = []
     send_at = request.send_at or now
     if send_at.tzinfo is None:

@@ -122,7 +122,7 @@ def _find_content_start(data: bytes, entry: ZipEntry) -> int:
 
 
 def _decode_name(raw: bytes, flags: int) -> str | None:
-    """The name as most programs show it; its ASCII part is the same for all."""
+    """The name as most programs show it; all agree about its ASCII characters."""
     try:
         return raw.decode().replace("\\", "/")
     except UnicodeDecodeError:
@@ -142,4 +142,4 @@ def _names_agree(raw_name: bytes, extra: bytes) -> bool:
             if other not in {raw_name, raw_name.decode("cp437").encode()}:
                 return False
         position += length
-    return not extra[position:].strip(b"\x00")  # some pad it
+    return not extra[position:].strip(b"\x00")  # some programs pad it with NUL

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit
-from notifier.audit import Actor, AuditAction, AuditRecord, ObjectKind
+from notifier.audit import Actor, AuditAction, AuditRecord
 from notifier.db.tables import Asset, Table, Template, TemplateLayout
 from notifier.errors import NotifierError
 
@@ -78,7 +78,7 @@ async def record_template(
 ) -> None:
     """Record what the actor did to a template, which is named by its id and its slug; never a word of its text."""
     id_, slug = template
-    await _record(connection, action, ObjectKind.TEMPLATE, id_, actor, after={"slug": slug} | fields)
+    await _record(connection, action, id_, actor, after={"slug": slug} | fields)
 
 
 async def record_layout(
@@ -86,7 +86,7 @@ async def record_layout(
 ) -> None:
     """Record what the actor did to a layout, whose id is derived from its name."""
     id_ = uuid5(NAMESPACE_URL, name)
-    await _record(connection, action, ObjectKind.LAYOUT, id_, actor, after={"name": name, "revision": revision})
+    await _record(connection, action, id_, actor, after={"name": name, "revision": revision})
 
 
 async def record_asset(
@@ -94,11 +94,9 @@ async def record_asset(
 ) -> None:
     """Record what the actor did to an image."""
     state = "before" if action is AuditAction.ASSET_DELETED else "after"
-    await _record(connection, action, ObjectKind.ASSET, id_, actor, **{state: fields})
+    await _record(connection, action, id_, actor, **{state: fields})
 
 
-async def _record(
-    connection: AsyncConnection, action: AuditAction, kind: ObjectKind, id_: UUID, actor: Actor, **states: Any
-) -> None:
-    record = AuditRecord(action=action, object_kind=kind, object_id=id_, service_id=None, **states)
+async def _record(connection: AsyncConnection, action: AuditAction, id_: UUID, actor: Actor, **states: Any) -> None:
+    record = AuditRecord(action=action, object_id=id_, service_id=None, **states)
     await audit.write_audit_record(connection, record, actor)

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import email_address
 from notifier.audit import Actor, AuditAction
-from notifier.auth.service_admin import may_send_from
+from notifier.auth.authenticated_key import may_send_from
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.email_address import InvalidAddressError

@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.auth.key_usage import LastUseWriter
+from notifier.auth.authenticator import LastUseWriter
 from notifier.clock import Clock
 from notifier.db.dialect import build_insert, insert_if_absent
 from notifier.db.engine import Database

@@ -1,1 +1,1 @@
-"""Webhooks: status events of notifications, sent to the endpoints of services by Standard Webhooks."""
+"""Webhooks: status events of notifications, sent to endpoints of services in the form of Standard Webhooks."""

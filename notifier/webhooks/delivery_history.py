@@ -1,4 +1,4 @@
-"""The deliveries of an endpoint: list and get them with their attempts, replay them, send a test event.
+"""The deliveries of an endpoint: list, get and replay them, and send a test event.
 
 Functions take the connection and never commit. An endpoint of another service is reported as not found.
 """
@@ -18,13 +18,12 @@ from notifier.db.tables.webhook import DeliveryState
 from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import generate_id
 from notifier.outbox import entry_store
-from notifier.webhooks import delivery_writer, event_body
+from notifier.webhooks import delivery_store, webhook_event
 from notifier.webhooks.endpoints import get_endpoint, record_audit
 from notifier.webhooks.webhook_handler import build_delivery_row
 
-MAX_ATTEMPTS_SHOWN = 200  # tries of one webhook delivery that are shown: the newest
-MAX_REPLAYED = 1000
-"""Deliveries that one request replays."""
+MAX_ATTEMPTS_SHOWN = 200  # the newest attempts of one delivery
+MAX_REPLAYED = 1000  # deliveries that one request replays
 _delivery_table, _attempt_table = get_columns(WebhookDelivery), get_columns(WebhookAttempt)
 
 
@@ -37,7 +36,7 @@ class ReplayResult:
     """How many deliveries were replayed."""
 
     count: int
-    more: bool  # there are others: replay again
+    more: bool  # others are left for another request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +92,7 @@ async def _get_row(connection: AsyncConnection, endpoint_id: UUID, id_: UUID) ->
 
 
 async def _add_progress(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
-    """Add to deliveries of one endpoint the number of their attempts, and when the next one is due."""
+    """Add to deliveries of one endpoint how many attempts they had, and when the next one is due."""
     ids = [row["id"] for row in rows]
     count = (
         select(_attempt_table.delivery_id, func.count().label("tries"))
@@ -149,7 +148,7 @@ def _is_replayed() -> Any:
 async def _insert_again(connection: AsyncConnection, rows: Sequence[RowMapping], now: datetime) -> list[UUID]:
     names = ("event_id", "endpoint_id", "service_id", "type", "body")
     new = [build_delivery_row({name: row[name] for name in names}, now) for row in rows]
-    await delivery_writer.insert_deliveries(connection, new)
+    await delivery_store.insert_deliveries(connection, new)
     return [row["id"] for row in new]
 
 
@@ -158,12 +157,12 @@ async def send_test_event(
 ) -> dict[str, Any]:
     """Send the event `webhook.test` to this endpoint only, through the queue that all events use."""
     endpoint = await _get_enabled_endpoint(connection, service_id, endpoint_id)
-    fields = {"service_id": service_id, "type": event_body.TEST_EVENT_TYPE}
+    fields = {"service_id": service_id, "type": webhook_event.TEST_EVENT_TYPE}
     event_id = generate_id()
     await connection.execute(insert(WebhookEvent).values(fields | {"id": event_id, "sequence": 0, "at": actor.at}))
     fields |= {"event_id": event_id, "endpoint_id": endpoint_id}
-    row = build_delivery_row(fields | {"body": event_body.build_test_body(endpoint_id, actor.at)}, actor.at)
-    await delivery_writer.insert_deliveries(connection, [row])
+    row = build_delivery_row(fields | {"body": webhook_event.build_test_body(endpoint_id, actor.at)}, actor.at)
+    await delivery_store.insert_deliveries(connection, [row])
     await record_audit(connection, AuditAction.WEBHOOK_TESTED, endpoint, actor)
     return await get_delivery(connection, service_id, endpoint_id, row["id"])
 

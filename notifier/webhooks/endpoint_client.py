@@ -1,35 +1,79 @@
-"""Sends one POST to an endpoint: to a checked address, with limits on time and memory.
+"""Sends one POST to an endpoint: to a checked address, with limits on time, memory and concurrency.
 
-It returns an `Answer` whatever the other side does. It follows no redirect, keeps no cookie and reuses no connection.
+It returns a `CallResult` whatever the endpoint does. It follows no redirect, keeps no cookie and reuses no connection.
 """
 
 import asyncio
 import contextlib
+import socket
 import ssl
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
 
 import h11
 
 import notifier
+from notifier.backoff import MAX_RETRY_AFTER, parse_retry_after
 from notifier.clock import Clock
-from notifier.retry_after import parse_retry_after
+from notifier.errors import NotifierError
 from notifier.settings import WebhooksSettings
 from notifier.trusted_certificates import WEBHOOKS_VARIABLE, build_tls_context
-from notifier.webhooks import resolver, webhook_url
-from notifier.webhooks.resolver import AddressRefusedError, ResolveHost
-from notifier.webhooks.retry_schedule import MAX_RETRY_AFTER
-from notifier.webhooks.webhook_url import UrlRefusedError, WebhookTarget
+from notifier.webhooks.webhook_url import UrlRefusedError, WebhookTarget, is_public_address, parse_webhook_url
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_REPLY_BYTES = 64 * 1024
-"""The most bytes that are read of a reply, head and body together."""
+"""Bytes that are read of a reply, head and body together."""
 BODY_SECONDS = 2.0
-"""How long the body of a reply is read, once its status is known."""
+"""Seconds in which the body of a reply is read, once its status is known."""
 MAX_DETAIL_LENGTH = 200
 """Characters of a reply that are kept for the owner of the endpoint."""
+MAX_ADDRESSES = 4
+"""Addresses of a host that are tried."""
+HEALTHY_DIVISOR, FAILING_DIVISOR = 2, 10
+"""An endpoint may take all slots divided by this, after a successful attempt and after a failed one."""
+MAX_WAIT = timedelta(minutes=10)
+MIN_WAIT_SECONDS = 0.5
+MAX_REMEMBERED = 10_000
 HIDDEN_REPLY = "replies of a host in NOTIFIER_WEBHOOKS__INSECURE_HOSTS are not kept"
 _CHUNK = 4096
+
+
+ResolveHost = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Returns the addresses of a host, best first; raises `OSError` if there are none."""
+
+
+class AddressRefusedError(NotifierError):
+    """The host has an address that is not public."""
+
+
+class HostResolver:
+    """The resolver of the operating system, in threads of its own: the event loop's threads resolve the relay."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="webhook-names")
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        """Return the addresses of a host, each once."""
+        lookup = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        results = await asyncio.get_running_loop().run_in_executor(self._threads, lookup)
+        return list(dict.fromkeys(str(address[0]) for *_, address in results))
+
+    def close(self) -> None:
+        """Close the threads without waiting for a name server that does not answer."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+async def resolve_addresses(target: WebhookTarget, resolve: ResolveHost) -> Sequence[str]:
+    """Resolve a target. Raises `AddressRefusedError` if any address is not public: the next lookup may put it first."""
+    resolved = await resolve(target.host, target.port)
+    if not target.trusted and not all(map(is_public_address, resolved)):
+        raise AddressRefusedError
+    return resolved[:MAX_ADDRESSES]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,25 +104,24 @@ class _Reply:
 
 
 class EndpointClient:
-    """Calls endpoints, many at once. Raises `ConfigurationError` if the file of certificates cannot be read."""
+    """Calls endpoints. Raises `ConfigurationError` if the file of certificates cannot be read."""
 
     def __init__(self, resolver: ResolveHost, *, clock: Clock, settings: WebhooksSettings) -> None:
         self._resolve = resolver
         self._clock = clock
         self._timeout = settings.timeout
         self._trusted = settings.insecure_hosts
-        self._tls = build_tls_context(
-            settings.ca_file, WEBHOOKS_VARIABLE
-        )  # now, so that a missing file stops the start and not an attempt
+        # Built now, so that a missing file stops the start and not an attempt.
+        self._tls = build_tls_context(settings.ca_file, WEBHOOKS_VARIABLE)
 
     async def post(self, url: str, fields: Mapping[str, str], body: bytes) -> CallResult:
         """POST a JSON body with these header fields."""
         started = self._clock.monotonic()
         code = retry_after = None
         try:
-            where = webhook_url.parse_webhook_url(url, self._trusted)
+            where = parse_webhook_url(url, self._trusted)
             reply = await self._exchange(where, fields, body)
-            # An insecure host may be any service of this network; the owner of the URL must not read its replies.
+            # An insecure host may be any service of this network. The owner of the URL must not read its replies.
             code, detail = reply.code, HIDDEN_REPLY if where.trusted else _clean_text(reply.body)
             if code >= 300:  # noqa: PLR2004 - a success is not retried
                 retry_after = parse_retry_after(
@@ -113,7 +156,7 @@ class EndpointClient:
         """Connect to one of the checked addresses. The name is sent, but never resolved again."""
         error: OSError = OSError("no address")
         tls = {"ssl": self._tls, "server_hostname": where.host} if where.secure else {}
-        for address in await resolver.resolve_addresses(where, self._resolve):
+        for address in await resolve_addresses(where, self._resolve):
             try:
                 return await asyncio.open_connection(address, where.port, limit=MAX_HEAD_BYTES, **tls)  # type: ignore[arg-type]
             except ssl.SSLError:
@@ -178,3 +221,45 @@ def _clean_text(body: bytes) -> str:
     """The beginning of a body as one printable line."""
     text = "".join(char if char.isprintable() else " " for char in body.decode("utf-8", "replace"))
     return " ".join(text.split())[:MAX_DETAIL_LENGTH]
+
+
+class _EndpointSlots:
+    def __init__(self) -> None:
+        self.in_use = 0
+        self.seconds = 0.1  # duration of the last attempt
+        self.is_healthy = True
+        self.next_time = 0.0  # monotonic
+
+
+class EndpointConcurrency:
+    """The attempts that each endpoint may have at once, so that one that hangs leaves slots for the others.
+
+    An attempt that finds no free slot gets its own later time, so that it is not claimed again and again.
+    """
+
+    def __init__(self, slots: int, clock: Clock) -> None:
+        self._slots = slots
+        self._clock = clock
+        self._endpoints: OrderedDict[UUID, _EndpointSlots] = OrderedDict()
+
+    def enter(self, endpoint: UUID) -> timedelta | None:
+        """Take a slot and return None, or return how long to wait if all are in use. Call `leave` after the attempt."""
+        slots = self._endpoints.setdefault(endpoint, _EndpointSlots())
+        self._endpoints.move_to_end(endpoint)
+        limit = max(1, self._slots // (HEALTHY_DIVISOR if slots.is_healthy else FAILING_DIVISOR))
+        if slots.in_use < limit:
+            slots.in_use += 1
+            return None
+        now = self._clock.monotonic()
+        slots.next_time = max(slots.next_time, now + MIN_WAIT_SECONDS) + slots.seconds / limit
+        return min(timedelta(seconds=slots.next_time - now), MAX_WAIT)
+
+    def leave(self, endpoint: UUID, *, seconds: float, is_healthy: bool) -> None:
+        """Give the slot back after an attempt that took `seconds`."""
+        slots = self._endpoints[endpoint]
+        slots.in_use -= 1
+        slots.seconds, slots.is_healthy = seconds, is_healthy
+        if len(self._endpoints) > MAX_REMEMBERED:
+            idle = next((key for key, state in self._endpoints.items() if not state.in_use), None)
+            if idle is not None:
+                del self._endpoints[idle]

@@ -1,7 +1,7 @@
 """The operations on webhook endpoints: create, list, get, update, rotate the secret, delete.
 
-Functions take the connection and never commit. Those that change something write their own audit record. An endpoint of
-another service is reported as not found.
+Functions take the connection and never commit. Each change writes its audit record. An endpoint of another service is
+reported as not found.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,13 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit
-from notifier.audit import Actor, AuditAction, AuditRecord, ObjectKind
+from notifier.audit import Actor, AuditAction, AuditRecord
 from notifier.db.tables import Service, WebhookEndpoint, get_columns
 from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
 from notifier.ids import generate_id
-from notifier.webhooks import signing, webhook_url
-from notifier.webhooks.event_body import EVENT_TYPES
-from notifier.webhooks.secret_box import SecretBox
+from notifier.webhooks import endpoint_secret, webhook_url
+from notifier.webhooks.endpoint_secret import SecretBox
+from notifier.webhooks.webhook_event import EVENT_TYPES
 
 MAX_ENDPOINTS = 10
 DISABLED_BY_OWNER = "disabled by its owner"
@@ -66,7 +66,7 @@ async def create_endpoint(
         url=values["url"],
         description=values.get("description", ""),
         events=_unique(values.get("events", ())),
-        secret=signing.generate_secret(),
+        secret=endpoint_secret.generate_secret(),
         created_at=actor.at,
     )
     row = endpoint.model_dump() | {"secret": box.seal(endpoint.secret)}
@@ -115,10 +115,10 @@ async def rotate_endpoint_secret(
 ) -> WebhookEndpoint:
     """Give an endpoint a new secret, returned in clear. The previous one signs as well until the overlap ends."""
     endpoint = await get_endpoint(connection, service_id, id_)
-    secret = signing.generate_secret()
+    secret = endpoint_secret.generate_secret()
     new = {
         "secret": box.seal(secret),
-        # A secret that cannot be read signs nothing: it must not keep the new one from signing.
+        # A secret that cannot be decrypted is dropped, because nothing could be signed while it is stored.
         "previous_secret": box.seal(box.open(endpoint.secret)) if overlap and box.can_open(endpoint.secret) else None,
         "previous_until": actor.at + overlap if overlap else None,
     }
@@ -131,7 +131,7 @@ async def rotate_endpoint_secret(
 
 
 async def list_secrets_in_use(connection: AsyncConnection, now: datetime) -> list[str]:
-    """List the stored secrets of all endpoints that sign now."""
+    """List the stored secrets with which events are signed now."""
     current = await connection.execute(select(_endpoint_table.secret))
     previous = await connection.execute(
         select(_endpoint_table.previous_secret).where(_endpoint_table.previous_until > now)
@@ -156,15 +156,14 @@ async def record_audit(
     after: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the audit record of an action on an endpoint."""
-    deed = AuditRecord(
+    record = AuditRecord(
         action=action,
-        object_kind=ObjectKind.WEBHOOK,
         object_id=endpoint.id,
         service_id=endpoint.service_id,
         before=before,
         after=after,
     )
-    await audit.write_audit_record(connection, deed, actor)
+    await audit.write_audit_record(connection, record, actor)
 
 
 def _audited_fields(endpoint: WebhookEndpoint) -> dict[str, Any]:

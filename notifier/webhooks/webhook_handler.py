@@ -1,7 +1,7 @@
-"""The handler of webhook entries: an event becomes one delivery per subscribed endpoint, each delivery is attempted.
+"""The handler of webhook entries: it makes one delivery of an event for each endpoint, and attempts deliveries.
 
-Delivery is at least once: a process that is killed between the reply and the record sends again, with the same
-`webhook-id`. It sets no mark, because a second delivery does no harm.
+Delivery is at least once: if a process is killed between the reply and the record, the event is sent again with the
+same `webhook-id`. No mark is set, because a second delivery does no harm.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from notifier.backoff import compute_webhook_wait
 from notifier.clock import Clock
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
@@ -30,13 +31,15 @@ from notifier.settings import WebhooksSettings
 from notifier.states import EntryKind
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
-from notifier.webhooks import delivery_reader, delivery_writer, event_body, signing
-from notifier.webhooks.concurrency import EndpointConcurrency
-from notifier.webhooks.delivery_reader import EndpointSubscription, PendingDelivery
-from notifier.webhooks.delivery_writer import WebhookAttemptRecord, WebhookEventRecord
-from notifier.webhooks.endpoint_client import CallResult, EndpointClient
-from notifier.webhooks.retry_schedule import compute_retry_wait
-from notifier.webhooks.secret_box import SecretBox, UnreadableSecretError
+from notifier.webhooks import delivery_store, endpoint_secret, webhook_event
+from notifier.webhooks.delivery_store import (
+    EndpointSubscription,
+    PendingDelivery,
+    WebhookAttemptRecord,
+    WebhookEventRecord,
+)
+from notifier.webhooks.endpoint_client import CallResult, EndpointClient, EndpointConcurrency
+from notifier.webhooks.endpoint_secret import SecretBox, UnreadableSecretError
 
 LEASE = timedelta(minutes=5)
 FAULT_WAIT = timedelta(minutes=1)
@@ -50,7 +53,7 @@ UNRECORDED_DETAIL = "the result of this attempt could not be recorded"
 class _BatchContents:
     """What was loaded for a claimed batch, by id."""
 
-    events: dict[Any, event_body.EventDetails]
+    events: dict[Any, webhook_event.EventDetails]
     listeners: dict[Any, list[EndpointSubscription]]
     deliveries: dict[Any, PendingDelivery]
 
@@ -70,7 +73,7 @@ class WebhookHandler:
         self._database = database
         self._client = client
         self._box = box  # decrypts the secrets of endpoints
-        self._unreadable: set[Any] = set()  # endpoints whose unreadable secret was logged
+        self._unreadable: set[Any] = set()  # endpoints for which an unreadable secret was logged
         self._calling = asyncio.Semaphore(settings.concurrency)
         self._concurrency = EndpointConcurrency(settings.concurrency, clock)
         self._max_attempt_seconds = settings.timeout + LEASE_MARGIN
@@ -80,7 +83,7 @@ class WebhookHandler:
         self._log = get_logger()
 
     def get_capacity(self) -> int:
-        """No limit besides the slots: each endpoint fails for itself."""
+        """Return no limit besides the slots, because a failing endpoint does not affect others."""
         return 1_000_000
 
     async def process(self, batch: Sequence[ClaimedEntry], context: WorkerContext) -> None:
@@ -88,7 +91,7 @@ class WebhookHandler:
         contents = await self._load(batch)
         attempts = []
         for entry in batch:
-            if entry.subject_id == entry.id:  # the entry of an event, see event_sql
+            if entry.subject_id == entry.id:  # the entry of an event, see `status_writer.build_event_entry_insert`
                 context.settle(self._settle_event(entry, contents))
             elif (pending := contents.deliveries.get(entry.subject_id)) is None:
                 context.settle(Settlement(entry=entry, action=FinishEntry()))
@@ -103,11 +106,11 @@ class WebhookHandler:
         records = [
             item.record for item in settled if isinstance(item.record, WebhookEventRecord | WebhookAttemptRecord)
         ]
-        await delivery_writer.write_records(connection, records, patience=self._patience)
+        await delivery_store.write_records(connection, records, patience=self._patience)
 
     async def recover_lost(self, connection: StatementConnection, lost: Sequence[LostClaim]) -> list[Settlement]:
-        """An attempt that was lost too often, or cannot be recorded, counts as failed. No entry is given up."""
-        deliveries = await delivery_reader.load_deliveries(connection, {loss.entry.subject_id for loss in lost})
+        """Count an attempt that was lost too often, or cannot be recorded, as failed. No entry is given up."""
+        deliveries = await delivery_store.load_deliveries(connection, {loss.entry.subject_id for loss in lost})
         settlements = []
         for loss in lost:
             entry, pending = loss.entry, deliveries.get(loss.entry.subject_id)
@@ -117,13 +120,13 @@ class WebhookHandler:
                 settlements.append(Settlement(entry=entry, action=FinishEntry()))
             else:
                 detail = UNRECORDED_DETAIL if loss.unwritable else LOST_DETAIL
-                settlements.append(self._settle_failure(entry, pending, detail))
+                settlements.append(self._settle_result(entry, pending, _build_failure(detail)))
         return settlements
 
     async def replay(
         self, _connection: StatementConnection, _notes: Sequence[tuple[ClaimedEntry, JournalNote]]
     ) -> list[Settlement]:
-        """Nothing is journalled: what was not recorded is sent again."""
+        """Replay nothing: these entries write no journal, and what was not recorded is sent again."""
         return []
 
     def close(self) -> None:
@@ -134,14 +137,13 @@ class WebhookHandler:
         subjects = {entry.subject_id for entry in batch if entry.subject_id == entry.id}
         others = {entry.subject_id for entry in batch} - subjects
         async with self._database.read() as connection:
-            events = await delivery_reader.load_events(connection, subjects) if subjects else {}
+            events = await webhook_event.load_events(connection, subjects) if subjects else {}
             services = {event.service_id for event in events.values()}
-            listeners = await delivery_reader.load_subscriptions(connection, services) if services else {}
-            deliveries = await delivery_reader.load_deliveries(connection, others) if others else {}
+            listeners = await delivery_store.load_subscriptions(connection, services) if services else {}
+            deliveries = await delivery_store.load_deliveries(connection, others) if others else {}
         return _BatchContents(events=events, listeners=listeners, deliveries=deliveries)
 
     def _settle_event(self, entry: ClaimedEntry, contents: _BatchContents) -> Settlement:
-        """Settle an event. A fault in one event must not hold up the others."""
         try:
             return self._fan_out(entry, contents)
         except Exception as error:  # noqa: BLE001 - any fault stays with this event
@@ -149,12 +151,12 @@ class WebhookHandler:
             return _put_off(entry, FAULT_WAIT)
 
     def _fan_out(self, entry: ClaimedEntry, contents: _BatchContents) -> Settlement:
-        """Make one delivery for each subscribed endpoint. The body is built here, and never again."""
+        """Make one delivery for each subscribed endpoint. The body is built only here."""
         event = contents.events.get(entry.subject_id)
         if event is None:  # the notification was deleted meanwhile
             return Settlement(entry=entry, action=FinishEntry())
         listeners = [item for item in contents.listeners.get(event.service_id, []) if item.wants(event.type)]
-        text = event_body.build_notification_body(event) if listeners else ""
+        text = webhook_event.build_notification_body(event) if listeners else ""
         fields = {"event_id": event.event_id, "service_id": event.service_id, "type": event.type, "body": text}
         now = self._clock.now()
         rows = [build_delivery_row(fields | {"endpoint_id": listener.id}, now) for listener in listeners]
@@ -167,7 +169,8 @@ class WebhookHandler:
             settlement = await self._call_if_due(entry, pending)
         except Exception as error:  # noqa: BLE001 - any fault stays with this delivery
             self._log.exception("webhook_failed", delivery_id=str(pending.id), error=type(error).__name__)
-            settlement = self._settle_failure(entry, pending, f"our own code failed: {type(error).__name__}")
+            failure = _build_failure(f"our own code failed: {type(error).__name__}")
+            settlement = self._settle_result(entry, pending, failure)
         context.settle(settlement)
 
     async def _call_if_due(self, entry: ClaimedEntry, pending: PendingDelivery) -> Settlement:
@@ -209,7 +212,7 @@ class WebhookHandler:
         return None
 
     async def _call(self, pending: PendingDelivery, keys: Sequence[str]) -> CallResult:
-        fields = signing.build_signature_headers(str(pending.event_id), self._clock.now(), pending.body, keys)
+        fields = endpoint_secret.build_signature_headers(str(pending.event_id), self._clock.now(), pending.body, keys)
         result = await self._client.post(pending.url or "", fields, pending.body.encode())
         outcome = "delivered" if result.is_success else "failed"
         metrics.WEBHOOKS.labels(outcome).inc()
@@ -224,16 +227,12 @@ class WebhookHandler:
             )
         return result
 
-    def _settle_failure(self, entry: ClaimedEntry, pending: PendingDelivery, detail: str) -> Settlement:
-        return self._settle_result(entry, pending, _build_failure(detail))
-
     def _settle_result(self, entry: ClaimedEntry, pending: PendingDelivery, result: CallResult) -> Settlement:
-        """Settle an attempt: delivered, to be retried, or failed for good."""
         number, now = entry.attempts + 1, self._clock.now()
         retry_after = None if result.retry_after is None else timedelta(seconds=result.retry_after)
         spread = random.random()  # noqa: S311 - jitter
         is_over = result.is_success or result.is_gone
-        wait = None if is_over else compute_retry_wait(number, spread=spread, retry_after=retry_after)
+        wait = None if is_over else compute_webhook_wait(number, spread=spread, retry_after=retry_after)
         end = DeliveryState.DELIVERED if result.is_success else DeliveryState.FAILED
         record = WebhookAttemptRecord(
             delivery_id=pending.id,

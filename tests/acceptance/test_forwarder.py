@@ -173,5 +173,5 @@ def test_it_brings_nothing_of_the_service_along() -> None:
     libraries, others = ran.stdout.splitlines()
     heavy = {"pydantic", "fastapi", "sqlmodel", "structlog", "alembic", "starlette", "tenacity", "asyncpg", "msgspec"}
     assert heavy.isdisjoint(json.loads(libraries.replace("'", '"')))
-    assert others == "['notifier.retry_after']"  # which imports the standard library alone
+    assert others == "['notifier.backoff']"  # which imports the standard library alone
     assert producer.__all__ == sorted(producer.__all__)

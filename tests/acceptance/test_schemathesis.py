@@ -18,7 +18,8 @@ from support import notifier_process
 from support.notifier_process import NotifierProcess
 from support.seeded_installation import SqliteSeed
 
-from notifier.auth import key_scope, new_key, service_admin
+from notifier.auth import key_admin, service_admin
+from notifier.auth.authenticated_key import KeyScope
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 
@@ -49,9 +50,7 @@ async def _others_key(url: str) -> str:
     database = Database(url)
     async with database.write() as connection:
         service = await service_admin.find_service(connection, "other")
-        key = await new_key.create_live_key(
-            connection, service, scopes=tuple(key_scope.KeyScope), now=SystemClock().now()
-        )
+        key = await key_admin.create_live_key(connection, service, scopes=tuple(KeyScope), now=SystemClock().now())
     await database.close()
     return key
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "notifier" / "client"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NEEDED = ("httpx2", "standardwebhooks")
-SHARED = {"notifier.__version__", "notifier.retry_after.parse_retry_after"}
+SHARED = {"notifier.__version__", "notifier.backoff.parse_retry_after"}
 """The module that the client imports from outside its package; it imports only the standard library."""
 PRODUCER = "producer"  # the caller's half of the outbox also needs SQLAlchemy
 SEND = """

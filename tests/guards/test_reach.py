@@ -15,9 +15,9 @@ import pytest
 from support import api_caller
 from support.seeded_installation import WELCOME, Installation
 
-from notifier.auth import new_key, service_admin
-from notifier.auth.key_scope import SERVICE_SCOPES, KeyScope
-from notifier.auth.new_key import NewKey
+from notifier.auth import key_admin, service_admin
+from notifier.auth.authenticated_key import SERVICE_SCOPES, KeyScope
+from notifier.auth.key_admin import NewKey
 from notifier.ids import generate_id
 from notifier.runtime import wiring
 from notifier.states import KeyKind, Status
@@ -117,7 +117,7 @@ class Scene:
         async with self.parts.database.write() as connection:
             service = await service_admin.find_service(connection, "shop")
             properties = NewKey(**{"kind": kind, "scopes": SERVICE_SCOPES} | wish)
-            id_, key = await new_key.insert_key(connection, service, properties, now=self.parts.clock.now())
+            id_, key = await key_admin.insert_key(connection, service, properties, now=self.parts.clock.now())
         return str(id_), key
 
     async def row(self, kind: KeyKind, status: Status) -> str:
@@ -135,14 +135,14 @@ async def scene(sqlite_installation: Installation) -> AsyncIterator[Scene]:
             service = await service_admin.find_service(connection, "shop")
             made = {
                 kind: (
-                    await new_key.insert_key(
+                    await key_admin.insert_key(
                         connection, service, NewKey(kind=kind, scopes=SERVICE_SCOPES), now=parts.clock.now()
                     )
                 )[1]
                 for kind in KINDS
             }
             wish = NewKey(scopes=tuple(KeyScope))
-            _, admin = await new_key.insert_key(connection, None, wish, now=parts.clock.now())
+            _, admin = await key_admin.insert_key(connection, None, wish, now=parts.clock.now())
         yield Scene(parts, http, made, admin)
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import msgspec
 
-from notifier.auth import key_scope, new_key, service_admin
+from notifier.auth import key_admin, service_admin
+from notifier.auth.authenticated_key import KeyScope
 from notifier.runtime import wiring
 from notifier.states import Category, Priority
 from notifier.template_language.template_source import TemplateSource
@@ -28,6 +29,4 @@ async def create_marketing_key(parts: wiring.ProcessParts, service: str) -> str:
     """Create a key of the service with every scope."""
     async with parts.database.write() as connection:
         service_id = await service_admin.find_service(connection, service)
-        return await new_key.create_live_key(
-            connection, service_id, scopes=list(key_scope.KeyScope), now=parts.clock.now()
-        )
+        return await key_admin.create_live_key(connection, service_id, scopes=list(KeyScope), now=parts.clock.now())

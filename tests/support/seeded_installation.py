@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx2
 
-from notifier.auth import key_scope, new_key, service_admin
+from notifier.auth import key_admin, service_admin
+from notifier.auth.authenticated_key import KeyScope
 from notifier.clock import SystemClock
 from notifier.db import migrations
 from notifier.db.engine import Database
@@ -48,9 +49,9 @@ async def seed_database(url: str) -> Keys:
         shop = await service_admin.create_service(connection, "shop", from_domains=["shop.example"], now=now)
         other = await service_admin.create_service(connection, "other", from_domains=[], now=now)
         made = Keys(
-            shop=await new_key.create_live_key(connection, shop, now=now),
-            other=await new_key.create_live_key(connection, other, now=now),
-            reader=await new_key.create_live_key(connection, shop, scopes=[key_scope.KeyScope.READ], now=now),
+            shop=await key_admin.create_live_key(connection, shop, now=now),
+            other=await key_admin.create_live_key(connection, other, now=now),
+            reader=await key_admin.create_live_key(connection, shop, scopes=[KeyScope.READ], now=now),
         )
     await database.close()
     return made

@@ -4,9 +4,9 @@ from typing import Any
 
 import httpx2
 
-from notifier.auth import key_scope, new_key
-from notifier.auth.key_scope import KeyScope
-from notifier.auth.new_key import NewKey
+from notifier.auth import key_admin
+from notifier.auth.authenticated_key import ADMIN_SCOPES, KeyScope
+from notifier.auth.key_admin import NewKey
 from notifier.runtime import wiring
 
 PATH = "/v1/templates/greeting"
@@ -17,9 +17,9 @@ SETTINGS = {"name": "Greeting"}
 
 async def create_admin_key(parts: wiring.ProcessParts, *scopes: KeyScope) -> str:
     """Create an admin key, with all scopes by default."""
-    wish = NewKey(scopes=scopes or (*key_scope.ADMIN_SCOPES, KeyScope.AUDIT))
+    wish = NewKey(scopes=scopes or (*ADMIN_SCOPES, KeyScope.AUDIT))
     async with parts.database.write() as connection:
-        return (await new_key.insert_key(connection, None, wish, now=parts.clock.now()))[1]
+        return (await key_admin.insert_key(connection, None, wish, now=parts.clock.now()))[1]
 
 
 def build_draft(revision: str = "", **changes: Any) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from notifier.backoff import parse_retry_after
 from notifier.client.api_call import HttpResponse, get_retry_after
-from notifier.retry_after import parse_retry_after
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 DAY = 86400.0

@@ -12,7 +12,7 @@ from notifier.api.authentication import authenticate_key
 from notifier.api.body.model_reader import document_body, read_model
 from notifier.api.dependencies import Dependencies, open_change_transaction
 from notifier.api.request_audit import AuditDependency
-from notifier.auth.key_scope import KeyScope
+from notifier.auth.authenticated_key import KeyScope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.mail.mail_parts import IMAGE_EXTENSIONS
 from notifier.states import AssetStatus

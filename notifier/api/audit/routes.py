@@ -9,8 +9,7 @@ from notifier.api import pagination
 from notifier.api.audit.models import AuditPageOut, AuditQuery
 from notifier.api.authentication import authenticate_key
 from notifier.api.dependencies import Dependencies
-from notifier.auth.authenticated_key import Caller
-from notifier.auth.key_scope import KeyScope
+from notifier.auth.authenticated_key import Caller, KeyScope
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
 

@@ -24,8 +24,7 @@ from notifier.api.notifications import models, submission_models
 from notifier.errors import Fault, InvalidRequestError
 from notifier.states import Status
 from notifier.submission.batch_submitter import BatchItem
-from notifier.submission.idempotency import Idempotency
-from notifier.submission.notification_request import NotificationRequest
+from notifier.submission.new_notification import Idempotency, NotificationRequest
 
 MAX_BATCH_SIZE = 1000
 MAX_BATCH_MAILS = 5000

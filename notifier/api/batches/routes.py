@@ -15,8 +15,7 @@ from notifier.api.body.model_reader import document_body, read_optional_model
 from notifier.api.dependencies import ApiDependencies, Dependencies, open_change_transaction
 from notifier.api.notifications import submission_models
 from notifier.api.request_audit import AuditDependency
-from notifier.auth.authenticated_key import Caller, InsufficientScopeError, UnauthenticatedError
-from notifier.auth.key_scope import KeyScope
+from notifier.auth.authenticated_key import Caller, InsufficientScopeError, KeyScope, UnauthenticatedError
 from notifier.errors import DatabaseUnavailableError
 from notifier.lookup import batch_progress
 from notifier.lookup.batch_progress import MAX_WATCH_SECONDS, BatchView

@@ -19,7 +19,7 @@ from notifier.api.notifications.submit_routes import (
     build_key_parameter,
     document_submission,
 )
-from notifier.auth.key_scope import KeyScope
+from notifier.auth.authenticated_key import KeyScope
 from notifier.errors import InvalidRequestError
 from notifier.submission.batch_submitter import BatchRejectedError, BatchRequest
 from notifier.telemetry import metrics

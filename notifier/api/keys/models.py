@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from notifier.api import fields, pagination
 from notifier.api.body.request_model import RequestModel
 from notifier.auth import key_admin
-from notifier.auth.key_scope import DEFAULT_SCOPES, SERVICE_SCOPES, KeyScope
+from notifier.auth.authenticated_key import DEFAULT_SCOPES, SERVICE_SCOPES, KeyScope
 from notifier.states import KeyKind
 
 _ServiceScope = Annotated[

@@ -12,9 +12,8 @@ from notifier.api.dependencies import Dependencies, open_change_transaction
 from notifier.api.keys.models import CreatedKeyOut, KeyIn, KeyOut, KeyPageOut, KeyQuery, RotatedOut, RotateIn
 from notifier.api.request_audit import AuditDependency
 from notifier.auth import key_admin
-from notifier.auth.key_admin import KeyView
-from notifier.auth.key_scope import KeyScope
-from notifier.auth.new_key import NewKey
+from notifier.auth.authenticated_key import KeyScope
+from notifier.auth.key_admin import KeyView, NewKey
 from notifier.errors import InvalidRequestError
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])

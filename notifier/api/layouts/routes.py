@@ -10,7 +10,7 @@ from notifier.api.dependencies import Dependencies, open_change_transaction
 from notifier.api.errors.conflict_details import build_layout_reply
 from notifier.api.layouts.models import LayoutIn, LayoutOut, LayoutsOut
 from notifier.api.request_audit import AuditDependency
-from notifier.auth.key_scope import KeyScope
+from notifier.auth.authenticated_key import KeyScope
 from notifier.errors import NotFoundError
 from notifier.template_language.template_source import LAYOUTS
 from notifier.templating import layout_store

@@ -12,9 +12,7 @@ from notifier.api.body.model_reader import document_body, read_model, read_optio
 from notifier.api.dependencies import ApiDependencies, Dependencies, open_change_transaction
 from notifier.api.notifications import models, submission_models
 from notifier.api.request_audit import AuditDependency
-from notifier.auth.authenticated_key import Caller
-from notifier.auth.key_scope import KeyScope
-from notifier.auth.mail_rights import MailRights
+from notifier.auth.authenticated_key import Caller, KeyScope, MailRights
 from notifier.lookup import notification_view
 from notifier.status import notification_actions
 from notifier.submission import notification_change

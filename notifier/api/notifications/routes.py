@@ -10,8 +10,8 @@ from notifier.api.dependencies import Dependencies
 from notifier.api.notifications import models
 from notifier.api.notifications.models import NotificationQuery
 from notifier.api.request_audit import AuditDependency
-from notifier.auth.key_scope import KeyScope
-from notifier.lookup import notification_search, notification_view, timeline, wait_explanation
+from notifier.auth.authenticated_key import KeyScope
+from notifier.lookup import notification_search, notification_view, wait_explanation
 from notifier.lookup.notification_search import PageRequest
 from notifier.states import WAITING_STATUSES
 
@@ -34,7 +34,7 @@ async def get_notification_events(request: Request, notification_id: str, depend
     """List the events of a notification, oldest first: every attempt, and every change by a person or a caller."""
     caller = await authenticate_service(request, dependencies, KeyScope.READ)
     async with dependencies.database.read() as connection:
-        items = await timeline.get_timeline(connection, caller.service_id, parse_id(notification_id))
+        items = await notification_view.get_timeline(connection, caller.service_id, parse_id(notification_id))
     return {"events": [models.build_event_reply(item) for item in items]}
 
 

@@ -13,11 +13,10 @@ from notifier.rendering import subject_values
 from notifier.states import Priority, Resolution, WhenUncertain
 from notifier.status.notification_actions import MAX_COMMENT_LENGTH
 from notifier.submission.attachment_validation import MAX_ATTACHMENTS, MAX_FILENAME_LENGTH
-from notifier.submission.custom_headers import MAX_HEADERS
 from notifier.submission.file_type import MAX_TYPE_LENGTH
+from notifier.submission.new_notification import NotificationRequest
 from notifier.submission.notification_change import NotificationChanges
-from notifier.submission.notification_request import NotificationRequest
-from notifier.submission.request_validation import MAX_COPIES
+from notifier.submission.request_validation import MAX_COPIES, MAX_HEADERS
 
 MAX_VARIABLES = 1_000  # names in `variables`, and in a template's sample; what is below them is limited by bytes
 Model = TypeVar("Model", bound=RequestModel)

@@ -19,12 +19,11 @@ from notifier.api.body.request_model import RequestModel
 from notifier.api.dependencies import ApiDependencies, get_dependencies
 from notifier.api.idempotency_header import IDEMPOTENCY_KEY_PATTERN, MAX_IDEMPOTENCY_KEY_LENGTH, get_idempotency_key
 from notifier.api.notifications import models, submission_models
-from notifier.auth.authenticated_key import Caller
-from notifier.auth.key_scope import KeyScope
+from notifier.auth.authenticated_key import Caller, KeyScope
 from notifier.errors import Fault, InvalidRequestError
 from notifier.states import Priority, WhenUncertain
-from notifier.submission.idempotency import Idempotency, SubmissionResult
-from notifier.submission.notification_request import NotificationRequest
+from notifier.submission.new_notification import Idempotency, NotificationRequest
+from notifier.submission.notification_writer import SubmissionResult
 from notifier.telemetry import metrics
 
 

@@ -1,6 +1,6 @@
 """The bodies of webhook requests, for the OpenAPI document only: a change of a notification's status, and the test.
 
-`notifier/webhooks/event_body.py` builds the real bodies; a test compares the two.
+`notifier/webhooks/webhook_event.py` builds the real bodies; a test compares the two.
 """
 
 from datetime import datetime

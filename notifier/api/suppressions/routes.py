@@ -19,8 +19,7 @@ from notifier.api.suppressions.models import (
     SuppressionPageOut,
     SuppressionQuery,
 )
-from notifier.auth.authenticated_key import Caller
-from notifier.auth.key_scope import KeyScope
+from notifier.auth.authenticated_key import Caller, KeyScope
 from notifier.errors import Fault, InvalidRequestError
 from notifier.submission.request_validation import parse_address
 from notifier.suppression import NewSuppression, SuppressionFate, SuppressionView

@@ -10,7 +10,7 @@ from notifier.api.dependencies import Dependencies, open_change_transaction
 from notifier.api.request_audit import AuditDependency
 from notifier.api.team.models import TeamIn, TeamOut
 from notifier.auth import service_admin
-from notifier.auth.key_scope import KeyScope
+from notifier.auth.authenticated_key import KeyScope
 from notifier.auth.service_admin import ServiceChanges
 from notifier.email_address import InvalidAddressError
 from notifier.errors import Fault, InvalidRequestError

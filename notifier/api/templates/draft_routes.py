@@ -16,8 +16,7 @@ from notifier.api.errors import conflict_details
 from notifier.api.request_audit import AuditDependency
 from notifier.api.templates.models import DraftOut, PreviewOut, RenderOut, SavedOut, format_remarks
 from notifier.api.templates.request_models import DraftIn, PreviewIn, RenderIn, Slug
-from notifier.auth.authenticated_key import AuthenticatedKey
-from notifier.auth.key_scope import KeyScope
+from notifier.auth.authenticated_key import AuthenticatedKey, KeyScope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.rendering.protocol import PreviewedMail
 from notifier.template_language.template_source import (

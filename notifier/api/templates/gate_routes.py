@@ -16,7 +16,7 @@ from notifier.api.dependencies import Dependencies, open_change_transaction
 from notifier.api.request_audit import AuditDependency
 from notifier.api.templates.gate_models import GateIn, GateOut
 from notifier.api.templates.request_models import Slug
-from notifier.auth.key_scope import KeyScope
+from notifier.auth.authenticated_key import KeyScope
 from notifier.errors import NotifierError
 from notifier.sse import EventStream
 from notifier.telemetry.logging import get_logger

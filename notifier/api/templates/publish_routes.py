@@ -14,9 +14,8 @@ from notifier.api.request_audit import AuditDependency
 from notifier.api.templates.draft_routes import render_preview
 from notifier.api.templates.models import PublishedOut, TemplateOut, VersionOut, format_remarks
 from notifier.api.templates.request_models import PublishIn, RestoreIn, Slug, TestSendIn
-from notifier.auth.authenticated_key import AuthenticatedKey
-from notifier.auth.key_scope import KeyScope
-from notifier.submission.template_test_mail import TemplateTestMail, check_test_mail, send_test_mail
+from notifier.auth.authenticated_key import AuthenticatedKey, KeyScope
+from notifier.submission.notification_submitter import TemplateTestMail, check_test_mail, send_test_mail
 from notifier.templating import draft_store, publishing, template_store
 from notifier.templating.publishing import PublishRequest
 

@@ -12,7 +12,7 @@ from notifier.api.errors.conflict_details import build_source_reply
 from notifier.api.request_audit import AuditDependency
 from notifier.api.templates.models import CurrentOut, TemplatePageOut
 from notifier.api.templates.request_models import Slug
-from notifier.auth.key_scope import KeyScope
+from notifier.auth.authenticated_key import KeyScope
 from notifier.errors import NotFoundError
 from notifier.templating import draft_store, template_store, version_store
 

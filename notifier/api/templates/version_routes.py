@@ -12,7 +12,7 @@ from notifier.api.errors import conflict_details
 from notifier.api.templates.models import DiffOut, VersionPageOut, WholeVersionOut
 from notifier.api.templates.request_models import Number, Slug
 from notifier.api.templates.routes import VersionQuery
-from notifier.auth.key_scope import KeyScope
+from notifier.auth.authenticated_key import KeyScope
 from notifier.errors import NotFoundError
 from notifier.templating import source_diff, template_store
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from notifier.api import fields
 from notifier.api.body.request_model import PatchModel, RequestModel
 from notifier.db.tables import DeliveryState
-from notifier.webhooks.event_body import EVENT_TYPES
+from notifier.webhooks.webhook_event import EVENT_TYPES
 
 MAX_OVERLAP_SECONDS = 7 * 86400
 _EXAMPLE = "https://shop.example/notifier"

@@ -13,8 +13,7 @@ from notifier.api.dependencies import ApiDependencies, Dependencies, open_change
 from notifier.api.notifications import submission_models
 from notifier.api.request_audit import AuditDependency
 from notifier.api.webhooks import models
-from notifier.auth.authenticated_key import Caller
-from notifier.auth.key_scope import KeyScope
+from notifier.auth.authenticated_key import Caller, KeyScope
 from notifier.db.tables import DeliveryState
 from notifier.errors import Fault, InvalidRequestError
 from notifier.webhooks import delivery_history, endpoints

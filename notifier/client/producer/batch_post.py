@@ -13,8 +13,8 @@ from uuid import UUID
 
 import httpx2
 
+from notifier.backoff import parse_retry_after
 from notifier.client.producer.row_store import ClaimedRow
-from notifier.retry_after import parse_retry_after
 
 BATCH_PATH = "/v1/notifications/batch"
 KEY_FIELD = "idempotency_key"

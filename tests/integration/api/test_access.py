@@ -11,7 +11,7 @@ from integration.api.refusal import NOTHING, Written, outcome, problem
 from sqlalchemy import update
 from support.seeded_installation import WELCOME, Installation
 
-from notifier.auth import key_scope
+from notifier.auth.authenticated_key import KeyScope
 from notifier.db.tables import ApiKey, get_columns
 from notifier.ids import generate_id
 from notifier.runtime import wiring
@@ -125,7 +125,7 @@ async def test_a_key_without_the_scope_is_403(
         assert "notifications:send" in problem(reply)["detail"]
         assert (await reader.get("/v1/notifications")).status_code == 200
     assert await written() == NOTHING
-    await _change(parts, installation.keys.other, scopes=[key_scope.KeyScope.SEND.value])
+    await _change(parts, installation.keys.other, scopes=[KeyScope.SEND.value])
     async with installation.open_client(parts, installation.keys.other) as sender:
         location = (await sender.post("/v1/notifications", json=WELCOME)).headers["location"]
         for path in ("/v1/notifications", location):

@@ -17,8 +17,8 @@ from notifier.api.authentication import authenticate_service
 from notifier.api.dependencies import Dependencies
 from notifier.api.errors import problem_responses
 from notifier.api.request_audit import AuditDependency
-from notifier.audit import Actor, AuditAction, AuditRecord, NotForTheAuditError, ObjectKind
-from notifier.auth.key_scope import KeyScope
+from notifier.audit import Actor, AuditAction, AuditRecord, NotForTheAuditError
+from notifier.auth.authenticated_key import KeyScope
 from notifier.db.tables import AuditEntry
 from notifier.ids import generate_id
 from notifier.runtime import wiring
@@ -78,7 +78,6 @@ async def test_a_service_sees_its_own(
         for owner in (service_id, None):
             deed = AuditRecord(
                 action=AuditAction.SUPPRESSION_LIFTED,
-                object_kind=ObjectKind.SUPPRESSION,
                 object_id=generate_id(),
                 service_id=owner,
             )
@@ -114,7 +113,6 @@ async def test_a_deed_that_fails_leaves_no_entry(parts: wiring.ProcessParts) -> 
     async with parts.database.write() as connection:
         deed = AuditRecord(
             action=AuditAction.CONTENT_VIEWED,
-            object_kind=ObjectKind.NOTIFICATION,
             object_id=generate_id(),
             service_id=None,
         )
@@ -131,7 +129,6 @@ async def test_what_must_not_be_kept_for_ever_is_refused(parts: wiring.ProcessPa
     for fields in ({"before": state}, {"after": state}):
         deed = AuditRecord(
             action=AuditAction.CONTENT_VIEWED,
-            object_kind=ObjectKind.NOTIFICATION,
             object_id=generate_id(),
             service_id=None,
             **fields,  # type: ignore[arg-type]
@@ -164,7 +161,6 @@ async def test_a_route_that_reports_nothing_cannot_answer(
         who = await authenticate_service(request, dependencies, KeyScope.READ)
         deed = AuditRecord(
             action=AuditAction.CONTENT_VIEWED,
-            object_kind=ObjectKind.NOTIFICATION,
             object_id=generate_id(),
             service_id=who.service_id,
         )

@@ -16,7 +16,7 @@ from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
 
 from notifier.api.body.body_limits import MAX_NOTIFICATION_BYTES
-from notifier.auth import key_scope
+from notifier.auth.authenticated_key import KeyScope
 from notifier.db.tables import ApiKey, Notification, get_columns
 from notifier.ids import generate_id
 from notifier.runtime import wiring
@@ -120,7 +120,7 @@ async def test_a_key_that_may_only_read_changes_nothing(
     key = get_columns(ApiKey)
     async with parts.database.write() as connection:
         only_send = update(ApiKey).where(key.prefix == installation.keys.other[:-32])
-        await connection.execute(only_send.values(scopes=[key_scope.KeyScope.SEND.value]))
+        await connection.execute(only_send.values(scopes=[KeyScope.SEND.value]))
     async with installation.open_client(parts, installation.keys.other) as sender:
         own = await api_caller.submit_mail(sender)
         assert outcome(await sender.get(f"{own}/events")) == (403, "insufficient_scope")

@@ -11,7 +11,8 @@ from support.polling import wait_until
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
-from notifier.auth import key_scope, new_key, service_admin
+from notifier.auth import key_admin, service_admin
+from notifier.auth.authenticated_key import KeyScope
 from notifier.runtime import wiring
 
 
@@ -19,8 +20,8 @@ async def _reading(installation: Installation, parts: wiring.ProcessParts) -> st
     """A client with a key that may read contents."""
     async with parts.database.write() as connection:
         shop = await service_admin.find_service(connection, "shop")
-        scopes = [key_scope.KeyScope.SEND, key_scope.KeyScope.READ, key_scope.KeyScope.CONTENT]
-        return await new_key.create_live_key(connection, shop, scopes=scopes, now=parts.clock.now())
+        scopes = [KeyScope.SEND, KeyScope.READ, KeyScope.CONTENT]
+        return await key_admin.create_live_key(connection, shop, scopes=scopes, now=parts.clock.now())
 
 
 async def test_a_rehearsal_shows_the_mail_and_writes_nothing(client: httpx2.AsyncClient, written: Written) -> None:

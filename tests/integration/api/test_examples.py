@@ -8,7 +8,8 @@ from support import api_caller
 from support.documented_transport import DOCUMENT, check_answer, resolve_reference
 from support.seeded_installation import WELCOME, Installation
 
-from notifier.auth import key_scope, new_key, service_admin
+from notifier.auth import key_admin, service_admin
+from notifier.auth.authenticated_key import KeyScope
 from notifier.runtime import wiring
 
 OPEN = {"metadata", "statuses", "before", "after"}
@@ -39,7 +40,7 @@ def _alike(example: Any, real: Any, where: str) -> None:
 async def _all_scopes(parts: wiring.ProcessParts) -> str:
     async with parts.database.write() as connection:
         shop = await service_admin.find_service(connection, "shop")
-        return await new_key.create_live_key(connection, shop, scopes=tuple(key_scope.KeyScope), now=parts.clock.now())
+        return await key_admin.create_live_key(connection, shop, scopes=tuple(KeyScope), now=parts.clock.now())
 
 
 async def test_examples_look_as_answers_do(installation: Installation, parts: wiring.ProcessParts) -> None:

@@ -10,7 +10,7 @@ from support import template_editor
 from support.seeded_installation import Installation
 from support.template_editor import PATH
 
-from notifier.auth.key_scope import KeyScope
+from notifier.auth.authenticated_key import KeyScope
 from notifier.runtime import wiring
 
 SECRET = 740112963

@@ -12,15 +12,15 @@ from integration.api.refusal import faults, outcome
 from support import marketing_template
 from support.seeded_installation import Installation
 
-from notifier.auth import key_admin, key_scope, new_key, service_admin
-from notifier.auth.key_scope import KeyScope
-from notifier.auth.key_usage import KeyUsageWriter
-from notifier.auth.new_key import NewKey
+from notifier.auth import key_admin, service_admin
+from notifier.auth.authenticated_key import SERVICE_SCOPES, KeyScope
+from notifier.auth.authenticator import KeyUsageWriter
+from notifier.auth.key_admin import NewKey
 from notifier.runtime import wiring
 from notifier.states import KeyKind
 
 PATH = "/v1/keys"
-ALL = [scope.value for scope in key_scope.SERVICE_SCOPES]
+ALL = [scope.value for scope in SERVICE_SCOPES]
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def _key(parts: wiring.ProcessParts, **wish: Any) -> tuple[str, str]:
     """Create a key of the shop; return its id and the key."""
     async with parts.database.write() as connection:
         service = await service_admin.find_service(connection, "shop")
-        id_, key = await new_key.insert_key(connection, service, NewKey(**wish), now=parts.clock.now())
+        id_, key = await key_admin.insert_key(connection, service, NewKey(**wish), now=parts.clock.now())
     return str(id_), key
 
 
@@ -244,7 +244,7 @@ async def test_a_key_that_ends_makes_none_that_lasts_longer(
     """A new or rotated key expires no later than the key that creates it."""
     now = parts.clock.now()
     end, later, sooner = (now + timedelta(days=days) for days in (10, 11, 9))
-    mine, ending = await _key(parts, scopes=tuple(key_scope.SERVICE_SCOPES), expires_at=end, rate_per_minute=50)
+    mine, ending = await _key(parts, scopes=tuple(SERVICE_SCOPES), expires_at=end, rate_per_minute=50)
     by = _by(ending)
     for requested, granted in ((None, end), (sooner, sooner), (end, end)):
         body = {"name": "x", "expires_at": requested.isoformat() if requested else None}
@@ -269,8 +269,8 @@ async def test_a_service_has_a_bounded_number_of_valid_keys(
     async with parts.database.write() as connection:
         service, now = await service_admin.find_service(connection, "shop"), parts.clock.now()
         for _ in range(key_admin.MAX_KEYS_PER_SERVICE - existing - 1):
-            await new_key.insert_key(connection, service, NewKey(), now=now)
-        await new_key.insert_key(connection, service, NewKey(expires_at=now - timedelta(seconds=1)), now=now)
+            await key_admin.insert_key(connection, service, NewKey(), now=now)
+        await key_admin.insert_key(connection, service, NewKey(expires_at=now - timedelta(seconds=1)), now=now)
     last = await shop.post(PATH, json={"name": "last"})
     assert last.status_code == 201
     path = f"{PATH}/{last.json()['id']}"

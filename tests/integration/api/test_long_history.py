@@ -9,7 +9,7 @@ from support import api_caller
 
 from notifier.db.tables import Attempt, NotificationEvent
 from notifier.ids import generate_id
-from notifier.lookup import notification_view, timeline
+from notifier.lookup import notification_view
 from notifier.outcomes import OutcomeName, SmtpPhase
 from notifier.runtime import wiring
 from notifier.states import EventKind
@@ -40,5 +40,5 @@ async def test_the_newest_tries_and_changes_are_shown(client: httpx2.AsyncClient
         range(count - notification_view.MAX_ATTEMPTS_SHOWN + 1, count + 1)
     )
     events = (await client.get(f"{path}/events")).json()["events"]
-    assert sum(item["kind"] == EventKind.CHANGED for item in events) == timeline.MAX_EVENTS_SHOWN
-    assert len(events) < timeline.MAX_EVENTS_SHOWN + notification_view.MAX_ATTEMPTS_SHOWN + 5
+    assert sum(item["kind"] == EventKind.CHANGED for item in events) == notification_view.MAX_EVENTS_SHOWN
+    assert len(events) < notification_view.MAX_EVENTS_SHOWN + notification_view.MAX_ATTEMPTS_SHOWN + 5

@@ -11,7 +11,7 @@ from support.attachment_files import PDF, build_attachment
 from support.scripted_relay import ScriptedRelay
 
 from notifier.runtime import wiring
-from notifier.submission import custom_headers
+from notifier.submission import request_validation
 
 LINK, POST = "List-Unsubscribe", "List-Unsubscribe-Post"
 ONE_CLICK = "List-Unsubscribe=One-Click"
@@ -59,7 +59,7 @@ async def test_the_pair_leaves_as_it_was_given(
 )
 def test_what_may_be_said_of_unsubscribing(headers: dict[str, str]) -> None:
     """The link may stand alone, or with an https link that accepts POST."""
-    assert custom_headers.check_headers(headers, ("x-a", "x-b")) == []
+    assert request_validation.check_headers(headers, ("x-a", "x-b")) == []
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_what_may_be_said_of_unsubscribing(headers: dict[str, str]) -> None:
 )
 def test_half_of_the_standard_is_refused(headers: dict[str, str], pointer: str, code: str) -> None:
     """A List-Unsubscribe-Post without an https link is refused."""
-    (fault,) = custom_headers.check_headers(headers, ("x-a", "x-b"))
+    (fault,) = request_validation.check_headers(headers, ("x-a", "x-b"))
     assert (fault.pointer, fault.code) == (f"/headers/{pointer}", "invalid_header_value")
     assert code in fault.detail
 

@@ -5,7 +5,8 @@ import pytest
 from integration.api.refusal import faults
 from support.seeded_installation import Installation
 
-from notifier.auth import key_scope, new_key, service_admin
+from notifier.auth import key_admin, service_admin
+from notifier.auth.authenticated_key import KeyScope
 from notifier.runtime import wiring
 
 TEXTS = [
@@ -21,7 +22,7 @@ async def test_nul_in_a_query_is_refused(installation: Installation, parts: wiri
     """NUL in a query is refused on PostgreSQL, which cannot store it, and on SQLite."""
     async with parts.database.write() as connection:
         shop = await service_admin.find_service(connection, "shop")
-        key = await new_key.create_live_key(connection, shop, scopes=tuple(key_scope.KeyScope), now=parts.clock.now())
+        key = await key_admin.create_live_key(connection, shop, scopes=tuple(KeyScope), now=parts.clock.now())
     async with installation.open_client(parts, key) as client:
         for where, name in TEXTS:
             reply = await client.get(f"/v1/{where}", params={name: "a\x00b"})

@@ -10,8 +10,8 @@ from sqlalchemy import update
 from support import api_caller, marketing_template
 from support.seeded_installation import WELCOME, Installation
 
-from notifier.auth import new_key, service_admin
-from notifier.auth.new_key import NewKey
+from notifier.auth import key_admin, service_admin
+from notifier.auth.key_admin import NewKey
 from notifier.db.tables import Service, get_columns
 from notifier.runtime import wiring
 from notifier.settings import RecipientsMode
@@ -40,7 +40,7 @@ async def shop(installation: Installation, parts: wiring.ProcessParts) -> AsyncI
 async def _team_key(parts: wiring.ProcessParts) -> dict[str, str]:
     async with parts.database.write() as connection:
         service = await service_admin.find_service(connection, "shop")
-        _, key = await new_key.insert_key(connection, service, NewKey(kind=KeyKind.TEAM), now=parts.clock.now())
+        _, key = await key_admin.insert_key(connection, service, NewKey(kind=KeyKind.TEAM), now=parts.clock.now())
     return {"Authorization": f"Bearer {key}"}
 
 

@@ -14,7 +14,8 @@ from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
 from support.template_editor import PATH
 
-from notifier.auth import key_scope, new_key, service_admin
+from notifier.auth import key_admin, service_admin
+from notifier.auth.authenticated_key import SERVICE_SCOPES
 from notifier.runtime import wiring
 from notifier.template_language.template_source import FaultCode
 
@@ -37,7 +38,7 @@ async def staff(installation: Installation, parts: wiring.ProcessParts) -> Async
     """An editor of the shop."""
     async with parts.database.write() as connection:
         shop = await service_admin.find_service(connection, "shop")
-        key = await new_key.create_live_key(connection, shop, scopes=key_scope.SERVICE_SCOPES, now=parts.clock.now())
+        key = await key_admin.create_live_key(connection, shop, scopes=SERVICE_SCOPES, now=parts.clock.now())
     async with installation.open_client(parts, key) as client:
         yield client
 

@@ -16,7 +16,7 @@ from support.documented_transport import DocumentedTransport
 from support.seeded_installation import WELCOME, Installation
 from support.template_editor import FILES, PATH
 
-from notifier.auth.key_scope import KeyScope
+from notifier.auth.authenticated_key import KeyScope
 from notifier.runtime import wiring
 from notifier.templating.publishing import Publisher
 

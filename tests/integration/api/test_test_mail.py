@@ -5,7 +5,8 @@ from support import template_editor
 from support.seeded_installation import Installation
 from support.template_editor import PATH
 
-from notifier.auth import key_scope, new_key, service_admin
+from notifier.auth import key_admin, service_admin
+from notifier.auth.authenticated_key import SERVICE_SCOPES
 from notifier.runtime import wiring
 
 
@@ -15,7 +16,7 @@ async def test_a_test_mail_is_sent_and_told_together_or_not_at_all(
     """If the audit cannot be written, the test mail is not accepted."""
     async with parts.database.write() as connection:
         shop = await service_admin.find_service(connection, "shop")
-        key = await new_key.create_live_key(connection, shop, scopes=key_scope.SERVICE_SCOPES, now=parts.clock.now())
+        key = await key_admin.create_live_key(connection, shop, scopes=SERVICE_SCOPES, now=parts.clock.now())
     async with installation.open_client(parts, key) as staff:
         await template_editor.save_draft(staff)
         async with parts.database.write() as connection:

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from support.connection_load import ConnectionLoad, measure_load
 from support.seeded_installation import WELCOME, Installation
 
-from notifier.auth.key_lookup_queue import MAX_LOOKUPS_IN_A_QUERY, LookupQueue
+from notifier.auth.authenticator import MAX_LOOKUPS_IN_A_QUERY, LookupQueue
 from notifier.db.tables import ApiKey, get_columns
 from notifier.runtime import wiring
 

@@ -17,7 +17,8 @@ from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import SqliteSeed
 from support.typed_commands import type_command
 
-from notifier.auth import key_scope, new_key
+from notifier.auth import key_admin
+from notifier.auth.authenticated_key import KeyScope
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 
@@ -34,7 +35,7 @@ import asyncio, gc, logging, sys, threading, warnings
 from starlette.applications import Starlette
 from starlette.routing import Route
 from notifier.cli import command
-from notifier.log_settings import LogSettings
+from notifier.environment import LogSettings
 from notifier.runtime import wiring
 
 CANARY = {words!r}
@@ -81,8 +82,8 @@ SOURCES = {"asyncio", "finalizer", "some.library", "sqlalchemy.pool", "thread", 
 async def _admin_key(url: str) -> str:
     database = Database(url)
     async with database.write() as connection:
-        scopes = tuple(key_scope.KeyScope)
-        _, key = await new_key.insert_key(connection, None, new_key.NewKey(scopes=scopes), now=SystemClock().now())
+        scopes = tuple(KeyScope)
+        _, key = await key_admin.insert_key(connection, None, key_admin.NewKey(scopes=scopes), now=SystemClock().now())
     await database.close()
     return key
 

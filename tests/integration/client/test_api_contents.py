@@ -7,7 +7,8 @@ import pytest
 from integration.client.both_clients import Client, Connect
 from support.seeded_installation import Installation
 
-from notifier.auth import key_scope, new_key, service_admin
+from notifier.auth import key_admin, service_admin
+from notifier.auth.authenticated_key import KeyScope
 from notifier.client import Attachment, InvalidRequestError, NotFoundError, PermissionDeniedError, Status
 from notifier.runtime import wiring
 
@@ -18,14 +19,14 @@ WELCOME: dict[str, Any] = {"template": "welcome", "variables": {"name": "Ada", "
 async def shop(connect: Connect, api: str, installation: Installation, parts: wiring.ProcessParts) -> Client:
     """A client of the shop that may also read content and manage suppressions."""
     scopes = [
-        key_scope.KeyScope.SEND,
-        key_scope.KeyScope.READ,
-        key_scope.KeyScope.CONTENT,
-        key_scope.KeyScope.SUPPRESSIONS,
+        KeyScope.SEND,
+        KeyScope.READ,
+        KeyScope.CONTENT,
+        KeyScope.SUPPRESSIONS,
     ]
     async with parts.database.write() as connection:
         service = await service_admin.find_service(connection, "shop")
-        key = await new_key.create_live_key(connection, service, scopes=scopes, now=parts.clock.now())
+        key = await key_admin.create_live_key(connection, service, scopes=scopes, now=parts.clock.now())
     return connect(api, key)
 
 

@@ -15,7 +15,7 @@ from support.polling import poll_until
 from support.seeded_installation import Installation
 from support.webhook_receiver import WebhookReceiver, build_reply
 
-from notifier.auth import key_scope
+from notifier.auth.authenticated_key import SERVICE_SCOPES
 from notifier.client import AsyncNotifier, ConflictError, NotFoundError, Notifier, Status, WebhookVerifier
 from notifier.runtime import wiring
 from notifier.states import Status as Stored
@@ -140,7 +140,7 @@ async def _webhooks(shop: RecordingClient, parts: wiring.ProcessParts, receiver:
 
 async def _keys(shop: RecordingClient, _: wiring.ProcessParts, __: WebhookReceiver) -> None:
     me = await shop("whoami")
-    assert (me.service, me.scopes, me.from_domains) == ("shop", key_scope.SERVICE_SCOPES, ("shop.example",))
+    assert (me.service, me.scopes, me.from_domains) == ("shop", SERVICE_SCOPES, ("shop.example",))
     assert (me.limits.service_per_minute, me.team_recipients) == (120_000, None)
     ends = datetime.now(UTC) + HOUR
     created = await shop("keys.create", name="app", kind="team", expires_at=ends, rate_per_minute=7)

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from support.seeded_installation import Installation
 
 from notifier import audit
-from notifier.audit import Actor, AuditAction, AuditRecord, ObjectKind
+from notifier.audit import Actor, AuditAction, AuditRecord
 from notifier.clock import SystemClock
 from notifier.db.engine import Database
 from notifier.db.tables import AuditEntry, get_columns
@@ -35,7 +35,6 @@ OTHER_VALUES = {
 async def _written(database: Database, address: str | None = ADDRESS) -> UUID:
     deed = AuditRecord(
         action=AuditAction.NOTIFICATION_CANCELLED,
-        object_kind=ObjectKind.NOTIFICATION,
         object_id=generate_id(),
         service_id=generate_id(),
         address=address,

@@ -17,8 +17,8 @@ from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
 
 from notifier.audit import Actor
-from notifier.auth import new_key, service_admin
-from notifier.auth.key_scope import KeyScope
+from notifier.auth import key_admin, service_admin
+from notifier.auth.authenticated_key import KeyScope
 from notifier.clock import SystemClock
 from notifier.db.tables import Template, get_columns
 from notifier.errors import NotFoundError
@@ -104,7 +104,7 @@ async def test_the_mail_is_that_of_its_version(
     async with parts.database.write() as connection:
         shop = await service_admin.find_service(connection, "shop")
         scopes = [KeyScope.SEND, KeyScope.READ, KeyScope.CONTENT]
-        key = await new_key.create_live_key(connection, shop, scopes=scopes, now=SystemClock().now())
+        key = await key_admin.create_live_key(connection, shop, scopes=scopes, now=SystemClock().now())
     content: dict[str, bytes] = {}
     async with installation.open_client(parts, key) as client:
         for number in range(MAILS):

@@ -11,8 +11,8 @@ from support.polling import wait_until
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
-from notifier.auth import new_key, service_admin
-from notifier.auth.new_key import NewKey
+from notifier.auth import key_admin, service_admin
+from notifier.auth.key_admin import NewKey
 from notifier.db.tables import Suppression, WebhookEndpoint, WebhookEvent, get_columns
 from notifier.ids import generate_id
 from notifier.runtime import wiring
@@ -31,7 +31,7 @@ class Scene:
 async def _key(parts: wiring.ProcessParts, kind: KeyKind) -> str:
     async with parts.database.write() as connection:
         shop = await service_admin.find_service(connection, "shop")
-        return (await new_key.insert_key(connection, shop, NewKey(kind=kind), now=parts.clock.now()))[1]
+        return (await key_admin.insert_key(connection, shop, NewKey(kind=kind), now=parts.clock.now()))[1]
 
 
 @pytest.fixture

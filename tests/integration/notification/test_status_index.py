@@ -22,7 +22,8 @@ from support.crashed_sender import CrashedSender
 from support.seeded_installation import WELCOME, Installation
 
 from notifier import outcomes
-from notifier.auth import key_scope, new_key, service_admin
+from notifier.auth import key_admin, service_admin
+from notifier.auth.authenticated_key import KeyScope
 from notifier.db.tables import Notification, OutboxEntry, StatusIndex, WebhookEndpoint, WebhookEvent, get_columns
 from notifier.delivery import delivery_loader, delivery_result, sender_recovery, settlement_decision, settlement_writer
 from notifier.lookup import notification_search
@@ -213,10 +214,8 @@ async def walk(
     """Provide two services, of which the first has an endpoint."""
     async with parts.database.write() as connection:
         services = {await service_admin.find_service(connection, name): name for name in ("shop", "other")}
-        every = {
-            name: await new_key.create_live_key(connection, id_, scopes=list(key_scope.KeyScope), now=parts.clock.now())
-            for id_, name in services.items()
-        }
+        create, now = key_admin.create_live_key, parts.clock.now()
+        every = {name: await create(connection, id_, scopes=list(KeyScope), now=now) for id_, name in services.items()}
     async with (
         installation.open_client(parts, every["shop"]) as shop,
         installation.open_client(parts, every["other"]) as other,

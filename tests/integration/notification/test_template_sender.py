@@ -60,8 +60,8 @@ async def test_a_templates_sender_outside_of_the_services_domains_is_refused(sho
     assert reply.status_code == 422
     (error,) = reply.json()["errors"]
     assert (error["pointer"], error["code"]) == ("/from", "from_not_allowed")
-    assert "shop may not send from else.example; it is the default of elsewhere" in error["detail"]
-    assert "whoever edits templates" in error["detail"]
+    assert "shop may not send from else.example; it is the default of the template elsewhere" in error["detail"]
+    assert "an editor can change that default" in error["detail"]
 
 
 async def test_a_use_is_written_once_a_minute_and_never_put_back(parts: wiring.ProcessParts) -> None:

@@ -10,8 +10,8 @@ from support.manual_clock import ManualClock
 
 from notifier.db.engine import Database
 from notifier.delivery.mail_renderer import MailRenderer
+from notifier.email_address import RecipientPolicy
 from notifier.mail.mail_parts import MailAttachment, RenderedMail
-from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.mail_filler import TOO_LARGE_FAULT
 from notifier.rendering.pool import MAX_CONTENT_CHARACTERS, RenderingPool
 from notifier.rendering.preview_pool import PreviewPool

@@ -10,7 +10,8 @@ from support import webhook_receiver as receivers
 from support.seeded_installation import Installation
 from support.webhook_receiver import WebhookReceiver
 
-from notifier.auth import key_scope, new_key, service_admin
+from notifier.auth import key_admin, service_admin
+from notifier.auth.authenticated_key import KeyScope
 from notifier.runtime import wiring
 
 LOOPBACK = ("127.0.0.1", "localhost")
@@ -44,13 +45,11 @@ def installation(installation: Installation) -> Installation:
     return installation.with_settings(webhooks={"insecure_hosts": LOOPBACK, "timeout": 2.0})
 
 
-async def key_of(parts: wiring.ProcessParts, service: str, *scopes: key_scope.KeyScope) -> str:
+async def key_of(parts: wiring.ProcessParts, service: str, *scopes: KeyScope) -> str:
     """Create a key of the service with these scopes, or with all."""
     async with parts.database.write() as connection:
         id_ = await service_admin.find_service(connection, service)
-        return await new_key.create_live_key(
-            connection, id_, scopes=scopes or tuple(key_scope.KeyScope), now=parts.clock.now()
-        )
+        return await key_admin.create_live_key(connection, id_, scopes=scopes or tuple(KeyScope), now=parts.clock.now())
 
 
 @pytest.fixture

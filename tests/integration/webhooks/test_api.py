@@ -11,9 +11,9 @@ from support import api_caller
 from support.seeded_installation import Installation
 from support.webhook_receiver import build_reply
 
-from notifier.auth.key_scope import KeyScope
+from notifier.auth.authenticated_key import KeyScope
 from notifier.runtime import wiring
-from notifier.webhooks.event_body import EVENT_TYPES
+from notifier.webhooks.webhook_event import EVENT_TYPES
 
 NOWHERE = "/v1/webhooks/0192f0c1-2345-7000-8000-000000000000"
 

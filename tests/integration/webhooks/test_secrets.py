@@ -13,7 +13,7 @@ from support.webhook_receiver import WebhookReceiver
 from notifier.db.tables import WebhookEndpoint
 from notifier.health import checks
 from notifier.runtime import wiring
-from notifier.webhooks.secret_box import ENCRYPTED_PREFIX, SecretBox
+from notifier.webhooks.endpoint_secret import ENCRYPTED_PREFIX, SecretBox
 
 OLD, NEW = (base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
 

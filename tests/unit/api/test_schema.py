@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from notifier.api.notifications import models, submission_models
 from notifier.api.notifications.submission_models import NotificationIn
 from notifier.states import Priority, Status, WhenUncertain
-from notifier.submission.notification_request import NotificationRequest
+from notifier.submission.new_notification import NotificationRequest
 
 SOUND: dict[str, Any] = {"to": "ada@example.com", "template": "welcome", "variables": {"name": "Ada"}}
 FIELDS = sorted(field.alias or name for name, field in NotificationIn.model_fields.items())

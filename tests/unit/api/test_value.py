@@ -10,7 +10,7 @@ from notifier.api import fields
 from notifier.api.batches.models import BatchItemIn
 from notifier.api.idempotency_header import IDEMPOTENCY_KEY_PATTERN, parse_idempotency_key
 from notifier.api.notifications.submission_models import NotificationIn
-from notifier.submission import attachment_validation, custom_headers, request_validation
+from notifier.submission import attachment_validation, request_validation
 
 _FIELDS = ["List-Unsubscribe", "X-Notifier-Id", "x-NOTIFIER", "Bcc", "X-", "X-Order"]
 _LETTERS = st.text(alphabet="aXx-9.@_=+/ \n\r\té\u0085\u2028\x7f", max_size=12)
@@ -26,7 +26,7 @@ def _says(pattern: str, text: str) -> bool:
 def test_names_of_header_fields(name: str) -> None:
     """Whatever an operator allows is in the document; which `X-…` those are it cannot know."""
     for item in (name, *header_names.STANDARD_HEADERS):
-        faults = {fault.code for fault in custom_headers.check_headers({item: "1"}, {item.lower()})}
+        faults = {fault.code for fault in request_validation.check_headers({item: "1"}, {item.lower()})}
         assert _says(fields.HEADER_NAME_PATTERN, item) or "header_not_allowed" in faults, item
     assert all(
         _says(fields.HEADER_NAME_PATTERN, item)
@@ -89,6 +89,6 @@ def test_how_many() -> None:
         request_validation.MAX_COPIES,
         request_validation.MAX_COPIES,
     )
-    assert schemas["headers"]["maxProperties"] == custom_headers.MAX_HEADERS
+    assert schemas["headers"]["maxProperties"] == request_validation.MAX_HEADERS
     assert schemas["attachments"]["maxItems"] == attachment_validation.MAX_ATTACHMENTS
     assert "required" not in BatchItemIn.model_json_schema()

@@ -4,8 +4,7 @@ import pytest
 from support.attachment_files import build_attachment
 
 from notifier.submission import attachment_validation
-from notifier.submission.file_type import parse_file_type
-from notifier.submission.xml_document import MAX_XML_DEPTH, MAX_XML_TOKEN
+from notifier.submission.file_type import MAX_XML_DEPTH, MAX_XML_TOKEN, parse_file_type
 
 XHTML = "http://www.w3.org/1999/xhtml"
 SVG = "http://www.w3.org/2000/svg"

@@ -5,7 +5,7 @@ from datetime import timedelta
 from support.manual_clock import ManualClock
 
 from notifier.ids import generate_id
-from notifier.webhooks.concurrency import EndpointConcurrency
+from notifier.webhooks.endpoint_client import EndpointConcurrency
 
 
 def test_an_endpoint_takes_half_of_the_slots_at_most() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from notifier.webhooks.public_address import is_public_address
+from notifier.webhooks.webhook_url import is_public_address
 
 PUBLIC = ["1.1.1.1", "93.184.215.14", "2606:4700:4700::1111", "2a00:1450:4001:80b::200e", "64:ff9b::101:101"]
 NOT_PUBLIC = [

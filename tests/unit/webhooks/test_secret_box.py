@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from notifier.webhooks import signing
-from notifier.webhooks.secret_box import ENCRYPTED_PREFIX, SecretBox, UnreadableSecretError
+from notifier.webhooks import endpoint_secret
+from notifier.webhooks.endpoint_secret import ENCRYPTED_PREFIX, SecretBox, UnreadableSecretError
 
 OLD, NEW = (base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
 MAX_COLUMN = 128
@@ -21,7 +21,7 @@ def box(*keys: str) -> SecretBox:
 
 def test_what_is_sealed_is_hidden_and_opened_again() -> None:
     """The same secret encrypts to two different texts that fit the column; neither it nor the key is shown."""
-    secret = signing.generate_secret()
+    secret = endpoint_secret.generate_secret()
     first, second = (box(OLD).seal(secret) for _ in range(2))
     assert first != second
     for stored in (first, second):
@@ -35,7 +35,7 @@ def test_what_is_sealed_is_hidden_and_opened_again() -> None:
 
 def test_keys_are_changed_one_after_the_other() -> None:
     """The first of two keys encrypts and both decrypt; unencrypted secrets are read with any keys."""
-    secret = signing.generate_secret()
+    secret = endpoint_secret.generate_secret()
     before, after = box(OLD).seal(secret), box(NEW, OLD).seal(secret)
     assert box(NEW, OLD).open(before) == box(NEW).open(after) == secret
     for keys, stored in (((NEW,), before), ((OLD,), after), ((), before)):

@@ -7,12 +7,12 @@ import pytest
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from notifier.webhooks import signing
+from notifier.webhooks import endpoint_secret
 
 
 def test_a_secret_is_whsec_and_32_octets() -> None:
     """A secret has the form that libraries accept, and no two are the same."""
-    secrets = {signing.generate_secret() for _ in range(10)}
+    secrets = {endpoint_secret.generate_secret() for _ in range(10)}
     assert len(secrets) == 10
     for secret in secrets:
         assert secret.startswith("whsec_")
@@ -21,13 +21,13 @@ def test_a_secret_is_whsec_and_32_octets() -> None:
 
 def test_each_valid_secret_signs() -> None:
     """During a rotation either secret verifies; a third secret or a changed letter does not."""
-    new, old = signing.generate_secret(), signing.generate_secret()
+    new, old = endpoint_secret.generate_secret(), endpoint_secret.generate_secret()
     body = '{"name":"Ærøskøbing"}'
-    fields = signing.build_signature_headers("msg_1", datetime.now(UTC), body, [new, old])
+    fields = endpoint_secret.build_signature_headers("msg_1", datetime.now(UTC), body, [new, old])
     assert [secret[:3] for secret in fields["webhook-signature"].split(" ")] == ["v1,", "v1,"]
     for secret in (new, old):
         assert Webhook(secret).verify(body, fields) == {"name": "Ærøskøbing"}
     with pytest.raises(WebhookVerificationError):
-        Webhook(signing.generate_secret()).verify(body, fields)
+        Webhook(endpoint_secret.generate_secret()).verify(body, fields)
     with pytest.raises(WebhookVerificationError):
         Webhook(new).verify(body.replace("k", "c"), fields)

@@ -1,21 +1,41 @@
-"""Encrypts the secrets of endpoints for the database (AES-256-GCM, NIST SP 800-38D), if the operator set a key."""
+"""The secrets of endpoints: generated and used as Standard Webhooks says, and encrypted in the database.
+
+They are encrypted (AES-256-GCM, NIST SP 800-38D) if the operator has set a key.
+"""
 
 import base64
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import SecretStr
+from standardwebhooks import Webhook
 
 from notifier.environment import read_secret_keys
 from notifier.errors import NotifierError
 
+SECRET_BYTES = 32  # the specification asks for 24 to 64
 ENCRYPTED_PREFIX = "enc1:"
 """The prefix of an encrypted secret; in clear a secret begins with `whsec_`."""
-_NONCE = 12  # bytes
+_NONCE_BYTES = 12
+
+
+def generate_secret() -> str:
+    """Generate a secret in the form that Standard Webhooks libraries take."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+
+
+def build_signature_headers(webhook_id: str, at: datetime, body: str, keys: Sequence[str]) -> dict[str, str]:
+    """Build the three header fields of an attempt at `at`, with one signature for each valid secret."""
+    return {
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": " ".join(Webhook(key).sign(webhook_id, at, body) for key in keys),
+    }
 
 
 class UnreadableSecretError(NotifierError):
@@ -43,7 +63,7 @@ class SecretBox:
         """Encrypt a secret for the database."""
         if not self.keys:
             return secret
-        nonce = secrets.token_bytes(_NONCE)
+        nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = nonce + AESGCM(self.keys[0]).encrypt(nonce, secret.encode(), None)
         return ENCRYPTED_PREFIX + base64.b64encode(sealed).decode()
 
@@ -57,7 +77,7 @@ class SecretBox:
             raise UnreadableSecretError from error
         for key in self.keys:
             with suppress(InvalidTag, ValueError):  # encrypted under another key, or too short for a nonce
-                return AESGCM(key).decrypt(sealed[:_NONCE], sealed[_NONCE:], None).decode()
+                return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None).decode()
         raise UnreadableSecretError
 
     def can_open(self, stored: str) -> bool:
