@@ -14,10 +14,10 @@ import msgspec
 from notifier.clock import Clock
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
-from notifier.delivery import delivery_loader, sender_recovery, settlement_decision, settlement_writer, simulator
-from notifier.delivery.body_permits import BodyPermits
+from notifier.delivery import delivery_loader, settlement_decision, settlement_writer, simulator
 from notifier.delivery.delivery_loader import Delivery
 from notifier.delivery.delivery_result import (
+    BodyPermits,
     DeliveryResult,
     EarlyStop,
     JournalRecord,
@@ -42,7 +42,7 @@ from notifier.smtp.transport import SmtpTransport
 from notifier.states import WAITING_STATUSES, EntryKind, Reason, Status
 from notifier.submission import attachment_store
 from notifier.telemetry.logging import get_logger
-from notifier.throttle.fault_confirmation import AttemptedMail
+from notifier.throttle.circuit_breaker import AttemptedMail
 
 LEASE_MARGIN = 0.1
 """The part of the lease that is reserved for settling: no SMTP transaction may run when the entry can be rescued."""
@@ -113,13 +113,13 @@ class EmailHandler:
 
     async def recover_lost(self, connection: StatementConnection, lost: Sequence[LostClaim]) -> list[Settlement]:
         """Settle the mails of a dead sender."""
-        return await sender_recovery.recover_lost(connection, lost, self._build_context())
+        return await settlement_writer.recover_lost(connection, lost, self._build_context())
 
     async def replay(
         self, connection: StatementConnection, notes: Sequence[tuple[ClaimedEntry, JournalNote]]
     ) -> list[Settlement]:
         """Settle the replies that a dead sender left in its journal."""
-        return await sender_recovery.replay_journal(connection, notes, self._build_context())
+        return await settlement_writer.replay_journal(connection, notes, self._build_context())
 
     def close(self) -> None:
         """Begin no new SMTP transactions; what has not started is released."""

@@ -1,7 +1,7 @@
 """Render the mails of claimed notifications, from the pinned version or their own content, within a CPU budget."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
@@ -16,13 +16,12 @@ from notifier.mail.mail_parts import MailAttachment, RenderedMail
 from notifier.outbox.entry_handler import ClaimedEntry
 from notifier.recipient_policy import ORIGINAL_TO_HEADER, RecipientPolicy
 from notifier.rendering.pool import MAX_WALL_SECONDS, STARVED_FAULT, TOO_SLOW_FAULT, CostMeter, RenderingPool
-from notifier.rendering.preview_pool import PreviewPool
+from notifier.rendering.preview_pool import CpuBudget, PreviewPool
 from notifier.rendering.protocol import RenderJob, SkippedMail
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 from notifier.template_language.render_fault import FaultCode, RenderFault
 from notifier.template_language.time_limit import MAX_PART_SECONDS
-from notifier.throttle.cpu_budget import CostTracker, CpuBudget
 
 VERSION_GONE = RenderFault(part="template", line=None, message="the pinned version is not in the database any more")
 ATTACHMENT_GONE = RenderFault(part="attachments", line=None, message="an attachment is not in the database any more")
@@ -40,6 +39,11 @@ MAX_COSTLY_WAITING = 4
 """Costly mails of one payer that wait in this process; the others wait in the queue."""
 QUEUE_SECONDS = 1.0
 """How long one of the others waits there at least."""
+
+MEMORY_SECONDS = 600.0
+"""How long costly work is remembered."""
+MIN_COSTLY_TIMES = 2
+"""How often work must be costly within that time: once may be the machine's fault."""
 
 Payer = tuple[str, str | None]
 """A service, and the version of its mails; None for mails with their own content."""
@@ -195,3 +199,33 @@ def build_render_job(
         attachments=list(attachments),
         payer=payer,
     )
+
+
+class CostTracker:
+    """Whose work is costly although it succeeds: it is done after everybody else's, and has a CPU budget.
+
+    Work of at most `free` seconds costs nothing.
+    """
+
+    def __init__(self, clock: Clock, *, free: float, burst: float, share: float) -> None:
+        self._clock = clock
+        self._free = free
+        self._budget = CpuBudget(clock, burst=burst, share=share)
+        self._seen: dict[Hashable, tuple[float, int]] = {}  # remembered until when, and how often it was costly
+
+    def add(self, who: Hashable, seconds: float) -> None:
+        """Record how long a piece of work took."""
+        if seconds > self._free:
+            now = self._clock.monotonic()
+            self._seen = {key: seen for key, seen in self._seen.items() if seen[0] > now}
+            self._seen[who] = now + MEMORY_SECONDS, self._seen.get(who, (0.0, 0))[1] + 1
+            self._budget.charge(who, seconds)
+
+    def is_costly(self, who: Hashable) -> bool:
+        """Return True if their work was costly lately."""
+        until, times = self._seen.get(who, (0.0, 0))
+        return times >= MIN_COSTLY_TIMES and until > self._clock.monotonic()
+
+    def get_wait(self, who: Hashable) -> float:
+        """Return the seconds until they may go on; 0 now."""
+        return self._budget.get_wait(who)

@@ -25,11 +25,13 @@ from notifier.outcomes import (
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 from notifier.telemetry.redaction import redact_text
-from notifier.throttle.circuit_breaker import MAX_REPORTED_WAIT_SECONDS, MAX_WAIT_SECONDS, Circuit
-from notifier.throttle.fault_confirmation import (
+from notifier.throttle.circuit_breaker import (
+    MAX_REPORTED_WAIT_SECONDS,
+    MAX_WAIT_SECONDS,
     MIN_CONFIRMING_MAILS,
     MIN_CONFIRMING_SENDER_MAILS,
     AttemptedMail,
+    Circuit,
     FaultReports,
     RecentTraffic,
 )

@@ -5,8 +5,8 @@ limit of a relay.
 """
 
 from notifier import email_address
-from notifier.delivery.body_permits import BodyPermits
 from notifier.delivery.delivery_loader import Delivery
+from notifier.delivery.delivery_result import BodyPermits
 from notifier.outcomes import (
     Accepted,
     Deferred,

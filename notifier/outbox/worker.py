@@ -15,7 +15,7 @@ import msgspec
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
-from notifier.outbox.claimer import Claimer
+from notifier.outbox.claimer import Claimer, Quarantine
 from notifier.outbox.entry_handler import (
     BodyPermit,
     ClaimedEntry,
@@ -25,12 +25,10 @@ from notifier.outbox.entry_handler import (
     RescheduleEntry,
     Settlement,
 )
-from notifier.outbox.heartbeat import SenderIdentity
+from notifier.outbox.heartbeat import DepartureCounter, SenderIdentity
 from notifier.outbox.marker import Marker
-from notifier.outbox.quarantine import Quarantine
 from notifier.outbox.rescuer import Rescuer
 from notifier.outbox.settler import Settler
-from notifier.outbox.throughput import DepartureCounter
 from notifier.outbox.wakeup import Wakeup
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger

@@ -33,8 +33,7 @@ from notifier.rendering.protocol import (
     RenderBatchAnswer,
     RenderJob,
 )
-from notifier.rendering.source_check import check_source
-from notifier.rendering.version_comparison import compare_versions, describe_mail_error
+from notifier.rendering.source_check import check_source, compare_versions, describe_mail_error
 from notifier.template_language.compiled_version import CompiledVersion
 from notifier.template_language.error_description import PartError, describe_error_without_place
 from notifier.template_language.render_fault import RenderFault

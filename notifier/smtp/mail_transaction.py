@@ -23,8 +23,7 @@ from notifier.outcomes import (
 )
 from notifier.smtp.line_protocol import CLOSED, TIMED_OUT, LineProtocol, RawReply
 from notifier.smtp.outgoing_mail import DroppedConnection, OutgoingMail, Permit, RequestPermit
-from notifier.smtp.reply_meaning import classify_reply
-from notifier.smtp.reported_fault import find_reported_fault
+from notifier.smtp.reply_meaning import classify_reply, find_reported_fault
 
 COMMAND_TIMEOUTS = {SmtpPhase.MAIL: 60.0, SmtpPhase.RCPT: 60.0, SmtpPhase.DATA: 120.0}
 DOT_TIMEOUT_SECONDS = 600.0  # RFC 5321 §4.5.3.2.6

@@ -13,8 +13,7 @@ from notifier.outcomes import NotTried
 from notifier.settings import SmtpSettings
 from notifier.smtp.connection_limit import ConnectionLimit
 from notifier.smtp.mail_transaction import SmtpTransaction
-from notifier.smtp.smtp_connector import MAX_CONNECT_TRIES, RelayUnreachableError, SmtpConnector
-from notifier.smtp.smtp_session import SmtpSession
+from notifier.smtp.smtp_session import MAX_CONNECT_TRIES, RelayUnreachableError, SmtpConnector, SmtpSession
 from notifier.telemetry import metrics
 
 MAX_MAILS_PER_CONNECTION = 100

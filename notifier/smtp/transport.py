@@ -8,7 +8,7 @@ from notifier.smtp.connection_limit import is_about_connections
 from notifier.smtp.mail_transaction import SmtpTransaction
 from notifier.smtp.outgoing_mail import DroppedConnection, OutgoingMail, RequestPermit
 from notifier.smtp.session_pool import AnnounceLimits, ConnectionNotAssignedError, SessionPool
-from notifier.smtp.smtp_connector import RelayUnreachableError
+from notifier.smtp.smtp_session import RelayUnreachableError
 
 MIN_RETRY_SECONDS = 0.01
 """Seconds that a second connection needs at least. A timer may fire early by a millisecond (uvloop)."""

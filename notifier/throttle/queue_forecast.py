@@ -18,9 +18,9 @@ from notifier.db.engine import Database
 from notifier.db.tables import SenderProcess, get_columns
 from notifier.errors import NotifierError
 from notifier.outbox import entry_store
-from notifier.outbox.fair_share import MIN_PRIORITY_SHARE
+from notifier.outbox.claimer import MIN_PRIORITY_SHARE
+from notifier.outbox.heartbeat import ThroughputEstimate
 from notifier.outbox.queue_sql import PRIORITIES_BY_RANK
-from notifier.outbox.throughput import ThroughputEstimate
 from notifier.states import EntryKind, Priority
 from notifier.telemetry.logging import get_logger
 from notifier.throttle.relay_state import list_relay_outages

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from support.manual_clock import ManualClock
 
-from notifier.throttle.editor_slots import (
+from notifier.rendering.preview_pool import (
     BURST_SECONDS,
     CPU_SHARE,
     FREE_SECONDS,
