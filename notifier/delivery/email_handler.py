@@ -37,7 +37,7 @@ from notifier.outcomes import Accepted, NotTried, Outcome, Uncertain
 from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.pool import MAX_BATCH_MAILS
 from notifier.settings import SenderSettings
-from notifier.smtp.outgoing_mail import OutgoingMail
+from notifier.smtp.mail_transaction import OutgoingMail
 from notifier.smtp.transport import SmtpTransport
 from notifier.states import WAITING_STATUSES, EntryKind, Reason, Status
 from notifier.submission import attachment_store

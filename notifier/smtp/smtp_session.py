@@ -18,9 +18,8 @@ from notifier.errors import ConfigurationError, NotifierError
 from notifier.outcomes import NotTried, Outcome
 from notifier.settings import SmtpSecurity, SmtpSettings
 from notifier.smtp import reply_meaning
-from notifier.smtp.line_protocol import LineProtocol
-from notifier.smtp.mail_transaction import RelayFeatures, SmtpTransaction
-from notifier.smtp.outgoing_mail import DroppedConnection, OutgoingMail, RequestPermit
+from notifier.smtp.line_protocol import LineProtocol, RelayFeatures
+from notifier.smtp.mail_transaction import DroppedConnection, OutgoingMail, RequestPermit, SmtpTransaction
 from notifier.telemetry.logging import get_logger
 from notifier.trusted_certificates import SMTP_VARIABLE, build_tls_context
 
@@ -36,7 +35,7 @@ class SmtpSession:
         self.opened_at = self.used_at = time.monotonic()
         self.mail_count = 0
         self.last_seconds = math.inf  # seconds that the last mail took
-        self.get_next: Callable[[], SmtpTransaction | None] = _has_no_next
+        self.get_next: Callable[[], SmtpTransaction | None] = lambda: None
 
     @property
     def is_usable(self) -> bool:
@@ -98,10 +97,6 @@ class SmtpSession:
     def abort(self) -> None:
         """Close at once; a running transaction ends as on a dropped connection."""
         self._protocol.disconnect("stopped")
-
-
-def _has_no_next() -> None:
-    """Return None: no mail waits."""
 
 
 STEP_TIMEOUT_SECONDS = 10.0  # connecting, and each step of opening
