@@ -26,19 +26,19 @@ from notifier.template_language.time_limit import MAX_PART_SECONDS
 VERSION_GONE = RenderFault(part="template", line=None, message="the pinned version is not in the database any more")
 ATTACHMENT_GONE = RenderFault(part="attachments", line=None, message="an attachment is not in the database any more")
 BURST_SECONDS = 0.5
-"""CPU that mails of a version may use at once before they are throttled: two that run into the time limit."""
+"""CPU seconds that mails of a version may use at once before they are throttled: two that reach the time limit."""
 SLOW_SHARE = 0.01
-"""Share of a CPU that they get from then on: one such mail every 25 seconds."""
+"""Share of a CPU that slow mails get from then on: one such mail every 25 seconds."""
 FREE_SECONDS = 0.05
-"""CPU of one mail that is not counted: many times what a usual one takes."""
+"""CPU seconds of one mail that are not counted: many times what a usual mail takes."""
 COSTLY_BURST_SECONDS = 1.0
-"""CPU that costlier mails, if they are rendered at all, may use at once: of one service and version."""
+"""CPU seconds that costly mails of one service and version may use at once."""
 COSTLY_SHARE = 0.5
-"""Share of a CPU that they get from then on."""
+"""Share of a CPU that costly mails get from then on."""
 MAX_COSTLY_WAITING = 4
 """Costly mails of one payer that wait in this process; the others wait in the queue."""
 QUEUE_SECONDS = 1.0
-"""How long one of the others waits there at least."""
+"""Seconds that such a mail waits in the queue at least."""
 
 MEMORY_SECONDS = 600.0
 """How long costly work is remembered."""
@@ -81,11 +81,11 @@ class MailRenderer:
         self._log = get_logger()
 
     async def have_images(self, versions: Sequence[UUID | None]) -> bool:
-        """True if mails of any of the versions may carry images."""
+        """Return True if mails of any of the versions may carry images."""
         return await self._sources.have_images(versions)
 
     def is_costly(self, claimed: ClaimedDelivery) -> bool:
-        """True if it is to be rendered alone: mails like it were costly or failed a short time ago."""
+        """Return True if it is to be rendered alone: mails like it were costly or failed a short time ago."""
         return self._is_costly(_get_payer(claimed))
 
     async def render_mails(
@@ -114,7 +114,7 @@ class MailRenderer:
         self._costs.add((job.payer, job.version), seconds)
 
     def is_skipped(self, job: RenderJob) -> bool:
-        """True if the mail has become costly meanwhile, so that others do not wait for it."""
+        """Return True if the mail has become costly meanwhile, so that others do not wait for it."""
         return self._is_costly((job.payer, job.version))
 
     # -- details, in call order -------------------------------------------------------------------
@@ -170,7 +170,7 @@ class MailRenderer:
         return NotBegun() if result is STARVED_FAULT else self._fail(result)
 
     def _find_throttle(self, claimed: ClaimedDelivery) -> Throttled | None:
-        """How long the mail has to wait because others of its payer took too long; None if it need not."""
+        """Return how long the mail has to wait because others of its payer took too long; None if it need not."""
         payer = _get_payer(claimed)
         wait = max(self._pace.get_wait(payer), self._costs.get_wait(payer))
         return Throttled(wait=timedelta(seconds=wait)) if wait > 0 else None
@@ -188,7 +188,7 @@ def _get_payer(claimed: ClaimedDelivery) -> Payer:
 def build_render_job(
     delivery: Delivery, policy: RecipientPolicy, attachments: Sequence[MailAttachment] = (), *, payer: str = ""
 ) -> RenderJob:
-    """The job for the rendering child; `payer` is who pays for its processor time."""
+    """Build the job for the rendering child; its processor time is charged to `payer`."""
     redirected = policy.envelope_to(delivery.recipient) != delivery.recipient
     return RenderJob(
         version=str(delivery.template_version_id) if delivery.template_version_id else None,
@@ -202,7 +202,7 @@ def build_render_job(
 
 
 class CostTracker:
-    """Whose work is costly although it succeeds: it is done after everybody else's, and has a CPU budget.
+    """Finds those whose work is costly although it succeeds; it is done last, within a CPU budget.
 
     Work of at most `free` seconds costs nothing.
     """

@@ -76,7 +76,6 @@ async def write_settlements(connection: StatementConnection, settled: Sequence[S
 
 
 def _simulated(change: StatusChange, status: Status) -> StatusChange:
-    """What follows when a simulated mail was sent."""
     return msgspec.structs.replace(change, to=status, detail=f"simulated: {status}")
 
 
@@ -122,14 +121,14 @@ def _build_result_of_lost(loss: LostClaim) -> DeliveryResult:
 async def replay_journal(
     connection: StatementConnection, notes: Sequence[tuple[ClaimedEntry, JournalNote]], context: SettlementContext
 ) -> list[Settlement]:
-    """Settle what the journal has and the database has not."""
+    """Settle the replies that are in the journal and not in the database."""
     recorded = await _list_recorded_fences(connection, [entry for entry, _ in notes])
-    records = [(entry, JournalRecord.from_note(note)) for entry, note in notes if entry.fence not in recorded]
+    records = [(entry, msgspec.convert(note, JournalRecord)) for entry, note in notes if entry.fence not in recorded]
     deliveries = await delivery_loader.load_deliveries(connection, {entry.subject_id for entry, _ in records})
     settlements = []
     for entry, record in records:
         if (delivery := deliveries.get(entry.subject_id)) is not None:
-            # As it was when the try began: a rescue may have made it uncertain since, because this reply was missing.
+            # As it was when the attempt began: without the reply a rescue may have made it uncertain since.
             as_it_was = msgspec.structs.replace(delivery, uncertain_at=record.uncertain_at)
             settlements.append(settlement_decision.decide_settlement(entry, as_it_was, record.to_attempt(), context))
     return settlements
@@ -138,7 +137,6 @@ async def replay_journal(
 async def _list_recorded_fences(
     connection: StatementConnection, entries: Sequence[ClaimedEntry]
 ) -> set[tuple[UUID, int]]:
-    """The claims whose definite outcome is in the database."""
     statement = select(_attempt.entry_id, _attempt.lease_no).where(
         tuple_(_attempt.entry_id, _attempt.lease_no).in_([entry.fence for entry in entries]),
         _attempt.outcome != OutcomeName.UNCERTAIN,

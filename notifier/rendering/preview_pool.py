@@ -119,11 +119,6 @@ class EditorSlots:
         self._budget = CpuBudget(clock, burst=BURST_SECONDS, share=CPU_SHARE)
         self._queues: dict[str, _EditorQueue] = {}
 
-    @property
-    def active_count(self) -> int:
-        """The number of people with a request under way."""
-        return len(self._queues)
-
     def has_debt(self, who: str) -> bool:
         """Return True while their wasted seconds have not grown back yet."""
         return self._budget.has_debt(who)

@@ -81,11 +81,6 @@ class SourceCheck(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         errors = [remark for remark in self.remarks if remark.severity is Severity.ERROR]
         return [*map(str, self.faults), *map(str, errors)]
 
-    @property
-    def warning_messages(self) -> list[str]:
-        """Everything that should be corrected but does not block publishing, in sentences."""
-        return [str(remark) for remark in self.remarks if remark.severity is Severity.WARNING]
-
 
 class PreviewedMail(msgspec.Struct, frozen=True, kw_only=True):
     """A mail as it leaves: its parts, and all its bytes."""

@@ -60,7 +60,7 @@ class CrashedSender:
             sha256=b"\x01" * 32,
             envelope_to=envelope_to,
         )
-        self._journal.append(entry, JournalRecord.from_attempt(tried, uncertain_at).to_note())
+        self._journal.append(entry, JournalRecord.from_attempt(tried, uncertain_at))
 
     def die(self) -> None:
         """Release the lock, as the kernel does; the file stays."""

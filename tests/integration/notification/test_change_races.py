@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import httpx2
+import msgspec
 import pytest
 from integration.api.foreign_transaction import open_foreign_transaction
 from support import api_caller, uncertain_mails
@@ -198,7 +199,7 @@ class Lost:
         tried = RelayAttempt(
             outcome=outcome, relay="127.0.0.1", started_at=self.parts.clock.now(), seconds=0.25, sha256=b"\x01" * 32
         )
-        note = delivery_result.JournalRecord.from_attempt(tried, None).to_note()
+        note = msgspec.to_builtins(delivery_result.JournalRecord.from_attempt(tried, None))
         async with self.parts.database.write() as connection:
             settlements = await settlement_writer.replay_journal(
                 connection, [(self.entry, note)], _settlement_context(self.parts)
