@@ -157,7 +157,7 @@ class ClaimShare:
 
     priority: Priority
     service_id: UUID
-    since: datetime  # older due times are not looked at: those rows are dead, or the next sweep finds them
+    since: datetime  # rows due earlier are not read: they are deleted, or the next sweep finds them
     share: int  # of the whole priority
     limit: int  # of this service
 
@@ -249,7 +249,7 @@ async def has_due_suspect(connection: StatementConnection, kind: EntryKind, *, n
 async def release_orphans(
     connection: StatementConnection, request: ClaimRequest, known: Collection[UUID], *, now: datetime | None = None
 ) -> int:
-    """Release what the holder has claimed without ever reading so: all of the kind but the `known`; return how many."""
+    """Release entries of the kind whose claim the holder never read: all but the `known`; return how many."""
     values = bind_now(connection, now)[0] | {"kind": request.kind.value}
     if is_sqlite(connection):
         values |= {"holder": request.holder.hex, "ids": json.dumps([id_.hex for id_ in known])}

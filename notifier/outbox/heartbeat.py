@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import Float, bindparam, text
+from sqlalchemy import Float, bindparam, delete, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.clock import Clock
-from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
 from notifier.db.tables import SenderProcess, get_columns
 from notifier.errors import DatabaseUnavailableError
@@ -119,7 +119,7 @@ BEATS_PER_TIMEOUT = 6
 """Beats within the time after which a silent process counts as dead."""
 OWN_TIMEOUT_SHARE = 0.8
 """After this part of that time without a beat a process stops writing bodies, before others consider it dead."""
-_PROCESS_ID = get_columns(SenderProcess).id.type
+_process = get_columns(SenderProcess)
 
 # Write this process's beat and throughput (a row that others have deleted comes back); return the others' last beats.
 _BEAT = text("""
@@ -128,10 +128,7 @@ WITH beat AS (
   VALUES (:id, :host, clock_timestamp(), clock_timestamp(), :rate)
   ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at, sent_rate = excluded.sent_rate)
 SELECT id, beat_at FROM sender_process WHERE id <> :id
-""").bindparams(bindparam("id", type_=_PROCESS_ID), bindparam("rate", type_=Float))
-
-# Delete the row of a process that has ended.
-_FORGET = text("DELETE FROM sender_process WHERE id = :id").bindparams(bindparam("id", type_=_PROCESS_ID))
+""").bindparams(bindparam("id", type_=_process.id.type), bindparam("rate", type_=Float))
 
 
 class Heartbeat:
@@ -178,7 +175,7 @@ class Heartbeat:
             self._restart_judgement()
             return []
         if self._clock.monotonic() - self._last_beat > 3 * self.interval:
-            # We were stopped, or this beat hung in an outage: the others may not have been able to beat either.
+            # We were stopped, or the database was away: the others may not have been able to beat either.
             self._restart_judgement()
         if started - self._last_beat >= OWN_TIMEOUT_SHARE * self._dead_after:
             self.missed_periods += 1
@@ -221,6 +218,6 @@ class SenderIdentity:
         )
 
 
-async def delete_sender_process(connection: StatementConnection, boot_id: UUID) -> None:
+async def delete_sender_process(connection: AsyncConnection, boot_id: UUID) -> None:
     """Delete the row of a process that has ended."""
-    await connection.execute(_FORGET, {"id": boot_id})
+    await connection.execute(delete(SenderProcess).where(_process.id == boot_id))

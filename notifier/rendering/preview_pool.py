@@ -13,17 +13,16 @@ from dataclasses import dataclass, field
 
 from notifier.clock import Clock
 from notifier.errors import NotifierError
-from notifier.rendering.mail_filler import ImageLoader
-from notifier.rendering.pool import RenderingPool
+from notifier.rendering.pool import ImageLoader, RenderingPool
 from notifier.rendering.protocol import CompareRequest, MailComparison, PreviewedMail, RenderJob, SourceCheck
 from notifier.template_language.render_fault import RenderFault
 from notifier.template_language.template_source import TemplateSource
 
 PREVIEW_NICENESS = 15
 BURST_SECONDS = 2.0
-"""CPU seconds that a person may waste on refused work before they wait: eight endless loops."""
+"""CPU seconds that an editor may spend on refused work before they wait: eight endless loops."""
 CPU_SHARE = 0.01
-"""The part of a processor that they have from then on: one endless loop every 25 seconds."""
+"""The part of a processor that they get from then on: one endless loop every 25 seconds."""
 FREE_SECONDS = 0.25
 """CPU seconds of accepted work that are not charged."""
 MAX_WAIT_SECONDS = 10.0
@@ -158,7 +157,7 @@ class PreviewPool:
 
     @property
     def cpu_seconds(self) -> float:
-        """Processor seconds that everything asked of the first child has taken so far."""
+        """Processor seconds that all requests to the main child have taken so far."""
         return self._main.cpu_seconds
 
     async def check(self, source: TemplateSource) -> SourceCheck:
@@ -226,7 +225,7 @@ class EditorRenderer:
 
     @asynccontextmanager
     async def _hold_slot(self) -> AsyncIterator[tuple[EditorSlot, RenderingPool]]:
-        """The slot with a child: a separate child while they pay for what was refused, so that nobody else waits."""
+        """Hold the slot and a child: a separate child while the editor has a debt, so that nobody else waits."""
         async with (
             self._slots.acquire(self._editor) as slot,
             self._pool.borrow_child(apart=self._slots.has_debt(self._editor)) as child,

@@ -1,8 +1,10 @@
 """The messages between parent and child: plain data in MessagePack, never pickles, because a child is not trusted."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from notifier.mail.mail_parts import MailAttachment, MailHeader, MailParts, MailWithGaps, RenderedMail, RenderedParts
 from notifier.template_language.render_fault import FaultCode, RenderFault
@@ -18,8 +20,19 @@ class RenderJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     variables: str  # the JSON text of an object as the database has it; only the child reads it
     header: MailHeader
     content: str | None = None  # the JSON text of a `LiteralContent`; only the child reads it
-    attachments: list[MailAttachment] = []  # the child is told everything but their bytes
+    attachments: list[MailAttachment] = []  # sent to the child without their bytes
     payer: str = ""  # whose processor time it takes, such as a service's id
+
+    def without_file_bytes(self) -> "RenderJob":
+        """Return the job as it is sent to the child: without the bytes of its attachments."""
+        if not self.attachments:
+            return self
+        return replace(self, attachments=[replace(attachment, data=b"") for attachment in self.attachments])
+
+
+def select_sources(jobs: Sequence[RenderJob], sources: Mapping[str, TemplateSource]) -> dict[str, TemplateSource]:
+    """Select the sources that the jobs need."""
+    return {job.version: sources[job.version] for job in jobs if job.version is not None}
 
 
 class RenderBatchRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):

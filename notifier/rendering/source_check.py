@@ -8,8 +8,6 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from notifier.mail.header_fields import HeaderValueError
 from notifier.mail.mail_parts import Mailbox, MailHeader, RenderedParts
 from notifier.mail.mime_document import NulInPartError, build_mime_message
@@ -32,13 +30,15 @@ from notifier.template_lint.source_rules import CheckedSource
 if TYPE_CHECKING:
     from notifier.template_lint.lint_remark import LintRemark
 
+MAX_FAULTS = 20
+"""Faults after which no more are searched."""
 COMPARED_PARTS = ("subject", "html", "text")
 MAX_DIFF_LINES, MAX_LINE_LENGTH = 200, 400
 """Lines, and characters of a line, of the diff of one part."""
 CONTEXT_LINES = 2  # lines around a change
 
 _HEADER = MailHeader(
-    message_id="<compare@example.org>",
+    message_id="<check@example.org>",
     date=datetime(2026, 1, 1, tzinfo=UTC),
     sender=Mailbox("sender@example.org"),
     recipient="to@example.org",
@@ -64,7 +64,7 @@ def compare_versions(
 
 
 def _render_preview(version: CompiledVersion | None, payload: MailVariables) -> RenderedParts | RenderFault | None:
-    """The parts of the mail, or the fault that keeps it from being made."""
+    """Return the parts of the mail, or the fault because of which it cannot be made."""
     if version is None:
         return None
     try:
@@ -92,7 +92,7 @@ def describe_mail_error(error: Exception) -> RenderFault:
 
 
 def _measure_change(old: str, new: str) -> tuple[int, int]:
-    """How many lines of each text lie between the first difference and the last."""
+    """Count the lines of each text from the first difference to the last."""
     mine, theirs = old.split("\n"), new.split("\n")
     least = min(len(mine), len(theirs))
     first = next((n for n in range(least) if mine[n] != theirs[n]), least)
@@ -101,16 +101,12 @@ def _measure_change(old: str, new: str) -> tuple[int, int]:
 
 
 def diff_texts(old: str, new: str) -> str:
-    """A unified diff of two texts, cut if it is too long to read."""
+    """Return a unified diff of two texts, cut if it is too long to read."""
     lines = DiffBudget(size=None).unified(old.splitlines(), new.splitlines(), ("published", "draft"), CONTEXT_LINES)
     excerpt = lines[: MAX_DIFF_LINES + 1]
     if len(excerpt) > MAX_DIFF_LINES:
         excerpt[MAX_DIFF_LINES:] = ["…"]
     return "\n".join(line if len(line) <= MAX_LINE_LENGTH else line[:MAX_LINE_LENGTH] + "…" for line in excerpt)
-
-
-MAX_FAULTS = 20
-"""Faults after which no more are searched."""
 
 
 def check_source(source: TemplateSource, public_url: str | None = None) -> SourceCheck:
@@ -186,7 +182,7 @@ class _SampleRun:
     def _try(self, version: CompiledVersion, tag: str | None, values: dict[str, Any]) -> None:
         rendered = version.render(tag, dict(values))  # first, so that compiling counts as where it is sent
         unstyled = version.render_unstyled(tag, dict(values))
-        build_mime_message(_build_sample_header(), rendered)
+        build_mime_message(_HEADER, rendered)
         self.mails.append(
             SampleMail(
                 source=self._source,
@@ -205,17 +201,17 @@ class _SampleRun:
 
 
 def _analyze_variables(source: TemplateSource) -> VariableUsage:
-    """What is known about the variables; for a source that cannot be parsed, what sample and settings say."""
+    """Analyze the variables; for a source that cannot be parsed, use its sample and settings."""
     try:
         return analyze_variables(source)
-    except Exception:  # noqa: BLE001 - of Python's too: see `_check`
+    except Exception:  # noqa: BLE001 - Python's own errors as well
         optional = [*source.settings.optional]
         schema = variable.build_schema(source.sample, optional)
         return VariableUsage(schema=schema, optional=optional, undefined=[], unused=[], unmatched=[])
 
 
 def _find_static_faults(source: TemplateSource) -> list[RenderFault]:
-    """Faults that can be seen without rendering: missing parts."""
+    """Find the missing parts, which needs no rendering."""
     faults = []
     for prefix in ("", *(f"{LOCALES}{tag}/" for tag in source.locales)):
         required = [SUBJECT, HTML] + ([TEXT] if TEXT in source.files else [])
@@ -228,14 +224,7 @@ def _find_static_faults(source: TemplateSource) -> list[RenderFault]:
 
 
 def _list_samples(source: TemplateSource, optional: Iterable[str]) -> list[dict[str, Any]]:
-    """The sample, and the sample without all optional variables if that is different."""
+    """List the sample, and the sample without all optional variables if that is different."""
     values = source.sample_values
     shortest = variable.remove_optional(values, optional)
     return [values] if shortest == values else [values, shortest]
-
-
-def _build_sample_header() -> MailHeader:
-    """A header for the sample's mail."""
-    from_box = Mailbox("sender@example.org")
-    moment = msgspec.convert("2026-01-01T00:00:00Z", type=MailHeader.__annotations__["date"])
-    return MailHeader(message_id="<check@example.org>", date=moment, sender=from_box, recipient="to@example.org")

@@ -82,7 +82,7 @@ class AttemptedMail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class _RecentSet:
-    """Remembers the last two different keys, to know whether several are active."""
+    """The last two different keys, which show whether several are active."""
 
     def __init__(self) -> None:
         self._seen: dict[object, float] = {}
