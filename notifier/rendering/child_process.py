@@ -80,12 +80,12 @@ class ChildProcess:
         """Send the request without the sources that the child has; `_known` forgets versions in step with the child."""
         if isinstance(request, CheckRequest):
             return connection.send_request(_ENCODER.encode(request), wall)
-        new = {version: source for version, source in request.sources.items() if version not in self._known}
+        versions = _list_versions(request)
+        new = {version: request.sources[version] for version in versions if version not in self._known}
         answer = connection.send_request(_ENCODER.encode(replace(request, sources=new)), wall)
-        for version in _list_versions(request):
-            if version is not None:
-                self._known[version] = None
-                self._known.move_to_end(version)
+        for version in versions:
+            self._known[version] = None
+            self._known.move_to_end(version)
         while len(self._known) > MAX_KNOWN_VERSIONS:
             self._known.popitem(last=False)
         return answer
@@ -139,11 +139,13 @@ class ChildProcess:
                 await asyncio.to_thread(self._process.join, STOP_TIMEOUT_SECONDS)
 
 
-def _list_versions(request: RenderBatchRequest | PreviewRequest | CompareRequest) -> list[str | None]:
+def _list_versions(request: RenderBatchRequest | PreviewRequest | CompareRequest) -> list[str]:
     """List the versions that the request uses, in the child's order."""
     if isinstance(request, CompareRequest):
-        return [request.before, request.after]
-    return [job.version for job in ([request.job] if isinstance(request, PreviewRequest) else request.jobs)]
+        versions = [request.before, request.after]
+    else:
+        versions = [job.version for job in ([request.job] if isinstance(request, PreviewRequest) else request.jobs)]
+    return [version for version in versions if version is not None]
 
 
 def _is_lost(connection: asyncio.Task[ChildConnection]) -> bool:

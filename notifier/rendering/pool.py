@@ -29,7 +29,6 @@ from notifier.rendering.protocol import (
     RenderJob,
     SkippedMail,
     SourceCheck,
-    select_sources,
 )
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
@@ -169,7 +168,7 @@ class RenderingPool:
 
     async def preview(self, job: RenderJob, sources: Mapping[str, TemplateSource]) -> PreviewedMail | RenderFault:
         """Render one mail and show its parts and its bytes; raises `ChildLostError` for an answer that is none."""
-        request = PreviewRequest(job=job.without_file_bytes(), sources=select_sources([job], sources))
+        request = PreviewRequest(job=job.without_file_bytes(), sources=sources)
         answer = await self._ask_with_retry(request, MAX_WALL_SECONDS)
         if isinstance(answer, RenderFault):
             return answer
@@ -243,9 +242,8 @@ class RenderingPool:
         start = time.perf_counter()
         wall = MAX_STARVED_WALL_SECONDS if before is LossReason.STARVED else MAX_WALL_SECONDS
         try:
-            request = RenderBatchRequest(
-                jobs=[job.without_file_bytes() for job in jobs], sources=select_sources(jobs, sources)
-            )
+            sent = [job.without_file_bytes() if job.attachments else job for job in jobs]
+            request = RenderBatchRequest(jobs=sent, sources=sources)
             answer = await self._ask_in_slot(request, wall)
         except ChildLostError as lost:
             if len(jobs) > 1:

@@ -1,6 +1,6 @@
 """The messages between parent and child: plain data in MessagePack, never pickles, because a child is not trusted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -25,28 +25,21 @@ class RenderJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def without_file_bytes(self) -> "RenderJob":
         """Return the job as it is sent to the child: without the bytes of its attachments."""
-        if not self.attachments:
-            return self
         return replace(self, attachments=[replace(attachment, data=b"") for attachment in self.attachments])
-
-
-def select_sources(jobs: Sequence[RenderJob], sources: Mapping[str, TemplateSource]) -> dict[str, TemplateSource]:
-    """Select the sources that the jobs need."""
-    return {job.version: sources[job.version] for job in jobs if job.version is not None}
 
 
 class RenderBatchRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A batch of mails, with the sources that this child has not seen yet."""
 
     jobs: list[RenderJob]
-    sources: dict[str, TemplateSource]
+    sources: Mapping[str, TemplateSource]
 
 
 class PreviewRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """One mail to render and to preview, with its source if this child has not seen it yet."""
 
     job: RenderJob
-    sources: dict[str, TemplateSource]
+    sources: Mapping[str, TemplateSource]
 
 
 class CheckRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -68,7 +61,7 @@ class CompareRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     before: str | None  # key of a source; None: there is nothing to compare with
     after: str | None  # the same
     payloads: list[MailVariables]
-    sources: dict[str, TemplateSource]
+    sources: Mapping[str, TemplateSource]
     with_diffs: bool = False  # or only whether it differs, and in what
 
 
