@@ -29,6 +29,12 @@ from notifier.outcomes import OutcomeName
 from notifier.states import Reason, Status, SuppressionReason, TransitionCause
 from notifier.status.status_writer import StatusChange, apply_status_changes
 
+_attempt = get_columns(Attempt)
+POISON = EarlyStop(
+    status=Status.FAILED,
+    reason=Reason.POISON,
+    detail="three senders died while each was sending only this mail",
+)
 _ATTEMPT = {
     "id": "uuid", "notification_id": "uuid", "entry_id": "uuid", "lease_no": "int", "number": "int", "relay": "text",
     "phase": "text", "outcome": "text", "code": "int", "enhanced_code": "text", "reply": "text",
@@ -85,14 +91,6 @@ async def _write_attempts(connection: StatementConnection, attempts: Sequence[di
         await connection.execute(_ATTEMPTS_SQLITE, attempts)
     else:
         await connection.execute(_ATTEMPTS_POSTGRES, {"rows": row_parameter.encode_rows(attempts, sqlite=False)})
-
-
-_attempt = get_columns(Attempt)
-POISON = EarlyStop(
-    status=Status.FAILED,
-    reason=Reason.POISON,
-    detail="three senders died while each was sending only this mail",
-)
 
 
 async def recover_lost(

@@ -68,18 +68,18 @@ class CpuBudget:
 
 
 class TooMuchRefusedError(NotifierError):
-    """This person's earlier requests have used up their time at the preview process; nothing was tried."""
+    """The editor's earlier requests have used up their CPU budget at the preview process; nothing was tried."""
 
     def __init__(self, seconds: float) -> None:
         self.retry_after = math.ceil(seconds)
         super().__init__(
-            f"what you tried before was refused too often, or took too long: try again in {self.retry_after} s"
+            f"your earlier requests were refused too often, or took too long: try again in {self.retry_after} s"
         )
 
 
 @dataclass(eq=False)
 class EditorSlot:
-    """One person's slot, while they hold it."""
+    """The slot of one editor, while they hold it."""
 
     get_cpu_seconds: Callable[[], float]  # CPU seconds of the child process so far
     began: float | None = None  # their number at the start; None: nothing has been done yet
@@ -98,7 +98,7 @@ class EditorSlot:
 
 @dataclass(eq=False)
 class _EditorQueue:
-    """The requests of one person."""
+    """The requests of one editor."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     requests: int = 0  # waiting, and the one that holds the slot

@@ -49,7 +49,7 @@ class QueueTooLongError(NotifierError):
 
     def __init__(self, wait: float, lifetime: float) -> None:
         self.retry_after = min(MAX_RETRY_AFTER_SECONDS, max(1, math.ceil(wait - lifetime)))
-        super().__init__(f"what is due before it takes about {wait:.0f} s to send, and it expires in {lifetime:.0f} s")
+        super().__init__(f"the mails due before it take about {wait:.0f} s to send, and it expires in {lifetime:.0f} s")
 
 
 def estimate_waits(waiting: Mapping[QueueKey, int], rate: float) -> dict[QueueKey, float]:
