@@ -12,7 +12,7 @@ from bench.rig.smtp_sink import Sink
 from notifier.outbox.entry_handler import BodyPermit
 from notifier.outcomes import Accepted
 from notifier.settings import SmtpSecurity, SmtpSettings
-from notifier.smtp.outgoing_mail import OutgoingMail
+from notifier.smtp.mail_transaction import OutgoingMail
 from notifier.smtp.transport import SmtpTransport
 
 MAIL = OutgoingMail(

@@ -19,7 +19,7 @@ from notifier.health.probes import Probes
 from notifier.lookup.batch_progress import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
 from notifier.mail.mail_parts import Mailbox
-from notifier.rendering.editor_renderers import EditorRenderers
+from notifier.rendering.preview_pool import EditorRenderers
 from notifier.sse import OpenStreams
 from notifier.submission.batch_submitter import BatchSubmitter
 from notifier.submission.notification_submitter import NotificationSubmitter

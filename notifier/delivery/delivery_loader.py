@@ -12,9 +12,9 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
 
-from notifier import suppression
+from notifier import email_address, suppression
+from notifier.db.dialect import DialectStatement, build_statement, is_sqlite
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
 from notifier.db.tables import Notification, get_columns
@@ -67,8 +67,13 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_cancelled: bool  # with its batch: not sent, unless a relay may have it already
     when_uncertain: WhenUncertain | None  # None: accepted by an earlier release that did not ask
 
+    @property
+    def is_simulated(self) -> bool:
+        """True if this mail must not go to a relay."""
+        return self.kind is KeyKind.TEST or email_address.is_simulated_address(self.recipient)
+
     def build_header(self, extra: dict[str, str]) -> MailHeader:
-        """The header of the mail, with custom fields and `extra`."""
+        """Build the header of the mail, with its custom fields and `extra`."""
         reply_to = Mailbox(self.reply_to_address, self.reply_to_name) if self.reply_to_address else None
         return MailHeader(
             message_id=self.message_id,
@@ -81,8 +86,6 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         )
 
 
-_AMONG_SQLITE = "WHERE n.id IN (SELECT value FROM json_each(:ids))"
-_SQLITE_NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 _OWN = [name for name in Delivery.__struct_fields__ if name in _notification and name != "when_uncertain"]
 _CONTENT = ("variables", "headers", "content", "addressed_to", "cc", "attachments")
 _ITS_CONTENT = ", ".join(f"CAST(c.{name} AS text) AS {name}" for name in _CONTENT)
@@ -97,20 +100,21 @@ SELECT {", ".join(f"n.{name}" for name in _OWN)}, n.parent_id,
         LIMIT 1) AS suppressed_because
 FROM notification AS n LEFT JOIN notification_content AS c ON c.notification_id = n.id{{content_ids}}
 LEFT JOIN template_version AS v ON v.id = n.template_version_id
+WHERE n.id {{among}}
 """  # noqa: S608 - names of our own columns
 # One array parameter, so that the statement is prepared once for any number of ids. The condition is there for both
 # tables, because a planner that takes one of them for small reads it whole.
-_LOAD_POSTGRES = text(
-    _LOAD.format(now="now()", content_ids=" AND c.notification_id = ANY(CAST(:ids AS uuid[]))")
-    + "WHERE n.id = ANY(CAST(:ids AS uuid[]))"
-)
-_LOAD_SQLITE = text(_LOAD.format(now=_SQLITE_NOW, content_ids="") + _AMONG_SQLITE).columns(
-    parent_id=_notification.parent_id.type, **{name: _notification[name].type for name in _OWN}
+_AMONG_POSTGRES, _AMONG_SQLITE = "= ANY(CAST(:ids AS uuid[]))", "IN (SELECT value FROM json_each(:ids))"
+_LOAD_DELIVERIES = build_statement(
+    _LOAD.format(now="now()", content_ids=f" AND c.notification_id {_AMONG_POSTGRES}", among=_AMONG_POSTGRES),
+    _LOAD.format(now="strftime('%Y-%m-%d %H:%M:%f', 'now')", content_ids="", among=_AMONG_SQLITE),
+    columns={name: _notification[name].type for name in ("parent_id", *_OWN)},
 )
 _SHARED = f"SELECT c.notification_id, {_ITS_CONTENT} FROM notification_content AS c WHERE c.notification_id {{among}}"  # noqa: S608 - ours
-_SHARED_POSTGRES = text(_SHARED.format(among="= ANY(CAST(:ids AS uuid[]))"))
-_SHARED_SQLITE = text(_SHARED.format(among="IN (SELECT value FROM json_each(:ids))")).columns(
-    notification_id=_notification.id.type
+_LOAD_SHARED_CONTENTS = build_statement(
+    _SHARED.format(among=_AMONG_POSTGRES),
+    _SHARED.format(among=_AMONG_SQLITE),
+    columns={"notification_id": _notification.id.type},
 )
 STILL_DELIVERABLE = f"""EXISTS (
     SELECT 1 FROM notification AS n
@@ -123,8 +127,7 @@ STILL_DELIVERABLE = f"""EXISTS (
 
 async def load_deliveries(connection: StatementConnection, ids: Collection[UUID]) -> dict[UUID, Delivery]:
     """Load the notifications with these ids, without those whose content was deleted."""
-    rows = (await connection.execute(*_select_dialect(connection, _LOAD_SQLITE, _LOAD_POSTGRES, ids))).mappings()
-    loaded = [dict(row) for row in rows]
+    loaded = await _execute(connection, _LOAD_DELIVERIES, ids)
     if shared := {row["parent_id"] for row in loaded if row["variables"] is None and row["parent_id"] is not None}:
         contents = await _load_shared_contents(connection, shared)
         for row in loaded:
@@ -134,22 +137,20 @@ async def load_deliveries(connection: StatementConnection, ids: Collection[UUID]
 
 
 async def _load_shared_contents(connection: StatementConnection, ids: Collection[UUID]) -> dict[UUID, dict[str, Any]]:
-    """The contents of notifications, which their copies share."""
-    rows = (await connection.execute(*_select_dialect(connection, _SHARED_SQLITE, _SHARED_POSTGRES, ids))).mappings()
+    rows = await _execute(connection, _LOAD_SHARED_CONTENTS, ids)
     return {row["notification_id"]: {name: row[name] for name in _CONTENT} for row in rows}
 
 
-def _select_dialect(
-    connection: StatementConnection, sqlite: Any, postgres: Any, ids: Collection[UUID]
-) -> tuple[Any, dict[str, Any]]:
-    """The statement for this database, and its parameter."""
-    if connection.dialect.name == "sqlite":
-        return sqlite, {"ids": json.dumps([id_.hex for id_ in ids])}
-    return postgres, {"ids": list(ids)}
+async def _execute(
+    connection: StatementConnection, statement: DialectStatement, ids: Collection[UUID]
+) -> list[dict[str, Any]]:
+    bound = json.dumps([id_.hex for id_ in ids]) if is_sqlite(connection) else list(ids)
+    rows = (await connection.execute(statement.for_connection(connection), {"ids": bound})).mappings()
+    return [dict(row) for row in rows]
 
 
 def build_draft_delivery(notification: NewNotification) -> Delivery:
-    """A notification that is not written, as the sender would load it if it were."""
+    """Build the delivery of a notification that is not in the database."""
     row, content = notification.row, notification.content
     own = {name: getattr(row, name) for name in _OWN if name in NotificationRow.__struct_fields__}
     return Delivery(
@@ -170,7 +171,6 @@ def build_draft_delivery(notification: NewNotification) -> Delivery:
 
 
 def _build_delivery(row: Mapping[str, Any]) -> Delivery:
-    """Build a delivery from its row; the variables stay JSON text."""
     values = {name: row[name] for name in Delivery.__struct_fields__}
     for name, kind in _CLOSED_SETS.items():
         if values[name] is not None:
@@ -189,7 +189,7 @@ class SourceCache:
         self._known: OrderedDict[UUID, TemplateSource] = OrderedDict()
 
     async def get_sources(self, versions: Collection[UUID | None]) -> dict[str, TemplateSource]:
-        """The sources of these versions, by the text of their id, without those that are gone."""
+        """Return the sources of these versions by the text of their id, without those that are gone."""
         version_ids = [version for version in versions if version is not None]
         if missing := {version for version in version_ids if version not in self._known}:
             async with self._database.read() as connection:
@@ -203,5 +203,5 @@ class SourceCache:
         return sources
 
     async def have_images(self, versions: Collection[UUID | None]) -> bool:
-        """True if mails of one of these versions may carry images."""
+        """Return True if mails of one of these versions may carry images."""
         return any(source.assets for source in (await self.get_sources(versions)).values())

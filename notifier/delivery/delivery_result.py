@@ -1,5 +1,7 @@
-"""The possible results of one claim of a notification, and how a journal keeps a definite one."""
+"""The possible results of one claim of a notification, its permits, and how a journal keeps a definite one."""
 
+import asyncio
+import time
 import traceback
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,8 +9,9 @@ from typing import Any, Self
 
 import msgspec
 
+from notifier.clock import Clock
 from notifier.delivery.delivery_loader import Delivery
-from notifier.outbox.entry_handler import ClaimedEntry, JournalNote
+from notifier.outbox.entry_handler import BodyPermit, ClaimedEntry, WorkerContext
 from notifier.outcomes import Accepted, Deferred, NotPermitted, NotTried, Outcome, Rejected, Uncertain
 from notifier.states import CANCELLABLE_STATUSES, Reason, Status
 from notifier.template_language.template_source import RenderFault
@@ -32,7 +35,7 @@ class RelayAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class JournalRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A try with a definite reply, as the journal keeps it."""
+    """An attempt with a definite reply, as the journal keeps it."""
 
     kind: str  # of the outcome
     outcome: Any  # an `Outcome`, or its fields as the journal has them
@@ -40,27 +43,17 @@ class JournalRecord(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime
     seconds: float
     sha256: bytes
-    uncertain_at: datetime | None  # set if an earlier try had ended without a reply
-    envelope_to: str | None = None  # as in `Tried`
+    uncertain_at: datetime | None  # set if an earlier attempt had ended without a reply
+    envelope_to: str | None = None  # as in `RelayAttempt`
 
     @classmethod
     def from_attempt(cls, attempt: RelayAttempt, uncertain_at: datetime | None) -> Self:
-        """Build the record of a try."""
+        """Build the record of an attempt."""
         fields = msgspec.structs.asdict(attempt)
         return cls(kind=type(attempt.outcome).__name__, uncertain_at=uncertain_at, **fields)
 
-    @classmethod
-    def from_note(cls, note: JournalNote) -> Self:
-        """Read a record. Raises `msgspec.ValidationError` if it is not one."""
-        return msgspec.convert(note, cls)
-
-    def to_note(self) -> JournalNote:
-        """The record as JSON types."""
-        note: JournalNote = msgspec.to_builtins(self)
-        return note
-
     def to_attempt(self) -> RelayAttempt:
-        """The try."""
+        """Build the attempt of the record."""
         fields = {name: getattr(self, name) for name in RelayAttempt.__struct_fields__}
         fields["outcome"] = msgspec.convert(self.outcome, _OUTCOMES[self.kind])  # one that is an outcome already stays
         return RelayAttempt(**fields)
@@ -80,7 +73,7 @@ class UnwritableResult:
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyStop:
-    """The notification ends without a try."""
+    """The notification ends without an attempt."""
 
     status: Status
     reason: Reason | None  # None: the status says it
@@ -150,3 +143,42 @@ def describe_fault(error: Exception) -> CodeFault:
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].name}:{frames[-1].lineno}" if frames else "nowhere"
     return CodeFault(fingerprint=f"{type(error).__name__}@{place}"[:255], detail=type(error).__name__)
+
+
+class BodyPermits:
+    """The permits that were requested for one mail, and when the relay first heard of it."""
+
+    def __init__(self, entry: ClaimedEntry, worker: WorkerContext, clock: Clock) -> None:
+        self.entry = entry
+        self._worker = worker
+        self._clock = clock
+        # The mail may have waited before the relay heard of it. None: the relay never did.
+        self._started_at: datetime | None = None
+        self._started = 0.0  # the same, in seconds of `time.perf_counter`
+        self._permits: list[asyncio.Future[BodyPermit | None]] = []
+
+    def request(self) -> asyncio.Future[BodyPermit | None]:
+        """Request the permit for the body, at the moment when the relay hears of the mail."""
+        if self._started_at is None:
+            self._started_at, self._started = self._clock.now(), time.perf_counter()
+        permit = self._worker.mark(self.entry)
+        self._permits.append(permit)
+        return permit
+
+    @property
+    def started_at(self) -> datetime:
+        """When the relay first heard of the mail, or now."""
+        return self._started_at or self._clock.now()
+
+    def elapsed_seconds(self) -> float:
+        """Return the seconds since the relay first heard of the mail."""
+        return time.perf_counter() - self._started if self._started_at is not None else 0.0
+
+    @property
+    def was_granted(self) -> bool:
+        """True if a body was permitted."""
+        return any(map(_is_granted, self._permits))
+
+
+def _is_granted(permit: asyncio.Future[BodyPermit | None]) -> bool:
+    return permit.done() and not permit.cancelled() and permit.exception() is None and permit.result() is not None

@@ -14,10 +14,10 @@ import msgspec
 from notifier.clock import Clock
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
-from notifier.delivery import delivery_loader, sender_recovery, settlement_decision, settlement_writer, simulator
-from notifier.delivery.body_permits import BodyPermits
+from notifier.delivery import delivery_loader, settlement_decision, settlement_writer, simulator
 from notifier.delivery.delivery_loader import Delivery
 from notifier.delivery.delivery_result import (
+    BodyPermits,
     DeliveryResult,
     EarlyStop,
     JournalRecord,
@@ -37,12 +37,12 @@ from notifier.outbox.entry_handler import ClaimedEntry, FinishEntry, JournalNote
 from notifier.outcomes import Accepted, NotTried, Outcome, Uncertain
 from notifier.rendering.pool import MAX_BATCH_MAILS
 from notifier.settings import SenderSettings
-from notifier.smtp.outgoing_mail import OutgoingMail
+from notifier.smtp.mail_transaction import OutgoingMail
 from notifier.smtp.transport import SmtpTransport
 from notifier.states import WAITING_STATUSES, EntryKind, Reason, Status
 from notifier.submission import attachment_validation
 from notifier.telemetry.logging import get_logger
-from notifier.throttle.fault_confirmation import AttemptedMail
+from notifier.throttle.circuit_breaker import AttemptedMail
 
 LEASE_MARGIN = 0.1
 """The part of the lease that is reserved for settling: no SMTP transaction may run when the entry can be rescued."""
@@ -86,7 +86,7 @@ class EmailHandler:
     # -- called by the worker ---------------------------------------------------------------------
 
     def get_capacity(self) -> int:
-        """How many entries to claim: all while the relay is usable, one when a probe is due, else none."""
+        """Return how many entries to claim: all while the relay is usable, one when a probe is due, else none."""
         if not self.relay.is_open:
             return 1_000_000
         return 1 if self.relay.probe_is_due else 0
@@ -113,13 +113,13 @@ class EmailHandler:
 
     async def recover_lost(self, connection: StatementConnection, lost: Sequence[LostClaim]) -> list[Settlement]:
         """Settle the mails of a dead sender."""
-        return await sender_recovery.recover_lost(connection, lost, self._build_context())
+        return await settlement_writer.recover_lost(connection, lost, self._build_context())
 
     async def replay(
         self, connection: StatementConnection, notes: Sequence[tuple[ClaimedEntry, JournalNote]]
     ) -> list[Settlement]:
         """Settle the replies that a dead sender left in its journal."""
-        return await sender_recovery.replay_journal(connection, notes, self._build_context())
+        return await settlement_writer.replay_journal(connection, notes, self._build_context())
 
     def close(self) -> None:
         """Begin no new SMTP transactions; what has not started is released."""
@@ -164,7 +164,7 @@ class EmailHandler:
         if delivery.suppressed_because is not None:
             detail = f"the address is suppressed: {delivery.suppressed_because}"
             return EarlyStop(status=Status.SUPPRESSED, reason=Reason.RECIPIENT_SUPPRESSED, detail=detail)
-        if simulator.uses_simulator(delivery):
+        if delivery.is_simulated:
             return None  # nothing leaves, so the policy does not matter
         if not self._policy.allows(delivery.recipient):
             detail = self._policy.explain_refusal()
@@ -204,7 +204,7 @@ class EmailHandler:
         await asyncio.gather(*(self._send(claimed, rendered, worker) for claimed, rendered in rendered_mails))
 
     async def _send(self, claimed: ClaimedDelivery, rendered: RenderedMail, worker: WorkerContext) -> None:
-        """Send one mail and settle it, whatever is raised."""
+        """Send one mail, and settle it whatever error is raised."""
         try:
             async with self._sending:
                 result = await self._attempt(claimed, rendered, worker)
@@ -215,7 +215,7 @@ class EmailHandler:
 
     async def _attempt(self, claimed: ClaimedDelivery, rendered: RenderedMail, worker: WorkerContext) -> DeliveryResult:
         seconds_left = claimed.entry.lease_ends - self._clock.monotonic() - LEASE_MARGIN * self.lease.total_seconds()
-        recipient, simulated = claimed.delivery.recipient, simulator.uses_simulator(claimed.delivery)
+        recipient, simulated = claimed.delivery.recipient, claimed.delivery.is_simulated
         is_unreachable = self.relay.is_open and not self.relay.probe_is_due
         if self._closing or seconds_left <= 0 or (is_unreachable and not simulated):
             return NotBegun()
@@ -234,7 +234,7 @@ class EmailHandler:
         )
         try:
             if permits.was_granted and not isinstance(outcome, Uncertain):
-                # First of all: from here on the reply survives if the process is killed.
+                # Done first, because from here on the reply survives if the process is killed.
                 worker.note(claimed.entry, JournalRecord.from_attempt(attempt, claimed.delivery.uncertain_at))
             return self._record_outcome(claimed, attempt)
         except Exception as error:  # noqa: BLE001 - the reply counts even if the journal or the circuits fail
@@ -244,7 +244,7 @@ class EmailHandler:
     async def _hand_over(
         self, claimed: ClaimedDelivery, rendered: RenderedMail, permits: BodyPermits, *, seconds: float
     ) -> Outcome:
-        """Hand the mail to the relay; after the permit for its body an error of our own makes it uncertain."""
+        """Hand the mail to the relay; once its body was permitted, an error of our own makes it uncertain."""
         recipient = self._policy.envelope_to(claimed.delivery.recipient)
         mail = OutgoingMail(sender=claimed.delivery.envelope_from, recipient=recipient, data=rendered.wire)
         try:

@@ -1,7 +1,7 @@
 """Render the mails of claimed notifications, from the pinned version or their own content, within a CPU budget."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
@@ -17,29 +17,33 @@ from notifier.mail.limits import MAX_PART_SECONDS
 from notifier.mail.mail_parts import MailAttachment, RenderedMail
 from notifier.outbox.entry_handler import ClaimedEntry
 from notifier.rendering.pool import MAX_WALL_SECONDS, STARVED_FAULT, TOO_SLOW_FAULT, CostMeter, RenderingPool
-from notifier.rendering.preview_pool import PreviewPool
+from notifier.rendering.preview_pool import CpuBudget, PreviewPool
 from notifier.rendering.protocol import RenderJob, SkippedMail
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 from notifier.template_language.template_source import FaultCode, RenderFault
-from notifier.throttle.cpu_budget import CostTracker, CpuBudget
 
 VERSION_GONE = RenderFault(part="template", line=None, message="the pinned version is not in the database any more")
 ATTACHMENT_GONE = RenderFault(part="attachments", line=None, message="an attachment is not in the database any more")
 BURST_SECONDS = 0.5
-"""CPU that mails of a version may use at once before they are throttled: two that run into the time limit."""
+"""CPU seconds that mails of a version may use at once before they are throttled: two that reach the time limit."""
 SLOW_SHARE = 0.01
-"""Share of a CPU that they get from then on: one such mail every 25 seconds."""
+"""Share of a CPU that slow mails get from then on: one such mail every 25 seconds."""
 FREE_SECONDS = 0.05
-"""CPU of one mail that is not counted: many times what a usual one takes."""
+"""CPU seconds of one mail that are not counted: many times what a usual mail takes."""
 COSTLY_BURST_SECONDS = 1.0
-"""CPU that costlier mails, if they are rendered at all, may use at once: of one service and version."""
+"""CPU seconds that costly mails of one service and version may use at once."""
 COSTLY_SHARE = 0.5
-"""Share of a CPU that they get from then on."""
+"""Share of a CPU that costly mails get from then on."""
 MAX_COSTLY_WAITING = 4
 """Costly mails of one payer that wait in this process; the others wait in the queue."""
 QUEUE_SECONDS = 1.0
-"""How long one of the others waits there at least."""
+"""Seconds that such a mail waits in the queue at least."""
+
+MEMORY_SECONDS = 600.0
+"""How long costly work is remembered."""
+MIN_COSTLY_TIMES = 2
+"""How often work must be costly within that time: once may be the machine's fault."""
 
 Payer = tuple[str, str | None]
 """A service, and the version of its mails; None for mails with their own content."""
@@ -77,11 +81,11 @@ class MailRenderer:
         self._log = get_logger()
 
     async def have_images(self, versions: Sequence[UUID | None]) -> bool:
-        """True if mails of any of the versions may carry images."""
+        """Return True if mails of any of the versions may carry images."""
         return await self._sources.have_images(versions)
 
     def is_costly(self, claimed: ClaimedDelivery) -> bool:
-        """True if it is to be rendered alone: mails like it were costly or failed a short time ago."""
+        """Return True if it is to be rendered alone: mails like it were costly or failed a short time ago."""
         return self._is_costly(_get_payer(claimed))
 
     async def render_mails(
@@ -110,7 +114,7 @@ class MailRenderer:
         self._costs.add((job.payer, job.version), seconds)
 
     def is_skipped(self, job: RenderJob) -> bool:
-        """True if the mail has become costly meanwhile, so that others do not wait for it."""
+        """Return True if the mail has become costly meanwhile, so that others do not wait for it."""
         return self._is_costly((job.payer, job.version))
 
     # -- details, in call order -------------------------------------------------------------------
@@ -166,7 +170,7 @@ class MailRenderer:
         return NotBegun() if result is STARVED_FAULT else self._fail(result)
 
     def _find_throttle(self, claimed: ClaimedDelivery) -> Throttled | None:
-        """How long the mail has to wait because others of its payer took too long; None if it need not."""
+        """Return how long the mail has to wait because others of its payer took too long; None if it need not."""
         payer = _get_payer(claimed)
         wait = max(self._pace.get_wait(payer), self._costs.get_wait(payer))
         return Throttled(wait=timedelta(seconds=wait)) if wait > 0 else None
@@ -184,7 +188,7 @@ def _get_payer(claimed: ClaimedDelivery) -> Payer:
 def build_render_job(
     delivery: Delivery, policy: RecipientPolicy, attachments: Sequence[MailAttachment] = (), *, payer: str = ""
 ) -> RenderJob:
-    """The job for the rendering child; `payer` is who pays for its processor time."""
+    """Build the job for the rendering child; its processor time is charged to `payer`."""
     redirected = policy.envelope_to(delivery.recipient) != delivery.recipient
     return RenderJob(
         version=str(delivery.template_version_id) if delivery.template_version_id else None,
@@ -195,3 +199,33 @@ def build_render_job(
         attachments=list(attachments),
         payer=payer,
     )
+
+
+class CostTracker:
+    """Finds those whose work is costly although it succeeds; it is done last, within a CPU budget.
+
+    Work of at most `free` seconds costs nothing.
+    """
+
+    def __init__(self, clock: Clock, *, free: float, burst: float, share: float) -> None:
+        self._clock = clock
+        self._free = free
+        self._budget = CpuBudget(clock, burst=burst, share=share)
+        self._seen: dict[Hashable, tuple[float, int]] = {}  # remembered until when, and how often it was costly
+
+    def add(self, who: Hashable, seconds: float) -> None:
+        """Record how long a piece of work took."""
+        if seconds > self._free:
+            now = self._clock.monotonic()
+            self._seen = {key: seen for key, seen in self._seen.items() if seen[0] > now}
+            self._seen[who] = now + MEMORY_SECONDS, self._seen.get(who, (0.0, 0))[1] + 1
+            self._budget.charge(who, seconds)
+
+    def is_costly(self, who: Hashable) -> bool:
+        """Return True if their work was costly lately."""
+        until, times = self._seen.get(who, (0.0, 0))
+        return times >= MIN_COSTLY_TIMES and until > self._clock.monotonic()
+
+    def get_wait(self, who: Hashable) -> float:
+        """Return the seconds until they may go on; 0 now."""
+        return self._budget.get_wait(who)

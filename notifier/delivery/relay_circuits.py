@@ -1,7 +1,7 @@
 """One circuit breaker for the relay, and one for each sender address that it refuses.
 
-A failed connection opens the relay's circuit at once. A reply to one mail only claims that the relay has a problem:
-other mails have to confirm it.
+A failed connection opens the relay's circuit at once. A fault that the relay reports in the reply to one mail must be
+confirmed by other mails first.
 """
 
 import re
@@ -25,17 +25,19 @@ from notifier.outcomes import (
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 from notifier.telemetry.redaction import redact_text
-from notifier.throttle.circuit_breaker import MAX_REPORTED_WAIT_SECONDS, MAX_WAIT_SECONDS, Circuit
-from notifier.throttle.fault_confirmation import (
+from notifier.throttle.circuit_breaker import (
+    MAX_REPORTED_WAIT_SECONDS,
+    MAX_WAIT_SECONDS,
     MIN_CONFIRMING_MAILS,
     MIN_CONFIRMING_SENDER_MAILS,
     AttemptedMail,
+    Circuit,
     FaultReports,
     RecentTraffic,
 )
 
 MAX_REFUSED_SENDERS = 1000
-"""Sender addresses with a circuit of their own; of more, the oldest are forgotten."""
+"""Sender addresses with a circuit of their own; the oldest beyond that are forgotten."""
 REASON_TEXTS = {
     CircuitReason.UNREACHABLE: "no connection to it can carry mail",
     CircuitReason.CLOSED: "it closes connections instead of taking a mail",
@@ -53,7 +55,7 @@ _COUNTED = (Accepted, Deferred, Rejected, Uncertain)
 
 
 RelayListener = Callable[[str | None], None]
-"""Called with the reason when the relay goes out of reach, and with None when it takes mail again."""
+"""Called with the reason when the relay is out of reach, and with None when it accepts mail again."""
 
 
 def _explain_reason(reason: CircuitReason, words: str) -> str:
@@ -62,16 +64,12 @@ def _explain_reason(reason: CircuitReason, words: str) -> str:
     return f"{REASON_TEXTS[reason]} ({codes[0]})" if codes else REASON_TEXTS[reason]
 
 
-def _ignore_news(_: str | None) -> None:
-    """The listener until there is another one."""
-
-
 class _SenderCircuit:
     """A sender address that the relay has refused, or may refuse."""
 
     def __init__(self, clock: Clock) -> None:
         self.circuit = Circuit(clock)
-        self.claims = FaultReports(MIN_CONFIRMING_SENDER_MAILS)
+        self.reports = FaultReports(MIN_CONFIRMING_SENDER_MAILS)
 
 
 class RelayCircuits:
@@ -81,10 +79,10 @@ class RelayCircuits:
         self.relay = Circuit(clock)
         self.public_reason = ""  # why the relay's circuit was opened last, for every service to read
         self._name = relay_name
-        self.listener: RelayListener = _ignore_news
+        self.listener: RelayListener = lambda _: None
         self._clock = clock
-        self._audience = RecentTraffic()
-        self._claims = FaultReports(MIN_CONFIRMING_MAILS, self._audience)
+        self._traffic = RecentTraffic()
+        self._reports = FaultReports(MIN_CONFIRMING_MAILS, self._traffic)
         self._senders: dict[str, _SenderCircuit] = {}
         self._log = get_logger()
         self._seconds = metrics.SMTP_SECONDS.labels(relay_name)
@@ -95,14 +93,14 @@ class RelayCircuits:
         }
 
     def find_obstacle(self, sender: str) -> NotTried | None:
-        """Why mail from this address must not be tried now; None if it may be."""
+        """Return why mail from this address must not be tried now; None if it may be."""
         circuit = self._find_circuit(sender)
         if circuit is None or not circuit.is_open or circuit.probe_is_due:
             return None
         return NotTried(detail=circuit.reason or "", scope=OutageScope.SENDER)
 
     def get_wait(self, sender: str) -> timedelta:
-        """How long until the next probe for this address."""
+        """Return the time until the next probe for this address."""
         circuit = self._find_circuit(sender)
         return timedelta(seconds=circuit.seconds_to_probe() if circuit else 0.0)
 
@@ -110,9 +108,9 @@ class RelayCircuits:
         """Open or close circuits, and count; return what the try counts as, in view of other mails' replies."""
         if isinstance(outcome, NotPermitted):
             return outcome  # says nothing about the relay
-        self._audience.add(mail, self._clock.monotonic())
+        self._traffic.add(mail, self._clock.monotonic())
         if isinstance(outcome, (Deferred, NotTried)) and outcome.reported_fault is not None:
-            outcome = self._record_claim(mail, outcome, outcome.reported_fault)
+            outcome = self._record_fault(mail, outcome, outcome.reported_fault)
         elif isinstance(outcome, NotTried):
             self._record_failure(mail, outcome)
         else:
@@ -129,22 +127,22 @@ class RelayCircuits:
     # -- what an outcome means for the circuits ---------------------------------------------------
 
     def _record_reply(self) -> None:
-        """The relay replies about mails: it is within reach."""
+        """Close the relay's circuit: a reply about a mail shows that the relay is within reach."""
         if self.relay.is_open:
             self._log.info("circuit_closed", relay=self._name, circuit=OutageScope.RELAY.value)
             self.relay.close()
 
     def _record_taken(self, mail: AttemptedMail, *, is_accepted: bool) -> None:
-        """The sender was not refused. Only an accepted mail disproves the claims that other mails heard."""
+        """Close the sender's circuit: it was not refused. Only an accepted mail clears the reported faults."""
         if self._senders and (sender := self._senders.get(email_address.get_address_key(mail.sender))) is not None:
             sender.circuit.close()
             if is_accepted:
                 del self._senders[email_address.get_address_key(mail.sender)]
         if is_accepted:
-            self._claims.clear()
+            self._reports.clear()
 
     def _record_failure(self, mail: AttemptedMail, outcome: NotTried) -> None:
-        """No connection could be used, or the sender was refused before any recipient was named."""
+        """Open a circuit: no connection could be used, or the sender was refused at MAIL."""
         if outcome.scope is OutageScope.SENDER:
             self._record_reply()
             circuit, reason = self._get_or_add_sender(mail.sender).circuit, CircuitReason.SENDER
@@ -157,29 +155,29 @@ class RelayCircuits:
         self.public_reason = _explain_reason(reason, words)
         self.relay.open(words, needs_person=outcome.needs_person)
 
-    def _record_claim(self, mail: AttemptedMail, outcome: Deferred | NotTried, claim: CircuitReason) -> Outcome:
-        """Count a claim; the mail waits by its own back-off, unless other mails had confirmed the claim before it.
+    def _record_fault(self, mail: AttemptedMail, outcome: Deferred | NotTried, fault: CircuitReason) -> Outcome:
+        """Count a reported fault; the mail waits by its own back-off, unless other mails had confirmed it before.
 
-        So a mail that opens a circuit, the first time or again, is not the next one to probe it.
+        So a mail that opens a circuit is not the next one to probe it.
         """
-        is_senders = claim is CircuitReason.SENDER
+        is_senders = fault is CircuitReason.SENDER
         sender = self._get_or_add_sender(mail.sender) if is_senders else None
-        circuit, claims = (sender.circuit, sender.claims) if sender else (self.relay, self._claims)
+        circuit, reports = (sender.circuit, sender.reports) if sender else (self.relay, self._reports)
         words = str(outcome.reply) if isinstance(outcome, Deferred) and outcome.reply else outcome.detail
-        is_confirmed = claims.add(claim, mail, self._clock.monotonic())
+        is_confirmed = reports.add(fault, mail, self._clock.monotonic())
         if is_senders or not is_confirmed:
             self._record_reply()
         if is_confirmed:
-            is_late = circuit.is_open and not circuit.probe_is_due  # it began before the circuit opened
-            self._open(circuit, claim, words, longest=MAX_REPORTED_WAIT_SECONDS)
+            is_late = circuit.is_open and not circuit.probe_is_due  # the attempt began before the circuit opened
+            self._open(circuit, fault, words, longest=MAX_REPORTED_WAIT_SECONDS)
             if is_late:
                 return NotTried(
-                    detail=words, scope=OutageScope.SENDER if is_senders else OutageScope.RELAY, reported_fault=claim
+                    detail=words, scope=OutageScope.SENDER if is_senders else OutageScope.RELAY, reported_fault=fault
                 )
         return (
             outcome
             if isinstance(outcome, Deferred)
-            else Deferred(phase=SmtpPhase.MAIL, detail=words, reported_fault=claim)
+            else Deferred(phase=SmtpPhase.MAIL, detail=words, reported_fault=fault)
         )
 
     # -- circuits ---------------------------------------------------------------------------------

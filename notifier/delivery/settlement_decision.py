@@ -129,7 +129,7 @@ def decide_settlement(  # noqa: PLR0911 - one return per result
 def _settle_throttled(case: _Case, wait: timedelta) -> Settlement:
     """Back off; at least half the mail's age, so that a long queue of slow mails does not keep the sender busy.
 
-    Why it waits is written once, and never replaces the detail of a mail that may have been sent.
+    The reason for the wait is written once. It never replaces the detail of a mail that may have been sent.
     """
     entry, delivery, context = case.entry, case.delivery, case.context
     delay = max(wait, (context.now - delivery.message_date) / 2) * (1 + context.jitter)
@@ -150,7 +150,7 @@ def _settle_fault(case: _Case, fault: CodeFault) -> Settlement:
 
 
 def _settle_not_tried(case: _Case, outcome: NotTried) -> Settlement:
-    """No attempt counts. Nothing changes if the relay is out of reach; mail of a refused sender waits for its probe."""
+    """Count no attempt. If the relay is out of reach nothing changes; mail of a refused sender waits for its probe."""
     if outcome.scope is OutageScope.RELAY:
         return Settlement(entry=case.entry, action=ReleaseEntry())
     change = case.change(case.delivery.status, Reason.SENDER_REFUSED, outcome.detail)
@@ -170,7 +170,7 @@ def _settle_attempt(case: _Case, result: RelayAttempt) -> Settlement:
             record = DeliveryRecord(
                 status_change=case.change(Status.SENT, None, str(reply)),
                 attempt=attempt_row,
-                feedback=simulator.get_feedback(delivery),
+                feedback=simulator.get_feedback(delivery) if delivery.is_simulated else None,
             )
             return Settlement(entry=case.entry, action=FinishEntry(), record=record, proof=True)
         case Rejected() as outcome:
@@ -184,17 +184,13 @@ def _settle_attempt(case: _Case, result: RelayAttempt) -> Settlement:
 def _settle_rejected(
     case: _Case, attempt_row: dict[str, object], result: RelayAttempt, outcome: Rejected
 ) -> Settlement:
-    """Fail. The recipient is suppressed only if the relay refused this very address."""
+    """Fail the mail. The recipient is suppressed only if the relay refused this very address."""
     delivery, detail = case.delivery, _describe_outcome(outcome)
     suppress, reason = None, _REFUSED[outcome.refused]
     if _is_redirected(delivery, result):
         detail = f"{REDIRECTED_TEXT}: {detail}"
         reason = Reason.REDIRECT_REFUSED if outcome.phase is SmtpPhase.RCPT else reason
-    elif (
-        outcome.refused is RefusalKind.RECIPIENT
-        and result.envelope_to is not None
-        and not simulator.uses_simulator(delivery)
-    ):
+    elif outcome.refused is RefusalKind.RECIPIENT and result.envelope_to is not None and not delivery.is_simulated:
         suppress = (delivery.recipient, detail)
     change = case.change(Status.FAILED, reason, detail)
     return case.settle(FinishEntry(), change, cause=_get_cause(delivery), attempt=attempt_row, suppression=suppress)
@@ -245,17 +241,17 @@ def _settle_deferred(case: _Case, attempt_row: dict[str, object], result: RelayA
 
 
 def _get_cause(delivery: Delivery) -> TransitionCause:
-    """A definite no also ends an `unknown` that is about this very attempt; one about an earlier attempt stays."""
+    """Return the cause: a definite refusal ends an `unknown` of this attempt, but not one of an earlier attempt."""
     return TransitionCause.PROOF if delivery.uncertain_at is None else TransitionCause.SENDER
 
 
 def _is_redirected(delivery: Delivery, attempt: RelayAttempt) -> bool:
-    """True if the relay was given another address, so that it said nothing about the recipient."""
+    """Return True if the relay was given another address, so that it said nothing about the recipient."""
     return attempt.envelope_to not in (None, delivery.recipient)
 
 
 def _describe_outcome(outcome: Outcome) -> str:
-    """The relay's reply, if there was one, with what we add to it; else our own text."""
+    """Return the relay's reply, if there was one, with our addition; else our own text."""
     reply, detail = getattr(outcome, "reply", None), str(getattr(outcome, "detail", ""))
     if reply is None:
         return detail
@@ -263,7 +259,7 @@ def _describe_outcome(outcome: Outcome) -> str:
 
 
 def _build_attempt(case: _Case, outcome: Outcome, *, is_redirected: bool = False) -> dict[str, object]:
-    """The columns of the attempt that are always known."""
+    """Build the columns of the attempt that are always known."""
     entry = case.entry
     reply = getattr(outcome, "reply", None)
     words = reply.text if reply else _describe_outcome(outcome)

@@ -5,8 +5,8 @@ limit of a relay.
 """
 
 from notifier import email_address
-from notifier.delivery.body_permits import BodyPermits
 from notifier.delivery.delivery_loader import Delivery
+from notifier.delivery.delivery_result import BodyPermits
 from notifier.outcomes import (
     Accepted,
     Deferred,
@@ -18,7 +18,7 @@ from notifier.outcomes import (
     SmtpReply,
     Uncertain,
 )
-from notifier.states import KeyKind, Status
+from notifier.states import Status
 from notifier.telemetry import metrics
 
 SIMULATOR_RELAY = "simulator"
@@ -38,11 +38,6 @@ _REPLIES: dict[str, Outcome] = {
 _FEEDBACK = {"deferred": None, "bounced": Status.BOUNCED, "complained": Status.COMPLAINED}
 
 
-def uses_simulator(delivery: Delivery) -> bool:
-    """True if this mail must not go to a relay."""
-    return delivery.kind is KeyKind.TEST or email_address.is_simulated_address(delivery.recipient)
-
-
 async def simulate_reply(delivery: Delivery, permits: BodyPermits) -> Outcome:
     """Reply as a relay might. A mail that is cancelled meanwhile gets no permit here either."""
     if await permits.request() is None:
@@ -52,8 +47,8 @@ async def simulate_reply(delivery: Delivery, permits: BodyPermits) -> Outcome:
 
 
 def get_feedback(delivery: Delivery) -> Status | None:
-    """The status that follows an accepted mail; None: no other, or the mail really left."""
-    return _FEEDBACK.get(_get_requested_outcome(delivery), Status.DELIVERED) if uses_simulator(delivery) else None
+    """Return the status that follows when a simulated mail was accepted; None: no other."""
+    return _FEEDBACK.get(_get_requested_outcome(delivery), Status.DELIVERED)
 
 
 def count_attempt(outcome: Outcome) -> None:
@@ -63,7 +58,7 @@ def count_attempt(outcome: Outcome) -> None:
 
 
 def _get_requested_outcome(delivery: Delivery) -> str:
-    """The outcome that the recipient's name requests: `bounced` in `Bounced+label@simulator.example`; else nothing."""
+    """Return what the recipient's name requests: `bounced` for `Bounced+label@simulator.example`; else nothing."""
     if not email_address.is_simulated_address(delivery.recipient):
         return ""
     return delivery.recipient.partition("@")[0].partition("+")[0].lower()

@@ -22,7 +22,7 @@ from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierE
 from notifier.lookup import notification_view
 from notifier.mail.mail_parts import MailAttachment
 from notifier.outcomes import OutcomeName
-from notifier.rendering.editor_renderers import EditorRenderers
+from notifier.rendering.preview_pool import EditorRenderers
 from notifier.rendering.protocol import PreviewedMail
 from notifier.submission import attachment_validation
 from notifier.submission.new_notification import NewNotification

@@ -1,12 +1,23 @@
-"""Queue SQL of the claim: which services have due work, leasing it, suspects, and orphans.
+"""The SQL of a claim, and the functions that run it: which services have due work, leasing it, suspects, orphans.
 
-Where the two databases differ, both texts stand together. `notifier.outbox.claimer` runs the statements.
+Where the two databases differ, both texts stand together. `notifier.outbox.claimer` decides what to claim.
 """
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Integer, text
 
-from notifier.db.dialect import build_statement
-from notifier.outbox.queue_sql import CLAIMED_COLUMNS, CLAIMED_TYPES, NOW, SUSPECT_LOSSES, UUID_TYPE
+from notifier.db.dialect import DialectStatement, bind_now, build_statement, is_sqlite
+from notifier.db.direct_connections import StatementConnection
+from notifier.db.table_base import format_sqlite_time
+from notifier.outbox.entry_handler import ClaimedEntry
+from notifier.outbox.queue_sql import CLAIMED_COLUMNS, CLAIMED_TYPES, NOW, PRIORITIES_BY_RANK, SUSPECT_LOSSES, UUID_TYPE
+from notifier.states import EntryKind, Priority
 
 # Entries that may be claimed together. The conditions repeat those of the partial indexes, so that these are used.
 _OPEN = f"state = 'ready' AND lost < {SUSPECT_LOSSES}"
@@ -126,3 +137,122 @@ RELEASE_ORPHANS = build_statement(
     _RELEASE_ORPHANS.format(now=NOW, unknown="NOT (id = ANY(CAST(:ids AS uuid[])))"),
     _RELEASE_ORPHANS.format(now=":now", unknown="id NOT IN (SELECT value FROM json_each(:ids))"),
 )
+
+
+# 3. Run them ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceBacklog:
+    """Due work of one service and one priority, which may be claimed together with other work."""
+
+    priority: Priority
+    service_id: UUID
+    since: datetime  # when the oldest of it was due
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimShare:
+    """What one claim may take of one service and one priority."""
+
+    priority: Priority
+    service_id: UUID
+    since: datetime  # rows due earlier are not read: they are deleted, or the next sweep finds them
+    share: int  # of the whole priority
+    limit: int  # of this service
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimRequest:
+    """One request for work."""
+
+    kind: EntryKind
+    holder: UUID  # this process's boot id
+    lease: timedelta
+    started: float  # monotonic seconds before the claim was sent; the lease is counted from here
+    shares: Sequence[ClaimShare] = ()
+    capacity: int = 1  # entries in all
+    reserve: int = 1  # entries of each priority before rank counts
+
+
+async def list_backlogs(
+    connection: StatementConnection, kind: EntryKind, *, now: datetime | None = None
+) -> list[ServiceBacklog]:
+    """List the services with due work, for each priority, and since when it is due."""
+    values = bind_now(connection, now)[0] | {"kind": kind.value}
+    rows = await connection.execute(BACKLOG.for_connection(connection), values)
+    return [
+        ServiceBacklog(priority=Priority(row.priority), service_id=row.service_id, since=row.due_at) for row in rows
+    ]
+
+
+async def claim_entries(
+    connection: StatementConnection, request: ClaimRequest, *, now: datetime | None = None
+) -> list[ClaimedEntry]:
+    """Lease due `ready` entries, and only those: an expired lease is rescued first, never claimed."""
+    sqlite = is_sqlite(connection)
+    shares = json.dumps([_build_turn(number, share, sqlite=sqlite) for number, share in enumerate(request.shares)])
+    values = {"turns": shares, "room": request.capacity, "reserve": request.reserve}
+    return await _execute_claim(connection, CLAIM, request, values, now)
+
+
+async def claim_suspect(
+    connection: StatementConnection, request: ClaimRequest, *, now: datetime | None = None
+) -> list[ClaimedEntry]:
+    """Lease the oldest due entry that has been lost so often that it must run alone."""
+    return await _execute_claim(connection, CLAIM_SUSPECT, request, {}, now)
+
+
+def _build_turn(number: int, share: ClaimShare, *, sqlite: bool) -> dict[str, Any]:
+    return {
+        "turn": number,
+        "priority": share.priority.value,
+        "service_id": share.service_id.hex,
+        "since": format_sqlite_time(share.since) if sqlite else share.since.isoformat(),
+        "rank": PRIORITIES_BY_RANK.index(share.priority),
+        "share": share.share,
+        "most": share.limit,
+    }
+
+
+async def _execute_claim(
+    connection: StatementConnection,
+    statement: DialectStatement,
+    request: ClaimRequest,
+    values: dict[str, Any],
+    now: datetime | None,
+) -> list[ClaimedEntry]:
+    bound, time = bind_now(connection, now)
+    values = values | bound | {"kind": request.kind.value}
+    if not is_sqlite(connection):
+        values |= {"holder": request.holder, "lease": request.lease.total_seconds()}
+    rows = [dict(row) for row in (await connection.execute(statement.for_connection(connection), values)).mappings()]
+    if is_sqlite(connection) and rows:
+        ids, ends = json.dumps([row["id"].hex for row in rows]), format_sqlite_time(time + request.lease)
+        await connection.execute(LEASE_SQLITE, {"ids": ids, "holder": request.holder.hex, "ends": ends})
+        rows = [row | {"lease_no": row["lease_no"] + 1} for row in rows]
+    rows.sort(key=lambda row: (row["due_at"], row["id"]))
+    return [build_claimed_entry(row, lease_ends=request.started + request.lease.total_seconds()) for row in rows]
+
+
+def build_claimed_entry(row: dict[str, Any], *, lease_ends: float = 0.0) -> ClaimedEntry:
+    """Build an entry from its row; `lease_ends` in monotonic seconds, where the lease is our own."""
+    return ClaimedEntry(**{**row, "priority": Priority(row["priority"])}, lease_ends=lease_ends)
+
+
+async def has_due_suspect(connection: StatementConnection, kind: EntryKind, *, now: datetime | None = None) -> bool:
+    """Return True if an entry is due that must be claimed alone."""
+    values = bind_now(connection, now)[0] | {"kind": kind.value}
+    return (await connection.execute(SUSPECTED.for_connection(connection), values)).first() is not None
+
+
+async def release_orphans(
+    connection: StatementConnection, request: ClaimRequest, known: Collection[UUID], *, now: datetime | None = None
+) -> int:
+    """Release entries of the kind whose claim the holder never read: all but the `known`; return how many."""
+    values = bind_now(connection, now)[0] | {"kind": request.kind.value}
+    if is_sqlite(connection):
+        values |= {"holder": request.holder.hex, "ids": json.dumps([id_.hex for id_ in known])}
+    else:
+        values |= {"holder": request.holder, "ids": list(known)}
+    return len((await connection.execute(RELEASE_ORPHANS.for_connection(connection), values)).all())

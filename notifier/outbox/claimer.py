@@ -1,48 +1,40 @@
-"""Claiming for one process: sweep the queue for services with work now and then, and lease their oldest entries.
+"""Claiming for one process: what the next claim may take, and when.
 
-A claim costs the same whatever lies in the queue. A service that is new to this process is served within a second. An
-entry that was leased by a claim whose reply was lost is released.
+Services share by turns, so that a million mails of one do not stand before the first of another. A claim looks no
+further back than the last one did, so its cost does not grow with what lies in the queue. An entry that was lost twice
+is a suspect, and runs alone.
 """
 
 import asyncio
-import json
+import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from notifier.clock import Clock
-from notifier.db.dialect import DialectStatement, bind_now, is_sqlite
-from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
-from notifier.db.table_base import format_sqlite_time
-from notifier.outbox import claim_sql, fair_share
+from notifier.outbox import claim_sql
+from notifier.outbox.claim_sql import ClaimRequest, ClaimShare, ServiceBacklog
 from notifier.outbox.entry_handler import ClaimedEntry, Handler
-from notifier.outbox.fair_share import ClaimShare, FairShare, ServiceBacklog
 from notifier.outbox.heartbeat import SenderIdentity
-from notifier.outbox.queue_sql import PRIORITIES_BY_RANK
-from notifier.states import EntryKind, Priority
+from notifier.states import Priority
 from notifier.telemetry import metrics
 
 SWEEP_SECONDS = 0.5
 """Between sweeps of the whole queue while there is work: how soon a service that is new here is noticed."""
 SWEEP_INTERVAL_FACTOR = 20.0
 """A slow sweep is repeated less often: after this many times its own duration."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClaimRequest:
-    """One request for work."""
-
-    kind: EntryKind
-    holder: UUID  # this process's boot id
-    lease: timedelta
-    started: float  # monotonic seconds before the claim was sent; the lease is counted from here
-    shares: Sequence[ClaimShare] = ()
-    capacity: int = 1  # entries in all
-    reserve: int = 1  # entries of each priority before rank counts
+MAX_PRIORITY_SHARE = {Priority.HIGH: 1.0, Priority.NORMAL: 0.9, Priority.BULK: 0.6}
+"""The part of the capacity that each priority may fill."""
+MIN_PRIORITY_SHARE = 0.05
+"""The part that each non-empty priority gets before rank counts."""
+VISIBILITY_SLACK = timedelta(seconds=1)
+"""Rows may become visible in another order than they became due, so a claim looks this far behind the last one."""
+MAX_TURN_SECONDS = 1.0
+"""Seconds in a row in which only suspects are claimed; then the others have at least as long."""
+MAX_WAIT_SECONDS = 5.0
+"""Seconds to wait for the process to become empty, so that a slow relay does not stop the queue for a suspect."""
 
 
 class Claimer:
@@ -84,7 +76,7 @@ class Claimer:
     async def has_due_suspect(self) -> bool:
         """Return True if an entry is due that must run alone."""
         async with self._database.read_statement() as connection:
-            return await has_due_suspect(connection, self._handler.kind)
+            return await claim_sql.has_due_suspect(connection, self._handler.kind)
 
     async def close(self) -> None:
         """Wait for a running sweep, before the database is closed."""
@@ -109,7 +101,7 @@ class Claimer:
             started=self._clock.monotonic(),
             shares=shares,
             capacity=capacity,
-            reserve=fair_share.compute_reserve(capacity),
+            reserve=compute_reserve(capacity),
         )
 
     async def _lease(
@@ -117,12 +109,12 @@ class Claimer:
     ) -> list[ClaimedEntry]:
         if self.has_unconfirmed_claim:
             async with self._database.write_statement() as connection:
-                await release_orphans(connection, request, known)
+                await claim_sql.release_orphans(connection, request, known)
             self.has_unconfirmed_claim = False
         self.has_unconfirmed_claim = True  # until the reply is here
         with metrics.CLAIM_SECONDS.time():
             async with self._database.write_statement() as connection:
-                claimed = await (claim_suspect if suspect else claim_entries)(connection, request)
+                claimed = await (claim_sql.claim_suspect if suspect else claim_sql.claim_entries)(connection, request)
         self.has_unconfirmed_claim = False
         return claimed
 
@@ -140,89 +132,95 @@ class Claimer:
     async def _sweep(self) -> None:
         started = self._clock.monotonic()
         async with self._database.read_statement() as connection:
-            self._fair_share.replace_backlogs(await list_backlogs(connection, self._handler.kind))
+            self._fair_share.replace_backlogs(await claim_sql.list_backlogs(connection, self._handler.kind))
         now = self._clock.monotonic()
         self._next_sweep = now + max(SWEEP_SECONDS, SWEEP_INTERVAL_FACTOR * (now - started))
 
 
-async def list_backlogs(
-    connection: StatementConnection, kind: EntryKind, *, now: datetime | None = None
-) -> list[ServiceBacklog]:
-    """List the services with due work, for each priority, and since when it is due."""
-    values = bind_now(connection, now)[0] | {"kind": kind.value}
-    rows = await connection.execute(claim_sql.BACKLOG.for_connection(connection), values)
-    return [
-        ServiceBacklog(priority=Priority(row.priority), service_id=row.service_id, since=row.due_at) for row in rows
-    ]
+class FairShare:
+    """Services with due work, in the order in which they are served."""
+
+    def __init__(self) -> None:
+        self._backlogs: dict[tuple[Priority, UUID], ServiceBacklog] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._backlogs)
+
+    def replace_backlogs(self, backlogs: Iterable[ServiceBacklog]) -> None:
+        """Take over a complete list of the backlogs: new services come last, the others keep their place."""
+        latest = {(backlog.priority, backlog.service_id): backlog for backlog in backlogs}
+        self._backlogs = {key: latest[key] for key in self._backlogs if key in latest} | latest
+
+    def plan_shares(self, capacity: int, in_process: Mapping[Priority, int]) -> list[ClaimShare]:
+        """Plan a claim of up to `capacity` entries, with so many of each priority in this process already."""
+        total = capacity + sum(in_process.values())
+        shares = []
+        for priority in Priority:
+            share = min(capacity, math.ceil(total * MAX_PRIORITY_SHARE[priority]) - in_process.get(priority, 0))
+            backlogs = [backlog for backlog in self._backlogs.values() if backlog.priority is priority]
+            backlogs = backlogs[: max(share, 0)]  # the other services are next
+            shares += [
+                ClaimShare(**vars(backlog), share=share, limit=math.ceil(share / len(backlogs))) for backlog in backlogs
+            ]
+        return shares
+
+    def record_claimed(self, shares: Sequence[ClaimShare], claimed: Sequence[ClaimedEntry]) -> None:
+        """Remember how far each service was served, and move it to the end of the line."""
+        latest = {(entry.priority, entry.service_id): entry.due_at for entry in claimed}  # in the order of `due_at`
+        for share in shares:
+            key = (share.priority, share.service_id)
+            backlog = self._backlogs.pop(key, None)
+            if backlog is not None:
+                since = max(backlog.since, latest[key] - VISIBILITY_SLACK) if key in latest else backlog.since
+                self._backlogs[key] = ServiceBacklog(priority=share.priority, service_id=share.service_id, since=since)
 
 
-async def claim_entries(
-    connection: StatementConnection, request: ClaimRequest, *, now: datetime | None = None
-) -> list[ClaimedEntry]:
-    """Lease due `ready` entries, and only those: an expired lease is rescued first, never claimed."""
-    sqlite = is_sqlite(connection)
-    shares = json.dumps([_build_turn(number, share, sqlite=sqlite) for number, share in enumerate(request.shares)])
-    values = {"turns": shares, "room": request.capacity, "reserve": request.reserve}
-    return await _execute_claim(connection, claim_sql.CLAIM, request, values, now)
+def compute_reserve(capacity: int) -> int:
+    """Compute how many entries of each priority are claimed before rank counts."""
+    return math.ceil(capacity * MIN_PRIORITY_SHARE)
 
 
-async def claim_suspect(
-    connection: StatementConnection, request: ClaimRequest, *, now: datetime | None = None
-) -> list[ClaimedEntry]:
-    """Lease the oldest due entry that has been lost so often that it must run alone."""
-    return await _execute_claim(connection, claim_sql.CLAIM_SUSPECT, request, {}, now)
+class Quarantine:
+    """Whether suspects are due, and which one runs alone in this process now."""
 
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._next_check = 0.0
+        self._turn_ends = 0.0
+        self._wait_ends = 0.0
+        self.is_active = False  # suspects are due, and nothing else is claimed
+        self.isolated_id: UUID | None = None  # claimed alone, and neither marked nor settled yet
 
-def _build_turn(number: int, share: ClaimShare, *, sqlite: bool) -> dict[str, Any]:
-    return {
-        "turn": number,
-        "priority": share.priority.value,
-        "service_id": share.service_id.hex,
-        "since": format_sqlite_time(share.since) if sqlite else share.since.isoformat(),
-        "rank": PRIORITIES_BY_RANK.index(share.priority),
-        "share": share.share,
-        "most": share.limit,
-    }
+    def is_check_due(self) -> bool:
+        """Return True when it is time to check for due suspects."""
+        return not self.is_active and self._clock.monotonic() >= self._next_check
 
+    def record_check(self, *, are_due: bool) -> None:
+        """Record the result of a check."""
+        now = self._clock.monotonic()
+        self.is_active = are_due
+        self._turn_ends = now + MAX_TURN_SECONDS
+        self._wait_ends = now + MAX_WAIT_SECONDS
+        self._next_check = now + MAX_TURN_SECONDS
 
-async def _execute_claim(
-    connection: StatementConnection,
-    statement: DialectStatement,
-    request: ClaimRequest,
-    values: dict[str, Any],
-    now: datetime | None,
-) -> list[ClaimedEntry]:
-    bound, time = bind_now(connection, now)
-    values = values | bound | {"kind": request.kind.value}
-    if not is_sqlite(connection):
-        values |= {"holder": request.holder, "lease": request.lease.total_seconds()}
-    rows = [dict(row) for row in (await connection.execute(statement.for_connection(connection), values)).mappings()]
-    if is_sqlite(connection) and rows:
-        ids, ends = json.dumps([row["id"].hex for row in rows]), format_sqlite_time(time + request.lease)
-        await connection.execute(claim_sql.LEASE_SQLITE, {"ids": ids, "holder": request.holder.hex, "ends": ends})
-        rows = [row | {"lease_no": row["lease_no"] + 1} for row in rows]
-    rows.sort(key=lambda row: (row["due_at"], row["id"]))
-    return [build_claimed_entry(row, lease_ends=request.started + request.lease.total_seconds()) for row in rows]
+    def give_up_if_late(self) -> None:
+        """Give up if the other entries have been in the process for too long."""
+        if self._clock.monotonic() >= self._wait_ends:
+            self._end()
 
+    def record_claim(self, ids: Sequence[UUID]) -> None:
+        """Record the suspect that runs alone now; no ids if none was due any more."""
+        self.isolated_id = ids[0] if ids else None
+        if not ids:
+            self._end()
 
-def build_claimed_entry(row: dict[str, Any], *, lease_ends: float = 0.0) -> ClaimedEntry:
-    """Build an entry from its row; `lease_ends` in monotonic seconds, where the lease is our own."""
-    return ClaimedEntry(**{**row, "priority": Priority(row["priority"])}, lease_ends=lease_ends)
+    def clear(self, id_: UUID) -> None:
+        """Clear an entry that was marked or settled while the process lived."""
+        if id_ == self.isolated_id:
+            self.isolated_id = None
+            if self._clock.monotonic() >= self._turn_ends:
+                self._end()
 
-
-async def has_due_suspect(connection: StatementConnection, kind: EntryKind, *, now: datetime | None = None) -> bool:
-    """Return True if an entry is due that must be claimed alone."""
-    values = bind_now(connection, now)[0] | {"kind": kind.value}
-    return (await connection.execute(claim_sql.SUSPECTED.for_connection(connection), values)).first() is not None
-
-
-async def release_orphans(
-    connection: StatementConnection, request: ClaimRequest, known: Collection[UUID], *, now: datetime | None = None
-) -> int:
-    """Release what the holder has claimed without ever reading so: all of the kind but the `known`; return how many."""
-    values = bind_now(connection, now)[0] | {"kind": request.kind.value}
-    if is_sqlite(connection):
-        values |= {"holder": request.holder.hex, "ids": json.dumps([id_.hex for id_ in known])}
-    else:
-        values |= {"holder": request.holder, "ids": list(known)}
-    return len((await connection.execute(claim_sql.RELEASE_ORPHANS.for_connection(connection), values)).all())
+    def _end(self) -> None:
+        self.is_active = False
+        self._next_check = self._clock.monotonic() + MAX_TURN_SECONDS

@@ -77,7 +77,7 @@ class RescheduleEntry:
 
 @dataclass(frozen=True)
 class ReleaseEntry:
-    """Give the entry back as it was: no attempt is used up, and it is due when it was due before."""
+    """Give the entry back as it was: no attempt is used up, and its due time stays."""
 
 
 @dataclass(frozen=True, kw_only=True)

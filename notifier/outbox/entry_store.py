@@ -2,7 +2,7 @@
 
 Each function runs one or two statements of `notifier.outbox.queue_sql`, with the same result on both databases. Times
 come from the database's clock, unless a caller (SQLite, tests) passes `now`. Nothing here commits. Claiming is in
-`notifier.outbox.claimer`.
+`notifier.outbox.claim_sql`.
 """
 
 import json
@@ -21,7 +21,7 @@ from notifier.db.direct_connections import StatementConnection
 from notifier.db.table_base import format_sqlite_time
 from notifier.db.tables import OutboxEntry, get_columns
 from notifier.outbox import claim_sql, queue_sql
-from notifier.outbox.claimer import build_claimed_entry, list_backlogs
+from notifier.outbox.claim_sql import build_claimed_entry, list_backlogs
 from notifier.outbox.entry_handler import (
     ClaimedEntry,
     Fence,

@@ -1,7 +1,7 @@
 """The journal: a file of this process to which each definite reply is written as soon as it is read.
 
-It survives kill -9, but not a power loss: there is no fsync. A living process holds the lock on its file. Whoever gets
-the lock of another process's file knows that it is dead, replays the lines, and deletes the file.
+It survives kill -9, but not a power loss: there is no fsync. A living process holds the lock on its file. A process
+that gets the lock of another one's file knows that the other is dead. It replays the lines and deletes the file.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ class Journal:
         self._file = self._new_file()
 
     def append(self, entry: ClaimedEntry, note: JournalNote | msgspec.Struct) -> None:
-        """Write a reply in one system call; if that fails, no error is raised, but `writable` becomes False."""
+        """Write a reply in one system call; if that fails, no error is raised, but `is_writable` becomes False."""
         line = self._pending[entry.fence] = _encode_line({"entry": entry, "note": note}) + b"\n"
         if self.is_writable:
             try:
@@ -98,10 +98,7 @@ class Journal:
 
 @contextlib.contextmanager
 def read_dead_journal(path: Path) -> Iterator[list[JournalLine] | None]:
-    """Give the lines of a dead process, with its file locked in the block, or None while it lives.
-
-    The caller deletes the file.
-    """
+    """Give the lines of a dead process, or None while it lives; its file is locked in the block, and not deleted."""
     with contextlib.ExitStack() as stack:
         try:
             file = stack.enter_context(path.open("rb"))

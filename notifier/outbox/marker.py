@@ -1,7 +1,7 @@
 """The marker: commits the mark of an entry before its body may begin.
 
-All that ask at the same moment share a transaction. Without a database or a journal there is no mark, and without a
-mark there is no body.
+Marks that are asked for at the same moment share a transaction. Without a database or a journal there is no mark, and
+without a mark there is no body.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 
 FIRST_BYTE_SECONDS = 10.0
-"""The body must begin within this time of asking for the mark, or never."""
+"""The body must begin at most so many seconds after the mark was asked for."""
 SETTLING_SECONDS = 60.0
-"""The last part of the lease, in which no body may run any more, so that its result can be settled."""
+"""The last seconds of the lease, in which no body may run, so that its result can be settled."""
 MAX_BATCH_SIZE = 200
 BATCH_WAIT_SECONDS = 0.004
-"""How long a mark waits for others while many bodies are under way, because each commit costs a write to the disk."""
+"""Seconds that a mark waits for others while many bodies are under way, because each commit costs a disk write."""
 BATCH_SHARE = 0.7
 """The part of the expected marks that is enough to commit at once."""
 

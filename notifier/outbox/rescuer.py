@@ -50,9 +50,7 @@ class Rescuer:
         self._database = database
         self.leading_handler = handlers[0]  # its worker runs the rescuer, and the journals contain its notes
         self._handlers = tuple(handlers)
-        self.has_started = (
-            asyncio.Event()
-        )  # set before the first claim, or our own leases could be rescued as lost ones
+        self.has_started = asyncio.Event()  # set before the first claim, or our own leases could be rescued as lost
         self._holder = holder
         self._journals = journals
         self._clock = clock
@@ -62,9 +60,9 @@ class Rescuer:
         self._log = get_logger()
 
     async def start(self) -> bool:
-        """Write the first beat, and take over what was left in this data directory; return False to be called again.
+        """Write the first beat, and recover the dead processes of this data directory, before the first claim.
 
-        Call it before the first claim. It returns False while the database is away.
+        It returns False while the database is away, and is then called again.
         """
         if self._holder.heartbeat is not None:
             await self._holder.heartbeat.beat()
@@ -84,10 +82,8 @@ class Rescuer:
         await asyncio.gather(self._beat_until_stopped(), self._rescue_until_stopped())
         if self._holder.heartbeat is not None:
             with contextlib.suppress(DatabaseUnavailableError):
-                async with self._database.write() as connection:
-                    await heartbeat.delete_sender_process(
-                        connection, self._holder.boot_id
-                    )  # so that no other process waits for a beat
+                async with self._database.write() as connection:  # so that no other process waits for a beat
+                    await heartbeat.delete_sender_process(connection, self._holder.boot_id)
 
     def stop(self) -> None:
         """Let `run` return."""
@@ -174,7 +170,6 @@ class Rescuer:
             metrics.REPLAYED.inc(len(lines))
 
     async def _check_leases(self) -> None:
-        """Rescue expired leases and release expired holds."""
         try:
             for handler in self._handlers:
                 async with self._database.read() as connection:

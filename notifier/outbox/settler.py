@@ -1,4 +1,4 @@
-"""The settler: writes how claims ended, many in one transaction; nothing is dropped while the database is away.
+"""The settler: writes how claims ended, many in one transaction; while the database is away they are kept.
 
 A settlement whose record cannot be written even alone is held for a person, because sending again would be worse.
 """
@@ -17,7 +17,7 @@ from notifier.telemetry.logging import get_logger
 FLUSH_ROWS = 100
 FLUSH_SECONDS = 0.02
 BUSY_FLUSH_SECONDS = 0.06
-"""While every slot is taken: more settlements come soon, and each flush costs a commit."""
+"""The same while every slot is taken: more settlements come soon, and each flush costs a commit."""
 DATABASE_RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Waits between tries while the database is away; the last one repeats."""
 
@@ -98,7 +98,7 @@ class Settler:
         self._on_written(batch)
 
     async def _hold(self, entry: ClaimedEntry) -> None:
-        """Let the handler decide about a result that cannot be written; at least keep the entry out of every claim."""
+        """Let the handler decide about a result that cannot be written; if that fails, only hold the entry."""
 
         async def recover(connection: StatementConnection) -> list[Settlement]:
             lost = LostClaim(entry=entry, marked_at=None, unwritable=True)
@@ -151,7 +151,7 @@ class Settler:
 async def write_settlements(
     connection: StatementConnection, handler: Handler, batch: Sequence[Settlement]
 ) -> list[Settlement]:
-    """Settle and record what still has its fence, and proofs in any case; return those whose fence did not hold."""
+    """Settle and record those whose fence holds, and proofs in any case; return those whose fence did not hold."""
     settled = await entry_store.settle_entries(connection, batch)
     fences = {settlement.entry.fence for settlement in settled}
     stale = [settlement for settlement in batch if settlement.entry.fence not in fences]

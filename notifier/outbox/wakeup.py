@@ -1,7 +1,7 @@
-"""Wake-ups: whoever commits work wakes the workers of its process, and the others over PostgreSQL's NOTIFY.
+"""Wake-ups: after a commit of new work the workers of this process are woken, and others by PostgreSQL's NOTIFY.
 
-NOTIFY is sent after the commit, on a statement of its own, because inside a transaction it takes a lock that all
-commits share. Losing one costs one poll interval, nothing more.
+NOTIFY is a statement of its own after the commit, because inside a transaction it takes a lock that all commits share.
+If a wake-up is lost, the work waits until the next poll.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ RECONNECT_SECONDS = 5.0
 
 
 class Wakeup:
-    """Tells the worker that work has become due. Losing a wake-up costs one poll interval, nothing more."""
+    """Tells the worker that work has become due."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -47,7 +47,7 @@ class Wakeup:
 
 
 class DelayedWakeup(Wakeup):
-    """A wake-up that waits 50 ms for others, so that a busy neighbour does not cause a poll at every commit."""
+    """A wake-up that waits 50 ms for others, so that a busy sender does not cause a poll at every commit."""
 
     def __init__(self) -> None:
         super().__init__()

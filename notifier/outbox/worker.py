@@ -1,7 +1,7 @@
 """The worker: the loop that claims due entries and passes them to the handler, and stops gracefully.
 
-An entry is in at most one batch of this process. A suspect runs alone until its mark. A stop releases what has not
-begun.
+An entry is in at most one batch of this process. A suspect runs alone until its mark. A stop releases the entries whose
+bodies have not begun.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import msgspec
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
-from notifier.outbox.claimer import Claimer
+from notifier.outbox.claimer import Claimer, Quarantine
 from notifier.outbox.entry_handler import (
     BodyPermit,
     ClaimedEntry,
@@ -25,12 +25,10 @@ from notifier.outbox.entry_handler import (
     RescheduleEntry,
     Settlement,
 )
-from notifier.outbox.heartbeat import SenderIdentity
+from notifier.outbox.heartbeat import DepartureCounter, SenderIdentity
 from notifier.outbox.marker import Marker
-from notifier.outbox.quarantine import Quarantine
 from notifier.outbox.rescuer import Rescuer
 from notifier.outbox.settler import Settler
-from notifier.outbox.throughput import DepartureCounter
 from notifier.outbox.wakeup import Wakeup
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
@@ -41,10 +39,10 @@ MIN_FREE_DIVISOR = 4
 POLL_SECONDS = (0.05, 0.1, 0.2, 0.5)
 """Waits between empty claims; the last one repeats. A wake-up ends any of them."""
 IDLE_POLL_SECONDS = 1.0
-"""The last wait where other processes send wake-ups: then polling only finds what becomes due by time."""
+"""The last wait where other processes send wake-ups: then polling is needed only for entries that become due later."""
 UNSETTLED_DELAY = timedelta(minutes=1)
 STOP_TIMEOUT_SECONDS = 10.0
-"""How long a stop waits for the database once nothing is in flight, in seconds."""
+"""Seconds that a stop waits for the database once nothing is in flight."""
 DATABASE_RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0)
 
 
@@ -87,7 +85,7 @@ class Worker:
         self._stopping = False
         self.stop_timeout = STOP_TIMEOUT_SECONDS
         self._drained = asyncio.Event()
-        self._drain_calls = 0  # a claim that was under way at the last call proves nothing
+        self._drain_calls = 0  # a claim that began before the last call does not count
         self._log = get_logger()
 
     def stop(self) -> None:
@@ -176,12 +174,10 @@ class Worker:
                 idle = 0
                 self._begin(claimed)
                 continue
-            pause = POLL_SECONDS[idle] if idle < len(POLL_SECONDS) else self._get_longest_pause()
+            longest = IDLE_POLL_SECONDS if self._wake.hears_others else POLL_SECONDS[-1]
+            pause = POLL_SECONDS[idle] if idle < len(POLL_SECONDS) else longest
             woken = await self._wake.wait(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
             idle = 0 if woken else idle + 1
-
-    def _get_longest_pause(self) -> float:
-        return IDLE_POLL_SECONDS if self._wake.hears_others else POLL_SECONDS[-1]
 
     async def _claim_next(self) -> list[ClaimedEntry]:
         """Claim a suspect if one is due and nothing else is here; else as much as there is capacity for."""
@@ -260,7 +256,7 @@ class Worker:
             if entry.id in self._marked:  # the body may have left: its lease expires, and it is rescued as uncertain
                 self._log.error("marked_and_unsettled", entry_id=str(entry.id))
                 self._forget(entry.id)
-            else:  # the handler did not settle it: later, rather than never
+            else:  # the handler did not settle it: try it again later
                 self.settle(Settlement(entry=entry, action=RescheduleEntry(delay=delay, attempts=entry.attempts)))
 
     def _forget(self, id_: UUID) -> None:

@@ -1,7 +1,7 @@
 """The parent's end of the socket to a rendering child: requests out, answers in, in order, each with a time limit.
 
 Several requests may be under way, so that the child never waits for its next. When the child is lost, the request that
-it was working at gets the reason; those behind it get `BEHIND`, and may be sent to another child.
+it was working on gets the reason. Those behind it get `BEHIND`, and may be sent to another child.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from notifier.rendering.child_program import FRAME_HEADER
 from notifier.rendering.protocol import ChildAnswer
 
 MAX_INNOCENT_CPU_SECONDS = 1.0
-"""Processor seconds. A child that overran is starved, and its mail not to blame, if it had less than this and less than
-half of its time limit: a check may take a second for every language together, a mail half of one."""
+"""A child that overran was starved, and its mail is not to blame, if it got fewer processor seconds than this and than
+half of its time limit: a check may take a second for all languages together, a mail half a second."""
 ANSWER_BUFFER_BYTES = 1024 * 1024  # bytes for answers; a larger one makes it grow
 MAX_ANSWER_FRAME_BYTES = 256 * 1024 * 1024
 
@@ -32,7 +32,7 @@ class LossReason(StrEnum):
     OVERRAN = "overran"
     STARVED = "starved"
     DIED = "died"
-    BEHIND = "behind"  # another request was the one being worked at
+    BEHIND = "behind"  # the child was working on another request
 
 
 class ChildLostError(NotifierError):
@@ -93,7 +93,7 @@ class ChildConnection(asyncio.BufferedProtocol):
         return request.answer
 
     async def close(self) -> None:
-        """Hang up, on which the child ends by itself; what is under way is lost."""
+        """Close the connection, on which the child ends by itself; requests under way are lost."""
         self._fail_pending(LossReason.DIED)
         self._transport.abort()  # a child that reads no more must not hold up the end
         await self._closed
@@ -107,7 +107,7 @@ class ChildConnection(asyncio.BufferedProtocol):
         return memoryview(self._buffer)[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Hand out the complete answers, keep what follows, and make the buffer large enough for the rest of it."""
+        """Handle the complete answers, keep the rest, and make the buffer large enough for the next answer."""
         self._filled += nbytes
         start = 0
         while (needed := self._get_frame_size(start)) <= self._filled - start and not self.is_lost:
@@ -125,12 +125,12 @@ class ChildConnection(asyncio.BufferedProtocol):
             self._filled = len(rest)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - it is gone, whatever the reason
-        """Drop the child: it has ended, or we have."""
+        """Drop the child, because its process or ours has ended."""
         self._drop_child(LossReason.DIED)
         self._closed.set_result(None)
 
     def _get_frame_size(self, start: int) -> int:
-        """The size of the frame at `start`, or of its header while that is incomplete."""
+        """Return the size of the frame at `start`, or of its header while that is incomplete."""
         has_header = self._filled - start >= FRAME_HEADER.size
         return FRAME_HEADER.size + (FRAME_HEADER.unpack_from(self._buffer, start)[0] if has_header else 0)
 
@@ -140,7 +140,7 @@ class ChildConnection(asyncio.BufferedProtocol):
         self._timer = self._loop.call_later(self._pending[0].wall, self._handle_timeout)
 
     def _stop_timer(self) -> None:
-        """End the first request, and report what it took."""
+        """End the first request, and report its processor seconds."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -168,7 +168,7 @@ class ChildConnection(asyncio.BufferedProtocol):
             request.answer.set_result(answer)
 
     def _drop_child(self, reason: LossReason) -> None:
-        """Kill the child; nothing that it still says counts."""
+        """Kill the child; its later answers are ignored."""
         if not self.is_lost:
             self._fail_pending(reason)
             self._kill()

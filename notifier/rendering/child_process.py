@@ -1,8 +1,9 @@
-"""A rendering child as a process: started from a forkserver, asked over its connection, replaced when it is lost."""
+"""A rendering child as a process: forked by a forkserver, asked over its connection, replaced when it is lost."""
 
 import asyncio
 import contextlib
 import math
+import os
 import socket
 import sys
 import time
@@ -28,6 +29,8 @@ from notifier.telemetry import metrics
 
 START_TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 1.0
+MAX_DEFAULT_CHILDREN = 4
+"""Children without a setting: one sender process cannot keep more of them busy."""
 SOCKET_BUFFER_BYTES = 1024 * 1024
 """Bytes that the socket should hold each way: a whole batch, so that the child need not wait until it is read."""
 
@@ -74,15 +77,15 @@ class ChildProcess:
             self.pending_requests -= 1
 
     def _send(self, connection: ChildConnection, request: ChildRequest, wall: float) -> asyncio.Future[ChildAnswer]:
-        """Write the request without the sources that the child has, and forget in step with it what it forgets."""
+        """Send the request without the sources that the child has; `_known` forgets versions in step with the child."""
         if isinstance(request, CheckRequest):
             return connection.send_request(_ENCODER.encode(request), wall)
-        new = {version: source for version, source in request.sources.items() if version not in self._known}
+        versions = _list_versions(request)
+        new = {version: request.sources[version] for version in versions if version not in self._known}
         answer = connection.send_request(_ENCODER.encode(replace(request, sources=new)), wall)
-        for version in _list_versions(request):
-            if version is not None:
-                self._known[version] = None
-                self._known.move_to_end(version)
+        for version in versions:
+            self._known[version] = None
+            self._known.move_to_end(version)
         while len(self._known) > MAX_KNOWN_VERSIONS:
             self._known.popitem(last=False)
         return answer
@@ -120,11 +123,11 @@ class ChildProcess:
 
     async def _start_replacement(self) -> None:
         if not self._stopping:
-            with contextlib.suppress(NotifierError, OSError):  # whoever asks next is told
+            with contextlib.suppress(NotifierError, OSError):  # the next request meets the same error
                 await self.start()
 
     async def stop(self) -> None:
-        """Hang up, on which the child ends by itself; kill it if it does not."""
+        """Close the connection, on which the child ends by itself; kill it if it does not."""
         self._stopping = True
         if self._connection is not None:
             with contextlib.suppress(NotifierError, OSError):  # it was lost before, or could not be started
@@ -136,11 +139,13 @@ class ChildProcess:
                 await asyncio.to_thread(self._process.join, STOP_TIMEOUT_SECONDS)
 
 
-def _list_versions(request: RenderBatchRequest | PreviewRequest | CompareRequest) -> list[str | None]:
-    """The versions that the child will have used, in its order."""
+def _list_versions(request: RenderBatchRequest | PreviewRequest | CompareRequest) -> list[str]:
+    """List the versions that the request uses, in the child's order."""
     if isinstance(request, CompareRequest):
-        return [request.before, request.after]
-    return [job.version for job in ([request.job] if isinstance(request, PreviewRequest) else request.jobs)]
+        versions = [request.before, request.after]
+    else:
+        versions = [job.version for job in ([request.job] if isinstance(request, PreviewRequest) else request.jobs)]
+    return [version for version in versions if version is not None]
 
 
 def _is_lost(connection: asyncio.Task[ChildConnection]) -> bool:
@@ -182,3 +187,13 @@ def get_cpu_seconds(pid: int | None) -> float:
         return time.clock_gettime(~pid << 3 | 2)  # Linux: the CPU-time clock of another process
     except OSError:
         return math.inf
+
+
+def suggest_child_count(processors: int) -> int:
+    """Suggest how many children a sender should have: it, the database and the relay need processors as well."""
+    return min(MAX_DEFAULT_CHILDREN, max(1, processors // 2))
+
+
+def count_processors() -> int:
+    """Count the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

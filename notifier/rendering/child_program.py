@@ -1,4 +1,4 @@
-"""The rendering child: compiles and renders what it is sent, and answers; losing it loses no data.
+"""The rendering child: compiles and renders the templates that it is sent, and answers; losing it loses no data.
 
 The parent kills it when it overruns. It ignores the terminal's signals and ends when the parent's socket does.
 """
@@ -41,8 +41,7 @@ from notifier.rendering.protocol import (
     RenderBatchAnswer,
     RenderJob,
 )
-from notifier.rendering.source_check import check_source
-from notifier.rendering.version_comparison import compare_versions, describe_mail_error
+from notifier.rendering.source_check import check_source, compare_versions, describe_mail_error
 from notifier.template_language.compiled_version import CompiledVersion
 from notifier.template_language.error_description import PartError, describe_error_without_place
 from notifier.template_language.template_source import RenderFault
@@ -53,14 +52,14 @@ READY_FRAME = FRAME_HEADER.pack(0)
 """Sent once when the child is ready: starting it must not count against the first mail's time."""
 MAX_MEMORY_BYTES = 1024 * 1024 * 1024  # bytes of address space; a runaway render fails instead of taking the machine
 MAX_BUSY_SECONDS = 10.0
-"""Seconds after which SIGALRM ends a child that is still busy: its parent, who would have killed it, is dead itself."""
+"""Seconds after which SIGALRM ends a busy child: its parent would have killed it before, and so must be dead."""
 MAX_REQUEST_CPU_SECONDS = 0.1
-"""Of processor time, after which the request's other mails are left for its next: another service may wait."""
+"""Processor seconds after which the other mails of a request are left out, because another service may wait."""
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
-"""Bytes of mail in one answer, after which they are left as well."""
+"""Bytes of mail in one answer after which the others are left out as well."""
 MALLOC_WARMUP_BYTES = 16 * 1024 * 1024
-"""Bytes in one piece whose being freed teaches glibc to keep twice as much. Else, as the heap happens to lie, it gives
-back what 25 mails took as soon as they are sent, and getting it anew for the next 25 is a tenth of the child's time.
+"""Bytes that are allocated and freed once, so that glibc keeps twice as much. Else it may return the memory of 25 mails
+to the system after each answer, and getting it again takes a tenth of the child's time.
 """
 MAX_KNOWN_VERSIONS = 256  # compiled versions kept
 
@@ -94,7 +93,7 @@ class RenderingChild:
         return answer
 
     def _render_batch(self, jobs: Iterable[RenderJob]) -> RenderBatchAnswer:
-        """The first mails, as many as the request's time and bytes suffice for; at least one."""
+        """Render the first mails, at least one, until the request's time or bytes are used up."""
         results: list[RenderedMail | MailWithGaps | RenderFault] = []
         seconds: list[float] = []
         size, start = 0, process_time()
@@ -146,7 +145,6 @@ class RenderingChild:
         return compiled.add_unsubscribe_header(job.header, values), compiled.render(job.locale, values)
 
     def _build_message(self, job: RenderJob, header: MailHeader, parts: MailParts) -> RenderedMail | MailWithGaps:
-        """The mail, with the images that it shows."""
         assets = self._known[job.version].source.assets if job.version is not None else {}
         if assets and (names := list_shown_images(assets, parts.html)):
             files = [*job.attachments, *build_image_attachments(assets, names)]
@@ -157,7 +155,7 @@ class RenderingChild:
 
 
 def _build_literal_parts(content: LiteralContent) -> MailParts:
-    """The parts as their caller wrote them; only a missing text part is built."""
+    """Build the parts as their caller wrote them; only a missing text part is generated."""
     if content.text is not None:
         return MailParts(subject=content.subject, html=content.html, text=content.text)
     if content.html is None:
@@ -171,10 +169,7 @@ def _build_literal_parts(content: LiteralContent) -> MailParts:
 
 
 def serve_requests(connection: socket.socket, nice: int = 0, public_url: str | None = None) -> None:
-    """Answer requests from the socket until the parent closes it.
-
-    `nice`: how far it lets others go first; linked images are below `public_url`.
-    """
+    """Answer requests from the socket until the parent closes it. Linked images are below `public_url`."""
     silence_stderr()
     os.nice(nice)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -213,6 +208,6 @@ def _read_frame(connection: socket.socket) -> bytes | None:
 
 
 def _read_exactly(connection: socket.socket, size: int) -> bytes | None:
-    """Read `size` bytes; None if the parent closed the socket before."""
+    """Read `size` bytes; return None if the parent closed the socket before."""
     read = connection.recv(size, socket.MSG_WAITALL)
     return read if len(read) == size else None

@@ -28,7 +28,7 @@ class DiffBudget:
         self._size = size  # remaining bytes; None: no limit
 
     def unified(self, old: Sequence[str], new: Sequence[str], names: tuple[str, str], context: int = 3) -> list[str]:
-        """The lines of a unified diff; if it is cut, the last line says so."""
+        """Return the lines of a unified diff; if it is cut, the last line says so."""
         lines: list[str] = []
         for line in _write_diff(old, new, names, self._list_opcodes(old, new), context):
             if self._size is not None:
@@ -39,12 +39,12 @@ class DiffBudget:
         return lines
 
     def count(self, old: Sequence[str], new: Sequence[str]) -> tuple[int, int]:
-        """How many lines are added and removed."""
+        """Count the lines that are added and removed."""
         changes = [code for code in self._list_opcodes(old, new) if code[0] != "equal"]
         return sum(to - start for *_, start, to in changes), sum(to - start for _, start, to, _, _ in changes)
 
     def _list_opcodes(self, old: Sequence[str], new: Sequence[str]) -> _Opcodes:
-        """The opcodes from one text to the other; only lines between the first and the last difference are matched."""
+        """Compute the opcodes; only lines between the first and the last difference are matched."""
         least = min(len(old), len(new))
         first = next((at for at in range(least) if old[at] != new[at]), least)
         last = next((at for at in range(least - first) if old[-1 - at] != new[-1 - at]), least - first)
@@ -86,7 +86,7 @@ class _Grouper(SequenceMatcher[str]):
 def _write_diff(
     old: Sequence[str], new: Sequence[str], names: tuple[str, str], opcodes: _Opcodes, context: int
 ) -> Iterator[str]:
-    """The lines, as `difflib.unified_diff` writes them."""
+    """Write the lines as `difflib.unified_diff` does."""
     grouper = _Grouper(None, (), ())
     grouper.opcodes = opcodes
     for number, group in enumerate(grouper.get_grouped_opcodes(context)):

@@ -1,22 +1,18 @@
 """The rendering pool: child processes under a time limit, so that no template can stall or crash the sender.
 
-A batch that overruns is rendered again one mail at a time, which finds the culprit; the child is killed and replaced.
+A batch that overruns is rendered again one mail at a time, which finds the one to blame; the child is killed and
+replaced. Attachments and images are put into the mails here: a child is not trusted with their bytes.
 """
 
 import asyncio
-import os
-import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Protocol, Self
 
-from msgspec.structs import replace
-
-from notifier.mail.attachment_parts import MAX_MESSAGE_BYTES
-from notifier.mail.mail_parts import MailWithGaps, RenderedMail
+from notifier.mail.attachment_parts import MAX_MESSAGE_BYTES, fill_attachments, get_filled_size
+from notifier.mail.mail_parts import MailWithGaps, PinnedAsset, RenderedMail
 from notifier.rendering.child_connection import ChildLostError, LossReason
-from notifier.rendering.child_process import ChildProcess
-from notifier.rendering.mail_filler import ImageLoader, MailFiller
+from notifier.rendering.child_process import ChildProcess, count_processors, suggest_child_count
 from notifier.rendering.protocol import (
     CheckRequest,
     ChildAnswer,
@@ -37,6 +33,22 @@ from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
 from notifier.template_language.template_source import FaultCode, RenderFault, TemplateSource
 
+MAX_BYTES_ON_LOOP = 64 * 1024
+"""Bytes of attachments that are put in on the event loop; for more of them a thread is used."""
+TOO_LARGE_FAULT = RenderFault(
+    part="mail",
+    line=None,
+    message=f"the finished mail would have more than {MAX_MESSAGE_BYTES // 1024**2} MiB.",
+    advice="Send fewer or smaller files, or link to them.",
+    code=FaultCode.TOO_LARGE,
+)
+IMAGE_MISSING_FAULT = RenderFault(
+    part="mail", line=None, message="an image that it shows is not in the database any more"
+)
+
+ImageLoader = Callable[[Collection[str]], Awaitable[Mapping[str, bytes]]]
+"""Loads the base64 lines of the images with these SHA-256 (hexadecimal); what is gone is left out."""
+
 MAX_WALL_SECONDS = 1.0
 MAX_STARVED_WALL_SECONDS = 8.0
 MAX_CHECK_SECONDS = 2.0
@@ -44,8 +56,6 @@ MAX_BATCH_MAILS = 25
 """Mails in one request: enough to pay for the round trip, few enough to lose little when one of them overruns."""
 MAX_CONTENT_CHARACTERS = 64 * 1024
 """Characters of literal content in one request, if it has several: making a text of so much HTML takes up to 60 ms."""
-MAX_DEFAULT_CHILDREN = 4
-"""Children without a setting: one sender process cannot keep more of them busy."""
 MAX_REQUESTS_PER_CHILD = 2
 """Requests that a child may have: one that it works at, and the next, so that it never waits for one."""
 
@@ -57,25 +67,62 @@ TOO_SLOW_FAULT = RenderFault(
     code=FaultCode.TOO_SLOW,
 )
 STARVED_FAULT = RenderFault(part="mail", line=None, message="this host gave rendering no processor time")
-"""No fault of the mail: to be rendered again later."""
+"""Not the mail's fault: it is rendered again later."""
 ChildResult = RenderedMail | MailWithGaps | RenderFault | SkippedMail
 RenderResult = RenderedMail | RenderFault | SkippedMail
 
 
+class MailFiller:
+    """Fills the gaps of mails, up to `limit` bytes of a finished mail; without a loader there are no images."""
+
+    def __init__(self, load_images: ImageLoader | None, limit: int) -> None:
+        self._load_images = load_images
+        self._limit = limit
+        self._lock = asyncio.Lock()  # one large mail after the other: more threads are no faster, and take memory
+
+    async def fill(
+        self, mail: RenderedMail | MailWithGaps, job: RenderJob, sources: Mapping[str, TemplateSource]
+    ) -> RenderedMail | RenderFault:
+        """Put in the attachments of the job and the images; raises `ChildLostError` for gaps that no child leaves."""
+        if isinstance(mail, RenderedMail):
+            return mail if len(mail.wire) <= self._limit else TOO_LARGE_FAULT
+        gaps = len(job.attachments) + len(mail.images)
+        if sorted(piece for piece in mail.pieces if isinstance(piece, int)) != [*range(gaps)]:
+            raise ChildLostError(LossReason.DIED)
+        has_images = job.version is not None and bool(mail.images)
+        images = await self._read_images(mail.images, sources[job.version or ""].assets) if has_images else []
+        if images is None:
+            return IMAGE_MISSING_FAULT
+        if get_filled_size(mail, job.attachments, images) > self._limit:
+            return TOO_LARGE_FAULT
+        if sum(len(attachment.data) for attachment in job.attachments) + sum(map(len, images)) <= MAX_BYTES_ON_LOOP:
+            return fill_attachments(mail, job.attachments, images)
+        async with self._lock:
+            return await asyncio.to_thread(fill_attachments, mail, job.attachments, images)
+
+    async def _read_images(self, names: Sequence[str], assets: Mapping[str, PinnedAsset]) -> list[bytes] | None:
+        """Load the images that the child names, as the version has pinned them; None if one is gone."""
+        if not assets.keys() >= set(names):
+            raise ChildLostError(LossReason.DIED)
+        hashes = [assets[name].sha256 for name in names]
+        lines = await self._load_images(set(hashes)) if self._load_images is not None else {}
+        return [lines[digest] for digest in hashes] if lines.keys() >= set(hashes) else None
+
+
 class CostMeter(Protocol):
-    """Learns what each mail costs, and may have others like it left out."""
+    """Records what each mail costs, and tells which mails to leave out."""
 
     def add_cost(self, job: RenderJob, seconds: float) -> None:
         """Add the processor seconds that a mail has taken."""
 
     def is_skipped(self, job: RenderJob) -> bool:
-        """Whether the mail is not to be rendered here now."""
+        """Return True if the mail is not to be rendered here now."""
 
 
 class RenderingPool:
     """Renders mails in child processes, as many as the processors suggest if `children` is 0; a context manager.
 
-    A pool for people who edit is `nice`: what they try must not make a mail or a request wait.
+    A pool for people who edit is `nice`, so that their tries do not delay a mail or a request.
     """
 
     def __init__(
@@ -88,10 +135,9 @@ class RenderingPool:
         limit: int = MAX_MESSAGE_BYTES,  # bytes of a finished mail
     ) -> None:
         self._filler = MailFiller(load_images, limit)
-        count = children or suggest_child_count(_count_processors())
+        count = children or suggest_child_count(count_processors())
         self._children = [ChildProcess(nice=nice, public_url=public_url) for _ in range(count)]
         self._slots = asyncio.Semaphore(len(self._children) * MAX_REQUESTS_PER_CHILD)
-        self._log = get_logger()
 
     async def __aenter__(self) -> Self:
         for child in self._children:
@@ -112,7 +158,7 @@ class RenderingPool:
     ) -> list[RenderResult]:
         """Render the jobs, whose versions are all in `sources`; one result per job, in order.
 
-        A request has little time: what it leaves undone queues again, behind whatever was asked for meanwhile.
+        A request has little time: the mails that it leaves out wait again, behind later requests.
         """
         batches = _split_into_batches(jobs)
         rendered = await asyncio.gather(*(self._render_and_fill(batch, sources, meter) for batch in batches))
@@ -120,7 +166,7 @@ class RenderingPool:
 
     async def preview(self, job: RenderJob, sources: Mapping[str, TemplateSource]) -> PreviewedMail | RenderFault:
         """Render one mail and show its parts and its bytes; raises `ChildLostError` for an answer that is none."""
-        request = PreviewRequest(job=_without_file_bytes(job), sources=_select_sources([job], sources))
+        request = PreviewRequest(job=job.without_file_bytes(), sources=sources)
         answer = await self._ask_with_retry(request, MAX_WALL_SECONDS)
         if isinstance(answer, RenderFault):
             return answer
@@ -141,7 +187,7 @@ class RenderingPool:
         return answer
 
     async def compare(self, request: CompareRequest, wall: float = MAX_WALL_SECONDS) -> list[MailComparison | None]:
-        """Compare how each of the mails differs between two versions; raises `ChildLostError`, whosever fault it is."""
+        """Compare how each of the mails differs between two versions; raises `ChildLostError`."""
         answer = await self._ask(request, wall)
         if not isinstance(answer, CompareAnswer) or len(answer.results) != len(request.payloads):
             raise ChildLostError(LossReason.DIED)
@@ -161,14 +207,18 @@ class RenderingPool:
     async def _render_batch(
         self, jobs: Sequence[RenderJob], sources: Mapping[str, TemplateSource], meter: CostMeter | None
     ) -> list[ChildResult]:
-        """Each of the jobs, in as many requests as it takes; of a version that is slow, none after the first."""
+        """Render all jobs, in as many requests as it takes; of a version that is slow, none after the first."""
         results: dict[int, ChildResult] = {}
         slow: set[tuple[str, str | None]] = set()
+
+        def is_skipped(job: RenderJob) -> bool:
+            return (job.payer, job.version) in slow or (meter is not None and meter.is_skipped(job))
+
         batch_size = len(jobs)
         while len(results) < len(jobs):
             async with self._slots:
                 pending = [number for number in range(len(jobs)) if number not in results]
-                skipped = {number for number in pending if _is_skipped(jobs[number], slow, meter)}
+                skipped = {number for number in pending if is_skipped(jobs[number])}
                 results |= dict.fromkeys(skipped, SkippedMail())
                 requested = [number for number in pending if number not in skipped][:batch_size]
                 answer = await self._render_some([jobs[number] for number in requested], sources) if requested else None
@@ -186,25 +236,21 @@ class RenderingPool:
     async def _render_some(
         self, jobs: Sequence[RenderJob], sources: Mapping[str, TemplateSource], *, before: LossReason | None = None
     ) -> RenderBatchAnswer | None:
-        """The first of the jobs, at least one; None if one of several made them lose their child."""
+        """Render the first of the jobs, at least one; return None if one of several made them lose their child."""
         start = time.perf_counter()
         wall = MAX_STARVED_WALL_SECONDS if before is LossReason.STARVED else MAX_WALL_SECONDS
         try:
-            request = RenderBatchRequest(
-                jobs=[_without_file_bytes(job) for job in jobs], sources=_select_sources(jobs, sources)
-            )
+            sent = [job.without_file_bytes() if job.attachments else job for job in jobs]
+            request = RenderBatchRequest(jobs=sent, sources=sources)
             answer = await self._ask_in_slot(request, wall)
         except ChildLostError as lost:
             if len(jobs) > 1:
                 return None
             if lost.reason is not LossReason.OVERRAN and before is None:  # something else than the mail may be to blame
                 return await self._render_some(jobs, sources, before=lost.reason)
-            self._log.warning("render_overran", version=jobs[0].version, reason=lost.reason)
-            return (
-                RenderBatchAnswer(results=[STARVED_FAULT], seconds=[0.0])
-                if lost.reason is LossReason.STARVED
-                else RenderBatchAnswer(results=[TOO_SLOW_FAULT], seconds=[wall])
-            )
+            get_logger().warning("render_overran", version=jobs[0].version, reason=lost.reason)
+            fault, seconds = (STARVED_FAULT, 0.0) if lost.reason is LossReason.STARVED else (TOO_SLOW_FAULT, wall)
+            return RenderBatchAnswer(results=[fault], seconds=[seconds])
         finally:
             metrics.RENDER_SECONDS.observe(time.perf_counter() - start)
         if not isinstance(answer, RenderBatchAnswer) or not 0 < len(answer.results) == len(answer.seconds) <= len(jobs):
@@ -212,7 +258,7 @@ class RenderingPool:
         return answer
 
     async def _ask_with_retry(self, request: ChildRequest, wall: float) -> ChildAnswer:
-        """The answer, or a fault in place of one; a child that was not let to run, or died, is asked once more."""
+        """Return the answer, or a fault instead; a child that got no processor, or died, is asked once more."""
         try:
             return await self._ask(request, wall)
         except ChildLostError as lost:
@@ -228,7 +274,7 @@ class RenderingPool:
             return await self._ask_in_slot(request, wall)
 
     async def _ask_in_slot(self, request: ChildRequest, wall: float) -> ChildAnswer:
-        """Ask the child with the fewest requests; again, if this one was lost by what another request did."""
+        """Ask the child with the fewest requests, and again if another request made it lose its child."""
         while True:
             child = min(self._children, key=lambda child: child.pending_requests)
             try:
@@ -239,7 +285,6 @@ class RenderingPool:
 
 
 def _split_into_batches(jobs: Sequence[RenderJob]) -> Iterator[Sequence[RenderJob]]:
-    """The jobs in runs for one request each."""
     start, content = 0, 0
     for number, job in enumerate(jobs):
         length = len(job.content) if job.content else 0
@@ -249,27 +294,3 @@ def _split_into_batches(jobs: Sequence[RenderJob]) -> Iterator[Sequence[RenderJo
         content += length
     if jobs:
         yield jobs[start:]
-
-
-def _is_skipped(job: RenderJob, slow: Collection[tuple[str, str | None]], meter: CostMeter | None) -> bool:
-    return (job.payer, job.version) in slow or (meter is not None and meter.is_skipped(job))
-
-
-def _without_file_bytes(job: RenderJob) -> RenderJob:
-    """The job as the child is told it."""
-    if not job.attachments:
-        return job
-    return replace(job, attachments=[replace(attachment, data=b"") for attachment in job.attachments])
-
-
-def _select_sources(jobs: Sequence[RenderJob], sources: Mapping[str, TemplateSource]) -> dict[str, TemplateSource]:
-    return {job.version: sources[job.version] for job in jobs if job.version is not None}
-
-
-def suggest_child_count(processors: int) -> int:
-    """Suggest how many children a sender should have: it, the database and the relay need processors as well."""
-    return min(MAX_DEFAULT_CHILDREN, max(1, processors // 2))
-
-
-def _count_processors() -> int:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

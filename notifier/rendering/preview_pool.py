@@ -1,19 +1,146 @@
-"""A rendering pool that lets everybody else go first: for people who edit, and for mails that have been slow.
+"""Rendering for people who edit, and for mails that have been slow: everybody else goes first.
 
-Its children are started when first asked: one for everybody, and one for those who have used up their CPU budget with
-what was refused. Each does one thing at a time, in the order in which it was asked for.
+There is one child for everybody, and one for those who have used up their CPU budget with what was refused. A person
+has one request at a time, and waits after many refusals, so that a mistake, or an attack on the sandbox, delays nobody
+else.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 
-from notifier.rendering.mail_filler import ImageLoader
-from notifier.rendering.pool import RenderingPool
-from notifier.rendering.protocol import CompareRequest, MailComparison, SourceCheck
-from notifier.template_language.template_source import TemplateSource
+from notifier.clock import Clock
+from notifier.errors import NotifierError
+from notifier.rendering.pool import ImageLoader, RenderingPool
+from notifier.rendering.protocol import CompareRequest, MailComparison, PreviewedMail, RenderJob, SourceCheck
+from notifier.template_language.template_source import RenderFault, TemplateSource
 
 PREVIEW_NICENESS = 15
+BURST_SECONDS = 2.0
+"""CPU seconds that an editor may spend on refused work before they wait: eight endless loops."""
+CPU_SHARE = 0.01
+"""The part of a processor that they get from then on: one endless loop every 25 seconds."""
+FREE_SECONDS = 0.25
+"""CPU seconds of accepted work that are not charged."""
+MAX_WAIT_SECONDS = 10.0
+"""How long a request waits before it is refused."""
+
+
+class CpuBudget:
+    """The CPU seconds that each has left of `burst`, the seconds that may be wasted at once.
+
+    `share` is the part of a processor that grows back: seconds per second.
+    """
+
+    def __init__(self, clock: Clock, *, burst: float, share: float) -> None:
+        self._clock = clock
+        self._burst = burst
+        self._share = share
+        self._seconds: dict[Hashable, float] = {}  # seconds, of those below `burst`
+        self._updated_at = clock.monotonic()
+
+    def charge(self, who: Hashable, seconds: float) -> bool:
+        """Charge wasted seconds; return True if they must wait from now on, and did not have to before."""
+        self._grow()
+        before = self._seconds.get(who, self._burst)
+        self._seconds[who] = before - seconds
+        return before >= 0 > before - seconds
+
+    def has_debt(self, who: Hashable) -> bool:
+        """Return True while wasted seconds have not grown back yet."""
+        return who in self._seconds
+
+    def get_wait(self, who: Hashable) -> float:
+        """Return the seconds until they may go on; 0 now."""
+        if not self._seconds:
+            return 0.0
+        self._grow()
+        return max(0.0, -self._seconds.get(who, self._burst)) / self._share
+
+    def _grow(self) -> None:
+        now = self._clock.monotonic()
+        grown = (now - self._updated_at) * self._share
+        self._seconds = {who: rest + grown for who, rest in self._seconds.items() if rest + grown < self._burst}
+        self._updated_at = now
+
+
+class TooMuchRefusedError(NotifierError):
+    """The editor's earlier requests have used up their CPU budget at the preview process; nothing was tried."""
+
+    def __init__(self, seconds: float) -> None:
+        self.retry_after = math.ceil(seconds)
+        super().__init__(
+            f"your earlier requests were refused too often, or took too long: try again in {self.retry_after} s"
+        )
+
+
+@dataclass(eq=False)
+class EditorSlot:
+    """The slot of one editor, while they hold it."""
+
+    get_cpu_seconds: Callable[[], float]  # CPU seconds of the child process so far
+    began: float | None = None  # their number at the start; None: nothing has been done yet
+    refused: bool = False
+
+    def start(self, worked: Callable[[], float] | None = None) -> None:
+        """Start to count the time of the child process, or of another one, whose CPU seconds `worked` returns."""
+        self.get_cpu_seconds = worked or self.get_cpu_seconds
+        self.began = self.get_cpu_seconds()
+
+    def get_wasted_seconds(self) -> float:
+        """Return the CPU seconds that were wasted, if the work ends now."""
+        seconds = self.get_cpu_seconds() - self.began if self.began is not None else 0.0
+        return seconds if self.refused else max(0.0, seconds - FREE_SECONDS)
+
+
+@dataclass(eq=False)
+class _EditorQueue:
+    """The requests of one editor."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    requests: int = 0  # waiting, and the one that holds the slot
+
+
+class EditorSlots:
+    """Gives slots, to each person in the order of their requests."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        worked: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._worked = worked
+        self._sleep = sleep
+        self._budget = CpuBudget(clock, burst=BURST_SECONDS, share=CPU_SHARE)
+        self._queues: dict[str, _EditorQueue] = {}
+
+    def has_debt(self, who: str) -> bool:
+        """Return True while their wasted seconds have not grown back yet."""
+        return self._budget.has_debt(who)
+
+    @asynccontextmanager
+    async def acquire(self, who: str) -> AsyncIterator[EditorSlot]:
+        """Wait for the person's slot. Raises `TooMuchRefusedError` after the longest wait."""
+        queue = self._queues.setdefault(who, _EditorQueue())
+        queue.requests += 1
+        try:
+            async with queue.lock:
+                wait = self._budget.get_wait(who)
+                await self._sleep(min(wait, MAX_WAIT_SECONDS))
+                if wait > MAX_WAIT_SECONDS:
+                    raise TooMuchRefusedError(wait - MAX_WAIT_SECONDS)
+                slot = EditorSlot(self._worked)
+                try:
+                    yield slot
+                finally:
+                    self._budget.charge(who, slot.get_wasted_seconds())
+        finally:
+            queue.requests -= 1
+            if not queue.requests:
+                del self._queues[who]
 
 
 class PreviewPool:
@@ -29,7 +156,7 @@ class PreviewPool:
 
     @property
     def cpu_seconds(self) -> float:
-        """Processor seconds that everything asked of the first child has taken so far."""
+        """Processor seconds that all requests to the main child have taken so far."""
         return self._main.cpu_seconds
 
     async def check(self, source: TemplateSource) -> SourceCheck:
@@ -55,3 +182,52 @@ class PreviewPool:
                 await self._running.enter_async_context(pool)
                 self._started.add(pool)
             yield pool
+
+
+class EditorRenderers:
+    """Renderers for everybody who edits templates or previews mails."""
+
+    def __init__(self, pool: PreviewPool, clock: Clock) -> None:
+        self._pool = pool
+        self._slots = EditorSlots(clock, lambda: pool.cpu_seconds)
+
+    def get_renderer(self, editor: str) -> "EditorRenderer":
+        """Get the renderer of one person."""
+        return EditorRenderer(self._pool, self._slots, editor)
+
+    def hold_slot(self, editor: str) -> AbstractAsyncContextManager[EditorSlot]:
+        """Hold the slot of one person, for what takes more than one step. Raises `TooMuchRefusedError`."""
+        return self._slots.acquire(editor)
+
+
+class EditorRenderer:
+    """Previews and checks for one person, who waits for their slot. Raises `TooMuchRefusedError`."""
+
+    def __init__(self, pool: PreviewPool, slots: EditorSlots, editor: str) -> None:
+        self._pool = pool
+        self._slots = slots
+        self._editor = editor
+
+    async def preview(self, job: RenderJob, sources: Mapping[str, TemplateSource]) -> PreviewedMail | RenderFault:
+        """Render one mail and show its parts and its bytes."""
+        async with self._hold_slot() as (slot, child):
+            mail = await child.preview(job, sources)
+            slot.refused = isinstance(mail, RenderFault)
+        return mail
+
+    async def check(self, source: TemplateSource) -> SourceCheck:
+        """Compile the source and render its sample."""
+        async with self._hold_slot() as (slot, child):
+            source_check = await child.check(source)
+            slot.refused = bool(source_check.faults)
+        return source_check
+
+    @asynccontextmanager
+    async def _hold_slot(self) -> AsyncIterator[tuple[EditorSlot, RenderingPool]]:
+        """Hold the slot and a child: a separate child while the editor has a debt, so that nobody else waits."""
+        async with (
+            self._slots.acquire(self._editor) as slot,
+            self._pool.borrow_child(apart=self._slots.has_debt(self._editor)) as child,
+        ):
+            slot.start(lambda: child.cpu_seconds)
+            yield slot, child

@@ -1,8 +1,10 @@
 """The messages between parent and child: plain data in MessagePack, never pickles, because a child is not trusted."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from notifier.mail.mail_parts import MailAttachment, MailHeader, MailParts, MailWithGaps, RenderedMail, RenderedParts
 from notifier.template_language.template_source import FaultCode, RenderFault, TemplateSource
@@ -17,22 +19,26 @@ class RenderJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     variables: str  # the JSON text of an object as the database has it; only the child reads it
     header: MailHeader
     content: str | None = None  # the JSON text of a `LiteralContent`; only the child reads it
-    attachments: list[MailAttachment] = []  # the child is told everything but their bytes
+    attachments: list[MailAttachment] = []  # sent to the child without their bytes
     payer: str = ""  # whose processor time it takes, such as a service's id
+
+    def without_file_bytes(self) -> "RenderJob":
+        """Return the job as it is sent to the child: without the bytes of its attachments."""
+        return replace(self, attachments=[replace(attachment, data=b"") for attachment in self.attachments])
 
 
 class RenderBatchRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A batch of mails, with the sources that this child has not seen yet."""
 
     jobs: list[RenderJob]
-    sources: dict[str, TemplateSource]
+    sources: Mapping[str, TemplateSource]
 
 
 class PreviewRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """One mail to render and to preview, with its source if this child has not seen it yet."""
 
     job: RenderJob
-    sources: dict[str, TemplateSource]
+    sources: Mapping[str, TemplateSource]
 
 
 class CheckRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -54,7 +60,7 @@ class CompareRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     before: str | None  # key of a source; None: there is nothing to compare with
     after: str | None  # the same
     payloads: list[MailVariables]
-    sources: dict[str, TemplateSource]
+    sources: Mapping[str, TemplateSource]
     with_diffs: bool = False  # or only whether it differs, and in what
 
 
@@ -79,11 +85,6 @@ class SourceCheck(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         """Everything that keeps the source from being published, in sentences."""
         errors = [remark for remark in self.remarks if remark.severity is Severity.ERROR]
         return [*map(str, self.faults), *map(str, errors)]
-
-    @property
-    def warning_messages(self) -> list[str]:
-        """Everything that should be corrected but does not block publishing, in sentences."""
-        return [str(remark) for remark in self.remarks if remark.severity is Severity.WARNING]
 
 
 class PreviewedMail(msgspec.Struct, frozen=True, kw_only=True):

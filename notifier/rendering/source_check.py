@@ -1,17 +1,22 @@
-"""Check a template's source before publishing: compile it, render its sample in every locale, run the lint rules."""
+"""What a rendering child does for publishing: check a template's source, and compare a mail between two versions.
+
+A check compiles the source, renders its sample in every locale and runs the lint rules. A comparison says what differs,
+and never contains a whole mail; diffs are made only on request, and are bounded.
+"""
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from notifier.mail.header_fields import HeaderValueError
+from notifier.mail.limits import OutputTooLargeError, TooSlowError
 from notifier.mail.mail_parts import Mailbox, MailHeader, RenderedParts
-from notifier.mail.mime_document import build_mime_message
-from notifier.rendering.protocol import SourceCheck
-from notifier.rendering.version_comparison import describe_mail_error
+from notifier.mail.mime_document import NulInPartError, build_mime_message
+from notifier.rendering.line_diff import DiffBudget
+from notifier.rendering.protocol import MailComparison, MailVariables, SourceCheck
 from notifier.template_language import variable_schema as variable
 from notifier.template_language.compiled_version import CompiledVersion
-from notifier.template_language.error_description import PartError
+from notifier.template_language.error_description import PartError, describe_error_without_place
 from notifier.template_language.template_source import (
     HTML,
     LOCALES,
@@ -21,6 +26,7 @@ from notifier.template_language.template_source import (
     RenderFault,
     TemplateSource,
 )
+from notifier.template_language.variable_schema import VARIABLES_DECODER
 from notifier.template_language.variable_usage import VariableUsage, analyze_variables, list_subject_paths
 from notifier.template_lint.inheritance import find_lost_content
 from notifier.template_lint.lint_report import lint_source
@@ -32,6 +38,81 @@ if TYPE_CHECKING:
 
 MAX_FAULTS = 20
 """Faults after which no more are searched."""
+COMPARED_PARTS = ("subject", "html", "text")
+MAX_DIFF_LINES, MAX_LINE_LENGTH = 200, 400
+"""Lines, and characters of a line, of the diff of one part."""
+CONTEXT_LINES = 2  # lines around a change
+
+_HEADER = MailHeader(
+    message_id="<check@example.org>",
+    date=datetime(2026, 1, 1, tzinfo=UTC),
+    sender=Mailbox("sender@example.org"),
+    recipient="to@example.org",
+)
+
+
+def compare_versions(
+    before: CompiledVersion | None, after: CompiledVersion | None, payload: MailVariables, *, with_diffs: bool
+) -> MailComparison:
+    """Render one mail with both versions and compare the parts; None stands for a version that does not exist."""
+    old, new = _render_preview(before, payload), _render_preview(after, payload)
+    if not isinstance(old, RenderedParts) or not isinstance(new, RenderedParts):
+        return MailComparison(
+            before=old if isinstance(old, RenderFault) else None, after=new if isinstance(new, RenderFault) else None
+        )
+    parts = {name: (getattr(old, name), getattr(new, name)) for name in COMPARED_PARTS}
+    differing = {name: texts for name, texts in parts.items() if texts[0] != texts[1]}
+    return MailComparison(
+        changed=list(differing),
+        shape=[count for texts in differing.values() for count in _measure_change(*texts)],
+        diffs={name: diff_texts(*texts) for name, texts in differing.items()} if with_diffs else {},
+    )
+
+
+def _render_preview(version: CompiledVersion | None, payload: MailVariables) -> RenderedParts | RenderFault | None:
+    """Return the parts of the mail, or the fault because of which it cannot be made."""
+    if version is None:
+        return None
+    try:
+        values = VARIABLES_DECODER.decode(payload.variables)
+        parts = version.render(payload.locale, values)
+        build_mime_message(version.add_unsubscribe_header(_HEADER, values), parts)
+    except Exception as error:  # noqa: BLE001 - one bad mail must not stop the others
+        return describe_mail_error(error)
+    return parts
+
+
+def describe_mail_error(error: Exception) -> RenderFault:
+    """Describe why a mail could not be made, for the people who edit templates."""
+    if isinstance(error, PartError):
+        return error.fault
+    if isinstance(error, (HeaderValueError, NulInPartError)):
+        return RenderFault(part="mail", line=None, message=str(error))
+    if isinstance(error, UnicodeError):
+        advice = "Look for \\ud… in the template and in the values, and write the character itself."
+        return RenderFault(part="mail", line=None, message="there is half a character in it.", advice=advice)
+    if isinstance(error, (RecursionError, MemoryError, OutputTooLargeError, TooSlowError)):
+        return describe_error_without_place(error, "mail")
+    advice = f"Tell who runs Notifier that it was “{type(error).__name__}”."
+    return RenderFault(part="mail", line=None, message="the mail could not be put together.", advice=advice)
+
+
+def _measure_change(old: str, new: str) -> tuple[int, int]:
+    """Count the lines of each text from the first difference to the last."""
+    mine, theirs = old.split("\n"), new.split("\n")
+    least = min(len(mine), len(theirs))
+    first = next((n for n in range(least) if mine[n] != theirs[n]), least)
+    last = next((n for n in range(least - first) if mine[-1 - n] != theirs[-1 - n]), least - first)
+    return len(mine) - first - last, len(theirs) - first - last
+
+
+def diff_texts(old: str, new: str) -> str:
+    """Return a unified diff of two texts, cut if it is too long to read."""
+    lines = DiffBudget(size=None).unified(old.splitlines(), new.splitlines(), ("published", "draft"), CONTEXT_LINES)
+    excerpt = lines[: MAX_DIFF_LINES + 1]
+    if len(excerpt) > MAX_DIFF_LINES:
+        excerpt[MAX_DIFF_LINES:] = ["…"]
+    return "\n".join(line if len(line) <= MAX_LINE_LENGTH else line[:MAX_LINE_LENGTH] + "…" for line in excerpt)
 
 
 def check_source(source: TemplateSource, public_url: str | None = None) -> SourceCheck:
@@ -107,7 +188,7 @@ class _SampleRun:
     def _try(self, version: CompiledVersion, tag: str | None, values: dict[str, Any]) -> None:
         rendered = version.render(tag, dict(values))  # first, so that compiling counts as where it is sent
         unstyled = version.render_unstyled(tag, dict(values))
-        build_mime_message(_build_sample_header(), rendered)
+        build_mime_message(_HEADER, rendered)
         self.mails.append(
             SampleMail(
                 source=self._source,
@@ -126,17 +207,17 @@ class _SampleRun:
 
 
 def _analyze_variables(source: TemplateSource) -> VariableUsage:
-    """What is known about the variables; for a source that cannot be parsed, what sample and settings say."""
+    """Analyze the variables; for a source that cannot be parsed, use its sample and settings."""
     try:
         return analyze_variables(source)
-    except Exception:  # noqa: BLE001 - of Python's too: see `_check`
+    except Exception:  # noqa: BLE001 - Python's own errors as well
         optional = [*source.settings.optional]
         schema = variable.build_schema(source.sample, optional)
         return VariableUsage(schema=schema, optional=optional, undefined=[], unused=[], unmatched=[])
 
 
 def _find_static_faults(source: TemplateSource) -> list[RenderFault]:
-    """Faults that can be seen without rendering: missing parts."""
+    """Find the missing parts, which needs no rendering."""
     faults = []
     for prefix in ("", *(f"{LOCALES}{tag}/" for tag in source.locales)):
         required = [SUBJECT, HTML] + ([TEXT] if TEXT in source.files else [])
@@ -149,14 +230,7 @@ def _find_static_faults(source: TemplateSource) -> list[RenderFault]:
 
 
 def _list_samples(source: TemplateSource, optional: Iterable[str]) -> list[dict[str, Any]]:
-    """The sample, and the sample without all optional variables if that is different."""
+    """List the sample, and the sample without all optional variables if that is different."""
     values = source.sample_values
     shortest = variable.remove_optional(values, optional)
     return [values] if shortest == values else [values, shortest]
-
-
-def _build_sample_header() -> MailHeader:
-    """A header for the sample's mail."""
-    from_box = Mailbox("sender@example.org")
-    moment = msgspec.convert("2026-01-01T00:00:00Z", type=MailHeader.__annotations__["date"])
-    return MailHeader(message_id="<check@example.org>", date=moment, sender=from_box, recipient="to@example.org")

@@ -9,7 +9,7 @@ from pathlib import Path
 from notifier.clock import Clock, SystemClock
 from notifier.db.database_clock import DatabaseClock
 from notifier.db.engine import Database
-from notifier.outbox.throughput import ThroughputEstimate
+from notifier.outbox.heartbeat import ThroughputEstimate
 from notifier.outbox.wakeup import Wakeup, WakeupNotifier
 from notifier.settings import Settings, find_shipped_directory
 

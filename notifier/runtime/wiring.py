@@ -40,9 +40,8 @@ from notifier.outbox.journal import Journal
 from notifier.outbox.rescuer import Rescuer
 from notifier.outbox.wakeup import listen_for_wakeups
 from notifier.outbox.worker import Worker
-from notifier.rendering.editor_renderers import EditorRenderers
 from notifier.rendering.pool import RenderingPool
-from notifier.rendering.preview_pool import PreviewPool
+from notifier.rendering.preview_pool import EditorRenderers, PreviewPool
 from notifier.runtime.background_workers import open_side_work
 from notifier.runtime.process_parts import ProcessParts, open_process_parts
 from notifier.smtp.transport import SmtpTransport

@@ -41,18 +41,11 @@ class ConnectionLimitState:
     reason: str  # the relay's words at the last refusal; empty while the maximum is in force
 
 
-LimitListener = Callable[[ConnectionLimitState], None]
-
-
-def _ignore_change(_: ConnectionLimitState) -> None:
-    """Do nothing."""
-
-
 class ConnectionLimit:
     """The limit in force. `connected` counts the open and usable connections, `opening` those being opened."""
 
     def __init__(self, relay: str, maximum: int, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self.on_change: LimitListener = _ignore_change
+        self.on_change: Callable[[ConnectionLimitState], object] = lambda _: None
         self.maximum = maximum
         self.in_force = maximum
         self._relay = relay

@@ -1,12 +1,13 @@
 """The line protocol of one connection: reply lines in, commands and bodies out.
 
-Nothing that the relay says unasked is taken for a reply, and a lost connection writes not one byte more. The phases of
-a mail are the transaction's.
+A line that no command asked for is never taken for a reply. Once the connection is lost nothing more is written. The
+phases of a mail are in `mail_transaction`.
 """
 
 import asyncio
 import re
 from collections import deque
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from notifier.outcomes import SmtpReply
@@ -44,14 +45,21 @@ class RawReply(NamedTuple):
         return str(self.parse())
 
 
+@dataclass(frozen=True, kw_only=True)
+class RelayFeatures:
+    """The features that the relay offered in its reply to EHLO."""
+
+    pipelining: bool = False  # RFC 2920
+    supports_size: bool = False  # RFC 1870: it understands SIZE= at MAIL
+    size_limit: int | None = None  # bytes
+
+
 class LineProtocol(asyncio.Protocol):
     """Takes over a transport on which no reply is pending; one coroutine at a time may wait on it."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.lost_reason: str | None = None  # why the connection is lost
-        self.is_out_of_step = (
-            False  # the relay sent more replies than commands, so replies may belong to other commands
-        )
+        self.is_out_of_step = False  # a reply was unexpected, so others may belong to other commands as well
         self.is_body_taken = False  # the last byte of the body was passed to the system: the relay may have it
         self.on_lost = _do_nothing
         self._transport = transport
@@ -167,7 +175,7 @@ class LineProtocol(asyncio.Protocol):
     # -- called by the event loop -----------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Match each reply to a command; anything else ends the connection."""
+        """Match each reply to a command; any other line ends the connection."""
         if self.lost_reason is not None:
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -180,7 +188,7 @@ class LineProtocol(asyncio.Protocol):
             self._wake()
 
     def eof_received(self) -> None:
-        """Cut the connection: no reply can come any more."""
+        """Cut the connection, because no more replies can come."""
         self.disconnect(CLOSED)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -188,11 +196,11 @@ class LineProtocol(asyncio.Protocol):
         self.disconnect(reply_meaning.parse_reply(0, str(exc)).text if exc is not None and str(exc) else CLOSED)
 
     def pause_writing(self) -> None:
-        """Note that the socket has not accepted everything."""
+        """Record that the socket has not accepted everything."""
         self._paused = True
 
     def resume_writing(self) -> None:
-        """Note that the socket has accepted everything."""
+        """Record that the socket has accepted everything."""
         self._paused = False
         if self._ends_body and self.lost_reason is None:
             self._finish_body()
@@ -234,7 +242,6 @@ class LineProtocol(asyncio.Protocol):
         self.disconnect(text if is_closing else f"unexpected line: {text}", is_out_of_step=not is_closing)
 
     async def _wait(self) -> None:
-        """Wait for the next event."""
         self._waiter = self._loop.create_future()
         try:
             await self._waiter

@@ -1,15 +1,18 @@
 """MAIL, RCPT, DATA and the body for one mail: in one flight where the relay offers PIPELINING, else step by step.
 
-It knows at each moment whether the final dot may have left, which decides whether the mail may be sent again. It begins
-no body without the queue's permit. While it waits for the reply to the dot, the next mail's envelope may be announced.
+It knows at each moment whether the final dot may have left, which decides whether the mail may be sent again. No body
+begins without the queue's permit. While it waits for the reply to the dot, it may announce the next mail's envelope.
 """
 
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import msgspec
+
+from notifier.outbox.entry_handler import BodyPermit
 from notifier.outcomes import (
     Accepted,
     CircuitReason,
@@ -21,10 +24,8 @@ from notifier.outcomes import (
     SmtpReply,
     Uncertain,
 )
-from notifier.smtp.line_protocol import CLOSED, TIMED_OUT, LineProtocol, RawReply
-from notifier.smtp.outgoing_mail import DroppedConnection, OutgoingMail, Permit, RequestPermit
-from notifier.smtp.reply_meaning import classify_reply
-from notifier.smtp.reported_fault import find_reported_fault
+from notifier.smtp.line_protocol import CLOSED, TIMED_OUT, LineProtocol, RawReply, RelayFeatures
+from notifier.smtp.reply_meaning import classify_reply, find_reported_fault
 
 COMMAND_TIMEOUTS = {SmtpPhase.MAIL: 60.0, SmtpPhase.RCPT: 60.0, SmtpPhase.DATA: 120.0}
 DOT_TIMEOUT_SECONDS = 600.0  # RFC 5321 §4.5.3.2.6
@@ -32,20 +33,32 @@ MIN_BYTES_PER_SECOND = 32 * 1024
 RESET_TIMEOUT_SECONDS = 10.0
 SLICE_BYTES = 64 * 1024  # bytes of a body that are written at once
 _ENVELOPE = (SmtpPhase.MAIL, SmtpPhase.RCPT, SmtpPhase.DATA)
-_ANNOUNCED_FLIGHTS = (b"", b"", b"")
-_ABOUT_ADDRESS = "2.1."
 _OK, _FORWARD, _START_INPUT = 250, 251, 354
 _LEADING_DOT = re.compile(rb"\n\.")
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
+RequestPermit = Callable[[], Awaitable[BodyPermit | None]]
+"""Asks the queue for the permit; the result is None if this mail must not be sent.
+
+It is cancelled if the relay refuses or disconnects first, so work that several mails share must be shielded.
+"""
+
+
+class OutgoingMail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Envelope and finished bytes of one mail."""
+
+    sender: str
+    recipient: str
+    data: bytes  # canonical CRLF, not yet dot-stuffed
 
 
 @dataclass(frozen=True, kw_only=True)
-class RelayFeatures:
-    """The features that the relay offered in its reply to EHLO."""
+class DroppedConnection:
+    """The connection ended before the final dot was written: the mail is not sent."""
 
-    pipelining: bool = False  # RFC 2920
-    supports_size: bool = False  # RFC 1870: it understands SIZE= at MAIL
-    size_limit: int | None = None  # bytes
+    phase: SmtpPhase
+    is_attempt: bool  # a reply to MAIL was read, so this was an attempt
+    detail: str
+    reported_fault: CircuitReason | None = None  # as in `NotTried`
 
 
 class SmtpTransaction:
@@ -57,7 +70,7 @@ class SmtpTransaction:
         self._mail = mail
         self._deadline = deadline  # seconds of `time.monotonic`
         self._before_body = before_body
-        self._permit: asyncio.Future[Permit | None] | None = None
+        self._permit: asyncio.Future[BodyPermit | None] | None = None
         self._phase = SmtpPhase.MAIL
         self._replies: dict[SmtpPhase, RawReply] = {}
 
@@ -97,7 +110,7 @@ class SmtpTransaction:
                 await self._reset()
                 return self._build_dropped() if protocol.is_out_of_step else refusal
             permit = await self._wait_for_permit()
-            return permit if isinstance(permit, NotPermitted | DroppedConnection) else await self._send_body(permit)
+            return await self._send_body(permit) if isinstance(permit, BodyPermit) else permit
         finally:
             self.withdraw()
             protocol.clear_deadline()
@@ -109,7 +122,8 @@ class SmtpTransaction:
     def withdraw(self) -> None:
         """Cancel a pending request for the permit."""
         if self._permit is not None:
-            self._permit.add_done_callback(_ignore_result)
+            # Asyncio warns about an exception that nobody reads.
+            self._permit.add_done_callback(lambda permit: permit.cancelled() or permit.exception())
             self._permit.cancel()
             self._permit = None
 
@@ -117,7 +131,7 @@ class SmtpTransaction:
         return features.size_limit is not None and len(self._mail.data) > features.size_limit
 
     def _flights(self, features: RelayFeatures) -> tuple[bytes, bytes, bytes]:
-        """Build what is sent before the replies to MAIL, RCPT and DATA. Raises `ValueError` for a bad address."""
+        """Build what is sent for MAIL, RCPT and DATA. Raises `ValueError` for a control character in an address."""
         sender, recipient = self._mail.sender, self._mail.recipient
         if _CONTROL_CHARACTER.search(sender + recipient):
             raise ValueError("an address with a control character would be a command of its own")
@@ -129,13 +143,12 @@ class SmtpTransaction:
         return f"MAIL FROM:<{sender}>{options}\r\n".encode(), f"RCPT TO:<{recipient}>\r\n".encode(), b"DATA\r\n"
 
     def _request_permit(self) -> None:
-        """Ask the queue for the permit, while the relay is asked for its 354."""
         self._permit = asyncio.ensure_future(self._before_body())
 
     async def _send_envelope(self) -> None:
         """Send the commands and read the replies until all are read, one is a refusal, or the connection is lost."""
         protocol = self._protocol
-        flights = _ANNOUNCED_FLIGHTS if self.is_announced else self._flights(self._features)
+        flights = (b"", b"", b"") if self.is_announced else self._flights(self._features)
         for phase, flight in zip(_ENVELOPE, flights, strict=True):
             self._phase = phase
             if not protocol.has_reply:
@@ -175,27 +188,24 @@ class SmtpTransaction:
         if self.is_announced and not self._is_own_refusal(refused):
             self._protocol.disconnect(f"a refusal that does not fit: {reply}", is_out_of_step=True)
             return self._build_dropped()
-        return self._classify(reply.parse())
+        return classify_reply(self._phase, reply.parse(), self._mail.recipient, self._mail.sender)
 
     def _is_own_refusal(self, refused: list[SmtpPhase]) -> bool:
-        """Return False if an extra reply to the mail before would look the same; on a new connection there is none."""
+        """Return False if an extra reply to the mail before would look the same."""
         is_complete = len(self._replies) == len(_ENVELOPE)
         return is_complete and (SmtpPhase.MAIL not in refused or len(refused) == len(_ENVELOPE))
-
-    def _classify(self, reply: SmtpReply) -> Outcome:
-        return classify_reply(self._phase, reply, self._mail.recipient, self._mail.sender)
 
     def _build_dropped(self, last: SmtpReply | None = None) -> DroppedConnection:
         """Describe the end of the connection; a 421 as its `last` reply answers no command (RFC 5321 §3.8)."""
         first = self._replies.get(SmtpPhase.MAIL)
         is_attempt = first is not None and not first.is_closing
         fault = find_reported_fault(self._phase, last, sender="", recipient="") if last else None
-        detail = str(last) if last else self._protocol.lost_reason or CLOSED
         fault = fault if is_attempt else CircuitReason.CLOSED
+        detail = str(last) if last else self._protocol.lost_reason or CLOSED
         return DroppedConnection(phase=self._phase, is_attempt=is_attempt, detail=detail, reported_fault=fault)
 
     async def _reset(self) -> None:
-        """After a refusal, bring the connection to where the next mail can begin; it stays unusable if that fails."""
+        """After a refusal, prepare the connection for the next mail; it stays unusable if that fails."""
         seconds = min(RESET_TIMEOUT_SECONDS, self._deadline - time.monotonic())
         is_closing = any(reply.is_closing for reply in self._replies.values())
         if seconds <= 0 or not self._protocol.is_idle or is_closing:
@@ -218,8 +228,7 @@ class SmtpTransaction:
     def _was_accepted(self, phase: SmtpPhase) -> bool:
         return phase in self._replies and _is_positive(phase, self._replies[phase])
 
-    async def _wait_for_permit(self) -> Permit | NotPermitted | DroppedConnection:
-        """Wait for the permit, which was requested together with DATA. Raises what the request raised."""
+    async def _wait_for_permit(self) -> BodyPermit | NotPermitted | DroppedConnection:
         assert self._permit is not None
         self._protocol.set_deadline(self._deadline - time.monotonic())
         if not await self._protocol.wait_for(self._permit):
@@ -228,8 +237,7 @@ class SmtpTransaction:
         permit, self._permit = self._permit.result(), None
         return permit or NotPermitted(detail="not permitted to begin")
 
-    async def _send_body(self, permit: Permit) -> Outcome | DroppedConnection:
-        """Send the body and the final dot, and read the reply."""
+    async def _send_body(self, permit: BodyPermit) -> Outcome | DroppedConnection:
         data = _stuff_dots(self._mail.data) + b".\r\n"
         seconds = DOT_TIMEOUT_SECONDS + len(data) / MIN_BYTES_PER_SECOND
         now = time.monotonic()
@@ -250,7 +258,7 @@ class SmtpTransaction:
             return Uncertain(detail=f"no reply to the final dot: {self._protocol.lost_reason}")
         return self._build_dropped()
 
-    async def _write(self, data: memoryview, permit: Permit) -> bool:
+    async def _write(self, data: memoryview, permit: BodyPermit) -> bool:
         """Write the slices as the socket accepts them; return False if the permit ended before the last one."""
         for start in range(0, len(data), SLICE_BYTES):
             if start:
@@ -268,7 +276,7 @@ class SmtpTransaction:
         """
         reply = raw.parse()
         # If the relay forgets our dot, the next reply is to the announced MAIL, and may say so (RFC 3463 §3.2).
-        is_forgotten = self._has_announced and (reply.enhanced or "").startswith(_ABOUT_ADDRESS)
+        is_forgotten = self._has_announced and (reply.enhanced or "").startswith("2.1.")
         if raw.code == _OK and not is_forgotten:
             self.is_reusable = True
             return Accepted(reply=reply)
@@ -279,7 +287,7 @@ class SmtpTransaction:
         if raw.is_closing:
             return self._build_dropped(reply)
         self.is_reusable = True
-        return self._classify(reply)
+        return classify_reply(self._phase, reply, self._mail.recipient, self._mail.sender)
 
 
 def _stuff_dots(data: bytes) -> bytes:
@@ -290,9 +298,3 @@ def _stuff_dots(data: bytes) -> bytes:
 
 def _is_positive(phase: SmtpPhase, reply: RawReply) -> bool:
     return reply.code == _START_INPUT if phase is SmtpPhase.DATA else reply.code in (_OK, _FORWARD)
-
-
-def _ignore_result(permit: asyncio.Future[Permit | None]) -> None:
-    """Read the exception, because asyncio warns about one that nobody reads."""
-    if not permit.cancelled():
-        permit.exception()

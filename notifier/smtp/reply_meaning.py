@@ -1,10 +1,25 @@
-"""What a relay's reply means for a mail: temporary or permanent is decided here, once (RFC 5321 §4.2, RFC 3463)."""
+"""What a relay's reply means for a mail: temporary or permanent is decided here, once (RFC 5321 §4.2, RFC 3463).
+
+A relay often speaks about itself in its reply to a mail. Such a reported fault is matched generously, because it stops
+nothing until other mails confirm it (notifier.throttle.circuit_breaker).
+"""
 
 import re
+import unicodedata
 
-from notifier.outcomes import Deferred, NotTried, OutageScope, Outcome, RefusalKind, Rejected, SmtpPhase, SmtpReply
+from notifier import email_address
+from notifier.outcomes import (
+    CircuitReason,
+    Deferred,
+    NotTried,
+    OutageScope,
+    Outcome,
+    RefusalKind,
+    Rejected,
+    SmtpPhase,
+    SmtpReply,
+)
 from notifier.smtp.refusal_words import find_doubt
-from notifier.smtp.reported_fault import find_reported_fault, is_about_sender
 
 SERVICE_CLOSING = 421  # "service not available, closing transmission channel": about the connection, not the mail
 # RFC 3463 §3.2, RFC 7505: no such mailbox; moved without a forwarding address; null MX. Not 5.1.2 and 5.1.3, which are
@@ -17,6 +32,54 @@ _MAILBOX_FULL = "5.2.2"
 _ENHANCED = re.compile(r"^([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
 MAX_TEXT_LENGTH = 500
+_LOGIN_CODES = frozenset({432, 530, 534, 535, 538})  # RFC 4954 §6, RFC 5321 §3; 432 and 538: RFC 4954 §4, RFC 2554
+_SHORT_OF_SERVICE = 454  # RFC 3207, RFC 4954: TLS or login not available; relays use it for their own faults
+# RFC 3463 §3.4, mail system status. Not X.3.3 and X.3.4: a feature or a size that this mail asks for.
+_SYSTEM_CODES = {
+    "4.3.0": CircuitReason.SYSTEM,
+    "4.3.1": CircuitReason.STORAGE,
+    "4.3.2": CircuitReason.SYSTEM,
+    "4.3.5": CircuitReason.SYSTEM,
+}
+_RELAY_POLICY = frozenset({None, "4.7.0", "4.7.1", "4.7.25", "4.7.28"})
+# The first match counts. They are used only where there is no status code, or one that means just "a policy".
+# Sources: the replies of Postfix, Exim, OpenSMTPD, Exchange, Gmail, Amazon SES, SendGrid and Mailgun that the test of
+# this module lists, each with its phase.
+_FAULT_WORDS: dict[CircuitReason, tuple[str, ...]] = {
+    CircuitReason.RELAYING: (
+        "relay(ing)? (access )?(denied|not permitted|not allowed)", "not permitted to relay", "client host rejected",
+        "cannot find your (reverse )?hostname",
+    ),
+    CircuitReason.RATE: (
+        "throttling", "too much mail", "maximum (sending|send) rate",
+        "(daily|sending|message) (message )?(quota|limit)", "messaging limit",
+        "maximum credits", "unusual rate of", "ip address.{0,40}rate",
+        "rate limit.{0,20}(ip|client|account)", "too many (messages|connections|concurrent)",
+    ),
+    CircuitReason.STORAGE: (
+        "space shortage", "no space left", "insufficient system",
+        "(system|disk|queue|spool) (is )?(space|full|storage)",
+        "(insufficient|not enough|out of|low on) (disk|storage|resources|space)",
+    ),
+    CircuitReason.SYSTEM: (
+        "local (problem|error)", "queue file", "(server|system) (configuration )?(error|problem|failure)",
+        "(server|system) (is )?(not accepting|busy|overloaded)", "configuration (error|problem)", "shutting down",
+        "service (is )?(currently |temporarily )?(un|not )available", "out of memory",
+    ),
+}  # fmt: skip
+_FAULT_PATTERNS = {reason: re.compile("|".join(fragments)) for reason, fragments in _FAULT_WORDS.items()}
+_ADDRESS = re.compile(r"\S+@\S+")
+_ABOUT_MAILBOX = re.compile(r"mailbox|quota for|\buser\b|recipient|gr[ae]y ?-?list")
+_OTHERS_WORDS = re.compile(r"\bsaid\b|in reply to|remote (host|server|mta)|\bresponded\b|upstream")
+"""A reply that quotes another host is about that host, not about the relay."""
+_OF_SENDER = re.compile(
+    r"\bsender\b|\bmail from\b|\bfrom:? address|return[ -]?path|envelope[ -]from|sending (domain|address)"
+    r"|\bverification failed for|\bsend ?as\b"
+)
+# After the body, words about the sender may be about the content. These are about the sender. Exchange Online:
+# 5.7.60, 5.2.252; Outlook.com: 5.7.515; Amazon SES: "Email address is not verified … identities failed the check".
+_SENDER_CODES = frozenset({"5.7.515", "5.7.60", "5.2.252"})
+_NOT_VERIFIED = re.compile(r"\bnot verified\b|identit(y|ies) failed")
 
 
 def parse_reply(code: int, message: str) -> SmtpReply:
@@ -34,7 +97,7 @@ def classify_reply(phase: SmtpPhase, reply: SmtpReply, recipient: str, sender: s
     """Classify a negative reply (4yz or 5yz) to one mail, in a phase of its transaction.
 
     `recipient` and `sender` are the addresses that the relay got. Only a refusal that is a fact about the recipient is
-    `Refused.RECIPIENT`. A reply stops only this mail, and at MAIL its sender; what it says about the relay must be
+    `RefusalKind.RECIPIENT`. A reply stops only this mail, and at MAIL its sender; what it says about the relay must be
     confirmed by other mails (docs/decisions/facts-about-relays.md).
     """
     fault = find_reported_fault(phase, reply, sender=sender, recipient=recipient)
@@ -54,7 +117,7 @@ def classify_reply(phase: SmtpPhase, reply: SmtpReply, recipient: str, sender: s
 
 
 def is_doubtful(words: str, recipient: str) -> bool:
-    """Return True if a reply at RCPT, written as `str(Reply)`, would not suppress the recipient by today's rules."""
+    """Return True if a reply at RCPT, as `str(SmtpReply)`, would not suppress the recipient by today's rules."""
     code, _, message = words.partition(" ")
     if not (code.isdecimal() and 500 <= int(code) < 600):  # noqa: PLR2004
         return True
@@ -84,3 +147,64 @@ def _is_about_sender(phase: SmtpPhase, reply: SmtpReply, sender: str) -> bool:
 def _is_full(phase: SmtpPhase, reply: SmtpReply) -> bool:
     """Return True for a full mailbox, or for "too many recipients", which may be 552 at RCPT (RFC 5321 §4.5.3.1.10)."""
     return reply.enhanced == _MAILBOX_FULL or (phase is SmtpPhase.RCPT and reply.code == 552)  # noqa: PLR2004
+
+
+def find_reported_fault(phase: SmtpPhase, reply: SmtpReply, *, sender: str, recipient: str) -> CircuitReason | None:
+    """Return the fault of the relay or the sender that a negative reply reports; None if it is about the mail.
+
+    A refusal of the sender at MAIL is certain, and so not a reported fault: see `classify_reply`.
+    """
+    words = _normalize(reply.text)
+    if _OTHERS_WORDS.search(words):
+        return None
+    if reply.code in _LOGIN_CODES:
+        return CircuitReason.LOGIN
+    if reply.code >= 500:  # noqa: PLR2004
+        possible = phase is not SmtpPhase.MAIL and _may_be_about_sender(phase, reply, words)
+        return CircuitReason.SENDER if possible and is_about_sender(words, sender=sender, recipient=recipient) else None
+    return _find_relay_fault(reply, _ADDRESS.sub(" ", words))
+
+
+def _find_relay_fault(reply: SmtpReply, words: str) -> CircuitReason | None:
+    """Return the fault of the relay that a 4yz reply reports."""
+    if reply.enhanced in _SYSTEM_CODES:
+        return _SYSTEM_CODES[reply.enhanced]
+    if reply.enhanced not in _RELAY_POLICY or _ABOUT_MAILBOX.search(words):
+        return None
+    for reason, pattern in _FAULT_PATTERNS.items():
+        if pattern.search(words):
+            return reason
+    return CircuitReason.LOGIN if reply.code == _SHORT_OF_SERVICE else None
+
+
+def is_about_sender(text: str, *, sender: str, recipient: str = "") -> bool:
+    """Return True if the text names the envelope's sender or its domain as refused, and not the recipient.
+
+    `recipient` is empty if the relay has not been told one. If both are the same address, the answer is False.
+    """
+    words, sender, recipient = _normalize(text), _normalize(sender), _normalize(recipient)
+    if not sender or sender == recipient or (recipient and _mentions(words, recipient)):
+        return False
+    domain = email_address.get_address_domain(sender)
+    is_named = _mentions(words, sender)
+    if not is_named and domain != email_address.get_address_domain(recipient) and not _ADDRESS.search(words):
+        is_named = _mentions(words, domain)
+    other_words = words.replace(sender, " ").replace(domain, " ")
+    return is_named and (words.startswith((f"<{sender}>", f"<{domain}>")) or _mentions_sender(other_words))
+
+
+def _mentions_sender(words: str) -> bool:
+    return bool(_OF_SENDER.search(words) or _NOT_VERIFIED.search(words))
+
+
+def _may_be_about_sender(phase: SmtpPhase, reply: SmtpReply, words: str) -> bool:
+    return phase is not SmtpPhase.BODY or reply.enhanced in _SENDER_CODES or bool(_NOT_VERIFIED.search(words))
+
+
+def _mentions(words: str, name: str) -> bool:
+    """Return True if the words contain an address or a domain, not as a part of another one."""
+    return re.search(rf"(?<![\w.+-]){re.escape(name)}(?![\w-]|\.\w)", words) is not None
+
+
+def _normalize(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()

@@ -13,8 +13,7 @@ from notifier.outcomes import NotTried
 from notifier.settings import SmtpSettings
 from notifier.smtp.connection_limit import ConnectionLimit
 from notifier.smtp.mail_transaction import SmtpTransaction
-from notifier.smtp.smtp_connector import MAX_CONNECT_TRIES, RelayUnreachableError, SmtpConnector
-from notifier.smtp.smtp_session import SmtpSession
+from notifier.smtp.smtp_session import MAX_CONNECT_TRIES, RelayUnreachableError, SmtpConnector, SmtpSession
 from notifier.telemetry import metrics
 
 MAX_MAILS_PER_CONNECTION = 100
@@ -39,7 +38,7 @@ class ConnectionNotAssignedError(NotifierError):
 
 @dataclass(eq=False)
 class _WaitingMail:
-    """A mail that waits for a connection. `turn` gives it a session, or None: permission to open one."""
+    """A mail that waits for a connection. The result of `turn` is a session, or None: it may open one."""
 
     transaction: SmtpTransaction | None  # None: the connection is for something else
     fresh: bool
@@ -47,7 +46,7 @@ class _WaitingMail:
     timer: asyncio.TimerHandle | None = None  # once it was announced behind another
 
     def give_up(self) -> None:
-        """Take another connection, before the permit is too old."""
+        """Make the mail take another connection, before its permit is too old."""
         if not self.turn.done():
             self.turn.set_exception(ConnectionNotAssignedError())
 
@@ -81,7 +80,7 @@ class SessionPool:
     ) -> AsyncIterator[SmtpSession]:
         """Give a session for the block; `fresh` asks for a new connection, unless the relay accepts no more.
 
-        Raises `RelayUnreachableError`, and `LeftBehindError` if the transaction was announced but not carried.
+        Raises `RelayUnreachableError`, and `ConnectionNotAssignedError` for a transaction that was announced in vain.
         """
         session = await self._wait_for_session(
             _WaitingMail(transaction, fresh, asyncio.get_running_loop().create_future())
@@ -104,7 +103,7 @@ class SessionPool:
                 session = (None if waiting.fresh else self._take_idle()) or await self._open()
             except RelayUnreachableError as error:
                 if not self.reduce_limit(error.outcome):
-                    self._refuse_all(partial(RelayUnreachableError, error.outcome))  # or each would try in its turn
+                    self._refuse_all(partial(RelayUnreachableError, error.outcome))  # or each would try it as well
                     self._remove_user()
                     raise
                 waiting.fresh, waiting.turn = False, asyncio.get_running_loop().create_future()

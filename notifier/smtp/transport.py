@@ -1,14 +1,13 @@
-"""Delivers one mail through the relay; a dropped connection is replaced once, and is never the mail's fault."""
+"""Deliver one mail through the relay; a dropped connection is replaced once and does not count against the mail."""
 
 import time
 
 from notifier.outcomes import Accepted, Deferred, NotTried, OutageScope, Outcome, SmtpPhase
 from notifier.settings import SmtpSettings
 from notifier.smtp.connection_limit import is_about_connections
-from notifier.smtp.mail_transaction import SmtpTransaction
-from notifier.smtp.outgoing_mail import DroppedConnection, OutgoingMail, RequestPermit
+from notifier.smtp.mail_transaction import DroppedConnection, OutgoingMail, RequestPermit, SmtpTransaction
 from notifier.smtp.session_pool import AnnounceLimits, ConnectionNotAssignedError, SessionPool
-from notifier.smtp.smtp_connector import RelayUnreachableError
+from notifier.smtp.smtp_session import RelayUnreachableError
 
 MIN_RETRY_SECONDS = 0.01
 """Seconds that a second connection needs at least. A timer may fire early by a millisecond (uvloop)."""
@@ -55,7 +54,7 @@ class SmtpTransport:
         return _build_drop_outcome(dropped)
 
     async def _carry(self, transaction: SmtpTransaction, *, fresh: bool) -> Outcome | DroppedConnection | None:
-        """Try once on one connection; return None if stopped before. Raises `LeftBehindError` to try another one."""
+        """Try once on one connection; return None if stopped before. Raises `ConnectionNotAssignedError`."""
         async with self._pool.acquire(fresh=fresh, transaction=transaction) as session:
             if self._aborted:  # while a connection was opened for it
                 return None
@@ -88,7 +87,7 @@ class SmtpTransport:
 
 
 def _find_refused_connection(result: Outcome | DroppedConnection) -> NotTried | None:
-    """Return the refusal if the mail was refused only because of too many connections, so another may carry it."""
+    """Return the refusal if it is only about too many connections, so that another one may carry the mail."""
     match result:
         case (
             DroppedConnection(phase=SmtpPhase.MAIL, is_attempt=False, detail=words)
@@ -103,7 +102,6 @@ def _find_refused_connection(result: Outcome | DroppedConnection) -> NotTried | 
 
 
 def _build_drop_outcome(dropped: DroppedConnection) -> Deferred | NotTried:
-    """Build the outcome of a dropped connection: an attempt only if a reply to MAIL was read."""
     if dropped.is_attempt:
         return Deferred(phase=dropped.phase, detail=dropped.detail, reported_fault=dropped.reported_fault)
     return NotTried(detail=f"the relay closed the connection: {dropped.detail}", reported_fault=dropped.reported_fault)

@@ -22,7 +22,7 @@ from notifier.db.tables import Template, TemplateDraft, get_columns
 from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
 from notifier.ids import generate_id
 from notifier.mail.mail_parts import Mailbox, MailHeader, find_image_names
-from notifier.rendering.editor_renderers import EditorRenderer
+from notifier.rendering.preview_pool import EditorRenderer
 from notifier.rendering.protocol import PreviewedMail, RenderJob, SourceCheck
 from notifier.template_language.compiled_version import MARKETING, UNSUBSCRIBE_HEADER
 from notifier.template_language.template_source import RenderFault, TemplateSource

@@ -13,8 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.audit import Actor, AuditAction
 from notifier.db.engine import Database
 from notifier.errors import NotFoundError, NotifierError
-from notifier.rendering.editor_renderers import EditorRenderer
-from notifier.rendering.preview_pool import PreviewPool
+from notifier.rendering.preview_pool import EditorRenderer, PreviewPool
 from notifier.rendering.protocol import SourceCheck
 from notifier.template_language.template_source import TemplateSource
 from notifier.templating import draft_store, template_store, validation, version_store

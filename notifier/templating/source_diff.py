@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.engine import Database
 from notifier.errors import NotFoundError
-from notifier.rendering.editor_renderers import EditorRenderer
 from notifier.rendering.line_diff import DiffBudget
+from notifier.rendering.preview_pool import EditorRenderer
 from notifier.template_language.template_source import TemplateSource
 from notifier.template_language.variable_schema import build_schema
 from notifier.templating import draft_store, settings_toml, template_store

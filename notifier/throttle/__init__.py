@@ -1,1 +1,1 @@
-"""What delays or refuses work without failing mail: circuits, rate limits, CPU budgets, the queue forecast."""
+"""What delays or refuses work without failing mail: circuits, rate limits, the queue forecast."""

@@ -1,7 +1,7 @@
 """The queue forecast: whether a mail can leave before it expires, by the queue before it and the senders' throughput.
 
-It reads the queue beside the requests, never in one. It refuses nothing unless it knows: without a living sender or
-with a sender of unknown throughput, while a relay is down, or when the last reading is old or failed, all is accepted.
+It reads the queue in a task of its own, never in a request. Everything is accepted while the forecast is unknown: if
+no sender is alive, a sender's throughput is unknown, a relay is down, or the last reading is old or has failed.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from notifier.db.engine import Database
 from notifier.db.tables import SenderProcess, get_columns
 from notifier.errors import NotifierError
 from notifier.outbox import entry_store
-from notifier.outbox.fair_share import MIN_PRIORITY_SHARE
+from notifier.outbox.claimer import MIN_PRIORITY_SHARE
+from notifier.outbox.heartbeat import ThroughputEstimate
 from notifier.outbox.queue_sql import PRIORITIES_BY_RANK
-from notifier.outbox.throughput import ThroughputEstimate
 from notifier.states import EntryKind, Priority
 from notifier.telemetry.logging import get_logger
 from notifier.throttle.relay_state import list_relay_outages
@@ -38,7 +38,7 @@ MAX_REFRESH_SECONDS = 1.0
 MAX_SENDER_SILENCE = timedelta(seconds=60)
 """A sender without a beat for this long does not count."""
 MAX_RETRY_AFTER_SECONDS = 300
-"""Seconds after which all that a forecast rests on is new."""
+"""The longest `Retry-After` in seconds: the forecast is made anew in that time."""
 _sender = get_columns(SenderProcess)
 QueueKey = tuple[Priority, UUID]
 """One service's part of the queue in one priority."""
@@ -49,7 +49,7 @@ class QueueTooLongError(NotifierError):
 
     def __init__(self, wait: float, lifetime: float) -> None:
         self.retry_after = min(MAX_RETRY_AFTER_SECONDS, max(1, math.ceil(wait - lifetime)))
-        super().__init__(f"what is due before it takes about {wait:.0f} s to send, and it expires in {lifetime:.0f} s")
+        super().__init__(f"the mails due before it take about {wait:.0f} s to send, and it expires in {lifetime:.0f} s")
 
 
 def estimate_waits(waiting: Mapping[QueueKey, int], rate: float) -> dict[QueueKey, float]:
@@ -125,7 +125,7 @@ class QueueForecast:
         self._next_reading, self._valid_until = self._read_at + pause, self._read_at + VALID_INTERVALS * pause
 
     async def _read(self, connection: AsyncConnection) -> tuple[dict[QueueKey, float], float | None]:
-        """Return the estimates and the throughput; nothing while mail may wait for more than those before it."""
+        """Return the estimates and the throughput; nothing while mail may wait for something else than the queue."""
         rate = await self._read_throughput(connection)
         if not rate or await list_relay_outages(connection):
             return {}, None
@@ -134,7 +134,7 @@ class QueueForecast:
         ), rate
 
     async def _read_throughput(self, connection: AsyncConnection) -> float | None:
-        """Return that of all living senders together, or None if there are none or one does not know its own."""
+        """Return the throughput of all living senders, or None if there is none or one does not know its own."""
         if self._database.is_sqlite:
             return self._throughput.get_rate(self._clock.monotonic())
         recent = _sender.beat_at > func.clock_timestamp() - MAX_SENDER_SILENCE

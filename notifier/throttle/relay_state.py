@@ -1,12 +1,12 @@
 """What senders report about their relays, for other processes to read: outages and reduced connection limits.
 
-It is only a report: no sender decides anything by it, and one that cannot be written is written later.
+No sender decides anything by these reports. A report that cannot be written now is written later.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -48,12 +48,8 @@ class LimitedSender:
     since: datetime
 
 
-@dataclass(frozen=True, kw_only=True)
-class _ReportedRows:
-    """The rows of one sender; None where there is none."""
-
-    state: Mapping[str, Any] | None = None
-    connections: Mapping[str, Any] | None = None
+_Rows = Mapping[type[RelayState | RelayConnections], Mapping[str, Any] | None]
+"""The rows of one sender by table; None or no key: no row."""
 
 
 class RelayReport:
@@ -63,20 +59,20 @@ class RelayReport:
         self._database = database
         self._key = {"sender_id": sender_id, "relay": relay}
         self._clock = clock
-        self._rows = _ReportedRows()
+        self._rows: _Rows = {}
         self._writing: asyncio.Task[None] | None = None
 
     def report_outage(self, reason: str | None) -> None:
         """Report why the relay is out of reach, or (None) that it accepts mail again."""
         row = None if reason is None else {"reason": reason[:MAX_REASON_LENGTH], "since": self._clock.now()}
-        self._report(replace(self._rows, state=row))
+        self._report({**self._rows, RelayState: row})
 
     def report_connection_limit(self, state: ConnectionLimitState) -> None:
         """Report how many connections the relay accepts."""
         row = None
         if state.in_force != state.maximum:
             row = vars(state) | {"since": self._clock.now(), "reason": state.reason[:MAX_REASON_LENGTH]}
-        self._report(replace(self._rows, connections=row))
+        self._report({**self._rows, RelayConnections: row})
 
     async def close(self) -> None:
         """Delete the report, because the sender ends."""
@@ -84,16 +80,16 @@ class RelayReport:
             self._writing.cancel()
             await asyncio.wait({self._writing})
             with contextlib.suppress(DatabaseUnavailableError):
-                await self._put(_ReportedRows())
+                await self._put({})
 
-    def _report(self, rows: _ReportedRows) -> None:
+    def _report(self, rows: _Rows) -> None:
         self._rows = rows
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
 
     async def _write(self) -> None:
         """Write until the last report is in the database."""
-        written: _ReportedRows | None = None
+        written: _Rows | None = None
         while written is not self._rows:
             rows = self._rows
             try:
@@ -102,16 +98,16 @@ class RelayReport:
             except DatabaseUnavailableError:
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _put(self, rows: _ReportedRows) -> None:
+    async def _put(self, rows: _Rows) -> None:
         async with self._database.write() as connection:
-            for table, row in ((RelayState, rows.state), (RelayConnections, rows.connections)):
-                own = get_columns(table)
+            for table in (RelayState, RelayConnections):
+                row, own = rows.get(table), get_columns(table)
                 await connection.execute(delete(table).where(self._is_stale(own), own.relay == self._key["relay"]))
                 if row is not None:
                     await connection.execute(insert(table).values(self._key | dict(row)))
 
     def _is_stale(self, own: "ColumnCollection[str, Column[Any]]") -> ColumnElement[bool]:
-        """Select the own rows and those of senders that have ended; on SQLite there is one sender at a time."""
+        """Select the own rows and those of senders that have ended; on SQLite all, because there is one sender."""
         if self._database.is_sqlite:
             return own.sender_id.is_not(None)
         return (own.sender_id == self._key["sender_id"]) | own.sender_id.not_in(select(_sender.id))

@@ -48,7 +48,7 @@ class TokenBucket:
         return missing * WINDOW_SECONDS / self.quota if missing > 0 else 0.0
 
     def take(self, count: int) -> None:
-        """Take tokens; call it only if `wait_for` returned 0."""
+        """Take tokens; call it only if `get_wait` returned 0."""
         self._level -= count
         self._after_many = count > 1
 
@@ -108,11 +108,6 @@ class RateLimiter:
         for bucket in bucket_states:
             bucket.take(count)
         return bucket_states
-
-    @property
-    def bucket_count(self) -> int:
-        """The number of buckets in memory: those used in the last minutes."""
-        return len(self._buckets)
 
     def _bucket(self, name: str, owner: UUID, quota: int, now: float) -> TokenBucket:
         bucket = self._buckets.get((name, owner))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from notifier.outcomes import Accepted, Outcome
 from notifier.settings import SmtpSettings
-from notifier.smtp.outgoing_mail import OutgoingMail, RequestPermit
+from notifier.smtp.mail_transaction import OutgoingMail, RequestPermit
 from notifier.smtp.session_pool import AnnounceLimits
 from notifier.smtp.smtp_session import SmtpSession
 from notifier.smtp.transport import SmtpTransport

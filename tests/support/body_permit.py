@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from notifier.outbox.entry_handler import BodyPermit
-from notifier.smtp.outgoing_mail import RequestPermit
+from notifier.smtp.mail_transaction import RequestPermit
 
 
 async def grant_permit() -> BodyPermit:

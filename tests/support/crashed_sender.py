@@ -10,7 +10,7 @@ from uuid import UUID
 from notifier.db.engine import Database
 from notifier.delivery.delivery_result import JournalRecord, RelayAttempt
 from notifier.ids import generate_id
-from notifier.outbox import claimer, entry_store
+from notifier.outbox import claim_sql, entry_store
 from notifier.outbox.entry_handler import ClaimedEntry
 from notifier.outbox.journal import Journal
 from notifier.outcomes import Outcome
@@ -34,9 +34,9 @@ class CrashedSender:
         """Claim the due entries."""
         async with self.database.write() as connection:
             if suspects:
-                return await claimer.claim_suspect(connection, claim_of(self.boot_id))
-            backlogs = await claimer.list_backlogs(connection, kind)
-            return await claimer.claim_entries(connection, replace(claim_of(self.boot_id, backlogs), kind=kind))
+                return await claim_sql.claim_suspect(connection, claim_of(self.boot_id))
+            backlogs = await claim_sql.list_backlogs(connection, kind)
+            return await claim_sql.claim_entries(connection, replace(claim_of(self.boot_id, backlogs), kind=kind))
 
     async def mark(self, entries: Sequence[ClaimedEntry]) -> None:
         """Get permission for the bodies of entries."""
@@ -60,7 +60,7 @@ class CrashedSender:
             sha256=b"\x01" * 32,
             envelope_to=envelope_to,
         )
-        self._journal.append(entry, JournalRecord.from_attempt(tried, uncertain_at).to_note())
+        self._journal.append(entry, JournalRecord.from_attempt(tried, uncertain_at))
 
     def die(self) -> None:
         """Release the lock, as the kernel does; the file stays."""

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from notifier.smtp.line_protocol import LineProtocol
-from notifier.smtp.mail_transaction import RelayFeatures
+from notifier.smtp.line_protocol import LineProtocol, RelayFeatures
 from notifier.smtp.smtp_session import SmtpSession
 
 BUFFER = 4096  # requested bytes, in both directions; the kernel gives more

@@ -10,11 +10,10 @@ from sqlalchemy import select
 from notifier.db.engine import Database
 from notifier.db.tables import OutboxEntry, get_columns
 from notifier.ids import generate_id
-from notifier.outbox import claimer, entry_store
-from notifier.outbox.claimer import ClaimRequest
+from notifier.outbox import claim_sql, entry_store
+from notifier.outbox.claim_sql import ClaimRequest, ClaimShare, ServiceBacklog
 from notifier.outbox.entry_handler import ClaimedEntry, Fence, FinishEntry, LostClaim, NewEntry, Settlement
 from notifier.outbox.entry_store import LeaseSelection
-from notifier.outbox.fair_share import ClaimShare, ServiceBacklog
 from notifier.states import EntryKind, EntryState, Priority
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -54,10 +53,10 @@ class QueueDriver:
         """Claim up to `capacity`; `share` limits a priority."""
         async with self.database.write() as connection:
             if suspects:
-                return await claimer.claim_suspect(connection, claim_of(self.holder), now=self.now)
-            backlogs = await claimer.list_backlogs(connection, EntryKind.EMAIL, now=self.now)
+                return await claim_sql.claim_suspect(connection, claim_of(self.holder), now=self.now)
+            backlogs = await claim_sql.list_backlogs(connection, EntryKind.EMAIL, now=self.now)
             request = claim_of(self.holder, backlogs, capacity, **share)
-            return await claimer.claim_entries(connection, request, now=self.now)
+            return await claim_sql.claim_entries(connection, request, now=self.now)
 
     async def settle(self, *settlements: Settlement) -> list[Settlement]:
         """Settle, and return the entries whose fence held."""

@@ -41,6 +41,7 @@ from notifier.errors import (
     NotifierError,
 )
 from notifier.lookup.content_preview import UnrenderableError
+from notifier.rendering.preview_pool import TooMuchRefusedError
 from notifier.sse import TooManyStreamsError
 from notifier.status.notification_actions import (
     AlreadyEndedError,
@@ -59,7 +60,6 @@ from notifier.templating.draft_store import StaleDraftError, TemplateDeletedErro
 from notifier.templating.edit_rules import TooManyTemplatesError
 from notifier.templating.layout_store import LayoutInUseError, StaleLayoutError
 from notifier.templating.publishing import GateClosedError, NothingToPublishError
-from notifier.throttle.editor_slots import TooMuchRefusedError
 from notifier.throttle.queue_forecast import QueueTooLongError
 from notifier.throttle.token_bucket import RateLimitedError
 from notifier.webhooks.delivery_history import EndpointDisabledError

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import httpx2
+import msgspec
 import pytest
 from integration.api.foreign_transaction import open_foreign_transaction
 from support import api_caller, uncertain_mails
@@ -18,7 +19,7 @@ from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
 
 from notifier.db.direct_connections import StatementConnection
-from notifier.delivery import delivery_result, sender_recovery, settlement_writer
+from notifier.delivery import delivery_result, settlement_writer
 from notifier.delivery.delivery_result import RelayAttempt, SettlementContext
 from notifier.outbox import entry_store
 from notifier.outbox.entry_handler import ClaimedEntry, Settlement
@@ -199,9 +200,9 @@ class Lost:
         tried = RelayAttempt(
             outcome=outcome, relay="127.0.0.1", started_at=self.parts.clock.now(), seconds=0.25, sha256=b"\x01" * 32
         )
-        note = delivery_result.JournalRecord.from_attempt(tried, None).to_note()
+        note = msgspec.to_builtins(delivery_result.JournalRecord.from_attempt(tried, None))
         async with self.parts.database.write() as connection:
-            settlements = await sender_recovery.replay_journal(
+            settlements = await settlement_writer.replay_journal(
                 connection, [(self.entry, note)], _settlement_context(self.parts)
             )
             await write_settlements(connection, Recorder(), settlements)
@@ -229,7 +230,7 @@ async def lost(installation: Installation, parts: wiring.ProcessParts, client: h
         await write_settlements(
             connection,
             Recorder(),
-            await sender_recovery.recover_lost(connection, dead, _settlement_context(parts)),
+            await settlement_writer.recover_lost(connection, dead, _settlement_context(parts)),
         )
     assert (await client.get(path)).json()["status"] == "unknown"
     return Lost(parts, client, path, entry)

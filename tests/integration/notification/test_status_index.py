@@ -25,7 +25,7 @@ from notifier import outcomes
 from notifier.auth import key_admin, service_admin
 from notifier.auth.authenticated_key import KeyScope
 from notifier.db.tables import Notification, OutboxEntry, StatusIndex, WebhookEndpoint, WebhookEvent, get_columns
-from notifier.delivery import delivery_loader, delivery_result, sender_recovery, settlement_decision, settlement_writer
+from notifier.delivery import delivery_loader, delivery_result, settlement_decision, settlement_writer
 from notifier.lookup import notification_search
 from notifier.lookup.notification_search import NotificationFilter, PageRequest
 from notifier.outbox import entry_store
@@ -131,7 +131,7 @@ class Walk:
         dead = LeaseSelection(kind=EntryKind.EMAIL, holder=self.sender.boot_id)
         async with self.parts.database.write() as connection:
             lost = await entry_store.lock_lost_claims(connection, dead)
-            await self._write(connection, await sender_recovery.recover_lost(connection, lost, self._circumstances()))
+            await self._write(connection, await settlement_writer.recover_lost(connection, lost, self._circumstances()))
             await entry_store.rescue_unmarked(connection, dead)
         self.sender.die()
         self.sender = CrashedSender(self.parts.database, self.installation.settings.data_dir / "journal")

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from support.queue_driver import ALL, LEASE, OVERRUN, START, QueueDriver, claim_of, ids
 
-from notifier.outbox import claimer, entry_store
+from notifier.outbox import claim_sql, entry_store
 from notifier.outbox.entry_handler import HoldEntry, ReleaseEntry, RescheduleEntry, Settlement
 from notifier.states import EntryKind, EntryState, Priority
 
@@ -186,11 +186,11 @@ async def test_without_a_time_the_clock_of_the_database_counts(queue: QueueDrive
     """Without a time argument, as in production, a claim uses the database's clock."""
     await queue.enqueue()
     async with queue.database.write() as connection:
-        request = claim_of(queue.holder, await claimer.list_backlogs(connection, EntryKind.EMAIL))
-        (claimed,) = await claimer.claim_entries(connection, request)
+        request = claim_of(queue.holder, await claim_sql.list_backlogs(connection, EntryKind.EMAIL))
+        (claimed,) = await claim_sql.claim_entries(connection, request)
     async with queue.database.write() as connection:
         again = RescheduleEntry(delay=timedelta(hours=1), attempts=0)
         assert len(await entry_store.settle_entries(connection, [Settlement(entry=claimed, action=again)])) == 1
     async with queue.database.write() as connection:
-        assert await claimer.claim_entries(connection, request) == []
+        assert await claim_sql.claim_entries(connection, request) == []
         assert await entry_store.rescue_unmarked(connection, OVERRUN) == 0

@@ -10,7 +10,7 @@ from support.seeded_installation import Installation
 
 from notifier.db.tables import OutboxEntry, get_columns
 from notifier.ids import generate_id
-from notifier.outbox import claimer, entry_store
+from notifier.outbox import claim_sql, entry_store
 from notifier.outbox.entry_handler import (
     ClaimedEntry,
     FinishEntry,
@@ -143,12 +143,12 @@ async def test_a_suspect_is_claimed_alone(queue: QueueDriver) -> None:
         await queue.rescue(ALL)
     await queue.enqueue()
     async with queue.database.read() as connection:
-        assert await claimer.has_due_suspect(connection, EntryKind.EMAIL, now=queue.now)
+        assert await claim_sql.has_due_suspect(connection, EntryKind.EMAIL, now=queue.now)
     assert [claimed.id for claimed in await queue.claim()] != [entry.id]
     (suspect,) = await queue.claim(suspects=True)
     assert (suspect.id, suspect.lost) == (entry.id, 2)
     async with queue.database.read() as connection:
-        assert not await claimer.has_due_suspect(connection, EntryKind.EMAIL, now=queue.now)
+        assert not await claim_sql.has_due_suspect(connection, EntryKind.EMAIL, now=queue.now)
 
 
 async def test_an_entry_lost_alone_waits_longer_each_time(queue: QueueDriver) -> None:
@@ -204,9 +204,9 @@ async def test_orphans_are_released(queue: QueueDriver) -> None:
     await queue.mark(marked)
     async with queue.database.write() as connection:
         beside = replace(claim_of(queue.holder), kind=EntryKind.WEBHOOK)  # another worker of the same process
-        assert await claimer.release_orphans(connection, beside, [], now=queue.now) == 0
-        assert await claimer.release_orphans(connection, claim_of(queue.holder), [known.id], now=queue.now) == 1
-        assert await claimer.release_orphans(connection, claim_of(generate_id()), [], now=queue.now) == 0
+        assert await claim_sql.release_orphans(connection, beside, [], now=queue.now) == 0
+        assert await claim_sql.release_orphans(connection, claim_of(queue.holder), [known.id], now=queue.now) == 1
+        assert await claim_sql.release_orphans(connection, claim_of(generate_id()), [], now=queue.now) == 0
     assert await _state(queue, unheard.id) is EntryState.READY
     assert (await queue.states())[EntryState.LEASED] == 2
 

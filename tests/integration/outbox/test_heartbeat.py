@@ -13,8 +13,7 @@ from notifier.db import migrations
 from notifier.db.engine import Database
 from notifier.ids import generate_id
 from notifier.outbox import heartbeat
-from notifier.outbox.heartbeat import Heartbeat
-from notifier.outbox.throughput import ThroughputEstimate
+from notifier.outbox.heartbeat import Heartbeat, ThroughputEstimate
 
 DEAD_AFTER = 30.0
 BEAT = DEAD_AFTER / heartbeat.BEATS_PER_TIMEOUT

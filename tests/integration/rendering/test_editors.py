@@ -5,8 +5,7 @@ import asyncio
 from support.example_render_job import GOOD, build_source
 from support.manual_clock import ManualClock
 
-from notifier.rendering.editor_renderers import EditorRenderers
-from notifier.rendering.preview_pool import PreviewPool
+from notifier.rendering.preview_pool import EditorRenderers, PreviewPool
 
 
 async def test_who_was_refused_has_a_child_apart() -> None:

@@ -17,13 +17,12 @@ from support.example_render_job import GOOD, HEADER, build_job, build_source
 from unit.rendering.hostile_templates import STUBBORN
 
 from notifier.mail.mail_parts import RenderedMail
+from notifier.rendering.child_process import MAX_DEFAULT_CHILDREN, suggest_child_count
 from notifier.rendering.child_program import MAX_KNOWN_VERSIONS, MAX_MEMORY_BYTES
 from notifier.rendering.pool import (
     MAX_BATCH_MAILS,
-    MAX_DEFAULT_CHILDREN,
     TOO_SLOW_FAULT,
     RenderingPool,
-    suggest_child_count,
 )
 from notifier.rendering.protocol import RenderJob
 from notifier.template_language.template_source import FaultCode, RenderFault

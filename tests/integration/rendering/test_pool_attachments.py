@@ -17,13 +17,12 @@ from unit.rendering.hostile_templates import STUBBORN
 
 from notifier.mail.mail_parts import MailAttachment, Mailbox, MailHeader, RenderedMail
 from notifier.rendering.child_program import MAX_KNOWN_VERSIONS
-from notifier.rendering.mail_filler import MAX_BYTES_ON_LOOP
 from notifier.rendering.pool import (
     MAX_BATCH_MAILS,
+    MAX_BYTES_ON_LOOP,
     MAX_CONTENT_CHARACTERS,
     TOO_SLOW_FAULT,
     RenderingPool,
-    _without_file_bytes,
 )
 from notifier.rendering.protocol import PreviewedMail, RenderJob
 from notifier.template_language.template_source import RenderFault, TemplateSettings, TemplateSource
@@ -194,7 +193,7 @@ async def test_showing_keeps_a_version_for_both(pool: RenderingPool) -> None:
 
 def test_the_child_is_not_told_what_is_in_files() -> None:
     """The child gets names and types of files, but no bytes."""
-    sent = _without_file_bytes(job(file(b"abc"), file(b"d", "b.pdf")))
+    sent = job(file(b"abc"), file(b"d", "b.pdf")).without_file_bytes()
     assert [(item.filename, item.data) for item in sent.attachments] == [("a.pdf", b""), ("b.pdf", b"")]
 
 

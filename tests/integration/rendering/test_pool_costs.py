@@ -12,8 +12,7 @@ from notifier.db.engine import Database
 from notifier.delivery.mail_renderer import MailRenderer
 from notifier.email_address import RecipientPolicy
 from notifier.mail.mail_parts import MailAttachment, RenderedMail
-from notifier.rendering.mail_filler import TOO_LARGE_FAULT
-from notifier.rendering.pool import MAX_CONTENT_CHARACTERS, RenderingPool
+from notifier.rendering.pool import MAX_CONTENT_CHARACTERS, TOO_LARGE_FAULT, RenderingPool
 from notifier.rendering.preview_pool import PreviewPool
 from notifier.rendering.protocol import RenderJob, SkippedMail
 from notifier.settings import RecipientsMode

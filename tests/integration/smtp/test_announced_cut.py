@@ -15,8 +15,7 @@ from support.pair_cutting_relay import SAID, PairCuttingRelay, Track
 
 from notifier.outcomes import Accepted, Outcome, Uncertain
 from notifier.settings import SmtpSettings
-from notifier.smtp.mail_transaction import SLICE_BYTES
-from notifier.smtp.outgoing_mail import OutgoingMail
+from notifier.smtp.mail_transaction import SLICE_BYTES, OutgoingMail
 from notifier.smtp.transport import SmtpTransport
 
 LONG = os.environ.get("NOTIFIER_CHAOS") == "long"

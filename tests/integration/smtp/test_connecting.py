@@ -6,7 +6,7 @@ from support.scripted_relay import DROP, ENDLESS, ScriptedRelay
 
 from notifier.outcomes import Accepted, NotTried, OutageScope
 from notifier.settings import SmtpSecurity, SmtpSettings
-from notifier.smtp.outgoing_mail import OutgoingMail
+from notifier.smtp.mail_transaction import OutgoingMail
 from notifier.smtp.transport import SmtpTransport
 
 MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", data=b"Subject: Hi\r\n\r\nHello\r\n")

@@ -15,7 +15,7 @@ from notifier.outcomes import Accepted, NotTried, Outcome
 from notifier.settings import SmtpSettings
 from notifier.smtp.connection_limit import MAX_OPENING
 from notifier.smtp.session_pool import RECENT_REPLY_SECONDS
-from notifier.smtp.smtp_connector import MAX_CONNECT_TRIES
+from notifier.smtp.smtp_session import MAX_CONNECT_TRIES
 from notifier.smtp.transport import SmtpTransport
 from notifier.telemetry import metrics
 

@@ -15,8 +15,8 @@ from support.cutting_relay import REPLIES, SAID, Cut, CuttingRelay, RelayRecord,
 
 from notifier.outbox.entry_handler import BodyPermit
 from notifier.outcomes import Accepted, Outcome, SmtpReply, Uncertain
-from notifier.smtp.mail_transaction import RelayFeatures
-from notifier.smtp.outgoing_mail import DroppedConnection, OutgoingMail
+from notifier.smtp.line_protocol import RelayFeatures
+from notifier.smtp.mail_transaction import DroppedConnection, OutgoingMail
 
 LONG = os.environ.get("NOTIFIER_CHAOS") == "long"
 BODY = b"Subject: Hi\r\n\r\n" + b"x" * 80 * 1024 + b"\r\n"

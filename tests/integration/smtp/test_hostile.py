@@ -7,7 +7,7 @@ from support.body_permit import grant_permit, grant_until
 from support.scripted_relay import ENDLESS, TRICKLE, ScriptedRelay
 
 from notifier.outcomes import Accepted, Deferred, NotTried, Outcome, Rejected, SmtpPhase, Uncertain
-from notifier.smtp.outgoing_mail import OutgoingMail
+from notifier.smtp.mail_transaction import OutgoingMail
 from notifier.smtp.transport import SmtpTransport
 
 pytestmark = pytest.mark.parametrize("relay", [False, True], ids=["step by step", "pipelined"], indirect=True)

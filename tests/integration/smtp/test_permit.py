@@ -10,7 +10,7 @@ from support.scripted_relay import DROP, HANG, STALL, ScriptedRelay
 
 from notifier.outbox.entry_handler import BodyPermit
 from notifier.outcomes import Accepted, Deferred, NotPermitted, Rejected, Uncertain
-from notifier.smtp.outgoing_mail import OutgoingMail
+from notifier.smtp.mail_transaction import OutgoingMail
 from notifier.smtp.transport import SmtpTransport
 
 pytestmark = pytest.mark.parametrize("relay", [False, True], ids=["step by step", "pipelined"], indirect=True)

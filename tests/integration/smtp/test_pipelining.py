@@ -9,7 +9,7 @@ from support.scripted_relay import DROP, ScriptedRelay
 
 from notifier.outcomes import Accepted, Deferred, NotTried, Outcome, RefusalKind, Rejected, SmtpPhase, SmtpReply
 from notifier.settings import SmtpSecurity, SmtpSettings
-from notifier.smtp.outgoing_mail import OutgoingMail
+from notifier.smtp.mail_transaction import OutgoingMail
 from notifier.smtp.transport import SmtpTransport
 
 WIRE = b"Subject: Hi\r\n\r\nHello\r\n"

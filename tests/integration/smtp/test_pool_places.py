@@ -12,7 +12,7 @@ from notifier.outcomes import Accepted, NotTried, Outcome, Uncertain
 from notifier.settings import SmtpSettings
 from notifier.smtp.mail_transaction import SmtpTransaction
 from notifier.smtp.session_pool import RECENT_REPLY_SECONDS, ConnectionNotAssignedError, SessionPool
-from notifier.smtp.smtp_connector import RelayUnreachableError
+from notifier.smtp.smtp_session import RelayUnreachableError
 from notifier.smtp.transport import SmtpTransport
 
 pytestmark = pytest.mark.parametrize("relay", [True], ids=["pipelined"], indirect=True)

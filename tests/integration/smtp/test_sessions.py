@@ -8,7 +8,7 @@ from support.scripted_relay import HANG, STALL, ScriptedRelay
 
 from notifier.outcomes import Accepted, NotTried
 from notifier.settings import SmtpSettings
-from notifier.smtp.outgoing_mail import OutgoingMail
+from notifier.smtp.mail_transaction import OutgoingMail
 from notifier.smtp.session_pool import SessionPool
 from notifier.smtp.smtp_session import SmtpSession
 from notifier.smtp.transport import SmtpTransport

@@ -10,7 +10,7 @@ from support.scripted_relay import DROP, HANG, STALL, ScriptedRelay
 
 from notifier.outcomes import Accepted, Deferred, NotTried, SmtpPhase, Uncertain
 from notifier.settings import SmtpSecurity, SmtpSettings
-from notifier.smtp.outgoing_mail import OutgoingMail
+from notifier.smtp.mail_transaction import OutgoingMail
 from notifier.smtp.transport import SmtpTransport
 
 pytestmark = pytest.mark.parametrize("security", [SmtpSecurity.TLS, SmtpSecurity.STARTTLS])

@@ -14,8 +14,8 @@ from support.cutting_relay import session_on
 from support.random_relay_script import MailScript, RandomRelayProtocol, draw_script
 
 from notifier.outcomes import Accepted, Deferred, Outcome, Rejected, SmtpPhase, Uncertain
-from notifier.smtp.mail_transaction import RelayFeatures
-from notifier.smtp.outgoing_mail import DroppedConnection, OutgoingMail
+from notifier.smtp.line_protocol import RelayFeatures
+from notifier.smtp.mail_transaction import DroppedConnection, OutgoingMail
 
 COUNT = 50_000 if os.environ.get("NOTIFIER_CHAOS") == "long" else 2000
 SHARES = 8

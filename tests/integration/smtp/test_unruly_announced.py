@@ -15,8 +15,7 @@ from support.random_relay_script import MailScript, draw_script
 
 from notifier.outcomes import Accepted, Deferred, Outcome, Rejected, Uncertain
 from notifier.settings import SmtpSettings
-from notifier.smtp.mail_transaction import SmtpTransaction
-from notifier.smtp.outgoing_mail import DroppedConnection, OutgoingMail
+from notifier.smtp.mail_transaction import DroppedConnection, OutgoingMail, SmtpTransaction
 from notifier.smtp.session_pool import SessionPool
 
 ROUNDS = 10_000 if os.environ.get("NOTIFIER_CHAOS") == "long" else 400

@@ -62,7 +62,7 @@ def test_a_shipped_template_is_publishable_without_a_warning(slug: str) -> None:
     """It renders in every locale, with and without what is optional, and no client cuts it."""
     source = template_files.read_template(ROOT, slug)
     report = check_source(source)
-    assert (report.faults, report.warning_messages) == ([], [])
+    assert (report.faults, report.remarks) == ([], [])
     assert set(report.previews) == {source.settings.locale, *source.locales}
 
 

@@ -22,7 +22,7 @@ from notifier.outcomes import (
     SmtpReply,
     Uncertain,
 )
-from notifier.throttle.fault_confirmation import (
+from notifier.throttle.circuit_breaker import (
     MAX_REPORT_AGE_SECONDS,
     MAX_REPORTS,
     MIN_CONFIRMING_MAILS,

@@ -5,7 +5,7 @@ import pytest
 from notifier.clock import SystemClock
 from notifier.delivery.relay_circuits import RelayCircuits
 from notifier.outcomes import NotTried, OutageScope
-from notifier.throttle.fault_confirmation import AttemptedMail
+from notifier.throttle.circuit_breaker import AttemptedMail
 
 
 @pytest.mark.parametrize("scope", list(OutageScope))

@@ -7,8 +7,8 @@ import pytest
 
 from notifier.clock import SystemClock
 from notifier.delivery import simulator
-from notifier.delivery.body_permits import BodyPermits
 from notifier.delivery.delivery_loader import Delivery
+from notifier.delivery.delivery_result import BodyPermits
 from notifier.ids import generate_id
 from notifier.outbox.entry_handler import ClaimedEntry, WorkerContext
 from notifier.outcomes import NotPermitted

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from notifier.ids import generate_id
+from notifier.outbox.claim_sql import ClaimShare, ServiceBacklog
+from notifier.outbox.claimer import VISIBILITY_SLACK, FairShare, compute_reserve
 from notifier.outbox.entry_handler import ClaimedEntry
-from notifier.outbox.fair_share import VISIBILITY_SLACK, ClaimShare, FairShare, ServiceBacklog, compute_reserve
 from notifier.states import Priority
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from notifier.outbox.throughput import (
+from notifier.outbox.heartbeat import (
     MIN_DEPARTURES,
     MIN_MEASURED_SECONDS,
     MIN_QUEUED_SECONDS,

@@ -5,7 +5,7 @@ from typing import Any
 
 from notifier.rendering.child_program import RenderingChild
 from notifier.rendering.protocol import CompareAnswer, CompareRequest, MailComparison, MailVariables
-from notifier.rendering.version_comparison import MAX_DIFF_LINES, MAX_LINE_LENGTH, diff_texts
+from notifier.rendering.source_check import MAX_DIFF_LINES, MAX_LINE_LENGTH, diff_texts
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from notifier.mail.mail_parts import Mailbox, MailHeader, MailParts
 from notifier.rendering.child_program import RenderingChild
 from notifier.rendering.protocol import MailVariables, PreviewAnswer, PreviewRequest, RenderJob
-from notifier.rendering.source_check import check_source
-from notifier.rendering.version_comparison import compare_versions
+from notifier.rendering.source_check import check_source, compare_versions
 from notifier.strict_json import MalformedJsonError, hash_canonical, parse_json, parse_number
 from notifier.template_language.compiled_version import CompiledVersion
 from notifier.template_language.template_source import TemplateSettings, TemplateSource

@@ -3,7 +3,7 @@
 import pytest
 
 from notifier.ids import generate_id
-from notifier.outbox.fair_share import MIN_PRIORITY_SHARE
+from notifier.outbox.claimer import MIN_PRIORITY_SHARE
 from notifier.states import Priority
 from notifier.throttle.queue_forecast import MAX_RETRY_AFTER_SECONDS, QueueTooLongError, estimate_waits
 

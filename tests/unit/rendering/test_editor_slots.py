@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from support.manual_clock import ManualClock
 
-from notifier.throttle.editor_slots import (
+from notifier.rendering.preview_pool import (
     BURST_SECONDS,
     CPU_SHARE,
     FREE_SECONDS,
@@ -117,7 +117,7 @@ async def test_a_cancelled_request_blocks_no_other(turns: EditorSlots) -> None:
         waiting[0].cancel()
     async with asyncio.timeout(50):
         await waiting[1]
-    assert turns.active_count == 0
+    assert not turns._queues
 
 
 async def _take(turns: EditorSlots, who: str) -> None:

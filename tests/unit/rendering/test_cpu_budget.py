@@ -3,7 +3,8 @@
 import pytest
 from support.manual_clock import ManualClock
 
-from notifier.throttle.cpu_budget import MEMORY_SECONDS, CostTracker, CpuBudget
+from notifier.delivery.mail_renderer import MEMORY_SECONDS, CostTracker
+from notifier.rendering.preview_pool import CpuBudget
 
 BURST_SECONDS = 2.0
 SHARE = 0.01
