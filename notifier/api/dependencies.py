@@ -1,25 +1,34 @@
-"""What the routes depend on; `notifier.runtime.wiring` puts it together."""
+"""What routes depend on: the parts of the service, the caller's key with its rate limits, and the audit of the request.
+
+`notifier.runtime.wiring` puts the parts together.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.convertors import StringConvertor, register_url_convertor
 
-from notifier.api.rate_limits import RateLimits
-from notifier.auth.authenticated_key import Authenticator
+from notifier.api.errors.problem_responses import get_request_id
+from notifier.audit import Actor
+from notifier.auth.authenticated_key import AuthenticatedKey, Authenticator, Caller, require_service
+from notifier.auth.key_scope import KeyScope
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.db.unavailability import convert_database_errors
+from notifier.errors import NotFoundError
 from notifier.health.probes import Probes
 from notifier.lookup.batch_progress import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
 from notifier.mail.mail_parts import Mailbox
 from notifier.recipient_policy import RecipientPolicy
 from notifier.rendering.editor_renderers import EditorRenderers
+from notifier.settings import ApiSettings
 from notifier.sse import OpenStreams
 from notifier.submission.batch_submitter import BatchSubmitter
 from notifier.submission.notification_submitter import NotificationSubmitter
@@ -28,10 +37,50 @@ from notifier.templating.assets.public_files import PublicFileCache
 from notifier.templating.gate.publish_gate import PublishGate
 from notifier.templating.publishing import Publisher
 from notifier.templating.version_store import TemplateCache
+from notifier.throttle import token_bucket
+from notifier.throttle.token_bucket import RateLimitedError, RateLimiter
 from notifier.webhooks.secret_box import SecretBox
 
 MAX_CHANGE_SECONDS = 2.5
 """Time limit of a change. The driver needs two seconds more to leave a hanging server: 503 comes within five."""
+QUOTA_STATE = "standing"
+"""The name of the rate limits' state in a request's state."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateLimits:
+    """The rate limits of the instance; a key or its service can have limits of its own."""
+
+    rates: RateLimiter
+    settings: ApiSettings
+
+    def get_key_quota(self, caller: AuthenticatedKey) -> int:
+        """Get the notifications, and the other requests, that the key may send a minute; 0: unlimited."""
+        return self.settings.rate_per_minute if caller.key_rate is None else caller.key_rate
+
+    def get_service_quota(self, caller: Caller) -> int:
+        """Get the notifications that all keys of the service may submit a minute together; 0: unlimited."""
+        return self.settings.service_rate_per_minute if caller.service_rate is None else caller.service_rate
+
+    def count_notifications(self, request: Request, caller: Caller, count: int) -> None:
+        """Count notifications. Raises `RateLimitedError`."""
+        self._take(
+            request,
+            count,
+            ("key", caller.key_id, self.get_key_quota(caller)),
+            ("service", caller.service_id, self.get_service_quota(caller)),
+        )
+
+    def count_request(self, request: Request, caller: AuthenticatedKey) -> None:
+        """Count a request that submits no notifications. Raises `RateLimitedError`."""
+        self._take(request, 1, ("requests", caller.key_id, self.get_key_quota(caller)))
+
+    def _take(self, request: Request, count: int, *limits: token_bucket.RateQuota) -> None:
+        try:
+            request.scope["state"][QUOTA_STATE] = self.rates.take(count, *limits)
+        except RateLimitedError as error:
+            request.scope["state"][QUOTA_STATE] = error.bucket_states
+            raise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,3 +130,84 @@ async def open_change_transaction(dependencies: ApiDependencies) -> AsyncIterato
         async with asyncio.timeout(MAX_CHANGE_SECONDS), dependencies.database.write() as connection:
             yield connection
     dependencies.wake_sender()
+
+
+class _NotificationConvertor(StringConvertor):
+    """The id of a notification in a path: any text except `batch`, which is another route."""
+
+    regex = "(?!batch$)[^/]+"
+
+
+# At import, because routes are compiled where they are declared. Without it /batch would be taken for a notification.
+register_url_convertor("notification", _NotificationConvertor())
+
+
+async def authenticate_service(request: Request, dependencies: ApiDependencies, scope: KeyScope | None) -> Caller:
+    """Authenticate a service whose key has the scope (None: any), and count the request."""
+    caller = require_service(await authenticate_key(request, dependencies, None))
+    if scope is not None:
+        caller.require_scope(scope)
+    return caller
+
+
+async def authenticate_key(request: Request, dependencies: ApiDependencies, scope: KeyScope | None) -> AuthenticatedKey:
+    """Authenticate a service's or an admin key that has the scope (None: any), and count the request."""
+    key = await dependencies.authenticator.authenticate_key(request.headers.get("authorization"))
+    dependencies.rate_limits.count_request(request, key)
+    if scope is not None:
+        key.require_scope(scope)
+    return key
+
+
+async def recognise_service(request: Request, dependencies: ApiDependencies) -> Caller:
+    """Authenticate a service without counting the request; for routes that count notifications."""
+    return await dependencies.authenticator.authenticate_service(request.headers.get("authorization"))
+
+
+def parse_id(text: str, what: str = "notification") -> UUID:
+    """Parse an id in a path. Raises `NotFoundError` for anything else."""
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise NotFoundError(f"there is no such {what}") from error
+
+
+class MissingAuditRecordError(RuntimeError):
+    """A route neither wrote an audit record nor said that it changed nothing."""
+
+
+class RequestAudit:
+    """The actors of one request, and whether their operations reported to the audit."""
+
+    def __init__(self, request_id: str, clock: Clock) -> None:
+        self._request_id = request_id
+        self._clock = clock
+        self._actors: list[Actor] = []
+        self._changed_nothing = False
+
+    def get_actor(self, key: AuthenticatedKey) -> Actor:
+        """Get the actor for an operation, which writes its own record."""
+        actor = Actor(name=key.actor_name, at=self._clock.now(), request_id=self._request_id)
+        self._actors.append(actor)
+        return actor
+
+    def record_no_change(self) -> None:
+        """Say that the route changes nothing, such as a preview."""
+        self._changed_nothing = True
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether a record was written, or an operation said that nothing changed."""
+        return self._changed_nothing or any(actor.has_answered for actor in self._actors)
+
+
+async def get_request_audit(request: Request) -> AsyncIterator[RequestAudit]:
+    """Yield the audit of a request; raises `MissingAuditRecordError` if the route answers without a report to it."""
+    audit = RequestAudit(get_request_id(request), get_dependencies(request).clock)
+    yield audit
+    if not audit.has_answered:
+        raise MissingAuditRecordError(f"{request.method} {request.scope['route'].path}")
+
+
+# It ends with the route's function, before the answer is sent.
+AuditDependency = Annotated[RequestAudit, Depends(get_request_audit, scope="function")]

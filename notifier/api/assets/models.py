@@ -6,9 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
-from notifier.api import fields
-from notifier.api.body import body_limits
-from notifier.api.body.request_model import RequestModel
+from notifier.api import fields, request_model
+from notifier.api.request_model import RequestModel
 from notifier.states import AssetMode, AssetStatus
 from notifier.templating.assets import asset_store
 
@@ -20,7 +19,7 @@ _EXAMPLE: JsonValue = {"name": "logo", "content": "iVBORw0KGgo=", "width": 150, 
 class AssetIn(RequestModel):
     """An image to upload."""
 
-    limits = body_limits.FILES_LIMITS
+    limits = request_model.FILES_LIMITS
 
     model_config = ConfigDict(
         extra="forbid",

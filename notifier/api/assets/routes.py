@@ -8,10 +8,8 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from notifier.api.assets.models import NAME_PATTERN, AssetIn, AssetOut, AssetsOut
-from notifier.api.authentication import authenticate_key
-from notifier.api.body.model_reader import document_body, read_model
-from notifier.api.dependencies import Dependencies, open_change_transaction
-from notifier.api.request_audit import AuditDependency
+from notifier.api.dependencies import AuditDependency, Dependencies, authenticate_key, open_change_transaction
+from notifier.api.request_reader import document_body, read_model
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.mail.pinned_images import IMAGE_EXTENSIONS
@@ -41,7 +39,7 @@ Name = Annotated[str, Path(description="As templates name it.", json_schema_extr
     openapi_extra=document_body(AssetIn, required=True),
 )
 async def upload_asset(
-    request: Request, response: Response, dependencies: Dependencies, request_audit: AuditDependency
+    request: Request, response: Response, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
     """Upload an image, or replace the one of this name. Poll `status`: it is `ready` or `failed` a moment later.
 
@@ -52,7 +50,7 @@ async def upload_asset(
     options = ImageOptions(mode=body.mode, width=body.width, height=body.height)
     data = await asyncio.to_thread(_decode_upload, body, options)
     async with open_change_transaction(dependencies) as connection:
-        actor = request_audit.get_actor(caller)
+        actor = audit.get_actor(caller)
         asset = await asset_store.upload_asset(
             connection, body.name, data, options, revision=body.revision, actor=actor
         )
@@ -77,13 +75,11 @@ async def get_asset(request: Request, name: Name, dependencies: Dependencies) ->
 
 
 @router.delete("/{name}", status_code=204, operation_id="delete_asset", summary="Delete an asset")
-async def delete_asset(
-    request: Request, name: Name, dependencies: Dependencies, request_audit: AuditDependency
-) -> None:
+async def delete_asset(request: Request, name: Name, dependencies: Dependencies, audit: AuditDependency) -> None:
     """Delete the name. Published versions go on showing the image; a draft that names it cannot be published."""
     caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_EDIT)
     async with open_change_transaction(dependencies) as connection:
-        await asset_store.delete_asset(connection, name, actor=request_audit.get_actor(caller))
+        await asset_store.delete_asset(connection, name, actor=audit.get_actor(caller))
 
 
 @router.get(

@@ -7,8 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from notifier import audit
 from notifier.api import pagination
 from notifier.api.audit.models import AuditPageOut, AuditQuery
-from notifier.api.authentication import authenticate_key
-from notifier.api.dependencies import Dependencies
+from notifier.api.dependencies import Dependencies, authenticate_key
 from notifier.auth.authenticated_key import Caller
 from notifier.auth.key_scope import KeyScope
 

@@ -12,15 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
 from notifier import strict_json
-from notifier.api import fields
-from notifier.api.body import body_limits
-from notifier.api.body.body_limits import MAX_BODY_BYTES, MAX_NOTIFICATION_BYTES
-from notifier.api.body.request_model import MAX_NAMES, RequestModel, drop_unset
+from notifier.api import fields, request_model
 from notifier.api.errors.fault_lister import FaultLister, build_more_errors, get_common_code
 from notifier.api.errors.models import FaultOut
 from notifier.api.errors.problem_responses import BadRequestError
-from notifier.api.idempotency_header import IDEMPOTENCY_KEY_PATTERN, MAX_IDEMPOTENCY_KEY_LENGTH, parse_idempotency_key
 from notifier.api.notifications import models, submission_models
+from notifier.api.request_model import MAX_BODY_BYTES, MAX_NAMES, MAX_NOTIFICATION_BYTES, RequestModel, drop_unset
+from notifier.api.request_reader import IDEMPOTENCY_KEY_PATTERN, MAX_IDEMPOTENCY_KEY_LENGTH, parse_idempotency_key
 from notifier.errors import Fault, InvalidRequestError
 from notifier.states import Status
 from notifier.submission.batch_submitter import BatchItem
@@ -65,7 +63,7 @@ class BatchItemIn(submission_models.NotificationIn):
 class BatchIn(RequestModel):
     """Many notifications at once."""
 
-    limits = body_limits.BATCH_LIMITS
+    limits = request_model.BATCH_LIMITS
     defaults: dict[str, Any] = Field(
         default_factory=dict,
         max_length=MAX_NAMES,

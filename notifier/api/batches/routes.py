@@ -9,12 +9,18 @@ import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
-from notifier.api.authentication import authenticate_service, parse_id, recognise_service
 from notifier.api.batches.models import BatchCancelledOut, BatchProgressOut
-from notifier.api.body.model_reader import document_body, read_optional_model
-from notifier.api.dependencies import ApiDependencies, Dependencies, open_change_transaction
+from notifier.api.dependencies import (
+    ApiDependencies,
+    AuditDependency,
+    Dependencies,
+    authenticate_service,
+    open_change_transaction,
+    parse_id,
+    recognise_service,
+)
 from notifier.api.notifications import submission_models
-from notifier.api.request_audit import AuditDependency
+from notifier.api.request_reader import document_body, read_optional_model
 from notifier.auth.authenticated_key import Caller, InsufficientScopeError, UnauthenticatedError
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import DatabaseUnavailableError
@@ -62,14 +68,14 @@ async def watch_batch(request: Request, batch_id: str, dependencies: Dependencie
     openapi_extra=document_body(submission_models.ChangeIn, required=False),
 )
 async def cancel_batch(
-    request: Request, batch_id: str, dependencies: Dependencies, request_audit: AuditDependency
+    request: Request, batch_id: str, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
     """Stop every mail of the batch that is not on its way yet. The request may be repeated."""
     caller = await authenticate_service(request, dependencies, KeyScope.SEND)
     body = await read_optional_model(request, submission_models.ChangeIn)
     id_ = parse_id(batch_id, "batch")
     async with open_change_transaction(dependencies) as connection:
-        actor, reach = request_audit.get_actor(caller), caller.kinds_in_reach
+        actor, reach = audit.get_actor(caller), caller.kinds_in_reach
         step = await batch_cancellation.cancel_batch(
             connection, caller.service_id, id_, actor=actor, reach=reach, comment=body.comment
         )

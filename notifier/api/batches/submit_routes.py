@@ -4,14 +4,10 @@ import asyncio
 
 from fastapi import APIRouter, Request, Response
 
-from notifier.api.authentication import authenticate_service
+from notifier.api import request_reader
 from notifier.api.batches import models
-from notifier.api.body import model_reader
-from notifier.api.body.content_decoding import read_json_text
-from notifier.api.body.model_reader import load_json, parse_in_thread
-from notifier.api.dependencies import get_dependencies
+from notifier.api.dependencies import authenticate_service, get_dependencies
 from notifier.api.errors.fault_lister import FaultLister
-from notifier.api.idempotency_header import get_idempotency_key
 from notifier.api.notifications.submit_routes import (
     DirectRoute,
     build_accepted,
@@ -19,6 +15,7 @@ from notifier.api.notifications.submit_routes import (
     build_key_parameter,
     document_submission,
 )
+from notifier.api.request_reader import get_idempotency_key, load_json, parse_in_thread, read_json_text
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import InvalidRequestError
 from notifier.submission.batch_submitter import BatchRejectedError, BatchRequest
@@ -67,5 +64,5 @@ async def submit_batch(request: Request) -> Response:
 
 def _parse_batch(text: bytes) -> tuple[models.BatchIn, models.BatchIn]:
     """Parse a batch; returns it as received, and without the fields that count as not set."""
-    received = model_reader.validate_body(models.BatchIn, load_json(models.BatchIn, text))
+    received = request_reader.validate_body(models.BatchIn, load_json(models.BatchIn, text))
     return received, received.drop_unset()

@@ -23,7 +23,7 @@ from notifier.api.errors.fault_lister import (
     shorten_text,
 )
 from notifier.api.errors.problem_catalogue import PROBLEM_ENTRIES, CatalogueEntry, make_entry
-from notifier.api.errors.validation_messages import describe_error
+from notifier.api.errors.shape_faults import describe_error
 from notifier.auth.authenticated_key import (
     InsufficientScopeError,
     NotOfServiceError,

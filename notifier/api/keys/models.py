@@ -8,7 +8,7 @@ from fastapi import Query
 from pydantic import BaseModel, Field
 
 from notifier.api import fields, pagination
-from notifier.api.body.request_model import RequestModel
+from notifier.api.request_model import RequestModel
 from notifier.auth import key_admin
 from notifier.auth.key_scope import DEFAULT_SCOPES, SERVICE_SCOPES, KeyScope
 from notifier.states import KeyKind

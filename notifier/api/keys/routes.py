@@ -6,11 +6,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from notifier.api import fields, pagination
-from notifier.api.authentication import authenticate_service, parse_id
-from notifier.api.body.model_reader import document_body, read_model, read_optional_model
-from notifier.api.dependencies import Dependencies, open_change_transaction
+from notifier.api.dependencies import (
+    AuditDependency,
+    Dependencies,
+    authenticate_service,
+    open_change_transaction,
+    parse_id,
+)
 from notifier.api.keys.models import CreatedKeyOut, KeyIn, KeyOut, KeyPageOut, KeyQuery, RotatedOut, RotateIn
-from notifier.api.request_audit import AuditDependency
+from notifier.api.request_reader import document_body, read_model, read_optional_model
 from notifier.auth import key_admin
 from notifier.auth.key_admin import KeyView
 from notifier.auth.key_scope import KeyScope
@@ -54,14 +58,14 @@ async def get_key(request: Request, key_id: str, dependencies: Dependencies) -> 
     openapi_extra=document_body(KeyIn, required=True),
 )
 async def create_key(
-    request: Request, response: Response, dependencies: Dependencies, request_audit: AuditDependency
+    request: Request, response: Response, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
     """Create a key that is not stronger than yours: in scopes, kind (test, team, live), rate and end."""
     caller = await authenticate_service(request, dependencies, KeyScope.KEYS)
     wish = _parse_new_key(await read_model(request, KeyIn), dependencies.clock.now())
     async with open_change_transaction(dependencies) as connection:
         view, key = await key_admin.create_key(
-            connection, caller.service_id, wish, actor=request_audit.get_actor(caller), limited_by=caller
+            connection, caller.service_id, wish, actor=audit.get_actor(caller), limited_by=caller
         )
     _set_new_key_headers(response, view)
     return vars(view) | {"key": key}
@@ -75,7 +79,7 @@ async def create_key(
     openapi_extra=document_body(RotateIn, required=False),
 )
 async def rotate_key(
-    request: Request, response: Response, key_id: str, dependencies: Dependencies, request_audit: AuditDependency
+    request: Request, response: Response, key_id: str, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
     """Create a key like this one, which ends after the overlap. 409 if it has ended, or was rotated before.
 
@@ -86,7 +90,7 @@ async def rotate_key(
     id_, overlap = parse_id(key_id, "key"), timedelta(seconds=body.overlap_seconds)
     async with open_change_transaction(dependencies) as connection:
         old, new, key = await key_admin.rotate_key(
-            connection, id_, actor=request_audit.get_actor(caller), overlap=overlap, limited_by=caller
+            connection, id_, actor=audit.get_actor(caller), overlap=overlap, limited_by=caller
         )
     _set_new_key_headers(response, new)
     return vars(new) | {"key": key, "replaces": vars(old)}
@@ -94,15 +98,13 @@ async def rotate_key(
 
 @router.delete("/{key_id}", response_model=KeyOut, summary="Revoke an API key")
 async def revoke_key(
-    request: Request, key_id: str, dependencies: Dependencies, request_audit: AuditDependency
+    request: Request, key_id: str, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
     """Revoke a key of your own kind or a weaker one. Every process refuses it within a second; twice is no error."""
     caller = await authenticate_service(request, dependencies, KeyScope.KEYS)
     id_ = parse_id(key_id, "key")
     async with open_change_transaction(dependencies) as connection:
-        return vars(
-            await key_admin.revoke_key(connection, id_, actor=request_audit.get_actor(caller), limited_by=caller)
-        )
+        return vars(await key_admin.revoke_key(connection, id_, actor=audit.get_actor(caller), limited_by=caller))
 
 
 def _set_new_key_headers(response: Response, view: KeyView) -> None:

@@ -4,16 +4,15 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from notifier.api import fields
-from notifier.api.body import body_limits
-from notifier.api.body.request_model import RequestModel
+from notifier.api import fields, request_model
+from notifier.api.request_model import RequestModel
 from notifier.templating.validation import MAX_SOURCE_BYTES
 
 
 class LayoutIn(RequestModel):
     """A layout to save."""
 
-    limits = body_limits.TEMPLATE_LIMITS
+    limits = request_model.TEMPLATE_LIMITS
 
     model_config = ConfigDict(
         extra="forbid", strict=True, json_schema_extra={"examples": [{"text": "<html>…</html>", "revision": 0}]}

@@ -4,12 +4,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 
-from notifier.api.authentication import authenticate_key
-from notifier.api.body.model_reader import document_body, read_model
-from notifier.api.dependencies import Dependencies, open_change_transaction
+from notifier.api.dependencies import AuditDependency, Dependencies, authenticate_key, open_change_transaction
 from notifier.api.errors.conflict_details import build_layout_reply
 from notifier.api.layouts.models import LayoutIn, LayoutOut, LayoutsOut
-from notifier.api.request_audit import AuditDependency
+from notifier.api.request_reader import document_body, read_model
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import NotFoundError
 from notifier.template_language.template_source import LAYOUTS
@@ -47,12 +45,12 @@ async def get_layout(request: Request, name: Name, dependencies: Dependencies) -
     openapi_extra=document_body(LayoutIn, required=True),
 )
 async def save_layout(
-    request: Request, name: Name, dependencies: Dependencies, request_audit: AuditDependency
+    request: Request, name: Name, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
     """Save it. Published versions do not change; 409 with both sides if it has another `revision`."""
     caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_EDIT)
     body = await read_model(request, LayoutIn)
-    actor = request_audit.get_actor(caller)
+    actor = audit.get_actor(caller)
     async with open_change_transaction(dependencies) as connection:
         saved = await layout_store.save_layout(
             connection, LAYOUTS + name, body.text, revision=body.revision, actor=actor
@@ -65,12 +63,10 @@ async def delete_layout(
     request: Request,
     name: Name,
     dependencies: Dependencies,
-    request_audit: AuditDependency,
+    audit: AuditDependency,
     revision: Annotated[int, Query(ge=0, le=2**31 - 1, description="The one that you have loaded.")] = 0,
 ) -> None:
     """Delete a layout that no template uses; versions that were published with it keep it."""
     caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_EDIT)
     async with open_change_transaction(dependencies) as connection:
-        await layout_store.delete_layout(
-            connection, LAYOUTS + name, revision=revision, actor=request_audit.get_actor(caller)
-        )
+        await layout_store.delete_layout(connection, LAYOUTS + name, revision=revision, actor=audit.get_actor(caller))

@@ -7,11 +7,16 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.api.authentication import authenticate_service, parse_id
-from notifier.api.body.model_reader import document_body, read_model, read_optional_model
-from notifier.api.dependencies import ApiDependencies, Dependencies, open_change_transaction
+from notifier.api.dependencies import (
+    ApiDependencies,
+    AuditDependency,
+    Dependencies,
+    authenticate_service,
+    open_change_transaction,
+    parse_id,
+)
 from notifier.api.notifications import models, submission_models
-from notifier.api.request_audit import AuditDependency
+from notifier.api.request_reader import document_body, read_model, read_optional_model
 from notifier.auth.authenticated_key import Caller
 from notifier.auth.key_scope import KeyScope
 from notifier.auth.mail_rights import MailRights
@@ -29,14 +34,14 @@ router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
     openapi_extra=document_body(submission_models.ChangeIn, required=False),
 )
 async def cancel_notification(
-    request: Request, notification_id: str, dependencies: Dependencies, request_audit: AuditDependency
+    request: Request, notification_id: str, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
     """Stop the mail before it is sent. 409 if it may be on its way, or has ended; cancelling twice is no error."""
     caller = await authenticate_service(request, dependencies, KeyScope.SEND)
     body = await read_optional_model(request, submission_models.ChangeIn)
     id_, actor, rights = (
         parse_id(notification_id),
-        request_audit.get_actor(caller),
+        audit.get_actor(caller),
         build_mail_rights(caller, dependencies),
     )
     async with open_change_transaction(dependencies) as connection:
@@ -53,14 +58,14 @@ async def cancel_notification(
     openapi_extra=document_body(submission_models.NotificationPatchIn, required=True),
 )
 async def update_notification(
-    request: Request, notification_id: str, dependencies: Dependencies, request_audit: AuditDependency
+    request: Request, notification_id: str, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
     """Change its times, priority or variables before the first attempt; its copies change with it."""
     caller = await authenticate_service(request, dependencies, KeyScope.SEND)
     changes = submission_models.parse_changes(await read_model(request, submission_models.NotificationPatchIn))
     id_, actor, rights = (
         parse_id(notification_id),
-        request_audit.get_actor(caller),
+        audit.get_actor(caller),
         build_mail_rights(caller, dependencies),
     )
     async with open_change_transaction(dependencies) as connection:
@@ -75,14 +80,14 @@ async def update_notification(
     openapi_extra=document_body(submission_models.ChangeIn, required=False),
 )
 async def retry_notification(
-    request: Request, notification_id: str, dependencies: Dependencies, request_audit: AuditDependency
+    request: Request, notification_id: str, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
     """Send a failed or expired notification again: the same bytes, with the same lifetime as at first."""
     caller = await authenticate_service(request, dependencies, KeyScope.SEND)
     body = await read_optional_model(request, submission_models.ChangeIn)
     id_, actor, rights = (
         parse_id(notification_id),
-        request_audit.get_actor(caller),
+        audit.get_actor(caller),
         build_mail_rights(caller, dependencies),
     )
     async with open_change_transaction(dependencies) as connection:
@@ -97,14 +102,14 @@ async def retry_notification(
     openapi_extra=document_body(submission_models.ResolveIn, required=True),
 )
 async def resolve_notification(
-    request: Request, notification_id: str, dependencies: Dependencies, request_audit: AuditDependency
+    request: Request, notification_id: str, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
     """Decide about a mail whose status is `unknown`: it was sent, it failed, or send it again."""
     caller = await authenticate_service(request, dependencies, KeyScope.SEND)
     body = await read_model(request, submission_models.ResolveIn)
     id_, actor, rights = (
         parse_id(notification_id),
-        request_audit.get_actor(caller),
+        audit.get_actor(caller),
         build_mail_rights(caller, dependencies),
     )
     async with open_change_transaction(dependencies) as connection:

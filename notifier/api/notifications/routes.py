@@ -5,11 +5,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 
 from notifier.api import pagination
-from notifier.api.authentication import authenticate_service, parse_id
-from notifier.api.dependencies import Dependencies
+from notifier.api.dependencies import AuditDependency, Dependencies, authenticate_service, parse_id
 from notifier.api.notifications import models
 from notifier.api.notifications.models import NotificationQuery
-from notifier.api.request_audit import AuditDependency
 from notifier.auth.key_scope import KeyScope
 from notifier.lookup import notification_search, notification_view, timeline, wait_explanation
 from notifier.lookup.notification_search import PageRequest
@@ -87,14 +85,12 @@ async def get_notification_content(
     request: Request,
     notification_id: str,
     dependencies: Dependencies,
-    request_audit: AuditDependency,
+    audit: AuditDependency,
     format_: Annotated[Literal["json", "eml"], Query(alias="format")] = "json",
 ) -> Any:
     """Get the mail, as it was sent or will be. Each view is recorded. 404 if your key may not read it."""
     caller = await authenticate_service(request, dependencies, KeyScope.CONTENT)
-    view = await dependencies.previewer.view_content(
-        caller, parse_id(notification_id), actor=request_audit.get_actor(caller)
-    )
+    view = await dependencies.previewer.view_content(caller, parse_id(notification_id), actor=audit.get_actor(caller))
     if format_ == "eml":
         return Response(view.source, media_type="message/rfc822")
     return models.build_content_reply(view)

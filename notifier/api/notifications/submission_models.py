@@ -4,10 +4,10 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
-from notifier.api import fields
-from notifier.api.body import body_limits, shape_faults
-from notifier.api.body.request_model import PatchModel, RequestModel, drop_unset
+from notifier.api import fields, request_model
+from notifier.api.errors import shape_faults
 from notifier.api.fields import Address, PositiveWholeNumber, Time, describe_optional
+from notifier.api.request_model import PatchModel, RequestModel, drop_unset
 from notifier.errors import Fault, InvalidRequestError
 from notifier.rendering import subject_values
 from notifier.states import Priority, Resolution, WhenUncertain
@@ -34,7 +34,7 @@ NOTIFICATION_EXAMPLE: JsonValue = {
 }
 
 
-_Part = Annotated[str, StringConstraints(max_length=body_limits.MAX_NOTIFICATION_BYTES)]
+_Part = Annotated[str, StringConstraints(max_length=request_model.MAX_NOTIFICATION_BYTES)]
 _Variables = Annotated[dict[str, Any], Field(max_length=MAX_VARIABLES)]
 
 
@@ -75,7 +75,7 @@ class AttachmentIn(RequestModel):
 class NotificationIn(RequestModel):
     """A notification to send, with a `template` or with `content`, never both."""
 
-    limits = body_limits.FILES_LIMITS
+    limits = request_model.FILES_LIMITS
 
     model_config = ConfigDict(json_schema_extra={"examples": [NOTIFICATION_EXAMPLE]})
 
@@ -145,7 +145,7 @@ def _describe_notification_patch(json_schema: dict[str, Any]) -> None:
 class NotificationPatchIn(PatchModel):
     """The fields that are to change; nothing else changes."""
 
-    limits = body_limits.VARIABLES_LIMITS
+    limits = request_model.VARIABLES_LIMITS
 
     model_config = ConfigDict(json_schema_extra=_describe_notification_patch)
 

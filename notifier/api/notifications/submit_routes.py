@@ -11,14 +11,19 @@ from fastapi.routing import APIRoute
 from typing_extensions import TypeAliasType
 
 from notifier import strict_json
-from notifier.api.authentication import recognise_service
-from notifier.api.body.body_limits import MAX_NOTIFICATION_BYTES
-from notifier.api.body.content_decoding import build_too_large_error, read_json_text
-from notifier.api.body.model_reader import document_body, load_json, parse_in_thread
-from notifier.api.body.request_model import RequestModel
-from notifier.api.dependencies import ApiDependencies, get_dependencies
-from notifier.api.idempotency_header import IDEMPOTENCY_KEY_PATTERN, MAX_IDEMPOTENCY_KEY_LENGTH, get_idempotency_key
+from notifier.api.dependencies import ApiDependencies, get_dependencies, recognise_service
 from notifier.api.notifications import models, submission_models
+from notifier.api.request_model import MAX_NOTIFICATION_BYTES, RequestModel
+from notifier.api.request_reader import (
+    IDEMPOTENCY_KEY_PATTERN,
+    MAX_IDEMPOTENCY_KEY_LENGTH,
+    build_too_large_error,
+    document_body,
+    get_idempotency_key,
+    load_json,
+    parse_in_thread,
+    read_json_text,
+)
 from notifier.auth.authenticated_key import Caller
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import Fault, InvalidRequestError

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from notifier import suppression
 from notifier.api import fields, pagination
-from notifier.api.body.request_model import RequestModel
+from notifier.api.request_model import RequestModel
 from notifier.states import SuppressionReason, SuppressionScope
 
 CALLER_REASONS = tuple(reason for reason in SuppressionReason if reason is not SuppressionReason.RECIPIENT_REFUSED)

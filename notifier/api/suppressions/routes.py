@@ -7,11 +7,15 @@ from fastapi import APIRouter, Query, Request, Response
 
 from notifier import email_address, suppression
 from notifier.api import fields, pagination
-from notifier.api.authentication import authenticate_service, parse_id
-from notifier.api.body.model_reader import document_body, read_model, read_optional_model
-from notifier.api.dependencies import Dependencies, open_change_transaction
+from notifier.api.dependencies import (
+    AuditDependency,
+    Dependencies,
+    authenticate_service,
+    open_change_transaction,
+    parse_id,
+)
 from notifier.api.notifications import submission_models
-from notifier.api.request_audit import AuditDependency
+from notifier.api.request_reader import document_body, read_model, read_optional_model
 from notifier.api.suppressions.models import (
     CALLER_REASONS,
     SuppressionIn,
@@ -57,12 +61,12 @@ async def list_suppressions(
     responses={200: {"model": SuppressionOut, "description": "There was one already; it may end later now."}},
 )
 async def add_suppression(
-    request: Request, response: Response, dependencies: Dependencies, request_audit: AuditDependency
+    request: Request, response: Response, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
     """Stop mail to an address, for ever or until `expires_at`. An existing one keeps its reason and the later end."""
     caller = await authenticate_service(request, dependencies, KeyScope.SUPPRESSIONS)
     caller.require_live("changes whom live mail may reach")
-    actor = request_audit.get_actor(caller)
+    actor = audit.get_actor(caller)
     new_suppression = _parse_new_suppression(await read_model(request, SuppressionIn), caller, actor.at)
     async with open_change_transaction(dependencies) as connection:
         fate, view = await suppression.add_suppression(connection, new_suppression, actor=actor)
@@ -87,7 +91,7 @@ async def get_suppression(request: Request, suppression_id: str, dependencies: D
     openapi_extra=document_body(submission_models.ChangeIn, required=False),
 )
 async def lift_suppression(
-    request: Request, suppression_id: str, dependencies: Dependencies, request_audit: AuditDependency
+    request: Request, suppression_id: str, dependencies: Dependencies, audit: AuditDependency
 ) -> None:
     """Allow mail to the address again, from the next submit on. 403 if it belongs to the instance: ask the operator."""
     caller = await authenticate_service(request, dependencies, KeyScope.SUPPRESSIONS)
@@ -96,7 +100,7 @@ async def lift_suppression(
     id_ = parse_id(suppression_id)
     async with open_change_transaction(dependencies) as connection:
         await suppression.lift_suppression(
-            connection, caller.service_id, id_, actor=request_audit.get_actor(caller), comment=body.comment
+            connection, caller.service_id, id_, actor=audit.get_actor(caller), comment=body.comment
         )
 
 

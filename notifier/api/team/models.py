@@ -2,16 +2,15 @@
 
 from pydantic import BaseModel, Field
 
-from notifier.api import fields
-from notifier.api.body import body_limits
-from notifier.api.body.request_model import RequestModel
+from notifier.api import fields, request_model
+from notifier.api.request_model import RequestModel
 from notifier.auth import service_admin
 
 
 class TeamIn(RequestModel):
     """The recipients that team keys may mail."""
 
-    limits = body_limits.VARIABLES_LIMITS
+    limits = request_model.VARIABLES_LIMITS
     recipients: list[fields.Text] = Field(
         max_length=service_admin.MAX_TEAM_RECIPIENTS,
         description="Addresses, and domains as `@example.org`; an empty list: nobody.",

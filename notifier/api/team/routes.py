@@ -4,10 +4,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from notifier.api.authentication import authenticate_service
-from notifier.api.body.model_reader import document_body, read_model
-from notifier.api.dependencies import Dependencies, open_change_transaction
-from notifier.api.request_audit import AuditDependency
+from notifier.api.dependencies import AuditDependency, Dependencies, authenticate_service, open_change_transaction
+from notifier.api.request_reader import document_body, read_model
 from notifier.api.team.models import TeamIn, TeamOut
 from notifier.auth import service_admin
 from notifier.auth.key_scope import KeyScope
@@ -24,16 +22,14 @@ router = APIRouter(prefix="/v1/team-recipients", tags=["keys"])
     summary="Set the recipients of team keys",
     openapi_extra=document_body(TeamIn, required=True),
 )
-async def set_team_recipients(
-    request: Request, dependencies: Dependencies, request_audit: AuditDependency
-) -> dict[str, Any]:
+async def set_team_recipients(request: Request, dependencies: Dependencies, audit: AuditDependency) -> dict[str, Any]:
     """Replace the recipients that all team keys of this service may mail. Only a live key may do this."""
     caller = await authenticate_service(request, dependencies, KeyScope.KEYS)
     caller.require_live("says whom team keys may mail")
     team = _normalise_recipients((await read_model(request, TeamIn)).recipients)
     async with open_change_transaction(dependencies) as connection:
         service = await service_admin.update_service(
-            connection, caller.service_id, ServiceChanges(team_recipients=team), actor=request_audit.get_actor(caller)
+            connection, caller.service_id, ServiceChanges(team_recipients=team), actor=audit.get_actor(caller)
         )
     return {"recipients": service.team_recipients or []}
 

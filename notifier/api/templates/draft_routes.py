@@ -9,11 +9,15 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Query, Request
 
-from notifier.api.authentication import authenticate_key
-from notifier.api.body.model_reader import document_body, read_model, read_optional_model
-from notifier.api.dependencies import ApiDependencies, Dependencies, open_change_transaction
+from notifier.api.dependencies import (
+    ApiDependencies,
+    AuditDependency,
+    Dependencies,
+    authenticate_key,
+    open_change_transaction,
+)
 from notifier.api.errors import conflict_details
-from notifier.api.request_audit import AuditDependency
+from notifier.api.request_reader import document_body, read_model, read_optional_model
 from notifier.api.templates.models import DraftOut, PreviewOut, RenderOut, SavedOut, format_remarks
 from notifier.api.templates.request_models import DraftIn, PreviewIn, RenderIn, Slug
 from notifier.auth.authenticated_key import AuthenticatedKey
@@ -61,7 +65,7 @@ async def get_template_draft(request: Request, slug: Slug, dependencies: Depende
     openapi_extra=document_body(DraftIn, required=True),
 )
 async def save_template_draft(
-    request: Request, slug: Slug, dependencies: Dependencies, request_audit: AuditDependency
+    request: Request, slug: Slug, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
     """Save the draft, also for a new slug. 409 with both sides for another `revision`; 422 if it does not render."""
     caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_EDIT)
@@ -71,9 +75,7 @@ async def save_template_draft(
         dependencies.database, dependencies.editors.get_renderer(by), slug, source, revision=revision, by=by
     )
     async with open_change_transaction(dependencies) as connection:
-        saved = await draft_store.save_draft(
-            connection, slug, source, revision=revision, actor=request_audit.get_actor(caller)
-        )
+        saved = await draft_store.save_draft(connection, slug, source, revision=revision, actor=audit.get_actor(caller))
     remarks = {"remarks": format_remarks(checked.remarks), "variables_schema": checked.variables_schema}
     return conflict_details.build_draft_reply(saved) | remarks
 
@@ -85,12 +87,12 @@ async def save_template_draft(
     summary="Discard the draft of a template",
 )
 async def discard_template_draft(
-    request: Request, slug: Slug, dependencies: Dependencies, request_audit: AuditDependency, revision: _Revision = ""
+    request: Request, slug: Slug, dependencies: Dependencies, audit: AuditDependency, revision: _Revision = ""
 ) -> None:
     """Delete the draft; the next edit starts from the current version."""
     caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_EDIT)
     async with open_change_transaction(dependencies) as connection:
-        await draft_store.discard_draft(connection, slug, revision=revision, actor=request_audit.get_actor(caller))
+        await draft_store.discard_draft(connection, slug, revision=revision, actor=audit.get_actor(caller))
 
 
 @router.post(
@@ -101,11 +103,11 @@ async def discard_template_draft(
     openapi_extra=document_body(PreviewIn, required=False),
 )
 async def preview_template(
-    request: Request, slug: Slug, dependencies: Dependencies, request_audit: AuditDependency
+    request: Request, slug: Slug, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
     """Render the draft, or a version, as a mail; with the sample, or with your variables."""
     caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
-    request_audit.record_no_change()
+    audit.record_no_change()
     body = await read_optional_model(request, PreviewIn)
     source = await draft_store.load_source(dependencies.database, slug, body.version)
     mail = await render_preview(dependencies, caller, source, body)
@@ -120,10 +122,10 @@ async def preview_template(
     summary="Render a template without saving it",
     openapi_extra=document_body(RenderIn, required=True),
 )
-async def render_source(request: Request, dependencies: Dependencies, request_audit: AuditDependency) -> dict[str, Any]:
+async def render_source(request: Request, dependencies: Dependencies, audit: AuditDependency) -> dict[str, Any]:
     """Render text that is not saved, with these variables; returns three parts and warnings, or 422."""
     caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
-    request_audit.record_no_change()
+    audit.record_no_change()
     body = await read_model(request, RenderIn)
     source = _build_unsaved_source(body)
     if faults := validation.find_source_faults(source):

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from notifier.api import fields
-from notifier.api.body.request_model import RequestModel
+from notifier.api.request_model import RequestModel
 
 
 class GateIn(RequestModel):

@@ -10,10 +10,8 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, Request
 
-from notifier.api.authentication import authenticate_key
-from notifier.api.body.model_reader import document_body, read_optional_model
-from notifier.api.dependencies import Dependencies, open_change_transaction
-from notifier.api.request_audit import AuditDependency
+from notifier.api.dependencies import AuditDependency, Dependencies, authenticate_key, open_change_transaction
+from notifier.api.request_reader import document_body, read_optional_model
 from notifier.api.templates.gate_models import GateIn, GateOut
 from notifier.api.templates.request_models import Slug
 from notifier.auth.key_scope import KeyScope
@@ -41,7 +39,7 @@ STREAM = "text/event-stream"
         }
     },
 )
-async def try_template(request: Request, slug: Slug, dependencies: Dependencies, request_audit: AuditDependency) -> Any:
+async def try_template(request: Request, slug: Slug, dependencies: Dependencies, audit: AuditDependency) -> Any:
     """Try the draft on the newest requests of each service: who would be refused, and which mails change."""
     caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_PUBLISH)
     body = await read_optional_model(request, GateIn)
@@ -53,8 +51,8 @@ async def try_template(request: Request, slug: Slug, dependencies: Dependencies,
     validation.require_renderable(checked)
     if body.unmasked:
         async with open_change_transaction(dependencies) as connection:
-            await record_unmasking(connection, slug, actor=request_audit.get_actor(caller))
-    request_audit.record_no_change()
+            await record_unmasking(connection, slug, actor=audit.get_actor(caller))
+    audit.record_no_change()
 
     async def try_source(progress: ProgressCallback | None = None) -> GateReport:
         async with dependencies.editors.hold_slot(caller.actor_name) as slot:

@@ -6,11 +6,16 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 from typing_extensions import TypeAliasType
 
-from notifier.api.authentication import authenticate_key, recognise_service
-from notifier.api.body.model_reader import document_body, read_model, read_optional_model
-from notifier.api.dependencies import ApiDependencies, Dependencies, open_change_transaction
+from notifier.api.dependencies import (
+    ApiDependencies,
+    AuditDependency,
+    Dependencies,
+    authenticate_key,
+    open_change_transaction,
+    recognise_service,
+)
 from notifier.api.notifications import models
-from notifier.api.request_audit import AuditDependency
+from notifier.api.request_reader import document_body, read_model, read_optional_model
 from notifier.api.templates.draft_routes import render_preview
 from notifier.api.templates.models import PublishedOut, TemplateOut, VersionOut, format_remarks
 from notifier.api.templates.request_models import PublishIn, RestoreIn, Slug, TestSendIn
@@ -32,14 +37,14 @@ router = APIRouter(prefix="/v1/templates", tags=["templates"])
     openapi_extra=document_body(PublishIn, required=True),
 )
 async def publish_template(
-    request: Request, response: Response, slug: Slug, dependencies: Dependencies, request_audit: AuditDependency
+    request: Request, response: Response, slug: Slug, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
     """Publish the draft, with the current layouts, as the version that new notifications use."""
     caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_PUBLISH)
     caller.require_live("changes what live mail says")
     body = await read_model(request, PublishIn)
     publish_request = PublishRequest(slug=slug, revision=body.revision, note=body.note, force_reason=body.force_reason)
-    return await _publish(response, dependencies, request_audit, caller, publish_request)
+    return await _publish(response, dependencies, audit, caller, publish_request)
 
 
 # A union, as for a submit: many generated clients parse 201 with the schema of 200.
@@ -56,7 +61,7 @@ RestoreResultOut = TypeAliasType("RestoreResultOut", TemplateOut | PublishedOut)
     responses={200: {"model": RestoreResultOut, "description": "Without a version: it is there again."}},
 )
 async def restore_template(
-    request: Request, response: Response, slug: Slug, dependencies: Dependencies, request_audit: AuditDependency
+    request: Request, response: Response, slug: Slug, dependencies: Dependencies, audit: AuditDependency
 ) -> Any:
     """Publish the unchanged text of an old version as the next version, with its layouts; or undelete a template."""
     caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_PUBLISH)
@@ -64,11 +69,9 @@ async def restore_template(
     body = await read_optional_model(request, RestoreIn)
     if body.version is not None:
         publish_request = PublishRequest(slug=slug, **body.model_dump())
-        return await _publish(response, dependencies, request_audit, caller, publish_request)
+        return await _publish(response, dependencies, audit, caller, publish_request)
     async with open_change_transaction(dependencies) as connection:
-        await template_archive.undelete_template(
-            connection, slug, note=body.note, actor=request_audit.get_actor(caller)
-        )
+        await template_archive.undelete_template(connection, slug, note=body.note, actor=audit.get_actor(caller))
         view = await template_queries.get_template(connection, slug)
     dependencies.template_cache.forget_template(slug)
     return JSONResponse(TemplateOut.model_validate(view, from_attributes=True).model_dump(mode="json"))
@@ -83,7 +86,7 @@ async def restore_template(
     openapi_extra=document_body(TestSendIn, required=True),
 )
 async def test_template(
-    request: Request, response: Response, slug: Slug, dependencies: Dependencies, request_audit: AuditDependency
+    request: Request, response: Response, slug: Slug, dependencies: Dependencies, audit: AuditDependency
 ) -> Any:
     """Send one mail that is equal to the preview, as your service."""
     caller = await recognise_service(request, dependencies)
@@ -102,7 +105,7 @@ async def test_template(
     )
     accepted = await check_test_mail(dependencies.submitter, dependencies.images, caller, mail)
     async with open_change_transaction(dependencies) as connection:
-        submitted = await send_test_mail(connection, accepted, mail, actor=request_audit.get_actor(caller))
+        submitted = await send_test_mail(connection, accepted, mail, actor=audit.get_actor(caller))
     dependencies.wake_sender()
     response.headers["Location"] = f"/v1/notifications/{submitted.id}"
     status = models.get_shown_status(submitted.status, submitted.send_at, dependencies.clock.now())
@@ -112,7 +115,7 @@ async def test_template(
 async def _publish(
     response: Response,
     dependencies: ApiDependencies,
-    request_audit: AuditDependency,
+    audit: AuditDependency,
     caller: AuthenticatedKey,
     publish_request: PublishRequest,
 ) -> dict[str, Any]:
@@ -123,7 +126,7 @@ async def _publish(
         slot.start()
         candidate = await dependencies.publisher.examine(publish_request)
     async with open_change_transaction(dependencies) as connection:
-        version = await publishing.publish_template(connection, candidate, actor=request_audit.get_actor(caller))
+        version = await publishing.publish_template(connection, candidate, actor=audit.get_actor(caller))
     dependencies.template_cache.forget_template(publish_request.slug)
     response.headers["Location"] = f"{router.prefix}/{publish_request.slug}/versions/{version.number}"
     fields = vars(version) | {"note": publish_request.note, "published_by": caller.actor_name}

@@ -6,10 +6,9 @@ import msgspec
 from fastapi import Path
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints
 
-from notifier.api import fields
-from notifier.api.body import body_limits
-from notifier.api.body.request_model import RequestModel
+from notifier.api import fields, request_model
 from notifier.api.notifications.submission_models import MAX_VARIABLES
+from notifier.api.request_model import RequestModel
 from notifier.states import Category, Priority, WhenUncertain
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 from notifier.templating.validation import MAX_FILES, MAX_SOURCE_BYTES
@@ -102,7 +101,7 @@ class SourceIn(RequestModel):
 class DraftIn(SourceIn):
     """A draft to save."""
 
-    limits = body_limits.TEMPLATE_LIMITS
+    limits = request_model.TEMPLATE_LIMITS
     keep_fractions = True
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_EXAMPLE]})
 
@@ -141,7 +140,7 @@ class RestoreIn(RequestModel):
 class PreviewIn(RequestModel):
     """How to preview a template."""
 
-    limits = body_limits.VARIABLES_LIMITS
+    limits = request_model.VARIABLES_LIMITS
     model_config = ConfigDict(extra="forbid", strict=True)
 
     variables: _Sample | None = Field(None, description="Default: the sample.")
@@ -162,7 +161,7 @@ _UNSAVED: JsonValue = {"subject": "Hello {{ name }}", "html": "<p>Hello {{ name 
 class RenderIn(RequestModel):
     """Text that is not saved: three parts, or all files of a template."""
 
-    limits = body_limits.TEMPLATE_LIMITS
+    limits = request_model.TEMPLATE_LIMITS
     keep_fractions = True
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_UNSAVED]})
 

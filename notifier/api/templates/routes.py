@@ -6,10 +6,8 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from notifier.api import pagination
-from notifier.api.authentication import authenticate_key
-from notifier.api.dependencies import Dependencies, open_change_transaction
+from notifier.api.dependencies import AuditDependency, Dependencies, authenticate_key, open_change_transaction
 from notifier.api.errors.conflict_details import build_source_reply
-from notifier.api.request_audit import AuditDependency
 from notifier.api.templates.models import CurrentOut, TemplatePageOut
 from notifier.api.templates.request_models import Slug
 from notifier.auth.key_scope import KeyScope
@@ -71,12 +69,10 @@ async def get_template(request: Request, slug: Slug, dependencies: Dependencies)
 
 
 @router.delete("/{slug}", status_code=204, operation_id="delete_template", summary="Delete a template")
-async def delete_template(
-    request: Request, slug: Slug, dependencies: Dependencies, request_audit: AuditDependency
-) -> None:
+async def delete_template(request: Request, slug: Slug, dependencies: Dependencies, audit: AuditDependency) -> None:
     """Accept no new notifications; what was accepted is sent unchanged. `restore` undeletes the template."""
     caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_PUBLISH)
     caller.require_live("changes what live mail says")
     async with open_change_transaction(dependencies) as connection:
-        await template_archive.delete_template(connection, slug, actor=request_audit.get_actor(caller))
+        await template_archive.delete_template(connection, slug, actor=audit.get_actor(caller))
     dependencies.template_cache.forget_template(slug)

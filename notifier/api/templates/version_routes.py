@@ -6,8 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from notifier.api import pagination
-from notifier.api.authentication import authenticate_key
-from notifier.api.dependencies import Dependencies
+from notifier.api.dependencies import Dependencies, authenticate_key
 from notifier.api.errors import conflict_details
 from notifier.api.templates.models import DiffOut, VersionPageOut, WholeVersionOut
 from notifier.api.templates.request_models import Number, Slug

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from notifier.api import fields
-from notifier.api.body.request_model import PatchModel, RequestModel
+from notifier.api.request_model import PatchModel, RequestModel
 from notifier.db.tables import DeliveryState
 from notifier.webhooks.event_body import EVENT_TYPES
 

@@ -7,11 +7,16 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from notifier.api import pagination
-from notifier.api.authentication import authenticate_service, parse_id
-from notifier.api.body.model_reader import document_body, read_model, read_optional_model
-from notifier.api.dependencies import ApiDependencies, Dependencies, open_change_transaction
+from notifier.api.dependencies import (
+    ApiDependencies,
+    AuditDependency,
+    Dependencies,
+    authenticate_service,
+    open_change_transaction,
+    parse_id,
+)
 from notifier.api.notifications import submission_models
-from notifier.api.request_audit import AuditDependency
+from notifier.api.request_reader import document_body, read_model, read_optional_model
 from notifier.api.webhooks import models
 from notifier.auth.authenticated_key import Caller
 from notifier.auth.key_scope import KeyScope

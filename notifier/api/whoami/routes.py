@@ -4,8 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from notifier.api.authentication import authenticate_key
-from notifier.api.dependencies import Dependencies
+from notifier.api.dependencies import Dependencies, authenticate_key
 from notifier.api.whoami.models import WhoamiOut
 from notifier.auth import key_admin
 from notifier.auth.authenticated_key import Caller

@@ -13,10 +13,8 @@ from support import api_caller, marketing_template
 from support.seeded_installation import Installation
 
 from notifier import audit
-from notifier.api.authentication import authenticate_service
-from notifier.api.dependencies import Dependencies
+from notifier.api.dependencies import AuditDependency, Dependencies, authenticate_service
 from notifier.api.errors import problem_responses
-from notifier.api.request_audit import AuditDependency
 from notifier.audit import Actor, AuditAction, AuditRecord, NotForTheAuditError, ObjectKind
 from notifier.auth.key_scope import KeyScope
 from notifier.db.tables import AuditEntry

@@ -11,8 +11,7 @@ import jsonschema_rs
 import pytest
 
 from notifier.api.app import build_bare_app
-from notifier.api.body import shape_faults
-from notifier.api.errors import problem_responses
+from notifier.api.errors import problem_responses, shape_faults
 from notifier.api.errors.problem_catalogue import PROBLEM_ENTRIES
 from notifier.api.openapi import description
 from notifier.submission import attachment_validation

@@ -1,22 +1,126 @@
-"""Reads the bytes of a request body up to a limit, and decompresses gzip up to the same limit.
+"""Reads a request: its Idempotency-Key, and its JSON body as a model, with all faults.
 
-Never more than the limit is held in memory, whatever the client announces, sends or has compressed.
+Never more of a body than its limit is held in memory, whatever the client announces, sends or has compressed. Large
+bodies are parsed in a thread, one at a time, so that other requests are answered meanwhile.
 """
 
+import asyncio
 import re
 import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from typing import Any, Final, TypeVar
 
 from fastapi import Request
+from pydantic import ValidationError
 
+from notifier import strict_json
+from notifier.api.errors import shape_faults
 from notifier.api.errors.problem_responses import BadRequestError
+from notifier.api.request_model import RequestModel, drop_unset
 from notifier.errors import Fault, InvalidRequestError
 
+MAX_INLINE_BYTES: Final = 32 * 1024  # larger bodies are parsed in a thread, not in the event loop
+MAX_PARSING_THREADS: Final = 1  # large bodies that one process parses at the same time
+THREAD_NAME: Final = "large-body"
+Model = TypeVar("Model", bound=RequestModel)
+Result = TypeVar("Result")
 _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";]*)', re.IGNORECASE)
 _GZIP_WBITS = 31
 """zlib's `wbits` for the gzip format alone (RFC 1952)."""
 _MAX_GZIP_OVERHEAD = 64 * 1024  # bytes that gzip adds to data that cannot be compressed
 _MAX_MEMBERS = 1024  # of one body; each costs time, even an empty one
 _ACCEPTED_ENCODINGS = {"Accept-Encoding": "gzip, identity"}
+MAX_IDEMPOTENCY_KEY_LENGTH = 255
+_IN_QUOTES = r'(?:[!#-\[\]-~]|\\["\\])'
+IDEMPOTENCY_KEY_PATTERN = f'^(?:[!#-~](?:[ -~]*[!-~])?|"{_IN_QUOTES}(?:(?:{_IN_QUOTES}| )*{_IN_QUOTES})?")$'
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
+_QUOTED_KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
+_ESCAPED_CHARACTER = re.compile(r'\\(["\\])')
+
+
+async def read_model(request: Request, model: type[Model]) -> Model:
+    """Read the body as a model. Raises `InvalidRequestError` with every fault, or `BadRequestError`."""
+    text = await read_json_text(request, max_bytes=model.limits.max_bytes)
+    return await parse_in_thread(partial(_parse_model, model), text)
+
+
+async def read_optional_model(request: Request, model: type[Model]) -> Model:
+    """Read the body as a model; no body, and null, count as an empty object. Raises as `read_model`."""
+    text = await read_optional_json_text(request, max_bytes=model.limits.max_bytes)
+    return await parse_in_thread(partial(_parse_model, model, null_is_empty=True), text or b"{}")
+
+
+async def parse_in_thread(parse: Callable[[bytes], Result], text: bytes) -> Result:
+    """Parse a text; a large one in a thread."""
+    if len(text) <= MAX_INLINE_BYTES:
+        return parse(text)
+    return await asyncio.get_running_loop().run_in_executor(_get_executor(), parse, text)
+
+
+def load_json(model: type[RequestModel], text: bytes) -> Any:
+    """Load the JSON value of a body of this model. Raises `MalformedJsonError` or `TooManyValuesError`."""
+    return strict_json.parse_json(text, keep_fractions=model.keep_fractions, max_values=model.limits.max_values)
+
+
+def _parse_model(model: type[Model], text: bytes, *, null_is_empty: bool = False) -> Model:
+    value = load_json(model, text)
+    return validate_body(model, {} if value is None and null_is_empty else value)
+
+
+@cache
+def _get_executor() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(MAX_PARSING_THREADS, THREAD_NAME)
+
+
+def validate_body(model: type[Model], body: Any) -> Model:
+    """Validate a body as a model. Raises `InvalidRequestError` with every fault."""
+    fields = drop_unset(model, body)
+    if not isinstance(fields, dict):
+        raise InvalidRequestError([shape_faults.build_not_object_fault(body)])
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise InvalidRequestError(shape_faults.build_faults(error.errors(include_url=False), model, body)) from error
+
+
+def document_body(model: type[RequestModel], *, required: bool) -> dict[str, Any]:
+    """Document a body that the route parses itself, for `openapi_extra`."""
+    content = {"application/json": {"schema": model.model_json_schema(by_alias=True)}}
+    return {"requestBody": {"description": model.limits.describe(), "required": required, "content": content}}
+
+
+def get_idempotency_key(request: Request, *, suffix_length: int = 0) -> str | None:
+    """Get the Idempotency-Key, which must leave `suffix_length` characters for a suffix; None if there is none."""
+    fields = request.headers.getlist("idempotency-key")
+    if not fields:
+        return None
+    key, problem = parse_idempotency_key(fields[0], suffix_length=suffix_length)
+    if len(fields) > 1:
+        problem = "there is more than one"
+    if problem is not None:
+        raise BadRequestError("invalid_idempotency_key", f"Idempotency-Key: {problem}")
+    return key
+
+
+def parse_idempotency_key(text: str, *, suffix_length: int = 0) -> tuple[str | None, str | None]:
+    """Parse an Idempotency-Key; returns the key, or None and what is wrong.
+
+    It may be in double quotes as in draft-ietf-httpapi-idempotency-key-header (a string of RFC 8941 §3.3.3).
+    """
+    key = text
+    if text.startswith('"'):
+        quoted = _QUOTED_KEY.match(text)
+        if quoted is None:
+            return None, 'the quote at its beginning is not closed; within quotes write \\" for " and \\\\ for \\'
+        if quoted.end() < len(text):
+            return None, "nothing may follow the closing quote, not even parameters"
+        key = _ESCAPED_CHARACTER.sub(r"\1", quoted[1])
+    if not _IDEMPOTENCY_KEY.fullmatch(key) or len(key) + suffix_length > MAX_IDEMPOTENCY_KEY_LENGTH:
+        length = MAX_IDEMPOTENCY_KEY_LENGTH - suffix_length
+        return None, f"it has 1 to {length} printable ASCII characters, and no space at its beginning or end"
+    return key, None
 
 
 async def read_json_text(request: Request, *, max_bytes: int) -> bytes:

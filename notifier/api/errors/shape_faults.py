@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from notifier.api.body.request_model import OversizedPart, RequestModel, find_shape
-from notifier.api.errors.validation_messages import describe_error, name_type
+from notifier.api import fields, pagination
+from notifier.api.request_model import OversizedPart, RequestModel, find_shape
 from notifier.errors import Fault
 from notifier.template_language.variable_path import escape_pointer
 from notifier.template_language.variable_schema import MAX_SUGGESTED_LENGTH, MAX_SUGGESTIONS
@@ -23,11 +23,51 @@ _FAULT_CODES = {
 }
 _NAME_MARK = "[key]"
 """How pydantic marks the error of a name: this step follows the name."""
+_EXPECTED_TYPES = {
+    "string_type": "a string",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "list_type": "an array []",
+    "dict_type": "an object {}",
+    "model_type": "an object {}",
+    "model_attributes_type": "an object {}",
+}
+"""The expected type, for errors about another type."""
+_PATTERN_DESCRIPTIONS = {
+    fields.LOCALE_PATTERN: "a language tag such as en or fr-CA (BCP 47)",
+    pagination.NO_NUL: "NUL cannot stand in it",
+}
+_SENTENCES = {
+    "string_too_long": "at most {max_length} characters",
+    "string_too_short": "at least {min_length} character(s)",
+    "too_long": "at most {max_length} entries",
+    "too_many_names": "at most {max_length} fields",
+    "time_out_of_range": "in UTC it has a year before 1 or after 9999",
+    "too_short": "at least {min_length} entry(s)",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+    "value_error": "{error}",
+    "timezone_aware": "a time needs an offset, such as Z or +01:00",
+    "int_parsing": "expected a whole number",
+    "int_parsing_size": "this number is too large",
+    "bool_parsing": "expected true or false",
+    "uuid_parsing": "expected an id, such as 01890a5d-ac96-774b-bcce-b302099a8057",
+}
+"""What is wrong, with the limits of pydantic's error."""
+_TYPE_NAMES = {
+    type(None): "null",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "an array []",
+    dict: "an object {}",
+}
 
 
 def build_not_object_fault(body: Any) -> Fault:
     """Build the fault of a body that is not an object."""
-    return Fault("", "invalid_type", f"expected an object {{}}, but this is {name_type(body)}")
+    return Fault("", "invalid_type", f"expected an object {{}}, but this is {_name_type(body)}")
 
 
 def build_faults(errors: Iterable[Any], model: type[RequestModel], body: Any) -> list[Fault]:
@@ -79,3 +119,23 @@ def _get_value_at(body: Any, path: Sequence[str | int]) -> Any:
 def _is_null_at(body: Any, path: Sequence[str | int]) -> bool:
     parent = _get_value_at(body, path[:-1])
     return isinstance(parent, dict) and path[-1] in parent and parent[path[-1]] is None
+
+
+def describe_error(error: Any) -> str:
+    """Describe a pydantic error in a phrase."""
+    kind, limits = error["type"], error.get("ctx", {})
+    if kind in _EXPECTED_TYPES:
+        return f"expected {_EXPECTED_TYPES[kind]}, but this is {_name_type(error['input'])}"
+    if kind in _SENTENCES:
+        return _SENTENCES[kind].format(**limits)
+    if kind in {"enum", "literal_error"}:
+        return f"expected {limits['expected']}".replace("'", '"')
+    if kind == "string_pattern_mismatch":
+        return _PATTERN_DESCRIPTIONS.get(limits["pattern"], "this text has another form")
+    return fields.TIME_FORM if kind.startswith("datetime_") else "this value cannot stand here"
+
+
+def _name_type(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _TYPE_NAMES.get(type(value), "something else")

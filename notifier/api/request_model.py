@@ -1,4 +1,4 @@
-"""The base class of request models, and the rule for what counts as not set (docs/decisions/null-is-left-out.md).
+"""The base class of request models, its limits, and the rule for what counts as not set.
 
 A null field counts as left out, because typed clients write null for it; only a `PATCH` refuses null. An empty array
 counts as an empty object where one is expected, and the other way round, because some languages have one empty list
@@ -9,19 +9,42 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from types import UnionType
-from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Final, Union, get_args, get_origin
 
 from annotated_types import MaxLen
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from notifier.api.body import body_limits
-from notifier.api.body.body_limits import BodyLimits
-
+MAX_NOTIFICATION_BYTES: Final = 512 * 1024  # of one notification's JSON, apart from its attachments
+MAX_BODY_BYTES: Final = 15 * 1024 * 1024  # of any request's body: one with attachments, an image, or a batch
+MAX_TEMPLATE_BYTES: Final = 2 * 1024 * 1024  # of a template's or layout's JSON, with its escapes
+MAX_FORM_BYTES: Final = 64 * 1024  # of a body that has only short fields
+MAX_BODY_VALUES: Final = 200_000  # values and names in one body; 256 KiB of variables have at most 175,000
+MAX_BATCH_VALUES: Final = 300_000  # values and names in a batch: 300 for each of a thousand notifications
+MAX_FORM_VALUES: Final = 5_000  # values and names in a body that has only short fields
 MAX_NAMES = 100  # names in an object with fields; no model has as many fields
 
 _ANNOTATION_KEYWORDS = frozenset({"title", "description", "default", "examples", "deprecated"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class BodyLimits:
+    """The limits of a body."""
+
+    max_bytes: int  # after decompression
+    max_values: int  # as `strict_json.has_more_values` counts them
+
+    def describe(self) -> str:
+        """Describe the limits in a sentence for the OpenAPI document."""
+        return f"At most {self.max_bytes:,} bytes and {self.max_values:,} JSON values and names."
+
+
+FORM_LIMITS: Final = BodyLimits(max_bytes=MAX_FORM_BYTES, max_values=MAX_FORM_VALUES)
+VARIABLES_LIMITS: Final = BodyLimits(max_bytes=MAX_NOTIFICATION_BYTES, max_values=MAX_BODY_VALUES)
+TEMPLATE_LIMITS: Final = BodyLimits(max_bytes=MAX_TEMPLATE_BYTES, max_values=MAX_BODY_VALUES)
+FILES_LIMITS: Final = BodyLimits(max_bytes=MAX_BODY_BYTES, max_values=MAX_BODY_VALUES)
+BATCH_LIMITS: Final = BodyLimits(max_bytes=MAX_BODY_BYTES, max_values=MAX_BATCH_VALUES)
 
 
 @dataclass(frozen=True)
@@ -36,7 +59,7 @@ class RequestModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
     null_is_unset: ClassVar[bool] = True
-    limits: ClassVar[BodyLimits] = body_limits.FORM_LIMITS
+    limits: ClassVar[BodyLimits] = FORM_LIMITS
     keep_fractions: ClassVar[bool] = False
     """True if it holds a template's sample, in which `2.0` means that fractions may come."""
 
