@@ -13,7 +13,6 @@ from notifier.api.audit.routes import router as audit_router
 from notifier.api.batches.routes import router as batches_router
 from notifier.api.batches.submit_routes import router as submit_batch_router
 from notifier.api.dependencies import QUOTA_STATE, ApiDependencies
-from notifier.api.errors.problem_pages import router as problem_pages_router
 from notifier.api.errors.problem_responses import install_error_handlers
 from notifier.api.keys.routes import router as keys_router
 from notifier.api.layouts.routes import router as layouts_router
@@ -21,8 +20,8 @@ from notifier.api.notifications.change_routes import router as change_router
 from notifier.api.notifications.routes import router as notifications_router
 from notifier.api.notifications.submit_routes import router as submit_router
 from notifier.api.openapi import description
-from notifier.api.openapi.documentation_pages import router as documentation_router
 from notifier.api.openapi.webhook_events import router as event_router
+from notifier.api.pages import docs_router, problems_router
 from notifier.api.suppressions.routes import router as suppressions_router
 from notifier.api.team.routes import router as team_router
 from notifier.api.templates.draft_routes import router as template_draft_router
@@ -58,8 +57,8 @@ _ROUTERS = (
     template_publish_router,
     gate_router,
     layouts_router,
-    problem_pages_router,
-    documentation_router,
+    problems_router,
+    docs_router,
     health_router,
 )
 

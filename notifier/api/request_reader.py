@@ -16,7 +16,7 @@ from fastapi import Request
 from pydantic import ValidationError
 
 from notifier import strict_json
-from notifier.api.errors import shape_faults
+from notifier.api.errors.faults import build_faults, build_not_object_fault
 from notifier.api.errors.problem_responses import BadRequestError
 from notifier.api.request_model import RequestModel, drop_unset
 from notifier.errors import Fault, InvalidRequestError
@@ -78,11 +78,11 @@ def validate_body(model: type[Model], body: Any) -> Model:
     """Validate a body as a model. Raises `InvalidRequestError` with every fault."""
     fields = drop_unset(model, body)
     if not isinstance(fields, dict):
-        raise InvalidRequestError([shape_faults.build_not_object_fault(body)])
+        raise InvalidRequestError([build_not_object_fault(body)])
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        raise InvalidRequestError(shape_faults.build_faults(error.errors(include_url=False), model, body)) from error
+        raise InvalidRequestError(build_faults(error.errors(include_url=False), model, body)) from error
 
 
 def document_body(model: type[RequestModel], *, required: bool) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from notifier.api import request_reader
 from notifier.api.batches import models
 from notifier.api.dependencies import authenticate_service, get_dependencies
-from notifier.api.errors.fault_lister import FaultLister
+from notifier.api.errors.faults import FaultLister
 from notifier.api.notifications.submit_routes import (
     DirectRoute,
     build_accepted,

@@ -15,15 +15,15 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Match
 
 from notifier.api.errors import conflict_details
-from notifier.api.errors.fault_lister import (
+from notifier.api.errors.faults import (
     MAX_DETAIL_BYTES,
     FaultLister,
     build_more_errors,
+    describe_error,
     get_common_code,
     shorten_text,
 )
 from notifier.api.errors.problem_catalogue import PROBLEM_ENTRIES, CatalogueEntry, make_entry
-from notifier.api.errors.shape_faults import describe_error
 from notifier.auth.authenticated_key import (
     InsufficientScopeError,
     NotOfServiceError,

@@ -5,7 +5,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
 from notifier.api import fields, request_model
-from notifier.api.errors import shape_faults
+from notifier.api.errors.faults import build_faults, build_not_object_fault
 from notifier.api.fields import Address, PositiveWholeNumber, Time, describe_optional
 from notifier.api.request_model import PatchModel, RequestModel, drop_unset
 from notifier.errors import Fault, InvalidRequestError
@@ -183,13 +183,13 @@ def parse_notification(body: Any, original: Any = None) -> tuple[NotificationReq
     The body is one of `normalised_notification`; `original` is the body before that, which faults describe.
     """
     if not isinstance(body, dict):
-        return NotificationRequest(), [shape_faults.build_not_object_fault(body)]
+        return NotificationRequest(), [build_not_object_fault(body)]
     faults: list[Fault] = []
     try:
         parsed = NotificationIn.model_validate(body)
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        faults = shape_faults.build_faults(errors, NotificationIn, body if original is None else original)
+        faults = build_faults(errors, NotificationIn, body if original is None else original)
         if any(not error["loc"] for error in errors):
             return NotificationRequest(), faults
         broken = {str(error["loc"][0]) for error in errors if error["loc"]}

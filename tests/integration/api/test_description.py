@@ -11,7 +11,7 @@ import jsonschema_rs
 import pytest
 
 from notifier.api.app import build_bare_app
-from notifier.api.errors import problem_responses, shape_faults
+from notifier.api.errors import faults, problem_responses
 from notifier.api.errors.problem_catalogue import PROBLEM_ENTRIES
 from notifier.api.openapi import description
 from notifier.submission import attachment_validation
@@ -108,7 +108,7 @@ def test_every_code_is_explained() -> None:
     """Each error code of the package is in the catalogue, with the same status and title."""
     codes = {
         *_codes(),
-        *shape_faults._FAULT_CODES.values(),
+        *faults._FAULT_CODES.values(),
         *problem_responses._HTTP_CODES.values(),
         attachment_validation.ATTACHMENT_REJECTED,
     }

@@ -13,7 +13,7 @@ from support.seeded_installation import WELCOME, Installation
 
 from notifier.api import request_model, request_reader
 from notifier.api.app import build_bare_app
-from notifier.api.errors.fault_lister import MAX_FAULTS
+from notifier.api.errors.faults import MAX_FAULTS
 from notifier.api.request_model import RequestModel
 
 MAX_REPLY = 64 * 1024
