@@ -11,26 +11,21 @@ from notifier.api.assets.routes import public as public_assets_router
 from notifier.api.assets.routes import router as assets_router
 from notifier.api.audit.routes import router as audit_router
 from notifier.api.batches.routes import router as batches_router
-from notifier.api.batches.submit_routes import router as submit_batch_router
+from notifier.api.batches.routes import submit_router as submit_batch_router
 from notifier.api.dependencies import QUOTA_STATE, ApiDependencies
 from notifier.api.errors.problem_responses import install_error_handlers
 from notifier.api.keys.routes import router as keys_router
 from notifier.api.layouts.routes import router as layouts_router
-from notifier.api.notifications.change_routes import router as change_router
 from notifier.api.notifications.routes import router as notifications_router
 from notifier.api.notifications.submit_routes import router as submit_router
 from notifier.api.openapi import description
 from notifier.api.openapi.webhook_events import router as event_router
 from notifier.api.pages import docs_router, problems_router
 from notifier.api.suppressions.routes import router as suppressions_router
-from notifier.api.team.routes import router as team_router
 from notifier.api.templates.draft_routes import router as template_draft_router
-from notifier.api.templates.gate_routes import router as gate_router
 from notifier.api.templates.publish_routes import router as template_publish_router
 from notifier.api.templates.routes import router as templates_router
-from notifier.api.templates.version_routes import router as template_versions_router
 from notifier.api.webhooks.routes import router as webhooks_router
-from notifier.api.whoami.routes import router as whoami_router
 from notifier.head_request import HeadAsGet
 from notifier.health.routes import router as health_router
 from notifier.throttle import token_bucket
@@ -41,7 +36,6 @@ _ROUTERS = (
     submit_router,
     submit_batch_router,
     notifications_router,
-    change_router,
     batches_router,
     suppressions_router,
     audit_router,
@@ -49,13 +43,9 @@ _ROUTERS = (
     assets_router,
     public_assets_router,
     keys_router,
-    team_router,
-    whoami_router,
     templates_router,
     template_draft_router,
-    template_versions_router,
     template_publish_router,
-    gate_router,
     layouts_router,
     problems_router,
     docs_router,

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,7 +20,6 @@ from notifier.auth.key_scope import KeyScope
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.db.unavailability import convert_database_errors
-from notifier.errors import NotFoundError
 from notifier.health.probes import Probes
 from notifier.lookup.batch_progress import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
@@ -162,14 +160,6 @@ async def authenticate_key(request: Request, dependencies: ApiDependencies, scop
 async def recognise_service(request: Request, dependencies: ApiDependencies) -> Caller:
     """Authenticate a service without counting the request; for routes that count notifications."""
     return await dependencies.authenticator.authenticate_service(request.headers.get("authorization"))
-
-
-def parse_id(text: str, what: str = "notification") -> UUID:
-    """Parse an id in a path. Raises `NotFoundError` for anything else."""
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise NotFoundError(f"there is no such {what}") from error
 
 
 class MissingAuditRecordError(RuntimeError):

@@ -6,12 +6,13 @@ The domain checks what the keywords only document, with fault codes of its own; 
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
+from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from notifier.errors import Fault
+from notifier.errors import Fault, NotFoundError
 from notifier.submission.attachment_validation import MAX_TOTAL_BYTES
 
 _RFC3339_START = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*", re.DOTALL)
@@ -90,6 +91,14 @@ def check_expiry(expires_at: datetime | None, now: datetime) -> list[Fault]:
     if expires_at.tzinfo is None:
         return [Fault("/expires_at", "naive_time", "a time needs an offset, such as Z or +01:00")]
     return [Fault("/expires_at", "time_out_of_range", "after now, and at most a hundred years")]
+
+
+def parse_id(text: str, what: str = "notification") -> UUID:
+    """Parse an id in a path. Raises `NotFoundError` for anything else."""
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise NotFoundError(f"there is no such {what}") from error
 
 
 _TIME_LENGTH = document_field(maxLength=MAX_TIME_LENGTH)

@@ -21,11 +21,7 @@ class AssetIn(RequestModel):
 
     limits = request_model.FILES_LIMITS
 
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        json_schema_extra={"examples": [_EXAMPLE]},
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     name: Annotated[str, fields.document_field(pattern=NAME_PATTERN)] = Field(
         max_length=64, description="As templates name it."

@@ -34,7 +34,6 @@ Name = Annotated[str, Path(description="As templates name it.", json_schema_extr
     "",
     status_code=202,
     response_model=AssetOut,
-    operation_id="upload_asset",
     summary="Upload an asset",
     openapi_extra=document_body(AssetIn, required=True),
 )
@@ -58,7 +57,7 @@ async def upload_asset(
     return _format_asset(asset)
 
 
-@router.get("", response_model=AssetsOut, operation_id="list_assets", summary="List assets")
+@router.get("", response_model=AssetsOut, summary="List assets")
 async def list_assets(request: Request, dependencies: Dependencies) -> dict[str, Any]:
     """All images of the instance."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
@@ -66,7 +65,7 @@ async def list_assets(request: Request, dependencies: Dependencies) -> dict[str,
         return {"assets": [_format_asset(asset) for asset in await asset_store.list_assets(connection)]}
 
 
-@router.get("/{name}", response_model=AssetOut, operation_id="get_asset", summary="Get an asset")
+@router.get("/{name}", response_model=AssetOut, summary="Get an asset")
 async def get_asset(request: Request, name: Name, dependencies: Dependencies) -> dict[str, Any]:
     """The progress, the converted files, or why the conversion failed."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
@@ -74,7 +73,7 @@ async def get_asset(request: Request, name: Name, dependencies: Dependencies) ->
         return _format_asset(await asset_store.get_asset(connection, name))
 
 
-@router.delete("/{name}", status_code=204, operation_id="delete_asset", summary="Delete an asset")
+@router.delete("/{name}", status_code=204, summary="Delete an asset")
 async def delete_asset(request: Request, name: Name, dependencies: Dependencies, audit: AuditDependency) -> None:
     """Delete the name. Published versions go on showing the image; a draft that names it cannot be published."""
     caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_EDIT)
@@ -85,7 +84,6 @@ async def delete_asset(request: Request, name: Name, dependencies: Dependencies,
 @router.get(
     "/{name}/file",
     response_class=Response,
-    operation_id="get_asset_file",
     summary="Download the file of an asset",
     responses={200: {"content": {"image/png": {}, "image/jpeg": {}}, "description": "The file."}},
 )

@@ -1,17 +1,53 @@
 """`GET /v1/audit`: who did what to the service's objects. No route writes or removes a record."""
 
+from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
 
 from notifier import audit
 from notifier.api import pagination
-from notifier.api.audit.models import AuditPageOut, AuditQuery
 from notifier.api.dependencies import Dependencies, authenticate_key
 from notifier.auth.authenticated_key import Caller
 from notifier.auth.key_scope import KeyScope
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
+
+
+class AuditQuery(pagination.PageQuery):
+    """Which audit records are listed."""
+
+    object_kind: Annotated[audit.ObjectKind | None, Query(description="Entries about this kind of object.")] = None
+    object_id: UUID | None = None
+    actor: Annotated[
+        str | None, Query(max_length=64, pattern=pagination.NO_NUL, description="`key:<id>` or `operator:<name>`.")
+    ] = None
+
+
+class AuditEntryOut(BaseModel):
+    """Who did what to which object."""
+
+    id: UUID
+    at: datetime
+    actor: str = Field(description="`key:<id>` of the service, or `operator:<name>` of the instance.")
+    action: str
+    object_kind: str
+    object_id: str
+    address: str | None = Field(description="Address of the person concerned; null once that person was forgotten.")
+    before: dict[str, Any] | None = Field(description="The important fields before; null if the object did not exist.")
+    after: dict[str, Any] | None = Field(
+        description="The same fields afterwards, and the comment; null if the object no longer exists."
+    )
+    request_id: str | None
+
+
+class AuditPageOut(BaseModel):
+    """A page of entries, newest first."""
+
+    entries: list[AuditEntryOut]
+    next: UUID | None
 
 
 @router.get("", response_model=AuditPageOut, summary="List audit entries")

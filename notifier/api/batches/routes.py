@@ -1,4 +1,4 @@
-"""`/v1/batches/{id}`: the progress of a batch, once or as a stream, and its cancellation."""
+"""`POST /v1/notifications/batch`, and `/v1/batches/{id}`: its progress, once or as a stream, and its cancellation."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,30 +6,89 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
+from notifier.api import request_reader
+from notifier.api.batches import models
 from notifier.api.batches.models import BatchCancelledOut, BatchProgressOut
 from notifier.api.dependencies import (
     ApiDependencies,
     AuditDependency,
     Dependencies,
     authenticate_service,
+    get_dependencies,
     open_change_transaction,
-    parse_id,
     recognise_service,
 )
+from notifier.api.errors.faults import FaultLister
+from notifier.api.fields import parse_id
 from notifier.api.notifications import submission_models
-from notifier.api.request_reader import document_body, read_optional_model
+from notifier.api.notifications.submit_routes import (
+    DirectRoute,
+    build_accepted,
+    build_accepted_response,
+    build_key_parameter,
+    document_submission,
+)
+from notifier.api.request_reader import (
+    document_body,
+    get_idempotency_key,
+    load_json,
+    parse_in_thread,
+    read_json_text,
+    read_optional_model,
+)
 from notifier.auth.authenticated_key import Caller, InsufficientScopeError, UnauthenticatedError
 from notifier.auth.key_scope import KeyScope
-from notifier.errors import DatabaseUnavailableError
+from notifier.errors import DatabaseUnavailableError, InvalidRequestError
 from notifier.lookup import batch_progress
 from notifier.lookup.batch_progress import MAX_WATCH_SECONDS, BatchView
 from notifier.sse import EventStream, StreamEvent, build_end_event
 from notifier.status import batch_cancellation
+from notifier.submission.batch_submitter import BatchRejectedError, BatchRequest
+from notifier.telemetry import metrics
 
+submit_router = APIRouter(prefix="/v1/notifications", tags=["notifications"], route_class=DirectRoute)
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
+
+
+@submit_router.post(
+    "/batch",
+    status_code=202,
+    response_model=models.BatchOut,
+    summary="Submit a batch of notifications",
+    openapi_extra=document_submission(models.BatchShownIn, build_key_parameter(models.INDEX_SUFFIX_LENGTH)),
+)
+async def submit_batch(request: Request) -> Response:
+    """Accept up to a thousand notifications; each has an answer of its own, in their order."""
+    dependencies = get_dependencies(request)
+    with metrics.SUBMIT_SECONDS.time():
+        # A batch that cannot be parsed counts as a request, so that a client that repeats it in a loop is stopped.
+        caller = await authenticate_service(request, dependencies, KeyScope.SEND)
+        key = get_idempotency_key(request, suffix_length=models.INDEX_SUFFIX_LENGTH)
+        text = await read_json_text(request, max_bytes=models.BatchIn.limits.max_bytes)
+        received, batch = await parse_in_thread(_parse_batch, text)
+        dependencies.rate_limits.count_notifications(request, caller, models.count_mails(batch))
+        try:
+            batch_request = BatchRequest(
+                items=models.parse_items(batch, received, key), key=key, reject_all=batch.rejects_all
+            )
+            batch_id, answers = await dependencies.batch_submitter.submit(caller, batch_request)
+        except BatchRejectedError as error:
+            raise InvalidRequestError(await asyncio.to_thread(models.list_batch_faults, batch, error.faults)) from error
+    now = dependencies.clock.now()
+    lister = FaultLister(max_bytes=models.MAX_BATCH_FAULTS_BYTES)
+    results = [
+        {"index": index}
+        | (
+            {"error": models.build_item_error(batch, index, answer, lister)}
+            if isinstance(answer, list)
+            else build_accepted(answer, now) | {"replayed": answer.replayed}
+        )
+        for index, answer in enumerate(answers)
+    ]
+    return build_accepted_response({"batch_id": batch_id, "results": results}, {"Location": f"/v1/batches/{batch_id}"})
 
 
 @router.get("/{batch_id}", response_model=BatchProgressOut, summary="Get the progress of a batch")
@@ -83,6 +142,12 @@ async def cancel_batch(
         async with open_change_transaction(dependencies) as connection:
             await batch_cancellation.release_claimed(connection, caller.service_id, id_)
     return _build_progress(await _load_progress(dependencies, caller.service_id, id_)) | {"cancelled": step.stopped}
+
+
+def _parse_batch(text: bytes) -> tuple[models.BatchIn, models.BatchIn]:
+    """Parse a batch; returns it as received, and without the fields that count as not set."""
+    received = request_reader.validate_body(models.BatchIn, load_json(models.BatchIn, text))
+    return received, received.drop_unset()
 
 
 async def _load_progress(dependencies: ApiDependencies, service_id: UUID, id_: UUID) -> BatchView:

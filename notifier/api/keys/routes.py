@@ -1,4 +1,7 @@
-"""`/v1/keys`: the service's own API keys. A key itself is shown once, in the reply to its creation."""
+"""`/v1/keys`: the service's own API keys; `/v1/team-recipients`: whom its team keys may mail; `/v1/whoami`.
+
+A key itself is shown once, in the reply to its creation.
+"""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -9,22 +12,38 @@ from notifier.api import fields, pagination
 from notifier.api.dependencies import (
     AuditDependency,
     Dependencies,
+    authenticate_key,
     authenticate_service,
     open_change_transaction,
-    parse_id,
 )
-from notifier.api.keys.models import CreatedKeyOut, KeyIn, KeyOut, KeyPageOut, KeyQuery, RotatedOut, RotateIn
+from notifier.api.fields import parse_id
+from notifier.api.keys.models import (
+    CreatedKeyOut,
+    KeyIn,
+    KeyOut,
+    KeyPageOut,
+    KeyQuery,
+    RotatedOut,
+    RotateIn,
+    TeamIn,
+    TeamOut,
+    WhoamiOut,
+)
 from notifier.api.request_reader import document_body, read_model, read_optional_model
-from notifier.auth import key_admin
+from notifier.auth import key_admin, service_admin
+from notifier.auth.authenticated_key import Caller
 from notifier.auth.key_admin import KeyView
 from notifier.auth.key_scope import KeyScope
 from notifier.auth.new_key import NewKey
-from notifier.errors import InvalidRequestError
+from notifier.auth.service_admin import ServiceChanges
+from notifier.email_address import InvalidAddressError
+from notifier.errors import Fault, InvalidRequestError
+from notifier.states import KeyKind
 
-router = APIRouter(prefix="/v1/keys", tags=["keys"])
+router = APIRouter(prefix="/v1", tags=["keys"])
 
 
-@router.get("", response_model=KeyPageOut, summary="List API keys")
+@router.get("/keys", response_model=KeyPageOut, summary="List API keys")
 async def list_keys(
     request: Request, response: Response, dependencies: Dependencies, query: Annotated[KeyQuery, Query()]
 ) -> dict[str, Any]:
@@ -42,7 +61,7 @@ async def list_keys(
     return {"keys": [vars(view) for view in page], "next": cursor}
 
 
-@router.get("/{key_id}", response_model=KeyOut, summary="Get an API key")
+@router.get("/keys/{key_id}", response_model=KeyOut, summary="Get an API key")
 async def get_key(request: Request, key_id: str, dependencies: Dependencies) -> dict[str, Any]:
     """Get a key of the service."""
     caller = await authenticate_service(request, dependencies, KeyScope.KEYS)
@@ -51,7 +70,7 @@ async def get_key(request: Request, key_id: str, dependencies: Dependencies) -> 
 
 
 @router.post(
-    "",
+    "/keys",
     status_code=201,
     response_model=CreatedKeyOut,
     summary="Create an API key",
@@ -62,17 +81,17 @@ async def create_key(
 ) -> dict[str, Any]:
     """Create a key that is not stronger than yours: in scopes, kind (test, team, live), rate and end."""
     caller = await authenticate_service(request, dependencies, KeyScope.KEYS)
-    wish = _parse_new_key(await read_model(request, KeyIn), dependencies.clock.now())
+    new_key = _parse_new_key(await read_model(request, KeyIn), dependencies.clock.now())
     async with open_change_transaction(dependencies) as connection:
         view, key = await key_admin.create_key(
-            connection, caller.service_id, wish, actor=audit.get_actor(caller), limited_by=caller
+            connection, caller.service_id, new_key, actor=audit.get_actor(caller), limited_by=caller
         )
     _set_new_key_headers(response, view)
     return vars(view) | {"key": key}
 
 
 @router.post(
-    "/{key_id}/rotate",
+    "/keys/{key_id}/rotate",
     status_code=201,
     response_model=RotatedOut,
     summary="Rotate an API key",
@@ -96,7 +115,7 @@ async def rotate_key(
     return vars(new) | {"key": key, "replaces": vars(old)}
 
 
-@router.delete("/{key_id}", response_model=KeyOut, summary="Revoke an API key")
+@router.delete("/keys/{key_id}", response_model=KeyOut, summary="Revoke an API key")
 async def revoke_key(
     request: Request, key_id: str, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
@@ -107,8 +126,54 @@ async def revoke_key(
         return vars(await key_admin.revoke_key(connection, id_, actor=audit.get_actor(caller), limited_by=caller))
 
 
+@router.put(
+    "/team-recipients",
+    response_model=TeamOut,
+    summary="Set the recipients of team keys",
+    openapi_extra=document_body(TeamIn, required=True),
+)
+async def set_team_recipients(request: Request, dependencies: Dependencies, audit: AuditDependency) -> dict[str, Any]:
+    """Replace the recipients that all team keys of this service may mail. Only a live key may do this."""
+    caller = await authenticate_service(request, dependencies, KeyScope.KEYS)
+    caller.require_live("says whom team keys may mail")
+    team = _normalise_recipients((await read_model(request, TeamIn)).recipients)
+    async with open_change_transaction(dependencies) as connection:
+        service = await service_admin.update_service(
+            connection, caller.service_id, ServiceChanges(team_recipients=team), actor=audit.get_actor(caller)
+        )
+    return {"recipients": service.team_recipients or []}
+
+
+@router.get(
+    "/whoami",
+    response_model=WhoamiOut,
+    response_model_exclude_unset=True,
+    operation_id="whoami",
+    summary="Get the API key of this request",
+)
+async def get_whoami(request: Request, dependencies: Dependencies) -> dict[str, Any]:
+    """Get the key of this request, and what it may do. Every valid key may use this."""
+    key = await authenticate_key(request, dependencies, None)
+    caller = key if isinstance(key, Caller) else None
+    async with dependencies.database.read() as connection:
+        view = await key_admin.get_key(connection, caller.service_id if caller else None, key.key_id)
+    reply = {
+        "service": caller.service_name if caller else None,
+        "key": vars(view),
+        "scopes": view.scopes,
+        "limits": {
+            "key_per_minute": dependencies.rate_limits.get_key_quota(key) or None,
+            "service_per_minute": (dependencies.rate_limits.get_service_quota(caller) or None) if caller else None,
+        },
+        "from_domains": caller.from_domains if caller else [],
+    }
+    return reply | (
+        {"team_recipients": sorted(caller.team_recipients)} if caller and caller.kind is KeyKind.TEAM else {}
+    )
+
+
 def _set_new_key_headers(response: Response, view: KeyView) -> None:
-    response.headers["Location"] = f"{router.prefix}/{view.id}"
+    response.headers["Location"] = f"{router.prefix}/keys/{view.id}"
     response.headers["Cache-Control"] = "no-store"
 
 
@@ -123,3 +188,16 @@ def _parse_new_key(body: KeyIn, now: datetime) -> NewKey:
         expires_at=body.expires_at,
         rate_per_minute=body.rate_per_minute,
     )
+
+
+def _normalise_recipients(texts: list[str]) -> list[str]:
+    """Normalise recipients for comparison. Raises `InvalidRequestError` with every fault."""
+    recipients, faults = [], []
+    for index, text in enumerate(texts):
+        try:
+            recipients.append(service_admin.normalise_team_recipient(text))
+        except InvalidAddressError as error:
+            faults.append(Fault(f"/recipients/{index}", "invalid_address", str(error)))
+    if faults:
+        raise InvalidRequestError(faults)
+    return recipients

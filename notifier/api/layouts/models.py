@@ -14,9 +14,7 @@ class LayoutIn(RequestModel):
 
     limits = request_model.TEMPLATE_LIMITS
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, json_schema_extra={"examples": [{"text": "<html>…</html>", "revision": 0}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "<html>…</html>", "revision": 0}]})
 
     text: str = Field(max_length=MAX_SOURCE_BYTES)
     revision: fields.WholeNumber = Field(

@@ -18,7 +18,7 @@ _NAME = r"^[a-z][a-z0-9_-]{0,63}\.(html|txt)$"
 Name = Annotated[str, Path(description="Templates name it `_layouts/` and this.", json_schema_extra={"pattern": _NAME})]
 
 
-@router.get("", response_model=LayoutsOut, operation_id="list_layouts", summary="List layouts")
+@router.get("", response_model=LayoutsOut, summary="List layouts")
 async def list_layouts(request: Request, dependencies: Dependencies) -> dict[str, Any]:
     """All layouts of the instance."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
@@ -26,7 +26,7 @@ async def list_layouts(request: Request, dependencies: Dependencies) -> dict[str
         return {"layouts": [build_layout_reply(view) for view in await layout_store.list_layouts(connection)]}
 
 
-@router.get("/{name}", response_model=LayoutOut, operation_id="get_layout", summary="Get a layout")
+@router.get("/{name}", response_model=LayoutOut, summary="Get a layout")
 async def get_layout(request: Request, name: Name, dependencies: Dependencies) -> dict[str, Any]:
     """The text of a layout, and the templates that use it."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
@@ -38,11 +38,7 @@ async def get_layout(request: Request, name: Name, dependencies: Dependencies) -
 
 
 @router.put(
-    "/{name}",
-    response_model=LayoutOut,
-    operation_id="save_layout",
-    summary="Save a layout",
-    openapi_extra=document_body(LayoutIn, required=True),
+    "/{name}", response_model=LayoutOut, summary="Save a layout", openapi_extra=document_body(LayoutIn, required=True)
 )
 async def save_layout(
     request: Request, name: Name, dependencies: Dependencies, audit: AuditDependency
@@ -58,7 +54,7 @@ async def save_layout(
         return build_layout_reply(saved) | {"used_by": await layout_store.list_layout_users(connection, saved.name)}
 
 
-@router.delete("/{name}", status_code=204, operation_id="delete_layout", summary="Delete a layout")
+@router.delete("/{name}", status_code=204, summary="Delete a layout")
 async def delete_layout(
     request: Request,
     name: Name,

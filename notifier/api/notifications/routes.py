@@ -1,17 +1,32 @@
-"""`GET /v1/notifications` and its paths for one notification: its status, events, mail, and why it waits."""
+"""`/v1/notifications` except submitting: list, get, explain; change, cancel, retry and resolve one."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
 from notifier.api import pagination
-from notifier.api.dependencies import AuditDependency, Dependencies, authenticate_service, parse_id
-from notifier.api.notifications import models
+from notifier.api.dependencies import (
+    ApiDependencies,
+    AuditDependency,
+    Dependencies,
+    RequestAudit,
+    authenticate_service,
+    open_change_transaction,
+)
+from notifier.api.fields import parse_id
+from notifier.api.notifications import models, submission_models
 from notifier.api.notifications.models import NotificationQuery
+from notifier.api.request_reader import document_body, read_model, read_optional_model
+from notifier.auth.authenticated_key import Caller
 from notifier.auth.key_scope import KeyScope
+from notifier.auth.mail_rights import MailRights
 from notifier.lookup import notification_search, notification_view, timeline, wait_explanation
 from notifier.lookup.notification_search import PageRequest
 from notifier.states import WAITING_STATUSES
+from notifier.status import notification_actions
+from notifier.submission import notification_change
 
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
 
@@ -94,3 +109,84 @@ async def get_notification_content(
     if format_ == "eml":
         return Response(view.source, media_type="message/rfc822")
     return models.build_content_reply(view)
+
+
+@router.post(
+    "/{notification_id}/cancel",
+    response_model=models.NotificationWithAttemptsOut,
+    summary="Cancel a notification",
+    openapi_extra=document_body(submission_models.ChangeIn, required=False),
+)
+async def cancel_notification(
+    request: Request, notification_id: str, dependencies: Dependencies, audit: AuditDependency
+) -> dict[str, Any]:
+    """Stop the mail before it is sent. 409 if it may be on its way, or has ended; cancelling twice is no error."""
+    caller = await authenticate_service(request, dependencies, KeyScope.SEND)
+    body = await read_optional_model(request, submission_models.ChangeIn)
+    change = partial(notification_actions.cancel_notification, comment=body.comment)
+    return await _change_notification(caller, notification_id, dependencies, audit, change)
+
+
+@router.patch(
+    "/{notification_id:notification}",
+    response_model=models.NotificationWithAttemptsOut,
+    summary="Change a notification before its first attempt",
+    openapi_extra=document_body(submission_models.NotificationPatchIn, required=True),
+)
+async def update_notification(
+    request: Request, notification_id: str, dependencies: Dependencies, audit: AuditDependency
+) -> dict[str, Any]:
+    """Change its times, priority or variables before the first attempt; its copies change with it."""
+    caller = await authenticate_service(request, dependencies, KeyScope.SEND)
+    changes = submission_models.parse_changes(await read_model(request, submission_models.NotificationPatchIn))
+    change = partial(notification_change.change_notification, changes=changes)
+    return await _change_notification(caller, notification_id, dependencies, audit, change)
+
+
+@router.post(
+    "/{notification_id}/retry",
+    response_model=models.NotificationWithAttemptsOut,
+    summary="Retry a notification that failed or expired",
+    openapi_extra=document_body(submission_models.ChangeIn, required=False),
+)
+async def retry_notification(
+    request: Request, notification_id: str, dependencies: Dependencies, audit: AuditDependency
+) -> dict[str, Any]:
+    """Send a failed or expired notification again: the same bytes, with the same lifetime as at first."""
+    caller = await authenticate_service(request, dependencies, KeyScope.SEND)
+    body = await read_optional_model(request, submission_models.ChangeIn)
+    change = partial(notification_actions.retry_notification, comment=body.comment)
+    return await _change_notification(caller, notification_id, dependencies, audit, change)
+
+
+@router.post(
+    "/{notification_id}/resolve",
+    response_model=models.NotificationWithAttemptsOut,
+    summary="Resolve a notification whose outcome is unknown",
+    openapi_extra=document_body(submission_models.ResolveIn, required=True),
+)
+async def resolve_notification(
+    request: Request, notification_id: str, dependencies: Dependencies, audit: AuditDependency
+) -> dict[str, Any]:
+    """Decide about a mail whose status is `unknown`: it was sent, it failed, or send it again."""
+    caller = await authenticate_service(request, dependencies, KeyScope.SEND)
+    body = await read_model(request, submission_models.ResolveIn)
+    change = partial(notification_actions.resolve_notification, resolution=body.as_, comment=body.comment)
+    return await _change_notification(caller, notification_id, dependencies, audit, change)
+
+
+async def _change_notification(
+    caller: Caller,
+    notification_id: str,
+    dependencies: ApiDependencies,
+    audit: RequestAudit,
+    change: Callable[..., Awaitable[Any]],
+) -> dict[str, Any]:
+    """Call `change` with the caller's rights in a transaction, and return the notification as it is afterwards."""
+    id_, actor = parse_id(notification_id), audit.get_actor(caller)
+    own_sender = dependencies.default_sender.address
+    rights = MailRights(caller=caller, policy=dependencies.recipient_policy, own_sender=own_sender)
+    async with open_change_transaction(dependencies) as connection:
+        await change(connection, id_, actor=actor, rights=rights)
+        view = await notification_view.get_notification(connection, None, id_)  # `change` has checked the rights
+        return models.build_notification_reply(view, actor.at)

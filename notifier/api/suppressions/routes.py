@@ -7,13 +7,8 @@ from fastapi import APIRouter, Query, Request, Response
 
 from notifier import email_address, suppression
 from notifier.api import fields, pagination
-from notifier.api.dependencies import (
-    AuditDependency,
-    Dependencies,
-    authenticate_service,
-    open_change_transaction,
-    parse_id,
-)
+from notifier.api.dependencies import AuditDependency, Dependencies, authenticate_service, open_change_transaction
+from notifier.api.fields import parse_id
 from notifier.api.notifications import submission_models
 from notifier.api.request_reader import document_body, read_model, read_optional_model
 from notifier.api.suppressions.models import (

@@ -41,12 +41,7 @@ _FIELDS = {SUBJECT: "subject", HTML: "html", TEXT: "text"}
 _Revision = Annotated[str, Query(max_length=64, pattern="^[^\\x00]*$", description="The one that you have loaded.")]
 
 
-@router.get(
-    "/templates/{slug}/draft",
-    response_model=DraftOut,
-    operation_id="get_template_draft",
-    summary="Get the draft of a template",
-)
+@router.get("/templates/{slug}/draft", response_model=DraftOut, summary="Get the draft of a template")
 async def get_template_draft(request: Request, slug: Slug, dependencies: Dependencies) -> dict[str, Any]:
     """The draft; if there is none, the text of the current version."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
@@ -60,7 +55,6 @@ async def get_template_draft(request: Request, slug: Slug, dependencies: Depende
 @router.put(
     "/templates/{slug}/draft",
     response_model=SavedOut,
-    operation_id="save_template_draft",
     summary="Save the draft of a template",
     openapi_extra=document_body(DraftIn, required=True),
 )
@@ -80,12 +74,7 @@ async def save_template_draft(
     return conflict_details.build_draft_reply(saved) | remarks
 
 
-@router.delete(
-    "/templates/{slug}/draft",
-    status_code=204,
-    operation_id="discard_template_draft",
-    summary="Discard the draft of a template",
-)
+@router.delete("/templates/{slug}/draft", status_code=204, summary="Discard the draft of a template")
 async def discard_template_draft(
     request: Request, slug: Slug, dependencies: Dependencies, audit: AuditDependency, revision: _Revision = ""
 ) -> None:
@@ -98,7 +87,6 @@ async def discard_template_draft(
 @router.post(
     "/templates/{slug}/preview",
     response_model=PreviewOut,
-    operation_id="preview_template",
     summary="Preview a template",
     openapi_extra=document_body(PreviewIn, required=False),
 )
@@ -118,7 +106,6 @@ async def preview_template(
 @router.post(
     "/render",
     response_model=RenderOut,
-    operation_id="render_source",
     summary="Render a template without saving it",
     openapi_extra=document_body(RenderIn, required=True),
 )

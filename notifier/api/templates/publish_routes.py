@@ -1,7 +1,13 @@
-"""`/v1/templates/{slug}/publish`, `/restore` and `/test-send`."""
+"""`/v1/templates/{slug}/gate`, `/publish`, `/restore` and `/test-send`.
 
+The gate changes nothing. Its diffs show values of recent requests; to show secret ones needs a scope, and is recorded.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 from typing_extensions import TypeAliasType
@@ -17,22 +23,66 @@ from notifier.api.dependencies import (
 from notifier.api.notifications import models
 from notifier.api.request_reader import document_body, read_model, read_optional_model
 from notifier.api.templates.draft_routes import render_preview
-from notifier.api.templates.models import PublishedOut, TemplateOut, VersionOut, format_remarks
-from notifier.api.templates.request_models import PublishIn, RestoreIn, Slug, TestSendIn
+from notifier.api.templates.models import GateOut, PublishedOut, TemplateOut, VersionOut, format_remarks
+from notifier.api.templates.request_models import GateIn, PublishIn, RestoreIn, Slug, TestSendIn
 from notifier.auth.authenticated_key import AuthenticatedKey
 from notifier.auth.key_scope import KeyScope
+from notifier.errors import NotifierError
+from notifier.sse import EventStream
 from notifier.submission.template_test_mail import TemplateTestMail, check_test_mail, send_test_mail
-from notifier.templating import draft_store, publishing, template_archive, template_queries
+from notifier.telemetry.logging import get_logger
+from notifier.templating import draft_store, publishing, template_archive, template_queries, validation
+from notifier.templating.gate.gate_report import GateReport
+from notifier.templating.gate.publish_gate import ProgressCallback, record_unmasking
 from notifier.templating.publishing import PublishRequest
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
+STREAM = "text/event-stream"
+
+
+@router.post(
+    "/{slug}/gate",
+    response_model=GateOut,
+    summary="Try a template on recent requests",
+    openapi_extra=document_body(GateIn, required=False),
+    responses={
+        200: {
+            "content": {STREAM: {}},
+            "description": "The report; as events, if they are what you accept: `done` and `total`, then `report`.",
+        }
+    },
+)
+async def try_template(request: Request, slug: Slug, dependencies: Dependencies, audit: AuditDependency) -> Any:
+    """Try the draft on the newest requests of each service: who would be refused, and which mails change."""
+    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_PUBLISH)
+    body = await read_optional_model(request, GateIn)
+    if body.unmasked:
+        caller.require_scope(KeyScope.UNMASKED)
+    caller.require_live("sees what live mail says")
+    source = await draft_store.load_source(dependencies.database, slug, body.version)
+    checked = await dependencies.editors.get_renderer(caller.actor_name).check(source)
+    validation.require_renderable(checked)
+    if body.unmasked:
+        async with open_change_transaction(dependencies) as connection:
+            await record_unmasking(connection, slug, actor=audit.get_actor(caller))
+    audit.record_no_change()
+
+    async def try_source(progress: ProgressCallback | None = None) -> GateReport:
+        async with dependencies.editors.hold_slot(caller.actor_name) as slot:
+            slot.start()
+            return await dependencies.gate.try_source(
+                slug, source, checked, masked=not body.unmasked, progress=progress
+            )
+
+    if STREAM in request.headers.get("accept", ""):
+        return EventStream(_stream_report(try_source), dependencies.streams, caller.key_id)
+    return (await try_source()).as_json()
 
 
 @router.post(
     "/{slug}/publish",
     status_code=201,
     response_model=PublishedOut,
-    operation_id="publish_template",
     summary="Publish a template",
     openapi_extra=document_body(PublishIn, required=True),
 )
@@ -55,7 +105,6 @@ RestoreResultOut = TypeAliasType("RestoreResultOut", TemplateOut | PublishedOut)
     "/{slug}/restore",
     status_code=201,
     response_model=PublishedOut,
-    operation_id="restore_template",
     summary="Restore a template",
     openapi_extra=document_body(RestoreIn, required=False),
     responses={200: {"model": RestoreResultOut, "description": "Without a version: it is there again."}},
@@ -81,7 +130,6 @@ async def restore_template(
     "/{slug}/test-send",
     status_code=202,
     response_model=models.AcceptedOut,
-    operation_id="test_template",
     summary="Send a test mail of a template",
     openapi_extra=document_body(TestSendIn, required=True),
 )
@@ -135,3 +183,25 @@ async def _publish(
         "remarks": format_remarks(candidate.checked.remarks),
         "report": candidate.report.as_json() if candidate.report else {},
     }
+
+
+async def _stream_report(
+    try_source: Callable[[ProgressCallback], Coroutine[Any, Any, GateReport]],
+) -> AsyncIterator[str]:
+    """Yield the progress as events, and then the report; the work ends with the reader."""
+    steps: asyncio.Queue[dict[str, int] | None] = asyncio.Queue()
+    task = asyncio.create_task(try_source(lambda done, total: steps.put_nowait({"done": done, "total": total})))
+    task.add_done_callback(lambda _: steps.put_nowait(None))
+    try:
+        while (step := await steps.get()) is not None:
+            yield _encode_event(step)
+        yield _encode_event({"report": (await task).as_json()})
+    except NotifierError as error:
+        get_logger().warning("gate_failed", error=type(error).__name__)
+        yield _encode_event({"failed": str(error)})
+    finally:
+        task.cancel()
+
+
+def _encode_event(event: dict[str, Any]) -> str:
+    return msgspec.json.encode(event).decode()

@@ -44,7 +44,7 @@ _Sample = Annotated[dict[str, Any], Field(max_length=MAX_VARIABLES)]
 class SettingsIn(RequestModel):
     """The settings of a template, as in `template.toml`."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_SETTINGS]})
+    model_config = ConfigDict(json_schema_extra={"examples": [_SETTINGS]})
 
     name: str = Field(min_length=1, max_length=200, description="For people.")
     description: str = Field("", max_length=1000)
@@ -82,8 +82,6 @@ class SettingsIn(RequestModel):
 class SourceIn(RequestModel):
     """The files, the sample and the settings of a template."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-
     files: _Files = Field(
         description="`subject.txt`, `body.html`, `body.txt` if the HTML does not do; the same below `locales/<tag>/`."
     )
@@ -103,7 +101,7 @@ class DraftIn(SourceIn):
 
     limits = request_model.TEMPLATE_LIMITS
     keep_fractions = True
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_EXAMPLE]})
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     revision: str = Field(
         max_length=64, description="The one that you have loaded: `revision` of the last answer; empty for a new slug."
@@ -112,8 +110,6 @@ class DraftIn(SourceIn):
 
 class PublishIn(RequestModel):
     """A draft to publish."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     revision: str = Field(max_length=64, description="The one that you have loaded, as for saving.")
     note: str = Field("", max_length=MAX_NOTE_LENGTH, description="Why, for those who look at the versions.")
@@ -125,8 +121,6 @@ class PublishIn(RequestModel):
 class RestoreIn(RequestModel):
     """An old version to publish again, or a deleted template to undelete."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-
     version: fields.PositiveWholeNumber | None = Field(
         None, description="Publish its unchanged text again; without it: undelete the template."
     )
@@ -137,12 +131,21 @@ class RestoreIn(RequestModel):
     force_reason: str = Field("", max_length=MAX_NOTE_LENGTH, description="As for publishing.")
 
 
+class GateIn(RequestModel):
+    """What is to be tried."""
+
+    version: fields.PositiveWholeNumber | None = Field(
+        None, description="An old version, as `restore` would publish it; default: the draft."
+    )
+    unmasked: bool = Field(
+        default=False, description="Show secret values; needs the scope `content:unmasked`, is recorded."
+    )
+
+
 class PreviewIn(RequestModel):
     """How to preview a template."""
 
     limits = request_model.VARIABLES_LIMITS
-    model_config = ConfigDict(extra="forbid", strict=True)
-
     variables: _Sample | None = Field(None, description="Default: the sample.")
     locale: Annotated[str, StringConstraints(max_length=35, pattern=fields.LOCALE_PATTERN)] | None = None
     version: fields.PositiveWholeNumber | None = Field(None, description="Of this version; default: of the draft.")
@@ -163,7 +166,7 @@ class RenderIn(RequestModel):
 
     limits = request_model.TEMPLATE_LIMITS
     keep_fractions = True
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_UNSAVED]})
+    model_config = ConfigDict(json_schema_extra={"examples": [_UNSAVED]})
 
     subject: _Text | None = Field(None, description="With `html`, and perhaps `text`, instead of `files`.")
     html: _Text | None = None

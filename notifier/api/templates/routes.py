@@ -1,5 +1,6 @@
-"""`/v1/templates`: list, get and delete templates, which belong to the instance."""
+"""`/v1/templates`: list, get and delete templates and their versions, which belong to the instance."""
 
+import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -7,14 +8,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from notifier.api import pagination
 from notifier.api.dependencies import AuditDependency, Dependencies, authenticate_key, open_change_transaction
+from notifier.api.errors import conflict_details
 from notifier.api.errors.conflict_details import build_source_reply
-from notifier.api.templates.models import CurrentOut, TemplatePageOut
-from notifier.api.templates.request_models import Slug
+from notifier.api.templates.models import CurrentOut, DiffOut, TemplatePageOut, VersionPageOut, WholeVersionOut
+from notifier.api.templates.request_models import Number, Slug
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import NotFoundError
-from notifier.templating import draft_store, template_archive, template_queries, version_store
+from notifier.templating import draft_store, template_archive, template_queries, version_diff, version_store
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
+_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
+MAX_VERSION_NUMBER = 2**31 - 1
+_EITHER = "^(draft|[1-9][0-9]{0,8})$"
+_State = Annotated[str, Query(max_length=9, pattern=_EITHER, description="`draft`, or the number of a version.")]
+_Which = Annotated[int | None, Query(ge=1, le=MAX_VERSION_NUMBER, description="Default: the current one.")]
 
 
 class TemplateQuery(BaseModel):
@@ -36,7 +43,7 @@ class VersionQuery(BaseModel):
     before: pagination.PageCursor = None
 
 
-@router.get("", response_model=TemplatePageOut, operation_id="list_templates", summary="List templates")
+@router.get("", response_model=TemplatePageOut, summary="List templates")
 async def list_templates(
     request: Request, response: Response, dependencies: Dependencies, query: Annotated[TemplateQuery, Query()]
 ) -> dict[str, Any]:
@@ -50,7 +57,7 @@ async def list_templates(
     return {"templates": [vars(view) for view in page], "next": cursor}
 
 
-@router.get("/{slug}", response_model=CurrentOut, operation_id="get_template", summary="Get a template")
+@router.get("/{slug}", response_model=CurrentOut, summary="Get a template")
 async def get_template(request: Request, slug: Slug, dependencies: Dependencies) -> dict[str, Any]:
     """The state of a template; its text is in its draft and its versions."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
@@ -68,7 +75,7 @@ async def get_template(request: Request, slug: Slug, dependencies: Dependencies)
     }
 
 
-@router.delete("/{slug}", status_code=204, operation_id="delete_template", summary="Delete a template")
+@router.delete("/{slug}", status_code=204, summary="Delete a template")
 async def delete_template(request: Request, slug: Slug, dependencies: Dependencies, audit: AuditDependency) -> None:
     """Accept no new notifications; what was accepted is sent unchanged. `restore` undeletes the template."""
     caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_PUBLISH)
@@ -76,3 +83,71 @@ async def delete_template(request: Request, slug: Slug, dependencies: Dependenci
     async with open_change_transaction(dependencies) as connection:
         await template_archive.delete_template(connection, slug, actor=audit.get_actor(caller))
     dependencies.template_cache.forget_template(slug)
+
+
+@router.get("/{slug}/versions", response_model=VersionPageOut, summary="List the versions of a template")
+async def list_template_versions(
+    request: Request,
+    response: Response,
+    slug: Slug,
+    dependencies: Dependencies,
+    query: Annotated[VersionQuery, Query()],
+) -> dict[str, Any]:
+    """The published versions, newest first."""
+    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
+    async with dependencies.database.read() as connection:
+        template = await template_queries.get_template(connection, slug)
+        views = await template_queries.list_versions(
+            connection, template.id, before=query.before, limit=query.limit + 1
+        )
+    page, cursor = pagination.cut_page(request, response, views, query.limit)
+    return {"versions": [vars(view) for view in page], "next": cursor}
+
+
+@router.get("/{slug}/versions/{number}", response_model=WholeVersionOut, summary="Get a version of a template")
+async def get_template_version(
+    request: Request, slug: Slug, number: Number, dependencies: Dependencies
+) -> dict[str, Any]:
+    """A version with its text, layouts and settings; it never changes."""
+    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
+    async with dependencies.database.read() as connection:
+        view = await template_queries.get_version(connection, slug, parse_version_number(number))
+    return vars(view) | conflict_details.build_source_reply(view.source)
+
+
+@router.get("/{slug}/schema", summary="Get the variables schema of a template")
+async def get_template_schema(
+    request: Request, slug: Slug, dependencies: Dependencies, version: _Which = None
+) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) that `variables` of a notification must satisfy."""
+    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
+    async with dependencies.database.read() as connection:
+        number = version if version is not None else (await template_queries.get_template(connection, slug)).number
+        return (await template_queries.get_version(connection, slug, number)).variables_schema
+
+
+@router.get("/{slug}/diff", response_model=DiffOut, summary="Compare two versions of a template")
+async def diff_template(
+    request: Request,
+    slug: Slug,
+    dependencies: Dependencies,
+    from_: Annotated[
+        str | None,
+        Query(alias="from", max_length=9, pattern=_EITHER, description="The same. Default: the current version."),
+    ] = None,
+    to: _State = "draft",
+) -> dict[str, Any]:
+    """What differs between two versions, or a version and the draft as it would be published."""
+    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
+    editor = dependencies.editors.get_renderer(caller.actor_name)
+    difference = await version_diff.compare_states(dependencies.database, editor, slug, from_, to)
+    variables = {"added": difference.added, "removed": difference.removed}
+    files = [vars(file) for file in difference.files]
+    return {"from": difference.from_, "to": to, "files": files, "variables": variables}
+
+
+def parse_version_number(text: str) -> int:
+    """Parse the number in a path. Raises `NotFoundError`."""
+    if not _NUMBER.fullmatch(text) or int(text) > MAX_VERSION_NUMBER:
+        raise NotFoundError("there is no such version")
+    return int(text)

@@ -13,8 +13,8 @@ from notifier.api.dependencies import (
     Dependencies,
     authenticate_service,
     open_change_transaction,
-    parse_id,
 )
+from notifier.api.fields import parse_id
 from notifier.api.notifications import submission_models
 from notifier.api.request_reader import document_body, read_model, read_optional_model
 from notifier.api.webhooks import models
@@ -31,7 +31,6 @@ router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
     "",
     status_code=201,
     response_model=models.EndpointWithSecretOut,
-    operation_id="create_webhook",
     summary="Create a webhook endpoint",
     openapi_extra=document_body(models.EndpointIn, required=True),
 )
@@ -48,7 +47,7 @@ async def create_webhook(
     return endpoint.model_dump()
 
 
-@router.get("", response_model=models.EndpointsOut, operation_id="list_webhooks", summary="List webhook endpoints")
+@router.get("", response_model=models.EndpointsOut, summary="List webhook endpoints")
 async def list_webhooks(request: Request, dependencies: Dependencies) -> dict[str, Any]:
     """List the endpoints of your service, oldest first."""
     caller = await authenticate_service(request, dependencies, KeyScope.WEBHOOKS)
@@ -57,12 +56,7 @@ async def list_webhooks(request: Request, dependencies: Dependencies) -> dict[st
     return {"webhooks": [endpoint.model_dump() for endpoint in rows]}
 
 
-@router.get(
-    "/{webhook_id}",
-    response_model=models.EndpointOut,
-    operation_id="get_webhook",
-    summary="Get a webhook endpoint",
-)
+@router.get("/{webhook_id}", response_model=models.EndpointOut, summary="Get a webhook endpoint")
 async def get_webhook(request: Request, webhook_id: str, dependencies: Dependencies) -> dict[str, Any]:
     """Get an endpoint, without its secret."""
     caller = await authenticate_service(request, dependencies, KeyScope.WEBHOOKS)
@@ -73,7 +67,6 @@ async def get_webhook(request: Request, webhook_id: str, dependencies: Dependenc
 @router.patch(
     "/{webhook_id}",
     response_model=models.EndpointOut,
-    operation_id="update_webhook",
     summary="Change a webhook endpoint",
     openapi_extra=document_body(models.EndpointPatchIn, required=True),
 )
@@ -91,7 +84,7 @@ async def update_webhook(
     return endpoint.model_dump()
 
 
-@router.delete("/{webhook_id}", status_code=204, operation_id="delete_webhook", summary="Delete a webhook endpoint")
+@router.delete("/{webhook_id}", status_code=204, summary="Delete a webhook endpoint")
 async def delete_webhook(request: Request, webhook_id: str, dependencies: Dependencies, audit: AuditDependency) -> None:
     """Delete an endpoint. Deliveries that wait for it are not sent any more."""
     caller = await _authenticate_live(request, dependencies)
@@ -103,7 +96,6 @@ async def delete_webhook(request: Request, webhook_id: str, dependencies: Depend
 @router.post(
     "/{webhook_id}/rotate-secret",
     response_model=models.EndpointWithSecretOut,
-    operation_id="rotate_webhook_secret",
     summary="Rotate the secret of a webhook endpoint",
     openapi_extra=document_body(models.RotateSecretIn, required=False),
 )
@@ -125,7 +117,6 @@ async def rotate_webhook_secret(
     "/{webhook_id}/test",
     status_code=202,
     response_model=models.DeliveryDetailOut,
-    operation_id="test_webhook",
     summary="Send a test event to a webhook endpoint",
 )
 async def test_webhook(
@@ -140,10 +131,7 @@ async def test_webhook(
 
 
 @router.get(
-    "/{webhook_id}/deliveries",
-    response_model=models.DeliveriesOut,
-    operation_id="list_webhook_deliveries",
-    summary="List the deliveries of a webhook endpoint",
+    "/{webhook_id}/deliveries", response_model=models.DeliveriesOut, summary="List the deliveries of a webhook endpoint"
 )
 async def list_webhook_deliveries(  # noqa: PLR0913, PLR0917 - one for each parameter of the query
     request: Request,
@@ -165,10 +153,7 @@ async def list_webhook_deliveries(  # noqa: PLR0913, PLR0917 - one for each para
 
 
 @router.get(
-    "/{webhook_id}/deliveries/{delivery_id}",
-    response_model=models.DeliveryDetailOut,
-    operation_id="get_webhook_delivery",
-    summary="Get a webhook delivery",
+    "/{webhook_id}/deliveries/{delivery_id}", response_model=models.DeliveryDetailOut, summary="Get a webhook delivery"
 )
 async def get_webhook_delivery(
     request: Request, webhook_id: str, delivery_id: str, dependencies: Dependencies
@@ -184,7 +169,6 @@ async def get_webhook_delivery(
     "/{webhook_id}/deliveries/{delivery_id}/replay",
     status_code=202,
     response_model=models.DeliveryDetailOut,
-    operation_id="replay_webhook_delivery",
     summary="Replay a webhook delivery",
 )
 async def replay_webhook_delivery(
@@ -207,7 +191,6 @@ async def replay_webhook_delivery(
     "/{webhook_id}/replay",
     status_code=202,
     response_model=models.ReplayedOut,
-    operation_id="replay_failed_webhook_deliveries",
     summary="Replay failed webhook deliveries",
     openapi_extra=document_body(models.ReplayIn, required=True),
 )
