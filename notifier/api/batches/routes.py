@@ -23,22 +23,7 @@ from notifier.api.dependencies import (
 )
 from notifier.api.errors.faults import FaultLister
 from notifier.api.fields import parse_id
-from notifier.api.notifications import submission_models
-from notifier.api.notifications.submit_routes import (
-    DirectRoute,
-    build_accepted,
-    build_accepted_response,
-    build_key_parameter,
-    document_submission,
-)
-from notifier.api.request_reader import (
-    document_body,
-    get_idempotency_key,
-    load_json,
-    parse_in_thread,
-    read_json_text,
-    read_optional_model,
-)
+from notifier.api.notifications import submission_models, submit_routes
 from notifier.auth.authenticated_key import Caller, InsufficientScopeError, UnauthenticatedError
 from notifier.auth.key_scope import KeyScope
 from notifier.errors import DatabaseUnavailableError, InvalidRequestError
@@ -49,7 +34,7 @@ from notifier.status import batch_cancellation
 from notifier.submission.batch_submitter import BatchRejectedError, BatchRequest
 from notifier.telemetry import metrics
 
-submit_router = APIRouter(prefix="/v1/notifications", tags=["notifications"], route_class=DirectRoute)
+submit_router = APIRouter(prefix="/v1/notifications", tags=["notifications"], route_class=submit_routes.DirectRoute)
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
 
@@ -58,7 +43,9 @@ router = APIRouter(prefix="/v1/batches", tags=["batches"])
     status_code=202,
     response_model=models.BatchOut,
     summary="Submit a batch of notifications",
-    openapi_extra=document_submission(models.BatchShownIn, build_key_parameter(models.INDEX_SUFFIX_LENGTH)),
+    openapi_extra=submit_routes.document_submission(
+        models.BatchShownIn, submit_routes.build_key_parameter(models.INDEX_SUFFIX_LENGTH)
+    ),
 )
 async def submit_batch(request: Request) -> Response:
     """Accept up to a thousand notifications; each has an answer of its own, in their order."""
@@ -66,9 +53,9 @@ async def submit_batch(request: Request) -> Response:
     with metrics.SUBMIT_SECONDS.time():
         # A batch that cannot be parsed counts as a request, so that a client that repeats it in a loop is stopped.
         caller = await authenticate_service(request, dependencies, KeyScope.SEND)
-        key = get_idempotency_key(request, suffix_length=models.INDEX_SUFFIX_LENGTH)
-        text = await read_json_text(request, max_bytes=models.BatchIn.limits.max_bytes)
-        received, batch = await parse_in_thread(_parse_batch, text)
+        key = request_reader.get_idempotency_key(request, suffix_length=models.INDEX_SUFFIX_LENGTH)
+        text = await request_reader.read_json_text(request, max_bytes=models.BatchIn.limits.max_bytes)
+        received, batch = await request_reader.parse_in_thread(_parse_batch, text)
         dependencies.rate_limits.count_notifications(request, caller, models.count_mails(batch))
         try:
             batch_request = BatchRequest(
@@ -84,11 +71,13 @@ async def submit_batch(request: Request) -> Response:
         | (
             {"error": models.build_item_error(batch, index, answer, lister)}
             if isinstance(answer, list)
-            else build_accepted(answer, now) | {"replayed": answer.replayed}
+            else submit_routes.build_accepted(answer, now) | {"replayed": answer.replayed}
         )
         for index, answer in enumerate(answers)
     ]
-    return build_accepted_response({"batch_id": batch_id, "results": results}, {"Location": f"/v1/batches/{batch_id}"})
+    return submit_routes.build_accepted_response(
+        {"batch_id": batch_id, "results": results}, {"Location": f"/v1/batches/{batch_id}"}
+    )
 
 
 @router.get("/{batch_id}", response_model=BatchProgressOut, summary="Get the progress of a batch")
@@ -124,14 +113,14 @@ async def watch_batch(request: Request, batch_id: str, dependencies: Dependencie
     "/{batch_id}/cancel",
     response_model=BatchCancelledOut,
     summary="Cancel a batch",
-    openapi_extra=document_body(submission_models.ChangeIn, required=False),
+    openapi_extra=request_reader.document_body(submission_models.ChangeIn, required=False),
 )
 async def cancel_batch(
     request: Request, batch_id: str, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
     """Stop every mail of the batch that is not on its way yet. The request may be repeated."""
     caller = await authenticate_service(request, dependencies, KeyScope.SEND)
-    body = await read_optional_model(request, submission_models.ChangeIn)
+    body = await request_reader.read_optional_model(request, submission_models.ChangeIn)
     id_ = parse_id(batch_id, "batch")
     async with open_change_transaction(dependencies) as connection:
         actor, reach = audit.get_actor(caller), caller.kinds_in_reach
@@ -146,7 +135,7 @@ async def cancel_batch(
 
 def _parse_batch(text: bytes) -> tuple[models.BatchIn, models.BatchIn]:
     """Parse a batch; returns it as received, and without the fields that count as not set."""
-    received = request_reader.validate_body(models.BatchIn, load_json(models.BatchIn, text))
+    received = request_reader.validate_body(models.BatchIn, request_reader.load_json(models.BatchIn, text))
     return received, received.drop_unset()
 
 
