@@ -74,9 +74,9 @@ class RequestModel(BaseModel):
             return value
         if len(value) > MAX_NAMES:
             raise PydanticCustomError("too_many_names", "too many names", {"max_length": MAX_NAMES})
-        for name, max_length in _list_part_limits(cls):
-            inner = value.get(name)
-            if isinstance(inner, list | dict) and len(inner) > max_length:
+        for name, shape in get_body_shape(cls).fields.items():
+            inner, max_length = value.get(name), shape.max_length if shape else None
+            if max_length is not None and isinstance(inner, list | dict) and len(inner) > max_length:
                 value = {**value, name: OversizedPart(max_length)}
         return value
 
@@ -114,50 +114,35 @@ class BodyShape:
     """The arrays and objects that a request may have at one place."""
 
     is_array: bool
+    max_length: int | None = None  # of its entries; None: no limit
     fields: Mapping[str, "BodyShape | None"] = field(default_factory=dict)  # of a model, by their names in JSON
     item_shape: "BodyShape | None" = None  # of an array's items, or of the values under the caller's own names
     null_is_unset: bool = False  # True: a name whose value is null counts as left out
 
 
 @cache
-def _list_part_limits(model: type[RequestModel]) -> list[tuple[str, int]]:
-    """List the maximum length of each array and object of a model, by its name in JSON."""
-    fields = [(info.alias or name, info) for name, info in model.model_fields.items()]
-    limits = [(name, _get_part_limit(info.annotation, info.metadata)) for name, info in fields]
-    return [(name, limit) for name, limit in limits if limit is not None]
-
-
-def _get_part_limit(annotation: Any, metadata: Sequence[Any]) -> int | None:
-    """Get the maximum length of an array or object of this type, which may be null; None for any other type."""
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return _get_part_limit(arguments[0], [*metadata, *arguments[1:]])
-    if origin in {Union, UnionType}:
-        limits = (_get_part_limit(argument, metadata) for argument in arguments)
-        return next((limit for limit in limits if limit is not None), None)
-    known = [inner for entry in metadata for inner in (entry.metadata if isinstance(entry, FieldInfo) else [entry])]
-    lengths = (entry.max_length for entry in known if isinstance(entry, MaxLen))
-    return next(lengths, None) if origin in {list, dict} else None
-
-
-@cache
 def get_body_shape(model: type[RequestModel]) -> BodyShape:
     """Get the shape of a model's body."""
-    fields = {info.alias or name: _get_shape(info.annotation) for name, info in model.model_fields.items()}
+    fields = {
+        info.alias or name: _get_shape(info.annotation, info.metadata) for name, info in model.model_fields.items()
+    }
     return BodyShape(is_array=False, fields=fields, null_is_unset=model.null_is_unset)
 
 
-def _get_shape(annotation: Any) -> BodyShape | None:
+def _get_shape(annotation: Any, metadata: Sequence[Any] = ()) -> BodyShape | None:
     """Get the shape of a type; None for one that is neither an array nor an object."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _get_shape(arguments[0])
+        return _get_shape(arguments[0], [*metadata, *arguments[1:]])
     if origin in {Union, UnionType}:
-        return next((place for place in map(_get_shape, arguments) if place is not None), None)
+        return next((shape for argument in arguments if (shape := _get_shape(argument, metadata))), None)
+    known = [inner for entry in metadata for inner in (entry.metadata if isinstance(entry, FieldInfo) else [entry])]
+    max_length = next((entry.max_length for entry in known if isinstance(entry, MaxLen)), None)
     if origin is list:
-        return BodyShape(is_array=True, item_shape=_get_shape(arguments[0]))
+        return BodyShape(is_array=True, max_length=max_length, item_shape=_get_shape(arguments[0]))
     if origin is dict:
-        return BodyShape(is_array=False, item_shape=_get_shape(arguments[1]), null_is_unset=arguments[1] is not Any)
+        item_shape, has_types = _get_shape(arguments[1]), arguments[1] is not Any
+        return BodyShape(is_array=False, max_length=max_length, item_shape=item_shape, null_is_unset=has_types)
     is_model = isinstance(annotation, type) and issubclass(annotation, RequestModel)
     return get_body_shape(annotation) if is_model else None
 

@@ -48,7 +48,7 @@ async def read_model(request: Request, model: type[Model]) -> Model:
 
 async def read_optional_model(request: Request, model: type[Model]) -> Model:
     """Read the body as a model; no body, and null, count as an empty object. Raises as `read_model`."""
-    text = await read_optional_json_text(request, max_bytes=model.limits.max_bytes)
+    text = await _read_optional_json_text(request, max_bytes=model.limits.max_bytes)
     return await parse_in_thread(partial(_parse_model, model, null_is_empty=True), text or b"{}")
 
 
@@ -85,7 +85,7 @@ def validate_body(model: type[Model], body: Any) -> Model:
         raise InvalidRequestError(build_faults(error.errors(include_url=False), model, body)) from error
 
 
-def document_body(model: type[RequestModel], *, required: bool) -> dict[str, Any]:
+def document_body(model: type[RequestModel], *, required: bool = True) -> dict[str, Any]:
     """Document a body that the route parses itself, for `openapi_extra`."""
     content = {"application/json": {"schema": model.model_json_schema(by_alias=True)}}
     return {"requestBody": {"description": model.limits.describe(), "required": required, "content": content}}
@@ -126,20 +126,20 @@ def parse_idempotency_key(text: str, *, suffix_length: int = 0) -> tuple[str | N
 async def read_json_text(request: Request, *, max_bytes: int) -> bytes:
     """Read a JSON body of at most `max_bytes` bytes after decompression. Raises `BadRequestError`."""
     _require_json(request)
-    text = await read_body(request, max_bytes=max_bytes)
+    text = await _read_body(request, max_bytes=max_bytes)
     if not text:
         raise InvalidRequestError([Fault("", "missing_body", "the body is empty")])
     return text
 
 
-async def read_optional_json_text(request: Request, *, max_bytes: int) -> bytes:
+async def _read_optional_json_text(request: Request, *, max_bytes: int) -> bytes:
     """Read a JSON body, or an empty text if the request has none."""
     headers = request.headers
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return b""
     if "content-length" in headers:
         _require_json(request)
-    text = await read_body(request, max_bytes=max_bytes)
+    text = await _read_body(request, max_bytes=max_bytes)
     if text:  # otherwise it was sent in chunks, and there were none
         _require_json(request)
     return text
@@ -158,7 +158,7 @@ def _require_json(request: Request) -> None:
         raise BadRequestError("unsupported_media_type", detail, {"Accept": "application/json"})
 
 
-async def read_body(request: Request, *, max_bytes: int) -> bytes:
+async def _read_body(request: Request, *, max_bytes: int) -> bytes:
     """Read the body without its Content-Encoding (RFC 9110 §8.4), at most `max_bytes` bytes.
 
     Raises `BadRequestError`: 413 before more is read or decompressed, 415 for another encoding, 400 for bytes that are

@@ -31,11 +31,7 @@ Name = Annotated[str, Path(description="As templates name it.", json_schema_extr
 
 
 @router.post(
-    "",
-    status_code=202,
-    response_model=AssetOut,
-    summary="Upload an asset",
-    openapi_extra=document_body(AssetIn, required=True),
+    "", status_code=202, response_model=AssetOut, summary="Upload an asset", openapi_extra=document_body(AssetIn)
 )
 async def upload_asset(
     request: Request, response: Response, dependencies: Dependencies, audit: AuditDependency

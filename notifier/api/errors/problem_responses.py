@@ -23,7 +23,7 @@ from notifier.api.errors.faults import (
     get_common_code,
     shorten_text,
 )
-from notifier.api.errors.problem_catalogue import PROBLEM_ENTRIES, CatalogueEntry, make_entry
+from notifier.api.errors.problem_catalogue import PROBLEM_ENTRIES, CatalogueEntry
 from notifier.auth.authenticated_key import (
     InsufficientScopeError,
     NotOfServiceError,
@@ -159,7 +159,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
         detail = f"this path takes {headers['Allow']}"
     if error.status_code == NOT_FOUND:
         detail = "there is nothing at this path; /docs lists all paths, none of which ends with a slash"
-    entry = make_entry(error.status_code, str(error.detail))
+    entry = CatalogueEntry(error.status_code, str(error.detail))
     return build_problem(request, code, detail, entry=entry, headers=headers)
 
 

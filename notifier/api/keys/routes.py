@@ -74,7 +74,7 @@ async def get_key(request: Request, key_id: str, dependencies: Dependencies) -> 
     status_code=201,
     response_model=CreatedKeyOut,
     summary="Create an API key",
-    openapi_extra=document_body(KeyIn, required=True),
+    openapi_extra=document_body(KeyIn),
 )
 async def create_key(
     request: Request, response: Response, dependencies: Dependencies, audit: AuditDependency
@@ -130,7 +130,7 @@ async def revoke_key(
     "/team-recipients",
     response_model=TeamOut,
     summary="Set the recipients of team keys",
-    openapi_extra=document_body(TeamIn, required=True),
+    openapi_extra=document_body(TeamIn),
 )
 async def set_team_recipients(request: Request, dependencies: Dependencies, audit: AuditDependency) -> dict[str, Any]:
     """Replace the recipients that all team keys of this service may mail. Only a live key may do this."""

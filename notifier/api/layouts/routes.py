@@ -37,9 +37,7 @@ async def get_layout(request: Request, name: Name, dependencies: Dependencies) -
         return build_layout_reply(view) | {"used_by": await layout_store.list_layout_users(connection, view.name)}
 
 
-@router.put(
-    "/{name}", response_model=LayoutOut, summary="Save a layout", openapi_extra=document_body(LayoutIn, required=True)
-)
+@router.put("/{name}", response_model=LayoutOut, summary="Save a layout", openapi_extra=document_body(LayoutIn))
 async def save_layout(
     request: Request, name: Name, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:

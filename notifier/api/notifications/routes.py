@@ -131,7 +131,7 @@ async def cancel_notification(
     "/{notification_id:notification}",
     response_model=models.NotificationWithAttemptsOut,
     summary="Change a notification before its first attempt",
-    openapi_extra=document_body(submission_models.NotificationPatchIn, required=True),
+    openapi_extra=document_body(submission_models.NotificationPatchIn),
 )
 async def update_notification(
     request: Request, notification_id: str, dependencies: Dependencies, audit: AuditDependency
@@ -163,7 +163,7 @@ async def retry_notification(
     "/{notification_id}/resolve",
     response_model=models.NotificationWithAttemptsOut,
     summary="Resolve a notification whose outcome is unknown",
-    openapi_extra=document_body(submission_models.ResolveIn, required=True),
+    openapi_extra=document_body(submission_models.ResolveIn),
 )
 async def resolve_notification(
     request: Request, notification_id: str, dependencies: Dependencies, audit: AuditDependency

@@ -88,7 +88,7 @@ SubmitResultOut = TypeAliasType("SubmitResultOut", DryRunOut | models.AcceptedOu
 
 def document_submission(model: type[RequestModel], *parameters: dict[str, Any]) -> dict[str, Any]:
     """Document the body and the parameters of a submit, for `openapi_extra`."""
-    return document_body(model, required=True) | {"parameters": list(parameters)}
+    return document_body(model) | {"parameters": list(parameters)}
 
 
 @router.post(

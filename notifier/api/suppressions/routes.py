@@ -52,7 +52,7 @@ async def list_suppressions(
     status_code=201,
     response_model=SuppressionOut,
     summary="Add a suppression",
-    openapi_extra=document_body(SuppressionIn, required=True),
+    openapi_extra=document_body(SuppressionIn),
     responses={200: {"model": SuppressionOut, "description": "There was one already; it may end later now."}},
 )
 async def add_suppression(

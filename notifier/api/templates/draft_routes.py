@@ -56,7 +56,7 @@ async def get_template_draft(request: Request, slug: Slug, dependencies: Depende
     "/templates/{slug}/draft",
     response_model=SavedOut,
     summary="Save the draft of a template",
-    openapi_extra=document_body(DraftIn, required=True),
+    openapi_extra=document_body(DraftIn),
 )
 async def save_template_draft(
     request: Request, slug: Slug, dependencies: Dependencies, audit: AuditDependency
@@ -107,7 +107,7 @@ async def preview_template(
     "/render",
     response_model=RenderOut,
     summary="Render a template without saving it",
-    openapi_extra=document_body(RenderIn, required=True),
+    openapi_extra=document_body(RenderIn),
 )
 async def render_source(request: Request, dependencies: Dependencies, audit: AuditDependency) -> dict[str, Any]:
     """Render text that is not saved, with these variables; returns three parts and warnings, or 422."""

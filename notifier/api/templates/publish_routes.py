@@ -84,7 +84,7 @@ async def try_template(request: Request, slug: Slug, dependencies: Dependencies,
     status_code=201,
     response_model=PublishedOut,
     summary="Publish a template",
-    openapi_extra=document_body(PublishIn, required=True),
+    openapi_extra=document_body(PublishIn),
 )
 async def publish_template(
     request: Request, response: Response, slug: Slug, dependencies: Dependencies, audit: AuditDependency
@@ -131,7 +131,7 @@ async def restore_template(
     status_code=202,
     response_model=models.AcceptedOut,
     summary="Send a test mail of a template",
-    openapi_extra=document_body(TestSendIn, required=True),
+    openapi_extra=document_body(TestSendIn),
 )
 async def test_template(
     request: Request, response: Response, slug: Slug, dependencies: Dependencies, audit: AuditDependency

@@ -32,7 +32,7 @@ router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
     status_code=201,
     response_model=models.EndpointWithSecretOut,
     summary="Create a webhook endpoint",
-    openapi_extra=document_body(models.EndpointIn, required=True),
+    openapi_extra=document_body(models.EndpointIn),
 )
 async def create_webhook(
     request: Request, response: Response, dependencies: Dependencies, audit: AuditDependency
@@ -68,7 +68,7 @@ async def get_webhook(request: Request, webhook_id: str, dependencies: Dependenc
     "/{webhook_id}",
     response_model=models.EndpointOut,
     summary="Change a webhook endpoint",
-    openapi_extra=document_body(models.EndpointPatchIn, required=True),
+    openapi_extra=document_body(models.EndpointPatchIn),
 )
 async def update_webhook(
     request: Request, webhook_id: str, dependencies: Dependencies, audit: AuditDependency
@@ -192,7 +192,7 @@ async def replay_webhook_delivery(
     status_code=202,
     response_model=models.ReplayedOut,
     summary="Replay failed webhook deliveries",
-    openapi_extra=document_body(models.ReplayIn, required=True),
+    openapi_extra=document_body(models.ReplayIn),
 )
 async def replay_failed_webhook_deliveries(
     request: Request, webhook_id: str, dependencies: Dependencies, audit: AuditDependency

@@ -87,7 +87,7 @@ def test_conflicts_are_named_where_they_happen(document: dict[str, Any]) -> None
     """Each 409 lists the codes of its operation, and the catalogue's operations exist."""
     ids = {operation["operationId"]: operation for _, operation in _operations(document)}
     for code, entry in PROBLEM_ENTRIES.items():
-        for operation_id in entry.operation_ids:
+        for operation_id in entry.operation_ids.split():
             assert f"`{code}`" in ids[operation_id]["responses"]["409"]["description"]
 
 
