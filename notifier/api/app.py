@@ -112,7 +112,7 @@ def create_app(dependencies: ApiDependencies) -> FastAPI:
 
 
 def build_bare_app() -> FastAPI:
-    """Build the application without dependencies: enough to describe it, not to answer."""
+    """Build the application without dependencies, which is enough for its OpenAPI document."""
     app = DocumentedFastAPI(
         title="Notifier",
         version=notifier.__version__,

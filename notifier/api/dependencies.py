@@ -40,24 +40,23 @@ from notifier.throttle.token_bucket import RateLimitedError, RateLimiter
 from notifier.webhooks.secret_box import SecretBox
 
 MAX_CHANGE_SECONDS = 2.5
-"""Time limit of a change. The driver needs two seconds more to leave a hanging server: 503 comes within five."""
-QUOTA_STATE = "standing"
-"""The name of the rate limits' state in a request's state."""
+"""Time limit of a change. To give up a server that hangs the driver needs two seconds more: 503 within five."""
+QUOTA_STATE = "standing"  # the name under which the state of a request has what is left of the rate limits
 
 
 @dataclass(frozen=True, kw_only=True)
 class RateLimits:
-    """The rate limits of the instance; a key or its service can have limits of its own."""
+    """The rate limits of the instance. A key or a service can have limits of its own."""
 
     rates: RateLimiter
     settings: ApiSettings
 
     def get_key_quota(self, caller: AuthenticatedKey) -> int:
-        """Get the notifications, and the other requests, that the key may send a minute; 0: unlimited."""
+        """Get how many notifications, and how many other requests, the key may send a minute; 0: unlimited."""
         return self.settings.rate_per_minute if caller.key_rate is None else caller.key_rate
 
     def get_service_quota(self, caller: Caller) -> int:
-        """Get the notifications that all keys of the service may submit a minute together; 0: unlimited."""
+        """Get how many notifications all keys of the service together may submit a minute; 0: unlimited."""
         return self.settings.service_rate_per_minute if caller.service_rate is None else caller.service_rate
 
     def count_notifications(self, request: Request, caller: Caller, count: int) -> None:
@@ -109,7 +108,7 @@ class ApiDependencies:
 
 
 def get_dependencies(request: Request) -> ApiDependencies:
-    """Get the dependencies of the application that got this request."""
+    """Get the dependencies of the application."""
     dependencies: ApiDependencies = request.app.state.dependencies
     return dependencies
 
@@ -123,7 +122,7 @@ Dependencies = Annotated[ApiDependencies, Depends(_get_dependencies)]
 
 @asynccontextmanager
 async def open_change_transaction(dependencies: ApiDependencies) -> AsyncIterator[AsyncConnection]:
-    """Open a transaction with a time limit; after the commit the sender of this process is woken."""
+    """Open a transaction with a time limit; after its commit, wake the sender of this process."""
     with convert_database_errors():
         async with asyncio.timeout(MAX_CHANGE_SECONDS), dependencies.database.write() as connection:
             yield connection
@@ -131,12 +130,12 @@ async def open_change_transaction(dependencies: ApiDependencies) -> AsyncIterato
 
 
 class _NotificationConvertor(StringConvertor):
-    """The id of a notification in a path: any text except `batch`, which is another route."""
+    """The id of a notification in a path: any text except `batch`, which is a route of its own."""
 
     regex = "(?!batch$)[^/]+"
 
 
-# At import, because routes are compiled where they are declared. Without it /batch would be taken for a notification.
+# At import, because paths are compiled where routes are declared.
 register_url_convertor("notification", _NotificationConvertor())
 
 
@@ -158,16 +157,20 @@ async def authenticate_key(request: Request, dependencies: ApiDependencies, scop
 
 
 async def recognise_service(request: Request, dependencies: ApiDependencies) -> Caller:
-    """Authenticate a service without counting the request; for routes that count notifications."""
+    """Authenticate a service without counting the request, for routes that count notifications instead."""
     return await dependencies.authenticator.authenticate_service(request.headers.get("authorization"))
 
 
 class MissingAuditRecordError(RuntimeError):
-    """A route neither wrote an audit record nor said that it changed nothing."""
+    """A route neither wrote an audit record nor reported that it changed nothing."""
 
 
 class RequestAudit:
-    """The actors of one request, and whether their operations reported to the audit."""
+    """The audit of one request: routes that change something depend on it.
+
+    If such a route answers and neither wrote a record nor reported "no change", the answer is 500.
+    tests/guards/test_audited.py finds routes that do not depend on it.
+    """
 
     def __init__(self, request_id: str, clock: Clock) -> None:
         self._request_id = request_id
@@ -176,28 +179,28 @@ class RequestAudit:
         self._changed_nothing = False
 
     def get_actor(self, key: AuthenticatedKey) -> Actor:
-        """Get the actor for an operation, which writes its own record."""
+        """Get the actor for an operation, which writes the audit record."""
         actor = Actor(name=key.actor_name, at=self._clock.now(), request_id=self._request_id)
         self._actors.append(actor)
         return actor
 
     def record_no_change(self) -> None:
-        """Say that the route changes nothing, such as a preview."""
+        """Report that the route changes nothing, such as a preview."""
         self._changed_nothing = True
 
     @property
     def has_answered(self) -> bool:
-        """Whether a record was written, or an operation said that nothing changed."""
+        """Whether a record was written, or "no change" was reported."""
         return self._changed_nothing or any(actor.has_answered for actor in self._actors)
 
 
 async def get_request_audit(request: Request) -> AsyncIterator[RequestAudit]:
-    """Yield the audit of a request; raises `MissingAuditRecordError` if the route answers without a report to it."""
+    """Yield the audit of a request. Raises `MissingAuditRecordError` if the route does not report to it."""
     audit = RequestAudit(get_request_id(request), get_dependencies(request).clock)
     yield audit
     if not audit.has_answered:
         raise MissingAuditRecordError(f"{request.method} {request.scope['route'].path}")
 
 
-# It ends with the route's function, before the answer is sent.
+# With this scope it is checked before the answer is sent.
 AuditDependency = Annotated[RequestAudit, Depends(get_request_audit, scope="function")]

@@ -1,4 +1,4 @@
-"""Keyset pages: the cursor of the next page is in the body, and its link in the header (RFC 8288)."""
+"""Keyset pages. The body has the cursor of the next page, and the Link header its URL (RFC 8288)."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Protocol, TypeVar
@@ -34,7 +34,7 @@ View = TypeVar("View", bound=_Identified)
 
 
 def cut_page(request: Request, response: Response, rows: Sequence[View], limit: int) -> tuple[Sequence[View], Any]:
-    """Cut `limit` + 1 rows to a page; returns it and the cursor of the next one (None: it is the last)."""
+    """Cut `limit` + 1 rows to a page; returns the page and the cursor of the next one (None: this is the last)."""
     page = rows[:limit]
     if len(rows) <= limit:
         return page, None

@@ -1,8 +1,8 @@
 """The base class of request models, its limits, and the rule for what counts as not set.
 
 A null field counts as left out, because typed clients write null for it; only a `PATCH` refuses null. An empty array
-counts as an empty object where one is expected, and the other way round, because some languages have one empty list
-for both. The caller's own data, such as variables, is never changed.
+counts as an empty object where an object is expected, and the reverse, because some languages have only one empty
+collection. The caller's own data, such as variables, is never changed. See docs/decisions/null-is-left-out.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,10 +19,10 @@ from pydantic_core import CoreSchema, PydanticCustomError
 MAX_NOTIFICATION_BYTES: Final = 512 * 1024  # of one notification's JSON, apart from its attachments
 MAX_BODY_BYTES: Final = 15 * 1024 * 1024  # of any request's body: one with attachments, an image, or a batch
 MAX_TEMPLATE_BYTES: Final = 2 * 1024 * 1024  # of a template's or layout's JSON, with its escapes
-MAX_FORM_BYTES: Final = 64 * 1024  # of a body that has only short fields
+MAX_FORM_BYTES: Final = 64 * 1024  # of a body with short fields only
 MAX_BODY_VALUES: Final = 200_000  # values and names in one body; 256 KiB of variables have at most 175,000
 MAX_BATCH_VALUES: Final = 300_000  # values and names in a batch: 300 for each of a thousand notifications
-MAX_FORM_VALUES: Final = 5_000  # values and names in a body that has only short fields
+MAX_FORM_VALUES: Final = 5_000  # values and names in a body with short fields only
 MAX_NAMES = 100  # names in an object with fields; no model has as many fields
 
 _ANNOTATION_KEYWORDS = frozenset({"title", "description", "default", "examples", "deprecated"})
@@ -36,7 +36,7 @@ class BodyLimits:
     max_values: int  # as `strict_json.has_more_values` counts them
 
     def describe(self) -> str:
-        """Describe the limits in a sentence for the OpenAPI document."""
+        """Describe the limits for the OpenAPI document."""
         return f"At most {self.max_bytes:,} bytes and {self.max_values:,} JSON values and names."
 
 
@@ -61,7 +61,7 @@ class RequestModel(BaseModel):
     null_is_unset: ClassVar[bool] = True
     limits: ClassVar[BodyLimits] = FORM_LIMITS
     keep_fractions: ClassVar[bool] = False
-    """True if it holds a template's sample, in which `2.0` means that fractions may come."""
+    """True: 2.0 is not read as 2, because in a template's sample it means that the variable can be a fraction."""
 
     @model_validator(mode="before")
     @classmethod
@@ -101,7 +101,6 @@ class PatchModel(RequestModel):
 
 
 def _allow_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """Allow null in the schema of a field."""
     if {"type": "null"} in schema.get("anyOf", ()):
         return schema
     annotations = {name: value for name, value in schema.items() if name in _ANNOTATION_KEYWORDS}
@@ -149,12 +148,12 @@ def _get_shape(annotation: Any, metadata: Sequence[Any] = ()) -> BodyShape | Non
 
 def find_shape(model: type[RequestModel], path: Sequence[str | int]) -> BodyShape | None:
     """Find the shape at a path in a model's body; None if there is none."""
-    place: BodyShape | None = get_body_shape(model)
+    shape: BodyShape | None = get_body_shape(model)
     for step in path:
-        if place is None:
+        if shape is None:
             return None
-        place = place.fields.get(str(step)) if place.fields else place.item_shape
-    return place
+        shape = shape.fields.get(str(step)) if shape.fields else shape.item_shape
+    return shape
 
 
 def drop_unset(model: type[RequestModel], body: Any) -> Any:
@@ -162,19 +161,19 @@ def drop_unset(model: type[RequestModel], body: Any) -> Any:
     return _drop_unset(get_body_shape(model), body)
 
 
-def _drop_unset(place: BodyShape | None, value: Any) -> Any:
-    if place is None:
+def _drop_unset(shape: BodyShape | None, value: Any) -> Any:
+    if shape is None:
         return value
     if value in ([], {}):  # not 0 or "", which are equal to neither
-        return [] if place.is_array else {}
-    if place.is_array and isinstance(value, list):
-        return [_drop_unset(place.item_shape, item) for item in value] if place.item_shape else value
-    if place.is_array or not isinstance(value, dict):
+        return [] if shape.is_array else {}
+    if shape.is_array and isinstance(value, list):
+        return [_drop_unset(shape.item_shape, item) for item in value] if shape.item_shape else value
+    if shape.is_array or not isinstance(value, dict):
         return value
-    if not place.fields and not place.null_is_unset:
+    if not shape.fields and not shape.null_is_unset:
         return value
     return {
-        name: _drop_unset(place.fields[name] if place.fields and name in place.fields else place.item_shape, inner)
+        name: _drop_unset(shape.fields[name] if shape.fields and name in shape.fields else shape.item_shape, inner)
         for name, inner in value.items()
-        if inner is not None or not place.null_is_unset or (place.fields and name not in place.fields)
+        if inner is not None or not shape.null_is_unset or (shape.fields and name not in shape.fields)
     }

@@ -1,7 +1,7 @@
-"""Reads a request: its Idempotency-Key, and its JSON body as a model, with all faults.
+"""Reads the Idempotency-Key and the JSON body of a request.
 
-Never more of a body than its limit is held in memory, whatever the client announces, sends or has compressed. Large
-bodies are parsed in a thread, one at a time, so that other requests are answered meanwhile.
+A body never takes more memory than its limit, even if it is compressed. Large bodies are parsed in a thread, one at a
+time, so that other requests are answered meanwhile.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";]*)', re.IGNORECASE)
 _GZIP_WBITS = 31
 """zlib's `wbits` for the gzip format alone (RFC 1952)."""
 _MAX_GZIP_OVERHEAD = 64 * 1024  # bytes that gzip adds to data that cannot be compressed
-_MAX_MEMBERS = 1024  # of one body; each costs time, even an empty one
+_MAX_MEMBERS = 1024  # of one body; even an empty member costs time
 _ACCEPTED_ENCODINGS = {"Accept-Encoding": "gzip, identity"}
 MAX_IDEMPOTENCY_KEY_LENGTH = 255
 _IN_QUOTES = r'(?:[!#-\[\]-~]|\\["\\])'
@@ -47,13 +47,13 @@ async def read_model(request: Request, model: type[Model]) -> Model:
 
 
 async def read_optional_model(request: Request, model: type[Model]) -> Model:
-    """Read the body as a model; no body, and null, count as an empty object. Raises as `read_model`."""
+    """Read the body as a model; no body, or null, counts as an empty object. Raises as `read_model`."""
     text = await _read_optional_json_text(request, max_bytes=model.limits.max_bytes)
     return await parse_in_thread(partial(_parse_model, model, null_is_empty=True), text or b"{}")
 
 
 async def parse_in_thread(parse: Callable[[bytes], Result], text: bytes) -> Result:
-    """Parse a text; a large one in a thread."""
+    """Parse a text, in a thread if it is large."""
     if len(text) <= MAX_INLINE_BYTES:
         return parse(text)
     return await asyncio.get_running_loop().run_in_executor(_get_executor(), parse, text)
@@ -86,7 +86,7 @@ def validate_body(model: type[Model], body: Any) -> Model:
 
 
 def document_body(model: type[RequestModel], *, required: bool = True) -> dict[str, Any]:
-    """Document a body that the route parses itself, for `openapi_extra`."""
+    """Describe the body of a route that parses it itself, for `openapi_extra`."""
     content = {"application/json": {"schema": model.model_json_schema(by_alias=True)}}
     return {"requestBody": {"description": model.limits.describe(), "required": required, "content": content}}
 
@@ -140,7 +140,7 @@ async def _read_optional_json_text(request: Request, *, max_bytes: int) -> bytes
     if "content-length" in headers:
         _require_json(request)
     text = await _read_body(request, max_bytes=max_bytes)
-    if text:  # otherwise it was sent in chunks, and there were none
+    if text:  # a chunked body can be empty
         _require_json(request)
     return text
 
@@ -161,8 +161,7 @@ def _require_json(request: Request) -> None:
 async def _read_body(request: Request, *, max_bytes: int) -> bytes:
     """Read the body without its Content-Encoding (RFC 9110 §8.4), at most `max_bytes` bytes.
 
-    Raises `BadRequestError`: 413 before more is read or decompressed, 415 for another encoding, 400 for bytes that are
-    not in the encoding.
+    Raises `BadRequestError`: 413 if it is larger, 415 for another encoding, 400 for bytes that are not in it.
     """
     is_gzip = _is_gzip(request.headers.getlist("content-encoding"))
     body = _GzipBody(max_bytes) if is_gzip else _PlainBody(max_bytes)
@@ -213,7 +212,7 @@ class _PlainBody:
 
 
 class _GzipBody(_PlainBody):
-    """A body of one or more gzip members (RFC 1952 §2.2), decompressed up to one byte over the limit."""
+    """A gzip body of one or more members (RFC 1952 §2.2), decompressed up to one byte over the limit."""
 
     def __init__(self, max_bytes: int) -> None:
         super().__init__(max_bytes)
@@ -231,14 +230,14 @@ class _GzipBody(_PlainBody):
             try:
                 self.decoded += self._member.decompress(chunk, self._max_bytes + 1 - len(self.decoded))
             except zlib.error as error:
-                where = "its first bytes are not" if self._members == 1 and not self.decoded else "not all of it is"
-                raise _build_encoding_error(f"Content-Encoding says gzip, and {where} gzip") from error
+                part = "its first bytes are not" if self._members == 1 and not self.decoded else "not all of it is"
+                raise _build_encoding_error(f"Content-Encoding says gzip, but {part} gzip") from error
             chunk = self._member.unconsumed_tail or self._member.unused_data
 
     def finish(self) -> bytes:
         """Return the whole body. Raises `BadRequestError` for gzip data without an end."""
         if self.received and not self._member.eof:
-            raise _build_encoding_error("Content-Encoding says gzip, and the body ends before the end of its gzip data")
+            raise _build_encoding_error("Content-Encoding says gzip, but the body ends before the end of its gzip data")
         return bytes(self.decoded)
 
     def _begin_member(self) -> None:

@@ -1,4 +1,4 @@
-"""Requests and replies about images."""
+"""The request and reply models of images."""
 
 from datetime import datetime
 from typing import Annotated
@@ -35,12 +35,12 @@ class AssetIn(RequestModel):
     mode: AssetMode = Field(
         AssetMode.FIT,
         strict=False,
-        description="`fit`: all of it, within width and height. `crop`: exactly those, cut at the edges; needs both.",
+        description="`fit`: all of it, within width and height. `crop`: exactly width by height, cut at the edges.",
     )
-    width: _Side | None = Field(None, description="CSS pixels. Null: as it is, and at most 600 with `fit`.")
-    height: _Side | None = Field(None, description="CSS pixels; `crop` needs both.")
+    width: _Side | None = Field(None, description="In CSS pixels. Null: its own width, but at most 600 with `fit`.")
+    height: _Side | None = Field(None, description="In CSS pixels; `crop` needs width and height.")
     revision: fields.WholeNumber = Field(
-        0, ge=0, le=2**31 - 2, description="The one that you have loaded; 0 for a new name."
+        0, ge=0, le=2**31 - 2, description="The revision that you have loaded; 0 for a new name."
     )
 
 
@@ -49,7 +49,7 @@ class AssetFileOut(BaseModel):
 
     sha256: str
     content_type: str
-    width: int = Field(description="In its own pixels.")
+    width: int = Field(description="In pixels of the file.")
     height: int
     size: int = Field(description="In bytes.")
 
@@ -65,7 +65,9 @@ class AssetOut(BaseModel):
     mode: AssetMode
     width: int | None
     height: int | None
-    files: dict[str, AssetFileOut] = Field(description="`1x`, and `2x` if the image has the pixels; none until ready.")
+    files: dict[str, AssetFileOut] = Field(
+        description="`1x`, and `2x` if the image is large enough; empty until it is ready."
+    )
     revision: int
     updated_by: str
     updated_at: datetime

@@ -1,4 +1,4 @@
-"""`/v1/assets`: images for templates; and without a key, the files that mails link to."""
+"""`/v1/assets`: images for templates. `/assets/{name}`: the files that mails link to, without a key."""
 
 import asyncio
 import re
@@ -55,7 +55,7 @@ async def upload_asset(
 
 @router.get("", response_model=AssetsOut, summary="List assets")
 async def list_assets(request: Request, dependencies: Dependencies) -> dict[str, Any]:
-    """All images of the instance."""
+    """List all images of the instance."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
     async with dependencies.database.read() as connection:
         return {"assets": [_format_asset(asset) for asset in await asset_store.list_assets(connection)]}
@@ -63,7 +63,7 @@ async def list_assets(request: Request, dependencies: Dependencies) -> dict[str,
 
 @router.get("/{name}", response_model=AssetOut, summary="Get an asset")
 async def get_asset(request: Request, name: Name, dependencies: Dependencies) -> dict[str, Any]:
-    """The progress, the converted files, or why the conversion failed."""
+    """Get the progress, the converted files, or why the conversion failed."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
     async with dependencies.database.read() as connection:
         return _format_asset(await asset_store.get_asset(connection, name))
@@ -87,9 +87,12 @@ async def get_asset_file(
     request: Request,
     name: Name,
     dependencies: Dependencies,
-    scale: Annotated[int, Query(ge=1, le=2, description="2: for sharp screens; if there is none, the other.")] = 2,
+    scale: Annotated[
+        int,
+        Query(ge=1, le=2, description="2: for high-resolution screens; if there is no such file, you get that of 1."),
+    ] = 2,
 ) -> Response:
-    """The image as mails show it."""
+    """Get the image as mails show it."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
     async with dependencies.database.read() as connection:
         asset = await asset_store.get_asset(connection, name)
@@ -102,7 +105,7 @@ async def get_asset_file(
 
 @public.get("/assets/{name}")
 async def get_public_file(name: str, dependencies: Dependencies) -> Response:
-    """Return a converted image by its SHA-256, to anybody who has it from a mail; nothing else that mails carry."""
+    """Return a converted image by its SHA-256, which mails link to. No other file can be read here."""
     match = _FILE_NAME.fullmatch(name)
     if match is None:
         raise NotFoundError(asset_store.NO_FILE)

@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1/audit", tags=["audit"])
 class AuditQuery(pagination.PageQuery):
     """Which audit records are listed."""
 
-    object_kind: Annotated[audit.ObjectKind | None, Query(description="Entries about this kind of object.")] = None
+    object_kind: Annotated[audit.ObjectKind | None, Query(description="Only records about this kind of object.")] = None
     object_id: UUID | None = None
     actor: Annotated[
         str | None, Query(max_length=64, pattern=pagination.NO_NUL, description="`key:<id>` or `operator:<name>`.")

@@ -1,4 +1,4 @@
-"""The models of batches: defaults merged into each notification, a key for each, and pointers into the whole body."""
+"""The models of batches. Merges the defaults into each notification, and points faults into the whole body."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -72,7 +72,7 @@ class BatchIn(RequestModel):
     )
     notifications: list[Any] = Field(min_length=1, max_length=MAX_BATCH_SIZE)
     on_error: OnError = Field(
-        OnError.REJECT_ALL, strict=False, description="One fault refuses all, or only its own notification."
+        OnError.REJECT_ALL, strict=False, description="A fault refuses all notifications, or only its own one."
     )
 
     def drop_unset(self) -> "BatchIn":
@@ -198,12 +198,12 @@ def _merge_defaults(defaults: Mapping[str, Any], item: Any) -> Any:
 
 
 def list_batch_faults(batch: BatchIn, faults: Mapping[int, Sequence[Fault]]) -> list[Fault]:
-    """List the faults of a refused batch, each once."""
+    """List the faults of a refused batch, without duplicates."""
     return list(dict.fromkeys(fault for index, own in faults.items() for fault in place_faults(batch, index, own)))
 
 
 def build_item_error(batch: BatchIn, index: int, faults: Sequence[Fault], lister: FaultLister) -> dict[str, Any]:
-    """Build the error of one notification with as many faults as the reply may have, and at least one."""
+    """Build the error of one notification, with at least one fault and as many as the reply has room for."""
     listed, _ = lister.list_faults(place_faults(batch, index, faults[: max(lister.faults_left, 1)]), at_least=1)
     return {"code": get_common_code(faults), "errors": listed} | build_more_errors(len(faults) - len(listed))
 

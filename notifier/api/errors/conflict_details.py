@@ -1,4 +1,4 @@
-"""The members of a problem besides its code: both sides of an edit conflict, and the callers that would break."""
+"""Additional members of a problem: both sides of an edit conflict, or the callers that would break."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,7 @@ from notifier.templating.publishing import GateClosedError
 
 
 async def build_conflict_details(error: Exception) -> dict[str, Any]:
-    """Build the additional members of a problem document; texts are compared in a thread."""
+    """Build the additional members of a problem; texts are compared in a thread."""
     if isinstance(error, GateClosedError):
         return {"report": dict(error.report)}
     if isinstance(error, StaleDraftError):

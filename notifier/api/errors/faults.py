@@ -31,7 +31,7 @@ _FAULT_CODES = {
     "time_out_of_range": "time_out_of_range",
 }
 _NAME_MARK = "[key]"
-"""How pydantic marks the error of a name: this step follows the name."""
+"""The last step of the path of an error in a name, as pydantic marks it."""
 _EXPECTED_TYPES = {
     "string_type": "a string",
     "int_type": "a whole number",
@@ -42,10 +42,10 @@ _EXPECTED_TYPES = {
     "model_type": "an object {}",
     "model_attributes_type": "an object {}",
 }
-"""The expected type, for errors about another type."""
+"""The expected type, by pydantic's error."""
 _PATTERN_DESCRIPTIONS = {
     fields.LOCALE_PATTERN: "a language tag such as en or fr-CA (BCP 47)",
-    pagination.NO_NUL: "NUL cannot stand in it",
+    pagination.NO_NUL: "it must not contain NUL",
 }
 _SENTENCES = {
     "string_too_long": "at most {max_length} characters",
@@ -95,7 +95,7 @@ def _build_fault(error: Any, model: type[RequestModel], body: Any, *, suggests: 
     elif error["type"] == "extra_forbidden":
         detail = f"there is no such field{_suggest_field(path, model, body) if suggests else ''}"
     elif error["input"] is None and not model.null_is_unset and len(path) == 1:
-        detail = "null is refused here: leave the field out and it stays as it is, or give its new value"
+        detail = "null is refused here: leave the field out to keep its value, or give the new value"
     else:
         detail = describe_error(error)
     return Fault(_build_pointer(path), _FAULT_CODES.get(error["type"], "invalid_type"), detail)
@@ -140,8 +140,8 @@ def describe_error(error: Any) -> str:
     if kind in {"enum", "literal_error"}:
         return f"expected {limits['expected']}".replace("'", '"')
     if kind == "string_pattern_mismatch":
-        return _PATTERN_DESCRIPTIONS.get(limits["pattern"], "this text has another form")
-    return fields.TIME_FORM if kind.startswith("datetime_") else "this value cannot stand here"
+        return _PATTERN_DESCRIPTIONS.get(limits["pattern"], "this text does not have the required form")
+    return fields.TIME_FORM if kind.startswith("datetime_") else "this value is not allowed here"
 
 
 def _name_type(value: Any) -> str:
@@ -195,11 +195,11 @@ class FaultLister:
 
 
 def get_common_code(faults: Sequence[Fault]) -> str:
-    """Get the code of a refusal: the code of its faults if all have the same."""
+    """Get the code of a refusal: that of its faults if all have the same, else `invalid_request`."""
     codes = {fault.code for fault in faults}
     return codes.pop() if len(codes) == 1 else "invalid_request"
 
 
 def build_more_errors(more: int) -> dict[str, Any]:
-    """Build the member that says how many faults are not listed; empty if all are listed."""
+    """Build the member with the number of faults that are not listed; empty if all are listed."""
     return {"more_errors": more} if more else {}

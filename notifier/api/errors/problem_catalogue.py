@@ -14,7 +14,7 @@ from notifier.api import fields
 from notifier.api.errors.fault_catalogue import FAULTS
 
 _REPEAT_REMEDY = "Repeat the request after `Retry-After`, with the same `Idempotency-Key` if it had one."
-_LOOK_REMEDY = "Get its status with `GET`; `detail` has it too."
+_LOOK_REMEDY = "`detail` says its status; you can also read it with `GET`."
 _SUBMIT_OPERATIONS = "submit_notification submit_batch"
 
 
@@ -52,22 +52,23 @@ _PROBLEMS = {
         "Send `Authorization: Bearer ntf_live_…` with a key of your service.",
     ),
     "insufficient_scope": CatalogueEntry(
-        403, "The API key may not do this", "The key is valid and lacks the scope that `detail` names.",
+        403, "The API key may not do this", "The key is valid, but lacks the scope that `detail` names.",
         "Use a key with that scope, or ask the operator for one.",
     ),
     "not_yours": CatalogueEntry(
-        403, "Not yours to change", "It is the instance's, not your service's.", "Ask the operator.",
+        403, "Not yours to change", "It belongs to the instance, not to your service.", "Ask the operator.",
     ),
     "key_kind_not_allowed": CatalogueEntry(
-        403, "A key of this kind may not do this", "What live mail and stronger keys depend on is not for this key.",
+        403, "A key of this kind may not do this",
+        "Such a key may not change what live mail or stronger keys depend on.",
         "Use a live key, or ask the operator.",
     ),
     "not_found": CatalogueEntry(
-        404, "Not found", "There is no such thing, or it belongs to another service.",
+        404, "Not found", "It does not exist, or it belongs to another service.",
         "Check the path and the id, and that the key is of the service that made it.",
     ),
     "method_not_allowed": CatalogueEntry(
-        405, "Method Not Allowed", "The path exists, but not with this method.", "Use a method that `Allow` names.",
+        405, "Method Not Allowed", "The path exists, but not with this method.", "Use a method that `Allow` lists.",
     ),
     "idempotency_in_progress": CatalogueEntry(
         409, "Still being written", "A request with this Idempotency-Key is being written at this moment.",
@@ -84,7 +85,7 @@ _PROBLEMS = {
     ),
     "already_attempted": CatalogueEntry(
         409, "It has been attempted already",
-        "A relay may have seen this mail, and every attempt must have the same bytes.",
+        "A relay may have received this mail, and every attempt must send the same bytes.",
         "Cancel it and submit a new notification.", "update_notification",
     ),
     "is_a_copy": CatalogueEntry(
@@ -127,11 +128,11 @@ _PROBLEMS = {
     ),
     "too_many_templates": CatalogueEntry(
         409, "Too many templates, layouts or images", "The instance has the maximum number of them.",
-        "Delete one that is not used, or ask the operator.", "save_template_draft save_layout upload_asset",
+        "Delete one that is no longer used, or ask the operator.", "save_template_draft save_layout upload_asset",
     ),
     "too_many_keys": CatalogueEntry(
         409, "Too many API keys", "The service has the maximum number of valid keys.",
-        "Revoke one that is not used, or rotate without overlap.", "create_key rotate_key",
+        "Revoke one that is no longer used, or rotate without overlap.", "create_key rotate_key",
     ),
     "key_ended": CatalogueEntry(
         409, "The API key has ended", "It was revoked, or has expired.", "Create a new key.", "rotate_key",
@@ -156,7 +157,7 @@ _PROBLEMS = {
     "gate_closed": CatalogueEntry(
         409, "Callers would break",
         "Requests that callers really send would be refused or could not be rendered; `report` lists them.",
-        "Make the new variables optional, or talk to those callers. An admin key may publish with `force_reason`.",
+        "Make the new variables optional, or ask those callers to change. Admin keys can publish with `force_reason`.",
         "publish_template restore_template",
     ),
     "stale_layout": CatalogueEntry(
@@ -215,7 +216,7 @@ _PROBLEMS = {
     "queue_too_long": CatalogueEntry(
         503, "It would expire in the queue",
         "So much mail is due before it that it would expire before a sender reaches it; nothing was written.",
-        "Repeat it after `Retry-After`, choose a later `expires_at` or a higher priority, or give up the mail.",
+        "Repeat it after `Retry-After`, choose a later `expires_at` or a higher priority, or drop the mail.",
     ),
     "http_error": CatalogueEntry(
         400, "Another HTTP error", "The request could not be handled; `status` and `detail` say why.",
@@ -272,7 +273,7 @@ class Problem(BaseModel):
     detail: str
     errors: list[FaultOut] = Field(description="The faults, each with a JSON pointer (RFC 6901).")
     more_errors: int = fields.describe_optional("Number of faults that are not in `errors`, which lists at most 100.")
-    request_id: str = Field(description="By this id the operator finds the request in the logs.")
+    request_id: str = Field(description="With this id the operator finds the request in the logs.")
     theirs: dict[str, Any] | None = fields.describe_optional("In an edit conflict: the stored state.")
     yours: dict[str, Any] | None = fields.describe_optional("In an edit conflict: what you sent.")
     diff: list[dict[str, Any]] = fields.describe_optional(

@@ -43,7 +43,7 @@ class KeyIn(RequestModel):
 
 
 class RotateIn(RequestModel):
-    """How a key is rotated."""
+    """The overlap of the old key and the new one."""
 
     overlap_seconds: fields.WholeNumber = Field(
         int(key_admin.DEFAULT_OVERLAP.total_seconds()),
@@ -70,7 +70,7 @@ class KeyOut(BaseModel):
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
-    last_used_at: datetime | None = Field(description="Exact to a minute.")
+    last_used_at: datetime | None = Field(description="To within a minute.")
     replaced_by: UUID | None = Field(description="The key that replaced it in a rotation.")
     rate_per_minute: int | None
 

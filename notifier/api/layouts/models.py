@@ -1,4 +1,4 @@
-"""Requests and replies about layouts."""
+"""The request and reply models of layouts."""
 
 from datetime import datetime
 
@@ -18,7 +18,7 @@ class LayoutIn(RequestModel):
 
     text: str = Field(max_length=MAX_SOURCE_BYTES)
     revision: fields.WholeNumber = Field(
-        ge=0, le=2**31 - 2, description="The one that you have loaded; 0 for a new layout."
+        ge=0, le=2**31 - 2, description="The revision that you have loaded; 0 for a new layout."
     )
 
 
@@ -41,4 +41,4 @@ class LayoutOut(LayoutLineOut):
     """A layout."""
 
     text: str
-    used_by: list[str] = Field(description="Templates that change with it when they are published next.")
+    used_by: list[str] = Field(description="Templates that use it; they change when they are published next.")

@@ -15,12 +15,14 @@ from notifier.templating import layout_store
 
 router = APIRouter(prefix="/v1/layouts", tags=["templates"])
 _NAME = r"^[a-z][a-z0-9_-]{0,63}\.(html|txt)$"
-Name = Annotated[str, Path(description="Templates name it `_layouts/` and this.", json_schema_extra={"pattern": _NAME})]
+Name = Annotated[
+    str, Path(description="Templates refer to it as `_layouts/` and this name.", json_schema_extra={"pattern": _NAME})
+]
 
 
 @router.get("", response_model=LayoutsOut, summary="List layouts")
 async def list_layouts(request: Request, dependencies: Dependencies) -> dict[str, Any]:
-    """All layouts of the instance."""
+    """List all layouts of the instance."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
     async with dependencies.database.read() as connection:
         return {"layouts": [build_layout_reply(view) for view in await layout_store.list_layouts(connection)]}
@@ -28,7 +30,7 @@ async def list_layouts(request: Request, dependencies: Dependencies) -> dict[str
 
 @router.get("/{name}", response_model=LayoutOut, summary="Get a layout")
 async def get_layout(request: Request, name: Name, dependencies: Dependencies) -> dict[str, Any]:
-    """The text of a layout, and the templates that use it."""
+    """Get the text of a layout, and the templates that use it."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
     async with dependencies.database.read() as connection:
         view = await layout_store.get_layout(connection, LAYOUTS + name)
@@ -41,7 +43,7 @@ async def get_layout(request: Request, name: Name, dependencies: Dependencies) -
 async def save_layout(
     request: Request, name: Name, dependencies: Dependencies, audit: AuditDependency
 ) -> dict[str, Any]:
-    """Save it. Published versions do not change; 409 with both sides if it has another `revision`."""
+    """Save a layout. Published versions do not change. 409 with both texts if it has another `revision`."""
     caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_EDIT)
     body = await read_model(request, LayoutIn)
     actor = audit.get_actor(caller)
@@ -58,7 +60,7 @@ async def delete_layout(
     name: Name,
     dependencies: Dependencies,
     audit: AuditDependency,
-    revision: Annotated[int, Query(ge=0, le=2**31 - 1, description="The one that you have loaded.")] = 0,
+    revision: Annotated[int, Query(ge=0, le=2**31 - 1, description="The revision that you have loaded.")] = 0,
 ) -> None:
     """Delete a layout that no template uses; versions that were published with it keep it."""
     caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_EDIT)

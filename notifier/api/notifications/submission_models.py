@@ -118,7 +118,7 @@ class NotificationIn(RequestModel):
             "additionalProperties": fields.HeaderValue,
         },
     )
-    tags: list[_Tag] = Field(default_factory=list, max_length=10, description="Words by which you can find it again.")
+    tags: list[_Tag] = Field(default_factory=list, max_length=10, description="Words for finding it again.")
     metadata: dict[_Tag, _MetadataValue] = Field(
         default_factory=dict, max_length=20, description="Your own data: kept, shown, and sent with webhooks."
     )

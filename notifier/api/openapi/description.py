@@ -1,6 +1,6 @@
-"""Completes FastAPI's OpenAPI document with everything that all routes have in common.
+"""Completes FastAPI's OpenAPI document: security, parameters, responses, links and schemas of all routes.
 
-It reads only the paths, methods and schemas of routes, so a new route needs no change here.
+A new route needs no change here.
 """
 
 import json
@@ -76,7 +76,7 @@ def complete_document(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _add_body_types(operation: dict[str, Any]) -> None:
-    """Add the schema of an answer that is not JSON; without one, generated clients return nothing."""
+    """Add the schema of answers that are not JSON; without it, generated clients return nothing."""
     for answer in operation["responses"].values():
         for media_type, content in answer.get("content", {}).items():
             binary = {"format": "binary"} if media_type.startswith("image/") else {}

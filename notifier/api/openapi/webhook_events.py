@@ -1,6 +1,6 @@
-"""The bodies of webhook requests, for the OpenAPI document only: a change of a notification's status, and the test.
+"""The bodies of webhook requests, for the OpenAPI document only.
 
-`notifier/webhooks/event_body.py` builds the real bodies; a test compares the two.
+`notifier/webhooks/event_body.py` builds the real bodies; a test compares them with these.
 """
 
 from datetime import datetime

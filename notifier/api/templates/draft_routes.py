@@ -38,12 +38,14 @@ router = APIRouter(prefix="/v1", tags=["templates"])
 PREVIEW_RECIPIENT = "ada@example.com"
 """The recipient that a preview shows."""
 _FIELDS = {SUBJECT: "subject", HTML: "html", TEXT: "text"}
-_Revision = Annotated[str, Query(max_length=64, pattern="^[^\\x00]*$", description="The one that you have loaded.")]
+_Revision = Annotated[
+    str, Query(max_length=64, pattern="^[^\\x00]*$", description="The `revision` that you have loaded.")
+]
 
 
 @router.get("/templates/{slug}/draft", response_model=DraftOut, summary="Get the draft of a template")
 async def get_template_draft(request: Request, slug: Slug, dependencies: Dependencies) -> dict[str, Any]:
-    """The draft; if there is none, the text of the current version."""
+    """Get the draft; without one, the text of the current version."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
     async with dependencies.database.read() as connection:
         view = await draft_store.get_draft(connection, slug)

@@ -19,8 +19,8 @@ from notifier.templating import draft_store, template_archive, template_queries,
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 MAX_VERSION_NUMBER = 2**31 - 1
-_EITHER = "^(draft|[1-9][0-9]{0,8})$"
-_State = Annotated[str, Query(max_length=9, pattern=_EITHER, description="`draft`, or the number of a version.")]
+_STATE_PATTERN = "^(draft|[1-9][0-9]{0,8})$"
+_State = Annotated[str, Query(max_length=9, pattern=_STATE_PATTERN, description="`draft`, or the number of a version.")]
 _Which = Annotated[int | None, Query(ge=1, le=MAX_VERSION_NUMBER, description="Default: the current one.")]
 
 
@@ -47,7 +47,7 @@ class VersionQuery(BaseModel):
 async def list_templates(
     request: Request, response: Response, dependencies: Dependencies, query: Annotated[TemplateQuery, Query()]
 ) -> dict[str, Any]:
-    """All templates of the instance, without their text."""
+    """List all templates of the instance, without their text."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
     async with dependencies.database.read() as connection:
         views = await template_queries.list_templates(
@@ -59,7 +59,7 @@ async def list_templates(
 
 @router.get("/{slug}", response_model=CurrentOut, summary="Get a template")
 async def get_template(request: Request, slug: Slug, dependencies: Dependencies) -> dict[str, Any]:
-    """The state of a template; its text is in its draft and its versions."""
+    """Get the state of a template; its text is in its draft and its versions."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
     async with dependencies.database.read() as connection:
         view = await template_queries.get_template(connection, slug)
@@ -93,7 +93,7 @@ async def list_template_versions(
     dependencies: Dependencies,
     query: Annotated[VersionQuery, Query()],
 ) -> dict[str, Any]:
-    """The published versions, newest first."""
+    """List the published versions, newest first."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
     async with dependencies.database.read() as connection:
         template = await template_queries.get_template(connection, slug)
@@ -108,7 +108,7 @@ async def list_template_versions(
 async def get_template_version(
     request: Request, slug: Slug, number: Number, dependencies: Dependencies
 ) -> dict[str, Any]:
-    """A version with its text, layouts and settings; it never changes."""
+    """Get a version with its text, layouts and settings; it never changes."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
     async with dependencies.database.read() as connection:
         view = await template_queries.get_version(connection, slug, parse_version_number(number))
@@ -119,7 +119,7 @@ async def get_template_version(
 async def get_template_schema(
     request: Request, slug: Slug, dependencies: Dependencies, version: _Which = None
 ) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) that `variables` of a notification must satisfy."""
+    """Get the JSON Schema (draft 2020-12) that `variables` of a notification must satisfy."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
     async with dependencies.database.read() as connection:
         number = version if version is not None else (await template_queries.get_template(connection, slug)).number
@@ -133,11 +133,16 @@ async def diff_template(
     dependencies: Dependencies,
     from_: Annotated[
         str | None,
-        Query(alias="from", max_length=9, pattern=_EITHER, description="The same. Default: the current version."),
+        Query(
+            alias="from",
+            max_length=9,
+            pattern=_STATE_PATTERN,
+            description="`draft`, or the number of a version. Default: the current version.",
+        ),
     ] = None,
     to: _State = "draft",
 ) -> dict[str, Any]:
-    """What differs between two versions, or a version and the draft as it would be published."""
+    """Compare two versions, or a version and the draft as it would be published."""
     caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
     editor = dependencies.editors.get_renderer(caller.actor_name)
     difference = await version_diff.compare_states(dependencies.database, editor, slug, from_, to)
