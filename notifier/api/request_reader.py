@@ -146,7 +146,6 @@ async def _read_optional_json_text(request: Request, *, max_bytes: int) -> bytes
 
 
 def _require_json(request: Request) -> None:
-    """Raise `BadRequestError` unless the Content-Type is JSON in UTF-8."""
     content_type = request.headers.get("content-type", "").strip()
     media_type, _, parameters = content_type.partition(";")
     if media_type.strip().lower() != "application/json":

@@ -146,7 +146,6 @@ def count_mails(batch: BatchIn) -> int:
 
 
 def _count_addresses(defaults: Mapping[str, Any], item: Any, name: str) -> int:
-    """Count the addresses in a list of the item, or else of the defaults."""
     addresses = item.get(name, defaults.get(name)) if isinstance(item, dict) else None
     return len(addresses) if isinstance(addresses, list) else 0
 

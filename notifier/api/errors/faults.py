@@ -116,7 +116,6 @@ def _suggest_field(path: Sequence[str | int], model: type[RequestModel], body: A
 
 
 def _get_value_at(body: Any, path: Sequence[str | int]) -> Any:
-    """Get the value at a path; None if there is none."""
     for step in path:
         is_step = isinstance(body, dict) if isinstance(step, str) else isinstance(body, list)
         if not is_step or (isinstance(body, dict) and step not in body):

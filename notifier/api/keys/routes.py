@@ -178,20 +178,12 @@ def _set_new_key_headers(response: Response, view: KeyView) -> None:
 
 
 def _parse_new_key(body: KeyIn, now: datetime) -> NewKey:
-    """Parse the properties of a new key. Raises `InvalidRequestError`."""
     if faults := fields.check_expiry(body.expires_at, now):
         raise InvalidRequestError(faults)
-    return NewKey(
-        name=body.name,
-        kind=body.kind,
-        scopes=tuple(body.scopes),
-        expires_at=body.expires_at,
-        rate_per_minute=body.rate_per_minute,
-    )
+    return NewKey(**body.model_dump() | {"scopes": tuple(body.scopes)})
 
 
 def _normalise_recipients(texts: list[str]) -> list[str]:
-    """Normalise recipients for comparison. Raises `InvalidRequestError` with every fault."""
     recipients, faults = [], []
     for index, text in enumerate(texts):
         try:

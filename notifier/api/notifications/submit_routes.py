@@ -121,7 +121,6 @@ async def submit_notification(request: Request) -> Response:
 
 
 def _is_dry_run(request: Request) -> bool:
-    """Whether the request is a dry run. Raises `InvalidRequestError`."""
     value = request.query_params.get("dry_run", "false") if request.query_params else "false"
     if value not in ("true", "false"):
         raise InvalidRequestError([Fault("/query/dry_run", "invalid_parameter", "true or false")])
@@ -131,16 +130,10 @@ def _is_dry_run(request: Request) -> bool:
 async def _answer_dry_run(
     dependencies: ApiDependencies, caller: Caller, notification: NotificationRequest, faults: list[Fault]
 ) -> Response:
-    """Answer a dry run with the mail that would be sent; nothing is written."""
     draft = await dependencies.submitter.prepare(caller, notification, None, faults)
-    view = await dependencies.previewer.preview_draft(draft)
-    row = draft.row
     names = ("from_address", "locale", "priority", "when_uncertain", "send_at", "expires_at")
-    out = (
-        models.build_content_reply(view)
-        | {name: getattr(row, name) for name in names}
-        | {"to": row.recipient, "dry_run": True}
-    )
+    out = models.build_content_reply(await dependencies.previewer.preview_draft(draft))
+    out |= {name: getattr(draft.row, name) for name in names} | {"to": draft.row.recipient, "dry_run": True}
     return Response(msgspec.json.encode(out), 200, media_type="application/json")
 
 

@@ -99,7 +99,6 @@ def declare_responses(path: str, operation: dict[str, Any]) -> None:
 
 
 def _list_refusal_statuses(path: str, operation: dict[str, Any]) -> list[str]:
-    """List the problem statuses of an operation."""
     with_id = ["404"] if "{" in path else []
     if path == "/metrics":  # it needs a token, or has a port of its own
         return ["401", "404"]
@@ -133,7 +132,6 @@ def _list_header_fields(path: str, operation: dict[str, Any], status: str) -> li
 
 
 def _build_conflict_response(codes: list[str]) -> dict[str, Any]:
-    """Build the 409 response, which lists the codes of its operation."""
     fields = ("Retry-After",) if "idempotency_in_progress" in codes else ()
     description = "; ".join(f"`{code}`: {problem_catalogue.PROBLEM_ENTRIES[code].meaning}" for code in codes)
     return _build_problem_response("409", fields) | {"description": description}

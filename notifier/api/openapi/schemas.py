@@ -146,5 +146,4 @@ def _is_number(schema: dict[str, Any]) -> bool:
 
 
 def _get_narrowing_keywords(schema: dict[str, Any]) -> dict[str, Any]:
-    """Get the keywords beside a reference that narrow it down."""
     return {keyword: schema[keyword] for keyword in ("default", "enum") if keyword in schema}

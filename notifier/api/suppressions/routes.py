@@ -112,7 +112,6 @@ def _normalise_searched_address(text: str) -> str:
 
 
 def _parse_new_suppression(body: SuppressionIn, caller: Caller, now: datetime) -> NewSuppression:
-    """Validate the request. Raises `InvalidRequestError` with every fault."""
     normalised = parse_address(body.address, "/address")
     faults = [normalised] if isinstance(normalised, Fault) else []
     if body.reason not in CALLER_REASONS:

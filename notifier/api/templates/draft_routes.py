@@ -151,7 +151,6 @@ async def render_preview(
 
 
 def _build_unsaved_source(body: RenderIn) -> TemplateSource:
-    """Build the source of the request. Raises `InvalidRequestError`."""
     parts = {name: text for name, field in _FIELDS.items() if (text := getattr(body, field)) is not None}
     if body.files is not None and parts:
         raise InvalidRequestError([Fault("/files", "files_or_parts", "either files, or subject, html and text")])

@@ -93,7 +93,7 @@ async def publish_template(
     caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_PUBLISH)
     caller.require_live("changes what live mail says")
     body = await read_model(request, PublishIn)
-    publish_request = PublishRequest(slug=slug, revision=body.revision, note=body.note, force_reason=body.force_reason)
+    publish_request = PublishRequest(slug=slug, **body.model_dump())
     return await _publish(response, dependencies, audit, caller, publish_request)
 
 

@@ -4,7 +4,6 @@ import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from notifier.api import pagination
 from notifier.api.dependencies import AuditDependency, Dependencies, authenticate_key, open_change_transaction
@@ -24,23 +23,10 @@ _State = Annotated[str, Query(max_length=9, pattern=_STATE_PATTERN, description=
 _Which = Annotated[int | None, Query(ge=1, le=MAX_VERSION_NUMBER, description="Default: the current one.")]
 
 
-class TemplateQuery(BaseModel):
-    """The query of a page of templates."""
+class TemplateQuery(pagination.PageQuery):
+    """Which templates are listed."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    limit: pagination.PageLimit = 50
-    before: pagination.PageCursor = None
     include_deleted: Annotated[bool, Query(description="Also list deleted templates.")] = False
-
-
-class VersionQuery(BaseModel):
-    """The query of a page of versions."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    limit: pagination.PageLimit = Field(50)
-    before: pagination.PageCursor = None
 
 
 @router.get("", response_model=TemplatePageOut, summary="List templates")
@@ -91,7 +77,7 @@ async def list_template_versions(
     response: Response,
     slug: Slug,
     dependencies: Dependencies,
-    query: Annotated[VersionQuery, Query()],
+    query: Annotated[pagination.PageQuery, Query()],
 ) -> dict[str, Any]:
     """List the published versions, newest first."""
     await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)

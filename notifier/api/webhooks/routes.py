@@ -216,7 +216,6 @@ async def _authenticate_live(request: Request, dependencies: ApiDependencies) ->
 async def _read_values(
     request: Request, dependencies: ApiDependencies, model: type[submission_models.Model]
 ) -> dict[str, Any]:
-    """Read and check the fields that the body names."""
     fields: Any = await read_model(request, model)
     values: dict[str, Any] = fields.model_dump(exclude_unset=True)
     endpoints.validate_endpoint(values, dependencies.insecure_hosts)
