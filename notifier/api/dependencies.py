@@ -113,16 +113,10 @@ def get_dependencies(request: Request) -> ApiDependencies:
     return dependencies
 
 
-async def _get_dependencies(request: Request) -> ApiDependencies:
-    return get_dependencies(request)  # asynchronous: FastAPI would run a plain function in a thread
-
-
-Dependencies = Annotated[ApiDependencies, Depends(_get_dependencies)]
-
-
 @asynccontextmanager
-async def open_change_transaction(dependencies: ApiDependencies) -> AsyncIterator[AsyncConnection]:
+async def open_change_transaction(request: Request) -> AsyncIterator[AsyncConnection]:
     """Open a transaction with a time limit; after its commit, wake the sender of this process."""
+    dependencies = get_dependencies(request)
     with convert_database_errors():
         async with asyncio.timeout(MAX_CHANGE_SECONDS), dependencies.database.write() as connection:
             yield connection
@@ -139,16 +133,17 @@ class _NotificationConvertor(StringConvertor):
 register_url_convertor("notification", _NotificationConvertor())
 
 
-async def authenticate_service(request: Request, dependencies: ApiDependencies, scope: KeyScope | None) -> Caller:
+async def authenticate_service(request: Request, scope: KeyScope | None) -> Caller:
     """Authenticate a service whose key has the scope (None: any), and count the request."""
-    caller = require_service(await authenticate_key(request, dependencies, None))
+    caller = require_service(await authenticate_key(request, None))
     if scope is not None:
         caller.require_scope(scope)
     return caller
 
 
-async def authenticate_key(request: Request, dependencies: ApiDependencies, scope: KeyScope | None) -> AuthenticatedKey:
+async def authenticate_key(request: Request, scope: KeyScope | None) -> AuthenticatedKey:
     """Authenticate a service's or an admin key that has the scope (None: any), and count the request."""
+    dependencies = get_dependencies(request)
     key = await dependencies.authenticator.authenticate_key(request.headers.get("authorization"))
     dependencies.rate_limits.count_request(request, key)
     if scope is not None:
@@ -156,9 +151,9 @@ async def authenticate_key(request: Request, dependencies: ApiDependencies, scop
     return key
 
 
-async def recognise_service(request: Request, dependencies: ApiDependencies) -> Caller:
+async def recognise_service(request: Request) -> Caller:
     """Authenticate a service without counting the request, for routes that count notifications instead."""
-    return await dependencies.authenticator.authenticate_service(request.headers.get("authorization"))
+    return await get_dependencies(request).authenticator.authenticate_service(request.headers.get("authorization"))
 
 
 class MissingAuditRecordError(RuntimeError):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from notifier import audit
 from notifier.api import pagination
-from notifier.api.dependencies import Dependencies, authenticate_key
+from notifier.api.dependencies import authenticate_key, get_dependencies
 from notifier.auth.authenticated_key import Caller
 from notifier.auth.key_scope import KeyScope
 
@@ -51,16 +51,14 @@ class AuditPageOut(BaseModel):
 
 
 @router.get("", response_model=AuditPageOut, summary="List audit entries")
-async def list_audit(
-    request: Request, response: Response, dependencies: Dependencies, query: Annotated[AuditQuery, Query()]
-) -> dict[str, Any]:
+async def list_audit(request: Request, response: Response, query: Annotated[AuditQuery, Query()]) -> dict[str, Any]:
     """List what keys and the operator did to the service's objects; for an admin key, to the instance's objects."""
-    key = await authenticate_key(request, dependencies, KeyScope.AUDIT)
+    key = await authenticate_key(request, KeyScope.AUDIT)
     filters = audit.AuditFilter(
         object_kind=query.object_kind, object_id=str(query.object_id) if query.object_id else None, actor=query.actor
     )
     service_id = key.service_id if isinstance(key, Caller) else None
-    async with dependencies.database.read() as connection:
+    async with get_dependencies(request).database.read() as connection:
         records = await audit.list_audit_records(
             connection, service_id, filters, before=query.before, limit=query.limit + 1
         )

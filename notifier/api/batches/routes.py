@@ -13,9 +13,7 @@ from notifier.api import request_reader
 from notifier.api.batches import models
 from notifier.api.batches.models import BatchCancelledOut, BatchProgressOut
 from notifier.api.dependencies import (
-    ApiDependencies,
     AuditDependency,
-    Dependencies,
     authenticate_service,
     get_dependencies,
     open_change_transaction,
@@ -52,7 +50,7 @@ async def submit_batch(request: Request) -> Response:
     dependencies = get_dependencies(request)
     with metrics.SUBMIT_SECONDS.time():
         # A batch that cannot be parsed counts as a request, so that a client that repeats it in a loop is stopped.
-        caller = await authenticate_service(request, dependencies, KeyScope.SEND)
+        caller = await authenticate_service(request, KeyScope.SEND)
         key = request_reader.get_idempotency_key(request, suffix_length=models.INDEX_SUFFIX_LENGTH)
         text = await request_reader.read_json_text(request, max_bytes=models.BatchIn.limits.max_bytes)
         received, batch = await request_reader.parse_in_thread(_parse_batch, text)
@@ -81,10 +79,10 @@ async def submit_batch(request: Request) -> Response:
 
 
 @router.get("/{batch_id}", response_model=BatchProgressOut, summary="Get the progress of a batch")
-async def get_batch(request: Request, batch_id: str, dependencies: Dependencies) -> dict[str, Any]:
+async def get_batch(request: Request, batch_id: str) -> dict[str, Any]:
     """Get the progress of a batch."""
-    caller = await authenticate_service(request, dependencies, KeyScope.READ)
-    return _build_progress(await _load_progress(dependencies, caller.service_id, parse_id(batch_id, "batch")))
+    caller = await authenticate_service(request, KeyScope.READ)
+    return _build_progress(await _load_progress(request, caller.service_id, parse_id(batch_id, "batch")))
 
 
 @router.get(
@@ -98,15 +96,15 @@ async def get_batch(request: Request, batch_id: str, dependencies: Dependencies)
         }
     },
 )
-async def watch_batch(request: Request, batch_id: str, dependencies: Dependencies) -> StreamingResponse:
+async def watch_batch(request: Request, batch_id: str) -> StreamingResponse:
     """The same as server-sent events: one at once, and one for each change, until all notifications have ended.
 
     A stream that ends earlier gives the reason in an event named `end`: after ten minutes (`time_limit`), when the key
     has ended (`unauthenticated`), when the server stops (`shutting_down`), or when its database is out of reach.
     """
-    caller = await authenticate_service(request, dependencies, KeyScope.READ)
-    first = await _load_progress(dependencies, caller.service_id, parse_id(batch_id, "batch"))
-    return EventStream(_stream_progress(request, dependencies, caller, first), dependencies.streams, caller.key_id)
+    caller = await authenticate_service(request, KeyScope.READ)
+    first = await _load_progress(request, caller.service_id, parse_id(batch_id, "batch"))
+    return EventStream(_stream_progress(request, caller, first), get_dependencies(request).streams, caller.key_id)
 
 
 @router.post(
@@ -115,22 +113,20 @@ async def watch_batch(request: Request, batch_id: str, dependencies: Dependencie
     summary="Cancel a batch",
     openapi_extra=request_reader.document_body(submission_models.ChangeIn, required=False),
 )
-async def cancel_batch(
-    request: Request, batch_id: str, dependencies: Dependencies, audit: AuditDependency
-) -> dict[str, Any]:
+async def cancel_batch(request: Request, batch_id: str, audit: AuditDependency) -> dict[str, Any]:
     """Stop every mail of the batch that is not on its way yet. The request may be repeated."""
-    caller = await authenticate_service(request, dependencies, KeyScope.SEND)
+    caller = await authenticate_service(request, KeyScope.SEND)
     body = await request_reader.read_optional_model(request, submission_models.ChangeIn)
     id_ = parse_id(batch_id, "batch")
-    async with open_change_transaction(dependencies) as connection:
+    async with open_change_transaction(request) as connection:
         actor, reach = audit.get_actor(caller), caller.kinds_in_reach
         step = await batch_cancellation.cancel_batch(
             connection, caller.service_id, id_, actor=actor, reach=reach, comment=body.comment
         )
     if step.last is not None:
-        async with open_change_transaction(dependencies) as connection:
+        async with open_change_transaction(request) as connection:
             await batch_cancellation.release_claimed(connection, caller.service_id, id_)
-    return _build_progress(await _load_progress(dependencies, caller.service_id, id_)) | {"cancelled": step.stopped}
+    return _build_progress(await _load_progress(request, caller.service_id, id_)) | {"cancelled": step.stopped}
 
 
 def _parse_batch(text: bytes) -> tuple[models.BatchIn, models.BatchIn]:
@@ -139,15 +135,14 @@ def _parse_batch(text: bytes) -> tuple[models.BatchIn, models.BatchIn]:
     return received, received.drop_unset()
 
 
-async def _load_progress(dependencies: ApiDependencies, service_id: UUID, id_: UUID) -> BatchView:
-    async with dependencies.database.read() as connection:
+async def _load_progress(request: Request, service_id: UUID, id_: UUID) -> BatchView:
+    async with get_dependencies(request).database.read() as connection:
         return await batch_progress.get_batch(connection, service_id, id_)
 
 
-async def _stream_progress(
-    request: Request, dependencies: ApiDependencies, caller: Caller, view: BatchView
-) -> AsyncIterator[StreamEvent | str]:
+async def _stream_progress(request: Request, caller: Caller, view: BatchView) -> AsyncIterator[StreamEvent | str]:
     """Yield each change as the text of an event, and the event of an early end."""
+    dependencies = get_dependencies(request)
     until = dependencies.clock.monotonic() + MAX_WATCH_SECONDS
     yield _encode_progress(view)
     while view.ended < view.accepted:
@@ -156,7 +151,7 @@ async def _stream_progress(
             yield build_end_event("time_limit", "a stream lasts ten minutes: connect again to see more")
             return
         try:
-            (await recognise_service(request, dependencies)).require_scope(KeyScope.READ)
+            (await recognise_service(request)).require_scope(KeyScope.READ)
             seen, view = view, await dependencies.batch_watch.get_current(caller.service_id, view)
         except (UnauthenticatedError, InsufficientScopeError):
             yield build_end_event("unauthenticated", "the API key of this stream has ended")

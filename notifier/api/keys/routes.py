@@ -11,9 +11,9 @@ from fastapi import APIRouter, Query, Request, Response
 from notifier.api import fields, pagination
 from notifier.api.dependencies import (
     AuditDependency,
-    Dependencies,
     authenticate_key,
     authenticate_service,
+    get_dependencies,
     open_change_transaction,
 )
 from notifier.api.fields import parse_id
@@ -44,11 +44,10 @@ router = APIRouter(prefix="/v1", tags=["keys"])
 
 
 @router.get("/keys", response_model=KeyPageOut, summary="List API keys")
-async def list_keys(
-    request: Request, response: Response, dependencies: Dependencies, query: Annotated[KeyQuery, Query()]
-) -> dict[str, Any]:
+async def list_keys(request: Request, response: Response, query: Annotated[KeyQuery, Query()]) -> dict[str, Any]:
     """List the service's valid keys, or all."""
-    caller = await authenticate_service(request, dependencies, KeyScope.KEYS)
+    dependencies = get_dependencies(request)
+    caller = await authenticate_service(request, KeyScope.KEYS)
     async with dependencies.database.read() as connection:
         keys = await key_admin.list_keys(
             connection,
@@ -62,10 +61,10 @@ async def list_keys(
 
 
 @router.get("/keys/{key_id}", response_model=KeyOut, summary="Get an API key")
-async def get_key(request: Request, key_id: str, dependencies: Dependencies) -> dict[str, Any]:
+async def get_key(request: Request, key_id: str) -> dict[str, Any]:
     """Get a key of the service."""
-    caller = await authenticate_service(request, dependencies, KeyScope.KEYS)
-    async with dependencies.database.read() as connection:
+    caller = await authenticate_service(request, KeyScope.KEYS)
+    async with get_dependencies(request).database.read() as connection:
         return vars(await key_admin.get_key(connection, caller.service_id, parse_id(key_id, "key")))
 
 
@@ -76,13 +75,11 @@ async def get_key(request: Request, key_id: str, dependencies: Dependencies) -> 
     summary="Create an API key",
     openapi_extra=document_body(KeyIn),
 )
-async def create_key(
-    request: Request, response: Response, dependencies: Dependencies, audit: AuditDependency
-) -> dict[str, Any]:
+async def create_key(request: Request, response: Response, audit: AuditDependency) -> dict[str, Any]:
     """Create a key that is not stronger than yours: in scopes, kind (test, team, live), rate and end."""
-    caller = await authenticate_service(request, dependencies, KeyScope.KEYS)
-    new_key = _parse_new_key(await read_model(request, KeyIn), dependencies.clock.now())
-    async with open_change_transaction(dependencies) as connection:
+    caller = await authenticate_service(request, KeyScope.KEYS)
+    new_key = _parse_new_key(await read_model(request, KeyIn), get_dependencies(request).clock.now())
+    async with open_change_transaction(request) as connection:
         view, key = await key_admin.create_key(
             connection, caller.service_id, new_key, actor=audit.get_actor(caller), limited_by=caller
         )
@@ -97,17 +94,15 @@ async def create_key(
     summary="Rotate an API key",
     openapi_extra=document_body(RotateIn, required=False),
 )
-async def rotate_key(
-    request: Request, response: Response, key_id: str, dependencies: Dependencies, audit: AuditDependency
-) -> dict[str, Any]:
+async def rotate_key(request: Request, response: Response, key_id: str, audit: AuditDependency) -> dict[str, Any]:
     """Create a key like this one, which ends after the overlap. 409 if it has ended, or was rotated before.
 
     The new key ends no later than yours, and its rate is no higher.
     """
-    caller = await authenticate_service(request, dependencies, KeyScope.KEYS)
+    caller = await authenticate_service(request, KeyScope.KEYS)
     body = await read_optional_model(request, RotateIn)
     id_, overlap = parse_id(key_id, "key"), timedelta(seconds=body.overlap_seconds)
-    async with open_change_transaction(dependencies) as connection:
+    async with open_change_transaction(request) as connection:
         old, new, key = await key_admin.rotate_key(
             connection, id_, actor=audit.get_actor(caller), overlap=overlap, limited_by=caller
         )
@@ -116,13 +111,11 @@ async def rotate_key(
 
 
 @router.delete("/keys/{key_id}", response_model=KeyOut, summary="Revoke an API key")
-async def revoke_key(
-    request: Request, key_id: str, dependencies: Dependencies, audit: AuditDependency
-) -> dict[str, Any]:
+async def revoke_key(request: Request, key_id: str, audit: AuditDependency) -> dict[str, Any]:
     """Revoke a key of your own kind or a weaker one. Every process refuses it within a second; twice is no error."""
-    caller = await authenticate_service(request, dependencies, KeyScope.KEYS)
+    caller = await authenticate_service(request, KeyScope.KEYS)
     id_ = parse_id(key_id, "key")
-    async with open_change_transaction(dependencies) as connection:
+    async with open_change_transaction(request) as connection:
         return vars(await key_admin.revoke_key(connection, id_, actor=audit.get_actor(caller), limited_by=caller))
 
 
@@ -132,12 +125,12 @@ async def revoke_key(
     summary="Set the recipients of team keys",
     openapi_extra=document_body(TeamIn),
 )
-async def set_team_recipients(request: Request, dependencies: Dependencies, audit: AuditDependency) -> dict[str, Any]:
+async def set_team_recipients(request: Request, audit: AuditDependency) -> dict[str, Any]:
     """Replace the recipients that all team keys of this service may mail. Only a live key may do this."""
-    caller = await authenticate_service(request, dependencies, KeyScope.KEYS)
+    caller = await authenticate_service(request, KeyScope.KEYS)
     caller.require_live("says whom team keys may mail")
     team = _normalise_recipients((await read_model(request, TeamIn)).recipients)
-    async with open_change_transaction(dependencies) as connection:
+    async with open_change_transaction(request) as connection:
         service = await service_admin.update_service(
             connection, caller.service_id, ServiceChanges(team_recipients=team), actor=audit.get_actor(caller)
         )
@@ -151,9 +144,10 @@ async def set_team_recipients(request: Request, dependencies: Dependencies, audi
     operation_id="whoami",
     summary="Get the API key of this request",
 )
-async def get_whoami(request: Request, dependencies: Dependencies) -> dict[str, Any]:
+async def get_whoami(request: Request) -> dict[str, Any]:
     """Get the key of this request, and what it may do. Every valid key may use this."""
-    key = await authenticate_key(request, dependencies, None)
+    dependencies = get_dependencies(request)
+    key = await authenticate_key(request, None)
     caller = key if isinstance(key, Caller) else None
     async with dependencies.database.read() as connection:
         view = await key_admin.get_key(connection, caller.service_id if caller else None, key.key_id)

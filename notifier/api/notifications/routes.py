@@ -8,11 +8,10 @@ from fastapi import APIRouter, Query, Request, Response
 
 from notifier.api import pagination
 from notifier.api.dependencies import (
-    ApiDependencies,
     AuditDependency,
-    Dependencies,
     RequestAudit,
     authenticate_service,
+    get_dependencies,
     open_change_transaction,
 )
 from notifier.api.fields import parse_id
@@ -34,29 +33,31 @@ router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
 @router.get(
     "/{notification_id:notification}", response_model=models.NotificationWithAttemptsOut, summary="Get a notification"
 )
-async def get_notification(request: Request, notification_id: str, dependencies: Dependencies) -> dict[str, Any]:
+async def get_notification(request: Request, notification_id: str) -> dict[str, Any]:
     """Get a notification with every attempt to deliver it."""
-    caller = await authenticate_service(request, dependencies, KeyScope.READ)
+    dependencies = get_dependencies(request)
+    caller = await authenticate_service(request, KeyScope.READ)
     async with dependencies.database.read() as connection:
         view = await notification_view.get_notification(connection, caller.service_id, parse_id(notification_id))
     return models.build_notification_reply(view, dependencies.clock.now())
 
 
 @router.get("/{notification_id}/events", response_model=models.TimelineOut, summary="List the events of a notification")
-async def get_notification_events(request: Request, notification_id: str, dependencies: Dependencies) -> dict[str, Any]:
+async def get_notification_events(request: Request, notification_id: str) -> dict[str, Any]:
     """List the events of a notification, oldest first: every attempt, and every change by a person or a caller."""
-    caller = await authenticate_service(request, dependencies, KeyScope.READ)
-    async with dependencies.database.read() as connection:
+    caller = await authenticate_service(request, KeyScope.READ)
+    async with get_dependencies(request).database.read() as connection:
         items = await timeline.get_timeline(connection, caller.service_id, parse_id(notification_id))
     return {"events": [models.build_event_reply(item) for item in items]}
 
 
 @router.get("", response_model=models.PageOut, summary="List notifications")
 async def list_notifications(
-    request: Request, response: Response, dependencies: Dependencies, query: Annotated[NotificationQuery, Query()]
+    request: Request, response: Response, query: Annotated[NotificationQuery, Query()]
 ) -> dict[str, Any]:
     """List the service's notifications, newest first; every filter must match."""
-    caller = await authenticate_service(request, dependencies, KeyScope.READ)
+    dependencies = get_dependencies(request)
+    caller = await authenticate_service(request, KeyScope.READ)
     now = dependencies.clock.now()
     async with dependencies.database.read() as connection:
         part = PageRequest(limit=query.limit, before=query.before)
@@ -71,9 +72,10 @@ async def list_notifications(
 @router.get(
     "/{notification_id}/explain", response_model=models.ExplanationOut, summary="Explain why a notification waits"
 )
-async def explain_notification(request: Request, notification_id: str, dependencies: Dependencies) -> dict[str, Any]:
+async def explain_notification(request: Request, notification_id: str) -> dict[str, Any]:
     """Explain why a notification is not sent yet, and when it is tried next."""
-    caller = await authenticate_service(request, dependencies, KeyScope.READ)
+    dependencies = get_dependencies(request)
+    caller = await authenticate_service(request, KeyScope.READ)
     now, id_ = dependencies.clock.now(), parse_id(notification_id)
     async with dependencies.database.read() as connection:
         explanation = await wait_explanation.explain_notification(
@@ -99,13 +101,13 @@ async def explain_notification(request: Request, notification_id: str, dependenc
 async def get_notification_content(
     request: Request,
     notification_id: str,
-    dependencies: Dependencies,
     audit: AuditDependency,
     format_: Annotated[Literal["json", "eml"], Query(alias="format")] = "json",
 ) -> Any:
     """Get the mail, as it was sent or will be. Each view is recorded. 404 if your key may not read it."""
-    caller = await authenticate_service(request, dependencies, KeyScope.CONTENT)
-    view = await dependencies.previewer.view_content(caller, parse_id(notification_id), actor=audit.get_actor(caller))
+    caller = await authenticate_service(request, KeyScope.CONTENT)
+    id_, actor = parse_id(notification_id), audit.get_actor(caller)
+    view = await get_dependencies(request).previewer.view_content(caller, id_, actor=actor)
     if format_ == "eml":
         return Response(view.source, media_type="message/rfc822")
     return models.build_content_reply(view)
@@ -117,14 +119,12 @@ async def get_notification_content(
     summary="Cancel a notification",
     openapi_extra=document_body(submission_models.ChangeIn, required=False),
 )
-async def cancel_notification(
-    request: Request, notification_id: str, dependencies: Dependencies, audit: AuditDependency
-) -> dict[str, Any]:
+async def cancel_notification(request: Request, notification_id: str, audit: AuditDependency) -> dict[str, Any]:
     """Stop the mail before it is sent. 409 if it may be on its way, or has ended; cancelling twice is no error."""
-    caller = await authenticate_service(request, dependencies, KeyScope.SEND)
+    caller = await authenticate_service(request, KeyScope.SEND)
     body = await read_optional_model(request, submission_models.ChangeIn)
     change = partial(notification_actions.cancel_notification, comment=body.comment)
-    return await _change_notification(caller, notification_id, dependencies, audit, change)
+    return await _change_notification(request, caller, notification_id, audit, change)
 
 
 @router.patch(
@@ -133,14 +133,12 @@ async def cancel_notification(
     summary="Change a notification before its first attempt",
     openapi_extra=document_body(submission_models.NotificationPatchIn),
 )
-async def update_notification(
-    request: Request, notification_id: str, dependencies: Dependencies, audit: AuditDependency
-) -> dict[str, Any]:
+async def update_notification(request: Request, notification_id: str, audit: AuditDependency) -> dict[str, Any]:
     """Change its times, priority or variables before the first attempt; its copies change with it."""
-    caller = await authenticate_service(request, dependencies, KeyScope.SEND)
+    caller = await authenticate_service(request, KeyScope.SEND)
     changes = submission_models.parse_changes(await read_model(request, submission_models.NotificationPatchIn))
     change = partial(notification_change.change_notification, changes=changes)
-    return await _change_notification(caller, notification_id, dependencies, audit, change)
+    return await _change_notification(request, caller, notification_id, audit, change)
 
 
 @router.post(
@@ -149,14 +147,12 @@ async def update_notification(
     summary="Retry a notification that failed or expired",
     openapi_extra=document_body(submission_models.ChangeIn, required=False),
 )
-async def retry_notification(
-    request: Request, notification_id: str, dependencies: Dependencies, audit: AuditDependency
-) -> dict[str, Any]:
+async def retry_notification(request: Request, notification_id: str, audit: AuditDependency) -> dict[str, Any]:
     """Send a failed or expired notification again: the same bytes, with the same lifetime as at first."""
-    caller = await authenticate_service(request, dependencies, KeyScope.SEND)
+    caller = await authenticate_service(request, KeyScope.SEND)
     body = await read_optional_model(request, submission_models.ChangeIn)
     change = partial(notification_actions.retry_notification, comment=body.comment)
-    return await _change_notification(caller, notification_id, dependencies, audit, change)
+    return await _change_notification(request, caller, notification_id, audit, change)
 
 
 @router.post(
@@ -165,28 +161,27 @@ async def retry_notification(
     summary="Resolve a notification whose outcome is unknown",
     openapi_extra=document_body(submission_models.ResolveIn),
 )
-async def resolve_notification(
-    request: Request, notification_id: str, dependencies: Dependencies, audit: AuditDependency
-) -> dict[str, Any]:
+async def resolve_notification(request: Request, notification_id: str, audit: AuditDependency) -> dict[str, Any]:
     """Decide about a mail whose status is `unknown`: it was sent, it failed, or send it again."""
-    caller = await authenticate_service(request, dependencies, KeyScope.SEND)
+    caller = await authenticate_service(request, KeyScope.SEND)
     body = await read_model(request, submission_models.ResolveIn)
     change = partial(notification_actions.resolve_notification, resolution=body.as_, comment=body.comment)
-    return await _change_notification(caller, notification_id, dependencies, audit, change)
+    return await _change_notification(request, caller, notification_id, audit, change)
 
 
 async def _change_notification(
+    request: Request,
     caller: Caller,
     notification_id: str,
-    dependencies: ApiDependencies,
     audit: RequestAudit,
     change: Callable[..., Awaitable[Any]],
 ) -> dict[str, Any]:
     """Call `change` with the caller's rights in a transaction, and return the notification as it is afterwards."""
     id_, actor = parse_id(notification_id), audit.get_actor(caller)
+    dependencies = get_dependencies(request)
     own_sender = dependencies.default_sender.address
     rights = MailRights(caller=caller, policy=dependencies.recipient_policy, own_sender=own_sender)
-    async with open_change_transaction(dependencies) as connection:
+    async with open_change_transaction(request) as connection:
         await change(connection, id_, actor=actor, rights=rights)
         view = await notification_view.get_notification(connection, None, id_)  # `change` has checked the rights
         return models.build_notification_reply(view, actor.at)

@@ -1,6 +1,6 @@
 """The request models of notifications, and how a body becomes the domain's request."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
@@ -20,7 +20,6 @@ from notifier.submission.notification_request import NotificationRequest
 from notifier.submission.request_validation import MAX_COPIES
 
 MAX_VARIABLES = 1_000  # names in `variables`, and in a template's sample; what is below them is limited by bytes
-Model = TypeVar("Model", bound=RequestModel)
 _Mailbox = Annotated[fields.Text, fields.document_field(pattern=fields.MAILBOX_PATTERN)]
 _MetadataValue = Annotated[str, StringConstraints(max_length=500)]
 _Tag = Annotated[str, StringConstraints(min_length=1, max_length=64)]

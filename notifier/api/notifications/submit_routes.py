@@ -103,7 +103,7 @@ async def submit_notification(request: Request) -> Response:
     """Accept a notification. When this answers 202, it is committed and will not be lost."""
     dependencies = get_dependencies(request)
     with metrics.SUBMIT_SECONDS.time():
-        caller = await recognise_service(request, dependencies)
+        caller = await recognise_service(request)
         dependencies.rate_limits.count_notifications(request, caller, 1)
         caller.require_scope(KeyScope.SEND)
         key = get_idempotency_key(request)

@@ -10,10 +10,9 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 
 from notifier.api.dependencies import (
-    ApiDependencies,
     AuditDependency,
-    Dependencies,
     authenticate_key,
+    get_dependencies,
     open_change_transaction,
 )
 from notifier.api.errors import conflict_details
@@ -44,10 +43,10 @@ _Revision = Annotated[
 
 
 @router.get("/templates/{slug}/draft", response_model=DraftOut, summary="Get the draft of a template")
-async def get_template_draft(request: Request, slug: Slug, dependencies: Dependencies) -> dict[str, Any]:
+async def get_template_draft(request: Request, slug: Slug) -> dict[str, Any]:
     """Get the draft; without one, the text of the current version."""
-    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
-    async with dependencies.database.read() as connection:
+    await authenticate_key(request, KeyScope.TEMPLATES_READ)
+    async with get_dependencies(request).database.read() as connection:
         view = await draft_store.get_draft(connection, slug)
     if view.source is None:
         raise NotFoundError(f"there is no template {slug!r}")
@@ -60,17 +59,16 @@ async def get_template_draft(request: Request, slug: Slug, dependencies: Depende
     summary="Save the draft of a template",
     openapi_extra=document_body(DraftIn),
 )
-async def save_template_draft(
-    request: Request, slug: Slug, dependencies: Dependencies, audit: AuditDependency
-) -> dict[str, Any]:
+async def save_template_draft(request: Request, slug: Slug, audit: AuditDependency) -> dict[str, Any]:
     """Save the draft, also for a new slug. 409 with both sides for another `revision`; 422 if it does not render."""
-    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_EDIT)
+    dependencies = get_dependencies(request)
+    caller = await authenticate_key(request, KeyScope.TEMPLATES_EDIT)
     draft = await read_model(request, DraftIn)
     source, revision, by = draft.source(), draft.revision, caller.actor_name
     checked = await draft_store.check_draft(
         dependencies.database, dependencies.editors.get_renderer(by), slug, source, revision=revision, by=by
     )
-    async with open_change_transaction(dependencies) as connection:
+    async with open_change_transaction(request) as connection:
         saved = await draft_store.save_draft(connection, slug, source, revision=revision, actor=audit.get_actor(caller))
     remarks = {"remarks": format_remarks(checked.remarks), "variables_schema": checked.variables_schema}
     return conflict_details.build_draft_reply(saved) | remarks
@@ -78,11 +76,11 @@ async def save_template_draft(
 
 @router.delete("/templates/{slug}/draft", status_code=204, summary="Discard the draft of a template")
 async def discard_template_draft(
-    request: Request, slug: Slug, dependencies: Dependencies, audit: AuditDependency, revision: _Revision = ""
+    request: Request, slug: Slug, audit: AuditDependency, revision: _Revision = ""
 ) -> None:
     """Delete the draft; the next edit starts from the current version."""
-    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_EDIT)
-    async with open_change_transaction(dependencies) as connection:
+    caller = await authenticate_key(request, KeyScope.TEMPLATES_EDIT)
+    async with open_change_transaction(request) as connection:
         await draft_store.discard_draft(connection, slug, revision=revision, actor=audit.get_actor(caller))
 
 
@@ -92,15 +90,13 @@ async def discard_template_draft(
     summary="Preview a template",
     openapi_extra=document_body(PreviewIn, required=False),
 )
-async def preview_template(
-    request: Request, slug: Slug, dependencies: Dependencies, audit: AuditDependency
-) -> dict[str, Any]:
+async def preview_template(request: Request, slug: Slug, audit: AuditDependency) -> dict[str, Any]:
     """Render the draft, or a version, as a mail; with the sample, or with your variables."""
-    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
+    caller = await authenticate_key(request, KeyScope.TEMPLATES_READ)
     audit.record_no_change()
     body = await read_optional_model(request, PreviewIn)
-    source = await draft_store.load_source(dependencies.database, slug, body.version)
-    mail = await render_preview(dependencies, caller, source, body)
+    source = await draft_store.load_source(get_dependencies(request).database, slug, body.version)
+    mail = await render_preview(request, caller, source, body)
     parts = {"subject": mail.subject, "html": mail.html, "text": mail.text}
     return parts | {"size": len(mail.wire), "source": mail.wire.decode("utf-8", "replace")}
 
@@ -111,9 +107,10 @@ async def preview_template(
     summary="Render a template without saving it",
     openapi_extra=document_body(RenderIn),
 )
-async def render_source(request: Request, dependencies: Dependencies, audit: AuditDependency) -> dict[str, Any]:
+async def render_source(request: Request, audit: AuditDependency) -> dict[str, Any]:
     """Render text that is not saved, with these variables; returns three parts and warnings, or 422."""
-    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
+    dependencies = get_dependencies(request)
+    caller = await authenticate_key(request, KeyScope.TEMPLATES_READ)
     audit.record_no_change()
     body = await read_model(request, RenderIn)
     source = _build_unsaved_source(body)
@@ -137,9 +134,10 @@ async def render_source(request: Request, dependencies: Dependencies, audit: Aud
 
 
 async def render_preview(
-    dependencies: ApiDependencies, caller: AuthenticatedKey, source: TemplateSource, body: PreviewIn
+    request: Request, caller: AuthenticatedKey, source: TemplateSource, body: PreviewIn
 ) -> PreviewedMail:
     """Render the mail in a child process. Raises `InvalidRequestError`."""
+    dependencies = get_dependencies(request)
     values = source_preview.PreviewValues(
         variables=body.variables,
         locale=body.locale,

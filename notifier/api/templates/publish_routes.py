@@ -13,10 +13,10 @@ from starlette.responses import JSONResponse
 from typing_extensions import TypeAliasType
 
 from notifier.api.dependencies import (
-    ApiDependencies,
     AuditDependency,
-    Dependencies,
+    RequestAudit,
     authenticate_key,
+    get_dependencies,
     open_change_transaction,
     recognise_service,
 )
@@ -52,9 +52,10 @@ STREAM = "text/event-stream"
         }
     },
 )
-async def try_template(request: Request, slug: Slug, dependencies: Dependencies, audit: AuditDependency) -> Any:
+async def try_template(request: Request, slug: Slug, audit: AuditDependency) -> Any:
     """Try the draft on the newest requests of each service: who would be refused, and which mails change."""
-    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_PUBLISH)
+    dependencies = get_dependencies(request)
+    caller = await authenticate_key(request, KeyScope.TEMPLATES_PUBLISH)
     body = await read_optional_model(request, GateIn)
     if body.unmasked:
         caller.require_scope(KeyScope.UNMASKED)
@@ -63,7 +64,7 @@ async def try_template(request: Request, slug: Slug, dependencies: Dependencies,
     checked = await dependencies.editors.get_renderer(caller.actor_name).check(source)
     validation.require_renderable(checked)
     if body.unmasked:
-        async with open_change_transaction(dependencies) as connection:
+        async with open_change_transaction(request) as connection:
             await record_unmasking(connection, slug, actor=audit.get_actor(caller))
     audit.record_no_change()
 
@@ -86,15 +87,13 @@ async def try_template(request: Request, slug: Slug, dependencies: Dependencies,
     summary="Publish a template",
     openapi_extra=document_body(PublishIn),
 )
-async def publish_template(
-    request: Request, response: Response, slug: Slug, dependencies: Dependencies, audit: AuditDependency
-) -> dict[str, Any]:
+async def publish_template(request: Request, response: Response, slug: Slug, audit: AuditDependency) -> dict[str, Any]:
     """Publish the draft, with the current layouts, as the version that new notifications use."""
-    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_PUBLISH)
+    caller = await authenticate_key(request, KeyScope.TEMPLATES_PUBLISH)
     caller.require_live("changes what live mail says")
     body = await read_model(request, PublishIn)
     publish_request = PublishRequest(slug=slug, **body.model_dump())
-    return await _publish(response, dependencies, audit, caller, publish_request)
+    return await _publish(request, response, audit, caller, publish_request)
 
 
 # A union, as for a submit: many generated clients parse 201 with the schema of 200.
@@ -109,20 +108,18 @@ RestoreResultOut = TypeAliasType("RestoreResultOut", TemplateOut | PublishedOut)
     openapi_extra=document_body(RestoreIn, required=False),
     responses={200: {"model": RestoreResultOut, "description": "Without a version: it is there again."}},
 )
-async def restore_template(
-    request: Request, response: Response, slug: Slug, dependencies: Dependencies, audit: AuditDependency
-) -> Any:
+async def restore_template(request: Request, response: Response, slug: Slug, audit: AuditDependency) -> Any:
     """Publish the unchanged text of an old version as the next version, with its layouts; or undelete a template."""
-    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_PUBLISH)
+    caller = await authenticate_key(request, KeyScope.TEMPLATES_PUBLISH)
     caller.require_live("changes what live mail says")
     body = await read_optional_model(request, RestoreIn)
     if body.version is not None:
         publish_request = PublishRequest(slug=slug, **body.model_dump())
-        return await _publish(response, dependencies, audit, caller, publish_request)
-    async with open_change_transaction(dependencies) as connection:
+        return await _publish(request, response, audit, caller, publish_request)
+    async with open_change_transaction(request) as connection:
         await template_archive.undelete_template(connection, slug, note=body.note, actor=audit.get_actor(caller))
         view = await template_queries.get_template(connection, slug)
-    dependencies.template_cache.forget_template(slug)
+    get_dependencies(request).template_cache.forget_template(slug)
     return JSONResponse(TemplateOut.model_validate(view, from_attributes=True).model_dump(mode="json"))
 
 
@@ -133,11 +130,10 @@ async def restore_template(
     summary="Send a test mail of a template",
     openapi_extra=document_body(TestSendIn),
 )
-async def test_template(
-    request: Request, response: Response, slug: Slug, dependencies: Dependencies, audit: AuditDependency
-) -> Any:
+async def test_template(request: Request, response: Response, slug: Slug, audit: AuditDependency) -> Any:
     """Send one mail that is equal to the preview, as your service."""
-    caller = await recognise_service(request, dependencies)
+    dependencies = get_dependencies(request)
+    caller = await recognise_service(request)
     dependencies.rate_limits.count_notifications(request, caller, 1)
     caller.require_scope(KeyScope.TEMPLATES_EDIT)
     caller.require_scope(KeyScope.SEND)
@@ -149,10 +145,10 @@ async def test_template(
         to=body.to,
         source=source,
         variables=body.variables,
-        preview=await render_preview(dependencies, caller, source, body),
+        preview=await render_preview(request, caller, source, body),
     )
     accepted = await check_test_mail(dependencies.submitter, dependencies.images, caller, mail)
-    async with open_change_transaction(dependencies) as connection:
+    async with open_change_transaction(request) as connection:
         submitted = await send_test_mail(connection, accepted, mail, actor=audit.get_actor(caller))
     dependencies.wake_sender()
     response.headers["Location"] = f"/v1/notifications/{submitted.id}"
@@ -161,19 +157,20 @@ async def test_template(
 
 
 async def _publish(
+    request: Request,
     response: Response,
-    dependencies: ApiDependencies,
-    audit: AuditDependency,
+    audit: RequestAudit,
     caller: AuthenticatedKey,
     publish_request: PublishRequest,
 ) -> dict[str, Any]:
     """Check, pass the gate, write, and build the reply."""
+    dependencies = get_dependencies(request)
     if publish_request.force_reason:
         caller.require_scope(KeyScope.ADMIN)
     async with dependencies.editors.hold_slot(caller.actor_name) as slot:
         slot.start()
         candidate = await dependencies.publisher.examine(publish_request)
-    async with open_change_transaction(dependencies) as connection:
+    async with open_change_transaction(request) as connection:
         version = await publishing.publish_template(connection, candidate, actor=audit.get_actor(caller))
     dependencies.template_cache.forget_template(publish_request.slug)
     response.headers["Location"] = f"{router.prefix}/{publish_request.slug}/versions/{version.number}"

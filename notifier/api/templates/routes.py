@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from notifier.api import pagination
-from notifier.api.dependencies import AuditDependency, Dependencies, authenticate_key, open_change_transaction
+from notifier.api.dependencies import AuditDependency, authenticate_key, get_dependencies, open_change_transaction
 from notifier.api.errors import conflict_details
 from notifier.api.errors.conflict_details import build_source_reply
 from notifier.api.templates.models import CurrentOut, DiffOut, TemplatePageOut, VersionPageOut, WholeVersionOut
@@ -31,11 +31,11 @@ class TemplateQuery(pagination.PageQuery):
 
 @router.get("", response_model=TemplatePageOut, summary="List templates")
 async def list_templates(
-    request: Request, response: Response, dependencies: Dependencies, query: Annotated[TemplateQuery, Query()]
+    request: Request, response: Response, query: Annotated[TemplateQuery, Query()]
 ) -> dict[str, Any]:
     """List all templates of the instance, without their text."""
-    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
-    async with dependencies.database.read() as connection:
+    await authenticate_key(request, KeyScope.TEMPLATES_READ)
+    async with get_dependencies(request).database.read() as connection:
         views = await template_queries.list_templates(
             connection, deleted=query.include_deleted, before=query.before, limit=query.limit + 1
         )
@@ -44,10 +44,10 @@ async def list_templates(
 
 
 @router.get("/{slug}", response_model=CurrentOut, summary="Get a template")
-async def get_template(request: Request, slug: Slug, dependencies: Dependencies) -> dict[str, Any]:
+async def get_template(request: Request, slug: Slug) -> dict[str, Any]:
     """Get the state of a template; its text is in its draft and its versions."""
-    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
-    async with dependencies.database.read() as connection:
+    await authenticate_key(request, KeyScope.TEMPLATES_READ)
+    async with get_dependencies(request).database.read() as connection:
         view = await template_queries.get_template(connection, slug)
         draft = await draft_store.get_draft(connection, slug)
         current = await version_store.get_numbered_version(connection, slug, view.number) if view.number else None
@@ -62,26 +62,22 @@ async def get_template(request: Request, slug: Slug, dependencies: Dependencies)
 
 
 @router.delete("/{slug}", status_code=204, summary="Delete a template")
-async def delete_template(request: Request, slug: Slug, dependencies: Dependencies, audit: AuditDependency) -> None:
+async def delete_template(request: Request, slug: Slug, audit: AuditDependency) -> None:
     """Accept no new notifications; what was accepted is sent unchanged. `restore` undeletes the template."""
-    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_PUBLISH)
+    caller = await authenticate_key(request, KeyScope.TEMPLATES_PUBLISH)
     caller.require_live("changes what live mail says")
-    async with open_change_transaction(dependencies) as connection:
+    async with open_change_transaction(request) as connection:
         await template_archive.delete_template(connection, slug, actor=audit.get_actor(caller))
-    dependencies.template_cache.forget_template(slug)
+    get_dependencies(request).template_cache.forget_template(slug)
 
 
 @router.get("/{slug}/versions", response_model=VersionPageOut, summary="List the versions of a template")
 async def list_template_versions(
-    request: Request,
-    response: Response,
-    slug: Slug,
-    dependencies: Dependencies,
-    query: Annotated[pagination.PageQuery, Query()],
+    request: Request, response: Response, slug: Slug, query: Annotated[pagination.PageQuery, Query()]
 ) -> dict[str, Any]:
     """List the published versions, newest first."""
-    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
-    async with dependencies.database.read() as connection:
+    await authenticate_key(request, KeyScope.TEMPLATES_READ)
+    async with get_dependencies(request).database.read() as connection:
         template = await template_queries.get_template(connection, slug)
         views = await template_queries.list_versions(
             connection, template.id, before=query.before, limit=query.limit + 1
@@ -91,23 +87,19 @@ async def list_template_versions(
 
 
 @router.get("/{slug}/versions/{number}", response_model=WholeVersionOut, summary="Get a version of a template")
-async def get_template_version(
-    request: Request, slug: Slug, number: Number, dependencies: Dependencies
-) -> dict[str, Any]:
+async def get_template_version(request: Request, slug: Slug, number: Number) -> dict[str, Any]:
     """Get a version with its text, layouts and settings; it never changes."""
-    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
-    async with dependencies.database.read() as connection:
+    await authenticate_key(request, KeyScope.TEMPLATES_READ)
+    async with get_dependencies(request).database.read() as connection:
         view = await template_queries.get_version(connection, slug, parse_version_number(number))
     return vars(view) | conflict_details.build_source_reply(view.source)
 
 
 @router.get("/{slug}/schema", summary="Get the variables schema of a template")
-async def get_template_schema(
-    request: Request, slug: Slug, dependencies: Dependencies, version: _Which = None
-) -> dict[str, Any]:
+async def get_template_schema(request: Request, slug: Slug, version: _Which = None) -> dict[str, Any]:
     """Get the JSON Schema (draft 2020-12) that `variables` of a notification must satisfy."""
-    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
-    async with dependencies.database.read() as connection:
+    await authenticate_key(request, KeyScope.TEMPLATES_READ)
+    async with get_dependencies(request).database.read() as connection:
         number = version if version is not None else (await template_queries.get_template(connection, slug)).number
         return (await template_queries.get_version(connection, slug, number)).variables_schema
 
@@ -116,7 +108,6 @@ async def get_template_schema(
 async def diff_template(
     request: Request,
     slug: Slug,
-    dependencies: Dependencies,
     from_: Annotated[
         str | None,
         Query(
@@ -129,7 +120,8 @@ async def diff_template(
     to: _State = "draft",
 ) -> dict[str, Any]:
     """Compare two versions, or a version and the draft as it would be published."""
-    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
+    dependencies = get_dependencies(request)
+    caller = await authenticate_key(request, KeyScope.TEMPLATES_READ)
     editor = dependencies.editors.get_renderer(caller.actor_name)
     difference = await version_diff.compare_states(dependencies.database, editor, slug, from_, to)
     variables = {"added": difference.added, "removed": difference.removed}
