@@ -83,11 +83,6 @@ class BatchIn(RequestModel):
             on_error=self.on_error,
         )
 
-    @property
-    def rejects_all(self) -> bool:
-        """Whether one fault refuses all notifications."""
-        return self.on_error is OnError.REJECT_ALL
-
 
 class BatchShownIn(BatchIn):
     """Many notifications at once."""

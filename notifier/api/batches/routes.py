@@ -56,9 +56,9 @@ async def submit_batch(request: Request) -> Response:
         received, batch = await request_reader.parse_in_thread(_parse_batch, text)
         dependencies.rate_limits.count_notifications(request, caller, models.count_mails(batch))
         try:
-            batch_request = BatchRequest(
-                items=models.parse_items(batch, received, key), key=key, reject_all=batch.rejects_all
-            )
+            reject_all = batch.on_error is models.OnError.REJECT_ALL
+            items = models.parse_items(batch, received, key)
+            batch_request = BatchRequest(items=items, key=key, reject_all=reject_all)
             batch_id, answers = await dependencies.batch_submitter.submit(caller, batch_request)
         except BatchRejectedError as error:
             raise InvalidRequestError(await asyncio.to_thread(models.list_batch_faults, batch, error.faults)) from error

@@ -17,18 +17,7 @@ from notifier.api.dependencies import (
     open_change_transaction,
 )
 from notifier.api.fields import parse_id
-from notifier.api.keys.models import (
-    CreatedKeyOut,
-    KeyIn,
-    KeyOut,
-    KeyPageOut,
-    KeyQuery,
-    RotatedOut,
-    RotateIn,
-    TeamIn,
-    TeamOut,
-    WhoamiOut,
-)
+from notifier.api.keys import models
 from notifier.api.request_reader import document_body, read_model, read_optional_model
 from notifier.auth import key_admin, service_admin
 from notifier.auth.authenticated_key import Caller
@@ -43,8 +32,8 @@ from notifier.states import KeyKind
 router = APIRouter(prefix="/v1", tags=["keys"])
 
 
-@router.get("/keys", response_model=KeyPageOut, summary="List API keys")
-async def list_keys(request: Request, response: Response, query: Annotated[KeyQuery, Query()]) -> dict[str, Any]:
+@router.get("/keys", response_model=models.KeyPageOut, summary="List API keys")
+async def list_keys(request: Request, response: Response, query: Annotated[models.KeyQuery, Query()]) -> dict[str, Any]:
     """List the service's valid keys, or all."""
     dependencies = get_dependencies(request)
     caller = await authenticate_service(request, KeyScope.KEYS)
@@ -60,7 +49,7 @@ async def list_keys(request: Request, response: Response, query: Annotated[KeyQu
     return {"keys": [vars(view) for view in page], "next": cursor}
 
 
-@router.get("/keys/{key_id}", response_model=KeyOut, summary="Get an API key")
+@router.get("/keys/{key_id}", response_model=models.KeyOut, summary="Get an API key")
 async def get_key(request: Request, key_id: str) -> dict[str, Any]:
     """Get a key of the service."""
     caller = await authenticate_service(request, KeyScope.KEYS)
@@ -71,14 +60,14 @@ async def get_key(request: Request, key_id: str) -> dict[str, Any]:
 @router.post(
     "/keys",
     status_code=201,
-    response_model=CreatedKeyOut,
+    response_model=models.CreatedKeyOut,
     summary="Create an API key",
-    openapi_extra=document_body(KeyIn),
+    openapi_extra=document_body(models.KeyIn),
 )
 async def create_key(request: Request, response: Response, audit: AuditDependency) -> dict[str, Any]:
     """Create a key that is not stronger than yours: in scopes, kind (test, team, live), rate and end."""
     caller = await authenticate_service(request, KeyScope.KEYS)
-    new_key = _parse_new_key(await read_model(request, KeyIn), get_dependencies(request).clock.now())
+    new_key = _parse_new_key(await read_model(request, models.KeyIn), get_dependencies(request).clock.now())
     async with open_change_transaction(request) as connection:
         view, key = await key_admin.create_key(
             connection, caller.service_id, new_key, actor=audit.get_actor(caller), limited_by=caller
@@ -90,9 +79,9 @@ async def create_key(request: Request, response: Response, audit: AuditDependenc
 @router.post(
     "/keys/{key_id}/rotate",
     status_code=201,
-    response_model=RotatedOut,
+    response_model=models.RotatedOut,
     summary="Rotate an API key",
-    openapi_extra=document_body(RotateIn, required=False),
+    openapi_extra=document_body(models.RotateIn, required=False),
 )
 async def rotate_key(request: Request, response: Response, key_id: str, audit: AuditDependency) -> dict[str, Any]:
     """Create a key like this one, which ends after the overlap. 409 if it has ended, or was rotated before.
@@ -100,7 +89,7 @@ async def rotate_key(request: Request, response: Response, key_id: str, audit: A
     The new key ends no later than yours, and its rate is no higher.
     """
     caller = await authenticate_service(request, KeyScope.KEYS)
-    body = await read_optional_model(request, RotateIn)
+    body = await read_optional_model(request, models.RotateIn)
     id_, overlap = parse_id(key_id, "key"), timedelta(seconds=body.overlap_seconds)
     async with open_change_transaction(request) as connection:
         old, new, key = await key_admin.rotate_key(
@@ -110,7 +99,7 @@ async def rotate_key(request: Request, response: Response, key_id: str, audit: A
     return vars(new) | {"key": key, "replaces": vars(old)}
 
 
-@router.delete("/keys/{key_id}", response_model=KeyOut, summary="Revoke an API key")
+@router.delete("/keys/{key_id}", response_model=models.KeyOut, summary="Revoke an API key")
 async def revoke_key(request: Request, key_id: str, audit: AuditDependency) -> dict[str, Any]:
     """Revoke a key of your own kind or a weaker one. Every process refuses it within a second; twice is no error."""
     caller = await authenticate_service(request, KeyScope.KEYS)
@@ -121,15 +110,15 @@ async def revoke_key(request: Request, key_id: str, audit: AuditDependency) -> d
 
 @router.put(
     "/team-recipients",
-    response_model=TeamOut,
+    response_model=models.TeamOut,
     summary="Set the recipients of team keys",
-    openapi_extra=document_body(TeamIn),
+    openapi_extra=document_body(models.TeamIn),
 )
 async def set_team_recipients(request: Request, audit: AuditDependency) -> dict[str, Any]:
     """Replace the recipients that all team keys of this service may mail. Only a live key may do this."""
     caller = await authenticate_service(request, KeyScope.KEYS)
     caller.require_live("says whom team keys may mail")
-    team = _normalise_recipients((await read_model(request, TeamIn)).recipients)
+    team = _normalise_recipients((await read_model(request, models.TeamIn)).recipients)
     async with open_change_transaction(request) as connection:
         service = await service_admin.update_service(
             connection, caller.service_id, ServiceChanges(team_recipients=team), actor=audit.get_actor(caller)
@@ -139,7 +128,7 @@ async def set_team_recipients(request: Request, audit: AuditDependency) -> dict[
 
 @router.get(
     "/whoami",
-    response_model=WhoamiOut,
+    response_model=models.WhoamiOut,
     response_model_exclude_unset=True,
     operation_id="whoami",
     summary="Get the API key of this request",
@@ -171,7 +160,7 @@ def _set_new_key_headers(response: Response, view: KeyView) -> None:
     response.headers["Cache-Control"] = "no-store"
 
 
-def _parse_new_key(body: KeyIn, now: datetime) -> NewKey:
+def _parse_new_key(body: models.KeyIn, now: datetime) -> NewKey:
     if faults := fields.check_expiry(body.expires_at, now):
         raise InvalidRequestError(faults)
     return NewKey(**body.model_dump() | {"scopes": tuple(body.scopes)})

@@ -170,11 +170,7 @@ async def resolve_notification(request: Request, notification_id: str, audit: Au
 
 
 async def _change_notification(
-    request: Request,
-    caller: Caller,
-    notification_id: str,
-    audit: RequestAudit,
-    change: Callable[..., Awaitable[Any]],
+    request: Request, caller: Caller, notification_id: str, audit: RequestAudit, change: Callable[..., Awaitable[Any]]
 ) -> dict[str, Any]:
     """Call `change` with the caller's rights in a transaction, and return the notification as it is afterwards."""
     id_, actor = parse_id(notification_id), audit.get_actor(caller)

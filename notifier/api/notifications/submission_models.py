@@ -168,18 +168,15 @@ class ResolveIn(ChangeIn):
     as_: Resolution = Field(alias="as", strict=False, description="It was sent, it failed, or send it again.")
 
 
-_DOMAIN_FIELD_NAMES = {"from": "sender"}
-
-
 def drop_unset_fields(body: Any) -> Any:
-    """Drop what counts as not set, so that two bodies with the same meaning are equal."""
+    """Drop what counts as not set, so that bodies with the same meaning are equal."""
     return drop_unset(NotificationIn, body)
 
 
 def parse_notification(body: Any, original: Any = None) -> tuple[NotificationRequest, list[Fault]]:
     """Parse a body into the domain's request; returns it and its faults. Fields with a fault keep their defaults.
 
-    The body is one of `normalised_notification`; `original` is the body before that, which faults describe.
+    `body` is without what counts as not set. `original` is the body as it was received, which the faults describe.
     """
     if not isinstance(body, dict):
         return NotificationRequest(), [build_not_object_fault(body)]
@@ -193,12 +190,11 @@ def parse_notification(body: Any, original: Any = None) -> tuple[NotificationReq
             return NotificationRequest(), faults
         broken = {str(error["loc"][0]) for error in errors if error["loc"]}
         sound = {name: value for name, value in body.items() if name not in broken}
-        placeholders = {"to": ""} | sound
-        parsed = NotificationIn.model_validate(placeholders)
+        parsed = NotificationIn.model_validate({"to": ""} | sound)
         body = sound
     values = parsed.model_dump(by_alias=False)
     values["sender"] = values.pop("from_")
-    sent = {_DOMAIN_FIELD_NAMES.get(name, name) for name in body}
+    sent = {"sender" if name == "from" else name for name in body}
     faults += _list_faults_between_fields(body, {fault.pointer for fault in faults})
     fields = {name: value for name, value in values.items() if name in sent}
     if any(fault.pointer.split("/")[1] == "variables" for fault in faults):
@@ -214,7 +210,7 @@ def measure_without_attachments(body: Any, size: int) -> int:
 
 
 def _list_faults_between_fields(body: dict[str, Any], known: set[str]) -> list[Fault]:
-    """Find contradictions between valid fields: there must be a template or content, not both."""
+    """List contradictions between valid fields: there must be a template or content, not both."""
     with_template, with_content = (body.get(name) is not None for name in ("template", "content"))
     if with_template and with_content:
         return [Fault("/content", "template_or_content", "send a template or content, not both")]

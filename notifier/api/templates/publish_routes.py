@@ -157,11 +157,7 @@ async def test_template(request: Request, response: Response, slug: Slug, audit:
 
 
 async def _publish(
-    request: Request,
-    response: Response,
-    audit: RequestAudit,
-    caller: AuthenticatedKey,
-    publish_request: PublishRequest,
+    request: Request, response: Response, audit: RequestAudit, caller: AuthenticatedKey, publish_request: PublishRequest
 ) -> dict[str, Any]:
     """Check, pass the gate, write, and build the reply."""
     dependencies = get_dependencies(request)
