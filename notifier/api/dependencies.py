@@ -11,7 +11,6 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
-from starlette.convertors import StringConvertor, register_url_convertor
 
 from notifier.api.errors.problem_responses import get_request_id
 from notifier.audit import Actor
@@ -123,21 +122,10 @@ async def open_change_transaction(request: Request) -> AsyncIterator[AsyncConnec
     dependencies.wake_sender()
 
 
-class _NotificationConvertor(StringConvertor):
-    """The id of a notification in a path: any text except `batch`, which is a route of its own."""
-
-    regex = "(?!batch$)[^/]+"
-
-
-# At import, because paths are compiled where routes are declared.
-register_url_convertor("notification", _NotificationConvertor())
-
-
-async def authenticate_service(request: Request, scope: KeyScope | None) -> Caller:
-    """Authenticate a service whose key has the scope (None: any), and count the request."""
+async def authenticate_service(request: Request, scope: KeyScope) -> Caller:
+    """Authenticate a service whose key has the scope, and count the request."""
     caller = require_service(await authenticate_key(request, None))
-    if scope is not None:
-        caller.require_scope(scope)
+    caller.require_scope(scope)
     return caller
 
 

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from notifier.api import pagination
 from notifier.api.dependencies import (
@@ -28,6 +29,16 @@ from notifier.status import notification_actions
 from notifier.submission import notification_change
 
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
+
+
+class _NotificationConvertor(StringConvertor):
+    """The id of a notification in a path: any text except `batch`, which is a route of its own."""
+
+    regex = "(?!batch$)[^/]+"
+
+
+# At import, because paths are compiled where routes are declared.
+register_url_convertor("notification", _NotificationConvertor())
 
 
 @router.get(
