@@ -51,7 +51,7 @@ class _Part(BaseModel):
 class SmtpSettings(_Part):
     """The relay that mail is handed to."""
 
-    host: str = Field("127.0.0.1", description="Relay to hand mail to.")
+    host: str = Field("127.0.0.1", description="Host of the relay.")
     port: int = Field(1025, ge=1, le=65535, description="Port of the relay.")
     username: str | None = Field(None, description="User name for AUTH; none means no AUTH.")
     password: SecretStr | None = Field(
@@ -68,7 +68,7 @@ class SmtpSettings(_Part):
         20,
         ge=1,
         le=500,
-        description="Connections to the relay at the same time, per process, at most; fewer where it takes fewer.",
+        description="Maximum number of connections to the relay, per process; fewer if the relay accepts fewer.",
     )
 
     @property
@@ -99,10 +99,7 @@ class SenderSettings(_Part):
         20,
         ge=1,
         le=500,
-        description=(
-            "Mails in delivery at the same time, per process. Above the connections: the next mail is announced before"
-            " the last is answered."
-        ),
+        description=("Mails in delivery at the same time, per process; may be more than the connections."),
     )
     render_children: int = Field(
         0, ge=0, le=64, description="Processes that render, per sender process. 0: one for two processors, at most 4."
@@ -112,7 +109,7 @@ class SenderSettings(_Part):
         900,
         ge=0,
         le=MAX_SECONDS,
-        description="Longest wait, in seconds, before a mail whose fate is unknown is sent once more.",
+        description="Longest wait, in seconds, before an `unknown` mail is sent once more.",
     )
     lease: float = Field(
         300, ge=2, le=MAX_SECONDS, description="Seconds a claim lasts before the entry may be rescued."
@@ -121,7 +118,7 @@ class SenderSettings(_Part):
         30,
         ge=1,
         le=MAX_SECONDS,
-        description="Seconds of silence after which other senders take over what a sender held.",
+        description="Seconds without a heartbeat after which other senders take over a sender's entries.",
     )
     grace: float = Field(
         30, ge=0, le=MAX_SECONDS, description="Seconds that mails in flight get to finish after SIGTERM."
@@ -133,7 +130,7 @@ class RecipientsSettings(_Part):
 
     mode: Annotated[RecipientsMode, BeforeValidator(to_lower_case)] = Field(
         RecipientsMode.ALLOW,
-        description="`live`, `allow` (the list; a loopback relay with an empty list takes all) or `redirect`.",
+        description="`live`, `allow` (the list; anybody if it is empty and the relay is loopback) or `redirect`.",
     )
     allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = Field(
         (), description="Addresses, or domains as `@example.org`, that may be mailed in mode `allow`; comma-separated."
@@ -162,12 +159,12 @@ class ApiSettings(_Part):
     """What callers may do."""
 
     idempotency_days: Annotated[float, AfterValidator(_check_idempotency_days)] = Field(
-        7, le=366, description="For how many days an Idempotency-Key stands for its notification; at least 7."
+        7, le=366, description="Days for which an Idempotency-Key is kept; at least 7."
     )
     rate_per_minute: int = Field(
         60_000,
         ge=0,
-        description="Mails that a key may submit in a minute, per API process, and other requests; 0: any.",
+        description="Mails, and other requests, that a key may send in a minute, per API process; 0: no limit.",
     )
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="Port for the API's /metrics. Default: they are on the API's own port."
@@ -177,10 +174,10 @@ class ApiSettings(_Part):
     ] = Field(
         header_names.DEFAULT_ALLOWED_HEADERS,
         validate_default=True,
-        description="Custom `X-…` headers that callers may set: names, or beginnings as `X-Shop-*`; comma-separated.",
+        description="Custom `X-…` headers that callers may set: names, or prefixes as `X-Shop-*`; comma-separated.",
     )
     service_rate_per_minute: int = Field(
-        120_000, ge=0, description="Mails that all keys of a service may submit in a minute together; 0: any."
+        120_000, ge=0, description="Mails that all keys of a service together may submit in a minute; 0: no limit."
     )
 
 
@@ -190,9 +187,9 @@ class WebhooksSettings(_Part):
     concurrency: int = Field(
         40, ge=1, le=500, description="Webhooks in delivery at the same time, per process; no mail waits for them."
     )
-    timeout: float = Field(15, ge=1, le=60, description="Seconds that one try may take, from the name to the reply.")
+    timeout: float = Field(15, ge=1, le=60, description="Seconds for one attempt, from the DNS query to the reply.")
     disable_after_days: float = Field(
-        5, gt=0, le=366, description="An endpoint that has failed at every try for so many days is disabled."
+        5, gt=0, le=366, description="Days after which an endpoint is disabled if every attempt has failed."
     )
     insecure_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = Field(
         (),
@@ -219,10 +216,10 @@ class Settings(LogSettings):
     bounce_address: str | None = Field(None, description="Envelope sender (MAIL FROM). Default: the From address.")
     public_url: Annotated[str | None, AfterValidator(check_public_url)] = Field(
         None,
-        description="Where this API is reached from outside, for images that mails link to. Default: none are linked.",
+        description="URL of this API from outside, for linked images in mails. Default: no linked images.",
     )
     metrics_token: SecretStr | None = Field(
-        None, description="Token that /metrics asks for, as `Authorization: Bearer …`. Default: open to all."
+        None, description="Token that /metrics requires, as `Authorization: Bearer …`. Default: open to all."
     )
     metrics_host: str = Field(
         "0.0.0.0",  # noqa: S104 - scraped from outside

@@ -223,9 +223,7 @@ NOTIFICATION_TRANSITIONS: tuple[Transition, ...] = (
     *_build_transitions(_STOPPED, {Status.SENT}, _BY_SENDER, _LATE_PROOF),
     *_build_transitions(CANCELLABLE_STATUSES, {Status.CANCELLED}, _BY_SENDER, "its batch was cancelled"),
     *_build_transitions(CANCELLABLE_STATUSES, {Status.CANCELLED}, _BY_REQUEST),
-    *_build_transitions(
-        RETRYABLE_STATUSES, {Status.QUEUED}, _BY_REQUEST, "retry and redrive start over, with a new entry"
-    ),
+    *_build_transitions(RETRYABLE_STATUSES, {Status.QUEUED}, _BY_REQUEST, "retry starts over, with a new entry"),
     *_build_transitions(
         _UNKNOWN,
         {Status.SENT, Status.FAILED, Status.QUEUED},

@@ -1,45 +1,41 @@
 """The API as an ASGI application."""
 
+import re
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import notifier
 from notifier.api.assets.routes import public as public_assets_router
 from notifier.api.assets.routes import router as assets_router
 from notifier.api.audit.routes import router as audit_router
 from notifier.api.batches.routes import router as batches_router
-from notifier.api.batches.submit_routes import router as submit_batch_router
-from notifier.api.dependencies import ApiDependencies
-from notifier.api.errors.problem_pages import router as problem_pages_router
+from notifier.api.batches.routes import submit_router as submit_batch_router
+from notifier.api.dependencies import QUOTA_STATE, ApiDependencies
 from notifier.api.errors.problem_responses import install_error_handlers
 from notifier.api.keys.routes import router as keys_router
 from notifier.api.layouts.routes import router as layouts_router
-from notifier.api.notifications.change_routes import router as change_router
 from notifier.api.notifications.routes import router as notifications_router
 from notifier.api.notifications.submit_routes import router as submit_router
 from notifier.api.openapi import description
-from notifier.api.openapi.documentation_pages import router as documentation_router
 from notifier.api.openapi.webhook_events import router as event_router
-from notifier.api.path_cleaning import PathCleaner
-from notifier.api.rate_limits import RateLimitHeaders
+from notifier.api.pages import docs_router, problems_router
 from notifier.api.suppressions.routes import router as suppressions_router
-from notifier.api.team.routes import router as team_router
 from notifier.api.templates.draft_routes import router as template_draft_router
-from notifier.api.templates.gate_routes import router as gate_router
 from notifier.api.templates.publish_routes import router as template_publish_router
 from notifier.api.templates.routes import router as templates_router
-from notifier.api.templates.version_routes import router as template_versions_router
 from notifier.api.webhooks.routes import router as webhooks_router
-from notifier.api.whoami.routes import router as whoami_router
 from notifier.head_request import HeadAsGet
 from notifier.health.probes import router as health_router
+from notifier.throttle import token_bucket
 
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+"""Characters that PostgreSQL does not store."""
 _ROUTERS = (
     submit_router,
     submit_batch_router,
     notifications_router,
-    change_router,
     batches_router,
     suppressions_router,
     audit_router,
@@ -47,18 +43,53 @@ _ROUTERS = (
     assets_router,
     public_assets_router,
     keys_router,
-    team_router,
-    whoami_router,
     templates_router,
     template_draft_router,
-    template_versions_router,
     template_publish_router,
-    gate_router,
     layouts_router,
-    problem_pages_router,
-    documentation_router,
+    problems_router,
+    docs_router,
     health_router,
 )
+
+
+class PathCleaner:
+    """ASGI middleware that replaces characters of a path that PostgreSQL does not store by U+FFFD.
+
+    No name has U+FFFD in it, so the route answers as for every name that does not exist.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] == "http" and _UNSTORABLE.search(scope["path"]):
+            scope = {**scope, "path": _UNSTORABLE.sub("\ufffd", scope["path"])}
+        await self._app(scope, receive, send)
+
+
+class RateLimitHeaders:
+    """ASGI middleware that adds the rate-limit fields to every answer, also to refusals."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start" and (quotas := state.get(QUOTA_STATE)):
+                fields = token_bucket.build_rate_limit_fields(quotas)
+                encoded = [(name.lower().encode(), value.encode()) for name, value in fields]
+                message["headers"] = [*message.get("headers", ()), *encoded]
+            await send(message)
+
+        await self._app(scope, receive, sending)
 
 
 class DocumentedFastAPI(FastAPI):
@@ -81,7 +112,7 @@ def create_app(dependencies: ApiDependencies) -> FastAPI:
 
 
 def build_bare_app() -> FastAPI:
-    """Build the application without dependencies: enough to describe it, not to answer."""
+    """Build the application without dependencies, which is enough for its OpenAPI document."""
     app = DocumentedFastAPI(
         title="Notifier",
         version=notifier.__version__,

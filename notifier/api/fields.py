@@ -6,12 +6,13 @@ The domain checks what the keywords only document, with fault codes of its own; 
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
+from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from notifier.errors import Fault
+from notifier.errors import Fault, NotFoundError
 from notifier.submission.attachment_validation import MAX_TOTAL_BYTES
 
 _RFC3339_START = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*", re.DOTALL)
@@ -40,7 +41,7 @@ def document_field(**words: Any) -> Any:
 
 
 def describe_optional(description: str, *, strict: bool | None = None) -> Any:
-    """Describe a field or member that can be missing, and is not null then."""
+    """Describe a field that can be missing, but is never null."""
     return Field(default=None, strict=strict, description=description)
 
 
@@ -84,12 +85,20 @@ def _clamp_to_calendar(time: datetime) -> datetime:
 
 
 def check_expiry(expires_at: datetime | None, now: datetime) -> list[Fault]:
-    """Check the time at which something ends by itself (None: never); returns what is wrong."""
+    """Check the time at which something ends (None: never); returns its faults."""
     if expires_at is None or (expires_at.tzinfo is not None and now < expires_at <= now + MAX_LIFETIME):
         return []
     if expires_at.tzinfo is None:
         return [Fault("/expires_at", "naive_time", "a time needs an offset, such as Z or +01:00")]
-    return [Fault("/expires_at", "time_out_of_range", "after now, and at most a hundred years")]
+    return [Fault("/expires_at", "time_out_of_range", "it must be after now, and within a hundred years")]
+
+
+def parse_id(text: str, what: str = "notification") -> UUID:
+    """Parse an id in a path. Raises `NotFoundError` for anything else."""
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise NotFoundError(f"there is no such {what}") from error
 
 
 _TIME_LENGTH = document_field(maxLength=MAX_TIME_LENGTH)
@@ -104,10 +113,10 @@ AwareTime = Annotated[
     Field(strict=False),
     _TIME_LENGTH,
 ]
-"""A time in a search."""
+"""A time in a search; one outside the calendar becomes the first or last possible time."""
 WholeNumber = Annotated[int, BeforeValidator(convert_whole_number)]
 PositiveWholeNumber = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(convert_whole_number)]
-"""Its limits are here because `Whole | None` with `Field(ge=1)` would be checked and not documented."""
+"""The limits stand here because `WholeNumber | None` with `Field(ge=1)` would not document them."""
 Address = Annotated[str, StringConstraints(max_length=320), document_field(format="idn-email")]
 Text = Annotated[str, StringConstraints(max_length=MAX_LINE_LENGTH)]
 Line = Annotated[str, document_field(pattern=_LINE_PATTERN)]

@@ -1,7 +1,7 @@
-"""Keyset pages: the cursor of the next page is in the body, and its link in the header (RFC 8288)."""
+"""Keyset pages. The body has the cursor of the next page, and the Link header its URL (RFC 8288)."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Query, Request, Response
@@ -24,21 +24,14 @@ class PageQuery(BaseModel):
     before: PageCursor = None
 
 
-class _Identified(Protocol):
-    @property
-    def id(self) -> UUID:
-        """The id, by which the list is sorted."""
-
-
-View = TypeVar("View", bound=_Identified)
-
-
-def cut_page(request: Request, response: Response, rows: Sequence[View], limit: int) -> tuple[Sequence[View], Any]:
-    """Cut `limit` + 1 rows to a page; returns it and the cursor of the next one (None: it is the last)."""
+def cut_page(
+    request: Request, response: Response, rows: Sequence[Any], limit: int
+) -> tuple[Sequence[Any], UUID | None]:
+    """Cut `limit` + 1 rows to a page; returns the page and the cursor of the next one (None: this is the last)."""
     page = rows[:limit]
     if len(rows) <= limit:
         return page, None
-    cursor = page[-1].id
+    cursor: UUID = page[-1].id
     add_next_link(request, response, cursor)
     return page, cursor
 

@@ -13,9 +13,8 @@ from typing import TypedDict
 from fastapi import FastAPI
 
 from notifier.api.app import create_app
-from notifier.api.dependencies import ApiDependencies
+from notifier.api.dependencies import ApiDependencies, RateLimits
 from notifier.api.errors import problem_responses
-from notifier.api.rate_limits import RateLimits
 from notifier.auth.authenticator import Authenticator, KeyUsageWriter
 from notifier.clock import Clock
 from notifier.db import data_directory

@@ -54,7 +54,7 @@ def web_font(mail: SampleMail) -> Iterator[LintFinding]:
 
 @warning_rule("Lay it out with a table, padding and plain values; @media may hold more for those who know it.")
 def ignored_css(mail: SampleMail) -> Iterator[LintFinding]:
-    """CSS that common clients ignore, and that a mail falls apart without (`position`, `flex`, `calc()`, …)."""
+    """CSS that common clients ignore, and without which the layout breaks (`position`, `flex`, `calc()`, …)."""
     for block in mail.sheet.blocks:
         for declaration in block.declarations:
             if clients := _name_ignoring_clients(declaration):

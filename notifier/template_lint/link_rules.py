@@ -53,7 +53,7 @@ def dangerous_link(mail: SampleMail) -> Iterator[LintFinding]:
 
 @warning_rule("Write the whole address, with https:// at its beginning.")
 def relative_link(mail: SampleMail) -> Iterator[LintFinding]:
-    """The address of a link or an image is not a whole one; a mail has no site that it would belong to."""
+    """The address of a link or an image is relative; a mail has no base URL."""
     for kind, attribute in _list_addresses(mail):
         address = attribute.value.strip()
         if address and not address.startswith("#") and not _get_scheme(address):
@@ -81,7 +81,7 @@ def insecure_link(mail: SampleMail) -> Iterator[LintFinding]:
 
 @warning_rule("Say in the link where it leads: “Track your parcel”.")
 def vague_link(mail: SampleMail) -> Iterator[LintFinding]:
-    """A link's text is “click here” or “more”, which says nothing to those who go from link to link (WCAG F84)."""
+    """A link's text is “click here” or “more”, which does not help people who jump from link to link (WCAG F84)."""
     links = {id(link): link for link, _ in _list_links(mail)}
     words: dict[int, str] = {}
     for text in mail.document.texts:
@@ -96,7 +96,7 @@ def vague_link(mail: SampleMail) -> Iterator[LintFinding]:
 
 @warning_rule('Say in alt what the image shows; alt="" if it is only decoration.')
 def image_without_alt(mail: SampleMail) -> Iterator[LintFinding]:
-    """An image has no `alt`; many clients show that and no image until they are asked."""
+    """An image has no `alt`; many clients show only this text until the reader loads images."""
     for image in mail.document.list_elements("img"):
         if not image.get_attribute("alt"):
             yield LintFinding(message="An image has no alt.", offset=image.offset)

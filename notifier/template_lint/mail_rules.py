@@ -171,7 +171,7 @@ def empty_subject(mail: SampleMail) -> Iterator[LintFinding]:
 
 @warning_rule("Write two braces on either side, as in {{ name }}, if a variable is meant.")
 def braces_left(mail: SampleMail) -> Iterator[LintFinding]:
-    """A brace in the subject, or something like `{name}` in the text, which reaches people as it stands."""
+    """A brace in the subject, or something like `{name}` in the text, which readers would see."""
     if match := re.search(r"[{}]", mail.subject):
         yield LintFinding(
             message="The subject has a brace in it.",

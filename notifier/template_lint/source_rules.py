@@ -50,7 +50,7 @@ def raw_value(whole: CheckedSource) -> Iterator[LintFinding]:
 
 @warning_rule("Correct its spelling, or remove it.")
 def unmatched_path(whole: CheckedSource) -> Iterator[LintFinding]:
-    """`optional`, `public` or `secret` names a variable that there is not."""
+    """`optional`, `public` or `secret` names a variable that does not exist."""
     for setting, path in whole.variables.unmatched:
         message = f"{setting} names {path}, which neither the sample nor a part has."
         yield LintFinding(message=message, file=SETTINGS_FILE, about=f"{setting} {path}")

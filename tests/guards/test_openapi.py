@@ -15,8 +15,8 @@ from support.documented_transport import DOCUMENT, build_validator
 
 from notifier.api.app import build_bare_app
 from notifier.api.batches.models import BatchIn
-from notifier.api.body.model_reader import validate_body
 from notifier.api.notifications.submission_models import NotificationIn
+from notifier.api.request_reader import validate_body
 from notifier.errors import InvalidRequestError
 
 ROOT = Path(__file__).parents[2]

@@ -8,9 +8,9 @@ import pytest
 from pydantic import BaseModel
 from support.documented_transport import DOCUMENT
 
+from notifier.api import request_model, request_reader
 from notifier.api.app import build_bare_app
-from notifier.api.body import body_limits, model_reader, request_model
-from notifier.api.body.request_model import RequestModel
+from notifier.api.request_model import RequestModel
 from notifier.errors import InvalidRequestError
 
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
@@ -112,8 +112,8 @@ def test_every_body_says_its_limits(operation: str, described: dict[str, Any], c
     models = {model.__name__: model for model in _models(RequestModel)}
     model = models[re.sub(r".*/", "", content["application/json"]["schema"]["$ref"])]
     assert described["description"] == model.limits.describe(), operation
-    assert model.limits.max_bytes <= body_limits.MAX_BODY_BYTES
-    assert model.limits.max_values <= body_limits.MAX_BATCH_VALUES
+    assert model.limits.max_bytes <= request_model.MAX_BODY_BYTES
+    assert model.limits.max_values <= request_model.MAX_BATCH_VALUES
 
 
 def test_no_model_has_as_many_fields_as_a_request_may_have_names() -> None:
@@ -134,7 +134,7 @@ def test_what_is_too_long_is_one_fault(name: str) -> None:
                 continue
             wrong = [{}] * (most + 1) if "maxItems" in part else {str(number): [] for number in range(most + 1)}
             with pytest.raises(InvalidRequestError) as refused:
-                model_reader.validate_body(model, {field: wrong})
+                request_reader.validate_body(model, {field: wrong})
             assert [fault.code for fault in refused.value.faults if fault.pointer.startswith(f"/{field}")] == [
                 "too_many"
             ]

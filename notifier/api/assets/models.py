@@ -1,4 +1,4 @@
-"""Requests and replies about images."""
+"""The request and reply models of images."""
 
 from datetime import datetime
 from typing import Annotated
@@ -6,9 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
-from notifier.api import fields
-from notifier.api.body import body_limits
-from notifier.api.body.request_model import RequestModel
+from notifier.api import fields, request_model
+from notifier.api.request_model import RequestModel
 from notifier.states import AssetMode, AssetStatus
 from notifier.templating.assets import asset_store
 
@@ -20,13 +19,9 @@ _EXAMPLE: JsonValue = {"name": "logo", "content": "iVBORw0KGgo=", "width": 150, 
 class AssetIn(RequestModel):
     """An image to upload."""
 
-    limits = body_limits.FILES_LIMITS
+    limits = request_model.FILES_LIMITS
 
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        json_schema_extra={"examples": [_EXAMPLE]},
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     name: Annotated[str, fields.document_field(pattern=NAME_PATTERN)] = Field(
         max_length=64, description="As templates name it."
@@ -40,12 +35,12 @@ class AssetIn(RequestModel):
     mode: AssetMode = Field(
         AssetMode.FIT,
         strict=False,
-        description="`fit`: all of it, within width and height. `crop`: exactly those, cut at the edges; needs both.",
+        description="`fit`: all of it, within width and height. `crop`: exactly width by height, cut at the edges.",
     )
-    width: _Side | None = Field(None, description="CSS pixels. Null: as it is, and at most 600 with `fit`.")
-    height: _Side | None = Field(None, description="CSS pixels; `crop` needs both.")
+    width: _Side | None = Field(None, description="In CSS pixels. Null: its own width, but at most 600 with `fit`.")
+    height: _Side | None = Field(None, description="In CSS pixels; `crop` needs width and height.")
     revision: fields.WholeNumber = Field(
-        0, ge=0, le=2**31 - 2, description="The one that you have loaded; 0 for a new name."
+        0, ge=0, le=2**31 - 2, description="The revision that you have loaded; 0 for a new name."
     )
 
 
@@ -54,7 +49,7 @@ class AssetFileOut(BaseModel):
 
     sha256: str
     content_type: str
-    width: int = Field(description="In its own pixels.")
+    width: int = Field(description="In pixels of the file.")
     height: int
     size: int = Field(description="In bytes.")
 
@@ -70,7 +65,9 @@ class AssetOut(BaseModel):
     mode: AssetMode
     width: int | None
     height: int | None
-    files: dict[str, AssetFileOut] = Field(description="`1x`, and `2x` if the image has the pixels; none until ready.")
+    files: dict[str, AssetFileOut] = Field(
+        description="`1x`, and `2x` if the image is large enough; empty until it is ready."
+    )
     revision: int
     updated_by: str
     updated_at: datetime

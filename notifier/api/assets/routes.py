@@ -1,4 +1,4 @@
-"""`/v1/assets`: images for templates; and without a key, the files that mails link to."""
+"""`/v1/assets`: images for templates. `/assets/{name}`: the files that mails link to, without a key."""
 
 import asyncio
 import re
@@ -8,10 +8,8 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from notifier.api.assets.models import NAME_PATTERN, AssetIn, AssetOut, AssetsOut
-from notifier.api.authentication import authenticate_key
-from notifier.api.body.model_reader import document_body, read_model
-from notifier.api.dependencies import Dependencies, open_change_transaction
-from notifier.api.request_audit import AuditDependency
+from notifier.api.dependencies import AuditDependency, authenticate_key, get_dependencies, open_change_transaction
+from notifier.api.request_reader import document_body, read_model
 from notifier.auth.authenticated_key import KeyScope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.mail.mail_parts import IMAGE_EXTENSIONS
@@ -33,26 +31,19 @@ Name = Annotated[str, Path(description="As templates name it.", json_schema_extr
 
 
 @router.post(
-    "",
-    status_code=202,
-    response_model=AssetOut,
-    operation_id="upload_asset",
-    summary="Upload an asset",
-    openapi_extra=document_body(AssetIn, required=True),
+    "", status_code=202, response_model=AssetOut, summary="Upload an asset", openapi_extra=document_body(AssetIn)
 )
-async def upload_asset(
-    request: Request, response: Response, dependencies: Dependencies, request_audit: AuditDependency
-) -> dict[str, Any]:
+async def upload_asset(request: Request, response: Response, audit: AuditDependency) -> dict[str, Any]:
     """Upload an image, or replace the one of this name. Poll `status`: it is `ready` or `failed` a moment later.
 
     Published versions go on showing the image that they were published with.
     """
-    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_EDIT)
+    caller = await authenticate_key(request, KeyScope.TEMPLATES_EDIT)
     body = await read_model(request, AssetIn)
     options = ImageOptions(mode=body.mode, width=body.width, height=body.height)
     data = await asyncio.to_thread(_decode_upload, body, options)
-    async with open_change_transaction(dependencies) as connection:
-        actor = request_audit.get_actor(caller)
+    async with open_change_transaction(request) as connection:
+        actor = audit.get_actor(caller)
         asset = await asset_store.upload_asset(
             connection, body.name, data, options, revision=body.revision, actor=actor
         )
@@ -60,48 +51,47 @@ async def upload_asset(
     return _format_asset(asset)
 
 
-@router.get("", response_model=AssetsOut, operation_id="list_assets", summary="List assets")
-async def list_assets(request: Request, dependencies: Dependencies) -> dict[str, Any]:
-    """All images of the instance."""
-    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
-    async with dependencies.database.read() as connection:
+@router.get("", response_model=AssetsOut, summary="List assets")
+async def list_assets(request: Request) -> dict[str, Any]:
+    """List all images of the instance."""
+    await authenticate_key(request, KeyScope.TEMPLATES_READ)
+    async with get_dependencies(request).database.read() as connection:
         return {"assets": [_format_asset(asset) for asset in await asset_store.list_assets(connection)]}
 
 
-@router.get("/{name}", response_model=AssetOut, operation_id="get_asset", summary="Get an asset")
-async def get_asset(request: Request, name: Name, dependencies: Dependencies) -> dict[str, Any]:
-    """The progress, the converted files, or why the conversion failed."""
-    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
-    async with dependencies.database.read() as connection:
+@router.get("/{name}", response_model=AssetOut, summary="Get an asset")
+async def get_asset(request: Request, name: Name) -> dict[str, Any]:
+    """Get the progress, the converted files, or why the conversion failed."""
+    await authenticate_key(request, KeyScope.TEMPLATES_READ)
+    async with get_dependencies(request).database.read() as connection:
         return _format_asset(await asset_store.get_asset(connection, name))
 
 
-@router.delete("/{name}", status_code=204, operation_id="delete_asset", summary="Delete an asset")
-async def delete_asset(
-    request: Request, name: Name, dependencies: Dependencies, request_audit: AuditDependency
-) -> None:
+@router.delete("/{name}", status_code=204, summary="Delete an asset")
+async def delete_asset(request: Request, name: Name, audit: AuditDependency) -> None:
     """Delete the name. Published versions go on showing the image; a draft that names it cannot be published."""
-    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_EDIT)
-    async with open_change_transaction(dependencies) as connection:
-        await asset_store.delete_asset(connection, name, actor=request_audit.get_actor(caller))
+    caller = await authenticate_key(request, KeyScope.TEMPLATES_EDIT)
+    async with open_change_transaction(request) as connection:
+        await asset_store.delete_asset(connection, name, actor=audit.get_actor(caller))
 
 
 @router.get(
     "/{name}/file",
     response_class=Response,
-    operation_id="get_asset_file",
     summary="Download the file of an asset",
     responses={200: {"content": {"image/png": {}, "image/jpeg": {}}, "description": "The file."}},
 )
 async def get_asset_file(
     request: Request,
     name: Name,
-    dependencies: Dependencies,
-    scale: Annotated[int, Query(ge=1, le=2, description="2: for sharp screens; if there is none, the other.")] = 2,
+    scale: Annotated[
+        int,
+        Query(ge=1, le=2, description="2: for high-resolution screens; if there is no such file, you get that of 1."),
+    ] = 2,
 ) -> Response:
-    """The image as mails show it."""
-    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
-    async with dependencies.database.read() as connection:
+    """Get the image as mails show it."""
+    await authenticate_key(request, KeyScope.TEMPLATES_READ)
+    async with get_dependencies(request).database.read() as connection:
         asset = await asset_store.get_asset(connection, name)
         if asset.status is not AssetStatus.READY:
             raise asset_store.AssetNotReadyError(asset)
@@ -111,12 +101,12 @@ async def get_asset_file(
 
 
 @public.get("/assets/{name}")
-async def get_public_file(name: str, dependencies: Dependencies) -> Response:
-    """Return a converted image by its SHA-256, to anybody who has it from a mail; nothing else that mails carry."""
+async def get_public_file(request: Request, name: str) -> Response:
+    """Return a converted image by its SHA-256, which mails link to. No other file can be read here."""
     match = _FILE_NAME.fullmatch(name)
     if match is None:
         raise NotFoundError(asset_store.NO_FILE)
-    content_type, content = await dependencies.public_files.get(bytes.fromhex(match[1]))
+    content_type, content = await get_dependencies(request).public_files.get(bytes.fromhex(match[1]))
     if IMAGE_EXTENSIONS[content_type] != match[2]:
         raise NotFoundError(asset_store.NO_FILE)
     return Response(content, media_type=content_type, headers=_PUBLIC_HEADERS)

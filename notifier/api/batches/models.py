@@ -1,4 +1,4 @@
-"""The models of batches: defaults merged into each notification, a key for each, and pointers into the whole body."""
+"""The models of batches. Merges the defaults into each notification, and points faults into the whole body."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,15 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
 from notifier import strict_json
-from notifier.api import fields
-from notifier.api.body import body_limits
-from notifier.api.body.body_limits import MAX_BODY_BYTES, MAX_NOTIFICATION_BYTES
-from notifier.api.body.request_model import MAX_NAMES, RequestModel, drop_unset
-from notifier.api.errors.fault_lister import FaultLister, build_more_errors, get_common_code
-from notifier.api.errors.models import FaultOut
+from notifier.api import fields, request_model
+from notifier.api.errors.faults import FaultLister, build_more_errors, get_common_code
+from notifier.api.errors.problem_catalogue import FaultOut
 from notifier.api.errors.problem_responses import BadRequestError
-from notifier.api.idempotency_header import IDEMPOTENCY_KEY_PATTERN, MAX_IDEMPOTENCY_KEY_LENGTH, parse_idempotency_key
 from notifier.api.notifications import models, submission_models
+from notifier.api.request_model import MAX_BODY_BYTES, MAX_NAMES, MAX_NOTIFICATION_BYTES, RequestModel, drop_unset
+from notifier.api.request_reader import IDEMPOTENCY_KEY_PATTERN, MAX_IDEMPOTENCY_KEY_LENGTH, parse_idempotency_key
 from notifier.errors import Fault, InvalidRequestError
 from notifier.states import Status
 from notifier.submission.batch_submitter import BatchItem
@@ -64,7 +62,7 @@ class BatchItemIn(submission_models.NotificationIn):
 class BatchIn(RequestModel):
     """Many notifications at once."""
 
-    limits = body_limits.BATCH_LIMITS
+    limits = request_model.BATCH_LIMITS
     defaults: dict[str, Any] = Field(
         default_factory=dict,
         max_length=MAX_NAMES,
@@ -73,7 +71,7 @@ class BatchIn(RequestModel):
     )
     notifications: list[Any] = Field(min_length=1, max_length=MAX_BATCH_SIZE)
     on_error: OnError = Field(
-        OnError.REJECT_ALL, strict=False, description="One fault refuses all, or only its own notification."
+        OnError.REJECT_ALL, strict=False, description="A fault refuses all notifications, or only its own one."
     )
 
     def drop_unset(self) -> "BatchIn":
@@ -83,11 +81,6 @@ class BatchIn(RequestModel):
             notifications=[drop_unset(BatchItemIn, item) for item in self.notifications],
             on_error=self.on_error,
         )
-
-    @property
-    def rejects_all(self) -> bool:
-        """Whether one fault refuses all notifications."""
-        return self.on_error is OnError.REJECT_ALL
 
 
 class BatchShownIn(BatchIn):
@@ -147,7 +140,6 @@ def count_mails(batch: BatchIn) -> int:
 
 
 def _count_addresses(defaults: Mapping[str, Any], item: Any, name: str) -> int:
-    """Count the addresses in a list of the item, or else of the defaults."""
     addresses = item.get(name, defaults.get(name)) if isinstance(item, dict) else None
     return len(addresses) if isinstance(addresses, list) else 0
 
@@ -199,12 +191,12 @@ def _merge_defaults(defaults: Mapping[str, Any], item: Any) -> Any:
 
 
 def list_batch_faults(batch: BatchIn, faults: Mapping[int, Sequence[Fault]]) -> list[Fault]:
-    """List the faults of a refused batch, each once."""
+    """List the faults of a refused batch, without duplicates."""
     return list(dict.fromkeys(fault for index, own in faults.items() for fault in place_faults(batch, index, own)))
 
 
 def build_item_error(batch: BatchIn, index: int, faults: Sequence[Fault], lister: FaultLister) -> dict[str, Any]:
-    """Build the error of one notification with as many faults as the reply may have, and at least one."""
+    """Build the error of one notification, with at least one fault and as many as the reply has room for."""
     listed, _ = lister.list_faults(place_faults(batch, index, faults[: max(lister.faults_left, 1)]), at_least=1)
     return {"code": get_common_code(faults), "errors": listed} | build_more_errors(len(faults) - len(listed))
 

@@ -1,1 +1,1 @@
-"""Problem details (RFC 9457): the catalogue of codes, the responses, and a page for each."""
+"""Problem details (RFC 9457): the catalogue of codes, the faults of a request, and the responses."""

@@ -1,10 +1,10 @@
-"""The members of a problem besides its code: both sides of an edit conflict, and the callers that would break."""
+"""Additional members of a problem: both sides of an edit conflict, or the callers that would break."""
 
 import asyncio
-from datetime import datetime
 from typing import Any
 
 import msgspec
+from pydantic_core import to_jsonable_python
 
 from notifier.template_language.template_source import TemplateSource
 from notifier.templating import source_diff
@@ -14,7 +14,7 @@ from notifier.templating.publishing import GateClosedError
 
 
 async def build_conflict_details(error: Exception) -> dict[str, Any]:
-    """Build the additional members of a problem document; texts are compared in a thread."""
+    """Build the additional members of a problem; texts are compared in a thread."""
     if isinstance(error, GateClosedError):
         return {"report": dict(error.report)}
     if isinstance(error, StaleDraftError):
@@ -43,7 +43,7 @@ def build_layout_reply(view: LayoutView) -> dict[str, Any]:
 
 
 def _build_draft_conflict(error: StaleDraftError) -> dict[str, Any]:
-    theirs = _format_times(build_draft_reply(error.theirs))
+    theirs = to_jsonable_python(build_draft_reply(error.theirs))
     if error.yours is None:
         return {"theirs": theirs, "yours": None, "diff": []}
     differences = source_diff.compare_sources(error.theirs.source, error.yours)
@@ -51,7 +51,7 @@ def _build_draft_conflict(error: StaleDraftError) -> dict[str, Any]:
 
 
 def _build_layout_conflict(error: StaleLayoutError) -> dict[str, Any]:
-    theirs = _format_times(build_layout_reply(error.theirs)) if error.theirs else None
+    theirs = to_jsonable_python(build_layout_reply(error.theirs)) if error.theirs else None
     if error.yours is None:
         return {"theirs": theirs, "yours": None, "diff": []}
     before = error.theirs.text if error.theirs else ""
@@ -61,11 +61,4 @@ def _build_layout_conflict(error: StaleLayoutError) -> dict[str, Any]:
         "theirs": theirs,
         "yours": {"text": error.yours},
         "diff": [{"file": theirs["name"] if theirs else "layout", "change": change, "diff": diff}],
-    }
-
-
-def _format_times(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
-        for name, value in fields.items()
     }

@@ -24,7 +24,7 @@ FAULTS = {
         "Send one line of at most 900 characters; `List-Unsubscribe-Post` together with `List-Unsubscribe`.",
     ),
     "invalid_link": (
-        "The template uses this variable as a link or an image, and it is not a valid one.",
+        "The template uses this variable as a link or an image, but its value is not a valid one.",
         "Send an absolute URL with one of the schemes that `detail` names.",
     ),
     "invalid_locale": ("This is not a language tag.", "Send a tag such as en or fr-CA (BCP 47)."),
@@ -35,8 +35,11 @@ FAULTS = {
     "missing_field": ("A required field is missing.", "Send it."),
     "missing_variable": ("The template needs this variable.", "Send it in `variables`."),
     "naive_time": ("The time has no offset.", "Send a time such as 2026-01-31T12:00:00Z or …+01:00."),
-    "needs_template": ("This needs a template; content is sent as it is.", "Leave it out, or use a template."),
-    "not_yours_to_say": ("Only a relay can give this reason.", "Use another reason."),
+    "needs_template": (
+        "This field needs a template, but the mail has `content`, which is sent as it is.",
+        "Leave it out, or use a template.",
+    ),
+    "not_yours_to_say": ("Callers cannot give this reason; it comes from a relay's reply.", "Use another reason."),
     "recipient_not_allowed": (
         "This instance, or this key, may not mail that address.",
         "`detail` names the setting; ask the operator.",
@@ -47,12 +50,12 @@ FAULTS = {
         "Correct the variables or the template.",
     ),
     "template_blocked": (
-        "The template can be rendered, but must not be sent.",
+        "The template can be rendered, but may not be sent.",
         "Do what `detail` says, and publish again.",
     ),
     "template_forbidden": (
         "The template does something that templates may not do.",
-        "Remove that; `detail` says what it is.",
+        "`detail` says what; remove it.",
     ),
     "template_too_large": ("The template, or its mail, is too large.", "Shorten it; `detail` says what."),
     "template_too_slow": ("Rendering the template takes too long or too much memory.", "Use fewer and smaller loops."),
@@ -75,7 +78,7 @@ FAULTS = {
     "unknown_variable": ("The template has no such variable.", "Leave it out, or correct its name."),
     "wrong_variable_type": ("The variable has the wrong type or form.", "Send what `detail` asks for."),
     "wrong_variable_value": (
-        "The template uses the variable as a date, an amount or a style, and it is not one.",
+        "The template uses the variable as a date, an amount or a style, but its value is not one.",
         "Send what `detail` asks for.",
     ),
 }

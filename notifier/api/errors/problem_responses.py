@@ -15,15 +15,15 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Match
 
 from notifier.api.errors import conflict_details
-from notifier.api.errors.fault_lister import (
+from notifier.api.errors.faults import (
     MAX_DETAIL_BYTES,
     FaultLister,
     build_more_errors,
+    describe_error,
     get_common_code,
     shorten_text,
 )
-from notifier.api.errors.problem_catalogue import PROBLEM_ENTRIES, CatalogueEntry, make_entry
-from notifier.api.errors.validation_messages import describe_error
+from notifier.api.errors.problem_catalogue import PROBLEM_ENTRIES, CatalogueEntry
 from notifier.auth.authenticated_key import (
     InsufficientScopeError,
     NotOfServiceError,
@@ -158,13 +158,13 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
         headers["Allow"] = ", ".join(_list_methods(request))
         detail = f"this path takes {headers['Allow']}"
     if error.status_code == NOT_FOUND:
-        detail = "there is nothing at this path; /docs lists all paths, none of which ends with a slash"
-    entry = make_entry(error.status_code, str(error.detail))
+        detail = "there is nothing at this path; /docs lists all paths, and none ends with a slash"
+    entry = CatalogueEntry(error.status_code, str(error.detail))
     return build_problem(request, code, detail, entry=entry, headers=headers)
 
 
 def _list_methods(request: Request) -> list[str]:
-    """List the methods of the path. Each has a route of its own, and the router reports only the first."""
+    """List the methods of the path; the router would report only those of the first route."""
     routes: Sequence[BaseRoute] = request.app.routes
     scopes = {method: {**request.scope, "method": method} for method in _METHODS}
     allowed = [method for method, scope in scopes.items() if any(r.matches(scope)[0] is Match.FULL for r in routes)]
@@ -181,7 +181,7 @@ async def _parameter_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _disconnect_error(request: Request, _error: Exception) -> JSONResponse:
-    """The caller disconnected while sending: nobody reads this answer, and it is not an error of the server."""
+    """Answer a caller who disconnected while sending: it is not an error of the server, and nobody reads the answer."""
     return build_problem(request, "disconnected", "the body was not complete")
 
 
@@ -191,7 +191,7 @@ async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
 
 
 def _build_invalid_request(request: Request, faults: Sequence[Fault]) -> JSONResponse:
-    """List as many faults as a reply may have; if all have the same code, it is the problem's code too."""
+    """Build a 422 that lists as many faults as a reply may have."""
     listed, more = FaultLister().list_faults(faults)
     detail = "; ".join(f"{fault['pointer']}: {fault['detail']}" for fault in listed[:3])
     detail = shorten_text(detail, MAX_DETAIL_BYTES - _COUNT_BYTES)
@@ -229,7 +229,7 @@ def build_problem(
 
 
 def get_request_id(request: Request) -> str:
-    """Get the id that a reply and its log line have in common."""
+    """Get the id that the reply and the log lines of a request have in common."""
     if not hasattr(request.state, "request_id"):
         request.state.request_id = secrets.token_hex(8)
     return str(request.state.request_id)

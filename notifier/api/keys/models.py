@@ -1,4 +1,4 @@
-"""The request and reply models of API keys."""
+"""The request and reply models of API keys, of team recipients and of `GET /v1/whoami`."""
 
 from datetime import datetime
 from typing import Annotated
@@ -7,9 +7,9 @@ from uuid import UUID
 from fastapi import Query
 from pydantic import BaseModel, Field
 
-from notifier.api import fields, pagination
-from notifier.api.body.request_model import RequestModel
-from notifier.auth import key_admin
+from notifier.api import fields, pagination, request_model
+from notifier.api.request_model import RequestModel
+from notifier.auth import key_admin, service_admin
 from notifier.auth.authenticated_key import DEFAULT_SCOPES, SERVICE_SCOPES, KeyScope
 from notifier.states import KeyKind
 
@@ -43,7 +43,7 @@ class KeyIn(RequestModel):
 
 
 class RotateIn(RequestModel):
-    """How a key is rotated."""
+    """The overlap of the old key and the new one."""
 
     overlap_seconds: fields.WholeNumber = Field(
         int(key_admin.DEFAULT_OVERLAP.total_seconds()),
@@ -70,7 +70,7 @@ class KeyOut(BaseModel):
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
-    last_used_at: datetime | None = Field(description="Exact to a minute.")
+    last_used_at: datetime | None = Field(description="To within a minute.")
     replaced_by: UUID | None = Field(description="The key that replaced it in a rotation.")
     rate_per_minute: int | None
 
@@ -92,3 +92,51 @@ class KeyPageOut(BaseModel):
 
     keys: list[KeyOut]
     next: UUID | None
+
+
+class TeamIn(RequestModel):
+    """The recipients that team keys may mail."""
+
+    limits = request_model.VARIABLES_LIMITS
+    recipients: list[fields.Text] = Field(
+        max_length=service_admin.MAX_TEAM_RECIPIENTS,
+        description="Addresses, and domains as `@example.org`; an empty list: nobody.",
+        examples=[["ada@example.com", "@example.org"]],
+    )
+
+
+class TeamOut(BaseModel):
+    """The recipients that team keys may mail."""
+
+    recipients: list[str]
+
+
+class OwnKeyOut(BaseModel):
+    """The key of this request."""
+
+    id: UUID
+    name: str
+    kind: KeyKind
+    scopes: list[str]
+    expires_at: datetime | None
+    created_at: datetime
+
+
+class LimitsOut(BaseModel):
+    """Notifications a minute that the key, and all keys of the service, may submit; null: unlimited."""
+
+    key_per_minute: int | None
+    service_per_minute: int | None
+
+
+class WhoamiOut(BaseModel):
+    """The key of this request, and what it may do."""
+
+    service: str | None = Field(description="Null for an admin key, which belongs to no service.")
+    key: OwnKeyOut
+    scopes: list[str] = Field(description="The scopes of the key.")
+    limits: LimitsOut
+    from_domains: list[str] = Field(description="Domains of its senders; empty: the instance's address only.")
+    team_recipients: list[str] | None = Field(
+        None, description="For a team key: the addresses, and domains as `@example.org`, that it may mail."
+    )

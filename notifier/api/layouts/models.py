@@ -1,27 +1,24 @@
-"""Requests and replies about layouts."""
+"""The request and reply models of layouts."""
 
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from notifier.api import fields
-from notifier.api.body import body_limits
-from notifier.api.body.request_model import RequestModel
+from notifier.api import fields, request_model
+from notifier.api.request_model import RequestModel
 from notifier.templating.validation import MAX_SOURCE_BYTES
 
 
 class LayoutIn(RequestModel):
     """A layout to save."""
 
-    limits = body_limits.TEMPLATE_LIMITS
+    limits = request_model.TEMPLATE_LIMITS
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, json_schema_extra={"examples": [{"text": "<html>…</html>", "revision": 0}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "<html>…</html>", "revision": 0}]})
 
     text: str = Field(max_length=MAX_SOURCE_BYTES)
     revision: fields.WholeNumber = Field(
-        ge=0, le=2**31 - 2, description="The one that you have loaded; 0 for a new layout."
+        ge=0, le=2**31 - 2, description="The revision that you have loaded; 0 for a new layout."
     )
 
 
@@ -44,4 +41,4 @@ class LayoutOut(LayoutLineOut):
     """A layout."""
 
     text: str
-    used_by: list[str] = Field(description="Templates that change with it when they are published next.")
+    used_by: list[str] = Field(description="Templates that use it; they change when they are published next.")

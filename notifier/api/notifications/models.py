@@ -181,7 +181,7 @@ class NotificationQuery(pagination.PageQuery):
 
 
 def build_content_reply(view: ContentView) -> dict[str, Any]:
-    """The mail as the reply's fields."""
+    """Build the reply for a mail."""
     return {name: value for name, value in vars(view).items() if name != "source"} | {"size": len(view.source)}
 
 
@@ -218,7 +218,7 @@ class ContentOut(BaseModel):
 
 
 class CauseOut(BaseModel):
-    """One reason why it waits."""
+    """One reason why a notification waits."""
 
     code: Because
     detail: str
@@ -226,7 +226,7 @@ class CauseOut(BaseModel):
 
 
 class ExplanationOut(BaseModel):
-    """Why it is not sent yet."""
+    """Why a notification is not sent yet."""
 
     id: UUID
     status: ShownStatus

@@ -1,49 +1,72 @@
-"""`GET /v1/notifications` and its paths for one notification: its status, events, mail, and why it waits."""
+"""`/v1/notifications` except submitting: list, get, explain; change, cancel, retry and resolve one."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from notifier.api import pagination
-from notifier.api.authentication import authenticate_service, parse_id
-from notifier.api.dependencies import Dependencies
-from notifier.api.notifications import models
+from notifier.api.dependencies import (
+    AuditDependency,
+    RequestAudit,
+    authenticate_service,
+    get_dependencies,
+    open_change_transaction,
+)
+from notifier.api.fields import parse_id
+from notifier.api.notifications import models, submission_models
 from notifier.api.notifications.models import NotificationQuery
-from notifier.api.request_audit import AuditDependency
-from notifier.auth.authenticated_key import KeyScope
+from notifier.api.request_reader import document_body, read_model, read_optional_model
+from notifier.auth.authenticated_key import Caller, KeyScope, MailRights
 from notifier.lookup import notification_search, notification_view, wait_explanation
 from notifier.lookup.notification_search import PageRequest
 from notifier.states import WAITING_STATUSES
+from notifier.status import notification_actions
+from notifier.submission import notification_change
 
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
+
+
+class _NotificationConvertor(StringConvertor):
+    """The id of a notification in a path: any text except `batch`, which is a route of its own."""
+
+    regex = "(?!batch$)[^/]+"
+
+
+# At import, because paths are compiled where routes are declared.
+register_url_convertor("notification", _NotificationConvertor())
 
 
 @router.get(
     "/{notification_id:notification}", response_model=models.NotificationWithAttemptsOut, summary="Get a notification"
 )
-async def get_notification(request: Request, notification_id: str, dependencies: Dependencies) -> dict[str, Any]:
+async def get_notification(request: Request, notification_id: str) -> dict[str, Any]:
     """Get a notification with every attempt to deliver it."""
-    caller = await authenticate_service(request, dependencies, KeyScope.READ)
+    dependencies = get_dependencies(request)
+    caller = await authenticate_service(request, KeyScope.READ)
     async with dependencies.database.read() as connection:
         view = await notification_view.get_notification(connection, caller.service_id, parse_id(notification_id))
     return models.build_notification_reply(view, dependencies.clock.now())
 
 
 @router.get("/{notification_id}/events", response_model=models.TimelineOut, summary="List the events of a notification")
-async def get_notification_events(request: Request, notification_id: str, dependencies: Dependencies) -> dict[str, Any]:
+async def get_notification_events(request: Request, notification_id: str) -> dict[str, Any]:
     """List the events of a notification, oldest first: every attempt, and every change by a person or a caller."""
-    caller = await authenticate_service(request, dependencies, KeyScope.READ)
-    async with dependencies.database.read() as connection:
+    caller = await authenticate_service(request, KeyScope.READ)
+    async with get_dependencies(request).database.read() as connection:
         items = await notification_view.get_timeline(connection, caller.service_id, parse_id(notification_id))
     return {"events": [models.build_event_reply(item) for item in items]}
 
 
 @router.get("", response_model=models.PageOut, summary="List notifications")
 async def list_notifications(
-    request: Request, response: Response, dependencies: Dependencies, query: Annotated[NotificationQuery, Query()]
+    request: Request, response: Response, query: Annotated[NotificationQuery, Query()]
 ) -> dict[str, Any]:
     """List the service's notifications, newest first; every filter must match."""
-    caller = await authenticate_service(request, dependencies, KeyScope.READ)
+    dependencies = get_dependencies(request)
+    caller = await authenticate_service(request, KeyScope.READ)
     now = dependencies.clock.now()
     async with dependencies.database.read() as connection:
         part = PageRequest(limit=query.limit, before=query.before)
@@ -58,9 +81,10 @@ async def list_notifications(
 @router.get(
     "/{notification_id}/explain", response_model=models.ExplanationOut, summary="Explain why a notification waits"
 )
-async def explain_notification(request: Request, notification_id: str, dependencies: Dependencies) -> dict[str, Any]:
+async def explain_notification(request: Request, notification_id: str) -> dict[str, Any]:
     """Explain why a notification is not sent yet, and when it is tried next."""
-    caller = await authenticate_service(request, dependencies, KeyScope.READ)
+    dependencies = get_dependencies(request)
+    caller = await authenticate_service(request, KeyScope.READ)
     now, id_ = dependencies.clock.now(), parse_id(notification_id)
     async with dependencies.database.read() as connection:
         explanation = await wait_explanation.explain_notification(
@@ -86,15 +110,83 @@ async def explain_notification(request: Request, notification_id: str, dependenc
 async def get_notification_content(
     request: Request,
     notification_id: str,
-    dependencies: Dependencies,
-    request_audit: AuditDependency,
+    audit: AuditDependency,
     format_: Annotated[Literal["json", "eml"], Query(alias="format")] = "json",
 ) -> Any:
     """Get the mail, as it was sent or will be. Each view is recorded. 404 if your key may not read it."""
-    caller = await authenticate_service(request, dependencies, KeyScope.CONTENT)
-    view = await dependencies.previewer.view_content(
-        caller, parse_id(notification_id), actor=request_audit.get_actor(caller)
-    )
+    caller = await authenticate_service(request, KeyScope.CONTENT)
+    id_, actor = parse_id(notification_id), audit.get_actor(caller)
+    view = await get_dependencies(request).previewer.view_content(caller, id_, actor=actor)
     if format_ == "eml":
         return Response(view.source, media_type="message/rfc822")
     return models.build_content_reply(view)
+
+
+@router.post(
+    "/{notification_id}/cancel",
+    response_model=models.NotificationWithAttemptsOut,
+    summary="Cancel a notification",
+    openapi_extra=document_body(submission_models.ChangeIn, required=False),
+)
+async def cancel_notification(request: Request, notification_id: str, audit: AuditDependency) -> dict[str, Any]:
+    """Stop the mail before it is sent. 409 if it may be on its way, or has ended; cancelling twice is no error."""
+    caller = await authenticate_service(request, KeyScope.SEND)
+    body = await read_optional_model(request, submission_models.ChangeIn)
+    change = partial(notification_actions.cancel_notification, comment=body.comment)
+    return await _change_notification(request, caller, notification_id, audit, change)
+
+
+@router.patch(
+    "/{notification_id:notification}",
+    response_model=models.NotificationWithAttemptsOut,
+    summary="Change a notification before its first attempt",
+    openapi_extra=document_body(submission_models.NotificationPatchIn),
+)
+async def update_notification(request: Request, notification_id: str, audit: AuditDependency) -> dict[str, Any]:
+    """Change its times, priority or variables before the first attempt; its copies change with it."""
+    caller = await authenticate_service(request, KeyScope.SEND)
+    changes = submission_models.parse_changes(await read_model(request, submission_models.NotificationPatchIn))
+    change = partial(notification_change.change_notification, changes=changes)
+    return await _change_notification(request, caller, notification_id, audit, change)
+
+
+@router.post(
+    "/{notification_id}/retry",
+    response_model=models.NotificationWithAttemptsOut,
+    summary="Retry a notification that failed or expired",
+    openapi_extra=document_body(submission_models.ChangeIn, required=False),
+)
+async def retry_notification(request: Request, notification_id: str, audit: AuditDependency) -> dict[str, Any]:
+    """Send a failed or expired notification again: the same bytes, with the same lifetime as at first."""
+    caller = await authenticate_service(request, KeyScope.SEND)
+    body = await read_optional_model(request, submission_models.ChangeIn)
+    change = partial(notification_actions.retry_notification, comment=body.comment)
+    return await _change_notification(request, caller, notification_id, audit, change)
+
+
+@router.post(
+    "/{notification_id}/resolve",
+    response_model=models.NotificationWithAttemptsOut,
+    summary="Resolve a notification whose outcome is unknown",
+    openapi_extra=document_body(submission_models.ResolveIn),
+)
+async def resolve_notification(request: Request, notification_id: str, audit: AuditDependency) -> dict[str, Any]:
+    """Decide about a mail whose status is `unknown`: it was sent, it failed, or send it again."""
+    caller = await authenticate_service(request, KeyScope.SEND)
+    body = await read_model(request, submission_models.ResolveIn)
+    change = partial(notification_actions.resolve_notification, resolution=body.as_, comment=body.comment)
+    return await _change_notification(request, caller, notification_id, audit, change)
+
+
+async def _change_notification(
+    request: Request, caller: Caller, notification_id: str, audit: RequestAudit, change: Callable[..., Awaitable[Any]]
+) -> dict[str, Any]:
+    """Call `change` with the caller's rights in a transaction, and return the notification as it is afterwards."""
+    id_, actor = parse_id(notification_id), audit.get_actor(caller)
+    dependencies = get_dependencies(request)
+    own_sender = dependencies.default_sender.address
+    rights = MailRights(caller=caller, policy=dependencies.recipient_policy, own_sender=own_sender)
+    async with open_change_transaction(request) as connection:
+        await change(connection, id_, actor=actor, rights=rights)
+        view = await notification_view.get_notification(connection, None, id_)  # `change` has checked the rights
+        return models.build_notification_reply(view, actor.at)

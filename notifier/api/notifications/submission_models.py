@@ -1,13 +1,13 @@
 """The request models of notifications, and how a body becomes the domain's request."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
-from notifier.api import fields
-from notifier.api.body import body_limits, shape_faults
-from notifier.api.body.request_model import PatchModel, RequestModel, drop_unset
+from notifier.api import fields, request_model
+from notifier.api.errors.faults import build_faults, build_not_object_fault
 from notifier.api.fields import Address, PositiveWholeNumber, Time, describe_optional
+from notifier.api.request_model import PatchModel, RequestModel, drop_unset
 from notifier.errors import Fault, InvalidRequestError
 from notifier.rendering import subject_values
 from notifier.states import Priority, Resolution, WhenUncertain
@@ -19,7 +19,6 @@ from notifier.submission.notification_change import NotificationChanges
 from notifier.submission.request_validation import MAX_COPIES, MAX_HEADERS
 
 MAX_VARIABLES = 1_000  # names in `variables`, and in a template's sample; what is below them is limited by bytes
-Model = TypeVar("Model", bound=RequestModel)
 _Mailbox = Annotated[fields.Text, fields.document_field(pattern=fields.MAILBOX_PATTERN)]
 _MetadataValue = Annotated[str, StringConstraints(max_length=500)]
 _Tag = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -33,7 +32,7 @@ NOTIFICATION_EXAMPLE: JsonValue = {
 }
 
 
-_Part = Annotated[str, StringConstraints(max_length=body_limits.MAX_NOTIFICATION_BYTES)]
+_Part = Annotated[str, StringConstraints(max_length=request_model.MAX_NOTIFICATION_BYTES)]
 _Variables = Annotated[dict[str, Any], Field(max_length=MAX_VARIABLES)]
 
 
@@ -74,7 +73,7 @@ class AttachmentIn(RequestModel):
 class NotificationIn(RequestModel):
     """A notification to send, with a `template` or with `content`, never both."""
 
-    limits = body_limits.FILES_LIMITS
+    limits = request_model.FILES_LIMITS
 
     model_config = ConfigDict(json_schema_extra={"examples": [NOTIFICATION_EXAMPLE]})
 
@@ -117,7 +116,7 @@ class NotificationIn(RequestModel):
             "additionalProperties": fields.HeaderValue,
         },
     )
-    tags: list[_Tag] = Field(default_factory=list, max_length=10, description="Words by which you can find it again.")
+    tags: list[_Tag] = Field(default_factory=list, max_length=10, description="Words for finding it again.")
     metadata: dict[_Tag, _MetadataValue] = Field(
         default_factory=dict, max_length=20, description="Your own data: kept, shown, and sent with webhooks."
     )
@@ -144,7 +143,7 @@ def _describe_notification_patch(json_schema: dict[str, Any]) -> None:
 class NotificationPatchIn(PatchModel):
     """The fields that are to change; nothing else changes."""
 
-    limits = body_limits.VARIABLES_LIMITS
+    limits = request_model.VARIABLES_LIMITS
 
     model_config = ConfigDict(json_schema_extra=_describe_notification_patch)
 
@@ -168,37 +167,33 @@ class ResolveIn(ChangeIn):
     as_: Resolution = Field(alias="as", strict=False, description="It was sent, it failed, or send it again.")
 
 
-_DOMAIN_FIELD_NAMES = {"from": "sender"}
-
-
 def drop_unset_fields(body: Any) -> Any:
-    """Drop what counts as not set, so that two bodies with the same meaning are equal."""
+    """Drop what counts as not set, so that bodies with the same meaning are equal."""
     return drop_unset(NotificationIn, body)
 
 
 def parse_notification(body: Any, original: Any = None) -> tuple[NotificationRequest, list[Fault]]:
     """Parse a body into the domain's request; returns it and its faults. Fields with a fault keep their defaults.
 
-    The body is one of `normalised_notification`; `original` is the body before that, which faults describe.
+    `body` is without what counts as not set. `original` is the body as it was received, which the faults describe.
     """
     if not isinstance(body, dict):
-        return NotificationRequest(), [shape_faults.build_not_object_fault(body)]
+        return NotificationRequest(), [build_not_object_fault(body)]
     faults: list[Fault] = []
     try:
         parsed = NotificationIn.model_validate(body)
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        faults = shape_faults.build_faults(errors, NotificationIn, body if original is None else original)
+        faults = build_faults(errors, NotificationIn, body if original is None else original)
         if any(not error["loc"] for error in errors):
             return NotificationRequest(), faults
         broken = {str(error["loc"][0]) for error in errors if error["loc"]}
         sound = {name: value for name, value in body.items() if name not in broken}
-        placeholders = {"to": ""} | sound
-        parsed = NotificationIn.model_validate(placeholders)
+        parsed = NotificationIn.model_validate({"to": ""} | sound)
         body = sound
     values = parsed.model_dump(by_alias=False)
     values["sender"] = values.pop("from_")
-    sent = {_DOMAIN_FIELD_NAMES.get(name, name) for name in body}
+    sent = {"sender" if name == "from" else name for name in body}
     faults += _list_faults_between_fields(body, {fault.pointer for fault in faults})
     fields = {name: value for name, value in values.items() if name in sent}
     if any(fault.pointer.split("/")[1] == "variables" for fault in faults):
@@ -214,7 +209,7 @@ def measure_without_attachments(body: Any, size: int) -> int:
 
 
 def _list_faults_between_fields(body: dict[str, Any], known: set[str]) -> list[Fault]:
-    """Find contradictions between valid fields: there must be a template or content, not both."""
+    """List contradictions between valid fields: there must be a template or content, not both."""
     with_template, with_content = (body.get(name) is not None for name in ("template", "content"))
     if with_template and with_content:
         return [Fault("/content", "template_or_content", "send a template or content, not both")]

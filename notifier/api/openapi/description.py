@@ -1,14 +1,13 @@
-"""Completes FastAPI's OpenAPI document with everything that all routes have in common.
+"""Completes FastAPI's OpenAPI document: security, parameters, responses, links and schemas of all routes.
 
-It reads only the paths, methods and schemas of routes, so a new route needs no change here.
+A new route needs no change here.
 """
 
 import json
 from typing import Any
 
 from notifier.api.errors import problem_catalogue
-from notifier.api.errors.models import Problem
-from notifier.api.openapi import examples, links, responses, schema_cleanup
+from notifier.api.openapi import responses, schemas
 
 API_DESCRIPTION = """\
 POST a notification. At 202 it is stored durably, and you can always find out what happened to it.
@@ -37,7 +36,6 @@ SERVERS = [
     }
 ]
 LICENSE = {"name": "MIT", "identifier": "MIT"}
-_SCHEMA_PREFIX = "#/components/schemas/"
 _ID_FORMAT = {"format": "uuid"}
 _SECURITY_SCHEME = {
     "type": "http",
@@ -54,52 +52,35 @@ def format_document(document: dict[str, Any]) -> str:
 def complete_document(document: dict[str, Any]) -> dict[str, Any]:
     """Complete FastAPI's document in place, and return it."""
     components = document.setdefault("components", {})
-    schemas = components.setdefault("schemas", {})
-    _add_schema(schemas, "Problem", Problem.model_json_schema())
+    models = components.setdefault("schemas", {})
+    schemas.add_schema(models, "Problem", problem_catalogue.Problem.model_json_schema())
     components["securitySchemes"] = {"key": _SECURITY_SCHEME}
     components |= responses.build_components()
-    for path, operation in links.iterate_operations(document["paths"]):
-        _move_body_schema(schemas, operation)
+    for path, operation in responses.iterate_operations(document["paths"]):
+        schemas.move_body_schema(models, operation)
         _add_body_types(operation)
         _narrow_parameters(path, operation)
         operation["security"] = [{"key": []}] if path.startswith("/v1") else []
         responses.declare_responses(path, operation)
-    for _, operation in links.iterate_operations(document.get("webhooks", {})):
+    for _, operation in responses.iterate_operations(document.get("webhooks", {})):
         operation["security"] = []  # a signature, which OpenAPI cannot describe
         operation["responses"] = {
             "2XX": {"description": "Received."},
             "default": {"description": "Any other status: the delivery is retried."},
         }
-    links.add_links(document["paths"])
-    schema_cleanup.clean_schemas(document)
-    _drop_unused_schemas(document, schemas)
-    examples.add_examples(schemas)
+    responses.add_links(document["paths"])
+    schemas.clean_schemas(document)
+    schemas.drop_unused_schemas(document)
+    schemas.add_examples(models)
     return document
 
 
-def _move_body_schema(schemas: dict[str, Any], operation: dict[str, Any]) -> None:
-    """Move the schema of a body that the route parses itself, with its parts, to the components."""
-    for content in operation.get("requestBody", {}).get("content", {}).values():
-        schema = content.get("schema", {})
-        if "$ref" not in schema and "title" in schema:
-            _add_schema(schemas, schema["title"], schema)
-            content["schema"] = {"$ref": _SCHEMA_PREFIX + schema["title"]}
-
-
 def _add_body_types(operation: dict[str, Any]) -> None:
-    """Add the schema of an answer that is not JSON; without one, generated clients return nothing."""
+    """Add the schema of answers that are not JSON; without it, generated clients return nothing."""
     for answer in operation["responses"].values():
         for media_type, content in answer.get("content", {}).items():
             binary = {"format": "binary"} if media_type.startswith("image/") else {}
             content.setdefault("schema", {"type": "string"} | binary)
-
-
-def _add_schema(schemas: dict[str, Any], name: str, schema: dict[str, Any]) -> None:
-    """Add a schema and its `$defs` to the components. Raises `ValueError` if two different ones have the same name."""
-    moved = json.loads(json.dumps(schema).replace("#/$defs/", _SCHEMA_PREFIX))
-    for key, definition in {**moved.pop("$defs", {}), name: moved}.items():
-        if schemas.setdefault(key, definition) != definition:
-            raise ValueError(f"there are two schemas {key}")
 
 
 def _narrow_parameters(path: str, operation: dict[str, Any]) -> None:
@@ -115,10 +96,3 @@ def _narrow_parameters(path: str, operation: dict[str, Any]) -> None:
             parameter["schema"] |= _ID_FORMAT
         elif parameter["in"] == "path" and path.startswith("/problems"):
             parameter["schema"] |= {"enum": sorted(problem_catalogue.PROBLEM_ENTRIES)}
-
-
-def _drop_unused_schemas(document: dict[str, Any], schemas: dict[str, Any]) -> None:
-    """Drop schemas without a reference, such as FastAPI's own validation error."""
-    while unused := [name for name in schemas if f'"{_SCHEMA_PREFIX}{name}"' not in json.dumps(document)]:
-        for name in unused:
-            del schemas[name]

@@ -1,6 +1,6 @@
-"""The bodies of webhook requests, for the OpenAPI document only: a change of a notification's status, and the test.
+"""The bodies of webhook requests, for the OpenAPI document only.
 
-`notifier/webhooks/webhook_event.py` builds the real bodies; a test compares the two.
+`notifier/webhooks/webhook_event.py` builds the real bodies; a test compares them with these.
 """
 
 from datetime import datetime
@@ -14,14 +14,15 @@ from notifier.api.fields import describe_optional
 from notifier.states import Reason, Role, Status
 
 router = APIRouter()
-_NO_EXTRA = ConfigDict(extra="forbid")
 _TYPE_PATTERN = "^notification\\.(" + "|".join(status.value for status in Status) + ")$"
 
 
-class LastTryOut(BaseModel):
-    """The last attempt before the event."""
+class _EventModel(BaseModel):
+    model_config = ConfigDict(extra="forbid")
 
-    model_config = _NO_EXTRA
+
+class LastTryOut(_EventModel):
+    """The last attempt before the event."""
 
     number: int
     code: int | None
@@ -29,10 +30,8 @@ class LastTryOut(BaseModel):
     reply: str
 
 
-class ChangedOut(BaseModel):
+class ChangedOut(_EventModel):
     """The notification after the change."""
-
-    model_config = _NO_EXTRA
 
     id: UUID
     sequence: int = Field(description="Grows with each event of a notification: ignore lower numbers.")
@@ -53,29 +52,23 @@ class ChangedOut(BaseModel):
     test: Literal[True] = describe_optional("Only for mail of a test key.")
 
 
-class EventOut(BaseModel):
+class EventOut(_EventModel):
     """A change of a notification's status."""
-
-    model_config = _NO_EXTRA
 
     type: str = Field(pattern=_TYPE_PATTERN, examples=["notification.sent"], description="`notification.<status>`.")
     timestamp: datetime
     data: ChangedOut
 
 
-class TestedOut(BaseModel):
+class TestedOut(_EventModel):
     """The endpoint that is tested."""
-
-    model_config = _NO_EXTRA
 
     endpoint_id: UUID
     detail: str
 
 
-class TestEventOut(BaseModel):
+class TestEventOut(_EventModel):
     """A test event: no notification has changed."""
-
-    model_config = _NO_EXTRA
 
     type: Literal["webhook.test"]
     timestamp: datetime

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from notifier import suppression
 from notifier.api import fields, pagination
-from notifier.api.body.request_model import RequestModel
+from notifier.api.request_model import RequestModel
 from notifier.states import SuppressionReason, SuppressionScope
 
 CALLER_REASONS = tuple(reason for reason in SuppressionReason if reason is not SuppressionReason.RECIPIENT_REFUSED)
@@ -25,7 +25,7 @@ class SuppressionIn(RequestModel):
     reason: SuppressionReason = Field(
         SuppressionReason.REQUESTED,
         strict=False,
-        description="Why; only a relay can say that there is no such mailbox.",
+        description="Why. That there is no such mailbox is known from a relay only.",
         json_schema_extra={"enum": [reason.value for reason in CALLER_REASONS]},
     )
     detail: str = Field("", max_length=suppression.MAX_DETAIL_LENGTH, description="A comment on the reason.")
@@ -40,11 +40,11 @@ class SuppressionQuery(pagination.PageQuery):
     """Which suppressions are listed."""
 
     address: Annotated[
-        str | None, Query(max_length=320, pattern=pagination.NO_NUL, description="This one, however it is written.")
+        str | None, Query(max_length=320, pattern=pagination.NO_NUL, description="This address, in any spelling.")
     ] = None
     scope: SuppressionScope | None = None
     reason: SuppressionReason | None = None
-    include_expired: Annotated[bool, Query(description="List those too that bar nothing any more.")] = False
+    include_expired: Annotated[bool, Query(description="List expired suppressions too.")] = False
 
 
 class SuppressionOut(BaseModel):

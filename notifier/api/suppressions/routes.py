@@ -7,18 +7,11 @@ from fastapi import APIRouter, Query, Request, Response
 
 from notifier import email_address, suppression
 from notifier.api import fields, pagination
-from notifier.api.authentication import authenticate_service, parse_id
-from notifier.api.body.model_reader import document_body, read_model, read_optional_model
-from notifier.api.dependencies import Dependencies, open_change_transaction
+from notifier.api.dependencies import AuditDependency, authenticate_service, get_dependencies, open_change_transaction
+from notifier.api.fields import parse_id
 from notifier.api.notifications import submission_models
-from notifier.api.request_audit import AuditDependency
-from notifier.api.suppressions.models import (
-    CALLER_REASONS,
-    SuppressionIn,
-    SuppressionOut,
-    SuppressionPageOut,
-    SuppressionQuery,
-)
+from notifier.api.request_reader import document_body, read_model, read_optional_model
+from notifier.api.suppressions import models
 from notifier.auth.authenticated_key import Caller, KeyScope
 from notifier.errors import Fault, InvalidRequestError
 from notifier.submission.request_validation import parse_address
@@ -27,12 +20,13 @@ from notifier.suppression import NewSuppression, SuppressionFate, SuppressionVie
 router = APIRouter(prefix="/v1/suppressions", tags=["suppressions"])
 
 
-@router.get("", response_model=SuppressionPageOut, summary="List suppressions")
+@router.get("", response_model=models.SuppressionPageOut, summary="List suppressions")
 async def list_suppressions(
-    request: Request, response: Response, dependencies: Dependencies, query: Annotated[SuppressionQuery, Query()]
+    request: Request, response: Response, query: Annotated[models.SuppressionQuery, Query()]
 ) -> dict[str, Any]:
     """List what stops this service's mail: its own, and the instance's for addresses that it has mailed or asks for."""
-    caller = await authenticate_service(request, dependencies, KeyScope.SUPPRESSIONS)
+    dependencies = get_dependencies(request)
+    caller = await authenticate_service(request, KeyScope.SUPPRESSIONS)
     filters = suppression.SuppressionFilter(
         address=_normalise_searched_address(query.address) if query.address is not None else None,
         scope=query.scope,
@@ -50,32 +44,30 @@ async def list_suppressions(
 @router.post(
     "",
     status_code=201,
-    response_model=SuppressionOut,
+    response_model=models.SuppressionOut,
     summary="Add a suppression",
-    openapi_extra=document_body(SuppressionIn, required=True),
-    responses={200: {"model": SuppressionOut, "description": "There was one already; it may end later now."}},
+    openapi_extra=document_body(models.SuppressionIn),
+    responses={200: {"model": models.SuppressionOut, "description": "There was one already; it may end later now."}},
 )
-async def add_suppression(
-    request: Request, response: Response, dependencies: Dependencies, request_audit: AuditDependency
-) -> dict[str, Any]:
+async def add_suppression(request: Request, response: Response, audit: AuditDependency) -> dict[str, Any]:
     """Stop mail to an address, for ever or until `expires_at`. An existing one keeps its reason and the later end."""
-    caller = await authenticate_service(request, dependencies, KeyScope.SUPPRESSIONS)
+    caller = await authenticate_service(request, KeyScope.SUPPRESSIONS)
     caller.require_live("changes whom live mail may reach")
-    actor = request_audit.get_actor(caller)
-    new_suppression = _parse_new_suppression(await read_model(request, SuppressionIn), caller, actor.at)
-    async with open_change_transaction(dependencies) as connection:
+    actor = audit.get_actor(caller)
+    new_suppression = _parse_new_suppression(await read_model(request, models.SuppressionIn), caller, actor.at)
+    async with open_change_transaction(request) as connection:
         fate, view = await suppression.add_suppression(connection, new_suppression, actor=actor)
     response.status_code = 201 if fate is SuppressionFate.ADDED else 200
     response.headers["Location"] = f"{router.prefix}/{view.id}"
     return _build_suppression_reply(view)
 
 
-@router.get("/{suppression_id}", response_model=SuppressionOut, summary="Get a suppression")
-async def get_suppression(request: Request, suppression_id: str, dependencies: Dependencies) -> dict[str, Any]:
+@router.get("/{suppression_id}", response_model=models.SuppressionOut, summary="Get a suppression")
+async def get_suppression(request: Request, suppression_id: str) -> dict[str, Any]:
     """Get a suppression of the service or of the instance."""
-    caller = await authenticate_service(request, dependencies, KeyScope.SUPPRESSIONS)
-    id_ = parse_id(suppression_id)
-    async with dependencies.database.read() as connection:
+    caller = await authenticate_service(request, KeyScope.SUPPRESSIONS)
+    id_ = parse_id(suppression_id, "suppression")
+    async with get_dependencies(request).database.read() as connection:
         return _build_suppression_reply(await suppression.get_suppression(connection, caller.service_id, id_))
 
 
@@ -85,17 +77,15 @@ async def get_suppression(request: Request, suppression_id: str, dependencies: D
     summary="Lift a suppression",
     openapi_extra=document_body(submission_models.ChangeIn, required=False),
 )
-async def lift_suppression(
-    request: Request, suppression_id: str, dependencies: Dependencies, request_audit: AuditDependency
-) -> None:
+async def lift_suppression(request: Request, suppression_id: str, audit: AuditDependency) -> None:
     """Allow mail to the address again, from the next submit on. 403 if it belongs to the instance: ask the operator."""
-    caller = await authenticate_service(request, dependencies, KeyScope.SUPPRESSIONS)
+    caller = await authenticate_service(request, KeyScope.SUPPRESSIONS)
     caller.require_live("changes whom live mail may reach")
     body = await read_optional_model(request, submission_models.ChangeIn)
-    id_ = parse_id(suppression_id)
-    async with open_change_transaction(dependencies) as connection:
+    id_ = parse_id(suppression_id, "suppression")
+    async with open_change_transaction(request) as connection:
         await suppression.lift_suppression(
-            connection, caller.service_id, id_, actor=request_audit.get_actor(caller), comment=body.comment
+            connection, caller.service_id, id_, actor=audit.get_actor(caller), comment=body.comment
         )
 
 
@@ -111,11 +101,10 @@ def _normalise_searched_address(text: str) -> str:
         return text
 
 
-def _parse_new_suppression(body: SuppressionIn, caller: Caller, now: datetime) -> NewSuppression:
-    """Validate the request. Raises `InvalidRequestError` with every fault."""
+def _parse_new_suppression(body: models.SuppressionIn, caller: Caller, now: datetime) -> NewSuppression:
     normalised = parse_address(body.address, "/address")
     faults = [normalised] if isinstance(normalised, Fault) else []
-    if body.reason not in CALLER_REASONS:
+    if body.reason not in models.CALLER_REASONS:
         faults.append(Fault("/reason", "not_yours_to_say", "only a relay can say that there is no such mailbox"))
     faults += fields.check_expiry(body.expires_at, now)
     if faults or isinstance(normalised, Fault):

@@ -9,11 +9,14 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Query, Request
 
-from notifier.api.authentication import authenticate_key
-from notifier.api.body.model_reader import document_body, read_model, read_optional_model
-from notifier.api.dependencies import ApiDependencies, Dependencies, open_change_transaction
+from notifier.api.dependencies import (
+    AuditDependency,
+    authenticate_key,
+    get_dependencies,
+    open_change_transaction,
+)
 from notifier.api.errors import conflict_details
-from notifier.api.request_audit import AuditDependency
+from notifier.api.request_reader import document_body, read_model, read_optional_model
 from notifier.api.templates.models import DraftOut, PreviewOut, RenderOut, SavedOut, format_remarks
 from notifier.api.templates.request_models import DraftIn, PreviewIn, RenderIn, Slug
 from notifier.auth.authenticated_key import AuthenticatedKey, KeyScope
@@ -33,19 +36,16 @@ router = APIRouter(prefix="/v1", tags=["templates"])
 PREVIEW_RECIPIENT = "ada@example.com"
 """The recipient that a preview shows."""
 _FIELDS = {SUBJECT: "subject", HTML: "html", TEXT: "text"}
-_Revision = Annotated[str, Query(max_length=64, pattern="^[^\\x00]*$", description="The one that you have loaded.")]
+_Revision = Annotated[
+    str, Query(max_length=64, pattern="^[^\\x00]*$", description="The `revision` that you have loaded.")
+]
 
 
-@router.get(
-    "/templates/{slug}/draft",
-    response_model=DraftOut,
-    operation_id="get_template_draft",
-    summary="Get the draft of a template",
-)
-async def get_template_draft(request: Request, slug: Slug, dependencies: Dependencies) -> dict[str, Any]:
-    """The draft; if there is none, the text of the current version."""
-    await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
-    async with dependencies.database.read() as connection:
+@router.get("/templates/{slug}/draft", response_model=DraftOut, summary="Get the draft of a template")
+async def get_template_draft(request: Request, slug: Slug) -> dict[str, Any]:
+    """Get the draft; without one, the text of the current version."""
+    await authenticate_key(request, KeyScope.TEMPLATES_READ)
+    async with get_dependencies(request).database.read() as connection:
         view = await draft_store.get_draft(connection, slug)
     if view.source is None:
         raise NotFoundError(f"there is no template {slug!r}")
@@ -55,59 +55,47 @@ async def get_template_draft(request: Request, slug: Slug, dependencies: Depende
 @router.put(
     "/templates/{slug}/draft",
     response_model=SavedOut,
-    operation_id="save_template_draft",
     summary="Save the draft of a template",
-    openapi_extra=document_body(DraftIn, required=True),
+    openapi_extra=document_body(DraftIn),
 )
-async def save_template_draft(
-    request: Request, slug: Slug, dependencies: Dependencies, request_audit: AuditDependency
-) -> dict[str, Any]:
+async def save_template_draft(request: Request, slug: Slug, audit: AuditDependency) -> dict[str, Any]:
     """Save the draft, also for a new slug. 409 with both sides for another `revision`; 422 if it does not render."""
-    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_EDIT)
+    dependencies = get_dependencies(request)
+    caller = await authenticate_key(request, KeyScope.TEMPLATES_EDIT)
     draft = await read_model(request, DraftIn)
     source, revision, by = draft.source(), draft.revision, caller.actor_name
     checked = await draft_store.check_draft(
         dependencies.database, dependencies.editors.get_renderer(by), slug, source, revision=revision, by=by
     )
-    async with open_change_transaction(dependencies) as connection:
-        saved = await draft_store.save_draft(
-            connection, slug, source, revision=revision, actor=request_audit.get_actor(caller)
-        )
+    async with open_change_transaction(request) as connection:
+        saved = await draft_store.save_draft(connection, slug, source, revision=revision, actor=audit.get_actor(caller))
     remarks = {"remarks": format_remarks(checked.remarks), "variables_schema": checked.variables_schema}
     return conflict_details.build_draft_reply(saved) | remarks
 
 
-@router.delete(
-    "/templates/{slug}/draft",
-    status_code=204,
-    operation_id="discard_template_draft",
-    summary="Discard the draft of a template",
-)
+@router.delete("/templates/{slug}/draft", status_code=204, summary="Discard the draft of a template")
 async def discard_template_draft(
-    request: Request, slug: Slug, dependencies: Dependencies, request_audit: AuditDependency, revision: _Revision = ""
+    request: Request, slug: Slug, audit: AuditDependency, revision: _Revision = ""
 ) -> None:
     """Delete the draft; the next edit starts from the current version."""
-    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_EDIT)
-    async with open_change_transaction(dependencies) as connection:
-        await draft_store.discard_draft(connection, slug, revision=revision, actor=request_audit.get_actor(caller))
+    caller = await authenticate_key(request, KeyScope.TEMPLATES_EDIT)
+    async with open_change_transaction(request) as connection:
+        await draft_store.discard_draft(connection, slug, revision=revision, actor=audit.get_actor(caller))
 
 
 @router.post(
     "/templates/{slug}/preview",
     response_model=PreviewOut,
-    operation_id="preview_template",
     summary="Preview a template",
     openapi_extra=document_body(PreviewIn, required=False),
 )
-async def preview_template(
-    request: Request, slug: Slug, dependencies: Dependencies, request_audit: AuditDependency
-) -> dict[str, Any]:
+async def preview_template(request: Request, slug: Slug, audit: AuditDependency) -> dict[str, Any]:
     """Render the draft, or a version, as a mail; with the sample, or with your variables."""
-    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
-    request_audit.record_no_change()
+    caller = await authenticate_key(request, KeyScope.TEMPLATES_READ)
+    audit.record_no_change()
     body = await read_optional_model(request, PreviewIn)
-    source = await draft_store.load_source(dependencies.database, slug, body.version)
-    mail = await render_preview(dependencies, caller, source, body)
+    source = await draft_store.load_source(get_dependencies(request).database, slug, body.version)
+    mail = await render_preview(request, caller, source, body)
     parts = {"subject": mail.subject, "html": mail.html, "text": mail.text}
     return parts | {"size": len(mail.wire), "source": mail.wire.decode("utf-8", "replace")}
 
@@ -115,14 +103,14 @@ async def preview_template(
 @router.post(
     "/render",
     response_model=RenderOut,
-    operation_id="render_source",
     summary="Render a template without saving it",
-    openapi_extra=document_body(RenderIn, required=True),
+    openapi_extra=document_body(RenderIn),
 )
-async def render_source(request: Request, dependencies: Dependencies, request_audit: AuditDependency) -> dict[str, Any]:
+async def render_source(request: Request, audit: AuditDependency) -> dict[str, Any]:
     """Render text that is not saved, with these variables; returns three parts and warnings, or 422."""
-    caller = await authenticate_key(request, dependencies, KeyScope.TEMPLATES_READ)
-    request_audit.record_no_change()
+    dependencies = get_dependencies(request)
+    caller = await authenticate_key(request, KeyScope.TEMPLATES_READ)
+    audit.record_no_change()
     body = await read_model(request, RenderIn)
     source = _build_unsaved_source(body)
     if faults := validation.find_source_faults(source):
@@ -145,9 +133,10 @@ async def render_source(request: Request, dependencies: Dependencies, request_au
 
 
 async def render_preview(
-    dependencies: ApiDependencies, caller: AuthenticatedKey, source: TemplateSource, body: PreviewIn
+    request: Request, caller: AuthenticatedKey, source: TemplateSource, body: PreviewIn
 ) -> PreviewedMail:
     """Render the mail in a child process. Raises `InvalidRequestError`."""
+    dependencies = get_dependencies(request)
     values = draft_store.PreviewValues(
         variables=body.variables,
         locale=body.locale,
@@ -159,7 +148,6 @@ async def render_preview(
 
 
 def _build_unsaved_source(body: RenderIn) -> TemplateSource:
-    """Build the source of the request. Raises `InvalidRequestError`."""
     parts = {name: text for name, field in _FIELDS.items() if (text := getattr(body, field)) is not None}
     if body.files is not None and parts:
         raise InvalidRequestError([Fault("/files", "files_or_parts", "either files, or subject, html and text")])

@@ -1,4 +1,4 @@
-"""Replies about templates."""
+"""The reply models of templates and of the publish gate."""
 
 from datetime import datetime
 from typing import Any
@@ -31,7 +31,7 @@ class TemplateOut(BaseModel):
     slug: str
     name: str
     category: str
-    number: int = Field(description="Of the current version; 0: nothing is published.")
+    number: int = Field(description="The number of the current version; 0: nothing is published.")
     has_draft: bool
     updated_by: str
     updated_at: datetime
@@ -49,7 +49,7 @@ class CurrentOut(TemplateOut):
     """A template with its settings."""
 
     revision: str = Field(description="Send it when you save or publish: 409 if anything has changed since.")
-    content_hash: str | None = Field(description="Of the current version, in hexadecimal digits.")
+    content_hash: str | None = Field(description="The hash of the current version, in hexadecimal digits.")
     locales: list[str]
     settings: dict[str, Any]
 
@@ -68,7 +68,7 @@ class DraftOut(SourceOut):
     slug: str
     number: int
     has_draft: bool = Field(description="False: this is the current version.")
-    base_number: int | None = Field(description="The version that it was made from.")
+    base_number: int | None = Field(description="The number of the version that the draft was made from.")
     revision: str = Field(description="Send it when you save or publish: 409 if anything has changed since.")
     updated_by: str | None
     updated_at: datetime | None
@@ -87,7 +87,7 @@ class PreviewOut(BaseModel):
     subject: str
     html: str | None
     text: str
-    source: str = Field(description="The whole mail as it would leave, but for its Message-ID.")
+    source: str = Field(description="The whole mail as it would be sent, except for its Message-ID.")
     size: int = Field(description="Bytes of the whole mail.")
 
 
@@ -160,6 +160,95 @@ class DiffOut(BaseModel):
     to: str
     files: list[FileDifferenceOut] = Field(description="Settings and sample as `template.toml` and `sample.json`.")
     variables: VariableDifferenceOut
+
+
+class RefusalOut(BaseModel):
+    """A reason for which requests would be answered 422."""
+
+    pointer: str = Field(description="JSON pointer; `*` stands for any place in a list.")
+    code: str
+    detail: str
+    requests: int = Field(description="How many requests.")
+    keys: list[str] = Field(description="The ids of the keys that made these requests.")
+
+
+class FailureOut(BaseModel):
+    """A place where rendering fails."""
+
+    part: str
+    line: int | None
+    message: str
+    requests: int
+    keys: list[str]
+
+
+class TriedOut(BaseModel):
+    """The result for the requests of one service."""
+
+    service_id: UUID
+    service: str
+    looked: int = Field(description="How many requests were tried: the newest, at most 200.")
+    refused: int = Field(description="How many would be answered 422, but are accepted today.")
+    failing: int = Field(description="How many could not be rendered, but can be today.")
+    broken_already: int = Field(description="How many are refused or fail today already.")
+    changed: int = Field(description="How many mails differ.")
+    untried: int = Field(description="How many were not rendered, because another one took too long or time ran out.")
+    refusals: list[RefusalOut]
+    failures: list[FailureOut]
+
+
+class ExampleOut(BaseModel):
+    """A mail that changes, for one kind of change."""
+
+    service: str
+    locale: str | None
+    changed: list[str] = Field(description="Which of `subject`, `html` and `text`.")
+    alike: int = Field(description="How many mails change in this way.")
+    diffs: dict[str, str] = Field(description="A unified diff of each part.")
+    note: str = Field(description="Why there is no diff.")
+
+
+class VariableOut(BaseModel):
+    """A variable of a template."""
+
+    path: str = Field(description="A dotted path; an item of a list has the path of the list.")
+    required: bool
+    type: str = Field(description="The JSON type; empty: any.")
+
+
+class AlteredOut(BaseModel):
+    """A variable that differs."""
+
+    before: VariableOut
+    after: VariableOut
+
+
+class UsingOut(BaseModel):
+    """A key that has used the template lately."""
+
+    key_id: UUID
+    key: str = Field(description="The name of the key.")
+    service: str
+    last_used_at: datetime = Field(description="To within a minute.")
+
+
+class GateOut(BaseModel):
+    """What publishing would do to those who use the template."""
+
+    slug: str
+    content_hash: str = Field(description="The hash of the source that was tried.")
+    number: int | None = Field(description="The version that it was compared with; null: nothing is published.")
+    blocks: bool = Field(description="True: something that works today would not work any more.")
+    reasons: list[str]
+    looked: int
+    changed: int
+    services: list[TriedOut]
+    examples: list[ExampleOut]
+    added: list[VariableOut]
+    removed: list[VariableOut]
+    altered: list[AlteredOut]
+    keys: list[UsingOut] = Field(description="The keys that have used the template within thirty days.")
+    masked: bool = Field(description="True: secret values are hidden in the diffs.")
 
 
 def format_remarks(remarks: list[LintRemark]) -> list[dict[str, Any]]:

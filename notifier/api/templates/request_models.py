@@ -1,4 +1,4 @@
-"""Requests about templates."""
+"""The request models of templates and of the publish gate."""
 
 from typing import Annotated, Any
 
@@ -6,10 +6,9 @@ import msgspec
 from fastapi import Path
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints
 
-from notifier.api import fields
-from notifier.api.body import body_limits
-from notifier.api.body.request_model import RequestModel
+from notifier.api import fields, request_model
 from notifier.api.notifications.submission_models import MAX_VARIABLES
+from notifier.api.request_model import RequestModel
 from notifier.states import Category, Priority, WhenUncertain
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 from notifier.templating.validation import MAX_FILES, MAX_SOURCE_BYTES
@@ -25,7 +24,8 @@ Slug = Annotated[
 Number = Annotated[
     str,
     Path(
-        description="Of a version, from 1.", json_schema_extra={"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
+        description="The number of a version, from 1.",
+        json_schema_extra={"type": "integer", "minimum": 1, "maximum": 2**31 - 1},
     ),
 ]
 _Path = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -45,30 +45,32 @@ _Sample = Annotated[dict[str, Any], Field(max_length=MAX_VARIABLES)]
 class SettingsIn(RequestModel):
     """The settings of a template, as in `template.toml`."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_SETTINGS]})
+    model_config = ConfigDict(json_schema_extra={"examples": [_SETTINGS]})
 
-    name: str = Field(min_length=1, max_length=200, description="For people.")
+    name: str = Field(min_length=1, max_length=200, description="A name for people.")
     description: str = Field("", max_length=1000)
     category: Category = Field(Category.TRANSACTIONAL, strict=False, description="Marketing is always `bulk`.")
     priority: Priority = Field(Priority.NORMAL, strict=False)
     locale: Annotated[str, StringConstraints(max_length=35, pattern=fields.LOCALE_PATTERN)] = Field(
-        "en", description="Of the parts outside `locales/`."
+        "en", description="The language of the files outside `locales/`."
     )
     expires_after: Annotated[str, fields.document_field(pattern="^[0-9]{0,3}[1-9][0-9]{0,3}[mhd]$")] | None = Field(
-        None, max_length=5, description="How long a mail is worth sending: `30m`, `1h`, `3d`."
+        None, max_length=5, description="The time after which a mail expires: `30m`, `1h`, `3d`."
     )
     when_uncertain: WhenUncertain = Field(
         WhenUncertain.RESEND,
         strict=False,
-        description="`hold`: if nobody knows whether a relay accepted it, you decide.",
+        description="`hold`: if it is unknown whether a relay accepted a mail, you decide.",
     )
     optional: list[_Path] = Field(
         default_factory=list, max_length=500, description="Dotted paths of variables that may be left out."
     )
     from_: _Mailbox | None = Field(None, alias="from", description="The sender, unless a request names another.")
-    reply_to: _Mailbox | None = Field(None, description="The address for replies, in the same way.")
+    reply_to: _Mailbox | None = Field(None, description="The address for replies, unless a request names another.")
     public: list[_Path] = Field(
-        default_factory=list, max_length=500, description="Dotted paths of variables that strangers have typed."
+        default_factory=list,
+        max_length=500,
+        description="Dotted paths of variables whose values are typed by strangers.",
     )
     secret: list[_Path] = Field(
         default_factory=list, max_length=500, description="Dotted paths of variables that editors must not see."
@@ -83,10 +85,9 @@ class SettingsIn(RequestModel):
 class SourceIn(RequestModel):
     """The files, the sample and the settings of a template."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-
     files: _Files = Field(
-        description="`subject.txt`, `body.html`, `body.txt` if the HTML does not do; the same below `locales/<tag>/`."
+        description="`subject.txt`, `body.html`, perhaps `body.txt`; the same below `locales/<tag>/`. "
+        "Without `body.txt` the text is made from the HTML."
     )
     sample: _Sample = Field(default_factory=dict, description="Variables, as a caller would send them.")
     settings: SettingsIn
@@ -102,22 +103,18 @@ class SourceIn(RequestModel):
 class DraftIn(SourceIn):
     """A draft to save."""
 
-    limits = body_limits.TEMPLATE_LIMITS
+    limits = request_model.TEMPLATE_LIMITS
     keep_fractions = True
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_EXAMPLE]})
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
-    revision: str = Field(
-        max_length=64, description="The one that you have loaded: `revision` of the last answer; empty for a new slug."
-    )
+    revision: str = Field(max_length=64, description="The `revision` that you have loaded; empty for a new slug.")
 
 
 class PublishIn(RequestModel):
     """A draft to publish."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    revision: str = Field(max_length=64, description="The one that you have loaded, as for saving.")
-    note: str = Field("", max_length=MAX_NOTE_LENGTH, description="Why, for those who look at the versions.")
+    revision: str = Field(max_length=64, description="The `revision` that you have loaded.")
+    note: str = Field("", max_length=MAX_NOTE_LENGTH, description="The reason, shown with the version.")
     force_reason: str = Field(
         "", max_length=MAX_NOTE_LENGTH, description="Publish although callers would break; needs the scope `admin`."
     )
@@ -126,28 +123,39 @@ class PublishIn(RequestModel):
 class RestoreIn(RequestModel):
     """An old version to publish again, or a deleted template to undelete."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    version: fields.PositiveWholeNumber | None = Field(
+        None, description="Publish the unchanged text of this version. Default: undelete the template."
+    )
+    note: str = Field("", max_length=MAX_NOTE_LENGTH, description="The reason, shown with the version.")
+    revision: str | None = Field(
+        None,
+        max_length=64,
+        description="The `revision` that you have loaded: 409 if it has changed. Default: not checked.",
+    )
+    force_reason: str = Field(
+        "", max_length=MAX_NOTE_LENGTH, description="Publish although callers would break; needs the scope `admin`."
+    )
+
+
+class GateIn(RequestModel):
+    """The source to try, and how values are shown."""
 
     version: fields.PositiveWholeNumber | None = Field(
-        None, description="Publish its unchanged text again; without it: undelete the template."
+        None, description="An old version, as `restore` would publish it; default: the draft."
     )
-    note: str = Field("", max_length=MAX_NOTE_LENGTH, description="Why.")
-    revision: str | None = Field(
-        None, max_length=64, description="The one that you have loaded, if it must not have changed."
+    unmasked: bool = Field(
+        default=False, description="Show secret values; needs the scope `content:unmasked`, and is recorded."
     )
-    force_reason: str = Field("", max_length=MAX_NOTE_LENGTH, description="As for publishing.")
 
 
 class PreviewIn(RequestModel):
     """How to preview a template."""
 
-    limits = body_limits.VARIABLES_LIMITS
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+    limits = request_model.VARIABLES_LIMITS
     variables: _Sample | None = Field(None, description="Default: the sample.")
     locale: Annotated[str, StringConstraints(max_length=35, pattern=fields.LOCALE_PATTERN)] | None = None
-    version: fields.PositiveWholeNumber | None = Field(None, description="Of this version; default: of the draft.")
-    to: fields.Address | None = Field(None, description="The recipient in the mail; nothing is sent.")
+    version: fields.PositiveWholeNumber | None = Field(None, description="Preview this version. Default: the draft.")
+    to: fields.Address | None = Field(None, description="The recipient shown in the mail; nothing is sent.")
 
 
 class TestSendIn(PreviewIn):
@@ -162,14 +170,14 @@ _UNSAVED: JsonValue = {"subject": "Hello {{ name }}", "html": "<p>Hello {{ name 
 class RenderIn(RequestModel):
     """Text that is not saved: three parts, or all files of a template."""
 
-    limits = body_limits.TEMPLATE_LIMITS
+    limits = request_model.TEMPLATE_LIMITS
     keep_fractions = True
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_UNSAVED]})
+    model_config = ConfigDict(json_schema_extra={"examples": [_UNSAVED]})
 
     subject: _Text | None = Field(None, description="With `html`, and perhaps `text`, instead of `files`.")
     html: _Text | None = None
-    text: _Text | None = Field(None, description="Made from the HTML when missing.")
-    files: _Files | None = Field(None, description="As of a draft.")
+    text: _Text | None = Field(None, description="Default: made from the HTML.")
+    files: _Files | None = Field(None, description="As in a draft.")
     settings: SettingsIn | None = None
     variables: _Sample = Field(default_factory=dict)
     locale: Annotated[str, StringConstraints(max_length=35, pattern=fields.LOCALE_PATTERN)] | None = None

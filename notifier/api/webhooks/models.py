@@ -7,13 +7,12 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from notifier.api import fields
-from notifier.api.body.request_model import PatchModel, RequestModel
+from notifier.api.request_model import PatchModel, RequestModel
 from notifier.db.tables import DeliveryState
 from notifier.webhooks.webhook_event import EVENT_TYPES
 
 MAX_OVERLAP_SECONDS = 7 * 86400
 _EXAMPLE = "https://shop.example/notifier"
-_STRICT = ConfigDict(extra="forbid", strict=True)
 _Url = Annotated[str, StringConstraints(max_length=2048), fields.document_field(format="iri", examples=[_EXAMPLE])]
 _Description = Annotated[str, StringConstraints(max_length=256)]
 _Events = Annotated[
@@ -28,8 +27,6 @@ _Events = Annotated[
 class EndpointIn(RequestModel):
     """A new webhook endpoint."""
 
-    model_config = _STRICT
-
     url: _Url = Field(description="An https:// URL with a public host name, on port 443 or 8443.")
     description: _Description = Field("", description="Your own description.")
     events: _Events = Field([])
@@ -38,7 +35,7 @@ class EndpointIn(RequestModel):
 class EndpointPatchIn(PatchModel):
     """The fields to change; other fields keep their values."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=fields.describe_patch)
+    model_config = ConfigDict(json_schema_extra=fields.describe_patch)
 
     url: _Url = Field("", description="An https:// URL with a public host name, on port 443 or 8443.")
     description: _Description = Field("", description="Your own description.")
@@ -52,8 +49,6 @@ class EndpointPatchIn(PatchModel):
 class RotateSecretIn(RequestModel):
     """How long the old secret signs as well as the new one."""
 
-    model_config = _STRICT
-
     overlap_seconds: fields.WholeNumber = Field(
         86400, ge=0, le=MAX_OVERLAP_SECONDS, description="0: the old secret ends at once."
     )
@@ -61,8 +56,6 @@ class RotateSecretIn(RequestModel):
 
 class ReplayIn(RequestModel):
     """Which failed deliveries to replay."""
-
-    model_config = _STRICT
 
     since: fields.AwareTime = Field(description="Deliveries created since then.")
 

@@ -13,10 +13,8 @@ from support import api_caller, marketing_template
 from support.seeded_installation import Installation
 
 from notifier import audit
-from notifier.api.authentication import authenticate_service
-from notifier.api.dependencies import Dependencies
+from notifier.api.dependencies import AuditDependency, authenticate_service, get_dependencies
 from notifier.api.errors import problem_responses
-from notifier.api.request_audit import AuditDependency
 from notifier.audit import Actor, AuditAction, AuditRecord, NotForTheAuditError
 from notifier.auth.authenticated_key import KeyScope
 from notifier.db.tables import AuditEntry
@@ -157,14 +155,14 @@ async def test_a_route_that_reports_nothing_cannot_answer(
         return "said"
 
     @app.get("/looks")
-    async def looks(request: Request, dependencies: Dependencies, request_audit: AuditDependency) -> int:
-        who = await authenticate_service(request, dependencies, KeyScope.READ)
+    async def looks(request: Request, request_audit: AuditDependency) -> int:
+        who = await authenticate_service(request, KeyScope.READ)
         deed = AuditRecord(
             action=AuditAction.CONTENT_VIEWED,
             object_id=generate_id(),
             service_id=who.service_id,
         )
-        async with dependencies.database.write() as connection:
+        async with get_dependencies(request).database.write() as connection:
             await audit.write_audit_record(connection, deed, request_audit.get_actor(who))
         return await _count(parts)
 

@@ -15,7 +15,7 @@ from support.cutting_proxy import CuttingProxy
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
 
-from notifier.api.body.body_limits import MAX_NOTIFICATION_BYTES
+from notifier.api.request_model import MAX_NOTIFICATION_BYTES
 from notifier.auth.authenticated_key import KeyScope
 from notifier.db.tables import ApiKey, Notification, get_columns
 from notifier.ids import generate_id

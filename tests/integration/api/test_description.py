@@ -11,8 +11,7 @@ import jsonschema_rs
 import pytest
 
 from notifier.api.app import build_bare_app
-from notifier.api.body import shape_faults
-from notifier.api.errors import problem_responses
+from notifier.api.errors import faults, problem_responses
 from notifier.api.errors.problem_catalogue import PROBLEM_ENTRIES
 from notifier.api.openapi import description
 from notifier.submission import attachment_validation
@@ -88,7 +87,7 @@ def test_conflicts_are_named_where_they_happen(document: dict[str, Any]) -> None
     """Each 409 lists the codes of its operation, and the catalogue's operations exist."""
     ids = {operation["operationId"]: operation for _, operation in _operations(document)}
     for code, entry in PROBLEM_ENTRIES.items():
-        for operation_id in entry.operation_ids:
+        for operation_id in entry.operation_ids.split():
             assert f"`{code}`" in ids[operation_id]["responses"]["409"]["description"]
 
 
@@ -109,7 +108,7 @@ def test_every_code_is_explained() -> None:
     """Each error code of the package is in the catalogue, with the same status and title."""
     codes = {
         *_codes(),
-        *shape_faults._FAULT_CODES.values(),
+        *faults._FAULT_CODES.values(),
         *problem_responses._HTTP_CODES.values(),
         attachment_validation.ATTACHMENT_REJECTED,
     }

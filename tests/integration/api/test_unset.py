@@ -99,7 +99,7 @@ async def test_a_patch_refuses_null_and_says_why(client: httpx2.AsyncClient) -> 
     for field in ("variables", "send_at", "expires_at", "priority"):
         reply = await client.patch(path, json={"priority": "bulk", field: None})
         assert faults(reply) == {(f"/{field}", "invalid_type")}
-        assert "leave the field out and it stays as it is" in problem(reply)["detail"]
+        assert "leave the field out to keep its value" in problem(reply)["detail"]
     reply = await client.patch(path, json={"variables": []})
     assert {code for _, code in faults(reply)} == {"missing_variable"}
     assert (await client.patch(path, json={"priority": "bulk"})).json()["priority"] == "bulk"

@@ -11,10 +11,10 @@ from support import marketing_template, worst_bodies
 from support.documented_transport import DOCUMENT
 from support.seeded_installation import WELCOME, Installation
 
+from notifier.api import request_model, request_reader
 from notifier.api.app import build_bare_app
-from notifier.api.body import body_limits, model_reader
-from notifier.api.body.request_model import RequestModel
-from notifier.api.errors.fault_lister import MAX_FAULTS
+from notifier.api.errors.faults import MAX_FAULTS
+from notifier.api.request_model import RequestModel
 
 MAX_REPLY = 64 * 1024
 JSON = {"Content-Type": "application/json"}
@@ -117,10 +117,10 @@ async def test_as_much_as_the_documents_allow_is_taken(worst: httpx2.AsyncClient
 
 async def test_too_many_values_are_refused_before_they_are_parsed(worst: httpx2.AsyncClient) -> None:
     """Values are counted in the bytes, so invalid JSON is not parsed."""
-    body = b"[" * (body_limits.MAX_BODY_VALUES + 1)
+    body = b"[" * (request_model.MAX_BODY_VALUES + 1)
     reply = await worst.post("/v1/notifications", content=body, headers=JSON)
     assert (reply.status_code, reply.json()["code"]) == (413, "request_too_large")
-    assert str(body_limits.MAX_BODY_VALUES) in reply.json()["detail"]
+    assert str(request_model.MAX_BODY_VALUES) in reply.json()["detail"]
     reply = await worst.post("/v1/notifications", content=body[:-2], headers=JSON)
     assert (reply.status_code, reply.json()["code"]) == (400, "malformed_json")
 
@@ -130,7 +130,7 @@ async def test_marks_in_texts_are_no_values(worst: httpx2.AsyncClient) -> None:
     text = 'p{margin:0,1} \\",[{:' * 24_000
     content = {"subject": "Hello", "text": text}
     reply = await worst.post("/v1/notifications", json={"to": "ada@example.com", "content": content})
-    assert reply.status_code == 413 or len(text) < body_limits.MAX_NOTIFICATION_BYTES
+    assert reply.status_code == 413 or len(text) < request_model.MAX_NOTIFICATION_BYTES
     content["text"] = text[: 400 * 1024]
     reply = await worst.post("/v1/notifications", json={"to": "ada@example.com", "content": content})
     assert reply.status_code == 202, reply.text
@@ -142,6 +142,6 @@ async def test_a_large_body_is_parsed_in_a_thread() -> None:
     def thread(_text: bytes) -> str:
         return threading.current_thread().name
 
-    limit = model_reader.MAX_INLINE_BYTES
-    assert await model_reader.parse_in_thread(thread, b"x" * limit) == threading.current_thread().name
-    assert (await model_reader.parse_in_thread(thread, b"x" * (limit + 1))).startswith(model_reader.THREAD_NAME)
+    limit = request_reader.MAX_INLINE_BYTES
+    assert await request_reader.parse_in_thread(thread, b"x" * limit) == threading.current_thread().name
+    assert (await request_reader.parse_in_thread(thread, b"x" * (limit + 1))).startswith(request_reader.THREAD_NAME)

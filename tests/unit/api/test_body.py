@@ -4,8 +4,8 @@ import gzip
 
 import pytest
 
-from notifier.api.body.content_decoding import _GzipBody
 from notifier.api.errors.problem_responses import BadRequestError
+from notifier.api.request_reader import _GzipBody
 
 LIMIT = 1000
 

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from support.documented_transport import DOCUMENT, build_validator
 
-from notifier.api import app
+from notifier.api import app, request_reader
 from notifier.api.batches.models import BatchItemIn, BatchShownIn
-from notifier.api.body import model_reader
-from notifier.api.body.request_model import PatchModel, RequestModel, drop_unset
 from notifier.api.notifications import submission_models
 from notifier.api.notifications.submission_models import NotificationIn, NotificationPatchIn
+from notifier.api.request_model import PatchModel, RequestModel, drop_unset
 from notifier.errors import Fault, InvalidRequestError
 
 app.build_bare_app()  # every model there is, whatever else this process has imported
@@ -57,7 +56,7 @@ def _faults(model: type[RequestModel], body: Any) -> list[Fault]:
     if model is NotificationIn:
         return submission_models.parse_notification(drop_unset(model, body), body)[1]
     try:
-        model_reader.validate_body(model, body)
+        request_reader.validate_body(model, body)
     except InvalidRequestError as error:
         return list(error.faults)
     return []

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from notifier import header_names
 from notifier.api import fields
 from notifier.api.batches.models import BatchItemIn
-from notifier.api.idempotency_header import IDEMPOTENCY_KEY_PATTERN, parse_idempotency_key
 from notifier.api.notifications.submission_models import NotificationIn
+from notifier.api.request_reader import IDEMPOTENCY_KEY_PATTERN, parse_idempotency_key
 from notifier.submission import attachment_validation, request_validation
 
 _FIELDS = ["List-Unsubscribe", "X-Notifier-Id", "x-NOTIFIER", "Bcc", "X-", "X-Order"]

@@ -1,5 +1,6 @@
-"""Adds a valid example to each schema of the OpenAPI document, from one table of values."""
+"""The schemas of the OpenAPI document: moved to its components, rewritten for client generators, with examples."""
 
+import json
 from typing import Any
 
 _SCHEMA_PREFIX = "#/components/schemas/"
@@ -9,8 +10,6 @@ _EXAMPLE_VALUES: dict[str, Any] = {
     "action": "notification.cancelled",
     "actor": f"key:{_EXAMPLE_ID}",
     "address": "ada@example.com",
-    "bcc": [],
-    "cc": ["team@example.com"],
     "code": "invalid_address",
     "content_type": "application/pdf",
     "created_by": f"key:{_EXAMPLE_ID}",
@@ -45,6 +44,61 @@ _EXAMPLE_VALUES: dict[str, Any] = {
     "variables": {"name": "Ada", "product": "Larkspur"},
 }
 _FORMAT_EXAMPLES = {"uuid": _EXAMPLE_ID, "date-time": _EXAMPLE_TIME}
+_LIMIT_KEYWORDS = {"minimum", "maximum"}
+_DATA_KEYWORDS = {"example", "examples", "default", "enum", "const"}
+"""Keywords whose values are data, not schemas."""
+
+
+def move_body_schema(schemas: dict[str, Any], operation: dict[str, Any]) -> None:
+    """Move the schema of a body that the route parses itself, with its parts, to the components."""
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        schema = content.get("schema", {})
+        if "title" in schema:
+            add_schema(schemas, schema["title"], schema)
+            content["schema"] = {"$ref": _SCHEMA_PREFIX + schema["title"]}
+
+
+def add_schema(schemas: dict[str, Any], name: str, schema: dict[str, Any]) -> None:
+    """Add a schema and its `$defs` to the components. Raises `ValueError` if two different ones have the same name."""
+    moved = json.loads(json.dumps(schema).replace("#/$defs/", _SCHEMA_PREFIX))
+    for key, definition in {**moved.pop("$defs", {}), name: moved}.items():
+        if schemas.setdefault(key, definition) != definition:
+            raise ValueError(f"there are two schemas {key}")
+
+
+def drop_unused_schemas(document: dict[str, Any]) -> None:
+    """Drop schemas without a reference, such as FastAPI's own validation error."""
+    schemas = document["components"]["schemas"]
+    while unused := [name for name in schemas if f'"{_SCHEMA_PREFIX}{name}"' not in json.dumps(document)]:
+        for name in unused:
+            del schemas[name]
+
+
+def clean_schemas(value: Any) -> None:
+    """Rewrite every schema in this part of the document, in place."""
+    if isinstance(value, list):
+        for inner in value:
+            clean_schemas(inner)
+    elif isinstance(value, dict):
+        _clean_schema(value)
+        for name, inner in value.items():
+            if name not in _DATA_KEYWORDS:
+                clean_schemas(inner)
+
+
+def _clean_schema(schema: dict[str, Any]) -> None:
+    if schema.get("default", ...) is None:
+        del schema["default"]  # it has no meaning, and is invalid beside a type
+    if "$ref" in schema and "enum" in schema:  # the enum narrows the reference, which generators ignore
+        del schema["$ref"]
+        schema["type"] = "string"
+    for limit in _LIMIT_KEYWORDS & set(schema):
+        if isinstance(schema[limit], float) and schema[limit].is_integer():
+            schema[limit] = int(schema[limit])
+    if "anyOf" in schema and "title" in schema:
+        for choice in schema["anyOf"]:
+            if choice.get("type") == "object":  # otherwise its class would be named by its number in the choice
+                choice.setdefault("title", schema["title"])
 
 
 def add_examples(schemas: dict[str, Any]) -> None:
@@ -57,10 +111,10 @@ def add_examples(schemas: dict[str, Any]) -> None:
 def _build_example(schema: dict[str, Any], schemas: dict[str, Any], name: str) -> Any:
     """Build a value that the schema allows; the table has the values of known properties."""
     if "$ref" in (first := schema.get("anyOf", [{}])[0]):  # that, or null
-        schema = first | _list_narrowing_keywords(schema)
+        schema = first | _get_narrowing_keywords(schema)
     if "$ref" in schema:
         return _build_example(
-            schemas[schema["$ref"].removeprefix(_SCHEMA_PREFIX)] | _list_narrowing_keywords(schema), schemas, name
+            schemas[schema["$ref"].removeprefix(_SCHEMA_PREFIX)] | _get_narrowing_keywords(schema), schemas, name
         )
     if "const" in schema:
         return schema["const"]
@@ -91,6 +145,5 @@ def _is_number(schema: dict[str, Any]) -> bool:
     return any(choice.get("type") in ("integer", "number") for choice in (schema, *schema.get("anyOf", [])))
 
 
-def _list_narrowing_keywords(schema: dict[str, Any]) -> dict[str, Any]:
-    """The keywords beside a reference that narrow it down."""
+def _get_narrowing_keywords(schema: dict[str, Any]) -> dict[str, Any]:
     return {keyword: schema[keyword] for keyword in ("default", "enum") if keyword in schema}

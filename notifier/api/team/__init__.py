@@ -1,1 +1,0 @@
-"""Routes and models of the recipients that team keys may mail."""

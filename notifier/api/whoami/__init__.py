@@ -1,1 +1,0 @@
-"""The route that says what a key may do, and its models."""
