@@ -101,8 +101,7 @@ async def _run_demo(data_dir: Path, ports: tuple[int, int, int], ignored: list[s
         await stack.enter_async_context(wiring.serve_http(wiring.build_api(parts), listener))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         places = {"api": url, "inbox": inbox.http_url, "smtp": f"127.0.0.1:{inbox.smtp_port}", "key": key}
-        _print_places(places, ignored, as_json=as_json)
-        await wait_for_stop()
+        await wait_for_stop(json.dumps(places | {"ignored": ignored}) if as_json else _describe_places(places, ignored))
 
 
 def _refuse_other_installation(data_dir: Path) -> None:
@@ -155,10 +154,7 @@ async def _find_or_create_key(parts: "ProcessParts", data_dir: Path) -> str:
     return key
 
 
-def _print_places(places: dict[str, str], ignored: list[str], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(places | {"ignored": ignored}), flush=True)
-        return
+def _describe_places(places: dict[str, str], ignored: list[str]) -> str:
     api, key = places["api"], places["key"]
     body = '{"to": "ada@example.com", "template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}'
     without = (
@@ -166,10 +162,9 @@ def _print_places(places: dict[str, str], ignored: list[str], *, as_json: bool) 
         if ignored
         else ""
     )
-    print(
+    return (
         f"\n  API    {api}/docs\n  Inbox  {places['inbox']}\n  SMTP   {places['smtp']}\n  Key    {key}\n{without}\n"
         "Send a mail:\n\n"
         f"curl -i {api}/v1/notifications -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json'"
-        f" -d '{body}'\n\nCtrl-C stops; data and key are kept.\n",
-        flush=True,
+        f" -d '{body}'\n\nCtrl-C stops; data and key are kept.\n"
     )

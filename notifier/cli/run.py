@@ -45,8 +45,7 @@ async def start_server(host: HostOption = "127.0.0.1", port: PortOption = 8000) 
         await _require_migrated(parts)
         await stack.enter_async_context(wiring.run_sender(parts))
         await _serve_api(stack, parts, listener)
-        print(f"API on http://{host}:{listener.getsockname()[1]}", flush=True)
-        await wait_for_stop()
+        await wait_for_stop(f"API on http://{host}:{listener.getsockname()[1]}")
 
 
 async def start_api(host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
@@ -61,8 +60,7 @@ async def start_api(host: HostOption = "127.0.0.1", port: PortOption = 8000) -> 
         parts = await stack.enter_async_context(wiring.open_process_parts(settings))
         await _require_usable(parts)
         await _serve_api(stack, parts, listener)
-        print(f"API on http://{host}:{listener.getsockname()[1]}", flush=True)
-        await wait_for_stop()
+        await wait_for_stop(f"API on http://{host}:{listener.getsockname()[1]}")
 
 
 async def start_sender(
@@ -90,15 +88,13 @@ async def start_sender(
             port = settings.sender.metrics_port + number
             listener = _open_listener(stack, settings.metrics_host, port, "NOTIFIER_SENDER__METRICS_PORT")
             await stack.enter_async_context(wiring.serve_http(wiring.build_sender_app(parts, running), listener))
-        print("sender ready", flush=True)
-        if drain:
-            stop = asyncio.create_task(wait_for_stop(until_closed))
-            drained = asyncio.create_task(running.drain())
-            await asyncio.wait({stop, drained}, return_when=asyncio.FIRST_COMPLETED)
-            stop.cancel()
-            drained.cancel()
-        else:
-            await wait_for_stop(until_closed)
+        stop = asyncio.create_task(wait_for_stop("sender ready", until_closed))
+        drained = asyncio.create_task(running.drain()) if drain else stop
+        done, _ = await asyncio.wait({stop, drained}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        drained.cancel()
+        for task in done:
+            task.result()
 
 
 async def start_inbox(
@@ -121,8 +117,7 @@ async def start_inbox(
     access = Access(hosts=allow_host or (), release_ports=release_port or ())
     with name_busy_port({"--port": port, "--smtp-port": smtp_port}):
         async with Inbox(host=host, smtp_port=smtp_port, http_port=port, access=access) as inbox:
-            print(f"inbox on {inbox.http_url}, mail to {inbox.host}:{inbox.smtp_port}", flush=True)
-            await wait_for_stop()
+            await wait_for_stop(f"inbox on {inbox.http_url}, mail to {inbox.host}:{inbox.smtp_port}")
 
 
 def _open_listener(stack: AsyncExitStack, host: str, port: int, option: str) -> "socket.socket":
@@ -148,8 +143,11 @@ async def _serve_api(stack: AsyncExitStack, parts: "ProcessParts", listener: "so
     await stack.enter_async_context(wiring.serve_http(wiring.build_api(parts), listener, limits))
 
 
-async def wait_for_stop(pipe: int | None = None) -> None:
-    """Wait for SIGTERM, SIGINT or the end of a pipe. A second signal ends the process at once."""
+async def wait_for_stop(ready: str, pipe: int | None = None) -> None:
+    """Print that the process is ready, and wait for SIGTERM, SIGINT or the end of a pipe.
+
+    From the moment of that line, a signal ends the process in order. A second signal ends it at once.
+    """
     stop = asyncio.Event()
     # Objects from start-up live as long as the process. Without freeze, each full collection takes 0.1 s.
     gc.collect()
@@ -161,6 +159,7 @@ async def wait_for_stop(pipe: int | None = None) -> None:
         loop.add_signal_handler(number, stop.set)
     if pipe is not None:
         loop.add_reader(pipe, stop.set)
+    print(ready, flush=True)
     await stop.wait()
     if pipe is not None:
         loop.remove_reader(pipe)

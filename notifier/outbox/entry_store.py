@@ -36,7 +36,7 @@ from notifier.outbox.entry_handler import (
 from notifier.states import EntryKind, EntryState, Priority
 
 MAX_LOSSES = 4
-"""An entry with this many losses fails at its next one: two losses in company, two alone, and the third alone."""
+"""Losses before the last one: two while other entries ran beside it, and two while it ran alone. The next ends it."""
 _ALONE_DELAYS = (timedelta(seconds=10), timedelta(seconds=60))
 _entry_columns = get_columns(OutboxEntry)
 SUBJECT_INDEX_CONDITION = _entry_columns.attempts >= literal(0, literal_execute=True)

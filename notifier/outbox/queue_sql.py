@@ -111,7 +111,7 @@ WHERE outbox_entry.id = b.id AND outbox_entry.lease_no = b.lease_no RETURNING ou
     columns={"id": UUID_TYPE},
 )
 
-# The work is proven to be done: delete the entry whoever claimed it since, unless its present holder has marked it.
+# The work is proven to be done: delete the entry under any lease, unless its present holder has marked it.
 _UNMARKED = "AND NOT (state = 'leased' AND marked_at IS NOT NULL)"
 DELETE_PROVEN = build_statement(
     f"{_WITH_BATCH} DELETE FROM outbox_entry AS e USING b WHERE {_IS_IN_BATCH} {_UNMARKED}",
@@ -189,7 +189,7 @@ WHERE marked_at IS NULL AND id IN (
 
 # 5. Withdraw, count ---------------------------------------------------------------------------------------------------
 
-# Lock the entries of subjects: whoever withdraws work waits for those who are settling it, and sees the result.
+# Lock the entries of subjects: a transaction that withdraws work waits for settlements, and sees their result.
 _OF_SUBJECTS = "attempts >= 0 AND service_id = :service AND subject_id"  # the condition of the index
 LOCK_POSTGRES = text(
     f"SELECT id FROM outbox_entry WHERE {_OF_SUBJECTS} = ANY(CAST(:subjects AS uuid[])) ORDER BY id FOR UPDATE"

@@ -1,8 +1,7 @@
-"""Rendering for people who edit, and for mails that have been slow: everybody else goes first.
+"""Render for editors, and for mails that have been slow, with a lower priority than all other work.
 
-There is one child for everybody, and one for those who have used up their CPU budget with what was refused. A person
-has one request at a time, and waits after many refusals, so that a mistake, or an attack on the sandbox, delays nobody
-else.
+There is one child for all editors, and one for editors whose refused previews have used up their CPU budget. An editor
+has one request at a time and waits after many refusals, so that a mistake or an attack on the sandbox delays no others.
 """
 
 import asyncio

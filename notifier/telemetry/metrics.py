@@ -21,20 +21,26 @@ CLAIM_SECONDS = Histogram(
     "notifier_claim_seconds", "Time of one claim, as the sender sees it.", buckets=CLAIM_BUCKETS, registry=REGISTRY
 )
 IN_PROCESS = Gauge("notifier_in_process", "Entries held by this process.", ["kind"], registry=REGISTRY)
-RESCUED = Counter("notifier_rescued_total", "Entries whose lease ended without a word.", registry=REGISTRY)
+RESCUED = Counter(
+    "notifier_rescued_total", "Leased entries taken back: their sender died or its lease ended.", registry=REGISTRY
+)
 MARKED = Counter("notifier_marked_total", "Bodies permitted by a committed mark.", registry=REGISTRY)
-REPLAYED = Counter("notifier_replayed_total", "Replies heard from the journals of the dead.", registry=REGISTRY)
+REPLAYED = Counter(
+    "notifier_replayed_total", "Replies that were read from the journals of dead senders.", registry=REGISTRY
+)
 LEASES_LOST = Counter("notifier_leases_lost_total", "Settlements whose fence no longer held.", registry=REGISTRY)
-HELD = Counter("notifier_held_total", "Entries held because their end cannot be written.", registry=REGISTRY)
+HELD = Counter("notifier_held_total", "Entries held because their result cannot be written.", registry=REGISTRY)
 ATTEMPTS = Counter("notifier_attempts_total", "Delivery attempts by outcome.", ["relay", "outcome"], registry=REGISTRY)
-NOT_TRIED = Counter("notifier_not_tried_total", "Claims returned: relay out of reach.", ["relay"], registry=REGISTRY)
+NOT_TRIED = Counter(
+    "notifier_not_tried_total", "Claims put back: the relay was not reachable.", ["relay"], registry=REGISTRY
+)
 SMTP_SECONDS = Histogram(
     "notifier_smtp_seconds", "Time of one SMTP transaction.", ["relay"], buckets=SECONDS_BUCKETS, registry=REGISTRY
 )
 SMTP_SESSIONS = Gauge("notifier_smtp_sessions", "Open connections to the relay.", ["relay"], registry=REGISTRY)
 SMTP_CONNECTIONS = Gauge(
     "notifier_smtp_connections",
-    "Connections that the setting allows (maximum), and that the relay takes (in_force).",
+    "Connections that the setting allows (maximum) and that the relay accepts (in_force).",
     ["relay", "number"],
     registry=REGISTRY,
 )
@@ -44,13 +50,11 @@ RENDER_SECONDS = Histogram(
 )
 RENDER_FAILURES = Counter("notifier_render_failures_total", "Mails that could not be rendered.", registry=REGISTRY)
 RENDER_CHILDREN_KILLED = Counter(
-    "notifier_render_children_killed_total", "Rendering children that overran or died.", registry=REGISTRY
+    "notifier_render_children_killed_total", "Rendering children that were too slow or died.", registry=REGISTRY
 )
-WEBHOOKS = Counter(
-    "notifier_webhooks_total", "Tries at telling an endpoint, by outcome.", ["outcome"], registry=REGISTRY
-)
+WEBHOOKS = Counter("notifier_webhooks_total", "Webhook deliveries tried, by outcome.", ["outcome"], registry=REGISTRY)
 WEBHOOK_SECONDS = Histogram(
-    "notifier_webhook_seconds", "Time of one try at telling an endpoint.", buckets=SECONDS_BUCKETS, registry=REGISTRY
+    "notifier_webhook_seconds", "Time of one webhook delivery.", buckets=SECONDS_BUCKETS, registry=REGISTRY
 )
 DATABASE_CONNECTIONS = Gauge("notifier_database_connections", "Pooled connections in use.", registry=REGISTRY)
 
