@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt of a mail or a webhook, and what a `Retry-After` says.
+"""How long to wait before the next attempt of a mail, and what a `Retry-After` says.
 
 The due time is stored in the outbox entry, so a restart loses nothing.
 """
@@ -7,10 +7,6 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 MAIL_WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 30, 60, 120, 240))
-WEBHOOK_WAITS = tuple(
-    timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
-)  # 5 s, 5 and 30 minutes, 2, 5, 10, 14, 20 and 24 hours: three days in all
-MAX_TRIES = len(WEBHOOK_WAITS) + 1
 JITTER = 0.2
 """Each wait is spread by this fraction to either side, so that what failed together is not retried together."""
 RESEND_SHARE = 4
@@ -26,7 +22,7 @@ def get_retry_delay(attempts: int, *, spread: float) -> timedelta:
 
     1 m, 5 m, 15 m, 30 m, 1 h, 2 h, then always 4 h; the caller stops at the notification's expiry.
     """
-    return _add_jitter(MAIL_WAITS[min(attempts, len(MAIL_WAITS)) - 1], spread)
+    return add_jitter(MAIL_WAITS[min(attempts, len(MAIL_WAITS)) - 1], spread)
 
 
 def get_resend_delay(lifetime: timedelta, *, max_delay: timedelta) -> timedelta:
@@ -34,15 +30,8 @@ def get_resend_delay(lifetime: timedelta, *, max_delay: timedelta) -> timedelta:
     return max(timedelta(0), min(max_delay, lifetime / RESEND_SHARE))
 
 
-def compute_webhook_wait(tries: int, *, spread: float, retry_after: timedelta | None = None) -> timedelta | None:
-    """Return the wait of a webhook after this many attempts; None after the last. `retry_after`: from the reply."""
-    if tries >= MAX_TRIES:
-        return None
-    own = _add_jitter(WEBHOOK_WAITS[tries - 1], spread)
-    return max(own, min(retry_after or own, MAX_RETRY_AFTER))
-
-
-def _add_jitter(wait: timedelta, spread: float) -> timedelta:
+def add_jitter(wait: timedelta, spread: float) -> timedelta:
+    """Spread a wait by up to 20 % to either side; `spread` in [0, 1]."""
     return wait * (1 + JITTER * (2 * spread - 1))
 
 

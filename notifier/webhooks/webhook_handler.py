@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from notifier.backoff import compute_webhook_wait
+from notifier.backoff import MAX_RETRY_AFTER, add_jitter
 from notifier.clock import Clock
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
@@ -47,6 +47,10 @@ LEASE_MARGIN = 30.0
 """Seconds of the lease that are reserved for recording the result of an attempt."""
 LOST_DETAIL = "the sender process died during this attempt"
 UNRECORDED_DETAIL = "the result of this attempt could not be recorded"
+WEBHOOK_WAITS = tuple(
+    timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+)  # 5 s, 5 and 30 minutes, 2, 5, 10, 14, 20 and 24 hours: three days in all
+MAX_TRIES = len(WEBHOOK_WAITS) + 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,3 +275,11 @@ def build_delivery_row(fields: Mapping[str, Any], at: datetime) -> dict[str, Any
     `fields`: event_id, endpoint_id, service_id, type and body.
     """
     return {"id": generate_id(), "entry_id": generate_id(), **fields, "at": at}
+
+
+def compute_webhook_wait(tries: int, *, spread: float, retry_after: timedelta | None = None) -> timedelta | None:
+    """Return the wait of a webhook after this many attempts; None after the last. `retry_after`: from the reply."""
+    if tries >= MAX_TRIES:
+        return None
+    own = add_jitter(WEBHOOK_WAITS[tries - 1], spread)
+    return max(own, min(retry_after or own, MAX_RETRY_AFTER))

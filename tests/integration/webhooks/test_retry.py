@@ -13,13 +13,13 @@ from support.polling import poll_until
 from support.seeded_installation import Installation
 from support.webhook_receiver import build_reply
 
-from notifier.backoff import MAX_TRIES
 from notifier.db.tables import WebhookEndpoint, get_columns
 from notifier.ids import generate_id
 from notifier.outbox.entry_handler import ClaimedEntry, LostClaim
 from notifier.runtime import wiring
 from notifier.states import EntryKind, Priority
 from notifier.webhooks.endpoint_client import HIDDEN_REPLY
+from notifier.webhooks.webhook_handler import MAX_TRIES
 
 _endpoint = get_columns(WebhookEndpoint)
 BUSY = build_reply("500 Internal Server Error", b"out of order")

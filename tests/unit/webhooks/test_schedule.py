@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from notifier.backoff import MAX_RETRY_AFTER, MAX_TRIES, compute_webhook_wait
+from notifier.backoff import MAX_RETRY_AFTER
+from notifier.webhooks.webhook_handler import MAX_TRIES, compute_webhook_wait
 
 
 def test_ten_tries_in_about_three_days() -> None:
