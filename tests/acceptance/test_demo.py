@@ -25,13 +25,13 @@ def test_the_first_mail(tmp_path: Path) -> None:
         where = demo.wait_until_ready_json()
         headers = {"Authorization": f"Bearer {where['key']}"}
         with (
-            httpx2.Client(base_url=where["api"], headers=headers, timeout=60) as client,
+            httpx2.Client(base_url=where["api"], headers=headers, timeout=100) as client,
             MailHogClient(where["inbox"]) as inbox,
         ):
             body = {"to": "ada@example.com", "template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}
             reply = client.post("/v1/notifications", json=body)
             assert (reply.status_code, reply.headers["location"]) == (202, f"/v1/notifications/{reply.json()['id']}")
-            mail = inbox.wait_for(to="ada@example.com", timeout=5)
+            mail = inbox.wait_for(to="ada@example.com", timeout=100)
             assert mail.subject == "Welcome to Larkspur, Ada"
             page = httpx2.get(f"{where['inbox']}/api/v2/messages").json()
             assert page["items"][0]["Content"]["Headers"]["Subject"] == ["Welcome to Larkspur, Ada"]

@@ -76,7 +76,7 @@ async def test_drain_forwards_shows_and_releases(caller: CallerDatabase, demo: d
     assert await asyncio.to_thread(_forward, caller, demo, "--release", str(bad)) == "1 of 1 will be tried again\n"
     assert (await caller.backlog()).waiting == 1
     assert "0 wait, 1 were refused" in await asyncio.to_thread(_forward, caller, demo, "--once")
-    with httpx2.Client(base_url=demo["api"], headers={"Authorization": f"Bearer {demo['key']}"}, timeout=60) as client:
+    with httpx2.Client(base_url=demo["api"], headers={"Authorization": f"Bearer {demo['key']}"}, timeout=100) as client:
         assert len(client.get("/v1/notifications").json()["notifications"]) == 1
 
 

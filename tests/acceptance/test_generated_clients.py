@@ -38,7 +38,7 @@ def _send(demo: dict[str, Any], folder: Path, command: str, recipient: str) -> l
     """Run a program, check that its mail arrived, and return the printed lines."""
     printed = run_command(command, folder, NOTIFIER_URL=demo["api"], NOTIFIER_API_KEY=demo["key"])
     with MailHogClient(demo["inbox"]) as inbox:
-        assert inbox.wait_for(to=recipient, timeout=30).subject.startswith("Welcome to Larkspur")
+        assert inbox.wait_for(to=recipient, timeout=100).subject.startswith("Welcome to Larkspur")
     return printed.splitlines()
 
 

@@ -63,7 +63,7 @@ def test_an_order_becomes_a_mail_and_an_outage_delays_it(shop: ShopProcesses) ->
         # The relay comes back. Each mail arrives once, and the outage used up no attempt.
         with shop.relay(), shop.inbox() as inbox:
             # A mail that was accepted earlier keeps its version; the next has the new one.
-            mail = inbox.wait_for(to="grace@example.com", timeout=30)
+            mail = inbox.wait_for(to="grace@example.com", timeout=100)
             assert mail.subject == "Your Fold & Grain order FG-20418 is on its way"
             assert inbox.wait_for(to="joan@example.com").subject == "Fold & Grain: order FG-20418 has left us"
             for accepted in (reply, later):
@@ -79,7 +79,7 @@ def _published(staff: httpx2.Client, subject: str) -> dict[str, Any]:
     draft = {name: current[name] for name in ("files", "sample", "settings", "revision")}
     saved = staff.put(f"{path}/draft", json=draft | {"files": current["files"] | {"subject.txt": subject}})
     assert saved.status_code == 200, saved.text
-    reply = staff.post(f"{path}/publish", json={"revision": saved.json()["revision"], "note": "shorter"}, timeout=30)
+    reply = staff.post(f"{path}/publish", json={"revision": saved.json()["revision"], "note": "shorter"}, timeout=100)
     assert reply.status_code == 201, reply.text
     report: dict[str, Any] = reply.json()["report"]
     return report

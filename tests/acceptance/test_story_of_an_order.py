@@ -36,7 +36,7 @@ def test_an_order_commits_and_the_mail_follows(tmp_path: Path) -> None:
 
             # The relay comes back: the mail arrives, and the webhook informs the shop.
             with shop.relay(), shop.inbox() as inbox:
-                assert inbox.wait_for(to="ada@example.com", timeout=30).subject == "Welcome to Larkspur, Ada"
+                assert inbox.wait_for(to="ada@example.com", timeout=100).subject == "Welcome to Larkspur, Ada"
                 assert _until(customer, "/orders/1", "mail_status") == "sent"
                 assert len(inbox.messages()) == 1
             assert client.get(f"{path}/explain").json()["because"][0]["code"] == "ended"

@@ -187,7 +187,7 @@ async def _submit_from_all(fleet: Fleet, keys: Keys, line: Line | None) -> Clien
     limits = httpx2.Limits(max_connections=CLIENTS)
     headers = {"Authorization": f"Bearer {keys.shop}"}
     url = f"http://127.0.0.1:{fleet.api_port}"
-    async with httpx2.AsyncClient(base_url=url, headers=headers, limits=limits, timeout=30) as client:
+    async with httpx2.AsyncClient(base_url=url, headers=headers, limits=limits, timeout=100) as client:
         clients = Clients(client=client, body=body, names=[f"order-{n}" for n in range(KEYS)], chance=chance)
         asking = [
             asyncio.create_task(clients.in_batches() if n % BATCHING == 0 else clients.singly()) for n in range(CLIENTS)

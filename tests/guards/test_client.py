@@ -112,7 +112,7 @@ def _place(folder: Path) -> None:
 def _alone(folder: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A Python that sees only its standard library and the folder."""
     command = [sys.executable, "-I", "-S", "-W", "error", "-c", program, str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
 
 @pytest.fixture

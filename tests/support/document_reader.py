@@ -130,7 +130,7 @@ class DocumentReader:
             cwd=self.env["PWD"],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=100,
         )
         assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         self.env = dict(line.split("=", 1) for line in variables_file.read_text().split("\0") if line)
@@ -150,7 +150,7 @@ class DocumentReader:
 
     def _post(self, path: str, body: str, status: int | None) -> None:
         fields = {"Authorization": f"Bearer {self._demo['key']}", "Content-Type": "application/json"}
-        answer = httpx2.post(self._demo["api"] + path, content=self._put(body).encode(), headers=fields, timeout=20)
+        answer = httpx2.post(self._demo["api"] + path, content=self._put(body).encode(), headers=fields, timeout=100)
         assert status in {None, answer.status_code}, answer.text
         self.said = answer.text
 

@@ -14,8 +14,8 @@ from typing import Any, Self
 from support.command_server import CommandServer, ForkedCommand
 
 NOTIFIER = Path(sys.executable).with_name("notifier")
-READY_SECONDS = 60.0
-COMMAND_SECONDS = 60.0
+READY_SECONDS = 200.0
+COMMAND_SECONDS = 200.0
 _COMMANDS = CommandServer()
 
 
@@ -39,7 +39,9 @@ def run_notifier(*arguments: str, env: dict[str, str], check: bool = True) -> su
         if check:
             done.check_returncode()
         return done
-    return subprocess.run([str(NOTIFIER), *arguments], env=env, check=check, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [str(NOTIFIER), *arguments], env=env, check=check, capture_output=True, text=True, timeout=100
+    )
 
 
 def run_script(script: str, env: dict[str, str], **put_in: str) -> str:
@@ -49,7 +51,7 @@ def run_script(script: str, env: dict[str, str], **put_in: str) -> str:
         script = script.replace(placeholder, real)
     env = env | {"PATH": f"{NOTIFIER.parent}{os.pathsep}{env['PATH']}"}
     command = ["bash", "-euc", script]
-    return subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=60).stdout
+    return subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=100).stdout
 
 
 def find_free_port() -> int:
@@ -123,7 +125,7 @@ class NotifierProcess:
         """Send it a signal."""
         self._popen.send_signal(number)
 
-    def wait(self, seconds: float = 30.0) -> int:
+    def wait(self, seconds: float = 100.0) -> int:
         """Wait for its exit status."""
         return self._popen.wait(seconds)
 
@@ -144,7 +146,7 @@ class NotifierProcess:
         if self._popen.poll() is None:
             self._popen.terminate()
             try:
-                self._popen.wait(20)
+                self._popen.wait(100)
             except subprocess.TimeoutExpired:
                 self._popen.kill()
                 self._popen.wait()

@@ -42,7 +42,7 @@ class ShopProcesses:
     def client(self, key: str = "") -> httpx2.Client:
         """A client of Notifier for the shop, or for another key."""
         url = f"http://127.0.0.1:{self.port}"
-        return httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {key or self.key}"}, timeout=60)
+        return httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {key or self.key}"}, timeout=100)
 
     def admin_key(self) -> str:
         """Create an editor's key while Notifier is stopped."""

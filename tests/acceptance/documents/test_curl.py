@@ -29,7 +29,7 @@ class Terminal:
     def run(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Run one script to its end."""
         command = ["sh", str(FOLDER / f"{name}.sh"), *words]
-        return subprocess.run(command, env=self.env, check=False, capture_output=True, text=True, timeout=30)
+        return subprocess.run(command, env=self.env, check=False, capture_output=True, text=True, timeout=100)
 
     def answers(self, name: str, *words: str) -> list[Any]:
         """The API's replies to a script that succeeded."""
@@ -105,7 +105,7 @@ def test_suppress(terminal: Terminal, demo: dict[str, str]) -> None:
     """A suppression is added, listed and lifted, and nothing is left."""
     added, listed = terminal.answers("suppress", "curl+stop@example.com")
     assert listed["suppressions"] == [added]
-    with httpx2.Client(base_url=demo["api"], headers={"Authorization": f"Bearer {demo['key']}"}, timeout=60) as client:
+    with httpx2.Client(base_url=demo["api"], headers={"Authorization": f"Bearer {demo['key']}"}, timeout=100) as client:
         assert client.get(f"/v1/suppressions/{added['id']}").status_code == 404
 
 

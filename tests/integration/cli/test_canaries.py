@@ -151,7 +151,7 @@ def test_what_libraries_and_the_interpreter_say_has_no_words_of_others() -> None
     )
     env = os.environ | {"NOTIFIER_LOG_FORMAT": "json"}
     ended = subprocess.run(
-        [sys.executable, "-c", script], env=env, check=False, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script], env=env, check=False, capture_output=True, text=True, timeout=100
     )
     assert ended.returncode == 1
     assert canary_strings.find_leaks(ended.stdout + ended.stderr) == []

@@ -41,7 +41,7 @@ def send(inbox: BackgroundInbox) -> Send:
         **bodies: Any,
     ) -> None:
         content = raw if raw is not None else composed(subject, to, sender, **bodies).as_bytes()
-        with smtplib.SMTP(inbox.smtp_host, inbox.smtp_port, local_hostname="tests.example", timeout=10) as client:
+        with smtplib.SMTP(inbox.smtp_host, inbox.smtp_port, local_hostname="tests.example", timeout=100) as client:
             client.sendmail(sender, [to], content)
 
     return to_inbox
@@ -73,7 +73,7 @@ def http(inbox: BackgroundInbox) -> Iterator[httpx2.Client]:
 @pytest.fixture
 def say(inbox: BackgroundInbox) -> Iterator[Callable[[bytes, int], list[bytes]]]:
     """Write bytes to the SMTP port after the greeting and EHLO, and read that many reply lines."""
-    with socket.create_connection((inbox.smtp_host, inbox.smtp_port), timeout=10) as connection:
+    with socket.create_connection((inbox.smtp_host, inbox.smtp_port), timeout=100) as connection:
         replies = connection.makefile("rb")
 
         def converse(data: bytes, lines: int) -> list[bytes]:

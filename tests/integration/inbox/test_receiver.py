@@ -103,7 +103,7 @@ def test_a_message_beyond_the_limit_is_refused_when_it_is_announced(say: Say) ->
 
 def test_a_client_that_vanishes_in_the_middle_leaves_nothing(inbox: BackgroundInbox, send: Send) -> None:
     """A connection reset during DATA stores no mail, and the next client is served."""
-    connection = socket.create_connection((inbox.smtp_host, inbox.smtp_port), timeout=10)
+    connection = socket.create_connection((inbox.smtp_host, inbox.smtp_port), timeout=100)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
     connection.sendall(b"EHLO x\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\nSubject: half\r\n")
     connection.close()

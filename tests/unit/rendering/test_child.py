@@ -261,4 +261,4 @@ def test_a_child_ends_with_its_parents_socket(cut: int) -> None:
             answer = msgspec.msgpack.decode(stream.read(size), type=RenderBatchAnswer)
             assert isinstance(only_result(answer), RenderedMail)
         ours.sendall(frame[:cut])
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=100) == 0
