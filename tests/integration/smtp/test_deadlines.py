@@ -17,7 +17,7 @@ from notifier.smtp.transport import SmtpTransport
 
 MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", data=b"Subject: Hi\r\n\r\nHello\r\n")
 SLOW = OutgoingMail(sender="slow@shop.example", recipient="slow@example.com", data=b"Subject: Hi\r\n\r\nHello\r\n")
-THREAD_SECONDS = 0.02
+THREAD_SECONDS = 0.002
 """Real seconds in which another thread of the loop may bring an event before the clock goes on."""
 
 

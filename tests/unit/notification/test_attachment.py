@@ -183,7 +183,7 @@ def test_names_that_mean_something_to_a_system_are_refused(name: str) -> None:
 )
 def test_programs_are_refused_by_their_names(name: str) -> None:
     """A program's extension is refused whatever the type, also when another extension follows or precedes it."""
-    assert "names a program" in detail(build_attachment(name))
+    assert "is the extension of a program" in detail(build_attachment(name))
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.pdf.txt", "a.odt", "a.pdfx"])
