@@ -1,9 +1,12 @@
 """The API as an ASGI application."""
 
 import re
+from copy import copy
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.datastructures import State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import notifier
@@ -103,12 +106,21 @@ class DocumentedFastAPI(FastAPI):
 
 
 def create_app(dependencies: ApiDependencies) -> FastAPI:
-    """Build the application; its caller opens and closes the dependencies."""
-    app = build_bare_app()
+    """Build the application; its caller opens and closes the dependencies.
+
+    Its routes are those of every application in this process, because FastAPI takes long to prepare them.
+    """
+    app = copy(_build_routed_app())
+    app.state = State()
     app.state.dependencies = dependencies
     app.state.probes = dependencies.probes
     app.state.streams = dependencies.streams
     return app
+
+
+@cache
+def _build_routed_app() -> FastAPI:
+    return build_bare_app()
 
 
 def build_bare_app() -> FastAPI:
