@@ -112,10 +112,11 @@ async def test_what_is_secret_is_nowhere_in_the_report(
         source(HTML.replace("{{ code }}", "Code: {{ code }}"), secret=()),
         source(HTML + "{% include code %}"),
         source(HTML.replace("{{ code }}", "{{ {}[code] }}")),
+        source(HTML.replace("{{ code }}", "{{ code | date }}")),
         TemplateSource(files=source().files, sample={"name": "Ada", "code": {"a": 1}}, settings=source().settings),
     )
     reports = [await look(parts, pool, draft) for draft in drafts]
-    assert [report.blocks for report in reports] == [False, True, True, True]
+    assert [report.blocks for report in reports] == [False, True, True, True, True]
     assert all(SECRET not in json.dumps(report.as_json()) for report in reports)
     assert "+<p>Code: •••</p>" in reports[0].examples[0].diffs["html"]
     seen = await look(parts, pool, drafts[0], masked=False)
