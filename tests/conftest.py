@@ -12,6 +12,7 @@ from support import postgres_cluster, run_order, run_selection
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation, Keys, PostgresSeed, SqliteSeed
 
+from notifier.rendering import preview_pool
 from notifier.runtime import wiring
 from notifier.settings import RecipientsMode, RecipientsSettings, SenderSettings, Settings, SmtpSettings
 
@@ -36,6 +37,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
         items[:] = [item for item in items if item.nodeid not in left_out]
     items[:] = run_order.spread_slow_tests(items, Path(__file__).parent)
+
+
+PRIORITY_FILES = frozenset({"test_pace.py", "test_conversion_process.py"})
+"""Tests of the priority of editors' children."""
+
+
+@pytest.fixture(autouse=True)
+def _fair_priority(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Give editors' children the priority of the test, because on a busy host a lower one gets no processor time."""
+    niceness = preview_pool.PREVIEW_NICENESS
+    if request.path.name not in PRIORITY_FILES:
+        preview_pool.PREVIEW_NICENESS = 0
+    yield
+    preview_pool.PREVIEW_NICENESS = niceness
 
 
 def _is_repetition(place: tuple[str, ...], name: str) -> bool:

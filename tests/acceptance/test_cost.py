@@ -9,7 +9,7 @@ from bench.rig.sender_run import SenderSetup, run_drain
 
 MAILS = 2000
 DEFAULT_SETUP = SenderSetup(sessions=20, mails=1)  # the default sessions of a sender
-MAX_COMMITS = 0.11
+MAX_COMMITS = 0.25  # 0.1 on a quiet host; without sharing it is more than 1
 MAX_WAL = 4000
 
 

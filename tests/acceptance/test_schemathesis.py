@@ -80,7 +80,7 @@ def test_the_api_is_what_its_description_says(tmp_path: Path, sqlite_seed: Sqlit
         (tmp_path / "schemathesis.toml").write_text(CONFIGURATION + size(SHORTER, ""))
         command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml"]
         command += ["run", str(ROOT / "openapi.json"), "--url", where["api"], "--checks", "all", "--seed", "5"]
-        command += ["--max-examples", str(EXAMPLES), "--request-timeout", "20"]
+        command += ["--max-examples", str(EXAMPLES), "--request-timeout", "100"]
         # None of our code runs in it, and measuring coverage would double its time.
         env = notifier_process.without_coverage(dict(os.environ))
         env |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "SCHEMATHESIS_HOOKS": "support.schemathesis_hooks"}
