@@ -1,13 +1,15 @@
 """The time limit of a part, with real child processes."""
 
 import asyncio
+import signal
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 from integration.rendering.test_pool import SOURCES, children, kinds
 from support.example_render_job import build_job
 
-from notifier.mail.limits import MAX_PART_SECONDS
+from notifier.mail.limits import MAX_PART_SECONDS, TimeLimit, TooSlowError
 from notifier.mail.mail_parts import RenderedMail
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.protocol import SkippedMail
@@ -54,6 +56,28 @@ async def test_a_slow_mail_leaves_its_child_as_it_was(pool: RenderingPool) -> No
     large = [build_job("large", filling=["a" * 70] * 9000) for _ in range(100)]
     assert kinds(await pool.render(large, SOURCES)) == [RenderedMail] * 100
     assert children() == [before]
+
+
+def test_each_part_has_the_whole_time() -> None:
+    """Two parts that take longer than the limit only together are not interrupted; one that takes longer alone is."""
+    limit, handler = TimeLimit(), signal.getsignal(signal.SIGPROF)
+    limit.set_up()
+    try:
+        for _ in range(2):
+            with limit.part():
+                _work(0.6 * limit.seconds)
+        with pytest.raises(TooSlowError), limit.part():
+            _work(10 * limit.seconds)
+    finally:
+        limit.stop()
+        signal.signal(signal.SIGPROF, handler)
+
+
+def _work(cpu_seconds: float) -> None:
+    """Take this much processor time, however fast the host is."""
+    end = time.process_time() + cpu_seconds
+    while time.process_time() < end:
+        pass
 
 
 async def test_the_pool_counts_what_its_children_work(pool: RenderingPool) -> None:

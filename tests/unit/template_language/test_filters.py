@@ -1,5 +1,6 @@
 """The filters: dates, numbers and money in the reader's language, and refused values."""
 
+import re
 from typing import Any
 
 import pytest
@@ -101,3 +102,4 @@ def test_a_wrong_value_is_told_in_a_sentence(text: str, name: str, expected: str
         render(text)
     assert raised.value.message.startswith(f"“{name}” cannot take ")
     assert expected in raised.value.advice
+    assert not any(value in raised.value.message for value in re.findall(r'"([^"]{3,})"', text))
