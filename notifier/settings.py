@@ -120,6 +120,7 @@ class SenderSettings(_Part):
         le=MAX_SECONDS,
         description="Seconds without a heartbeat after which other senders take over a sender's entries.",
     )
+    schedules: bool = Field(default=True, description="Whether this sender begins the job runs of schedules.")
     grace: float = Field(
         30, ge=0, le=MAX_SECONDS, description="Seconds that mails in flight get to finish after SIGTERM."
     )

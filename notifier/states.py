@@ -1,4 +1,4 @@
-"""The two state machines: of an outbox entry and of a notification.
+"""The state machines: of an outbox entry, of a notification, and of a job run.
 
 Every transition is listed once, with its cause and, where it is not obvious, the reason. Only
 `notifier.status.status_writer` changes a notification's status, and it uses this table.
@@ -22,8 +22,8 @@ class EntryKind(StrEnum):
 
     EMAIL = "email"
     WEBHOOK = "webhook"
-    ASSET = "asset"
     BATCH = "batch"  # a cancelled batch, whose mails must be settled
+    JOB = "job"  # a job run
 
 
 class EntryState(StrEnum):
@@ -125,6 +125,44 @@ class AssetMode(StrEnum):
 
     FIT = "fit"  # the whole image, within width and height
     CROP = "crop"  # exactly width and height; the edges are cut off
+
+
+class JobKind(StrEnum):
+    """What a job run does."""
+
+    IMAGE = "image"  # converts an uploaded image
+    PURGE = "purge"  # deletes what has been kept long enough
+    STATISTICS = "statistics"  # counts the notifications of each hour
+    REPORT = "report"  # mails the figures of yesterday
+    MERGE = "merge"  # submits the rows of a spreadsheet
+    FETCH = "fetch"  # loads a feed
+    NOTIFY = "notify"  # submits one notification
+
+
+class JobState(StrEnum):
+    """The state of a job run."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class CatchUp(StrEnum):
+    """Which of the times that a schedule missed, because no sender ran, get a run."""
+
+    ONE = "one"  # the last one
+    ALL = "all"
+    NONE = "none"
+
+
+class Overlap(StrEnum):
+    """What a schedule does at a time at which its last run has not ended."""
+
+    SKIP = "skip"  # leaves this time out
+    QUEUE = "queue"  # begins after it
 
 
 class WhenUncertain(StrEnum):
@@ -255,6 +293,29 @@ ENTRY_TRANSITIONS: tuple[tuple[EntryState, EntryState | None, str], ...] = (
     (EntryState.HELD, None, "proof comes late; resolve"),
     (EntryState.HELD, EntryState.READY, "the notification has expired: the next claim closes it"),
 )
+
+ENDED_JOB_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
+OPEN_JOB_STATES = frozenset(set(JobState) - ENDED_JOB_STATES)
+JOB_TRANSITIONS: tuple[tuple[JobState, JobState, str], ...] = (
+    (JobState.QUEUED, JobState.RUNNING, "the first step has been committed"),
+    (JobState.QUEUED, JobState.SUCCEEDED, "one step was enough"),
+    (JobState.QUEUED, JobState.FAILED, "its first step failed, or killed its senders"),
+    (JobState.QUEUED, JobState.PAUSED, "pause"),
+    (JobState.QUEUED, JobState.CANCELLED, "cancel"),
+    (JobState.RUNNING, JobState.RUNNING, "another step has been committed"),
+    (JobState.RUNNING, JobState.SUCCEEDED, "the last step has been committed"),
+    (JobState.RUNNING, JobState.FAILED, "a step failed, or killed its senders"),
+    (JobState.RUNNING, JobState.PAUSED, "pause: after the step under way"),
+    (JobState.RUNNING, JobState.CANCELLED, "cancel: after the step under way"),
+    (JobState.PAUSED, JobState.QUEUED, "resume: it continues at its cursor"),
+    (JobState.PAUSED, JobState.CANCELLED, "cancel"),
+    (JobState.FAILED, JobState.QUEUED, "retry: it continues at its cursor"),
+)
+
+
+def get_source_states(target: JobState) -> frozenset[JobState]:
+    """Return the states of a job run that may change to `target`."""
+    return frozenset(source for source, to, _ in JOB_TRANSITIONS if to == target)
 
 
 def get_source_statuses(target: Status, cause: TransitionCause) -> frozenset[Status]:

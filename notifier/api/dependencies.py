@@ -21,6 +21,7 @@ from notifier.db.database_errors import convert_database_errors
 from notifier.db.engine import Database
 from notifier.email_address import RecipientPolicy
 from notifier.health.probes import Probes
+from notifier.jobs.job_control import JobActions
 from notifier.lookup.batch_progress import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
 from notifier.mail.mail_parts import Mailbox
@@ -101,6 +102,7 @@ class ApiDependencies:
     probes: Probes
     streams: OpenStreams
     batch_watch: BatchWatch
+    job_actions: JobActions
     insecure_hosts: tuple[str, ...] = ()  # hosts of webhook URLs that may use plain HTTP
     secret_box: SecretBox = SecretBox()  # noqa: RUF009 - frozen; encrypts secrets of webhooks
 
@@ -136,6 +138,19 @@ async def authenticate_key(request: Request, scope: KeyScope | None) -> Authenti
     if scope is not None:
         key.require_scope(scope)
     return key
+
+
+async def authenticate_owner(request: Request, scope: KeyScope) -> AuthenticatedKey:
+    """Authenticate a service whose key has the scope, or an admin key, and count the request."""
+    key = await authenticate_key(request, None)
+    key.require_scope(scope if isinstance(key, Caller) else KeyScope.ADMIN)
+    return key
+
+
+async def recognise_owner(request: Request, scope: KeyScope) -> None:
+    """Check again that the key is valid and has the scope, without counting: for streams."""
+    key = await get_dependencies(request).authenticator.authenticate_key(request.headers.get("authorization"))
+    key.require_scope(scope if isinstance(key, Caller) else KeyScope.ADMIN)
 
 
 async def recognise_service(request: Request) -> Caller:

@@ -26,6 +26,7 @@ class KeyScope(StrEnum):
     CONTENT = "content:read"
     SUPPRESSIONS = "suppressions:manage"
     WEBHOOKS = "webhooks:manage"
+    SCHEDULES = "schedules:manage"
     KEYS = "keys:manage"
     AUDIT = "audit:read"
     TEMPLATES_READ = "templates:read"

@@ -64,6 +64,29 @@ WAITING = build_statement(
     columns={"service_id": UUID_TYPE},
 )
 
+# The kinds of which something is due, a suspect too: the same walk over all kinds at once.
+_OF_KIND = f"FROM outbox_entry AS e WHERE {_OPEN} AND e.kind ="
+_DUE_KINDS = f"""
+WITH RECURSIVE
+  every(kind, priority) AS (SELECT k.kind, p.priority FROM ({{kinds}}) AS k CROSS JOIN (
+    SELECT 'high' AS priority UNION ALL SELECT 'normal' UNION ALL SELECT 'bulk') AS p),
+  walk(kind, priority, service_id) AS (
+    SELECT every.kind, every.priority, (
+      SELECT e.service_id {_OF_KIND} every.kind AND e.priority = every.priority ORDER BY e.service_id LIMIT 1)
+    FROM every
+    UNION ALL
+    SELECT walk.kind, walk.priority, (
+      SELECT e.service_id {_OF_KIND} walk.kind AND e.priority = walk.priority AND e.service_id > walk.service_id
+      ORDER BY e.service_id LIMIT 1)
+    FROM walk WHERE walk.service_id IS NOT NULL)
+SELECT DISTINCT walk.kind FROM walk WHERE walk.service_id IS NOT NULL AND (
+  SELECT e.due_at {_OF_KIND} walk.kind AND e.priority = walk.priority AND e.service_id = walk.service_id
+  ORDER BY e.due_at LIMIT 1) <= {{now}}
+UNION SELECT kind FROM outbox_entry WHERE {_ALONE} AND due_at <= {{now}}
+"""
+_KINDS = " UNION ALL ".join(f"SELECT '{kind}' AS kind" for kind in EntryKind)
+DUE_KINDS = build_statement(_DUE_KINDS.format(kinds=_KINDS, now=NOW), _DUE_KINDS.format(kinds=_KINDS, now=":now"))
+
 # 2. Lease what is due -------------------------------------------------------------------------------------------------
 
 # The first `room` of the due entries: the services of a priority by turns, the reserve of each priority before rank.
@@ -184,6 +207,12 @@ async def list_backlogs(
     return [
         ServiceBacklog(priority=Priority(row.priority), service_id=row.service_id, since=row.due_at) for row in rows
     ]
+
+
+async def list_due_kinds(connection: StatementConnection, *, now: datetime | None = None) -> set[EntryKind]:
+    """List the kinds of which something is due."""
+    rows = await connection.execute(DUE_KINDS.for_connection(connection), bind_now(connection, now)[0])
+    return {EntryKind(row.kind) for row in rows}
 
 
 async def claim_entries(

@@ -98,6 +98,12 @@ async def mark_entries(
     return await _read_fences(connection, queue_sql.build_mark(still_wanted), values)
 
 
+async def lock_claim(connection: StatementConnection, entry: ClaimedEntry) -> bool:
+    """Keep others from claiming or withdrawing the entry until this transaction ends; False if its fence is lost."""
+    statement = queue_sql.LOCK_CLAIM.for_connection(connection)
+    return (await connection.execute(statement, {"id": entry.id, "lease_no": entry.lease_no})).first() is not None
+
+
 # 3. Settle ------------------------------------------------------------------------------------------------------------
 
 
@@ -187,16 +193,16 @@ def _bind_rescue(connection: StatementConnection, selection: LeaseSelection, now
     return values
 
 
-async def check_overdue(
-    connection: StatementConnection, kind: EntryKind, *, now: datetime | None = None
-) -> tuple[bool, bool]:
-    """Return whether there is an expired lease, and whether there is an expired hold."""
+async def list_overdue(
+    connection: StatementConnection, *, now: datetime | None = None
+) -> tuple[frozenset[EntryKind], bool]:
+    """List the kinds with an expired lease; and whether there is an expired hold."""
     values, time = bind_now(connection, now)
-    values |= {"kind": kind.value}
     if is_sqlite(connection):
         values["begun"] = format_sqlite_time(time - queue_sql.BODY_LEASE)
-    row = (await connection.execute(queue_sql.OVERDUE.for_connection(connection), values)).one()
-    return bool(row.overrun), bool(row.ripe)
+    rows = (await connection.execute(queue_sql.OVERDUE.for_connection(connection), values)).all()
+    expired = frozenset(EntryKind(row.kind) for row in rows if row.state == EntryState.LEASED)
+    return expired, any(row.state == EntryState.HELD for row in rows)
 
 
 async def release_expired_holds(connection: StatementConnection, *, now: datetime | None = None) -> int:

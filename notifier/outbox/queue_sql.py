@@ -78,6 +78,11 @@ RETURNING id, lease_no
     )
 
 
+# Lock an entry whose fence holds, under any state: work that is committed before it is settled locks it first.
+_LOCK_CLAIM = "SELECT id FROM outbox_entry WHERE id = :id AND lease_no = :lease_no"
+LOCK_CLAIM = build_statement(f"{_LOCK_CLAIM} FOR UPDATE", _LOCK_CLAIM, parameters={"id": UUID_TYPE})
+
+
 # 3. Settle ------------------------------------------------------------------------------------------------------------
 
 # Delete finished entries whose fence held, whatever their state is by now.
@@ -160,10 +165,10 @@ RESCUE = {
     for name, condition in _SELECTED.items()
 }
 
-# Whether there is an expired lease to rescue or an expired hold to release; mostly there is neither.
+# The kinds with an expired lease to rescue or an expired hold to release; mostly there are none.
 _OVERDUE = f"""
-SELECT EXISTS (SELECT 1 FROM outbox_entry WHERE state = 'leased' AND kind = :kind AND {_EXPIRED}) AS overrun,
-       EXISTS (SELECT 1 FROM outbox_entry WHERE state = 'held' AND due_at <= {{now}}) AS ripe
+SELECT kind, state FROM outbox_entry WHERE state = 'leased' AND {_EXPIRED}
+UNION SELECT kind, state FROM outbox_entry WHERE state = 'held' AND due_at <= {{now}}
 """
 OVERDUE = build_statement(_OVERDUE.format(**_ON_POSTGRES), _OVERDUE.format(**_ON_SQLITE))
 

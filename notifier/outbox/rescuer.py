@@ -171,12 +171,13 @@ class Rescuer:
 
     async def _check_leases(self) -> None:
         try:
-            for handler in self._handlers:
-                async with self._database.read() as connection:
-                    has_expired, has_expired_hold = await entry_store.check_overdue(connection, handler.kind)
-                if has_expired and self._holder.heartbeat is not None and self._holder.heartbeat.can_judge_others():
-                    await self._rescue(handler, LeaseSelection(kind=handler.kind))
-            if has_expired_hold:  # of any kind: each query asks for all of them
+            async with self._database.read() as connection:
+                expired, has_expired_hold = await entry_store.list_overdue(connection)
+            if self._holder.heartbeat is not None and self._holder.heartbeat.can_judge_others():
+                for handler in self._handlers:
+                    if handler.kind in expired:
+                        await self._rescue(handler, LeaseSelection(kind=handler.kind))
+            if has_expired_hold:
                 async with self._database.write_statement() as connection:
                     await entry_store.release_expired_holds(connection)
                 self._on_rescue()

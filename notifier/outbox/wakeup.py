@@ -25,6 +25,7 @@ class Wakeup:
     def __init__(self) -> None:
         self._event = asyncio.Event()
         self.hears_others = False  # True: other processes tell this one when work has become due
+        self.is_watched = False  # True: a `WorkWatch` wakes the worker when something is due
         self.followers: list[Wakeup] = []  # woken as well
 
     def __call__(self) -> None:
@@ -32,6 +33,10 @@ class Wakeup:
         self._event.set()
         for follower in self.followers:
             follower()
+
+    def wake_alone(self) -> None:
+        """Wake the worker, and not the followers."""
+        self._event.set()
 
     async def wait(self, seconds: float) -> bool:
         """Wait for a wake-up, at most `seconds`; return True if there was one."""

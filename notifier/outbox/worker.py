@@ -40,6 +40,8 @@ POLL_SECONDS = (0.05, 0.1, 0.2, 0.5)
 """Waits between empty claims; the last one repeats. A wake-up ends any of them."""
 IDLE_POLL_SECONDS = 1.0
 """The last wait where other processes send wake-ups: then polling is needed only for entries that become due later."""
+WATCHED_POLL_SECONDS = 30.0
+"""The last wait where a `WorkWatch` asks for all workers of the process."""
 UNSETTLED_DELAY = timedelta(minutes=1)
 STOP_TIMEOUT_SECONDS = 10.0
 """Seconds that a stop waits for the database once nothing is in flight."""
@@ -174,10 +176,14 @@ class Worker:
                 idle = 0
                 self._begin(claimed)
                 continue
-            longest = IDLE_POLL_SECONDS if self._wake.hears_others else POLL_SECONDS[-1]
-            pause = POLL_SECONDS[idle] if idle < len(POLL_SECONDS) else longest
+            pause = POLL_SECONDS[idle] if idle < len(POLL_SECONDS) else self._get_longest_wait()
             woken = await self._wake.wait(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
             idle = 0 if woken else idle + 1
+
+    def _get_longest_wait(self) -> float:
+        if self._wake.is_watched:
+            return WATCHED_POLL_SECONDS
+        return IDLE_POLL_SECONDS if self._wake.hears_others else POLL_SECONDS[-1]
 
     async def _claim_next(self) -> list[ClaimedEntry]:
         """Claim a suspect if one is due and nothing else is here; else as much as there is capacity for."""

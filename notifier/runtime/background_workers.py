@@ -1,16 +1,21 @@
-"""The other work of a sender process: webhooks, images and cancelled batches.
+"""The other work of a sender process: webhooks, jobs and cancelled batches.
 
 Each kind has its own worker and slots, so that it never delays mail.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 
+from notifier.jobs.job_handler import JobHandler
+from notifier.jobs.schedule_ticker import ScheduleTicker
 from notifier.outbox.wakeup import DelayedWakeup, Wakeup
+from notifier.outbox.work_watch import WorkWatch
+from notifier.runtime.job_actions import build_job_actions
 from notifier.runtime.process_parts import ProcessParts
+from notifier.states import EntryKind
 from notifier.status.batch_cancellation import BatchCancellationHandler
-from notifier.templating.assets.asset_handler import AssetHandler
 from notifier.webhooks.endpoint_client import EndpointClient, HostResolver
 from notifier.webhooks.endpoint_secret import SecretBox
 from notifier.webhooks.webhook_handler import WebhookHandler
@@ -22,26 +27,56 @@ RESOLVING_THREADS = 8
 class SideWork:
     """The handler of one kind of work, and the wake-up of its worker."""
 
-    handler: WebhookHandler | AssetHandler | BatchCancellationHandler
+    handler: WebhookHandler | JobHandler | BatchCancellationHandler
     wakeup: Wakeup
 
 
 @contextlib.contextmanager
 def open_side_work(parts: ProcessParts) -> Iterator[tuple[SideWork, ...]]:
     """Open the handlers of all side work until the block ends."""
-    with _open_webhooks(parts) as webhooks:
-        images = SideWork(handler=AssetHandler(parts.database, parts.clock), wakeup=_build_polling_wakeup())
-        batches = SideWork(
-            handler=BatchCancellationHandler(parts.database, parts.clock), wakeup=_build_polling_wakeup()
-        )
-        yield webhooks, images, batches
+    with _open_webhooks(parts) as webhooks, _open_jobs(parts) as jobs:
+        batches = SideWork(handler=BatchCancellationHandler(parts.database, parts.clock), wakeup=Wakeup())
+        yield webhooks, jobs, batches
 
 
-def _build_polling_wakeup() -> Wakeup:
-    """Build a wake-up that nothing triggers: the worker of images or batches polls once a second."""
-    wakeup = Wakeup()
-    wakeup.hears_others = True
-    return wakeup
+@contextlib.contextmanager
+def _open_jobs(parts: ProcessParts) -> Iterator[SideWork]:
+    """Open the handler of jobs. Its worker wakes up with the mail worker, as requests begin jobs."""
+    wakeup = DelayedWakeup()
+    parts.wakeup.followers.append(wakeup)
+    try:
+        yield SideWork(handler=JobHandler(parts.database, build_job_actions(parts), parts.clock), wakeup=wakeup)
+    finally:
+        parts.wakeup.followers.remove(wakeup)
+
+
+@contextlib.asynccontextmanager
+async def run_watch(parts: ProcessParts, side_work: Iterable[SideWork]) -> AsyncIterator[None]:
+    """Wake the idle workers of this process when something is due, until the block ends."""
+    wakeups = {work.handler.kind: work.wakeup for work in side_work} | {EntryKind.EMAIL: parts.wakeup}
+    watch = WorkWatch(parts.database, wakeups, parts.clock)
+    watching = asyncio.create_task(watch.run())
+    try:
+        yield
+    finally:
+        watch.stop()
+        await asyncio.wait({watching})
+
+
+@contextlib.asynccontextmanager
+async def run_schedules(parts: ProcessParts) -> AsyncIterator[None]:
+    """Begin the runs of schedules until the block ends. The built-in schedules exist from the first start."""
+    if not parts.settings.sender.schedules:
+        yield
+        return
+    kinds = frozenset(build_job_actions(parts))
+    ticker = ScheduleTicker(parts.database, parts.clock, parts.wakeup, built_in=kinds)
+    ticking = asyncio.create_task(ticker.run())
+    try:
+        yield
+    finally:
+        ticker.stop()
+        await asyncio.wait({ticking})
 
 
 @contextlib.contextmanager

@@ -41,7 +41,8 @@ from notifier.outbox.wakeup import listen_for_wakeups
 from notifier.outbox.worker import Worker
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.preview_pool import EditorRenderers, PreviewPool
-from notifier.runtime.background_workers import open_side_work
+from notifier.runtime.background_workers import open_side_work, run_schedules, run_watch
+from notifier.runtime.job_actions import build_job_actions
 from notifier.runtime.process_parts import ProcessParts, open_process_parts
 from notifier.smtp.transport import SmtpTransport
 from notifier.sse import OpenStreams
@@ -118,6 +119,7 @@ def build_api(parts: ProcessParts) -> FastAPI:
         ),
         streams=OpenStreams(),
         batch_watch=BatchWatch(parts.database, parts.clock),
+        job_actions=build_job_actions(parts),
         insecure_hosts=parts.settings.webhooks.insecure_hosts,
         secret_box=SecretBox.from_setting(parts.settings.secret_key),
     )
@@ -131,10 +133,10 @@ class RunningSender:
     worker: Worker
     deliverer: EmailHandler
     identity: SenderIdentity
-    side_workers: Sequence[Worker]  # for webhooks, images and cancelled batches; they have their own slots
+    side_workers: Sequence[Worker]  # for webhooks, jobs and cancelled batches; they have their own slots
 
     async def drain(self) -> None:
-        """Work until no mail, webhook, image or batch is due."""
+        """Work until no mail, webhook, job or batch is due."""
         await self.worker.drain()
         for worker in self.side_workers:
             await worker.drain()
@@ -190,6 +192,8 @@ async def run_sender(parts: ProcessParts, *, pool: type[RenderingPool] = Renderi
                 public_url=images.public_url,
             ) as rendering,
             aclosing(PreviewPool(images.load_base64, images.public_url)) as apart,
+            run_schedules(parts),
+            run_watch(parts, side_tasks),
         ):
             report = RelayReport(parts.database, identity.boot_id, transport.relay, parts.clock)
             deliverer = EmailHandler(

@@ -80,7 +80,7 @@ class QueueDriver:
     async def overdue(self) -> bool:
         """True if some lease has expired."""
         async with self.database.read() as connection:
-            return (await entry_store.check_overdue(connection, EntryKind.EMAIL, now=self.now))[0]
+            return EntryKind.EMAIL in (await entry_store.list_overdue(connection, now=self.now))[0]
 
     async def mark(self, *entries: ClaimedEntry) -> set[Fence]:
         """Mark the entries; return the fences of those that were marked."""

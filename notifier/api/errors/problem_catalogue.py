@@ -130,6 +130,23 @@ _PROBLEMS = {
         409, "Too many templates, layouts or images", "The instance has the maximum number of them.",
         "Delete one that is no longer used, or ask the operator.", "save_template_draft save_layout upload_asset",
     ),
+    "job_state": CatalogueEntry(
+        409, "The state of the job does not allow it", "The job has ended, or is not in a state for this operation.",
+        "`detail` names the state. Only a paused job can be resumed, and only a failed one retried.",
+        "cancel_job pause_job resume_job retry_job",
+    ),
+    "stale_schedule": CatalogueEntry(
+        409, "Edit conflict", "Somebody changed the schedule after the `revision` that you sent.",
+        "Load it, and send your change with its `revision`.", "save_schedule run_schedule",
+    ),
+    "built_in_schedule": CatalogueEntry(
+        409, "A built-in schedule", "It can be moved, switched off and run, but not deleted, and keeps its action.",
+        "Switch it off with `enabled: false`.", "save_schedule delete_schedule",
+    ),
+    "too_many_schedules": CatalogueEntry(
+        409, "Too many schedules", "The owner has the maximum number of schedules.", "Delete one first.",
+        "save_schedule",
+    ),
     "too_many_keys": CatalogueEntry(
         409, "Too many API keys", "The service has the maximum number of valid keys.",
         "Revoke one that is no longer used, or rotate without overlap.", "create_key rotate_key",

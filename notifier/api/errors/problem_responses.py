@@ -40,6 +40,8 @@ from notifier.errors import (
     NotFoundError,
     NotifierError,
 )
+from notifier.jobs.job_control import JobStateError
+from notifier.jobs.schedule_store import BuiltInScheduleError, StaleScheduleError, TooManySchedulesError
 from notifier.lookup.content_preview import UnrenderableError
 from notifier.rendering.preview_pool import TooMuchRefusedError
 from notifier.sse import TooManyStreamsError
@@ -99,6 +101,10 @@ _CODE_OF_ERROR: dict[type[NotifierError], str] = {
     StaleAssetError: "stale_asset",
     AssetNotReadyError: "asset_not_ready",
     TooManyTemplatesError: "too_many_templates",
+    JobStateError: "job_state",
+    StaleScheduleError: "stale_schedule",
+    BuiltInScheduleError: "built_in_schedule",
+    TooManySchedulesError: "too_many_schedules",
     TooManyKeysError: "too_many_keys",
     KeyEndedError: "key_ended",
     KeyReplacedError: "key_replaced",

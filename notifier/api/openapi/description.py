@@ -21,6 +21,8 @@ TAGS = [
     {"name": "batches", "description": "Up to a thousand notifications at once, and their progress."},
     {"name": "templates", "description": "The texts of mail: drafts, versions, layouts. They belong to the instance."},
     {"name": "assets", "description": "Images for templates. They belong to the instance."},
+    {"name": "jobs", "description": "Long work in small steps: its progress, and cancel, pause, resume, retry."},
+    {"name": "schedules", "description": "When jobs begin again and again."},
     {"name": "suppressions", "description": "Addresses that must not be mailed."},
     {"name": "audit", "description": "Who did what to which object."},
     {"name": "keys", "description": "API keys, and what they may do."},

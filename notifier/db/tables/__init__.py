@@ -1,6 +1,7 @@
 """The tables, one noun per file. Importing this package loads them all into the metadata, for migrations."""
 
 from notifier.db.table_base import Table, get_columns
+from notifier.db.tables.job import JobRun, Schedule
 from notifier.db.tables.notification import (
     Attachment,
     Attempt,
@@ -34,6 +35,7 @@ __all__ = [
     "AuditEntry",
     "Batch",
     "DeliveryState",
+    "JobRun",
     "Notification",
     "NotificationContent",
     "NotificationEvent",
@@ -41,6 +43,7 @@ __all__ = [
     "OutboxEntry",
     "RelayConnections",
     "RelayState",
+    "Schedule",
     "SenderProcess",
     "Service",
     "StatusIndex",

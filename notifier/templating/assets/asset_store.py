@@ -1,4 +1,4 @@
-"""Images for templates: uploaded under a name, converted by an outbox handler, pinned by versions.
+"""Images for templates: uploaded under a name, converted by a job, pinned by versions.
 
 A version keeps the SHA-256 of each image that it shows, and converted files are never deleted here. So a new upload or
 a deletion changes only the versions that are published later.
@@ -22,10 +22,10 @@ from notifier.db.direct_connections import StatementConnection
 from notifier.db.tables import INSTANCE, Asset, AssetFile, Attachment, get_columns
 from notifier.errors import Fault, NotFoundError, NotifierError
 from notifier.ids import generate_id
+from notifier.jobs import job_store
+from notifier.jobs.job_store import NewJobRun
 from notifier.mail.mail_parts import PinnedAsset
-from notifier.outbox import entry_store
-from notifier.outbox.entry_handler import NewEntry
-from notifier.states import AssetMode, AssetStatus, EntryKind, Priority
+from notifier.states import AssetMode, AssetStatus, JobKind
 from notifier.templating import edit_rules
 from notifier.templating.assets.image_conversion import MAX_UPLOAD_BYTES, TOO_LONG, ConvertedImage, ImageOptions
 from notifier.templating.edit_rules import EditConflictError, record_asset, require_same_revision
@@ -108,15 +108,14 @@ async def upload_asset(
         await connection.execute(update(Asset).where(_asset.id == stored.id).values(row))
     elif not await insert_if_absent(connection, Asset, row):
         raise StaleAssetError(await _find_asset(connection, name))
-    entry = NewEntry(
-        id=generate_id(),
-        kind=EntryKind.ASSET,
-        subject_id=id_,
+    run = NewJobRun(
         service_id=INSTANCE,
-        priority=Priority.NORMAL,
-        due_at=actor.at,
+        kind=JobKind.IMAGE,
+        created_by=actor.name,
+        subject_id=id_,
+        options={"name": name, "revision": revision + 1},
     )
-    await entry_store.enqueue_entries(connection, [entry])
+    await job_store.create_run(connection, run, actor.at)
     saved = _build_asset_view(row)
     await _record(connection, AuditAction.ASSET_UPLOADED, saved, actor)
     return saved

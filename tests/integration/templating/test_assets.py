@@ -17,15 +17,21 @@ from support import api_caller, marketing_template, published_template, sample_i
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
 
+from notifier.db.engine import Database
 from notifier.db.tables import INSTANCE, Asset, AuditEntry, OutboxEntry, get_columns
 from notifier.ids import generate_id
-from notifier.outbox.entry_handler import ClaimedEntry, FinishEntry, LostClaim, Settlement
+from notifier.jobs import job_handler, job_store
+from notifier.jobs.job_action import JobRunView, StepContext
+from notifier.jobs.job_handler import JobHandler
+from notifier.jobs.job_store import JobFilter
+from notifier.outbox.entry_handler import ClaimedEntry, LostClaim
 from notifier.runtime import wiring
-from notifier.states import AssetStatus, Priority
+from notifier.runtime.job_actions import build_job_actions
+from notifier.states import JobKind, JobState, Priority
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 from notifier.templating import draft_store
 from notifier.templating.assets import conversion_process as image_process
-from notifier.templating.assets.asset_handler import AssetHandler, AssetResult
+from notifier.templating.assets.image_action import ImageAction
 from notifier.templating.assets.image_conversion import MAX_UPLOAD_BYTES, ImageOptions, RejectedImage
 
 _asset, _audit = get_columns(Asset), get_columns(AuditEntry)
@@ -173,27 +179,38 @@ async def test_what_is_no_upload_is_refused_at_once(staff: Staff) -> None:
 
 async def test_what_kills_its_senders_has_failed(staff: Staff) -> None:
     """An image whose senders died too often fails with a reason; a replaced image is left alone."""
+    database = staff.parts.database
     assert (await sample_images.upload_image(staff.client, "logo", sample_images.HTML)).status_code == 202
-    entry = _lost(UUID((await staff.found())["id"]))
-    maker = AssetHandler(staff.parts.database, staff.parts.clock)
+    (run,) = await _list_runs(database)
+    handler = JobHandler(database, build_job_actions(staff.parts), staff.parts.clock)
     for _twice in range(2):
-        async with staff.parts.database.direct_transaction() as connection:
-            (end,) = await maker.recover_lost(connection, [LostClaim(entry=entry, marked_at=None)])
-            await maker.record(connection, [end])
+        async with database.write() as connection:
+            await handler.recover_lost(connection, [LostClaim(entry=_lost(run.id), marked_at=None)])
         asset = await staff.found()
         assert (asset["status"], asset["detail"][:15]) == ("failed", "the sender died")
+    (run,) = await _list_runs(database)
+    assert (run.state, run.error) == (JobState.FAILED, job_handler.LOST)
 
 
 async def test_a_job_that_ends_late_changes_no_newer_upload(staff: Staff) -> None:
     """The result of the first upload is not stored for the second."""
+    database = staff.parts.database
     for revision in range(2):
         await sample_images.upload_image(staff.client, "logo", sample_images.HTML, revision=revision)
-    maker, id_ = AssetHandler(staff.parts.database, staff.parts.clock), UUID((await staff.found())["id"])
-    end = AssetResult(id=id_, revision=1, status=AssetStatus.FAILED, detail="not an image")
-    async with staff.parts.database.direct_transaction() as connection:
-        await maker.record(connection, [Settlement(entry=_lost(id_), action=FinishEntry(), record=end)])
+    second, first = await _list_runs(database)
+    assert (first.options["revision"], second.options["revision"]) == (1, 2)
+    context = StepContext(now=datetime.now(UTC), report_progress=lambda _percent: None, is_stopping=lambda: False)
+    async with database.write() as connection:
+        rejected = RejectedImage(reason="not an image")
+        result = await ImageAction(database).apply(connection, first, rejected, context)
+    assert result.is_done
     asset = await staff.found()
     assert (asset["status"], asset["revision"], asset["detail"]) == ("pending", 2, "")
+
+
+async def _list_runs(database: Database) -> list[JobRunView]:
+    async with database.read() as connection:
+        return await job_store.list_runs(connection, JobFilter(kind=JobKind.IMAGE), before=None, limit=10)
 
 
 def _lost(subject_id: UUID) -> ClaimedEntry:

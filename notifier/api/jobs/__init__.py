@@ -1,0 +1,1 @@
+"""Job runs in the API."""

@@ -1,0 +1,102 @@
+"""The request and reply models of schedules."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from notifier.api import fields
+from notifier.api.request_model import RequestModel
+from notifier.jobs import schedule_store
+from notifier.jobs.schedule_store import ScheduleRequest, ScheduleView
+from notifier.jobs.timing import MAX_TIMING_LENGTH
+from notifier.states import CatchUp, JobKind, Overlap
+
+NAME_PATTERN = f"^{schedule_store.SCHEDULE_NAME.pattern}$"
+MAX_OPTIONS = 20
+MAX_NEXT = 100
+_EXAMPLE: JsonValue = {
+    "timing": "0 9 * * 1-5",
+    "zone": "Europe/Berlin",
+    "action": "report",
+    "options": {"to": "ops@example.com"},
+}
+_TIMING = "Five cron fields, such as `0 9 * * 1-5`, or `every 15m`, `every 2h`, `every 1d`."
+_CATCH_UP = "Which of the times that nobody ran at get a run: the last `one`, `all` or `none`."
+_OVERLAP = "At a time at which the last run has not ended: `skip` it, or `queue` a run behind it."
+
+
+class ScheduleIn(RequestModel):
+    """A schedule as it is to be."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    timing: Annotated[str, Field(max_length=MAX_TIMING_LENGTH)] = Field(description=_TIMING)
+    zone: str = Field("UTC", max_length=64, description="The IANA time zone of a cron timing, such as Europe/Berlin.")
+    action: JobKind = Field(strict=False, description="What it does.")
+    options: dict[str, Any] = Field(
+        default_factory=dict, max_length=MAX_OPTIONS, description="The settings of the action."
+    )
+    catch_up: CatchUp = Field(CatchUp.ONE, strict=False, description=_CATCH_UP)
+    overlap: Overlap = Field(Overlap.SKIP, strict=False, description=_OVERLAP)
+    enabled: bool = Field(default=True, description="False: it begins no runs, except by hand.")
+    revision: fields.WholeNumber | None = Field(
+        None,
+        ge=0,
+        le=2**31 - 2,
+        description="The revision that you have loaded; 0 for a new name. Left out: whichever there is.",
+    )
+
+    def build_request(self) -> ScheduleRequest:
+        """Build the request for the operation."""
+        return ScheduleRequest(
+            timing=self.timing,
+            zone=self.zone,
+            kind=self.action,
+            options=self.options,
+            catch_up=self.catch_up,
+            overlap=self.overlap,
+            enabled=self.enabled,
+            revision=self.revision,
+        )
+
+
+class ScheduleOut(BaseModel):
+    """A schedule."""
+
+    id: UUID
+    name: str
+    timing: str = Field(description=_TIMING)
+    zone: str
+    action: JobKind
+    options: dict[str, Any]
+    catch_up: CatchUp = Field(description=_CATCH_UP)
+    overlap: Overlap = Field(description=_OVERLAP)
+    enabled: bool
+    built_in: bool = Field(description="It can be changed, but not deleted.")
+    next_at: datetime | None = Field(description="When it begins its next run; null: it does not.")
+    revision: int
+    created_by: str
+    created_at: datetime
+    updated_by: str
+    updated_at: datetime
+
+
+class SchedulesOut(BaseModel):
+    """The schedules of the owner, by name."""
+
+    schedules: list[ScheduleOut]
+
+
+class NextTimesOut(BaseModel):
+    """The next times of a schedule."""
+
+    times: list[datetime] = Field(description="In UTC, in order; also of a schedule that is switched off.")
+
+
+def build_schedule_reply(schedule: ScheduleView) -> dict[str, Any]:
+    """Build the reply for a schedule."""
+    return {name: getattr(schedule, name) for name in ScheduleOut.model_fields if name != "action"} | {
+        "action": schedule.kind
+    }

@@ -1,0 +1,148 @@
+"""The ticker: each second a sender looks which schedules are due, moves them to their next time, and writes the runs.
+
+There is no leader. Any number of senders look at once: whoever moves `next_at` from the old value to the new one writes
+the runs in the same transaction, and a run is unique for its schedule and planned time.
+"""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.audit import Actor
+from notifier.clock import Clock
+from notifier.db.dialect import insert_if_absent
+from notifier.db.engine import Database
+from notifier.db.tables import INSTANCE, Schedule, get_columns
+from notifier.errors import DatabaseUnavailableError
+from notifier.ids import generate_id
+from notifier.jobs import job_store, timing
+from notifier.jobs.schedule_store import ScheduleView, build_new_run
+from notifier.outbox.wakeup import Wakeup
+from notifier.states import CatchUp, JobKind, Overlap
+from notifier.telemetry.logging import get_logger
+
+TICK_SECONDS = 1.0
+MAX_SCHEDULES_PER_TICK = 50
+BUILT_IN_SCHEDULES = (("purge", "0 0 * * *", JobKind.PURGE), ("statistics", "every 1m", JobKind.STATISTICS))
+"""The schedules that exist from the first start: name, timing, action."""
+_schedule = get_columns(Schedule)
+
+
+class ScheduleTicker:
+    """Begins the runs of schedules in one process, until told to stop."""
+
+    def __init__(
+        self, database: Database, clock: Clock, wake: Wakeup, *, built_in: Collection[JobKind] = frozenset()
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._wake = wake  # of the worker of jobs
+        self._missing = set(built_in)  # the built-in schedules that may not exist yet
+        self._stopping = asyncio.Event()
+        self._log = get_logger()
+
+    def stop(self) -> None:
+        """Let `run` return."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Look once a second."""
+        while not self._stopping.is_set():
+            try:
+                await self.tick()
+            except DatabaseUnavailableError:
+                pass  # the workers report it; the times are caught up
+            except Exception as error:  # noqa: BLE001 - whatever one schedule raises, the others must go on
+                self._log.exception("schedules_failed", error=type(error).__name__)
+            try:
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._stopping.wait()
+            except TimeoutError:
+                continue
+
+    async def tick(self) -> int:
+        """Begin the runs that are due now; return how many."""
+        now, begun = self._clock.now(), 0
+        if self._missing:
+            await create_built_in_schedules(self._database, self._missing, now)
+            self._missing = set()
+        for id_ in await self._list_due(now):
+            try:
+                async with self._database.write() as connection:
+                    begun += await self._begin_runs(connection, id_, now)
+            except DatabaseUnavailableError:
+                raise
+            except Exception as error:  # noqa: BLE001 - one bad schedule must not stop the others
+                self._log.exception("schedule_failed", schedule_id=str(id_), error=type(error).__name__)
+        if begun:
+            self._wake()
+        return begun
+
+    async def _list_due(self, now: datetime) -> Sequence[UUID]:
+        query = select(_schedule.id).where(_schedule.next_at <= now)
+        async with self._database.read() as connection:
+            return (
+                (await connection.execute(query.order_by(_schedule.next_at).limit(MAX_SCHEDULES_PER_TICK)))
+                .scalars()
+                .all()
+            )
+
+    async def _begin_runs(self, connection: AsyncConnection, id_: UUID, now: datetime) -> int:
+        query = select(*_schedule).where(_schedule.id == id_, _schedule.next_at <= now)
+        row = (await connection.execute(query)).mappings().one_or_none()
+        if row is None:
+            return 0
+        schedule = ScheduleView(**{name: row[name] for name in ScheduleView.__dataclass_fields__})
+        if schedule.next_at is None:
+            return 0
+        times = timing.parse_timing(schedule.timing, schedule.zone)
+        due = timing.find_due_times(times, schedule.next_at, now, schedule.catch_up)
+        moved = (
+            update(Schedule)
+            .where(_schedule.id == id_, _schedule.next_at == schedule.next_at, _schedule.enabled)
+            .values(next_at=due.next_at)
+            .returning(_schedule.id)
+        )
+        if (await connection.execute(moved)).first() is None:
+            return 0  # another sender was first
+        planned = list(due.planned)
+        if planned and schedule.overlap is Overlap.SKIP and await job_store.has_open_run(connection, id_):
+            self._log.info("schedule_skipped", schedule=schedule.name, reason="its last run has not ended")
+            return 0
+        begun = 0
+        for time in planned:
+            actor = Actor(name=f"schedule:{schedule.name}", at=time)
+            begun += await job_store.create_run(connection, build_new_run(schedule, actor), now) is not None
+        return begun
+
+
+async def create_built_in_schedules(database: Database, kinds: Collection[JobKind], now: datetime) -> None:
+    """Create the built-in schedules of these kinds that do not exist yet."""
+    for name, text, kind in BUILT_IN_SCHEDULES:
+        if kind not in kinds:
+            continue
+        row = {
+            "id": generate_id(),
+            "service_id": INSTANCE,
+            "name": name,
+            "timing": text,
+            "zone": "UTC",
+            "kind": kind,
+            "options": {},
+            "catch_up": CatchUp.ONE,
+            "overlap": Overlap.SKIP,
+            "enabled": True,
+            "built_in": True,
+            "next_at": timing.parse_timing(text, "UTC").get_next(now),
+            "revision": 1,
+            "created_by": "notifier",
+            "created_at": now,
+            "updated_by": "notifier",
+            "updated_at": now,
+        }
+        async with database.write() as connection:
+            await insert_if_absent(connection, Schedule, row)

@@ -1,0 +1,137 @@
+"""When a schedule is due: five cron fields or `every 15m`, in an IANA time zone, and which missed times get a run.
+
+Cron runs as Debian's cron does: a time that the change to summer time skips comes at the first minute after it, and one
+that the change back repeats comes once. `every` counts from midnight UTC of 1 January 1970, whatever the zone.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import islice, takewhile
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from notifier.errors import NotifierError
+from notifier.states import CatchUp
+
+MAX_TIMING_LENGTH = 128
+MAX_CATCH_UP_RUNS = 1000
+"""Runs that one look at a schedule begins, with `all`; the next look goes on."""
+MISSED_AFTER = timedelta(minutes=1)
+"""A time that is older when a sender looks counts as missed."""
+_CRON_FIELDS = 5
+_EVERY = re.compile(r"every ([1-9][0-9]{0,4}) ?(m|min|minutes?|h|hours?|d|days?)")
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+MAX_PERIOD = timedelta(days=366)
+_FORM = "use five cron fields, such as `0 9 * * 1-5`, or `every 15m`, `every 2h`, `every 1d`"
+
+
+class InvalidTimingError(NotifierError):
+    """This is neither a cron expression nor a period."""
+
+
+class UnknownZoneError(NotifierError):
+    """There is no such time zone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """The times of a schedule."""
+
+    text: str
+    zone: ZoneInfo
+
+    def iterate_after(self, time: datetime) -> Iterator[datetime]:
+        """Yield the times after `time` in UTC, in order; it ends if there are no more within 50 years."""
+        period = _parse_period(self.text)
+        if period is not None:
+            number = (time - _EPOCH) // period + 1
+            while True:
+                yield _EPOCH + number * period
+                number += 1
+        for local in CronSim(self.text, time.astimezone(self.zone)):
+            yield local.astimezone(UTC)
+
+    def get_next(self, time: datetime) -> datetime | None:
+        """Get the first time after `time`; None if there is none."""
+        try:
+            return next(self.iterate_after(time), None)
+        except OverflowError:  # the end of the calendar
+            return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DueTimes:
+    """What is due of a schedule at one look."""
+
+    planned: Sequence[datetime]  # the times that get a run, in order
+    next_at: datetime | None  # when to look again
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LOOK_BACK = (timedelta(days=2), timedelta(days=60))
+
+
+def parse_timing(text: str, zone: str) -> Timing:
+    """Parse a timing. Raises `InvalidTimingError`, `UnknownZoneError`."""
+    words = " ".join(text.split())
+    if len(words) > MAX_TIMING_LENGTH:
+        raise InvalidTimingError(f"at most {MAX_TIMING_LENGTH} characters")
+    timing = Timing(text=words, zone=_load_zone(zone))
+    if words.startswith("every"):
+        period = _parse_period(words)
+        if period is None or period > MAX_PERIOD:
+            raise InvalidTimingError(f"`{words[:64]}` is no period of a minute to a year: {_FORM}")
+        return timing
+    if len(words.split()) != _CRON_FIELDS:
+        raise InvalidTimingError(f"{len(words.split())} fields instead of five: {_FORM}")
+    try:
+        CronSim(words, _EPOCH)
+    except CronSimError as error:
+        raise InvalidTimingError(f"{str(error).lower()} in `{words[:64]}`: {_FORM}") from error
+    if timing.get_next(_EPOCH) is None:
+        raise InvalidTimingError(f"`{words[:64]}` never comes")
+    return timing
+
+
+def find_due_times(timing: Timing, next_at: datetime, now: datetime, catch_up: CatchUp) -> DueTimes:
+    """Find which times from `next_at` until `now` get a run, by the rule of the schedule, and when the next one is.
+
+    A time counts as missed if it is over a minute old. `one` runs the last of the missed ones, `none` none of them.
+    """
+    if catch_up is CatchUp.ALL:
+        due = [next_at, *islice(timing.iterate_after(next_at), MAX_CATCH_UP_RUNS - 1)]
+        planned = [time for time in due if time <= now]
+        return DueTimes(planned=planned, next_at=timing.get_next(planned[-1]))
+    last = _find_last(timing, next_at, now)
+    is_wanted = catch_up is CatchUp.ONE or now - last <= MISSED_AFTER
+    return DueTimes(planned=[last] if is_wanted else [], next_at=timing.get_next(last))
+
+
+def _find_last(timing: Timing, next_at: datetime, now: datetime) -> datetime:
+    """Find the last time from `next_at` to `now`. It looks back further and further, to be quick after a long pause."""
+    for window in _LOOK_BACK:
+        if now - next_at <= window:
+            break
+        recent = list(takewhile(lambda time: time <= now, timing.iterate_after(now - window)))
+        if recent:
+            return recent[-1]
+    return [next_at, *takewhile(lambda time: time <= now, timing.iterate_after(next_at))][-1]
+
+
+@cache
+def _load_zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError) as error:
+        raise UnknownZoneError(
+            f"there is no time zone {name[:64]!r}: use a name such as Europe/Berlin or UTC"
+        ) from error
+
+
+def _parse_period(text: str) -> timedelta | None:
+    match = _EVERY.fullmatch(text)
+    return int(match[1]) * _UNITS[match[2][0]] if match is not None else None
