@@ -105,7 +105,7 @@ class _XlsxWalk:
 
 
 class _OdsWalk:
-    """Walks the tables of an OpenDocument spreadsheet (ODF 1.3 part 3 §9.1), with the prefixes that calamine expects."""
+    """Walks the tables of an OpenDocument spreadsheet (ODF 1.3 part 3 §9.1), by the prefixes that all write."""
 
     def __init__(self, faults: _FaultList, sheet: str) -> None:
         self._faults, self._sheet = faults, sheet

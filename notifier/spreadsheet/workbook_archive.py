@@ -27,6 +27,7 @@ LOCKED = (
 )
 _CHUNK_BYTES = 256 * 1024
 _ENCRYPTED = 0x1  # flag (APPNOTE 6.3.10 §4.4.4)
+_ODS_MANIFEST = "META-INF/manifest.xml"  # says which parts are encrypted (ODF 1.3 part 2 §4.8)
 _UNUSED_PARTS = re.compile(
     r"(?i)(?:xl/(?:media|drawings|charts|embeddings|theme|calcchain)|pictures/|thumbnails/|object)"
 )
@@ -62,6 +63,8 @@ def _copy_parts(archive: zipfile.ZipFile, copy: zipfile.ZipFile) -> None:
     size = 0
     for part in parts:
         if part.flag_bits & _ENCRYPTED:
+            raise SpreadsheetError(LOCKED)
+        if part.filename == _ODS_MANIFEST and b":encryption-data" in archive.read(part):
             raise SpreadsheetError(LOCKED)
         if part.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
             raise SpreadsheetError(DAMAGED)
