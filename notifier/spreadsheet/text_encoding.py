@@ -39,10 +39,10 @@ def detect_encoding(path: Path) -> str:
         return "utf-8"
     sample = _take_sample(path)
     _check_is_not_damaged_utf_8(path, fault, sample)
-    encoding = detect_by_letters(sample) or _detect_other_alphabet(sample)
-    if encoding is None:
+    likely = detect_by_letters(sample) or _detect_other_alphabet(sample)
+    if likely is None:
         raise SpreadsheetError(f"The file is not UTF-8, and which encoding it has cannot be told. {_SAVE_AGAIN}")
-    return _require_decoding(path, encoding)
+    return _require_decoding(path, likely)
 
 
 def _find_fault(path: Path, encoding: str) -> int | None:

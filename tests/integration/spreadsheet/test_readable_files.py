@@ -9,7 +9,10 @@ from support.workbook_builder import Sheet, build_ods, build_xlsx, write_ods_row
 
 HEADINGS = "E-Mail;Name;Ort\r\n"
 TWO_ROWS = HEADINGS + "a@example.com;Jürgen Groß;Köln\r\nb@example.com;Zoë Müller;Ulm\r\n"
-_TWO = [(2, ("a@example.com", "Jürgen Groß", "Köln")), (3, ("b@example.com", "Zoë Müller", "Ulm"))]
+_TWO: list[tuple[int, tuple[str, ...]]] = [
+    (2, ("a@example.com", "Jürgen Groß", "Köln")),
+    (3, ("b@example.com", "Zoë Müller", "Ulm")),
+]
 _POLISH = "E-Mail;Imię;Miasto\r\na@example.com;Łukasz;Łódź\r\nb@example.com;Wiśniewska;Gdańsk\r\n"
 _CZECH = "E-Mail;Jméno;Město\r\na@example.com;Jiří Dvořák;Plzeň\r\n"
 _TURKISH = "E-Mail;Ad;Şehir\r\na@example.com;Ayşe Öztürk;İstanbul\r\nb@example.com;Çağlar;İzmir\r\n"

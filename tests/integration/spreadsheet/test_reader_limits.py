@@ -1,6 +1,7 @@
 """What a file may cost: memory and the size of answers, whatever is in it."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def _lie_about_size(content: bytes) -> bytes:
     return bytes(lying)
 
 
-HOSTILE_FILES = {
+HOSTILE_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "one line of 64 MiB": (lambda: b"a" * (64 * MEBIBYTE), "Row 1 is longer than 262,144 characters"),
     "64 MiB of quotation marks": (lambda: b'"' * (64 * MEBIBYTE - 1), "Row 1"),
     "64 MiB of delimiters": (lambda: b";" * (64 * MEBIBYTE), "Row 1 is longer"),
@@ -69,7 +70,10 @@ async def test_hostile_files_are_refused_within_the_memory_limit(tmp_path: Path,
     assert_is_one_sentence(str(error))
 
 
-LARGE_FILES = {"a CSV of 60 MiB": _build_wide_csv, "a workbook near the limit": _build_large_workbook}
+LARGE_FILES: dict[str, Callable[[], bytes]] = {
+    "a CSV of 60 MiB": _build_wide_csv,
+    "a workbook near the limit": _build_large_workbook,
+}
 
 
 @pytest.mark.parametrize("name", LARGE_FILES)
