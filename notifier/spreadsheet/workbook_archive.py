@@ -44,7 +44,7 @@ def unpack_workbook(path: Path) -> Iterator[IO[bytes]]:
         try:
             with zipfile.ZipFile(path) as archive, zipfile.ZipFile(unpacked, "w") as copy:
                 _copy_parts(archive, copy)
-        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
             raise SpreadsheetError(DAMAGED) from error
         unpacked.seek(0)
         yield unpacked

@@ -24,7 +24,7 @@ class WorkbookFile:
 
 
 def open_workbook(path: Path, kind: FileKind) -> WorkbookFile:
-    """Read the first visible sheet that is not empty. Raises `SpreadsheetError`, also while the rows are read."""
+    """Read the first visible sheet that is not empty. Raises `SpreadsheetError`, also while the rows are read, and `MemoryError`."""
     try:
         with unpack_workbook(path) as unpacked:
             with python_calamine.CalamineWorkbook.from_path(f"/dev/fd/{unpacked.fileno()}") as workbook:
@@ -33,6 +33,8 @@ def open_workbook(path: Path, kind: FileKind) -> WorkbookFile:
     except python_calamine.PasswordError as error:
         raise SpreadsheetError(LOCKED) from error
     except python_calamine.CalamineError as error:
+        if "limit exceeded" in str(error):  # calamine's own, of cells
+            raise MemoryError from error
         raise SpreadsheetError(DAMAGED) from error
     return WorkbookFile(sheet=sheet.name, rows=_read_rows(sheet, faults))
 

@@ -84,6 +84,12 @@ CSV_FILES: dict[str, tuple[str, str, list[tuple[int, tuple[str, ...]]]]] = {
     ),
     "white space around": (" a ; b\n 1 ;\u00a02\u00a0\n", ";", [(2, ("1", "2"))]),
     "formulas stay text": ("a;b\n=1+1;@SUM(A1)\n+49 30;-5\n", ";", [(2, ("=1+1", "@SUM(A1)")), (3, ("+49 30", "-5"))]),
+    "formulas of a table of faults": (
+        "a;b\n'=1+1;'+49 30\n'x;it's\n",
+        ";",
+        [(2, ("=1+1", "+49 30")), (3, ("'x", "it's"))],
+    ),
+    "a space before quotation marks": ('a, b\n1, "x, y"\n', ",", [(2, ("1", "x, y"))]),
     "leading zeros": ("a;b\n01234;0049\n", ";", [(2, ("01234", "0049"))]),
     "letters beyond the basic plane": ("a;b\n😀;🧾\n", ";", [(2, ("😀", "🧾"))]),
 }

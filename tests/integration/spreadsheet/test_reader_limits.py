@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.spreadsheet_file import assert_is_one_sentence, get_child_pid, read_process_file, read_refusal
-from support.workbook_builder import Sheet, build_xlsx, pack_zip, write_xlsx_row
+from support.workbook_builder import Sheet, build_ods, build_xlsx, pack_zip, write_xlsx_row
 
 from notifier.spreadsheet.reader_program import MAX_ANSWER_CHARACTERS, MAX_GROWTH_BYTES
 from notifier.spreadsheet.spreadsheet_reader import open_spreadsheet
@@ -14,6 +14,10 @@ from notifier.spreadsheet.spreadsheet_reader import open_spreadsheet
 MEBIBYTE = 1024 * 1024
 MAX_RESIDENT_BYTES = 150 * MEBIBYTE
 _R = write_xlsx_row
+_REPEATED = (
+    '<table:table-row table:number-rows-repeated="{}"><table:table-cell table:number-columns-repeated="{}"'
+    ' office:value-type="string"><text:p>x</text:p></table:table-cell></table:table-row>'
+)
 
 
 def _build_wide_csv() -> bytes:
@@ -52,6 +56,14 @@ HOSTILE_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "a cell far away": (
         lambda: build_xlsx(Sheet(rows=[_R(1, "a"), _R(1_048_576, '<c r="XFD1048576"><v>1</v></c>')])),
+        "more memory",
+    ),
+    "OpenDocument, a row repeated to the end": (
+        lambda: build_ods(Sheet(rows=[_REPEATED.format(1_048_576, 16_384)])),
+        "more memory",
+    ),
+    "OpenDocument, a thousand wide rows": (
+        lambda: build_ods(Sheet(rows=[_REPEATED.format(1000, 16_384)])),
         "more memory",
     ),
     "cells of one byte": (

@@ -4,7 +4,7 @@ from datetime import date, datetime, time, timedelta
 
 import pytest
 
-from notifier.spreadsheet.cell_text import CellValue, escape_formula, write_cell_text
+from notifier.spreadsheet.cell_text import CellValue, escape_formula, unescape_formula, write_cell_text
 
 
 @pytest.mark.parametrize(
@@ -38,11 +38,13 @@ def test_values_are_written_as_people_see_them(value: CellValue, text: str) -> N
 
 @pytest.mark.parametrize("text", ["=1+1", "+49 30 1", "-5", "@SUM(A1)", "\t=1", "\r=1", "  =1", "\uff1d1+1", "\n=1"])
 def test_formulas_are_escaped(text: str) -> None:
-    """An apostrophe makes it text."""
+    """An apostrophe makes it text, and is taken away when the text comes back."""
     assert escape_formula(text) == "'" + text
+    assert unescape_formula("'" + text) == text
 
 
 @pytest.mark.parametrize("text", ["", "a=b", "Anna", "1-2", "'=1", "a@example.com"])
 def test_other_texts_stay(text: str) -> None:
     """What is no formula is not changed."""
     assert escape_formula(text) == text
+    assert unescape_formula(text) == text or text.startswith("'=")
