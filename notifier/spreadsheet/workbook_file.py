@@ -12,7 +12,7 @@ from notifier.spreadsheet.file_kind import FileKind
 from notifier.spreadsheet.row_layout import check_cell, name_column
 from notifier.spreadsheet.sheet_inspection import explain_merged_cells, inspect_sheet
 from notifier.spreadsheet.sheet_row import RawRow, SpreadsheetError
-from notifier.spreadsheet.workbook_archive import DAMAGED, LOCKED, unpack_workbook
+from notifier.spreadsheet.workbook_archive import DAMAGED, unpack_workbook
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,17 +24,13 @@ class WorkbookFile:
 
 
 def open_workbook(path: Path, kind: FileKind) -> WorkbookFile:
-    """Read the first visible sheet that is not empty. Raises `SpreadsheetError`, also while the rows are read, and `MemoryError`."""
+    """Read the first visible sheet that is not empty. Raises `SpreadsheetError`, also while the rows are read."""
     try:
         with unpack_workbook(path) as unpacked:
             with python_calamine.CalamineWorkbook.from_path(f"/dev/fd/{unpacked.fileno()}") as workbook:
                 sheet = _find_sheet(workbook)
             faults = inspect_sheet(unpacked, kind, sheet.name)
-    except python_calamine.PasswordError as error:
-        raise SpreadsheetError(LOCKED) from error
     except python_calamine.CalamineError as error:
-        if "limit exceeded" in str(error):  # calamine's own, of cells
-            raise MemoryError from error
         raise SpreadsheetError(DAMAGED) from error
     return WorkbookFile(sheet=sheet.name, rows=_read_rows(sheet, faults))
 
