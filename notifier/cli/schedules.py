@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -48,7 +49,8 @@ async def list_schedules(service: Service = "", as_json: Json = False) -> None:
 
 async def show_schedule(name: Name, service: Service = "", as_json: Json = False) -> None:
     """Show a schedule."""
-    _print_schedule(await _load_schedule(name, service), as_json=as_json)
+    schedule, _ = await _load_schedule(name, service)
+    _print_schedule(schedule, as_json=as_json)
 
 
 async def list_next_times(
@@ -60,10 +62,8 @@ async def list_next_times(
     """List the next times of a schedule, in its zone and in UTC; also of one that is switched off."""
     from zoneinfo import ZoneInfo
 
-    from notifier.clock import SystemClock
-
-    schedule = await _load_schedule(name, service)
-    times = schedule.list_next(SystemClock().now(), count)
+    schedule, now = await _load_schedule(name, service)
+    times = schedule.list_next(now, count)
     zone = ZoneInfo(schedule.zone)
     rows = [{"local": time.astimezone(zone).isoformat(), "utc": format_time(time)} for time in times]
     print_rows(rows, as_json=as_json)
@@ -196,11 +196,13 @@ async def _change(service: str, operation: _Operation) -> Any:
         raise schedule_input.build_fault_error(error.faults) from error
 
 
-async def _load_schedule(name: str, service: str) -> "ScheduleView":
+async def _load_schedule(name: str, service: str) -> tuple["ScheduleView", datetime]:
+    """Load a schedule, and the time."""
     from notifier.jobs import schedule_store
 
     async with open_for_reading() as parts, parts.database.read() as connection:
-        return await schedule_store.get_schedule(connection, await _find_owner(connection, service), name)
+        owner = await _find_owner(connection, service)
+        return await schedule_store.get_schedule(connection, owner, name), parts.clock.now()
 
 
 async def _find_owner(connection: "AsyncConnection", service: str) -> UUID:

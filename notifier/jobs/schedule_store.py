@@ -170,8 +170,8 @@ async def _update_schedule(
 
 def is_unchanged(stored: ScheduleView, request: ScheduleRequest) -> bool:
     """Whether a schedule is as it is to be."""
-    stated = vars(request) | {"timing": " ".join(request.timing.split())}
-    return all(getattr(stored, name) == stated[name] for name in _CHANGEABLE)
+    has_same_timing = stored.timing == " ".join(request.timing.split())
+    return has_same_timing and all(getattr(stored, name) == getattr(request, name) for name in _CHANGEABLE[1:])
 
 
 async def _insert_schedule(
@@ -200,9 +200,8 @@ async def _insert_schedule(
 
 async def list_schedules(connection: AsyncConnection, service_id: UUID | None) -> list[ScheduleView]:
     """List the schedules of an owner, or all if `service_id` is None, by name."""
-    query = select(*_schedule).order_by(_schedule.service_id, _schedule.name)
-    if service_id is not None:
-        query = query.where(_schedule.service_id == service_id)
+    owned = [_schedule.service_id == service_id] if service_id is not None else []
+    query = select(*_schedule).where(*owned).order_by(_schedule.service_id, _schedule.name)
     return [_build_view(row) for row in (await connection.execute(query)).mappings()]
 
 

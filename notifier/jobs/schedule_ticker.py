@@ -1,24 +1,21 @@
 """The ticker: each second a sender looks which schedules are due, moves them to their next time, and writes the runs.
 
 There is no leader. Any number of senders look at once: whoever moves `next_at` from the old value to the new one writes
-the runs in the same transaction, and a run is unique for its schedule and planned time. PostgreSQL's clock decides what
-is due, so that a sender whose clock is wrong begins nothing early.
+the runs in the same transaction, and a run is unique for its schedule and planned time.
 """
 
 import asyncio
-import time
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, literal, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.audit import Actor
 from notifier.clock import Clock
-from notifier.db.dialect import insert_if_absent, is_sqlite
+from notifier.db.dialect import insert_if_absent
 from notifier.db.engine import Database
-from notifier.db.table_base import UtcDateTime
 from notifier.db.tables import INSTANCE, Schedule, get_columns
 from notifier.errors import DatabaseUnavailableError
 from notifier.ids import generate_id
@@ -41,15 +38,10 @@ class ScheduleTicker:
     """Begins the runs of schedules in one process, until told to stop."""
 
     def __init__(
-        self,
-        database: Database,
-        wake: Wakeup,
-        *,
-        clock: Clock | None = None,
-        built_in: Collection[JobKind] = frozenset(),
+        self, database: Database, clock: Clock, wake: Wakeup, *, built_in: Collection[JobKind] = frozenset()
     ) -> None:
         self._database = database
-        self._clock = clock  # None: the database's clock
+        self._clock = clock
         self._wake = wake  # of the worker of jobs
         self._missing = set(built_in)  # the built-in schedules that may not exist yet
         self._failed: dict[UUID, float] = {}  # schedules whose runs could not be written: left alone until then
@@ -77,39 +69,31 @@ class ScheduleTicker:
 
     async def tick(self) -> int:
         """Begin the runs that are due now; return how many."""
+        now, begun = self._clock.now(), 0
         if self._missing:
-            now = self._clock.now() if self._clock else datetime.now(UTC)
             await create_built_in_schedules(self._database, self._missing, now)
             self._missing = set()
-        begun = 0
-        for id_, now in await self._list_due():
+        for id_ in await self._list_due(now):
             try:
                 async with self._database.write() as connection:
                     begun += await self._begin_runs(connection, id_, now)
             except DatabaseUnavailableError:
                 raise
             except Exception as error:  # noqa: BLE001 - one bad schedule must not stop the others
-                self._failed[id_] = time.monotonic() + FAILED_PAUSE_SECONDS
+                self._failed[id_] = self._clock.monotonic() + FAILED_PAUSE_SECONDS
                 self._log.exception("schedule_failed", schedule_id=str(id_), error=type(error).__name__)
         if begun:
             self._wake()
         return begun
 
-    async def _list_due(self) -> list[tuple[UUID, datetime]]:
-        """List the schedules that are due, and the time, which is the same for all."""
+    async def _list_due(self, now: datetime) -> Sequence[UUID]:
+        query = select(_schedule.id).where(_schedule.next_at <= now)
+        self._failed = {id_: until for id_, until in self._failed.items() if until > self._clock.monotonic()}
+        if self._failed:
+            query = query.where(_schedule.id.not_in(self._failed))
+        query = query.order_by(_schedule.next_at).limit(MAX_SCHEDULES_PER_TICK)
         async with self._database.read() as connection:
-            now = self._build_now(connection)
-            query = select(_schedule.id, now.label("now")).where(_schedule.next_at <= now)
-            self._failed = {id_: until for id_, until in self._failed.items() if until > time.monotonic()}
-            if self._failed:
-                query = query.where(_schedule.id.not_in(self._failed))
-            rows = (await connection.execute(query.order_by(_schedule.next_at).limit(MAX_SCHEDULES_PER_TICK))).all()
-        return [(row.id, row.now) for row in rows]
-
-    def _build_now(self, connection: AsyncConnection) -> ColumnElement[datetime]:
-        if self._clock is None and not is_sqlite(connection):
-            return func.now(type_=UtcDateTime())
-        return literal(self._clock.now() if self._clock else datetime.now(UTC), UtcDateTime())
+            return (await connection.execute(query)).scalars().all()
 
     async def _begin_runs(self, connection: AsyncConnection, id_: UUID, now: datetime) -> int:
         query = select(*_schedule).where(_schedule.id == id_, _schedule.next_at <= now)

@@ -70,7 +70,7 @@ async def run_schedules(parts: ProcessParts) -> AsyncIterator[None]:
         yield
         return
     kinds = frozenset(build_job_actions(parts))
-    ticker = ScheduleTicker(parts.database, parts.wakeup, built_in=kinds)
+    ticker = ScheduleTicker(parts.database, parts.clock, parts.wakeup, built_in=kinds)
     ticking = asyncio.create_task(ticker.run())
     try:
         yield
