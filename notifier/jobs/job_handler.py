@@ -147,11 +147,9 @@ class JobHandler:
         return run if run is not None and run.state in (JobState.QUEUED, JobState.RUNNING) else None
 
     async def _must_wait(self, run: JobRunView) -> bool:
-        """Whether another run of the same schedule goes first."""
-        if run.schedule_id is None or run.state is not JobState.QUEUED:
-            return False
+        """Whether another run of the same schedule goes first: asked before slow work, and again under a lock."""
         async with self._database.read() as connection:
-            return await job_store.has_run_ahead(connection, run.schedule_id, run.id)
+            return await job_store.has_run_ahead(connection, run)
 
     async def _do_step(self, entry: ClaimedEntry, run: JobRunView, turn: _Turn) -> tuple[JobRunView | None, timedelta]:
         """Do one step; returns the run if it goes on, and after which delay."""
@@ -163,6 +161,8 @@ class JobHandler:
                 return None, timedelta(0)
             if (locked.cursor, locked.counts) != (run.cursor, run.counts):
                 return locked, timedelta(0)  # what was prepared belongs to another place
+            if await job_store.has_run_ahead(connection, locked, lock=True):
+                return locked, OVERLAP_DELAY
             result = await action.apply(connection, locked, prepared, context)
             after = await job_store.write_step(connection, locked, result, self._clock.now())
             if entry.lost and not turn.steps:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.dialect import insert_if_absent
 from notifier.db.direct_connections import StatementConnection
-from notifier.db.tables import JobRun, get_columns
+from notifier.db.tables import JobRun, Schedule, get_columns
 from notifier.errors import NotFoundError
 from notifier.ids import generate_id
 from notifier.jobs.job_action import JobRunView, StepResult
@@ -23,7 +23,7 @@ MAX_LOG_LINES = 100
 """Lines of the log of a run that are kept; older ones are dropped."""
 _LOG_TEXT_LENGTH = 500
 _ERROR_LENGTH = 1000
-_run = get_columns(JobRun)
+_run, _schedule = get_columns(JobRun), get_columns(Schedule)
 _VIEW_COLUMNS = [_run[name] for name in JobRunView.__dataclass_fields__]
 
 
@@ -139,11 +139,19 @@ async def has_open_run(connection: AsyncConnection, schedule_id: UUID) -> bool:
     return (await connection.execute(query.limit(1))).first() is not None
 
 
-async def has_run_ahead(connection: AsyncConnection, schedule_id: UUID, run_id: UUID) -> bool:
-    """Whether another run of the schedule goes first: one that is running, or an older one that has not ended."""
-    goes_first = or_(_run.id < run_id, _run.state == JobState.RUNNING)
+async def has_run_ahead(connection: AsyncConnection, run: JobRunView, *, lock: bool = False) -> bool:
+    """Whether another run of the schedule goes before this one, which has not begun or was resumed.
+
+    That is one that is running, or an older one that has not ended. `lock` keeps others from beginning until this
+    transaction ends.
+    """
+    if run.schedule_id is None or run.state is not JobState.QUEUED:
+        return False
+    if lock:
+        await connection.execute(select(_schedule.id).where(_schedule.id == run.schedule_id).with_for_update())
+    goes_first = or_(_run.id < run.id, _run.state == JobState.RUNNING)
     query = select(_run.id).where(
-        _run.schedule_id == schedule_id, _run.ended_at.is_(None), _run.id != run_id, goes_first
+        _run.schedule_id == run.schedule_id, _run.ended_at.is_(None), _run.id != run.id, goes_first
     )
     return (await connection.execute(query.limit(1))).first() is not None
 

@@ -89,10 +89,10 @@ class Timing:
         yield from repeated
 
     def _get_start(self, time: datetime) -> datetime:
-        """Get the wall time after which to look: earlier, if the clock has been put back a short while ago."""
-        local, before = time.astimezone(self.zone), (time - _CHANGE).astimezone(self.zone)
-        put_back = (before.utcoffset() or _ZERO) - (local.utcoffset() or _ZERO)
-        return local.replace(tzinfo=None) - max(put_back, _ZERO)
+        """Get the wall time after which to look: earlier if the clock is put back near `time`, and shows it twice."""
+        local, *near = (each.astimezone(self.zone) for each in (time, time - _CHANGE, time + _CHANGE))
+        before, after = (each.utcoffset() or _ZERO for each in near)
+        return local.replace(tzinfo=None) - max(before - after, _ZERO)
 
     def _is_skipped(self, wall: datetime) -> bool:
         """Whether the clock never shows this wall time, because it is put forward."""
