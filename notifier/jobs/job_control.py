@@ -95,7 +95,8 @@ async def _set_state(
     changed = await job_store.set_state(connection, run, state, actor.at, line=line)
     if changed is None:
         raise JobStateError(run, state)
-    await actions[run.kind].follow_change(connection, changed, state, None)
+    if run.kind in actions:  # a run of a newer release can be stopped, too
+        await actions[run.kind].follow_change(connection, changed, state, None)
     await _record(connection, action, run, changed, actor)
     return changed
 

@@ -18,7 +18,7 @@ from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
 from notifier.jobs import job_store
-from notifier.jobs.job_action import JobAction, JobFailedError, JobRunView, StepContext, StepInterruptedError
+from notifier.jobs.job_action import JobFailedError, JobRunView, StepContext, StepInterruptedError
 from notifier.jobs.job_control import JobActions
 from notifier.outbox import entry_store
 from notifier.outbox.entry_handler import (
@@ -46,6 +46,7 @@ RETRY_WAITS = (timedelta(seconds=1), timedelta(seconds=5), timedelta(seconds=30)
 """Waits after an unexpected error of a step; the next one ends the run."""
 LOST = "the sender died each time that it ran this step; retry continues at the same place"
 DATABASE_DELAY = timedelta(seconds=1)
+UNKNOWN_KIND_DELAY = timedelta(seconds=30)
 _Next = FinishEntry | RescheduleEntry | ReleaseEntry
 
 
@@ -132,6 +133,8 @@ class JobHandler:
     async def _do_steps(self, entry: ClaimedEntry, turn: _Turn) -> _Next:
         until = self._clock.monotonic() + TURN_SECONDS
         run = await self._load_run(entry)
+        if run is not None and run.kind not in self._actions:  # of a newer release, whose senders are about to start
+            return RescheduleEntry(delay=UNKNOWN_KIND_DELAY, attempts=entry.attempts)
         if run is not None and await self._must_wait(run):
             return RescheduleEntry(delay=OVERLAP_DELAY, attempts=entry.attempts)
         while run is not None and not self._closing:
@@ -224,5 +227,5 @@ class JobHandler:
     async def _fail_run(self, connection: AsyncConnection, run: JobRunView, reason: str) -> None:
         self._log.warning("job_failed", job_id=str(run.id), job_kind=run.kind, reason=reason)
         await job_store.fail_run(connection, run, reason, self._clock.now())
-        action: JobAction = self._actions[run.kind]
-        await action.follow_change(connection, run, JobState.FAILED, reason)
+        if run.kind in self._actions:
+            await self._actions[run.kind].follow_change(connection, run, JobState.FAILED, reason)

@@ -18,10 +18,15 @@ from pathlib import Path
 from uuid import UUID
 
 from notifier.db import data_directory
+from notifier.ids import generate_id
 from notifier.jobs import job_store
 from notifier.jobs.job_control import JobActions
-from notifier.runtime import background_workers, wiring
-from notifier.runtime.process_parts import ProcessParts
+from notifier.jobs.job_handler import JobHandler
+from notifier.outbox.heartbeat import Heartbeat, SenderIdentity
+from notifier.outbox.journal import Journal
+from notifier.outbox.rescuer import Rescuer
+from notifier.outbox.worker import Worker
+from notifier.runtime.process_parts import ProcessParts, open_process_parts
 from notifier.settings import SenderSettings, Settings
 from notifier.states import ENDED_JOB_STATES
 from support.counting_action import CountingAction
@@ -58,11 +63,23 @@ def build_counting_actions(folder: Path) -> JobActions:
     return {CountingAction.kind: CountingAction(before=plan.kill_before, inside=plan.kill_inside)}
 
 
-async def run_until_ended(settings: Settings, run_id: UUID) -> None:
-    """Run a sender until the run has ended."""
-    async with wiring.open_process_parts(settings) as parts, wiring.run_sender(parts):
+async def run_until_ended(settings: Settings, run_id: UUID, actions: JobActions) -> None:
+    """Run the worker of jobs, with its rescuer and heartbeat, until the run has ended."""
+    journals, boot_id = settings.data_dir / "journal", generate_id()
+    async with open_process_parts(settings) as parts:
+        database, clock = parts.database, parts.clock
+        beat = (
+            None if database.is_sqlite else Heartbeat(database, boot_id, clock, dead_after=settings.sender.dead_after)
+        )
+        holder = SenderIdentity(boot_id=boot_id, journal=Journal(journals, boot_id), heartbeat=beat)
+        handler = JobHandler(database, actions, clock)
+        rescuer = Rescuer(database, [handler], holder=holder, journals=journals, clock=clock, on_rescue=parts.wakeup)
+        worker = Worker(database, handler, holder=holder, rescuer=rescuer, clock=clock, wake=parts.wakeup)
+        working = asyncio.create_task(worker.run())
         while not await _has_ended(parts, run_id):  # noqa: ASYNC110 - the run is in the database
             await asyncio.sleep(LOOK_SECONDS)
+        worker.stop()
+        await working
 
 
 async def _has_ended(parts: ProcessParts, run_id: UUID) -> bool:
@@ -72,16 +89,15 @@ async def _has_ended(parts: ProcessParts, run_id: UUID) -> bool:
 
 def run_processes(url: str, folder: Path, run_id: UUID) -> int:
     """Start one process after the other until the run has ended; return how many were killed."""
-    sender = SenderSettings(concurrency=1, render_children=1, schedules=False)
+    sender = SenderSettings(schedules=False)
     settings = Settings(database_url=url, data_dir=folder, sender=sender)
     actions = build_counting_actions(folder)
-    background_workers.build_job_actions = lambda _parts: actions  # the jobs of this program
     gc.freeze()
     for killed in range(MAX_PROCESSES):
         child = os.fork()
         if child == 0:
             with data_directory.lock_directory(folder) if settings.uses_sqlite else contextlib.nullcontext():
-                asyncio.run(run_until_ended(settings, run_id))
+                asyncio.run(run_until_ended(settings, run_id, actions))
             os._exit(0)
         _, status = os.waitpid(child, 0)
         if os.WIFEXITED(status):

@@ -181,7 +181,7 @@ async def test_save_show_switch_run_and_delete_a_schedule(terminal: Terminal) ->
         (["--timing", "every 1d", "--zone", "Mars"], "zone: there is no time zone 'Mars'"),
         (["--timing", "every 1d", "--option", "color=red"], "options.color: no such option"),
         (["--timing", "every 1d", "--option", "total"], "--option 'total': write NAME=VALUE"),
-        (["--timing", "every 1d", "--option", 'total="a\\u0000b"'], "options"),
+        (["--timing", "every 1d", "--option", 'total="a\\u0000b"'], "schedule: a string contains NUL"),
     ],
 )
 async def test_a_faulty_schedule_is_refused(terminal: Terminal, words: list[str], line: str) -> None:
