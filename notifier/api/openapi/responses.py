@@ -126,7 +126,7 @@ def _list_header_fields(path: str, operation: dict[str, Any], status: str) -> li
     fields = list(_RATE_LIMIT_FIELDS)
     if (status in {"201", "202"} or name == "add_suppression") and name not in _WITHOUT_LOCATION:
         fields.append("Location")
-    if name == "submit_notification" and status == "202":
+    if name in {"submit_notification", "run_schedule"} and status == "202":
         fields.append("Idempotent-Replayed")
     if "before" in names:
         fields.append("Link")

@@ -16,7 +16,9 @@ from support.typed_commands import CommandResult, type_command
 from notifier.cli import jobs
 from notifier.ids import generate_id
 from notifier.jobs.job_action import JobFailedError
+from notifier.jobs.job_control import JobActions
 from notifier.runtime import job_actions
+from notifier.runtime.process_parts import ProcessParts
 from notifier.states import JobKind, JobState
 
 
@@ -24,10 +26,11 @@ from notifier.states import JobKind, JobState
 def _counting_actions() -> Iterator[None]:
     """Let the commands know a job that counts, besides the purge."""
     before = job_actions.build_job_actions
-    job_actions.build_job_actions = lambda _parts: {
-        JobKind.NOTIFY: CountingAction(),
-        JobKind.PURGE: CountingAction(),
-    }
+
+    def build(parts: ProcessParts) -> JobActions:
+        return {JobKind.NOTIFY: CountingAction(), JobKind.PURGE: CountingAction()}
+
+    job_actions.build_job_actions = build
     yield
     job_actions.build_job_actions = before
 

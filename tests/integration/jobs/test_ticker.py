@@ -90,8 +90,8 @@ async def _run_many(
     for number in range(schedules):
         catch_up = list(CatchUp)[number % 3]
         minutes = 1 + number % 2
-        changes = {"timing": f"every {minutes}m", "catch_up": catch_up}
-        saved.append((minutes, await _save(database, clock, f"s{number}", **changes)))
+        timing = f"every {minutes}m"
+        saved.append((minutes, await _save(database, clock, f"s{number}", timing=timing, catch_up=catch_up)))
     expected: Counter[tuple[UUID, datetime]] = Counter()
     seen, planned = clock.now(), 0
     for look in range(looks):

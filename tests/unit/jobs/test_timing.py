@@ -1,6 +1,6 @@
 """The times of schedules, compared with an oracle that walks the minutes of the clock, and what is refused."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from itertools import islice, pairwise, takewhile
@@ -125,6 +125,10 @@ def _list_expected(oracle: Oracle, zone: ZoneInfo) -> list[datetime]:
     return times
 
 
+def _list_until(end: datetime, times: Iterator[datetime]) -> list[datetime]:
+    return list(takewhile(lambda time: time < end, times))
+
+
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 @pytest.mark.parametrize("name", ZONES)
 def test_three_years_are_as_the_oracle_says(name: str, expression: str) -> None:
@@ -134,7 +138,7 @@ def test_three_years_are_as_the_oracle_says(name: str, expression: str) -> None:
     first = datetime(FIRST.year, 1, 1, tzinfo=zone).astimezone(UTC)
     end = datetime(LAST.year, 1, 1, tzinfo=zone).astimezone(UTC)
     times = timing.parse_timing(expression, name).iterate_after(first - timedelta(seconds=1))
-    assert list(takewhile(lambda time: time < end, times)) == expected
+    assert _list_until(end, times) == expected
     assert len(expected) >= 18
 
 
