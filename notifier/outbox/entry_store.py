@@ -104,6 +104,12 @@ async def lock_claim(connection: StatementConnection, entry: ClaimedEntry) -> bo
     return (await connection.execute(statement, {"id": entry.id, "lease_no": entry.lease_no})).first() is not None
 
 
+async def clear_losses(connection: StatementConnection, entry: ClaimedEntry) -> None:
+    """Forget the losses of a locked entry, because a part of its work has been committed."""
+    statement = queue_sql.CLEAR_LOSSES.for_connection(connection)
+    await connection.execute(statement, {"id": entry.id, "lease_no": entry.lease_no})
+
+
 # 3. Settle ------------------------------------------------------------------------------------------------------------
 
 

@@ -82,6 +82,10 @@ RETURNING id, lease_no
 _LOCK_CLAIM = "SELECT id FROM outbox_entry WHERE id = :id AND lease_no = :lease_no"
 LOCK_CLAIM = build_statement(f"{_LOCK_CLAIM} FOR UPDATE", _LOCK_CLAIM, parameters={"id": UUID_TYPE})
 
+# Part of the work of an entry was committed: what killed its earlier holders was not this entry.
+_CLEAR_LOSSES = "UPDATE outbox_entry SET lost = 0 WHERE id = :id AND lease_no = :lease_no"
+CLEAR_LOSSES = build_statement(_CLEAR_LOSSES, _CLEAR_LOSSES, parameters={"id": UUID_TYPE})
+
 
 # 3. Settle ------------------------------------------------------------------------------------------------------------
 

@@ -137,7 +137,11 @@ _PROBLEMS = {
     ),
     "stale_schedule": CatalogueEntry(
         409, "Edit conflict", "Somebody changed the schedule after the `revision` that you sent.",
-        "Load it, and send your change with its `revision`.", "save_schedule run_schedule",
+        "Load it, and send your change with its `revision`.", "save_schedule",
+    ),
+    "schedule_busy": CatalogueEntry(
+        409, "A run began at the same moment", "Another request began a run at the same moment.",
+        "Look at the list of jobs, and try again.", "run_schedule",
     ),
     "built_in_schedule": CatalogueEntry(
         409, "A built-in schedule", "It can be moved, switched off and run, but not deleted, and keeps its action.",

@@ -41,7 +41,12 @@ from notifier.errors import (
     NotifierError,
 )
 from notifier.jobs.job_control import JobStateError
-from notifier.jobs.schedule_store import BuiltInScheduleError, StaleScheduleError, TooManySchedulesError
+from notifier.jobs.schedule_store import (
+    BuiltInScheduleError,
+    ScheduleBusyError,
+    StaleScheduleError,
+    TooManySchedulesError,
+)
 from notifier.lookup.content_preview import UnrenderableError
 from notifier.rendering.preview_pool import TooMuchRefusedError
 from notifier.sse import TooManyStreamsError
@@ -103,6 +108,7 @@ _CODE_OF_ERROR: dict[type[NotifierError], str] = {
     TooManyTemplatesError: "too_many_templates",
     JobStateError: "job_state",
     StaleScheduleError: "stale_schedule",
+    ScheduleBusyError: "schedule_busy",
     BuiltInScheduleError: "built_in_schedule",
     TooManySchedulesError: "too_many_schedules",
     TooManyKeysError: "too_many_keys",
