@@ -19,6 +19,7 @@ from notifier.cli import (
     run,
     send,
     services,
+    statistics,
     suppressions,
     template_preview,
     templates,
@@ -57,6 +58,7 @@ COMMANDS: CommandFunctions = {
     "cancel": notifications.cancel_notification,
     "retry": notifications.retry_notifications,
     "resolve": notifications.resolve_notification,
+    "stats": statistics.show_statistics,
     "doctor": doctor.run_doctor,
     "openapi": print_openapi,
 }
