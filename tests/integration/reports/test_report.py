@@ -16,6 +16,8 @@ from support.job_runner import JobRunner
 from support.manual_clock import ManualClock
 from support.seeded_installation import Installation
 
+from notifier import suppression
+from notifier.audit import Actor
 from notifier.auth import key_admin, service_admin
 from notifier.auth.authenticated_key import KeyScope
 from notifier.auth.key_admin import NewKey
@@ -23,7 +25,8 @@ from notifier.db.engine import Database
 from notifier.db.tables import INSTANCE, Notification, NotificationContent, get_columns
 from notifier.reports.report_variables import REASON_WORDS
 from notifier.runtime import wiring
-from notifier.states import JobKind, JobState, Reason, Status
+from notifier.states import JobKind, JobState, Reason, Status, SuppressionReason, SuppressionScope
+from notifier.suppression import NewSuppression
 
 BERLIN = ZoneInfo("Europe/Berlin")
 YESTERDAY = date(2026, 10, 25)
@@ -279,11 +282,6 @@ async def test_notify_submits_one_notification(runner: JobRunner) -> None:
 
 async def test_notify_to_a_suppressed_address_ends_well(runner: JobRunner) -> None:
     """The run succeeds, and its log says that the address is suppressed."""
-    from notifier import suppression
-    from notifier.audit import Actor
-    from notifier.states import SuppressionReason, SuppressionScope
-    from notifier.suppression import NewSuppression
-
     database = runner.parts.database
     shop = await _find_service(database, "shop")
     async with database.write() as connection:
