@@ -14,7 +14,7 @@ _SECONDS_POSTGRES = (
     "extract(epoch FROM min(a.started_at + make_interval(secs => coalesce(a.duration_ms, 0) / 1000.0)) - n.send_at)"
 )
 _SECONDS_SQLITE = (
-    "min((julianday(a.started_at) - julianday(n.send_at)) * 86400.0 + coalesce(a.duration_ms, 0) / 1000.0)"
+    "round(min((julianday(a.started_at) - julianday(n.send_at)) * 86400.0 + coalesce(a.duration_ms, 0) / 1000.0), 3)"
 )
 _QUARTER_POSTGRES = f"CAST(floor(extract(epoch FROM n.created_at) / {QUARTER_SECONDS}) AS integer)"
 _QUARTER_SQLITE = f"CAST(strftime('%s', substr(n.created_at, 1, 19)) AS integer) / {QUARTER_SECONDS}"

@@ -157,7 +157,7 @@ async def count_rows(database: Database, day: date, zone: ZoneInfo, service_id: 
         times = list(await connection.execute(accepted.where(_attempt.outcome == OutcomeName.ACCEPTED)))
     wanted = {row.id for row in rows if row.status in LEFT}
     seconds = sorted(
-        (row.started_at - row.send_at).total_seconds() + row.duration_ms / 1000
+        round((row.started_at - row.send_at).total_seconds() + row.duration_ms / 1000, 3)
         for row in times
         if row.notification_id in wanted
     )

@@ -7,20 +7,15 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import httpx2
 import pytest
-from integration.api.refusal import faults
 from sqlalchemy import select
 from support import past_traffic
 from support.job_runner import JobRunner
 from support.manual_clock import ManualClock
-from support.seeded_installation import Installation
 
 from notifier import suppression
 from notifier.audit import Actor
-from notifier.auth import key_admin, service_admin
-from notifier.auth.authenticated_key import KeyScope
-from notifier.auth.key_admin import NewKey
+from notifier.auth import service_admin
 from notifier.db.engine import Database
 from notifier.db.tables import INSTANCE, Notification, NotificationContent, get_columns
 from notifier.reports.report_variables import REASON_WORDS
@@ -29,6 +24,7 @@ from notifier.states import JobKind, JobState, Reason, Status, SuppressionReason
 from notifier.suppression import NewSuppression
 
 BERLIN = ZoneInfo("Europe/Berlin")
+WELCOME = {"to": "ada@example.com", "template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}
 YESTERDAY = date(2026, 10, 25)
 """A day of 25 hours."""
 PLANNED = past_traffic.at(date(2026, 10, 26), 9, BERLIN)
@@ -171,89 +167,6 @@ async def test_a_run_whose_template_is_gone_fails_with_a_sentence(runner: JobRun
     assert run.state is JobState.FAILED
     assert run.error == "the mail was refused, as a submit would be: /template: there is no template 'nothing'"
     assert await _list_reports(runner.parts.database) == []
-
-
-# -- when the schedule is saved ----------------------------------------------------------------------------------------
-
-
-async def _open_clients(
-    installation: Installation, parts: wiring.ProcessParts
-) -> tuple[httpx2.AsyncClient, httpx2.AsyncClient]:
-    async with parts.database.write() as connection:
-        shop = await service_admin.find_service(connection, "shop")
-        now, wish = parts.clock.now(), NewKey(scopes=tuple(KeyScope))
-        own = await key_admin.create_live_key(connection, shop, scopes=[KeyScope.SCHEDULES], now=now)
-        _, admin = await key_admin.insert_key(connection, None, wish, now=now)
-    return installation.open_client(parts, own), installation.open_client(parts, admin)  # type: ignore[return-value]
-
-
-def _build_body(action: str, options: dict[str, Any]) -> dict[str, Any]:
-    return {"timing": "0 9 * * *", "zone": "Europe/Berlin", "action": action, "options": options}
-
-
-WELCOME = {"to": "ada@example.com", "template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}
-WRONG: list[tuple[str, dict[str, Any], set[tuple[str, str]]]] = [
-    ("report", {}, {("/options/to", "missing")}),
-    ("report", {"to": "nobody"}, {("/options/to", "invalid_address")}),
-    ("report", {"to": 5}, {("/options/to", "invalid_value")}),
-    ("report", {"to": "a@example.com", "cc": "b@example.com"}, {("/options/cc", "invalid_value")}),
-    ("report", {"to": "a@example.com", "cc": ["b@example.com", "c"]}, {("/options/cc/1", "invalid_address")}),
-    ("report", {"to": "a@example.com", "zone": "UTC"}, {("/options/zone", "unknown_field")}),
-    ("report", {"to": "a@example.com", "template": "nothing"}, {("/options/template", "unknown_template")}),
-    ("report", {"to": "a@example.com", "locale": "?"}, {("/options/locale", "invalid_locale")}),
-    ("report", {"to": "a@example.com", "service": "shop"}, {("/options/service", "unknown_field")}),
-    ("notify", {"to": "a@example.com"}, {("/options/template", "missing")}),
-    ("notify", WELCOME | {"variables": {"name": "Ada"}}, {("/options/variables/product", "missing_variable")}),
-    ("notify", WELCOME | {"variables": []}, {("/options/variables", "invalid_value")}),
-    ("notify", WELCOME | {"from": "a@elsewhere.example"}, {("/options/from", "from_not_allowed")}),
-    ("notify", WELCOME | {"priority": "urgent"}, {("/options/priority", "invalid_value")}),
-    ("notify", WELCOME | {"tags": ["x"] * 11}, {("/options/tags", "invalid_value")}),
-    ("notify", WELCOME | {"a/b": 1}, {("/options/a~1b", "unknown_field")}),
-]
-
-
-@pytest.mark.parametrize(("action", "options", "expected"), WRONG)
-async def test_a_wrong_option_is_refused_when_it_is_saved(
-    installation: Installation,
-    parts: wiring.ProcessParts,
-    action: str,
-    options: dict[str, Any],
-    expected: set[tuple[str, str]],
-) -> None:
-    """Each mistake is named with its place, and no schedule is written."""
-    opened, _ = await _open_clients(installation, parts)
-    async with opened as client:
-        reply = await client.put("/v1/schedules/daily", json=_build_body(action, options))
-        assert reply.status_code == 422, reply.text
-        assert faults(reply) == expected
-        assert (await client.get("/v1/schedules/daily")).status_code == 404
-
-
-async def test_a_template_that_takes_no_report_is_refused(
-    installation: Installation, parts: wiring.ProcessParts
-) -> None:
-    """The report's variables must fit the template."""
-    opened, _ = await _open_clients(installation, parts)
-    async with opened as client:
-        body = _build_body("report", {"to": "ops@example.com", "template": "welcome"})
-        reply = await client.put("/v1/schedules/daily", json=body)
-    assert {pointer for pointer, _ in faults(reply)} == {"/options/template"}
-
-
-async def test_a_schedule_of_the_instance_names_a_service(
-    installation: Installation, parts: wiring.ProcessParts
-) -> None:
-    """Without a service, or with one that does not exist, it is refused; with one it is saved."""
-    _, opened = await _open_clients(installation, parts)
-    async with opened as client:
-        for service, code in ((None, "missing"), ("nobody", "unknown_service")):
-            options = {"to": "ops@example.com"} | ({"service": service} if service else {})
-            reply = await client.put("/v1/schedules/daily", json=_build_body("report", options))
-            assert faults(reply) == {("/options/service", code)}
-        for action, options in (("report", {"to": "ops@example.com"}), ("notify", WELCOME)):
-            body = _build_body(action, options | {"service": "shop"})
-            reply = await client.put(f"/v1/schedules/{action}", json=body)
-            assert reply.status_code == 200, reply.text
 
 
 # -- notify ------------------------------------------------------------------------------------------------------------
