@@ -126,6 +126,9 @@ async def test_a_change_since_the_last_count_is_in_the_report(runner: JobRunner)
     async with database.write() as connection:
         sent = _notification.status == Status.SENT
         await connection.execute(Notification.__table__.update().where(sent).values(status=Status.BOUNCED))  # type: ignore[attr-defined]
+    clock = runner.parts.clock
+    assert isinstance(clock, ManualClock)
+    clock.advance(30)
     await runner.begin(JobKind.REPORT, OPTIONS, PLANNED, service_id=shop)
     await runner.run_due()
     (report,) = await _list_reports(database)
