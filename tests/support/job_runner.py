@@ -1,10 +1,13 @@
 """Runs job runs to their end in the test's own process, with the real handler and the real queue."""
 
+from asyncio import Future
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from notifier.db.tables import INSTANCE
 from notifier.ids import generate_id
@@ -14,7 +17,7 @@ from notifier.jobs.job_handler import JobHandler
 from notifier.jobs.job_store import JobFilter, NewJobRun
 from notifier.outbox import claim_sql, entry_store
 from notifier.outbox.claim_sql import ClaimRequest, ClaimShare
-from notifier.outbox.entry_handler import ClaimedEntry, Settlement, WorkerContext
+from notifier.outbox.entry_handler import BodyPermit, ClaimedEntry, JournalNote, Settlement
 from notifier.runtime.job_actions import build_job_actions
 from notifier.runtime.process_parts import ProcessParts
 from notifier.states import EntryKind, JobKind
@@ -86,11 +89,17 @@ class JobRunner:
             return await job_store.list_runs(connection, JobFilter(), before=None, limit=100)
 
 
-class _Settlements(WorkerContext):
-    """The part of a worker that jobs use: it collects the settlements."""
+class _Settlements:
+    """A worker that collects the settlements; jobs are neither marked nor noted in the journal."""
 
     def __init__(self) -> None:
         self.settled: list[Settlement] = []
 
     def settle(self, settlement: Settlement) -> None:
         self.settled.append(settlement)
+
+    def mark(self, entry: ClaimedEntry) -> Future[BodyPermit | None]:
+        raise NotImplementedError
+
+    def note(self, entry: ClaimedEntry, note: JournalNote | msgspec.Struct) -> None:
+        raise NotImplementedError

@@ -12,8 +12,8 @@ import pytest
 from selenium import webdriver
 from support import browser, template_pictures
 
+from notifier.mail.mail_parts import RenderedParts
 from notifier.rendering.pool import RenderingPool
-from notifier.rendering.protocol import PreviewedMail
 from notifier.reports.report_variables import ReportFigures, build_report_variables
 from notifier.states import Reason, Status
 from notifier.statistics.periods import build_day
@@ -53,7 +53,7 @@ def _build_variables(size: int) -> dict[str, Any]:
     return build_report_variables(report)
 
 
-async def _render(size: int) -> PreviewedMail:
+async def _render(size: int) -> RenderedParts:
     source = template_files.read_template(Path("templates"), "daily_report")
     async with RenderingPool() as pool:
         check = await pool.check(msgspec.structs.replace(source, sample=_build_variables(size)))
@@ -65,7 +65,7 @@ async def _render(size: int) -> PreviewedMail:
 async def test_a_report_can_be_read_at_every_width_and_in_both_schemes(driver: webdriver.Chrome, size: int) -> None:
     """No sideways scrolling, enough contrast, no clipped text."""
     mail = await _render(size)
-    browser.load_page(driver, mail.html)
+    browser.load_page(driver, mail.html or "")
     complaints = []
     for width, scheme in VIEWS:
         browser.set_view(driver, width, scheme)

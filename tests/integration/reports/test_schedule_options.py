@@ -87,11 +87,11 @@ async def test_a_schedule_of_the_instance_names_a_service(
     """Without a service, or with one that does not exist, it is refused; with one it is saved."""
     async with _open_client(installation, parts, of_instance=True) as client:
         for service, code in ((None, "missing"), ("nobody", "unknown_service")):
-            options = {"to": "ops@example.com"} | ({"service": service} if service else {})
+            options: dict[str, Any] = {"to": "ops@example.com"} | ({"service": service} if service else {})
             reply = await client.put("/v1/schedules/daily", json=_build_body("report", options))
             assert faults(reply) == {("/options/service", code)}
-        for action, options in (("report", {"to": "ops@example.com"}), ("notify", WELCOME)):
-            body = _build_body(action, options | {"service": "shop"})
+        for action, wanted in (("report", {"to": "ops@example.com"}), ("notify", WELCOME)):
+            body = _build_body(action, dict(wanted) | {"service": "shop"})
             reply = await client.put(f"/v1/schedules/{action}", json=body)
             assert reply.status_code == 200, reply.text
 

@@ -182,5 +182,5 @@ async def test_a_quarter_of_an_hour_begins_at_its_first_microsecond(parts: wirin
 
 async def _list_counts(database: Database) -> dict[tuple[object, ...], int]:
     async with database.read() as connection:
-        rows = await connection.execute(select(StatisticsCount))
-        return {tuple(row[:-1]): row[-1] for row in rows}
+        rows = await connection.execute(select(*get_columns(StatisticsCount)))
+        return {tuple(row)[:-1]: int(tuple(row)[-1]) for row in rows}
