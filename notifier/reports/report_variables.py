@@ -113,7 +113,7 @@ def _build_days(figures: ReportFigures) -> list[dict[str, Any]]:
     return [
         {
             "label": _WEEKDAYS[(first + timedelta(days=index)).weekday()][:3],
-            "value": f"{day.sent:,}",
+            "value": shorten_number(day.sent),
             "percent": round(100 * day.sent / most),
         }
         for index, day in enumerate(shown)
@@ -139,6 +139,14 @@ def _build_waiting(waiting: WaitingMail) -> list[dict[str, str]]:
         {"label": "For a later time", "value": f"{waiting.later:,}{more}"},
         {"label": "For a decision", "value": f"{waiting.held:,}{more}"},
     ]
+
+
+def shorten_number(number: int) -> str:
+    """Shorten a number so that it fits above a bar on a phone: 9,999, 12.3k, 4.0M."""
+    for limit, unit, letter in ((10_000, 1, ""), (999_950, 1_000, "k")):
+        if number < limit:
+            return f"{number / unit:.1f}{letter}" if letter else f"{number:,}"
+    return f"{number / 1_000_000:.1f}M"
 
 
 def format_seconds(seconds: float | None) -> str:
