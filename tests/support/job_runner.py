@@ -99,7 +99,7 @@ class _Settlements:
         self.settled.append(settlement)
 
     def mark(self, entry: ClaimedEntry) -> Future[BodyPermit | None]:
-        raise NotImplementedError
+        raise AssertionError("a job has no body")
 
     def note(self, entry: ClaimedEntry, note: JournalNote | msgspec.Struct) -> None:
-        raise NotImplementedError
+        raise AssertionError("a job has no journal")

@@ -18,9 +18,21 @@ from notifier.audit import Actor
 from notifier.auth import service_admin
 from notifier.db.engine import Database
 from notifier.db.tables import INSTANCE, Notification, NotificationContent, get_columns
+from notifier.ids import generate_id
+from notifier.outbox import entry_store
+from notifier.outbox.entry_handler import NewEntry
 from notifier.reports.report_variables import REASON_WORDS
 from notifier.runtime import wiring
-from notifier.states import JobKind, JobState, Reason, Status, SuppressionReason, SuppressionScope
+from notifier.states import (
+    EntryKind,
+    JobKind,
+    JobState,
+    Priority,
+    Reason,
+    Status,
+    SuppressionReason,
+    SuppressionScope,
+)
 from notifier.suppression import NewSuppression
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -148,6 +160,32 @@ async def test_a_repeated_run_of_the_same_time_sends_once(runner: JobRunner) -> 
     assert run.state is JobState.FAILED
     assert f"has the idempotency key {KEY}" in str(run.error)
     assert len(await _list_reports(database)) == 1
+
+
+async def test_a_report_says_what_waits_now(runner: JobRunner) -> None:
+    """Mail that is due, scheduled or held is counted; that of other services is not."""
+    database = runner.parts.database
+    shop, other = await _find_service(database, "shop"), await _find_service(database, "other")
+    for service_id, hours in ((shop, -1), (shop, -2), (shop, 5), (other, -1)):
+        entry = NewEntry(
+            id=generate_id(),
+            kind=EntryKind.EMAIL,
+            subject_id=generate_id(),
+            service_id=service_id,
+            priority=Priority.NORMAL,
+            due_at=PLANNED + timedelta(hours=hours),
+        )
+        async with database.write() as connection:
+            await entry_store.enqueue_entries(connection, [entry])
+    await runner.begin(JobKind.REPORT, OPTIONS, PLANNED, service_id=shop)
+    await runner.begin(JobKind.REPORT, OPTIONS | {"service": "other"}, PLANNED, name="all")
+    await runner.run_due()
+    waiting = {
+        row.service_id: [fact["value"] for fact in row.variables["facts"]["rows"]]
+        for row in await _list_reports(database)
+    }
+    assert waiting[shop] == ["2", "1", "0"]
+    assert waiting[other][1:] == ["1", "0"]
 
 
 async def test_a_report_without_mail_says_so(runner: JobRunner) -> None:

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -29,10 +30,12 @@ _notification = get_columns(Notification)
 
 
 @pytest.fixture(autouse=True)
-def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+def _small_ranges() -> Iterator[None]:
     """Split ranges often."""
-    monkeypatch.setattr(roll_up, "MAX_ROWS", 40)
-    monkeypatch.setattr(roll_up, "MAX_RANGES", 7)
+    sizes = roll_up.MAX_ROWS, roll_up.MAX_RANGES
+    roll_up.MAX_ROWS, roll_up.MAX_RANGES = 40, 7
+    yield
+    roll_up.MAX_ROWS, roll_up.MAX_RANGES = sizes
 
 
 async def _count(database: Database, now: datetime) -> int:
