@@ -17,7 +17,7 @@ from notifier.statistics.statistics_query import StatisticsFilter
 router = APIRouter(prefix="/v1/stats", tags=["statistics"])
 
 
-@router.get("", response_model=models.StatisticsOut, summary="Get statistics")
+@router.get("", response_model=models.StatisticsOut, summary="Get statistics of notifications")
 async def get_statistics(request: Request, query: Annotated[models.FiguresQuery, Query()]) -> dict[str, Any]:
     """Count notifications by the hour or day in which they were submitted. Mail of test keys is not counted.
 
