@@ -21,6 +21,7 @@ from notifier.cli import (
     schedules,
     send,
     services,
+    statistics,
     suppressions,
     template_preview,
     templates,
@@ -59,6 +60,7 @@ COMMANDS: CommandFunctions = {
     "cancel": notifications.cancel_notification,
     "retry": notifications.retry_notifications,
     "resolve": notifications.resolve_notification,
+    "stats": statistics.show_statistics,
     "doctor": doctor.run_doctor,
     "openapi": print_openapi,
 }

@@ -124,7 +124,12 @@ async def save_schedule(
 
     Raises `InvalidRequestError`, `StaleScheduleError`, `BuiltInScheduleError`, `TooManySchedulesError`.
     """
-    if faults := find_schedule_faults(name, request, actions):
+    faults = find_schedule_faults(name, request, actions)
+    if not faults:
+        faults = await actions[request.kind].find_owner_faults(
+            connection, service_id, request.options, pointer="/options"
+        )
+    if faults:
         raise InvalidRequestError(faults)
     stored = await _find_schedule(connection, service_id, name, lock=True)
     if request.revision not in (None, stored.revision if stored else 0):

@@ -273,6 +273,19 @@ async def count_due(
     return {(Priority(row.priority), row.service_id): int(row.waiting) for row in counts if row.waiting}
 
 
+async def count_outlook(
+    connection: StatementConnection, kind: EntryKind, service_id: UUID | None, *, most: int, now: datetime
+) -> tuple[int, int, int]:
+    """Count up to `most` entries of a service or of all: those that are due or leased, due later, and held."""
+    values: dict[str, object] = bind_now(connection, now)[0] | {"kind": kind.value, "most": most}
+    if service_id is None:
+        statement = queue_sql.OUTLOOK.for_connection(connection)
+    else:
+        statement, values["service"] = queue_sql.OUTLOOK_OF_SERVICE.for_connection(connection), service_id
+    row = (await connection.execute(statement, values)).one()
+    return row.counted - row.later - row.held, row.later, row.held
+
+
 async def get_due_times(
     connection: AsyncConnection, service_id: UUID, subjects: Sequence[UUID]
 ) -> dict[UUID, datetime]:

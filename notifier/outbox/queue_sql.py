@@ -216,5 +216,19 @@ COUNT_OF_SUBJECT = text(f"SELECT count(*) FROM outbox_entry WHERE {_OF_SUBJECTS}
     bindparam("service", type_=UUID_TYPE), bindparam("subject", type_=UUID_TYPE)
 )
 
+
+# The entries of one kind, up to `most`: those that are held, and those that are due later.
+def _build_outlook(condition: str, now: str) -> str:
+    return f"""
+SELECT count(*) AS counted, count(*) FILTER (WHERE state = 'held') AS held,
+  count(*) FILTER (WHERE state = 'ready' AND due_at > {now}) AS later
+FROM (SELECT state, due_at FROM outbox_entry WHERE kind = :kind AND attempts >= 0 {condition} LIMIT :most) AS e"""
+
+
+OUTLOOK = build_statement(_build_outlook("", NOW), _build_outlook("", ":now"))
+OUTLOOK_OF_SERVICE = build_statement(
+    *(_build_outlook("AND service_id = :service", now) for now in (NOW, ":now")), parameters={"service": UUID_TYPE}
+)
+
 # The number of entries in each state.
 COUNT_BY_STATE = text("SELECT state, count(*) AS depth FROM outbox_entry GROUP BY state")

@@ -1,11 +1,31 @@
 """The actions of all kinds of jobs."""
 
+from notifier.email_address import RecipientPolicy, get_default_sender
 from notifier.jobs.job_control import JobActions
+from notifier.reports.notify_action import NotifyAction
+from notifier.reports.report_action import ReportAction
+from notifier.reports.scheduled_mail import ScheduledMailer
 from notifier.runtime.process_parts import ProcessParts
+from notifier.statistics.statistics_action import StatisticsAction
+from notifier.submission.new_notification import ValidationRules
 from notifier.templating.assets.image_action import ImageAction
+from notifier.templating.version_store import TemplateCache
 
 
 def build_job_actions(parts: ProcessParts) -> JobActions:
     """Build the action of each kind of job."""
-    actions = (ImageAction(parts.database),)
+    mailer = _build_mailer(parts)
+    actions = (
+        ImageAction(parts.database),
+        StatisticsAction(parts.database),
+        ReportAction(parts.database, mailer),
+        NotifyAction(mailer),
+    )
     return {action.kind: action for action in actions}
+
+
+def _build_mailer(parts: ProcessParts) -> ScheduledMailer:
+    settings = parts.settings
+    policy = RecipientPolicy.from_settings(settings.recipients, settings.smtp)
+    rules = ValidationRules.from_settings(settings.api, get_default_sender(settings), policy)
+    return ScheduledMailer(parts.database, TemplateCache(parts.database, parts.clock), rules, parts.clock)

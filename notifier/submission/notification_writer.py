@@ -86,7 +86,11 @@ def _parse_earlier(service_id: UUID, row: Sequence[Any]) -> tuple[ServiceKey, Ea
 
 
 async def write_in_transaction(connection: AsyncConnection, new: NewNotification) -> SubmissionResult:
-    """Write one that has no idempotency key in the caller's transaction. The caller commits, and wakes the sender."""
+    """Write one in the caller's transaction. The caller commits, and wakes the sender.
+
+    If its idempotency key exists, nothing is written: returns the earlier notification, or raises
+    `IdempotencyKeyReusedError` or `IdempotencyInProgressError`.
+    """
     if connection.dialect.name == "sqlite":
         driver: Any = (await connection.get_raw_connection()).driver_connection
         (result,) = await driver._execute(_write_batch_sqlite, driver._conn, [new])  # noqa: SLF001 - as the engine does

@@ -14,6 +14,7 @@ from notifier.db.tables.notification import (
 )
 from notifier.db.tables.outbox import OutboxEntry, RelayConnections, RelayState, SenderProcess
 from notifier.db.tables.service import INSTANCE, ApiKey, AuditEntry, Service, Suppression
+from notifier.db.tables.statistics import StatisticsCount, StatisticsRange
 from notifier.db.tables.template import (
     Asset,
     AssetFile,
@@ -46,6 +47,8 @@ __all__ = [
     "Schedule",
     "SenderProcess",
     "Service",
+    "StatisticsCount",
+    "StatisticsRange",
     "StatusIndex",
     "Suppression",
     "Table",
