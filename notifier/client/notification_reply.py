@@ -148,6 +148,7 @@ class Notification(Reply):
     next_attempt_at: datetime | None = None
     attempts: tuple[Attempt, ...] = ()  # empty in a list
     copies: tuple[Copy, ...] = ()
+    content_until: datetime | None = None  # until when its content is kept; None: it waits, or it is erased
 
 
 @dataclass(frozen=True, kw_only=True)
