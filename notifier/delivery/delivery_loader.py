@@ -204,6 +204,11 @@ class SourceCache:
             self._known.popitem(last=False)
         return sources
 
+    def get_known_secrets(self, version: UUID | None) -> tuple[str, ...]:
+        """Return the dotted paths of the secret variables of a version whose source was loaded lately."""
+        source = self._known.get(version) if version is not None else None
+        return source.settings.secret if source is not None else ()
+
     async def have_images(self, versions: Collection[UUID | None]) -> bool:
         """Return True if mails of one of these versions may carry images."""
         return any(source.assets for source in (await self.get_sources(versions)).values())

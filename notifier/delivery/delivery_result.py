@@ -110,6 +110,7 @@ class SettlementContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     jitter: float  # in [0, 1]: which part of the jitter is added
     resend_after: timedelta  # longest wait before an uncertain mail is sent once more
     sender_wait: timedelta  # until the relay is asked again about this sender
+    secret: tuple[str, ...] = ()  # dotted paths of the secret variables of the mail
 
 
 def stop_if_cancelled(delivery: Delivery) -> EarlyStop | None:

@@ -283,13 +283,15 @@ class EmailHandler:
         return attempt
 
     def _settle(self, claimed: ClaimedDelivery, result: DeliveryResult, worker: WorkerContext) -> None:
-        context = self._build_context(self.circuits.get_wait(claimed.delivery.envelope_from))
+        secret = self._renderer.get_secret_paths(claimed.delivery)
+        context = self._build_context(self.circuits.get_wait(claimed.delivery.envelope_from), secret)
         worker.settle(settlement_decision.decide_settlement(claimed.entry, claimed.delivery, result, context))
 
-    def _build_context(self, sender_wait: timedelta = timedelta(0)) -> SettlementContext:
+    def _build_context(self, sender_wait: timedelta = timedelta(0), secret: tuple[str, ...] = ()) -> SettlementContext:
         return SettlementContext(
             now=self._clock.now(),
             jitter=random.random(),  # noqa: S311 - jitter
             resend_after=self._resend_after,
             sender_wait=sender_wait,
+            secret=secret,
         )

@@ -80,6 +80,10 @@ class MailRenderer:
         self._queues: dict[Payer, _PayerQueue] = {}
         self._log = get_logger()
 
+    def get_secret_paths(self, delivery: Delivery) -> tuple[str, ...]:
+        """Return the dotted paths of the secret variables of a mail that was rendered lately."""
+        return self._sources.get_known_secrets(delivery.template_version_id)
+
     async def have_images(self, versions: Sequence[UUID | None]) -> bool:
         """Return True if mails of any of the versions may carry images."""
         return await self._sources.have_images(versions)

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -41,21 +41,16 @@ class _Cursor:
     """Where a run is, and at what pace."""
 
     phase: str
+    limit: int
     after: str | None = None
-    limit: int = FIRST_LIMIT
     rest: float = 0.0  # seconds before the next step
 
-    @classmethod
-    def read(cls, stored: Mapping[str, Any] | None, first: str) -> Self:
-        """Read the cursor of a run; None: it begins."""
-        return cls(**stored) if stored is not None else cls(phase=first)
-
-    def adapt(self, seconds: float) -> tuple[int, float]:
+    def adapt(self, seconds: float, max_limit: int) -> tuple[int, float]:
         """Return the limit and the rest that follow a step of this duration."""
         if seconds > CALM_SECONDS:
-            return max(self.limit // 2, MIN_LIMIT), min(seconds * BUSY_FACTOR, MAX_REST_SECONDS)
+            return min(max(self.limit // 2, MIN_LIMIT), max_limit), min(seconds * BUSY_FACTOR, MAX_REST_SECONDS)
         is_quick = seconds < CALM_SECONDS / 2
-        return min(self.limit + self.limit // 4, MAX_LIMIT) if is_quick else self.limit, seconds
+        return min(self.limit + self.limit // 4, max_limit) if is_quick else self.limit, seconds
 
 
 class PurgeAction(JobAction):
@@ -63,8 +58,9 @@ class PurgeAction(JobAction):
 
     kind = JobKind.PURGE
 
-    def __init__(self, database: Database, policy: RetentionPolicy) -> None:
+    def __init__(self, database: Database, policy: RetentionPolicy, *, max_limit: int = MAX_LIMIT) -> None:
         self._policy = policy
+        self._max_limit = max_limit  # rows that a step examines at most
         # Children first. A content goes before its notification, both before the files and batches that they name.
         phases = (
             ContentPurge(),
@@ -99,7 +95,7 @@ class PurgeAction(JobAction):
         cursor = self._read_cursor(run)
         began = time.perf_counter()
         progress = await self._phases[cursor.phase].apply(connection, self._build_step(cursor, context), prepared)
-        limit, rest = cursor.adapt(time.perf_counter() - began)
+        limit, rest = cursor.adapt(time.perf_counter() - began, self._max_limit)
         number = self._names.index(cursor.phase)
         is_over = progress.after is None
         if is_over and number + 1 == len(self._names):
@@ -112,8 +108,10 @@ class PurgeAction(JobAction):
         )
 
     def _read_cursor(self, run: JobRunView) -> _Cursor:
-        cursor = _Cursor.read(run.cursor, self._names[0])
-        return cursor if cursor.phase in self._phases else _Cursor(phase=self._names[0])
+        """Read where the run is; it begins again after a release that has other phases."""
+        if run.cursor is not None and run.cursor["phase"] in self._phases:
+            return _Cursor(**run.cursor)
+        return _Cursor(phase=self._names[0], limit=min(FIRST_LIMIT, self._max_limit))
 
     def _build_step(self, cursor: _Cursor, context: StepContext) -> PurgeStep:
         return PurgeStep(now=context.now, policy=self._policy, after=cursor.after, limit=cursor.limit)
