@@ -3,6 +3,8 @@
 It is the only writer of the attempt table.
 """
 
+# ruff: noqa: S608 - SQL of our own constants; values are always bound
+
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -65,7 +67,7 @@ _VALUES = ", ".join("decode(r.sha256, 'base64')" if name == "sha256" else f"r.{n
 _ATTEMPTS_POSTGRES = text(f"""
 {dialect.build_rows_source(_ATTEMPT, sqlite=False)}
 INSERT INTO attempt ({", ".join(_ATTEMPT)}) SELECT {_VALUES} FROM r {_KNOWN_LATER}
-""")  # noqa: S608 - names of our own columns
+""")
 _insert = sqlite.insert(Attempt)
 _ATTEMPTS_SQLITE = _insert.on_conflict_do_update(
     index_elements=["entry_id", "lease_no"],

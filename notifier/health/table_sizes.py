@@ -1,7 +1,7 @@
 """How large the tables are, for metrics: from what the database knows anyway, without counting a row.
 
-PostgreSQL keeps an estimate of the rows, which a vacuum or ANALYZE renews. SQLite numbers rows as they are inserted, and
-the purge deletes the oldest ones first, so the difference between the last and the first number is close.
+PostgreSQL keeps an estimate of the rows, which a vacuum or ANALYZE renews. SQLite numbers rows as they are inserted,
+and the purge deletes the oldest ones first, so the difference between the last and the first number is close.
 """
 
 # ruff: noqa: S608 - SQL of our own constants; values are always bound

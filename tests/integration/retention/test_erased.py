@@ -13,7 +13,8 @@ from support.purge_runs import run_purge
 from support.seeded_installation import WELCOME, Installation
 
 from notifier.audit import Actor
-from notifier.auth import service_admin
+from notifier.auth import key_admin, service_admin
+from notifier.auth.authenticated_key import KeyScope
 from notifier.auth.service_admin import DaysNotAllowedError, ServiceChanges
 from notifier.db.engine import Database
 from notifier.db.tables import AuditEntry, Notification, NotificationContent, get_columns
@@ -27,8 +28,12 @@ from notifier.states import Status
 
 @pytest.fixture
 async def client(installation: Installation, parts: ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of the shop."""
-    async with installation.open_client(parts) as caller:
+    """A client of the shop, who may read contents."""
+    async with parts.database.write() as connection:
+        shop = await service_admin.find_service(connection, "shop")
+        scopes = [KeyScope.SEND, KeyScope.READ, KeyScope.CONTENT]
+        key = await key_admin.create_live_key(connection, shop, scopes=scopes, now=parts.clock.now())
+    async with installation.open_client(parts, key) as caller:
         yield caller
 
 
