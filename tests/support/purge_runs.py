@@ -39,13 +39,18 @@ def build_run(now: datetime) -> JobRunView:
     )
 
 
+def build_context(now: datetime) -> StepContext:
+    """Build the context of a step at this time."""
+    return StepContext(now=now, report_progress=lambda _: None, is_stopping=lambda: False)
+
+
 async def iterate_steps(
     database: Database, policy: RetentionPolicy, now: datetime, action: PurgeAction | None = None
 ) -> AsyncIterator[StepResult]:
     """Do the steps of a purge, and yield the result of each after its commit."""
     action = action or PurgeAction(database, policy)
     run = build_run(now)
-    context = StepContext(now=now, report_progress=lambda _: None, is_stopping=lambda: False)
+    context = build_context(now)
     while True:
         prepared = await action.prepare(run, context)
         async with database.write() as connection:

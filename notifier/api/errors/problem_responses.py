@@ -128,7 +128,7 @@ _CODE_OF_ERROR: dict[type[NotifierError], str] = {
     DatabaseUnavailableError: "database_unavailable",
 }
 """The code of each domain error; status and title are in the catalogue."""
-_STATUS_OF_ERROR: dict[type[NotifierError], int] = {ContentGoneError: 410}
+_STATUS_OF_ERROR: dict[type[Exception], int] = {ContentGoneError: 410}
 """The status of the errors that have another one than their code: to read what is erased is no conflict."""
 NOT_FOUND = 404
 METHOD_NOT_ALLOWED = 405

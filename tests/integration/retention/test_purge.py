@@ -1,13 +1,17 @@
 """What a purge deletes, and what it keeps, on both databases."""
 
+import contextlib
 import uuid
+from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
 from sqlalchemy import insert, update
 from support.aged_rows import DAY, AgedMail, AgedRows, generate_id_of
-from support.purge_runs import iterate_steps, run_purge
+from support.purge_runs import build_context, build_run, iterate_steps, run_purge
+from support.seeded_installation import Installation
 
 from notifier.db.engine import Database
 from notifier.db.tables import (
@@ -26,6 +30,7 @@ from notifier.db.tables import (
     WebhookEvent,
     get_columns,
 )
+from notifier.health.table_sizes import DatabaseSize, measure_database
 from notifier.ids import generate_id
 from notifier.outbox import entry_store
 from notifier.outbox.entry_handler import NewEntry
@@ -172,8 +177,8 @@ async def test_job_runs_and_audit_records_go(
             row = run | {"id": ids[name], "created_at": at, "updated_at": at, "state": JobState.SUCCEEDED}
             row |= {"state": JobState.PAUSED} if name == "open" else {"ended_at": at}
             await connection.execute(insert(JobRun).values(row))
-        for age, id_ in records.items():
-            await connection.execute(insert(AuditEntry).values(record | {"id": id_, "at": now - age * DAY}))
+        for days, id_ in records.items():
+            await connection.execute(insert(AuditEntry).values(record | {"id": id_, "at": now - days * DAY}))
     await run_purge(database, policy, now)
     assert await rows.list_ids(JobRun) == {ids["fresh"], ids["open"]}
     kept = await rows.list_ids(AuditEntry)
@@ -229,3 +234,53 @@ async def test_a_mail_that_is_retried_meanwhile_is_kept(
         await connection.execute(update(Notification).where(columns.id == mail).values(updated_at=now))
     await run_purge(database, policy, now)
     assert await rows.list_ids(NotificationContent, CONTENT_ID) == {mail}
+
+
+class _LostConnectionError(Exception):
+    """What a step raises instead of its commit."""
+
+
+async def test_steps_that_are_rolled_back_are_done_again(
+    rows: AgedRows, database: Database, policy: RetentionPolicy, now: datetime
+) -> None:
+    """Every step is rolled back once before its commit: the counts equal the rows, and nothing else is gone."""
+    shop = await rows.get_service()
+    await rows.add_mails([AgedMail(service_id=shop, ended_at=now - 91 * DAY, attempts=2)] * 60)
+    kept = set(await rows.add_mails([AgedMail(service_id=shop, ended_at=now - DAY)] * 5))
+    run, counts = build_run(now), Counter[str]()
+    is_done = False
+    while not is_done:
+        for is_lost in (True, False):
+            action = PurgeAction(database, policy, max_limit=20)  # as a new process has it
+            with contextlib.suppress(_LostConnectionError):
+                prepared = await action.prepare(run, build_context(now))
+                async with database.write() as connection:
+                    result = await action.apply(connection, run, prepared, build_context(now))
+                    if is_lost:
+                        raise _LostConnectionError
+        counts.update(result.counts)
+        run, is_done = replace(run, cursor=result.cursor), result.is_done
+    del counts["pages"]  # of SQLite
+    assert counts == {"contents": 60, "attempts": 120, "notifications": 60}
+    assert await rows.list_ids(Notification) == kept == await rows.list_ids(Attempt, CONTENT_ID)
+
+
+async def _measure(database: Database) -> DatabaseSize:
+    async with database.read() as connection:
+        return await measure_database(connection)
+
+
+async def test_a_sqlite_file_shrinks(sqlite_installation: Installation, now: datetime) -> None:
+    """A file that this release created gives most of its free pages back in short steps."""
+    async with sqlite_installation.open_parts() as parts:
+        rows = AgedRows(parts.database)
+        policy = RetentionPolicy.from_settings(parts.settings.retention, parts.settings.api)
+        variables = {"text": "x" * 20_000}
+        old = AgedMail(service_id=await rows.get_service(), ended_at=now - 8 * DAY, variables=variables)
+        await rows.add_mails([old] * 400)
+        before = await _measure(parts.database)
+        counts = await run_purge(parts.database, policy, now)
+        after = await _measure(parts.database)
+    assert counts["pages"] > 1000
+    assert after.bytes < before.bytes / 2
+    assert after.free_bytes <= after.bytes / 8
