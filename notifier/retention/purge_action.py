@@ -25,13 +25,15 @@ from notifier.retention.retention_policy import RetentionPolicy
 from notifier.retention.webhook_purge import DeliveryPurge, EventPurge
 from notifier.states import JobKind
 
-FIRST_LIMIT, MIN_LIMIT, MAX_LIMIT = 250, 25, 500
-"""Rows that a step examines."""
+FIRST_ROWS, MIN_ROWS = 250, 100
+"""Rows that the first step examines, and the fewest that one is cut down to: a busy purge must come to an end."""
+MAX_ROWS = 500
+"""Rows that a step examines at most."""
 CALM_SECONDS = 0.04
 """A step that takes longer makes the next one smaller; a transaction is to stay well below 100 ms."""
 BUSY_FACTOR = 4.0
 """How many times as long as it took the purge rests after a slow step; after another one as long as it took."""
-MAX_REST_SECONDS = 1.0
+MAX_REST_SECONDS = 0.25
 REST_SLICE_SECONDS = 0.1
 """How soon a rest ends when this process stops."""
 
@@ -48,7 +50,7 @@ class _Cursor:
     def adapt(self, seconds: float, max_limit: int) -> tuple[int, float]:
         """Return the limit and the rest that follow a step of this duration."""
         if seconds > CALM_SECONDS:
-            return min(max(self.limit // 2, MIN_LIMIT), max_limit), min(seconds * BUSY_FACTOR, MAX_REST_SECONDS)
+            return min(max(self.limit // 2, MIN_ROWS), max_limit), min(seconds * BUSY_FACTOR, MAX_REST_SECONDS)
         is_quick = seconds < CALM_SECONDS / 2
         return min(self.limit + self.limit // 4, max_limit) if is_quick else self.limit, seconds
 
@@ -58,7 +60,7 @@ class PurgeAction(JobAction):
 
     kind = JobKind.PURGE
 
-    def __init__(self, database: Database, policy: RetentionPolicy, *, max_limit: int = MAX_LIMIT) -> None:
+    def __init__(self, database: Database, policy: RetentionPolicy, *, max_limit: int = MAX_ROWS) -> None:
         self._policy = policy
         self._max_limit = max_limit  # rows that a step examines at most
         # Children first. A content goes before its notification, both before the files and batches that they name.
@@ -111,7 +113,7 @@ class PurgeAction(JobAction):
         """Read where the run is; it begins again after a release that has other phases."""
         if run.cursor is not None and run.cursor["phase"] in self._phases:
             return _Cursor(**run.cursor)
-        return _Cursor(phase=self._names[0], limit=min(FIRST_LIMIT, self._max_limit))
+        return _Cursor(phase=self._names[0], limit=min(FIRST_ROWS, self._max_limit))
 
     def _build_step(self, cursor: _Cursor, context: StepContext) -> PurgeStep:
         return PurgeStep(now=context.now, policy=self._policy, after=cursor.after, limit=cursor.limit)
