@@ -22,6 +22,7 @@ from notifier.mail.mail_parts import Mailbox, MailHeader
 from notifier.states import WAITING_STATUSES, KeyKind, Reason, Status, SuppressionReason, WhenUncertain
 from notifier.status import batch_cancellation
 from notifier.submission.new_notification import NewNotification, NotificationRow
+from notifier.template_language.secret_erasure import SecretErasure
 from notifier.template_language.template_source import TemplateSource
 from notifier.templating import version_store as templates
 
@@ -204,10 +205,12 @@ class SourceCache:
             self._known.popitem(last=False)
         return sources
 
-    def get_known_secrets(self, version: UUID | None) -> tuple[str, ...]:
-        """Return the dotted paths of the secret variables of a version whose source was loaded lately."""
+    def get_secret_erasure(self, version: UUID | None) -> SecretErasure | None:
+        """Return what is secret in the mails of a version whose source was loaded lately; None: nothing."""
         source = self._known.get(version) if version is not None else None
-        return source.settings.secret if source is not None else ()
+        if source is None or not source.settings.secret:
+            return None
+        return SecretErasure(paths=source.settings.secret, sample=source.sample)
 
     async def have_images(self, versions: Collection[UUID | None]) -> bool:
         """Return True if mails of one of these versions may carry images."""

@@ -47,7 +47,6 @@ from notifier.outcomes import (
 )
 from notifier.states import WAITING_STATUSES, Reason, Status, TransitionCause, WhenUncertain
 from notifier.status.status_writer import StatusChange
-from notifier.templating import recent_requests
 
 MAX_FAULTS = 3
 FAULT_DELAY = timedelta(minutes=1)
@@ -186,10 +185,10 @@ def _settle_attempt(case: _Case, result: RelayAttempt) -> Settlement:
 
 def _mask_variables(delivery: Delivery, context: SettlementContext) -> str | None:
     """Replace the secret variables; None: there are none."""
-    if not context.secret:
+    if context.erasure is None:
         return None
     try:
-        return recent_requests.build_mask(context.secret, []).apply(delivery.variables)
+        return context.erasure.apply_to_json(delivery.variables)
     except Exception:  # noqa: BLE001 - the reply must be settled whatever the variables are; the purge erases them
         return None
 

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -55,6 +55,7 @@ class ContentView:
     source: bytes  # the whole message, as a relay gets it
     sha256: str  # of the source
     identical: bool | None  # whether these are the bytes that were sent last; None: nothing was sent
+    secrets_erased: bool = False  # values of the template's sample stand in place of the secret variables
 
 
 class ContentPreviewer:
@@ -105,7 +106,8 @@ class ContentPreviewer:
             if delivery.secrets_erased:
                 raise ContentGoneError(SECRETS_ERASED)
             raise UnrenderableError(str(mail))
-        return _build_content_view(mail, delivery.attachments, digest)
+        view_of_mail = _build_content_view(mail, delivery.attachments, digest)
+        return replace(view_of_mail, secrets_erased=delivery.secrets_erased)
 
     async def preview_draft(self, notification: NewNotification) -> ContentView:
         """Render the mail of a request that is not written. Raises `InvalidRequestError` if it cannot be rendered."""

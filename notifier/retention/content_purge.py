@@ -4,7 +4,6 @@ It walks the rows of contents, so what was erased costs nothing later. A content
 copies, and is kept as long as one of them needs it.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import accumulate
@@ -20,7 +19,7 @@ from notifier.retention import family_store
 from notifier.retention.family_store import NO_DAYS, Family, ServiceDays
 from notifier.retention.id_statements import UUID_TYPE, delete_rows
 from notifier.retention.purge_step import PurgePhase, PurgeProgress, PurgeStep, read_page
-from notifier.templating import recent_requests
+from notifier.template_language.secret_erasure import SecretErasure
 
 MAX_BYTES = 4 * 1024 * 1024
 """Bytes of content that one step erases, unless a single one has more."""
@@ -46,7 +45,7 @@ class VersionRules:
     """What template versions say about their mails, cached because a version never changes."""
 
     def __init__(self) -> None:
-        self._rules: dict[UUID, tuple[int | None, tuple[str, ...]]] = {}
+        self._rules: dict[UUID, tuple[int | None, SecretErasure | None]] = {}
 
     async def load(self, connection: AsyncConnection, families: Sequence[Family]) -> None:
         """Load what is not known yet."""
@@ -57,26 +56,22 @@ class VersionRules:
             self._rules.clear()
             missing = ids
         secret = _version.source["settings"]["secret"].label("secret")
-        query = select(_version.id, _version.keep_content_days, secret).where(_version.id.in_(sorted(missing)))
-        for row in await connection.execute(query):
-            self._rules[row.id] = row.keep_content_days, tuple(row.secret or ())
+        query = select(_version.id, _version.keep_content_days, secret, _version.source["sample"].label("sample"))
+        for row in await connection.execute(query.where(_version.id.in_(sorted(missing)))):
+            erasure = SecretErasure(paths=tuple(row.secret), sample=row.sample or {}) if row.secret else None
+            self._rules[row.id] = row.keep_content_days, erasure
 
     def get_days(self, family: Family) -> int | None:
         """Get the days for which the template keeps content; None: as the service says."""
         return self._get(family)[0]
 
-    def get_secret_paths(self, family: Family) -> tuple[str, ...]:
-        """Get the dotted paths of the secret variables."""
+    def get_erasure(self, family: Family) -> SecretErasure | None:
+        """Get what is secret in the mails of the template; None: nothing."""
         return self._get(family)[1]
 
-    def _get(self, family: Family) -> tuple[int | None, tuple[str, ...]]:
-        return self._rules.get(family.template_version_id, (None, ())) if family.template_version_id else (None, ())
-
-
-def mask_secrets(variables: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:
-    """Return the variables with each value at one of the dotted paths replaced, also inside lists."""
-    masked: dict[str, Any] = json.loads(recent_requests.build_mask(paths, []).apply(json.dumps(variables)))
-    return masked
+    def _get(self, family: Family) -> tuple[int | None, SecretErasure | None]:
+        version = family.template_version_id
+        return self._rules.get(version, (None, None)) if version is not None else (None, None)
 
 
 class _Deadlines:
@@ -95,7 +90,7 @@ class _Deadlines:
 
     def are_secrets_due(self, family: Family) -> bool:
         """Whether the secret variables are to be erased, if there are some."""
-        end = self._step.policy.compute_secret_end(family.members) if self._rules.get_secret_paths(family) else None
+        end = self._step.policy.compute_secret_end(family.members) if self._rules.get_erasure(family) else None
         return end is not None and end <= self._step.now
 
 
@@ -144,11 +139,11 @@ class ContentPurge(PurgePhase):
             _content.notification_id.in_([family.id for family in families])
         )
         variables = {row.notification_id: row.variables for row in await connection.execute(stored)}
-        rows = [
-            {"id": family.id, "masked": mask_secrets(variables[family.id], self._rules.get_secret_paths(family))}
-            for family in families
-            if family.id in variables
-        ]
+        rows = []
+        for family in families:
+            erasure = self._rules.get_erasure(family)
+            if erasure is not None and family.id in variables:
+                rows.append({"id": family.id, "masked": erasure.apply(variables[family.id])})
         if rows:
             await connection.execute(_MASK, rows)
         return len(rows)

@@ -221,6 +221,9 @@ class ContentOut(BaseModel):
     identical: bool | None = Field(
         description="True if a relay got exactly these bytes; null before the first attempt."
     )
+    secrets_erased: bool = Field(
+        description="True if the secret variables are erased: values of the template's sample stand in their place."
+    )
 
 
 class CauseOut(BaseModel):
