@@ -22,6 +22,7 @@ from notifier.environment import (
     split_commas,
     to_lower_case,
 )
+from notifier.retention_settings import RetentionSettings
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 MAX_SECONDS = 7 * 86_400
@@ -239,6 +240,7 @@ class Settings(LogSettings):
     sender: SenderSettings = SenderSettings()
     recipients: RecipientsSettings = RecipientsSettings()
     webhooks: WebhooksSettings = WebhooksSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @model_validator(mode="after")
     def _check(self) -> Self:

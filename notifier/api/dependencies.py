@@ -26,6 +26,7 @@ from notifier.lookup.batch_progress import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
 from notifier.mail.mail_parts import Mailbox
 from notifier.rendering.preview_pool import EditorRenderers
+from notifier.retention.retention_policy import RetentionPolicy
 from notifier.settings import ApiSettings
 from notifier.sse import OpenStreams
 from notifier.submission.batch_submitter import BatchSubmitter
@@ -103,6 +104,7 @@ class ApiDependencies:
     streams: OpenStreams
     batch_watch: BatchWatch
     job_actions: JobActions
+    retention: RetentionPolicy
     insecure_hosts: tuple[str, ...] = ()  # hosts of webhook URLs that may use plain HTTP
     secret_box: SecretBox = SecretBox()  # noqa: RUF009 - frozen; encrypts secrets of webhooks
 

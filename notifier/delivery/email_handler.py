@@ -42,6 +42,7 @@ from notifier.smtp.transport import SmtpTransport
 from notifier.states import WAITING_STATUSES, EntryKind, Reason, Status
 from notifier.submission import attachment_validation
 from notifier.telemetry.logging import get_logger
+from notifier.template_language.secret_erasure import SecretErasure
 from notifier.throttle.circuit_breaker import AttemptedMail
 
 LEASE_MARGIN = 0.1
@@ -283,13 +284,17 @@ class EmailHandler:
         return attempt
 
     def _settle(self, claimed: ClaimedDelivery, result: DeliveryResult, worker: WorkerContext) -> None:
-        context = self._build_context(self.circuits.get_wait(claimed.delivery.envelope_from))
+        erasure = self._renderer.get_secret_erasure(claimed.delivery)
+        context = self._build_context(self.circuits.get_wait(claimed.delivery.envelope_from), erasure)
         worker.settle(settlement_decision.decide_settlement(claimed.entry, claimed.delivery, result, context))
 
-    def _build_context(self, sender_wait: timedelta = timedelta(0)) -> SettlementContext:
+    def _build_context(
+        self, sender_wait: timedelta = timedelta(0), erasure: SecretErasure | None = None
+    ) -> SettlementContext:
         return SettlementContext(
             now=self._clock.now(),
             jitter=random.random(),  # noqa: S311 - jitter
             resend_after=self._resend_after,
             sender_wait=sender_wait,
+            erasure=erasure,
         )

@@ -78,6 +78,7 @@ class DeliveryRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     attempt: dict[str, object] | None = None
     suppression: tuple[str, str] | None = None  # recipient, and the relay's reply
     feedback: Status | None = None  # of a simulated mail: the status that follows
+    masked: str | None = None  # of a mail that has left: its variables as JSON, without the secret values
 
 
 class _Case(msgspec.Struct, frozen=True, gc=False):
@@ -171,6 +172,7 @@ def _settle_attempt(case: _Case, result: RelayAttempt) -> Settlement:
                 status_change=case.change(Status.SENT, None, str(reply)),
                 attempt=attempt_row,
                 feedback=simulator.get_feedback(delivery) if delivery.is_simulated else None,
+                masked=_mask_variables(delivery, case.context),
             )
             return Settlement(entry=case.entry, action=FinishEntry(), record=record, proof=True)
         case Rejected() as outcome:
@@ -179,6 +181,16 @@ def _settle_attempt(case: _Case, result: RelayAttempt) -> Settlement:
             return _settle_uncertain(case, attempt_row, case.change(Status.UNKNOWN, Reason.NO_FINAL_REPLY, detail))
         case _:
             return _settle_deferred(case, attempt_row, result)
+
+
+def _mask_variables(delivery: Delivery, context: SettlementContext) -> str | None:
+    """Replace the secret variables; None: there are none."""
+    if context.erasure is None:
+        return None
+    try:
+        return context.erasure.apply_to_json(delivery.variables)
+    except Exception:  # noqa: BLE001 - the reply must be settled whatever the variables are; the purge erases them
+        return None
 
 
 def _settle_rejected(

@@ -37,6 +37,8 @@ from notifier.states import EntryKind, EntryState, Priority
 
 MAX_LOSSES = 4
 """Losses before the last one: two while other entries ran beside it, and two while it ran alone. The next ends it."""
+MAX_COUNTED = 100_000
+"""Entries of one state that are counted; more are shown as this number."""
 _ALONE_DELAYS = (timedelta(seconds=10), timedelta(seconds=60))
 _entry_columns = get_columns(OutboxEntry)
 SUBJECT_INDEX_CONDITION = _entry_columns.attempts >= literal(0, literal_execute=True)
@@ -297,6 +299,8 @@ async def get_due_times(
 
 
 async def count_by_state(connection: StatementConnection) -> dict[EntryState, int]:
-    """Count the entries in each state."""
-    counts = {EntryState(row.state): int(row.depth) for row in await connection.execute(queue_sql.COUNT_BY_STATE)}
-    return {state: counts.get(state, 0) for state in EntryState}
+    """Count the entries in each state, up to `MAX_COUNTED`."""
+    counts = dict.fromkeys(EntryState, 0)
+    for row in await connection.execute(queue_sql.COUNT_BY_STATE, {"most": MAX_COUNTED}):
+        counts[EntryState(row.state)] += int(row.depth)
+    return {state: min(count, MAX_COUNTED) for state, count in counts.items()}

@@ -230,5 +230,25 @@ OUTLOOK_OF_SERVICE = build_statement(
     *(_build_outlook("AND service_id = :service", now) for now in (NOW, ":now")), parameters={"service": UUID_TYPE}
 )
 
-# The number of entries in each state.
-COUNT_BY_STATE = text("SELECT state, count(*) AS depth FROM outbox_entry GROUP BY state")
+# The number of entries in each state, each counted up to a limit: a queue of millions must not slow down a scrape.
+_COUNTED = "(SELECT count(*) FROM (SELECT 1 FROM outbox_entry WHERE {condition} LIMIT :most) AS c)"
+COUNT_BY_STATE = text(
+    " UNION ALL ".join(
+        f"SELECT '{state}' AS state, {_COUNTED.format(condition=condition)} AS depth"
+        for state, condition in (
+            ("ready", "state = 'ready' AND lost < 2"),  # the conditions of the indexes
+            ("ready", "state = 'ready' AND lost >= 2"),
+            ("leased", "state = 'leased'"),
+            ("held", "state = 'held'"),
+        )
+    )
+)
+
+
+def build_subject_condition(row: str) -> str:
+    """Build the SQL condition that an entry is about the row with this alias, which has `id` and `service_id`.
+
+    It is a scalar subquery, because PostgreSQL may read the whole queue for an EXISTS.
+    """
+    about = f"e.attempts >= 0 AND e.service_id = {row}.service_id AND e.subject_id = {row}.id"
+    return f"(SELECT e.id FROM outbox_entry AS e WHERE {about} LIMIT 1) IS NOT NULL"

@@ -5,6 +5,8 @@ from notifier.jobs.job_control import JobActions
 from notifier.reports.notify_action import NotifyAction
 from notifier.reports.report_action import ReportAction
 from notifier.reports.scheduled_mail import ScheduledMailer
+from notifier.retention.purge_action import PurgeAction
+from notifier.retention.retention_policy import RetentionPolicy
 from notifier.runtime.process_parts import ProcessParts
 from notifier.statistics.statistics_action import StatisticsAction
 from notifier.submission.new_notification import ValidationRules
@@ -15,8 +17,10 @@ from notifier.templating.version_store import TemplateCache
 def build_job_actions(parts: ProcessParts) -> JobActions:
     """Build the action of each kind of job."""
     mailer = _build_mailer(parts)
+    policy = RetentionPolicy.from_settings(parts.settings.retention, parts.settings.api)
     actions = (
         ImageAction(parts.database),
+        PurgeAction(parts.database, policy),
         StatisticsAction(parts.database),
         ReportAction(parts.database, mailer),
         NotifyAction(mailer),

@@ -100,12 +100,19 @@ _PROBLEMS = {
         409, "Its batch was cancelled", "No mail of a cancelled batch is sent or resent.", "Submit a new notification.",
         "retry_notification resolve_notification",
     ),
+    "content_erased": CatalogueEntry(
+        409, "The content was erased",
+        "The content, or its secret variables, were kept as long as the retention says, and are gone. With status 410 "
+        "when you read it, with 409 when you send it again.",
+        "Submit a new notification. `content_until` of a notification says how long its content is kept.",
+        "retry_notification resolve_notification",
+    ),
     "not_unknown": CatalogueEntry(
         409, "Not unknown", "The status is not `unknown`: there is nothing to resolve.",
         _LOOK_REMEDY, "resolve_notification",
     ),
     "unrenderable": CatalogueEntry(
-        409, "The mail cannot be rendered", "Its template fails with its variables, or its content was deleted.",
+        409, "The mail cannot be rendered", "Its template fails with its variables, or a part of it is gone.",
         "Publish a template that works, then submit a new notification; `detail` says what is wrong.",
         "get_notification_content",
     ),

@@ -5,6 +5,7 @@ An answer never holds a secret, SQL or a stack trace.
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -47,13 +48,14 @@ from notifier.jobs.schedule_store import (
     StaleScheduleError,
     TooManySchedulesError,
 )
-from notifier.lookup.content_preview import UnrenderableError
+from notifier.lookup.content_preview import ContentGoneError, UnrenderableError
 from notifier.rendering.preview_pool import TooMuchRefusedError
 from notifier.sse import TooManyStreamsError
 from notifier.status.notification_actions import (
     AlreadyEndedError,
     AlreadyUnderWayError,
     BatchCancelledError,
+    ContentErasedError,
     NotRetryableError,
     NotUnknownError,
 )
@@ -100,6 +102,8 @@ _CODE_OF_ERROR: dict[type[NotifierError], str] = {
     NotRetryableError: "not_retryable",
     NotUnknownError: "not_unknown",
     BatchCancelledError: "batch_cancelled",
+    ContentErasedError: "content_erased",
+    ContentGoneError: "content_erased",
     UnrenderableError: "unrenderable",
     EndpointDisabledError: "endpoint_disabled",
     TooManyEndpointsError: "too_many_endpoints",
@@ -130,6 +134,8 @@ _CODE_OF_ERROR: dict[type[NotifierError], str] = {
     DatabaseUnavailableError: "database_unavailable",
 }
 """The code of each domain error; status and title are in the catalogue."""
+_STATUS_OF_ERROR: dict[type[Exception], int] = {ContentGoneError: 410}
+"""The status of the errors that have another one than their code: to read what is erased is no conflict."""
 NOT_FOUND = 404
 METHOD_NOT_ALLOWED = 405
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -156,9 +162,10 @@ async def _domain_error(request: Request, error: Exception) -> JSONResponse:
     headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, UnauthenticatedError) else {}
     if (seconds := getattr(error, "retry_after", None)) is not None:
         headers["Retry-After"] = str(seconds)
-    return build_problem(
-        request, code, str(error), headers=headers, members=await conflict_details.build_conflict_details(error)
-    )
+    members = await conflict_details.build_conflict_details(error)
+    entry = PROBLEM_ENTRIES[code]
+    entry = replace(entry, status=_STATUS_OF_ERROR.get(type(error), entry.status))
+    return build_problem(request, code, str(error), entry=entry, headers=headers, members=members)
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

@@ -17,6 +17,7 @@ _MEANINGS = {
     "403": "The key may not do this.",
     "404": "It does not exist, or it is not yours.",
     "409": "It is not possible in the current state.",
+    "410": "Its content was erased (`content_erased`).",
     "413": "The body is too large.",
     "415": "The body is not JSON in UTF-8, or its Content-Encoding is not gzip.",
     "422": "The request has faults; `errors` lists them.",
@@ -113,6 +114,7 @@ def _list_refusal_statuses(path: str, operation: dict[str, Any]) -> list[str]:
     statuses += ["400"] if with_body or with_key else []
     statuses += ["422"] if with_body or with_query or with_key else []
     statuses += ["403"] if name not in _WITHOUT_SCOPE else []
+    statuses += ["410"] if name == "get_notification_content" else []
     statuses += ["409"] if problem_catalogue.list_codes(409, name) else []
     return sorted(statuses)
 

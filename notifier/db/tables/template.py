@@ -53,6 +53,7 @@ class TemplateVersion(Table, table=True):
     priority: Priority = Field(sa_type=build_enum_type(Priority, "priority"))
     expires_after: int | None = None
     when_uncertain: WhenUncertain = Field(sa_type=build_enum_type(WhenUncertain, "when_uncertain"))
+    keep_content_days: int | None = None  # after the end; None: as the service says
     sender: str | None = Field(default=None, max_length=640)  # "Name <address>", unless a request says otherwise
     reply_to: str | None = Field(default=None, max_length=640)
     note: str = Field(default="", max_length=500)  # why it was published
@@ -114,4 +115,4 @@ class AssetFile(Table, table=True):
     sha256: bytes = Field(primary_key=True)
     content_type: str = Field(max_length=64)
     octets: bytes
-    created_at: datetime = Field(sa_type=UtcDateTime)
+    created_at: datetime = Field(sa_type=UtcDateTime)  # renewed when an image is converted to it or gives it up

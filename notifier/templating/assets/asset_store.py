@@ -1,6 +1,6 @@
 """Images for templates: uploaded under a name, converted by a job, pinned by versions.
 
-A version keeps the SHA-256 of each image that it shows, and converted files are never deleted here. So a new upload or
+A version keeps the SHA-256 of each image that it shows; the purge deletes files that nothing names. So a new upload or
 a deletion changes only the versions that are published later.
 """
 
@@ -17,6 +17,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.audit import Actor, AuditAction
+from notifier.db import stored_file
 from notifier.db.dialect import insert_if_absent
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.tables import INSTANCE, Asset, AssetFile, Attachment, get_columns
@@ -101,6 +102,7 @@ async def upload_asset(
     require_same_revision(StaleAssetError, stored, revision)
     if stored is None:
         await edit_rules.require_room(connection, Asset)
+    await _give_up_files(connection, stored, actor.at)
     original = await write_original(connection, data, actor.at)
     id_ = stored.id if stored else generate_id()
     row = {"id": id_, "name": name} | build_new_row(original, options, revision=revision + 1, actor=actor)
@@ -119,6 +121,12 @@ async def upload_asset(
     saved = _build_asset_view(row)
     await _record(connection, AuditAction.ASSET_UPLOADED, saved, actor)
     return saved
+
+
+async def _give_up_files(connection: AsyncConnection, asset: AssetView | None, now: datetime) -> None:
+    """Keep the files that an image gives up for a day: a version that shows them may be published at this moment."""
+    hashes = [bytes.fromhex(file.sha256) for file in asset.files.values()] if asset is not None else []
+    await stored_file.renew_files(connection, AssetFile, hashes, now)
 
 
 def build_new_row(original: bytes, options: ImageOptions, *, revision: int, actor: Actor) -> dict[str, Any]:
@@ -152,6 +160,7 @@ async def get_asset(connection: AsyncConnection, name: str) -> AssetView:
 async def delete_asset(connection: AsyncConnection, name: str, *, actor: Actor) -> None:
     """Delete the name; published versions still show the image. Raises `NotFoundError`."""
     stored = _require_found(await _find_asset(connection, name, lock=True), name)
+    await _give_up_files(connection, stored, actor.at)
     await connection.execute(delete(Asset).where(_asset.id == stored.id))
     await _record(connection, AuditAction.ASSET_DELETED, stored, actor)
 
@@ -193,16 +202,16 @@ def describe_files(image: ConvertedImage) -> dict[str, AssetFileView]:
 async def write_original(connection: AsyncConnection, data: bytes, now: datetime) -> bytes:
     """Write the bytes of an upload; return their SHA-256."""
     digest = hashlib.sha256(data).digest()
-    await insert_if_absent(connection, Attachment, {"sha256": digest, "octets": data, "created_at": now})
+    await stored_file.write_file(connection, Attachment, {"sha256": digest, "octets": data, "created_at": now})
     return digest
 
 
 async def write_files(connection: AsyncConnection, image: ConvertedImage, now: datetime) -> None:
-    """Write the files that do not exist yet, ordered by hash, so that two writers of the same files do not deadlock."""
+    """Write the files, or renew those that exist: ordered by hash, so that two writers of them do not deadlock."""
     files = {hashlib.sha256(file.data).digest(): file for file in image.files.values()}
     for digest, file in sorted(files.items(), key=lambda item: item[0]):
         row = {"sha256": digest, "content_type": file.content_type, "octets": file.data, "created_at": now}
-        await insert_if_absent(connection, AssetFile, row)
+        await stored_file.write_file(connection, AssetFile, row)
 
 
 async def get_file(connection: AsyncConnection, digest: bytes) -> tuple[str, bytes]:
