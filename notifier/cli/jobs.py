@@ -21,7 +21,8 @@ from notifier.cli.command import (
     print_rows,
     strip_control_characters,
 )
-from notifier.states import ENDED_JOB_STATES, JobKind, JobState
+from notifier.job_states import ENDED_JOB_STATES
+from notifier.states import JobKind, JobState
 
 if TYPE_CHECKING:
     from notifier.jobs.job_action import JobRunView

@@ -20,7 +20,8 @@ from notifier.cli.command import (
     open_for_writing,
     print_rows,
 )
-from notifier.states import CatchUp, JobKind, Overlap
+from notifier.job_states import CatchUp, Overlap
+from notifier.states import JobKind
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection

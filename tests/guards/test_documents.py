@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from notifier.job_states import JOB_TRANSITIONS
 from notifier.settings import Settings
 from notifier.states import (
     ENTRY_TRANSITIONS,
-    JOB_TRANSITIONS,
     NOTIFICATION_TRANSITIONS,
     STATUS_RANK,
     WAITING_STATUSES,

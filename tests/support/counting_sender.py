@@ -19,6 +19,7 @@ from uuid import UUID
 
 from notifier.db import data_directory
 from notifier.ids import generate_id
+from notifier.job_states import ENDED_JOB_STATES
 from notifier.jobs import job_store
 from notifier.jobs.job_control import JobActions
 from notifier.jobs.job_handler import JobHandler
@@ -28,7 +29,6 @@ from notifier.outbox.rescuer import Rescuer
 from notifier.outbox.worker import Worker
 from notifier.runtime.process_parts import ProcessParts, open_process_parts
 from notifier.settings import SenderSettings, Settings
-from notifier.states import ENDED_JOB_STATES
 from support.counting_action import CountingAction
 
 MAX_PROCESSES = 400

@@ -17,12 +17,13 @@ from support.seeded_installation import Installation
 from notifier.db.tables import AuditEntry, OutboxEntry, get_columns
 from notifier.errors import NotFoundError
 from notifier.ids import generate_id
+from notifier.job_states import ENDED_JOB_STATES, JOB_TRANSITIONS
 from notifier.jobs import job_control
 from notifier.jobs.job_action import JobFailedError, JobRunView, StepInterruptedError
 from notifier.jobs.job_control import JobStateError
 from notifier.outbox import entry_store
 from notifier.outbox.entry_handler import ClaimedEntry, FinishEntry
-from notifier.states import ENDED_JOB_STATES, JOB_TRANSITIONS, EntryKind, JobState
+from notifier.states import EntryKind, JobState
 
 _entry, _audit = get_columns(OutboxEntry), get_columns(AuditEntry)
 Change = Callable[..., Awaitable[JobRunView]]

@@ -22,11 +22,12 @@ from notifier.audit import Actor
 from notifier.db.engine import Database
 from notifier.db.tables import INSTANCE, JobRun, OutboxEntry, Schedule, get_columns
 from notifier.ids import generate_id
+from notifier.job_states import CatchUp, Overlap
 from notifier.jobs import job_control, job_store, schedule_store
 from notifier.jobs.schedule_store import BuiltInScheduleError, ScheduleRequest, ScheduleView
 from notifier.jobs.schedule_ticker import MAX_SCHEDULES_PER_TICK, ScheduleTicker
 from notifier.outbox.wakeup import Wakeup
-from notifier.states import CatchUp, EntryKind, JobKind, JobState, Overlap
+from notifier.states import EntryKind, JobKind, JobState
 
 _run, _entry, _schedule = get_columns(JobRun), get_columns(OutboxEntry), get_columns(Schedule)
 ACTIONS = {JobKind.NOTIFY: CountingAction(), JobKind.PURGE: CountingAction()}

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from notifier.job_states import CatchUp
 from notifier.jobs import timing
 from notifier.jobs.timing import MAX_CATCH_UP_RUNS
-from notifier.states import CatchUp
 
 NINE = datetime(2026, 3, 2, 9, tzinfo=UTC)
 DAY = timedelta(days=1)
