@@ -16,8 +16,9 @@ from notifier.runtime.job_actions import build_job_actions
 from notifier.runtime.process_parts import ProcessParts
 from notifier.states import EntryKind
 from notifier.status.batch_cancellation import BatchCancellationHandler
-from notifier.webhooks.endpoint_client import EndpointClient, HostResolver
+from notifier.webhooks.endpoint_client import EndpointClient
 from notifier.webhooks.endpoint_secret import SecretBox
+from notifier.webhooks.pinned_connection import HostResolver
 from notifier.webhooks.webhook_handler import WebhookHandler
 
 RESOLVING_THREADS = 8
