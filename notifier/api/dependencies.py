@@ -104,7 +104,8 @@ class ApiDependencies:
     batch_watch: BatchWatch
     job_actions: JobActions
     insecure_hosts: tuple[str, ...] = ()  # hosts of webhook URLs that may use plain HTTP
-    secret_box: SecretBox = SecretBox()  # noqa: RUF009 - frozen; encrypts secrets of webhooks
+    insecure_feed_hosts: tuple[str, ...] = ()  # hosts of feeds that may use plain HTTP
+    secret_box: SecretBox = SecretBox()  # noqa: RUF009 - frozen; encrypts secrets of webhooks and feeds
 
 
 def get_dependencies(request: Request) -> ApiDependencies:

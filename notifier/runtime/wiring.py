@@ -121,6 +121,7 @@ def build_api(parts: ProcessParts) -> FastAPI:
         batch_watch=BatchWatch(parts.database, parts.clock),
         job_actions=build_job_actions(parts),
         insecure_hosts=parts.settings.webhooks.insecure_hosts,
+        insecure_feed_hosts=parts.settings.feeds.insecure_hosts,
         secret_box=SecretBox.from_setting(parts.settings.secret_key),
     )
     return create_app(dependencies)

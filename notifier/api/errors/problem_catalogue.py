@@ -147,6 +147,17 @@ _PROBLEMS = {
         409, "Too many schedules", "The owner has the maximum number of schedules.", "Delete one first.",
         "save_schedule",
     ),
+    "stale_feed": CatalogueEntry(
+        409, "Edit conflict", "Somebody changed the feed after the `revision` that you sent.",
+        "Load it, and send your change with its `revision`.", "save_feed fetch_feed",
+    ),
+    "too_many_feeds": CatalogueEntry(
+        409, "Too many feeds", "The owner has the maximum number of feeds.", "Delete one first.", "save_feed",
+    ),
+    "nothing_to_confirm": CatalogueEntry(
+        409, "Nothing to confirm", "No document of this feed waits for a confirmation.",
+        "Look at the feed: somebody has confirmed it, or its document is not empty any more.", "confirm_feed",
+    ),
     "too_many_keys": CatalogueEntry(
         409, "Too many API keys", "The service has the maximum number of valid keys.",
         "Revoke one that is no longer used, or rotate without overlap.", "create_key rotate_key",

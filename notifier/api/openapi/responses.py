@@ -172,6 +172,8 @@ _LINK_SOURCES = (
     _LinkSource("list_keys", "200", "/keys/0/id", "/v1/keys"),
     _LinkSource("list_assets", "200", "/assets/0/name", "/v1/assets"),
     _LinkSource("upload_asset", "202", "/name", "/v1/assets"),
+    _LinkSource("list_feeds", "200", "/feeds/0/name", "/v1/feeds"),
+    _LinkSource("list_feed_revisions", "200", "/revisions/0/number", "/v1/feeds/{name}/revisions"),
     _LinkSource("list_webhook_deliveries", "200", "/deliveries/0/id", _DELIVERIES_PATH),
     _LinkSource("test_webhook", "202", "/id", _DELIVERIES_PATH),
     _LinkSource("replay_webhook_delivery", "202", "/id", _DELIVERIES_PATH),
