@@ -13,6 +13,7 @@ from notifier.cli import (
     db,
     demo,
     doctor,
+    feeds,
     forward,
     keys,
     notifications,
@@ -80,6 +81,18 @@ GROUPS: dict[str, tuple[str, CommandFunctions]] = {
             "lint": template_preview.lint_templates,
             "render": template_preview.render_template,
             "preview": template_preview.preview_template,
+        },
+    ),
+    "feeds": (
+        "Documents of others that jobs load.",
+        {
+            "list": feeds.list_feeds,
+            "show": feeds.show_feed,
+            "save": feeds.save_feed,
+            "fetch": feeds.fetch_feed,
+            "confirm": feeds.confirm_feed,
+            "revisions": feeds.list_revisions,
+            "delete": feeds.delete_feed,
         },
     ),
     "suppressions": (

@@ -40,7 +40,8 @@ async def upload_asset(request: Request, response: Response, audit: AuditDepende
     """
     caller = await authenticate_key(request, KeyScope.TEMPLATES_EDIT)
     body = await read_model(request, AssetIn)
-    options = ImageOptions(mode=body.mode, width=body.width, height=body.height)
+    operations = tuple(operation.build_operation() for operation in body.operations)
+    options = ImageOptions(mode=body.mode, width=body.width, height=body.height, operations=operations)
     data = await asyncio.to_thread(_decode_upload, body, options)
     async with open_change_transaction(request) as connection:
         actor = audit.get_actor(caller)
@@ -123,4 +124,5 @@ def _decode_upload(body: AssetIn, options: ImageOptions) -> bytes:
 
 
 def _format_asset(asset: AssetView) -> dict[str, Any]:
-    return vars(asset) | {"files": {name: msgspec.to_builtins(file) for name, file in asset.files.items()}}
+    files = {name: msgspec.to_builtins(file) for name, file in asset.files.items()}
+    return vars(asset) | {"files": files, "operations": msgspec.to_builtins(asset.operations)}
