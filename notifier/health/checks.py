@@ -139,6 +139,7 @@ def check_certificates(settings: Settings) -> list[CheckResult]:
     for name, ca_file, variable in (
         ("smtp_ca", settings.smtp.ca_file, SMTP_VARIABLE),
         ("webhooks_ca", settings.webhooks.ca_file, WEBHOOKS_VARIABLE),
+        ("feeds_ca", settings.feeds.ca_file, FEEDS_VARIABLE),
     ):
         if ca_file is None:
             continue

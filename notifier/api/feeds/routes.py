@@ -4,6 +4,7 @@ A service has its own feeds; an admin key those of the instance.
 """
 
 import asyncio
+import re
 import zlib
 from typing import Annotated, Any
 from uuid import UUID
@@ -19,13 +20,21 @@ from notifier.api.notifications import submit_routes
 from notifier.api.request_reader import document_body, read_model
 from notifier.auth.authenticated_key import AuthenticatedKey, Caller, KeyScope
 from notifier.db.tables import INSTANCE
-from notifier.errors import Fault, InvalidRequestError
+from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.feeds import feed_rules, feed_store, fetch_action, reading_process, revision_store
 from notifier.feeds.document_reader import SchemaTask
 from notifier.feeds.feed_rules import FeedRequest
 
 router = APIRouter(prefix="/v1/feeds", tags=["feeds"])
-Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="The number of a revision.")]
+Name = Annotated[str, Path(description="The name of the feed.", json_schema_extra={"pattern": models.NAME_PATTERN})]
+Number = Annotated[
+    str,
+    Path(
+        description="The number of a revision, from 1.",
+        json_schema_extra={"type": "integer", "minimum": 1, "maximum": 2**31 - 1},
+    ),
+]
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 
 @router.get("", response_model=models.FeedsOut, summary="List feeds")
@@ -39,7 +48,7 @@ async def list_feeds(request: Request) -> dict[str, Any]:
 
 
 @router.get("/{name}", response_model=models.FeedOut, summary="Get a feed")
-async def get_feed(request: Request, name: str) -> dict[str, Any]:
+async def get_feed(request: Request, name: Name) -> dict[str, Any]:
     """Get a feed: which revision is in use, how old it is, and why the last attempt failed."""
     key = await authenticate_owner(request, KeyScope.READ)
     async with get_dependencies(request).database.read() as connection:
@@ -48,7 +57,7 @@ async def get_feed(request: Request, name: str) -> dict[str, Any]:
 
 
 @router.put("/{name}", response_model=models.FeedOut, summary="Save a feed", openapi_extra=document_body(models.FeedIn))
-async def save_feed(request: Request, name: str, audit: AuditDependency) -> dict[str, Any]:
+async def save_feed(request: Request, name: Name, audit: AuditDependency) -> dict[str, Any]:
     """Create the feed, or replace its settings. Its revisions stay, and the newest is in use until the next fetch."""
     key = await _authenticate_manager(request)
     wanted = (await read_model(request, models.FeedIn)).build_request()
@@ -62,7 +71,7 @@ async def save_feed(request: Request, name: str, audit: AuditDependency) -> dict
 
 
 @router.delete("/{name}", status_code=204, summary="Delete a feed")
-async def delete_feed(request: Request, name: str, audit: AuditDependency) -> None:
+async def delete_feed(request: Request, name: Name, audit: AuditDependency) -> None:
     """Delete a feed with its revisions. Schedules that fetch it fail from now on."""
     key = await _authenticate_manager(request)
     actor = audit.get_actor(key)
@@ -77,7 +86,7 @@ async def delete_feed(request: Request, name: str, audit: AuditDependency) -> No
     summary="Submit a fetch of a feed",
     openapi_extra={"parameters": [submit_routes.build_key_parameter()]},
 )
-async def fetch_feed(request: Request, response: Response, name: str, audit: AuditDependency) -> dict[str, Any]:
+async def fetch_feed(request: Request, response: Response, name: Name, audit: AuditDependency) -> dict[str, Any]:
     """Begin a job that loads the feed now."""
     key = await _authenticate_manager(request)
     actor, idempotency_key = audit.get_actor(key), request_reader.get_idempotency_key(request)
@@ -92,7 +101,7 @@ async def fetch_feed(request: Request, response: Response, name: str, audit: Aud
 
 
 @router.post("/{name}/confirm", response_model=models.FeedOut, summary="Confirm an empty document of a feed")
-async def confirm_feed(request: Request, name: str, audit: AuditDependency) -> dict[str, Any]:
+async def confirm_feed(request: Request, name: Name, audit: AuditDependency) -> dict[str, Any]:
     """Take over the document that is suddenly empty, as `unconfirmed` shows it, as the newest revision."""
     key = await _authenticate_manager(request)
     actor = audit.get_actor(key)
@@ -102,7 +111,7 @@ async def confirm_feed(request: Request, name: str, audit: AuditDependency) -> d
 
 
 @router.get("/{name}/revisions", response_model=models.FeedRevisionsOut, summary="List the revisions of a feed")
-async def list_feed_revisions(request: Request, name: str) -> dict[str, Any]:
+async def list_feed_revisions(request: Request, name: Name) -> dict[str, Any]:
     """List the ten newest revisions, newest first, and how each differs from the one before."""
     key = await authenticate_owner(request, KeyScope.READ)
     async with get_dependencies(request).database.read() as connection:
@@ -114,12 +123,14 @@ async def list_feed_revisions(request: Request, name: str) -> dict[str, Any]:
 @router.get(
     "/{name}/revisions/{number}", response_model=models.FeedRevisionDetailOut, summary="Get a revision of a feed"
 )
-async def get_feed_revision(request: Request, name: str, number: Number) -> Response:
+async def get_feed_revision(request: Request, name: Name, number: Number) -> Response:
     """Get a revision with its document."""
     key = await authenticate_owner(request, KeyScope.READ)
+    if not _NUMBER.fullmatch(number):
+        raise NotFoundError("there is no such revision")
     async with get_dependencies(request).database.read() as connection:
         feed = await feed_store.get_feed(connection, _get_owner(key), name)
-        revision, document = await revision_store.get_revision(connection, feed, number)
+        revision, document = await revision_store.get_revision(connection, feed, int(number))
     known = models.build_revision_reply(revision)
     # A document can be megabytes, so it is not built from values on the event loop.
     body = await asyncio.to_thread(

@@ -66,6 +66,7 @@ HEADER_FIELDS: dict[str, tuple[str, dict[str, Any], bool]] = {  # description, s
     ),
 }
 _WITHOUT_SCOPE = {"whoami"}  # every key may use it
+_WITH_REPLAY = {"submit_notification", "run_schedule", "fetch_feed"}
 _WITHOUT_LOCATION = {"replay_failed_webhook_deliveries"}  # it creates many objects
 
 
@@ -108,8 +109,10 @@ def _list_refusal_statuses(path: str, operation: dict[str, Any]) -> list[str]:
     with_body = "requestBody" in operation
     with_query = any(parameter["in"] == "query" for parameter in operation.get("parameters", ()))
     statuses = ["401", "429", "500", "503", *with_id]
-    statuses += ["400", "413", "415"] if with_body else []
-    statuses += ["422"] if with_body or with_query else []
+    with_key = any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", ()))
+    statuses += ["413", "415"] if with_body else []
+    statuses += ["400"] if with_body or with_key else []
+    statuses += ["422"] if with_body or with_query or with_key else []
     statuses += ["403"] if name not in _WITHOUT_SCOPE else []
     statuses += ["409"] if problem_catalogue.list_codes(409, name) else []
     return sorted(statuses)
@@ -124,7 +127,7 @@ def _list_header_fields(path: str, operation: dict[str, Any], status: str) -> li
     fields = list(_RATE_LIMIT_FIELDS)
     if (status in {"201", "202"} or name == "add_suppression") and name not in _WITHOUT_LOCATION:
         fields.append("Location")
-    if name == "submit_notification" and status == "202":
+    if name in _WITH_REPLAY and status == "202":
         fields.append("Idempotent-Replayed")
     if "before" in names:
         fields.append("Link")
