@@ -179,7 +179,7 @@ def _require_valid(parts: "ProcessParts", name: str, wanted: "FeedRequest") -> N
 def _read_headers(source: str) -> "Mapping[str, str]":
     """Read header fields from a file, because other users of the host can see arguments."""
     text = sys.stdin.read() if source == "-" else _read_text(Path(source), "--headers")
-    fields = {}
+    fields: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         name, colon, value = line.partition(":")
         if not line.strip():

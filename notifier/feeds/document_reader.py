@@ -80,7 +80,8 @@ def check_schema(task: SchemaTask) -> RejectedDocument | None:
     """Check a schema; None if it can be used."""
     try:
         validator = _compile_schema(task.json_schema)
-        for example in ({}, [], [{}]):
+        examples: tuple[Any, ...] = ({}, [], [{}])
+        for example in examples:
             validator.is_valid(example)
     except InvalidDocumentError as error:
         return RejectedDocument(reason=_shorten(str(error)))
@@ -141,7 +142,7 @@ def _compile_schema(schema: dict[str, Any]) -> Any:
         )
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         if getattr(getattr(error, "kind", None), "name", "") == "$ref":
-            reason = "a $ref leads to nothing in it, and other documents are not loaded"
+            reason = "it refers to a place that is not in it, and other documents are not loaded"
             raise InvalidDocumentError(f"not a JSON Schema that can be used: {reason}") from error
         place = "".join(f"/{part}" for part in getattr(error, "instance_path", ()))
         message = _first_line(getattr(error, "message", None) or str(error))

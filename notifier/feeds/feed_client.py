@@ -29,6 +29,9 @@ from notifier.webhooks.pinned_connection import (
 )
 from notifier.webhooks.webhook_url import UrlRefusedError, WebhookTarget
 
+MAX_PIECES = 50_000
+"""Chunks of a document: the time to read it depends on them, not on its bytes."""
+_PIECES_AT_ONCE = 64
 _CHUNK = 65_536
 _GZIP_WBITS = 31
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,250}"')
@@ -179,10 +182,16 @@ def _require_document(code: int, fields: Mapping[str, str], source: FeedSource) 
 
 async def _read_body(http: h11.Connection, reader: asyncio.StreamReader, body: "_BodyBuffer") -> bytes:
     """Read the whole body. Raises `FeedLoadError`, and `RemoteProtocolError` if it ends in the middle."""
+    pieces = 0
     while True:
         event = http.next_event()
         if isinstance(event, h11.Data):
             body.add(bytes(event.data))
+            pieces += 1
+            if pieces > MAX_PIECES:
+                raise FeedLoadError(f"the server sends the document in more than {MAX_PIECES:,} pieces")
+            if pieces % _PIECES_AT_ONCE == 0:
+                await asyncio.sleep(0)  # a thousand tiny pieces take 30 ms, for which no mail should wait
         elif event is h11.NEED_DATA:
             http.receive_data(await reader.read(_CHUNK))
         elif isinstance(event, h11.EndOfMessage):

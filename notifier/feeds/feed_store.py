@@ -114,7 +114,8 @@ async def save_feed(
         actor.record_no_change()
         return stored
     # The stored validators are of another document, and what is known of the last attempt is too.
-    values |= _CAUGHT_UP | {"etag": None, "last_modified": None, "checked_at": None, "revision": stored.revision + 1}
+    values |= {**_CAUGHT_UP, "etag": None, "last_modified": None, "checked_at": None}
+    values["revision"] = stored.revision + 1
     await connection.execute(update(Feed).where(_feed.id == stored.id).values(values))
     saved = await get_feed(connection, service_id, name)
     await record_feed(connection, AuditAction.FEED_SAVED, stored, saved, actor)

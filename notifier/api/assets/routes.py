@@ -15,7 +15,7 @@ from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.mail.mail_parts import IMAGE_EXTENSIONS
 from notifier.states import AssetStatus
 from notifier.submission.attachment_validation import decode_base64
-from notifier.templating.assets import asset_store
+from notifier.templating.assets import asset_store, image_operations
 from notifier.templating.assets.asset_store import AssetView
 from notifier.templating.assets.image_conversion import ImageOptions
 
@@ -116,7 +116,7 @@ async def get_public_file(request: Request, name: str) -> Response:
 def _decode_upload(body: AssetIn, options: ImageOptions) -> bytes:
     """Decode and check the upload before it is converted. Raises `InvalidRequestError`."""
     data, problem = decode_base64(body.content)
-    faults = [Fault("/content", asset_store.REJECTED, problem)] if problem is not None else []
+    faults = [Fault("/content", image_operations.REJECTED, problem)] if problem is not None else []
     faults += asset_store.find_upload_faults(body.name, data or b"", options)
     if faults or data is None:
         raise InvalidRequestError(faults)

@@ -193,7 +193,7 @@ def test_a_document_against_its_schema(body: str, reason: str) -> None:
         ({"$ref": "http://127.0.0.1:1/x"}, "other documents are not loaded"),
         ({"$ref": "file:///etc/passwd"}, "other documents are not loaded"),
         ({"$ref": "#/nowhere"}, "other documents are not loaded"),
-        ({"$schema": "http://127.0.0.1:1/x"}, "Unknown meta-schema"),
+        ({"$schema": "http://127.0.0.1:1/x"}, "other documents are not loaded"),
     ],
 )
 def test_schemas_that_cannot_be_used(schema: dict[str, Any], reason: str) -> None:
@@ -216,7 +216,8 @@ def test_schemas_that_cannot_be_used(schema: dict[str, Any], reason: str) -> Non
 def test_schemas_that_can_be_used(schema: dict[str, Any]) -> None:
     """Older drafts, references within the schema, and patterns that are slow elsewhere."""
     assert check_schema(SchemaTask(json_schema=schema)) is None
-    assert read('{"a": "' + "a" * 50_000 + '!"}' if "properties" not in schema else '{"a": "a"}', json_schema=schema)
+    long = '{"a": "' + "a" * 50_000 + '"}'
+    assert read('[{"next": {}}]' if "items" in schema else long, json_schema=schema).entries == 1
 
 
 def test_a_row_key_must_be_unique() -> None:

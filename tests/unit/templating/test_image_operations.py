@@ -150,7 +150,7 @@ def test_sharpening_keeps_the_outline() -> None:
 def test_what_no_operation_makes_smaller_is_fitted() -> None:
     """A large upload that is only made grey or cut is 600 pixels wide, with twice the pixels beside it."""
     files = convert(draw_photograph(1600, 900), {"do": "grey"})
-    assert {name: file.size for name, file in files.items()} == {"1x": (600, 338), "2x": (1200, 675)}
+    assert {name: file.size for name, file in files.items()} == {"1x": (600, 338), "2x": (1200, 676)}
     cut = convert(draw_photograph(1600, 900), {"do": "crop", "width": 900, "height": 900})
     assert {name: file.size for name, file in cut.items()} == {"1x": (600, 600)}
 
