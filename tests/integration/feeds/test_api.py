@@ -14,12 +14,11 @@ from notifier.feeds import feed_rules
 from notifier.feeds.feed_store import MAX_FEEDS
 
 GOOD: dict[str, Any] = {"url": "https://feeds.example.org/prices.json"}
-DEEP: dict[str, Any] = {"$ref": "#"}
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no URL": ({"url": None}, "/url"),
     "plain HTTP": ({"url": "http://feeds.example.org/"}, "/url"),
     "an address": ({"url": "https://10.0.0.1/"}, "/url"),
-    "a password": ({"url": "https://ada:word@feeds.example.org/"}, "/url"),
+    "a password": ({"url": "https://ada:canary@feeds.example.org/"}, "/url"),
     "another format": ({"format": "xml"}, "/format"),
     "no bytes": ({"max_bytes": 0}, "/max_bytes"),
     "too many bytes": ({"max_bytes": feed_rules.MAX_DOCUMENT_BYTES + 1}, "/max_bytes"),
@@ -51,7 +50,7 @@ async def test_what_is_wrong_is_refused_and_not_written(shop: FeedShop, case: st
     reply = await shop.client.put("/v1/feeds/prices", json=GOOD | fields)
     assert reply.status_code == 422, reply.text
     assert pointer in [error["pointer"] for error in reply.json()["errors"]]
-    assert "word" not in reply.text.replace("password", "")
+    assert "canary" not in reply.text
     assert (await shop.client.get("/v1/feeds")).json() == {"feeds": []}
 
 
