@@ -51,7 +51,7 @@ def test_a_feed_at_the_terminal(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "reason"),
     [
-        (("save", "prices", "http://inside/"), 1, "only https:// URLs are called"),
+        (("save", "prices", "http://feeds.example.org/"), 1, "only https:// URLs are called"),
         (("save", "No", URL), 1, "lower-case letters"),
         (("save", "prices", URL, "--max-bytes", "3"), 1, "1,024 to 8,388,608"),
         (("save", "prices", URL, "--headers", "missing"), 2, "--headers: missing: no such file"),
