@@ -127,34 +127,6 @@ class AssetMode(StrEnum):
     CROP = "crop"  # exactly width and height; the edges are cut off
 
 
-class ImageStep(StrEnum):
-    """An operation on an image."""
-
-    RESIZE = "resize"  # to exactly this size
-    FIT = "fit"  # the whole image, within width and height
-    CROP = "crop"  # cuts out a rectangle
-    FLATTEN = "flatten"  # puts it on a colour
-    GREY = "grey"
-    BLUR = "blur"
-    SHARPEN = "sharpen"
-
-
-class FeedFormat(StrEnum):
-    """The form of a feed's document."""
-
-    JSON = "json"  # an object, or an array of objects
-    CSV = "csv"  # rows under a line of headings
-
-
-class FeedStatus(StrEnum):
-    """What came of the attempts to load a feed."""
-
-    NEW = "new"  # there was no attempt yet
-    GOOD = "good"  # the last attempt found a valid document
-    FAILING = "failing"  # the last attempt failed
-    UNCONFIRMED = "unconfirmed"  # the document is suddenly empty, and a person must confirm it
-
-
 class JobKind(StrEnum):
     """What a job run does."""
 

@@ -18,7 +18,7 @@ from notifier.cli.command import (
     print_rows,
     strip_control_characters,
 )
-from notifier.states import FeedFormat
+from notifier.db.tables import FeedFormat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -209,10 +209,14 @@ def upload_asset(
     mode: str | None = None,
     width: int | None = None,
     height: int | None = None,
+    operations: Sequence[Mapping[str, Any]] | None = None,
     revision: int | None = None,
 ) -> Call[Asset]:
-    """Upload an image (PNG, JPEG, GIF, WebP). `revision` is that of the image it replaces; None for a new name."""
-    options = {"mode": mode, "width": width, "height": height, "revision": revision}
+    """Upload an image (PNG, JPEG, GIF, WebP). `revision` is that of the image it replaces; None for a new name.
+
+    `operations`: such as `[{"do": "grey"}]`, instead of mode, width and height.
+    """
+    options = {"mode": mode, "width": width, "height": height, "operations": operations, "revision": revision}
     fields = {"name": name, "content": base64.b64encode(content).decode(), **options}
     return build_call(POST, ("assets",), read_as(Asset), fields=fields)
 

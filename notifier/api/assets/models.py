@@ -4,13 +4,13 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
 
 from notifier.api import fields, request_model
 from notifier.api.request_model import RequestModel
-from notifier.states import AssetMode, AssetStatus, ImageStep
+from notifier.states import AssetMode, AssetStatus
 from notifier.templating.assets import asset_store, image_operations
-from notifier.templating.assets.image_operations import ImageOperation
+from notifier.templating.assets.image_operations import ImageOperation, ImageStep
 
 NAME_PATTERN = f"^{asset_store.ASSET_NAME.pattern}$"
 _Side = Annotated[int, Field(ge=1, le=asset_store.MAX_WIDTH), BeforeValidator(fields.convert_whole_number)]
@@ -20,20 +20,23 @@ _EXAMPLE: JsonValue = {"name": "logo", "content": "iVBORw0KGgo=", "width": 150, 
 _Number = Annotated[int, Field(ge=0, le=image_operations.MAX_CROP_SIDE), BeforeValidator(fields.convert_whole_number)]
 
 
+_Colour = Annotated[str, StringConstraints(max_length=7), fields.document_field(pattern="^#[0-9A-Fa-f]{6}$")]
+_Radius = Annotated[float, Field(ge=0, le=image_operations.MAX_BLUR_RADIUS)]
+_OPERATION_EXAMPLE: JsonValue = {"do": "fit", "width": 300}
+
+
 class ImageOperationIn(RequestModel):
     """One operation on an image. `detail` of a fault says which fields it takes."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_OPERATION_EXAMPLE]})
 
     do: ImageStep = Field(strict=False, description="What is done; `fit` and `resize` set the size that is shown.")
     width: _Number | None = Field(None, description="In CSS pixels: of `resize`, `fit`, `crop`.")
     height: _Number | None = Field(None, description="In CSS pixels: of `resize`, `fit`, `crop`.")
     x: _Number | None = Field(None, description="Of `crop`: from the left. Null: in the middle.")
     y: _Number | None = Field(None, description="Of `crop`: from the top. Null: in the middle.")
-    colour: Annotated[str, fields.document_field(pattern="^#[0-9A-Fa-f]{6}$")] | None = Field(
-        None, max_length=7, description="Of `flatten`: what is behind transparent parts, such as #ffffff."
-    )
-    radius: float | None = Field(
-        None, gt=0, le=image_operations.MAX_BLUR_RADIUS, description="In CSS pixels: of `blur`, `sharpen`."
-    )
+    colour: _Colour | None = Field(None, description="Of `flatten`: what is behind transparent parts, such as #ffffff.")
+    radius: _Radius | None = Field(None, description="In CSS pixels: of `blur`, `sharpen`.")
     percent: _Number | None = Field(None, description="How strong: of `sharpen`.")
 
     def build_operation(self) -> ImageOperation:

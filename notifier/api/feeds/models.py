@@ -4,15 +4,15 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
 
 from notifier.api import fields
 from notifier.api.request_model import RequestModel
+from notifier.db.tables import FeedFormat, FeedStatus
 from notifier.feeds import feed_rules
 from notifier.feeds.feed_rules import FeedRequest
 from notifier.feeds.feed_store import FeedView
 from notifier.feeds.revision_store import FeedRevisionView
-from notifier.states import FeedFormat, FeedStatus
 
 MAX_SCHEMA_NAMES = 100
 """Keywords at the top of a schema."""
@@ -34,6 +34,21 @@ _ROW_KEY = (
 )
 
 
+_Headers = Annotated[
+    dict[str, str],
+    Field(
+        max_length=feed_rules.MAX_HEADER_FIELDS,
+        json_schema_extra={
+            "propertyNames": {"pattern": f"^{feed_rules.HEADER_NAME.pattern}$", "maxLength": 64},
+            "additionalProperties": {"type": "string", "maxLength": feed_rules.MAX_HEADER_VALUE_LENGTH},
+        },
+    ),
+]
+_JsonSchema = Annotated[dict[str, Any], Field(max_length=MAX_SCHEMA_NAMES)]
+_RowKey = Annotated[str, StringConstraints(min_length=1, max_length=feed_rules.MAX_ROW_KEY_LENGTH)]
+_Revision = Annotated[int, Field(ge=0, le=2**31 - 2), BeforeValidator(fields.convert_whole_number)]
+
+
 class FeedIn(RequestModel):
     """A feed as it is to be."""
 
@@ -47,19 +62,11 @@ class FeedIn(RequestModel):
         strict=False,
         description="`json`: an object or an array of objects. `csv`: rows under a line of headings.",
     )
-    headers: dict[str, str] | None = Field(
-        None,
-        max_length=feed_rules.MAX_HEADER_FIELDS,
-        description=_HEADERS,
-        json_schema_extra={
-            "propertyNames": {"pattern": f"^{feed_rules.HEADER_NAME.pattern}$", "maxLength": 64},
-            "additionalProperties": {"type": "string", "maxLength": feed_rules.MAX_HEADER_VALUE_LENGTH},
-        },
+    headers: _Headers | None = Field(None, description=_HEADERS)
+    json_schema: _JsonSchema | None = Field(
+        None, description="A JSON Schema that the document must match; at most 32 KiB."
     )
-    json_schema: dict[str, Any] | None = Field(
-        None, max_length=MAX_SCHEMA_NAMES, description="A JSON Schema that the document must match; at most 32 KiB."
-    )
-    row_key: str | None = Field(None, min_length=1, max_length=feed_rules.MAX_ROW_KEY_LENGTH, description=_ROW_KEY)
+    row_key: _RowKey | None = Field(None, description=_ROW_KEY)
     max_bytes: fields.WholeNumber = Field(
         feed_rules.DEFAULT_DOCUMENT_BYTES,
         ge=feed_rules.MIN_DOCUMENT_BYTES,
@@ -72,11 +79,8 @@ class FeedIn(RequestModel):
         le=feed_rules.MAX_TIMEOUT_SECONDS,
         description="For the whole attempt, from the name query to the last byte.",
     )
-    revision: fields.WholeNumber | None = Field(
-        None,
-        ge=0,
-        le=2**31 - 2,
-        description="The revision of the settings that you have loaded; 0 for a new name. Left out: any.",
+    revision: _Revision | None = Field(
+        None, description="The revision of the settings that you have loaded; 0 for a new name. Left out: any."
     )
 
     def build_request(self) -> FeedRequest:

@@ -1,6 +1,7 @@
 """Feeds: documents of somebody else, and the revisions of them that were valid."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,22 @@ from sqlalchemy import UniqueConstraint
 from sqlmodel import Field
 
 from notifier.db.table_base import Table, UtcDateTime, build_enum_type, build_json_type
-from notifier.states import FeedFormat
+
+
+class FeedFormat(StrEnum):
+    """The form of a feed's document."""
+
+    JSON = "json"  # an object, or an array of objects
+    CSV = "csv"  # rows under a line of headings
+
+
+class FeedStatus(StrEnum):
+    """What came of the attempts to load a feed."""
+
+    NEW = "new"  # there was no attempt yet
+    GOOD = "good"  # the last attempt found a valid document
+    FAILING = "failing"  # the last attempt failed
+    UNCONFIRMED = "unconfirmed"  # the document is suddenly empty, and a person must confirm it
 
 
 class Feed(Table, table=True):

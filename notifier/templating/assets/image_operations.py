@@ -7,6 +7,7 @@ the large file (2x) has two pixels for each, as far as the upload has them.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +15,6 @@ from PIL import Image, ImageFilter
 from PIL.Image import Resampling
 
 from notifier.errors import Fault
-from notifier.states import ImageStep
 
 MAX_OPERATIONS: Final = 5
 MAX_SHOWN_SIDE: Final = 1200
@@ -29,6 +29,18 @@ REJECTED = "asset_rejected"
 _COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
 _COLOUR_FORM = "a colour such as #ffffff"
 _Size = tuple[int, int]
+
+
+class ImageStep(StrEnum):
+    """An operation on an image."""
+
+    RESIZE = "resize"  # to exactly this size
+    FIT = "fit"  # the whole image, within width and height
+    CROP = "crop"  # cuts out a rectangle
+    FLATTEN = "flatten"  # puts it on a colour
+    GREY = "grey"
+    BLUR = "blur"
+    SHARPEN = "sharpen"
 
 
 class ImageOperation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

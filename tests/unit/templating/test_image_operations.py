@@ -9,10 +9,14 @@ from PIL import Image, ImageFilter
 from PIL.Image import Resampling
 from support.sample_images import decode_image, draw_photograph, draw_red_bar, encode_camera_jpeg, encode_image
 
-from notifier.states import ImageStep
 from notifier.templating.assets import image_operations
 from notifier.templating.assets.image_conversion import ConvertedImage, ImageOptions, RejectedImage, convert_image
-from notifier.templating.assets.image_operations import ImageOperation, find_operation_faults, read_operations
+from notifier.templating.assets.image_operations import (
+    ImageOperation,
+    ImageStep,
+    find_operation_faults,
+    read_operations,
+)
 
 
 def operations(*steps: dict[str, Any]) -> tuple[ImageOperation, ...]:
