@@ -17,6 +17,7 @@ from notifier.api.batches.routes import router as batches_router
 from notifier.api.batches.routes import submit_router as submit_batch_router
 from notifier.api.dependencies import QUOTA_STATE, ApiDependencies
 from notifier.api.errors.problem_responses import install_error_handlers
+from notifier.api.feeds.routes import router as feeds_router
 from notifier.api.jobs.routes import router as jobs_router
 from notifier.api.keys.routes import router as keys_router
 from notifier.api.layouts.routes import router as layouts_router
@@ -51,6 +52,7 @@ _ROUTERS = (
     jobs_router,
     schedules_router,
     statistics_router,
+    feeds_router,
     keys_router,
     templates_router,
     template_draft_router,

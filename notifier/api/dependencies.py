@@ -106,7 +106,8 @@ class ApiDependencies:
     job_actions: JobActions
     retention: RetentionPolicy
     insecure_hosts: tuple[str, ...] = ()  # hosts of webhook URLs that may use plain HTTP
-    secret_box: SecretBox = SecretBox()  # noqa: RUF009 - frozen; encrypts secrets of webhooks
+    insecure_feed_hosts: tuple[str, ...] = ()  # hosts of feeds that may use plain HTTP
+    secret_box: SecretBox = SecretBox()  # noqa: RUF009 - frozen; encrypts secrets of webhooks and feeds
 
 
 def get_dependencies(request: Request) -> ApiDependencies:

@@ -13,6 +13,7 @@ from notifier.cli import (
     db,
     demo,
     doctor,
+    feeds,
     forward,
     jobs,
     keys,
@@ -110,6 +111,18 @@ GROUPS: dict[str, tuple[str, CommandFunctions]] = {
             "run": schedules.run_schedule,
             "delete": schedules.delete_schedule,
             "apply": schedules.apply_schedules,
+        },
+    ),
+    "feeds": (
+        "Documents of others that jobs load.",
+        {
+            "list": feeds.list_feeds,
+            "show": feeds.show_feed,
+            "save": feeds.save_feed,
+            "fetch": feeds.fetch_feed,
+            "confirm": feeds.confirm_feed,
+            "revisions": feeds.list_revisions,
+            "delete": feeds.delete_feed,
         },
     ),
     "suppressions": (

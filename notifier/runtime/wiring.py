@@ -123,6 +123,7 @@ def build_api(parts: ProcessParts) -> FastAPI:
         job_actions=build_job_actions(parts),
         retention=RetentionPolicy.from_settings(parts.settings.retention, parts.settings.api),
         insecure_hosts=parts.settings.webhooks.insecure_hosts,
+        insecure_feed_hosts=parts.settings.feeds.insecure_hosts,
         secret_box=SecretBox.from_setting(parts.settings.secret_key),
     )
     return create_app(dependencies)

@@ -41,6 +41,8 @@ from notifier.errors import (
     NotFoundError,
     NotifierError,
 )
+from notifier.feeds.feed_store import StaleFeedError, TooManyFeedsError
+from notifier.feeds.revision_store import NothingToConfirmError
 from notifier.jobs.job_control import JobStateError
 from notifier.jobs.schedule_store import (
     BuiltInScheduleError,
@@ -115,6 +117,9 @@ _CODE_OF_ERROR: dict[type[NotifierError], str] = {
     ScheduleBusyError: "schedule_busy",
     BuiltInScheduleError: "built_in_schedule",
     TooManySchedulesError: "too_many_schedules",
+    StaleFeedError: "stale_feed",
+    TooManyFeedsError: "too_many_feeds",
+    NothingToConfirmError: "nothing_to_confirm",
     TooManyKeysError: "too_many_keys",
     KeyEndedError: "key_ended",
     KeyReplacedError: "key_replaced",

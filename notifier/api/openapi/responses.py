@@ -67,6 +67,7 @@ HEADER_FIELDS: dict[str, tuple[str, dict[str, Any], bool]] = {  # description, s
     ),
 }
 _WITHOUT_SCOPE = {"whoami"}  # every key may use it
+_WITH_REPLAY = {"submit_notification", "run_schedule", "fetch_feed"}
 _WITHOUT_LOCATION = {"replay_failed_webhook_deliveries"}  # it creates many objects
 
 
@@ -128,7 +129,7 @@ def _list_header_fields(path: str, operation: dict[str, Any], status: str) -> li
     fields = list(_RATE_LIMIT_FIELDS)
     if (status in {"201", "202"} or name == "add_suppression") and name not in _WITHOUT_LOCATION:
         fields.append("Location")
-    if name in {"submit_notification", "run_schedule"} and status == "202":
+    if name in _WITH_REPLAY and status == "202":
         fields.append("Idempotent-Replayed")
     if "before" in names:
         fields.append("Link")
@@ -176,6 +177,8 @@ _LINK_SOURCES = (
     _LinkSource("list_keys", "200", "/keys/0/id", "/v1/keys"),
     _LinkSource("list_assets", "200", "/assets/0/name", "/v1/assets"),
     _LinkSource("upload_asset", "202", "/name", "/v1/assets"),
+    _LinkSource("list_feeds", "200", "/feeds/0/name", "/v1/feeds"),
+    _LinkSource("list_feed_revisions", "200", "/revisions/0/number", "/v1/feeds/{name}/revisions"),
     _LinkSource("list_webhook_deliveries", "200", "/deliveries/0/id", _DELIVERIES_PATH),
     _LinkSource("test_webhook", "202", "/id", _DELIVERIES_PATH),
     _LinkSource("replay_webhook_delivery", "202", "/id", _DELIVERIES_PATH),

@@ -1,6 +1,7 @@
 """The tables, one noun per file. Importing this package loads them all into the metadata, for migrations."""
 
 from notifier.db.table_base import Table, get_columns
+from notifier.db.tables.feed import Feed, FeedFormat, FeedRevision, FeedStatus
 from notifier.db.tables.job import JobRun, Schedule
 from notifier.db.tables.notification import (
     Attachment,
@@ -36,6 +37,10 @@ __all__ = [
     "AuditEntry",
     "Batch",
     "DeliveryState",
+    "Feed",
+    "FeedFormat",
+    "FeedRevision",
+    "FeedStatus",
     "JobRun",
     "Notification",
     "NotificationContent",

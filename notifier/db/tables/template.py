@@ -98,6 +98,7 @@ class Asset(Table, table=True):
     mode: AssetMode = Field(sa_type=build_enum_type(AssetMode, "mode"))
     width: int | None = None  # CSS pixels; None: its own width, up to what a mail can show
     height: int | None = None
+    operations: list[dict[str, Any]] | None = Field(default=None, sa_type=build_json_type())  # instead of mode and size
     files: dict[str, Any] | None = Field(default=None, sa_type=build_json_type())  # "1x", "2x" → the result
     revision: int  # goes up with every upload
     updated_by: str = Field(max_length=128)

@@ -28,13 +28,14 @@ from notifier.jobs.job_store import NewJobRun
 from notifier.mail.mail_parts import PinnedAsset
 from notifier.states import AssetMode, AssetStatus, JobKind
 from notifier.templating import edit_rules
+from notifier.templating.assets import image_operations
 from notifier.templating.assets.image_conversion import MAX_UPLOAD_BYTES, TOO_LONG, ConvertedImage, ImageOptions
+from notifier.templating.assets.image_operations import REJECTED, ImageOperation
 from notifier.templating.edit_rules import EditConflictError, record_asset, require_same_revision
 
 ASSET_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 MAX_WIDTH = 1200  # CSS pixels
 NO_FILE = "there is no such file"
-REJECTED = "asset_rejected"
 _asset, _file = get_columns(Asset), get_columns(AssetFile)
 
 
@@ -60,6 +61,7 @@ class AssetView:
     mode: AssetMode
     width: int | None
     height: int | None
+    operations: tuple[ImageOperation, ...]  # instead of mode, width and height
     files: dict[str, AssetFileView]  # "1x", "2x"
     revision: int  # from 1
     updated_by: str
@@ -86,9 +88,17 @@ def find_upload_faults(name: str, data: bytes, options: ImageOptions) -> list[Fa
         faults.append(Fault("/content", REJECTED, TOO_LONG))
     if not ASSET_NAME.fullmatch(name):
         faults.append(Fault("/name", REJECTED, "lower-case letters, digits, - and _, at most 64, and a letter first"))
+    return faults + find_option_faults(options)
+
+
+def find_option_faults(options: ImageOptions) -> list[Fault]:
+    """Find the faults of the options of a conversion."""
+    faults = []
     if options.mode is AssetMode.CROP and (options.width is None or options.height is None):
         faults.append(Fault("/mode", REJECTED, "crop needs a width and a height"))
-    return faults
+    if options.operations and (options.mode, options.width, options.height) != (AssetMode.FIT, None, None):
+        faults.append(Fault("/operations", REJECTED, "leave out mode, width and height, or the operations"))
+    return faults + image_operations.find_operation_faults(options.operations)
 
 
 async def upload_asset(
@@ -139,6 +149,7 @@ def build_new_row(original: bytes, options: ImageOptions, *, revision: int, acto
         "mode": options.mode,
         "width": options.width,
         "height": options.height,
+        "operations": msgspec.to_builtins(options.operations) or None,
         "files": None,
         "revision": revision,
         "updated_by": actor.name,
@@ -166,7 +177,9 @@ async def delete_asset(connection: AsyncConnection, name: str, *, actor: Actor) 
 
 
 async def _record(connection: AsyncConnection, action: AuditAction, asset: AssetView, actor: Actor) -> None:
-    fields = {name: getattr(asset, name) for name in ("name", "revision", "mode", "width", "height")}
+    fields: dict[str, Any] = {name: getattr(asset, name) for name in ("name", "revision", "mode", "width", "height")}
+    if asset.operations:
+        fields["operations"] = msgspec.to_builtins(asset.operations)
     await record_asset(connection, action, asset.id, actor, fields)
 
 
@@ -243,7 +256,8 @@ def _require_found(asset: AssetView | None, name: str) -> AssetView:
 
 def _build_asset_view(row: Mapping[Any, Any]) -> AssetView:
     values = {name: row[name] for name in AssetView.__dataclass_fields__}
-    return AssetView(**values | {"files": _parse_files(values["files"])})
+    operations = image_operations.read_operations(values["operations"])
+    return AssetView(**values | {"files": _parse_files(values["files"]), "operations": operations})
 
 
 def _parse_files(stored: Any) -> dict[str, AssetFileView]:
