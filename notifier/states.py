@@ -150,6 +150,19 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class MergeState(StrEnum):
+    """The state of a mail merge."""
+
+    UPLOADING = "uploading"
+    CHECKING = "checking"
+    CHECKED = "checked"  # it can be started
+    RUNNING = "running"  # its rows are submitted; then until the last of its mails has left the queue
+    PAUSED = "paused"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 class CatchUp(StrEnum):
     """Which of the times that a schedule missed, because no sender ran, get a run."""
 

@@ -93,6 +93,11 @@ class Throttled:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BatchPaused:
+    """Not tried: its batch is paused."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CodeFault:
     """Our own code raised an error."""
 
@@ -100,7 +105,7 @@ class CodeFault:
     detail: str
 
 
-DeliveryResult = RelayAttempt | LostAttempt | UnwritableResult | EarlyStop | NotBegun | Throttled | CodeFault
+DeliveryResult = RelayAttempt | LostAttempt | UnwritableResult | EarlyStop | NotBegun | Throttled | BatchPaused | CodeFault
 
 
 class SettlementContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -87,14 +87,23 @@ def _parse_earlier(service_id: UUID, row: Sequence[Any]) -> tuple[ServiceKey, Ea
 
 async def write_in_transaction(connection: AsyncConnection, new: NewNotification) -> SubmissionResult:
     """Write one that has no idempotency key in the caller's transaction. The caller commits, and wakes the sender."""
-    if connection.dialect.name == "sqlite":
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        (result,) = await driver._execute(_write_batch_sqlite, driver._conn, [new])  # noqa: SLF001 - as the engine does
-    else:
-        (result,) = await _write_batch_postgres(connection, [new], LOCK_TIMEOUT_MS)
+    (result,) = await write_all_in_transaction(connection, [new])
     if not isinstance(result, SubmissionResult):
         raise result
     return result
+
+
+async def write_all_in_transaction(
+    connection: AsyncConnection, notifications: Sequence[NewNotification]
+) -> list[SubmissionResult | IdempotencyError]:
+    """Write several in the caller's transaction; returns one result for each, in order. The caller commits."""
+    if connection.dialect.name == "sqlite":
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        results: list[SubmissionResult | IdempotencyError] = await driver._execute(  # noqa: SLF001 - as the engine does
+            _write_batch_sqlite, driver._conn, notifications  # noqa: SLF001
+        )
+        return results
+    return await _write_batch_postgres(connection, notifications, LOCK_TIMEOUT_MS)
 
 
 async def _write_batch_postgres(

@@ -2,6 +2,7 @@
 
 from notifier.db.table_base import Table, get_columns
 from notifier.db.tables.job import JobRun, Schedule
+from notifier.db.tables.merge import Merge, MergeChunk, MergeFault, MergeRecipient
 from notifier.db.tables.notification import (
     Attachment,
     Attempt,
@@ -36,6 +37,10 @@ __all__ = [
     "Batch",
     "DeliveryState",
     "JobRun",
+    "Merge",
+    "MergeChunk",
+    "MergeFault",
+    "MergeRecipient",
     "Notification",
     "NotificationContent",
     "NotificationEvent",
