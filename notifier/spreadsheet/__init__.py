@@ -1,0 +1,1 @@
+"""Spreadsheets that people upload: CSV, XLSX and ODS, read in a child process with limits."""
