@@ -49,14 +49,15 @@ async def set_pause(connection: AsyncConnection, id_: UUID, paused_at: datetime 
 
 async def count_waiting(connection: AsyncConnection, service_id: UUID, batch_id: UUID) -> int:
     """Count the mails of the batch that have an outbox entry. It reads the entries of the service, not the batch."""
-    first = await _find_first(connection, batch_id)
+    first = await find_first_mail(connection, batch_id)
     if first is None:
         return 0
     values = {"service": service_id, "batch": batch_id, "first": first, "kind": EntryKind.EMAIL.value}
     return int((await connection.execute(_COUNT.for_connection(connection), values)).scalar_one())
 
 
-async def _find_first(connection: AsyncConnection, batch_id: UUID) -> UUID | None:
+async def find_first_mail(connection: AsyncConnection, batch_id: UUID) -> UUID | None:
+    """Find the notification of the batch with the smallest id; None: nothing was written yet."""
     query = select(_notification.id).where(_notification.batch_id == batch_id).order_by(_notification.id).limit(1)
     id_: UUID | None = (await connection.execute(query)).scalar_one_or_none()
     return id_
