@@ -2,28 +2,42 @@
 
 from datetime import date, datetime, time, timedelta
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_FORMULA_STARTS = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+    "\uff1d",
+    "\uff0b",
+    "\uff0d",
+    "\uff20",
+)  # the last four in full width
 _MAX_EXACT_FLOAT = 2.0**53
+_ANY_DAY = date(2000, 1, 1)
 CellValue = int | float | str | bool | time | date | datetime | timedelta
 
 
 def write_cell_text(value: CellValue) -> str:
     """Write the value of a cell: numbers without ".0", dates and times by ISO 8601, "true" and "false"."""
     if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return _write_number(value)
-    if isinstance(value, datetime):
+        text = value
+    elif isinstance(value, bool):
+        text = "true" if value else "false"
+    elif isinstance(value, float):
+        text = _write_number(value)
+    elif isinstance(value, datetime):
         moment = _round_to_second(value)
-        return moment.date().isoformat() if moment.time() == time() else moment.isoformat()
-    if isinstance(value, time):
-        rounded = _round_to_second(datetime.combine(date(2000, 1, 1), value))
-        return rounded.time().isoformat()
-    if isinstance(value, timedelta):
-        return _write_duration(value)
-    return value.isoformat() if isinstance(value, date) else str(value)
+        text = moment.date().isoformat() if moment.time() == time() else moment.isoformat()
+    elif isinstance(value, time):
+        text = _round_to_second(datetime.combine(_ANY_DAY, value)).time().isoformat()
+    elif isinstance(value, timedelta):
+        text = _write_duration(value)
+    else:
+        text = value.isoformat() if isinstance(value, date) else str(value)
+    return text
 
 
 def escape_formula(text: str) -> str:

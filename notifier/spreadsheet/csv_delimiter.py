@@ -1,10 +1,10 @@
 """Which character separates the cells of a CSV file: the one that splits its first rows most evenly."""
 
+import contextlib
 import csv
 import io
 from collections.abc import Sequence
 from itertools import islice
-
 
 DELIMITERS = ("\t", ";", "|", ",")  # in the order in which they rarely occur within a text
 _SAMPLE_ROWS = 60
@@ -36,8 +36,6 @@ def _parse_sample(sample: str, delimiter: str, *, is_whole: bool) -> Sequence[li
     """Parse the first rows, without blank ones, and without one that the end of the sample may have cut."""
     reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
     rows: list[list[str]] = []
-    try:
+    with contextlib.suppress(csv.Error):
         rows.extend(islice((row for row in reader if any(row)), _SAMPLE_ROWS + 1))
-    except csv.Error:
-        pass
     return rows if is_whole and len(rows) <= _SAMPLE_ROWS else rows[:-1] or rows

@@ -1,6 +1,5 @@
 """Open a file of any format that is read, and lay out its rows."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,7 @@ def open_sheet(path: Path, max_rows: int) -> tuple[SpreadsheetInfo, Iterator[She
 
     Raises `SpreadsheetError`, also while the rows are read, and `OSError`.
     """
-    size = os.stat(path).st_size
+    size = path.stat().st_size
     if size == 0:
         raise SpreadsheetError("The file is empty: save the spreadsheet again and upload it.")
     if size > MAX_FILE_BYTES:

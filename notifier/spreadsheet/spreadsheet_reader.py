@@ -11,8 +11,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -32,6 +32,9 @@ from notifier.spreadsheet.reader_protocol import (
     SkipRowsRequest,
 )
 from notifier.spreadsheet.sheet_row import SheetRow, SpreadsheetError, SpreadsheetInfo
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerProcess
 
 __all__ = ["OpenSpreadsheet", "ReaderLostError", "SheetRow", "SpreadsheetError", "SpreadsheetInfo", "open_spreadsheet"]
 
