@@ -20,6 +20,7 @@ from notifier.api.errors.problem_responses import install_error_handlers
 from notifier.api.jobs.routes import router as jobs_router
 from notifier.api.keys.routes import router as keys_router
 from notifier.api.layouts.routes import router as layouts_router
+from notifier.api.merges.routes import router as merges_router
 from notifier.api.notifications.routes import router as notifications_router
 from notifier.api.notifications.submit_routes import router as submit_router
 from notifier.api.openapi import description
@@ -49,6 +50,7 @@ _ROUTERS = (
     public_assets_router,
     jobs_router,
     schedules_router,
+    merges_router,
     keys_router,
     templates_router,
     template_draft_router,

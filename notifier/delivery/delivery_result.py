@@ -105,7 +105,8 @@ class CodeFault:
     detail: str
 
 
-DeliveryResult = RelayAttempt | LostAttempt | UnwritableResult | EarlyStop | NotBegun | Throttled | BatchPaused | CodeFault
+NotAttempted = EarlyStop | NotBegun | Throttled | BatchPaused
+DeliveryResult = RelayAttempt | LostAttempt | UnwritableResult | NotAttempted | CodeFault
 
 
 class SettlementContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):

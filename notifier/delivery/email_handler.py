@@ -167,8 +167,10 @@ class EmailHandler:
             return EarlyStop(status=Status.SUPPRESSED, reason=Reason.RECIPIENT_SUPPRESSED, detail=detail)
         if delivery.is_paused and delivery.status in CANCELLABLE_STATUSES:
             return BatchPaused()
-        if delivery.is_simulated:
-            return None  # nothing leaves, so the policy does not matter
+        # Of a simulated mail nothing leaves, so the policy does not matter.
+        return None if delivery.is_simulated else self._find_obstacle(delivery)
+
+    def _find_obstacle(self, delivery: Delivery) -> DeliveryResult | None:
         if not self._policy.allows(delivery.recipient):
             detail = self._policy.explain_refusal()
             return EarlyStop(status=Status.FAILED, reason=Reason.RECIPIENT_NOT_ALLOWED, detail=detail)

@@ -54,25 +54,26 @@ async def prepare_check(context: MergeContext, run: JobRunView, step: StepContex
     """Read and validate the next rows. Raises `JobFailedError`."""
     merge = await context.load_merge(run)
     after = run.cursor["row"] if run.cursor else 0
-    file, mapping = await context.open_file(run, merge, after=after, has_statistics=True)
+    file = await context.open_file(run, merge, after=after, has_statistics=True)
     try:
         rows = await file.read_rows(CHECKED_ROWS)
     except SpreadsheetError as error:
         await context.files.close_file(run.id)
         raise JobFailedError(str(error)) from error
-    validated = await context.validator.validate_rows(rows, mapping, merge.view, merge.caller, step.now)
+    validated = await context.validator.validate_rows(rows, file.mapping, merge.view, merge.caller, step.now)
     return CheckedChunk(
         size=merge.view.size,
         info=file.sheet.info,
-        mapping=mapping,
+        mapping=file.mapping,
         rows=validated,
         suppressed=await _count_suppressed(context, merge, validated),
-        columns=None if rows else _describe_columns(file, mapping),
+        columns=None if rows else _describe_columns(file),
     )
 
 
 async def _count_suppressed(context: MergeContext, merge: LoadedMerge, rows: Sequence[ValidatedRow]) -> int:
-    addresses = [{"address": email_address.get_address_key(row.valid.recipient)} for row in rows if row.valid is not None]
+    recipients = [row.valid.recipient for row in rows if row.valid is not None]
+    addresses = [{"address": email_address.get_address_key(recipient)} for recipient in recipients]
     if not addresses:
         return 0
     async with context.database.read() as connection:
@@ -84,8 +85,9 @@ async def _count_suppressed(context: MergeContext, merge: LoadedMerge, rows: Seq
         return int((await connection.execute(_COUNT_SUPPRESSED.for_connection(connection), values)).scalar_one())
 
 
-def _describe_columns(file: MergeFile, mapping: RowMapping) -> list[dict[str, Any]]:
+def _describe_columns(file: MergeFile) -> list[dict[str, Any]]:
     """Describe the columns: heading, field and statistics, which are null before the end of the file."""
+    mapping = file.mapping
     summaries = file.statistics.summarize() if file.statistics is not None else [None] * len(mapping.headings)
     return [
         {

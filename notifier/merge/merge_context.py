@@ -10,7 +10,7 @@ from notifier.jobs.job_action import JobFailedError, JobRunView
 from notifier.merge import merge_store
 from notifier.merge.merge_files import MergeFile, MergeFiles
 from notifier.merge.merge_view import MergeFileGoneError, MergeView
-from notifier.merge.row_request import RowMapping, build_mapping
+from notifier.merge.row_request import build_mapping
 from notifier.merge.row_validation import RowValidator
 from notifier.settings import ApiSettings
 from notifier.spreadsheet.sheet_row import SpreadsheetError
@@ -55,18 +55,20 @@ class MergeContext:
             raise JobFailedError(TEMPLATE_GONE)
         return LoadedMerge(view=view, caller=caller, version=version)
 
-    async def open_file(
-        self, run: JobRunView, merge: LoadedMerge, *, after: int, has_statistics: bool
-    ) -> tuple[MergeFile, RowMapping]:
+    async def open_file(self, run: JobRunView, merge: LoadedMerge, *, after: int, has_statistics: bool) -> MergeFile:
         """Open the file behind the row `after`, and match its headings. Raises `JobFailedError`."""
         try:
-            file = await self.files.get_file(run.id, merge.view.id, after=after, has_statistics=has_statistics)
-            if file.mapping is None:
-                file.mapping = build_mapping(file.sheet.info.headings, merge.version.variables_schema, merge.view)
+            file = await self.files.get_file(
+                run.id,
+                merge.view.id,
+                lambda headings: build_mapping(headings, merge.version.variables_schema, merge.view),
+                after=after,
+                has_statistics=has_statistics,
+            )
         except (SpreadsheetError, MergeFileGoneError) as error:
             await self.files.close_file(run.id)
             raise JobFailedError(str(error)) from error
-        return file, file.mapping
+        return file
 
     def get_quota(self, caller: Caller) -> int:
         """Get how many mails the caller may submit in a minute; 0: any number."""

@@ -6,7 +6,7 @@ The temporary file has no name once the spreadsheet is open, so that nothing sta
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from uuid import UUID
@@ -19,8 +19,9 @@ from notifier.spreadsheet.column_statistics import SheetStatistics, start_statis
 from notifier.spreadsheet.sheet_row import SheetRow
 from notifier.spreadsheet.spreadsheet_reader import OpenSpreadsheet, open_spreadsheet
 
-MAX_OPEN_FILES = 2
+MAX_OPEN_FILES = 4
 """Spreadsheets that one process keeps open, each with a process of its own that reads it."""
+MatchHeadings = Callable[[Sequence[str]], RowMapping]
 IDLE_SECONDS = 30.0
 """After so long without a step a spreadsheet is closed; the next step opens it again."""
 _SKIPPED_ROWS = 5_000
@@ -39,20 +40,23 @@ async def open_merge_file(database: Database, merge_id: UUID) -> AsyncIterator[O
 
 
 async def _copy_file(database: Database, merge_id: UUID) -> Path:
-    """Copy the file to a temporary one, which the caller deletes."""
+    """Copy the file to a temporary one, which the caller deletes. Raises `MergeFileGoneError`."""
+    first = await _load_chunk(database, merge_id, 0)
+    if first is None:
+        raise MergeFileGoneError
     handle, name = tempfile.mkstemp(prefix="notifier-merge-")
-    number = 0
+    path = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            while (data := await _load_chunk(database, merge_id, number)) is not None:
+            data, number = first, 0
+            while data:
                 await asyncio.to_thread(file.write, data)
                 number += 1
-        if not number:
-            raise MergeFileGoneError
+                data = await _load_chunk(database, merge_id, number) or b""
     except BaseException:
-        Path(name).unlink()
+        os.unlink(name)  # noqa: PTH108 - as quick as it is
         raise
-    return Path(name)
+    return path
 
 
 async def _load_chunk(database: Database, merge_id: UUID, number: int) -> bytes | None:
@@ -63,10 +67,12 @@ async def _load_chunk(database: Database, merge_id: UUID, number: int) -> bytes 
 class MergeFile:
     """A spreadsheet that is read from its beginning, with the statistics of the rows that were read so far."""
 
-    def __init__(self, stack: AsyncExitStack, sheet: OpenSpreadsheet, statistics: SheetStatistics | None) -> None:
+    def __init__(
+        self, stack: AsyncExitStack, sheet: OpenSpreadsheet, mapping: RowMapping, statistics: SheetStatistics | None
+    ) -> None:
         self.sheet = sheet
         self.statistics = statistics  # None: nobody needs them
-        self.mapping: RowMapping | None = None  # of its headings, once somebody has matched them
+        self.mapping = mapping
         self.position = 0  # number of the last row that was read
         self._stack = stack
 
@@ -107,34 +113,36 @@ class MergeFiles:
         self._timers: dict[UUID, asyncio.TimerHandle] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def get_file(self, job_id: UUID, merge_id: UUID, *, after: int, has_statistics: bool) -> MergeFile:
-        """Get the file of a merge, to be read behind the row `after`. Raises as `open_merge_file`."""
+    async def get_file(
+        self, job_id: UUID, merge_id: UUID, match: MatchHeadings, *, after: int, has_statistics: bool
+    ) -> MergeFile:
+        """Get the file of a merge, to be read behind the row `after`. Raises as `open_merge_file` and `match`."""
         self._stop_timer(job_id)
         file = self._files.pop(job_id, None)
-        if file is not None and file.position != after:  # a step was not committed, or another process did some
+        if file is not None and file.position > after:  # a step was not committed
             await file.close()
             file = None
         while len(self._files) >= MAX_OPEN_FILES:
             await self.close_file(next(iter(self._files)))
         if file is None:
-            file = await self._open(merge_id, after, has_statistics=has_statistics)
+            file = await self._open(merge_id, match, has_statistics=has_statistics)
+        try:
+            if file.position < after:  # it was just opened, or another process has done some steps
+                await file.skip_to(after)
+        except BaseException:
+            await file.close()
+            raise
         self._files[job_id] = file
         loop = asyncio.get_running_loop()
         self._timers[job_id] = loop.call_later(IDLE_SECONDS, self._begin_closing, job_id)
         return file
 
-    async def _open(self, merge_id: UUID, after: int, *, has_statistics: bool) -> MergeFile:
-        stack = AsyncExitStack()
-        sheet = await stack.enter_async_context(open_merge_file(self._database, merge_id))
-        statistics = start_statistics(len(sheet.info.headings)) if has_statistics else None
-        file = MergeFile(stack, sheet, statistics)
-        try:
-            if after:
-                await file.skip_to(after)
-        except BaseException:
-            await file.close()
-            raise
-        return file
+    async def _open(self, merge_id: UUID, match: MatchHeadings, *, has_statistics: bool) -> MergeFile:
+        async with AsyncExitStack() as stack:
+            sheet = await stack.enter_async_context(open_merge_file(self._database, merge_id))
+            mapping = match(sheet.info.headings)
+            statistics = start_statistics(len(sheet.info.headings)) if has_statistics else None
+            return MergeFile(stack.pop_all(), sheet, mapping, statistics)
 
     async def close_file(self, job_id: UUID) -> None:
         """Close the file of a job run, if it is open."""

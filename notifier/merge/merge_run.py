@@ -108,7 +108,7 @@ async def _prepare_rows(
     context: MergeContext, run: JobRunView, merge: LoadedMerge, chunk: RunChunk, now: datetime
 ) -> RunChunk:
     cursor = chunk.cursor
-    file, mapping = await context.open_file(run, merge, after=cursor.row, has_statistics=False)
+    file = await context.open_file(run, merge, after=cursor.row, has_statistics=False)
     try:
         rows = await file.read_rows(WRITTEN_ROWS)
     except SpreadsheetError as error:
@@ -117,7 +117,7 @@ async def _prepare_rows(
     if not rows:
         await context.files.close_file(run.id)
         return replace(chunk, cursor=replace(cursor, is_read=True))
-    validated = await context.validator.validate_rows(rows, mapping, merge.view, merge.caller, now)
+    validated = await context.validator.validate_rows(rows, file.mapping, merge.view, merge.caller, now)
     chosen, duplicates = await _choose_rows(context, chunk, validated)
     refused = [build_faulty_row(row) for row in validated if row.valid is None]
     notifications = _build_notifications(context.validator.rules, merge, chunk.options, chosen)
@@ -192,9 +192,7 @@ async def apply_run(connection: AsyncConnection, run: JobRunView, chunk: RunChun
     if chunk.notifications:
         counts["suppressed"] = await _write_notifications(connection, chunk.notifications)
         written = len(chunk.notifications)
-        await connection.execute(
-            update(Batch).where(_batch.id == merge_id).values(written=_batch.written + written)
-        )
+        await connection.execute(update(Batch).where(_batch.id == merge_id).values(written=_batch.written + written))
         await merge_store.update_merge(connection, merge_id, now, paced=_merge.paced + written)
     if chunk.refused and run.counts.get("faulty", 0) < MAX_KEPT_FAULTS:
         await merge_store.add_faults(connection, merge_id, chunk.refused)

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Select, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.db.dialect import build_statement, encode_rows, is_sqlite
+from notifier.db.dialect import build_insert, build_statement, encode_rows, is_sqlite
 from notifier.db.tables import Merge, MergeChunk, MergeFault, MergeRecipient, get_columns
 from notifier.errors import NotFoundError
 from notifier.merge.merge_view import ENDED_MERGE_STATES, FaultyRow, MergeView
@@ -168,19 +168,17 @@ async def find_first_rows(connection: AsyncConnection, merge_id: UUID, hashes: S
 
 
 async def add_faults(connection: AsyncConnection, merge_id: UUID, rows: Sequence[FaultyRow]) -> None:
-    """Write rows with faults."""
+    """Write rows with faults, except those that have been written."""
     if rows:
         values = [
             {"merge_id": merge_id, "number": row.number, "faults": list(row.faults), "cells": list(row.cells)}
             for row in rows
         ]
-        await connection.execute(insert(MergeFault), values)
+        await connection.execute(build_insert(connection, MergeFault).on_conflict_do_nothing(), values)
 
 
 async def list_faults(connection: AsyncConnection, merge_id: UUID, *, after: int, limit: int) -> list[FaultyRow]:
     """List the rows with faults behind the row `after`, in their order."""
-    query = select(_fault.number, _fault.faults, _fault.cells).where(
-        _fault.merge_id == merge_id, _fault.number > after
-    )
+    query = select(_fault.number, _fault.faults, _fault.cells).where(_fault.merge_id == merge_id, _fault.number > after)
     rows = await connection.execute(query.order_by(_fault.number).limit(limit))
     return [FaultyRow(**row) for row in rows.mappings()]

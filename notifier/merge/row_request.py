@@ -86,7 +86,7 @@ class RowMapping:
             metadata={"merge": str(merge_id), "merge_row": str(row.number)},
         )
         if request.to is None:
-            faults.append(Fault("/to", "missing_recipient", "it is empty: write the e-mail address of the recipient"))
+            faults.append(Fault("/to", "missing_field", "it is empty: write the e-mail address of the recipient"))
         return request, faults
 
     def describe_faults(self, row: SheetRow, faults: Sequence[Fault]) -> list[dict[str, Any]]:

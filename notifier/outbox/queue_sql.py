@@ -212,6 +212,7 @@ COUNT_OF_SUBJECT = text(f"SELECT count(*) FROM outbox_entry WHERE {_OF_SUBJECTS}
     bindparam("service", type_=UUID_TYPE), bindparam("subject", type_=UUID_TYPE)
 )
 
+
 def build_subject_count(condition: str) -> DialectStatement:
     """Build the count of a service's entries of a kind with subjects from :first on; `condition` is SQL on `e`."""
     query = f"""SELECT count(*) AS number FROM outbox_entry AS e

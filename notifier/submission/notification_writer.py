@@ -99,8 +99,9 @@ async def write_all_in_transaction(
     """Write several in the caller's transaction; returns one result for each, in order. The caller commits."""
     if connection.dialect.name == "sqlite":
         driver: Any = (await connection.get_raw_connection()).driver_connection
-        results: list[SubmissionResult | IdempotencyError] = await driver._execute(  # noqa: SLF001 - as the engine does
-            _write_batch_sqlite, driver._conn, notifications  # noqa: SLF001
+        connected = driver._conn  # noqa: SLF001 - as the engine does
+        results: list[SubmissionResult | IdempotencyError] = await driver._execute(  # noqa: SLF001
+            _write_batch_sqlite, connected, notifications
         )
         return results
     return await _write_batch_postgres(connection, notifications, LOCK_TIMEOUT_MS)

@@ -71,7 +71,7 @@ def test_queue_sql_stands_in_one_file() -> None:
     assert named == allowed | {"notifier/outbox/claim_sql.py"}
     users = {_name(path) for path in PACKAGE if re.search(r"\bOutboxEntry\b", path.read_text())}
     readers = {
-        f"notifier/lookup/{name}.py" for name in ("notification_view", "wait_explanation", "notification_search")
+        f"notifier/lookup/{name}.py" for name in ("notification_view", "wait_explanation", "notification_search", "merge_progress")
     }
     others = {"notifier/db/tables/__init__.py", "notifier/outbox/entry_store.py"} | readers
     assert users == allowed | others

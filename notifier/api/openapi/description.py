@@ -23,6 +23,7 @@ TAGS = [
     {"name": "assets", "description": "Images for templates. They belong to the instance."},
     {"name": "jobs", "description": "Long work in small steps: its progress, and cancel, pause, resume, retry."},
     {"name": "schedules", "description": "When jobs begin again and again."},
+    {"name": "merges", "description": "Mail merge: each row of a spreadsheet becomes one notification."},
     {"name": "suppressions", "description": "Addresses that must not be mailed."},
     {"name": "audit", "description": "Who did what to which object."},
     {"name": "keys", "description": "API keys, and what they may do."},
