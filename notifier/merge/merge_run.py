@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import msgspec
 from sqlalchemy import select, update
@@ -182,22 +183,38 @@ async def apply_run(connection: AsyncConnection, run: JobRunView, chunk: RunChun
     """Write what the step has prepared, with its counts."""
     merge_id = chunk.view.id
     if chunk.is_cancelled:
-        await merge_store.set_merge_state(connection, merge_id, MergeState.CANCELLED, now)
-        return StepResult(is_done=True, log=["the batch of the merge was cancelled: no more rows are submitted"])
+        return await _end_cancelled(connection, merge_id, now)
     if chunk.view.release_after is not None:
         return await _resume_entries(connection, chunk, now)
     if chunk.has_ended:
         return await _end_run(connection, chunk, now)
     counts = dict(chunk.counts)
     if chunk.notifications:
-        counts["suppressed"] = await _write_notifications(connection, chunk.notifications)
         written = len(chunk.notifications)
-        await connection.execute(update(Batch).where(_batch.id == merge_id).values(written=_batch.written + written))
+        if not await _count_written(connection, merge_id, written):
+            return await _end_cancelled(connection, merge_id, now)
+        counts["suppressed"] = await _write_notifications(connection, chunk.notifications)
         await merge_store.update_merge(connection, merge_id, now, paced=_merge.paced + written)
     if chunk.refused and run.counts.get("faulty", 0) < MAX_KEPT_FAULTS:
         await merge_store.add_faults(connection, merge_id, chunk.refused)
     progress = 100 * chunk.cursor.seen // chunk.view.rows if chunk.view.rows else None
     return StepResult(cursor=asdict(chunk.cursor), counts=counts, progress=progress, delay=chunk.delay)
+
+
+async def _count_written(connection: AsyncConnection, merge_id: UUID, written: int) -> bool:
+    """Count rows in the batch; False if it was cancelled. It stays locked: a cancellation then finds these rows."""
+    counted = (
+        update(Batch)
+        .where(_batch.id == merge_id, _batch.cancelled_at.is_(None))
+        .values(written=_batch.written + written)
+        .returning(_batch.id)
+    )
+    return (await connection.execute(counted)).first() is not None
+
+
+async def _end_cancelled(connection: AsyncConnection, merge_id: UUID, now: datetime) -> StepResult:
+    await merge_store.set_merge_state(connection, merge_id, MergeState.CANCELLED, now)
+    return StepResult(is_done=True, log=["the batch of the merge was cancelled: no more rows are submitted"])
 
 
 async def _write_notifications(connection: AsyncConnection, notifications: Sequence[NewNotification]) -> int:
