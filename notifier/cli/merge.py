@@ -151,9 +151,8 @@ async def _submit_rows(http: "httpx2.AsyncClient", path: str, options: dict[str,
     if merge["state"] in {"failed", "cancelled"}:
         raise CommandError(strip_control_characters(merge["error"] or f"the merge is {merge['state']}"))
     statuses = ", ".join(f"{number} {status}" for status, number in sorted(submitted["statuses"].items()))
-    print(
-        f"{submitted['written']} of {submitted['size']} rows are submitted: {statuses or 'none'}; state {merge['state']}"
-    )
+    rows = f"{submitted['written']} of {submitted['size']} rows are submitted"
+    print(f"{rows}: {statuses or 'none'}; the merge is {merge['state']}")
 
 
 def _count_left(submitted: dict[str, Any]) -> bool:

@@ -6,11 +6,10 @@ are neither queued nor sent. What is left is sent.
 
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, func, literal, select, union_all
+from sqlalchemy import ColumnElement, Row, ScalarSelect, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.tables import Notification, OutboxEntry, StatusIndex, get_columns
-from notifier.lookup import notification_view
 from notifier.outbox.entry_store import SUBJECT_INDEX_CONDITION
 from notifier.states import INDEXED_STATUSES, EntryKind, Status
 
@@ -27,47 +26,48 @@ async def count_kept_statuses(
     bounds = await _find_bounds(connection, batch_id)
     if bounds is None:
         return {}, 0
-    own = _notification.batch_id == batch_id
+    # Scalar subqueries, because PostgreSQL may join in an order that reads the whole batch for each row.
+    batch_of_row, batch_of_entry = _select_batch(_index.notification_id), _select_batch(_entry.subject_id)
     rare = (
         select(_index.status, func.count().label("number"))
-        .select_from(StatusIndex)
-        .join(Notification, _notification.id == _index.notification_id)
         .where(
             _index.service_id == bounds.service_id,
             _index.status.in_(sorted(INDEXED_STATUSES)),
             _index.notification_id.between(bounds.first, bounds.last),
-            own,
+            batch_of_row == batch_id,
         )
         .group_by(_index.status)
     )
-    queued = (
-        select(literal(Status.QUEUED.value).label("status"), func.count().label("number"))
-        .select_from(OutboxEntry)
-        .join(Notification, _notification.id == _entry.subject_id)
-        .where(
-            SUBJECT_INDEX_CONDITION,
-            _entry.service_id == bounds.service_id,
-            _entry.kind == EntryKind.EMAIL,
-            _entry.subject_id.between(bounds.first, bounds.last),
-            own,
-            _notification.status == Status.QUEUED,
-        )
+    status = select(_notification.status).where(_notification.id == _entry.subject_id).scalar_subquery()
+    queued = select(literal(Status.QUEUED.value).label("status"), func.count().label("number")).where(
+        SUBJECT_INDEX_CONDITION,
+        _entry.service_id == bounds.service_id,
+        _entry.kind == EntryKind.EMAIL,
+        _entry.subject_id.between(bounds.first, bounds.last),
+        batch_of_entry == batch_id,
+        status == Status.QUEUED,
     )
     rows = await connection.execute(union_all(rare, queued))  # one statement: one moment
     counts = {Status(status): number for status, number in rows if number}
     sent = written - sum(counts.values())
-    closed = await _count_closed(connection, own, bounds.service_id) if Status.UNKNOWN in counts else 0
+    closed = await _count_closed(connection, batch_id, bounds.service_id) if Status.UNKNOWN in counts else 0
     return counts | ({Status.SENT: sent} if sent > 0 else {}), closed
 
 
-async def _count_closed(connection: AsyncConnection, own: ColumnElement[bool], service_id: UUID) -> int:
+def _select_batch(notification_id: ColumnElement[UUID]) -> ScalarSelect[UUID | None]:
+    return select(_notification.batch_id).where(_notification.id == notification_id).scalar_subquery()
+
+
+async def _count_closed(connection: AsyncConnection, batch_id: UUID, service_id: UUID) -> int:
     """Count the unknown ones without an entry."""
-    statement = (
-        select(func.count())
-        .select_from(StatusIndex)
-        .join(Notification, _notification.id == _index.notification_id)
-        .outerjoin(OutboxEntry, notification_view.ENTRY_OF_NOTIFICATION)
-        .where(_index.service_id == service_id, _index.status == Status.UNKNOWN, own, _entry.id.is_(None))
+    entry = select(_entry.id).where(
+        SUBJECT_INDEX_CONDITION, _entry.service_id == _index.service_id, _entry.subject_id == _index.notification_id
+    )
+    statement = select(func.count()).where(
+        _index.service_id == service_id,
+        _index.status == Status.UNKNOWN,
+        _select_batch(_index.notification_id) == batch_id,
+        entry.scalar_subquery().is_(None),
     )
     return int((await connection.execute(statement)).scalar_one())
 

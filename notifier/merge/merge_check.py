@@ -15,7 +15,7 @@ from notifier.db.tables import Merge, get_columns
 from notifier.jobs.job_action import JobFailedError, JobRunView, StepContext, StepResult
 from notifier.merge import merge_store
 from notifier.merge.merge_context import LoadedMerge, MergeContext
-from notifier.merge.merge_files import MergeFile
+from notifier.merge.merge_files import FilePlace, MergeFile
 from notifier.merge.merge_view import FaultyRow
 from notifier.merge.row_request import RowMapping
 from notifier.merge.row_validation import ValidatedRow
@@ -53,7 +53,7 @@ class CheckedChunk:
 async def prepare_check(context: MergeContext, run: JobRunView, step: StepContext) -> CheckedChunk:
     """Read and validate the next rows. Raises `JobFailedError`."""
     merge = await context.load_merge(run)
-    after = run.cursor["row"] if run.cursor else 0
+    after = FilePlace(row=run.cursor["row"], seen=run.counts["rows"]) if run.cursor else FilePlace()
     file = await context.open_file(run, merge, after=after, has_statistics=True)
     try:
         rows = await file.read_rows(CHECKED_ROWS)

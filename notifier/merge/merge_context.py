@@ -8,7 +8,7 @@ from notifier.auth.authenticated_key import Caller
 from notifier.db.engine import Database
 from notifier.jobs.job_action import JobFailedError, JobRunView
 from notifier.merge import merge_store
-from notifier.merge.merge_files import MergeFile, MergeFiles
+from notifier.merge.merge_files import FilePlace, MergeFile, MergeFiles
 from notifier.merge.merge_view import MergeFileGoneError, MergeView
 from notifier.merge.row_request import build_mapping
 from notifier.merge.row_validation import RowValidator
@@ -55,8 +55,10 @@ class MergeContext:
             raise JobFailedError(TEMPLATE_GONE)
         return LoadedMerge(view=view, caller=caller, version=version)
 
-    async def open_file(self, run: JobRunView, merge: LoadedMerge, *, after: int, has_statistics: bool) -> MergeFile:
-        """Open the file behind the row `after`, and match its headings. Raises `JobFailedError`."""
+    async def open_file(
+        self, run: JobRunView, merge: LoadedMerge, *, after: FilePlace, has_statistics: bool
+    ) -> MergeFile:
+        """Open the file, to be read behind `after`, and match its headings. Raises `JobFailedError`."""
         try:
             file = await self.files.get_file(
                 run.id,

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from notifier.merge import merge_store
 from notifier.merge.merge_view import MergeFileGoneError
 from notifier.merge.row_request import RowMapping
 from notifier.spreadsheet.column_statistics import SheetStatistics, start_statistics
-from notifier.spreadsheet.sheet_row import SheetRow
+from notifier.spreadsheet.sheet_row import SheetRow, SpreadsheetError
 from notifier.spreadsheet.spreadsheet_reader import OpenSpreadsheet, open_spreadsheet
 
 MAX_OPEN_FILES = 4
@@ -64,6 +65,14 @@ async def _load_chunk(database: Database, merge_id: UUID, number: int) -> bytes 
         return await merge_store.load_chunk(connection, merge_id, number)
 
 
+@dataclass(frozen=True, kw_only=True)
+class FilePlace:
+    """How far a spreadsheet was read."""
+
+    row: int = 0  # number of the last row that was read
+    seen: int = 0  # rows that were read, without blank ones
+
+
 class MergeFile:
     """A spreadsheet that is read from its beginning, with the statistics of the rows that were read so far."""
 
@@ -73,26 +82,27 @@ class MergeFile:
         self.sheet = sheet
         self.statistics = statistics  # None: nobody needs them
         self.mapping = mapping
-        self.position = 0  # number of the last row that was read
+        self.place = FilePlace()
         self._stack = stack
 
     async def read_rows(self, count: int) -> list[SheetRow]:
         """Read at most `count` rows; none at the end."""
         rows = await self.sheet.read_rows(count)
         if rows:
-            self.position = rows[-1].number
+            self.place = FilePlace(row=rows[-1].number, seen=self.place.seen + len(rows))
         if self.statistics is not None:
             await asyncio.to_thread(_add_rows, self.statistics, rows)
         return rows
 
-    async def skip_to(self, number: int) -> None:
-        """Continue behind this row; with statistics, the rows before it are read again for them."""
+    async def skip_to(self, place: FilePlace) -> None:
+        """Continue behind this place; with statistics, the rows before it are read again for them."""
         if self.statistics is None:
-            await self.sheet.skip_to(number)
-            self.position = number
+            await self.sheet.skip_to(place.row)
+            self.place = place
             return
-        while self.position < number and await self.read_rows(_SKIPPED_ROWS):
-            pass
+        while self.place.seen < place.seen:  # by their count, because blank rows have numbers as well
+            if not await self.read_rows(min(_SKIPPED_ROWS, place.seen - self.place.seen)):
+                raise SpreadsheetError(f"The file ends before row {place.row}, which was read before.")
 
     async def close(self) -> None:
         """End the process that reads it."""
@@ -114,12 +124,12 @@ class MergeFiles:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def get_file(
-        self, job_id: UUID, merge_id: UUID, match: MatchHeadings, *, after: int, has_statistics: bool
+        self, job_id: UUID, merge_id: UUID, match: MatchHeadings, *, after: FilePlace, has_statistics: bool
     ) -> MergeFile:
-        """Get the file of a merge, to be read behind the row `after`. Raises as `open_merge_file` and `match`."""
+        """Get the file of a merge, to be read behind the place `after`. Raises as `open_merge_file` and `match`."""
         self._stop_timer(job_id)
         file = self._files.pop(job_id, None)
-        if file is not None and file.position > after:  # a step was not committed
+        if file is not None and file.place.row > after.row:  # a step was not committed
             await file.close()
             file = None
         while len(self._files) >= MAX_OPEN_FILES:
@@ -127,7 +137,7 @@ class MergeFiles:
         if file is None:
             file = await self._open(merge_id, match, has_statistics=has_statistics)
         try:
-            if file.position < after:  # it was just opened, or another process has done some steps
+            if file.place.row < after.row:  # it was just opened, or another process has done some steps
                 await file.skip_to(after)
         except BaseException:
             await file.close()

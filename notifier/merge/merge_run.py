@@ -19,7 +19,8 @@ from notifier.jobs.job_action import JobFailedError, JobRunView, StepContext, St
 from notifier.merge import merge_pace, merge_store
 from notifier.merge.merge_check import MAX_KEPT_FAULTS, build_faulty_row
 from notifier.merge.merge_context import LoadedMerge, MergeContext
-from notifier.merge.merge_pace import MAX_AHEAD, WRITTEN_ROWS, RunCursor
+from notifier.merge.merge_files import FilePlace
+from notifier.merge.merge_pace import WRITTEN_ROWS, RunCursor
 from notifier.merge.merge_view import FaultyRow, MergeView, OnDuplicate, StartOptions
 from notifier.merge.row_validation import ValidatedRow
 from notifier.spreadsheet.sheet_row import SpreadsheetError
@@ -94,12 +95,12 @@ async def _find_room(context: MergeContext, chunk: RunChunk, now: datetime, *, q
     cursor = chunk.cursor
     if wait := merge_pace.get_quota_wait(cursor, quota, now):
         return replace(chunk, delay=timedelta(seconds=wait))
-    if cursor.ahead + WRITTEN_ROWS <= MAX_AHEAD:
+    if cursor.ahead + WRITTEN_ROWS <= merge_pace.MAX_AHEAD:
         return chunk
     async with context.database.read() as connection:
         ahead = await batch_pause.count_waiting(connection, chunk.view.service_id, chunk.view.id)
     chunk = replace(chunk, cursor=replace(cursor, ahead=ahead))
-    if ahead + WRITTEN_ROWS <= MAX_AHEAD:
+    if ahead + WRITTEN_ROWS <= merge_pace.MAX_AHEAD:
         return chunk
     is_early = chunk.options.send_at is not None and chunk.options.send_at > now + SOON
     return replace(chunk, delay=LATE_DELAY if is_early else FULL_DELAY)
@@ -109,7 +110,8 @@ async def _prepare_rows(
     context: MergeContext, run: JobRunView, merge: LoadedMerge, chunk: RunChunk, now: datetime
 ) -> RunChunk:
     cursor = chunk.cursor
-    file = await context.open_file(run, merge, after=cursor.row, has_statistics=False)
+    place = FilePlace(row=cursor.row, seen=cursor.seen)
+    file = await context.open_file(run, merge, after=place, has_statistics=False)
     try:
         rows = await file.read_rows(WRITTEN_ROWS)
     except SpreadsheetError as error:

@@ -25,7 +25,8 @@ MAX_PAUSE_DELAY = timedelta(minutes=15)
 """A mail that a sender puts off just when its batch is resumed waits at most so long."""
 MAX_RESUMED_ROWS = 500
 """Entries that one step of a resume makes due."""
-_OF_THE_BATCH = "EXISTS (SELECT 1 FROM notification AS n WHERE n.id = e.subject_id AND n.batch_id = :batch)"
+# A scalar subquery, because PostgreSQL may turn an EXISTS into a scan of the whole batch for each entry.
+_OF_THE_BATCH = "(SELECT n.batch_id FROM notification AS n WHERE n.id = e.subject_id) = :batch"
 _COUNT = queue_sql.build_subject_count(_OF_THE_BATCH)
 _NEXT = queue_sql.build_postponed_selection(_OF_THE_BATCH)
 _batch, _notification = get_columns(Batch), get_columns(Notification)
