@@ -45,6 +45,11 @@ def escape_formula(text: str) -> str:
     return "'" + text if text.lstrip(" ").startswith(_FORMULA_STARTS) else text
 
 
+def unescape_formula(text: str) -> str:
+    """Take away the apostrophe that `escape_formula` put before a text; other texts stay."""
+    return text[1:] if text.startswith("'") and text[1:].lstrip(" ").startswith(_FORMULA_STARTS) else text
+
+
 def _write_number(value: float) -> str:
     if value.is_integer() and abs(value) < _MAX_EXACT_FLOAT:
         return str(int(value))

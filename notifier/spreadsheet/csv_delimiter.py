@@ -21,20 +21,19 @@ def detect_delimiter(sample: str, *, is_whole: bool) -> str:
 
 
 def _rate_delimiter(sample: str, delimiter: str, *, is_whole: bool) -> tuple[float, float, int]:
-    """Rate a delimiter: the share of rows as wide as the first, the share of clean cells, the columns; 0 for one."""
+    """Rate a delimiter: the share of rows as wide as the first, what is not followed by a space, the columns."""
     rows = _parse_sample(sample, delimiter, is_whole=is_whole)
     if not rows or len(rows[0]) < 2:  # noqa: PLR2004 - one column is no choice
         return (0.0, 0.0, 0)
     width = len(rows[0])
     even = sum(1.0 if len(row) == width else 0.5 if len(row) < width else 0.0 for row in rows[1:])
-    cells = [cell for row in rows for cell in row if cell]
-    clean = sum(cell[0] != " " for cell in cells)
-    return (round((1 + even) / len(rows), 1), round(clean / max(len(cells), 1), 2), width)
+    spaced = sample.count(delimiter + " ") / max(sample.count(delimiter), 1)  # as commas are within a text
+    return (round((1 + even) / len(rows), 1), round(1 - spaced, 2), width)
 
 
 def _parse_sample(sample: str, delimiter: str, *, is_whole: bool) -> Sequence[list[str]]:
     """Parse the first rows, without blank ones, and without one that the end of the sample may have cut."""
-    reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter, skipinitialspace=True)
     rows: list[list[str]] = []
     with contextlib.suppress(csv.Error):
         rows.extend(islice((row for row in reader if any(row)), _SAMPLE_ROWS + 1))

@@ -17,7 +17,7 @@ from notifier.spreadsheet.sheet_row import RawRow, SpreadsheetError
 from notifier.spreadsheet.text_encoding import detect_encoding
 
 _SAMPLE_CHARACTERS = 128 * 1024
-_DELIMITER_LINE = re.compile(r"sep=(.)?\s*", re.IGNORECASE)  # Excel's own first line, which it does not show
+_DELIMITER_LINE = re.compile(r"sep=([,;|:\t])?\s*", re.IGNORECASE)  # Excel's own first line, which it does not show
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ def _read_rows(stream: io.TextIOWrapper, delimiter: str, *, skip_first_line: boo
         if skip_first_line:
             stream.readline()
         lines = _LineSource(stream)
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
         first_width = last_width = 0
         while True:
             try:

@@ -74,7 +74,7 @@ def _detect_workbook(path: Path) -> FileKind:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
             mimetype = archive.open("mimetype").read(100) if "mimetype" in names else b""
-    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError, KeyError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, KeyError) as error:
         raise SpreadsheetError(
             "The workbook is damaged or was cut off, so that it cannot be opened: save and upload it again."
         ) from error

@@ -29,8 +29,8 @@ from notifier.spreadsheet.reader_protocol import (
 from notifier.spreadsheet.sheet_opening import open_sheet
 from notifier.spreadsheet.sheet_row import SheetRow, SpreadsheetError, SpreadsheetInfo
 
-MAX_GROWTH_BYTES = 96 * 1024 * 1024
-"""Bytes of address space that a file may take beside the program itself."""
+MAX_GROWTH_BYTES = 104 * 1024 * 1024
+"""Bytes of address space that a file may take beside the program itself, which holds 43 MiB of memory."""
 MAX_CHUNK_CPU_SECONDS = 40
 """Processor seconds for one answer."""
 MAX_ANSWER_CHARACTERS = 1024 * 1024

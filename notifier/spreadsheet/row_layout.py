@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
+from notifier.spreadsheet.cell_text import unescape_formula
 from notifier.spreadsheet.sheet_row import RawRow, SheetRow, SpreadsheetError
 
 MAX_COLUMNS = 200
@@ -59,7 +60,10 @@ def check_headings(row: RawRow) -> None:
 
 
 def lay_out_rows(rows: Iterator[RawRow], heading_row: RawRow, max_rows: int) -> Iterator[SheetRow]:
-    """Yield the rows that are not blank, each with one cell for each heading. Raises `SpreadsheetError`."""
+    """Yield the rows that are not blank, each with one cell for each heading. Raises `SpreadsheetError`.
+
+    A table of faults comes back corrected, so an apostrophe that keeps a text from being a formula is taken away.
+    """
     columns = [index for index, heading in enumerate(heading_row.cells) if heading]
     width, is_plain = len(heading_row.cells), len(columns) == len(heading_row.cells)
     data_rows = 0
@@ -67,6 +71,8 @@ def lay_out_rows(rows: Iterator[RawRow], heading_row: RawRow, max_rows: int) -> 
         cells = [cell.strip() for cell in row.cells]
         if not any(cells):
             continue
+        if any(cell.startswith("'") for cell in cells):
+            cells = [unescape_formula(cell) for cell in cells]
         data_rows += 1
         if data_rows > max_rows:
             reason = f"The file has more than {max_rows:,} rows of data: split it into several files."
