@@ -1,4 +1,4 @@
-"""The state machines: of an outbox entry, of a notification, and of a job run.
+"""The two state machines: of an outbox entry and of a notification.
 
 Every transition is listed once, with its cause and, where it is not obvious, the reason. Only
 `notifier.status.status_writer` changes a notification's status, and it uses this table.
@@ -150,34 +150,6 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
-class MergeState(StrEnum):
-    """The state of a mail merge."""
-
-    UPLOADING = "uploading"
-    CHECKING = "checking"
-    CHECKED = "checked"  # it can be started
-    RUNNING = "running"  # its rows are submitted; then until the last of its mails has left the queue
-    PAUSED = "paused"
-    FINISHED = "finished"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-class CatchUp(StrEnum):
-    """Which of the times that a schedule missed, because no sender ran, get a run."""
-
-    ONE = "one"  # the last one
-    ALL = "all"
-    NONE = "none"
-
-
-class Overlap(StrEnum):
-    """What a schedule does at a time at which its last run has not ended."""
-
-    SKIP = "skip"  # leaves this time out
-    QUEUE = "queue"  # begins after it
-
-
 class WhenUncertain(StrEnum):
     """What to do with a mail whose outcome is unknown: the relay may have accepted it."""
 
@@ -306,29 +278,6 @@ ENTRY_TRANSITIONS: tuple[tuple[EntryState, EntryState | None, str], ...] = (
     (EntryState.HELD, None, "proof comes late; resolve"),
     (EntryState.HELD, EntryState.READY, "the notification has expired: the next claim closes it"),
 )
-
-ENDED_JOB_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
-OPEN_JOB_STATES = frozenset(set(JobState) - ENDED_JOB_STATES)
-JOB_TRANSITIONS: tuple[tuple[JobState, JobState, str], ...] = (
-    (JobState.QUEUED, JobState.RUNNING, "the first step has been committed"),
-    (JobState.QUEUED, JobState.SUCCEEDED, "one step was enough"),
-    (JobState.QUEUED, JobState.FAILED, "its first step failed, or killed its senders"),
-    (JobState.QUEUED, JobState.PAUSED, "pause"),
-    (JobState.QUEUED, JobState.CANCELLED, "cancel"),
-    (JobState.RUNNING, JobState.RUNNING, "another step has been committed"),
-    (JobState.RUNNING, JobState.SUCCEEDED, "the last step has been committed"),
-    (JobState.RUNNING, JobState.FAILED, "a step failed, or killed its senders"),
-    (JobState.RUNNING, JobState.PAUSED, "pause: after the step under way"),
-    (JobState.RUNNING, JobState.CANCELLED, "cancel: after the step under way"),
-    (JobState.PAUSED, JobState.QUEUED, "resume: it continues at its cursor"),
-    (JobState.PAUSED, JobState.CANCELLED, "cancel"),
-    (JobState.FAILED, JobState.QUEUED, "retry: it continues at its cursor"),
-)
-
-
-def get_source_states(target: JobState) -> frozenset[JobState]:
-    """Return the states of a job run that may change to `target`."""
-    return frozenset(source for source, to, _ in JOB_TRANSITIONS if to == target)
 
 
 def get_source_statuses(target: Status, cause: TransitionCause) -> frozenset[Status]:

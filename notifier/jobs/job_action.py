@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.errors import Fault, NotifierError
 from notifier.states import JobKind, JobState
 
-MAX_STEP_SECONDS = 2.0
+STEP_SECONDS = 2.0
 """What a step may take; a cancellation waits as long."""
 
 

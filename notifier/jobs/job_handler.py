@@ -16,6 +16,7 @@ from notifier.clock import Clock
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
+from notifier.job_states import ENDED_JOB_STATES
 from notifier.jobs import job_store
 from notifier.jobs.job_action import JobAction, JobFailedError, JobRunView, StepContext, StepInterruptedError
 from notifier.jobs.job_control import JobActions
@@ -30,7 +31,7 @@ from notifier.outbox.entry_handler import (
     Settlement,
     WorkerContext,
 )
-from notifier.states import ENDED_JOB_STATES, EntryKind, JobState
+from notifier.states import EntryKind, JobState
 from notifier.telemetry.logging import get_logger
 
 SLOTS = 2

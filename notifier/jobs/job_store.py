@@ -14,10 +14,11 @@ from notifier.db.direct_connections import StatementConnection
 from notifier.db.tables import JobRun, get_columns
 from notifier.errors import NotFoundError
 from notifier.ids import generate_id
+from notifier.job_states import ENDED_JOB_STATES, get_source_states
 from notifier.jobs.job_action import JobRunView, StepResult
 from notifier.outbox import entry_store
 from notifier.outbox.entry_handler import NewEntry
-from notifier.states import ENDED_JOB_STATES, EntryKind, JobKind, JobState, Priority, get_source_states
+from notifier.states import EntryKind, JobKind, JobState, Priority
 
 MAX_LOG_LINES = 100
 """Lines of the log of a run that are kept; older ones are dropped."""

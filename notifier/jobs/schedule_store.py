@@ -20,11 +20,12 @@ from notifier.db.dialect import insert_if_absent
 from notifier.db.tables import Schedule, get_columns
 from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
 from notifier.ids import generate_id
+from notifier.job_states import CatchUp, Overlap
 from notifier.jobs import job_store, timing
 from notifier.jobs.job_action import JobRunView
 from notifier.jobs.job_control import JobActions
 from notifier.jobs.job_store import NewJobRun
-from notifier.states import CatchUp, JobKind, Overlap
+from notifier.states import JobKind
 
 SCHEDULE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 MAX_SCHEDULES = 200

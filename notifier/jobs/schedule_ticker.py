@@ -19,10 +19,11 @@ from notifier.db.engine import Database
 from notifier.db.tables import INSTANCE, Schedule, get_columns
 from notifier.errors import DatabaseUnavailableError
 from notifier.ids import generate_id
+from notifier.job_states import CatchUp, Overlap
 from notifier.jobs import job_store, timing
 from notifier.jobs.schedule_store import ScheduleView, build_new_run
 from notifier.outbox.wakeup import Wakeup
-from notifier.states import CatchUp, JobKind, Overlap
+from notifier.states import JobKind
 from notifier.telemetry.logging import get_logger
 
 TICK_SECONDS = 1.0

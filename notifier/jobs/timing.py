@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 from notifier.errors import NotifierError
-from notifier.states import CatchUp
+from notifier.job_states import CatchUp
 
 MAX_TIMING_LENGTH = 128
 MAX_CATCH_UP_RUNS = 1000

@@ -6,13 +6,14 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.audit import Actor
+from notifier.job_states import MergeState
 from notifier.jobs.job_action import JobAction, JobRunView, StepContext, StepResult
 from notifier.merge import merge_check, merge_pace, merge_run, merge_store
 from notifier.merge.merge_check import CheckedChunk
 from notifier.merge.merge_context import MergeContext
 from notifier.merge.merge_run import RunChunk
 from notifier.merge.merge_view import MergeStep, MergeView
-from notifier.states import JobKind, JobState, MergeState
+from notifier.states import JobKind, JobState
 from notifier.status import batch_cancellation, batch_pause
 
 _ERROR_LENGTH = 1000

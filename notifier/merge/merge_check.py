@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier import email_address, suppression
 from notifier.db.dialect import bind_now, build_statement, encode_rows, is_sqlite
 from notifier.db.tables import Merge, get_columns
+from notifier.job_states import MergeState
 from notifier.jobs.job_action import JobFailedError, JobRunView, StepContext, StepResult
 from notifier.merge import merge_store
 from notifier.merge.merge_context import LoadedMerge, MergeContext
@@ -21,7 +22,6 @@ from notifier.merge.row_request import RowMapping
 from notifier.merge.row_validation import ValidatedRow
 from notifier.outbox.queue_sql import NOW, UUID_TYPE
 from notifier.spreadsheet.sheet_row import SpreadsheetError, SpreadsheetInfo
-from notifier.states import MergeState
 
 CHECKED_ROWS = 1000
 """Rows of one step."""

@@ -18,6 +18,7 @@ from notifier.auth.authenticated_key import Caller
 from notifier.db.tables import Batch
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.ids import generate_id
+from notifier.job_states import MergeState
 from notifier.jobs import job_control, job_store
 from notifier.jobs.job_action import JobRunView
 from notifier.jobs.job_control import JobActions
@@ -34,7 +35,7 @@ from notifier.merge.merge_view import (
     TooManyMergesError,
 )
 from notifier.merge.row_request import list_fields
-from notifier.states import JobKind, MergeState
+from notifier.states import JobKind
 from notifier.status import batch_cancellation
 from notifier.submission.new_notification import NotificationRequest
 from notifier.submission.request_validation import MAX_FUTURE, compute_times

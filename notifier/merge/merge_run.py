@@ -15,6 +15,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.tables import Batch, Merge, get_columns
+from notifier.job_states import MergeState
 from notifier.jobs.job_action import JobFailedError, JobRunView, StepContext, StepResult
 from notifier.merge import merge_pace, merge_store
 from notifier.merge.merge_check import MAX_KEPT_FAULTS, build_faulty_row
@@ -24,7 +25,7 @@ from notifier.merge.merge_pace import WRITTEN_ROWS, RunCursor
 from notifier.merge.merge_view import FaultyRow, MergeView, OnDuplicate, StartOptions
 from notifier.merge.row_validation import ValidatedRow
 from notifier.spreadsheet.sheet_row import SpreadsheetError
-from notifier.states import MergeState, Status
+from notifier.states import Status
 from notifier.status import batch_pause
 from notifier.status.batch_pause import ResumeStep
 from notifier.submission.new_notification import (

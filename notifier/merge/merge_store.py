@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.db.dialect import build_insert, build_statement, encode_rows, is_sqlite
 from notifier.db.tables import Merge, MergeChunk, MergeFault, MergeRecipient, get_columns
 from notifier.errors import NotFoundError
+from notifier.job_states import MergeState
 from notifier.merge.merge_view import ENDED_MERGE_STATES, FaultyRow, MergeView
 from notifier.outbox.queue_sql import UUID_TYPE
-from notifier.states import KeyKind, MergeState
+from notifier.states import KeyKind
 
 MAX_OPEN_MERGES = 20
 """Merges of a service that have not ended."""

@@ -8,7 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from notifier.errors import NotifierError
-from notifier.states import KeyKind, MergeState
+from notifier.job_states import MergeState
+from notifier.states import KeyKind
 
 ENDED_MERGE_STATES = frozenset({MergeState.FINISHED, MergeState.FAILED, MergeState.CANCELLED})
 

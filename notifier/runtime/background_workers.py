@@ -51,32 +51,20 @@ def _open_jobs(parts: ProcessParts) -> Iterator[SideWork]:
 
 
 @contextlib.asynccontextmanager
-async def run_watch(parts: ProcessParts, side_work: Iterable[SideWork]) -> AsyncIterator[None]:
-    """Wake the idle workers of this process when something is due, until the block ends."""
+async def watch_for_work(parts: ProcessParts, side_work: Iterable[SideWork]) -> AsyncIterator[None]:
+    """Wake idle workers when something is due, and begin the runs of schedules, until the block ends."""
     wakeups = {work.handler.kind: work.wakeup for work in side_work} | {EntryKind.EMAIL: parts.wakeup}
-    watch = WorkWatch(parts.database, wakeups, parts.clock)
-    watching = asyncio.create_task(watch.run())
+    watchers: list[WorkWatch | ScheduleTicker] = [WorkWatch(parts.database, wakeups, parts.clock)]
+    if parts.settings.sender.schedules:
+        kinds = frozenset(build_job_actions(parts))
+        watchers.append(ScheduleTicker(parts.database, parts.clock, parts.wakeup, built_in=kinds))
+    watching = {asyncio.create_task(watcher.run()) for watcher in watchers}
     try:
         yield
     finally:
-        watch.stop()
-        await asyncio.wait({watching})
-
-
-@contextlib.asynccontextmanager
-async def run_schedules(parts: ProcessParts) -> AsyncIterator[None]:
-    """Begin the runs of schedules until the block ends. The built-in schedules exist from the first start."""
-    if not parts.settings.sender.schedules:
-        yield
-        return
-    kinds = frozenset(build_job_actions(parts))
-    ticker = ScheduleTicker(parts.database, parts.clock, parts.wakeup, built_in=kinds)
-    ticking = asyncio.create_task(ticker.run())
-    try:
-        yield
-    finally:
-        ticker.stop()
-        await asyncio.wait({ticking})
+        for watcher in watchers:
+            watcher.stop()
+        await asyncio.wait(watching)
 
 
 @contextlib.contextmanager

@@ -43,7 +43,7 @@ from notifier.outbox.wakeup import listen_for_wakeups
 from notifier.outbox.worker import Worker
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.preview_pool import EditorRenderers, PreviewPool
-from notifier.runtime.background_workers import open_side_work, run_schedules, run_watch
+from notifier.runtime.background_workers import open_side_work, watch_for_work
 from notifier.runtime.job_actions import build_job_actions
 from notifier.runtime.process_parts import ProcessParts, open_process_parts
 from notifier.smtp.transport import SmtpTransport
@@ -196,8 +196,7 @@ async def run_sender(parts: ProcessParts, *, pool: type[RenderingPool] = Renderi
                 public_url=images.public_url,
             ) as rendering,
             aclosing(PreviewPool(images.load_base64, images.public_url)) as apart,
-            run_schedules(parts),
-            run_watch(parts, side_tasks),
+            watch_for_work(parts, side_tasks),
         ):
             report = RelayReport(parts.database, identity.boot_id, transport.relay, parts.clock)
             deliverer = EmailHandler(
@@ -208,10 +207,8 @@ async def run_sender(parts: ProcessParts, *, pool: type[RenderingPool] = Renderi
                 settings=settings.sender,
                 clock=parts.clock,
             )
-            deliverer.circuits.listener, transport.limit.on_change = (
-                _build_circuit_listener(parts, report),
-                report.report_connection_limit,
-            )
+            deliverer.circuits.listener = _build_circuit_listener(parts, report)
+            transport.limit.on_change = report.report_connection_limit
             rescuer = Rescuer(
                 parts.database,
                 [deliverer, *(task.handler for task in side_tasks)],

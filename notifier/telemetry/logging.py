@@ -25,8 +25,9 @@ from notifier.telemetry.redaction import redact_text
 ALLOWED_FIELDS = frozenset(
     {
         "boot_id", "circuit", "count", "delivery_id", "detail", "duration_ms", "endpoint_id", "entry_id", "error",
-        "event", "exc_info", "exception", "lease_no", "level", "notification_id", "outcome", "place", "reason", "relay",
-        "request_id", "service_id", "source", "timestamp", "version",
+        "event", "exc_info", "exception", "job_id", "job_kind", "lease_no", "level", "notification_id", "outcome",
+        "place", "reason", "relay", "request_id", "schedule", "schedule_id", "service_id", "source", "timestamp",
+        "version",
     }
 )  # fmt: skip
 FREE_TEXT_FIELDS = ("detail", "error", "reason")

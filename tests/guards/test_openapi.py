@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 VERBS = {
     "Add", "Cancel", "Change", "Check", "Compare", "Create", "Delete", "Discard", "Download", "Explain", "Get", "Lift",
-    "List", "Preview", "Publish", "Receive", "Render", "Replay", "Resolve", "Restore", "Retry", "Revoke", "Rotate",
-    "Save", "Send", "Set", "Stream", "Submit", "Try", "Upload",
+    "List", "Pause", "Preview", "Publish", "Receive", "Render", "Replay", "Resolve", "Restore", "Resume", "Retry",
+    "Revoke", "Rotate", "Run", "Save", "Send", "Set", "Stream", "Submit", "Try", "Upload",
 }  # fmt: skip
 ANY_TYPE = {"title", "description", "examples", "default", "enum", "const", "type", "$ref", "anyOf"}
 OF_TYPE = {

@@ -17,6 +17,7 @@ SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 FREE = {
     "variables": "the template says what they are; at most 256 KiB, and the values of the body are counted",
     "sample": "as variables; at most 256 KiB, and the values of the body are counted",
+    "options": "checked by the action of the schedule; the values of the body are counted",
     "defaults": "checked as fields of each notification; the values of the body are counted",
 }
 """Objects whose content the caller chooses, each with its limit."""

@@ -19,7 +19,8 @@ class JobQuery(PageQuery):
     kind: JobKind | None = Field(None, description="Only jobs of this kind.")
     state: JobState | None = Field(None, description="Only jobs in this state.")
     schedule: Annotated[
-        str | None, Query(pattern=f"^{SCHEDULE_NAME.pattern}$", description="Only jobs that this schedule began.")
+        str | None,
+        Query(max_length=64, pattern=f"^{SCHEDULE_NAME.pattern}$", description="Only jobs that this schedule began."),
     ] = None
 
 

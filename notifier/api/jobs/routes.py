@@ -28,11 +28,11 @@ from notifier.auth.authenticated_key import (
     UnauthenticatedError,
 )
 from notifier.errors import DatabaseUnavailableError
+from notifier.job_states import ENDED_JOB_STATES
 from notifier.jobs import job_control, job_store
 from notifier.jobs.job_action import JobRunView
 from notifier.jobs.job_store import JobFilter
 from notifier.sse import EventStream, StreamEvent, build_end_event
-from notifier.states import ENDED_JOB_STATES
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 WATCH_SECONDS = 1.0

@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from notifier.api import fields
 from notifier.api.request_model import RequestModel
+from notifier.job_states import MergeState
 from notifier.jobs.job_action import JobRunView
 from notifier.lookup.batch_progress import BatchView
 from notifier.merge.merge_view import FaultyRow, MergeView, OnDuplicate, OnFaulty, StartOptions
-from notifier.states import KeyKind, MergeState, Status
+from notifier.states import KeyKind, Status
 
 MAX_PER_MINUTE = 60_000
 MAX_ROW_NUMBER = 1_048_577

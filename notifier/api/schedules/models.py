@@ -4,18 +4,20 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from notifier.api import fields
 from notifier.api.request_model import RequestModel
+from notifier.job_states import CatchUp, Overlap
 from notifier.jobs import schedule_store
 from notifier.jobs.schedule_store import ScheduleRequest, ScheduleView
 from notifier.jobs.timing import MAX_TIMING_LENGTH
-from notifier.states import CatchUp, JobKind, Overlap
+from notifier.states import JobKind
 
 NAME_PATTERN = f"^{schedule_store.SCHEDULE_NAME.pattern}$"
 MAX_OPTIONS = 20
 MAX_NEXT = 100
+_Revision = Annotated[int, Field(ge=0, le=2**31 - 2), BeforeValidator(fields.convert_whole_number)]
 _EXAMPLE: JsonValue = {
     "timing": "0 9 * * 1-5",
     "zone": "Europe/Berlin",
@@ -41,11 +43,8 @@ class ScheduleIn(RequestModel):
     catch_up: CatchUp = Field(CatchUp.ONE, strict=False, description=_CATCH_UP)
     overlap: Overlap = Field(Overlap.SKIP, strict=False, description=_OVERLAP)
     enabled: bool = Field(default=True, description="False: it begins no runs, except by hand.")
-    revision: fields.WholeNumber | None = Field(
-        None,
-        ge=0,
-        le=2**31 - 2,
-        description="The revision that you have loaded; 0 for a new name. Left out: whichever there is.",
+    revision: _Revision | None = Field(
+        None, description="The revision that you have loaded; 0 for a new name. Left out: whichever there is."
     )
 
     def build_request(self) -> ScheduleRequest:

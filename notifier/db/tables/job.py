@@ -8,7 +8,8 @@ from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from notifier.db.table_base import Table, UtcDateTime, build_enum_type, build_json_type
-from notifier.states import CatchUp, JobKind, JobState, Overlap
+from notifier.job_states import CatchUp, Overlap
+from notifier.states import JobKind, JobState
 
 _PLANNED = text("planned_at IS NOT NULL")
 _HAS_KEY = text("idempotency_key IS NOT NULL")

@@ -8,7 +8,8 @@ from sqlalchemy import Index
 from sqlmodel import Field
 
 from notifier.db.table_base import Table, UtcDateTime, build_enum_type, build_json_type
-from notifier.states import KeyKind, MergeState
+from notifier.job_states import MergeState
+from notifier.states import KeyKind
 
 
 class Merge(Table, table=True):

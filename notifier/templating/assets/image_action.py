@@ -17,8 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.db.engine import Database
 from notifier.db.tables import Asset, Attachment, get_columns
 from notifier.errors import DatabaseUnavailableError
+from notifier.job_states import ENDED_JOB_STATES
 from notifier.jobs.job_action import JobAction, JobRunView, StepContext, StepInterruptedError, StepResult
-from notifier.states import ENDED_JOB_STATES, AssetStatus, JobKind, JobState
+from notifier.states import AssetStatus, JobKind, JobState
 from notifier.templating.assets import asset_store
 from notifier.templating.assets import conversion_process as image_process
 from notifier.templating.assets.image_conversion import ConvertedImage, ImageOptions, RejectedImage
