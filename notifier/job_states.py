@@ -1,4 +1,4 @@
-"""The state machine of a job run, and how a schedule treats missed times and overlaps."""
+"""The states of a job run and of a mail merge, and how a schedule treats missed times and overlaps."""
 
 from enum import StrEnum
 
@@ -18,6 +18,19 @@ class Overlap(StrEnum):
 
     SKIP = "skip"  # leaves this time out
     QUEUE = "queue"  # begins after it
+
+
+class MergeState(StrEnum):
+    """The state of a mail merge."""
+
+    UPLOADING = "uploading"
+    CHECKING = "checking"
+    CHECKED = "checked"  # it can be started
+    RUNNING = "running"  # its rows are submitted; then until the last of its mails has left the queue
+    PAUSED = "paused"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 ENDED_JOB_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})

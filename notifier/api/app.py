@@ -21,6 +21,7 @@ from notifier.api.feeds.routes import router as feeds_router
 from notifier.api.jobs.routes import router as jobs_router
 from notifier.api.keys.routes import router as keys_router
 from notifier.api.layouts.routes import router as layouts_router
+from notifier.api.merges.routes import router as merges_router
 from notifier.api.notifications.routes import router as notifications_router
 from notifier.api.notifications.submit_routes import router as submit_router
 from notifier.api.openapi import description
@@ -53,6 +54,7 @@ _ROUTERS = (
     schedules_router,
     statistics_router,
     feeds_router,
+    merges_router,
     keys_router,
     templates_router,
     template_draft_router,

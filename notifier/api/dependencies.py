@@ -25,6 +25,7 @@ from notifier.jobs.job_control import JobActions
 from notifier.lookup.batch_progress import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
 from notifier.mail.mail_parts import Mailbox
+from notifier.merge.merge_preview import MergePreviewer
 from notifier.rendering.preview_pool import EditorRenderers
 from notifier.retention.retention_policy import RetentionPolicy
 from notifier.settings import ApiSettings
@@ -105,6 +106,7 @@ class ApiDependencies:
     batch_watch: BatchWatch
     job_actions: JobActions
     retention: RetentionPolicy
+    merge_previewer: MergePreviewer
     insecure_hosts: tuple[str, ...] = ()  # hosts of webhook URLs that may use plain HTTP
     insecure_feed_hosts: tuple[str, ...] = ()  # hosts of feeds that may use plain HTTP
     secret_box: SecretBox = SecretBox()  # noqa: RUF009 - frozen; encrypts secrets of webhooks and feeds

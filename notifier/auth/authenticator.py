@@ -38,6 +38,13 @@ MAX_USE_WRITE_SECONDS = 2.5
 _KEY_FORM = re.compile(r"(ntf_(?:live|team|test|admin)_[0-9A-Za-z]{12})([0-9A-Za-z]{32})")
 _UNMATCHABLE_HASH = hashlib.sha256(b"nobody").digest()
 _key, _service = get_columns(ApiKey), get_columns(Service)
+_CALLERS = (
+    select(_key.prefix, _key.id, _key.secret_hash, _key.scopes, _key.expires_at, _key.kind)
+    .add_columns(_service.name, _service.id.label("service_id"), _service.from_domains)
+    .add_columns(_service.team_recipients, _service.rate_per_minute.label("service_rate"))
+    .add_columns(_key.rate_per_minute.label("key_rate"))
+    .join(Service, _service.id == _key.service_id, isouter=True)
+)
 _FoundKey = tuple[bytes, AuthenticatedKey]
 """The hash of a key's secret, and the key that it proves."""
 Value = TypeVar("Value")
@@ -86,17 +93,20 @@ class Authenticator:
 
     async def _find(self, prefixes: Sequence[str]) -> dict[str, _FoundKey]:
         """Load these keys by prefix; revoked ones are left out."""
-        statement = (
-            select(_key.prefix, _key.id, _key.secret_hash, _key.scopes, _key.expires_at, _key.kind)
-            .add_columns(_service.name, _service.id.label("service_id"), _service.from_domains)
-            .add_columns(_service.team_recipients, _service.rate_per_minute.label("service_rate"))
-            .add_columns(_key.rate_per_minute.label("key_rate"))
-            .join(Service, _service.id == _key.service_id, isouter=True)
-            .where(_key.prefix.in_(prefixes), _key.revoked_at.is_(None))
-        )
+        statement = _CALLERS.where(_key.prefix.in_(prefixes), _key.revoked_at.is_(None))
         async with self._database.read() as connection:
             rows = (await connection.execute(statement)).all()
         return {row.prefix: (row.secret_hash, _build_authenticated_key(row)) for row in rows}
+
+
+async def find_caller(connection: AsyncConnection, key_id: UUID) -> Caller | None:
+    """Find the caller with this key and the rights that its service has now, also after the key has ended.
+
+    For work that goes on after its request; None if the key belongs to no service.
+    """
+    row = (await connection.execute(_CALLERS.where(_key.id == key_id))).one_or_none()
+    key = _build_authenticated_key(row) if row is not None else None
+    return key if isinstance(key, Caller) else None
 
 
 def _build_authenticated_key(row: Row[Any]) -> AuthenticatedKey:

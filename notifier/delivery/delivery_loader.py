@@ -20,7 +20,7 @@ from notifier.db.engine import Database
 from notifier.db.tables import Notification, get_columns
 from notifier.mail.mail_parts import Mailbox, MailHeader
 from notifier.states import WAITING_STATUSES, KeyKind, Reason, Status, SuppressionReason, WhenUncertain
-from notifier.status import batch_cancellation
+from notifier.status import batch_cancellation, batch_pause
 from notifier.submission.new_notification import NewNotification, NotificationRow
 from notifier.template_language.secret_erasure import SecretErasure
 from notifier.template_language.template_source import TemplateSource
@@ -66,6 +66,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     attachments: list[dict[str, Any]]  # their names and hashes
     suppressed_because: SuppressionReason | None
     is_cancelled: bool  # with its batch: not sent, unless a relay may have it already
+    is_paused: bool  # with its batch: not sent now, unless a relay may have it already
     when_uncertain: WhenUncertain | None  # None: accepted by an earlier release that did not ask
     secrets_erased: bool = False  # its secret variables were replaced, so it is only shown, and never sent
 
@@ -97,7 +98,7 @@ _BARRING = suppression.build_barring_query(
 _LOAD = f"""
 SELECT {", ".join(f"n.{name}" for name in _OWN)}, n.parent_id,
        coalesce(n.when_uncertain, v.when_uncertain) AS when_uncertain, {_ITS_CONTENT},
-       {batch_cancellation.IS_CANCELLED} AS is_cancelled,
+       {batch_cancellation.IS_CANCELLED} AS is_cancelled, {batch_pause.IS_PAUSED} AS is_paused,
        ({_BARRING}
         LIMIT 1) AS suppressed_because
 FROM notification AS n LEFT JOIN notification_content AS c ON c.notification_id = n.id{{content_ids}}
@@ -121,7 +122,7 @@ _LOAD_SHARED_CONTENTS = build_statement(
 STILL_DELIVERABLE = f"""EXISTS (
     SELECT 1 FROM notification AS n
     WHERE n.id = e.subject_id AND n.status IN ('{"', '".join(sorted(WAITING_STATUSES))}') AND n.expires_at > {{now}}
-      AND NOT ({batch_cancellation.CANCELLABLE_SQL} AND {batch_cancellation.IS_CANCELLED})
+      AND NOT ({batch_cancellation.CANCELLABLE_SQL} AND {batch_pause.IS_STOPPED})
       AND NOT EXISTS (
         {_BARRING}))"""  # noqa: S608 - ours
 """SQL for the mark: the mail has not ended or expired, and neither its batch nor its address stops it."""
@@ -168,6 +169,7 @@ def build_draft_delivery(notification: NewNotification) -> Delivery:
         attachments=content.attachments or [],
         suppressed_because=None,
         is_cancelled=False,
+        is_paused=False,
         when_uncertain=row.when_uncertain,
     )
 

@@ -94,6 +94,11 @@ class Throttled:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BatchPaused:
+    """Not tried: its batch is paused."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CodeFault:
     """Our own code raised an error."""
 
@@ -101,7 +106,8 @@ class CodeFault:
     detail: str
 
 
-DeliveryResult = RelayAttempt | LostAttempt | UnwritableResult | EarlyStop | NotBegun | Throttled | CodeFault
+NotAttempted = EarlyStop | NotBegun | Throttled | BatchPaused
+DeliveryResult = RelayAttempt | LostAttempt | UnwritableResult | NotAttempted | CodeFault
 
 
 class SettlementContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):

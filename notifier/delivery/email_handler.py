@@ -17,6 +17,7 @@ from notifier.db.engine import Database
 from notifier.delivery import delivery_loader, settlement_decision, settlement_writer, simulator
 from notifier.delivery.delivery_loader import Delivery
 from notifier.delivery.delivery_result import (
+    BatchPaused,
     BodyPermits,
     DeliveryResult,
     EarlyStop,
@@ -39,7 +40,7 @@ from notifier.rendering.pool import MAX_BATCH_MAILS
 from notifier.settings import SenderSettings
 from notifier.smtp.mail_transaction import OutgoingMail
 from notifier.smtp.transport import SmtpTransport
-from notifier.states import WAITING_STATUSES, EntryKind, Reason, Status
+from notifier.states import CANCELLABLE_STATUSES, WAITING_STATUSES, EntryKind, Reason, Status
 from notifier.submission import attachment_validation
 from notifier.telemetry.logging import get_logger
 from notifier.template_language.secret_erasure import SecretErasure
@@ -165,8 +166,12 @@ class EmailHandler:
         if delivery.suppressed_because is not None:
             detail = f"the address is suppressed: {delivery.suppressed_because}"
             return EarlyStop(status=Status.SUPPRESSED, reason=Reason.RECIPIENT_SUPPRESSED, detail=detail)
-        if delivery.is_simulated:
-            return None  # nothing leaves, so the policy does not matter
+        if delivery.is_paused and delivery.status in CANCELLABLE_STATUSES:
+            return BatchPaused()
+        # Of a simulated mail nothing leaves, so the policy does not matter.
+        return None if delivery.is_simulated else self._find_obstacle(delivery)
+
+    def _find_obstacle(self, delivery: Delivery) -> DeliveryResult | None:
         if not self._policy.allows(delivery.recipient):
             detail = self._policy.explain_refusal()
             return EarlyStop(status=Status.FAILED, reason=Reason.RECIPIENT_NOT_ALLOWED, detail=detail)

@@ -12,6 +12,7 @@ from notifier import backoff
 from notifier.delivery import simulator
 from notifier.delivery.delivery_loader import Delivery
 from notifier.delivery.delivery_result import (
+    BatchPaused,
     CodeFault,
     DeliveryResult,
     EarlyStop,
@@ -46,6 +47,7 @@ from notifier.outcomes import (
     Uncertain,
 )
 from notifier.states import WAITING_STATUSES, Reason, Status, TransitionCause, WhenUncertain
+from notifier.status import batch_pause
 from notifier.status.status_writer import StatusChange
 
 MAX_FAULTS = 3
@@ -113,6 +115,8 @@ def decide_settlement(  # noqa: PLR0911 - one return per result
             return case.settle(FinishEntry(), case.change(result.status, result.reason, result.detail))
         case Throttled(wait=wait):
             return _settle_throttled(case, wait)
+        case BatchPaused():
+            return Settlement(entry=entry, action=_build_pause(case))
         case CodeFault():
             return _settle_fault(case, result)
         case RelayAttempt(outcome=NotTried() as outcome):
@@ -125,6 +129,12 @@ def decide_settlement(  # noqa: PLR0911 - one return per result
             detail = "how it ended cannot be written down: see the log of the sender"
             hold = HoldEntry(delay=delivery.expires_at - context.now)
             return case.settle(hold, case.change(Status.UNKNOWN, Reason.INTERNAL, detail))
+
+
+def _build_pause(case: _Case) -> RescheduleEntry:
+    """Put the entry off without a trace in the notification; a resume makes it due again."""
+    delay = min(batch_pause.MAX_PAUSE_DELAY, case.delivery.expires_at - case.context.now)
+    return case.reschedule(delay, faults=case.entry.faults, fault=batch_pause.PAUSED_FAULT)
 
 
 def _settle_throttled(case: _Case, wait: timedelta) -> Settlement:

@@ -13,6 +13,7 @@ from notifier.db.engine import Database
 from notifier.db.tables import Batch, Notification, get_columns
 from notifier.errors import NotFoundError
 from notifier.lookup import notification_view
+from notifier.lookup.merge_progress import count_kept_statuses
 from notifier.outbox import entry_store
 from notifier.states import WAITING_STATUSES, Status
 from notifier.ttl_cache import TtlCache
@@ -54,18 +55,28 @@ class BatchView:
 
 async def get_batch(connection: AsyncConnection, service_id: UUID, id_: UUID) -> BatchView:
     """Get the progress of a service's batch. Raises `NotFoundError`, also for a batch of another service."""
-    statement = select(_batch.id, _batch.created_at, _batch.size, _batch.cancelled_at)
+    statement = select(_batch.id, _batch.created_at, _batch.size, _batch.cancelled_at, _batch.written)
     statement = statement.where(_batch.id == id_, _batch.service_id == service_id)
-    row = (await connection.execute(statement)).mappings().one_or_none()
-    if row is None:
+    stored = (await connection.execute(statement)).mappings().one_or_none()
+    if stored is None:
         raise NotFoundError("there is no such batch")
-    own = (_notification.batch_id == id_, _notification.parent_id.is_(None))
-    counted = select(_notification.status, func.count()).where(*own).group_by(_notification.status)
-    statuses = {Status(status): number for status, number in await connection.execute(counted)}
-    closed = await notification_view.count_closed_unknown(connection, id_) if Status.UNKNOWN in statuses else 0
+    row = dict(stored)
+    written = row.pop("written")
+    if written is None:
+        statuses = await _count_statuses(connection, id_)
+        closed = await notification_view.count_closed_unknown(connection, id_) if Status.UNKNOWN in statuses else 0
+    else:
+        statuses, closed = await count_kept_statuses(connection, id_, written)
     is_cancelled = row["cancelled_at"] is not None
     cancelling = is_cancelled and bool(await entry_store.get_due_times(connection, service_id, [id_]))
     return BatchView(**row, statuses=statuses, closed=closed, cancelling=cancelling)
+
+
+async def _count_statuses(connection: AsyncConnection, id_: UUID) -> dict[Status, int]:
+    """Count the notifications of a batch request by their status: it has at most a thousand."""
+    own = (_notification.batch_id == id_, _notification.parent_id.is_(None))
+    counted = select(_notification.status, func.count()).where(*own).group_by(_notification.status)
+    return {Status(status): number for status, number in await connection.execute(counted)}
 
 
 class BatchWatch:

@@ -252,3 +252,40 @@ def build_subject_condition(row: str) -> str:
     """
     about = f"e.attempts >= 0 AND e.service_id = {row}.service_id AND e.subject_id = {row}.id"
     return f"(SELECT e.id FROM outbox_entry AS e WHERE {about} LIMIT 1) IS NOT NULL"
+
+
+def build_subject_count(condition: str) -> DialectStatement:
+    """Build the count of a service's entries of a kind with subjects from :first on; `condition` is SQL on `e`."""
+    query = f"""SELECT count(*) AS number FROM outbox_entry AS e
+WHERE e.attempts >= 0 AND e.service_id = :service AND e.subject_id >= :first AND e.kind = :kind AND {condition}"""
+    return build_statement(query, query, parameters={"service": UUID_TYPE, "first": UUID_TYPE, "batch": UUID_TYPE})
+
+
+def build_postponed_selection(condition: str) -> DialectStatement:
+    """Build the query of the next entries with subjects after :after, in their order; `condition` is SQL on `e`."""
+    query = f"""SELECT e.id, e.subject_id FROM outbox_entry AS e
+WHERE e.attempts >= 0 AND e.service_id = :service AND e.subject_id > :after AND e.kind = :kind AND {condition}
+ORDER BY e.subject_id LIMIT :limit"""
+    return build_statement(
+        query,
+        query,
+        parameters={"service": UUID_TYPE, "after": UUID_TYPE, "batch": UUID_TYPE},
+        columns={"id": UUID_TYPE, "subject_id": UUID_TYPE},
+    )
+
+
+# Entries that were put off while their batch was paused are due again at the time of their row; with `every` all that
+# have not been tried. The fence stays, as after a rescue.
+_RESUMED = "e.state = 'ready' AND (e.fault = :fault OR (:every = 1 AND e.attempts = 0))"
+RESUME = build_statement(
+    f"""
+WITH r AS MATERIALIZED (SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r(id uuid, due_at timestamptz))
+UPDATE outbox_entry AS e SET due_at = r.due_at, fault = NULL FROM r
+WHERE e.id = r.id AND e.id = ANY(ARRAY(SELECT r.id FROM r)) AND {_RESUMED}
+""",
+    f"""
+UPDATE outbox_entry AS e SET due_at = r.due_at, fault = NULL
+FROM (SELECT value ->> 'id' AS id, value ->> 'due_at' AS due_at FROM json_each(:rows)) AS r
+WHERE e.id = r.id AND {_RESUMED}
+""",
+)

@@ -4,6 +4,9 @@ from notifier.email_address import RecipientPolicy, get_default_sender
 from notifier.feeds.feed_client import FeedClient
 from notifier.feeds.fetch_action import FetchAction
 from notifier.jobs.job_control import JobActions
+from notifier.merge.merge_action import MergeAction
+from notifier.merge.merge_context import MergeContext
+from notifier.merge.row_validation import RowValidator
 from notifier.reports.notify_action import NotifyAction
 from notifier.reports.report_action import ReportAction
 from notifier.reports.scheduled_mail import ScheduledMailer
@@ -32,6 +35,7 @@ def build_job_actions(parts: ProcessParts) -> JobActions:
         ReportAction(parts.database, mailer),
         NotifyAction(mailer),
         _build_fetch_action(parts),
+        _build_merge_action(parts),
     )
     return {action.kind: action for action in actions}
 
@@ -48,3 +52,13 @@ def _build_fetch_action(parts: ProcessParts) -> FetchAction:
     parts.exit_stack.callback(resolver.close)
     box = SecretBox.from_setting(parts.settings.secret_key)
     return FetchAction(parts.database, FeedClient(resolver, parts.settings.feeds), box, parts.clock)
+
+
+def _build_merge_action(parts: ProcessParts) -> MergeAction:
+    settings = parts.settings
+    policy = RecipientPolicy.from_settings(settings.recipients, settings.smtp)
+    rules = ValidationRules.from_settings(settings.api, get_default_sender(settings), policy)
+    templates = TemplateCache(parts.database, parts.clock)
+    context = MergeContext(parts.database, RowValidator(rules, templates), templates, settings.api)
+    parts.exit_stack.push_async_callback(context.files.close)
+    return MergeAction(context)

@@ -34,6 +34,8 @@ from notifier.ids import generate_id
 from notifier.lookup.batch_progress import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
 from notifier.mail.mail_parts import Mailbox
+from notifier.merge.merge_preview import MergePreviewer
+from notifier.merge.row_validation import RowValidator
 from notifier.outbox.heartbeat import Heartbeat, SenderIdentity
 from notifier.outbox.journal import Journal
 from notifier.outbox.rescuer import Rescuer
@@ -90,11 +92,12 @@ def build_api(parts: ProcessParts) -> FastAPI:
         parts.exit_stack.push_async_callback(close)
     intake = SharedCommit(parts.database, WRITER, on_commit=parts.announcer)
     template_cache = TemplateCache(parts.database, parts.clock, uses)
+    rules = ValidationRules.from_settings(parts.settings.api, own, policy)
     submitter = NotificationSubmitter(
         parts.database,
         intake.submit,
         templates=template_cache,
-        rules=ValidationRules.from_settings(parts.settings.api, own, policy),
+        rules=rules,
         forecast=forecast,
         clock=parts.clock,
     )
@@ -122,6 +125,7 @@ def build_api(parts: ProcessParts) -> FastAPI:
         batch_watch=BatchWatch(parts.database, parts.clock),
         job_actions=build_job_actions(parts),
         retention=RetentionPolicy.from_settings(parts.settings.retention, parts.settings.api),
+        merge_previewer=MergePreviewer(parts.database, RowValidator(rules, template_cache), template_cache),
         insecure_hosts=parts.settings.webhooks.insecure_hosts,
         insecure_feed_hosts=parts.settings.feeds.insecure_hosts,
         secret_box=SecretBox.from_setting(parts.settings.secret_key),

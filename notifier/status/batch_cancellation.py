@@ -75,6 +75,21 @@ async def cancel_batch(
     of the batch are of a kind of key beyond the caller's `reach`.
     """
     await _require_reach(connection, id_, reach)
+    step = await stop_batch(connection, service_id, id_, actor=actor, comment=comment)
+    record = audit.AuditRecord(
+        action=audit.AuditAction.BATCH_CANCELLED,
+        object_id=id_,
+        service_id=service_id,
+        after={"cancelled": step.stopped, "comment": comment} | ({"cancelling": True} if step.last is not None else {}),
+    )
+    await audit.write_audit_record(connection, record, actor)
+    return step
+
+
+async def stop_batch(
+    connection: AsyncConnection, service_id: UUID, id_: UUID, *, actor: Actor, comment: str = ""
+) -> CancellationStep:
+    """Do the same for an operation that writes an audit record of its own. Raises `NotFoundError`."""
     flag = {
         "cancelled_at": func.coalesce(_batch.cancelled_at, actor.at),
         "cancelled_by": func.coalesce(_batch.cancelled_by, actor.name),
@@ -94,13 +109,6 @@ async def cancel_batch(
             due_at=actor.at,
         )
         await entry_store.enqueue_entries(connection, [entry])
-    record = audit.AuditRecord(
-        action=audit.AuditAction.BATCH_CANCELLED,
-        object_id=id_,
-        service_id=service_id,
-        after={"cancelled": step.stopped, "comment": comment} | ({"cancelling": True} if step.last is not None else {}),
-    )
-    await audit.write_audit_record(connection, record, actor)
     return step
 
 

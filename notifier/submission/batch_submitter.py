@@ -104,13 +104,13 @@ class BatchSubmitter:
         """
         items = [
             replace(item, idempotency=scope_idempotency(caller, item.idempotency))
-            async for item in _iterate_in_slices(batch.items)
+            async for item in iterate_in_slices(batch.items)
         ]
         batch_id = _build_batch_id(caller, batch.key, items) if batch.key is not None else generate_id()
         earlier = await self._find_earlier(caller, items)
         checked_items: list[CheckedItem] = []
         ahead = 0  # mails of the items before it
-        async for item in _iterate_in_slices(items):
+        async for item in iterate_in_slices(items):
             checked_items.append(await self._check_item(caller, item, earlier, batch_id, ahead))
             ahead += checked_items[-1].mail_count if isinstance(checked_items[-1], NewNotification) else 0
         for index in _find_reused_keys(items):
@@ -257,7 +257,7 @@ def _build_item_result(
             raise result
 
 
-async def _iterate_in_slices(elements: Iterable[ItemT]) -> AsyncIterator[ItemT]:
+async def iterate_in_slices(elements: Iterable[ItemT]) -> AsyncIterator[ItemT]:
     """Iterate, and let other tasks of the event loop run after each slice of work."""
     until = time.perf_counter() + SLICE_SECONDS
     for element in elements:

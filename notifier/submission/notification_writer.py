@@ -100,14 +100,24 @@ async def write_in_transaction(connection: AsyncConnection, new: NewNotification
     If its idempotency key exists, nothing is written: returns the earlier notification, or raises
     `IdempotencyKeyReusedError` or `IdempotencyInProgressError`.
     """
-    if connection.dialect.name == "sqlite":
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        (result,) = await driver._execute(_write_batch_sqlite, driver._conn, [new])  # noqa: SLF001 - as the engine does
-    else:
-        (result,) = await _write_batch_postgres(connection, [new], LOCK_TIMEOUT_MS)
+    (result,) = await write_all_in_transaction(connection, [new])
     if not isinstance(result, SubmissionResult):
         raise result
     return result
+
+
+async def write_all_in_transaction(
+    connection: AsyncConnection, notifications: Sequence[NewNotification]
+) -> list[SubmissionResult | IdempotencyError]:
+    """Write several in the caller's transaction; returns one result for each, in order. The caller commits."""
+    if connection.dialect.name == "sqlite":
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        connected = driver._conn  # noqa: SLF001 - as the engine does
+        results: list[SubmissionResult | IdempotencyError] = await driver._execute(  # noqa: SLF001
+            _write_batch_sqlite, connected, notifications
+        )
+        return results
+    return await _write_batch_postgres(connection, notifications, LOCK_TIMEOUT_MS)
 
 
 async def _write_batch_postgres(

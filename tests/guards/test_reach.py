@@ -31,6 +31,7 @@ class Rule(Enum):
     LIVE = "what live mail depends on: only a live key, 403 for the others"
     ADMIN = "the same, of the instance: a live or an admin key"
     OWN = "what it makes itself, which is of its own kind"
+    MERGE = "merges that keys within its reach uploaded; the others are not there (404)"
     DRAFT = "what no mail depends on before a live or an admin key publishes it, or nothing at all"
 
 
@@ -43,6 +44,11 @@ RULES = {
     "retry_notification": Rule.ROW,
     "resolve_notification": Rule.ROW,
     "cancel_batch": Rule.ROW,
+    "create_merge": Rule.MERGE,
+    "start_merge": Rule.MERGE,
+    "pause_merge": Rule.MERGE,
+    "resume_merge": Rule.MERGE,
+    "cancel_merge": Rule.MERGE,
     "create_key": Rule.KEY,
     "rotate_key": Rule.KEY,
     "revoke_key": Rule.KEY,
@@ -174,7 +180,7 @@ async def test_only_a_live_key_changes_what_live_mail_depends_on(scene: Scene) -
 
 async def test_a_key_of_no_service_changes_nothing_of_a_service(scene: Scene) -> None:
     """An admin key with every scope changes nothing of a service."""
-    of_services = {Rule.ROW, Rule.KEY, Rule.LIVE, Rule.OWN}
+    of_services = {Rule.ROW, Rule.KEY, Rule.LIVE, Rule.OWN, Rule.MERGE}
     for operation in (name for name, rule in RULES.items() if rule in of_services):
         assert await scene.ask(operation, scene.admin) == (403, "insufficient_scope"), operation
 

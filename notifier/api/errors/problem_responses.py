@@ -51,6 +51,13 @@ from notifier.jobs.schedule_store import (
     TooManySchedulesError,
 )
 from notifier.lookup.content_preview import ContentGoneError, UnrenderableError
+from notifier.merge.merge_view import (
+    MergeFileGoneError,
+    MergeHasFaultsError,
+    MergeStateError,
+    NothingToMergeError,
+    TooManyMergesError,
+)
 from notifier.rendering.preview_pool import TooMuchRefusedError
 from notifier.sse import TooManyStreamsError
 from notifier.status.notification_actions import (
@@ -113,6 +120,11 @@ _CODE_OF_ERROR: dict[type[NotifierError], str] = {
     AssetNotReadyError: "asset_not_ready",
     TooManyTemplatesError: "too_many_templates",
     JobStateError: "job_state",
+    MergeStateError: "merge_state",
+    MergeHasFaultsError: "merge_has_faults",
+    NothingToMergeError: "nothing_to_merge",
+    TooManyMergesError: "too_many_merges",
+    MergeFileGoneError: "merge_file_gone",
     StaleScheduleError: "stale_schedule",
     ScheduleBusyError: "schedule_busy",
     BuiltInScheduleError: "built_in_schedule",

@@ -25,6 +25,7 @@ TAGS = [
     {"name": "schedules", "description": "When jobs begin again and again."},
     {"name": "statistics", "description": "How many notifications each hour or day had, and how quick they were."},
     {"name": "feeds", "description": "Documents of others that jobs load, and their revisions."},
+    {"name": "merges", "description": "Mail merge: each row of a spreadsheet becomes one notification."},
     {"name": "suppressions", "description": "Addresses that must not be mailed."},
     {"name": "audit", "description": "Who did what to which object."},
     {"name": "keys", "description": "API keys, and what they may do."},

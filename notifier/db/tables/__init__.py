@@ -3,6 +3,7 @@
 from notifier.db.table_base import Table, get_columns
 from notifier.db.tables.feed import Feed, FeedFormat, FeedRevision, FeedStatus
 from notifier.db.tables.job import JobRun, Schedule
+from notifier.db.tables.merge import Merge, MergeChunk, MergeFault, MergeRecipient
 from notifier.db.tables.notification import (
     Attachment,
     Attempt,
@@ -42,6 +43,10 @@ __all__ = [
     "FeedRevision",
     "FeedStatus",
     "JobRun",
+    "Merge",
+    "MergeChunk",
+    "MergeFault",
+    "MergeRecipient",
     "Notification",
     "NotificationContent",
     "NotificationEvent",

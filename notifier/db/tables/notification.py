@@ -146,6 +146,8 @@ class Batch(Table, table=True):
     cancelled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # no mail of it is started after this time
     cancelled_by: str | None = Field(default=None, max_length=64)
     cancel_comment: str | None = Field(default=None, max_length=1000)
+    paused_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # its queued mails wait meanwhile
+    written: int | None = None  # of a merge: notifications that were written so far; None: a batch request
 
 
 class Attachment(Table, table=True):

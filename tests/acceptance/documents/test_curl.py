@@ -52,6 +52,16 @@ def test_send(terminal: Terminal, demo: dict[str, str]) -> None:
     assert again["id"] == first["id"]
 
 
+def test_merge(terminal: Terminal, demo: dict[str, str]) -> None:
+    """The rows with faults are listed, and each of the others becomes a mail."""
+    merge, faults, started = terminal.answers("merge", str(ROOT / "examples" / "merge.csv"))
+    assert (merge["state"], merge["rows"], merge["valid"]) == ("checked", 5, 3)
+    assert [row["row"] for row in faults["rows"]] == [4, 5]
+    assert (started["state"], started["submitted"]["size"]) == ("running", 3)
+    with MailHogClient(demo["inbox"]) as inbox:
+        assert inbox.wait_for(to="erin@example.com").subject == "Welcome to Larkspur, Erin"
+
+
 def test_batch(terminal: Terminal) -> None:
     """Two mails are accepted, one is refused, and the batch reports its progress."""
     accepted, batch = terminal.answers("batch", "curl-2")

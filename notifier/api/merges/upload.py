@@ -1,0 +1,101 @@
+"""Read the file of a merge from the body of a request into the database, a part at a time."""
+
+from collections.abc import Mapping
+from typing import Final
+from uuid import UUID
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from notifier.api.dependencies import get_dependencies, open_change_transaction
+from notifier.api.errors.problem_responses import BadRequestError
+from notifier.api.request_reader import build_too_large_error
+from notifier.errors import DatabaseUnavailableError, Fault, InvalidRequestError
+from notifier.merge import merge_store
+from notifier.templating.version_store import PublishedVersion
+
+MAX_FILE_BYTES: Final = 64 * 1024 * 1024
+CHUNK_BYTES: Final = 1024 * 1024
+MAX_MAPPINGS: Final = 200
+"""Columns that a request maps."""
+MAX_MAPPING_LENGTH: Final = 400
+"""Characters of one mapping, heading and field."""
+MEDIA_TYPES: Final = (
+    "text/csv",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "application/vnd.oasis.opendocument.spreadsheet",
+    "application/octet-stream",
+)
+
+
+def require_spreadsheet(request: Request) -> None:
+    """Refuse a body of another type, a compressed one, and one that is too large. Raises `BadRequestError`."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in MEDIA_TYPES:
+        actual = f"this one is {media_type[:100]}" if media_type else "there is no Content-Type"
+        raise BadRequestError("unsupported_media_type", f"the body must be one of {', '.join(MEDIA_TYPES)}; {actual}")
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise BadRequestError("unsupported_media_type", "send the file as it is, without Content-Encoding")
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > MAX_FILE_BYTES:
+        raise build_too_large_error(MAX_FILE_BYTES)
+
+
+async def get_version(request: Request) -> PublishedVersion:
+    """Get the current version of the template that the query names. Raises `InvalidRequestError`."""
+    slug = request.query_params.get("template", "")
+    if not slug:
+        fault = Fault("/query/template", "missing_field", "name the template, as ?template=welcome")
+        raise InvalidRequestError([fault])
+    version = await get_dependencies(request).template_cache.get_version(slug) if "\0" not in slug else None
+    if version is None:
+        raise InvalidRequestError([Fault("/query/template", "unknown_template", f"there is no template {slug[:64]!r}")])
+    return version
+
+
+def parse_mappings(request: Request) -> Mapping[str, str]:
+    """Parse each `map=heading:field`; the field follows the last colon. Raises `InvalidRequestError`."""
+    texts = request.query_params.getlist("map")
+    if len(texts) > MAX_MAPPINGS:
+        raise InvalidRequestError([Fault("/query/map", "too_many", f"at most {MAX_MAPPINGS} columns can be mapped")])
+    mappings: dict[str, str] = {}
+    for text in texts:
+        heading, separator, field = text.rpartition(":")
+        if not separator or not heading.strip() or len(text) > MAX_MAPPING_LENGTH or "\0" in text:
+            detail = "write heading:field, such as map=Total:order.total; nothing after the colon leaves a column out"
+            raise InvalidRequestError([Fault("/query/map", "invalid_parameter", detail)])
+        mappings[heading.strip()] = field.strip()
+    return mappings
+
+
+async def store_body(request: Request, merge_id: UUID) -> int:
+    """Write the body into the database; returns its bytes. Raises `BadRequestError` and `InvalidRequestError`."""
+    buffer, size, number = bytearray(), 0, 0
+    async for data in request.stream():
+        size += len(data)
+        if size > MAX_FILE_BYTES:
+            raise build_too_large_error(MAX_FILE_BYTES)
+        buffer += data
+        while len(buffer) >= CHUNK_BYTES:
+            await _store_chunk(request, merge_id, number, bytes(buffer[:CHUNK_BYTES]))
+            del buffer[:CHUNK_BYTES]
+            number += 1
+    if not size:
+        raise InvalidRequestError([Fault("", "missing_body", "the body is empty: send the file as the body")])
+    if buffer:
+        await _store_chunk(request, merge_id, number, bytes(buffer))
+    return size
+
+
+async def _store_chunk(request: Request, merge_id: UUID, number: int, data: bytes) -> None:
+    async with open_change_transaction(request) as connection:
+        await merge_store.add_chunk(connection, merge_id, number, data)
+
+
+async def discard_upload(request: Request, merge_id: UUID) -> None:
+    """Delete an upload that has failed; one that cannot be deleted now is deleted by a later upload."""
+    try:
+        async with open_change_transaction(request) as connection:
+            await merge_store.delete_merge(connection, merge_id)
+    except (DatabaseUnavailableError, ClientDisconnect):
+        return

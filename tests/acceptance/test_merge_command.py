@@ -1,0 +1,66 @@
+"""The commands of docs/merge.md, beside a running demo."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+from support import notifier_process
+from support.document_blocks import ROOT, list_blocks
+from support.notifier_process import NotifierProcess
+
+from notifier.inbox.client import MailHogClient
+
+DOCUMENT = "docs/merge.md"
+FILE = ROOT / "examples" / "merge.csv"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    folder = tmp_path_factory.mktemp("demo")
+    ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
+    env = notifier_process.without_coverage(notifier_process.build_environment(folder))
+    with NotifierProcess("demo", *ports, "--data-dir", str(folder), "--json", env=env) as running:
+        yield running.wait_until_ready_json() | {"folder": str(folder)}
+
+
+def _run(demo: dict[str, str], tmp_path: Path, *arguments: str) -> CompletedProcess[str]:
+    env = notifier_process.build_environment(tmp_path, URL=demo["api"], API_KEY=demo["key"])
+    return notifier_process.run_notifier("merge", *arguments, env=env, check=False)
+
+
+def test_the_check_lists_and_saves_the_faults(demo: dict[str, str], tmp_path: Path) -> None:
+    """The check of the example prints what the document shows, and writes the rows with faults."""
+    check, shown, _ = list_blocks(DOCUMENT)
+    assert check.text.split()[:2] == ["notifier", "merge"]
+    faults = tmp_path / "faults.csv"
+    done = _run(demo, tmp_path, str(FILE), "--template", "welcome", "--faults", str(faults))
+    assert done.returncode == 1, done.stderr
+    assert shown.text.strip() in done.stdout
+    assert re.search(r"row 4, E-Mail Address: .*carol@example", done.stderr)
+    assert "row 5, Name: it is empty" in done.stderr
+    assert faults.read_text("utf-8-sig").splitlines()[0] == "E-Mail Address,Name,Product,What is wrong"
+
+
+def test_the_start_sends_the_valid_rows(demo: dict[str, str], tmp_path: Path) -> None:
+    """With `--start` and `skip_invalid` the valid rows are mails, and the command succeeds."""
+    options = list_blocks(DOCUMENT)[2].text.split()[3:]
+    done = _run(demo, tmp_path, str(FILE), *options)
+    assert done.returncode == 0, done.stderr
+    assert "3 of 3 rows are submitted" in done.stdout
+    with MailHogClient(demo["inbox"]) as inbox:
+        assert inbox.wait_for(to="bob@example.com").subject == "Welcome to Larkspur, Bob"
+
+
+def test_a_refusal_is_one_line(demo: dict[str, str], tmp_path: Path) -> None:
+    """An unknown template, a file without addresses and a file that is not there are one sentence each."""
+    unknown = _run(demo, tmp_path, str(FILE), "--template", "nothing")
+    assert (unknown.returncode, len(unknown.stderr.splitlines())) == (1, 1), unknown.stderr
+    other = tmp_path / "names.csv"
+    other.write_text("Name,Product\nAda,Larkspur\n")
+    headless = _run(demo, tmp_path, str(other), "--template", "welcome")
+    assert (headless.returncode, len(headless.stderr.splitlines())) == (1, 1), headless.stderr
+    assert "the e-mail address" in headless.stderr
+    missing = _run(demo, tmp_path, str(tmp_path / "no.csv"), "--template", "welcome")
+    assert (missing.returncode, len(missing.stderr.splitlines())) == (2, 1), missing.stderr
