@@ -45,7 +45,7 @@ async def list_jobs(
 ) -> None:
     """List job runs, newest first."""
     from notifier.jobs import job_store
-    from notifier.jobs.schedule_store import SCHEDULE_NAME
+    from notifier.jobs.schedule_request import SCHEDULE_NAME
 
     if schedule and not SCHEDULE_NAME.fullmatch(schedule):
         raise CommandError("--schedule: lower-case letters, digits, - and _, and a letter first", USAGE_ERROR)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from notifier.errors import Fault
-    from notifier.jobs.schedule_store import ScheduleRequest
+    from notifier.jobs.schedule_request import ScheduleRequest
 
 MAX_FILE_BYTES = 256 * 1024
 

@@ -11,7 +11,8 @@ from notifier.audit import Actor
 from notifier.errors import Fault, InvalidRequestError
 from notifier.jobs import schedule_store
 from notifier.jobs.job_control import JobActions
-from notifier.jobs.schedule_store import MAX_SCHEDULES, ScheduleRequest
+from notifier.jobs.schedule_request import ScheduleRequest, find_all_faults
+from notifier.jobs.schedule_store import MAX_SCHEDULES
 
 BUILT_IN = "it is built in: it can be moved and switched off, but keeps its action"
 
@@ -42,7 +43,7 @@ async def plan_saves(
     stored = {row.name: row for row in await schedule_store.list_schedules(connection, service_id)}
     faults: list[Fault] = []
     for name, request in sorted(requests.items()):
-        own_faults = schedule_store.find_schedule_faults(name, request, actions)
+        own_faults = await find_all_faults(connection, service_id, name, request, actions)
         faults += [Fault(f"/schedules/{name}{fault.pointer}", fault.code, fault.detail) for fault in own_faults]
         if name in stored and stored[name].built_in and request.kind is not stored[name].kind:
             faults.append(Fault(f"/schedules/{name}/action", "built_in_schedule", BUILT_IN))

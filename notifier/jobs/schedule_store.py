@@ -3,9 +3,8 @@
 A schedule belongs to a service, or to the instance. The built-in ones can be changed, but not deleted.
 """
 
-import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -18,16 +17,16 @@ from notifier import audit
 from notifier.audit import Actor, AuditAction
 from notifier.db.dialect import insert_if_absent
 from notifier.db.tables import Schedule, get_columns
-from notifier.errors import Fault, IdempotencyKeyReusedError, InvalidRequestError, NotFoundError, NotifierError
+from notifier.errors import IdempotencyKeyReusedError, InvalidRequestError, NotFoundError, NotifierError
 from notifier.ids import generate_id
 from notifier.job_states import CatchUp, Overlap
 from notifier.jobs import job_store, timing
 from notifier.jobs.job_action import JobRunView
 from notifier.jobs.job_control import JobActions
 from notifier.jobs.job_store import NewJobRun
+from notifier.jobs.schedule_request import SCHEDULE_NAME, ScheduleRequest, find_all_faults
 from notifier.states import JobKind
 
-SCHEDULE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 MAX_SCHEDULES = 200
 """Schedules of one owner."""
 _schedule = get_columns(Schedule)
@@ -48,20 +47,6 @@ class ScheduleBusyError(NotifierError):
 
 class TooManySchedulesError(NotifierError):
     """The owner has the maximum number of schedules."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScheduleRequest:
-    """A schedule as it is to be."""
-
-    timing: str
-    kind: JobKind
-    zone: str = "UTC"
-    options: Mapping[str, Any] = field(default_factory=dict)
-    catch_up: CatchUp = CatchUp.ONE
-    overlap: Overlap = Overlap.SKIP
-    enabled: bool = True
-    revision: int | None = None  # that the caller has loaded (0: there was none); None: whichever there is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,26 +76,6 @@ class ScheduleView:
         return list(islice(timing.parse_timing(self.timing, self.zone).iterate_after(after), count))
 
 
-def find_schedule_faults(name: str, request: ScheduleRequest, actions: JobActions) -> list[Fault]:
-    """Find the faults of a schedule."""
-    faults = []
-    if not SCHEDULE_NAME.fullmatch(name):
-        detail = "lower-case letters, digits, - and _, at most 64, and a letter first"
-        faults.append(Fault("/name", "invalid_name", detail))
-    try:
-        timing.parse_timing(request.timing, request.zone)
-    except timing.InvalidTimingError as error:
-        faults.append(Fault("/timing", "invalid_timing", str(error)))
-    except timing.UnknownZoneError as error:
-        faults.append(Fault("/zone", "unknown_zone", str(error)))
-    if request.kind not in actions or not actions[request.kind].can_be_scheduled:
-        kinds = ", ".join(sorted(kind for kind, action in actions.items() if action.can_be_scheduled))
-        faults.append(Fault("/action", "unknown_action", f"a schedule can do one of: {kinds}"))
-    else:
-        faults += actions[request.kind].find_option_faults(request.options, pointer="/options")
-    return faults
-
-
 async def save_schedule(
     connection: AsyncConnection,
     service_id: UUID,
@@ -124,11 +89,7 @@ async def save_schedule(
 
     Raises `InvalidRequestError`, `StaleScheduleError`, `BuiltInScheduleError`, `TooManySchedulesError`.
     """
-    faults = find_schedule_faults(name, request, actions)
-    if not faults:
-        faults = await actions[request.kind].find_owner_faults(
-            connection, service_id, request.options, pointer="/options"
-        )
+    faults = await find_all_faults(connection, service_id, name, request, actions)
     if faults:
         raise InvalidRequestError(faults)
     stored = await _find_schedule(connection, service_id, name, lock=True)

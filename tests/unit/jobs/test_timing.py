@@ -160,7 +160,7 @@ def test_the_next_time_is_the_same_from_wherever_one_looks(name: str, expression
     changes = [day for day, is_near_change in _list_days(zone) if is_near_change][:8]
     for day in changes:
         start = datetime(day.year, day.month, day.day, tzinfo=UTC) - 5 * MINUTE
-        listed = list(takewhile(lambda time, end=start + 2 * DAY: time < end, times.iterate_after(start)))
+        listed = _list_until(start + 2 * DAY, times.iterate_after(start))
         for look in (start + number * 7 * MINUTE for number in range(150)):
             assert times.get_next(look) == next((time for time in listed if time > look), times.get_next(start + DAY))
 
