@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, delete, insert, select, update
+from sqlalchemy import Select, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.dialect import insert_if_absent
@@ -25,7 +25,10 @@ MAX_ROWS = 10_000
 """Notifications of one range, unless more of them become visible late."""
 MAX_RANGES = 20
 """Ranges of one step."""
-MAX_STEP_ROWS = 10_000
+MAX_COUNTS = 1_000
+"""Counts of one range; one with more is split. They are written in one transaction."""
+MAX_STEP_ROWS, MAX_STEP_CHANGES = 10_000, 1_000
+"""Notifications and changed counts after which a step counts no other range."""
 SPAN = timedelta(hours=1)
 """The time that one range covers at most."""
 MIN_WAIT, MAX_WAIT = timedelta(seconds=45), timedelta(days=1)
@@ -56,6 +59,9 @@ class CountKey(NamedTuple):
 
 
 Counts = Mapping[CountKey, int]
+_DELETE_COUNT = delete(StatisticsCount).where(
+    *(_count[name] == bindparam(f"old_{name}", type_=_count[name].type) for name in CountKey._fields)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +76,13 @@ class IdRange:
 
 @dataclass(frozen=True, kw_only=True)
 class CountedRange:
-    """A range with its new counts."""
+    """A range that was counted, and how its counts differ from the stored ones."""
 
     range: IdRange
     split_id: UUID | None  # where a new range begins, because this one is too large; None: nowhere
-    counts: Counts
+    number: int  # notifications
+    outdated: Sequence[CountKey]  # counts to be deleted
+    new: Counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,19 +128,39 @@ async def _count_ranges(database: Database, query: Select[Any]) -> list[CountedR
     for row in rows:
         async with database.read() as connection:
             counted.append(await _count_range(connection, IdRange(**row)))
-        if sum(sum(each.counts.values()) for each in counted) >= MAX_STEP_ROWS:
+        changes = sum(len(each.outdated) + len(each.new) for each in counted)
+        if changes >= MAX_STEP_CHANGES or sum(each.number for each in counted) >= MAX_STEP_ROWS:
             break
     return counted
 
 
 async def _count_range(connection: AsyncConnection, range_: IdRange) -> CountedRange:
-    """Count a range up to the place where it must be split."""
-    split_id = None
-    if range_.stop_id is None or range_.counted_at is None:  # other ranges were small enough when they were counted
-        split_id = await _find_split(connection, range_.first_id, range_.stop_id or LAST_ID)
-    bounds = {"first_id": range_.first_id, "stop_id": split_id or range_.stop_id or LAST_ID}
-    rows = await connection.execute(COUNT_RANGE.for_connection(connection), bounds)
-    return CountedRange(range=range_, split_id=split_id, counts=dict(map(_parse_count, rows.mappings())))
+    """Count a range up to the place where it must be split, and compare with the stored counts.
+
+    What is stored cannot change before the counts are written, unless the revision of the range changes too.
+    """
+    stop_id = range_.stop_id or LAST_ID
+    may_split = range_.stop_id is None or range_.counted_at is None  # others were small enough when they were counted
+    split_id, rows = None, MAX_ROWS
+    while True:
+        if may_split:
+            split_id = await _find_split(connection, range_.first_id, stop_id, rows)
+        bounds = {"first_id": range_.first_id, "stop_id": split_id or stop_id}
+        result = await connection.execute(COUNT_RANGE.for_connection(connection), bounds)
+        counts = dict(map(_parse_count, result.mappings()))
+        number = sum(counts.values())
+        if not may_split or len(counts) <= MAX_COUNTS:
+            break
+        rows = min(rows, number) // 2
+    stored = await _load_counts(connection, range_.first_id)
+    final = counts if split_id is not None else merge_counts(stored, counts)
+    return CountedRange(
+        range=range_,
+        split_id=split_id,
+        number=number,
+        outdated=[key for key, value in stored.items() if final.get(key) != value],
+        new={key: value for key, value in final.items() if stored.get(key) != value},
+    )
 
 
 def _parse_count(row: Mapping[Any, Any]) -> tuple[CountKey, int]:
@@ -140,15 +168,15 @@ def _parse_count(row: Mapping[Any, Any]) -> tuple[CountKey, int]:
     return CountKey(**values), row["number"]
 
 
-async def _find_split(connection: AsyncConnection, first_id: UUID, stop_id: UUID) -> UUID | None:
-    """Find the first id that does not fit into the range: an hour after its first, or behind 10,000 others."""
+async def _find_split(connection: AsyncConnection, first_id: UUID, stop_id: UUID, rows: int) -> UUID | None:
+    """Find the first id that does not fit into the range: an hour after its first, or behind so many rows."""
     ids = select(_id).where(_id >= first_id, _id < stop_id).order_by(_id)
     earliest: UUID | None = await connection.scalar(ids.limit(1))
     if earliest is None:
         return None
     end = get_first_id(get_id_time(earliest) + SPAN)
     later: UUID | None = await connection.scalar(ids.where(_id >= end).limit(1))
-    beyond: UUID | None = await connection.scalar(ids.offset(MAX_ROWS).limit(1))
+    beyond: UUID | None = await connection.scalar(ids.offset(rows).limit(1))
     return min((id_ for id_ in (later, beyond) if id_ is not None), default=None)
 
 
@@ -170,17 +198,16 @@ async def _write_counted_range(connection: AsyncConnection, counted: CountedRang
     if counted.split_id is not None:
         rest = {"first_id": counted.split_id, "due_at": _EPOCH, "revision": 0}
         await insert_if_absent(connection, StatisticsRange, rest)
-    stored = await _load_counts(connection, range_.first_id)
-    counts = dict(counted.counts if counted.split_id is not None else merge_counts(stored, counted.counts))
-    if counts != stored:
-        await connection.execute(delete(StatisticsCount).where(_count.first_id == range_.first_id))
-        rows = [{"first_id": range_.first_id, **key._asdict(), "number": number} for key, number in counts.items()]
-        if rows:
-            await connection.execute(insert(StatisticsCount), rows)
+    if counted.outdated:
+        keys = [{f"old_{name}": value for name, value in key._asdict().items()} for key in counted.outdated]
+        await connection.execute(_DELETE_COUNT.where(_count.first_id == range_.first_id), keys)
+    if counted.new:
+        rows = [{"first_id": range_.first_id, **key._asdict(), "number": value} for key, value in counted.new.items()]
+        await connection.execute(insert(StatisticsCount), rows)
     due_at = compute_due_time(counted.split_id or range_.stop_id, now)
     values = {"counted_at": now, "due_at": due_at, "revision": range_.revision + 1}
     await connection.execute(update(StatisticsRange).where(_range.first_id == range_.first_id).values(values))
-    return sum(counts.get(key) != stored.get(key) for key in counts.keys() | stored.keys())
+    return len({*counted.outdated, *counted.new})
 
 
 def merge_counts(stored: Counts, counted: Counts) -> Counts:

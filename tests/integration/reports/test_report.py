@@ -21,7 +21,7 @@ from notifier.db.tables import INSTANCE, Notification, NotificationContent, get_
 from notifier.ids import generate_id
 from notifier.outbox import entry_store
 from notifier.outbox.entry_handler import NewEntry
-from notifier.reports.report_variables import REASON_WORDS
+from notifier.reports.report_variables import REASON_WORDS, format_seconds
 from notifier.runtime import wiring
 from notifier.states import (
     EntryKind,
@@ -33,6 +33,7 @@ from notifier.states import (
     SuppressionReason,
     SuppressionScope,
 )
+from notifier.statistics.latency_histogram import estimate_quantile, find_bucket
 from notifier.suppression import NewSuppression
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -95,6 +96,9 @@ async def _assert_figures(database: Database, variables: dict[str, Any], service
         assert metrics[label]["value"] == str(today), label
         trend = "up" if today > week_ago else "down" if today < week_ago else "same"
         assert metrics[label]["trend"] == trend, label
+    buckets = Counter(map(find_bucket, now.seconds))
+    for label, quantile in (("Half accepted in", 0.5), ("95 % accepted in", 0.95)):
+        assert metrics[label]["value"] == format_seconds(estimate_quantile(buckets, quantile)), label
     assert [day["value"] for day in variables["days"]] == [str(_count_sent(each.statuses)) for each in counted[1:]]
     assert [day["label"] for day in variables["days"]] == ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
     reasons = {row["label"]: row["value"] for row in variables["top"]["rows"]}

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 from integration.api.refusal import faults
 from support.document_blocks import list_blocks
+from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
 
 from notifier.auth import key_admin, service_admin
@@ -104,3 +105,22 @@ async def test_the_documented_schedules_are_saved(installation: Installation, pa
         for number, block in enumerate(blocks):
             reply = await client.put(f"/v1/schedules/example-{number}", json=json.loads(block.text))
             assert reply.status_code == 200, reply.text
+
+
+async def test_a_schedule_that_is_run_by_hand_mails_its_report(
+    installation: Installation, parts: wiring.ProcessParts, relay: ScriptedRelay
+) -> None:
+    """From the schedule to the relay: a real sender counts, submits and sends; the notification is a submit."""
+    async with _open_client(installation, parts) as client:
+        await client.put("/v1/schedules/morning", json=_build_body("report", {"to": "ops@example.com"}))
+        begun = await client.post("/v1/schedules/morning/run")
+        assert begun.status_code == 202, begun.text
+        async with wiring.run_sender(parts):
+            (mail,) = await relay.wait_for(1)
+    assert mail.recipient == "ops@example.com"
+    assert b"Subject: shop daily report, " in mail.data
+    async with installation.open_client(parts) as client:
+        (found,) = (await client.get("/v1/notifications", params={"to": "ops@example.com"})).json()["notifications"]
+        job = (await client.get(begun.headers["location"])).json()
+    assert (job["state"], job["counts"]["notifications"]) == ("succeeded", 1)
+    assert found["id"] in job["log"][-1]["text"]
