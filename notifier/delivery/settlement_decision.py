@@ -49,6 +49,7 @@ from notifier.outcomes import (
 from notifier.states import WAITING_STATUSES, Reason, Status, TransitionCause, WhenUncertain
 from notifier.status import batch_pause
 from notifier.status.status_writer import StatusChange
+from notifier.template_language.secret_erasure import mask_variables
 
 MAX_FAULTS = 3
 FAULT_DELAY = timedelta(minutes=1)
@@ -182,7 +183,7 @@ def _settle_attempt(case: _Case, result: RelayAttempt) -> Settlement:
                 status_change=case.change(Status.SENT, None, str(reply)),
                 attempt=attempt_row,
                 feedback=simulator.get_feedback(delivery) if delivery.is_simulated else None,
-                masked=_mask_variables(delivery, case.context),
+                masked=mask_variables(case.context.erasure, delivery.variables),
             )
             return Settlement(entry=case.entry, action=FinishEntry(), record=record, proof=True)
         case Rejected() as outcome:
@@ -191,16 +192,6 @@ def _settle_attempt(case: _Case, result: RelayAttempt) -> Settlement:
             return _settle_uncertain(case, attempt_row, case.change(Status.UNKNOWN, Reason.NO_FINAL_REPLY, detail))
         case _:
             return _settle_deferred(case, attempt_row, result)
-
-
-def _mask_variables(delivery: Delivery, context: SettlementContext) -> str | None:
-    """Replace the secret variables; None: there are none."""
-    if context.erasure is None:
-        return None
-    try:
-        return context.erasure.apply_to_json(delivery.variables)
-    except Exception:  # noqa: BLE001 - the reply must be settled whatever the variables are; the purge erases them
-        return None
 
 
 def _settle_rejected(

@@ -18,7 +18,7 @@ from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError, NotFoundError
 from notifier.health import table_sizes
 from notifier.health.checks import CheckResult
-from notifier.outbox import entry_store
+from notifier.outbox import queue_counts
 from notifier.states import EntryKind
 from notifier.telemetry import metrics
 from notifier.ttl_cache import TtlCache
@@ -96,8 +96,8 @@ class Probes:
         try:
             async with self._database.inspect() as connection:
                 now = self._clock.now()
-                ages = {kind: await entry_store.get_due_ages(connection, kind, now) for kind in EntryKind}
-                depths = await entry_store.count_by_state(connection)
+                ages = {kind: await queue_counts.get_due_ages(connection, kind, now) for kind in EntryKind}
+                depths = await queue_counts.count_by_state(connection)
         except DatabaseUnavailableError:
             return False
         for kind, by_priority in ages.items():

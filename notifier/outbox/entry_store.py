@@ -1,4 +1,4 @@
-"""Operations on the queue in trip order: enqueue, mark, settle, rescue, withdraw, count.
+"""Operations on the queue in trip order: enqueue, mark, settle, rescue, withdraw.
 
 Each function runs one or two statements of `notifier.outbox.queue_sql`, with the same result on both databases. Times
 come from the database's clock, unless a caller (SQLite, tests) passes `now`. Nothing here commits. Claiming is in
@@ -20,8 +20,8 @@ from notifier.db.dialect import DialectStatement, bind_now, is_sqlite
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.table_base import format_sqlite_time
 from notifier.db.tables import OutboxEntry, get_columns
-from notifier.outbox import claim_sql, queue_sql
-from notifier.outbox.claim_sql import build_claimed_entry, list_backlogs
+from notifier.outbox import queue_sql
+from notifier.outbox.claim_sql import build_claimed_entry
 from notifier.outbox.entry_handler import (
     ClaimedEntry,
     Fence,
@@ -33,12 +33,10 @@ from notifier.outbox.entry_handler import (
     RescheduleEntry,
     Settlement,
 )
-from notifier.states import EntryKind, EntryState, Priority
+from notifier.states import EntryKind, EntryState
 
 MAX_LOSSES = 4
 """Losses before the last one: two while other entries ran beside it, and two while it ran alone. The next ends it."""
-MAX_COUNTED = 100_000
-"""Entries of one state that are counted; more are shown as this number."""
 _ALONE_DELAYS = (timedelta(seconds=10), timedelta(seconds=60))
 _entry_columns = get_columns(OutboxEntry)
 SUBJECT_INDEX_CONDITION = _entry_columns.attempts >= literal(0, literal_execute=True)
@@ -219,7 +217,7 @@ async def release_expired_holds(connection: StatementConnection, *, now: datetim
     return len((await connection.execute(statement, bind_now(connection, now)[0])).all())
 
 
-# 5. Withdraw, count ---------------------------------------------------------------------------------------------------
+# 5. Withdraw ---------------------------------------------------------------------------------------------------
 
 
 async def withdraw_entry(connection: StatementConnection, service_id: UUID, subject_id: UUID) -> bool:
@@ -258,36 +256,6 @@ async def lock_entries(connection: StatementConnection, service_id: UUID, subjec
         await connection.execute(queue_sql.LOCK_POSTGRES, {"service": service_id, "subjects": list(subject_ids)})
 
 
-async def get_due_ages(connection: StatementConnection, kind: EntryKind, now: datetime) -> dict[Priority, float]:
-    """Return by how many seconds the oldest due entry of each priority is late; 0 where nothing is due."""
-    ages = dict.fromkeys(Priority, 0.0)
-    for backlog in await list_backlogs(connection, kind, now=now):
-        ages[backlog.priority] = max(ages[backlog.priority], (now - backlog.since).total_seconds())
-    return ages
-
-
-async def count_due(
-    connection: StatementConnection, kind: EntryKind, *, most: int, now: datetime | None = None
-) -> dict[tuple[Priority, UUID], int]:
-    """Count the due entries of each priority and service, up to `most` each; those without any are left out."""
-    values = bind_now(connection, now)[0] | {"kind": kind.value, "most": most}
-    counts = await connection.execute(claim_sql.WAITING.for_connection(connection), values)
-    return {(Priority(row.priority), row.service_id): int(row.waiting) for row in counts if row.waiting}
-
-
-async def count_outlook(
-    connection: StatementConnection, kind: EntryKind, service_id: UUID | None, *, most: int, now: datetime
-) -> tuple[int, int, int]:
-    """Count up to `most` entries of a service or of all: those that are due or leased, due later, and held."""
-    values: dict[str, object] = bind_now(connection, now)[0] | {"kind": kind.value, "most": most}
-    if service_id is None:
-        statement = queue_sql.OUTLOOK.for_connection(connection)
-    else:
-        statement, values["service"] = queue_sql.OUTLOOK_OF_SERVICE.for_connection(connection), service_id
-    row = (await connection.execute(statement, values)).one()
-    return row.counted - row.later - row.held, row.later, row.held
-
-
 async def get_due_times(
     connection: AsyncConnection, service_id: UUID, subjects: Sequence[UUID]
 ) -> dict[UUID, datetime]:
@@ -296,11 +264,3 @@ async def get_due_times(
         SUBJECT_INDEX_CONDITION, _entry_columns.service_id == service_id, _entry_columns.subject_id.in_(subjects)
     )
     return {row.subject_id: row.due_at for row in await connection.execute(statement)}
-
-
-async def count_by_state(connection: StatementConnection) -> dict[EntryState, int]:
-    """Count the entries in each state, up to `MAX_COUNTED`."""
-    counts = dict.fromkeys(EntryState, 0)
-    for row in await connection.execute(queue_sql.COUNT_BY_STATE, {"most": MAX_COUNTED}):
-        counts[EntryState(row.state)] += int(row.depth)
-    return {state: min(count, MAX_COUNTED) for state, count in counts.items()}

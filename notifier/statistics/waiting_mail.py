@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.outbox import entry_store
+from notifier.outbox import queue_counts
 from notifier.states import EntryKind
 
 MAX_COUNTED = 10_000
@@ -24,7 +24,7 @@ class WaitingMail:
 
 async def count_waiting_mail(connection: AsyncConnection, service_id: UUID | None, now: datetime) -> WaitingMail:
     """Count the mail of a service, or of all services if it is None."""
-    due, later, held = await entry_store.count_outlook(
+    due, later, held = await queue_counts.count_outlook(
         connection, EntryKind.EMAIL, service_id, most=MAX_COUNTED + 1, now=now
     )
     return WaitingMail(due=due, later=later, held=held, is_cut=due + later + held > MAX_COUNTED)

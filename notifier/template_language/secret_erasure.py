@@ -29,6 +29,16 @@ class SecretErasure(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.encode(self.apply(msgspec.json.decode(text))).decode()
 
 
+def mask_variables(erasure: SecretErasure | None, text: str) -> str | None:
+    """Replace the secret variables in their JSON; None: there are none, or it cannot be read, and the purge does it."""
+    if erasure is None:
+        return None
+    try:
+        return erasure.apply_to_json(text)
+    except Exception:  # noqa: BLE001 - the reply of the relay must be recorded, whatever the variables are
+        return None
+
+
 def _replace(value: Any, sample: Any, path: tuple[str, ...], paths: frozenset[tuple[str, ...]]) -> Any:
     if path in paths:
         return ERASED if sample is None else sample

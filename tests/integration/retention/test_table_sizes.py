@@ -9,7 +9,7 @@ from support.seeded_installation import Installation
 
 from notifier.db.engine import Database
 from notifier.health.table_sizes import measure_database
-from notifier.outbox import entry_store
+from notifier.outbox import queue_counts
 from notifier.runtime.process_parts import ProcessParts
 from notifier.states import EntryState, Status
 
@@ -46,7 +46,7 @@ async def test_a_long_queue_is_counted_up_to_a_limit(
     mail = AgedMail(service_id=await rows.get_service(), ended_at=now, status=Status.QUEUED, has_entry=True)
     await rows.add_mails([mail] * 5)
     for limit, shown in ((3, 3), (5, 5), (100, 5)):
-        monkeypatch.setattr(entry_store, "MAX_COUNTED", limit)
+        monkeypatch.setattr(queue_counts, "MAX_COUNTED", limit)
         async with database.inspect() as connection:
-            counts = await entry_store.count_by_state(connection)
+            counts = await queue_counts.count_by_state(connection)
         assert counts == {EntryState.READY: shown, EntryState.LEASED: 0, EntryState.HELD: 0}
