@@ -23,7 +23,7 @@ from bench.rig.smtp_sink import Sink
 from notifier.runtime import wiring
 from notifier.settings import Settings
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.25
 MAX_SECONDS = 1800.0
 
 

@@ -48,6 +48,7 @@ class Because(StrEnum):
     SUPPRESSED = "suppressed"
     RECIPIENTS_MODE = "recipients_mode"
     BATCH_CANCELLED = "batch_cancelled"
+    BATCH_PAUSED = "batch_paused"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +162,8 @@ async def _explain_recipient(
     delivery = (await delivery_loader.load_deliveries(connection, [view.id])).get(view.id)
     if delivery is not None and delivery.is_cancelled and view.status in CANCELLABLE_STATUSES:
         yield WaitCause(code=Because.BATCH_CANCELLED, detail="its batch was cancelled: it is not sent")
+    elif delivery is not None and delivery.is_paused and view.status in CANCELLABLE_STATUSES:
+        yield WaitCause(code=Because.BATCH_PAUSED, detail="its merge is paused: it waits until somebody resumes it")
     if delivery is not None and delivery.suppressed_because is not None:
         detail = f"the address is suppressed ({delivery.suppressed_because}): it ends as suppressed when it is due"
         yield WaitCause(code=Because.SUPPRESSED, detail=detail)

@@ -40,11 +40,20 @@ async def test_a_paused_merge_sends_nothing_until_it_is_resumed(
     assert begun < ROWS
     assert len(relay.received) == begun
     assert (await client.get(f"/v1/jobs/{paused.json()['job_id']}")).json()["state"] == "paused"
+    assert await _list_wait_causes(client, path) >= {"batch_paused"}
     resumed = await client.post(f"{path}/resume")
     assert (resumed.status_code, resumed.json()["state"]) == (200, "running")
     ended = await wait_for_state(client, path, "finished")
     assert ended["submitted"]["statuses"] == {"sent": ROWS}
     assert sorted(mail.recipient for mail in relay.received) == sorted(row[0] for row in build_rows(ROWS))
+
+
+async def _list_wait_causes(client: httpx2.AsyncClient, path: str) -> set[str]:
+    """List why the first waiting mail of the merge waits."""
+    query = {"batch_id": path.rpartition("/")[2], "status": "queued", "limit": 1}
+    (mail,) = (await client.get("/v1/notifications", params=query)).json()["notifications"]
+    causes = (await client.get(f"/v1/notifications/{mail['id']}/explain")).json()["because"]
+    return {cause["code"] for cause in causes}
 
 
 async def _wait_until_still(client: httpx2.AsyncClient, path: str) -> int:
