@@ -2,49 +2,22 @@
 
 import asyncio
 import shlex
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.counting_action import CountingAction
 from support.document_blocks import ROOT, list_blocks
 from support.job_driver import JobDriver
 from support.seeded_installation import Installation
 from support.typed_commands import type_command
 
 from notifier.db.tables import INSTANCE
-from notifier.errors import Fault
 from notifier.jobs import schedule_store
-from notifier.jobs.job_control import JobActions
-from notifier.runtime import job_actions
-from notifier.runtime.process_parts import ProcessParts
 from notifier.states import JobKind, JobState
 
 EXAMPLE = ROOT / "examples" / "schedules.toml"
 SCHEDULES = "docs/schedules.md"
 JOBS = "docs/jobs.md"
-
-
-class _AnyAction(CountingAction):
-    """Stands for an action that this release does not have: takes any options."""
-
-    def find_option_faults(self, options: Mapping[str, Any], *, pointer: str) -> list[Fault]:
-        """Find none."""
-        return []
-
-
-@pytest.fixture(autouse=True)
-def _all_actions() -> Iterator[None]:
-    """Let the commands know the purge and the report, if the release does not."""
-    before = job_actions.build_job_actions
-
-    def build(parts: ProcessParts) -> JobActions:
-        return {JobKind.PURGE: _AnyAction(), JobKind.REPORT: _AnyAction()} | dict(before(parts))
-
-    job_actions.build_job_actions = build
-    yield
-    job_actions.build_job_actions = before
 
 
 @pytest.fixture
