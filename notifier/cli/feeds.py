@@ -16,6 +16,7 @@ from notifier.cli.command import (
     open_for_reading,
     open_for_writing,
     print_rows,
+    replace_surrogates,
     strip_control_characters,
 )
 from notifier.db.tables import FeedFormat
@@ -88,7 +89,7 @@ async def save_feed(
     as_json: Json = False,
 ) -> None:
     """Create a feed, or replace its settings. Without --headers, the stored header fields stay."""
-    from notifier.feeds import feed_store
+    from notifier.feeds import feed_rules, feed_store
     from notifier.feeds.feed_rules import FeedRequest
     from notifier.webhooks.endpoint_secret import SecretBox
 
@@ -97,7 +98,7 @@ async def save_feed(
         format=form,
         headers=_read_headers(headers) if headers else None,
         json_schema=_read_schema(schema) if schema is not None else None,
-        row_key=row_key or None,
+        row_key=replace_surrogates(row_key, "--row-key", feed_rules.MAX_ROW_KEY_LENGTH) or None,
         max_bytes=max_bytes,
         timeout_seconds=timeout_seconds,
     )

@@ -1,6 +1,6 @@
 """The replies about templates, layouts and images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -192,7 +192,7 @@ class Asset(Reply):
     mode: str = "fit"
     width: int | None = None
     height: int | None = None
-    operations: Sequence[Mapping[str, Any]] = ()  # instead of mode, width and height
+    operations: tuple[Mapping[str, Any], ...] = ()  # instead of mode, width and height
     files: Mapping[str, Any] = field(default_factory=dict)  # "1x", "2x": sha256, content_type, width, height, size
     revision: int
     updated_by: str

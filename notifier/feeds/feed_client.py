@@ -17,7 +17,7 @@ import h11
 
 import notifier
 from notifier.db.tables import FeedFormat
-from notifier.errors import NotifierError
+from notifier.errors import ConfigurationError, NotifierError
 from notifier.feeds.feed_rules import parse_feed_url
 from notifier.settings import FeedsSettings
 from notifier.trusted_certificates import FEEDS_VARIABLE, build_tls_context
@@ -76,14 +76,12 @@ class LoadedDocument:
 
 
 class FeedClient:
-    """Loads documents. Raises `ConfigurationError` if the file of certificates cannot be read."""
+    """Loads documents."""
 
     def __init__(self, resolver: ResolveHost, settings: FeedsSettings) -> None:
         self._resolve = resolver
         self._settings = settings
-        self._tls: ssl.SSLContext | None = None
-        if settings.ca_file is not None:  # built now, so that a missing file stops the start and not an attempt
-            self._tls = build_tls_context(settings.ca_file, FEEDS_VARIABLE)
+        self._tls: ssl.SSLContext | None = None  # built at the first attempt; the start has checked its file
 
     async def load_document(self, source: FeedSource) -> LoadedDocument | None:
         """Load the document; None if its server says that it has not changed. Raises `FeedLoadError`."""
@@ -101,6 +99,10 @@ class FeedClient:
             reason = f"the certificate of the server was refused: {error.verify_message}"
         except (ssl.SSLError, h11.RemoteProtocolError):
             reason = "the reply is not valid HTTP, or ended in the middle"
+        except h11.LocalProtocolError:
+            reason = "the header fields of the feed cannot be sent: save them again"
+        except ConfigurationError:  # its message names a file of the operator
+            reason = "the certificates that Notifier trusts cannot be read: ask its operator to run notifier doctor"
         except OSError as error:
             reason = f"there is no connection to the server: {type(error).__name__}"
         raise FeedLoadError(reason)
@@ -127,7 +129,7 @@ class FeedClient:
 
     async def _get_tls_context(self) -> ssl.SSLContext:
         if self._tls is None:
-            self._tls = await asyncio.to_thread(build_tls_context, None, FEEDS_VARIABLE)
+            self._tls = await asyncio.to_thread(build_tls_context, self._settings.ca_file, FEEDS_VARIABLE)
         return self._tls
 
 

@@ -111,6 +111,13 @@ async def test_only_named_hosts_are_trusted() -> None:
         assert len(receiver.heard) == 1
 
 
+async def test_certificates_that_cannot_be_read_are_not_named(tmp_path: Path) -> None:
+    """If the operator's file has gone, the owner of a feed reads whom to ask, and no path."""
+    reason = await load_reason(Names(["127.0.0.1"]), source(), insecure_hosts="x", ca_file=tmp_path / "gone.pem")
+    assert "ask its operator" in reason
+    assert "gone" not in reason
+
+
 async def test_tls_is_to_the_name(tmp_path: Path) -> None:
     """TLS verifies the certificate against the URL's name; before that, no header field is sent."""
     authority = CertificateAuthority(tmp_path)
