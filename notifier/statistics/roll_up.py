@@ -141,10 +141,10 @@ async def _count_range(connection: AsyncConnection, range_: IdRange) -> CountedR
     """
     stop_id = range_.stop_id or LAST_ID
     may_split = range_.stop_id is None or range_.counted_at is None  # others were small enough when they were counted
-    split_id, rows = None, MAX_ROWS
+    split_id, was_counted, rows = None, False, MAX_ROWS
     while True:
         if may_split:
-            split_id = await _find_split(connection, range_.first_id, stop_id, rows)
+            split_id, was_counted = await _find_split(connection, range_.first_id, stop_id, rows)
         bounds = {"first_id": range_.first_id, "stop_id": split_id or stop_id}
         result = await connection.execute(COUNT_RANGE.for_connection(connection), bounds)
         counts = dict(map(_parse_count, result.mappings()))
@@ -153,7 +153,7 @@ async def _count_range(connection: AsyncConnection, range_: IdRange) -> CountedR
             break
         rows = min(rows, number) // 2
     stored = await _load_counts(connection, range_.first_id)
-    final = counts if split_id is not None else merge_counts(stored, counts)
+    final = counts if was_counted else merge_counts(stored, counts)
     return CountedRange(
         range=range_,
         split_id=split_id,
@@ -168,16 +168,21 @@ def _parse_count(row: Mapping[Any, Any]) -> tuple[CountKey, int]:
     return CountKey(**values), row["number"]
 
 
-async def _find_split(connection: AsyncConnection, first_id: UUID, stop_id: UUID, rows: int) -> UUID | None:
-    """Find the first id that does not fit into the range: an hour after its first, or behind so many rows."""
-    ids = select(_id).where(_id >= first_id, _id < stop_id).order_by(_id)
-    earliest: UUID | None = await connection.scalar(ids.limit(1))
-    if earliest is None:
-        return None
-    end = get_first_id(get_id_time(earliest) + SPAN)
-    later: UUID | None = await connection.scalar(ids.where(_id >= end).limit(1))
-    beyond: UUID | None = await connection.scalar(ids.offset(rows).limit(1))
-    return min((id_ for id_ in (later, beyond) if id_ is not None), default=None)
+async def _find_split(
+    connection: AsyncConnection, first_id: UUID, stop_id: UUID, rows: int
+) -> tuple[UUID | None, bool]:
+    """Find the first id that does not fit into the range: an hour after its beginning, or behind so many rows.
+
+    Returns the id, and whether earlier counts of the range may have included it. The hour does not depend on rows,
+    because they may have been purged.
+    """
+    end = get_first_id(get_id_time(first_id) + SPAN)
+    ids = select(_id).where(_id < stop_id).order_by(_id)
+    later: UUID | None = await connection.scalar(ids.where(_id >= max(first_id, end)).limit(1))
+    beyond: UUID | None = await connection.scalar(ids.where(_id >= first_id).offset(rows).limit(1))
+    if beyond is not None and (later is None or beyond < later):
+        return beyond, True
+    return later, False
 
 
 async def write_counted_ranges(connection: AsyncConnection, counted: Sequence[CountedRange], now: datetime) -> int:

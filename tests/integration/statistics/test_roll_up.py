@@ -132,7 +132,9 @@ async def test_any_order_of_interrupted_steps_counts_once(parts: wiring.ProcessP
 async def test_an_interrupted_transaction_writes_nothing(parts: wiring.ProcessParts) -> None:
     """A step whose transaction is rolled back leaves ranges and counts as they were."""
     await past_traffic.write_mail(parts.database, _invent())
-    counted = await roll_up.count_due_ranges(parts.database, parts.clock.now())
+    now = parts.clock.now()
+    await _write(parts.database, await roll_up.count_due_ranges(parts.database, now), now)  # the ids before all mail
+    counted = await roll_up.count_due_ranges(parts.database, now)
     async with parts.database.write() as connection:
         assert await roll_up.write_counted_ranges(connection, counted, parts.clock.now())
         await connection.rollback()
@@ -152,6 +154,23 @@ async def test_what_was_purged_stays_counted(parts: wiring.ProcessParts) -> None
         await connection.execute(delete(Notification))
     await _count(parts.database, now + timedelta(days=2))
     assert await _list_counts(parts.database) == before
+
+
+async def test_mail_after_a_pause_takes_nothing_from_purged_mail(parts: wiring.ProcessParts) -> None:
+    """The last range grows again after its notifications were purged: the old and the new ones are counted."""
+    at = datetime(2026, 10, 1, 12, 0, tzinfo=UTC)
+    old = [PastMail(UUID(int=get_first_id(at).int + n), SHOP, None, at, Status.SENT, None, 1.0) for n in range(5)]
+    await past_traffic.write_mail(parts.database, old)
+    await _count(parts.database, at + timedelta(minutes=1))
+    async with parts.database.write() as connection:
+        await connection.execute(delete(Attempt))
+        await connection.execute(delete(Notification))
+    for number, later in enumerate([at + timedelta(days=9), at + timedelta(days=9, minutes=30)], start=1):
+        new = PastMail(get_first_id(later), SHOP, None, later, Status.SENT, None, 1.0)
+        await past_traffic.write_mail(parts.database, [new])
+        await _count(parts.database, later + timedelta(minutes=1))
+        for day, total in ((at.date(), 5), (later.date(), number)):
+            assert (await _get_day(parts.database, day, ZoneInfo("UTC"), StatisticsFilter())).sent == total
 
 
 async def test_old_counts_are_deleted_and_the_last_range_stays(parts: wiring.ProcessParts) -> None:
