@@ -48,7 +48,7 @@ class MergeAction(JobAction):
     ) -> None:
         """Give the merge the state of its job; a pause and a cancellation also hold or withdraw what is queued."""
         merge = await merge_store.find_merge(connection, run.subject_id or UUID(int=0), lock=True)
-        if merge is None:
+        if merge is None or merge.state is MergeState.CANCELLED:  # a job that is retried does not revive it
             return
         now, is_run = run.updated_at, _get_step(run) is MergeStep.RUN
         match state:

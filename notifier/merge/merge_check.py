@@ -61,13 +61,16 @@ async def prepare_check(context: MergeContext, run: JobRunView, step: StepContex
         await context.files.close_file(run.id)
         raise JobFailedError(str(error)) from error
     validated = await context.validator.validate_rows(rows, file.mapping, merge.view, merge.caller, step.now)
+    columns = None if rows else _describe_columns(file)
+    if columns is not None:
+        await context.files.close_file(run.id)
     return CheckedChunk(
         size=merge.view.size,
         info=file.sheet.info,
         mapping=file.mapping,
         rows=validated,
         suppressed=await _count_suppressed(context, merge, validated),
-        columns=None if rows else _describe_columns(file),
+        columns=columns,
     )
 
 

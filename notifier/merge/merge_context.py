@@ -6,6 +6,7 @@ from uuid import UUID
 from notifier.auth import authenticator
 from notifier.auth.authenticated_key import Caller
 from notifier.db.engine import Database
+from notifier.job_states import MergeState
 from notifier.jobs.job_action import JobFailedError, JobRunView
 from notifier.merge import merge_store
 from notifier.merge.merge_files import FilePlace, MergeFile, MergeFiles
@@ -47,6 +48,8 @@ class MergeContext:
             view = await merge_store.find_merge(connection, run.subject_id or UUID(int=0))
             if view is None:
                 raise JobFailedError("the merge was deleted")
+            if view.state is MergeState.CANCELLED:
+                raise JobFailedError("the merge was cancelled: upload the file again")
             caller = await authenticator.find_caller(connection, view.key_id)
         if caller is None or caller.service_id != view.service_id:
             raise JobFailedError(SERVICE_GONE)

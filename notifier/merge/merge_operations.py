@@ -21,7 +21,7 @@ from notifier.ids import generate_id
 from notifier.job_states import MergeState
 from notifier.jobs import job_control, job_store
 from notifier.jobs.job_action import JobRunView
-from notifier.jobs.job_control import JobActions
+from notifier.jobs.job_control import JobActions, JobStateError
 from notifier.jobs.job_store import NewJobRun
 from notifier.merge import merge_store
 from notifier.merge.merge_view import (
@@ -218,7 +218,10 @@ async def _change_job(
     actor: Actor,
 ) -> MergeView:
     job_id = merge.run_job_id or merge.check_job_id
-    await change(connection, job_id, merge.service_id, actions, actor=actor)
+    try:
+        await change(connection, job_id, merge.service_id, actions, actor=actor)
+    except JobStateError as error:  # somebody else was first
+        raise MergeStateError(str(error)) from error
     changed = await _reload(connection, merge)
     if changed.state is not merge.state:
         await _record(connection, action, merge, {"state": merge.state}, {"state": changed.state}, actor)

@@ -148,6 +148,26 @@ async def tidy_merge(connection: AsyncConnection, merge_id: UUID) -> bool:
     return bool(recipients or chunks)
 
 
+async def purge_merge(connection: AsyncConnection, ended_before: datetime) -> bool:
+    """Delete some rows of a merge that ended, or was left unstarted, before this time; False: there is none.
+
+    A retention job calls it again and again, each time in a transaction of its own.
+    """
+    is_over = _merge.updated_at < ended_before  # nothing changes it after its end
+    states = sorted({*ENDED_MERGE_STATES, MergeState.CHECKED, MergeState.UPLOADING})
+    query = select(_merge.id).where(_merge.state.in_(states), is_over).order_by(_merge.id).limit(1)
+    id_ = (await connection.execute(query)).scalar_one_or_none()
+    if id_ is None:
+        return False
+    if await tidy_merge(connection, id_):
+        return True
+    numbers = select(_fault.number).where(_fault.merge_id == id_).order_by(_fault.number).limit(TIDY_ROWS)
+    faults = delete(MergeFault).where(_fault.merge_id == id_, _fault.number.in_(numbers))
+    if not (await connection.execute(faults)).rowcount:
+        await connection.execute(delete(Merge).where(_merge.id == id_))
+    return True
+
+
 # -- its addresses and faults ------------------------------------------------------------------------------------------
 
 

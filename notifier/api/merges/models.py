@@ -179,6 +179,12 @@ def build_merge_reply(merge: MergeView, run: JobRunView | None, batch: BatchView
     }
 
 
+def hide_cells(reply: dict[str, Any]) -> dict[str, Any]:
+    """Hide the texts of the file, which are variables: only with `content:read` does a key see those of a mail."""
+    columns = [dict(column) | {"statistics": None} for column in reply["columns"]]
+    return reply | {"columns": columns, "error": "it cannot be read" if reply["error"] else None}
+
+
 def _list_columns(info: dict[str, Any]) -> list[dict[str, Any]]:
     """List the headings while the file is being checked."""
     return [{"heading": heading, "field": None, "statistics": None} for heading in info.get("headings", ())]

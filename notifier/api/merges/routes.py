@@ -95,9 +95,10 @@ async def list_merges(request: Request, response: Response, query: Annotated[Pag
 
 @router.get("/{merge_id}", response_model=models.MergeOut, summary="Get a merge")
 async def get_merge(request: Request, merge_id: str) -> dict[str, Any]:
-    """Get what the check has found, and how far the run is."""
+    """Get what the check has found, and how far the run is. A key that only reads sees no texts of the file."""
     caller = await authenticate_service(request, KeyScope.READ)
-    return await _build_reply(request, await _load_merge(request, caller, merge_id))
+    reply = await _build_reply(request, await _load_merge(request, caller, merge_id))
+    return reply if KeyScope.SEND in caller.scopes else models.hide_cells(reply)
 
 
 @router.get("/{merge_id}/faults", response_model=models.MergeFaultsOut, summary="List the faults of a merge")

@@ -1,13 +1,18 @@
-"""A key changes only merges that keys within its reach uploaded."""
+"""Who sees and changes a merge, and when it is deleted."""
+
+from datetime import timedelta
 
 import httpx2
 import pytest
+from sqlalchemy import func, select
 from support import merge_story
 from support.seeded_installation import Installation
 
 from notifier.auth import key_admin, service_admin
 from notifier.auth.authenticated_key import KINDS_BY_REACH, SERVICE_SCOPES
 from notifier.auth.key_admin import NewKey
+from notifier.db.tables import Merge, MergeChunk, MergeFault, MergeRecipient
+from notifier.merge import merge_store
 from notifier.runtime import wiring
 from notifier.states import KeyKind
 
@@ -54,3 +59,38 @@ async def test_a_test_key_merges_without_mail(
         assert (merge["valid"], merge["faulty"]) == (0, 3)
         faults = (await team.get(f"{path}/faults")).json()["rows"]
     assert {fault["code"] for row in faults for fault in row["faults"]} == {"recipient_not_allowed"}
+
+
+async def test_a_key_that_only_reads_sees_no_cells(
+    client: httpx2.AsyncClient, installation: Installation, parts: wiring.ProcessParts, sender: wiring.RunningSender
+) -> None:
+    """The texts of a file are variables: a key without `notifications:send` sees the counts only."""
+    path, merge = await merge_story.check_file(client, merge_story.build_csv(merge_story.build_rows(2)))
+    assert merge["columns"][1]["statistics"]["least"] == "Ada 0"
+    async with installation.open_client(parts, installation.keys.reader) as reader:
+        seen = (await reader.get(path)).json()
+        assert (await reader.get(f"{path}/faults")).status_code == 403
+    assert (seen["valid"], {column["statistics"] for column in seen["columns"]}) == (2, {None})
+
+
+async def test_retention_deletes_a_merge_in_steps(
+    client: httpx2.AsyncClient, parts: wiring.ProcessParts, sender: wiring.RunningSender
+) -> None:
+    """An ended merge goes with its file, its addresses and its faults; one that is open stays."""
+    rows = [("nobody", "Ada", "Larkspur"), ("ada@example.com", "Ada", "Larkspur")]
+    ended, _ = await merge_story.check_file(client, merge_story.build_csv(rows))
+    assert (await client.post(f"{ended}/cancel")).status_code == 200
+    running, _ = await merge_story.check_file(client, merge_story.build_csv(rows))
+    later = (parts.clock.now() + timedelta(hours=1)).isoformat()
+    await merge_story.start_merge(client, running, on_error="skip_invalid", send_at=later)
+    steps = 0
+    async with parts.database.write() as connection:
+        while await merge_store.purge_merge(connection, parts.clock.now() + timedelta(days=1)):
+            steps += 1
+            assert steps < 10
+        counts = [
+            (await connection.execute(select(func.count()).select_from(table))).scalar_one()
+            for table in (Merge, MergeChunk, MergeFault, MergeRecipient)
+        ]
+    assert counts == [1, 1, 1, 1]
+    assert (await client.get(ended)).status_code == 404

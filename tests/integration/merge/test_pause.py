@@ -50,8 +50,8 @@ async def test_a_paused_merge_sends_nothing_until_it_is_resumed(
 
 async def _list_wait_causes(client: httpx2.AsyncClient, path: str) -> set[str]:
     """List why the first waiting mail of the merge waits."""
-    query = {"batch_id": path.rpartition("/")[2], "status": "queued", "limit": 1}
-    (mail,) = (await client.get("/v1/notifications", params=query)).json()["notifications"]
+    query = f"batch_id={path.rpartition('/')[2]}&status=queued&limit=1"
+    (mail,) = (await client.get(f"/v1/notifications?{query}")).json()["notifications"]
     causes = (await client.get(f"/v1/notifications/{mail['id']}/explain")).json()["because"]
     return {cause["code"] for cause in causes}
 
