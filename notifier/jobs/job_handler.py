@@ -35,7 +35,7 @@ from notifier.outbox.entry_handler import (
 from notifier.states import EntryKind, JobState
 from notifier.telemetry.logging import get_logger
 
-SLOTS = 2
+SLOTS = 4
 """Job runs at the same time in a process."""
 LEASE = timedelta(minutes=5)
 TURN_SECONDS = 10.0

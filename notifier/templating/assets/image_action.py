@@ -46,6 +46,7 @@ class ImageAction(JobAction):
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._converting = asyncio.Lock()  # one image at a time takes a processor and much memory
 
     async def prepare(self, run: JobRunView, context: StepContext) -> ConvertedImage | RejectedImage | None:
         """Convert the upload; None if the image was deleted, or another run has converted it."""
@@ -61,13 +62,14 @@ class ImageAction(JobAction):
             with contextlib.suppress(TimeoutError):
                 asyncio.run_coroutine_threadsafe(self._write_progress(upload, percent), loop).result(PROGRESS_SECONDS)
 
-        image = await asyncio.to_thread(
-            image_process.convert_in_child,
-            upload.data,
-            upload.options,
-            progress=report,
-            is_wanted=lambda: not context.is_stopping(),
-        )
+        async with self._converting:
+            image = await asyncio.to_thread(
+                image_process.convert_in_child,
+                upload.data,
+                upload.options,
+                progress=report,
+                is_wanted=lambda: not context.is_stopping(),
+            )
         if image is None:
             raise StepInterruptedError
         return image

@@ -217,6 +217,10 @@ WITHOUT: dict[str, str] = dict.fromkeys(
     [
         *("list_jobs", "get_job", "watch_job", "cancel_job", "pause_job", "resume_job", "retry_job"),
         *("list_schedules", "get_schedule", "save_schedule", "delete_schedule", "list_next_times", "run_schedule"),
+        *("list_feeds", "get_feed", "save_feed", "delete_feed", "fetch_feed", "confirm_feed"),
+        *("list_feed_revisions", "get_feed_revision", "get_statistics"),
+        *("list_merges", "create_merge", "get_merge", "start_merge", "pause_merge", "resume_merge", "cancel_merge"),
+        *("list_merge_faults", "download_merge_faults", "preview_merge_row"),
     ],
     _OPERATED,
 )
