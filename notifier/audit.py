@@ -38,6 +38,10 @@ class AuditAction(StrEnum):
     NOTIFICATION_RETRIED = "notification.retried"
     NOTIFICATION_RESOLVED = "notification.resolved"
     CONTENT_VIEWED = "content.viewed"
+    FEED_SAVED = "feed.saved"
+    FEED_DELETED = "feed.deleted"
+    FEED_REQUESTED = "feed.requested"  # to be fetched now
+    FEED_CONFIRMED = "feed.confirmed"  # a document that is suddenly empty
     JOB_CANCELLED = "job.cancelled"
     JOB_PAUSED = "job.paused"
     JOB_RESUMED = "job.resumed"
@@ -79,6 +83,7 @@ class ObjectKind(StrEnum):
 
     ASSET = "asset"
     BATCH = "batch"
+    FEED = "feed"
     JOB = "job"
     KEY = "key"
     LAYOUT = "layout"

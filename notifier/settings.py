@@ -22,6 +22,7 @@ from notifier.environment import (
     split_commas,
     to_lower_case,
 )
+from notifier.retention_settings import RetentionSettings
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 MAX_SECONDS = 7 * 86_400
@@ -202,6 +203,19 @@ class WebhooksSettings(_Part):
     ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's (PEM).")
 
 
+class FeedsSettings(_Part):
+    """Feeds: documents of others that jobs load."""
+
+    insecure_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = Field(
+        (),
+        description=(
+            "Hosts that feeds may load from over plain HTTP, at any port and any address; every service that manages"
+            " feeds can then read them; comma-separated."
+        ),
+    )
+    ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's (PEM).")
+
+
 class Settings(LogSettings):
     """Everything that can be set, with its default."""
 
@@ -229,8 +243,8 @@ class Settings(LogSettings):
     secret_key: Annotated[SecretStr | None, AfterValidator(check_secret_keys)] = Field(
         None,
         description=(
-            "Keys that encrypt the secrets of webhooks in the database: 32 bytes in base64; the first of several,"
-            " comma-separated, encrypts. Default: they are kept in clear."
+            "Keys that encrypt the secrets of webhooks and feeds in the database: 32 bytes in base64; the first of"
+            " several, comma-separated, encrypts. Default: they are kept in clear."
         ),
     )
     templates_dir: Path | None = Field(None, description="Template files. Default: `templates/`, or the shipped ones.")
@@ -239,6 +253,8 @@ class Settings(LogSettings):
     sender: SenderSettings = SenderSettings()
     recipients: RecipientsSettings = RecipientsSettings()
     webhooks: WebhooksSettings = WebhooksSettings()
+    retention: RetentionSettings = RetentionSettings()
+    feeds: FeedsSettings = FeedsSettings()
 
     @model_validator(mode="after")
     def _check(self) -> Self:

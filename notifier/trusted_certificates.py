@@ -7,6 +7,7 @@ from notifier.errors import ConfigurationError
 
 SMTP_VARIABLE = "NOTIFIER_SMTP__CA_FILE"
 WEBHOOKS_VARIABLE = "NOTIFIER_WEBHOOKS__CA_FILE"
+FEEDS_VARIABLE = "NOTIFIER_FEEDS__CA_FILE"
 _CERTIFICATES = tuple(b"-----BEGIN %bCERTIFICATE-----" % kind for kind in (b"", b"TRUSTED ", b"X509 "))
 _PRIVATE_KEY = b"PRIVATE KEY-----"
 

@@ -17,6 +17,7 @@ from notifier.api.batches.routes import router as batches_router
 from notifier.api.batches.routes import submit_router as submit_batch_router
 from notifier.api.dependencies import QUOTA_STATE, ApiDependencies
 from notifier.api.errors.problem_responses import install_error_handlers
+from notifier.api.feeds.routes import router as feeds_router
 from notifier.api.jobs.routes import router as jobs_router
 from notifier.api.keys.routes import router as keys_router
 from notifier.api.layouts.routes import router as layouts_router
@@ -27,6 +28,7 @@ from notifier.api.openapi import description
 from notifier.api.openapi.webhook_events import router as event_router
 from notifier.api.pages import docs_router, problems_router
 from notifier.api.schedules.routes import router as schedules_router
+from notifier.api.statistics.routes import router as statistics_router
 from notifier.api.suppressions.routes import router as suppressions_router
 from notifier.api.templates.draft_routes import router as template_draft_router
 from notifier.api.templates.publish_routes import router as template_publish_router
@@ -50,6 +52,8 @@ _ROUTERS = (
     public_assets_router,
     jobs_router,
     schedules_router,
+    statistics_router,
+    feeds_router,
     merges_router,
     keys_router,
     templates_router,

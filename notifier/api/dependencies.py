@@ -27,6 +27,7 @@ from notifier.lookup.content_preview import ContentPreviewer
 from notifier.mail.mail_parts import Mailbox
 from notifier.merge.merge_preview import MergePreviewer
 from notifier.rendering.preview_pool import EditorRenderers
+from notifier.retention.retention_policy import RetentionPolicy
 from notifier.settings import ApiSettings
 from notifier.sse import OpenStreams
 from notifier.submission.batch_submitter import BatchSubmitter
@@ -104,9 +105,11 @@ class ApiDependencies:
     streams: OpenStreams
     batch_watch: BatchWatch
     job_actions: JobActions
+    retention: RetentionPolicy
     merge_previewer: MergePreviewer
     insecure_hosts: tuple[str, ...] = ()  # hosts of webhook URLs that may use plain HTTP
-    secret_box: SecretBox = SecretBox()  # noqa: RUF009 - frozen; encrypts secrets of webhooks
+    insecure_feed_hosts: tuple[str, ...] = ()  # hosts of feeds that may use plain HTTP
+    secret_box: SecretBox = SecretBox()  # noqa: RUF009 - frozen; encrypts secrets of webhooks and feeds
 
 
 def get_dependencies(request: Request) -> ApiDependencies:

@@ -16,11 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier import audit, email_address
 from notifier.audit import Actor, AuditAction, AuditRecord
 from notifier.db.tables import Service, get_columns
-from notifier.errors import NameTakenError, NotFoundError
+from notifier.errors import NameTakenError, NotFoundError, NotifierError
 from notifier.ids import generate_id
 
 MAX_TEAM_RECIPIENTS = 1000
 _service = get_columns(Service)
+_DAYS = ("keep_content_days", "keep_notification_days")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,8 @@ class ServiceView:
     from_domains: list[str]
     team_recipients: list[str] | None  # None: nobody
     rate_per_minute: int | None  # notifications; None: as the settings say
+    keep_content_days: int | None  # after the end; None: as the settings say
+    keep_notification_days: int | None
     created_at: datetime
 
 
@@ -42,6 +45,22 @@ class ServiceChanges:
     from_domains: Sequence[str] | None = None
     team_recipients: Sequence[str] | None = None  # as `normalise_team_recipient` returns them
     rate_per_minute: int | None = None  # 0: unlimited
+    keep_content_days: int | None = None
+    keep_notification_days: int | None = None
+    default_days: bool = False  # keep both as the settings say, unless a number is given as well
+
+
+class DaysNotAllowedError(NotifierError):
+    """A service may not keep its data for so long."""
+
+
+def check_keep_days(name: str, days: int, ceiling: float) -> None:
+    """Check how many days a service wants to keep its `name`. Raises `DaysNotAllowedError`."""
+    if not 0 <= days <= ceiling:
+        raise DaysNotAllowedError(
+            f"a service may keep its {name} for 0 to {ceiling:g} days, not {days}; the operator's setting"
+            f" NOTIFIER_RETENTION__MAX_{name.upper().removesuffix('S')}_DAYS is the ceiling"
+        )
 
 
 def normalise_team_recipient(text: str) -> str:
@@ -105,7 +124,9 @@ async def update_service(
     if row is None:
         raise NotFoundError(f"there is no service named {which!r}")
     before = ServiceView(**row)
-    values: dict[str, Any] = {name: value for name, value in vars(changes).items() if value is not None}
+    values: dict[str, Any] = dict.fromkeys(_DAYS) if changes.default_days else {}
+    given = {name: value for name, value in vars(changes).items() if name != "default_days"}
+    values |= {name: value for name, value in given.items() if value is not None}
     for name in ("from_domains", "team_recipients"):
         if name in values:
             values[name] = list(dict.fromkeys(entry.lower() for entry in values[name]))
@@ -131,6 +152,8 @@ def _list_audited_fields(view: ServiceView) -> dict[str, Any]:
         "from_domains": view.from_domains,
         "team": view.team_recipients or [],
         "rate_per_minute": view.rate_per_minute,
+        "keep_days": view.keep_content_days,
+        "keep_notification_days": view.keep_notification_days,
     }
 
 

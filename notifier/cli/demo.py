@@ -101,7 +101,11 @@ async def _run_demo(data_dir: Path, ports: tuple[int, int, int], ignored: list[s
         await stack.enter_async_context(wiring.serve_http(wiring.build_api(parts), listener))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         places = {"api": url, "inbox": inbox.http_url, "smtp": f"127.0.0.1:{inbox.smtp_port}", "key": key}
-        await wait_for_stop(json.dumps(places | {"ignored": ignored}) if as_json else _describe_places(places, ignored))
+        schedules = await _list_schedules(parts)
+        if as_json:
+            await wait_for_stop(json.dumps(places | {"schedules": schedules, "ignored": ignored}))
+        else:
+            await wait_for_stop(_describe_places(places, schedules, ignored))
 
 
 def _refuse_other_installation(data_dir: Path) -> None:
@@ -154,7 +158,19 @@ async def _find_or_create_key(parts: "ProcessParts", data_dir: Path) -> str:
     return key
 
 
-def _describe_places(places: dict[str, str], ignored: list[str]) -> str:
+async def _list_schedules(parts: "ProcessParts") -> list[str]:
+    """Create the built-in schedules, and list all schedules with their timings."""
+    from notifier.jobs import schedule_store
+    from notifier.jobs.schedule_ticker import create_built_in_schedules
+    from notifier.states import JobKind
+
+    await create_built_in_schedules(parts.database, frozenset(JobKind), parts.clock.now())
+    async with parts.database.read() as connection:
+        schedules = await schedule_store.list_schedules(connection, None)
+    return [f"{schedule.name} ({schedule.timing}, {schedule.zone})" for schedule in schedules]
+
+
+def _describe_places(places: dict[str, str], schedules: list[str], ignored: list[str]) -> str:
     api, key = places["api"], places["key"]
     body = '{"to": "ada@example.com", "template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}'
     without = (
@@ -163,7 +179,8 @@ def _describe_places(places: dict[str, str], ignored: list[str]) -> str:
         else ""
     )
     return (
-        f"\n  API    {api}/docs\n  Inbox  {places['inbox']}\n  SMTP   {places['smtp']}\n  Key    {key}\n{without}\n"
+        f"\n  API    {api}/docs\n  Inbox  {places['inbox']}\n  SMTP   {places['smtp']}\n  Key    {key}\n"
+        f"  Jobs   {', '.join(schedules)}\n{without}\n"
         "Send a mail:\n\n"
         f"curl -i {api}/v1/notifications -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json'"
         f" -d '{body}'\n\nCtrl-C stops; data and key are kept.\n"

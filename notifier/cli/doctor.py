@@ -64,6 +64,7 @@ async def _check_database(settings: "Settings") -> "list[CheckResult]":
             if all(finding.ok for finding in findings) and not parts.database.is_missing:
                 box = SecretBox.from_setting(settings.secret_key)
                 findings.append(await checks.check_webhook_secrets(parts.database, box, parts.clock.now()))
+                findings.append(await checks.check_feed_secrets(parts.database, box))
             return findings
     except ConfigurationError as error:
         return [CheckResult(name="database", ok=False, detail=str(error))]

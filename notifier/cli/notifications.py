@@ -36,15 +36,19 @@ async def show_notification(id_: Id, as_json: Json = False) -> None:
     """Show a notification: its status, the reason, and everything that happened to it."""
     from notifier.api.notifications import models
     from notifier.lookup import notification_view
+    from notifier.retention import content_expiry
+    from notifier.retention.retention_policy import RetentionPolicy
 
     notification_id = _parse_id(id_)
     async with open_for_reading() as parts:
         async with parts.database.read() as connection:
             view = await notification_view.get_notification(connection, None, notification_id)
             items = await notification_view.get_timeline(connection, None, notification_id)
+            policy = RetentionPolicy.from_settings(parts.settings.retention, parts.settings.api)
+            until = await content_expiry.get_content_expiry(connection, notification_id, policy)
         now = parts.clock.now()
     if as_json:
-        notification = models.build_notification_reply(view, now) | {
+        notification = models.build_notification_reply(view, now, until) | {
             "events": [models.build_event_reply(item) for item in items]
         }
         print(json.dumps(notification, default=_format_json))
@@ -55,6 +59,8 @@ async def show_notification(id_: Id, as_json: Json = False) -> None:
     print(f"why       {strip_control_characters(view.detail or '-')}")
     if view.uncertain_at is not None:
         print(f"unsure    since {format_time(view.uncertain_at)}: a relay may have taken it without saying so")
+    if view.entry_state is None:
+        print(f"content   {f'kept until {format_time(until)}' if until is not None else 'erased, or kept for a copy'}")
     print(f"what now  {_describe_next_step(view)}\n")
     for item in items:
         print(_format_item(item))

@@ -17,9 +17,12 @@ from notifier.cli.command import (
 )
 
 if TYPE_CHECKING:
-    from notifier.auth.service_admin import ServiceView
+    from notifier.auth.service_admin import ServiceChanges, ServiceView
+    from notifier.retention_settings import RetentionSettings
 
 Domains = Annotated[list[str], typer.Option(help="Domain it may send from; may be repeated.")]
+ContentDays = Annotated[int | None, typer.Option(min=0, help="Days that content is kept after the end.")]
+NotificationDays = Annotated[int | None, typer.Option(min=0, help="Days that notifications are kept after the end.")]
 Team = Annotated[list[str], typer.Option(help="Whom its team keys may mail: an address, or @domain; may be repeated.")]
 
 
@@ -56,12 +59,16 @@ async def update_service(
     team_recipient: Team = [],  # noqa: B006
     no_team: Annotated[bool, typer.Option("--no-team", help="Its team keys may mail nobody.")] = False,
     rate_per_minute: Rate = None,
+    keep_content_days: ContentDays = None,
+    keep_notification_days: NotificationDays = None,
+    keep_default: Annotated[bool, typer.Option("--keep-default", help="Keep data as the settings say.")] = False,
     as_json: Json = False,
 ) -> None:
     """Change a service; each list is replaced as a whole. Every process uses the change within a second."""
     from notifier.auth import service_admin
 
-    if not (from_domain or team_recipient or no_team or rate_per_minute is not None):
+    numbers = (rate_per_minute, keep_content_days, keep_notification_days)
+    if not (from_domain or team_recipient or no_team or keep_default or any(n is not None for n in numbers)):
         raise CommandError("name at least one change", USAGE_ERROR)
     if no_team and team_recipient:
         raise CommandError("--no-team and --team-recipient contradict each other", USAGE_ERROR)
@@ -69,11 +76,30 @@ async def update_service(
         from_domains=from_domain or None,
         team_recipients=_normalise_recipients(team_recipient) if team_recipient or no_team else None,
         rate_per_minute=rate_per_minute,
+        keep_content_days=keep_content_days,
+        keep_notification_days=keep_notification_days,
+        default_days=keep_default,
     )
     async with open_for_writing() as parts, parts.database.write() as connection:
+        _check_days(changes, parts.settings.retention)
         actor = build_actor(parts.clock.now())
         service = await service_admin.update_service(connection, name, changes, actor=actor)
     print_rows([_build_service_row(service)], as_json=as_json)
+
+
+def _check_days(changes: "ServiceChanges", retention: "RetentionSettings") -> None:
+    from notifier.auth import service_admin
+
+    ceilings = {
+        "content": (changes.keep_content_days, retention.max_content_days),
+        "notifications": (changes.keep_notification_days, retention.max_notification_days),
+    }
+    for name, (days, ceiling) in ceilings.items():
+        if days is not None:
+            try:
+                service_admin.check_keep_days(name, days, ceiling)
+            except service_admin.DaysNotAllowedError as error:
+                raise CommandError(str(error), USAGE_ERROR) from error
 
 
 def _normalise_recipients(texts: list[str]) -> list[str]:
@@ -95,6 +121,12 @@ def _build_service_row(view: "ServiceView") -> dict[str, str]:
         "name": view.name,
         "from_domains": ",".join(view.from_domains) or "-",
         "team_recipients": ",".join(view.team_recipients or ()) or "-",
-        "rate_per_minute": "-" if view.rate_per_minute is None else str(view.rate_per_minute),
+        "rate_per_minute": _format_number(view.rate_per_minute),
+        "keep_content_days": _format_number(view.keep_content_days),
+        "keep_notification_days": _format_number(view.keep_notification_days),
         "created": format_time(view.created_at),
     }
+
+
+def _format_number(number: int | None) -> str:
+    return "-" if number is None else str(number)

@@ -148,6 +148,7 @@ class Notification(Reply):
     next_attempt_at: datetime | None = None
     attempts: tuple[Attempt, ...] = ()  # empty in a list
     copies: tuple[Copy, ...] = ()
+    content_until: datetime | None = None  # until when its content is kept; None: it waits, or it is erased
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +184,7 @@ class Content(Reply):
     size: int | None = None  # bytes of the whole mail
     sha256: str | None = None
     identical: bool | None = None  # True if a relay received exactly these bytes; None if no relay received any
+    secrets_erased: bool = False  # True: values of the template's sample stand in place of the secret variables
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ The key needs the scopes `templates:read`, `templates:edit` or `templates:publis
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
@@ -201,19 +201,20 @@ def get_asset(name: str, /) -> Call[Asset]:
     return build_call(GET, ("assets", name), read_as(Asset))
 
 
+class ImageOptions(TypedDict, total=False):
+    """How an image is converted."""
+
+    mode: str | None  # fit or crop
+    width: int | None
+    height: int | None
+    operations: Sequence[Mapping[str, Any]] | None  # such as `[{"do": "grey"}]`, instead of the others
+
+
 def upload_asset(
-    name: str,
-    content: bytes,
-    /,
-    *,
-    mode: str | None = None,
-    width: int | None = None,
-    height: int | None = None,
-    revision: int | None = None,
+    name: str, content: bytes, /, *, revision: int | None = None, **options: Unpack[ImageOptions]
 ) -> Call[Asset]:
     """Upload an image (PNG, JPEG, GIF, WebP). `revision` is that of the image it replaces; None for a new name."""
-    options = {"mode": mode, "width": width, "height": height, "revision": revision}
-    fields = {"name": name, "content": base64.b64encode(content).decode(), **options}
+    fields = {"name": name, "content": base64.b64encode(content).decode(), "revision": revision, **options}
     return build_call(POST, ("assets",), read_as(Asset), fields=fields)
 
 

@@ -192,6 +192,7 @@ class Asset(Reply):
     mode: str = "fit"
     width: int | None = None
     height: int | None = None
+    operations: tuple[Mapping[str, Any], ...] = ()  # instead of mode, width and height
     files: Mapping[str, Any] = field(default_factory=dict)  # "1x", "2x": sha256, content_type, width, height, size
     revision: int
     updated_by: str

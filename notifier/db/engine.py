@@ -262,7 +262,8 @@ def _sqlite_engine(address: SqliteAddress, *, read_only: bool, pool_size: int) -
             # Before SQLite 3.51.3, checkpoints by several connections can corrupt the WAL. Only the writer does them.
             pragmas += ["wal_autocheckpoint=0", "query_only=ON"]
         else:
-            pragmas += ["journal_mode=WAL", "synchronous=FULL"]
+            # The first one counts only while the file is empty, or with a VACUUM (docs/decisions/retention.md).
+            pragmas += ["auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=FULL"]
         for pragma in pragmas:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

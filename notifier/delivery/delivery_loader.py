@@ -22,6 +22,7 @@ from notifier.mail.mail_parts import Mailbox, MailHeader
 from notifier.states import WAITING_STATUSES, KeyKind, Reason, Status, SuppressionReason, WhenUncertain
 from notifier.status import batch_cancellation, batch_pause
 from notifier.submission.new_notification import NewNotification, NotificationRow
+from notifier.template_language.secret_erasure import SecretErasure
 from notifier.template_language.template_source import TemplateSource
 from notifier.templating import version_store as templates
 
@@ -67,6 +68,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_cancelled: bool  # with its batch: not sent, unless a relay may have it already
     is_paused: bool  # with its batch: not sent now, unless a relay may have it already
     when_uncertain: WhenUncertain | None  # None: accepted by an earlier release that did not ask
+    secrets_erased: bool = False  # its secret variables were replaced, so it is only shown, and never sent
 
     @property
     def is_simulated(self) -> bool:
@@ -89,7 +91,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 _OWN = [name for name in Delivery.__struct_fields__ if name in _notification and name != "when_uncertain"]
 _CONTENT = ("variables", "headers", "content", "addressed_to", "cc", "attachments")
-_ITS_CONTENT = ", ".join(f"CAST(c.{name} AS text) AS {name}" for name in _CONTENT)
+_ITS_CONTENT = ", ".join(f"CAST(c.{name} AS text) AS {name}" for name in _CONTENT) + ", c.secrets_erased"
 _BARRING = suppression.build_barring_query(
     "lower(n.recipient)", service="n.service_id", category="n.category", now="{now}"
 )
@@ -139,7 +141,7 @@ async def load_deliveries(connection: StatementConnection, ids: Collection[UUID]
 
 async def _load_shared_contents(connection: StatementConnection, ids: Collection[UUID]) -> dict[UUID, dict[str, Any]]:
     rows = await _execute(connection, _LOAD_SHARED_CONTENTS, ids)
-    return {row["notification_id"]: {name: row[name] for name in _CONTENT} for row in rows}
+    return {row["notification_id"]: {name: row[name] for name in (*_CONTENT, "secrets_erased")} for row in rows}
 
 
 async def _execute(
@@ -177,6 +179,7 @@ def _build_delivery(row: Mapping[str, Any]) -> Delivery:
     for name, kind in _CLOSED_SETS.items():
         if values[name] is not None:
             values[name] = kind(values[name])
+    values["secrets_erased"] = bool(values["secrets_erased"])
     values["headers"] = json.loads(values["headers"]) if values["headers"] != "{}" else {}
     for name in ("cc", "attachments"):
         values[name] = json.loads(values[name]) if values[name] else []
@@ -203,6 +206,13 @@ class SourceCache:
         while len(self._known) > MAX_CACHED_SOURCES:
             self._known.popitem(last=False)
         return sources
+
+    def get_secret_erasure(self, version: UUID | None) -> SecretErasure | None:
+        """Return what is secret in the mails of a version whose source was loaded lately; None: nothing."""
+        source = self._known.get(version) if version is not None else None
+        if source is None or not source.settings.secret:
+            return None
+        return SecretErasure(paths=source.settings.secret, sample=source.sample)
 
     async def have_images(self, versions: Collection[UUID | None]) -> bool:
         """Return True if mails of one of these versions may carry images."""

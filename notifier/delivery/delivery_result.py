@@ -14,6 +14,7 @@ from notifier.delivery.delivery_loader import Delivery
 from notifier.outbox.entry_handler import BodyPermit, ClaimedEntry, WorkerContext
 from notifier.outcomes import Accepted, Deferred, NotPermitted, NotTried, Outcome, Rejected, Uncertain
 from notifier.states import CANCELLABLE_STATUSES, Reason, Status
+from notifier.template_language.secret_erasure import SecretErasure
 from notifier.template_language.template_source import RenderFault
 
 _OUTCOMES: dict[str, type[Outcome]] = {
@@ -116,6 +117,7 @@ class SettlementContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     jitter: float  # in [0, 1]: which part of the jitter is added
     resend_after: timedelta  # longest wait before an uncertain mail is sent once more
     sender_wait: timedelta  # until the relay is asked again about this sender
+    erasure: SecretErasure | None = None  # what is secret in the mail; None: nothing
 
 
 def stop_if_cancelled(delivery: Delivery) -> EarlyStop | None:

@@ -43,12 +43,12 @@ from notifier.smtp.transport import SmtpTransport
 from notifier.states import CANCELLABLE_STATUSES, WAITING_STATUSES, EntryKind, Reason, Status
 from notifier.submission import attachment_validation
 from notifier.telemetry.logging import get_logger
+from notifier.template_language.secret_erasure import SecretErasure
 from notifier.throttle.circuit_breaker import AttemptedMail
 
 LEASE_MARGIN = 0.1
 """The part of the lease that is reserved for settling: no SMTP transaction may run when the entry can be rescued."""
-MAX_MAILS_WITH_FILES = 4
-"""Mails with attachments or images that are in memory at the same time."""
+MAX_MAILS_WITH_FILES = 4  # mails with attachments or images that are in memory at the same time
 
 
 class EmailHandler:
@@ -127,7 +127,6 @@ class EmailHandler:
         self._closing = True
 
     # -- the steps, in order ----------------------------------------------------------------------
-
     async def _load(self, batch: Sequence[ClaimedEntry], worker: WorkerContext) -> list[ClaimedDelivery]:
         async with self._database.read_statement() as connection:
             deliveries = await delivery_loader.load_deliveries(connection, {entry.subject_id for entry in batch})
@@ -144,12 +143,11 @@ class EmailHandler:
         """Settle what need not or must not be sent; return the others."""
         remaining = []
         for claimed in group:
+            delivery, entry = claimed.delivery, claimed.entry
             try:
-                result = stop_if_cancelled(claimed.delivery) or self._find_reason_to_stop(
-                    claimed.delivery, claimed.entry
-                )
+                result = stop_if_cancelled(delivery) or self._find_reason_to_stop(delivery, entry)
             except Exception as error:  # noqa: BLE001 - an error here must not stop the other mails
-                self._log.exception("preparing_failed", notification_id=str(claimed.delivery.id))
+                self._log.exception("preparing_failed", notification_id=str(delivery.id))
                 result = describe_fault(error)
             if result is not None:
                 self._settle(claimed, result, worker)
@@ -175,10 +173,10 @@ class EmailHandler:
             detail = self._policy.explain_refusal()
             return EarlyStop(status=Status.FAILED, reason=Reason.RECIPIENT_NOT_ALLOWED, detail=detail)
         obstacle = self.circuits.find_obstacle(delivery.envelope_from)
-        return self._build_not_tried(obstacle) if obstacle is not None else None
+        return None if obstacle is None else self._build_not_tried(obstacle)
 
     def _build_not_tried(self, obstacle: NotTried) -> RelayAttempt:
-        now, relay = self._clock.now(), self._transport.relay
+        relay, now = self._transport.relay, self._clock.now()
         return RelayAttempt(outcome=obstacle, relay=relay, started_at=now, seconds=0.0, sha256=b"")
 
     async def _send_group(self, group: list[ClaimedDelivery], worker: WorkerContext) -> None:
@@ -288,13 +286,15 @@ class EmailHandler:
         return attempt
 
     def _settle(self, claimed: ClaimedDelivery, result: DeliveryResult, worker: WorkerContext) -> None:
-        context = self._build_context(self.circuits.get_wait(claimed.delivery.envelope_from))
+        erasure = self._renderer.get_secret_erasure(claimed.delivery)
+        context = self._build_context(self.circuits.get_wait(claimed.delivery.envelope_from), erasure)
         worker.settle(settlement_decision.decide_settlement(claimed.entry, claimed.delivery, result, context))
 
-    def _build_context(self, sender_wait: timedelta = timedelta(0)) -> SettlementContext:
+    def _build_context(self, wait: timedelta = timedelta(0), erasure: SecretErasure | None = None) -> SettlementContext:
         return SettlementContext(
             now=self._clock.now(),
             jitter=random.random(),  # noqa: S311 - jitter
             resend_after=self._resend_after,
-            sender_wait=sender_wait,
+            sender_wait=wait,
+            erasure=erasure,
         )

@@ -21,6 +21,7 @@ from notifier.rendering.preview_pool import CpuBudget, PreviewPool
 from notifier.rendering.protocol import RenderJob, SkippedMail
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
+from notifier.template_language.secret_erasure import SecretErasure
 from notifier.template_language.template_source import FaultCode, RenderFault
 
 VERSION_GONE = RenderFault(part="template", line=None, message="the pinned version is not in the database any more")
@@ -79,6 +80,10 @@ class MailRenderer:
         self._costs = CostTracker(clock, free=FREE_SECONDS, burst=COSTLY_BURST_SECONDS, share=COSTLY_SHARE)
         self._queues: dict[Payer, _PayerQueue] = {}
         self._log = get_logger()
+
+    def get_secret_erasure(self, delivery: Delivery) -> SecretErasure | None:
+        """Return what is secret in a mail that was rendered lately; None: nothing."""
+        return self._sources.get_secret_erasure(delivery.template_version_id)
 
     async def have_images(self, versions: Sequence[UUID | None]) -> bool:
         """Return True if mails of any of the versions may carry images."""

@@ -49,6 +49,7 @@ from notifier.outcomes import (
 from notifier.states import WAITING_STATUSES, Reason, Status, TransitionCause, WhenUncertain
 from notifier.status import batch_pause
 from notifier.status.status_writer import StatusChange
+from notifier.template_language.secret_erasure import mask_variables
 
 MAX_FAULTS = 3
 FAULT_DELAY = timedelta(minutes=1)
@@ -80,6 +81,7 @@ class DeliveryRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     attempt: dict[str, object] | None = None
     suppression: tuple[str, str] | None = None  # recipient, and the relay's reply
     feedback: Status | None = None  # of a simulated mail: the status that follows
+    masked: str | None = None  # of a mail that has left: its variables as JSON, without the secret values
 
 
 class _Case(msgspec.Struct, frozen=True, gc=False):
@@ -181,6 +183,7 @@ def _settle_attempt(case: _Case, result: RelayAttempt) -> Settlement:
                 status_change=case.change(Status.SENT, None, str(reply)),
                 attempt=attempt_row,
                 feedback=simulator.get_feedback(delivery) if delivery.is_simulated else None,
+                masked=mask_variables(case.context.erasure, delivery.variables),
             )
             return Settlement(entry=case.entry, action=FinishEntry(), record=record, proof=True)
         case Rejected() as outcome:

@@ -3,6 +3,8 @@
 It is the only writer of the attempt table.
 """
 
+# ruff: noqa: S608 - SQL of our own constants; values are always bound
+
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -12,6 +14,7 @@ from sqlalchemy.dialects import sqlite
 
 from notifier import suppression
 from notifier.db import dialect
+from notifier.db.dialect import build_statement
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.tables import Attempt, get_columns
 from notifier.delivery import delivery_loader, settlement_decision
@@ -40,6 +43,21 @@ _ATTEMPT = {
     "phase": "text", "outcome": "text", "code": "int", "enhanced_code": "text", "reply": "text",
     "started_at": "timestamptz", "duration_ms": "int", "sha256": "text",
 }  # fmt: skip
+_LEFT = "('sent', 'delivered', 'bounced', 'complained')"
+_HEAD = "coalesce(n.parent_id, n.id)"
+_HAS_LEFT = f"""(SELECT m.id FROM notification AS m WHERE m.id = {_HEAD} AND m.status NOT IN {_LEFT}) IS NULL
+  AND (SELECT m.id FROM notification AS m WHERE m.parent_id = {_HEAD} AND m.status NOT IN {_LEFT} LIMIT 1) IS NULL"""
+_ROWS = {"id": "uuid", "variables": "text"}
+_ERASE_SECRETS = build_statement(
+    f"""{dialect.build_rows_source(_ROWS, sqlite=False)}
+UPDATE notification_content AS c SET variables = CAST(r.variables AS jsonb), secrets_erased = true
+FROM r JOIN notification AS n ON {dialect.build_id_condition("n.id", sqlite=False)}
+WHERE c.notification_id = {_HEAD} AND {_HAS_LEFT}""",
+    f"""{dialect.build_rows_source(_ROWS, sqlite=True)}
+UPDATE notification_content AS c SET variables = r.variables, secrets_erased = true
+FROM r JOIN notification AS n ON n.id = r.id
+WHERE c.notification_id = {_HEAD} AND {_HAS_LEFT}""",
+)
 _HEARD = ("relay", "phase", "outcome", "code", "enhanced_code", "reply", "started_at", "duration_ms", "sha256")
 _KNOWN_LATER = f"""
 ON CONFLICT (entry_id, lease_no) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _HEARD)}
@@ -49,7 +67,7 @@ _VALUES = ", ".join("decode(r.sha256, 'base64')" if name == "sha256" else f"r.{n
 _ATTEMPTS_POSTGRES = text(f"""
 {dialect.build_rows_source(_ATTEMPT, sqlite=False)}
 INSERT INTO attempt ({", ".join(_ATTEMPT)}) SELECT {_VALUES} FROM r {_KNOWN_LATER}
-""")  # noqa: S608 - names of our own columns
+""")
 _insert = sqlite.insert(Attempt)
 _ATTEMPTS_SQLITE = _insert.on_conflict_do_update(
     index_elements=["entry_id", "lease_no"],
@@ -69,6 +87,8 @@ async def write_settlements(connection: StatementConnection, settled: Sequence[S
         await apply_status_changes(connection, feedback, TransitionCause.FEEDBACK)
     if attempts := [record.attempt for record in records if record.attempt]:
         await _write_attempts(connection, attempts)
+    if masked := [record for record in records if record.masked and record.status_change]:
+        await _erase_secrets(connection, masked)
     for record in records:
         if record.suppression and record.status_change:
             recipient, detail = record.suppression
@@ -79,6 +99,19 @@ async def write_settlements(connection: StatementConnection, settled: Sequence[S
                 detail=detail,
                 now=record.status_change.at,
             )
+
+
+async def _erase_secrets(connection: StatementConnection, records: Sequence[DeliveryRecord]) -> None:
+    """Replace the secret variables of contents of which every mail has left; the purge does the others."""
+    sqlite = connection.dialect.name == "sqlite"
+    rows = [
+        {"id": record.status_change.notification_id, "variables": record.masked}
+        for record in records
+        if record.status_change
+    ]
+    await connection.execute(
+        _ERASE_SECRETS.for_connection(connection), {"rows": dialect.encode_rows(rows, sqlite=sqlite)}
+    )
 
 
 def _simulated(change: StatusChange, status: Status) -> StatusChange:

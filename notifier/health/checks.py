@@ -3,6 +3,7 @@
 import platform
 import sqlite3
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,11 +18,12 @@ from notifier.db.engine import Database
 from notifier.db.table_base import UtcDateTime
 from notifier.db.write_probe import find_disk_fault, find_write_fault
 from notifier.errors import ConfigurationError, DatabaseUnavailableError
+from notifier.feeds import feed_store
 from notifier.settings import RecipientsMode, Settings, SmtpSecurity
 from notifier.smtp.transport import SmtpTransport
 from notifier.telemetry.redaction import redact_text
 from notifier.throttle.relay_state import list_limited_senders, list_relay_outages
-from notifier.trusted_certificates import SMTP_VARIABLE, WEBHOOKS_VARIABLE, build_tls_context
+from notifier.trusted_certificates import FEEDS_VARIABLE, SMTP_VARIABLE, WEBHOOKS_VARIABLE, build_tls_context
 from notifier.webhooks import endpoints
 from notifier.webhooks.endpoint_secret import ENCRYPTED_PREFIX, SecretBox
 
@@ -137,6 +139,7 @@ def check_certificates(settings: Settings) -> list[CheckResult]:
     for name, ca_file, variable in (
         ("smtp_ca", settings.smtp.ca_file, SMTP_VARIABLE),
         ("webhooks_ca", settings.webhooks.ca_file, WEBHOOKS_VARIABLE),
+        ("feeds_ca", settings.feeds.ca_file, FEEDS_VARIABLE),
     ):
         if ca_file is None:
             continue
@@ -189,17 +192,28 @@ async def check_webhook_secrets(db: Database, box: SecretBox, now: datetime) -> 
     """Check that webhook secrets can be decrypted, and are encrypted if there is a key."""
     async with db.read() as connection:
         secrets = await endpoints.list_secrets_in_use(connection, now)
+    return _check_secrets("webhooks", secrets, box, remedy="rotate them")
+
+
+async def check_feed_secrets(db: Database, box: SecretBox) -> CheckResult:
+    """Check that header fields of feeds can be decrypted, and are encrypted if there is a key."""
+    async with db.read() as connection:
+        secrets = await feed_store.list_stored_values(connection)
+    return _check_secrets("feeds", secrets, box, remedy="save their feeds with their headers again")
+
+
+def _check_secrets(name: str, secrets: Sequence[str], box: SecretBox, *, remedy: str) -> CheckResult:
     unreadable = sum(not box.can_open(secret) for secret in secrets)
     clear = sum(not secret.startswith(ENCRYPTED_PREFIX) for secret in secrets)
     if unreadable:
         detail = f"{unreadable} of {len(secrets)} are encrypted under a key that NOTIFIER_SECRET_KEY lacks: put it back"
     elif clear and box.keys:
-        detail = f"{clear} of {len(secrets)} are kept in clear: rotate them, and they are encrypted"
+        detail = f"{clear} of {len(secrets)} are kept in clear: {remedy}, and they are encrypted"
     elif clear:
         detail = f"{clear} kept in clear; with NOTIFIER_SECRET_KEY new ones are encrypted"
     else:
         detail = f"{len(secrets)} encrypted" if secrets else "none"
-    return CheckResult(name="webhooks", ok=not unreadable, detail=detail, warning=bool(clear and box.keys))
+    return CheckResult(name=name, ok=not unreadable, detail=detail, warning=bool(clear and box.keys))
 
 
 def check_versions() -> list[CheckResult]:

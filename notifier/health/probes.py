@@ -16,14 +16,17 @@ from notifier.auth.authenticated_key import UnauthenticatedError
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError, NotFoundError
+from notifier.health import table_sizes
 from notifier.health.checks import CheckResult
-from notifier.outbox import entry_store
+from notifier.outbox import queue_counts
 from notifier.states import EntryKind
 from notifier.telemetry import metrics
 from notifier.ttl_cache import TtlCache
 
 READINESS_TTL_SECONDS = 5.0
 """How long a process caches its readiness and the length of the queue."""
+SIZES_TTL_SECONDS = 60.0
+"""How long a process caches the sizes of the tables."""
 METRICS_TTL_SECONDS = 1.0
 """How long a process caches the text of its metrics."""
 MAX_READINESS_SECONDS = 10.0
@@ -51,6 +54,7 @@ class Probes:
         self._token = metrics_token
         self._readiness = TtlCache(self._measure_readiness, clock, seconds=READINESS_TTL_SECONDS)
         self._queue = TtlCache(self._measure_queue, clock, seconds=READINESS_TTL_SECONDS)
+        self._sizes = TtlCache(self._measure_sizes, clock, seconds=SIZES_TTL_SECONDS)
         self._exposition = TtlCache(self._format_metrics, clock, seconds=METRICS_TTL_SECONDS)
 
     async def get_readiness(self) -> list[CheckResult]:
@@ -71,7 +75,7 @@ class Probes:
 
     def invalidate(self) -> None:
         """Drop all cached values."""
-        for cache in (self._readiness, self._queue, self._exposition):
+        for cache in (self._readiness, self._queue, self._sizes, self._exposition):
             cache.invalidate(lambda _: True)
 
     async def _measure_readiness(self, _: str) -> list[CheckResult]:
@@ -83,6 +87,7 @@ class Probes:
 
     async def _format_metrics(self, _: str) -> bytes:
         await self._queue.get(_CACHE_KEY)
+        await self._sizes.get(_CACHE_KEY)
         metrics.DATABASE_CONNECTIONS.set(self._database.pool_in_use())
         return metrics.format_metrics()
 
@@ -91,8 +96,8 @@ class Probes:
         try:
             async with self._database.inspect() as connection:
                 now = self._clock.now()
-                ages = {kind: await entry_store.get_due_ages(connection, kind, now) for kind in EntryKind}
-                depths = await entry_store.count_by_state(connection)
+                ages = {kind: await queue_counts.get_due_ages(connection, kind, now) for kind in EntryKind}
+                depths = await queue_counts.count_by_state(connection)
         except DatabaseUnavailableError:
             return False
         for kind, by_priority in ages.items():
@@ -100,6 +105,21 @@ class Probes:
                 metrics.DUE_AGE_SECONDS.labels(kind.value, priority.value).set(age)
         for state, depth in depths.items():
             metrics.ENTRIES.labels(state.value).set(depth)
+        return True
+
+    async def _measure_sizes(self, _: str) -> bool:
+        """Set the gauges of the tables' sizes. If the database is out of reach, they keep their values."""
+        try:
+            async with self._database.inspect() as connection:
+                sizes = await table_sizes.measure_database(connection)
+        except DatabaseUnavailableError:
+            return False
+        metrics.DATABASE_BYTES.set(sizes.bytes)
+        metrics.DATABASE_FREE_BYTES.set(sizes.free_bytes)
+        for table in sizes.tables:
+            metrics.TABLE_ROWS.labels(table.name).set(table.rows)
+            if table.bytes is not None:
+                metrics.TABLE_BYTES.labels(table.name).set(table.bytes)
         return True
 
 

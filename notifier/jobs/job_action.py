@@ -85,6 +85,17 @@ class JobAction(ABC):
         """Find the faults in the options of a schedule; `pointer` is where they stand in the request."""
         return [Fault(f"{pointer}/{name}", "unknown_field", "this action has no such option") for name in options]
 
+    async def find_owner_faults(
+        self,
+        connection: AsyncConnection,  # noqa: ARG002 - most need no more than the options
+        service_id: UUID,  # noqa: ARG002
+        options: Mapping[str, Any],  # noqa: ARG002
+        *,
+        pointer: str,  # noqa: ARG002
+    ) -> list[Fault]:
+        """Find the faults of options without other faults that depend on the owner and on what is stored."""
+        return []
+
     async def prepare(self, run: JobRunView, context: StepContext) -> Any:  # noqa: ARG002 - most have nothing slow
         """Do the slow part of the next step, without a transaction; returns what `apply` gets as `prepared`.
 

@@ -46,12 +46,7 @@ async def cancel_run(
         actor.record_no_change()
         return run
     await entry_store.withdraw_entries(connection, run.service_id, [id_])
-    cancelled = await job_store.end_run(connection, run, JobState.CANCELLED, actor.at)
-    if cancelled is None:
-        raise JobStateError(run, JobState.CANCELLED)
-    await actions[run.kind].follow_change(connection, cancelled, JobState.CANCELLED, None)
-    await _record(connection, AuditAction.JOB_CANCELLED, run, cancelled, actor)
-    return cancelled
+    return await _set_state(connection, run, AuditAction.JOB_CANCELLED, JobState.CANCELLED, actions, actor)
 
 
 async def pause_run(
@@ -73,7 +68,7 @@ async def resume_run(
     run = await _lock_run(connection, id_, service_id)
     if run.state is not JobState.PAUSED:
         raise JobStateError(run, JobState.QUEUED)
-    await job_store.enqueue_run(connection, id_, run.service_id, actor.at)
+    await job_store.enqueue_again(connection, run, actor.at)
     return await _set_state(connection, run, AuditAction.JOB_RESUMED, JobState.QUEUED, actions, actor)
 
 
@@ -84,7 +79,7 @@ async def retry_run(
     run = await _lock_run(connection, id_, service_id)
     if run.state is not JobState.FAILED:
         raise JobStateError(run, JobState.QUEUED)
-    await job_store.enqueue_run(connection, id_, run.service_id, actor.at)
+    await job_store.enqueue_again(connection, run, actor.at)
     return await _set_state(connection, run, AuditAction.JOB_RETRIED, JobState.QUEUED, actions, actor)
 
 
@@ -100,7 +95,8 @@ async def _set_state(
     changed = await job_store.set_state(connection, run, state, actor.at, line=line)
     if changed is None:
         raise JobStateError(run, state)
-    await actions[run.kind].follow_change(connection, changed, state, None)
+    if run.kind in actions:  # a run of a newer release can be stopped, too
+        await actions[run.kind].follow_change(connection, changed, state, None)
     await _record(connection, action, run, changed, actor)
     return changed
 

@@ -6,6 +6,7 @@ A claim works for ten seconds at most and then queues the run again, so that the
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import cast
 from uuid import UUID
@@ -18,7 +19,7 @@ from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError
 from notifier.job_states import ENDED_JOB_STATES
 from notifier.jobs import job_store
-from notifier.jobs.job_action import JobAction, JobFailedError, JobRunView, StepContext, StepInterruptedError
+from notifier.jobs.job_action import JobFailedError, JobRunView, StepContext, StepInterruptedError
 from notifier.jobs.job_control import JobActions
 from notifier.outbox import entry_store
 from notifier.outbox.entry_handler import (
@@ -45,7 +46,16 @@ OVERLAP_DELAY = timedelta(seconds=5)
 RETRY_WAITS = (timedelta(seconds=1), timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2))
 """Waits after an unexpected error of a step; the next one ends the run."""
 LOST = "the sender died each time that it ran this step; retry continues at the same place"
+DATABASE_DELAY = timedelta(seconds=1)
+UNKNOWN_KIND_DELAY = timedelta(seconds=30)
 _Next = FinishEntry | RescheduleEntry | ReleaseEntry
+
+
+@dataclass
+class _Turn:
+    """What one claim of a run has done so far."""
+
+    steps: int = 0
 
 
 class JobHandler:
@@ -106,25 +116,30 @@ class JobHandler:
     # -- the steps, in order ----------------------------------------------------------------------
 
     async def _work_for_a_turn(self, entry: ClaimedEntry) -> _Next:
+        turn = _Turn()
         try:
-            return await self._do_steps(entry)
+            return await self._do_steps(entry, turn)
         except StepInterruptedError:
             return ReleaseEntry()
-        except DatabaseUnavailableError:
-            raise
+        except DatabaseUnavailableError as error:
+            self._log.warning("job_waits_for_database", job_id=str(entry.subject_id), reason=error.reason)
+            faults, fault = (0, None) if turn.steps else (entry.faults, entry.fault)
+            return RescheduleEntry(delay=DATABASE_DELAY, attempts=entry.attempts, faults=faults, fault=fault)
         except JobFailedError as error:
             await self._fail_under_fence(entry, str(error))
             return FinishEntry()
         except Exception as error:  # noqa: BLE001 - whatever a step raises, only its own run fails
-            return await self._decide_after_fault(entry, error)
+            return await self._decide_after_fault(entry, error, faults=0 if turn.steps else entry.faults)
 
-    async def _do_steps(self, entry: ClaimedEntry) -> _Next:
+    async def _do_steps(self, entry: ClaimedEntry, turn: _Turn) -> _Next:
         until = self._clock.monotonic() + TURN_SECONDS
         run = await self._load_run(entry)
+        if run is not None and run.kind not in self._actions:  # of a newer release, whose senders are about to start
+            return RescheduleEntry(delay=UNKNOWN_KIND_DELAY, attempts=entry.attempts)
         if run is not None and await self._must_wait(run):
             return RescheduleEntry(delay=OVERLAP_DELAY, attempts=entry.attempts)
         while run is not None and not self._closing:
-            run, delay = await self._do_step(entry, run)
+            run, delay = await self._do_step(entry, run, turn)
             if run is not None and (delay or self._clock.monotonic() >= until):
                 return RescheduleEntry(delay=delay, attempts=entry.attempts)
         return FinishEntry() if run is None else ReleaseEntry()
@@ -136,13 +151,11 @@ class JobHandler:
         return run if run is not None and run.state in (JobState.QUEUED, JobState.RUNNING) else None
 
     async def _must_wait(self, run: JobRunView) -> bool:
-        """Whether an earlier run of the same schedule has not ended."""
-        if run.schedule_id is None or run.state is not JobState.QUEUED:
-            return False
+        """Whether another run of the same schedule goes first: asked before slow work, and again under a lock."""
         async with self._database.read() as connection:
-            return await job_store.has_open_run(connection, run.schedule_id, before=run.id)
+            return await job_store.has_run_ahead(connection, run)
 
-    async def _do_step(self, entry: ClaimedEntry, run: JobRunView) -> tuple[JobRunView | None, timedelta]:
+    async def _do_step(self, entry: ClaimedEntry, run: JobRunView, turn: _Turn) -> tuple[JobRunView | None, timedelta]:
         """Do one step; returns the run if it goes on, and after which delay."""
         action, context = self._actions[run.kind], self._build_context(run)
         prepared = await action.prepare(run, context)
@@ -150,8 +163,15 @@ class JobHandler:
             locked = await self._lock_run(connection, entry)
             if locked is None:
                 return None, timedelta(0)
+            if (locked.cursor, locked.counts) != (run.cursor, run.counts):
+                return locked, timedelta(0)  # what was prepared belongs to another place
+            if await job_store.has_run_ahead(connection, locked, lock=True):
+                return locked, OVERLAP_DELAY
             result = await action.apply(connection, locked, prepared, context)
             after = await job_store.write_step(connection, locked, result, self._clock.now())
+            if entry.lost and not turn.steps:
+                await entry_store.clear_losses(connection, entry)  # so that a long run survives any number of kills
+        turn.steps += 1
         if after is None or after.state in ENDED_JOB_STATES:
             return None, timedelta(0)
         return after, result.delay
@@ -179,22 +199,20 @@ class JobHandler:
 
     # -- when a step fails ------------------------------------------------------------------------
 
-    async def _decide_after_fault(self, entry: ClaimedEntry, error: Exception) -> _Next:
-        """Try again a few times, with the same cursor; then fail the run."""
+    async def _decide_after_fault(self, entry: ClaimedEntry, error: Exception, *, faults: int) -> _Next:
+        """Try again a few times, with the same cursor; then fail the run. `faults`: how many tries of it failed."""
         reason = f"{type(error).__name__} in the program; the log has the details"
         self._log.exception("job_step_failed", job_id=str(entry.subject_id), error=type(error).__name__)
-        if entry.faults >= len(RETRY_WAITS):
+        if faults >= len(RETRY_WAITS):
             await self._fail_under_fence(entry, f"{reason}. Retry continues at the same place")
             return FinishEntry()
-        wait = RETRY_WAITS[entry.faults]
+        wait = RETRY_WAITS[faults]
         async with self._database.write() as connection:
             run = await self._lock_run(connection, entry)
             if run is not None:
                 line = f"{reason}; next try in {wait.total_seconds():g} s"
                 await job_store.add_log_lines(connection, run, [line], self._clock.now())
-        return RescheduleEntry(
-            delay=wait, attempts=entry.attempts, faults=entry.faults + 1, fault=type(error).__name__[:255]
-        )
+        return RescheduleEntry(delay=wait, attempts=entry.attempts, faults=faults + 1, fault=type(error).__name__[:255])
 
     async def _fail_under_fence(self, entry: ClaimedEntry, reason: str) -> None:
         async with self._database.write() as connection:
@@ -209,6 +227,6 @@ class JobHandler:
 
     async def _fail_run(self, connection: AsyncConnection, run: JobRunView, reason: str) -> None:
         self._log.warning("job_failed", job_id=str(run.id), job_kind=run.kind, reason=reason)
-        await job_store.end_run(connection, run, JobState.FAILED, self._clock.now(), error=reason)
-        action: JobAction = self._actions[run.kind]
-        await action.follow_change(connection, run, JobState.FAILED, reason)
+        await job_store.fail_run(connection, run, reason, self._clock.now())
+        if run.kind in self._actions:
+            await self._actions[run.kind].follow_change(connection, run, JobState.FAILED, reason)

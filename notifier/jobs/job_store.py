@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.dialect import insert_if_absent
 from notifier.db.direct_connections import StatementConnection
-from notifier.db.tables import JobRun, get_columns
+from notifier.db.tables import JobRun, Schedule, get_columns
 from notifier.errors import NotFoundError
 from notifier.ids import generate_id
 from notifier.job_states import ENDED_JOB_STATES, get_source_states
@@ -24,7 +24,7 @@ MAX_LOG_LINES = 100
 """Lines of the log of a run that are kept; older ones are dropped."""
 _LOG_TEXT_LENGTH = 500
 _ERROR_LENGTH = 1000
-_run = get_columns(JobRun)
+_run, _schedule = get_columns(JobRun), get_columns(Schedule)
 _VIEW_COLUMNS = [_run[name] for name in JobRunView.__dataclass_fields__]
 
 
@@ -71,6 +71,12 @@ async def create_run(connection: AsyncConnection, new: NewJobRun, now: datetime)
         return None
     await enqueue_run(connection, row["id"], new.service_id, now)
     return JobRunView(**{name: row.get(name) for name in JobRunView.__dataclass_fields__})  # type: ignore[arg-type]
+
+
+async def enqueue_again(connection: AsyncConnection, run: JobRunView, due_at: datetime) -> None:
+    """Write a new entry of a run. An old one that its sender has not settled yet goes, or both would be worked on."""
+    await entry_store.withdraw_entries(connection, run.service_id, [run.id])
+    await enqueue_run(connection, run.id, run.service_id, due_at)
 
 
 async def enqueue_run(connection: AsyncConnection, id_: UUID, service_id: UUID, due_at: datetime) -> None:
@@ -128,11 +134,26 @@ async def list_runs(
     return [_build_view(row) for row in rows.mappings()]
 
 
-async def has_open_run(connection: AsyncConnection, schedule_id: UUID, *, before: UUID | None = None) -> bool:
-    """Whether a run of the schedule has not ended; `before`: one that was created earlier than this run."""
+async def has_open_run(connection: AsyncConnection, schedule_id: UUID) -> bool:
+    """Whether a run of the schedule has not ended."""
     query = select(_run.id).where(_run.schedule_id == schedule_id, _run.ended_at.is_(None))
-    if before is not None:
-        query = query.where(_run.id < before)
+    return (await connection.execute(query.limit(1))).first() is not None
+
+
+async def has_run_ahead(connection: AsyncConnection, run: JobRunView, *, lock: bool = False) -> bool:
+    """Whether another run of the schedule goes before this one, which has not begun or was resumed.
+
+    That is one that is running, or an older one that has not ended. `lock` keeps others from beginning until this
+    transaction ends.
+    """
+    if run.schedule_id is None or run.state is not JobState.QUEUED:
+        return False
+    if lock:
+        await connection.execute(select(_schedule.id).where(_schedule.id == run.schedule_id).with_for_update())
+    goes_first = or_(_run.id < run.id, _run.state == JobState.RUNNING)
+    query = select(_run.id).where(
+        _run.schedule_id == run.schedule_id, _run.ended_at.is_(None), _run.id != run.id, goes_first
+    )
     return (await connection.execute(query.limit(1))).first() is not None
 
 
@@ -160,23 +181,18 @@ async def write_step(
     return await _change_state(connection, run, state, values)
 
 
-async def end_run(
-    connection: AsyncConnection, run: JobRunView, state: JobState, now: datetime, *, error: str | None = None
-) -> JobRunView | None:
-    """End a run as failed or cancelled; None if it has ended already."""
-    values: dict[str, Any] = {"state": state, "updated_at": now, "ended_at": now}
-    if error is not None:
-        values |= {"error": error[:_ERROR_LENGTH], "log": _extend_log(run, [error], now)}
-    return await _change_state(connection, run, state, values)
+async def fail_run(connection: AsyncConnection, run: JobRunView, error: str, now: datetime) -> JobRunView | None:
+    """End a run as failed; None if it has ended already."""
+    values = {"state": JobState.FAILED, "updated_at": now, "ended_at": now, "error": error[:_ERROR_LENGTH]}
+    return await _change_state(connection, run, JobState.FAILED, values | {"log": _extend_log(run, [error], now)})
 
 
 async def set_state(
     connection: AsyncConnection, run: JobRunView, state: JobState, now: datetime, *, line: str
 ) -> JobRunView | None:
-    """Pause, resume or retry a run; None if its state does not allow it."""
-    values: dict[str, Any] = {"state": state, "updated_at": now, "log": _extend_log(run, [line], now)}
-    if state not in ENDED_JOB_STATES:
-        values |= {"ended_at": None, "error": None}
+    """Cancel, pause, resume or retry a run; None if its state does not allow it."""
+    values: dict[str, Any] = {"state": state, "updated_at": now, "log": _extend_log(run, [line], now), "error": None}
+    values["ended_at"] = now if state in ENDED_JOB_STATES else None
     return await _change_state(connection, run, state, values)
 
 

@@ -3,9 +3,8 @@
 A schedule belongs to a service, or to the instance. The built-in ones can be changed, but not deleted.
 """
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -18,16 +17,16 @@ from notifier import audit
 from notifier.audit import Actor, AuditAction
 from notifier.db.dialect import insert_if_absent
 from notifier.db.tables import Schedule, get_columns
-from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
+from notifier.errors import IdempotencyKeyReusedError, InvalidRequestError, NotFoundError, NotifierError
 from notifier.ids import generate_id
 from notifier.job_states import CatchUp, Overlap
 from notifier.jobs import job_store, timing
 from notifier.jobs.job_action import JobRunView
 from notifier.jobs.job_control import JobActions
 from notifier.jobs.job_store import NewJobRun
+from notifier.jobs.schedule_request import SCHEDULE_NAME, ScheduleRequest, find_all_faults
 from notifier.states import JobKind
 
-SCHEDULE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 MAX_SCHEDULES = 200
 """Schedules of one owner."""
 _schedule = get_columns(Schedule)
@@ -42,22 +41,12 @@ class BuiltInScheduleError(NotifierError):
     """A built-in schedule can be moved, switched off and triggered, but not deleted, and keeps its action."""
 
 
+class ScheduleBusyError(NotifierError):
+    """A run began at the same moment: look at the list of jobs, and try again."""
+
+
 class TooManySchedulesError(NotifierError):
     """The owner has the maximum number of schedules."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScheduleRequest:
-    """A schedule as it is to be."""
-
-    timing: str
-    kind: JobKind
-    zone: str = "UTC"
-    options: Mapping[str, Any] = field(default_factory=dict)
-    catch_up: CatchUp = CatchUp.ONE
-    overlap: Overlap = Overlap.SKIP
-    enabled: bool = True
-    revision: int | None = None  # that the caller has loaded (0: there was none); None: whichever there is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,26 +76,6 @@ class ScheduleView:
         return list(islice(timing.parse_timing(self.timing, self.zone).iterate_after(after), count))
 
 
-def find_schedule_faults(name: str, request: ScheduleRequest, actions: JobActions) -> list[Fault]:
-    """Find the faults of a schedule."""
-    faults = []
-    if not SCHEDULE_NAME.fullmatch(name):
-        detail = "lower-case letters, digits, - and _, at most 64, and a letter first"
-        faults.append(Fault("/name", "invalid_name", detail))
-    try:
-        timing.parse_timing(request.timing, request.zone)
-    except timing.InvalidTimingError as error:
-        faults.append(Fault("/timing", "invalid_timing", str(error)))
-    except timing.UnknownZoneError as error:
-        faults.append(Fault("/zone", "unknown_zone", str(error)))
-    if request.kind not in actions or not actions[request.kind].can_be_scheduled:
-        kinds = ", ".join(sorted(kind for kind, action in actions.items() if action.can_be_scheduled))
-        faults.append(Fault("/action", "unknown_action", f"a schedule can do one of: {kinds}"))
-    else:
-        faults += actions[request.kind].find_option_faults(request.options, pointer="/options")
-    return faults
-
-
 async def save_schedule(
     connection: AsyncConnection,
     service_id: UUID,
@@ -120,7 +89,8 @@ async def save_schedule(
 
     Raises `InvalidRequestError`, `StaleScheduleError`, `BuiltInScheduleError`, `TooManySchedulesError`.
     """
-    if faults := find_schedule_faults(name, request, actions):
+    faults = await find_all_faults(connection, service_id, name, request, actions)
+    if faults:
         raise InvalidRequestError(faults)
     stored = await _find_schedule(connection, service_id, name, lock=True)
     if request.revision not in (None, stored.revision if stored else 0):
@@ -130,23 +100,45 @@ async def save_schedule(
         "timing": times.text,
         "options": dict(request.options),
         "next_at": times.get_next(actor.at) if request.enabled else None,
-        "updated_by": actor.name,
-        "updated_at": actor.at,
     }
     if stored is None:
         return await _insert_schedule(connection, service_id, name, values, actor)
     if stored.built_in and request.kind is not stored.kind:
         raise BuiltInScheduleError
-    if all(getattr(stored, column) == values[column] for column in _CHANGEABLE):
+    if is_unchanged(stored, request):
         actor.record_no_change()
         return stored
     if stored.enabled and (stored.timing, stored.zone) == (values["timing"], values["zone"]) and request.enabled:
         values["next_at"] = stored.next_at  # a time that is due now is not lost by the change of an option
-    values["revision"] = stored.revision + 1
+    return await _update_schedule(connection, stored, values, actor)
+
+
+async def switch_schedule(
+    connection: AsyncConnection, service_id: UUID, name: str, *, enabled: bool, actor: Actor
+) -> ScheduleView:
+    """Switch a schedule on or off; off also if its options are not valid any more. Raises `NotFoundError`."""
+    stored = await get_schedule(connection, service_id, name, lock=True)
+    if stored.enabled is enabled:
+        actor.record_no_change()
+        return stored
+    next_at = timing.parse_timing(stored.timing, stored.zone).get_next(actor.at) if enabled else None
+    return await _update_schedule(connection, stored, {"enabled": enabled, "next_at": next_at}, actor)
+
+
+async def _update_schedule(
+    connection: AsyncConnection, stored: ScheduleView, changes: Mapping[str, Any], actor: Actor
+) -> ScheduleView:
+    values = {**changes, "revision": stored.revision + 1, "updated_by": actor.name, "updated_at": actor.at}
     await connection.execute(update(Schedule).where(_schedule.id == stored.id).values(values))
     saved = ScheduleView(**asdict(stored) | values)
     await _record(connection, AuditAction.SCHEDULE_SAVED, stored, saved, actor)
     return saved
+
+
+def is_unchanged(stored: ScheduleView, request: ScheduleRequest) -> bool:
+    """Whether a schedule is as it is to be."""
+    has_same_timing = stored.timing == " ".join(request.timing.split())
+    return has_same_timing and all(getattr(stored, name) == getattr(request, name) for name in _CHANGEABLE[1:])
 
 
 async def _insert_schedule(
@@ -163,6 +155,8 @@ async def _insert_schedule(
         "revision": 1,
         "created_by": actor.name,
         "created_at": actor.at,
+        "updated_by": actor.name,
+        "updated_at": actor.at,
     }
     if not await insert_if_absent(connection, Schedule, row):
         raise StaleScheduleError
@@ -173,20 +167,22 @@ async def _insert_schedule(
 
 async def list_schedules(connection: AsyncConnection, service_id: UUID | None) -> list[ScheduleView]:
     """List the schedules of an owner, or all if `service_id` is None, by name."""
-    query = select(*_schedule).order_by(_schedule.service_id, _schedule.name)
-    if service_id is not None:
-        query = query.where(_schedule.service_id == service_id)
+    owned = [_schedule.service_id == service_id] if service_id is not None else []
+    query = select(*_schedule).where(*owned).order_by(_schedule.service_id, _schedule.name)
     return [_build_view(row) for row in (await connection.execute(query)).mappings()]
 
 
-async def get_schedule(connection: AsyncConnection, service_id: UUID, name: str) -> ScheduleView:
+async def get_schedule(connection: AsyncConnection, service_id: UUID, name: str, *, lock: bool = False) -> ScheduleView:
     """Get a schedule of an owner. Raises `NotFoundError`."""
-    return _require_found(await _find_schedule(connection, service_id, name), name)
+    schedule = await _find_schedule(connection, service_id, name, lock=lock)
+    if schedule is None:
+        raise NotFoundError(f"there is no schedule named {name[:64]!r}")
+    return schedule
 
 
 async def delete_schedule(connection: AsyncConnection, service_id: UUID, name: str, *, actor: Actor) -> None:
     """Delete a schedule; its runs stay. Raises `NotFoundError`, `BuiltInScheduleError`."""
-    stored = _require_found(await _find_schedule(connection, service_id, name, lock=True), name)
+    stored = await get_schedule(connection, service_id, name, lock=True)
     if stored.built_in:
         raise BuiltInScheduleError
     await connection.execute(delete(Schedule).where(_schedule.id == stored.id))
@@ -196,19 +192,22 @@ async def delete_schedule(connection: AsyncConnection, service_id: UUID, name: s
 async def trigger_schedule(
     connection: AsyncConnection, service_id: UUID, name: str, *, actor: Actor, idempotency_key: str | None = None
 ) -> tuple[JobRunView, bool]:
-    """Begin a run now, also if the schedule is switched off; its times stay. Raises `NotFoundError`.
+    """Begin a run now, also if the schedule is switched off; its times stay.
 
     Returns the run, and whether an earlier request with this key has created it.
+    Raises `NotFoundError`, `IdempotencyKeyReusedError`, `ScheduleBusyError`.
     """
-    stored = _require_found(await _find_schedule(connection, service_id, name, lock=True), name)
+    stored = await get_schedule(connection, service_id, name, lock=True)
     if idempotency_key is not None:
         earlier = await job_store.find_run_by_key(connection, service_id, idempotency_key)
+        if earlier is not None and earlier.schedule_id != stored.id:
+            raise IdempotencyKeyReusedError
         if earlier is not None:
             actor.record_no_change()
             return earlier, True
     run = await job_store.create_run(connection, build_new_run(stored, actor, idempotency_key), actor.at)
-    if run is None:  # two at the same microsecond
-        raise StaleScheduleError
+    if run is None:  # two at the same microsecond, or with the same key for another schedule
+        raise ScheduleBusyError
     await _record(connection, AuditAction.SCHEDULE_TRIGGERED, stored, stored, actor)
     return run, False
 
@@ -230,15 +229,11 @@ def build_new_run(schedule: ScheduleView, actor: Actor, idempotency_key: str | N
 async def _find_schedule(
     connection: AsyncConnection, service_id: UUID, name: str, *, lock: bool = False
 ) -> ScheduleView | None:
+    if not SCHEDULE_NAME.fullmatch(name):  # PostgreSQL refuses some text, such as NUL
+        return None
     query = select(*_schedule).where(_schedule.service_id == service_id, _schedule.name == name)
     row = (await connection.execute(query.with_for_update() if lock else query)).mappings().one_or_none()
     return _build_view(row) if row is not None else None
-
-
-def _require_found(schedule: ScheduleView | None, name: str) -> ScheduleView:
-    if schedule is None:
-        raise NotFoundError(f"there is no schedule named {name!r}")
-    return schedule
 
 
 async def _record(
@@ -265,8 +260,7 @@ def _describe(schedule: ScheduleView | None) -> dict[str, Any] | None:
     """Describe a schedule for the audit, without its options, which may contain addresses."""
     if schedule is None:
         return None
-    names: Sequence[str] = ("name", "timing", "zone", "kind", "catch_up", "overlap", "enabled")
-    return {name: getattr(schedule, name) for name in names}
+    return {name: getattr(schedule, name) for name in ("name", *_CHANGEABLE) if name != "options"}
 
 
 def _build_view(row: Mapping[Any, Any]) -> ScheduleView:

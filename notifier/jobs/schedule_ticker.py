@@ -28,6 +28,8 @@ from notifier.telemetry.logging import get_logger
 
 TICK_SECONDS = 1.0
 MAX_SCHEDULES_PER_TICK = 50
+FAILED_PAUSE_SECONDS = 60.0
+"""How long a process leaves a schedule alone whose runs it could not write."""
 BUILT_IN_SCHEDULES = (("purge", "0 0 * * *", JobKind.PURGE), ("statistics", "every 1m", JobKind.STATISTICS))
 """The schedules that exist from the first start: name, timing, action."""
 _schedule = get_columns(Schedule)
@@ -43,6 +45,7 @@ class ScheduleTicker:
         self._clock = clock
         self._wake = wake  # of the worker of jobs
         self._missing = set(built_in)  # the built-in schedules that may not exist yet
+        self._failed: dict[UUID, float] = {}  # schedules whose runs could not be written: left alone until then
         self._stopping = asyncio.Event()
         self._log = get_logger()
 
@@ -78,6 +81,7 @@ class ScheduleTicker:
             except DatabaseUnavailableError:
                 raise
             except Exception as error:  # noqa: BLE001 - one bad schedule must not stop the others
+                self._failed[id_] = self._clock.monotonic() + FAILED_PAUSE_SECONDS
                 self._log.exception("schedule_failed", schedule_id=str(id_), error=type(error).__name__)
         if begun:
             self._wake()
@@ -85,12 +89,12 @@ class ScheduleTicker:
 
     async def _list_due(self, now: datetime) -> Sequence[UUID]:
         query = select(_schedule.id).where(_schedule.next_at <= now)
+        self._failed = {id_: until for id_, until in self._failed.items() if until > self._clock.monotonic()}
+        if self._failed:
+            query = query.where(_schedule.id.not_in(self._failed))
+        query = query.order_by(_schedule.next_at).limit(MAX_SCHEDULES_PER_TICK)
         async with self._database.read() as connection:
-            return (
-                (await connection.execute(query.order_by(_schedule.next_at).limit(MAX_SCHEDULES_PER_TICK)))
-                .scalars()
-                .all()
-            )
+            return (await connection.execute(query)).scalars().all()
 
     async def _begin_runs(self, connection: AsyncConnection, id_: UUID, now: datetime) -> int:
         query = select(*_schedule).where(_schedule.id == id_, _schedule.next_at <= now)
@@ -102,23 +106,29 @@ class ScheduleTicker:
             return 0
         times = timing.parse_timing(schedule.timing, schedule.zone)
         due = timing.find_due_times(times, schedule.next_at, now, schedule.catch_up)
-        moved = (
-            update(Schedule)
-            .where(_schedule.id == id_, _schedule.next_at == schedule.next_at, _schedule.enabled)
-            .values(next_at=due.next_at)
-            .returning(_schedule.id)
-        )
-        if (await connection.execute(moved)).first() is None:
-            return 0  # another sender was first
-        planned = list(due.planned)
-        if planned and schedule.overlap is Overlap.SKIP and await job_store.has_open_run(connection, id_):
-            self._log.info("schedule_skipped", schedule=schedule.name, reason="its last run has not ended")
-            return 0
+        unchanged = (_schedule.next_at == schedule.next_at, _schedule.revision == schedule.revision, _schedule.enabled)
+        moved = update(Schedule).where(_schedule.id == id_, *unchanged).values(next_at=due.next_at)
+        if (await connection.execute(moved.returning(_schedule.id))).first() is None:
+            return 0  # another sender was first, or a person has changed it: the next look sees the new one
         begun = 0
-        for time in planned:
-            actor = Actor(name=f"schedule:{schedule.name}", at=time)
+        for planned_at in await self._leave_out_skipped(connection, schedule, due.planned, now):
+            actor = Actor(name=f"schedule:{schedule.name}", at=planned_at)
             begun += await job_store.create_run(connection, build_new_run(schedule, actor), now) is not None
         return begun
+
+    async def _leave_out_skipped(
+        self, connection: AsyncConnection, schedule: ScheduleView, planned: Sequence[datetime], now: datetime
+    ) -> list[datetime]:
+        """Leave out the times that the rule for overlaps skips. With `all`, a missed time is never skipped."""
+        wanted: list[datetime] = []
+        is_open = schedule.overlap is Overlap.SKIP and await job_store.has_open_run(connection, schedule.id)
+        for planned_at in planned:
+            is_caught_up = schedule.catch_up is CatchUp.ALL and now - planned_at > timing.MISSED_AFTER
+            if is_open and not is_caught_up:
+                self._log.info("schedule_skipped", schedule=schedule.name, reason="its last run has not ended")
+            else:
+                wanted.append(planned_at)
+        return wanted
 
 
 async def create_built_in_schedules(database: Database, kinds: Collection[JobKind], now: datetime) -> None:

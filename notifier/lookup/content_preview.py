@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -33,8 +33,15 @@ MAX_RECORD_SECONDS = 2.5
 """Longest transaction of the audit record; the driver takes two more to give up a server that hangs."""
 
 
+SECRETS_ERASED = "its secret variables were erased, and the mail cannot be shown without them"
+
+
 class UnrenderableError(NotifierError):
     """The mail cannot be rendered: its template fails with these variables, or a part of it is gone."""
+
+
+class ContentGoneError(NotifierError):
+    """The content of the notification was erased: it was kept as long as the retention says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +55,7 @@ class ContentView:
     source: bytes  # the whole message, as a relay gets it
     sha256: str  # of the source
     identical: bool | None  # whether these are the bytes that were sent last; None: nothing was sent
+    secrets_erased: bool = False  # values of the template's sample stand in place of the secret variables
 
 
 class ContentPreviewer:
@@ -62,7 +70,7 @@ class ContentPreviewer:
     async def view_content(self, caller: Caller, id_: UUID, *, actor: Actor) -> ContentView:
         """Get the mail of a notification within the caller's reach; the audit record is committed before it is shown.
 
-        Raises `NotFoundError`, `UnrenderableError`, `DatabaseUnavailableError`.
+        Raises `NotFoundError`, `ContentGoneError`, `UnrenderableError`, `DatabaseUnavailableError`.
         """
         view = await self._preview_stored(caller, id_)
         record = audit.AuditRecord(
@@ -77,10 +85,12 @@ class ContentPreviewer:
 
     async def _preview_stored(self, caller: Caller, id_: UUID) -> ContentView:
         async with self._database.read() as connection:
-            await notification_view.get_notification(connection, caller.service_id, id_)
-            delivery = (await delivery_loader.load_deliveries(connection, [id_]))[id_]
-            if delivery.kind not in caller.kinds_in_reach:  # a test key must not read a sign-in link of live mail
+            view = await notification_view.get_notification(connection, caller.service_id, id_)
+            if view.kind not in caller.kinds_in_reach:  # a test key must not read a sign-in link of live mail
                 raise NotFoundError("there is no such notification")
+            delivery = (await delivery_loader.load_deliveries(connection, [id_])).get(id_)
+            if delivery is None:
+                raise ContentGoneError
             sent = await connection.execute(
                 select(_attempt.sha256)
                 .where(_attempt.notification_id == id_, _attempt.outcome != OutcomeName.DEFERRED)
@@ -93,8 +103,11 @@ class ContentPreviewer:
             raise UnrenderableError(str(mail_renderer.ATTACHMENT_GONE))
         mail = await self._render(caller.service_id, delivery, files)
         if isinstance(mail, RenderFault):
+            if delivery.secrets_erased:
+                raise ContentGoneError(SECRETS_ERASED)
             raise UnrenderableError(str(mail))
-        return _build_content_view(mail, delivery.attachments, digest)
+        view_of_mail = _build_content_view(mail, delivery.attachments, digest)
+        return replace(view_of_mail, secrets_erased=delivery.secrets_erased)
 
     async def preview_draft(self, notification: NewNotification) -> ContentView:
         """Render the mail of a request that is not written. Raises `InvalidRequestError` if it cannot be rendered."""

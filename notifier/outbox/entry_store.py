@@ -1,4 +1,4 @@
-"""Operations on the queue in trip order: enqueue, mark, settle, rescue, withdraw, count.
+"""Operations on the queue in trip order: enqueue, mark, settle, rescue, withdraw.
 
 Each function runs one or two statements of `notifier.outbox.queue_sql`, with the same result on both databases. Times
 come from the database's clock, unless a caller (SQLite, tests) passes `now`. Nothing here commits. Claiming is in
@@ -20,8 +20,8 @@ from notifier.db.dialect import DialectStatement, bind_now, is_sqlite
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.table_base import format_sqlite_time
 from notifier.db.tables import OutboxEntry, get_columns
-from notifier.outbox import claim_sql, queue_sql
-from notifier.outbox.claim_sql import build_claimed_entry, list_backlogs
+from notifier.outbox import queue_sql
+from notifier.outbox.claim_sql import build_claimed_entry
 from notifier.outbox.entry_handler import (
     ClaimedEntry,
     Fence,
@@ -33,7 +33,7 @@ from notifier.outbox.entry_handler import (
     RescheduleEntry,
     Settlement,
 )
-from notifier.states import EntryKind, EntryState, Priority
+from notifier.states import EntryKind, EntryState
 
 MAX_LOSSES = 4
 """Losses before the last one: two while other entries ran beside it, and two while it ran alone. The next ends it."""
@@ -102,6 +102,12 @@ async def lock_claim(connection: StatementConnection, entry: ClaimedEntry) -> bo
     """Keep others from claiming or withdrawing the entry until this transaction ends; False if its fence is lost."""
     statement = queue_sql.LOCK_CLAIM.for_connection(connection)
     return (await connection.execute(statement, {"id": entry.id, "lease_no": entry.lease_no})).first() is not None
+
+
+async def clear_losses(connection: StatementConnection, entry: ClaimedEntry) -> None:
+    """Forget the losses of a locked entry, because a part of its work has been committed."""
+    statement = queue_sql.CLEAR_LOSSES.for_connection(connection)
+    await connection.execute(statement, {"id": entry.id, "lease_no": entry.lease_no})
 
 
 # 3. Settle ------------------------------------------------------------------------------------------------------------
@@ -211,7 +217,7 @@ async def release_expired_holds(connection: StatementConnection, *, now: datetim
     return len((await connection.execute(statement, bind_now(connection, now)[0])).all())
 
 
-# 5. Withdraw, count ---------------------------------------------------------------------------------------------------
+# 5. Withdraw ---------------------------------------------------------------------------------------------------
 
 
 async def withdraw_entry(connection: StatementConnection, service_id: UUID, subject_id: UUID) -> bool:
@@ -250,23 +256,6 @@ async def lock_entries(connection: StatementConnection, service_id: UUID, subjec
         await connection.execute(queue_sql.LOCK_POSTGRES, {"service": service_id, "subjects": list(subject_ids)})
 
 
-async def get_due_ages(connection: StatementConnection, kind: EntryKind, now: datetime) -> dict[Priority, float]:
-    """Return by how many seconds the oldest due entry of each priority is late; 0 where nothing is due."""
-    ages = dict.fromkeys(Priority, 0.0)
-    for backlog in await list_backlogs(connection, kind, now=now):
-        ages[backlog.priority] = max(ages[backlog.priority], (now - backlog.since).total_seconds())
-    return ages
-
-
-async def count_due(
-    connection: StatementConnection, kind: EntryKind, *, most: int, now: datetime | None = None
-) -> dict[tuple[Priority, UUID], int]:
-    """Count the due entries of each priority and service, up to `most` each; those without any are left out."""
-    values = bind_now(connection, now)[0] | {"kind": kind.value, "most": most}
-    counts = await connection.execute(claim_sql.WAITING.for_connection(connection), values)
-    return {(Priority(row.priority), row.service_id): int(row.waiting) for row in counts if row.waiting}
-
-
 async def get_due_times(
     connection: AsyncConnection, service_id: UUID, subjects: Sequence[UUID]
 ) -> dict[UUID, datetime]:
@@ -275,9 +264,3 @@ async def get_due_times(
         SUBJECT_INDEX_CONDITION, _entry_columns.service_id == service_id, _entry_columns.subject_id.in_(subjects)
     )
     return {row.subject_id: row.due_at for row in await connection.execute(statement)}
-
-
-async def count_by_state(connection: StatementConnection) -> dict[EntryState, int]:
-    """Count the entries in each state."""
-    counts = {EntryState(row.state): int(row.depth) for row in await connection.execute(queue_sql.COUNT_BY_STATE)}
-    return {state: counts.get(state, 0) for state in EntryState}

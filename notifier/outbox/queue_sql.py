@@ -82,6 +82,10 @@ RETURNING id, lease_no
 _LOCK_CLAIM = "SELECT id FROM outbox_entry WHERE id = :id AND lease_no = :lease_no"
 LOCK_CLAIM = build_statement(f"{_LOCK_CLAIM} FOR UPDATE", _LOCK_CLAIM, parameters={"id": UUID_TYPE})
 
+# Part of the work of an entry was committed: what killed its earlier holders was not this entry.
+_CLEAR_LOSSES = "UPDATE outbox_entry SET lost = 0 WHERE id = :id AND lease_no = :lease_no"
+CLEAR_LOSSES = build_statement(_CLEAR_LOSSES, _CLEAR_LOSSES, parameters={"id": UUID_TYPE})
+
 
 # 3. Settle ------------------------------------------------------------------------------------------------------------
 
@@ -213,6 +217,43 @@ COUNT_OF_SUBJECT = text(f"SELECT count(*) FROM outbox_entry WHERE {_OF_SUBJECTS}
 )
 
 
+# The entries of one kind, up to `most`: those that are held, and those that are due later.
+def _build_outlook(condition: str, now: str) -> str:
+    return f"""
+SELECT count(*) AS counted, count(*) FILTER (WHERE state = 'held') AS held,
+  count(*) FILTER (WHERE state = 'ready' AND due_at > {now}) AS later
+FROM (SELECT state, due_at FROM outbox_entry WHERE kind = :kind AND attempts >= 0 {condition} LIMIT :most) AS e"""
+
+
+OUTLOOK = build_statement(_build_outlook("", NOW), _build_outlook("", ":now"))
+OUTLOOK_OF_SERVICE = build_statement(
+    *(_build_outlook("AND service_id = :service", now) for now in (NOW, ":now")), parameters={"service": UUID_TYPE}
+)
+
+# The number of entries in each state, each counted up to a limit: a queue of millions must not slow down a scrape.
+_COUNTED = "(SELECT count(*) FROM (SELECT 1 FROM outbox_entry WHERE {condition} LIMIT :most) AS c)"
+COUNT_BY_STATE = text(
+    " UNION ALL ".join(
+        f"SELECT '{state}' AS state, {_COUNTED.format(condition=condition)} AS depth"
+        for state, condition in (
+            ("ready", "state = 'ready' AND lost < 2"),  # the conditions of the indexes
+            ("ready", "state = 'ready' AND lost >= 2"),
+            ("leased", "state = 'leased'"),
+            ("held", "state = 'held'"),
+        )
+    )
+)
+
+
+def build_subject_condition(row: str) -> str:
+    """Build the SQL condition that an entry is about the row with this alias, which has `id` and `service_id`.
+
+    It is a scalar subquery, because PostgreSQL may read the whole queue for an EXISTS.
+    """
+    about = f"e.attempts >= 0 AND e.service_id = {row}.service_id AND e.subject_id = {row}.id"
+    return f"(SELECT e.id FROM outbox_entry AS e WHERE {about} LIMIT 1) IS NOT NULL"
+
+
 def build_subject_count(condition: str) -> DialectStatement:
     """Build the count of a service's entries of a kind with subjects from :first on; `condition` is SQL on `e`."""
     query = f"""SELECT count(*) AS number FROM outbox_entry AS e
@@ -248,6 +289,3 @@ FROM (SELECT value ->> 'id' AS id, value ->> 'due_at' AS due_at FROM json_each(:
 WHERE e.id = r.id AND {_RESUMED}
 """,
 )
-
-# The number of entries in each state.
-COUNT_BY_STATE = text("SELECT state, count(*) AS depth FROM outbox_entry GROUP BY state")

@@ -14,10 +14,11 @@ from notifier.outbox.wakeup import DelayedWakeup, Wakeup
 from notifier.outbox.work_watch import WorkWatch
 from notifier.runtime.job_actions import build_job_actions
 from notifier.runtime.process_parts import ProcessParts
-from notifier.states import EntryKind
+from notifier.states import EntryKind, JobKind
 from notifier.status.batch_cancellation import BatchCancellationHandler
-from notifier.webhooks.endpoint_client import EndpointClient, HostResolver
+from notifier.webhooks.endpoint_client import EndpointClient
 from notifier.webhooks.endpoint_secret import SecretBox
+from notifier.webhooks.pinned_connection import HostResolver
 from notifier.webhooks.webhook_handler import WebhookHandler
 
 RESOLVING_THREADS = 8
@@ -56,8 +57,8 @@ async def watch_for_work(parts: ProcessParts, side_work: Iterable[SideWork]) -> 
     wakeups = {work.handler.kind: work.wakeup for work in side_work} | {EntryKind.EMAIL: parts.wakeup}
     watchers: list[WorkWatch | ScheduleTicker] = [WorkWatch(parts.database, wakeups, parts.clock)]
     if parts.settings.sender.schedules:
-        kinds = frozenset(build_job_actions(parts))
-        watchers.append(ScheduleTicker(parts.database, parts.clock, parts.wakeup, built_in=kinds))
+        built_in = frozenset({JobKind.PURGE, JobKind.STATISTICS})
+        watchers.append(ScheduleTicker(parts.database, parts.clock, parts.wakeup, built_in=built_in))
     watching = {asyncio.create_task(watcher.run()) for watcher in watchers}
     try:
         yield

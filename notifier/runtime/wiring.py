@@ -43,6 +43,7 @@ from notifier.outbox.wakeup import listen_for_wakeups
 from notifier.outbox.worker import Worker
 from notifier.rendering.pool import RenderingPool
 from notifier.rendering.preview_pool import EditorRenderers, PreviewPool
+from notifier.retention.retention_policy import RetentionPolicy
 from notifier.runtime.background_workers import open_side_work, watch_for_work
 from notifier.runtime.job_actions import build_job_actions
 from notifier.runtime.process_parts import ProcessParts, open_process_parts
@@ -123,8 +124,10 @@ def build_api(parts: ProcessParts) -> FastAPI:
         streams=OpenStreams(),
         batch_watch=BatchWatch(parts.database, parts.clock),
         job_actions=build_job_actions(parts),
+        retention=RetentionPolicy.from_settings(parts.settings.retention, parts.settings.api),
         merge_previewer=MergePreviewer(parts.database, RowValidator(rules, template_cache), template_cache),
         insecure_hosts=parts.settings.webhooks.insecure_hosts,
+        insecure_feed_hosts=parts.settings.feeds.insecure_hosts,
         secret_box=SecretBox.from_setting(parts.settings.secret_key),
     )
     return create_app(dependencies)

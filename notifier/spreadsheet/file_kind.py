@@ -1,6 +1,7 @@
 """What kind of file it is, by its content; files that are no spreadsheets are refused by name."""
 
 import zipfile
+import zlib
 from enum import StrEnum
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def _detect_workbook(path: Path) -> FileKind:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
             mimetype = archive.open("mimetype").read(100) if "mimetype" in names else b""
-    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, KeyError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, KeyError) as error:
         raise SpreadsheetError(
             "The workbook is damaged or was cut off, so that it cannot be opened: save and upload it again."
         ) from error

@@ -93,7 +93,9 @@ class OpenSpreadsheet:
 
 @asynccontextmanager
 async def open_spreadsheet(path: Path, *, max_rows: int = DEFAULT_MAX_ROWS) -> AsyncIterator[OpenSpreadsheet]:
-    """Open a spreadsheet with at most `max_rows` rows of data. The file must not change meanwhile.
+    """Open a spreadsheet with at most `max_rows` rows of data.
+
+    Once it is open the file may be deleted, but not changed.
 
     Raises `SpreadsheetError` if it is none, and `ReaderLostError` if the child process is lost without its fault.
     """

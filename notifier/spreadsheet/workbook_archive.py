@@ -1,8 +1,10 @@
 """A workbook as an archive (ZIP): its sheets are unpacked under a limit, into a file that calamine then reads.
 
-So the size is what was counted, whatever the archive says about itself, and both of us read the same parts.
+So the size is what was counted, whatever the archive says about itself, and both of us read the same parts. Each part
+must be well-formed XML, because calamine reads some broken ones for ever (0.9.1, tags that do not match in an ODS).
 """
 
+import errno
 import re
 import tempfile
 import zipfile
@@ -11,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+from xml.parsers import expat
 
 from notifier.spreadsheet.sheet_row import SpreadsheetError
 
@@ -28,6 +31,7 @@ LOCKED = (
 _CHUNK_BYTES = 256 * 1024
 _ENCRYPTED = 0x1  # flag (APPNOTE 6.3.10 §4.4.4)
 _ODS_MANIFEST = "META-INF/manifest.xml"  # says which parts are encrypted (ODF 1.3 part 2 §4.8)
+_ODS_TYPE = "mimetype"  # the only part that is no XML
 _UNUSED_PARTS = re.compile(
     r"(?i)(?:xl/(?:media|drawings|charts|embeddings|theme|calcchain)|pictures/|thumbnails/|object)"
 )
@@ -44,7 +48,11 @@ def unpack_workbook(path: Path) -> Iterator[IO[bytes]]:
         try:
             with zipfile.ZipFile(path) as archive, zipfile.ZipFile(unpacked, "w") as copy:
                 _copy_parts(archive, copy)
-        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, expat.ExpatError) as error:
+            raise SpreadsheetError(DAMAGED) from error
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # zipfile looks for a part before the beginning of the file
+                raise
             raise SpreadsheetError(DAMAGED) from error
         unpacked.seek(0)
         yield unpacked
@@ -60,20 +68,43 @@ def _copy_parts(archive: zipfile.ZipFile, copy: zipfile.ZipFile) -> None:
         raise SpreadsheetError(DAMAGED)
     if sum(part.file_size for part in parts) > MAX_UNPACKED_BYTES:
         raise SpreadsheetError(_explain_size())
-    size = 0
+    if any(part.flag_bits & _ENCRYPTED for part in parts):
+        raise SpreadsheetError(LOCKED)
+    if _ODS_MANIFEST in archive.NameToInfo and b":encryption-data" in archive.read(_ODS_MANIFEST):
+        raise SpreadsheetError(LOCKED)
+    budget = MAX_UNPACKED_BYTES
     for part in parts:
-        if part.flag_bits & _ENCRYPTED:
-            raise SpreadsheetError(LOCKED)
-        if part.filename == _ODS_MANIFEST and b":encryption-data" in archive.read(part):
-            raise SpreadsheetError(LOCKED)
         if part.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
             raise SpreadsheetError(DAMAGED)
-        with archive.open(part) as source, copy.open(zipfile.ZipInfo(part.filename), "w") as target:
-            while chunk := source.read(_CHUNK_BYTES):
-                size += len(chunk)
-                if size > MAX_UNPACKED_BYTES:
-                    raise SpreadsheetError(_explain_size())
-                target.write(chunk)
+        budget -= _copy_part(archive, copy, part, budget)
+
+
+def _copy_part(archive: zipfile.ZipFile, copy: zipfile.ZipFile, part: zipfile.ZipInfo, budget: int) -> int:
+    """Copy one part of at most `budget` bytes, which must be well-formed XML, and return its bytes."""
+    parser = build_xml_parser() if part.filename != _ODS_TYPE else None
+    size = 0
+    with archive.open(part) as source, copy.open(zipfile.ZipInfo(part.filename), "w") as target:
+        while chunk := source.read(_CHUNK_BYTES):
+            size += len(chunk)
+            if size > budget:
+                raise SpreadsheetError(_explain_size())
+            if parser is not None:
+                parser.Parse(chunk)
+            target.write(chunk)
+    if parser is not None:
+        parser.Parse(b"", True)  # noqa: FBT003 - the library's own signature
+    return size
+
+
+def build_xml_parser() -> expat.XMLParserType:
+    """Build a parser that refuses document types, which could define entities, with `SpreadsheetError`."""
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = _refuse_document_type
+    return parser
+
+
+def _refuse_document_type(*_: object) -> None:
+    raise SpreadsheetError(DAMAGED)
 
 
 def _explain_size() -> str:

@@ -3,10 +3,10 @@
 import posixpath
 import zipfile
 from collections.abc import Callable, Mapping
-from xml.parsers import expat  # no entities: a document type is refused below
+from xml.parsers import expat
 
 from notifier.spreadsheet.sheet_row import SpreadsheetError
-from notifier.spreadsheet.workbook_archive import DAMAGED
+from notifier.spreadsheet.workbook_archive import DAMAGED, build_xml_parser
 
 ElementStart = Callable[[str, Mapping[str, str]], None]
 ElementEnd = Callable[[str], None]
@@ -17,14 +17,9 @@ def walk_elements(archive: zipfile.ZipFile, part: str, start: ElementStart, end:
 
     Raises `SpreadsheetError` if the part is missing or no XML, or has a document type, which could define entities.
     """
-    parser = expat.ParserCreate()
-
-    def refuse_document_type(*_: object) -> None:
-        raise SpreadsheetError(DAMAGED)
-
+    parser = build_xml_parser()
     parser.StartElementHandler = start
     parser.EndElementHandler = end
-    parser.StartDoctypeDeclHandler = refuse_document_type
     try:
         with archive.open(part) as stream:
             parser.ParseFile(stream)

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier import audit
 from notifier.audit import Actor, AuditAction
 from notifier.auth.authenticated_key import MailRights
-from notifier.db.tables import Batch, Notification, NotificationEvent, StatusIndex, get_columns
+from notifier.db.tables import Batch, Notification, NotificationContent, NotificationEvent, StatusIndex, get_columns
 from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import generate_id
 from notifier.outbox import entry_store
@@ -33,6 +33,7 @@ from notifier.states import (
 from notifier.status.status_writer import RequestedChange, StatusChange, apply_requested_change
 
 _notification, _event, _batch = get_columns(Notification), get_columns(NotificationEvent), get_columns(Batch)
+_content = get_columns(NotificationContent)
 MAX_COMMENT_LENGTH = 900
 MAX_RETRY_BATCH = 200
 """Notifications that are retried in one transaction."""
@@ -63,6 +64,10 @@ class NotUnknownError(NotPossibleError):
 
 class BatchCancelledError(NotPossibleError):
     """Its batch was cancelled: none of its mails is sent again."""
+
+
+class ContentErasedError(NotPossibleError):
+    """Its content was erased, so it cannot be sent again: submit it as a new notification."""
 
 
 async def cancel_notification(
@@ -114,8 +119,8 @@ async def retry_notification(
 ) -> None:
     """Start a failed or expired notification over: the same bytes, due now, with the same lifetime as before.
 
-    Raises `NotFoundError`, `NotRetryableError` or `BatchCancelledError`, or `InvalidRequestError` if the caller could
-    not submit it today.
+    Raises `NotFoundError`, `NotRetryableError`, `BatchCancelledError` or `ContentErasedError`, or `InvalidRequestError`
+    if the caller could not submit it today.
     """
     current = await _load_current(connection, id_, rights)
     if current.status not in RETRYABLE_STATUSES:
@@ -130,6 +135,7 @@ async def retry_notification(
     step = StatusChange(notification_id=id_, to=Status.QUEUED, at=actor.at)
     if not await apply_requested_change(connection, step, change):
         raise NotRetryableError("somebody else has just changed it")
+    await _require_content(connection, current)
     await enqueue_again(connection, current, Priority(current.priority), actor.at)
     await _record(connection, AuditAction.NOTIFICATION_RETRIED, current, Status.QUEUED, actor, comment)
 
@@ -167,7 +173,8 @@ async def resolve_notification(
     """Decide about a mail whose outcome is unknown; its `uncertain_at` is kept.
 
     Raises `NotFoundError`, `NotUnknownError`, and `AlreadyUnderWayError` if it is being sent again at this moment. To
-    send it again raises `BatchCancelledError`, and `InvalidRequestError` if the caller could not submit it today.
+    send it again raises `BatchCancelledError`, `ContentErasedError`, and `InvalidRequestError` if the caller could not
+    submit it today.
     """
     current = await _load_current(connection, id_, rights)
     if current.status not in _RESOLVABLE:
@@ -193,6 +200,7 @@ async def resolve_notification(
     if not await apply_requested_change(connection, step, change):
         raise NotUnknownError("somebody else has just changed it")
     if is_resend:
+        await _require_content(connection, current)
         await enqueue_again(connection, current, Priority(current.priority), actor.at)
     await _record(connection, AuditAction.NOTIFICATION_RESOLVED, current, status, actor, comment)
 
@@ -201,7 +209,7 @@ async def resolve_notification(
 
 
 async def _load_current(connection: AsyncConnection, id_: UUID, rights: MailRights | None) -> Any:
-    names = ("id", "service_id", "address_key", "recipient", "from_address", "kind", "status", "priority")
+    names = ("id", "parent_id", "service_id", "address_key", "recipient", "from_address", "kind", "status", "priority")
     statement = (
         select(*(_notification[name] for name in (*names, "send_at", "expires_at")))
         .add_columns(_batch.cancelled_at.label("batch_cancelled_at"))
@@ -218,6 +226,23 @@ async def _withdraw_entry(connection: AsyncConnection, current: Any) -> None:
     """Withdraw its entry, leased or not. Raises `AlreadyUnderWayError` if a body is permitted."""
     if not await entry_store.withdraw_entry(connection, current.service_id, current.id):
         raise AlreadyUnderWayError
+
+
+async def _require_content(connection: AsyncConnection, current: Any) -> None:
+    """Raise `ContentErasedError` unless the mail can still be made.
+
+    The caller has just written its row. The purge locks the row before it erases the content, so it does not come
+    between this look and the commit.
+    """
+    holders = [id_ for id_ in (current.id, current.parent_id) if id_ is not None]
+    query = select(_content.secrets_erased).where(_content.notification_id.in_(holders))
+    stored = (await connection.execute(query.order_by(_content.notification_id.desc()))).scalars().all()
+    if not stored:
+        raise ContentErasedError
+    if any(stored):
+        raise ContentErasedError(
+            "its secret variables were erased, so it cannot be sent again: submit it as a new notification"
+        )
 
 
 async def _compute_lifetime(connection: AsyncConnection, current: Any) -> timedelta:

@@ -8,15 +8,17 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID, uuid5
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.auth.authenticated_key import Caller
 from notifier.clock import Clock
 from notifier.db.database_errors import convert_database_errors
-from notifier.db.dialect import insert_if_absent
+from notifier.db.dialect import build_insert
 from notifier.db.engine import Database
-from notifier.db.tables import Batch
+from notifier.db.tables import Batch, get_columns
 from notifier.errors import (
     Fault,
     IdempotencyInProgressError,
@@ -42,6 +44,7 @@ LOOP_TURNS = 4
 MAX_BEGIN_SECONDS = 2.5  # longest transaction; the driver takes two more to give up a server that hangs
 MAX_CHUNK_MAILS = 100
 """Mails, with copies, that are written at once: so few that other requests are written in between."""
+_batch = get_columns(Batch)
 ItemT = TypeVar("ItemT")
 ItemResult = SubmissionResult | list[Fault]
 """The answer for one notification; the pointers of its faults begin at the notification."""
@@ -138,7 +141,17 @@ class BatchSubmitter:
         }
         with convert_database_errors():
             async with asyncio.timeout(MAX_BEGIN_SECONDS), self._database.write() as connection:
-                await insert_if_absent(connection, Batch, row)
+                await self._insert_batch(connection, row)
+
+    async def _insert_batch(self, connection: AsyncConnection, row: dict[str, Any]) -> None:
+        """Write the batch. One whose key has expired begins again, so that the purge does not take it for old."""
+        statement = build_insert(connection, Batch).values(row)
+        again = statement.on_conflict_do_update(
+            index_elements=[_batch.id],
+            set_={"created_at": statement.excluded.created_at},
+            where=_batch.created_at <= row["created_at"] - self._submitter.key_lifetime,
+        )
+        await connection.execute(again)
 
     async def _find_earlier(self, caller: Caller, items: Sequence[BatchItem]) -> dict[ServiceKey, EarlierNotification]:
         keys = {item.idempotency.key for item in items if item.idempotency}

@@ -6,6 +6,7 @@ What it accepts can be rendered with the version that it pins. It never sends, a
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -137,6 +138,11 @@ class NotificationSubmitter:
     def is_outdated(self, earlier: EarlierNotification) -> bool:
         """True if its idempotency key does not count any more."""
         return earlier.is_outdated(self._clock.now(), self._rules.key_lifetime)
+
+    @property
+    def key_lifetime(self) -> timedelta:
+        """How long an idempotency key counts."""
+        return self._rules.key_lifetime
 
     async def _replay(self, caller: Caller, idempotency: Idempotency) -> SubmissionResult | None:
         async with self._database.read() as connection:

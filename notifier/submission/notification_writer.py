@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.shared_commit import LOCK_TIMEOUT_MS, CommitSize, CommitWriter
+from notifier.db.stored_file import RENEWAL_AFTER
 from notifier.db.table_base import format_sqlite_time
 from notifier.errors import IdempotencyInProgressError, IdempotencyKeyReusedError
 from notifier.states import Status
@@ -25,8 +26,16 @@ from notifier.submission import notification_writer_sql as sql
 from notifier.submission.attachment_validation import CheckedAttachment
 from notifier.submission.new_notification import NewNotification, ServiceKey
 
-_KNOWN_FILES = text("SELECT sha256 FROM attachment WHERE sha256 = ANY(CAST(:digests AS bytea[]))")
-_STORE_FILE_SQLITE = "INSERT OR IGNORE INTO attachment (sha256, octets, created_at) VALUES (?, ?, ?)"
+_OLD = f"created_at <= now() - interval '{RENEWAL_AFTER.total_seconds():.0f} seconds'"
+_KNOWN_FILES = text(f"SELECT sha256, {_OLD} AS is_old FROM attachment WHERE sha256 = ANY(CAST(:digests AS bytea[]))")  # noqa: S608 - our own constants
+# In the order of the hashes, so that two writers do not deadlock. One that the purge has just deleted is not returned.
+_RENEW_FILES = text("""
+UPDATE attachment SET created_at = now() WHERE sha256 = ANY(ARRAY(
+  SELECT sha256 FROM attachment WHERE sha256 = ANY(CAST(:digests AS bytea[])) ORDER BY sha256 FOR UPDATE))
+RETURNING sha256""")
+_STORE_FILE_SQLITE = """
+INSERT INTO attachment (sha256, octets, created_at) VALUES (:sha256, :octets, :now)
+ON CONFLICT (sha256) DO UPDATE SET created_at = excluded.created_at WHERE attachment.created_at <= :old"""
 IdempotencyError = IdempotencyKeyReusedError | IdempotencyInProgressError
 """Why one notification of a batch was not written: a value, so that the others are written."""
 
@@ -86,7 +95,11 @@ def _parse_earlier(service_id: UUID, row: Sequence[Any]) -> tuple[ServiceKey, Ea
 
 
 async def write_in_transaction(connection: AsyncConnection, new: NewNotification) -> SubmissionResult:
-    """Write one that has no idempotency key in the caller's transaction. The caller commits, and wakes the sender."""
+    """Write one in the caller's transaction. The caller commits, and wakes the sender.
+
+    If its idempotency key exists, nothing is written: returns the earlier notification, or raises
+    `IdempotencyKeyReusedError` or `IdempotencyInProgressError`.
+    """
     (result,) = await write_all_in_transaction(connection, [new])
     if not isinstance(result, SubmissionResult):
         raise result
@@ -143,9 +156,15 @@ async def _insert_postgres(
 async def _find_missing_files(
     connection: StatementConnection, attached: Collection[tuple[UUID, CheckedAttachment]]
 ) -> dict[str, Any]:
-    """The files that PostgreSQL does not have yet, and their notifications, as parameters of the insert."""
+    """The files that PostgreSQL does not have yet, and their notifications, as parameters of the insert.
+
+    Those that it has are kept until the insert is committed: the purge deletes none whose time is recent.
+    """
     digests = [file.sha256 for _, file in attached]
-    known = {bytes(row.sha256) for row in await connection.execute(_KNOWN_FILES, {"digests": digests})}
+    stored = [(bytes(row.sha256), row.is_old) for row in await connection.execute(_KNOWN_FILES, {"digests": digests})]
+    known = {digest for digest, is_old in stored if not is_old}
+    if old := [digest for digest, is_old in stored if is_old]:
+        known |= {bytes(row.sha256) for row in await connection.execute(_RENEW_FILES, {"digests": old})}
     missing = [(owner, file) for owner, file in attached if file.sha256 not in known]
     return {
         "owners": [owner for owner, _ in missing],
@@ -183,9 +202,10 @@ def _insert_sqlite(connection: sqlite3.Connection, notifications: Sequence[NewNo
     written = {UUID(id_): Status(status) for id_, status in msgspec.json.decode(written_json)}
     for new in notifications:
         if new.attachments and new.row.id in written:
-            stored_at = format_sqlite_time(new.row.created_at)
+            now, old = map(format_sqlite_time, (new.row.created_at, new.row.created_at - RENEWAL_AFTER))
             connection.executemany(
-                _STORE_FILE_SQLITE, [(file.sha256, file.data, stored_at) for file in new.attachments]
+                _STORE_FILE_SQLITE,
+                [{"sha256": file.sha256, "octets": file.data, "now": now, "old": old} for file in new.attachments],
             )
     return written
 

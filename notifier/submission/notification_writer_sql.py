@@ -24,7 +24,8 @@ _COMPUTED = {
     "detail": "'the address is suppressed: ' || barred",
     "sequence": "0",
 }
-_CONTENT = [column.name for column in get_columns(NotificationContent)][1:]
+_CONTENT_COLUMNS = [c for c in get_columns(NotificationContent) if c.name not in ("notification_id", "secrets_erased")]
+_CONTENT = [column.name for column in _CONTENT_COLUMNS]
 _INTO = f"""INSERT INTO notification ({", ".join(_NAMES)})"""
 _INTO_CONTENT = f"""INSERT INTO notification_content (notification_id, {", ".join(_CONTENT)})"""
 _INTO_TAGS = "INSERT INTO notification_tag (service_id, tag, notification_id)"
@@ -48,7 +49,7 @@ kept AS (
 
 def _build_postgres(stored_files: str = "") -> TextClause:
     """The lock timeout and all inserts in one statement: one round trip, one transaction."""
-    table_columns = [*get_columns(Notification), *list(get_columns(NotificationContent))[1:]]
+    table_columns = [*get_columns(Notification), *_CONTENT_COLUMNS]
     types = {column.name: column.type.compile(_DIALECT) for column in table_columns if column.name not in _COMPUTED}
     types |= {"request_hash": "text", "entry_id": "uuid"}
     row = _COMPUTED | {"request_hash": "decode(request_hash, 'base64')"}

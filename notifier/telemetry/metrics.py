@@ -15,7 +15,17 @@ SUBMIT_SECONDS = Histogram(
 DUE_AGE_SECONDS = Gauge(
     "notifier_due_age_seconds", "Age of the oldest due entry.", ["kind", "priority"], registry=REGISTRY
 )
-ENTRIES = Gauge("notifier_outbox_entries", "Outbox entries by state.", ["state"], registry=REGISTRY)
+ENTRIES = Gauge(
+    "notifier_outbox_entries", "Outbox entries by state; at most 100000 are counted.", ["state"], registry=REGISTRY
+)
+TABLE_ROWS = Gauge("notifier_table_rows", "Rows of a table, estimated.", ["table"], registry=REGISTRY)
+TABLE_BYTES = Gauge(
+    "notifier_table_bytes", "Size of a table with its indexes; only on PostgreSQL.", ["table"], registry=REGISTRY
+)
+DATABASE_BYTES = Gauge("notifier_database_bytes", "Size of the database.", registry=REGISTRY)
+DATABASE_FREE_BYTES = Gauge(
+    "notifier_database_free_bytes", "Free space inside the file of SQLite; 0 on PostgreSQL.", registry=REGISTRY
+)
 CLAIMED = Counter("notifier_claimed_total", "Entries claimed.", ["kind"], registry=REGISTRY)
 CLAIM_SECONDS = Histogram(
     "notifier_claim_seconds", "Time of one claim, as the sender sees it.", buckets=CLAIM_BUCKETS, registry=REGISTRY

@@ -26,6 +26,7 @@ IMAGE_FUNCTIONS = frozenset({"asset", "image"})
 
 _LATER_SETTINGS = {
     "when_uncertain": "resend", "from": None, "reply_to": None, "public": (), "secret": (), "link_schemes": (),
+    "keep_content_days": None,
 }  # fmt: skip
 """Settings that are newer than the first hashes; their defaults are left out, so that old hashes stay valid."""
 
@@ -46,6 +47,7 @@ class TemplateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     public: tuple[str, ...] = ()  # dotted paths of variables that strangers have typed: no markup, no live links
     secret: tuple[str, ...] = ()  # dotted paths of variables that people who edit templates must not see
     link_schemes: tuple[str, ...] = ()  # schemes that links may have besides https, http, mailto, tel and sms
+    keep_content_days: int | None = None  # after the end, instead of what the service or the settings say
 
 
 class TemplateSource(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from notifier.templating.validation import SETTINGS_FILE, SourceProblem, SourceP
 _KEYS = {field.encode_name: field for field in msgspec.structs.fields(TemplateSettings)}
 _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _ALWAYS = frozenset({"name", "category", "priority"})  # written even if they have their default
+_NUMBERS = frozenset({"keep_content_days"})
 _MAX_LINE_LENGTH = 120
 
 
@@ -49,6 +50,9 @@ def _find_type_fault(key: str, value: Any) -> str | None:
     if _is_list(key):
         is_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
         return None if is_list else f'{key} must be a list of texts in quotes, such as ["name", "order.note"]'
+    if key in _NUMBERS:
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        return None if is_number else f"{key} must be a whole number, without quotes"
     return None if isinstance(value, str) else f"{key} must be a text in quotes"
 
 
@@ -71,8 +75,14 @@ def format_settings(settings: TemplateSettings) -> str:
     for key, field in _KEYS.items():
         value = values[key]
         if key in _ALWAYS or value != msgspec.to_builtins(field.default):
-            lines.append(f"{key} = {_format_list(key, value) if _is_list(key) else _format_text(value)}\n")
+            lines.append(f"{key} = {_format_value(key, value)}\n")
     return "".join(lines)
+
+
+def _format_value(key: str, value: Any) -> str:
+    if key in _NUMBERS:
+        return str(value)
+    return _format_list(key, value) if _is_list(key) else _format_text(value)
 
 
 def _format_text(value: str) -> str:

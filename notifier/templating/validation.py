@@ -11,6 +11,7 @@ import msgspec
 from notifier import email_address
 from notifier.errors import Fault, InvalidRequestError, escape_pointer
 from notifier.rendering.protocol import SourceCheck
+from notifier.retention_settings import MAX_KEEP_DAYS
 from notifier.states import Category, Priority, WhenUncertain
 from notifier.template_language.context_filters import find_scheme_fault
 from notifier.template_language.template_source import (
@@ -169,6 +170,8 @@ def _find_setting_faults(settings: TemplateSettings) -> list[tuple[str, str]]:
         faults.append(("priority", "marketing is always bulk: set priority to bulk"))
     if settings.when_uncertain not in set(WhenUncertain):
         faults.append(("when_uncertain", f"when_uncertain is resend or hold, not {settings.when_uncertain!r}"))
+    if settings.keep_content_days is not None and not 0 <= settings.keep_content_days <= MAX_KEEP_DAYS:
+        faults.append(("keep_content_days", f"keep_content_days is a number of days from 0 to {MAX_KEEP_DAYS}"))
     faults += [("link_schemes", message) for message in _find_scheme_faults(settings.link_schemes)]
     if not _LANGUAGE_TAG.fullmatch(settings.locale):
         faults.append(("locale", f"locale is a language tag such as en, fr or pt-BR, not {settings.locale!r}"))

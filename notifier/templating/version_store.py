@@ -41,6 +41,7 @@ class PublishedVersion:
     priority: Priority
     expires_after: int | None  # seconds
     when_uncertain: WhenUncertain
+    keep_content_days: int | None  # after the end; None: as the service says
     sender: str | None  # "Name <address>", unless a request says otherwise
     reply_to: str | None
     published_at: datetime
@@ -171,6 +172,7 @@ async def write_version(
         priority=Priority(settings.priority),
         expires_after=parse_duration(settings.expires_after),
         when_uncertain=WhenUncertain(settings.when_uncertain),
+        keep_content_days=settings.keep_content_days,
         sender=settings.from_,
         reply_to=settings.reply_to,
         published_at=publication.at,

@@ -17,7 +17,7 @@ from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.db.tables import SenderProcess, get_columns
 from notifier.errors import NotifierError
-from notifier.outbox import entry_store
+from notifier.outbox import queue_counts
 from notifier.outbox.claimer import MIN_PRIORITY_SHARE
 from notifier.outbox.heartbeat import ThroughputEstimate
 from notifier.outbox.queue_sql import PRIORITIES_BY_RANK
@@ -130,7 +130,7 @@ class QueueForecast:
         if not rate or await list_relay_outages(connection):
             return {}, None
         return estimate_waits(
-            await entry_store.count_due(connection, EntryKind.EMAIL, most=self._max_count), rate
+            await queue_counts.count_due(connection, EntryKind.EMAIL, most=self._max_count), rate
         ), rate
 
     async def _read_throughput(self, connection: AsyncConnection) -> float | None:

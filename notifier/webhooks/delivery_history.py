@@ -25,6 +25,7 @@ from notifier.webhooks.webhook_handler import build_delivery_row
 MAX_ATTEMPTS_SHOWN = 200  # the newest attempts of one delivery
 MAX_REPLAYED = 1000  # deliveries that one request replays
 _delivery_table, _attempt_table = get_columns(WebhookDelivery), get_columns(WebhookAttempt)
+_event_table = get_columns(WebhookEvent)
 
 
 class EndpointDisabledError(NotifierError):
@@ -110,7 +111,10 @@ async def replay_delivery(
 ) -> dict[str, Any]:
     """Send an event again as a new delivery, with the same id and the same bytes. Raises `EndpointDisabledError`."""
     endpoint = await _get_enabled_endpoint(connection, service_id, endpoint_id)
-    (new_id,) = await _insert_again(connection, [await _get_row(connection, endpoint_id, id_)], actor.at)
+    new_ids = await _insert_again(connection, [await _get_row(connection, endpoint_id, id_)], actor.at)
+    if not new_ids:
+        raise NotFoundError("there is no such delivery")
+    (new_id,) = new_ids
     await record_audit(connection, AuditAction.WEBHOOK_REPLAYED, endpoint, actor, after={"of": id_})
     return await get_delivery(connection, service_id, endpoint_id, new_id)
 
@@ -146,8 +150,12 @@ def _is_replayed() -> Any:
 
 
 async def _insert_again(connection: AsyncConnection, rows: Sequence[RowMapping], now: datetime) -> list[UUID]:
+    """Write them as new deliveries, without those whose event is purged at this moment."""
     names = ("event_id", "endpoint_id", "service_id", "type", "body")
-    new = [build_delivery_row({name: row[name] for name in names}, now) for row in rows]
+    ids = {row["event_id"] for row in rows}
+    locked = select(_event_table.id).where(_event_table.id.in_(ids)).order_by(_event_table.id)
+    kept = set((await connection.execute(locked.with_for_update(read=True, key_share=True))).scalars())
+    new = [build_delivery_row({name: row[name] for name in names}, now) for row in rows if row["event_id"] in kept]
     await delivery_store.insert_deliveries(connection, new)
     return [row["id"] for row in new]
 

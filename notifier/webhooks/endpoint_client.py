@@ -5,14 +5,11 @@ It returns a `CallResult` whatever the endpoint does. It follows no redirect, ke
 
 import asyncio
 import contextlib
-import socket
 import ssl
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from uuid import UUID
 
 import h11
@@ -20,20 +17,22 @@ import h11
 import notifier
 from notifier.backoff import MAX_RETRY_AFTER, parse_retry_after
 from notifier.clock import Clock
-from notifier.errors import NotifierError
 from notifier.settings import WebhooksSettings
 from notifier.trusted_certificates import WEBHOOKS_VARIABLE, build_tls_context
-from notifier.webhooks.webhook_url import UrlRefusedError, WebhookTarget, is_public_address, parse_webhook_url
+from notifier.webhooks.pinned_connection import (
+    MAX_HEAD_BYTES,
+    AddressRefusedError,
+    ResolveHost,
+    open_pinned_connection,
+)
+from notifier.webhooks.webhook_url import UrlRefusedError, WebhookTarget, parse_webhook_url
 
-MAX_HEAD_BYTES = 32 * 1024
 MAX_REPLY_BYTES = 64 * 1024
 """Bytes that are read of a reply, head and body together."""
 BODY_SECONDS = 2.0
 """Seconds in which the body of a reply is read, once its status is known."""
 MAX_DETAIL_LENGTH = 200
 """Characters of a reply that are kept for the owner of the endpoint."""
-MAX_ADDRESSES = 4
-"""Addresses of a host that are tried."""
 HEALTHY_DIVISOR, FAILING_DIVISOR = 2, 10
 """An endpoint may take all slots divided by this, after a successful attempt and after a failed one."""
 MAX_WAIT = timedelta(minutes=10)
@@ -41,39 +40,6 @@ MIN_WAIT_SECONDS = 0.5
 MAX_REMEMBERED = 10_000
 HIDDEN_REPLY = "replies of a host in NOTIFIER_WEBHOOKS__INSECURE_HOSTS are not kept"
 _CHUNK = 4096
-
-
-ResolveHost = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Returns the addresses of a host, best first; raises `OSError` if there are none."""
-
-
-class AddressRefusedError(NotifierError):
-    """The host has an address that is not public."""
-
-
-class HostResolver:
-    """The resolver of the operating system, in threads of its own: the event loop's threads resolve the relay."""
-
-    def __init__(self, threads: int) -> None:
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="webhook-names")
-
-    async def __call__(self, host: str, port: int) -> list[str]:
-        """Return the addresses of a host, each once."""
-        lookup = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-        results = await asyncio.get_running_loop().run_in_executor(self._threads, lookup)
-        return list(dict.fromkeys(str(address[0]) for *_, address in results))
-
-    def close(self) -> None:
-        """Close the threads without waiting for a name server that does not answer."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-async def resolve_addresses(target: WebhookTarget, resolve: ResolveHost) -> Sequence[str]:
-    """Resolve a target. Raises `AddressRefusedError` if any address is not public: the next lookup may put it first."""
-    resolved = await resolve(target.host, target.port)
-    if not target.trusted and not all(map(is_public_address, resolved)):
-        raise AddressRefusedError
-    return resolved[:MAX_ADDRESSES]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,25 +111,12 @@ class EndpointClient:
         http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
         with contextlib.ExitStack() as stack:
             async with asyncio.timeout(self._timeout):
-                reader, writer = await self._connect(where)
+                reader, writer = await open_pinned_connection(where, self._resolve, self._tls)
                 stack.callback(writer.transport.abort)  # closing TLS properly would wait for the other side
                 writer.write(_encode_request(http, where, fields, body))
                 await writer.drain()
                 head, read = await _read_head(http, reader)
             return await _read_body(http, reader, head, read)
-
-    async def _connect(self, where: WebhookTarget) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect to one of the checked addresses. The name is sent, but never resolved again."""
-        error: OSError = OSError("no address")
-        tls = {"ssl": self._tls, "server_hostname": where.host} if where.secure else {}
-        for address in await resolve_addresses(where, self._resolve):
-            try:
-                return await asyncio.open_connection(address, where.port, limit=MAX_HEAD_BYTES, **tls)  # type: ignore[arg-type]
-            except ssl.SSLError:
-                raise
-            except OSError as failed:
-                error = failed
-        raise error
 
 
 def _encode_request(http: h11.Connection, where: WebhookTarget, fields: Mapping[str, str], body: bytes) -> bytes:

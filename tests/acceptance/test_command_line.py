@@ -99,9 +99,9 @@ def test_doctor_names_what_is_wrong(env: dict[str, str]) -> None:
     assert f"BAD   relay       127.0.0.1:{port}" in sick.stdout
     findings = json.loads(notifier_process.run_notifier("doctor", "--json", env=env, check=False).stdout)
     names = [finding["name"] for finding in findings]
-    assert names[:6] == ["database", "migrations", "clock", "connections", "webhooks", "data_dir"]
-    assert names[6:9] == ["file_modes", "relay", "recipients"]
-    assert names[9:] == ["aiosmtplib", "Jinja2", "Python", "SQLite"]
+    assert names[:7] == ["database", "migrations", "clock", "connections", "webhooks", "feeds", "data_dir"]
+    assert names[7:10] == ["file_modes", "relay", "recipients"]
+    assert names[10:] == ["aiosmtplib", "Jinja2", "Python", "SQLite"]
 
 
 async def test_doctor_and_send_in_a_healthy_installation(

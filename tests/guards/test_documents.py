@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from notifier.job_states import JOB_TRANSITIONS
 from notifier.settings import Settings
 from notifier.states import (
     ENTRY_TRANSITIONS,
@@ -49,13 +50,19 @@ def test_every_setting_is_documented() -> None:
     assert documented == _settings(Settings)
 
 
+def _parse_arrows(diagram: str) -> set[tuple[str, ...]]:
+    return {tuple(part.strip() for part in re.split(r"-->|: ", line, maxsplit=2)) for line in diagram.splitlines()}
+
+
 def test_the_diagrams_are_the_machines() -> None:
     """docs/states.md draws exactly the transitions of the code, with those who may cause them."""
     text = (ROOT / "docs" / "states.md").read_text()
-    entry, notification = re.findall(r"```mermaid\nstateDiagram-v2\n(.*?)```", text, re.DOTALL)
-    drawn = {tuple(part.strip() for part in re.split(r"-->|: ", line, maxsplit=2)) for line in entry.splitlines()}
+    entry, notification, job = re.findall(r"```mermaid\nstateDiagram-v2\n(.*?)```", text, re.DOTALL)
+    drawn = _parse_arrows(entry)
     declared = {(source.value, target.value if target else "[*]", why) for source, target, why in ENTRY_TRANSITIONS}
     assert drawn == declared | {("[*]", "ready", "enqueue")}
+    begin = ("[*]", "queued", "a request, a schedule, or a run by hand")
+    assert _parse_arrows(job) == {(source.value, to.value, why) for source, to, why in JOB_TRANSITIONS} | {begin}
     causes: dict[tuple[str, str], list[str]] = {}
     for step in NOTIFICATION_TRANSITIONS:
         causes.setdefault((step.source.value, step.target.value), []).append(step.cause.value)

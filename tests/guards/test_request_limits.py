@@ -18,6 +18,7 @@ FREE = {
     "variables": "the template says what they are; at most 256 KiB, and the values of the body are counted",
     "sample": "as variables; at most 256 KiB, and the values of the body are counted",
     "options": "checked by the action of the schedule; the values of the body are counted",
+    "json_schema": "a schema of at most 32 KiB, compiled in a child process; the values of the body are counted",
     "defaults": "checked as fields of each notification; the values of the body are counted",
 }
 """Objects whose content the caller chooses, each with its limit."""

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from notifier.db.engine import Database
 from notifier.db.tables import OutboxEntry, get_columns
 from notifier.ids import generate_id
-from notifier.outbox import claim_sql, entry_store
+from notifier.outbox import claim_sql, entry_store, queue_counts
 from notifier.outbox.claim_sql import ClaimRequest, ClaimShare, ServiceBacklog
 from notifier.outbox.entry_handler import ClaimedEntry, Fence, FinishEntry, LostClaim, NewEntry, Settlement
 from notifier.outbox.entry_store import LeaseSelection
@@ -90,7 +90,7 @@ class QueueDriver:
     async def states(self) -> dict[EntryState, int]:
         """Count the entries in each state."""
         async with self.database.read() as connection:
-            return await entry_store.count_by_state(connection)
+            return await queue_counts.count_by_state(connection)
 
     async def row(self, id_: UUID) -> OutboxEntry | None:
         """Get the row of an entry."""

@@ -4,16 +4,44 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
 
 from notifier.api import fields, request_model
 from notifier.api.request_model import RequestModel
 from notifier.states import AssetMode, AssetStatus
-from notifier.templating.assets import asset_store
+from notifier.templating.assets import asset_store, image_operations
+from notifier.templating.assets.image_operations import ImageOperation, ImageStep
 
 NAME_PATTERN = f"^{asset_store.ASSET_NAME.pattern}$"
 _Side = Annotated[int, Field(ge=1, le=asset_store.MAX_WIDTH), BeforeValidator(fields.convert_whole_number)]
 _EXAMPLE: JsonValue = {"name": "logo", "content": "iVBORw0KGgo=", "width": 150, "revision": 0}
+
+
+_Number = Annotated[int, Field(ge=0, le=image_operations.MAX_CROP_SIDE), BeforeValidator(fields.convert_whole_number)]
+
+
+_Colour = Annotated[str, StringConstraints(max_length=7), fields.document_field(pattern="^#[0-9A-Fa-f]{6}$")]
+_Radius = Annotated[float, Field(ge=0, le=image_operations.MAX_BLUR_RADIUS)]
+_OPERATION_EXAMPLE: JsonValue = {"do": "fit", "width": 300}
+
+
+class ImageOperationIn(RequestModel):
+    """One operation on an image. `detail` of a fault says which fields it takes."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_OPERATION_EXAMPLE]})
+
+    do: ImageStep = Field(strict=False, description="What is done; `fit` and `resize` set the size that is shown.")
+    width: _Number | None = Field(None, description="In CSS pixels: of `resize`, `fit`, `crop`.")
+    height: _Number | None = Field(None, description="In CSS pixels: of `resize`, `fit`, `crop`.")
+    x: _Number | None = Field(None, description="Of `crop`: from the left. Null: in the middle.")
+    y: _Number | None = Field(None, description="Of `crop`: from the top. Null: in the middle.")
+    colour: _Colour | None = Field(None, description="Of `flatten`: what is behind transparent parts, such as #ffffff.")
+    radius: _Radius | None = Field(None, description="In CSS pixels: of `blur`, `sharpen`.")
+    percent: _Number | None = Field(None, description="How strong: of `sharpen`.")
+
+    def build_operation(self) -> ImageOperation:
+        """Build the operation."""
+        return ImageOperation(**{name: getattr(self, name) for name in ImageOperation.__struct_fields__})
 
 
 class AssetIn(RequestModel):
@@ -39,6 +67,11 @@ class AssetIn(RequestModel):
     )
     width: _Side | None = Field(None, description="In CSS pixels. Null: its own width, but at most 600 with `fit`.")
     height: _Side | None = Field(None, description="In CSS pixels; `crop` needs width and height.")
+    operations: list[ImageOperationIn] = Field(
+        default_factory=list,
+        max_length=image_operations.MAX_OPERATIONS,
+        description="Done in this order, instead of mode, width and height.",
+    )
     revision: fields.WholeNumber = Field(
         0, ge=0, le=2**31 - 2, description="The revision that you have loaded; 0 for a new name."
     )
@@ -54,6 +87,19 @@ class AssetFileOut(BaseModel):
     size: int = Field(description="In bytes.")
 
 
+class ImageOperationOut(BaseModel):
+    """One operation on an image."""
+
+    do: ImageStep
+    width: int | None = None
+    height: int | None = None
+    x: int | None = None
+    y: int | None = None
+    colour: str | None = None
+    radius: float | None = None
+    percent: int | None = None
+
+
 class AssetOut(BaseModel):
     """An image, with its progress."""
 
@@ -65,6 +111,7 @@ class AssetOut(BaseModel):
     mode: AssetMode
     width: int | None
     height: int | None
+    operations: list[ImageOperationOut] = Field(description="Done in this order, instead of mode, width and height.")
     files: dict[str, AssetFileOut] = Field(
         description="`1x`, and `2x` if the image is large enough; empty until it is ready."
     )

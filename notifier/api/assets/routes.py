@@ -15,7 +15,7 @@ from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.mail.mail_parts import IMAGE_EXTENSIONS
 from notifier.states import AssetStatus
 from notifier.submission.attachment_validation import decode_base64
-from notifier.templating.assets import asset_store
+from notifier.templating.assets import asset_store, image_operations
 from notifier.templating.assets.asset_store import AssetView
 from notifier.templating.assets.image_conversion import ImageOptions
 
@@ -40,7 +40,8 @@ async def upload_asset(request: Request, response: Response, audit: AuditDepende
     """
     caller = await authenticate_key(request, KeyScope.TEMPLATES_EDIT)
     body = await read_model(request, AssetIn)
-    options = ImageOptions(mode=body.mode, width=body.width, height=body.height)
+    operations = tuple(operation.build_operation() for operation in body.operations)
+    options = ImageOptions(mode=body.mode, width=body.width, height=body.height, operations=operations)
     data = await asyncio.to_thread(_decode_upload, body, options)
     async with open_change_transaction(request) as connection:
         actor = audit.get_actor(caller)
@@ -115,7 +116,7 @@ async def get_public_file(request: Request, name: str) -> Response:
 def _decode_upload(body: AssetIn, options: ImageOptions) -> bytes:
     """Decode and check the upload before it is converted. Raises `InvalidRequestError`."""
     data, problem = decode_base64(body.content)
-    faults = [Fault("/content", asset_store.REJECTED, problem)] if problem is not None else []
+    faults = [Fault("/content", image_operations.REJECTED, problem)] if problem is not None else []
     faults += asset_store.find_upload_faults(body.name, data or b"", options)
     if faults or data is None:
         raise InvalidRequestError(faults)
@@ -123,4 +124,5 @@ def _decode_upload(body: AssetIn, options: ImageOptions) -> bytes:
 
 
 def _format_asset(asset: AssetView) -> dict[str, Any]:
-    return vars(asset) | {"files": {name: msgspec.to_builtins(file) for name, file in asset.files.items()}}
+    files = {name: msgspec.to_builtins(file) for name, file in asset.files.items()}
+    return vars(asset) | {"files": files, "operations": msgspec.to_builtins(asset.operations)}

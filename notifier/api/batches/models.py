@@ -14,7 +14,7 @@ from typing_extensions import TypeAliasType
 from notifier import strict_json
 from notifier.api import fields, request_model
 from notifier.api.errors.faults import FaultLister, build_more_errors, get_common_code
-from notifier.api.errors.problem_catalogue import FaultOut
+from notifier.api.errors.problem_document import FaultOut
 from notifier.api.errors.problem_responses import BadRequestError
 from notifier.api.notifications import models, submission_models
 from notifier.api.request_model import MAX_BODY_BYTES, MAX_NAMES, MAX_NOTIFICATION_BYTES, RequestModel, drop_unset

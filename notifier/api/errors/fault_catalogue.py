@@ -14,6 +14,10 @@ FAULTS = {
         "The service may not send from this address.",
         "Use one of its domains, or ask the operator to add yours.",
     ),
+    "headers_needed": (
+        "The header fields of the feed would go to another host.",
+        "Send them again in `headers`, or `{}` to have none.",
+    ),
     "header_not_allowed": (
         "This header cannot be set.",
         "Leave it out, or ask for an `X-…` name in `NOTIFIER_API__ALLOWED_HEADERS`.",
@@ -29,6 +33,8 @@ FAULTS = {
     ),
     "invalid_locale": ("This is not a language tag.", "Send a tag such as en or fr-CA (BCP 47)."),
     "invalid_parameter": ("A query parameter is invalid or unknown.", "`errors` says which, and what is allowed."),
+    "invalid_row_key": ("This cannot be the name of a column.", "`detail` says what is allowed."),
+    "invalid_schema": ("This is not a JSON Schema that can be used.", "`detail` says why."),
     "invalid_type": ("The value has the wrong type or form.", "Send what the documentation says for this field."),
     "invalid_url": ("This URL cannot be called.", "Send an https URL of a public host."),
     "missing_body": ("The body is empty.", "Send a JSON object."),
@@ -40,6 +46,7 @@ FAULTS = {
         "Leave it out, or use a template.",
     ),
     "not_yours_to_say": ("Callers cannot give this reason; it comes from a relay's reply.", "Use another reason."),
+    "out_of_range": ("The number is too small or too large.", "`detail` says which numbers are allowed."),
     "recipient_not_allowed": (
         "This instance, or this key, may not mail that address.",
         "`detail` names the setting; ask the operator.",

@@ -1,4 +1,4 @@
-"""Every problem code, with its status, title, meaning and remedy; and the model of a problem document.
+"""Every problem code, with its status, title, meaning and remedy.
 
 Problem pages and OpenAPI are built from it.
 A test finds codes of the package that are missing here.
@@ -6,11 +6,7 @@ A test finds codes of the package that are missing here.
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
-
-from notifier.api import fields
 from notifier.api.errors.fault_catalogue import FAULTS
 from notifier.api.errors.merge_problems import MERGE_PROBLEMS
 
@@ -101,12 +97,19 @@ _PROBLEMS = {
         409, "Its batch was cancelled", "No mail of a cancelled batch is sent or resent.", "Submit a new notification.",
         "retry_notification resolve_notification",
     ),
+    "content_erased": CatalogueEntry(
+        409, "The content was erased",
+        "The content, or its secret variables, were kept as long as the retention says, and are gone. With status 410 "
+        "when you read it, with 409 when you send it again.",
+        "Submit a new notification. `content_until` of a notification says how long its content is kept.",
+        "retry_notification resolve_notification",
+    ),
     "not_unknown": CatalogueEntry(
         409, "Not unknown", "The status is not `unknown`: there is nothing to resolve.",
         _LOOK_REMEDY, "resolve_notification",
     ),
     "unrenderable": CatalogueEntry(
-        409, "The mail cannot be rendered", "Its template fails with its variables, or its content was deleted.",
+        409, "The mail cannot be rendered", "Its template fails with its variables, or a part of it is gone.",
         "Publish a template that works, then submit a new notification; `detail` says what is wrong.",
         "get_notification_content",
     ),
@@ -138,7 +141,11 @@ _PROBLEMS = {
     ),
     "stale_schedule": CatalogueEntry(
         409, "Edit conflict", "Somebody changed the schedule after the `revision` that you sent.",
-        "Load it, and send your change with its `revision`.", "save_schedule run_schedule",
+        "Load it, and send your change with its `revision`.", "save_schedule",
+    ),
+    "schedule_busy": CatalogueEntry(
+        409, "A run began at the same moment", "Another request began a run at the same moment.",
+        "Look at the list of jobs, and try again.", "run_schedule",
     ),
     "built_in_schedule": CatalogueEntry(
         409, "A built-in schedule", "It can be moved, switched off and run, but not deleted, and keeps its action.",
@@ -147,6 +154,17 @@ _PROBLEMS = {
     "too_many_schedules": CatalogueEntry(
         409, "Too many schedules", "The owner has the maximum number of schedules.", "Delete one first.",
         "save_schedule",
+    ),
+    "stale_feed": CatalogueEntry(
+        409, "Edit conflict", "Somebody changed the feed after the `revision` that you sent.",
+        "Load it, and send your change with its `revision`.", "save_feed fetch_feed",
+    ),
+    "too_many_feeds": CatalogueEntry(
+        409, "Too many feeds", "The owner has the maximum number of feeds.", "Delete one first.", "save_feed",
+    ),
+    "nothing_to_confirm": CatalogueEntry(
+        409, "Nothing to confirm", "No document of this feed waits for a confirmation.",
+        "Look at the feed: somebody has confirmed it, or its document is not empty any more.", "confirm_feed",
     ),
     "too_many_keys": CatalogueEntry(
         409, "Too many API keys", "The service has the maximum number of valid keys.",
@@ -254,47 +272,3 @@ def list_codes(status: int, operation_id: str) -> list[str]:
         for code, entry in _PROBLEMS.items()
         if entry.status == status and (status != 409 or operation_id in entry.operation_ids.split())  # noqa: PLR2004 - conflict
     ]
-
-
-_PROBLEM_EXAMPLE: JsonValue = {
-    "type": "/problems/invalid_address",
-    "title": "The request has faults",
-    "status": 422,
-    "code": "invalid_address",
-    "detail": "/to: it has no @",
-    "errors": [{"pointer": "/to", "code": "invalid_address", "detail": "it has no @"}],
-    "request_id": "9f2c4e1ab07d5536",
-}
-
-
-class FaultOut(BaseModel):
-    """A fault of the request."""
-
-    pointer: str
-    code: str
-    detail: str
-
-
-class Problem(BaseModel):
-    """Why a request was refused (RFC 9457)."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [_PROBLEM_EXAMPLE]})
-
-    type: str = Field(description="The page that explains the code: `/problems/` and the code.")
-    title: str
-    status: int = Field(ge=400, le=599)
-    code: str = Field(
-        description="Stable: let your program decide by it. If all faults have the same code, it is that code. One of "
-        + ", ".join(f"`{code}`" for code in sorted(PROBLEM_ENTRIES))
-        + "."
-    )
-    detail: str
-    errors: list[FaultOut] = Field(description="The faults, each with a JSON pointer (RFC 6901).")
-    more_errors: int = fields.describe_optional("Number of faults that are not in `errors`, which lists at most 100.")
-    request_id: str = Field(description="With this id the operator finds the request in the logs.")
-    theirs: dict[str, Any] | None = fields.describe_optional("In an edit conflict: the stored state.")
-    yours: dict[str, Any] | None = fields.describe_optional("In an edit conflict: what you sent.")
-    diff: list[dict[str, Any]] = fields.describe_optional(
-        "The differences from theirs to yours: `file`, `change` and unified `diff`."
-    )
-    report: dict[str, Any] = fields.describe_optional("In `gate_closed`: which callers would break, and how.")

@@ -5,6 +5,7 @@ An answer never holds a secret, SQL or a stack trace.
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -40,9 +41,16 @@ from notifier.errors import (
     NotFoundError,
     NotifierError,
 )
+from notifier.feeds.feed_store import StaleFeedError, TooManyFeedsError
+from notifier.feeds.revision_store import NothingToConfirmError
 from notifier.jobs.job_control import JobStateError
-from notifier.jobs.schedule_store import BuiltInScheduleError, StaleScheduleError, TooManySchedulesError
-from notifier.lookup.content_preview import UnrenderableError
+from notifier.jobs.schedule_store import (
+    BuiltInScheduleError,
+    ScheduleBusyError,
+    StaleScheduleError,
+    TooManySchedulesError,
+)
+from notifier.lookup.content_preview import ContentGoneError, UnrenderableError
 from notifier.merge.merge_view import (
     MergeFileGoneError,
     MergeHasFaultsError,
@@ -56,6 +64,7 @@ from notifier.status.notification_actions import (
     AlreadyEndedError,
     AlreadyUnderWayError,
     BatchCancelledError,
+    ContentErasedError,
     NotRetryableError,
     NotUnknownError,
 )
@@ -102,6 +111,8 @@ _CODE_OF_ERROR: dict[type[NotifierError], str] = {
     NotRetryableError: "not_retryable",
     NotUnknownError: "not_unknown",
     BatchCancelledError: "batch_cancelled",
+    ContentErasedError: "content_erased",
+    ContentGoneError: "content_erased",
     UnrenderableError: "unrenderable",
     EndpointDisabledError: "endpoint_disabled",
     TooManyEndpointsError: "too_many_endpoints",
@@ -115,8 +126,12 @@ _CODE_OF_ERROR: dict[type[NotifierError], str] = {
     TooManyMergesError: "too_many_merges",
     MergeFileGoneError: "merge_file_gone",
     StaleScheduleError: "stale_schedule",
+    ScheduleBusyError: "schedule_busy",
     BuiltInScheduleError: "built_in_schedule",
     TooManySchedulesError: "too_many_schedules",
+    StaleFeedError: "stale_feed",
+    TooManyFeedsError: "too_many_feeds",
+    NothingToConfirmError: "nothing_to_confirm",
     TooManyKeysError: "too_many_keys",
     KeyEndedError: "key_ended",
     KeyReplacedError: "key_replaced",
@@ -136,6 +151,8 @@ _CODE_OF_ERROR: dict[type[NotifierError], str] = {
     DatabaseUnavailableError: "database_unavailable",
 }
 """The code of each domain error; status and title are in the catalogue."""
+_STATUS_OF_ERROR: dict[type[Exception], int] = {ContentGoneError: 410}
+"""The status of the errors that have another one than their code: to read what is erased is no conflict."""
 NOT_FOUND = 404
 METHOD_NOT_ALLOWED = 405
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -162,9 +179,10 @@ async def _domain_error(request: Request, error: Exception) -> JSONResponse:
     headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, UnauthenticatedError) else {}
     if (seconds := getattr(error, "retry_after", None)) is not None:
         headers["Retry-After"] = str(seconds)
-    return build_problem(
-        request, code, str(error), headers=headers, members=await conflict_details.build_conflict_details(error)
-    )
+    members = await conflict_details.build_conflict_details(error)
+    entry = PROBLEM_ENTRIES[code]
+    entry = replace(entry, status=_STATUS_OF_ERROR.get(type(error), entry.status))
+    return build_problem(request, code, str(error), entry=entry, headers=headers, members=members)
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from notifier.api.pagination import PageQuery
 from notifier.jobs.job_action import JobRunView
-from notifier.jobs.schedule_store import SCHEDULE_NAME
+from notifier.jobs.schedule_request import SCHEDULE_NAME
 from notifier.states import JobKind, JobState
 
 

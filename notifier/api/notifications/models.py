@@ -91,6 +91,9 @@ class NotificationWithAttemptsOut(NotificationOut):
 
     attempts: list[AttemptOut]
     copies: list[CopyOut]
+    content_until: datetime | None = Field(
+        description="Until when its content is kept at least. Null: it is erased, or it is kept while it waits."
+    )
 
 
 class HappenedOut(BaseModel):
@@ -127,8 +130,10 @@ def get_shown_status(status: Status, send_at: datetime, now: datetime) -> str:
     return SCHEDULED if status is Status.QUEUED and send_at > now else status.value
 
 
-def build_notification_reply(view: NotificationView, now: datetime) -> dict[str, Any]:
-    """Build the reply for a notification."""
+def build_notification_reply(
+    view: NotificationView, now: datetime, content_until: datetime | None = None
+) -> dict[str, Any]:
+    """Build the reply for a notification; a list does not say until when the content is kept."""
     fields = {name: value for name, value in vars(view).items() if name in NotificationOut.model_fields}
     return fields | {
         "to": view.recipient,
@@ -138,6 +143,7 @@ def build_notification_reply(view: NotificationView, now: datetime) -> dict[str,
         "metadata": view.meta or {},
         "copies": [_build_copy_reply(copy, now) for copy in view.copies],
         "attempts": [vars(attempt) for attempt in view.attempts],
+        "content_until": content_until,
     }
 
 
@@ -214,6 +220,9 @@ class ContentOut(BaseModel):
     sha256: str = Field(description="Of the whole mail, in hexadecimal digits.")
     identical: bool | None = Field(
         description="True if a relay got exactly these bytes; null before the first attempt."
+    )
+    secrets_erased: bool = Field(
+        description="True if the secret variables are erased: values of the template's sample stand in their place."
     )
 
 

@@ -22,6 +22,7 @@ from notifier.api.request_reader import document_body, read_model, read_optional
 from notifier.auth.authenticated_key import Caller, KeyScope, MailRights
 from notifier.lookup import notification_search, notification_view, wait_explanation
 from notifier.lookup.notification_search import PageRequest
+from notifier.retention import content_expiry
 from notifier.states import WAITING_STATUSES
 from notifier.status import notification_actions
 from notifier.submission import notification_change
@@ -48,7 +49,8 @@ async def get_notification(request: Request, notification_id: str) -> dict[str, 
     caller = await authenticate_service(request, KeyScope.READ)
     async with dependencies.database.read() as connection:
         view = await notification_view.get_notification(connection, caller.service_id, parse_id(notification_id))
-    return models.build_notification_reply(view, dependencies.clock.now())
+        until = await content_expiry.get_content_expiry(connection, view.id, dependencies.retention)
+    return models.build_notification_reply(view, dependencies.clock.now(), until)
 
 
 @router.get("/{notification_id}/events", response_model=models.TimelineOut, summary="List the events of a notification")
@@ -113,7 +115,10 @@ async def get_notification_content(
     audit: AuditDependency,
     format_: Annotated[Literal["json", "eml"], Query(alias="format")] = "json",
 ) -> Any:
-    """Get the mail, as it was sent or will be. Each view is recorded. 404 if your key may not read it."""
+    """Get the mail, as it was sent or will be. Each view is recorded.
+
+    404 if your key may not read it, 410 if its content was erased.
+    """
     caller = await authenticate_service(request, KeyScope.CONTENT)
     id_, actor = parse_id(notification_id), audit.get_actor(caller)
     view = await get_dependencies(request).previewer.view_content(caller, id_, actor=actor)
@@ -189,4 +194,5 @@ async def _change_notification(
     async with open_change_transaction(request) as connection:
         await change(connection, id_, actor=actor, rights=rights)
         view = await notification_view.get_notification(connection, None, id_)  # `change` has checked the rights
-        return models.build_notification_reply(view, actor.at)
+        until = await content_expiry.get_content_expiry(connection, id_, dependencies.retention)
+        return models.build_notification_reply(view, actor.at, until)

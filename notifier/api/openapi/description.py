@@ -6,7 +6,7 @@ A new route needs no change here.
 import json
 from typing import Any
 
-from notifier.api.errors import problem_catalogue
+from notifier.api.errors import problem_catalogue, problem_document
 from notifier.api.openapi import responses, schemas
 
 API_DESCRIPTION = """\
@@ -23,6 +23,8 @@ TAGS = [
     {"name": "assets", "description": "Images for templates. They belong to the instance."},
     {"name": "jobs", "description": "Long work in small steps: its progress, and cancel, pause, resume, retry."},
     {"name": "schedules", "description": "When jobs begin again and again."},
+    {"name": "statistics", "description": "How many notifications each hour or day had, and how quick they were."},
+    {"name": "feeds", "description": "Documents of others that jobs load, and their revisions."},
     {"name": "merges", "description": "Mail merge: each row of a spreadsheet becomes one notification."},
     {"name": "suppressions", "description": "Addresses that must not be mailed."},
     {"name": "audit", "description": "Who did what to which object."},
@@ -56,7 +58,7 @@ def complete_document(document: dict[str, Any]) -> dict[str, Any]:
     """Complete FastAPI's document in place, and return it."""
     components = document.setdefault("components", {})
     models = components.setdefault("schemas", {})
-    schemas.add_schema(models, "Problem", problem_catalogue.Problem.model_json_schema())
+    schemas.add_schema(models, "Problem", problem_document.Problem.model_json_schema())
     components["securitySchemes"] = {"key": _SECURITY_SCHEME}
     components |= responses.build_components()
     for path, operation in responses.iterate_operations(document["paths"]):

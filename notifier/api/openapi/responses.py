@@ -17,6 +17,7 @@ _MEANINGS = {
     "403": "The key may not do this.",
     "404": "It does not exist, or it is not yours.",
     "409": "It is not possible in the current state.",
+    "410": "Its content was erased (`content_erased`).",
     "413": "The body is too large.",
     "415": "The body is not JSON in UTF-8, or its Content-Encoding is not gzip.",
     "422": "The request has faults; `errors` lists them.",
@@ -66,6 +67,7 @@ HEADER_FIELDS: dict[str, tuple[str, dict[str, Any], bool]] = {  # description, s
     ),
 }
 _WITHOUT_SCOPE = {"whoami"}  # every key may use it
+_WITH_REPLAY = {"submit_notification", "run_schedule", "fetch_feed"}
 _WITHOUT_LOCATION = {"replay_failed_webhook_deliveries"}  # it creates many objects
 
 
@@ -107,10 +109,13 @@ def _list_refusal_statuses(path: str, operation: dict[str, Any]) -> list[str]:
     name = operation["operationId"]
     with_body = "requestBody" in operation
     with_query = any(parameter["in"] == "query" for parameter in operation.get("parameters", ()))
+    with_key = any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", ()))
     statuses = ["401", "429", "500", "503", *with_id]
-    statuses += ["400", "413", "415"] if with_body else []
-    statuses += ["422"] if with_body or with_query else []
+    statuses += ["413", "415"] if with_body else []
+    statuses += ["400"] if with_body or with_key else []
+    statuses += ["422"] if with_body or with_query or with_key else []
     statuses += ["403"] if name not in _WITHOUT_SCOPE else []
+    statuses += ["410"] if name == "get_notification_content" else []
     statuses += ["409"] if problem_catalogue.list_codes(409, name) else []
     return sorted(statuses)
 
@@ -124,7 +129,7 @@ def _list_header_fields(path: str, operation: dict[str, Any], status: str) -> li
     fields = list(_RATE_LIMIT_FIELDS)
     if (status in {"201", "202"} or name == "add_suppression") and name not in _WITHOUT_LOCATION:
         fields.append("Location")
-    if name == "submit_notification" and status == "202":
+    if name in _WITH_REPLAY and status == "202":
         fields.append("Idempotent-Replayed")
     if "before" in names:
         fields.append("Link")
@@ -172,6 +177,8 @@ _LINK_SOURCES = (
     _LinkSource("list_keys", "200", "/keys/0/id", "/v1/keys"),
     _LinkSource("list_assets", "200", "/assets/0/name", "/v1/assets"),
     _LinkSource("upload_asset", "202", "/name", "/v1/assets"),
+    _LinkSource("list_feeds", "200", "/feeds/0/name", "/v1/feeds"),
+    _LinkSource("list_feed_revisions", "200", "/revisions/0/number", "/v1/feeds/{name}/revisions"),
     _LinkSource("list_webhook_deliveries", "200", "/deliveries/0/id", _DELIVERIES_PATH),
     _LinkSource("test_webhook", "202", "/id", _DELIVERIES_PATH),
     _LinkSource("replay_webhook_delivery", "202", "/id", _DELIVERIES_PATH),

@@ -9,12 +9,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from notifier.api import fields
 from notifier.api.request_model import RequestModel
 from notifier.job_states import CatchUp, Overlap
-from notifier.jobs import schedule_store
-from notifier.jobs.schedule_store import ScheduleRequest, ScheduleView
+from notifier.jobs.schedule_request import SCHEDULE_NAME, ScheduleRequest
+from notifier.jobs.schedule_store import ScheduleView
 from notifier.jobs.timing import MAX_TIMING_LENGTH
 from notifier.states import JobKind
 
-NAME_PATTERN = f"^{schedule_store.SCHEDULE_NAME.pattern}$"
+NAME_PATTERN = f"^{SCHEDULE_NAME.pattern}$"
 MAX_OPTIONS = 20
 MAX_NEXT = 100
 _Revision = Annotated[int, Field(ge=0, le=2**31 - 2), BeforeValidator(fields.convert_whole_number)]

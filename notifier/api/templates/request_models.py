@@ -4,11 +4,12 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import Path
-from pydantic import ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
 
 from notifier.api import fields, request_model
 from notifier.api.notifications.submission_models import MAX_VARIABLES
 from notifier.api.request_model import RequestModel
+from notifier.retention_settings import MAX_KEEP_DAYS
 from notifier.states import Category, Priority, WhenUncertain
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 from notifier.templating.validation import MAX_FILES, MAX_SOURCE_BYTES
@@ -39,6 +40,7 @@ _Files = Annotated[
     Field(max_length=MAX_FILES),
     fields.document_field(propertyNames={"pattern": FILE_PATTERN, "maxLength": MAX_FILE_NAME_LENGTH}),
 ]
+_KeepDays = Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS), BeforeValidator(fields.convert_whole_number)]
 _Sample = Annotated[dict[str, Any], Field(max_length=MAX_VARIABLES)]
 
 
@@ -79,6 +81,11 @@ class SettingsIn(RequestModel):
         default_factory=list,
         max_length=20,
         description="Schemes that links may have besides https, http, mailto, tel and sms, such as `shopapp`.",
+    )
+    keep_content_days: _KeepDays | None = Field(
+        None,
+        description="Days that content is kept after the end, up to the operator's ceiling. Default: as the service or "
+        "the instance says.",
     )
 
 

@@ -1,6 +1,7 @@
 """The tables, one noun per file. Importing this package loads them all into the metadata, for migrations."""
 
 from notifier.db.table_base import Table, get_columns
+from notifier.db.tables.feed import Feed, FeedFormat, FeedRevision, FeedStatus
 from notifier.db.tables.job import JobRun, Schedule
 from notifier.db.tables.merge import Merge, MergeChunk, MergeFault, MergeRecipient
 from notifier.db.tables.notification import (
@@ -15,6 +16,7 @@ from notifier.db.tables.notification import (
 )
 from notifier.db.tables.outbox import OutboxEntry, RelayConnections, RelayState, SenderProcess
 from notifier.db.tables.service import INSTANCE, ApiKey, AuditEntry, Service, Suppression
+from notifier.db.tables.statistics import StatisticsCount, StatisticsRange
 from notifier.db.tables.template import (
     Asset,
     AssetFile,
@@ -36,6 +38,10 @@ __all__ = [
     "AuditEntry",
     "Batch",
     "DeliveryState",
+    "Feed",
+    "FeedFormat",
+    "FeedRevision",
+    "FeedStatus",
     "JobRun",
     "Merge",
     "MergeChunk",
@@ -51,6 +57,8 @@ __all__ = [
     "Schedule",
     "SenderProcess",
     "Service",
+    "StatisticsCount",
+    "StatisticsRange",
     "StatusIndex",
     "Suppression",
     "Table",

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, UniqueConstraint, text
+from sqlalchemy import Index, UniqueConstraint, false, text
 from sqlmodel import Field
 
 from notifier.db.table_base import Table, UtcDateTime, build_enum_type, build_json_type
@@ -14,6 +14,7 @@ from notifier.states import Category, EventKind, KeyKind, Priority, Reason, Role
 _HAS_KEY = text("idempotency_key IS NOT NULL")
 _IN_BATCH = text("batch_id IS NOT NULL")
 _IS_COPY = text("parent_id IS NOT NULL")
+_HAS_FILES = text("attachments IS NOT NULL")
 
 
 class Notification(Table, table=True):
@@ -40,7 +41,8 @@ class Notification(Table, table=True):
     )
 
     id: UUID = Field(primary_key=True)
-    # No foreign keys here: each insert would lock a row that all writers share. These rows are never deleted.
+    # No foreign keys here: each insert would lock a row that all writers share. The purge deletes only batches of which
+    # no notification is left, and families as a whole.
     service_id: UUID
     template_id: UUID | None = None  # None: the request contained the content
     template_version_id: UUID | None = None
@@ -85,6 +87,17 @@ class NotificationContent(Table, table=True):
     """
 
     __tablename__ = "notification_content"
+    __table_args__ = (
+        # By attachment, to find out whether a file is still named. Only rows with attachments are in it.
+        Index(
+            "ix_notification_content_attachments",
+            "attachments",
+            postgresql_using="gin",
+            postgresql_ops={"attachments": "jsonb_path_ops"},
+            postgresql_where=_HAS_FILES,
+            sqlite_where=_HAS_FILES,
+        ),
+    )
 
     notification_id: UUID = Field(primary_key=True, foreign_key="notification.id")
     variables: dict[str, Any] = Field(sa_type=build_json_type())
@@ -95,6 +108,8 @@ class NotificationContent(Table, table=True):
     attachments: list[dict[str, Any]] | None = Field(
         default=None, sa_type=build_json_type()
     )  # names and hashes of the attachments
+    # Whether the secret variables were replaced. The default is for writers of a release before this column.
+    secrets_erased: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
 
 
 class NotificationTag(Table, table=True):
@@ -142,7 +157,7 @@ class Attachment(Table, table=True):
 
     sha256: bytes = Field(primary_key=True)
     octets: bytes
-    created_at: datetime = Field(sa_type=UtcDateTime)
+    created_at: datetime = Field(sa_type=UtcDateTime)  # renewed when a request names it again, to within an hour
 
 
 class Attempt(Table, table=True):

@@ -22,6 +22,8 @@ class Service(Table, table=True):
     # Whom its team keys may mail: addresses, and domains as "@example.org". None: nobody.
     team_recipients: list[str] | None = Field(default=None, sa_type=build_json_type())
     rate_per_minute: int | None = None  # notifications; None: as the settings say
+    keep_content_days: int | None = None  # after the end; None: as the settings say
+    keep_notification_days: int | None = None
     created_at: datetime = Field(sa_type=UtcDateTime)
 
 
@@ -70,7 +72,10 @@ class Suppression(Table, table=True):
 
 
 class AuditEntry(Table, table=True):
-    """One audit record. Triggers refuse every change except removing the address, to forget a person."""
+    """One audit record. Triggers refuse every change except removing the address, to forget a person.
+
+    A record can be deleted after a year; the purge deletes it when the setting says so.
+    """
 
     __tablename__ = "audit_entry"
     __table_args__ = (

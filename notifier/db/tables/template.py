@@ -53,6 +53,7 @@ class TemplateVersion(Table, table=True):
     priority: Priority = Field(sa_type=build_enum_type(Priority, "priority"))
     expires_after: int | None = None
     when_uncertain: WhenUncertain = Field(sa_type=build_enum_type(WhenUncertain, "when_uncertain"))
+    keep_content_days: int | None = None  # after the end; None: as the service says
     sender: str | None = Field(default=None, max_length=640)  # "Name <address>", unless a request says otherwise
     reply_to: str | None = Field(default=None, max_length=640)
     note: str = Field(default="", max_length=500)  # why it was published
@@ -97,6 +98,7 @@ class Asset(Table, table=True):
     mode: AssetMode = Field(sa_type=build_enum_type(AssetMode, "mode"))
     width: int | None = None  # CSS pixels; None: its own width, up to what a mail can show
     height: int | None = None
+    operations: list[dict[str, Any]] | None = Field(default=None, sa_type=build_json_type())  # instead of mode and size
     files: dict[str, Any] | None = Field(default=None, sa_type=build_json_type())  # "1x", "2x" → the result
     revision: int  # goes up with every upload
     updated_by: str = Field(max_length=128)
@@ -114,4 +116,4 @@ class AssetFile(Table, table=True):
     sha256: bytes = Field(primary_key=True)
     content_type: str = Field(max_length=64)
     octets: bytes
-    created_at: datetime = Field(sa_type=UtcDateTime)
+    created_at: datetime = Field(sa_type=UtcDateTime)  # renewed when an image is converted to it or gives it up

@@ -1,6 +1,6 @@
 """Images for templates: uploaded under a name, converted by a job, pinned by versions.
 
-A version keeps the SHA-256 of each image that it shows, and converted files are never deleted here. So a new upload or
+A version keeps the SHA-256 of each image that it shows; the purge deletes files that nothing names. So a new upload or
 a deletion changes only the versions that are published later.
 """
 
@@ -17,6 +17,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.audit import Actor, AuditAction
+from notifier.db import stored_file
 from notifier.db.dialect import insert_if_absent
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.tables import INSTANCE, Asset, AssetFile, Attachment, get_columns
@@ -27,13 +28,14 @@ from notifier.jobs.job_store import NewJobRun
 from notifier.mail.mail_parts import PinnedAsset
 from notifier.states import AssetMode, AssetStatus, JobKind
 from notifier.templating import edit_rules
+from notifier.templating.assets import image_operations
 from notifier.templating.assets.image_conversion import MAX_UPLOAD_BYTES, TOO_LONG, ConvertedImage, ImageOptions
+from notifier.templating.assets.image_operations import REJECTED, ImageOperation
 from notifier.templating.edit_rules import EditConflictError, record_asset, require_same_revision
 
 ASSET_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 MAX_WIDTH = 1200  # CSS pixels
 NO_FILE = "there is no such file"
-REJECTED = "asset_rejected"
 _asset, _file = get_columns(Asset), get_columns(AssetFile)
 
 
@@ -59,6 +61,7 @@ class AssetView:
     mode: AssetMode
     width: int | None
     height: int | None
+    operations: tuple[ImageOperation, ...]  # instead of mode, width and height
     files: dict[str, AssetFileView]  # "1x", "2x"
     revision: int  # from 1
     updated_by: str
@@ -85,9 +88,17 @@ def find_upload_faults(name: str, data: bytes, options: ImageOptions) -> list[Fa
         faults.append(Fault("/content", REJECTED, TOO_LONG))
     if not ASSET_NAME.fullmatch(name):
         faults.append(Fault("/name", REJECTED, "lower-case letters, digits, - and _, at most 64, and a letter first"))
+    return faults + find_option_faults(options)
+
+
+def find_option_faults(options: ImageOptions) -> list[Fault]:
+    """Find the faults of the options of a conversion."""
+    faults = []
     if options.mode is AssetMode.CROP and (options.width is None or options.height is None):
         faults.append(Fault("/mode", REJECTED, "crop needs a width and a height"))
-    return faults
+    if options.operations and (options.mode, options.width, options.height) != (AssetMode.FIT, None, None):
+        faults.append(Fault("/operations", REJECTED, "leave out mode, width and height, or the operations"))
+    return faults + image_operations.find_operation_faults(options.operations)
 
 
 async def upload_asset(
@@ -101,6 +112,7 @@ async def upload_asset(
     require_same_revision(StaleAssetError, stored, revision)
     if stored is None:
         await edit_rules.require_room(connection, Asset)
+    await _give_up_files(connection, stored, actor.at)
     original = await write_original(connection, data, actor.at)
     id_ = stored.id if stored else generate_id()
     row = {"id": id_, "name": name} | build_new_row(original, options, revision=revision + 1, actor=actor)
@@ -121,6 +133,12 @@ async def upload_asset(
     return saved
 
 
+async def _give_up_files(connection: AsyncConnection, asset: AssetView | None, now: datetime) -> None:
+    """Keep the files that an image gives up for a day: a version that shows them may be published at this moment."""
+    hashes = [bytes.fromhex(file.sha256) for file in asset.files.values()] if asset is not None else []
+    await stored_file.renew_files(connection, AssetFile, hashes, now)
+
+
 def build_new_row(original: bytes, options: ImageOptions, *, revision: int, actor: Actor) -> dict[str, Any]:
     """Build the columns, but for id and name, of an image that is not converted yet."""
     return {
@@ -131,6 +149,7 @@ def build_new_row(original: bytes, options: ImageOptions, *, revision: int, acto
         "mode": options.mode,
         "width": options.width,
         "height": options.height,
+        "operations": msgspec.to_builtins(options.operations) or None,
         "files": None,
         "revision": revision,
         "updated_by": actor.name,
@@ -152,12 +171,15 @@ async def get_asset(connection: AsyncConnection, name: str) -> AssetView:
 async def delete_asset(connection: AsyncConnection, name: str, *, actor: Actor) -> None:
     """Delete the name; published versions still show the image. Raises `NotFoundError`."""
     stored = _require_found(await _find_asset(connection, name, lock=True), name)
+    await _give_up_files(connection, stored, actor.at)
     await connection.execute(delete(Asset).where(_asset.id == stored.id))
     await _record(connection, AuditAction.ASSET_DELETED, stored, actor)
 
 
 async def _record(connection: AsyncConnection, action: AuditAction, asset: AssetView, actor: Actor) -> None:
-    fields = {name: getattr(asset, name) for name in ("name", "revision", "mode", "width", "height")}
+    fields: dict[str, Any] = {name: getattr(asset, name) for name in ("name", "revision", "mode", "width", "height")}
+    if asset.operations:
+        fields["operations"] = msgspec.to_builtins(asset.operations)
     await record_asset(connection, action, asset.id, actor, fields)
 
 
@@ -193,16 +215,16 @@ def describe_files(image: ConvertedImage) -> dict[str, AssetFileView]:
 async def write_original(connection: AsyncConnection, data: bytes, now: datetime) -> bytes:
     """Write the bytes of an upload; return their SHA-256."""
     digest = hashlib.sha256(data).digest()
-    await insert_if_absent(connection, Attachment, {"sha256": digest, "octets": data, "created_at": now})
+    await stored_file.write_file(connection, Attachment, {"sha256": digest, "octets": data, "created_at": now})
     return digest
 
 
 async def write_files(connection: AsyncConnection, image: ConvertedImage, now: datetime) -> None:
-    """Write the files that do not exist yet, ordered by hash, so that two writers of the same files do not deadlock."""
+    """Write the files, or renew those that exist: ordered by hash, so that two writers of them do not deadlock."""
     files = {hashlib.sha256(file.data).digest(): file for file in image.files.values()}
     for digest, file in sorted(files.items(), key=lambda item: item[0]):
         row = {"sha256": digest, "content_type": file.content_type, "octets": file.data, "created_at": now}
-        await insert_if_absent(connection, AssetFile, row)
+        await stored_file.write_file(connection, AssetFile, row)
 
 
 async def get_file(connection: AsyncConnection, digest: bytes) -> tuple[str, bytes]:
@@ -234,7 +256,8 @@ def _require_found(asset: AssetView | None, name: str) -> AssetView:
 
 def _build_asset_view(row: Mapping[Any, Any]) -> AssetView:
     values = {name: row[name] for name in AssetView.__dataclass_fields__}
-    return AssetView(**values | {"files": _parse_files(values["files"])})
+    operations = image_operations.read_operations(values["operations"])
+    return AssetView(**values | {"files": _parse_files(values["files"]), "operations": operations})
 
 
 def _parse_files(stored: Any) -> dict[str, AssetFileView]:

@@ -20,7 +20,7 @@ from notifier.errors import DatabaseUnavailableError
 from notifier.job_states import ENDED_JOB_STATES
 from notifier.jobs.job_action import JobAction, JobRunView, StepContext, StepInterruptedError, StepResult
 from notifier.states import AssetStatus, JobKind, JobState
-from notifier.templating.assets import asset_store
+from notifier.templating.assets import asset_store, image_operations
 from notifier.templating.assets import conversion_process as image_process
 from notifier.templating.assets.image_conversion import ConvertedImage, ImageOptions, RejectedImage
 
@@ -98,7 +98,15 @@ class ImageAction(JobAction):
 
     async def _load_upload(self, run: JobRunView) -> _Upload | None:
         query = (
-            select(_asset.id, _asset.revision, _asset.mode, _asset.width, _asset.height, _attachment.octets)
+            select(
+                _asset.id,
+                _asset.revision,
+                _asset.mode,
+                _asset.width,
+                _asset.height,
+                _asset.operations,
+                _attachment.octets,
+            )
             .outerjoin(Attachment, _attachment.sha256 == _asset.original)
             .where(*_is_wanted(run))
         )
@@ -106,7 +114,12 @@ class ImageAction(JobAction):
             row = (await connection.execute(query)).one_or_none()
         if row is None:
             return None
-        options = ImageOptions(mode=row.mode, width=row.width, height=row.height)
+        options = ImageOptions(
+            mode=row.mode,
+            width=row.width,
+            height=row.height,
+            operations=image_operations.read_operations(row.operations),
+        )
         data = bytes(row.octets) if row.octets is not None else None
         return _Upload(id=row.id, revision=row.revision, options=options, data=data)
 

@@ -16,13 +16,13 @@ from PIL import Image, ImageCms
 from PIL.Image import Resampling, Transpose
 
 from notifier.states import AssetMode
+from notifier.templating.assets import image_operations
+from notifier.templating.assets.image_operations import DEFAULT_WIDTH, ImageOperation, UnusableImageError
 
 MAX_UPLOAD_BYTES: Final = 10 * 1024 * 1024
 TOO_LONG: Final = f"the file has more than {MAX_UPLOAD_BYTES // 1024**2} MiB"
 MAX_PIXELS: Final = 50_000_000
 MAX_SIDE: Final = 20_000
-DEFAULT_WIDTH: Final = 600
-"""CSS pixels: the width of an image without options, because mails are not wider."""
 MAX_FILE_BYTES: Final = 1024 * 1024
 """Bytes of a converted file: every mail carries it."""
 MAX_COLOURS: Final = 1024
@@ -51,6 +51,7 @@ class ImageOptions(msgspec.Struct, frozen=True, kw_only=True):
     mode: AssetMode = AssetMode.FIT
     width: int | None = None
     height: int | None = None  # `crop` needs both
+    operations: tuple[ImageOperation, ...] = ()  # instead of mode, width and height
 
 
 class ConvertedFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,10 +76,6 @@ class RejectedImage(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     reason: str
 
 
-class _UnusableImageError(Exception):
-    """The image cannot be used; the message says why."""
-
-
 class _ConversionPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Which part of the image is shown, and how large."""
 
@@ -93,7 +90,7 @@ def convert_image(
     """Convert an image; faults are returned, never raised."""
     try:
         return _convert(data, options, progress)
-    except _UnusableImageError as error:
+    except UnusableImageError as error:
         return RejectedImage(reason=str(error))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return RejectedImage(reason=_describe_limits())
@@ -119,6 +116,14 @@ def _convert(data: bytes, options: ImageOptions, progress: Callable[[int], None]
     image = _normalize_mode(image)
     is_drawing = _is_drawing(image)
     progress(30)
+    note = "It is animated; mails show its first frame only." if moves else ""
+    if options.operations:
+        upright = image.transpose(_TURNS[turn]) if turn in _TURNS else image
+        images = image_operations.apply_operations(_convert_to_srgb(upright, profile), options.operations)
+        progress(60)
+        return ConvertedImage(
+            files={name: _encode_file(result, is_drawing=is_drawing) for name, result in images.items()}, note=note
+        )
     files = {}
     for name, size in (("1x", plan.size_1x), ("2x", plan.size_2x)):
         if size is not None:
@@ -128,16 +133,15 @@ def _convert(data: bytes, options: ImageOptions, progress: Callable[[int], None]
                 small.transpose(_TURNS[turn]) if turn in _TURNS else small, is_drawing=is_drawing
             )
             progress(60)
-    note = "It is animated; mails show its first frame only." if moves else ""
     return ConvertedImage(files=files, note=note)
 
 
 def detect_content_type(data: bytes) -> str:
     """Detect the content type by the first bytes; Pillow then tries only this decoder."""
     if len(data) > MAX_UPLOAD_BYTES:
-        raise _UnusableImageError(TOO_LONG)
+        raise UnusableImageError(TOO_LONG)
     if _SVG.match(data):
-        raise _UnusableImageError(
+        raise UnusableImageError(
             "SVG is not shown by mail programs, and can contain scripts: export it as PNG, at twice the size"
         )
     try:
@@ -147,7 +151,7 @@ def detect_content_type(data: bytes) -> str:
     for kind in _FORMATS:
         if kind in types and (kind != "image/webp" or data[8:12] == b"WEBP"):
             return kind
-    raise _UnusableImageError("the content is neither PNG, JPEG, GIF nor WebP")
+    raise UnusableImageError("the content is neither PNG, JPEG, GIF nor WebP")
 
 
 def _describe_limits() -> str:
@@ -156,7 +160,7 @@ def _describe_limits() -> str:
 
 def _require_size(size: _Size) -> None:
     if size[0] * size[1] > MAX_PIXELS or max(size) > MAX_SIDE:
-        raise _UnusableImageError(_describe_limits())
+        raise UnusableImageError(_describe_limits())
 
 
 def _plan_conversion(size: _Size, options: ImageOptions, *, on_its_side: bool) -> _ConversionPlan:
@@ -165,10 +169,10 @@ def _plan_conversion(size: _Size, options: ImageOptions, *, on_its_side: bool) -
     width, height = options.width, options.height
     if options.mode is AssetMode.CROP:
         if width is None or height is None:
-            raise _UnusableImageError("crop needs a width and a height")
+            raise UnusableImageError("crop needs a width and a height")
         single = (width, height)
         if upright[0] < width or upright[1] < height:
-            raise _UnusableImageError(
+            raise UnusableImageError(
                 f"the image has {upright[0]} by {upright[1]} pixels; to crop it, {width} by {height} are needed"
             )
         scale = max(width / upright[0], height / upright[1])
@@ -243,7 +247,7 @@ def _encode_file(image: Image.Image, *, is_drawing: bool) -> ConvertedFile:
         is_png, buffer = False, BytesIO()
         bare.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
     if buffer.tell() > MAX_FILE_BYTES:
-        raise _UnusableImageError(
+        raise UnusableImageError(
             f"it would add {buffer.tell() // 1024} KB to every mail; at most {MAX_FILE_BYTES // 1024} are sensible"
         )
     kind = "image/png" if is_png else "image/jpeg"

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from sqlalchemy import select
@@ -21,9 +21,10 @@ from notifier.db.tables import Asset, Attachment, get_columns
 from notifier.ids import generate_id
 from notifier.mail.mail_parts import PinnedAsset
 from notifier.states import AssetMode, AssetStatus
-from notifier.templating.assets import asset_store
+from notifier.templating.assets import asset_store, image_operations
 from notifier.templating.assets import conversion_process as image_process
 from notifier.templating.assets.image_conversion import ConvertedImage, ImageOptions, RejectedImage, detect_content_type
+from notifier.templating.assets.image_operations import ImageOperation
 
 ASSET_FOLDER: Final = "_assets"
 _EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
@@ -45,6 +46,7 @@ class _ImageToml(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     mode: AssetMode = AssetMode.FIT
     width: _Side | None = None
     height: _Side | None = None
+    operations: tuple[ImageOperation, ...] = ()
 
 
 def pin_images(root: Path, names: Collection[str]) -> dict[str, PinnedAsset]:
@@ -78,7 +80,7 @@ def find_missing_images(root: Path, names: Collection[str]) -> set[str]:
 
 async def pull_images(connection: AsyncConnection, root: Path, names: Collection[str]) -> list[Path]:
     """Write the uploads of these names into the folder; return the files that were written."""
-    query = select(_asset.name, _asset.mode, _asset.width, _asset.height, _attachment.octets)
+    query = select(_asset.name, _asset.mode, _asset.width, _asset.height, _asset.operations, _attachment.octets)
     query = query.join(Attachment, _attachment.sha256 == _asset.original).where(
         _asset.name.in_(names), _asset.status == AssetStatus.READY
     )
@@ -87,13 +89,30 @@ async def pull_images(connection: AsyncConnection, root: Path, names: Collection
         folder = root / ASSET_FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         data = bytes(row.octets)
-        options = msgspec.to_builtins(_ImageToml(mode=row.mode, width=row.width, height=row.height))
-        toml = "".join(f"{key} = {json.dumps(value)}\n" for key, value in options.items())
+        options = _ImageToml(
+            mode=row.mode,
+            width=row.width,
+            height=row.height,
+            operations=image_operations.read_operations(row.operations),
+        )
+        toml = _format_options(options)
         for extension, content in ((_EXTENSIONS[detect_content_type(data)], data), ("toml", toml.encode())):
             path = folder / f"{row.name}.{extension}"
             path.write_bytes(content)
             written.append(path)
     return written
+
+
+def _format_options(options: _ImageToml) -> str:
+    """Format the options as TOML: the plain keys, and then a table for each operation."""
+    keys = msgspec.to_builtins(options)
+    tables = keys.pop("operations", ())
+    blocks = [_format_keys(keys)] + [f"[[operations]]\n{_format_keys(table)}" for table in tables]
+    return "\n".join(block for block in blocks if block)
+
+
+def _format_keys(keys: Mapping[str, Any]) -> str:
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
 
 
 def _read_images(root: Path, names: Collection[str]) -> dict[str, _ImageFile]:
@@ -114,7 +133,10 @@ def _read_options(path: Path) -> ImageOptions:
         options = msgspec.convert(tomllib.loads(path.read_text("utf-8")), _ImageToml)
     except (ValueError, msgspec.ValidationError) as error:
         raise ValueError(f"{ASSET_FOLDER}/{path.name}: {error}") from error
-    return ImageOptions(mode=options.mode, width=options.width, height=options.height)
+    read = ImageOptions(mode=options.mode, width=options.width, height=options.height, operations=options.operations)
+    for fault in asset_store.find_option_faults(read):
+        raise ValueError(f"{ASSET_FOLDER}/{path.name}: {fault.pointer}: {fault.detail}")
+    return read
 
 
 def _convert_file(name: str, file: _ImageFile) -> ConvertedImage:

@@ -7,7 +7,11 @@ import pytest
 from support.certificate_authority import CertificateAuthority
 from support.typed_commands import type_command
 
-VARIABLES = {"smtp_ca": "NOTIFIER_SMTP__CA_FILE", "webhooks_ca": "NOTIFIER_WEBHOOKS__CA_FILE"}
+VARIABLES = {
+    "smtp_ca": "NOTIFIER_SMTP__CA_FILE",
+    "webhooks_ca": "NOTIFIER_WEBHOOKS__CA_FILE",
+    "feeds_ca": "NOTIFIER_FEEDS__CA_FILE",
+}
 COMMANDS = ("serve --port 0", "sender", "sender --processes 2", "sender --drain")
 FAULTS = {"missing": "there is no such file", "folder": "is a directory", "empty": "it is empty", "key": "private key"}
 
@@ -38,11 +42,11 @@ def test_nothing_starts(folder: Path, monkeypatch: pytest.MonkeyPatch, variable:
 
 
 def test_each_file_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two errors give two lines."""
+    """Each error gives a line."""
     for variable in VARIABLES.values():
         monkeypatch.setenv(variable, str(folder / "missing"))
     ended = type_command("serve", "--port", "0")
-    assert (ended.code, ended.stderr.count("\n")) == (2, 2)
+    assert (ended.code, ended.stderr.count("\n")) == (2, len(VARIABLES))
     assert all(variable in ended.stderr for variable in VARIABLES.values())
 
 
@@ -57,7 +61,7 @@ def test_doctor_tells_of_both(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert variable in str(findings[name]["detail"])
     for variable in VARIABLES.values():
         monkeypatch.setenv(variable, str(CertificateAuthority(folder).ca_file))
-    assert [_findings()[name]["ok"] for name in VARIABLES] == [True, True]
+    assert [_findings()[name]["ok"] for name in VARIABLES] == [True] * len(VARIABLES)
 
 
 def _findings() -> dict[str, dict[str, object]]:

@@ -68,7 +68,8 @@ async def _notifications(shop: RecordingClient, parts: wiring.ProcessParts, _: W
     notification = await shop("get", other.id)
     assert [item.id for item in await shop("list", limit=1)] == [other.id, sent.id]
     page = await shop("page", tag="late", created_before=datetime.now(UTC) + HOUR)
-    assert ([item.raw for item in page.items], page.next) == ([_without(notification.raw, "attempts", "copies")], None)
+    listed = _without(notification.raw, "attempts", "copies", "content_until")
+    assert ([item.raw for item in page.items], page.next) == ([listed], None)
 
 
 def _without(fields: Any, *names: str) -> dict[str, Any]:

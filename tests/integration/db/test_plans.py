@@ -17,7 +17,7 @@ from support.executed_statements import record_statements
 from support.seeded_installation import WELCOME, Installation
 
 from notifier.db.engine import Database
-from notifier.outbox import entry_store
+from notifier.outbox import queue_counts
 from notifier.runtime import wiring
 from notifier.states import EntryKind
 
@@ -42,7 +42,7 @@ async def trip(postgres_installation: Installation) -> AsyncIterator[tuple[Execu
                 await sender.worker._rescuer._check_leases()
                 await sender.worker._claimer.claim_suspect([], [])
                 async with parts.database.read() as connection:
-                    await entry_store.count_due(connection, EntryKind.EMAIL, most=1000)
+                    await queue_counts.count_due(connection, EntryKind.EMAIL, most=1000)
         yield dict(executed_statements), parts.database
 
 

@@ -9,7 +9,7 @@ from support.seeded_installation import Installation
 
 from notifier.clock import SystemClock
 from notifier.db.tables import Suppression
-from notifier.outbox import entry_store
+from notifier.outbox import queue_counts
 from notifier.runtime import wiring
 from notifier.states import EntryState
 
@@ -103,7 +103,7 @@ async def test_silence_after_the_dot_is_unknown_and_resent_once(
         notification = await api_caller.wait_for_attempts(client, path, 2)
     assert (notification["status"], notification["next_attempt_at"]) == ("unknown", None)
     async with parts.database.read() as connection:
-        assert (await entry_store.count_by_state(connection))[EntryState.HELD] == 1
+        assert (await queue_counts.count_by_state(connection))[EntryState.HELD] == 1
 
 
 async def test_a_resend_that_is_accepted_makes_it_sent(

@@ -16,7 +16,7 @@ from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
 
 from notifier.delivery.settlement_decision import DeliveryRecord
-from notifier.outbox import entry_store
+from notifier.outbox import queue_counts
 from notifier.outbox.entry_handler import (
     BodyPermit,
     ClaimedEntry,
@@ -100,7 +100,7 @@ async def test_an_end_that_cannot_be_written_is_unknown_and_kept(
         notification = await api_caller.wait_for_status(client, path, "unknown")
     assert (notification["reason"], notification["next_attempt_at"], len(relay.received)) == ("internal", None, 1)
     async with parts.database.read() as connection:
-        assert (await entry_store.count_by_state(connection))[EntryState.HELD] == 1
+        assert (await queue_counts.count_by_state(connection))[EntryState.HELD] == 1
     answer = await client.post(f"{path}/resolve", json={"as": "sent"})
     assert answer.json()["status"] == "sent"
 

@@ -13,7 +13,7 @@ from support.scripted_relay import DROP, ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
 from notifier.clock import SystemClock
-from notifier.outbox import entry_store
+from notifier.outbox import entry_store, queue_counts
 from notifier.rendering.pool import RenderingPool
 from notifier.runtime import wiring
 from notifier.states import EntryState
@@ -175,7 +175,7 @@ async def test_a_dry_run_tells_it_and_nonsense_is_refused(
 
 async def _held(parts: wiring.ProcessParts) -> int:
     async with parts.database.read() as connection:
-        return (await entry_store.count_by_state(connection))[EntryState.HELD]
+        return (await queue_counts.count_by_state(connection))[EntryState.HELD]
 
 
 async def _expire(parts: wiring.ProcessParts, client: httpx2.AsyncClient, path: str) -> dict[str, Any]:

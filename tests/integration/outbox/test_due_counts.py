@@ -7,7 +7,7 @@ from uuid import UUID
 from support.queue_driver import QueueDriver
 
 from notifier.ids import generate_id
-from notifier.outbox import entry_store
+from notifier.outbox import entry_store, queue_counts
 from notifier.outbox.entry_handler import NewEntry
 from notifier.states import EntryKind, Priority
 
@@ -30,7 +30,7 @@ async def _enqueue(queue: QueueDriver, count: int, service: UUID, priority: Prio
 
 async def _waiting(queue: QueueDriver, most: int = 100) -> dict[tuple[Priority, UUID], int]:
     async with queue.database.read() as connection:
-        return await entry_store.count_due(connection, EntryKind.EMAIL, most=most, now=queue.now)
+        return await queue_counts.count_due(connection, EntryKind.EMAIL, most=most, now=queue.now)
 
 
 async def test_each_service_and_priority_is_counted_separately(queue: QueueDriver) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from support.queue_driver import ALL, LEASE, OVERRUN, START, QueueDriver, claim_of, ids
 
-from notifier.outbox import claim_sql, entry_store
+from notifier.outbox import claim_sql, entry_store, queue_counts
 from notifier.outbox.entry_handler import HoldEntry, ReleaseEntry, RescheduleEntry, Settlement
 from notifier.states import EntryKind, EntryState, Priority
 
@@ -178,7 +178,7 @@ async def test_due_age_is_that_of_the_oldest_due_entry(queue: QueueDriver) -> No
     await queue.enqueue(priority=Priority.HIGH)
     await queue.enqueue(priority=Priority.BULK, due=timedelta(hours=1))
     async with queue.database.read() as connection:
-        ages = await entry_store.get_due_ages(connection, EntryKind.EMAIL, START + timedelta(seconds=90))
+        ages = await queue_counts.get_due_ages(connection, EntryKind.EMAIL, START + timedelta(seconds=90))
     assert ages == {Priority.HIGH: 90.0, Priority.NORMAL: 0.0, Priority.BULK: 0.0}
 
 

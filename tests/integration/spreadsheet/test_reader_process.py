@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support.polling import wait_until
 from support.spreadsheet_file import get_child_pid
+from support.workbook_builder import Sheet, build_xlsx, write_xlsx_row
 
 from notifier.spreadsheet.spreadsheet_reader import ReaderLostError, SpreadsheetError, open_spreadsheet
 
@@ -138,6 +139,16 @@ async def test_no_child_is_left(path: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     await wait_until(lambda: all(map(_is_gone, pids)))
+
+
+async def test_an_open_file_may_be_deleted(path: Path, tmp_path: Path) -> None:
+    """The rows are read on after the file has lost its name, of a CSV and of a workbook."""
+    workbook = tmp_path / "rows.xlsx"
+    workbook.write_bytes(build_xlsx(Sheet(rows=[write_xlsx_row(number, f"x{number}") for number in range(1, 1002)])))
+    for file in (path, workbook):
+        async with open_spreadsheet(file) as sheet:
+            await asyncio.to_thread(file.unlink)
+            assert len(await sheet.read_rows(2000)) == 1000
 
 
 async def test_a_file_that_is_missing_is_no_fault_of_its_maker(tmp_path: Path) -> None:

@@ -46,6 +46,12 @@ def _pack_bz2(content: bytes) -> bytes:
     return packed.getvalue()
 
 
+def _replace_in_part(content: bytes, part: str, old: bytes, new: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        files: dict[str, str | bytes] = {name: archive.read(name) for name in archive.namelist()}
+        return pack_zip(files | {part: archive.read(part).replace(old, new, 1)})
+
+
 def _corrupt(content: bytes) -> bytes:
     middle = content.index(b"sheet1.xml") + 60
     return content[:middle] + bytes(255 - byte for byte in content[middle : middle + 20]) + content[middle + 20 :]
@@ -56,6 +62,13 @@ WORKBOOKS: dict[str, tuple[bytes, int | None, str]] = {
     "bytes changed": (_corrupt(_GOOD_XLSX), None, "damaged or was cut off"),
     "a part is missing": (pack_zip({"xl/workbook.xml": "<workbook/>"}), None, "damaged or was cut off|no text"),
     "no XML": (build_xlsx(Sheet(rows=["<row"])), None, "damaged or was cut off"),
+    "tags that do not match, which calamine reads for ever": (
+        _replace_in_part(
+            build_ods(Sheet(rows=[_O("a"), _O("1")])), "content.xml", b"<office:automatic", b"<office:automat;c"
+        ),
+        None,
+        "damaged or was cut off",
+    ),
     "a document type": (
         build_xlsx(Sheet(rows=[]), parts={"xl/worksheets/sheet1.xml": _WITH_ENTITIES}),
         None,

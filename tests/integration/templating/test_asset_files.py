@@ -1,5 +1,6 @@
 """Images beside template files have the same bytes and hash as if staff had uploaded them."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from notifier.templating.sync.push import Push
 
 _asset = get_columns(Asset)
 BODY = '<html><body>{{ image("logo", alt="Shop") }} {{ name }}</body></html>'
-(CROP,) = [block.text for block in list_blocks("docs/assets.md") if block.language == "toml"]
+CROP, OPERATIONS = [block.text for block in list_blocks("docs/assets.md") if block.language == "toml"]
 
 
 def _changes(**others: str | bytes) -> dict[str, str | bytes | None]:
@@ -31,6 +32,38 @@ def _changes(**others: str | bytes) -> dict[str, str | bytes | None]:
         "_assets/logo.toml": CROP,
     }
     return files | {f"_assets/{name.replace('_', '.')}": content for name, content in others.items()}
+
+
+async def test_operations_are_pushed_and_pulled(parts: wiring.ProcessParts, write: Write, tmp_path: Path) -> None:
+    """The operations of a file are done like those of an upload, stored with the image, and pulled as they were."""
+    root = write(_changes(logo_toml=OPERATIONS))
+    source = template_files.read_template(root, "hello")
+    assert (source.assets["logo"].width, source.assets["logo"].height) == (150, 50)
+    async with RenderingPool() as pool:
+        await Push(database=parts.database, pool=pool, clock=parts.clock, by="test").run(root, ["hello"])
+    pulled = tmp_path / "pulled"
+    async with parts.database.read() as connection:
+        (view,) = await asset_store.list_assets(connection)
+        await asset_files.pull_images(connection, pulled, ["logo"])
+    assert [operation.do.value for operation in view.operations] == ["fit", "grey"]
+    written = (pulled / asset_files.ASSET_FOLDER / "logo.toml").read_text()
+    assert tomllib.loads(written) == tomllib.loads(OPERATIONS)
+    assert asset_files.pin_images(pulled, ["logo"]) == source.assets
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("width = 10\n[[operations]]\ndo = 'grey'", "/operations: leave out mode, width and height"),
+        ("[[operations]]\ndo = 'blur'", "/operations/0/radius: blur needs it"),
+        ("[[operations]]\ndo = 'emboss'", "emboss"),
+    ],
+)
+def test_operations_of_a_file_are_checked(write: Write, text: str, reason: str) -> None:
+    """A wrong operation is a line with the file and the field."""
+    with pytest.raises(ValueError, match=r"logo\.toml") as refused:
+        asset_files.pin_images(write(_changes(logo_toml=text)), ["logo"])
+    assert reason in str(refused.value)
 
 
 async def test_a_push_brings_the_image_and_leaves_that_of_staff_alone(parts: wiring.ProcessParts, write: Write) -> None:

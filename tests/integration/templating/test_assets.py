@@ -177,6 +177,37 @@ async def test_what_is_no_upload_is_refused_at_once(staff: Staff) -> None:
         assert (await connection.execute(select(func.count()).select_from(OutboxEntry))).scalar_one() == 0
 
 
+async def test_operations_are_done_in_their_order(staff: Staff) -> None:
+    """An upload with operations is converted by them; wrong ones are faults with pointers, and nothing is written."""
+    data = sample_images.encode_image(sample_images.draw_red_bar())
+    steps = [{"do": "fit", "width": 150}, {"do": "crop", "width": 50, "height": 50}, {"do": "grey"}]
+    for wrong, pointers in (
+        ({"operations": [*steps, {"do": "blur", "radius": 60}]}, ["/operations/3/radius"]),
+        ({"operations": [{"do": "crop", "width": 3}, {"do": "emboss"}]}, ["/operations/1/do"]),
+        (
+            {"operations": [{"do": "crop", "width": 3}, {"do": "grey", "x": 1}]},
+            [
+                "/operations/0/height",
+                "/operations/1/x",
+            ],
+        ),
+        ({"operations": steps, "width": 10}, ["/operations"]),
+        ({"operations": [{"do": "grey"}] * 6}, ["/operations"]),
+    ):
+        reply = await sample_images.upload_image(staff.client, "logo", data, **wrong)
+        assert [fault["pointer"] for fault in reply.json()["errors"]] == pointers
+    assert (await staff.client.get("/v1/assets")).json() == {"assets": []}
+    async with wiring.run_sender(staff.parts):
+        made = await staff.upload(data, operations=steps)
+    assert [step["do"] for step in made["operations"]] == ["fit", "crop", "grey"]
+    assert {name: (file["width"], file["height"]) for name, file in made["files"].items()} == {
+        "1x": (50, 50), "2x": (100, 100),
+    }  # fmt: skip
+    image = sample_images.decode_image((await staff.client.get("/v1/assets/logo/file")).content)
+    assert image.mode == "L"
+    assert image.tobytes() == sample_images.draw_red_bar().crop((100, 0, 200, 100)).convert("L").tobytes()
+
+
 async def test_what_kills_its_senders_has_failed(staff: Staff) -> None:
     """An image whose senders died too often fails with a reason; a replaced image is left alone."""
     database = staff.parts.database

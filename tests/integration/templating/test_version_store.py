@@ -65,6 +65,7 @@ async def test_a_first_version_is_number_one(parts: wiring.ProcessParts) -> None
         priority=Priority.HIGH,
         expires_after=3600,
         when_uncertain=WhenUncertain.RESEND,
+        keep_content_days=None,
         sender=None,
         reply_to=None,
         published_at=NOW,

@@ -212,7 +212,14 @@ EACH: tuple[Call[Any], ...] = (
     templates.delete_layout(ID, revision=1),
 )
 """One call for each operation of the API."""
-WITHOUT: dict[str, str] = {}
+_OPERATED = "for those who operate the service: by HTTP, `notifier jobs` or `notifier schedules`"
+WITHOUT: dict[str, str] = dict.fromkeys(
+    [
+        *("list_jobs", "get_job", "watch_job", "cancel_job", "pause_job", "resume_job", "retry_job"),
+        *("list_schedules", "get_schedule", "save_schedule", "delete_schedule", "list_next_times", "run_schedule"),
+    ],
+    _OPERATED,
+)
 """Operations without a method of the client, and why."""
 
 

@@ -1,0 +1,1 @@
+"""Jobs that submit mail: the daily report, and one notification at planned times."""
