@@ -212,11 +212,13 @@ EACH: tuple[Call[Any], ...] = (
     templates.delete_layout(ID, revision=1),
 )
 """One call for each operation of the API."""
-_OPERATED = "for those who operate the service: by HTTP, `notifier jobs` or `notifier schedules`"
+_OPERATED = "for those who operate the service: by HTTP, `notifier jobs`, `schedules` or `merge`"
 WITHOUT: dict[str, str] = dict.fromkeys(
     [
         *("list_jobs", "get_job", "watch_job", "cancel_job", "pause_job", "resume_job", "retry_job"),
         *("list_schedules", "get_schedule", "save_schedule", "delete_schedule", "list_next_times", "run_schedule"),
+        *("create_merge", "list_merges", "get_merge", "list_merge_faults", "download_merge_faults"),
+        *("preview_merge_row", "start_merge", "pause_merge", "resume_merge", "cancel_merge"),
     ],
     _OPERATED,
 )
