@@ -6,7 +6,7 @@ the tables are large or the database is busy with claims and submits, the next o
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from notifier.retention.content_purge import ContentPurge
 from notifier.retention.file_purge import AssetFilePurge, AttachmentPurge
 from notifier.retention.file_space import FileSpace
 from notifier.retention.notification_purge import NotificationPurge
-from notifier.retention.purge_step import PurgeStep
+from notifier.retention.purge_step import PurgePhase, PurgeStep
 from notifier.retention.record_purge import AuditPurge, JobPurge
 from notifier.retention.retention_policy import RetentionPolicy
 from notifier.retention.webhook_purge import DeliveryPurge, EventPurge
@@ -60,7 +60,14 @@ class PurgeAction(JobAction):
 
     kind = JobKind.PURGE
 
-    def __init__(self, database: Database, policy: RetentionPolicy, *, max_limit: int = MAX_ROWS) -> None:
+    def __init__(
+        self,
+        database: Database,
+        policy: RetentionPolicy,
+        *,
+        max_limit: int = MAX_ROWS,
+        more_phases: Sequence[PurgePhase] = (),
+    ) -> None:
         self._policy = policy
         self._max_limit = max_limit  # rows that a step examines at most
         # Children first. A content goes before its notification, both before the files and batches that they name.
@@ -69,6 +76,7 @@ class PurgeAction(JobAction):
             DeliveryPurge(),
             EventPurge(),
             NotificationPurge(),
+            *more_phases,  # of packages above this one
             JobPurge(),
             AuditPurge(),
             BatchPurge(),

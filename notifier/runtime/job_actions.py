@@ -6,6 +6,7 @@ from notifier.feeds.fetch_action import FetchAction
 from notifier.jobs.job_control import JobActions
 from notifier.merge.merge_action import MergeAction
 from notifier.merge.merge_context import MergeContext
+from notifier.merge.merge_purge import MergePurge
 from notifier.merge.row_validation import RowValidator
 from notifier.reports.notify_action import NotifyAction
 from notifier.reports.report_action import ReportAction
@@ -30,7 +31,7 @@ def build_job_actions(parts: ProcessParts) -> JobActions:
     policy = RetentionPolicy.from_settings(parts.settings.retention, parts.settings.api)
     actions = (
         ImageAction(parts.database),
-        PurgeAction(parts.database, policy),
+        PurgeAction(parts.database, policy, more_phases=[MergePurge()]),
         StatisticsAction(parts.database),
         ReportAction(parts.database, mailer),
         NotifyAction(mailer),

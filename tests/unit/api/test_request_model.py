@@ -69,6 +69,7 @@ def test_every_body_of_the_document_is_such_a_model() -> None:
         for path in DOCUMENT["paths"].values()
         for operation in path.values()
         for content in operation.get("requestBody", {}).get("content", {}).values()
+        if content["schema"].get("format") != "binary"  # a file
     }
     assert len(bodies) > 15
     assert bodies <= set(MODELS)

@@ -212,7 +212,7 @@ EACH: tuple[Call[Any], ...] = (
     templates.delete_layout(ID, revision=1),
 )
 """One call for each operation of the API."""
-_OPERATED = "for those who operate the service: by HTTP, `notifier jobs` or `notifier schedules`"
+_OPERATED = "for those who operate the service: by HTTP, `notifier jobs`, `schedules` or `merge`"
 WITHOUT: dict[str, str] = dict.fromkeys(
     [
         *("list_jobs", "get_job", "watch_job", "cancel_job", "pause_job", "resume_job", "retry_job"),
