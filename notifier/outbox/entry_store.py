@@ -279,9 +279,9 @@ async def get_due_times(
     return {row.subject_id: row.due_at for row in await connection.execute(statement)}
 
 
-async def count_by_state(connection: StatementConnection) -> dict[EntryState, int]:
-    """Count the entries in each state, up to `MAX_COUNTED`."""
+async def count_by_state(connection: StatementConnection, *, most: int = MAX_COUNTED) -> dict[EntryState, int]:
+    """Count the entries in each state, up to `most` of each."""
     counts = dict.fromkeys(EntryState, 0)
-    for row in await connection.execute(queue_sql.COUNT_BY_STATE, {"most": MAX_COUNTED}):
+    for row in await connection.execute(queue_sql.COUNT_BY_STATE, {"most": most}):
         counts[EntryState(row.state)] += int(row.depth)
-    return {state: min(count, MAX_COUNTED) for state, count in counts.items()}
+    return {state: min(count, most) for state, count in counts.items()}
