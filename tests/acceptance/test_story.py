@@ -94,6 +94,51 @@ def _once_it_says(client: httpx2.Client, words: str, body: dict[str, Any]) -> ht
     return client.post("/v1/notifications", json=body)
 
 
+def test_a_spreadsheet_becomes_mail_and_the_morning_gets_a_report(tmp_path: Path) -> None:
+    """A colleague merges a spreadsheet with one wrong row; the figures of the day before come by mail."""
+    shop = ShopProcesses(tmp_path, None, "notifications:send", "notifications:read", "schedules:manage")
+    with shop.notifier(), shop.client() as client, shop.relay(), shop.inbox() as inbox:
+        # The check names the wrong row in the words of the file, and sends nothing.
+        rows = ["E-Mail Address;Name;Product", "ada@example.com;Ada;F", "nobody;Bob;F", "grace@example.com;Zoë;F"]
+        content = "\n".join(rows).encode("cp1252")
+        reply = client.post("/v1/merges?template=welcome", content=content, headers={"Content-Type": "text/csv"})
+        assert reply.status_code == 202, reply.text
+        path = f"/v1/merges/{reply.json()['id']}"
+        checked = _until_state(client, path, "checked")
+        assert (checked["rows"], checked["valid"], checked["faulty"]) == (3, 2, 1)
+        (row,) = client.get(f"{path}/faults").json()["rows"]
+        assert (row["row"], row["faults"][0]["column"]) == (3, "E-Mail Address")
+        assert inbox.messages() == []
+
+        # The other rows become one mail each.
+        started = client.post(f"{path}/start", json={"on_error": "skip_invalid"})
+        assert started.status_code == 200, started.text
+        assert inbox.wait_for(to="grace@example.com", timeout=100).subject
+        assert inbox.wait_for(to="ada@example.com", timeout=100).subject
+        assert _until_state(client, path, "finished")["submitted"]["written"] == 2
+
+        # The report would come at nine; somebody asks for it now.
+        report = {
+            "timing": "0 9 * * *",
+            "zone": "Europe/Berlin",
+            "action": "report",
+            "options": {"to": "ops@shop.example"},
+        }
+        assert client.put("/v1/schedules/morning", json=report).status_code == 200
+        assert client.post("/v1/schedules/morning/run").status_code == 202
+        assert "daily report" in inbox.wait_for(to="ops@shop.example", timeout=100).subject
+        assert len(inbox.messages()) == 3
+
+
+def _until_state(client: httpx2.Client, path: str, state: str) -> dict[str, Any]:
+    """Poll until a merge has the state, as a caller would."""
+    for _ in range(20_000):
+        merge: dict[str, Any] = client.get(path).json()
+        if merge["state"] == state:
+            return merge
+    raise AssertionError(merge)
+
+
 async def test_a_sender_killed_after_the_dot_says_so(relay: ScriptedRelay, tmp_path: Path) -> None:
     """After a sender was killed behind the final dot, the notification is reported as unknown."""
     shop = await asyncio.to_thread(ShopProcesses, tmp_path, relay.port)
