@@ -1,12 +1,16 @@
 """The job `notify`: it submits one notification at each planned time of its schedule."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.errors import Fault
+from notifier.db.engine import Database
+from notifier.errors import Fault, NotFoundError
+from notifier.feeds import revision_store
+from notifier.feeds.revision_store import NoFeedDocumentError
 from notifier.jobs.job_action import JobAction, JobFailedError, JobRunView, StepContext, StepResult
 from notifier.reports.option_reader import OptionReader
 from notifier.reports.scheduled_mail import SERVICE_OPTION, ScheduledMailer, move_faults, write_scheduled_mail
@@ -18,8 +22,10 @@ MAX_SLUG_LENGTH = 64
 MAX_TAGS, MAX_TAG_LENGTH = 10, 64
 MAX_LOCALE_LENGTH = 35
 MAX_MAILBOX_LENGTH = 998
+FEED_OPTION = "feed"
+"""The name of a feed of the schedule's owner: its newest values are variables, below those of the options."""
 _OPTIONS = frozenset(
-    {SERVICE_OPTION, "to", "cc", "template", "variables", "locale", "from", "reply_to", "tags", "priority"}
+    {SERVICE_OPTION, FEED_OPTION, "to", "cc", "template", "variables", "locale", "from", "reply_to", "tags", "priority"}
 )
 
 
@@ -28,7 +34,8 @@ class NotifyAction(JobAction):
 
     kind = JobKind.NOTIFY
 
-    def __init__(self, mailer: ScheduledMailer) -> None:
+    def __init__(self, database: Database, mailer: ScheduledMailer) -> None:
+        self._database = database
         self._mailer = mailer
 
     def find_option_faults(self, options: Mapping[str, Any], *, pointer: str) -> list[Fault]:
@@ -42,13 +49,25 @@ class NotifyAction(JobAction):
         caller, faults = await self._mailer.find_owner_faults(connection, service_id, options, pointer=pointer)
         if caller is None:
             return faults
-        return move_faults(await self._mailer.find_faults(caller, _read_request(options, pointer)[0]), pointer)
+        request, _ = _read_request(options, pointer)
+        try:
+            request = await _add_feed_values(connection, service_id, options, request)
+        except NotFoundError as error:
+            return [Fault(f"{pointer}/{FEED_OPTION}", "unknown_feed", str(error))]
+        except NoFeedDocumentError:
+            return []  # what its values will be is not known yet; the run is refused as a submit would be
+        return move_faults(await self._mailer.find_faults(caller, request), pointer)
 
     async def prepare(self, run: JobRunView, context: StepContext) -> Any:  # noqa: ARG002
         """Validate the notification."""
         request, faults = _read_request({k: v for k, v in run.options.items() if k != "zone"}, "/options")
         if faults:
             raise JobFailedError("; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults))
+        try:
+            async with self._database.read() as connection:
+                request = await _add_feed_values(connection, run.service_id, run.options, request)
+        except (NotFoundError, NoFeedDocumentError) as error:
+            raise JobFailedError(str(error)) from error
         return await self._mailer.prepare_mail(run, await self._mailer.load_caller(run), request)
 
     async def apply(
@@ -62,9 +81,21 @@ class NotifyAction(JobAction):
         return await write_scheduled_mail(connection, prepared)
 
 
+async def _add_feed_values(
+    connection: AsyncConnection, service_id: UUID, options: Mapping[str, Any], request: NotificationRequest
+) -> NotificationRequest:
+    """Add the newest values of the feed to the variables. Raises `NotFoundError`, `NoFeedDocumentError`."""
+    name = options.get(FEED_OPTION)
+    if not isinstance(name, str):
+        return request
+    values = await revision_store.get_feed_values(connection, service_id, name)
+    return replace(request, variables={**values, **request.variables})
+
+
 def _read_request(options: Mapping[str, Any], pointer: str) -> tuple[NotificationRequest, list[Fault]]:
     reader = OptionReader(options, _OPTIONS, pointer=pointer)
     reader.read_text(SERVICE_OPTION, max_length=64)
+    reader.read_text(FEED_OPTION, max_length=64)
     priority = reader.read_choice("priority", tuple(Priority))
     request = NotificationRequest(
         to=reader.read_text("to", required=True),

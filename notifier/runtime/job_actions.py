@@ -34,7 +34,7 @@ def build_job_actions(parts: ProcessParts) -> JobActions:
         PurgeAction(parts.database, policy, more_phases=[MergePurge()]),
         StatisticsAction(parts.database),
         ReportAction(parts.database, mailer),
-        NotifyAction(mailer),
+        NotifyAction(parts.database, mailer),
         _build_fetch_action(parts),
         _build_merge_action(parts),
     )

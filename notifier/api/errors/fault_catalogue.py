@@ -79,6 +79,8 @@ FAULTS = {
     "too_long": ("The text is too long.", "Shorten it; `detail` says how long it may be."),
     "too_many": ("There are too many of these.", "`detail` says how many there may be."),
     "unknown_event_type": ("There is no such event type.", "`detail` lists the event types."),
+    "not_both": ("Only one of these can be sent.", "Leave one of them out."),
+    "unknown_feed": ("There is no such feed with a document.", "Correct the name, or fetch the feed first."),
     "unknown_field": ("There is no such field.", "Leave it out, or correct its name."),
     "unknown_template": ("There is no such template.", "Correct the slug, or publish the template first."),
     "unknown_template_version": ("The template has no such version.", "Name another, or leave it out."),

@@ -46,11 +46,17 @@ _MAP_PARAMETER = {
         "items": {"type": "string", "maxLength": upload.MAX_MAPPING_LENGTH, "pattern": "^.+:.*$"},
     },
 }
+_FEED_PARAMETER = {
+    "name": "feed",
+    "in": "query",
+    "description": "Merge the newest rows of this feed of your service; then there is no body.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 64},
+}
 _UPLOAD = {
-    "parameters": [_TEMPLATE_PARAMETER, _MAP_PARAMETER],
+    "parameters": [_TEMPLATE_PARAMETER, _MAP_PARAMETER, _FEED_PARAMETER],
     "requestBody": {
-        "description": f"The file: CSV, XLSX or ODS, at most {upload.MAX_FILE_BYTES:,} bytes.",
-        "required": True,
+        "description": f"The file: CSV, XLSX or ODS, at most {upload.MAX_FILE_BYTES:,} bytes. None with `feed`.",
+        "required": False,
         "content": {name: {"schema": _FILE_SCHEMA} for name in upload.MEDIA_TYPES},
     },
 }
@@ -62,7 +68,9 @@ _UPLOAD = {
 async def create_merge(request: Request, response: Response, audit: AuditDependency) -> dict[str, Any]:
     """Upload a spreadsheet and check its rows. Nothing is sent before you start the merge. Poll `state`."""
     caller = await authenticate_service(request, KeyScope.SEND)
-    upload.require_spreadsheet(request)
+    feed = upload.get_feed_name(request)
+    if feed is None:
+        upload.require_spreadsheet(request)
     version, overrides = await upload.get_version(request), upload.parse_mappings(request)
     if faults := merge_operations.find_override_faults(version, overrides):
         raise InvalidRequestError(faults)
@@ -71,7 +79,8 @@ async def create_merge(request: Request, response: Response, audit: AuditDepende
         new = NewMerge(caller=caller, version=version, overrides=overrides)
         merge_id = await merge_operations.begin_upload(connection, new, actor=actor)
     try:
-        size = await upload.store_body(request, merge_id)
+        parts = request.stream() if feed is None else upload.iterate_feed(request, caller, feed)
+        size = await upload.store_file(request, merge_id, parts)
         async with open_change_transaction(request) as connection:
             merge = await merge_operations.finish_upload(connection, merge_id, size, actor=actor)
     except Exception:

@@ -1,16 +1,23 @@
-"""Read the file of a merge from the body of a request into the database, a part at a time."""
+"""Read the file of a merge, the body of a request or the rows of a feed, into the database, a part at a time."""
 
-from collections.abc import Mapping
-from typing import Final
+import asyncio
+import csv
+import io
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
+from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from notifier.api.dependencies import get_dependencies, open_change_transaction
 from notifier.api.errors.problem_responses import BadRequestError
 from notifier.api.request_reader import build_too_large_error
-from notifier.errors import DatabaseUnavailableError, Fault, InvalidRequestError
+from notifier.auth.authenticated_key import Caller
+from notifier.errors import DatabaseUnavailableError, Fault, InvalidRequestError, NotFoundError
+from notifier.feeds import revision_store
+from notifier.feeds.revision_store import FeedRows, NoFeedDocumentError
 from notifier.merge import merge_store
 from notifier.templating.version_store import PublishedVersion
 
@@ -68,10 +75,49 @@ def parse_mappings(request: Request) -> Mapping[str, str]:
     return mappings
 
 
-async def store_body(request: Request, merge_id: UUID) -> int:
-    """Write the body into the database; returns its bytes. Raises `BadRequestError` and `InvalidRequestError`."""
+def get_feed_name(request: Request) -> str | None:
+    """Get the feed whose rows are merged; None: the body is the file. Raises `InvalidRequestError`."""
+    name = request.query_params.get("feed")
+    if name is not None and request.headers.get("content-length", "0") != "0":
+        raise InvalidRequestError([Fault("/query/feed", "not_both", "send a file, or name a feed, but not both")])
+    return name
+
+
+async def iterate_feed(request: Request, caller: Caller, name: str) -> AsyncIterator[bytes]:
+    """Yield the rows of the newest revision of a feed as CSV. Raises `InvalidRequestError`."""
+    try:
+        async with get_dependencies(request).database.read() as connection:
+            feed = await revision_store.list_feed_rows(connection, caller.service_id, name)
+    except (NotFoundError, NoFeedDocumentError) as error:
+        raise InvalidRequestError([Fault("/query/feed", "unknown_feed", str(error))]) from error
+    for data in await asyncio.to_thread(lambda: list(format_feed_rows(feed))):
+        yield data
+
+
+def format_feed_rows(feed: FeedRows) -> Iterator[bytes]:
+    """Format the rows of a feed as a CSV file in UTF-8, a thousand rows at a time; what is no text as JSON."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(feed.columns)
+    for number, row in enumerate(feed.rows, start=1):
+        writer.writerow([_format_cell(row.get(column)) for column in feed.columns])
+        if number % 1000 == 0:
+            yield text.getvalue().encode()
+            text.seek(0)
+            text.truncate()
+    yield text.getvalue().encode()
+
+
+def _format_cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+async def store_file(request: Request, merge_id: UUID, parts: AsyncIterable[bytes]) -> int:
+    """Write a file into the database; returns its bytes. Raises `BadRequestError` and `InvalidRequestError`."""
     buffer, size, number = bytearray(), 0, 0
-    async for data in request.stream():
+    async for data in parts:
         size += len(data)
         if size > MAX_FILE_BYTES:
             raise build_too_large_error(MAX_FILE_BYTES)
