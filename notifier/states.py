@@ -127,6 +127,13 @@ class AssetMode(StrEnum):
     CROP = "crop"  # exactly width and height; the edges are cut off
 
 
+class FeedFormat(StrEnum):
+    """The form of a feed's document."""
+
+    JSON = "json"  # an object, or an array of objects
+    CSV = "csv"  # rows under a line of headings
+
+
 class JobKind(StrEnum):
     """What a job run does."""
 

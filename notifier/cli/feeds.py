@@ -19,7 +19,7 @@ from notifier.cli.command import (
     replace_surrogates,
     strip_control_characters,
 )
-from notifier.db.tables import FeedFormat
+from notifier.states import FeedFormat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,9 +12,9 @@ import jsonschema_rs
 import msgspec
 
 from notifier import strict_json
-from notifier.db.tables import FeedFormat
 from notifier.feeds.csv_rows import MAX_ROWS, InvalidDocumentError, read_csv_rows
 from notifier.feeds.document_comparison import Document, count_differences, find_emptied, show_name
+from notifier.states import FeedFormat
 
 MAX_VALUES: Final = 1_000_000
 """Values and names in a JSON document."""

@@ -16,10 +16,10 @@ from email.message import Message
 import h11
 
 import notifier
-from notifier.db.tables import FeedFormat
 from notifier.errors import ConfigurationError, NotifierError
 from notifier.feeds.feed_rules import parse_feed_url
 from notifier.settings import FeedsSettings
+from notifier.states import FeedFormat
 from notifier.trusted_certificates import FEEDS_VARIABLE, build_tls_context
 from notifier.webhooks.pinned_connection import (
     MAX_HEAD_BYTES,

@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from notifier.db.tables import FeedFormat
 from notifier.errors import Fault, escape_pointer
+from notifier.states import FeedFormat
 from notifier.strict_json import encode_canonical
 from notifier.webhooks.webhook_url import UrlRefusedError, WebhookTarget, parse_webhook_url
 

@@ -17,10 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier import audit
 from notifier.audit import Actor, AuditAction
 from notifier.db.dialect import insert_if_absent
-from notifier.db.tables import Feed, FeedFormat, FeedRevision, FeedStatus, get_columns
+from notifier.db.tables import Feed, FeedRevision, FeedStatus, get_columns
 from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
 from notifier.feeds.feed_rules import FeedRequest
 from notifier.ids import generate_id
+from notifier.states import FeedFormat
 from notifier.webhooks.endpoint_secret import SecretBox
 
 MAX_FEEDS = 50

@@ -30,7 +30,7 @@ class OptionReader:
         value = self._options.get(name)
         if value is None:
             if required:
-                self._add_fault(name, "missing", f"this action needs the option `{name}`")
+                self._add_fault(name, "missing_field", f"this action needs the option `{name}`")
             return None
         if not isinstance(value, str) or not 0 < len(value) <= max_length or _UNSTORABLE.search(value):
             self._add_fault(name, "invalid_value", f"a text of 1 to {max_length} characters, without NUL")

@@ -68,7 +68,7 @@ class ScheduledMailer:
             return None, [Fault(place, "unknown_field", "only a schedule of the instance names a service")]
         if not service_id.int and name is None:
             detail = "a schedule of the instance needs the option `service`: the service in whose name it sends"
-            return None, [Fault(place, "missing", detail)]
+            return None, [Fault(place, "missing_field", detail)]
         caller = await _find_caller(connection, service_id, name, "")
         if caller is None:
             return None, [Fault(place, "unknown_service", f"there is no service named {str(name)[:64]!r}")]

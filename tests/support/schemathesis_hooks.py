@@ -41,6 +41,8 @@ def before_call(_context: HookContext, case: "Case[Any]", _kwargs: dict[str, Any
         case.path_parameters["slug"] = "daily_report"  # notifications need the other
     if case.meta is not None and case.meta.generation.mode.is_negative and case.body in (None, []):
         case.body = 7  # as for fields, null means no body, and an empty array an empty object
+    if operation == "create_merge" and case.meta is not None and not case.meta.generation.mode.is_negative:
+        _merge(case)
     if case.meta is None or not isinstance(case.body, dict):
         return
     if case.meta.generation.mode.is_negative:
@@ -170,6 +172,23 @@ def _unsaved(body: dict[str, Any]) -> None:
         body |= {"subject": "Hello {{ name }}", "html": "<p>Hello</p>"}
 
 
+def _merge(case: "Case[Any]") -> None:
+    """Merge a small file with a template that exists."""
+    case.query = {"template": WELCOME["template"]}
+    case.body, case.media_type = b"to,name,product\nada@example.com,Ada,Larkspur\n", "text/csv"
+
+
+def _schedule(body: dict[str, Any]) -> None:
+    """Use a timing and options that are valid, and whichever revision there is."""
+    body |= {"timing": "0 9 * * 1-5", "zone": "Europe/Berlin", "action": "notify", "revision": None}
+    body["options"] = {name: WELCOME[name] for name in ("to", "template", "variables")}
+
+
+def _feed(body: dict[str, Any]) -> None:
+    """Use header fields and a schema that are valid, and whichever revision there is."""
+    body |= {"headers": {"Authorization": "Bearer TOKEN"}, "json_schema": None, "row_key": None, "revision": None}
+
+
 def _look(body: dict[str, Any]) -> None:
     """Leave out the variables, because they depend on a template."""
     body["variables"] = None
@@ -182,6 +201,8 @@ _FITS = {
     "render_source": _unsaved,
     "preview_template": _look,
     "test_template": _look,
+    "save_schedule": _schedule,
+    "save_feed": _feed,
     "set_team_recipients": _team,
     "add_suppression": _address,
     "upload_asset": _asset,

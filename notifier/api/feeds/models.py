@@ -8,11 +8,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, S
 
 from notifier.api import fields
 from notifier.api.request_model import RequestModel
-from notifier.db.tables import FeedFormat, FeedStatus
+from notifier.db.tables import FeedStatus
 from notifier.feeds import feed_rules
 from notifier.feeds.feed_rules import FeedRequest
 from notifier.feeds.feed_store import FeedView
 from notifier.feeds.revision_store import FeedRevisionView
+from notifier.states import FeedFormat
 
 MAX_SCHEMA_NAMES = 100
 """Keywords at the top of a schema."""
@@ -21,7 +22,7 @@ _URL = "An https:// URL with a public host name, on port 443 or 8443; redirects 
 _EXAMPLE: JsonValue = {
     "url": "https://shop.example/prices.json",
     "format": "json",
-    "headers": {"Authorization": "Bearer …"},
+    "headers": {"Authorization": "Bearer TOKEN"},
     "json_schema": {"type": "object", "required": ["currency"]},
 }
 _HEADERS = (

@@ -6,7 +6,7 @@ A service has its own schedules; an admin key those of the instance.
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from notifier.api import request_reader
 from notifier.api.dependencies import AuditDependency, authenticate_owner, get_dependencies, open_change_transaction
@@ -19,6 +19,7 @@ from notifier.db.tables import INSTANCE
 from notifier.jobs import schedule_store
 
 router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
+Name = Annotated[str, Path(description="The name of the schedule.", json_schema_extra={"pattern": models.NAME_PATTERN})]
 
 
 @router.get("", response_model=models.SchedulesOut, summary="List schedules")
@@ -31,7 +32,7 @@ async def list_schedules(request: Request) -> dict[str, Any]:
 
 
 @router.get("/{name}", response_model=models.ScheduleOut, summary="Get a schedule")
-async def get_schedule(request: Request, name: str) -> dict[str, Any]:
+async def get_schedule(request: Request, name: Name) -> dict[str, Any]:
     """Get a schedule."""
     key = await authenticate_owner(request, KeyScope.SCHEDULES)
     async with get_dependencies(request).database.read() as connection:
@@ -44,7 +45,7 @@ async def get_schedule(request: Request, name: str) -> dict[str, Any]:
     summary="Save a schedule",
     openapi_extra=document_body(models.ScheduleIn),
 )
-async def save_schedule(request: Request, name: str, audit: AuditDependency) -> dict[str, Any]:
+async def save_schedule(request: Request, name: Name, audit: AuditDependency) -> dict[str, Any]:
     """Create the schedule, or replace it. Its next time is counted from now; runs that have begun go on."""
     key = await _authenticate_manager(request)
     body = await read_model(request, models.ScheduleIn)
@@ -57,7 +58,7 @@ async def save_schedule(request: Request, name: str, audit: AuditDependency) -> 
 
 
 @router.delete("/{name}", status_code=204, summary="Delete a schedule")
-async def delete_schedule(request: Request, name: str, audit: AuditDependency) -> None:
+async def delete_schedule(request: Request, name: Name, audit: AuditDependency) -> None:
     """Delete a schedule that is not built in. Its runs go on, and stay in the list of jobs."""
     key = await _authenticate_manager(request)
     actor = audit.get_actor(key)
@@ -68,7 +69,7 @@ async def delete_schedule(request: Request, name: str, audit: AuditDependency) -
 @router.get("/{name}/next", response_model=models.NextTimesOut, summary="List the next times of a schedule")
 async def list_next_times(
     request: Request,
-    name: str,
+    name: Name,
     count: Annotated[int, Query(ge=1, le=models.MAX_NEXT, description="How many times.")] = 10,
 ) -> dict[str, Any]:
     """List when the schedule would begin its next runs."""
@@ -85,7 +86,7 @@ async def list_next_times(
     summary="Run a schedule now",
     openapi_extra={"parameters": [submit_routes.build_key_parameter()]},
 )
-async def run_schedule(request: Request, response: Response, name: str, audit: AuditDependency) -> dict[str, Any]:
+async def run_schedule(request: Request, response: Response, name: Name, audit: AuditDependency) -> dict[str, Any]:
     """Begin a run now, also of a schedule that is switched off; its planned times stay as they are."""
     key = await _authenticate_manager(request)
     actor, idempotency_key = audit.get_actor(key), request_reader.get_idempotency_key(request)

@@ -1,7 +1,7 @@
 """The tables, one noun per file. Importing this package loads them all into the metadata, for migrations."""
 
 from notifier.db.table_base import Table, get_columns
-from notifier.db.tables.feed import Feed, FeedFormat, FeedRevision, FeedStatus
+from notifier.db.tables.feed import Feed, FeedRevision, FeedStatus
 from notifier.db.tables.job import JobRun, Schedule
 from notifier.db.tables.merge import Merge, MergeChunk, MergeFault, MergeRecipient
 from notifier.db.tables.notification import (
@@ -39,7 +39,6 @@ __all__ = [
     "Batch",
     "DeliveryState",
     "Feed",
-    "FeedFormat",
     "FeedRevision",
     "FeedStatus",
     "JobRun",

@@ -9,13 +9,7 @@ from sqlalchemy import UniqueConstraint
 from sqlmodel import Field
 
 from notifier.db.table_base import Table, UtcDateTime, build_enum_type, build_json_type
-
-
-class FeedFormat(StrEnum):
-    """The form of a feed's document."""
-
-    JSON = "json"  # an object, or an array of objects
-    CSV = "csv"  # rows under a line of headings
+from notifier.states import FeedFormat
 
 
 class FeedStatus(StrEnum):

@@ -72,7 +72,7 @@ async def test_the_location_of_an_accepted_notification_shows_it(client: httpx2.
         7,
     )
     notification = (await client.get(reply.headers["location"])).json()
-    assert set(notification) == SHOWN | {"attempts", "copies"}
+    assert set(notification) == SHOWN | {"attempts", "copies", "content_until"}
     assert accepted.items() <= notification.items()
     assert (notification["to"], notification["template"], notification["template_version"]) == (
         "Ada@example.com",

@@ -71,7 +71,7 @@ def _url(path: str, **values: str) -> str:
 
 def _body(operation: dict[str, Any]) -> Any:
     """An example of the operation's body, if it has one."""
-    if "requestBody" not in operation:
+    if "application/json" not in operation.get("requestBody", {}).get("content", {}):
         return None
     schema = resolve_reference(operation["requestBody"]["content"]["application/json"]["schema"])
     return schema.get("examples", [{}])[0]

@@ -37,7 +37,7 @@ def _routes() -> list[tuple[str, str, dict[str, Any]]]:
         (method, path, operation["requestBody"]["content"]["application/json"]["schema"])
         for path, methods in DOCUMENT["paths"].items()
         for method, operation in methods.items()
-        if "requestBody" in operation
+        if "application/json" in operation.get("requestBody", {}).get("content", {})
     ]
 
 

@@ -13,9 +13,9 @@ from support.webhook_receiver import build_reply, run_receiver
 from unit.webhooks.test_public import NOT_PUBLIC
 from unit.webhooks.test_target import BAD
 
-from notifier.db.tables import FeedFormat
 from notifier.feeds.feed_client import FeedClient, FeedLoadError, FeedSource
 from notifier.settings import FeedsSettings
+from notifier.states import FeedFormat
 
 NOT_THE_PUBLIC = "the host of the URL has an address that is not public"
 

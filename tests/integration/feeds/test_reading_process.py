@@ -4,9 +4,9 @@ import multiprocessing
 
 import pytest
 
-from notifier.db.tables import FeedFormat
 from notifier.feeds import reading_process
 from notifier.feeds.document_reader import ReadDocument, ReadingTask, RejectedDocument, SchemaTask
+from notifier.states import FeedFormat
 
 
 def test_it_reads_what_the_limits_allow() -> None:

@@ -37,7 +37,7 @@ def _build_body(action: str, options: dict[str, Any]) -> dict[str, Any]:
 
 WELCOME = {"to": "ada@example.com", "template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}
 WRONG: list[tuple[str, dict[str, Any], set[tuple[str, str]]]] = [
-    ("report", {}, {("/options/to", "missing")}),
+    ("report", {}, {("/options/to", "missing_field")}),
     ("report", {"to": "nobody"}, {("/options/to", "invalid_address")}),
     ("report", {"to": 5}, {("/options/to", "invalid_value")}),
     ("report", {"to": "a@example.com", "cc": "b@example.com"}, {("/options/cc", "invalid_value")}),
@@ -46,7 +46,7 @@ WRONG: list[tuple[str, dict[str, Any], set[tuple[str, str]]]] = [
     ("report", {"to": "a@example.com", "template": "nothing"}, {("/options/template", "unknown_template")}),
     ("report", {"to": "a@example.com", "locale": "?"}, {("/options/locale", "invalid_locale")}),
     ("report", {"to": "a@example.com", "service": "shop"}, {("/options/service", "unknown_field")}),
-    ("notify", {"to": "a@example.com"}, {("/options/template", "missing")}),
+    ("notify", {"to": "a@example.com"}, {("/options/template", "missing_field")}),
     ("notify", WELCOME | {"variables": {"name": "Ada"}}, {("/options/variables/product", "missing_variable")}),
     ("notify", WELCOME | {"variables": []}, {("/options/variables", "invalid_value")}),
     ("notify", WELCOME | {"from": "a@elsewhere.example"}, {("/options/from", "from_not_allowed")}),
@@ -87,7 +87,7 @@ async def test_a_schedule_of_the_instance_names_a_service(
 ) -> None:
     """Without a service, or with one that does not exist, it is refused; with one it is saved."""
     async with _open_client(installation, parts, of_instance=True) as client:
-        for service, code in ((None, "missing"), ("nobody", "unknown_service")):
+        for service, code in ((None, "missing_field"), ("nobody", "unknown_service")):
             options: dict[str, Any] = {"to": "ops@example.com"} | ({"service": service} if service else {})
             reply = await client.put("/v1/schedules/daily", json=_build_body("report", options))
             assert faults(reply) == {("/options/service", code)}

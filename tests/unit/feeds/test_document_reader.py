@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from notifier.db.tables import FeedFormat
 from notifier.feeds.csv_rows import MAX_CELL_LENGTH, MAX_ROWS
 from notifier.feeds.document_reader import (
     ReadDocument,
@@ -16,6 +15,7 @@ from notifier.feeds.document_reader import (
     check_schema,
     read_document,
 )
+from notifier.states import FeedFormat
 
 
 def read(body: bytes | str, form: FeedFormat = FeedFormat.JSON, **fields: Any) -> ReadDocument:
