@@ -43,7 +43,7 @@ def choose_bounds(
     start: datetime | None, stop: datetime | None, by: PeriodLength, now: datetime
 ) -> tuple[datetime, datetime]:
     """Choose the bounds of a search: until now by default, and from a day or a week before."""
-    stop = stop or now
+    stop = min(max(stop or now, EARLIEST), LATEST)  # so that the subtraction does not leave the calendar
     return start or stop - (_DAY if by is PeriodLength.HOUR else 7 * _DAY), stop
 
 

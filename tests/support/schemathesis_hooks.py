@@ -41,8 +41,8 @@ def before_call(_context: HookContext, case: "Case[Any]", _kwargs: dict[str, Any
         case.path_parameters["slug"] = "daily_report"  # notifications need the other
     if case.meta is not None and case.meta.generation.mode.is_negative and case.body in (None, []):
         case.body = 7  # as for fields, null means no body, and an empty array an empty object
-    if operation == "create_merge" and case.meta is not None and not case.meta.generation.mode.is_negative:
-        _merge(case)
+    if case.meta is not None and not case.meta.generation.mode.is_negative:
+        _fit_query(operation, case)
     if case.meta is None or not isinstance(case.body, dict):
         return
     if case.meta.generation.mode.is_negative:
@@ -137,7 +137,9 @@ def _address(body: dict[str, Any]) -> None:
 
 
 def _asset(body: dict[str, Any]) -> None:
-    """Set both sides for `crop`."""
+    """Set both sides for `crop`; operations stand alone, and each has its own fields."""
+    if body.get("operations"):
+        body |= {"operations": [{"do": "grey"}] * len(body["operations"]), "mode": None, "width": None, "height": None}
     if body.get("mode") == "crop":
         body["width"] = body.get("width") or 10
         body["height"] = body.get("height") or 10
@@ -172,10 +174,12 @@ def _unsaved(body: dict[str, Any]) -> None:
         body |= {"subject": "Hello {{ name }}", "html": "<p>Hello</p>"}
 
 
-def _merge(case: "Case[Any]") -> None:
-    """Merge a small file with a template that exists."""
-    case.query = {"template": WELCOME["template"]}
-    case.body, case.media_type = b"to,name,product\nada@example.com,Ada,Larkspur\n", "text/csv"
+def _fit_query(operation: str | None, case: "Case[Any]") -> None:
+    """Fit what does not stand in a JSON body."""
+    if operation == "get_statistics" and case.query:
+        case.query = {name: case.query[name] for name in ("by", "template") if name in case.query}
+    if operation in {"run_schedule", "fetch_feed"} and case.headers and "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = _fresh(case.headers["Idempotency-Key"])
 
 
 def _schedule(body: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from notifier.cli.main import app
 
 ID = "0190a5c4-0000-7000-8000-000000000000"
 SECRET = "s3cr3t"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 COMMANDS = (
     "db upgrade",
     "db check",
@@ -58,9 +59,10 @@ COMMANDS = (
     "schedules disable purge",
     "schedules run purge",
     "schedules delete nightly",
+    f"schedules apply {EXAMPLES / 'schedules.toml'}",
     "feeds list",
     "feeds show prices",
-    "feeds save prices --url https://shop.example/prices.json",
+    "feeds save prices https://shop.example/prices.json",
     "feeds fetch prices",
     "feeds confirm prices",
     "feeds revisions prices",
@@ -68,7 +70,8 @@ COMMANDS = (
     "stats",
 )
 WITHOUT_DATABASE = {
-    "demo", "doctor", "forward", "inbox", "openapi", "send", "templates lint", "templates preview", "templates render",
+    "demo", "doctor", "forward", "inbox", "merge", "openapi", "send", "templates lint", "templates preview",
+    "templates render",
 }  # fmt: skip
 
 
