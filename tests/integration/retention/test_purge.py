@@ -165,9 +165,9 @@ async def test_webhooks_go_after_a_month(
 async def test_job_runs_and_audit_records_go(
     rows: AgedRows, database: Database, policy: RetentionPolicy, now: datetime
 ) -> None:
-    """Ended job runs go after 90 days, audit records after two years; a run that has not ended stays."""
+    """Ended job runs go after 90 days, roll-ups after one, audit records after two years; an open run stays."""
     run = {"service_id": INSTANCE, "kind": JobKind.IMAGE, "options": {}, "counts": {}, "log": [], "created_by": "test"}
-    ages = {"old": 90 * DAY, "fresh": 89 * DAY, "open": 300 * DAY}
+    ages = {"old": 90 * DAY, "fresh": 89 * DAY, "open": 300 * DAY, "routine": 1 * DAY, "failed routine": 2 * DAY}
     ids = {name: generate_id_of(now - age) for name, age in ages.items()}
     record = {"actor": "test", "action": "asset.uploaded", "object_kind": "asset", "object_id": "x"}
     records = {age: generate_id_of(now - age * DAY) for age in (729, 731)}
@@ -176,11 +176,13 @@ async def test_job_runs_and_audit_records_go(
             at = now - age
             row = run | {"id": ids[name], "created_at": at, "updated_at": at, "state": JobState.SUCCEEDED}
             row |= {"state": JobState.PAUSED} if name == "open" else {"ended_at": at}
+            row |= {"kind": JobKind.STATISTICS} if "routine" in name else {}
+            row |= {"state": JobState.FAILED} if "failed" in name else {}
             await connection.execute(insert(JobRun).values(row))
         for days, id_ in records.items():
             await connection.execute(insert(AuditEntry).values(record | {"id": id_, "at": now - days * DAY}))
     await run_purge(database, policy, now)
-    assert await rows.list_ids(JobRun) == {ids["fresh"], ids["open"]}
+    assert await rows.list_ids(JobRun) == {ids["fresh"], ids["open"], ids["failed routine"]}
     kept = await rows.list_ids(AuditEntry)
     assert records[729] in kept
     assert records[731] not in kept
