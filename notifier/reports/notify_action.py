@@ -89,7 +89,7 @@ async def _add_feed_values(
     if not isinstance(name, str):
         return request
     values = await revision_store.get_feed_values(connection, service_id, name)
-    return replace(request, variables={**values, **request.variables})
+    return replace(request, variables={**values, **(request.variables or {})})
 
 
 def _read_request(options: Mapping[str, Any], pointer: str) -> tuple[NotificationRequest, list[Fault]]:
