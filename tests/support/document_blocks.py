@@ -6,6 +6,7 @@ real one. A hidden comment right before the fence may change that.
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -18,6 +19,7 @@ _BLOCK = re.compile(
     r"^(?:<!-- (?P<word>[a-z ]+): (?P<rest>[^\n]+) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
+_AHEAD = re.compile(r"\b2026-12-(\d\d)\b")
 WEBHOOK = "POST "
 """The beginning of a block that shows a webhook."""
 _ACTS = frozenset({"sh", "python"})
@@ -56,7 +58,7 @@ class Block:
 
 def list_blocks(document: str, language: str = "") -> list[Block]:
     """List the blocks of a document in order, optionally of one language."""
-    text = (ROOT / document).read_text()
+    text = _move_dates((ROOT / document).read_text())
     blocks_: list[Block] = []
     for match in _BLOCK.finditer(text):
         line = text.count("\n", 0, match.start("language")) + 1
@@ -72,6 +74,12 @@ def list_blocks(document: str, language: str = "") -> list[Block]:
             )
         )
     return [block for block in blocks_ if language in {"", block.language}]
+
+
+def _move_dates(text: str) -> str:
+    """Move the days of December 2026, which lie ahead in the documents, to as many days from now."""
+    today = datetime.now(UTC).date()
+    return _AHEAD.sub(lambda match: (today + timedelta(days=int(match[1]))).isoformat(), text)
 
 
 def _usual(language: str, text: str, before: list[Block]) -> BlockUse:
