@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,6 +20,7 @@ from notifier.auth.authenticator import Authenticator
 from notifier.clock import Clock
 from notifier.db.database_errors import convert_database_errors
 from notifier.db.engine import Database
+from notifier.db.tables import INSTANCE
 from notifier.email_address import RecipientPolicy
 from notifier.health.probes import Probes
 from notifier.jobs.job_control import JobActions
@@ -150,6 +152,18 @@ async def authenticate_owner(request: Request, scope: KeyScope) -> Authenticated
     key = await authenticate_key(request, None)
     key.require_scope(scope if isinstance(key, Caller) else KeyScope.ADMIN)
     return key
+
+
+async def authenticate_manager(request: Request, action: str) -> AuthenticatedKey:
+    """Authenticate an owner who changes schedules, jobs or feeds; `action` completes "only a live key"."""
+    key = await authenticate_owner(request, KeyScope.SCHEDULES)
+    key.require_live(action)
+    return key
+
+
+def get_owner_id(key: AuthenticatedKey) -> UUID:
+    """Get what the key owns things for: its service, or the instance for an admin key."""
+    return key.service_id if isinstance(key, Caller) else INSTANCE
 
 
 async def recognise_owner(request: Request, scope: KeyScope) -> None:

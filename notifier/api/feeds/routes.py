@@ -7,24 +7,30 @@ import asyncio
 import re
 import zlib
 from typing import Annotated, Any
-from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Path, Request, Response
 
 from notifier.api import request_reader
-from notifier.api.dependencies import AuditDependency, authenticate_owner, get_dependencies, open_change_transaction
+from notifier.api.dependencies import (
+    AuditDependency,
+    authenticate_manager,
+    authenticate_owner,
+    get_dependencies,
+    get_owner_id,
+    open_change_transaction,
+)
 from notifier.api.feeds import models
 from notifier.api.jobs.models import JobDetailOut, build_job_detail
 from notifier.api.notifications import submit_routes
 from notifier.api.request_reader import document_body, read_model
-from notifier.auth.authenticated_key import AuthenticatedKey, Caller, KeyScope
-from notifier.db.tables import INSTANCE
+from notifier.auth.authenticated_key import KeyScope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.feeds import feed_rules, feed_store, fetch_action, reading_process, revision_store
 from notifier.feeds.document_reader import SchemaTask
 from notifier.feeds.feed_rules import FeedRequest
 
+_ACTION = "manages feeds, which live mail may depend on"
 router = APIRouter(prefix="/v1/feeds", tags=["feeds"])
 Name = Annotated[str, Path(description="The name of the feed.", json_schema_extra={"pattern": models.NAME_PATTERN})]
 Number = Annotated[
@@ -42,7 +48,7 @@ async def list_feeds(request: Request) -> dict[str, Any]:
     """List the feeds of your service, or with an admin key those of the instance, by name."""
     key = await authenticate_owner(request, KeyScope.READ)
     async with get_dependencies(request).database.read() as connection:
-        feeds = await feed_store.list_feeds(connection, _get_owner(key))
+        feeds = await feed_store.list_feeds(connection, get_owner_id(key))
     now = get_dependencies(request).clock.now()
     return {"feeds": [models.build_feed_reply(feed, now) for feed in feeds]}
 
@@ -52,20 +58,20 @@ async def get_feed(request: Request, name: Name) -> dict[str, Any]:
     """Get a feed: which revision is in use, how old it is, and why the last attempt failed."""
     key = await authenticate_owner(request, KeyScope.READ)
     async with get_dependencies(request).database.read() as connection:
-        feed = await feed_store.get_feed(connection, _get_owner(key), name)
+        feed = await feed_store.get_feed(connection, get_owner_id(key), name)
     return models.build_feed_reply(feed, get_dependencies(request).clock.now())
 
 
 @router.put("/{name}", response_model=models.FeedOut, summary="Save a feed", openapi_extra=document_body(models.FeedIn))
 async def save_feed(request: Request, name: Name, audit: AuditDependency) -> dict[str, Any]:
     """Create the feed, or replace its settings. Its revisions stay, and the newest is in use until the next fetch."""
-    key = await _authenticate_manager(request)
+    key = await authenticate_manager(request, _ACTION)
     wanted = (await read_model(request, models.FeedIn)).build_request()
     await _require_valid(request, name, wanted)
     actor, dependencies = audit.get_actor(key), get_dependencies(request)
     async with open_change_transaction(request) as connection:
         feed = await feed_store.save_feed(
-            connection, _get_owner(key), name, wanted, dependencies.secret_box, actor=actor
+            connection, get_owner_id(key), name, wanted, dependencies.secret_box, actor=actor
         )
     return models.build_feed_reply(feed, dependencies.clock.now())
 
@@ -73,10 +79,10 @@ async def save_feed(request: Request, name: Name, audit: AuditDependency) -> dic
 @router.delete("/{name}", status_code=204, summary="Delete a feed")
 async def delete_feed(request: Request, name: Name, audit: AuditDependency) -> None:
     """Delete a feed with its revisions. Schedules that fetch it fail from now on."""
-    key = await _authenticate_manager(request)
+    key = await authenticate_manager(request, _ACTION)
     actor = audit.get_actor(key)
     async with open_change_transaction(request) as connection:
-        await feed_store.delete_feed(connection, _get_owner(key), name, actor=actor)
+        await feed_store.delete_feed(connection, get_owner_id(key), name, actor=actor)
 
 
 @router.post(
@@ -88,11 +94,11 @@ async def delete_feed(request: Request, name: Name, audit: AuditDependency) -> N
 )
 async def fetch_feed(request: Request, response: Response, name: Name, audit: AuditDependency) -> dict[str, Any]:
     """Begin a job that loads the feed now."""
-    key = await _authenticate_manager(request)
+    key = await authenticate_manager(request, _ACTION)
     actor, idempotency_key = audit.get_actor(key), request_reader.get_idempotency_key(request)
     async with open_change_transaction(request) as connection:
         run, replayed = await fetch_action.request_fetch(
-            connection, _get_owner(key), name, actor=actor, idempotency_key=idempotency_key
+            connection, get_owner_id(key), name, actor=actor, idempotency_key=idempotency_key
         )
     response.headers["Location"] = f"/v1/jobs/{run.id}"
     if replayed:
@@ -103,10 +109,10 @@ async def fetch_feed(request: Request, response: Response, name: Name, audit: Au
 @router.post("/{name}/confirm", response_model=models.FeedOut, summary="Confirm an empty document of a feed")
 async def confirm_feed(request: Request, name: Name, audit: AuditDependency) -> dict[str, Any]:
     """Take over the document that is suddenly empty, as `unconfirmed` shows it, as the newest revision."""
-    key = await _authenticate_manager(request)
+    key = await authenticate_manager(request, _ACTION)
     actor = audit.get_actor(key)
     async with open_change_transaction(request) as connection:
-        feed = await revision_store.confirm_document(connection, _get_owner(key), name, actor=actor)
+        feed = await revision_store.confirm_document(connection, get_owner_id(key), name, actor=actor)
     return models.build_feed_reply(feed, get_dependencies(request).clock.now())
 
 
@@ -115,7 +121,7 @@ async def list_feed_revisions(request: Request, name: Name) -> dict[str, Any]:
     """List the ten newest revisions, newest first, and how each differs from the one before."""
     key = await authenticate_owner(request, KeyScope.READ)
     async with get_dependencies(request).database.read() as connection:
-        feed = await feed_store.get_feed(connection, _get_owner(key), name)
+        feed = await feed_store.get_feed(connection, get_owner_id(key), name)
         revisions = await revision_store.list_revisions(connection, feed)
     return {"revisions": [models.build_revision_reply(revision) for revision in revisions]}
 
@@ -129,7 +135,7 @@ async def get_feed_revision(request: Request, name: Name, number: Number) -> Res
     if not _NUMBER.fullmatch(number):
         raise NotFoundError("there is no such revision")
     async with get_dependencies(request).database.read() as connection:
-        feed = await feed_store.get_feed(connection, _get_owner(key), name)
+        feed = await feed_store.get_feed(connection, get_owner_id(key), name)
         revision, document = await revision_store.get_revision(connection, feed, int(number))
     known = models.build_revision_reply(revision)
     # A document can be megabytes, so it is not built from values on the event loop.
@@ -137,16 +143,6 @@ async def get_feed_revision(request: Request, name: Name, number: Number) -> Res
         lambda: msgspec.json.encode({**known, "document": msgspec.Raw(zlib.decompress(document))})
     )
     return Response(body, media_type="application/json")
-
-
-def _get_owner(key: AuthenticatedKey) -> UUID:
-    return key.service_id if isinstance(key, Caller) else INSTANCE
-
-
-async def _authenticate_manager(request: Request) -> AuthenticatedKey:
-    key = await authenticate_owner(request, KeyScope.SCHEDULES)
-    key.require_live("manages feeds, which live mail may depend on")
-    return key
 
 
 async def _require_valid(request: Request, name: str, wanted: FeedRequest) -> None:

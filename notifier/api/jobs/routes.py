@@ -13,6 +13,7 @@ from notifier.api import pagination
 from notifier.api.dependencies import (
     AuditDependency,
     RequestAudit,
+    authenticate_manager,
     authenticate_owner,
     get_dependencies,
     open_change_transaction,
@@ -107,8 +108,7 @@ async def retry_job(request: Request, job_id: str, audit: AuditDependency) -> di
 async def _change_job(
     request: Request, job_id: str, audit: RequestAudit, change: Callable[..., Awaitable[JobRunView]]
 ) -> dict[str, Any]:
-    key = await authenticate_owner(request, KeyScope.SCHEDULES)
-    key.require_live("manages jobs, which may send live mail")
+    key = await authenticate_manager(request, "manages jobs, which may send live mail")
     id_, actor, actions = parse_id(job_id, "job"), audit.get_actor(key), get_dependencies(request).job_actions
     async with open_change_transaction(request) as connection:
         run = await change(connection, id_, _get_service(key), actions, actor=actor)

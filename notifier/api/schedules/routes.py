@@ -4,20 +4,26 @@ A service has its own schedules; an admin key those of the instance.
 """
 
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from notifier.api import request_reader
-from notifier.api.dependencies import AuditDependency, authenticate_owner, get_dependencies, open_change_transaction
+from notifier.api.dependencies import (
+    AuditDependency,
+    authenticate_manager,
+    authenticate_owner,
+    get_dependencies,
+    get_owner_id,
+    open_change_transaction,
+)
 from notifier.api.jobs.models import JobDetailOut, build_job_detail
 from notifier.api.notifications import submit_routes
 from notifier.api.request_reader import document_body, read_model
 from notifier.api.schedules import models
-from notifier.auth.authenticated_key import AuthenticatedKey, Caller, KeyScope
-from notifier.db.tables import INSTANCE
+from notifier.auth.authenticated_key import KeyScope
 from notifier.jobs import schedule_store
 
+_ACTION = "manages schedules, which may send live mail"
 router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 Name = Annotated[str, Path(description="The name of the schedule.", json_schema_extra={"pattern": models.NAME_PATTERN})]
 
@@ -27,7 +33,7 @@ async def list_schedules(request: Request) -> dict[str, Any]:
     """List the schedules of your service, or with an admin key those of the instance, by name."""
     key = await authenticate_owner(request, KeyScope.SCHEDULES)
     async with get_dependencies(request).database.read() as connection:
-        rows = await schedule_store.list_schedules(connection, _get_owner(key))
+        rows = await schedule_store.list_schedules(connection, get_owner_id(key))
     return {"schedules": [models.build_schedule_reply(row) for row in rows]}
 
 
@@ -36,7 +42,7 @@ async def get_schedule(request: Request, name: Name) -> dict[str, Any]:
     """Get a schedule."""
     key = await authenticate_owner(request, KeyScope.SCHEDULES)
     async with get_dependencies(request).database.read() as connection:
-        return models.build_schedule_reply(await schedule_store.get_schedule(connection, _get_owner(key), name))
+        return models.build_schedule_reply(await schedule_store.get_schedule(connection, get_owner_id(key), name))
 
 
 @router.put(
@@ -47,12 +53,12 @@ async def get_schedule(request: Request, name: Name) -> dict[str, Any]:
 )
 async def save_schedule(request: Request, name: Name, audit: AuditDependency) -> dict[str, Any]:
     """Create the schedule, or replace it. Its next time is counted from now; runs that have begun go on."""
-    key = await _authenticate_manager(request)
+    key = await authenticate_manager(request, _ACTION)
     body = await read_model(request, models.ScheduleIn)
     actor, actions = audit.get_actor(key), get_dependencies(request).job_actions
     async with open_change_transaction(request) as connection:
         saved = await schedule_store.save_schedule(
-            connection, _get_owner(key), name, body.build_request(), actions, actor=actor
+            connection, get_owner_id(key), name, body.build_request(), actions, actor=actor
         )
     return models.build_schedule_reply(saved)
 
@@ -60,10 +66,10 @@ async def save_schedule(request: Request, name: Name, audit: AuditDependency) ->
 @router.delete("/{name}", status_code=204, summary="Delete a schedule")
 async def delete_schedule(request: Request, name: Name, audit: AuditDependency) -> None:
     """Delete a schedule that is not built in. Its runs go on, and stay in the list of jobs."""
-    key = await _authenticate_manager(request)
+    key = await authenticate_manager(request, _ACTION)
     actor = audit.get_actor(key)
     async with open_change_transaction(request) as connection:
-        await schedule_store.delete_schedule(connection, _get_owner(key), name, actor=actor)
+        await schedule_store.delete_schedule(connection, get_owner_id(key), name, actor=actor)
 
 
 @router.get("/{name}/next", response_model=models.NextTimesOut, summary="List the next times of a schedule")
@@ -75,7 +81,7 @@ async def list_next_times(
     """List when the schedule would begin its next runs."""
     key = await authenticate_owner(request, KeyScope.SCHEDULES)
     async with get_dependencies(request).database.read() as connection:
-        schedule = await schedule_store.get_schedule(connection, _get_owner(key), name)
+        schedule = await schedule_store.get_schedule(connection, get_owner_id(key), name)
     return {"times": schedule.list_next(get_dependencies(request).clock.now(), count)}
 
 
@@ -88,23 +94,13 @@ async def list_next_times(
 )
 async def run_schedule(request: Request, response: Response, name: Name, audit: AuditDependency) -> dict[str, Any]:
     """Begin a run now, also of a schedule that is switched off; its planned times stay as they are."""
-    key = await _authenticate_manager(request)
+    key = await authenticate_manager(request, _ACTION)
     actor, idempotency_key = audit.get_actor(key), request_reader.get_idempotency_key(request)
     async with open_change_transaction(request) as connection:
         run, replayed = await schedule_store.trigger_schedule(
-            connection, _get_owner(key), name, actor=actor, idempotency_key=idempotency_key
+            connection, get_owner_id(key), name, actor=actor, idempotency_key=idempotency_key
         )
     response.headers["Location"] = f"/v1/jobs/{run.id}"
     if replayed:
         response.headers["Idempotent-Replayed"] = "true"
     return build_job_detail(run)
-
-
-def _get_owner(key: AuthenticatedKey) -> UUID:
-    return key.service_id if isinstance(key, Caller) else INSTANCE
-
-
-async def _authenticate_manager(request: Request) -> AuthenticatedKey:
-    key = await authenticate_owner(request, KeyScope.SCHEDULES)
-    key.require_live("manages schedules, which may send live mail")
-    return key
