@@ -1,7 +1,8 @@
 """The job that deletes what has been kept long enough: one kind of rows after the other, in short transactions.
 
-Each step deletes some hundred rows and rests as long as it took. When a step takes longer than `CALM_SECONDS`, because
-the tables are large or the database is busy with claims and submits, the next one is half as large and rests longer.
+Each step deletes about a hundred rows and rests twice as long as it took. When a step takes longer than `CALM_SECONDS`,
+because the tables are large or the database is busy with claims and submits, the next one is half as large and rests
+longer. A claim or a submit beside it waits for one short step at most.
 """
 
 import asyncio
@@ -25,15 +26,15 @@ from notifier.retention.retention_policy import RetentionPolicy
 from notifier.retention.webhook_purge import DeliveryPurge, EventPurge
 from notifier.states import JobKind
 
-FIRST_ROWS, MIN_ROWS = 250, 100
+FIRST_ROWS, MIN_ROWS = 100, 50
 """Rows that the first step examines, and the fewest that one is cut down to: a busy purge must come to an end."""
 MAX_ROWS = 500
 """Rows that a step examines at most."""
-CALM_SECONDS = 0.04
-"""A step that takes longer makes the next one smaller; a transaction is to stay well below 100 ms."""
-BUSY_FACTOR = 4.0
-"""How many times as long as it took the purge rests after a slow step; after another one as long as it took."""
-MAX_REST_SECONDS = 0.25
+CALM_SECONDS = 0.02
+"""A step that takes longer makes the next one smaller."""
+CALM_FACTOR, BUSY_FACTOR = 2.0, 4.0
+"""How many times as long as a step took the purge rests after it: after a short one, and after one that took longer."""
+MAX_REST_SECONDS = 0.1
 REST_SLICE_SECONDS = 0.1
 """How soon a rest ends when this process stops."""
 
@@ -52,7 +53,7 @@ class _Cursor:
         if seconds > CALM_SECONDS:
             return min(max(self.limit // 2, MIN_ROWS), max_limit), min(seconds * BUSY_FACTOR, MAX_REST_SECONDS)
         is_quick = seconds < CALM_SECONDS / 2
-        return min(self.limit + self.limit // 4, max_limit) if is_quick else self.limit, seconds
+        return min(self.limit + self.limit // 4, max_limit) if is_quick else self.limit, seconds * CALM_FACTOR
 
 
 class PurgeAction(JobAction):
