@@ -48,7 +48,7 @@ async def walk_jobs(shop: RecordingClient, parts: wiring.ProcessParts, receiver:
         assert (await shop("jobs.pause", job.id)).state == "paused"
     assert (await shop("jobs.resume", job.id)).state == "queued"
     failed = (await _watch(shop, parts, job.id))[-1]
-    assert (failed.state, "500" in failed.error, failed.log[-1].at <= failed.ended_at) == ("failed", True, True)
+    assert (failed.state, failed.log[-1].text) == ("failed", failed.error)
     (listed,) = await shop("jobs.list", state="failed", kind="fetch", limit=1)
     assert (listed.id, listed.log, listed.error) == (job.id, (), failed.error)
     assert (await shop("jobs.retry", job.id)).state == "queued"
@@ -137,7 +137,7 @@ async def walk_merges(shop: RecordingClient, parts: wiring.ProcessParts, _: Webh
     merge = await _check(shop, parts, made)
     assert (merge.state, merge.rows, merge.valid, merge.faulty, merge.format) == ("checked", 5, 3, 2, "csv")
     assert [column.field for column in merge.columns] == ["to", "name", "product"]
-    assert merge.columns[2].statistics.filled == 5
+    assert [column.statistics.filled for column in merge.columns if column.statistics] == [5, 4, 5]
     faults = await shop("merges.faults", merge.id, limit=1)
     assert [(row.row, row.faults[0].column) for row in faults] == [(4, "E-Mail Address"), (5, "Name")]
     corrected = (await shop("merges.faults_csv", merge.id)).replace(b"carol@example,", b"carol@example.com,")
