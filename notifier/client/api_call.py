@@ -19,6 +19,7 @@ from uuid import UUID
 
 from notifier.backoff import parse_retry_after
 from notifier.client.errors import ApiError, Fault, MalformedReplyError, Problem, UnsendableError, build_api_error
+from notifier.client.file_body import FileBody
 from notifier.client.request_fields import build_body, build_query
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ class Reply:
 
 @dataclass(frozen=True, kw_only=True)
 class Page(Generic[T]):
-    """One page of a list, newest first."""
+    """One page of a list."""
 
     items: tuple[T, ...]
     next: str | None = None  # pass it as `before` to get the next page; None on the last
@@ -72,8 +73,10 @@ class Call(Generic[T]):
     path: str
     read: Callable[[HttpResponse], T]  # turns the reply into a value
     _: KW_ONLY
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str | list[str]] = field(default_factory=dict)
+    cursor: str = "before"  # the name in the query that takes the `next` of the page before
     body: bytes | None = field(default=None, repr=False)
+    file: FileBody | None = None  # instead of `body`
     idempotency_key: str | None = None
     accept: str | None = None  # the type of the reply; None: JSON
     is_idempotent: bool = False  # True: repeating it changes nothing more, although the method alone does not say so
@@ -88,9 +91,10 @@ class Call(Generic[T]):
     def headers(self) -> dict[str, str]:
         """The headers of this call besides those of every request."""
         content_type = {} if self.body is None else {"Content-Type": "application/json"}
+        content = content_type if self.file is None else self.file.headers
         key = {} if self.idempotency_key is None else {"Idempotency-Key": self.idempotency_key}
         accept = {} if self.accept is None else {"Accept": f"{self.accept}, application/problem+json"}
-        return content_type | key | accept
+        return content | key | accept
 
 
 PageCall = Call[Page[T]]
@@ -123,9 +127,9 @@ def _check_segment(segment: str | UUID) -> str:
 
 def build_next_page_call(call: PageCall[T], page: Page[T]) -> PageCall[T] | None:
     """Build the call for the next page; None after the last."""
-    if page.next is None or page.next == call.query.get("before"):
+    if page.next is None or page.next == call.query.get(call.cursor):
         return None
-    return replace(call, query={**call.query, "before": page.next})
+    return replace(call, query={**call.query, call.cursor: page.next})
 
 
 def describe_method(method: M, build: Callable[..., Any]) -> M:
@@ -140,6 +144,16 @@ def describe_method(method: M, build: Callable[..., Any]) -> M:
 def read_as(kind: type[T]) -> Callable[[HttpResponse], T]:
     """Return the function that reads a reply of one JSON object."""
     return lambda answer: read_reply(kind, decode_object(answer.content))
+
+
+def read_replayable(kind: type[T]) -> Callable[[HttpResponse], T]:
+    """Return the function that reads one JSON object, and into `replayed` whether an earlier request had the reply."""
+
+    def read(answer: HttpResponse) -> T:
+        is_replayed = answer.headers.get("idempotent-replayed") == "true"
+        return read_reply(kind, {"replayed": is_replayed} | decode_object(answer.content))
+
+    return read
 
 
 def read_object(answer: HttpResponse) -> dict[str, Any]:
@@ -162,9 +176,10 @@ def read_page(kind: type[T], name: str) -> Callable[[HttpResponse], Page[T]]:
     def read_items(answer: HttpResponse) -> Page[T]:
         fields = decode_object(answer.content)
         following = fields.get("next")
-        if not isinstance(following, str | None):
+        if not isinstance(following, str | int | None):
             raise MalformedReplyError("next is not a cursor")
-        return Page(items=read_replies(kind, fields.get(name), name), next=following, raw=fields)
+        cursor = None if following is None else str(following)
+        return Page(items=read_replies(kind, fields.get(name), name), next=cursor, raw=fields)
 
     return read_items
 
@@ -234,7 +249,7 @@ def read_reply(kind: type[T], value: Any, where: str = "") -> T:
 
 
 def read_replies(kind: type[T], value: Any, where: str) -> tuple[T, ...]:
-    """Read a JSON array into a tuple of dataclasses."""
+    """Read a JSON array into a tuple of dataclasses or times."""
     return _convert_items(kind, value, where)
 
 
@@ -250,8 +265,11 @@ def _list_fields(kind: type[Any]) -> tuple[tuple[str, Any, bool], ...]:
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
     origin, inner = get_origin(hint), get_args(hint)
-    if origin is types.UnionType:  # only `X | None` is used
-        return None if value is None else _convert(inner[0], value, where)
+    if origin is types.UnionType:  # `X | None`, or an object or an array
+        if value is None and types.NoneType in inner:
+            return None
+        fitting = (kind for kind in inner if (get_origin(kind) is tuple) == isinstance(value, list))
+        return _convert(next(fitting, inner[0]), value, where)
     if origin is tuple:
         return _convert_items(inner[0], value, where)
     if hasattr(hint, "__dataclass_fields__"):
@@ -275,6 +293,7 @@ def _parse_time(value: Any, where: str) -> datetime:
 
 
 def _check_type(kind: type, value: Any, where: str) -> Any:
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+    kinds = (int, float) if kind is float else kind  # JSON may write 3.0 as 3
+    if not isinstance(value, kinds) or (isinstance(value, bool) and kind is not bool):
         raise MalformedReplyError(f"{where} is not of type {kind.__name__}")
     return value

@@ -1,18 +1,35 @@
-"""`Notifier`: the client for programs without an event loop. Threads may share one; forked processes may not.
+"""`Notifier`: the client without an event loop. Threads may share one; forked processes may not.
 
 Generated from `awaiting.py` by tests/generated/write_blocking.py: change that file instead.
 """
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Concatenate, ParamSpec, Self
+from typing import Self
 
 import httpx2
 
-from notifier.client import account, notification_calls, template_calls
-from notifier.client.api_call import Call, HttpResponse, NoResponse, PageCall, T, build_next_page_call, describe_method
+from notifier.client import account, notification_calls, statistics_calls
+from notifier.client.api_call import Call, HttpResponse, NoResponse, T
+from notifier.client.blocking_groups import (
+    Assets,
+    CallGroup,
+    Feeds,
+    Jobs,
+    Keys,
+    Layouts,
+    Merges,
+    Schedules,
+    Suppressions,
+    Templates,
+    Webhooks,
+    make_iterator,
+    make_method,
+    make_stream,
+)
+from notifier.client.file_body import PART_BYTES, FileBody
 from notifier.client.http_exchange import (
     SILENCE_SECONDS,
     Configuration,
@@ -23,132 +40,12 @@ from notifier.client.http_exchange import (
 )
 from notifier.client.retry_policy import Finished, RetryLater, RetryPolicy, RetryState
 
-P = ParamSpec("P")
 
-
-class CallGroup:
-    """Some calls of a client; each method was made from a function that builds the call."""
-
-    def __init__(self, client: "Notifier") -> None:
-        self._client = client
-
-    def __init_subclass__(cls) -> None:
-        """Give each method the name under which the class has it."""
-        for name, method in vars(cls).items():
-            if hasattr(method, "__signature__"):
-                method.__name__, method.__qualname__ = name, f"{cls.__name__}.{name}"
-
-
-def _make_method(build: Callable[P, Call[T]]) -> Callable[Concatenate[CallGroup, P], T]:
-    """Make the method that carries out a call."""
-
-    def method(self: CallGroup, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._client.perform(build(*args, **kwargs))
-
-    return describe_method(method, build)
-
-
-def _make_iterator(build: Callable[P, PageCall[T]]) -> Callable[Concatenate[CallGroup, P], Iterator[T]]:
-    """Make the method that iterates over a page and all following pages."""
-
-    def method(self: CallGroup, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        return _iterate_pages(self._client, build(*args, **kwargs))
-
-    return describe_method(method, build)
-
-
-def _iterate_pages(client: "Notifier", first: PageCall[T]) -> Iterator[T]:
-    call: PageCall[T] | None = first
-    while call is not None:
-        page = client.perform(call)
-        yield from page.items
-        call = build_next_page_call(call, page)
-
-
-def _make_stream(build: Callable[P, Call[T]]) -> Callable[Concatenate[CallGroup, P], Iterator[T]]:
-    """Make the method that iterates over the events of a stream."""
-
-    def method(self: CallGroup, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        return self._client.follow(build(*args, **kwargs))
-
-    return describe_method(method, build)
-
-
-class Suppressions(CallGroup):
-    """Suppressed addresses."""
-
-    list = _make_iterator(account.list_suppressions)
-    get = _make_method(account.get_suppression)
-    add = _make_method(account.add_suppression)
-    lift = _make_method(account.lift_suppression)
-
-
-class Webhooks(CallGroup):
-    """Webhook endpoints and their deliveries."""
-
-    list = _make_iterator(account.list_webhooks)
-    get = _make_method(account.get_webhook)
-    create = _make_method(account.create_webhook)
-    update = _make_method(account.update_webhook)
-    delete = _make_method(account.delete_webhook)
-    rotate_secret = _make_method(account.rotate_webhook_secret)
-    test = _make_method(account.test_webhook)
-    deliveries = _make_iterator(account.list_webhook_deliveries)
-    delivery = _make_method(account.get_webhook_delivery)
-    replay = _make_method(account.replay_webhook_delivery)
-    replay_failed = _make_method(account.replay_failed_webhook_deliveries)
-
-
-class Assets(CallGroup):
-    """Images for templates."""
-
-    list = _make_iterator(template_calls.list_assets)
-    get = _make_method(template_calls.get_asset)
-    upload = _make_method(template_calls.upload_asset)
-    delete = _make_method(template_calls.delete_asset)
-    file = _make_method(template_calls.get_asset_file)
-
-
-class Keys(CallGroup):
-    """Your service's API keys."""
-
-    list = _make_iterator(account.list_keys)
-    get = _make_method(account.get_key)
-    create = _make_method(account.create_key)
-    rotate = _make_method(account.rotate_key)
-    revoke = _make_method(account.revoke_key)
-    set_team = _make_method(account.set_team_recipients)
-
-
-class Templates(CallGroup):
-    """Templates, their drafts and versions."""
-
-    list = _make_iterator(template_calls.list_templates)
-    get = _make_method(template_calls.get_template)
-    delete = _make_method(template_calls.delete_template)
-    undelete = _make_method(template_calls.undelete_template)
-    draft = _make_method(template_calls.get_template_draft)
-    save = _make_method(template_calls.save_template_draft)
-    discard = _make_method(template_calls.discard_template_draft)
-    preview = _make_method(template_calls.preview_template)
-    gate = _make_method(template_calls.try_template)
-    publish = _make_method(template_calls.publish_template)
-    restore = _make_method(template_calls.restore_template)
-    versions = _make_iterator(template_calls.list_template_versions)
-    version = _make_method(template_calls.get_template_version)
-    schema = _make_method(template_calls.get_template_schema)
-    diff = _make_method(template_calls.diff_template)
-    test_send = _make_method(template_calls.send_test_mail)
-    render = _make_method(template_calls.render_source)
-
-
-class Layouts(CallGroup):
-    """Layouts that templates share."""
-
-    list = _make_iterator(template_calls.list_layouts)
-    get = _make_method(template_calls.get_layout)
-    save = _make_method(template_calls.save_layout)
-    delete = _make_method(template_calls.delete_layout)
+def _iterate_parts(body: FileBody) -> Iterator[bytes]:
+    """Read a file, a part at a time."""
+    with body.open() as file:
+        while part := file.read(PART_BYTES):
+            yield part
 
 
 class Notifier(CallGroup):
@@ -175,26 +72,31 @@ class Notifier(CallGroup):
         self.templates = Templates(self)
         self.layouts = Layouts(self)
         self.assets = Assets(self)
+        self.jobs = Jobs(self)
+        self.schedules = Schedules(self)
+        self.feeds = Feeds(self)
+        self.merges = Merges(self)
 
-    send = _make_method(notification_calls.send_notification)
-    send_batch = _make_method(notification_calls.send_batch)
-    dry_run = _make_method(notification_calls.dry_run_notification)
-    get = _make_method(notification_calls.get_notification)
-    list = _make_iterator(notification_calls.list_notifications)
-    page = _make_method(notification_calls.list_notifications)
-    events = _make_method(notification_calls.get_notification_events)
-    content = _make_method(notification_calls.get_notification_content)
-    eml = _make_method(notification_calls.get_notification_eml)
-    explain = _make_method(notification_calls.explain_notification)
-    update = _make_method(notification_calls.update_notification)
-    cancel = _make_method(notification_calls.cancel_notification)
-    retry = _make_method(notification_calls.retry_notification)
-    resolve = _make_method(notification_calls.resolve_notification)
-    batch = _make_method(notification_calls.get_batch)
-    watch_batch = _make_stream(notification_calls.watch_batch)
-    cancel_batch = _make_method(notification_calls.cancel_batch)
-    whoami = _make_method(account.whoami)
-    audit = _make_iterator(account.list_audit)
+    send = make_method(notification_calls.send_notification)
+    send_batch = make_method(notification_calls.send_batch)
+    dry_run = make_method(notification_calls.dry_run_notification)
+    get = make_method(notification_calls.get_notification)
+    list = make_iterator(notification_calls.list_notifications)
+    page = make_method(notification_calls.list_notifications)
+    events = make_method(notification_calls.get_notification_events)
+    content = make_method(notification_calls.get_notification_content)
+    eml = make_method(notification_calls.get_notification_eml)
+    explain = make_method(notification_calls.explain_notification)
+    update = make_method(notification_calls.update_notification)
+    cancel = make_method(notification_calls.cancel_notification)
+    retry = make_method(notification_calls.retry_notification)
+    resolve = make_method(notification_calls.resolve_notification)
+    batch = make_method(notification_calls.get_batch)
+    watch_batch = make_stream(notification_calls.watch_batch)
+    cancel_batch = make_method(notification_calls.cancel_batch)
+    whoami = make_method(account.whoami)
+    audit = make_iterator(account.list_audit)
+    statistics = make_method(statistics_calls.get_statistics)
 
     def perform(self, call: Call[T]) -> T:
         """Send the request, with the retries that the policy allows, and return what the reply means."""
@@ -240,7 +142,7 @@ class Notifier(CallGroup):
                     call.method,
                     call.path,
                     params=call.query,
-                    content=call.body,
+                    content=call.body if call.file is None else _iterate_parts(call.file),
                     headers=call.headers,
                     timeout=build_timeout(seconds),
                 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any, Unpack
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from notifier.client.api_call import (
     GET,
@@ -16,6 +16,7 @@ from notifier.client.api_call import (
     read_as,
     read_content,
     read_page,
+    read_replayable,
     read_replies,
     read_reply,
 )
@@ -41,6 +42,7 @@ from notifier.client.request_fields import (
     NotificationFilter,
     OnError,
     Resolution,
+    complete_key,
     rename_fields,
 )
 
@@ -51,8 +53,8 @@ def send_notification(*, idempotency_key: str | None = None, **mail: Unpack[Mail
     Without an idempotency key one is generated, so that a repeated request never makes a second mail. Pass your own,
     such as the id of an order, if your program may send the same mail again.
     """
-    key = str(uuid4()) if idempotency_key is None else idempotency_key
-    return build_call(POST, ("notifications",), _read_submitted, fields=mail, idempotency_key=key)
+    key = complete_key(idempotency_key)
+    return build_call(POST, ("notifications",), read_replayable(Submitted), fields=mail, idempotency_key=key)
 
 
 def dry_run_notification(**mail: Unpack[Mail]) -> Call[DryRun]:
@@ -81,7 +83,7 @@ def send_batch(
             "notifications": [rename_fields(item) for item in notifications],
             "on_error": on_error,
         },
-        idempotency_key=str(uuid4()) if idempotency_key is None else idempotency_key,
+        idempotency_key=complete_key(idempotency_key),
         is_unfinished=_is_in_progress,
     )
 
@@ -157,11 +159,6 @@ def cancel_batch(id_: str | UUID, /, *, comment: str | None = None) -> Call[Batc
 
 def _read_events(answer: HttpResponse) -> tuple[Event, ...]:
     return read_replies(Event, decode_object(answer.content).get("events"), "events")
-
-
-def _read_submitted(answer: HttpResponse) -> Submitted:
-    is_replayed = answer.headers.get("idempotent-replayed") == "true"
-    return read_reply(Submitted, {"replayed": is_replayed} | decode_object(answer.content))
 
 
 def _read_batch(answer: HttpResponse) -> SubmittedBatch:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal, Required, Self, TypedDict
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from notifier.client.errors import UnsendableError
 
@@ -151,9 +151,17 @@ class AuditFilter(TypedDict, total=False):
     actor: str | None
 
 
-def build_query(fields: Mapping[str, Any]) -> dict[str, str]:
-    """Build the query of a URL."""
-    return {name: _format_query_value(value) for name, value in fields.items() if value is not None}
+def complete_key(idempotency_key: str | None) -> str:
+    """Return the idempotency key, or generate one."""
+    return str(uuid4()) if idempotency_key is None else idempotency_key
+
+
+def build_query(fields: Mapping[str, Any]) -> dict[str, str | list[str]]:
+    """Build the query of a URL; a list is a parameter that is repeated."""
+    return {
+        name: [*map(_format_query_value, value)] if isinstance(value, list) else _format_query_value(value)
+        for name, value in rename_fields(fields).items()
+    }
 
 
 def _format_query_value(value: Any) -> str:

@@ -157,7 +157,7 @@ def diff_template(
     slug: str, /, *, from_: int | str | None = None, to: int | str | None = None
 ) -> Call[TemplateDifference]:
     """Compare two versions, or a version and `draft`; by default the current version and the draft."""
-    query = {"from": from_, "to": to}
+    query = {"from_": from_, "to": to}
     return build_call(GET, ("templates", slug, "diff"), read_as(TemplateDifference), query=query)
 
 

@@ -32,7 +32,7 @@ def _run(demo: dict[str, str], tmp_path: Path, *arguments: str) -> CompletedProc
 
 def test_the_check_lists_and_saves_the_faults(demo: dict[str, str], tmp_path: Path) -> None:
     """The check of the example prints what the document shows, and writes the rows with faults."""
-    check, shown, _ = list_blocks(DOCUMENT)
+    check, shown, _, _ = list_blocks(DOCUMENT)
     assert check.text.split()[:2] == ["notifier", "merge"]
     faults = tmp_path / "faults.csv"
     done = _run(demo, tmp_path, str(FILE), "--template", "welcome", "--faults", str(faults))

@@ -1,7 +1,7 @@
-"""Writes `notifier/client/blocking.py`, the client without an event loop, from `awaiting.py`.
+"""Writes the client without an event loop, `blocking.py` and `blocking_groups.py`, from the one with an event loop.
 
-Run it after each change of `awaiting.py`: `.venv/bin/python tests/generated/write_blocking.py`.
-tests/guards/test_client.py compares the two.
+Run it after each change of `awaiting.py` or `awaiting_groups.py`: `.venv/bin/python tests/generated/write_blocking.py`.
+tests/guards/test_client.py compares them.
 """
 
 import re
@@ -10,30 +10,33 @@ import sys
 from pathlib import Path
 
 CLIENT = Path(__file__).parents[2] / "notifier" / "client"
-HEADER = '''\
-"""`Notifier`: the client for programs without an event loop. Threads may share one; forked processes may not.
-
-Generated from `awaiting.py` by tests/generated/write_blocking.py: change that file instead.
-"""
-'''
+HEADERS = {
+    "blocking.py": "`Notifier`: the client without an event loop. Threads may share one; forked processes may not.",
+    "blocking_groups.py": "The calls of `Notifier` by group: each method is made from a function that builds a call.",
+}
+"""The first line of each file that is written."""
 REPLACEMENTS = (
-    (r'\A""".*?"""\n', HEADER),
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\bawait ", ""),
     (r"\bAsync(?=[A-Z])", ""),
+    (r"\bawaiting(?=\b|_)", "blocking"),
     (r"\bCoroutine\[Any, Any, (\w+)\]", r"\1"),
     (r"\basyncio\.sleep\b", "time.sleep"),
+    (r"\basyncio\.to_thread\(([\w.]+), ", r"\1("),
     (r"\b(__)?a(close|enter__|exit__|read|iter_lines)\b", r"\1\2"),
     (r"for (\w+) in (.+):\n +yield \1\n", r"yield from \2\n"),
 )
 """Patterns, and what stands in the blocking client instead, in this order."""
 
 
-def generate_blocking(awaiting: str) -> str:
-    """Return the source of the blocking client, sorted and formatted by ruff."""
-    text = awaiting
+def generate_blocking(name: str) -> str:
+    """Return the source of a file of the blocking client, sorted and formatted by ruff."""
+    source = name.replace("blocking", "awaiting")
+    body = re.sub(r'\A""".*?"""\n', "", (CLIENT / source).read_text(), flags=re.DOTALL)
     for pattern, replacement in REPLACEMENTS:
-        text = re.sub(pattern, replacement, text, flags=re.DOTALL if pattern.startswith(r"\A") else 0)
+        body = re.sub(pattern, replacement, body)
+    note = f"Generated from `{source}` by tests/generated/write_blocking.py: change that file instead."
+    text = f'"""{HEADERS[name]}\n\n{note}\n"""\n{body}'
     return _run_ruff(_run_ruff(text, "check", "--select=I,F401", "--fix-only", "--quiet"), "format", "--quiet")
 
 
@@ -43,4 +46,5 @@ def _run_ruff(text: str, *arguments: str) -> str:
 
 
 if __name__ == "__main__":
-    (CLIENT / "blocking.py").write_text(generate_blocking((CLIENT / "awaiting.py").read_text()))
+    for file_name in HEADERS:
+        (CLIENT / file_name).write_text(generate_blocking(file_name))

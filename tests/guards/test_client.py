@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from generated.write_blocking import generate_blocking
+from generated.write_blocking import HEADERS, generate_blocking
 from integration.client.scripted_server import Server, answer
 from packaging.requirements import Requirement
 
@@ -162,6 +162,7 @@ def test_importing_it_does_nothing(alone: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_blocking_client_is_generated_from_the_awaiting_one() -> None:
-    """The blocking client is up to date: after a change of awaiting.py, run tests/generated/write_blocking.py."""
-    assert (PACKAGE / "blocking.py").read_text() == generate_blocking((PACKAGE / "awaiting.py").read_text())
+@pytest.mark.parametrize("name", HEADERS)
+def test_the_blocking_client_is_generated_from_the_awaiting_one(name: str) -> None:
+    """The blocking client is up to date: after a change of the awaiting one, run tests/generated/write_blocking.py."""
+    assert (PACKAGE / name).read_text() == generate_blocking(name)

@@ -4,11 +4,14 @@
 real one. A hidden comment right before the fence may change that.
 """
 
+import contextlib
+import io
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = tuple(
@@ -74,6 +77,15 @@ def list_blocks(document: str, language: str = "") -> list[Block]:
             )
         )
     return [block for block in blocks_ if language in {"", block.language}]
+
+
+def run_python_block(block: Block) -> tuple[str, dict[str, Any]]:
+    """Run a Python block in this process; return what it prints and the names that it defines."""
+    names: dict[str, Any] = {}
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(block.text, block.document, "exec"), names)
+    return printed.getvalue(), names
 
 
 def _move_dates(text: str) -> str:

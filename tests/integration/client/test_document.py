@@ -1,33 +1,22 @@
 """docs/client.md is executed against the real API, and it names what the client has."""
 
 import asyncio
-import contextlib
-import io
 import re
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
+from integration.client.recording_client import list_calls
 from standardwebhooks import Webhook
-from support.document_blocks import ROOT, list_blocks
+from support.document_blocks import ROOT, list_blocks, run_python_block
 from support.seeded_installation import Installation
 
 import notifier.client
 from notifier.client import Notifier, NotifierClientError, RetryPolicy
 
 PAGE = (ROOT / "docs" / "client.md").read_text()
-BLOCKS = [block.text for block in list_blocks("docs/client.md")]
+BLOCKS = list_blocks("docs/client.md")
 SEND, ASYNC, BATCH, ERRORS, FILES, WEBHOOK = range(6)
-
-
-def _run(block: str) -> tuple[str, dict[str, Any]]:
-    """Run a block; return what it prints and the names that it defines."""
-    names: dict[str, Any] = {}
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(compile(block, "docs/client.md", "exec"), names)
-    return printed.getvalue(), names
 
 
 @pytest.fixture
@@ -40,7 +29,9 @@ def _environment(monkeypatch: pytest.MonkeyPatch, api: str, installation: Instal
 async def test_the_blocks_that_call() -> None:
     """Each block runs unchanged, with the two variables set, and prints what the page says."""
     assert len(BLOCKS) == WEBHOOK + 1
-    printed = [(await asyncio.to_thread(_run, BLOCKS[number]))[0] for number in (SEND, SEND, ASYNC, BATCH, ERRORS)]
+    printed = [
+        (await asyncio.to_thread(run_python_block, BLOCKS[number]))[0] for number in (SEND, SEND, ASYNC, BATCH, ERRORS)
+    ]
     assert printed[0].split()[1:] == ["queued", "False"]
     assert printed[1].split() == [printed[0].split()[0], "queued", "True"]
     assert printed[2].splitlines() == ["ada@example.com queued"] * 2
@@ -53,13 +44,13 @@ async def test_the_blocks_that_call() -> None:
 
 def test_the_block_about_files() -> None:
     """The block about files makes an attachment."""
-    assert _run(BLOCKS[FILES])[1]["receipt"].content_type == "application/pdf"
+    assert run_python_block(BLOCKS[FILES])[1]["receipt"].content_type == "application/pdf"
 
 
 def test_the_block_that_is_told() -> None:
     """The webhook block accepts a signed message and refuses any other."""
-    names = _run(BLOCKS[WEBHOOK])[1]
-    secret = re.search(r'WebhookVerifier\("(\w+=*)"\)', BLOCKS[WEBHOOK])
+    names = run_python_block(BLOCKS[WEBHOOK])[1]
+    secret = re.search(r'WebhookVerifier\("(\w+=*)"\)', BLOCKS[WEBHOOK].text)
     assert secret is not None
     body = '{"type": "notification.sent", "timestamp": "2026-01-31T12:00:00Z", "data": {}}'
     at = datetime.fromtimestamp(int(time.time()), UTC)
@@ -77,14 +68,13 @@ def test_the_page_names_every_method_and_error() -> None:
     """The page names every method and error of the client, with the client's defaults."""
     listed = re.search(r"Both have the same methods:(.*?)\n\n`list`", PAGE, re.DOTALL)
     assert listed is not None
-    named = set(re.findall(r"`([\w.|]+)`", listed[1]))
-    offered = {name for name in dir(Notifier) if not name.startswith("_")} - {"close", "perform", "follow"}
-    assert {name for name in named if "." not in name} == offered
+    named = {
+        f"{part}{dot}{method}"
+        for part, dot, methods in (name.rpartition(".") for name in re.findall(r"`([\w.|]+)`", listed[1]))
+        for method in methods.split("|")
+    }
     with Notifier(url="http://127.0.0.1", key="x") as client:
-        for name in named:
-            part, _, methods = name.partition(".")
-            for method in methods.split("|") if methods else ():
-                assert callable(getattr(getattr(client, part), method))
+        assert named == list_calls(client)
     errors = {
         name
         for name, kind in vars(notifier.client).items()

@@ -7,6 +7,7 @@ from email import message_from_bytes, policy
 from typing import Any
 
 import pytest
+from integration.client import job_walks
 from integration.client.both_clients import QUICK
 from integration.client.recording_client import RecordingClient, list_calls
 from support import api_caller, marketing_template, sample_images, template_editor
@@ -27,7 +28,8 @@ HOUR = timedelta(hours=1)
 @pytest.fixture
 def installation(postgres_installation: Installation) -> Installation:
     """An installation on PostgreSQL only, which may call loopback; other tests compare the databases."""
-    return postgres_installation.with_settings(webhooks={"insecure_hosts": ("127.0.0.1",), "timeout": 2.0})
+    hosts = {"insecure_hosts": ("127.0.0.1",)}
+    return postgres_installation.with_settings(webhooks=hosts | {"timeout": 2.0}, feeds=hosts)
 
 
 @pytest.fixture
@@ -255,12 +257,26 @@ WALKS: dict[Walk, set[str]] = {
         )
     },
     _assets: {f"assets.{name}" for name in ("list", "get", "upload", "delete", "file")},
+    job_walks.walk_jobs: {"feeds.save", "feeds.fetch"}
+    | {f"jobs.{name}" for name in ("list", "get", "watch", "cancel", "pause", "resume", "retry")},
+    job_walks.walk_schedules: {"jobs.list", "jobs.watch"}
+    | {f"schedules.{name}" for name in ("list", "get", "save", "delete", "next_times", "run")},
+    job_walks.walk_feeds: {"jobs.watch"}
+    | {f"feeds.{name}" for name in ("list", "get", "save", "delete", "fetch", "confirm", "revisions", "revision")},
+    job_walks.walk_merges: {"jobs.watch", "batch"}
+    | {
+        f"merges.{name}"
+        for name in (
+            "list", "get", "create", "start", "pause", "resume", "cancel", "faults", "faults_csv", "preview",
+        )
+    },
+    job_walks.walk_statistics: {"send", "statistics"},
     _keys: {"whoami", "audit"} | {f"keys.{name}" for name in ("list", "get", "create", "rotate", "revoke", "set_team")},
 }  # fmt: skip
 """The methods that each test calls."""
 
 
-@pytest.mark.parametrize("walk", WALKS, ids=[walk.__name__.lstrip("_") for walk in WALKS])
+@pytest.mark.parametrize("walk", WALKS, ids=[walk.__name__.removeprefix("walk").lstrip("_") for walk in WALKS])
 async def test_each_method_does_what_it_says(
     walk: Walk, shop: RecordingClient, parts: wiring.ProcessParts, receiver: WebhookReceiver
 ) -> None:

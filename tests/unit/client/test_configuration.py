@@ -15,9 +15,9 @@ from notifier.client import (
     Fault,
     Notifier,
     NotifierClientError,
-    awaiting,
-    blocking,
 )
+from notifier.client.awaiting_groups import AsyncCallGroup
+from notifier.client.blocking_groups import CallGroup
 from notifier.client.errors import Problem
 from notifier.client.http_exchange import Configuration
 
@@ -86,12 +86,11 @@ def test_the_key_is_in_no_repr() -> None:
 
 def test_both_clients_offer_the_same() -> None:
     """Both clients have the same methods, with the same parameters and docstrings."""
-    for blocking_class, async_class in (
-        (Notifier, AsyncNotifier),
-        (blocking.Suppressions, awaiting.AsyncSuppressions),
-        (blocking.Webhooks, awaiting.AsyncWebhooks),
-        (blocking.Keys, awaiting.AsyncKeys),
-    ):
+    blocking_classes = {kind.__name__: kind for kind in CallGroup.__subclasses__()}
+    async_classes = {kind.__name__.removeprefix("Async"): kind for kind in AsyncCallGroup.__subclasses__()}
+    assert set(blocking_classes) == set(async_classes) > {"Notifier", "Merges"}
+    for class_name, blocking_class in blocking_classes.items():
+        async_class = async_classes[class_name]
         blocking_names, async_names = (
             {name for name in dir(kind) if not name.startswith("_")} - {"close", "aclose", "perform", "follow"}
             for kind in (blocking_class, async_class)

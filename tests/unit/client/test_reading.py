@@ -14,11 +14,15 @@ from notifier.client import (
     MalformedReplyError,
     NotFoundError,
     Notification,
+    PeriodFigures,
     PermissionDeniedError,
     RateLimitedError,
     ServerError,
     Status,
     account,
+    feed_calls,
+    job_calls,
+    merge_calls,
 )
 from notifier.client import notification_calls as calls
 from notifier.client.api_call import Call, HttpResponse, build_error, build_next_page_call, decode_object, read_reply
@@ -132,7 +136,7 @@ def test_other_malformed_replies() -> None:
     """A page without items, an invalid cursor and events that are no list are malformed."""
     broken: tuple[tuple[Call[Any], Any], ...] = (
         (calls.list_notifications(), {"next": None}),
-        (calls.list_notifications(), {"notifications": [], "next": 3}),
+        (calls.list_notifications(), {"notifications": [], "next": [3]}),
         (calls.list_notifications(), {"notifications": [3], "next": None}),
         (calls.get_notification_events(ID), {"events": None}),
         (calls.send_batch([]), {"results": None}),
@@ -153,6 +157,46 @@ def test_pages_follow_each_other() -> None:
     assert second.query == {"status": "failed", "before": ID}
     assert build_next_page_call(second, page) is None
     assert build_next_page_call(second, second.read(answer(200, {"notifications": [], "next": None}))) is None
+
+
+def test_a_page_may_have_a_number_as_cursor() -> None:
+    """The rows with faults of a merge are paged by `after`, the number of a row."""
+    first = merge_calls.list_merge_faults(ID, limit=1)
+    page = first.read(answer(200, {"rows": [{"row": 4, "faults": [{"code": "x", "detail": "y"}]}], "next": 4}))
+    assert (page.next, page.items[0].row, page.items[0].faults[0].column) == ("4", 4, None)
+    second = build_next_page_call(first, page)
+    assert second is not None
+    assert second.query == {"limit": "1", "after": "4"}
+
+
+@pytest.mark.parametrize("document", [{"currency": "EUR"}, [{"name": "Ada"}, {"name": "Bob"}], []])
+def test_a_document_is_an_object_or_rows(document: Any) -> None:
+    """The document of a feed's revision is an object, or a tuple of rows."""
+    fields = dict.fromkeys(("number", "size", "entries", "added", "removed", "changed"), 1)
+    reply = fields | {"received_at": NOW.isoformat(), "sha256": "", "document": document}
+    revision = feed_calls.get_feed_revision("prices", 1).read(answer(200, reply))
+    assert revision.document == (document if isinstance(document, dict) else tuple(document))
+    for wrong in (None, "x", 3, [3], [None]):
+        with pytest.raises(MalformedReplyError, match="/document"):
+            feed_calls.get_feed_revision("prices", 1).read(answer(200, reply | {"document": wrong}))
+
+
+def test_a_number_of_seconds_may_be_whole() -> None:
+    """A figure in seconds is a number with or without a fraction, or None; true is no number."""
+    figures = {"start": NOW.isoformat(), "end": NOW.isoformat(), "total": 1, "sent": 1, "failed": 0}
+    for value in (2, 2.5, None):
+        assert read_reply(PeriodFigures, figures | {"seconds_p50": value}).seconds_p50 == value
+    with pytest.raises(MalformedReplyError):
+        read_reply(PeriodFigures, figures | {"seconds_p50": True})
+
+
+def test_the_next_times_are_aware() -> None:
+    """The next times of a schedule are aware times; a reply without them is malformed."""
+    call = job_calls.list_next_times("nightly", count=1)
+    assert call.read(answer(200, {"times": ["2026-01-31T12:00:00Z"]})) == (NOW,)
+    for wrong in ({}, {"times": ["soon"]}):
+        with pytest.raises(MalformedReplyError):
+            call.read(answer(200, wrong))
 
 
 @pytest.mark.parametrize(

