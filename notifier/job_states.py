@@ -20,6 +20,13 @@ class Overlap(StrEnum):
     QUEUE = "queue"  # begins after it
 
 
+class SkipReason(StrEnum):
+    """Which rule of a schedule has left a time out."""
+
+    CATCH_UP = "catch_up"  # no sender ran at this time
+    OVERLAP = "overlap"  # the last run had not ended
+
+
 class MergeState(StrEnum):
     """The state of a mail merge."""
 

@@ -58,6 +58,7 @@ async def merge_file(
     send_at: Annotated[str | None, typer.Option(help="When the first mail is due, as 2026-12-01T09:00:00Z.")] = None,
     per_minute: Annotated[int | None, typer.Option(min=1, help="Mails that are due in a minute.")] = None,
     faults: Annotated[Path | None, typer.Option(help="Write the rows with faults into this CSV file.")] = None,
+    service: Annotated[str, typer.Option(help="Only if the key is of this service; else nothing is uploaded.")] = "",
     url: UrlOption = "",
     key: KeyOption = "",
 ) -> None:
@@ -71,6 +72,8 @@ async def merge_file(
     options = {"on_error": on_error, "duplicates": duplicates, "send_at": send_at, "per_minute": per_minute}
     try:
         async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=60) as http:
+            if service:
+                await _require_service(http, service)
             path, merge = await _check_file(http, file, {"template": template, "map": map_})
             await _show_check(http, path, merge)
             if faults is not None:
@@ -85,6 +88,14 @@ async def merge_file(
         ) from error
     if merge["faulty"] and not (start and on_error is FaultyRows.SKIP_INVALID):
         raise typer.Exit(1)
+
+
+async def _require_service(http: "httpx2.AsyncClient", name: str) -> None:
+    """Check that the key belongs to this service. Raises `CommandError`."""
+    owner = _get_body(await http.get("/v1/whoami"))["service"]
+    if owner != name:
+        actual = f"the service {owner}" if owner else "no service"
+        raise CommandError(strip_control_characters(f"--service {name}: the key belongs to {actual}"), USAGE_ERROR)
 
 
 async def _check_file(http: "httpx2.AsyncClient", file: Path, query: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -113,6 +124,8 @@ async def _read_file(file: Path) -> AsyncIterator[bytes]:
 async def _show_check(http: "httpx2.AsyncClient", path: str, merge: dict[str, Any]) -> None:
     print(f"merge {merge['id']}: {merge['rows']} rows, {merge['valid']} valid, {merge['faulty']} with faults")
     print(f"{merge['duplicates']} with an address that comes before, {merge['suppressed']} with a suppressed address")
+    if merge["copies"]:
+        print(f"{merge['copies']} copies, to the addresses in cc and bcc")
     for column in merge["columns"]:
         print(strip_control_characters(f"  {column['heading']} -> {column['field'] or 'not used'}"))
     for sentence in merge["problems"]:

@@ -222,6 +222,9 @@ def _print_schedule(schedule: "ScheduleView", *, as_json: bool) -> None:
         return
     for name, value in _build_row(schedule).items():
         print(f"{name.ljust(9)} {value}")
+    if schedule.last_skipped_at is not None:
+        last = f"{format_time(schedule.last_skipped_at)} by {schedule.skipped_reason}"
+        print(f"skipped   {schedule.skipped_count}, the last one {last}")
     print(f"options   {json.dumps(dict(schedule.options))}")
 
 

@@ -19,7 +19,7 @@ from notifier.db.dialect import insert_if_absent
 from notifier.db.tables import Schedule, get_columns
 from notifier.errors import IdempotencyKeyReusedError, InvalidRequestError, NotFoundError, NotifierError
 from notifier.ids import generate_id
-from notifier.job_states import CatchUp, Overlap
+from notifier.job_states import CatchUp, Overlap, SkipReason
 from notifier.jobs import job_store, timing
 from notifier.jobs.job_action import JobRunView
 from notifier.jobs.job_control import JobActions
@@ -70,6 +70,9 @@ class ScheduleView:
     created_at: datetime
     updated_by: str
     updated_at: datetime
+    last_skipped_at: datetime | None = None  # the last of its times that got no run
+    skipped_reason: SkipReason | None = None
+    skipped_count: int = 0
 
     def list_next(self, after: datetime, count: int) -> list[datetime]:
         """List the next times, also of a schedule that is switched off."""
@@ -152,6 +155,7 @@ async def _insert_schedule(
         "service_id": service_id,
         "name": name,
         "built_in": False,
+        "skipped_count": 0,
         "revision": 1,
         "created_by": actor.name,
         "created_at": actor.at,

@@ -19,9 +19,10 @@ from notifier.db.engine import Database
 from notifier.db.tables import INSTANCE, Schedule, get_columns
 from notifier.errors import DatabaseUnavailableError
 from notifier.ids import generate_id
-from notifier.job_states import CatchUp, Overlap
+from notifier.job_states import CatchUp, Overlap, SkipReason
 from notifier.jobs import job_store, timing
 from notifier.jobs.schedule_store import ScheduleView, build_new_run
+from notifier.jobs.timing import DueTimes
 from notifier.outbox.wakeup import Wakeup
 from notifier.states import JobKind
 from notifier.telemetry.logging import get_logger
@@ -111,24 +112,34 @@ class ScheduleTicker:
         if (await connection.execute(moved.returning(_schedule.id))).first() is None:
             return 0  # another sender was first, or a person has changed it: the next look sees the new one
         begun = 0
-        for planned_at in await self._leave_out_skipped(connection, schedule, due.planned, now):
+        for planned_at in await self._leave_out_skipped(connection, schedule, due, now):
             actor = Actor(name=f"schedule:{schedule.name}", at=planned_at)
             begun += await job_store.create_run(connection, build_new_run(schedule, actor), now) is not None
         return begun
 
     async def _leave_out_skipped(
-        self, connection: AsyncConnection, schedule: ScheduleView, planned: Sequence[datetime], now: datetime
+        self, connection: AsyncConnection, schedule: ScheduleView, due: DueTimes, now: datetime
     ) -> list[datetime]:
-        """Leave out the times that the rule for overlaps skips. With `all`, a missed time is never skipped."""
+        """List the times that get a run, and note the others. With `all`, a missed time is never skipped."""
+        if due.last_skipped_at is not None:
+            await self._note_skip(connection, schedule, SkipReason.CATCH_UP, due.last_skipped_at, due.skipped)
         wanted: list[datetime] = []
         is_open = schedule.overlap is Overlap.SKIP and await job_store.has_open_run(connection, schedule.id)
-        for planned_at in planned:
+        for planned_at in due.planned:
             is_caught_up = schedule.catch_up is CatchUp.ALL and now - planned_at > timing.MISSED_AFTER
             if is_open and not is_caught_up:
-                self._log.info("schedule_skipped", schedule=schedule.name, reason="its last run has not ended")
+                await self._note_skip(connection, schedule, SkipReason.OVERLAP, planned_at, 1)
             else:
                 wanted.append(planned_at)
         return wanted
+
+    async def _note_skip(
+        self, connection: AsyncConnection, schedule: ScheduleView, reason: SkipReason, last: datetime, count: int
+    ) -> None:
+        """Note in the schedule, and in the log, that times got no run."""
+        values = {"last_skipped_at": last, "skipped_reason": reason, "skipped_count": _schedule.skipped_count + count}
+        await connection.execute(update(Schedule).where(_schedule.id == schedule.id).values(values))
+        self._log.info("schedule_skipped", schedule=schedule.name, reason=reason, count=count)
 
 
 async def create_built_in_schedules(database: Database, kinds: Collection[JobKind], now: datetime) -> None:
@@ -149,6 +160,7 @@ async def create_built_in_schedules(database: Database, kinds: Collection[JobKin
             "enabled": True,
             "built_in": True,
             "next_at": timing.parse_timing(text, "UTC").get_next(now),
+            "skipped_count": 0,
             "revision": 1,
             "created_by": "notifier",
             "created_at": now,

@@ -24,6 +24,8 @@ from notifier.job_states import CatchUp
 MAX_TIMING_LENGTH = 128
 MAX_CATCH_UP_RUNS = 20
 """Runs that one look at a schedule begins, with `all`, because they are one transaction; the next look goes on."""
+MAX_COUNTED_TIMES = 100
+"""Missed times that one look at a schedule counts; more are as many."""
 MISSED_AFTER = timedelta(minutes=1)
 """A time that is older when a sender looks counts as missed."""
 _CRON_FIELDS = 5
@@ -106,6 +108,8 @@ class DueTimes:
 
     planned: Sequence[datetime]  # the times that get a run, in order
     next_at: datetime | None  # when to look again
+    skipped: int = 0  # missed times that get no run, at most `MAX_COUNTED_TIMES`
+    last_skipped_at: datetime | None = None  # the last one of them
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -145,23 +149,33 @@ def find_due_times(timing: Timing, next_at: datetime, now: datetime, catch_up: C
     A time counts as missed if it is over a minute old. `one` runs the last of the missed ones, `none` none of them.
     """
     if catch_up is CatchUp.ALL:
-        later = takewhile(lambda time: time <= now, timing.iterate_after(next_at))
-        planned = [next_at, *islice(later, MAX_CATCH_UP_RUNS - 1)]
+        planned = [next_at, *islice(_iterate_until(now, timing, next_at), MAX_CATCH_UP_RUNS - 1)]
         return DueTimes(planned=planned, next_at=timing.get_next(planned[-1]))
-    last = _find_last(timing, next_at, now)
-    is_wanted = catch_up is CatchUp.ONE or now - last <= MISSED_AFTER
-    return DueTimes(planned=[last] if is_wanted else [], next_at=timing.get_next(last))
+    first = [next_at, *islice(_iterate_until(now, timing, next_at), MAX_COUNTED_TIMES)]
+    times = first if len(first) <= MAX_COUNTED_TIMES else _list_last(timing, next_at, now)
+    is_wanted = catch_up is CatchUp.ONE or now - times[-1] <= MISSED_AFTER
+    skipped = times[:-1] if is_wanted else times
+    return DueTimes(
+        planned=times[-1:] if is_wanted else [],
+        next_at=timing.get_next(times[-1]),
+        skipped=min(len(first) - is_wanted, MAX_COUNTED_TIMES),
+        last_skipped_at=skipped[-1] if skipped else None,
+    )
 
 
-def _find_last(timing: Timing, next_at: datetime, now: datetime) -> datetime:
-    """Find the last time from `next_at` to `now`. It looks back further and further, to be quick after a long pause."""
+def _list_last(timing: Timing, next_at: datetime, now: datetime) -> list[datetime]:
+    """List the last times until `now`, two or more, for a long pause: so it looks back further and further."""
     for window in _LOOK_BACK:
         if now - next_at <= window:
             break
-        recent = list(takewhile(lambda time: time <= now, timing.iterate_after(now - window)))
-        if recent:
-            return recent[-1]
-    return [next_at, *takewhile(lambda time: time <= now, timing.iterate_after(next_at))][-1]
+        recent = list(_iterate_until(now, timing, now - window))
+        if len(recent) > 1:
+            return recent
+    return list(_iterate_until(now, timing, next_at))
+
+
+def _iterate_until(now: datetime, timing: Timing, start: datetime) -> Iterator[datetime]:
+    return takewhile(lambda time: time <= now, timing.iterate_after(start))
 
 
 @cache

@@ -19,9 +19,7 @@ from notifier.states import WAITING_STATUSES, Status
 from notifier.ttl_cache import TtlCache
 
 WATCH_INTERVAL_SECONDS = 1.0
-"""A batch is read at most once per interval for all who watch it. A watcher's key is checked as often."""
-MAX_WATCH_SECONDS = 600.0
-"""Seconds of a stream; then the client must connect again."""
+"""A batch is read at most once per interval for all who watch it."""
 _batch, _notification = get_columns(Batch), get_columns(Notification)
 
 

@@ -21,7 +21,7 @@ async def count_kept_statuses(
 ) -> tuple[dict[Status, int], int]:
     """Count the notifications of a merge by their status, and the unknown ones that nobody resolved in time.
 
-    They have no copies.
+    Copies are left out.
     """
     bounds = await _find_bounds(connection, batch_id)
     if bounds is None:
@@ -55,7 +55,9 @@ async def count_kept_statuses(
 
 
 def _select_batch(notification_id: ColumnElement[UUID]) -> ScalarSelect[UUID | None]:
-    return select(_notification.batch_id).where(_notification.id == notification_id).scalar_subquery()
+    """Select the batch of a notification; NULL for a copy."""
+    own = (_notification.id == notification_id, _notification.parent_id.is_(None))
+    return select(_notification.batch_id).where(*own).scalar_subquery()
 
 
 async def _count_closed(connection: AsyncConnection, batch_id: UUID, service_id: UUID) -> int:

@@ -24,7 +24,7 @@ from notifier.outbox.queue_sql import NOW, UUID_TYPE
 from notifier.spreadsheet.sheet_row import SpreadsheetError, SpreadsheetInfo
 
 CHECKED_ROWS = 1000
-"""Rows of one step."""
+"""Rows of one step; fewer if they have copies, which count as rows."""
 MAX_KEPT_FAULTS = 20_000
 """Rows with faults that are kept; more are counted only."""
 _merge = get_columns(Merge)
@@ -122,6 +122,7 @@ async def apply_check(connection: AsyncConnection, run: JobRunView, chunk: Check
         "valid": len(valid),
         "faulty": len(faulty),
         "duplicates": len(valid) - new,
+        "copies": sum(len(row.valid.copies) for row in valid if row.valid is not None),
         "suppressed": chunk.suppressed,
     }
     values: dict[str, Any] = {name: _merge[name] + number for name, number in counts.items()}

@@ -83,11 +83,14 @@ class MergeFile:
         self.statistics = statistics  # None: nobody needs them
         self.mapping = mapping
         self.place = FilePlace()
+        self._unread: list[SheetRow] = []  # of the sheet, behind the place
         self._stack = stack
 
     async def read_rows(self, count: int) -> list[SheetRow]:
-        """Read at most `count` rows; none at the end."""
-        rows = await self.sheet.read_rows(count)
+        """Read rows with at most `count` mails together, copies too, but at least one row; none at the end."""
+        rows = self._unread or await self.sheet.read_rows(count)
+        fitting = self.mapping.count_fitting_rows(rows, count)
+        rows, self._unread = rows[:fitting], rows[fitting:]
         if rows:
             self.place = FilePlace(row=rows[-1].number, seen=self.place.seen + len(rows))
         if self.statistics is not None:
@@ -97,7 +100,9 @@ class MergeFile:
     async def skip_to(self, place: FilePlace) -> None:
         """Continue behind this place; with statistics, the rows before it are read again for them."""
         if self.statistics is None:
-            await self.sheet.skip_to(place.row)
+            self._unread = [row for row in self._unread if row.number > place.row]
+            if not self._unread:
+                await self.sheet.skip_to(place.row)
             self.place = place
             return
         while self.place.seen < place.seen:  # by their count, because blank rows have numbers as well

@@ -92,7 +92,7 @@ async def begin_upload(connection: AsyncConnection, new: NewMerge, *, actor: Act
     return UUID(str(row["id"]))
 
 
-_COUNTS = ("size", "rows", "valid", "faulty", "duplicates", "suppressed", "paced")
+_COUNTS = ("size", "rows", "valid", "faulty", "duplicates", "copies", "suppressed", "paced")
 
 
 async def finish_upload(connection: AsyncConnection, merge_id: UUID, size: int, *, actor: Actor) -> MergeView:
@@ -122,7 +122,7 @@ async def start_merge(
         advice = _START_ADVICE.get(merge.state, "it was started before, and a merge is started once")
         raise MergeStateError(f"the merge is {merge.state}: {advice}")
     count = merge.count_submitted(options)
-    if faults := find_start_faults(options, count, actor):
+    if faults := find_start_faults(options, count + merge.copies, actor):
         raise InvalidRequestError(faults)
     if not merge.valid:
         raise NothingToMergeError(
@@ -156,7 +156,7 @@ async def start_merge(
 
 
 def find_start_faults(options: StartOptions, count: int, actor: Actor) -> list[Fault]:
-    """Find what is wrong with the times of a start that submits so many rows."""
+    """Find what is wrong with the times of a start that submits at most so many mails."""
     request = NotificationRequest(send_at=options.send_at)
     faults = [fault for fault in compute_times(request, None, actor.at)[1] if fault.pointer == "/send_at"]
     if faults or not options.per_minute:

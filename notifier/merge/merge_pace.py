@@ -9,8 +9,8 @@ from notifier.merge.merge_view import MergeView, StartOptions
 
 MAX_AHEAD = 10_000
 """Mails of a merge that are in the outbox; more are written when some of them have left."""
-WRITTEN_ROWS = 500
-"""Rows of one step."""
+WRITTEN_MAILS = 500
+"""Mails of one step, each copy too."""
 QUOTA_WINDOW = 60.0  # seconds
 
 

@@ -21,7 +21,7 @@ from notifier.merge import merge_pace, merge_store
 from notifier.merge.merge_check import MAX_KEPT_FAULTS, build_faulty_row
 from notifier.merge.merge_context import LoadedMerge, MergeContext
 from notifier.merge.merge_files import FilePlace
-from notifier.merge.merge_pace import WRITTEN_ROWS, RunCursor
+from notifier.merge.merge_pace import WRITTEN_MAILS, RunCursor
 from notifier.merge.merge_view import FaultyRow, MergeView, OnDuplicate, StartOptions
 from notifier.merge.row_validation import ValidatedRow
 from notifier.spreadsheet.sheet_row import SpreadsheetError
@@ -96,12 +96,12 @@ async def _find_room(context: MergeContext, chunk: RunChunk, now: datetime, *, q
     cursor = chunk.cursor
     if wait := merge_pace.get_quota_wait(cursor, quota, now):
         return replace(chunk, delay=timedelta(seconds=wait))
-    if cursor.ahead + WRITTEN_ROWS <= merge_pace.MAX_AHEAD:
+    if cursor.ahead + WRITTEN_MAILS <= merge_pace.MAX_AHEAD:
         return chunk
     async with context.database.read() as connection:
         ahead = await batch_pause.count_waiting(connection, chunk.view.service_id, chunk.view.id)
     chunk = replace(chunk, cursor=replace(cursor, ahead=ahead))
-    if ahead + WRITTEN_ROWS <= merge_pace.MAX_AHEAD:
+    if ahead + WRITTEN_MAILS <= merge_pace.MAX_AHEAD:
         return chunk
     is_early = chunk.options.send_at is not None and chunk.options.send_at > now + SOON
     return replace(chunk, delay=LATE_DELAY if is_early else FULL_DELAY)
@@ -114,7 +114,7 @@ async def _prepare_rows(
     place = FilePlace(row=cursor.row, seen=cursor.seen)
     file = await context.open_file(run, merge, after=place, has_statistics=False)
     try:
-        rows = await file.read_rows(WRITTEN_ROWS)
+        rows = await file.read_rows(WRITTEN_MAILS)
     except SpreadsheetError as error:
         await context.files.close_file(run.id)
         raise JobFailedError(str(error)) from error
@@ -125,15 +125,15 @@ async def _prepare_rows(
     chosen, duplicates = await _choose_rows(context, chunk, validated)
     refused = [build_faulty_row(row) for row in validated if row.valid is None]
     notifications = _build_notifications(context.validator.rules, merge, chunk.options, chosen)
-    skipped = len(validated) - len(chosen) - duplicates
-    paid = merge_pace.pay_quota(cursor, context.get_quota(merge.caller), len(chosen), now)
+    skipped, mails = len(validated) - len(chosen) - duplicates, _count_mails(notifications)
+    paid = merge_pace.pay_quota(cursor, context.get_quota(merge.caller), mails, now)
     return replace(
         chunk,
         cursor=replace(
             cursor,
             row=rows[-1].number,
             seen=cursor.seen + len(rows),
-            ahead=cursor.ahead + len(chosen),
+            ahead=cursor.ahead + mails,
             paid_until=paid,
         ),
         notifications=notifications,
@@ -162,15 +162,21 @@ async def _choose_rows(
 def _build_notifications(
     rules: ValidationRules, merge: LoadedMerge, options: StartOptions, rows: Sequence[ValidatedRow]
 ) -> list[NewNotification]:
-    notifications = []
-    for index, row in enumerate(rows):
+    notifications: list[NewNotification] = []
+    mails = 0
+    for row in rows:
         if row.valid is None:
             continue
-        valid = _set_send_at(row.valid, merge_pace.plan_send_at(merge.view, options, index))
+        valid = _set_send_at(row.valid, merge_pace.plan_send_at(merge.view, options, mails))
         digest = hashlib.sha256(msgspec.json.encode(row.row)).digest()
         key = Idempotency(key=f" merge {merge.view.id.hex} {row.row.number}", request_hash=digest)
         notifications.append(build_new_notification(valid, merge.caller, rules, key, merge.view.id))
+        mails += notifications[-1].mail_count
     return notifications
+
+
+def _count_mails(notifications: Sequence[NewNotification]) -> int:
+    return sum(new.mail_count for new in notifications)
 
 
 def _set_send_at(valid: ValidRequest, send_at: datetime | None) -> ValidRequest:
@@ -193,11 +199,11 @@ async def apply_run(connection: AsyncConnection, run: JobRunView, chunk: RunChun
         return await _end_run(connection, chunk, now)
     counts = dict(chunk.counts)
     if chunk.notifications:
-        written = len(chunk.notifications)
-        if not await _count_written(connection, merge_id, written):
+        if not await _count_written(connection, merge_id, len(chunk.notifications)):
             return await _end_cancelled(connection, merge_id, now)
         counts["suppressed"] = await _write_notifications(connection, chunk.notifications)
-        await merge_store.update_merge(connection, merge_id, now, paced=_merge.paced + written)
+        paced = _merge.paced + _count_mails(chunk.notifications)
+        await merge_store.update_merge(connection, merge_id, now, paced=paced)
     if chunk.refused and run.counts.get("faulty", 0) < MAX_KEPT_FAULTS:
         await merge_store.add_faults(connection, merge_id, chunk.refused)
     progress = 100 * chunk.cursor.seen // chunk.view.rows if chunk.view.rows else None

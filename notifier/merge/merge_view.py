@@ -83,6 +83,7 @@ class MergeView:
     valid: int
     faulty: int
     duplicates: int
+    copies: int
     suppressed: int
     error: str | None
     check_job_id: UUID | None

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,9 @@ from notifier.strict_json import MalformedJsonError, parse_json, parse_number
 from notifier.submission.new_notification import NotificationRequest
 
 RECIPIENT = "to"
-REQUEST_FIELDS = (RECIPIENT, "locale", "reply_to")
+COPY_FIELDS = ("cc", "bcc")
+"""A cell of these has any number of addresses."""
+REQUEST_FIELDS = (RECIPIENT, *COPY_FIELDS, "locale", "reply_to")
 """Fields of the request that a column can fill, beside variables."""
 VARIABLE_PREFIX = "variables."
 """Comes before the name of a variable that is called as a field of the request."""
@@ -27,6 +30,8 @@ MAX_SENTENCES = 5
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?")
 _THOUSANDS = re.compile(r"[+-]?[0-9]{1,3},[0-9]{3}")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
+_ADDRESSES = "addresses"  # the kind of a copy field
+_ADDRESS_SEPARATOR = re.compile("[;,]")
 _TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0"})
 Path = tuple[str, ...]
 
@@ -41,7 +46,7 @@ class MergeField:
 
     name: str  # as headings and `map` name it
     path: Path  # in the request
-    kind: str | None = None  # JSON type of a variable; None: any
+    kind: str | None = None  # JSON type of a variable, or `addresses`; None: any
     is_required: bool = False
 
 
@@ -62,6 +67,19 @@ class RowMapping:
     objects: Sequence[Path]  # objects of the variables that are there even if all their cells are empty
     problems: Sequence[str] = field(default_factory=tuple)  # sentences about headings that fill nothing
 
+    @cached_property
+    def _copy_columns(self) -> list[int]:
+        return [index for index, column in self.columns.items() if column.field.kind == _ADDRESSES]
+
+    def count_fitting_rows(self, rows: Sequence[SheetRow], most: int) -> int:
+        """Count the first rows that have at most so many mails together, copies too; the first one always fits."""
+        mails = 0
+        for number, row in enumerate(rows):
+            mails += 1 + sum(len(_split_addresses(row.cells[index])) for index in self._copy_columns)
+            if mails > most:
+                return max(number, 1)
+        return len(rows)
+
     def build_request(self, row: SheetRow, merge_id: UUID) -> tuple[NotificationRequest, list[Fault]]:
         """Build the request of a row, and the faults of cells that could not be read. Empty cells are left out."""
         values: dict[str, Any] = {"variables": {}}
@@ -78,6 +96,8 @@ class RowMapping:
                 faults.append(Fault(_build_pointer(column.field.path), "wrong_variable_type", str(error)))
         request = NotificationRequest(
             to=values.get(RECIPIENT),
+            cc=values.get("cc", ()),
+            bcc=values.get("bcc", ()),
             template=self.template,
             template_version=self.template_version,
             variables=values["variables"],
@@ -98,11 +118,18 @@ class RowMapping:
                 described.setdefault(fault.pointer, _build_fault(None, None, fault.code, fault.detail))
                 continue
             cell = row.cells[index]
-            detail = fault.detail
+            detail = self._name_address(fault, index, cell)
             if not cell and fault.code == "missing_variable":
                 detail = "it is empty, and the template needs a value"
             described.setdefault(index, _build_fault(self.headings[index], cell, fault.code, detail))
         return list(described.values())
+
+    def _name_address(self, fault: Fault, index: int, cell: str) -> str:
+        """Say which address of a cell with several has the fault."""
+        position = fault.pointer.rpartition("/")[2]
+        if index not in self._copy_columns or not position.isdecimal():
+            return fault.detail
+        return f"{_split_addresses(cell)[int(position)][:MAX_SHOWN_CELL]}: {fault.detail}"
 
     def _find_column(self, pointer: str) -> int | None:
         """Find the column that fills the value at the pointer, or a part of it."""
@@ -116,7 +143,15 @@ class RowMapping:
 
 def list_fields(schema: Mapping[str, Any]) -> list[MergeField]:
     """List the fields of a template with this schema of variables, the recipient first."""
-    own = [MergeField(name=name, path=(name,), is_required=name == RECIPIENT) for name in REQUEST_FIELDS]
+    own = [
+        MergeField(
+            name=name,
+            path=(name,),
+            kind=_ADDRESSES if name in COPY_FIELDS else None,
+            is_required=name == RECIPIENT,
+        )
+        for name in REQUEST_FIELDS
+    ]
     return [*own, *_list_variables(schema, ("variables",), is_required=True)]
 
 
@@ -195,6 +230,8 @@ def _parse_cell(cell: str, kind: str | None) -> Any:
     match kind:
         case "integer" | "number":
             return _parse_number_cell(cell, kind)
+        case "addresses":
+            return _split_addresses(cell)
         case "boolean":
             word = cell.casefold()
             if word not in _TRUE | _FALSE:
@@ -204,6 +241,10 @@ def _parse_cell(cell: str, kind: str | None) -> Any:
             return _parse_json_cell(cell, kind)
         case _:
             return cell
+
+
+def _split_addresses(cell: str) -> list[str]:
+    return [address for text in _ADDRESS_SEPARATOR.split(cell) if (address := text.strip())]
 
 
 def _parse_number_cell(cell: str, kind: str) -> int | float:

@@ -12,13 +12,12 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.db.engine import Database
 from notifier.errors import Fault
-from notifier.jobs.job_action import JobAction, JobFailedError, JobRunView, StepContext, StepResult
-from notifier.reports.notify_action import MAX_LOCALE_LENGTH, MAX_MAILBOX_LENGTH, MAX_SLUG_LENGTH, find_field_faults
+from notifier.jobs.job_action import JobRunView, StepContext, StepResult
+from notifier.reports.mail_action import MAIL_OPTIONS, MailAction, find_mail_faults, read_mail_options
 from notifier.reports.option_reader import OptionReader
 from notifier.reports.report_variables import DAYS_BACK, ReportFigures, build_report_variables
-from notifier.reports.scheduled_mail import SERVICE_OPTION, ScheduledMailer, move_faults, write_scheduled_mail
+from notifier.reports.scheduled_mail import move_faults, write_scheduled_mail
 from notifier.states import JobKind, Reason
 from notifier.statistics import roll_up, statistics_query, waiting_mail
 from notifier.statistics.periods import build_day
@@ -26,26 +25,23 @@ from notifier.statistics.roll_up import CountedRange, Period
 from notifier.statistics.statistics_query import PeriodFigures, StatisticsFilter
 from notifier.statistics.waiting_mail import WaitingMail
 from notifier.submission.new_notification import NewNotification, NotificationRequest
-from notifier.submission.request_validation import MAX_COPIES
 
 DEFAULT_TEMPLATE = "daily_report"
 INSTANCE_NAME = "Notifier"
 """Whose report it is if it has the figures of all services."""
-_OPTIONS = frozenset({SERVICE_OPTION, "to", "cc", "template", "locale", "from", "reply_to"})
 
 
-class ReportAction(JobAction):
+class ReportAction(MailAction):
     """Mails the report of one day: of the service that owns the schedule, or of all services."""
 
     kind = JobKind.REPORT
 
-    def __init__(self, database: Database, mailer: ScheduledMailer) -> None:
-        self._database = database
-        self._mailer = mailer
-
-    def find_option_faults(self, options: Mapping[str, Any], *, pointer: str) -> list[Fault]:
-        """Find the faults that need no database."""
-        return _read_request(options, pointer)[1]
+    def read_request(self, options: Mapping[str, Any], pointer: str) -> tuple[NotificationRequest, list[Fault]]:
+        """Read the request of the mail from the options, and the faults that need no database."""
+        reader = OptionReader(options, MAIL_OPTIONS, pointer=pointer)
+        request = read_mail_options(reader, needs_template=False)
+        request = replace(request, template=request.template or DEFAULT_TEMPLATE)
+        return request, [*reader.faults, *find_mail_faults(request, pointer)]
 
     async def find_owner_faults(
         self, connection: AsyncConnection, service_id: UUID, options: Mapping[str, Any], *, pointer: str
@@ -54,7 +50,7 @@ class ReportAction(JobAction):
         caller, faults = await self._mailer.find_owner_faults(connection, service_id, options, pointer=pointer)
         if caller is None:
             return faults
-        request, _ = _read_request(options, pointer)
+        request, _ = self.read_request(options, pointer)
         faults = await self._mailer.find_faults(caller, _fill_request(request, _build_empty_report()))
         return [_explain_template(fault, pointer) for fault in faults]
 
@@ -64,9 +60,7 @@ class ReportAction(JobAction):
         whole = Period(start=days[0].start, stop=days[-1].stop)
         if counted := await roll_up.count_period(self._database, whole, run.created_at):
             return counted
-        request, faults = _read_request({k: v for k, v in run.options.items() if k != "zone"}, "/options")
-        if faults:
-            raise JobFailedError("; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults))
+        request = self.read_run_request(run)
         caller = await self._mailer.load_caller(run)
         service_id = run.service_id if run.service_id.int else None
         async with self._database.read() as connection:
@@ -105,20 +99,6 @@ def _list_days(run: JobRunView) -> list[Period]:
     zone = _get_zone(run)
     today = (run.planned_at or run.created_at).astimezone(zone).date()
     return [build_day(today - timedelta(days=back), zone) for back in range(DAYS_BACK + 1, 0, -1)]
-
-
-def _read_request(options: Mapping[str, Any], pointer: str) -> tuple[NotificationRequest, list[Fault]]:
-    reader = OptionReader(options, _OPTIONS, pointer=pointer)
-    reader.read_text(SERVICE_OPTION, max_length=64)
-    request = NotificationRequest(
-        to=reader.read_text("to", required=True),
-        cc=reader.read_texts("cc", most=MAX_COPIES),
-        template=reader.read_text("template", max_length=MAX_SLUG_LENGTH) or DEFAULT_TEMPLATE,
-        locale=reader.read_text("locale", max_length=MAX_LOCALE_LENGTH),
-        sender=reader.read_text("from", max_length=MAX_MAILBOX_LENGTH),
-        reply_to=reader.read_text("reply_to", max_length=MAX_MAILBOX_LENGTH),
-    )
-    return request, [*reader.faults, *find_field_faults(request, pointer)]
 
 
 def _fill_request(request: NotificationRequest, report: ReportFigures) -> NotificationRequest:

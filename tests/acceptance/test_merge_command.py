@@ -64,3 +64,12 @@ def test_a_refusal_is_one_line(demo: dict[str, str], tmp_path: Path) -> None:
     assert "the e-mail address" in headless.stderr
     missing = _run(demo, tmp_path, str(tmp_path / "no.csv"), "--template", "welcome")
     assert (missing.returncode, len(missing.stderr.splitlines())) == (2, 1), missing.stderr
+
+
+def test_the_key_must_be_of_the_named_service(demo: dict[str, str], tmp_path: Path) -> None:
+    """With `--service`, the key of another service uploads nothing; that of the service checks the file."""
+    other = _run(demo, tmp_path, str(FILE), "--template", "welcome", "--service", "billing")
+    assert (other.returncode, other.stdout) == (2, "")
+    assert other.stderr == "notifier: --service billing: the key belongs to the service demo\n"
+    own = _run(demo, tmp_path, str(FILE), "--template", "welcome", "--service", "demo")
+    assert "5 rows, 3 valid, 2 with faults" in own.stdout

@@ -12,12 +12,14 @@ import schemathesis
 from hypothesis import strategies as st
 from schemathesis import Case, HookContext
 
+from notifier.api.merges import upload
 from support import template_editor
 from support.seeded_installation import WELCOME
 
 OWN_KEYS = frozenset(os.environ.get("FITTING_OWN_KEYS", "").split())
 """Ids of the keys of the requests. If one were revoked, every later reply would be 401, and show nothing."""
 _NUMBERS = st.integers(0, 10**6)
+_SHEET = b"E-Mail,Name,Product\nada@example.com,Ada,Larkspur\n"
 _FILE = {"content": "SGVsbG8sIEFkYSE=", "content_type": "text/plain"}
 
 
@@ -29,6 +31,8 @@ def _later(days: int) -> str:
 schemathesis.openapi.format("idn-email", _NUMBERS.map(lambda number: f"ada+{number}@b\u00fccher.example"))
 schemathesis.openapi.format("iri", _NUMBERS.map(lambda number: f"https://hook-{number}.invalid/notifier"))
 schemathesis.openapi.format("date-time", st.integers(1, 300).map(_later))
+for media_type in upload.MEDIA_TYPES:
+    schemathesis.openapi.media_type(media_type, st.just(_SHEET))
 
 
 @schemathesis.hook
@@ -176,6 +180,8 @@ def _unsaved(body: dict[str, Any]) -> None:
 
 def _fit_query(operation: str | None, case: "Case[Any]") -> None:
     """Fit what does not stand in a JSON body."""
+    if operation == "create_merge":
+        case.query = {"template": WELCOME["template"]}
     if operation == "get_statistics" and case.query:
         case.query = {name: case.query[name] for name in ("by", "template") if name in case.query}
     if operation in {"run_schedule", "fetch_feed"} and case.headers and "Idempotency-Key" in case.headers:

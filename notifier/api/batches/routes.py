@@ -1,7 +1,7 @@
 """`POST /v1/notifications/batch`, and `/v1/batches/{id}`: its progress, once or as a stream, and its cancellation."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -12,21 +12,15 @@ from fastapi.responses import StreamingResponse
 from notifier.api import request_reader
 from notifier.api.batches import models
 from notifier.api.batches.models import BatchCancelledOut, BatchProgressOut
-from notifier.api.dependencies import (
-    AuditDependency,
-    authenticate_service,
-    get_dependencies,
-    open_change_transaction,
-    recognise_service,
-)
+from notifier.api.change_stream import WatchedObject, document_stream, open_change_stream
+from notifier.api.dependencies import AuditDependency, authenticate_service, get_dependencies, open_change_transaction
 from notifier.api.errors.faults import FaultLister
 from notifier.api.fields import parse_id
 from notifier.api.notifications import submission_models, submit_routes
-from notifier.auth.authenticated_key import Caller, InsufficientScopeError, KeyScope, UnauthenticatedError
-from notifier.errors import DatabaseUnavailableError, InvalidRequestError
+from notifier.auth.authenticated_key import KeyScope
+from notifier.errors import InvalidRequestError
 from notifier.lookup import batch_progress
-from notifier.lookup.batch_progress import MAX_WATCH_SECONDS, BatchView
-from notifier.sse import EventStream, StreamEvent, build_end_event
+from notifier.lookup.batch_progress import BatchView
 from notifier.status import batch_cancellation
 from notifier.submission.batch_submitter import BatchRejectedError, BatchRequest
 from notifier.telemetry import metrics
@@ -88,12 +82,7 @@ async def get_batch(request: Request, batch_id: str) -> dict[str, Any]:
     "/{batch_id}/progress",
     response_class=StreamingResponse,
     summary="Stream the progress of a batch",
-    responses={
-        200: {
-            "content": {"text/event-stream": {}},
-            "description": "Each change, as `get_batch` shows it. The event `end` has `code` and `detail`.",
-        }
-    },
+    responses=document_stream("get_batch"),
 )
 async def watch_batch(request: Request, batch_id: str) -> StreamingResponse:
     """The same as server-sent events: one at once, and one for each change, until all notifications have ended.
@@ -102,8 +91,15 @@ async def watch_batch(request: Request, batch_id: str) -> StreamingResponse:
     has ended (`unauthenticated`), when the server stops (`shutting_down`), or when its database is out of reach.
     """
     caller = await authenticate_service(request, KeyScope.READ)
-    first = await _load_progress(request, caller.service_id, parse_id(batch_id, "batch"))
-    return EventStream(_stream_progress(request, caller, first), get_dependencies(request).streams, caller.key_id)
+    watch = get_dependencies(request).batch_watch
+    watched = WatchedObject(
+        first=await _load_progress(request, caller.service_id, parse_id(batch_id, "batch")),
+        load=partial(watch.get_current, caller.service_id),
+        has_ended=lambda view: view.ended >= view.accepted,
+        encode=lambda view: msgspec.json.encode(_build_progress(view)).decode(),
+        seconds=watch.seconds,
+    )
+    return open_change_stream(request, caller, watched)
 
 
 @router.post(
@@ -137,33 +133,6 @@ def _parse_batch(text: bytes) -> tuple[models.BatchIn, models.BatchIn]:
 async def _load_progress(request: Request, service_id: UUID, id_: UUID) -> BatchView:
     async with get_dependencies(request).database.read() as connection:
         return await batch_progress.get_batch(connection, service_id, id_)
-
-
-async def _stream_progress(request: Request, caller: Caller, view: BatchView) -> AsyncIterator[StreamEvent | str]:
-    """Yield each change as the text of an event, and the event of an early end."""
-    dependencies = get_dependencies(request)
-    until = dependencies.clock.monotonic() + MAX_WATCH_SECONDS
-    yield _encode_progress(view)
-    while view.ended < view.accepted:
-        await asyncio.sleep(dependencies.batch_watch.seconds)
-        if dependencies.clock.monotonic() >= until:
-            yield build_end_event("time_limit", "a stream lasts ten minutes: connect again to see more")
-            return
-        try:
-            (await recognise_service(request)).require_scope(KeyScope.READ)
-            seen, view = view, await dependencies.batch_watch.get_current(caller.service_id, view)
-        except (UnauthenticatedError, InsufficientScopeError):
-            yield build_end_event("unauthenticated", "the API key of this stream has ended")
-            return
-        except DatabaseUnavailableError:
-            yield build_end_event("database_unavailable", "the database is out of reach: connect again in a moment")
-            return
-        if view != seen:
-            yield _encode_progress(view)
-
-
-def _encode_progress(view: BatchView) -> str:
-    return msgspec.json.encode(_build_progress(view)).decode()
 
 
 def _build_progress(view: BatchView) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """`/v1/jobs`: job runs, their progress once or as a stream, and cancel, pause, resume, retry."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from notifier.api import pagination
+from notifier.api.change_stream import WatchedObject, document_stream, open_change_stream
 from notifier.api.dependencies import (
     AuditDependency,
     RequestAudit,
@@ -17,28 +17,18 @@ from notifier.api.dependencies import (
     authenticate_owner,
     get_dependencies,
     open_change_transaction,
-    recognise_owner,
 )
 from notifier.api.fields import parse_id
 from notifier.api.jobs import models
-from notifier.auth.authenticated_key import (
-    AuthenticatedKey,
-    Caller,
-    InsufficientScopeError,
-    KeyScope,
-    UnauthenticatedError,
-)
-from notifier.errors import DatabaseUnavailableError
+from notifier.auth.authenticated_key import AuthenticatedKey, Caller, KeyScope
 from notifier.job_states import ENDED_JOB_STATES
 from notifier.jobs import job_control, job_store
 from notifier.jobs.job_action import JobRunView
 from notifier.jobs.job_store import JobFilter
-from notifier.sse import EventStream, StreamEvent, build_end_event
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 WATCH_SECONDS = 1.0
-"""Between two looks at a job that is watched; its key is checked as often."""
-MAX_WATCH_SECONDS = 600.0
+"""Between two looks at a job that is watched."""
 
 
 @router.get("", response_model=models.JobsOut, summary="List jobs")
@@ -63,12 +53,7 @@ async def get_job(request: Request, job_id: str) -> dict[str, Any]:
     "/{job_id}/events",
     response_class=StreamingResponse,
     summary="Stream the progress of a job",
-    responses={
-        200: {
-            "content": {"text/event-stream": {}},
-            "description": "Each change, as `get_job` shows it. The event `end` has `code` and `detail`.",
-        }
-    },
+    responses=document_stream("get_job"),
 )
 async def watch_job(request: Request, job_id: str) -> StreamingResponse:
     """The same as server-sent events: one at once, and one for each change, until the job has ended.
@@ -77,8 +62,14 @@ async def watch_job(request: Request, job_id: str) -> StreamingResponse:
     has ended (`unauthenticated`), when the server stops (`shutting_down`), or when its database is out of reach.
     """
     key = await authenticate_owner(request, KeyScope.READ)
-    first = await _load_run(request, key, job_id)
-    return EventStream(_stream_changes(request, key, first), get_dependencies(request).streams, key.key_id)
+    watched = WatchedObject(
+        first=await _load_run(request, key, job_id),
+        load=lambda run: _load_run(request, key, str(run.id)),
+        has_ended=lambda run: run.state in ENDED_JOB_STATES,
+        encode=lambda run: msgspec.json.encode(models.build_job_detail(run)).decode(),
+        seconds=WATCH_SECONDS,
+    )
+    return open_change_stream(request, key, watched)
 
 
 @router.post("/{job_id}/cancel", response_model=models.JobDetailOut, summary="Cancel a job")
@@ -123,30 +114,3 @@ def _get_service(key: AuthenticatedKey) -> UUID | None:
 async def _load_run(request: Request, key: AuthenticatedKey, job_id: str) -> JobRunView:
     async with get_dependencies(request).database.read() as connection:
         return await job_store.get_run(connection, parse_id(job_id, "job"), _get_service(key))
-
-
-async def _stream_changes(request: Request, key: AuthenticatedKey, run: JobRunView) -> AsyncIterator[StreamEvent | str]:
-    """Yield each change as the text of an event, and the event of an early end."""
-    dependencies = get_dependencies(request)
-    until = dependencies.clock.monotonic() + MAX_WATCH_SECONDS
-    yield _encode_run(run)
-    while run.state not in ENDED_JOB_STATES:
-        await asyncio.sleep(WATCH_SECONDS)
-        if dependencies.clock.monotonic() >= until:
-            yield build_end_event("time_limit", "a stream lasts ten minutes: connect again to see more")
-            return
-        try:
-            await recognise_owner(request, KeyScope.READ)
-            seen, run = run, await _load_run(request, key, str(run.id))
-        except (UnauthenticatedError, InsufficientScopeError):
-            yield build_end_event("unauthenticated", "the API key of this stream has ended")
-            return
-        except DatabaseUnavailableError:
-            yield build_end_event("database_unavailable", "the database is out of reach: connect again in a moment")
-            return
-        if run != seen:
-            yield _encode_run(run)
-
-
-def _encode_run(run: JobRunView) -> str:
-    return msgspec.json.encode(models.build_job_detail(run)).decode()

@@ -107,6 +107,7 @@ class MergeSummaryOut(BaseModel):
     valid: int
     faulty: int
     duplicates: int = Field(description="Valid rows with an address that an earlier valid row has.")
+    copies: int = Field(description="Addresses in `cc` and `bcc` of valid rows: each gets a copy of the row's mail.")
     suppressed: int = Field(description="Valid rows with a suppressed address: they are written, and not sent.")
     error: str | None = Field(description="Why it failed.")
     created_by: str

@@ -8,10 +8,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from notifier.api import fields
 from notifier.api.request_model import RequestModel
-from notifier.job_states import CatchUp, Overlap
+from notifier.job_states import CatchUp, Overlap, SkipReason
 from notifier.jobs.schedule_request import SCHEDULE_NAME, ScheduleRequest
 from notifier.jobs.schedule_store import ScheduleView
-from notifier.jobs.timing import MAX_TIMING_LENGTH
+from notifier.jobs.timing import MAX_COUNTED_TIMES, MAX_TIMING_LENGTH
 from notifier.states import JobKind
 
 NAME_PATTERN = f"^{SCHEDULE_NAME.pattern}$"
@@ -75,6 +75,11 @@ class ScheduleOut(BaseModel):
     enabled: bool
     built_in: bool = Field(description="It can be changed, but not deleted.")
     next_at: datetime | None = Field(description="When it begins its next run; null: it does not.")
+    last_skipped_at: datetime | None = Field(description="The last of its times that got no run; null: there is none.")
+    skipped_reason: SkipReason | None = Field(description="The rule that left out this time.")
+    skipped_count: int = Field(
+        description=f"How many of its times got no run. A long pause counts as at most {MAX_COUNTED_TIMES}."
+    )
     revision: int
     created_by: str
     created_at: datetime

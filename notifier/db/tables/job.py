@@ -8,7 +8,7 @@ from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from notifier.db.table_base import Table, UtcDateTime, build_enum_type, build_json_type
-from notifier.job_states import CatchUp, Overlap
+from notifier.job_states import CatchUp, Overlap, SkipReason
 from notifier.states import JobKind, JobState
 
 _PLANNED = text("planned_at IS NOT NULL")
@@ -79,6 +79,9 @@ class Schedule(Table, table=True):
     enabled: bool
     built_in: bool  # it cannot be deleted
     next_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # None: switched off, or never again
+    last_skipped_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # the last time that got no run
+    skipped_reason: SkipReason | None = Field(default=None, sa_type=build_enum_type(SkipReason, "skipped_reason"))
+    skipped_count: int = Field(default=0, sa_column_kwargs={"server_default": "0"})  # times that got no run
     revision: int  # goes up with each change by a person
     created_by: str = Field(max_length=128)
     created_at: datetime = Field(sa_type=UtcDateTime)

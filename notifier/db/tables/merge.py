@@ -39,6 +39,7 @@ class Merge(Table, table=True):
     valid: int = 0
     faulty: int = 0
     duplicates: int = 0  # valid rows whose address an earlier valid row has
+    copies: int = Field(default=0, sa_column_kwargs={"server_default": "0"})  # addresses in cc and bcc of valid rows
     suppressed: int = 0  # valid rows whose address is suppressed
     error: str | None = Field(default=None, max_length=1000)
     check_job_id: UUID | None = None

@@ -18,8 +18,9 @@ from support.polling import wait_until
 from support.seeded_installation import WELCOME, Installation
 
 from notifier.api.app import create_app
+from notifier.api.change_stream import MAX_WATCH_SECONDS
 from notifier.db.tables import ApiKey, get_columns
-from notifier.lookup.batch_progress import MAX_WATCH_SECONDS, BatchWatch
+from notifier.lookup.batch_progress import BatchWatch
 from notifier.runtime import wiring
 from notifier.sse import OpenStreams
 

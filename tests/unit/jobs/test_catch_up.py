@@ -6,7 +6,7 @@ import pytest
 
 from notifier.job_states import CatchUp
 from notifier.jobs import timing
-from notifier.jobs.timing import MAX_CATCH_UP_RUNS
+from notifier.jobs.timing import MAX_CATCH_UP_RUNS, MAX_COUNTED_TIMES
 
 NINE = datetime(2026, 3, 2, 9, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -27,6 +27,28 @@ def test_four_missed_days(catch_up: CatchUp, days: list[int]) -> None:
     due = timing.find_due_times(DAILY, NINE, NINE + 3 * DAY + timedelta(hours=2), catch_up)
     assert list(due.planned) == [NINE + number * DAY for number in days]
     assert due.next_at == NINE + 4 * DAY
+
+
+@pytest.mark.parametrize(
+    ("catch_up", "skipped", "last"), [(CatchUp.ONE, 3, 2), (CatchUp.ALL, 0, None), (CatchUp.NONE, 4, 3)]
+)
+def test_missed_days_without_a_run_are_counted(catch_up: CatchUp, skipped: int, last: int | None) -> None:
+    """Of four missed times, those that get no run are counted, and the last of them is named."""
+    due = timing.find_due_times(DAILY, NINE, NINE + 3 * DAY + timedelta(hours=2), catch_up)
+    assert (due.skipped, due.last_skipped_at) == (skipped, None if last is None else NINE + last * DAY)
+
+
+@pytest.mark.parametrize("text", ["* * * * *", "0 9 * * *", "every 1d"])
+@pytest.mark.parametrize("catch_up", [CatchUp.ONE, CatchUp.NONE])
+def test_very_many_missed_times_are_counted_up_to_a_limit(text: str, catch_up: CatchUp) -> None:
+    """After years, the count ends at its limit, and the last time without a run is still found."""
+    times = timing.parse_timing(text, "UTC")
+    now = NINE + 3000 * DAY + timedelta(minutes=5)
+    due = timing.find_due_times(times, NINE, now, catch_up)
+    (after_last,) = [*due.planned, due.next_at][:1]
+    assert (due.skipped, due.last_skipped_at is not None) == (MAX_COUNTED_TIMES, True)
+    assert due.last_skipped_at is not None
+    assert times.get_next(due.last_skipped_at) == after_last
 
 
 def test_none_still_runs_at_the_time_itself() -> None:
