@@ -70,14 +70,14 @@ async def cancel_job(id_: Id, service: Service = "", as_json: Json = False) -> N
     """Cancel a job after the step under way; what it has done stays. Exit 1 if it has ended."""
     from notifier.jobs import job_control
 
-    await _change_run(id_, service, job_control.cancel_run, as_json=as_json)
+    await _change_run(id_, service, job_control.cancel_run, is_stop=True, as_json=as_json)
 
 
 async def pause_job(id_: Id, service: Service = "", as_json: Json = False) -> None:
     """Pause a job after the step under way. Exit 1 if it has ended."""
     from notifier.jobs import job_control
 
-    await _change_run(id_, service, job_control.pause_run, as_json=as_json)
+    await _change_run(id_, service, job_control.pause_run, is_stop=True, as_json=as_json)
 
 
 async def resume_job(id_: Id, service: Service = "", as_json: Json = False) -> None:
@@ -123,13 +123,26 @@ async def _load_run(parts: "ProcessParts", id_: UUID, service: str) -> "JobRunVi
         return await job_store.get_run(connection, id_, await _find_service(connection, service))
 
 
-async def _change_run(id_: str, service: str, change: Callable[..., Awaitable["JobRunView"]], *, as_json: bool) -> None:
+async def _change_run(
+    id_: str,
+    service: str,
+    change: Callable[..., Awaitable["JobRunView"]],
+    *,
+    is_stop: bool = False,
+    as_json: bool,
+) -> None:
+    from notifier.jobs import job_control
     from notifier.runtime.job_actions import build_job_actions
 
     run_id = _parse_job_id(id_)
-    async with open_for_writing() as parts, parts.database.write() as connection:
-        owner, actor = await _find_service(connection, service), build_actor(parts.clock.now())
-        run = await change(connection, run_id, owner, build_job_actions(parts), actor=actor)
+    async with open_for_writing() as parts:
+        actions = build_job_actions(parts)
+        async with parts.database.write() as connection:
+            owner, actor = await _find_service(connection, service), build_actor(parts.clock.now())
+            run = await change(connection, run_id, owner, actions, actor=actor)
+        if is_stop:
+            async with parts.database.write() as connection:
+                await job_control.finish_stop(connection, run, actions)
     _print_run(run, as_json=as_json)
 
 

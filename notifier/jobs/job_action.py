@@ -113,3 +113,11 @@ class JobAction(ABC):
         self, connection: AsyncConnection, run: JobRunView, state: JobState, error: str | None
     ) -> None:
         """Write what follows when the run was paused, queued again or cancelled, or has failed, in that transaction."""
+
+    async def finish_stop(  # noqa: B027 - most have nothing under way outside their steps
+        self, connection: AsyncConnection, run: JobRunView
+    ) -> None:
+        """Take back what was begun before a pause or cancellation was committed, in a transaction after that commit.
+
+        The request is answered afterwards. It may be repeated.
+        """

@@ -1,7 +1,7 @@
 """What a person or caller does to a job run: cancel, pause, resume, retry. Each writes its own audit record.
 
 The entry is locked before the run, as a step does it. So a change waits for the step under way, and the next step
-finds no entry, or another state.
+finds no entry, or another state. `finish_stop` must follow the commit of a pause or cancellation.
 """
 
 from collections.abc import Mapping
@@ -59,6 +59,12 @@ async def pause_run(
         return run
     await entry_store.withdraw_entries(connection, run.service_id, [id_])
     return await _set_state(connection, run, AuditAction.JOB_PAUSED, JobState.PAUSED, actions, actor)
+
+
+async def finish_stop(connection: AsyncConnection, run: JobRunView, actions: JobActions) -> None:
+    """Finish a pause or cancellation, in a transaction after its commit: then nothing of the run begins any more."""
+    if run.kind in actions:
+        await actions[run.kind].finish_stop(connection, run)
 
 
 async def resume_run(

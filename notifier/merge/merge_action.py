@@ -70,6 +70,11 @@ class MergeAction(JobAction):
                 await merge_store.set_merge_state(connection, merge.id, MergeState.FAILED, now)
                 await merge_store.update_merge(connection, merge.id, now, error=(error or "")[:_ERROR_LENGTH])
 
+    async def finish_stop(self, connection: AsyncConnection, run: JobRunView) -> None:
+        """Take back the mails that senders have claimed and not begun."""
+        if _get_step(run) is MergeStep.RUN and run.subject_id is not None:
+            await batch_cancellation.release_claimed(connection, run.service_id, run.subject_id)
+
 
 def _get_step(run: JobRunView) -> MergeStep:
     return MergeStep(run.options["step"])

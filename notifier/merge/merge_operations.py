@@ -209,6 +209,15 @@ async def cancel_merge(
     return await _reload(connection, merge)
 
 
+async def finish_stop(connection: AsyncConnection, merge: MergeView) -> None:
+    """Take back the mails that senders have claimed and not begun, in a transaction after a pause or cancellation.
+
+    Then no body of the merge begins any more.
+    """
+    if merge.run_job_id is not None:
+        await batch_cancellation.release_claimed(connection, merge.service_id, merge.id)
+
+
 async def _change_job(
     connection: AsyncConnection,
     merge: MergeView,

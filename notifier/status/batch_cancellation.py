@@ -122,7 +122,7 @@ async def _require_reach(connection: AsyncConnection, id_: UUID, kinds: Collecti
 
 
 async def release_claimed(connection: AsyncConnection, service_id: UUID, id_: UUID) -> None:
-    """Release the mails of a flagged batch that senders have claimed and not begun.
+    """Release the mails of a cancelled or paused batch that senders have claimed and not begun.
 
     Call it after the commit of the flag, because a mark that ran at the same time did not see the flag.
     """

@@ -29,6 +29,7 @@ from notifier.jobs.job_store import JobFilter
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 WATCH_SECONDS = 1.0
 """Between two looks at a job that is watched."""
+_Change = Callable[..., Awaitable[JobRunView]]
 
 
 @router.get("", response_model=models.JobsOut, summary="List jobs")
@@ -75,35 +76,39 @@ async def watch_job(request: Request, job_id: str) -> StreamingResponse:
 @router.post("/{job_id}/cancel", response_model=models.JobDetailOut, summary="Cancel a job")
 async def cancel_job(request: Request, job_id: str, audit: AuditDependency) -> dict[str, Any]:
     """Cancel a job after the step under way. What it has done stays. The request may be repeated."""
-    return await _change_job(request, job_id, audit, job_control.cancel_run)
+    return await _stop_job(request, job_id, audit, job_control.cancel_run)
 
 
 @router.post("/{job_id}/pause", response_model=models.JobDetailOut, summary="Pause a job")
 async def pause_job(request: Request, job_id: str, audit: AuditDependency) -> dict[str, Any]:
     """Pause a job after the step under way. The request may be repeated."""
-    return await _change_job(request, job_id, audit, job_control.pause_run)
+    return await _stop_job(request, job_id, audit, job_control.pause_run)
 
 
 @router.post("/{job_id}/resume", response_model=models.JobDetailOut, summary="Resume a job")
 async def resume_job(request: Request, job_id: str, audit: AuditDependency) -> dict[str, Any]:
     """Continue a paused job where it was."""
-    return await _change_job(request, job_id, audit, job_control.resume_run)
+    return models.build_job_detail(await _change_job(request, job_id, audit, job_control.resume_run))
 
 
 @router.post("/{job_id}/retry", response_model=models.JobDetailOut, summary="Retry a job")
 async def retry_job(request: Request, job_id: str, audit: AuditDependency) -> dict[str, Any]:
     """Continue a failed job at the step that failed."""
-    return await _change_job(request, job_id, audit, job_control.retry_run)
+    return models.build_job_detail(await _change_job(request, job_id, audit, job_control.retry_run))
 
 
-async def _change_job(
-    request: Request, job_id: str, audit: RequestAudit, change: Callable[..., Awaitable[JobRunView]]
-) -> dict[str, Any]:
+async def _stop_job(request: Request, job_id: str, audit: RequestAudit, stop: _Change) -> dict[str, Any]:
+    run = await _change_job(request, job_id, audit, stop)
+    async with open_change_transaction(request) as connection:
+        await job_control.finish_stop(connection, run, get_dependencies(request).job_actions)
+    return models.build_job_detail(run)
+
+
+async def _change_job(request: Request, job_id: str, audit: RequestAudit, change: _Change) -> JobRunView:
     key = await authenticate_manager(request, "manages jobs, which may send live mail")
     id_, actor, actions = parse_id(job_id, "job"), audit.get_actor(key), get_dependencies(request).job_actions
     async with open_change_transaction(request) as connection:
-        run = await change(connection, id_, _get_service(key), actions, actor=actor)
-    return models.build_job_detail(run)
+        return await change(connection, id_, _get_service(key), actions, actor=actor)
 
 
 def _get_service(key: AuthenticatedKey) -> UUID | None:

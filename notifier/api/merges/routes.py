@@ -28,6 +28,7 @@ from notifier.merge.merge_operations import NewMerge
 from notifier.merge.merge_view import MergeView
 
 router = APIRouter(prefix="/v1/merges", tags=["merges"])
+_Change = Callable[..., Awaitable[MergeView]]
 _FILE_SCHEMA = {"type": "string", "format": "binary", "maxLength": upload.MAX_FILE_BYTES}
 _TEMPLATE_PARAMETER = {
     "name": "template",
@@ -174,30 +175,34 @@ async def start_merge(request: Request, merge_id: str, audit: AuditDependency) -
 @router.post("/{merge_id}/pause", response_model=models.MergeOut, summary="Pause a merge")
 async def pause_merge(request: Request, merge_id: str, audit: AuditDependency) -> dict[str, Any]:
     """Submit no more rows, and hold the mails that are queued. The request may be repeated."""
-    return await _change_merge(request, merge_id, audit, merge_operations.pause_merge)
+    return await _stop_merge(request, merge_id, audit, merge_operations.pause_merge)
 
 
 @router.post("/{merge_id}/resume", response_model=models.MergeOut, summary="Resume a merge")
 async def resume_merge(request: Request, merge_id: str, audit: AuditDependency) -> dict[str, Any]:
     """Continue a paused merge where it was."""
-    return await _change_merge(request, merge_id, audit, merge_operations.resume_merge)
+    return await _build_reply(request, await _change_merge(request, merge_id, audit, merge_operations.resume_merge))
 
 
 @router.post("/{merge_id}/cancel", response_model=models.MergeOut, summary="Cancel a merge")
 async def cancel_merge(request: Request, merge_id: str, audit: AuditDependency) -> dict[str, Any]:
     """Submit no more rows, and withdraw the mails that are queued. The request may be repeated."""
-    return await _change_merge(request, merge_id, audit, merge_operations.cancel_merge)
+    return await _stop_merge(request, merge_id, audit, merge_operations.cancel_merge)
 
 
-async def _change_merge(
-    request: Request, merge_id: str, audit: RequestAudit, change: Callable[..., Awaitable[MergeView]]
-) -> dict[str, Any]:
+async def _stop_merge(request: Request, merge_id: str, audit: RequestAudit, stop: _Change) -> dict[str, Any]:
+    merge = await _change_merge(request, merge_id, audit, stop)
+    async with open_change_transaction(request) as connection:
+        await merge_operations.finish_stop(connection, merge)
+    return await _build_reply(request, merge)
+
+
+async def _change_merge(request: Request, merge_id: str, audit: RequestAudit, change: _Change) -> MergeView:
     caller = await authenticate_service(request, KeyScope.SEND)
     id_, actions = parse_id(merge_id, "merge"), get_dependencies(request).job_actions
     async with open_change_transaction(request) as connection:
         merge = await merge_store.get_merge(connection, caller.service_id, id_, caller.kinds_in_reach)
-        merge = await change(connection, merge, actions, actor=audit.get_actor(caller))
-    return await _build_reply(request, merge)
+        return await change(connection, merge, actions, actor=audit.get_actor(caller))
 
 
 async def _load_merge(request: Request, caller: Caller, merge_id: str) -> MergeView:

@@ -10,9 +10,9 @@ from uuid import UUID
 
 from sqlalchemy import select
 from support.counting_action import CountingAction
-from support.manual_clock import ManualClock
 
 from notifier.audit import Actor
+from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.db.tables import INSTANCE, JobRun, get_columns
 from notifier.job_states import Overlap
@@ -29,7 +29,7 @@ _run = get_columns(JobRun)
 
 
 async def save_schedule(
-    database: Database, clock: ManualClock, name: str = "nightly", request: ScheduleRequest = MINUTELY, **changes: Any
+    database: Database, clock: Clock, name: str = "nightly", request: ScheduleRequest = MINUTELY, **changes: Any
 ) -> ScheduleView:
     """Save a schedule of the instance; `changes` are fields of the request."""
     async with database.write() as connection:
