@@ -105,6 +105,9 @@ class Schedule(Reply):
     enabled: bool
     built_in: bool = False  # True: it can be changed, but not deleted
     next_at: datetime | None = None  # None: it begins no run by itself
+    last_skipped_at: datetime | None = None  # the last of its times that got no run
+    skipped_reason: str | None = None  # the rule that left it out: catch_up or overlap
+    skipped_count: int = 0  # times that got no run; a long pause counts as at most 100
     revision: int  # pass it when you save
     created_by: str
     created_at: datetime

@@ -90,6 +90,7 @@ class MergeSummary(Reply):
     faulty: int
     duplicates: int  # valid rows with an address that an earlier one has
     suppressed: int  # valid rows with a suppressed address: they are written, and not sent
+    copies: int  # addresses in cc and bcc of valid rows: each gets a copy of the row's mail
     error: str | None = None  # why it failed
     created_by: str
     created_at: datetime
