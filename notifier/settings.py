@@ -14,6 +14,7 @@ from pydantic_settings import NoDecode
 
 import notifier
 from notifier import header_names
+from notifier.console_settings import ConsoleSettings
 from notifier.environment import (
     LogSettings,
     check_host_name,
@@ -255,6 +256,7 @@ class Settings(LogSettings):
     webhooks: WebhooksSettings = WebhooksSettings()
     retention: RetentionSettings = RetentionSettings()
     feeds: FeedsSettings = FeedsSettings()
+    console: ConsoleSettings = ConsoleSettings()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -269,6 +271,11 @@ class Settings(LogSettings):
         if self.database_url is not None:
             return self.database_url.get_secret_value().strip()
         return f"sqlite:///{quote(os.fsencode(self.data_dir / 'notifier.sqlite3'))}"
+
+    @property
+    def console_url(self) -> str | None:
+        """The URL of this instance from outside, for staff."""
+        return self.console.url or self.public_url
 
     @property
     def uses_sqlite(self) -> bool:

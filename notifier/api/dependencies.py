@@ -17,6 +17,7 @@ from notifier.api.errors.problem_responses import get_request_id
 from notifier.audit import Actor
 from notifier.auth.authenticated_key import AuthenticatedKey, Caller, KeyScope, require_service
 from notifier.auth.authenticator import Authenticator
+from notifier.auth.staff_session import SessionTimes
 from notifier.clock import Clock
 from notifier.db.database_errors import convert_database_errors
 from notifier.db.engine import Database
@@ -109,6 +110,8 @@ class ApiDependencies:
     job_actions: JobActions
     retention: RetentionPolicy
     merge_previewer: MergePreviewer
+    session_times: SessionTimes  # of staff
+    console_url: str | None = None  # the URL from outside with which one-time links begin
     insecure_hosts: tuple[str, ...] = ()  # hosts of webhook URLs that may use plain HTTP
     insecure_feed_hosts: tuple[str, ...] = ()  # hosts of feeds that may use plain HTTP
     secret_box: SecretBox = SecretBox()  # noqa: RUF009 - frozen; encrypts secrets of webhooks and feeds

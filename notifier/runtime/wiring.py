@@ -16,6 +16,7 @@ from notifier.api.app import create_app
 from notifier.api.dependencies import ApiDependencies, RateLimits
 from notifier.api.errors import problem_responses
 from notifier.auth.authenticator import Authenticator, KeyUsageWriter
+from notifier.auth.staff_session import SessionTimes
 from notifier.clock import Clock
 from notifier.db import data_directory
 from notifier.db.engine import Database
@@ -126,6 +127,8 @@ def build_api(parts: ProcessParts) -> FastAPI:
         job_actions=build_job_actions(parts),
         retention=RetentionPolicy.from_settings(parts.settings.retention, parts.settings.api),
         merge_previewer=MergePreviewer(parts.database, RowValidator(rules, template_cache), template_cache),
+        session_times=SessionTimes.from_settings(parts.settings.console),
+        console_url=parts.settings.console_url,
         insecure_hosts=parts.settings.webhooks.insecure_hosts,
         insecure_feed_hosts=parts.settings.feeds.insecure_hosts,
         secret_box=SecretBox.from_setting(parts.settings.secret_key),
