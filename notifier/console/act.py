@@ -1,4 +1,4 @@
-"""What people do with the console: each act is an operation of the API, with its scope, and is written into the audit."""
+"""What people do with the console: each act is an operation of the API, with its scope and its audit record."""
 
 import secrets
 from collections.abc import AsyncIterator, Callable

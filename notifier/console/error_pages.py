@@ -77,8 +77,12 @@ async def answer_error(request: Request, error: Exception) -> Response:
     words = next((_WORDS_OF_ERROR[kind] for kind in type(error).__mro__ if kind in _WORDS_OF_ERROR), None)
     if words is None:
         status = 422 if isinstance(error, InvalidRequestError) else 409
-        words = ErrorWords(status=status, title="That was not possible.", reason=_word_error(error),
-                           advice="Go back, reload the page, and look at what it says now.")
+        words = ErrorWords(
+            status=status,
+            title="That was not possible.",
+            reason=_word_error(error),
+            advice="Go back, reload the page, and look at what it says now.",
+        )
     retry_after = getattr(error, "retry_after", None)
     headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
     return _answer(request, words, headers=headers)

@@ -44,8 +44,9 @@ async def read_form(request: Request, model: type[Model], *, max_bytes: int = MA
         return model.model_validate(values)
     except ValidationError as error:
         messages = {str(fault["loc"][0] if fault["loc"] else ""): _word_fault(fault, model) for fault in error.errors()}
-        return FormErrors(values={name: value for name, value in values.items() if name in model.model_fields},
-                          messages=messages)
+        return FormErrors(
+            values={name: value for name, value in values.items() if name in model.model_fields}, messages=messages
+        )
 
 
 async def _parse_body(request: Request, max_bytes: int) -> FormData:
