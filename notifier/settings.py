@@ -273,11 +273,6 @@ class Settings(LogSettings):
         return f"sqlite:///{quote(os.fsencode(self.data_dir / 'notifier.sqlite3'))}"
 
     @property
-    def console_url(self) -> str | None:
-        """The URL of this instance from outside, for staff."""
-        return self.console.url or self.public_url
-
-    @property
     def uses_sqlite(self) -> bool:
         """True if the embedded database is in use."""
         return self.effective_database_url.lower().startswith("sqlite")

@@ -159,12 +159,12 @@ def _parse_roles(texts: list[str]) -> "list[StaffRole]":
 
 
 def _print_link(view: "StaffView", link: "NewLink", settings: "Settings", url: str, *, as_json: bool) -> None:
-    address = link.build_url(url or settings.console_url or LOCAL_URL)
+    address = link.build_url(url or settings.console.url or LOCAL_URL)
     if as_json:
         row = _build_staff_row(view) | {"link": address, "link_expires": format_time(link.expires_at)}
         print_rows([row], as_json=True)
         return
-    if not url and settings.console_url is None:
+    if not url and settings.console.url is None:
         note = f"the link begins with {LOCAL_URL}: set NOTIFIER_CONSOLE__URL or give --url for another address"
         print(f"notifier: {note}", file=sys.stderr)
     print(f"{view.email} sets a password by this link, once, before {format_time(link.expires_at)}:")

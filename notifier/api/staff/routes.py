@@ -14,6 +14,7 @@ from notifier.auth import staff_admin, staff_link, staff_session
 from notifier.auth.authenticated_key import KeyScope
 from notifier.auth.staff_admin import NewStaff
 from notifier.auth.staff_link import NewLink
+from notifier.auth.staff_session import SessionTimes
 from notifier.email_address import InvalidAddressError
 from notifier.errors import Fault, InvalidRequestError
 
@@ -114,7 +115,7 @@ async def list_staff_sessions(request: Request, staff_id: str) -> dict[str, Any]
     dependencies = get_dependencies(request)
     async with dependencies.database.read() as connection:
         view = await staff_admin.get_staff(connection, parse_id(staff_id, "person"))
-        now, times = dependencies.clock.now(), dependencies.session_times
+        now, times = dependencies.clock.now(), SessionTimes.from_settings(dependencies.console)
         sessions = await staff_session.list_sessions(connection, view.id, now, times)
     return {"sessions": [vars(session) for session in sessions]}
 
@@ -139,5 +140,5 @@ def _parse_new_staff(body: models.StaffIn) -> NewStaff:
 
 
 def _build_link_reply(request: Request, link: NewLink) -> dict[str, Any]:
-    url = link.build_url(get_dependencies(request).console_url or "")
+    url = link.build_url(get_dependencies(request).console.url or "")
     return {"url": url, "purpose": link.purpose, "expires_at": link.expires_at}
