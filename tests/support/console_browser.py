@@ -15,7 +15,15 @@ from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, s
 CHROMIUM = shutil.which("chromium")
 AXE = Path(__file__).parents[2] / ".venv" / "openapi" / "node_modules" / "axe-core" / "axe.min.js"
 WAIT_MILLISECONDS = 60_000
-FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update")
+STRANGE_HOST = "console.example"
+"""A name by which the browser reaches the program, and which is not the console's."""
+FLAGS = (
+    f"--host-resolver-rules=MAP {STRANGE_HOST} 127.0.0.1",
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+)
 PHONE, TABLET, DESKTOP = 375, 768, 1440
 Scheme = Literal["light", "dark"]
 _RECORD_VIOLATIONS = """
