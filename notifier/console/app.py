@@ -14,7 +14,7 @@ from notifier.console import error_pages
 from notifier.console.context import ConsoleDependencies
 from notifier.console.origin import SAFE_METHODS, WrongAddressError, find_request_origin, is_from_own_page
 from notifier.console.page import STATIC
-from notifier.console.pages import home, me, sign_in, welcome
+from notifier.console.pages import home, me, oidc, sign_in, welcome
 from notifier.console.policy import PageHeaders
 from notifier.console.session_gate import guard_endpoint
 from notifier.errors import NotFoundError
@@ -27,6 +27,7 @@ OPEN_ROUTES: Sequence[Route] = (
     Route("/static/{digest}/{name:path}", STATIC.serve_file),
     *sign_in.open_routes,
     *welcome.open_routes,
+    *oidc.open_routes,
 )
 """What everybody may load."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from notifier.auth.oidc_sign_in import OidcSignIn
 from notifier.auth.staff_sign_in import StaffAuthenticator
 from notifier.clock import Clock
 from notifier.console.reading import ReadSlots
@@ -45,6 +46,7 @@ class ConsoleDependencies:
     streams: OpenStreams
     job_actions: JobActions
     read_slots: ReadSlots
+    oidc: OidcSignIn | None = None  # None: people sign in by password only
     url: str | None = None  # where people open the console; None: on this machine only
 
 

@@ -28,6 +28,9 @@ PAGES: tuple[PageDescription, ...] = (
     PageDescription(
         path="/welcome/{link}", name="welcome", states={"": "{welcome_link}", "ended": "ended"}, is_open=True
     ),
+    PageDescription(
+        path="/oidc/callback", name="back from the provider", states={"refused": "?error=access_denied"}, is_open=True
+    ),
     PageDescription(path="/", name="home"),
     PageDescription(path="/me", name="account"),
 )
