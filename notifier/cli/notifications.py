@@ -33,28 +33,40 @@ Comment = Annotated[str, typer.Option(help="Why; kept in the timeline.")]
 
 
 async def show_notification(id_: Id, as_json: Json = False) -> None:
-    """Show a notification: its status, the reason, and everything that happened to it."""
+    """Show a notification: whether it arrived, why, what to do now, and everything that happened to it."""
     from notifier.api.notifications import models
+    from notifier.email_address import RecipientPolicy
     from notifier.lookup import notification_view
+    from notifier.lookup.answer import build_answer
+    from notifier.lookup.answer_table import LABELS
+    from notifier.lookup.wait_explanation import explain_notification
     from notifier.retention import content_expiry
     from notifier.retention.retention_policy import RetentionPolicy
 
     notification_id = _parse_id(id_)
     async with open_for_reading() as parts:
+        now, recipients = (
+            parts.clock.now(),
+            RecipientPolicy.from_settings(parts.settings.recipients, parts.settings.smtp),
+        )
         async with parts.database.read() as connection:
-            view = await notification_view.get_notification(connection, None, notification_id)
+            explanation = await explain_notification(connection, None, notification_id, recipients, now)
             items = await notification_view.get_timeline(connection, None, notification_id)
             policy = RetentionPolicy.from_settings(parts.settings.retention, parts.settings.api)
             until = await content_expiry.get_content_expiry(connection, notification_id, policy)
-        now = parts.clock.now()
+    view = explanation.view
+    answer = build_answer(view, now=now, causes=explanation.causes)
     if as_json:
         notification = models.build_notification_reply(view, now, until) | {
-            "events": [models.build_event_reply(item) for item in items]
+            "answer": vars(answer),
+            "events": [models.build_event_reply(item) for item in items],
         }
         print(json.dumps(notification, default=_format_json))
         return
     status = models.get_shown_status(view.status, view.send_at, now)
     print(f"{view.id}  {view.template} v{view.template_version}  to {strip_control_characters(view.recipient)}\n")
+    print(f"answer    {LABELS[answer.kind]}. {strip_control_characters(answer.sentence)}")
+    print(f"advice    {strip_control_characters(answer.next_step)}")
     print(f"status    {status}" + (f" ({view.reason})" if view.reason else ""))
     print(f"why       {strip_control_characters(view.detail or '-')}")
     if view.uncertain_at is not None:
@@ -91,6 +103,7 @@ def _format_item(item: "TimelineItem") -> str:
         parts.append(
             f"{item.attempt.number}, {item.attempt.relay or 'the sender died'}{duration}, {item.attempt.phase}:"
         )
+        parts += [f"({item.attempt.meaning})"] if item.attempt.meaning else []
     parts += [strip_control_characters(item.detail)] if item.detail else []
     parts += [f"(by {item.actor})"] if item.actor else []
     return "  ".join(parts)

@@ -106,6 +106,7 @@ class Attempt(Reply):
     outcome: str | None = None
     code: int | None = None  # of the relay's reply
     enhanced_code: str | None = None
+    meaning: str | None = None  # of the codes, in words
     reply: str | None = None
 
 
@@ -210,11 +211,22 @@ class WaitReason(Reply):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Answer(Reply):
+    """Whether a mail arrived, in words, and what to do now."""
+
+    kind: str  # yes, probably, not_yet, no or nobody_knows
+    sentence: str | None = None
+    next_step: str | None = None
+    actions: tuple[str, ...] = ()  # cancel, update, retry, resolve, lift
+
+
+@dataclass(frozen=True, kw_only=True)
 class Explanation(Reply):
-    """Why a notification waits, and when it is tried next."""
+    """Whether a notification arrived, why it waits, and when it is tried next."""
 
     id: str
     status: str
+    answer: Answer | None = None
     waiting: bool | None = None
     next_attempt_at: datetime | None = None
     expires_at: datetime | None = None

@@ -20,6 +20,7 @@ from notifier.db.tables import (
 from notifier.errors import NotFoundError
 from notifier.outbox import entry_store
 from notifier.outcomes import OutcomeName, SmtpPhase
+from notifier.smtp.enhanced_codes import get_meaning
 from notifier.states import WAITING_STATUSES, EntryState, KeyKind, Priority, Reason, Role, Status, WhenUncertain
 
 _notification, _attempt, _entry = get_columns(Notification), get_columns(Attempt), get_columns(OutboxEntry)
@@ -42,6 +43,11 @@ class AttemptView:
     code: int | None
     enhanced_code: str | None
     reply: str
+
+    @property
+    def meaning(self) -> str | None:
+        """What the codes of a refusal mean, in words; None if they do not tell."""
+        return get_meaning(self.code, self.enhanced_code)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,10 @@ from typing_extensions import TypeAliasType
 from notifier import email_address
 from notifier.api import pagination
 from notifier.api.fields import AwareTime
+from notifier.lookup.answer_table import AnswerAction, AnswerKind
 from notifier.lookup.content_preview import ContentView
 from notifier.lookup.notification_search import NotificationFilter
-from notifier.lookup.notification_view import CopyView, NotificationView, TimelineItem
+from notifier.lookup.notification_view import AttemptView, CopyView, NotificationView, TimelineItem
 from notifier.lookup.wait_explanation import Because
 from notifier.states import KeyKind, Priority, Reason, Role, Status, WhenUncertain
 
@@ -46,6 +47,7 @@ class AttemptOut(BaseModel):
     outcome: str
     code: int | None
     enhanced_code: str | None
+    meaning: str | None = Field(description="What the codes of a refusal mean (RFC 3463); null if they do not tell.")
     reply: str
 
 
@@ -142,7 +144,7 @@ def build_notification_reply(
         "tags": view.tags or [],
         "metadata": view.meta or {},
         "copies": [_build_copy_reply(copy, now) for copy in view.copies],
-        "attempts": [vars(attempt) for attempt in view.attempts],
+        "attempts": [build_attempt_reply(attempt) for attempt in view.attempts],
         "content_until": content_until,
     }
 
@@ -158,7 +160,12 @@ def _build_copy_reply(view: CopyView, now: datetime) -> dict[str, Any]:
 
 def build_event_reply(item: TimelineItem) -> dict[str, Any]:
     """Build the reply for an event."""
-    return vars(item) | {"attempt": vars(item.attempt) if item.attempt else None}
+    return vars(item) | {"attempt": build_attempt_reply(item.attempt) if item.attempt else None}
+
+
+def build_attempt_reply(attempt: AttemptView) -> dict[str, Any]:
+    """Build the reply for an attempt."""
+    return vars(attempt) | {"meaning": attempt.meaning}
 
 
 class NotificationQuery(pagination.PageQuery):
@@ -234,11 +241,21 @@ class CauseOut(BaseModel):
     until: datetime | None = Field(description="Null: not known, or it does not end by itself.")
 
 
+class AnswerOut(BaseModel):
+    """Whether the mail arrived, in words, and what to do now."""
+
+    kind: AnswerKind
+    sentence: str = Field(description="Why, for people. Times are in UTC.")
+    next_step: str = Field(description="What to do now, for people.")
+    actions: list[AnswerAction] = Field(description="What can be done: `lift` is about the suppression.")
+
+
 class ExplanationOut(BaseModel):
-    """Why a notification is not sent yet."""
+    """Whether a notification arrived, and why it is not sent yet."""
 
     id: UUID
     status: ShownStatus
+    answer: AnswerOut
     waiting: bool
     next_attempt_at: datetime | None = Field(
         description="The earliest time of the next attempt; null during an attempt, while it is held, and at the end."

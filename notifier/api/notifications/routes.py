@@ -21,6 +21,7 @@ from notifier.api.notifications.models import NotificationQuery
 from notifier.api.request_reader import document_body, read_model, read_optional_model
 from notifier.auth.authenticated_key import Caller, KeyScope, MailRights
 from notifier.lookup import notification_search, notification_view, wait_explanation
+from notifier.lookup.answer import build_answer
 from notifier.lookup.notification_search import PageRequest
 from notifier.retention import content_expiry
 from notifier.states import WAITING_STATUSES
@@ -84,7 +85,7 @@ async def list_notifications(
     "/{notification_id}/explain", response_model=models.ExplanationOut, summary="Explain why a notification waits"
 )
 async def explain_notification(request: Request, notification_id: str) -> dict[str, Any]:
-    """Explain why a notification is not sent yet, and when it is tried next."""
+    """Explain whether a notification arrived, why it is not sent yet, and when it is tried next."""
     dependencies = get_dependencies(request)
     caller = await authenticate_service(request, KeyScope.READ)
     now, id_ = dependencies.clock.now(), parse_id(notification_id)
@@ -96,6 +97,7 @@ async def explain_notification(request: Request, notification_id: str) -> dict[s
     return {
         "id": view.id,
         "status": models.get_shown_status(view.status, view.send_at, now),
+        "answer": vars(build_answer(view, now=now, causes=explanation.causes)),
         "waiting": view.status in WAITING_STATUSES and view.entry_state is not None,
         "next_attempt_at": explanation.next_attempt_at,
         "expires_at": view.expires_at,
