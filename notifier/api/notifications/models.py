@@ -13,7 +13,7 @@ from notifier.api import pagination
 from notifier.api.fields import AwareTime
 from notifier.lookup.answer_table import AnswerAction, AnswerKind
 from notifier.lookup.content_preview import ContentView
-from notifier.lookup.notification_search import NotificationFilter
+from notifier.lookup.index_walk import NotificationFilter
 from notifier.lookup.notification_view import AttemptView, CopyView, NotificationView, TimelineItem
 from notifier.lookup.wait_explanation import Because
 from notifier.states import KeyKind, Priority, Reason, Role, Status, WhenUncertain
