@@ -12,7 +12,7 @@ export PIP_ROOT_USER_ACTION = ignore
 FAULT_TESTS := $(addprefix tests/, chaos sabotage integration/smtp integration/outbox integration/notification unit/outbox \
   acceptance/test_schemathesis.py)
 
-.PHONY: demo test coverage chaos check format generate-java generate-go lock bench clean
+.PHONY: demo test coverage chaos check format generate-java generate-go vendor lock bench clean
 
 # The virtual environment from the pinned lock, with this checkout installed editable.
 .venv: requirements.lock requirements-dev.lock
@@ -88,6 +88,17 @@ lock: $(OPENAPI)/installed
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --group openapi \
 	  -o requirements-openapi.lock
 	$(WITH_NODE) npm install --prefix tests/generated --package-lock-only --omit-lockfile-registry-resolved $(NPM_FLAGS)
+
+# The scripts of others that the console loads, from the npm registry: to change a version, change it here and in the
+# README of the folder, with its sum, which a test compares.
+HTMX := 4.0.1
+VENDOR := notifier/console/static/vendor
+vendor: $(OPENAPI)/installed
+	rm -rf var/vendor && mkdir -p var/vendor
+	cd var/vendor && $(WITH_NODE) npm pack --silent htmx.org@$(HTMX) && tar -xzf htmx.org-$(HTMX).tgz
+	cp var/vendor/package/dist/htmx.min.js var/vendor/package/dist/ext/hx-sse.min.js $(VENDOR)
+	cp var/vendor/package/LICENSE $(VENDOR)/htmx.LICENSE.txt
+	cd $(VENDOR) && sha256sum *.js
 
 clean:
 	rm -rf .venv var .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
