@@ -1,7 +1,7 @@
 """`show`, `unknown`, `cancel`, `retry` and `resolve`: an operator examines notifications and decides about them."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -37,6 +37,7 @@ async def show_notification(id_: Id, as_json: Json = False) -> None:
     from notifier.api.notifications import models
     from notifier.email_address import RecipientPolicy
     from notifier.lookup import notification_view
+    from notifier.lookup.actor_names import get_actor_names
     from notifier.lookup.answer import build_answer
     from notifier.lookup.answer_table import LABELS
     from notifier.lookup.wait_explanation import explain_notification
@@ -52,6 +53,7 @@ async def show_notification(id_: Id, as_json: Json = False) -> None:
         async with parts.database.read() as connection:
             explanation = await explain_notification(connection, None, notification_id, recipients, now)
             items = await notification_view.get_timeline(connection, None, notification_id)
+            names = await get_actor_names(connection, (item.actor for item in items))
             policy = RetentionPolicy.from_settings(parts.settings.retention, parts.settings.api)
             until = await content_expiry.get_content_expiry(connection, notification_id, policy)
     view = explanation.view
@@ -59,7 +61,7 @@ async def show_notification(id_: Id, as_json: Json = False) -> None:
     if as_json:
         notification = models.build_notification_reply(view, now, until) | {
             "answer": vars(answer),
-            "events": [models.build_event_reply(item) for item in items],
+            "events": [models.build_event_reply(item, names) for item in items],
         }
         print(json.dumps(notification, default=_format_json))
         return
@@ -75,7 +77,7 @@ async def show_notification(id_: Id, as_json: Json = False) -> None:
         print(f"content   {f'kept until {format_time(until)}' if until is not None else 'erased, or kept for a copy'}")
     print(f"what now  {_describe_next_step(view)}\n")
     for item in items:
-        print(_format_item(item))
+        print(_format_item(item, names))
 
 
 def _describe_next_step(view: "NotificationView") -> str:
@@ -96,7 +98,7 @@ def _describe_next_step(view: "NotificationView") -> str:
     return "nothing: it has ended"
 
 
-def _format_item(item: "TimelineItem") -> str:
+def _format_item(item: "TimelineItem", names: "Mapping[str, str]") -> str:
     parts = [format_time(item.at), item.kind.ljust(9)]
     if item.attempt is not None:
         duration = f" in {item.attempt.duration_ms} ms" if item.attempt.duration_ms is not None else ""
@@ -105,7 +107,7 @@ def _format_item(item: "TimelineItem") -> str:
         )
         parts += [f"({item.attempt.meaning})"] if item.attempt.meaning else []
     parts += [strip_control_characters(item.detail)] if item.detail else []
-    parts += [f"(by {item.actor})"] if item.actor else []
+    parts += [f"(by {strip_control_characters(names[item.actor])})"] if item.actor else []
     return "  ".join(parts)
 
 

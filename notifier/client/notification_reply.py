@@ -125,6 +125,7 @@ class Notification(Reply):
     """A notification and its status."""
 
     id: str
+    service: str | None = None  # the name of the service that submitted it
     status: str
     reason: str | None = None
     detail: str | None = None
@@ -160,6 +161,7 @@ class Event(Reply):
     kind: str
     detail: str | None = None
     actor: str | None = None
+    actor_name: str | None = None  # as people call the actor
     attempt: Attempt | None = None
 
 

@@ -13,6 +13,7 @@ from notifier.db.tables import (
     Notification,
     NotificationEvent,
     OutboxEntry,
+    Service,
     Template,
     TemplateVersion,
     get_columns,
@@ -25,7 +26,7 @@ from notifier.states import WAITING_STATUSES, EntryState, KeyKind, Priority, Rea
 
 _notification, _attempt, _entry = get_columns(Notification), get_columns(Attempt), get_columns(OutboxEntry)
 _template, _version = get_columns(Template), get_columns(TemplateVersion)
-_event = get_columns(NotificationEvent)
+_event, _service = get_columns(NotificationEvent), get_columns(Service)
 MAX_ATTEMPTS_SHOWN = 200  # the newest attempts of one notification
 MAX_EVENTS_SHOWN = 200  # the newest actions of people and callers
 
@@ -66,6 +67,8 @@ class NotificationView:
     """A notification, as people see it."""
 
     id: UUID
+    service_id: UUID
+    service: str | None  # its name
     status: Status
     reason: Reason | None
     detail: str | None
@@ -113,10 +116,11 @@ def _select_views() -> Select[*tuple[object, ...]]:
     return (
         select(*(_notification[name] for name in _OWN))
         .add_columns(_template.slug.label("template"), _version.number.label("template_version"), _WHEN_UNCERTAIN)
-        .add_columns(_NEXT_TRY, _entry.state.label("entry_state"))
+        .add_columns(_NEXT_TRY, _entry.state.label("entry_state"), _service.name.label("service"))
         .outerjoin(TemplateVersion, _version.id == _notification.template_version_id)
         .outerjoin(Template, _template.id == _version.template_id)
         .outerjoin(OutboxEntry, ENTRY_OF_NOTIFICATION)
+        .outerjoin(Service, _service.id == _notification.service_id)
     )
 
 

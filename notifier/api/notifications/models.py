@@ -1,5 +1,6 @@
 """The reply models of notifications, and how the domain's views become them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -11,6 +12,7 @@ from typing_extensions import TypeAliasType
 from notifier import email_address
 from notifier.api import pagination
 from notifier.api.fields import AwareTime
+from notifier.api.service_choice import ServiceName
 from notifier.lookup.answer_table import AnswerAction, AnswerKind
 from notifier.lookup.content_preview import ContentView
 from notifier.lookup.index_walk import NotificationFilter
@@ -64,6 +66,7 @@ class NotificationOut(BaseModel):
     """A notification and its status."""
 
     id: UUID
+    service: str | None = Field(description="The name of the service that submitted it.")
     status: ShownStatus
     reason: Reason | None
     detail: str | None
@@ -107,7 +110,8 @@ class HappenedOut(BaseModel):
         "or the status in which it ended."
     )
     detail: str | None
-    actor: str | None = Field(description="Who did it: `key:<id>` or `operator:<name>`.")
+    actor: str | None = Field(description="Who did it: `key:<id>`, `staff:<id>` or `operator:<name>`.")
+    actor_name: str | None = Field(description="The same, as people call them.")
     attempt: AttemptOut | None
 
 
@@ -158,9 +162,12 @@ def _build_copy_reply(view: CopyView, now: datetime) -> dict[str, Any]:
     }
 
 
-def build_event_reply(item: TimelineItem) -> dict[str, Any]:
-    """Build the reply for an event."""
-    return vars(item) | {"attempt": build_attempt_reply(item.attempt) if item.attempt else None}
+def build_event_reply(item: TimelineItem, names: Mapping[str, str]) -> dict[str, Any]:
+    """Build the reply for an event; `names`: of the actors."""
+    return vars(item) | {
+        "actor_name": names.get(item.actor) if item.actor else None,
+        "attempt": build_attempt_reply(item.attempt) if item.attempt else None,
+    }
 
 
 def build_attempt_reply(attempt: AttemptView) -> dict[str, Any]:
@@ -181,6 +188,7 @@ class NotificationQuery(pagination.PageQuery):
     created_after: Annotated[AwareTime | None, Query(description="At this time or later.")] = None
     created_before: Annotated[AwareTime | None, Query(description="Before this time.")] = None
     copies: Annotated[bool, Query(description="List copies as well.")] = False
+    service: ServiceName = None
 
     def build_filter(self) -> NotificationFilter:
         """Build the domain's filter."""
