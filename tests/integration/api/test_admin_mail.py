@@ -36,7 +36,7 @@ async def _create_key(parts: wiring.ProcessParts, service: str | None, *scopes: 
 
 async def _submit(installation: Installation, parts: wiring.ProcessParts, key: str | None = None) -> str:
     async with installation.open_client(parts, key) as client:
-        reply = await client.post(PATH, json=WELCOME | {"send_at": "2099-01-01T00:00:00Z"})
+        reply = await client.post(PATH, json=WELCOME)
         assert reply.status_code == 202, reply.text
         return str(reply.json()["id"])
 
