@@ -27,11 +27,8 @@ from notifier.api.openapi import description
 from notifier.api.openapi.webhook_events import router as event_router
 from notifier.api.pages import docs_router, problems_router
 from notifier.api.schedules.routes import router as schedules_router
-<<<<<<< HEAD
 from notifier.api.services.routes import router as services_router
-=======
 from notifier.api.staff.routes import router as staff_router
->>>>>>> frame
 from notifier.api.statistics.routes import router as statistics_router
 from notifier.api.suppressions.routes import router as suppressions_router
 from notifier.api.templates.draft_routes import router as template_draft_router
