@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from notifier.client.api_call import Reply
 from notifier.client.errors import Fault
@@ -183,6 +183,7 @@ class Content(Reply):
     subject: str
     html: str | None = None
     text: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)  # secret ones are masked
     attachments: tuple[File, ...] = ()
     size: int | None = None  # bytes of the whole mail
     sha256: str | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import select
 
 from notifier import audit
@@ -51,6 +52,7 @@ class ContentView:
     subject: str
     html: str | None
     text: str
+    variables: dict[str, Any]  # secret ones are masked
     attachments: list[dict[str, Any]]
     source: bytes  # the whole message, as a relay gets it
     sha256: str  # of the source
@@ -81,10 +83,7 @@ class ContentPreviewer:
         Raises `NotFoundError`, `ContentGoneError`, `UnrenderableError`, `DatabaseUnavailableError`.
         """
         service_id, view = await self._preview_stored(reach, id_, actor)
-        record = audit.AuditRecord(action=audit.AuditAction.CONTENT_VIEWED, object_id=id_, service_id=service_id)
-        with convert_database_errors():
-            async with asyncio.timeout(MAX_RECORD_SECONDS), self._database.write() as connection:
-                await audit.write_audit_record(connection, record, actor)
+        await self._record_view(id_, service_id, actor)
         return view
 
     async def _preview_stored(self, reach: ContentReach, id_: UUID, actor: Actor) -> tuple[UUID, ContentView]:
@@ -110,7 +109,7 @@ class ContentPreviewer:
             if delivery.secrets_erased:
                 raise ContentGoneError(SECRETS_ERASED)
             raise UnrenderableError(str(mail))
-        view_of_mail = _build_content_view(mail, delivery.attachments, digest)
+        view_of_mail = _build_content_view(mail, delivery, await self._mask_variables(delivery), digest)
         return view.service_id, replace(view_of_mail, secrets_erased=delivery.secrets_erased)
 
     async def preview_draft(self, notification: NewNotification) -> ContentView:
@@ -123,7 +122,36 @@ class ContentPreviewer:
         mail = await self._render(f"service:{notification.row.service_id}", delivery, files)
         if isinstance(mail, RenderFault):
             raise InvalidRequestError([Fault("/template", "template_failed", str(mail))])
-        return _build_content_view(mail, delivery.attachments, None)
+        return _build_content_view(mail, delivery, await self._mask_variables(delivery), None)
+
+    async def load_file(self, reach: ContentReach, id_: UUID, number: int, *, actor: Actor) -> MailAttachment:
+        """Get an attachment by its place among those of a notification within reach; recorded like a view.
+
+        Raises `NotFoundError`, `ContentGoneError`, `DatabaseUnavailableError`.
+        """
+        async with self._database.read() as connection:
+            view = await notification_view.get_notification(connection, reach.service_id, id_)
+            delivery = (await delivery_loader.load_deliveries(connection, [id_])).get(id_)
+        if view.kind not in reach.kinds or delivery is None or number >= len(delivery.attachments):
+            raise NotFoundError("there is no such attachment")
+        files = await attachment_validation.load_attachments(self._database, [delivery.attachments[number]])
+        if files is None:
+            raise ContentGoneError
+        await self._record_view(id_, view.service_id, actor)
+        return files[0]
+
+    async def _record_view(self, id_: UUID, service_id: UUID, actor: Actor) -> None:
+        record = audit.AuditRecord(action=audit.AuditAction.CONTENT_VIEWED, object_id=id_, service_id=service_id)
+        with convert_database_errors():
+            async with asyncio.timeout(MAX_RECORD_SECONDS), self._database.write() as connection:
+                await audit.write_audit_record(connection, record, actor)
+
+    async def _mask_variables(self, delivery: Delivery) -> dict[str, Any]:
+        """Get the variables with each secret value replaced."""
+        variables: dict[str, Any] = msgspec.json.decode(delivery.variables)
+        await self._sources.get_sources([delivery.template_version_id])  # only a loaded version knows its secrets
+        erasure = self._sources.get_secret_erasure(delivery.template_version_id)
+        return erasure.apply(variables) if erasure is not None else variables
 
     async def _render(
         self, editor: str, delivery: Delivery, files: Sequence[MailAttachment]
@@ -136,13 +164,16 @@ class ContentPreviewer:
         return await self._editors.get_renderer(editor).preview(job, sources)
 
 
-def _build_content_view(mail: PreviewedMail, attachments: list[dict[str, Any]], sent: bytes | None) -> ContentView:
+def _build_content_view(
+    mail: PreviewedMail, delivery: Delivery, variables: dict[str, Any], sent: bytes | None
+) -> ContentView:
     digest = hashlib.sha256(mail.wire).digest()
     return ContentView(
         subject=mail.subject,
         html=mail.html,
         text=mail.text,
-        attachments=attachments,
+        variables=variables,
+        attachments=delivery.attachments,
         source=mail.wire,
         sha256=digest.hex(),
         identical=digest == sent if sent else None,

@@ -22,7 +22,17 @@ from notifier.errors import NotFoundError
 from notifier.outbox import entry_store
 from notifier.outcomes import OutcomeName, SmtpPhase
 from notifier.smtp.enhanced_codes import get_meaning
-from notifier.states import WAITING_STATUSES, EntryState, KeyKind, Priority, Reason, Role, Status, WhenUncertain
+from notifier.states import (
+    WAITING_STATUSES,
+    Category,
+    EntryState,
+    KeyKind,
+    Priority,
+    Reason,
+    Role,
+    Status,
+    WhenUncertain,
+)
 
 _notification, _attempt, _entry = get_columns(Notification), get_columns(Attempt), get_columns(OutboxEntry)
 _template, _version = get_columns(Template), get_columns(TemplateVersion)
@@ -77,8 +87,10 @@ class NotificationView:
     parent_id: UUID | None
     batch_id: UUID | None
     kind: KeyKind
+    category: Category
     template: str | None  # None, like its version: the request had its own content
     template_version: int | None
+    template_version_id: UUID | None
     locale: str | None
     priority: Priority
     message_id: str

@@ -230,6 +230,7 @@ class ContentOut(BaseModel):
     subject: str
     html: str | None = Field(description="Null for a mail that has a text part only.")
     text: str
+    variables: dict[str, Any] = Field(description="Of the request; values of the sample stand for the secret ones.")
     attachments: list[FileOut]
     size: int = Field(description="Bytes of the whole mail.")
     sha256: str = Field(description="Of the whole mail, in hexadecimal digits.")
