@@ -59,3 +59,7 @@ PAGES: tuple[PageDescription, ...] = (
     PageDescription(path="/me", name="account"),
 )
 """Error pages have no route of their own; the rig adds them."""
+PARTS: frozenset[str] = frozenset(
+    {"/mail/{id:uuid}/state", "/mail/{id:uuid}/frame", "/mail/{id:uuid}/files/{number:int}"}
+)
+"""Routes that answer with a part of a page, a mail in a frame, or a file: no pages."""
