@@ -83,8 +83,8 @@ def _find_unknown_situation(view: NotificationView) -> Reason | WaitSituation | 
 def _list_fields(view: NotificationView, causes: Sequence[WaitCause], now: datetime, zone: tzinfo) -> dict[str, str]:
     return {
         "address": view.recipient,
-        "at": describe_time(view.updated_at, now, zone),
-        "due": describe_time(view.due_at, now, zone) if view.due_at and view.due_at > now else "in a moment",
+        "at": _describe_moment(view.updated_at, now, zone),
+        "due": _describe_moment(view.due_at, now, zone) if view.due_at and view.due_at > now else "in a moment",
         "until": describe_time(view.expires_at, now, zone),
         "status": view.status.value,
         "detail": (view.detail or "no details").rstrip("."),
@@ -122,8 +122,13 @@ def _list_actions(view: NotificationView, what: Reason | WaitSituation | None) -
     return [AnswerAction.RETRY] if view.status in RETRYABLE_STATUSES else []
 
 
+def _describe_moment(time: datetime, now: datetime, zone: tzinfo) -> str:
+    text = describe_time(time, now, zone)
+    return text if text.startswith(("today", "tomorrow", "yesterday")) else f"on {text}"
+
+
 def describe_time(time: datetime, now: datetime, zone: tzinfo) -> str:
-    """Write a time as people say it: "today at 14:02", "on Fri 5 Dec at 14:02"."""
+    """Write a time as people say it: "today at 14:02", "Fri 5 Dec at 14:02"."""
     local, today = time.astimezone(zone), now.astimezone(zone).date()
     clock = f"{local:%H:%M}{' UTC' if zone is UTC else ''}"
     days = (local.date() - today).days
@@ -131,4 +136,4 @@ def describe_time(time: datetime, now: datetime, zone: tzinfo) -> str:
     if name is not None:
         return f"{name} at {clock}"
     year = f" {local:%Y}" if local.year != today.year else ""
-    return f"on {local:%a} {local.day} {local:%b}{year} at {clock}"
+    return f"{local:%a} {local.day} {local:%b}{year} at {clock}"

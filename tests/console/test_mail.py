@@ -30,7 +30,7 @@ def test_a_refused_address_is_lifted_and_mailed_again(rig: ConsoleRig, browser: 
         expect(heading).to_contain_text(f"No. The mail server says that {REFUSED_ADDRESS} does not exist.")
         expect(page.get_by_text("This address does not exist.")).to_be_visible()
         expect(page.get_by_role("button", name="Send it again")).to_have_count(0)
-        page.get_by_text("In the server’s words").click()
+        page.get_by_text("In the server's words").click()
         expect(page.get_by_text("User unknown")).to_be_visible()
         page.get_by_role("button", name="Lift").click()
         expect(page.get_by_role("status").first).to_contain_text("Lifted.")

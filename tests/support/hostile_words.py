@@ -62,6 +62,6 @@ def build_hostile_mail(to: str) -> dict[str, Any]:
         "tags": [words[:64] for words in HOSTILE[:10]],
         "metadata": {f"key{number}": words for number, words in enumerate(HOSTILE[:20])},
         "attachments": [
-            {"filename": "bill <img src=x onerror=1>.txt", "content_type": "text/plain", "content": "SGVsbG8="}
+            {"filename": "bill ' onerror=1 &lt;b&gt;.txt", "content_type": "text/plain", "content": "SGVsbG8="}
         ],
     }

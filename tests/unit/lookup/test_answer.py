@@ -206,4 +206,4 @@ def test_times_are_written_as_people_say_them() -> None:
     late = datetime(2026, 12, 4, 23, 30, tzinfo=UTC)
     assert describe_time(late, NOW, zone) == "tomorrow at 00:30"
     assert describe_time(late, NOW, UTC) == "today at 23:30 UTC"
-    assert describe_time(datetime(2025, 5, 3, 8, 0, tzinfo=UTC), NOW, UTC) == "on Sat 3 May 2025 at 08:00 UTC"
+    assert describe_time(datetime(2025, 5, 3, 8, 0, tzinfo=UTC), NOW, UTC) == "Sat 3 May 2025 at 08:00 UTC"
