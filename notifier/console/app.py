@@ -14,14 +14,22 @@ from notifier.console import error_pages
 from notifier.console.context import ConsoleDependencies
 from notifier.console.origin import SAFE_METHODS, WrongAddressError, find_request_origin, is_from_own_page
 from notifier.console.page import STATIC
-from notifier.console.pages import home, me, oidc, sign_in, welcome
+from notifier.console.pages import home, mail_acts, mail_content, mail_list, mail_page, me, oidc, sign_in, welcome
 from notifier.console.policy import PageHeaders
 from notifier.console.session_gate import guard_endpoint
 from notifier.errors import NotFoundError
 from notifier.request_path import PathCleaner
 
 CONSOLE_PATH = "/console"
-PAGE_ROUTES: Sequence[Route] = (*home.routes, *me.routes, *sign_in.routes)
+PAGE_ROUTES: Sequence[Route] = (
+    *home.routes,
+    *mail_list.routes,
+    *mail_page.routes,
+    *mail_content.routes,
+    *mail_acts.routes,
+    *me.routes,
+    *sign_in.routes,
+)
 """Pages for signed-in people."""
 OPEN_ROUTES: Sequence[Route] = (
     Route("/static/{digest}/{name:path}", STATIC.serve_file),

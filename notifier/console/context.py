@@ -14,6 +14,7 @@ from notifier.email_address import RecipientPolicy
 from notifier.health.probes import Probes
 from notifier.jobs.job_control import JobActions
 from notifier.lookup.content_preview import ContentPreviewer
+from notifier.lookup.mail_titles import MailTitles
 from notifier.mail.mail_parts import Mailbox
 from notifier.rendering.preview_pool import EditorRenderers
 from notifier.retention.retention_policy import RetentionPolicy
@@ -46,6 +47,7 @@ class ConsoleDependencies:
     streams: OpenStreams
     job_actions: JobActions
     read_slots: ReadSlots
+    mail_titles: MailTitles
     oidc: OidcSignIn | None = None  # None: people sign in by password only
     url: str | None = None  # where people open the console; None: on this machine only
 

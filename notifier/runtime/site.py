@@ -21,6 +21,7 @@ from notifier.errors import ConfigurationError
 from notifier.health.probes import Probes
 from notifier.lookup.batch_progress import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
+from notifier.lookup.mail_titles import MailTitles
 from notifier.mail.mail_parts import Mailbox
 from notifier.merge.merge_preview import MergePreviewer
 from notifier.merge.row_validation import RowValidator
@@ -124,6 +125,7 @@ def build_console_dependencies(api: ApiDependencies, settings: Settings) -> Cons
         streams=api.streams,
         job_actions=api.job_actions,
         read_slots=ReadSlots(api.database),
+        mail_titles=MailTitles(),
         url=settings.console.url,
     )
 

@@ -10,7 +10,7 @@ from notifier.auth.staff_roles import StaffRole
 from notifier.clock import SystemClock
 from notifier.inbox.inbox_server import BackgroundInbox
 from notifier.runtime import wiring
-from support import notifier_process, uncertain_mails
+from support import mail_examples, notifier_process, uncertain_mails
 from support.notifier_process import NotifierProcess
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
@@ -48,6 +48,7 @@ class ConsoleSeed:
             async with self.installation.open_client(lost) as client:
                 path = await uncertain_mails.lose_after_dot(lost, client, relay)
             self.examples["unknown_mail"] = path.rpartition("/")[2]
+            self.examples |= await mail_examples.send_examples(self.installation, lost, relay)
         finally:
             await relay.stop()
 
