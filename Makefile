@@ -12,7 +12,7 @@ export PIP_ROOT_USER_ACTION = ignore
 FAULT_TESTS := $(addprefix tests/, chaos sabotage integration/smtp integration/outbox integration/notification unit/outbox \
   acceptance/test_schemathesis.py)
 
-.PHONY: demo test coverage chaos check format generate-java generate-go lock bench clean
+.PHONY: demo test coverage chaos check format generate-java generate-go lock vendor bench clean
 
 # The virtual environment from the pinned lock, with this checkout installed editable.
 .venv: requirements.lock requirements-dev.lock
@@ -88,6 +88,14 @@ lock: $(OPENAPI)/installed
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --group openapi \
 	  -o requirements-openapi.lock
 	$(WITH_NODE) npm install --prefix tests/generated --package-lock-only --omit-lockfile-registry-resolved $(NPM_FLAGS)
+
+# The console's editor, from the versions in package-lock.json; the result is committed. See its README.
+VENDOR := notifier/console/static/vendor/source
+vendor: $(OPENAPI)/installed
+	$(WITH_NODE) npm ci --prefix $(VENDOR) $(NPM_FLAGS)
+	cd $(VENDOR) && $(WITH_NODE) node_modules/.bin/esbuild editor-setup.js --bundle --format=esm --minify --legal-comments=none \
+	  --target=es2022 --log-level=warning --outfile=../editor.js
+	rm -rf $(VENDOR)/node_modules
 
 clean:
 	rm -rf .venv var .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -70,6 +70,7 @@ from notifier.client.request_fields import (
 from notifier.client.retry_policy import RetryPolicy
 from notifier.client.template_reply import (
     Asset,
+    DraftFault,
     FileDifference,
     GateReport,
     Layout,
@@ -78,6 +79,7 @@ from notifier.client.template_reply import (
     RenderedSource,
     SavedDraft,
     Template,
+    TemplateCaller,
     TemplateDifference,
     TemplateDraft,
     TemplatePreview,
@@ -111,6 +113,7 @@ __all__ = [
     "Content",
     "Copy",
     "Defaults",
+    "DraftFault",
     "DryRun",
     "Event",
     "Explanation",
@@ -149,6 +152,7 @@ __all__ = [
     "Suppression",
     "SuppressionFilter",
     "Template",
+    "TemplateCaller",
     "TemplateDifference",
     "TemplateDraft",
     "TemplatePreview",

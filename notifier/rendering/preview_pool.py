@@ -205,7 +205,7 @@ class EditorRenderer:
     def __init__(self, pool: PreviewPool, slots: EditorSlots, editor: str) -> None:
         self._pool = pool
         self._slots = slots
-        self._editor = editor
+        self.editor = editor  # the actor
 
     async def preview(self, job: RenderJob, sources: Mapping[str, TemplateSource]) -> PreviewedMail | RenderFault:
         """Render one mail and show its parts and its bytes."""
@@ -225,8 +225,8 @@ class EditorRenderer:
     async def _hold_slot(self) -> AsyncIterator[tuple[EditorSlot, RenderingPool]]:
         """Hold the slot and a child: a separate child while the editor has a debt, so that nobody else waits."""
         async with (
-            self._slots.acquire(self._editor) as slot,
-            self._pool.borrow_child(apart=self._slots.has_debt(self._editor)) as child,
+            self._slots.acquire(self.editor) as slot,
+            self._pool.borrow_child(apart=self._slots.has_debt(self.editor)) as child,
         ):
             slot.start(lambda: child.cpu_seconds)
             yield slot, child
