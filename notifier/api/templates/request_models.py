@@ -171,7 +171,7 @@ class PreviewIn(RequestModel):
     locale: Annotated[str, StringConstraints(max_length=35, pattern=fields.LOCALE_PATTERN)] | None = None
     version: fields.PositiveWholeNumber | None = Field(None, description="Preview this version. Default: the draft.")
     to: fields.Address | None = Field(None, description="The recipient shown in the mail; nothing is sent.")
-    like: UUID | None = Field(None, description=LIKE)
+    like: UUID | None = Field(None, strict=False, description=LIKE)
 
 
 class TestSendIn(PreviewIn):
@@ -200,4 +200,4 @@ class RenderIn(RequestModel):
     template: Annotated[str, StringConstraints(max_length=64, pattern=SLUG_PATTERN)] | None = Field(
         None, description="The template whose text this will be; needed with `like`."
     )
-    like: UUID | None = Field(None, description=LIKE + " `variables` is then only the sample.")
+    like: UUID | None = Field(None, strict=False, description=LIKE + " `variables` is then only the sample.")
