@@ -89,13 +89,21 @@ lock: $(OPENAPI)/installed
 	  -o requirements-openapi.lock
 	$(WITH_NODE) npm install --prefix tests/generated --package-lock-only --omit-lockfile-registry-resolved $(NPM_FLAGS)
 
-# The console's editor, from the versions in package-lock.json; the result is committed. See its README.
-VENDOR := notifier/console/static/vendor/source
+# The scripts that the console loads. htmx comes from the npm registry; the editor is bundled from the versions in
+# editor/package-lock.json. To change a version, change it here or there, and in the README of the folder with its sum,
+# which a test compares.
+HTMX := 4.0.1
+VENDOR := notifier/console/static/vendor
 vendor: $(OPENAPI)/installed
-	$(WITH_NODE) npm ci --prefix $(VENDOR) $(NPM_FLAGS)
-	cd $(VENDOR) && $(WITH_NODE) node_modules/.bin/esbuild editor-setup.js --bundle --format=esm --minify --legal-comments=none \
-	  --target=es2022 --log-level=warning --outfile=../editor.js
-	rm -rf $(VENDOR)/node_modules
+	rm -rf var/vendor && mkdir -p var/vendor
+	cd var/vendor && $(WITH_NODE) npm pack --silent htmx.org@$(HTMX) && tar -xzf htmx.org-$(HTMX).tgz
+	cp var/vendor/package/dist/htmx.min.js var/vendor/package/dist/ext/hx-sse.min.js $(VENDOR)
+	cp var/vendor/package/LICENSE $(VENDOR)/htmx.LICENSE.txt
+	$(WITH_NODE) npm ci --prefix editor $(NPM_FLAGS)
+	cd editor && $(WITH_NODE) node_modules/.bin/esbuild editor-setup.js --bundle --format=esm --minify \
+	  --legal-comments=none --target=es2022 --log-level=warning --outfile=../$(VENDOR)/editor.js
+	rm -rf editor/node_modules
+	cd $(VENDOR) && sha256sum *.js
 
 clean:
 	rm -rf .venv var .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -98,7 +98,7 @@ async def _run_demo(data_dir: Path, ports: tuple[int, int, int], ignored: list[s
         await _publish_templates(parts)
         key = await _find_or_create_key(parts, data_dir)
         await stack.enter_async_context(wiring.run_sender(parts))
-        await stack.enter_async_context(wiring.serve_http(wiring.build_api(parts), listener))
+        await stack.enter_async_context(wiring.serve_http(wiring.build_site(parts), listener))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         places = {"api": url, "inbox": inbox.http_url, "smtp": f"127.0.0.1:{inbox.smtp_port}", "key": key}
         schedules = await _list_schedules(parts)

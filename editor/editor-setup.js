@@ -1,4 +1,4 @@
-// The editor of templates: HTML with Jinja, laid over a text box. Bundled into ../editor.js by `make vendor`.
+// The editor of templates: HTML with Jinja, laid over a text box. Bundled into notifier/console/static/vendor/editor.js by `make vendor`.
 import {autocompletion, completionKeymap} from "@codemirror/autocomplete";
 import {defaultKeymap, history, historyKeymap} from "@codemirror/commands";
 import {html} from "@codemirror/lang-html";

@@ -1,0 +1,21 @@
+"""The list of all pages. Tests go through it: contrast and labels, policy, screenshots, and what each role may do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from notifier.auth.authenticated_key import KeyScope
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageDescription:
+    """A page, and examples of it."""
+
+    path: str  # as in its route, below /console
+    name: str  # in one or two words, also of its pictures
+    states: Mapping[str, str] = field(default_factory=lambda: {"": ""})
+    """What it is shown with in tests, by the name of the state: the rest of its URL. `{…}` is filled in by the rig."""
+    scope: KeyScope | None = None  # needed to see it; None: everybody who is signed in
+    is_open: bool = False  # to people who are not signed in
+
+
+PAGES: tuple[PageDescription, ...] = (PageDescription(path="/", name="home"),)
