@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit
 from notifier.audit import Actor, AuditAction, AuditRecord
+from notifier.auth import sign_in_waits
 from notifier.auth.authenticated_key import InsufficientScopeError, KeyScope
 from notifier.auth.staff_roles import StaffRole, get_role_scopes
 from notifier.db.tables import StaffLogin, StaffUser, get_columns
@@ -95,11 +96,12 @@ class SignedIn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BrowserDescription:
-    """Where a session comes from."""
+class SignInOrigin:
+    """The request by which a session begins."""
 
-    address: str
+    address: str  # of the client
     browser: str  # the User-Agent
+    request_id: str | None = None
 
 
 def generate_token() -> str:
@@ -129,7 +131,7 @@ async def touch_session(connection: AsyncConnection, session_id: UUID, now: date
 
 
 async def create_session(
-    connection: AsyncConnection, member_id: UUID, *, origin: BrowserDescription, times: SessionTimes, actor: Actor
+    connection: AsyncConnection, member_id: UUID, *, origin: SignInOrigin, times: SessionTimes, actor: Actor
 ) -> SignedIn:
     """Create a session with a new token. Rows that have been kept long enough are deleted."""
     await connection.execute(delete(StaffLogin).where(_session.created_at < actor.at - KEEP_SESSIONS))
@@ -142,12 +144,12 @@ async def create_session(
         "seen_at": actor.at,
         "password_at": actor.at,
         "expires_at": actor.at + times.longest,
-        "from_address": origin.address[:_MAX_ADDRESS_LENGTH],
+        "from_address": sign_in_waits.group_address(origin.address)[:_MAX_ADDRESS_LENGTH],
         "browser": _clean(origin.browser)[:_MAX_BROWSER_LENGTH],
     }
     await connection.execute(insert(StaffLogin).values(values))
     row = (await connection.execute(_SESSIONS.where(_session.id == id_))).one()
-    await _record(connection, AuditAction.STAFF_SIGNED_IN, member_id, actor, {"session": id_})
+    await record_staff_change(connection, AuditAction.STAFF_SIGNED_IN, member_id, actor, after={"session": id_})
     return SignedIn(token=token, session=_build_session(row))
 
 
@@ -172,7 +174,7 @@ async def list_sessions(
 
 async def sign_out(connection: AsyncConnection, session: StaffSession, *, actor: Actor) -> None:
     """End the session of this browser."""
-    await _end_sessions(connection, session.member.id, AuditAction.STAFF_SIGNED_OUT, actor, _session.id == session.id)
+    await end_sessions(connection, session.member.id, AuditAction.STAFF_SIGNED_OUT, actor, _session.id == session.id)
 
 
 async def revoke_session(connection: AsyncConnection, member_id: UUID, session_id: UUID, *, actor: Actor) -> None:
@@ -181,7 +183,7 @@ async def revoke_session(connection: AsyncConnection, member_id: UUID, session_i
     row = await connection.execute(select(_session.id).where(condition, _session.user_id == member_id))
     if row.one_or_none() is None:
         raise NotFoundError("there is no such session")
-    await _end_sessions(connection, member_id, AuditAction.STAFF_SESSION_REVOKED, actor, condition)
+    await end_sessions(connection, member_id, AuditAction.STAFF_SESSION_REVOKED, actor, condition)
 
 
 async def revoke_other_sessions(
@@ -189,15 +191,15 @@ async def revoke_other_sessions(
 ) -> int:
     """End every session of the person but one (None: all); returns how many."""
     conditions = () if keep is None else (_session.id != keep,)
-    return await _end_sessions(connection, member_id, AuditAction.STAFF_SESSION_REVOKED, actor, *conditions)
+    return await end_sessions(connection, member_id, AuditAction.STAFF_SESSION_REVOKED, actor, *conditions)
 
 
-async def is_known_address(connection: AsyncConnection, member_id: UUID, address: str, now: datetime) -> bool:
-    """Whether the person signed in from this client address in the last 30 days."""
-    statement = select(_session.id).where(
-        _session.user_id == member_id, _session.from_address == address, _session.created_at > now - KEEP_SESSIONS
-    )
-    return (await connection.execute(statement.limit(1))).one_or_none() is not None
+async def is_known_address(connection: AsyncConnection, email: str, address: str, now: datetime) -> bool:
+    """Whether the person with this e-mail address signed in from this client address in the last 30 days."""
+    conditions = _user.email == email, _session.from_address == sign_in_waits.group_address(address)
+    statement = select(_session.id).join(StaffUser, _user.id == _session.user_id).where(*conditions)
+    statement = statement.where(_session.created_at > now - KEEP_SESSIONS).limit(1)
+    return (await connection.execute(statement)).one_or_none() is not None
 
 
 async def set_flash(connection: AsyncConnection, session_id: UUID, text: str) -> None:
@@ -215,14 +217,14 @@ async def take_flash(connection: AsyncConnection, session_id: UUID) -> str | Non
     return text
 
 
-async def _end_sessions(
+async def end_sessions(
     connection: AsyncConnection,
     member_id: UUID,
     action: AuditAction,
     actor: Actor,
     *conditions: ColumnElement[bool],
 ) -> int:
-    """End the sessions that have not ended, with one audit record; returns how many."""
+    """End the sessions of the person that have not ended, with one audit record; returns how many."""
     ended = (
         update(StaffLogin)
         .where(_session.user_id == member_id, _session.ended_at.is_(None), _session.expires_at > actor.at, *conditions)
@@ -231,16 +233,23 @@ async def _end_sessions(
     )
     ids = list((await connection.execute(ended)).scalars())
     if ids:
-        await _record(connection, action, member_id, actor, {"sessions": ids})
+        await record_staff_change(connection, action, member_id, actor, after={"sessions": ids})
     else:
         actor.record_no_change()
     return len(ids)
 
 
-async def _record(
-    connection: AsyncConnection, action: AuditAction, member_id: UUID, actor: Actor, after: dict[str, Any]
+async def record_staff_change(
+    connection: AsyncConnection,
+    action: AuditAction,
+    member_id: UUID,
+    actor: Actor,
+    *,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
 ) -> None:
-    record = AuditRecord(action=action, object_id=member_id, service_id=None, after=after)
+    """Write an audit record about a person."""
+    record = AuditRecord(action=action, object_id=member_id, service_id=None, before=before, after=after)
     await audit.write_audit_record(connection, record, actor)
 
 

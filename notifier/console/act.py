@@ -40,7 +40,10 @@ def act(operation_id: str, scope: KeyScope) -> Callable[[Endpoint], Endpoint]:
 
 
 def account_act(endpoint: Endpoint) -> Endpoint:
-    """Declare the handler of a form about one's own account. It has no twin, because keys have no account."""
+    """Declare the handler of a form about one's own account. It has no twin, because keys have no account.
+
+    Some of what it calls writes its audit records by itself.
+    """
     return _declare_act(TwinOperation(None, None))(endpoint)
 
 
@@ -87,7 +90,8 @@ def _declare_act(twin: TwinOperation) -> Callable[[Endpoint], Endpoint]:
                 (await require_member(request)).member.require_scope(twin.scope)
             response = await endpoint(request)
             actors = getattr(request.state, "actors", ())
-            if response.status_code < FIRST_ERROR_STATUS and not any(actor.has_answered for actor in actors):
+            has_answered = twin.operation_id is None or any(actor.has_answered for actor in actors)
+            if response.status_code < FIRST_ERROR_STATUS and not has_answered:
                 raise UnrecordedActError(f"{request.method} {endpoint.__name__}")
             return response
 

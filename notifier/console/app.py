@@ -14,16 +14,20 @@ from notifier.console import error_pages
 from notifier.console.context import ConsoleDependencies
 from notifier.console.origin import SAFE_METHODS, WrongAddressError, find_request_origin, is_from_own_page
 from notifier.console.page import STATIC
-from notifier.console.pages import home
+from notifier.console.pages import home, me, sign_in, welcome
 from notifier.console.policy import PageHeaders
 from notifier.console.session_gate import guard_endpoint
 from notifier.errors import NotFoundError
 from notifier.request_path import PathCleaner
 
 CONSOLE_PATH = "/console"
-PAGE_ROUTES: Sequence[Route] = (*home.routes,)
+PAGE_ROUTES: Sequence[Route] = (*home.routes, *me.routes, *sign_in.routes)
 """Pages for signed-in people."""
-OPEN_ROUTES: Sequence[Route] = (Route("/static/{digest}/{name:path}", STATIC.serve_file),)
+OPEN_ROUTES: Sequence[Route] = (
+    Route("/static/{digest}/{name:path}", STATIC.serve_file),
+    *sign_in.open_routes,
+    *welcome.open_routes,
+)
 """What everybody may load."""
 
 
@@ -54,6 +58,8 @@ class OriginGate:
 
     def _check(self, scope: Scope) -> ASGIApp:
         headers, request = Headers(scope=scope), Request(scope)
+        if scope["path"].startswith(f"{CONSOLE_PATH}/static/"):
+            return self._app  # also for the page that says where the console is
         dependencies: ConsoleDependencies = scope["app"].state.dependencies
         try:
             request.state.origin = find_request_origin(scope["scheme"], headers, dependencies.url)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from notifier.auth.staff_sign_in import StaffAuthenticator
 from notifier.clock import Clock
 from notifier.console.reading import ReadSlots
 from notifier.db.engine import Database
@@ -28,6 +29,7 @@ class ConsoleDependencies:
 
     database: Database
     clock: Clock
+    authenticator: StaffAuthenticator
     editors: EditorRenderers
     gate: PublishGate
     publisher: Publisher

@@ -1,8 +1,9 @@
 """Answers requests with pages, with parts of pages, and with redirects that leave a message for the next page."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import jinja2
 from jinja2.runtime import Context
@@ -63,6 +64,13 @@ def find_next_path(wanted: str | None) -> str:
     return "/console/"
 
 
+@cache
+def list_time_zones() -> tuple[str, ...]:
+    """List the time zones that people choose from: those of places, and UTC."""
+    places = (name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "SystemV/")))
+    return ("UTC", *sorted(places))
+
+
 def _render(request: Request, file: str, status: int, values: dict[str, Any]) -> HTMLResponse:
     session = find_session_of(request)
     member = session.member if session is not None else None
@@ -116,6 +124,7 @@ def _build_environment() -> jinja2.Environment:
         "address": words.format_address,
         "plural": words.choose_plural,
         "verbatim": words.keep_verbatim,
+        "browser": words.describe_browser,
     }
     environment.globals |= {"static": STATIC.get_url, "describe_zone": _describe_zone, "may": _has_scope}
     return environment

@@ -18,4 +18,17 @@ class PageDescription:
     is_open: bool = False  # to people who are not signed in
 
 
-PAGES: tuple[PageDescription, ...] = (PageDescription(path="/", name="home"),)
+PAGES: tuple[PageDescription, ...] = (
+    PageDescription(
+        path="/sign-in",
+        name="sign in",
+        states={"": "", "signed out": "?signed-out", "after a link": "?next=/console/me"},
+        is_open=True,
+    ),
+    PageDescription(
+        path="/welcome/{link}", name="welcome", states={"": "{welcome_link}", "ended": "ended"}, is_open=True
+    ),
+    PageDescription(path="/", name="home"),
+    PageDescription(path="/me", name="account"),
+)
+"""Error pages have no route of their own; the rig adds them."""

@@ -9,6 +9,16 @@ from markupsafe import Markup, escape
 # Control characters except tab and line ends, marks that change the direction of text, and invisible separators.
 _HIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _UNITS = ((86_400, "day", "days"), (3_600, "h", "h"), (60, "min", "min"), (1, "s", "s"))
+_BROWSERS = (("Edg", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+_SYSTEMS = (
+    ("iPhone", "an iPhone"),
+    ("iPad", "an iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "a Mac"),
+    ("Linux", "Linux"),
+)
+"""Words in the User-Agent of a browser, and what they mean; the first that is there counts."""
 MINUTE = 60
 SHOWN_UNITS = 2
 
@@ -82,3 +92,10 @@ def choose_plural(count: int, singular: str, plural: str | None = None) -> str:
 def keep_verbatim(text: object) -> Markup:
     """Escape a text but keep its hidden characters, for fields whose text is sent back."""
     return escape(text)
+
+
+def describe_browser(user_agent: str) -> str:
+    """Describe a browser by its User-Agent: "Firefox on a Mac"."""
+    browser = next((word for mark, word in _BROWSERS if mark in user_agent), "A browser")
+    system = next((word for mark, word in _SYSTEMS if mark in user_agent), None)
+    return f"{browser} on {system}" if system else browser

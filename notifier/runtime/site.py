@@ -5,6 +5,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from notifier.api.dependencies import ApiDependencies, RateLimits
 from notifier.auth.authenticator import Authenticator, KeyUsageWriter
+from notifier.auth.password_hasher import PasswordHasher
+from notifier.auth.staff_sign_in import StaffAuthenticator
 from notifier.console.app import CONSOLE_PATH
 from notifier.console.context import ConsoleDependencies
 from notifier.console.reading import ReadSlots
@@ -92,6 +94,7 @@ def build_console_dependencies(api: ApiDependencies, settings: Settings) -> Cons
     return ConsoleDependencies(
         database=api.database,
         clock=api.clock,
+        authenticator=StaffAuthenticator(database=api.database, hasher=PasswordHasher(), clock=api.clock),
         editors=api.editors,
         gate=api.gate,
         publisher=api.publisher,

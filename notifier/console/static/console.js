@@ -34,18 +34,23 @@ document.addEventListener("htmx:sse:error", (event) => {
   location.reload();
 });
 
-// The reader's zone is proposed where a time zone is chosen.
-const zone = document.querySelector("select[data-guess-zone]");
-const guess = document.getElementById("zone-guess");
-if (zone && guess) {
-  const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  if (here !== zone.value && [...zone.options].some((option) => option.value === here)) {
-    guess.hidden = false;
-    guess.querySelector("button").textContent = `Use ${here}, the zone of this browser`;
-    guess.querySelector("button").addEventListener("click", () => {
-      zone.value = here;
-      guess.hidden = true;
+// The zone of the browser is taken where an account begins, and proposed where one can be chosen.
+const zone = document.querySelector("select[data-zone]");
+const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+if (zone && here !== zone.value && [...zone.options].some((option) => option.value === here)) {
+  const proposal = document.getElementById("zone-guess");
+  const take = () => {
+    zone.value = here;
+    proposal.hidden = true;
+  };
+  if (zone.dataset.zone === "take") take();
+  else {
+    const button = proposal.querySelector("button");
+    button.textContent = `Use ${here}, the zone of this browser`;
+    button.addEventListener("click", () => {
+      take();
       zone.focus();
     });
+    proposal.hidden = false;
   }
 }
