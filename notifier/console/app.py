@@ -14,14 +14,39 @@ from notifier.console import error_pages
 from notifier.console.context import ConsoleDependencies
 from notifier.console.origin import SAFE_METHODS, WrongAddressError, find_request_origin, is_from_own_page
 from notifier.console.page import STATIC
-from notifier.console.pages import home, me, sign_in, welcome
+from notifier.console.pages import (
+    editor_preview,
+    home,
+    images,
+    layouts,
+    me,
+    sign_in,
+    template_conflict,
+    template_edit,
+    template_list,
+    template_page,
+    template_publish,
+    welcome,
+)
 from notifier.console.policy import PageHeaders
 from notifier.console.session_gate import guard_endpoint
 from notifier.errors import NotFoundError
 from notifier.request_path import PathCleaner
 
 CONSOLE_PATH = "/console"
-PAGE_ROUTES: Sequence[Route] = (*home.routes, *me.routes, *sign_in.routes)
+PAGE_ROUTES: Sequence[Route] = (
+    *home.routes,
+    *me.routes,
+    *sign_in.routes,
+    *template_list.routes,
+    *template_page.routes,
+    *template_edit.routes,
+    *editor_preview.routes,
+    *template_conflict.routes,
+    *template_publish.routes,
+    *layouts.routes,
+    *images.routes,
+)
 """Pages for signed-in people."""
 OPEN_ROUTES: Sequence[Route] = (
     Route("/static/{digest}/{name:path}", STATIC.serve_file),

@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit, email_address
 from notifier.audit import Actor, AuditAction, AuditRecord
-from notifier.db.engine import Database
 from notifier.db.tables import (
     Notification,
     NotificationContent,
@@ -33,7 +32,7 @@ from notifier.states import KeyKind
 from notifier.template_language.compiled_version import MARKETING, UNSUBSCRIBE_HEADER
 from notifier.template_language.template_source import RenderFault, TemplateSource
 from notifier.template_language.variable_usage import UNSUBSCRIBE_URL
-from notifier.templating import draft_store, recent_requests, validation
+from notifier.templating import recent_requests, validation
 from notifier.templating.version_store import parse_pinned_source
 
 PREVIEW_MESSAGE_ID = "<preview@notifier.invalid>"
@@ -64,15 +63,12 @@ class UnsavedPreview:
 
 
 async def preview_unsaved_source(
-    database: Database, renderer: EditorRenderer, slug: str, source: TemplateSource, values: PreviewValues
+    renderer: EditorRenderer, source: TemplateSource, whole: TemplateSource, values: PreviewValues
 ) -> UnsavedPreview:
-    """Check text that is not saved, and render it if it can be rendered; nothing is stored.
+    """Check text that is not saved, and render it if it can be rendered; `whole` has its layouts and images too.
 
-    Raises `InvalidRequestError` for names and sizes, `TooMuchRefusedError`.
+    Raises `InvalidRequestError` for too large values, `TooMuchRefusedError`.
     """
-    validation.require_valid_source(slug, source, unfinished=True)
-    async with database.read() as connection:
-        whole = await draft_store.assemble_source(connection, source, slug)
     checked = await renderer.check(whole)
     faults = [*validation.list_problem_faults(source), *checked.faults]
     if faults:
