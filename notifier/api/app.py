@@ -27,6 +27,7 @@ from notifier.api.openapi import description
 from notifier.api.openapi.webhook_events import router as event_router
 from notifier.api.pages import docs_router, problems_router
 from notifier.api.schedules.routes import router as schedules_router
+from notifier.api.staff.routes import router as staff_router
 from notifier.api.statistics.routes import router as statistics_router
 from notifier.api.suppressions.routes import router as suppressions_router
 from notifier.api.templates.draft_routes import router as template_draft_router
@@ -54,6 +55,7 @@ _ROUTERS = (
     feeds_router,
     merges_router,
     keys_router,
+    staff_router,
     templates_router,
     template_draft_router,
     template_publish_router,

@@ -17,6 +17,7 @@ from notifier.audit import Actor
 from notifier.auth.authenticated_key import AuthenticatedKey, Caller, KeyScope, require_service
 from notifier.auth.authenticator import Authenticator
 from notifier.clock import Clock
+from notifier.console_settings import ConsoleSettings
 from notifier.db.engine import Database
 from notifier.db.tables import INSTANCE
 from notifier.db.timed_change import open_timed_change
@@ -106,6 +107,7 @@ class ApiDependencies:
     job_actions: JobActions
     retention: RetentionPolicy
     merge_previewer: MergePreviewer
+    console: ConsoleSettings
     insecure_hosts: tuple[str, ...] = ()  # hosts of webhook URLs that may use plain HTTP
     insecure_feed_hosts: tuple[str, ...] = ()  # hosts of feeds that may use plain HTTP
     secret_box: SecretBox = SecretBox()  # noqa: RUF009 - frozen; encrypts secrets of webhooks and feeds

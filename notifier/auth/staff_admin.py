@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier import email_address
 from notifier.audit import Actor, AuditAction
 from notifier.auth import staff_link, staff_session
+from notifier.auth.staff_link import NewLink
 from notifier.auth.staff_roles import StaffRole
 from notifier.db.dialect import insert_if_absent
 from notifier.db.tables import StaffLogin, StaffUser, get_columns
@@ -23,6 +24,10 @@ MAX_STAFF_NAME_LENGTH = 64
 DEFAULT_TIME_ZONE = "UTC"
 _user, _session = get_columns(StaffUser), get_columns(StaffLogin)
 _AUDITED = ("name", "roles", "disabled_at")
+
+
+class StaffExistsError(NameTakenError):
+    """Somebody with this e-mail address may sign in already."""
 
 
 class LastAdminError(NotifierError):
@@ -57,7 +62,7 @@ class StaffView:
 
 
 async def create_staff(connection: AsyncConnection, person: NewStaff, *, actor: Actor) -> StaffView:
-    """Create a person without a password. Raises `NameTakenError` if somebody has the e-mail address."""
+    """Create a person without a password. Raises `StaffExistsError`."""
     id_ = generate_id()
     values: dict[str, Any] = {
         "id": id_,
@@ -70,11 +75,17 @@ async def create_staff(connection: AsyncConnection, person: NewStaff, *, actor: 
         "created_at": actor.at,
     }
     if not await insert_if_absent(connection, StaffUser, values):
-        raise NameTakenError("somebody with this e-mail address may sign in already")
+        raise StaffExistsError
     view = await get_staff(connection, id_)
     after = {name: getattr(view, name) for name in _AUDITED}
     await staff_session.record_staff_change(connection, AuditAction.STAFF_CREATED, id_, actor, after=after)
     return view
+
+
+async def invite_staff(connection: AsyncConnection, person: NewStaff, *, actor: Actor) -> tuple[StaffView, NewLink]:
+    """Create a person, and a one-time link for their first password. Raises `StaffExistsError`."""
+    view = await create_staff(connection, person, actor=actor)
+    return view, await staff_link.create_link(connection, view.id, actor=actor)
 
 
 async def list_staff(
@@ -142,7 +153,7 @@ async def set_preferences(
     """Set how a person sees the console. Raises `InvalidRequestError` for an unknown time zone."""
     if time_zone not in available_timezones():
         detail = "there is no such time zone; write it as Europe/Amsterdam"
-        raise InvalidRequestError([Fault("/time_zone", "invalid_time_zone", detail)])
+        raise InvalidRequestError([Fault("/time_zone", "invalid_value", detail)])
     values = {"time_zone": time_zone, "uses_plain_editor": uses_plain_editor}
     await connection.execute(update(StaffUser).where(_user.id == member_id).values(values))
     await staff_session.record_staff_change(connection, AuditAction.STAFF_CHANGED, member_id, actor, after=values)

@@ -19,6 +19,7 @@ from notifier.audit import Actor, AuditAction, AuditRecord
 from notifier.auth import sign_in_waits
 from notifier.auth.authenticated_key import InsufficientScopeError, KeyScope
 from notifier.auth.staff_roles import StaffRole, get_role_scopes
+from notifier.console_settings import ConsoleSettings
 from notifier.db.tables import StaffLogin, StaffUser, get_columns
 from notifier.errors import NotFoundError
 from notifier.ids import generate_id
@@ -43,6 +44,11 @@ class SessionTimes:
 
     idle: timedelta = timedelta(minutes=30)  # after the last use
     longest: timedelta = timedelta(hours=12)  # after the beginning
+
+    @classmethod
+    def from_settings(cls, settings: ConsoleSettings) -> "SessionTimes":
+        """Read the times from the settings of the console."""
+        return cls(idle=timedelta(minutes=settings.idle_minutes), longest=timedelta(hours=settings.max_hours))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,7 @@ async def find_request_session(request: Request) -> StaffSession | None:
         return None
     console = get_console(request)
     async with console.read_slots.open() as connection:
-        return await staff_session.find_session(connection, token, console.clock.now())
+        return await staff_session.find_session(connection, token, console.clock.now(), console.authenticator.times)
 
 
 def guard_endpoint(endpoint: Endpoint) -> Endpoint:

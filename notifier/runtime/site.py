@@ -6,6 +6,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from notifier.api.dependencies import ApiDependencies, RateLimits
 from notifier.auth.authenticator import Authenticator, KeyUsageWriter
 from notifier.auth.password_hasher import PasswordHasher
+from notifier.auth.staff_session import SessionTimes
 from notifier.auth.staff_sign_in import StaffAuthenticator
 from notifier.console.app import CONSOLE_PATH
 from notifier.console.context import ConsoleDependencies
@@ -83,6 +84,7 @@ def build_api_dependencies(parts: ProcessParts, probes: Probes) -> ApiDependenci
         job_actions=build_job_actions(parts),
         retention=RetentionPolicy.from_settings(parts.settings.retention, parts.settings.api),
         merge_previewer=MergePreviewer(parts.database, RowValidator(rules, template_cache), template_cache),
+        console=parts.settings.console,
         insecure_hosts=parts.settings.webhooks.insecure_hosts,
         insecure_feed_hosts=parts.settings.feeds.insecure_hosts,
         secret_box=SecretBox.from_setting(parts.settings.secret_key),
@@ -94,7 +96,12 @@ def build_console_dependencies(api: ApiDependencies, settings: Settings) -> Cons
     return ConsoleDependencies(
         database=api.database,
         clock=api.clock,
-        authenticator=StaffAuthenticator(database=api.database, hasher=PasswordHasher(), clock=api.clock),
+        authenticator=StaffAuthenticator(
+            database=api.database,
+            hasher=PasswordHasher(),
+            clock=api.clock,
+            times=SessionTimes.from_settings(settings.console),
+        ),
         editors=api.editors,
         gate=api.gate,
         publisher=api.publisher,
@@ -116,9 +123,9 @@ def build_console_dependencies(api: ApiDependencies, settings: Settings) -> Cons
 
 
 class Site:
-    """The ASGI application of a process: the console under `/console`, everything else by the API."""
+    """The ASGI application of a process: the console, if it is enabled, under `/console`; all else by the API."""
 
-    def __init__(self, api: FastAPI, console: ASGIApp) -> None:
+    def __init__(self, api: FastAPI, console: ASGIApp | None) -> None:
         self.state = api.state
         self._api, self._console = api, console
 
@@ -126,4 +133,4 @@ class Site:
         """Handle one request."""
         path = scope.get("path", "")
         is_console = path == CONSOLE_PATH or path.startswith(f"{CONSOLE_PATH}/")
-        await (self._console if is_console else self._api)(scope, receive, send)
+        await (self._console if is_console and self._console is not None else self._api)(scope, receive, send)

@@ -68,7 +68,9 @@ def build_api(parts: ProcessParts) -> FastAPI:
 def build_site(parts: ProcessParts) -> Site:
     """Build the API and the console as one application; they share their parts."""
     dependencies = build_api_dependencies(parts, _build_api_probes(parts))
-    return Site(create_app(dependencies), create_console(build_console_dependencies(dependencies, parts.settings)))
+    api, settings = create_app(dependencies), parts.settings
+    is_enabled = settings.console.enabled
+    return Site(api, create_console(build_console_dependencies(dependencies, settings)) if is_enabled else None)
 
 
 def _build_api_probes(parts: ProcessParts) -> Probes:

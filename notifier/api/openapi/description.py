@@ -29,6 +29,7 @@ TAGS = [
     {"name": "suppressions", "description": "Addresses that must not be mailed."},
     {"name": "audit", "description": "Who did what to which object."},
     {"name": "keys", "description": "API keys, and what they may do."},
+    {"name": "staff", "description": "People who sign in to the console, and what they may do."},
     {"name": "webhooks", "description": "Receive each change instead of polling."},
     {"name": "events", "description": "The requests that are sent to webhook endpoints."},
     {"name": "problems", "description": "What each error code means and what to do."},

@@ -110,7 +110,8 @@ async def end_other_sessions(request: Request) -> Response:
 async def _show_page(request: Request, errors: FormErrors | None) -> Response:
     session, console = await require_member(request), get_console(request)
     async with console.read_slots.open() as connection:
-        sessions = await staff_session.list_sessions(connection, session.member.id, console.clock.now())
+        now, times = console.clock.now(), console.authenticator.times
+        sessions = await staff_session.list_sessions(connection, session.member.id, now, times)
     time_zone = session.member.time_zone
     return render_page(
         request,
