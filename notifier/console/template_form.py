@@ -113,7 +113,7 @@ def read_source(form: TemplateForm) -> TemplateSource | FormErrors:
     return TemplateSource(files=files, sample=sample, settings=settings)
 
 
-def read_own_values(form: TemplateForm) -> dict[str, Any] | None | FormErrors:
+def read_own_values(form: TemplateForm) -> dict[str, Any] | FormErrors | None:
     """Read the values for the preview; None: those of the sample."""
     if form.values == "sample":
         return None

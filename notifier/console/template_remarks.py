@@ -49,7 +49,6 @@ def list_remarks(faults: Iterable[RenderFault], remarks: Iterable[LintRemark] = 
 def describe_faults(faults: Sequence[RenderFault]) -> str:
     """Describe in one sentence what must be mended before a draft can be published."""
     places = list(dict.fromkeys(remark.place for remark in list_remarks(faults)))
-    more = (
-        f" and {len(places) - 1} other places" if len(places) > 2 else f" and {places[1]}" if len(places) == 2 else ""
-    )
+    others = len(places) - 1
+    more = f" and {others} other {'place' if others == 1 else 'places'}" if others else ""
     return f"It cannot be published until this is mended: {places[0]}{more}."

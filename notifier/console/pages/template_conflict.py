@@ -62,7 +62,7 @@ async def show_conflict(request: Request, theirs: DraftView, yours: TemplateSour
         "template_conflict",
         status=CONFLICT,
         theirs=theirs,
-        name=names.get(theirs.updated_by or "", "somebody"),
+        who=names.get(theirs.updated_by or "", "somebody"),
         parts=parts,
         yours=msgspec.json.encode(yours).decode(),
     )

@@ -75,9 +75,8 @@ async def send_test(request: Request) -> Response:
         return await redirect(request, _get_url(request), flash=f"Saved, not sent. {describe_faults(saved.faults)}")
     source = await draft_store.load_source(console.database, saved.slug, finished=True)
     try:
-        preview = await template_preview.preview_source(
-            get_renderer(request), source, await build_values(request, None)
-        )
+        values = await build_values(request, None)
+        preview = await template_preview.preview_source(get_renderer(request), source, values)
         mail = TemplateTestMail(
             slug=saved.slug, version=None, to=member.email, source=source, variables=None, preview=preview
         )
@@ -201,7 +200,8 @@ async def _render_editor(
     console = get_console(request)
     async with console.read_slots.open() as connection:
         past_mails = await template_preview.list_past_mails(connection, view.slug)
-    preview, problems, variables = None, list[str](), list[source_diff.Variable]()
+    preview, problems = None, list[str]()
+    variables: Sequence[source_diff.Variable] = ()
     remarks = list_remarks(view.faults)
     if source is not None:
         own = template_form.read_own_values(form)

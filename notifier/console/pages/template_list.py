@@ -101,8 +101,8 @@ async def create_template(request: Request) -> Response:
 
 
 def build_subject_pattern(subject: str) -> str:
-    """Build what a list shows of a subject: "Your order ‹order.number› is on its way"."""
-    return " ".join(_GAP.sub(lambda gap: f"‹{gap[1]}›" if gap[1] else "", subject).split())
+    """Build what a list shows of a subject, with the name of its value in each gap."""
+    return " ".join(_GAP.sub(lambda gap: f"\u2039{gap[1]}\u203a" if gap[1] else "", subject).split())
 
 
 def list_shipped() -> list[tuple[str, str]]:

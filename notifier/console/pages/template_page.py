@@ -11,6 +11,7 @@ from notifier.console.act import act, get_actor, open_change
 from notifier.console.actor_words import name_actors
 from notifier.console.context import get_console
 from notifier.console.diff_rows import build_diff_rows
+from notifier.console.form import read_number
 from notifier.console.mail_frame import show_mail, show_text
 from notifier.console.page import redirect, render_page, require_member
 from notifier.console.pages.editor_preview import build_values, get_renderer
@@ -60,15 +61,12 @@ async def show_version(request: Request) -> Response:
     async with console.read_slots.open() as connection:
         template = await template_store.get_template(connection, slug)
         version = await template_store.get_version(connection, slug, number)
-    asked = request.query_params.get("with", "")
-    other = (
-        int(asked)
-        if asked.isascii() and asked.isdecimal() and len(asked) < 10
-        else _choose_other(number, template.number)
-    )
+    other = read_number(request, "with")
+    if other is None:
+        other = template.number if number != template.number else number - 1
     older, newer = sorted((number, other))
     difference = None
-    if older and older != newer:
+    if older > 0 and older != newer:
         difference = await source_diff.compare_states(
             console.database, get_renderer(request), slug, str(older), str(newer)
         )
@@ -139,10 +137,6 @@ def _list_variables(version: FullVersionView | None) -> list[dict[str, Any]]:
         }
         for variable in variables
     ]
-
-
-def _choose_other(number: int, live: int) -> int:
-    return live if number != live else number - 1
 
 
 def _choose_view(request: Request) -> str:

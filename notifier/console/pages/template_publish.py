@@ -20,7 +20,7 @@ from notifier.auth.authenticated_key import KeyScope
 from notifier.console.act import act, get_actor, open_change
 from notifier.console.context import get_console
 from notifier.console.diff_rows import build_diff_rows
-from notifier.console.form import FormErrors, read_form
+from notifier.console.form import FormErrors, read_form, read_number
 from notifier.console.page import redirect, render_page, render_part, require_member
 from notifier.console.pages.editor_preview import get_renderer
 from notifier.console.template_form import word_part
@@ -81,7 +81,7 @@ async def show_publish_page(request: Request) -> Response:
     """Show what publishing the draft, or the version that is named, would do."""
     (await require_member(request)).member.require_scope(KeyScope.TEMPLATES_PUBLISH)
     console, slug = get_console(request), request.path_params["slug"]
-    version = _parse_version(request)
+    version = read_number(request, "version")
     async with console.read_slots.open() as connection:
         template = await template_store.get_template(connection, slug)
         draft = await draft_store.get_draft(connection, slug)
@@ -137,8 +137,7 @@ async def _publish(request: Request) -> Response:
         member.require_scope(KeyScope.ADMIN)
     source = await draft_store.load_source(console.database, slug, form.version)
     if source.content_hash() != form.content_hash:
-        get_actor(request).record_no_change()
-        return await redirect(request, here, flash=_CHANGED)
+        return await _show_again(request, here)
     wanted = PublishRequest(
         slug=slug, revision=form.revision, version=form.version, note=form.note, force_reason=form.force_reason
     )
@@ -147,15 +146,20 @@ async def _publish(request: Request) -> Response:
             slot.start()
             candidate = await console.publisher.examine(wanted)
         if candidate.source.content_hash() != form.content_hash and form.version is None:
-            raise StaleDraftError(None)
+            return await _show_again(request, here)
         async with open_change(request) as connection:
             version = await publishing.publish_template(connection, candidate, actor=get_actor(request))
     except (StaleDraftError, GateClosedError, NothingToPublishError, InvalidRequestError):
-        get_actor(request).record_no_change()
-        return await redirect(request, here, flash=_CHANGED)
+        return await _show_again(request, here)
     console.template_cache.forget_template(slug)
     said = f"Version {version.number} is live: mail that is asked for from now on uses it."
     return await redirect(request, f"/console/templates/{slug}", flash=said)
+
+
+async def _show_again(request: Request, url: str) -> Response:
+    """Show the page again: what would be published is not what was tried."""
+    get_actor(request).record_no_change()
+    return await redirect(request, url, flash=_CHANGED)
 
 
 async def _try_source(request: Request, slug: str, result: TrialResult) -> AsyncIterator[str]:
@@ -235,11 +239,6 @@ def _list_examples(result: TrialResult) -> list[dict[str, Any]]:
         }
         for example in result.report.examples
     ]
-
-
-def _parse_version(request: Request) -> int | None:
-    text = request.query_params.get("version", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None  # noqa: PLR2004
 
 
 _PATH = "/templates/{slug}/publish"
