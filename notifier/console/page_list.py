@@ -40,7 +40,12 @@ PAGES: tuple[PageDescription, ...] = (
     PageDescription(
         path="/templates/{slug}/edit",
         name="edit template",
-        states={"": "order_shipped/edit", "with mistakes": "welcome/edit", "languages": "newsletter/edit"},
+        states={
+            "": "order_shipped/edit",
+            "with mistakes": "password_reset/edit",
+            "languages": "newsletter/edit",
+            "strange name": "daily_report/edit",
+        },
         scope=KeyScope.TEMPLATES_EDIT,
     ),
     PageDescription(
@@ -49,7 +54,12 @@ PAGES: tuple[PageDescription, ...] = (
     PageDescription(
         path="/templates/{slug}/publish",
         name="publish",
-        states={"same": "order_shipped/publish", "with mistakes": "welcome/publish"},
+        states={
+            "same": "order_shipped/publish",
+            "breaks": "welcome/publish",
+            "with mistakes": "password_reset/publish",
+            "ready": "daily_report/publish",
+        },
         scope=KeyScope.TEMPLATES_PUBLISH,
     ),
     PageDescription(path="/layouts", name="layouts"),

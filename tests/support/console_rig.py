@@ -10,7 +10,7 @@ from notifier.auth.staff_roles import StaffRole
 from notifier.clock import SystemClock
 from notifier.inbox.inbox_server import BackgroundInbox
 from notifier.runtime import wiring
-from support import notifier_process, uncertain_mails
+from support import notifier_process, template_states, uncertain_mails
 from support.notifier_process import NotifierProcess
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
@@ -48,6 +48,7 @@ class ConsoleSeed:
             self.examples["unknown_mail"] = path.rpartition("/")[2]
         finally:
             await relay.stop()
+        await template_states.save_states(parts)
 
 
 @dataclass(frozen=True, kw_only=True)
