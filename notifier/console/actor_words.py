@@ -24,8 +24,10 @@ def _word_actor(actor: str, name: str | None) -> str:
     if name is not None:
         return name
     kind, _, rest = actor.partition(":")
+    if not rest:
+        return actor or "somebody"
     word = _KINDS.get(kind, "somebody")
-    return f"{rest} (by command line)" if kind in {"cli", "operator"} and rest else word
+    return f"{rest} (by command line)" if kind in {"cli", "operator"} else word
 
 
 def _parse_id(actor: str) -> UUID | None:

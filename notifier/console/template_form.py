@@ -23,6 +23,14 @@ from notifier.templating.sync.template_files import parse_sample
 from notifier.templating.validation import SAMPLE, SETTINGS_FILE, SourceProblemError, is_part_name
 
 PART_WORDS = {SUBJECT: "Subject", HTML: "HTML", TEXT: "Text", SETTINGS_FILE: "Settings", SAMPLE: "Sample values"}
+_TYPE_WORDS = {
+    "string": "text",
+    "integer": "whole number",
+    "boolean": "yes or no",
+    "array": "list",
+    "object": "group",
+    "null": "nothing",
+}
 _PATH_LISTS = ("optional", "public", "secret", "link_schemes")
 
 
@@ -157,6 +165,11 @@ def word_part(name: str) -> str:
     folder, _, file = name.rpartition("/")
     language = f" ({folder.removeprefix(LOCALES)})" if folder.startswith(LOCALES) else ""
     return PART_WORDS.get(file, "The mail as a whole" if file == "mail" else file) + language
+
+
+def word_type(type_: str) -> str:
+    """Word the JSON type of a variable for people."""
+    return " or ".join(_TYPE_WORDS.get(each, each) for each in type_.split(" or ")) if type_ else "anything"
 
 
 def _split_lines(text: str) -> tuple[str, ...]:

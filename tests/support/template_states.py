@@ -5,7 +5,6 @@ from pathlib import Path
 from msgspec import structs
 
 from notifier.audit import Actor
-from notifier.errors import InvalidRequestError
 from notifier.rendering.preview_pool import PreviewPool
 from notifier.runtime import wiring
 from notifier.template_language.template_source import HTML, SUBJECT, TemplateSource
@@ -42,13 +41,14 @@ async def save_states(parts: wiring.ProcessParts) -> None:
     """Save the drafts, and upload an image."""
     actor = Actor(name="staff:00000000-0000-0000-0000-000000000000", at=parts.clock.now())
     broken = break_filter(read_shipped("password_reset"))
+    async with parts.database.read() as connection:
+        whole = await draft_store.assemble_source(connection, broken, "password_reset")
     pool = PreviewPool()
     try:
-        checked = await pool.check(broken)
+        checked = await pool.check(whole)
     finally:
         await pool.aclose()
-    if not checked.faults:
-        raise InvalidRequestError([])
+    assert checked.faults
     hostile = read_shipped("daily_report")
     hostile = structs.replace(hostile, settings=structs.replace(hostile.settings, name=HOSTILE, description=HOSTILE))
     drafts = (

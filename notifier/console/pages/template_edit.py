@@ -228,6 +228,7 @@ async def _render_editor(
         names={"variables": [variable.path for variable in variables], "filters": sorted(TEMPLATE_FILTERS)},
         past_mails=past_mails,
         word_part=template_form.word_part,
+        word_type=template_form.word_type,
         languages=source.locales if source is not None else [],
     )
 

@@ -15,7 +15,7 @@ from notifier.console.form import read_number
 from notifier.console.mail_frame import show_mail, show_text
 from notifier.console.page import redirect, render_page, require_member
 from notifier.console.pages.editor_preview import build_values, get_renderer
-from notifier.console.template_form import word_part
+from notifier.console.template_form import word_part, word_type
 from notifier.errors import InvalidRequestError, NotFoundError
 from notifier.rendering.preview_pool import TooMuchRefusedError
 from notifier.templating import draft_store, source_diff, template_preview, template_store, template_usage
@@ -130,7 +130,7 @@ def _list_variables(version: FullVersionView | None) -> list[dict[str, Any]]:
     return [
         {
             "path": variable.path,
-            "type": variable.type or "anything",
+            "type": word_type(variable.type),
             "required": variable.required,
             "is_public": variable.path in settings.public,
             "is_secret": variable.path in settings.secret,

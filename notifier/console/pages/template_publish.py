@@ -23,7 +23,7 @@ from notifier.console.diff_rows import build_diff_rows
 from notifier.console.form import FormErrors, read_form, read_number
 from notifier.console.page import redirect, render_page, render_part, require_member
 from notifier.console.pages.editor_preview import get_renderer
-from notifier.console.template_form import word_part
+from notifier.console.template_form import word_part, word_type
 from notifier.console.template_remarks import EditorRemark, list_remarks
 from notifier.errors import InvalidRequestError, NotifierError
 from notifier.template_language.template_source import TemplateSource
@@ -107,6 +107,7 @@ async def show_publish_page(request: Request) -> Response:
             examples=_list_examples(result),
             use_days=KEY_USE_PERIOD.days,
             word_part=word_part,
+            word_type=word_type,
         )
         yield bytes(part.body).decode()
         yield foot
