@@ -83,8 +83,6 @@ class OriginGate:
 
     def _check(self, scope: Scope) -> ASGIApp:
         headers, request = Headers(scope=scope), Request(scope)
-        if scope["path"].startswith(f"{CONSOLE_PATH}/static/"):
-            return self._app  # also for the page that says where the console is
         dependencies: ConsoleDependencies = scope["app"].state.dependencies
         try:
             request.state.origin = find_request_origin(scope["scheme"], headers, dependencies.url)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from notifier.auth.authenticated_key import InsufficientScopeError, KeyScope
 from notifier.auth.staff_roles import ROLE_SCOPES
 from notifier.console.act import get_request_id
-from notifier.console.page import render_page, render_part
+from notifier.console.page import STATIC, render_page, render_part
 from notifier.console.reading import ConsoleBusyError
 from notifier.console.session_gate import SIGN_IN_PATH, SignedOutError, is_fragment
 from notifier.errors import DatabaseUnavailableError, InvalidRequestError, NotFoundError, NotifierError
@@ -123,7 +123,7 @@ def answer_foreign_request(request: Request) -> Response:
 
 def answer_wrong_address(request: Request, url: str | None) -> Response:
     """Answer a request that reached the console at an address where it is not used."""
-    return render_page(request, "wrong_address", status=421, url=url)
+    return render_page(request, "wrong_address", status=421, url=url, style=STATIC.read_text("console.css"))
 
 
 def answer_missing_scope(request: Request, scope: KeyScope) -> Response:

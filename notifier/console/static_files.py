@@ -42,6 +42,10 @@ class StaticFolder:
             raise LookupError(f"there is no static file {name}")
         return f"/console/static/{self.digest}/{name}"
 
+    def read_text(self, name: str) -> str:
+        """Read a file, for a page that cannot load it."""
+        return _read_file(self._folder / name).decode()
+
     async def serve_file(self, request: Request) -> Response:
         """Serve a file, compressed if the browser takes it. Raises `NotFoundError`."""
         name = request.path_params["name"]

@@ -33,7 +33,8 @@ def format_address(address: str) -> Markup:
     visible = "".join(
         f"⟨U+{ord(each):04X}⟩" if unicodedata.category(each) in {"Cf", "Cc", "Zl", "Zp"} else each for each in address
     )
-    return Markup("<bdi>{}</bdi>").format(visible)
+    local, at, domain = visible.rpartition("@")
+    return Markup("<bdi>{}{}{}</bdi>").format(local, Markup("<wbr>@") if at else "", domain)
 
 
 def describe_time(moment: datetime, zone: tzinfo, now: datetime) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
 AXE = Path(__file__).parents[2] / ".venv" / "openapi" / "node_modules" / "axe-core" / "axe.min.js"
@@ -111,6 +111,7 @@ def start_browser(url: str) -> Iterator[ConsoleBrowser]:
     """Start Chromium until the block ends."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
+    expect.set_options(timeout=WAIT_MILLISECONDS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         try:

@@ -120,7 +120,7 @@ async def list_staff_sessions(request: Request, staff_id: str) -> dict[str, Any]
     return {"sessions": [vars(session) for session in sessions]}
 
 
-@router.delete("/staff/{staff_id}/sessions", response_model=models.EndedSessionsOut, summary="Sign a person out")
+@router.delete("/staff/{staff_id}/sessions", response_model=models.EndedSessionsOut, summary="Revoke all sessions")
 async def revoke_staff_sessions(request: Request, staff_id: str, audit: AuditDependency) -> dict[str, Any]:
     """End every session of a person, at the next request."""
     key = await authenticate_key(request, KeyScope.STAFF)

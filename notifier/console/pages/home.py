@@ -22,7 +22,14 @@ from notifier.templating.template_store import TemplateView
 
 MAX_LISTED = 10
 MAX_TEMPLATES = 200
-WAITING = (Status.QUEUED, Status.DEFERRED)
+_FIGURES = {
+    "Still waiting": (Status.QUEUED, Status.DEFERRED),
+    "Nobody can know": (Status.UNKNOWN,),
+    "Could not be sent": (Status.FAILED,),
+    "Ran out of time": (Status.EXPIRED,),
+    "Stopped, or not allowed": (Status.CANCELLED, Status.SUPPRESSED),
+}
+"""What else became of mails, in words, and the statuses that mean it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +58,16 @@ class HomeContents:
         return f"{text[:1].upper()}{text[1:]}."
 
     @property
-    def waiting(self) -> int:
-        """How many of today's mails still wait."""
-        return sum(self.today.statuses[status] for status in WAITING)
+    def figures(self) -> list[tuple[str, int, str]]:
+        """What became of today's mails: in words, how many, and a search that finds them (empty: none does)."""
+        after = f"after:{self.today_date}"
+        figures = [("Asked for", self.today.total, after), ("Accepted by a mail server", self.today.sent, "")]
+        for words, statuses in _FIGURES.items():
+            count = sum(self.today.statuses[status] for status in statuses)
+            search = f"status:{statuses[0]} {after}" if len(statuses) == 1 else ""
+            if count or Status.FAILED in statuses:
+                figures.append((words, count, search))
+        return figures
 
 
 async def show_home(request: Request) -> Response:
