@@ -19,6 +19,7 @@ from notifier.mail.mail_parts import Mailbox
 from notifier.rendering.preview_pool import EditorRenderers
 from notifier.retention.retention_policy import RetentionPolicy
 from notifier.sse import OpenStreams
+from notifier.submission.notification_submitter import NotificationSubmitter
 from notifier.templating.assets.image_cache import InlineImageCache, PublicFileCache
 from notifier.templating.publish_gate import PublishGate
 from notifier.templating.publishing import Publisher
@@ -38,6 +39,7 @@ class ConsoleDependencies:
     previewer: ContentPreviewer
     images: InlineImageCache  # images of mails
     public_files: PublicFileCache
+    submitter: NotificationSubmitter  # of test mails
     template_cache: TemplateCache
     default_sender: Mailbox  # the instance's own From address
     recipient_policy: RecipientPolicy

@@ -116,6 +116,7 @@ def build_console_dependencies(api: ApiDependencies, settings: Settings) -> Cons
         previewer=api.previewer,
         images=api.images,
         public_files=api.public_files,
+        submitter=api.submitter,
         template_cache=api.template_cache,
         default_sender=api.default_sender,
         recipient_policy=api.recipient_policy,

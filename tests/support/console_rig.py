@@ -10,7 +10,7 @@ from notifier.auth.staff_roles import StaffRole
 from notifier.clock import SystemClock
 from notifier.inbox.inbox_server import BackgroundInbox
 from notifier.runtime import wiring
-from support import mail_examples, notifier_process, uncertain_mails
+from support import mail_examples, notifier_process, template_states, uncertain_mails
 from support.notifier_process import NotifierProcess
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
@@ -51,6 +51,7 @@ class ConsoleSeed:
             self.examples |= await mail_examples.send_examples(self.installation, lost, relay)
         finally:
             await relay.stop()
+        await template_states.save_states(parts)
 
 
 @dataclass(frozen=True, kw_only=True)
