@@ -60,6 +60,15 @@ class AuditAction(StrEnum):
     SCHEDULE_DELETED = "schedule.deleted"
     SCHEDULE_TRIGGERED = "schedule.triggered"
     SERVICE_CHANGED = "service.changed"
+    STAFF_CREATED = "staff.created"
+    STAFF_CHANGED = "staff.changed"  # name or roles
+    STAFF_DISABLED = "staff.disabled"
+    STAFF_ENABLED = "staff.enabled"
+    STAFF_LINK_CREATED = "staff.link_created"  # a one-time link to set a password
+    STAFF_PASSWORD_SET = "staff.password_set"  # noqa: S105 - not a password
+    STAFF_SIGNED_IN = "staff.signed_in"
+    STAFF_SIGNED_OUT = "staff.signed_out"
+    STAFF_SESSION_REVOKED = "staff.session_revoked"
     SUPPRESSION_ADDED = "suppression.added"
     SUPPRESSION_EXTENDED = "suppression.extended"
     SUPPRESSION_LIFTED = "suppression.lifted"
@@ -91,6 +100,7 @@ class ObjectKind(StrEnum):
     NOTIFICATION = "notification"
     SCHEDULE = "schedule"
     SERVICE = "service"
+    STAFF = "staff"
     SUPPRESSION = "suppression"
     TEMPLATE = "template"
     WEBHOOK = "webhook"
@@ -104,7 +114,7 @@ class NotForTheAuditError(ValueError):
 class Actor:
     """Who acts, when, and by which request; and whether its operation has reported to the audit."""
 
-    name: str  # `key:<id>`, `operator:<name>`
+    name: str  # `key:<id>`, `staff:<id>`, `operator:<name>`
     at: datetime
     request_id: str | None = None  # None: not through the API
     has_answered: bool = False  # an audit record was written, or the operation reported that it changed nothing

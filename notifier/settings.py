@@ -14,6 +14,7 @@ from pydantic_settings import NoDecode
 
 import notifier
 from notifier import header_names
+from notifier.console_settings import ConsoleSettings
 from notifier.environment import (
     LogSettings,
     check_host_name,
@@ -255,6 +256,7 @@ class Settings(LogSettings):
     webhooks: WebhooksSettings = WebhooksSettings()
     retention: RetentionSettings = RetentionSettings()
     feeds: FeedsSettings = FeedsSettings()
+    console: ConsoleSettings = ConsoleSettings()
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -1,6 +1,5 @@
 """The API as an ASGI application."""
 
-import re
 from copy import copy
 from functools import cache
 from typing import Any
@@ -28,6 +27,8 @@ from notifier.api.openapi import description
 from notifier.api.openapi.webhook_events import router as event_router
 from notifier.api.pages import docs_router, problems_router
 from notifier.api.schedules.routes import router as schedules_router
+from notifier.api.services.routes import router as services_router
+from notifier.api.staff.routes import router as staff_router
 from notifier.api.statistics.routes import router as statistics_router
 from notifier.api.suppressions.routes import router as suppressions_router
 from notifier.api.templates.draft_routes import router as template_draft_router
@@ -36,10 +37,9 @@ from notifier.api.templates.routes import router as templates_router
 from notifier.api.webhooks.routes import router as webhooks_router
 from notifier.head_request import HeadAsGet
 from notifier.health.probes import router as health_router
+from notifier.request_path import PathCleaner
 from notifier.throttle import token_bucket
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-"""Characters that PostgreSQL does not store."""
 _ROUTERS = (
     submit_router,
     submit_batch_router,
@@ -52,10 +52,12 @@ _ROUTERS = (
     public_assets_router,
     jobs_router,
     schedules_router,
+    services_router,
     statistics_router,
     feeds_router,
     merges_router,
     keys_router,
+    staff_router,
     templates_router,
     template_draft_router,
     template_publish_router,
@@ -64,22 +66,6 @@ _ROUTERS = (
     docs_router,
     health_router,
 )
-
-
-class PathCleaner:
-    """ASGI middleware that replaces characters of a path that PostgreSQL does not store by U+FFFD.
-
-    No name has U+FFFD in it, so the route answers as for every name that does not exist.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
-        if scope["type"] == "http" and _UNSTORABLE.search(scope["path"]):
-            scope = {**scope, "path": _UNSTORABLE.sub("\ufffd", scope["path"])}
-        await self._app(scope, receive, send)
 
 
 class RateLimitHeaders:

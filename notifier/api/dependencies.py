@@ -3,7 +3,6 @@
 `notifier.runtime.wiring` puts the parts together.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,9 +17,10 @@ from notifier.audit import Actor
 from notifier.auth.authenticated_key import AuthenticatedKey, Caller, KeyScope, require_service
 from notifier.auth.authenticator import Authenticator
 from notifier.clock import Clock
-from notifier.db.database_errors import convert_database_errors
+from notifier.console_settings import ConsoleSettings
 from notifier.db.engine import Database
 from notifier.db.tables import INSTANCE
+from notifier.db.timed_change import open_timed_change
 from notifier.email_address import RecipientPolicy
 from notifier.health.probes import Probes
 from notifier.jobs.job_control import JobActions
@@ -42,8 +42,6 @@ from notifier.throttle import token_bucket
 from notifier.throttle.token_bucket import RateLimitedError, RateLimiter
 from notifier.webhooks.endpoint_secret import SecretBox
 
-MAX_CHANGE_SECONDS = 2.5
-"""Time limit of a change. To give up a server that hangs the driver needs two seconds more: 503 within five."""
 QUOTA_STATE = "standing"  # the name under which the state of a request has what is left of the rate limits
 
 
@@ -109,6 +107,7 @@ class ApiDependencies:
     job_actions: JobActions
     retention: RetentionPolicy
     merge_previewer: MergePreviewer
+    console: ConsoleSettings
     insecure_hosts: tuple[str, ...] = ()  # hosts of webhook URLs that may use plain HTTP
     insecure_feed_hosts: tuple[str, ...] = ()  # hosts of feeds that may use plain HTTP
     secret_box: SecretBox = SecretBox()  # noqa: RUF009 - frozen; encrypts secrets of webhooks and feeds
@@ -124,9 +123,8 @@ def get_dependencies(request: Request) -> ApiDependencies:
 async def open_change_transaction(request: Request) -> AsyncIterator[AsyncConnection]:
     """Open a transaction with a time limit; after its commit, wake the sender of this process."""
     dependencies = get_dependencies(request)
-    with convert_database_errors():
-        async with asyncio.timeout(MAX_CHANGE_SECONDS), dependencies.database.write() as connection:
-            yield connection
+    async with open_timed_change(dependencies.database) as connection:
+        yield connection
     dependencies.wake_sender()
 
 
@@ -170,6 +168,11 @@ async def recognise_owner(request: Request, scope: KeyScope) -> None:
     """Check again that the key is valid and has the scope, without counting: for streams."""
     key = await get_dependencies(request).authenticator.authenticate_key(request.headers.get("authorization"))
     key.require_scope(scope if isinstance(key, Caller) else KeyScope.ADMIN)
+
+
+async def recognise_key(request: Request) -> AuthenticatedKey:
+    """Authenticate any key without counting the request, for routes that count notifications instead."""
+    return await get_dependencies(request).authenticator.authenticate_key(request.headers.get("authorization"))
 
 
 async def recognise_service(request: Request) -> Caller:

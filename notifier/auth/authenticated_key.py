@@ -22,6 +22,7 @@ class KeyScope(StrEnum):
     """What a key may do."""
 
     SEND = "notifications:send"
+    ACT = "notifications:act"  # cancel, retry and resolve; a part of `notifications:send`
     READ = "notifications:read"
     CONTENT = "content:read"
     SUPPRESSIONS = "suppressions:manage"
@@ -33,13 +34,14 @@ class KeyScope(StrEnum):
     TEMPLATES_EDIT = "templates:edit"
     TEMPLATES_PUBLISH = "templates:publish"
     UNMASKED = "content:unmasked"
+    STAFF = "staff:manage"
     ADMIN = "admin"
 
 
 DEFAULT_SCOPES = (KeyScope.SEND, KeyScope.READ)
 ADMIN_SCOPES = (KeyScope.TEMPLATES_READ, KeyScope.TEMPLATES_EDIT, KeyScope.TEMPLATES_PUBLISH, KeyScope.ADMIN)
 """The default of an admin key."""
-SERVICE_SCOPES = tuple(scope for scope in KeyScope if scope is not KeyScope.ADMIN)
+SERVICE_SCOPES = tuple(scope for scope in KeyScope if scope not in {KeyScope.ADMIN, KeyScope.STAFF})
 """The scopes that a key of a service can have."""
 KINDS_BY_REACH = (KeyKind.TEST, KeyKind.TEAM, KeyKind.LIVE)
 """The kinds of keys by whom their mail reaches: nobody, the team, anybody."""
@@ -82,7 +84,8 @@ class AuthenticatedKey:
 
     def require_scope(self, scope: KeyScope) -> None:
         """Raise `InsufficientScopeError` unless the key has the scope."""
-        if scope.value not in self.scopes:
+        is_implied = scope is KeyScope.ACT and KeyScope.SEND.value in self.scopes  # who may submit may also stop it
+        if scope.value not in self.scopes and not is_implied:
             raise InsufficientScopeError(scope)
 
     @property

@@ -23,6 +23,7 @@ KEY_FILE = "demo-key"
 """File with the demo's API key. It also marks the directory as one that belongs to a demo."""
 LOOPBACK = ("localhost", "127.0.0.1")
 """Hosts to which the demo sends webhooks over plain HTTP."""
+DEMO_ADMIN = "demo@example.com"
 CLIENT_VARIABLES = frozenset({"NOTIFIER_URL", "NOTIFIER_API_KEY", "NOTIFIER_PRODUCER_DATABASE_URL"})
 """Variables that configure a client, not a server."""
 
@@ -98,9 +99,10 @@ async def _run_demo(data_dir: Path, ports: tuple[int, int, int], ignored: list[s
         await _publish_templates(parts)
         key = await _find_or_create_key(parts, data_dir)
         await stack.enter_async_context(wiring.run_sender(parts))
-        await stack.enter_async_context(wiring.serve_http(wiring.build_api(parts), listener))
+        await stack.enter_async_context(wiring.serve_http(wiring.build_site(parts), listener))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         places = {"api": url, "inbox": inbox.http_url, "smtp": f"127.0.0.1:{inbox.smtp_port}", "key": key}
+        places["console"] = await _create_sign_in_link(parts, url)
         schedules = await _list_schedules(parts)
         if as_json:
             await wait_for_stop(json.dumps(places | {"schedules": schedules, "ignored": ignored}))
@@ -158,6 +160,24 @@ async def _find_or_create_key(parts: "ProcessParts", data_dir: Path) -> str:
     return key
 
 
+async def _create_sign_in_link(parts: "ProcessParts", url: str) -> str:
+    """Create the demo's admin if there is none, and a link by which they choose a password; older links end."""
+    from notifier.audit import Actor
+    from notifier.auth import staff_admin, staff_link
+    from notifier.auth.staff_admin import NewStaff
+    from notifier.auth.staff_roles import StaffRole
+    from notifier.errors import NotFoundError
+
+    async with parts.database.write() as connection:
+        actor = Actor(name="cli:demo", at=parts.clock.now())
+        try:
+            admin = await staff_admin.get_staff(connection, DEMO_ADMIN)
+        except NotFoundError:
+            person = NewStaff(email=DEMO_ADMIN, name="Demo", roles=frozenset({StaffRole.ADMIN}))
+            admin = await staff_admin.create_staff(connection, person, actor=actor)
+        return (await staff_link.create_link(connection, admin.id, actor=actor)).build_url(url)
+
+
 async def _list_schedules(parts: "ProcessParts") -> list[str]:
     """Create the built-in schedules, and list all schedules with their timings."""
     from notifier.jobs import schedule_store
@@ -179,8 +199,10 @@ def _describe_places(places: dict[str, str], schedules: list[str], ignored: list
         else ""
     )
     return (
-        f"\n  API    {api}/docs\n  Inbox  {places['inbox']}\n  SMTP   {places['smtp']}\n  Key    {key}\n"
-        f"  Jobs   {', '.join(schedules)}\n{without}\n"
+        f"\n  Console  {places['console']}\n"
+        f"  API      {api}/docs\n  Inbox    {places['inbox']}\n  SMTP     {places['smtp']}\n  Key      {key}\n"
+        f"  Jobs     {', '.join(schedules)}\n{without}\n"
+        f"The console's link works once: choose a password for {DEMO_ADMIN} there. Each start prints a new link.\n\n"
         "Send a mail:\n\n"
         f"curl -i {api}/v1/notifications -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json'"
         f" -d '{body}'\n\nCtrl-C stops; data and key are kept.\n"

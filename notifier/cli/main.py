@@ -23,6 +23,7 @@ from notifier.cli import (
     schedules,
     send,
     services,
+    staff,
     statistics,
     suppressions,
     template_preview,
@@ -76,6 +77,19 @@ GROUPS: dict[str, tuple[str, CommandFunctions]] = {
     "keys": (
         "API keys.",
         {"create": keys.create_key, "list": keys.list_keys, "rotate": keys.rotate_key, "revoke": keys.revoke_key},
+    ),
+    "staff": (
+        "People who sign in to the console.",
+        {
+            "create": staff.create_staff,
+            "list": staff.list_staff,
+            "roles": staff.set_roles,
+            "disable": staff.disable_staff,
+            "enable": staff.enable_staff,
+            "link": staff.create_link,
+            "sessions": staff.list_sessions,
+            "sign-out": staff.sign_out_staff,
+        },
     ),
     "templates": (
         "Templates.",

@@ -140,7 +140,7 @@ async def _serve_api(stack: AsyncExitStack, parts: "ProcessParts", listener: "so
     if settings.api.metrics_port:
         own = _open_listener(stack, settings.metrics_host, settings.api.metrics_port, "NOTIFIER_API__METRICS_PORT")
         await stack.enter_async_context(wiring.serve_http(wiring.build_probe_app(parts), own))
-    await stack.enter_async_context(wiring.serve_http(wiring.build_api(parts), listener, limits))
+    await stack.enter_async_context(wiring.serve_http(wiring.build_site(parts), listener, limits))
 
 
 async def wait_for_stop(ready: str, pipe: int | None = None) -> None:

@@ -63,6 +63,7 @@ from notifier.client.merge_calls import (
 )
 from notifier.client.notification_reply import (
     AcceptedResult,
+    Answer,
     Attempt,
     Batch,
     BatchError,
@@ -101,6 +102,7 @@ from notifier.client.statistics_calls import (
 )
 from notifier.client.template_reply import (
     Asset,
+    DraftFault,
     FileDifference,
     GateReport,
     Layout,
@@ -109,6 +111,7 @@ from notifier.client.template_reply import (
     RenderedSource,
     SavedDraft,
     Template,
+    TemplateCaller,
     TemplateDifference,
     TemplateDraft,
     TemplatePreview,
@@ -121,6 +124,7 @@ from notifier.client.webhook_verifier import WebhookEvent, WebhookVerifier
 
 __all__ = [
     "AcceptedResult",
+    "Answer",
     "ApiError",
     "ApiKey",
     "Asset",
@@ -144,6 +148,7 @@ __all__ = [
     "Content",
     "Copy",
     "Defaults",
+    "DraftFault",
     "DryRun",
     "Event",
     "Explanation",
@@ -201,6 +206,7 @@ __all__ = [
     "Suppression",
     "SuppressionFilter",
     "Template",
+    "TemplateCaller",
     "TemplateDifference",
     "TemplateDraft",
     "TemplatePreview",

@@ -29,8 +29,10 @@ from notifier.errors import ConfigurationError, NotifierError
 POOL_TIMEOUT = 2.0
 READ_TIMEOUT = 2.5  # if the server hangs, the driver takes two seconds more
 SQLITE_BUSY_MS = 2000
-POOLED_CONNECTIONS, DIRECT_CONNECTIONS, INSPECTION_CONNECTIONS = 6, 10, 2
-"""A process's connections to PostgreSQL: SQLAlchemy's, direct ones, and those for readiness and metrics."""
+POOLED_CONNECTIONS, DIRECT_CONNECTIONS, INSPECTION_CONNECTIONS, STAFF_CONNECTIONS = 6, 10, 2, 4
+"""A process's connections to PostgreSQL: SQLAlchemy's, direct ones, those for readiness and metrics, and the console's.
+
+They are opened when they are first needed."""
 
 # PostgreSQL keeps a plan that it made while a table was empty, even if the table has millions of rows later.
 _PLANNING = {"jit": "off", "enable_seqscan": "off"}
@@ -62,11 +64,14 @@ class Database:
             self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
             inspector = self._connector.create_engine(**_pool(INSPECTION_CONNECTIONS))
             self._inspector = inspector.execution_options(isolation_level="AUTOCOMMIT")
+            for_staff = self._connector.create_engine(**_pool(STAFF_CONNECTIONS))
+            self._staff_reader = for_staff.execution_options(isolation_level="AUTOCOMMIT")
         else:
             self.is_sqlite = True
             self._writer = _sqlite_engine(self.address, read_only=False, pool_size=1)
             self._reader = _sqlite_engine(self.address, read_only=True, pool_size=4)
             self._inspector = _sqlite_engine(self.address, read_only=True, pool_size=INSPECTION_CONNECTIONS)
+            self._staff_reader = _sqlite_engine(self.address, read_only=True, pool_size=STAFF_CONNECTIONS)
 
     @property
     def folder(self) -> Path | None:
@@ -167,6 +172,13 @@ class Database:
                 yield connection
 
     @asynccontextmanager
+    async def read_for_staff(self) -> AsyncIterator[AsyncConnection]:
+        """Open a reading connection that callers do not share: for the console, whose pages may be slow."""
+        with convert_database_errors(self.address):
+            async with asyncio.timeout(READ_TIMEOUT), self._staff_reader.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
     async def listen(self, channel: str, on_payload: Callable[[str], None]) -> AsyncIterator[asyncio.Event]:
         """Listen to a channel of PostgreSQL. The event is set when the connection is lost."""
         lost = asyncio.Event()
@@ -200,6 +212,7 @@ class Database:
         await self._writer.dispose()
         await self._reader.dispose()
         await self._inspector.dispose()
+        await self._staff_reader.dispose()
 
     def pool_in_use(self) -> int:
         """Count the pooled connections that are in use."""

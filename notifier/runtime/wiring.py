@@ -13,17 +13,15 @@ from typing import TypedDict
 from fastapi import FastAPI
 
 from notifier.api.app import create_app
-from notifier.api.dependencies import ApiDependencies, RateLimits
 from notifier.api.errors import problem_responses
-from notifier.auth.authenticator import Authenticator, KeyUsageWriter
 from notifier.clock import Clock
+from notifier.console.app import create_console
 from notifier.db import data_directory
 from notifier.db.engine import Database
-from notifier.db.shared_commit import SharedCommit
 from notifier.delivery.email_handler import EmailHandler
 from notifier.delivery.mail_renderer import MailRenderer
 from notifier.delivery.relay_circuits import RelayListener
-from notifier.email_address import RecipientPolicy, get_default_sender
+from notifier.email_address import RecipientPolicy
 from notifier.errors import ConfigurationError
 from notifier.head_request import HeadAsGet
 from notifier.health import checks, probes
@@ -31,36 +29,19 @@ from notifier.health.checks import CheckResult
 from notifier.health.probes import Probes
 from notifier.http_server import PortBusyError, ServerLimits, find_server_limits, open_listener, serve_app
 from notifier.ids import generate_id
-from notifier.lookup.batch_progress import BatchWatch
-from notifier.lookup.content_preview import ContentPreviewer
-from notifier.mail.mail_parts import Mailbox
-from notifier.merge.merge_preview import MergePreviewer
-from notifier.merge.row_validation import RowValidator
 from notifier.outbox.heartbeat import Heartbeat, SenderIdentity
 from notifier.outbox.journal import Journal
 from notifier.outbox.rescuer import Rescuer
 from notifier.outbox.wakeup import listen_for_wakeups
 from notifier.outbox.worker import Worker
 from notifier.rendering.pool import RenderingPool
-from notifier.rendering.preview_pool import EditorRenderers, PreviewPool
-from notifier.retention.retention_policy import RetentionPolicy
+from notifier.rendering.preview_pool import PreviewPool
 from notifier.runtime.background_workers import open_side_work, watch_for_work
-from notifier.runtime.job_actions import build_job_actions
 from notifier.runtime.process_parts import ProcessParts, open_process_parts
+from notifier.runtime.site import Site, build_api_dependencies, build_console_dependencies
 from notifier.smtp.transport import SmtpTransport
-from notifier.sse import OpenStreams
-from notifier.submission.batch_submitter import BatchSubmitter
-from notifier.submission.new_notification import ValidationRules
-from notifier.submission.notification_submitter import NotificationSubmitter
-from notifier.submission.notification_writer import WRITER
-from notifier.templating.assets.image_cache import InlineImageCache, PublicFileCache
-from notifier.templating.publish_gate import PublishGate
-from notifier.templating.publishing import Publisher
-from notifier.templating.version_store import TemplateCache, TemplateUsage
-from notifier.throttle.queue_forecast import QueueForecast
+from notifier.templating.assets.image_cache import InlineImageCache
 from notifier.throttle.relay_state import RelayReport
-from notifier.throttle.token_bucket import RateLimiter
-from notifier.webhooks.endpoint_secret import SecretBox
 
 RENDER_NICE = 5  # rendering is less urgent than replies to callers
 
@@ -71,6 +52,7 @@ __all__ = [
     "build_api",
     "build_probe_app",
     "build_sender_app",
+    "build_site",
     "open_listener",
     "open_process_parts",
     "run_sender",
@@ -80,57 +62,20 @@ __all__ = [
 
 def build_api(parts: ProcessParts) -> FastAPI:
     """Build the API application."""
-    policy = RecipientPolicy.from_settings(parts.settings.recipients, parts.settings.smtp)
-    images = InlineImageCache(parts.database, parts.settings.public_url)
-    pool = PreviewPool(images.load_base64, images.public_url)
-    editors = EditorRenderers(pool, parts.clock)
-    own = get_default_sender(parts.settings)
-    gate = PublishGate(parts.database, pool, parts.clock, own.address)
-    usage, uses = KeyUsageWriter(parts.database, parts.clock), TemplateUsage(parts.database, parts.clock)
-    forecast = QueueForecast(parts.database, parts.clock, parts.throughput)
-    for close in (pool.aclose, usage.close, uses.close, forecast.close):
-        parts.exit_stack.push_async_callback(close)
-    intake = SharedCommit(parts.database, WRITER, on_commit=parts.announcer)
-    template_cache = TemplateCache(parts.database, parts.clock, uses)
-    rules = ValidationRules.from_settings(parts.settings.api, own, policy)
-    submitter = NotificationSubmitter(
-        parts.database,
-        intake.submit,
-        templates=template_cache,
-        rules=rules,
-        forecast=forecast,
-        clock=parts.clock,
-    )
-    dependencies = ApiDependencies(
-        database=parts.database,
-        authenticator=Authenticator(parts.database, parts.clock, usage),
-        rate_limits=RateLimits(rates=RateLimiter(parts.clock), settings=parts.settings.api),
-        submitter=submitter,
-        batch_submitter=BatchSubmitter(parts.database, submitter, parts.clock, intake.submit_all),
-        previewer=ContentPreviewer(parts.database, editors, policy),
-        images=images,
-        public_files=PublicFileCache(parts.database),
-        editors=editors,
-        publisher=Publisher(parts.database, pool, gate),
-        template_cache=template_cache,
-        gate=gate,
-        default_sender=Mailbox(own.address, own.name),
-        recipient_policy=policy,
-        clock=parts.clock,
-        wake_sender=parts.announcer,
-        probes=_build_probes(
-            parts, partial(checks.check_database, parts.database), has_metrics=not parts.settings.api.metrics_port
-        ),
-        streams=OpenStreams(),
-        batch_watch=BatchWatch(parts.database, parts.clock),
-        job_actions=build_job_actions(parts),
-        retention=RetentionPolicy.from_settings(parts.settings.retention, parts.settings.api),
-        merge_previewer=MergePreviewer(parts.database, RowValidator(rules, template_cache), template_cache),
-        insecure_hosts=parts.settings.webhooks.insecure_hosts,
-        insecure_feed_hosts=parts.settings.feeds.insecure_hosts,
-        secret_box=SecretBox.from_setting(parts.settings.secret_key),
-    )
-    return create_app(dependencies)
+    return create_app(build_api_dependencies(parts, _build_api_probes(parts)))
+
+
+def build_site(parts: ProcessParts) -> Site:
+    """Build the API and the console as one application; they share their parts."""
+    dependencies = build_api_dependencies(parts, _build_api_probes(parts))
+    api, settings = create_app(dependencies), parts.settings
+    is_enabled = settings.console.enabled
+    return Site(api, create_console(build_console_dependencies(dependencies, settings)) if is_enabled else None)
+
+
+def _build_api_probes(parts: ProcessParts) -> Probes:
+    database = partial(checks.check_database, parts.database)
+    return _build_probes(parts, database, has_metrics=not parts.settings.api.metrics_port)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,7 +238,9 @@ def _build_probes(
 
 
 @asynccontextmanager
-async def serve_http(app: FastAPI, listener: socket.socket, limits: ServerLimits | None = None) -> AsyncIterator[None]:
+async def serve_http(
+    app: FastAPI | Site, listener: socket.socket, limits: ServerLimits | None = None
+) -> AsyncIterator[None]:
     """Serve the application on the socket until the block ends. Requests in progress are answered first."""
     async with serve_app(app, listener, limits or find_server_limits(), getattr(app.state, "streams", None)):
         yield

@@ -66,6 +66,12 @@ WEBHOOKS = Counter("notifier_webhooks_total", "Webhook deliveries tried, by outc
 WEBHOOK_SECONDS = Histogram(
     "notifier_webhook_seconds", "Time of one webhook delivery.", buckets=SECONDS_BUCKETS, registry=REGISTRY
 )
+SIGN_INS = Counter(
+    "notifier_sign_ins_total",
+    "Sign-ins of staff: accepted, with a wrong password, or refused during a wait.",
+    ["outcome"],
+    registry=REGISTRY,
+)
 DATABASE_CONNECTIONS = Gauge("notifier_database_connections", "Pooled connections in use.", registry=REGISTRY)
 
 

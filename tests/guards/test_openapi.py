@@ -22,9 +22,9 @@ from notifier.errors import InvalidRequestError
 ROOT = Path(__file__).parents[2]
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 VERBS = {
-    "Add", "Cancel", "Change", "Check", "Compare", "Confirm", "Create", "Delete", "Discard", "Download", "Explain",
-    "Get", "Lift", "List", "Pause", "Preview", "Publish", "Receive", "Render", "Replay", "Resolve", "Restore",
-    "Resume", "Retry", "Revoke", "Rotate", "Run", "Save", "Send", "Set", "Start", "Stream", "Submit", "Try",
+    "Add", "Cancel", "Change", "Check", "Compare", "Confirm", "Create", "Delete", "Disable", "Discard", "Download",
+    "Enable", "Explain", "Get", "Lift", "List", "Pause", "Preview", "Publish", "Receive", "Render", "Replay", "Resolve",
+    "Restore", "Resume", "Retry", "Revoke", "Rotate", "Run", "Save", "Send", "Set", "Start", "Stream", "Submit", "Try",
     "Upload",
 }  # fmt: skip
 ANY_TYPE = {"title", "description", "examples", "default", "enum", "const", "type", "$ref", "anyOf"}

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from notifier.api import dependencies
-from notifier.db import direct_connections, engine, shared_commit
+from notifier.db import direct_connections, engine, shared_commit, timed_change
 
 DATABASE_DEADLINES = (
-    (dependencies, "MAX_CHANGE_SECONDS"),
+    (timed_change, "MAX_CHANGE_SECONDS"),
     (engine, "READ_TIMEOUT"),
     (engine, "POOL_TIMEOUT"),
     (direct_connections, "WAIT_SECONDS"),

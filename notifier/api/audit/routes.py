@@ -21,7 +21,8 @@ class AuditQuery(pagination.PageQuery):
     object_kind: Annotated[audit.ObjectKind | None, Query(description="Only records about this kind of object.")] = None
     object_id: UUID | None = None
     actor: Annotated[
-        str | None, Query(max_length=64, pattern=pagination.NO_NUL, description="`key:<id>` or `operator:<name>`.")
+        str | None,
+        Query(max_length=64, pattern=pagination.NO_NUL, description="`key:<id>`, `staff:<id>` or `operator:<name>`."),
     ] = None
 
 
@@ -30,7 +31,7 @@ class AuditEntryOut(BaseModel):
 
     id: UUID
     at: datetime
-    actor: str = Field(description="`key:<id>` of the service, or `operator:<name>` of the instance.")
+    actor: str = Field(description="`key:<id>`, `staff:<id>`, or `operator:<name>`.")
     action: str
     object_kind: str
     object_id: str

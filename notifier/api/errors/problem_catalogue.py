@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from notifier.api.errors.fault_catalogue import FAULTS
 from notifier.api.errors.merge_problems import MERGE_PROBLEMS
+from notifier.api.errors.staff_problems import STAFF_PROBLEMS
 
 _REPEAT_REMEDY = "Repeat the request after `Retry-After`, with the same `Idempotency-Key` if it had one."
 _LOOK_REMEDY = "`detail` says its status; you can also read it with `GET`."
@@ -258,7 +259,7 @@ _PROBLEMS = {
         400, "Another HTTP error", "The request could not be handled; `status` and `detail` say why.",
         "Correct the request as `detail` says.",
     ),
-} | {code: CatalogueEntry(409, *words) for code, words in MERGE_PROBLEMS.items()}  # fmt: skip
+} | {code: CatalogueEntry(409, *words) for code, words in (MERGE_PROBLEMS | STAFF_PROBLEMS).items()}  # fmt: skip
 _FAULTS = {
     code: CatalogueEntry(422, "The request has faults", meaning, remedy) for code, (meaning, remedy) in FAULTS.items()
 }

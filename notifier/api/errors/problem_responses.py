@@ -32,6 +32,8 @@ from notifier.auth.authenticated_key import (
     UnauthenticatedError,
 )
 from notifier.auth.key_admin import KeyEndedError, KeyReplacedError, TooManyKeysError
+from notifier.auth.staff_admin import LastAdminError, StaffExistsError
+from notifier.auth.staff_link import StaffDisabledError
 from notifier.errors import (
     DatabaseUnavailableError,
     Fault,
@@ -135,6 +137,9 @@ _CODE_OF_ERROR: dict[type[NotifierError], str] = {
     TooManyKeysError: "too_many_keys",
     KeyEndedError: "key_ended",
     KeyReplacedError: "key_replaced",
+    StaffExistsError: "staff_exists",
+    LastAdminError: "last_admin",
+    StaffDisabledError: "staff_disabled",
     StaleDraftError: "stale_draft",
     StaleLayoutError: "stale_layout",
     LayoutInUseError: "layout_in_use",

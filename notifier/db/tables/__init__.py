@@ -16,6 +16,7 @@ from notifier.db.tables.notification import (
 )
 from notifier.db.tables.outbox import OutboxEntry, RelayConnections, RelayState, SenderProcess
 from notifier.db.tables.service import INSTANCE, ApiKey, AuditEntry, Service, Suppression
+from notifier.db.tables.staff import LinkPurpose, OidcRequest, SignInWait, StaffLink, StaffLogin, StaffUser
 from notifier.db.tables.statistics import StatisticsCount, StatisticsRange
 from notifier.db.tables.template import (
     Asset,
@@ -42,6 +43,7 @@ __all__ = [
     "FeedRevision",
     "FeedStatus",
     "JobRun",
+    "LinkPurpose",
     "Merge",
     "MergeChunk",
     "MergeFault",
@@ -50,12 +52,17 @@ __all__ = [
     "NotificationContent",
     "NotificationEvent",
     "NotificationTag",
+    "OidcRequest",
     "OutboxEntry",
     "RelayConnections",
     "RelayState",
     "Schedule",
     "SenderProcess",
     "Service",
+    "SignInWait",
+    "StaffLink",
+    "StaffLogin",
+    "StaffUser",
     "StatisticsCount",
     "StatisticsRange",
     "StatusIndex",

@@ -1,0 +1,1 @@
+"""Routes and models of people who sign in to the console."""

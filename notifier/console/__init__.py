@@ -1,0 +1,1 @@
+"""The staff console: server-rendered pages under `/console`, for people who do not call the API."""

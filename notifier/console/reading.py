@@ -1,0 +1,43 @@
+"""Bounds what the console reads at a time, so that slow pages never hurt the API."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.db.engine import Database
+from notifier.errors import NotifierError
+
+ReadConnection = AsyncConnection
+"""The type of what `ReadSlots.open` gives, for pages, which import nothing of the database."""
+MAX_READS = 4  # connections of a process with which the console reads
+MAX_WAIT_SECONDS = 1.0
+
+
+class ConsoleBusyError(NotifierError):
+    """Too many people load pages at the moment."""
+
+    retry_after = 2  # seconds
+
+
+class ReadSlots:
+    """The connections with which the console reads. Who waits too long for one gets `ConsoleBusyError`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._slots = asyncio.Semaphore(MAX_READS)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[AsyncConnection]:
+        """Open a connection for reading. Raises `ConsoleBusyError`."""
+        try:
+            async with asyncio.timeout(MAX_WAIT_SECONDS):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise ConsoleBusyError from error
+        try:
+            async with self._database.read_for_staff() as connection:
+                yield connection
+        finally:
+            self._slots.release()

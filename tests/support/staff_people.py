@@ -1,0 +1,104 @@
+"""People who sign in, for tests: created in the database, with a password set by a real one-time link."""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import argon2
+
+from notifier.audit import Actor
+from notifier.auth import staff_admin, staff_link
+from notifier.auth.password_hasher import PasswordHasher
+from notifier.auth.staff_admin import NewStaff, StaffView
+from notifier.auth.staff_roles import StaffRole
+from notifier.auth.staff_session import SessionTimes, SignedIn, SignInOrigin
+from notifier.auth.staff_sign_in import StaffAuthenticator
+from notifier.clock import Clock
+from notifier.db.engine import Database
+
+PASSWORD = "violet harbour lantern"
+ORIGIN = SignInOrigin(address="192.0.2.10", browser="Test browser")
+
+
+class CountingHasher(argon2.PasswordHasher):
+    """Cheap argon2id that counts its computations, and how many run at once. A test may hold them up."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=64, parallelism=1)
+        self.lock = threading.Lock()
+        self.opened = threading.Event()
+        self.opened.set()
+        self.computations = self.running = self.most_running = 0
+
+    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+        self._enter()
+        try:
+            return super().hash(password, salt=salt)
+        finally:
+            self._leave()
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002 - the library's name
+        self._enter()
+        try:
+            return super().verify(hash, password)
+        finally:
+            self._leave()
+
+    def _enter(self) -> None:
+        with self.lock:
+            self.computations += 1
+            self.running += 1
+            self.most_running = max(self.most_running, self.running)
+        self.opened.wait(60)
+
+    def _leave(self) -> None:
+        with self.lock:
+            self.running -= 1
+
+
+@dataclass
+class StaffScene:
+    """A database in which people are created and sign in."""
+
+    database: Database
+    clock: Clock
+    times: SessionTimes = SessionTimes()  # noqa: RUF009 - frozen
+    counting: CountingHasher = field(default_factory=CountingHasher)
+
+    def __post_init__(self) -> None:
+        self.authenticator = StaffAuthenticator(
+            database=self.database, hasher=PasswordHasher(self.counting), clock=self.clock, times=self.times
+        )
+
+    def build_actor(self) -> Actor:
+        """Build an operator, who creates people."""
+        return Actor(name="operator:test", at=self.clock.now())
+
+    async def create_person(self, name: str, *roles: StaffRole) -> StaffView:
+        """Create a person without a password; the e-mail address is made of the name."""
+        person = NewStaff(email=f"{name.lower()}@staff.example", name=name, roles=frozenset(roles))
+        async with self.database.write() as connection:
+            return await staff_admin.create_staff(connection, person, actor=self.build_actor())
+
+    async def create_link(self, person: StaffView) -> str:
+        """Create a one-time link; returns its token."""
+        async with self.database.write() as connection:
+            return (await staff_link.create_link(connection, person.id, actor=self.build_actor())).token
+
+    async def create_signed_in(
+        self, name: str, *roles: StaffRole, origin: SignInOrigin = ORIGIN
+    ) -> tuple[StaffView, SignedIn]:
+        """Create a person, who sets a password by a link and is then signed in."""
+        person = await self.create_person(name, *roles)
+        token = await self.create_link(person)
+        return person, await self.authenticator.use_link(token, PASSWORD, origin)
+
+    async def sign_in(self, email: str, password: str = PASSWORD, origin: SignInOrigin = ORIGIN) -> SignedIn:
+        """Sign in by password."""
+        return await self.authenticator.sign_in(email, password, origin)
+
+
+def describe_roles(roles: Iterable[StaffRole]) -> str:
+    """Describe a set of roles, for the names of tests."""
+    return "+".join(sorted(role.value for role in roles)) or "no role"
