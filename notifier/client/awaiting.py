@@ -20,6 +20,8 @@ from notifier.client.awaiting_groups import (
     AsyncLayouts,
     AsyncMerges,
     AsyncSchedules,
+    AsyncServices,
+    AsyncStaff,
     AsyncSuppressions,
     AsyncTemplates,
     AsyncWebhooks,
@@ -74,6 +76,8 @@ class AsyncNotifier(AsyncCallGroup):
         self.schedules = AsyncSchedules(self)
         self.feeds = AsyncFeeds(self)
         self.merges = AsyncMerges(self)
+        self.staff = AsyncStaff(self)
+        self.services = AsyncServices(self)
 
     send = make_method(notification_calls.send_notification)
     send_batch = make_method(notification_calls.send_batch)

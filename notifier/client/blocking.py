@@ -22,6 +22,8 @@ from notifier.client.blocking_groups import (
     Layouts,
     Merges,
     Schedules,
+    Services,
+    Staff,
     Suppressions,
     Templates,
     Webhooks,
@@ -76,6 +78,8 @@ class Notifier(CallGroup):
         self.schedules = Schedules(self)
         self.feeds = Feeds(self)
         self.merges = Merges(self)
+        self.staff = Staff(self)
+        self.services = Services(self)
 
     send = make_method(notification_calls.send_notification)
     send_batch = make_method(notification_calls.send_batch)

@@ -6,7 +6,7 @@ Generated from `awaiting_groups.py` by tests/generated/write_blocking.py: change
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
-from notifier.client import account, feed_calls, job_calls, merge_calls, template_calls
+from notifier.client import account, feed_calls, job_calls, merge_calls, staff_calls, template_calls
 from notifier.client.api_call import Call, PageCall, T, build_next_page_call, describe_method
 
 if TYPE_CHECKING:
@@ -189,3 +189,23 @@ class Merges(CallGroup):
     faults = make_iterator(merge_calls.list_merge_faults)
     faults_csv = make_method(merge_calls.download_merge_faults)
     preview = make_method(merge_calls.preview_merge_row)
+
+
+class Staff(CallGroup):
+    """People who sign in to the console."""
+
+    list = make_iterator(staff_calls.list_staff)
+    get = make_method(staff_calls.get_staff)
+    create = make_method(staff_calls.create_staff)
+    set_roles = make_method(staff_calls.set_staff_roles)
+    disable = make_method(staff_calls.disable_staff)
+    enable = make_method(staff_calls.enable_staff)
+    create_link = make_method(staff_calls.create_staff_link)
+    sessions = make_iterator(staff_calls.list_staff_sessions)
+    revoke_sessions = make_method(staff_calls.revoke_staff_sessions)
+
+
+class Services(CallGroup):
+    """The services that call the API."""
+
+    list = make_iterator(staff_calls.list_services)

@@ -92,6 +92,20 @@ async def _batches(shop: RecordingClient, parts: wiring.ProcessParts, _: Webhook
         await shop("watch_batch", "0192f0c1-2345-7000-8000-000000000000")
 
 
+async def _staff(shop: RecordingClient, parts: wiring.ProcessParts, _: WebhookReceiver) -> None:
+    ana = await shop("staff.create", "ana@example.com", name="Ana", roles=["support"])
+    assert (ana.roles, ana.has_password, ana.link.purpose) == (("support",), False, "welcome")
+    assert (await shop("staff.set_roles", ana.id, ["editor", "support"])).roles == ("editor", "support")
+    assert (await shop("staff.disable", ana.id)).disabled_at is not None
+    with pytest.raises(ConflictError):
+        await shop("staff.create_link", ana.id)
+    assert (await shop("staff.enable", ana.id)).disabled_at is None
+    assert (await shop("staff.create_link", ana.id)).url != ana.link.url
+    assert [item.id for item in await shop("staff.list")] == [(await shop("staff.get", ana.id)).id] == [ana.id]
+    assert (await shop("staff.sessions", ana.id), (await shop("staff.revoke_sessions", ana.id)).ended) == ([], 0)
+    assert "shop" in [service.name for service in await shop("services.list")]
+
+
 async def _suppressions(shop: RecordingClient, _: wiring.ProcessParts, __: WebhookReceiver) -> None:
     until = datetime.now(UTC) + HOUR
     added = await shop("suppressions.add", "Ada@example.com", scope="marketing", expires_at=until)
@@ -271,6 +285,13 @@ WALKS: dict[Walk, set[str]] = {
         )
     },
     job_walks.walk_statistics: {"send", "statistics"},
+    _staff: {"services.list"}
+    | {
+        f"staff.{name}"
+        for name in (
+            "list", "get", "create", "set_roles", "disable", "enable", "create_link", "sessions", "revoke_sessions",
+        )
+    },
     _keys: {"whoami", "audit"} | {f"keys.{name}" for name in ("list", "get", "create", "rotate", "revoke", "set_team")},
 }  # fmt: skip
 """The methods that each test calls."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from notifier.client import account, feed_calls, job_calls, merge_calls, statistics_calls
+from notifier.client import account, feed_calls, job_calls, merge_calls, staff_calls, statistics_calls
 from notifier.client import notification_calls as calls
 from notifier.client import template_calls as templates
 from notifier.client.api_call import Call
@@ -108,6 +108,16 @@ EACH: tuple[Call[Any], ...] = (
     merge_calls.download_merge_faults(ID),
     merge_calls.preview_merge_row(ID),
     statistics_calls.get_statistics(),
+    staff_calls.list_services(),
+    staff_calls.list_staff(),
+    staff_calls.get_staff(ID),
+    staff_calls.create_staff("ana@example.com", name="Ana"),
+    staff_calls.set_staff_roles(ID, ["support"]),
+    staff_calls.disable_staff(ID),
+    staff_calls.enable_staff(ID),
+    staff_calls.create_staff_link(ID),
+    staff_calls.list_staff_sessions(ID),
+    staff_calls.revoke_staff_sessions(ID),
 )
 """One call for each operation of the API."""
 
