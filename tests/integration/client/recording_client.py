@@ -1,9 +1,10 @@
 """A client that records which of its methods were called, and a list of the calls that a client offers."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-from integration.client.both_clients import Client
+from integration.client.both_clients import QUICK, Client
 
 from notifier.client import AsyncNotifier, Notifier
 
@@ -14,9 +15,20 @@ CONNECTION_METHODS = frozenset({"close", "aclose", "perform", "follow"})
 class RecordingClient(Client):
     """A client and the names of the calls that it made."""
 
-    def __init__(self, inner: Notifier | AsyncNotifier) -> None:
-        super().__init__(inner)
+    def __init__(self, kind: type[Notifier | AsyncNotifier], url: str, key: str) -> None:
+        super().__init__(kind(url=url, key=key, retries=QUICK))
+        self._url = url
         self.calls_made: set[str] = set()
+
+    @asynccontextmanager
+    async def use_key(self, key: str) -> AsyncIterator["RecordingClient"]:
+        """Yield a client of the same kind with another key, whose calls are recorded here."""
+        other = RecordingClient(type(self.inner), self._url, key)
+        other.calls_made = self.calls_made
+        try:
+            yield other
+        finally:
+            await other.close()
 
     async def __call__(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Call a method, and record that it returned."""

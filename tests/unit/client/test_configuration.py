@@ -96,7 +96,7 @@ def test_both_clients_offer_the_same() -> None:
             for kind in (blocking_class, async_class)
         )
         assert blocking_names == async_names
-        assert len(blocking_names) > 2
+        assert len(blocking_names) > 0
         for name in blocking_names:
             a, b = getattr(blocking_class, name), getattr(async_class, name)
             assert inspect.signature(a) == inspect.signature(b), name
