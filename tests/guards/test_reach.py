@@ -197,9 +197,9 @@ async def test_only_an_admin_key_with_the_scope_changes_staff(scene: Scene) -> N
 
 
 async def test_a_key_of_no_service_changes_nothing_of_a_service(scene: Scene) -> None:
-    """An admin key with every scope changes nothing of a service."""
+    """An admin key with every scope changes nothing of a service; its test mails belong to the instance."""
     of_services = {Rule.ROW, Rule.KEY, Rule.LIVE, Rule.OWN, Rule.MERGE}
-    for operation in (name for name, rule in RULES.items() if rule in of_services):
+    for operation in (name for name, rule in RULES.items() if rule in of_services and name != "test_template"):
         assert await scene.ask(operation, scene.admin) == (403, "insufficient_scope"), operation
 
 
