@@ -40,6 +40,11 @@ class ConsoleBrowser:
     url: str  # of the program
     faults: list[str] = field(default_factory=list)  # dialogs, script errors, what a policy refused to load
 
+    def take_faults(self) -> list[str]:
+        """Return the faults so far, and forget them, so that each test has its own."""
+        faults, self.faults = self.faults, []
+        return faults
+
     @contextmanager
     def open_page(
         self,
