@@ -256,6 +256,14 @@ async def list_effective_suppressions(
     return [SuppressionView(**row) for row in rows.mappings()]
 
 
+async def list_all_suppressions(
+    connection: AsyncConnection, query: SuppressionFilter, *, before: UUID | None, limit: int
+) -> list[SuppressionView]:
+    """List suppressions of all services and of the instance, newest first."""
+    statement = _select_filtered(query, before).order_by(_suppression.id.desc()).limit(limit)
+    return [SuppressionView(**row) for row in (await connection.execute(statement)).mappings()]
+
+
 async def list_owned_suppressions(
     connection: AsyncConnection, owner: UUID, query: SuppressionFilter, *, limit: int, before: UUID | None = None
 ) -> list[SuppressionView]:

@@ -27,6 +27,7 @@ from notifier.api.openapi import description
 from notifier.api.openapi.webhook_events import router as event_router
 from notifier.api.pages import docs_router, problems_router
 from notifier.api.schedules.routes import router as schedules_router
+from notifier.api.services.routes import router as services_router
 from notifier.api.staff.routes import router as staff_router
 from notifier.api.statistics.routes import router as statistics_router
 from notifier.api.suppressions.routes import router as suppressions_router
@@ -51,6 +52,7 @@ _ROUTERS = (
     public_assets_router,
     jobs_router,
     schedules_router,
+    services_router,
     statistics_router,
     feeds_router,
     merges_router,

@@ -84,7 +84,8 @@ class AuthenticatedKey:
 
     def require_scope(self, scope: KeyScope) -> None:
         """Raise `InsufficientScopeError` unless the key has the scope."""
-        if scope.value not in self.scopes:
+        is_implied = scope is KeyScope.ACT and KeyScope.SEND.value in self.scopes  # who may submit may also stop it
+        if scope.value not in self.scopes and not is_implied:
             raise InsufficientScopeError(scope)
 
     @property

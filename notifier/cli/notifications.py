@@ -1,7 +1,7 @@
 """`show`, `unknown`, `cancel`, `retry` and `resolve`: an operator examines notifications and decides about them."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -33,28 +33,42 @@ Comment = Annotated[str, typer.Option(help="Why; kept in the timeline.")]
 
 
 async def show_notification(id_: Id, as_json: Json = False) -> None:
-    """Show a notification: its status, the reason, and everything that happened to it."""
+    """Show a notification: whether it arrived, why, what to do now, and everything that happened to it."""
     from notifier.api.notifications import models
+    from notifier.email_address import RecipientPolicy
     from notifier.lookup import notification_view
+    from notifier.lookup.actor_names import get_actor_names
+    from notifier.lookup.answer import build_answer
+    from notifier.lookup.answer_table import LABELS
+    from notifier.lookup.wait_explanation import explain_notification
     from notifier.retention import content_expiry
     from notifier.retention.retention_policy import RetentionPolicy
 
     notification_id = _parse_id(id_)
     async with open_for_reading() as parts:
+        now, recipients = (
+            parts.clock.now(),
+            RecipientPolicy.from_settings(parts.settings.recipients, parts.settings.smtp),
+        )
         async with parts.database.read() as connection:
-            view = await notification_view.get_notification(connection, None, notification_id)
+            explanation = await explain_notification(connection, None, notification_id, recipients, now)
             items = await notification_view.get_timeline(connection, None, notification_id)
+            names = await get_actor_names(connection, (item.actor for item in items))
             policy = RetentionPolicy.from_settings(parts.settings.retention, parts.settings.api)
             until = await content_expiry.get_content_expiry(connection, notification_id, policy)
-        now = parts.clock.now()
+    view = explanation.view
+    answer = build_answer(view, now=now, causes=explanation.causes)
     if as_json:
         notification = models.build_notification_reply(view, now, until) | {
-            "events": [models.build_event_reply(item) for item in items]
+            "answer": vars(answer),
+            "events": [models.build_event_reply(item, names) for item in items],
         }
         print(json.dumps(notification, default=_format_json))
         return
     status = models.get_shown_status(view.status, view.send_at, now)
     print(f"{view.id}  {view.template} v{view.template_version}  to {strip_control_characters(view.recipient)}\n")
+    print(f"answer    {LABELS[answer.kind]}. {strip_control_characters(answer.sentence)}")
+    print(f"advice    {strip_control_characters(answer.next_step)}")
     print(f"status    {status}" + (f" ({view.reason})" if view.reason else ""))
     print(f"why       {strip_control_characters(view.detail or '-')}")
     if view.uncertain_at is not None:
@@ -63,7 +77,7 @@ async def show_notification(id_: Id, as_json: Json = False) -> None:
         print(f"content   {f'kept until {format_time(until)}' if until is not None else 'erased, or kept for a copy'}")
     print(f"what now  {_describe_next_step(view)}\n")
     for item in items:
-        print(_format_item(item))
+        print(_format_item(item, names))
 
 
 def _describe_next_step(view: "NotificationView") -> str:
@@ -84,15 +98,16 @@ def _describe_next_step(view: "NotificationView") -> str:
     return "nothing: it has ended"
 
 
-def _format_item(item: "TimelineItem") -> str:
+def _format_item(item: "TimelineItem", names: "Mapping[str, str]") -> str:
     parts = [format_time(item.at), item.kind.ljust(9)]
     if item.attempt is not None:
         duration = f" in {item.attempt.duration_ms} ms" if item.attempt.duration_ms is not None else ""
         parts.append(
             f"{item.attempt.number}, {item.attempt.relay or 'the sender died'}{duration}, {item.attempt.phase}:"
         )
+        parts += [f"({item.attempt.meaning})"] if item.attempt.meaning else []
     parts += [strip_control_characters(item.detail)] if item.detail else []
-    parts += [f"(by {item.actor})"] if item.actor else []
+    parts += [f"(by {strip_control_characters(names[item.actor])})"] if item.actor else []
     return "  ".join(parts)
 
 

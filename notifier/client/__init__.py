@@ -37,6 +37,7 @@ from notifier.client.errors import (
 )
 from notifier.client.notification_reply import (
     AcceptedResult,
+    Answer,
     Attempt,
     Batch,
     BatchError,
@@ -92,6 +93,7 @@ from notifier.client.webhook_verifier import WebhookEvent, WebhookVerifier
 
 __all__ = [
     "AcceptedResult",
+    "Answer",
     "ApiError",
     "ApiKey",
     "Asset",

@@ -99,6 +99,7 @@ class Suppression(Reply):
     id: str
     address: str
     owner: str | None = None  # service: yours; instance: only the operator can lift it
+    service_id: str | None = None  # None: of the instance
     scope: str | None = None  # all, or marketing
     reason: str | None = None
     detail: str | None = None

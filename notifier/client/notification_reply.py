@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from notifier.client.api_call import Reply
 from notifier.client.errors import Fault
@@ -106,6 +106,7 @@ class Attempt(Reply):
     outcome: str | None = None
     code: int | None = None  # of the relay's reply
     enhanced_code: str | None = None
+    meaning: str | None = None  # of the codes, in words
     reply: str | None = None
 
 
@@ -124,6 +125,7 @@ class Notification(Reply):
     """A notification and its status."""
 
     id: str
+    service: str | None = None  # the name of the service that submitted it
     status: str
     reason: str | None = None
     detail: str | None = None
@@ -159,6 +161,7 @@ class Event(Reply):
     kind: str
     detail: str | None = None
     actor: str | None = None
+    actor_name: str | None = None  # as people call the actor
     attempt: Attempt | None = None
 
 
@@ -180,6 +183,7 @@ class Content(Reply):
     subject: str
     html: str | None = None
     text: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)  # secret ones are masked
     attachments: tuple[File, ...] = ()
     size: int | None = None  # bytes of the whole mail
     sha256: str | None = None
@@ -210,11 +214,22 @@ class WaitReason(Reply):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Answer(Reply):
+    """Whether a mail arrived, in words, and what to do now."""
+
+    kind: str  # yes, probably, not_yet, no or nobody_knows
+    sentence: str | None = None
+    next_step: str | None = None
+    actions: tuple[str, ...] = ()  # cancel, update, retry, resolve, lift
+
+
+@dataclass(frozen=True, kw_only=True)
 class Explanation(Reply):
-    """Why a notification waits, and when it is tried next."""
+    """Whether a notification arrived, why it waits, and when it is tried next."""
 
     id: str
     status: str
+    answer: Answer | None = None
     waiting: bool | None = None
     next_attempt_at: datetime | None = None
     expires_at: datetime | None = None

@@ -19,7 +19,12 @@ from notifier.console.pages import (
     home,
     images,
     layouts,
+    mail_acts,
+    mail_content,
+    mail_list,
+    mail_page,
     me,
+    oidc,
     sign_in,
     template_conflict,
     template_edit,
@@ -36,6 +41,10 @@ from notifier.request_path import PathCleaner
 CONSOLE_PATH = "/console"
 PAGE_ROUTES: Sequence[Route] = (
     *home.routes,
+    *mail_list.routes,
+    *mail_page.routes,
+    *mail_content.routes,
+    *mail_acts.routes,
     *me.routes,
     *sign_in.routes,
     *template_list.routes,
@@ -52,6 +61,7 @@ OPEN_ROUTES: Sequence[Route] = (
     Route("/static/{digest}/{name:path}", STATIC.serve_file),
     *sign_in.open_routes,
     *welcome.open_routes,
+    *oidc.open_routes,
 )
 """What everybody may load."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from notifier.auth.oidc_sign_in import OidcSignIn
 from notifier.auth.staff_sign_in import StaffAuthenticator
 from notifier.clock import Clock
 from notifier.console.reading import ReadSlots
@@ -13,6 +14,7 @@ from notifier.email_address import RecipientPolicy
 from notifier.health.probes import Probes
 from notifier.jobs.job_control import JobActions
 from notifier.lookup.content_preview import ContentPreviewer
+from notifier.lookup.mail_titles import MailTitles
 from notifier.mail.mail_parts import Mailbox
 from notifier.rendering.preview_pool import EditorRenderers
 from notifier.retention.retention_policy import RetentionPolicy
@@ -47,6 +49,8 @@ class ConsoleDependencies:
     streams: OpenStreams
     job_actions: JobActions
     read_slots: ReadSlots
+    mail_titles: MailTitles
+    oidc: OidcSignIn | None = None  # None: people sign in by password only
     url: str | None = None  # where people open the console; None: on this machine only
 
 

@@ -28,7 +28,37 @@ PAGES: tuple[PageDescription, ...] = (
     PageDescription(
         path="/welcome/{link}", name="welcome", states={"": "{welcome_link}", "ended": "ended"}, is_open=True
     ),
+    PageDescription(
+        path="/oidc/callback", name="back from the provider", states={"refused": "?error=access_denied"}, is_open=True
+    ),
     PageDescription(path="/", name="home"),
+    PageDescription(
+        path="/mail",
+        name="mail",
+        states={
+            "newest": "",
+            "address": "?q=bob@example.com",
+            "nothing": "?q=nobody@example.com",
+            "letters": "?q=bo",
+            "not understood": "?q=state:failed",
+            "refused": "?q={refused_address}",
+        },
+    ),
+    PageDescription(
+        path="/mail/{id:uuid}",
+        name="one mail",
+        states={
+            "unknown": "{unknown_mail}",
+            "refused": "{refused_mail}",
+            "scheduled": "{scheduled_mail}",
+            "hostile": "{hostile_mail}",
+            "text": "{hostile_mail}?view=text",
+            "source": "{hostile_mail}?view=source",
+            "headers": "{hostile_mail}?view=headers",
+            "values": "{hostile_mail}?view=values",
+            "files": "{hostile_mail}?view=files",
+        },
+    ),
     PageDescription(path="/me", name="account"),
     PageDescription(path="/templates", name="templates"),
     PageDescription(path="/new-template", name="new template", scope=KeyScope.TEMPLATES_EDIT),
@@ -67,3 +97,7 @@ PAGES: tuple[PageDescription, ...] = (
     PageDescription(path="/images", name="images"),
 )
 """Error pages have no route of their own; the rig adds them."""
+PARTS: frozenset[str] = frozenset(
+    {"/mail/{id:uuid}/state", "/mail/{id:uuid}/frame", "/mail/{id:uuid}/files/{number:int}"}
+)
+"""Routes that answer with a part of a page, a mail in a frame, or a file: no pages."""

@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.db.engine import Database
 from notifier.errors import NotifierError
 
+ReadConnection = AsyncConnection
+"""The type of what `ReadSlots.open` gives, for pages, which import nothing of the database."""
 MAX_READS = 4  # connections of a process with which the console reads
 MAX_WAIT_SECONDS = 1.0
 

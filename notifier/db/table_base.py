@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Column, ColumnCollection, DateTime, Dialect, Enum, MetaData, TypeDecorator
+from sqlalchemy import JSON, Column, ColumnCollection, DateTime, Dialect, Enum, MetaData, String, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import SQLModel
 
@@ -34,6 +34,14 @@ class UtcDateTime(TypeDecorator[datetime]):
 def format_sqlite_time(value: datetime) -> str:
     """Format a time as `UtcDateTime` stores it in SQLite: UTC, fixed width, so that text order is time order."""
     return value.astimezone(UTC).isoformat(" ", "microseconds")[:26]
+
+
+def build_address_type() -> Any:
+    """Build the type of an address: ordered by its bytes in both databases, so that an index finds its beginning.
+
+    Columns that are compared with each other must both have it, because an index serves one collation.
+    """
+    return String(320).with_variant(String(320, collation="C"), "postgresql")
 
 
 def build_json_type() -> Any:

@@ -13,6 +13,7 @@ from notifier.db.tables import (
     Notification,
     NotificationEvent,
     OutboxEntry,
+    Service,
     Template,
     TemplateVersion,
     get_columns,
@@ -20,11 +21,22 @@ from notifier.db.tables import (
 from notifier.errors import NotFoundError
 from notifier.outbox import entry_store
 from notifier.outcomes import OutcomeName, SmtpPhase
-from notifier.states import WAITING_STATUSES, EntryState, KeyKind, Priority, Reason, Role, Status, WhenUncertain
+from notifier.smtp.enhanced_codes import get_meaning
+from notifier.states import (
+    WAITING_STATUSES,
+    Category,
+    EntryState,
+    KeyKind,
+    Priority,
+    Reason,
+    Role,
+    Status,
+    WhenUncertain,
+)
 
 _notification, _attempt, _entry = get_columns(Notification), get_columns(Attempt), get_columns(OutboxEntry)
 _template, _version = get_columns(Template), get_columns(TemplateVersion)
-_event = get_columns(NotificationEvent)
+_event, _service = get_columns(NotificationEvent), get_columns(Service)
 MAX_ATTEMPTS_SHOWN = 200  # the newest attempts of one notification
 MAX_EVENTS_SHOWN = 200  # the newest actions of people and callers
 
@@ -43,6 +55,11 @@ class AttemptView:
     enhanced_code: str | None
     reply: str
 
+    @property
+    def meaning(self) -> str | None:
+        """What the codes of a refusal mean, in words; None if they do not tell."""
+        return get_meaning(self.code, self.enhanced_code)
+
 
 @dataclass(frozen=True, kw_only=True)
 class CopyView:
@@ -60,6 +77,8 @@ class NotificationView:
     """A notification, as people see it."""
 
     id: UUID
+    service_id: UUID
+    service: str | None  # its name
     status: Status
     reason: Reason | None
     detail: str | None
@@ -68,8 +87,10 @@ class NotificationView:
     parent_id: UUID | None
     batch_id: UUID | None
     kind: KeyKind
+    category: Category
     template: str | None  # None, like its version: the request had its own content
     template_version: int | None
+    template_version_id: UUID | None
     locale: str | None
     priority: Priority
     message_id: str
@@ -107,10 +128,11 @@ def _select_views() -> Select[*tuple[object, ...]]:
     return (
         select(*(_notification[name] for name in _OWN))
         .add_columns(_template.slug.label("template"), _version.number.label("template_version"), _WHEN_UNCERTAIN)
-        .add_columns(_NEXT_TRY, _entry.state.label("entry_state"))
+        .add_columns(_NEXT_TRY, _entry.state.label("entry_state"), _service.name.label("service"))
         .outerjoin(TemplateVersion, _version.id == _notification.template_version_id)
         .outerjoin(Template, _template.id == _version.template_id)
         .outerjoin(OutboxEntry, ENTRY_OF_NOTIFICATION)
+        .outerjoin(Service, _service.id == _notification.service_id)
     )
 
 

@@ -104,7 +104,7 @@ async def test_a_scheduled_mail_is_cancelled(night: Night) -> None:
     _, output, _ = await night.run("show", id_)
     assert [line.split()[1] for line in output.splitlines()[7:]] == ["accepted", "scheduled", "cancelled"]
     assert output.splitlines()[4].startswith("content   kept until ")
-    assert output.splitlines()[5] == "what now  nothing: it has ended"
+    assert output.splitlines()[7] == "what now  nothing: it has ended"
 
 
 async def test_wrong_use_is_named(night: Night) -> None:

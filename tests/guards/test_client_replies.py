@@ -19,6 +19,7 @@ from notifier.client.errors import Fault
 SCHEMAS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "openapi.json").read_text())["components"]["schemas"]
 READ_FROM: dict[str, tuple[str, ...]] = {
     "AcceptedResult": ("BatchAcceptedOut",),
+    "Answer": ("AnswerOut",),
     "ApiKey": ("KeyOut", "OwnKeyOut"),
     "Asset": ("AssetOut",),
     "Attempt": ("AttemptOut",),

@@ -7,12 +7,14 @@ import pytest
 from pydantic import BaseModel
 
 from notifier.job_states import JOB_TRANSITIONS
+from notifier.lookup.answer_table import ANSWER_ROWS, LABELS, TEST_MAIL
 from notifier.settings import Settings
 from notifier.states import (
     ENTRY_TRANSITIONS,
     NOTIFICATION_TRANSITIONS,
     STATUS_RANK,
     WAITING_STATUSES,
+    Reason,
     Status,
     TransitionCause,
     get_source_statuses,
@@ -72,6 +74,26 @@ def test_the_diagrams_are_the_machines() -> None:
         if step.reason:
             assert f"{step.source.value} → {step.target.value}" in text
             assert step.reason in text
+
+
+def _print_answers() -> list[str]:
+    rows = [
+        (f"`{status}`", f"`{what}`" if isinstance(what, Reason) else str(what or ""), answer)
+        for (status, what), answer in ANSWER_ROWS.items()
+    ]
+    rows.append(("any, after its end", "of a test key", TEST_MAIL))
+    return [
+        f"| {status} | {what} | {LABELS[answer.kind]} | {answer.sentence} | {answer.next_step} |"
+        for status, what, answer in rows
+    ]
+
+
+def test_the_answers_in_the_document_are_those_of_the_code() -> None:
+    """The table of answers in docs/states.md is that of the code, and no status is without one."""
+    text = (ROOT / "docs" / "states.md").read_text()
+    table = text.split("| status | reason or wait | answer |")[1].split("\n\n")[0]
+    assert table.splitlines()[2:] == _print_answers(), "\n".join(_print_answers())
+    assert {status for status, _ in ANSWER_ROWS} == set(Status)
 
 
 def test_every_status_is_reachable_and_machines_never_lower() -> None:

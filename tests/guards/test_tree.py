@@ -70,7 +70,7 @@ def test_queue_sql_stands_in_one_file() -> None:
     named = {_name(path) for path in PACKAGE if _QUEUE_SQL.search(path.read_text())}
     assert named == allowed | {"notifier/outbox/claim_sql.py"}
     users = {_name(path) for path in PACKAGE if re.search(r"\bOutboxEntry\b", path.read_text())}
-    lookups = ("notification_view", "wait_explanation", "notification_search", "merge_progress")
+    lookups = ("notification_view", "wait_explanation", "index_walk", "merge_progress")
     readers = {f"notifier/lookup/{name}.py" for name in lookups}
     others = {"notifier/db/tables/__init__.py", "notifier/outbox/entry_store.py"} | readers
     assert users == allowed | others

@@ -84,21 +84,22 @@ class Archive:
     draw: random.Random = field(default_factory=lambda: random.Random(7))
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     rows: list[ArchivedMail] = field(default_factory=list)
+    services: tuple[str, ...] = SERVICES  # more than once: drawn more often
     batches: list[UUID] = field(default_factory=lambda: [generate_id() for _ in range(6)])
 
     async def add(self, count: int, *, since: timedelta = _SPAN) -> None:
         """Add so many notifications, at random moments since then."""
         async with self.database.write() as connection:
             versions = await _versions(connection)
-            services = {name: await service_admin.find_service(connection, name) for name in SERVICES}
+            services = {name: await service_admin.find_service(connection, name) for name in set(self.services)}
             drawn = [self._drawn(since, [None, *versions]) for _ in range(count)]
             for row in drawn:
                 await _write(connection, row, services[row.service], versions.get(row.template))
         self.rows += drawn
 
-    def expected(self, service: str, query: Mapping[str, Any]) -> list[str]:
-        """The ids that a search must return, newest first."""
-        ids = [row.id for row in self.rows if row.service == service and row.passes(query, self.now)]
+    def expected(self, service: str | None, query: Mapping[str, Any]) -> list[str]:
+        """The ids that a search of a service, or of all services, must return, newest first."""
+        ids = [row.id for row in self.rows if service in (None, row.service) and row.passes(query, self.now)]
         return [str(id_) for id_ in sorted(ids, reverse=True)]
 
     def values(self) -> dict[str, list[str]]:
@@ -131,7 +132,11 @@ class Archive:
         batch = draw.choice([None, None, *self.batches])
         return ArchivedMail(
             id=UUID(int=get_first_id(made).int | draw.getrandbits(62)),
-            service=SERVICES[self.batches.index(batch) % 2] if batch else draw.choice([*SERVICES, SERVICES[0]]),
+            service=(
+                self.services[self.batches.index(batch) % len(self.services)]
+                if batch
+                else draw.choice([*self.services, self.services[0]])
+            ),
             status=status,
             to=draw.choice(READERS),
             template=draw.choice(slugs),

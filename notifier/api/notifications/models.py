@@ -1,5 +1,6 @@
 """The reply models of notifications, and how the domain's views become them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -11,9 +12,11 @@ from typing_extensions import TypeAliasType
 from notifier import email_address
 from notifier.api import pagination
 from notifier.api.fields import AwareTime
+from notifier.api.service_choice import ServiceName
+from notifier.lookup.answer_table import AnswerAction, AnswerKind
 from notifier.lookup.content_preview import ContentView
-from notifier.lookup.notification_search import NotificationFilter
-from notifier.lookup.notification_view import CopyView, NotificationView, TimelineItem
+from notifier.lookup.index_walk import NotificationFilter
+from notifier.lookup.notification_view import AttemptView, CopyView, NotificationView, TimelineItem
 from notifier.lookup.wait_explanation import Because
 from notifier.states import KeyKind, Priority, Reason, Role, Status, WhenUncertain
 
@@ -46,6 +49,7 @@ class AttemptOut(BaseModel):
     outcome: str
     code: int | None
     enhanced_code: str | None
+    meaning: str | None = Field(description="What the codes of a refusal mean (RFC 3463); null if they do not tell.")
     reply: str
 
 
@@ -62,6 +66,7 @@ class NotificationOut(BaseModel):
     """A notification and its status."""
 
     id: UUID
+    service: str | None = Field(description="The name of the service that submitted it.")
     status: ShownStatus
     reason: Reason | None
     detail: str | None
@@ -105,7 +110,8 @@ class HappenedOut(BaseModel):
         "or the status in which it ended."
     )
     detail: str | None
-    actor: str | None = Field(description="Who did it: `key:<id>` or `operator:<name>`.")
+    actor: str | None = Field(description="Who did it: `key:<id>`, `staff:<id>` or `operator:<name>`.")
+    actor_name: str | None = Field(description="The same, as people call them.")
     attempt: AttemptOut | None
 
 
@@ -142,7 +148,7 @@ def build_notification_reply(
         "tags": view.tags or [],
         "metadata": view.meta or {},
         "copies": [_build_copy_reply(copy, now) for copy in view.copies],
-        "attempts": [vars(attempt) for attempt in view.attempts],
+        "attempts": [build_attempt_reply(attempt) for attempt in view.attempts],
         "content_until": content_until,
     }
 
@@ -156,9 +162,17 @@ def _build_copy_reply(view: CopyView, now: datetime) -> dict[str, Any]:
     }
 
 
-def build_event_reply(item: TimelineItem) -> dict[str, Any]:
-    """Build the reply for an event."""
-    return vars(item) | {"attempt": vars(item.attempt) if item.attempt else None}
+def build_event_reply(item: TimelineItem, names: Mapping[str, str]) -> dict[str, Any]:
+    """Build the reply for an event; `names`: of the actors."""
+    return vars(item) | {
+        "actor_name": names.get(item.actor) if item.actor else None,
+        "attempt": build_attempt_reply(item.attempt) if item.attempt else None,
+    }
+
+
+def build_attempt_reply(attempt: AttemptView) -> dict[str, Any]:
+    """Build the reply for an attempt."""
+    return vars(attempt) | {"meaning": attempt.meaning}
 
 
 class NotificationQuery(pagination.PageQuery):
@@ -174,6 +188,7 @@ class NotificationQuery(pagination.PageQuery):
     created_after: Annotated[AwareTime | None, Query(description="At this time or later.")] = None
     created_before: Annotated[AwareTime | None, Query(description="Before this time.")] = None
     copies: Annotated[bool, Query(description="List copies as well.")] = False
+    service: ServiceName = None
 
     def build_filter(self) -> NotificationFilter:
         """Build the domain's filter."""
@@ -215,6 +230,7 @@ class ContentOut(BaseModel):
     subject: str
     html: str | None = Field(description="Null for a mail that has a text part only.")
     text: str
+    variables: dict[str, Any] = Field(description="Of the request; values of the sample stand for the secret ones.")
     attachments: list[FileOut]
     size: int = Field(description="Bytes of the whole mail.")
     sha256: str = Field(description="Of the whole mail, in hexadecimal digits.")
@@ -234,11 +250,21 @@ class CauseOut(BaseModel):
     until: datetime | None = Field(description="Null: not known, or it does not end by itself.")
 
 
+class AnswerOut(BaseModel):
+    """Whether the mail arrived, in words, and what to do now."""
+
+    kind: AnswerKind
+    sentence: str = Field(description="Why, for people. Times are in UTC.")
+    next_step: str = Field(description="What to do now, for people.")
+    actions: list[AnswerAction] = Field(description="What can be done: `lift` is about the suppression.")
+
+
 class ExplanationOut(BaseModel):
-    """Why a notification is not sent yet."""
+    """Whether a notification arrived, and why it is not sent yet."""
 
     id: UUID
     status: ShownStatus
+    answer: AnswerOut
     waiting: bool
     next_attempt_at: datetime | None = Field(
         description="The earliest time of the next attempt; null during an attempt, while it is held, and at the end."

@@ -23,6 +23,7 @@ TAGS = [
     {"name": "assets", "description": "Images for templates. They belong to the instance."},
     {"name": "jobs", "description": "Long work in small steps: its progress, and cancel, pause, resume, retry."},
     {"name": "schedules", "description": "When jobs begin again and again."},
+    {"name": "services", "description": "The services of the instance, for admin keys."},
     {"name": "statistics", "description": "How many notifications each hour or day had, and how quick they were."},
     {"name": "feeds", "description": "Documents of others that jobs load, and their revisions."},
     {"name": "merges", "description": "Mail merge: each row of a spreadsheet becomes one notification."},

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from notifier.api import pagination
 from notifier.api.fields import AwareTime
+from notifier.api.service_choice import ServiceName
 from notifier.states import Status
 from notifier.statistics import statistics_query
 from notifier.statistics.periods import MAX_DAYS, MAX_HOURS, PeriodLength
@@ -35,14 +36,7 @@ class FiguresQuery(BaseModel):
     template: Annotated[
         str | None, Query(max_length=64, pattern=pagination.NO_NUL, description="Only of this template: its slug.")
     ] = None
-    service: Annotated[
-        str | None,
-        Query(
-            max_length=64,
-            pattern=pagination.NO_NUL,
-            description="Only of the service with this name; for admin keys. Default: all services.",
-        ),
-    ] = None
+    service: ServiceName = None
 
 
 class FiguresOut(BaseModel):

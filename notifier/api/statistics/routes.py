@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from notifier.api.dependencies import authenticate_owner, get_dependencies
+from notifier.api.dependencies import get_dependencies
+from notifier.api.service_choice import authenticate_chooser
 from notifier.api.statistics import models
-from notifier.auth import service_admin
-from notifier.auth.authenticated_key import Caller, KeyScope
-from notifier.errors import Fault, InvalidRequestError, NotFoundError
+from notifier.auth.authenticated_key import KeyScope
+from notifier.errors import Fault, InvalidRequestError
 from notifier.statistics import periods, statistics_query
 from notifier.statistics.periods import InvalidPeriodError
 from notifier.statistics.roll_up import Period
@@ -23,7 +23,7 @@ async def get_statistics(request: Request, query: Annotated[models.FiguresQuery,
 
     A change of status is counted after a minute or two; of older mail, after a quarter of its age, at most a day.
     """
-    key = await authenticate_owner(request, KeyScope.READ)
+    _, service_id = await authenticate_chooser(request, KeyScope.READ, query.service)
     dependencies = get_dependencies(request)
     start, stop = periods.choose_bounds(query.from_, query.to, query.by, dependencies.clock.now())
     try:
@@ -31,14 +31,6 @@ async def get_statistics(request: Request, query: Annotated[models.FiguresQuery,
     except InvalidPeriodError as error:
         raise _build_refusal(error.name, str(error)) from error
     async with dependencies.database.read() as connection:
-        service_id = key.service_id if isinstance(key, Caller) else None
-        if query.service is not None:
-            if isinstance(key, Caller):
-                raise _build_refusal("service", "only an admin key names a service; yours are the figures of its own")
-            try:
-                service_id = await service_admin.find_service(connection, query.service)
-            except NotFoundError as error:
-                raise _build_refusal("service", str(error)) from error
         filters = StatisticsFilter(service_id=service_id, template=query.template)
         figures = await statistics_query.load_figures(connection, listed, filters)
         whole = Period(start=listed[0].start, stop=listed[-1].stop)

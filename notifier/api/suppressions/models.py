@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from notifier import suppression
 from notifier.api import fields, pagination
 from notifier.api.request_model import RequestModel
+from notifier.api.service_choice import ServiceName
 from notifier.states import SuppressionReason, SuppressionScope
 
 CALLER_REASONS = tuple(reason for reason in SuppressionReason if reason is not SuppressionReason.RECIPIENT_REFUSED)
@@ -45,6 +46,7 @@ class SuppressionQuery(pagination.PageQuery):
     scope: SuppressionScope | None = None
     reason: SuppressionReason | None = None
     include_expired: Annotated[bool, Query(description="List expired suppressions too.")] = False
+    service: ServiceName = None
 
 
 class SuppressionOut(BaseModel):
@@ -56,6 +58,7 @@ class SuppressionOut(BaseModel):
         description="`service`: yours. `instance`: it stops every service's mail, and only the operator can lift it.",
         json_schema_extra={"enum": ["service", "instance"]},
     )
+    service_id: UUID | None = Field(description="Null: of the instance.")
     scope: SuppressionScope
     reason: SuppressionReason
     detail: str

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Index, UniqueConstraint, false, text
 from sqlmodel import Field
 
-from notifier.db.table_base import Table, UtcDateTime, build_enum_type, build_json_type
+from notifier.db.table_base import Table, UtcDateTime, build_address_type, build_enum_type, build_json_type
 from notifier.outcomes import OutcomeName, SmtpPhase
 from notifier.states import Category, EventKind, KeyKind, Priority, Reason, Role, Status, WhenUncertain
 
@@ -52,7 +52,7 @@ class Notification(Table, table=True):
     kind: KeyKind = Field(sa_type=build_enum_type(KeyKind, "kind"))  # of the key that submitted it
     category: Category = Field(sa_type=build_enum_type(Category, "category"))
     recipient: str = Field(max_length=320)
-    address_key: str = Field(max_length=320)  # the recipient as `address.key` writes it, for searches
+    address_key: str = Field(sa_type=build_address_type())  # the recipient as `address.key` writes it, for searches
     from_name: str | None = Field(default=None, max_length=256)
     from_address: str = Field(max_length=320)
     reply_to_name: str | None = Field(default=None, max_length=256)
@@ -126,7 +126,10 @@ class StatusIndex(Table, table=True):
     """The notifications with one of the rare statuses. Only the status writer writes it."""
 
     __tablename__ = "status_index"
-    __table_args__ = (Index("ix_status_index_status", "service_id", "status", "notification_id"),)
+    __table_args__ = (
+        Index("ix_status_index_status", "service_id", "status", "notification_id"),
+        Index("ix_status_index_all", "status", "notification_id"),  # over all services
+    )
 
     notification_id: UUID = Field(primary_key=True)
     service_id: UUID

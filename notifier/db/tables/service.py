@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field
 
-from notifier.db.table_base import Table, UtcDateTime, build_enum_type, build_json_type
+from notifier.db.table_base import Table, UtcDateTime, build_address_type, build_enum_type, build_json_type
 from notifier.states import KeyKind, SuppressionReason, SuppressionScope
 
 
@@ -61,7 +61,7 @@ class Suppression(Table, table=True):
     )
 
     id: UUID = Field(primary_key=True)
-    address: str = Field(max_length=320)  # as `address.key` writes it
+    address: str = Field(sa_type=build_address_type())  # as `address.key` writes it
     service_id: UUID  # or `INSTANCE`
     scope: SuppressionScope = Field(sa_type=build_enum_type(SuppressionScope, "scope"))
     reason: SuppressionReason = Field(sa_type=build_enum_type(SuppressionReason, "reason"))

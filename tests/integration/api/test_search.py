@@ -15,7 +15,8 @@ from support.seeded_installation import Installation, PostgresSeed, SqliteSeed
 from notifier.auth import service_admin
 from notifier.db.engine import Database
 from notifier.lookup import notification_search
-from notifier.lookup.notification_search import NotificationFilter, NotificationPage, PageRequest
+from notifier.lookup.index_walk import NotificationFilter
+from notifier.lookup.notification_search import NotificationPage, PageRequest
 from notifier.runtime import wiring
 from notifier.settings import Settings
 from notifier.states import Status

@@ -27,7 +27,8 @@ from notifier.auth.authenticated_key import KeyScope
 from notifier.db.tables import Notification, OutboxEntry, StatusIndex, WebhookEndpoint, WebhookEvent, get_columns
 from notifier.delivery import delivery_loader, delivery_result, settlement_decision, settlement_writer
 from notifier.lookup import notification_search
-from notifier.lookup.notification_search import NotificationFilter, PageRequest
+from notifier.lookup.index_walk import NotificationFilter
+from notifier.lookup.notification_search import PageRequest
 from notifier.outbox import entry_store
 from notifier.outbox.entry_handler import ClaimedEntry, Settlement
 from notifier.outbox.entry_store import LeaseSelection

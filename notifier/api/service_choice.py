@@ -1,0 +1,51 @@
+"""Which service a request is about: a service's key is about its own, an admin key about the one that it names."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query, Request
+
+from notifier.api import pagination
+from notifier.api.dependencies import authenticate_owner, get_dependencies
+from notifier.auth import service_admin
+from notifier.auth.authenticated_key import AuthenticatedKey, Caller, KeyScope
+from notifier.errors import Fault, InvalidRequestError, NotFoundError
+
+ServiceName = Annotated[
+    str | None,
+    Query(
+        max_length=64,
+        pattern=pagination.NO_NUL,
+        description="Only of the service with this name; for admin keys. Default: all services.",
+    ),
+]
+
+
+async def authenticate_chooser(
+    request: Request, scope: KeyScope, name: str | None
+) -> tuple[AuthenticatedKey, UUID | None]:
+    """Authenticate a service whose key has the scope, or an admin key; return it with the service that it is about.
+
+    None: all services. Raises `InvalidRequestError` if a service names one, or if there is none with this name.
+    """
+    key = await authenticate_owner(request, scope)
+    return key, await choose_service(request, key, name)
+
+
+async def choose_service(request: Request, key: AuthenticatedKey, name: str | None) -> UUID | None:
+    """Return the key's own service, or the one that an admin key names; None: all services."""
+    if isinstance(key, Caller):
+        if name is not None:
+            raise _build_refusal("only an admin key names a service; a service sees its own")
+        return key.service_id
+    if name is None:
+        return None
+    async with get_dependencies(request).database.read() as connection:
+        try:
+            return await service_admin.find_service(connection, name)
+        except NotFoundError as error:
+            raise _build_refusal(str(error)) from error
+
+
+def _build_refusal(detail: str) -> InvalidRequestError:
+    return InvalidRequestError([Fault("/query/service", "invalid_parameter", detail)])

@@ -1,0 +1,1 @@
+"""`/v1/services`: the services of the instance."""

@@ -1,0 +1,60 @@
+"""What people call a mail: the name of its template, and the subject before values are put in."""
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.lookup.notification_view import NotificationView
+from notifier.template_language.template_source import SUBJECT, TemplateSource
+from notifier.templating import version_store
+
+MAX_CACHED = 1_000
+_VALUE = re.compile(r"{{-?\s*([^|}\s]+)[^}]*}}")
+_TAG = re.compile(r"{[%#].*?[%#]}", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MailTitle:
+    """The name of a mail's template, and its subject with the names of its values."""
+
+    name: str
+    subject: str  # its values are names between \u2039 and \u203a
+
+
+OWN_TEXT = MailTitle(name="Text of its own", subject="")
+
+
+class MailTitles:
+    """The titles of versions. A version never changes, so each is read once by a process."""
+
+    def __init__(self) -> None:
+        self._titles: OrderedDict[UUID, MailTitle] = OrderedDict()
+
+    async def load_titles(
+        self, connection: AsyncConnection, views: Iterable[NotificationView]
+    ) -> Mapping[UUID, MailTitle]:
+        """Load the titles of notifications, by the id of the notification."""
+        versions = {view.id: view.template_version_id for view in views}
+        wanted = {version for version in versions.values() if version is not None}
+        missing = wanted - self._titles.keys()
+        if missing:
+            for version, source in (await version_store.get_sources(connection, missing)).items():
+                self._titles[version] = build_title(source)
+        titles = {
+            id_: self._titles.get(version, OWN_TEXT) if version else OWN_TEXT for id_, version in versions.items()
+        }
+        for version in wanted & self._titles.keys():
+            self._titles.move_to_end(version)
+        while len(self._titles) > MAX_CACHED:
+            self._titles.popitem(last=False)
+        return titles
+
+
+def build_title(source: TemplateSource) -> MailTitle:
+    """Build the title of a version from its settings and its subject in the default locale."""
+    subject = _VALUE.sub(lambda match: f"\u2039{match[1]}\u203a", _TAG.sub("", source.files.get(SUBJECT, "")))
+    return MailTitle(name=source.settings.name, subject=" ".join(subject.split()))

@@ -1,0 +1,137 @@
+"""Mail in the console: a refused address is explained, lifted and mailed again; an unknown mail is decided."""
+
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Page, expect
+from support.console_browser import PHONE, ConsoleBrowser, find_overflow
+from support.console_browser import find_violations as find_policy_violations
+from support.console_rig import ConsoleRig
+from support.hostile_words import HOSTILE
+from support.mail_examples import REFUSED_ADDRESS
+
+MAIL = "/console/mail"
+
+
+def _search(page: Page, text: str) -> None:
+    page.goto("/console/")
+    page.get_by_role("searchbox").fill(text)
+    page.get_by_role("button", name="Find").click()
+
+
+def test_a_refused_address_is_lifted_and_mailed_again(rig: ConsoleRig, browser: ConsoleBrowser) -> None:
+    """Support finds Bob's mail by his address, reads why it failed, lifts the suppression, and sends it again."""
+    with browser.open_page(token=rig.tokens["support"]) as page:
+        _search(page, REFUSED_ADDRESS)
+        card = page.get_by_role("region", name=REFUSED_ADDRESS)
+        expect(card).to_contain_text("Must not be mailed.")
+        page.get_by_role("table").get_by_role("link", name="Welcome").click()
+        heading = page.get_by_role("heading", level=1)
+        expect(heading).to_contain_text(f"No. The mail server says that {REFUSED_ADDRESS} does not exist.")
+        expect(page.get_by_text("This address does not exist.")).to_be_visible()
+        expect(page.get_by_role("button", name="Send it again")).to_have_count(0)
+        page.get_by_text("In the server's words").click()
+        expect(page.get_by_text("User unknown")).to_be_visible()
+        page.get_by_role("button", name="Lift").click()
+        expect(page.get_by_role("status").first).to_contain_text("Lifted.")
+        page.get_by_role("button", name="Send it again").click()
+        # The page asks again by itself until the mail has left.
+        expect(heading).to_contain_text("Probably. The mail server accepted it")
+        expect(page.locator(".timeline")).to_contain_text("by Support")
+    assert rig.inbox.wait_for(to=REFUSED_ADDRESS).subject
+    assert browser.take_faults() == []
+
+
+@pytest.mark.parametrize("with_scripts", [True, False], ids=["scripts", "no scripts"])
+def test_a_time_is_changed_and_a_mail_is_stopped(
+    rig: ConsoleRig, browser: ConsoleBrowser, *, with_scripts: bool
+) -> None:
+    """A scheduled mail gets another time; a mail ticked in the list is stopped. With and without scripts."""
+    with browser.open_page(token=rig.tokens["support"], with_scripts=with_scripts, width=PHONE) as page:
+        page.goto(f"{MAIL}/{rig.examples['scheduled_mail']}")
+        heading = page.get_by_role("heading", level=1)
+        if not with_scripts:  # the first run has stopped it
+            expect(heading).to_contain_text("No. It was stopped")
+            return
+        page.get_by_text("Change the time", exact=True).first.click()
+        page.get_by_label("Send it at").fill("2020-01-01T10:00")
+        page.get_by_role("button", name="Change the time").click()
+        expect(page.get_by_role("alert")).to_contain_text("There is a problem")
+        page.goto(f"{MAIL}?q=status:scheduled")
+        page.get_by_role("checkbox").first.check()
+        page.get_by_role("button", name="Stop").click()
+        expect(page.get_by_role("status").first).to_contain_text("1 mail is stopped.")
+        page.goto(f"{MAIL}/{rig.examples['scheduled_mail']}")
+        expect(heading).to_contain_text("No. It was stopped")
+
+
+def test_an_unknown_mail_is_decided_without_scripts(rig: ConsoleRig, browser: ConsoleBrowser) -> None:
+    """Deciding needs a comment; what was chosen is kept; then the timeline has it."""
+    with browser.open_page(token=rig.tokens["support"], with_scripts=False) as page:
+        page.goto(f"{MAIL}/{rig.examples['unknown_mail']}")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Nobody can know.")
+        page.get_by_label("It arrived").check()
+        page.get_by_role("button", name="Decide").click()
+        expect(page.get_by_role("alert")).to_contain_text("Enter how you know.")
+        expect(page.get_by_label("It arrived")).to_be_checked()
+        page.get_by_label("How do you know?").fill("Bob has read it to me.")
+        page.get_by_role("button", name="Decide").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("A person decided")
+        expect(page.locator(".timeline")).to_contain_text("Bob has read it to me.")
+
+
+def test_mail_is_found_by_the_keyboard_alone(rig: ConsoleRig, browser: ConsoleBrowser) -> None:
+    """The slash goes to the box, Enter searches, Tab and Enter open the mail."""
+    with browser.open_page(token=rig.tokens["support"]) as page:
+        page.goto("/console/")
+        page.keyboard.press("/")
+        page.keyboard.type("mallory@example.com")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("table")).to_be_visible()
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.closest('tbody th') !== null"):
+                break
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("does not want this mail")
+
+
+def test_words_of_strangers_are_only_words(rig: ConsoleRig, browser: ConsoleBrowser) -> None:
+    """Forty hostile strings in every field: no script runs, nothing is loaded, nothing is wider than a phone."""
+    with browser.open_page(token=rig.tokens["admin"], width=PHONE) as page:
+        foreign: list[str] = []
+        page.on("request", lambda request: foreign.append(request.url) if not request.url.startswith(rig.url) else None)
+        here = f"{MAIL}/{rig.examples['hostile_mail']}"
+        paths = [here, *(f"{here}?view={name}" for name in ("text", "source", "headers", "values", "files"))]
+        for path in [*paths, *(f"{MAIL}?q={quote(words)}" for words in HOSTILE)]:
+            page.goto(path)
+            assert find_policy_violations(page) == [], path
+            assert find_overflow(page) == [], path
+        page.goto(here)
+        frame = page.frame_locator("iframe")
+        expect(frame.locator("p").first).to_be_attached()
+        assert [url for url in foreign if not url.startswith("data:")] == []
+        page.goto(f"{here}/frame")  # opened by itself it is as harmless
+        expect(page.locator("p").first).to_be_attached()
+    dialogs = [fault for fault in browser.faults if fault.startswith("dialog")]
+    assert dialogs == []
+
+
+def test_content_is_for_support_only(rig: ConsoleRig, browser: ConsoleBrowser) -> None:
+    """A person without the scope sees who, when and what became of it, but no content, and is told who may."""
+    with browser.open_page(token=rig.tokens["editor"]) as page:
+        page.goto(f"{MAIL}/{rig.examples['hostile_mail']}")
+        expect(page.get_by_text("What it says is for the roles support and admin.")).to_be_visible()
+        expect(page.locator("iframe")).to_have_count(0)
+        assert page.goto(f"{MAIL}/{rig.examples['hostile_mail']}/frame").status == 403  # type: ignore[union-attr]
+
+
+def test_a_word_nobody_knows_gets_a_proposal(rig: ConsoleRig, browser: ConsoleBrowser) -> None:
+    """A mistyped word and a mistyped address are answered with what is near."""
+    with browser.open_page(token=rig.tokens["support"]) as page:
+        _search(page, "state:failed")
+        expect(page.get_by_text("did you mean status:?")).to_be_visible()
+        _search(page, "bbo@example.com")
+        expect(page.get_by_role("heading", name="No service has asked for a mail to")).to_be_visible()
+        page.get_by_role("link", name="bob@example.com").click()
+        expect(page.get_by_role("table")).to_be_visible()
