@@ -124,6 +124,7 @@ def build_console_dependencies(api: ApiDependencies, settings: Settings) -> Cons
         streams=api.streams,
         job_actions=api.job_actions,
         read_slots=ReadSlots(api.database),
+        trusted_proxies=settings.console.trusted_proxies,
         url=settings.console.url,
     )
 
