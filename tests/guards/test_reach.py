@@ -31,9 +31,7 @@ class Rule(Enum):
     LIVE = "what live mail depends on: only a live key, 403 for the others"
     ADMIN = "the same, of the instance: a live or an admin key"
     OWN = "what it makes itself, which is of its own kind"
-    STAFF = (
-        "people who sign in: only an admin key to which an operator gave this scope, 403 for the others (test_staff.py)"
-    )
+    STAFF = "people who sign in: only an admin key to which an operator gave this scope (test_staff.py)"
     MERGE = "merges that keys within its reach uploaded; the others are not there (404)"
     DRAFT = "what no mail depends on before a live or an admin key publishes it, or nothing at all"
 
@@ -98,8 +96,7 @@ RULES = {
 KINDS = tuple(KeyKind)
 REACH = (KeyKind.TEST, KeyKind.TEAM, KeyKind.LIVE)
 """The kinds of key, from the weakest."""
-BEYOND = (404, "not_found")
-FORBIDDEN = (403, "key_kind_not_allowed")
+BEYOND, FORBIDDEN = (404, "not_found"), (403, "key_kind_not_allowed")
 
 
 def _operations() -> dict[str, tuple[str, str]]:

@@ -18,6 +18,13 @@ from notifier.auth.staff_sign_in import SignInRefusedError
 from notifier.runtime import wiring
 
 PATH = "/v1/staff"
+ROUTES = [
+    (method.upper(), path.replace("{staff_id}", "0199aaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa"))
+    for path, methods in json.loads(Path("openapi.json").read_text())["paths"].items()
+    for method in methods
+    if path.startswith(PATH)
+]
+"""Each operation on people, of somebody who does not exist."""
 
 
 @pytest.fixture
@@ -127,15 +134,8 @@ async def test_only_an_admin_key_with_the_scope_manages_staff(
         properties = NewKey(scopes=tuple(KeyScope))
         _, strong = await key_admin.insert_key(connection, service, properties, now=now)
         _, plain = await key_admin.insert_key(connection, None, NewKey(scopes=ADMIN_SCOPES), now=now)
-    document = json.loads(Path("openapi.json").read_text())  # noqa: ASYNC240 - a small file, once
-    routes = [
-        (method.upper(), path.replace("{staff_id}", "0199aaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa"))
-        for path, methods in document["paths"].items()
-        for method in methods
-        if path.startswith(PATH)
-    ]
-    assert len(routes) == 9
-    for method, path in routes:
+    assert len(ROUTES) == 9
+    for method, path in ROUTES:
         for key in (strong, plain):
             reply = await admin.request(method, path, headers={"Authorization": f"Bearer {key}"})
             assert outcome(reply) == (403, "insufficient_scope"), (method, path)
