@@ -12,7 +12,7 @@ export PIP_ROOT_USER_ACTION = ignore
 FAULT_TESTS := $(addprefix tests/, chaos sabotage integration/smtp integration/outbox integration/notification unit/outbox \
   acceptance/test_schemathesis.py)
 
-.PHONY: demo test coverage chaos check format generate-java generate-go vendor lock bench clean
+.PHONY: demo test coverage chaos check format generate-java generate-go lock vendor bench clean
 
 # The virtual environment from the pinned lock, with this checkout installed editable.
 .venv: requirements.lock requirements-dev.lock
@@ -89,8 +89,9 @@ lock: $(OPENAPI)/installed
 	  -o requirements-openapi.lock
 	$(WITH_NODE) npm install --prefix tests/generated --package-lock-only --omit-lockfile-registry-resolved $(NPM_FLAGS)
 
-# The scripts of others that the console loads, from the npm registry: to change a version, change it here and in the
-# README of the folder, with its sum, which a test compares.
+# The scripts that the console loads. htmx comes from the npm registry; the editor is bundled from the versions in
+# editor/package-lock.json. To change a version, change it here or there, and in the README of the folder with its sum,
+# which a test compares.
 HTMX := 4.0.1
 VENDOR := notifier/console/static/vendor
 vendor: $(OPENAPI)/installed
@@ -98,6 +99,10 @@ vendor: $(OPENAPI)/installed
 	cd var/vendor && $(WITH_NODE) npm pack --silent htmx.org@$(HTMX) && tar -xzf htmx.org-$(HTMX).tgz
 	cp var/vendor/package/dist/htmx.min.js var/vendor/package/dist/ext/hx-sse.min.js $(VENDOR)
 	cp var/vendor/package/LICENSE $(VENDOR)/htmx.LICENSE.txt
+	$(WITH_NODE) npm ci --prefix editor $(NPM_FLAGS)
+	cd editor && $(WITH_NODE) node_modules/.bin/esbuild editor-setup.js --bundle --format=esm --minify \
+	  --legal-comments=none --target=es2022 --log-level=warning --outfile=../$(VENDOR)/editor.js
+	rm -rf editor/node_modules
 	cd $(VENDOR) && sha256sum *.js
 
 clean:

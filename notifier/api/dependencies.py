@@ -170,6 +170,11 @@ async def recognise_owner(request: Request, scope: KeyScope) -> None:
     key.require_scope(scope if isinstance(key, Caller) else KeyScope.ADMIN)
 
 
+async def recognise_key(request: Request) -> AuthenticatedKey:
+    """Authenticate any key without counting the request, for routes that count notifications instead."""
+    return await get_dependencies(request).authenticator.authenticate_key(request.headers.get("authorization"))
+
+
 async def recognise_service(request: Request) -> Caller:
     """Authenticate a service without counting the request, for routes that count notifications instead."""
     return await get_dependencies(request).authenticator.authenticate_service(request.headers.get("authorization"))

@@ -71,6 +71,7 @@ from notifier.client.request_fields import (
 from notifier.client.retry_policy import RetryPolicy
 from notifier.client.template_reply import (
     Asset,
+    DraftFault,
     FileDifference,
     GateReport,
     Layout,
@@ -79,6 +80,7 @@ from notifier.client.template_reply import (
     RenderedSource,
     SavedDraft,
     Template,
+    TemplateCaller,
     TemplateDifference,
     TemplateDraft,
     TemplatePreview,
@@ -113,6 +115,7 @@ __all__ = [
     "Content",
     "Copy",
     "Defaults",
+    "DraftFault",
     "DryRun",
     "Event",
     "Explanation",
@@ -151,6 +154,7 @@ __all__ = [
     "Suppression",
     "SuppressionFilter",
     "Template",
+    "TemplateCaller",
     "TemplateDifference",
     "TemplateDraft",
     "TemplatePreview",

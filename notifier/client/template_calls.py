@@ -46,6 +46,7 @@ class PreviewOptions(TypedDict, total=False):
     variables: Mapping[str, Any] | None  # None: those of the sample
     locale: str | None
     version: int | None  # None: the draft
+    like: str | UUID | None  # a notification whose variables are used, without the secret ones
 
 
 class RenderRequest(TypedDict, total=False):
@@ -58,6 +59,8 @@ class RenderRequest(TypedDict, total=False):
     settings: Mapping[str, Any] | None
     variables: Mapping[str, Any]
     locale: str | None
+    template: str | None  # whose text this will be; needed with `like`
+    like: str | UUID | None  # a notification whose variables are used, without the secret ones
 
 
 def list_templates(
@@ -91,9 +94,13 @@ def save_template_draft(
     settings: Mapping[str, Any],
     sample: Mapping[str, Any] | None = None,
     revision: str = "",
+    unfinished: bool = False,
 ) -> Call[SavedDraft]:
-    """Save the draft. Raises `ConflictError` if it has changed since `revision`; its `problem.raw` has both texts."""
-    fields = {"files": files, "settings": settings, "sample": sample, "revision": revision}
+    """Save the draft; with `unfinished` also one that does not render.
+
+    Raises `ConflictError` if it has changed since `revision`; its `problem.raw` has both texts.
+    """
+    fields = {"files": files, "settings": settings, "sample": sample, "revision": revision, "unfinished": unfinished}
     return build_call(PUT, ("templates", slug, "draft"), read_as(SavedDraft), fields=fields)
 
 

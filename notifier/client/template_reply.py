@@ -22,6 +22,14 @@ class Remark(Reply):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TemplateCaller(Reply):
+    """A service that has used a template."""
+
+    service: str
+    last_used_at: datetime  # to within a minute
+
+
+@dataclass(frozen=True, kw_only=True)
 class Template(Reply):
     """A template without its text."""
 
@@ -29,11 +37,13 @@ class Template(Reply):
     slug: str
     name: str
     category: str
+    subject: str = ""  # as it is written in the draft, or in the current version
     number: int  # of the current version; 0: none
     has_draft: bool = False
     updated_by: str | None = None
     updated_at: datetime | None = None
     deleted_at: datetime | None = None
+    callers: tuple[TemplateCaller, ...] = ()  # the latest use first; not in the reply of a restore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +54,18 @@ class TemplateState(Template):
     content_hash: str | None = None  # of the current version
     locales: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DraftFault(Reply):
+    """Why a draft that was saved unfinished cannot be rendered."""
+
+    part: str
+    line: int | None = None
+    column: int | None = None
+    message: str
+    advice: str = ""
+    code: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +82,7 @@ class TemplateDraft(Reply):
     files: Mapping[str, str]
     sample: Mapping[str, Any]
     settings: Mapping[str, Any]
+    faults: tuple[DraftFault, ...] = ()  # not empty: it cannot be published
 
 
 @dataclass(frozen=True, kw_only=True)

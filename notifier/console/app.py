@@ -14,7 +14,25 @@ from notifier.console import error_pages
 from notifier.console.context import ConsoleDependencies
 from notifier.console.origin import SAFE_METHODS, WrongAddressError, find_request_origin, is_from_own_page
 from notifier.console.page import STATIC
-from notifier.console.pages import home, mail_acts, mail_content, mail_list, mail_page, me, sign_in, welcome
+from notifier.console.pages import (
+    editor_preview,
+    home,
+    images,
+    layouts,
+    mail_acts,
+    mail_content,
+    mail_list,
+    mail_page,
+    me,
+    oidc,
+    sign_in,
+    template_conflict,
+    template_edit,
+    template_list,
+    template_page,
+    template_publish,
+    welcome,
+)
 from notifier.console.policy import PageHeaders
 from notifier.console.session_gate import guard_endpoint
 from notifier.errors import NotFoundError
@@ -29,12 +47,21 @@ PAGE_ROUTES: Sequence[Route] = (
     *mail_acts.routes,
     *me.routes,
     *sign_in.routes,
+    *template_list.routes,
+    *template_page.routes,
+    *template_edit.routes,
+    *editor_preview.routes,
+    *template_conflict.routes,
+    *template_publish.routes,
+    *layouts.routes,
+    *images.routes,
 )
 """Pages for signed-in people."""
 OPEN_ROUTES: Sequence[Route] = (
     Route("/static/{digest}/{name:path}", STATIC.serve_file),
     *sign_in.open_routes,
     *welcome.open_routes,
+    *oidc.open_routes,
 )
 """What everybody may load."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from notifier.auth.oidc_sign_in import OidcSignIn
 from notifier.auth.staff_sign_in import StaffAuthenticator
 from notifier.clock import Clock
 from notifier.console.reading import ReadSlots
@@ -18,6 +19,7 @@ from notifier.mail.mail_parts import Mailbox
 from notifier.rendering.preview_pool import EditorRenderers
 from notifier.retention.retention_policy import RetentionPolicy
 from notifier.sse import OpenStreams
+from notifier.submission.notification_submitter import NotificationSubmitter
 from notifier.templating.assets.image_cache import InlineImageCache, PublicFileCache
 from notifier.templating.publish_gate import PublishGate
 from notifier.templating.publishing import Publisher
@@ -37,6 +39,7 @@ class ConsoleDependencies:
     previewer: ContentPreviewer
     images: InlineImageCache  # images of mails
     public_files: PublicFileCache
+    submitter: NotificationSubmitter  # of test mails
     template_cache: TemplateCache
     default_sender: Mailbox  # the instance's own From address
     recipient_policy: RecipientPolicy
@@ -47,6 +50,7 @@ class ConsoleDependencies:
     job_actions: JobActions
     read_slots: ReadSlots
     mail_titles: MailTitles
+    oidc: OidcSignIn | None = None  # None: people sign in by password only
     url: str | None = None  # where people open the console; None: on this machine only
 
 

@@ -13,6 +13,7 @@ from starlette.requests import Request
 MAX_FORM_BYTES = 2 * 1024 * 1024
 MAX_FIELDS = 200
 MAX_FILES = 1
+MAX_DIGITS = 9
 TOO_LARGE, BAD_REQUEST = 413, 400
 _REASONS = {
     "missing": "Enter {title}.",
@@ -47,6 +48,12 @@ async def read_form(request: Request, model: type[Model], *, max_bytes: int = MA
         return FormErrors(
             values={name: value for name, value in values.items() if name in model.model_fields}, messages=messages
         )
+
+
+def read_number(request: Request, name: str) -> int | None:
+    """Read a number of the query; None if it is not there, or no number that fits a database."""
+    text = request.query_params.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS else None
 
 
 async def _parse_body(request: Request, max_bytes: int) -> FormData:

@@ -28,6 +28,9 @@ PAGES: tuple[PageDescription, ...] = (
     PageDescription(
         path="/welcome/{link}", name="welcome", states={"": "{welcome_link}", "ended": "ended"}, is_open=True
     ),
+    PageDescription(
+        path="/oidc/callback", name="back from the provider", states={"refused": "?error=access_denied"}, is_open=True
+    ),
     PageDescription(path="/", name="home"),
     PageDescription(
         path="/mail",
@@ -57,6 +60,41 @@ PAGES: tuple[PageDescription, ...] = (
         },
     ),
     PageDescription(path="/me", name="account"),
+    PageDescription(path="/templates", name="templates"),
+    PageDescription(path="/new-template", name="new template", scope=KeyScope.TEMPLATES_EDIT),
+    PageDescription(
+        path="/templates/{slug}",
+        name="template",
+        states={"live": "order_shipped", "text": "order_shipped?view=text", "draft": "welcome"},
+    ),
+    PageDescription(
+        path="/templates/{slug}/edit",
+        name="edit template",
+        states={
+            "": "order_shipped/edit",
+            "with mistakes": "password_reset/edit",
+            "languages": "newsletter/edit",
+            "strange name": "daily_report/edit",
+        },
+        scope=KeyScope.TEMPLATES_EDIT,
+    ),
+    PageDescription(
+        path="/templates/{slug}/versions/{number}", name="version", states={"": "order_shipped/versions/1"}
+    ),
+    PageDescription(
+        path="/templates/{slug}/publish",
+        name="publish",
+        states={
+            "same": "order_shipped/publish",
+            "breaks": "welcome/publish",
+            "with mistakes": "password_reset/publish",
+            "ready": "daily_report/publish",
+        },
+        scope=KeyScope.TEMPLATES_PUBLISH,
+    ),
+    PageDescription(path="/layouts", name="layouts"),
+    PageDescription(path="/layouts/{name}", name="layout", states={"": "base.html"}),
+    PageDescription(path="/images", name="images"),
 )
 """Error pages have no route of their own; the rig adds them."""
 PARTS: frozenset[str] = frozenset(

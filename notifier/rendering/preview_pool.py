@@ -23,6 +23,8 @@ CPU_SHARE = 0.01
 """The part of a processor that they get from then on: one endless loop every 25 seconds."""
 FREE_SECONDS = 0.25
 """CPU seconds of accepted work that are not charged."""
+MAX_MISTAKE_SECONDS = 0.1
+"""CPU seconds up to which a refusal is not charged: somebody who writes with a live preview makes many mistakes."""
 MAX_WAIT_SECONDS = 10.0
 """How long a request waits before it is refused."""
 
@@ -91,7 +93,9 @@ class EditorSlot:
     def get_wasted_seconds(self) -> float:
         """Return the CPU seconds that were wasted, if the work ends now."""
         seconds = self.get_cpu_seconds() - self.began if self.began is not None else 0.0
-        return seconds if self.refused else max(0.0, seconds - FREE_SECONDS)
+        if self.refused:
+            return seconds if seconds > MAX_MISTAKE_SECONDS else 0.0
+        return max(0.0, seconds - FREE_SECONDS)
 
 
 @dataclass(eq=False)
@@ -205,7 +209,7 @@ class EditorRenderer:
     def __init__(self, pool: PreviewPool, slots: EditorSlots, editor: str) -> None:
         self._pool = pool
         self._slots = slots
-        self._editor = editor
+        self.editor = editor  # the actor
 
     async def preview(self, job: RenderJob, sources: Mapping[str, TemplateSource]) -> PreviewedMail | RenderFault:
         """Render one mail and show its parts and its bytes."""
@@ -225,8 +229,8 @@ class EditorRenderer:
     async def _hold_slot(self) -> AsyncIterator[tuple[EditorSlot, RenderingPool]]:
         """Hold the slot and a child: a separate child while the editor has a debt, so that nobody else waits."""
         async with (
-            self._slots.acquire(self._editor) as slot,
-            self._pool.borrow_child(apart=self._slots.has_debt(self._editor)) as child,
+            self._slots.acquire(self.editor) as slot,
+            self._pool.borrow_child(apart=self._slots.has_debt(self.editor)) as child,
         ):
             slot.start(lambda: child.cpu_seconds)
             yield slot, child

@@ -1,18 +1,23 @@
 """The parts of the API and of the console, which are the same objects, and the two as one application."""
 
+import importlib
+
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from notifier.api.dependencies import ApiDependencies, RateLimits
 from notifier.auth.authenticator import Authenticator, KeyUsageWriter
+from notifier.auth.oidc_sign_in import OidcSignIn
 from notifier.auth.password_hasher import PasswordHasher
 from notifier.auth.staff_session import SessionTimes
 from notifier.auth.staff_sign_in import StaffAuthenticator
 from notifier.console.app import CONSOLE_PATH
 from notifier.console.context import ConsoleDependencies
 from notifier.console.reading import ReadSlots
+from notifier.console_settings import ConsoleSettings
 from notifier.db.shared_commit import SharedCommit
 from notifier.email_address import RecipientPolicy, get_default_sender
+from notifier.errors import ConfigurationError
 from notifier.health.probes import Probes
 from notifier.lookup.batch_progress import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
@@ -94,21 +99,24 @@ def build_api_dependencies(parts: ProcessParts, probes: Probes) -> ApiDependenci
 
 def build_console_dependencies(api: ApiDependencies, settings: Settings) -> ConsoleDependencies:
     """Build what the pages of the console use, from the parts of the API."""
+    authenticator = StaffAuthenticator(
+        database=api.database,
+        hasher=PasswordHasher(),
+        clock=api.clock,
+        times=SessionTimes.from_settings(settings.console),
+    )
     return ConsoleDependencies(
         database=api.database,
         clock=api.clock,
-        authenticator=StaffAuthenticator(
-            database=api.database,
-            hasher=PasswordHasher(),
-            clock=api.clock,
-            times=SessionTimes.from_settings(settings.console),
-        ),
+        authenticator=authenticator,
+        oidc=_build_oidc(authenticator, settings.console),
         editors=api.editors,
         gate=api.gate,
         publisher=api.publisher,
         previewer=api.previewer,
         images=api.images,
         public_files=api.public_files,
+        submitter=api.submitter,
         template_cache=api.template_cache,
         default_sender=api.default_sender,
         recipient_policy=api.recipient_policy,
@@ -121,6 +129,19 @@ def build_console_dependencies(api: ApiDependencies, settings: Settings) -> Cons
         mail_titles=MailTitles(),
         url=settings.console.url,
     )
+
+
+def _build_oidc(authenticator: StaffAuthenticator, settings: ConsoleSettings) -> OidcSignIn | None:
+    """Build the sign-in by OpenID if the settings name a provider. Raises `ConfigurationError` without the extra."""
+    if settings.oidc_issuer is None:
+        return None
+    try:
+        module = importlib.import_module("notifier.auth.oidc_provider")
+    except ModuleNotFoundError as error:
+        reason = f"NOTIFIER_CONSOLE__OIDC_ISSUER needs {error.name}: pip install 'notifier[oidc]'"
+        raise ConfigurationError(reason) from error
+    provider = module.OidcProvider(settings, authenticator.clock)
+    return OidcSignIn(provider=provider, authenticator=authenticator, provider_name=settings.oidc_name)
 
 
 class Site:

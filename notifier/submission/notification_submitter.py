@@ -12,8 +12,15 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier import email_address
 from notifier.audit import Actor, AuditAction
 from notifier.auth.authenticated_key import Caller
+from notifier.auth.instance_service import (
+    INSTANCE_SERVICE_ID,
+    InstanceCaller,
+    build_instance_caller,
+    ensure_instance_service,
+)
 from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.errors import (
@@ -42,7 +49,7 @@ from notifier.submission.notification_writer import (
 )
 from notifier.submission.request_validation import validate_request
 from notifier.template_language.template_source import TemplateSource
-from notifier.templating import draft_store, template_store
+from notifier.templating import template_preview, template_store
 from notifier.templating.assets.image_cache import InlineImageCache
 from notifier.templating.edit_rules import record_template
 from notifier.templating.version_store import TemplateCache, TemplateKeyUse
@@ -187,6 +194,13 @@ class TemplateTestMail:
     preview: PreviewedMail
 
 
+def build_test_caller(actor: str, mail: TemplateTestMail) -> InstanceCaller:
+    """Build the caller of a test mail that belongs to no service: it may send from the template's own sender."""
+    sender = mail.source.settings.from_
+    domains = (email_address.get_address_domain(email_address.parse_named_address(sender)[1]),) if sender else ()
+    return build_instance_caller(actor, domains)
+
+
 async def check_test_mail(
     submitter: NotificationSubmitter, pictures: InlineImageCache, caller: Caller, mail: TemplateTestMail
 ) -> NewNotification:
@@ -196,7 +210,7 @@ async def check_test_mail(
         to=mail.to,
         content={"subject": mail.preview.subject, "html": mail.preview.html, "text": mail.preview.text},
         attachments=await _attach_images(pictures, mail),
-        headers=draft_store.build_unsubscribe_header(mail.source, mail.variables),
+        headers=template_preview.build_unsubscribe_header(mail.source, mail.variables),
         sender=settings.from_,
         reply_to=settings.reply_to,
     )
@@ -209,6 +223,8 @@ async def send_test_mail(
     connection: AsyncConnection, draft: NewNotification, mail: TemplateTestMail, *, actor: Actor
 ) -> SubmissionResult:
     """Write the mail that `check_test_mail` has passed, with its audit record: both, or neither."""
+    if draft.row.service_id == INSTANCE_SERVICE_ID:
+        await ensure_instance_service(connection, actor)
     submitted = await write_in_transaction(connection, draft)
     id_ = (await template_store.get_template(connection, mail.slug)).id
     fields = {"version": mail.version if mail.version is not None else "draft", "notification": str(submitted.id)}

@@ -1,12 +1,11 @@
-"""Drafts, at most one for each template: checked, saved under optimistic locking, and previewed.
+"""Drafts, at most one for each template: checked, and saved under optimistic locking.
 
 A draft has the template's own parts; layouts and images are added when it is previewed or published.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -14,25 +13,21 @@ from msgspec import structs
 from sqlalchemy import delete, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier import email_address
 from notifier.audit import Actor, AuditAction
 from notifier.db.dialect import insert_if_absent
 from notifier.db.engine import Database
 from notifier.db.tables import Template, TemplateDraft, get_columns
-from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
+from notifier.errors import InvalidRequestError, NotFoundError, NotifierError
 from notifier.ids import generate_id
-from notifier.mail.mail_parts import Mailbox, MailHeader, find_image_names
+from notifier.mail.mail_parts import find_image_names
 from notifier.rendering.preview_pool import EditorRenderer
-from notifier.rendering.protocol import PreviewedMail, RenderJob, SourceCheck
-from notifier.template_language.compiled_version import MARKETING, UNSUBSCRIBE_HEADER
+from notifier.rendering.protocol import SourceCheck
 from notifier.template_language.template_source import RenderFault, TemplateSource
-from notifier.template_language.variable_usage import UNSUBSCRIBE_URL
 from notifier.templating import layout_store, template_store, validation
 from notifier.templating.assets import asset_store
 from notifier.templating.edit_rules import EditConflictError, record_template, require_room, require_same_revision
 from notifier.templating.template_store import select_own_parts
 
-PREVIEW_MESSAGE_ID = "<preview@notifier.invalid>"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _draft = get_columns(TemplateDraft)
 
@@ -47,6 +42,7 @@ class DraftView:
     number: int = 0  # of the current version; 0: nothing is published
     saves: int = 0  # how often the draft was saved; 0: there is none
     base_number: int | None = None  # the version that the draft was made from
+    faults: Sequence[RenderFault] = ()  # of a draft that was saved unfinished
     updated_by: str | None = None
     updated_at: datetime | None = None
     deleted_at: datetime | None = None
@@ -87,6 +83,7 @@ async def get_draft(connection: AsyncConnection, slug: str, *, lock: bool = Fals
             source=state.draft,
             saves=state.revision,
             base_number=state.base_number,
+            faults=state.faults,
             updated_by=state.updated_by,
             updated_at=state.updated_at,
         )
@@ -115,29 +112,51 @@ def is_repeated_save(stored: DraftView, source: TemplateSource, by: str) -> bool
 
 
 async def check_draft(
-    database: Database, checker: EditorRenderer, slug: str, source: TemplateSource, *, revision: str, by: str
+    database: Database,
+    checker: EditorRenderer,
+    slug: str,
+    source: TemplateSource,
+    *,
+    revision: str,
+    unfinished: bool = False,
 ) -> SourceCheck:
     """Check a draft before it is saved; no connection is held while it is rendered.
 
-    Raises `InvalidRequestError`, `StaleDraftError`, `TemplateDeletedError`.
+    With `unfinished` the faults are returned, and only names and sizes are required. Raises `InvalidRequestError`,
+    `StaleDraftError`, `TemplateDeletedError`.
     """
-    validation.require_valid_source(slug, source)
+    validation.require_valid_source(slug, source, unfinished=unfinished)
     async with database.read() as connection:
         stored = await get_draft(connection, slug)
-        if not is_repeated_save(stored, source, by):
+        if not is_repeated_save(stored, source, checker.editor):
             require_revision(stored, revision, source)
         whole = await assemble_source(connection, source, slug)
     checked = await checker.check(whole)
+    if unfinished:
+        return structs.replace(checked, faults=[*validation.list_problem_faults(source), *checked.faults])
     validation.require_renderable(checked)
     return checked
 
 
+def require_finished(draft: DraftView) -> None:
+    """Raise `InvalidRequestError` with the faults of a draft that was saved unfinished."""
+    if draft.faults:
+        raise InvalidRequestError([validation.build_render_fault(fault) for fault in draft.faults])
+
+
 async def save_draft(
-    connection: AsyncConnection, slug: str, source: TemplateSource, *, revision: str, actor: Actor
+    connection: AsyncConnection,
+    slug: str,
+    source: TemplateSource,
+    *,
+    revision: str,
+    actor: Actor,
+    faults: Sequence[RenderFault] = (),
 ) -> DraftView:
     """Save the source as the draft if it still has this revision; a repeated save of the same editor is no conflict.
 
-    Raises `StaleDraftError`, `TemplateDeletedError`, `TooManyTemplatesError`.
+    A draft with faults is kept, and cannot be published. Raises `StaleDraftError`, `TemplateDeletedError`,
+    `TooManyTemplatesError`.
     """
     stored = await get_draft(connection, slug, lock=True)
     if stored.template_id is None:
@@ -154,11 +173,13 @@ async def save_draft(
         source=select_own_parts(source),
         saves=stored.saves + 1,
         base_number=stored.number or None,
+        faults=tuple(faults),
         updated_by=actor.name,
         updated_at=actor.at,
     )
     row = {name: getattr(saved, name) for name in ("base_number", "updated_by", "updated_at")}
     row |= {"source": msgspec.to_builtins(saved.source), "revision": saved.saves}
+    row |= {"faults": msgspec.to_builtins(saved.faults) or None}
     if stored.has_draft:
         await connection.execute(update(TemplateDraft).where(_draft.template_id == stored.template_id).values(row))
     else:
@@ -203,63 +224,19 @@ async def assemble_source(
     )
 
 
-async def load_source(database: Database, slug: str, version: int | None = None) -> TemplateSource:
-    """Load a published version, or the draft with its layouts and images. Raises `NotFoundError`."""
+async def load_source(
+    database: Database, slug: str, version: int | None = None, *, finished: bool = False
+) -> TemplateSource:
+    """Load a published version, or the draft with its layouts and images; with `finished` only a finished draft.
+
+    Raises `NotFoundError`, `InvalidRequestError`.
+    """
     async with database.read() as connection:
         if version is not None:
             return (await template_store.get_version(connection, slug, version)).source
         stored = await get_draft(connection, slug)
         if stored.source is None:
             raise NotFoundError(f"there is no template {slug!r}")
+        if finished:
+            require_finished(stored)
         return await assemble_source(connection, stored.source, slug)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PreviewValues:
-    """What a preview is rendered with."""
-
-    variables: Mapping[str, Any] | None  # None: those of the sample
-    locale: str | None
-    recipient: str
-    sender: Mailbox  # unless the template has one of its own
-    at: datetime
-
-
-async def preview_source(renderer: EditorRenderer, source: TemplateSource, values: PreviewValues) -> PreviewedMail:
-    """Render the mail as it would be sent, with another Message-ID. Raises `InvalidRequestError`."""
-    if values.variables is not None and len(msgspec.json.encode(values.variables)) > validation.MAX_SAMPLE_BYTES:
-        raise InvalidRequestError(
-            [Fault("/variables", "too_large", f"at most {validation.MAX_SAMPLE_BYTES} bytes as JSON")]
-        )
-    variables = source.sample if values.variables is None else values.variables
-    settings = source.settings
-    header = MailHeader(
-        message_id=PREVIEW_MESSAGE_ID,
-        date=values.at,
-        sender=_parse_mailbox(settings.from_) or values.sender,
-        recipient=values.recipient,
-        reply_to=_parse_mailbox(settings.reply_to),
-    )
-    version = f"look:{source.content_hash()}:{source.strict}"
-    job = RenderJob(
-        version=version, locale=values.locale, variables=msgspec.json.encode(variables).decode(), header=header
-    )
-    mail = await renderer.preview(job, {version: source})
-    if isinstance(mail, RenderFault):
-        raise InvalidRequestError([validation.build_render_fault(mail)])
-    return mail
-
-
-def build_unsubscribe_header(source: TemplateSource, variables: Mapping[str, Any] | None) -> dict[str, str]:
-    """Build the header field by which readers of a marketing mail unsubscribe."""
-    values = source.sample if variables is None else variables
-    if source.settings.category != MARKETING:
-        return {}
-    return {UNSUBSCRIBE_HEADER: f"<{values[UNSUBSCRIBE_URL]}>"}
-
-
-def _parse_mailbox(text: str | None) -> Mailbox | None:
-    if text is None:
-        return None
-    name, mailbox = email_address.parse_named_address(text)
-    return Mailbox(mailbox, name)

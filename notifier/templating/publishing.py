@@ -116,4 +116,5 @@ async def _get_publish_source(connection: AsyncConnection, request: PublishReque
     if stored.source is None:
         raise NotFoundError(f"there is no template {request.slug!r}")
     draft_store.require_revision(stored, request.revision or "")
+    draft_store.require_finished(stored)
     return await draft_store.assemble_source(connection, stored.source, request.slug)

@@ -102,9 +102,7 @@ async def load_gate_input(connection: AsyncConnection, slug: str, since: datetim
     if id_ is None:
         return GateInput()
     current = await version_store.get_current_version(connection, slug)
-    rows = await connection.execute(_SERVICES, {"template": id_})
-    services = [CallingService(id=row.id, name=row.name, from_domains=tuple(row.from_domains)) for row in rows]
-    requests = [(service, await _list_newest_requests(connection, service.id, id_)) for service in services]
+    requests = await _list_by_service(connection, id_, MAX_REQUESTS_PER_SERVICE)
     versions = {request.version_id for _, of_service in requests for request in of_service if request.version_id}
     settings = await connection.execute(select(_version.source["settings"]).where(_version.id.in_(versions)))
     sources = await version_store.get_sources(connection, [current.id]) if current else {}
@@ -117,8 +115,26 @@ async def load_gate_input(connection: AsyncConnection, slug: str, since: datetim
     )
 
 
-async def _list_newest_requests(
-    connection: AsyncConnection, service_id: UUID, template_id: UUID
+async def list_newest_requests(
+    connection: AsyncConnection, slug: str, limit: int
+) -> list[tuple[CallingService, list[RecentRequest]]]:
+    """List the newest requests of each service with the template, at most `limit` of each."""
+    id_ = (await connection.execute(select(_template.id).where(_template.slug == slug))).scalar_one_or_none()
+    return await _list_by_service(connection, id_, limit) if id_ is not None else []
+
+
+async def _list_by_service(
+    connection: AsyncConnection, template_id: UUID, limit: int
+) -> list[tuple[CallingService, list[RecentRequest]]]:
+    rows = await connection.execute(_SERVICES, {"template": template_id})
+    services = [CallingService(id=row.id, name=row.name, from_domains=tuple(row.from_domains)) for row in rows]
+    return [
+        (service, await _list_requests_of_service(connection, service.id, template_id, limit)) for service in services
+    ]
+
+
+async def _list_requests_of_service(
+    connection: AsyncConnection, service_id: UUID, template_id: UUID, limit: int
 ) -> list[RecentRequest]:
     """List the service's newest requests with the template, newest first, without copies."""
     names = (_notification.service_id, _notification.template_id, _notification.id)
@@ -132,7 +148,7 @@ async def _list_newest_requests(
         .add_columns(_notification.template_version_id.label("version_id"))
         .where(tuple_(*names) >= first, tuple_(*names) <= last, _notification.role == Role.TO)
         .order_by(*(name.desc() for name in names))
-        .limit(MAX_REQUESTS_PER_SERVICE)
+        .limit(limit)
     )
     return [RecentRequest(**row) for row in (await connection.execute(query)).mappings()]
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier.audit import Actor, AuditAction
 from notifier.db.tables import Template, TemplateDraft, TemplateVersion, get_columns
 from notifier.errors import NotFoundError
-from notifier.template_language.template_source import LAYOUTS, TemplateSource
+from notifier.template_language.template_source import LAYOUTS, SUBJECT, RenderFault, TemplateSource
 from notifier.templating.edit_rules import record_template
 from notifier.templating.version_store import parse_pinned_source
 
@@ -35,6 +35,7 @@ _SELECT_STATES = (
         _draft.source.label("draft"),
         _draft.revision,
         _draft.base_number,
+        _draft.faults,
         _draft.updated_by,
         _draft.updated_at,
     )
@@ -52,6 +53,7 @@ class TemplateView:
     slug: str
     name: str
     category: str
+    subject: str  # the source of the subject in the default language, as it would be published
     number: int  # of the current version; 0: nothing is published
     has_draft: bool
     updated_by: str
@@ -97,6 +99,7 @@ class TemplateState:
     draft: TemplateSource | None = None  # own parts only
     revision: int = 0  # of the draft: how often it was saved
     base_number: int | None = None  # the version that the draft was made from
+    faults: Sequence[RenderFault] = ()  # of a draft that was saved unfinished
     updated_by: str = ""
     updated_at: datetime | None = None
 
@@ -161,6 +164,8 @@ def _build_state(row: dict[str, Any]) -> TemplateState:
     for name in ("source", "draft"):
         if name in values:
             values[name] = msgspec.convert(values[name], TemplateSource)
+    if "faults" in values:
+        values["faults"] = msgspec.convert(values["faults"], tuple[RenderFault, ...])
     return TemplateState(**values, variables=list(schema.get("properties", {})))
 
 
@@ -212,8 +217,10 @@ def _select_templates() -> Select[Any]:
         in_draft, in_version = (columns.source["settings"][name].as_string() for columns in (_draft, _version))
         return func.coalesce(in_draft, in_version, "").label(name)
 
+    subjects = (columns.source["files"][SUBJECT].as_string() for columns in (_draft, _version))
     return (
         select(_template.id, _template.slug, select_setting("name"), select_setting("category"), _template.deleted_at)
+        .add_columns(func.coalesce(*subjects, "").label("subject"))
         .add_columns(func.coalesce(_template.current_number, 0).label("number"), _draft.revision)
         .add_columns(func.coalesce(_draft.updated_by, _version.published_by).label("updated_by"))
         .add_columns(_draft.updated_at, _version.published_at)

@@ -64,15 +64,33 @@ class SourceProblemError(ValueError):
         super().__init__(str(problem))
 
 
-def require_valid_source(slug: str, source: TemplateSource) -> None:
-    """Raise `InvalidRequestError` with all faults of the slug and the source."""
+def require_valid_source(slug: str, source: TemplateSource, *, unfinished: bool = False) -> None:
+    """Raise `InvalidRequestError` with all faults of the slug and the source; of `unfinished` ones names and sizes."""
     faults = [] if SLUG.fullmatch(slug) else [Fault("", "invalid_slug", SLUG_RULE)]
-    if faults := faults + find_source_faults(source):
+    faults += _find_limit_faults(source) if unfinished else find_source_faults(source)
+    if faults:
         raise InvalidRequestError(faults)
 
 
 def find_source_faults(source: TemplateSource) -> list[Fault]:
     """Find the faults of names, sizes, settings and the sample."""
+    faults = _find_limit_faults(source)
+    for problem in find_problems(source):
+        code = "invalid_address" if problem.key in {"from", "reply_to"} else "invalid_setting"
+        pointer = _get_file_pointer(problem.file) + (f"/{problem.key}" if problem.key else "")
+        faults.append(Fault(pointer, code, problem.message))
+    return faults
+
+
+def list_problem_faults(source: TemplateSource) -> list[RenderFault]:
+    """List the problems of settings, sample and locales in the form of rendering faults."""
+    return [
+        RenderFault(part=problem.file, line=problem.line, message=problem.message) for problem in find_problems(source)
+    ]
+
+
+def _find_limit_faults(source: TemplateSource) -> list[Fault]:
+    """Find the faults of names and sizes: what is not even kept in an unfinished draft."""
     faults = [
         Fault(f"/files/{escape_pointer(name)}", "unknown_file", "subject.txt, body.html, body.txt; locales/<tag>/…")
         for name in source.files
@@ -84,10 +102,6 @@ def find_source_faults(source: TemplateSource) -> list[Fault]:
         faults.append(Fault("/files", "too_large", f"all files have at most {MAX_SOURCE_BYTES} bytes together"))
     if len(msgspec.json.encode(source.sample)) > MAX_SAMPLE_BYTES:
         faults.append(Fault("/sample", "too_large", f"the sample has at most {MAX_SAMPLE_BYTES} bytes"))
-    for problem in find_problems(source):
-        code = "invalid_address" if problem.key in {"from", "reply_to"} else "invalid_setting"
-        pointer = _get_file_pointer(problem.file) + (f"/{problem.key}" if problem.key else "")
-        faults.append(Fault(pointer, code, problem.message))
     return faults
 
 

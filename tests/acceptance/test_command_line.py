@@ -38,7 +38,7 @@ def test_an_unmigrated_database_is_named(tmp_path: Path) -> None:
     refused = notifier_process.run_notifier("serve", "--port", "0", env=env, check=False)
     assert (refused.returncode, "notifier db upgrade" in refused.stderr) == (1, True)
     assert notifier_process.run_notifier("db", "check", env=env, check=False).returncode == 1
-    assert notifier_process.run_notifier("db", "upgrade", env=env).stdout == "at 0013\n"
+    assert notifier_process.run_notifier("db", "upgrade", env=env).stdout == "at 0017\n"
     assert notifier_process.run_notifier("db", "check", env=env).returncode == 0
 
 

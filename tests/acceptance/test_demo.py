@@ -45,6 +45,20 @@ def test_the_first_mail(tmp_path: Path) -> None:
         assert (notification["status"], notification["attempts"][0]["code"]) == ("sent", 250)
 
 
+def test_the_printed_link_opens_the_console(tmp_path: Path) -> None:
+    """The link that the demo prints asks for a password, and signs in whoever chooses one."""
+    with _demo(tmp_path) as demo:
+        demo.wait_until_ready()
+        link = demo.wait_for_line("  Console  ").split()[-1]
+        with httpx2.Client(follow_redirects=True, timeout=100) as client:
+            assert "Choose a password." in client.get(link).text
+            form = {"password": "violet harbour lantern", "time_zone": "Europe/Amsterdam"}
+            page = client.post(link, data=form, headers={"Sec-Fetch-Site": "same-origin"})
+            assert (page.status_code, page.url.path) == (200, "/console/")
+            assert "Nothing waits for you." in page.text
+            assert "Amsterdam (UTC+" in page.text
+
+
 def test_the_printed_curl_line_works(tmp_path: Path) -> None:
     """The curl line that the demo prints is answered with 202 and a Location."""
     with _demo(tmp_path) as demo:

@@ -1,7 +1,15 @@
 """Every page of the list, in its states: nothing keeps people from using it, and it does nothing that it should not."""
 
 import pytest
-from support.console_browser import DESKTOP, ConsoleBrowser, Scheme, describe_faults, find_barriers, find_overflow
+from support.console_browser import (
+    DESKTOP,
+    STRANGE_HOST,
+    ConsoleBrowser,
+    Scheme,
+    describe_faults,
+    find_barriers,
+    find_overflow,
+)
 from support.console_browser import find_violations as find_policy_violations
 from support.console_rig import ConsoleRig
 from support.page_states import PageState, list_page_states
@@ -36,7 +44,21 @@ def test_each_page_is_usable_and_harmless(state: PageState, rig: ConsoleRig, bro
     assert browser.faults == []
 
 
+def test_a_wrong_address_has_a_page_too(rig: ConsoleRig, browser: ConsoleBrowser) -> None:
+    """Over HTTP from elsewhere the console says what it needs, in its own look, although it serves no files there."""
+    schemes: tuple[Scheme, ...] = ("light", "dark")
+    for scheme in schemes:
+        with browser.open_page(scheme=scheme) as opened:
+            opened.goto(rig.url.replace("127.0.0.1", STRANGE_HOST) + "/console/")
+            assert opened.get_by_role("heading", level=1).inner_text() == "The console needs HTTPS."
+            assert find_barriers(opened) == []
+            assert find_policy_violations(opened) == []
+            assert opened.evaluate("getComputedStyle(document.body).display") == "flex"
+    assert all("Cross-Origin-Opener-Policy header has been ignored" in fault for fault in browser.faults)
+    browser.faults.clear()  # Chromium says so over HTTP, and the header is right for everywhere else
+
+
 def test_no_page_is_left_out() -> None:
-    """Each route that answers GET is in the list, and the list has no others."""
+    """Each route that answers GET is in the list, and the list has no others; one only sends people elsewhere."""
     routes = {route.path for route in (*PAGE_ROUTES, *OPEN_ROUTES) if "GET" in (route.methods or ())}
-    assert {page.path for page in PAGES} == routes - PARTS - {"/static/{digest}/{name:path}"}
+    assert {page.path for page in PAGES} == routes - PARTS - {"/static/{digest}/{name:path}", "/oidc/start"}

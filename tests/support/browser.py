@@ -1,60 +1,79 @@
-"""A real browser without network access, which shows pages in a given width and colour scheme."""
+"""A real browser without network access, which shows pages in a given width and colour scheme.
+
+While it runs, its thread counts as one with a running event loop: a module that uses it has no asynchronous tests.
+"""
 
 import base64
 import shutil
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from selenium import webdriver
+from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+CHROMIUM = shutil.which("chromium")
+WAIT_MILLISECONDS = 60_000
 FLAGS = (
     "--no-sandbox",
-    "--headless",
     "--disable-gpu",
     "--disable-dev-shm-usage",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--window-size=1280,800",
 )
 
 
-def start_browser(profile: Path) -> webdriver.Chrome:
-    """Start Chromium with an empty profile in that directory; the caller quits it."""
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("Chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={profile}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+@contextmanager
+def start_chromium(*flags: str) -> Iterator[Browser]:
+    """Start Chromium until the block ends."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+        try:
+            yield browser
+        finally:
+            browser.close()
 
 
-def load_page(driver: webdriver.Chrome, html: str) -> None:
-    """Show a document without an origin."""
-    driver.get("data:text/html;charset=utf-8;base64," + base64.b64encode(html.encode()).decode())
+@dataclass(frozen=True)
+class BrowserWindow:
+    """A window of a browser that shows one page."""
+
+    page: Page
+    devtools: CDPSession
+
+    def load(self, html: str) -> None:
+        """Show a document without an origin."""
+        self.page.goto("data:text/html;charset=utf-8;base64," + base64.b64encode(html.encode()).decode())
+
+    def set_view(self, width: int, scheme: str, *, scale: float = 1) -> None:
+        """Set the width in CSS pixels and the colour scheme, `light` or `dark`."""
+        self.devtools.send("Emulation.setScrollbarsHidden", {"hidden": True})
+        size = {"width": width, "height": 800, "deviceScaleFactor": scale, "mobile": False}
+        self.devtools.send("Emulation.setDeviceMetricsOverride", size)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.devtools.send("Emulation.setEmulatedMedia", {"features": features})
+
+    def run_script(self, body: str, *arguments: Any) -> Any:
+        """Run the body of a function with these arguments in the page, and return what it returns."""
+        return self.page.evaluate(f"(values) => (function () {{ {body}\n }})(...values)", list(arguments))
+
+    def take_screenshot(self) -> bytes:
+        """Take a PNG of the whole page, also below the window."""
+        size = self.devtools.send("Page.getLayoutMetrics")["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        taken = self.devtools.send("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
+        return base64.b64decode(taken["data"])
 
 
-def set_view(driver: webdriver.Chrome, width: int, scheme: str, *, scale: float = 1) -> None:
-    """Set the window's width in CSS pixels and the colour scheme, `light` or `dark`."""
-    _do(driver, "Emulation.setScrollbarsHidden", {"hidden": True})
-    size = {"width": width, "height": 800, "deviceScaleFactor": scale, "mobile": False}
-    _do(driver, "Emulation.setDeviceMetricsOverride", size)
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    _do(driver, "Emulation.setEmulatedMedia", {"features": features})
-
-
-def take_screenshot(driver: webdriver.Chrome) -> bytes:
-    """Take a PNG of the whole page, also below the window."""
-    size = _do(driver, "Page.getLayoutMetrics", {})["cssContentSize"]
-    clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-    taken = _do(driver, "Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
-    return base64.b64decode(taken["data"])
-
-
-def _do(driver: webdriver.Chrome, command: str, words: dict[str, Any]) -> dict[str, Any]:
-    answer: dict[str, Any] = driver.execute_cdp_cmd(command, words)
-    return answer
+@contextmanager
+def open_window() -> Iterator[BrowserWindow]:
+    """Open a window with an empty profile until the block ends."""
+    with start_chromium() as browser:
+        # Otherwise Playwright's own colour scheme would win in frames.
+        page = browser.new_page(color_scheme="null", viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(WAIT_MILLISECONDS)
+        yield BrowserWindow(page, page.context.new_cdp_session(page))

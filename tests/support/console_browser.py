@@ -1,7 +1,6 @@
 """Chromium, driven by Playwright: pages in a width and a colour scheme, and what they do that they should not."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,13 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import pytest
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect
 
-CHROMIUM = shutil.which("chromium")
+from support import browser
+from support.browser import WAIT_MILLISECONDS
+
 AXE = Path(__file__).parents[2] / ".venv" / "openapi" / "node_modules" / "axe-core" / "axe.min.js"
-WAIT_MILLISECONDS = 60_000
-FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update")
+STRANGE_HOST = "console.example"
+"""A name by which the browser reaches the program, and which is not the console's."""
 PHONE, TABLET, DESKTOP = 375, 768, 1440
 Scheme = Literal["light", "dark"]
 MAIL_FRAME = "/frame"
@@ -113,15 +113,9 @@ def find_overflow(page: Page) -> list[str]:
 @contextmanager
 def start_browser(url: str) -> Iterator[ConsoleBrowser]:
     """Start Chromium until the block ends."""
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
     expect.set_options(timeout=WAIT_MILLISECONDS)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        try:
-            yield ConsoleBrowser(browser, url)
-        finally:
-            browser.close()
+    with browser.start_chromium(f"--host-resolver-rules=MAP {STRANGE_HOST} 127.0.0.1") as started:
+        yield ConsoleBrowser(started, url)
 
 
 def describe_faults(faults: object) -> str:

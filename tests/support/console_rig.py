@@ -10,12 +10,14 @@ from notifier.auth.staff_roles import StaffRole
 from notifier.clock import SystemClock
 from notifier.inbox.inbox_server import BackgroundInbox
 from notifier.runtime import wiring
-from support import mail_examples, notifier_process, uncertain_mails
+from support import mail_examples, notifier_process, template_states, uncertain_mails
 from support.notifier_process import NotifierProcess
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
 from support.staff_people import StaffScene
 
+OPENID = {"CONSOLE__OIDC_ISSUER": "http://127.0.0.1:9", "CONSOLE__OIDC_CLIENT_ID": "notifier"}
+"""A provider that is out of reach: the pages offer it."""
 NOBODY = "nobody"
 """A person without a role: they may look at mail and templates, but not at content."""
 
@@ -49,6 +51,7 @@ class ConsoleSeed:
             self.examples |= await mail_examples.send_examples(self.installation, lost, relay)
         finally:
             await relay.stop()
+        await template_states.save_states(parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +84,7 @@ def start_console(installation: Installation, folder: Path) -> Iterator[ConsoleR
     asyncio.run(_fill(seed))
     settings = {"DATABASE_URL": installation.settings.effective_database_url, "FROM": "Shop <shop@shop.example>"}
     with BackgroundInbox() as inbox:
-        env = notifier_process.build_environment(folder, SMTP__PORT=str(inbox.smtp_port), **settings)
+        env = notifier_process.build_environment(folder, SMTP__PORT=str(inbox.smtp_port), **OPENID, **settings)
         with NotifierProcess("serve", "--port", "0", env=env) as process:
             url = process.wait_until_ready().rpartition(" ")[2]
             yield ConsoleRig(

@@ -4,9 +4,8 @@ import io
 from pathlib import Path
 
 from PIL import Image, ImageChops
-from selenium import webdriver
 
-from support import browser
+from support.browser import BrowserWindow
 
 VIEWS = [(width, scheme) for width in (375, 700) for scheme in ("light", "dark")]
 READ = {(375, "dark"), (700, "light")}
@@ -16,26 +15,26 @@ _SETTLE = "for (const one of document.getAnimations()) if (one instanceof CSSTra
 Appearance = dict[tuple[int, str], tuple[list[tuple[str, str]], bytes]]
 
 
-def record_appearance(driver: webdriver.Chrome, html: str, *, full: bool = False) -> Appearance:
+def record_appearance(window: BrowserWindow, html: str, *, full: bool = False) -> Appearance:
     """Record the mail in every view, with styles as hashes unless full ones are requested."""
-    browser.load_page(driver, html)
+    window.load(html)
     looks: Appearance = {}
     for width, scheme in VIEWS:
-        browser.set_view(driver, width, scheme)
-        driver.execute_script(_SETTLE)
+        window.set_view(width, scheme)
+        window.run_script(_SETTLE)
         is_read = (width, scheme) in READ
-        computed = [(name, values) for name, values in driver.execute_script(_COMPUTED, full)] if is_read else []
-        looks[width, scheme] = computed, browser.take_screenshot(driver)
+        computed = [(name, values) for name, values in window.run_script(_COMPUTED, full)] if is_read else []
+        looks[width, scheme] = computed, window.take_screenshot()
     return looks
 
 
-def find_differences(driver: webdriver.Chrome, before: str, *afters: str) -> list[str]:
+def find_differences(window: BrowserWindow, before: str, *afters: str) -> list[str]:
     """List the properties and pictures that differ between the first mail and the others."""
-    look = record_appearance(driver, before)
+    look = record_appearance(window, before)
     for after in afters:
-        if _differences(look, record_appearance(driver, after)):
+        if _differences(look, record_appearance(window, after)):
             return _differences(
-                record_appearance(driver, before, full=True), record_appearance(driver, after, full=True)
+                record_appearance(window, before, full=True), record_appearance(window, after, full=True)
             )
     return []
 

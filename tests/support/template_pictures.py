@@ -5,17 +5,16 @@
 
 import asyncio
 import io
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from selenium import webdriver
 
 from notifier.rendering.pool import RenderingPool
 from notifier.templating.sync import template_files
 from support import browser
+from support.browser import BrowserWindow
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES, PICTURES = ROOT / "templates", ROOT / "docs" / "pictures"
@@ -41,21 +40,21 @@ def get_file_name(slug: str, width: int, scheme: str) -> str:
     return f"{slug}-{width}-{scheme}.png"
 
 
-def find_complaints(driver: webdriver.Chrome) -> list[str]:
+def find_complaints(window: BrowserWindow) -> list[str]:
     """List faults of the current page: width, contrast, clipped text, small links."""
-    complaints: list[str] = driver.execute_script(_COMPLAINTS)
+    complaints: list[str] = window.run_script(_COMPLAINTS)
     return complaints
 
 
-def take_pictures(driver: webdriver.Chrome, mails: dict[str, dict[str, str]], folder: Path) -> None:
+def take_pictures(window: BrowserWindow, mails: dict[str, dict[str, str]], folder: Path) -> None:
     """Write every picture into the folder."""
     folder.mkdir(exist_ok=True)
     for slug, previews in mails.items():
-        browser.load_page(driver, next(iter(previews.values())))
+        window.load(next(iter(previews.values())))
         for width in WIDTHS:
             for scheme in SCHEMES:
-                browser.set_view(driver, width, scheme, scale=SHARPNESS)
-                (folder / get_file_name(slug, width, scheme)).write_bytes(_compact(browser.take_screenshot(driver)))
+                window.set_view(width, scheme, scale=SHARPNESS)
+                (folder / get_file_name(slug, width, scheme)).write_bytes(_compact(window.take_screenshot()))
 
 
 def _compact(png: bytes) -> bytes:
@@ -79,12 +78,8 @@ def _distance(colour: Colour, colours: list[Colour], place: int) -> int:
 def main() -> None:
     """Take all pictures."""
     mails = asyncio.run(render_samples())
-    with tempfile.TemporaryDirectory() as profile:
-        driver = browser.start_browser(Path(profile))
-        try:
-            take_pictures(driver, mails, PICTURES)
-        finally:
-            driver.quit()
+    with browser.open_window() as window:
+        take_pictures(window, mails, PICTURES)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from selenium import webdriver
-
-from support import browser
+from support.browser import BrowserWindow
 
 WIDTH: Final = 1024  # CSS pixels: a desktop, as docs/templates.md says
 _SCRIPT: Final = (Path(__file__).parent / "visible_words.js").read_text()
@@ -24,11 +22,11 @@ class Expected:
     is_apart: bool  # between it and the item before
 
 
-def visible_items(driver: webdriver.Chrome, html: str) -> list[Expected]:
+def visible_items(window: BrowserWindow, html: str) -> list[Expected]:
     """The items that a light desktop browser shows of a document."""
-    browser.load_page(driver, html)
-    browser.set_view(driver, WIDTH, "light")
-    return _expected(driver.execute_script(_SCRIPT))
+    window.load(html)
+    window.set_view(WIDTH, "light")
+    return _expected(window.run_script(_SCRIPT))
 
 
 def differences(expected: list[Expected], text: str) -> list[str]:

@@ -34,7 +34,10 @@ def build_source_reply(source: TemplateSource | None) -> dict[str, Any]:
 def build_draft_reply(view: DraftView) -> dict[str, Any]:
     """Build the reply for a draft."""
     names = ("slug", "number", "has_draft", "base_number", "revision", "updated_by", "updated_at")
-    return {name: getattr(view, name) for name in names} | build_source_reply(view.source)
+    return {name: getattr(view, name) for name in names} | {
+        "faults": msgspec.to_builtins(view.faults),
+        **build_source_reply(view.source),
+    }
 
 
 def build_layout_reply(view: LayoutView) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request
 
 from notifier.api.dependencies import (
     AuditDependency,
+    RequestAudit,
     authenticate_key,
     get_dependencies,
     open_change_transaction,
@@ -19,7 +20,7 @@ from notifier.api.errors import conflict_details
 from notifier.api.request_reader import document_body, read_model, read_optional_model
 from notifier.api.templates.models import DraftOut, PreviewOut, RenderOut, SavedOut, format_remarks
 from notifier.api.templates.request_models import DraftIn, PreviewIn, RenderIn, Slug
-from notifier.auth.authenticated_key import AuthenticatedKey, KeyScope
+from notifier.auth.authenticated_key import AuthenticatedKey, Caller, KeyScope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.rendering.protocol import PreviewedMail
 from notifier.template_language.template_source import (
@@ -30,7 +31,8 @@ from notifier.template_language.template_source import (
     TemplateSource,
     choose_locale,
 )
-from notifier.templating import draft_store, validation
+from notifier.templating import draft_store, template_preview, validation
+from notifier.templating.template_preview import MailReach
 
 router = APIRouter(prefix="/v1", tags=["templates"])
 PREVIEW_RECIPIENT = "ada@example.com"
@@ -59,16 +61,23 @@ async def get_template_draft(request: Request, slug: Slug) -> dict[str, Any]:
     openapi_extra=document_body(DraftIn),
 )
 async def save_template_draft(request: Request, slug: Slug, audit: AuditDependency) -> dict[str, Any]:
-    """Save the draft, also for a new slug. 409 with both sides for another `revision`; 422 if it does not render."""
+    """Save the draft, also for a new slug. 409 with both sides for another `revision`; 422 if it does not render.
+
+    With `unfinished` a draft that does not render is kept with its `faults`; it cannot be published or sent.
+    """
     dependencies = get_dependencies(request)
     caller = await authenticate_key(request, KeyScope.TEMPLATES_EDIT)
     draft = await read_model(request, DraftIn)
-    source, revision, by = draft.source(), draft.revision, caller.actor_name
+    source, revision = draft.source(), draft.revision
+    renderer = dependencies.editors.get_renderer(caller.actor_name)
     checked = await draft_store.check_draft(
-        dependencies.database, dependencies.editors.get_renderer(by), slug, source, revision=revision, by=by
+        dependencies.database, renderer, slug, source, revision=revision, unfinished=draft.unfinished
     )
     async with open_change_transaction(request) as connection:
-        saved = await draft_store.save_draft(connection, slug, source, revision=revision, actor=audit.get_actor(caller))
+        actor = audit.get_actor(caller)
+        saved = await draft_store.save_draft(
+            connection, slug, source, revision=revision, actor=actor, faults=checked.faults
+        )
     remarks = {"remarks": format_remarks(checked.remarks), "variables_schema": checked.variables_schema}
     return conflict_details.build_draft_reply(saved) | remarks
 
@@ -92,10 +101,11 @@ async def discard_template_draft(
 async def preview_template(request: Request, slug: Slug, audit: AuditDependency) -> dict[str, Any]:
     """Render the draft, or a version, as a mail; with the sample, or with your variables."""
     caller = await authenticate_key(request, KeyScope.TEMPLATES_READ)
-    audit.record_no_change()
     body = await read_optional_model(request, PreviewIn)
     source = await draft_store.load_source(get_dependencies(request).database, slug, body.version)
-    mail = await render_preview(request, caller, source, body)
+    if body.like is None:
+        audit.record_no_change()
+    mail = await render_preview(request, caller, source, await fill_values(request, caller, audit, slug, body, source))
     parts = {"subject": mail.subject, "html": mail.html, "text": mail.text}
     return parts | {"size": len(mail.wire), "source": mail.wire.decode("utf-8", "replace")}
 
@@ -110,26 +120,53 @@ async def render_source(request: Request, audit: AuditDependency) -> dict[str, A
     """Render text that is not saved, with these variables; returns three parts and warnings, or 422."""
     dependencies = get_dependencies(request)
     caller = await authenticate_key(request, KeyScope.TEMPLATES_READ)
-    audit.record_no_change()
     body = await read_model(request, RenderIn)
     source = _build_unsaved_source(body)
     if faults := validation.find_source_faults(source):
         raise InvalidRequestError([_move_pointer(fault, body) for fault in faults])
+    if body.like is None:
+        audit.record_no_change()
+    elif body.template is None:
+        raise InvalidRequestError([Fault("/template", "missing_field", "needed with like")])
     async with dependencies.database.read() as connection:
-        whole = await draft_store.assemble_source(connection, source)
+        whole = await draft_store.assemble_source(connection, source, body.template)
     checked = await dependencies.editors.get_renderer(caller.actor_name).check(whole)
     if checked.faults:
         faults = [validation.build_render_fault(fault) for fault in checked.faults]
         raise InvalidRequestError([_move_pointer(fault, body) for fault in faults])
     locale = choose_locale({tag.lower(): tag for tag in source.locales}, body.locale)
     parts = checked.previews[locale or source.settings.locale]
+    subject, html, text = parts.subject, parts.html, parts.text
+    if body.like is not None and body.template is not None:
+        wanted = PreviewIn(like=body.like, locale=body.locale)
+        filled = await fill_values(request, caller, audit, body.template, wanted, source)
+        mail = await render_preview(request, caller, whole, filled)
+        subject, html, text = mail.subject, mail.html or "", mail.text
     return {
-        "subject": parts.subject,
-        "html": parts.html,
-        "text": parts.text,
+        "subject": subject,
+        "html": html,
+        "text": text,
         "warnings": format_remarks(checked.remarks),
         "variables_schema": checked.variables_schema,
     }
+
+
+async def fill_values(
+    request: Request, caller: AuthenticatedKey, audit: RequestAudit, slug: str, body: PreviewIn, source: TemplateSource
+) -> PreviewIn:
+    """Fill in the variables of the mail that the body names, if it names one. Raises `NotFoundError`."""
+    if body.like is None:
+        return body
+    if body.variables is not None:
+        raise InvalidRequestError([Fault("/like", "like_or_variables", "variables or like, not both")])
+    caller.require_scope(KeyScope.TEMPLATES_EDIT)
+    reach = MailReach()
+    if isinstance(caller, Caller):
+        reach = MailReach(service_id=caller.service_id, kinds=caller.kinds_in_reach)
+    async with open_change_transaction(request) as connection:
+        actor = audit.get_actor(caller)
+        past = await template_preview.load_past_values(connection, slug, body.like, source, reach=reach, actor=actor)
+    return body.model_copy(update={"variables": past.variables, "locale": body.locale or past.locale})
 
 
 async def render_preview(
@@ -137,14 +174,14 @@ async def render_preview(
 ) -> PreviewedMail:
     """Render the mail in a child process. Raises `InvalidRequestError`."""
     dependencies = get_dependencies(request)
-    values = draft_store.PreviewValues(
+    values = template_preview.PreviewValues(
         variables=body.variables,
         locale=body.locale,
         recipient=body.to or PREVIEW_RECIPIENT,
         sender=dependencies.default_sender,
         at=dependencies.clock.now(),
     )
-    return await draft_store.preview_source(dependencies.editors.get_renderer(caller.actor_name), source, values)
+    return await template_preview.preview_source(dependencies.editors.get_renderer(caller.actor_name), source, values)
 
 
 def _build_unsaved_source(body: RenderIn) -> TemplateSource:

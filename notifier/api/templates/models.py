@@ -8,6 +8,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from notifier.rendering.line_diff import MAX_DIFF_BYTES
+from notifier.template_language.template_source import FaultCode
 from notifier.template_lint.lint_remark import LintRemark, Severity
 from notifier.templating.source_diff import FileChange
 
@@ -24,6 +25,13 @@ class RemarkOut(BaseModel):
     locale: str | None
 
 
+class CallerOut(BaseModel):
+    """A service that has used a template."""
+
+    service: str
+    last_used_at: datetime = Field(description="To within a minute.")
+
+
 class TemplateOut(BaseModel):
     """A template without its text."""
 
@@ -31,6 +39,7 @@ class TemplateOut(BaseModel):
     slug: str
     name: str
     category: str
+    subject: str = Field(description="The subject as it is written in the draft, or in the current version.")
     number: int = Field(description="The number of the current version; 0: nothing is published.")
     has_draft: bool
     updated_by: str
@@ -38,14 +47,20 @@ class TemplateOut(BaseModel):
     deleted_at: datetime | None
 
 
+class TemplateLineOut(TemplateOut):
+    """A template of a list, and who uses it."""
+
+    callers: list[CallerOut] = Field(description="The services that have used it, the latest use first.")
+
+
 class TemplatePageOut(BaseModel):
     """A page of templates, the newest first."""
 
-    templates: list[TemplateOut]
+    templates: list[TemplateLineOut]
     next: UUID | None
 
 
-class CurrentOut(TemplateOut):
+class CurrentOut(TemplateLineOut):
     """A template with its settings."""
 
     revision: str = Field(description="Send it when you save or publish: 409 if anything has changed since.")
@@ -62,6 +77,17 @@ class SourceOut(BaseModel):
     settings: dict[str, Any]
 
 
+class DraftFaultOut(BaseModel):
+    """Why a draft that was saved unfinished cannot be rendered."""
+
+    part: str = Field(description="The file that is at fault, or `mail`.")
+    line: int | None
+    column: int | None
+    message: str
+    advice: str
+    code: FaultCode
+
+
 class DraftOut(SourceOut):
     """The draft without layouts; the current version if there is no draft."""
 
@@ -72,6 +98,7 @@ class DraftOut(SourceOut):
     revision: str = Field(description="Send it when you save or publish: 409 if anything has changed since.")
     updated_by: str | None
     updated_at: datetime | None
+    faults: list[DraftFaultOut] = Field(description="Why it cannot be published; empty: it can be rendered.")
 
 
 class SavedOut(DraftOut):

@@ -18,17 +18,22 @@ from notifier.api.dependencies import (
     authenticate_key,
     get_dependencies,
     open_change_transaction,
-    recognise_service,
+    recognise_key,
 )
 from notifier.api.notifications import models
 from notifier.api.request_reader import document_body, read_model, read_optional_model
-from notifier.api.templates.draft_routes import render_preview
+from notifier.api.templates.draft_routes import fill_values, render_preview
 from notifier.api.templates.models import GateOut, PublishedOut, TemplateOut, VersionOut, format_remarks
 from notifier.api.templates.request_models import GateIn, PublishIn, RestoreIn, Slug, TestSendIn
-from notifier.auth.authenticated_key import AuthenticatedKey, KeyScope
+from notifier.auth.authenticated_key import AuthenticatedKey, Caller, KeyScope
 from notifier.errors import NotifierError
 from notifier.sse import EventStream
-from notifier.submission.notification_submitter import TemplateTestMail, check_test_mail, send_test_mail
+from notifier.submission.notification_submitter import (
+    TemplateTestMail,
+    build_test_caller,
+    check_test_mail,
+    send_test_mail,
+)
 from notifier.telemetry.logging import get_logger
 from notifier.templating import draft_store, publishing, template_store, validation
 from notifier.templating.gate_report import GateReport
@@ -59,7 +64,7 @@ async def try_template(request: Request, slug: Slug, audit: AuditDependency) -> 
     if body.unmasked:
         caller.require_scope(KeyScope.UNMASKED)
     caller.require_live("sees what live mail says")
-    source = await draft_store.load_source(dependencies.database, slug, body.version)
+    source = await draft_store.load_source(dependencies.database, slug, body.version, finished=True)
     checked = await dependencies.editors.get_renderer(caller.actor_name).check(source)
     validation.require_renderable(checked)
     if body.unmasked:
@@ -130,25 +135,30 @@ async def restore_template(request: Request, response: Response, slug: Slug, aud
     openapi_extra=document_body(TestSendIn),
 )
 async def test_template(request: Request, response: Response, slug: Slug, audit: AuditDependency) -> Any:
-    """Send one mail that is equal to the preview, as your service."""
+    """Send one mail that is equal to the preview, as your service; of an admin key as the instance itself."""
     dependencies = get_dependencies(request)
-    caller = await recognise_service(request)
-    dependencies.rate_limits.count_notifications(request, caller, 1)
-    caller.require_scope(KeyScope.TEMPLATES_EDIT)
-    caller.require_scope(KeyScope.SEND)
+    key = await recognise_key(request)
+    key.require_scope(KeyScope.TEMPLATES_EDIT)
+    if isinstance(key, Caller):
+        dependencies.rate_limits.count_notifications(request, key, 1)
+        key.require_scope(KeyScope.SEND)
+    else:
+        dependencies.rate_limits.count_request(request, key)
     body = await read_model(request, TestSendIn)
-    source = await draft_store.load_source(dependencies.database, slug, body.version)
+    source = await draft_store.load_source(dependencies.database, slug, body.version, finished=True)
+    filled = await fill_values(request, key, audit, slug, body, source)
     mail = TemplateTestMail(
         slug=slug,
         version=body.version,
         to=body.to,
         source=source,
-        variables=body.variables,
-        preview=await render_preview(request, caller, source, body),
+        variables=filled.variables,
+        preview=await render_preview(request, key, source, filled),
     )
+    caller = key if isinstance(key, Caller) else build_test_caller(key.actor_name, mail)
     accepted = await check_test_mail(dependencies.submitter, dependencies.images, caller, mail)
     async with open_change_transaction(request) as connection:
-        submitted = await send_test_mail(connection, accepted, mail, actor=audit.get_actor(caller))
+        submitted = await send_test_mail(connection, accepted, mail, actor=audit.get_actor(key))
     dependencies.wake_sender()
     response.headers["Location"] = f"/v1/notifications/{submitted.id}"
     status = models.get_shown_status(submitted.status, submitted.send_at, dependencies.clock.now())

@@ -1,6 +1,7 @@
 """The request models of templates and of the publish gate."""
 
 from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 from fastapi import Path
@@ -31,6 +32,10 @@ Number = Annotated[
 ]
 _Path = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 _Mailbox = Annotated[str, StringConstraints(max_length=640), fields.document_field(pattern=fields.MAILBOX_PATTERN)]
+LIKE = (
+    "A notification of this template: its variables are used, without the secret ones. Needs the scope"
+    " `templates:edit`, and is recorded."
+)
 FILES: dict[str, JsonValue] = {"subject.txt": "Hello {{ name }}", "body.html": "<p>Hello {{ name }}</p>"}
 _SETTINGS: JsonValue = {"name": "Greeting"}
 _EXAMPLE: JsonValue = {"files": FILES, "sample": {"name": "Ada"}, "settings": _SETTINGS, "revision": ""}
@@ -115,6 +120,9 @@ class DraftIn(SourceIn):
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     revision: str = Field(max_length=64, description="The `revision` that you have loaded; empty for a new slug.")
+    unfinished: bool = Field(
+        default=False, description="Keep the draft even if it does not render; it cannot be published or sent."
+    )
 
 
 class PublishIn(RequestModel):
@@ -163,6 +171,7 @@ class PreviewIn(RequestModel):
     locale: Annotated[str, StringConstraints(max_length=35, pattern=fields.LOCALE_PATTERN)] | None = None
     version: fields.PositiveWholeNumber | None = Field(None, description="Preview this version. Default: the draft.")
     to: fields.Address | None = Field(None, description="The recipient shown in the mail; nothing is sent.")
+    like: UUID | None = Field(None, strict=False, description=LIKE)
 
 
 class TestSendIn(PreviewIn):
@@ -188,3 +197,7 @@ class RenderIn(RequestModel):
     settings: SettingsIn | None = None
     variables: _Sample = Field(default_factory=dict)
     locale: Annotated[str, StringConstraints(max_length=35, pattern=fields.LOCALE_PATTERN)] | None = None
+    template: Annotated[str, StringConstraints(max_length=64, pattern=SLUG_PATTERN)] | None = Field(
+        None, description="The template whose text this will be; needed with `like`."
+    )
+    like: UUID | None = Field(None, strict=False, description=LIKE + " `variables` is then only the sample.")

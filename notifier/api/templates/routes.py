@@ -13,7 +13,7 @@ from notifier.api.templates.models import CurrentOut, DiffOut, TemplatePageOut, 
 from notifier.api.templates.request_models import Number, Slug
 from notifier.auth.authenticated_key import KeyScope
 from notifier.errors import NotFoundError
-from notifier.templating import draft_store, source_diff, template_store, version_store
+from notifier.templating import draft_store, source_diff, template_store, template_usage, version_store
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
@@ -39,8 +39,9 @@ async def list_templates(
         views = await template_store.list_templates(
             connection, deleted=query.include_deleted, before=query.before, limit=query.limit + 1
         )
+        callers = await template_usage.list_callers(connection, [view.id for view in views])
     page, cursor = pagination.cut_page(request, response, views, query.limit)
-    return {"templates": [vars(view) for view in page], "next": cursor}
+    return {"templates": [vars(view) | {"callers": callers[view.id]} for view in page], "next": cursor}
 
 
 @router.get("/{slug}", response_model=CurrentOut, summary="Get a template")
@@ -51,9 +52,11 @@ async def get_template(request: Request, slug: Slug) -> dict[str, Any]:
         view = await template_store.get_template(connection, slug)
         draft = await draft_store.get_draft(connection, slug)
         current = await version_store.get_numbered_version(connection, slug, view.number) if view.number else None
+        callers = await template_usage.list_callers(connection, [view.id])
     if draft.source is None:
         raise NotFoundError(f"there is no template {slug!r}")
     return vars(view) | {
+        "callers": callers[view.id],
         "revision": draft.revision,
         "content_hash": current.content_hash if current else None,
         "locales": draft.source.locales,

@@ -41,20 +41,20 @@ async def show_sign_in(request: Request) -> Response:
     next_path = request.query_params.get("next", "")
     if await find_request_session(request) is not None:
         return RedirectResponse(find_next_path(next_path), 303)
-    return await _show_form(request, next_path, None)
+    return await show_form(request, next_path, None)
 
 
 async def sign_in(request: Request) -> Response:
     """Sign in by e-mail address and password."""
     form = await read_form(request, SignInForm)
     if isinstance(form, FormErrors):
-        return await _show_form(request, str(form.values.get("next", "")), form)
+        return await show_form(request, str(form.values.get("next", "")), form)
     try:
         signed_in = await get_console(request).authenticator.sign_in(form.email, form.password, find_origin(request))
     except (SignInRefusedError, TooManySignInsError) as error:
         wait_seconds = getattr(error, "wait_seconds", 0) or getattr(error, "retry_after", 0)
         refused = FormErrors(values={"email": form.email}, messages={"": str(error)})
-        response = await _show_form(request, form.next, refused, status=TOO_MANY if wait_seconds else REFUSED)
+        response = await show_form(request, form.next, refused, status=TOO_MANY if wait_seconds else REFUSED)
         if wait_seconds:
             response.headers["Retry-After"] = str(wait_seconds)
         return response
@@ -86,7 +86,9 @@ def begin_session(request: Request, signed_in: SignedIn, path: str) -> Response:
     return response
 
 
-async def _show_form(request: Request, next_path: str, errors: FormErrors | None, status: int = REFUSED) -> Response:
+async def show_form(request: Request, next_path: str, errors: FormErrors | None, status: int = REFUSED) -> Response:
+    """Show the form, and what went wrong."""
+    oidc = get_console(request).oidc
     async with get_console(request).read_slots.open() as connection:
         has_staff = await staff_admin.count_staff(connection) > 0
     return render_page(
@@ -96,6 +98,7 @@ async def _show_form(request: Request, next_path: str, errors: FormErrors | None
         errors=errors,
         next=next_path,
         has_staff=has_staff,
+        oidc_name=oidc.provider_name if oidc is not None else None,
         is_signed_out="signed-out" in request.query_params,
     )
 

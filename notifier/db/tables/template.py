@@ -32,6 +32,7 @@ class TemplateDraft(Table, table=True):
     source: dict[str, Any] = Field(sa_type=build_json_type())  # without layouts and pinned assets
     revision: int  # goes up with every save; a save names the revision that it is based on
     base_number: int | None = None  # the version that the draft is based on
+    faults: list[dict[str, Any]] | None = Field(default=None, sa_type=build_json_type())  # None: it can be rendered
     updated_by: str = Field(max_length=128)
     updated_at: datetime = Field(sa_type=UtcDateTime)
 

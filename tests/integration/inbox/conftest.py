@@ -10,11 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 from support import browser
 
 from notifier.inbox.fixture import BackgroundInbox, inbox
@@ -117,64 +113,62 @@ def mailhog(request: pytest.FixtureRequest) -> Iterator[MailHog]:
         yield MailHog(inbox.http_url, inbox.smtp_host, inbox.smtp_port)
 
 
-@pytest.fixture(scope="session")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """One browser for all tests."""
-    driver = browser.start_browser(tmp_path_factory.mktemp("chromium"))
-    yield driver
-    driver.quit()
-
-
-class Page:
+class InboxPage:
     """A person's actions on the page; each wait ends as soon as the browser shows the expected state."""
 
-    def __init__(self, browser: webdriver.Chrome, url: str) -> None:
-        self.browser = browser
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
         self.url = url
-        self._wait = WebDriverWait(
-            browser, 20, poll_frequency=0.02, ignored_exceptions=[StaleElementReferenceException]
-        )
+        self.errors: list[str] = []  # of the browser's console
+        page.on("console", self._note_message)
 
     def open(self, path: str = "/") -> None:
         """Load the page and wait until it listens for new mail."""
-        self.browser.get(self.url + path)
-        self.until(lambda: self.find("#live").get_attribute("data-state") == "live")
+        self.page.goto(self.url + path)
+        expect(self.find("#live")).to_have_attribute("data-state", "live")
 
-    def all(self, selector: str) -> list[WebElement]:
-        """The elements that match now."""
-        return self.browser.find_elements(By.CSS_SELECTOR, selector)
-
-    def find(self, selector: str) -> WebElement:
-        """Return the element as soon as it exists."""
-        return self._wait.until(lambda _: next(iter(self.all(selector)), None))  # type: ignore[return-value]
+    def find(self, selector: str) -> Locator:
+        """Return what matches the selector; it is waited for when it is used."""
+        return self.page.locator(selector)
 
     def texts(self, selector: str) -> list[str]:
         """The texts of the matching elements."""
-        return [element.text for element in self.all(selector)]
+        return self.find(selector).all_inner_texts()
 
-    def until(self, condition: Callable[[], object]) -> None:
-        """Wait until the condition holds."""
-        self._wait.until(lambda _: condition())
+    def until_texts(self, selector: str, *texts: str) -> None:
+        """Wait until the matching elements have exactly these texts."""
+        expect(self.find(selector)).to_have_text(list(texts))
 
     def until_subjects(self, *subjects: str) -> None:
         """Wait until the list shows exactly these subjects, in this order."""
-        self.until(lambda: self.texts(".row-subject") == list(subjects))
+        self.until_texts(".row-subject", *subjects)
 
     def until_reading(self, subject: str) -> None:
         """Wait until this message is open."""
-        self.until(lambda: self.texts("h1.subject") == [subject])
+        self.until_texts("h1.subject", subject)
 
     def press(self, key: str) -> None:
         """Press a key, wherever the focus is."""
-        webdriver.ActionChains(self.browser).send_keys(key).perform()
+        self.page.keyboard.press(key)
+
+    def _note_message(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """One browser for the tests of a module."""
+    expect.set_options(timeout=browser.WAIT_MILLISECONDS)
+    with browser.start_chromium() as started:
+        yield started
 
 
 @pytest.fixture
-def page(chromium: webdriver.Chrome, inbox: BackgroundInbox) -> Iterator[Page]:
+def page(chromium: Browser, inbox: BackgroundInbox) -> Iterator[InboxPage]:
     """The page of a new inbox, in a wide window."""
-    chromium.set_window_size(1280, 800)
-    opened = Page(chromium, inbox.http_url)
+    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    opened = InboxPage(context.new_page(), inbox.http_url)
     opened.open()
     yield opened
-    # Leaving the page closes its event stream before the inbox stops.
-    chromium.get("about:blank")
+    context.close()  # and with it the event stream, before the inbox stops

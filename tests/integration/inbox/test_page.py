@@ -3,30 +3,23 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from selenium import webdriver
-from selenium.webdriver.common.keys import Keys
+from playwright.sync_api import expect
 
 from notifier.inbox.inbox_server import BackgroundInbox
 
 if TYPE_CHECKING:
-    from integration.inbox.conftest import Page
+    from integration.inbox.conftest import InboxPage
 
 Send = Callable[..., None]
 
 
-def errors(chromium: webdriver.Chrome) -> list[str]:
-    """The console's errors since the last call."""
-    entries = chromium.get_log("browser")  # type: ignore[no-untyped-call]
-    return [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
-
-
-def test_an_empty_inbox_says_where_to_send(page: "Page", inbox: BackgroundInbox) -> None:
+def test_an_empty_inbox_says_where_to_send(page: "InboxPage", inbox: BackgroundInbox) -> None:
     """An empty inbox shows host and port, ready to copy."""
-    assert page.find(".address code").text == f"{inbox.smtp_host}:{inbox.smtp_port}"
-    assert page.find(".blank h1").text == "No mail yet"
+    page.until_texts(".address code", f"{inbox.smtp_host}:{inbox.smtp_port}")
+    page.until_texts(".blank h1", "No mail yet")
 
 
-def test_mail_appears_without_a_reload(page: "Page", send: Send) -> None:
+def test_mail_appears_without_a_reload(page: "InboxPage", send: Send) -> None:
     """Newest first, unread, with sender, recipient and age; the title counts the unread."""
     send("First")
     page.until_subjects("First")
@@ -36,50 +29,50 @@ def test_mail_appears_without_a_reload(page: "Page", send: Send) -> None:
     assert page.texts(".row-from") == ["The Shop", "The Shop"]
     assert page.texts(".row-time") == ["now", "now"]
     assert page.texts(".row-to")[0] == "to bob@customer.example"
-    assert len(page.all(".row.unread")) == 2
-    assert page.browser.title == "(2) Inbox"
-    assert errors(page.browser) == []
+    expect(page.find(".row.unread")).to_have_count(2)
+    expect(page.page).to_have_title("(2) Inbox")
+    assert page.errors == []
 
 
-def test_a_message_is_read_in_four_views(page: "Page", send: Send) -> None:
+def test_a_message_is_read_in_four_views(page: "InboxPage", send: Send) -> None:
     """A message is shown as HTML, text, source and headers, and is no longer unread when open."""
     send("Views", text="The text.", html="<p id=rich>The HTML.</p>")
     page.find(".row").click()
     page.until_reading("Views")
 
     frame = page.find("iframe.paper")
-    assert frame.size["width"] == 640
+    expect(frame).to_have_css("width", "640px")
     page.find(".width[data-width='375']").click()
-    page.until(lambda: frame.size["width"] == 375)
-    page.browser.switch_to.frame(frame)
-    assert page.find("#rich").text == "The HTML."
-    page.browser.switch_to.default_content()
+    expect(frame).to_have_css("width", "375px")
+    expect(frame.content_frame.locator("#rich")).to_have_text("The HTML.")
 
     page.find("#tab-text").click()
-    assert page.find("pre.text").text == "The text."
+    page.until_texts("pre.text", "The text.")
     page.find("#tab-source").click()
-    page.until(lambda: "Content-Type: multipart/alternative" in page.find("pre.source").text)
+    expect(page.find("pre.source")).to_contain_text("Content-Type: multipart/alternative")
     page.find("#tab-headers").click()
-    assert "RCPT TO ann@customer.example" in page.find(".fields").text
-    assert page.all(".row.unread") == []
-    assert errors(page.browser) == []
+    expect(page.find(".fields").first).to_be_visible()
+    assert ["RCPT TO", "ann@customer.example"] in [line.split("\t") for line in page.texts(".fields")[0].splitlines()]
+    expect(page.find(".row.unread")).to_have_count(0)
+    assert page.errors == []
 
 
-def test_tabs_follow_the_arrow_keys_and_pass_over_what_is_not_there(page: "Page", send: Send) -> None:
+def test_tabs_follow_the_arrow_keys_and_pass_over_what_is_not_there(page: "InboxPage", send: Send) -> None:
     """Arrow keys skip a missing tab, such as HTML in a text mail, and the focus stays on the visible tab."""
     send("Only text")
     page.find(".row").click()
     page.until_reading("Only text")
-    assert page.find("[role=tab][aria-selected=true]").text == "Text"
+    page.until_texts("[role=tab][aria-selected=true]", "Text")
 
-    page.find("#tab-text").send_keys(Keys.ARROW_RIGHT)
-    assert page.browser.switch_to.active_element.get_attribute("id") == "tab-source"
-    page.browser.switch_to.active_element.send_keys(Keys.ARROW_LEFT, Keys.ARROW_LEFT)
-    assert page.find("[role=tab][aria-selected=true]").text == "Headers"
-    assert not page.find("#tab-html").is_enabled()
+    page.find("#tab-text").press("ArrowRight")
+    expect(page.find("#tab-source")).to_be_focused()
+    page.press("ArrowLeft")
+    page.press("ArrowLeft")
+    page.until_texts("[role=tab][aria-selected=true]", "Headers")
+    expect(page.find("#tab-html")).to_be_disabled()
 
 
-def test_keys_go_through_the_list(page: "Page", send: Send) -> None:
+def test_keys_go_through_the_list(page: "InboxPage", send: Send) -> None:
     """The keys j and k move in the list, / searches, and Escape leaves."""
     for subject in ("one", "two", "three"):
         send(subject)
@@ -88,36 +81,36 @@ def test_keys_go_through_the_list(page: "Page", send: Send) -> None:
     for key, subject in (("j", "three"), ("j", "two"), ("j", "one"), ("j", "one"), ("k", "two")):
         page.press(key)
         page.until_reading(subject)
-    assert page.find(".row[aria-current=true] .row-subject").text == "two"
+    page.until_texts(".row[aria-current=true] .row-subject", "two")
 
     page.press("/")
-    assert page.browser.switch_to.active_element.get_attribute("id") == "query"
+    expect(page.find("#query")).to_be_focused()
     page.press("j")
-    assert page.find("#query").get_attribute("value") == "j"
+    expect(page.find("#query")).to_have_value("j")
     assert page.texts("h1.subject") == ["two"]
-    page.press(Keys.ESCAPE)
-    page.until(lambda: page.browser.switch_to.active_element.get_attribute("id") != "query")
-    page.press(Keys.ESCAPE)
-    page.until(lambda: page.texts(".blank h1") == ["Choose a message"])
+    page.press("Escape")
+    expect(page.find("#query")).not_to_be_focused()
+    page.press("Escape")
+    page.until_texts(".blank h1", "Choose a message")
 
 
-def test_search_narrows_the_list_while_one_types(page: "Page", send: Send) -> None:
+def test_search_narrows_the_list_while_one_types(page: "InboxPage", send: Send) -> None:
     """Typing in the search field hides what does not match; clearing the field shows it again."""
     send("Invoice")
     send("Welcome")
     page.until_subjects("Welcome", "Invoice")
 
-    page.find("#query").send_keys("invoi")
+    page.find("#query").press_sequentially("invoi")
     page.until_subjects("Invoice")
-    assert page.find("#count").text == "1 of 2 messages"
-    page.find("#query").send_keys("xyz")
+    page.until_texts("#count", "1 of 2 messages")
+    page.find("#query").press_sequentially("xyz")
     page.until_subjects()
-    page.until(lambda: page.find("#count").text == "No match in 2 messages")
-    page.find("#query").send_keys(Keys.BACKSPACE * 8)
+    page.until_texts("#count", "No match in 2 messages")
+    page.find("#query").fill("")
     page.until_subjects("Welcome", "Invoice")
 
 
-def test_deleting_one_opens_the_next(page: "Page", inbox: BackgroundInbox, send: Send) -> None:
+def test_deleting_one_opens_the_next(page: "InboxPage", inbox: BackgroundInbox, send: Send) -> None:
     """Deleting a message opens the next, and removes it from the store."""
     send("keep")
     send("drop")
@@ -132,24 +125,26 @@ def test_deleting_one_opens_the_next(page: "Page", inbox: BackgroundInbox, send:
     assert [message.subject for message in inbox.messages()] == ["keep"]
 
 
-def test_deleting_all_asks_first(page: "Page", inbox: BackgroundInbox, send: Send) -> None:
+def test_deleting_all_asks_first(page: "InboxPage", inbox: BackgroundInbox, send: Send) -> None:
     """Deleting all asks for confirmation; "no" changes nothing, "yes" leads to the empty page."""
     send("one")
     send("two")
     page.until_subjects("two", "one")
 
     page.find("#delete-all").click()
-    assert page.find("#confirm-question").text == "Delete all 2 messages?"
+    page.until_texts("#confirm-question", "Delete all 2 messages?")
     page.find("#confirm-no").click()
     assert len(inbox.messages()) == 2
     page.find("#delete-all").click()
     page.find("#confirm-yes").click()
 
-    page.until(lambda: page.texts(".blank h1") == ["No mail yet"])
+    page.until_texts(".blank h1", "No mail yet")
     assert inbox.messages() == []
 
 
-def test_a_deep_link_opens_its_message_and_survives_its_end(page: "Page", inbox: BackgroundInbox, send: Send) -> None:
+def test_a_deep_link_opens_its_message_and_survives_its_end(
+    page: "InboxPage", inbox: BackgroundInbox, send: Send
+) -> None:
     """The URL names the open message; the URL of a deleted message says that it is gone."""
     send("linked")
     message = inbox.wait_for(subject="linked")
@@ -157,47 +152,42 @@ def test_a_deep_link_opens_its_message_and_survives_its_end(page: "Page", inbox:
     page.open(f"/#/{message.id}")
     page.until_reading("linked")
     inbox.clear()
-    page.browser.refresh()
-    page.until(lambda: page.texts(".blank h1") == ["This message is gone"])
+    page.page.reload()
+    page.until_texts(".blank h1", "This message is gone")
 
 
-def test_links_in_a_text_mail_can_be_followed(page: "Page", send: Send) -> None:
+def test_links_in_a_text_mail_can_be_followed(page: "InboxPage", send: Send) -> None:
     """Only web addresses become links, without the full stop after them."""
     send("links", text="Confirm at https://x.example/c?t=1, or javascript:alert(1).")
     page.find(".row").click()
     page.until_reading("links")
 
-    (link,) = page.all("pre.text a")
-    assert link.get_attribute("href") == "https://x.example/c?t=1"
-    assert link.get_attribute("rel") == "noopener noreferrer"
+    expect(page.find("pre.text a")).to_have_count(1)
+    expect(page.find("pre.text a")).to_have_attribute("href", "https://x.example/c?t=1")
+    expect(page.find("pre.text a")).to_have_attribute("rel", "noopener noreferrer")
 
 
-def test_on_a_narrow_screen_there_is_one_pane_at_a_time(page: "Page", send: Send) -> None:
+def test_on_a_narrow_screen_there_is_one_pane_at_a_time(page: "InboxPage", send: Send) -> None:
     """A narrow screen shows the list or the message, and nothing is wider than the screen."""
     send("narrow", html="<p>x</p>")
-    page.browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": 375, "height": 800, "deviceScaleFactor": 1, "mobile": True}
-    )
-    try:
-        page.find(".row").click()
-        page.until_reading("narrow")
-        assert not page.find(".list-pane").is_displayed()
-        assert page.find("iframe.paper").size["width"] == 375
-        assert page.browser.execute_script("return document.documentElement.scrollWidth") == 375
-        page.find(".back").click()
-        page.until(lambda: page.find(".list-pane").is_displayed())
-        assert not page.find(".reader").is_displayed()
-    finally:
-        page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    page.page.set_viewport_size({"width": 375, "height": 800})
+    page.find(".row").click()
+    page.until_reading("narrow")
+    expect(page.find(".list-pane")).to_be_hidden()
+    expect(page.find("iframe.paper")).to_have_css("width", "375px")
+    assert page.page.evaluate("document.documentElement.scrollWidth") == 375
+    page.find(".back").click()
+    expect(page.find(".list-pane")).to_be_visible()
+    expect(page.find(".reader")).to_be_hidden()
 
 
-def test_the_page_comes_back_when_the_inbox_does(page: "Page", unused_port: int) -> None:
+def test_the_page_comes_back_when_the_inbox_does(page: "InboxPage", unused_port: int) -> None:
     """The page reconnects to a restarted inbox and shows its mail."""
     with BackgroundInbox(http_port=unused_port) as first:
         page.url = first.http_url
         page.open()
-    page.until(lambda: page.find("#live").get_attribute("data-state") == "connecting")
+    expect(page.find("#live")).to_have_attribute("data-state", "connecting")
 
     with BackgroundInbox(http_port=unused_port):
-        page.until(lambda: page.find("#live").get_attribute("data-state") == "live")
-        page.browser.get("about:blank")
+        expect(page.find("#live")).to_have_attribute("data-state", "live")
+        page.page.goto("about:blank")

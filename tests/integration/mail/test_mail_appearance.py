@@ -7,8 +7,8 @@ from typing import Final
 
 import css_inline
 import pytest
-from selenium import webdriver
 from support import browser, mail_appearance, mail_corpus
+from support.browser import BrowserWindow
 from support.random_mail import RandomMail
 
 from notifier.mail.style_inliner import inline_styles
@@ -24,19 +24,18 @@ PLAIN: Final = css_inline.CSSInliner(keep_style_tags=False, keep_at_rules=True, 
 
 
 @pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    driver = browser.start_browser(tmp_path_factory.mktemp("chromium"))
-    yield driver
-    driver.quit()
+def window() -> Iterator[BrowserWindow]:
+    with browser.open_window() as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_a_mail_looks_as_it_was_written(driver: webdriver.Chrome, name: str) -> None:
+def test_a_mail_looks_as_it_was_written(window: BrowserWindow, name: str) -> None:
     """What is sent has the pixels and the computed styles of what was written: phone and desk, light and dark."""
     source = SOURCES[name]
     written, sent = mail_corpus.write_html(source), CompiledVersion(source).render(None, dict(source.sample)).html
     one_by_one = inline_styles(written)  # the same, unless the version's own tags had their styles already
-    different = mail_appearance.find_differences(driver, written, *dict.fromkeys((sent, one_by_one)))
+    different = mail_appearance.find_differences(window, written, *dict.fromkeys((sent, one_by_one)))
     assert (different != []) == (name in EXPLAINED), "\n".join(different[:20])
 
 
@@ -49,17 +48,17 @@ def test_the_corpus_is_large_and_most_of_it_is_moved() -> None:
 
 
 @pytest.mark.parametrize("name", ["important", "style-media", "client-rules", "plain-media", "shorthands", "fallbacks"])
-def test_the_comparison_finds_a_rule_that_was_moved_blindly(driver: webdriver.Chrome, name: str) -> None:
+def test_the_comparison_finds_a_rule_that_was_moved_blindly(window: BrowserWindow, name: str) -> None:
     """Moving each rule as it stands is seen, and so is a mail program that no longer finds its rules."""
     written = mail_corpus.write_html(SOURCES[name])
-    assert mail_appearance.find_differences(driver, _in_outlook(written), _in_outlook(PLAIN.inline(written))) != []
+    assert mail_appearance.find_differences(window, _in_outlook(written), _in_outlook(PLAIN.inline(written))) != []
 
 
 @pytest.mark.parametrize("name", ["client-rules", "dark-mode", "hybrid", "campaign"])
-def test_a_mail_program_still_finds_its_rules(driver: webdriver.Chrome, name: str) -> None:
+def test_a_mail_program_still_finds_its_rules(window: BrowserWindow, name: str) -> None:
     """With the marks that Outlook on the web and others set, the mail looks as it was written."""
     written = mail_corpus.write_html(SOURCES[name])
-    assert mail_appearance.find_differences(driver, _in_outlook(written), _in_outlook(inline_styles(written))) == []
+    assert mail_appearance.find_differences(window, _in_outlook(written), _in_outlook(inline_styles(written))) == []
 
 
 def _in_outlook(mail: str) -> str:
@@ -67,30 +66,30 @@ def _in_outlook(mail: str) -> str:
     return marked.replace('<body id="body"', '<body id="MessageViewBody" class="ExternalClass"', 1)
 
 
-def test_a_link_under_the_pointer_looks_as_it_was_written(driver: webdriver.Chrome) -> None:
+def test_a_link_under_the_pointer_looks_as_it_was_written(window: BrowserWindow) -> None:
     """A rule for :hover still wins over what has been moved into the tag."""
     written = mail_corpus.write_html(SOURCES["buttons"])
-    colours = [_hovered(driver, page) for page in (written, inline_styles(written))]
+    colours = [_hovered(window, page) for page in (written, inline_styles(written))]
     assert colours[0] == colours[1]
     assert "rgb(184, 63, 26)" in colours[0]
 
 
-def _hovered(driver: webdriver.Chrome, mail: str) -> list[str]:
+def _hovered(window: BrowserWindow, mail: str) -> list[str]:
     """The background of each link while the pointer is over it."""
-    browser.load_page(driver, mail)
-    browser.set_view(driver, 700, "light")
+    window.load(mail)
+    window.set_view(700, "light")
     for command in ("DOM.enable", "CSS.enable"):
-        driver.execute_cdp_cmd(command, {})
-    root = driver.execute_cdp_cmd("DOM.getDocument", {})["root"]["nodeId"]
-    links = driver.execute_cdp_cmd("DOM.querySelectorAll", {"nodeId": root, "selector": "a"})["nodeIds"]
+        window.devtools.send(command)
+    root = window.devtools.send("DOM.getDocument")["root"]["nodeId"]
+    links = window.devtools.send("DOM.querySelectorAll", {"nodeId": root, "selector": "a"})["nodeIds"]
     for link in links:
-        driver.execute_cdp_cmd("CSS.forcePseudoState", {"nodeId": link, "forcedPseudoClasses": ["hover"]})
+        window.devtools.send("CSS.forcePseudoState", {"nodeId": link, "forcedPseudoClasses": ["hover"]})
     script = "return [...document.querySelectorAll('a')].map((link) => getComputedStyle(link).backgroundColor)"
-    colours: list[str] = driver.execute_script(script)
+    colours: list[str] = window.run_script(script)
     return colours
 
 
-def test_random_styles_come_to_the_same(driver: webdriver.Chrome) -> None:
+def test_random_styles_come_to_the_same(window: BrowserWindow) -> None:
     """Whatever fights with whatever: every element of every mail has the computed style that it had."""
     mails = {seed: RandomMail(seed).write() for seed in range(RANDOM_MAILS)}
     moved = {seed: inline_styles(mail) for seed, mail in mails.items()}
@@ -101,9 +100,9 @@ def test_random_styles_come_to_the_same(driver: webdriver.Chrome) -> None:
         if moved[seed] != mails[seed]
         for row, texts in (("before", mails), ("after", moved))
     ]
-    browser.load_page(driver, f"<!DOCTYPE html><body>{''.join(frames)}")
+    window.load(f"<!DOCTYPE html><body>{''.join(frames)}")
     for width, scheme in ((375, "light"), (700, "dark")):
-        browser.set_view(driver, 800, scheme)
-        driver.execute_script("for (const one of document.querySelectorAll('iframe')) one.width = arguments[0]", width)
-        differences = driver.execute_script(_COMPARE)
+        window.set_view(800, scheme)
+        window.run_script("for (const one of document.querySelectorAll('iframe')) one.width = arguments[0]", width)
+        differences = window.run_script(_COMPARE)
         assert differences == [], f"{differences[0]}\n{mails[differences[0][0]]}\n{moved[differences[0][0]]}"

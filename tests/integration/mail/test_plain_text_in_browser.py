@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from selenium import webdriver
 from support import browser, plain_text_corpus, visible_words
+from support.browser import BrowserWindow
 
 from notifier.mail.plain_text.text_builder import build_plain_text
 
@@ -12,18 +12,17 @@ SEEN = '<p>Hello <b>A</b>da</p><p hidden>lost</p><a href="https://x.example/?a=1
 
 
 @pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    driver = browser.start_browser(tmp_path_factory.mktemp("chromium"))
-    yield driver
-    driver.quit()
+def window() -> Iterator[BrowserWindow]:
+    with browser.open_window() as opened:
+        yield opened
 
 
-def test_every_mail_says_what_it_shows(driver: webdriver.Chrome) -> None:
+def test_every_mail_says_what_it_shows(window: BrowserWindow) -> None:
     """Words in the order in which they are seen, apart where they are seen apart, with the address of each link."""
     wrong_mails = {
         name: differences
         for name, html in plain_text_corpus.list_mails().items()
-        if (differences := visible_words.differences(visible_words.visible_items(driver, html), build_plain_text(html)))
+        if (differences := visible_words.differences(visible_words.visible_items(window, html), build_plain_text(html)))
     }
     assert wrong_mails == {}
 
@@ -41,7 +40,7 @@ def test_every_mail_says_what_it_shows(driver: webdriver.Chrome) -> None:
         ("Hello Ada Go <https://x.example/?a=1&region=eu> lost", "the text goes on with 'lost', which nobody sees"),
     ],
 )
-def test_what_differs_is_found(driver: webdriver.Chrome, text: str, difference: str) -> None:
+def test_what_differs_is_found(window: BrowserWindow, text: str, difference: str) -> None:
     """A word too many, too few or glued to another, and an address that was changed."""
-    differences = visible_words.differences(visible_words.visible_items(driver, SEEN), text)
+    differences = visible_words.differences(visible_words.visible_items(window, SEEN), text)
     assert [item[: len(difference)] for item in differences] == ([difference] if difference else [])

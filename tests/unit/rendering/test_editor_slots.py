@@ -41,12 +41,13 @@ def turns(clock: ManualClock, naps: list[float]) -> EditorSlots:
         (0.05, False, 0.0),
         (FREE_SECONDS, False, 0.0),
         (FREE_SECONDS + 0.5, False, 0.5),
-        (0.01, True, 0.01),
+        (0.01, True, 0.0),
+        (0.11, True, 0.11),
         (2.0, True, 2.0),
     ],
 )
 def test_wasted_seconds(clock: ManualClock, seconds: float, refused: bool, burnt: float) -> None:  # noqa: FBT001
-    """What is sound is free for a quarter of a second; what is refused is not."""
+    """What is sound is free for a quarter of a second; of what is refused only a mistake that is found at once."""
     turn = EditorSlot(clock.monotonic)
     turn.start()
     clock.advance(seconds)

@@ -1,0 +1,105 @@
+"""The preview of the editor: the text of its form as a mail in a frame, and what is wrong with it. Nothing is saved."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from notifier.auth.authenticated_key import KeyScope
+from notifier.console import template_form
+from notifier.console.act import act, get_actor
+from notifier.console.context import get_console
+from notifier.console.form import FormErrors, read_form
+from notifier.console.mail_frame import show_mail, show_text
+from notifier.console.page import render_part, require_member
+from notifier.console.template_form import TemplateForm
+from notifier.console.template_remarks import list_remarks
+from notifier.errors import InvalidRequestError
+from notifier.rendering.preview_pool import EditorRenderer, TooMuchRefusedError
+from notifier.template_language.template_source import TemplateSource
+from notifier.templating import draft_store, template_preview, validation
+from notifier.templating.template_preview import PreviewValues, UnsavedPreview
+
+REFUSED = 422
+
+
+@act("render_source", KeyScope.TEMPLATES_READ)
+async def preview_text(request: Request) -> Response:
+    """Show the text of the form as a mail, in a frame."""
+    get_actor(request).record_no_change()
+    form = await read_form(request, TemplateForm)
+    tried = await try_form(request, form)
+    if isinstance(tried, FormErrors):
+        return show_text("\n".join(tried.messages.values()), status=REFUSED)
+    preview, whole = tried
+    assert isinstance(form, TemplateForm)
+    if preview.mail is None:
+        remarks = list_remarks(preview.faults)
+        text = "\n\n".join(f"{remark.place}: {remark.sentence} {remark.advice}" for remark in remarks)
+        return show_text(f"This cannot be shown yet.\n\n{text}", status=REFUSED)
+    return await show_mail(request, preview.mail, whole.assets, form.view)
+
+
+@act("render_source", KeyScope.TEMPLATES_READ)
+async def list_form_remarks(request: Request) -> Response:
+    """Show what is wrong with the text of the form, and its subject as a mail has it."""
+    get_actor(request).record_no_change()
+    tried = await try_form(request, await read_form(request, TemplateForm))
+    if isinstance(tried, FormErrors):
+        return render_part(request, "edit_remarks", remarks=[], preview=None, problems=[*tried.messages.values()])
+    preview, _ = tried
+    remarks = list_remarks(preview.faults, preview.checked.remarks)
+    return render_part(request, "edit_remarks", remarks=remarks, preview=preview.mail, problems=[])
+
+
+async def try_form(
+    request: Request, form: TemplateForm | FormErrors
+) -> tuple[UnsavedPreview, TemplateSource] | FormErrors:
+    """Check and render the text of a form."""
+    if isinstance(form, FormErrors):
+        return form
+    source, own = template_form.read_source(form), template_form.read_own_values(form)
+    for errors in (source, own):
+        if isinstance(errors, FormErrors):
+            return errors
+    assert isinstance(source, TemplateSource)
+    assert not isinstance(own, FormErrors)
+    return await try_source(request, source, own, form.language or None)
+
+
+async def try_source(
+    request: Request, source: TemplateSource, own: dict[str, Any] | None, locale: str | None
+) -> tuple[UnsavedPreview, TemplateSource] | FormErrors:
+    """Check and render a source with own values, or None for its sample; return also the source with its layouts."""
+    slug = request.path_params["slug"]
+    try:
+        validation.require_valid_source(slug, source, unfinished=True)
+        async with get_console(request).read_slots.open() as connection:
+            whole = await draft_store.assemble_source(connection, source, slug)
+        values = await build_values(request, own, locale)
+        preview = await template_preview.preview_unsaved_source(get_renderer(request), source, whole, values)
+    except InvalidRequestError as error:
+        return FormErrors(values={}, messages={"": "; ".join(fault.detail for fault in error.faults)})
+    except TooMuchRefusedError as error:
+        return FormErrors(values={}, messages={"": f"No preview: {error}."})
+    return preview, whole
+
+
+async def build_values(request: Request, own: dict[str, Any] | None, locale: str | None = None) -> PreviewValues:
+    """Build what a preview is rendered with, as a mail to the person who looks at it."""
+    console, member = get_console(request), (await require_member(request)).member
+    return PreviewValues(
+        variables=own, locale=locale, recipient=member.email, sender=console.default_sender, at=console.clock.now()
+    )
+
+
+def get_renderer(request: Request) -> EditorRenderer:
+    """Get the renderer of the person, who has one request at a time."""
+    return get_console(request).editors.get_renderer(request.state.session.member.actor_name)
+
+
+routes = [
+    Route("/templates/{slug}/edit/preview", preview_text, methods=["POST"]),
+    Route("/templates/{slug}/edit/remarks", list_form_remarks, methods=["POST"]),
+]

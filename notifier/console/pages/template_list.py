@@ -1,0 +1,143 @@
+"""The list of templates, and new ones from those that are shipped."""
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from notifier.auth.authenticated_key import KeyScope
+from notifier.console.act import act, get_actor, open_change
+from notifier.console.actor_words import name_actors
+from notifier.console.context import get_console
+from notifier.console.form import FormErrors, read_form
+from notifier.console.page import redirect, render_page, require_member
+from notifier.errors import InvalidRequestError
+from notifier.settings import find_shipped_directory
+from notifier.template_language.template_source import TemplateSettings, TemplateSource
+from notifier.templating import draft_store, template_store, template_usage
+from notifier.templating.draft_store import StaleDraftError, TemplateDeletedError
+from notifier.templating.edit_rules import MAX_TEMPLATES
+from notifier.templating.sync import template_files
+from notifier.templating.template_store import TemplateView
+from notifier.templating.template_usage import TemplateCaller
+from notifier.templating.validation import SLUG
+
+REFUSED = 422
+EMPTY = "empty"
+_GAP = re.compile(r"{{-?\s*([\w.]+)[^}]*}}|{%.*?%}|{#.*?#}", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateRow:
+    """A template in the list."""
+
+    view: TemplateView
+    pattern: str  # the subject, with a name for each gap
+    callers: list[TemplateCaller]
+
+
+class NewTemplateForm(BaseModel):
+    """A new template."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    slug: Annotated[str, Field(title="a short name", max_length=64)]
+    name: Annotated[str, Field(title="a name", max_length=200)]
+    start: Annotated[str, Field(title="what to begin with")] = EMPTY
+
+
+async def list_templates(request: Request) -> Response:
+    """Show all templates: what each says in its subject, who uses it, and what is live."""
+    await require_member(request)
+    async with get_console(request).read_slots.open() as connection:
+        views = await template_store.list_templates(connection, limit=MAX_TEMPLATES)
+        callers = await template_usage.list_callers(connection, [view.id for view in views])
+    rows = [
+        TemplateRow(view=view, pattern=build_subject_pattern(view.subject), callers=callers[view.id]) for view in views
+    ]
+    rows.sort(key=lambda row: (row.view.name.lower(), row.view.slug))
+    names = await name_actors(request, {view.updated_by for view in views})
+    return render_page(request, "templates", rows=rows, names=names)
+
+
+async def show_new_template(request: Request) -> Response:
+    """Show the form for a new template."""
+    (await require_member(request)).member.require_scope(KeyScope.TEMPLATES_EDIT)
+    return await _render_form(request, None)
+
+
+@act("save_template_draft", KeyScope.TEMPLATES_EDIT)
+async def create_template(request: Request) -> Response:
+    """Create the draft of a new template."""
+    form = await read_form(request, NewTemplateForm)
+    if isinstance(form, FormErrors):
+        return await _render_form(request, form)
+    if not SLUG.fullmatch(form.slug):
+        message = "Begin with a lower-case letter, and use lower-case letters, digits, - and _."
+        return await _render_form(request, FormErrors(values=form.model_dump(), messages={"slug": message}))
+    source = await asyncio.to_thread(_build_start, form)
+    console = get_console(request)
+    renderer = console.editors.get_renderer(request.state.session.member.actor_name)
+    try:
+        checked = await draft_store.check_draft(
+            console.database, renderer, form.slug, source, revision="", unfinished=True
+        )
+        async with open_change(request) as connection:
+            await draft_store.save_draft(
+                connection, form.slug, source, revision="", actor=get_actor(request), faults=checked.faults
+            )
+    except (StaleDraftError, TemplateDeletedError, InvalidRequestError) as error:
+        message = "There is, or was, a template with this short name. Choose another one."
+        if isinstance(error, InvalidRequestError):
+            message = "; ".join(fault.detail for fault in error.faults)
+        return await _render_form(request, FormErrors(values=form.model_dump(), messages={"slug": message}))
+    return await redirect(request, f"/console/templates/{form.slug}/edit", flash="Made. Nobody can send it yet.")
+
+
+def build_subject_pattern(subject: str) -> str:
+    """Build what a list shows of a subject, with the name of its value in each gap."""
+    return " ".join(_GAP.sub(lambda gap: f"\u2039{gap[1]}\u203a" if gap[1] else "", subject).split())
+
+
+def list_shipped() -> list[tuple[str, str]]:
+    """List the templates that are shipped: short name and name."""
+    root = find_shipped_directory("templates")
+    slugs = template_files.list_slugs(root)
+    return [(slug, template_files.read_template(root, slug).settings.name) for slug in slugs]
+
+
+def _build_start(form: NewTemplateForm) -> TemplateSource:
+    root = find_shipped_directory("templates")
+    if form.start in template_files.list_slugs(root):
+        source = template_store.select_own_parts(template_files.read_template(root, form.start))
+    else:
+        source = TemplateSource(
+            files={"subject.txt": "Hello {{ name }}", "body.html": "<h1>Hello {{ name }}</h1>\n<p>…</p>\n"},
+            sample={"name": "Ada"},
+            settings=TemplateSettings(name=form.name),
+        )
+    return msgspec.structs.replace(source, settings=msgspec.structs.replace(source.settings, name=form.name))
+
+
+async def _render_form(request: Request, errors: FormErrors | None) -> Response:
+    shipped = await asyncio.to_thread(list_shipped)
+    return render_page(
+        request,
+        "template_new",
+        status=REFUSED if errors else 200,
+        errors=errors,
+        starts=[(EMPTY, "an empty mail"), *shipped],
+    )
+
+
+routes = [
+    Route("/templates", list_templates),
+    Route("/new-template", show_new_template),
+    Route("/new-template", create_template, methods=["POST"]),
+]

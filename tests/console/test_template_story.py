@@ -1,0 +1,164 @@
+"""Staff change a template: from the first word to the mail in the inbox, with scripts and without."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+import pytest
+from playwright.sync_api import expect
+from support.console_browser import ConsoleBrowser, find_violations
+from support.console_rig import ConsoleRig
+from support.seeded_installation import SqliteSeed
+from support.template_pages import HTML_PART, SUBJECT_PART, EditorPerson
+
+CHANGES = {
+    "order_shipped": ("It\u2019s on its way", "It has left our store"),
+    "welcome": ("There\u2019s no rush.", "Take your time."),
+}
+"""A sentence of each template, and what staff make of it."""
+
+
+@contextmanager
+def open_editor(
+    rig: ConsoleRig, browser: ConsoleBrowser, slug: str, *, with_scripts: bool, role: str = "admin"
+) -> Iterator[EditorPerson]:
+    """Sign in and open the editor."""
+    with browser.open_page(token=rig.tokens[role], with_scripts=with_scripts) as page:
+        person = EditorPerson(page=page, slug=slug, with_scripts=with_scripts)
+        person.open_editor()
+        yield person
+
+
+def submit(rig: ConsoleRig, seed: SqliteSeed, slug: str, **variables: Any) -> None:
+    """Ask for a mail as the shop does."""
+    body = {"to": f"{slug}@example.com", "template": slug, "variables": variables}
+    headers = {"Authorization": f"Bearer {seed.keys.shop}"}
+    reply = httpx2.post(f"{rig.url}/v1/notifications", json=body, headers=headers)
+    assert reply.status_code == 202, reply.text
+
+
+@pytest.mark.parametrize(("slug", "with_scripts"), [("order_shipped", True), ("welcome", False)])
+def test_a_sentence_is_changed_and_nobody_breaks(
+    slug: str, *, with_scripts: bool, rig: ConsoleRig, browser: ConsoleBrowser, sqlite_seed: SqliteSeed
+) -> None:
+    """Preview, mistake, unfinished draft, a caller that would break, a default, published, in the inbox."""
+    before, after = CHANGES[slug]
+    with open_editor(rig, browser, slug, with_scripts=with_scripts) as person:
+        page = person.page
+        html, sample = person.read_part("body.html"), json.loads(person.read_part("sample.json"))
+        submit(rig, sqlite_seed, slug, **sample)
+
+        person.write_part(SUBJECT_PART, person.read_part("subject.txt"))  # without what a draft has added
+        changed = html.replace(before, after)
+        person.write_part(HTML_PART, changed)
+        expect(person.frame.get_by_text(after).first).to_be_visible()
+
+        wrong = changed.replace(after, f"{after}\n{{{{ name|mony }}}}")
+        line = wrong[: wrong.index("{{ name|mony }}")].count("\n") + 1
+        person.write_part(HTML_PART, wrong)
+        if with_scripts:
+            mistake = page.locator(".remark-list li", has_text="mony").first
+            expect(mistake).to_contain_text(f"HTML, line {line}")
+            expect(page.locator(".cm-lint-marker-error").first).to_be_visible()
+            expect(person.frame.get_by_text(after).first).to_be_visible()  # the last preview that worked
+        else:
+            expect(person.frame.locator("body")).to_contain_text(f"HTML, line {line}")
+        person.press("Save draft")
+        person.expect_flash(f"Saved. It cannot be published until this is mended: HTML, line {line}")
+        person.wait_until_ready()
+        person.press("Save and publish…")
+        person.expect_flash("cannot be published")
+        assert page.url.endswith("/edit")
+
+        person.wait_until_ready()
+        person.write_sample(json.dumps(sample | {"ticket": "AB-12"}))
+        person.write_part(HTML_PART, changed.replace(after, f"{after} {{{{ ticket }}}}"))
+        expect(person.frame.get_by_text("AB-12").first).to_be_visible()
+        person.press("Save and publish…")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Not yet: shop would break.")
+        expect(page.locator("body")).to_contain_text('{{ ticket|default("") }}')
+        page.get_by_role("link", name="Open HTML, line").click()
+
+        person.wait_until_ready()
+        person.write_part(HTML_PART, changed.replace(after, f'{after} {{{{ ticket|default("") }}}}'))
+        person.press("Save and publish…")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Ready. Nobody breaks")
+        page.get_by_label("Why this change").fill("Warmer words")
+        page.get_by_role("button", name="Publish version").click()
+        person.expect_flash("is live")
+        expect(page.get_by_text("Warmer words")).to_be_visible()
+        if with_scripts:
+            assert find_violations(page) == []
+    rig.inbox.clear()
+    submit(rig, sqlite_seed, slug, **sample)
+    mail = rig.inbox.wait_for(to=f"{slug}@example.com", timeout=60)
+    assert after in (mail.html or "")
+    assert browser.faults == []
+
+
+def test_two_people_save_one_draft(rig: ConsoleRig, browser: ConsoleBrowser) -> None:
+    """The second sees both sides of what differs, and chooses for each part; nothing is lost."""
+    with (
+        open_editor(rig, browser, "newsletter", with_scripts=False) as first,
+        open_editor(rig, browser, "newsletter", with_scripts=True, role="editor") as second,
+    ):
+        html = first.read_part("body.html")
+        first.write_part(SUBJECT_PART, "Theirs: {{ title }}")
+        first.press("Save draft")
+        second.write_part(SUBJECT_PART, "Mine: {{ title }}")
+        second.write_part(HTML_PART, html.replace("{% extends", "{# mine #}\n{% extends", 1))
+        second.press("Save draft")
+        page = second.page
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Not saved yet: Admin has saved this draft")
+        expect(page.get_by_text("Theirs: {{ title }}")).to_be_visible()
+        expect(page.get_by_text("Mine: {{ title }}")).to_be_visible()
+        page.get_by_label("Subject: which one?").select_option("Take theirs")
+        with page.expect_navigation():
+            page.get_by_role("button", name="Save what I chose").click()
+        second.expect_flash("Saved what you chose of both sides.")
+        expect(page.locator("textarea[data-file='subject.txt']")).to_have_value("Theirs: {{ title }}")
+        expect(page.locator("textarea[data-file='body.html']")).to_have_value(
+            html.replace("{% extends", "{# mine #}\n{% extends", 1)
+        )
+    assert browser.faults == []
+
+
+def test_a_past_mail_fills_the_preview(rig: ConsoleRig, browser: ConsoleBrowser, sqlite_seed: SqliteSeed) -> None:
+    """Its values stand in the form as own values, and the preview shows them."""
+    with open_editor(rig, browser, "daily_report", with_scripts=False, role="editor") as person:
+        page = person.page
+        sample = json.loads(person.read_part("sample.json"))
+        submit(rig, sqlite_seed, "daily_report", **sample | {"product": "Product of the past"})
+        page.reload()
+        page.get_by_text("Values for the preview").click()
+        person.press("Fill in its values")
+        expect(page.get_by_label("My own values")).to_have_value(re.compile("Product of the past"))
+        expect(page.locator(".mail-head")).to_contain_text("Product of the past")
+    assert browser.faults == []
+
+
+def test_a_test_mail_goes_to_oneself(rig: ConsoleRig, browser: ConsoleBrowser) -> None:
+    """The draft is saved and sent to the address of the person."""
+    rig.inbox.clear()
+    with open_editor(rig, browser, "daily_report", with_scripts=True, role="editor") as person:
+        person.press("Save and send a test mail to me")
+        person.expect_flash("A test mail is on its way to")
+    assert rig.inbox.wait_for(timeout=60).html
+    assert browser.faults == []
+
+
+def test_tab_leaves_the_editor_and_control_s_saves(rig: ConsoleRig, browser: ConsoleBrowser) -> None:
+    """Nobody is trapped at the keyboard."""
+    with open_editor(rig, browser, "newsletter", with_scripts=True, role="editor") as person:
+        page = person.page
+        page.get_by_role("textbox", name=SUBJECT_PART, exact=True).focus()
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.closest('.cm-editor')") is None
+        page.get_by_role("textbox", name=SUBJECT_PART, exact=True).click()
+        with page.expect_navigation():
+            page.keyboard.press("Control+S")
+        person.expect_flash("Saved.")
+    assert browser.faults == []
