@@ -14,6 +14,7 @@ import httpx2
 import pytest
 from support import api_caller
 from support.seeded_installation import WELCOME, Installation
+from support.staff_people import STAFF_OPERATIONS
 
 from notifier.auth import key_admin, service_admin
 from notifier.auth.authenticated_key import SERVICE_SCOPES, KeyScope
@@ -184,17 +185,10 @@ async def test_only_a_live_key_changes_what_live_mail_depends_on(scene: Scene) -
             assert (await scene.ask(operation, scene.admin))[0] != 403, operation
 
 
-OF_STAFF = {*(f"{act}_notification" for act in ("update", "cancel", "retry", "resolve")), "add_suppression"} | {
-    "lift_suppression",
-    "test_template",
-}
-"""What an admin key may do for a service, or as the instance: staff do the same in the console."""
-
-
 async def test_a_key_of_no_service_changes_only_mail_of_a_service(scene: Scene) -> None:
     """An admin key with every scope changes notifications and suppressions, and nothing else of a service."""
     of_services = {Rule.ROW, Rule.KEY, Rule.LIVE, Rule.OWN, Rule.MERGE}
-    for operation in (name for name, rule in RULES.items() if rule in of_services and name not in OF_STAFF):
+    for operation in (name for name, rule in RULES.items() if rule in of_services and name not in STAFF_OPERATIONS):
         assert await scene.ask(operation, scene.admin) == (403, "insufficient_scope"), operation
 
 
