@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from bench.measure import (
     batch,
+    console,
     drain,
     growth,
     hostile,
@@ -26,6 +27,7 @@ PARTS = (
     "idle",
     "growth",
     "search",
+    "console",
     "gate",
     "hostile",
     "neighbour",
@@ -50,6 +52,7 @@ class Plans:
     idle: idle.Plan
     growth: growth.Plan
     search: search.Plan
+    console: console.Plan
     gate: publish_gate.Plan
     hostile: hostile.Plan
     neighbour: neighbour.Plan
@@ -84,6 +87,7 @@ def _whole(options: argparse.Namespace, setup: SenderSetup) -> Plans:
             setup=SenderSetup(sessions=options.sessions),
         ),
         search=search.Plan(rows=options.search_rows, requests=40),
+        console=console.Plan(rows=options.search_rows, services=(8, 200), requests=40),
         hostile=hostile.Plan(
             rounds=max(5, options.rounds), seconds=max(24.0, options.seconds), settling=12.0, most=_MANY
         ),
@@ -118,6 +122,7 @@ def _quick(options: argparse.Namespace, setup: SenderSetup) -> Plans:
             setup=SenderSetup(sessions=options.sessions),
         ),
         search=search.Plan(rows=min(options.search_rows, 50_000), requests=1),
+        console=console.Plan(rows=min(options.search_rows, 20_000), services=(8,), requests=1),
         hostile=hostile.Plan(rounds=1, seconds=2.0, settling=0.5, most=20),
         neighbour=neighbour.Plan(seconds=1.0, most=20, mails=2, attacks=("open-routes", "unknown-keys")),
         gate=publish_gate.Plan(rounds=1, templates=5, versions=2, payloads=10),

@@ -16,6 +16,7 @@ from pathlib import Path
 from bench import plans
 from bench.measure import (
     batch,
+    console,
     drain,
     growth,
     hostile,
@@ -64,6 +65,7 @@ def list_measurements(plan: Plans, options: argparse.Namespace, made: Installati
         "idle": (partial(on_postgresql, idle.measure, plan.idle),),
         "growth": (partial(with_relay, growth.measure, plan.growth),),
         "search": (partial(search.measure, made, plan.search),),
+        "console": [partial(console.measure, made, plan.console, services) for services in plan.console.services],
         "hostile": (partial(hostile.measure, made, plan.hostile),),
         "neighbour": (partial(neighbour.measure, made, plan.neighbour),),
         "gate": (partial(publish_gate.measure, made, plan.gate),),
@@ -136,7 +138,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--latency-mails", type=int, default=100, help="for each latency (%(default)s)")
     parser.add_argument("--rows", type=int, default=1_000_000, help="deferred in growth; five times finished")
     parser.add_argument("--wave-mails", type=int, default=20_000, help="of each drain in growth (%(default)s)")
-    parser.add_argument("--search-rows", type=int, default=5_000_000, help="that are searched (%(default)s)")
+    parser.add_argument("--search-rows", type=int, default=5_000_000, help="of search and console (%(default)s)")
     parser.add_argument("--peer-mails", type=int, default=5000, help="of each peer; four times ours (%(default)s)")
     parser.add_argument("--python-sink", action="store_true", help="do without Postfix even where it is installed")
     return parser.parse_args()

@@ -62,7 +62,7 @@ export function createEditor(box, options) {
         ...historyKeymap,
         ...defaultKeymap, // has no binding of Tab, which leaves the editor
       ]),
-      EditorView.contentAttributes.of({"aria-label": options.label, spellcheck: "false"}),
+      EditorView.contentAttributes.of({"aria-label": options.label, spellcheck: "false", tabindex: "0"}),
       EditorView.updateListener.of((update) => {
         if (!update.docChanged) return;
         box.value = view.state.doc.toString();

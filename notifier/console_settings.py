@@ -1,11 +1,13 @@
 """The settings of the staff console, a group of `notifier.settings`: its address, sessions, and sign-in by OpenID."""
 
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import NoDecode
 
-from notifier.environment import check_public_url
+from notifier.environment import check_public_url, split_commas
 
 MAX_SESSION_HOURS = 7 * 24
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -44,6 +46,10 @@ class ConsoleSettings(BaseModel):
     )
     max_hours: float = Field(
         12, gt=0, le=MAX_SESSION_HOURS, description="Hours after which a person is signed out in any case."
+    )
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(split_commas)] = Field(
+        (IPv4Network("127.0.0.1"), IPv6Network("::1")),
+        description="Proxies whose `X-Forwarded-For` is believed, as addresses or networks; comma-separated.",
     )
     oidc_issuer: Annotated[str | None, AfterValidator(check_public_url), AfterValidator(_check_secure_url)] = Field(
         None, description="URL of an OpenID provider at which staff may sign in; needs `notifier[oidc]`."

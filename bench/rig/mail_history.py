@@ -97,10 +97,17 @@ class History:
     count: int
 
 
-async def fill_history(installation: Installation, count: int) -> History:
+def divide_shares(services: int) -> Sequence[float]:
+    """Divide the mails among so many services: most to the first, as in `SHARES`; the others get the same."""
+    if services == len(SHARES):
+        return SHARES
+    return (SHARES[BIG], *((1 - SHARES[BIG]) / (services - 1) for _ in range(services - 1)))
+
+
+async def fill_history(installation: Installation, count: int, shares: Sequence[float] = SHARES) -> History:
     """Fill a new installation with notifications."""
     await fill_queue(installation, "welcome", 1)
-    services, made = await _services(installation)
+    services, made = await _services(installation, len(shares))
     end = datetime.now(UTC)
     async with AsyncExitStack() as stack:
         workers = [await _worker(installation, stack) for _ in range(_WORKERS)]
@@ -114,7 +121,12 @@ async def fill_history(installation: Installation, count: int) -> History:
         # Building the indexes at the end takes a third of the time.
         await first.execute("".join(f"DROP INDEX {index['name']};" for index in indexes))
         drawing = _Drawing(
-            model=model, services=services, end=end, count=count, columns=await _columns(first, "notification")
+            model=model,
+            services=services,
+            shares=shares,
+            end=end,
+            count=count,
+            columns=await _columns(first, "notification"),
         )
         await _side_by_side(workers, [drawing.chunk(low + 1) for low in range(0, count, _CHUNK)])
         await first.execute(f"DELETE FROM notification_content; DELETE FROM notification WHERE id = '{model}'")
@@ -123,14 +135,14 @@ async def fill_history(installation: Installation, count: int) -> History:
     return History(services=services, keys=made, begin=end - SPAN, count=count)
 
 
-async def _services(installation: Installation) -> tuple[list[str], list[str]]:
+async def _services(installation: Installation, count: int) -> tuple[list[str], list[str]]:
     """Create the services and a key of each; the first is the installation's own."""
     database, now = Database(installation.url), datetime.now(UTC)
     try:
         async with database.write() as connection:
             ids = [await service_admin.find_service(connection, "bench")]
             made = [installation.key]
-            for number in range(1, len(SHARES)):
+            for number in range(1, count):
                 ids.append(await service_admin.create_service(connection, f"service{number}", from_domains=[], now=now))
                 made.append(await key_admin.create_live_key(connection, ids[-1], now=now))
     finally:
@@ -188,6 +200,7 @@ class _Drawing:
 
     model: str  # id of the notification that is copied
     services: Sequence[str]
+    shares: Sequence[float]
     end: datetime
     count: int
     columns: Sequence[str]
@@ -199,7 +212,7 @@ class _Drawing:
             start=round((self.end - SPAN).timestamp() * 1000),
             span=round(SPAN.total_seconds() * 1000),
             count=self.count,
-            bounds=", ".join(f"{bound:.6f}" for bound in list(accumulate(SHARES))[:-1]),
+            bounds=", ".join(f"{bound:.6f}" for bound in list(accumulate(self.shares))[:-1]),
             templates=TEMPLATES,
             recipients=max(self.count // 4, 1),
             tags=TAGS,

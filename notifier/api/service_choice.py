@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Query, Request
 
 from notifier.api import pagination
-from notifier.api.dependencies import authenticate_owner, get_dependencies
+from notifier.api.dependencies import authenticate_key, get_dependencies
 from notifier.auth import service_admin
 from notifier.auth.authenticated_key import AuthenticatedKey, Caller, KeyScope
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
@@ -24,11 +24,12 @@ ServiceName = Annotated[
 async def authenticate_chooser(
     request: Request, scope: KeyScope, name: str | None
 ) -> tuple[AuthenticatedKey, UUID | None]:
-    """Authenticate a service whose key has the scope, or an admin key; return it with the service that it is about.
+    """Authenticate a service's or an admin key that has the scope; return it with the service that it is about.
 
-    None: all services. Raises `InvalidRequestError` if a service names one, or if there is none with this name.
+    None: all services. The scope `admin` alone reads no mail, so that a key for templates shows nobody's mail. Raises
+    `InvalidRequestError` if a service names one, or if there is none with this name.
     """
-    key = await authenticate_owner(request, scope)
+    key = await authenticate_key(request, scope)
     return key, await choose_service(request, key, name)
 
 

@@ -47,8 +47,8 @@ class OidcSignIn:
 
     async def begin(self, redirect_uri: str, next_path: str) -> OidcStart:
         """Begin a sign-in. Raises `OidcProviderError`, `TooManySignInsError`."""
-        database, clock = self.authenticator.database, self.authenticator.clock
-        async with database.write() as connection:
+        clock = self.authenticator.clock
+        async with self.authenticator.write_for_stranger() as connection:
             request = await oidc_request.save_oidc_request(connection, next_path, clock.now())
         if request is None:
             raise TooManySignInsError
@@ -59,8 +59,8 @@ class OidcSignIn:
 
         Raises `OidcRefusedError`, whose message says why, and `OidcProviderError`.
         """
-        database, clock = self.authenticator.database, self.authenticator.clock
-        async with database.write() as connection:
+        clock = self.authenticator.clock
+        async with self.authenticator.write_for_stranger() as connection:
             request = await oidc_request.take_oidc_request(connection, answer.state, answer.browser_token, clock.now())
         if request is None:
             raise OidcRefusedError("This sign-in took too long, or was begun in another browser. Begin again.")
@@ -71,7 +71,7 @@ class OidcSignIn:
             redirect_uri=answer.redirect_uri,
         )
         email = email_address.get_address_key(await self.provider.find_email(callback))
-        async with database.read() as connection:
+        async with self.authenticator.read_for_stranger() as connection:
             member_id = await connection.scalar(select(_user.id).where(_user.email == email))
         no_account = OidcRefusedError(f"{email} has no account here. Ask an admin to create it.")
         if member_id is None:

@@ -4,7 +4,10 @@ The answer and the time are the same for wrong passwords and for unknown or disa
 a password is hashed.
 """
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from sqlalchemy import select, update
@@ -22,6 +25,8 @@ from notifier.db.tables import StaffUser, get_columns
 from notifier.errors import NotifierError
 from notifier.telemetry import metrics
 
+MAX_STRANGER_CONNECTIONS = 2
+"""Strangers who try to sign in take no more connections of a process."""
 _user = get_columns(StaffUser)
 
 
@@ -42,13 +47,26 @@ class StaffAuthenticator:
     hasher: PasswordHasher
     clock: Clock
     times: SessionTimes = SessionTimes()  # noqa: RUF009 - frozen
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_STRANGER_CONNECTIONS))
+
+    @asynccontextmanager
+    async def read_for_stranger(self) -> AsyncIterator[AsyncConnection]:
+        """Open a reading connection for somebody who has not proved who they are; few are open at once."""
+        async with self.turns, self.database.read_for_staff() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write_for_stranger(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction for somebody who has not proved who they are; few are open at once."""
+        async with self.turns, self.database.write() as connection:
+            yield connection
 
     async def sign_in(self, email: str, password: str, origin: SignInOrigin) -> SignedIn:
         """Sign in by password; the session has a new token. Raises `SignInRefusedError`, `TooManySignInsError`."""
         email = email_address.get_address_key(email.strip())
         by_email = sign_in_waits.build_email_subject(email)
         by_address = sign_in_waits.build_address_subject(origin.address)
-        async with self.database.read() as connection:
+        async with self.read_for_stranger() as connection:
             now = self.clock.now()
             columns = _user.id, _user.password_hash
             statement = select(*columns).where(_user.email == email, _user.disabled_at.is_(None))
@@ -71,7 +89,7 @@ class StaffAuthenticator:
 
         Raises `LinkEndedError`, `WeakPasswordError`, which leaves the link as it is, and `TooManySignInsError`.
         """
-        async with self.database.read() as connection:
+        async with self.read_for_stranger() as connection:
             link = await staff_link.find_link(connection, token, self.clock.now())
         check_password(new_password, link.email, link.name)
         password_hash = await self.hasher.hash_password(new_password)
@@ -121,7 +139,7 @@ class StaffAuthenticator:
 
     async def _verify_again(self, session: StaffSession, password: str) -> str:
         subject = sign_in_waits.build_session_subject(session.id)
-        async with self.database.read() as connection:
+        async with self.database.read_for_staff() as connection:
             stored = await connection.scalar(select(_user.password_hash).where(_user.id == session.member.id))
         await self._verify_password(stored, password, [subject])
         async with self.database.write() as connection:
@@ -134,7 +152,7 @@ class StaffAuthenticator:
         try:
             is_right = await self.hasher.verify_password(stored, password)
         except TooManySignInsError:
-            async with self.database.write() as connection:
+            async with self.write_for_stranger() as connection:
                 for subject in sorted(subjects, key=lambda subject: subject.hash):
                     await sign_in_waits.take_back_attempt(connection, subject, self.clock.now())
             raise
@@ -144,10 +162,10 @@ class StaffAuthenticator:
 
     async def _count_attempt(self, subjects: list[WaitSubject]) -> None:
         """Count an attempt as failed. Raises `SignInRefusedError` if a wait is running."""
-        async with self.database.read() as connection:  # most of what a stranger does costs a reading connection only
+        async with self.read_for_stranger() as connection:  # most of what strangers do writes nothing
             wait_seconds = await sign_in_waits.get_wait_seconds(connection, subjects, self.clock.now())
         if not wait_seconds:
-            async with self.database.write() as connection:
+            async with self.write_for_stranger() as connection:
                 wait_seconds = await sign_in_waits.count_attempt(connection, subjects, self.clock.now())
         if wait_seconds:
             metrics.SIGN_INS.labels("waiting").inc()

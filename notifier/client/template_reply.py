@@ -43,7 +43,7 @@ class Template(Reply):
     updated_by: str | None = None
     updated_at: datetime | None = None
     deleted_at: datetime | None = None
-    callers: tuple[TemplateCaller, ...] = ()  # the latest use first; not in the reply of a restore
+    callers: tuple[TemplateCaller, ...] = ()  # the latest use first
 
 
 @dataclass(frozen=True, kw_only=True)

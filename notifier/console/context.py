@@ -8,6 +8,7 @@ from starlette.requests import Request
 from notifier.auth.oidc_sign_in import OidcSignIn
 from notifier.auth.staff_sign_in import StaffAuthenticator
 from notifier.clock import Clock
+from notifier.console.client_address import Network
 from notifier.console.reading import ReadSlots
 from notifier.db.engine import Database
 from notifier.email_address import RecipientPolicy
@@ -51,6 +52,7 @@ class ConsoleDependencies:
     read_slots: ReadSlots
     mail_titles: MailTitles
     oidc: OidcSignIn | None = None  # None: people sign in by password only
+    trusted_proxies: tuple[Network, ...] = ()
     url: str | None = None  # where people open the console; None: on this machine only
 
 

@@ -25,7 +25,7 @@ class MailTitle:
     subject: str  # its values are names between \u2039 and \u203a
 
 
-OWN_TEXT = MailTitle(name="Text of its own", subject="")
+OWN_TEXT = MailTitle(name="Mail without a template", subject="")
 
 
 class MailTitles:

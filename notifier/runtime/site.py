@@ -127,6 +127,7 @@ def build_console_dependencies(api: ApiDependencies, settings: Settings) -> Cons
         job_actions=api.job_actions,
         read_slots=ReadSlots(api.database),
         mail_titles=MailTitles(),
+        trusted_proxies=settings.console.trusted_proxies,
         url=settings.console.url,
     )
 

@@ -1,6 +1,6 @@
 """People sign in to the console at an OpenID provider."""
 
-import importlib
+import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -129,11 +129,8 @@ async def test_the_extra_is_named_if_it_is_missing(
     sqlite_installation: Installation, provider: OpenIdProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without authlib the process does not start, and says what to install."""
-
-    def fail(name: str) -> None:
-        raise ModuleNotFoundError(name=name)
-
-    monkeypatch.setattr(importlib, "import_module", fail)
+    monkeypatch.delitem(sys.modules, "notifier.auth.oidc_provider", raising=False)
+    monkeypatch.setitem(sys.modules, "authlib.integrations.base_client.errors", None)
     async with _set_provider(sqlite_installation, provider).open_parts() as parts:
         with pytest.raises(ConfigurationError, match=r"notifier\[oidc\]"):
             wiring.build_site(parts)

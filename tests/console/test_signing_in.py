@@ -31,7 +31,7 @@ def test_a_link_is_used_once(name: str, with_scripts: bool, rig: ConsoleRig, bro
         expect(page.locator("footer")).to_contain_text("Amsterdam (UTC+" if with_scripts else "Times are UTC")
         page.goto(link)
         expect(page.get_by_role("heading", level=1)).to_have_text("This link was used already, or is too old.")
-    assert browser.faults == []
+    assert browser.take_faults() == []
 
 
 def test_wrong_passwords_are_answered_alike(rig: ConsoleRig, browser: ConsoleBrowser) -> None:

@@ -96,7 +96,7 @@ def test_a_sentence_is_changed_and_nobody_breaks(
     submit(rig, sqlite_seed, slug, **sample)
     mail = rig.inbox.wait_for(to=f"{slug}@example.com", timeout=60)
     assert after in (mail.html or "")
-    assert browser.faults == []
+    assert browser.take_faults() == []
 
 
 def test_two_people_save_one_draft(rig: ConsoleRig, browser: ConsoleBrowser) -> None:
@@ -123,7 +123,7 @@ def test_two_people_save_one_draft(rig: ConsoleRig, browser: ConsoleBrowser) -> 
         expect(page.locator("textarea[data-file='body.html']")).to_have_value(
             html.replace("{% extends", "{# mine #}\n{% extends", 1)
         )
-    assert browser.faults == []
+    assert browser.take_faults() == []
 
 
 def test_a_past_mail_fills_the_preview(rig: ConsoleRig, browser: ConsoleBrowser, sqlite_seed: SqliteSeed) -> None:
@@ -137,7 +137,7 @@ def test_a_past_mail_fills_the_preview(rig: ConsoleRig, browser: ConsoleBrowser,
         person.press("Fill in its values")
         expect(page.get_by_label("My own values")).to_have_value(re.compile("Product of the past"))
         expect(page.locator(".mail-head")).to_contain_text("Product of the past")
-    assert browser.faults == []
+    assert browser.take_faults() == []
 
 
 def test_a_test_mail_goes_to_oneself(rig: ConsoleRig, browser: ConsoleBrowser) -> None:
@@ -147,7 +147,7 @@ def test_a_test_mail_goes_to_oneself(rig: ConsoleRig, browser: ConsoleBrowser) -
         person.press("Save and send a test mail to me")
         person.expect_flash("A test mail is on its way to")
     assert rig.inbox.wait_for(timeout=60).html
-    assert browser.faults == []
+    assert browser.take_faults() == []
 
 
 def test_tab_leaves_the_editor_and_control_s_saves(rig: ConsoleRig, browser: ConsoleBrowser) -> None:
@@ -161,4 +161,4 @@ def test_tab_leaves_the_editor_and_control_s_saves(rig: ConsoleRig, browser: Con
         with page.expect_navigation():
             page.keyboard.press("Control+S")
         person.expect_flash("Saved.")
-    assert browser.faults == []
+    assert browser.take_faults() == []

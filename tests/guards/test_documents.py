@@ -39,7 +39,7 @@ def _settings(model: type[BaseModel], prefix: str = "NOTIFIER_") -> dict[str, tu
             variables |= _settings(kind, f"{prefix}{name.upper()}__")
             continue
         default = field.default
-        text = ",".join(default) if isinstance(default, tuple) else str(getattr(default, "value", default))
+        text = ",".join(map(str, default)) if isinstance(default, tuple) else str(getattr(default, "value", default))
         text = "" if default is None else text
         variables[str(field.validation_alias or prefix + name.upper())] = (text, str(field.description))
     return variables

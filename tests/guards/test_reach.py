@@ -14,9 +14,10 @@ import httpx2
 import pytest
 from support import api_caller
 from support.seeded_installation import WELCOME, Installation
+from support.staff_people import STAFF_OPERATIONS
 
 from notifier.auth import key_admin, service_admin
-from notifier.auth.authenticated_key import ADMIN_SCOPES, SERVICE_SCOPES, KeyScope
+from notifier.auth.authenticated_key import SERVICE_SCOPES, KeyScope
 from notifier.auth.key_admin import NewKey
 from notifier.ids import generate_id
 from notifier.runtime import wiring
@@ -31,7 +32,7 @@ class Rule(Enum):
     LIVE = "what live mail depends on: only a live key, 403 for the others"
     ADMIN = "the same, of the instance: a live or an admin key"
     OWN = "what it makes itself, which is of its own kind"
-    STAFF = "people who sign in: only an admin key to which an operator gave this scope, 403 for the others"
+    STAFF = "people who sign in: only an admin key to which an operator gave this scope (test_staff.py)"
     MERGE = "merges that keys within its reach uploaded; the others are not there (404)"
     DRAFT = "what no mail depends on before a live or an admin key publishes it, or nothing at all"
 
@@ -96,8 +97,7 @@ RULES = {
 KINDS = tuple(KeyKind)
 REACH = (KeyKind.TEST, KeyKind.TEAM, KeyKind.LIVE)
 """The kinds of key, from the weakest."""
-BEYOND = (404, "not_found")
-FORBIDDEN = (403, "key_kind_not_allowed")
+BEYOND, FORBIDDEN = (404, "not_found"), (403, "key_kind_not_allowed")
 
 
 def _operations() -> dict[str, tuple[str, str]]:
@@ -185,27 +185,10 @@ async def test_only_a_live_key_changes_what_live_mail_depends_on(scene: Scene) -
             assert (await scene.ask(operation, scene.admin))[0] != 403, operation
 
 
-async def test_only_an_admin_key_with_the_scope_changes_staff(scene: Scene) -> None:
-    """A service's key with every scope it can have, and an admin key by default, change nobody who signs in."""
-    async with scene.parts.database.write() as connection:
-        wish = NewKey(scopes=ADMIN_SCOPES)
-        _, plain_admin = await key_admin.insert_key(connection, None, wish, now=scene.parts.clock.now())
-    for operation in (name for name, rule in RULES.items() if rule is Rule.STAFF):
-        for key in (*scene.keys.values(), plain_admin):
-            assert await scene.ask(operation, key) == (403, "insufficient_scope"), operation
-        assert (await scene.ask(operation, scene.admin))[0] in {404, 415, 422}, operation
-
-
-OF_STAFF = {*(f"{act}_notification" for act in ("update", "cancel", "retry", "resolve")), "add_suppression"} | {
-    "lift_suppression"
-}
-"""What an admin key may do for a service: staff do the same in the console."""
-
-
 async def test_a_key_of_no_service_changes_only_mail_of_a_service(scene: Scene) -> None:
     """An admin key with every scope changes notifications and suppressions, and nothing else of a service."""
     of_services = {Rule.ROW, Rule.KEY, Rule.LIVE, Rule.OWN, Rule.MERGE}
-    for operation in (name for name, rule in RULES.items() if rule in of_services and name not in OF_STAFF):
+    for operation in (name for name, rule in RULES.items() if rule in of_services and name not in STAFF_OPERATIONS):
         assert await scene.ask(operation, scene.admin) == (403, "insufficient_scope"), operation
 
 

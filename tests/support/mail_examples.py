@@ -21,7 +21,7 @@ async def send_examples(installation: Installation, parts: ProcessParts, relay: 
     later = (parts.clock.now() + SCHEDULED_FOR).isoformat()
     async with installation.open_client(parts) as client, wiring.run_sender(parts):
         refused = await api_caller.submit_mail(client, REFUSED_ADDRESS)
-        scheduled = await client.post("/v1/notifications", json=WELCOME | {"send_at": later})
+        scheduled = [await client.post("/v1/notifications", json=WELCOME | {"send_at": later}) for _ in range(3)]
         posted = await client.post("/v1/notifications", json=build_hostile_mail(hostile))
         assert posted.status_code == 202, posted.text
         for path in (refused, f"/v1/notifications/{posted.json()['id']}"):
@@ -29,6 +29,8 @@ async def send_examples(installation: Installation, parts: ProcessParts, relay: 
     return {
         "refused_mail": refused.rpartition("/")[2],
         "refused_address": REFUSED_ADDRESS,
-        "scheduled_mail": str(scheduled.json()["id"]),
+        "scheduled_mail": str(scheduled[0].json()["id"]),
+        "mail_to_stop": str(scheduled[1].json()["id"]),
+        "mail_to_stop_too": str(scheduled[2].json()["id"]),
         "hostile_mail": str(posted.json()["id"]),
     }

@@ -18,6 +18,11 @@ from notifier.clock import Clock
 from notifier.db.engine import Database
 
 PASSWORD = "violet harbour lantern"
+STAFF_OPERATIONS = frozenset(
+    {f"{act}_notification" for act in ("update", "cancel", "retry", "resolve")}
+    | {"add_suppression", "lift_suppression", "test_template"}
+)
+"""What an admin key may do for a service, or as the instance: staff do the same in the console."""
 ORIGIN = SignInOrigin(address="192.0.2.10", browser="Test browser")
 
 

@@ -87,6 +87,10 @@ FAULTS = {
     "unknown_event_type": ("There is no such event type.", "`detail` lists the event types."),
     "not_both": ("Only one of these can be sent.", "Leave one of them out."),
     "unknown_feed": ("There is no such feed with a document.", "Correct the name, or fetch the feed first."),
+    "unknown_notification": (
+        "There is no such mail of this template, or its content was deleted.",
+        "Name a newer mail of this template.",
+    ),
     "unknown_field": ("There is no such field.", "Leave it out, or correct its name."),
     "unknown_template": ("There is no such template.", "Correct the slug, or publish the template first."),
     "unknown_template_version": ("The template has no such version.", "Name another, or leave it out."),

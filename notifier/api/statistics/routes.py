@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from notifier.api.dependencies import get_dependencies
-from notifier.api.service_choice import authenticate_chooser
+from notifier.api.dependencies import authenticate_owner, get_dependencies
+from notifier.api.service_choice import choose_service
 from notifier.api.statistics import models
 from notifier.auth.authenticated_key import KeyScope
 from notifier.errors import Fault, InvalidRequestError
@@ -23,7 +23,8 @@ async def get_statistics(request: Request, query: Annotated[models.FiguresQuery,
 
     A change of status is counted after a minute or two; of older mail, after a quarter of its age, at most a day.
     """
-    _, service_id = await authenticate_chooser(request, KeyScope.READ, query.service)
+    key = await authenticate_owner(request, KeyScope.READ)
+    service_id = await choose_service(request, key, query.service)
     dependencies = get_dependencies(request)
     start, stop = periods.choose_bounds(query.from_, query.to, query.by, dependencies.clock.now())
     try:

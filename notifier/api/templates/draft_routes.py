@@ -105,6 +105,8 @@ async def preview_template(request: Request, slug: Slug, audit: AuditDependency)
     source = await draft_store.load_source(get_dependencies(request).database, slug, body.version)
     if body.like is None:
         audit.record_no_change()
+    else:
+        caller.require_scope(KeyScope.TEMPLATES_EDIT)
     mail = await render_preview(request, caller, source, await fill_values(request, caller, audit, slug, body, source))
     parts = {"subject": mail.subject, "html": mail.html, "text": mail.text}
     return parts | {"size": len(mail.wire), "source": mail.wire.decode("utf-8", "replace")}
@@ -126,7 +128,9 @@ async def render_source(request: Request, audit: AuditDependency) -> dict[str, A
         raise InvalidRequestError([_move_pointer(fault, body) for fault in faults])
     if body.like is None:
         audit.record_no_change()
-    elif body.template is None:
+    else:
+        caller.require_scope(KeyScope.TEMPLATES_EDIT)
+    if body.like is not None and body.template is None:
         raise InvalidRequestError([Fault("/template", "missing_field", "needed with like")])
     async with dependencies.database.read() as connection:
         whole = await draft_store.assemble_source(connection, source, body.template)
@@ -154,18 +158,22 @@ async def render_source(request: Request, audit: AuditDependency) -> dict[str, A
 async def fill_values(
     request: Request, caller: AuthenticatedKey, audit: RequestAudit, slug: str, body: PreviewIn, source: TemplateSource
 ) -> PreviewIn:
-    """Fill in the variables of the mail that the body names, if it names one. Raises `NotFoundError`."""
+    """Fill in the variables of the mail that the body names, if it names one. Raises `InvalidRequestError`."""
     if body.like is None:
         return body
     if body.variables is not None:
-        raise InvalidRequestError([Fault("/like", "like_or_variables", "variables or like, not both")])
-    caller.require_scope(KeyScope.TEMPLATES_EDIT)
+        raise InvalidRequestError([Fault("/like", "not_both", "variables or like, not both")])
     reach = MailReach()
     if isinstance(caller, Caller):
         reach = MailReach(service_id=caller.service_id, kinds=caller.kinds_in_reach)
-    async with open_change_transaction(request) as connection:
-        actor = audit.get_actor(caller)
-        past = await template_preview.load_past_values(connection, slug, body.like, source, reach=reach, actor=actor)
+    try:
+        async with open_change_transaction(request) as connection:
+            actor = audit.get_actor(caller)
+            past = await template_preview.load_past_values(
+                connection, slug, body.like, source, reach=reach, actor=actor
+            )
+    except NotFoundError as error:
+        raise InvalidRequestError([Fault("/like", "unknown_notification", str(error))]) from error
     return body.model_copy(update={"variables": past.variables, "locale": body.locale or past.locale})
 
 

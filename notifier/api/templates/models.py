@@ -45,22 +45,17 @@ class TemplateOut(BaseModel):
     updated_by: str
     updated_at: datetime
     deleted_at: datetime | None
-
-
-class TemplateLineOut(TemplateOut):
-    """A template of a list, and who uses it."""
-
     callers: list[CallerOut] = Field(description="The services that have used it, the latest use first.")
 
 
 class TemplatePageOut(BaseModel):
     """A page of templates, the newest first."""
 
-    templates: list[TemplateLineOut]
+    templates: list[TemplateOut]
     next: UUID | None
 
 
-class CurrentOut(TemplateLineOut):
+class CurrentOut(TemplateOut):
     """A template with its settings."""
 
     revision: str = Field(description="Send it when you save or publish: 409 if anything has changed since.")

@@ -35,7 +35,7 @@ from notifier.submission.notification_submitter import (
     send_test_mail,
 )
 from notifier.telemetry.logging import get_logger
-from notifier.templating import draft_store, publishing, template_store, validation
+from notifier.templating import draft_store, publishing, template_store, template_usage, validation
 from notifier.templating.gate_report import GateReport
 from notifier.templating.publish_gate import ProgressCallback, record_unmasking
 from notifier.templating.publishing import PublishRequest
@@ -123,8 +123,10 @@ async def restore_template(request: Request, response: Response, slug: Slug, aud
     async with open_change_transaction(request) as connection:
         await template_store.undelete_template(connection, slug, note=body.note, actor=audit.get_actor(caller))
         view = await template_store.get_template(connection, slug)
+        callers = (await template_usage.list_callers(connection, [view.id]))[view.id]
     get_dependencies(request).template_cache.forget_template(slug)
-    return JSONResponse(TemplateOut.model_validate(view, from_attributes=True).model_dump(mode="json"))
+    fields = vars(view) | {"callers": [vars(caller) for caller in callers]}
+    return JSONResponse(TemplateOut.model_validate(fields).model_dump(mode="json"))
 
 
 @router.post(

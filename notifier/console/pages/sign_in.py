@@ -12,6 +12,7 @@ from notifier.auth.password_hasher import MAX_PASSWORD_LENGTH, TooManySignInsErr
 from notifier.auth.staff_session import SignedIn, SignInOrigin
 from notifier.auth.staff_sign_in import SignInRefusedError
 from notifier.console.act import account_act, get_actor, get_request_id, open_change
+from notifier.console.client_address import find_client_address
 from notifier.console.context import get_console
 from notifier.console.form import FormErrors, read_form
 from notifier.console.page import find_next_path, render_page, require_member
@@ -74,7 +75,9 @@ async def sign_out(request: Request) -> Response:
 
 def find_origin(request: Request) -> SignInOrigin:
     """Find where a session begins: the client's address and its browser."""
-    address = request.client.host if request.client is not None else ""
+    peer = request.client.host if request.client is not None else ""
+    forwarded_for = request.headers.getlist("x-forwarded-for")
+    address = find_client_address(peer, forwarded_for, get_console(request).trusted_proxies)
     browser = request.headers.get("user-agent", "")
     return SignInOrigin(address=address, browser=browser, request_id=get_request_id(request))
 

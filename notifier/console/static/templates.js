@@ -47,7 +47,7 @@ async function showRemarks() {
   }
   if (!reply.ok) return false;
   const html = await reply.text();
-  if (html !== remarks.innerHTML) remarks.innerHTML = html;
+  remarks.replaceChildren(...new DOMParser().parseFromString(html, "text/html").body.childNodes);
   markLines();
   const isFine = remarks.querySelector("[data-ok]")?.dataset.ok === "yes";
   pane?.classList.toggle("outdated", !isFine);
@@ -76,7 +76,7 @@ function fillFrame() {
   const old = pane.querySelector("iframe");
   const fresh = old.cloneNode();
   fresh.name = `preview-${Date.now()}`;
-  fresh.classList.add("behind");
+  fresh.classList.add("behind", "filled");
   return new Promise((resolve) => {
     let isSent = false;
     fresh.addEventListener("load", () => {

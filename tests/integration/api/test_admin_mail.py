@@ -9,7 +9,7 @@ from support import api_caller
 from support.seeded_installation import WELCOME, Installation
 
 from notifier.auth import key_admin, service_admin
-from notifier.auth.authenticated_key import KeyScope
+from notifier.auth.authenticated_key import ADMIN_SCOPES, KeyScope
 from notifier.auth.key_admin import NewKey
 from notifier.runtime import wiring
 from notifier.states import KeyKind
@@ -20,7 +20,8 @@ PATH = "/v1/notifications"
 @pytest.fixture
 async def admin(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
     """A client with an admin key."""
-    async with installation.open_client(parts, await _create_key(parts, None, KeyScope.ADMIN)) as client:
+    scopes = (KeyScope.ADMIN, KeyScope.READ, KeyScope.ACT, KeyScope.CONTENT, KeyScope.SUPPRESSIONS)
+    async with installation.open_client(parts, await _create_key(parts, None, *scopes)) as client:
         yield client
 
 
@@ -61,6 +62,15 @@ async def test_an_admin_sees_all_services_or_one(
     assert faults(await admin.get(PATH, params={"service": "nobody"})) == {("/query/service", "invalid_parameter")}
     services = (await admin.get("/v1/services")).json()["services"]
     assert [service["name"] for service in services] == ["other", "shop"]
+
+
+async def test_an_admin_key_for_templates_reads_no_mail(installation: Installation, parts: wiring.ProcessParts) -> None:
+    """The scopes that an admin key has by default show no mail and no suppression of a service."""
+    id_ = await _submit(installation, parts)
+    async with installation.open_client(parts, await _create_key(parts, None, *ADMIN_SCOPES)) as client:
+        for path in (PATH, f"{PATH}/{id_}", f"{PATH}/{id_}/content", "/v1/suppressions"):
+            assert outcome(await client.get(path)) == (403, "insufficient_scope"), path
+        assert outcome(await client.post(f"{PATH}/{id_}/cancel")) == (403, "insufficient_scope")
 
 
 async def test_a_service_names_no_service(installation: Installation, client: httpx2.AsyncClient) -> None:

@@ -49,10 +49,11 @@ async def test_a_past_mail_fills_a_preview_without_its_secrets(
         assert (rendered.json()["subject"], "99 •••" in rendered.json()["html"]) == ("To Grace", True)
         for reply in (preview, rendered):
             assert SECRET not in reply.text
-        entries = (await staff.get("/v1/audit")).json()["entries"]
+        entries = (await shop.get("/v1/audit")).json()["entries"]  # whose mail it is
         viewed = [entry for entry in entries if entry["action"] == "content.viewed"]
         assert [(entry["object_id"], entry["after"]["masked"]) for entry in viewed] == [(id_, True)] * 2
-        assert outcome(await other.post(f"{PATH}/preview", json={"like": id_})) == (404, "not_found")
+        beyond = await other.post(f"{PATH}/preview", json={"like": id_})
+        assert faults(beyond) == {("/like", "unknown_notification")}
         assert (await shop.post(f"{PATH}/preview", json={"like": id_})).status_code == 200
 
 
@@ -68,9 +69,9 @@ async def test_what_may_not_be_used(installation: Installation, parts: wiring.Pr
         body = {"to": "ada@example.com", "template": "greeting", "variables": template_editor.SAMPLE}
         id_ = (await shop.post("/v1/notifications", json=body)).json()["id"]
         both = {"like": id_, "variables": template_editor.SAMPLE}
-        assert faults(await staff.post(f"{PATH}/preview", json=both)) == {("/like", "like_or_variables")}
+        assert faults(await staff.post(f"{PATH}/preview", json=both)) == {("/like", "not_both")}
         assert outcome(await looking.post(f"{PATH}/preview", json={"like": id_})) == (403, "insufficient_scope")
         text = {"subject": "x", "html": "<p>x</p>", "like": id_}
         assert faults(await staff.post("/v1/render", json=text)) == {("/template", "missing_field")}
         elsewhere = await staff.post("/v1/render", json=text | {"template": "order_shipped"})
-        assert outcome(elsewhere) == (404, "not_found")
+        assert faults(elsewhere) == {("/like", "unknown_notification")}

@@ -1,6 +1,8 @@
 """`/v1/staff`: people who sign in are created, changed and signed out by an admin key with the scope."""
 
+import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -8,14 +10,21 @@ from integration.api.refusal import faults, outcome
 from support.seeded_installation import Installation
 from support.staff_people import ORIGIN, PASSWORD, StaffScene
 
-from notifier.auth import key_admin
-from notifier.auth.authenticated_key import KeyScope
+from notifier.auth import key_admin, service_admin
+from notifier.auth.authenticated_key import ADMIN_SCOPES, KeyScope
 from notifier.auth.key_admin import NewKey
 from notifier.auth.staff_link import LinkEndedError
 from notifier.auth.staff_sign_in import SignInRefusedError
 from notifier.runtime import wiring
 
 PATH = "/v1/staff"
+ROUTES = [
+    (method.upper(), path.replace("{staff_id}", "0199aaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa"))
+    for path, methods in json.loads(Path("openapi.json").read_text())["paths"].items()
+    for method in methods
+    if path.startswith(PATH)
+]
+"""Each operation on people, of somebody who does not exist."""
 
 
 @pytest.fixture
@@ -113,3 +122,21 @@ async def test_what_is_refused(admin: httpx2.AsyncClient, scene: StaffScene) -> 
         ("DELETE", "/sessions"),
     ):
         assert outcome(await admin.request(method, strange + suffix)) == (404, "not_found"), suffix
+
+
+async def test_only_an_admin_key_with_the_scope_manages_staff(
+    installation: Installation, parts: wiring.ProcessParts, admin: httpx2.AsyncClient
+) -> None:
+    """A service's key with every scope it can have, and an admin key by default, reach nobody who signs in."""
+    now = parts.clock.now()
+    async with parts.database.write() as connection:
+        service = await service_admin.find_service(connection, "shop")
+        properties = NewKey(scopes=tuple(KeyScope))
+        _, strong = await key_admin.insert_key(connection, service, properties, now=now)
+        _, plain = await key_admin.insert_key(connection, None, NewKey(scopes=ADMIN_SCOPES), now=now)
+    assert len(ROUTES) == 9
+    for method, path in ROUTES:
+        for key in (strong, plain):
+            reply = await admin.request(method, path, headers={"Authorization": f"Bearer {key}"})
+            assert outcome(reply) == (403, "insufficient_scope"), (method, path)
+        assert (await admin.request(method, path)).status_code in {200, 404, 415, 422}, (method, path)

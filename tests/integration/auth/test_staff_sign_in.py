@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from support import polling
+from support.connection_load import measure_load
 from support.manual_clock import ManualClock
 from support.staff_people import ORIGIN, PASSWORD, StaffScene
 
@@ -18,7 +19,7 @@ from notifier.auth.password_hasher import (
 from notifier.auth.staff_link import LinkEndedError, StaffDisabledError
 from notifier.auth.staff_roles import StaffRole
 from notifier.auth.staff_session import SignInOrigin
-from notifier.auth.staff_sign_in import SignInRefusedError
+from notifier.auth.staff_sign_in import MAX_STRANGER_CONNECTIONS, SignInRefusedError
 
 WRONG = "another long password"
 ELSEWHERE = SignInOrigin(address="198.51.100.7", browser="Strange browser")
@@ -144,6 +145,26 @@ async def test_parallel_guesses_do_not_pass_the_waits(scene: StaffScene) -> None
     before = scene.counting.computations
     await asyncio.gather(*(_refuse(scene, "ana@staff.example") for _ in range(12)))
     assert scene.counting.computations - before <= 6 + 1  # and once the hash that nobody has
+
+
+async def test_strangers_take_few_connections(scene: StaffScene) -> None:
+    """Fifty strangers at once use two connections at most, and never one while a password is hashed."""
+    await _refuse(scene, "nobody@staff.example")
+    origins = [SignInOrigin(address=f"198.51.100.{n}", browser="") for n in range(50)]
+    with measure_load(scene.database) as load:
+        guesses = (scene.sign_in(f"p{n}@staff.example", WRONG, origin) for n, origin in enumerate(origins))
+        results = await asyncio.gather(*guesses, return_exceptions=True)
+    assert {type(result) for result in results} <= {SignInRefusedError, TooManySignInsError}
+    assert 1 <= load.most_out <= MAX_STRANGER_CONNECTIONS
+    scene.counting.opened.clear()
+    before = scene.counting.computations
+    with measure_load(scene.database) as load:
+        task = asyncio.create_task(scene.sign_in("nobody@staff.example", WRONG, ELSEWHERE))
+        await polling.wait_until(lambda: scene.counting.computations > before)
+        assert load.out == 0
+        scene.counting.opened.set()
+        with pytest.raises(SignInRefusedError):
+            await task
 
 
 async def test_at_most_two_hashes_run_at_once_and_few_wait(scene: StaffScene) -> None:

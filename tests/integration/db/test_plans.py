@@ -16,6 +16,9 @@ from support import api_caller
 from support.executed_statements import record_statements
 from support.seeded_installation import WELCOME, Installation
 
+from notifier.auth import key_admin
+from notifier.auth.authenticated_key import KeyScope
+from notifier.auth.key_admin import NewKey
 from notifier.db.engine import Database
 from notifier.outbox import queue_counts
 from notifier.runtime import wiring
@@ -98,6 +101,34 @@ async def test_each_search_walks_the_index_of_what_is_asked(postgres_installatio
             (walked,) = [node for node in nodes if "Scan Direction" in node and "ROW(" in node.get("Index Cond", "")]
             assert (walked["Index Name"], walked["Scan Direction"]) == (index, "Backward"), query
             assert not any(node["Node Type"] in ("Sort", "Hash Join", "Merge Join") for node in nodes), query
+
+
+async def test_a_search_of_all_services_walks_an_index(postgres_installation: Installation) -> None:
+    """A status has an index over all services; an address is one short walk for each service, never a whole table."""
+    scopes = (KeyScope.READ,)
+    async with postgres_installation.open_parts() as parts:
+        async with parts.database.write() as connection:
+            _, key = await key_admin.insert_key(connection, None, NewKey(scopes=scopes), now=parts.clock.now())
+        async with postgres_installation.open_client(parts, key) as client:
+            for index, query in (
+                ("pk_notification", {}),
+                ("ix_status_index_all", {"status": "failed"}),
+                ("ix_notification_address", {"to": "a@example.com"}),
+                ("pk_notification_tag", {"tag": "a"}),
+                ("ix_notification_template", {"template": "welcome"}),
+                ("ix_outbox_entry_subject", {"status": "queued"}),
+            ):
+                with record_statements(parts.database) as statements:
+                    assert (await client.get("/v1/notifications", params=query)).status_code == 200
+                ((statement, values),) = [each for each in statements if ") AS w" in each[0]]
+                async with parts.database._writer.connect() as connection:
+                    for setting in ("plan_cache_mode = force_generic_plan", "enable_seqscan = off"):
+                        await connection.execute(text(f"SET LOCAL {setting}"))
+                    nodes = list(_nodes(await _plan(connection, statement, values)))
+                    await connection.rollback()
+                assert index in {node.get("Index Name") for node in nodes}, (query, nodes)
+                whole = [node for node in nodes if _reads_all(node) and node.get("Relation Name") != "service"]
+                assert not whole, (query, whole)
 
 
 def _is_light(statement: str) -> bool:
