@@ -79,7 +79,7 @@ PAGES: tuple[PageDescription, ...] = (
         scope=KeyScope.TEMPLATES_EDIT,
     ),
     PageDescription(
-        path="/templates/{slug}/versions/{number}", name="version", states={"": "order_shipped/versions/1"}
+        path="/templates/{slug}/versions/{number:int}", name="version", states={"": "order_shipped/versions/1"}
     ),
     PageDescription(
         path="/templates/{slug}/publish",
@@ -98,6 +98,13 @@ PAGES: tuple[PageDescription, ...] = (
 )
 """Error pages have no route of their own; the rig adds them."""
 PARTS: frozenset[str] = frozenset(
-    {"/mail/{id:uuid}/state", "/mail/{id:uuid}/frame", "/mail/{id:uuid}/files/{number:int}"}
+    {
+        "/mail/{id:uuid}/state",
+        "/mail/{id:uuid}/frame",
+        "/mail/{id:uuid}/files/{number:int}",
+        "/templates/{slug}/versions/{number:int}/preview",
+        "/images/rows",
+        "/images/{name}/file",
+    }
 )
 """Routes that answer with a part of a page, a mail in a frame, or a file: no pages."""

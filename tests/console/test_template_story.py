@@ -108,6 +108,10 @@ def test_two_people_save_one_draft(rig: ConsoleRig, browser: ConsoleBrowser) -> 
         html = first.read_part("body.html")
         first.write_part(SUBJECT_PART, "Theirs: {{ title }}")
         first.press("Save draft")
+        second.page.get_by_text("Another language").click()
+        second.page.get_by_label("New language").fill("fr")
+        second.press("Add it")  # the page that comes still knows what its text is based on
+        second.wait_until_ready()
         second.write_part(SUBJECT_PART, "Mine: {{ title }}")
         second.write_part(HTML_PART, html.replace("{% extends", "{# mine #}\n{% extends", 1))
         second.press("Save draft")
