@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select, true
+from sqlalchemy import ColumnElement, Select, literal_column, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db.dialect import is_sqlite
@@ -72,7 +72,9 @@ def _select_shares(
     search: PreparedSearch, part: SearchRange, services: Collection[UUID], share: int, *, sqlite: bool
 ) -> Select[Any]:
     """Select the newest `share` candidates of each service, and whether each passes the filter."""
-    walk = choose_index(search, _service.id).rows(part.first, part.end).limit(share).correlate(Service)
+    # As a literal: for a parameter, a generic plan assumes a tenth of the table, and reads and sorts that.
+    limit: ColumnElement[int] = literal_column(str(share))
+    walk = choose_index(search, _service.id).rows(part.first, part.end).limit(limit).correlate(Service)
     wanted = _service.id.in_(services)
     if sqlite:
         # SQLite has no LATERAL. Each id is looked up in the primary key, which is what the condition does as well.
