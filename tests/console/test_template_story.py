@@ -132,15 +132,15 @@ def test_two_people_save_one_draft(rig: ConsoleRig, browser: ConsoleBrowser) -> 
 
 def test_a_past_mail_fills_the_preview(rig: ConsoleRig, browser: ConsoleBrowser, sqlite_seed: SqliteSeed) -> None:
     """Its values stand in the form as own values, and the preview shows them."""
-    with open_editor(rig, browser, "daily_report", with_scripts=False, role="editor") as person:
+    with open_editor(rig, browser, "order_shipped", with_scripts=False, role="editor") as person:
         page = person.page
         sample = json.loads(person.read_part("sample.json"))
-        submit(rig, sqlite_seed, "daily_report", **sample | {"product": "Product of the past"})
+        submit(rig, sqlite_seed, "order_shipped", **sample | {"store": "Store of the past"})
         page.reload()
         page.get_by_text("Values for the preview").click()
         person.press("Fill in its values")
-        expect(page.get_by_label("My own values")).to_have_value(re.compile("Product of the past"))
-        expect(page.locator(".mail-head")).to_contain_text("Product of the past")
+        expect(page.get_by_label("My own values")).to_have_value(re.compile("Store of the past"))
+        expect(page.locator(".mail-head")).to_contain_text("Store of the past")
     assert browser.take_faults() == []
 
 

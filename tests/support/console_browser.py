@@ -25,7 +25,7 @@ window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) =>
   window.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
 """
-_RUN_AXE = """async () => (await axe.run()).violations.map((violation) =>
+_RUN_AXE = """async () => (await axe.run(document, {iframes: false})).violations.map((violation) =>
   `${violation.id}: ${violation.help}: ${violation.nodes.map((node) => node.html).join(" | ")}`)"""
 
 

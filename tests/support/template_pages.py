@@ -51,7 +51,7 @@ class EditorPerson:
         """Replace the whole text of a part."""
         box = self.page.get_by_role("textbox", name=word, exact=True)
         if self.with_scripts:
-            box.click()
+            box.focus()
             self.page.keyboard.press("Control+A")
             self.page.evaluate(_PASTE, text)
         else:

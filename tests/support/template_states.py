@@ -50,8 +50,10 @@ async def save_states(parts: wiring.ProcessParts) -> None:
         await pool.aclose()
     assert checked.faults
     hostile = read_shipped("daily_report")
-    subject = {SUBJECT: hostile.files[SUBJECT].strip() + HOSTILE.removesuffix("{{ }}")}
-    hostile = structs.replace(hostile, files=hostile.files | subject, sample=hostile.sample | {"product": HOSTILE})
+    subject = {SUBJECT: hostile.files[SUBJECT].strip() + '"><script>alert(3)</script>'}
+    hostile = structs.replace(
+        hostile, files=hostile.files | subject, sample=hostile.sample | {"product": '"><script>alert(4)</script>'}
+    )
     hostile = structs.replace(hostile, settings=structs.replace(hostile.settings, name=HOSTILE, description=HOSTILE))
     drafts = (
         ("welcome", add_variable(read_shipped("welcome"), "ticket"), ()),

@@ -9,8 +9,10 @@ let isChanged = form.dataset.changed === "yes";
 let timer = 0;
 let isBusy = false;
 let isStale = false;
+let edits = 0; // counts changes: what was checked must be what is shown
 
 function note() {
+  edits += 1;
   isChanged = true;
   const state = document.getElementById("saved-state");
   if (state && state.textContent !== "unsaved changes") state.textContent = "unsaved changes";
@@ -31,7 +33,8 @@ async function refresh() {
   isBusy = true;
   isStale = false;
   try {
-    if (await showRemarks()) await fillFrame();
+    const checked = edits;
+    if ((await showRemarks()) && checked === edits) await fillFrame();
   } finally {
     isBusy = false;
     if (isStale) preview();
@@ -77,12 +80,17 @@ function fillFrame() {
   const fresh = old.cloneNode();
   fresh.name = `preview-${Date.now()}`;
   fresh.classList.add("behind", "filled");
+  const posted = edits;
   return new Promise((resolve) => {
     let isSent = false;
     fresh.addEventListener("load", () => {
       if (!isSent) return;
-      fresh.classList.remove("behind");
-      old.remove();
+      if (posted === edits) {
+        fresh.classList.remove("behind");
+        old.remove();
+      } else {
+        fresh.remove();
+      }
       resolve();
     });
     pane.append(fresh);
