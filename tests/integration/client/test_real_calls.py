@@ -7,7 +7,7 @@ from email import message_from_bytes, policy
 from typing import Any
 
 import pytest
-from integration.client import job_walks
+from integration.client import job_walks, staff_walks
 from integration.client.recording_client import RecordingClient, list_calls
 from support import api_caller, marketing_template, sample_images, template_editor
 from support import webhook_receiver as receivers
@@ -15,9 +15,7 @@ from support.polling import poll_until
 from support.seeded_installation import Installation
 from support.webhook_receiver import WebhookReceiver, build_reply
 
-from notifier.auth import key_admin
-from notifier.auth.authenticated_key import SERVICE_SCOPES, KeyScope
-from notifier.auth.key_admin import NewKey
+from notifier.auth.authenticated_key import SERVICE_SCOPES
 from notifier.client import AsyncNotifier, ConflictError, NotFoundError, Notifier, Status, WebhookVerifier
 from notifier.runtime import wiring
 from notifier.states import Status as Stored
@@ -89,28 +87,6 @@ async def _batches(shop: RecordingClient, parts: wiring.ProcessParts, _: Webhook
     assert (await shop("cancel_batch", batch.batch_id, comment="late")).cancelled == 0
     with pytest.raises(NotFoundError):
         await shop("watch_batch", "0192f0c1-2345-7000-8000-000000000000")
-
-
-async def _staff(shop: RecordingClient, parts: wiring.ProcessParts, _: WebhookReceiver) -> None:
-    new = NewKey(scopes=tuple(KeyScope))
-    async with parts.database.write() as connection:
-        _view, key = await key_admin.insert_key(connection, None, new, now=parts.clock.now())
-    async with shop.use_key(key) as admin:
-        await _manage_staff(admin)
-
-
-async def _manage_staff(shop: RecordingClient) -> None:
-    ana = await shop("staff.create", "ana@example.com", name="Ana", roles=["support"])
-    assert (ana.roles, ana.has_password, ana.link.purpose) == (("support",), False, "welcome")
-    assert (await shop("staff.set_roles", ana.id, ["editor", "support"])).roles == ("support", "editor")
-    assert (await shop("staff.disable", ana.id)).disabled_at is not None
-    with pytest.raises(ConflictError):
-        await shop("staff.create_link", ana.id)
-    assert (await shop("staff.enable", ana.id)).disabled_at is None
-    assert (await shop("staff.create_link", ana.id)).url != ana.link.url
-    assert [item.id for item in await shop("staff.list")] == [(await shop("staff.get", ana.id)).id] == [ana.id]
-    assert (await shop("staff.sessions", ana.id), (await shop("staff.revoke_sessions", ana.id)).ended) == ([], 0)
-    assert "shop" in [service.name for service in await shop("services.list")]
 
 
 async def _suppressions(shop: RecordingClient, _: wiring.ProcessParts, __: WebhookReceiver) -> None:
@@ -292,7 +268,7 @@ WALKS: dict[Walk, set[str]] = {
         )
     },
     job_walks.walk_statistics: {"send", "statistics"},
-    _staff: {"services.list"}
+    staff_walks.walk_staff: {"services.list"}
     | {
         f"staff.{name}"
         for name in (
