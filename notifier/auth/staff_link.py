@@ -41,6 +41,11 @@ class LinkView:
     purpose: LinkPurpose
     expires_at: datetime
 
+    @property
+    def is_first(self) -> bool:
+        """Whether the person has not signed in before, and says where they are."""
+        return self.purpose is LinkPurpose.WELCOME
+
 
 @dataclass(frozen=True, kw_only=True)
 class NewLink:

@@ -61,7 +61,8 @@ async def use_welcome(request: Request) -> Response:
         assert not isinstance(form, FormErrors)
         errors = FormErrors(values={"time_zone": form.time_zone}, messages={"password": str(error)})
         return _show_form(request, link, errors)
-    await _save_time_zone(request, signed_in.session.member.actor_name, link, form.time_zone)
+    if link.is_first:
+        await _save_time_zone(request, signed_in.session.member.actor_name, link, form.time_zone)
     return begin_session(request, signed_in, "/console/")
 
 
