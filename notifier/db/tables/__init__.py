@@ -16,7 +16,7 @@ from notifier.db.tables.notification import (
 )
 from notifier.db.tables.outbox import OutboxEntry, RelayConnections, RelayState, SenderProcess
 from notifier.db.tables.service import INSTANCE, ApiKey, AuditEntry, Service, Suppression
-from notifier.db.tables.statistics import StatisticsCount, StatisticsRange
+from notifier.db.tables.statistics import StatisticsCount, StatisticsHour, StatisticsRange
 from notifier.db.tables.template import (
     Asset,
     AssetFile,
@@ -57,6 +57,7 @@ __all__ = [
     "SenderProcess",
     "Service",
     "StatisticsCount",
+    "StatisticsHour",
     "StatisticsRange",
     "StatusIndex",
     "Suppression",
