@@ -23,6 +23,7 @@ from bench.rig.metrics_reader import Histogram
 from bench.rig.queue_filler import fill_queue
 from bench.rig.relay import find_free_port
 from bench.rig.result_table import Figure, Table, compute_percentile
+from bench.rig.row_copies import copy_row
 from bench.rig.smtp_sink import Sink
 from notifier.db.engine import Database
 from notifier.db.tables import INSTANCE
@@ -105,13 +106,7 @@ async def fill_ended(installation: Installation, count: int) -> None:
             )
             for table, own in _OWN.items():
                 key = "id" if table == "notification" else "notification_id"
-                names = [r["column_name"] for r in await connection.fetch(
-                    "SELECT column_name FROM information_schema.columns"
-                    " WHERE table_schema = 'public' AND table_name = $1", table
-                )]  # fmt: skip
-                values = ", ".join(own.get(name, f"p.{name}") for name in names)
-                statement = f"INSERT INTO {table} ({', '.join(names)}) SELECT {values} FROM ({rows}) AS d, {table} AS p"
-                await connection.execute(f"{statement} WHERE p.{key} = '{model}'", timeout=900)
+                await copy_row(connection, table, where=f"p.{key} = '{model}'", rows=rows, values=own)
             await connection.execute(_ATTEMPTS.format(id=_ID, at=_AT, rows=rows), timeout=900)
         for table, key in (("notification_content", "notification_id"), ("notification", "id")):
             await connection.execute(f"DELETE FROM {table} WHERE {key} = '{model}'")

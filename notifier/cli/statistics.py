@@ -41,11 +41,11 @@ async def show_statistics(
                 _read_time(start, "--from", place), _read_time(stop, "--to", place), PeriodLength(by), parts.clock.now()
             )
             listed = periods.list_periods(*bounds, PeriodLength(by), place)
+            service_id = await service_admin.find_service(connection, service) if service else None
+            filters = StatisticsFilter(service_id=service_id, template=template or None)
+            figures = await statistics_query.load_figures(connection, listed, filters)
         except InvalidPeriodError as error:
             raise CommandError(f"--{error.name}: {error}", USAGE_ERROR) from error
-        service_id = await service_admin.find_service(connection, service) if service else None
-        filters = StatisticsFilter(service_id=service_id, template=template or None)
-        figures = await statistics_query.load_figures(connection, listed, filters)
     print_rows([_build_row(each, place, as_json=as_json) for each in figures], as_json=as_json)
 
 

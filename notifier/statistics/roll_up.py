@@ -8,27 +8,31 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, delete, insert, select, update
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.db.dialect import insert_if_absent
+from notifier.db.dialect import encode_rows, insert_if_absent, is_sqlite
 from notifier.db.engine import Database
 from notifier.db.tables import Notification, StatisticsCount, StatisticsRange, get_columns
 from notifier.ids import get_first_id, get_id_time
 from notifier.states import Status
-from notifier.statistics.roll_up_sql import COUNT_RANGE
+from notifier.statistics.counts import CountKey, Counts, merge_counts
+from notifier.statistics.hour_totals import HourKey, add_to_hours, delete_old_hour, sum_changes
+from notifier.statistics.roll_up_sql import COUNT_RANGE, DELETE_COUNTS, INSERT_COUNTS
 
 MAX_ROWS = 10_000
 """Notifications of one range, unless more of them become visible late."""
 MAX_RANGES = 20
 """Ranges of one step."""
-MAX_COUNTS = 1_000
-"""Counts of one range; one with more is split. They are written in one transaction."""
-MAX_STEP_ROWS, MAX_STEP_CHANGES = 10_000, 1_000
-"""Notifications and changed counts after which a step counts no other range."""
+MAX_COUNTS = 500
+"""Counts of one range; one with more is split."""
+MAX_STEP_ROWS = 10_000
+"""Notifications after which a step counts no other range."""
+MAX_STEP_CHANGES = 1_000
+"""Counts that one transaction deletes and writes; the totals of hours change with them."""
 SPAN = timedelta(hours=1)
 """The time that one range covers at most."""
 MIN_WAIT, MAX_WAIT = timedelta(seconds=45), timedelta(days=1)
@@ -38,30 +42,13 @@ LAST_COUNT_AGE = timedelta(days=95)
 """A range of this age is not counted again."""
 MAX_AGE = timedelta(days=800)
 """Counts of this age are deleted."""
-MAX_DELETED_RANGES = 20  # of one step
+MAX_DELETED_RANGES = 2  # of one step
 MAX_CLOCK_SKEW = timedelta(hours=2)
 """Between the clocks of the hosts, which make the ids, and that of the database, which makes the times."""
 NO_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
 _EPOCH, _NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 _id = get_columns(Notification).id
 _range, _count = get_columns(StatisticsRange), get_columns(StatisticsCount)
-
-
-class CountKey(NamedTuple):
-    """The values that the notifications of one count share."""
-
-    quarter: int
-    service_id: UUID
-    template_id: UUID
-    status: Status
-    reason: str
-    bucket: int
-
-
-Counts = Mapping[CountKey, int]
-_DELETE_COUNT = delete(StatisticsCount).where(
-    *(_count[name] == bindparam(f"old_{name}", type_=_count[name].type) for name in CountKey._fields)
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +68,13 @@ class CountedRange:
     range: IdRange
     split_id: UUID | None  # where a new range begins, because this one is too large; None: nowhere
     number: int  # notifications
-    outdated: Sequence[CountKey]  # counts to be deleted
+    outdated: Counts  # stored counts to be deleted
     new: Counts
+
+    @property
+    def changes(self) -> int:
+        """How many counts are deleted or written."""
+        return len(self.outdated) + len(self.new)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,9 +119,11 @@ async def _count_ranges(database: Database, query: Select[Any]) -> list[CountedR
     counted: list[CountedRange] = []
     for row in rows:
         async with database.read() as connection:
-            counted.append(await _count_range(connection, IdRange(**row)))
-        changes = sum(len(each.outdated) + len(each.new) for each in counted)
-        if changes >= MAX_STEP_CHANGES or sum(each.number for each in counted) >= MAX_STEP_ROWS:
+            each = await _count_range(connection, IdRange(**row))
+        if counted and sum(other.changes for other in counted) + each.changes > MAX_STEP_CHANGES:
+            break  # it is counted again in the next step
+        counted.append(each)
+        if sum(other.number for other in counted) >= MAX_STEP_ROWS:
             break
     return counted
 
@@ -139,28 +133,48 @@ async def _count_range(connection: AsyncConnection, range_: IdRange) -> CountedR
 
     What is stored cannot change before the counts are written, unless the revision of the range changes too.
     """
-    stop_id = range_.stop_id or LAST_ID
-    may_split = range_.stop_id is None or range_.counted_at is None  # others were small enough when they were counted
-    split_id, was_counted, rows = None, False, MAX_ROWS
-    while True:
-        if may_split:
-            split_id, was_counted = await _find_split(connection, range_.first_id, stop_id, rows)
-        bounds = {"first_id": range_.first_id, "stop_id": split_id or stop_id}
-        result = await connection.execute(COUNT_RANGE.for_connection(connection), bounds)
-        counts = dict(map(_parse_count, result.mappings()))
-        number = sum(counts.values())
-        if not may_split or len(counts) <= MAX_COUNTS:
-            break
-        rows = min(rows, number) // 2
     stored = await _load_counts(connection, range_.first_id)
-    final = counts if was_counted else merge_counts(stored, counts)
+    is_growing = range_.stop_id is None or range_.counted_at is None
+    if is_growing:
+        split_id, is_part, counts = await _count_part(connection, range_)
+    else:
+        split_id, is_part, counts = None, False, await _count_ids(connection, range_.first_id, range_.stop_id)
+        if len(counts) > MAX_COUNTS and merge_counts(stored, counts) == counts:  # nothing of it was purged
+            split_id, _, counts = await _count_part(connection, range_)
+            is_part = True
+    final = counts if is_part else merge_counts(stored, counts)
     return CountedRange(
         range=range_,
         split_id=split_id,
-        number=number,
-        outdated=[key for key, value in stored.items() if final.get(key) != value],
+        number=sum(counts.values()),
+        outdated={key: value for key, value in stored.items() if final.get(key) != value},
         new={key: value for key, value in final.items() if stored.get(key) != value},
     )
+
+
+async def _count_part(connection: AsyncConnection, range_: IdRange) -> tuple[UUID | None, bool, Counts]:
+    """Count the first rows of a range, so many that there are not too many counts.
+
+    Returns where the rest begins, whether earlier counts may have included the rest, and the counts.
+    """
+    rows = min(MAX_COUNTS, MAX_ROWS)  # they cannot have more counts than that
+    part: tuple[UUID | None, bool, Counts] = (None, False, {})
+    while True:
+        split_id, is_part = await _find_split(connection, range_, rows)
+        counts = await _count_ids(connection, range_.first_id, split_id or range_.stop_id)
+        if len(counts) > MAX_COUNTS:
+            return part
+        part = split_id, is_part, counts
+        more = min(MAX_ROWS, rows * MAX_COUNTS // max(1, len(counts)))  # as many counts for each row as until now
+        if not is_part or more < 2 * rows:
+            return part
+        rows = more
+
+
+async def _count_ids(connection: AsyncConnection, first_id: UUID, stop_id: UUID | None) -> Counts:
+    bounds = {"first_id": first_id, "stop_id": stop_id or LAST_ID}
+    result = await connection.execute(COUNT_RANGE.for_connection(connection), bounds)
+    return dict(map(_parse_count, result.mappings()))
 
 
 def _parse_count(row: Mapping[Any, Any]) -> tuple[CountKey, int]:
@@ -168,18 +182,16 @@ def _parse_count(row: Mapping[Any, Any]) -> tuple[CountKey, int]:
     return CountKey(**values), row["number"]
 
 
-async def _find_split(
-    connection: AsyncConnection, first_id: UUID, stop_id: UUID, rows: int
-) -> tuple[UUID | None, bool]:
+async def _find_split(connection: AsyncConnection, range_: IdRange, rows: int) -> tuple[UUID | None, bool]:
     """Find the first id that does not fit into the range: an hour after its beginning, or behind so many rows.
 
-    Returns the id, and whether earlier counts of the range may have included it. The hour does not depend on rows,
-    because they may have been purged.
+    Returns the id, and whether it is behind the rows: then earlier counts of the range may have included it. The hour
+    does not depend on rows, because they may have been purged.
     """
-    end = get_first_id(get_id_time(first_id) + SPAN)
-    ids = select(_id).where(_id < stop_id).order_by(_id)
-    later: UUID | None = await connection.scalar(ids.where(_id >= max(first_id, end)).limit(1))
-    beyond: UUID | None = await connection.scalar(ids.where(_id >= first_id).offset(rows).limit(1))
+    end = get_first_id(get_id_time(range_.first_id) + SPAN)
+    ids = select(_id).where(_id < (range_.stop_id or LAST_ID)).order_by(_id)
+    later: UUID | None = await connection.scalar(ids.where(_id >= max(range_.first_id, end)).limit(1))
+    beyond: UUID | None = await connection.scalar(ids.where(_id >= range_.first_id).offset(rows).limit(1))
     if beyond is not None and (later is None or beyond < later):
         return beyond, True
     return later, False
@@ -191,46 +203,30 @@ async def write_counted_ranges(connection: AsyncConnection, counted: Sequence[Co
     A range that another process has counted meanwhile is left as it is.
     """
     changed = 0
+    changes: Counter[HourKey] = Counter()
     for each in sorted(counted, key=lambda each: each.range.first_id):  # in one order, so that two never deadlock
         query = select(_range.revision).where(_range.first_id == each.range.first_id).with_for_update()
         if await connection.scalar(query) == each.range.revision:
-            changed += await _write_counted_range(connection, each, now)
+            await _write_counted_range(connection, each, now)
+            changed += len({*each.outdated, *each.new})
+            changes.update(sum_changes(each.outdated, each.new))
+    await add_to_hours(connection, changes)
     return changed
 
 
-async def _write_counted_range(connection: AsyncConnection, counted: CountedRange, now: datetime) -> int:
+async def _write_counted_range(connection: AsyncConnection, counted: CountedRange, now: datetime) -> None:
     range_ = counted.range
     if counted.split_id is not None:
         rest = {"first_id": counted.split_id, "due_at": _EPOCH, "revision": 0}
         await insert_if_absent(connection, StatisticsRange, rest)
-    if counted.outdated:
-        keys = [{f"old_{name}": value for name, value in key._asdict().items()} for key in counted.outdated]
-        await connection.execute(_DELETE_COUNT.where(_count.first_id == range_.first_id), keys)
-    if counted.new:
-        rows = [{"first_id": range_.first_id, **key._asdict(), "number": value} for key, value in counted.new.items()]
-        await connection.execute(insert(StatisticsCount), rows)
+    for counts, statement in ((counted.outdated, DELETE_COUNTS), (counted.new, INSERT_COUNTS)):
+        if counts:
+            rows = [key._asdict() | {"number": number} for key, number in counts.items()]
+            bound = {"first_id": range_.first_id, "rows": encode_rows(rows, sqlite=is_sqlite(connection))}
+            await connection.execute(statement.for_connection(connection), bound)
     due_at = compute_due_time(counted.split_id or range_.stop_id, now)
     values = {"counted_at": now, "due_at": due_at, "revision": range_.revision + 1}
     await connection.execute(update(StatisticsRange).where(_range.first_id == range_.first_id).values(values))
-    return len({*counted.outdated, *counted.new})
-
-
-def merge_counts(stored: Counts, counted: Counts) -> Counts:
-    """Replace the stored counts, but keep those of a service's template of which notifications were deleted since.
-
-    Only a purge makes the sum smaller.
-    """
-    before, after = _sum_by_template(stored), _sum_by_template(counted)
-    purged = {key for key, number in before.items() if after[key] < number}
-    kept = {key: number for key, number in stored.items() if key[1:3] in purged}
-    return kept | {key: number for key, number in counted.items() if key[1:3] not in purged}
-
-
-def _sum_by_template(counts: Counts) -> Counter[tuple[UUID, UUID]]:
-    sums: Counter[tuple[UUID, UUID]] = Counter()
-    for key, number in counts.items():
-        sums[key.service_id, key.template_id] += number
-    return sums
 
 
 def compute_due_time(stop_id: UUID | None, now: datetime) -> datetime:
@@ -250,11 +246,15 @@ async def _load_counts(connection: AsyncConnection, first_id: UUID) -> dict[Coun
 
 
 async def delete_old_ranges(connection: AsyncConnection, now: datetime) -> int:
-    """Delete some of the ranges whose mail is over 800 days old; returns how many. The last range always stays."""
+    """Delete some of the ranges whose mail is over 800 days old, and an hour; returns how many ranges.
+
+    The last range always stays.
+    """
     columns = [_range.first_id]
     oldest = select(*columns).where(_range.first_id < get_first_id(now - MAX_AGE)).order_by(_range.first_id)
     ids = (await connection.execute(oldest.limit(MAX_DELETED_RANGES + 1))).scalars().all()[:-1]
     if ids:
         await connection.execute(delete(StatisticsCount).where(_count.first_id.in_(ids)))
         await connection.execute(delete(StatisticsRange).where(_range.first_id.in_(ids)))
+    await delete_old_hour(connection, now, MAX_AGE)
     return len(ids)

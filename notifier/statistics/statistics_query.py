@@ -4,27 +4,36 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
-from typing import Any, TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
-from sqlalchemy import TextClause, Uuid, bindparam, select, text
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.db import dialect
-from notifier.db.tables import StatisticsRange, Template, get_columns
+from notifier.db.tables import INSTANCE, StatisticsRange, Template, get_columns
 from notifier.states import Status
 from notifier.statistics import roll_up
 from notifier.statistics.latency_histogram import NO_BUCKET, estimate_quantile
+from notifier.statistics.periods import InvalidPeriodError
 from notifier.statistics.roll_up import Period
-from notifier.statistics.roll_up_sql import QUARTER_SECONDS
+from notifier.statistics.roll_up_sql import (
+    QUARTER_SECONDS,
+    QUARTERS_OF_HOUR,
+    READ_COUNTS,
+    READ_COUNTS_OF_SERVICE,
+    READ_TOTALS,
+)
 
 SENT_STATUSES = (Status.SENT, Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED)
 """Statuses of mail that a relay has accepted."""
 FAILED_STATUSES = (Status.FAILED, Status.EXPIRED)
+_STATUSES = {status.value: status for status in Status}
 MEDIAN, P95 = 0.5, 0.95
 _Key = TypeVar("_Key")
-_PERIOD = {"position": "int", "start_quarter": "int", "stop_quarter": "int"}
+MAX_READ_COUNTS = 300_000
+"""Counts that one search reads, beside the totals of hours."""
+_TOO_MANY = f"that is more than {MAX_READ_COUNTS:,} counts: ask for a shorter time, or for one service"
 _range, _template = get_columns(StatisticsRange), get_columns(Template)
 
 
@@ -52,6 +61,12 @@ class PeriodFigures:
         """Those that have failed or expired."""
         return sum(self.statuses[status] for status in FAILED_STATUSES)
 
+    def add_status(self, status: Status, reason: str, number: int) -> None:
+        """Add notifications with a status."""
+        self.statuses[status] += number
+        if status in FAILED_STATUSES:
+            self.reasons[reason or status] += number
+
     def get_seconds(self, quantile: float) -> float | None:
         """Get an estimated quantile of the time to 250, in seconds; None if nothing was accepted."""
         return estimate_quantile(self.buckets, quantile)
@@ -68,23 +83,22 @@ class StatisticsFilter:
 async def load_figures(
     connection: AsyncConnection, periods: Sequence[Period], filters: StatisticsFilter
 ) -> list[PeriodFigures]:
-    """Load the figures of each period, in the same order. Periods begin and end with quarters of an hour."""
+    """Load the figures of each period, in the same order. Periods begin and end with quarters of an hour.
+
+    Whole hours are read from the totals; the rest, and the figures of one template, from the counts. Raises
+    `InvalidPeriodError` if these are too many.
+    """
     figures = [PeriodFigures(period=period) for period in periods]
-    values: dict[str, object] = {
-        "rows": dialect.encode_rows(_build_rows(periods), sqlite=dialect.is_sqlite(connection))
-    }
-    if filters.service_id is not None:
-        values["service_id"] = filters.service_id
+    spans = [_build_span(position, period) for position, period in enumerate(periods)]
+    template_id: UUID | None = None
     if filters.template is not None:
         template_id = await connection.scalar(select(_template.id).where(_template.slug == filters.template))
         if template_id is None:
             return figures
-        values["template_id"] = template_id
-    statement = _build_figures_query(
-        by_service="service_id" in values, by_template="template_id" in values, sqlite=dialect.is_sqlite(connection)
-    )
-    for row in await connection.execute(statement, values):
-        _add_count(figures[row.position], row)
+    else:
+        hours, spans = _divide_spans(spans)
+        await _add_totals(connection, figures, hours, filters.service_id)
+    await _add_counts(connection, figures, spans, filters.service_id, template_id)
     return figures
 
 
@@ -113,38 +127,80 @@ def _sum_counters(counters: "Iterable[Counter[_Key]]") -> "Counter[_Key]":
     return total
 
 
-def _build_rows(periods: Sequence[Period]) -> list[dict[str, int]]:
-    return [
-        {
-            "position": position,
-            "start_quarter": int(period.start.timestamp() // QUARTER_SECONDS),
-            "stop_quarter": int(period.stop.timestamp() // QUARTER_SECONDS),
-        }
-        for position, period in enumerate(periods)
-    ]
+# -- hours and quarters ------------------------------------------------------------------------------------------------
 
 
-def _add_count(figures: PeriodFigures, row: Any) -> None:
-    status, reason, bucket, number = Status(row.status), row.reason, row.bucket, int(row.number)
-    figures.statuses[status] += number
-    if status in FAILED_STATUSES:
-        figures.reasons[reason or status] += number
-    if bucket != NO_BUCKET:
-        figures.buckets[bucket] += number
+class _Span(NamedTuple):
+    """A part of a period, in hours or in quarters of an hour since 1970."""
+
+    position: int  # of the period
+    start: int
+    stop: int
 
 
-@cache
-def _build_figures_query(*, by_service: bool, by_template: bool, sqlite: bool) -> TextClause:
-    conditions = ["c.quarter >= r.start_quarter", "c.quarter < r.stop_quarter"]
-    binds = []
-    for name, is_given in (("service_id", by_service), ("template_id", by_template)):
-        if is_given:
-            conditions.append(f"c.{name} = :{name}")
-            binds.append(bindparam(name, type_=Uuid()))
-    statement = text(
-        f"{dialect.build_rows_source(_PERIOD, sqlite=sqlite)}"  # noqa: S608 - names of our own columns
-        " SELECT r.position, c.status, c.reason, c.bucket, sum(c.number) AS number"
-        f" FROM r JOIN statistics_count AS c ON {' AND '.join(conditions)}"
-        " GROUP BY r.position, c.status, c.reason, c.bucket"
-    )
-    return statement.bindparams(*binds)
+def _build_span(position: int, period: Period) -> _Span:
+    return _Span(position, *(int(time.timestamp() // QUARTER_SECONDS) for time in (period.start, period.stop)))
+
+
+def _divide_spans(spans: Sequence[_Span]) -> tuple[list[_Span], list[_Span]]:
+    """Divide spans of quarters into spans of whole hours, and the quarters that are left."""
+    hours, rest = [], []
+    for position, start, stop in spans:
+        first, last = -(-start // QUARTERS_OF_HOUR), stop // QUARTERS_OF_HOUR
+        if first >= last:
+            rest.append(_Span(position, start, stop))
+            continue
+        hours.append(_Span(position, first, last))
+        left = (_Span(position, start, first * QUARTERS_OF_HOUR), _Span(position, last * QUARTERS_OF_HOUR, stop))
+        rest += [span for span in left if span.start < span.stop]
+    return hours, rest
+
+
+async def _add_totals(
+    connection: AsyncConnection, figures: Sequence[PeriodFigures], spans: Sequence[_Span], service_id: UUID | None
+) -> None:
+    if not spans:
+        return
+    values: dict[str, object] = {"owner": service_id or INSTANCE}
+    if dialect.is_sqlite(connection):
+        rows = [span._asdict() | {"place": 2 * index + 1} for index, span in enumerate(spans)]
+        values["rows"] = dialect.encode_rows(rows, sqlite=True)
+    else:
+        values["bounds"] = [bound for span in spans for bound in (span.start, span.stop)]
+        values |= {"start": spans[0].start, "stop": spans[-1].stop}
+    for place, measure, number in await connection.execute(READ_TOTALS.for_connection(connection), values):
+        if place % 2:  # else it is between two spans
+            each = figures[spans[place // 2].position]
+            status, is_status, reason = measure.partition(":")
+            if is_status:
+                each.add_status(_STATUSES[status], reason, number)
+            else:
+                each.buckets[int(measure)] += number
+
+
+async def _add_counts(
+    connection: AsyncConnection,
+    figures: Sequence[PeriodFigures],
+    spans: Sequence[_Span],
+    service_id: UUID | None,
+    template_id: UUID | None,
+) -> None:
+    if not spans:
+        return
+    sqlite = dialect.is_sqlite(connection)
+    values: dict[str, object] = {
+        "rows": dialect.encode_rows([span._asdict() for span in spans], sqlite=sqlite),
+        "template_id": template_id,
+        "most": MAX_READ_COUNTS + 1,
+    }
+    if service_id is not None:
+        values["service_id"] = service_id
+    statement = READ_COUNTS_OF_SERVICE if service_id is not None else READ_COUNTS
+    rows = (await connection.execute(statement.for_connection(connection), values)).all()
+    if sum(row.examined for row in rows) > MAX_READ_COUNTS:
+        raise InvalidPeriodError("from", _TOO_MANY)
+    for row in rows:
+        if row.number is not None:
+            figures[row.position].add_status(_STATUSES[row.status], row.reason, row.number)
+            if row.bucket != NO_BUCKET:
+                figures[row.position].buckets[row.bucket] += row.number

@@ -33,7 +33,10 @@ async def get_statistics(request: Request, query: Annotated[models.FiguresQuery,
         raise _build_refusal(error.name, str(error)) from error
     async with dependencies.database.read() as connection:
         filters = StatisticsFilter(service_id=service_id, template=query.template)
-        figures = await statistics_query.load_figures(connection, listed, filters)
+        try:
+            figures = await statistics_query.load_figures(connection, listed, filters)
+        except InvalidPeriodError as error:
+            raise _build_refusal(error.name, str(error)) from error
         whole = Period(start=listed[0].start, stop=listed[-1].stop)
         counted_at = await statistics_query.find_counted_at(connection, whole)
     return {

@@ -17,7 +17,7 @@ from notifier.db.tables.notification import (
 from notifier.db.tables.outbox import OutboxEntry, RelayConnections, RelayState, SenderProcess
 from notifier.db.tables.service import INSTANCE, ApiKey, AuditEntry, Service, Suppression
 from notifier.db.tables.staff import LinkPurpose, OidcRequest, SignInWait, StaffLink, StaffLogin, StaffUser
-from notifier.db.tables.statistics import StatisticsCount, StatisticsRange
+from notifier.db.tables.statistics import StatisticsCount, StatisticsHour, StatisticsRange
 from notifier.db.tables.template import (
     Asset,
     AssetFile,
@@ -64,6 +64,7 @@ __all__ = [
     "StaffLogin",
     "StaffUser",
     "StatisticsCount",
+    "StatisticsHour",
     "StatisticsRange",
     "StatusIndex",
     "Suppression",

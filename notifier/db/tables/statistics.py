@@ -1,4 +1,4 @@
-"""The roll-up of notifications: consecutive ranges of ids, and the counts of each."""
+"""The roll-up of notifications: consecutive ranges of ids, the counts of each, and the totals of hours."""
 
 from datetime import datetime
 from uuid import UUID
@@ -43,4 +43,16 @@ class StatisticsCount(Table, table=True):
     reason: str = Field(primary_key=True, max_length=24)  # "": none
     # Number of the bucket of the time to 250; -1: no attempt was accepted.
     bucket: int = Field(primary_key=True, sa_type=Integer, sa_column_kwargs={"autoincrement": False})
+    number: int
+
+
+class StatisticsHour(Table, table=True):
+    """How many notifications of an hour have a status and reason, or a bucket: the sum over ranges and templates."""
+
+    __tablename__ = "statistics_hour"
+    __table_args__ = (Index("ix_statistics_hour_hour", "hour"),)
+
+    service_id: UUID = Field(primary_key=True)  # INSTANCE: of all services together
+    hour: int = Field(primary_key=True, sa_type=Integer, sa_column_kwargs={"autoincrement": False})  # since 1970
+    measure: str = Field(primary_key=True, max_length=64)  # "failed:template", "sent:", or "7": a bucket
     number: int

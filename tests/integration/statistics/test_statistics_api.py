@@ -1,6 +1,7 @@
 """`GET /v1/stats` and `notifier stats`: whose figures, of which time, and what is refused."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,10 +20,19 @@ from notifier.db.tables import Template, get_columns
 from notifier.ids import get_first_id
 from notifier.runtime import wiring
 from notifier.states import JobKind, JobState, Status
+from notifier.statistics import statistics_query
 
 NOON = datetime(2026, 10, 25, 12, tzinfo=UTC)
 RANGE = {"from": "2026-10-25T00:00:00Z", "to": "2026-10-26T00:00:00Z"}
 _template = get_columns(Template)
+
+
+@pytest.fixture
+def _few_read_counts() -> Iterator[None]:
+    """Let a search read one count at most."""
+    before, statistics_query.MAX_READ_COUNTS = statistics_query.MAX_READ_COUNTS, 1
+    yield
+    statistics_query.MAX_READ_COUNTS = before
 
 
 async def _prepare(parts: wiring.ProcessParts) -> str:
@@ -112,6 +122,17 @@ async def test_a_wrong_parameter_is_named(
         reply = await client.get("/v1/stats", params=params)
     assert reply.status_code == 422
     assert faults(reply) == {(f"/query/{name}", "invalid_parameter")}
+
+
+@pytest.mark.usefixtures("_few_read_counts")
+async def test_too_many_counts_are_refused_with_advice(installation: Installation, parts: wiring.ProcessParts) -> None:
+    """Figures of a template that need too many counts are 422; without the template they are read from the totals."""
+    await _prepare(parts)
+    async with installation.open_client(parts) as client:
+        refused = await client.get("/v1/stats", params=RANGE | {"template": "welcome"})
+        assert (refused.status_code, faults(refused)) == (422, {("/query/from", "invalid_parameter")})
+        assert "ask for a shorter time" in refused.json()["detail"]
+        assert (await client.get("/v1/stats", params=RANGE)).json()["whole"]["total"] == 3
 
 
 async def test_a_key_without_the_scope_is_refused(installation: Installation, parts: wiring.ProcessParts) -> None:

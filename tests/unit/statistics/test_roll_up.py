@@ -6,7 +6,7 @@ from uuid import UUID
 from notifier.ids import get_first_id
 from notifier.states import Status
 from notifier.statistics import roll_up
-from notifier.statistics.roll_up import CountKey
+from notifier.statistics.counts import CountKey, merge_counts
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 SHOP, OTHER, TEMPLATE = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -34,11 +34,11 @@ def test_a_purge_takes_nothing_from_the_counts() -> None:
     """Where notifications were deleted the counts stay; those of other services are replaced."""
     stored = {_key(SHOP): 5, _key(OTHER): 2}
     counted = {_key(SHOP): 3, _key(OTHER, Status.BOUNCED): 2}
-    assert roll_up.merge_counts(stored, counted) == {_key(SHOP): 5, _key(OTHER, Status.BOUNCED): 2}
-    assert roll_up.merge_counts(stored, {}) == stored
+    assert merge_counts(stored, counted) == {_key(SHOP): 5, _key(OTHER, Status.BOUNCED): 2}
+    assert merge_counts(stored, {}) == stored
 
 
 def test_late_rows_replace_the_counts() -> None:
     """More notifications than before, or as many with another status, are what is stored then."""
     counted = {_key(SHOP): 4, _key(SHOP, Status.BOUNCED): 2}
-    assert roll_up.merge_counts({_key(SHOP): 5}, counted) == counted
+    assert merge_counts({_key(SHOP): 5}, counted) == counted
