@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,13 +18,16 @@ from notifier.rendering import preview_pool
 from notifier.runtime import wiring
 from notifier.settings import RecipientsMode, RecipientsSettings, SenderSettings, Settings, SmtpSettings
 
+# Otherwise each process that a test starts compiles the package again, which takes seconds.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# No test asks a server with a public certificate, and reading the system's takes 20 ms for each sender.
+os.environ["SSL_CERT_FILE"] = os.devnull
+
 ENGINES = ("sqlite", "postgresql")
 hypothesis.settings.register_profile("any-machine", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("any-machine")
 
-
-EVERYTHING = bool(os.environ.get("NOTIFIER_TEST_EVERYTHING"))
-"""Set by `make coverage`."""
 REPEATED_ON_POSTGRES = {"api", "client", "notification", "templating", "webhooks"}
 """Folders whose tests run on both engines to find differences, not to cover more code."""
 
@@ -33,7 +37,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if _is_repetition(item.path.relative_to(Path(__file__).parent).parts, item.name):
             item.add_marker("no_cover")
-    if not EVERYTHING and not any("::" in argument for argument in config.args):
+    if not run_selection.EVERYTHING and not any("::" in argument for argument in config.args):
         left_out = run_selection.list_left_out([item.nodeid for item in items])
         config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
         items[:] = [item for item in items if item.nodeid not in left_out]

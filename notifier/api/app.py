@@ -95,10 +95,8 @@ class DocumentedFastAPI(FastAPI):
     """FastAPI with a complete OpenAPI document."""
 
     def openapi(self) -> dict[str, Any]:
-        """Return the complete OpenAPI document."""
-        if not self.openapi_schema:
-            self.openapi_schema = description.complete_document(super().openapi())
-        return self.openapi_schema
+        """Return the complete OpenAPI document, which is the same for every application in this process."""
+        return _build_document()
 
 
 def create_app(dependencies: ApiDependencies) -> FastAPI:
@@ -106,7 +104,7 @@ def create_app(dependencies: ApiDependencies) -> FastAPI:
 
     Its routes are those of every application in this process, because FastAPI takes long to prepare them.
     """
-    app = copy(_build_routed_app())
+    app = copy(build_bare_app())
     app.state = State()
     app.state.dependencies = dependencies
     app.state.probes = dependencies.probes
@@ -115,10 +113,11 @@ def create_app(dependencies: ApiDependencies) -> FastAPI:
 
 
 @cache
-def _build_routed_app() -> FastAPI:
-    return build_bare_app()
+def _build_document() -> dict[str, Any]:
+    return description.complete_document(FastAPI.openapi(build_bare_app()))
 
 
+@cache
 def build_bare_app() -> FastAPI:
     """Build the application without dependencies, which is enough for its OpenAPI document."""
     app = DocumentedFastAPI(

@@ -1,10 +1,11 @@
 """Polls for results of other processes: rows that they write, and replies of the API."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-POLL_SECONDS = 0.02
+MIN_PAUSE_SECONDS = 0.02
 MAX_SECONDS = 100.0
 """Much longer than any wait takes on a quiet host."""
 
@@ -12,11 +13,16 @@ _T = TypeVar("_T")
 
 
 async def poll_until(question: Callable[[], Awaitable[_T | None]]) -> _T:
-    """Poll; return the first result that is true."""
+    """Poll; return the first result that is true.
+
+    The pauses are twice as long as a question takes, because it takes the processor from what it waits for.
+    """
     async with asyncio.timeout(MAX_SECONDS):
-        while not (answer := await question()):  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(POLL_SECONDS)
-    return answer
+        while True:
+            start = time.perf_counter()
+            if answer := await question():
+                return answer
+            await asyncio.sleep(max(MIN_PAUSE_SECONDS, 2 * (time.perf_counter() - start)))
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:

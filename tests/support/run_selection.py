@@ -4,9 +4,13 @@ The settings are the two databases and the two event loops. A test without value
 processes alternate between the settings within their file.
 """
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+
+EVERYTHING = bool(os.environ.get("NOTIFIER_TEST_EVERYTHING"))
+"""Set by `make coverage`: run each parameter value in every setting, and tests in their full size."""
 
 PROCESSES = "tests/acceptance/"
 PAIRS = (("sqlite", "postgresql"), ("asyncio", "uvloop"))
