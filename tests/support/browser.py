@@ -23,6 +23,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+_EMPTY_PAGE = "data:text/html,"
 
 
 @contextmanager
@@ -46,8 +47,12 @@ class BrowserWindow:
     devtools: CDPSession
 
     def load(self, html: str) -> None:
-        """Show a document without an origin."""
-        self.page.goto("data:text/html;charset=utf-8;base64," + base64.b64encode(html.encode()).decode())
+        """Show a document without an origin. It takes the place of the one before: a navigation starts a process."""
+        if self.page.url != _EMPTY_PAGE:
+            self.page.goto(_EMPTY_PAGE)
+        frame = self.devtools.send("Page.getFrameTree")["frameTree"]["frame"]["id"]
+        self.devtools.send("Page.setDocumentContent", {"frameId": frame, "html": html})
+        self.page.wait_for_load_state("load")
 
     def set_view(self, width: int, scheme: str, *, scale: float = 1) -> None:
         """Set the width in CSS pixels and the colour scheme, `light` or `dark`."""
@@ -65,7 +70,8 @@ class BrowserWindow:
         """Take a PNG of the whole page, also below the window."""
         size = self.devtools.send("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-        taken = self.devtools.send("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
+        how = {"captureBeyondViewport": True, "clip": clip, "optimizeForSpeed": True}
+        taken = self.devtools.send("Page.captureScreenshot", how)
         return base64.b64decode(taken["data"])
 
 

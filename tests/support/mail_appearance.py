@@ -6,10 +6,12 @@ from pathlib import Path
 from PIL import Image, ImageChops
 
 from support.browser import BrowserWindow
+from support.run_selection import EVERYTHING
 
-VIEWS = [(width, scheme) for width in (375, 700) for scheme in ("light", "dark")]
-READ = {(375, "dark"), (700, "light")}
-"""The views whose computed styles are read; pictures are taken of all."""
+READ = [(375, "dark"), (700, "light")]
+"""The views whose computed styles are read."""
+VIEWS = [(width, scheme) for width in (375, 700) for scheme in ("light", "dark")] if EVERYTHING else READ
+"""The views of which pictures are taken."""
 _COMPUTED = (Path(__file__).parent / "computed_styles.js").read_text()
 _SETTLE = "for (const one of document.getAnimations()) if (one instanceof CSSTransition) one.finish()"
 Appearance = dict[tuple[int, str], tuple[list[tuple[str, str]], bytes]]
