@@ -5,8 +5,16 @@ from pathlib import Path
 
 import pytest
 from chaos.chaos_scene import Scene
+from support.long_deadlines import use_long_deadlines
 from support.postgres_cluster import OwnServer
 from support.seeded_installation import Keys, PostgresSeed
+
+
+@pytest.fixture(autouse=True)
+def _long_deadlines() -> Iterator[None]:
+    """Give the database longer to answer the test itself; the processes that it watches are as in production."""
+    with use_long_deadlines():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +44,15 @@ async def postgres_scene(
     request: pytest.FixtureRequest, durable_database: tuple[str, Keys], tmp_path: Path
 ) -> AsyncIterator[Scene]:
     async with Scene(request.node.name, *durable_database, tmp_path) as scene:
+        yield scene
+
+
+@pytest.fixture
+async def quick_scene(
+    request: pytest.FixtureRequest, postgres_database: tuple[str, Keys], tmp_path: Path
+) -> AsyncIterator[Scene]:
+    """A scene on the server of all tests, whose commits are quick because they would not survive its crash."""
+    async with Scene(request.node.name, *postgres_database, tmp_path) as scene:
         yield scene
 
 

@@ -3,17 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
+from support.long_deadlines import use_long_deadlines
 
-from notifier.db import direct_connections, engine, shared_commit, timed_change
-
-DATABASE_DEADLINES = (
-    (timed_change, "MAX_CHANGE_SECONDS"),
-    (engine, "READ_TIMEOUT"),
-    (engine, "POOL_TIMEOUT"),
-    (direct_connections, "WAIT_SECONDS"),
-    (shared_commit, "MAX_SUBMIT_SECONDS"),
-    (shared_commit, "TRANSACTION_TIMEOUT_SECONDS"),
-)
 DEADLINE_FILES = frozenset(
     {"test_change.py", "test_change_races.py", "test_database_away.py", "test_database_busy.py", "test_direct.py"}
 )
@@ -22,13 +13,9 @@ DEADLINE_FILES = frozenset(
 
 @pytest.fixture(autouse=True)
 def _long_deadlines(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Give the database ten times as long as in production, because a test host may be slow, and its disk too."""
+    """Give the database longer than in production, except where a test is about its deadlines."""
     if request.path.name in DEADLINE_FILES:
         yield
         return
-    before = [(module, name, getattr(module, name)) for module, name in DATABASE_DEADLINES]
-    for module, name, seconds in before:
-        setattr(module, name, 10 * seconds)
-    yield
-    for module, name, seconds in before:
-        setattr(module, name, seconds)
+    with use_long_deadlines():
+        yield
