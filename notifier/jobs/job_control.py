@@ -109,6 +109,7 @@ async def _set_state(
 
 async def _lock_run(connection: AsyncConnection, id_: UUID, service_id: UUID | None) -> JobRunView:
     run = await job_store.get_run(connection, id_, service_id)
+    await job_store.queue_for_run(connection, id_)
     await entry_store.lock_entries(connection, run.service_id, [id_])
     return await job_store.get_run(connection, id_, service_id, lock=True)
 

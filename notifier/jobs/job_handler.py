@@ -178,6 +178,7 @@ class JobHandler:
 
     async def _lock_run(self, connection: AsyncConnection, entry: ClaimedEntry) -> JobRunView | None:
         """Lock the entry and its run; None if the lease was lost, or the run must not go on."""
+        await job_store.queue_for_run(connection, entry.subject_id)
         if not await entry_store.lock_claim(connection, entry):
             return None
         run = await job_store.find_run(connection, entry.subject_id, lock=True)

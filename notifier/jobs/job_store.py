@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, or_, select, update
+from sqlalchemy import Select, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.db.dialect import insert_if_absent
+from notifier.db.dialect import insert_if_absent, is_sqlite
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.tables import JobRun, Schedule, get_columns
 from notifier.errors import NotFoundError
@@ -24,6 +24,7 @@ MAX_LOG_LINES = 100
 """Lines of the log of a run that are kept; older ones are dropped."""
 _LOG_TEXT_LENGTH = 500
 _ERROR_LENGTH = 1000
+_QUEUE_FOR_RUN = text("SELECT pg_advisory_xact_lock(:key)")
 _run, _schedule = get_columns(JobRun), get_columns(Schedule)
 _VIEW_COLUMNS = [_run[name] for name in JobRunView.__dataclass_fields__]
 
@@ -90,6 +91,17 @@ async def enqueue_run(connection: AsyncConnection, id_: UUID, service_id: UUID, 
         due_at=due_at,
     )
     await entry_store.enqueue_entries(connection, [entry])
+
+
+async def queue_for_run(connection: AsyncConnection, id_: UUID) -> None:
+    """Wait for those who came before, and keep others from changing the run until this transaction ends.
+
+    PostgreSQL gives an advisory lock to whoever waits longest. A row lock may be taken by the next step before a pause
+    that has waited for the last one. SQLite has one writer at a time.
+    """
+    if not is_sqlite(connection):
+        key = int.from_bytes(id_.bytes[8:], signed=True)  # the random half of the id
+        await connection.execute(_QUEUE_FOR_RUN, {"key": key})
 
 
 async def find_run(connection: AsyncConnection, id_: UUID, *, lock: bool = False) -> JobRunView | None:
