@@ -21,8 +21,8 @@ from notifier.settings import RecipientsMode, RecipientsSettings, SenderSettings
 # Otherwise each process that a test starts compiles the package again, which takes seconds.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-# No test asks a server with a public certificate, and reading the system's takes 20 ms for each sender.
-os.environ["SSL_CERT_FILE"] = os.devnull
+# No test asks a server with a public certificate, and reading the system's takes 20 ms for each sender and client.
+os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("support") / "unused_authority.pem")
 
 ENGINES = ("sqlite", "postgresql")
 hypothesis.settings.register_profile("any-machine", deadline=None, derandomize=True, database=None)
