@@ -16,7 +16,10 @@ from notifier.db.tables import Attempt, Notification, get_columns
 from notifier.ids import get_first_id
 from notifier.outcomes import OutcomeName, SmtpPhase
 from notifier.states import Category, KeyKind, Priority, Reason, Role, Status
+from support.run_selection import EVERYTHING
 
+MAILS = 900 if EVERYTHING else 360
+"""How many mails a test invents."""
 STATUSES = (
     *[Status.SENT] * 12,
     *[Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED, Status.EXPIRED, Status.SUPPRESSED],

@@ -1,4 +1,8 @@
-"""A worker process that one entry kills: `python -m support.poisoned_worker URL FOLDER SUBJECT_ID`."""
+"""Worker processes that one entry kills: `python -m support.poisoned_worker URL FOLDER SUBJECT_ID`.
+
+Each line on stdin starts one, and `ended STATUS` is printed when it has ended. They are forks of this process, because
+the imports take a second.
+"""
 
 import asyncio
 import os
@@ -55,4 +59,9 @@ async def _work(url: str, folder: Path, poison: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_work(sys.argv[1], Path(sys.argv[2]), sys.argv[3]))
+    for _ in sys.stdin:
+        if os.fork() == 0:
+            asyncio.run(_work(sys.argv[1], Path(sys.argv[2]), sys.argv[3]))
+            os._exit(0)
+        sys.stdout.write(f"ended {os.waitstatus_to_exitcode(os.wait()[1])}\n")
+        sys.stdout.flush()

@@ -61,7 +61,7 @@ def test_html_takes_linear_time(html: str) -> None:
     [
         b"".join(b"X-%d: %d\r\n" % (number, number) for number in range(20_000)) + b"\r\nx",
         b"Subject: x\r\n" + b" y\r\n" * 100_000 + b"\r\nx",
-        b"Content-Type: " + b"a;" * SIZE + b"\r\n\r\nx",
+        b"Content-Type: " + b"a;" * (SIZE // 4) + b"\r\n\r\nx",
         b"Content-Type: text/plain; " + b'a="' * SIZE + b"\r\n\r\nx",
         b"Content-Disposition: attachment; filename=" + b'"' * SIZE + b"\r\n\r\nx",
         b"Content-Type: " + b"(" * SIZE + b"\r\n\r\nx",

@@ -62,7 +62,7 @@ async def _write_traffic(database: Database) -> tuple[UUID, UUID]:
     shop, other = await _find_service(database, "shop"), await _find_service(database, "other")
     start = past_traffic.at(YESTERDAY - timedelta(days=8), 0, BERLIN)
     stop = past_traffic.at(YESTERDAY + timedelta(days=1), 8, BERLIN)
-    await past_traffic.write_mail(database, past_traffic.invent_mail(start, stop, 900, [shop, other]))
+    await past_traffic.write_mail(database, past_traffic.invent_mail(start, stop, past_traffic.MAILS, [shop, other]))
     return shop, other
 
 

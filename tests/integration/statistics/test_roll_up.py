@@ -70,7 +70,7 @@ async def _assert_equal(database: Database, zone: ZoneInfo, service_id: UUID | N
         assert find_bucket(median) == find_bucket(true), day
 
 
-def _invent(number: int = 900, services: tuple[UUID, ...] = (SHOP, OTHER)) -> list[PastMail]:
+def _invent(number: int = past_traffic.MAILS, services: tuple[UUID, ...] = (SHOP, OTHER)) -> list[PastMail]:
     start, stop = past_traffic.at(DAYS[0], 0, BERLIN), past_traffic.at(DAYS[-1] + timedelta(days=1), 0, BERLIN)
     return past_traffic.invent_mail(start, stop, number, services, templates=(None, TEMPLATE))
 
@@ -97,13 +97,13 @@ async def test_a_second_count_changes_nothing(parts: wiring.ProcessParts) -> Non
 async def test_late_changes_and_late_rows_are_counted(parts: wiring.ProcessParts) -> None:
     """Statuses that change days later, and rows that become visible late, are in the figures after the next count."""
     mails, chance = _invent(), random.Random(2)
-    late = set(chance.sample(range(len(mails)), 100))
+    late = set(chance.sample(range(len(mails)), len(mails) // 9))
     await past_traffic.write_mail(parts.database, [mail for index, mail in enumerate(mails) if index not in late])
     now = parts.clock.now()
     await _count(parts.database, now)
     await past_traffic.write_mail(parts.database, [mails[index] for index in late])
     async with parts.database.write() as connection:
-        for mail in chance.sample(mails, 200):
+        for mail in chance.sample(mails, len(mails) // 5):
             to = Status.BOUNCED if mail.status is Status.SENT else Status.CANCELLED
             statement = update(Notification).where(_notification.id == mail.id).values(status=to, reason=None)
             await connection.execute(statement)
@@ -115,8 +115,9 @@ async def test_any_order_of_interrupted_steps_counts_once(parts: wiring.ProcessP
     """Two processes count the same ranges, lose steps and write old ones late: each notification is counted once."""
     mails, chance, now = _invent(), random.Random(3), parts.clock.now()
     kept: list[list[CountedRange]] = []
-    for start in range(0, len(mails), 100):
-        await past_traffic.write_mail(parts.database, mails[start : start + 100])
+    size = len(mails) // 9
+    for start in range(0, len(mails), size):
+        await past_traffic.write_mail(parts.database, mails[start : start + size])
         for _step in range(4):
             counted = await roll_up.count_due_ranges(parts.database, now)
             kept.append(counted)
