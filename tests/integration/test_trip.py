@@ -28,5 +28,6 @@ async def test_a_post_becomes_a_mail(
         "outcome": "accepted",
         "code": 250,
         "enhanced_code": "2.0.0",
+        "meaning": None,
         "reply": "queued",
     }

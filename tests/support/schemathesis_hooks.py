@@ -180,6 +180,8 @@ def _unsaved(body: dict[str, Any]) -> None:
 
 def _fit_query(operation: str | None, case: "Case[Any]") -> None:
     """Fit what does not stand in a JSON body."""
+    if case.query and operation != "list_audit":
+        case.query.pop("service", None)  # only an admin key may name one
     if operation == "create_merge":
         case.query = {"template": WELCOME["template"]}
     if operation == "get_statistics" and case.query:

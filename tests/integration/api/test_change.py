@@ -172,7 +172,7 @@ async def test_the_timeline_tells_the_story(
         await client.post(f"{path}/retry")
         await api_caller.wait_for_status(client, path, "sent")
     events = (await client.get(f"{path}/events")).json()["events"]
-    assert all(set(event) == {"at", "kind", "detail", "actor", "attempt"} for event in events)
+    assert all(set(event) == {"at", "kind", "detail", "actor", "actor_name", "attempt"} for event in events)
     assert [event["at"] for event in events] == sorted(event["at"] for event in events)
     timeline = [(event["kind"], event["detail"], event["attempt"] and event["attempt"]["number"]) for event in events]
     uncertain = events[1]["attempt"]["reply"]

@@ -16,7 +16,7 @@ from notifier.client.file_body import PART_BYTES
 ID = "0197c0de-0000-7000-8000-000000000001"
 NOW = "2026-01-31T12:00:00Z"
 MERGE: dict[str, Any] = {
-    **dict.fromkeys(("template_version", "size", "rows", "valid", "faulty", "duplicates", "suppressed"), 1),
+    **dict.fromkeys(("template_version", "size", "rows", "valid", "faulty", "duplicates", "suppressed", "copies"), 1),
     "id": ID,
     "state": "checking",
     "kind": "live",

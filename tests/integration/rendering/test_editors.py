@@ -13,7 +13,9 @@ async def test_who_was_refused_has_a_child_apart() -> None:
     pool = PreviewPool()
     editors = EditorRenderers(pool, ManualClock())
     try:
-        assert (await editors.get_renderer("mallory").check(build_source("{{ missing }}"))).faults
+        # A refusal that took little time is a mistake, and costs nothing.
+        costly = "{% for a in range(60000) %}{{ loop.index }}{% endfor %}{{ missing }}"
+        assert (await editors.get_renderer("mallory").check(build_source(costly))).faults
         async with asyncio.timeout(60), pool.borrow_child(apart=True):
             refused = asyncio.create_task(editors.get_renderer("mallory").check(build_source("{{ missing }}")))
             for _ in range(2):
