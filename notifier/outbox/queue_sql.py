@@ -182,17 +182,17 @@ RELEASE_HOLDS = build_statement(_RELEASE_HOLDS.format(now=NOW), _RELEASE_HOLDS.f
 
 
 def build_release(condition: str) -> DialectStatement:
-    """Build the statement that releases unmarked claims of a service, in id order; `condition` is SQL on `e`."""
+    """Build the statement that releases unmarked claims of a service, in id order; `condition` is SQL on `e`.
+
+    It waits for a mark that is being written. On PostgreSQL it collects the ids in an array: for a planner that thinks
+    that the queue is empty, it would otherwise look for the claims anew for each entry of the queue.
+    """
+    claims = f"""SELECT e.id FROM outbox_entry AS e
+  WHERE e.state = 'leased' AND e.marked_at IS NULL AND e.kind = :kind AND e.service_id = :service AND {condition}"""
+    release = "UPDATE outbox_entry SET state = 'ready', leased_by = NULL, due_at = {now} WHERE marked_at IS NULL"
     return build_statement(
-        *(
-            f"""
-UPDATE outbox_entry SET state = 'ready', leased_by = NULL, due_at = {now}
-WHERE marked_at IS NULL AND id IN (
-  SELECT e.id FROM outbox_entry AS e WHERE e.state = 'leased' AND e.kind = :kind AND e.service_id = :service
-    AND {condition} ORDER BY e.id{lock})
-"""
-            for now, lock in ((NOW, " FOR UPDATE OF e"), (":now", ""))
-        )
+        f"{release.format(now=NOW)} AND id = ANY(ARRAY({claims} ORDER BY e.id FOR UPDATE OF e))",
+        f"{release.format(now=':now')} AND id IN ({claims})",
     )
 
 

@@ -37,11 +37,9 @@ from notifier.telemetry.logging import get_logger
 
 CANCELLABLE_SQL = f"""n.status IN ('{"', '".join(sorted(CANCELLABLE_STATUSES))}')"""
 """The notification `n` can still be cancelled."""
-CANCELLABLE_OF_BATCH = (
-    f"SELECT 1 FROM notification AS n WHERE n.id = e.subject_id AND n.batch_id = :batch AND {CANCELLABLE_SQL}"  # noqa: S608
-)
-"""A query with a row if the outbox entry `e` is about such a notification of the batch."""
-# A scalar subquery, because PostgreSQL may turn an EXISTS into a scan of all cancelled batches.
+# Scalar subqueries, because PostgreSQL may turn an EXISTS into a scan of the whole batch, or of all cancelled batches.
+_OF_THE_BATCH = f"(SELECT n.batch_id FROM notification AS n WHERE n.id = e.subject_id AND {CANCELLABLE_SQL}) = :batch"  # noqa: S608
+"""The outbox entry `e` is about such a notification of the batch."""
 IS_CANCELLED = "((SELECT g.cancelled_at FROM batch AS g WHERE g.id = n.batch_id) IS NOT NULL)"
 """The batch of the notification `n`, if it has one, was cancelled."""
 CANCELLATION_LEASE = timedelta(minutes=5)
@@ -49,7 +47,6 @@ MAX_CANCEL_ROWS = 250
 """Rows of a batch that one transaction examines."""
 _batch, _notification = get_columns(Batch), get_columns(Notification)
 _ID = _batch.id.type
-_OF_THE_BATCH = f"EXISTS ({CANCELLABLE_OF_BATCH})"
 
 
 @dataclass(frozen=True, kw_only=True)
