@@ -29,8 +29,10 @@ COMMANDS = (
     "services create shop",
     "services update shop --rate-per-minute 1",
     "staff list",
-    "staff create ada@example.com --name Ada",
-    *(f"staff {act} ada@example.com" for act in ("roles", "disable", "enable", "link", "sessions", "sign-out")),
+    *(
+        f"staff {act} ada@example.com"
+        for act in ("create --name Ada", "roles", "disable", "enable", "link", "sessions", "sign-out")
+    ),
     "keys list",
     "keys create --admin",
     f"keys rotate {ID}",
