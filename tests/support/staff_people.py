@@ -23,6 +23,15 @@ STAFF_OPERATIONS = frozenset(
     | {"add_suppression", "lift_suppression", "test_template"}
 )
 """What an admin key may do for a service, or as the instance: staff do the same in the console."""
+STAFF_COMMANDS = tuple(
+    f"staff {act}"
+    for act in (
+        "list",
+        "create ada@example.com --name Ada",
+        *(f"{act} ada@example.com" for act in ("roles", "disable", "enable", "link", "sessions", "sign-out")),
+    )
+)
+"""Each command for people, with arguments that it takes."""
 ORIGIN = SignInOrigin(address="192.0.2.10", browser="Test browser")
 
 

@@ -12,6 +12,7 @@ import typer.main
 from sqlalchemy import make_url
 from support import postgres_cluster
 from support.seeded_installation import Keys
+from support.staff_people import STAFF_COMMANDS
 from support.typed_commands import CommandResult, type_command
 
 from notifier.cli.main import app
@@ -28,11 +29,7 @@ COMMANDS = (
     "services list",
     "services create shop",
     "services update shop --rate-per-minute 1",
-    "staff list",
-    *(
-        f"staff {act} ada@example.com"
-        for act in ("create --name Ada", "roles", "disable", "enable", "link", "sessions", "sign-out")
-    ),
+    *STAFF_COMMANDS,
     "keys list",
     "keys create --admin",
     f"keys rotate {ID}",
