@@ -37,6 +37,8 @@ class Sink:
         self.open = 0  # connections
         self.refused = 0  # connections
         self.ehlo = _EHLO if pipelining else _EHLO.replace(b"250-PIPELINING\r\n", b"")
+        self.accepted = 0  # mails
+        self.last_accepted_at = 0.0  # `time.perf_counter` of the last one
         self.sizes: deque[int] = deque(maxlen=_KEPT_SIZES)  # bytes of the last mails, as on the wire
         self.bodies: deque[bytes] = deque(maxlen=_KEPT_BODIES)
         self._expected: dict[str, asyncio.Future[float]] = {}
@@ -61,6 +63,8 @@ class Sink:
 
     def answered(self, recipient: str, body: bytes, moment: float) -> None:
         """Record a mail; the connection calls this after it wrote the reply."""
+        self.accepted += 1
+        self.last_accepted_at = moment
         self.sizes.append(len(body))
         self.bodies.append(body)
         future = self._expected.pop(recipient, None)
