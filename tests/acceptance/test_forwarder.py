@@ -14,10 +14,9 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 from standardwebhooks import Webhook
-from support import notifier_process
+from support import notifier_process, running_demo
 from support.document_blocks import ROOT, list_blocks
 from support.example_shop import Shop
-from support.notifier_process import NotifierProcess
 from support.producer.caller_database import CallerDatabase
 
 from notifier.client import producer
@@ -27,14 +26,10 @@ SECRET = "whsec_c2VjcmV0IG9mIHRoZSBzaG9wLCAyNCBieXRlcw=="
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[dict[str, str]]:
+def demo(demo_data: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
     """A running Notifier with an inbox: `api`, `inbox`, `key`."""
-    ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
-    folder = tmp_path / "notifier"
-    with NotifierProcess(
-        "demo", *ports, "--data-dir", str(folder), "--json", env=notifier_process.build_environment(folder)
-    ) as running:
-        yield running.wait_until_ready_json()
+    with running_demo.start_demo(tmp_path / "notifier", demo_data) as demo:
+        yield demo
 
 
 @pytest.fixture
