@@ -17,6 +17,7 @@ from standardwebhooks import Webhook
 from support import notifier_process, running_demo
 from support.document_blocks import ROOT, list_blocks
 from support.example_shop import Shop
+from support.polling import poll_in_thread
 from support.producer.caller_database import CallerDatabase
 
 from notifier.client import producer
@@ -101,10 +102,7 @@ async def test_what_it_says_when_it_cannot(caller: CallerDatabase, demo: dict[st
 
 def _order(client: httpx2.Client, number: int, name: str) -> str:
     """Poll until the order has the value, as a customer would."""
-    for _ in range(2000):
-        if value := client.get(f"/orders/{number}").json()[name]:
-            return str(value)
-    raise AssertionError(name)
+    return poll_in_thread(lambda: str(client.get(f"/orders/{number}").json()[name] or ""))
 
 
 def test_the_shop(demo: dict[str, str], tmp_path: Path) -> None:
