@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 QUIET = [f"quiet{number}" for number in range(9)]
 SPREAD = ("shop", "shop", "shop", "shop", "other", *QUIET[:-1])
 """One busy service, several with few mails, and one that never sends any."""
-ROWS = 400
+ROWS = 240
 MAX_PAGES = 20
 """Pages of one search, unless the bound makes them short: single rows to the end of a long list show nothing new."""
 
