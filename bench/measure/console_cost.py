@@ -1,6 +1,7 @@
 """(n) Mails per second while ten people use the console, compared with the same drain without them."""
 
 import asyncio
+import statistics
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ def _table(plan: Plan, rates: dict[float | None, list[float]], pages: dict[float
         times = f"{len(pages[pause]) / plan.rounds:,.0f} pages a drain, p95 {slow:.0f} ms"
         figures.append(Figure(f"{name} ÷ nobody", format_median(ratios, "{:.3f}"), is_headline=True))
         figures.append(Figure("  its pages", times))
-        results[f"console cost {pause:g} s"] = sorted(ratios)[len(ratios) // 2]
+        results[f"console.with_people_every_{pause:g}_s"] = statistics.median(ratios)
     return Table(
         title=f"(n) people in the console beside a drain of {plan.mails:,} mails", figures=figures, results=results
     )
