@@ -67,7 +67,7 @@ async def _serve_console(installation: Installation) -> AsyncIterator[httpx2.Asy
             yield client
 
 
-async def _list_paths(installation: Installation) -> Sequence[str]:
+async def _list_paths(installation: Installation) -> list[str]:
     connection = await asyncpg.connect(installation.url)
     try:
         rows = await connection.fetch("SELECT id, recipient FROM notification ORDER BY md5(id::text) LIMIT 10")
