@@ -28,7 +28,7 @@ EXPECTED_TEXTS = {
         "come and go",
     ),
     "search": ("(g) search", "status=failed", "tag + template", "slowest filter alone"),
-    "console": ("(m) console", "one mail", "(n) people in the console", "s between pages ÷ nobody"),
+    "console": ("(m) console", "one mail", "(n) people in the console", "CPU of a page", "s between pages ÷ nobody"),
     "hostile": ("(j) hostile", "POST, hostile", "hostile ÷ quiet"),
     "neighbour": ("(l) neighbour", "unknown-keys ÷ quiet", "the attacker's answers"),
     "gate": ("(i) publishing", "gate over 10 payloads", "check and publish"),
