@@ -73,7 +73,7 @@ def build_api_dependencies(parts: ProcessParts, probes: Probes) -> ApiDependenci
         rate_limits=RateLimits(rates=RateLimiter(parts.clock), settings=parts.settings.api),
         submitter=submitter,
         batch_submitter=BatchSubmitter(parts.database, submitter, parts.clock, intake.submit_all),
-        previewer=ContentPreviewer(parts.database, editors, policy),
+        previewer=ContentPreviewer(parts.database, parts.database.read, editors, policy),
         images=images,
         public_files=PublicFileCache(parts.database),
         editors=editors,
@@ -105,6 +105,7 @@ def build_console_dependencies(api: ApiDependencies, settings: Settings) -> Cons
         clock=api.clock,
         times=SessionTimes.from_settings(settings.console),
     )
+    slots = ReadSlots(api.database)
     return ConsoleDependencies(
         database=api.database,
         clock=api.clock,
@@ -113,7 +114,7 @@ def build_console_dependencies(api: ApiDependencies, settings: Settings) -> Cons
         editors=api.editors,
         gate=api.gate,
         publisher=api.publisher,
-        previewer=api.previewer,
+        previewer=ContentPreviewer(api.database, slots.open, api.editors, api.recipient_policy),
         images=api.images,
         public_files=api.public_files,
         submitter=api.submitter,
@@ -122,10 +123,7 @@ def build_console_dependencies(api: ApiDependencies, settings: Settings) -> Cons
         recipient_policy=api.recipient_policy,
         wake_sender=api.wake_sender,
         retention=api.retention,
-        probes=api.probes,
-        streams=api.streams,
-        job_actions=api.job_actions,
-        read_slots=ReadSlots(api.database),
+        read_slots=slots,
         mail_titles=MailTitles(),
         trusted_proxies=settings.console.trusted_proxies,
         url=settings.console.url,
