@@ -41,6 +41,11 @@ class MailSearch:
     chips: tuple[SearchChip, ...] = ()
     problems: tuple[str, ...] = ()
 
+    @property
+    def finds_mail(self) -> bool:
+        """True if it asks for mails; it may also ask for one mail by its id, or what begins with some letters."""
+        return not self.problems and self.id is None and self.letters is None
+
 
 @dataclass
 class _Reader:
