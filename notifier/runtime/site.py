@@ -3,7 +3,8 @@
 import importlib
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
 
 from notifier.api.dependencies import ApiDependencies, RateLimits
 from notifier.auth.authenticator import Authenticator, KeyUsageWriter
@@ -146,12 +147,12 @@ def _build_oidc(authenticator: StaffAuthenticator, settings: ConsoleSettings) ->
 class Site:
     """The ASGI application of a process: the console, if it is enabled, under `/console`; all else by the API."""
 
-    def __init__(self, api: FastAPI, console: ASGIApp | None) -> None:
+    def __init__(self, api: FastAPI, console: Starlette | None) -> None:
         self.state = api.state
-        self._api, self._console = api, console
+        self.api, self.console = api, console
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         path = scope.get("path", "")
         is_console = path == CONSOLE_PATH or path.startswith(f"{CONSOLE_PATH}/")
-        await (self._console if is_console and self._console is not None else self._api)(scope, receive, send)
+        await (self.console if is_console and self.console is not None else self.api)(scope, receive, send)

@@ -36,7 +36,7 @@ def take_pictures(target: Path, wanted_name: str) -> None:
                     for scheme in SCHEMES:
                         if wanted_name not in each.name:
                             continue
-                        token = None if each.page.is_open else rig.tokens["admin"]
+                        token = rig.tokens[each.role] if each.role is not None else None
                         with browser.open_page(token=token, width=width, scheme=scheme) as page:
                             page.goto(rig.fill_in(each.path))
                             name = f"{each.name.replace(' ', '-')}-{width}-{scheme}.png"

@@ -24,7 +24,7 @@ from notifier.console.reading import ReadConnection
 from notifier.console.search_menus import SearchMenu, build_search_menus
 from notifier.console.words import choose_plural
 from notifier.errors import NotFoundError
-from notifier.ids import get_first_id, get_id_time
+from notifier.ids import get_first_id
 from notifier.lookup import notification_view, similar_addresses
 from notifier.lookup.address_card import AddressCard, get_address_card
 from notifier.lookup.answer import build_answer
@@ -38,8 +38,8 @@ from notifier.templating import template_store
 from notifier.templating.template_store import TemplateView
 
 PAGE_SIZE = 50
-MAX_NEW = 50
-"""New mails that are counted."""
+NEW_MAIL = PageRequest(limit=50, max_rows=500)
+"""Where new mail is looked for: it is asked often, so it looks at few rows."""
 NO_CONTENT = 204
 MAX_TEMPLATES = 200
 NO_MAIL = NotificationPage(views=[], next=None)
@@ -108,18 +108,12 @@ async def show_new_mail(request: Request) -> Response:
     since = _parse_cursor(request, "since")
     if since is None or not search.finds_mail:
         return Response(status_code=NO_CONTENT)
-    after = max(filter(None, (search.filter.created_after, get_id_time(since))))
     async with console.read_slots.open() as connection:
-        page, _ = await _search(
-            connection,
-            replace(search, filter=replace(search.filter, created_after=after)),
-            PageRequest(limit=MAX_NEW),
-            console.clock.now(),
-        )
+        page, _ = await _search(connection, search, NEW_MAIL, console.clock.now())
     count = sum(view.id > since for view in page.views)
     if not count:
         return Response(status_code=NO_CONTENT)
-    return render_part(request, "new_mail", count=count, has_more=count == MAX_NEW, url=build_search_url(text))
+    return render_part(request, "new_mail", count=count, has_more=count == NEW_MAIL.limit, url=build_search_url(text))
 
 
 @act("cancel_notification", KeyScope.ACT)
