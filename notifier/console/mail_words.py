@@ -144,7 +144,8 @@ def join_words(parts: list[str]) -> str:
 def build_search_url(text: str, **more: object) -> str:
     """Build the URL of a search."""
     values = {"q": text} | {name: str(value) for name, value in more.items()}
-    return f"/console/mail?{urlencode({name: value for name, value in values.items() if value})}"
+    query = urlencode({name: value for name, value in values.items() if value})
+    return f"/console/mail?{query}" if query else "/console/mail"
 
 
 def parse_id(text: str) -> UUID | None:

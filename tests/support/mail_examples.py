@@ -2,8 +2,12 @@
 
 from datetime import timedelta
 
+from notifier import suppression
+from notifier.audit import Actor
 from notifier.runtime import wiring
 from notifier.runtime.wiring import ProcessParts
+from notifier.states import SuppressionReason, SuppressionScope
+from notifier.suppression import INSTANCE, NewSuppression
 from support import api_caller
 from support.hostile_words import MAILS, build_hostile_mail, list_shares
 from support.scripted_relay import ScriptedRelay
@@ -34,9 +38,7 @@ async def send_examples(installation: Installation, parts: ProcessParts, relay: 
             posted = await client.post("/v1/notifications", json=build_hostile_mail(address, words))
             assert posted.status_code == 202, posted.text
             hostile.append(f"/v1/notifications/{posted.json()['id']}")
-            barrier = {"address": address, "scope": "marketing", "detail": " ".join(words)}
-            added = await client.post("/v1/suppressions", json=barrier)
-            assert added.status_code == 201, added.text
+            await _suppress(parts, address, " ".join(words))
         for path in (*refused, *hostile):
             await api_caller.wait_for_status(client, path, "failed")
     named = {name: str(reply.json()["id"]) for name, reply in zip(SCHEDULED, scheduled, strict=True)}
@@ -46,3 +48,18 @@ async def send_examples(installation: Installation, parts: ProcessParts, relay: 
         "refused_address": REFUSED_ADDRESS,
         "hostile_mail": named["hostile_mail_0"],
     }
+
+
+async def _suppress(parts: ProcessParts, address: str, detail: str) -> None:
+    """Suppress an address for marketing, with a comment."""
+    new = NewSuppression(
+        address=address,
+        service_id=INSTANCE,
+        scope=SuppressionScope.MARKETING,
+        reason=SuppressionReason.REQUESTED,
+        detail=detail,
+        created_by="operator:test",
+    )
+    async with parts.database.write() as connection:
+        actor = Actor(name=new.created_by, at=parts.clock.now())
+        await suppression.add_suppression(connection, new, actor=actor)
