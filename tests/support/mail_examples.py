@@ -4,10 +4,11 @@ from datetime import timedelta
 
 from notifier import suppression
 from notifier.audit import Actor
+from notifier.db.tables import INSTANCE
 from notifier.runtime import wiring
 from notifier.runtime.wiring import ProcessParts
 from notifier.states import SuppressionReason, SuppressionScope
-from notifier.suppression import INSTANCE, NewSuppression
+from notifier.suppression import NewSuppression
 from support import api_caller
 from support.hostile_words import MAILS, build_hostile_mail, list_shares
 from support.scripted_relay import ScriptedRelay
