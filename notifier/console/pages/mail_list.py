@@ -1,6 +1,6 @@
 """The search for mail: an address answered as a person, and the mails with the answer of each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated
@@ -159,23 +159,24 @@ async def _find(
         card = await get_address_card(connection, search.filter.to, console.recipient_policy, now)
     letters = search.letters or (search.filter.to if not page.views and page.next is None else None)
     services = await service_admin.list_services(connection)
-    templates = await template_store.list_templates(connection, limit=MAX_TEMPLATES)
+    rows = [
+        MailRow(view=view, title=titles.get(view.id, OWN_TEXT), answer=build_answer(view, now=now, zone=zone))
+        for view in page.views
+    ]
+    named = {(row.view.template, row.title.name) for row in rows if row.view.template is not None}
     menus = build_search_menus(
         search,
         services=[service.name for service in services],
-        templates=sorted(((view.slug, view.name) for view in templates), key=lambda named: named[1].casefold()),
+        templates=sorted(named, key=lambda each: each[1].casefold()),
         today=now.astimezone(zone).date(),
     )
     return MailResults(
-        rows=[
-            MailRow(view=view, title=titles.get(view.id, OWN_TEXT), answer=build_answer(view, now=now, zone=zone))
-            for view in page.views
-        ],
+        rows=rows,
         next=page.next,
         card=card,
         service_names={service.id: service.name for service in services},
         similar=await _list_similar(connection, letters, search.filter.to) if letters else [],
-        templates=_choose_templates(templates, search.letters) if search.letters else [],
+        templates=await _list_templates(connection, search.letters) if search.letters else [],
         menus=menus if search.finds_mail and not problems else [],
         problems=problems,
     )
@@ -208,8 +209,9 @@ async def _list_similar(connection: ReadConnection, letters: str, address: str |
     return []
 
 
-def _choose_templates(views: Sequence[TemplateView], letters: str) -> list[TemplateView]:
+async def _list_templates(connection: ReadConnection, letters: str) -> list[TemplateView]:
     wanted = letters.casefold()
+    views = await template_store.list_templates(connection, limit=MAX_TEMPLATES)
     return [view for view in views if wanted in view.slug or wanted in view.name.casefold()]
 
 
