@@ -37,10 +37,10 @@ def format_address(address: str) -> Markup:
     return Markup("<bdi>{}{}{}</bdi>").format(local, Markup("<wbr>@") if at else "", domain)
 
 
-def describe_time(moment: datetime, zone: tzinfo, now: datetime) -> str:
+def describe_time(moment: datetime, zone: tzinfo, now: datetime, *, to_second: bool = False) -> str:
     """Describe a time as people say it: "today 14:02", "Fri 5 Dec 14:02"."""
     local, today = moment.astimezone(zone), now.astimezone(zone).date()
-    clock = f"{local:%H:%M}"
+    clock = f"{local:%H:%M:%S}" if to_second else f"{local:%H:%M}"
     days = (local.date() - today).days
     if days in {-1, 0, 1}:
         return f"{('yesterday', 'today', 'tomorrow')[days + 1]} {clock}"
@@ -49,11 +49,13 @@ def describe_time(moment: datetime, zone: tzinfo, now: datetime) -> str:
     return f"{local.day} {local:%b %Y} {clock}"
 
 
-def format_time(moment: datetime, zone: tzinfo, now: datetime) -> Markup:
+def format_time(moment: datetime, zone: tzinfo, now: datetime, *, to_second: bool = False) -> Markup:
     """Format a time in the reader's zone, with UTC on hover."""
     utc = moment.astimezone(UTC)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        f"{utc:%Y-%m-%dT%H:%M:%SZ}", f"{utc:%Y-%m-%d %H:%M:%S} UTC", describe_time(moment, zone, now)
+        f"{utc:%Y-%m-%dT%H:%M:%SZ}",
+        f"{utc:%Y-%m-%d %H:%M:%S} UTC",
+        describe_time(moment, zone, now, to_second=to_second),
     )
 
 
