@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from markupsafe import Markup, escape
 
+from notifier.lookup.answer import describe_offset
+
 # Control characters except tab and line ends, marks that change the direction of text, and invisible separators.
 _HIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _UNITS = ((86_400, "day", "days"), (3_600, "h", "h"), (60, "min", "min"), (1, "s", "s"))
@@ -19,7 +21,6 @@ _SYSTEMS = (
     ("Linux", "Linux"),
 )
 """Words in the User-Agent of a browser, and what they mean; the first that is there counts."""
-MINUTE = 60
 SHOWN_UNITS = 2
 
 
@@ -61,11 +62,7 @@ def format_time(moment: datetime, zone: tzinfo, now: datetime, *, to_second: boo
 
 def describe_zone(zone_name: str, zone: tzinfo, now: datetime) -> str:
     """Describe a time zone: "Amsterdam (UTC+1)"."""
-    offset = now.astimezone(zone).utcoffset() or timedelta()
-    minutes = int(offset.total_seconds()) // MINUTE
-    hours, rest = divmod(abs(minutes), MINUTE)
-    sign = "-" if minutes < 0 else "+"
-    shift = f"UTC{sign}{hours}" + (f":{rest:02}" if rest else "") if minutes else "UTC"
+    shift = describe_offset(now.astimezone(zone))
     city = zone_name.rpartition("/")[2].replace("_", " ")
     return shift if city == shift else f"{city} ({shift})"
 

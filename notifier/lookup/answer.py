@@ -4,7 +4,7 @@ The API, the command line and the console show this answer.
 """
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from notifier.lookup.answer_table import TEST_MAIL, Answer, AnswerAction, Situation, WaitSituation, find_answer
 from notifier.lookup.notification_view import NotificationView
@@ -141,3 +141,11 @@ def describe_time(time: datetime, now: datetime, zone: tzinfo) -> str:
         return f"{name} at {clock}"
     year = f" {local:%Y}" if local.year != today.year else ""
     return f"{local:%a} {local.day} {local:%b}{year} at {clock}"
+
+
+def describe_offset(local: datetime) -> str:
+    """Write how far a time is from UTC: "UTC+1", "UTC-3:30", "UTC"."""
+    minutes = int((local.utcoffset() or timedelta()).total_seconds()) // 60
+    hours, rest = divmod(abs(minutes), 60)
+    sign = "-" if minutes < 0 else "+"
+    return f"UTC{sign}{hours}" + (f":{rest:02}" if rest else "") if minutes else "UTC"

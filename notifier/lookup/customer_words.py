@@ -1,9 +1,9 @@
 """What support may tell the recipient about a mail: two sentences without words of our trade."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 
-from notifier.lookup.answer import find_situation, is_simulated
+from notifier.lookup.answer import describe_offset, find_situation, is_simulated
 from notifier.lookup.answer_table import Situation, WaitSituation
 from notifier.lookup.notification_view import NotificationView
 from notifier.lookup.wait_explanation import WaitCause
@@ -92,10 +92,7 @@ def build_customer_words(view: NotificationView, *, now: datetime, causes: Seque
 def _describe_moment(moment: datetime, zone: tzinfo) -> str:
     """Write a time so that it is understood elsewhere and later: "on 4 December 2026 at 15:02 (UTC+1)"."""
     local = moment.astimezone(zone)
-    minutes = int((local.utcoffset() or timedelta()).total_seconds()) // 60
-    hours, rest = divmod(abs(minutes), 60)
-    offset = f"{'-' if minutes < 0 else '+'}{hours}" + (f":{rest:02}" if rest else "") if minutes else ""
-    return f"on {local.day} {local:%B %Y} at {local:%H:%M} (UTC{offset})"
+    return f"on {local.day} {local:%B %Y} at {local:%H:%M} ({describe_offset(local)})"
 
 
 def _describe_mailbox(view: NotificationView) -> str:
