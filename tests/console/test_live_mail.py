@@ -1,6 +1,7 @@
 """What pages of mail do by themselves: they ask again, and leave alone what somebody reads, writes or ticks."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
@@ -26,7 +27,8 @@ def page(rig: ConsoleRig, browser: ConsoleBrowser) -> Iterator[Page]:
 
 def _submit(rig: ConsoleRig, tag: str) -> None:
     """Submit a mail for later."""
-    mail = WELCOME | {"tags": [tag], "send_at": "2099-01-01T00:00:00Z"}
+    later = (datetime.now(UTC) + timedelta(days=30)).isoformat()
+    mail = WELCOME | {"tags": [tag], "send_at": later}
     reply = httpx2.post(f"{rig.url}/v1/notifications", json=mail, headers={"Authorization": f"Bearer {rig.key}"})
     assert reply.status_code == 202, reply.text
 
