@@ -50,12 +50,12 @@ async def test_what_one_may_not_do(visitor: Visitor) -> None:
 
 
 async def test_what_is_not_there(visitor: Visitor) -> None:
-    """404 for a page, a mail and a method that do not exist; with the search box, to go on from there."""
+    """404 for a page, a mail, a file and a form that do not exist; with the search box, to go on from there."""
     for path in ("nowhere", "mail/00000000-0000-7000-8000-000000000000", "static/0/console.css"):
         reply = await visitor.client.get(f"/console/{path}")
         assert (reply.status_code, "There is no such page." in reply.text) == (404, True), path
     assert 'role="search"' in (await visitor.client.get("/console/nowhere")).text
-    assert (await visitor.client.post("/console/mail", headers=SAME_ORIGIN)).status_code == 405
+    assert (await visitor.client.post("/console/mail", headers=SAME_ORIGIN)).status_code == 404
 
 
 async def test_a_fault_of_the_program(visitor: Visitor, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,9 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from support.console_client import SAME_ORIGIN
 
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+"""Browsers send it with a form that has no fields, too."""
+
 
 class PlainBrowser:
     """One person's browser, with the page that it shows."""
@@ -27,9 +30,9 @@ class PlainBrowser:
         """Open a page."""
         self._show(self._client.get(url, params=query) if query else self._client.get(url))
 
-    def follow(self, words: str) -> None:
-        """Follow the first link with these words."""
-        self.open(urljoin(self._url, _find(self._page, "a[href]", words).attributes["href"] or ""))
+    def follow(self, words: str, *, within: str = "body") -> None:
+        """Follow the first link with these words. `within`: the selector of a part of the page."""
+        self.open(urljoin(self._url, _find(self._page, f"{within} a[href]", words).attributes["href"] or ""))
 
     def press(self, words: str, **fields: str) -> None:
         """Fill in fields of the form with this button, and send it."""
@@ -42,7 +45,7 @@ class PlainBrowser:
         assert values.keys() | {node.attributes["name"] for node in form.css("[name]")} >= fields.keys()
         action = urljoin(self._url, form.attributes.get("action") or "")
         assert form.attributes["method"] == "post"
-        self._show(self._client.post(action, data=values | fields, headers=SAME_ORIGIN))
+        self._show(self._client.post(action, data=values | fields, headers=SAME_ORIGIN | _FORM))
 
     def _show(self, reply: httpx2.Response) -> None:
         assert reply.status_code == httpx2.codes.OK, reply.text
