@@ -1,7 +1,6 @@
 """The list of templates, and new ones from those that are shipped."""
 
 import asyncio
-import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from notifier.console.context import get_console
 from notifier.console.form import FormErrors, read_form
 from notifier.console.page import redirect, render_page, require_member
 from notifier.errors import InvalidRequestError
+from notifier.lookup.mail_titles import build_subject_pattern
 from notifier.settings import find_shipped_directory
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 from notifier.templating import draft_store, template_store, template_usage
@@ -30,7 +30,6 @@ from notifier.templating.validation import SLUG
 
 REFUSED = 422
 EMPTY = "empty"
-_GAP = re.compile(r"{{-?\s*([\w.]+)[^}]*}}|{%.*?%}|{#.*?#}", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +97,6 @@ async def create_template(request: Request) -> Response:
             message = "; ".join(fault.detail for fault in error.faults)
         return await _render_form(request, FormErrors(values=form.model_dump(), messages={"slug": message}))
     return await redirect(request, f"/console/templates/{form.slug}/edit", flash="Made. Nobody can send it yet.")
-
-
-def build_subject_pattern(subject: str) -> str:
-    """Build what a list shows of a subject, with the name of its value in each gap."""
-    return " ".join(_GAP.sub(lambda gap: f"\u2039{gap[1]}\u203a" if gap[1] else "", subject).split())
 
 
 def list_shipped() -> list[tuple[str, str]]:
