@@ -1,5 +1,6 @@
 """The preview of the editor: the text of its form as a mail in a frame, and what is wrong with it. Nothing is saved."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -13,11 +14,12 @@ from notifier.console.context import get_console
 from notifier.console.form import FormErrors, read_form
 from notifier.console.mail_frame import show_mail, show_text
 from notifier.console.page import render_part, require_member
+from notifier.console.preview_head import build_preview_head
 from notifier.console.template_form import TemplateForm
 from notifier.console.template_remarks import list_remarks
 from notifier.errors import InvalidRequestError
 from notifier.rendering.preview_pool import EditorRenderer, TooMuchRefusedError
-from notifier.template_language.template_source import TemplateSource
+from notifier.template_language.template_source import RenderFault, TemplateSource
 from notifier.templating import draft_store, template_preview, validation
 from notifier.templating.template_preview import PreviewValues, UnsavedPreview
 
@@ -35,9 +37,7 @@ async def preview_text(request: Request) -> Response:
     preview, whole = tried
     assert isinstance(form, TemplateForm)
     if preview.mail is None:
-        remarks = list_remarks(preview.faults)
-        text = "\n\n".join(f"{remark.place}: {remark.sentence} {remark.advice}" for remark in remarks)
-        return show_text(f"This cannot be shown yet.\n\n{text}", status=REFUSED)
+        return show_text(describe_missing_mail(preview.faults), status=REFUSED)
     return await show_mail(request, preview.mail, whole.assets, form.view)
 
 
@@ -47,10 +47,11 @@ async def list_form_remarks(request: Request) -> Response:
     get_actor(request).record_no_change()
     tried = await try_form(request, await read_form(request, TemplateForm))
     if isinstance(tried, FormErrors):
-        return render_part(request, "edit_remarks", remarks=[], preview=None, problems=[*tried.messages.values()])
+        return render_part(request, "edit_answer", remarks=[], preview=None, problems=[*tried.messages.values()])
     preview, _ = tried
     remarks = list_remarks(preview.faults, preview.checked.remarks)
-    return render_part(request, "edit_remarks", remarks=remarks, preview=preview.mail, problems=[])
+    head = await build_preview_head(preview.mail) if preview.mail is not None else None
+    return render_part(request, "edit_answer", remarks=remarks, preview=head, problems=[])
 
 
 async def try_form(
@@ -84,6 +85,13 @@ async def try_source(
     except TooMuchRefusedError as error:
         return FormErrors(values={}, messages={"": f"No preview: {error}."})
     return preview, whole
+
+
+def describe_missing_mail(faults: Sequence[RenderFault]) -> str:
+    """Describe why there is no mail to show."""
+    remarks = list_remarks(faults)
+    text = "\n\n".join(f"{remark.place}: {remark.sentence} {remark.advice}" for remark in remarks)
+    return f"This cannot be shown yet.\n\n{text}"
 
 
 async def build_values(request: Request, own: dict[str, Any] | None, locale: str | None = None) -> PreviewValues:
