@@ -10,7 +10,7 @@ from notifier.auth.staff_roles import StaffRole
 from notifier.clock import SystemClock
 from notifier.inbox.inbox_server import BackgroundInbox
 from notifier.runtime import wiring
-from support import mail_examples, notifier_process, template_states, uncertain_mails
+from support import mail_examples, notifier_process, template_editor, template_states, uncertain_mails
 from support.notifier_process import NotifierProcess
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
@@ -29,6 +29,7 @@ class ConsoleSeed:
     installation: Installation
     tokens: dict[str, str] = field(default_factory=dict)  # of sessions, by the role of the person
     links: dict[str, str] = field(default_factory=dict)  # one-time links, by the name of the person
+    admin_key: str = ""
     examples: dict[str, str] = field(default_factory=dict)  # what `{…}` in the list of pages stands for
 
     async def fill(self, people: StaffScene, parts: wiring.ProcessParts) -> None:
@@ -52,6 +53,7 @@ class ConsoleSeed:
         finally:
             await relay.stop()
         await template_states.save_states(parts)
+        self.admin_key = await template_editor.create_admin_key(parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,7 @@ class ConsoleRig:
     tokens: Mapping[str, str]
     links: Mapping[str, str]
     examples: Mapping[str, str]
+    admin_key: str  # of the API
     process: NotifierProcess
 
     def fill_in(self, path: str) -> str:
@@ -93,5 +96,6 @@ def start_console(installation: Installation, folder: Path) -> Iterator[ConsoleR
                 tokens=seed.tokens,
                 links=seed.links,
                 examples=seed.examples,
+                admin_key=seed.admin_key,
                 process=process,
             )
