@@ -101,6 +101,7 @@ async def publish_template(
         fields["restored"] = request.version
     if candidate.report is not None and candidate.report.blocks:
         fields["forced"] = request.force_reason
+        fields["breaks"] = [outcome.service for outcome in candidate.report.services if outcome.blocks]
     action = AuditAction.TEMPLATE_RESTORED if is_old else AuditAction.TEMPLATE_PUBLISHED
     await record_template(connection, action, (version.template_id, request.slug), actor, **fields)
     return version

@@ -98,7 +98,7 @@ async def test_publishing_in_spite_of_the_gate_asks_for_the_password(publishing:
         records = await audit.list_audit_records(connection, None, AuditFilter(), before=None, limit=9)
     (published,) = (record for record in records if record.action == "template.published")
     assert published.after is not None
-    assert published.after["forced"] == "The shop <b>agreed</b>."
+    assert (published.after["forced"], published.after["breaks"]) == ("The shop <b>agreed</b>.", ["shop"])
 
 
 async def test_a_reason_without_the_right_is_refused(publishing: Publishing) -> None:
