@@ -156,8 +156,8 @@ async def _render_form(request: Request, errors: FormErrors | None) -> Response:
         errors=errors,
         starts=[(EMPTY, "an empty mail"), *shipped],
         start=errors.values.get("start", EMPTY) if errors else start,
-        name=name,
-        slug="" if start == EMPTY else start,
+        start_name=name,
+        start_slug="" if start == EMPTY else start,
     )
 
 
