@@ -42,19 +42,22 @@ async def test_a_translation_is_older_until_it_is_changed_too(parts: wiring.Proc
     async with parts.database.write() as connection:
         for source in (SOURCE, changed, change(changed, "body.html", "<p>Good day</p>")):
             version = await published_template.publish_template(connection, "greeting", source)
-    async with parts.database.read() as connection:
 
-        async def find_older(source: TemplateSource) -> tuple[str, ...]:
+    async def find_older(source: TemplateSource) -> tuple[str, ...]:
+        async with parts.database.read() as connection:
             found = await translations.list_translations(connection, version.template_id, source)
-            (dutch,) = (each for each in found if each.locale == "nl")
-            return dutch.older
+        (dutch,) = (each for each in found if each.locale == "nl")
+        return dutch.older
 
+    async with parts.database.read() as connection:
         live = (await template_store.get_version(connection, "greeting", 3)).source
-        assert await find_older(live) == ("subject.txt", "body.html")
-        assert await find_older(change(live, f"{DUTCH}subject.txt", "Goedendag")) == ("body.html",)
-        both = change(change(live, f"{DUTCH}subject.txt", "Goedendag"), f"{DUTCH}body.html", "<p>Goedendag</p>")
-        assert await find_older(both) == ()
-        assert await find_older(change(both, "subject.txt", "Dear customer")) == ("subject.txt",)
+    assert await find_older(live) == ("subject.txt", "body.html")
+    assert await find_older(change(live, f"{DUTCH}subject.txt", "Goedendag")) == ("body.html",)
+    both = change(change(live, f"{DUTCH}subject.txt", "Goedendag"), f"{DUTCH}body.html", "<p>Goedendag</p>")
+    assert await find_older(both) == ()
+    async with parts.database.write() as connection:
+        await published_template.publish_template(connection, "greeting", both)
+    assert await find_older(change(both, "subject.txt", "Dear customer")) == ("subject.txt",)
 
 
 def test_parts_that_began_together_are_equally_old() -> None:
