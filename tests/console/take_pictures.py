@@ -38,7 +38,7 @@ def take_pictures(target: Path, wanted_name: str) -> None:
                             continue
                         token = None if each.page.is_open else rig.tokens["admin"]
                         with browser.open_page(token=token, width=width, scheme=scheme) as page:
-                            page.goto(rig.fill_in(each.path))
+                            page.goto(rig.fill_in(each.path), wait_until="networkidle")
                             name = f"{each.name.replace(' ', '-')}-{width}-{scheme}.png"
                             page.screenshot(path=target / name, full_page=True)
 
