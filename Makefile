@@ -97,7 +97,7 @@ VENDOR := notifier/console/static/vendor
 vendor: $(OPENAPI)/installed
 	rm -rf var/vendor && mkdir -p var/vendor
 	cd var/vendor && $(WITH_NODE) npm pack --silent htmx.org@$(HTMX) && tar -xzf htmx.org-$(HTMX).tgz
-	cp var/vendor/package/dist/htmx.min.js var/vendor/package/dist/ext/hx-sse.min.js $(VENDOR)
+	cp var/vendor/package/dist/htmx.min.js $(VENDOR)
 	cp var/vendor/package/LICENSE $(VENDOR)/htmx.LICENSE.txt
 	$(WITH_NODE) npm ci --prefix editor $(NPM_FLAGS)
 	cd editor && $(WITH_NODE) node_modules/.bin/esbuild editor-setup.js --bundle --format=esm --minify \

@@ -99,6 +99,7 @@ PAGES: tuple[PageDescription, ...] = (
 """Error pages have no route of their own; the rig adds them."""
 PARTS: frozenset[str] = frozenset(
     {
+        "/mail/new",
         "/mail/{id:uuid}/state",
         "/mail/{id:uuid}/frame",
         "/mail/{id:uuid}/files/{number:int}",

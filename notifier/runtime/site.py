@@ -3,7 +3,8 @@
 import importlib
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
 
 from notifier.api.dependencies import ApiDependencies, RateLimits
 from notifier.auth.authenticator import Authenticator, KeyUsageWriter
@@ -73,7 +74,7 @@ def build_api_dependencies(parts: ProcessParts, probes: Probes) -> ApiDependenci
         rate_limits=RateLimits(rates=RateLimiter(parts.clock), settings=parts.settings.api),
         submitter=submitter,
         batch_submitter=BatchSubmitter(parts.database, submitter, parts.clock, intake.submit_all),
-        previewer=ContentPreviewer(parts.database, editors, policy),
+        previewer=ContentPreviewer(parts.database, parts.database.read, editors, policy),
         images=images,
         public_files=PublicFileCache(parts.database),
         editors=editors,
@@ -115,7 +116,7 @@ def build_console_dependencies(api: ApiDependencies, settings: Settings) -> Cons
         editors=api.editors,
         gate=gate,
         publisher=Publisher(slots.open, api.editors.pool, gate),
-        previewer=api.previewer,
+        previewer=ContentPreviewer(api.database, slots.open, api.editors, api.recipient_policy),
         images=api.images,
         public_files=api.public_files,
         submitter=api.submitter,
@@ -124,9 +125,6 @@ def build_console_dependencies(api: ApiDependencies, settings: Settings) -> Cons
         recipient_policy=api.recipient_policy,
         wake_sender=api.wake_sender,
         retention=api.retention,
-        probes=api.probes,
-        streams=api.streams,
-        job_actions=api.job_actions,
         read_slots=slots,
         mail_titles=MailTitles(),
         trusted_proxies=settings.console.trusted_proxies,
@@ -150,12 +148,12 @@ def _build_oidc(authenticator: StaffAuthenticator, settings: ConsoleSettings) ->
 class Site:
     """The ASGI application of a process: the console, if it is enabled, under `/console`; all else by the API."""
 
-    def __init__(self, api: FastAPI, console: ASGIApp | None) -> None:
+    def __init__(self, api: FastAPI, console: Starlette | None) -> None:
         self.state = api.state
-        self._api, self._console = api, console
+        self.api, self.console = api, console
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         path = scope.get("path", "")
         is_console = path == CONSOLE_PATH or path.startswith(f"{CONSOLE_PATH}/")
-        await (self._console if is_console and self._console is not None else self._api)(scope, receive, send)
+        await (self.console if is_console and self.console is not None else self.api)(scope, receive, send)

@@ -1,6 +1,6 @@
 """The languages of templates: which each has, which only others have, and which were left behind by a change."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -41,10 +41,16 @@ class TemplateLanguages:
         """Every language in which there is such a mail."""
         return self.others | {self.own}
 
-    def lacks(self, locale: str) -> bool:
-        """Whether somebody who reads this language gets the mail in the template's own one instead."""
+    def list_missing(self, wanted: Iterable[str]) -> list[str]:
+        """List which of these languages get the mail in the template's own one; `fr` stands for `fr-CA` as well."""
         known = {tag.lower() for tag in self.all}
-        return not any(tag.lower() in known for tag in list_fallback_locales(locale))
+        missing = []
+        for tag in sorted(wanted):
+            fallbacks = [fallback.lower() for fallback in list_fallback_locales(tag)]
+            if not known.intersection(fallbacks):
+                known.add(tag.lower())
+                missing.append(tag)
+        return missing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +85,7 @@ async def list_translations(
         states += (await connection.execute(query.order_by(_version.id.desc()).limit(MAX_VERSIONS))).scalars()
     known = TemplateLanguages(own=source.settings.locale, others=frozenset(source.locales))
     found = [Translation(locale=tag, older=find_older_parts(states, tag)) for tag in source.locales]
-    return [*found, *(Translation(locale=tag, is_missing=True) for tag in sorted(others) if known.lacks(tag))]
+    return [*found, *(Translation(locale=tag, is_missing=True) for tag in known.list_missing(others))]
 
 
 def find_older_parts(states: Sequence[Mapping[str, str]], locale: str) -> tuple[str, ...]:

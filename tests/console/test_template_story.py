@@ -8,10 +8,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from playwright.sync_api import Page, expect
-from support.console_browser import DESKTOP, PHONE, ConsoleBrowser, find_violations
+from playwright.sync_api import Locator, Page, expect
+from support.console_browser import DESKTOP, PHONE, ConsoleBrowser, find_violations, press_tab_until
 from support.console_rig import ConsoleRig
-from support.keyboard import follow, go_to
 from support.seeded_installation import SqliteSeed
 from support.staff_people import PASSWORD
 from support.template_pages import HTML_PART, SUBJECT_PART, EditorPerson
@@ -138,9 +137,16 @@ def copy_note(page: Page) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_text("A note for the team of shop").click()
     page.get_by_role("button", name="Copy a note for the team").click()
-    expect(page.get_by_text("Copied.")).to_be_visible()
+    expect(page.locator("#said")).to_have_text("Copied.")
     note = page.evaluate("navigator.clipboard.readText()")
     assert "1 of the last 1 requests of shop would be refused" in note
+
+
+def follow(page: Page, wanted: Locator) -> None:
+    """Go to a link or a button by Tab and press Enter, which loads another page."""
+    press_tab_until(page, wanted)
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
 
 
 def test_a_template_is_made_and_published_by_the_keyboard_alone(rig: ConsoleRig, browser: ConsoleBrowser) -> None:
@@ -149,21 +155,21 @@ def test_a_template_is_made_and_published_by_the_keyboard_alone(rig: ConsoleRig,
         page.goto("/console/")
         follow(page, page.get_by_role("link", name="Templates", exact=True))
         follow(page, page.get_by_role("link", name="New template"))
-        go_to(page, page.get_by_label("Name", exact=True))
+        press_tab_until(page, page.get_by_label("Name", exact=True))
         page.keyboard.type("Price watch")
-        go_to(page, page.get_by_label("Short name"))
+        press_tab_until(page, page.get_by_label("Short name"))
         page.keyboard.type("price_watch")
         follow(page, page.get_by_role("button", name="Make it"))
         person = EditorPerson(page=page, slug="price_watch", with_scripts=True)
         person.wait_until_ready()
 
         subject = page.get_by_role("textbox", name=SUBJECT_PART, exact=True)
-        go_to(page, subject)
+        press_tab_until(page, subject)
         page.keyboard.press("Control+A")
         page.keyboard.type("A better price, {{ name|mony }} ")
         mistake = page.locator(".remark-list li", has_text="mony").first
         expect(mistake).to_contain_text("Subject, line 1")
-        go_to(page, mistake.get_by_role("link"))
+        press_tab_until(page, mistake.get_by_role("link"))
         page.keyboard.press("Enter")
         expect(subject).to_be_focused()
         page.keyboard.press("Control+A")
@@ -172,7 +178,7 @@ def test_a_template_is_made_and_published_by_the_keyboard_alone(rig: ConsoleRig,
 
         follow(page, page.get_by_role("button", name="Save and publish…"))
         expect(page.get_by_role("heading", level=1)).to_contain_text("Ready. Nobody has sent it yet")
-        go_to(page, page.get_by_label("Why this change"))
+        press_tab_until(page, page.get_by_label("Why this change"))
         page.keyboard.type("Readers asked for it")
         follow(page, page.get_by_role("button", name="Publish version 1"))
         person.expect_flash("Version 1 is live")

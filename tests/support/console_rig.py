@@ -34,10 +34,13 @@ class ConsoleSeed:
 
     async def fill(self, people: StaffScene, parts: wiring.ProcessParts) -> None:
         """Create people of each role, a person with a one-time link, and a mail whose outcome nobody knows."""
+        actors = {}
         for role in (NOBODY, *StaffRole):
             roles = () if role == NOBODY else (StaffRole(role),)
-            _, signed_in = await people.create_signed_in(role.capitalize(), *roles)
+            person, signed_in = await people.create_signed_in(role.capitalize(), *roles)
             self.tokens[role] = signed_in.token
+            actors[role] = f"staff:{person.id}"
+        self.tokens["mallory"] = await people.create_hostile()
         for name in ("Wendy", "Wilma"):
             self.links[name] = await people.create_link(await people.create_person(name, StaffRole.ADMIN))
         self.examples["welcome_link"] = self.links["Wendy"]
@@ -48,11 +51,13 @@ class ConsoleSeed:
             await uncertain_mails.publish_holding_welcome(lost)
             async with self.installation.open_client(lost) as client:
                 path = await uncertain_mails.lose_after_dot(lost, client, relay)
+                other = await uncertain_mails.lose_after_dot(lost, client, relay, "uma@example.com")
             self.examples["unknown_mail"] = path.rpartition("/")[2]
+            self.examples["mail_to_decide"] = other.rpartition("/")[2]
             self.examples |= await mail_examples.send_examples(self.installation, lost, relay)
         finally:
             await relay.stop()
-        await template_states.save_states(parts)
+        await template_states.save_states(parts, actors[StaffRole.EDITOR])
         self.admin_key = await template_editor.create_admin_key(parts)
 
 
@@ -66,6 +71,7 @@ class ConsoleRig:
     links: Mapping[str, str]
     examples: Mapping[str, str]
     admin_key: str  # of the API
+    key: str  # of a service, which may send
     process: NotifierProcess
 
     def fill_in(self, path: str) -> str:
@@ -97,5 +103,6 @@ def start_console(installation: Installation, folder: Path) -> Iterator[ConsoleR
                 links=seed.links,
                 examples=seed.examples,
                 admin_key=seed.admin_key,
+                key=installation.keys.shop,
                 process=process,
             )

@@ -37,9 +37,9 @@ def break_filter(source: TemplateSource, line: int = 1) -> TemplateSource:
     return structs.replace(source, files=source.files | {HTML: "\n".join(lines)})
 
 
-async def save_states(parts: wiring.ProcessParts) -> None:
-    """Save the drafts, and upload two images, one of which cannot be converted."""
-    actor = Actor(name="staff:00000000-0000-0000-0000-000000000000", at=parts.clock.now())
+async def save_states(parts: wiring.ProcessParts, editor: str) -> None:
+    """Save drafts as this actor, and upload two images, one of which cannot be converted."""
+    actor = Actor(name=editor, at=parts.clock.now())
     broken = break_filter(read_shipped("password_reset"))
     async with parts.database.read() as connection:
         whole = await draft_store.assemble_source(connection, broken, "password_reset")
@@ -56,7 +56,10 @@ async def save_states(parts: wiring.ProcessParts) -> None:
     )
     hostile = structs.replace(hostile, settings=structs.replace(hostile.settings, name=HOSTILE, description=HOSTILE))
     letter = read_shipped("newsletter")
-    changed = {SUBJECT: "News: " + letter.files[SUBJECT], HTML: letter.files[HTML] + "{# {{ image('logo', alt='') }} #}"}
+    changed = {
+        SUBJECT: "News: " + letter.files[SUBJECT],
+        HTML: letter.files[HTML] + "{# {{ image('logo', alt='') }} #}",
+    }
     letter = structs.replace(letter, files=letter.files | changed)  # the German subject is older now
     drafts = (
         ("newsletter", letter, ()),

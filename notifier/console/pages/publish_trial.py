@@ -91,6 +91,14 @@ def list_ways_out(result: TrialResult) -> dict[str, list[WayOut]]:
     }
 
 
+def list_keys(result: TrialResult) -> set[str]:
+    """List the keys whose requests would be refused, as actors."""
+    if result.report is None:
+        return set()
+    refusals = (refusal for outcome in result.report.services for refusal in outcome.refusals)
+    return {f"key:{key}" for refusal in refusals for key in refusal.keys}
+
+
 def _build_way_out(source: TemplateSource, refusal: RequestRefusal) -> WayOut:
     names = [name for name in refusal.pointer.split("/")[2:] if name != "*"]
     path = ".".join(name.replace("~1", "/").replace("~0", "~") for name in names)

@@ -1,7 +1,6 @@
 """The list of templates, and new ones from those that are shipped."""
 
 import asyncio
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -19,6 +18,7 @@ from notifier.console.context import get_console
 from notifier.console.form import FormErrors, read_form
 from notifier.console.page import redirect, render_page, require_member
 from notifier.errors import InvalidRequestError
+from notifier.lookup.mail_titles import build_subject_pattern
 from notifier.settings import find_shipped_directory
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 from notifier.templating import draft_store, template_store, template_usage, translations
@@ -32,7 +32,6 @@ from notifier.templating.validation import SLUG
 
 REFUSED = 422
 EMPTY = "empty"
-_GAP = re.compile(r"{{-?\s*([\w.]+)[^}]*}}|{%.*?%}|{#.*?#}", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,13 +115,8 @@ def _build_row(
         pattern=build_subject_pattern(view.subject),
         callers=callers,
         languages=[own.own, *sorted(own.others)] if len(everywhere) > 1 else [],
-        missing=[tag for tag in everywhere if own.lacks(tag)],
+        missing=own.list_missing(everywhere),
     )
-
-
-def build_subject_pattern(subject: str) -> str:
-    """Build what a list shows of a subject, with the name of its value in each gap."""
-    return " ".join(_GAP.sub(lambda gap: f"\u2039{gap[1]}\u203a" if gap[1] else "", subject).split())
 
 
 def list_shipped() -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from notifier.auth.authenticated_key import KeyScope
 from notifier.auth.password_hasher import MAX_PASSWORD_LENGTH
 from notifier.console.act import act, get_actor, open_change
+from notifier.console.actor_words import name_actors
 from notifier.console.context import get_console
 from notifier.console.form import FormErrors, read_form, read_number
 from notifier.console.page import redirect, render_page, render_part, require_member
@@ -91,7 +92,7 @@ async def _show_trial(request: Request, version: int | None, errors: FormErrors 
             revision=draft.revision,
             result=result,
             ways=publish_trial.list_ways_out(result),
-            key_names={str(use.key_id): use.key for use in result.report.keys} if result.report else {},
+            key_names=await name_actors(request, publish_trial.list_keys(result)),
             examples=publish_trial.list_examples(result),
             errors=errors,
             asks_password=asks_password,
