@@ -143,3 +143,49 @@ async def test_pages_of_templates_leave_the_connections_of_the_api_alone(publish
         for path in ("preview", "remarks"):
             reply = await publishing.client.post(f"/console/layouts/base.html/{path}", data=layout)
             assert reply.status_code == 200, reply.text
+
+
+async def test_an_empty_list_offers_the_templates_that_are_shipped(publishing: Publishing) -> None:
+    """Without templates the list proposes what to begin with; those that were deleted can be found and restored."""
+    actor = Actor(name="key:test", at=publishing.clock.now())
+    async with publishing.parts.database.write() as connection:
+        for view in await template_store.list_templates(connection, limit=9):
+            await template_store.delete_template(connection, view.slug, actor=actor)
+    page = (await publishing.client.get(TEMPLATES)).text
+    assert "No template yet. Begin with one of these:" in page
+    assert "5 deleted templates" in page
+    assert f'href="{TEMPLATES}/welcome"' in page
+    form = (await publishing.client.get("/console/new-template?start=order_shipped")).text
+    assert 'name="slug" type="text" value="order_shipped"' in form
+    assert '<option value="order_shipped" selected>' in form
+    restored = await publishing.client.post(f"{TEMPLATES}/welcome/undelete")
+    assert restored.status_code == 303
+    assert "1 mail that we send" in (await publishing.client.get(TEMPLATES)).text
+
+
+async def test_a_test_mail_of_the_live_version_goes_to_oneself(publishing: Publishing) -> None:
+    """The page of a template sends what is live, not the draft; without a live version there is nothing to send."""
+    sent = await publishing.client.post(f"{TEMPLATES}/welcome/test")
+    assert sent.status_code == 303
+    assert (
+        "A test mail is on its way to ada@staff.example." in (await publishing.client.get(f"{TEMPLATES}/welcome")).text
+    )
+    async with publishing.parts.database.read() as connection:
+        records = await audit.list_audit_records(connection, None, AuditFilter(), before=None, limit=9)
+    (tested,) = (record for record in records if record.action == "template.tested")
+    assert tested.after is not None
+    assert tested.after["version"] == 1
+    created = {"slug": "fresh", "name": "Fresh", "start": "empty"}
+    assert (await publishing.client.post("/console/new-template", data=created)).status_code == 303
+    assert (await publishing.client.post(f"{TEMPLATES}/fresh/test")).status_code == 404
+
+
+async def test_a_mistake_in_a_layout_is_marked_in_the_layout(publishing: Publishing) -> None:
+    """Its line is named while one writes, with the remarks of the layout, and the preview says the same in words."""
+    lines = [*LAYOUT.split("\n"), "{{ locale|mony }}"]
+    form = {"text": "\n".join(lines), "template": "order_shipped"}
+    remarks = await publishing.client.post("/console/layouts/base.html/remarks", data=form)
+    assert f'data-file="_layouts/base.html" data-line="{len(lines)}" data-severity="error"' in remarks.text
+    preview = await publishing.client.post("/console/layouts/base.html/preview", data=form)
+    assert preview.status_code == 422
+    assert f"Layout base.html, line {len(lines)}: There is no filter" in preview.text
