@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 
 import httpx2
@@ -13,7 +13,11 @@ from support.console_client import SAME_ORIGIN, open_console
 from support.seeded_installation import Installation
 from support.staff_people import StaffScene
 
-from notifier.console.reading import MAX_READS, ReadSlots
+from notifier.audit import Actor
+from notifier.console.form import MAX_FIELDS, MAX_FORM_BYTES
+from notifier.console.pages.mail_page import REACH_OF_STAFF
+from notifier.console.reading import MAX_READS, ConsoleBusyError, ReadSlots
+from notifier.ids import generate_id
 from notifier.runtime import wiring
 from notifier.runtime.wiring import ProcessParts
 
@@ -76,16 +80,36 @@ async def test_more_people_than_connections(visitor: Visitor) -> None:
     site = wiring.build_site(visitor.parts)
     assert site.console is not None
     slots: ReadSlots = site.console.state.dependencies.read_slots
-    async with open_console(visitor.parts, visitor.token, site=site) as client, AsyncExitStack() as stack:
+    async with open_console(visitor.parts, visitor.token, site=site) as client:
         for _ in range(MAX_READS):
-            await stack.enter_async_context(slots.open())
+            await slots.free.acquire()
         reply = await client.get("/console/mail")
         assert (reply.status_code, reply.headers["retry-after"]) == (503, "2")
         assert "Busy. Try again in a moment." in reply.text
         part = await client.get("/console/mail/new", headers={"HX-Request": "true"})
         assert (part.status_code, "<html" in part.text) == (503, False)
-        await stack.aclose()
+        with pytest.raises(ConsoleBusyError):  # what a mail says is read by the same connections
+            await site.console.state.dependencies.previewer.view_content(
+                REACH_OF_STAFF, generate_id(), actor=Actor(name="staff:test", at=visitor.parts.clock.now())
+            )
+        slots.free.release()
         assert (await client.get("/console/mail")).status_code == 200
+
+
+async def test_a_form_that_cannot_be_read(visitor: Visitor) -> None:
+    """400 for what is no form, or has too many fields; 413 for one that is too large, without reading it to its end."""
+    form = {"Content-Type": "application/x-www-form-urlencoded"} | SAME_ORIGIN
+    path = "/console/me/preferences"
+    many = "&".join(f"f{number}=1" for number in range(MAX_FIELDS + 1))
+    cases = [
+        ({"Content-Type": "application/json"} | SAME_ORIGIN, b"{}", 400, "This could not be read."),
+        ({"Content-Type": "multipart/form-data; boundary=x"} | SAME_ORIGIN, b"--y", 400, "This could not be read."),
+        (form, many.encode(), 400, "This could not be read."),
+        (form, b"time_zone=" + b"x" * MAX_FORM_BYTES, 413, "This is too large."),
+    ]
+    for headers, body, status, words in cases:
+        reply = await visitor.client.post(path, headers=headers, content=body)
+        assert (reply.status_code, words in reply.text) == (status, True), (status, reply.text)
 
 
 async def test_a_database_that_takes_no_changes(visitor: Visitor) -> None:

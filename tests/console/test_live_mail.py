@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import httpx2
 import pytest
 from playwright.sync_api import Page, Route, expect
-from support.console_browser import ConsoleBrowser
+from support.console_browser import DESKTOP, PHONE, ConsoleBrowser, find_barriers, find_overflow
 from support.console_client import SAME_ORIGIN
 from support.console_rig import ConsoleRig
 from support.seeded_installation import WELCOME
@@ -153,3 +153,20 @@ def test_a_search_is_narrowed_by_menus(rig: ConsoleRig, browser: ConsoleBrowser)
         menus.get_by_role("link", name="last 7 days").click()
         expect(page.get_by_role("table")).to_contain_text("@example.com")
         expect(menus.locator("summary")).to_have_text(["Service"])
+
+
+@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+def test_what_is_unfolded_and_ticked_can_be_used_too(rig: ConsoleRig, browser: ConsoleBrowser, width: int) -> None:
+    """Each menu, a bar for ticked rows, and all that is folded on a mail: no barriers, and no wider than the window."""
+    with browser.open_page(token=rig.tokens["support"], width=width) as page:
+        page.goto(MAIL)
+        page.get_by_role("checkbox").first.check()
+        for menu in page.get_by_role("group", name="Narrow the search").locator("summary").all():
+            menu.click()
+            assert (find_overflow(page), find_barriers(page)) == ([], [])
+        for example in ("refused_mail", "scheduled_mail", "hostile_mail"):
+            page.goto(f"{MAIL}/{rig.examples[example]}")
+            for folded in page.locator("main summary").all():
+                folded.click()
+            assert (find_overflow(page), find_barriers(page)) == ([], [])
+    assert browser.take_faults() == []

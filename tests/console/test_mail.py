@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
-from support.console_browser import DESKTOP, PHONE, ConsoleBrowser, press_tab_until
+from support.console_browser import DESKTOP, PHONE, ConsoleBrowser, find_overflow, press_tab_until
 from support.console_rig import ConsoleRig
 from support.mail_examples import ALSO_REFUSED, REFUSED_ADDRESS
 
@@ -50,6 +50,7 @@ def test_a_refused_address_is_lifted_and_mailed_again(
         page.get_by_role("table").get_by_role("link", name="Welcome").click()
         heading = page.get_by_role("heading", level=1)
         expect(heading).to_contain_text(f"No. The mail server says that {address} does not exist.")
+        assert find_overflow(page) == []
         expect(page.get_by_text("This address does not exist.")).to_be_visible()
         expect(page.get_by_role("button", name="Send it again")).to_have_count(0)
         page.get_by_text("In the server's words").click()
@@ -116,6 +117,8 @@ def test_an_unknown_mail_is_decided_without_scripts(rig: ConsoleRig, browser: Co
     with browser.open_page(token=rig.tokens["support"], with_scripts=False) as page:
         page.goto(f"{MAIL}/{rig.examples['unknown_mail']}")
         expect(page.get_by_role("heading", level=1)).to_contain_text("Nobody can know.")
+        page.get_by_role("button", name="Decide").click()
+        expect(page.get_by_role("alert")).to_contain_text("Choose what happened to the mail.")
         page.get_by_label("It arrived").check()
         page.get_by_role("button", name="Decide").click()
         expect(page.get_by_role("alert")).to_contain_text("Enter how you know.")

@@ -15,7 +15,7 @@ from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
 REFUSED_ADDRESS = "gone@example.com"
-ALSO_REFUSED = ("gone.phone@example.com", "gone.keyboard@example.com")
+ALSO_REFUSED = ("gone.since-long.and-far-away@customers.example.com", "gone.keyboard@example.com")
 SCHEDULED_FOR = timedelta(days=9)
 SCHEDULED = (
     *("scheduled_mail", "mail_to_stop", "mail_to_stop_too", "mail_to_watch"),
