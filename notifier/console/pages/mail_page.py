@@ -120,7 +120,7 @@ async def load_state(
     now, zone = console.clock.now(), ZoneInfo(member.time_zone)
     explanation = await wait_explanation.explain_notification(connection, None, id_, console.recipient_policy, now)
     view = explanation.view
-    timeline = await notification_view.get_timeline(connection, None, id_)
+    timeline = await notification_view.get_timeline(connection, view)
     titles = await console.mail_titles.load_titles(connection, [view])
     filters = SuppressionFilter(address=email_address.get_address_key(view.recipient), lasting_after=now)
     found = await suppression.list_all_suppressions(connection, filters, before=None, limit=100)
