@@ -174,7 +174,7 @@ async def _load_layout(request: Request) -> LayoutView:
 async def _render_list(request: Request, errors: FormErrors | None) -> Response:
     async with get_console(request).read_slots.open() as connection:
         layouts = await layout_store.list_layouts(connection)
-        users = {layout.name: await layout_store.list_layout_users(connection, layout.name) for layout in layouts}
+        users = await layout_store.list_users_of_layouts(connection)
     names = await name_actors(request, {layout.updated_by for layout in layouts})
     return render_page(
         request, "layouts", status=REFUSED if errors else 200, layouts=layouts, users=users, names=names, errors=errors

@@ -1,4 +1,4 @@
-"""Which languages a template has, which were left behind, and where images are used; on both databases."""
+"""Which languages a template has, and which were left behind; where images and layouts are used; on both databases."""
 
 from msgspec import structs
 from support import published_template
@@ -107,3 +107,19 @@ async def test_images_are_used_by_live_mail_drafts_and_layouts(parts: wiring.Pro
     assert usage["logo"] == ImageUsage(live={"greeting"})
     assert usage["banner"] == ImageUsage(drafts={"offer"}, layouts={"_layouts/shop.html"})
     assert usage["seal"] == ImageUsage(drafts={"offer"})
+
+
+async def test_the_users_of_all_layouts_are_those_of_each(parts: wiring.ProcessParts) -> None:
+    """One reading finds for every layout what a reading for it alone finds, with drafts and through other layouts."""
+    actor = Actor(name="key:test", at=parts.clock.now())
+    async with parts.database.write() as connection:
+        for name, text in (("shop.html", "{% include '_layouts/foot.html' %}"), ("foot.html", "Bye")):
+            await layout_store.save_layout(connection, f"_layouts/{name}", text, revision=0, actor=actor)
+        draft = change(SOURCE, "body.html", "{% extends '_layouts/shop.html' %}")
+        await draft_store.save_draft(connection, "offer", draft, revision="", actor=actor)
+    async with parts.database.read() as connection:
+        users = await layout_store.list_users_of_layouts(connection)
+        for name, slugs in users.items():
+            assert slugs == await layout_store.list_layout_users(connection, name), name
+    assert users["_layouts/foot.html"] == ["offer"]
+    assert users["_layouts/welcome.html"] == ["welcome"]
