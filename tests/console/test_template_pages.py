@@ -113,6 +113,10 @@ async def test_a_reason_without_the_right_is_refused(publishing: Publishing) -> 
         assert (reply.status_code, "It needs the role admin." in reply.text) == (403, True)
         page = (await client.get(f"{TEMPLATES}/welcome/publish")).text
         assert "Publishing in spite of this is for admins." in page
+    _, signed_in = await scene.create_signed_in("Ed", StaffRole.EDITOR)
+    async with open_console(publishing.parts, signed_in.token) as client:
+        for path in ("", "/edit"):
+            assert "Publishing is for publishers: Pia." in (await client.get(f"{TEMPLATES}/welcome{path}")).text
     assert await publishing.get_number() == 1
 
 

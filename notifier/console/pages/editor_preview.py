@@ -7,7 +7,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from notifier.auth import staff_admin
 from notifier.auth.authenticated_key import KeyScope
+from notifier.auth.staff_roles import StaffRole
+from notifier.auth.staff_session import StaffMember
 from notifier.console import template_form
 from notifier.console.act import act, get_actor
 from notifier.console.context import get_console
@@ -15,6 +18,7 @@ from notifier.console.form import FormErrors, read_form
 from notifier.console.mail_frame import show_mail, show_text
 from notifier.console.page import render_part, require_member
 from notifier.console.preview_head import build_preview_head
+from notifier.console.reading import ReadConnection
 from notifier.console.template_form import TemplateForm
 from notifier.console.template_remarks import list_remarks
 from notifier.errors import InvalidRequestError
@@ -100,6 +104,13 @@ async def build_values(request: Request, own: dict[str, Any] | None, locale: str
     return PreviewValues(
         variables=own, locale=locale, recipient=member.email, sender=console.default_sender, at=console.clock.now()
     )
+
+
+async def list_publishers(connection: ReadConnection, member: StaffMember) -> list[str]:
+    """List the names of publishers for somebody who may not publish; empty for those who may."""
+    if member.has_scope(KeyScope.TEMPLATES_PUBLISH):
+        return []
+    return await staff_admin.list_names_with_role(connection, StaffRole.PUBLISHER)
 
 
 def get_renderer(request: Request) -> EditorRenderer:

@@ -14,7 +14,7 @@ from notifier.console.act import act, get_actor, open_change
 from notifier.console.context import get_console
 from notifier.console.form import FormErrors, read_form
 from notifier.console.page import redirect, render_page, require_member
-from notifier.console.pages.editor_preview import get_renderer, try_form, try_source
+from notifier.console.pages.editor_preview import get_renderer, list_publishers, try_form, try_source
 from notifier.console.pages.template_conflict import show_conflict
 from notifier.console.pages.test_mail import send_to_self
 from notifier.console.preview_head import PreviewHead, build_preview_head
@@ -195,6 +195,7 @@ async def _render_editor(
         shown = source or view.source
         marks = await translations.list_translations(connection, view.template_id, shown) if shown else []
         live = await template_store.get_version(connection, view.slug, view.number) if view.number else None
+        publishers = await list_publishers(connection, (await require_member(request)).member)
     tried = TriedForm(remarks=list_remarks(view.faults))
     if source is not None:
         tried = await _try_for_page(request, form, source)
@@ -215,6 +216,7 @@ async def _render_editor(
         variables=variables,
         new_variables=[variable.path for variable in new],
         translations=marks,
+        publishers=publishers,
         names={"variables": [variable.path for variable in variables], "filters": sorted(TEMPLATE_FILTERS)},
         past_mails=past_mails,
         word_part=template_form.word_part,

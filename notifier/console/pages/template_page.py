@@ -14,7 +14,7 @@ from notifier.console.diff_rows import build_diff_rows
 from notifier.console.form import read_number
 from notifier.console.mail_frame import show_mail, show_text
 from notifier.console.page import redirect, render_page, require_member
-from notifier.console.pages.editor_preview import build_values, get_renderer
+from notifier.console.pages.editor_preview import build_values, get_renderer, list_publishers
 from notifier.console.template_form import word_part, word_translation, word_type
 from notifier.errors import InvalidRequestError, NotFoundError
 from notifier.rendering.preview_pool import TooMuchRefusedError
@@ -29,7 +29,7 @@ _VIEWS = {"html", "text", "source"}
 
 async def show_template(request: Request) -> Response:
     """Show a template."""
-    await require_member(request)
+    member = (await require_member(request)).member
     slug = request.path_params["slug"]
     async with get_console(request).read_slots.open() as connection:
         template = await template_store.get_template(connection, slug)
@@ -38,6 +38,7 @@ async def show_template(request: Request) -> Response:
         callers = (await template_usage.list_callers(connection, [template.id]))[template.id]
         current = await template_store.get_version(connection, slug, template.number) if template.number else None
         marks = await translations.list_translations(connection, template.id, current.source) if current else []
+        publishers = await list_publishers(connection, member)
     names = await name_actors(request, {version.published_by for version in versions} | {draft.updated_by or ""})
     return render_page(
         request,
@@ -52,6 +53,7 @@ async def show_template(request: Request) -> Response:
         view=_choose_view(request),
         languages=current.source.locales if current else [],
         translations=marks,
+        publishers=publishers,
         word_translation=word_translation,
         language=request.query_params.get("language", ""),
     )
