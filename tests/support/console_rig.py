@@ -49,11 +49,6 @@ class ConsoleSeed:
         lost = replace(parts, settings=parts.settings.model_copy(update={"smtp": smtp}))
         try:
             await uncertain_mails.publish_holding_welcome(lost)
-            async with self.installation.open_client(lost) as client:
-                path = await uncertain_mails.lose_after_dot(lost, client, relay)
-                other = await uncertain_mails.lose_after_dot(lost, client, relay, "uma@example.com")
-            self.examples["unknown_mail"] = path.rpartition("/")[2]
-            self.examples["mail_to_decide"] = other.rpartition("/")[2]
             self.examples |= await mail_examples.send_examples(self.installation, lost, relay)
         finally:
             await relay.stop()

@@ -56,10 +56,10 @@ MAILS = 4
 _NOT_IN_FILE_NAMES = re.compile(r'[/\\:*?"<>|\u200b-\u202e\u2066-\u2069]')
 
 
-def list_shares() -> list[tuple[str, ...]]:
-    """List the words in as many shares as there are mails."""
-    size = len(HOSTILE) // MAILS
-    return [HOSTILE[number * size : (number + 1) * size] for number in range(MAILS)]
+def list_shares(count: int = MAILS) -> list[tuple[str, ...]]:
+    """List the words in shares of the same size: by default as many as there are mails."""
+    size = len(HOSTILE) // count
+    return [HOSTILE[number * size : (number + 1) * size] for number in range(count)]
 
 
 def build_hostile_mail(to: str, words: Sequence[str] = HOSTILE[:10]) -> dict[str, Any]:

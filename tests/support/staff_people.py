@@ -16,7 +16,7 @@ from notifier.auth.staff_session import SessionTimes, SignedIn, SignInOrigin
 from notifier.auth.staff_sign_in import StaffAuthenticator
 from notifier.clock import Clock
 from notifier.db.engine import Database
-from support.hostile_words import HOSTILE
+from support.hostile_words import HOSTILE, list_shares
 
 PASSWORD = "violet harbour lantern"
 STAFF_OPERATIONS = frozenset(
@@ -33,6 +33,8 @@ STAFF_COMMANDS = tuple(
     )
 )
 """Each command for people, with arguments that it takes."""
+MANY_BROWSERS = 10
+"""Of the person with hostile words, so that all are among them."""
 ORIGIN = SignInOrigin(address="192.0.2.10", browser="Test browser")
 
 
@@ -116,8 +118,8 @@ class StaffScene:
         async with self.database.write() as connection:
             view = await staff_admin.create_staff(connection, person, actor=self.build_actor())
         signed_in = await self.authenticator.use_link(await self.create_link(view), PASSWORD, ORIGIN)
-        for words in HOSTILE:
-            await self.sign_in(view.email, origin=SignInOrigin(address=ORIGIN.address, browser=words))
+        for words in list_shares(MANY_BROWSERS):
+            await self.sign_in(view.email, origin=SignInOrigin(address=ORIGIN.address, browser=" ".join(words)))
         return signed_in.token
 
     async def sign_in(self, email: str, password: str = PASSWORD, origin: SignInOrigin = ORIGIN) -> SignedIn:
