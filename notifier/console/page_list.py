@@ -104,6 +104,7 @@ PARTS: frozenset[str] = frozenset(
         "/mail/{id:uuid}/frame",
         "/mail/{id:uuid}/files/{number:int}",
         "/templates/{slug}/versions/{number:int}/preview",
+        "/templates/{slug}/draft/preview",
         "/images/rows",
         "/images/{name}/file",
     }

@@ -52,7 +52,7 @@ def build_api_dependencies(parts: ProcessParts, probes: Probes) -> ApiDependenci
     pool = PreviewPool(images.load_base64, images.public_url)
     editors = EditorRenderers(pool, parts.clock)
     own = get_default_sender(parts.settings)
-    gate = PublishGate(parts.database, pool, parts.clock, own.address)
+    gate = PublishGate(parts.database.read, pool, parts.clock, own.address)
     usage, uses = KeyUsageWriter(parts.database, parts.clock), TemplateUsage(parts.database, parts.clock)
     forecast = QueueForecast(parts.database, parts.clock, parts.throughput)
     for close in (pool.aclose, usage.close, uses.close, forecast.close):
@@ -78,7 +78,7 @@ def build_api_dependencies(parts: ProcessParts, probes: Probes) -> ApiDependenci
         images=images,
         public_files=PublicFileCache(parts.database),
         editors=editors,
-        publisher=Publisher(parts.database, pool, gate),
+        publisher=Publisher(parts.database.read, pool, gate),
         template_cache=template_cache,
         gate=gate,
         default_sender=Mailbox(own.address, own.name),
@@ -107,14 +107,15 @@ def build_console_dependencies(api: ApiDependencies, settings: Settings) -> Cons
         times=SessionTimes.from_settings(settings.console),
     )
     slots = ReadSlots(api.database)
+    gate = PublishGate(slots.open, api.editors.pool, api.clock, api.default_sender.address)
     return ConsoleDependencies(
         database=api.database,
         clock=api.clock,
         authenticator=authenticator,
         oidc=_build_oidc(authenticator, settings.console),
         editors=api.editors,
-        gate=api.gate,
-        publisher=api.publisher,
+        gate=gate,
+        publisher=Publisher(slots.open, api.editors.pool, gate),
         previewer=ContentPreviewer(api.database, slots.open, api.editors, api.recipient_policy),
         images=api.images,
         public_files=api.public_files,

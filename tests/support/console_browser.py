@@ -136,9 +136,8 @@ def find_hidden_characters(page: Page) -> list[str]:
 
 def press_tab_until(page: Page, wanted: Locator) -> None:
     """Press Tab until the element has the focus, as somebody without a mouse does."""
-    element = wanted.element_handle()
     for _ in range(MAX_TABS):
-        if element.evaluate("(each) => each === document.activeElement"):
+        if wanted.evaluate("(each) => each === document.activeElement"):
             return
         page.keyboard.press("Tab")
     raise AssertionError(f"{wanted} is not reached by {MAX_TABS} presses of Tab")
