@@ -55,13 +55,14 @@ def list_measurements(plan: Plans, options: argparse.Namespace, made: Installati
         async with run_relay(postfix=not options.python_sink, sessions=options.sessions) as sink:
             return await measure(made, sink, *how)
 
+    drained = DRAINED[:1] if options.quick else DRAINED
     by_part: dict[str, Sequence[Measurement]] = {
         "submit": (
             partial(on_postgresql, submit.measure, plan.submit),
             partial(on_sqlite, submit.measure, plan.submit),
             partial(on_postgresql, batch.measure, plan.batch),
         ),
-        "drain": [partial(with_relay, drain.measure, template, plan.drain) for template in DRAINED],
+        "drain": [partial(with_relay, drain.measure, template, plan.drain) for template in drained],
         "latency": (partial(latency.measure, made, plan.latency),),
         "idle": (partial(on_postgresql, idle.measure, plan.idle),),
         "growth": (partial(with_relay, growth.measure, plan.growth),),

@@ -1,5 +1,6 @@
 """Reads files of trusted certificates. An error says why a file cannot be used."""
 
+import asyncio
 import ssl
 from pathlib import Path
 
@@ -30,6 +31,21 @@ def build_tls_context(ca_file: Path | None, variable: str) -> ssl.SSLContext:
         raise _build_error(ca_file, variable, reason) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+class LazyTlsContext:
+    """A client context that is built when it is first needed: reading the system's certificates takes 20 ms."""
+
+    def __init__(self, ca_file: Path | None, variable: str) -> None:
+        self._ca_file = ca_file
+        self._variable = variable
+        self._context: ssl.SSLContext | None = None
+
+    async def get_context(self) -> ssl.SSLContext:
+        """Return the context. Raises `ConfigurationError`, also at the next call, until the file can be used."""
+        if self._context is None:
+            self._context = await asyncio.to_thread(build_tls_context, self._ca_file, self._variable)
+        return self._context
 
 
 def _find_fault(data: bytes) -> str | None:

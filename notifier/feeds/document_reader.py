@@ -1,6 +1,6 @@
 """Reads a feed's document: its form, its schema, and how it differs from the revision before.
 
-Documents and schemas are somebody else's, so this runs in a child process (`reading_process`), never in the API or the
+Documents and schemas are somebody else's, so this runs in a child process (`reading_program`), never in the API or the
 sender. The messages quote no values, because they are logged.
 """
 

@@ -20,7 +20,7 @@ from notifier.errors import ConfigurationError, NotifierError
 from notifier.feeds.feed_rules import parse_feed_url
 from notifier.settings import FeedsSettings
 from notifier.states import FeedFormat
-from notifier.trusted_certificates import FEEDS_VARIABLE, build_tls_context
+from notifier.trusted_certificates import FEEDS_VARIABLE, LazyTlsContext
 from notifier.webhooks.pinned_connection import (
     MAX_HEAD_BYTES,
     AddressRefusedError,
@@ -81,7 +81,7 @@ class FeedClient:
     def __init__(self, resolver: ResolveHost, settings: FeedsSettings) -> None:
         self._resolve = resolver
         self._settings = settings
-        self._tls: ssl.SSLContext | None = None  # built at the first attempt; the start has checked its file
+        self._tls = LazyTlsContext(settings.ca_file, FEEDS_VARIABLE)  # the start has checked the file
 
     async def load_document(self, source: FeedSource) -> LoadedDocument | None:
         """Load the document; None if its server says that it has not changed. Raises `FeedLoadError`."""
@@ -110,7 +110,7 @@ class FeedClient:
     async def _exchange(self, target: WebhookTarget, source: FeedSource) -> LoadedDocument | None:
         http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
         with contextlib.ExitStack() as stack:
-            reader, writer = await open_pinned_connection(target, self._resolve, await self._get_tls_context())
+            reader, writer = await open_pinned_connection(target, self._resolve, self._tls)
             stack.callback(writer.transport.abort)  # closing TLS properly would wait for the other side
             writer.write(_encode_request(http, target, source))
             await writer.drain()
@@ -126,11 +126,6 @@ class FeedClient:
             etag=_match_field(_ETAG, fields.get("etag")),
             last_modified=_match_field(_HTTP_DATE, fields.get("last-modified")),
         )
-
-    async def _get_tls_context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = await asyncio.to_thread(build_tls_context, self._settings.ca_file, FEEDS_VARIABLE)
-        return self._tls
 
 
 def _encode_request(http: h11.Connection, target: WebhookTarget, source: FeedSource) -> bytes:

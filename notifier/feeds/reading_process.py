@@ -1,42 +1,25 @@
-"""Reads one document, or checks one schema, in a child process with little memory and time.
+"""Reads one document, or checks one schema, in a child process (`reading_program`) with little memory and time.
 
 A schema that makes the validator overflow its stack, and a document that needs too much memory, harm only that process.
 """
 
-import contextlib
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from typing import Final
 
 import msgspec
 
-from notifier.feeds.document_reader import (
-    ReadDocument,
-    ReadingTask,
-    RejectedDocument,
-    SchemaTask,
-    check_schema,
-    read_document,
-)
+from notifier.feeds.document_reader import ReadDocument, ReadingTask, RejectedDocument, SchemaTask
 from notifier.feeds.feed_rules import MAX_DOCUMENT_BYTES
-from notifier.rendering.one_task_child import (
-    TaskCrashedError,
-    TaskTimeoutError,
-    confine_child,
-    open_child,
-    receive_answers,
-)
+from notifier.feeds.reading_program import READING_SECONDS, serve_reading
+from notifier.rendering.one_task_child import TaskCrashedError, TaskTimeoutError, open_child, receive_answers
 
-READING_SECONDS: Final = 20.0
 SCHEMA_SECONDS: Final = 2.0
-MEMORY_BYTES: Final = 1024 * 1024 * 1024  # of address space; what a document needs is a small part
 MAX_STORED_BYTES: Final = 2 * MAX_DOCUMENT_BYTES
 """Bytes of a document as JSON: CSV grows, because each row has the headings."""
 _MAX_MESSAGE_BYTES: Final = 2 * MAX_STORED_BYTES
 TOO_SLOW = RejectedDocument(reason=f"reading the document took longer than {READING_SECONDS:g} s")
 CRASHED = RejectedDocument(reason="the document, or its schema, made its reader fail")
 TOO_LARGE = RejectedDocument(reason=f"as JSON the document has more than {MAX_STORED_BYTES // 1024**2} MiB")
-_TASK: msgspec.msgpack.Decoder[ReadingTask | SchemaTask] = msgspec.msgpack.Decoder(ReadingTask | SchemaTask)
 _ANSWER: msgspec.msgpack.Decoder[ReadDocument | RejectedDocument | None] = msgspec.msgpack.Decoder(
     ReadDocument | RejectedDocument | None
 )
@@ -76,11 +59,3 @@ def _run_task(
     except (TaskCrashedError, msgspec.MsgspecError):
         return CRASHED
     return None
-
-
-def serve_reading(connection: Connection) -> None:
-    """Run in the child: read the task, answer, and end."""
-    confine_child(READING_SECONDS, MEMORY_BYTES)
-    with connection, contextlib.suppress(OSError, EOFError):
-        task = _TASK.decode(connection.recv_bytes(_MAX_MESSAGE_BYTES))
-        connection.send_bytes(_encode(check_schema(task) if isinstance(task, SchemaTask) else read_document(task)))

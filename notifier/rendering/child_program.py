@@ -170,13 +170,7 @@ def _build_literal_parts(content: LiteralContent) -> MailParts:
 
 def serve_requests(connection: socket.socket, nice: int = 0, public_url: str | None = None) -> None:
     """Answer requests from the socket until the parent closes it. Linked images are below `public_url`."""
-    silence_stderr()
-    os.nice(nice)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    confine_child(nice, MAX_MEMORY_BYTES)
     bytes(MALLOC_WARMUP_BYTES)  # never touched, so that it costs nothing
     TIME_LIMIT.set_up()
     child = RenderingChild(public_url)
@@ -193,6 +187,17 @@ def serve_requests(connection: socket.socket, nice: int = 0, public_url: str | N
             FRAME_HEADER.pack_into(frame, 0, len(frame) - FRAME_HEADER.size)
             signal.setitimer(signal.ITIMER_REAL, 0)
             connection.sendall(frame)
+
+
+def confine_child(nice: int, memory_bytes: int) -> None:
+    """Give this child its priority and its limit of address space; it ends when its parent wants, or by SIGALRM."""
+    silence_stderr()
+    os.nice(nice)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def silence_stderr() -> None:

@@ -4,16 +4,12 @@ The child has limits on memory and time. It is killed as soon as its answer is t
 """
 
 import contextlib
-import os
-import resource
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 
 from notifier.rendering import preview_pool
 from notifier.rendering.child_process import get_forkserver
-from notifier.rendering.child_program import silence_stderr
 
 _POLL_SECONDS = 0.1
 
@@ -27,11 +23,14 @@ class TaskCrashedError(Exception):
 
 
 @contextlib.contextmanager
-def open_child(serve: Callable[[Connection], None], messages: Sequence[bytes], name: str) -> Iterator[Connection]:
-    """Start a child that runs `serve`, send it the messages, and kill it at the end of the block."""
+def open_child(serve: Callable[[Connection, int], None], messages: Sequence[bytes], name: str) -> Iterator[Connection]:
+    """Start a child that runs `serve` with a low priority, send it the messages, and kill it at the end of the block.
+
+    The child imports the module of `serve`, which should be small.
+    """
     context = get_forkserver()
     ours, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(theirs,), daemon=True, name=name)
+    process = context.Process(target=serve, args=(theirs, preview_pool.PREVIEW_NICENESS), daemon=True, name=name)
     process.start()
     theirs.close()
     try:
@@ -64,15 +63,3 @@ def receive_answers(
         except (OSError, EOFError) as error:
             raise TaskCrashedError from error
         yield answer
-
-
-def confine_child(wall_seconds: float, memory_bytes: int) -> None:
-    """Give this child low priority and its limits, and keep it from writing to the log."""
-    silence_stderr()
-    os.nice(preview_pool.PREVIEW_NICENESS)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(int(wall_seconds) + 5)  # in case the parent process is dead
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -17,8 +17,9 @@ import h11
 import notifier
 from notifier.backoff import MAX_RETRY_AFTER, parse_retry_after
 from notifier.clock import Clock
+from notifier.errors import ConfigurationError
 from notifier.settings import WebhooksSettings
-from notifier.trusted_certificates import WEBHOOKS_VARIABLE, build_tls_context
+from notifier.trusted_certificates import WEBHOOKS_VARIABLE, LazyTlsContext
 from notifier.webhooks.pinned_connection import (
     MAX_HEAD_BYTES,
     AddressRefusedError,
@@ -70,15 +71,14 @@ class _Reply:
 
 
 class EndpointClient:
-    """Calls endpoints. Raises `ConfigurationError` if the file of certificates cannot be read."""
+    """Calls endpoints."""
 
     def __init__(self, resolver: ResolveHost, *, clock: Clock, settings: WebhooksSettings) -> None:
         self._resolve = resolver
         self._clock = clock
         self._timeout = settings.timeout
         self._trusted = settings.insecure_hosts
-        # Built now, so that a missing file stops the start and not an attempt.
-        self._tls = build_tls_context(settings.ca_file, WEBHOOKS_VARIABLE)
+        self._tls = LazyTlsContext(settings.ca_file, WEBHOOKS_VARIABLE)  # the start has checked the file
 
     async def post(self, url: str, fields: Mapping[str, str], body: bytes) -> CallResult:
         """POST a JSON body with these header fields."""
@@ -103,6 +103,8 @@ class EndpointClient:
             detail = f"the certificate was refused: {error.verify_message}"
         except (ssl.SSLError, h11.RemoteProtocolError):
             detail = "the reply is not valid HTTP over TLS"
+        except ConfigurationError:  # its message names a file of the operator
+            detail = "the certificates that Notifier trusts cannot be read: ask its operator to run notifier doctor"
         except OSError as error:
             detail = f"no connection: {type(error).__name__}"
         return CallResult(code=code, detail=detail, seconds=self._clock.monotonic() - started, retry_after=retry_after)

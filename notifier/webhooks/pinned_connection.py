@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from notifier.errors import NotifierError
+from notifier.trusted_certificates import LazyTlsContext
 from notifier.webhooks.webhook_url import WebhookTarget, is_public_address
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -52,17 +53,18 @@ async def resolve_addresses(target: WebhookTarget, resolve: ResolveHost) -> Sequ
 
 
 async def open_pinned_connection(
-    target: WebhookTarget, resolve: ResolveHost, context: ssl.SSLContext
+    target: WebhookTarget, resolve: ResolveHost, tls: LazyTlsContext
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connect to one of the checked addresses. The name is sent, but never resolved again.
 
-    Raises `AddressRefusedError`, and `OSError` if no address can be connected to.
+    Raises `AddressRefusedError`, `OSError` if no address can be connected to, and `ConfigurationError` if the file of
+    trusted certificates cannot be used.
     """
     error: OSError = OSError("no address")
-    tls = {"ssl": context, "server_hostname": target.host} if target.secure else {}
+    secure = {"ssl": await tls.get_context(), "server_hostname": target.host} if target.secure else {}
     for address in await resolve_addresses(target, resolve):
         try:
-            return await asyncio.open_connection(address, target.port, limit=MAX_HEAD_BYTES, **tls)  # type: ignore[arg-type]
+            return await asyncio.open_connection(address, target.port, limit=MAX_HEAD_BYTES, **secure)  # type: ignore[arg-type]
         except ssl.SSLError:
             raise
         except OSError as failed:

@@ -18,7 +18,7 @@ OTHERS = ("latency", "idle", "growth", "search", "console", "hostile", "neighbou
 
 EXPECTED_TEXTS = {
     "submit": ("POST, postgresql", "POST, sqlite", "notifications/batch", "POST ÷ no-op", "commits that wrote"),
-    "drain": ("(b) receipt_inline", "(b) receipt:", "sender ÷ limit", "WAL", "CPU of parent"),
+    "drain": ("(b) receipt_inline", "sender ÷ limit", "WAL", "CPU of parent"),
     "latency": ("latency from POST",),
     "idle": ("(d) idle", "statements", "memory"),
     "growth": (

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import notifier_process
+from support import running_demo
 from support.document_blocks import ROOT, list_blocks, run_python_block
-from support.notifier_process import NotifierProcess
 
 from notifier.client import Notifier
 from notifier.inbox.client import MailHogClient
@@ -15,13 +14,10 @@ WAIT_SECONDS = 100.0
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def demo(demo_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A running demo: its addresses and its key."""
-    folder = tmp_path_factory.mktemp("demo")
-    ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
-    env = notifier_process.without_coverage(notifier_process.build_environment(folder))
-    with NotifierProcess("demo", *ports, "--data-dir", str(folder), "--json", env=env) as running:
-        yield running.wait_until_ready_json()
+    with running_demo.start_demo(tmp_path_factory.mktemp("demo"), demo_data) as demo:
+        yield demo
 
 
 @pytest.fixture(autouse=True)

@@ -44,7 +44,7 @@ def test_an_unmigrated_database_is_named(tmp_path: Path) -> None:
 
 def test_a_writing_command_respects_a_running_server(env: dict[str, str]) -> None:
     """While a server owns the SQLite file, writing commands refuse with that reason."""
-    with NotifierProcess("serve", "--port", "0", env=env, fresh=True) as server:
+    with NotifierProcess("serve", "--port", "0", env=env) as server:
         server.wait_until_ready()
         refused = notifier_process.run_notifier("services", "create", "shop", env=env, check=False)
     assert refused.returncode == 1
@@ -156,7 +156,7 @@ async def test_a_sender_shows_metrics_and_readiness(
     env = notifier_process.build_environment(
         tmp_path, DATABASE_URL=url, SMTP__PORT=str(relay.port), SENDER__METRICS_PORT=str(port)
     )
-    with NotifierProcess("sender", env=env, fresh=True) as sender:
+    with NotifierProcess("sender", env=env) as sender:
         await asyncio.to_thread(sender.wait_until_ready)
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
             ready = await client.get("/readyz")

@@ -12,16 +12,16 @@ from support.notifier_process import NotifierProcess
 from notifier.inbox.client import MailHogClient
 
 
-def _demo(folder: Path, *flags: str) -> NotifierProcess:
+def _demo(folder: Path, *flags: str, fresh: bool = False) -> NotifierProcess:
     ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
     return NotifierProcess(
-        "demo", *ports, "--data-dir", str(folder), *flags, env=notifier_process.build_environment(folder), fresh=True
+        "demo", *ports, "--data-dir", str(folder), *flags, env=notifier_process.build_environment(folder), fresh=fresh
     )
 
 
 def test_the_first_mail(tmp_path: Path) -> None:
     """One POST puts a mail into the inbox and MailHog's JSON; a second start keeps data and key."""
-    with _demo(tmp_path, "--json") as demo:
+    with _demo(tmp_path, "--json", fresh=True) as demo:
         where = demo.wait_until_ready_json()
         headers = {"Authorization": f"Bearer {where['key']}"}
         with (
@@ -38,7 +38,7 @@ def test_the_first_mail(tmp_path: Path) -> None:
         assert demo.stop() == 0
     assert stat.S_IMODE((tmp_path / "demo-key").stat().st_mode) == 0o600
     assert [path for path in tmp_path.rglob("*") if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
-    with _demo(tmp_path, "--json") as demo:
+    with _demo(tmp_path, "--json", fresh=True) as demo:
         again = demo.wait_until_ready_json()
         assert again["key"] == where["key"]
         notification = httpx2.get(f"{again['api']}{reply.headers['location']}", headers=headers).json()

@@ -14,10 +14,10 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 from standardwebhooks import Webhook
-from support import notifier_process
+from support import notifier_process, running_demo
 from support.document_blocks import ROOT, list_blocks
 from support.example_shop import Shop
-from support.notifier_process import NotifierProcess
+from support.polling import poll_in_thread
 from support.producer.caller_database import CallerDatabase
 
 from notifier.client import producer
@@ -27,14 +27,10 @@ SECRET = "whsec_c2VjcmV0IG9mIHRoZSBzaG9wLCAyNCBieXRlcw=="
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[dict[str, str]]:
+def demo(demo_data: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
     """A running Notifier with an inbox: `api`, `inbox`, `key`."""
-    ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
-    folder = tmp_path / "notifier"
-    with NotifierProcess(
-        "demo", *ports, "--data-dir", str(folder), "--json", env=notifier_process.build_environment(folder)
-    ) as running:
-        yield running.wait_until_ready_json()
+    with running_demo.start_demo(tmp_path / "notifier", demo_data) as demo:
+        yield demo
 
 
 @pytest.fixture
@@ -106,10 +102,7 @@ async def test_what_it_says_when_it_cannot(caller: CallerDatabase, demo: dict[st
 
 def _order(client: httpx2.Client, number: int, name: str) -> str:
     """Poll until the order has the value, as a customer would."""
-    for _ in range(2000):
-        if value := client.get(f"/orders/{number}").json()[name]:
-            return str(value)
-    raise AssertionError(name)
+    return poll_in_thread(lambda: str(client.get(f"/orders/{number}").json()[name] or ""))
 
 
 def test_the_shop(demo: dict[str, str], tmp_path: Path) -> None:

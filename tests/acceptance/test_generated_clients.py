@@ -3,13 +3,11 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support import notifier_process
+from support import running_demo
 from support.client_generators import require_generators, run_command
 from support.document_blocks import ROOT, list_blocks
-from support.notifier_process import NotifierProcess
 
 from notifier.inbox.client import MailHogClient
 
@@ -17,14 +15,11 @@ DOCUMENT = "docs/generated-clients.md"
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def demo(demo_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The address of a demo and its key."""
     require_generators()
-    ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
-    folder = tmp_path_factory.mktemp("demo")
-    env = notifier_process.without_coverage(notifier_process.build_environment(folder))
-    with NotifierProcess("demo", *ports, "--data-dir", str(folder), "--json", env=env) as started:
-        yield started.wait_until_ready_json()
+    with running_demo.start_demo(tmp_path_factory.mktemp("demo"), demo_data) as demo:
+        yield demo
 
 
 @pytest.fixture
@@ -34,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _send(demo: dict[str, Any], folder: Path, command: str, recipient: str) -> list[str]:
+def _send(demo: dict[str, str], folder: Path, command: str, recipient: str) -> list[str]:
     """Run a program, check that its mail arrived, and return the printed lines."""
     printed = run_command(command, folder, NOTIFIER_URL=demo["api"], NOTIFIER_API_KEY=demo["key"])
     with MailHogClient(demo["inbox"]) as inbox:
@@ -42,7 +37,7 @@ def _send(demo: dict[str, Any], folder: Path, command: str, recipient: str) -> l
     return printed.splitlines()
 
 
-def test_a_python_client(demo: dict[str, Any], folder: Path) -> None:
+def test_a_python_client(demo: dict[str, str], folder: Path) -> None:
     """openapi-python-client skips nothing but images; the program of the page sends, reads and handles a refusal."""
     command, program = (list_blocks(DOCUMENT, language)[0].text for language in ("sh", "python"))
     printed = run_command(command, folder)
@@ -55,7 +50,7 @@ def test_a_python_client(demo: dict[str, Any], folder: Path) -> None:
     assert "('/to', 'invalid_address')" in refused
 
 
-def test_a_typescript_client(demo: dict[str, Any], folder: Path) -> None:
+def test_a_typescript_client(demo: dict[str, str], folder: Path) -> None:
     """openapi-typescript's types accept valid requests and refuse invalid ones; the page's program sends."""
     command, program = list_blocks(DOCUMENT, "sh")[1].text, list_blocks(DOCUMENT, "typescript")[0].text
     run_command(command, folder)

@@ -6,9 +6,8 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-from support import notifier_process
+from support import notifier_process, running_demo
 from support.document_blocks import ROOT, list_blocks
-from support.notifier_process import NotifierProcess
 
 from notifier.inbox.client import MailHogClient
 
@@ -17,12 +16,9 @@ FILE = ROOT / "examples" / "merge.csv"
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    folder = tmp_path_factory.mktemp("demo")
-    ports = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
-    env = notifier_process.without_coverage(notifier_process.build_environment(folder))
-    with NotifierProcess("demo", *ports, "--data-dir", str(folder), "--json", env=env) as running:
-        yield running.wait_until_ready_json() | {"folder": str(folder)}
+def demo(demo_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with running_demo.start_demo(tmp_path_factory.mktemp("demo"), demo_data) as demo:
+        yield demo
 
 
 def _run(demo: dict[str, str], tmp_path: Path, *arguments: str) -> CompletedProcess[str]:

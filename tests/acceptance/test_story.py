@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from support.polling import poll_in_thread
 from support.scripted_relay import HANG, ScriptedRelay
 from support.shop_processes import ShopProcesses
 
@@ -87,10 +88,12 @@ def _published(staff: httpx2.Client, subject: str) -> dict[str, Any]:
 
 def _once_it_says(client: httpx2.Client, words: str, body: dict[str, Any]) -> httpx2.Response:
     """Send a mail once a dry run shows the new text, which takes up to a second after the publish."""
-    for _ in range(5000):
+
+    def is_shown() -> bool:
         dry = client.post("/v1/notifications", params={"dry_run": "true"}, json=body)
-        if words in dry.json()["subject"]:
-            break
+        return words in dry.json()["subject"]
+
+    poll_in_thread(is_shown)
     return client.post("/v1/notifications", json=body)
 
 
@@ -132,11 +135,12 @@ def test_a_spreadsheet_becomes_mail_and_the_morning_gets_a_report(tmp_path: Path
 
 def _until_state(client: httpx2.Client, path: str, state: str) -> dict[str, Any]:
     """Poll until a merge has the state, as a caller would."""
-    for _ in range(20_000):
+
+    def get_merge() -> dict[str, Any] | None:
         merge: dict[str, Any] = client.get(path).json()
-        if merge["state"] == state:
-            return merge
-    raise AssertionError(merge)
+        return merge if merge["state"] == state else None
+
+    return poll_in_thread(get_merge)
 
 
 async def test_a_sender_killed_after_the_dot_says_so(relay: ScriptedRelay, tmp_path: Path) -> None:
@@ -170,8 +174,9 @@ def _shipped(to: str) -> dict[str, object]:
 
 def _until(client: httpx2.Client, reply: httpx2.Response, status: str) -> dict[str, Any]:
     """Poll until the notification has the status, as a caller would."""
-    for _ in range(5000):
+
+    def get_notification() -> dict[str, Any] | None:
         notification: dict[str, Any] = client.get(reply.headers["location"]).json()
-        if notification["status"] == status:
-            return notification
-    raise AssertionError(notification)
+        return notification if notification["status"] == status else None
+
+    return poll_in_thread(get_notification)

@@ -8,6 +8,7 @@ from support import answer_likeness, notifier_process
 from support.answer_likeness import Ids
 from support.document_blocks import list_blocks
 from support.example_shop import Shop as ExampleShop
+from support.polling import poll_in_thread
 from support.shop_processes import ShopProcesses
 
 SCOPES = ("notifications:send", "notifications:read", "webhooks:manage")
@@ -44,15 +45,12 @@ def test_an_order_commits_and_the_mail_follows(tmp_path: Path) -> None:
 
 def _until(client: httpx2.Client, path: str, name: str) -> str:
     """Poll until the value exists, as a caller would."""
-    for _ in range(5000):
-        if value := client.get(path).json()[name]:
-            return str(value)
-    raise AssertionError(name)
+    return poll_in_thread(lambda: str(client.get(path).json()[name] or ""))
 
 
 def _explained(client: httpx2.Client, path: str, code: str) -> dict[str, Any]:
-    for _ in range(5000):
+    def get_explanation() -> dict[str, Any] | None:
         explanation: dict[str, Any] = client.get(f"{path}/explain").json()
-        if code in {reason["code"] for reason in explanation["because"]}:
-            return explanation
-    raise AssertionError(explanation)
+        return explanation if code in {reason["code"] for reason in explanation["because"]} else None
+
+    return poll_in_thread(get_explanation)

@@ -1,7 +1,8 @@
 """Runs `notifier` commands in forks of a process that has imported the program already.
 
-The imports take most of the time of a command, and a fork does not repeat them. Everything else is as in
-a separate process: arguments, environment, working directory, output, signals, exit status.
+The imports take most of the time of a command, and a fork does not repeat them, nor does the process that forks
+the command's children. Everything else is as in a separate process: arguments, environment, working directory, output,
+signals, exit status.
 """
 
 import array
@@ -16,12 +17,16 @@ import socket
 import subprocess
 import sys
 from importlib import import_module
+from multiprocessing import forkserver, util
 from pathlib import Path
+from typing import Any
 
 _TESTS = Path(__file__).parent.parent
 _NOTIFIER = Path(sys.executable).with_name("notifier")
 _LENGTH = 8  # bytes before each request
 _STATUS = 16  # bytes, at most, of an exit status
+_UTIL: Any = util
+_FORKSERVER: Any = forkserver  # its types are wrong
 _FIXED_AT_START = ("PYTHON", "LC_", "LANG", "TZ", "COV_", "COVERAGE_")
 
 
@@ -164,6 +169,42 @@ def _supervise(request: tuple[list[str], dict[str, str], str], stdout: int, stde
     sys.path[0] = str(_NOTIFIER.parent)
     program = sys.modules["__main__"]  # usage messages name it, and children of `multiprocessing` import it again
     program.__spec__, program.__package__, program.__file__ = None, None, str(_NOTIFIER)
+    _prepare_forkserver()
+
+
+def _prepare_forkserver() -> None:
+    """Fork the process that becomes the forkserver of `multiprocessing` when the command needs one.
+
+    It must be forked now, while there are no threads. If it is killed, `multiprocessing` starts another as usual.
+    """
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if not pid:
+        ours.close()
+        _become_forkserver(theirs)
+    theirs.close()
+    start_usual = _UTIL.spawnv_passfds
+
+    def start(path: str, arguments: list[str], descriptors: list[int]) -> int:
+        """Start a process of `multiprocessing`, which has a forkserver and others."""
+        if "multiprocessing.forkserver" in arguments[-1] and ours.fileno() >= 0:
+            with ours, contextlib.suppress(OSError):
+                socket.send_fds(ours, [b"start"], descriptors)
+                return pid
+        return int(start_usual(path, arguments, descriptors))
+
+    _UTIL.spawnv_passfds = start
+
+
+def _become_forkserver(command: socket.socket) -> None:
+    """Wait until the command needs a forkserver, and be it until the command ends."""
+    try:
+        _, descriptors, _, _ = socket.recv_fds(command, _LENGTH, 2)
+        command.close()
+        if descriptors:
+            _FORKSERVER.main(*descriptors, preload=[])
+    finally:
+        os._exit(0)
 
 
 def _import_all() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import psycopg
 
 from notifier.auth import key_admin, service_admin
 from notifier.auth.authenticated_key import KeyScope
@@ -72,28 +73,43 @@ class SqliteSeed:
 
 
 class PostgresSeed:
-    """A seeded PostgreSQL database, used as the template of each test's own."""
+    """A seeded PostgreSQL database, used as the template of each test's own.
+
+    One connection creates and drops all of them: to open one takes half as long as to copy the database.
+    """
 
     def __init__(self, server: postgres_cluster.PostgresServer) -> None:
         self._server = server
         self._name = postgres_cluster.make_database_name()
-        postgres_cluster.execute_statements(server.url("postgres"), f"CREATE DATABASE {self._name}")
+        self._connection = self._connect()
+        self._execute(f"CREATE DATABASE {self._name}")
         self.keys = asyncio.run(seed_database(server.url(self._name)))
 
     def create(self) -> str:
         """Create a copy of the seeded database, and return its name."""
         name = postgres_cluster.make_database_name()
-        copied = f"TEMPLATE {self._name} STRATEGY file_copy"
-        postgres_cluster.execute_statements(self._server.url("postgres"), f"CREATE DATABASE {name} {copied}")
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {self._name} STRATEGY file_copy")
         return name
 
     def drop(self, name: str) -> None:
         """Drop the database, even if there are connections."""
-        postgres_cluster.execute_statements(self._server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+        self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def close(self) -> None:
         """Drop the seeded database."""
         self.drop(self._name)
+        self._connection.close()
+
+    def _connect(self) -> "psycopg.Connection[Any]":
+        return psycopg.connect(self._server.url("postgres"), autocommit=True)
+
+    def _execute(self, statement: str) -> None:
+        try:
+            self._connection.execute(statement)
+        except psycopg.OperationalError:  # a test has restarted the server
+            self._connection.close()
+            self._connection = self._connect()
+            self._connection.execute(statement)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,22 +1,15 @@
-"""The conversion of one image in a child process with little memory and time.
+"""The conversion of one image in a child process (`conversion_program`) with little memory and time.
 
 An image that exploits a decoder harms only that process. The process answers with plain data; if it dies, the image is
 rejected.
 """
 
-import contextlib
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 
 import msgspec
 
-from notifier.rendering.one_task_child import (
-    TaskCrashedError,
-    TaskTimeoutError,
-    confine_child,
-    open_child,
-    receive_answers,
-)
+from notifier.rendering.one_task_child import TaskCrashedError, TaskTimeoutError, open_child, receive_answers
+from notifier.templating.assets.conversion_program import WALL_SECONDS, ConversionProgress, serve_conversion
 from notifier.templating.assets.image_conversion import (
     MAX_FILE_BYTES,
     MAX_UPLOAD_BYTES,
@@ -24,23 +17,11 @@ from notifier.templating.assets.image_conversion import (
     ConvertedImage,
     ImageOptions,
     RejectedImage,
-    convert_image,
 )
 
-WALL_SECONDS = 30.0
-MEMORY_LIMIT = 1024 * 1024 * 1024  # bytes of address space
-_MAX_OPTIONS_BYTES = 4096
 _MAX_ANSWER_BYTES = 4 * MAX_FILE_BYTES
 TIMED_OUT = RejectedImage(reason=f"converting the image took longer than {WALL_SECONDS:g} s")
 CRASHED = RejectedImage(reason="the image made its decoder fail")
-
-
-class ConversionProgress(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The progress, in per cent."""
-
-    percent: int
-
-
 _ANSWER: msgspec.msgpack.Decoder[ConvertedImage | RejectedImage | ConversionProgress] = msgspec.msgpack.Decoder(
     ConvertedImage | RejectedImage | ConversionProgress
 )
@@ -72,16 +53,3 @@ def convert_in_child(
     except (TaskCrashedError, msgspec.MsgspecError):
         return CRASHED
     return None
-
-
-def serve_conversion(connection: Connection) -> None:
-    """Run in the child, at low priority: read the options and the image, answer, and end."""
-    confine_child(WALL_SECONDS, MEMORY_LIMIT)
-    with connection, contextlib.suppress(OSError, EOFError):
-        options = msgspec.msgpack.decode(connection.recv_bytes(_MAX_OPTIONS_BYTES), type=ImageOptions)
-        data = connection.recv_bytes(MAX_UPLOAD_BYTES + 1)
-
-        def report(percent: int) -> None:
-            connection.send_bytes(_encode(ConversionProgress(percent=percent)))
-
-        connection.send_bytes(_encode(convert_image(data, options, report)))

@@ -1,6 +1,6 @@
 """Convert an uploaded image into the files that mails show: small, without metadata, always with the same bytes.
 
-Decoders may be exploited, so this runs in a child process (`conversion_process`), never in the API or the sender. The
+Decoders may be exploited, so this runs in a child process (`conversion_program`), never in the API or the sender. The
 files are encoded from the pixels; nothing else of the upload is in them.
 """
 

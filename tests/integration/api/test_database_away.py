@@ -34,8 +34,10 @@ def own_server() -> Iterator[OwnServer]:
 
 
 @pytest.fixture(scope="module")
-def own_seed(own_server: OwnServer) -> PostgresSeed:
-    return PostgresSeed(own_server)
+def own_seed(own_server: OwnServer) -> Iterator[PostgresSeed]:
+    seed = PostgresSeed(own_server)
+    yield seed
+    seed.close()
 
 
 @pytest.fixture

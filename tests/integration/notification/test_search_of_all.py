@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 QUIET = [f"quiet{number}" for number in range(9)]
 SPREAD = ("shop", "shop", "shop", "shop", "other", *QUIET[:-1])
 """One busy service, several with few mails, and one that never sends any."""
-ROWS = 400
+ROWS = 240
+MAX_PAGES = 20
+"""Pages of one search, unless the bound makes them short: single rows to the end of a long list show nothing new."""
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -104,6 +106,7 @@ async def test_every_filter_finds_each_once_in_order(archive: Archive) -> None:
         query.pop("batch_id", None)
         limit, max_rows = draw.choice((1, 3, 7, 50, 200)), draw.choice((12, 25, 100, 2000))
         expected = archive.expected(None, query)
+        limit = max(limit, len(expected) // MAX_PAGES)
         pages = await _search(archive, query, limit, max_rows)
         assert [id_ for page in pages for id_ in page] == expected, (query, limit, max_rows)
         nonempty += len(expected) > limit

@@ -110,3 +110,12 @@ async def test_tls_is_to_the_name(tmp_path: Path) -> None:
             assert (answer.code, server_names) == (code, ["hooks.example.org"])
             assert len(receiver.heard) == (1 if code else 0)
     assert "certificate" in answer.detail
+
+
+async def test_certificates_that_cannot_be_read_are_not_named(tmp_path: Path) -> None:
+    """The owner of a webhook learns that its operator must act, and not which file is missing."""
+    client = caller(Names(["127.0.0.1"]), ca_file=tmp_path / "none.pem")
+    answer = await client.post("https://hooks.example.org/hook", FIELDS, b"{}")
+    assert answer.code is None
+    assert "the certificates that Notifier trusts cannot be read" in answer.detail
+    assert "none.pem" not in answer.detail
