@@ -16,7 +16,7 @@ PASSWORD = "violet harbour lantern"
 
 
 async def test_support_sends_again_and_staff_publish(relay: ScriptedRelay, tmp_path: Path) -> None:
-    """Sam finds Bob by his address, reads why, and sends the mail again; Ada publishes warmer words for the next one."""
+    """Sam finds Bob by his address, reads why, and sends the mail again; Ada publishes warmer words for the next."""
     shop = await asyncio.to_thread(ShopProcesses, tmp_path, relay.port)
     sam = await asyncio.to_thread(_create_staff, shop, "Sam", "support")
     ada = await asyncio.to_thread(_create_staff, shop, "Ada", "editor", "publisher")
