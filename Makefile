@@ -12,7 +12,7 @@ export PIP_ROOT_USER_ACTION = ignore
 FAULT_TESTS := $(addprefix tests/, chaos sabotage integration/smtp integration/outbox integration/notification unit/outbox \
   acceptance/test_schemathesis.py)
 
-.PHONY: demo test coverage chaos check types format generate-java generate-go lock vendor bench clean
+.PHONY: demo test coverage chaos check format generate-java generate-go lock vendor bench clean
 
 # The virtual environment from the pinned lock, with this checkout installed editable.
 .venv: requirements.lock requirements-dev.lock
@@ -51,16 +51,14 @@ bench: .venv
 	$(BIN)/python -m bench $(BENCH)
 
 # Style, types, layers, and that openapi.json is what its standard and its readers demand.
-check: types .venv $(OPENAPI)/installed
+check: .venv $(OPENAPI)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(OPENAPI)/bin/openapi-spec-validator openapi.json
 	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(OPENAPI)/bin/node \
 	  $(OPENAPI)/node_modules/@redocly/cli/bin/cli.js lint --config tests/generated/redocly.yaml openapi.json
-
-types: .venv
-	$(BIN)/mypy
 
 format: .venv
 	$(BIN)/ruff check --fix .
@@ -99,7 +97,7 @@ VENDOR := notifier/console/static/vendor
 vendor: $(OPENAPI)/installed
 	rm -rf var/vendor && mkdir -p var/vendor
 	cd var/vendor && $(WITH_NODE) npm pack --silent htmx.org@$(HTMX) && tar -xzf htmx.org-$(HTMX).tgz
-	cp var/vendor/package/dist/htmx.min.js var/vendor/package/dist/ext/hx-sse.min.js $(VENDOR)
+	cp var/vendor/package/dist/htmx.min.js $(VENDOR)
 	cp var/vendor/package/LICENSE $(VENDOR)/htmx.LICENSE.txt
 	$(WITH_NODE) npm ci --prefix editor $(NPM_FLAGS)
 	cd editor && $(WITH_NODE) node_modules/.bin/esbuild editor-setup.js --bundle --format=esm --minify \

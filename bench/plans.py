@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bench.measure import (
     batch,
     console,
+    console_cost,
     drain,
     growth,
     hostile,
@@ -53,6 +54,7 @@ class Plans:
     growth: growth.Plan
     search: search.Plan
     console: console.Plan
+    console_cost: console_cost.Plan
     gate: publish_gate.Plan
     hostile: hostile.Plan
     neighbour: neighbour.Plan
@@ -87,7 +89,8 @@ def _whole(options: argparse.Namespace, setup: SenderSetup) -> Plans:
             setup=SenderSetup(sessions=options.sessions),
         ),
         search=search.Plan(rows=options.search_rows, requests=40),
-        console=console.Plan(rows=options.search_rows, services=(8, 200), requests=40),
+        console=console.Plan(rows=options.search_rows, services=(8, 200), requests=100),
+        console_cost=console_cost.Plan(rounds=options.rounds, mails=options.mails // 2, setup=setup),
         hostile=hostile.Plan(
             rounds=max(5, options.rounds), seconds=max(24.0, options.seconds), settling=12.0, most=_MANY
         ),
@@ -123,6 +126,7 @@ def _quick(options: argparse.Namespace, setup: SenderSetup) -> Plans:
         ),
         search=search.Plan(rows=min(options.search_rows, 50_000), requests=1),
         console=console.Plan(rows=min(options.search_rows, 20_000), services=(8,), requests=1),
+        console_cost=console_cost.Plan(rounds=1, mails=30, setup=setup),
         hostile=hostile.Plan(rounds=1, seconds=2.0, settling=0.5, most=20),
         neighbour=neighbour.Plan(seconds=1.0, most=20, mails=2, attacks=("open-routes", "unknown-keys")),
         gate=publish_gate.Plan(rounds=1, templates=5, versions=2, payloads=10),

@@ -17,6 +17,7 @@ from bench import plans
 from bench.measure import (
     batch,
     console,
+    console_cost,
     drain,
     growth,
     hostile,
@@ -66,7 +67,10 @@ def list_measurements(plan: Plans, options: argparse.Namespace, made: Installati
         "idle": (partial(on_postgresql, idle.measure, plan.idle),),
         "growth": (partial(with_relay, growth.measure, plan.growth),),
         "search": (partial(search.measure, made, plan.search),),
-        "console": [partial(console.measure, made, plan.console, services) for services in plan.console.services],
+        "console": (
+            *(partial(console.measure, made, plan.console, services) for services in plan.console.services),
+            partial(with_relay, console_cost.measure, plan.console_cost),
+        ),
         "hostile": (partial(hostile.measure, made, plan.hostile),),
         "neighbour": (partial(neighbour.measure, made, plan.neighbour),),
         "gate": (partial(publish_gate.measure, made, plan.gate),),

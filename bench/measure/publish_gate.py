@@ -111,7 +111,7 @@ async def _times(
 ) -> tuple[list[float], list[float], int]:
     """Return milliseconds of each gate run and each publish, and how often the gate reported progress."""
     gate, source = (
-        PublishGate(database, pool, clock, "notifier@instance.example"),
+        PublishGate(database.read, pool, clock, "notifier@instance.example"),
         template_files.read_template(ROOT / "templates", SLUG),
     )
     looks, publishes, progress_calls = [], [], []

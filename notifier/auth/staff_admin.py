@@ -21,6 +21,7 @@ from notifier.errors import Fault, InvalidRequestError, NameTakenError, NotFound
 from notifier.ids import generate_id
 
 MAX_STAFF_NAME_LENGTH = 64
+MAX_NAMED_STAFF = 5  # people who are named as those to ask
 DEFAULT_TIME_ZONE = "UTC"
 _user, _session = get_columns(StaffUser), get_columns(StaffLogin)
 _AUDITED = ("name", "roles", "disabled_at")
@@ -112,6 +113,14 @@ async def get_staff_names(connection: AsyncConnection, ids: Collection[UUID]) ->
     """Get the names of people by id; unknown ids are left out."""
     rows = await connection.execute(select(_user.id, _user.name).where(_user.id.in_(ids)))
     return {row.id: row.name for row in rows}
+
+
+async def list_names_with_role(connection: AsyncConnection, role: StaffRole) -> list[str]:
+    """List the names of people who have this role and may sign in: whom others can ask."""
+    rows = await connection.execute(
+        select(_user.name, _user.roles).where(_user.disabled_at.is_(None)).order_by(_user.name)
+    )
+    return [row.name for row in rows if role in row.roles][:MAX_NAMED_STAFF]
 
 
 async def count_staff(connection: AsyncConnection) -> int:

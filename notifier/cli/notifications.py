@@ -52,7 +52,7 @@ async def show_notification(id_: Id, as_json: Json = False) -> None:
         )
         async with parts.database.read() as connection:
             explanation = await explain_notification(connection, None, notification_id, recipients, now)
-            items = await notification_view.get_timeline(connection, None, notification_id)
+            items = await notification_view.get_timeline(connection, explanation.view)
             names = await get_actor_names(connection, (item.actor for item in items))
             policy = RetentionPolicy.from_settings(parts.settings.retention, parts.settings.api)
             until = await content_expiry.get_content_expiry(connection, notification_id, policy)

@@ -83,7 +83,7 @@ async def push_templates(
                 pool=pool,
                 clock=parts.clock,
                 by=get_operator_name(),
-                gate=PublishGate(parts.database, pool, parts.clock, sender),
+                gate=PublishGate(parts.database.read, pool, parts.clock, sender),
                 progress=progress,
                 dry_run=dry_run,
                 overwrite=overwrite,

@@ -31,6 +31,7 @@ from notifier.console.pages import (
     template_list,
     template_page,
     template_publish,
+    test_mail,
     welcome,
 )
 from notifier.console.policy import PageHeaders
@@ -53,6 +54,7 @@ PAGE_ROUTES: Sequence[Route] = (
     *editor_preview.routes,
     *template_conflict.routes,
     *template_publish.routes,
+    *test_mail.routes,
     *layouts.routes,
     *images.routes,
 )

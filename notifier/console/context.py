@@ -12,14 +12,11 @@ from notifier.console.client_address import Network
 from notifier.console.reading import ReadSlots
 from notifier.db.engine import Database
 from notifier.email_address import RecipientPolicy
-from notifier.health.probes import Probes
-from notifier.jobs.job_control import JobActions
 from notifier.lookup.content_preview import ContentPreviewer
 from notifier.lookup.mail_titles import MailTitles
 from notifier.mail.mail_parts import Mailbox
 from notifier.rendering.preview_pool import EditorRenderers
 from notifier.retention.retention_policy import RetentionPolicy
-from notifier.sse import OpenStreams
 from notifier.submission.notification_submitter import NotificationSubmitter
 from notifier.templating.assets.image_cache import InlineImageCache, PublicFileCache
 from notifier.templating.publish_gate import PublishGate
@@ -46,9 +43,6 @@ class ConsoleDependencies:
     recipient_policy: RecipientPolicy
     wake_sender: Callable[[], None]  # tells the sender of this process that something is due
     retention: RetentionPolicy
-    probes: Probes
-    streams: OpenStreams
-    job_actions: JobActions
     read_slots: ReadSlots
     mail_titles: MailTitles
     oidc: OidcSignIn | None = None  # None: people sign in by password only

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -108,7 +109,10 @@ def _word_fault(fault: Any, model: type[BaseModel]) -> str:
     described = model.model_fields.get(name)
     title = (described.title if described is not None else None) or name.replace("_", " ")
     context = {key: str(value) for key, value in fault.get("ctx", {}).items()}
-    reason = _REASONS.get(fault["type"])
+    is_choice = (
+        described is not None and isinstance(described.annotation, type) and issubclass(described.annotation, Enum)
+    )
+    reason = _REASONS.get("enum" if is_choice and fault["type"] == "missing" else fault["type"])
     if reason is not None:
         return reason.format(title=title, **context)
     message = str(fault["msg"]).removeprefix("Value error, ")

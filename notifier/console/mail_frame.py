@@ -8,6 +8,7 @@ from starlette.responses import HTMLResponse
 
 from notifier.console.context import get_console
 from notifier.console.policy import build_frame_headers
+from notifier.mail.link_target import insert_link_target
 from notifier.mail.mail_parts import PinnedAsset, build_content_id, list_shown_images
 from notifier.rendering.protocol import PreviewedMail
 
@@ -38,6 +39,7 @@ async def show_html(request: Request, html: str, assets: Mapping[str, PinnedAsse
         asset = assets[name]
         data = lines[asset.sha256].replace(b"\r\n", b"").decode()
         html = html.replace(f"cid:{build_content_id(name, asset)}", f"data:{asset.content_type};base64,{data}")
+    html = insert_link_target(html)  # the sandbox opens no new tab, so links do nothing
     return HTMLResponse(html.encode("utf-8", "replace"), headers=build_frame_headers(console.images.public_url or ""))
 
 

@@ -41,6 +41,11 @@ class MailSearch:
     chips: tuple[SearchChip, ...] = ()
     problems: tuple[str, ...] = ()
 
+    @property
+    def finds_mail(self) -> bool:
+        """True if it asks for mails; it may also ask for one mail by its id, or what begins with some letters."""
+        return not self.problems and self.id is None and self.letters is None
+
 
 @dataclass
 class _Reader:
@@ -139,7 +144,8 @@ def join_words(parts: list[str]) -> str:
 def build_search_url(text: str, **more: object) -> str:
     """Build the URL of a search."""
     values = {"q": text} | {name: str(value) for name, value in more.items()}
-    return f"/console/mail?{urlencode({name: value for name, value in values.items() if value})}"
+    query = urlencode({name: value for name, value in values.items() if value})
+    return f"/console/mail?{query}" if query else "/console/mail"
 
 
 def parse_id(text: str) -> UUID | None:

@@ -89,8 +89,8 @@ def _render(request: Request, file: str, status: int, values: dict[str, Any]) ->
 
 
 @jinja2.pass_context
-def _format_time(context: Context, moment: Any) -> Markup:
-    return words.format_time(moment, context["zone"], context["now"])
+def _format_time(context: Context, moment: Any, *, to_second: bool = False) -> Markup:
+    return words.format_time(moment, context["zone"], context["now"], to_second=to_second)
 
 
 @jinja2.pass_context

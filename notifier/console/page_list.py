@@ -99,10 +99,12 @@ PAGES: tuple[PageDescription, ...] = (
 """Error pages have no route of their own; the rig adds them."""
 PARTS: frozenset[str] = frozenset(
     {
+        "/mail/new",
         "/mail/{id:uuid}/state",
         "/mail/{id:uuid}/frame",
         "/mail/{id:uuid}/files/{number:int}",
         "/templates/{slug}/versions/{number:int}/preview",
+        "/templates/{slug}/draft/preview",
         "/images/rows",
         "/images/{name}/file",
     }

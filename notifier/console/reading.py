@@ -26,18 +26,18 @@ class ReadSlots:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._slots = asyncio.Semaphore(MAX_READS)
+        self.free = asyncio.Semaphore(MAX_READS)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection for reading. Raises `ConsoleBusyError`."""
         try:
             async with asyncio.timeout(MAX_WAIT_SECONDS):
-                await self._slots.acquire()
+                await self.free.acquire()
         except TimeoutError as error:
             raise ConsoleBusyError from error
         try:
             async with self._database.read_for_staff() as connection:
                 yield connection
         finally:
-            self._slots.release()
+            self.free.release()

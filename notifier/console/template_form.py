@@ -20,6 +20,7 @@ from notifier.template_language.template_source import (
 )
 from notifier.templating.source_diff import format_sample
 from notifier.templating.sync.template_files import parse_sample
+from notifier.templating.translations import Translation
 from notifier.templating.validation import SAMPLE, SETTINGS_FILE, SourceProblemError, is_part_name
 
 PART_WORDS = {SUBJECT: "Subject", HTML: "HTML", TEXT: "Text", SETTINGS_FILE: "Settings", SAMPLE: "Sample values"}
@@ -165,6 +166,13 @@ def word_part(name: str) -> str:
     folder, _, file = name.rpartition("/")
     language = f" ({folder.removeprefix(LOCALES)})" if folder.startswith(LOCALES) else ""
     return PART_WORDS.get(file, "The mail as a whole" if file == "mail" else file) + language
+
+
+def word_translation(translation: Translation, own: str) -> str:
+    """Word what is the matter with a language of a template, whose own one is `own`; empty if nothing is."""
+    if translation.is_missing:
+        return "not translated"
+    return f"older than {own}: {', '.join(map(word_part, translation.older))}" if translation.older else ""
 
 
 def word_type(type_: str) -> str:

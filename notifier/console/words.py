@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from markupsafe import Markup, escape
 
+from notifier.lookup.answer import describe_offset
+
 # Control characters except tab and line ends, marks that change the direction of text, and invisible separators.
 _HIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _UNITS = ((86_400, "day", "days"), (3_600, "h", "h"), (60, "min", "min"), (1, "s", "s"))
@@ -19,7 +21,6 @@ _SYSTEMS = (
     ("Linux", "Linux"),
 )
 """Words in the User-Agent of a browser, and what they mean; the first that is there counts."""
-MINUTE = 60
 SHOWN_UNITS = 2
 
 
@@ -37,10 +38,10 @@ def format_address(address: str) -> Markup:
     return Markup("<bdi>{}{}{}</bdi>").format(local, Markup("<wbr>@") if at else "", domain)
 
 
-def describe_time(moment: datetime, zone: tzinfo, now: datetime) -> str:
+def describe_time(moment: datetime, zone: tzinfo, now: datetime, *, to_second: bool = False) -> str:
     """Describe a time as people say it: "today 14:02", "Fri 5 Dec 14:02"."""
     local, today = moment.astimezone(zone), now.astimezone(zone).date()
-    clock = f"{local:%H:%M}"
+    clock = f"{local:%H:%M:%S}" if to_second else f"{local:%H:%M}"
     days = (local.date() - today).days
     if days in {-1, 0, 1}:
         return f"{('yesterday', 'today', 'tomorrow')[days + 1]} {clock}"
@@ -49,21 +50,19 @@ def describe_time(moment: datetime, zone: tzinfo, now: datetime) -> str:
     return f"{local.day} {local:%b %Y} {clock}"
 
 
-def format_time(moment: datetime, zone: tzinfo, now: datetime) -> Markup:
+def format_time(moment: datetime, zone: tzinfo, now: datetime, *, to_second: bool = False) -> Markup:
     """Format a time in the reader's zone, with UTC on hover."""
     utc = moment.astimezone(UTC)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        f"{utc:%Y-%m-%dT%H:%M:%SZ}", f"{utc:%Y-%m-%d %H:%M:%S} UTC", describe_time(moment, zone, now)
+        f"{utc:%Y-%m-%dT%H:%M:%SZ}",
+        f"{utc:%Y-%m-%d %H:%M:%S} UTC",
+        describe_time(moment, zone, now, to_second=to_second),
     )
 
 
 def describe_zone(zone_name: str, zone: tzinfo, now: datetime) -> str:
     """Describe a time zone: "Amsterdam (UTC+1)"."""
-    offset = now.astimezone(zone).utcoffset() or timedelta()
-    minutes = int(offset.total_seconds()) // MINUTE
-    hours, rest = divmod(abs(minutes), MINUTE)
-    sign = "-" if minutes < 0 else "+"
-    shift = f"UTC{sign}{hours}" + (f":{rest:02}" if rest else "") if minutes else "UTC"
+    shift = describe_offset(now.astimezone(zone))
     city = zone_name.rpartition("/")[2].replace("_", " ")
     return shift if city == shift else f"{city} ({shift})"
 

@@ -39,6 +39,8 @@ _PLANNING = {"jit": "off", "enable_seqscan": "off"}
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 Result = TypeVar("Result")
+OpenReader = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+"""Opens a connection for reading: `Database.read`, or for the console one of its few."""
 
 
 class BrokenReferenceError(NotifierError):

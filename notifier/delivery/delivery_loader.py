@@ -16,7 +16,7 @@ import msgspec
 from notifier import email_address, suppression
 from notifier.db.dialect import DialectStatement, build_statement, is_sqlite
 from notifier.db.direct_connections import StatementConnection
-from notifier.db.engine import Database
+from notifier.db.engine import OpenReader
 from notifier.db.tables import Notification, get_columns
 from notifier.mail.mail_parts import Mailbox, MailHeader
 from notifier.states import WAITING_STATUSES, KeyKind, Reason, Status, SuppressionReason, WhenUncertain
@@ -189,15 +189,15 @@ def _build_delivery(row: Mapping[str, Any]) -> Delivery:
 class SourceCache:
     """A cache of template sources by version id; a version never changes."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, open_reader: OpenReader) -> None:
+        self._open_reader = open_reader
         self._known: OrderedDict[UUID, TemplateSource] = OrderedDict()
 
     async def get_sources(self, versions: Collection[UUID | None]) -> dict[str, TemplateSource]:
         """Return the sources of these versions by the text of their id, without those that are gone."""
         version_ids = [version for version in versions if version is not None]
         if missing := {version for version in version_ids if version not in self._known}:
-            async with self._database.read() as connection:
+            async with self._open_reader() as connection:
                 self._known |= await templates.get_sources(connection, missing)
         known_ids = [version for version in version_ids if version in self._known]
         for version in known_ids:

@@ -187,7 +187,7 @@ class EmailHandler:
             await self._render_and_send(group, worker)
             return
         async with self._mails_with_files:
-            files = await attachment_validation.load_attachments(self._database, attachments)
+            files = await attachment_validation.load_attachments(self._database.read, attachments)
             if files is None:
                 self._settle(group[0], stop_unrenderable(ATTACHMENT_GONE), worker)
             else:

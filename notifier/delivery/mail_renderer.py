@@ -71,7 +71,7 @@ class MailRenderer:
     def __init__(
         self, database: Database, pool: RenderingPool, costly_pool: PreviewPool, policy: RecipientPolicy, clock: Clock
     ) -> None:
-        self._sources = SourceCache(database)
+        self._sources = SourceCache(database.read)
         self._pool = pool
         self._costly_pool = costly_pool  # for costly mails: one at a time, at lower priority
         self._policy = policy

@@ -22,6 +22,7 @@ from notifier.inbox.message_search import find_readable_messages
 from notifier.inbox.message_store import MessageStore
 from notifier.inbox.readable_text import extract_visible_text, parse_mailbox, strip_invisible
 from notifier.inbox.received_message import ReceivedAttachment, ReceivedMessage
+from notifier.mail.link_target import insert_link_target
 from notifier.sse import EventStream, OpenStreams
 
 _DEFAULT_COUNT = 100
@@ -36,13 +37,7 @@ _REMOTE = re.compile(
     r"\s{0,9}[\"']?\s{0,9}(?:https?:)?//",
     re.IGNORECASE,
 )
-_HEAD_OPENS = (
-    re.compile(r"<head(?:\s[^<>]*)?>", re.IGNORECASE),
-    re.compile(r"<html(?:\s[^<>]*)?>", re.IGNORECASE),
-)
-_DOCTYPE = re.compile(r"\s*+<!doctype[^<>]*>", re.IGNORECASE)
 # A link opens in a new tab outside the sandbox: people open the inbox to follow confirmation links.
-_BASE = '<base target="_blank">'
 _SANDBOX = "sandbox allow-popups allow-popups-to-escape-sandbox"
 _NOWHERE = f"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; {_SANDBOX}"
 _BUILT_IN = f"{_NOWHERE}; img-src data:; font-src data:; style-src 'unsafe-inline'"
@@ -193,7 +188,7 @@ def _reply_missing() -> Response:
 
 def build_frame(html: str, message: ReceivedMessage) -> str:
     """Build the document of a frame: HTML with the inline images of the message."""
-    return _insert_base(_embed_images(html, message.attachments))
+    return insert_link_target(_embed_images(html, message.attachments))
 
 
 def _build_frame_of(message: ReceivedMessage) -> str | None:
@@ -233,11 +228,3 @@ def _embed_images(html: str, attachments: tuple[ReceivedAttachment, ...]) -> str
         return urls[name]
 
     return _CID.sub(build_data_url, html)
-
-
-def _insert_base(html: str) -> str:
-    """Insert the base element, as far in as possible: before the doctype it would cause quirks mode."""
-    places = (opening.search(html) for opening in _HEAD_OPENS)
-    place = next(filter(None, places), None) or _DOCTYPE.match(html)
-    end = place.end() if place else 0
-    return html[:end] + _BASE + html[end:]

@@ -3,8 +3,8 @@
 The API, the command line and the console show this answer.
 """
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, tzinfo
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from notifier.lookup.answer_table import TEST_MAIL, Answer, AnswerAction, Situation, WaitSituation, find_answer
 from notifier.lookup.notification_view import NotificationView
@@ -46,10 +46,8 @@ def build_answer(
     view: NotificationView, *, now: datetime, causes: Sequence[WaitCause] = (), zone: tzinfo = UTC
 ) -> Answer:
     """Build the answer for a notification, with times in `zone`. `causes`: see `explain_notification`; may be empty."""
-    situation = _find_situation(view, {cause.code for cause in causes}, now)
-    row = find_answer(*situation)
-    if view.kind is KeyKind.TEST and (view.status in _SIMULATED or view.reason in _SIMULATED_REASONS):
-        row = TEST_MAIL
+    situation = find_situation(view, {cause.code for cause in causes}, now)
+    row = TEST_MAIL if is_simulated(view) else find_answer(*situation)
     fields = _list_fields(view, causes, now, zone)
     actions = [*row.actions, *_list_actions(view, situation[1])]
     return Answer(
@@ -60,7 +58,13 @@ def build_answer(
     )
 
 
-def _find_situation(view: NotificationView, codes: set[Because], now: datetime) -> Situation:
+def is_simulated(view: NotificationView) -> bool:
+    """True if a test key's mail has ended as if a mail server had been asked."""
+    return view.kind is KeyKind.TEST and (view.status in _SIMULATED or view.reason in _SIMULATED_REASONS)
+
+
+def find_situation(view: NotificationView, codes: Collection[Because], now: datetime) -> Situation:
+    """Find which row of the tables holds for a notification. `codes`: of what it waits for."""
     if view.status is Status.UNKNOWN:
         return view.status, _find_unknown_situation(view)
     if view.status not in CANCELLABLE_STATUSES:
@@ -137,3 +141,11 @@ def describe_time(time: datetime, now: datetime, zone: tzinfo) -> str:
         return f"{name} at {clock}"
     year = f" {local:%Y}" if local.year != today.year else ""
     return f"{local:%a} {local.day} {local:%b}{year} at {clock}"
+
+
+def describe_offset(local: datetime) -> str:
+    """Write how far a time is from UTC: "UTC+1", "UTC-3:30", "UTC"."""
+    minutes = int((local.utcoffset() or timedelta()).total_seconds()) // 60
+    hours, rest = divmod(abs(minutes), 60)
+    sign = "-" if minutes < 0 else "+"
+    return f"UTC{sign}{hours}" + (f":{rest:02}" if rest else "") if minutes else "UTC"

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from notifier import audit
 from notifier.audit import Actor
 from notifier.db.database_errors import convert_database_errors
-from notifier.db.engine import Database
+from notifier.db.engine import Database, OpenReader
 from notifier.db.tables import Attempt, get_columns
 from notifier.delivery import delivery_loader, mail_renderer
 from notifier.delivery.delivery_loader import Delivery
@@ -71,11 +71,14 @@ class ContentReach:
 class ContentPreviewer:
     """Renders mails to show them, with the same code as for sending."""
 
-    def __init__(self, database: Database, editors: EditorRenderers, policy: RecipientPolicy) -> None:
-        self._database = database
+    def __init__(
+        self, database: Database, open_reader: OpenReader, editors: EditorRenderers, policy: RecipientPolicy
+    ) -> None:
+        self._database = database  # for the audit
+        self._open_reader = open_reader
         self._editors = editors
         self._policy = policy
-        self._sources = delivery_loader.SourceCache(database)
+        self._sources = delivery_loader.SourceCache(open_reader)
 
     async def view_content(self, reach: ContentReach, id_: UUID, *, actor: Actor) -> ContentView:
         """Get the mail of a notification within reach; the audit record is committed before it is shown.
@@ -87,7 +90,7 @@ class ContentPreviewer:
         return view
 
     async def _preview_stored(self, reach: ContentReach, id_: UUID, actor: Actor) -> tuple[UUID, ContentView]:
-        async with self._database.read() as connection:
+        async with self._open_reader() as connection:
             view = await notification_view.get_notification(connection, reach.service_id, id_)
             if view.kind not in reach.kinds:
                 raise NotFoundError("there is no such notification")
@@ -101,7 +104,7 @@ class ContentPreviewer:
                 .limit(1)
             )
             digest: bytes | None = sent.scalar_one_or_none()
-        files = await attachment_validation.load_attachments(self._database, delivery.attachments)
+        files = await attachment_validation.load_attachments(self._open_reader, delivery.attachments)
         if files is None:
             raise UnrenderableError(str(mail_renderer.ATTACHMENT_GONE))
         mail = await self._render(f"service:{reach.service_id}" if reach.service_id else actor.name, delivery, files)
@@ -129,12 +132,12 @@ class ContentPreviewer:
 
         Raises `NotFoundError`, `ContentGoneError`, `DatabaseUnavailableError`.
         """
-        async with self._database.read() as connection:
+        async with self._open_reader() as connection:
             view = await notification_view.get_notification(connection, reach.service_id, id_)
             delivery = (await delivery_loader.load_deliveries(connection, [id_])).get(id_)
         if view.kind not in reach.kinds or delivery is None or number >= len(delivery.attachments):
             raise NotFoundError("there is no such attachment")
-        files = await attachment_validation.load_attachments(self._database, [delivery.attachments[number]])
+        files = await attachment_validation.load_attachments(self._open_reader, [delivery.attachments[number]])
         if files is None:
             raise ContentGoneError
         await self._record_view(id_, view.service_id, actor)

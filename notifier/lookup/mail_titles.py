@@ -13,7 +13,9 @@ from notifier.template_language.template_source import SUBJECT, TemplateSource
 from notifier.templating import version_store
 
 MAX_CACHED = 1_000
-_VALUE = re.compile(r"{{-?\s*([^|}\s]+)[^}]*}}")
+_VALUE = re.compile(r"{{(.*?)}}", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z_][\w.]*")
+_STRING = re.compile(r"'[^']*'|\"[^\"]*\"")
 _TAG = re.compile(r"{[%#].*?[%#]}", re.DOTALL)
 
 
@@ -56,5 +58,14 @@ class MailTitles:
 
 def build_title(source: TemplateSource) -> MailTitle:
     """Build the title of a version from its settings and its subject in the default locale."""
-    subject = _VALUE.sub(lambda match: f"\u2039{match[1]}\u203a", _TAG.sub("", source.files.get(SUBJECT, "")))
-    return MailTitle(name=source.settings.name, subject=" ".join(subject.split()))
+    return MailTitle(name=source.settings.name, subject=build_subject_pattern(source.files.get(SUBJECT, "")))
+
+
+def build_subject_pattern(subject: str) -> str:
+    """Build what a list shows of a subject: the name of a value, or \u2026, in the place of each value."""
+    return " ".join(_VALUE.sub(_name_value, _TAG.sub("", subject)).split())
+
+
+def _name_value(value: re.Match[str]) -> str:
+    name = _NAME.search(_STRING.sub("", value[1]))
+    return f"\u2039{name[0]}\u203a" if name else "\u2026"

@@ -198,10 +198,9 @@ class TimelineItem:
     attempt: AttemptView | None = None
 
 
-async def get_timeline(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -> list[TimelineItem]:
-    """Get the timeline of a notification of the service, or of any service if it is None. Raises `NotFoundError`."""
-    view = await get_notification(connection, service_id, id_)
-    statement = select(_event.at, _event.kind, _event.actor, _event.detail).where(_event.notification_id == id_)
+async def get_timeline(connection: AsyncConnection, view: NotificationView) -> list[TimelineItem]:
+    """Get the timeline of a notification that was just read."""
+    statement = select(_event.at, _event.kind, _event.actor, _event.detail).where(_event.notification_id == view.id)
     rows = await connection.execute(statement.order_by(_event.id.desc()).limit(MAX_EVENTS_SHOWN))
     newest = reversed(rows.all())
     events = [TimelineItem(at=row.at, kind=row.kind, actor=row.actor, detail=row.detail or None) for row in newest]

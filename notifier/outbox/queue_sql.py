@@ -151,11 +151,13 @@ LOST = {
     for name, condition in _SELECTED.items()
 }
 
-# The other lost claims become ready again; the fence stays, so that a late settle still counts.
+# The other lost claims become ready again; the fence stays, so that a late settle still counts. On PostgreSQL the ids
+# are collected in an array: for a planner that thinks that the queue is empty, the claims would otherwise be looked for
+# anew for each entry of the queue.
 _RESCUE = """
 UPDATE outbox_entry SET state = 'ready', leased_by = NULL, lost = lost + 1, due_at = {due}
-WHERE id IN (SELECT id FROM outbox_entry WHERE state = 'leased' AND kind = :kind AND {whose}
-             AND marked_at IS NULL AND lost < :most ORDER BY due_at LIMIT 1000 {lock})
+WHERE id {among}(SELECT id FROM outbox_entry WHERE state = 'leased' AND kind = :kind AND {whose}
+             AND marked_at IS NULL AND lost < :most ORDER BY due_at LIMIT 1000 {lock}){end}
 RETURNING id
 """
 # An entry that was lost while it ran alone waits, so that a host that kills whatever runs on it condemns no entry.
@@ -163,8 +165,10 @@ _DUE_POSTGRES = f"{NOW} + make_interval(secs => CASE lost WHEN 2 THEN 10 WHEN 3 
 _DUE_SQLITE = "CASE lost WHEN 2 THEN :soon WHEN 3 THEN :later ELSE :now END"
 RESCUE = {
     name: build_statement(
-        _RESCUE.format(due=_DUE_POSTGRES, whose=condition.format(**_ON_POSTGRES), lock=_SKIP),
-        _RESCUE.format(due=_DUE_SQLITE, whose=condition.format(**_ON_SQLITE), lock=""),
+        _RESCUE.format(
+            due=_DUE_POSTGRES, among="= ANY(ARRAY", whose=condition.format(**_ON_POSTGRES), lock=_SKIP, end=")"
+        ),
+        _RESCUE.format(due=_DUE_SQLITE, among="IN ", whose=condition.format(**_ON_SQLITE), lock="", end=""),
     )
     for name, condition in _SELECTED.items()
 }
@@ -184,8 +188,7 @@ RELEASE_HOLDS = build_statement(_RELEASE_HOLDS.format(now=NOW), _RELEASE_HOLDS.f
 def build_release(condition: str) -> DialectStatement:
     """Build the statement that releases unmarked claims of a service, in id order; `condition` is SQL on `e`.
 
-    It waits for a mark that is being written. On PostgreSQL it collects the ids in an array: for a planner that thinks
-    that the queue is empty, it would otherwise look for the claims anew for each entry of the queue.
+    It waits for a mark that is being written, and collects the ids like a rescue.
     """
     claims = f"""SELECT e.id FROM outbox_entry AS e
   WHERE e.state = 'leased' AND e.marked_at IS NULL AND e.kind = :kind AND e.service_id = :service AND {condition}"""

@@ -191,12 +191,12 @@ class EditorRenderers:
     """Renderers for everybody who edits templates or previews mails."""
 
     def __init__(self, pool: PreviewPool, clock: Clock) -> None:
-        self._pool = pool
+        self.pool = pool
         self._slots = EditorSlots(clock, lambda: pool.cpu_seconds)
 
     def get_renderer(self, editor: str) -> "EditorRenderer":
         """Get the renderer of one person."""
-        return EditorRenderer(self._pool, self._slots, editor)
+        return EditorRenderer(self.pool, self._slots, editor)
 
     def hold_slot(self, editor: str) -> AbstractAsyncContextManager[EditorSlot]:
         """Hold the slot of one person, for what takes more than one step. Raises `TooMuchRefusedError`."""

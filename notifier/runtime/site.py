@@ -3,7 +3,8 @@
 import importlib
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
 
 from notifier.api.dependencies import ApiDependencies, RateLimits
 from notifier.auth.authenticator import Authenticator, KeyUsageWriter
@@ -51,7 +52,7 @@ def build_api_dependencies(parts: ProcessParts, probes: Probes) -> ApiDependenci
     pool = PreviewPool(images.load_base64, images.public_url)
     editors = EditorRenderers(pool, parts.clock)
     own = get_default_sender(parts.settings)
-    gate = PublishGate(parts.database, pool, parts.clock, own.address)
+    gate = PublishGate(parts.database.read, pool, parts.clock, own.address)
     usage, uses = KeyUsageWriter(parts.database, parts.clock), TemplateUsage(parts.database, parts.clock)
     forecast = QueueForecast(parts.database, parts.clock, parts.throughput)
     for close in (pool.aclose, usage.close, uses.close, forecast.close):
@@ -73,11 +74,11 @@ def build_api_dependencies(parts: ProcessParts, probes: Probes) -> ApiDependenci
         rate_limits=RateLimits(rates=RateLimiter(parts.clock), settings=parts.settings.api),
         submitter=submitter,
         batch_submitter=BatchSubmitter(parts.database, submitter, parts.clock, intake.submit_all),
-        previewer=ContentPreviewer(parts.database, editors, policy),
+        previewer=ContentPreviewer(parts.database, parts.database.read, editors, policy),
         images=images,
         public_files=PublicFileCache(parts.database),
         editors=editors,
-        publisher=Publisher(parts.database, pool, gate),
+        publisher=Publisher(parts.database.read, pool, gate),
         template_cache=template_cache,
         gate=gate,
         default_sender=Mailbox(own.address, own.name),
@@ -105,15 +106,17 @@ def build_console_dependencies(api: ApiDependencies, settings: Settings) -> Cons
         clock=api.clock,
         times=SessionTimes.from_settings(settings.console),
     )
+    slots = ReadSlots(api.database)
+    gate = PublishGate(slots.open, api.editors.pool, api.clock, api.default_sender.address)
     return ConsoleDependencies(
         database=api.database,
         clock=api.clock,
         authenticator=authenticator,
         oidc=_build_oidc(authenticator, settings.console),
         editors=api.editors,
-        gate=api.gate,
-        publisher=api.publisher,
-        previewer=api.previewer,
+        gate=gate,
+        publisher=Publisher(slots.open, api.editors.pool, gate),
+        previewer=ContentPreviewer(api.database, slots.open, api.editors, api.recipient_policy),
         images=api.images,
         public_files=api.public_files,
         submitter=api.submitter,
@@ -122,10 +125,7 @@ def build_console_dependencies(api: ApiDependencies, settings: Settings) -> Cons
         recipient_policy=api.recipient_policy,
         wake_sender=api.wake_sender,
         retention=api.retention,
-        probes=api.probes,
-        streams=api.streams,
-        job_actions=api.job_actions,
-        read_slots=ReadSlots(api.database),
+        read_slots=slots,
         mail_titles=MailTitles(),
         trusted_proxies=settings.console.trusted_proxies,
         url=settings.console.url,
@@ -148,12 +148,12 @@ def _build_oidc(authenticator: StaffAuthenticator, settings: ConsoleSettings) ->
 class Site:
     """The ASGI application of a process: the console, if it is enabled, under `/console`; all else by the API."""
 
-    def __init__(self, api: FastAPI, console: ASGIApp | None) -> None:
+    def __init__(self, api: FastAPI, console: Starlette | None) -> None:
         self.state = api.state
-        self._api, self._console = api, console
+        self.api, self.console = api, console
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         path = scope.get("path", "")
         is_console = path == CONSOLE_PATH or path.startswith(f"{CONSOLE_PATH}/")
-        await (self._console if is_console and self._console is not None else self._api)(scope, receive, send)
+        await (self.console if is_console and self.console is not None else self.api)(scope, receive, send)

@@ -15,7 +15,7 @@ from typing import Any, Final
 from sqlalchemy import select
 
 from notifier.db import tables
-from notifier.db.engine import Database
+from notifier.db.engine import OpenReader
 from notifier.db.tables import get_columns
 from notifier.errors import Fault
 from notifier.mail.mail_parts import MailAttachment
@@ -154,13 +154,13 @@ def _check_content_id(content_id: str, kind: FileType | None, *, shared: bool) -
 _attachment = get_columns(tables.Attachment)
 
 
-async def load_attachments(database: Database, names: Collection[dict[str, Any]]) -> list[MailAttachment] | None:
+async def load_attachments(open_reader: OpenReader, names: Collection[dict[str, Any]]) -> list[MailAttachment] | None:
     """Load the attachments of a notification; None if some are gone."""
     if not names:
         return []
     hashes = {bytes.fromhex(name["sha256"]) for name in names}
     statement = select(_attachment.sha256, _attachment.octets).where(_attachment.sha256.in_(hashes))
-    async with database.read() as connection:
+    async with open_reader() as connection:
         bytes_by_hash = {bytes(row.sha256): bytes(row.octets) for row in await connection.execute(statement)}
     if bytes_by_hash.keys() != hashes:
         return None

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.audit import Actor, AuditAction
 from notifier.db.dialect import insert_if_absent
-from notifier.db.engine import Database
+from notifier.db.engine import OpenReader
 from notifier.db.tables import Template, TemplateDraft, get_columns
 from notifier.errors import InvalidRequestError, NotFoundError, NotifierError
 from notifier.ids import generate_id
@@ -112,7 +112,7 @@ def is_repeated_save(stored: DraftView, source: TemplateSource, by: str) -> bool
 
 
 async def check_draft(
-    database: Database,
+    open_reader: OpenReader,
     checker: EditorRenderer,
     slug: str,
     source: TemplateSource,
@@ -126,7 +126,7 @@ async def check_draft(
     `StaleDraftError`, `TemplateDeletedError`.
     """
     validation.require_valid_source(slug, source, unfinished=unfinished)
-    async with database.read() as connection:
+    async with open_reader() as connection:
         stored = await get_draft(connection, slug)
         if not is_repeated_save(stored, source, checker.editor):
             require_revision(stored, revision, source)
@@ -225,13 +225,13 @@ async def assemble_source(
 
 
 async def load_source(
-    database: Database, slug: str, version: int | None = None, *, finished: bool = False
+    open_reader: OpenReader, slug: str, version: int | None = None, *, finished: bool = False
 ) -> TemplateSource:
     """Load a published version, or the draft with its layouts and images; with `finished` only a finished draft.
 
     Raises `NotFoundError`, `InvalidRequestError`.
     """
-    async with database.read() as connection:
+    async with open_reader() as connection:
         if version is not None:
             return (await template_store.get_version(connection, slug, version)).source
         stored = await get_draft(connection, slug)

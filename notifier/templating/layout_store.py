@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, String, cast, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.audit import Actor, AuditAction
-from notifier.db.dialect import insert_if_absent
+from notifier.db.dialect import build_statement, insert_if_absent
 from notifier.db.tables import Template, TemplateDraft, TemplateLayout, TemplateVersion, get_columns
 from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
+from notifier.template_language.template_source import LAYOUTS
 from notifier.templating import edit_rules
 from notifier.templating.edit_rules import EditConflictError, record_layout, require_same_revision
 from notifier.templating.validation import MAX_SOURCE_BYTES
@@ -20,6 +21,16 @@ MAX_LISTED_USERS = 10
 """Templates that are listed when a layout is in use."""
 LAYOUT_NAME = re.compile(r"_layouts/[a-z][a-z0-9_-]{0,63}\.(html|txt)")
 _USED = re.compile(r"""{%[-+]?\s*(?:extends|include|import|from)\s+["'](_layouts/[^"']+)["']""")
+_CURRENT = """FROM template AS t
+JOIN template_version AS v ON v.template_id = t.id AND v.number = t.current_number"""
+_PINNED = build_statement(
+    f"""SELECT t.slug, f.name {_CURRENT}
+CROSS JOIN LATERAL jsonb_object_keys(v.source -> 'files') AS f(name)
+WHERE starts_with(f.name, '{LAYOUTS}') AND t.deleted_at IS NULL""",
+    f"""SELECT t.slug, f.key AS name {_CURRENT}
+CROSS JOIN json_each(v.source, '$.files') AS f
+WHERE f.key GLOB '{LAYOUTS}*' AND t.deleted_at IS NULL""",
+)
 _layout = get_columns(TemplateLayout)
 _template, _draft, _version = get_columns(Template), get_columns(TemplateDraft), get_columns(TemplateVersion)
 
@@ -120,6 +131,20 @@ async def delete_layout(connection: AsyncConnection, name: str, *, revision: int
         raise LayoutInUseError(f"it is used by {listed}{' and others' if len(users) > MAX_LISTED_USERS else ''}")
     await connection.execute(delete(TemplateLayout).where(_layout.name == name))
     await record_layout(connection, AuditAction.LAYOUT_DELETED, name, actor, revision=stored.revision)
+
+
+async def list_users_of_layouts(connection: AsyncConnection) -> dict[str, list[str]]:
+    """List the slugs of the templates whose draft or current version uses each layout, by its name."""
+    shared = {view.name: view.text for view in await list_layouts(connection)}
+    users: dict[str, set[str]] = {name: set() for name in shared}
+    for row in await connection.execute(_PINNED.for_connection(connection)):
+        users.setdefault(row.name, set()).add(row.slug)
+    drafts = select(_template.slug, _draft.source["files"].label("files"))
+    drafts = drafts.join(TemplateDraft, _draft.template_id == _template.id).where(_template.deleted_at.is_(None))
+    for row in await connection.execute(drafts):
+        for name in find_used_layouts(row.files, shared.get):
+            users[name].add(row.slug)
+    return {name: sorted(users[name]) for name in shared}
 
 
 async def list_layout_users(connection: AsyncConnection, name: str) -> list[str]:

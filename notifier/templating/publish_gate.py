@@ -17,7 +17,7 @@ from notifier import email_address
 from notifier.audit import Actor, AuditAction
 from notifier.auth.authenticated_key import may_send_from
 from notifier.clock import Clock
-from notifier.db.engine import Database
+from notifier.db.engine import OpenReader
 from notifier.email_address import InvalidAddressError
 from notifier.errors import Fault
 from notifier.rendering import subject_values
@@ -72,8 +72,8 @@ class _TriedDraft:
 class PublishGate:
     """Tries drafts on recent requests."""
 
-    def __init__(self, database: Database, pool: PreviewPool | RenderingPool, clock: Clock, sender: str) -> None:
-        self._database = database
+    def __init__(self, open_reader: OpenReader, pool: PreviewPool | RenderingPool, clock: Clock, sender: str) -> None:
+        self._open_reader = open_reader
         self._pool = pool
         self._clock = clock
         self._sender = sender  # the instance's own From address
@@ -88,7 +88,7 @@ class PublishGate:
         progress: ProgressCallback | None = None,
     ) -> GateReport:
         """Report what publishing the source would do; `report` is of this very source."""
-        async with self._database.read() as connection:
+        async with self._open_reader() as connection:
             stored = await recent_requests.load_gate_input(connection, slug, self._clock.now() - KEY_USE_PERIOD)
         draft = self._prepare_draft(source, report, stored, masked=masked)
         kinds: dict[ChangeKind, RequestCount] = {}
@@ -166,7 +166,7 @@ class PublishGate:
         draft: _TriedDraft,
     ) -> None:
         """Try some requests of one service: those that would be refused are counted, the others are rendered."""
-        async with self._database.read() as connection:
+        async with self._open_reader() as connection:
             texts = await recent_requests.get_variables(connection, [request.id for request in chunk])
         requests = [(request, texts[request.id]) for request in chunk if request.id in texts]
         tally.counts["looked"] += len(requests)
@@ -234,7 +234,7 @@ class PublishGate:
 
     async def _load_masked(self, specimen: RecentRequest, draft: _TriedDraft) -> MailVariables | None:
         """Load the variables of a request without the secret ones; None: they were deleted meanwhile."""
-        async with self._database.read() as connection:
+        async with self._open_reader() as connection:
             texts = await recent_requests.get_variables(connection, [specimen.id])
         if specimen.id not in texts:
             return None

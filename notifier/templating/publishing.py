@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.audit import Actor, AuditAction
-from notifier.db.engine import Database
+from notifier.db.engine import OpenReader
 from notifier.errors import NotFoundError, NotifierError
 from notifier.rendering.preview_pool import EditorRenderer, PreviewPool
 from notifier.rendering.protocol import SourceCheck
@@ -59,8 +59,8 @@ class PublishCandidate:
 class Publisher:
     """Examines a draft or an old version before it is published."""
 
-    def __init__(self, database: Database, checker: EditorRenderer | PreviewPool, gate: PublishGate) -> None:
-        self._database = database
+    def __init__(self, open_reader: OpenReader, checker: EditorRenderer | PreviewPool, gate: PublishGate) -> None:
+        self._open_reader = open_reader
         self._checker = checker
         self._gate = gate
 
@@ -70,7 +70,7 @@ class Publisher:
         Raises `NotFoundError`, `StaleDraftError`, `TemplateDeletedError`, `NothingToPublishError`, `GateClosedError`,
         and `InvalidRequestError` if it does not render or a lint rule forbids it.
         """
-        async with self._database.read() as connection:
+        async with self._open_reader() as connection:
             source = await _get_publish_source(connection, request)
             current = await version_store.get_current_version(connection, request.slug)
         if current is not None and current.content_hash == source.content_hash():
@@ -101,6 +101,7 @@ async def publish_template(
         fields["restored"] = request.version
     if candidate.report is not None and candidate.report.blocks:
         fields["forced"] = request.force_reason
+        fields["breaks"] = [outcome.service for outcome in candidate.report.services if outcome.blocks]
     action = AuditAction.TEMPLATE_RESTORED if is_old else AuditAction.TEMPLATE_PUBLISHED
     await record_template(connection, action, (version.template_id, request.slug), actor, **fields)
     return version

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.db.engine import Database
+from notifier.db.engine import OpenReader
 from notifier.errors import NotFoundError
 from notifier.rendering.line_diff import DiffBudget
 from notifier.rendering.preview_pool import EditorRenderer
@@ -237,13 +237,13 @@ class StateDifference:
 
 
 async def compare_states(
-    database: Database, checker: EditorRenderer, slug: str, from_: str | None, to: str
+    open_reader: OpenReader, checker: EditorRenderer, slug: str, from_: str | None, to: str
 ) -> StateDifference:
     """Compare two states, each `draft` or the number of a version; `from_` None: the current version.
 
     Raises `NotFoundError`.
     """
-    async with database.read() as connection:
+    async with open_reader() as connection:
         begin = from_ or str((await template_store.get_template(connection, slug)).number)
         old, old_schema = (None, {}) if begin == "0" else await _load(connection, slug, begin)
         new, new_schema = await _load(connection, slug, to)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 ENV = without_coverage(dict(os.environ))
 SUBMIT, DRAIN = ("submit",), ("drain",)
 GATE = ("gate",)  # alone: its child has a low priority, and may never run beside a drain on two cores
-OTHERS = ("latency", "idle", "growth", "search", "hostile", "neighbour")
+OTHERS = ("latency", "idle", "growth", "search", "console", "hostile", "neighbour")
 
 EXPECTED_TEXTS = {
     "submit": ("POST, postgresql", "POST, sqlite", "notifications/batch", "POST ÷ no-op", "commits that wrote"),
@@ -28,6 +28,7 @@ EXPECTED_TEXTS = {
         "come and go",
     ),
     "search": ("(g) search", "status=failed", "tag + template", "slowest filter alone"),
+    "console": ("(m) console", "one mail", "(n) people in the console", "CPU of a page", "s between pages ÷ nobody"),
     "hostile": ("(j) hostile", "POST, hostile", "hostile ÷ quiet"),
     "neighbour": ("(l) neighbour", "unknown-keys ÷ quiet", "the attacker's answers"),
     "gate": ("(i) publishing", "gate over 10 payloads", "check and publish"),

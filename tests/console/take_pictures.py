@@ -36,10 +36,12 @@ def take_pictures(target: Path, wanted_name: str) -> None:
                     for scheme in SCHEMES:
                         if wanted_name not in each.name:
                             continue
-                        token = None if each.page.is_open else rig.tokens["admin"]
+                        token = rig.tokens[each.role] if each.role is not None else None
                         with browser.open_page(token=token, width=width, scheme=scheme) as page:
-                            page.goto(rig.fill_in(each.path))
+                            page.goto(rig.fill_in(each.path), wait_until="networkidle")
                             name = f"{each.name.replace(' ', '-')}-{width}-{scheme}.png"
+                            for frame in page.locator("iframe").all():  # painted only when it is seen
+                                frame.scroll_into_view_if_needed()
                             page.screenshot(path=target / name, full_page=True)
 
 

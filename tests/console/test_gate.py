@@ -1,10 +1,7 @@
 """Who is let in, from where, and what they are told otherwise; on both databases."""
 
-import asyncio
 import re
-from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any
 
 import httpx2
 import pytest
@@ -16,7 +13,6 @@ from support.staff_people import PASSWORD, StaffScene
 
 from notifier.auth.staff_roles import StaffRole
 from notifier.console.app import OPEN_ROUTES, PAGE_ROUTES
-from notifier.console.reading import MAX_READS
 from notifier.console.session_gate import LOOPBACK_COOKIE, SECURE_COOKIE
 from notifier.runtime.wiring import ProcessParts
 
@@ -147,26 +143,6 @@ async def test_a_page_is_use_of_a_session_and_a_part_is_not(installation: Instal
         assert (await client.get("/console/me", headers={"HX-Request": "true"})).status_code == 200
         clock.advance(TWENTY_MINUTES)
         assert (await client.get("/console/me")).status_code == 303
-
-
-async def test_more_readers_than_there_is_room_for_are_told(
-    sqlite_installation: Installation,
-) -> None:
-    """While all reading connections of the console are in use, a page says that it is busy, and when to try again."""
-    async with sqlite_installation.open_parts() as parts, AsyncExitStack() as stack:
-        token = await _create_token(parts)
-        client = await stack.enter_async_context(open_console(parts, token))
-        transport: Any = client._transport
-        slots = transport.app._console.state.dependencies.read_slots
-        async with AsyncExitStack() as readers:
-            for _ in range(MAX_READS):
-                await readers.enter_async_context(slots.open())
-            busy = await client.get("/console/")
-            assert (busy.status_code, busy.headers["retry-after"]) == (503, "2")
-            assert "Busy. Try again in a moment." in busy.text
-            assert (await client.get("/readyz")).status_code == 200
-        pages = await asyncio.gather(*(client.get("/console/") for _ in range(10)))
-        assert {page.status_code for page in pages} == {200}
 
 
 async def test_forms_have_limits(sqlite_installation: Installation) -> None:

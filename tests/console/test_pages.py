@@ -27,7 +27,7 @@ STATES = list(list_page_states())
 @pytest.mark.parametrize("state", STATES, ids=[state.name for state in STATES])
 def test_each_page_is_usable_and_harmless(state: PageState, rig: ConsoleRig, browser: ConsoleBrowser) -> None:
     """No barrier for anybody, light or dark; nothing that a policy refuses; no wider than the narrowest window."""
-    token = None if state.page.is_open else rig.tokens["admin"]
+    token = rig.tokens[state.role] if state.role is not None else None
     schemes: tuple[Scheme, ...] = ("light", "dark")
     for scheme in schemes:
         with browser.open_page(token=token, width=DESKTOP, scheme=scheme) as opened:

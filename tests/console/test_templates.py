@@ -8,7 +8,7 @@ import pytest
 
 CONSOLE = Path(__file__).parents[2] / "notifier" / "console"
 TEMPLATES = sorted((CONSOLE / "templates").rglob("*.html"))
-HTMX_ATTRIBUTES = {"hx-get", "hx-target", "hx-swap", "hx-trigger", "hx-push-url", "hx-sse:connect"}
+HTMX_ATTRIBUTES = {"hx-get", "hx-target", "hx-swap", "hx-trigger", "hx-push-url"}
 """Others can run code of an attribute, for which the policy would have to allow `unsafe-eval`."""
 MAX_STYLE_BYTES, MAX_SCRIPT_BYTES = 12 * 1024, 40 * 1024
 """Compressed: all style sheets, and all scripts without the editor's."""

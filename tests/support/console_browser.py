@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Dialog, Locator, Page, expect
 
 from support import browser
 from support.browser import WAIT_MILLISECONDS
@@ -17,6 +17,7 @@ AXE = Path(__file__).parents[2] / ".venv" / "openapi" / "node_modules" / "axe-co
 STRANGE_HOST = "console.example"
 """A name by which the browser reaches the program, and which is not the console's."""
 PHONE, TABLET, DESKTOP = 375, 768, 1440
+MAX_TABS = 100
 Scheme = Literal["light", "dark"]
 MAIL_FRAME = "/frame"
 """How the URLs of mails in frames end."""
@@ -113,6 +114,33 @@ def find_overflow(page: Page) -> list[str]:
         document.documentElement.clientWidth + 1).map((each) => each.outerHTML.slice(0, 120))"""
     wide: list[str] = page.evaluate(script)
     return wide
+
+
+def find_hidden_characters(page: Page) -> list[str]:
+    """Find characters that nobody sees, or that turn text around, in what a page shows or names.
+
+    Fields keep what was typed, and links what they lead to.
+    """
+    script = r"""() => {
+      const hidden = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/;
+      const texts = [document.title];
+      for (const each of document.querySelectorAll("*")) {
+        for (const {name, value} of each.attributes) if (!["value", "href", "src"].includes(name)) texts.push(value);
+        for (const node of each.childNodes) if (node.nodeType === Node.TEXT_NODE) texts.push(node.data);
+      }
+      return texts.filter((text) => hidden.test(text)).map((text) => JSON.stringify(text.slice(0, 80)));
+    }"""
+    found: list[str] = page.evaluate(script)
+    return found
+
+
+def press_tab_until(page: Page, wanted: Locator) -> None:
+    """Press Tab until the element has the focus, as somebody without a mouse does."""
+    for _ in range(MAX_TABS):
+        if wanted.evaluate("(each) => each === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"{wanted} is not reached by {MAX_TABS} presses of Tab")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from notifier.auth.staff_roles import StaffRole
 from notifier.clock import SystemClock
 from notifier.inbox.inbox_server import BackgroundInbox
 from notifier.runtime import wiring
-from support import mail_examples, notifier_process, template_states, uncertain_mails
+from support import mail_examples, notifier_process, template_editor, template_states, uncertain_mails
 from support.notifier_process import NotifierProcess
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import Installation
@@ -29,14 +29,18 @@ class ConsoleSeed:
     installation: Installation
     tokens: dict[str, str] = field(default_factory=dict)  # of sessions, by the role of the person
     links: dict[str, str] = field(default_factory=dict)  # one-time links, by the name of the person
+    admin_key: str = ""
     examples: dict[str, str] = field(default_factory=dict)  # what `{…}` in the list of pages stands for
 
     async def fill(self, people: StaffScene, parts: wiring.ProcessParts) -> None:
         """Create people of each role, a person with a one-time link, and a mail whose outcome nobody knows."""
+        actors = {}
         for role in (NOBODY, *StaffRole):
             roles = () if role == NOBODY else (StaffRole(role),)
-            _, signed_in = await people.create_signed_in(role.capitalize(), *roles)
+            person, signed_in = await people.create_signed_in(role.capitalize(), *roles)
             self.tokens[role] = signed_in.token
+            actors[role] = f"staff:{person.id}"
+        self.tokens["mallory"] = await people.create_hostile()
         for name in ("Wendy", "Wilma"):
             self.links[name] = await people.create_link(await people.create_person(name, StaffRole.ADMIN))
         self.examples["welcome_link"] = self.links["Wendy"]
@@ -45,13 +49,11 @@ class ConsoleSeed:
         lost = replace(parts, settings=parts.settings.model_copy(update={"smtp": smtp}))
         try:
             await uncertain_mails.publish_holding_welcome(lost)
-            async with self.installation.open_client(lost) as client:
-                path = await uncertain_mails.lose_after_dot(lost, client, relay)
-            self.examples["unknown_mail"] = path.rpartition("/")[2]
             self.examples |= await mail_examples.send_examples(self.installation, lost, relay)
         finally:
             await relay.stop()
-        await template_states.save_states(parts)
+        await template_states.save_states(parts, actors[StaffRole.EDITOR])
+        self.admin_key = await template_editor.create_admin_key(parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,8 @@ class ConsoleRig:
     tokens: Mapping[str, str]
     links: Mapping[str, str]
     examples: Mapping[str, str]
+    admin_key: str  # of the API
+    key: str  # of a service, which may send
     process: NotifierProcess
 
     def fill_in(self, path: str) -> str:
@@ -93,5 +97,7 @@ def start_console(installation: Installation, folder: Path) -> Iterator[ConsoleR
                 tokens=seed.tokens,
                 links=seed.links,
                 examples=seed.examples,
+                admin_key=seed.admin_key,
+                key=installation.keys.shop,
                 process=process,
             )

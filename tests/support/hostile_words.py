@@ -1,5 +1,7 @@
 """Words of strangers that would do harm if a page did not escape them: in names, subjects, bodies, tags, replies."""
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 MARK = "hacked"
@@ -49,19 +51,31 @@ HOSTILE = (
 )
 
 
-def build_hostile_mail(to: str) -> dict[str, Any]:
-    """Build a request that has such words in every place that a caller fills."""
-    body = "\n".join(f"<p>{words}</p>" for words in HOSTILE)
+MAILS = 4
+"""In which all words are in each field of a mail, ten in each."""
+_NOT_IN_FILE_NAMES = re.compile(r'[/\\:*?"<>|\u200b-\u202e\u2066-\u2069]')
+
+
+def list_shares(count: int = MAILS) -> list[tuple[str, ...]]:
+    """List the words in shares of the same size: by default as many as there are mails."""
+    size = len(HOSTILE) // count
+    return [HOSTILE[number * size : (number + 1) * size] for number in range(count)]
+
+
+def build_hostile_mail(to: str, words: Sequence[str] = HOSTILE[:10]) -> dict[str, Any]:
+    """Build a request that has ten words in each place that a caller fills, and all of them in its texts."""
+    body = "\n".join(f"<p>{each}</p>" for each in HOSTILE)
+    names = [_NOT_IN_FILE_NAMES.sub("", each).strip(". ")[:80] or "empty" for each in words]
     return {
         "to": to,
         "content": {
-            "subject": HOSTILE[0] + HOSTILE[1],
+            "subject": " ".join(words),
             "html": f"<html><body>{body}</body></html>",
             "text": "\n".join(HOSTILE),
         },
-        "tags": [words[:64] for words in HOSTILE[:10]],
-        "metadata": {f"key{number}": words for number, words in enumerate(HOSTILE[:20])},
+        "tags": [each[:64] for each in words],
+        "metadata": {each[:64]: each for each in words},
         "attachments": [
-            {"filename": "bill ' onerror=1 &lt;b&gt;.txt", "content_type": "text/plain", "content": "SGVsbG8="}
+            {"filename": f"{name}.txt", "content_type": "text/plain", "content": "SGVsbG8="} for name in names
         ],
     }

@@ -16,6 +16,7 @@ from notifier.auth.staff_session import SessionTimes, SignedIn, SignInOrigin
 from notifier.auth.staff_sign_in import StaffAuthenticator
 from notifier.clock import Clock
 from notifier.db.engine import Database
+from support.hostile_words import HOSTILE, list_shares
 
 PASSWORD = "violet harbour lantern"
 STAFF_OPERATIONS = frozenset(
@@ -32,6 +33,8 @@ STAFF_COMMANDS = tuple(
     )
 )
 """Each command for people, with arguments that it takes."""
+MANY_BROWSERS = 10
+"""Of the person with hostile words, so that all are among them."""
 ORIGIN = SignInOrigin(address="192.0.2.10", browser="Test browser")
 
 
@@ -107,6 +110,17 @@ class StaffScene:
         person = await self.create_person(name, *roles)
         token = await self.create_link(person)
         return person, await self.authenticator.use_link(token, PASSWORD, origin)
+
+    async def create_hostile(self) -> str:
+        """Create a person of support with the words of strangers in name and browsers; return a session's token."""
+        name = HOSTILE[0] + HOSTILE[24]
+        person = NewStaff(email="mallory@staff.example", name=name, roles=frozenset({StaffRole.SUPPORT}))
+        async with self.database.write() as connection:
+            view = await staff_admin.create_staff(connection, person, actor=self.build_actor())
+        signed_in = await self.authenticator.use_link(await self.create_link(view), PASSWORD, ORIGIN)
+        for words in list_shares(MANY_BROWSERS):
+            await self.sign_in(view.email, origin=SignInOrigin(address=ORIGIN.address, browser=" ".join(words)))
+        return signed_in.token
 
     async def sign_in(self, email: str, password: str = PASSWORD, origin: SignInOrigin = ORIGIN) -> SignedIn:
         """Sign in by password."""

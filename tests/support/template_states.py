@@ -37,9 +37,9 @@ def break_filter(source: TemplateSource, line: int = 1) -> TemplateSource:
     return structs.replace(source, files=source.files | {HTML: "\n".join(lines)})
 
 
-async def save_states(parts: wiring.ProcessParts) -> None:
-    """Save the drafts, and upload an image."""
-    actor = Actor(name="staff:00000000-0000-0000-0000-000000000000", at=parts.clock.now())
+async def save_states(parts: wiring.ProcessParts, editor: str) -> None:
+    """Save drafts as this actor, and upload two images, one of which cannot be converted."""
+    actor = Actor(name=editor, at=parts.clock.now())
     broken = break_filter(read_shipped("password_reset"))
     async with parts.database.read() as connection:
         whole = await draft_store.assemble_source(connection, broken, "password_reset")
@@ -55,7 +55,14 @@ async def save_states(parts: wiring.ProcessParts) -> None:
         hostile, files=hostile.files | subject, sample=hostile.sample | {"product": '"><script>alert(4)</script>'}
     )
     hostile = structs.replace(hostile, settings=structs.replace(hostile.settings, name=HOSTILE, description=HOSTILE))
+    letter = read_shipped("newsletter")
+    changed = {
+        SUBJECT: "News: " + letter.files[SUBJECT],
+        HTML: letter.files[HTML] + "{# {{ image('logo', alt='') }} #}",
+    }
+    letter = structs.replace(letter, files=letter.files | changed)  # the German subject is older now
     drafts = (
+        ("newsletter", letter, ()),
         ("welcome", add_variable(read_shipped("welcome"), "ticket"), ()),
         ("password_reset", broken, checked.faults),
         ("daily_report", hostile, ()),
@@ -67,4 +74,5 @@ async def save_states(parts: wiring.ProcessParts) -> None:
                 connection, slug, source, revision=view.revision, actor=actor, faults=tuple(faults)
             )
         data = sample_images.encode_image(sample_images.draw_red_bar())
-        await asset_store.upload_asset(connection, "logo", data, ImageOptions(), revision=0, actor=actor)
+        for name, content in (("logo", data), ("badge", b"no image")):
+            await asset_store.upload_asset(connection, name, content, ImageOptions(), revision=0, actor=actor)

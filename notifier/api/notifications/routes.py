@@ -59,7 +59,8 @@ async def get_notification_events(
     """List the events of a notification, oldest first: every attempt, and every change by a person or a caller."""
     _, service_id = await authenticate_chooser(request, KeyScope.READ, service)
     async with get_dependencies(request).database.read() as connection:
-        items = await notification_view.get_timeline(connection, service_id, parse_id(notification_id))
+        view = await notification_view.get_notification(connection, service_id, parse_id(notification_id))
+        items = await notification_view.get_timeline(connection, view)
         names = await get_actor_names(connection, (item.actor for item in items))
     return {"events": [models.build_event_reply(item, names) for item in items]}
 

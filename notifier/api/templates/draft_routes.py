@@ -71,7 +71,7 @@ async def save_template_draft(request: Request, slug: Slug, audit: AuditDependen
     source, revision = draft.source(), draft.revision
     renderer = dependencies.editors.get_renderer(caller.actor_name)
     checked = await draft_store.check_draft(
-        dependencies.database, renderer, slug, source, revision=revision, unfinished=draft.unfinished
+        dependencies.database.read, renderer, slug, source, revision=revision, unfinished=draft.unfinished
     )
     async with open_change_transaction(request) as connection:
         actor = audit.get_actor(caller)
@@ -102,7 +102,7 @@ async def preview_template(request: Request, slug: Slug, audit: AuditDependency)
     """Render the draft, or a version, as a mail; with the sample, or with your variables."""
     caller = await authenticate_key(request, KeyScope.TEMPLATES_READ)
     body = await read_optional_model(request, PreviewIn)
-    source = await draft_store.load_source(get_dependencies(request).database, slug, body.version)
+    source = await draft_store.load_source(get_dependencies(request).database.read, slug, body.version)
     if body.like is None:
         audit.record_no_change()
     else:

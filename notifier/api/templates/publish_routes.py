@@ -64,7 +64,7 @@ async def try_template(request: Request, slug: Slug, audit: AuditDependency) -> 
     if body.unmasked:
         caller.require_scope(KeyScope.UNMASKED)
     caller.require_live("sees what live mail says")
-    source = await draft_store.load_source(dependencies.database, slug, body.version, finished=True)
+    source = await draft_store.load_source(dependencies.database.read, slug, body.version, finished=True)
     checked = await dependencies.editors.get_renderer(caller.actor_name).check(source)
     validation.require_renderable(checked)
     if body.unmasked:
@@ -147,7 +147,7 @@ async def test_template(request: Request, response: Response, slug: Slug, audit:
     else:
         dependencies.rate_limits.count_request(request, key)
     body = await read_model(request, TestSendIn)
-    source = await draft_store.load_source(dependencies.database, slug, body.version, finished=True)
+    source = await draft_store.load_source(dependencies.database.read, slug, body.version, finished=True)
     filled = await fill_values(request, key, audit, slug, body, source)
     mail = TemplateTestMail(
         slug=slug,

@@ -124,7 +124,7 @@ async def diff_template(
     dependencies = get_dependencies(request)
     caller = await authenticate_key(request, KeyScope.TEMPLATES_READ)
     editor = dependencies.editors.get_renderer(caller.actor_name)
-    difference = await source_diff.compare_states(dependencies.database, editor, slug, from_, to)
+    difference = await source_diff.compare_states(dependencies.database.read, editor, slug, from_, to)
     variables = {"added": difference.added, "removed": difference.removed}
     files = [vars(file) for file in difference.files]
     return {"from": difference.from_, "to": to, "files": files, "variables": variables}

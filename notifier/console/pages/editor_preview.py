@@ -1,23 +1,29 @@
 """The preview of the editor: the text of its form as a mail in a frame, and what is wrong with it. Nothing is saved."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from notifier.auth import staff_admin
 from notifier.auth.authenticated_key import KeyScope
+from notifier.auth.staff_roles import StaffRole
+from notifier.auth.staff_session import StaffMember
 from notifier.console import template_form
 from notifier.console.act import act, get_actor
 from notifier.console.context import get_console
 from notifier.console.form import FormErrors, read_form
 from notifier.console.mail_frame import show_mail, show_text
 from notifier.console.page import render_part, require_member
+from notifier.console.preview_head import build_preview_head
+from notifier.console.reading import ReadConnection
 from notifier.console.template_form import TemplateForm
 from notifier.console.template_remarks import list_remarks
 from notifier.errors import InvalidRequestError
 from notifier.rendering.preview_pool import EditorRenderer, TooMuchRefusedError
-from notifier.template_language.template_source import TemplateSource
+from notifier.template_language.template_source import RenderFault, TemplateSource
 from notifier.templating import draft_store, template_preview, validation
 from notifier.templating.template_preview import PreviewValues, UnsavedPreview
 
@@ -35,9 +41,7 @@ async def preview_text(request: Request) -> Response:
     preview, whole = tried
     assert isinstance(form, TemplateForm)
     if preview.mail is None:
-        remarks = list_remarks(preview.faults)
-        text = "\n\n".join(f"{remark.place}: {remark.sentence} {remark.advice}" for remark in remarks)
-        return show_text(f"This cannot be shown yet.\n\n{text}", status=REFUSED)
+        return show_text(describe_missing_mail(preview.faults), status=REFUSED)
     return await show_mail(request, preview.mail, whole.assets, form.view)
 
 
@@ -47,10 +51,11 @@ async def list_form_remarks(request: Request) -> Response:
     get_actor(request).record_no_change()
     tried = await try_form(request, await read_form(request, TemplateForm))
     if isinstance(tried, FormErrors):
-        return render_part(request, "edit_remarks", remarks=[], preview=None, problems=[*tried.messages.values()])
+        return render_part(request, "edit_answer", remarks=[], preview=None, problems=[*tried.messages.values()])
     preview, _ = tried
     remarks = list_remarks(preview.faults, preview.checked.remarks)
-    return render_part(request, "edit_remarks", remarks=remarks, preview=preview.mail, problems=[])
+    head = await build_preview_head(preview.mail) if preview.mail is not None else None
+    return render_part(request, "edit_answer", remarks=remarks, preview=head, problems=[])
 
 
 async def try_form(
@@ -86,12 +91,26 @@ async def try_source(
     return preview, whole
 
 
+def describe_missing_mail(faults: Sequence[RenderFault]) -> str:
+    """Describe why there is no mail to show."""
+    remarks = list_remarks(faults)
+    text = "\n\n".join(f"{remark.place}: {remark.sentence} {remark.advice}" for remark in remarks)
+    return f"This cannot be shown yet.\n\n{text}"
+
+
 async def build_values(request: Request, own: dict[str, Any] | None, locale: str | None = None) -> PreviewValues:
     """Build what a preview is rendered with, as a mail to the person who looks at it."""
     console, member = get_console(request), (await require_member(request)).member
     return PreviewValues(
         variables=own, locale=locale, recipient=member.email, sender=console.default_sender, at=console.clock.now()
     )
+
+
+async def list_publishers(connection: ReadConnection, member: StaffMember) -> list[str]:
+    """List the names of publishers for somebody who may not publish; empty for those who may."""
+    if member.has_scope(KeyScope.TEMPLATES_PUBLISH):
+        return []
+    return await staff_admin.list_names_with_role(connection, StaffRole.PUBLISHER)
 
 
 def get_renderer(request: Request) -> EditorRenderer:

@@ -1,7 +1,9 @@
 """The first page: what waits for the person who opens it, and what went out today."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
@@ -12,6 +14,7 @@ from notifier.console.context import get_console
 from notifier.console.page import render_page, require_member
 from notifier.console.words import choose_plural
 from notifier.lookup import notification_view
+from notifier.lookup.mail_titles import MailTitle
 from notifier.lookup.notification_view import NotificationView
 from notifier.states import Status
 from notifier.statistics import statistics_query
@@ -37,6 +40,7 @@ class HomeContents:
     """What the first page shows."""
 
     undecided: list[NotificationView]  # unknown mails that wait for a person, oldest first
+    titles: Mapping[UUID, MailTitle]  # of those mails
     drafts: list[TemplateView]  # of the person
     today: PeriodFigures
     counted_at: datetime | None  # since when the figures may be out of date
@@ -77,11 +81,13 @@ async def show_home(request: Request) -> Response:
     period = compute_day(now, ZoneInfo(member.time_zone))
     async with console.read_slots.open() as connection:
         undecided = await notification_view.list_held_unknown(connection, limit=MAX_LISTED + 1)
+        titles = await console.mail_titles.load_titles(connection, undecided)
         templates = await template_store.list_templates(connection, limit=MAX_TEMPLATES)
         figures = await statistics_query.load_figures(connection, [period], StatisticsFilter())
         counted_at = await statistics_query.find_counted_at(connection, period)
     contents = HomeContents(
         undecided=undecided[:MAX_LISTED],
+        titles=titles,
         has_more=len(undecided) > MAX_LISTED,
         drafts=[view for view in templates if view.has_draft and view.updated_by == member.actor_name],
         today=figures[0],

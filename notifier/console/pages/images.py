@@ -18,6 +18,7 @@ from notifier.states import AssetMode, AssetStatus
 from notifier.templating.assets import asset_store
 from notifier.templating.assets.asset_store import MAX_WIDTH, AssetNotReadyError, StaleAssetError
 from notifier.templating.assets.image_conversion import MAX_UPLOAD_BYTES, ImageOptions
+from notifier.templating.assets.image_usage import list_image_usage
 from notifier.templating.edit_rules import TooManyTemplatesError
 
 REFUSED = 422
@@ -107,8 +108,10 @@ async def get_image_file(request: Request) -> Response:
 async def _load_rows(request: Request) -> dict[str, Any]:
     async with get_console(request).read_slots.open() as connection:
         images = await asset_store.list_assets(connection)
+        usage = await list_image_usage(connection)
     names = await name_actors(request, {image.updated_by for image in images})
-    return {"images": images, "names": names, "waits": any(image.status is AssetStatus.PENDING for image in images)}
+    waits = any(image.status is AssetStatus.PENDING for image in images)
+    return {"images": images, "names": names, "waits": waits, "usage": usage}
 
 
 async def _render_list(request: Request, errors: FormErrors | None) -> Response:

@@ -15,14 +15,18 @@ from notifier.console.context import get_console
 from notifier.console.diff_rows import build_diff_rows
 from notifier.console.form import FormErrors, read_form
 from notifier.console.mail_frame import show_mail, show_text
-from notifier.console.page import redirect, render_page, require_member
-from notifier.console.pages.editor_preview import build_values, get_renderer
+from notifier.console.page import redirect, render_page, render_part, require_member
+from notifier.console.pages.editor_preview import build_values, describe_missing_mail, get_renderer
+from notifier.console.preview_head import build_preview_head
+from notifier.console.template_remarks import list_remarks
 from notifier.errors import InvalidRequestError, NotFoundError
 from notifier.rendering.preview_pool import TooMuchRefusedError
 from notifier.template_language.sandbox import TEMPLATE_FILTERS
-from notifier.template_language.template_source import LAYOUTS
-from notifier.templating import draft_store, layout_store, source_diff, template_preview
+from notifier.template_language.template_source import LAYOUTS, TemplateSource
+from notifier.template_lint.lint_remark import Severity
+from notifier.templating import draft_store, layout_store, source_diff, template_preview, template_store
 from notifier.templating.layout_store import LayoutInUseError, LayoutView, StaleLayoutError
+from notifier.templating.template_preview import UnsavedPreview
 from notifier.templating.validation import MAX_SOURCE_BYTES
 
 REFUSED, CONFLICT = 422, 409
@@ -101,19 +105,48 @@ async def save_layout(request: Request) -> Response:
 async def preview_layout(request: Request) -> Response:
     """Show the text of the form in a template, as a mail in a frame."""
     get_actor(request).record_no_change()
+    tried = await _try_layout(request)
+    if isinstance(tried, str):
+        return show_text(tried, status=REFUSED)
+    preview, whole = tried
+    if preview.mail is None:
+        return show_text(describe_missing_mail(preview.faults), status=REFUSED)
+    return await show_mail(request, preview.mail, whole.assets, "html")
+
+
+@act("render_source", KeyScope.TEMPLATES_READ)
+async def list_layout_remarks(request: Request) -> Response:
+    """Show what is wrong with the text of the form in a template: every mistake, and remarks on the layout itself."""
+    get_actor(request).record_no_change()
+    tried = await _try_layout(request)
+    if isinstance(tried, str):
+        return render_part(request, "edit_answer", remarks=[], preview=None, problems=[tried])
+    preview = tried[0]
+    remarks = [
+        remark
+        for remark in list_remarks(preview.faults, preview.checked.remarks)
+        if remark.severity is Severity.ERROR or remark.file == LAYOUTS + request.path_params["name"]
+    ]
+    head = await build_preview_head(preview.mail) if preview.mail is not None else None
+    return render_part(request, "edit_answer", remarks=remarks, preview=head, problems=[])
+
+
+async def _try_layout(request: Request) -> tuple[UnsavedPreview, TemplateSource] | str:
+    """Check and render a template with the text of the form; a text instead says why that is not possible."""
     form = await read_form(request, LayoutForm)
     if isinstance(form, FormErrors) or not form.template:
-        return show_text("No template uses this layout yet, so there is nothing to show.", status=REFUSED)
-    source = await draft_store.load_source(get_console(request).database, form.template)
-    files = source.files | {LAYOUTS + request.path_params["name"]: form.text}
+        return "No template uses this layout yet, so there is nothing to show."
+    whole = await draft_store.load_source(get_console(request).read_slots.open, form.template)
+    files = whole.files | {LAYOUTS + request.path_params["name"]: form.text}
+    whole = msgspec.structs.replace(whole, files=files)
     try:
-        source = msgspec.structs.replace(source, files=files)
-        mail = await template_preview.preview_source(get_renderer(request), source, await build_values(request, None))
+        own = template_store.select_own_parts(whole)
+        values = await build_values(request, None)
+        return await template_preview.preview_unsaved_source(get_renderer(request), own, whole, values), whole
     except InvalidRequestError as error:
-        return show_text("\n\n".join(fault.detail for fault in error.faults), status=REFUSED)
+        return "\n\n".join(fault.detail for fault in error.faults)
     except TooMuchRefusedError as error:
-        return show_text(f"No preview: {error}.", status=REFUSED)
-    return await show_mail(request, mail, source.assets, "html")
+        return f"No preview: {error}."
 
 
 @act("delete_layout", KeyScope.TEMPLATES_EDIT)
@@ -141,7 +174,7 @@ async def _load_layout(request: Request) -> LayoutView:
 async def _render_list(request: Request, errors: FormErrors | None) -> Response:
     async with get_console(request).read_slots.open() as connection:
         layouts = await layout_store.list_layouts(connection)
-        users = {layout.name: await layout_store.list_layout_users(connection, layout.name) for layout in layouts}
+        users = await layout_store.list_users_of_layouts(connection)
     names = await name_actors(request, {layout.updated_by for layout in layouts})
     return render_page(
         request, "layouts", status=REFUSED if errors else 200, layouts=layouts, users=users, names=names, errors=errors
@@ -184,5 +217,6 @@ routes = [
     Route(_LAYOUT, show_layout),
     Route(_LAYOUT, save_layout, methods=["POST"]),
     Route(f"{_LAYOUT}/preview", preview_layout, methods=["POST"]),
+    Route(f"{_LAYOUT}/remarks", list_layout_remarks, methods=["POST"]),
     Route(f"{_LAYOUT}/delete", delete_layout, methods=["POST"]),
 ]

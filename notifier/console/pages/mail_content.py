@@ -19,6 +19,7 @@ from notifier.console.page import require_member
 from notifier.console.pages.mail_page import REACH_OF_STAFF, load_content
 from notifier.console.policy import build_frame_headers
 from notifier.lookup.content_preview import ContentView
+from notifier.mail.link_target import insert_link_target
 
 MAX_IMAGE_CHARACTERS = 8 * 1024 * 1024
 """Of images in one frame; further images stay as references."""
@@ -38,7 +39,7 @@ async def show_frame(request: Request) -> Response:
         return _answer(_DOCUMENT.format(_make_sentence(missing or "")))
     if content.html is None:
         return _answer(_DOCUMENT.format(content.text))
-    return _answer(embed_images(content), get_console(request).images.public_url or "")
+    return _answer(insert_link_target(embed_images(content)), get_console(request).images.public_url or "")
 
 
 async def send_file(request: Request) -> Response:

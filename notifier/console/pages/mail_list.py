@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -13,14 +14,17 @@ from starlette.routing import Route
 
 from notifier.auth import service_admin
 from notifier.auth.authenticated_key import KeyScope
+from notifier.auth.staff_session import StaffMember
 from notifier.console.act import act, get_actor, open_change
 from notifier.console.context import ConsoleDependencies, get_console
 from notifier.console.form import FormErrors, read_form
 from notifier.console.mail_words import MAX_LENGTH, MailSearch, build_search_url, parse_search
-from notifier.console.page import redirect, render_page, require_member
+from notifier.console.page import redirect, render_page, render_part, require_member
 from notifier.console.reading import ReadConnection
+from notifier.console.search_menus import SearchMenu, build_search_menus
 from notifier.console.words import choose_plural
 from notifier.errors import NotFoundError
+from notifier.ids import get_first_id
 from notifier.lookup import notification_view, similar_addresses
 from notifier.lookup.address_card import AddressCard, get_address_card
 from notifier.lookup.answer import build_answer
@@ -34,6 +38,9 @@ from notifier.templating import template_store
 from notifier.templating.template_store import TemplateView
 
 PAGE_SIZE = 50
+NEW_MAIL = PageRequest(limit=50, max_rows=500)
+"""Where new mail is looked for: it is asked often, so it looks at few rows."""
+NO_CONTENT = 204
 MAX_TEMPLATES = 200
 NO_MAIL = NotificationPage(views=[], next=None)
 
@@ -57,6 +64,7 @@ class MailResults:
     service_names: Mapping[UUID, str] = field(default_factory=dict)
     similar: list[str] = field(default_factory=list)  # addresses that begin alike
     templates: list[TemplateView] = field(default_factory=list)  # with a name like what was typed
+    menus: list[SearchMenu] = field(default_factory=list)  # by which the search can be narrowed
     problems: tuple[str, ...] = ()
 
 
@@ -72,9 +80,8 @@ class SelectedForm(BaseModel):
 async def list_mail(request: Request) -> Response:
     """Show the mails that match the search box, newest first."""
     session, console = await require_member(request), get_console(request)
-    text = request.query_params.get("q", "").replace("\0", "").strip()[:MAX_LENGTH]
-    zone, now = ZoneInfo(session.member.time_zone), console.clock.now()
-    search = parse_search(text, zone, now)
+    text, search = _read_search(request, session.member)
+    zone = ZoneInfo(session.member.time_zone)
     async with console.read_slots.open() as connection:
         if search.id is not None and await _exists(connection, search.id):
             return RedirectResponse(f"/console/mail/{search.id}", 303)
@@ -88,9 +95,25 @@ async def list_mail(request: Request) -> Response:
         max_examined=MAX_ROWS_EXAMINED,
         max_selected=MAX_SELECTED,
         is_first="before" not in request.query_params,
+        newest=results.rows[0].view.id if results.rows else get_first_id(console.clock.now()),
         kept_days=console.retention.settings.notification_days,
         build_search_url=build_search_url,
     )
+
+
+async def show_new_mail(request: Request) -> Response:
+    """Show how many mails match that were asked for after the list was shown; nothing if there are none."""
+    session, console = await require_member(request), get_console(request)
+    text, search = _read_search(request, session.member)
+    since = _parse_cursor(request, "since")
+    if since is None or not search.finds_mail:
+        return Response(status_code=NO_CONTENT)
+    async with console.read_slots.open() as connection:
+        page, _ = await _search(connection, search, NEW_MAIL, console.clock.now())
+    count = sum(view.id > since for view in page.views)
+    if not count:
+        return Response(status_code=NO_CONTENT)
+    return render_part(request, "new_mail", count=count, has_more=count == NEW_MAIL.limit, url=build_search_url(text))
 
 
 @act("cancel_notification", KeyScope.ACT)
@@ -128,37 +151,51 @@ def describe_outcome(outcome: SelectedOutcome, said: str) -> str:
 async def _find(
     connection: ReadConnection, console: ConsoleDependencies, search: MailSearch, before: UUID | None, zone: ZoneInfo
 ) -> MailResults:
-    now, problems = console.clock.now(), list(search.problems)
-    service_id = None
-    if search.service is not None:
-        try:
-            service_id = await service_admin.find_service(connection, search.service)
-        except NotFoundError:
-            problems.append(f"There is no service named {search.service}.")
-    page = NO_MAIL
-    if not problems and search.id is None and search.letters is None:
-        filters = replace(search.filter, copies=search.filter.to is not None)
-        page = await search_notifications(
-            connection, service_id, filters, PageRequest(limit=PAGE_SIZE, before=before), now=now
-        )
+    now = console.clock.now()
+    page, problems = await _search(connection, search, PageRequest(limit=PAGE_SIZE, before=before), now)
     titles = await console.mail_titles.load_titles(connection, page.views)
     card = None
     if search.filter.to is not None:
         card = await get_address_card(connection, search.filter.to, console.recipient_policy, now)
     letters = search.letters or (search.filter.to if not page.views and page.next is None else None)
-    services = await service_admin.list_services(connection) if card is not None and card.suppressions else []
+    services = await service_admin.list_services(connection)
+    rows = [
+        MailRow(view=view, title=titles.get(view.id, OWN_TEXT), answer=build_answer(view, now=now, zone=zone))
+        for view in page.views
+    ]
+    named = {(row.view.template, row.title.name) for row in rows if row.view.template is not None}
+    menus = build_search_menus(
+        search,
+        services=[service.name for service in services],
+        templates=sorted(named, key=lambda each: each[1].casefold()),
+        today=now.astimezone(zone).date(),
+    )
     return MailResults(
-        rows=[
-            MailRow(view=view, title=titles.get(view.id, OWN_TEXT), answer=build_answer(view, now=now, zone=zone))
-            for view in page.views
-        ],
+        rows=rows,
         next=page.next,
         card=card,
         service_names={service.id: service.name for service in services},
         similar=await _list_similar(connection, letters, search.filter.to) if letters else [],
         templates=await _list_templates(connection, search.letters) if search.letters else [],
-        problems=tuple(problems),
+        menus=menus if search.finds_mail and not problems else [],
+        problems=problems,
     )
+
+
+async def _search(
+    connection: ReadConnection, search: MailSearch, page: PageRequest, now: datetime
+) -> tuple[NotificationPage, tuple[str, ...]]:
+    """Search, or find what is wrong with the search."""
+    service_id = None
+    if search.service is not None:
+        try:
+            service_id = await service_admin.find_service(connection, search.service)
+        except NotFoundError:
+            return NO_MAIL, (*search.problems, f"There is no service named {search.service}.")
+    if not search.finds_mail:
+        return NO_MAIL, search.problems
+    filters = replace(search.filter, copies=search.filter.to is not None)
+    return await search_notifications(connection, service_id, filters, page, now=now), ()
 
 
 async def _list_similar(connection: ReadConnection, letters: str, address: str | None) -> list[str]:
@@ -182,15 +219,22 @@ async def _exists(connection: ReadConnection, id_: UUID) -> bool:
     return bool(await notification_view.list_notifications(connection, [id_]))
 
 
-def _parse_cursor(request: Request) -> UUID | None:
+def _read_search(request: Request, member: StaffMember) -> tuple[str, MailSearch]:
+    """Read the search box: what was typed, and what it means."""
+    text = request.query_params.get("q", "").replace("\0", "").strip()[:MAX_LENGTH]
+    return text, parse_search(text, ZoneInfo(member.time_zone), get_console(request).clock.now())
+
+
+def _parse_cursor(request: Request, name: str = "before") -> UUID | None:
     try:
-        return UUID(request.query_params.get("before", ""))
+        return UUID(request.query_params.get(name, ""))
     except ValueError:
         return None
 
 
 routes = [
     Route("/mail", list_mail),
+    Route("/mail/new", show_new_mail),
     Route("/mail/cancel", cancel_selected, methods=["POST"]),
     Route("/mail/retry", retry_selected, methods=["POST"]),
 ]

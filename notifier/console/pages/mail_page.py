@@ -25,6 +25,7 @@ from notifier.lookup.actor_names import get_actor_names
 from notifier.lookup.answer import build_answer
 from notifier.lookup.answer_table import Answer, AnswerAction
 from notifier.lookup.content_preview import ContentGoneError, ContentReach, ContentView, UnrenderableError
+from notifier.lookup.customer_words import build_customer_words
 from notifier.lookup.mail_titles import OWN_TEXT, MailTitle
 from notifier.lookup.notification_view import NotificationView, TimelineItem
 from notifier.lookup.wait_explanation import Because, WaitCause
@@ -51,6 +52,7 @@ class MailState:
     names: Mapping[str, str]  # of the actors
     barriers: list[SuppressionView]  # suppressions of its address that concern it
     content_until: datetime | None
+    customer_words: str  # what support may tell the recipient
 
     @property
     def is_waiting(self) -> bool:
@@ -115,17 +117,17 @@ async def load_state(
     connection: ReadConnection, console: ConsoleDependencies, member: StaffMember, id_: UUID
 ) -> MailState:
     """Load what is known about a mail. Raises `NotFoundError`."""
-    now = console.clock.now()
+    now, zone = console.clock.now(), ZoneInfo(member.time_zone)
     explanation = await wait_explanation.explain_notification(connection, None, id_, console.recipient_policy, now)
     view = explanation.view
-    timeline = await notification_view.get_timeline(connection, None, id_)
+    timeline = await notification_view.get_timeline(connection, view)
     titles = await console.mail_titles.load_titles(connection, [view])
     filters = SuppressionFilter(address=email_address.get_address_key(view.recipient), lasting_after=now)
     found = await suppression.list_all_suppressions(connection, filters, before=None, limit=100)
     return MailState(
         view=view,
         title=titles.get(id_, OWN_TEXT),
-        answer=build_answer(view, now=now, causes=explanation.causes, zone=ZoneInfo(member.time_zone)),
+        answer=build_answer(view, now=now, causes=explanation.causes, zone=zone),
         causes=[cause for cause in explanation.causes if cause.code is not Because.ENDED],
         timeline=timeline,
         names=await get_actor_names(
@@ -133,6 +135,7 @@ async def load_state(
         ),
         barriers=[one for one in found if _concerns(one, view)],
         content_until=await content_expiry.get_content_expiry(connection, id_, console.retention),
+        customer_words=build_customer_words(view, now=now, causes=explanation.causes, zone=zone),
     )
 
 

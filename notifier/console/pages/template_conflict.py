@@ -87,7 +87,7 @@ async def merge_drafts(request: Request) -> Response:
     renderer = console.editors.get_renderer(request.state.session.member.actor_name)
     try:
         checked = await draft_store.check_draft(
-            console.database, renderer, slug, merged, revision=form.revision, unfinished=True
+            console.read_slots.open, renderer, slug, merged, revision=form.revision, unfinished=True
         )
         async with open_change(request) as connection:
             await draft_store.save_draft(

@@ -1,6 +1,7 @@
 """The editor of a template: the draft, a test mail, and publishing as the next step."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from starlette.requests import Request
@@ -13,25 +14,31 @@ from notifier.console.act import act, get_actor, open_change
 from notifier.console.context import get_console
 from notifier.console.form import FormErrors, read_form
 from notifier.console.page import redirect, render_page, require_member
-from notifier.console.pages.editor_preview import build_values, get_renderer, try_form, try_source
+from notifier.console.pages.editor_preview import get_renderer, list_publishers, try_form, try_source
 from notifier.console.pages.template_conflict import show_conflict
+from notifier.console.pages.test_mail import send_to_self
+from notifier.console.preview_head import PreviewHead, build_preview_head
 from notifier.console.template_form import TemplateForm
-from notifier.console.template_remarks import describe_faults, list_remarks
+from notifier.console.template_remarks import EditorRemark, describe_faults, list_remarks
 from notifier.errors import InvalidRequestError, NotFoundError
 from notifier.rendering.preview_pool import TooMuchRefusedError
-from notifier.submission.notification_submitter import (
-    TemplateTestMail,
-    build_test_caller,
-    check_test_mail,
-    send_test_mail,
-)
 from notifier.template_language.sandbox import TEMPLATE_FILTERS
 from notifier.template_language.template_source import TemplateSource
-from notifier.templating import draft_store, source_diff, template_preview
+from notifier.templating import draft_store, source_diff, template_preview, template_store, translations
 from notifier.templating.draft_store import DraftView, StaleDraftError
-from notifier.templating.template_preview import MailReach, UnsavedPreview
+from notifier.templating.template_preview import MailReach
 
 REFUSED = 422
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriedForm:
+    """What trying the text of the form has shown."""
+
+    remarks: list[EditorRemark] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)  # why it could not be tried
+    head: PreviewHead | None = None  # None: there is no preview
+    schema: dict[str, Any] = field(default_factory=dict)  # of the variables
 
 
 async def show_editor(request: Request) -> Response:
@@ -67,27 +74,13 @@ async def save_and_publish(request: Request) -> Response:
 @act("test_template", KeyScope.TEMPLATES_EDIT)
 async def send_test(request: Request) -> Response:
     """Save the draft, and send it to the person as a mail."""
-    console, member = get_console(request), (await require_member(request)).member
     saved = await _save(request)
     if isinstance(saved, Response):
         return saved
     if saved.faults:
         return await redirect(request, _get_url(request), flash=f"Saved, not sent. {describe_faults(saved.faults)}")
-    source = await draft_store.load_source(console.database, saved.slug, finished=True)
-    try:
-        values = await build_values(request, None)
-        preview = await template_preview.preview_source(get_renderer(request), source, values)
-        mail = TemplateTestMail(
-            slug=saved.slug, version=None, to=member.email, source=source, variables=None, preview=preview
-        )
-        caller = build_test_caller(member.actor_name, mail)
-        accepted = await check_test_mail(console.submitter, console.images, caller, mail)
-    except InvalidRequestError as error:
-        said = f"Saved, not sent: {'; '.join(fault.detail for fault in error.faults)}."
-        return await redirect(request, _get_url(request), flash=said)
-    async with open_change(request) as connection:
-        await send_test_mail(connection, accepted, mail, actor=get_actor(request))
-    return await redirect(request, _get_url(request), flash=f"Saved. A test mail is on its way to {member.email}.")
+    said = await send_to_self(request, saved.slug, None)
+    return await redirect(request, _get_url(request), flash=f"Saved. {said}")
 
 
 @act("discard_template_draft", KeyScope.TEMPLATES_EDIT)
@@ -156,7 +149,7 @@ async def _save(request: Request) -> DraftView | Response:
         return await _render_errors(request, await _load_draft(request), source)
     try:
         checked = await draft_store.check_draft(
-            console.database, get_renderer(request), slug, source, revision=form.revision, unfinished=True
+            console.read_slots.open, get_renderer(request), slug, source, revision=form.revision, unfinished=True
         )
         async with open_change(request) as connection:
             return await draft_store.save_draft(
@@ -197,21 +190,17 @@ async def _render_editor(
     errors: FormErrors | None = None,
     is_changed: bool = False,
 ) -> Response:
-    console = get_console(request)
-    async with console.read_slots.open() as connection:
+    async with get_console(request).read_slots.open() as connection:
         past_mails = await template_preview.list_past_mails(connection, view.slug)
-    preview, problems = None, list[str]()
-    variables: Sequence[source_diff.Variable] = ()
-    remarks = list_remarks(view.faults)
+        shown = source or view.source
+        marks = await translations.list_translations(connection, view.template_id, shown) if shown else []
+        live = await template_store.get_version(connection, view.slug, view.number) if view.number else None
+        publishers = await list_publishers(connection, (await require_member(request)).member)
+    tried = TriedForm(remarks=list_remarks(view.faults))
     if source is not None:
-        own = template_form.read_own_values(form)
-        tried = await try_source(request, source, None if isinstance(own, FormErrors) else own, form.language or None)
-        if isinstance(tried, FormErrors):
-            problems = [*tried.messages.values()]
-        else:
-            remarks = list_remarks(tried[0].faults, tried[0].checked.remarks)
-            preview = tried[0].mail
-            variables = _list_variables(tried[0])
+        tried = await _try_for_page(request, form, source)
+    variables = source_diff.compare_variables({}, tried.schema).added
+    new = source_diff.compare_variables(live.variables_schema, tried.schema).added if live is not None else ()
     return render_page(
         request,
         "template_edit",
@@ -221,20 +210,34 @@ async def _render_editor(
         parts=[*zip(form.part, form.text, strict=False)],
         errors=errors,
         is_changed=is_changed,
-        remarks=remarks,
-        preview=preview,
-        problems=problems,
+        remarks=tried.remarks,
+        preview=tried.head,
+        problems=tried.problems,
         variables=variables,
+        new_variables=[variable.path for variable in new],
+        translations=marks,
+        publishers=publishers,
         names={"variables": [variable.path for variable in variables], "filters": sorted(TEMPLATE_FILTERS)},
         past_mails=past_mails,
         word_part=template_form.word_part,
+        word_translation=template_form.word_translation,
         word_type=template_form.word_type,
         languages=source.locales if source is not None else [],
     )
 
 
-def _list_variables(preview: UnsavedPreview) -> Sequence[source_diff.Variable]:
-    return source_diff.compare_variables({}, preview.checked.variables_schema).added
+async def _try_for_page(request: Request, form: TemplateForm, source: TemplateSource) -> TriedForm:
+    """Try the text of the form with the chosen values, or those of the sample if they cannot be read."""
+    own = template_form.read_own_values(form)
+    tried = await try_source(request, source, None if isinstance(own, FormErrors) else own, form.language or None)
+    if isinstance(tried, FormErrors):
+        return TriedForm(problems=[*tried.messages.values()])
+    preview = tried[0]
+    return TriedForm(
+        remarks=list_remarks(preview.faults, preview.checked.remarks),
+        head=await build_preview_head(preview.mail) if preview.mail is not None else None,
+        schema=preview.checked.variables_schema,
+    )
 
 
 def _get_url(request: Request) -> str:

@@ -1,7 +1,7 @@
 """The list of templates, and new ones from those that are shipped."""
 
 import asyncio
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -18,19 +18,20 @@ from notifier.console.context import get_console
 from notifier.console.form import FormErrors, read_form
 from notifier.console.page import redirect, render_page, require_member
 from notifier.errors import InvalidRequestError
+from notifier.lookup.mail_titles import build_subject_pattern
 from notifier.settings import find_shipped_directory
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
-from notifier.templating import draft_store, template_store, template_usage
+from notifier.templating import draft_store, template_store, template_usage, translations
 from notifier.templating.draft_store import StaleDraftError, TemplateDeletedError
 from notifier.templating.edit_rules import MAX_TEMPLATES
 from notifier.templating.sync import template_files
 from notifier.templating.template_store import TemplateView
 from notifier.templating.template_usage import TemplateCaller
+from notifier.templating.translations import TemplateLanguages
 from notifier.templating.validation import SLUG
 
 REFUSED = 422
 EMPTY = "empty"
-_GAP = re.compile(r"{{-?\s*([\w.]+)[^}]*}}|{%.*?%}|{#.*?#}", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,8 @@ class TemplateRow:
     view: TemplateView
     pattern: str  # the subject, with a name for each gap
     callers: list[TemplateCaller]
+    languages: list[str]  # its own first; empty: all templates of the instance are in one language
+    missing: list[str]  # languages of others in which nobody gets this mail
 
 
 class NewTemplateForm(BaseModel):
@@ -56,14 +59,16 @@ async def list_templates(request: Request) -> Response:
     """Show all templates: what each says in its subject, who uses it, and what is live."""
     await require_member(request)
     async with get_console(request).read_slots.open() as connection:
-        views = await template_store.list_templates(connection, limit=MAX_TEMPLATES)
+        known = await template_store.list_templates(connection, deleted=True, limit=MAX_TEMPLATES)
+        views = [view for view in known if view.deleted_at is None]
         callers = await template_usage.list_callers(connection, [view.id for view in views])
-    rows = [
-        TemplateRow(view=view, pattern=build_subject_pattern(view.subject), callers=callers[view.id]) for view in views
-    ]
+        languages = await translations.list_languages(connection)
+    rows = [_build_row(view, callers[view.id], languages) for view in views]
     rows.sort(key=lambda row: (row.view.name.lower(), row.view.slug))
     names = await name_actors(request, {view.updated_by for view in views})
-    return render_page(request, "templates", rows=rows, names=names)
+    deleted = sorted(view.slug for view in known if view.deleted_at is not None)
+    starts = [] if rows else await asyncio.to_thread(list_shipped)
+    return render_page(request, "templates", rows=rows, names=names, deleted=deleted, starts=starts)
 
 
 async def show_new_template(request: Request) -> Response:
@@ -86,7 +91,7 @@ async def create_template(request: Request) -> Response:
     renderer = console.editors.get_renderer(request.state.session.member.actor_name)
     try:
         checked = await draft_store.check_draft(
-            console.database, renderer, form.slug, source, revision="", unfinished=True
+            console.read_slots.open, renderer, form.slug, source, revision="", unfinished=True
         )
         async with open_change(request) as connection:
             await draft_store.save_draft(
@@ -100,9 +105,18 @@ async def create_template(request: Request) -> Response:
     return await redirect(request, f"/console/templates/{form.slug}/edit", flash="Made. Nobody can send it yet.")
 
 
-def build_subject_pattern(subject: str) -> str:
-    """Build what a list shows of a subject, with the name of its value in each gap."""
-    return " ".join(_GAP.sub(lambda gap: f"\u2039{gap[1]}\u203a" if gap[1] else "", subject).split())
+def _build_row(
+    view: TemplateView, callers: list[TemplateCaller], languages: Mapping[str, TemplateLanguages]
+) -> TemplateRow:
+    own = languages.get(view.slug, TemplateLanguages(own="en", others=frozenset()))
+    everywhere = sorted({tag for each in languages.values() for tag in each.all})
+    return TemplateRow(
+        view=view,
+        pattern=build_subject_pattern(view.subject),
+        callers=callers,
+        languages=[own.own, *sorted(own.others)] if len(everywhere) > 1 else [],
+        missing=own.list_missing(everywhere),
+    )
 
 
 def list_shipped() -> list[tuple[str, str]]:
@@ -127,12 +141,17 @@ def _build_start(form: NewTemplateForm) -> TemplateSource:
 
 async def _render_form(request: Request, errors: FormErrors | None) -> Response:
     shipped = await asyncio.to_thread(list_shipped)
+    wanted = request.query_params.get("start", EMPTY)
+    start, name = next(((slug, name) for slug, name in shipped if slug == wanted), (EMPTY, ""))
     return render_page(
         request,
         "template_new",
         status=REFUSED if errors else 200,
         errors=errors,
         starts=[(EMPTY, "an empty mail"), *shipped],
+        start=errors.values.get("start", EMPTY) if errors else start,
+        start_name=name,
+        start_slug="" if start == EMPTY else start,
     )
 
 

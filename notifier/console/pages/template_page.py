@@ -14,11 +14,12 @@ from notifier.console.diff_rows import build_diff_rows
 from notifier.console.form import read_number
 from notifier.console.mail_frame import show_mail, show_text
 from notifier.console.page import redirect, render_page, require_member
-from notifier.console.pages.editor_preview import build_values, get_renderer
-from notifier.console.template_form import word_part, word_type
+from notifier.console.pages.editor_preview import build_values, get_renderer, list_publishers
+from notifier.console.template_form import word_part, word_translation, word_type
 from notifier.errors import InvalidRequestError, NotFoundError
 from notifier.rendering.preview_pool import TooMuchRefusedError
-from notifier.templating import draft_store, source_diff, template_preview, template_store, template_usage
+from notifier.template_language.template_source import TemplateSource
+from notifier.templating import draft_store, source_diff, template_preview, template_store, template_usage, translations
 from notifier.templating.template_store import FullVersionView
 
 MAX_VERSIONS = 50
@@ -28,7 +29,7 @@ _VIEWS = {"html", "text", "source"}
 
 async def show_template(request: Request) -> Response:
     """Show a template."""
-    await require_member(request)
+    member = (await require_member(request)).member
     slug = request.path_params["slug"]
     async with get_console(request).read_slots.open() as connection:
         template = await template_store.get_template(connection, slug)
@@ -36,6 +37,8 @@ async def show_template(request: Request) -> Response:
         versions = await template_store.list_versions(connection, template.id, limit=MAX_VERSIONS)
         callers = (await template_usage.list_callers(connection, [template.id]))[template.id]
         current = await template_store.get_version(connection, slug, template.number) if template.number else None
+        marks = await translations.list_translations(connection, template.id, current.source) if current else []
+        publishers = await list_publishers(connection, member)
     names = await name_actors(request, {version.published_by for version in versions} | {draft.updated_by or ""})
     return render_page(
         request,
@@ -49,6 +52,9 @@ async def show_template(request: Request) -> Response:
         variables=_list_variables(current),
         view=_choose_view(request),
         languages=current.source.locales if current else [],
+        translations=marks,
+        publishers=publishers,
+        word_translation=word_translation,
         language=request.query_params.get("language", ""),
     )
 
@@ -68,7 +74,7 @@ async def show_version(request: Request) -> Response:
     difference = None
     if older > 0 and older != newer:
         difference = await source_diff.compare_states(
-            console.database, get_renderer(request), slug, str(older), str(newer)
+            console.read_slots.open, get_renderer(request), slug, str(older), str(newer)
         )
     names = await name_actors(request, {version.published_by})
     return render_page(
@@ -91,6 +97,17 @@ async def preview_version(request: Request) -> Response:
     slug, number = request.path_params["slug"], request.path_params["number"]
     async with get_console(request).read_slots.open() as connection:
         source = (await template_store.get_version(connection, slug, number)).source
+    return await _show_source(request, source)
+
+
+async def preview_draft(request: Request) -> Response:
+    """Show the draft, or the live version if there is none, with its sample as a mail, in a frame."""
+    await require_member(request)
+    source = await draft_store.load_source(get_console(request).read_slots.open, request.path_params["slug"])
+    return await _show_source(request, source)
+
+
+async def _show_source(request: Request, source: TemplateSource) -> Response:
     values = await build_values(request, None, request.query_params.get("language") or None)
     try:
         mail = await template_preview.preview_source(get_renderer(request), source, values)
@@ -151,6 +168,7 @@ routes = [
     Route(_PAGE, show_template),
     Route(f"{_PAGE}/delete", delete_template, methods=["POST"]),
     Route(f"{_PAGE}/undelete", undelete_template, methods=["POST"]),
+    Route(f"{_PAGE}/draft/preview", preview_draft),
     Route(_PAGE + "/versions/{number:int}", show_version),
     Route(_PAGE + "/versions/{number:int}/preview", preview_version),
 ]

@@ -1,6 +1,8 @@
 // Comfort of the console. Everything works without it.
 "use strict";
 
+document.documentElement.classList.add("has-scripts");
+
 const menus = () => document.querySelectorAll("details.menu[open]");
 
 // A menu closes when something else is clicked or focused, and by Escape.
@@ -17,8 +19,8 @@ document.addEventListener("keydown", (event) => {
     }
   }
   // "/" goes to the search box, unless one is writing.
-  const isWriting = event.target.closest("input, textarea, select, [contenteditable]");
-  if (event.key === "/" && !isWriting && !event.ctrlKey && !event.metaKey && !event.altKey) {
+  const isField = event.target.closest("input, textarea, select, [contenteditable]");
+  if (event.key === "/" && !isField && !event.ctrlKey && !event.metaKey && !event.altKey) {
     event.preventDefault();
     document.getElementById("search")?.select();
   }
@@ -27,11 +29,32 @@ document.addEventListener("keydown", (event) => {
 // What is wrong with a form is read first.
 document.getElementById("errors")?.focus();
 
-// A stream that is refused because the session has ended would be tried again for ever.
-document.addEventListener("htmx:sse:error", (event) => {
-  if (event.detail?.status !== 401 && event.detail?.connection?.status !== 401) return;
-  event.preventDefault();
-  location.reload();
+// A page asks again by itself only while somebody looks, and moves nothing that is written in or ticked.
+let isSignedOut = false;
+const isWriting = (region) => region?.contains(document.activeElement?.closest("input, textarea, select"));
+document.addEventListener("htmx:before:request", (event) => {
+  const isBusy = document.querySelector(".choose input:checked") || isWriting(event.detail.ctx.target);
+  if (document.hidden || isSignedOut || isBusy) event.preventDefault();
+});
+document.addEventListener("htmx:before:response", (event) => {
+  isSignedOut ||= event.detail.ctx.response.status === 401;
+});
+
+// A button copies the text of the element that it names.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-copy]");
+  if (!button) return;
+  await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).innerText);
+  button.textContent = "Copied";
+  const said = document.getElementById("said");
+  if (said) said.textContent = "Copied.";
+});
+
+// How many rows are ticked.
+const chosen = document.getElementById("chosen");
+document.addEventListener("change", () => {
+  const count = document.querySelectorAll(".choose input:checked").length;
+  if (chosen) chosen.textContent = count ? `${count} chosen:` : chosen.dataset.none;
 });
 
 // The zone of the browser is taken where an account begins, and proposed where one can be chosen.

@@ -49,12 +49,19 @@ async function showRemarks() {
     return false;
   }
   if (!reply.ok) return false;
-  const html = await reply.text();
-  remarks.replaceChildren(...new DOMParser().parseFromString(html, "text/html").body.childNodes);
+  const answer = new DOMParser().parseFromString(await reply.text(), "text/html");
+  remarks.replaceChildren(answer.querySelector(".remarks"));
   markLines();
-  const isFine = remarks.querySelector("[data-ok]")?.dataset.ok === "yes";
+  const isFine = remarks.querySelector("[data-ok]").dataset.ok === "yes";
   pane?.classList.toggle("outdated", !isFine);
+  if (isFine) showLinks(answer.getElementById("preview-links"));
   return isFine;
+}
+
+function showLinks(fresh) {
+  const old = document.getElementById("preview-links");
+  if (old.querySelector("details")?.open) fresh.querySelector("details")?.setAttribute("open", "");
+  old.replaceWith(fresh);
 }
 
 function markLines() {

@@ -208,7 +208,7 @@ async def test_a_closed_gate_needs_a_reason(installation: Installation, parts: w
     app = wiring.build_api(parts)
     dependencies = app.state.dependencies
     app.state.dependencies = replace(
-        dependencies, publisher=Publisher(parts.database, dependencies.editors.get_renderer("test"), ClosedGate())
+        dependencies, publisher=Publisher(parts.database.read, dependencies.editors.get_renderer("test"), ClosedGate())
     )
     by = {"Authorization": f"Bearer {await template_editor.create_admin_key(parts)}"}
     async with httpx2.AsyncClient(

@@ -180,7 +180,8 @@ async def test_at_most_two_hashes_run_at_once_and_few_wait(scene: StaffScene) ->
     refused = len(tasks) - MAX_PARALLEL_HASHES - MAX_WAITING_HASHES
     await polling.wait_until(lambda: sum(task.done() for task in tasks) == refused)
     tasks[0].cancel()  # its thread goes on: no third may begin
-    await asyncio.sleep(0)
+    await asyncio.wait([tasks[0]])
+    await asyncio.sleep(0.1)  # in which a third would
     assert scene.counting.running == MAX_PARALLEL_HASHES
     scene.counting.opened.set()
     results = await asyncio.gather(*tasks, return_exceptions=True)

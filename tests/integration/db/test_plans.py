@@ -7,6 +7,7 @@ and with custom plans, over tables that are empty, that have grown since they we
 import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from chaos.size import size
@@ -20,9 +21,11 @@ from notifier.auth import key_admin
 from notifier.auth.authenticated_key import KeyScope
 from notifier.auth.key_admin import NewKey
 from notifier.db.engine import Database
-from notifier.outbox import queue_counts
+from notifier.outbox import entry_store, queue_counts
+from notifier.outbox.entry_store import LeaseSelection
 from notifier.runtime import wiring
 from notifier.states import EntryKind
+from notifier.status import batch_cancellation
 
 ROWS = size(20_000, 1_000_000)
 SMALL = {"api_key", "service", "webhook_endpoint", "template", "template_version", "sender_process", "alembic_version"}
@@ -129,6 +132,37 @@ async def test_a_search_of_all_services_walks_an_index(postgres_installation: In
                 assert index in {node.get("Index Name") for node in nodes}, (query, nodes)
                 whole = [node for node in nodes if _reads_all(node) and node.get("Relation Name") != "service"]
                 assert not whole, (query, whole)
+
+
+async def test_lost_and_stopped_claims_are_looked_for_once(postgres_installation: Installation) -> None:
+    """A rescue and a release look for their claims once, then entries up by id; also when the queue seems empty."""
+    ids = [UUID(int=number) for number in (1, 2)]
+    async with postgres_installation.open_parts() as parts:
+        with record_statements(parts.database) as statements:
+            async with parts.database.write() as connection:
+                for selection in (
+                    LeaseSelection(kind=EntryKind.EMAIL),
+                    LeaseSelection(kind=EntryKind.EMAIL, holder=ids[0]),
+                    LeaseSelection(kind=EntryKind.EMAIL, all=True),
+                ):
+                    await entry_store.rescue_unmarked(connection, selection)
+                await batch_cancellation.release_claimed(connection, *ids)
+        async with parts.database._writer.connect() as connection:
+            for said in ("TRUNCATE outbox_entry CASCADE", None, "ANALYZE"):
+                if said:
+                    await connection.execute(text(said))
+                else:
+                    await _fill(connection)
+                    await connection.execute(text("UPDATE outbox_entry SET state = 'leased' WHERE due_at < now()"))
+                for mode in ("force_generic_plan", "force_custom_plan"):
+                    await connection.execute(text(f"SET plan_cache_mode = {mode}"))
+                    for statement, values in statements:
+                        (changed,) = (await _plan(connection, statement, values))["Plans"][-1:]
+                        assert changed["Parent Relationship"] == "Outer", changed
+                        assert "Index Cond" in changed or "Bitmap" in changed["Node Type"], (said, statement, changed)
+                        assert "Nested Loop" not in {node["Node Type"] for node in _nodes(changed)}, changed
+            await connection.rollback()
+    assert len(statements) == 4, statements
 
 
 def _is_light(statement: str) -> bool:

@@ -53,7 +53,7 @@ async def ask(client: httpx2.AsyncClient, name: str, template: str = "hello", **
 
 async def look(parts: wiring.ProcessParts, pool: RenderingPool, draft: TemplateSource, **how: Any) -> GateReport:
     """Get the gate's report on the draft."""
-    gate = PublishGate(parts.database, pool, SystemClock(), INSTANCE)
+    gate = PublishGate(parts.database.read, pool, SystemClock(), INSTANCE)
     return await gate.try_source("hello", draft, published_template.build_report(draft, [["name"]]), **how)
 
 

@@ -161,5 +161,5 @@ async def test_the_gate_is_asked_about_what_replaces_a_version(sqlite_side: TwoS
         query = audit.AuditFilter(object_kind="template")
         last, first = await audit.list_audit_records(connection, None, query, before=None, limit=2)
     assert (last.actor, last.action) == ("operator:ada", "template.published")
-    assert last.after == {"slug": "hello", "number": 2, "note": "", "forced": "they know"}
+    assert last.after == {"slug": "hello", "number": 2, "note": "", "forced": "they know", "breaks": []}
     assert first.after == {"slug": "another", "number": 1, "note": ""}

@@ -31,6 +31,8 @@ def test_times_are_said_as_people_say_them(moment: datetime, said: str) -> None:
     marked = words.format_time(moment, AMSTERDAM, NOW)
     assert f'title="{moment:%Y-%m-%d %H:%M:%S} UTC"' in marked
     assert f'datetime="{moment:%Y-%m-%dT%H:%M:%SZ}"' in marked
+    exact = words.describe_time(moment, AMSTERDAM, NOW, to_second=True)
+    assert exact == f"{said}:{moment:%S}"  # for a timeline
 
 
 @pytest.mark.parametrize(

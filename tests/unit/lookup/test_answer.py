@@ -2,88 +2,32 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import product
-from typing import Any
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from support.known_mail import NOW, build_attempt, build_view
 
-from notifier.ids import generate_id
 from notifier.lookup.answer import build_answer, describe_time
 from notifier.lookup.answer_table import ANSWER_ROWS, AnswerAction, AnswerKind
-from notifier.lookup.notification_view import AttemptView, NotificationView
+from notifier.lookup.notification_view import NotificationView
 from notifier.lookup.wait_explanation import Because, WaitCause
-from notifier.outcomes import OutcomeName, SmtpPhase
 from notifier.smtp import enhanced_codes
 from notifier.states import (
     CANCELLABLE_STATUSES,
     RETRYABLE_STATUSES,
-    WAITING_STATUSES,
-    Category,
     EntryState,
     KeyKind,
-    Priority,
     Reason,
-    Role,
     Status,
 )
 
-NOW = datetime(2026, 12, 4, 14, 2, tzinfo=UTC)  # a Friday
 JARGON = ("queue", "entry", "lease", "payload", "None", "{", "}", "invalid")
-
-
-def _build_view(status: Status, reason: Reason | None = None, **fields: Any) -> NotificationView:
-    waits = status in WAITING_STATUSES
-    standard: dict[str, Any] = {
-        "id": generate_id(),
-        "recipient": "bob@example.com",
-        "role": Role.TO,
-        "parent_id": None,
-        "batch_id": None,
-        "kind": KeyKind.LIVE,
-        "template": "order_shipped",
-        "template_version": 7,
-        "template_version_id": generate_id(),
-        "service_id": generate_id(),
-        "service": "shop",
-        "category": Category.TRANSACTIONAL,
-        "locale": "en",
-        "priority": Priority.NORMAL,
-        "message_id": "<a@example.com>",
-        "tags": None,
-        "meta": None,
-        "created_by": f"key:{UUID(int=1)}",
-        "created_at": NOW,
-        "updated_at": NOW,
-        "send_at": NOW,
-        "expires_at": NOW + timedelta(hours=4),
-        "uncertain_at": None,
-        "when_uncertain": None,
-        "due_at": NOW + timedelta(minutes=18) if waits else None,
-        "entry_state": EntryState.READY if waits else None,
-        "detail": None,
-    }
-    return NotificationView(status=status, reason=reason, **standard | fields)
-
-
-def _build_attempt(code: int, enhanced: str | None) -> AttemptView:
-    return AttemptView(
-        number=1,
-        started_at=NOW,
-        duration_ms=212,
-        relay="mx1",
-        phase=SmtpPhase.RCPT,
-        outcome=OutcomeName.REJECTED,
-        code=code,
-        enhanced_code=enhanced,
-        reply="no",
-    )
 
 
 def test_every_status_with_every_reason_and_state_has_an_answer() -> None:
     """A sentence, a next step and no word of the machine; the actions are those that the machine allows."""
     for status, reason, entry in product(Status, (None, *Reason), (None, *EntryState)):
-        view = _build_view(status, reason, entry_state=entry)
+        view = build_view(status, reason, entry_state=entry)
         answer = build_answer(view, now=NOW)
         words = f"{answer.sentence} {answer.next_step}"
         assert answer.sentence.endswith((".", '"', "details")), words
@@ -98,7 +42,7 @@ def test_every_wait_has_words_and_every_row_is_used() -> None:
     """Each cause of a wait gives an answer, and no row of the table is left over."""
     used = set()
     views = [
-        _build_view(status, reason, entry_state=entry, send_at=send_at)
+        build_view(status, reason, entry_state=entry, send_at=send_at)
         for status, reason, entry, send_at in product(
             Status, (None, *Reason), (None, *EntryState), (NOW, NOW + timedelta(days=1))
         )
@@ -113,9 +57,9 @@ def test_every_wait_has_words_and_every_row_is_used() -> None:
 @pytest.mark.parametrize(
     ("view", "kind", "sentence"),
     [
-        (_build_view(Status.SENT), AnswerKind.PROBABLY, "The mail server accepted it today at 15:02."),
+        (build_view(Status.SENT), AnswerKind.PROBABLY, "The mail server accepted it today at 15:02."),
         (
-            _build_view(Status.DEFERRED, Reason.TEMPORARY_REFUSAL, attempts=[_build_attempt(450, "4.2.2")]),
+            build_view(Status.DEFERRED, Reason.TEMPORARY_REFUSAL, attempts=[build_attempt(450, "4.2.2")]),
             AnswerKind.NOT_YET,
             (
                 "The mail server asked us to try again later: the mailbox is full."
@@ -123,27 +67,27 @@ def test_every_wait_has_words_and_every_row_is_used() -> None:
             ),
         ),
         (
-            _build_view(Status.QUEUED, send_at=NOW + timedelta(days=3), due_at=NOW + timedelta(days=3)),
+            build_view(Status.QUEUED, send_at=NOW + timedelta(days=3), due_at=NOW + timedelta(days=3)),
             AnswerKind.NOT_YET,
             "It will be sent on Mon 7 Dec at 15:02.",
         ),
         (
-            _build_view(Status.FAILED, Reason.MESSAGE_REFUSED, detail="550 rejected"),
+            build_view(Status.FAILED, Reason.MESSAGE_REFUSED, detail="550 rejected"),
             AnswerKind.NO,
             'The mail server does not want this mail. It said: "550 rejected".',
         ),
         (
-            _build_view(Status.FAILED, Reason.RECIPIENT_REFUSED),
+            build_view(Status.FAILED, Reason.RECIPIENT_REFUSED),
             AnswerKind.NO,
             "The mail server says that bob@example.com does not exist.",
         ),
         (
-            _build_view(Status.SUPPRESSED, Reason.RECIPIENT_SUPPRESSED, detail="the address is suppressed: bounced"),
+            build_view(Status.SUPPRESSED, Reason.RECIPIENT_SUPPRESSED, detail="the address is suppressed: bounced"),
             AnswerKind.NO,
             "bob@example.com must not be mailed: a mail came back.",
         ),
         (
-            _build_view(Status.UNKNOWN, Reason.NO_FINAL_REPLY, entry_state=EntryState.HELD),
+            build_view(Status.UNKNOWN, Reason.NO_FINAL_REPLY, entry_state=EntryState.HELD),
             AnswerKind.NOBODY_KNOWS,
             (
                 "The connection broke after we had handed the mail over. It may have arrived."
@@ -161,14 +105,14 @@ def test_the_sentence_names_facts_of_the_mail(view: NotificationView, kind: Answ
 def test_mail_of_a_test_key_is_never_said_to_have_arrived() -> None:
     """A simulated delivery is no delivery."""
     for status in (Status.SENT, Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED):
-        answer = build_answer(_build_view(status, kind=KeyKind.TEST), now=NOW)
+        answer = build_answer(build_view(status, kind=KeyKind.TEST), now=NOW)
         assert answer.kind is AnswerKind.NO
         assert "test key" in answer.sentence
 
 
 def test_braces_of_a_server_are_only_text() -> None:
     """What a relay or a template says is not read as a field."""
-    view = _build_view(Status.FAILED, Reason.TEMPLATE, detail="{address.__class__} {nobody}")
+    view = build_view(Status.FAILED, Reason.TEMPLATE, detail="{address.__class__} {nobody}")
     assert "{address.__class__} {nobody}" in build_answer(view, now=NOW).sentence
 
 
