@@ -12,14 +12,12 @@ export PIP_ROOT_USER_ACTION = ignore
 FAULT_TESTS := $(addprefix tests/, chaos sabotage integration/smtp integration/outbox integration/notification unit/outbox \
   acceptance/test_schemathesis.py)
 
-.PHONY: demo test coverage chaos check types format generate-java generate-go lock vendor bench clean
+.PHONY: demo test coverage chaos check format generate-java generate-go lock vendor bench clean
 
-# The virtual environment from the pinned lock, with this checkout installed editable. pip would compile the modules one
-# after the other; some are examples that no Python compiles.
+# The virtual environment from the pinned lock, with this checkout installed editable.
 .venv: requirements.lock requirements-dev.lock
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --no-compile --require-hashes -r requirements-dev.lock
-	$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch .venv
 
@@ -53,16 +51,14 @@ bench: .venv
 	$(BIN)/python -m bench $(BENCH)
 
 # Style, types, layers, and that openapi.json is what its standard and its readers demand.
-check: types .venv $(OPENAPI)/installed
+check: .venv $(OPENAPI)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(OPENAPI)/bin/openapi-spec-validator openapi.json
 	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(OPENAPI)/bin/node \
 	  $(OPENAPI)/node_modules/@redocly/cli/bin/cli.js lint --config tests/generated/redocly.yaml openapi.json
-
-types: .venv
-	$(BIN)/mypy
 
 format: .venv
 	$(BIN)/ruff check --fix .
