@@ -28,19 +28,17 @@ STATES = list(list_page_states())
 def test_each_page_is_usable_and_harmless(state: PageState, rig: ConsoleRig, browser: ConsoleBrowser) -> None:
     """No barrier for anybody, light or dark; nothing that a policy refuses; no wider than the narrowest window."""
     token = rig.tokens[state.role] if state.role is not None else None
-    schemes: tuple[Scheme, ...] = ("light", "dark")
-    for scheme in schemes:
-        with browser.open_page(token=token, width=DESKTOP, scheme=scheme) as opened:
-            opened.goto(rig.fill_in(state.path))
-            barriers = find_barriers(opened)
-            assert barriers == [], describe_faults({scheme: barriers})
-            assert find_policy_violations(opened) == []
-            opened.set_viewport_size({"width": NARROWEST, "height": 800})
-            wide = find_overflow(opened)
-            assert wide == [], describe_faults(wide)
-            if scheme == "light":
-                barriers = find_barriers(opened)
-                assert barriers == [], describe_faults({"narrow": barriers})
+    with browser.open_page(token=token, width=DESKTOP) as opened:
+        opened.goto(rig.fill_in(state.path))
+        barriers = {"light": find_barriers(opened)}
+        opened.emulate_media(color_scheme="dark")
+        barriers["dark"] = find_barriers(opened)
+        opened.set_viewport_size({"width": NARROWEST, "height": 800})
+        barriers["dark and narrow"] = find_barriers(opened)
+        assert not any(barriers.values()), describe_faults(barriers)
+        wide = find_overflow(opened)
+        assert wide == [], describe_faults(wide)
+        assert find_policy_violations(opened) == []
     assert browser.take_faults() == []
 
 
