@@ -4,6 +4,7 @@ It prints its port and the token of the person's session.
 """
 
 import asyncio
+import gc
 import signal
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -47,7 +48,10 @@ async def main() -> None:
         stack.callback(listener.close)
         parts = await stack.enter_async_context(wiring.open_process_parts(settings))
         await stack.enter_async_context(wiring.serve_http(wiring.build_site(parts), listener))
-        print(listener.getsockname()[1], await sign_in(parts), flush=True)
+        token = await sign_in(parts)
+        gc.collect()  # as the command does once it is ready
+        gc.freeze()
+        print(listener.getsockname()[1], token, flush=True)
         await stop.wait()
 
 
