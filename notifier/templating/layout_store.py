@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, String, cast, delete, or_, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.audit import Actor, AuditAction
@@ -148,20 +148,5 @@ async def list_users_of_layouts(connection: AsyncConnection) -> dict[str, list[s
 
 
 async def list_layout_users(connection: AsyncConnection, name: str) -> list[str]:
-    """List the slugs of the templates whose draft or current version uses the layout, also through other layouts.
-
-    A draft that only names it in a comment is listed as well.
-    """
-    shared = {view.name: view.text for view in await list_layouts(connection)}
-    names = {user for user, text in shared.items() if name in find_used_layouts({user: text}, shared.get)} | {name}
-    texts = cast(_draft.source, String)
-    in_draft: list[ColumnElement[bool]] = [texts.contains(user, autoescape=True) for user in sorted(names)]
-    pinned = _version.source["files"][name].as_string().is_not(None)
-    query = (
-        select(_template.slug)
-        .join(TemplateVersion, (_version.template_id == _template.id) & (_version.number == _template.current_number))
-        .where(pinned, _template.deleted_at.is_(None))
-    )
-    drafts = select(_template.slug).join(TemplateDraft, _draft.template_id == _template.id)
-    rows = await connection.execute(query.union(drafts.where(or_(*in_draft), _template.deleted_at.is_(None))))
-    return sorted(rows.scalars())
+    """List the slugs of the templates whose draft or current version uses the layout, also through other layouts."""
+    return (await list_users_of_layouts(connection)).get(name, [])
