@@ -65,6 +65,7 @@ READ_FROM: dict[str, tuple[str, ...]] = {
     "RenderedSource": ("RenderOut",),
     "Replayed": ("ReplayedOut",),
     "SavedDraft": ("SavedOut",),
+    "SavedSchedule": ("SavedScheduleOut",),
     "Schedule": ("ScheduleOut",),
     "Service": ("ServiceOut",),
     "Statistics": ("StatisticsOut",),
