@@ -1,0 +1,164 @@
+"""`notifier init`: from nothing to an installation that can send, in the working directory.
+
+Each step is told in one line. Nothing is written before the database and the relay have been checked. A repeated run
+keeps the database, the service, the keys and the values in `.env`.
+"""
+
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from notifier.cli import dotenv_file, init_answers
+from notifier.cli.command import USAGE_ERROR, CommandError, build_actor, load_settings
+from notifier.cli.init_answers import InitAnswers, Question
+
+if TYPE_CHECKING:
+    from notifier.runtime.process_parts import ProcessParts
+    from notifier.settings import Settings
+
+URL_VARIABLE, KEY_VARIABLE, ADMIN_KEY_VARIABLE = "NOTIFIER_URL", "NOTIFIER_API_KEY", "NOTIFIER_ADMIN_KEY"
+
+
+async def initialise(
+    database_url: Annotated[str, typer.Option(help="postgresql://…; default: SQLite in this directory.")] = "",
+    relay: Annotated[str, typer.Option(metavar="HOST[:PORT]", help="The relay that takes the mail.")] = "",
+    username: Annotated[str, typer.Option(help="User name at the relay; default: no login.")] = "",
+    password_file: Annotated[
+        Path | None, typer.Option(help="File with the password; default: NOTIFIER_SMTP__PASSWORD, or it is asked for.")
+    ] = None,
+    security: Annotated[str, typer.Option(help="starttls, tls or none; default: tls on port 465, else starttls.")] = "",
+    sender: Annotated[str, typer.Option("--from", help="From: an address, or 'Name <address>'.")] = "",
+    recipients: Annotated[
+        str, typer.Option(help="Who may be mailed: live (everybody), or addresses and @domains with commas.")
+    ] = "",
+    service: Annotated[str, typer.Option(help="Name of the first calling application.")] = "app",
+    admin: Annotated[str, typer.Option(metavar="EMAIL", help="Let this person into the console as an admin.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; so it is without a terminal too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace values in `.env` that the options contradict.")] = False,
+) -> None:
+    """Set up an installation here: ask, check the relay, write `.env`, migrate, publish templates, create keys."""
+    options = {
+        init_answers.DATABASE: database_url,
+        init_answers.RELAY: relay,
+        init_answers.SECURITY: security,
+        init_answers.USERNAME: username,
+        init_answers.PASSWORD: str(password_file.absolute()) if password_file else "",
+        init_answers.SENDER: sender,
+        init_answers.RECIPIENTS: recipients,
+    }
+    dotenv_file.require_writable()
+    answers = InitAnswers(options, can_ask=sys.stdin.isatty() and not yes, force=force)
+    await _settle(answers, _check_database, init_answers.DATABASE)
+    await _settle(
+        answers, _check_relay, init_answers.RELAY, init_answers.SECURITY, init_answers.USERNAME, init_answers.PASSWORD
+    )
+    await _settle(answers, _check_sender, init_answers.SENDER)
+    await _settle(answers, _check_recipients, init_answers.RECIPIENTS)
+    settings = load_settings()
+    dotenv_file.write_variables(answers.values)
+    _tell(".env", f"written in {Path.cwd()}, readable by you only")
+    link = await _fill_database(settings, service, admin)
+    _print_next_steps(settings, link)
+
+
+async def _settle(
+    answers: InitAnswers, check: "Callable[[Settings], Awaitable[str]]", *questions: Question
+) -> None:
+    """Find the answers and check them. On a terminal a fault is told and the questions are asked again."""
+    from notifier.errors import NotifierError
+
+    while True:
+        try:
+            for question in questions:
+                if question is not init_answers.PASSWORD or answers.has_user:
+                    answers.find(question)
+            line = await check(load_settings())
+        except (CommandError, NotifierError) as fault:
+            if not answers.can_ask:
+                raise CommandError(str(fault), USAGE_ERROR) from fault
+            print(f"notifier: {fault}", file=sys.stderr)
+            answers.reject(*questions)
+        else:
+            _tell(check.__name__.removeprefix("_check_"), line)
+            return
+
+
+def _tell(step: str, what: str) -> None:
+    print(f"{step:<10}  {what}", flush=True)
+
+
+async def _check_database(settings: "Settings") -> str:
+    """Check that the database answers, or that its SQLite file can be created. Creates nothing."""
+    from notifier.db import data_directory
+    from notifier.health import checks
+    from notifier.runtime import process_parts
+
+    fault = data_directory.find_directory_fault(settings.data_dir)
+    if fault:
+        raise CommandError(fault, USAGE_ERROR)
+    async with process_parts.open_process_parts(settings) as parts:
+        finding, *_ = await checks.check_database(parts.database, with_reason=True)
+        if not finding.ok:
+            raise CommandError(f"database: {finding.detail}", USAGE_ERROR)
+        return parts.database.address.place
+
+
+async def _check_relay(settings: "Settings") -> str:
+    """Connect to the relay, start TLS and log in, as `doctor` does."""
+    from notifier.health import checks
+    from notifier.smtp.transport import SmtpTransport
+
+    for finding in checks.check_certificates(settings):
+        if not finding.ok:
+            raise CommandError(finding.detail, USAGE_ERROR)
+    transport = SmtpTransport(settings.smtp)
+    try:
+        finding = await checks.check_relay(transport, settings)
+    finally:
+        await transport.close()
+    if not finding.ok:
+        raise CommandError(f"relay: {finding.detail}", USAGE_ERROR)
+    return finding.detail
+
+
+async def _check_sender(settings: "Settings") -> str:
+    from notifier.email_address import get_default_sender
+
+    get_default_sender(settings)
+    return settings.from_
+
+
+async def _check_recipients(settings: "Settings") -> str:
+    """Check that somebody may be mailed, and that the list has addresses and domains only."""
+    from notifier.auth import service_admin
+    from notifier.health import checks
+
+    for entry in settings.recipients.allow:
+        try:
+            service_admin.normalise_team_recipient(entry)
+        except ValueError as error:
+            raise CommandError(f"--recipients: {entry!r}: {error}", USAGE_ERROR) from error
+    return checks.check_recipients(settings).detail
+
+
+async def _fill_database(settings: "Settings", service: str, admin: str) -> str:
+    """Migrate, publish the templates, create service and keys, and write the keys. Returns a person's link, or ""."""
+    from contextlib import ExitStack
+
+    from notifier.cli import installation
+    from notifier.db import data_directory, migrations
+    from notifier.runtime import process_parts
+
+    with ExitStack() as stack:
+        if settings.uses_sqlite:
+            stack.enter_context(data_directory.lock_directory(settings.data_dir))
+        async with process_parts.open_process_parts(settings) as parts:
+            await migrations.upgrade_schema(parts.database)
+            _tell("schema", f"at {await migrations.get_current_revision(parts.database)}")
+            published = await installation.publish_shipped_templates(parts, "cli")
+            _tell("templates", ", ".join(f"{result.slug} {result.change.value}" for result in published))
+            await _create_keys(parts, service)
+            return await _create_admin(parts, admin) if admin else ""
