@@ -163,7 +163,10 @@ async def _fill_database(parts: "ProcessParts", data_dir: Path) -> dict[str, str
     actor = Actor(name="cli:demo", at=parts.clock.now())
     async with parts.database.write() as connection:  # the domain of the documentation
         service = await installation.find_or_create_service(connection, "demo", actor, ["shop.example"])
-    wanted = {KEY_FILE: (service, NewKey(scopes=SERVICE_SCOPES)), ADMIN_KEY_FILE: (None, NewKey(scopes=tuple(KeyScope)))}
+    wanted = {
+        KEY_FILE: (service, NewKey(scopes=SERVICE_SCOPES)),
+        ADMIN_KEY_FILE: (None, NewKey(scopes=tuple(KeyScope))),
+    }
     keys = []
     for name, (owner, properties) in wanted.items():
         file = data_dir / name

@@ -28,13 +28,19 @@ def write_variables(values: Mapping[str, str]) -> None:
     try:
         text = DOTENV.read_text() if DOTENV.exists() else ""
         for name, value in values.items():
-            line = f"{name}={_quote(value)}\n"
-            text, count = re.subn(rf"(?m)^[ \t]*(export[ \t]+)?{name}[ \t]*=.*\n?", lambda _, line=line: line, text, count=1)
-            text += "" if count else f"{'' if not text or text.endswith(chr(10)) else chr(10)}{line}"
+            text = _replace_line(text, name, f"{name}={_quote(value)}")
         data_directory.write_secret_file(DOTENV, text.removesuffix("\n"))
     except (OSError, UnicodeDecodeError) as error:
         reason = data_directory.describe_os_error(error) if isinstance(error, OSError) else "it is not UTF-8"
         raise CommandError(f".env cannot be written: {reason}; correct that, and repeat", USAGE_ERROR) from error
+
+
+def _replace_line(text: str, name: str, line: str) -> str:
+    """Replace the line that sets a variable, or add the line at the end."""
+    old = re.search(rf"^[ \t]*(export[ \t]+)?{name}[ \t]*=.*$", text, re.MULTILINE)
+    if old:
+        return text[: old.start()] + line + text[old.end() :]
+    return f"{text.rstrip()}\n{line}\n".lstrip()
 
 
 def _quote(value: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from notifier import environment
 from notifier.cli import dotenv_file, init_answers
 from notifier.cli.command import USAGE_ERROR, CommandError, build_actor, load_settings
 from notifier.cli.init_answers import InitAnswers, Question
@@ -37,7 +38,9 @@ async def initialise(
     service: Annotated[str, typer.Option(help="Name of the first calling application.")] = "app",
     admin: Annotated[str, typer.Option(metavar="EMAIL", help="Let this person into the console as an admin.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; so it is without a terminal too.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace values in `.env` that the options contradict.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace values in `.env` that the options contradict.")
+    ] = False,
 ) -> None:
     """Set up an installation here: ask, check the relay, write `.env`, migrate, publish templates, create keys."""
     options = {
@@ -45,18 +48,18 @@ async def initialise(
         init_answers.RELAY: relay,
         init_answers.SECURITY: security,
         init_answers.USERNAME: username,
-        init_answers.PASSWORD: str(password_file.absolute()) if password_file else "",
+        init_answers.PASSWORD: str(password_file or ""),
         init_answers.SENDER: sender,
         init_answers.RECIPIENTS: recipients,
     }
     dotenv_file.require_writable()
     answers = InitAnswers(options, can_ask=sys.stdin.isatty() and not yes, force=force)
-    await _settle(answers, _check_database, init_answers.DATABASE)
-    await _settle(
-        answers, _check_relay, init_answers.RELAY, init_answers.SECURITY, init_answers.USERNAME, init_answers.PASSWORD
-    )
-    await _settle(answers, _check_sender, init_answers.SENDER)
-    await _settle(answers, _check_recipients, init_answers.RECIPIENTS)
+    for question in options:
+        answers.find(question)
+    await _check(answers, _check_relay, *init_answers.RELAY_QUESTIONS)  # first: it finds values that cannot be used
+    await _check(answers, _check_database, init_answers.DATABASE)
+    await _check(answers, _check_sender, init_answers.SENDER)
+    await _check(answers, _check_recipients, init_answers.RECIPIENTS)
     settings = load_settings()
     dotenv_file.write_variables(answers.values)
     _tell(".env", f"written in {Path.cwd()}, readable by you only")
@@ -64,23 +67,20 @@ async def initialise(
     _print_next_steps(settings, link)
 
 
-async def _settle(
-    answers: InitAnswers, check: "Callable[[Settings], Awaitable[str]]", *questions: Question
-) -> None:
-    """Find the answers and check them. On a terminal a fault is told and the questions are asked again."""
+async def _check(answers: InitAnswers, check: "Callable[[Settings], Awaitable[str]]", *questions: Question) -> None:
+    """Check answers. On a terminal a fault is told and the questions are asked again; otherwise it is raised."""
     from notifier.errors import NotifierError
 
     while True:
         try:
-            for question in questions:
-                if question is not init_answers.PASSWORD or answers.has_user:
-                    answers.find(question)
             line = await check(load_settings())
         except (CommandError, NotifierError) as fault:
             if not answers.can_ask:
                 raise CommandError(str(fault), USAGE_ERROR) from fault
             print(f"notifier: {fault}", file=sys.stderr)
             answers.reject(*questions)
+            for question in questions:
+                answers.find(question)
         else:
             _tell(check.__name__.removeprefix("_check_"), line)
             return
@@ -126,20 +126,25 @@ async def _check_relay(settings: "Settings") -> str:
 
 async def _check_sender(settings: "Settings") -> str:
     from notifier.email_address import get_default_sender
+    from notifier.errors import ConfigurationError
 
-    get_default_sender(settings)
+    try:
+        get_default_sender(settings)
+    except ConfigurationError as error:
+        raise CommandError(f"{error} Write an address such as 'Shop <mail@shop.example>'.", USAGE_ERROR) from error
     return settings.from_
 
 
 async def _check_recipients(settings: "Settings") -> str:
     """Check that somebody may be mailed, and that the list has addresses and domains only."""
     from notifier.auth import service_admin
+    from notifier.errors import NotifierError
     from notifier.health import checks
 
     for entry in settings.recipients.allow:
         try:
             service_admin.normalise_team_recipient(entry)
-        except ValueError as error:
+        except NotifierError as error:
             raise CommandError(f"--recipients: {entry!r}: {error}", USAGE_ERROR) from error
     return checks.check_recipients(settings).detail
 
@@ -159,6 +164,73 @@ async def _fill_database(settings: "Settings", service: str, admin: str) -> str:
             await migrations.upgrade_schema(parts.database)
             _tell("schema", f"at {await migrations.get_current_revision(parts.database)}")
             published = await installation.publish_shipped_templates(parts, "cli")
-            _tell("templates", ", ".join(f"{result.slug} {result.change.value}" for result in published))
+            changes = [result.change.value for result in published if "/" not in result.slug]  # a layout has a path
+            _tell("templates", ", ".join(f"{changes.count(change)} {change}" for change in sorted(set(changes))))
             await _create_keys(parts, service)
             return await _create_admin(parts, admin) if admin else ""
+
+
+async def _create_keys(parts: "ProcessParts", service: str) -> None:
+    """Keep the keys in `.env` that are valid, create the others, and write them there."""
+    from notifier.auth.authenticated_key import KeyScope
+    from notifier.auth.key_admin import NewKey
+    from notifier.cli import installation
+
+    actor = build_actor(parts.clock.now())
+    async with parts.database.write() as connection:
+        service_id = await installation.find_or_create_service(connection, service, actor)
+    before = environment.read_dotenv()
+    keys = {}
+    for name, owner, properties in (
+        (KEY_VARIABLE, service_id, NewKey(name="init")),
+        (ADMIN_KEY_VARIABLE, None, NewKey(name="init", scopes=tuple(KeyScope))),
+    ):
+        known = before[name].value if name in before else ""
+        keys[name] = await installation.find_or_create_key(parts, known, owner, properties, actor)
+        _tell("key", f"{name} in .env {'is kept' if keys[name] == known else 'is new'}")
+    dotenv_file.write_variables({URL_VARIABLE: _build_url(parts.settings)} | keys)
+
+
+def _build_url(settings: "Settings") -> str:
+    """Build the URL at which `notifier serve` answers on this host."""
+    host = settings.api.host
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{host}:{settings.api.port}"
+
+
+async def _create_admin(parts: "ProcessParts", email: str) -> str:
+    """Let a person into the console as an admin, and return a one-time link. A known person gets a new link."""
+    from notifier import email_address
+    from notifier.auth import staff_admin, staff_link
+    from notifier.auth.staff_roles import StaffRole
+    from notifier.errors import NotFoundError
+
+    address = email_address.normalise_address(email)
+    async with parts.database.write() as connection:
+        actor = build_actor(parts.clock.now())
+        try:
+            person = await staff_admin.get_staff(connection, address)
+        except NotFoundError:
+            name = address.partition("@")[0][: staff_admin.MAX_STAFF_NAME_LENGTH]
+            new = staff_admin.NewStaff(email=address, name=name, roles=frozenset({StaffRole.ADMIN}))
+            person = await staff_admin.create_staff(connection, new, actor=actor)
+        link = await staff_link.create_link(connection, person.id, actor=actor)
+    return link.build_url(parts.settings.console.url or _build_url(parts.settings))
+
+
+def _print_next_steps(settings: "Settings", link: str) -> None:
+    from notifier.email_address import get_default_sender
+
+    sender = get_default_sender(settings).address
+    print("\nNext, in this directory:\n\n  notifier serve\n\nand in another terminal:\n")
+    print(f"  notifier send --to {sender} --template welcome --var name=Ada --var product=Larkspur\n")
+    if link:
+        print(f"While it runs, this link opens the console once and asks for a password:\n\n  {link}")
+    else:
+        print("To open the console, while it runs:\n\n  notifier staff create you@example.com --role admin")
+    winning, kept = environment.read_variables(), environment.read_dotenv()
+    names = [
+        name for name in (URL_VARIABLE, KEY_VARIABLE, ADMIN_KEY_VARIABLE) if winning[name].value != kept[name].value
+    ]
+    if names:
+        print(f"\nThis shell has other values, which would win over .env:\n\n  unset {' '.join(names)}")

@@ -3,12 +3,13 @@
 An answer becomes a variable of this process, so that settings are read and checked exactly as every later command does.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import typer
 
+from notifier import environment
 from notifier.cli.command import USAGE_ERROR, CommandError
 
 TLS_PORT = 465
@@ -19,7 +20,10 @@ EVERYBODY = "live"
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """A variable, the option that answers it, and how a terminal is asked. `default` None: an answer is needed."""
+    """A variable, the option that answers it, and how a terminal is asked (without a text: not).
+
+    `default` None: an answer is needed.
+    """
 
     variable: str
     option: str
@@ -27,6 +31,7 @@ class Question:
     default: str | None = None
     is_hidden: bool = False
     split: Callable[[str], dict[str, str]] | None = None  # an answer into several variables
+    names_file: bool = False  # the option names a file that has the answer
 
 
 def split_relay(text: str) -> dict[str, str]:
@@ -53,15 +58,17 @@ DATABASE = Question(
     text="Database (postgresql://user:password@host/name; Enter: SQLite in this directory)",
     default="",
 )
-RELAY = Question(
-    variable="NOTIFIER_SMTP__HOST", option="--relay", text="Relay (HOST or HOST:PORT)", split=split_relay
-)
-SECURITY = Question(variable="NOTIFIER_SMTP__SECURITY", option="--security", text="")
+RELAY = Question(variable="NOTIFIER_SMTP__HOST", option="--relay", text="Relay (HOST or HOST:PORT)", split=split_relay)
+SECURITY = Question(variable="NOTIFIER_SMTP__SECURITY", option="--security", text="", default="")
 USERNAME = Question(
     variable="NOTIFIER_SMTP__USERNAME", option="--username", text="User name at the relay (Enter: no login)", default=""
 )
 PASSWORD = Question(
-    variable="NOTIFIER_SMTP__PASSWORD", option="--password-file", text="Password (not shown)", is_hidden=True
+    variable="NOTIFIER_SMTP__PASSWORD",
+    option="--password-file",
+    text="Password (not shown)",
+    is_hidden=True,
+    names_file=True,
 )
 SENDER = Question(variable="NOTIFIER_FROM", option="--from", text="From (an address, or: Name <address>)")
 RECIPIENTS = Question(
@@ -70,14 +77,13 @@ RECIPIENTS = Question(
     text="Who may be mailed? (live: everybody; or only these addresses and @domains, with commas)",
     split=split_recipients,
 )
+RELAY_QUESTIONS = (RELAY, SECURITY, USERNAME, PASSWORD)
 
 
 class InitAnswers:
     """Finds each answer, and collects what `.env` is to have in `values`."""
 
     def __init__(self, options: Mapping[Question, str], *, can_ask: bool, force: bool) -> None:
-        from notifier import environment
-
         self.can_ask = can_ask
         self.values: dict[str, str] = {}
         self._options = {question: text.strip() for question, text in options.items() if text.strip()}
@@ -91,9 +97,11 @@ class InitAnswers:
 
         Raises `CommandError` for a contradiction, and if an answer is missing and nobody can be asked.
         """
-        answer = _name_variables(question, self._options.get(question, ""))
+        if question is PASSWORD and not self.values.get(USERNAME.variable):
+            return ""
+        answer = _name_variables(question, self._options.get(question, ""), is_file=question.names_file)
         known = self._find_known(question) if question not in self._rejected else {}
-        if not answer and not known and self.can_ask:
+        if not answer and not known and question.text and self.can_ask:
             answer = _name_variables(question, _ask(question))
         elif not answer and not known and question.default is None:
             raise CommandError(
@@ -103,11 +111,6 @@ class InitAnswers:
         self._require_agreement(answer, may_replace=self._force or question in self._rejected)
         return self._use(question, answer or known)
 
-    def find_option(self, question: Question) -> None:
-        """Use the answer of an option if there is one. Nobody is asked."""
-        if question in self._options or self._find_known(question):
-            self.find(question)
-
     def reject(self, *questions: Question) -> None:
         """Ask for these again, because a check found a fault. Their answers are not used any more."""
         for question in questions:
@@ -116,7 +119,7 @@ class InitAnswers:
             for name in self._used.pop(question, ()):
                 self.values.pop(name, None)
                 if self._get_origin(name) != "environment":
-                    os.environ.pop(name, None)
+                    environment.change_variables({name: None})
 
     def _get_origin(self, name: str) -> str:
         return self._known[name].origin if name in self._known else ""
@@ -138,8 +141,9 @@ class InitAnswers:
 
     def _use(self, question: Question, variables: Mapping[str, str]) -> str:
         self._used[question] = variables
-        for name, value in variables.items():
-            os.environ[name] = self.values[name] = value
+        self.values |= variables
+        environment.change_variables(variables)
+        for name in variables:
             if _get_other_form(name) in self._known and _get_other_form(name) not in variables:
                 self.values[_get_other_form(name)] = ""  # only one form of a secret may be set
         return variables.get(question.variable, "")
@@ -150,9 +154,11 @@ def _get_other_form(name: str) -> str:
     return name.removesuffix("_FILE") if name.endswith("_FILE") else f"{name}_FILE"
 
 
-def _name_variables(question: Question, answer: str) -> dict[str, str]:
+def _name_variables(question: Question, answer: str, *, is_file: bool = False) -> dict[str, str]:
     if not answer:
         return {}
+    if is_file:
+        return {f"{question.variable}_FILE": str(Path(answer).absolute())}
     return question.split(answer) if question.split else {question.variable: answer}
 
 

@@ -15,6 +15,7 @@ from notifier.cli import (
     doctor,
     feeds,
     forward,
+    init,
     jobs,
     keys,
     merge,
@@ -52,6 +53,7 @@ async def print_openapi() -> None:
 
 COMMANDS: CommandFunctions = {
     "demo": demo.start_demo,
+    "init": init.initialise,
     "serve": run.start_server,
     "api": run.start_api,
     "sender": run.start_sender,
