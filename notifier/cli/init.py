@@ -53,6 +53,7 @@ async def initialise(
         init_answers.RECIPIENTS: recipients,
     }
     dotenv_file.require_writable()
+    admin = _normalise_admin(admin)
     answers = InitAnswers(options, can_ask=sys.stdin.isatty() and not yes, force=force)
     for question in options:
         answers.find(question)
@@ -65,6 +66,15 @@ async def initialise(
     _tell(".env", f"written in {Path.cwd()}, readable by you only")
     link = await _fill_database(settings, service, admin)
     _print_next_steps(settings, link)
+
+
+def _normalise_admin(text: str) -> str:
+    from notifier import email_address
+
+    try:
+        return email_address.normalise_address(text) if text else ""
+    except email_address.InvalidAddressError as error:
+        raise CommandError(f"--admin {text!r}: {error}", USAGE_ERROR) from error
 
 
 async def _check(answers: InitAnswers, check: "Callable[[Settings], Awaitable[str]]", *questions: Question) -> None:
@@ -99,6 +109,9 @@ async def _check_database(settings: "Settings") -> str:
     fault = data_directory.find_directory_fault(settings.data_dir)
     if fault:
         raise CommandError(fault, USAGE_ERROR)
+    if settings.uses_sqlite and settings.data_dir.exists():
+        with data_directory.lock_directory(settings.data_dir):
+            """No server runs here."""
     async with process_parts.open_process_parts(settings) as parts:
         finding, *_ = await checks.check_database(parts.database, with_reason=True)
         if not finding.ok:
@@ -200,19 +213,17 @@ def _build_url(settings: "Settings") -> str:
 
 async def _create_admin(parts: "ProcessParts", email: str) -> str:
     """Let a person into the console as an admin, and return a one-time link. A known person gets a new link."""
-    from notifier import email_address
     from notifier.auth import staff_admin, staff_link
     from notifier.auth.staff_roles import StaffRole
     from notifier.errors import NotFoundError
 
-    address = email_address.normalise_address(email)
     async with parts.database.write() as connection:
         actor = build_actor(parts.clock.now())
         try:
-            person = await staff_admin.get_staff(connection, address)
+            person = await staff_admin.get_staff(connection, email)
         except NotFoundError:
-            name = address.partition("@")[0][: staff_admin.MAX_STAFF_NAME_LENGTH]
-            new = staff_admin.NewStaff(email=address, name=name, roles=frozenset({StaffRole.ADMIN}))
+            name = email.partition("@")[0][: staff_admin.MAX_STAFF_NAME_LENGTH]
+            new = staff_admin.NewStaff(email=email, name=name, roles=frozenset({StaffRole.ADMIN}))
             person = await staff_admin.create_staff(connection, new, actor=actor)
         link = await staff_link.create_link(connection, person.id, actor=actor)
     return link.build_url(parts.settings.console.url or _build_url(parts.settings))

@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,10 +24,12 @@ PASSWORD = "correct horse"
 
 
 @pytest.fixture
-async def relay(tmp_path: Path) -> ScriptedRelay:
+async def relay(tmp_path: Path) -> AsyncIterator[ScriptedRelay]:
     """A relay with STARTTLS and a login."""
     context = CertificateAuthority(tmp_path).issue_server_context(HOST)
-    return await ScriptedRelay(host=HOST, starttls=context, users={"apikey": PASSWORD}).start()
+    relay = await ScriptedRelay(host=HOST, starttls=context, users={"apikey": PASSWORD}).start()
+    yield relay
+    await relay.stop()
 
 
 @pytest.fixture
@@ -97,7 +99,6 @@ async def test_from_init_to_a_sent_mail(relay: ScriptedRelay, env: dict[str, str
     (mail,) = relay.received
     assert (mail.sender, mail.recipient) == ("hello@example.com", "ada@example.org")
     assert list((tmp_path / "home").iterdir()) == []
-    await relay.stop()
 
 
 def _run(script: str, env: dict[str, str], folder: Path) -> str:
