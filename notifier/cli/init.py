@@ -74,7 +74,7 @@ def _normalise_admin(text: str) -> str:
     try:
         return email_address.normalise_address(text) if text else ""
     except email_address.InvalidAddressError as error:
-        raise CommandError(f"--admin {text!r}: {error}", USAGE_ERROR) from error
+        raise CommandError(f"--admin: {text!r} is not an address: {error}", USAGE_ERROR) from error
 
 
 async def _check(answers: InitAnswers, check: "Callable[[Settings], Awaitable[str]]", *questions: Question) -> None:
@@ -138,14 +138,13 @@ async def _check_relay(settings: "Settings") -> str:
 
 
 async def _check_sender(settings: "Settings") -> str:
-    from notifier.email_address import get_default_sender
-    from notifier.errors import ConfigurationError
+    from notifier.health import checks
 
-    try:
-        get_default_sender(settings)
-    except ConfigurationError as error:
-        raise CommandError(f"{error} Write an address such as 'Shop <mail@shop.example>'.", USAGE_ERROR) from error
-    return settings.from_
+    finding = checks.check_sender(settings)
+    if not finding.ok:
+        advice = "write an address such as 'Shop <mail@shop.example>'"
+        raise CommandError(f"{finding.detail.removesuffix('.')}: {advice}", USAGE_ERROR)
+    return finding.detail
 
 
 async def _check_recipients(settings: "Settings") -> str:
@@ -158,7 +157,10 @@ async def _check_recipients(settings: "Settings") -> str:
         try:
             service_admin.normalise_team_recipient(entry)
         except NotifierError as error:
-            raise CommandError(f"--recipients: {entry!r}: {error}", USAGE_ERROR) from error
+            advice = "write live, or addresses and @domains with commas"
+            raise CommandError(
+                f"--recipients: {entry!r}: {str(error).removesuffix('.')}: {advice}", USAGE_ERROR
+            ) from error
     return checks.check_recipients(settings).detail
 
 

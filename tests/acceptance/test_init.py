@@ -145,7 +145,7 @@ MISTAKES: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
     "security is unknown": ({"security": "ssl"}, {}, "NOTIFIER_SMTP__SECURITY: must be"),
     "password in clear": ({"security": "none"}, {}, "a password is never sent in clear"),
     "password file missing": ({"password_file": "passwort"}, {}, "there is no such file"),
-    "sender without domain": ({"from_": "shop"}, {}, "Write an address such as"),
+    "sender without domain": ({"from_": "shop"}, {}, "write an address such as"),
     "recipient without domain": ({"recipients": "ada"}, {}, "--recipients"),
     "admin without domain": ({"admin": "ada"}, {}, "--admin"),
     "database out of reach": ({"database_url": f"postgresql://u:swordfish@{HOST}:1/x"}, {}, HOST),
