@@ -30,6 +30,15 @@ REPEATED_ON_POSTGRES = {"api", "client", "notification", "templating", "webhooks
 """Folders whose tests run on both engines to find differences, not to cover more code."""
 
 
+gc.disable()  # while modules are imported and tests collected: nothing of that is garbage, and looking took a third longer
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage as usual once the tests are known."""
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run each value in one setting only, and measure no coverage of repetitions. Tests that are named all run."""
     for item in items:
