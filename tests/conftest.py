@@ -30,7 +30,7 @@ REPEATED_ON_POSTGRES = {"api", "client", "notification", "templating", "webhooks
 """Folders whose tests run on both engines to find differences, not to cover more code."""
 
 
-gc.disable()  # while modules are imported and tests collected: nothing of that is garbage, and looking took a third longer
+gc.disable()  # while tests are collected: nothing of that is garbage, and looking took a third longer
 
 
 def pytest_collection_finish() -> None:
