@@ -15,7 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from notifier.audit import Actor
-    from notifier.environment import LogSettings
+    from notifier.log_settings import LogSettings
     from notifier.runtime.process_parts import ProcessParts
     from notifier.settings import Settings
 
