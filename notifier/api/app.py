@@ -38,6 +38,7 @@ from notifier.api.webhooks.routes import router as webhooks_router
 from notifier.head_request import HeadAsGet
 from notifier.health.probes import router as health_router
 from notifier.request_path import PathCleaner
+from notifier.telemetry.request_observer import RequestObserver
 from notifier.throttle import token_bucket
 
 _ROUTERS = (
@@ -99,7 +100,7 @@ class DocumentedFastAPI(FastAPI):
         return _build_document()
 
 
-def create_app(dependencies: ApiDependencies) -> FastAPI:
+def create_app(dependencies: ApiDependencies, *, access_log: bool = False) -> FastAPI:
     """Build the application; its caller opens and closes the dependencies.
 
     Its routes are those of every application in this process, because FastAPI takes long to prepare them.
@@ -109,6 +110,7 @@ def create_app(dependencies: ApiDependencies) -> FastAPI:
     app.state.dependencies = dependencies
     app.state.probes = dependencies.probes
     app.state.streams = dependencies.streams
+    app.middleware_stack = RequestObserver(app.build_middleware_stack(), access_log=access_log)
     return app
 
 

@@ -3,7 +3,6 @@
 An answer never holds a secret, SQL or a stack trace.
 """
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -75,6 +74,7 @@ from notifier.submission.notification_change import AlreadyAttemptedError, IsACo
 from notifier.suppression import NotYoursError
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
+from notifier.telemetry.request_observer import get_request_id
 from notifier.templating.assets.asset_store import AssetNotReadyError, StaleAssetError
 from notifier.templating.draft_store import StaleDraftError, TemplateDeletedError
 from notifier.templating.edit_rules import TooManyTemplatesError
@@ -227,7 +227,7 @@ async def _disconnect_error(request: Request, _error: Exception) -> JSONResponse
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
-    get_logger().error("request_failed", error=type(error).__name__, request_id=get_request_id(request), exc_info=error)
+    get_logger().error("request_failed", error=type(error).__name__, exc_info=error)
     return build_problem(request, "internal_error", "it has been logged")
 
 
@@ -267,10 +267,3 @@ def build_problem(
         **(members or {}),
     }
     return JSONResponse(body, entry.status, headers, MEDIA_TYPE)
-
-
-def get_request_id(request: Request) -> str:
-    """Get the id that the reply and the log lines of a request have in common."""
-    if not hasattr(request.state, "request_id"):
-        request.state.request_id = secrets.token_hex(8)
-    return str(request.state.request_id)
