@@ -19,8 +19,8 @@ class ServedRequest:
     """A request while it is served."""
 
     id: str
-    key_id: UUID | None = None  # None: not authenticated with an API key
-    service_id: UUID | None = None  # None: an admin key, or none
+    key_id: str | None = None  # None: not authenticated with an API key
+    service_id: str | None = None  # None: an admin key, or none
     is_over: bool = False
 
 
@@ -44,4 +44,4 @@ def get_current_request() -> ServedRequest | None:
 def note_key(key_id: UUID, service_id: UUID | None) -> None:
     """Note the key that the current request was authenticated with; outside of requests this does nothing."""
     if (request := get_current_request()) is not None:
-        request.key_id, request.service_id = key_id, service_id
+        request.key_id, request.service_id = str(key_id), str(service_id) if service_id is not None else None

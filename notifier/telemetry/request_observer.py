@@ -94,7 +94,6 @@ class _Exchange:
         route = _get_route_template(self._scope)
         if route in _UNLOGGED_ROUTES:
             return
-        who = {"key_id": request.key_id, "service_id": request.service_id}
         get_logger().info(
             "request_served",
             method=self._scope["method"] if self._scope["method"] in _METHODS else OTHER,
@@ -103,7 +102,8 @@ class _Exchange:
             duration_ms=round((time.perf_counter() - self._began) * 1000, 1),
             bytes_in=self._bytes_in,
             bytes_out=self._bytes_out,
-            **{name: str(value) for name, value in who.items() if value is not None},
+            key_id=request.key_id,
+            service_id=request.service_id,
         )
 
 
