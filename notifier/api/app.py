@@ -15,7 +15,7 @@ from notifier.api.audit.routes import router as audit_router
 from notifier.api.batches.routes import router as batches_router
 from notifier.api.batches.routes import submit_router as submit_batch_router
 from notifier.api.dependencies import QUOTA_STATE, ApiDependencies
-from notifier.api.errors.problem_responses import install_error_handlers
+from notifier.api.errors.problem_responses import NOT_FOUND, install_error_handlers
 from notifier.api.feeds.routes import router as feeds_router
 from notifier.api.jobs.routes import router as jobs_router
 from notifier.api.keys.routes import router as keys_router
@@ -25,7 +25,10 @@ from notifier.api.notifications.routes import router as notifications_router
 from notifier.api.notifications.submit_routes import router as submit_router
 from notifier.api.openapi import description
 from notifier.api.openapi.webhook_events import router as event_router
-from notifier.api.pages import docs_router, problems_router
+from notifier.api.pages.documentation import router as documentation_router
+from notifier.api.pages.problem_pages import router as problems_router
+from notifier.api.pages.start_page import answer_unknown_path
+from notifier.api.pages.start_page import router as start_router
 from notifier.api.schedules.routes import router as schedules_router
 from notifier.api.services.routes import router as services_router
 from notifier.api.staff.routes import router as staff_router
@@ -64,7 +67,8 @@ _ROUTERS = (
     template_publish_router,
     layouts_router,
     problems_router,
-    docs_router,
+    documentation_router,
+    start_router,
     health_router,
 )
 
@@ -136,6 +140,7 @@ def build_bare_app() -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     install_error_handlers(app)
+    app.add_exception_handler(NOT_FOUND, answer_unknown_path)
     app.add_middleware(PathCleaner)
     app.add_middleware(RateLimitHeaders)
     app.add_middleware(HeadAsGet)

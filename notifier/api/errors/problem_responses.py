@@ -167,7 +167,7 @@ _HTTP_CODES = {NOT_FOUND: "not_found", METHOD_NOT_ALLOWED: "method_not_allowed",
 def install_error_handlers(app: FastAPI) -> None:
     """Answer every error of this application as a problem."""
     app.add_exception_handler(NotifierError, _domain_error)
-    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(HTTPException, answer_http_error)
     app.add_exception_handler(RequestValidationError, _parameter_error)
     app.add_exception_handler(ClientDisconnect, _disconnect_error)
     app.add_exception_handler(Exception, _unexpected_error)
@@ -190,7 +190,8 @@ async def _domain_error(request: Request, error: Exception) -> JSONResponse:
     return build_problem(request, code, str(error), entry=entry, headers=headers, members=members)
 
 
-async def _http_error(request: Request, error: Exception) -> JSONResponse:
+async def answer_http_error(request: Request, error: Exception) -> JSONResponse:
+    """Answer an error of the web framework as a problem."""
     assert isinstance(error, HTTPException)
     code = _HTTP_CODES.get(error.status_code, "http_error")
     headers = dict(error.headers or {})
