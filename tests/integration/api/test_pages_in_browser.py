@@ -81,7 +81,7 @@ def test_every_link_of_a_page_leads_somewhere(window: BrowserWindow, url: str) -
             targets.setdefault(target, set()).add(fragment)
     assert len(targets) > 60
     assert {f"{url}/docs", f"{url}/console/", f"{url}/readyz", f"{url}/openapi.json"} <= targets.keys()
-    with httpx2.Client(headers={"Accept": "text/html"}) as client:
+    with httpx2.Client(headers={"Accept": "text/html"}, timeout=100) as client:
         for target, fragments in targets.items():
             reply = client.get(target)
             assert reply.status_code in {200, 303}, target
