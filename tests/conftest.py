@@ -17,6 +17,7 @@ from support.seeded_installation import Installation, Keys, PostgresSeed, Sqlite
 from notifier.rendering import preview_pool
 from notifier.runtime import wiring
 from notifier.settings import RecipientsMode, RecipientsSettings, SenderSettings, Settings, SmtpSettings
+from notifier.telemetry.logging import add_request_id
 
 # Otherwise each process that a test starts compiles the package again, which takes seconds.
 sys.dont_write_bytecode = False
@@ -91,7 +92,7 @@ def _plain_logs() -> Iterator[None]:
     level = structlog.stdlib.add_log_level
     plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     structlog.reset_defaults()
-    structlog.configure(processors=[level, plain], cache_logger_on_first_use=False)
+    structlog.configure(processors=[level, add_request_id, plain], cache_logger_on_first_use=False)
     root = logging.getLogger()
     handlers, root_level = [*root.handlers], root.level
     yield
