@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import httpx2
 import pytest
 
-from notifier.inbox import mailhog_json, page_api, received_message
+from notifier.inbox import html_frame, mailhog_json, page_api, received_message
 from notifier.inbox.inbox_server import BackgroundInbox
 from notifier.inbox.message_store import MessageStore
 from notifier.inbox.readable_text import extract_visible_text
@@ -31,7 +31,7 @@ def read_all(mail: ReceivedMessage) -> None:
     page_api._build_detail(mail)
     mailhog_json.build_item(mail)
     assert isinstance(mail.searchable, str)
-    page_api.build_frame(mail.html or "", mail)
+    html_frame.build_frame(mail.html or "", mail)
 
 
 def filled(text: str) -> str:
@@ -96,9 +96,9 @@ def test_an_image_that_is_shown_often_is_built_in_up_to_a_limit() -> None:
         + picture + b"\r\n--b--\r\n"
     )  # fmt: skip
     mail = received(raw)
-    document = page_api.build_frame(mail.html or "", mail)
-    assert len(document) <= page_api.MAX_INLINE_IMAGE_BYTES + len(html) + 100
-    assert document.count("data:image/png") == page_api.MAX_INLINE_IMAGE_BYTES // (len(picture) + 22)
+    document = html_frame.build_frame(mail.html or "", mail)
+    assert len(document) <= html_frame.MAX_INLINE_IMAGE_BYTES + len(html) + 100
+    assert document.count("data:image/png") == html_frame.MAX_INLINE_IMAGE_BYTES // (len(picture) + 22)
     assert document.count("cid:big") == 1_000 - document.count("data:image/png")
     assert page_api._build_detail(mail)["files"][0]["inline"]
 

@@ -7,8 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from notifier.inbox.html_frame import build_frame, has_remote_content
 from notifier.inbox.inbox_server import BackgroundInbox
-from notifier.inbox.page_api import build_frame, has_remote_content
 from notifier.inbox.received_message import ReceivedMessage
 from notifier.sse import _format_events
 
