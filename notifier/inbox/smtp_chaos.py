@@ -4,7 +4,6 @@ Each fault has a chance. It is off until a client of the API turns it on.
 """
 
 import asyncio
-import math
 import random
 from collections.abc import Awaitable
 from dataclasses import dataclass, fields
@@ -12,6 +11,7 @@ from typing import Any
 
 _CHUNKS_PER_SECOND = 10
 _MIN_SPEED = 1.0  # bytes per second; at 0 a connection would hang for ever
+_MAX_SPEED = 1e9
 
 
 class InvalidChaosError(ValueError):
@@ -50,10 +50,10 @@ def _list_names() -> list[tuple[str, str]]:
 
 
 def _read_number(key: str, value: Any) -> float:
-    maximum = math.inf if "Speed" in key and not key.endswith("Affect") else 1.0
+    maximum = _MAX_SPEED if key in {"LinkSpeedMin", "LinkSpeedMax"} else 1.0
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= maximum:
-        limits = "a number of bytes per second" if maximum > 1 else "a number from 0 to 1"
-        raise InvalidChaosError(f"{key} is {limits}.")
+        unit = " bytes per second" if maximum == _MAX_SPEED else ""
+        raise InvalidChaosError(f"{key} is a number from 0 to {maximum:,.0f}{unit}.")
     return float(value)
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import httpx2
 import pytest
 
-from notifier.inbox import html_frame, mailhog_json, page_api, received_message
+from notifier.inbox import html_check, html_frame, mailhog_json, page_api, received_message
 from notifier.inbox.inbox_server import BackgroundInbox
 from notifier.inbox.message_store import MessageStore
 from notifier.inbox.readable_text import extract_visible_text
@@ -116,6 +116,22 @@ def test_the_store_counts_envelopes() -> None:
     assert asyncio.run(fill()) == 2
 
 
+async def test_a_check_that_takes_too_long_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check is stopped after its time, even if it would go on for minutes."""
+    monkeypatch.setattr(html_check, "_TIMEOUT", 0.05)
+    with pytest.raises(html_check.CheckFailedError, match="was stopped"):
+        await html_check.check_html(received(b"Content-Type: text/html\r\n\r\n" + filled("<a b='").encode()))
+
+
+async def test_html_that_is_too_large_or_too_complicated_is_not_checked() -> None:
+    """HTML over the limit is not checked; HTML that the rules give up on is reported as such."""
+    large = filled("<p>") * 4
+    rules = "<style>" + "a b{}" * 3_000 + "</style>" + "<a></a>" * 2_000
+    for html, reason in ((large, "too large"), (rules, "too complicated")):
+        with pytest.raises(html_check.CheckFailedError, match=reason):
+            await html_check.check_html(received(b"Content-Type: text/html\r\n\r\n" + html.encode()))
+
+
 class NotingBytes(bytes):
     """Bytes of a mail that record which threads read them."""
 
@@ -135,7 +151,8 @@ def test_no_route_reads_a_mail_in_the_event_loop(inbox: BackgroundInbox, http: h
     paths = (
         "/api/v1/messages", "/api/v1/messages/x", "/api/v2/messages", "/api/v2/search?kind=to&query=a",
         "/inbox/messages", "/inbox/messages?query=a", "/inbox/messages/x", "/inbox/messages/x/frame",
-        "/inbox/messages/x/attachments/0", "/api/v1/messages/x/mime/part/0/download",
+        "/inbox/messages/x/html", "/inbox/messages/x/attachments/0", "/inbox/messages/x/attachments/0/image",
+        "/api/v1/messages/x/mime/part/0/download",
     )  # fmt: skip
     raw = (
         b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>"
