@@ -88,9 +88,11 @@ async def _run_demo(data_dir: Path, ports: tuple[int, int, int], ignored: list[s
     _refuse_other_installation(data_dir)
     raise_file_limit()
     async with AsyncExitStack() as stack:
-        inbox = await stack.enter_async_context(Inbox(smtp_port=smtp_port, http_port=inbox_port))
         listener = wiring.open_listener("127.0.0.1", port)
         stack.callback(listener.close)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        inbox = Inbox(smtp_port=smtp_port, http_port=inbox_port, console_url=f"{url}/console")
+        await stack.enter_async_context(inbox)
         stack.enter_context(data_directory.lock_directory(data_dir))
         if not (data_dir / KEY_FILE).exists():  # mark the directory as the demo's before there is a key
             data_directory.write_secret_file(data_dir / KEY_FILE, "")
@@ -100,7 +102,6 @@ async def _run_demo(data_dir: Path, ports: tuple[int, int, int], ignored: list[s
         key = await _find_or_create_key(parts, data_dir)
         await stack.enter_async_context(wiring.run_sender(parts))
         await stack.enter_async_context(wiring.serve_http(wiring.build_site(parts), listener))
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         places = {"api": url, "inbox": inbox.http_url, "smtp": f"127.0.0.1:{inbox.smtp_port}", "key": key}
         places["console"] = await _create_sign_in_link(parts, url)
         schedules = await _list_schedules(parts)
