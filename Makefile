@@ -80,7 +80,7 @@ lock: $(OPENAPI)/installed
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --extra server \
 	  --extra producer --extra oidc pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --extra server \
-	  --extra producer --extra oidc --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	  --extra producer --extra oidc --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	echo 'hatchling' | uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 	  -c requirements-dev.lock - -o requirements-build.lock
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --group peers \

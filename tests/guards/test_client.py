@@ -64,15 +64,15 @@ def test_the_client_imports_only_itself_and_its_libraries() -> None:
 
 
 def test_a_plain_installation_brings_just_these_libraries() -> None:
-    """`pip install notifier` installs two libraries, `producer` adds SQLAlchemy, and `server` adds the others."""
+    """`pip install notifier-outbox` installs two libraries, `producer` adds SQLAlchemy, and `server` adds the others."""
     extras = PROJECT["optional-dependencies"]
     assert {Requirement(text).name for text in PROJECT["dependencies"]} == set(NEEDED)
     assert [Requirement(text).name for text in extras["producer"]] == ["sqlalchemy"]
-    assert set(extras["producer"]) < set(extras["server"])
+    assert "sqlalchemy" in {Requirement(text).name for text in extras["server"]}
 
 
 def test_the_producer_imports_sqlalchemy_besides() -> None:
-    """The producer module imports only what `notifier[producer]` installs."""
+    """The producer module imports only what `notifier-outbox[producer]` installs."""
     imported = set().union(*(_imported(path) for path in sorted((PACKAGE / PRODUCER).glob("*.py"))))
     others = {name.split(".")[0] for name in imported} - {"notifier"} - sys.stdlib_module_names
     assert others == {"httpx2", "sqlalchemy"}
@@ -153,7 +153,7 @@ def test_the_command_says_what_to_install(alone: Path) -> None:
     program = "import sys; sys.path.insert(0, sys.argv[1]); from notifier.cli import entry_point"
     done = _alone(alone, f"{program}; entry_point.start_command_line()")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "notifier: only the client is installed: run pip install 'notifier[server]'\n"
+    assert done.stderr == "notifier: only the client is installed: run pip install 'notifier-outbox[server]'\n"
 
 
 def test_importing_it_does_nothing(alone: Path) -> None:

@@ -13,9 +13,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 from support import browser
 
-from notifier.inbox.fixture import BackgroundInbox, inbox
-
-__all__ = ["inbox"]
+from notifier.inbox.inbox_server import BackgroundInbox
 
 Send = Callable[..., None]
 BUILT_IN = "built-in"
