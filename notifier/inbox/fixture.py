@@ -20,8 +20,6 @@ def inbox() -> Iterator["BackgroundInbox"]:
     try:
         inbox_server = import_module("notifier.inbox.inbox_server")
     except ModuleNotFoundError as error:
-        pytest.fail(
-            f"the fixture inbox needs {error.name}: run pip install 'notifier-outbox[server]'", pytrace=False
-        )
+        pytest.fail(f"the fixture inbox needs {error.name}: run pip install 'notifier-outbox[server]'", pytrace=False)
     with inbox_server.BackgroundInbox() as running:
         yield running
