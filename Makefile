@@ -12,7 +12,7 @@ export PIP_ROOT_USER_ACTION = ignore
 FAULT_TESTS := $(addprefix tests/, chaos sabotage integration/smtp integration/outbox integration/notification unit/outbox \
   acceptance/test_schemathesis.py)
 
-.PHONY: demo test coverage chaos check format generate-java generate-go lock vendor bench clean
+.PHONY: demo test coverage chaos check format typescript generate-java generate-go lock vendor bench clean
 
 # The virtual environment from the pinned lock, with this checkout installed editable.
 .venv: requirements.lock requirements-dev.lock
@@ -63,6 +63,11 @@ check: .venv $(OPENAPI)/installed
 format: .venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The generated types of the TypeScript client, after a change of openapi.json.
+typescript: $(OPENAPI)/installed
+	$(WITH_NODE) $(OPENAPI)/node_modules/.bin/openapi-typescript openapi.json --default-non-nullable=false \
+	  --output clients/typescript/src/api-types.ts
 
 # A Java or Go client in var/clients, by OpenAPI Generator, which needs Java 11 or later: to look at before a release.
 generate-java: GENERATOR_FLAGS := --library native --additional-properties=openApiNullable=false,containerDefaultToNull=true
