@@ -5,6 +5,7 @@ import { InvalidRequestError, NotFoundError, Notifier, WebhookVerificationError,
 import { answer, startServer } from "./scripted-server.ts";
 
 const notifier = new Notifier();
+const run = crypto.randomUUID();
 const variables = { name: "Ada", product: "Larkspur" };
 
 async function readUntilSent(id: string) {
@@ -14,23 +15,24 @@ async function readUntilSent(id: string) {
 }
 
 test("a mail is sent once, although it is submitted twice with one key", async () => {
-  const notification = { to: "ada@typescript.example", template: "welcome", variables };
-  const first = await notifier.send(notification, { idempotencyKey: "ts-order-1" });
-  const again = await notifier.send(notification, { idempotencyKey: "ts-order-1" });
+  const recipient = `ada-${run}@typescript.example`;
+  const notification = { to: recipient, template: "welcome", variables };
+  const first = await notifier.send(notification, { idempotencyKey: `order-${run}` });
+  const again = await notifier.send(notification, { idempotencyKey: `order-${run}` });
   assert.deepEqual([first.replayed, again.replayed, again.id], [false, true, first.id]);
   const shown = await readUntilSent(first.id);
   assert.equal(shown.status, "sent");
   assert.equal(shown.attempts.at(-1)?.code, 250);
-  const found = await notifier.call("get", "/v1/notifications", { query: { to: "ada@typescript.example" } });
+  const found = await notifier.call("get", "/v1/notifications", { query: { to: recipient } });
   assert.deepEqual(found.notifications.map((one) => one.id), [first.id]);
 });
 
 test("a list iterates over all pages", async () => {
   const notifications = [1, 2, 3].map((number) => ({ to: `page-${number}@typescript.example` }));
-  const batch = await notifier.sendBatch({ notifications, defaults: { template: "welcome", variables, tags: ["ts-page"] } });
+  const batch = await notifier.sendBatch({ notifications, defaults: { template: "welcome", variables, tags: [run] } });
   assert.ok(batch.results.every((result) => "id" in result));
   const recipients: string[] = [];
-  for await (const shown of notifier.list("/v1/notifications", { query: { tag: "ts-page", limit: 1 } })) {
+  for await (const shown of notifier.list("/v1/notifications", { query: { tag: run, limit: 1 } })) {
     recipients.push(shown.to);
   }
   assert.deepEqual(recipients.sort(), notifications.map((one) => one.to));
