@@ -4260,7 +4260,7 @@ export interface components {
          *       "added": 1,
          *       "changed": 1,
          *       "confirmed_by": "…",
-         *       "document": {},
+         *       "document": "…",
          *       "entries": 1,
          *       "number": 1,
          *       "received_at": "2026-01-31T12:00:00Z",
@@ -4284,13 +4284,9 @@ export interface components {
             confirmed_by: string | null;
             /**
              * Document
-             * @description An object, or rows. CSV has become texts.
+             * @description An object, or an array of rows, as objects. CSV has become texts.
              */
-            document: {
-                [key: string]: unknown;
-            } | {
-                [key: string]: unknown;
-            }[];
+            document: unknown;
             /**
              * Entries
              * @description Rows, or keys of an object.
