@@ -2837,9 +2837,8 @@ export interface components {
             /**
              * Test
              * @description Only for mail of a test key.
-             * @constant
              */
-            test?: true;
+            test?: boolean;
             /** To */
             to: string;
         };
@@ -3558,11 +3557,8 @@ export interface components {
         DryRunOut: {
             /** Attachments */
             attachments: components["schemas"]["FileOut"][];
-            /**
-             * Dry Run
-             * @constant
-             */
-            dry_run: true;
+            /** Dry Run */
+            dry_run: boolean;
             /**
              * Expires At
              * Format: date-time
