@@ -12,7 +12,7 @@ export PIP_ROOT_USER_ACTION = ignore
 FAULT_TESTS := $(addprefix tests/, chaos sabotage integration/smtp integration/outbox integration/notification unit/outbox \
   acceptance/test_schemathesis.py)
 
-.PHONY: demo test coverage chaos check format generate-java generate-go lock vendor bench clean
+.PHONY: demo test coverage chaos check format typescript generate-java generate-go lock vendor bench clean
 
 # The virtual environment from the pinned lock, with this checkout installed editable.
 .venv: requirements.lock requirements-dev.lock
@@ -64,6 +64,11 @@ format: .venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The generated types of the TypeScript client, after a change of openapi.json.
+typescript: $(OPENAPI)/installed
+	$(WITH_NODE) $(OPENAPI)/node_modules/.bin/openapi-typescript openapi.json --default-non-nullable=false \
+	  --output clients/typescript/src/api-types.ts
+
 # A Java or Go client in var/clients, by OpenAPI Generator, which needs Java 11 or later: to look at before a release.
 generate-java: GENERATOR_FLAGS := --library native --additional-properties=openApiNullable=false,containerDefaultToNull=true
 generate-go: GENERATOR_FLAGS := --additional-properties=enumClassPrefix=true
@@ -80,7 +85,7 @@ lock: $(OPENAPI)/installed
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --extra server \
 	  --extra producer --extra oidc pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --extra server \
-	  --extra producer --extra oidc --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	  --extra producer --extra oidc --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	echo 'hatchling' | uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 	  -c requirements-dev.lock - -o requirements-build.lock
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --group peers \

@@ -10,7 +10,7 @@ SERVER_LIBRARIES = ("aiosmtplib", "fastapi", "sqlmodel", "typer")
 def start_command_line() -> None:
     """Run the command line, or say what to install where the service is missing (exit code 2)."""
     if not all(map(find_spec, SERVER_LIBRARIES)):
-        print("notifier: only the client is installed: run pip install 'notifier[server]'", file=sys.stderr)
+        print("notifier: only the client is installed: run pip install 'notifier-outbox[server]'", file=sys.stderr)
         sys.exit(2)
     from notifier.cli.main import run_command_line
 

@@ -13,10 +13,8 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 from support import browser
 
-from notifier.inbox.fixture import BackgroundInbox, inbox
+from notifier.inbox.inbox_server import BackgroundInbox
 from notifier.inbox.web_app import Access
-
-__all__ = ["inbox"]
 
 Send = Callable[..., None]
 BUILT_IN = "built-in"
