@@ -68,7 +68,7 @@ var/docs-venv: requirements-docs.lock
 
 docs: var/docs-venv
 	NO_MKDOCS_2_WARNING=1 var/docs-venv/bin/mkdocs build --quiet --strict
-	@echo "The site is in var/site: open var/site/index.html."
+	@echo "The site is in var/site: $(PYTHON) -m http.server --directory var/site"
 
 format: .venv
 	$(BIN)/ruff check --fix .

@@ -47,15 +47,15 @@ class Site:
             self.env["NOTIFIER_DATABASE_URL"] = self._restored_url
 
     @asynccontextmanager
-    async def serve(self) -> AsyncIterator[httpx2.AsyncClient]:
-        """Run the server; return a caller of its API."""
+    async def serve(self, *, killed: bool = False) -> AsyncIterator[httpx2.AsyncClient]:
+        """Run the server, which is stopped or killed at the end; return a caller of its API."""
         port = notifier_process.find_free_port()
         with NotifierProcess("serve", "--port", str(port), env=self.env) as server:
             await asyncio.to_thread(server.wait_until_ready)
             headers = {"Authorization": f"Bearer {self.keys.shop}"}
             async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
                 yield client
-            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.kill if killed else server.stop)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -78,26 +78,35 @@ def site(request: pytest.FixtureRequest, tmp_path: Path, relay: ScriptedRelay) -
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-async def test_no_mail_is_sent_twice_after_a_restore(site: Site, relay: ScriptedRelay) -> None:
-    """A mail of the backup that was sent since is held as unknown; a scheduled one waits; new ones are sent."""
+async def _send_after_the_backup(client: httpx2.AsyncClient, site: Site, relay: ScriptedRelay) -> str:
+    """Back up while a mail waits for the relay, then let it be sent; return its path."""
     await relay.stop()
-    async with site.serve() as client:
-        early = await api_caller.submit_mail(client, "early@example.com")
-        tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-        scheduled = await api_caller.submit_mail(client, "scheduled@example.com", send_at=tomorrow)
-        await asyncio.to_thread(site.follow, 0)
-        await relay.start()
-        await api_caller.wait_for_status(client, early, "sent")
-        late = await api_caller.submit_mail(client, "late@example.com")
-        await api_caller.wait_for_status(client, late, "sent")
+    early = await api_caller.submit_mail(client, "early@example.com")
+    await asyncio.to_thread(site.follow, 0)
+    await relay.start()
+    await api_caller.wait_for_status(client, early, "sent")
+    return early
 
+
+async def _restore(site: Site) -> None:
     site.move_to_restored()
     await asyncio.to_thread(site.follow, 1)
     assert "mails held: 1;" in await asyncio.to_thread(site.follow, 2)
 
+
+async def test_no_mail_is_sent_twice_after_a_restore(site: Site, relay: ScriptedRelay) -> None:
+    """A mail of the backup that was sent since is held as unknown; a scheduled one waits; new ones are sent."""
+    async with site.serve() as client:
+        tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        scheduled = await api_caller.submit_mail(client, "scheduled@example.com", send_at=tomorrow)
+        early = await _send_after_the_backup(client, site, relay)
+        late = await api_caller.submit_mail(client, "late@example.com")
+        await api_caller.wait_for_status(client, late, "sent")
+    await _restore(site)
     async with site.serve() as client:
         held = await api_caller.wait_for_status(client, early, "unknown")
         assert held["reason"] == "sender_died"
+        assert [cause["code"] for cause in (await client.get(f"{early}/explain")).json()["because"]] == ["held"]
         assert (await client.get(late)).status_code == 404
         assert (await client.get(scheduled)).json()["status"] == "scheduled"
         new = await api_caller.submit_mail(client, "new@example.com")
@@ -105,5 +114,14 @@ async def test_no_mail_is_sent_twice_after_a_restore(site: Site, relay: Scripted
     listed = await asyncio.to_thread(site.follow, 3, ID=early.rpartition("/")[2])
     assert "early@example.com" in listed
     assert re.search(r"^sent$", listed, re.MULTILINE)
-    recipients = [mail.recipient for mail in relay.received]
-    assert recipients == ["early@example.com", "late@example.com", "new@example.com"]
+    assert [mail.recipient for mail in relay.received] == ["early@example.com", "late@example.com", "new@example.com"]
+
+
+async def test_a_journal_proves_that_a_mail_was_sent(site: Site, relay: ScriptedRelay) -> None:
+    """If the sender was killed, its journal has the relay's 250: the restored mail becomes sent, and is not held."""
+    async with site.serve(killed=True) as client:
+        early = await _send_after_the_backup(client, site, relay)
+    await _restore(site)
+    async with site.serve() as client:
+        await api_caller.wait_for_status(client, early, "sent")
+    assert len(relay.received) == 1
