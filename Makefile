@@ -12,7 +12,7 @@ export PIP_ROOT_USER_ACTION = ignore
 FAULT_TESTS := $(addprefix tests/, chaos sabotage integration/smtp integration/outbox integration/notification unit/outbox \
   acceptance/test_schemathesis.py)
 
-.PHONY: demo test coverage chaos check format typescript generate-java generate-go lock vendor bench clean
+.PHONY: demo test coverage chaos check docs format typescript generate-java generate-go lock vendor bench clean
 
 # The virtual environment from the pinned lock, with this checkout installed editable.
 .venv: requirements.lock requirements-dev.lock
@@ -60,6 +60,16 @@ check: .venv $(OPENAPI)/installed
 	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(OPENAPI)/bin/node \
 	  $(OPENAPI)/node_modules/@redocly/cli/bin/cli.js lint --config tests/generated/redocly.yaml openapi.json
 
+# The documents as a site in var/site; a link that leads nowhere, or a page that the navigation forgets, fails.
+var/docs-venv: requirements-docs.lock
+	$(PYTHON) -m venv --clear var/docs-venv
+	var/docs-venv/bin/python -m pip install --quiet --require-hashes -r requirements-docs.lock
+	touch var/docs-venv
+
+docs: var/docs-venv
+	NO_MKDOCS_2_WARNING=1 var/docs-venv/bin/mkdocs build --quiet --strict
+	@echo "The site is in var/site: $(PYTHON) -m http.server --directory var/site"
+
 format: .venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -92,6 +102,8 @@ lock: $(OPENAPI)/installed
 	  -o requirements-bench.lock
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --group openapi \
 	  -o requirements-openapi.lock
+	echo 'mkdocs-material' | uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+	  - -o requirements-docs.lock
 	$(WITH_NODE) npm install --prefix tests/generated --package-lock-only --omit-lockfile-registry-resolved $(NPM_FLAGS)
 
 # The scripts that the console loads. htmx comes from the npm registry; the editor is bundled from the versions in
