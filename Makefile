@@ -14,7 +14,7 @@ export PIP_ROOT_USER_ACTION = ignore
 FAULT_TESTS := $(addprefix tests/, chaos sabotage integration/smtp integration/outbox integration/notification unit/outbox \
   acceptance/test_schemathesis.py)
 
-.PHONY: demo test coverage chaos check format generate-java generate-go lock vendor bench clean
+.PHONY: demo test coverage chaos check docs format typescript generate-java generate-go lock vendor bench clean
 
 # The virtual environment with what the service needs, pinned, and this checkout installed editable. An interrupted
 # installation leaves no stamp, so the next one begins anew.
@@ -68,9 +68,24 @@ check: $(DEVELOPMENT) $(OPENAPI)/installed
 	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(OPENAPI)/bin/node \
 	  $(OPENAPI)/node_modules/@redocly/cli/bin/cli.js lint --config tests/generated/redocly.yaml openapi.json
 
+# The documents as a site in var/site; a link that leads nowhere, or a page that the navigation forgets, fails.
+var/docs-venv: requirements-docs.lock
+	$(PYTHON) -m venv --clear var/docs-venv
+	var/docs-venv/bin/python -m pip install --quiet --require-hashes -r requirements-docs.lock
+	touch var/docs-venv
+
+docs: var/docs-venv
+	NO_MKDOCS_2_WARNING=1 var/docs-venv/bin/mkdocs build --quiet --strict
+	@echo "The site is in var/site: $(PYTHON) -m http.server --directory var/site"
+
 format: $(DEVELOPMENT)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The generated types of the TypeScript client, after a change of openapi.json.
+typescript: $(OPENAPI)/installed
+	$(WITH_NODE) $(OPENAPI)/node_modules/.bin/openapi-typescript openapi.json --default-non-nullable=false \
+	  --output clients/typescript/src/api-types.ts
 
 # A Java or Go client in var/clients, by OpenAPI Generator, which needs Java 11 or later: to look at before a release.
 generate-java: GENERATOR_FLAGS := --library native --additional-properties=openApiNullable=false,containerDefaultToNull=true
@@ -88,13 +103,15 @@ lock: $(OPENAPI)/installed
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --extra server \
 	  --extra producer --extra oidc pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --extra server \
-	  --extra producer --extra oidc --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	  --extra producer --extra oidc --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	printf 'hatchling\neditables\n' | uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 	  -c requirements-dev.lock - -o requirements-build.lock
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --group peers \
 	  -o requirements-bench.lock
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --group openapi \
 	  -o requirements-openapi.lock
+	echo 'mkdocs-material' | uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+	  - -o requirements-docs.lock
 	$(WITH_NODE) npm install --prefix tests/generated --package-lock-only --omit-lockfile-registry-resolved $(NPM_FLAGS)
 
 # The scripts that the console loads. htmx comes from the npm registry; the editor is bundled from the versions in

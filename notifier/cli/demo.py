@@ -105,10 +105,12 @@ async def _start_parts(
 
     port, inbox_port, smtp_port = ports
     raise_file_limit()
-    inbox = await stack.enter_async_context(Inbox(smtp_port=smtp_port, http_port=inbox_port))
-    announce("inbox", inbox.http_url)
     listener = open_listener("127.0.0.1", port)
     stack.callback(listener.close)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    inbox = Inbox(smtp_port=smtp_port, http_port=inbox_port, console_url=f"{url}/console")
+    await stack.enter_async_context(inbox)
+    announce("inbox", inbox.http_url)
     announce("database", str(data_dir / "notifier.sqlite3"))
     parts = await _open_database(stack, data_dir, inbox.smtp_port)
     announce("templates", "checking the shipped ones")
@@ -117,7 +119,6 @@ async def _start_parts(
     from notifier.runtime import wiring
 
     await stack.enter_async_context(wiring.run_sender(parts))
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     announce("API", url)
     await stack.enter_async_context(wiring.serve_http(wiring.build_site(parts), listener))
     places = {"api": url, "inbox": inbox.http_url, "smtp": f"127.0.0.1:{inbox.smtp_port}"} | keys

@@ -13,7 +13,7 @@ GC_THRESHOLD_AT_START = 50_000
 def start_command_line() -> None:
     """Run the command line, or say what to install where the service is missing (exit code 2)."""
     if not all(map(find_spec, SERVER_LIBRARIES)):
-        print("notifier: only the client is installed: run pip install 'notifier[server]'", file=sys.stderr)
+        print("notifier: only the client is installed: run pip install 'notifier-outbox[server]'", file=sys.stderr)
         sys.exit(2)
     gc.set_threshold(GC_THRESHOLD_AT_START)
     from notifier.cli.main import run_command_line

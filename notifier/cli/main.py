@@ -71,7 +71,10 @@ COMMANDS: CommandFunctions = {
     "openapi": print_openapi,
 }
 GROUPS: dict[str, tuple[str, CommandFunctions]] = {
-    "db": ("The database's schema.", {"upgrade": db.upgrade_database, "check": db.check_database}),
+    "db": (
+        "The database.",
+        {"upgrade": db.upgrade_database, "check": db.check_database, "hold-restored": db.hold_restored_work},
+    ),
     "services": (
         "Calling applications.",
         {"create": services.create_service, "list": services.list_services, "update": services.update_service},
