@@ -128,6 +128,8 @@ def _takes(kind: Any, option: Mapping[str, Any]) -> bool:
     if "$ref" in option:
         name = option["$ref"].rpartition("/")[2]
         return get_origin(kind) is Mapping or name in READ_FROM.get(getattr(kind, "__name__", ""), ())
+    if "type" not in option:  # any JSON, because a choice would not compile in Java: the class knows more
+        return True
     if option["type"] == "array":
         return get_origin(kind) is tuple and _fits(get_args(kind)[0], option["items"])
     if option["type"] == "object":
