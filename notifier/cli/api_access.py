@@ -103,8 +103,7 @@ async def open_api(*, local: bool = False, writes: bool = True) -> "AsyncIterato
         async with open_remote_api(access, advice="start it, or give --local to open the database") as notifier:
             yield notifier
         return
-    opening = open_for_writing() if writes else open_for_reading()
-    async with _name_running_server(opening) as parts, _open_local_api(parts) as notifier:
+    async with _open_local_api(writes=writes) as notifier:
         yield notifier
 
 
@@ -135,35 +134,36 @@ async def _name_running_server(
 
 
 @contextlib.asynccontextmanager
-async def _open_local_api(parts: "ProcessParts") -> "AsyncIterator[AsyncNotifier]":
+async def _open_local_api(*, writes: bool) -> "AsyncIterator[AsyncNotifier]":
     """Run the API in this process, with the operator as its caller."""
-    import httpx2
-
-    from notifier import client
-
     with _without_collections():
+        import httpx2
+
+        from notifier import client
         from notifier.runtime import operator_api
 
+    async with _name_running_server(open_for_writing() if writes else open_for_reading()) as parts:
         app, token = operator_api.build_operator_api(parts, get_operator_name())
-    access = ApiAccess(url=LOCAL_URL, key=token, key_name="this process")
-    with translate_errors(access, "report it"):
-        async with client.AsyncNotifier(
-            url=LOCAL_URL,
-            key=token,
-            timeout=REQUEST_SECONDS,
-            retries=client.RetryPolicy(tries=1),
-            transport=httpx2.ASGITransport(app),
-        ) as notifier:
-            yield notifier
+        access = ApiAccess(url=LOCAL_URL, key=token, key_name="this process")
+        with translate_errors(access, "report it"):
+            async with client.AsyncNotifier(
+                url=LOCAL_URL,
+                key=token,
+                timeout=REQUEST_SECONDS,
+                retries=client.RetryPolicy(tries=1),
+                transport=httpx2.ASGITransport(app),
+            ) as notifier:
+                yield notifier
 
 
 @contextlib.contextmanager
 def _without_collections() -> Iterator[None]:
-    """Collect no garbage meanwhile: imports make many objects and little garbage."""
+    """Collect no garbage during imports, which make many objects that stay; later collections leave these out."""
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         gc.enable()
 
 
