@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from notifier.cli.command import UNREACHABLE_DATABASE, USAGE_ERROR, CommandError, load_settings
+from notifier.cli.command import UNREACHABLE_DATABASE, USAGE_ERROR, CommandError, load_settings, set_up_logging
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
+    from notifier.environment import LogSettings
     from notifier.runtime.process_parts import ProcessParts
     from notifier.settings import Settings
 
@@ -122,11 +123,25 @@ async def start_inbox(
     from notifier.inbox.inbox_server import Inbox
     from notifier.inbox.web_app import Access
 
+    set_up_logging(_load_log_settings())
     raise_file_limit()
     access = Access(hosts=allow_host or (), release_ports=release_port or ())
     with name_busy_port({"--port": port, "--smtp-port": smtp_port}):
         async with Inbox(host=host, smtp_port=smtp_port, http_port=port, access=access) as inbox:
             await wait_for_stop(f"inbox on {inbox.http_url}, mail to {inbox.host}:{inbox.smtp_port}")
+
+
+def _load_log_settings() -> "LogSettings":
+    """Load the settings of the log, for a process that needs no others. Raises `CommandError`."""
+    from pydantic import ValidationError
+
+    from notifier.cli import setting_faults
+    from notifier.environment import LogSettings
+
+    try:
+        return LogSettings()
+    except ValidationError as error:
+        raise CommandError("\nnotifier: ".join(setting_faults.describe_setting_faults(error)), USAGE_ERROR) from error
 
 
 def _open_listener(stack: AsyncExitStack, host: str, port: int, option: str) -> "socket.socket":
