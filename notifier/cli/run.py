@@ -158,8 +158,7 @@ def _open_api_listener(
     stack: AsyncExitStack, settings: "Settings", host: str | None, port: int | None
 ) -> "socket.socket":
     """Listen for the API: on the address and port of the options, or of the settings."""
-    host = settings.api.host if host is None else host
-    return _open_listener(stack, host, settings.api.port if port is None else port, _API_PORT)
+    return _open_listener(stack, host or settings.api.host, settings.api.port if port is None else port, _API_PORT)
 
 
 def _build_url(listener: "socket.socket") -> str:
@@ -214,13 +213,12 @@ def _require_certificates(settings: "Settings") -> None:
 
 
 async def _require_migrated(parts: "ProcessParts") -> None:
-    """Exit 2 if the database is out of reach, and 1 if its schema is not the one that this release needs."""
+    """Exit 2 if the database is out of reach, or its schema is not the one that this release needs."""
     from notifier.health import checks
 
     for finding in await checks.check_database(parts.database, with_reason=True):
         if not finding.ok:
-            code = USAGE_ERROR if finding.name == "database" else 1
-            raise CommandError(f"{finding.name}: {finding.detail}", code)
+            raise CommandError(f"{finding.name}: {finding.detail}", USAGE_ERROR)
 
 
 async def _require_usable(parts: "ProcessParts") -> None:
