@@ -4,6 +4,7 @@ Exit code 2: wrong use, an unusable setting, file or database, a busy port, an o
 shown only at log level DEBUG.
 """
 
+import inspect
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
@@ -16,8 +17,10 @@ from notifier.cli import (
     doctor,
     feeds,
     forward,
+    init,
     jobs,
     keys,
+    mail_search,
     merge,
     notifications,
     run,
@@ -31,13 +34,14 @@ from notifier.cli import (
     templates,
 )
 from notifier.cli.command import CommandError, make_command
+from notifier.cli.help_sections import SectionedGroup, add_note
 
 CommandFunctions = dict[str, Callable[..., Coroutine[Any, Any, None]]]
 app = typer.Typer(
     name="notifier",
     help="E-mail notifications that are never silently lost.",
     no_args_is_help=True,
-    add_completion=False,
+    cls=SectionedGroup,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -53,6 +57,7 @@ async def print_openapi() -> None:
 
 COMMANDS: CommandFunctions = {
     "demo": demo.start_demo,
+    "init": init.initialise,
     "serve": run.start_server,
     "api": run.start_api,
     "sender": run.start_sender,
@@ -60,6 +65,7 @@ COMMANDS: CommandFunctions = {
     "send": send.send_mail,
     "merge": merge.merge_file,
     "forward": forward.forward_mails,
+    "find": mail_search.find_mails,
     "show": notifications.show_notification,
     "unknown": notifications.list_unknown,
     "cancel": notifications.cancel_notification,
@@ -155,9 +161,9 @@ GROUPS: dict[str, tuple[str, CommandFunctions]] = {
     ),
 }
 for name, function in COMMANDS.items():
-    app.command(name)(make_command(function))
+    app.command(name, help=add_note(name, inspect.getdoc(function) or ""))(make_command(function))
 for group_name, (text, commands) in GROUPS.items():
-    group = typer.Typer(help=text, no_args_is_help=True)
+    group = typer.Typer(help=add_note(group_name, text), no_args_is_help=True, cls=SectionedGroup)
     for name, function in commands.items():
         group.command(name)(make_command(function))
     app.add_typer(group, name=group_name)
