@@ -106,7 +106,7 @@ async def test_newer_edits_are_not_replaced(installation: Installation, parts: w
         origin = {"number": 1, "hash": published["content_hash"], "files": ""}
         base = {"templates": {"greeting": origin}, "layouts": {}}
         assert (await push(pipeline, {"greeting": template}, base=base))["greeting"]["number"] == 2
-        await template_editor.save_draft(editor, "2.0")
+        await template_editor.save_draft(editor, "2.0", files={"subject.txt": "A draft for {{ name }}"})
         refused = await pipeline.post(FOLDER, json={"templates": {"greeting": build_template()}})
         assert "a draft that key:" in refused.json()["results"][0]["why"]
         kept = await push(pipeline, {"greeting": build_template()}, only_new=True)
