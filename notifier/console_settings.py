@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
-from notifier.environment import check_public_url, split_commas
+from notifier.setting_values import check_public_url, split_commas
 
 MAX_SESSION_HOURS = 7 * 24
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})

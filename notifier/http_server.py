@@ -6,6 +6,7 @@ waited longest without a complete request is closed; if all have a complete requ
 
 import asyncio
 import contextlib
+import errno
 import json
 import resource
 import socket
@@ -77,7 +78,7 @@ def find_server_limits(reserved: int = 0, *, files: int | None = None) -> Server
 
 
 def open_listener(host: str, port: int) -> socket.socket:
-    """Open a listening socket. Raises `PortBusyError`."""
+    """Open a listening socket. Raises `PortBusyError`, or `ConfigurationError` if it can never listen there."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio disables Nagle's algorithm only if the socket names TCP. Otherwise each small reply waits 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -87,9 +88,19 @@ def open_listener(host: str, port: int) -> socket.socket:
         listener.listen(MAX_BACKLOG)
     except OSError as error:
         listener.close()
-        raise PortBusyError(port) from error
+        if error.errno == errno.EADDRINUSE:
+            raise PortBusyError(port) from error
+        raise ConfigurationError(f"cannot listen on {host}, port {port}: {_describe_bind_fault(error)}") from error
     listener.setblocking(False)  # noqa: FBT003 - the library's own signature
     return listener
+
+
+def _describe_bind_fault(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "this user may not use the port: choose one above 1023"
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return "name an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all"
+    return error.strerror or type(error).__name__
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""Typed, frozen settings from `NOTIFIER_…` environment variables, in one group for each part of Notifier.
+"""Typed, frozen settings from `NOTIFIER_…` variables, in one group for each part of Notifier.
 
 The command line reads them once and passes each part its group. No other module reads the environment.
 """
@@ -10,20 +10,14 @@ from typing import Annotated, Self
 from urllib.parse import quote
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
-from pydantic_settings import NoDecode
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 import notifier
 from notifier import header_names
 from notifier.console_settings import ConsoleSettings
-from notifier.environment import (
-    LogSettings,
-    check_host_name,
-    check_public_url,
-    check_secret_keys,
-    split_commas,
-    to_lower_case,
-)
+from notifier.log_settings import LogSettings
 from notifier.retention_settings import RetentionSettings
+from notifier.setting_values import check_host_name, check_public_url, check_secret_keys, split_commas, to_lower_case
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 MAX_SECONDS = 7 * 86_400
@@ -159,8 +153,10 @@ def _check_idempotency_days(days: float) -> float:
 
 
 class ApiSettings(_Part):
-    """What callers may do."""
+    """Where the API listens, and what callers may do."""
 
+    host: str = Field("127.0.0.1", description="Address on which the API listens.")
+    port: int = Field(8000, ge=0, le=65535, description="Port of the API; 0: any free one.")
     idempotency_days: Annotated[float, AfterValidator(_check_idempotency_days)] = Field(
         7, le=366, description="Days for which an Idempotency-Key is kept; at least 7."
     )
@@ -218,7 +214,9 @@ class FeedsSettings(_Part):
 
 
 class Settings(LogSettings):
-    """Everything that can be set, with its default."""
+    """Everything that can be set, with its default. An unknown variable is refused."""
+
+    model_config = SettingsConfigDict(extra="forbid")
 
     database_url: SecretStr | None = Field(
         None, description="`postgresql://user:password@host/name`. Default: SQLite in the data directory."

@@ -130,7 +130,7 @@ def _installation(url: str, keys: Keys, folder: Path, relay_port: int) -> Instal
         smtp=SmtpSettings(port=relay_port),
         sender=SenderSettings(concurrency=4, grace=5, schedules=False),  # no run begins by itself
         recipients=RecipientsSettings(mode=RecipientsMode.LIVE),
-        NOTIFIER_FROM="Notifier <notifier@instance.example>",
+        from_="Notifier <notifier@instance.example>",
     )
     return Installation(settings=settings, keys=keys)
 

@@ -15,7 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from notifier.audit import Actor
-    from notifier.environment import LogSettings
+    from notifier.log_settings import LogSettings
     from notifier.runtime.process_parts import ProcessParts
     from notifier.settings import Settings
 
@@ -138,10 +138,10 @@ def get_operator_name() -> str:
     return f"operator:{name}"[:64]
 
 
-def replace_surrogates(text: str, option: str, max_length: int) -> str:
+def replace_surrogates(text: str, option: str = "", max_length: int | None = None) -> str:
     """Replace bytes of an argument that are not UTF-8. Raises `CommandError` if the text is too long."""
     printable = text.encode(errors="replace").decode()
-    if len(printable) > max_length:
+    if max_length is not None and len(printable) > max_length:
         raise CommandError(f"{option}: at most {max_length} characters", USAGE_ERROR)
     return printable
 

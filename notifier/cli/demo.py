@@ -14,7 +14,7 @@ from notifier.cli.command import USAGE_ERROR, CommandError, set_up_logging
 from notifier.cli.run import InboxPortOption, PortOption, SmtpPortOption, name_busy_port, wait_for_stop
 
 if TYPE_CHECKING:
-    from notifier.environment import LogSettings
+    from notifier.log_settings import LogSettings
     from notifier.runtime.process_parts import ProcessParts
     from notifier.settings import Settings
 
@@ -24,8 +24,6 @@ KEY_FILE = "demo-key"
 LOOPBACK = ("localhost", "127.0.0.1")
 """Hosts to which the demo sends webhooks over plain HTTP."""
 DEMO_ADMIN = "demo@example.com"
-CLIENT_VARIABLES = frozenset({"NOTIFIER_URL", "NOTIFIER_API_KEY", "NOTIFIER_PRODUCER_DATABASE_URL"})
-"""Variables that configure a client, not a server."""
 
 
 async def start_demo(
@@ -46,15 +44,17 @@ def _load_log_settings() -> "tuple[LogSettings, list[str]]":
     """Load the log settings, and list the variables that are set but have no effect."""
     from pydantic import ValidationError
 
-    from notifier.environment import LogSettings, list_set_variables
+    from notifier.environment import CLIENT_VARIABLES, list_set_variables
+    from notifier.errors import ConfigurationError
+    from notifier.log_settings import LogSettings
     from notifier.settings import IsolatedSettings
 
-    ignored = [name for name in list_set_variables() if name.upper() not in CLIENT_VARIABLES]
+    ignored = [name for name in list_set_variables() if name not in CLIENT_VARIABLES]
     try:
         logs = LogSettings()
-    except ValidationError:
+    except (ConfigurationError, ValidationError):
         return IsolatedSettings(), ignored
-    return logs, [name for name in ignored if name.upper() not in {"NOTIFIER_LOG_LEVEL", "NOTIFIER_LOG_FORMAT"}]
+    return logs, [name for name in ignored if name not in {"NOTIFIER_LOG_LEVEL", "NOTIFIER_LOG_FORMAT"}]
 
 
 def _build_settings(data_dir: Path, smtp_port: int) -> "Settings":

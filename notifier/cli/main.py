@@ -195,12 +195,13 @@ def _print_unexpected_error(error: Exception) -> None:
     from pydantic import ValidationError
 
     from notifier.db.data_directory import describe_os_error
-    from notifier.environment import LogLevel, LogSettings
+    from notifier.errors import ConfigurationError
+    from notifier.log_settings import LogLevel, LogSettings
     from notifier.telemetry.logging import describe_exception
 
     try:
         level = LogSettings().log_level
-    except ValidationError:
+    except (ConfigurationError, ValidationError):
         level = LogLevel.INFO
     if level is LogLevel.DEBUG:
         print("\n".join(describe_exception(error)), file=sys.stderr)

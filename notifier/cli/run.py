@@ -22,13 +22,22 @@ THREAD_SWITCH_SECONDS = 0.0005
 """Seconds until a busy thread lets another run. With Python's default of 5 ms, large bodies delay other POSTs."""
 GC_THRESHOLD = 50_000
 """New objects before a garbage collection. Python's default of 700 costs 5 % of a sender's time."""
+_MAX_PORT = 65535
 HostOption = Annotated[str, typer.Option(help="Address to listen on.")]
-PortOption = Annotated[int, typer.Option(help="Port of the API.")]
-InboxPortOption = Annotated[int, typer.Option(help="Port of the inbox page.")]
-SmtpPortOption = Annotated[int, typer.Option(help="Port on which the inbox takes mail.")]
+PortOption = Annotated[int, typer.Option(min=0, max=_MAX_PORT, help="Port of the API.")]
+ApiHostOption = Annotated[
+    str | None, typer.Option(help="Address to listen on; default: NOTIFIER_API__HOST, or 127.0.0.1.")
+]
+ApiPortOption = Annotated[
+    int | None,
+    typer.Option(min=0, max=_MAX_PORT, help="Port of the API; default: NOTIFIER_API__PORT, or 8000.", metavar="PORT"),
+]
+InboxPortOption = Annotated[int, typer.Option(min=0, max=_MAX_PORT, help="Port of the inbox page.")]
+SmtpPortOption = Annotated[int, typer.Option(min=0, max=_MAX_PORT, help="Port on which the inbox takes mail.")]
+_API_PORT = "--port or NOTIFIER_API__PORT"
 
 
-async def start_server(host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
+async def start_server(host: ApiHostOption = None, port: ApiPortOption = None) -> None:
     """Run API and sender in one process. SQLite needs this command; on PostgreSQL it is the smallest installation."""
     from notifier.db import data_directory
     from notifier.http_server import raise_file_limit
@@ -38,17 +47,17 @@ async def start_server(host: HostOption = "127.0.0.1", port: PortOption = 8000) 
     _require_certificates(settings)
     raise_file_limit()
     async with AsyncExitStack() as stack:
-        listener = _open_listener(stack, host, port, "--port")
+        listener = _open_api_listener(stack, settings, host, port)
         if settings.uses_sqlite:
             stack.enter_context(data_directory.lock_directory(settings.data_dir))
         parts = await stack.enter_async_context(wiring.open_process_parts(settings))
         await _require_migrated(parts)
         await stack.enter_async_context(wiring.run_sender(parts))
         await _serve_api(stack, parts, listener)
-        await wait_for_stop(f"API on http://{host}:{listener.getsockname()[1]}")
+        await wait_for_stop(f"API on {_build_url(listener)}")
 
 
-async def start_api(host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
+async def start_api(host: ApiHostOption = None, port: ApiPortOption = None) -> None:
     """Run the API without a sender. Needs PostgreSQL and senders that run elsewhere."""
     from notifier.http_server import raise_file_limit
     from notifier.runtime import wiring
@@ -56,11 +65,11 @@ async def start_api(host: HostOption = "127.0.0.1", port: PortOption = 8000) -> 
     settings = _load_postgres_settings("api")
     raise_file_limit()
     async with AsyncExitStack() as stack:
-        listener = _open_listener(stack, host, port, "--port")
+        listener = _open_api_listener(stack, settings, host, port)
         parts = await stack.enter_async_context(wiring.open_process_parts(settings))
         await _require_usable(parts)
         await _serve_api(stack, parts, listener)
-        await wait_for_stop(f"API on http://{host}:{listener.getsockname()[1]}")
+        await wait_for_stop(f"API on {_build_url(listener)}")
 
 
 async def start_sender(
@@ -128,6 +137,19 @@ def _open_listener(stack: AsyncExitStack, host: str, port: int, option: str) -> 
         listener = wiring.open_listener(host, port)
     stack.callback(listener.close)
     return listener
+
+
+def _open_api_listener(
+    stack: AsyncExitStack, settings: "Settings", host: str | None, port: int | None
+) -> "socket.socket":
+    """Listen for the API: on the address and port of the options, or of the settings."""
+    host = settings.api.host if host is None else host
+    return _open_listener(stack, host, settings.api.port if port is None else port, _API_PORT)
+
+
+def _build_url(listener: "socket.socket") -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def _serve_api(stack: AsyncExitStack, parts: "ProcessParts", listener: "socket.socket") -> None:

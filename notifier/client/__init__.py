@@ -4,11 +4,9 @@ It needs httpx2 and standardwebhooks only, and never sends a mail twice by itsel
 """
 
 from notifier.client.account import (
-    ApiKey,
     AuditEntry,
     Caller,
     Limits,
-    NewApiKey,
     Replayed,
     Suppression,
     WebhookAttempt,
@@ -50,6 +48,7 @@ from notifier.client.job_calls import (
     Schedule,
     ScheduleSettings,
 )
+from notifier.client.key_calls import ApiKey, NewApiKey
 from notifier.client.merge_calls import (
     ColumnStatistics,
     FaultyRow,
@@ -95,13 +94,13 @@ from notifier.client.request_fields import (
     SuppressionFilter,
 )
 from notifier.client.retry_policy import RetryPolicy
+from notifier.client.service_calls import Service, ServiceChanges
 from notifier.client.staff_calls import (
     EndedSessions,
     NewPerson,
     OneTimeLink,
     Person,
     PersonSession,
-    ServiceSummary,
 )
 from notifier.client.statistics_calls import (
     PeriodFigures,
@@ -216,7 +215,8 @@ __all__ = [
     "Schedule",
     "ScheduleSettings",
     "ServerError",
-    "ServiceSummary",
+    "Service",
+    "ServiceChanges",
     "Statistics",
     "StatisticsFilter",
     "Status",

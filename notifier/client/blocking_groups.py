@@ -6,7 +6,16 @@ Generated from `awaiting_groups.py` by tests/generated/write_blocking.py: change
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
-from notifier.client import account, feed_calls, job_calls, merge_calls, staff_calls, template_calls
+from notifier.client import (
+    account,
+    feed_calls,
+    job_calls,
+    key_calls,
+    merge_calls,
+    service_calls,
+    staff_calls,
+    template_calls,
+)
 from notifier.client.api_call import Call, PageCall, T, build_next_page_call, describe_method
 
 if TYPE_CHECKING:
@@ -100,14 +109,14 @@ class Assets(CallGroup):
 
 
 class Keys(CallGroup):
-    """Your service's API keys."""
+    """API keys."""
 
-    list = make_iterator(account.list_keys)
-    get = make_method(account.get_key)
-    create = make_method(account.create_key)
-    rotate = make_method(account.rotate_key)
-    revoke = make_method(account.revoke_key)
-    set_team = make_method(account.set_team_recipients)
+    list = make_iterator(key_calls.list_keys)
+    get = make_method(key_calls.get_key)
+    create = make_method(key_calls.create_key)
+    rotate = make_method(key_calls.rotate_key)
+    revoke = make_method(key_calls.revoke_key)
+    set_team = make_method(key_calls.set_team_recipients)
 
 
 class Templates(CallGroup):
@@ -211,4 +220,7 @@ class Staff(CallGroup):
 class Services(CallGroup):
     """The services that call the API."""
 
-    list = make_iterator(staff_calls.list_services)
+    list = make_iterator(service_calls.list_services)
+    get = make_method(service_calls.get_service)
+    create = make_method(service_calls.create_service)
+    update = make_method(service_calls.update_service)

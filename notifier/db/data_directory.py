@@ -71,9 +71,7 @@ def lock_directory(directory: Path) -> Iterator[Path]:
     try:
         lock.acquire()
     except Timeout as error:
-        raise DataDirectoryLockedError(
-            f"another process owns {directory}: use its API, or stop the server first"
-        ) from error
+        raise DataDirectoryLockedError(directory) from error
     except OSError as error:
         raise ConfigurationError(
             f"the directory {directory} cannot be written: {describe_os_error(error)}; {DIRECTORY_ADVICE}"

@@ -48,13 +48,13 @@ def test_a_writing_command_respects_a_running_server(env: dict[str, str]) -> Non
         server.wait_until_ready()
         refused = notifier_process.run_notifier("services", "create", "shop", env=env, check=False)
     assert refused.returncode == 1
-    assert "use its API, or stop the server" in refused.stderr
+    assert "set NOTIFIER_URL to its address and NOTIFIER_ADMIN_KEY" in refused.stderr
 
 
 def test_keys_belong_to_services(env: dict[str, str]) -> None:
     """A key needs a service and is the last line of stdout; unknown scopes are refused with the known ones."""
     missing = notifier_process.run_notifier("keys", "create", "--service", "shop", env=env, check=False)
-    assert (missing.returncode, missing.stderr) == (1, "notifier: there is no service named 'shop'\n")
+    assert (missing.returncode, missing.stderr) == (2, "notifier: --service: there is no service named 'shop'\n")
     notifier_process.run_notifier("services", "create", "shop", "--from-domain", "shop.example", env=env)
     twice = notifier_process.run_notifier("services", "create", "shop", env=env, check=False)
     assert (twice.returncode, twice.stderr) == (1, "notifier: there is a service named 'shop' already\n")

@@ -67,7 +67,7 @@ async def test_an_uncertain_mail_from_alarm_to_end(night: Night, relay: Scripted
     assert f"notifier resolve {id_} --as sent|failed|resend" in output
     assert _list_events(output) == ["accepted", "attempt", "uncertain", "attempt"]
     assert refused[0] == 1
-    assert "use its API, or stop the server" in refused[2]
+    assert "set NOTIFIER_URL to its address and NOTIFIER_ADMIN_KEY" in refused[2]
 
     listed = json.loads((await night.run("unknown", "--json"))[1])
     assert [(row["id"], row["to"], row["reason"]) for row in listed] == [(id_, "bob@example.com", "no_final_reply")]

@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 
 import notifier.client
-from notifier.client import account
+from notifier.client import account, key_calls
 from notifier.client.api_call import Reply
 from notifier.client.errors import Fault
 
@@ -68,7 +68,7 @@ READ_FROM: dict[str, tuple[str, ...]] = {
     "Replayed": ("ReplayedOut",),
     "SavedDraft": ("SavedOut",),
     "Schedule": ("ScheduleOut",),
-    "ServiceSummary": ("ServiceOut",),
+    "Service": ("ServiceOut",),
     "Statistics": ("StatisticsOut",),
     "Submitted": ("AcceptedOut",),
     "SubmittedBatch": ("BatchOut",),
@@ -102,7 +102,7 @@ PLAIN = {"string": str, "integer": int, "boolean": bool, "number": float, "null"
 
 
 def _reply_classes() -> dict[str, type[Any]]:
-    modules = (notifier.client, account)
+    modules = (notifier.client, account, key_calls)
     classes = {name: kind for module in modules for name, kind in inspect.getmembers(module, inspect.isclass)}
     replies = {name: kind for name, kind in classes.items() if issubclass(kind, Reply) and kind is not Reply}
     return replies | {"Fault": Fault}

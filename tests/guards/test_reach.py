@@ -32,7 +32,7 @@ class Rule(Enum):
     LIVE = "what live mail depends on: only a live key, 403 for the others"
     ADMIN = "the same, of the instance: a live or an admin key"
     OWN = "what it makes itself, which is of its own kind"
-    STAFF = "people who sign in: only an admin key to which an operator gave this scope (test_staff.py)"
+    STAFF = "services, people who sign in: only an admin key with the scope (test_services.py, test_staff.py)"
     MERGE = "merges that keys within its reach uploaded; the others are not there (404)"
     DRAFT = "what no mail depends on before a live or an admin key publishes it, or nothing at all"
 
@@ -55,6 +55,8 @@ RULES = {
     "rotate_key": Rule.KEY,
     "revoke_key": Rule.KEY,
     "set_team_recipients": Rule.LIVE,
+    "create_service": Rule.STAFF,
+    "update_service": Rule.STAFF,
     "create_staff": Rule.STAFF,
     "set_staff_roles": Rule.STAFF,
     "disable_staff": Rule.STAFF,
@@ -187,9 +189,9 @@ async def test_only_a_live_key_changes_what_live_mail_depends_on(scene: Scene) -
 
 
 async def test_a_key_of_no_service_changes_only_mail_of_a_service(scene: Scene) -> None:
-    """An admin key with every scope changes notifications and suppressions, and nothing else of a service."""
-    of_services = {Rule.ROW, Rule.KEY, Rule.LIVE, Rule.OWN, Rule.MERGE}
-    for operation in (name for name, rule in RULES.items() if rule in of_services and name not in STAFF_OPERATIONS):
+    """An admin key with every scope changes notifications, suppressions and keys, and nothing else of a service."""
+    of_services = {Rule.ROW, Rule.LIVE, Rule.OWN, Rule.MERGE}
+    for operation in {name for name, rule in RULES.items() if rule in of_services} - STAFF_OPERATIONS:
         assert await scene.ask(operation, scene.admin) == (403, "insufficient_scope"), operation
 
 

@@ -179,6 +179,10 @@ _PROBLEMS = {
         409, "The API key has been rotated already", "Another key has replaced it.",
         "Use that one, or rotate it.", "rotate_key",
     ),
+    "service_exists": CatalogueEntry(
+        409, "This service exists", "There is a service with this name already.",
+        "Change that one with `PATCH`, or choose another name.", "create_service",
+    ),
     "stale_draft": CatalogueEntry(
         409, "Edit conflict", "Somebody changed the draft or the template after the `revision` that you sent.",
         "Compare `theirs` and `yours` with `diff`, merge, and send the result with their `revision`.",

@@ -32,6 +32,7 @@ from notifier.auth.authenticated_key import (
     UnauthenticatedError,
 )
 from notifier.auth.key_admin import KeyEndedError, KeyReplacedError, TooManyKeysError
+from notifier.auth.service_admin import ServiceExistsError
 from notifier.auth.staff_admin import LastAdminError, StaffExistsError
 from notifier.auth.staff_link import StaffDisabledError
 from notifier.errors import (
@@ -138,6 +139,7 @@ _CODE_OF_ERROR: dict[type[NotifierError], str] = {
     TooManyKeysError: "too_many_keys",
     KeyEndedError: "key_ended",
     KeyReplacedError: "key_replaced",
+    ServiceExistsError: "service_exists",
     StaffExistsError: "staff_exists",
     LastAdminError: "last_admin",
     StaffDisabledError: "staff_disabled",

@@ -35,7 +35,7 @@ import asyncio, gc, logging, sys, threading, warnings
 from starlette.applications import Starlette
 from starlette.routing import Route
 from notifier.cli import command
-from notifier.environment import LogSettings
+from notifier.log_settings import LogSettings
 from notifier.runtime import wiring
 
 CANARY = {words!r}

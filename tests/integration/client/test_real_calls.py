@@ -268,7 +268,7 @@ WALKS: dict[Walk, set[str]] = {
         )
     },
     job_walks.walk_statistics: {"send", "statistics"},
-    staff_walks.walk_staff: {"services.list"}
+    staff_walks.walk_staff: {f"services.{name}" for name in ("list", "get", "create", "update")}
     | {
         f"staff.{name}"
         for name in (
