@@ -41,7 +41,7 @@ class FileOptions:
 async def send_file(notifier: "AsyncNotifier", file: Path, options: FileOptions) -> None:
     """Check the rows, send them after a confirmation, and print what became of them."""
     try:
-        content = file.read_bytes()
+        content = await asyncio.to_thread(file.read_bytes)
     except OSError as error:
         raise CommandError(f"{file}: {error.strerror}", USAGE_ERROR) from error
     earlier = None if options.again else await _find_earlier_merge(notifier, content, options.template)

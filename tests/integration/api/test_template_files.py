@@ -62,7 +62,7 @@ async def test_a_push_publishes_what_differs_and_is_read_back(staff: httpx2.Asyn
         "farewell": ("published", 2),
     }
     assert again["farewell"]["differs"] == ["subject.txt: +1 -1"]
-    query = {"slug": ["greeting", "farewell", "unknown"], "history": True}
+    query: dict[str, Any] = {"slug": ["greeting", "farewell", "unknown"], "history": True}
     farewell, greeting = (await staff.get(FOLDER, params=query)).json()["templates"]
     assert (greeting["version"]["files"], greeting["version"]["sample"]) == (
         templates["greeting"]["files"] | {"_layouts/plain.html": LAYOUT},
