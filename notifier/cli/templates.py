@@ -19,7 +19,7 @@ from notifier.cli.command import (
     print_rows,
     strip_control_characters,
 )
-from notifier.cli.template_preview import Root, Slugs
+from notifier.cli.template_preview import Root, Slugs, find_folder
 
 if TYPE_CHECKING:
     from notifier.client import AsyncNotifier, Pushed, PushResult
@@ -72,7 +72,6 @@ async def push_templates(
 
     Calls the API of NOTIFIER_URL; if that is not set, or with --local, it opens the database.
     """
-    from notifier.runtime import process_parts
     from notifier.templating.sync import sync_record, template_files
     from notifier.templating.sync.pushed_folder import read_pushed_folder, update_base_record
 
@@ -81,7 +80,7 @@ async def push_templates(
             raise CommandError(f"--{name}: at most {MAX_NOTE_LENGTH} characters", USAGE_ERROR)
     if overwrite and only_new:
         raise CommandError("--overwrite and --only-new exclude each other", USAGE_ERROR)
-    folder = root or process_parts.find_templates_directory(load_settings())
+    folder = find_folder(root)
     pushed = read_pushed_folder(folder, slugs or template_files.list_slugs(folder))
     options: PushOptions = {"overwrite": overwrite, "only_new": only_new, "note": note, "force_reason": force_reason}
     call = _build_push_call(pushed, {**options, "dry_run": dry_run})
@@ -138,11 +137,10 @@ async def diff_templates(
 ) -> None:
     """Show what a push would change, line by line; settings and sample are compared in a canonical form."""
     from notifier.cli.stored_templates import fetch_templates
-    from notifier.runtime import process_parts
     from notifier.templating import source_diff
     from notifier.templating.sync import folder_diff
 
-    folder = root or process_parts.find_templates_directory(load_settings())
+    folder = find_folder(root)
     stored = await fetch_templates(notifier, slugs or None)
     in_database, in_folder = folder_diff.compare_folder(stored, folder, slugs or None, drafts=draft)
     for line in source_diff.format_unified(in_database, in_folder):
