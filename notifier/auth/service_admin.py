@@ -3,7 +3,7 @@
 The team belongs to the service and applies to all its team keys. Functions never commit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -119,6 +119,12 @@ async def find_service(connection: AsyncConnection, name: str) -> UUID:
     if id_ is None:
         raise NotFoundError(f"there is no service named {name!r}")
     return UUID(str(id_))
+
+
+async def get_service_names(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, str]:
+    """Get the names of the services with these ids."""
+    rows = await connection.execute(select(_service.id, _service.name).where(_service.id.in_(set(ids))))
+    return {row.id: row.name for row in rows}
 
 
 async def list_services(connection: AsyncConnection) -> list[ServiceView]:

@@ -7,7 +7,6 @@ import contextlib
 import functools
 import gc
 import inspect
-import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,16 +39,18 @@ LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 REQUEST_SECONDS = 60.0
 DEMO_KEYS = {"NOTIFIER_ADMIN_KEY": "demo-admin-key", "NOTIFIER_API_KEY": "demo-key"}
 """The file of a demo that stands for each variable."""
+UrlOption = Annotated[
+    str, typer.Option(help=f"The API; default: NOTIFIER_URL, or {DEFAULT_URL}.", show_default=False, metavar="URL")
+]
+KeyOption = Annotated[
+    str, typer.Option(help="API key; default: NOTIFIER_API_KEY, or that of a demo on this host.", show_default=False)
+]
 WHERE = "Calls the API of NOTIFIER_URL; if that is not set, or with --local, it opens the database."
 Local = Annotated[bool, typer.Option("--local", help="Open the database, also if NOTIFIER_URL is set.")]
+REACH_ADVICE = "check --url or NOTIFIER_URL, and that the API runs there"
 _SERVER_RUNS = (
     "a server uses {place}: set NOTIFIER_URL to its address and NOTIFIER_ADMIN_KEY to an admin key, or stop the server"
 )
-
-
-def get_variable(name: str) -> str:
-    """Get a variable without spaces around it; empty if it is not set."""
-    return os.environ.get(name, "").strip()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,27 +64,29 @@ class ApiAccess:
 
 def find_access(url: str, key: str, *variables: str) -> ApiAccess:
     """Complete URL and key from variables, in this order, then from a demo on this host. Raises `CommandError`."""
+    from notifier.environment import get_variable
+
     url = url.strip() or get_variable("NOTIFIER_URL") or DEFAULT_URL
-    named = {"--key": key.strip()} | {name: get_variable(name) for name in variables}
-    named |= dict(_read_demo_keys(url, variables))
+    named = {"--key": key.strip()} | {name: get_variable(name) or "" for name in variables}
     for name, value in named.items():
         if value:
             return ApiAccess(url=url, key=value, key_name=name)
+    for file in _list_demo_key_files(url, variables):
+        if file.is_file():
+            return ApiAccess(url=url, key=file.read_text().strip(), key_name=str(file))
     raise CommandError(f"no API key for {url}: set {' or '.join(variables)}", USAGE_ERROR)
 
 
-def _read_demo_keys(url: str, variables: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Read the keys of a demo if the API is on this host."""
+def _list_demo_key_files(url: str, variables: tuple[str, ...]) -> list[Path]:
+    """List where a demo on this host has its keys; nothing for an API on another host."""
+    from notifier.environment import get_variable
+
     try:
         host = urlsplit(url).hostname
     except ValueError:
-        return
-    if host not in LOOPBACK_NAMES:
-        return
+        return []
     folders = [Path(text) for text in (get_variable("NOTIFIER_DATA_DIR"), "var/demo") if text]
-    for file in (folder / DEMO_KEYS[name] for name in variables for folder in folders):
-        if file.is_file():
-            yield str(file), file.read_text().strip()
+    return [folder / DEMO_KEYS[name] for name in variables for folder in folders if host in LOOPBACK_NAMES]
 
 
 @contextlib.asynccontextmanager
@@ -95,6 +98,8 @@ async def open_api(
     `writes`: the command changes something, so that on SQLite no server may run beside it. `seconds`: of one request.
     Raises `CommandError` for every error of the client that the block does not handle.
     """
+    from notifier.environment import get_variable
+
     if not local and get_variable("NOTIFIER_URL"):
         access = find_access("", "", "NOTIFIER_ADMIN_KEY", "NOTIFIER_API_KEY")
         advice = "start it, or give --local to open the database"

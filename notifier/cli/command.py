@@ -6,9 +6,10 @@ import functools
 import getpass
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 USAGE_ERROR = 2
 UNREACHABLE_DATABASE = "the database is out of reach or overloaded: check NOTIFIER_DATABASE_URL and the server"
+_DURATION_FORM = re.compile(r"(\d{1,6})([smhdw])")
+_DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 T = TypeVar("T")
 P = ParamSpec("P")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -136,6 +139,15 @@ def get_operator_name() -> str:
     except (KeyError, OSError):  # in a container the user id may have no name
         name = str(os.getuid())
     return f"operator:{name}"[:64]
+
+
+def parse_duration(text: str, option: str) -> timedelta:
+    """Parse a duration such as 90d. Raises `CommandError`."""
+    match = _DURATION_FORM.fullmatch(text)
+    duration = timedelta(**{_DURATION_UNITS[match[2]]: int(match[1])}) if match else None
+    if duration is None or duration > timedelta(days=36_500):
+        raise CommandError(f"{option}: a number and s, m, h, d or w, such as 90d", USAGE_ERROR)
+    return duration
 
 
 def replace_surrogates(text: str, option: str = "", max_length: int | None = None) -> str:

@@ -1,7 +1,7 @@
 """`keys`: create, list, rotate and revoke API keys of any service. Each change is in the audit."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from notifier.cli.command import (
     Json,
     Rate,
     format_time,
+    parse_duration,
     print_rows,
     replace_surrogates,
     strip_control_characters,
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 MAX_LISTED_KEYS = 1000
 ALL_SCOPES = "all"
 _KEY_FORM = re.compile(r"(ntf_(?:live|team|test|admin)_[0-9A-Za-z]{12})(?:[0-9A-Za-z]{32})?")
-_DURATION_FORM = re.compile(r"(\d{1,6})([smhdw])")
-_DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 KeyName = Annotated[str, typer.Argument(metavar="ID|PREFIX", help="Its id, its prefix, or the key itself.")]
 
 
@@ -53,7 +52,7 @@ async def create_key(
     if scope:
         fields["scopes"] = _list_all_scopes(admin=admin) if scope == [ALL_SCOPES] else scope
     if expires_in:
-        fields["expires_at"] = datetime.now(UTC) + _parse_duration(expires_in, "--expires-in")
+        fields["expires_at"] = datetime.now(UTC) + parse_duration(expires_in, "--expires-in")
     if rate_per_minute is not None:
         fields["rate_per_minute"] = rate_per_minute
     _print_new_key(await notifier.keys.create(service=service or None, **fields), as_json=as_json)
@@ -79,7 +78,7 @@ async def rotate_key(
     as_json: Json = False,
 ) -> None:
     """Replace a key, which ends after the overlap; the new key is the last line of the output."""
-    name, duration = _parse_key_name(which), _parse_duration(overlap, "--overlap")
+    name, duration = _parse_key_name(which), parse_duration(overlap, "--overlap")
     new = await notifier.keys.rotate(name, overlap_seconds=int(duration.total_seconds()))
     _print_new_key(new, as_json=as_json)
 
@@ -104,14 +103,6 @@ def _parse_key_name(which: str) -> str:
         return str(UUID(which))
     except ValueError as error:
         raise CommandError("this is neither an id nor the prefix of a key", USAGE_ERROR) from error
-
-
-def _parse_duration(text: str, option: str) -> timedelta:
-    match = _DURATION_FORM.fullmatch(text)
-    duration = timedelta(**{_DURATION_UNITS[match[2]]: int(match[1])}) if match else None
-    if duration is None or duration > timedelta(days=36_500):
-        raise CommandError(f"{option}: a number and s, m, h, d or w, such as 90d", USAGE_ERROR)
-    return duration
 
 
 def _print_new_key(new: "NewApiKey", *, as_json: bool) -> None:

@@ -66,6 +66,7 @@ class Suppression(Reply):
     id: str
     address: str
     owner: str | None = None  # service: yours; instance: only the operator can lift it
+    service: str | None = None  # its name; None: of the instance
     service_id: str | None = None  # None: of the instance
     scope: str | None = None  # all, or marketing
     reason: str | None = None
@@ -146,10 +147,17 @@ def get_suppression(id_: str | UUID, /) -> Call[Suppression]:
     return build_call(GET, ("suppressions", id_), read_as(Suppression))
 
 
-def add_suppression(address: str, /, **fields: Unpack[NewSuppression]) -> Call[Suppression]:
-    """Suppress an address, for good or until `expires_at`. An existing suppression keeps its reason and later end."""
+def add_suppression(
+    address: str, /, *, service: str | None = None, **fields: Unpack[NewSuppression]
+) -> Call[Suppression]:
+    """Suppress an address, for good or until `expires_at`. An existing suppression keeps its reason and later end.
+
+    An admin key suppresses it for the `service` that it names, else for all.
+    """
     body = {"address": address, **fields}
-    return build_call(POST, ("suppressions",), read_as(Suppression), fields=body, is_idempotent=True)
+    return build_call(
+        POST, ("suppressions",), read_as(Suppression), query={"service": service}, fields=body, is_idempotent=True
+    )
 
 
 def lift_suppression(id_: str | UUID, /, *, comment: str | None = None) -> Call[None]:
