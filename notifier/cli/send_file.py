@@ -54,7 +54,10 @@ async def send_file(notifier: "AsyncNotifier", file: Path, options: FileOptions)
         return
     merge = await _check_file(notifier, content, options)
     count = merge.valid - merge.duplicates
-    if options.dry_run or not _may_send(count, options):
+    if not (options.dry_run or options.yes or sys.stdin.isatty()):
+        await notifier.merges.cancel(merge.id)
+        raise CommandError(f"{count} mails would be sent, and nobody can confirm it: give --yes", USAGE_ERROR)
+    if options.dry_run or not count or not (options.yes or typer.confirm(f"Send {count} mails?")):
         await notifier.merges.cancel(merge.id)
         print(f"{count} mails would be sent. Nothing was sent.")
         return
@@ -93,8 +96,8 @@ async def _check_file(notifier: "AsyncNotifier", content: bytes, options: FileOp
         await _print_faults(notifier, merge)
         await notifier.merges.cancel(merge.id)
         raise CommandError(
-            f"{merge.faulty} rows have faults, and nothing was sent: correct them, or send the others with"
-            " `notifier merge FILE --start --on-error skip_invalid`"
+            f"{merge.faulty} of {merge.rows} rows have faults, and nothing was sent: correct them, or send the others"
+            " with `notifier merge FILE --start --on-error skip_invalid`"
         )
     return merge
 
@@ -111,15 +114,6 @@ async def _print_faults(notifier: "AsyncNotifier", merge: "Merge") -> None:
             break
 
 
-def _may_send(count: int, options: FileOptions) -> bool:
-    if options.yes or not count:
-        return bool(count)
-    if not sys.stdin.isatty():
-        print("This is no terminal, so nobody can confirm it: give --yes to send.", file=sys.stderr)
-        return False
-    return typer.confirm(f"Send {count} mails?")
-
-
 async def _follow_merge(notifier: "AsyncNotifier", merge: "Merge", seconds: float) -> None:
     """Wait until each mail has ended, or for `seconds`; print the counts, and exit 1 if one has failed."""
     until = time.monotonic() + seconds
@@ -131,8 +125,10 @@ async def _follow_merge(notifier: "AsyncNotifier", merge: "Merge", seconds: floa
     others = {status: number for status, number in statuses.items() if status not in SENT_STATUSES | WAITING_STATUSES}
     failed = sum(others.values())
     details = f" ({', '.join(f'{number} {status}' for status, number in sorted(others.items()))})" if others else ""
-    print(f"{sent} sent, {failed} failed{details}, {_count_waiting(merge)} waiting; the merge is {merge.state}")
-    if failed or merge.state in {"failed", "cancelled"}:
+    print(f"{sent} sent, {failed} failed{details}, {_count_waiting(merge)} waiting")
+    if merge.state not in {"running", "finished"}:
+        raise CommandError(strip_control_characters(merge.error or f"the merge {merge.id} is {merge.state}"))
+    if failed:
         raise typer.Exit(1)
 
 
