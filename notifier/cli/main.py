@@ -3,6 +3,7 @@
 Exit code 2: wrong use, an unusable setting or database, a busy port. Tracebacks are shown only at log level DEBUG.
 """
 
+import inspect
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
@@ -32,13 +33,14 @@ from notifier.cli import (
     templates,
 )
 from notifier.cli.command import CommandError, make_command
+from notifier.cli.help_sections import SectionedGroup, add_note
 
 CommandFunctions = dict[str, Callable[..., Coroutine[Any, Any, None]]]
 app = typer.Typer(
     name="notifier",
     help="E-mail notifications that are never silently lost.",
     no_args_is_help=True,
-    add_completion=False,
+    cls=SectionedGroup,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -155,9 +157,9 @@ GROUPS: dict[str, tuple[str, CommandFunctions]] = {
     ),
 }
 for name, function in COMMANDS.items():
-    app.command(name)(make_command(function))
+    app.command(name, help=add_note(name, inspect.getdoc(function) or ""))(make_command(function))
 for group_name, (text, commands) in GROUPS.items():
-    group = typer.Typer(help=text, no_args_is_help=True)
+    group = typer.Typer(help=add_note(group_name, text), no_args_is_help=True, cls=SectionedGroup)
     for name, function in commands.items():
         group.command(name)(make_command(function))
     app.add_typer(group, name=group_name)

@@ -45,6 +45,7 @@ from notifier.client.job_calls import (
     Job,
     JobFilter,
     JobLogLine,
+    SavedSchedule,
     Schedule,
     ScheduleSettings,
 )
@@ -212,6 +213,7 @@ __all__ = [
     "Replayed",
     "RetryPolicy",
     "SavedDraft",
+    "SavedSchedule",
     "Schedule",
     "ScheduleSettings",
     "ServerError",

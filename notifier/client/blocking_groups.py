@@ -170,6 +170,8 @@ class Schedules(CallGroup):
     list = make_iterator(job_calls.list_schedules)
     get = make_method(job_calls.get_schedule)
     save = make_method(job_calls.save_schedule)
+    save_all = make_method(job_calls.save_schedules)
+    switch = make_method(job_calls.switch_schedule)
     delete = make_method(job_calls.delete_schedule)
     next_times = make_method(job_calls.list_next_times)
     run = make_method(job_calls.run_schedule)

@@ -113,7 +113,7 @@ async def test_doctor_and_send_in_a_healthy_installation(
         )
     assert sent.stdout.splitlines()[-1] == "sent"
     assert "250" in sent.stdout
-    assert (wrong.returncode, "/variables/product" in wrong.stderr) == (1, True)
+    assert (wrong.returncode, "/variables/product" in wrong.stderr) == (2, True)
 
 
 def test_wrong_settings_are_named(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ async def test_wrong_use_is_named(night: Night) -> None:
     for command in ("show", "cancel", "retry"):
         assert await night.run(command, unknown) == (1, "", "notifier: there is no such notification\n")
         wrong = await night.run(command, "17")
-        assert wrong == (2, "", "notifier: '17' is not the id of a notification\n")
+        assert wrong == (2, "", "notifier: '17' is not the id of a notification, nor its first 8 digits or more\n")
     assert (await night.run("resolve", unknown, "--as", "delivered"))[0] == 2
     assert (await night.run("resolve", unknown))[0] == 2
     assert (await night.run("cancel", unknown, "--comment", "x" * 901))[0] == 2
