@@ -10,6 +10,7 @@ from support import notifier_process, running_demo
 from support.document_blocks import ROOT, list_blocks
 
 from notifier.inbox.client import MailHogClient
+from notifier.inbox.message_search import SearchKind
 
 DOCUMENT = "docs/merge.md"
 FILE = ROOT / "examples" / "merge.csv"
@@ -92,7 +93,7 @@ def test_send_takes_a_file_once(demo: dict[str, str], tmp_path: Path, monkeypatc
         again = run(sending, "--wait", "100")
         assert (again.returncode, "This file was sent already" in again.stdout) == (0, True)
         assert again.stdout.endswith("\n2 sent, 0 failed, 0 waiting\n")
-        assert [len(inbox.search("to", f"{name}@example.com")) for name in ("cem", "dora")] == [1, 1]
+        assert [len(inbox.search(SearchKind.TO, f"{name}@example.com")) for name in ("cem", "dora")] == [1, 1]
     file.write_text("Who,Name,Product\neve@example.com,,Larkspur\n")
     refused = run(sending, "--to-column", "Who")
     assert refused.returncode == 1
