@@ -52,7 +52,7 @@ class ConsoleSettings(BaseModel):
         description="Proxies whose `X-Forwarded-For` is believed, as addresses or networks; comma-separated.",
     )
     oidc_issuer: Annotated[str | None, AfterValidator(check_public_url), AfterValidator(_check_secure_url)] = Field(
-        None, description="URL of an OpenID provider at which staff may sign in; needs `notifier[oidc]`."
+        None, description="URL of an OpenID provider at which staff may sign in; needs `notifier-outbox[oidc]`."
     )
     oidc_client_id: str | None = Field(None, description="Our client id at the OpenID provider.")
     oidc_client_secret: SecretStr | None = Field(

@@ -5,6 +5,7 @@ An empty or blank variable counts as not set. A secret may be the content of a f
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -56,6 +57,14 @@ def get_variable(name: str) -> str | None:
     """Get the value of a variable without surrounding blanks. Raises `ConfigurationError` if a file is unusable."""
     variable = resolve_secret(name, read_variables())
     return variable.value.strip() if variable is not None else None
+
+
+def change_variables(values: Mapping[str, str | None]) -> None:
+    """Set variables of this process, and remove those whose value is None."""
+    for name, value in values.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 def list_origins() -> dict[str, str]:

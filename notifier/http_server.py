@@ -7,7 +7,6 @@ waited longest without a complete request is closed; if all have a complete requ
 import asyncio
 import contextlib
 import errno
-import json
 import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -22,6 +21,8 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from notifier.errors import ConfigurationError
+from notifier.http_refusal import BAD_REQUEST, BAD_REQUEST_DETAIL, REQUEST_TIMEOUT, TOO_MANY_CONNECTIONS, HttpRefusal
+from notifier.ids import generate_request_id
 from notifier.sse import OpenStreams
 
 MAX_CONNECTIONS = 1_000  # open connections of a server; fewer if the process may not open so many files
@@ -168,7 +169,7 @@ class _LimitedProtocol(H11Protocol):
         super().connection_made(transport)
         if len(self.connections) > self._limits.connections:
             if not self._waiting:
-                self._send_problem(503, "too_many_connections", "Too many connections", "all connections are in use")
+                self._refuse(TOO_MANY_CONNECTIONS, "all connections are in use")
                 self._close_connection()
                 return
             next(iter(self._waiting)).make_room()
@@ -249,24 +250,28 @@ class _LimitedProtocol(H11Protocol):
         part = "header fields" if self._phase is _Phase.HEAD else "body"
         if self._is_half_sent:
             detail = f"its {part} did not come in time"
-            self._send_problem(408, "request_timeout", "The request came too slowly", detail)
+            self._refuse(REQUEST_TIMEOUT, detail)
         self._close_connection()
 
     def make_room(self) -> None:
         """Close this connection to make room for another."""
         if self._is_half_sent:
             detail = "others waited, and this request was not complete"
-            self._send_problem(503, "too_many_connections", "Too many connections", detail)
+            self._refuse(TOO_MANY_CONNECTIONS, detail)
         self._close_connection()
 
-    def _send_problem(self, status: int, code: str, title: str, detail: str) -> None:
-        """Send a problem document (RFC 9457) without the application."""
-        if self.transport.is_closing():
-            return
-        problem = {"type": f"/problems/{code}", "title": title, "status": status, "code": code, "detail": detail}
-        body = json.dumps(problem | {"errors": [], "request_id": ""}).encode()
-        head = f"HTTP/1.1 {status} {title}\r\nContent-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n"
-        self.transport.write(f"{head}Retry-After: 1\r\nConnection: close\r\n\r\n".encode() + body)
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the library's own signature
+        """Refuse bytes that are no HTTP request. During a response, only the connection can be closed."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            self._refuse(BAD_REQUEST, BAD_REQUEST_DETAIL)
+        self._close_connection()
+
+    def _refuse(self, refusal: HttpRefusal, detail: str) -> None:
+        """Send a refusal without the application, with the id that it gave to a request whose body is awaited."""
+        if not self.transport.is_closing():
+            state = self.scope["state"] if self._phase is _Phase.BODY else {}
+            self.transport.write(refusal.encode(detail, state.get("request_id") or generate_request_id()))
 
     def _close_connection(self) -> None:
         """Close the connection, and tell the application that the client is gone."""

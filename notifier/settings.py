@@ -168,6 +168,9 @@ class ApiSettings(_Part):
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="Port for the API's /metrics. Default: they are on the API's own port."
     )
+    access_log: bool = Field(
+        default=False, description="Whether each HTTP request is logged, without addresses and queries."
+    )
     allowed_headers: Annotated[
         tuple[str, ...], NoDecode, BeforeValidator(split_commas), AfterValidator(header_names.validate_allowed_headers)
     ] = Field(

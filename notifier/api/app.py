@@ -15,7 +15,7 @@ from notifier.api.audit.routes import router as audit_router
 from notifier.api.batches.routes import router as batches_router
 from notifier.api.batches.routes import submit_router as submit_batch_router
 from notifier.api.dependencies import QUOTA_STATE, ApiDependencies
-from notifier.api.errors.problem_responses import install_error_handlers
+from notifier.api.errors.problem_responses import NOT_FOUND, install_error_handlers
 from notifier.api.feeds.routes import router as feeds_router
 from notifier.api.jobs.routes import router as jobs_router
 from notifier.api.keys.routes import router as keys_router
@@ -25,7 +25,10 @@ from notifier.api.notifications.routes import router as notifications_router
 from notifier.api.notifications.submit_routes import router as submit_router
 from notifier.api.openapi import description
 from notifier.api.openapi.webhook_events import router as event_router
-from notifier.api.pages import docs_router, problems_router
+from notifier.api.pages.documentation import router as documentation_router
+from notifier.api.pages.problem_pages import router as problems_router
+from notifier.api.pages.start_page import answer_unknown_path
+from notifier.api.pages.start_page import router as start_router
 from notifier.api.schedules.routes import router as schedules_router
 from notifier.api.services.routes import router as services_router
 from notifier.api.staff.routes import router as staff_router
@@ -39,6 +42,7 @@ from notifier.api.webhooks.routes import router as webhooks_router
 from notifier.head_request import HeadAsGet
 from notifier.health.probes import router as health_router
 from notifier.request_path import PathCleaner
+from notifier.telemetry.request_observer import RequestObserver
 from notifier.throttle import token_bucket
 
 _ROUTERS = (
@@ -65,7 +69,8 @@ _ROUTERS = (
     template_files_router,
     layouts_router,
     problems_router,
-    docs_router,
+    documentation_router,
+    start_router,
     health_router,
 )
 
@@ -101,7 +106,7 @@ class DocumentedFastAPI(FastAPI):
         return _build_document()
 
 
-def create_app(dependencies: ApiDependencies) -> FastAPI:
+def create_app(dependencies: ApiDependencies, *, access_log: bool = False) -> FastAPI:
     """Build the application; its caller opens and closes the dependencies.
 
     Its routes are those of every application in this process, because FastAPI takes long to prepare them.
@@ -111,6 +116,7 @@ def create_app(dependencies: ApiDependencies) -> FastAPI:
     app.state.dependencies = dependencies
     app.state.probes = dependencies.probes
     app.state.streams = dependencies.streams
+    app.middleware_stack = RequestObserver(app.build_middleware_stack(), access_log=access_log)
     return app
 
 
@@ -136,6 +142,7 @@ def build_bare_app() -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     install_error_handlers(app)
+    app.add_exception_handler(NOT_FOUND, answer_unknown_path)
     app.add_middleware(PathCleaner)
     app.add_middleware(RateLimitHeaders)
     app.add_middleware(HeadAsGet)

@@ -11,7 +11,6 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.api.errors.problem_responses import get_request_id
 from notifier.audit import Actor
 from notifier.auth.authenticated_key import AuthenticatedKey, Caller, KeyScope, require_service
 from notifier.auth.authenticator import Authenticator
@@ -32,6 +31,7 @@ from notifier.settings import ApiSettings
 from notifier.sse import OpenStreams
 from notifier.submission.batch_submitter import BatchSubmitter
 from notifier.submission.notification_submitter import NotificationSubmitter
+from notifier.telemetry.request_observer import get_request_id
 from notifier.templating.assets.image_cache import InlineImageCache, PublicFileCache
 from notifier.templating.publish_gate import PublishGate
 from notifier.templating.publishing import Publisher

@@ -1,4 +1,4 @@
-"""An OpenID provider: where it is, and who it says has signed in. The only importer of authlib (`notifier[oidc]`).
+"""An OpenID provider: where it is, and who it says has signed in. The only importer of authlib, an extra.
 
 Its ID token is checked as OpenID Connect Core §3.1.3.7 says: signature, issuer, audience, times and nonce.
 """

@@ -16,6 +16,7 @@ from notifier.cli import (
     doctor,
     feeds,
     forward,
+    init,
     jobs,
     keys,
     mail_search,
@@ -56,6 +57,7 @@ async def print_openapi() -> None:
 
 COMMANDS: CommandFunctions = {
     "demo": demo.start_demo,
+    "init": init.initialise,
     "serve": run.start_server,
     "api": run.start_api,
     "sender": run.start_sender,
@@ -74,7 +76,10 @@ COMMANDS: CommandFunctions = {
     "openapi": print_openapi,
 }
 GROUPS: dict[str, tuple[str, CommandFunctions]] = {
-    "db": ("The database's schema.", {"upgrade": db.upgrade_database, "check": db.check_database}),
+    "db": (
+        "The database.",
+        {"upgrade": db.upgrade_database, "check": db.check_database, "hold-restored": db.hold_restored_work},
+    ),
     "services": (
         "Calling applications.",
         {"create": services.create_service, "list": services.list_services, "update": services.update_service},

@@ -139,7 +139,7 @@ def _build_oidc(authenticator: StaffAuthenticator, settings: ConsoleSettings) ->
     try:
         module = importlib.import_module("notifier.auth.oidc_provider")
     except ModuleNotFoundError as error:
-        reason = f"NOTIFIER_CONSOLE__OIDC_ISSUER needs {error.name}: pip install 'notifier[oidc]'"
+        reason = f"NOTIFIER_CONSOLE__OIDC_ISSUER needs {error.name}: pip install 'notifier-outbox[oidc]'"
         raise ConfigurationError(reason) from error
     provider = module.OidcProvider(settings, authenticator.clock)
     return OidcSignIn(provider=provider, authenticator=authenticator, provider_name=settings.oidc_name)

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 from xml.parsers import expat
 
-import puremagic
-
 from notifier.mail.header_fields import FORBIDDEN_IN_HEADER
+from notifier.mail.image_type import detect_image_type
 from notifier.submission import zip_archive
 
 EXECUTABLE_EXTENSIONS: Final = frozenset(
@@ -44,8 +43,8 @@ _MARKUP = re.compile(
 _PDF_HEADER_WITHIN = 1024  # bytes (Adobe's PDF reference 1.7, appendix H, note 13)
 _PROGRAMS = (b"MZ", b"\x7fELF", b"#!", b"PK\x03\x04", b"\xca\xfe\xba\xbe", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe")
 """Signatures of programs, scripts and archives (PE, ELF, Unix, ZIP, Java and Mach-O)."""
-_NOT_TEXT = frozenset({"application/pdf", "application/rtf", "application/postscript"})
-_MIN_CONFIDENCE = 0.4  # of 1: four matching bytes; below it "BM" would make an image of every text that begins with it
+_DOCUMENT = re.compile(rb"(?:\xef\xbb\xbf)?\s*+(?:%PDF|\{\\rtf|%!PS)")
+"""The signature of a PDF, RTF or PostScript document, which a program would open as such."""
 _WORD = r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]+"
 _TYPE = re.compile(rf"[ \t]*({_WORD}/{_WORD})[ \t]*")
 _PARAMETER = re.compile(rf';[ \t]*(?:({_WORD})[ \t]*=[ \t]*(?:({_WORD})|"((?:[^"\\\x00-\x1f\x7f]|\\[ -~])*)")[ \t]*)?')
@@ -116,21 +115,13 @@ def _parse_parameters(text: str) -> tuple[dict[str, str], str | None]:
     return parameters, None
 
 
-def _build_signature_check(essence: str, then: bytes = b"", at: int = 0) -> _Problem:
-    """Check the signature by the library's list, and that `then` follows at `at`."""
+def _build_image_check(essence: str) -> _Problem:
+    """Check the image's signature."""
 
     def problem(data: bytes) -> str | None:
-        is_known = any(match.mime_type == essence for match in _list_signature_matches(data))
-        return None if is_known and data.startswith(then, at) else f"the content is not {essence}"
+        return None if detect_image_type(data) == essence else f"the content is not {essence}"
 
     return problem
-
-
-def _list_signature_matches(data: bytes) -> list[puremagic.PureMagicWithConfidence]:
-    try:
-        return puremagic.magic_string(data)
-    except (puremagic.PureError, ValueError):  # no signature matches, or there is no data
-        return []
 
 
 def _check_pdf(data: bytes) -> str | None:
@@ -154,10 +145,7 @@ def _build_text_check(beginning: str = "") -> _Problem:
             return "text must be UTF-8"
         if b"\x00" in data:
             return "text must not contain NUL"
-        if _MARKUP.match(data[:_BEGINNING]) or any(
-            match.mime_type in _NOT_TEXT and match.confidence >= _MIN_CONFIDENCE
-            for match in _list_signature_matches(data)
-        ):
+        if _MARKUP.match(data[:_BEGINNING]) or _DOCUMENT.match(data):
             return "the content is of another type, which would be shown or run"
         return None if begins.match(data) else "the content does not begin as this type does"
 
@@ -281,10 +269,10 @@ _KNOWN: Final[dict[str, tuple[str, _Problem]]] = {
     "application/pdf": ("pdf", _check_pdf),
     "application/xml": ("xml", _check_xml),
     "application/zip": ("zip", _check_zip),
-    "image/gif": ("gif", _build_signature_check("image/gif")),
-    "image/jpeg": ("jpg jpeg jpe jfif", _build_signature_check("image/jpeg")),
-    "image/png": ("png", _build_signature_check("image/png")),
-    "image/webp": ("webp", _build_signature_check("image/webp", b"WEBP", 8)),
+    "image/gif": ("gif", _build_image_check("image/gif")),
+    "image/jpeg": ("jpg jpeg jpe jfif", _build_image_check("image/jpeg")),
+    "image/png": ("png", _build_image_check("image/png")),
+    "image/webp": ("webp", _build_image_check("image/webp")),
     "text/calendar": ("ics", _build_text_check(r"\s*BEGIN:VCALENDAR")),
     "text/csv": ("csv", _build_text_check()),
     "text/plain": ("txt text log md markdown csv tsv yaml yml toml ini conf sql diff patch", _build_text_check()),

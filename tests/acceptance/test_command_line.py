@@ -87,11 +87,11 @@ def test_doctor_names_what_is_wrong(env: dict[str, str]) -> None:
     sick = notifier_process.run_notifier("doctor", env=env | {"NOTIFIER_SMTP__PORT": str(port)}, check=False)
     assert sick.returncode == 1
     assert f"BAD   relay       127.0.0.1:{port}" in sick.stdout
-    findings = json.loads(notifier_process.run_notifier("doctor", "--json", env=env, check=False).stdout)
-    names = [finding["name"] for finding in findings]
+    report = json.loads(notifier_process.run_notifier("doctor", "--json", env=env, check=False).stdout)
+    names = [finding["name"] for finding in report["findings"]]
     assert names[:7] == ["database", "migrations", "clock", "connections", "webhooks", "feeds", "data_dir"]
-    assert names[7:10] == ["file_modes", "relay", "recipients"]
-    assert names[10:] == ["aiosmtplib", "Jinja2", "Python", "SQLite"]
+    assert names[7:11] == ["file_modes", "relay", "sender", "recipients"]
+    assert names[11:] == ["aiosmtplib", "Jinja2", "Python", "SQLite"]
 
 
 async def test_doctor_and_send_in_a_healthy_installation(

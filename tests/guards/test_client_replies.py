@@ -67,6 +67,7 @@ READ_FROM: dict[str, tuple[str, ...]] = {
     "RenderedSource": ("RenderOut",),
     "Replayed": ("ReplayedOut",),
     "SavedDraft": ("SavedOut",),
+    "SavedSchedule": ("SavedScheduleOut",),
     "Schedule": ("ScheduleOut",),
     "Service": ("ServiceOut",),
     "Statistics": ("StatisticsOut",),
@@ -131,6 +132,8 @@ def _takes(kind: Any, option: Mapping[str, Any]) -> bool:
     if "$ref" in option:
         name = option["$ref"].rpartition("/")[2]
         return get_origin(kind) is Mapping or name in READ_FROM.get(getattr(kind, "__name__", ""), ())
+    if "type" not in option:  # any JSON, because a choice would not compile in Java: the class knows more
+        return True
     if option["type"] == "array":
         return get_origin(kind) is tuple and _fits(get_args(kind)[0], option["items"])
     if option["type"] == "object":

@@ -153,6 +153,10 @@ def test_no_schema_has_what_generators_lose() -> None:
             lost.append(f"{place}: a default of null")
         if any(choice.get("type") == "object" and "title" not in choice for choice in schema.get("anyOf", ())):
             lost.append(f"{place}: an object in a choice, without a name")
+        if schema.get("type") == "boolean" and set(schema) & {"const", "enum"}:
+            lost.append(f"{place}: a boolean of one value, of which C# makes an enum that does not compile")
+        if {"object", "array"} <= {choice.get("type") for choice in schema.get("anyOf", ())}:
+            lost.append(f"{place}: an object or an array, of which Java makes a class that does not compile")
         if schema.get("type") == "array" and "items" not in schema:
             lost.append(f"{place}: items of nothing")
     assert lost == []

@@ -3,7 +3,6 @@
 An answer never holds a secret, SQL or a stack trace.
 """
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -76,6 +75,7 @@ from notifier.submission.notification_change import AlreadyAttemptedError, IsACo
 from notifier.suppression import NotYoursError
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
+from notifier.telemetry.request_observer import get_request_id
 from notifier.templating.assets.asset_store import AssetNotReadyError, StaleAssetError
 from notifier.templating.draft_store import StaleDraftError, TemplateDeletedError
 from notifier.templating.edit_rules import TooManyTemplatesError
@@ -171,7 +171,7 @@ _HTTP_CODES = {NOT_FOUND: "not_found", METHOD_NOT_ALLOWED: "method_not_allowed",
 def install_error_handlers(app: FastAPI) -> None:
     """Answer every error of this application as a problem."""
     app.add_exception_handler(NotifierError, _domain_error)
-    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(HTTPException, answer_http_error)
     app.add_exception_handler(RequestValidationError, _parameter_error)
     app.add_exception_handler(ClientDisconnect, _disconnect_error)
     app.add_exception_handler(Exception, _unexpected_error)
@@ -194,7 +194,8 @@ async def _domain_error(request: Request, error: Exception) -> JSONResponse:
     return build_problem(request, code, str(error), entry=entry, headers=headers, members=members)
 
 
-async def _http_error(request: Request, error: Exception) -> JSONResponse:
+async def answer_http_error(request: Request, error: Exception) -> JSONResponse:
+    """Answer an error of the web framework as a problem."""
     assert isinstance(error, HTTPException)
     code = _HTTP_CODES.get(error.status_code, "http_error")
     headers = dict(error.headers or {})
@@ -231,7 +232,7 @@ async def _disconnect_error(request: Request, _error: Exception) -> JSONResponse
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
-    get_logger().error("request_failed", error=type(error).__name__, request_id=get_request_id(request), exc_info=error)
+    get_logger().error("request_failed", error=type(error).__name__, exc_info=error)
     return build_problem(request, "internal_error", "it has been logged")
 
 
@@ -271,10 +272,3 @@ def build_problem(
         **(members or {}),
     }
     return JSONResponse(body, entry.status, headers, MEDIA_TYPE)
-
-
-def get_request_id(request: Request) -> str:
-    """Get the id that the reply and the log lines of a request have in common."""
-    if not hasattr(request.state, "request_id"):
-        request.state.request_id = secrets.token_hex(8)
-    return str(request.state.request_id)

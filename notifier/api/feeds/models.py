@@ -154,7 +154,7 @@ class FeedRevisionsOut(BaseModel):
 class FeedRevisionDetailOut(FeedRevisionOut):
     """A revision with its document."""
 
-    document: dict[str, Any] | list[dict[str, Any]] = Field(description="An object, or rows. CSV has become texts.")
+    document: Annotated[Any, Field(description="An object, or an array of rows, as objects. CSV has become texts.")]
 
 
 def build_feed_reply(feed: FeedView, now: datetime) -> dict[str, Any]:

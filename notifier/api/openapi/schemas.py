@@ -92,6 +92,8 @@ def _clean_schema(schema: dict[str, Any]) -> None:
     if "$ref" in schema and "enum" in schema:  # the enum narrows the reference, which generators ignore
         del schema["$ref"]
         schema["type"] = "string"
+    if schema.get("type") == "boolean":
+        schema.pop("const", None)  # generators for C# make an enum of numbers of it, which does not compile
     for limit in _LIMIT_KEYWORDS & set(schema):
         if isinstance(schema[limit], float) and schema[limit].is_integer():
             schema[limit] = int(schema[limit])

@@ -1,7 +1,7 @@
 """The producer outbox: a mail is written into the caller's own database, in the caller's own transaction.
 
 If that rolls back, there is no mail. If it commits, there is exactly one notification at Notifier's API, whichever
-process dies in between. It needs `notifier[producer]`, which brings SQLAlchemy.
+process dies in between. It needs `notifier-outbox[producer]`, which brings SQLAlchemy.
 """
 
 from notifier.client.errors import UnsendableError

@@ -11,10 +11,10 @@ from io import BytesIO
 from typing import Any, Final
 
 import msgspec
-import puremagic
 from PIL import Image, ImageCms
 from PIL.Image import Resampling, Transpose
 
+from notifier.mail.image_type import detect_image_type
 from notifier.states import AssetMode
 from notifier.templating.assets import image_operations
 from notifier.templating.assets.image_operations import DEFAULT_WIDTH, ImageOperation, UnusableImageError
@@ -144,13 +144,9 @@ def detect_content_type(data: bytes) -> str:
         raise UnusableImageError(
             "SVG is not shown by mail programs, and can contain scripts: export it as PNG, at twice the size"
         )
-    try:
-        types = {match.mime_type for match in puremagic.magic_string(data)}
-    except (puremagic.PureError, ValueError):
-        types = set()
-    for kind in _FORMATS:
-        if kind in types and (kind != "image/webp" or data[8:12] == b"WEBP"):
-            return kind
+    kind = detect_image_type(data)
+    if kind is not None:
+        return kind
     raise UnusableImageError("the content is neither PNG, JPEG, GIF nor WebP")
 
 

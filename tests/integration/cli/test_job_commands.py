@@ -25,14 +25,14 @@ from notifier.states import JobKind, JobState
 @pytest.fixture(autouse=True)
 def _counting_actions() -> Iterator[None]:
     """Let the commands know a job that counts, besides the purge."""
-    before = site.build_job_actions
+    before = vars(site)["build_job_actions"]
 
     def build(parts: ProcessParts) -> JobActions:
         return {JobKind.NOTIFY: CountingAction(), JobKind.PURGE: CountingAction()}
 
-    site.build_job_actions = build
+    vars(site)["build_job_actions"] = build
     yield
-    site.build_job_actions = before
+    vars(site)["build_job_actions"] = before
 
 
 class Terminal:

@@ -1,4 +1,4 @@
-"""The fixture that users of Notifier import, used in the way they use it."""
+"""The fixture that users of Notifier have without an import, used in the way they use it."""
 
 import asyncio
 import threading
@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from support.document_blocks import list_blocks
 
-from notifier.inbox import fixture
 from notifier.inbox.client import MailHogClient
-from notifier.inbox.fixture import MailNotReceived
 from notifier.inbox.inbox_server import BackgroundInbox, InboxPortBusy
+from notifier.inbox.message_search import MailNotReceived
 
 Send = Callable[..., None]
 
@@ -33,7 +32,6 @@ def test_the_block_of_the_page(inbox: BackgroundInbox, send: Send) -> None:
     (block,) = list_blocks("docs/calling.md", "python")
     names: dict[str, Any] = {"send_mail_through": lambda *_where: send("Your order", to="ada@example.com")}
     exec(compile(block.text, block.document, "exec"), names)
-    assert names["inbox"] is fixture.inbox
     names["test_order_mail"](inbox)
 
 

@@ -15,8 +15,7 @@ import httpx2
 import pytest
 
 from notifier.inbox.client import MailHogClient
-from notifier.inbox.fixture import MailNotReceived
-from notifier.inbox.message_search import SearchKind
+from notifier.inbox.message_search import MailNotReceived, SearchKind
 
 if TYPE_CHECKING:
     from integration.inbox.conftest import MailHog

@@ -95,6 +95,8 @@ EACH: tuple[Call[Any], ...] = (
     job_calls.list_schedules(),
     job_calls.get_schedule(str(ID)),
     job_calls.save_schedule(str(ID), timing="every 1h", action="fetch"),
+    job_calls.save_schedules({"daily": {"timing": "every 1d", "action": "fetch"}}),
+    job_calls.switch_schedule(str(ID), enabled=False),
     job_calls.delete_schedule(str(ID)),
     job_calls.list_next_times(str(ID)),
     job_calls.run_schedule(str(ID)),

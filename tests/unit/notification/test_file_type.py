@@ -131,6 +131,7 @@ def test_other_types_are_refused(declared: str) -> None:
         "<!DOCTYPE a [<!ENTITY b 'c'>] ><x:svg>",
         "<script>",
         "%PDF-1.7\n",
+        "\ufeff\n%PDF-1.7\n",
         "{\\rtf1 a}",
         "%!PS-Adobe-3.0\n",
         "a\x00b",
