@@ -30,6 +30,7 @@ from notifier.cli import (
     staff,
     statistics,
     suppressions,
+    template_new,
     template_preview,
     templates,
 )
@@ -108,6 +109,7 @@ GROUPS: dict[str, tuple[str, CommandFunctions]] = {
             "push": templates.push_templates,
             "pull": templates.pull_templates,
             "diff": templates.diff_templates,
+            "new": template_new.create_template,
             "lint": template_preview.lint_templates,
             "render": template_preview.render_template,
             "preview": template_preview.preview_template,
