@@ -47,7 +47,7 @@ class LockTimeoutError(DatabaseUnavailableError):
     """Another transaction holds a lock that this one needs."""
 
 
-class DataDirectoryLockedError(NotifierError):
+class DataDirectoryLockedError(ConfigurationError):
     """Another process owns the data directory: use the API, or stop the server."""
 
 
