@@ -37,6 +37,7 @@ COMMANDS = (
     "templates push",
     "templates pull",
     "templates diff",
+    "find ada@example.com",
     f"show {ID}",
     "unknown",
     f"cancel {ID}",
