@@ -1,4 +1,6 @@
 # Build the wheel, install it on the pinned libraries, and run it as a user who owns nothing but the data directory.
+#   docker build --build-arg VERSION=0.1.0 --build-arg REVISION=$(git rev-parse HEAD) --tag notifier .
+# It runs with a read-only root file system: it writes to /var/lib/notifier (a volume) and to /tmp (a tmpfs).
 # The base image is pinned to a version, not to a digest: a digest could not be looked up where this file was written.
 FROM python:3.13.15-slim AS build
 WORKDIR /src
@@ -14,16 +16,32 @@ RUN python -m venv /opt/notifier \
  && /opt/notifier/bin/pip install --no-cache-dir --no-deps --no-index /wheel/*.whl
 
 FROM python:3.13.15-slim
-RUN useradd --system --uid 10001 --home-dir /var/lib/notifier --create-home notifier \
+ARG VERSION=unreleased
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Notifier" \
+      org.opencontainers.image.description="E-mail notification service: API, sender and console" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+RUN groupadd --system --gid 10001 notifier \
+ && useradd --system --uid 10001 --gid 10001 --no-log-init --home-dir /var/lib/notifier --create-home notifier \
  && chmod 700 /var/lib/notifier
 COPY --from=build /opt/notifier /opt/notifier
+# The port of a sender's probes is that of the API, so that one health check fits both.
 ENV PATH=/opt/notifier/bin:$PATH \
     PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
     NOTIFIER_DATA_DIR=/var/lib/notifier \
+    NOTIFIER_SENDER__METRICS_PORT=8000 \
     NOTIFIER_LOG_FORMAT=json
-USER notifier
+# By number: Kubernetes refuses a name under runAsNonRoot.
+USER 10001:10001
 WORKDIR /var/lib/notifier
+VOLUME /var/lib/notifier
 EXPOSE 8000
+# Whether the process answers. Not /readyz: Swarm would replace all senders while the relay is down.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --start-interval=1s --retries=3 \
+  CMD ["python", "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1', 8000, timeout=4); c.request('GET', '/livez'); raise SystemExit(c.getresponse().status != 200)"]
 # SIGTERM: no new claims, what is in flight is finished, the rest is given back.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["notifier"]

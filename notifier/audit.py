@@ -60,6 +60,7 @@ class AuditAction(StrEnum):
     SCHEDULE_DELETED = "schedule.deleted"
     SCHEDULE_TRIGGERED = "schedule.triggered"
     SERVICE_CHANGED = "service.changed"
+    SERVICE_CREATED = "service.created"
     STAFF_CREATED = "staff.created"
     STAFF_CHANGED = "staff.changed"  # name or roles
     STAFF_DISABLED = "staff.disabled"

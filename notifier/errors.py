@@ -5,6 +5,7 @@ Errors have no HTTP status; a table in `notifier.api.errors.problem_responses` m
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,12 @@ class LockTimeoutError(DatabaseUnavailableError):
     """Another transaction holds a lock that this one needs."""
 
 
-class DataDirectoryLockedError(NotifierError):
-    """Another process owns the data directory: use the API, or stop the server."""
+class DataDirectoryLockedError(ConfigurationError):
+    """Another process owns the data directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        super().__init__(f"another process owns {directory}: stop it first, or choose another directory")
 
 
 class InvalidRequestError(NotifierError):

@@ -21,8 +21,10 @@ class HeadAsGet:
             await self._app(scope, receive, send)
             return
         is_answered = asyncio.Event()
+        get_scope = {**scope, "method": "GET"}
 
         async def send_head(message: Message) -> None:
+            scope["route"] = get_scope.get("route")  # for the layers outside of this one
             if message["type"] == "http.response.start":
                 await send(message)
                 if "content-length" not in Headers(raw=message["headers"]):
@@ -33,7 +35,7 @@ class HeadAsGet:
                 await send({"type": "http.response.body"})
 
         # A task, because a stream that waits for its first event can only be stopped by cancelling it.
-        answering = asyncio.ensure_future(self._app({**scope, "method": "GET"}, receive, send_head))
+        answering = asyncio.ensure_future(self._app(get_scope, receive, send_head))
         noticing = asyncio.create_task(is_answered.wait())
         try:
             await asyncio.wait({answering, noticing}, return_when=asyncio.FIRST_COMPLETED)

@@ -6,7 +6,7 @@ waited longest without a complete request is closed; if all have a complete requ
 
 import asyncio
 import contextlib
-import json
+import errno
 import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -21,6 +21,8 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from notifier.errors import ConfigurationError
+from notifier.http_refusal import BAD_REQUEST, BAD_REQUEST_DETAIL, REQUEST_TIMEOUT, TOO_MANY_CONNECTIONS, HttpRefusal
+from notifier.ids import generate_request_id
 from notifier.sse import OpenStreams
 
 MAX_CONNECTIONS = 1_000  # open connections of a server; fewer if the process may not open so many files
@@ -77,7 +79,7 @@ def find_server_limits(reserved: int = 0, *, files: int | None = None) -> Server
 
 
 def open_listener(host: str, port: int) -> socket.socket:
-    """Open a listening socket. Raises `PortBusyError`."""
+    """Open a listening socket. Raises `PortBusyError`, or `ConfigurationError` if it can never listen there."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio disables Nagle's algorithm only if the socket names TCP. Otherwise each small reply waits 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -87,9 +89,19 @@ def open_listener(host: str, port: int) -> socket.socket:
         listener.listen(MAX_BACKLOG)
     except OSError as error:
         listener.close()
-        raise PortBusyError(port) from error
+        if error.errno == errno.EADDRINUSE:
+            raise PortBusyError(port) from error
+        raise ConfigurationError(f"cannot listen on {host}, port {port}: {_describe_bind_fault(error)}") from error
     listener.setblocking(False)  # noqa: FBT003 - the library's own signature
     return listener
+
+
+def _describe_bind_fault(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "this user may not use the port: choose one above 1023"
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return "name an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all"
+    return error.strerror or type(error).__name__
 
 
 @contextlib.asynccontextmanager
@@ -157,7 +169,7 @@ class _LimitedProtocol(H11Protocol):
         super().connection_made(transport)
         if len(self.connections) > self._limits.connections:
             if not self._waiting:
-                self._send_problem(503, "too_many_connections", "Too many connections", "all connections are in use")
+                self._refuse(TOO_MANY_CONNECTIONS, "all connections are in use")
                 self._close_connection()
                 return
             next(iter(self._waiting)).make_room()
@@ -238,24 +250,28 @@ class _LimitedProtocol(H11Protocol):
         part = "header fields" if self._phase is _Phase.HEAD else "body"
         if self._is_half_sent:
             detail = f"its {part} did not come in time"
-            self._send_problem(408, "request_timeout", "The request came too slowly", detail)
+            self._refuse(REQUEST_TIMEOUT, detail)
         self._close_connection()
 
     def make_room(self) -> None:
         """Close this connection to make room for another."""
         if self._is_half_sent:
             detail = "others waited, and this request was not complete"
-            self._send_problem(503, "too_many_connections", "Too many connections", detail)
+            self._refuse(TOO_MANY_CONNECTIONS, detail)
         self._close_connection()
 
-    def _send_problem(self, status: int, code: str, title: str, detail: str) -> None:
-        """Send a problem document (RFC 9457) without the application."""
-        if self.transport.is_closing():
-            return
-        problem = {"type": f"/problems/{code}", "title": title, "status": status, "code": code, "detail": detail}
-        body = json.dumps(problem | {"errors": [], "request_id": ""}).encode()
-        head = f"HTTP/1.1 {status} {title}\r\nContent-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n"
-        self.transport.write(f"{head}Retry-After: 1\r\nConnection: close\r\n\r\n".encode() + body)
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the library's own signature
+        """Refuse bytes that are no HTTP request. During a response, only the connection can be closed."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            self._refuse(BAD_REQUEST, BAD_REQUEST_DETAIL)
+        self._close_connection()
+
+    def _refuse(self, refusal: HttpRefusal, detail: str) -> None:
+        """Send a refusal without the application, with the id that it gave to a request whose body is awaited."""
+        if not self.transport.is_closing():
+            state = self.scope["state"] if self._phase is _Phase.BODY else {}
+            self.transport.write(refusal.encode(detail, state.get("request_id") or generate_request_id()))
 
     def _close_connection(self) -> None:
         """Close the connection, and tell the application that the client is gone."""

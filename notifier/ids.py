@@ -1,5 +1,6 @@
-"""Identifiers: UUIDv7 (RFC 9562 §5.7), which sort by creation time and so serve as page cursors."""
+"""Identifiers: UUIDv7 (RFC 9562 §5.7), which sort by creation time and so serve as page cursors; ids of requests."""
 
+import secrets
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -11,6 +12,11 @@ _LATEST_MS = 2**48 - 1
 def generate_id() -> UUID:
     """Generate a new UUIDv7."""
     return uuid7()
+
+
+def generate_request_id() -> str:
+    """Generate the id of an HTTP request whose caller gave none."""
+    return secrets.token_hex(8)
 
 
 def get_first_id(time: datetime) -> UUID:

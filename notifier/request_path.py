@@ -19,5 +19,5 @@ class PathCleaner:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] == "http" and _UNSTORABLE.search(scope["path"]):
-            scope = {**scope, "path": _UNSTORABLE.sub("\ufffd", scope["path"])}
+            scope["path"] = _UNSTORABLE.sub("\ufffd", scope["path"])
         await self._app(scope, receive, send)

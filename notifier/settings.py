@@ -1,4 +1,4 @@
-"""Typed, frozen settings from `NOTIFIER_…` environment variables, in one group for each part of Notifier.
+"""Typed, frozen settings from `NOTIFIER_…` variables, in one group for each part of Notifier.
 
 The command line reads them once and passes each part its group. No other module reads the environment.
 """
@@ -10,20 +10,23 @@ from typing import Annotated, Self
 from urllib.parse import quote
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
-from pydantic_settings import NoDecode
+from pydantic_settings import SettingsConfigDict
 
 import notifier
 from notifier import header_names
 from notifier.console_settings import ConsoleSettings
-from notifier.environment import (
-    LogSettings,
+from notifier.log_settings import LogSettings
+from notifier.retention_settings import RetentionSettings
+from notifier.setting_values import (
+    Address,
+    AllowList,
+    CommaSeparated,
+    PublicUrl,
+    RelayHost,
     check_host_name,
-    check_public_url,
     check_secret_keys,
-    split_commas,
     to_lower_case,
 )
-from notifier.retention_settings import RetentionSettings
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 MAX_SECONDS = 7 * 86_400
@@ -53,7 +56,7 @@ class _Part(BaseModel):
 class SmtpSettings(_Part):
     """The relay that mail is handed to."""
 
-    host: str = Field("127.0.0.1", description="Host of the relay.")
+    host: RelayHost = Field("127.0.0.1", description="Host of the relay.")
     port: int = Field(1025, ge=1, le=65535, description="Port of the relay.")
     username: str | None = Field(None, description="User name for AUTH; none means no AUTH.")
     password: SecretStr | None = Field(
@@ -135,10 +138,10 @@ class RecipientsSettings(_Part):
         RecipientsMode.ALLOW,
         description="`live`, `allow` (the list; anybody if it is empty and the relay is loopback) or `redirect`.",
     )
-    allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = Field(
+    allow: AllowList = Field(
         (), description="Addresses, or domains as `@example.org`, that may be mailed in mode `allow`; comma-separated."
     )
-    redirect_to: str | None = Field(None, description="Where mode `redirect` sends everything.")
+    redirect_to: Address | None = Field(None, description="Where mode `redirect` sends everything.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -159,8 +162,10 @@ def _check_idempotency_days(days: float) -> float:
 
 
 class ApiSettings(_Part):
-    """What callers may do."""
+    """Where the API listens, and what callers may do."""
 
+    host: str = Field("127.0.0.1", description="Address on which the API listens.")
+    port: int = Field(8000, ge=0, le=65535, description="Port of the API; 0: any free one.")
     idempotency_days: Annotated[float, AfterValidator(_check_idempotency_days)] = Field(
         7, le=366, description="Days for which an Idempotency-Key is kept; at least 7."
     )
@@ -172,9 +177,10 @@ class ApiSettings(_Part):
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="Port for the API's /metrics. Default: they are on the API's own port."
     )
-    allowed_headers: Annotated[
-        tuple[str, ...], NoDecode, BeforeValidator(split_commas), AfterValidator(header_names.validate_allowed_headers)
-    ] = Field(
+    access_log: bool = Field(
+        default=False, description="Whether each HTTP request is logged, without addresses and queries."
+    )
+    allowed_headers: Annotated[CommaSeparated, AfterValidator(header_names.validate_allowed_headers)] = Field(
         header_names.DEFAULT_ALLOWED_HEADERS,
         validate_default=True,
         description="Custom `X-…` headers that callers may set: names, or prefixes as `X-Shop-*`; comma-separated.",
@@ -194,7 +200,7 @@ class WebhooksSettings(_Part):
     disable_after_days: float = Field(
         5, gt=0, le=366, description="Days after which an endpoint is disabled if every attempt has failed."
     )
-    insecure_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = Field(
+    insecure_hosts: CommaSeparated = Field(
         (),
         description=(
             "Hosts that may be called over plain HTTP, at any port and any address, for development such as"
@@ -207,7 +213,7 @@ class WebhooksSettings(_Part):
 class FeedsSettings(_Part):
     """Feeds: documents of others that jobs load."""
 
-    insecure_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = Field(
+    insecure_hosts: CommaSeparated = Field(
         (),
         description=(
             "Hosts that feeds may load from over plain HTTP, at any port and any address; every service that manages"
@@ -218,7 +224,9 @@ class FeedsSettings(_Part):
 
 
 class Settings(LogSettings):
-    """Everything that can be set, with its default."""
+    """Everything that can be set, with its default. An unknown variable is refused."""
+
+    model_config = SettingsConfigDict(extra="forbid")
 
     database_url: SecretStr | None = Field(
         None, description="`postgresql://user:password@host/name`. Default: SQLite in the data directory."
@@ -230,9 +238,8 @@ class Settings(LogSettings):
         description="Sender used when a notification names none.",
     )
     bounce_address: str | None = Field(None, description="Envelope sender (MAIL FROM). Default: the From address.")
-    public_url: Annotated[str | None, AfterValidator(check_public_url)] = Field(
-        None,
-        description="URL of this API from outside, for linked images in mails. Default: no linked images.",
+    public_url: PublicUrl | None = Field(
+        None, description="URL of this API from outside, for linked images in mails. Default: no linked images."
     )
     metrics_token: SecretStr | None = Field(
         None, description="Token that /metrics requires, as `Authorization: Bearer …`. Default: open to all."

@@ -17,6 +17,7 @@ from support.seeded_installation import Installation, Keys, PostgresSeed, Sqlite
 from notifier.rendering import preview_pool
 from notifier.runtime import wiring
 from notifier.settings import RecipientsMode, RecipientsSettings, SenderSettings, Settings, SmtpSettings
+from notifier.telemetry.logging import add_request_id
 
 # Otherwise each process that a test starts compiles the package again, which takes seconds.
 sys.dont_write_bytecode = False
@@ -28,6 +29,15 @@ hypothesis.settings.load_profile("any-machine")
 
 REPEATED_ON_POSTGRES = {"api", "client", "notification", "templating", "webhooks"}
 """Folders whose tests run on both engines to find differences, not to cover more code."""
+
+
+gc.disable()  # while tests are collected: nothing of that is garbage, and looking took a third longer
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage as usual once the tests are known."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -82,7 +92,7 @@ def _plain_logs() -> Iterator[None]:
     level = structlog.stdlib.add_log_level
     plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     structlog.reset_defaults()
-    structlog.configure(processors=[level, plain], cache_logger_on_first_use=False)
+    structlog.configure(processors=[level, add_request_id, plain], cache_logger_on_first_use=False)
     root = logging.getLogger()
     handlers, root_level = [*root.handlers], root.level
     yield
@@ -130,7 +140,7 @@ def _installation(url: str, keys: Keys, folder: Path, relay_port: int) -> Instal
         smtp=SmtpSettings(port=relay_port),
         sender=SenderSettings(concurrency=4, grace=5, schedules=False),  # no run begins by itself
         recipients=RecipientsSettings(mode=RecipientsMode.LIVE),
-        NOTIFIER_FROM="Notifier <notifier@instance.example>",
+        from_="Notifier <notifier@instance.example>",
     )
     return Installation(settings=settings, keys=keys)
 

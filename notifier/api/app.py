@@ -15,7 +15,7 @@ from notifier.api.audit.routes import router as audit_router
 from notifier.api.batches.routes import router as batches_router
 from notifier.api.batches.routes import submit_router as submit_batch_router
 from notifier.api.dependencies import QUOTA_STATE, ApiDependencies
-from notifier.api.errors.problem_responses import install_error_handlers
+from notifier.api.errors.problem_responses import NOT_FOUND, install_error_handlers
 from notifier.api.feeds.routes import router as feeds_router
 from notifier.api.jobs.routes import router as jobs_router
 from notifier.api.keys.routes import router as keys_router
@@ -25,12 +25,16 @@ from notifier.api.notifications.routes import router as notifications_router
 from notifier.api.notifications.submit_routes import router as submit_router
 from notifier.api.openapi import description
 from notifier.api.openapi.webhook_events import router as event_router
-from notifier.api.pages import docs_router, problems_router
+from notifier.api.pages.documentation import router as documentation_router
+from notifier.api.pages.problem_pages import router as problems_router
+from notifier.api.pages.start_page import answer_unknown_path
+from notifier.api.pages.start_page import router as start_router
 from notifier.api.schedules.routes import router as schedules_router
 from notifier.api.services.routes import router as services_router
 from notifier.api.staff.routes import router as staff_router
 from notifier.api.statistics.routes import router as statistics_router
 from notifier.api.suppressions.routes import router as suppressions_router
+from notifier.api.template_files.routes import router as template_files_router
 from notifier.api.templates.draft_routes import router as template_draft_router
 from notifier.api.templates.publish_routes import router as template_publish_router
 from notifier.api.templates.routes import router as templates_router
@@ -38,6 +42,7 @@ from notifier.api.webhooks.routes import router as webhooks_router
 from notifier.head_request import HeadAsGet
 from notifier.health.probes import router as health_router
 from notifier.request_path import PathCleaner
+from notifier.telemetry.request_observer import RequestObserver
 from notifier.throttle import token_bucket
 
 _ROUTERS = (
@@ -61,9 +66,11 @@ _ROUTERS = (
     templates_router,
     template_draft_router,
     template_publish_router,
+    template_files_router,
     layouts_router,
     problems_router,
-    docs_router,
+    documentation_router,
+    start_router,
     health_router,
 )
 
@@ -99,7 +106,7 @@ class DocumentedFastAPI(FastAPI):
         return _build_document()
 
 
-def create_app(dependencies: ApiDependencies) -> FastAPI:
+def create_app(dependencies: ApiDependencies, *, access_log: bool = False) -> FastAPI:
     """Build the application; its caller opens and closes the dependencies.
 
     Its routes are those of every application in this process, because FastAPI takes long to prepare them.
@@ -109,6 +116,7 @@ def create_app(dependencies: ApiDependencies) -> FastAPI:
     app.state.dependencies = dependencies
     app.state.probes = dependencies.probes
     app.state.streams = dependencies.streams
+    app.middleware_stack = RequestObserver(app.build_middleware_stack(), access_log=access_log)
     return app
 
 
@@ -134,6 +142,7 @@ def build_bare_app() -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     install_error_handlers(app)
+    app.add_exception_handler(NOT_FOUND, answer_unknown_path)
     app.add_middleware(PathCleaner)
     app.add_middleware(RateLimitHeaders)
     app.add_middleware(HeadAsGet)

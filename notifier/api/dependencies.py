@@ -7,19 +7,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.api.errors.problem_responses import get_request_id
 from notifier.audit import Actor
 from notifier.auth.authenticated_key import AuthenticatedKey, Caller, KeyScope, require_service
 from notifier.auth.authenticator import Authenticator
 from notifier.clock import Clock
 from notifier.console_settings import ConsoleSettings
 from notifier.db.engine import Database
-from notifier.db.tables import INSTANCE
 from notifier.db.timed_change import open_timed_change
 from notifier.email_address import RecipientPolicy
 from notifier.health.probes import Probes
@@ -34,6 +31,7 @@ from notifier.settings import ApiSettings
 from notifier.sse import OpenStreams
 from notifier.submission.batch_submitter import BatchSubmitter
 from notifier.submission.notification_submitter import NotificationSubmitter
+from notifier.telemetry.request_observer import get_request_id
 from notifier.templating.assets.image_cache import InlineImageCache, PublicFileCache
 from notifier.templating.publish_gate import PublishGate
 from notifier.templating.publishing import Publisher
@@ -157,11 +155,6 @@ async def authenticate_manager(request: Request, action: str) -> AuthenticatedKe
     key = await authenticate_owner(request, KeyScope.SCHEDULES)
     key.require_live(action)
     return key
-
-
-def get_owner_id(key: AuthenticatedKey) -> UUID:
-    """Get what the key owns things for: its service, or the instance for an admin key."""
-    return key.service_id if isinstance(key, Caller) else INSTANCE
 
 
 async def recognise_owner(request: Request, scope: KeyScope) -> None:

@@ -13,6 +13,7 @@ from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from notifier.errors import Fault, NotFoundError
+from notifier.retention_settings import MAX_KEEP_DAYS
 from notifier.submission.attachment_validation import MAX_TOTAL_BYTES
 
 _RFC3339_START = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*", re.DOTALL)
@@ -117,6 +118,8 @@ AwareTime = Annotated[
 WholeNumber = Annotated[int, BeforeValidator(convert_whole_number)]
 PositiveWholeNumber = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(convert_whole_number)]
 """The limits stand here because `WholeNumber | None` with `Field(ge=1)` would not document them."""
+NotNegativeWholeNumber = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(convert_whole_number)]
+KeepDays = Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS), BeforeValidator(convert_whole_number)]
 Address = Annotated[str, StringConstraints(max_length=320), document_field(format="idn-email")]
 Text = Annotated[str, StringConstraints(max_length=MAX_LINE_LENGTH)]
 Line = Annotated[str, document_field(pattern=_LINE_PATTERN)]

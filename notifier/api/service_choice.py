@@ -9,6 +9,7 @@ from notifier.api import pagination
 from notifier.api.dependencies import authenticate_key, get_dependencies
 from notifier.auth import service_admin
 from notifier.auth.authenticated_key import AuthenticatedKey, Caller, KeyScope
+from notifier.db.tables import INSTANCE
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 
 ServiceName = Annotated[
@@ -17,6 +18,16 @@ ServiceName = Annotated[
         max_length=64,
         pattern=pagination.NO_NUL,
         description="Only of the service with this name; for admin keys. Default: all services.",
+    ),
+]
+
+
+OwnerName = Annotated[
+    str | None,
+    Query(
+        max_length=64,
+        pattern=pagination.NO_NUL,
+        description="Of the service with this name; for admin keys. Default: of the instance.",
     ),
 ]
 
@@ -46,6 +57,16 @@ async def choose_service(request: Request, key: AuthenticatedKey, name: str | No
             return await service_admin.find_service(connection, name)
         except NotFoundError as error:
             raise _build_refusal(str(error)) from error
+
+
+async def choose_owner(request: Request, key: AuthenticatedKey, name: str | None) -> UUID:
+    """Return what the key owns things for: its own service, the one that an admin key names, or else the instance.
+
+    An admin key that names a service needs the scope `schedules:manage` as well, because mail may depend on it.
+    """
+    if name is not None:
+        key.require_scope(KeyScope.SCHEDULES)
+    return await choose_service(request, key, name) or INSTANCE
 
 
 def _build_refusal(detail: str) -> InvalidRequestError:

@@ -26,6 +26,7 @@ from notifier.db.engine import Database
 from notifier.db.tables import ApiKey, Service, get_columns
 from notifier.errors import NotifierError
 from notifier.telemetry.logging import get_logger
+from notifier.telemetry.request_context import note_key
 from notifier.ttl_cache import TtlCache
 
 MAX_UNKNOWN_KEYS = 1_000
@@ -89,6 +90,7 @@ class Authenticator:
             raise UnauthenticatedError
         if self._usage is not None:
             self._usage.note_use(key.key_id)
+        note_key(key.key_id, key.service_id if isinstance(key, Caller) else None)
         return key
 
     async def _find(self, prefixes: Sequence[str]) -> dict[str, _FoundKey]:

@@ -1,4 +1,4 @@
-"""The operations on API keys: list, create, rotate and revoke. Each change writes its own audit record.
+"""The operations on API keys: create, rotate and revoke. Each change writes its own audit record.
 
 A key never creates a stronger one: with a scope that it lacks, a kind whose mail goes further, a higher rate or a later
 end.
@@ -9,18 +9,26 @@ import string
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, insert, or_, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier import audit
 from notifier.audit import Actor, AuditAction, AuditRecord
-from notifier.auth.authenticated_key import DEFAULT_SCOPES, SERVICE_SCOPES, Caller, KeyScope, StrongerKindError
+from notifier.auth import key_lookup
+from notifier.auth.authenticated_key import (
+    DEFAULT_SCOPES,
+    SERVICE_SCOPES,
+    AuthenticatedKey,
+    Caller,
+    KeyScope,
+    StrongerKindError,
+)
 from notifier.auth.authenticator import hash_secret
+from notifier.auth.key_lookup import KeyView
 from notifier.db.tables import ApiKey, Service, get_columns
-from notifier.errors import Fault, InvalidRequestError, NotFoundError, NotifierError
+from notifier.errors import Fault, InvalidRequestError, NotifierError
 from notifier.ids import generate_id
 from notifier.states import KeyKind
 
@@ -56,35 +64,13 @@ class NewKey:
     rate_per_minute: int | None = None  # notifications; None: as the settings say
 
 
-@dataclass(frozen=True, kw_only=True)
-class KeyView:
-    """A key without its secret."""
-
-    id: UUID
-    service_id: UUID | None  # None: an admin key
-    name: str
-    prefix: str
-    kind: KeyKind
-    scopes: list[str]
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    last_used_at: datetime | None  # to within a minute
-    replaced_by: UUID | None
-    rate_per_minute: int | None
-
-    def has_ended(self, now: datetime) -> bool:
-        """Whether the key is revoked or expired."""
-        return self.revoked_at is not None or (self.expires_at is not None and self.expires_at <= now)
-
-
 async def create_key(
     connection: AsyncConnection,
     service_id: UUID | None,
     properties: NewKey,
     *,
     actor: Actor,
-    limited_by: Caller | None = None,
+    limited_by: AuthenticatedKey | None = None,
 ) -> tuple[KeyView, str]:
     """Create a key of the service, or an admin key if `service_id` is None.
 
@@ -109,7 +95,7 @@ async def rotate_key(
     *,
     actor: Actor,
     overlap: timedelta = DEFAULT_OVERLAP,
-    limited_by: Caller | None = None,
+    limited_by: AuthenticatedKey | None = None,
 ) -> tuple[KeyView, KeyView, str]:
     """Replace a key, given by its id or prefix, by a new one; the old one ends after the overlap.
 
@@ -138,7 +124,7 @@ async def rotate_key(
 
 
 async def revoke_key(
-    connection: AsyncConnection, which: UUID | str, *, actor: Actor, limited_by: Caller | None = None
+    connection: AsyncConnection, which: UUID | str, *, actor: Actor, limited_by: AuthenticatedKey | None = None
 ) -> KeyView:
     """Revoke a key, given by its id or prefix. One that is revoked already is not changed.
 
@@ -156,7 +142,7 @@ async def revoke_key(
     return after
 
 
-def limit_new_key(caller: Caller, properties: NewKey) -> NewKey:
+def limit_new_key(caller: AuthenticatedKey, properties: NewKey) -> NewKey:
     """Limit a new key to the rate and the end of the caller's own key.
 
     Raises `InsufficientScopeError` or `StrongerKindError` for a scope or kind that the caller may not give.
@@ -169,7 +155,7 @@ def limit_new_key(caller: Caller, properties: NewKey) -> NewKey:
     return replace(properties, rate_per_minute=min(rates, default=None), expires_at=min(ends, default=None))
 
 
-def _require_reach(caller: Caller, kind: KeyKind) -> None:
+def _require_reach(caller: AuthenticatedKey, kind: KeyKind) -> None:
     """Raise `StrongerKindError` if mail of this kind of key goes further than the caller's."""
     if kind not in caller.kinds_in_reach:
         raise StrongerKindError(f"a {caller.kind.value} key neither creates nor ends a {kind.value} key")
@@ -191,11 +177,13 @@ async def _add_key(
 ) -> tuple[KeyView, str]:
     # Two requests that create a key of one service wait for each other here, so that there is never one too many.
     await connection.execute(select(_service.id).where(_service.id == service_id).with_for_update(key_share=True))
-    valid = select(func.count()).select_from(ApiKey).where(_key.service_id == service_id, *_is_valid_after(now))
+    valid = (
+        select(func.count()).select_from(ApiKey).where(_key.service_id == service_id, *key_lookup.is_valid_after(now))
+    )
     if int((await connection.execute(valid)).scalar_one()) >= MAX_KEYS_PER_SERVICE:
         raise TooManyKeysError
     id_, key = await insert_key(connection, service_id, properties, now=now)
-    return await get_key(connection, service_id, id_), key
+    return await key_lookup.get_key(connection, service_id, id_), key
 
 
 async def _record(
@@ -212,55 +200,12 @@ async def _record(
     await audit.write_audit_record(connection, record, actor)
 
 
-async def get_key(connection: AsyncConnection, service_id: UUID | None, id_: UUID) -> KeyView:
-    """Get a key of the service, or an admin key if `service_id` is None. Raises `NotFoundError`."""
-    return await _fetch_key(connection, _select_keys().where(_key.service_id == service_id, _key.id == id_))
-
-
-async def _lock_key(connection: AsyncConnection, which: UUID | str, limited_by: Caller | None) -> KeyView:
-    """Lock the key with this id or prefix until the transaction ends; a caller finds keys of its own service only."""
-    statement = _select_keys().where(_key.id == which if isinstance(which, UUID) else _key.prefix == which)
-    if limited_by is not None:
+async def _lock_key(connection: AsyncConnection, which: UUID | str, limited_by: AuthenticatedKey | None) -> KeyView:
+    """Lock the key with this id or prefix until the transaction ends; a service finds its own keys only."""
+    statement = key_lookup.select_keys().where(key_lookup.is_key(which))
+    if isinstance(limited_by, Caller):
         statement = statement.where(_key.service_id == limited_by.service_id)
-    return await _fetch_key(connection, statement.with_for_update())
-
-
-async def list_keys(
-    connection: AsyncConnection,
-    service_id: UUID | None,
-    *,
-    lasting_after: datetime | None = None,
-    before: UUID | None = None,
-    limit: int,
-) -> list[KeyView]:
-    """List a service's keys, newest first; all keys if `service_id` is None.
-
-    `lasting_after` leaves out keys that have ended by then. `before` is the id of the last key of the page before.
-    """
-    statement = _select_keys()
-    if service_id is not None:
-        statement = statement.where(_key.service_id == service_id)
-    if lasting_after is not None:
-        statement = statement.where(*_is_valid_after(lasting_after))
-    if before is not None:
-        statement = statement.where(_key.id < before)
-    rows = await connection.execute(statement.order_by(_key.id.desc()).limit(limit))
-    return [KeyView(**row) for row in rows.mappings()]
-
-
-def _is_valid_after(now: datetime) -> tuple[ColumnElement[bool], ...]:
-    return _key.revoked_at.is_(None), or_(_key.expires_at.is_(None), _key.expires_at > now)
-
-
-def _select_keys() -> Select[Any]:
-    return select(*(_key[name] for name in KeyView.__dataclass_fields__))
-
-
-async def _fetch_key(connection: AsyncConnection, statement: Select[Any]) -> KeyView:
-    row = (await connection.execute(statement)).mappings().one_or_none()
-    if row is None:
-        raise NotFoundError("there is no such key")
-    return KeyView(**row)
+    return await key_lookup.fetch_key(connection, statement.with_for_update())
 
 
 async def create_live_key(

@@ -1,9 +1,9 @@
-"""The operations on services: create, find, list and change them.
+"""The operations on services: create, get, list and change them.
 
 The team belongs to the service and applies to all its team keys. Functions never commit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -16,9 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier import audit, email_address
 from notifier.audit import Actor, AuditAction, AuditRecord
 from notifier.db.tables import Service, get_columns
-from notifier.errors import NameTakenError, NotFoundError, NotifierError
+from notifier.errors import NameTakenError, NotFoundError
 from notifier.ids import generate_id
 
+MAX_NAME_LENGTH = 64
+NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_-]*$"
 MAX_TEAM_RECIPIENTS = 1000
 _service = get_columns(Service)
 _DAYS = ("keep_content_days", "keep_notification_days")
@@ -39,6 +41,18 @@ class ServiceView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NewService:
+    """A service that is to be created."""
+
+    name: str
+    from_domains: Sequence[str] = ()
+    team_recipients: Sequence[str] = ()  # as `normalise_team_recipient` returns them
+    rate_per_minute: int | None = None  # None: as the settings say, 0: unlimited
+    keep_content_days: int | None = None  # None: as the settings say
+    keep_notification_days: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServiceChanges:
     """The changes of a service; None: unchanged."""
 
@@ -50,17 +64,8 @@ class ServiceChanges:
     default_days: bool = False  # keep both as the settings say, unless a number is given as well
 
 
-class DaysNotAllowedError(NotifierError):
-    """A service may not keep its data for so long."""
-
-
-def check_keep_days(name: str, days: int, ceiling: float) -> None:
-    """Check how many days a service wants to keep its `name`. Raises `DaysNotAllowedError`."""
-    if not 0 <= days <= ceiling:
-        raise DaysNotAllowedError(
-            f"a service may keep its {name} for 0 to {ceiling:g} days, not {days}; the operator's setting"
-            f" NOTIFIER_RETENTION__MAX_{name.upper().removesuffix('S')}_DAYS is the ceiling"
-        )
+class ServiceExistsError(NameTakenError):
+    """There is a service with this name already."""
 
 
 def normalise_team_recipient(text: str) -> str:
@@ -70,32 +75,42 @@ def normalise_team_recipient(text: str) -> str:
     return email_address.get_address_key(email_address.normalise_address(text))
 
 
-async def create_service(
-    connection: AsyncConnection,
-    name: str,
-    *,
-    from_domains: Sequence[str],
-    team: Sequence[str] = (),
-    rate_per_minute: int | None = None,
-    now: datetime,
-) -> UUID:
-    """Create a service and return its id. Raises `NameTakenError`.
+async def create_service(connection: AsyncConnection, name: str, *, from_domains: Sequence[str], now: datetime) -> UUID:
+    """Create a service without an audit record, and return its id. Raises `ServiceExistsError`."""
+    return (await _insert_service(connection, NewService(name=name, from_domains=from_domains), now)).id
 
-    `team` has addresses, and domains as "@example.org".
-    """
-    values = {
-        "id": generate_id(),
-        "name": name,
-        "from_domains": [domain.lower() for domain in from_domains],
-        "team_recipients": list(team),
-        "rate_per_minute": rate_per_minute,
-        "created_at": now,
-    }
+
+async def register_service(connection: AsyncConnection, new: NewService, *, actor: Actor) -> ServiceView:
+    """Create a service. Raises `ServiceExistsError`."""
+    view = await _insert_service(connection, new, actor.at)
+    record = AuditRecord(
+        action=AuditAction.SERVICE_CREATED, object_id=view.id, service_id=view.id, after=_list_audited_fields(view)
+    )
+    await audit.write_audit_record(connection, record, actor)
+    return view
+
+
+async def _insert_service(connection: AsyncConnection, new: NewService, now: datetime) -> ServiceView:
+    view = ServiceView(
+        id=generate_id(),
+        name=new.name,
+        from_domains=_list_entries(new.from_domains),
+        team_recipients=_list_entries(new.team_recipients),
+        rate_per_minute=new.rate_per_minute,
+        keep_content_days=new.keep_content_days,
+        keep_notification_days=new.keep_notification_days,
+        created_at=now,
+    )
     try:
-        await connection.execute(insert(Service).values(values))
+        await connection.execute(insert(Service).values(vars(view)))
     except IntegrityError as error:
-        raise NameTakenError(f"there is a service named {name!r} already") from error
-    return UUID(str(values["id"]))
+        raise ServiceExistsError(f"there is a service named {new.name!r} already") from error
+    return view
+
+
+async def get_service(connection: AsyncConnection, which: UUID | str) -> ServiceView:
+    """Get the service with this id or name. Raises `NotFoundError`."""
+    return await _fetch_service(connection, _select_services(), which)
 
 
 async def find_service(connection: AsyncConnection, name: str) -> UUID:
@@ -104,6 +119,12 @@ async def find_service(connection: AsyncConnection, name: str) -> UUID:
     if id_ is None:
         raise NotFoundError(f"there is no service named {name!r}")
     return UUID(str(id_))
+
+
+async def get_service_names(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, str]:
+    """Get the names of the services with these ids."""
+    rows = await connection.execute(select(_service.id, _service.name).where(_service.id.in_(set(ids))))
+    return {row.id: row.name for row in rows}
 
 
 async def list_services(connection: AsyncConnection) -> list[ServiceView]:
@@ -119,17 +140,13 @@ async def update_service(
 
     The audit record has the number of addresses of the team, not the addresses. Raises `NotFoundError`.
     """
-    condition = _service.id == which if isinstance(which, UUID) else _service.name == which
-    row = (await connection.execute(_select_services().where(condition).with_for_update())).mappings().one_or_none()
-    if row is None:
-        raise NotFoundError(f"there is no service named {which!r}")
-    before = ServiceView(**row)
+    before = await _fetch_service(connection, _select_services().with_for_update(), which)
     values: dict[str, Any] = dict.fromkeys(_DAYS) if changes.default_days else {}
     given = {name: value for name, value in vars(changes).items() if name != "default_days"}
     values |= {name: value for name, value in given.items() if value is not None}
     for name in ("from_domains", "team_recipients"):
         if name in values:
-            values[name] = list(dict.fromkeys(entry.lower() for entry in values[name]))
+            values[name] = _list_entries(values[name])
     if all(getattr(before, name) == value for name, value in values.items()):
         actor.record_no_change()
         return before
@@ -144,6 +161,19 @@ async def update_service(
     )
     await audit.write_audit_record(connection, record, actor)
     return after
+
+
+async def _fetch_service(connection: AsyncConnection, statement: Select[Any], which: UUID | str) -> ServiceView:
+    condition = _service.id == which if isinstance(which, UUID) else _service.name == which
+    row = (await connection.execute(statement.where(condition))).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no service {which if isinstance(which, UUID) else f'named {which!r}'}")
+    return ServiceView(**row)
+
+
+def _list_entries(entries: Sequence[str]) -> list[str]:
+    """List domains or recipients in lower case, each once."""
+    return list(dict.fromkeys(entry.lower() for entry in entries))
 
 
 def _list_audited_fields(view: ServiceView) -> dict[str, Any]:

@@ -6,21 +6,24 @@ import functools
 import getpass
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
     from notifier.audit import Actor
-    from notifier.environment import LogSettings
+    from notifier.log_settings import LogSettings
     from notifier.runtime.process_parts import ProcessParts
     from notifier.settings import Settings
 
 USAGE_ERROR = 2
 UNREACHABLE_DATABASE = "the database is out of reach or overloaded: check NOTIFIER_DATABASE_URL and the server"
+_DURATION_FORM = re.compile(r"(\d{1,6})([smhdw])")
+_DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 T = TypeVar("T")
 P = ParamSpec("P")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -138,10 +141,19 @@ def get_operator_name() -> str:
     return f"operator:{name}"[:64]
 
 
-def replace_surrogates(text: str, option: str, max_length: int) -> str:
+def parse_duration(text: str, option: str) -> timedelta:
+    """Parse a duration such as 90d. Raises `CommandError`."""
+    match = _DURATION_FORM.fullmatch(text)
+    duration = timedelta(**{_DURATION_UNITS[match[2]]: int(match[1])}) if match else None
+    if duration is None or duration > timedelta(days=36_500):
+        raise CommandError(f"{option}: a number and s, m, h, d or w, such as 90d", USAGE_ERROR)
+    return duration
+
+
+def replace_surrogates(text: str, option: str = "", max_length: int | None = None) -> str:
     """Replace bytes of an argument that are not UTF-8. Raises `CommandError` if the text is too long."""
     printable = text.encode(errors="replace").decode()
-    if len(printable) > max_length:
+    if max_length is not None and len(printable) > max_length:
         raise CommandError(f"{option}: at most {max_length} characters", USAGE_ERROR)
     return printable
 

@@ -1,12 +1,13 @@
 """`notifier demo`: API, sender and inbox in one process, with their own database, relay and directory.
 
-The environment changes only how the demo logs, never where its mail goes.
+The environment changes only how the demo logs, never where its mail goes. Each step is told as it begins, on stderr.
 """
 
 import json
-from contextlib import AsyncExitStack, suppress
+import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,18 +15,19 @@ from notifier.cli.command import USAGE_ERROR, CommandError, set_up_logging
 from notifier.cli.run import InboxPortOption, PortOption, SmtpPortOption, name_busy_port, wait_for_stop
 
 if TYPE_CHECKING:
-    from notifier.environment import LogSettings
+    from collections.abc import Callable
+
+    from notifier.log_settings import LogSettings
     from notifier.runtime.process_parts import ProcessParts
     from notifier.settings import Settings
 
 DATA_DIR = Path("var/demo")
 KEY_FILE = "demo-key"
 """File with the demo's API key. It also marks the directory as one that belongs to a demo."""
+ADMIN_KEY_FILE = "demo-admin-key"
 LOOPBACK = ("localhost", "127.0.0.1")
 """Hosts to which the demo sends webhooks over plain HTTP."""
 DEMO_ADMIN = "demo@example.com"
-CLIENT_VARIABLES = frozenset({"NOTIFIER_URL", "NOTIFIER_API_KEY", "NOTIFIER_PRODUCER_DATABASE_URL"})
-"""Variables that configure a client, not a server."""
 
 
 async def start_demo(
@@ -36,25 +38,41 @@ async def start_demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
 ) -> None:
     """Try Notifier: API, sender and inbox in one process, on SQLite. No mail leaves this machine."""
+    _refuse_other_installation(data_dir)
+    announce = _announce_nothing if as_json else _announce_step
+    announce("demo", f"starts in {data_dir}; the first start takes some seconds longer")
     logs, ignored = _load_log_settings()
     set_up_logging(logs)
     with name_busy_port({"--port": port, "--inbox-port": inbox_port, "--smtp-port": smtp_port}):
-        await _run_demo(data_dir, (port, inbox_port, smtp_port), ignored, as_json=as_json)
+        async with AsyncExitStack() as stack:
+            places = await _start_parts(stack, data_dir, (port, inbox_port, smtp_port), announce)
+            ready = json.dumps(places | {"ignored": ignored}) if as_json else _describe_places(places, ignored)
+            await wait_for_stop(ready)
+
+
+def _announce_step(name: str, what: str) -> None:
+    print(f"{name:<9}  {what}", file=sys.stderr, flush=True)
+
+
+def _announce_nothing(_name: str, _what: str) -> None:
+    """Announce nothing, for programs that read one line of JSON."""
 
 
 def _load_log_settings() -> "tuple[LogSettings, list[str]]":
     """Load the log settings, and list the variables that are set but have no effect."""
     from pydantic import ValidationError
 
-    from notifier.environment import LogSettings, list_set_variables
+    from notifier.environment import CLIENT_VARIABLES, list_set_variables
+    from notifier.errors import ConfigurationError
+    from notifier.log_settings import LogSettings
     from notifier.settings import IsolatedSettings
 
-    ignored = [name for name in list_set_variables() if name.upper() not in CLIENT_VARIABLES]
+    ignored = [name for name in list_set_variables() if name not in CLIENT_VARIABLES]
     try:
         logs = LogSettings()
-    except ValidationError:
+    except (ConfigurationError, ValidationError):
         return IsolatedSettings(), ignored
-    return logs, [name for name in ignored if name.upper() not in {"NOTIFIER_LOG_LEVEL", "NOTIFIER_LOG_FORMAT"}]
+    return logs, [name for name in ignored if name not in {"NOTIFIER_LOG_LEVEL", "NOTIFIER_LOG_FORMAT"}]
 
 
 def _build_settings(data_dir: Path, smtp_port: int) -> "Settings":
@@ -78,36 +96,47 @@ def _build_settings(data_dir: Path, smtp_port: int) -> "Settings":
     )
 
 
-async def _run_demo(data_dir: Path, ports: tuple[int, int, int], ignored: list[str], *, as_json: bool) -> None:
-    from notifier.db import data_directory, migrations
-    from notifier.http_server import raise_file_limit
+async def _start_parts(
+    stack: AsyncExitStack, data_dir: Path, ports: tuple[int, int, int], announce: "Callable[[str, str], None]"
+) -> dict[str, Any]:
+    """Start inbox, sender and API; return their addresses and the keys. Slow modules are imported where needed."""
+    from notifier.http_server import open_listener, raise_file_limit
     from notifier.inbox.inbox_server import Inbox
-    from notifier.runtime import wiring
 
     port, inbox_port, smtp_port = ports
-    _refuse_other_installation(data_dir)
     raise_file_limit()
-    async with AsyncExitStack() as stack:
-        inbox = await stack.enter_async_context(Inbox(smtp_port=smtp_port, http_port=inbox_port))
-        listener = wiring.open_listener("127.0.0.1", port)
-        stack.callback(listener.close)
-        stack.enter_context(data_directory.lock_directory(data_dir))
-        if not (data_dir / KEY_FILE).exists():  # mark the directory as the demo's before there is a key
-            data_directory.write_secret_file(data_dir / KEY_FILE, "")
-        parts = await stack.enter_async_context(wiring.open_process_parts(_build_settings(data_dir, inbox.smtp_port)))
-        await migrations.upgrade_schema(parts.database)
-        await _publish_templates(parts)
-        key = await _find_or_create_key(parts, data_dir)
-        await stack.enter_async_context(wiring.run_sender(parts))
-        await stack.enter_async_context(wiring.serve_http(wiring.build_site(parts), listener))
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        places = {"api": url, "inbox": inbox.http_url, "smtp": f"127.0.0.1:{inbox.smtp_port}", "key": key}
-        places["console"] = await _create_sign_in_link(parts, url)
-        schedules = await _list_schedules(parts)
-        if as_json:
-            await wait_for_stop(json.dumps(places | {"schedules": schedules, "ignored": ignored}))
-        else:
-            await wait_for_stop(_describe_places(places, schedules, ignored))
+    listener = open_listener("127.0.0.1", port)
+    stack.callback(listener.close)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    inbox = Inbox(smtp_port=smtp_port, http_port=inbox_port, console_url=f"{url}/console")
+    await stack.enter_async_context(inbox)
+    announce("inbox", inbox.http_url)
+    announce("database", str(data_dir / "notifier.sqlite3"))
+    parts = await _open_database(stack, data_dir, inbox.smtp_port)
+    announce("templates", "checking the shipped ones")
+    keys = await _fill_database(parts, data_dir)
+    announce("sender", f"sends to the inbox, 127.0.0.1:{inbox.smtp_port}")
+    from notifier.runtime import wiring
+
+    await stack.enter_async_context(wiring.run_sender(parts))
+    announce("API", url)
+    await stack.enter_async_context(wiring.serve_http(wiring.build_site(parts), listener))
+    places = {"api": url, "inbox": inbox.http_url, "smtp": f"127.0.0.1:{inbox.smtp_port}"} | keys
+    return places | {"console": await _create_sign_in_link(parts, url), "schedules": await _list_schedules(parts)}
+
+
+async def _open_database(stack: AsyncExitStack, data_dir: Path, smtp_port: int) -> "ProcessParts":
+    """Lock the directory, mark it as the demo's before there is a key, and migrate its database."""
+    from notifier.db import data_directory, migrations
+    from notifier.runtime import process_parts
+
+    stack.enter_context(data_directory.lock_directory(data_dir))
+    if not (data_dir / KEY_FILE).exists():
+        data_directory.write_secret_file(data_dir / KEY_FILE, "")
+    settings = _build_settings(data_dir, smtp_port)
+    parts = await stack.enter_async_context(process_parts.open_process_parts(settings))
+    await migrations.upgrade_schema(parts.database)
+    return parts
 
 
 def _refuse_other_installation(data_dir: Path) -> None:
@@ -123,41 +152,30 @@ def _refuse_other_installation(data_dir: Path) -> None:
             )
 
 
-async def _publish_templates(parts: "ProcessParts") -> None:
-    """Publish the shipped templates that do not exist yet. Edited templates stay as they are."""
-    from notifier.rendering.pool import RenderingPool
-    from notifier.settings import find_shipped_directory
-    from notifier.templating.sync import template_files
-    from notifier.templating.sync.push import Push
-
-    root = find_shipped_directory("templates")
-    async with RenderingPool() as pool:
-        push = Push(database=parts.database, pool=pool, clock=parts.clock, by="demo", only_new=True)
-        await push.run(root, template_files.list_slugs(root))
-
-
-async def _find_or_create_key(parts: "ProcessParts", data_dir: Path) -> str:
-    """Return the demo's API key. It is created at the first start and reused at every later one."""
-    from notifier.auth import authenticated_key, authenticator, key_admin, service_admin
+async def _fill_database(parts: "ProcessParts", data_dir: Path) -> dict[str, str]:
+    """Publish the templates, and return the API key and the admin key, which are created at the first start."""
+    from notifier.audit import Actor
+    from notifier.auth.authenticated_key import SERVICE_SCOPES, KeyScope
+    from notifier.auth.key_admin import NewKey
+    from notifier.cli import installation
     from notifier.db import data_directory
-    from notifier.errors import NotFoundError
 
-    file = data_dir / KEY_FILE
-    key = file.read_text().strip()
-    with suppress(authenticated_key.UnauthenticatedError):
-        await authenticator.Authenticator(parts.database, parts.clock).authenticate_service(f"Bearer {key}")
-        return key
-    async with parts.database.write() as connection:
-        try:
-            service = await service_admin.find_service(connection, "demo")
-        except NotFoundError:
-            now, domains = parts.clock.now(), ["shop.example"]  # as in the documentation
-            service = await service_admin.create_service(connection, "demo", from_domains=domains, now=now)
-        key = await key_admin.create_live_key(
-            connection, service, scopes=list(authenticated_key.KeyScope), now=parts.clock.now()
-        )
-    data_directory.write_secret_file(file, key)
-    return key
+    await installation.publish_shipped_templates(parts, "demo")
+    actor = Actor(name="cli:demo", at=parts.clock.now())
+    async with parts.database.write() as connection:  # the domain of the documentation
+        service = await installation.find_or_create_service(connection, "demo", actor, ["shop.example"])
+    wanted = {
+        KEY_FILE: (service, NewKey(scopes=SERVICE_SCOPES)),
+        ADMIN_KEY_FILE: (None, NewKey(scopes=tuple(KeyScope))),
+    }
+    keys = []
+    for name, (owner, properties) in wanted.items():
+        file = data_dir / name
+        before = file.read_text().strip() if file.exists() else ""
+        keys.append(await installation.find_or_create_key(parts, before, owner, properties, actor))
+        if keys[-1] != before:
+            data_directory.write_secret_file(file, keys[-1])
+    return {"key": keys[0], "admin_key": keys[1]}
 
 
 async def _create_sign_in_link(parts: "ProcessParts", url: str) -> str:
@@ -190,7 +208,7 @@ async def _list_schedules(parts: "ProcessParts") -> list[str]:
     return [f"{schedule.name} ({schedule.timing}, {schedule.zone})" for schedule in schedules]
 
 
-def _describe_places(places: dict[str, str], schedules: list[str], ignored: list[str]) -> str:
+def _describe_places(places: dict[str, Any], ignored: list[str]) -> str:
     api, key = places["api"], places["key"]
     body = '{"to": "ada@example.com", "template": "welcome", "variables": {"name": "Ada", "product": "Larkspur"}}'
     without = (
@@ -201,9 +219,11 @@ def _describe_places(places: dict[str, str], schedules: list[str], ignored: list
     return (
         f"\n  Console  {places['console']}\n"
         f"  API      {api}/docs\n  Inbox    {places['inbox']}\n  SMTP     {places['smtp']}\n  Key      {key}\n"
-        f"  Jobs     {', '.join(schedules)}\n{without}\n"
+        f"  Jobs     {', '.join(places['schedules'])}\n{without}\n"
         f"The console's link works once: choose a password for {DEMO_ADMIN} there. Each start prints a new link.\n\n"
+        "For commands and examples in another terminal:\n\n"
+        f"export NOTIFIER_URL={api} NOTIFIER_API_KEY={key} NOTIFIER_ADMIN_KEY={places['admin_key']}\n\n"
         "Send a mail:\n\n"
         f"curl -i {api}/v1/notifications -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json'"
-        f" -d '{body}'\n\nCtrl-C stops; data and key are kept.\n"
+        f" -d '{body}'\n\nCtrl-C stops; data and keys are kept.\n"
     )

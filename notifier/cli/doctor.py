@@ -1,5 +1,9 @@
-"""`notifier doctor`: all checks of an installation; each result says what to do."""
+"""`notifier doctor`: the settings in use and where they come from, and all checks of an installation.
 
+Each result says what to do. Nothing is created or changed.
+"""
+
+import json
 from typing import TYPE_CHECKING
 
 import typer
@@ -12,11 +16,17 @@ if TYPE_CHECKING:
 
 
 async def run_doctor(as_json: Json = False) -> None:
-    """Check database, clock, relay, TLS, connections, circuits, recipients, versions. Exit 1 if one is bad."""
-    findings = await _collect_results()
+    """Show the settings in use, and check database, relay, recipients, files and versions. Exit 1 if one is bad."""
+    from notifier.cli.used_settings import list_used_settings
+
+    settings = load_settings()
+    used = list_used_settings(settings)
+    findings = await _collect_results(settings)
     if as_json:
-        print_rows((vars(finding) for finding in findings), as_json=True)
+        print(json.dumps({"settings": used, "findings": [vars(finding) for finding in findings]}))
     else:
+        print_rows(used, as_json=False)
+        print()
         for finding in findings:
             mark = "ok  " if finding.ok and not finding.warning else "warn" if finding.ok else "BAD "
             print(f"{mark}  {finding.name:<11} {finding.detail}")
@@ -24,25 +34,20 @@ async def run_doctor(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-async def _collect_results() -> "list[CheckResult]":
-    from notifier.email_address import get_default_sender
-    from notifier.errors import ConfigurationError
+async def _collect_results(settings: "Settings") -> "list[CheckResult]":
     from notifier.health import checks
-    from notifier.health.checks import CheckResult
 
-    settings = load_settings()
-    findings = [
+    return [
         *await _check_database(settings),
         *checks.check_data_directory(settings),
         *_check_file_modes(settings),
+        *_check_dotenv_mode(),
         *checks.check_certificates(settings),
         await _check_relay(settings),
+        checks.check_sender(settings),
+        checks.check_recipients(settings),
+        *checks.check_versions(),
     ]
-    try:
-        get_default_sender(settings)
-    except ConfigurationError as error:
-        findings.append(CheckResult(name="sender", ok=False, detail=str(error)))
-    return [*findings, checks.check_recipients(settings), *checks.check_versions()]
 
 
 async def _check_database(settings: "Settings") -> "list[CheckResult]":
@@ -99,6 +104,24 @@ def _check_file_modes(settings: "Settings") -> "list[CheckResult]":
     ]
     detail = f"other users of this host can read mails and secrets: run {' && '.join(commands)}"
     return [CheckResult(name="file_modes", ok=True, warning=True, detail=detail)]
+
+
+def _check_dotenv_mode() -> "list[CheckResult]":
+    """Check whether other users of this host can read secrets in `.env`. No finding if it holds none."""
+    from pathlib import Path
+
+    from notifier.environment import DOTENV, SECRET_VARIABLES, read_dotenv
+    from notifier.health.checks import CheckResult
+
+    if not SECRET_VARIABLES & read_dotenv().keys():
+        return []
+    is_private = not Path(DOTENV).stat().st_mode & 0o077
+    detail = (
+        "other users cannot read it"
+        if is_private
+        else "other users of this host can read its secrets: run chmod 600 .env"
+    )
+    return [CheckResult(name=DOTENV, ok=True, warning=not is_private, detail=detail)]
 
 
 async def _check_relay(settings: "Settings") -> "CheckResult":

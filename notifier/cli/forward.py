@@ -13,8 +13,8 @@ from uuid import UUID
 
 import typer
 
+from notifier.cli.api_access import ApiAccess, KeyOption, UrlOption, find_access
 from notifier.cli.command import USAGE_ERROR, CommandError, print_rows
-from notifier.cli.send import KeyOption, UrlOption, resolve_access
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -34,13 +34,13 @@ async def forward_mails(
     ],
     url: UrlOption = "",
     key: KeyOption = "",
-    once: Annotated[bool, typer.Option(help="One request at most; exit 1 if it failed.")] = False,
-    drain: Annotated[bool, typer.Option(help="Stop when nothing is due any more.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="One request at most; exit 1 if it failed.")] = False,
+    drain: Annotated[bool, typer.Option("--drain", help="Stop when nothing is due any more.")] = False,
     rows: Annotated[int, typer.Option(min=1, max=1000, help="Rows of one request at most.")] = 1000,
     lease: Annotated[
         float, typer.Option(min=0.1, help="Seconds after which another may take over from a dead one.")
     ] = 30,
-    refused: Annotated[bool, typer.Option(help="Show the rows that were refused, and stop.")] = False,
+    refused: Annotated[bool, typer.Option("--refused", help="Show the rows that were refused, and stop.")] = False,
     release: Annotated[
         list[UUID], typer.Option(help="Let this refused row be tried again, as if for the first time, and stop.")
     ] = [],  # noqa: B006
@@ -55,27 +55,27 @@ async def forward_mails(
         async with _open_engine(database_url) as engine:
             await _show_refused(engine, release, as_json=as_json)
         return
-    url, key = resolve_access(url, key)
+    access = find_access(url, key, "NOTIFIER_API_KEY")
     _log_to_stderr()
     limits = ForwarderLimits(max_rows=rows, lease=timedelta(seconds=lease))
     until = "once" if once else "drained" if drain else "stopped"
     async with _open_engine(database_url) as engine:
-        await _run_forwarder(engine, url, key, limits, until=until)
+        await _run_forwarder(engine, access, limits, until=until)
 
 
 async def _run_forwarder(
-    engine: "Engine | AsyncEngine", url: str, key: str, limits: "ForwarderLimits", *, until: str
+    engine: "Engine | AsyncEngine", access: ApiAccess, limits: "ForwarderLimits", *, until: str
 ) -> None:
     from notifier.client import producer
     from notifier.client.producer.forwarder import run_in_transaction
 
-    forwarder = producer.Forwarder(engine, url=url, key=key, limits=limits)
+    forwarder = producer.Forwarder(engine, url=access.url, key=access.key, limits=limits)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, forwarder.stop)
     try:
         before = await run_in_transaction(engine, producer.count_backlog)
-        print(f"forwarding to {url}: {before.waiting} wait, {before.refused} were refused", flush=True)
+        print(f"forwarding to {access.url}: {before.waiting} wait, {before.refused} were refused", flush=True)
         if until == "once":
             turn = await forwarder.forward_once()
             if turn.failure:

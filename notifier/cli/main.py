@@ -1,8 +1,10 @@
 """The `notifier` command: the table of its subcommands; an error becomes one line on stderr and exit code 1.
 
-Exit code 2: wrong use, an unusable setting or database, a busy port. Tracebacks are shown only at log level DEBUG.
+Exit code 2: wrong use, an unusable setting, file or database, a busy port, an owned data directory. Tracebacks are
+shown only at log level DEBUG.
 """
 
+import inspect
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
@@ -15,8 +17,10 @@ from notifier.cli import (
     doctor,
     feeds,
     forward,
+    init,
     jobs,
     keys,
+    mail_search,
     merge,
     notifications,
     run,
@@ -26,17 +30,19 @@ from notifier.cli import (
     staff,
     statistics,
     suppressions,
+    template_new,
     template_preview,
     templates,
 )
 from notifier.cli.command import CommandError, make_command
+from notifier.cli.help_sections import SectionedGroup, add_note
 
 CommandFunctions = dict[str, Callable[..., Coroutine[Any, Any, None]]]
 app = typer.Typer(
     name="notifier",
     help="E-mail notifications that are never silently lost.",
     no_args_is_help=True,
-    add_completion=False,
+    cls=SectionedGroup,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -52,6 +58,7 @@ async def print_openapi() -> None:
 
 COMMANDS: CommandFunctions = {
     "demo": demo.start_demo,
+    "init": init.initialise,
     "serve": run.start_server,
     "api": run.start_api,
     "sender": run.start_sender,
@@ -59,6 +66,7 @@ COMMANDS: CommandFunctions = {
     "send": send.send_mail,
     "merge": merge.merge_file,
     "forward": forward.forward_mails,
+    "find": mail_search.find_mails,
     "show": notifications.show_notification,
     "unknown": notifications.list_unknown,
     "cancel": notifications.cancel_notification,
@@ -69,7 +77,10 @@ COMMANDS: CommandFunctions = {
     "openapi": print_openapi,
 }
 GROUPS: dict[str, tuple[str, CommandFunctions]] = {
-    "db": ("The database's schema.", {"upgrade": db.upgrade_database, "check": db.check_database}),
+    "db": (
+        "The database.",
+        {"upgrade": db.upgrade_database, "check": db.check_database, "hold-restored": db.hold_restored_work},
+    ),
     "services": (
         "Calling applications.",
         {"create": services.create_service, "list": services.list_services, "update": services.update_service},
@@ -98,6 +109,7 @@ GROUPS: dict[str, tuple[str, CommandFunctions]] = {
             "push": templates.push_templates,
             "pull": templates.pull_templates,
             "diff": templates.diff_templates,
+            "new": template_new.create_template,
             "lint": template_preview.lint_templates,
             "render": template_preview.render_template,
             "preview": template_preview.preview_template,
@@ -151,9 +163,9 @@ GROUPS: dict[str, tuple[str, CommandFunctions]] = {
     ),
 }
 for name, function in COMMANDS.items():
-    app.command(name)(make_command(function))
+    app.command(name, help=add_note(name, inspect.getdoc(function) or ""))(make_command(function))
 for group_name, (text, commands) in GROUPS.items():
-    group = typer.Typer(help=text, no_args_is_help=True)
+    group = typer.Typer(help=add_note(group_name, text), no_args_is_help=True, cls=SectionedGroup)
     for name, function in commands.items():
         group.command(name)(make_command(function))
     app.add_typer(group, name=group_name)
@@ -179,13 +191,30 @@ def main(
 def run_command_line() -> None:
     """Run the command line: the entry point of the `notifier` script."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except CommandError as failure:
         print(f"notifier: {failure}", file=sys.stderr)
         sys.exit(failure.code)
+    except typer.Abort:
+        print("notifier: interrupted", file=sys.stderr)
+        sys.exit(1)
+    except typer.TyperException as error:
+        sys.exit(_print_usage_error(error))
     except Exception as error:  # noqa: BLE001 - an error that no command expects
         _print_unexpected_error(error)
         sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _print_usage_error(error: typer.TyperException) -> int:
+    """Print one line, or the whole help if no command was given, and return the exit code."""
+    context = getattr(error, "ctx", None)
+    message = error.format_message()
+    if "\n" not in message:
+        end = "" if message.endswith(("?", ".")) else "."
+        message = f"notifier: {message}{end} Try `{context.command_path if context else 'notifier'} --help`"
+    print(message, file=sys.stderr)
+    return error.exit_code
 
 
 def _print_unexpected_error(error: Exception) -> None:
@@ -193,12 +222,13 @@ def _print_unexpected_error(error: Exception) -> None:
     from pydantic import ValidationError
 
     from notifier.db.data_directory import describe_os_error
-    from notifier.environment import LogLevel, LogSettings
+    from notifier.errors import ConfigurationError
+    from notifier.log_settings import LogLevel, LogSettings
     from notifier.telemetry.logging import describe_exception
 
     try:
         level = LogSettings().log_level
-    except ValidationError:
+    except (ConfigurationError, ValidationError):
         level = LogLevel.INFO
     if level is LogLevel.DEBUG:
         print("\n".join(describe_exception(error)), file=sys.stderr)

@@ -6,25 +6,25 @@ It calls the API, so that it works beside a running server. An option comes befo
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from notifier.cli.api_access import REACH_ADVICE, KeyOption, UrlOption, find_access, open_remote_api, take_first
 from notifier.cli.command import USAGE_ERROR, CommandError, strip_control_characters
-from notifier.cli.send import KeyOption, UrlOption, resolve_access
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import httpx2
     from rich.progress import Progress
 
+    from notifier.client import AsyncNotifier, Merge, MergeOptions
+
 POLL_SECONDS = 0.5
-UPLOAD_BYTES = 256 * 1024
 SHOWN_FAULTS = 10
 """Rows with faults that the command prints; the others are in the file that `--faults` writes."""
 MEDIA_TYPES = {
@@ -63,124 +63,100 @@ async def merge_file(
     key: KeyOption = "",
 ) -> None:
     """Check the rows of a spreadsheet, and with --start make each of them a mail. Exit 0 if no row has a fault."""
-    import httpx2
-
     if not file.is_file():
         raise CommandError(f"{file} is no file", USAGE_ERROR)
-    url, key = resolve_access(url, key)
-    headers = {"Authorization": f"Bearer {key}"}
-    options = {"on_error": on_error, "duplicates": duplicates, "send_at": send_at, "per_minute": per_minute}
-    try:
-        async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=60) as http:
-            if service:
-                await _require_service(http, service)
-            path, merge = await _check_file(http, file, {"template": template, "map": map_})
-            await _show_check(http, path, merge)
-            if faults is not None:
-                await _save_faults(http, path, faults)
-            if start:
-                await _submit_rows(http, path, {name: value for name, value in options.items() if value is not None})
-    except httpx2.InvalidURL as error:
-        raise CommandError(f"--url {url} is no URL", USAGE_ERROR) from error
-    except httpx2.TransportError as error:
-        raise CommandError(
-            f"{url} is out of reach: check --url or NOTIFIER_URL, and that the API runs there"
-        ) from error
-    if merge["faulty"] and not (start and on_error is FaultyRows.SKIP_INVALID):
+    options: MergeOptions = {"on_error": on_error.value, "duplicates": duplicates.value}
+    if send_at is not None:
+        options["send_at"] = _parse_time(send_at)
+    if per_minute is not None:
+        options["per_minute"] = per_minute
+    access = find_access(url, key, "NOTIFIER_API_KEY")
+    async with open_remote_api(access, advice=REACH_ADVICE) as notifier:
+        if service:
+            await _require_service(notifier, service)
+        merge = await _check_file(notifier, file, template, map_)
+        await _show_check(notifier, merge)
+        if faults is not None:
+            faults.write_bytes(await notifier.merges.faults_csv(merge.id))
+        if start:
+            await _submit_rows(notifier, merge.id, options)
+    if merge.faulty and not (start and on_error is FaultyRows.SKIP_INVALID):
         raise typer.Exit(1)
 
 
-async def _require_service(http: "httpx2.AsyncClient", name: str) -> None:
+def _parse_time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise CommandError("--send-at: a time such as 2026-12-01T09:00:00Z", USAGE_ERROR) from error
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+
+
+async def _require_service(notifier: "AsyncNotifier", name: str) -> None:
     """Check that the key belongs to this service. Raises `CommandError`."""
-    owner = _get_body(await http.get("/v1/whoami"))["service"]
+    owner = (await notifier.whoami()).service
     if owner != name:
         actual = f"the service {owner}" if owner else "no service"
         raise CommandError(strip_control_characters(f"--service {name}: the key belongs to {actual}"), USAGE_ERROR)
 
 
-async def _check_file(http: "httpx2.AsyncClient", file: Path, query: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+async def _check_file(notifier: "AsyncNotifier", file: Path, template: str, mappings: list[str]) -> "Merge":
     """Upload the file and wait for the end of its check."""
+    map_ = dict(_parse_mapping(text) for text in mappings)
     media_type = MEDIA_TYPES.get(file.suffix.lower(), "application/octet-stream")
-    headers = {"Content-Type": media_type}
-    reply = await http.post("/v1/merges", params=query, content=_read_file(file), headers=headers)
-    merge = _get_body(reply)
-    path = str(reply.headers["location"])
+    merge = await notifier.merges.create(file, template=template, map_=map_, content_type=media_type)
     with _show_progress("checking") as bar:
-        while merge["state"] == "checking":
+        while merge.state == "checking":
             await asyncio.sleep(POLL_SECONDS)
-            merge = _get_body(await http.get(path))
-            bar(merge["progress"])
-    if merge["state"] != "checked":
-        raise CommandError(strip_control_characters(merge["error"] or f"the merge is {merge['state']}"))
-    return path, merge
+            merge = await notifier.merges.get(merge.id)
+            bar(merge.progress)
+    if merge.state != "checked":
+        raise CommandError(strip_control_characters(merge.error or f"the merge is {merge.state}"))
+    return merge
 
 
-async def _read_file(file: Path) -> AsyncIterator[bytes]:
-    with file.open("rb") as stream:
-        while data := await asyncio.to_thread(stream.read, UPLOAD_BYTES):
-            yield data
+def _parse_mapping(text: str) -> tuple[str, str]:
+    heading, separator, field = text.rpartition(":")
+    if not separator:
+        raise CommandError(f"--map {text}: write heading:field", USAGE_ERROR)
+    return heading, field
 
 
-async def _show_check(http: "httpx2.AsyncClient", path: str, merge: dict[str, Any]) -> None:
-    print(f"merge {merge['id']}: {merge['rows']} rows, {merge['valid']} valid, {merge['faulty']} with faults")
-    print(f"{merge['duplicates']} with an address that comes before, {merge['suppressed']} with a suppressed address")
-    if merge["copies"]:
-        print(f"{merge['copies']} copies, to the addresses in cc and bcc")
-    for column in merge["columns"]:
-        print(strip_control_characters(f"  {column['heading']} -> {column['field'] or 'not used'}"))
-    for sentence in merge["problems"]:
+async def _show_check(notifier: "AsyncNotifier", merge: "Merge") -> None:
+    print(f"merge {merge.id}: {merge.rows} rows, {merge.valid} valid, {merge.faulty} with faults")
+    print(f"{merge.duplicates} with an address that comes before, {merge.suppressed} with a suppressed address")
+    if merge.copies:
+        print(f"{merge.copies} copies, to the addresses in cc and bcc")
+    for column in merge.columns:
+        print(strip_control_characters(f"  {column.heading} -> {column.field or 'not used'}"))
+    for sentence in merge.problems:
         print(strip_control_characters(sentence))
-    if not merge["faulty"]:
+    if not merge.faulty:
         return
-    page = _get_body(await http.get(f"{path}/faults", params={"limit": SHOWN_FAULTS}))
-    for row in page["rows"]:
-        for fault in row["faults"]:
-            where = f"row {row['row']}" + (f", {fault['column']}" if fault["column"] else "")
-            cell = f" (“{fault['cell']}”)" if fault["cell"] else ""
-            print(strip_control_characters(f"{where}: {fault['detail']}{cell}"), file=sys.stderr)
-    if page["next"]:
+    rows = await take_first(notifier.merges.faults(merge.id, limit=SHOWN_FAULTS + 1), SHOWN_FAULTS + 1)
+    for row in rows[:SHOWN_FAULTS]:
+        for fault in row.faults:
+            where = f"row {row.row}" + (f", {fault.column}" if fault.column else "")
+            cell = f" (“{fault.cell}”)" if fault.cell else ""
+            print(strip_control_characters(f"{where}: {fault.detail}{cell}"), file=sys.stderr)
+    if len(rows) > SHOWN_FAULTS:
         print("there are more: --faults FILE.csv writes all of them", file=sys.stderr)
 
 
-async def _save_faults(http: "httpx2.AsyncClient", path: str, file: Path) -> None:
-    async with http.stream("GET", f"{path}/faults.csv") as reply:
-        if not reply.is_success:
-            await reply.aread()
-            _get_body(reply)
-        with file.open("wb") as target:
-            async for data in reply.aiter_bytes():
-                target.write(data)
-
-
-async def _submit_rows(http: "httpx2.AsyncClient", path: str, options: dict[str, Any]) -> None:
+async def _submit_rows(notifier: "AsyncNotifier", id_: str, options: "MergeOptions") -> None:
     """Start the merge and wait until each row has been submitted; mails that are due later go on alone."""
-    merge = _get_body(await http.post(f"{path}/start", json=options))
+    merge = await notifier.merges.start(id_, **options)
     with _show_progress("submitting") as bar:
-        while merge["state"] == "running" and _count_left(merge["submitted"]):
+        while merge.state == "running" and (merge.submitted is None or merge.submitted.written < merge.submitted.size):
             await asyncio.sleep(POLL_SECONDS)
-            merge = _get_body(await http.get(path))
-            bar(merge["progress"])
-    submitted = merge["submitted"]
-    if merge["state"] in {"failed", "cancelled"}:
-        raise CommandError(strip_control_characters(merge["error"] or f"the merge is {merge['state']}"))
-    statuses = ", ".join(f"{number} {status}" for status, number in sorted(submitted["statuses"].items()))
-    rows = f"{submitted['written']} of {submitted['size']} rows are submitted"
-    print(f"{rows}: {statuses or 'none'}; the merge is {merge['state']}")
-
-
-def _count_left(submitted: dict[str, Any]) -> bool:
-    return bool(submitted["written"] < submitted["size"])
-
-
-def _get_body(reply: "httpx2.Response") -> Any:
-    """Get the JSON of a reply. Raises `CommandError` with the sentence of a refusal."""
-    if reply.is_success:
-        return reply.json()
-    try:
-        detail = reply.json()["detail"]
-    except (ValueError, KeyError, TypeError):
-        detail = f"the API answered {reply.status_code}"
-    raise CommandError(strip_control_characters(str(detail)))
+            merge = await notifier.merges.get(id_)
+            bar(merge.progress)
+    submitted = merge.submitted
+    if merge.state in {"failed", "cancelled"} or submitted is None:
+        raise CommandError(strip_control_characters(merge.error or f"the merge is {merge.state}"))
+    statuses = ", ".join(f"{number} {status}" for status, number in sorted(submitted.statuses.items()))
+    rows = f"{submitted.written} of {submitted.size} rows are submitted"
+    print(f"{rows}: {statuses or 'none'}; the merge is {merge.state}")
 
 
 @contextmanager

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from notifier.cli.command import UNREACHABLE_DATABASE, USAGE_ERROR, CommandError, load_settings
+from notifier.cli.command import UNREACHABLE_DATABASE, USAGE_ERROR, CommandError, load_settings, set_up_logging
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
+    from notifier.environment import LogSettings
     from notifier.runtime.process_parts import ProcessParts
     from notifier.settings import Settings
 
@@ -22,13 +23,22 @@ THREAD_SWITCH_SECONDS = 0.0005
 """Seconds until a busy thread lets another run. With Python's default of 5 ms, large bodies delay other POSTs."""
 GC_THRESHOLD = 50_000
 """New objects before a garbage collection. Python's default of 700 costs 5 % of a sender's time."""
+_MAX_PORT = 65535
 HostOption = Annotated[str, typer.Option(help="Address to listen on.")]
-PortOption = Annotated[int, typer.Option(help="Port of the API.")]
-InboxPortOption = Annotated[int, typer.Option(help="Port of the inbox page.")]
-SmtpPortOption = Annotated[int, typer.Option(help="Port on which the inbox takes mail.")]
+PortOption = Annotated[int, typer.Option(min=0, max=_MAX_PORT, help="Port of the API.")]
+ApiHostOption = Annotated[
+    str | None, typer.Option(help="Address to listen on; default: NOTIFIER_API__HOST, or 127.0.0.1.")
+]
+ApiPortOption = Annotated[
+    int | None,
+    typer.Option(min=0, max=_MAX_PORT, help="Port of the API; default: NOTIFIER_API__PORT, or 8000.", metavar="PORT"),
+]
+InboxPortOption = Annotated[int, typer.Option(min=0, max=_MAX_PORT, help="Port of the inbox page.")]
+SmtpPortOption = Annotated[int, typer.Option(min=0, max=_MAX_PORT, help="Port on which the inbox takes mail.")]
+_API_PORT = "--port or NOTIFIER_API__PORT"
 
 
-async def start_server(host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
+async def start_server(host: ApiHostOption = None, port: ApiPortOption = None) -> None:
     """Run API and sender in one process. SQLite needs this command; on PostgreSQL it is the smallest installation."""
     from notifier.db import data_directory
     from notifier.http_server import raise_file_limit
@@ -38,17 +48,17 @@ async def start_server(host: HostOption = "127.0.0.1", port: PortOption = 8000) 
     _require_certificates(settings)
     raise_file_limit()
     async with AsyncExitStack() as stack:
-        listener = _open_listener(stack, host, port, "--port")
+        listener = _open_api_listener(stack, settings, host, port)
         if settings.uses_sqlite:
             stack.enter_context(data_directory.lock_directory(settings.data_dir))
         parts = await stack.enter_async_context(wiring.open_process_parts(settings))
         await _require_migrated(parts)
         await stack.enter_async_context(wiring.run_sender(parts))
         await _serve_api(stack, parts, listener)
-        await wait_for_stop(f"API on http://{host}:{listener.getsockname()[1]}")
+        await wait_for_stop(f"API on {_build_url(listener)}")
 
 
-async def start_api(host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
+async def start_api(host: ApiHostOption = None, port: ApiPortOption = None) -> None:
     """Run the API without a sender. Needs PostgreSQL and senders that run elsewhere."""
     from notifier.http_server import raise_file_limit
     from notifier.runtime import wiring
@@ -56,11 +66,11 @@ async def start_api(host: HostOption = "127.0.0.1", port: PortOption = 8000) -> 
     settings = _load_postgres_settings("api")
     raise_file_limit()
     async with AsyncExitStack() as stack:
-        listener = _open_listener(stack, host, port, "--port")
+        listener = _open_api_listener(stack, settings, host, port)
         parts = await stack.enter_async_context(wiring.open_process_parts(settings))
         await _require_usable(parts)
         await _serve_api(stack, parts, listener)
-        await wait_for_stop(f"API on http://{host}:{listener.getsockname()[1]}")
+        await wait_for_stop(f"API on {_build_url(listener)}")
 
 
 async def start_sender(
@@ -113,11 +123,25 @@ async def start_inbox(
     from notifier.inbox.inbox_server import Inbox
     from notifier.inbox.web_app import Access
 
+    set_up_logging(_load_log_settings())
     raise_file_limit()
     access = Access(hosts=allow_host or (), release_ports=release_port or ())
     with name_busy_port({"--port": port, "--smtp-port": smtp_port}):
         async with Inbox(host=host, smtp_port=smtp_port, http_port=port, access=access) as inbox:
             await wait_for_stop(f"inbox on {inbox.http_url}, mail to {inbox.host}:{inbox.smtp_port}")
+
+
+def _load_log_settings() -> "LogSettings":
+    """Load the settings of the log, for a process that needs no others. Raises `CommandError`."""
+    from pydantic import ValidationError
+
+    from notifier.cli import setting_faults
+    from notifier.environment import LogSettings
+
+    try:
+        return LogSettings()
+    except ValidationError as error:
+        raise CommandError("\nnotifier: ".join(setting_faults.describe_setting_faults(error)), USAGE_ERROR) from error
 
 
 def _open_listener(stack: AsyncExitStack, host: str, port: int, option: str) -> "socket.socket":
@@ -128,6 +152,18 @@ def _open_listener(stack: AsyncExitStack, host: str, port: int, option: str) -> 
         listener = wiring.open_listener(host, port)
     stack.callback(listener.close)
     return listener
+
+
+def _open_api_listener(
+    stack: AsyncExitStack, settings: "Settings", host: str | None, port: int | None
+) -> "socket.socket":
+    """Listen for the API: on the address and port of the options, or of the settings."""
+    return _open_listener(stack, host or settings.api.host, settings.api.port if port is None else port, _API_PORT)
+
+
+def _build_url(listener: "socket.socket") -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def _serve_api(stack: AsyncExitStack, parts: "ProcessParts", listener: "socket.socket") -> None:
@@ -177,13 +213,12 @@ def _require_certificates(settings: "Settings") -> None:
 
 
 async def _require_migrated(parts: "ProcessParts") -> None:
-    """Exit 2 if the database is out of reach, and 1 if its schema is not the one that this release needs."""
+    """Exit 2 if the database is out of reach, or its schema is not the one that this release needs."""
     from notifier.health import checks
 
     for finding in await checks.check_database(parts.database, with_reason=True):
         if not finding.ok:
-            code = USAGE_ERROR if finding.name == "database" else 1
-            raise CommandError(f"{finding.name}: {finding.detail}", code)
+            raise CommandError(f"{finding.name}: {finding.detail}", USAGE_ERROR)
 
 
 async def _require_usable(parts: "ProcessParts") -> None:

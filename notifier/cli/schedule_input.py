@@ -8,19 +8,13 @@ from typing import TYPE_CHECKING, Any
 from notifier.cli.command import USAGE_ERROR, CommandError, strip_control_characters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from notifier.errors import Fault
-    from notifier.jobs.schedule_request import ScheduleRequest
+    from notifier.client import InvalidRequestError
 
 MAX_FILE_BYTES = 256 * 1024
 
 
-def read_schedule_file(file: Path) -> dict[str, "ScheduleRequest"]:
-    """Read the schedules of a TOML file. Raises `CommandError` with a line for each fault."""
-    from notifier.db.data_directory import describe_os_error
-    from notifier.errors import Fault
-
+def read_schedule_file(file: Path) -> dict[str, Any]:
+    """Read the schedules of a TOML file. Raises `CommandError`; their fields are checked by the API."""
     try:
         with file.open("rb") as opened:
             content = opened.read(MAX_FILE_BYTES + 1)
@@ -28,7 +22,7 @@ def read_schedule_file(file: Path) -> dict[str, "ScheduleRequest"]:
             raise CommandError(f"{file}: at most {MAX_FILE_BYTES // 1024} KiB", USAGE_ERROR)
         document = tomllib.loads(content.decode())
     except OSError as error:
-        raise CommandError(f"{file}: {describe_os_error(error)}", USAGE_ERROR) from error
+        raise CommandError(f"{file}: {(error.strerror or type(error).__name__).lower()}", USAGE_ERROR) from error
     except UnicodeDecodeError as error:
         raise CommandError(f"{file}: it is not UTF-8, as TOML must be", USAGE_ERROR) from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -38,33 +32,19 @@ def read_schedule_file(file: Path) -> dict[str, "ScheduleRequest"]:
     if not isinstance(tables, dict) or not tables or others:
         extra = f", and nothing else: remove `{others[0]}`" if others else ""
         raise CommandError(f"{file}: it must have a table [schedules.NAME] for each schedule{extra}", USAGE_ERROR)
-    requests: dict[str, ScheduleRequest] = {}
-    faults: list[Fault] = []
     for name, table in tables.items():
-        request, own = parse_schedule_table(table)
-        faults += [Fault(f"/schedules/{name}{fault.pointer}", fault.code, fault.detail) for fault in own]
-        if request is not None:
-            requests[name] = request
-    if faults:
-        raise build_fault_error(faults)
-    return requests
+        _require_json(name, table)
+    return tables
 
 
-def parse_schedule_table(table: Any) -> tuple["ScheduleRequest | None", list["Fault"]]:
-    """Parse a schedule as the API parses it, or find its faults."""
-    from notifier.api import request_reader
-    from notifier.api.schedules.models import ScheduleIn
-    from notifier.errors import Fault, InvalidRequestError
-    from notifier.strict_json import MalformedJsonError, TooManyValuesError
-
+def _require_json(name: str, table: Any) -> None:
+    """Raise `CommandError` for a table that is none, or that has a value that JSON has no type for."""
+    if not isinstance(table, dict):
+        raise CommandError(f"schedules.{name}: it must be a table, with timing and action", USAGE_ERROR)
     try:
-        text = json.dumps(table, default=_refuse_value).encode()
-        body = request_reader.load_json(ScheduleIn, text)
-        return request_reader.validate_body(ScheduleIn, body).build_request(), []
-    except InvalidRequestError as error:
-        return None, list(error.faults)
-    except (MalformedJsonError, TooManyValuesError, TypeError) as error:
-        return None, [Fault("", "invalid_value", str(error))]
+        json.dumps(table, default=_refuse_value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise CommandError(f"schedules.{name}: {error}", USAGE_ERROR) from error
 
 
 def _refuse_value(value: Any) -> Any:
@@ -85,7 +65,13 @@ def parse_options(words: list[str]) -> dict[str, Any]:
     return options
 
 
-def build_fault_error(faults: "Iterable[Fault]") -> CommandError:
+def build_fault_error(error: "InvalidRequestError") -> CommandError:
     """Build the error of a command: a line for each fault, such as `schedules.daily.zone: …`."""
-    lines = [f"{fault.pointer.strip('/').replace('/', '.') or 'schedule'}: {fault.detail}" for fault in faults]
+    lines = [f"{_name_place(fault.pointer)}: {fault.detail}" for fault in error.errors] or [error.detail]
     return CommandError("\nnotifier: ".join(map(strip_control_characters, lines)), USAGE_ERROR)
+
+
+def _name_place(pointer: str) -> str:
+    if pointer.startswith("/query/"):
+        return f"--{pointer.removeprefix('/query/')}"
+    return pointer.strip("/").replace("/", ".") or "schedule"

@@ -1,66 +1,81 @@
-"""`notifier send`: sends one mail through the API and waits for its outcome; and the API that such commands call.
+"""`notifier send`: sends one mail through the API and waits for its outcome.
 
-An option comes before `NOTIFIER_URL` and `NOTIFIER_API_KEY`. The demo's key is sent to this host only.
+An option comes before `NOTIFIER_URL` and `NOTIFIER_API_KEY`.
 """
 
 import asyncio
 import json
-import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 
-from notifier.cli.command import USAGE_ERROR, CommandError
+from notifier.cli.api_access import REACH_ADVICE, KeyOption, UrlOption, find_access, open_remote_api
+from notifier.cli.command import USAGE_ERROR, CommandError, strip_control_characters
+from notifier.cli.send_file import FileOptions, send_file
 
 if TYPE_CHECKING:
     from notifier.client import AsyncNotifier, Notification
 
-DEFAULT_URL = "http://127.0.0.1:8000"
-DEMO_KEY = "demo-key"
-LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
-UrlOption = Annotated[
-    str, typer.Option(help=f"The API; default: NOTIFIER_URL, or {DEFAULT_URL}.", show_default=False, metavar="URL")
-]
-KeyOption = Annotated[
-    str, typer.Option(help="API key; default: NOTIFIER_API_KEY, or that of a demo on this host.", show_default=False)
-]
 POLL_SECONDS = 0.1
 SUCCESS_STATUSES = frozenset({"sent", "delivered"})
 END_STATUSES = SUCCESS_STATUSES | {"bounced", "complained", "failed", "expired", "suppressed", "cancelled", "unknown"}
 
 
 async def send_mail(
-    to: Annotated[str, typer.Option(help="The recipient's address.")],
     template: Annotated[str, typer.Option(help="Slug of a published template.")],
+    to: Annotated[str, typer.Option(help="The recipient's address; or give --csv.")] = "",
     var: Annotated[list[str], typer.Option(help="name=value; a value that is JSON is taken as such.")] = [],  # noqa: B006
     locale: Annotated[str | None, typer.Option(help="Language tag.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="One mail for each row of this CSV, XLSX or ODS.")] = None,
+    to_column: Annotated[str, typer.Option(help="Of --csv: heading of the addresses; default: found by itself.")] = "",
+    locale_column: Annotated[str, typer.Option(help="Of --csv: heading of the language tags.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Of --csv: only check the rows.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Of --csv: do not ask before the mails are sent.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Of --csv: send it though it was sent before.")] = False,
     url: UrlOption = "",
     key: KeyOption = "",
     wait: Annotated[float, typer.Option(help="Seconds to wait for the outcome.")] = 10.0,
 ) -> None:
-    """Send one mail and say what became of it. Exit 0 when the relay has accepted it."""
-    from notifier import client
+    """Send one mail, or one for each row of a file, through the API, and say what became of it.
 
-    variables = dict(_parse_variable(text) for text in var)
-    url, key = resolve_access(url, key)
-    try:
-        async with client.AsyncNotifier(url=url, key=key, timeout=10, retries=client.RetryPolicy(tries=1)) as notifier:
-            sent = await notifier.send(to=to, template=template, variables=variables, locale=locale)
-            print(f"accepted as {sent.id}")
-            outcome = await _wait_for_outcome(notifier, sent.id, wait)
-    except client.ConfigurationError as error:
-        raise CommandError(str(error), USAGE_ERROR) from error
-    except client.ConnectionFailedError as error:
-        raise CommandError(
-            f"{url} is out of reach: check --url or NOTIFIER_URL, and that the API runs there"
-        ) from error
-    except client.NotifierClientError as error:
-        raise CommandError(str(error)) from error
+    Exit 0 when the relay has accepted the mail; with --csv, when no mail has failed.
+    """
+    if (csv is None) == (not to):
+        raise CommandError("give either --to ADDRESS or --csv FILE", USAGE_ERROR)
+    if csv is None and (to_column or locale_column or dry_run or yes or again):
+        raise CommandError("--to-column, --locale-column, --dry-run, --yes and --again need --csv", USAGE_ERROR)
+    if csv is not None and (var or locale):
+        raise CommandError("with --csv, variables and languages are columns of the file", USAGE_ERROR)
+    access = find_access(url, key, "NOTIFIER_API_KEY")
+    async with open_remote_api(access, advice=REACH_ADVICE) as notifier:
+        if csv is None:
+            await _send_one(notifier, to, template, dict(_parse_variable(text) for text in var), locale, wait)
+            return
+        options = FileOptions(
+            template=template,
+            to_column=to_column,
+            locale_column=locale_column,
+            dry_run=dry_run,
+            yes=yes,
+            again=again,
+            seconds=wait,
+        )
+        await send_file(notifier, csv, options)
+
+
+async def _send_one(
+    notifier: "AsyncNotifier", to: str, template: str, variables: dict[str, Any], locale: str | None, wait: float
+) -> None:
+    sent = await notifier.send(to=to, template=template, variables=variables, locale=locale)
+    print(f"accepted as {sent.id}")
+    outcome = await _wait_for_outcome(notifier, sent.id, wait)
     _print_outcome(outcome)
+    if outcome.status not in END_STATUSES:
+        await _explain_wait(notifier, sent.id)
+    if outcome.status not in SUCCESS_STATUSES:
+        raise typer.Exit(1)
 
 
 def _parse_variable(text: str) -> tuple[str, Any]:
@@ -88,32 +103,11 @@ def _print_outcome(outcome: "Notification") -> None:
         took = f" ({attempt.duration_ms} ms)" if attempt.duration_ms is not None else ""
         print(f"attempt {attempt.number}: {attempt.code or ''} {attempt.reply}{took}")
     print(outcome.status + (f": {outcome.detail}" if outcome.status not in SUCCESS_STATUSES and outcome.detail else ""))
-    if outcome.status not in SUCCESS_STATUSES:
-        raise typer.Exit(1)
 
 
-def resolve_access(url: str, key: str) -> tuple[str, str]:
-    """Complete URL and key from the environment. Raises `CommandError` if there is no key."""
-    url = url.strip() or os.environ.get("NOTIFIER_URL", "").strip() or DEFAULT_URL
-    key = key.strip() or os.environ.get("NOTIFIER_API_KEY", "").strip() or _read_demo_key(url)
-    if not key:
-        raise CommandError("no API key: give --key or set NOTIFIER_API_KEY", USAGE_ERROR)
-    return url, key
-
-
-def _read_demo_key(url: str) -> str:
-    """Read the key of a demo if the API is on this host."""
-    try:
-        host = urlsplit(url).hostname
-    except ValueError:
-        return ""
-    if host not in LOOPBACK_NAMES:
-        return ""
-    return next((file.read_text().strip() for file in _list_demo_key_files() if file.is_file()), "")
-
-
-def _list_demo_key_files() -> Iterator[Path]:
-    data_dir = os.environ.get("NOTIFIER_DATA_DIR", "").strip()
-    if data_dir:
-        yield Path(data_dir) / DEMO_KEY
-    yield Path("var/demo") / DEMO_KEY
+async def _explain_wait(notifier: "AsyncNotifier", id_: str) -> None:
+    """Say why the mail still waits, and what to do."""
+    answer = (await notifier.explain(id_)).answer
+    if answer is not None:
+        print(strip_control_characters(f"{answer.sentence or ''} {answer.next_step or ''}").strip())
+    print(f"look again with: notifier show {id_}")

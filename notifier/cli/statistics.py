@@ -1,21 +1,23 @@
 """`stats`: an operator looks at the figures of all services, or of one."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from notifier.cli.command import USAGE_ERROR, CommandError, Json, format_time, open_for_reading, print_rows
+from notifier.cli.api_access import pass_api
+from notifier.cli.command import USAGE_ERROR, CommandError, Json, format_time, print_rows
 
 if TYPE_CHECKING:
-    from zoneinfo import ZoneInfo
-
-    from notifier.statistics.statistics_query import PeriodFigures
+    from notifier.client import AsyncNotifier, PeriodFigures, StatisticsFilter
 
 _DAY_LENGTH = len("2026-01-31")
+_WAITING = ("queued", "deferred", "unknown")
 
 
+@pass_api(writes=False)
 async def show_statistics(
+    notifier: "AsyncNotifier",
     service: Annotated[str, typer.Option(help="Only this service; default: all.")] = "",
     template: Annotated[str, typer.Option(help="Only this template.")] = "",
     by: Annotated[str, typer.Option(help="hour or day.")] = "day",
@@ -27,29 +29,31 @@ async def show_statistics(
     as_json: Json = False,
 ) -> None:
     """Show how many notifications each hour or day had, by status, and how quickly they were accepted."""
-    from notifier.auth import service_admin
-    from notifier.statistics import periods, statistics_query
-    from notifier.statistics.periods import InvalidPeriodError, PeriodLength
-    from notifier.statistics.statistics_query import StatisticsFilter
-
-    if by not in tuple(PeriodLength):
+    if by not in ("hour", "day"):
         raise CommandError("--by: hour or day", USAGE_ERROR)
-    async with open_for_reading() as parts, parts.database.read() as connection:
-        try:
-            place = periods.parse_zone(zone)
-            bounds = periods.choose_bounds(
-                _read_time(start, "--from", place), _read_time(stop, "--to", place), PeriodLength(by), parts.clock.now()
-            )
-            listed = periods.list_periods(*bounds, PeriodLength(by), place)
-            service_id = await service_admin.find_service(connection, service) if service else None
-            filters = StatisticsFilter(service_id=service_id, template=template or None)
-            figures = await statistics_query.load_figures(connection, listed, filters)
-        except InvalidPeriodError as error:
-            raise CommandError(f"--{error.name}: {error}", USAGE_ERROR) from error
-    print_rows([_build_row(each, place, as_json=as_json) for each in figures], as_json=as_json)
+    place = _find_zone(zone)
+    filters: StatisticsFilter = {
+        "by": "hour" if by == "hour" else "day",
+        "from_": _read_time(start, "--from", place),
+        "to": _read_time(stop, "--to", place),
+        "zone": zone,
+        "template": template or None,
+        "service": service or None,
+    }
+    statistics = await notifier.statistics(**filters)
+    print_rows([_build_row(each, place, as_json=as_json) for each in statistics.periods], as_json=as_json)
 
 
-def _read_time(text: str, option: str, zone: "ZoneInfo") -> datetime | None:
+def _find_zone(name: str) -> tzinfo:
+    from zoneinfo import ZoneInfo
+
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, LookupError) as error:
+        raise CommandError(f"--zone: there is no time zone {name}", USAGE_ERROR) from error
+
+
+def _read_time(text: str, option: str, zone: tzinfo) -> datetime | None:
     if not text:
         return None
     try:
@@ -63,22 +67,19 @@ def _read_time(text: str, option: str, zone: "ZoneInfo") -> datetime | None:
     raise CommandError(f"{option}: {detail}", USAGE_ERROR)
 
 
-def _build_row(figures: "PeriodFigures", zone: "ZoneInfo", *, as_json: bool) -> dict[str, Any]:
-    from notifier.states import Status
-    from notifier.statistics.statistics_query import MEDIAN, P95
-
-    start = figures.period.start
-    seconds = {"p50": figures.get_seconds(MEDIAN), "p95": figures.get_seconds(P95)}
+def _build_row(figures: "PeriodFigures", zone: tzinfo, *, as_json: bool) -> dict[str, Any]:
+    statuses = figures.statuses
     numbers: dict[str, Any] = {
-        "start": format_time(start) if as_json else start.astimezone(zone).strftime("%Y-%m-%d %H:%M"),
+        "start": format_time(figures.start) if as_json else figures.start.astimezone(zone).strftime("%Y-%m-%d %H:%M"),
         "total": figures.total,
         "sent": figures.sent,
         "failed": figures.failed,
-        "bounced": figures.statuses[Status.BOUNCED],
-        "complained": figures.statuses[Status.COMPLAINED],
-        "suppressed": figures.statuses[Status.SUPPRESSED],
-        "waiting": sum(figures.statuses[status] for status in (Status.QUEUED, Status.DEFERRED, Status.UNKNOWN)),
+        "bounced": statuses.get("bounced", 0),
+        "complained": statuses.get("complained", 0),
+        "suppressed": statuses.get("suppressed", 0),
+        "waiting": sum(statuses.get(status, 0) for status in _WAITING),
     }
+    seconds = {"p50": figures.seconds_p50, "p95": figures.seconds_p95}
     if as_json:
         return numbers | {f"seconds_{name}": value for name, value in seconds.items()}
     return numbers | {f"s_{name}": "-" if value is None else f"{value:.1f}" for name, value in seconds.items()}

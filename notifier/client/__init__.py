@@ -4,11 +4,9 @@ It needs httpx2 and standardwebhooks only, and never sends a mail twice by itsel
 """
 
 from notifier.client.account import (
-    ApiKey,
     AuditEntry,
     Caller,
     Limits,
-    NewApiKey,
     Replayed,
     Suppression,
     WebhookAttempt,
@@ -47,9 +45,11 @@ from notifier.client.job_calls import (
     Job,
     JobFilter,
     JobLogLine,
+    SavedSchedule,
     Schedule,
     ScheduleSettings,
 )
+from notifier.client.key_calls import ApiKey, NewApiKey
 from notifier.client.merge_calls import (
     ColumnStatistics,
     FaultyRow,
@@ -95,13 +95,13 @@ from notifier.client.request_fields import (
     SuppressionFilter,
 )
 from notifier.client.retry_policy import RetryPolicy
+from notifier.client.service_calls import Service, ServiceChanges
 from notifier.client.staff_calls import (
     EndedSessions,
     NewPerson,
     OneTimeLink,
     Person,
     PersonSession,
-    ServiceSummary,
 )
 from notifier.client.statistics_calls import (
     PeriodFigures,
@@ -115,6 +115,8 @@ from notifier.client.template_reply import (
     GateReport,
     Layout,
     PublishedVersion,
+    Pushed,
+    PushResult,
     Remark,
     RenderedSource,
     SavedDraft,
@@ -122,7 +124,9 @@ from notifier.client.template_reply import (
     TemplateCaller,
     TemplateDifference,
     TemplateDraft,
+    TemplateFiles,
     TemplatePreview,
+    TemplateSource,
     TemplateState,
     TemplateVersion,
     VariableDifference,
@@ -200,6 +204,8 @@ __all__ = [
     "Person",
     "PersonSession",
     "PublishedVersion",
+    "PushResult",
+    "Pushed",
     "RateLimitedError",
     "RefusedResult",
     "Remark",
@@ -207,10 +213,12 @@ __all__ = [
     "Replayed",
     "RetryPolicy",
     "SavedDraft",
+    "SavedSchedule",
     "Schedule",
     "ScheduleSettings",
     "ServerError",
-    "ServiceSummary",
+    "Service",
+    "ServiceChanges",
     "Statistics",
     "StatisticsFilter",
     "Status",
@@ -223,7 +231,9 @@ __all__ = [
     "TemplateCaller",
     "TemplateDifference",
     "TemplateDraft",
+    "TemplateFiles",
     "TemplatePreview",
+    "TemplateSource",
     "TemplateState",
     "TemplateVersion",
     "UnconfirmedDocument",

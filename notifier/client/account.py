@@ -1,4 +1,4 @@
-"""Keys, suppressions, webhook endpoints and the audit: the calls, and their replies."""
+"""The key of the caller, suppressions, webhook endpoints and the audit: the calls, and their replies."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +11,7 @@ from notifier.client.api_call import (
     GET,
     PATCH,
     POST,
-    PUT,
     Call,
-    HttpResponse,
     PageCall,
     Reply,
     build_call,
@@ -21,7 +19,8 @@ from notifier.client.api_call import (
     read_nothing,
     read_page,
 )
-from notifier.client.request_fields import AuditFilter, NewKey, NewSuppression, SuppressionFilter
+from notifier.client.key_calls import ApiKey
+from notifier.client.request_fields import AuditFilter, NewSuppression, SuppressionFilter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,31 +29,6 @@ class Limits(Reply):
 
     key_per_minute: int | None = None
     service_per_minute: int | None = None  # all keys of the service together
-
-
-@dataclass(frozen=True, kw_only=True)
-class ApiKey(Reply):
-    """A key without its secret."""
-
-    id: str
-    name: str
-    kind: str  # live, team or test
-    prefix: str | None = None  # the first characters of the key; `whoami` does not return it
-    scopes: tuple[str, ...] = ()
-    created_at: datetime
-    expires_at: datetime | None = None
-    revoked_at: datetime | None = None
-    last_used_at: datetime | None = None  # exact to a minute
-    replaced_by: str | None = None  # the key that a rotation created
-    rate_per_minute: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewApiKey(ApiKey):
-    """A key that was just created."""
-
-    key: str = field(repr=False)  # the secret, which is returned only once
-    replaces: ApiKey | None = None  # after `rotate`: the old key, with its end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,13 +41,6 @@ class Caller(Reply):
     limits: Limits = field(default_factory=Limits)
     from_domains: tuple[str, ...] = ()  # empty: mail is sent from the address of the instance only
     team_recipients: tuple[str, ...] | None = None  # whom a team key may mail; None: another kind of key
-
-
-@dataclass(frozen=True, kw_only=True)
-class Team(Reply):
-    """The recipients that team keys may mail."""
-
-    recipients: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +66,7 @@ class Suppression(Reply):
     id: str
     address: str
     owner: str | None = None  # service: yours; instance: only the operator can lift it
+    service: str | None = None  # its name; None: of the instance
     service_id: str | None = None  # None: of the instance
     scope: str | None = None  # all, or marketing
     reason: str | None = None
@@ -169,43 +137,6 @@ def list_audit(**filters: Unpack[AuditFilter]) -> PageCall[AuditEntry]:
     return build_call(GET, ("audit",), read_page(AuditEntry, "entries"), query=filters)
 
 
-def list_keys(
-    *, limit: int | None = None, before: str | UUID | None = None, include_ended: bool | None = None
-) -> PageCall[ApiKey]:
-    """List your service's keys, newest first; with `include_ended` also revoked and expired ones."""
-    query = {"limit": limit, "before": before, "include_ended": include_ended}
-    return build_call(GET, ("keys",), read_page(ApiKey, "keys"), query=query)
-
-
-def get_key(id_: str | UUID, /) -> Call[ApiKey]:
-    """Get a key."""
-    return build_call(GET, ("keys", id_), read_as(ApiKey))
-
-
-def create_key(**fields: Unpack[NewKey]) -> Call[NewApiKey]:
-    """Create a key. The reply has its secret, which cannot be read again."""
-    return build_call(POST, ("keys",), read_as(NewApiKey), fields=fields)
-
-
-def rotate_key(id_: str | UUID, /, *, overlap_seconds: int | None = None) -> Call[NewApiKey]:
-    """Create a key with the same rights. The old one ends after the overlap, by default 24 hours."""
-    return build_call(POST, ("keys", id_, "rotate"), read_as(NewApiKey), fields={"overlap_seconds": overlap_seconds})
-
-
-def revoke_key(id_: str | UUID, /) -> Call[ApiKey]:
-    """Revoke a key. Revoking it again is no error."""
-    return build_call(DELETE, ("keys", id_), read_as(ApiKey))
-
-
-def set_team_recipients(recipients: Sequence[str], /) -> Call[tuple[str, ...]]:
-    """Replace the recipients that team keys may mail: addresses, and domains such as `@example.org`."""
-    return build_call(PUT, ("team-recipients",), _read_recipients, fields={"recipients": list(recipients)})
-
-
-def _read_recipients(answer: HttpResponse) -> tuple[str, ...]:
-    return read_as(Team)(answer).recipients
-
-
 def list_suppressions(**filters: Unpack[SuppressionFilter]) -> PageCall[Suppression]:
     """List the suppressions of your service and of the instance, newest first."""
     return build_call(GET, ("suppressions",), read_page(Suppression, "suppressions"), query=filters)
@@ -216,10 +147,17 @@ def get_suppression(id_: str | UUID, /) -> Call[Suppression]:
     return build_call(GET, ("suppressions", id_), read_as(Suppression))
 
 
-def add_suppression(address: str, /, **fields: Unpack[NewSuppression]) -> Call[Suppression]:
-    """Suppress an address, for good or until `expires_at`. An existing suppression keeps its reason and later end."""
+def add_suppression(
+    address: str, /, *, service: str | None = None, **fields: Unpack[NewSuppression]
+) -> Call[Suppression]:
+    """Suppress an address, for good or until `expires_at`. An existing suppression keeps its reason and later end.
+
+    An admin key suppresses it for the `service` that it names, else for all.
+    """
     body = {"address": address, **fields}
-    return build_call(POST, ("suppressions",), read_as(Suppression), fields=body, is_idempotent=True)
+    return build_call(
+        POST, ("suppressions",), read_as(Suppression), query={"service": service}, fields=body, is_idempotent=True
+    )
 
 
 def lift_suppression(id_: str | UUID, /, *, comment: str | None = None) -> Call[None]:

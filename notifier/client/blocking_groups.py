@@ -6,7 +6,16 @@ Generated from `awaiting_groups.py` by tests/generated/write_blocking.py: change
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
-from notifier.client import account, feed_calls, job_calls, merge_calls, staff_calls, template_calls
+from notifier.client import (
+    account,
+    feed_calls,
+    job_calls,
+    key_calls,
+    merge_calls,
+    service_calls,
+    staff_calls,
+    template_calls,
+)
 from notifier.client.api_call import Call, PageCall, T, build_next_page_call, describe_method
 
 if TYPE_CHECKING:
@@ -96,17 +105,18 @@ class Assets(CallGroup):
     upload = make_method(template_calls.upload_asset)
     delete = make_method(template_calls.delete_asset)
     file = make_method(template_calls.get_asset_file)
+    original = make_method(template_calls.get_asset_original)
 
 
 class Keys(CallGroup):
-    """Your service's API keys."""
+    """API keys."""
 
-    list = make_iterator(account.list_keys)
-    get = make_method(account.get_key)
-    create = make_method(account.create_key)
-    rotate = make_method(account.rotate_key)
-    revoke = make_method(account.revoke_key)
-    set_team = make_method(account.set_team_recipients)
+    list = make_iterator(key_calls.list_keys)
+    get = make_method(key_calls.get_key)
+    create = make_method(key_calls.create_key)
+    rotate = make_method(key_calls.rotate_key)
+    revoke = make_method(key_calls.revoke_key)
+    set_team = make_method(key_calls.set_team_recipients)
 
 
 class Templates(CallGroup):
@@ -129,6 +139,8 @@ class Templates(CallGroup):
     diff = make_method(template_calls.diff_template)
     test_send = make_method(template_calls.send_test_mail)
     render = make_method(template_calls.render_source)
+    files = make_iterator(template_calls.list_template_files)
+    push = make_method(template_calls.push_templates)
 
 
 class Layouts(CallGroup):
@@ -158,6 +170,8 @@ class Schedules(CallGroup):
     list = make_iterator(job_calls.list_schedules)
     get = make_method(job_calls.get_schedule)
     save = make_method(job_calls.save_schedule)
+    save_all = make_method(job_calls.save_schedules)
+    switch = make_method(job_calls.switch_schedule)
     delete = make_method(job_calls.delete_schedule)
     next_times = make_method(job_calls.list_next_times)
     run = make_method(job_calls.run_schedule)
@@ -208,4 +222,7 @@ class Staff(CallGroup):
 class Services(CallGroup):
     """The services that call the API."""
 
-    list = make_iterator(staff_calls.list_services)
+    list = make_iterator(service_calls.list_services)
+    get = make_method(service_calls.get_service)
+    create = make_method(service_calls.create_service)
+    update = make_method(service_calls.update_service)

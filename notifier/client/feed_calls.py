@@ -1,6 +1,7 @@
 """Feeds: the calls, and their replies. docs/feeds.md explains the fields.
 
-The key needs `notifications:read` to look at feeds, and `schedules:manage` for the rest, or it is an admin key.
+The key needs `notifications:read` to look at feeds, and `schedules:manage` for the rest. Or it is an admin key, which
+may name a `service`.
 """
 
 from collections.abc import Mapping
@@ -99,45 +100,47 @@ class WholeFeedRevision(FeedRevision):
     document: Mapping[str, Any] | tuple[Mapping[str, Any], ...] = field(repr=False)  # an object, or rows
 
 
-def list_feeds() -> PageCall[Feed]:
+def list_feeds(*, service: str | None = None) -> PageCall[Feed]:
     """List the feeds of your service by name; with an admin key those of the instance."""
-    return build_call(GET, ("feeds",), read_page(Feed, "feeds"))
+    return build_call(GET, ("feeds",), read_page(Feed, "feeds"), query={"service": service})
 
 
-def get_feed(name: str, /) -> Call[Feed]:
+def get_feed(name: str, /, *, service: str | None = None) -> Call[Feed]:
     """Get a feed: which revision is in use, how old it is, and why the last attempt failed."""
-    return build_call(GET, ("feeds", name), read_as(Feed))
+    return build_call(GET, ("feeds", name), read_as(Feed), query={"service": service})
 
 
-def save_feed(name: str, /, **settings: Unpack[FeedSettings]) -> Call[Feed]:
+def save_feed(name: str, /, *, service: str | None = None, **settings: Unpack[FeedSettings]) -> Call[Feed]:
     """Create a feed, or replace its settings. Raises `ConflictError` if they have changed since `revision`."""
-    return build_call(PUT, ("feeds", name), read_as(Feed), fields=settings)
+    return build_call(PUT, ("feeds", name), read_as(Feed), query={"service": service}, fields=settings)
 
 
-def delete_feed(name: str, /) -> Call[None]:
+def delete_feed(name: str, /, *, service: str | None = None) -> Call[None]:
     """Delete a feed with its revisions. Schedules that fetch it fail from now on."""
-    return build_call(DELETE, ("feeds", name), read_nothing)
+    return build_call(DELETE, ("feeds", name), read_nothing, query={"service": service})
 
 
-def fetch_feed(name: str, /, *, idempotency_key: str | None = None) -> Call[BegunJob]:
+def fetch_feed(name: str, /, *, idempotency_key: str | None = None, service: str | None = None) -> Call[BegunJob]:
     """Begin a job that loads a feed now.
 
     Without an idempotency key one is generated, so that a repeated request never begins a second job.
     """
-    key = complete_key(idempotency_key)
-    return build_call(POST, ("feeds", name, "fetch"), read_replayable(BegunJob), idempotency_key=key)
+    key, path = complete_key(idempotency_key), ("feeds", name, "fetch")
+    return build_call(POST, path, read_replayable(BegunJob), query={"service": service}, idempotency_key=key)
 
 
-def confirm_feed(name: str, /) -> Call[Feed]:
+def confirm_feed(name: str, /, *, service: str | None = None) -> Call[Feed]:
     """Take over the document that is suddenly empty, as `unconfirmed` describes it."""
-    return build_call(POST, ("feeds", name, "confirm"), read_as(Feed))
+    return build_call(POST, ("feeds", name, "confirm"), read_as(Feed), query={"service": service})
 
 
-def list_feed_revisions(name: str, /) -> PageCall[FeedRevision]:
+def list_feed_revisions(name: str, /, *, service: str | None = None) -> PageCall[FeedRevision]:
     """List the ten newest revisions of a feed, newest first."""
-    return build_call(GET, ("feeds", name, "revisions"), read_page(FeedRevision, "revisions"))
+    path = ("feeds", name, "revisions")
+    return build_call(GET, path, read_page(FeedRevision, "revisions"), query={"service": service})
 
 
-def get_feed_revision(name: str, number: int | str, /) -> Call[WholeFeedRevision]:
+def get_feed_revision(name: str, number: int | str, /, *, service: str | None = None) -> Call[WholeFeedRevision]:
     """Get a revision of a feed with its document."""
-    return build_call(GET, ("feeds", name, "revisions", str(number)), read_as(WholeFeedRevision))
+    path = ("feeds", name, "revisions", str(number))
+    return build_call(GET, path, read_as(WholeFeedRevision), query={"service": service})

@@ -12,6 +12,7 @@ from uuid import UUID
 from notifier.client.api_call import (
     DELETE,
     GET,
+    PATCH,
     POST,
     PUT,
     Call,
@@ -37,6 +38,7 @@ class JobFilter(TypedDict, total=False):
     kind: str | None
     state: str | None
     schedule: str | None  # the name of the schedule that began them
+    service: str | None  # for admin keys
 
 
 class ScheduleSettings(TypedDict, total=False):
@@ -115,6 +117,14 @@ class Schedule(Reply):
     updated_at: datetime
 
 
+@dataclass(frozen=True, kw_only=True)
+class SavedSchedule(Reply):
+    """What saving several schedules did with one of them."""
+
+    name: str
+    change: str  # created, changed or unchanged
+
+
 def list_jobs(**filters: Unpack[JobFilter]) -> PageCall[Job]:
     """List the jobs of your service, newest first; with an admin key those of all."""
     return build_call(GET, ("jobs",), read_page(Job, "jobs"), query=filters)
@@ -150,38 +160,59 @@ def retry_job(id_: str | UUID, /) -> Call[Job]:
     return build_call(POST, ("jobs", id_, "retry"), read_as(Job))
 
 
-def list_schedules() -> PageCall[Schedule]:
-    """List the schedules of your service by name; with an admin key those of the instance."""
-    return build_call(GET, ("schedules",), read_page(Schedule, "schedules"))
+def list_schedules(*, service: str | None = None) -> PageCall[Schedule]:
+    """List the schedules of your service by name; with an admin key those of the instance or of a named `service`."""
+    return build_call(GET, ("schedules",), read_page(Schedule, "schedules"), query={"service": service})
 
 
-def get_schedule(name: str, /) -> Call[Schedule]:
-    """Get a schedule."""
-    return build_call(GET, ("schedules", name), read_as(Schedule))
+def get_schedule(name: str, /, *, service: str | None = None) -> Call[Schedule]:
+    """Get a schedule. `service` is for admin keys."""
+    return build_call(GET, ("schedules", name), read_as(Schedule), query={"service": service})
 
 
-def save_schedule(name: str, /, **settings: Unpack[ScheduleSettings]) -> Call[Schedule]:
+def save_schedule(name: str, /, *, service: str | None = None, **settings: Unpack[ScheduleSettings]) -> Call[Schedule]:
     """Create a schedule, or replace it as a whole. Raises `ConflictError` if it has changed since `revision`."""
-    return build_call(PUT, ("schedules", name), read_as(Schedule), fields=settings)
+    return build_call(PUT, ("schedules", name), read_as(Schedule), query={"service": service}, fields=settings)
 
 
-def delete_schedule(name: str, /) -> Call[None]:
+def save_schedules(
+    schedules: Mapping[str, ScheduleSettings], /, *, dry_run: bool | None = None, service: str | None = None
+) -> Call[tuple[SavedSchedule, ...]]:
+    """Create and replace several schedules, all or none. With `dry_run` only say what would be done."""
+    query, fields = {"dry_run": dry_run, "service": service}, {"schedules": schedules}
+    return build_call(POST, ("schedules",), _read_saved, query=query, fields=fields, is_idempotent=True)
+
+
+def switch_schedule(name: str, /, *, enabled: bool, service: str | None = None) -> Call[Schedule]:
+    """Switch a schedule on, so that its next time is counted from now, or off."""
+    query, fields = {"service": service}, {"enabled": enabled}
+    path = ("schedules", name)
+    return build_call(PATCH, path, read_as(Schedule), query=query, fields=fields, is_idempotent=True)
+
+
+def delete_schedule(name: str, /, *, service: str | None = None) -> Call[None]:
     """Delete a schedule that is not built in. Its runs go on."""
-    return build_call(DELETE, ("schedules", name), read_nothing)
+    return build_call(DELETE, ("schedules", name), read_nothing, query={"service": service})
 
 
-def list_next_times(name: str, /, *, count: int | None = None) -> Call[tuple[datetime, ...]]:
+def list_next_times(
+    name: str, /, *, count: int | None = None, service: str | None = None
+) -> Call[tuple[datetime, ...]]:
     """List the next times of a schedule, by default ten."""
-    return build_call(GET, ("schedules", name, "next"), _read_times, query={"count": count})
+    return build_call(GET, ("schedules", name, "next"), _read_times, query={"count": count, "service": service})
 
 
-def run_schedule(name: str, /, *, idempotency_key: str | None = None) -> Call[BegunJob]:
+def run_schedule(name: str, /, *, idempotency_key: str | None = None, service: str | None = None) -> Call[BegunJob]:
     """Begin a run now, also of a schedule that is switched off; its planned times stay.
 
     Without an idempotency key one is generated, so that a repeated request never begins a second run.
     """
-    key = complete_key(idempotency_key)
-    return build_call(POST, ("schedules", name, "run"), read_replayable(BegunJob), idempotency_key=key)
+    key, path = complete_key(idempotency_key), ("schedules", name, "run")
+    return build_call(POST, path, read_replayable(BegunJob), query={"service": service}, idempotency_key=key)
+
+
+def _read_saved(answer: HttpResponse) -> tuple[SavedSchedule, ...]:
+    return read_replies(SavedSchedule, decode_object(answer.content).get("schedules"), "schedules")
 
 
 def _read_times(answer: HttpResponse) -> tuple[datetime, ...]:

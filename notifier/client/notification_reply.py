@@ -148,6 +148,7 @@ class Notification(Reply):
     uncertain_at: datetime | None = None  # since when a relay may have had the mail
     when_uncertain: str | None = None  # resend or hold: what is done if it is unknown whether a relay accepted it
     next_attempt_at: datetime | None = None
+    held: bool = False  # True: it waits for a person
     attempts: tuple[Attempt, ...] = ()  # empty in a list
     copies: tuple[Copy, ...] = ()
     content_until: datetime | None = None  # until when its content is kept; None: it waits, or it is erased

@@ -108,7 +108,9 @@ class NotificationFilter(TypedDict, total=False):
     batch_id: str | UUID | None
     created_after: datetime | None
     created_before: datetime | None
+    id_prefix: str | None  # the first digits of the id, at least eight
     copies: bool  # True: with those in cc and bcc
+    service: str | None  # for admin keys
 
 
 class NewSuppression(TypedDict, total=False):
@@ -129,6 +131,7 @@ class SuppressionFilter(TypedDict, total=False):
     scope: Scope | None
     reason: str | None
     include_expired: bool
+    service: str | None  # for admin keys
 
 
 class NewKey(TypedDict, total=False):

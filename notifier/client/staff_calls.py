@@ -1,6 +1,6 @@
-"""People who sign in to the console, and the services that call the API: the calls, and their replies.
+"""People who sign in to the console: the calls, and their replies. docs/console.md explains roles and links.
 
-The key is an admin key; for people it needs `staff:manage` as well. docs/console.md explains roles and links.
+The key is an admin key with `staff:manage`.
 """
 
 from collections.abc import Sequence
@@ -71,25 +71,6 @@ class EndedSessions(Reply):
     """How many sessions were ended."""
 
     ended: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServiceSummary(Reply):
-    """A service that calls the API."""
-
-    id: str
-    name: str
-    from_domains: tuple[str, ...] = ()
-    team_size: int  # addresses and domains that its team keys may mail
-    rate_per_minute: int | None = None  # notifications; None: as the settings say, 0: unlimited
-    keep_content_days: int | None = None  # None: as the settings say
-    keep_notification_days: int | None = None
-    created_at: datetime
-
-
-def list_services() -> PageCall[ServiceSummary]:
-    """List all services, by name."""
-    return build_call(GET, ("services",), read_page(ServiceSummary, "services"))
 
 
 def list_staff(*, limit: int | None = None, before: str | UUID | None = None) -> PageCall[Person]:

@@ -1,6 +1,5 @@
 """What people do with the console: each act is an operation of the API, with its scope and its audit record."""
 
-import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import wraps
@@ -16,6 +15,7 @@ from notifier.console.context import get_console
 from notifier.console.page import require_member
 from notifier.console.session_gate import Endpoint
 from notifier.db.timed_change import open_timed_change
+from notifier.telemetry.request_observer import get_request_id
 
 FIRST_ERROR_STATUS = 400
 
@@ -73,13 +73,6 @@ async def open_change(request: Request) -> AsyncIterator[AsyncConnection]:
     async with open_timed_change(console.database) as connection:
         yield connection
     console.wake_sender()
-
-
-def get_request_id(request: Request) -> str:
-    """Get the id that the page and the log lines of a request have in common."""
-    if not hasattr(request.state, "request_id"):
-        request.state.request_id = secrets.token_hex(8)
-    return str(request.state.request_id)
 
 
 def _declare_act(twin: TwinOperation) -> Callable[[Endpoint], Endpoint]:

@@ -38,6 +38,7 @@ from notifier.console.policy import PageHeaders
 from notifier.console.session_gate import guard_endpoint
 from notifier.errors import NotFoundError
 from notifier.request_path import PathCleaner
+from notifier.telemetry.request_observer import RequestObserver
 
 CONSOLE_PATH = "/console"
 PAGE_ROUTES: Sequence[Route] = (
@@ -68,7 +69,7 @@ OPEN_ROUTES: Sequence[Route] = (
 """What everybody may load."""
 
 
-def create_console(dependencies: ConsoleDependencies) -> Starlette:
+def create_console(dependencies: ConsoleDependencies, *, access_log: bool = False) -> Starlette:
     """Build the application; its caller opens and closes the dependencies."""
     guarded = [
         Route(route.path, guard_endpoint(route.endpoint), methods=list(route.methods or ()), name=route.name)
@@ -79,6 +80,7 @@ def create_console(dependencies: ConsoleDependencies) -> Starlette:
     app = Starlette(routes=routes, middleware=middleware, exception_handlers=error_pages.ERROR_HANDLERS)
     app.router.redirect_slashes = False
     app.state.dependencies = dependencies
+    app.middleware_stack = RequestObserver(app.build_middleware_stack(), access_log=access_log)
     return app
 
 

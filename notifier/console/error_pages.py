@@ -10,12 +10,12 @@ from starlette.responses import Response
 
 from notifier.auth.authenticated_key import InsufficientScopeError, KeyScope
 from notifier.auth.staff_roles import ROLE_SCOPES
-from notifier.console.act import get_request_id
 from notifier.console.page import STATIC, render_page, render_part
 from notifier.console.reading import ConsoleBusyError
 from notifier.console.session_gate import SIGN_IN_PATH, SignedOutError, is_fragment
 from notifier.errors import DatabaseUnavailableError, InvalidRequestError, NotFoundError, NotifierError
 from notifier.telemetry.logging import get_logger
+from notifier.telemetry.request_observer import get_request_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ async def answer_disconnect(request: Request, _error: Exception) -> Response:
 async def answer_unexpected(request: Request, error: Exception) -> Response:
     """Answer a fault of the program: it is logged under a number that the page shows."""
     number = get_request_id(request)
-    get_logger().error("request_failed", error=type(error).__name__, request_id=number, exc_info=error)
+    get_logger().error("request_failed", error=type(error).__name__, exc_info=error)
     return _answer(request, _BROKEN, number=number)
 
 

@@ -35,7 +35,7 @@ def create_private_directory(directory: Path) -> None:
 
 def find_exposed_files(directory: Path, database: Path | None) -> list[Path]:
     """Find the directories and files of Notifier that other users may read or enter."""
-    files = [directory / name for name in ("demo-key", "lock")]
+    files = [directory / name for name in ("demo-key", "demo-admin-key", "lock")]
     if database is not None:
         files += [database.with_name(database.name + end) for end in ("", "-wal", "-shm", "-journal")]
     journals = directory / "journal"
@@ -71,9 +71,7 @@ def lock_directory(directory: Path) -> Iterator[Path]:
     try:
         lock.acquire()
     except Timeout as error:
-        raise DataDirectoryLockedError(
-            f"another process owns {directory}: use its API, or stop the server first"
-        ) from error
+        raise DataDirectoryLockedError(directory) from error
     except OSError as error:
         raise ConfigurationError(
             f"the directory {directory} cannot be written: {describe_os_error(error)}; {DIRECTORY_ADVICE}"

@@ -1,6 +1,7 @@
 """The checks of an installation. The result of each has a sentence that says what to do."""
 
 import platform
+import re
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from notifier.db import data_directory, migrations
 from notifier.db.engine import Database
 from notifier.db.table_base import UtcDateTime
 from notifier.db.write_probe import find_disk_fault, find_write_fault
+from notifier.email_address import get_default_sender
 from notifier.errors import ConfigurationError, DatabaseUnavailableError
 from notifier.feeds import feed_store
 from notifier.settings import RecipientsMode, Settings, SmtpSecurity
@@ -28,9 +30,12 @@ from notifier.webhooks import endpoints
 from notifier.webhooks.endpoint_secret import ENCRYPTED_PREFIX, SecretBox
 
 UNREACHABLE = "out of reach: check NOTIFIER_DATABASE_URL and the server"
+_LIBRARY_WORDS = re.compile(r"Error connecting to \S+ on port \d+: |\[Errno -?\d+\] | \(_ssl\.c:\d+\)")
 MAX_SHOWN_SENDERS = 5
 """Senders that one result names."""
 MAX_CLOCK_SKEW = 30.0  # seconds between this host and the database
+_LIVE_ADVICE = "to mail everyone, set NOTIFIER_RECIPIENTS__MODE=live"
+_LOCAL_DOMAIN = re.compile(r"[@.](localhost|localdomain|local|invalid)$", re.IGNORECASE)
 _FAULTY_LIBRARIES = (
     # (name, first good version, the fault of older ones)
     ("aiosmtplib", (5, 1, 2), "STARTTLS response injection and CRLF injection in addresses"),
@@ -112,9 +117,10 @@ async def check_relay(transport: SmtpTransport, settings: Settings) -> CheckResu
     """Check that the relay can be reached, protected and logged in to."""
     smtp = settings.smtp
     where = f"{smtp.host}:{smtp.port}"
-    problem = await transport.probe()
-    if problem is not None:
-        return CheckResult(name="relay", ok=False, detail=f"{where}: {redact_text(problem.detail)}")
+    fault = await transport.probe()
+    if fault is not None:
+        words = redact_text(_LIBRARY_WORDS.sub("", fault.detail))
+        return CheckResult(name="relay", ok=False, detail=": ".join(filter(None, (where, words, fault.advice))))
     how = {SmtpSecurity.NONE: "not encrypted", SmtpSecurity.STARTTLS: "STARTTLS", SmtpSecurity.TLS: "TLS"}
     login = f"logged in as {smtp.username}" if smtp.username else "no login"
     return CheckResult(name="relay", ok=True, detail=f"{where} answers, {how[smtp.effective_security]}, {login}")
@@ -128,7 +134,9 @@ async def check_circuits(db: Database) -> list[CheckResult]:
     except DatabaseUnavailableError:
         return [CheckResult(name="circuit", ok=False, detail=UNREACHABLE)]
     details = [
-        f"{row.relay} takes no mail since {row.since.isoformat(timespec='seconds')}: {row.reason}" for row in rows
+        f"{row.relay} takes no mail since {row.since.isoformat(timespec='seconds')}: {row.reason}; the senders try"
+        " again by themselves; if the finding about the relay is bad, do what it says"
+        for row in rows
     ]
     return [CheckResult(name="circuit", ok=True, warning=True, detail=detail) for detail in details]
 
@@ -174,18 +182,35 @@ async def check_connections(db: Database, settings: Settings) -> CheckResult:
 
 def check_recipients(settings: Settings) -> CheckResult:
     """Report who may be mailed."""
-    mode = settings.recipients.mode
+    mode, allow = settings.recipients.mode, settings.recipients.allow
+    can_mail, warning = True, False
     if mode is RecipientsMode.LIVE:
-        detail, warning = "live: everyone may be mailed", False
+        detail = "live: everyone may be mailed"
     elif mode is RecipientsMode.REDIRECT:
-        detail, warning = f"redirect: everything goes to {settings.recipients.redirect_to}", True
-    elif settings.recipients.allow:
-        detail, warning = f"allow: only {', '.join(settings.recipients.allow)}", True
+        detail, warning = f"redirect: everything goes to {settings.recipients.redirect_to}; {_LIVE_ADVICE}", True
+    elif allow:
+        detail, warning = f"allow: only {', '.join(allow)} may be mailed; {_LIVE_ADVICE}", True
     elif settings.smtp.is_loopback:
-        detail, warning = "allow: a loopback relay, so everyone; nothing leaves this machine", False
+        detail = "allow: a loopback relay, so everyone; nothing leaves this machine"
     else:
-        detail, warning = "allow with an empty list: nobody can be mailed; set NOTIFIER_RECIPIENTS__MODE=live", True
-    return CheckResult(name="recipients", ok=True, detail=detail, warning=warning)
+        detail, can_mail = (
+            "nobody can be mailed: set NOTIFIER_RECIPIENTS__MODE=live, or NOTIFIER_RECIPIENTS__ALLOW",
+            False,
+        )
+    return CheckResult(name="recipients", ok=can_mail, detail=detail, warning=warning)
+
+
+def check_sender(settings: Settings) -> CheckResult:
+    """Check the sender that notifications get by default."""
+    try:
+        sender = get_default_sender(settings)
+    except ConfigurationError as error:
+        return CheckResult(name="sender", ok=False, detail=str(error))
+    address = str(sender.address)
+    if settings.smtp.is_loopback or not _LOCAL_DOMAIN.search(address):
+        return CheckResult(name="sender", ok=True, detail=settings.from_)
+    detail = f"{address} is refused by most relays: set NOTIFIER_FROM to an address of your domain"
+    return CheckResult(name="sender", ok=True, warning=True, detail=detail)
 
 
 async def check_webhook_secrets(db: Database, box: SecretBox, now: datetime) -> CheckResult:
@@ -222,10 +247,13 @@ def check_versions() -> list[CheckResult]:
     for name, good, why in _FAULTY_LIBRARIES:
         installed = tuple(int(part) for part in version(name).split(".")[:3])
         is_good = installed >= good
-        results.append(CheckResult(name=name, ok=is_good, detail=version(name) if is_good else f"upgrade: {why}"))
+        upgrade = f"{version(name)} has a fault ({why}): run pip install --upgrade {name}"
+        results.append(CheckResult(name=name, ok=is_good, detail=version(name) if is_good else upgrade))
     python = sys.version_info[:3]
-    safe = python >= _GOOD_PYTHON.get(python[:2], python)
-    detail = platform.python_version() + ("" if safe else ": the email package lacks header-injection fixes; upgrade")
+    good_python = _GOOD_PYTHON.get(python[:2], python)
+    safe = python >= good_python
+    better = ".".join(map(str, good_python))
+    detail = platform.python_version() + ("" if safe else f": lacks fixes of the email package; upgrade to {better}")
     results.append(CheckResult(name="Python", ok=True, warning=not safe, detail=detail))
     sqlite_good = sqlite3.sqlite_version_info >= _GOOD_SQLITE
     detail = sqlite3.sqlite_version + ("" if sqlite_good else ": has a WAL bug that our single writer avoids")

@@ -5,6 +5,7 @@ They are public: they contain nothing secret, and many requests must not cost mo
 
 import asyncio
 import hmac
+import platform
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, SecretStr
 from starlette.responses import JSONResponse, PlainTextResponse
 
+import notifier
 from notifier.auth.authenticated_key import UnauthenticatedError
 from notifier.clock import Clock
 from notifier.db.engine import Database
@@ -55,6 +57,8 @@ class Probes:
         self._readiness = TtlCache(self._measure_readiness, clock, seconds=READINESS_TTL_SECONDS)
         self._queue = TtlCache(self._measure_queue, clock, seconds=READINESS_TTL_SECONDS)
         self._sizes = TtlCache(self._measure_sizes, clock, seconds=SIZES_TTL_SECONDS)
+        kind = "sqlite" if database.is_sqlite else "postgresql"
+        metrics.BUILD_INFO.labels(notifier.__version__, platform.python_version(), kind).set(1)
         self._exposition = TtlCache(self._format_metrics, clock, seconds=METRICS_TTL_SECONDS)
 
     async def get_readiness(self) -> list[CheckResult]:

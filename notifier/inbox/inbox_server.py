@@ -18,6 +18,7 @@ from notifier import http_server
 from notifier.inbox.message_search import Expectation, MailNotReceived
 from notifier.inbox.message_store import MessageStore
 from notifier.inbox.received_message import ReceivedMessage
+from notifier.inbox.smtp_chaos import ChaosControl
 from notifier.inbox.smtp_receiver import SmtpReceiver
 from notifier.inbox.web_app import Access, create_app
 
@@ -49,17 +50,19 @@ class Inbox:
         host: str = "127.0.0.1",
         smtp_port: int = SMTP_PORT,
         http_port: int = HTTP_PORT,
-        store: MessageStore | None = None,
         grace: float = 2.0,
         access: Access = Access(),  # noqa: B008 - frozen
+        console_url: str = "",
     ) -> None:
         self.host = host
         self.smtp_port = smtp_port  # 0: `start` chooses a free one
         self.http_port = http_port
-        self.store = store or MessageStore()
+        self.store = MessageStore()
+        self.chaos = ChaosControl()
         self.access = replace(access, bound_to=host)
+        self.console_url = console_url  # of the console that knows what became of the mail; empty: there is none
         self._grace = grace  # seconds that `stop` waits for running requests
-        self._receiver = SmtpReceiver(self.store)
+        self._receiver = SmtpReceiver(self.store, self.chaos)
         self._web: uvicorn.Server | None = None
 
     @property
@@ -114,8 +117,9 @@ class BackgroundInbox:
         smtp_port: int = 0,
         http_port: int = 0,
         access: Access = Access(),  # noqa: B008 - frozen
+        console_url: str = "",
     ) -> None:
-        self._inbox = Inbox(host=host, smtp_port=smtp_port, http_port=http_port, access=access)
+        self._inbox = Inbox(host=host, smtp_port=smtp_port, http_port=http_port, access=access, console_url=console_url)
         self._started: Future[asyncio.AbstractEventLoop] = Future()
         self._stopped = asyncio.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="notifier-inbox", daemon=True)
@@ -187,7 +191,13 @@ class BackgroundInbox:
 async def _start_web(inbox: Inbox, listener: socket.socket) -> uvicorn.Server:
     """Start uvicorn without `serve`, which would install signal handlers."""
     config = http_server.build_server_config(
-        create_app(inbox.store, inbox.smtp_address, inbox.access),
+        create_app(
+            inbox.store,
+            inbox.chaos,
+            smtp_address=inbox.smtp_address,
+            access=inbox.access,
+            console_url=inbox.console_url,
+        ),
         http_server.find_server_limits(),
         server_header=False,
         date_header=False,  # needs uvicorn's main loop; the application sets it

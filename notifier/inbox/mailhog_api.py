@@ -1,17 +1,13 @@
 """MailHog's HTTP API, versions 1 and 2, for a message store.
 
-MailHog's clients work with it unchanged. It differs only where MailHog fails or returns `null`: an unknown id is 404.
-A message is released to loopback hosts only, and only to ports that the inbox was started with: a development inbox
-must not send mail to real people, nor let a web page reach other services of this machine.
+MailHog's clients work with it unchanged. It differs where MailHog hides a mistake: an unknown id is 404 and not
+`null`, and chaos that is not valid is 400. `docs/inbox.md` lists the differences.
 """
 
 import asyncio
 import json
 import re
-import smtplib
 from collections.abc import AsyncIterator, Callable, Collection
-from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote
 
@@ -20,64 +16,34 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from notifier.inbox import mailhog_json
+from notifier.inbox.message_release import ReleaseRefusedError, ReleaseTarget, list_outgoing_servers, send_message
 from notifier.inbox.message_search import SearchKind, find_messages
 from notifier.inbox.message_store import MessageStore
 from notifier.inbox.received_message import ReceivedMessage
+from notifier.inbox.smtp_chaos import ChaosControl, ChaosSettings, InvalidChaosError
 from notifier.sse import EventStream, OpenStreams
 
 _V1_LIMIT = 1_000
 _V2_LIMIT = 50
 _V2_MAX_LIMIT = 250
+_NOT_JSON = "The body is not JSON."
+_CHAOS_IS_OFF = "Chaos is off: turn it on with POST /api/v2/jim."
 _POSITIVE = re.compile(r"0*[1-9][0-9]{0,8}", re.ASCII)
-_RELEASE_TIMEOUT = 10.0  # seconds
-_MAX_PORT = 65_535
-
-
-class ReleaseRefusedError(ValueError):
-    """The inbox does not allow this release."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReleaseTarget:
-    """The server and the recipient to which a message is released."""
-
-    host: str
-    port: int
-    email: str  # the envelope recipient
-
-    @classmethod
-    def from_json(cls, body: Any, ports: Collection[int]) -> "ReleaseTarget":
-        """Parse MailHog's JSON, with keys in any case and the port as number or text.
-
-        `ports`: those to which mail may be released. Raises ReleaseRefusedError with a sentence for the caller.
-        """
-        if not isinstance(body, dict):
-            raise ReleaseRefusedError('Send a JSON object with "email", "host" and "port".')
-        fields = {str(key).lower(): str(value).strip() for key, value in body.items()}
-        host, port, email = fields.get("host", ""), fields.get("port", ""), fields.get("email", "")
-        if not _is_loopback(host):
-            raise ReleaseRefusedError(f"The inbox releases to loopback hosts only, and {host!r} is not one of them.")
-        if not (port.isascii() and port.isdigit() and 0 < int(port) <= _MAX_PORT):
-            raise ReleaseRefusedError(f"{port!r} is not a port.")
-        if "@" not in email or not email.isprintable() or set(email) & set("<> "):
-            raise ReleaseRefusedError(f"{email!r} is not an e-mail address.")
-        if int(port) not in ports:
-            raise ReleaseRefusedError(
-                f"Mail is not released to port {port}: start the inbox with --release-port {port}."
-            )
-        return cls(host=host, port=int(port), email=email)
 
 
 class MailHogApi:
     """The routes and their handlers."""
 
-    def __init__(self, store: MessageStore, streams: OpenStreams, release_ports: Collection[int]) -> None:
+    def __init__(
+        self, store: MessageStore, chaos: ChaosControl, streams: OpenStreams, release_ports: Collection[int]
+    ) -> None:
         self._store = store
+        self._chaos = chaos
         self._streams = streams
         self._release_ports = release_ports
 
     def routes(self) -> list[BaseRoute]:
-        """MailHog's message routes, without Jim, the websocket and the list of outgoing servers."""
+        """MailHog's routes, without the websocket."""
         message = "/api/v1/messages/{id}"
         return [
             Route("/api/v1/messages", self.list_all, methods=["GET"]),
@@ -90,6 +56,11 @@ class MailHogApi:
             Route(message + "/release", self.release, methods=["POST"]),
             Route("/api/v2/messages", self.list_window, methods=["GET"]),
             Route("/api/v2/search", self.search, methods=["GET"]),
+            Route("/api/v2/outgoing-smtp", self.list_outgoing, methods=["GET"]),
+            Route("/api/v2/jim", self.get_chaos, methods=["GET"]),
+            Route("/api/v2/jim", self.start_chaos, methods=["POST"]),
+            Route("/api/v2/jim", self.change_chaos, methods=["PUT"]),
+            Route("/api/v2/jim", self.stop_chaos, methods=["DELETE"]),
         ]
 
     async def list_all(self, _request: Request) -> Response:
@@ -136,11 +107,11 @@ class MailHogApi:
             return _reply_missing()
         try:
             target = ReleaseTarget.from_json(await request.json(), self._release_ports)
-            await asyncio.to_thread(_send_message, message, target)
+            await asyncio.to_thread(send_message, message, target)
         except ReleaseRefusedError as refusal:
             return Response(str(refusal), 400, media_type="text/plain")
         except (ValueError, RecursionError):
-            return Response("The body is not JSON.", 400, media_type="text/plain")
+            return Response(_NOT_JSON, 400, media_type="text/plain")
         except OSError as failure:
             # MailHog's status for a release that did not work.
             return Response(f"The server did not take the message: {failure}", 500, media_type="text/plain")
@@ -164,6 +135,49 @@ class MailHogApi:
         return await _reply_json(
             mailhog_json.build_page, matches, *_parse_window(request), media_type="application/json"
         )
+
+    async def list_outgoing(self, _request: Request) -> Response:
+        """GET /api/v2/outgoing-smtp: the servers to which mail may be released, by name."""
+        return Response(json.dumps(list_outgoing_servers(self._release_ports)), media_type="application/json")
+
+    async def get_chaos(self, _request: Request) -> Response:
+        """GET /api/v2/jim: the settings of chaos; 404 while it is off."""
+        if self._chaos.settings is None:
+            return _reply_missing(_CHAOS_IS_OFF)
+        return Response(json.dumps(self._chaos.settings.to_json()), media_type="application/json")
+
+    async def start_chaos(self, request: Request) -> Response:
+        """POST /api/v2/jim: turn chaos on, without a body with MailHog's default chances."""
+        if self._chaos.settings is not None:
+            return Response("Chaos is on already: change it with PUT.", 400, media_type="text/plain")
+        if not await request.body():
+            return self._set_chaos(ChaosSettings(), 201)
+        return await self._take_chaos(request, 201)
+
+    async def change_chaos(self, request: Request) -> Response:
+        """PUT /api/v2/jim: replace the settings of chaos."""
+        if self._chaos.settings is None:
+            return _reply_missing(_CHAOS_IS_OFF)
+        return await self._take_chaos(request, 200)
+
+    async def stop_chaos(self, _request: Request) -> Response:
+        """DELETE /api/v2/jim: turn chaos off."""
+        if self._chaos.settings is None:
+            return _reply_missing(_CHAOS_IS_OFF)
+        return self._set_chaos(None, 200)
+
+    async def _take_chaos(self, request: Request, status: int) -> Response:
+        try:
+            return self._set_chaos(ChaosSettings.from_json(await request.json()), status)
+        except InvalidChaosError as error:
+            return Response(str(error), 400, media_type="text/plain")
+        except (ValueError, RecursionError):
+            return Response(_NOT_JSON, 400, media_type="text/plain")
+
+    def _set_chaos(self, settings: ChaosSettings | None, status: int) -> Response:
+        self._chaos.settings = settings
+        self._store.announce_change()  # the page says whether chaos is on
+        return Response(status_code=status)
 
     def _find(self, request: Request) -> ReceivedMessage | None:
         return self._store.get(request.path_params["id"])
@@ -196,22 +210,3 @@ async def _reply_json(build: Callable[..., Any], *arguments: Any, media_type: st
 
 def _reply_missing(detail: str = "There is no message with this id.") -> Response:
     return Response(detail, 404, media_type="text/plain")
-
-
-def _send_message(message: ReceivedMessage, target: ReleaseTarget) -> None:
-    """Send the exact bytes to the target. Raises OSError (SMTPException is one) if it does not accept them."""
-    with smtplib.SMTP(target.host, target.port, local_hostname="localhost", timeout=_RELEASE_TIMEOUT) as client:
-        client.ehlo()
-        options = ["BODY=8BITMIME"] if client.has_extn("8bitmime") else []
-        if not (message.sender + target.email).isascii():
-            options.append("SMTPUTF8")
-        client.sendmail(message.sender, [target.email], message.raw, options)
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

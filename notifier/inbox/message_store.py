@@ -37,7 +37,7 @@ class MessageStore:
         self._bytes += _size(message)
         while len(self._messages) > self._max_messages or (self._bytes > self._max_bytes and len(self._messages) > 1):
             self._forget(next(iter(self._messages)))
-        self._announce()
+        self.announce_change()
 
     def get(self, message_id: str) -> ReceivedMessage | None:
         """Get the message with that id, or None."""
@@ -57,19 +57,19 @@ class MessageStore:
         if message_id not in self._messages:
             return False
         self._forget(message_id)
-        self._announce()
+        self.announce_change()
         return True
 
     def clear(self) -> None:
         """Delete all messages."""
         self._messages.clear()
         self._bytes = 0
-        self._announce()
+        self.announce_change()
 
     def close(self) -> None:
         """Wake all waiting tasks for the last time."""
         self.closed = True
-        self._announce()
+        self.announce_change()
 
     async def wait_for_change(self, since: int) -> None:
         """Wait until the version is not `since`, or the store is closed."""
@@ -114,7 +114,8 @@ class MessageStore:
         _, message = self._messages.pop(message_id)
         self._bytes -= _size(message)
 
-    def _announce(self) -> None:
+    def announce_change(self) -> None:
+        """Wake all tasks that wait for a change."""
         self.version += 1
         self._next_change.set()
         self._next_change = asyncio.Event()

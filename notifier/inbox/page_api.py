@@ -1,61 +1,55 @@
 """The API of the inbox page: summaries for the list, and the details of one mail.
 
-The page inserts everything as text. Only the frame route returns HTML, with inline images (cid:) as data URLs, under a
-policy: nothing in it runs, and nothing is fetched unless the reader asked for remote content. The patterns for HTML end
-at the next `<` or after a few blanks, so that they take linear time.
+The page inserts everything as text. Only the frame route returns HTML, under a policy in which nothing runs, and only
+images of a few raster formats are shown; every other attachment is saved.
 """
 
 import asyncio
-import base64
 import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import unquote
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
+from notifier.inbox.html_check import CheckFailedError, check_html
+from notifier.inbox.html_frame import build_frame, build_frame_headers, has_remote_content, list_inline_content_ids
 from notifier.inbox.mailhog_api import build_download_header
 from notifier.inbox.message_search import find_readable_messages
 from notifier.inbox.message_store import MessageStore
 from notifier.inbox.readable_text import extract_visible_text, parse_mailbox, strip_invisible
 from notifier.inbox.received_message import ReceivedAttachment, ReceivedMessage
-from notifier.mail.link_target import insert_link_target
+from notifier.inbox.smtp_chaos import ChaosControl
 from notifier.sse import EventStream, OpenStreams
 
 _DEFAULT_COUNT = 100
 _LIMIT = re.compile(r"[1-9][0-9]{0,3}")
 _PREVIEW_LENGTH = 140
 _MAX_SOURCE = 1024 * 1024  # bytes; the whole mail can be downloaded
-MAX_INLINE_IMAGE_BYTES = 32 * 1024 * 1024
-"""Characters of `data:` URLs in one frame; further images stay as references."""
-_CID = re.compile(r"cid:([^\"'\s)>]+)", re.IGNORECASE)
-_REMOTE = re.compile(
-    r"(?:\b(?:src|srcset|background|poster)\s{0,9}=|\burl\(|@import|<link\b[^<>]*?\bhref\s{0,9}=)"
-    r"\s{0,9}[\"']?\s{0,9}(?:https?:)?//",
-    re.IGNORECASE,
-)
-# A link opens in a new tab outside the sandbox: people open the inbox to follow confirmation links.
-_SANDBOX = "sandbox allow-popups allow-popups-to-escape-sandbox"
-_NOWHERE = f"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; {_SANDBOX}"
-_BUILT_IN = f"{_NOWHERE}; img-src data:; font-src data:; style-src 'unsafe-inline'"
-_REMOTE_TOO = (
-    f"{_NOWHERE}; img-src data: http: https:; font-src data: http: https:; style-src 'unsafe-inline' http: https:"
-)
+_SHOWN_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp"})
+"""Types of attachments that a browser may show. SVG is a document, which can hold scripts."""
+_NOTIFICATION_ID = re.compile(r"\s*<([0-9a-f]{12}7[0-9a-f]{3}[89ab][0-9a-f]{15})@", re.ASCII)
+"""The Message-ID of Notifier: the notification's id, a UUID of version 7 without hyphens."""
 
 
 class PageApi:
     """The routes under /inbox."""
 
-    def __init__(self, store: MessageStore, smtp_address: str, streams: OpenStreams) -> None:
+    def __init__(
+        self, store: MessageStore, chaos: ChaosControl, streams: OpenStreams, *, smtp_address: str, console_url: str
+    ) -> None:
         self._store = store
+        self._chaos = chaos
         self._streams = streams
         self._smtp_address = smtp_address
+        self._console_url = console_url  # without a slash at the end; empty if there is no console
+        self._check_lock = asyncio.Lock()  # a check takes a process of its own
 
     def routes(self) -> list[BaseRoute]:
-        """The routes of the page; it deletes through MailHog's API."""
+        """The routes of the page; it deletes and releases through MailHog's API."""
         message = "/inbox/messages/{id}"
         return [
             Route("/inbox/messages", self.list_messages, methods=["GET"]),
@@ -63,7 +57,10 @@ class PageApi:
             Route(message, self.detail, methods=["GET"]),
             Route(message + "/frame", self.frame, methods=["GET"]),
             Route(message + "/source", self.source, methods=["GET"]),
+            Route(message + "/html", self.html, methods=["GET"]),
+            Route(message + "/check", self.check, methods=["GET"]),
             Route(message + "/attachments/{number:int}", self.attachment, methods=["GET"]),
+            Route(message + "/attachments/{number:int}/image", self.image, methods=["GET"]),
         ]
 
     async def list_messages(self, request: Request) -> Response:
@@ -73,7 +70,8 @@ class PageApi:
         count = int(limit) if _LIMIT.fullmatch(limit) else _DEFAULT_COUNT
         # Parsing thousands of mails takes seconds, and the SMTP server runs in this event loop.
         listing = await asyncio.to_thread(_build_listing, self._store.list_newest_first(), query, count)
-        return _reply_json(listing | {"smtp": self._smtp_address})
+        chaos = self._chaos.settings is not None
+        return _reply_json(listing | {"smtp": self._smtp_address, "chaos": chaos})
 
     async def changes(self, _request: Request) -> StreamingResponse:
         """Stream the number of messages, now and after each change; the page then reloads the list."""
@@ -88,7 +86,15 @@ class PageApi:
     async def detail(self, request: Request) -> Response:
         """Get everything that the reading pane shows, except HTML and source."""
         message = self._store.get(request.path_params["id"])
-        return _reply_json(await asyncio.to_thread(_build_detail, message)) if message else _reply_missing()
+        if message is None:
+            return _reply_missing()
+        detail = await asyncio.to_thread(_build_detail, message)
+        return _reply_json(detail | {"notification": self._find_notification_url(message)})
+
+    def _find_notification_url(self, message: ReceivedMessage) -> str | None:
+        """The console's page about the notification of this mail; None without a console, or for other mail."""
+        match = _NOTIFICATION_ID.match(message.raw_header("Message-ID"))
+        return f"{self._console_url}/mail/{UUID(match[1])}" if match and self._console_url else None
 
     async def frame(self, request: Request) -> Response:
         """Get the HTML part as a document; `remote=1` when the reader asked for remote content."""
@@ -96,8 +102,7 @@ class PageApi:
         document = await asyncio.to_thread(_build_frame_of, message) if message else None
         if document is None:
             return _reply_missing()
-        policy = _REMOTE_TOO if request.query_params.get("remote") == "1" else _BUILT_IN
-        headers = {"Content-Security-Policy": policy, "X-Frame-Options": "SAMEORIGIN"}
+        headers = build_frame_headers(remote=request.query_params.get("remote") == "1")
         return Response(document.encode("utf-8", "replace"), media_type="text/html", headers=headers)
 
     async def source(self, request: Request) -> Response:
@@ -106,6 +111,25 @@ class PageApi:
         if message is None:
             return _reply_missing()
         return Response(message.raw[:_MAX_SOURCE].decode("utf-8", "replace"), media_type="text/plain")
+
+    async def html(self, request: Request) -> Response:
+        """Get the first megabyte of the HTML part, decoded, as plain text."""
+        message = self._store.get(request.path_params["id"])
+        html = await asyncio.to_thread(lambda: message.html) if message else None
+        if html is None:
+            return _reply_missing()
+        return Response(html[:_MAX_SOURCE].encode("utf-8", "replace"), media_type="text/plain")
+
+    async def check(self, request: Request) -> Response:
+        """Get what the rules for templates find in the mail: `findings`, or `failure` with the reason for none."""
+        message = self._store.get(request.path_params["id"])
+        if message is None or await asyncio.to_thread(lambda: message.html) is None:
+            return _reply_missing()
+        try:
+            async with self._check_lock:
+                return _reply_json({"findings": await check_html(message), "failure": None})
+        except CheckFailedError as failure:
+            return _reply_json({"findings": [], "failure": str(failure)})
 
     async def attachment(self, request: Request) -> Response:
         """Download one attachment, decoded."""
@@ -119,6 +143,15 @@ class PageApi:
             media_type="application/octet-stream",
             headers=build_download_header(_get_filename(attachment, number)),
         )
+
+    async def image(self, request: Request) -> Response:
+        """Show one attachment that is an image."""
+        message = self._store.get(request.path_params["id"])
+        number: int = request.path_params["number"]
+        attachment = await asyncio.to_thread(_find_attachment, message, number) if message else None
+        if attachment is None or attachment.content_type not in _SHOWN_IMAGES:
+            return _reply_missing()
+        return Response(attachment.content, media_type=attachment.content_type)
 
 
 def _find_attachment(message: ReceivedMessage, number: int) -> ReceivedAttachment | None:
@@ -168,6 +201,7 @@ def _build_detail(message: ReceivedMessage) -> dict[str, Any]:
                 "type": attachment.content_type,
                 "size": len(attachment.content),
                 "inline": attachment.content_id in inline,
+                "image": attachment.content_type in _SHOWN_IMAGES,
             }
             for number, attachment in enumerate(message.attachments)
         ],
@@ -186,45 +220,5 @@ def _reply_missing() -> Response:
     return Response("There is no such message.", 404, media_type="text/plain")
 
 
-def build_frame(html: str, message: ReceivedMessage) -> str:
-    """Build the document of a frame: HTML with the inline images of the message."""
-    return insert_link_target(_embed_images(html, message.attachments))
-
-
 def _build_frame_of(message: ReceivedMessage) -> str | None:
     return None if message.html is None else build_frame(message.html, message)
-
-
-def has_remote_content(html: str) -> bool:
-    """True if the HTML refers to images, fonts or style sheets on other hosts."""
-    return _REMOTE.search(html) is not None
-
-
-def list_inline_content_ids(message: ReceivedMessage) -> frozenset[str]:
-    """The ids of the attachments that the HTML shows, which the page does not offer as files."""
-    return frozenset(unquote(reference) for reference in _CID.findall(message.html or ""))
-
-
-def _embed_images(html: str, attachments: tuple[ReceivedAttachment, ...]) -> str:
-    images = {
-        attachment.content_id: attachment
-        for attachment in attachments
-        if attachment.content_id and attachment.content_type.startswith("image/")
-    }
-    urls: dict[str, str] = {}
-    remaining = MAX_INLINE_IMAGE_BYTES
-
-    def build_data_url(reference: re.Match[str]) -> str:
-        nonlocal remaining
-        name = unquote(reference[1])
-        image = images.get(name)
-        if image is None:
-            return reference[0]
-        if name not in urls:
-            urls[name] = f"data:{image.content_type};base64,{base64.b64encode(image.content).decode()}"
-        if len(urls[name]) > remaining:
-            return reference[0]
-        remaining -= len(urls[name])
-        return urls[name]
-
-    return _CID.sub(build_data_url, html)

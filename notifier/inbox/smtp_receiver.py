@@ -1,4 +1,4 @@
-"""The SMTP server of the inbox: accepts every mail and puts it into the store.
+"""The SMTP server of the inbox: puts every mail into the store, unless chaos is on and strikes.
 
 It runs in the current event loop, and `close` leaves no connection and no task behind.
 """
@@ -11,12 +11,13 @@ import socket
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from notifier.inbox.message_store import MessageStore
 from notifier.inbox.received_message import ReceivedMessage
+from notifier.inbox.smtp_chaos import ChaosControl, SlowReader, write_slowly
 
 INBOX_HOSTNAME = "inbox.notifier"
 MAX_MESSAGE_BYTES = 25 * 1024 * 1024
@@ -28,8 +29,9 @@ _KNOWN_PARAMETERS = {"BODY", "SIZE", "SMTPUTF8"}
 class SmtpReceiver:
     """An SMTP server on one listening socket."""
 
-    def __init__(self, store: MessageStore) -> None:
-        self._handler = _MailHandler(store)
+    def __init__(self, store: MessageStore, chaos: ChaosControl) -> None:
+        self._chaos = chaos
+        self._handler = _MailHandler(store, chaos)
         self._connections: set[_Connection] = set()
         self._server: asyncio.Server | None = None
 
@@ -38,7 +40,12 @@ class SmtpReceiver:
         # At INFO aiosmtpd logs every command with its addresses.
         logging.getLogger("mail.log").setLevel(logging.WARNING)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Connection(self._handler, self._connections), sock=listener)
+        self._server = await loop.create_server(self._build_protocol, sock=listener)
+
+    def _build_protocol(self) -> asyncio.BaseProtocol:
+        if self._chaos.refuses_connection():
+            return _RefusedConnection()
+        return _Connection(self._handler, self._chaos, self._connections)
 
     async def close(self) -> None:
         """Stop listening, drop the connections, and wait until their tasks have ended."""
@@ -48,11 +55,19 @@ class SmtpReceiver:
         await asyncio.gather(*conversations, return_exceptions=True)
 
 
+class _RefusedConnection(asyncio.Protocol):
+    """A connection that ends without a greeting."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
 class _MailHandler:
     """The handler methods that aiosmtpd calls by name."""
 
-    def __init__(self, store: MessageStore) -> None:
+    def __init__(self, store: MessageStore, chaos: ChaosControl) -> None:
         self._store = store
+        self._chaos = chaos
 
     async def handle_EHLO(  # noqa: N802
         self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
@@ -60,6 +75,26 @@ class _MailHandler:
         """Offer pipelining, which works because commands are read from a stream one after the other."""
         session.host_name = hostname
         return [*responses[:-1], "250-PIPELINING", responses[-1]]
+
+    async def handle_MAIL(  # noqa: N802
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """Accept the sender, or refuse it in MailHog's words."""
+        if self._chaos.rejects_sender():
+            return f"550 Invalid sender {_strip_null(address)}"
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
+
+    async def handle_RCPT(  # noqa: N802
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """Accept the recipient, or refuse it in MailHog's words."""
+        if self._chaos.rejects_recipient():
+            return f"550 Invalid recipient {address}"
+        envelope.rcpt_tos.append(address)
+        envelope.rcpt_options.extend(options)
+        return "250 OK"
 
     async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         """Store the mail and reply with its id, as MailHog does."""
@@ -76,12 +111,12 @@ class _MailHandler:
 
 
 class _Connection(SMTP):
-    """aiosmtpd's protocol, accepting any address, parameter, line length and password."""
+    """aiosmtpd's protocol, accepting any address, parameter, line length and password, unless chaos strikes."""
 
     line_length_limit = MAX_MESSAGE_BYTES
     command_size_limit = MAX_MESSAGE_BYTES
 
-    def __init__(self, handler: _MailHandler, connections: "set[_Connection]") -> None:
+    def __init__(self, handler: _MailHandler, chaos: ChaosControl, connections: "set[_Connection]") -> None:
         super().__init__(
             handler,
             data_size_limit=MAX_MESSAGE_BYTES,
@@ -89,12 +124,14 @@ class _Connection(SMTP):
             hostname=INBOX_HOSTNAME,  # otherwise a DNS lookup for each connection
             ident="ESMTP Notifier inbox",
             auth_require_tls=False,
-            authenticator=lambda *_: AuthResult(success=True),
+            authenticator=lambda *_: AuthResult(success=not chaos.rejects_login(), handled=False),
             loop=asyncio.get_running_loop(),
         )
         # The base class has one dictionary for all connections and clears it at each new connection.
         self.command_size_limits = defaultdict(lambda: MAX_MESSAGE_BYTES)
         self._connections = connections
+        self._chaos = chaos
+        self._speed = chaos.choose_speed()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -103,6 +140,22 @@ class _Connection(SMTP):
     def connection_lost(self, error: Exception | None) -> None:
         self._connections.discard(self)
         super().connection_lost(error)
+
+    async def push(self, status: str | bytes) -> None:
+        """Send one line of a reply. After the last line the connection may end, but not after the greeting."""
+        line = status.encode("utf-8", "replace") if isinstance(status, str) else status
+        if self._speed is None:
+            await super().push(line)
+        else:
+            await write_slowly(self._writer, line + b"\r\n", self._speed)
+        is_last = line[3:4] == b" " and not line.startswith(b"220 ")
+        if is_last and self.transport is not None and self._chaos.disconnects():
+            self.transport.close()
+
+    def _cb_client_connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        super()._cb_client_connected(reader, writer)
+        if self._speed is not None:
+            self._reader = cast("asyncio.StreamReader", SlowReader(reader, self._speed))
 
     def hang_up(self) -> "asyncio.Task[None]":
         """Drop the connection; returns its task, which then ends."""

@@ -25,6 +25,7 @@ from notifier.head_request import HeadAsGet
 from notifier.inbox.mailhog_api import MailHogApi
 from notifier.inbox.message_store import MessageStore
 from notifier.inbox.page_api import PageApi
+from notifier.inbox.smtp_chaos import ChaosControl
 from notifier.sse import RETRY_SECONDS, OpenStreams, TooManyStreamsError
 
 _STATIC = Path(__file__).parent / "static"
@@ -103,17 +104,15 @@ def _parse_origin(origin: str) -> str | None:
 
 
 def create_app(
-    store: MessageStore,
-    smtp_address: str = "127.0.0.1:1025",
-    access: Access = Access(),
+    store: MessageStore, chaos: ChaosControl, *, smtp_address: str, access: Access, console_url: str = ""
 ) -> ASGIApp:
     """Build the ASGI application. The page names `smtp_address` as the address to send mail to."""
     streams = OpenStreams(max_streams=MAX_INBOX_STREAMS, max_per_owner=MAX_INBOX_STREAMS)
     routes = [
         Route("/", _serve_page, methods=["GET"]),
         Mount("/static", StaticFiles(directory=_STATIC)),
-        *PageApi(store, smtp_address, streams).routes(),
-        *MailHogApi(store, streams, access.release_ports).routes(),
+        *PageApi(store, chaos, streams, smtp_address=smtp_address, console_url=console_url).routes(),
+        *MailHogApi(store, chaos, streams, access.release_ports).routes(),
     ]
     handlers: dict[Any, Any] = {
         404: _reply_not_found,
@@ -140,6 +139,8 @@ async def _reply_wrong_method(request: Request, _error: Exception) -> Response:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
             methods |= route.methods or set()
     allowed = ", ".join(sorted(methods or SAFE_METHODS))
+    if request.method == "OPTIONS":  # as MailHog answers; without CORS headers, so no other site may go on
+        return Response(status_code=200, headers={"Allow": allowed})
     return PlainTextResponse(f"This path takes {allowed}.", 405, {"Allow": allowed})
 
 

@@ -28,6 +28,7 @@ class NotificationFilter:
     template: str | None = None  # slug
     tag: str | None = None
     batch_id: UUID | None = None
+    id_prefix: str | None = None  # hexadecimal digits
     created_after: datetime | None = None
     created_before: datetime | None = None
     copies: bool = False  # list them too

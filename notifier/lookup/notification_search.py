@@ -28,6 +28,7 @@ MAX_CLOCK_SKEW = timedelta(hours=2)
 """Between the clocks of the hosts, which make the ids, and the clock of the database, which makes the times."""
 _FIRST_DAY, _LAST_DAY = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 """Times are limited to these days, because arithmetic at the ends of the calendar overflows."""
+_ID_DIGITS = 32
 NO_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
 """Below and above all ids. `NO_ID` is also used for a template that does not exist."""
 _template = get_columns(Template)
@@ -103,6 +104,10 @@ def _clamp_time(time: datetime | None) -> datetime | None:
 
 def _compute_bounds(query: NotificationFilter, before: UUID | None) -> tuple[UUID, UUID]:
     first, end = NO_ID, before or LAST_ID
+    if query.id_prefix is not None:
+        first = UUID(query.id_prefix.ljust(_ID_DIGITS, "0"))
+        following = int(query.id_prefix.ljust(_ID_DIGITS, "f"), 16) + 1
+        end = min(end, UUID(int=min(following, LAST_ID.int)))
     if query.created_after is not None:
         first = get_first_id(query.created_after - MAX_CLOCK_SKEW)
     if query.created_before is not None:

@@ -20,6 +20,7 @@ from notifier.db.dialect import DialectStatement, bind_now, is_sqlite
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.table_base import format_sqlite_time
 from notifier.db.tables import OutboxEntry, get_columns
+from notifier.ids import generate_id
 from notifier.outbox import queue_sql
 from notifier.outbox.claim_sql import build_claimed_entry
 from notifier.outbox.entry_handler import (
@@ -215,6 +216,21 @@ async def release_expired_holds(connection: StatementConnection, *, now: datetim
     """Make entries whose hold has expired ready, so that they are closed; return how many."""
     statement = queue_sql.RELEASE_HOLDS.for_connection(connection)
     return len((await connection.execute(statement, bind_now(connection, now)[0])).all())
+
+
+async def mark_restored(
+    connection: StatementConnection, kind: EntryKind, may_have_begun: str, *, now: datetime | None = None
+) -> int:
+    """Make entries of a restored backup those of a sender that died after the mark; return how many.
+
+    `may_have_begun` is SQL on `e`, with `{now}`. The next sender to start recovers them. No sender may run.
+    """
+    values, time = bind_now(connection, now)
+    if is_sqlite(connection):
+        values["begun"] = format_sqlite_time(time - queue_sql.BODY_LEASE)
+    statement = queue_sql.build_restored_mark(may_have_begun).for_connection(connection)
+    values |= {"kind": kind.value, "holder": generate_id()}
+    return len((await connection.execute(statement, values)).all())
 
 
 # 5. Withdraw ---------------------------------------------------------------------------------------------------

@@ -58,8 +58,7 @@ def build_mark(still_wanted: str) -> DialectStatement:
 
     It prolongs the lease, yet not in `due_at`: no index contains the mark. `wanted` is the handler's condition.
     """
-    # State and time are written so that they fit no index: under an old snapshot the index of leases is full of dead
-    # rows.
+    # State and time fit no index as written: under an old snapshot the index of leases is full of dead rows.
     return build_statement(
         f"""
 {_WITH_BATCH}
@@ -197,6 +196,13 @@ def build_release(condition: str) -> DialectStatement:
         f"{release.format(now=NOW)} AND id = ANY(ARRAY({claims} ORDER BY e.id FOR UPDATE OF e))",
         f"{release.format(now=':now')} AND id IN ({claims})",
     )
+
+
+def build_restored_mark(due: str) -> DialectStatement:
+    """Build what gives restored entries, as if marked, to a dead sender, with a fence that no old journal names."""
+    mark = f"""UPDATE outbox_entry AS e SET state = 'leased', leased_by = :holder, lease_no = lease_no + 1000000,
+  due_at = {{now}}, marked_at = {{begun}} WHERE kind = :kind AND state IN ('ready', 'leased') AND {due} RETURNING id"""
+    return build_statement(mark.format(**_ON_POSTGRES), mark.format(**_ON_SQLITE), parameters={"holder": UUID_TYPE})
 
 
 # 5. Withdraw, count ---------------------------------------------------------------------------------------------------

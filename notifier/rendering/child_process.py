@@ -120,6 +120,7 @@ class ChildProcess:
     def _add_cpu_seconds(self, seconds: float) -> None:
         if math.isfinite(seconds):
             self.cpu_seconds += max(0.0, seconds)
+            metrics.RENDER_CPU_SECONDS.inc(max(0.0, seconds))
 
     async def _start_replacement(self) -> None:
         if not self._stopping:

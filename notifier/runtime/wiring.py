@@ -40,6 +40,7 @@ from notifier.runtime.background_workers import open_side_work, watch_for_work
 from notifier.runtime.process_parts import ProcessParts, open_process_parts
 from notifier.runtime.site import Site, build_api_dependencies, build_console_dependencies
 from notifier.smtp.transport import SmtpTransport
+from notifier.telemetry.request_observer import RequestObserver
 from notifier.templating.assets.image_cache import InlineImageCache
 from notifier.throttle.relay_state import RelayReport
 
@@ -62,15 +63,18 @@ __all__ = [
 
 def build_api(parts: ProcessParts) -> FastAPI:
     """Build the API application."""
-    return create_app(build_api_dependencies(parts, _build_api_probes(parts)))
+    dependencies = build_api_dependencies(parts, _build_api_probes(parts))
+    return create_app(dependencies, access_log=parts.settings.api.access_log)
 
 
 def build_site(parts: ProcessParts) -> Site:
     """Build the API and the console as one application; they share their parts."""
     dependencies = build_api_dependencies(parts, _build_api_probes(parts))
-    api, settings = create_app(dependencies), parts.settings
-    is_enabled = settings.console.enabled
-    return Site(api, create_console(build_console_dependencies(dependencies, settings)) if is_enabled else None)
+    settings, access_log = parts.settings, parts.settings.api.access_log
+    api = create_app(dependencies, access_log=access_log)
+    if not settings.console.enabled:
+        return Site(api, None)
+    return Site(api, create_console(build_console_dependencies(dependencies, settings), access_log=access_log))
 
 
 def _build_api_probes(parts: ProcessParts) -> Probes:
@@ -227,6 +231,7 @@ def build_probe_app(
     app.add_middleware(HeadAsGet)
     app.state.probes = _build_probes(parts, readiness or partial(checks.check_database, parts.database))
     app.include_router(probes.router)
+    app.middleware_stack = RequestObserver(app.build_middleware_stack())
     return app
 
 

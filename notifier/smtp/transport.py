@@ -1,11 +1,13 @@
 """Deliver one mail through the relay; a dropped connection is replaced once and does not count against the mail."""
 
 import time
+from typing import NamedTuple
 
 from notifier.outcomes import Accepted, Deferred, NotTried, OutageScope, Outcome, SmtpPhase
 from notifier.settings import SmtpSettings
 from notifier.smtp.connection_limit import is_about_connections
 from notifier.smtp.mail_transaction import DroppedConnection, OutgoingMail, RequestPermit, SmtpTransaction
+from notifier.smtp.relay_advice import find_advice
 from notifier.smtp.session_pool import AnnounceLimits, ConnectionNotAssignedError, SessionPool
 from notifier.smtp.smtp_session import RelayUnreachableError
 
@@ -13,10 +15,18 @@ MIN_RETRY_SECONDS = 0.01
 """Seconds that a second connection needs at least. A timer may fire early by a millisecond (uvloop)."""
 
 
+class RelayFault(NamedTuple):
+    """Why a relay cannot be used, and what to do; no advice if the reason says it."""
+
+    detail: str
+    advice: str | None
+
+
 class SmtpTransport:
     """Sends mails through one relay."""
 
     def __init__(self, settings: SmtpSettings, announcing: AnnounceLimits = AnnounceLimits()) -> None:  # noqa: B008 - frozen
+        self._settings = settings
         self.relay = settings.host
         self.connections = settings.max_connections
         self._pool = SessionPool(settings, announcing)
@@ -68,13 +78,13 @@ class SmtpTransport:
             raise ConnectionNotAssignedError
         return result if isinstance(result, DroppedConnection) else too_many
 
-    async def probe(self) -> NotTried | None:
+    async def probe(self) -> RelayFault | None:
         """Connect, start TLS and log in without sending; return None if all is well."""
         try:
             async with self._pool.acquire(fresh=True):
                 return None
         except RelayUnreachableError as error:
-            return error.outcome
+            return RelayFault(error.outcome.detail, find_advice(error.__cause__, self._settings))
 
     def abort(self) -> None:
         """Cut running transactions; a mail whose final dot has not left is unsent and counts as not tried."""

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier import audit
 from notifier.audit import Actor, AuditAction
 from notifier.auth.authenticated_key import MailRights
-from notifier.db.tables import Batch, Notification, NotificationContent, NotificationEvent, StatusIndex, get_columns
+from notifier.db.tables import Batch, Notification, NotificationContent, NotificationEvent, get_columns
 from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import generate_id
 from notifier.outbox import entry_store
@@ -35,7 +35,6 @@ from notifier.status.status_writer import RequestedChange, StatusChange, apply_r
 _notification, _event, _batch = get_columns(Notification), get_columns(NotificationEvent), get_columns(Batch)
 _content = get_columns(NotificationContent)
 MAX_COMMENT_LENGTH = 900
-MAX_RETRY_BATCH = 200
 """Notifications that are retried in one transaction."""
 _BATCH_CANCELLED_TEXT = "its batch was cancelled, so it cannot be sent again: submit it as a new notification"
 _RESOLVABLE = frozenset({Status.UNKNOWN})
@@ -138,27 +137,6 @@ async def retry_notification(
     await _require_content(connection, current)
     await enqueue_again(connection, current, Priority(current.priority), actor.at)
     await _record(connection, AuditAction.NOTIFICATION_RETRIED, current, Status.QUEUED, actor, comment)
-
-
-async def list_failed_ids(connection: AsyncConnection, reason: Reason, *, after: UUID, until: datetime) -> list[UUID]:
-    """List the ids, after `after`, of notifications that failed for a reason; at most `MAX_RETRY_BATCH`.
-
-    Those that have failed again since `until`, the start of the command, are left out.
-    """
-    listed = get_columns(StatusIndex)
-    statement = (
-        select(_notification.id)
-        .join(StatusIndex, listed.notification_id == _notification.id)
-        .where(
-            listed.status.in_(RETRYABLE_STATUSES),
-            _notification.status.in_(RETRYABLE_STATUSES),
-            _notification.reason == reason,
-        )
-        .where(_notification.id > after, _notification.updated_at < until)
-        .order_by(_notification.id)
-        .limit(MAX_RETRY_BATCH)
-    )
-    return list((await connection.execute(statement)).scalars())
 
 
 async def resolve_notification(

@@ -21,13 +21,14 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from notifier.telemetry.redaction import redact_text
+from notifier.telemetry.request_context import get_current_request
 
 ALLOWED_FIELDS = frozenset(
     {
-        "boot_id", "circuit", "count", "delivery_id", "detail", "duration_ms", "endpoint_id", "entry_id", "error",
-        "event", "exc_info", "exception", "job_id", "job_kind", "lease_no", "level", "notification_id", "outcome",
-        "place", "reason", "relay", "request_id", "schedule", "schedule_id", "service_id", "source", "timestamp",
-        "version",
+        "boot_id", "bytes_in", "bytes_out", "circuit", "count", "delivery_id", "detail", "duration_ms", "endpoint_id",
+        "entry_id", "error", "event", "exc_info", "exception", "job_id", "job_kind", "key_id", "lease_no", "level",
+        "method", "notification_id", "outcome", "place", "reason", "relay", "request_id", "route", "schedule",
+        "schedule_id", "service_id", "source", "status", "timestamp", "version",
     }
 )  # fmt: skip
 FREE_TEXT_FIELDS = ("detail", "error", "reason")
@@ -69,6 +70,7 @@ def configure_logging(*, json: bool, level: str, stream: TextIO | None = None) -
     processors: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        add_request_id,
         _describe_exceptions,
         drop_unlisted_fields,
         structlog.processors.JSONRenderer(serializer=_to_json) if json else _indent_exceptions,
@@ -135,6 +137,13 @@ def _log_ended(source: str, error: BaseException | None) -> None:
 
 def _class_of(error: BaseException | None) -> str | None:
     return type(error).__name__ if error is not None else None
+
+
+def add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Add the id of the request that is being served."""
+    if (request := get_current_request()) is not None:
+        event["request_id"] = request.id
+    return event
 
 
 def _describe_exceptions(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -1,11 +1,47 @@
 """The catalogue of metrics: every metric that Notifier exports, with its unit and meaning."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
 SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+HTTP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 CLAIM_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 REGISTRY = CollectorRegistry()
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+# They would be a second series for each counter, with the time at which this process made it.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+ProcessCollector(registry=REGISTRY)  # processor time, memory, open files and start time of this process
+_SHARED = "Read from the shared database, so each process reports the same: use max(), not sum()."
+
+BUILD_INFO = Gauge(
+    "notifier_build_info",
+    "1, with the version of Notifier and of Python, and the kind of database.",
+    ["version", "python", "database"],
+    registry=REGISTRY,
+)
+HTTP_REQUESTS = Counter(
+    "notifier_http_requests_total",
+    "HTTP requests answered, by the template of their route.",
+    ["method", "route", "status"],
+    registry=REGISTRY,
+)
+HTTP_SECONDS = Histogram(
+    "notifier_http_request_seconds",
+    "Time from an HTTP request to the first byte of its response.",
+    ["route"],
+    buckets=HTTP_BUCKETS,
+    registry=REGISTRY,
+)
+HTTP_IN_FLIGHT = Gauge(
+    "notifier_http_requests_in_flight", "HTTP requests in progress, with open event streams.", registry=REGISTRY
+)
 
 SUBMITTED = Counter("notifier_submitted_total", "Notifications accepted with 202.", ["status"], registry=REGISTRY)
 REFUSED = Counter("notifier_refused_total", "Requests refused, by problem code.", ["code"], registry=REGISTRY)
@@ -13,18 +49,26 @@ SUBMIT_SECONDS = Histogram(
     "notifier_submit_seconds", "Time from request to commit.", buckets=SECONDS_BUCKETS, registry=REGISTRY
 )
 DUE_AGE_SECONDS = Gauge(
-    "notifier_due_age_seconds", "Age of the oldest due entry.", ["kind", "priority"], registry=REGISTRY
+    "notifier_due_age_seconds", f"Age of the oldest due entry. {_SHARED}", ["kind", "priority"], registry=REGISTRY
 )
 ENTRIES = Gauge(
-    "notifier_outbox_entries", "Outbox entries by state; at most 100000 are counted.", ["state"], registry=REGISTRY
+    "notifier_outbox_entries",
+    f"Outbox entries by state; at most 100000 are counted. {_SHARED}",
+    ["state"],
+    registry=REGISTRY,
 )
-TABLE_ROWS = Gauge("notifier_table_rows", "Rows of a table, estimated.", ["table"], registry=REGISTRY)
+TABLE_ROWS = Gauge("notifier_table_rows", f"Rows of a table, estimated. {_SHARED}", ["table"], registry=REGISTRY)
 TABLE_BYTES = Gauge(
-    "notifier_table_bytes", "Size of a table with its indexes; only on PostgreSQL.", ["table"], registry=REGISTRY
+    "notifier_table_bytes",
+    f"Size of a table with its indexes; only on PostgreSQL. {_SHARED}",
+    ["table"],
+    registry=REGISTRY,
 )
-DATABASE_BYTES = Gauge("notifier_database_bytes", "Size of the database.", registry=REGISTRY)
+DATABASE_BYTES = Gauge("notifier_database_bytes", f"Size of the database. {_SHARED}", registry=REGISTRY)
 DATABASE_FREE_BYTES = Gauge(
-    "notifier_database_free_bytes", "Free space inside the file of SQLite; 0 on PostgreSQL.", registry=REGISTRY
+    "notifier_database_free_bytes",
+    f"Free space inside the file of SQLite; 0 on PostgreSQL. {_SHARED}",
+    registry=REGISTRY,
 )
 CLAIMED = Counter("notifier_claimed_total", "Entries claimed.", ["kind"], registry=REGISTRY)
 CLAIM_SECONDS = Histogram(
@@ -57,6 +101,11 @@ SMTP_CONNECTIONS = Gauge(
 CIRCUIT_OPEN = Gauge("notifier_circuit_open", "1 while the relay is not usable.", ["relay"], registry=REGISTRY)
 RENDER_SECONDS = Histogram(
     "notifier_render_seconds", "Time of one batch in the rendering pool.", buckets=SECONDS_BUCKETS, registry=REGISTRY
+)
+RENDER_CPU_SECONDS = Counter(
+    "notifier_render_cpu_seconds_total",
+    "Processor time of rendering children, which process_cpu_seconds_total does not contain.",
+    registry=REGISTRY,
 )
 RENDER_FAILURES = Counter("notifier_render_failures_total", "Mails that could not be rendered.", registry=REGISTRY)
 RENDER_CHILDREN_KILLED = Counter(

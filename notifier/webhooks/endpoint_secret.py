@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import SecretStr
 from standardwebhooks import Webhook
 
-from notifier.environment import read_secret_keys
 from notifier.errors import NotifierError
+from notifier.setting_values import read_secret_keys
 
 SECRET_BYTES = 32  # the specification asks for 24 to 64
 ENCRYPTED_PREFIX = "enc1:"

@@ -36,11 +36,15 @@ def test_the_first_mail(tmp_path: Path) -> None:
             page = httpx2.get(f"{where['inbox']}/api/v2/messages").json()
             assert page["items"][0]["Content"]["Headers"]["Subject"] == ["Welcome to Larkspur, Ada"]
         assert demo.stop() == 0
-    assert stat.S_IMODE((tmp_path / "demo-key").stat().st_mode) == 0o600
+    assert (tmp_path / "demo-admin-key").read_text() == where["admin_key"] + "\n"
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("demo-key", "demo-admin-key")] == [0o600] * 2
     assert [path for path in tmp_path.rglob("*") if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
     with _demo(tmp_path, "--json", fresh=True) as demo:
         again = demo.wait_until_ready_json()
-        assert again["key"] == where["key"]
+        assert (again["key"], again["admin_key"]) == (where["key"], where["admin_key"])
+        admin = {"Authorization": f"Bearer {again['admin_key']}"}
+        (service,) = httpx2.get(f"{again['api']}/v1/services", headers=admin).json()["services"]
+        assert service["name"] == "demo"
         notification = httpx2.get(f"{again['api']}{reply.headers['location']}", headers=headers).json()
         assert (notification["status"], notification["attempts"][0]["code"]) == ("sent", 250)
 
@@ -59,10 +63,15 @@ def test_the_printed_link_opens_the_console(tmp_path: Path) -> None:
             assert "Amsterdam (UTC+" in page.text
 
 
-def test_the_printed_curl_line_works(tmp_path: Path) -> None:
-    """The curl line that the demo prints is answered with 202 and a Location."""
+def test_the_printed_lines_work(tmp_path: Path) -> None:
+    """Each step is told as it begins; the export line makes commands work; the curl line is answered with 202."""
     with _demo(tmp_path) as demo:
         demo.wait_until_ready()
+        steps = ["demo", "inbox", "database", "templates", "sender", "API"]
+        assert [line.split()[0] for line in demo.errors.splitlines()[: len(steps)]] == steps
+        exports = demo.wait_for_line("export ").split()[1:]
+        env = notifier_process.build_environment(tmp_path) | dict(export.split("=", 1) for export in exports)
+        assert "demo" in notifier_process.run_notifier("services", "list", env=env).stdout
         printed = demo.wait_for_line("curl ")
         answer = subprocess.run(["bash", "-c", printed], capture_output=True, text=True, check=True)
     assert answer.stdout.startswith("HTTP/1.1 202")
@@ -82,7 +91,7 @@ def test_a_busy_port_names_port_and_flag(tmp_path: Path) -> None:
                 "demo", *flags, "--data-dir", folder, env=notifier_process.build_environment(tmp_path), check=False
             )
             assert second.returncode == 2
-            assert second.stderr == f"notifier: port {port} is in use: choose another with {flag}\n"
+            assert second.stderr.endswith(f"\nnotifier: port {port} is in use: choose another with {flag}\n")
 
 
 def test_two_demos_do_not_share_a_data_directory(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from support.notifier_process import NotifierProcess
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
-from notifier.cli.setting_faults import list_variables
 from notifier.inbox.client import MailHogClient
+from notifier.setting_source import list_variables
+from notifier.settings import Settings
 
 PORTS = ("--port", "0", "--inbox-port", "0", "--smtp-port", "0")
 
@@ -63,7 +64,7 @@ def _environment(installation: Installation, folder: Path) -> dict[str, str]:
         "NOTIFIER_LOG_LEVEL": "WARNING",
         "NOTIFIER_LOG_FORMAT": "json",
     }
-    return notifier_process.build_environment(folder) | dict.fromkeys(list_variables(), "5") | real
+    return notifier_process.build_environment(folder) | dict.fromkeys(list_variables(Settings), "5") | real
 
 
 async def _try_demo(env: dict[str, str], folder: Path, look: Callable[[], Any]) -> dict[str, Any]:
@@ -92,7 +93,7 @@ async def test_no_variable_leads_the_demo_to_an_installation_on_sqlite(
     env = _environment(real, elsewhere)
     places = await _try_demo(env, elsewhere, lambda: _files(real.settings.data_dir))
     assert relay.connections == 0
-    assert set(places["ignored"]) == set(list_variables()) - {"NOTIFIER_LOG_LEVEL", "NOTIFIER_LOG_FORMAT"}
+    assert set(places["ignored"]) == set(list_variables(Settings)) - {"NOTIFIER_LOG_LEVEL", "NOTIFIER_LOG_FORMAT"}
 
 
 async def test_no_variable_leads_the_demo_to_an_installation_on_postgresql(
@@ -109,13 +110,14 @@ async def test_no_variable_leads_the_demo_to_an_installation_on_postgresql(
 
 async def test_wrong_values_do_not_stop_the_demo(tmp_path: Path) -> None:
     """With invalid variables and no data directory the demo runs in the current directory."""
-    env = notifier_process.build_environment(tmp_path) | dict.fromkeys(list_variables(), "/dev/null/?nonsense")
+    env = notifier_process.build_environment(tmp_path) | dict.fromkeys(list_variables(Settings), "/dev/null/?nonsense")
     places = await _try_demo(env, tmp_path, dict)
-    assert set(places["ignored"]) == set(list_variables())
+    assert set(places["ignored"]) == set(list_variables(Settings))
 
 
 def test_its_directory_is_not_that_of_an_installation(tmp_path: Path) -> None:
-    """Without a flag the data are in `var/demo` of the current directory, whatever the variables say."""
+    """Without a flag the data are in `var/demo` of the current directory, whatever variables and `.env` say."""
+    (tmp_path / ".env").write_text("NOTIFIER_DATABASE_URL='postgresql://real.example\n")
     env = notifier_process.build_environment(
         tmp_path / "real", PUBLIC_URL="https://real.example", API__RATE_PER_MINUTE=" "
     )

@@ -67,7 +67,7 @@ async def test_an_uncertain_mail_from_alarm_to_end(night: Night, relay: Scripted
     assert f"notifier resolve {id_} --as sent|failed|resend" in output
     assert _list_events(output) == ["accepted", "attempt", "uncertain", "attempt"]
     assert refused[0] == 1
-    assert "use its API, or stop the server" in refused[2]
+    assert "set NOTIFIER_URL to its address and NOTIFIER_ADMIN_KEY" in refused[2]
 
     listed = json.loads((await night.run("unknown", "--json"))[1])
     assert [(row["id"], row["to"], row["reason"]) for row in listed] == [(id_, "bob@example.com", "no_final_reply")]
@@ -118,7 +118,7 @@ async def test_wrong_use_is_named(night: Night) -> None:
     for command in ("show", "cancel", "retry"):
         assert await night.run(command, unknown) == (1, "", "notifier: there is no such notification\n")
         wrong = await night.run(command, "17")
-        assert wrong == (2, "", "notifier: '17' is not the id of a notification\n")
+        assert wrong == (2, "", "notifier: '17' is not the id of a notification, nor its first 8 digits or more\n")
     assert (await night.run("resolve", unknown, "--as", "delivered"))[0] == 2
     assert (await night.run("resolve", unknown))[0] == 2
     assert (await night.run("cancel", unknown, "--comment", "x" * 901))[0] == 2

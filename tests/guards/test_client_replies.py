@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 
 import notifier.client
-from notifier.client import account
+from notifier.client import account, key_calls
 from notifier.client.api_call import Reply
 from notifier.client.errors import Fault
 
@@ -60,13 +60,16 @@ READ_FROM: dict[str, tuple[str, ...]] = {
     "Person": ("StaffOut",),
     "PersonSession": ("StaffSessionOut",),
     "PublishedVersion": ("PublishedOut",),
+    "PushResult": ("PushResultOut",),
+    "Pushed": ("PushedOut",),
     "RefusedResult": ("BatchRefusedOut",),
     "Remark": ("RemarkOut",),
     "RenderedSource": ("RenderOut",),
     "Replayed": ("ReplayedOut",),
     "SavedDraft": ("SavedOut",),
+    "SavedSchedule": ("SavedScheduleOut",),
     "Schedule": ("ScheduleOut",),
-    "ServiceSummary": ("ServiceOut",),
+    "Service": ("ServiceOut",),
     "Statistics": ("StatisticsOut",),
     "Submitted": ("AcceptedOut",),
     "SubmittedBatch": ("BatchOut",),
@@ -77,7 +80,9 @@ READ_FROM: dict[str, tuple[str, ...]] = {
     "TemplateCaller": ("CallerOut",),
     "TemplateDifference": ("DiffOut",),
     "TemplateDraft": ("DraftOut",),
+    "TemplateFiles": ("StoredFilesOut",),
     "TemplatePreview": ("PreviewOut",),
+    "TemplateSource": ("SourceOut",),
     "TemplateState": ("CurrentOut",),
     "TemplateVersion": ("VersionOut",),
     "UnconfirmedDocument": ("UnconfirmedOut",),
@@ -98,7 +103,7 @@ PLAIN = {"string": str, "integer": int, "boolean": bool, "number": float, "null"
 
 
 def _reply_classes() -> dict[str, type[Any]]:
-    modules = (notifier.client, account)
+    modules = (notifier.client, account, key_calls)
     classes = {name: kind for module in modules for name, kind in inspect.getmembers(module, inspect.isclass)}
     replies = {name: kind for name, kind in classes.items() if issubclass(kind, Reply) and kind is not Reply}
     return replies | {"Fault": Fault}

@@ -17,7 +17,7 @@ def _pins(lock: str) -> dict[str, list[str]]:
 def test_ports_are_published_on_loopback() -> None:
     """Ports are published on loopback only, so that a server does not expose mails or the API."""
     ports = re.findall(r'- "([\d.:]+)"', COMPOSE)
-    assert len(ports) == COMPOSE.count("ports:") == 3
+    assert len(ports) == COMPOSE.count("ports:") == 4
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 

@@ -154,7 +154,7 @@ def test_the_first_screen_of_the_readme() -> None:
         "make demo",
         "202 Accepted",
         '"sent"',
-        "notifier doctor",
+        "notifier init",
         "at-least-once",
         "It is not",
         "docs/",

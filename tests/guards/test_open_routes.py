@@ -60,7 +60,8 @@ async def test_readiness_and_metrics_are_measured_once(installation: Installatio
 async def test_constant_replies_are_not_sent_twice(sqlite_installation: Installation) -> None:
     """A matching ETag is answered with 304; the ETag of another release is answered in full."""
     async with sqlite_installation.open_parts() as parts, sqlite_installation.open_client(parts) as client:
-        for path in ("/openapi.json", "/docs", "/docs/start.js", "/docs/swagger-ui-bundle.js", "/problems/not_found"):
+        documentation = ("/openapi.json", "/docs", "/docs/start.js", "/docs/swagger-ui-bundle.js")
+        for path in (*documentation, "/", "/problems", "/problems/not_found"):
             first = await client.get(path)
             tag = first.headers["etag"]
             again = await client.get(path, headers={"If-None-Match": f'"other", W/{tag}'})
@@ -81,7 +82,7 @@ async def test_every_page_is_shown_without_rights(sqlite_installation: Installat
                     if "html" in reply.headers.get("content-type", ""):
                         pages.add(route.path)
                         _assert_without_rights(reply)
-    assert pages >= {"/docs", "/problems/{code}"}
+    assert pages >= {"/", "/docs", "/problems", "/problems/{code}"}
 
 
 def _assert_without_rights(page: httpx2.Response) -> None:

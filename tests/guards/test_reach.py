@@ -32,7 +32,7 @@ class Rule(Enum):
     LIVE = "what live mail depends on: only a live key, 403 for the others"
     ADMIN = "the same, of the instance: a live or an admin key"
     OWN = "what it makes itself, which is of its own kind"
-    STAFF = "people who sign in: only an admin key to which an operator gave this scope (test_staff.py)"
+    STAFF = "services, people who sign in: only an admin key with the scope (test_services.py, test_staff.py)"
     MERGE = "merges that keys within its reach uploaded; the others are not there (404)"
     DRAFT = "what no mail depends on before a live or an admin key publishes it, or nothing at all"
 
@@ -55,12 +55,8 @@ RULES = {
     "rotate_key": Rule.KEY,
     "revoke_key": Rule.KEY,
     "set_team_recipients": Rule.LIVE,
-    "create_staff": Rule.STAFF,
-    "set_staff_roles": Rule.STAFF,
-    "disable_staff": Rule.STAFF,
-    "enable_staff": Rule.STAFF,
-    "create_staff_link": Rule.STAFF,
-    "revoke_staff_sessions": Rule.STAFF,
+    **dict.fromkeys(("create_service", "update_service", "create_staff", "set_staff_roles"), Rule.STAFF),
+    **dict.fromkeys(("disable_staff", "enable_staff", "create_staff_link", "revoke_staff_sessions"), Rule.STAFF),
     "add_suppression": Rule.LIVE,
     "lift_suppression": Rule.LIVE,
     "create_webhook": Rule.LIVE,
@@ -71,6 +67,8 @@ RULES = {
     "replay_webhook_delivery": Rule.LIVE,
     "replay_failed_webhook_deliveries": Rule.LIVE,
     "save_schedule": Rule.ADMIN,
+    "save_schedules": Rule.ADMIN,
+    "switch_schedule": Rule.ADMIN,
     "delete_schedule": Rule.ADMIN,
     "run_schedule": Rule.ADMIN,
     "cancel_job": Rule.ADMIN,
@@ -83,6 +81,7 @@ RULES = {
     "confirm_feed": Rule.ADMIN,
     "try_template": Rule.ADMIN,
     "publish_template": Rule.ADMIN,
+    "push_templates": Rule.ADMIN,
     "restore_template": Rule.ADMIN,
     "delete_template": Rule.ADMIN,
     "save_template_draft": Rule.DRAFT,
@@ -186,9 +185,9 @@ async def test_only_a_live_key_changes_what_live_mail_depends_on(scene: Scene) -
 
 
 async def test_a_key_of_no_service_changes_only_mail_of_a_service(scene: Scene) -> None:
-    """An admin key with every scope changes notifications and suppressions, and nothing else of a service."""
-    of_services = {Rule.ROW, Rule.KEY, Rule.LIVE, Rule.OWN, Rule.MERGE}
-    for operation in (name for name, rule in RULES.items() if rule in of_services and name not in STAFF_OPERATIONS):
+    """An admin key with every scope changes notifications, suppressions and keys, and nothing else of a service."""
+    of_services = {Rule.ROW, Rule.LIVE, Rule.OWN, Rule.MERGE}
+    for operation in {name for name, rule in RULES.items() if rule in of_services} - STAFF_OPERATIONS:
         assert await scene.ask(operation, scene.admin) == (403, "insufficient_scope"), operation
 
 

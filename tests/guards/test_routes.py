@@ -8,7 +8,7 @@ from support.seeded_installation import Installation
 
 from notifier.runtime import wiring
 
-OPEN = {"/livez", "/readyz", "/metrics", "/docs", "/openapi.json"}
+OPEN = {"/", "/livez", "/readyz", "/metrics", "/docs", "/openapi.json", "/problems"}
 ABOUT = {"/docs/{name}", "/problems/{code}", "/assets/{name}"}
 """Open routes, too; the requested name does not exist."""
 

@@ -90,7 +90,7 @@ def test_only_the_status_writer_changes_a_status() -> None:
 def test_only_settings_read_the_environment() -> None:
     """Only the settings read the environment, and clients for their URL and key."""
     readers = {_name(path) for path in PACKAGE if re.search(r"os\.environ|getenv", path.read_text())}
-    assert readers <= {"notifier/environment.py", "notifier/cli/send.py", "notifier/client/http_exchange.py"}
+    assert readers <= {"notifier/environment.py", "notifier/client/http_exchange.py"}
 
 
 def test_what_is_logged_is_on_the_list() -> None:

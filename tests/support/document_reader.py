@@ -115,6 +115,7 @@ class DocumentReader:
 
     def _put(self, text: str) -> str:
         text = self._with_addresses(self.ids.put_into(text)).replace("ntf_live_…", self._demo["key"])
+        text = text.replace("ntf_admin_…", self._demo["admin_key"])
         today = datetime.now(UTC).date()
         days = {day: today + timedelta(days=n) for n, day in enumerate(sorted(set(_DATE.findall(text))), 1)}
         return _DATE.sub(lambda match: days[match[0]].isoformat(), text)

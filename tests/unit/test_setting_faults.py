@@ -6,11 +6,11 @@ import pytest
 from pydantic import ValidationError
 
 from notifier.cli import command, setting_faults
-from notifier.cli.setting_faults import list_variables
+from notifier.setting_source import list_variables
 from notifier.settings import IsolatedSettings, Settings
 
 BLANKS = ("", " ", "\t\n")
-GROUPS = sorted({name.rpartition("__")[0] for name in list_variables() if "__" in name})
+GROUPS = sorted({name.rpartition("__")[0] for name in list_variables(Settings) if "__" in name})
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-@pytest.mark.parametrize("name", [*list_variables(), *GROUPS])
+@pytest.mark.parametrize("name", [*list_variables(Settings), *GROUPS])
 def test_a_blank_variable_is_not_set(environment: pytest.MonkeyPatch, name: str) -> None:
     """Each alone, and each name of a group, with everything else at its default."""
     for blank in BLANKS:
@@ -32,7 +32,7 @@ def test_a_blank_variable_is_not_set(environment: pytest.MonkeyPatch, name: str)
 
 def test_all_blank_variables_together(environment: pytest.MonkeyPatch) -> None:
     """As Compose passes what its own environment lacks."""
-    for name in (*list_variables(), *GROUPS):
+    for name in (*list_variables(Settings), *GROUPS):
         environment.setenv(name, "")
     assert Settings().model_dump() == IsolatedSettings().model_dump()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from prometheus_client.parser import text_string_to_metric_families
 
 from notifier.telemetry import logging, metrics
 from notifier.telemetry.redaction import MAX_REDACTED_TEXT, redact_text
@@ -121,3 +122,26 @@ def test_every_metric_is_used_and_named_once() -> None:
     used = set(re.findall(r"\bmetrics\.([A-Z_]+)\b", code)) - {"CONTENT_TYPE"}
     assert used == named - {"REGISTRY"}
     assert b"# HELP notifier_due_age_seconds" in metrics.format_metrics()
+
+
+def test_metrics_follow_the_naming_rules_of_prometheus() -> None:
+    """As `promtool check metrics` demands: help, units in full, `_total` for counters only; and no `_created`."""
+    families = list(text_string_to_metric_families(metrics.format_metrics().decode()))
+    assert len(families) > 40
+    for family in families:
+        assert family.documentation.endswith("."), family.name
+        assert re.fullmatch(r"(notifier|process)_[a-z_]+", family.name)
+        assert not re.search(r"_(created|ms|milliseconds|kb|mb|counter|gauge|histogram)(_|$)", family.name)
+        assert family.type == "counter" or not family.name.endswith(("_total", "_count", "_sum", "_bucket"))
+        assert all(sample.name.endswith("_total") for sample in family.samples if family.type == "counter")
+
+
+def test_gauges_of_the_shared_database_say_how_to_add_them_up() -> None:
+    """Every replica reports them, so their help says max() and not sum()."""
+    families = {family.name: family.documentation for family in metrics.REGISTRY.collect()}
+    shared = {name for name, text in families.items() if "use max(), not sum()" in text}
+    assert shared == {
+        "notifier_due_age_seconds",
+        "notifier_outbox_entries",
+        *(name for name in families if name.startswith(("notifier_table_", "notifier_database_"))),
+    } - {"notifier_database_connections"}

@@ -42,10 +42,13 @@ class Problem(BaseModel):
     detail: str
     errors: list[FaultOut] = Field(description="The faults, each with a JSON pointer (RFC 6901).")
     more_errors: int = fields.describe_optional("Number of faults that are not in `errors`, which lists at most 100.")
-    request_id: str = Field(description="With this id the operator finds the request in the logs.")
+    request_id: str = Field(description="The `X-Request-Id` of the response: the operator finds it in the logs.")
     theirs: dict[str, Any] | None = fields.describe_optional("In an edit conflict: the stored state.")
     yours: dict[str, Any] | None = fields.describe_optional("In an edit conflict: what you sent.")
     diff: list[dict[str, Any]] = fields.describe_optional(
         "The differences from theirs to yours: `file`, `change` and unified `diff`."
     )
     report: dict[str, Any] = fields.describe_optional("In `gate_closed`: which callers would break, and how.")
+    results: list[dict[str, Any]] = fields.describe_optional(
+        "In `newer_edits`: the templates and layouts that were refused, as a push reports them."
+    )

@@ -3,7 +3,6 @@
 An answer never holds a secret, SQL or a stack trace.
 """
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -32,6 +31,7 @@ from notifier.auth.authenticated_key import (
     UnauthenticatedError,
 )
 from notifier.auth.key_admin import KeyEndedError, KeyReplacedError, TooManyKeysError
+from notifier.auth.service_admin import ServiceExistsError
 from notifier.auth.staff_admin import LastAdminError, StaffExistsError
 from notifier.auth.staff_link import StaffDisabledError
 from notifier.errors import (
@@ -75,11 +75,13 @@ from notifier.submission.notification_change import AlreadyAttemptedError, IsACo
 from notifier.suppression import NotYoursError
 from notifier.telemetry import metrics
 from notifier.telemetry.logging import get_logger
+from notifier.telemetry.request_observer import get_request_id
 from notifier.templating.assets.asset_store import AssetNotReadyError, StaleAssetError
 from notifier.templating.draft_store import StaleDraftError, TemplateDeletedError
 from notifier.templating.edit_rules import TooManyTemplatesError
 from notifier.templating.layout_store import LayoutInUseError, StaleLayoutError
 from notifier.templating.publishing import GateClosedError, NothingToPublishError
+from notifier.templating.sync.sync_record import SyncRefusedError
 from notifier.throttle.queue_forecast import QueueTooLongError
 from notifier.throttle.token_bucket import RateLimitedError
 from notifier.webhooks.delivery_history import EndpointDisabledError
@@ -137,6 +139,7 @@ _CODE_OF_ERROR: dict[type[NotifierError], str] = {
     TooManyKeysError: "too_many_keys",
     KeyEndedError: "key_ended",
     KeyReplacedError: "key_replaced",
+    ServiceExistsError: "service_exists",
     StaffExistsError: "staff_exists",
     LastAdminError: "last_admin",
     StaffDisabledError: "staff_disabled",
@@ -146,6 +149,7 @@ _CODE_OF_ERROR: dict[type[NotifierError], str] = {
     TemplateDeletedError: "template_deleted",
     NothingToPublishError: "nothing_to_publish",
     GateClosedError: "gate_closed",
+    SyncRefusedError: "newer_edits",
     IdempotencyKeyReusedError: "idempotency_key_reused",
     MalformedJsonError: "malformed_json",
     TooManyValuesError: "request_too_large",
@@ -167,7 +171,7 @@ _HTTP_CODES = {NOT_FOUND: "not_found", METHOD_NOT_ALLOWED: "method_not_allowed",
 def install_error_handlers(app: FastAPI) -> None:
     """Answer every error of this application as a problem."""
     app.add_exception_handler(NotifierError, _domain_error)
-    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(HTTPException, answer_http_error)
     app.add_exception_handler(RequestValidationError, _parameter_error)
     app.add_exception_handler(ClientDisconnect, _disconnect_error)
     app.add_exception_handler(Exception, _unexpected_error)
@@ -190,7 +194,8 @@ async def _domain_error(request: Request, error: Exception) -> JSONResponse:
     return build_problem(request, code, str(error), entry=entry, headers=headers, members=members)
 
 
-async def _http_error(request: Request, error: Exception) -> JSONResponse:
+async def answer_http_error(request: Request, error: Exception) -> JSONResponse:
+    """Answer an error of the web framework as a problem."""
     assert isinstance(error, HTTPException)
     code = _HTTP_CODES.get(error.status_code, "http_error")
     headers = dict(error.headers or {})
@@ -227,7 +232,7 @@ async def _disconnect_error(request: Request, _error: Exception) -> JSONResponse
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
-    get_logger().error("request_failed", error=type(error).__name__, request_id=get_request_id(request), exc_info=error)
+    get_logger().error("request_failed", error=type(error).__name__, exc_info=error)
     return build_problem(request, "internal_error", "it has been logged")
 
 
@@ -267,10 +272,3 @@ def build_problem(
         **(members or {}),
     }
     return JSONResponse(body, entry.status, headers, MEDIA_TYPE)
-
-
-def get_request_id(request: Request) -> str:
-    """Get the id that the reply and the log lines of a request have in common."""
-    if not hasattr(request.state, "request_id"):
-        request.state.request_id = secrets.token_hex(8)
-    return str(request.state.request_id)

@@ -8,6 +8,7 @@ from fastapi import Query
 from pydantic import BaseModel, Field
 
 from notifier.api.pagination import PageQuery
+from notifier.api.service_choice import ServiceName
 from notifier.jobs.job_action import JobRunView
 from notifier.jobs.schedule_request import SCHEDULE_NAME
 from notifier.states import JobKind, JobState
@@ -22,6 +23,7 @@ class JobQuery(PageQuery):
         str | None,
         Query(max_length=64, pattern=f"^{SCHEDULE_NAME.pattern}$", description="Only jobs that this schedule began."),
     ] = None
+    service: ServiceName = None
 
 
 class JobLogLineOut(BaseModel):

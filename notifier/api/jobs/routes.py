@@ -20,6 +20,7 @@ from notifier.api.dependencies import (
 )
 from notifier.api.fields import parse_id
 from notifier.api.jobs import models
+from notifier.api.service_choice import choose_service
 from notifier.auth.authenticated_key import AuthenticatedKey, Caller, KeyScope
 from notifier.job_states import ENDED_JOB_STATES
 from notifier.jobs import job_control, job_store
@@ -34,9 +35,10 @@ _Change = Callable[..., Awaitable[JobRunView]]
 
 @router.get("", response_model=models.JobsOut, summary="List jobs")
 async def list_jobs(request: Request, response: Response, query: Annotated[models.JobQuery, Query()]) -> dict[str, Any]:
-    """List job runs, newest first: those of your service, or with an admin key those of all."""
+    """List job runs, newest first: those of your service; with an admin key those of all, or of one service."""
     key = await authenticate_owner(request, KeyScope.READ)
-    filters = JobFilter(service_id=_get_service(key), kind=query.kind, state=query.state, schedule=query.schedule)
+    service_id = await choose_service(request, key, query.service)
+    filters = JobFilter(service_id=service_id, kind=query.kind, state=query.state, schedule=query.schedule)
     async with get_dependencies(request).database.read() as connection:
         runs = await job_store.list_runs(connection, filters, before=query.before, limit=query.limit + 1)
     page, following = pagination.cut_page(request, response, runs, query.limit)

@@ -9,27 +9,27 @@ from pydantic import BaseModel, Field
 
 from notifier.api import fields, pagination, request_model
 from notifier.api.request_model import RequestModel
+from notifier.api.service_choice import ServiceName
 from notifier.auth import key_admin, service_admin
-from notifier.auth.authenticated_key import DEFAULT_SCOPES, SERVICE_SCOPES, KeyScope
+from notifier.auth.authenticated_key import DEFAULT_SCOPES, KeyScope
 from notifier.states import KeyKind
 
-_ServiceScope = Annotated[
-    KeyScope, Field(strict=False, json_schema_extra={"enum": [scope.value for scope in SERVICE_SCOPES]})
-]
+_Scope = Annotated[KeyScope, Field(strict=False)]
 
 
 class KeyIn(RequestModel):
-    """A new key of this service."""
+    """A new key: of this service, or with an admin key of the service that it names, or else an admin key."""
 
     name: str = Field(max_length=key_admin.MAX_KEY_NAME_LENGTH, description="A name by which you recognise it.")
     kind: KeyKind = Field(
         KeyKind.LIVE, strict=False, description="`live`; `team`: mails your team only; `test`: mails nobody."
     )
-    scopes: list[_ServiceScope] = Field(
+    scopes: list[_Scope] = Field(
         default_factory=lambda: list(DEFAULT_SCOPES),
         min_length=1,
         max_length=len(KeyScope),
-        description="What it may do; only scopes that your own key has.",
+        description="What it may do; only scopes that your own key has. Default: `notifications:send` and "
+        "`notifications:read`, or of an admin key `admin` and those for templates.",
     )
     expires_at: fields.Time | None = Field(
         None,
@@ -57,12 +57,14 @@ class KeyQuery(pagination.PageQuery):
     """Which keys are listed."""
 
     include_ended: Annotated[bool, Query(description="List revoked and expired keys too.")] = False
+    service: ServiceName = None
 
 
 class KeyOut(BaseModel):
     """A key without its secret."""
 
     id: UUID
+    service: str | None = Field(description="The name of its service; null: an admin key.")
     name: str
     prefix: str = Field(description="The beginning of the key.")
     kind: KeyKind

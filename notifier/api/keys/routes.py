@@ -1,10 +1,11 @@
-"""`/v1/keys`: the service's own API keys; `/v1/team-recipients`: whom its team keys may mail; `/v1/whoami`.
+"""`/v1/keys`: the service's API keys, or all; `/v1/team-recipients`: whom its team keys may mail; `/v1/whoami`.
 
 A key itself is shown once, in the reply to its creation.
 """
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -19,11 +20,14 @@ from notifier.api.dependencies import (
 from notifier.api.fields import parse_id
 from notifier.api.keys import models
 from notifier.api.request_reader import document_body, read_model, read_optional_model
-from notifier.auth import key_admin, service_admin
-from notifier.auth.authenticated_key import Caller, KeyScope
-from notifier.auth.key_admin import KeyView, NewKey
+from notifier.api.service_choice import ServiceName, authenticate_chooser
+from notifier.api.services.recipients import normalise_recipients
+from notifier.auth import key_admin, key_lookup, service_admin
+from notifier.auth.authenticated_key import ADMIN_SCOPES, SERVICE_SCOPES, Caller, KeyScope
+from notifier.auth.authenticator import get_key_prefix
+from notifier.auth.key_admin import NewKey
+from notifier.auth.key_lookup import KeyView
 from notifier.auth.service_admin import ServiceChanges
-from notifier.email_address import InvalidAddressError
 from notifier.errors import Fault, InvalidRequestError
 from notifier.states import KeyKind
 
@@ -32,13 +36,13 @@ router = APIRouter(prefix="/v1", tags=["keys"])
 
 @router.get("/keys", response_model=models.KeyPageOut, summary="List API keys")
 async def list_keys(request: Request, response: Response, query: Annotated[models.KeyQuery, Query()]) -> dict[str, Any]:
-    """List the service's valid keys, or all."""
+    """List the service's valid keys, or all. With an admin key: those of the service that it names, or of everybody."""
     dependencies = get_dependencies(request)
-    caller = await authenticate_service(request, KeyScope.KEYS)
+    _, service_id = await authenticate_chooser(request, KeyScope.KEYS, query.service)
     async with dependencies.database.read() as connection:
-        keys = await key_admin.list_keys(
+        keys = await key_lookup.list_keys(
             connection,
-            caller.service_id,
+            service_id,
             lasting_after=None if query.include_ended else dependencies.clock.now(),
             before=query.before,
             limit=query.limit + 1,
@@ -49,10 +53,10 @@ async def list_keys(request: Request, response: Response, query: Annotated[model
 
 @router.get("/keys/{key_id}", response_model=models.KeyOut, summary="Get an API key")
 async def get_key(request: Request, key_id: str) -> dict[str, Any]:
-    """Get a key of the service."""
-    caller = await authenticate_service(request, KeyScope.KEYS)
+    """Get a key of the service, or with an admin key any, by its id or its prefix."""
+    _, service_id = await authenticate_chooser(request, KeyScope.KEYS, None)
     async with get_dependencies(request).database.read() as connection:
-        return vars(await key_admin.get_key(connection, caller.service_id, parse_id(key_id, "key")))
+        return vars(await key_lookup.find_key(connection, service_id, _parse_key_name(key_id)))
 
 
 @router.post(
@@ -62,13 +66,19 @@ async def get_key(request: Request, key_id: str) -> dict[str, Any]:
     summary="Create an API key",
     openapi_extra=document_body(models.KeyIn),
 )
-async def create_key(request: Request, response: Response, audit: AuditDependency) -> dict[str, Any]:
-    """Create a key that is not stronger than yours: in scopes, kind (test, team, live), rate and end."""
-    caller = await authenticate_service(request, KeyScope.KEYS)
-    new_key = _parse_new_key(await read_model(request, models.KeyIn), get_dependencies(request).clock.now())
+async def create_key(
+    request: Request, response: Response, audit: AuditDependency, service: ServiceName = None
+) -> dict[str, Any]:
+    """Create a key that is not stronger than yours: in scopes, kind (test, team, live), rate and end.
+
+    With an admin key: a key of the service that it names, else an admin key.
+    """
+    caller, service_id = await authenticate_chooser(request, KeyScope.KEYS, service)
+    body = await read_model(request, models.KeyIn)
+    new_key = _parse_new_key(body, get_dependencies(request).clock.now(), is_admin=service_id is None)
     async with open_change_transaction(request) as connection:
         view, key = await key_admin.create_key(
-            connection, caller.service_id, new_key, actor=audit.get_actor(caller), limited_by=caller
+            connection, service_id, new_key, actor=audit.get_actor(caller), limited_by=caller
         )
     _set_new_key_headers(response, view)
     return vars(view) | {"key": key}
@@ -84,14 +94,14 @@ async def create_key(request: Request, response: Response, audit: AuditDependenc
 async def rotate_key(request: Request, response: Response, key_id: str, audit: AuditDependency) -> dict[str, Any]:
     """Create a key like this one, which ends after the overlap. 409 if it has ended, or was rotated before.
 
-    The new key ends no later than yours, and its rate is no higher.
+    The new key ends no later than yours, and its rate is no higher. The path has the id or the prefix of the key.
     """
-    caller = await authenticate_service(request, KeyScope.KEYS)
+    caller, _ = await authenticate_chooser(request, KeyScope.KEYS, None)
     body = await read_optional_model(request, models.RotateIn)
-    id_, overlap = parse_id(key_id, "key"), timedelta(seconds=body.overlap_seconds)
+    which, overlap = _parse_key_name(key_id), timedelta(seconds=body.overlap_seconds)
     async with open_change_transaction(request) as connection:
         old, new, key = await key_admin.rotate_key(
-            connection, id_, actor=audit.get_actor(caller), overlap=overlap, limited_by=caller
+            connection, which, actor=audit.get_actor(caller), overlap=overlap, limited_by=caller
         )
     _set_new_key_headers(response, new)
     return vars(new) | {"key": key, "replaces": vars(old)}
@@ -99,11 +109,14 @@ async def rotate_key(request: Request, response: Response, key_id: str, audit: A
 
 @router.delete("/keys/{key_id}", response_model=models.KeyOut, summary="Revoke an API key")
 async def revoke_key(request: Request, key_id: str, audit: AuditDependency) -> dict[str, Any]:
-    """Revoke a key of your own kind or a weaker one. Every process refuses it within a second; twice is no error."""
-    caller = await authenticate_service(request, KeyScope.KEYS)
-    id_ = parse_id(key_id, "key")
+    """Revoke a key of your own kind or a weaker one, by its id or prefix.
+
+    Every process refuses it within a second; twice is no error.
+    """
+    caller, _ = await authenticate_chooser(request, KeyScope.KEYS, None)
+    which = _parse_key_name(key_id)
     async with open_change_transaction(request) as connection:
-        return vars(await key_admin.revoke_key(connection, id_, actor=audit.get_actor(caller), limited_by=caller))
+        return vars(await key_admin.revoke_key(connection, which, actor=audit.get_actor(caller), limited_by=caller))
 
 
 @router.put(
@@ -116,7 +129,7 @@ async def set_team_recipients(request: Request, audit: AuditDependency) -> dict[
     """Replace the recipients that all team keys of this service may mail. Only a live key may do this."""
     caller = await authenticate_service(request, KeyScope.KEYS)
     caller.require_live("says whom team keys may mail")
-    team = _normalise_recipients((await read_model(request, models.TeamIn)).recipients)
+    team = normalise_recipients((await read_model(request, models.TeamIn)).recipients, "/recipients")
     async with open_change_transaction(request) as connection:
         service = await service_admin.update_service(
             connection, caller.service_id, ServiceChanges(team_recipients=team), actor=audit.get_actor(caller)
@@ -137,7 +150,7 @@ async def get_whoami(request: Request) -> dict[str, Any]:
     key = await authenticate_key(request, None)
     caller = key if isinstance(key, Caller) else None
     async with dependencies.database.read() as connection:
-        view = await key_admin.get_key(connection, caller.service_id if caller else None, key.key_id)
+        view = await key_lookup.get_key(connection, caller.service_id if caller else None, key.key_id)
     reply = {
         "service": caller.service_name if caller else None,
         "key": vars(view),
@@ -158,19 +171,22 @@ def _set_new_key_headers(response: Response, view: KeyView) -> None:
     response.headers["Cache-Control"] = "no-store"
 
 
-def _parse_new_key(body: models.KeyIn, now: datetime) -> NewKey:
-    if faults := fields.check_expiry(body.expires_at, now):
-        raise InvalidRequestError(faults)
-    return NewKey(**body.model_dump() | {"scopes": tuple(body.scopes)})
+def _parse_key_name(text: str) -> UUID | str:
+    """Parse the id or the prefix of a key. Raises `NotFoundError` for anything else."""
+    return get_key_prefix(text) or parse_id(text, "key")
 
 
-def _normalise_recipients(texts: list[str]) -> list[str]:
-    recipients, faults = [], []
-    for index, text in enumerate(texts):
-        try:
-            recipients.append(service_admin.normalise_team_recipient(text))
-        except InvalidAddressError as error:
-            faults.append(Fault(f"/recipients/{index}", "invalid_address", str(error)))
+def _parse_new_key(body: models.KeyIn, now: datetime, *, is_admin: bool) -> NewKey:
+    faults = fields.check_expiry(body.expires_at, now)
+    allowed = tuple(KeyScope) if is_admin else SERVICE_SCOPES
+    faults += [
+        Fault(f"/scopes/{index}", "invalid_value", f"only an admin key can have {scope.value}")
+        for index, scope in enumerate(body.scopes)
+        if scope not in allowed
+    ]
+    if is_admin and body.kind is not KeyKind.LIVE:
+        faults.append(Fault("/kind", "invalid_value", "an admin key sends no mail: it is always live"))
     if faults:
         raise InvalidRequestError(faults)
-    return recipients
+    scopes = ADMIN_SCOPES if is_admin and "scopes" not in body.model_fields_set else tuple(body.scopes)
+    return NewKey(**body.model_dump() | {"scopes": scopes})

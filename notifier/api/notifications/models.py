@@ -18,10 +18,12 @@ from notifier.lookup.content_preview import ContentView
 from notifier.lookup.index_walk import NotificationFilter
 from notifier.lookup.notification_view import AttemptView, CopyView, NotificationView, TimelineItem
 from notifier.lookup.wait_explanation import Because
-from notifier.states import KeyKind, Priority, Reason, Role, Status, WhenUncertain
+from notifier.states import EntryState, KeyKind, Priority, Reason, Role, Status, WhenUncertain
 
 SCHEDULED = "scheduled"
 """How `queued` is shown while `send_at` is in the future."""
+
+ID_PREFIX_PATTERN = "^[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{0,4}){0,3}(-?[0-9A-Fa-f]{0,12})$"
 
 ShownStatus = TypeAliasType("ShownStatus", Literal[
     "scheduled", "queued", "deferred", "sent", "delivered", "bounced", "complained", "failed", "expired", "suppressed",
@@ -87,6 +89,7 @@ class NotificationOut(BaseModel):
     uncertain_at: datetime | None
     when_uncertain: WhenUncertain | None = Field(description="Null: accepted by an older release, and held.")
     next_attempt_at: datetime | None
+    held: bool = Field(description="True: it waits for a person, because nobody knows whether a relay took it.")
     tags: list[str]
     metadata: dict[str, str]
 
@@ -145,6 +148,7 @@ def build_notification_reply(
         "to": view.recipient,
         "status": get_shown_status(view.status, view.send_at, now),
         "next_attempt_at": view.due_at,
+        "held": view.entry_state is EntryState.HELD,
         "tags": view.tags or [],
         "metadata": view.meta or {},
         "copies": [_build_copy_reply(copy, now) for copy in view.copies],
@@ -185,6 +189,10 @@ class NotificationQuery(pagination.PageQuery):
     template: Annotated[str | None, Query(max_length=64, pattern=pagination.NO_NUL)] = None
     tag: Annotated[str | None, Query(max_length=64, pattern=pagination.NO_NUL)] = None
     batch_id: UUID | None = None
+    id_prefix: Annotated[
+        str | None,
+        Query(max_length=36, pattern=ID_PREFIX_PATTERN, description="The first digits of the id, at least eight."),
+    ] = None
     created_after: Annotated[AwareTime | None, Query(description="At this time or later.")] = None
     created_before: Annotated[AwareTime | None, Query(description="Before this time.")] = None
     copies: Annotated[bool, Query(description="List copies as well.")] = False
@@ -197,6 +205,7 @@ class NotificationQuery(pagination.PageQuery):
             status=Status.QUEUED if is_queued else Status(self.status) if self.status else None,
             scheduled=self.status == SCHEDULED if is_queued else None,
             to=_normalise_recipient(self.to),
+            id_prefix=self.id_prefix.replace("-", "").lower() if self.id_prefix else None,
             **self.model_dump(include={"template", "tag", "batch_id", "created_after", "created_before", "copies"}),
         )
 

@@ -15,6 +15,9 @@ POST a notification. At 202 it is stored durably, and you can always find out wh
 Send `Authorization: Bearer ntf_live_…`. Unknown fields are refused. Every error is
 `application/problem+json` with a stable `code`, explained at `/problems/{code}`. If a reply was lost, repeat the
 request with the same `Idempotency-Key`.
+
+Every response has an `X-Request-Id`, which you may send: 1 to 64 letters, digits, `.`, `_` or `-`. The operator finds
+the request in the logs with it.
 """
 TAGS = [
     {"name": "notifications", "description": "Submit mail, find out what happened to it, cancel or change it."},

@@ -6,16 +6,18 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
-from notifier.api import fields
+from notifier.api import fields, request_model
 from notifier.api.request_model import RequestModel
 from notifier.job_states import CatchUp, Overlap, SkipReason
+from notifier.jobs.schedule_file import ScheduleChange
 from notifier.jobs.schedule_request import SCHEDULE_NAME, ScheduleRequest
-from notifier.jobs.schedule_store import ScheduleView
+from notifier.jobs.schedule_store import MAX_SCHEDULES, ScheduleView
 from notifier.jobs.timing import MAX_COUNTED_TIMES, MAX_TIMING_LENGTH
 from notifier.states import JobKind
 
 NAME_PATTERN = f"^{SCHEDULE_NAME.pattern}$"
 MAX_OPTIONS = 20
+MAX_NAME_LENGTH = 64
 MAX_NEXT = 100
 _Revision = Annotated[int, Field(ge=0, le=2**31 - 2), BeforeValidator(fields.convert_whole_number)]
 _EXAMPLE: JsonValue = {
@@ -59,6 +61,38 @@ class ScheduleIn(RequestModel):
             enabled=self.enabled,
             revision=self.revision,
         )
+
+
+class SchedulesIn(RequestModel):
+    """Several schedules by name, each as it is to be."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"schedules": {"daily": _EXAMPLE}}]})
+    limits = request_model.VARIABLES_LIMITS
+
+    schedules: Annotated[
+        dict[str, ScheduleIn],
+        Field(min_length=1, max_length=MAX_SCHEDULES),
+        fields.document_field(propertyNames={"pattern": NAME_PATTERN, "maxLength": MAX_NAME_LENGTH}),
+    ] = Field(description="By name. The `revision` of a schedule is not looked at.")
+
+
+class ScheduleSwitchIn(RequestModel):
+    """Whether a schedule begins runs."""
+
+    enabled: bool = Field(description="False: it begins no runs, except by hand.")
+
+
+class SavedScheduleOut(BaseModel):
+    """What was done with a schedule."""
+
+    name: str
+    change: ScheduleChange
+
+
+class SavedSchedulesOut(BaseModel):
+    """What was done with each schedule, by name."""
+
+    schedules: list[SavedScheduleOut]
 
 
 class ScheduleOut(BaseModel):

@@ -58,6 +58,7 @@ class SuppressionOut(BaseModel):
         description="`service`: yours. `instance`: it stops every service's mail, and only the operator can lift it.",
         json_schema_extra={"enum": ["service", "instance"]},
     )
+    service: str | None = Field(description="The name of the service; null: of the instance.")
     service_id: UUID | None = Field(description="Null: of the instance.")
     scope: SuppressionScope
     reason: SuppressionReason

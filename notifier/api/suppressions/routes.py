@@ -1,5 +1,6 @@
 """`/v1/suppressions`: list and add addresses that the service must not mail; lift its own."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from notifier.api.request_reader import document_body, read_model, read_optional
 from notifier.api.service_choice import ServiceName, authenticate_chooser
 from notifier.api.suppressions import models
 from notifier.audit import Actor
+from notifier.auth import service_admin
 from notifier.auth.authenticated_key import KeyScope
 from notifier.db.tables import INSTANCE
 from notifier.errors import Fault, InvalidRequestError
@@ -47,8 +49,9 @@ async def list_suppressions(
                 connection, service_id, filters, before=query.before, limit=query.limit + 1
             )
         )
+        names = await service_admin.get_service_names(connection, (view.service_id for view in views))
     page, cursor = pagination.cut_page(request, response, views, query.limit)
-    return {"suppressions": [_build_suppression_reply(view) for view in page], "next": cursor}
+    return {"suppressions": [_build_suppression_reply(view, names) for view in page], "next": cursor}
 
 
 @router.post(
@@ -73,9 +76,10 @@ async def add_suppression(
     new_suppression = _parse_new_suppression(body, service_id or INSTANCE, actor)
     async with open_change_transaction(request) as connection:
         fate, view = await suppression.add_suppression(connection, new_suppression, actor=actor)
+        names = await service_admin.get_service_names(connection, [view.service_id])
     response.status_code = 201 if fate is SuppressionFate.ADDED else 200
     response.headers["Location"] = f"{router.prefix}/{view.id}"
-    return _build_suppression_reply(view)
+    return _build_suppression_reply(view, names)
 
 
 @router.get("/{suppression_id}", response_model=models.SuppressionOut, summary="Get a suppression")
@@ -84,7 +88,9 @@ async def get_suppression(request: Request, suppression_id: str, service: Servic
     _, service_id = await authenticate_chooser(request, KeyScope.SUPPRESSIONS, service)
     id_ = parse_id(suppression_id, "suppression")
     async with get_dependencies(request).database.read() as connection:
-        return _build_suppression_reply(await suppression.get_suppression(connection, service_id, id_))
+        view = await suppression.get_suppression(connection, service_id, id_)
+        names = await service_admin.get_service_names(connection, [view.service_id])
+    return _build_suppression_reply(view, names)
 
 
 @router.delete(
@@ -110,8 +116,10 @@ async def lift_suppression(
         )
 
 
-def _build_suppression_reply(view: SuppressionView) -> dict[str, Any]:
+def _build_suppression_reply(view: SuppressionView, names: Mapping[UUID, str]) -> dict[str, Any]:
+    """Build the reply for a suppression; `names`: of services."""
     return vars(view) | {
+        "service": names.get(view.service_id),
         "service_id": None if view.is_instance_wide else view.service_id,
         "owner": "instance" if view.is_instance_wide else "service",
     }

@@ -5,12 +5,11 @@ from uuid import UUID
 
 import msgspec
 from fastapi import Path
-from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints
 
 from notifier.api import fields, request_model
 from notifier.api.notifications.submission_models import MAX_VARIABLES
 from notifier.api.request_model import RequestModel
-from notifier.retention_settings import MAX_KEEP_DAYS
 from notifier.states import Category, Priority, WhenUncertain
 from notifier.template_language.template_source import TemplateSettings, TemplateSource
 from notifier.templating.validation import MAX_FILES, MAX_SOURCE_BYTES
@@ -45,7 +44,6 @@ _Files = Annotated[
     Field(max_length=MAX_FILES),
     fields.document_field(propertyNames={"pattern": FILE_PATTERN, "maxLength": MAX_FILE_NAME_LENGTH}),
 ]
-_KeepDays = Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS), BeforeValidator(fields.convert_whole_number)]
 _Sample = Annotated[dict[str, Any], Field(max_length=MAX_VARIABLES)]
 
 
@@ -87,7 +85,7 @@ class SettingsIn(RequestModel):
         max_length=20,
         description="Schemes that links may have besides https, http, mailto, tel and sms, such as `shopapp`.",
     )
-    keep_content_days: _KeepDays | None = Field(
+    keep_content_days: fields.KeepDays | None = Field(
         None,
         description="Days that content is kept after the end, up to the operator's ceiling. Default: as the service or "
         "the instance says.",

@@ -15,12 +15,13 @@ from notifier.auth.password_hasher import (
     WeakPasswordError,
 )
 from notifier.auth.staff_sign_in import SignInRefusedError
-from notifier.console.act import account_act, get_actor, get_request_id, open_change
+from notifier.console.act import account_act, get_actor, open_change
 from notifier.console.context import get_console
 from notifier.console.form import FormErrors, read_form
 from notifier.console.page import list_time_zones, redirect, render_page, require_member
 from notifier.console.session_gate import set_session_cookie
 from notifier.errors import InvalidRequestError
+from notifier.telemetry.request_observer import get_request_id
 
 PATH = "/console/me"
 REFUSED = 422

@@ -11,7 +11,7 @@ from notifier.auth import staff_admin, staff_session
 from notifier.auth.password_hasher import MAX_PASSWORD_LENGTH, TooManySignInsError
 from notifier.auth.staff_session import SignedIn, SignInOrigin
 from notifier.auth.staff_sign_in import SignInRefusedError
-from notifier.console.act import account_act, get_actor, get_request_id, open_change
+from notifier.console.act import account_act, get_actor, open_change
 from notifier.console.client_address import find_client_address
 from notifier.console.context import get_console
 from notifier.console.form import FormErrors, read_form
@@ -22,6 +22,7 @@ from notifier.console.session_gate import (
     find_request_session,
     set_session_cookie,
 )
+from notifier.telemetry.request_observer import get_request_id
 
 TOO_MANY, REFUSED = 429, 422
 MAX_EMAIL_LENGTH = 320

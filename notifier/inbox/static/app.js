@@ -1,19 +1,21 @@
 /* The page as a whole: what is shown, the address (#/<id>), live updates, and the keyboard. */
 
-import { markList, reveal, showList, tick } from "./list.js";
-import { isRead, markRead } from "./read_marks.js";
-import { showChoice, showEmpty, showGone, showMessage, showUnreachable } from "./reader.js";
+import { focusRow, markList, reveal, showList, tick } from "./list.js";
+import { isRead, markAllRead, markRead } from "./read_marks.js";
+import { showEmpty, showGone, showMessage, showUnreachable } from "./reader.js";
+import { openRelease } from "./release.js";
 import { counted } from "./words.js";
 
 const STEP = 100;
+const ALL = 9999; // more than the inbox keeps
 const CALM = 120; // milliseconds between two looks at a list that keeps changing
 const PATIENCE = 1000; // milliseconds before the next try to reach an inbox that went away
 const panes = document.getElementById("panes");
 const query = document.getElementById("query");
-const state = { items: [], total: 0, found: 0, smtp: "", limit: STEP, loaded: false, newest: null, shown: null };
+const state = { items: [], total: 0, found: 0, smtp: "", chaos: false, limit: STEP, loaded: false, newest: null, shown: null };
 
 const chosen = () => location.hash.slice(2);
-const wanted = () => chosen() || (state.total ? "(choice)" : "(empty)");
+const wanted = () => chosen() || (state.total ? "(list)" : "(empty)");
 
 /* The list */
 
@@ -62,7 +64,11 @@ function showNumbers() {
   document.title = unread ? `(${unread}) Inbox` : "Inbox";
   const all = counted(state.total, "message");
   const matching = state.found ? `${state.found.toLocaleString("en")} of ${all}` : `No match in ${all}`;
-  document.getElementById("count").textContent = query.value.trim() ? matching : all;
+  const unreadWords = unread && !query.value.trim() ? `, ${unread.toLocaleString("en")} unread` : "";
+  document.getElementById("count").textContent = (query.value.trim() ? matching : all) + unreadWords;
+  document.getElementById("smtp").textContent = `SMTP ${state.smtp}`;
+  document.getElementById("chaos").hidden = !state.chaos;
+  document.getElementById("mark-all").hidden = unread === 0;
   document.getElementById("older").hidden = state.found <= state.items.length;
   document.getElementById("delete-all").hidden = state.total === 0;
 }
@@ -73,11 +79,12 @@ async function showChosen() {
   const id = chosen();
   if (!state.loaded) return;
   panes.dataset.view = id ? "message" : state.total ? "list" : "empty";
+  const before = state.shown;
   state.shown = wanted();
   markList(id);
   if (!id) {
-    if (state.total) showChoice(state.smtp);
-    else showEmpty(state.smtp);
+    if (!state.total) showEmpty(state.smtp);
+    else if (before) focusRow(before);
     return;
   }
   try {
@@ -89,7 +96,7 @@ async function showChosen() {
     markList(id);
     showNumbers();
     reveal(id);
-    showMessage(message, () => remove(id));
+    showMessage(message, { remove: () => remove(id), release: () => openRelease(message) });
   } catch {
     if (id === chosen()) showUnreachable();
     state.shown = null;
@@ -105,6 +112,17 @@ async function remove(id) {
   location.replace(wide && next && place >= 0 ? `#/${next.id}` : "#/");
   refresh();
 }
+
+/* Mark all as read */
+
+document.getElementById("mark-all").addEventListener("click", async () => {
+  const parameters = new URLSearchParams({ query: query.value, limit: ALL });
+  const answer = await fetch(`/inbox/messages?${parameters}`);
+  if (!answer.ok) return;
+  markAllRead((await answer.json()).items.map((item) => item.id));
+  markList(chosen());
+  showNumbers();
+});
 
 /* Delete all */
 
@@ -175,7 +193,7 @@ const KEYS = {
 };
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || dialog.open) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (event.target === query) {
     if (event.key === "Escape" || event.key === "Enter") query.blur();
     return;

@@ -23,6 +23,7 @@ export function icon(path, box = 20) {
   return svg;
 }
 
+export const OUTWARD = "M8 5H5v10h10v-3M11 4h5v5M16 4l-7 7";
 export const CLIP = "M14.5 9.2l-5 5a3 3 0 0 1-4.3-4.2l5.6-5.6a2 2 0 0 1 2.9 2.8l-5.4 5.4a1 1 0 0 1-1.4-1.4l4.6-4.6";
 export const ENVELOPE = "M4 7.5h24a2 2 0 0 1 2 2v14a2 2 0 0 1-2 2H4a2 2 0 0 1-2-2v-14a2 2 0 0 1 2-2zM2.6 8.6L16 18.5 29.4 8.6";
 

@@ -1,6 +1,6 @@
 /* The list of messages. Rows are kept by id, so that an update moves neither the focus nor the scroll position. */
 
-import { CLIP, el, face, icon } from "./elements.js";
+import { CLIP, el, icon } from "./elements.js";
 import { isRead } from "./read_marks.js";
 import { ago, exactly } from "./words.js";
 
@@ -36,6 +36,10 @@ export function reveal(id) {
   rows.get(id)?.firstElementChild.scrollIntoView({ block: "nearest" });
 }
 
+export function focusRow(id) {
+  rows.get(id)?.firstElementChild.focus();
+}
+
 export function tick() {
   for (const time of document.querySelectorAll("time[data-ago]")) time.textContent = ago(new Date(time.dateTime));
 }
@@ -45,30 +49,25 @@ function newRow(item, animate) {
   const link = el(
     "a",
     { class: animate ? "row fresh" : "row", href: `#/${item.id}` },
-    face(item.from),
+    el("span", { class: "dot", "aria-hidden": "true" }),
+    recipients(item.to),
     el(
       "span",
-      { class: "row-line" },
-      el("span", { class: "row-from" }, item.from.name || item.from.address || "(no sender)"),
-      el("time", { class: "row-time", datetime: item.received, title: exactly(received), "data-ago": true }, ago(received)),
-    ),
-    el(
-      "span",
-      { class: "row-line" },
+      { class: "row-text" },
       el("span", { class: "row-subject" }, item.subject || "(no subject)"),
-      el(
-        "span",
-        { class: "row-marks" },
-        item.attachments > 0 && [icon(CLIP), el("span", { class: "unseen" }, "with attachment")],
-        el("span", { class: "dot", "aria-hidden": "true" }),
-        el("span", { class: "unseen unread-word" }, "unread"),
-      ),
+      el("span", { class: "row-preview" }, item.preview),
     ),
-    el("span", { class: "row-more" }, el("span", { class: "row-to" }, recipients(item.to)), item.preview && ` · ${item.preview}`),
+    el("span", { class: "row-from", title: item.from.address }, el("span", { class: "unseen" }, "from "), item.from.name || item.from.address || "(no sender)"),
+    el("span", { class: "row-marks" }, item.attachments > 0 && [icon(CLIP), el("span", { class: "unseen" }, "with attachment")]),
+    el("time", { class: "row-time", datetime: item.received, title: exactly(received), "data-ago": true }, ago(received)),
+    el("span", { class: "unseen unread-word" }, "unread"),
   );
   const row = el("li", {}, link);
   rows.set(item.id, row);
   return row;
 }
 
-const recipients = ([first, ...others]) => `to ${first}${others.length ? ` +${others.length}` : ""}`;
+function recipients([first, ...others]) {
+  const more = others.length > 0 && el("span", { class: "row-others", title: others.join(", ") }, ` +${others.length}`);
+  return el("span", { class: "row-to" }, el("span", { class: "row-address" }, first || "(no recipient)"), more);
+}

@@ -15,9 +15,11 @@ const read = load();
 
 export const isRead = (id) => read.has(id);
 
-export function markRead(id) {
-  if (read.has(id)) return;
-  read.add(id);
+export const markRead = (id) => markAllRead([id]);
+
+export function markAllRead(ids) {
+  if (ids.every(isRead)) return;
+  for (const id of ids) read.add(id);
   try {
     localStorage.setItem(KEY, JSON.stringify([...read].slice(-KEPT)));
   } catch {

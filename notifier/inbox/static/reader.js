@@ -1,28 +1,37 @@
 /* The reading pane: one message, or what is said when there is none. */
 
-import { CLIP, ENVELOPE, el, face, icon } from "./elements.js";
-import { headersView, htmlView, sourceView, textView } from "./views.js";
+import { checkView } from "./check_view.js";
+import { CLIP, ENVELOPE, OUTWARD, el, face, icon } from "./elements.js";
+import { headersView, htmlSourceView, htmlView, rawView, textView } from "./views.js";
 import { bytes, exactly } from "./words.js";
 
 const reader = document.getElementById("reader");
-const VIEWS = { html: ["HTML", htmlView], text: ["Text", textView], source: ["Source", sourceView], headers: ["Headers", headersView] };
+const VIEWS = {
+  html: ["HTML", htmlView],
+  markup: ["HTML source", htmlSourceView],
+  text: ["Text", textView],
+  check: ["Check", checkView],
+  headers: ["Headers", headersView],
+  raw: ["Raw", rawView],
+};
+const NEEDS_HTML = new Set(["html", "markup", "check"]);
 const WIDTHS = { 375: "375 px", 640: "640 px", full: "Full" };
-const habit = { view: "html", width: "640" };
+const habit = { view: "html", width: "640", dark: false };
 
-export function showMessage(message, remove) {
+export function showMessage(message, actions) {
   const panel = el("div", { class: "view", id: "view", role: "tabpanel" });
   const views = el("div", { class: "views" });
-  const show = (name) => {
-    const focused = views.contains(document.activeElement);
-    views.replaceChildren(tabs(message, name, choose), name === "html" ? widths(panel) : "");
+  const show = (name, line) => {
+    const focused = views.contains(document.activeElement) || line;
+    views.replaceChildren(tabs(message, name, choose), name === "html" ? looks(panel) : "");
     panel.setAttribute("aria-labelledby", `tab-${name}`);
-    panel.replaceChildren(...VIEWS[name][1](message, habit.width));
+    panel.replaceChildren(...VIEWS[name][1](message, { ...habit, line, showLine: (number) => show("markup", number) }));
     if (focused) document.getElementById(`tab-${name}`).focus();
   };
   const choose = (name) => show((habit.view = name));
-  reader.replaceChildren(head(message, remove), views, panel);
+  reader.replaceChildren(head(message, actions), views, panel);
   reader.scrollTop = 0;
-  show(has(message, habit.view) ? habit.view : ["html", "text", "source"].find((name) => has(message, name)));
+  show(has(message, habit.view) ? habit.view : ["html", "text", "raw"].find((name) => has(message, name)));
 }
 
 export function showGone() {
@@ -31,14 +40,6 @@ export function showGone() {
 
 export function showUnreachable() {
   blank(el("h1", {}, "The inbox does not answer"), el("p", {}, "It may have been stopped. This page comes back by itself."), backLink());
-}
-
-export function showChoice(smtp) {
-  blank(
-    el("h1", {}, "Choose a message"),
-    el("p", {}, `New mail to ${smtp} appears in the list by itself.`),
-    el("div", { class: "keys" }, hint("j", "next"), hint("k", "previous"), hint("/", "search")),
-  );
 }
 
 export function showEmpty(smtp) {
@@ -56,17 +57,18 @@ function blank(...content) {
   reader.replaceChildren(el("div", { class: "blank" }, icon(ENVELOPE, 32), ...content));
 }
 
-const hint = (key, meaning) => el("span", {}, el("kbd", {}, key), ` ${meaning}`);
 const backLink = () => el("a", { class: "button back", href: "#/" }, "← All mail");
-const has = (message, name) => (name === "html" ? message.html : name === "text" ? message.text !== null : true);
+const has = (message, name) => (NEEDS_HTML.has(name) ? message.html : name === "text" ? message.text !== null : true);
 
-function head(message, remove) {
+function head(message, { remove, release }) {
   const subject = message.subject ? el("h1", { class: "subject" }, message.subject) : el("h1", { class: "subject none" }, "(no subject)");
   const actions = el(
     "div",
     { class: "actions" },
+    message.notification && el("a", { class: "button", id: "notification", href: message.notification, target: "_blank", rel: "noopener", title: "What became of this notification, and why: in the console" }, "Notification ", icon(OUTWARD)),
+    el("button", { class: "button", id: "release-open", type: "button", onclick: release }, "Release"),
     el("a", { class: "button", href: `/api/v1/messages/${message.id}/download`, download: `${message.id}.eml` }, "Download"),
-    el("button", { class: "button", id: "delete", type: "button", onclick: remove }, "Delete"),
+    el("button", { class: "button risky", id: "delete", type: "button", onclick: remove }, "Delete"),
   );
   return el("header", { class: "head" }, el("div", { class: "head-top" }, backLink(), subject, actions), who(message), files(message));
 }
@@ -96,15 +98,22 @@ function who(message) {
 function files(message) {
   const shown = message.files.filter((file) => !file.inline);
   if (shown.length === 0) return null;
+  const address = (file) => `/inbox/messages/${message.id}/attachments/${file.number}`;
   const link = (file) =>
     el(
       "a",
-      { class: "file", href: `/inbox/messages/${message.id}/attachments/${file.number}`, download: file.name, title: `${file.name}, ${file.type}` },
+      { class: "file", href: address(file), download: file.name, title: `${file.name}, ${file.type}` },
       icon(CLIP),
       el("span", { class: "file-name" }, file.name),
       el("span", { class: "file-size" }, bytes(file.size)),
     );
-  return el("ul", { class: "files", "aria-label": "Attachments" }, shown.map((file) => el("li", {}, link(file))));
+  const thumbnail = (file) =>
+    el(
+      "a",
+      { class: "thumbnail", href: `${address(file)}/image`, target: "_blank", rel: "noopener", title: `Show ${file.name}` },
+      el("img", { src: `${address(file)}/image`, alt: `Image ${file.name}`, loading: "lazy" }),
+    );
+  return el("ul", { class: "files", "aria-label": "Attachments" }, shown.map((file) => el("li", {}, file.image && thumbnail(file), link(file))));
 }
 
 function tabs(message, chosen, choose) {
@@ -135,7 +144,7 @@ function tabs(message, chosen, choose) {
   return el("div", { class: "tabs", role: "tablist", "aria-label": "Views of the message", onkeydown: move }, names.map(tab));
 }
 
-function widths(panel) {
+function looks(panel) {
   const group = el("div", { class: "widths", role: "group", "aria-label": "Width of the mail" });
   const set = (width) => {
     habit.width = width;
@@ -146,5 +155,11 @@ function widths(panel) {
     const pressed = String(width === habit.width);
     group.append(el("button", { class: "width", type: "button", "data-width": width, "aria-pressed": pressed, onclick: () => set(width) }, label));
   }
-  return group;
+  const dark = el("button", { class: "button small dark", id: "dark", type: "button", "aria-pressed": String(habit.dark), title: "Show the mail as readers with dark mode see it" }, "Dark");
+  dark.addEventListener("click", () => {
+    habit.dark = !habit.dark;
+    dark.setAttribute("aria-pressed", String(habit.dark));
+    panel.querySelector(".stage").dataset.scheme = habit.dark ? "dark" : "light";
+  });
+  return el("div", { class: "looks" }, dark, group);
 }

@@ -21,6 +21,7 @@ from notifier.db.tables import AuditEntry
 from notifier.ids import generate_id
 from notifier.runtime import wiring
 from notifier.states import Status
+from notifier.telemetry.request_observer import RequestObserver
 
 
 @pytest.fixture
@@ -166,7 +167,7 @@ async def test_a_route_that_reports_nothing_cannot_answer(
             await audit.write_audit_record(connection, deed, request_audit.get_actor(who))
         return await _count(parts)
 
-    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    transport = httpx2.ASGITransport(app=RequestObserver(app), raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {installation.keys.shop}"}
     async with httpx2.AsyncClient(transport=transport, base_url="http://notifier", headers=headers) as client:
         assert (await client.post("/forgets")).status_code == 500

@@ -9,7 +9,9 @@ from typing import Any
 import httpx2
 import jsonschema_rs
 import pytest
+from support.seeded_installation import Installation
 
+import notifier
 from notifier.api.app import build_bare_app
 from notifier.api.errors import faults, problem_responses
 from notifier.api.errors.problem_catalogue import PROBLEM_ENTRIES
@@ -128,6 +130,40 @@ async def test_a_code_has_a_page(client: httpx2.AsyncClient) -> None:
     assert "The notification has ended" in page.text
     assert (explanation.json()["code"], explanation.json()["status"]) == ("already_ended", 409)
     assert (nothing.status_code, nothing.json()["code"]) == (404, "not_found")
+
+
+async def test_pages_are_json_for_programs(client: httpx2.AsyncClient) -> None:
+    """The start page and the index of codes, with `Accept: application/json`."""
+    del client.headers["Authorization"]
+    accept = {"Accept": "application/json"}
+    start = (await client.get("/", headers=accept)).json()
+    assert (start["name"], start["version"]) == ("Notifier", notifier.__version__)
+    for name in ("documentation", "openapi", "problems", "readiness"):
+        assert (await client.get(start[name])).status_code == 200, name
+    index = (await client.get(start["problems"], headers=accept)).json()["problems"]
+    assert {problem["code"] for problem in index} == set(PROBLEM_ENTRIES)
+    explanation = (await client.get("/problems/gate_closed", headers=accept)).json()
+    assert explanation in index
+
+
+async def test_the_start_page_names_the_console_only_if_it_is_enabled(installation: Installation) -> None:
+    """A link that leads nowhere is not shown."""
+    without = installation.with_settings(console={"enabled": False})
+    for place, is_named in ((installation, True), (without, False)):
+        async with place.open_parts() as parts, place.open_client(parts) as client:
+            page, start = await client.get("/"), await client.get("/", headers={"Accept": "application/json"})
+        assert ('href="console/"' in page.text) is is_named
+        assert (start.json()["console"] is not None) is is_named
+
+
+async def test_a_browser_gets_a_page_for_an_unknown_path(client: httpx2.AsyncClient) -> None:
+    """Programs get a problem; both are 404, and caches keep them apart."""
+    page = await client.get("/nothing/", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    problem = await client.get("/nothing/")
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "There is nothing at this address" in page.text
+    assert (problem.status_code, problem.json()["code"]) == (404, "not_found")
+    assert page.headers["vary"] == problem.headers["vary"] == "Accept"
 
 
 async def test_the_documentation_needs_no_other_server(client: httpx2.AsyncClient) -> None:

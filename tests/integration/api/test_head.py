@@ -12,7 +12,7 @@ from support.seeded_installation import WELCOME
 
 from notifier.runtime import wiring
 
-_MAY_DIFFER = {"date", "ratelimit"}
+_MAY_DIFFER = {"x-request-id", "date", "ratelimit"}
 
 
 def _flat(routes: Iterable[Any]) -> Iterator[Route]:

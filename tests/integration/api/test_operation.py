@@ -1,5 +1,6 @@
 """`/livez`, `/readyz` and `/metrics`: no key needed, current values, and no secrets."""
 
+import platform
 from pathlib import Path
 
 import httpx2
@@ -11,7 +12,9 @@ from support.polling import wait_until
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
+import notifier
 from notifier.delivery.relay_circuits import REASON_TEXTS
+from notifier.ids import generate_id
 from notifier.outcomes import CircuitReason
 from notifier.runtime import wiring
 
@@ -88,6 +91,40 @@ async def test_metrics_count_what_was_accepted_and_refused(client: httpx2.AsyncC
     assert moved("notifier_submit_seconds_count") == 4
     assert after["notifier_outbox_entries", "ready"] == 1
     assert after["notifier_outbox_entries", "leased"] == 0
+
+
+async def test_requests_are_counted_by_the_templates_of_their_routes(client: httpx2.AsyncClient) -> None:
+    """Ids, unknown paths and unknown methods add no labels."""
+    location = (await client.post("/v1/notifications", json=WELCOME)).headers["location"]
+    before = _metrics((await fetch_fresh(client, "/metrics")).text)
+    for method, path in [
+        *(("GET", path) for path in (location, f"/v1/notifications/{generate_id()}", "/nothing", "/a/b")),
+        *((method, location) for method in ("HEAD", "BREW", "STEEP")),
+    ]:
+        await client.request(method, path)
+    after = _metrics((await fetch_fresh(client, "/metrics")).text)
+    moved = {label: after[label] - before.get(label, 0) for label in after}
+    counted = {labels: count for (name, labels), count in moved.items() if name == "notifier_http_requests_total"}
+    route = "/v1/notifications/{notification_id}"
+    assert {labels: count for labels, count in counted.items() if count and "/metrics" not in labels} == {
+        f"GET {route} 200": 1,
+        f"GET {route} 404": 1,
+        "GET other 404": 2,
+        f"HEAD {route} 200": 1,
+        f"other {route} 405": 2,
+    }
+    assert moved["notifier_http_request_seconds_count", route] == 5
+    assert after["notifier_http_requests_in_flight", ""] >= 1
+
+
+async def test_metrics_tell_the_build_and_the_process(client: httpx2.AsyncClient, parts: wiring.ProcessParts) -> None:
+    """The version and the kind of database, and what the process uses."""
+    samples = _metrics((await client.get("/metrics")).text)
+    kind = "sqlite" if parts.database.is_sqlite else "postgresql"
+    assert samples["notifier_build_info", f"{kind} {platform.python_version()} {notifier.__version__}"] == 1
+    names = {name for name, _ in samples}
+    assert names >= {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds"}
+    assert "notifier_render_cpu_seconds_total" in names
 
 
 async def test_the_age_of_the_oldest_due_entry_grows(client: httpx2.AsyncClient) -> None:

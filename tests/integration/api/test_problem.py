@@ -14,7 +14,7 @@ from notifier.settings import RecipientsMode
 
 async def test_an_unknown_path_is_a_problem(client: httpx2.AsyncClient) -> None:
     """An unknown path is a 404 problem."""
-    for path in ("/", "/v1", "/v2/notifications", "/v1/notifications/1/2/3", "/v1/notification"):
+    for path in ("/v1", "/v2/notifications", "/v1/notifications/1/2/3", "/v1/notification"):
         assert outcome(await client.get(path)) == (404, "not_found"), path
 
 

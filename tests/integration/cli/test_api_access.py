@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import MetaData, create_engine
 from support.typed_commands import CommandResult, type_command
 
-from notifier.cli import send
+from notifier.cli import api_access
 from notifier.cli.command import CommandError
 from notifier.client import producer
 
@@ -89,11 +89,11 @@ def test_what_is_missing_is_said(terminal: pytest.MonkeyPatch, tmp_path: Path, c
     """Without a key: exit 2, naming flag and variable. Without an API: the URL that was tried."""
     ended = type_command(*SEND) if command == "send" else _forward(tmp_path)
     assert (ended.code, ended.stderr.count("\n")) == (2, 1)
-    assert "give --key or set NOTIFIER_API_KEY" in ended.stderr
+    assert "no API key for http://127.0.0.1:8000: set NOTIFIER_API_KEY" in ended.stderr
     terminal.setenv("NOTIFIER_URL", "http://127.0.0.1:1")
     terminal.setenv("NOTIFIER_API_KEY", KEY)
     ended = type_command(*SEND) if command == "send" else _forward(tmp_path)
-    assert ended.code == 1
+    assert ended.code == (2 if command == "send" else 1)
     assert KEY not in ended.stderr
     if command == "send":
         assert ended.stderr.startswith("notifier: http://127.0.0.1:1 is out of reach: check --url or NOTIFIER_URL")
@@ -105,8 +105,8 @@ def test_the_key_of_a_demo_stays_on_this_host(terminal: pytest.MonkeyPatch, tmp_
     (tmp_path / folder).mkdir(parents=True)
     (tmp_path / folder / "demo-key").write_text("ntf_live_of_the_demo\n")
     terminal.setenv("NOTIFIER_DATA_DIR", str(tmp_path / "elsewhere"))
-    assert send.resolve_access("", "") == ("http://127.0.0.1:8000", "ntf_live_of_the_demo")
-    assert send.resolve_access("http://localhost:9000", " ")[1] == "ntf_live_of_the_demo"
+    assert api_access.find_access("", "", "NOTIFIER_API_KEY").url == "http://127.0.0.1:8000"
+    assert api_access.find_access("http://localhost:9000", " ", "NOTIFIER_API_KEY").key == "ntf_live_of_the_demo"
     for url in ("https://notifier.example.com", "http://127.0.0.1.example.com", "http://[", "nonsense"):
         with pytest.raises(CommandError):
-            send.resolve_access(url, "")
+            api_access.find_access(url, "", "NOTIFIER_API_KEY")

@@ -65,5 +65,5 @@ def test_doctor_tells_of_both(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def _findings() -> dict[str, dict[str, object]]:
-    findings = json.loads(type_command("doctor", "--json").stdout)
+    findings = json.loads(type_command("doctor", "--json").stdout)["findings"]
     return {finding["name"]: finding for finding in findings}

@@ -23,6 +23,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 COMMANDS = (
     "db upgrade",
     "db check",
+    "db hold-restored",
     "api --port 0",
     "sender",
     "serve --port 0",

@@ -85,6 +85,12 @@ async def walk_schedules(shop: RecordingClient, parts: wiring.ProcessParts, _: W
     assert ([job.id for job in jobs], [job.replayed for job in jobs]) == ([jobs[0].id] * 2, [False, True])
     assert (await shop("schedules.run", "morning")).id != jobs[0].id
     assert (await _watch(shop, parts, jobs[0].id))[-1].state == "succeeded"
+    on = await shop("schedules.switch", "morning", enabled=True)
+    assert (on.enabled, on.revision) == (True, off.revision + 1)
+    (planned,) = await shop("schedules.save_all", {"evening": NOTIFY}, dry_run=True)
+    assert (planned.name, planned.change) == ("evening", "created")
+    assert await shop("schedules.save_all", {"evening": NOTIFY}) == (planned,)
+    assert await shop("schedules.delete", "evening") is None
     assert await shop("schedules.delete", "morning") is None
     assert await shop("schedules.list") == []
     assert len(await shop("jobs.list", schedule="morning", limit=1)) == 2

@@ -31,4 +31,7 @@ async def _manage_staff(shop: RecordingClient) -> None:
     assert (await shop("staff.create_link", ana.id)).url != ana.link.url
     assert [item.id for item in await shop("staff.list")] == [(await shop("staff.get", ana.id)).id] == [ana.id]
     assert (await shop("staff.sessions", ana.id), (await shop("staff.revoke_sessions", ana.id)).ended) == ([], 0)
-    assert "shop" in [service.name for service in await shop("services.list")]
+    made = await shop("services.create", "billing", from_domains=["billing.example"])
+    changed = await shop("services.update", "billing", rate_per_minute=60)
+    assert (changed.id, changed.rate_per_minute, changed.from_domains) == (made.id, 60, ("billing.example",))
+    assert await shop("services.get", made.id) in await shop("services.list")

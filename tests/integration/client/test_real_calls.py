@@ -257,7 +257,7 @@ WALKS: dict[Walk, set[str]] = {
     job_walks.walk_jobs: {"feeds.save", "feeds.fetch"}
     | {f"jobs.{name}" for name in ("list", "get", "watch", "cancel", "pause", "resume", "retry")},
     job_walks.walk_schedules: {"jobs.list", "jobs.watch"}
-    | {f"schedules.{name}" for name in ("list", "get", "save", "delete", "next_times", "run")},
+    | {f"schedules.{name}" for name in ("list", "get", "save", "save_all", "switch", "delete", "next_times", "run")},
     job_walks.walk_feeds: {"jobs.watch"}
     | {f"feeds.{name}" for name in ("list", "get", "save", "delete", "fetch", "confirm", "revisions", "revision")},
     job_walks.walk_merges: {"jobs.watch", "batch"}
@@ -268,7 +268,7 @@ WALKS: dict[Walk, set[str]] = {
         )
     },
     job_walks.walk_statistics: {"send", "statistics"},
-    staff_walks.walk_staff: {"services.list"}
+    staff_walks.walk_staff: {f"services.{name}" for name in ("list", "get", "create", "update")}
     | {
         f"staff.{name}"
         for name in (

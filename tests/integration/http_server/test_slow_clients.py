@@ -14,6 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 from notifier import http_server
 from notifier.api.errors import problem_catalogue
 from notifier.http_server import MAX_BACKLOG, MAX_CONNECTIONS, MIN_CONNECTIONS, RESERVED_FILES, ServerLimits
+from notifier.telemetry.request_observer import RequestObserver
 
 PATIENT = ServerLimits(head_seconds=60, body_seconds=60, unread_seconds=60)
 WHOLE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -127,6 +128,8 @@ def _problem(answer: bytes) -> tuple[int, str]:
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"connection: close" in head.lower()
     problem = json.loads(body)
+    assert f"x-request-id: {problem['request_id']}".encode() in head.lower()
+    assert len(problem["request_id"]) > 2
     assert problem_catalogue.PROBLEM_ENTRIES[problem["code"]].status == problem["status"] == int(head.split()[1])
     return problem["status"], problem["code"]
 
@@ -167,6 +170,30 @@ async def test_a_body_that_does_not_come_is_408() -> None:
         assert await app.ended.get() == "/read"
         heard = [app.heard.get_nowait() for _ in range(app.heard.qsize())]
         assert heard[-1]["type"] == "http.disconnect"
+
+
+async def test_a_late_body_is_refused_with_the_id_of_its_request() -> None:
+    """The application has begun the request, so its log lines and the 408 name the same id."""
+    app = RequestObserver(Application())
+    async with _served(app, ServerLimits(body_seconds=0.2)) as port:
+        answer = await _rest(await _send(port, HALF_BODY.replace(b"Host: x", b"Host: x\r\nX-Request-Id: upload-7")))
+    assert b"X-Request-Id: upload-7\r\n" in answer
+    assert _problem(answer) == (408, "request_timeout")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GARBAGE\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 70_000,
+        b"POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+    ids=["no request", "large header fields", "no chunk"],
+)
+async def test_what_is_no_request_is_400(sent: bytes) -> None:
+    """The client gets a problem document, and the connection ends."""
+    async with _served(Application(), PATIENT) as port:
+        assert _problem(await _rest(await _send(port, sent))) == (400, "http_error")
 
 
 async def test_a_body_behind_its_answer_ends_without_another() -> None:

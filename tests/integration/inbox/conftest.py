@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 from support import browser
 
 from notifier.inbox.inbox_server import BackgroundInbox
+from notifier.inbox.web_app import Access
 
 Send = Callable[..., None]
 BUILT_IN = "built-in"
@@ -24,7 +25,7 @@ REAL_SMTP = os.environ.get("NOTIFIER_TEST_MAILHOG_SMTP", "127.0.0.1:1025")
 
 @pytest.fixture
 def send(inbox: BackgroundInbox) -> Send:
-    """Send a mail to the inbox: `raw` bytes, or a mail composed from the other fields."""
+    """Send a mail to the inbox, or `via` another: `raw` bytes, or a mail composed from the other fields."""
 
     def to_inbox(
         subject: str = "Hello",
@@ -32,10 +33,11 @@ def send(inbox: BackgroundInbox) -> Send:
         to: str = "ann@customer.example",
         sender: str = "shop@shop.example",
         raw: bytes | None = None,
+        via: BackgroundInbox = inbox,
         **bodies: Any,
     ) -> None:
         content = raw if raw is not None else composed(subject, to, sender, **bodies).as_bytes()
-        with smtplib.SMTP(inbox.smtp_host, inbox.smtp_port, local_hostname="tests.example", timeout=100) as client:
+        with smtplib.SMTP(via.smtp_host, via.smtp_port, local_hostname="tests.example", timeout=100) as client:
             client.sendmail(sender, [to], content)
 
     return to_inbox
@@ -114,11 +116,22 @@ def mailhog(request: pytest.FixtureRequest) -> Iterator[MailHog]:
 class InboxPage:
     """A person's actions on the page; each wait ends as soon as the browser shows the expected state."""
 
-    def __init__(self, page: Page, url: str) -> None:
+    def __init__(self, page: Page, inbox: BackgroundInbox, elsewhere: BackgroundInbox) -> None:
         self.page = page
-        self.url = url
+        self.inbox = inbox
+        self.elsewhere = elsewhere  # a server to which the inbox may release mail
+        self.url = inbox.http_url
         self.errors: list[str] = []  # of the browser's console
         page.on("console", self._note_message)
+
+    def start_again(self) -> None:
+        """Empty the inbox, and load its page in a wide window."""
+        self.inbox.clear()
+        self.elsewhere.clear()
+        self.url = self.inbox.http_url
+        self.page.set_viewport_size({"width": 1280, "height": 800})
+        self.errors.clear()
+        self.open()
 
     def open(self, path: str = "/") -> None:
         """Load the page and wait until it listens for new mail."""
@@ -162,11 +175,20 @@ def chromium() -> Iterator[Browser]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def shared_page(chromium: Browser) -> Iterator[InboxPage]:
+    """One page for the tests of a module; its inbox knows a console and may release mail."""
+    with BackgroundInbox() as elsewhere:
+        access = Access(release_ports=[elsewhere.smtp_port])
+        with BackgroundInbox(access=access, console_url="http://console.example/console") as running:
+            # Otherwise Playwright's own colour scheme would win in frames.
+            context = chromium.new_context(color_scheme="null")
+            yield InboxPage(context.new_page(), running, elsewhere)
+            context.close()  # and with it the event stream, before the inbox stops
+
+
 @pytest.fixture
-def page(chromium: Browser, inbox: BackgroundInbox) -> Iterator[InboxPage]:
-    """The page of a new inbox, in a wide window."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 800})
-    opened = InboxPage(context.new_page(), inbox.http_url)
-    opened.open()
-    yield opened
-    context.close()  # and with it the event stream, before the inbox stops
+def page(shared_page: InboxPage) -> InboxPage:
+    """The page of an empty inbox, in a wide window."""
+    shared_page.start_again()
+    return shared_page

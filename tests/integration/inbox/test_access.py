@@ -10,6 +10,7 @@ from notifier.inbox.inbox_server import BackgroundInbox
 from notifier.inbox.mailhog_api import MailHogApi
 from notifier.inbox.message_store import MessageStore
 from notifier.inbox.page_api import PageApi
+from notifier.inbox.smtp_chaos import ChaosControl
 from notifier.inbox.web_app import Access
 from notifier.sse import OpenStreams
 
@@ -78,7 +79,8 @@ def test_every_route_asks_for_the_host(inbox: BackgroundInbox, http: httpx2.Clie
     send()
     (message,) = inbox.messages()
     streams = OpenStreams(max_streams=1, max_per_owner=1)
-    routes = [*PageApi(MessageStore(), "", streams).routes(), *MailHogApi(MessageStore(), streams, ()).routes()]
+    parts = MessageStore(), ChaosControl(), streams
+    routes = [*PageApi(*parts, smtp_address="", console_url="").routes(), *MailHogApi(*parts, ()).routes()]
     paths = {(next(iter(route.methods or ())), route.path) for route in routes if isinstance(route, Route)}
     assert not [route for route in routes if isinstance(route, Mount)]
     for method, path in paths | {("GET", "/"), ("GET", "/static/app.js"), ("HEAD", "/"), ("POST", "/nothing")}:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import httpx2
 import pytest
 
-from notifier.inbox import mailhog_json, page_api, received_message
+from notifier.inbox import html_check, html_frame, mailhog_json, page_api, received_message
 from notifier.inbox.inbox_server import BackgroundInbox
 from notifier.inbox.message_store import MessageStore
 from notifier.inbox.readable_text import extract_visible_text
@@ -31,7 +31,7 @@ def read_all(mail: ReceivedMessage) -> None:
     page_api._build_detail(mail)
     mailhog_json.build_item(mail)
     assert isinstance(mail.searchable, str)
-    page_api.build_frame(mail.html or "", mail)
+    html_frame.build_frame(mail.html or "", mail)
 
 
 def filled(text: str) -> str:
@@ -96,9 +96,9 @@ def test_an_image_that_is_shown_often_is_built_in_up_to_a_limit() -> None:
         + picture + b"\r\n--b--\r\n"
     )  # fmt: skip
     mail = received(raw)
-    document = page_api.build_frame(mail.html or "", mail)
-    assert len(document) <= page_api.MAX_INLINE_IMAGE_BYTES + len(html) + 100
-    assert document.count("data:image/png") == page_api.MAX_INLINE_IMAGE_BYTES // (len(picture) + 22)
+    document = html_frame.build_frame(mail.html or "", mail)
+    assert len(document) <= html_frame.MAX_INLINE_IMAGE_BYTES + len(html) + 100
+    assert document.count("data:image/png") == html_frame.MAX_INLINE_IMAGE_BYTES // (len(picture) + 22)
     assert document.count("cid:big") == 1_000 - document.count("data:image/png")
     assert page_api._build_detail(mail)["files"][0]["inline"]
 
@@ -114,6 +114,22 @@ def test_the_store_counts_envelopes() -> None:
         return len(store)
 
     assert asyncio.run(fill()) == 2
+
+
+async def test_a_check_that_takes_too_long_is_stopped() -> None:
+    """A check is stopped after its time, even if it would go on for minutes."""
+    mail = received(b"Content-Type: text/html\r\n\r\n" + filled("<a b='").encode())
+    with pytest.raises(html_check.CheckFailedError, match="was stopped"):
+        await html_check.check_html(mail, seconds=0.05)
+
+
+async def test_html_that_is_too_large_or_too_complicated_is_not_checked() -> None:
+    """HTML over the limit is not checked; HTML that the rules give up on is reported as such."""
+    large = filled("<p>") * 4
+    rules = "<style>" + "a b{}" * 3_000 + "</style>" + "<a></a>" * 2_000
+    for html, reason in ((large, "too large"), (rules, "too complicated")):
+        with pytest.raises(html_check.CheckFailedError, match=reason):
+            await html_check.check_html(received(b"Content-Type: text/html\r\n\r\n" + html.encode()))
 
 
 class NotingBytes(bytes):
@@ -135,7 +151,8 @@ def test_no_route_reads_a_mail_in_the_event_loop(inbox: BackgroundInbox, http: h
     paths = (
         "/api/v1/messages", "/api/v1/messages/x", "/api/v2/messages", "/api/v2/search?kind=to&query=a",
         "/inbox/messages", "/inbox/messages?query=a", "/inbox/messages/x", "/inbox/messages/x/frame",
-        "/inbox/messages/x/attachments/0", "/api/v1/messages/x/mime/part/0/download",
+        "/inbox/messages/x/html", "/inbox/messages/x/attachments/0", "/inbox/messages/x/attachments/0/image",
+        "/api/v1/messages/x/mime/part/0/download",
     )  # fmt: skip
     raw = (
         b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>"

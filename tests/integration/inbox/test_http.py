@@ -97,6 +97,24 @@ def test_a_release_sends_the_same_bytes_to_the_host_and_address_that_were_asked_
         assert f"--release-port {inbox.http_port}" in refused.text
 
 
+def test_a_release_may_name_an_outgoing_server(elsewhere: BackgroundInbox) -> None:
+    """The list of outgoing servers has one for each release port; its name stands for host and port."""
+    with BackgroundInbox(access=Access(release_ports=[elsewhere.smtp_port])) as inbox:
+        with smtplib.SMTP(inbox.smtp_host, inbox.smtp_port, local_hostname="tests.example", timeout=100) as client:
+            client.sendmail("shop@shop.example", ["ann@customer.example"], b"Subject: named\r\n\r\nx\r\n")
+        url = f"{inbox.http_url}/api/v1/messages/{only_id(inbox)}/release"
+        (server,) = httpx2.get(f"{inbox.http_url}/api/v2/outgoing-smtp", trust_env=False).json().values()
+        name = f"localhost:{elsewhere.smtp_port}"
+        assert (server["Name"], server["Host"], server["Port"]) == (name, "localhost", str(elsewhere.smtp_port))
+
+        answer = httpx2.post(url, json={"name": name, "email": "bob@x.example"}, trust_env=False)
+
+        assert answer.status_code == 200, answer.text
+        assert elsewhere.wait_for(to="bob@x.example").subject == "named"
+        unknown = httpx2.post(url, json={"name": "mail.example.com", "email": "bob@x.example"}, trust_env=False)
+        assert (unknown.status_code, "outgoing-smtp" in unknown.text) == (400, True)
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [

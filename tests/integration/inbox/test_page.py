@@ -1,8 +1,10 @@
 """The page in a real Chromium: mail appears by itself, is read, searched and deleted."""
 
+import smtplib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.sync_api import expect
 
 from notifier.inbox.inbox_server import BackgroundInbox
@@ -13,6 +15,12 @@ if TYPE_CHECKING:
 Send = Callable[..., None]
 
 
+@pytest.fixture
+def inbox(page: "InboxPage") -> BackgroundInbox:
+    """The inbox of the page."""
+    return page.inbox
+
+
 def test_an_empty_inbox_says_where_to_send(page: "InboxPage", inbox: BackgroundInbox) -> None:
     """An empty inbox shows host and port, ready to copy."""
     page.until_texts(".address code", f"{inbox.smtp_host}:{inbox.smtp_port}")
@@ -20,22 +28,22 @@ def test_an_empty_inbox_says_where_to_send(page: "InboxPage", inbox: BackgroundI
 
 
 def test_mail_appears_without_a_reload(page: "InboxPage", send: Send) -> None:
-    """Newest first, unread, with sender, recipient and age; the title counts the unread."""
+    """Newest first, unread, with recipient, sender and age; the title counts the unread."""
     send("First")
     page.until_subjects("First")
     send("Second ✓", to="bob@customer.example")
     page.until_subjects("Second ✓", "First")
 
-    assert page.texts(".row-from") == ["The Shop", "The Shop"]
+    assert page.texts(".row-to") == ["bob@customer.example", "ann@customer.example"]
+    page.until_texts(".row-from", "from The Shop", "from The Shop")
     assert page.texts(".row-time") == ["now", "now"]
-    assert page.texts(".row-to")[0] == "to bob@customer.example"
     expect(page.find(".row.unread")).to_have_count(2)
     expect(page.page).to_have_title("(2) Inbox")
     assert page.errors == []
 
 
-def test_a_message_is_read_in_four_views(page: "InboxPage", send: Send) -> None:
-    """A message is shown as HTML, text, source and headers, and is no longer unread when open."""
+def test_a_message_is_read_in_its_views(page: "InboxPage", send: Send) -> None:
+    """A message is shown as HTML, text, headers and raw, and is no longer unread when open."""
     send("Views", text="The text.", html="<p id=rich>The HTML.</p>")
     page.find(".row").click()
     page.until_reading("Views")
@@ -48,7 +56,7 @@ def test_a_message_is_read_in_four_views(page: "InboxPage", send: Send) -> None:
 
     page.find("#tab-text").click()
     page.until_texts("pre.text", "The text.")
-    page.find("#tab-source").click()
+    page.find("#tab-raw").click()
     expect(page.find("pre.source")).to_contain_text("Content-Type: multipart/alternative")
     page.find("#tab-headers").click()
     expect(page.find(".fields").first).to_be_visible()
@@ -65,11 +73,12 @@ def test_tabs_follow_the_arrow_keys_and_pass_over_what_is_not_there(page: "Inbox
     page.until_texts("[role=tab][aria-selected=true]", "Text")
 
     page.find("#tab-text").press("ArrowRight")
-    expect(page.find("#tab-source")).to_be_focused()
+    expect(page.find("#tab-headers")).to_be_focused()
     page.press("ArrowLeft")
     page.press("ArrowLeft")
-    page.until_texts("[role=tab][aria-selected=true]", "Headers")
-    expect(page.find("#tab-html")).to_be_disabled()
+    page.until_texts("[role=tab][aria-selected=true]", "Raw")
+    for name in ("html", "markup", "check"):
+        expect(page.find(f"#tab-{name}")).to_be_disabled()
 
 
 def test_keys_go_through_the_list(page: "InboxPage", send: Send) -> None:
@@ -91,7 +100,8 @@ def test_keys_go_through_the_list(page: "InboxPage", send: Send) -> None:
     page.press("Escape")
     expect(page.find("#query")).not_to_be_focused()
     page.press("Escape")
-    page.until_texts(".blank h1", "Choose a message")
+    expect(page.find(".reader")).to_be_hidden()
+    expect(page.find(".row").nth(1)).to_be_focused()
 
 
 def test_search_narrows_the_list_while_one_types(page: "InboxPage", send: Send) -> None:
@@ -108,6 +118,27 @@ def test_search_narrows_the_list_while_one_types(page: "InboxPage", send: Send) 
     page.until_texts("#count", "No match in 2 messages")
     page.find("#query").fill("")
     page.until_subjects("Welcome", "Invoice")
+
+
+def test_the_list_is_dense_and_can_be_marked_as_read(page: "InboxPage", inbox: BackgroundInbox) -> None:
+    """A window of 800 pixels shows 20 rows; unread ones are bold until all are marked as read."""
+    with smtplib.SMTP(inbox.smtp_host, inbox.smtp_port, local_hostname="tests.example", timeout=100) as client:
+        for number in range(120):
+            client.sendmail(
+                "shop@shop.example", [f"ann{number}@customer.example", "bob@x.example"], b"Subject: s\r\n\r\nx"
+            )
+    expect(page.find(".row").first).to_contain_text("ann119@customer.example +1")
+    page.until_texts("#count", "120 messages, 100 unread")
+    expect(page.find(".row").nth(19)).to_be_in_viewport(ratio=1)
+    expect(page.find(".row-address").first).to_have_css("font-weight", "650")
+
+    page.find("#mark-all").click()
+    page.until_texts("#count", "120 messages")
+    expect(page.find("#mark-all")).to_be_hidden()
+    expect(page.find(".row-address").first).to_have_css("font-weight", "400")
+    page.find("#older").click()
+    expect(page.find(".row")).to_have_count(120)
+    expect(page.find(".row.unread")).to_have_count(0)
 
 
 def test_deleting_one_opens_the_next(page: "InboxPage", inbox: BackgroundInbox, send: Send) -> None:

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from email.message import EmailMessage
 from typing import Any
 
 import httpx2
 import pytest
 
+from notifier.inbox.html_frame import build_frame, has_remote_content
 from notifier.inbox.inbox_server import BackgroundInbox
-from notifier.inbox.page_api import build_frame, has_remote_content
 from notifier.inbox.received_message import ReceivedMessage
 from notifier.sse import _format_events
 
@@ -96,7 +97,7 @@ def test_a_detail_has_headers_text_and_files(http: httpx2.Client, send: Send) ->
     assert http.get(f"/inbox/messages/{message_id}/frame").status_code == 404
 
 
-@pytest.mark.parametrize("path", ["", "/frame", "/source", "/attachments/0"])
+@pytest.mark.parametrize("path", ["", "/frame", "/source", "/html", "/check", "/attachments/0", "/attachments/0/image"])
 def test_a_message_that_is_gone_is_not_found(http: httpx2.Client, path: str) -> None:
     """Every route of a message is 404 once the message is gone."""
     assert http.get(f"/inbox/messages/gone{path}").status_code == 404
@@ -109,6 +110,48 @@ def test_the_source_is_the_first_megabyte(http: httpx2.Client, send: Send) -> No
 
     assert len(http.get(f"/inbox/messages/{message_id}/source").text) == 1024 * 1024
     assert http.get(f"/inbox/messages/{message_id}").json()["truncated"]
+
+
+def test_the_html_is_given_as_text(http: httpx2.Client, send: Send) -> None:
+    """The decoded HTML part is plain text without rights; a mail without one has none."""
+    send("Grüße", html="<p>Grüße</p><script>x</script>")
+    send("plain")
+    plain, rich = (row["id"] for row in listing(http)["items"])
+
+    shown = http.get(f"/inbox/messages/{rich}/html")
+
+    assert shown.text.strip() == "<p>Grüße</p><script>x</script>"
+    assert shown.headers["content-type"].startswith("text/plain")
+    assert "sandbox" in shown.headers["content-security-policy"]
+    for path in ("html", "check"):
+        assert http.get(f"/inbox/messages/{plain}/{path}").status_code == 404
+
+
+def test_only_raster_images_are_shown(http: httpx2.Client, send: Send) -> None:
+    """An image is shown with its own type and without rights; SVG, HTML and PDF are never shown."""
+    mail = EmailMessage()
+    mail.set_content("x")
+    for kind in ("image/png", "image/jpeg", "image/svg+xml", "text/html", "application/pdf"):
+        maintype, subtype = kind.split("/")
+        mail.add_attachment(b"<script>x</script>", maintype=maintype, subtype=subtype, filename="a")
+    send(raw=mail.as_bytes())
+    message_id = listing(http)["items"][0]["id"]
+
+    files = http.get(f"/inbox/messages/{message_id}").json()["files"]
+
+    assert [file["image"] for file in files] == [True, True, False, False, False]
+    replies = [http.get(f"/inbox/messages/{message_id}/attachments/{number}/image") for number in range(6)]
+    assert [reply.status_code for reply in replies] == [200, 200, 404, 404, 404, 404]
+    assert replies[0].headers["content-type"] == "image/png"
+    assert replies[0].headers["x-content-type-options"] == "nosniff"
+    assert replies[0].headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'; sandbox"
+
+
+def test_a_mail_without_a_console_has_no_notification(http: httpx2.Client, send: Send) -> None:
+    """The page has a link to a notification only if the inbox knows the console's URL."""
+    send(raw=b"Message-ID: <0193786f11117abc8abcabcdefabcdef@shop.example>\r\n\r\nx\r\n")
+
+    assert http.get(f"/inbox/messages/{listing(http)['items'][0]['id']}").json()["notification"] is None
 
 
 def test_the_frame_runs_nothing_and_fetches_nothing(http: httpx2.Client, send: Send) -> None:

@@ -5,7 +5,10 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Self
 
+import pytest
 from playwright.sync_api import expect
+
+from notifier.inbox.inbox_server import BackgroundInbox
 
 if TYPE_CHECKING:
     from integration.inbox.conftest import InboxPage
@@ -15,6 +18,12 @@ PIXEL = bytes.fromhex(
 )
 
 Send = Callable[..., None]
+
+
+@pytest.fixture
+def inbox(page: "InboxPage") -> BackgroundInbox:
+    """The inbox of the page."""
+    return page.inbox
 
 
 def test_nothing_in_a_mail_runs(page: "InboxPage", send: Send) -> None:

@@ -15,7 +15,7 @@ from support.seeded_installation import WELCOME, Installation
 from notifier.audit import Actor
 from notifier.auth import key_admin, service_admin
 from notifier.auth.authenticated_key import KeyScope
-from notifier.auth.service_admin import DaysNotAllowedError, ServiceChanges
+from notifier.auth.service_admin import ServiceChanges
 from notifier.db.engine import Database
 from notifier.db.tables import AuditEntry, Notification, NotificationContent, get_columns
 from notifier.retention import content_expiry
@@ -178,9 +178,3 @@ async def test_a_service_has_days_of_its_own(
     async with database.read() as connection:
         after = (await connection.execute(select(get_columns(AuditEntry).after))).scalars().all()
     assert {json.dumps(fields.get("keep_days")) for fields in after} == {"30", "null"}
-
-
-def test_a_service_cannot_go_beyond_the_ceiling() -> None:
-    """More days than the ceiling are refused with a sentence that names the setting."""
-    with pytest.raises(DaysNotAllowedError, match="NOTIFIER_RETENTION__MAX_CONTENT_DAYS"):
-        service_admin.check_keep_days("content", 91, 90)

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from notifier.client import account, feed_calls, job_calls, merge_calls, staff_calls, statistics_calls
+from notifier.client import (
+    account,
+    feed_calls,
+    job_calls,
+    key_calls,
+    merge_calls,
+    service_calls,
+    staff_calls,
+    statistics_calls,
+)
 from notifier.client import notification_calls as calls
 from notifier.client import template_calls as templates
 from notifier.client.api_call import Call
@@ -30,12 +39,12 @@ EACH: tuple[Call[Any], ...] = (
     calls.cancel_batch(ID),
     account.whoami(),
     account.list_audit(),
-    account.list_keys(),
-    account.get_key(ID),
-    account.create_key(name="app"),
-    account.rotate_key(ID),
-    account.revoke_key(ID),
-    account.set_team_recipients([]),
+    key_calls.list_keys(),
+    key_calls.get_key(ID),
+    key_calls.create_key(name="app"),
+    key_calls.rotate_key(ID),
+    key_calls.revoke_key(ID),
+    key_calls.set_team_recipients([]),
     account.list_suppressions(),
     account.get_suppression(ID),
     account.add_suppression("a@x.org", scope="all"),
@@ -86,6 +95,8 @@ EACH: tuple[Call[Any], ...] = (
     job_calls.list_schedules(),
     job_calls.get_schedule(str(ID)),
     job_calls.save_schedule(str(ID), timing="every 1h", action="fetch"),
+    job_calls.save_schedules({"daily": {"timing": "every 1d", "action": "fetch"}}),
+    job_calls.switch_schedule(str(ID), enabled=False),
     job_calls.delete_schedule(str(ID)),
     job_calls.list_next_times(str(ID)),
     job_calls.run_schedule(str(ID)),
@@ -108,7 +119,10 @@ EACH: tuple[Call[Any], ...] = (
     merge_calls.download_merge_faults(ID),
     merge_calls.preview_merge_row(ID),
     statistics_calls.get_statistics(),
-    staff_calls.list_services(),
+    service_calls.list_services(),
+    service_calls.get_service(ID),
+    service_calls.create_service("shop"),
+    service_calls.update_service(ID, default_days=True),
     staff_calls.list_staff(),
     staff_calls.get_staff(ID),
     staff_calls.create_staff("ana@example.com", name="Ana"),

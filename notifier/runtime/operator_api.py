@@ -1,0 +1,31 @@
+"""Builds the API that runs inside a command, for its operator (docs/decisions/one-cli.md)."""
+
+from dataclasses import replace
+from functools import partial
+
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+from notifier.api.app import create_app
+from notifier.api.errors.problem_responses import build_problem
+from notifier.auth.operator_access import OperatorAuthenticator
+from notifier.errors import DatabaseUnavailableError
+from notifier.health import checks
+from notifier.health.probes import Probes
+from notifier.runtime.process_parts import ProcessParts
+from notifier.runtime.site import build_api_dependencies
+
+
+def build_operator_api(parts: ProcessParts, operator: str) -> tuple[FastAPI, str]:
+    """Build the API, and the token by which it knows the operator with this name."""
+    probes = Probes(parts.database, parts.clock, partial(checks.check_database, parts.database))
+    authenticator = OperatorAuthenticator(parts.database, parts.clock, operator)
+    app = create_app(replace(build_api_dependencies(parts, probes), authenticator=authenticator))
+    app.exception_handlers = {**app.exception_handlers, DatabaseUnavailableError: _answer_with_reason}
+    return app, authenticator.token
+
+
+async def _answer_with_reason(request: Request, error: Exception) -> Response:
+    """Answer what is wrong with the database; a served API tells it to the log only."""
+    assert isinstance(error, DatabaseUnavailableError)
+    return build_problem(request, "database_unavailable", error.reason or str(error))

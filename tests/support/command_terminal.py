@@ -1,0 +1,74 @@
+"""Terminals at which the same commands are typed: beside a running server, or on a database without one."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from support import notifier_process
+from support.notifier_process import NotifierProcess
+from support.seeded_installation import Keys, SqliteSeed
+from support.typed_commands import CommandResult, type_command
+
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?Z?")
+_KEY = re.compile(r"ntf_[a-z]+_[0-9A-Za-z]{12,44}")
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """Variables with which commands are typed."""
+
+    variables: dict[str, str] = field(repr=False)
+    keys: Keys = field(repr=False)
+
+    def type(self, *words: str, **variables: str) -> CommandResult:
+        """Type a command in this process; `variables` are set for it alone, without the prefix."""
+        others = {name: value for name, value in os.environ.items() if not name.startswith("NOTIFIER_")}
+        extra = {f"NOTIFIER_{name}": value for name, value in variables.items()}
+        with mock.patch.dict(os.environ, others | self.variables | extra, clear=True):
+            return type_command(*words)
+
+    def read(self, *words: str, **variables: str) -> str:
+        """Type a command that succeeds, and return its output."""
+        result = self.type(*words, **variables)
+        assert result.code == 0, result.stderr
+        return result.stdout
+
+    def read_json(self, *words: str, **variables: str) -> Any:
+        """Type a command that succeeds with `--json`, and return what it prints."""
+        return json.loads(self.read(*words, "--json", **variables))
+
+
+@contextmanager
+def open_terminals(seed: SqliteSeed, folder: Path, **settings: str) -> Iterator[dict[str, Terminal]]:
+    """Open a terminal beside a server, "http", and one on a database of its own, "local"; each has an admin key."""
+    with NotifierProcess("serve", "--port", "0", env=_build_environment(seed, folder / "http", settings)) as server:
+        url = server.wait_until_ready().rpartition(" ")[2]
+        admin = (folder / "http" / "admin-key").read_text()
+        remote = {"NOTIFIER_URL": url, "NOTIFIER_ADMIN_KEY": admin, "NOTIFIER_API_KEY": seed.keys.shop}
+        env = _build_environment(seed, folder / "local", settings)
+        local = {name: value for name, value in env.items() if name.startswith("NOTIFIER_")}
+        yield {"http": Terminal(remote, seed.keys), "local": Terminal(local, seed.keys)}
+
+
+def _build_environment(seed: SqliteSeed, folder: Path, settings: dict[str, str]) -> dict[str, str]:
+    """Copy the seeded database to a folder, create an admin key in it, and return the variables for it."""
+    folder.mkdir()
+    env = notifier_process.build_environment(folder, DATABASE_URL=seed.copy(folder), **settings)
+    variables = {name: value for name, value in env.items() if name.startswith("NOTIFIER_")}
+    key = Terminal(variables, seed.keys).read("keys", "create", "--admin", "--scope", "all").strip()
+    (folder / "admin-key").write_text(key)
+    return env
+
+
+def erase_differences(text: str) -> str:
+    """Replace ids, keys, times and the columns' widths, which differ between two databases."""
+    for pattern, name in ((_ID, "ID"), (_KEY, "KEY"), (_TIME, "TIME")):
+        text = pattern.sub(name, text)
+    return re.sub(r" +", " ", text)
