@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
-    from notifier.environment import LogSettings
+    from notifier.log_settings import LogSettings
     from notifier.runtime.process_parts import ProcessParts
     from notifier.settings import Settings
 
@@ -136,7 +136,7 @@ def _load_log_settings() -> "LogSettings":
     from pydantic import ValidationError
 
     from notifier.cli import setting_faults
-    from notifier.environment import LogSettings
+    from notifier.log_settings import LogSettings
 
     try:
         return LogSettings()
