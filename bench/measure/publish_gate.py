@@ -16,7 +16,7 @@ from notifier.clock import SystemClock
 from notifier.db.engine import Database
 from notifier.rendering.preview_pool import PreviewPool
 from notifier.template_language.template_source import HTML, TemplateSource
-from notifier.templating import version_store
+from notifier.templating import validation, version_store
 from notifier.templating.publish_gate import PublishGate
 from notifier.templating.sync import template_files
 from notifier.templating.version_store import Publication
@@ -118,7 +118,7 @@ async def _times(
     for number in range(plan.rounds):
         draft = _edited(source, number)
         report = await pool.check(draft)
-        assert not report.blocking_messages, report.blocking_messages
+        assert not (faults := validation.list_publish_faults(report)), faults
 
         def note_progress(*step: int) -> None:
             progress_calls.append(step)

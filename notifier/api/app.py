@@ -34,6 +34,7 @@ from notifier.api.services.routes import router as services_router
 from notifier.api.staff.routes import router as staff_router
 from notifier.api.statistics.routes import router as statistics_router
 from notifier.api.suppressions.routes import router as suppressions_router
+from notifier.api.template_files.routes import router as template_files_router
 from notifier.api.templates.draft_routes import router as template_draft_router
 from notifier.api.templates.publish_routes import router as template_publish_router
 from notifier.api.templates.routes import router as templates_router
@@ -65,6 +66,7 @@ _ROUTERS = (
     templates_router,
     template_draft_router,
     template_publish_router,
+    template_files_router,
     layouts_router,
     problems_router,
     documentation_router,

@@ -44,6 +44,7 @@ FORM_LIMITS: Final = BodyLimits(max_bytes=MAX_FORM_BYTES, max_values=MAX_FORM_VA
 VARIABLES_LIMITS: Final = BodyLimits(max_bytes=MAX_NOTIFICATION_BYTES, max_values=MAX_BODY_VALUES)
 TEMPLATE_LIMITS: Final = BodyLimits(max_bytes=MAX_TEMPLATE_BYTES, max_values=MAX_BODY_VALUES)
 FILES_LIMITS: Final = BodyLimits(max_bytes=MAX_BODY_BYTES, max_values=MAX_BODY_VALUES)
+FOLDER_LIMITS: Final = BodyLimits(max_bytes=MAX_BODY_BYTES, max_values=MAX_BATCH_VALUES)
 BATCH_LIMITS: Final = BodyLimits(max_bytes=MAX_BODY_BYTES, max_values=MAX_BATCH_VALUES)
 
 

@@ -90,31 +90,36 @@ def _list_demo_key_files(url: str, variables: tuple[str, ...]) -> list[Path]:
 
 
 @contextlib.asynccontextmanager
-async def open_api(*, local: bool = False, writes: bool = True) -> "AsyncIterator[AsyncNotifier]":
+async def open_api(
+    *, local: bool = False, writes: bool = True, seconds: float = REQUEST_SECONDS
+) -> "AsyncIterator[AsyncNotifier]":
     """Open the API, which `local` runs in this process even if `NOTIFIER_URL` is set.
 
-    `writes`: the command changes something, so that on SQLite no server may run beside it. Raises `CommandError` for
-    every error of the client that the block does not handle.
+    `writes`: the command changes something, so that on SQLite no server may run beside it. `seconds`: of one request.
+    Raises `CommandError` for every error of the client that the block does not handle.
     """
     from notifier.environment import get_variable
 
     if not local and get_variable("NOTIFIER_URL"):
         access = find_access("", "", "NOTIFIER_ADMIN_KEY", "NOTIFIER_API_KEY")
-        async with open_remote_api(access, advice="start it, or give --local to open the database") as notifier:
+        advice = "start it, or give --local to open the database"
+        async with open_remote_api(access, advice=advice, seconds=seconds) as notifier:
             yield notifier
         return
-    async with _open_local_api(writes=writes) as notifier:
+    async with _open_local_api(writes=writes, seconds=seconds) as notifier:
         yield notifier
 
 
 @contextlib.asynccontextmanager
-async def open_remote_api(access: ApiAccess, *, advice: str) -> "AsyncIterator[AsyncNotifier]":
+async def open_remote_api(
+    access: ApiAccess, *, advice: str, seconds: float = REQUEST_SECONDS
+) -> "AsyncIterator[AsyncNotifier]":
     """Open an API over HTTP; `advice` says what to do if it is out of reach."""
     from notifier import client
 
     with translate_errors(access, advice):
         async with client.AsyncNotifier(
-            url=access.url, key=access.key, timeout=REQUEST_SECONDS, retries=client.RetryPolicy(tries=1)
+            url=access.url, key=access.key, timeout=seconds, retries=client.RetryPolicy(tries=1, seconds=seconds)
         ) as notifier:
             yield notifier
 
@@ -130,11 +135,11 @@ async def _name_running_server(
         async with opening as parts:
             yield parts
     except DataDirectoryLockedError as error:
-        raise CommandError(_SERVER_RUNS.format(place=error.directory)) from error
+        raise CommandError(_SERVER_RUNS.format(place=error.directory), USAGE_ERROR) from error
 
 
 @contextlib.asynccontextmanager
-async def _open_local_api(*, writes: bool) -> "AsyncIterator[AsyncNotifier]":
+async def _open_local_api(*, writes: bool, seconds: float) -> "AsyncIterator[AsyncNotifier]":
     """Run the API in this process, with the operator as its caller."""
     with _without_collections():
         import httpx2
@@ -149,8 +154,8 @@ async def _open_local_api(*, writes: bool) -> "AsyncIterator[AsyncNotifier]":
             async with client.AsyncNotifier(
                 url=LOCAL_URL,
                 key=token,
-                timeout=REQUEST_SECONDS,
-                retries=client.RetryPolicy(tries=1),
+                timeout=seconds,
+                retries=client.RetryPolicy(tries=1, seconds=seconds),
                 transport=httpx2.ASGITransport(app),
             ) as notifier:
                 yield notifier

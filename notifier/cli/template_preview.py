@@ -45,7 +45,7 @@ async def lint_templates(
     """Compile and render the files with their samples; exit 1 if one could not be published."""
     from notifier.rendering.pool import RenderingPool
 
-    folder, all_rows = _get_folder(root), []
+    folder, all_rows = find_folder(root), []
     async with RenderingPool() as pool:
         async for slug, rows, locales in _lint_each(pool, folder, slugs):
             all_rows += rows
@@ -139,7 +139,7 @@ async def render_template(
 
     if part not in PARTS:
         raise CommandError("--part is subject, html or text", USAGE_ERROR)
-    source = template_files.read_template(_get_folder(root), slug)
+    source = template_files.read_template(find_folder(root), slug)
     values = _load_values(source, variables)
     async with RenderingPool() as pool:
         mail = await _render_mail(pool, slug, source, locale, values)
@@ -223,7 +223,7 @@ async def preview_template(
     from notifier.rendering.pool import RenderingPool
     from notifier.templating.sync import template_files
 
-    source = template_files.read_template(_get_folder(root), slug)
+    source = template_files.read_template(find_folder(root), slug)
     values = _load_values(source, variables)
     async with RenderingPool() as pool:
         tags = [None, *source.locales]
@@ -234,10 +234,12 @@ async def preview_template(
     print(out)
 
 
-def _get_folder(root: Path | None) -> Path:
-    from notifier.runtime import process_parts
+def find_folder(root: Path | None) -> Path:
+    """Find the directory of template files: as given or set, else `templates/`, else the shipped one."""
+    from notifier.settings import find_shipped_directory
 
-    return root or process_parts.find_templates_directory(load_settings())
+    local = Path("templates")
+    return root or load_settings().templates_dir or (local if local.is_dir() else find_shipped_directory("templates"))
 
 
 def _build_preview_page(name: str, mails: Mapping[str, "PreviewedMail"]) -> str:

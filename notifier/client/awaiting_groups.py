@@ -103,6 +103,7 @@ class AsyncAssets(AsyncCallGroup):
     upload = make_method(template_calls.upload_asset)
     delete = make_method(template_calls.delete_asset)
     file = make_method(template_calls.get_asset_file)
+    original = make_method(template_calls.get_asset_original)
 
 
 class AsyncKeys(AsyncCallGroup):
@@ -136,6 +137,8 @@ class AsyncTemplates(AsyncCallGroup):
     diff = make_method(template_calls.diff_template)
     test_send = make_method(template_calls.send_test_mail)
     render = make_method(template_calls.render_source)
+    files = make_iterator(template_calls.list_template_files)
+    push = make_method(template_calls.push_templates)
 
 
 class AsyncLayouts(AsyncCallGroup):

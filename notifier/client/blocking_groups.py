@@ -105,6 +105,7 @@ class Assets(CallGroup):
     upload = make_method(template_calls.upload_asset)
     delete = make_method(template_calls.delete_asset)
     file = make_method(template_calls.get_asset_file)
+    original = make_method(template_calls.get_asset_original)
 
 
 class Keys(CallGroup):
@@ -138,6 +139,8 @@ class Templates(CallGroup):
     diff = make_method(template_calls.diff_template)
     test_send = make_method(template_calls.send_test_mail)
     render = make_method(template_calls.render_source)
+    files = make_iterator(template_calls.list_template_files)
+    push = make_method(template_calls.push_templates)
 
 
 class Layouts(CallGroup):

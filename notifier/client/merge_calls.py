@@ -102,6 +102,7 @@ class MergeSummary(Reply):
 class Merge(MergeSummary):
     """A merge."""
 
+    sha256: str | None = None  # of the file, hexadecimal
     format: str | None = None  # csv, xlsx or ods
     encoding: str | None = None  # of a CSV file, as is the delimiter
     delimiter: str | None = None

@@ -28,11 +28,13 @@ from notifier.client.template_reply import (
     GateReport,
     Layout,
     PublishedVersion,
+    Pushed,
     RenderedSource,
     SavedDraft,
     Template,
     TemplateDifference,
     TemplateDraft,
+    TemplateFiles,
     TemplatePreview,
     TemplateState,
     TemplateVersion,
@@ -173,6 +175,48 @@ def send_test_mail(slug: str, /, *, to: str, **options: Unpack[PreviewOptions]) 
     return build_call(POST, ("templates", slug, "test-send"), read_as(Submitted), fields={"to": to, **options})
 
 
+def list_template_files(
+    *,
+    slugs: Sequence[str] | None = None,
+    texts: bool | None = None,
+    history: bool | None = None,
+    limit: int | None = None,
+    before: str | UUID | None = None,
+) -> PageCall[TemplateFiles]:
+    """List templates with the files of version and draft; by default all templates, newest first.
+
+    `texts=False` leaves the files out; `history=True` adds the hashes of all versions.
+    """
+    query = {"slug": slugs, "texts": texts, "history": history, "limit": limit, "before": before}
+    return build_call(GET, ("template-files",), read_page(TemplateFiles, "templates"), query=query)
+
+
+class PushOptions(TypedDict, total=False):
+    """The options of a push."""
+
+    layouts: Mapping[str, str]  # by name, such as base.html
+    images: Mapping[str, Mapping[str, Any]]  # by name: `content` as bytes, and the options of a conversion
+    base: Mapping[str, Any] | None  # what the files came from, as in `_base.json`
+    dry_run: bool
+    overwrite: bool
+    only_new: bool
+    note: str
+    force_reason: str
+
+
+def push_templates(templates: Mapping[str, Mapping[str, Any]], /, **options: Unpack[PushOptions]) -> Call[Pushed]:
+    """Publish the templates of a folder that differ, all or none: for each slug `files`, `sample` and `settings`.
+
+    Raises `ConflictError` if newer edits would be lost, or callers would break.
+    """
+    images = {
+        name: dict(image) | {"content": base64.b64encode(image["content"]).decode()}
+        for name, image in options.get("images", {}).items()
+    }
+    fields = {"templates": templates, **options, "images": images}
+    return build_call(POST, ("template-files",), read_as(Pushed), fields=fields, is_idempotent=True)
+
+
 def render_source(**source: Unpack[RenderRequest]) -> Call[RenderedSource]:
     """Render a template that is not saved."""
     return build_call(POST, ("render",), read_as(RenderedSource), fields=source, is_idempotent=True)
@@ -234,3 +278,8 @@ def get_asset_file(name: str, /, *, scale: int | None = None) -> Call[bytes]:
     """Download the image that mails show; `scale` is 1 or 2."""
     query, accept = {"scale": scale}, "image/png, image/jpeg"
     return build_call(GET, ("assets", name, "file"), read_content, query=query, accept=accept)
+
+
+def get_asset_original(name: str, /) -> Call[bytes]:
+    """Download the image as it was uploaded."""
+    return build_call(GET, ("assets", name, "original"), read_content, accept="application/octet-stream")

@@ -145,6 +145,54 @@ class PublishedVersion(TemplateVersion):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TemplateSource(Reply):
+    """The files, the sample and the settings of a template."""
+
+    files: Mapping[str, str]
+    sample: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateFiles(Reply):
+    """A template with the files of its current version and of its draft."""
+
+    id: str
+    slug: str
+    number: int  # of the current version; 0: none
+    content_hash: str = ""  # of the current version
+    note: str = ""
+    published_by: str = ""
+    published_at: datetime | None = None
+    variables: tuple[str, ...] = ()
+    version: TemplateSource | None = None  # with its layouts
+    draft: TemplateSource | None = None  # without layouts
+    has_draft: bool = False
+    updated_by: str = ""  # who saved the draft
+    updated_at: datetime | None = None
+    deleted_at: datetime | None = None
+    earlier: tuple[str, ...] = ()  # hashes of the own files of all versions
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushResult(Reply):
+    """What a push did, or would do, to a template or a layout."""
+
+    slug: str  # of a layout: `_layouts/` and its name
+    number: int  # of the version, or the revision of the layout
+    change: str  # created, published, unchanged, kept, refused
+    why: str = ""  # it was refused
+    differs: tuple[str, ...] = ()  # sentences
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pushed(Reply):
+    """What a push did, or would do."""
+
+    results: tuple[PushResult, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class GateReport(Reply):
     """What publishing would change for the callers of a template."""
 

@@ -43,6 +43,7 @@ class CheckedChunk:
     """The rows of one step of a check."""
 
     size: int  # bytes of the file
+    sha256: str  # of the file, hexadecimal
     info: SpreadsheetInfo
     mapping: RowMapping
     rows: Sequence[ValidatedRow]  # none: the end of the file
@@ -66,6 +67,7 @@ async def prepare_check(context: MergeContext, run: JobRunView, step: StepContex
         await context.files.close_file(run.id)
     return CheckedChunk(
         size=merge.view.size,
+        sha256=(merge.view.info or {}).get("sha256", ""),
         info=file.sheet.info,
         mapping=file.mapping,
         rows=validated,
@@ -127,7 +129,8 @@ async def apply_check(connection: AsyncConnection, run: JobRunView, chunk: Check
     }
     values: dict[str, Any] = {name: _merge[name] + number for name, number in counts.items()}
     if run.cursor is None:
-        values |= {"info": msgspec.to_builtins(chunk.info), "problems": list(chunk.mapping.problems)}
+        info = msgspec.to_builtins(chunk.info) | {"sha256": chunk.sha256}
+        values |= {"info": info, "problems": list(chunk.mapping.problems)}
     await merge_store.update_merge(connection, merge_id, now, **values)
     read = (run.cursor["read"] if run.cursor else 0) + sum(map(_measure_row, chunk.rows))
     return StepResult(

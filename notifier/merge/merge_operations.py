@@ -59,6 +59,14 @@ class NewMerge:
     overrides: Mapping[str, str]  # heading → field
 
 
+@dataclass(frozen=True, kw_only=True)
+class UploadedFile:
+    """A file that was stored completely."""
+
+    size: int  # bytes
+    sha256: str  # hexadecimal
+
+
 def find_override_faults(version: PublishedVersion, overrides: Mapping[str, str]) -> list[Fault]:
     """Find the fields of `map` that the template does not have."""
     names = [item.name for item in list_fields(version.variables_schema)]
@@ -95,15 +103,15 @@ async def begin_upload(connection: AsyncConnection, new: NewMerge, *, actor: Act
 _COUNTS = ("size", "rows", "valid", "faulty", "duplicates", "copies", "suppressed", "paced")
 
 
-async def finish_upload(connection: AsyncConnection, merge_id: UUID, size: int, *, actor: Actor) -> MergeView:
+async def finish_upload(connection: AsyncConnection, merge_id: UUID, file: UploadedFile, *, actor: Actor) -> MergeView:
     """Begin the check of a merge whose file is complete. Raises `NotFoundError` if the upload was given up."""
     merge = await merge_store.find_merge(connection, merge_id, lock=True)
     if merge is None or merge.state is not MergeState.UPLOADING:
         raise NotFoundError("the upload took so long that it was given up: send the file again")
     run = await _create_run(connection, merge, MergeStep.CHECK, actor)
-    values = {"state": MergeState.CHECKING, "size": size, "check_job_id": run.id}
-    await merge_store.update_merge(connection, merge.id, actor.at, **values)
-    after = {"template": merge.template, "version": merge.template_version, "size": size}
+    values = {"state": MergeState.CHECKING, "size": file.size, "check_job_id": run.id}
+    await merge_store.update_merge(connection, merge.id, actor.at, **values, info={"sha256": file.sha256})
+    after = {"template": merge.template, "version": merge.template_version, "size": file.size}
     await _record(connection, AuditAction.MERGE_CREATED, merge, None, after, actor)
     return await _reload(connection, merge)
 

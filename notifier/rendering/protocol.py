@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from notifier.mail.mail_parts import MailAttachment, MailHeader, MailParts, MailWithGaps, RenderedMail, RenderedParts
 from notifier.template_language.template_source import FaultCode, RenderFault, TemplateSource
-from notifier.template_lint.lint_remark import LintRemark, Severity
+from notifier.template_lint.lint_remark import LintRemark
 
 
 class RenderJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -79,12 +79,6 @@ class SourceCheck(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     variables_schema: dict[str, Any]  # JSON Schema (draft 2020-12) of what a caller sends
     subject_paths: list[list[str]]  # of the variables that a subject shows
     previews: dict[str, "RenderedParts"]  # locale tag → the sample, rendered
-
-    @property
-    def blocking_messages(self) -> list[str]:
-        """Everything that keeps the source from being published, in sentences."""
-        errors = [remark for remark in self.remarks if remark.severity is Severity.ERROR]
-        return [*map(str, self.faults), *map(str, errors)]
 
 
 class PreviewedMail(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from notifier.clock import Clock, SystemClock
 from notifier.db.database_clock import DatabaseClock
 from notifier.db.engine import Database
 from notifier.outbox.heartbeat import ThroughputEstimate
 from notifier.outbox.wakeup import Wakeup, WakeupNotifier
-from notifier.settings import Settings, find_shipped_directory
+from notifier.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +63,3 @@ async def _run_clock(database: Database) -> AsyncIterator[Clock]:
     finally:
         synchronizing.cancel()
         await asyncio.wait({synchronizing})
-
-
-def find_templates_directory(settings: Settings) -> Path:
-    """Find the directory of template files: as set, else `templates/`, else the shipped one."""
-    local = Path("templates")
-    return settings.templates_dir or (local if local.is_dir() else find_shipped_directory("templates"))

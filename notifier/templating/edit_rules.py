@@ -66,7 +66,7 @@ class TooManyTemplatesError(NotifierError):
 async def require_room(connection: AsyncConnection, table: type[Table]) -> None:
     """Raise `TooManyTemplatesError` if the table has as many rows as it may have.
 
-    Two editors who create the last one at the same moment may both succeed. A push is limited only in layouts.
+    Two editors who create the last one at the same moment may both succeed.
     """
     maximum, noun = _MAXIMA[table]
     if int((await connection.execute(select(func.count()).select_from(table))).scalar_one()) >= maximum:

@@ -92,16 +92,21 @@ async def save_layout(connection: AsyncConnection, name: str, text: str, *, revi
 
     Raises `InvalidRequestError`, `StaleLayoutError`, `TooManyTemplatesError`.
     """
+    if faults := find_layout_faults(name, text):
+        raise InvalidRequestError(faults)
+    saved = await write_layout(connection, name, text, revision=revision, actor=actor)
+    await record_layout(connection, AuditAction.LAYOUT_SAVED, name, actor, revision=saved.revision)
+    return saved
+
+
+def find_layout_faults(name: str, text: str) -> list[Fault]:
+    """Find the faults of the name and the size of a layout."""
     faults = []
     if not LAYOUT_NAME.fullmatch(name):
         faults.append(Fault("", "invalid_slug", "lower-case letters, digits, - and _, and .html or .txt"))
     if len(text.encode()) > MAX_SOURCE_BYTES:
         faults.append(Fault("/text", "too_large", f"a layout has at most {MAX_SOURCE_BYTES} bytes"))
-    if faults:
-        raise InvalidRequestError(faults)
-    saved = await write_layout(connection, name, text, revision=revision, actor=actor)
-    await record_layout(connection, AuditAction.LAYOUT_SAVED, name, actor, revision=saved.revision)
-    return saved
+    return faults
 
 
 async def write_layout(connection: AsyncConnection, name: str, text: str, *, revision: int, actor: Actor) -> LayoutView:

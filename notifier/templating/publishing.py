@@ -26,9 +26,9 @@ from notifier.templating.version_store import Publication, PublishedVersion
 class GateClosedError(NotifierError):
     """The gate has found requests that would be refused, or mails that could not be rendered."""
 
-    def __init__(self, report: Mapping[str, Any]) -> None:
+    def __init__(self, report: Mapping[str, Any], message: str | None = None) -> None:
         self.report = report  # JSON
-        super().__init__()
+        super().__init__(message)
 
 
 class NothingToPublishError(NotifierError):

@@ -158,6 +158,19 @@ async def get_states(
     return known | {slug: TemplateState(slug=slug) for slug in slugs or () if slug not in known}
 
 
+async def list_states(
+    connection: AsyncConnection, slugs: Sequence[str] | None = None, *, before: UUID | None = None, limit: int
+) -> list[TemplateState]:
+    """List the states of those of these templates that exist, or of all, the newest first; deleted ones included."""
+    query = _SELECT_STATES.where(_draft.revision.is_not(None) | _version.number.is_not(None))
+    if slugs is not None:
+        query = query.where(_template.slug.in_(slugs))
+    if before is not None:
+        query = query.where(_template.id < before)
+    rows = await connection.execute(query.order_by(None).order_by(_template.id.desc()).limit(limit))
+    return [_build_state(dict(row)) for row in rows.mappings()]
+
+
 def _build_state(row: dict[str, Any]) -> TemplateState:
     schema = row.pop("variables_schema") or {}
     values: dict[str, Any] = {name: value for name, value in row.items() if value is not None}

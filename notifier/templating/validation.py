@@ -113,11 +113,16 @@ def require_renderable(checked: SourceCheck) -> None:
 
 def require_publishable(checked: SourceCheck) -> None:
     """Raise `InvalidRequestError` if the source does not render, or a lint rule forbids it."""
-    require_renderable(checked)
-    if errors := [remark for remark in checked.remarks if remark.severity is Severity.ERROR]:
-        raise InvalidRequestError(
-            [Fault(_get_file_pointer(error.file), "template_blocked", str(error)) for error in errors]
-        )
+    if faults := list_publish_faults(checked):
+        raise InvalidRequestError(faults)
+
+
+def list_publish_faults(checked: SourceCheck) -> list[Fault]:
+    """List why the source cannot be published: it does not render, or a lint rule forbids it."""
+    if checked.faults:
+        return [build_render_fault(fault) for fault in checked.faults]
+    errors = [remark for remark in checked.remarks if remark.severity is Severity.ERROR]
+    return [Fault(_get_file_pointer(error.file), "template_blocked", str(error)) for error in errors]
 
 
 def build_render_fault(fault: RenderFault) -> Fault:

@@ -10,6 +10,7 @@ from support import notifier_process, running_demo
 from support.document_blocks import ROOT, list_blocks
 
 from notifier.inbox.client import MailHogClient
+from notifier.inbox.message_search import SearchKind
 
 DOCUMENT = "docs/merge.md"
 FILE = ROOT / "examples" / "merge.csv"
@@ -28,7 +29,7 @@ def _run(demo: dict[str, str], tmp_path: Path, *arguments: str) -> CompletedProc
 
 def test_the_check_lists_and_saves_the_faults(demo: dict[str, str], tmp_path: Path) -> None:
     """The check of the example prints what the document shows, and writes the rows with faults."""
-    check, shown, _, _ = list_blocks(DOCUMENT)
+    check, shown, *_ = list_blocks(DOCUMENT)
     assert check.text.split()[:2] == ["notifier", "merge"]
     faults = tmp_path / "faults.csv"
     done = _run(demo, tmp_path, str(FILE), "--template", "welcome", "--faults", str(faults))
@@ -69,3 +70,34 @@ def test_the_key_must_be_of_the_named_service(demo: dict[str, str], tmp_path: Pa
     assert other.stderr == "notifier: --service billing: the key belongs to the service demo\n"
     own = _run(demo, tmp_path, str(FILE), "--template", "welcome", "--service", "demo")
     assert "5 rows, 3 valid, 2 with faults" in own.stdout
+
+
+def test_send_takes_a_file_once(demo: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dry run sends nothing; then each address gets one mail, and the same file again sends nothing."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "customers.csv"
+    file.write_text("E-Mail,Name,Product\ncem@example.com,Cem,Larkspur\ndora@example.com,Dora,Larkspur\n")
+    env = notifier_process.build_environment(tmp_path, URL=demo["api"], API_KEY=demo["key"])
+    planning, sending = list_blocks(DOCUMENT)[3].text.splitlines()
+
+    def run(line: str, *more: str) -> CompletedProcess[str]:
+        return notifier_process.run_notifier(*line.split()[1:], *more, env=env, check=False)
+
+    planned = run(planning)
+    assert (planned.returncode, planned.stdout) == (0, "2 rows\n2 mails would be sent. Nothing was sent.\n")
+    asked = run(sending.removesuffix(" --yes"))
+    assert (asked.returncode, asked.stderr.count("\n")) == (2, 1)
+    assert "nobody can confirm it: give --yes" in asked.stderr
+    with MailHogClient(demo["inbox"]) as inbox:
+        assert run(sending, "--wait", "100").stdout == "2 rows\n2 sent, 0 failed, 0 waiting\n"
+        again = run(sending, "--wait", "100")
+        assert (again.returncode, "This file was sent already" in again.stdout) == (0, True)
+        assert again.stdout.endswith("\n2 sent, 0 failed, 0 waiting\n")
+        assert [len(inbox.search(SearchKind.TO, f"{name}@example.com")) for name in ("cem", "dora")] == [1, 1]
+    file.write_text("Who,Name,Product\neve@example.com,,Larkspur\n")
+    refused = run(sending, "--to-column", "Who")
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[0] == "row 2, Name: it is empty, and the template needs a value"
+    assert "1 of 1 rows have faults, and nothing was sent" in refused.stderr
+    for words in (("--to", "ada@example.com"), ("--var", "name=Ada")):
+        assert run(sending, *words).returncode == 2

@@ -23,9 +23,9 @@ ROOT = Path(__file__).parents[2]
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 VERBS = {
     "Add", "Cancel", "Change", "Check", "Compare", "Confirm", "Create", "Delete", "Disable", "Discard", "Download",
-    "Enable", "Explain", "Get", "Lift", "List", "Pause", "Preview", "Publish", "Receive", "Render", "Replay", "Resolve",
-    "Restore", "Resume", "Retry", "Revoke", "Rotate", "Run", "Save", "Send", "Set", "Start", "Stream", "Submit", "Try",
-    "Upload",
+    "Enable", "Explain", "Get", "Lift", "List", "Pause", "Preview", "Publish", "Push", "Receive", "Render",
+    "Replay", "Resolve", "Restore", "Resume", "Retry", "Revoke", "Rotate", "Run", "Save", "Send", "Set", "Start",
+    "Stream", "Submit", "Try", "Upload",
 }  # fmt: skip
 ANY_TYPE = {"title", "description", "examples", "default", "enum", "const", "type", "$ref", "anyOf"}
 OF_TYPE = {

@@ -81,6 +81,7 @@ RULES = {
     "confirm_feed": Rule.ADMIN,
     "try_template": Rule.ADMIN,
     "publish_template": Rule.ADMIN,
+    "push_templates": Rule.ADMIN,
     "restore_template": Rule.ADMIN,
     "delete_template": Rule.ADMIN,
     "save_template_draft": Rule.DRAFT,

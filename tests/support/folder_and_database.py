@@ -1,6 +1,6 @@
 """One template on two sides: in the database, as staff edit it, and in a folder."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +15,12 @@ from notifier.rendering.pool import RenderingPool
 from notifier.rendering.protocol import SourceCheck
 from notifier.rendering.source_check import check_source
 from notifier.template_language.template_source import TemplateSource
-from notifier.templating import draft_store, template_store, version_store
+from notifier.templating import draft_store, layout_store, template_store, version_store
+from notifier.templating.sync import stored_templates
+from notifier.templating.sync.pull import Pull
 from notifier.templating.sync.push import Push
+from notifier.templating.sync.stored_templates import StoredTemplates
+from notifier.templating.sync.sync_record import SyncResult
 from notifier.templating.version_store import Publication
 
 NOW = datetime(2026, 3, 9, 12, 30, tzinfo=UTC)
@@ -61,6 +65,21 @@ class TwoSides:
             await draft_store.save_draft(
                 connection, "hello", source, revision=draft.revision, actor=Actor(name="staff:bob", at=NOW)
             )
+
+    async def pull(
+        self, root: Path, slugs: Sequence[str] | None = None, *, dry_run: bool = False, **options: Any
+    ) -> list[SyncResult]:
+        """Pull into a folder as the command does, but without the API."""
+        async with self.database.read() as connection:
+            states = {state.slug: state for state in await template_store.list_states(connection, slugs, limit=1000)}
+            layouts = {view.name: view for view in await layout_store.list_layouts(connection)}
+            earlier = await stored_templates.list_earlier_hashes(connection, list(states))
+        stored = StoredTemplates(states=states, layouts=layouts, earlier=earlier)
+        pull = Pull(**options)
+        plan = pull.plan(root, slugs, stored)
+        if not dry_run:
+            pull.write(root, plan, {})
+        return plan.results
 
     async def get_state(self, slug: str = "hello") -> template_store.TemplateState:
         """Get the state of the database."""

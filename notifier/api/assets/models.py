@@ -8,8 +8,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, S
 
 from notifier.api import fields, request_model
 from notifier.api.request_model import RequestModel
+from notifier.errors import Fault
 from notifier.states import AssetMode, AssetStatus
+from notifier.submission.attachment_validation import decode_base64
 from notifier.templating.assets import asset_store, image_operations
+from notifier.templating.assets.image_conversion import ImageOptions
 from notifier.templating.assets.image_operations import ImageOperation, ImageStep
 
 NAME_PATTERN = f"^{asset_store.ASSET_NAME.pattern}$"
@@ -44,16 +47,11 @@ class ImageOperationIn(RequestModel):
         return ImageOperation(**{name: getattr(self, name) for name in ImageOperation.__struct_fields__})
 
 
-class AssetIn(RequestModel):
-    """An image to upload."""
+class ImageIn(RequestModel):
+    """An image, and how it is converted."""
 
-    limits = request_model.FILES_LIMITS
+    model_config = ConfigDict(json_schema_extra={"examples": [{"content": "iVBORw0KGgo=", "width": 150}]})
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
-
-    name: Annotated[str, fields.document_field(pattern=NAME_PATTERN)] = Field(
-        max_length=64, description="As templates name it."
-    )
     content: Annotated[
         str, fields.document_field(pattern=fields.BASE64_PATTERN, minLength=4, contentEncoding="base64")
     ] = Field(
@@ -71,6 +69,26 @@ class AssetIn(RequestModel):
         default_factory=list,
         max_length=image_operations.MAX_OPERATIONS,
         description="Done in this order, instead of mode, width and height.",
+    )
+
+    def read_image(self, name: str) -> tuple[bytes, ImageOptions, list[Fault]]:
+        """Decode the image, and find the faults of its name, its bytes and its options."""
+        operations = tuple(operation.build_operation() for operation in self.operations)
+        options = ImageOptions(mode=self.mode, width=self.width, height=self.height, operations=operations)
+        data, problem = decode_base64(self.content)
+        faults = [Fault("/content", image_operations.REJECTED, problem)] if problem is not None else []
+        return data or b"", options, faults + asset_store.find_upload_faults(name, data or b"", options)
+
+
+class AssetIn(ImageIn):
+    """An image to upload."""
+
+    limits = request_model.FILES_LIMITS
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    name: Annotated[str, fields.document_field(pattern=NAME_PATTERN)] = Field(
+        max_length=64, description="As templates name it."
     )
     revision: fields.WholeNumber = Field(
         0, ge=0, le=2**31 - 2, description="The revision that you have loaded; 0 for a new name."

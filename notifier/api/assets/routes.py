@@ -11,13 +11,11 @@ from notifier.api.assets.models import NAME_PATTERN, AssetIn, AssetOut, AssetsOu
 from notifier.api.dependencies import AuditDependency, authenticate_key, get_dependencies, open_change_transaction
 from notifier.api.request_reader import document_body, read_model
 from notifier.auth.authenticated_key import KeyScope
-from notifier.errors import Fault, InvalidRequestError, NotFoundError
+from notifier.errors import InvalidRequestError, NotFoundError
 from notifier.mail.mail_parts import IMAGE_EXTENSIONS
 from notifier.states import AssetStatus
-from notifier.submission.attachment_validation import decode_base64
-from notifier.templating.assets import asset_store, image_operations
+from notifier.templating.assets import asset_store
 from notifier.templating.assets.asset_store import AssetView
-from notifier.templating.assets.image_conversion import ImageOptions
 
 router = APIRouter(prefix="/v1/assets", tags=["assets"])
 public = APIRouter(include_in_schema=False)
@@ -40,9 +38,9 @@ async def upload_asset(request: Request, response: Response, audit: AuditDepende
     """
     caller = await authenticate_key(request, KeyScope.TEMPLATES_EDIT)
     body = await read_model(request, AssetIn)
-    operations = tuple(operation.build_operation() for operation in body.operations)
-    options = ImageOptions(mode=body.mode, width=body.width, height=body.height, operations=operations)
-    data = await asyncio.to_thread(_decode_upload, body, options)
+    data, options, faults = await asyncio.to_thread(body.read_image, body.name)
+    if faults:
+        raise InvalidRequestError(faults)
     async with open_change_transaction(request) as connection:
         actor = audit.get_actor(caller)
         asset = await asset_store.upload_asset(
@@ -101,6 +99,20 @@ async def get_asset_file(
     return Response(content, media_type=content_type)
 
 
+@router.get(
+    "/{name}/original",
+    response_class=Response,
+    summary="Download the upload of an asset",
+    responses={200: {"content": {"application/octet-stream": {}}, "description": "The bytes as they were uploaded."}},
+)
+async def get_asset_original(request: Request, name: Name) -> Response:
+    """Get the image as it was uploaded, for a folder of templates."""
+    await authenticate_key(request, KeyScope.TEMPLATES_READ)
+    async with get_dependencies(request).database.read() as connection:
+        content = await asset_store.get_original(connection, name)
+    return Response(content, media_type="application/octet-stream", headers={"X-Content-Type-Options": "nosniff"})
+
+
 @public.get("/assets/{name}")
 async def get_public_file(request: Request, name: str) -> Response:
     """Return a converted image by its SHA-256, which mails link to. No other file can be read here."""
@@ -111,16 +123,6 @@ async def get_public_file(request: Request, name: str) -> Response:
     if IMAGE_EXTENSIONS[content_type] != match[2]:
         raise NotFoundError(asset_store.NO_FILE)
     return Response(content, media_type=content_type, headers=_PUBLIC_HEADERS)
-
-
-def _decode_upload(body: AssetIn, options: ImageOptions) -> bytes:
-    """Decode and check the upload before it is converted. Raises `InvalidRequestError`."""
-    data, problem = decode_base64(body.content)
-    faults = [Fault("/content", image_operations.REJECTED, problem)] if problem is not None else []
-    faults += asset_store.find_upload_faults(body.name, data or b"", options)
-    if faults or data is None:
-        raise InvalidRequestError(faults)
-    return data
 
 
 def _format_asset(asset: AssetView) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""Additional members of a problem: both sides of an edit conflict, or the callers that would break."""
+"""Additional members of a problem: both sides of an edit conflict, the callers that would break, what was refused."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from notifier.templating import source_diff
 from notifier.templating.draft_store import DraftView, StaleDraftError
 from notifier.templating.layout_store import LayoutView, StaleLayoutError
 from notifier.templating.publishing import GateClosedError
+from notifier.templating.sync.sync_record import SyncRefusedError, SyncResult
 
 
 async def build_conflict_details(error: Exception) -> dict[str, Any]:
@@ -21,6 +23,8 @@ async def build_conflict_details(error: Exception) -> dict[str, Any]:
         return await asyncio.to_thread(_build_draft_conflict, error)
     if isinstance(error, StaleLayoutError):
         return await asyncio.to_thread(_build_layout_conflict, error)
+    if isinstance(error, SyncRefusedError):
+        return {"results": format_sync_results(error.refused)}
     return {}
 
 
@@ -43,6 +47,20 @@ def build_draft_reply(view: DraftView) -> dict[str, Any]:
 def build_layout_reply(view: LayoutView) -> dict[str, Any]:
     """Build the reply for a layout, with its name as in paths."""
     return vars(view) | {"name": view.name.partition("/")[2]}
+
+
+def format_sync_results(results: Sequence[SyncResult]) -> list[dict[str, Any]]:
+    """Convert the results of a push to JSON."""
+    return [
+        {
+            "slug": result.slug,
+            "number": result.number,
+            "change": result.change.value,
+            "why": result.why,
+            "differs": list(result.differs),
+        }
+        for result in results
+    ]
 
 
 def _build_draft_conflict(error: StaleDraftError) -> dict[str, Any]:

@@ -133,7 +133,8 @@ _PROBLEMS = {
     ),
     "too_many_templates": CatalogueEntry(
         409, "Too many templates, layouts or images", "The instance has the maximum number of them.",
-        "Delete one that is no longer used, or ask the operator.", "save_template_draft save_layout upload_asset",
+        "Delete one that is no longer used, or ask the operator.",
+        "save_template_draft save_layout upload_asset push_templates",
     ),
     "job_state": CatalogueEntry(
         409, "The state of the job does not allow it", "The job has ended, or is not in a state for this operation.",
@@ -199,12 +200,17 @@ _PROBLEMS = {
         409, "Callers would break",
         "Requests that callers really send would be refused or could not be rendered; `report` lists them.",
         "Make the new variables optional, or ask those callers to change. Admin keys can publish with `force_reason`.",
-        "publish_template restore_template",
+        "publish_template restore_template push_templates",
+    ),
+    "newer_edits": CatalogueEntry(
+        409, "The database has newer edits",
+        "A version, a draft, a layout or a deletion is newer than the files, or is of somebody else.",
+        "Compare it with the files, and take it into them. `overwrite` replaces it.", "push_templates",
     ),
     "stale_layout": CatalogueEntry(
         409, "Edit conflict", "Somebody changed the layout after the `revision` that you sent.",
         "Compare `theirs` and `yours` with `diff`, merge, and send the result with their `revision`.",
-        "save_layout delete_layout",
+        "save_layout delete_layout push_templates",
     ),
     "layout_in_use": CatalogueEntry(
         409, "The layout is in use", "Templates use it and could not be published without it.",

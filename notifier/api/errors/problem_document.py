@@ -49,3 +49,6 @@ class Problem(BaseModel):
         "The differences from theirs to yours: `file`, `change` and unified `diff`."
     )
     report: dict[str, Any] = fields.describe_optional("In `gate_closed`: which callers would break, and how.")
+    results: list[dict[str, Any]] = fields.describe_optional(
+        "In `newer_edits`: the templates and layouts that were refused, as a push reports them."
+    )

@@ -81,6 +81,7 @@ from notifier.templating.draft_store import StaleDraftError, TemplateDeletedErro
 from notifier.templating.edit_rules import TooManyTemplatesError
 from notifier.templating.layout_store import LayoutInUseError, StaleLayoutError
 from notifier.templating.publishing import GateClosedError, NothingToPublishError
+from notifier.templating.sync.sync_record import SyncRefusedError
 from notifier.throttle.queue_forecast import QueueTooLongError
 from notifier.throttle.token_bucket import RateLimitedError
 from notifier.webhooks.delivery_history import EndpointDisabledError
@@ -148,6 +149,7 @@ _CODE_OF_ERROR: dict[type[NotifierError], str] = {
     TemplateDeletedError: "template_deleted",
     NothingToPublishError: "nothing_to_publish",
     GateClosedError: "gate_closed",
+    SyncRefusedError: "newer_edits",
     IdempotencyKeyReusedError: "idempotency_key_reused",
     MalformedJsonError: "malformed_json",
     TooManyValuesError: "request_too_large",

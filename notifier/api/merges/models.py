@@ -119,6 +119,7 @@ class MergeSummaryOut(BaseModel):
 class MergeOut(MergeSummaryOut):
     """A mail merge."""
 
+    sha256: str | None = Field(description="Of the file, in hexadecimal digits.")
     format: str | None = Field(description="`csv`, `xlsx` or `ods`.")
     encoding: str | None = Field(description="Of a CSV file.")
     delimiter: str | None = Field(description="Of a CSV file.")
@@ -170,7 +171,7 @@ def build_merge_reply(merge: MergeView, run: JobRunView | None, batch: BatchView
     """Build the reply for a merge with its present job, and its batch if it was started."""
     info = dict(merge.info or {})
     return build_summary(merge) | {
-        **{name: info.get(name) for name in ("format", "encoding", "delimiter", "sheet")},
+        **{name: info.get(name) for name in ("sha256", "format", "encoding", "delimiter", "sheet")},
         "columns": merge.columns or _list_columns(info),
         "problems": merge.problems or [],
         "job_id": run.id if run is not None else None,

@@ -81,9 +81,9 @@ async def create_merge(request: Request, response: Response, audit: AuditDepende
         merge_id = await merge_operations.begin_upload(connection, new, actor=actor)
     try:
         parts = request.stream() if feed is None else upload.iterate_feed(request, caller, feed)
-        size = await upload.store_file(request, merge_id, parts)
+        file = await upload.store_file(request, merge_id, parts)
         async with open_change_transaction(request) as connection:
-            merge = await merge_operations.finish_upload(connection, merge_id, size, actor=actor)
+            merge = await merge_operations.finish_upload(connection, merge_id, file, actor=actor)
     except Exception:
         await upload.discard_upload(request, merge_id)
         raise

@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import hashlib
 import io
 from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
 from typing import Any, Final
@@ -19,6 +20,7 @@ from notifier.errors import DatabaseUnavailableError, Fault, InvalidRequestError
 from notifier.feeds import revision_store
 from notifier.feeds.revision_store import FeedRows, NoFeedDocumentError
 from notifier.merge import merge_store
+from notifier.merge.merge_operations import UploadedFile
 from notifier.templating.version_store import PublishedVersion
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
@@ -114,11 +116,12 @@ def _format_cell(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-async def store_file(request: Request, merge_id: UUID, parts: AsyncIterable[bytes]) -> int:
-    """Write a file into the database; returns its bytes. Raises `BadRequestError` and `InvalidRequestError`."""
-    buffer, size, number = bytearray(), 0, 0
+async def store_file(request: Request, merge_id: UUID, parts: AsyncIterable[bytes]) -> UploadedFile:
+    """Write a file into the database. Raises `BadRequestError` and `InvalidRequestError`."""
+    buffer, size, number, digest = bytearray(), 0, 0, hashlib.sha256()
     async for data in parts:
         size += len(data)
+        digest.update(data)
         if size > MAX_FILE_BYTES:
             raise build_too_large_error(MAX_FILE_BYTES)
         buffer += data
@@ -130,7 +133,7 @@ async def store_file(request: Request, merge_id: UUID, parts: AsyncIterable[byte
         raise InvalidRequestError([Fault("", "missing_body", "the body is empty: send the file as the body")])
     if buffer:
         await _store_chunk(request, merge_id, number, bytes(buffer))
-    return size
+    return UploadedFile(size=size, sha256=digest.hexdigest())
 
 
 async def _store_chunk(request: Request, merge_id: UUID, number: int, data: bytes) -> None:

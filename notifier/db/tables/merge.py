@@ -31,7 +31,7 @@ class Merge(Table, table=True):
     template_version: int
     overrides: dict[str, str] = Field(sa_type=build_json_type())  # heading → field, as the caller says
     size: int = 0  # bytes of the file
-    # What the check found; None before it has opened the file.
+    # What the check found, and from the end of the upload on the file's SHA-256; None before.
     info: dict[str, Any] | None = Field(default=None, sa_type=build_json_type())
     columns: list[dict[str, Any]] | None = Field(default=None, sa_type=build_json_type())
     problems: list[str] | None = Field(default=None, sa_type=build_json_type())

@@ -36,7 +36,7 @@ from notifier.templating.edit_rules import EditConflictError, record_asset, requ
 ASSET_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 MAX_WIDTH = 1200  # CSS pixels
 NO_FILE = "there is no such file"
-_asset, _file = get_columns(Asset), get_columns(AssetFile)
+_asset, _file, _attachment = get_columns(Asset), get_columns(AssetFile), get_columns(Attachment)
 
 
 class AssetFileView(msgspec.Struct, frozen=True, kw_only=True):
@@ -225,6 +225,15 @@ async def write_files(connection: AsyncConnection, image: ConvertedImage, now: d
     for digest, file in sorted(files.items(), key=lambda item: item[0]):
         row = {"sha256": digest, "content_type": file.content_type, "octets": file.data, "created_at": now}
         await stored_file.write_file(connection, AssetFile, row)
+
+
+async def get_original(connection: AsyncConnection, name: str) -> bytes:
+    """Get the bytes of the upload of an image that is ready. Raises `NotFoundError`."""
+    query = select(_attachment.octets).join(Asset, _attachment.sha256 == _asset.original)
+    row = (await connection.execute(query.where(_asset.name == name, _asset.status == AssetStatus.READY))).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no image named {name!r} that is ready")
+    return bytes(row.octets)
 
 
 async def get_file(connection: AsyncConnection, digest: bytes) -> tuple[str, bytes]:

@@ -12,16 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from notifier.audit import Actor
-from notifier.db.dialect import insert_if_absent
-from notifier.db.tables import Asset, Attachment, get_columns
-from notifier.ids import generate_id
 from notifier.mail.mail_parts import PinnedAsset
-from notifier.states import AssetMode, AssetStatus
-from notifier.templating.assets import asset_store, image_operations
+from notifier.states import AssetMode
+from notifier.templating.assets import asset_store
 from notifier.templating.assets import conversion_process as image_process
 from notifier.templating.assets.image_conversion import ConvertedImage, ImageOptions, RejectedImage, detect_content_type
 from notifier.templating.assets.image_operations import ImageOperation
@@ -29,10 +23,11 @@ from notifier.templating.assets.image_operations import ImageOperation
 ASSET_FOLDER: Final = "_assets"
 _EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
 _SUFFIXES = (*_EXTENSIONS.values(), "jpeg")
-_asset, _attachment = get_columns(Asset), get_columns(Attachment)
 
 
-class _ImageFile(msgspec.Struct, frozen=True, kw_only=True):
+class ImageFile(msgspec.Struct, frozen=True, kw_only=True):
+    """An image as it was uploaded, or as it is in a folder."""
+
     data: bytes
     options: ImageOptions
 
@@ -53,54 +48,22 @@ def pin_images(root: Path, names: Collection[str]) -> dict[str, PinnedAsset]:
     """Pin those of the images that are in the folder. Raises `ValueError`."""
     return {
         name: asset_store.pin_file(asset_store.describe_files(_convert_file(name, file)))
-        for name, file in _read_images(root, names).items()
+        for name, file in read_images(root, names).items()
     }
-
-
-async def push_images(
-    connection: AsyncConnection, root: Path, assets: Mapping[str, PinnedAsset], *, actor: Actor
-) -> None:
-    """Write the images of a version from files. A name that exists in the database keeps its image there."""
-    for name, file in sorted(_read_images(root, assets).items()):
-        image = _convert_file(name, file)
-        await asset_store.write_files(connection, image, actor.at)
-        rows = await connection.execute(select(_asset.id).where(_asset.name == name))
-        if rows.first() is None:
-            original = await asset_store.write_original(connection, file.data, actor.at)
-            row = asset_store.build_new_row(original, file.options, revision=1, actor=actor)
-            row |= {"id": generate_id(), "name": name, "status": AssetStatus.READY, "progress": 100}
-            row |= {"detail": image.note, "files": msgspec.to_builtins(asset_store.describe_files(image))}
-            await insert_if_absent(connection, Asset, row)
 
 
 def find_missing_images(root: Path, names: Collection[str]) -> set[str]:
     """Find the names that the folder has no image of. Raises `ValueError`."""
-    return set(names) - _read_images(root, names).keys()
+    return set(names) - read_images(root, names).keys()
 
 
-async def pull_images(connection: AsyncConnection, root: Path, names: Collection[str]) -> list[Path]:
-    """Write the uploads of these names into the folder; return the files that were written."""
-    query = select(_asset.name, _asset.mode, _asset.width, _asset.height, _asset.operations, _attachment.octets)
-    query = query.join(Attachment, _attachment.sha256 == _asset.original).where(
-        _asset.name.in_(names), _asset.status == AssetStatus.READY
-    )
-    written = []
-    for row in await connection.execute(query.order_by(_asset.name)):
-        folder = root / ASSET_FOLDER
-        folder.mkdir(parents=True, exist_ok=True)
-        data = bytes(row.octets)
-        options = _ImageToml(
-            mode=row.mode,
-            width=row.width,
-            height=row.height,
-            operations=image_operations.read_operations(row.operations),
-        )
-        toml = _format_options(options)
-        for extension, content in ((_EXTENSIONS[detect_content_type(data)], data), ("toml", toml.encode())):
-            path = folder / f"{row.name}.{extension}"
-            path.write_bytes(content)
-            written.append(path)
-    return written
+def write_image(root: Path, name: str, image: ImageFile) -> None:
+    """Write an image with its options into the folder."""
+    folder, options = root / ASSET_FOLDER, image.options
+    folder.mkdir(parents=True, exist_ok=True)
+    keys = {key: getattr(options, key) for key in _ImageToml.__struct_fields__}
+    (folder / f"{name}.{_EXTENSIONS[detect_content_type(image.data)]}").write_bytes(image.data)
+    (folder / f"{name}.toml").write_text(_format_options(_ImageToml(**keys)), "utf-8")
 
 
 def _format_options(options: _ImageToml) -> str:
@@ -115,14 +78,15 @@ def _format_keys(keys: Mapping[str, Any]) -> str:
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
 
 
-def _read_images(root: Path, names: Collection[str]) -> dict[str, _ImageFile]:
+def read_images(root: Path, names: Collection[str]) -> dict[str, ImageFile]:
+    """Read those of the images that are in the folder. Raises `ValueError`."""
     images = {}
     for name in names:
         paths = [path for extension in _SUFFIXES if (path := root / ASSET_FOLDER / f"{name}.{extension}").is_file()]
         if len(paths) > 1:
             raise ValueError(f"{ASSET_FOLDER}: {' and '.join(path.name for path in paths)} have the same name")
         if paths:
-            images[name] = _ImageFile(data=paths[0].read_bytes(), options=_read_options(paths[0].with_suffix(".toml")))
+            images[name] = ImageFile(data=paths[0].read_bytes(), options=_read_options(paths[0].with_suffix(".toml")))
     return images
 
 
@@ -139,7 +103,7 @@ def _read_options(path: Path) -> ImageOptions:
     return read
 
 
-def _convert_file(name: str, file: _ImageFile) -> ConvertedImage:
+def _convert_file(name: str, file: ImageFile) -> ConvertedImage:
     image = _convert_once(hashlib.sha256(file.data).digest(), file.data, file.options)
     if isinstance(image, ConvertedImage):
         return image

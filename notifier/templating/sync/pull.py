@@ -9,24 +9,18 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
-import msgspec
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from notifier.db.engine import Database
-from notifier.db.tables import Template, TemplateVersion, get_columns
 from notifier.errors import NotFoundError
 from notifier.mail.mail_parts import find_image_names
 from notifier.template_language.template_source import LAYOUTS, TemplateSource
 from notifier.templating import layout_store, source_diff, template_store, validation
 from notifier.templating.layout_store import LayoutView
 from notifier.templating.sync import asset_files, sync_record, template_files
-from notifier.templating.sync.folder_diff import get_layouts
+from notifier.templating.sync.asset_files import ImageFile
+from notifier.templating.sync.stored_templates import StoredTemplates
 from notifier.templating.sync.sync_record import BaseRecord, FileOrigin, PullChange, SyncRefusedError, SyncResult
 from notifier.templating.sync.template_files import TemplateFileError
 from notifier.templating.template_store import TemplateState, select_own_parts
 
-_template, _version = get_columns(Template), get_columns(TemplateVersion)
 WRITTEN = (PullChange.CREATED, PullChange.UPDATED)
 
 
@@ -39,53 +33,75 @@ class _KnownHashes:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PullPlan:
+    """What a pull is going to write into a folder, and the images that the folder lacks for it."""
+
+    results: list[SyncResult]
+    sources: dict[str, TemplateSource]
+    layouts: dict[str, LayoutView]
+    images: set[str]
+    record: BaseRecord  # as it will be
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pull:
     """A pull of templates into a folder."""
 
-    database: Database
     draft: bool = False  # pull drafts where they exist
     overwrite: bool = False  # replace files that were edited in the folder
-    dry_run: bool = False  # only report what would change
 
-    async def run(self, root: Path, slugs: Sequence[str] | None) -> list[SyncResult]:
-        """Write the named templates, or all, and the layouts that they use.
+    def plan(self, root: Path, slugs: Sequence[str] | None, stored: StoredTemplates) -> PullPlan:
+        """Plan what is written for the named templates, or for all, and for the layouts that they use.
 
-        Raises `SyncRefusedError`, and `NotFoundError` for a name that is in neither place.
+        `stored` has the named templates, or all. Raises `NotFoundError` for a name that is in neither place.
         """
         record = sync_record.read_base(root)
-        async with self.database.read() as connection:
-            states = await template_store.get_states(connection, slugs)
-            if unknown := [slug for slug in slugs or () if not states[slug].is_known and not (root / slug).is_dir()]:
-                raise NotFoundError(f"there is no template {', '.join(unknown)}")
-            if slugs is None:  # report templates that are no longer in the database
-                states |= {slug: TemplateState(slug=slug) for slug in record.templates if slug not in states}
-            layouts = await get_layouts(connection, states.values())
-            unrecorded = [slug for slug in states if slug not in record.templates and (root / slug).is_dir()]
-            history = await _get_version_sources(connection, unrecorded)
+        names = list(stored.states) if slugs is None else list(slugs)
+        unknown = [slug for slug in slugs or () if not stored.get_state(slug).is_known and not (root / slug).is_dir()]
+        if unknown:
+            raise NotFoundError(f"there is no template {', '.join(unknown)}")
+        if slugs is None:  # report templates that are no longer in the database
+            names += [slug for slug in record.templates if slug not in stored.states]
+        states = {slug: stored.get_state(slug) for slug in sorted(names)}
         sources = {
             slug: source
             for slug, state in states.items()
             if (source := state.select_source(draft=self.draft)) is not None
         }
+        layouts = stored.find_layouts()
         if slugs is not None:
             layouts = {name: layouts[name] for name in _list_used_layouts(sources, layouts)}
-        plan = [self._plan_layout(root, layouts[name], record.layouts.get(name)) for name in sorted(layouts)]
-        plan = [result for result in plan if result.change is not PullChange.UNCHANGED]
-        for slug in sorted(states):
+        results = [self._plan_layout(root, layouts[name], record.layouts.get(name)) for name in sorted(layouts)]
+        results = [result for result in results if result.change is not PullChange.UNCHANGED]
+        for slug, state in states.items():
             origin = record.templates.get(slug)
-            hashes = [origin.files] if origin else map(sync_record.hash_own_parts, history.get(slug, {}).values())
+            hashes = [origin.files] if origin else stored.earlier.get(slug, ())
             before = _KnownHashes(hashes=tuple(hashes), is_recorded=origin is not None)
             if slug in sources or origin or (root / slug).is_dir():
-                plan.append(self._plan_template(root, states[slug], sources.get(slug), before))
-        if self.dry_run:
-            return plan
-        if refused := [result for result in plan if result.change is PullChange.REFUSED]:
+                results.append(self._plan_template(root, state, sources.get(slug), before))
+        return PullPlan(
+            results=results,
+            sources=sources,
+            layouts=layouts,
+            images=self._list_images(root, results, sources),
+            record=_update_base(record, results, states, sources, layouts),
+        )
+
+    def write(self, root: Path, plan: PullPlan, images: Mapping[str, ImageFile]) -> None:
+        """Write the plan, all or nothing. Raises `SyncRefusedError`."""
+        if refused := [result for result in plan.results if result.change is PullChange.REFUSED]:
             raise SyncRefusedError("nothing was written", refused)
-        self._write_files(root, plan, sources, layouts)
-        async with self.database.read() as connection:
-            await asset_files.pull_images(connection, root, self._list_images(root, plan, sources))
-        sync_record.write_base(root, _update_base(record, plan, states, sources, layouts))
-        return plan
+        root.mkdir(parents=True, exist_ok=True)
+        for slug in [result.slug for result in plan.results if result.change in WRITTEN]:
+            if slug in plan.layouts:
+                template_files.write_file(root, slug, plan.layouts[slug].text)
+            else:
+                template_files.write_template(root, slug, plan.sources[slug])
+        for name, image in sorted(images.items()):
+            asset_files.write_image(root, name, image)
+        sync_record.write_base(root, plan.record)
+
+    # -- details, in call order -------------------------------------------------------------------
 
     def _plan_template(
         self, root: Path, state: TemplateState, source: TemplateSource | None, before: _KnownHashes
@@ -109,7 +125,7 @@ class Pull:
         return pulled(
             change=change,
             why=why,
-            difference=source_diff.summarize_difference(local, select_own_parts(source)),
+            differs=source_diff.summarize_difference(local, select_own_parts(source)).lines,
         )
 
     def _decide_change(self, local_hash: str, stored_hash: str, before: _KnownHashes) -> PullChange:
@@ -127,45 +143,22 @@ class Pull:
         if not path.exists():
             return SyncResult(slug=name, number=number, change=PullChange.CREATED)
         content = path.read_bytes()
-        difference = source_diff.summarize_texts({name: content.decode(errors="replace")}, {name: stored.text})
+        texts = {name: content.decode(errors="replace")}, {name: stored.text}
         before = _KnownHashes(hashes=(origin,) if origin else (), is_recorded=origin is not None)
         change = self._decide_change(sha256(content).hexdigest(), sync_record.hash_layout(stored.text), before)
         why = ""
         if change is PullChange.REFUSED:
             moment = f"{stored.updated_at:%Y-%m-%d at %H:%M} UTC"
             why = f"the file was edited, and {stored.updated_by} changed the layout in the database on {moment}"
-        return SyncResult(slug=name, number=number, change=change, why=why, difference=difference)
-
-    def _write_files(
-        self,
-        root: Path,
-        plan: Sequence[SyncResult],
-        sources: Mapping[str, TemplateSource],
-        layouts: Mapping[str, LayoutView],
-    ) -> None:
-        root.mkdir(parents=True, exist_ok=True)
-        for slug in [result.slug for result in plan if result.change in WRITTEN]:
-            if slug in layouts:
-                template_files.write_file(root, slug, layouts[slug].text)
-            else:
-                template_files.write_template(root, slug, sources[slug])
+        return SyncResult(
+            slug=name, number=number, change=change, why=why, differs=source_diff.summarize_texts(*texts).lines
+        )
 
     def _list_images(self, root: Path, plan: Sequence[SyncResult], sources: Mapping[str, TemplateSource]) -> set[str]:
         """List the images that the written templates name, less those that the folder has."""
         written = [sources[result.slug] for result in plan if result.change in WRITTEN and result.slug in sources]
         names = {name for source in written for name in find_image_names(source.files.values())}
         return names if self.overwrite else asset_files.find_missing_images(root, names)
-
-
-async def _get_version_sources(
-    connection: AsyncConnection, slugs: Sequence[str]
-) -> dict[str, dict[int, TemplateSource]]:
-    sources: dict[str, dict[int, TemplateSource]] = {slug: {} for slug in slugs}
-    query = select(_template.slug, _version.number, _version.source)
-    query = query.join(Template, _template.id == _version.template_id).where(_template.slug.in_(slugs))
-    for row in await connection.execute(query) if slugs else ():
-        sources[row.slug][row.number] = msgspec.convert(row.source, TemplateSource)
-    return sources
 
 
 def _list_used_layouts(sources: Mapping[str, TemplateSource], layouts: Mapping[str, LayoutView]) -> set[str]:

@@ -4,39 +4,60 @@ A version in the database is replaced only if these files came from it, the same
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_fields
 from pathlib import Path
 
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.audit import Actor, AuditAction
 from notifier.clock import Clock
 from notifier.db.engine import Database
-from notifier.errors import TemplateError
+from notifier.db.tables import Template
+from notifier.errors import Fault, InvalidRequestError
+from notifier.mail.mail_parts import find_image_names
 from notifier.rendering.pool import RenderingPool
-from notifier.rendering.protocol import SourceCheck
-from notifier.template_language.template_source import LAYOUTS, TemplateSource
-from notifier.templating import layout_store, source_diff, template_store, version_store
+from notifier.rendering.preview_pool import EditorRenderer, EditorSlot
+from notifier.template_language.template_source import TemplateSource
+from notifier.templating import edit_rules, layout_store, source_diff, template_store, validation, version_store
 from notifier.templating.edit_rules import record_layout
 from notifier.templating.layout_store import LayoutView
 from notifier.templating.publish_gate import PublishGate
-from notifier.templating.publishing import PublishCandidate, PublishRequest, publish_template
-from notifier.templating.sync import asset_files, sync_record, template_files
+from notifier.templating.publishing import GateClosedError, PublishCandidate, PublishRequest, publish_template
+from notifier.templating.sync import pushed_images, sync_record
+from notifier.templating.sync.pushed_folder import (
+    PushedFolder,
+    collect_layouts,
+    read_pushed_folder,
+    update_base_record,
+)
+from notifier.templating.sync.pushed_images import PushedImage
 from notifier.templating.sync.sync_record import BaseRecord, FileOrigin, PushChange, SyncRefusedError, SyncResult
-from notifier.templating.sync.template_files import TemplateFileError
 from notifier.templating.template_store import TemplateState
 from notifier.templating.version_store import Publication
 
 FILE_ACTORS = frozenset({"cli", "demo"})
 """Actors that only publish the files of a release: the start of the demo, and older releases of `push`."""
+_WRITTEN = (PushChange.CREATED, PushChange.PUBLISHED)
+_Stored = tuple[dict[str, TemplateState], dict[str, LayoutView]]
 
 
-async def check_source(pool: RenderingPool, slug: str, source: TemplateSource) -> SourceCheck:
-    """Check a source. Raises `TemplateError` if it cannot be published."""
-    checked = await pool.check(source)
-    if checked.blocking_messages:
-        raise TemplateError(slug, checked.blocking_messages)
-    return checked
+@dataclass(frozen=True, kw_only=True)
+class PushPlan:
+    """What a push is going to write, and the state of the database that it was planned for."""
+
+    results: list[SyncResult]
+    sources: dict[str, TemplateSource]  # with their images
+    candidates: dict[str, PublishCandidate]
+    images: dict[str, PushedImage]
+    stored: _Stored
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the database is the same already."""
+        return all(result.change not in _WRITTEN for result in self.results)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +65,7 @@ class Push:
     """A push of template files into the database."""
 
     database: Database
-    pool: RenderingPool
+    pool: RenderingPool | EditorRenderer
     clock: Clock
     by: str  # actor, who may replace their own versions
     note: str = ""  # why
@@ -53,33 +74,75 @@ class Push:
     dry_run: bool = False  # only report what would change
     gate: PublishGate | None = None
     force_reason: str = ""  # why it is published although callers would break
-    progress: Callable[[str, int], None] = field(default=lambda _slug, _of: None)  # called before each check
+    open_slot: Callable[[], AbstractAsyncContextManager[EditorSlot | None]] = field(default=nullcontext)
+    """Opens the slot of the person who pushes, for what the renderer does not bound itself."""
 
     async def run(self, root: Path, slugs: Sequence[str]) -> list[SyncResult]:
-        """Publish the named templates and the layouts that they use; layouts come first, equal ones are left out.
+        """Publish the named templates of a folder on this host; raises as `examine`, before anything is written.
 
-        Raises `TemplateFileError`, `TemplateError` and `SyncRefusedError`, each before anything is written; a dry run
-        returns what is refused instead.
+        With `only_new` there is no audit record: it is the start of a process, not the act of a person.
         """
-        sources, record = _read_sources(root, slugs), sync_record.read_base(root)
+        folder = read_pushed_folder(root, slugs)
+        plan = await self.examine(folder)
+        if self.dry_run:
+            return plan.results
+        async with self.database.write() as connection:
+            actor = Actor(name=self.by, at=self.clock.now())
+            await self.write(connection, plan, actor=actor, is_recorded=not self.only_new)
+        if folder.record.exists and not self.only_new:
+            sync_record.write_base(root, update_base_record(folder, plan.results))
+        return plan.results
+
+    async def examine(self, folder: PushedFolder) -> PushPlan:
+        """Plan the push, and check what it would publish; layouts come first, equal ones are left out.
+
+        Raises `SyncRefusedError`, `InvalidRequestError` and `GateClosedError`; a dry run returns what is refused.
+        """
+        images = await pushed_images.prepare_images(self.database.read, folder.images, self.open_slot)
+        sources = {slug: _pin_images(source, images) for slug, source in folder.sources.items()}
         async with self.database.read() as connection:
             stored = await _load_stored(connection, list(sources), lock=False)
-        plan = self._plan(sources, record, *stored)
-        refused = [result for result in plan if result.change is PushChange.REFUSED]
+        results = self._plan(sources, folder.record, *stored)
+        refused = [result for result in results if result.change is PushChange.REFUSED]
         if refused and not self.dry_run:
             raise SyncRefusedError("nothing was pushed", refused)
-        candidates = await self._check_sources(plan, sources)
-        if self.dry_run:
-            return plan
-        async with self.database.write() as connection:
-            if await _load_stored(connection, list(sources), lock=True) != stored:
-                why = "it was changed while this push was running; try again"
-                changed = SyncResult(slug="a template", number=0, change=PushChange.REFUSED, why=why)
-                raise SyncRefusedError("nothing was pushed", [changed])
-            await self._write(connection, root, plan, sources, candidates)
-        if record.exists and not self.only_new:
-            sync_record.write_base(root, _update_base_record(record, sources, plan))
-        return plan
+        candidates = await self._check_sources(results, sources)
+        return PushPlan(results=results, sources=sources, candidates=candidates, images=images, stored=stored)
+
+    async def write(
+        self, connection: AsyncConnection, plan: PushPlan, *, actor: Actor, is_recorded: bool = True
+    ) -> None:
+        """Write the plan, unless the database has changed meanwhile.
+
+        Raises `SyncRefusedError`, `StaleLayoutError`, `TooManyTemplatesError`.
+        """
+        if await _load_stored(connection, list(plan.sources), lock=True) != plan.stored:
+            why = "it was changed while this push was running; try again"
+            changed = SyncResult(slug="a template", number=0, change=PushChange.REFUSED, why=why)
+            raise SyncRefusedError("nothing was pushed", [changed])
+        if plan.changes_nothing:
+            actor.record_no_change()
+        layouts = collect_layouts(plan.sources)
+        for result in [result for result in plan.results if result.change in _WRITTEN]:
+            slug = result.slug
+            if slug in layouts:
+                revision = result.number - 1
+                await layout_store.write_layout(connection, slug, layouts[slug], revision=revision, actor=actor)
+                if is_recorded:
+                    await record_layout(connection, AuditAction.LAYOUT_SAVED, slug, actor, revision=result.number)
+                continue
+            candidate = plan.candidates[slug]
+            if result.change is PushChange.CREATED:
+                await edit_rules.require_room(connection, Template)
+            if is_recorded:
+                await publish_template(connection, candidate, actor=actor)
+            else:
+                publication = Publication(by=self.by, at=actor.at, note=self.note)
+                await version_store.write_version(connection, slug, candidate.source, candidate.checked, publication)
+            shown = [(name, plan.images[name]) for name in candidate.source.assets]
+            await pushed_images.write_images(connection, shown, actor=actor)
+
+    # -- details, in call order -------------------------------------------------------------------
 
     def _plan(
         self,
@@ -90,7 +153,7 @@ class Push:
     ) -> list[SyncResult]:
         shared = [
             self._plan_layout(name, text, layouts.get(name), record.layouts.get(name))
-            for name, text in sorted(_collect_layouts(sources).items())
+            for name, text in sorted(collect_layouts(sources).items())
         ]
         changed = [result for result in shared if result.change is not PushChange.UNCHANGED]
         return changed + [
@@ -109,10 +172,10 @@ class Push:
         if not may_replace and sync_record.hash_layout(stored.text) != origin:
             moment = f"{stored.updated_at:%Y-%m-%d at %H:%M} UTC"
             why = f"{stored.updated_by} changed it on {moment} (revision {stored.revision})"
-        difference = source_diff.summarize_texts({name: stored.text}, {name: text})
+        differs = source_diff.summarize_texts({name: stored.text}, {name: text}).lines
         change = PushChange.REFUSED if why else PushChange.PUBLISHED
         number = stored.revision if why else stored.revision + 1
-        return SyncResult(slug=name, number=number, change=change, why=why, difference=difference)
+        return SyncResult(slug=name, number=number, change=change, why=why, differs=differs)
 
     def _plan_template(self, state: TemplateState, source: TemplateSource, origin: FileOrigin | None) -> SyncResult:
         slug, number, is_known = state.slug, state.number, state.is_known
@@ -120,11 +183,11 @@ class Push:
             return SyncResult(slug=slug, number=number, change=PushChange.UNCHANGED)
         if self.only_new and is_known:
             return SyncResult(slug=slug, number=number, change=PushChange.KEPT)
-        difference = source_diff.summarize_difference(state.source, source) if is_known else None
+        differs = source_diff.summarize_difference(state.source, source).lines if is_known else ()
         if not self.overwrite and (why := self._explain_newer(state, source, origin)):
-            return SyncResult(slug=slug, number=number, change=PushChange.REFUSED, why=why, difference=difference)
+            return SyncResult(slug=slug, number=number, change=PushChange.REFUSED, why=why, differs=differs)
         change = PushChange.PUBLISHED if number else PushChange.CREATED
-        return SyncResult(slug=slug, number=number + 1, change=change, difference=difference)
+        return SyncResult(slug=slug, number=number + 1, change=change, differs=differs)
 
     def _explain_newer(self, state: TemplateState, source: TemplateSource, origin: FileOrigin | None) -> str:
         """Explain which edits in the database are newer than the files; empty if there are none."""
@@ -145,91 +208,44 @@ class Push:
     async def _check_sources(
         self, plan: Sequence[SyncResult], sources: Mapping[str, TemplateSource]
     ) -> dict[str, PublishCandidate]:
-        """Check the sources that are to be published, and in a dry run also those that were refused."""
+        """Check the sources that are to be published, and in a dry run also those that were refused.
+
+        Raises `InvalidRequestError` with the faults of all of them.
+        """
         unchanged = (PushChange.UNCHANGED, PushChange.KEPT)
         changes = {result.slug: result.change for result in plan if result.change not in unchanged}
-        candidates = {}
+        candidates, faults = {}, []
         for slug in [slug for slug in changes if slug in sources]:
-            self.progress(slug, len(changes))
-            source, report = sources[slug], None
-            checked = await check_source(self.pool, slug, source)
-            if self.gate and not self.only_new and changes[slug] is not PushChange.CREATED:
-                report = await self.gate.try_source(slug, source, checked)
-                if report.blocks and not self.force_reason:
-                    raise TemplateError(slug, [f"callers would break: {reason}" for reason in report.reasons])
+            checked = await self.pool.check(sources[slug])
+            own = validation.list_publish_faults(checked)
+            faults += [Fault(f"/templates/{slug}{fault.pointer}", fault.code, fault.detail) for fault in own]
             request = PublishRequest(slug=slug, revision=None, note=self.note, force_reason=self.force_reason)
-            candidates[slug] = PublishCandidate(request=request, source=source, checked=checked, report=report)
+            candidates[slug] = PublishCandidate(request=request, source=sources[slug], checked=checked, report=None)
+        if faults:
+            raise InvalidRequestError(faults)
+        for slug, candidate in candidates.items():
+            if self.gate and not self.only_new and changes[slug] is not PushChange.CREATED:
+                candidates[slug] = await self._pass_gate(self.gate, candidate)
         return candidates
 
-    async def _write(
-        self,
-        connection: AsyncConnection,
-        root: Path,
-        plan: Sequence[SyncResult],
-        sources: Mapping[str, TemplateSource],
-        candidates: Mapping[str, PublishCandidate],
-    ) -> None:
-        actor = Actor(name=self.by, at=self.clock.now())
-        layouts = _collect_layouts(sources)
-        for result in plan:
-            slug = result.slug
-            if result.change not in (PushChange.CREATED, PushChange.PUBLISHED):
-                continue
-            if slug in layouts:
-                revision = result.number - 1
-                await layout_store.write_layout(connection, slug, layouts[slug], revision=revision, actor=actor)
-                if not self.only_new:
-                    await record_layout(connection, AuditAction.LAYOUT_SAVED, slug, actor, revision=result.number)
-                continue
-            candidate = candidates[slug]
-            if self.only_new:  # published by the start of a process, not by a person: no audit record
-                publication = Publication(by=self.by, at=actor.at, note=self.note)
-                await version_store.write_version(connection, slug, candidate.source, candidate.checked, publication)
-            else:
-                await publish_template(connection, candidate, actor=actor)
-            await asset_files.push_images(connection, root, candidate.source.assets, actor=actor)
+    async def _pass_gate(self, gate: PublishGate, candidate: PublishCandidate) -> PublishCandidate:
+        """Try the candidate on recent requests. Raises `GateClosedError`, unless there is a reason to publish it."""
+        slug = candidate.request.slug
+        async with self.open_slot() as slot:
+            if slot is not None:
+                slot.start()
+            report = await gate.try_source(slug, candidate.source, candidate.checked)
+        if report.blocks and not self.force_reason:
+            reasons = "; ".join(f"callers would break: {reason}" for reason in report.reasons)
+            raise GateClosedError(report.as_json(), f"template {slug}: {reasons}")
+        return replace_fields(candidate, report=report)
 
 
-async def _load_stored(
-    connection: AsyncConnection, slugs: Sequence[str], *, lock: bool
-) -> tuple[dict[str, TemplateState], dict[str, LayoutView]]:
+def _pin_images(source: TemplateSource, images: Mapping[str, PushedImage]) -> TemplateSource:
+    names = sorted(find_image_names(source.files.values()) & images.keys())
+    return replace(source, assets={name: images[name].pinned for name in names})
+
+
+async def _load_stored(connection: AsyncConnection, slugs: Sequence[str], *, lock: bool) -> _Stored:
     states = await template_store.get_states(connection, slugs, lock=lock)
     return states, {view.name: view for view in await layout_store.list_layouts(connection)}
-
-
-def _collect_layouts(sources: Mapping[str, TemplateSource]) -> dict[str, str]:
-    files = [item for source in sources.values() for item in source.files.items()]
-    return {name: text for name, text in files if name.startswith(LAYOUTS)}
-
-
-def _update_base_record(
-    record: BaseRecord, sources: Mapping[str, TemplateSource], plan: Sequence[SyncResult]
-) -> BaseRecord:
-    """Return the new record: all files now equal the database."""
-    origins = {
-        result.slug: FileOrigin(
-            number=result.number,
-            hash=sources[result.slug].content_hash(),
-            files=sync_record.hash_own_parts(sources[result.slug]),
-        )
-        for result in plan
-        if result.slug in sources
-    }
-    hashes = {name: sync_record.hash_layout(text) for name, text in _collect_layouts(sources).items()}
-    return BaseRecord(templates=record.templates | origins, layouts=record.layouts | hashes, exists=True)
-
-
-def _read_sources(root: Path, slugs: Sequence[str]) -> dict[str, TemplateSource]:
-    """Read all sources. Raises one `TemplateError` for all templates that cannot be read."""
-    sources, errors = {}, []
-    for slug in slugs:
-        try:
-            sources[slug] = template_files.read_template(root, slug)
-        except TemplateFileError as error:
-            errors.append(error)
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        problems = [f"{error.slug}: {problem}" for error in errors for problem in error.problems]
-        raise TemplateError(", ".join(error.slug for error in errors), problems)
-    return sources

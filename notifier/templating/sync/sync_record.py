@@ -5,7 +5,7 @@ hash, so that it is valid for every installation that has them. A pull writes it
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
@@ -15,7 +15,6 @@ import msgspec
 
 from notifier.errors import NotifierError
 from notifier.template_language.template_source import TemplateSource
-from notifier.templating.source_diff import SourceDifference
 from notifier.templating.template_store import select_own_parts
 
 BASE_FILE = "_base.json"
@@ -50,7 +49,7 @@ class SyncResult:
     number: int  # of the version, or the layout's revision; of a dry run: the one that it would be
     change: PushChange | PullChange
     why: str = ""  # it was refused, or is gone
-    difference: SourceDifference | None = field(default=None, compare=False)  # to what would be replaced
+    differs: Sequence[str] = field(default=(), compare=False)  # a sentence for each difference to what is replaced
 
 
 class SyncRefusedError(NotifierError):

@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from notifier import strict_json
-from notifier.errors import NotifierError, TemplateError
+from notifier.errors import ConfigurationError, NotifierError, TemplateError
 from notifier.mail.mail_parts import PinnedAsset, find_image_names
-from notifier.template_language.template_source import LAYOUTS, LOCALES, PARTS, TemplateSource
+from notifier.template_language.template_source import HTML, LAYOUTS, LOCALES, PARTS, SUBJECT, TemplateSource
 from notifier.templating import layout_store, settings_toml, source_diff
 from notifier.templating.sync import asset_files
 from notifier.templating.template_store import select_own_parts
@@ -31,6 +31,7 @@ from notifier.templating.validation import (
 
 _BOM = "\ufeff"
 _PLACE = re.compile(r"line (\d+), column \d+: ")
+_NEEDED_FILES = (SETTINGS_FILE, SAMPLE, SUBJECT, HTML)
 _NOTES = (".md", "~")
 """Suffixes of notes and backups, which are not part of the template."""
 
@@ -48,17 +49,25 @@ class OutsideFolderError(NotifierError):
 
 
 def list_slugs(root: Path) -> list[str]:
-    """List the templates below a directory, in alphabetical order."""
+    """List the templates below a directory, in alphabetical order. Raises `ConfigurationError` if it is missing."""
+    if not root.is_dir():
+        raise ConfigurationError(f"there is no directory {root}: correct --dir or NOTIFIER_TEMPLATES_DIR")
     return sorted(path.parent.name for path in root.glob("*/template.toml") if not path.parent.name.startswith("_"))
 
 
-def read_template(root: Path, slug: str) -> TemplateSource:
-    """Read a template with the layouts it uses. Raises `TemplateFileError` with all problems of the files."""
+def read_template(root: Path, slug: str, *, pin_images: bool = True) -> TemplateSource:
+    """Read a template with the layouts it uses, and its images unless they are pinned elsewhere.
+
+    Raises `TemplateFileError` with all problems of the files.
+    """
     folder = root / slug
     if not SLUG.fullmatch(slug):
         raise TemplateFileError(slug, [SourceProblem(file="", message=SLUG_RULE)])
-    if not (folder / SETTINGS_FILE).is_file():
-        raise TemplateFileError(slug, [SourceProblem(file="", message=f"there is no {slug}/{SETTINGS_FILE}")])
+    needed = _NEEDED_FILES if folder.is_dir() else (SETTINGS_FILE,)
+    missing = [name for name in needed if not (folder / name).is_file()]
+    if SETTINGS_FILE in missing:
+        names = ", ".join(f"{slug}/{name}" for name in missing)
+        raise TemplateFileError(slug, [SourceProblem(file="", message=f"there is no {names}")])
     toml = ""
     documents: dict[str, Any] = {}
     problems: list[SourceProblem] = []
@@ -67,9 +76,11 @@ def read_template(root: Path, slug: str) -> TemplateSource:
         documents["settings"] = settings_toml.parse_settings(toml)
     with _collect_problem(problems):
         documents["sample"] = parse_sample(read_text(folder, SAMPLE))
+    if SAMPLE in missing:  # with all of them, the check names the missing parts
+        problems += [SourceProblem(file=name, message="is missing") for name in missing if name != SAMPLE]
     files = _read_parts(folder, problems)
     files |= _read_used_layouts(root, files, problems)
-    assets = _read_used_images(root, files, problems)
+    assets = _read_used_images(root, files, problems) if pin_images else {}
     if documents.keys() == {"settings", "sample"}:
         source = TemplateSource(files=files, assets=assets, **documents)
         for problem in find_problems(source):

@@ -1,6 +1,7 @@
 """Images beside template files have the same bytes and hash as if staff had uploaded them."""
 
 import tomllib
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from notifier.runtime import wiring
 from notifier.templating import version_store
 from notifier.templating.assets import asset_store
 from notifier.templating.assets.image_conversion import ImageOptions
-from notifier.templating.sync import asset_files, template_files
+from notifier.templating.sync import asset_files, pushed_images, template_files
+from notifier.templating.sync.asset_files import ImageFile
 from notifier.templating.sync.push import Push
 
 _asset = get_columns(Asset)
@@ -44,7 +46,9 @@ async def test_operations_are_pushed_and_pulled(parts: wiring.ProcessParts, writ
     pulled = tmp_path / "pulled"
     async with parts.database.read() as connection:
         (view,) = await asset_store.list_assets(connection)
-        await asset_files.pull_images(connection, pulled, ["logo"])
+        original = await asset_store.get_original(connection, "logo")
+    options = ImageOptions(mode=view.mode, width=view.width, height=view.height, operations=view.operations)
+    asset_files.write_image(pulled, "logo", ImageFile(data=original, options=options))
     assert [operation.do.value for operation in view.operations] == ["fit", "grey"]
     written = (pulled / asset_files.ASSET_FOLDER / "logo.toml").read_text()
     assert tomllib.loads(written) == tomllib.loads(OPERATIONS)
@@ -91,15 +95,17 @@ async def test_a_push_brings_the_image_and_leaves_that_of_staff_alone(parts: wir
         assert (await version_store.get_sources(connection, [version.id]))[version.id].assets["logo"].width == 60
 
 
-async def test_a_pull_writes_what_was_uploaded(parts: wiring.ProcessParts, write: Write, tmp_path: Path) -> None:
-    """A pull writes the upload and its settings, and reading them again gives the same hash."""
+async def test_the_image_of_an_earlier_push_is_not_converted_again(parts: wiring.ProcessParts, write: Write) -> None:
+    """The same bytes with the same options are taken from the database; with other options they are converted."""
     root = write(_changes())
-    before = asset_files.pin_images(root, ["logo"])
-    async with parts.database.write() as connection:
-        await asset_files.push_images(connection, root, before, actor=Actor(name="test", at=parts.clock.now()))
-        written = await asset_files.pull_images(connection, tmp_path / "other", ["logo", "unknown"])
-    assert [path.name for path in written] == ["logo.png", "logo.toml"]
-    assert asset_files.pin_images(tmp_path / "other", ["logo"]) == before
+    async with RenderingPool() as pool:
+        await Push(database=parts.database, pool=pool, clock=parts.clock, by="test").run(root, ["hello"])
+    images = asset_files.read_images(root, ["logo"])
+    (again,) = (await pushed_images.prepare_images(parts.database.read, images, nullcontext)).values()
+    assert (again.converted, again.pinned) == (None, asset_files.pin_images(root, ["logo"])["logo"])
+    other = {"logo": ImageFile(data=images["logo"].data, options=ImageOptions(width=20))}
+    (changed,) = (await pushed_images.prepare_images(parts.database.read, other, nullcontext)).values()
+    assert changed.converted is not None
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,9 @@ from support.folder_and_database import NOW, TwoSides
 from notifier import audit
 from notifier.audit import Actor
 from notifier.db.tables import Template, get_columns
-from notifier.errors import TemplateError
 from notifier.templating import layout_store, template_store
+from notifier.templating.publishing import GateClosedError
 from notifier.templating.sync import sync_record, template_files
-from notifier.templating.sync.pull import Pull
 from notifier.templating.sync.push import Push
 from notifier.templating.sync.sync_record import PushChange, SyncRefusedError
 
@@ -58,8 +57,7 @@ async def test_a_dry_run_says_all_and_does_nothing(sqlite_side: TwoSides) -> Non
         ("another", 1, PushChange.CREATED),
         ("hello", 2, PushChange.REFUSED),
     ]
-    assert plan[-1].difference is not None
-    assert plan[-1].difference.lines == [
+    assert plan[-1].differs == [
         "_layouts/base.html: +1 -1",
         "_layouts/parts.html: removed",
         "sample.json: +1 -2",
@@ -75,7 +73,7 @@ async def test_what_the_files_came_from_is_replaced(sqlite_side: TwoSides) -> No
     """After a pull or push the record holds the version that the files are based on, so a push replaces it."""
     await sqlite_side.publish_edit("Hi {{ name }}")
     root = sqlite_side.write({})
-    await Pull(database=sqlite_side.database).run(root, ["hello"])
+    await sqlite_side.pull(root, ["hello"])
     assert (root / "hello/subject.txt").read_text() == "Hi {{ name }}"
     (root / "hello/subject.txt").write_text("Good day {{ name }}")
     await sqlite_side.push(by="operator:carol").run(root, ["hello"])
@@ -107,7 +105,7 @@ async def test_a_draft_is_not_lost(side: TwoSides) -> None:
     (why,) = await refused(side.push(), root)
     assert why == "hello: there is a draft that staff:bob saved on 2026-03-09 at 12:30 UTC, which would be lost"
     assert (await side.get_state()).revision == 1
-    await Pull(database=side.database, draft=True, overwrite=True).run(root, ["hello"])
+    await side.pull(root, ["hello"], draft=True, overwrite=True)
     (root / "hello/body.txt").write_text("Dear {{ name }},")
     await side.push().run(root, ["hello"])
     state = await side.get_state()
@@ -152,7 +150,7 @@ async def test_the_gate_is_asked_about_what_replaces_a_version(sqlite_side: TwoS
         PushChange.UNCHANGED,
     ]
     sqlite_side.write({"hello/subject.txt": "Changed"})
-    with pytest.raises(TemplateError, match="template hello: callers would break: shop: 3 of 200"):
+    with pytest.raises(GateClosedError, match="template hello: callers would break: shop: 3 of 200"):
         await guarded.run(root, ["hello"])
     assert (await sqlite_side.get_state()).number == 1
     await replace(guarded, force_reason="they know").run(root, ["hello"])

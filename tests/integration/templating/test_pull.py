@@ -19,7 +19,6 @@ from notifier.template_language.template_source import LANGUAGE_WORDS, RESERVED_
 from notifier.templating import version_store
 from notifier.templating.sync import sync_record, template_files
 from notifier.templating.sync import template_files as folder
-from notifier.templating.sync.pull import Pull
 from notifier.templating.sync.sync_record import PullChange, SyncRefusedError
 from notifier.templating.sync.template_files import OutsideFolderError
 from notifier.templating.version_store import Publication
@@ -89,7 +88,7 @@ def test_nothing_is_written_outside(write: Write, tmp_path: Path) -> None:
 
 async def pulled(side: TwoSides, root: Path, slug: str = "hello", **options: Any) -> list[tuple[str, str]]:
     """Pull, and list the results."""
-    results = await Pull(database=side.database, **options).run(root, [slug])
+    results = await side.pull(root, [slug], **options)
     return [(result.slug, result.change) for result in results]
 
 
@@ -97,7 +96,7 @@ async def test_a_new_folder_has_the_same_hashes(side: TwoSides, tmp_path: Path) 
     """A pull into an empty folder gets all published templates; pushing it back changes nothing."""
     await side.publish_edit("Hi\r\n{{ name }} 😀")
     root = tmp_path / "fresh"
-    results = await Pull(database=side.database).run(root, None)
+    results = await side.pull(root, None)
     assert {result.change for result in results} == {PullChange.CREATED}
     async with side.database.read() as connection:
         hashes = {
@@ -147,7 +146,7 @@ async def test_what_is_deleted_there_is_told(sqlite_side: TwoSides) -> None:
     async with sqlite_side.database.write() as connection:
         slug = get_columns(Template).slug
         await connection.execute(update(Template).where(slug == "hello").values(deleted_at=NOW))
-    (result,) = await Pull(database=sqlite_side.database).run(root, ["hello"])
+    (result,) = await sqlite_side.pull(root, ["hello"])
     assert (result.change, result.why) == (
         PullChange.GONE,
         "it was deleted in the database on 2026-03-09 at 12:30 UTC; its files stay",

@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 
 from notifier.clock import SystemClock
-from notifier.errors import TemplateError
+from notifier.errors import InvalidRequestError, TemplateError
 from notifier.rendering.pool import RenderingPool
 from notifier.runtime import wiring
 from notifier.templating import version_store
-from notifier.templating.sync import template_files
-from notifier.templating.sync.push import Push, check_source
+from notifier.templating.sync.push import Push
 from notifier.templating.sync.sync_record import PushChange, SyncResult
 
 Write = Callable[[Mapping[str, str | bytes | None]], Path]
@@ -98,7 +97,8 @@ async def test_one_bad_template_keeps_all_from_being_published(
     """All templates are read and checked before the first is written."""
     root = write({**OTHER, "other/body.html": "{{ nothing }}"})
     with pytest.raises(
-        TemplateError, match=r"template other: body\.html, line 1, column 4: there is no variable “nothing”"
+        InvalidRequestError,
+        match=r"/templates/other/files/body\.html: .*line 1, column 4: there is no variable “nothing”",
     ):
         await push.run(root, ["hello", "other"])
     assert await numbers(parts) == {}
@@ -126,7 +126,7 @@ async def test_one_unreadable_template_is_told_as_it_is(push: Push, write: Write
 async def test_a_layout_outside_is_a_fault_of_the_check(push: Push, write: Write) -> None:
     """A layout outside the directory is not read, so rendering does not find it."""
     root = write({"secret.txt": "secret", "hello/body.html": '{% include "_layouts/../secret.txt" %}'})
-    with pytest.raises(TemplateError, match=r"body\.html, line 1, .*no file “_layouts/\.\./secret\.txt”"):
+    with pytest.raises(InvalidRequestError, match=r"body\.html, line 1, .*no file “_layouts/\.\./secret\.txt”"):
         await push.run(root, ["hello"])
 
 
@@ -138,9 +138,3 @@ async def test_a_push_publishes_the_paths_of_the_subject(push: Push, parts: wiri
     assert version is not None
     assert version.subject_variables == [["name"]]
     assert version.variables_schema["required"] == ["name"]
-
-
-async def test_a_check_gives_the_report(pool: RenderingPool, write: Write) -> None:
-    """The check of a good source returns its previews."""
-    report = await check_source(pool, "hello", template_files.read_template(write({}), "hello"))
-    assert report.previews["en"].subject == "Hello Ada"

@@ -2,20 +2,16 @@
 
 import asyncio
 import json
-import shlex
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from integration.templating.conftest import Write
-from support.document_blocks import ROOT, list_blocks
 from support.folder_and_database import TwoSides
-from support.seeded_installation import Keys
 from typer.testing import CliRunner, Result
 
 from notifier.cli.command import CommandError
 from notifier.cli.main import app
-from notifier.templating.sync import template_files
 
 Typed = Callable[..., Result]
 CLEAN = (
@@ -132,7 +128,7 @@ async def test_the_sides_are_kept_together(typed: Typed, sqlite_side: TwoSides) 
     ]
     assert (await run("diff", "hello", "--exit-code")).exit_code == 1
     planned = await run("push", "hello", "--dry-run")
-    assert planned.stdout.splitlines()[-2:] == ["hello: published", "  subject.txt: +1 -1"]
+    assert planned.stdout.splitlines()[-2:] == ["hello: would be published", "  subject.txt: +1 -1"]
     assert planned.exit_code == 0
     assert (await run("push", "hello", "--note", "Politer")).exit_code == 0
     assert (await run("diff", "hello", "--exit-code")).exit_code == 0
@@ -153,29 +149,6 @@ async def test_the_sides_are_kept_together(typed: Typed, sqlite_side: TwoSides) 
     assert isinstance((await run("pull", "hello")).exception, CommandError)
     assert (root / "hello/subject.txt").read_text() == "Good evening {{ name }}\n"
     assert (await run("pull", "hello", "--dry-run", "--json")).exit_code == 1
-
-
-def test_the_document_can_be_typed(
-    typed: Typed, sqlite_database: tuple[str, Keys], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The commands of docs/templates.md work line by line."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "ada.json").write_text('{"name": "Ada", "product": "Larkspur"}')
-    (block,) = (block for block in list_blocks("docs/templates.md") if "templates pull" in block.text)
-    for line in block.text.splitlines():
-        notifier, templates, *words = shlex.split(line, comments=True)
-        assert (notifier, templates) == ("notifier", "templates")
-        done = typed(*words, folder=False)
-        assert done.exit_code == 0, (line, done.output, done.exception)
-    assert template_files.read_template(tmp_path / "templates", "welcome") == template_files.read_template(
-        ROOT / "templates", "welcome"
-    )
-    assert sorted(path.name for path in (tmp_path / "build").iterdir()) == [
-        "body.html",
-        "body.txt",
-        "mail.eml",
-        "subject.txt",
-    ]
 
 
 @pytest.mark.parametrize("words", [("push", "--overwrite", "--only-new"), ("push", "--note", "x" * 501)])

@@ -11,6 +11,7 @@ from notifier.rendering.protocol import SourceCheck
 from notifier.rendering.source_check import check_source
 from notifier.template_lint.lint_remark import LintRemark, Severity
 from notifier.template_lint.lint_report import MAX_REMARKS, RULES
+from notifier.templating import validation
 
 ROOT = Path(__file__).parents[3]
 
@@ -48,7 +49,9 @@ def test_errors_block_publishing_and_warnings_do_not() -> None:
     """A report separates errors and warnings, and lists errors first."""
     report = checked('<img src="https://a.example/b.png" alt="B"><form></form>')
     assert [remark.severity for remark in report.remarks] == [Severity.ERROR, Severity.WARNING]
-    assert report.blocking_messages[0].startswith("body.html, line 4: <form> does not work in mail")
+    (fault,) = validation.list_publish_faults(report)
+    assert (fault.pointer, fault.code) == ("/files/body.html", "template_blocked")
+    assert fault.detail.startswith("body.html, line 4: <form> does not work in mail")
     assert str(report.remarks[1]).startswith("body.html, line 4: An image has no width.")
 
 
