@@ -121,11 +121,21 @@ async def _list_matching(notifier: "AsyncNotifier", which: str, service: str) ->
     listed = notifier.suppressions.list(
         service=service or None, address=replace_surrogates(which), include_expired=True
     )
-    matching = [each async for each in listed if bool(each.service) is bool(service)]
+    is_of_service = bool(service) or await _has_service_key(notifier)
+    matching = [each async for each in listed if bool(each.service) is is_of_service]
     if not matching:
         advice = "" if service else "; for one of a service give --service NAME, or its ID"
         raise CommandError(f"{service or 'the instance'} has no suppression of {which}{advice}")
     return matching
+
+
+async def _has_service_key(notifier: "AsyncNotifier") -> bool:
+    from notifier.client import NotFoundError
+
+    try:
+        return (await notifier.whoami()).service is not None
+    except NotFoundError:  # the operator of this process, who has no key
+        return False
 
 
 def _check_address(text: str) -> str:

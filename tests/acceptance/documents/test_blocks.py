@@ -12,7 +12,6 @@ from support.seeded_installation import Keys
 
 FOLLOWED = {BlockUse.RUN, BlockUse.POSTED, BlockUse.ANSWER, BlockUse.VALUES, BlockUse.RENDERED, BlockUse.SHOWN}
 WEBHOOK_PAGE = "docs/webhooks.md"  # these need a listener at its port; the README starts its own receiver
-BESIDE_THE_SERVER = "docs/operations.md"  # its commands read the running demo's data; others use a stopped one
 
 
 class _Listening(HTTPServer):
@@ -54,7 +53,6 @@ def test_its_blocks_do_what_it_says(
     document: str, demo: dict[str, str], sqlite_database: tuple[str, Keys], listening: _Listening, tmp_path: Path
 ) -> None:
     """Each block runs unchanged and gives the output that the document shows."""
-    folder = demo["folder"] if document == BESIDE_THE_SERVER else str(tmp_path)
     port = listening.server_port if document == WEBHOOK_PAGE else notifier_process.find_free_port()
-    reader = DocumentReader(tmp_path, demo, listening.heard, port, DATA_DIR=folder)
+    reader = DocumentReader(tmp_path, demo, listening.heard, port, DATA_DIR=str(tmp_path))
     reader.follow([block for block in list_blocks(document) if block.fate in FOLLOWED])
