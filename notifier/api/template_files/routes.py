@@ -79,7 +79,7 @@ async def push_templates(request: Request, audit: AuditDependency) -> dict[str, 
     editor, editors = caller.actor_name, dependencies.editors
     push = Push(
         database=dependencies.database,
-        pool=editors.get_renderer(editor),
+        pool=editors.get_renderer(editor, charges_accepted=False),
         clock=dependencies.clock,
         by=editor,
         gate=dependencies.gate,
