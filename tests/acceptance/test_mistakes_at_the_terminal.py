@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from support.mistakes import Mistake, assert_explained
+from support.seeded_installation import SqliteSeed
 
 MISTAKES = [
     # commands, options and arguments that do not exist or are missing
@@ -20,10 +21,10 @@ MISTAKES = [
     Mistake("inbox --smtp-port -1", "Invalid value for '--smtp-port'", "0"),
     Mistake("sender --processes 0", "Invalid value for '--processes'", "1"),
     Mistake("keys create --service shop --expires-in soon", "--expires-in", "such as 90d"),
-    Mistake("keys create --service shop --scope everything", "'everything'", "notifications:send"),
-    Mistake("staff create ada@example.com --role king", "'king'", "operator"),
-    Mistake("staff create ada", "'ada'", "must have an @-sign"),
-    Mistake("suppressions add ada", "'ada'", "must have an @-sign"),
+    Mistake("keys create --service shop --scope everything", "/scopes/0", "notifications:send"),
+    Mistake("staff create ada@example.com --role king", "/roles/0", "operator"),
+    Mistake("staff create ada", "/email", "must have an @-sign"),
+    Mistake("suppressions add ada", "/address", "must have an @-sign"),
     Mistake("send --to ada@example.com --template welcome --var name --key k", "--var name", "write name=value"),
     Mistake("resolve 0190a5c4-0000-7000-8000-000000000000 --as eaten", "'eaten'", "'sent', 'failed', 'resend'"),
     Mistake("jobs show 7", "'7' is not a job's id", "`notifier jobs list`"),
@@ -37,7 +38,16 @@ MISTAKES = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def installation(sqlite_seed: SqliteSeed, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory with a migrated database in `data`."""
+    folder = tmp_path_factory.mktemp("installation")
+    (folder / "data").mkdir(mode=0o700)
+    sqlite_seed.copy(folder / "data")
+    return folder
+
+
 @pytest.mark.parametrize("mistake", MISTAKES, ids=str)
-def test_a_mistake_is_explained(mistake: Mistake, tmp_path: Path) -> None:
+def test_a_mistake_is_explained(mistake: Mistake, installation: Path) -> None:
     """One line on stderr with the cause and what to do, exit 2."""
-    assert_explained(mistake, tmp_path)
+    assert_explained(mistake, installation)

@@ -24,7 +24,10 @@ class Mistake:
 
 
 def assert_explained(mistake: Mistake, folder: Path) -> None:
-    """Run the command in the folder: one line on stderr names cause and act, without a traceback or a secret."""
+    """Run the command in the folder, whose `data` may hold a database: one line on stderr names cause and act.
+
+    There is no traceback and no secret.
+    """
     for name, content in mistake.files.items():
         file = folder / name
         file.mkdir() if content is None else file.write_bytes(content)

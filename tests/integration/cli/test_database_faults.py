@@ -21,9 +21,7 @@ ID = "0190a5c4-0000-7000-8000-000000000000"
 SECRET = "s3cr3t"
 EXAMPLES = Path(__file__).parents[3] / "examples"
 COMMANDS = (
-    "db upgrade",
-    "db check",
-    "db hold-restored",
+    *(f"db {change}" for change in ("upgrade", "check", "hold-restored")),
     "api --port 0",
     "sender",
     "serve --port 0",
@@ -39,10 +37,9 @@ COMMANDS = (
     "templates push",
     "templates pull",
     "templates diff",
-    f"show {ID}",
+    "find ada@example.com",
     "unknown",
-    f"cancel {ID}",
-    f"retry {ID}",
+    *(f"{act} {ID}" for act in ("show", "cancel", "retry")),
     f"resolve {ID} --as sent",
     "suppressions list",
     "suppressions add ada@example.com",
