@@ -93,6 +93,8 @@ async def test_an_admin_key_manages_keys_of_services(admin: httpx2.AsyncClient) 
     assert outcome(stronger) == (403, "insufficient_scope")
     another_admin = await admin.post("/v1/keys", json={"name": "x", "scopes": ["admin", "audit:read"]})
     assert another_admin.json()["key"].startswith("ntf_admin_")
+    without_scope = {"Authorization": f"Bearer {another_admin.json()['key']}"}
+    assert outcome(await admin.get("/v1/keys", headers=without_scope)) == (403, "insufficient_scope")
     for query, body, place in (
         (shop, {"name": "x", "scopes": ["admin"]}, "/scopes/0"),
         ({}, {"name": "x", "kind": "test", "scopes": ["admin"]}, "/kind"),
