@@ -76,7 +76,7 @@ var/docs-venv: requirements-docs.lock
 	touch var/docs-venv
 
 docs: var/docs-venv
-	NO_MKDOCS_2_WARNING=1 var/docs-venv/bin/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 var/docs-venv/bin/mkdocs build --strict
 	@echo "The site is in var/site: $(PYTHON) -m http.server --directory var/site"
 
 format: $(DEVELOPMENT)

@@ -118,10 +118,10 @@ def get_dependencies(request: Request) -> ApiDependencies:
 
 
 @asynccontextmanager
-async def open_change_transaction(request: Request) -> AsyncIterator[AsyncConnection]:
-    """Open a transaction with a time limit; after its commit, wake the sender of this process."""
+async def open_change_transaction(request: Request, *, more_seconds: float = 0.0) -> AsyncIterator[AsyncConnection]:
+    """Open a transaction with a time limit, with `more_seconds` for a large change; after it, wake the sender here."""
     dependencies = get_dependencies(request)
-    async with open_timed_change(dependencies.database) as connection:
+    async with open_timed_change(dependencies.database, more_seconds=more_seconds) as connection:
         yield connection
     dependencies.wake_sender()
 

@@ -106,8 +106,7 @@ async def open_api(
         async with open_remote_api(access, advice=advice, seconds=seconds) as notifier:
             yield notifier
         return
-    opening = open_for_writing() if writes else open_for_reading()
-    async with _name_running_server(opening) as parts, _open_local_api(parts, seconds) as notifier:
+    async with _open_local_api(writes=writes, seconds=seconds) as notifier:
         yield notifier
 
 
@@ -140,35 +139,36 @@ async def _name_running_server(
 
 
 @contextlib.asynccontextmanager
-async def _open_local_api(parts: "ProcessParts", seconds: float) -> "AsyncIterator[AsyncNotifier]":
+async def _open_local_api(*, writes: bool, seconds: float) -> "AsyncIterator[AsyncNotifier]":
     """Run the API in this process, with the operator as its caller."""
-    import httpx2
-
-    from notifier import client
-
     with _without_collections():
+        import httpx2
+
+        from notifier import client
         from notifier.runtime import operator_api
 
+    async with _name_running_server(open_for_writing() if writes else open_for_reading()) as parts:
         app, token = operator_api.build_operator_api(parts, get_operator_name())
-    access = ApiAccess(url=LOCAL_URL, key=token, key_name="this process")
-    with translate_errors(access, "report it"):
-        async with client.AsyncNotifier(
-            url=LOCAL_URL,
-            key=token,
-            timeout=seconds,
-            retries=client.RetryPolicy(tries=1, seconds=seconds),
-            transport=httpx2.ASGITransport(app),
-        ) as notifier:
-            yield notifier
+        access = ApiAccess(url=LOCAL_URL, key=token, key_name="this process")
+        with translate_errors(access, "report it"):
+            async with client.AsyncNotifier(
+                url=LOCAL_URL,
+                key=token,
+                timeout=seconds,
+                retries=client.RetryPolicy(tries=1, seconds=seconds),
+                transport=httpx2.ASGITransport(app),
+            ) as notifier:
+                yield notifier
 
 
 @contextlib.contextmanager
 def _without_collections() -> Iterator[None]:
-    """Collect no garbage meanwhile: imports make many objects and little garbage."""
+    """Collect no garbage during imports, which make many objects that stay; later collections leave these out."""
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         gc.enable()
 
 
@@ -200,6 +200,8 @@ def describe_api_error(error: "ApiError", access: ApiAccess) -> CommandError:
     detail = "; ".join(f"{_name_place(fault.pointer)}: {fault.detail}" for fault in error.errors) or error.detail
     detail = strip_control_characters(detail or error.problem.title)
     is_wrong_use = isinstance(error, client.InvalidRequestError) or error.code == "database_unavailable"
+    if error.code.startswith("http_"):  # not a reply of the API
+        detail, is_wrong_use = f"{access.url}: {detail}", True
     if error.code == "unauthenticated":
         detail, is_wrong_use = f"{access.url} does not accept the key in {access.key_name}: set another", True
     elif error.code == "insufficient_scope":

@@ -62,7 +62,8 @@ async def find_mails(
         return
     if not as_json:
         explanation = await notifier.explain(mails[0].id)
-        print(f"The newest, of {format_time(mails[0].created_at)}: {_format_answer(explanation)}\n")
+        reply = f" ({strip_control_characters(mails[0].detail)})" if mails[0].detail else ""
+        print(f"The newest, of {format_time(mails[0].created_at)}: {_format_answer(explanation)}{reply}\n")
     print_rows([_build_row(mail, whole_id=as_json) for mail in mails], as_json=as_json)
 
 

@@ -14,8 +14,8 @@ MAX_CHANGE_SECONDS = 2.5
 
 
 @asynccontextmanager
-async def open_timed_change(database: Database) -> AsyncIterator[AsyncConnection]:
-    """Open a transaction with a time limit, which commits at the end of the block."""
+async def open_timed_change(database: Database, *, more_seconds: float = 0.0) -> AsyncIterator[AsyncConnection]:
+    """Open a transaction with a time limit, which commits at the end of the block; `more_seconds` for a large one."""
     with convert_database_errors():
-        async with asyncio.timeout(MAX_CHANGE_SECONDS), database.write() as connection:
+        async with asyncio.timeout(MAX_CHANGE_SECONDS + more_seconds), database.write() as connection:
             yield connection

@@ -194,9 +194,9 @@ class EditorRenderers:
         self.pool = pool
         self._slots = EditorSlots(clock, lambda: pool.cpu_seconds)
 
-    def get_renderer(self, editor: str) -> "EditorRenderer":
+    def get_renderer(self, editor: str, *, charges_accepted: bool = True) -> "EditorRenderer":
         """Get the renderer of one person."""
-        return EditorRenderer(self.pool, self._slots, editor)
+        return EditorRenderer(self.pool, self._slots, editor, charges_accepted=charges_accepted)
 
     def hold_slot(self, editor: str) -> AbstractAsyncContextManager[EditorSlot]:
         """Hold the slot of one person, for what takes more than one step. Raises `TooMuchRefusedError`."""
@@ -206,10 +206,11 @@ class EditorRenderers:
 class EditorRenderer:
     """Previews and checks for one person, who waits for their slot. Raises `TooMuchRefusedError`."""
 
-    def __init__(self, pool: PreviewPool, slots: EditorSlots, editor: str) -> None:
+    def __init__(self, pool: PreviewPool, slots: EditorSlots, editor: str, *, charges_accepted: bool = True) -> None:
         self._pool = pool
         self._slots = slots
         self.editor = editor  # the actor
+        self._charges_accepted = charges_accepted  # False: for a push, which checks many templates at once
 
     async def preview(self, job: RenderJob, sources: Mapping[str, TemplateSource]) -> PreviewedMail | RenderFault:
         """Render one mail and show its parts and its bytes."""
@@ -223,6 +224,8 @@ class EditorRenderer:
         async with self._hold_slot() as (slot, child):
             source_check = await child.check(source)
             slot.refused = bool(source_check.faults)
+            if not slot.refused and not self._charges_accepted:
+                slot.began = None
         return source_check
 
     @asynccontextmanager

@@ -14,6 +14,7 @@ from notifier.health import checks
 from notifier.health.probes import Probes
 from notifier.runtime.process_parts import ProcessParts
 from notifier.runtime.site import build_api_dependencies
+from notifier.telemetry.request_observer import RequestObserver
 
 
 def build_operator_api(parts: ProcessParts, operator: str) -> tuple[FastAPI, str]:
@@ -22,6 +23,7 @@ def build_operator_api(parts: ProcessParts, operator: str) -> tuple[FastAPI, str
     authenticator = OperatorAuthenticator(parts.database, parts.clock, operator)
     app = create_app(replace(build_api_dependencies(parts, probes), authenticator=authenticator))
     app.exception_handlers = {**app.exception_handlers, DatabaseUnavailableError: _answer_with_reason}
+    app.middleware_stack = RequestObserver(app.build_middleware_stack())
     return app, authenticator.token
 
 

@@ -23,6 +23,10 @@ class ServedRequest:
     service_id: str | None = None  # None: an admin key, or none
     is_over: bool = False
 
+    def end(self) -> None:
+        """End the request: log lines no longer get its id."""
+        self.is_over = True
+
 
 _current: ContextVar[ServedRequest | None] = ContextVar("served_request", default=None)
 

@@ -1,23 +1,32 @@
 """Terminals at which the same commands are typed: beside a running server, or on a database without one."""
 
+import asyncio
 import json
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import httpx2
+
+from notifier.client import AsyncNotifier
+from notifier.runtime import process_parts, wiring
+from notifier.settings import Settings
 from support import notifier_process
 from support.notifier_process import NotifierProcess
 from support.seeded_installation import Keys, SqliteSeed
 from support.typed_commands import CommandResult, type_command
 
-_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?Z?")
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}(-[0-9a-f]{4}-[0-9a-f]{12})?")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d[T ])?\d\d:\d\d(:\d\d)?(\.\d+)?(Z| UTC)?")
+_ACTOR = re.compile(r"key:ID|operator:\w+")
 _KEY = re.compile(r"ntf_[a-z]+_[0-9A-Za-z]{12,44}")
+_TOKEN = re.compile(r"(?<=/console/welcome/)[\w-]+")
 
 
 @dataclass(frozen=True)
@@ -60,15 +69,29 @@ def open_terminals(seed: SqliteSeed, folder: Path, **settings: str) -> Iterator[
 def _build_environment(seed: SqliteSeed, folder: Path, settings: dict[str, str]) -> dict[str, str]:
     """Copy the seeded database to a folder, create an admin key in it, and return the variables for it."""
     folder.mkdir()
-    env = notifier_process.build_environment(folder, DATABASE_URL=seed.copy(folder), **settings)
+    url = seed.copy(folder)
+    asyncio.run(_submit_mails(url, seed.keys))
+    env = notifier_process.build_environment(folder, DATABASE_URL=url, **settings)
     variables = {name: value for name, value in env.items() if name.startswith("NOTIFIER_")}
     key = Terminal(variables, seed.keys).read("keys", "create", "--admin", "--scope", "all").strip()
     (folder / "admin-key").write_text(key)
     return env
 
 
+async def _submit_mails(url: str, keys: Keys) -> None:
+    """Submit two mails to Bob and one to Ann, which are scheduled for tomorrow."""
+    later = datetime.now(UTC) + timedelta(days=1)
+    async with process_parts.open_process_parts(Settings(database_url=url)) as parts:
+        transport = httpx2.ASGITransport(wiring.build_api(parts))
+        async with AsyncNotifier(url="http://api", key=keys.shop, transport=transport) as notifier:
+            for address in ("bob@example.com", "bob@example.com", "ann@example.com"):
+                await notifier.send(
+                    to=address, template="welcome", variables={"name": "Ada", "product": "Larkspur"}, send_at=later
+                )
+
+
 def erase_differences(text: str) -> str:
-    """Replace ids, keys, times and the columns' widths, which differ between two databases."""
-    for pattern, name in ((_ID, "ID"), (_KEY, "KEY"), (_TIME, "TIME")):
+    """Replace what differs between two databases: ids, keys, times, who did it, and the columns' widths."""
+    for pattern, name in ((_ID, "ID"), (_KEY, "KEY"), (_TOKEN, "TOKEN"), (_TIME, "TIME"), (_ACTOR, "ACTOR")):
         text = pattern.sub(name, text)
     return re.sub(r" +", " ", text)

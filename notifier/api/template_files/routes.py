@@ -24,6 +24,7 @@ from notifier.templating.sync.sync_record import BaseRecord
 from notifier.templating.template_store import TemplateState
 
 MAX_FILES_PAGE = 50  # templates with all their files on a page
+WRITE_SECONDS = 0.1  # that the transaction of a push may take for each template that it writes
 router = APIRouter(prefix="/v1/template-files", tags=["templates"])
 _SlugText = Annotated[str, StringConstraints(max_length=64, pattern=pagination.NO_NUL)]
 
@@ -78,7 +79,7 @@ async def push_templates(request: Request, audit: AuditDependency) -> dict[str, 
     editor, editors = caller.actor_name, dependencies.editors
     push = Push(
         database=dependencies.database,
-        pool=editors.get_renderer(editor),
+        pool=editors.get_renderer(editor, charges_accepted=False),
         clock=dependencies.clock,
         by=editor,
         gate=dependencies.gate,
@@ -89,7 +90,7 @@ async def push_templates(request: Request, audit: AuditDependency) -> dict[str, 
     if body.dry_run:
         audit.record_no_change()
     else:
-        async with open_change_transaction(request) as connection:
+        async with open_change_transaction(request, more_seconds=WRITE_SECONDS * len(plan.candidates)) as connection:
             await push.write(connection, plan, actor=audit.get_actor(caller))
         for slug in plan.sources:
             dependencies.template_cache.forget_template(slug)

@@ -19,7 +19,7 @@ from notifier.db.tables import Template
 from notifier.errors import Fault, InvalidRequestError
 from notifier.mail.mail_parts import find_image_names
 from notifier.rendering.pool import RenderingPool
-from notifier.rendering.preview_pool import EditorRenderer, EditorSlot
+from notifier.rendering.preview_pool import EditorRenderer
 from notifier.template_language.template_source import TemplateSource
 from notifier.templating import edit_rules, layout_store, source_diff, template_store, validation, version_store
 from notifier.templating.edit_rules import record_layout
@@ -74,7 +74,7 @@ class Push:
     dry_run: bool = False  # only report what would change
     gate: PublishGate | None = None
     force_reason: str = ""  # why it is published although callers would break
-    open_slot: Callable[[], AbstractAsyncContextManager[EditorSlot | None]] = field(default=nullcontext)
+    open_slot: Callable[[], AbstractAsyncContextManager[object]] = field(default=nullcontext)
     """Opens the slot of the person who pushes, for what the renderer does not bound itself."""
 
     async def run(self, root: Path, slugs: Sequence[str]) -> list[SyncResult]:
@@ -231,9 +231,7 @@ class Push:
     async def _pass_gate(self, gate: PublishGate, candidate: PublishCandidate) -> PublishCandidate:
         """Try the candidate on recent requests. Raises `GateClosedError`, unless there is a reason to publish it."""
         slug = candidate.request.slug
-        async with self.open_slot() as slot:
-            if slot is not None:
-                slot.start()
+        async with self.open_slot():
             report = await gate.try_source(slug, candidate.source, candidate.checked)
         if report.blocks and not self.force_reason:
             reasons = "; ".join(f"callers would break: {reason}" for reason in report.reasons)

@@ -1,6 +1,7 @@
 """Each command does and prints the same over HTTP beside a running server on SQLite, and in its own process."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support.command_terminal import Terminal, erase_differences, open_terminals
@@ -105,3 +106,125 @@ def test_no_served_api_knows_the_operator(terminals: dict[str, Terminal]) -> Non
     """Without NOTIFIER_URL, a command that writes beside the server says how to reach it."""
     variables = {"URL": "", "DATA_DIR": ""}
     assert terminals["http"].type("keys", "list", **variables).code > 0
+
+
+def test_mails_of_an_address(terminals: dict[str, Terminal]) -> None:
+    """`find` answers for the newest mail and lists all; one mail is shown as a whole; none is exit 1."""
+    several, last, one, none, wrong, since = _run_both(
+        terminals,
+        "find bob@example.com --since 7d --template welcome --status scheduled",
+        "find bob@example.com --last",
+        "find ann@example.com --service shop",
+        "find nobody@example.com",
+        "find bob",
+        "find bob@example.com --since yesterday",
+    )
+    answer, _, header, *rows = several.removeprefix("0 ").splitlines()
+    assert answer.startswith("The newest, of TIME: Not yet. ")
+    assert header == "TIME STATUS REASON TEMPLATE SERVICE ID"
+    assert [row.split()[:5] for row in rows] == [["TIME", "scheduled", "-", "welcome", "shop"]] * 2
+    for shown, address in ((last, "bob"), (one, "ann")):
+        assert shown.startswith(f"0 ID welcome v1 to {address}@example.com\n\nanswer Not yet. ")
+        assert "\nservice shop\nwaits " in shown
+        assert "(by shop, key " in shown
+    assert none == "1 notifier: there is no such mail to nobody@example.com\n"
+    assert wrong == "2 notifier: 'bob' is no address\n"
+    assert since.startswith("2 notifier: --since: a duration such as 7d")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_one_mail_by_the_first_digits_of_its_id(terminals: dict[str, Terminal], way: str) -> None:
+    """A mail is shown, cancelled and retried by the first digits of its id; several are named."""
+    terminal = terminals[way]
+    newest, older = terminal.read_json("find", "bob@example.com")
+    assert terminal.read_json("show", "bob@example.com")["id"] == newest["id"]
+    assert terminal.read_json("show", newest["id"][:20])["events"][0]["actor_name"].startswith("shop, key ")
+    several = terminal.type("show", newest["id"][:8])
+    assert (several.code, older["id"] in several.stderr) == (2, True)
+    assert terminal.type("show", "00000000").stderr == "notifier: there is no such notification\n"
+    assert terminal.read("cancel", newest["id"][:23], "--comment", "sold out") == "cancelled\n"
+    refused = terminal.type("retry", newest["id"])
+    assert (refused.code, refused.stderr.count("\n")) == (1, 1)
+    assert terminal.type("resolve", older["id"], "--as", "sent").code == 1
+    assert terminal.read("unknown") == ""
+    assert terminal.read("retry", "--reason", "internal") == "retried 0\n"
+    shown = terminal.read_json("show", newest["id"])
+    assert (shown["status"], shown["events"][-1]["detail"]) == ("cancelled", "sold out")
+
+
+def test_suppressions(terminals: dict[str, Terminal]) -> None:
+    """Suppressions of the instance and of a service are added, listed and lifted."""
+    first, second, listed, of_shop, lifted, again, expired = _run_both(
+        terminals,
+        "suppressions add eve@example.com --detail rang",
+        "suppressions add eve@example.com --service shop --scope marketing",
+        "suppressions list --address eve@example.com",
+        "suppressions list --service shop",
+        "suppressions lift eve@example.com",
+        "suppressions lift eve@example.com",
+        "suppressions add eve@example.com --expires-at 2020-01-01",
+    )
+    assert "ID eve@example.com - all requested rang " in first
+    assert "ID eve@example.com shop marketing requested " in second
+    assert (listed.count("eve@"), of_shop.count("eve@"), lifted.count("eve@")) == (2, 1, 1)
+    assert again.startswith("1 notifier: the instance has no suppression of eve@example.com")
+    assert expired.startswith("2 notifier: /expires_at: ")
+
+
+def test_staff(terminals: dict[str, Terminal]) -> None:
+    """A person is created with a link, gets roles, and is disabled by e-mail address."""
+    created, roles, disabled, listed, unknown = _run_both(
+        terminals,
+        "staff create Ana@example.com --role admin --url https://mail.example.com --json",
+        "staff roles ana@example.com --role editor --json",
+        "staff disable ANA@example.com",
+        "staff list",
+        "staff link nobody@example.com",
+    )
+    assert '"link": "https://mail.example.com/console/welcome/' in created
+    assert roles.startswith("1 notifier: ")  # the only admin
+    assert disabled.startswith("1 notifier: ")
+    assert "ana@example.com Ana admin no TIME - -" in listed
+    assert unknown == "1 notifier: there is no such person\n"
+
+
+def test_jobs_schedules_and_feeds(terminals: dict[str, Terminal], tmp_path: Path) -> None:
+    """A file of schedules is planned, a feed is saved, figures are shown; what is wrong is named."""
+    file = tmp_path / "schedules.toml"
+    file.write_text('[schedules.weekly]\naction = "purge"\ntiming = "every 7d"\n')
+    saved, nobody, of_shop, planned, wrong, feed, feeds, no_job, figures = _run_both(
+        terminals,
+        "schedules save nightly --action purge --timing every-day",
+        "schedules save weekly --action purge --timing every-week --service nobody",
+        "schedules list --service shop",
+        f"schedules apply {file} --dry-run",
+        "schedules apply README.md",
+        "feeds save prices https://shop.example/prices.json --service shop",
+        "feeds list --service shop",
+        "jobs cancel 0190a5c4-0000-7000-8000-000000000000",
+        "stats --by day",
+    )
+    assert saved.startswith("2 notifier: timing: ")
+    assert nobody.startswith("2 notifier: --service: there is no service named 'nobody'")
+    assert of_shop == "0 "
+    assert planned == "0 NAME CHANGE\nweekly created\n"
+    assert wrong.startswith("2 notifier: README.md: ")
+    assert "prices new - - - https://shop.example/prices.json" in feed
+    assert "prices new - - - https://shop.example/prices.json" in feeds
+    assert no_job == "1 notifier: there is no such job\n"
+    assert figures.startswith("0 START TOTAL SENT ")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_schedule_begins_a_job(terminals: dict[str, Terminal], way: str) -> None:
+    """A schedule is saved, switched off and on, run by hand and deleted; its job is shown."""
+    terminal = terminals[way]
+    terminal.read("schedules", "save", "nightly", "--action", "purge", "--timing", "0 3 * * *", "--disabled")
+    assert terminal.read_json("schedules", "enable", "nightly")["enabled"] is True
+    assert terminal.read_json("schedules", "disable", "nightly")["enabled"] is False
+    assert len(terminal.read_json("schedules", "next", "nightly", "--count", "3")) == 3
+    job = terminal.read_json("schedules", "run", "nightly")["job"]
+    assert terminal.read_json("jobs", "show", job)["schedule"] == "nightly"
+    assert job in [each["id"] for each in terminal.read_json("jobs", "list", "--schedule", "nightly")]
+    terminal.read("schedules", "delete", "nightly")
+    assert terminal.type("schedules", "show", "nightly").code == 1
