@@ -66,7 +66,7 @@ async def test_an_uncertain_mail_from_alarm_to_end(night: Night, relay: Scripted
     assert "status    unknown (no_final_reply)" in output
     assert f"notifier resolve {id_} --as sent|failed|resend" in output
     assert _list_events(output) == ["accepted", "attempt", "uncertain", "attempt"]
-    assert refused[0] == 1
+    assert refused[0] == 2
     assert "set NOTIFIER_URL to its address and NOTIFIER_ADMIN_KEY" in refused[2]
 
     listed = json.loads((await night.run("unknown", "--json"))[1])
