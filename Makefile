@@ -14,7 +14,8 @@ export PIP_ROOT_USER_ACTION = ignore
 FAULT_TESTS := $(addprefix tests/, chaos sabotage integration/smtp integration/outbox integration/notification unit/outbox \
   acceptance/test_schemathesis.py)
 
-.PHONY: demo test coverage chaos check docs format typescript generate-java generate-go lock vendor bench clean
+.PHONY: demo test coverage chaos check docs format typescript generate-java generate-go generate-php generate-csharp \
+  lock vendor bench clean
 
 # The virtual environment with what the service needs, pinned, and this checkout installed editable. An interrupted
 # installation leaves no stamp, so the next one begins anew.
@@ -75,7 +76,7 @@ var/docs-venv: requirements-docs.lock
 	touch var/docs-venv
 
 docs: var/docs-venv
-	NO_MKDOCS_2_WARNING=1 var/docs-venv/bin/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 var/docs-venv/bin/mkdocs build --strict
 	@echo "The site is in var/site: $(PYTHON) -m http.server --directory var/site"
 
 format: $(DEVELOPMENT)
@@ -87,10 +88,12 @@ typescript: $(OPENAPI)/installed
 	$(WITH_NODE) $(OPENAPI)/node_modules/.bin/openapi-typescript openapi.json --default-non-nullable=false \
 	  --output clients/typescript/src/api-types.ts
 
-# A Java or Go client in var/clients, by OpenAPI Generator, which needs Java 11 or later: to look at before a release.
+# A client in var/clients by OpenAPI Generator, which needs Java 11 or later: to look at before a release.
 generate-java: GENERATOR_FLAGS := --library native --additional-properties=openApiNullable=false,containerDefaultToNull=true
-generate-go: GENERATOR_FLAGS := --additional-properties=enumClassPrefix=true
-generate-java generate-go: generate-%:
+generate-go: GENERATOR_FLAGS := --additional-properties=enumClassPrefix=true,packageName=notifier,withGoMod=false
+generate-php: GENERATOR_FLAGS := --additional-properties=invokerPackage=Notifier
+generate-csharp: GENERATOR_FLAGS := --additional-properties=packageName=Notifier.Client
+generate-java generate-go generate-php generate-csharp: generate-%:
 	$(PYTHON) -m venv var/openapi-generator
 	var/openapi-generator/bin/python -m pip install --quiet openapi-generator-cli==7.26.0
 	rm -rf var/clients/$*

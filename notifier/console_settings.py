@@ -7,25 +7,23 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
-from notifier.setting_values import check_public_url, split_commas
+from notifier.setting_values import PublicUrl, split_commas
 
 MAX_SESSION_HOURS = 7 * 24
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def _check_secure_url(value: str | None) -> str | None:
+def _check_secure_url(value: str) -> str:
     """Raise `ValueError` if passwords or tokens would be sent to the URL in clear."""
-    if value is None:
-        return None
     parts = urlsplit(value)
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK_HOSTS:
         raise ValueError("must begin with https://, because passwords are sent to it")
     return value.rstrip("/")
 
 
-def _check_console_url(value: str | None) -> str | None:
+def _check_console_url(value: str) -> str:
     """Raise `ValueError` if the console is not at `/console` below the URL."""
-    if value is not None and urlsplit(value).path not in {"", "/"}:
+    if urlsplit(value).path not in {"", "/"}:
         raise ValueError("must have no path: the console is at /console below it")
     return _check_secure_url(value)
 
@@ -36,7 +34,7 @@ class ConsoleSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
 
     enabled: bool = Field(default=True, description="Whether the API also serves the console, at `/console`.")
-    url: Annotated[str | None, AfterValidator(check_public_url), AfterValidator(_check_console_url)] = Field(
+    url: Annotated[PublicUrl, AfterValidator(_check_console_url)] | None = Field(
         None,
         description="URL at which people open the console, such as `https://notifier.example.com`. Default: the"
         " address that they use; without HTTPS it opens on this machine only.",
@@ -51,7 +49,7 @@ class ConsoleSettings(BaseModel):
         (IPv4Network("127.0.0.1"), IPv6Network("::1")),
         description="Proxies whose `X-Forwarded-For` is believed, as addresses or networks; comma-separated.",
     )
-    oidc_issuer: Annotated[str | None, AfterValidator(check_public_url), AfterValidator(_check_secure_url)] = Field(
+    oidc_issuer: Annotated[PublicUrl, AfterValidator(_check_secure_url)] | None = Field(
         None, description="URL of an OpenID provider at which staff may sign in; needs `notifier-outbox[oidc]`."
     )
     oidc_client_id: str | None = Field(None, description="Our client id at the OpenID provider.")

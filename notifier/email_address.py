@@ -19,6 +19,7 @@ _PLAIN = re.compile(
 )
 _RENAMED = frozenset(CASE_INSENSITIVE_MAILBOX_NAMES)
 """Mailboxes that the library writes in lower case (RFC 2142)."""
+_FROM_ADVICE = "Write ada@example.com, or Shop <orders@shop.example>."
 _BRACKETED = re.compile(r'^(?P<name>"(?:[^"\\]|\\.)*"\s*+|[^<>]*)<(?P<address>[^<>]+)>$', re.DOTALL)
 SIMULATOR_DOMAIN = "simulator.example"
 """Mail to this domain is never sent: its outcome is simulated, and the name before the @ says which outcome."""
@@ -143,5 +144,5 @@ def get_default_sender(settings: Settings) -> DefaultSender:
         name, sender = parse_named_address(settings.from_)
         bounce = normalise_address(settings.bounce_address) if settings.bounce_address else None
     except InvalidAddressError as error:
-        raise ConfigurationError(f"NOTIFIER_FROM or NOTIFIER_BOUNCE_ADDRESS: {error}") from error
+        raise ConfigurationError(f"NOTIFIER_FROM or NOTIFIER_BOUNCE_ADDRESS: {error} {_FROM_ADVICE}") from error
     return DefaultSender(name=name, address=sender, bounce_address=bounce)

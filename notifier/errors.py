@@ -48,7 +48,7 @@ class LockTimeoutError(DatabaseUnavailableError):
     """Another transaction holds a lock that this one needs."""
 
 
-class DataDirectoryLockedError(NotifierError):
+class DataDirectoryLockedError(ConfigurationError):
     """Another process owns the data directory."""
 
     def __init__(self, directory: Path) -> None:

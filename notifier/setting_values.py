@@ -2,11 +2,15 @@
 
 import base64
 import re
+from typing import Annotated
 
-from pydantic import SecretStr
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic_settings import NoDecode
 
 SECRET_KEY_BYTES = 32
 _PUBLIC_URL = re.compile(r"https?://[^\s\"'<>?#]+")
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
+_RELAY_HOST = re.compile(r"[\w.\-]+|\[?[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.%\w]*\]?")
 _HOST_NAME = re.compile(r"[A-Za-z0-9.\-\[\]:]+")
 
 
@@ -25,9 +29,9 @@ def to_upper_case(value: object) -> object:
     return value.strip().upper() if isinstance(value, str) else value
 
 
-def check_public_url(value: str | None) -> str | None:
+def _check_public_url(value: str) -> str:
     """Raise `ValueError` if links cannot begin with the URL."""
-    if value is not None and not _PUBLIC_URL.fullmatch(value):
+    if not _PUBLIC_URL.fullmatch(value):
         raise ValueError("must be an address such as https://notifier.example.com, without spaces, quotes, ? and #")
     return value
 
@@ -37,6 +41,28 @@ def check_host_name(value: str) -> str:
     if not _HOST_NAME.fullmatch(value):
         raise ValueError("must be a host name such as mail.example.com")
     return value
+
+
+def _check_relay_host(value: str) -> str:
+    """Raise `ValueError` if the value is a URL, or has a port or a user in it."""
+    if not _RELAY_HOST.fullmatch(value):
+        raise ValueError("must be a name or an address alone, such as smtp.example.com; the port has its own variable")
+    return value
+
+
+def _check_address(value: str) -> str:
+    """Raise `ValueError` if the value cannot be an e-mail address."""
+    if not _ADDRESS.fullmatch(value):
+        raise ValueError("must be an address such as ada@example.com")
+    return value
+
+
+def _check_allow_list(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Raise `ValueError` if an entry is neither an address nor a domain after an @, and so would never match."""
+    for value in values:
+        if not _ADDRESS.fullmatch(f"x{value}" if value.startswith("@") else value):
+            raise ValueError(f"{value[:40]!r} is neither an address nor a domain such as @example.org")
+    return values
 
 
 def read_secret_keys(value: str) -> tuple[bytes, ...]:
@@ -57,3 +83,10 @@ def check_secret_keys(value: SecretStr | None) -> SecretStr | None:
     if value is not None:
         read_secret_keys(value.get_secret_value())
     return value
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)]
+AllowList = Annotated[CommaSeparated, AfterValidator(_check_allow_list)]
+Address = Annotated[str, AfterValidator(_check_address)]
+RelayHost = Annotated[str, AfterValidator(_check_relay_host)]
+PublicUrl = Annotated[str, AfterValidator(_check_public_url)]

@@ -10,14 +10,23 @@ from typing import Annotated, Self
 from urllib.parse import quote
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 import notifier
 from notifier import header_names
 from notifier.console_settings import ConsoleSettings
 from notifier.log_settings import LogSettings
 from notifier.retention_settings import RetentionSettings
-from notifier.setting_values import check_host_name, check_public_url, check_secret_keys, split_commas, to_lower_case
+from notifier.setting_values import (
+    Address,
+    AllowList,
+    CommaSeparated,
+    PublicUrl,
+    RelayHost,
+    check_host_name,
+    check_secret_keys,
+    to_lower_case,
+)
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 MAX_SECONDS = 7 * 86_400
@@ -47,7 +56,7 @@ class _Part(BaseModel):
 class SmtpSettings(_Part):
     """The relay that mail is handed to."""
 
-    host: str = Field("127.0.0.1", description="Host of the relay.")
+    host: RelayHost = Field("127.0.0.1", description="Host of the relay.")
     port: int = Field(1025, ge=1, le=65535, description="Port of the relay.")
     username: str | None = Field(None, description="User name for AUTH; none means no AUTH.")
     password: SecretStr | None = Field(
@@ -129,10 +138,10 @@ class RecipientsSettings(_Part):
         RecipientsMode.ALLOW,
         description="`live`, `allow` (the list; anybody if it is empty and the relay is loopback) or `redirect`.",
     )
-    allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = Field(
+    allow: AllowList = Field(
         (), description="Addresses, or domains as `@example.org`, that may be mailed in mode `allow`; comma-separated."
     )
-    redirect_to: str | None = Field(None, description="Where mode `redirect` sends everything.")
+    redirect_to: Address | None = Field(None, description="Where mode `redirect` sends everything.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -171,9 +180,7 @@ class ApiSettings(_Part):
     access_log: bool = Field(
         default=False, description="Whether each HTTP request is logged, without addresses and queries."
     )
-    allowed_headers: Annotated[
-        tuple[str, ...], NoDecode, BeforeValidator(split_commas), AfterValidator(header_names.validate_allowed_headers)
-    ] = Field(
+    allowed_headers: Annotated[CommaSeparated, AfterValidator(header_names.validate_allowed_headers)] = Field(
         header_names.DEFAULT_ALLOWED_HEADERS,
         validate_default=True,
         description="Custom `X-…` headers that callers may set: names, or prefixes as `X-Shop-*`; comma-separated.",
@@ -193,7 +200,7 @@ class WebhooksSettings(_Part):
     disable_after_days: float = Field(
         5, gt=0, le=366, description="Days after which an endpoint is disabled if every attempt has failed."
     )
-    insecure_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = Field(
+    insecure_hosts: CommaSeparated = Field(
         (),
         description=(
             "Hosts that may be called over plain HTTP, at any port and any address, for development such as"
@@ -206,7 +213,7 @@ class WebhooksSettings(_Part):
 class FeedsSettings(_Part):
     """Feeds: documents of others that jobs load."""
 
-    insecure_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = Field(
+    insecure_hosts: CommaSeparated = Field(
         (),
         description=(
             "Hosts that feeds may load from over plain HTTP, at any port and any address; every service that manages"
@@ -231,9 +238,8 @@ class Settings(LogSettings):
         description="Sender used when a notification names none.",
     )
     bounce_address: str | None = Field(None, description="Envelope sender (MAIL FROM). Default: the From address.")
-    public_url: Annotated[str | None, AfterValidator(check_public_url)] = Field(
-        None,
-        description="URL of this API from outside, for linked images in mails. Default: no linked images.",
+    public_url: PublicUrl | None = Field(
+        None, description="URL of this API from outside, for linked images in mails. Default: no linked images."
     )
     metrics_token: SecretStr | None = Field(
         None, description="Token that /metrics requires, as `Authorization: Bearer …`. Default: open to all."

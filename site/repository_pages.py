@@ -1,7 +1,7 @@
 """A hook of MkDocs: makes pages of what lies outside docs/, and leads the documents' links to them.
 
 README, CHANGELOG and CONTRIBUTING become pages. So does each other file that a document links: Markdown as it is,
-anything else as a block of its text.
+anything else as a block of its text, and openapi.json is copied.
 """  # noqa: INP001 - MkDocs loads it by its path
 
 import posixpath
@@ -15,7 +15,7 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[1]
 PAGES = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
 """Files of the repository's root → their pages."""
-LANGUAGES = {".py": "python", ".yml": "yaml", ".yaml": "yaml", ".toml": "toml", ".json": "json", ".conf": "nginx"}
+LANGUAGES = {".py": "python", ".yml": "yaml", ".yaml": "yaml", ".toml": "toml", ".conf": "nginx"}
 HIDDEN = "---\nsearch:\n  exclude: true\n---\n"
 _LINK = re.compile(r"(?:(?<=\]\()|(?<=\]: ))(?!https?:|mailto:|#)([^)\s#]+)")
 _CODE = re.compile(r"(?ms)^(`{3,}).*?^\1$|`[^`\n]+`")
@@ -42,7 +42,9 @@ def on_files(files: Files, config: Any) -> Files:
             targets = [_resolve(name, link) for link in _LINK.findall(text)]
             waiting += [target for target in targets if not target.startswith("docs/")]
     for name in sorted(name for name in added if not name.startswith("docs/")):
-        files.append(File.generated(config, _get_page(name), content=_build_page(name)))
+        page = _get_page(name)
+        source = {"content": _build_page(name)} if page.endswith(".md") else {"abs_src_path": str(ROOT / name)}
+        files.append(File.generated(config, page, **source))
     return files
 
 
@@ -79,7 +81,7 @@ def _get_page(name: str) -> str:
         return PAGES[name]
     if name.startswith("docs/"):
         return name.removeprefix("docs/")
-    return f"source/{name}" if name.endswith(".md") else f"source/{name}.md"
+    return f"source/{name}" if name.endswith((".md", ".json")) else f"source/{name}.md"
 
 
 def _get_document(uri: str) -> str | None:

@@ -135,7 +135,7 @@ async def _name_running_server(
         async with opening as parts:
             yield parts
     except DataDirectoryLockedError as error:
-        raise CommandError(_SERVER_RUNS.format(place=error.directory)) from error
+        raise CommandError(_SERVER_RUNS.format(place=error.directory), USAGE_ERROR) from error
 
 
 @contextlib.asynccontextmanager

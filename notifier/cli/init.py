@@ -82,14 +82,20 @@ async def _check(answers: InitAnswers, check: "Callable[[Settings], Awaitable[st
     from notifier.errors import NotifierError
 
     while True:
+        blamed = questions
         try:
-            line = await check(load_settings())
+            try:
+                settings = load_settings()
+            except CommandError as fault:
+                blamed = answers.find_blamed(str(fault)) or questions
+                raise
+            line = await check(settings)
         except (CommandError, NotifierError) as fault:
             if not answers.can_ask:
                 raise CommandError(str(fault), USAGE_ERROR) from fault
             print(f"notifier: {fault}", file=sys.stderr)
-            answers.reject(*questions)
-            for question in questions:
+            answers.reject(*blamed)
+            for question in blamed:
                 answers.find(question)
         else:
             _tell(check.__name__.removeprefix("_check_"), line)
@@ -148,20 +154,12 @@ async def _check_sender(settings: "Settings") -> str:
 
 
 async def _check_recipients(settings: "Settings") -> str:
-    """Check that somebody may be mailed, and that the list has addresses and domains only."""
-    from notifier.auth import service_admin
-    from notifier.errors import NotifierError
     from notifier.health import checks
 
-    for entry in settings.recipients.allow:
-        try:
-            service_admin.normalise_team_recipient(entry)
-        except NotifierError as error:
-            advice = "write live, or addresses and @domains with commas"
-            raise CommandError(
-                f"--recipients: {entry!r}: {str(error).removesuffix('.')}: {advice}", USAGE_ERROR
-            ) from error
-    return checks.check_recipients(settings).detail
+    finding = checks.check_recipients(settings)
+    if not finding.ok:
+        raise CommandError(finding.detail, USAGE_ERROR)
+    return finding.detail
 
 
 async def _fill_database(settings: "Settings", service: str, admin: str) -> str:
@@ -195,15 +193,20 @@ async def _create_keys(parts: "ProcessParts", service: str) -> None:
     async with parts.database.write() as connection:
         service_id = await installation.find_or_create_service(connection, service, actor)
     before = environment.read_dotenv()
-    keys = {}
+    written = {} if URL_VARIABLE in before else {URL_VARIABLE: _build_url(parts.settings)}
     for name, owner, properties in (
         (KEY_VARIABLE, service_id, NewKey(name="init")),
         (ADMIN_KEY_VARIABLE, None, NewKey(name="init", scopes=tuple(KeyScope))),
     ):
-        known = before[name].value if name in before else ""
-        keys[name] = await installation.find_or_create_key(parts, known, owner, properties, actor)
-        _tell("key", f"{name} in .env {'is kept' if keys[name] == known else 'is new'}")
-    dotenv_file.write_variables({URL_VARIABLE: _build_url(parts.settings)} | keys)
+        known = environment.resolve_secret(name, before)
+        key = await installation.find_or_create_key(
+            parts, known.value.strip() if known else "", owner, properties, actor
+        )
+        is_new = known is None or key != known.value.strip()
+        _tell("key", f"{name} in .env {'is new' if is_new else 'is kept'}")
+        if is_new:
+            written |= {name: key} | ({f"{name}_FILE": ""} if f"{name}_FILE" in before else {})
+    dotenv_file.write_variables(written)
 
 
 def _build_url(settings: "Settings") -> str:
@@ -241,9 +244,13 @@ def _print_next_steps(settings: "Settings", link: str) -> None:
         print(f"While it runs, this link opens the console once and asks for a password:\n\n  {link}")
     else:
         print("To open the console, while it runs:\n\n  notifier staff create you@example.com --role admin")
-    winning, kept = environment.read_variables(), environment.read_dotenv()
-    names = [
-        name for name in (URL_VARIABLE, KEY_VARIABLE, ADMIN_KEY_VARIABLE) if winning[name].value != kept[name].value
-    ]
+    names = [name for name in (URL_VARIABLE, KEY_VARIABLE, ADMIN_KEY_VARIABLE) if _is_hidden_by_shell(name)]
     if names:
         print(f"\nThis shell has other values, which would win over .env:\n\n  unset {' '.join(names)}")
+
+
+def _is_hidden_by_shell(name: str) -> bool:
+    """Whether the environment has another value than `.env`, which would win."""
+    kept = environment.resolve_secret(name, environment.read_dotenv())
+    is_set = environment.list_origins().get(name) == "environment"
+    return is_set and kept is not None and environment.get_variable(name) != kept.value.strip()

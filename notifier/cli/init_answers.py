@@ -111,6 +111,10 @@ class InitAnswers:
         self._require_agreement(answer, may_replace=self._force or question in self._rejected)
         return self._use(question, answer or known)
 
+    def find_blamed(self, message: str) -> tuple[Question, ...]:
+        """Find the questions whose variables a message names."""
+        return tuple(question for question, names in self._used.items() if any(name in message for name in names))
+
     def reject(self, *questions: Question) -> None:
         """Ask for these again, because a check found a fault. Their answers are not used any more."""
         for question in questions:

@@ -1,6 +1,7 @@
 """The `notifier` command: the table of its subcommands; an error becomes one line on stderr and exit code 1.
 
-Exit code 2: wrong use, an unusable setting or database, a busy port. Tracebacks are shown only at log level DEBUG.
+Exit code 2: wrong use, an unusable setting, file or database, a busy port, an owned data directory. Tracebacks are
+shown only at log level DEBUG.
 """
 
 import inspect
@@ -190,13 +191,30 @@ def main(
 def run_command_line() -> None:
     """Run the command line: the entry point of the `notifier` script."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except CommandError as failure:
         print(f"notifier: {failure}", file=sys.stderr)
         sys.exit(failure.code)
+    except typer.Abort:
+        print("notifier: interrupted", file=sys.stderr)
+        sys.exit(1)
+    except typer.TyperException as error:
+        sys.exit(_print_usage_error(error))
     except Exception as error:  # noqa: BLE001 - an error that no command expects
         _print_unexpected_error(error)
         sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _print_usage_error(error: typer.TyperException) -> int:
+    """Print one line, or the whole help if no command was given, and return the exit code."""
+    context = getattr(error, "ctx", None)
+    message = error.format_message()
+    if "\n" not in message:
+        end = "" if message.endswith(("?", ".")) else "."
+        message = f"notifier: {message}{end} Try `{context.command_path if context else 'notifier'} --help`"
+    print(message, file=sys.stderr)
+    return error.exit_code
 
 
 def _print_unexpected_error(error: Exception) -> None:

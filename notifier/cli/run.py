@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from notifier.cli.command import UNREACHABLE_DATABASE, USAGE_ERROR, CommandError, load_settings
+from notifier.cli.command import UNREACHABLE_DATABASE, USAGE_ERROR, CommandError, load_settings, set_up_logging
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
+    from notifier.log_settings import LogSettings
     from notifier.runtime.process_parts import ProcessParts
     from notifier.settings import Settings
 
@@ -122,11 +123,25 @@ async def start_inbox(
     from notifier.inbox.inbox_server import Inbox
     from notifier.inbox.web_app import Access
 
+    set_up_logging(_load_log_settings())
     raise_file_limit()
     access = Access(hosts=allow_host or (), release_ports=release_port or ())
     with name_busy_port({"--port": port, "--smtp-port": smtp_port}):
         async with Inbox(host=host, smtp_port=smtp_port, http_port=port, access=access) as inbox:
             await wait_for_stop(f"inbox on {inbox.http_url}, mail to {inbox.host}:{inbox.smtp_port}")
+
+
+def _load_log_settings() -> "LogSettings":
+    """Load the settings of the log, for a process that needs no others. Raises `CommandError`."""
+    from pydantic import ValidationError
+
+    from notifier.cli import setting_faults
+    from notifier.log_settings import LogSettings
+
+    try:
+        return LogSettings()
+    except ValidationError as error:
+        raise CommandError("\nnotifier: ".join(setting_faults.describe_setting_faults(error)), USAGE_ERROR) from error
 
 
 def _open_listener(stack: AsyncExitStack, host: str, port: int, option: str) -> "socket.socket":
@@ -143,8 +158,7 @@ def _open_api_listener(
     stack: AsyncExitStack, settings: "Settings", host: str | None, port: int | None
 ) -> "socket.socket":
     """Listen for the API: on the address and port of the options, or of the settings."""
-    host = settings.api.host if host is None else host
-    return _open_listener(stack, host, settings.api.port if port is None else port, _API_PORT)
+    return _open_listener(stack, host or settings.api.host, settings.api.port if port is None else port, _API_PORT)
 
 
 def _build_url(listener: "socket.socket") -> str:
@@ -199,13 +213,12 @@ def _require_certificates(settings: "Settings") -> None:
 
 
 async def _require_migrated(parts: "ProcessParts") -> None:
-    """Exit 2 if the database is out of reach, and 1 if its schema is not the one that this release needs."""
+    """Exit 2 if the database is out of reach, or its schema is not the one that this release needs."""
     from notifier.health import checks
 
     for finding in await checks.check_database(parts.database, with_reason=True):
         if not finding.ok:
-            code = USAGE_ERROR if finding.name == "database" else 1
-            raise CommandError(f"{finding.name}: {finding.detail}", code)
+            raise CommandError(f"{finding.name}: {finding.detail}", USAGE_ERROR)
 
 
 async def _require_usable(parts: "ProcessParts") -> None:

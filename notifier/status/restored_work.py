@@ -16,9 +16,9 @@ from notifier.jobs.job_store import JobFilter
 from notifier.outbox import entry_store
 from notifier.states import EntryKind, JobKind, JobState
 
-MAX_OPEN_RUNS = 10_000
 _KINDS_WITHOUT_MAIL = frozenset({JobKind.IMAGE, JobKind.PURGE, JobKind.STATISTICS, JobKind.FETCH})
 """Kinds of jobs that may run a second time."""
+_RUNS_AT_ONCE = 500
 _WAS_DUE = "(SELECT n.send_at FROM notification AS n WHERE n.id = e.subject_id) <= {now}"
 _HOLD = "UPDATE notification SET when_uncertain = 'hold' WHERE status IN ('queued', 'deferred', 'unknown')"
 _HOLD_DUE = build_statement(f"{_HOLD} AND send_at <= coalesce(:now, now())", f"{_HOLD} AND send_at <= :now")
@@ -46,12 +46,13 @@ async def hold_restored_work(connection: AsyncConnection, actions: JobActions, *
 async def _pause_runs(connection: AsyncConnection, actions: JobActions, actor: Actor) -> int:
     """Pause the open runs: a step that the backup does not know would write its mails again."""
     paused = 0
-    for state in (JobState.QUEUED, JobState.RUNNING):
-        runs = await job_store.list_runs(connection, JobFilter(state=state), before=None, limit=MAX_OPEN_RUNS)
-        for run in runs:
-            if run.kind not in _KINDS_WITHOUT_MAIL:
-                await job_control.pause_run(connection, run.id, None, actions, actor=actor)
-                paused += 1
+    for kind in set(JobKind) - _KINDS_WITHOUT_MAIL:
+        for state in (JobState.QUEUED, JobState.RUNNING):
+            filters = JobFilter(kind=kind, state=state)
+            while runs := await job_store.list_runs(connection, filters, before=None, limit=_RUNS_AT_ONCE):
+                for run in runs:
+                    await job_control.pause_run(connection, run.id, None, actions, actor=actor)
+                paused += len(runs)
     return paused
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from notifier.ids import generate_request_id
 
 REQUEST_ID_HEADER = "X-Request-Id"
-_WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_WELL_FORMED = re.compile(rb"(?!ntf_)[A-Za-z0-9._-]{1,64}")  # an API key in the wrong field must not be logged
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,6 +22,10 @@ class ServedRequest:
     key_id: str | None = None  # None: not authenticated with an API key
     service_id: str | None = None  # None: an admin key, or none
     is_over: bool = False
+
+    def end(self) -> None:
+        """End the request: log lines no longer get its id."""
+        self.is_over = True
 
 
 _current: ContextVar[ServedRequest | None] = ContextVar("served_request", default=None)

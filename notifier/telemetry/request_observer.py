@@ -6,7 +6,9 @@ user agents are never reported, because they may hold personal data and secrets.
 
 import asyncio
 import time
+from functools import cache
 
+from prometheus_client import Counter, Histogram
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -42,17 +44,15 @@ class RequestObserver:
             await self._app(scope, exchange.receive if self._access_log else receive, exchange.send)
         except BaseException:
             exchange.count(_SERVER_ERROR)
+            # Later, so that what the server logs about the exception still has the id.
+            asyncio.get_running_loop().call_soon(request.end)
             raise
+        else:
+            request.end()
         finally:
             metrics.HTTP_IN_FLIGHT.dec()
             if self._access_log:
                 exchange.log(request)
-            # Later, so that what the server logs about an exception still has the id.
-            asyncio.get_running_loop().call_soon(_end_request, request)
-
-
-def _end_request(request: request_context.ServedRequest) -> None:
-    request.is_over = True
 
 
 class _Exchange:
@@ -86,8 +86,8 @@ class _Exchange:
             self._status = status
             method = self._scope["method"]
             route = _get_route_template(self._scope)
-            metrics.HTTP_REQUESTS.labels(method if method in _METHODS else OTHER, route, status).inc()
-            metrics.HTTP_SECONDS.labels(route).observe(time.perf_counter() - self._began)
+            _get_counter(method if method in _METHODS else OTHER, route, status).inc()
+            _get_timer(route).observe(time.perf_counter() - self._began)
 
     def log(self, request: request_context.ServedRequest) -> None:
         """Write the line of the access log."""
@@ -102,9 +102,21 @@ class _Exchange:
             duration_ms=round((time.perf_counter() - self._began) * 1000, 1),
             bytes_in=self._bytes_in,
             bytes_out=self._bytes_out,
+            request_id=request.id,
             key_id=request.key_id,
             service_id=request.service_id,
         )
+
+
+@cache
+def _get_counter(method: str, route: str, status: int) -> Counter:
+    """Get the counter of these labels, which `labels()` would look up under a lock."""
+    return metrics.HTTP_REQUESTS.labels(method, route, status)
+
+
+@cache
+def _get_timer(route: str) -> Histogram:
+    return metrics.HTTP_SECONDS.labels(route)
 
 
 def get_request_id(request: Request) -> str:

@@ -35,7 +35,7 @@ def test_an_unmigrated_database_is_named(tmp_path: Path) -> None:
     """`serve` on an empty database names the command to run; `db check` exits with 1."""
     env = notifier_process.build_environment(tmp_path)
     refused = notifier_process.run_notifier("serve", "--port", "0", env=env, check=False)
-    assert (refused.returncode, "notifier db upgrade" in refused.stderr) == (1, True)
+    assert (refused.returncode, "notifier db upgrade" in refused.stderr) == (2, True)
     assert notifier_process.run_notifier("db", "check", env=env, check=False).returncode == 1
     assert notifier_process.run_notifier("db", "upgrade", env=env).stdout == "at 0017\n"
     assert notifier_process.run_notifier("db", "check", env=env).returncode == 0
@@ -46,7 +46,7 @@ def test_a_writing_command_respects_a_running_server(env: dict[str, str]) -> Non
     with NotifierProcess("serve", "--port", "0", env=env) as server:
         server.wait_until_ready()
         refused = notifier_process.run_notifier("services", "create", "shop", env=env, check=False)
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "set NOTIFIER_URL to its address and NOTIFIER_ADMIN_KEY" in refused.stderr
 
 

@@ -70,6 +70,13 @@ def _get_key(text: str) -> str:
     return str(key)
 
 
+def _move_admin_key(text: str) -> str:
+    """Move the admin key from `.env` into a file."""
+    (key,) = re.findall(r"^NOTIFIER_ADMIN_KEY=(.+)$", text, re.MULTILINE)
+    Path("admin-key").write_text(key)
+    return text.replace(f"NOTIFIER_ADMIN_KEY={key}", "NOTIFIER_ADMIN_KEY_FILE=admin-key")
+
+
 async def test_repeating_it_is_safe(relay: ScriptedRelay, env: dict[str, str]) -> None:
     """Each step is told; `.env` is private; what exists is kept; a lost key is replaced; a change needs --force."""
     _write_dotenv("# mine\nOTHER=1")
@@ -82,10 +89,14 @@ async def test_repeating_it_is_safe(relay: ScriptedRelay, env: dict[str, str]) -
     assert written.startswith("# mine\nOTHER=1\nNOTIFIER_SMTP__HOST=127.0.0.2\n")
     assert (_get_mode(".env"), PASSWORD in first.stdout + written) == (0o600, False)
 
-    again = await _init(relay, env, **dict.fromkeys(("relay", "username", "password_file", "from_", "recipients"), ""))
+    shell = env | {"NOTIFIER_URL": "http://localhost:9000"}
+    again = await _init(
+        relay, shell, **dict.fromkeys(("relay", "username", "password_file", "from_", "recipients"), "")
+    )
     assert (again.returncode, again.stderr) == (0, "")
     assert again.stdout.count("in .env is kept\n") == 2
     assert "5 unchanged\n" in again.stdout
+    assert again.stdout.endswith("which would win over .env:\n\n  unset NOTIFIER_URL\n")
     assert _read_dotenv() == written
 
     refused = await _init(relay, env, from_="other@shop.example")
@@ -96,11 +107,11 @@ async def test_repeating_it_is_safe(relay: ScriptedRelay, env: dict[str, str]) -
     written = written.replace("'Shop <mail@shop.example>'", "other@shop.example")
     assert _read_dotenv() == written
 
-    _write_dotenv(written.replace(_get_key(written), ""))
+    _write_dotenv(_move_admin_key(written.replace(_get_key(written), "")))
     replaced = await _init(relay, env, from_="")
     assert "NOTIFIER_API_KEY in .env is new\n" in replaced.stdout
     assert "NOTIFIER_ADMIN_KEY in .env is kept\n" in replaced.stdout
-    assert _read_dotenv() == written.replace(_get_key(written), _get_key(_read_dotenv()))
+    assert _read_dotenv() == _move_admin_key(written.replace(_get_key(written), _get_key(_read_dotenv())))
 
     written = _read_dotenv()
     port = {"NOTIFIER_API__PORT": str(notifier_process.find_free_port())}
@@ -146,7 +157,7 @@ MISTAKES: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
     "password in clear": ({"security": "none"}, {}, "a password is never sent in clear"),
     "password file missing": ({"password_file": "passwort"}, {}, "there is no such file"),
     "sender without domain": ({"from_": "shop"}, {}, "write an address such as"),
-    "recipient without domain": ({"recipients": "ada"}, {}, "--recipients"),
+    "recipient without domain": ({"recipients": "ada"}, {}, "'ada' is neither an address nor a domain"),
     "admin without domain": ({"admin": "ada"}, {}, "--admin"),
     "database out of reach": ({"database_url": f"postgresql://u:swordfish@{HOST}:1/x"}, {}, HOST),
     "database of another kind": ({"database_url": "mysql://u@h/x"}, {}, "must begin with postgresql://"),
@@ -185,13 +196,14 @@ async def test_a_dotenv_that_cannot_be_written(place: str, relay: ScriptedRelay,
 
 
 async def test_a_terminal_is_asked_and_asked_again(relay: ScriptedRelay, env: dict[str, str]) -> None:
-    """Questions in turn; after a wrong password those about the relay come again. The password is not echoed."""
+    """Questions in turn; after a fault, those that it is about come again. The password is not echoed."""
     answers = [
         ("Database", ""),
         ("Relay", f"{HOST}:{relay.port}"),
         ("User name", "apikey"),
         ("Password", "wrong"),
         ("From", "mail@shop.example"),
+        ("Who may be mailed", "ada"),
         ("Who may be mailed", "live"),
         ("Relay", f"{HOST}:{relay.port}"),
         ("User name", "apikey"),
@@ -199,6 +211,7 @@ async def test_a_terminal_is_asked_and_asked_again(relay: ScriptedRelay, env: di
     ]
     code, shown = await asyncio.to_thread(_answer_questions, answers, env)
     assert code == 0, shown
+    assert shown.count("'ada' is neither an address nor a domain") == 1
     assert shown.count("535 5.7.8 wrong user name or password") == 1
     assert (PASSWORD in shown, "wrong\r" in shown) == (False, False)
     assert f"NOTIFIER_SMTP__PASSWORD='{PASSWORD}'\n" in _read_dotenv()

@@ -13,8 +13,11 @@ from integration.client.scripted_server import Server, answer
 from packaging.requirements import Requirement
 from support.client_only_folder import CLIENT_LIBRARIES, link_distributions, run_alone
 
+from notifier import __version__
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "notifier" / "client"
+TYPESCRIPT = ROOT / "clients" / "typescript"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SHARED = {"notifier.__version__", "notifier.backoff.parse_retry_after"}
 """The module that the client imports from outside its package; it imports only the standard library."""
@@ -123,6 +126,14 @@ def test_importing_it_does_nothing(alone: Path) -> None:
     """Importing the client needs no environment, prints nothing, and loads no event loop library of the server."""
     done = run_alone(alone, "import notifier.client; print(len(sys.modules))")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_typescript_client_has_our_name_and_version() -> None:
+    """The package of the TypeScript client, and what it tells the server, have the distribution's name and version."""
+    package = json.loads((TYPESCRIPT / "package.json").read_text())
+    assert (package["name"], package["version"]) == (PROJECT["name"], __version__)
+    assert f'VERSION = "{__version__}"' in (TYPESCRIPT / "src" / "client.ts").read_text()
+    assert f"notifier-outbox-{__version__}.tgz" in (TYPESCRIPT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", HEADERS)

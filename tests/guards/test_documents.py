@@ -21,7 +21,9 @@ from notifier.states import (
 )
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "bench").glob("*.md")])
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("clients/*/*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "bench").glob("*.md")]
+)
 _LINK = re.compile(r"\[[^\]]*\](?:\(|: )([^)\s]+)")
 _ROW = re.compile(r"^\| `(NOTIFIER_\w+)` \| (?:`([^`]*)`)? *\| (.+) \|$", re.MULTILINE)
 

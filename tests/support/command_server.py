@@ -41,11 +41,13 @@ class CommandServer:
         """False if the environment has variables that an interpreter reads only when it starts."""
         return _fixed(environment) == self._environment
 
-    def run(self, arguments: list[str], environment: dict[str, str], *, seconds: float) -> tuple[int, str, str]:
+    def run(
+        self, arguments: list[str], environment: dict[str, str], folder: Path, *, seconds: float
+    ) -> tuple[int, str, str]:
         """A command's exit status and what it wrote to stdout and stderr."""
         with contextlib.ExitStack() as stack:
             files = [stack.enter_context(os.fdopen(os.memfd_create(name), "w+b")) for name in ("stdout", "stderr")]
-            started = self.start(arguments, environment, Path.cwd(), files[0].fileno(), files[1].fileno())
+            started = self.start(arguments, environment, folder, files[0].fileno(), files[1].fileno())
             try:
                 status = started.wait(seconds)
             except subprocess.TimeoutExpired:

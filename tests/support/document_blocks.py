@@ -16,7 +16,14 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = tuple(
     str(path.relative_to(ROOT))
-    for path in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+    for path in sorted(
+        [
+            *ROOT.glob("*.md"),
+            *ROOT.glob("clients/*/*.md"),
+            *(ROOT / "docs").rglob("*.md"),
+            *(ROOT / "examples").rglob("*.md"),
+        ]
+    )
 )
 _BLOCK = re.compile(
     r"^(?:<!-- (?P<word>[a-z ]+): (?P<rest>[^\n]+) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$",

@@ -31,16 +31,18 @@ def without_coverage(environment: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if not name.startswith(("COV_", "COVERAGE_"))}
 
 
-def run_notifier(*arguments: str, env: dict[str, str], check: bool = True) -> subprocess.CompletedProcess[str]:
+def run_notifier(
+    *arguments: str, env: dict[str, str], check: bool = True, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run one command and wait for its end."""
     if _COMMANDS.can_run(env):
-        status, out, err = _COMMANDS.run(list(arguments), env, seconds=COMMAND_SECONDS)
+        status, out, err = _COMMANDS.run(list(arguments), env, cwd or Path.cwd(), seconds=COMMAND_SECONDS)
         done = subprocess.CompletedProcess([str(NOTIFIER), *arguments], status, out, err)
         if check:
             done.check_returncode()
         return done
     return subprocess.run(
-        [str(NOTIFIER), *arguments], env=env, check=check, capture_output=True, text=True, timeout=100
+        [str(NOTIFIER), *arguments], env=env, cwd=cwd, check=check, capture_output=True, text=True, timeout=100
     )
 
 

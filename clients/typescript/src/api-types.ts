@@ -154,6 +154,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/assets/{name}/original": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download the upload of an asset
+         * @description Get the image as it was uploaded, for a folder of templates.
+         */
+        get: operations["get_asset_original"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/audit": {
         parameters: {
             query?: never;
@@ -374,7 +394,7 @@ export interface paths {
         };
         /**
          * List jobs
-         * @description List job runs, newest first: those of your service, or with an admin key those of all.
+         * @description List job runs, newest first: those of your service; with an admin key those of all, or of one service.
          */
         get: operations["list_jobs"];
         put?: never;
@@ -517,13 +537,15 @@ export interface paths {
         };
         /**
          * List API keys
-         * @description List the service's valid keys, or all.
+         * @description List the service's valid keys, or all. With an admin key: those of the service that it names, or of everybody.
          */
         get: operations["list_keys"];
         put?: never;
         /**
          * Create an API key
          * @description Create a key that is not stronger than yours: in scopes, kind (test, team, live), rate and end.
+         *
+         *     With an admin key: a key of the service that it names, else an admin key.
          */
         post: operations["create_key"];
         delete?: never;
@@ -541,14 +563,16 @@ export interface paths {
         };
         /**
          * Get an API key
-         * @description Get a key of the service.
+         * @description Get a key of the service, or with an admin key any, by its id or its prefix.
          */
         get: operations["get_key"];
         put?: never;
         post?: never;
         /**
          * Revoke an API key
-         * @description Revoke a key of your own kind or a weaker one. Every process refuses it within a second; twice is no error.
+         * @description Revoke a key of your own kind or a weaker one, by its id or prefix.
+         *
+         *     Every process refuses it within a second; twice is no error.
          */
         delete: operations["revoke_key"];
         options?: never;
@@ -569,7 +593,7 @@ export interface paths {
          * Rotate an API key
          * @description Create a key like this one, which ends after the overlap. 409 if it has ended, or was rotated before.
          *
-         *     The new key ends no later than yours, and its rate is no higher.
+         *     The new key ends no later than yours, and its rate is no higher. The path has the id or the prefix of the key.
          */
         post: operations["rotate_key"];
         delete?: never;
@@ -1035,7 +1059,11 @@ export interface paths {
          */
         get: operations["list_schedules"];
         put?: never;
-        post?: never;
+        /**
+         * Save several schedules
+         * @description Create and replace schedules, all of them or none. Others of the owner stay as they are.
+         */
+        post: operations["save_schedules"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1067,7 +1095,11 @@ export interface paths {
         delete: operations["delete_schedule"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Enable or disable a schedule
+         * @description Switch a schedule on, so that its next time is counted from now, or off. Runs that have begun go on.
+         */
+        patch: operations["switch_schedule"];
         trace?: never;
     };
     "/v1/schedules/{name}/next": {
@@ -1123,11 +1155,39 @@ export interface paths {
          */
         get: operations["list_services"];
         put?: never;
-        post?: never;
+        /**
+         * Create a service
+         * @description Create a service, which has no keys yet. Only an admin key may; 409 if there is one with this name.
+         */
+        post: operations["create_service"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/v1/services/{service}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a service
+         * @description Get a service by its id or name. Only an admin key may.
+         */
+        get: operations["get_service"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change a service
+         * @description Change a service, given by its id or name. Every process uses the change within a second.
+         */
+        patch: operations["update_service"];
         trace?: never;
     };
     "/v1/staff": {
@@ -1370,6 +1430,30 @@ export interface paths {
          */
         put: operations["set_team_recipients"];
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/template-files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List templates with their files
+         * @description List templates with the files of their current version and their draft; deleted ones are included.
+         */
+        get: operations["list_template_files"];
+        put?: never;
+        /**
+         * Push templates from files
+         * @description Check the templates of a folder and publish what differs, all or nothing. 409 if newer edits would be lost.
+         */
+        post: operations["push_templates"];
         delete?: never;
         options?: never;
         head?: never;
@@ -3026,7 +3110,8 @@ export interface components {
          *       "revoked_at": "2026-01-31T12:00:00Z",
          *       "scopes": [
          *         "…"
-         *       ]
+         *       ],
+         *       "service": "…"
          *     }
          */
         CreatedKeyOut: {
@@ -3071,6 +3156,11 @@ export interface components {
             revoked_at: string | null;
             /** Scopes */
             scopes: string[];
+            /**
+             * Service
+             * @description The name of its service; null: an admin key.
+             */
+            service: string | null;
         };
         /**
          * CreatedStaffOut
@@ -4526,6 +4616,26 @@ export interface components {
             file: string;
         };
         /**
+         * FileOriginIn
+         * @description The version that a template's files came from.
+         * @example {
+         *       "files": "…",
+         *       "hash": "…",
+         *       "number": 1
+         *     }
+         */
+        FileOriginIn: {
+            /** Files */
+            files: string;
+            /** Hash */
+            hash: string;
+            /**
+             * Number
+             * @description 0: a draft that was never published.
+             */
+            number: number;
+        };
+        /**
          * FileOut
          * @description A file that is attached to the mail.
          * @example {
@@ -4547,6 +4657,27 @@ export interface components {
             sha256: string;
             /** Size */
             size: number;
+        };
+        /**
+         * FolderBaseIn
+         * @description What the files of the folder came from, as in `_base.json`.
+         * @example {
+         *       "layouts": {},
+         *       "templates": {}
+         *     }
+         */
+        FolderBaseIn: {
+            /**
+             * Layouts
+             * @description The SHA-256 of each text, by `_layouts/` and the name.
+             */
+            layouts?: {
+                [key: string]: string;
+            } | null;
+            /** Templates */
+            templates?: {
+                [key: string]: components["schemas"]["FileOriginIn"];
+            } | null;
         };
         /**
          * GateIn
@@ -4759,6 +4890,41 @@ export interface components {
              * @description `accepted`, `scheduled`, `attempt`, `uncertain`, a change (`cancelled`, `retried`, `resolved`), or the status in which it ended.
              */
             kind: string;
+        };
+        /**
+         * ImageIn
+         * @description An image, and how it is converted.
+         * @example {
+         *       "content": "iVBORw0KGgo=",
+         *       "width": 150
+         *     }
+         */
+        ImageIn: {
+            /**
+             * Content
+             * @description PNG, JPEG, GIF or WebP in base64 (RFC 4648 §4); at most 10 MiB and 50 million pixels.
+             */
+            content: string;
+            /**
+             * Height
+             * @description In CSS pixels; `crop` needs width and height.
+             */
+            height?: number | null;
+            /**
+             * @description `fit`: all of it, within width and height. `crop`: exactly width by height, cut at the edges.
+             * @default fit
+             */
+            mode?: components["schemas"]["AssetMode"] | null;
+            /**
+             * Operations
+             * @description Done in this order, instead of mode, width and height.
+             */
+            operations?: components["schemas"]["ImageOperationIn"][] | null;
+            /**
+             * Width
+             * @description In CSS pixels. Null: its own width, but at most 600 with `fit`.
+             */
+            width?: number | null;
         };
         /**
          * ImageOperationIn
@@ -5107,7 +5273,7 @@ export interface components {
         };
         /**
          * KeyIn
-         * @description A new key of this service.
+         * @description A new key: of this service, or with an admin key of the service that it names, or else an admin key.
          * @example {
          *       "expires_at": "2099-12-31T23:59:59Z",
          *       "kind": "live",
@@ -5142,9 +5308,9 @@ export interface components {
             rate_per_minute?: number | null;
             /**
              * Scopes
-             * @description What it may do; only scopes that your own key has.
+             * @description What it may do; only scopes that your own key has. Default: `notifications:send` and `notifications:read`, or of an admin key `admin` and those for templates.
              */
-            scopes?: ("notifications:send" | "notifications:act" | "notifications:read" | "content:read" | "suppressions:manage" | "webhooks:manage" | "schedules:manage" | "keys:manage" | "audit:read" | "templates:read" | "templates:edit" | "templates:publish" | "content:unmasked")[] | null;
+            scopes?: components["schemas"]["KeyScope"][] | null;
         };
         /**
          * KeyKind
@@ -5168,7 +5334,8 @@ export interface components {
          *       "revoked_at": "2026-01-31T12:00:00Z",
          *       "scopes": [
          *         "…"
-         *       ]
+         *       ],
+         *       "service": "…"
          *     }
          */
         KeyOut: {
@@ -5208,6 +5375,11 @@ export interface components {
             revoked_at: string | null;
             /** Scopes */
             scopes: string[];
+            /**
+             * Service
+             * @description The name of its service; null: an admin key.
+             */
+            service: string | null;
         };
         /**
          * KeyPageOut
@@ -5227,7 +5399,8 @@ export interface components {
          *           "revoked_at": "2026-01-31T12:00:00Z",
          *           "scopes": [
          *             "…"
-         *           ]
+         *           ],
+         *           "service": "…"
          *         }
          *       ],
          *       "next": "01936f0e-7d6a-7c3e-9b54-3f0a4c1d2e5b"
@@ -5239,6 +5412,12 @@ export interface components {
             /** Next */
             next: string | null;
         };
+        /**
+         * KeyScope
+         * @description What a key may do.
+         * @enum {string}
+         */
+        KeyScope: "notifications:send" | "notifications:act" | "notifications:read" | "content:read" | "suppressions:manage" | "webhooks:manage" | "schedules:manage" | "keys:manage" | "audit:read" | "templates:read" | "templates:edit" | "templates:publish" | "content:unmasked" | "staff:manage" | "admin";
         /**
          * LastTryOut
          * @description The last attempt before the event.
@@ -5525,6 +5704,7 @@ export interface components {
          *       ],
          *       "progress": 1,
          *       "rows": 1,
+         *       "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
          *       "sheet": "…",
          *       "size": 1,
          *       "start": {
@@ -5624,6 +5804,11 @@ export interface components {
              * @description Rows that were checked, without blank ones.
              */
             rows: number;
+            /**
+             * Sha256
+             * @description Of the file, in hexadecimal digits.
+             */
+            sha256: string | null;
             /**
              * Sheet
              * @description The sheet of a workbook that is read.
@@ -5970,6 +6155,7 @@ export interface components {
          *       "created_at": "2026-01-31T12:00:00Z",
          *       "detail": "as the reply says",
          *       "expires_at": "2026-01-31T12:00:00Z",
+         *       "held": true,
          *       "id": "01936f0e-7d6a-7c3e-9b54-3f0a4c1d2e5b",
          *       "kind": "live",
          *       "locale": "en",
@@ -6011,6 +6197,11 @@ export interface components {
              * Format: date-time
              */
             expires_at: string;
+            /**
+             * Held
+             * @description True: it waits for a person, because nobody knows whether a relay took it.
+             */
+            held: boolean;
             /**
              * Id
              * Format: uuid
@@ -6129,6 +6320,7 @@ export interface components {
          *       "created_at": "2026-01-31T12:00:00Z",
          *       "detail": "as the reply says",
          *       "expires_at": "2026-01-31T12:00:00Z",
+         *       "held": true,
          *       "id": "01936f0e-7d6a-7c3e-9b54-3f0a4c1d2e5b",
          *       "kind": "live",
          *       "locale": "en",
@@ -6179,6 +6371,11 @@ export interface components {
              * Format: date-time
              */
             expires_at: string;
+            /**
+             * Held
+             * @description True: it waits for a person, because nobody knows whether a relay took it.
+             */
+            held: boolean;
             /**
              * Id
              * Format: uuid
@@ -6312,6 +6509,7 @@ export interface components {
          *           "created_at": "2026-01-31T12:00:00Z",
          *           "detail": "as the reply says",
          *           "expires_at": "2026-01-31T12:00:00Z",
+         *           "held": true,
          *           "id": "01936f0e-7d6a-7c3e-9b54-3f0a4c1d2e5b",
          *           "kind": "live",
          *           "locale": "en",
@@ -6449,7 +6647,7 @@ export interface components {
         Problem: {
             /**
              * Code
-             * @description Stable: let your program decide by it. If all faults have the same code, it is that code. One of `already_attempted`, `already_ended`, `already_under_way`, `asset_not_ready`, `asset_rejected`, `attachment_rejected`, `batch_cancelled`, `built_in_schedule`, `content_erased`, `database_unavailable`, `disconnected`, `duplicate_recipient`, `endpoint_disabled`, `files_or_parts`, `from_not_allowed`, `gate_closed`, `header_not_allowed`, `headers_needed`, `http_error`, `idempotency_in_progress`, `idempotency_key_reused`, `insufficient_scope`, `internal_error`, `invalid_address`, `invalid_header_value`, `invalid_idempotency_key`, `invalid_link`, `invalid_locale`, `invalid_name`, `invalid_parameter`, `invalid_request`, `invalid_row_key`, `invalid_schema`, `invalid_setting`, `invalid_slug`, `invalid_timing`, `invalid_type`, `invalid_url`, `invalid_value`, `is_a_copy`, `job_state`, `key_ended`, `key_kind_not_allowed`, `key_replaced`, `last_admin`, `layout_in_use`, `malformed_encoding`, `malformed_json`, `merge_file_gone`, `merge_has_faults`, `merge_state`, `method_not_allowed`, `missing_body`, `missing_field`, `missing_variable`, `naive_time`, `needs_template`, `not_both`, `not_found`, `not_retryable`, `not_unknown`, `not_yours`, `not_yours_to_say`, `nothing_to_confirm`, `nothing_to_merge`, `nothing_to_publish`, `out_of_range`, `queue_too_long`, `rate_limited`, `recipient_not_allowed`, `request_timeout`, `request_too_large`, `schedule_busy`, `smtputf8_not_supported`, `staff_disabled`, `staff_exists`, `stale_asset`, `stale_draft`, `stale_feed`, `stale_layout`, `stale_schedule`, `template_blocked`, `template_deleted`, `template_failed`, `template_forbidden`, `template_or_content`, `template_too_large`, `template_too_slow`, `time_out_of_range`, `too_large`, `too_long`, `too_many`, `too_many_connections`, `too_many_endpoints`, `too_many_feeds`, `too_many_keys`, `too_many_merges`, `too_many_schedules`, `too_many_streams`, `too_many_templates`, `too_much_refused`, `unauthenticated`, `unknown_action`, `unknown_event_type`, `unknown_feed`, `unknown_field`, `unknown_file`, `unknown_notification`, `unknown_service`, `unknown_template`, `unknown_template_version`, `unknown_variable`, `unknown_zone`, `unrenderable`, `unsupported_media_type`, `wrong_variable_type`, `wrong_variable_value`.
+             * @description Stable: let your program decide by it. If all faults have the same code, it is that code. One of `already_attempted`, `already_ended`, `already_under_way`, `asset_not_ready`, `asset_rejected`, `attachment_rejected`, `batch_cancelled`, `built_in_schedule`, `content_erased`, `database_unavailable`, `disconnected`, `duplicate_recipient`, `endpoint_disabled`, `files_or_parts`, `from_not_allowed`, `gate_closed`, `header_not_allowed`, `headers_needed`, `http_error`, `idempotency_in_progress`, `idempotency_key_reused`, `insufficient_scope`, `internal_error`, `invalid_address`, `invalid_header_value`, `invalid_idempotency_key`, `invalid_link`, `invalid_locale`, `invalid_name`, `invalid_parameter`, `invalid_request`, `invalid_row_key`, `invalid_schema`, `invalid_setting`, `invalid_slug`, `invalid_timing`, `invalid_type`, `invalid_url`, `invalid_value`, `is_a_copy`, `job_state`, `key_ended`, `key_kind_not_allowed`, `key_replaced`, `last_admin`, `layout_in_use`, `malformed_encoding`, `malformed_json`, `merge_file_gone`, `merge_has_faults`, `merge_state`, `method_not_allowed`, `missing_body`, `missing_field`, `missing_variable`, `naive_time`, `needs_template`, `newer_edits`, `not_both`, `not_found`, `not_retryable`, `not_unknown`, `not_yours`, `not_yours_to_say`, `nothing_to_confirm`, `nothing_to_merge`, `nothing_to_publish`, `out_of_range`, `queue_too_long`, `rate_limited`, `recipient_not_allowed`, `request_timeout`, `request_too_large`, `schedule_busy`, `service_exists`, `smtputf8_not_supported`, `staff_disabled`, `staff_exists`, `stale_asset`, `stale_draft`, `stale_feed`, `stale_layout`, `stale_schedule`, `template_blocked`, `template_deleted`, `template_failed`, `template_forbidden`, `template_or_content`, `template_too_large`, `template_too_slow`, `time_out_of_range`, `too_large`, `too_long`, `too_many`, `too_many_connections`, `too_many_endpoints`, `too_many_feeds`, `too_many_keys`, `too_many_merges`, `too_many_schedules`, `too_many_streams`, `too_many_templates`, `too_much_refused`, `unauthenticated`, `unknown_action`, `unknown_event_type`, `unknown_feed`, `unknown_field`, `unknown_file`, `unknown_notification`, `unknown_service`, `unknown_template`, `unknown_template_version`, `unknown_variable`, `unknown_zone`, `unrenderable`, `unsupported_media_type`, `wrong_variable_type`, `wrong_variable_value`.
              */
             code: string;
             /** Detail */
@@ -6480,9 +6678,16 @@ export interface components {
             };
             /**
              * Request Id
-             * @description With this id the operator finds the request in the logs.
+             * @description The `X-Request-Id` of the response: the operator finds it in the logs.
              */
             request_id: string;
+            /**
+             * Results
+             * @description In `newer_edits`: the templates and layouts that were refused, as a push reports them.
+             */
+            results?: {
+                [key: string]: unknown;
+            }[];
             /** Status */
             status: number;
             /**
@@ -6610,6 +6815,142 @@ export interface components {
             report: {
                 [key: string]: unknown;
             };
+        };
+        /**
+         * PushChange
+         * @description What pushing a template or a layout did, or would do.
+         * @enum {string}
+         */
+        PushChange: "created" | "published" | "unchanged" | "kept" | "refused";
+        /**
+         * PushIn
+         * @description Templates of a folder to publish, all or none.
+         * @example {
+         *       "dry_run": true,
+         *       "templates": {
+         *         "greeting": {
+         *           "files": {
+         *             "body.html": "<p>Hello {{ name }}</p>",
+         *             "subject.txt": "Hello {{ name }}"
+         *           },
+         *           "sample": {
+         *             "name": "Ada"
+         *           },
+         *           "settings": {
+         *             "name": "Greeting"
+         *           }
+         *         }
+         *       }
+         *     }
+         */
+        PushIn: {
+            /** @description Versions that the files came from may be replaced. */
+            base?: components["schemas"]["FolderBaseIn"] | null;
+            /**
+             * Dry Run
+             * @description Only report what would change, and what would be refused.
+             * @default false
+             */
+            dry_run?: boolean | null;
+            /**
+             * Force Reason
+             * @description Publish although callers would break; needs the scope `admin`.
+             * @default
+             */
+            force_reason?: string | null;
+            /**
+             * Images
+             * @description The images of the folder that these templates show, by name.
+             */
+            images?: {
+                [key: string]: components["schemas"]["ImageIn"];
+            } | null;
+            /**
+             * Layouts
+             * @description The layouts that these templates use, by name.
+             */
+            layouts?: {
+                [key: string]: string;
+            } | null;
+            /**
+             * Note
+             * @description The reason, shown with the versions.
+             * @default
+             */
+            note?: string | null;
+            /**
+             * Only New
+             * @description Change no template or layout that exists.
+             * @default false
+             */
+            only_new?: boolean | null;
+            /**
+             * Overwrite
+             * @description Replace newer edits and drafts as well.
+             * @default false
+             */
+            overwrite?: boolean | null;
+            /** Templates */
+            templates: {
+                [key: string]: components["schemas"]["SourceIn"];
+            };
+        };
+        /**
+         * PushResultOut
+         * @description What a push did, or would do, to a template or a layout.
+         * @example {
+         *       "change": "created",
+         *       "differs": [
+         *         "…"
+         *       ],
+         *       "number": 1,
+         *       "slug": "…",
+         *       "why": "…"
+         *     }
+         */
+        PushResultOut: {
+            change: components["schemas"]["PushChange"];
+            /**
+             * Differs
+             * @description One sentence for each difference to what is replaced.
+             */
+            differs: string[];
+            /**
+             * Number
+             * @description Of the version, or the revision of the layout; of a dry run: what it would be.
+             */
+            number: number;
+            /**
+             * Slug
+             * @description Of a template; of a layout `_layouts/` and its name.
+             */
+            slug: string;
+            /**
+             * Why
+             * @description Why it was refused.
+             */
+            why: string;
+        };
+        /**
+         * PushedOut
+         * @description What a push did, or would do. Layouts that stay as they are, are left out.
+         * @example {
+         *       "results": [
+         *         {
+         *           "change": "created",
+         *           "differs": [
+         *             "…"
+         *           ],
+         *           "number": 1,
+         *           "slug": "…",
+         *           "why": "…"
+         *         }
+         *       ]
+         *     }
+         */
+        PushedOut: {
+            /** Results */
+            results: components["schemas"]["PushResultOut"][];
         };
         /**
          * ReadyOut
@@ -6977,12 +7318,14 @@ export interface components {
          *         "revoked_at": "2026-01-31T12:00:00Z",
          *         "scopes": [
          *           "…"
-         *         ]
+         *         ],
+         *         "service": "…"
          *       },
          *       "revoked_at": "2026-01-31T12:00:00Z",
          *       "scopes": [
          *         "…"
-         *       ]
+         *       ],
+         *       "service": "…"
          *     }
          */
         RotatedOut: {
@@ -7028,6 +7371,11 @@ export interface components {
             revoked_at: string | null;
             /** Scopes */
             scopes: string[];
+            /**
+             * Service
+             * @description The name of its service; null: an admin key.
+             */
+            service: string | null;
         };
         /**
          * SavedOut
@@ -7115,6 +7463,41 @@ export interface components {
                 [key: string]: unknown;
             };
         };
+        /**
+         * SavedScheduleOut
+         * @description What was done with a schedule.
+         * @example {
+         *       "change": "created",
+         *       "name": "…"
+         *     }
+         */
+        SavedScheduleOut: {
+            change: components["schemas"]["ScheduleChange"];
+            /** Name */
+            name: string;
+        };
+        /**
+         * SavedSchedulesOut
+         * @description What was done with each schedule, by name.
+         * @example {
+         *       "schedules": [
+         *         {
+         *           "change": "created",
+         *           "name": "…"
+         *         }
+         *       ]
+         *     }
+         */
+        SavedSchedulesOut: {
+            /** Schedules */
+            schedules: components["schemas"]["SavedScheduleOut"][];
+        };
+        /**
+         * ScheduleChange
+         * @description What saving does to a schedule.
+         * @enum {string}
+         */
+        ScheduleChange: "created" | "changed" | "unchanged";
         /**
          * ScheduleIn
          * @description A schedule as it is to be.
@@ -7261,6 +7644,45 @@ export interface components {
             zone: string;
         };
         /**
+         * ScheduleSwitchIn
+         * @description Whether a schedule begins runs.
+         * @example {
+         *       "enabled": true
+         *     }
+         */
+        ScheduleSwitchIn: {
+            /**
+             * Enabled
+             * @description False: it begins no runs, except by hand.
+             */
+            enabled: boolean;
+        };
+        /**
+         * SchedulesIn
+         * @description Several schedules by name, each as it is to be.
+         * @example {
+         *       "schedules": {
+         *         "daily": {
+         *           "action": "report",
+         *           "options": {
+         *             "to": "ops@example.com"
+         *           },
+         *           "timing": "0 9 * * 1-5",
+         *           "zone": "Europe/Berlin"
+         *         }
+         *       }
+         *     }
+         */
+        SchedulesIn: {
+            /**
+             * Schedules
+             * @description By name. The `revision` of a schedule is not looked at.
+             */
+            schedules: {
+                [key: string]: components["schemas"]["ScheduleIn"];
+            };
+        };
+        /**
          * SchedulesOut
          * @description The schedules of the owner, by name.
          * @example {
@@ -7294,6 +7716,48 @@ export interface components {
             schedules: components["schemas"]["ScheduleOut"][];
         };
         /**
+         * ServiceIn
+         * @description A new service.
+         * @example {
+         *       "from_domains": [
+         *         "shop.example"
+         *       ],
+         *       "name": "shop"
+         *     }
+         */
+        ServiceIn: {
+            /**
+             * From Domains
+             * @description Domains that it may send from; empty: the instance's address only.
+             */
+            from_domains?: string[] | null;
+            /**
+             * Keep Content Days
+             * @description Days that content is kept after the end. Left out: as the settings say.
+             */
+            keep_content_days?: number | null;
+            /**
+             * Keep Notification Days
+             * @description Days that notifications are kept after the end. Left out: as the settings say.
+             */
+            keep_notification_days?: number | null;
+            /**
+             * Name
+             * @description Letters, digits, `-` and `_`; it cannot be changed.
+             */
+            name: string;
+            /**
+             * Rate Per Minute
+             * @description Notifications a minute of all its keys; 0: unlimited. Left out: as the settings say.
+             */
+            rate_per_minute?: number | null;
+            /**
+             * Team Recipients
+             * @description Whom its team keys may mail: addresses, and domains as `@example.org`.
+             */
+            team_recipients?: string[] | null;
+        };
+        /**
          * ServiceOut
          * @description A service that calls Notifier.
          * @example {
@@ -7306,7 +7770,9 @@ export interface components {
          *       "keep_notification_days": 1,
          *       "name": "…",
          *       "rate_per_minute": 1,
-         *       "team_size": 1
+         *       "team_recipients": [
+         *         "…"
+         *       ]
          *     }
          */
         ServiceOut: {
@@ -7324,26 +7790,65 @@ export interface components {
             id: string;
             /**
              * Keep Content Days
-             * @description After the end; null: as the settings say.
+             * @description Days that content is kept after the end. Null: as the settings say.
              */
             keep_content_days: number | null;
             /**
              * Keep Notification Days
-             * @description After the end; null: as the settings say.
+             * @description Days that notifications are kept after the end. Null: as the settings say.
              */
             keep_notification_days: number | null;
             /** Name */
             name: string;
             /**
              * Rate Per Minute
-             * @description Notifications; null: as the settings say. 0: unlimited.
+             * @description Notifications a minute of all its keys; 0: unlimited. Null: as the settings say.
              */
             rate_per_minute: number | null;
             /**
-             * Team Size
-             * @description Addresses and domains that its team keys may mail.
+             * Team Recipients
+             * @description Whom its team keys may mail: addresses, and domains as `@example.org`.
              */
-            team_size: number;
+            team_recipients: string[];
+        };
+        /**
+         * ServicePatchIn
+         * @description The fields that are to change; nothing else changes, and each list is replaced as a whole.
+         * @example {
+         *       "rate_per_minute": 600
+         *     }
+         */
+        ServicePatchIn: {
+            /**
+             * Default Days
+             * @description True: keep both as the settings say, unless a number is sent as well.
+             */
+            default_days?: boolean;
+            /**
+             * From Domains
+             * @description Domains that it may send from; empty: the instance's address only.
+             */
+            from_domains?: string[];
+            /**
+             * Keep Content Days
+             * @description Days that content is kept after the end.
+             */
+            keep_content_days?: number;
+            /**
+             * Keep Notification Days
+             * @description Days that notifications are kept after the end.
+             */
+            keep_notification_days?: number;
+            /**
+             * Rate Per Minute
+             * @description Notifications a minute of all its keys; 0: unlimited.
+             */
+            rate_per_minute?: number;
+            /**
+             * Team Recipients
+             * @description Whom its team keys may mail: addresses, and domains as `@example.org`.
+             */
+            team_recipients?: string[];
         };
         /**
          * ServicesOut
@@ -7360,7 +7865,9 @@ export interface components {
          *           "keep_notification_days": 1,
          *           "name": "…",
          *           "rate_per_minute": 1,
-         *           "team_size": 1
+         *           "team_recipients": [
+         *             "…"
+         *           ]
          *         }
          *       ]
          *     }
@@ -7460,6 +7967,57 @@ export interface components {
          * @enum {string}
          */
         SkipReason: "catch_up" | "overlap";
+        /**
+         * SourceIn
+         * @description The files, the sample and the settings of a template.
+         * @example {
+         *       "files": {},
+         *       "sample": {},
+         *       "settings": {
+         *         "name": "Greeting"
+         *       }
+         *     }
+         */
+        SourceIn: {
+            /**
+             * Files
+             * @description `subject.txt`, `body.html`, perhaps `body.txt`; the same below `locales/<tag>/`. Without `body.txt` the text is made from the HTML.
+             */
+            files: {
+                [key: string]: string;
+            };
+            /**
+             * Sample
+             * @description Variables, as a caller would send them.
+             */
+            sample?: {
+                [key: string]: unknown;
+            } | null;
+            settings: components["schemas"]["SettingsIn"];
+        };
+        /**
+         * SourceOut
+         * @description The files, the sample and the settings of a template.
+         * @example {
+         *       "files": {},
+         *       "sample": {},
+         *       "settings": {}
+         *     }
+         */
+        SourceOut: {
+            /** Files */
+            files: {
+                [key: string]: string;
+            };
+            /** Sample */
+            sample: {
+                [key: string]: unknown;
+            };
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+        };
         /**
          * StaffIn
          * @description A person who may sign in.
@@ -7703,6 +8261,135 @@ export interface components {
          */
         Status: "queued" | "deferred" | "unknown" | "cancelled" | "suppressed" | "expired" | "failed" | "sent" | "delivered" | "bounced" | "complained";
         /**
+         * StoredFilesOut
+         * @description A template with the files of its current version and of its draft.
+         * @example {
+         *       "content_hash": "…",
+         *       "deleted_at": "2026-01-31T12:00:00Z",
+         *       "draft": {
+         *         "files": {},
+         *         "sample": {},
+         *         "settings": {}
+         *       },
+         *       "earlier": [
+         *         "…"
+         *       ],
+         *       "has_draft": true,
+         *       "id": "01936f0e-7d6a-7c3e-9b54-3f0a4c1d2e5b",
+         *       "note": "…",
+         *       "number": 1,
+         *       "published_at": "2026-01-31T12:00:00Z",
+         *       "published_by": "…",
+         *       "slug": "…",
+         *       "updated_at": "2026-01-31T12:00:00Z",
+         *       "updated_by": "…",
+         *       "variables": {
+         *         "name": "Ada",
+         *         "product": "Larkspur"
+         *       },
+         *       "version": {
+         *         "files": {},
+         *         "sample": {},
+         *         "settings": {}
+         *       }
+         *     }
+         */
+        StoredFilesOut: {
+            /**
+             * Content Hash
+             * @description The hash of the current version; empty: nothing is published.
+             */
+            content_hash: string;
+            /** Deleted At */
+            deleted_at: string | null;
+            /** @description The draft, without layouts. */
+            draft: components["schemas"]["SourceOut"] | null;
+            /**
+             * Earlier
+             * @description With `history`: the hashes of the own files of all versions.
+             */
+            earlier: string[];
+            /** Has Draft */
+            has_draft: boolean;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Note */
+            note: string;
+            /**
+             * Number
+             * @description The number of the current version; 0: nothing is published.
+             */
+            number: number;
+            /** Published At */
+            published_at: string | null;
+            /** Published By */
+            published_by: string;
+            /** Slug */
+            slug: string;
+            /** Updated At */
+            updated_at: string | null;
+            /**
+             * Updated By
+             * @description Who saved the draft.
+             */
+            updated_by: string;
+            /**
+             * Variables
+             * @description The variables of the current version.
+             */
+            variables: string[];
+            /** @description The current version, with its layouts. */
+            version: components["schemas"]["SourceOut"] | null;
+        };
+        /**
+         * StoredFilesPageOut
+         * @description A page of templates with their files, the newest first.
+         * @example {
+         *       "next": "01936f0e-7d6a-7c3e-9b54-3f0a4c1d2e5b",
+         *       "templates": [
+         *         {
+         *           "content_hash": "…",
+         *           "deleted_at": "2026-01-31T12:00:00Z",
+         *           "draft": {
+         *             "files": {},
+         *             "sample": {},
+         *             "settings": {}
+         *           },
+         *           "earlier": [
+         *             "…"
+         *           ],
+         *           "has_draft": true,
+         *           "id": "01936f0e-7d6a-7c3e-9b54-3f0a4c1d2e5b",
+         *           "note": "…",
+         *           "number": 1,
+         *           "published_at": "2026-01-31T12:00:00Z",
+         *           "published_by": "…",
+         *           "slug": "…",
+         *           "updated_at": "2026-01-31T12:00:00Z",
+         *           "updated_by": "…",
+         *           "variables": {
+         *             "name": "Ada",
+         *             "product": "Larkspur"
+         *           },
+         *           "version": {
+         *             "files": {},
+         *             "sample": {},
+         *             "settings": {}
+         *           }
+         *         }
+         *       ]
+         *     }
+         */
+        StoredFilesPageOut: {
+            /** Next */
+            next: string | null;
+            /** Templates */
+            templates: components["schemas"]["StoredFilesOut"][];
+        };
+        /**
          * @example {
          *       "attachments": [
          *         {
@@ -7823,6 +8510,7 @@ export interface components {
          *       "owner": "service",
          *       "reason": "recipient_refused",
          *       "scope": "all",
+         *       "service": "…",
          *       "service_id": "01936f0e-7d6a-7c3e-9b54-3f0a4c1d2e5b"
          *     }
          */
@@ -7854,6 +8542,11 @@ export interface components {
             reason: components["schemas"]["SuppressionReason"];
             scope: components["schemas"]["SuppressionScope"];
             /**
+             * Service
+             * @description The name of the service; null: of the instance.
+             */
+            service: string | null;
+            /**
              * Service Id
              * @description Null: of the instance.
              */
@@ -7875,6 +8568,7 @@ export interface components {
          *           "owner": "service",
          *           "reason": "recipient_refused",
          *           "scope": "all",
+         *           "service": "…",
          *           "service_id": "01936f0e-7d6a-7c3e-9b54-3f0a4c1d2e5b"
          *         }
          *       ]
@@ -8701,7 +9395,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                code: "already_attempted" | "already_ended" | "already_under_way" | "asset_not_ready" | "asset_rejected" | "attachment_rejected" | "batch_cancelled" | "built_in_schedule" | "content_erased" | "database_unavailable" | "disconnected" | "duplicate_recipient" | "endpoint_disabled" | "files_or_parts" | "from_not_allowed" | "gate_closed" | "header_not_allowed" | "headers_needed" | "http_error" | "idempotency_in_progress" | "idempotency_key_reused" | "insufficient_scope" | "internal_error" | "invalid_address" | "invalid_header_value" | "invalid_idempotency_key" | "invalid_link" | "invalid_locale" | "invalid_name" | "invalid_parameter" | "invalid_request" | "invalid_row_key" | "invalid_schema" | "invalid_setting" | "invalid_slug" | "invalid_timing" | "invalid_type" | "invalid_url" | "invalid_value" | "is_a_copy" | "job_state" | "key_ended" | "key_kind_not_allowed" | "key_replaced" | "last_admin" | "layout_in_use" | "malformed_encoding" | "malformed_json" | "merge_file_gone" | "merge_has_faults" | "merge_state" | "method_not_allowed" | "missing_body" | "missing_field" | "missing_variable" | "naive_time" | "needs_template" | "not_both" | "not_found" | "not_retryable" | "not_unknown" | "not_yours" | "not_yours_to_say" | "nothing_to_confirm" | "nothing_to_merge" | "nothing_to_publish" | "out_of_range" | "queue_too_long" | "rate_limited" | "recipient_not_allowed" | "request_timeout" | "request_too_large" | "schedule_busy" | "smtputf8_not_supported" | "staff_disabled" | "staff_exists" | "stale_asset" | "stale_draft" | "stale_feed" | "stale_layout" | "stale_schedule" | "template_blocked" | "template_deleted" | "template_failed" | "template_forbidden" | "template_or_content" | "template_too_large" | "template_too_slow" | "time_out_of_range" | "too_large" | "too_long" | "too_many" | "too_many_connections" | "too_many_endpoints" | "too_many_feeds" | "too_many_keys" | "too_many_merges" | "too_many_schedules" | "too_many_streams" | "too_many_templates" | "too_much_refused" | "unauthenticated" | "unknown_action" | "unknown_event_type" | "unknown_feed" | "unknown_field" | "unknown_file" | "unknown_notification" | "unknown_service" | "unknown_template" | "unknown_template_version" | "unknown_variable" | "unknown_zone" | "unrenderable" | "unsupported_media_type" | "wrong_variable_type" | "wrong_variable_value";
+                code: "already_attempted" | "already_ended" | "already_under_way" | "asset_not_ready" | "asset_rejected" | "attachment_rejected" | "batch_cancelled" | "built_in_schedule" | "content_erased" | "database_unavailable" | "disconnected" | "duplicate_recipient" | "endpoint_disabled" | "files_or_parts" | "from_not_allowed" | "gate_closed" | "header_not_allowed" | "headers_needed" | "http_error" | "idempotency_in_progress" | "idempotency_key_reused" | "insufficient_scope" | "internal_error" | "invalid_address" | "invalid_header_value" | "invalid_idempotency_key" | "invalid_link" | "invalid_locale" | "invalid_name" | "invalid_parameter" | "invalid_request" | "invalid_row_key" | "invalid_schema" | "invalid_setting" | "invalid_slug" | "invalid_timing" | "invalid_type" | "invalid_url" | "invalid_value" | "is_a_copy" | "job_state" | "key_ended" | "key_kind_not_allowed" | "key_replaced" | "last_admin" | "layout_in_use" | "malformed_encoding" | "malformed_json" | "merge_file_gone" | "merge_has_faults" | "merge_state" | "method_not_allowed" | "missing_body" | "missing_field" | "missing_variable" | "naive_time" | "needs_template" | "newer_edits" | "not_both" | "not_found" | "not_retryable" | "not_unknown" | "not_yours" | "not_yours_to_say" | "nothing_to_confirm" | "nothing_to_merge" | "nothing_to_publish" | "out_of_range" | "queue_too_long" | "rate_limited" | "recipient_not_allowed" | "request_timeout" | "request_too_large" | "schedule_busy" | "service_exists" | "smtputf8_not_supported" | "staff_disabled" | "staff_exists" | "stale_asset" | "stale_draft" | "stale_feed" | "stale_layout" | "stale_schedule" | "template_blocked" | "template_deleted" | "template_failed" | "template_forbidden" | "template_or_content" | "template_too_large" | "template_too_slow" | "time_out_of_range" | "too_large" | "too_long" | "too_many" | "too_many_connections" | "too_many_endpoints" | "too_many_feeds" | "too_many_keys" | "too_many_merges" | "too_many_schedules" | "too_many_streams" | "too_many_templates" | "too_much_refused" | "unauthenticated" | "unknown_action" | "unknown_event_type" | "unknown_feed" | "unknown_field" | "unknown_file" | "unknown_notification" | "unknown_service" | "unknown_template" | "unknown_template_version" | "unknown_variable" | "unknown_zone" | "unrenderable" | "unsupported_media_type" | "wrong_variable_type" | "wrong_variable_value";
             };
             cookie?: never;
         };
@@ -8938,6 +9632,37 @@ export interface operations {
             503: components["responses"]["Problem503"];
         };
     };
+    get_asset_original: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As templates name it. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The bytes as they were uploaded. */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
     list_audit: {
         parameters: {
             query?: {
@@ -9078,7 +9803,10 @@ export interface operations {
     };
     list_feeds: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Of the service with this name; for admin keys. Default: of the instance. */
+                service?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -9098,6 +9826,7 @@ export interface operations {
             };
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -9105,7 +9834,10 @@ export interface operations {
     };
     get_feed: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Of the service with this name; for admin keys. Default: of the instance. */
+                service?: string;
+            };
             header?: never;
             path: {
                 /** @description The name of the feed. */
@@ -9129,6 +9861,7 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -9136,7 +9869,10 @@ export interface operations {
     };
     save_feed: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Of the service with this name; for admin keys. Default: of the instance. */
+                service?: string;
+            };
             header?: never;
             path: {
                 /** @description The name of the feed. */
@@ -9187,7 +9923,10 @@ export interface operations {
     };
     delete_feed: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Of the service with this name; for admin keys. Default: of the instance. */
+                service?: string;
+            };
             header?: never;
             path: {
                 /** @description The name of the feed. */
@@ -9209,6 +9948,7 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -9216,7 +9956,10 @@ export interface operations {
     };
     confirm_feed: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Of the service with this name; for admin keys. Default: of the instance. */
+                service?: string;
+            };
             header?: never;
             path: {
                 /** @description The name of the feed. */
@@ -9251,6 +9994,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -9258,7 +10002,10 @@ export interface operations {
     };
     fetch_feed: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Of the service with this name; for admin keys. Default: of the instance. */
+                service?: string;
+            };
             header?: {
                 /** @description A request repeated with the same key is carried out once. Kept for 7 days by default. */
                 "Idempotency-Key"?: string;
@@ -9307,7 +10054,10 @@ export interface operations {
     };
     list_feed_revisions: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Of the service with this name; for admin keys. Default: of the instance. */
+                service?: string;
+            };
             header?: never;
             path: {
                 /** @description The name of the feed. */
@@ -9331,6 +10081,7 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -9338,7 +10089,10 @@ export interface operations {
     };
     get_feed_revision: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Of the service with this name; for admin keys. Default: of the instance. */
+                service?: string;
+            };
             header?: never;
             path: {
                 /** @description The name of the feed. */
@@ -9364,6 +10118,7 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -9382,6 +10137,8 @@ export interface operations {
                 state?: components["schemas"]["JobState"];
                 /** @description Only jobs that this schedule began. */
                 schedule?: string;
+                /** @description Only of the service with this name; for admin keys. Default: all services. */
+                service?: string;
             };
             header?: never;
             path?: never;
@@ -9642,6 +10399,8 @@ export interface operations {
                 before?: string;
                 /** @description List revoked and expired keys too. */
                 include_ended?: boolean;
+                /** @description Only of the service with this name; for admin keys. Default: all services. */
+                service?: string;
             };
             header?: never;
             path?: never;
@@ -9671,7 +10430,10 @@ export interface operations {
     };
     create_key: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only of the service with this name; for admin keys. Default: all services. */
+                service?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -10400,6 +11162,8 @@ export interface operations {
                 template?: string;
                 tag?: string;
                 batch_id?: string;
+                /** @description The first digits of the id, at least eight. */
+                id_prefix?: string;
                 /** @description At this time or later. */
                 created_after?: string;
                 /** @description Before this time. */
@@ -10954,7 +11718,10 @@ export interface operations {
     };
     list_schedules: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Of the service with this name; for admin keys. Default: of the instance. */
+                service?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -10974,6 +11741,48 @@ export interface operations {
             };
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    save_schedules: {
+        parameters: {
+            query?: {
+                /** @description Only say what would be done. */
+                dry_run?: boolean;
+                /** @description Of the service with this name; for admin keys. Default: of the instance. */
+                service?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description At most 524,288 bytes and 200,000 JSON values and names. */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SchedulesIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedSchedulesOut"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -10981,7 +11790,10 @@ export interface operations {
     };
     get_schedule: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Of the service with this name; for admin keys. Default: of the instance. */
+                service?: string;
+            };
             header?: never;
             path: {
                 /** @description The name of the schedule. */
@@ -11005,6 +11817,7 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -11012,7 +11825,10 @@ export interface operations {
     };
     save_schedule: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Of the service with this name; for admin keys. Default: of the instance. */
+                service?: string;
+            };
             header?: never;
             path: {
                 /** @description The name of the schedule. */
@@ -11063,7 +11879,10 @@ export interface operations {
     };
     delete_schedule: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Of the service with this name; for admin keys. Default: of the instance. */
+                service?: string;
+            };
             header?: never;
             path: {
                 /** @description The name of the schedule. */
@@ -11096,6 +11915,50 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    switch_schedule: {
+        parameters: {
+            query?: {
+                /** @description Of the service with this name; for admin keys. Default: of the instance. */
+                service?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The name of the schedule. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        /** @description At most 65,536 bytes and 5,000 JSON values and names. */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScheduleSwitchIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleOut"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -11106,6 +11969,8 @@ export interface operations {
             query?: {
                 /** @description How many times. */
                 count?: number;
+                /** @description Of the service with this name; for admin keys. Default: of the instance. */
+                service?: string;
             };
             header?: never;
             path: {
@@ -11138,7 +12003,10 @@ export interface operations {
     };
     run_schedule: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Of the service with this name; for admin keys. Default: of the instance. */
+                service?: string;
+            };
             header?: {
                 /** @description A request repeated with the same key is carried out once. Kept for 7 days by default. */
                 "Idempotency-Key"?: string;
@@ -11207,6 +12075,123 @@ export interface operations {
             };
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    create_service: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description At most 524,288 bytes and 200,000 JSON values and names. */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ServiceIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceOut"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            /** @description `service_exists`: There is a service with this name already. */
+            409: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    get_service: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                service: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceOut"];
+                };
+            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    update_service: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                service: string;
+            };
+            cookie?: never;
+        };
+        /** @description At most 524,288 bytes and 200,000 JSON values and names. */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ServicePatchIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceOut"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
@@ -11783,6 +12768,93 @@ export interface operations {
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    list_template_files: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of templates on a page. */
+                limit?: number;
+                /** @description The `next` of the previous page. */
+                before?: string;
+                /** @description Only these, as far as they exist. Default: all. */
+                slug?: string[];
+                /** @description Whether the files of version and draft are returned. */
+                texts?: boolean;
+                /** @description Also return the hashes of all versions. */
+                history?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredFilesPageOut"];
+                };
+            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    push_templates: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description At most 15,728,640 bytes and 300,000 JSON values and names. */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PushIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PushedOut"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            /** @description `too_many_templates`: The instance has the maximum number of them.; `gate_closed`: Requests that callers really send would be refused or could not be rendered; `report` lists them.; `newer_edits`: A version, a draft, a layout or a deletion is newer than the files, or is of somebody else.; `stale_layout`: Somebody changed the layout after the `revision` that you sent. */
+            409: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             413: components["responses"]["Problem413"];
             415: components["responses"]["Problem415"];
             422: components["responses"]["Problem422"];

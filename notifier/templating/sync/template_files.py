@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from notifier import strict_json
-from notifier.errors import NotifierError, TemplateError
+from notifier.errors import ConfigurationError, NotifierError, TemplateError
 from notifier.mail.mail_parts import PinnedAsset, find_image_names
 from notifier.template_language.template_source import HTML, LAYOUTS, LOCALES, PARTS, SUBJECT, TemplateSource
 from notifier.templating import layout_store, settings_toml, source_diff
@@ -49,7 +49,9 @@ class OutsideFolderError(NotifierError):
 
 
 def list_slugs(root: Path) -> list[str]:
-    """List the templates below a directory, in alphabetical order."""
+    """List the templates below a directory, in alphabetical order. Raises `ConfigurationError` if it is missing."""
+    if not root.is_dir():
+        raise ConfigurationError(f"there is no directory {root}: correct --dir or NOTIFIER_TEMPLATES_DIR")
     return sorted(path.parent.name for path in root.glob("*/template.toml") if not path.parent.name.startswith("_"))
 
 

@@ -14,6 +14,7 @@ from notifier.db.tables import AuditEntry, TemplateVersion, get_columns
 from notifier.runtime import wiring
 
 HEADER = "X-Request-Id"
+KEY = b"ntf_live_000000000000" + b"0" * 32
 
 
 def _list_lines(logged: io.StringIO) -> list[dict[str, Any]]:
@@ -29,9 +30,9 @@ async def test_a_well_formed_id_of_the_caller_is_kept(client: httpx2.AsyncClient
     assert (refused.headers[HEADER], refused.json()["request_id"]) == (id_, id_)
 
 
-@pytest.mark.parametrize("id_", [b"", b"0" * 65, b"a b", b"a,b", b"ada@example.com", b"caf\xe9", b"a\nb", b'"a"'])
+@pytest.mark.parametrize("id_", [b"", b"0" * 65, b"a b", b"a,b", b"ada@example.com", b"caf\xe9", b"a\nb", b'"a"', KEY])
 async def test_another_id_is_replaced(client: httpx2.AsyncClient, id_: bytes) -> None:
-    """An id that is too long, or has other characters, is not used anywhere."""
+    """An id that is too long, has other characters, or is an API key by mistake, is not used anywhere."""
     reply = await client.get("/nothing", headers=[(HEADER.encode(), id_)])
     assert len(reply.headers[HEADER]) == 16
     assert reply.json()["request_id"] == reply.headers[HEADER]

@@ -113,7 +113,7 @@ async def test_no_route_lets_a_canary_into_the_log(
     relay.greeting = f"554 5.7.1 <{canary_strings.ADDRESS}>: log in with {canary_strings.TOKEN}"
     settings = {"SMTP__PORT": str(relay.port), "SMTP__SECURITY": "none", "RECIPIENTS__MODE": "live"}
     env = notifier_process.build_environment(
-        tmp_path, **settings, LOG_FORMAT="json", LOG_LEVEL="DEBUG", DATABASE_URL=url
+        tmp_path, **settings, LOG_FORMAT="json", LOG_LEVEL="DEBUG", API__ACCESS_LOG="true", DATABASE_URL=url
     )
     codes = set()
     with NotifierProcess("serve", "--port", "0", env=env) as serve:

@@ -1,11 +1,11 @@
-"""Whatever goes wrong in a server, each line that it writes to stderr is JSON."""
+"""Whatever goes wrong in a server or the inbox, each line that it writes to stderr is JSON."""
 
 import json
 import socket
 from pathlib import Path
 
 import httpx2
-from support.notifier_process import NotifierProcess, build_environment, find_free_port
+from support.notifier_process import NotifierProcess, build_environment, find_free_port, run_notifier
 from support.seeded_installation import WELCOME, SqliteSeed
 
 REFUSED_BYTES = (
@@ -41,3 +41,23 @@ def test_each_line_of_a_server_is_json(sqlite_seed: SqliteSeed, tmp_path: Path) 
     assert all(line["level"] and line["timestamp"] for line in lines)
     assert "lines-1" in {line.get("request_id") for line in lines if line["event"] == "request_served"}
     assert key not in server.errors
+
+
+def test_each_line_of_the_inbox_is_json(tmp_path: Path) -> None:
+    """Hostile bytes on both ports, and a wrong setting of the log."""
+    env = build_environment(tmp_path, LOG_FORMAT="json")
+    ports = (find_free_port(), find_free_port())
+    with NotifierProcess("inbox", "--port", str(ports[0]), "--smtp-port", str(ports[1]), env=env) as inbox:
+        inbox.wait_until_ready()
+        for port, data in zip(ports, (REFUSED_BYTES[0], b"NONSENSE ada@example.com\r\n"), strict=True):
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(data)
+                client.recv(65_536)
+        inbox.wait_for_error("uvicorn.error")
+        inbox.wait_for_error("mail.log")
+        assert inbox.stop() == 0
+    assert {json.loads(line)["event"] for line in inbox.errors.splitlines()} == {"library_log"}
+    assert "ada@" not in inbox.errors
+    wrong = run_notifier("inbox", env=env | {"NOTIFIER_LOG_LEVEL": "LOUD"}, check=False)
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert "NOTIFIER_LOG_LEVEL" in wrong.stderr
