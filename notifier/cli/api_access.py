@@ -141,7 +141,7 @@ async def _name_running_server(
 @contextlib.asynccontextmanager
 async def _open_local_api(*, writes: bool, seconds: float) -> "AsyncIterator[AsyncNotifier]":
     """Run the API in this process, with the operator as its caller."""
-    with _without_collections():
+    with without_collections():
         import httpx2
 
         from notifier import client
@@ -162,7 +162,7 @@ async def _open_local_api(*, writes: bool, seconds: float) -> "AsyncIterator[Asy
 
 
 @contextlib.contextmanager
-def _without_collections() -> Iterator[None]:
+def without_collections() -> Iterator[None]:
     """Collect no garbage during imports, which make many objects that stay; later collections leave these out."""
     gc.disable()
     try:

@@ -30,8 +30,12 @@ ASYNCPG_SCHEMES = frozenset({"postgresql", "postgres", "postgresql+asyncpg", "po
 async def forward_mails(
     database_url: Annotated[
         str,
-        typer.Option(envvar="NOTIFIER_PRODUCER_DATABASE_URL", help="Your database, with `notifier_producer` in it."),
-    ],
+        typer.Option(
+            help="Your database, with `notifier_producer` in it; default: NOTIFIER_PRODUCER_DATABASE_URL.",
+            show_default=False,
+            metavar="URL",
+        ),
+    ] = "",
     url: UrlOption = "",
     key: KeyOption = "",
     once: Annotated[bool, typer.Option("--once", help="One request at most; exit 1 if it failed.")] = False,
@@ -48,9 +52,13 @@ async def forward_mails(
 ) -> None:
     """Move mails from a producer table to the API. On PostgreSQL run as many as you like, on SQLite one."""
     from notifier.client.producer import ForwarderLimits
+    from notifier.environment import get_variable
 
     if sum((once, drain, refused, bool(release))) > 1:
         raise CommandError("--once, --drain, --refused and --release do not go together", USAGE_ERROR)
+    database_url = database_url.strip() or get_variable("NOTIFIER_PRODUCER_DATABASE_URL") or ""
+    if not database_url:
+        raise CommandError("no database: give --database-url, or set NOTIFIER_PRODUCER_DATABASE_URL", USAGE_ERROR)
     if refused or release:
         async with _open_engine(database_url) as engine:
             await _show_refused(engine, release, as_json=as_json)

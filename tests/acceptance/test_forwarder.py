@@ -86,7 +86,7 @@ async def test_what_it_says_when_it_cannot(caller: CallerDatabase, demo: dict[st
     assert "notifier: not forwarded: ConnectError" in unreachable
     elsewhere = demo | {"key": "", "api": "https://notifier.example"}  # no demo's key is sent to it
     keyless = await asyncio.to_thread(_forward, caller, elsewhere, check=False)
-    assert keyless == "2 notifier: no API key: give --key or set NOTIFIER_API_KEY\n"
+    assert keyless == "2 notifier: no API key for https://notifier.example: set NOTIFIER_API_KEY\n"
     both = await asyncio.to_thread(_forward, caller, demo, "--once", "--drain", check=False)
     assert both.startswith("2 notifier: --once, --drain, --refused and --release do not go together")
     unknown = await asyncio.to_thread(_forward, caller, demo, "--release", str(uuid4()), check=False)
