@@ -15,6 +15,7 @@ from notifier.errors import Fault, InvalidRequestError, NotFoundError
 ServiceName = Annotated[
     str | None,
     Query(
+        min_length=1,
         max_length=64,
         pattern=pagination.NO_NUL,
         description="Only of the service with this name; for admin keys. Default: all services.",
@@ -25,6 +26,7 @@ ServiceName = Annotated[
 OwnerName = Annotated[
     str | None,
     Query(
+        min_length=1,
         max_length=64,
         pattern=pagination.NO_NUL,
         description="Of the service with this name; for admin keys. Default: of the instance.",
