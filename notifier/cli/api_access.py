@@ -141,7 +141,7 @@ async def _name_running_server(
 @contextlib.asynccontextmanager
 async def _open_local_api(*, writes: bool, seconds: float) -> "AsyncIterator[AsyncNotifier]":
     """Run the API in this process, with the operator as its caller."""
-    with _without_collections():
+    with without_collections():
         import httpx2
 
         from notifier import client
@@ -162,7 +162,7 @@ async def _open_local_api(*, writes: bool, seconds: float) -> "AsyncIterator[Asy
 
 
 @contextlib.contextmanager
-def _without_collections() -> Iterator[None]:
+def without_collections() -> Iterator[None]:
     """Collect no garbage during imports, which make many objects that stay; later collections leave these out."""
     gc.disable()
     try:
@@ -200,7 +200,7 @@ def describe_api_error(error: "ApiError", access: ApiAccess) -> CommandError:
     detail = "; ".join(f"{_name_place(fault.pointer)}: {fault.detail}" for fault in error.errors) or error.detail
     detail = strip_control_characters(detail or error.problem.title)
     is_wrong_use = isinstance(error, client.InvalidRequestError) or error.code == "database_unavailable"
-    if error.code.startswith("http_"):  # not a reply of the API
+    if error.code.startswith("http_") and not isinstance(error, client.ServerError):  # not a reply of the API
         detail, is_wrong_use = f"{access.url}: {detail}", True
     if error.code == "unauthenticated":
         detail, is_wrong_use = f"{access.url} does not accept the key in {access.key_name}: set another", True

@@ -44,9 +44,7 @@ def _replace_line(text: str, name: str, line: str) -> str:
 
 
 def _quote(value: str) -> str:
-    """Quote a value that is not plain, so that `.env` and a shell read it as it stands."""
+    """Quote a value that is not plain, so that it is read from `.env` as it stands."""
     if _PLAIN_VALUE.fullmatch(value):
         return value
-    if "'" not in value and "\\" not in value:
-        return f"'{value}'"
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -203,7 +203,9 @@ async def _create_keys(parts: "ProcessParts", service: str) -> None:
             parts, known.value.strip() if known else "", owner, properties, actor
         )
         is_new = known is None or key != known.value.strip()
-        _tell("key", f"{name} in .env {'is new' if is_new else 'is kept'}")
+        older = "; one from before, if any, is valid until you revoke it (notifier keys list)"
+        what = f"is new{older if URL_VARIABLE in before else ''}" if is_new else "is kept"
+        _tell("key", f"{name} in .env {what}")
         if is_new:
             written |= {name: key} | ({f"{name}_FILE": ""} if f"{name}_FILE" in before else {})
     dotenv_file.write_variables(written)

@@ -34,13 +34,14 @@ async def publish_shipped_templates(parts: "ProcessParts", by: str) -> "Sequence
 async def find_or_create_service(
     connection: "AsyncConnection", name: str, actor: "Actor", from_domains: "Sequence[str]" = ()
 ) -> UUID:
-    """Return the id of the service with this name, which is created if there is none."""
+    """Return the id of the service with this name, which is created, and audited, if there is none."""
     from notifier.auth import service_admin
     from notifier.errors import NotFoundError
 
     with suppress(NotFoundError):
         return await service_admin.find_service(connection, name)
-    return await service_admin.create_service(connection, name, from_domains=from_domains, now=actor.at)
+    new = service_admin.NewService(name=name, from_domains=from_domains)
+    return (await service_admin.register_service(connection, new, actor=actor)).id
 
 
 async def find_or_create_key(

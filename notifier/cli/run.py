@@ -75,7 +75,7 @@ async def start_api(host: ApiHostOption = None, port: ApiPortOption = None) -> N
 
 async def start_sender(
     processes: Annotated[int, typer.Option(min=1, max=64, help="How many processes send.")] = 1,
-    drain: Annotated[bool, typer.Option(help="Stop when nothing is due any more.")] = False,
+    drain: Annotated[bool, typer.Option("--drain", help="Stop when nothing is due any more.")] = False,
     number: Annotated[int, typer.Option(hidden=True, help="Which of several; its metrics port is so much higher.")] = 0,
     until_closed: Annotated[int | None, typer.Option(hidden=True, help="A pipe; its end stops the sender.")] = None,
 ) -> None:

@@ -67,7 +67,7 @@ def parse_options(words: list[str]) -> dict[str, Any]:
 
 def build_fault_error(error: "InvalidRequestError") -> CommandError:
     """Build the error of a command: a line for each fault, such as `schedules.daily.zone: …`."""
-    lines = [f"{_name_place(fault.pointer)}: {fault.detail}" for fault in error.errors] or [error.detail]
+    lines = [f"{_name_place(fault.pointer)}: {fault.detail}" for fault in error.errors] or [f"schedule: {error.detail}"]
     return CommandError("\nnotifier: ".join(map(strip_control_characters, lines)), USAGE_ERROR)
 
 

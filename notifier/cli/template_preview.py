@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from notifier.cli.api_access import without_collections
 from notifier.cli.command import USAGE_ERROR, CommandError, Json, load_settings
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ async def lint_templates(
     as_json: Json = False,
 ) -> None:
     """Compile and render the files with their samples; exit 1 if one could not be published."""
-    from notifier.rendering.pool import RenderingPool
+    with without_collections():
+        from notifier.rendering.pool import RenderingPool
 
     folder, all_rows = find_folder(root), []
     async with RenderingPool() as pool:
@@ -65,7 +67,8 @@ async def _lint_each(
     pool: "RenderingPool", root: Path, slugs: list[str] | None
 ) -> AsyncIterator[tuple[str, list[dict[str, Any]], list[str]]]:
     """Yield each template's slug, its problems, and the locales in which it was rendered."""
-    from notifier.templating.sync import template_files
+    with without_collections():
+        from notifier.templating.sync import template_files
 
     if not slugs:
         try:
@@ -134,8 +137,9 @@ async def render_template(
     out: Annotated[Path | None, typer.Option(help="Write all parts and the whole mail into this directory.")] = None,
 ) -> None:
     """Render a template's files with its sample, or with other values, and print one part."""
-    from notifier.rendering.pool import RenderingPool
-    from notifier.templating.sync import template_files
+    with without_collections():
+        from notifier.rendering.pool import RenderingPool
+        from notifier.templating.sync import template_files
 
     if part not in PARTS:
         raise CommandError("--part is subject, html or text", USAGE_ERROR)
@@ -220,8 +224,9 @@ async def preview_template(
     """Write a page that shows every locale of a template, narrow and wide, and print its path."""
     import tempfile
 
-    from notifier.rendering.pool import RenderingPool
-    from notifier.templating.sync import template_files
+    with without_collections():
+        from notifier.rendering.pool import RenderingPool
+        from notifier.templating.sync import template_files
 
     source = template_files.read_template(find_folder(root), slug)
     values = _load_values(source, variables)

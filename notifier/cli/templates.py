@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from notifier.cli.api_access import Local, open_api, pass_api
+from notifier.cli.api_access import Local, open_api, pass_api, without_collections
 from notifier.cli.command import (
     USAGE_ERROR,
     CommandError,
@@ -72,8 +72,9 @@ async def push_templates(
 
     Calls the API of NOTIFIER_URL; if that is not set, or with --local, it opens the database.
     """
-    from notifier.templating.sync import sync_record, template_files
-    from notifier.templating.sync.pushed_folder import read_pushed_folder, update_base_record
+    with without_collections():
+        from notifier.templating.sync import sync_record, template_files
+        from notifier.templating.sync.pushed_folder import read_pushed_folder, update_base_record
 
     for name, text in (("note", note), ("force-reason", force_reason)):
         if len(text) > MAX_NOTE_LENGTH:
@@ -104,9 +105,10 @@ async def pull_templates(
     as_json: Json = False,
 ) -> None:
     """Write the current versions to files; all or nothing, and never over what was edited in the folder."""
-    from notifier.cli.stored_templates import fetch_earlier_hashes, fetch_images, fetch_templates
-    from notifier.templating.sync import sync_record
-    from notifier.templating.sync.pull import Pull
+    with without_collections():
+        from notifier.cli.stored_templates import fetch_earlier_hashes, fetch_images, fetch_templates
+        from notifier.templating.sync import sync_record
+        from notifier.templating.sync.pull import Pull
 
     folder = root or load_settings().templates_dir or Path("templates")
     stored, record = await fetch_templates(notifier, slugs or None), sync_record.read_base(folder)
@@ -136,9 +138,10 @@ async def diff_templates(
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 1 if something differs.")] = False,
 ) -> None:
     """Show what a push would change, line by line; settings and sample are compared in a canonical form."""
-    from notifier.cli.stored_templates import fetch_templates
-    from notifier.templating import source_diff
-    from notifier.templating.sync import folder_diff
+    with without_collections():
+        from notifier.cli.stored_templates import fetch_templates
+        from notifier.templating import source_diff
+        from notifier.templating.sync import folder_diff
 
     folder = find_folder(root)
     stored = await fetch_templates(notifier, slugs or None)

@@ -99,5 +99,5 @@ def test_two_demos_do_not_share_a_data_directory(tmp_path: Path) -> None:
     with _demo(tmp_path, "--json") as first:
         first.wait_until_ready_json()
         with _demo(tmp_path, "--json") as second:
-            assert second.wait() == 1
+            assert second.wait() == 2
         assert "another process owns" in second.errors

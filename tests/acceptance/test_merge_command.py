@@ -53,7 +53,7 @@ def test_the_start_sends_the_valid_rows(demo: dict[str, str], tmp_path: Path) ->
 def test_a_refusal_is_one_line(demo: dict[str, str], tmp_path: Path) -> None:
     """An unknown template, a file without addresses and a file that is not there are one sentence each."""
     unknown = _run(demo, tmp_path, str(FILE), "--template", "nothing")
-    assert (unknown.returncode, len(unknown.stderr.splitlines())) == (1, 1), unknown.stderr
+    assert (unknown.returncode, len(unknown.stderr.splitlines())) == (2, 1), unknown.stderr
     other = tmp_path / "names.csv"
     other.write_text("Name,Product\nAda,Larkspur\n")
     headless = _run(demo, tmp_path, str(other), "--template", "welcome")

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import httpx2
+import pytest
 
 from notifier.client import AsyncNotifier
 from notifier.runtime import process_parts, wiring
@@ -38,9 +38,12 @@ class Terminal:
 
     def type(self, *words: str, **variables: str) -> CommandResult:
         """Type a command in this process; `variables` are set for it alone, without the prefix."""
-        others = {name: value for name, value in os.environ.items() if not name.startswith("NOTIFIER_")}
         extra = {f"NOTIFIER_{name}": value for name, value in variables.items()}
-        with mock.patch.dict(os.environ, others | self.variables | extra, clear=True):
+        with pytest.MonkeyPatch.context() as environment:
+            for name in [name for name in os.environ if name.startswith("NOTIFIER_")]:
+                environment.delenv(name)
+            for name, value in (self.variables | extra).items():
+                environment.setenv(name, value)
             return type_command(*words)
 
     def read(self, *words: str, **variables: str) -> str:

@@ -12,7 +12,7 @@ from notifier.api.services.recipients import normalise_recipients
 from notifier.auth import service_admin
 from notifier.auth.authenticated_key import KeyScope
 from notifier.auth.service_admin import NewService, ServiceChanges
-from notifier.errors import Fault, InvalidRequestError
+from notifier.errors import Fault, InvalidRequestError, NotFoundError
 from notifier.retention_settings import RetentionSettings
 
 router = APIRouter(prefix="/v1/services", tags=["services"])
@@ -71,6 +71,9 @@ async def update_service(request: Request, service: str, audit: AuditDependency)
 
 
 def _parse_name(text: str) -> UUID | str:
+    """Parse an id or a name in a path. Raises `NotFoundError` for text that no database stores."""
+    if "\0" in text:
+        raise NotFoundError("there is no such service")
     try:
         return UUID(text)
     except ValueError:

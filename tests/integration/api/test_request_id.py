@@ -2,6 +2,7 @@
 
 import io
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -55,6 +56,18 @@ async def test_probes_on_their_own_port_have_it_too(parts: wiring.ProcessParts) 
     async with httpx2.AsyncClient(transport=transport, base_url="http://probes") as probes:
         assert (await probes.get("/livez", headers={HEADER: "probe-1"})).headers[HEADER] == "probe-1"
         assert (await probes.get("/nothing")).json()["request_id"]
+
+
+async def test_an_event_stream_has_it(served: httpx2.AsyncClient) -> None:
+    """In the head of the response, which comes before the first event; meanwhile the request is in progress."""
+    later = {"send_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
+    batch = (await served.post("/v1/notifications/batch", json={"notifications": [WELCOME | later]})).json()
+    path = f"/v1/batches/{batch['batch_id']}/progress"
+    async with served.stream("GET", path, headers={HEADER: "stream-1"}) as stream:
+        assert (stream.status_code, stream.headers[HEADER]) == (200, "stream-1")
+        exposition = (await served.get("/metrics")).text
+    assert float(exposition.partition("\nnotifier_http_requests_in_flight ")[2].split()[0]) >= 2
+    assert f'route="{path.replace(batch["batch_id"], "{batch_id}")}",status="200"' in exposition
 
 
 async def test_the_log_lines_of_a_request_have_its_id(sqlite_installation: Installation, logged: io.StringIO) -> None:

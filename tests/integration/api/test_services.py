@@ -60,7 +60,8 @@ async def test_a_service_is_created_and_changed(admin: httpx2.AsyncClient, parts
 async def test_wrong_values_are_named(admin: httpx2.AsyncClient, body: dict[str, Any], want: tuple[str, str]) -> None:
     """A name that no path can have, more days than the operator allows, and a wrong address are refused."""
     assert faults(await admin.post(SERVICES, json=body)) == {want}
-    assert outcome(await admin.get(f"{SERVICES}/x")) == (404, "not_found")
+    for name in ("x", "a%00b", "%ff", "x" * 500):
+        assert outcome(await admin.get(f"{SERVICES}/{name}")) == (404, "not_found"), name
 
 
 async def test_only_an_admin_key_manages_services(client: httpx2.AsyncClient) -> None:
@@ -93,6 +94,8 @@ async def test_an_admin_key_manages_keys_of_services(admin: httpx2.AsyncClient) 
     assert outcome(stronger) == (403, "insufficient_scope")
     another_admin = await admin.post("/v1/keys", json={"name": "x", "scopes": ["admin", "audit:read"]})
     assert another_admin.json()["key"].startswith("ntf_admin_")
+    without_scope = {"Authorization": f"Bearer {another_admin.json()['key']}"}
+    assert outcome(await admin.get("/v1/keys", headers=without_scope)) == (403, "insufficient_scope")
     for query, body, place in (
         (shop, {"name": "x", "scopes": ["admin"]}, "/scopes/0"),
         ({}, {"name": "x", "kind": "test", "scopes": ["admin"]}, "/kind"),

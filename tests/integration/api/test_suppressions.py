@@ -58,7 +58,8 @@ async def test_the_life_of_a_suppression(shop: httpx2.AsyncClient) -> None:
     assert added.status_code == 201, added.text
     view = added.json()
     assert set(view) == {
-        "id", "address", "owner", "service_id", "scope", "reason", "detail", "created_by", "created_at", "expires_at",
+        "id", "address", "owner", "service", "service_id", "scope", "reason", "detail", "created_by", "created_at",
+        "expires_at",
     }  # fmt: skip
     assert (view["owner"], view["detail"], view["expires_at"]) == ("service", "by telephone", None)
     assert added.headers["location"] == f"{PATH}/{view['id']}"

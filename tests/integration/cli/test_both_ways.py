@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import notifier_process
 from support.command_terminal import Terminal, erase_differences, open_terminals
 from support.seeded_installation import SqliteSeed
 
@@ -13,7 +14,8 @@ WAYS = ("http", "local")
 @pytest.fixture(scope="module")
 def terminals(sqlite_seed: SqliteSeed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Terminal]]:
     """One server for all tests of this module, and a database without one."""
-    with open_terminals(sqlite_seed, tmp_path_factory.mktemp("both")) as opened:
+    relay = {"RECIPIENTS__MODE": "live", "SMTP__PORT": str(notifier_process.find_free_port())}
+    with open_terminals(sqlite_seed, tmp_path_factory.mktemp("both"), **relay) as opened:
         yield opened
 
 
@@ -228,3 +230,14 @@ def test_a_schedule_begins_a_job(terminals: dict[str, Terminal], way: str) -> No
     assert job in [each["id"] for each in terminal.read_json("jobs", "list", "--schedule", "nightly")]
     terminal.read("schedules", "delete", "nightly")
     assert terminal.type("schedules", "show", "nightly").code == 1
+
+
+def test_send_says_why_a_mail_waits(terminals: dict[str, Terminal]) -> None:
+    """If the mail still waits, `send` says why and what to do; `show` finds the reason later."""
+    terminal = terminals["http"]
+    words = ("send", "--to", "zoe@example.com", "--template", "welcome", "--var", "name=Zoe", "--var", "product=x")
+    sent = terminal.type(*words, "--wait", "0")
+    accepted, *_, sentence, again = sent.stdout.splitlines()
+    id_ = accepted.removeprefix("accepted as ")
+    assert (sent.code, again, sentence.endswith(".")) == (1, f"look again with: notifier show {id_}", True)
+    assert terminal.read_json("show", "zoe@example.com")["id"] == id_

@@ -56,8 +56,8 @@ COMMANDS = (
     "stats",
 )
 WITHOUT_DATABASE = {
-    "demo", "doctor", "forward", "inbox", "merge", "openapi", "send", "templates lint", "templates preview",
-    "templates render",
+    "demo", "doctor", "forward", "inbox", "init", "merge", "openapi", "send", "templates lint", "templates new",
+    "templates preview", "templates render",
 }  # fmt: skip
 
 

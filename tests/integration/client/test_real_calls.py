@@ -206,6 +206,8 @@ async def _templates(shop: RecordingClient, _: wiring.ProcessParts, __: WebhookR
     assert await shop("templates.delete", "greeting") is None
     assert (await shop("templates.undelete", "greeting")).deleted_at is None
     assert (await shop("templates.get", "greeting")).slug == (await shop("templates.list", limit=3))[0].slug
+    (pushed,) = (await shop("templates.push", {"greeting": text}, note="pushed")).results
+    assert (pushed.change, (await shop("templates.files", slugs=["greeting"]))[0].number) == ("unchanged", 3)
 
     saved = await shop("layouts.save", "frame.html", text="<html></html>")
     assert await shop("layouts.get", "frame.html") == saved
@@ -222,6 +224,7 @@ async def _assets(shop: RecordingClient, parts: wiring.ProcessParts, _: WebhookR
     assert (asset.status, asset.progress, asset.files["2x"]["width"]) == ("ready", 100, 300)
     assert await shop("assets.list") == [asset]
     assert sample_images.decode_image(await shop("assets.file", "logo", scale=1)).size == (150, 50)
+    assert sample_images.decode_image(await shop("assets.original", "logo")).size == (300, 100)
     with pytest.raises(ConflictError):
         await shop("assets.upload", "logo", b"x")
     assert await shop("assets.delete", "logo") is None
@@ -250,10 +253,10 @@ WALKS: dict[Walk, set[str]] = {
         f"templates.{name}"
         for name in (
             "list", "get", "delete", "undelete", "draft", "save", "discard", "preview", "publish", "restore", "gate",
-            "versions", "version", "schema", "diff", "test_send", "render",
+            "versions", "version", "schema", "diff", "test_send", "render", "files", "push",
         )
     },
-    _assets: {f"assets.{name}" for name in ("list", "get", "upload", "delete", "file")},
+    _assets: {f"assets.{name}" for name in ("list", "get", "upload", "delete", "file", "original")},
     job_walks.walk_jobs: {"feeds.save", "feeds.fetch"}
     | {f"jobs.{name}" for name in ("list", "get", "watch", "cancel", "pause", "resume", "retry")},
     job_walks.walk_schedules: {"jobs.list", "jobs.watch"}
