@@ -121,13 +121,13 @@ def is_foreign(name: str, variables: dict[str, EnvironmentVariable]) -> bool:
 
 
 def read_dotenv() -> dict[str, EnvironmentVariable]:
-    """Read the variables in `.env`; those of other programs are ignored. No file: none.
+    """Read the variables in `.env`; those of other programs are ignored. No file, or a directory: none.
 
     Values are taken as they stand: `${NAME}` is not replaced. Raises `ConfigurationError` with the line of a fault.
     """
     try:
         text = _read_text(Path(DOTENV))
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{DOTENV} cannot be read: {_describe(error)}") from error

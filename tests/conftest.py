@@ -34,6 +34,12 @@ REPEATED_ON_POSTGRES = {"api", "client", "notification", "templating", "webhooks
 gc.disable()  # while tests are collected: nothing of that is garbage, and looking took a third longer
 
 
+def pytest_sessionstart() -> None:
+    """Refuse a `.env` in the checkout, because the commands that tests run would read it."""
+    if Path(".env").exists():
+        pytest.exit("the tests' commands would read the .env in this directory: move it away", returncode=2)
+
+
 def pytest_collection_finish() -> None:
     """Collect garbage as usual once the tests are known."""
     gc.freeze()

@@ -75,7 +75,7 @@ def _advise_on_reply(error: aiosmtplib.SMTPResponseException, _settings: SmtpSet
 
 
 def _advise_on_silence(error: BaseException, settings: SmtpSettings) -> str:
-    return f"it takes connections but does not reply: {_advise_on_tls(error, settings)}"
+    return f"it takes connections but does not reply: {_advise_on_tls(error, settings)}; else look at its log"
 
 
 def _advise_on_closing(error: BaseException, settings: SmtpSettings) -> str:

@@ -13,7 +13,7 @@ def _set(name: str, value: str, cause: str, act: str, **more: str) -> Mistake:
     return Mistake("db check", cause, act, {name: value} | more)
 
 
-def _dotenv(content: bytes | None, cause: str, act: str) -> Mistake:
+def _dotenv(content: bytes, cause: str, act: str) -> Mistake:
     """A wrong `.env`."""
     return Mistake("db check", cause, act, files={".env": content})
 
@@ -65,7 +65,6 @@ MISTAKES = [
     _dotenv(b"A=1\n\nNOTIFIER_FROM\n", ".env, line 3", "write NAME=value"),
     _dotenv(f"A=1\nNOTIFIER_SMTP__PASSWORD='{SECRET}\n".encode(), ".env, line 2", "close its quotes"),
     _dotenv("NOTIFIER_FROM=é\n".encode("latin-1"), "line 1 is not UTF-8", "save the file as UTF-8"),
-    _dotenv(None, ".env cannot be read: it is a directory", "move it away"),
     # files of secrets
     _secret(b"x", "NOTIFIER_METRICS_TOKEN_FILE: missing cannot be read", "create it, or correct the path", "missing"),
     _secret(b"x", "there is no such file", "correct the path", "secret/token"),

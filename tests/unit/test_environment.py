@@ -100,18 +100,22 @@ def test_how_lines_are_read(folder: Path, line: str, value: str | None) -> None:
         (b"A=1\nNOTIFIER_FROM=\xe9\n", "line 2 is not UTF-8"),
         (b"A=\0\n", "NUL"),
         (b"A=1\n" * 20_000, "larger than 64 KiB"),
-        (None, "is a directory"),
     ],
 )
-def test_a_file_that_cannot_be_used(folder: Path, content: bytes | None, words: str) -> None:
+def test_a_file_that_cannot_be_used(folder: Path, content: bytes, words: str) -> None:
     """The fault names the file and the line; those who ignore settings ignore it."""
-    file = folder / ".env"
-    file.mkdir() if content is None else file.write_bytes(content)
+    (folder / ".env").write_bytes(content)
     with pytest.raises(ConfigurationError, match=words) as raised:
         Settings()
     assert str(raised.value).startswith(".env")
     assert "\n" not in str(raised.value)
     assert environment.list_set_variables() == []
+
+
+def test_a_virtual_environment_of_that_name_is_no_file(folder: Path) -> None:
+    """A directory `.env` has no variables."""
+    (folder / ".env").mkdir()
+    assert environment.read_variables() == {}
 
 
 def test_which_variables_are_secrets() -> None:

@@ -8283,10 +8283,10 @@ export interface components {
          *       "slug": "…",
          *       "updated_at": "2026-01-31T12:00:00Z",
          *       "updated_by": "…",
-         *       "variables": {
-         *         "name": "Ada",
-         *         "product": "Larkspur"
-         *       },
+         *       "variables": [
+         *         "name",
+         *         "product"
+         *       ],
          *       "version": {
          *         "files": {},
          *         "sample": {},
@@ -8339,6 +8339,10 @@ export interface components {
             /**
              * Variables
              * @description The variables of the current version.
+             * @example [
+             *       "name",
+             *       "product"
+             *     ]
              */
             variables: string[];
             /** @description The current version, with its layouts. */
@@ -8370,10 +8374,10 @@ export interface components {
          *           "slug": "…",
          *           "updated_at": "2026-01-31T12:00:00Z",
          *           "updated_by": "…",
-         *           "variables": {
-         *             "name": "Ada",
-         *             "product": "Larkspur"
-         *           },
+         *           "variables": [
+         *             "name",
+         *             "product"
+         *           ],
          *           "version": {
          *             "files": {},
          *             "sample": {},

@@ -104,7 +104,7 @@ class StoredFilesOut(BaseModel):
     note: str
     published_by: str
     published_at: datetime | None
-    variables: list[str] = Field(description="The variables of the current version.")
+    variables: list[str] = Field(description="The variables of the current version.", examples=[["name", "product"]])
     version: SourceOut | None = Field(description="The current version, with its layouts.")
     draft: SourceOut | None = Field(description="The draft, without layouts.")
     has_draft: bool
