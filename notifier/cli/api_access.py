@@ -205,7 +205,7 @@ def describe_api_error(error: "ApiError", access: ApiAccess) -> CommandError:
     if error.code == "unauthenticated":
         detail, is_wrong_use = f"{access.url} does not accept the key in {access.key_name}: set another", True
     elif error.code == "insufficient_scope":
-        detail, is_wrong_use = f"{detail} (the key in {access.key_name})", True
+        detail, is_wrong_use = f"{detail}: set another than the one in {access.key_name}", True
     return CommandError(detail, USAGE_ERROR if is_wrong_use else 1)
 
 

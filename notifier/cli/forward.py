@@ -181,6 +181,8 @@ def _explain_error(error: "DBAPIError | OSError", url: str) -> str:
     reason = explain_database_error(error, address) if address is not None else None
     if reason is not None and UPGRADE_ADVICE not in reason:  # the caller's database does not have our schema
         return reason
+    if reason is not None or "no such table" in str(error):
+        return "it lacks the table notifier_producer, or a column of it: create it with producer.define_table"
     words = str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]
     return redact_text(words.removeprefix("<class ").partition("'>: ")[2] or words)
 

@@ -95,7 +95,8 @@ async def test_what_it_says_when_it_cannot(caller: CallerDatabase, demo: dict[st
     nowhere = await asyncio.to_thread(_forward, caller, demo, *flags, "oracle://x", check=False)
     assert nowhere == "2 notifier: --database-url: no database that can be opened from here\n"
     empty = await asyncio.to_thread(_forward, caller, demo, *flags, f"sqlite:///{tmp_path / 'empty'}", check=False)
-    assert empty == "1 notifier: your database: no such table: notifier_producer\n"
+    advice = "it lacks the table notifier_producer, or a column of it: create it with producer.define_table"
+    assert empty == f"1 notifier: your database: {advice}\n"
     assert demo["key"] not in refused + unreachable + nowhere + empty
     assert len(await caller.rows()) == 1
 

@@ -98,7 +98,7 @@ def test_what_is_wrong_with_the_url_or_the_key_is_one_line(terminals: dict[str, 
     weak = terminal.type("keys", "list", ADMIN_KEY="")
     assert (weak.code, weak.stderr) == (
         2,
-        "notifier: this key lacks the scope keys:manage (the key in NOTIFIER_API_KEY)\n",
+        "notifier: this key lacks the scope keys:manage: set another than the one in NOTIFIER_API_KEY\n",
     )
     none = terminal.type("keys", "list", ADMIN_KEY="", API_KEY="", URL="http://notifier.example")
     assert (none.code, "set NOTIFIER_ADMIN_KEY or NOTIFIER_API_KEY" in none.stderr) == (2, True)
