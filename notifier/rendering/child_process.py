@@ -29,6 +29,8 @@ from notifier.telemetry import metrics
 
 START_TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 1.0
+FORK_TRIES = 5
+FORK_RETRY_SECONDS = 0.1
 MAX_DEFAULT_CHILDREN = 4
 """Children without a setting: one sender process cannot keep more of them busy."""
 SOCKET_BUFFER_BYTES = 1024 * 1024
@@ -169,10 +171,23 @@ def _fork_child(nice: int, public_url: str | None) -> tuple[ForkServerProcess, s
     process = context.Process(
         target=serve_requests, args=(theirs, nice, public_url), daemon=True, name="notifier-rendering"
     )
-    process.start()
+    _start_with_retries(process)
     theirs.close()
     ours.setblocking(False)  # noqa: FBT003 - the library's own signature
     return process, ours
+
+
+def _start_with_retries(process: ForkServerProcess) -> None:
+    """Start the process. The server process may just have been killed: then the next try starts another."""
+    for tries_left in reversed(range(FORK_TRIES)):
+        try:
+            process.start()
+        except (EOFError, ConnectionError):
+            if not tries_left:
+                raise
+            time.sleep(FORK_RETRY_SECONDS)
+        else:
+            return
 
 
 def _kill_process(process: ForkServerProcess) -> None:

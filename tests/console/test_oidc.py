@@ -132,7 +132,7 @@ async def test_the_extra_is_named_if_it_is_missing(
     monkeypatch.delitem(sys.modules, "notifier.auth.oidc_provider", raising=False)
     monkeypatch.setitem(sys.modules, "authlib.integrations.base_client.errors", None)
     async with _set_provider(sqlite_installation, provider).open_parts() as parts:
-        with pytest.raises(ConfigurationError, match=r"notifier\[oidc\]"):
+        with pytest.raises(ConfigurationError, match=r"notifier-outbox\[oidc\]"):
             wiring.build_site(parts)
 
 

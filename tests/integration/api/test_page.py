@@ -19,6 +19,7 @@ SHOWN = {
     "tags",
     "metadata",
     "when_uncertain",
+    "held",
     "service",
     "id",
     "status",

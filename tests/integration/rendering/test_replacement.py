@@ -4,10 +4,16 @@ import asyncio
 import multiprocessing
 import os
 import signal
+from multiprocessing import forkserver
+from pathlib import Path
+from typing import Any
 
+from support import polling
 from support.example_render_job import GOOD, build_job
 
 from notifier.rendering.pool import RenderingPool
+
+_FORKSERVER: Any = forkserver  # the id of its process is not public
 
 
 def _pid() -> int:
@@ -57,3 +63,28 @@ async def test_a_nice_pool_lets_others_go_first() -> None:
     """Previews are rendered by a process with a lower priority."""
     async with RenderingPool(nice=7):
         assert os.getpriority(os.PRIO_PROCESS, _pid()) == os.getpriority(os.PRIO_PROCESS, 0) + 7
+
+
+async def test_a_server_process_that_is_killed_during_a_start_is_replaced() -> None:
+    """The child is started by another server process, and the mail is rendered."""
+    async with RenderingPool() as first:
+        await first.render([build_job()], {"good": GOOD})
+        server = _FORKSERVER._forkserver._forkserver_pid
+        os.kill(server, signal.SIGSTOP)
+        before = _count_open_files()
+        async with asyncio.TaskGroup() as group:
+            starting = group.create_task(_render_in_another_pool())
+            await polling.wait_until(lambda: _count_open_files() > before + 3)  # it waits for a reply
+            os.kill(server, signal.SIGKILL)
+        assert starting.result() == 1
+        assert _FORKSERVER._forkserver._forkserver_pid != server
+
+
+def _count_open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def _render_in_another_pool() -> int:
+    """Render a mail in a pool of its own, and return how many results there are."""
+    async with RenderingPool() as pool:
+        return len(await pool.render([build_job()], {"good": GOOD}))

@@ -130,7 +130,7 @@ async def test_a_file_that_is_replaced_is_read_again(
     await transport.close()
 
 
-@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example", "a b", "é" * 64, ".", "xn--\u3002"])
+@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example", "é" * 64, "."])
 async def test_a_host_that_is_no_name(host: str) -> None:
     """Invalid host names, for which codec and resolvers raise various errors, use no attempt."""
     (outcome,) = await send(SmtpTransport(SmtpSettings(host=host, security=SmtpSecurity.NONE)))
