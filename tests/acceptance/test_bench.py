@@ -35,7 +35,7 @@ EXPECTED_TEXTS = {
 }
 
 
-@pytest.mark.parametrize("parts", size([SUBMIT, DRAIN, GATE], [SUBMIT, DRAIN, GATE, OTHERS]), ids=" ".join)
+@pytest.mark.parametrize("parts", size([DRAIN], [SUBMIT, DRAIN, GATE, OTHERS]), ids=" ".join)
 def test_the_short_form_prints_every_figure(parts: tuple[str, ...], tmp_path: Path) -> None:
     """Every part that needs only this checkout prints its tables, and the numbers for the chart."""
     results_file = tmp_path / "results.json"
