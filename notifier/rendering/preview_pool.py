@@ -147,11 +147,14 @@ class EditorSlots:
 
 
 class PreviewPool:
-    """Checks and compares, and lends its children; the owner closes it."""
+    """Checks and compares, and lends its children; the owner closes it. `nice`: None is `PREVIEW_NICENESS`."""
 
-    def __init__(self, load_images: ImageLoader | None = None, public_url: str | None = None) -> None:
+    def __init__(
+        self, load_images: ImageLoader | None = None, public_url: str | None = None, *, nice: int | None = None
+    ) -> None:
+        nice = PREVIEW_NICENESS if nice is None else nice
         self._main, self._separate = (
-            RenderingPool(nice=PREVIEW_NICENESS, load_images=load_images, public_url=public_url) for _ in range(2)
+            RenderingPool(nice=nice, load_images=load_images, public_url=public_url) for _ in range(2)
         )
         self._locks = {self._main: asyncio.Lock(), self._separate: asyncio.Lock()}
         self._started: set[RenderingPool] = set()

@@ -21,7 +21,8 @@ def build_operator_api(parts: ProcessParts, operator: str) -> tuple[FastAPI, str
     """Build the API, and the token by which it knows the operator with this name."""
     probes = Probes(parts.database, parts.clock, partial(checks.check_database, parts.database))
     authenticator = OperatorAuthenticator(parts.database, parts.clock, operator)
-    app = create_app(replace(build_api_dependencies(parts, probes), authenticator=authenticator))
+    dependencies = build_api_dependencies(parts, probes, preview_niceness=0)  # no mail waits in this process
+    app = create_app(replace(dependencies, authenticator=authenticator))
     app.exception_handlers = {**app.exception_handlers, DatabaseUnavailableError: _answer_with_reason}
     app.middleware_stack = RequestObserver(app.build_middleware_stack())
     return app, authenticator.token

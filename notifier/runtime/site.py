@@ -45,11 +45,13 @@ from notifier.throttle.token_bucket import RateLimiter
 from notifier.webhooks.endpoint_secret import SecretBox
 
 
-def build_api_dependencies(parts: ProcessParts, probes: Probes) -> ApiDependencies:
-    """Build what the routes of the API use."""
+def build_api_dependencies(
+    parts: ProcessParts, probes: Probes, *, preview_niceness: int | None = None
+) -> ApiDependencies:
+    """Build what the routes of the API use. `preview_niceness` as of `PreviewPool`."""
     policy = RecipientPolicy.from_settings(parts.settings.recipients, parts.settings.smtp)
     images = InlineImageCache(parts.database, parts.settings.public_url)
-    pool = PreviewPool(images.load_base64, images.public_url)
+    pool = PreviewPool(images.load_base64, images.public_url, nice=preview_niceness)
     editors = EditorRenderers(pool, parts.clock)
     own = get_default_sender(parts.settings)
     gate = PublishGate(parts.database.read, pool, parts.clock, own.address)

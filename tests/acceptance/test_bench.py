@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from chaos.size import size
 from support.notifier_process import without_coverage
+from support.run_selection import EVERYTHING
 
 ROOT = Path(__file__).parents[2]
 ENV = without_coverage(dict(os.environ))
@@ -35,7 +36,10 @@ EXPECTED_TEXTS = {
 }
 
 
-@pytest.mark.parametrize("parts", size([DRAIN], [SUBMIT, DRAIN, GATE, OTHERS]), ids=" ".join)
+PARTS = [DRAIN, *([SUBMIT, GATE] if EVERYTHING else []), *size([], [OTHERS])]
+
+
+@pytest.mark.parametrize("parts", PARTS, ids=" ".join)
 def test_the_short_form_prints_every_figure(parts: tuple[str, ...], tmp_path: Path) -> None:
     """Every part that needs only this checkout prints its tables, and the numbers for the chart."""
     results_file = tmp_path / "results.json"

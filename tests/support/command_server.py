@@ -221,6 +221,7 @@ def _import_all() -> None:
 
 if __name__ == "__main__":
     _import_all()
+    vars(import_module("notifier.rendering.preview_pool"))["PREVIEW_NICENESS"] = 0  # as in tests/conftest.py
     gc.freeze()  # otherwise each fork would collect all imported objects when it ends
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     _serve(socket.socket(fileno=int(sys.argv[1])))
