@@ -130,7 +130,8 @@ def test_a_worker_that_is_killed_while_it_sends_makes_one_notification(
 ) -> None:
     """The child dies after Notifier has the mail and before the reply; the task runs again and gets the same id."""
     mail = {"to": "killed@example.com", "template": "welcome", "variables": {"name": "K", "product": "Larkspur"}}
-    task_id, kills = str(uuid4()), []
+    task_id = str(uuid4())
+    kills: list[int] = []
 
     def kill_child(handler: Any) -> None:
         passing_on(demo["api"], losing=True)(handler)
