@@ -81,8 +81,9 @@ def choose_index(search: PreparedSearch, service: UUID | Column[Any] | None) -> 
     n, query, template_id = _notification, search.query, search.template_id
     own: list[tuple[Column[Any], Any]] = [] if service is None else [(n.service_id, service)]
     if query.idempotency_key is not None:
-        has_key = [n.idempotency_key.is_not(None)]
-        return IndexWalk(shared=[*own, (n.idempotency_key, query.idempotency_key)], id=n.id, conditions=has_key)
+        # Compared one by one, because the planner reads all rows of a service for a row of these two and the id.
+        own_key = [n.service_id == service, n.idempotency_key == query.idempotency_key]
+        return IndexWalk(shared=[], id=n.id, conditions=own_key)
     if query.batch_id is not None:
         return IndexWalk(shared=[(n.batch_id, query.batch_id)], id=n.id, conditions=[n.batch_id.is_not(None)])
     if query.to is not None:
