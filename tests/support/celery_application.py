@@ -11,4 +11,5 @@ app.conf.broker_transport_options = {
     "visibility_timeout": 2,
     "unacked_restore_interval": 1,
     "unacked_restore_throttle": 1,
+    "unacked_mutex_expire": 2,  # a worker that was killed while it gave messages back
 }
