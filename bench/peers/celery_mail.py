@@ -76,7 +76,7 @@ def send(recipient: str, variables: dict[str, Any]) -> None:
     done += 1
 
 
-def redis() -> "Redis[bytes]":
+def redis() -> Redis:
     """Connect to the broker."""
     return Redis.from_url(REDIS_URL)
 

@@ -106,6 +106,7 @@ class NotificationFilter(TypedDict, total=False):
     template: str | None
     tag: str | None
     batch_id: str | UUID | None
+    idempotency_key: str | None  # of the request that submitted it
     created_after: datetime | None
     created_before: datetime | None
     id_prefix: str | None  # the first digits of the id, at least eight

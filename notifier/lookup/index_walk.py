@@ -28,6 +28,7 @@ class NotificationFilter:
     template: str | None = None  # slug
     tag: str | None = None
     batch_id: UUID | None = None
+    idempotency_key: str | None = None
     id_prefix: str | None = None  # hexadecimal digits
     created_after: datetime | None = None
     created_before: datetime | None = None
@@ -79,6 +80,10 @@ def choose_index(search: PreparedSearch, service: UUID | Column[Any] | None) -> 
     """
     n, query, template_id = _notification, search.query, search.template_id
     own: list[tuple[Column[Any], Any]] = [] if service is None else [(n.service_id, service)]
+    if query.idempotency_key is not None:
+        # Compared one by one, because the planner reads all rows of a service for a row of these two and the id.
+        own_key = [n.service_id == service, n.idempotency_key == query.idempotency_key]
+        return IndexWalk(shared=[], id=n.id, conditions=own_key)
     if query.batch_id is not None:
         return IndexWalk(shared=[(n.batch_id, query.batch_id)], id=n.id, conditions=[n.batch_id.is_not(None)])
     if query.to is not None:
@@ -87,13 +92,13 @@ def choose_index(search: PreparedSearch, service: UUID | Column[Any] | None) -> 
         return _choose_status_index(service, query.status)
     if query.tag is not None:
         return IndexWalk(shared=[(_tagged.service_id, service), (_tagged.tag, query.tag)], id=_tagged.notification_id)
-    if template_id is not None:
-        return IndexWalk(shared=[*own, (n.template_id, template_id)], id=n.id)
-    return IndexWalk(shared=own, id=n.id)
+    return IndexWalk(shared=own if template_id is None else [*own, (n.template_id, template_id)], id=n.id)
 
 
 def is_led_by_service(query: NotificationFilter) -> bool:
     """Whether the index for this search begins with the service, so that a search over all walks once for each."""
+    if query.idempotency_key is not None:
+        return True
     if query.batch_id is not None:
         return False
     if query.to is not None:
@@ -130,6 +135,7 @@ def _list_conditions(search: PreparedSearch) -> list[ColumnElement[bool]]:
         (n.address_key, email_address.get_address_key(query.to) if query.to is not None else None),
         (n.template_id, search.template_id),
         (n.batch_id, query.batch_id),
+        (n.idempotency_key, query.idempotency_key),
     ]
     conditions: list[ColumnElement[bool]] = [column == value for column, value in equal if value is not None]
     if query.scheduled is not None:

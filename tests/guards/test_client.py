@@ -22,6 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SHARED = {"notifier.__version__", "notifier.backoff.parse_retry_after"}
 """The module that the client imports from outside its package; it imports only the standard library."""
 PRODUCER = "producer"  # the caller's half of the outbox also needs SQLAlchemy
+CELERY = PACKAGE / "celery.py"  # tasks for a Celery application
 SEND = """
 import asyncio, json, sys
 from notifier.client import AsyncNotifier, Notifier, WebhookVerifier
@@ -38,9 +39,8 @@ print(json.dumps({"ids": ids, "loaded": sorted({name.partition(".")[0] for name 
 
 
 def _modules() -> list[Path]:
-    return [
-        path for path in sorted(PACKAGE.rglob("*.py")) if not path.relative_to(PACKAGE).parts[0].startswith(PRODUCER)
-    ]
+    modules = sorted(path for path in PACKAGE.rglob("*.py") if path != CELERY)
+    return [path for path in modules if not path.relative_to(PACKAGE).parts[0].startswith(PRODUCER)]
 
 
 def _imported(path: Path) -> set[str]:
@@ -64,10 +64,11 @@ def test_the_client_imports_only_itself_and_its_libraries() -> None:
 
 
 def test_a_plain_installation_brings_just_these_libraries() -> None:
-    """Without an extra two libraries are installed; `producer` adds SQLAlchemy, and `server` the others."""
+    """Without an extra two libraries are installed; `producer` adds SQLAlchemy, `celery` Celery, `server` the rest."""
     extras = PROJECT["optional-dependencies"]
     assert {Requirement(text).name for text in PROJECT["dependencies"]} == set(CLIENT_LIBRARIES)
     assert [Requirement(text).name for text in extras["producer"]] == ["sqlalchemy"]
+    assert [Requirement(text).name for text in extras["celery"]] == ["celery"]
     assert "sqlalchemy" in {Requirement(text).name for text in extras["server"]}
 
 
@@ -77,6 +78,14 @@ def test_the_producer_imports_sqlalchemy_besides() -> None:
     others = {name.split(".")[0] for name in imported} - {"notifier"} - sys.stdlib_module_names
     assert others == {"httpx2", "sqlalchemy"}
     assert all(name.startswith("notifier.client.") or name in SHARED for name in imported if "notifier" in name)
+
+
+def test_the_celery_tasks_import_celery_besides() -> None:
+    """The tasks import only what `notifier-outbox[celery]` installs, and only the client of Notifier."""
+    imported = _imported(CELERY)
+    others = {name.split(".")[0] for name in imported} - {"notifier"} - sys.stdlib_module_names
+    assert others == {"celery"}
+    assert all(name.startswith("notifier.client.") for name in imported if name.startswith("notifier"))
 
 
 @pytest.fixture

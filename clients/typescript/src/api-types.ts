@@ -11166,6 +11166,8 @@ export interface operations {
                 template?: string;
                 tag?: string;
                 batch_id?: string;
+                /** @description The key with which it was submitted, exactly and without quotes. */
+                idempotency_key?: string;
                 /** @description The first digits of the id, at least eight. */
                 id_prefix?: string;
                 /** @description At this time or later. */

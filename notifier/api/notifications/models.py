@@ -179,6 +179,10 @@ def build_attempt_reply(attempt: AttemptView) -> dict[str, Any]:
     return vars(attempt) | {"meaning": attempt.meaning}
 
 
+_COPIED_FILTERS = {"template", "tag", "batch_id", "idempotency_key", "created_after", "created_before", "copies"}
+"""The filters of a query that the domain's filter has unchanged."""
+
+
 class NotificationQuery(pagination.PageQuery):
     """Which notifications are listed."""
 
@@ -189,6 +193,15 @@ class NotificationQuery(pagination.PageQuery):
     template: Annotated[str | None, Query(max_length=64, pattern=pagination.NO_NUL)] = None
     tag: Annotated[str | None, Query(max_length=64, pattern=pagination.NO_NUL)] = None
     batch_id: UUID | None = None
+    idempotency_key: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=255,
+            pattern=pagination.NO_NUL,
+            description="The key with which it was submitted, exactly and without quotes.",
+        ),
+    ] = None
     id_prefix: Annotated[
         str | None,
         Query(max_length=36, pattern=ID_PREFIX_PATTERN, description="The first digits of the id, at least eight."),
@@ -206,7 +219,7 @@ class NotificationQuery(pagination.PageQuery):
             scheduled=self.status == SCHEDULED if is_queued else None,
             to=_normalise_recipient(self.to),
             id_prefix=self.id_prefix.replace("-", "").lower() if self.id_prefix else None,
-            **self.model_dump(include={"template", "tag", "batch_id", "created_after", "created_before", "copies"}),
+            **self.model_dump(include=_COPIED_FILTERS),
         )
 
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import pytest
 from integration.api.refusal import faults
+from sqlalchemy import update
 from support.search_archive import SERVICES, Archive
 from support.seeded_installation import Installation, PostgresSeed, SqliteSeed
 
 from notifier.auth import service_admin
 from notifier.db.engine import Database
+from notifier.db.tables import Notification, get_columns
 from notifier.lookup import notification_search
 from notifier.lookup.index_walk import NotificationFilter
 from notifier.lookup.notification_search import NotificationPage, PageRequest
@@ -180,9 +182,31 @@ async def test_a_page_that_looks_at_few_rows_goes_on_behind_them(archive: Archiv
     assert short > 15
 
 
+async def test_a_lost_reply_is_found_by_its_idempotency_key(client: httpx2.AsyncClient, archive: Archive) -> None:
+    """Only the own notification with exactly this key is found; a search of all services finds those of all."""
+    pair = [next(row for row in archive.rows if row.service == name and not row.is_copy) for name in SERVICES]
+    async with archive.database.write() as connection:
+        for row in pair:
+            await connection.execute(
+                update(Notification).where(get_columns(Notification).id == row.id).values(idempotency_key="order 7%")
+            )
+    own, other = (str(row.id) for row in pair)
+    key = {"idempotency_key": "order 7%"}
+    assert await _all(client, key) == [own]
+    assert await _all(client, key | {"status": "scheduled", "created_before": "2020-01-01T00:00:00Z"}) == []
+    for foreign in ("order 7", "Order 7%", '"order 7%"', "ö"):
+        assert await _all(client, {"idempotency_key": foreign}) == []
+    async with archive.database.read() as connection:
+        page = await notification_search.search_notifications(
+            connection, None, NotificationFilter(idempotency_key="order 7%"), PageRequest(limit=5), now=archive.now
+        )
+    assert {str(view.id) for view in page.views} == {own, other}
+
+
 @pytest.mark.parametrize(
     ("name", "values"),
     [
+        ("idempotency_key", ("", "x" * 256)),
         ("status", ("", "SENT", "gone", "sent,failed")),
         ("to", ("x" * 321,)),
         ("template", ("x" * 65,)),
@@ -220,7 +244,7 @@ async def test_values_at_the_edges_are_answered(client: httpx2.AsyncClient, arch
         ({"before": "ffffffff-ffff-ffff-ffff-ffffffffffff"}, every),
     ):
         assert await _all(client, query | {"limit": "200"}) == ids, query
-    texts = [(PATH, name) for name in ("to", "template", "tag")]
+    texts = [(PATH, name) for name in ("to", "template", "tag", "idempotency_key")]
     for path, name in (*texts, ("/v1/suppressions", "address"), ("/v1/audit", "actor")):
         reply = await client.get(path, params={name: "a\0b"})
         assert faults(reply) == {(f"/query/{name}", "invalid_parameter")}, reply.text

@@ -120,6 +120,8 @@ async def test_a_search_of_all_services_walks_an_index(postgres_installation: In
                 ("pk_notification_tag", {"tag": "a"}),
                 ("ix_notification_template", {"template": "welcome"}),
                 ("ix_outbox_entry_subject", {"status": "queued"}),
+                ("uq_notification_service_id_idempotency_key", {"idempotency_key": "order-7"}),
+                ("uq_notification_service_id_idempotency_key", {"idempotency_key": "order-7", "service": "shop"}),
             ):
                 with record_statements(parts.database) as statements:
                     assert (await client.get("/v1/notifications", params=query)).status_code == 200
