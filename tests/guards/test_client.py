@@ -22,6 +22,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SHARED = {"notifier.__version__", "notifier.backoff.parse_retry_after"}
 """The module that the client imports from outside its package; it imports only the standard library."""
 PRODUCER = "producer"  # the caller's half of the outbox also needs SQLAlchemy
+DJANGO = "django"  # the e-mail backends also need Django
+HEADER_NAMES = "notifier.header_names.STANDARD_HEADERS"  # of a module that imports only the standard library
 SEND = """
 import asyncio, json, sys
 from notifier.client import AsyncNotifier, Notifier, WebhookVerifier
@@ -39,7 +41,7 @@ print(json.dumps({"ids": ids, "loaded": sorted({name.partition(".")[0] for name 
 
 def _modules() -> list[Path]:
     return [
-        path for path in sorted(PACKAGE.rglob("*.py")) if not path.relative_to(PACKAGE).parts[0].startswith(PRODUCER)
+        path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] not in {PRODUCER, DJANGO}
     ]
 
 
@@ -64,10 +66,11 @@ def test_the_client_imports_only_itself_and_its_libraries() -> None:
 
 
 def test_a_plain_installation_brings_just_these_libraries() -> None:
-    """Without an extra two libraries are installed; `producer` adds SQLAlchemy, and `server` the others."""
+    """Without an extra two libraries are installed; an extra brings those that it needs."""
     extras = PROJECT["optional-dependencies"]
     assert {Requirement(text).name for text in PROJECT["dependencies"]} == set(CLIENT_LIBRARIES)
     assert [Requirement(text).name for text in extras["producer"]] == ["sqlalchemy"]
+    assert [Requirement(text).name for text in extras["django"]] == ["django"]
     assert "sqlalchemy" in {Requirement(text).name for text in extras["server"]}
 
 
@@ -77,6 +80,14 @@ def test_the_producer_imports_sqlalchemy_besides() -> None:
     others = {name.split(".")[0] for name in imported} - {"notifier"} - sys.stdlib_module_names
     assert others == {"httpx2", "sqlalchemy"}
     assert all(name.startswith("notifier.client.") or name in SHARED for name in imported if "notifier" in name)
+
+
+def test_the_backends_import_django_besides() -> None:
+    """The Django module imports only what `notifier-outbox[django]` installs."""
+    imported = set().union(*(_imported(path) for path in sorted((PACKAGE / DJANGO).rglob("*.py"))))
+    assert {name.split(".")[0] for name in imported} - sys.stdlib_module_names == {"django", "notifier"}
+    ours = {name for name in imported if name.startswith("notifier.")}
+    assert {name for name in ours if not name.startswith("notifier.client.")} == {HEADER_NAMES}
 
 
 @pytest.fixture
