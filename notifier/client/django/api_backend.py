@@ -6,7 +6,6 @@ Several messages are one batch: they are all accepted or all refused. With `fail
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
@@ -14,6 +13,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from notifier.client.blocking import Notifier
 from notifier.client.django.errors import MailSendError
 from notifier.client.django.message_fields import map_message
+from notifier.client.django.project_settings import read_options
 from notifier.client.errors import ConfigurationError, NotifierClientError
 from notifier.client.request_fields import BatchItem, OnError, build_body
 from notifier.client.retry_policy import RetryPolicy
@@ -29,9 +29,10 @@ NumberedMail = tuple[int, BatchItem]
 class ApiBackend(BaseEmailBackend):
     """Sends mail over the API: `EMAIL_BACKEND = "notifier.client.django.ApiBackend"`."""
 
-    def __init__(self, *, fail_silently: bool = False, **_smtp_options: Any) -> None:
-        """Read the settings. User and password, which `send_mail` passes to each backend, have no meaning here."""
-        super().__init__(fail_silently=fail_silently)
+    def __init__(self, *, fail_silently: bool = False, alias: str | None = None, **_smtp_options: Any) -> None:
+        """Do not connect yet. User and password, which `send_mail` passes to each backend, have no meaning here."""
+        super().__init__()
+        self.fail_silently, self.alias = fail_silently, alias  # Django 6.1 leaves the first to each backend
         self._client: Notifier | None = None
 
     def open(self) -> bool:
@@ -90,10 +91,8 @@ class ApiBackend(BaseEmailBackend):
 
 def _open_client() -> Notifier:
     """Open a client with the project's settings; what they lack comes from the environment."""
-    options = getattr(settings, "NOTIFIER", {})
-    if unknown := sorted(options.keys() - {"URL", "KEY"}):
-        raise ImproperlyConfigured(f"NOTIFIER has no key {unknown[0]!r}: its keys are URL and KEY")
-    timeout = float(settings.EMAIL_TIMEOUT or DEFAULT_TIMEOUT)
+    options = read_options()
+    timeout = options.get("TIMEOUT", DEFAULT_TIMEOUT)
     try:
         return Notifier(
             url=options.get("URL"), key=options.get("KEY"), timeout=timeout, retries=RetryPolicy(seconds=timeout)

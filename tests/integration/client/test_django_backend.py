@@ -152,7 +152,7 @@ async def test_one_connection_for_several_calls(shop: Notifier) -> None:
 def test_nobody_listens() -> None:
     """It raises, or with `fail_silently` counts nothing."""
     closed = f"http://127.0.0.1:{notifier_process.find_free_port()}"
-    with override_settings(NOTIFIER={"URL": closed, "KEY": "ntf_live_x"}, EMAIL_TIMEOUT=0.2):
+    with override_settings(NOTIFIER={"URL": closed, "KEY": "ntf_live_x", "TIMEOUT": 0.2}):
         with pytest.raises(MailSendError, match="nothing was done"):
             send_mail("s", "b", None, TO)
         assert send_mail("s", "b", None, TO, fail_silently=True) == 0
