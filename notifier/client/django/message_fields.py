@@ -128,8 +128,9 @@ def _number_key(key: str | None, index: int) -> str | None:
 
 
 def _map_attachments(message: EmailMessage) -> Iterator[Attachment]:
-    if message.attachments and message.mixed_subtype not in MIXED_SUBTYPES:
-        raise MailSendError(f"the message is multipart/{message.mixed_subtype}: Notifier builds multipart/mixed")
+    subtype = getattr(message, "mixed_subtype", "mixed")  # Django 6 has no such attribute
+    if message.attachments and subtype not in MIXED_SUBTYPES:
+        raise MailSendError(f"the message is multipart/{subtype}: Notifier builds multipart/mixed")
     for number, attachment in enumerate(message.attachments, 1):
         yield _map_part(attachment, number) if isinstance(attachment, Message) else _map_file(attachment, number)
 
