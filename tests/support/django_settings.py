@@ -42,7 +42,8 @@ def use_database(url: str) -> Iterator[None]:
         "HOST": parts.host or str(parts.query.get("host", "")),
         "PORT": parts.port or "",
     }
-    connections.settings |= connections.configure_settings({"default": database})
+    before = connections.settings
+    connections.settings = before | connections.configure_settings({"default": database})
     with suppress(AttributeError):
         del connections["default"]  # the one without a database, which Django opens at its start
     try:
@@ -52,3 +53,4 @@ def use_database(url: str) -> Iterator[None]:
     finally:
         connections["default"].close()
         del connections["default"]
+        connections.settings = before

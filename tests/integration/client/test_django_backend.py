@@ -15,9 +15,9 @@ from support.django_settings import API_BACKEND, SENDER, configure_django
 from support.document_blocks import list_blocks, run_python_block
 from support.seeded_installation import Installation
 
-from notifier.client import InvalidRequestError, Notifier
+from notifier.client import Attachment, BatchItem, InvalidRequestError, Notifier
 from notifier.client.django import MailSendError
-from notifier.client.django import api_backend as backend
+from notifier.client.django.api_backend import split_batches
 from notifier.runtime import wiring
 
 configure_django()
@@ -169,11 +169,13 @@ def test_incomplete_settings(monkeypatch: pytest.MonkeyPatch, options: dict[str,
         get_connection(API_BACKEND, fail_silently=True).send_messages([EmailMessage("s", "b", to=TO)])
 
 
-def test_many_messages_are_several_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+def _list_parts(count: int, mail: BatchItem) -> list[int]:
+    return [len(part) for part in split_batches((number, mail) for number in range(count))]
+
+
+def test_many_messages_are_several_requests() -> None:
     """A request has no more notifications, mails and bytes than the API takes."""
-    mails: list[backend.NumberedMail] = [(n, {"to": "a@x.org", "cc": ["b@x.org"] * n}) for n in range(4)]
-    assert [len(part) for part in backend.split_batches(mails)] == [4]
-    for name, limit, sizes in (("ITEMS", 3, [3, 1]), ("MAILS", 6, [3, 1]), ("BYTES", 50, [1, 1, 1, 1])):
-        with monkeypatch.context() as patch:
-            patch.setattr(backend, f"MAX_BATCH_{name}", limit)
-            assert [len(part) for part in backend.split_batches(mails)] == sizes
+    file = Attachment(filename="a.bin", content=bytes(5 * 1024 * 1024))
+    assert _list_parts(1001, {"to": "a@x.org"}) == [1000, 1]
+    assert _list_parts(99, {"to": "a@x.org", "cc": ["b@x.org"] * 25, "bcc": ["c@x.org"] * 25}) == [98, 1]
+    assert _list_parts(3, {"to": "a@x.org", "attachments": [file]}) == [2, 1]
