@@ -19,6 +19,8 @@ from notifier.header_names import STANDARD_HEADERS
 
 HTML = "text/html"
 MIXED_SUBTYPES = ("mixed", "related")
+_UNSET_SENDERS = (global_settings.DEFAULT_FROM_EMAIL, global_settings.SERVER_EMAIL)
+"""Django's defaults at localhost, from which no mail can come."""
 MAX_KEY_LENGTH = 250  # leaves room for the number of a mail
 
 
@@ -66,7 +68,7 @@ def _check_headers(headers: Mapping[str, str], given: Mapping[str, Any]) -> dict
 def _choose_sender(header: str | None, from_email: Any) -> str | None:
     """The sender; None, which means the service's own, if the project has never named one."""
     sender = header or _check_line("From", from_email)
-    return None if sender == global_settings.DEFAULT_FROM_EMAIL else sender
+    return None if sender in _UNSET_SENDERS else sender
 
 
 def _choose_reply_to(header: str | None, reply_to: Iterable[Any]) -> str | None:

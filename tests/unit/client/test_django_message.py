@@ -39,9 +39,10 @@ def test_a_plain_message() -> None:
     assert _map(subject="Grüße 🎉", body="Bitte\n") == {"to": "ada@example.com", "from_": SENDER, "content": content}
 
 
-def test_a_project_without_a_sender_uses_the_service_s_own() -> None:
-    """Django's webmaster@localhost is no sender of anybody."""
-    assert "from_" not in _map(from_email="webmaster@localhost")
+@pytest.mark.parametrize("sender", ["webmaster@localhost", "root@localhost"])
+def test_a_project_without_a_sender_uses_the_instance_s_own(sender: str) -> None:
+    """Django's defaults, the second one for mail to admins, are senders of nobody."""
+    assert "from_" not in _map(from_email=sender)
 
 
 def test_lazy_and_safe_texts() -> None:
