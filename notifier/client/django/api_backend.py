@@ -1,6 +1,6 @@
 """The e-mail backend over Notifier's API: when a call returns, each mail is committed there.
 
-Several messages are one batch: they are all accepted or all refused. With `fail_silently` faulty ones are left out.
+Several messages are one batch, and a fault in one refuses all. With `fail_silently` only the faulty ones are left out.
 """
 
 from collections.abc import Iterable, Iterator
