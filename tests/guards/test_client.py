@@ -23,6 +23,8 @@ SHARED = {"notifier.__version__", "notifier.backoff.parse_retry_after"}
 """The module that the client imports from outside its package; it imports only the standard library."""
 PRODUCER = "producer"  # the caller's half of the outbox also needs SQLAlchemy
 CELERY = PACKAGE / "celery.py"  # tasks for a Celery application
+DJANGO = "django"  # the e-mail backends also need Django
+HEADER_NAMES = "notifier.header_names.STANDARD_HEADERS"  # of a module that imports only the standard library
 SEND = """
 import asyncio, json, sys
 from notifier.client import AsyncNotifier, Notifier, WebhookVerifier
@@ -40,7 +42,7 @@ print(json.dumps({"ids": ids, "loaded": sorted({name.partition(".")[0] for name 
 
 def _modules() -> list[Path]:
     modules = sorted(path for path in PACKAGE.rglob("*.py") if path != CELERY)
-    return [path for path in modules if not path.relative_to(PACKAGE).parts[0].startswith(PRODUCER)]
+    return [path for path in modules if path.relative_to(PACKAGE).parts[0] not in {PRODUCER, DJANGO}]
 
 
 def _imported(path: Path) -> set[str]:
@@ -64,11 +66,12 @@ def test_the_client_imports_only_itself_and_its_libraries() -> None:
 
 
 def test_a_plain_installation_brings_just_these_libraries() -> None:
-    """Without an extra two libraries are installed; `producer` adds SQLAlchemy, `celery` Celery, `server` the rest."""
+    """Without an extra two libraries are installed; an extra brings those that it needs."""
     extras = PROJECT["optional-dependencies"]
     assert {Requirement(text).name for text in PROJECT["dependencies"]} == set(CLIENT_LIBRARIES)
     assert [Requirement(text).name for text in extras["producer"]] == ["sqlalchemy"]
     assert [Requirement(text).name for text in extras["celery"]] == ["celery"]
+    assert [Requirement(text).name for text in extras["django"]] == ["django"]
     assert "sqlalchemy" in {Requirement(text).name for text in extras["server"]}
 
 
@@ -86,6 +89,14 @@ def test_the_celery_tasks_import_celery_besides() -> None:
     others = {name.split(".")[0] for name in imported} - {"notifier"} - sys.stdlib_module_names
     assert others == {"celery"}
     assert all(name.startswith("notifier.client.") for name in imported if name.startswith("notifier"))
+
+
+def test_the_backends_import_django_besides() -> None:
+    """The Django module imports only what `notifier-outbox[django]` installs."""
+    imported = set().union(*(_imported(path) for path in sorted((PACKAGE / DJANGO).rglob("*.py"))))
+    assert {name.split(".")[0] for name in imported} - sys.stdlib_module_names == {"django", "notifier"}
+    ours = {name for name in imported if name.startswith("notifier.")}
+    assert {name for name in ours if not name.startswith("notifier.client.")} == {HEADER_NAMES}
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
-"""docs/producer.md is executed: its four ways create the same table, and its Python code works as described."""
+"""docs/producer.md is executed: its ways and the Django app create one table, and its Python code works as it says."""
 
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -65,6 +66,12 @@ def _by_sql(connection: Connection) -> None:
             connection.execute(text(statement))
 
 
+def _by_django(connection: Connection) -> None:
+    migration = import_module("notifier.client.django.migrations.0001_producer")
+    for statement in (migration.TABLES[connection.dialect.name], migration.INDEX):
+        connection.execute(text(statement))
+
+
 def _shape(connection: Connection) -> list[Any]:
     """Return everything that the database reports about the table."""
     name = connection.dialect.name
@@ -82,16 +89,16 @@ def _plain(row: Any) -> Any:
 
 
 async def test_every_way_makes_the_same_table(caller_url: str) -> None:
-    """The caller's metadata, ours, the migration and the SQL create the same columns, defaults and indexes."""
+    """The caller's metadata, ours, the migrations and the SQL create the same columns, defaults and indexes."""
     shapes = []
-    for way in (_by_metadata, _by_its_own_metadata, _by_migration, _by_sql):
+    for way in (_by_metadata, _by_its_own_metadata, _by_migration, _by_sql, _by_django):
         caller = CallerDatabase(caller_url)
         await caller.do(way)
         shapes.append(await caller.do(_shape))
         await caller.do(lambda connection: connection.execute(text("DROP TABLE notifier_producer")))
         await caller.close()
     assert len(shapes[0]) >= 9
-    assert shapes[1:] == [shapes[0]] * 3
+    assert shapes[1:] == [shapes[0]] * 4
 
 
 async def test_the_python_of_the_page(

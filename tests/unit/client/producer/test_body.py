@@ -8,7 +8,7 @@ import pytest
 
 from notifier.client import Attachment
 from notifier.client.producer import UnsendableError
-from notifier.client.producer.enqueue import MAX_ATTACHMENT_BYTES, MAX_BODY_BYTES, MAX_DEPTH, build_row_body
+from notifier.client.producer_row import MAX_ATTACHMENT_BYTES, MAX_BODY_BYTES, MAX_DEPTH, build_row_body
 
 MAIL: dict[str, Any] = {"to": "ada@example.com", "template": "welcome"}
 

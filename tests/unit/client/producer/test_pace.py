@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from notifier.client.producer.enqueue import generate_row_id
 from notifier.client.producer.forwarder import MAX_DELAY, MAX_IDLE, MAX_RETRY_AFTER, MIN_IDLE, Pace
+from notifier.client.producer_row import generate_row_id
 
 
 def _pace(chance: float = 1.0, longest: float = 30.0) -> Pace:

@@ -1,0 +1,191 @@
+"""What becomes of a Django message: its fields as those of a notification, or a refusal with a sentence."""
+
+from email.message import Message
+from email.mime.base import MIMEBase
+from email.mime.image import MIMEImage
+from email.mime.text import MIMEText
+from typing import Any
+
+import pytest
+from django.core.mail import EmailMessage, EmailMultiAlternatives
+from django.core.mail.message import BadHeaderError
+from django.utils.functional import lazystr
+from django.utils.safestring import mark_safe
+from support.django_settings import SENDER, configure_django
+
+from notifier.client import Attachment
+from notifier.client.django import MailSendError
+from notifier.client.django.message_fields import map_message
+
+configure_django()
+Fields = dict[str, Any]
+
+
+def _map(**arguments: Any) -> Fields:
+    """The one notification of a message to Ada, without what it lacks."""
+    (mail,) = map_message(EmailMultiAlternatives(**{"to": ["ada@example.com"]} | arguments))
+    return {name: value for name, value in mail.items() if value}
+
+
+def _attached(*attachments: Any) -> list[Attachment]:
+    message = EmailMessage(to=["ada@example.com"])
+    message.attachments = [*attachments]
+    return [*map_message(message)[0]["attachments"]]
+
+
+def test_a_plain_message() -> None:
+    """The subject and the body are the content, and the sender is DEFAULT_FROM_EMAIL."""
+    content = {"subject": "Grüße 🎉", "text": "Bitte\n"}
+    assert _map(subject="Grüße 🎉", body="Bitte\n") == {"to": "ada@example.com", "from_": SENDER, "content": content}
+
+
+@pytest.mark.parametrize("sender", ["webmaster@localhost", "root@localhost"])
+def test_a_project_without_a_sender_uses_the_instance_s_own(sender: str) -> None:
+    """Django's defaults, the second one for mail to admins, are senders of nobody."""
+    assert "from_" not in _map(from_email=sender)
+
+
+def test_lazy_and_safe_texts() -> None:
+    """Translations that are evaluated late, and safe strings, are plain text."""
+    fields = _map(subject=lazystr("Your order"), body=mark_safe("Thanks"), to=[lazystr("bob@example.com")])
+    assert (fields["to"], fields["content"]) == ("bob@example.com", {"subject": "Your order", "text": "Thanks"})
+
+
+@pytest.mark.parametrize(
+    ("body", "content"), [("Hi", {"text": "Hi", "html": "<p>Hi</p>"}), ("", {"html": "<p>Hi</p>"})]
+)
+def test_an_html_alternative(body: str, content: Fields) -> None:
+    """The alternative is the HTML; an empty body is left out, so that the text is made from the HTML."""
+    fields = _map(subject="s", body=body, alternatives=[("<p>Hi</p>", "text/html")])
+    assert fields["content"] == {"subject": "s"} | content
+
+
+def test_an_html_body() -> None:
+    """A body of subtype html is the HTML."""
+    message = EmailMessage("s", "<p>Hi</p>", to=["ada@example.com"])
+    message.content_subtype = "html"
+    assert map_message(message)[0]["content"] == {"subject": "s", "html": "<p>Hi</p>"}
+
+
+@pytest.mark.parametrize(
+    ("to", "cc", "bcc", "mails"),
+    [
+        (["a@x.org", "b@x.org"], ["c@x.org"], ["d@x.org"], [("a@x.org", ["b@x.org", "c@x.org"], ["d@x.org"])]),
+        ([], ["a@x.org", "b@x.org"], ["c@x.org"], [("a@x.org", ["b@x.org"], ["c@x.org"])]),
+        ([], [], ["a@x.org", "b@x.org"], [("a@x.org", [], []), ("b@x.org", [], [])]),
+        (
+            ["Ada <a@x.org>", "", "A@X.org"],
+            ["a@x.org"],
+            ['"B, C" <b@x.org>', "b@x.org"],
+            [("a@x.org", [], ["b@x.org"])],
+        ),
+        ([], [], [], []),
+    ],
+)
+def test_recipients(to: list[str], cc: list[str], bcc: list[str], mails: list[Any]) -> None:
+    """Visible addresses stay visible, those of bcc are shown to nobody, and a repeated one is left out."""
+    mapped = map_message(EmailMessage(to=to, cc=cc, bcc=bcc))
+    assert [(mail["to"], mail.get("cc", []), mail.get("bcc", [])) for mail in mapped] == mails
+
+
+def test_headers() -> None:
+    """From and Reply-To have their fields, Idempotency-Key is the key, and the others stay headers."""
+    headers = {"From": "a@shop.example", "reply-to": "b@shop.example", "X-Order": 7, "List-Id": "<l.shop.example>"}
+    fields = _map(headers=headers | {"Idempotency-Key": "order-7"})
+    assert (fields["from_"], fields["reply_to"]) == ("a@shop.example", "b@shop.example")
+    assert fields["headers"] == {"X-Order": "7", "List-Id": "<l.shop.example>"}
+    assert fields["idempotency_key"] == "order-7"
+
+
+def test_the_keys_of_a_message_with_bcc_only() -> None:
+    """Each of its mails has a key of its own."""
+    mails = map_message(EmailMessage(bcc=["a@x.org", "b@x.org"], headers={"Idempotency-Key": "news"}))
+    assert [mail["idempotency_key"] for mail in mails] == ["news", "news#1"]
+
+
+def test_a_reply_to_address() -> None:
+    """One address is taken as it is."""
+    assert _map(reply_to=["Help <help@shop.example>"])["reply_to"] == "Help <help@shop.example>"
+
+
+def test_attached_files() -> None:
+    """Text and bytes, with their names and types; a missing name or type is completed."""
+    message = EmailMessage(to=["ada@example.com"])
+    message.attach("terms.txt", "Grüße")
+    message.attach("a.pdf", b"%PDF-", "application/pdf")
+    message.attach(None, b"GIF8", "image/gif")
+    message.attachments.append(("b.csv", "x;y"))
+    files = [(file.filename, file.content, file.content_type) for file in map_message(message)[0]["attachments"]]
+    assert files == [
+        ("terms.txt", "Grüße".encode(), "text/plain"),
+        ("a.pdf", b"%PDF-", "application/pdf"),
+        ("attachment-3.gif", b"GIF8", "image/gif"),
+        ("b.csv", b"x;y", "text/csv"),
+    ]
+
+
+def test_attached_parts() -> None:
+    """A MIME part is decoded; its Content-ID makes it an inline image, and its text becomes UTF-8."""
+    image = MIMEImage(b"GIF89a", "gif")
+    image.add_header("Content-ID", "<logo>")
+    text = MIMEText("Grüße", "calendar", "iso-8859-1")
+    text.set_param("method", "REQUEST")
+    text.add_header("Content-Disposition", "attachment", filename="a.ics")
+    first, second = _attached(image, text)
+    assert (first.content, first.content_type, first.content_id) == (b"GIF89a", "image/gif", "logo")
+    assert (second.filename, second.content) == ("a.ics", "Grüße".encode())
+    assert second.content_type == "text/calendar; method=REQUEST"
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "klingon"])
+def test_a_text_part_in_another_encoding_than_it_says(charset: str) -> None:
+    """It is refused, because readers would see other characters."""
+    part = MIMEBase("text", "plain", charset=charset)
+    part.set_payload(b"\xff")
+    with pytest.raises(MailSendError, match=f"no text in {charset}"):
+        _attached(part)
+
+
+def _change(**attributes: Any) -> EmailMessage:
+    message = EmailMessage("s", "b", to=["ada@example.com"], attachments=[("a.txt", "a", "text/plain")])
+    for name, value in attributes.items():
+        setattr(message, name, value)
+    return message
+
+
+@pytest.mark.parametrize(
+    ("attributes", "sentence"),
+    [
+        ({"alternatives": [("<p>", "text/html"), ("<p>", "text/html")]}, "two HTML bodies"),
+        ({"alternatives": [("<p>", "text/html")], "content_subtype": "html"}, "two HTML bodies"),
+        ({"alternatives": [("BEGIN:", "text/calendar")]}, "alternative of type text/calendar"),
+        ({"content_subtype": "markdown"}, "text/markdown"),
+        ({"mixed_subtype": "signed"}, "multipart/signed"),
+        ({"reply_to": ["a@x.org", "b@x.org"]}, "2 Reply-To addresses"),
+        ({"to": ["a@x.org, b@x.org"]}, "must be one address"),
+        *(({"extra_headers": {name: "x"}}, name.lower()) for name in ("To", "Message-ID", "Date", "Sender", "DKIM")),
+        ({"extra_headers": {"Idempotency-Key": "k" * 251}}, "251 characters"),
+        ({"attachments": [MIMEBase("multipart", "mixed")]}, "multipart/mixed"),
+        ({"attachments": [("a.eml", Message(), "message/rfc822")]}, "attach text or bytes"),
+    ],
+)
+def test_what_cannot_be_mapped_is_refused(attributes: Fields, sentence: str) -> None:
+    """The sentence names the part of the message."""
+    with pytest.raises(MailSendError, match=sentence):
+        map_message(_change(**attributes))
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"subject": "Hi\nBcc: eve@example.com"},
+        {"from_email": "a@x.org\rBcc: eve@example.com"},
+        {"to": ["a@x.org\nBcc: eve@example.com"]},
+        {"reply_to": ["a@x.org\r\nBcc: eve@example.com"]},
+        {"extra_headers": {"X-Order": "7\nBcc: eve@example.com"}},
+    ],
+)
+def test_a_line_break_in_a_header_is_an_error_of_django(attributes: Fields) -> None:
+    """As with Django's own backends."""
+    with pytest.raises(BadHeaderError):
+        map_message(_change(**attributes))
