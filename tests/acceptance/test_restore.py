@@ -58,7 +58,7 @@ class Site:
             await asyncio.to_thread(server.kill if killed else server.stop)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def site(request: pytest.FixtureRequest, tmp_path: Path, relay: ScriptedRelay) -> Iterator[Site]:
     """An installation on each database."""
     (tmp_path / "data").mkdir()
@@ -117,7 +117,7 @@ async def test_no_mail_is_sent_twice_after_a_restore(site: Site, relay: Scripted
     assert [mail.recipient for mail in relay.received] == ["early@example.com", "late@example.com", "new@example.com"]
 
 
-@pytest.mark.parametrize("site", ["postgres"], indirect=True)
+@pytest.mark.parametrize("site", ["postgresql"], indirect=True)
 async def test_a_journal_proves_that_a_mail_was_sent(site: Site, relay: ScriptedRelay) -> None:
     """If the sender was killed, its journal has the relay's 250: the restored mail becomes sent, and is not held."""
     async with site.serve(killed=True) as client:

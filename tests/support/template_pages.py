@@ -1,9 +1,10 @@
 """A person at the editor of a template, with scripts or without."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import FrameLocator, Page, expect
+from playwright.sync_api import FrameLocator, Page, TimeoutError, expect  # noqa: A004 - the library's own name
 
 HTML_PART, SUBJECT_PART = "HTML", "Subject"
 _PASTE = """(text) => {
@@ -66,8 +67,12 @@ class EditorPerson:
     def write_sample(self, text: str) -> None:
         """Replace the sample values."""
         box = self.page.get_by_label("Sample values")
-        if not box.is_visible():
+        for _ in range(3):  # the page may still be changing below the click
+            if box.is_visible():
+                break
             self.page.get_by_text("Values for the preview").click()
+            with contextlib.suppress(TimeoutError):
+                box.wait_for(state="visible", timeout=10_000)
         box.fill(text)
         self.show_preview()
 
