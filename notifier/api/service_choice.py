@@ -1,6 +1,6 @@
 """Which service a request is about: a service's key is about its own, an admin key about the one that it names."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Query, Request
@@ -12,25 +12,17 @@ from notifier.auth.authenticated_key import AuthenticatedKey, Caller, KeyScope
 from notifier.db.tables import INSTANCE
 from notifier.errors import Fault, InvalidRequestError, NotFoundError
 
+
+def _describe_parameter(description: str) -> Any:
+    """Describe the parameter `service` of the query."""
+    return Query(min_length=1, max_length=64, pattern=pagination.NO_NUL, description=description)
+
+
 ServiceName = Annotated[
-    str | None,
-    Query(
-        min_length=1,
-        max_length=64,
-        pattern=pagination.NO_NUL,
-        description="Only of the service with this name; for admin keys. Default: all services.",
-    ),
+    str | None, _describe_parameter("Only of the service with this name; for admin keys. Default: all services.")
 ]
-
-
 OwnerName = Annotated[
-    str | None,
-    Query(
-        min_length=1,
-        max_length=64,
-        pattern=pagination.NO_NUL,
-        description="Of the service with this name; for admin keys. Default: of the instance.",
-    ),
+    str | None, _describe_parameter("Of the service with this name; for admin keys. Default: of the instance.")
 ]
 
 

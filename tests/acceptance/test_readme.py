@@ -14,22 +14,16 @@ from pathlib import Path
 
 import pytest
 from support import answer_likeness, notifier_process
-from support.certificate_authority import CertificateAuthority
 from support.document_blocks import ROOT, BlockUse, list_blocks
+from support.protected_relay import HOST, PASSWORD, open_protected_relay
 from support.scripted_relay import ScriptedRelay
-
-HOST = "127.0.0.2"
-"""The relay's address: this machine, and yet not one of the names for which TLS is off by default."""
-PASSWORD = "correct horse"
 
 
 @pytest.fixture
 async def relay(tmp_path: Path) -> AsyncIterator[ScriptedRelay]:
     """A relay with STARTTLS and a login."""
-    context = CertificateAuthority(tmp_path).issue_server_context(HOST)
-    relay = await ScriptedRelay(host=HOST, starttls=context, users={"apikey": PASSWORD}).start()
-    yield relay
-    await relay.stop()
+    async with open_protected_relay(tmp_path) as relay:
+        yield relay
 
 
 @pytest.fixture
