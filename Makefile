@@ -43,13 +43,13 @@ demo: $(RUNTIME)
 	$(BIN)/notifier demo $(DEMO)
 
 # Everything that must hold, on real SQLite and PostgreSQL. TESTS=tests/unit for a part.
-# Four at once on two cores, because many tests wait for a deadline.
+# Three at once on two cores, because many tests wait for a deadline.
 test: $(DEVELOPMENT) $(OPENAPI)/installed
-	$(BIN)/python -m pytest -n 4 --dist worksteal $(TESTS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(TESTS)
 
 # Each value in every setting, with branch coverage of the package: half as long again.
 coverage: $(DEVELOPMENT) $(OPENAPI)/installed
-	NOTIFIER_TEST_EVERYTHING=1 $(BIN)/python -m pytest -n 4 --dist worksteal --cov --cov-report=term --cov-fail-under=95
+	NOTIFIER_TEST_EVERYTHING=1 $(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term --cov-fail-under=95
 
 # The fault tests in their long form, one after the other; the oracle's reports are printed at the end.
 chaos: $(DEVELOPMENT)
