@@ -195,6 +195,10 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (event.target === query) {
+    if (event.key === "Escape" && query.value) {
+      query.value = ""; // some browsers do it themselves, and say so to nobody
+      query.dispatchEvent(new Event("input"));
+    }
     if (event.key === "Escape" || event.key === "Enter") query.blur();
     return;
   }

@@ -97,8 +97,11 @@ def test_keys_go_through_the_list(page: "InboxPage", send: Send) -> None:
     page.press("j")
     expect(page.find("#query")).to_have_value("j")
     assert page.texts("h1.subject") == ["two"]
+    expect(page.find(".row")).to_have_count(0)
     page.press("Escape")
     expect(page.find("#query")).not_to_be_focused()
+    expect(page.find("#query")).to_have_value("")
+    page.until_subjects("three", "two", "one")
     page.press("Escape")
     expect(page.find(".reader")).to_be_hidden()
     expect(page.find(".row").nth(1)).to_be_focused()
