@@ -4,19 +4,18 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
-from notifier.setting_values import PublicUrl, split_commas
+from notifier.setting_values import LOOPBACK_HOSTS, PublicUrl, SettingsGroup, split_commas
 
 MAX_SESSION_HOURS = 7 * 24
-_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def _check_secure_url(value: str) -> str:
     """Raise `ValueError` if passwords or tokens would be sent to the URL in clear."""
     parts = urlsplit(value)
-    if parts.scheme != "https" and parts.hostname not in _LOOPBACK_HOSTS:
+    if parts.scheme != "https" and parts.hostname not in LOOPBACK_HOSTS:
         raise ValueError("must begin with https://, because passwords are sent to it")
     return value.rstrip("/")
 
@@ -28,10 +27,8 @@ def _check_console_url(value: str) -> str:
     return _check_secure_url(value)
 
 
-class ConsoleSettings(BaseModel):
+class ConsoleSettings(SettingsGroup):
     """The staff console."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
 
     enabled: bool = Field(default=True, description="Whether the API also serves the console, at `/console`.")
     url: Annotated[PublicUrl, AfterValidator(_check_console_url)] | None = Field(

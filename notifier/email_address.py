@@ -10,7 +10,8 @@ from email_validator import EmailNotValidError, validate_email
 from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES, EMAIL_MAX_LENGTH
 
 from notifier.errors import ConfigurationError, NotifierError
-from notifier.settings import RecipientsMode, RecipientsSettings, Settings, SmtpSettings
+from notifier.settings import RecipientsMode, RecipientsSettings, Settings
+from notifier.smtp_settings import SmtpSettings
 
 # Most addresses. Of these the library changes only the case of the domain, and refuses only the domain.
 _PLAIN = re.compile(

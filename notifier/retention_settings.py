@@ -2,17 +2,17 @@
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from notifier.setting_values import SettingsGroup
 
 MIN_AUDIT_DAYS = 365
 """The database refuses to delete a younger audit record."""
 MAX_KEEP_DAYS = 3650
 
 
-class RetentionSettings(BaseModel):
+class RetentionSettings(SettingsGroup):
     """How long data is kept before the purge deletes it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
 
     content_days: float = Field(
         7,

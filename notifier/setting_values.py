@@ -1,17 +1,26 @@
-"""Converts and checks the values of settings: lists, fixed words, URLs, host names and keys."""
+"""What all groups of settings share: their base, and checks of values such as lists, URLs, host names and keys."""
 
 import base64
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr
 from pydantic_settings import NoDecode
 
 SECRET_KEY_BYTES = 32
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "password", "xxx", "todo"})
+"""Words that stand for a secret in examples, and are refused as one."""
 _PUBLIC_URL = re.compile(r"https?://[^\s\"'<>?#]+")
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
 _RELAY_HOST = re.compile(r"[\w.\-]+|\[?[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.%\w]*\]?")
 _HOST_NAME = re.compile(r"[A-Za-z0-9.\-\[\]:]+")
+
+
+class SettingsGroup(BaseModel):
+    """A group of settings; an unknown name is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
 
 
 def split_commas(value: object) -> object:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import quote
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 import notifier
@@ -18,27 +18,18 @@ from notifier.console_settings import ConsoleSettings
 from notifier.log_settings import LogSettings
 from notifier.retention_settings import RetentionSettings
 from notifier.setting_values import (
+    PLACEHOLDERS,
     Address,
     AllowList,
     CommaSeparated,
     PublicUrl,
-    RelayHost,
-    check_host_name,
+    SettingsGroup,
     check_secret_keys,
     to_lower_case,
 )
+from notifier.smtp_settings import SmtpSettings
 
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 MAX_SECONDS = 7 * 86_400
-_PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "password", "xxx", "todo"})
-
-
-class SmtpSecurity(StrEnum):
-    """How the connection to a relay is protected."""
-
-    NONE = "none"
-    STARTTLS = "starttls"
-    TLS = "tls"
 
 
 class RecipientsMode(StrEnum):
@@ -49,55 +40,7 @@ class RecipientsMode(StrEnum):
     REDIRECT = "redirect"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
-
-
-class SmtpSettings(_Part):
-    """The relay that mail is handed to."""
-
-    host: RelayHost = Field("127.0.0.1", description="Host of the relay.")
-    port: int = Field(1025, ge=1, le=65535, description="Port of the relay.")
-    username: str | None = Field(None, description="User name for AUTH; none means no AUTH.")
-    password: SecretStr | None = Field(
-        None, description="Password for AUTH; never sent over an unprotected connection."
-    )
-    security: Annotated[SmtpSecurity | None, BeforeValidator(to_lower_case)] = Field(
-        None, description="`starttls`, `tls` or `none`. Default: `none` for a loopback relay, else `starttls`."
-    )
-    ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's (PEM).")
-    helo_name: Annotated[str, AfterValidator(check_host_name)] = Field(
-        "notifier.localdomain", description="Name given in EHLO."
-    )
-    max_connections: int = Field(
-        20,
-        ge=1,
-        le=500,
-        description="Maximum number of connections to the relay, per process; fewer if the relay accepts fewer.",
-    )
-
-    @property
-    def effective_security(self) -> SmtpSecurity:
-        """The protection in use. By default only a loopback relay is used without one."""
-        return self.security or (SmtpSecurity.NONE if self.is_loopback else SmtpSecurity.STARTTLS)
-
-    @property
-    def is_loopback(self) -> bool:
-        """True if the relay is on this machine, so that no mail leaves it."""
-        return self.host in LOOPBACK_HOSTS
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if (self.username is None) != (self.password is None):
-            raise ValueError("NOTIFIER_SMTP__USERNAME and NOTIFIER_SMTP__PASSWORD go together: set both, or neither")
-        if self.password is not None and self.password.get_secret_value().strip().lower() in _PLACEHOLDERS:
-            raise ValueError("NOTIFIER_SMTP__PASSWORD is a placeholder: set the real one")
-        if self.password is not None and self.effective_security is SmtpSecurity.NONE:
-            raise ValueError("a password is never sent in clear: set NOTIFIER_SMTP__SECURITY to starttls or tls")
-        return self
-
-
-class SenderSettings(_Part):
+class SenderSettings(SettingsGroup):
     """The background sender."""
 
     concurrency: int = Field(
@@ -131,7 +74,7 @@ class SenderSettings(_Part):
     )
 
 
-class RecipientsSettings(_Part):
+class RecipientsSettings(SettingsGroup):
     """Who may be mailed at all, so that no staging system mails a customer."""
 
     mode: Annotated[RecipientsMode, BeforeValidator(to_lower_case)] = Field(
@@ -161,7 +104,7 @@ def _check_idempotency_days(days: float) -> float:
     return days
 
 
-class ApiSettings(_Part):
+class ApiSettings(SettingsGroup):
     """Where the API listens, and what callers may do."""
 
     host: str = Field("127.0.0.1", description="Address on which the API listens.")
@@ -190,7 +133,7 @@ class ApiSettings(_Part):
     )
 
 
-class WebhooksSettings(_Part):
+class WebhooksSettings(SettingsGroup):
     """Webhooks, which tell services what became of their notifications."""
 
     concurrency: int = Field(
@@ -210,7 +153,7 @@ class WebhooksSettings(_Part):
     ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's (PEM).")
 
 
-class FeedsSettings(_Part):
+class FeedsSettings(SettingsGroup):
     """Feeds: documents of others that jobs load."""
 
     insecure_hosts: CommaSeparated = Field(
@@ -268,7 +211,7 @@ class Settings(LogSettings):
     @model_validator(mode="after")
     def _check(self) -> Self:
         token = self.metrics_token and self.metrics_token.get_secret_value().strip().lower()
-        if token in _PLACEHOLDERS:
+        if token in PLACEHOLDERS:
             raise ValueError("NOTIFIER_METRICS_TOKEN is a placeholder: set the real one")
         return self
 

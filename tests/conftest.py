@@ -16,7 +16,8 @@ from support.seeded_installation import Installation, Keys, PostgresSeed, Sqlite
 
 from notifier.rendering import preview_pool
 from notifier.runtime import wiring
-from notifier.settings import RecipientsMode, RecipientsSettings, SenderSettings, Settings, SmtpSettings
+from notifier.settings import RecipientsMode, RecipientsSettings, SenderSettings, Settings
+from notifier.smtp_settings import SmtpSettings
 from notifier.telemetry.logging import add_request_id
 
 # Otherwise each process that a test starts compiles the package again, which takes seconds.

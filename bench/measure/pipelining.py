@@ -11,9 +11,9 @@ from bench.rig.result_table import Figure, Table, format_median
 from bench.rig.smtp_sink import Sink
 from notifier.outbox.entry_handler import BodyPermit
 from notifier.outcomes import Accepted
-from notifier.settings import SmtpSecurity, SmtpSettings
 from notifier.smtp.mail_transaction import OutgoingMail
 from notifier.smtp.transport import SmtpTransport
+from notifier.smtp_settings import SmtpSecurity, SmtpSettings
 
 MAIL = OutgoingMail(
     sender="a@example.com", recipient="b@example.com", data=b"Subject: x\r\n\r\n" + b"x" * 70 + b"\r\n" * 200

@@ -12,7 +12,8 @@ from bench.rig.installation import Installation, read_sample
 from notifier.api.notifications import submission_models
 from notifier.outbox.wakeup import DEBOUNCE_SECONDS
 from notifier.runtime import wiring
-from notifier.settings import Settings, SmtpSettings
+from notifier.settings import Settings
+from notifier.smtp_settings import SmtpSettings
 
 if TYPE_CHECKING:
     from notifier.api.dependencies import ApiDependencies

@@ -81,11 +81,10 @@ def _build_settings(data_dir: Path, smtp_port: int) -> "Settings":
         IsolatedSettings,
         RecipientsMode,
         RecipientsSettings,
-        SmtpSecurity,
-        SmtpSettings,
         WebhooksSettings,
         find_shipped_directory,
     )
+    from notifier.smtp_settings import SmtpSecurity, SmtpSettings
 
     return IsolatedSettings(
         data_dir=data_dir,

@@ -21,8 +21,9 @@ from notifier.db.write_probe import find_disk_fault, find_write_fault
 from notifier.email_address import get_default_sender
 from notifier.errors import ConfigurationError, DatabaseUnavailableError
 from notifier.feeds import feed_store
-from notifier.settings import RecipientsMode, Settings, SmtpSecurity
+from notifier.settings import RecipientsMode, Settings
 from notifier.smtp.transport import SmtpTransport
+from notifier.smtp_settings import SmtpSecurity
 from notifier.telemetry.redaction import redact_text
 from notifier.throttle.relay_state import list_limited_senders, list_relay_outages
 from notifier.trusted_certificates import FEEDS_VARIABLE, SMTP_VARIABLE, WEBHOOKS_VARIABLE, build_tls_context

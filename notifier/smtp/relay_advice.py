@@ -8,7 +8,7 @@ from typing import Any
 
 import aiosmtplib
 
-from notifier.settings import SmtpSecurity, SmtpSettings
+from notifier.smtp_settings import SmtpSecurity, SmtpSettings
 
 _WRONG_HOST, _WRONG_ADDRESS, _EXPIRED, _NOT_YET_VALID = 62, 64, 10, 9
 """OpenSSL's codes for faults of a certificate (`openssl-verification-options`, X509_V_ERR_…)."""

@@ -10,10 +10,10 @@ from functools import partial
 
 from notifier.errors import NotifierError
 from notifier.outcomes import NotTried
-from notifier.settings import SmtpSettings
 from notifier.smtp.connection_limit import ConnectionLimit
 from notifier.smtp.mail_transaction import SmtpTransaction
 from notifier.smtp.smtp_session import MAX_CONNECT_TRIES, RelayUnreachableError, SmtpConnector, SmtpSession
+from notifier.smtp_settings import SmtpSettings
 from notifier.telemetry import metrics
 
 MAX_MAILS_PER_CONNECTION = 100

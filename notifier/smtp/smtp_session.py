@@ -16,10 +16,10 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop
 
 from notifier.errors import ConfigurationError, NotifierError
 from notifier.outcomes import NotTried, Outcome
-from notifier.settings import SmtpSecurity, SmtpSettings
 from notifier.smtp import reply_meaning
 from notifier.smtp.line_protocol import LineProtocol, RelayFeatures
 from notifier.smtp.mail_transaction import DroppedConnection, OutgoingMail, RequestPermit, SmtpTransaction
+from notifier.smtp_settings import SmtpSecurity, SmtpSettings
 from notifier.telemetry.logging import get_logger
 from notifier.trusted_certificates import SMTP_VARIABLE, build_tls_context
 

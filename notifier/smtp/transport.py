@@ -4,12 +4,12 @@ import time
 from typing import NamedTuple
 
 from notifier.outcomes import Accepted, Deferred, NotTried, OutageScope, Outcome, SmtpPhase
-from notifier.settings import SmtpSettings
 from notifier.smtp.connection_limit import is_about_connections
 from notifier.smtp.mail_transaction import DroppedConnection, OutgoingMail, RequestPermit, SmtpTransaction
 from notifier.smtp.relay_advice import find_advice
 from notifier.smtp.session_pool import AnnounceLimits, ConnectionNotAssignedError, SessionPool
 from notifier.smtp.smtp_session import RelayUnreachableError
+from notifier.smtp_settings import SmtpSettings
 
 MIN_RETRY_SECONDS = 0.01
 """Seconds that a second connection needs at least. A timer may fire early by a millisecond (uvloop)."""

@@ -5,11 +5,11 @@ import socket
 from dataclasses import dataclass, field
 
 from notifier.outcomes import Accepted, Outcome
-from notifier.settings import SmtpSettings
 from notifier.smtp.mail_transaction import OutgoingMail, RequestPermit
 from notifier.smtp.session_pool import AnnounceLimits
 from notifier.smtp.smtp_session import SmtpSession
 from notifier.smtp.transport import SmtpTransport
+from notifier.smtp_settings import SmtpSettings
 from support.body_permit import PermitQueue, build_permit, grant_permit
 from support.scripted_relay import HOLD, ScriptedRelay
 

@@ -6,7 +6,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from notifier import header_names
-from notifier.settings import RecipientsMode, RecipientsSettings, Settings, SmtpSecurity, SmtpSettings
+from notifier.settings import RecipientsMode, RecipientsSettings, Settings
+from notifier.smtp_settings import SmtpSecurity, SmtpSettings
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from support.seeded_installation import Installation
 
 from notifier.db.tables import NotificationContent, OutboxEntry, get_columns
 from notifier.runtime import wiring
-from notifier.settings import SmtpSettings
 from notifier.smtp.mail_transaction import OutgoingMail
 from notifier.smtp.transport import SmtpTransport
+from notifier.smtp_settings import SmtpSettings
 from notifier.states import EntryKind, EntryState
 from notifier.telemetry import metrics
 

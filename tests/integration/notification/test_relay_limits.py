@@ -20,8 +20,8 @@ from support.typed_commands import type_command
 
 from notifier.health import checks
 from notifier.runtime import wiring
-from notifier.settings import SmtpSecurity
 from notifier.smtp.connection_limit import MAX_OPENING
+from notifier.smtp_settings import SmtpSecurity
 from notifier.states import Reason, Status, TransitionCause
 from notifier.status.status_writer import StatusChange, apply_status_changes
 

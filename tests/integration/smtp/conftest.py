@@ -9,9 +9,9 @@ from support.announced_pair import AnnouncedPair
 from support.certificate_authority import CertificateAuthority
 from support.scripted_relay import ScriptedRelay
 
-from notifier.settings import SmtpSettings
 from notifier.smtp.session_pool import AnnounceLimits
 from notifier.smtp.transport import SmtpTransport
+from notifier.smtp_settings import SmtpSettings
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -14,9 +14,9 @@ from support.cutting_relay import BUFFER, Cut
 from support.pair_cutting_relay import SAID, PairCuttingRelay, Track
 
 from notifier.outcomes import Accepted, Outcome, Uncertain
-from notifier.settings import SmtpSettings
 from notifier.smtp.mail_transaction import SLICE_BYTES, OutgoingMail
 from notifier.smtp.transport import SmtpTransport
+from notifier.smtp_settings import SmtpSettings
 
 LONG = os.environ.get("NOTIFIER_CHAOS") == "long"
 SMALL = b"Subject: Hi\r\n\r\nHi\r\n"

@@ -19,9 +19,9 @@ from support.certificate_authority import CertificateAuthority
 from support.scripted_relay import ScriptedRelay
 
 from notifier.outcomes import Accepted, NotTried, OutageScope, Outcome
-from notifier.settings import SmtpSecurity, SmtpSettings
 from notifier.smtp.connection_limit import MAX_OPENING
 from notifier.smtp.transport import SmtpTransport
+from notifier.smtp_settings import SmtpSecurity, SmtpSettings
 
 
 async def send(transport: SmtpTransport, mails: int = 1) -> list[Outcome]:

@@ -5,9 +5,9 @@ from support.body_permit import grant_permit
 from support.scripted_relay import DROP, ENDLESS, ScriptedRelay
 
 from notifier.outcomes import Accepted, NotTried, OutageScope
-from notifier.settings import SmtpSecurity, SmtpSettings
 from notifier.smtp.mail_transaction import OutgoingMail
 from notifier.smtp.transport import SmtpTransport
+from notifier.smtp_settings import SmtpSecurity, SmtpSettings
 
 MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", data=b"Subject: Hi\r\n\r\nHello\r\n")
 

@@ -12,11 +12,11 @@ from support.limited_relay import RESET, LimitedRelay
 from support.scripted_relay import DROP, HOLD
 
 from notifier.outcomes import Accepted, NotTried, Outcome
-from notifier.settings import SmtpSettings
 from notifier.smtp.connection_limit import MAX_OPENING
 from notifier.smtp.session_pool import RECENT_REPLY_SECONDS
 from notifier.smtp.smtp_session import MAX_CONNECT_TRIES
 from notifier.smtp.transport import SmtpTransport
+from notifier.smtp_settings import SmtpSettings
 from notifier.telemetry import metrics
 
 TAKEN = 5  # connections that the relay takes

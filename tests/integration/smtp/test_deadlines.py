@@ -11,9 +11,9 @@ from support.body_permit import grant_permit, grant_until
 from support.scripted_relay import HANG, TRICKLE, ScriptedRelay
 
 from notifier.outcomes import Accepted, Deferred, NotTried, Uncertain
-from notifier.settings import SmtpSecurity, SmtpSettings
 from notifier.smtp.mail_transaction import OutgoingMail
 from notifier.smtp.transport import SmtpTransport
+from notifier.smtp_settings import SmtpSecurity, SmtpSettings
 
 MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", data=b"Subject: Hi\r\n\r\nHello\r\n")
 SLOW = OutgoingMail(sender="slow@shop.example", recipient="slow@example.com", data=b"Subject: Hi\r\n\r\nHello\r\n")

@@ -8,9 +8,9 @@ from support.certificate_authority import CertificateAuthority
 from support.scripted_relay import DROP, ScriptedRelay
 
 from notifier.outcomes import Accepted, Deferred, NotTried, Outcome, RefusalKind, Rejected, SmtpPhase, SmtpReply
-from notifier.settings import SmtpSecurity, SmtpSettings
 from notifier.smtp.mail_transaction import OutgoingMail
 from notifier.smtp.transport import SmtpTransport
+from notifier.smtp_settings import SmtpSecurity, SmtpSettings
 
 WIRE = b"Subject: Hi\r\n\r\nHello\r\n"
 MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", data=WIRE)

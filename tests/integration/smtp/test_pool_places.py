@@ -9,11 +9,11 @@ from support.body_permit import grant_permit
 from support.scripted_relay import HOLD, ScriptedRelay
 
 from notifier.outcomes import Accepted, NotTried, Outcome, Uncertain
-from notifier.settings import SmtpSettings
 from notifier.smtp.mail_transaction import SmtpTransaction
 from notifier.smtp.session_pool import RECENT_REPLY_SECONDS, ConnectionNotAssignedError, SessionPool
 from notifier.smtp.smtp_session import RelayUnreachableError
 from notifier.smtp.transport import SmtpTransport
+from notifier.smtp_settings import SmtpSettings
 
 pytestmark = pytest.mark.parametrize("relay", [True], ids=["pipelined"], indirect=True)
 STOPPED = NotTried(detail="stopped before the mail was handed over")

@@ -15,9 +15,9 @@ from support.scripted_relay import DROP, HOLD, ScriptedRelay
 
 from notifier.outbox.entry_handler import BodyPermit
 from notifier.outcomes import Accepted, Deferred, NotTried, Outcome, Rejected
-from notifier.settings import SmtpSettings
 from notifier.smtp.session_pool import AnnounceLimits, SessionPool
 from notifier.smtp.transport import SmtpTransport
+from notifier.smtp_settings import SmtpSettings
 
 pytestmark = pytest.mark.parametrize("relay", [True], ids=["pipelined"], indirect=True)
 STORMS = 400 if os.environ.get("NOTIFIER_CHAOS") == "long" else 16

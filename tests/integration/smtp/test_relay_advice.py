@@ -9,9 +9,9 @@ from pydantic import SecretStr
 from support.certificate_authority import CertificateAuthority
 from support.scripted_relay import DROP, ScriptedRelay
 
-from notifier.settings import SmtpSecurity, SmtpSettings
 from notifier.smtp.relay_advice import find_advice
 from notifier.smtp.transport import RelayFault, SmtpTransport
+from notifier.smtp_settings import SmtpSecurity, SmtpSettings
 
 
 async def _probe(relay: ScriptedRelay, security: SmtpSecurity, ca_file: Path | None, host: str) -> RelayFault | None:

@@ -7,11 +7,11 @@ from support.body_permit import grant_permit
 from support.scripted_relay import HANG, STALL, ScriptedRelay
 
 from notifier.outcomes import Accepted, NotTried
-from notifier.settings import SmtpSettings
 from notifier.smtp.mail_transaction import OutgoingMail
 from notifier.smtp.session_pool import SessionPool
 from notifier.smtp.smtp_session import SmtpSession
 from notifier.smtp.transport import SmtpTransport
+from notifier.smtp_settings import SmtpSettings
 from notifier.telemetry import metrics
 
 MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", data=b"Subject: Hi\r\n\r\nHello\r\n")

@@ -9,9 +9,9 @@ from support.certificate_authority import CertificateAuthority
 from support.scripted_relay import ScriptedRelay
 
 from notifier.outcomes import Accepted, NotTried, Outcome
-from notifier.settings import SmtpSecurity, SmtpSettings
 from notifier.smtp.mail_transaction import OutgoingMail
 from notifier.smtp.transport import SmtpTransport
+from notifier.smtp_settings import SmtpSecurity, SmtpSettings
 
 MAIL = OutgoingMail(sender="shop@shop.example", recipient="ada@example.com", data=b"Subject: Hi\r\n\r\nHello\r\n")
 PASSWORD = "correct horse battery"

@@ -9,9 +9,9 @@ from support.certificate_authority import CertificateAuthority
 from support.scripted_relay import DROP, HANG, STALL, ScriptedRelay
 
 from notifier.outcomes import Accepted, Deferred, NotTried, SmtpPhase, Uncertain
-from notifier.settings import SmtpSecurity, SmtpSettings
 from notifier.smtp.mail_transaction import OutgoingMail
 from notifier.smtp.transport import SmtpTransport
+from notifier.smtp_settings import SmtpSecurity, SmtpSettings
 
 pytestmark = pytest.mark.parametrize("security", [SmtpSecurity.TLS, SmtpSecurity.STARTTLS])
 WIRE = b"Subject: Hi\r\n\r\nHello\r\n"

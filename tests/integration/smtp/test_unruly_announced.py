@@ -14,9 +14,9 @@ from support.random_relay import RandomRelay
 from support.random_relay_script import MailScript, draw_script
 
 from notifier.outcomes import Accepted, Deferred, Outcome, Rejected, Uncertain
-from notifier.settings import SmtpSettings
 from notifier.smtp.mail_transaction import DroppedConnection, OutgoingMail, SmtpTransaction
 from notifier.smtp.session_pool import SessionPool
+from notifier.smtp_settings import SmtpSettings
 
 ROUNDS = 10_000 if os.environ.get("NOTIFIER_CHAOS") == "long" else 400
 SHARES = 4
