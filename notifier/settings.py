@@ -30,6 +30,7 @@ from notifier.setting_values import (
 from notifier.smtp_settings import SmtpSettings
 
 MAX_SECONDS = 7 * 86_400
+MIN_DATABASE_CONNECTIONS, DEFAULT_DATABASE_CONNECTIONS = 5, 22
 
 
 class RecipientsMode(StrEnum):
@@ -166,6 +167,13 @@ class FeedsSettings(SettingsGroup):
     ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's (PEM).")
 
 
+def _check_database_connections(connections: int) -> int:
+    if connections < MIN_DATABASE_CONNECTIONS:
+        reason = "with fewer, requests, mails and checks would wait for each other"
+        raise ValueError(f"must be at least {MIN_DATABASE_CONNECTIONS}, and is {connections}: {reason}")
+    return connections
+
+
 class Settings(LogSettings):
     """Everything that can be set, with its default. An unknown variable is refused."""
 
@@ -173,6 +181,11 @@ class Settings(LogSettings):
 
     database_url: SecretStr | None = Field(
         None, description="`postgresql://user:password@host/name`. Default: SQLite in the data directory."
+    )
+    database_connections: Annotated[int, AfterValidator(_check_database_connections)] = Field(
+        DEFAULT_DATABASE_CONNECTIONS,
+        le=500,
+        description="Most connections that each process opens to PostgreSQL; at least 5.",
     )
     data_dir: Path = Field(Path("var"), description="Directory for SQLite, locks, and the journals of senders.")
     from_: str = Field(

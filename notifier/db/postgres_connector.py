@@ -3,6 +3,7 @@
 Through a pooler, no prepared statements and session settings are used, because they do not survive a transaction.
 """
 
+import asyncio
 import contextlib
 import ssl
 from functools import partial
@@ -39,6 +40,7 @@ class PostgresConnector:
         self.address = address
         self._session = session or {}  # settings of each session, unless there is a pooler
         self._is_pooled = address.parameters.is_pooled
+        self._asking: asyncio.Task[bool] | None = None
         self._context: ssl.SSLContext | None = None
         self._last: tuple[str, int] | None = None  # the host that took the last connection
 
@@ -73,14 +75,21 @@ class PostgresConnector:
     async def is_pooled(self) -> bool:
         """True behind a pooler: then the server process that answers is not the one that was connected to."""
         if self._is_pooled is None:
-            connection = await self._open(statement_cache_size=0)
-            try:
-                process = await connection.fetchval("SELECT pg_backend_pid()")
-                self._is_pooled = process != connection.get_server_pid()
-            finally:
-                with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
-                    await connection.close(timeout=CONNECT_TIMEOUT)
+            if self._asking is None or self._asking.done():
+                # One for all, before any other connection is opened, so that it counts to no limit.
+                self._asking = asyncio.create_task(self._ask_for_pooler())
+                self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._is_pooled = await asyncio.shield(self._asking)
         return self._is_pooled
+
+    async def _ask_for_pooler(self) -> bool:
+        connection = await self._open(statement_cache_size=0)
+        try:
+            process = await connection.fetchval("SELECT pg_backend_pid()")
+            return bool(process != connection.get_server_pid())
+        finally:
+            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+                await connection.close(timeout=CONNECT_TIMEOUT)
 
     async def connect(self) -> Any:
         """Open a connection of the driver."""

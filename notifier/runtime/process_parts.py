@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from notifier.clock import Clock, SystemClock
+from notifier.db.connection_pool import divide_connections
 from notifier.db.database_clock import DatabaseClock
 from notifier.db.engine import Database
 from notifier.outbox.heartbeat import ThroughputEstimate
@@ -27,9 +28,14 @@ class ProcessParts:
 
 
 @asynccontextmanager
-async def open_process_parts(settings: Settings) -> AsyncIterator[ProcessParts]:
-    """Open the parts of a process until the block ends. The database must have been migrated."""
-    database = Database(settings.effective_database_url)
+async def open_process_parts(settings: Settings, *, has_api: bool = True) -> AsyncIterator[ProcessParts]:
+    """Open the parts of a process until the block ends. The database must have been migrated.
+
+    `has_api`: False for a process that only sends; it has no console, so it leaves the console no connections.
+    """
+    has_console = has_api and settings.console.enabled
+    shares = divide_connections(settings.database_connections, has_console=has_console)
+    database = Database(settings.effective_database_url, shares=shares)
     try:
         async with _run_clock(database) as clock:
             wakeup = Wakeup()
