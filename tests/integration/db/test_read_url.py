@@ -22,6 +22,7 @@ from support.seeded_installation import WELCOME, Installation, PostgresSeed
 from support.staff_people import StaffScene
 from support.standby_server import StandbyServer
 
+from notifier.auth.authenticated_key import KeyScope
 from notifier.auth.staff_roles import StaffRole
 from notifier.db.database_url import DatabaseUrlError, parse_database_url, parse_read_url
 from notifier.errors import DatabaseUnavailableError
@@ -103,7 +104,7 @@ async def shop(installation: Installation, parts: wiring.ProcessParts) -> AsyncI
 
 @pytest.fixture
 async def admin(installation: Installation, parts: wiring.ProcessParts) -> AsyncIterator[httpx2.AsyncClient]:
-    key = await template_editor.create_admin_key(parts)
+    key = await template_editor.create_admin_key(parts, KeyScope.ADMIN, KeyScope.READ, KeyScope.SUPPRESSIONS)
     async with installation.open_client(parts, key) as client:
         yield client
 
@@ -151,7 +152,7 @@ async def test_no_decision_reads_from_the_standby(
         assert await _list_ids(shop) == [later.json()["id"], id_]
         assert await _list_ids(admin, "?idempotency_key=order-2") == [later.json()["id"]]
         assert await _list_ids(admin, f"?id_prefix={id_[:8]}") != []
-        barred = await admin.post("/v1/suppressions", json={"address": "gone@example.com", "reason": "manual"})
+        barred = await admin.post("/v1/suppressions", json={"address": "gone@example.com", "scope": "all"})
         assert barred.status_code == 201, barred.text
         assert (await _post(shop, "order-3", to="gone@example.com")).json()["status"] == "suppressed"
         assert await _list_ids(admin) == []  # so it was read from the standby, which did not show any of this
