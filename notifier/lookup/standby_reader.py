@@ -28,7 +28,7 @@ CHECK_TTL_SECONDS = 5.0
 """Seconds for which a process believes what it found out about the standby."""
 CHECK_TIMEOUT = 1.0
 """Seconds within which a usable standby answers the check."""
-MAX_STANDBY_LAG = 30.0  # seconds; a standby that is further behind is not read
+MAX_STANDBY_LAG = 30.0  # seconds that a standby may be behind to be read
 _KEY = "standby"
 _IDENTITY = (
     "SELECT system_identifier AS cluster, current_database() AS database, pg_postmaster_start_time() AS started_at,"
