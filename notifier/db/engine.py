@@ -101,6 +101,11 @@ class Database:
         with convert_database_errors(self.address):
             return await self._connector.is_pooled()
 
+    @property
+    def name_prefix(self) -> str:
+        """What the names of this installation's sessions on PostgreSQL begin with."""
+        return self._connector.name_prefix
+
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """Open a transaction, which commits at the end of the block."""

@@ -5,6 +5,8 @@ Through a pooler, no prepared statements and session settings are used, because 
 
 import asyncio
 import contextlib
+import os
+import socket
 import ssl
 from functools import partial
 from typing import Any, NoReturn
@@ -24,6 +26,8 @@ CONNECT_TIMEOUT = 3.0
 """Seconds to connect, for all hosts together. The URL may set a time for each host instead."""
 STATEMENT_TIMEOUT = 60.0
 APPLICATION_NAME = "notifier"
+_MAX_NAME = 63
+"""Characters of a name that PostgreSQL keeps."""
 _NOT_THIS_HOST = (
     OSError,
     TimeoutError,
@@ -42,6 +46,8 @@ class PostgresConnector:
         self._is_pooled = address.parameters.is_pooled
         self._asking: asyncio.Task[bool] | None = None
         self._context: ssl.SSLContext | None = None
+        # So that sessions can be told apart by process. Not behind a pooler, which would set the name each time.
+        self._process_name = f"{APPLICATION_NAME} {os.getpid()}@{socket.gethostname()}"[:_MAX_NAME]
         self._last: tuple[str, int] | None = None  # the host that took the last connection
 
     def create_engine(self, **pool: Any) -> AsyncEngine:
@@ -95,7 +101,12 @@ class PostgresConnector:
         """Open a connection of the driver."""
         if await self.is_pooled():
             return await self._open(statement_cache_size=0)
-        return await self._open(server_settings=self._session)
+        return await self._open(server_settings={"application_name": self._process_name, **self._session})
+
+    @property
+    def name_prefix(self) -> str:
+        """What the names of the sessions of all processes with this URL begin with."""
+        return self.address.parameters.server_settings.get("application_name") or f"{APPLICATION_NAME} "
 
     async def _open(self, *, server_settings: dict[str, str] | None = None, **options: Any) -> Any:
         """Open a connection to the first suitable host. The host that was suitable last time is tried first."""
