@@ -11,6 +11,7 @@ from notifier.db.connection_pool import divide_connections
 from notifier.db.database_clock import DatabaseClock
 from notifier.db.engine import Database
 from notifier.errors import ConfigurationError
+from notifier.lookup.standby_reader import StandbyReader
 from notifier.outbox.heartbeat import ThroughputEstimate
 from notifier.outbox.wakeup import Wakeup, WakeupNotifier
 from notifier.settings import Settings
@@ -28,6 +29,7 @@ class ProcessParts:
     exit_stack: AsyncExitStack  # closes what was opened on top of these parts
     announcer: WakeupNotifier  # wakes the senders of all processes when an entry becomes due
     throughput: ThroughputEstimate  # the throughput of this process's sender
+    standby: StandbyReader  # for what may be a few seconds old
 
     def receive_hint(self) -> None:
         """Wake the sender of this process, because its Celery worker has received a hint."""
@@ -44,6 +46,8 @@ async def open_process_parts(settings: Settings, *, has_api: bool = True) -> Asy
     has_console = has_api and settings.console.enabled
     shares = divide_connections(settings.database_connections, has_console=has_console)
     database = Database(settings.effective_database_url, shares=shares)
+    read_url = settings.database_read_url.get_secret_value() if settings.database_read_url and has_api else None
+    standby = StandbyReader(database, read_url)
     try:
         async with _run_clock(database) as clock:
             wakeup = Wakeup()
@@ -59,8 +63,10 @@ async def open_process_parts(settings: Settings, *, has_api: bool = True) -> Asy
                     exit_stack=exit_stack,
                     announcer=announcer,
                     throughput=ThroughputEstimate(),
+                    standby=standby,
                 )
     finally:
+        await standby.close()
         await database.close()
 
 

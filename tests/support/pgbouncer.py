@@ -14,6 +14,7 @@ from sqlalchemy import make_url
 
 from support import notifier_process
 from support.postgres_cluster import PostgresServer
+from support.standby_server import StandbyServer
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin")
 READY_SECONDS = 20.0
@@ -33,7 +34,7 @@ default_pool_size = {size}
 class PgBouncer:
     """A PgBouncer that runs until the end of the block."""
 
-    def __init__(self, server: PostgresServer, mode: str, size: int) -> None:
+    def __init__(self, server: PostgresServer | StandbyServer, mode: str, size: int) -> None:
         self._server = server
         self._mode = mode  # `transaction` or `session`
         self._size = size  # connections to the server
