@@ -7,14 +7,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
-from chaos import final_state
 from chaos.chaos_scene import Scene
+from chaos.failover import SETTINGS, check_failover
 from chaos.process_tree import list_descendants
 from chaos.relay_script import Pace
 from chaos.size import size
@@ -23,48 +22,6 @@ from support.postgres_cluster import OwnServer, execute_statements
 from support.seeded_installation import WELCOME, Keys
 from support.silent_host import SilentHost
 from support.standby_server import StandbyServer
-
-SENDERS = ("first", "second")
-SESSIONS = 8  # in flight per sender
-IN_FLIGHT = SESSIONS * len(SENDERS)
-BACKLOG = size(60, 150)
-SETTLE_SECONDS = size(60, 120)
-FLOW_SECONDS = 150.0
-"""Ten times the time within which mail must flow again."""
-SETTINGS = {"SENDER__CONCURRENCY": str(SESSIONS), "SENDER__RESEND_AFTER": "2"}
-
-
-@pytest.fixture
-async def standby(durable_server: OwnServer) -> AsyncIterator[StandbyServer]:
-    """A synchronous standby; afterwards the old primary runs again, as before."""
-    standby = await asyncio.to_thread(StandbyServer(durable_server, synchronous=True).__enter__)
-    yield standby
-    if not durable_server.is_running:
-        await asyncio.to_thread(durable_server.start)
-    await asyncio.to_thread(standby.stop)
-
-
-async def _flows_on(scene: Scene, harm: Callable[[], Awaitable[None]]) -> None:
-    """After the harm, which ends with a promotion, mail flows again, and at the end each mail was sent once."""
-    fleet = await scene.begin(Pace(delay=0.12), SETTINGS)
-    await fleet.start_all(*SENDERS)
-    async with scene.under_load(BACKLOG) as load:
-        before = time.monotonic()
-        await harm()
-        promoted, taken, submitted = time.monotonic(), scene.taken(), len(load.acknowledged)
-        # More mails than were in flight: they need claims and marks of the new primary.
-        await scene.until(lambda _: scene.taken() > taken + IN_FLIGHT, seconds=FLOW_SECONDS)
-        flows = time.monotonic()
-        await scene.until(lambda _: len(load.acknowledged) > submitted + IN_FLIGHT, seconds=FLOW_SECONDS)
-    assert await final_state.settled(scene.database, SETTLE_SECONDS)
-    report = await scene.report(
-        load.acknowledged,
-        without_primary=f"{promoted - before:.1f} s",
-        mail_flows_after=f"{flows - before:.1f} s, {flows - promoted:.1f} s after the promotion",
-        repeated=dict(load.repeated),
-    )
-    assert (report.faults, report.flagged, report.unknown_ever) == ({}, [], [])
-    assert report.sent == report.submitted
 
 
 @pytest.mark.timeout(size(300, 600))
@@ -86,7 +43,7 @@ async def test_a_promoted_standby(
 
     hosts = url.replace("?host=", f"?host={standby.host},")
     async with Scene(f"promoted after {seconds:.0f} s", hosts, keys, tmp_path) as scene:
-        await _flows_on(scene, harm)
+        await check_failover(scene, harm)
 
 
 @pytest.mark.timeout(size(300, 600))
@@ -104,7 +61,7 @@ async def test_a_primary_that_goes_silent(
         name = url.partition("?")[0].rpartition("/")[2]
         hosts = f"postgresql://postgres@{old.address},{new.address}/{name}?target_session_attrs=read-write"
         async with Scene("silent primary", hosts, keys, tmp_path) as scene:
-            await _flows_on(scene, harm)
+            await check_failover(scene, harm)
 
 
 @contextlib.contextmanager
