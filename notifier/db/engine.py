@@ -36,6 +36,14 @@ They are opened when they are first needed."""
 
 # PostgreSQL keeps a plan that it made while a table was empty, even if the table has millions of rows later.
 _PLANNING = {"jit": "off", "enable_seqscan": "off"}
+# A host that loses power or network says no goodbye. In seconds: PostgreSQL rolls back what it had begun before others
+# consider its senders dead, and frees its connections. Otherwise both would stay for hours.
+_VANISHED_HOST = {
+    "idle_in_transaction_session_timeout": "20s",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+}
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 Result = TypeVar("Result")
@@ -56,7 +64,7 @@ class Database:
         self.write_faults = WriteFaults()
         if isinstance(self.address, PostgresAddress):
             self.is_sqlite = False
-            self._connector = PostgresConnector(self.address, session=_PLANNING)
+            self._connector = PostgresConnector(self.address, session=_PLANNING | _VANISHED_HOST)
             self._writer = self._connector.create_engine(**_pool(POOLED_CONNECTIONS))
             unpooled = self._connector.create_engine(poolclass=NullPool)
             self._direct = DirectPool(
