@@ -11,7 +11,7 @@ from notifier.errors import NotifierError
 
 ReadConnection = AsyncConnection
 """The type of what `ReadSlots.open` gives, for pages, which import nothing of the database."""
-MAX_READS = 4  # connections of a process with which the console reads
+MAX_READS = 4  # connections of a process with which the console reads, fewer if the settings leave it fewer
 MAX_WAIT_SECONDS = 1.0
 
 
@@ -26,7 +26,7 @@ class ReadSlots:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.free = asyncio.Semaphore(MAX_READS)
+        self.free = asyncio.Semaphore(min(MAX_READS, database.shares.staff))
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[AsyncConnection]:
