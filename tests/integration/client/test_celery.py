@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from celery.exceptions import Reject
 from celery.result import EagerResult
 from integration.client.scripted_server import Server, answer, drop, problem
 from support import api_caller
+from support.notifier_process import find_free_port
 from support.seeded_installation import Installation
 from unit.client.test_celery_states import EXPECTED
 
@@ -89,6 +91,20 @@ def test_a_batch_has_the_task_as_its_key(monkeypatch: pytest.MonkeyPatch) -> Non
     with Server(answer(202, {"results": [items[0], reused]})) as server:
         result = _run(monkeypatch, server.url, tasks.send_many, [MAIL, MAIL])
     assert (str(result.result), len(server.requests)) == ("1 of the batch were refused: idempotency_key_reused", 1)
+
+
+def test_a_retry_that_the_broker_does_not_take_keeps_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise Celery drops the message of the run, and no other one was published."""
+    application = Celery("shop", broker=f"redis://127.0.0.1:{find_free_port()}", set_as_current=True)
+    application.set_default()
+    tasks.send.push_request(id="order-7", called_directly=False, is_eager=False, retries=0, args=(), kwargs=MAIL)
+    try:
+        with pytest.raises(Reject) as caught:
+            tasks.send.run(**MAIL)
+    finally:
+        tasks.send.pop_request()
+        application.close()
+    assert caught.value.requeue is True
 
 
 @pytest.mark.parametrize("task", [tasks.send, tasks.send_many])
