@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 from typing import Self
+from uuid import uuid4
 
 READY_SECONDS = 200.0
 OPTIONS = ("--loglevel", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat")
@@ -19,7 +20,8 @@ class CeleryWorker:
     def __init__(self, application: str, folder: Path, env: dict[str, str], *, concurrency: int = 2) -> None:
         command = [sys.executable, "-m", "celery", "--app", application, "worker", *OPTIONS]
         self._popen = subprocess.Popen(
-            [*command, "--concurrency", str(concurrency)],
+            # RabbitMQ refuses a second worker of one name, also for a moment after the first was killed.
+            [*command, "--concurrency", str(concurrency), "--hostname", f"{uuid4().hex}@%h"],
             cwd=folder,
             env=env,
             stderr=subprocess.STDOUT,
