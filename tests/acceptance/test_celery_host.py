@@ -10,18 +10,25 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from celery import Celery
 from chaos import load_generator
 from chaos.process_tree import is_alive, list_descendants
+from kombu import Producer
+from pydantic import SecretStr
 from support import api_caller, notifier_process
-from support.celery_worker import CeleryWorker
+from support.celery_worker import OPTIONS, CeleryWorker
+from support.document_blocks import list_blocks
+from support.pgbouncer import PgBouncer
 from support.polling import poll_until, wait_until
+from support.postgres_cluster import PostgresServer
 from support.redis_server import RedisServer
 from support.scripted_relay import HOLD, ScriptedRelay
 from support.seeded_installation import Installation
 
 from notifier.db.engine import Database
+from notifier.runtime.hint_publisher import HINT_EXCHANGE, HINT_NAME, open_connection
 
 APPLICATION = "notifier.celery"
 IN_FLIGHT = "ada@example.com"
@@ -76,14 +83,49 @@ async def stats(redis: RedisServer) -> dict[str, Any]:
 
     async def ask() -> dict[str, Any] | None:
         (answer,) = (await asyncio.to_thread(inspect.stats) or {"": {}}).values()
-        return answer.get("notifier")
+        senders: dict[str, Any] | None = answer.get("notifier")
+        return senders
 
     return await poll_until(ask)
+
+
+async def has_hints(redis: RedisServer, count: int) -> bool:
+    """True once the only worker has got that many hints."""
+    return bool((await stats(redis))["hints"] >= count)
+
+
+async def count_received(port: int) -> float:
+    """Count how often hints have woken the sender with this metrics port."""
+    async with httpx2.AsyncClient(timeout=20) as client:
+        text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+    (line,) = [line for line in text.splitlines() if line.startswith('notifier_hints_total{outcome="received"}')] or [
+        "0"
+    ]
+    return float(line.rpartition(" ")[2])
+
+
+async def has_received(port: int, count: float) -> bool:
+    """True once hints have woken the sender that often."""
+    return await count_received(port) >= count
+
+
+def publish_hints(url: str, count: int) -> None:
+    """Publish the same hint several times."""
+    with open_connection(url) as connection:
+        producer = Producer(connection.channel(), exchange=HINT_EXCHANGE, routing_key=HINT_NAME)
+        for _ in range(count):
+            producer.publish([[], {}, {}], headers={"lang": "py", "task": HINT_NAME, "id": "the-same"})
 
 
 async def submit(installation: Installation, *recipients: str) -> None:
     """Queue a mail to each recipient."""
     await load_generator.fill(installation.settings.effective_database_url, installation.keys.shop, iter(recipients))
+
+
+def test_the_page_names_the_command() -> None:
+    """The workers of these tests are started as docs/celery.md says."""
+    (block,) = list_blocks("docs/celery.md", "sh")
+    assert block.text == f"celery --app {APPLICATION} worker {' '.join(OPTIONS[:2])}\n"
 
 
 async def test_a_worker_sends_replaces_a_dead_sender_and_stops_in_order(
@@ -141,16 +183,23 @@ async def test_no_sender_outlives_a_killed_worker_though_its_pool_does(env: dict
 async def test_a_warm_shutdown_finishes_what_is_in_flight(
     env: dict[str, str], postgres_installation: Installation, relay: ScriptedRelay
 ) -> None:
-    """SIGTERM comes between the dot and its reply: the worker waits, and the mail is sent."""
+    """SIGTERM comes between the dot and its reply: the worker waits for it, and the mail is sent."""
     relay.say(IN_FLIGHT, "DOT", f"{HOLD}250 2.0.0 queued")
     async with running(env) as worker:
         await submit(postgres_installation, IN_FLIGHT)
         await relay.wait_for_bodies(1)
+        left = list_descendants(worker.pid)
         worker.send(signal.SIGTERM)
-        await wait_until(lambda: "worker: Warm shutdown (MainProcess)\n" in worker.printed)
-        assert is_alive(worker.pid)
+
+        def waits_for_its_senders() -> bool:
+            assert is_alive(worker.pid)
+            worker.send(signal.SIGUSR1)  # Celery prints where each thread is
+            return any("sender_step.py" in line and "in stop" in line for line in worker.printed)
+
+        await wait_until(waits_for_its_senders)
         relay.resume.set()
         assert await asyncio.to_thread(worker.wait) == 0
+        assert not any(map(is_alive, left))
     database = Database(postgres_installation.settings.effective_database_url)
     assert await api_caller.count_entries(database) == 0
     await database.close()
@@ -171,6 +220,39 @@ async def test_a_second_signal_ends_a_worker_at_once(
         await asyncio.to_thread(worker.wait)
         await wait_until(lambda: not any(map(is_alive, left)))
     assert not relay.early
+
+
+async def test_hints_wake_a_sender_behind_a_pooler_however_often_they_come(
+    env: dict[str, str],
+    redis: RedisServer,
+    postgres_server: PostgresServer,
+    postgres_installation: Installation,
+    relay: ScriptedRelay,
+) -> None:
+    """A sender that cannot LISTEN gets the hint of a POST. Ten hints while it is paused wake it once."""
+    port = notifier_process.find_free_port()
+    with PgBouncer(postgres_server, "transaction", 5) as pooler:
+        url = pooler.url(postgres_installation.settings.effective_database_url)
+        installation = postgres_installation.with_settings(
+            database_url=SecretStr(url), celery={"broker_url": SecretStr(redis.url)}
+        )
+        settings = {"NOTIFIER_DATABASE_URL": url, "NOTIFIER_SENDER__METRICS_PORT": str(port)}
+        async with running(env | settings) as worker, installation.open_parts() as parts:
+            async with installation.open_client(parts) as client:
+                await api_caller.submit_mail(client)
+            await relay.wait_for(1)
+            await poll_until(lambda: count_received(port))
+            (sender,), hints = senders(worker), (await stats(redis))["hints"]
+            before = await count_received(port)
+            os.kill(sender, signal.SIGSTOP)
+            await asyncio.to_thread(publish_hints, redis.url, 10)
+            await poll_until(lambda: has_hints(redis, hints + 10))
+            os.kill(sender, signal.SIGCONT)
+            await poll_until(lambda: has_received(port, before + 1))
+            await asyncio.to_thread(publish_hints, redis.url, 1)
+            await poll_until(lambda: has_received(port, before + 2))
+            assert await count_received(port) == before + 2
+            assert len(relay.received) == 1
 
 
 REFUSALS = {
