@@ -4,6 +4,7 @@ The command line reads them once and passes each part its group. No other module
 """
 
 import os
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
@@ -174,6 +175,29 @@ def _check_database_connections(connections: int) -> int:
     return connections
 
 
+_BROKER_URL = re.compile(r"[a-z][a-z0-9+]*://\S+")
+
+
+def _check_broker_url(value: SecretStr | None) -> SecretStr | None:
+    """Raise `ValueError` if the value cannot be a broker's URL. The message does not contain it: it has a password."""
+    if value is not None and not _BROKER_URL.fullmatch(value.get_secret_value().strip()):
+        raise ValueError("must be a URL of Celery's broker, such as redis://redis.example.com:6379/0")
+    return value
+
+
+class CelerySettings(SettingsGroup):
+    """Celery as a host of senders: the broker carries hints, never mails."""
+
+    broker_url: Annotated[SecretStr | None, AfterValidator(_check_broker_url)] = Field(
+        None,
+        description=(
+            "Celery's broker, such as `redis://host:6379/0`, for hints that wake the senders of Celery workers after a"
+            " commit. Default: no hints."
+        ),
+    )
+    senders: int = Field(1, ge=1, le=64, description="Sender processes of one Celery worker.")
+
+
 class Settings(LogSettings):
     """Everything that can be set, with its default. An unknown variable is refused."""
 
@@ -227,6 +251,7 @@ class Settings(LogSettings):
     retention: RetentionSettings = RetentionSettings()
     feeds: FeedsSettings = FeedsSettings()
     console: ConsoleSettings = ConsoleSettings()
+    celery: CelerySettings = CelerySettings()
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -9,7 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import unquote
 
-from notifier.db.url_parameters import READ_SESSION_TARGETS, SESSION_TARGETS, UrlParameters, parse_parameters
+from notifier.db.url_parameters import (
+    READ_SESSION_TARGETS,
+    SESSION_TARGETS,
+    WRITABLE_SESSION,
+    UrlParameters,
+    parse_parameters,
+)
 from notifier.errors import ConfigurationError
 
 DEFAULT_PORT = 5432
@@ -132,8 +138,11 @@ def _parse_postgres(rest: str, session_targets: tuple[str, ...]) -> PostgresAddr
     values = dict(_parse_query(query))
     user, _, password = login.partition(":") if separator else ("", "", "")
     ours = {key: values.pop(key, "") for key in ("user", "password", "dbname", "database", "host", "port")}
+    addresses = _parse_hosts(unquote(hosts) or ours["host"], ours["port"])
+    if len(addresses) > 1 and WRITABLE_SESSION in session_targets:
+        values["target_session_attrs"] = values.get("target_session_attrs") or WRITABLE_SESSION
     return PostgresAddress(
-        hosts=_parse_hosts(unquote(hosts) or ours["host"], ours["port"]),
+        hosts=addresses,
         user=_check_control(unquote(user) or ours["user"]),
         password=_check_control(unquote(password) or ours["password"]),
         database=_check_control(unquote(name) or ours["dbname"] or ours["database"]),

@@ -121,6 +121,13 @@ SIGN_INS = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+HINTS = Counter(
+    "notifier_hints_total",
+    "Hints of Celery: published, failed (the broker did not take it), or received by this sender.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+HINT_CIRCUIT_OPEN = Gauge("notifier_hint_circuit_open", "1 while Celery's broker takes no hints.", registry=REGISTRY)
 DATABASE_CONNECTIONS = Gauge("notifier_database_connections", "Pooled connections in use.", registry=REGISTRY)
 STANDBY_USABLE = Gauge(
     "notifier_standby_usable",
