@@ -31,7 +31,7 @@ DEFAULT_SHARES = divide_connections(DEFAULT_DATABASE_CONNECTIONS)
 _SQLITE_READERS = 4
 
 # PostgreSQL keeps a plan that it made while a table was empty, even if the table has millions of rows later.
-_PLANNING = {"jit": "off", "enable_seqscan": "off"}
+PLANNING = {"jit": "off", "enable_seqscan": "off"}
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 Result = TypeVar("Result")
@@ -53,7 +53,7 @@ class Database:
         self.write_faults = WriteFaults()
         if isinstance(self.address, PostgresAddress):
             self.is_sqlite = False
-            self._connector = PostgresConnector(self.address, session=_PLANNING)
+            self._connector = PostgresConnector(self.address, session=PLANNING)
             self._writer = self._connector.create_engine(**build_pool_options(shares.ordinary))
             unpooled = self._connector.create_engine(poolclass=NullPool)
             self._direct = DirectPool(
@@ -100,6 +100,11 @@ class Database:
             return False
         with convert_database_errors(self.address):
             return await self._connector.is_pooled()
+
+    @property
+    def name_prefix(self) -> str:
+        """What the names of this installation's sessions on PostgreSQL begin with."""
+        return self._connector.name_prefix
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:

@@ -5,6 +5,7 @@ Through a pooler, no prepared statements and session settings are used, because 
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 from functools import partial
@@ -19,7 +20,7 @@ from sqlalchemy.util import await_only
 
 from notifier.db.database_errors import is_read_only
 from notifier.db.database_url import PostgresAddress
-from notifier.db.url_parameters import SYSTEM_CERTIFICATES, WRITABLE_SESSION
+from notifier.db.url_parameters import SYSTEM_CERTIFICATES
 
 CONNECT_TIMEOUT = 3.0
 """Seconds to connect, for all hosts together. The URL may set a time for each host instead."""
@@ -29,6 +30,8 @@ SILENCE_TIMEOUT = 5.0
 PROBE_SECONDS = 1
 """Between two probes of a silent host."""
 APPLICATION_NAME = "notifier"
+_MAX_NAME = 63
+"""Characters of a name that PostgreSQL keeps."""
 _NOT_THIS_HOST = (
     OSError,
     TimeoutError,
@@ -47,6 +50,8 @@ class PostgresConnector:
         self._is_pooled = address.parameters.is_pooled
         self._asking: asyncio.Task[bool] | None = None
         self._context: ssl.SSLContext | None = None
+        # So that sessions can be told apart by process. Not behind a pooler, which would set the name each time.
+        self._process_name = f"{APPLICATION_NAME} {os.getpid()}@{socket.gethostname()}"[:_MAX_NAME]
         self._last: tuple[str, int] | None = None  # the host that took the last connection
 
     def create_engine(self, **pool: Any) -> AsyncEngine:
@@ -100,7 +105,12 @@ class PostgresConnector:
         """Open a connection of the driver."""
         if await self.is_pooled():
             return await self._open(statement_cache_size=0)
-        return await self._open(server_settings=self._session)
+        return await self._open(server_settings={"application_name": self._process_name, **self._session})
+
+    @property
+    def name_prefix(self) -> str:
+        """What the names of the sessions of all processes with this URL begin with."""
+        return self.address.parameters.server_settings.get("application_name") or f"{APPLICATION_NAME} "
 
     async def _open(self, *, server_settings: dict[str, str] | None = None, **options: Any) -> Any:
         """Open a connection to the first suitable host. The host that was suitable last time is tried first."""
@@ -122,7 +132,7 @@ class PostgresConnector:
                     timeout=seconds,
                     command_timeout=STATEMENT_TIMEOUT,
                     server_settings=settings,
-                    target_session_attrs=parameters.session or (WRITABLE_SESSION if len(hosts) > 1 else None),
+                    target_session_attrs=parameters.session,
                     **options,
                 )
             except _NOT_THIS_HOST as error:

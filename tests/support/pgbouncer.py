@@ -15,6 +15,7 @@ from sqlalchemy import make_url
 
 from support import notifier_process
 from support.postgres_cluster import PostgresServer
+from support.standby_server import StandbyServer
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin")
 READY_SECONDS = 20.0
@@ -45,7 +46,7 @@ tcp_user_timeout = 5000
 class PgBouncer:
     """A PgBouncer that runs until the end of the block."""
 
-    def __init__(self, server: PostgresServer, mode: str, size: int, *, more: str = "") -> None:
+    def __init__(self, server: PostgresServer | StandbyServer, mode: str, size: int, *, more: str = "") -> None:
         self._server = server
         self._mode = mode  # `transaction` or `session`
         self._size = size  # connections to the server
