@@ -237,7 +237,8 @@ _ANSWERS: dict[str, Callable[[str, PostgresAddress], str | None]] = {
         f"the database at {address.place} has tables of another program: give Notifier a database of its own"
     ),
     "53300": lambda _, address: (
-        f"{address.place} has no connection left for us: raise its limit, or stop other clients"
+        f"{address.place} has no connection left for us: raise max_connections or the role's limit there,"
+        " or lower NOTIFIER_DATABASE_CONNECTIONS"
     ),
     "57P03": lambda _, address: f"{address.place} is starting or stopping: try again in a moment",
 }

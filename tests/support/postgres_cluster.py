@@ -109,7 +109,11 @@ class OwnServer:
 
     def execute(self, statement: str) -> Any:
         """Run one statement outside any transaction, and return the first column of its first row, or None."""
-        return execute_statement(self.url("postgres"), statement)
+        return self.execute_in("postgres", statement)
+
+    def execute_in(self, name: str, statement: str) -> Any:
+        """Run one statement in a database of that name."""
+        return execute_statement(self.url(name), statement)
 
 
 def start_server() -> PostgresServer:
