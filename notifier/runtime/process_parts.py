@@ -1,15 +1,13 @@
 """The parts that every process has: settings, database, clock and wake-ups. This module is quick to import."""
 
 import asyncio
-import importlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from notifier.clock import Clock, SystemClock
 from notifier.db.database_clock import DatabaseClock
 from notifier.db.engine import Database
-from notifier.errors import ConfigurationError
 from notifier.outbox.heartbeat import ThroughputEstimate
 from notifier.outbox.wakeup import Wakeup, WakeupNotifier
 from notifier.settings import Settings
@@ -41,9 +39,8 @@ async def open_process_parts(settings: Settings) -> AsyncIterator[ProcessParts]:
     try:
         async with _run_clock(database) as clock:
             wakeup = Wakeup()
+            announcer = WakeupNotifier(database, wakeup)
             async with AsyncExitStack() as exit_stack:
-                publish_hint = exit_stack.enter_context(_open_hint_publisher(settings))
-                announcer = WakeupNotifier(database, wakeup, publish_hint)
                 exit_stack.push_async_callback(announcer.close)
                 yield ProcessParts(
                     settings=settings,
@@ -56,27 +53,6 @@ async def open_process_parts(settings: Settings) -> AsyncIterator[ProcessParts]:
                 )
     finally:
         await database.close()
-
-
-@contextmanager
-def _open_hint_publisher(settings: Settings) -> Iterator[Callable[[], None] | None]:
-    """Publish hints for Celery workers until the block ends, if the settings name a broker.
-
-    Raises `ConfigurationError` without the library, or for a broker that Celery does not know.
-    """
-    if settings.celery.broker_url is None or settings.uses_sqlite:  # on SQLite there is no other process
-        yield None
-        return
-    try:
-        module = importlib.import_module("notifier.runtime.hint_publisher")
-        publisher = module.HintPublisher(settings.celery.broker_url.get_secret_value().strip())
-    except ModuleNotFoundError as error:
-        reason = f"NOTIFIER_CELERY__BROKER_URL needs {error.name}: pip install 'notifier-outbox[server,celery]'"
-        raise ConfigurationError(reason) from error
-    try:
-        yield publisher.request_hint
-    finally:
-        publisher.close()
 
 
 @asynccontextmanager
