@@ -31,6 +31,7 @@ from notifier.setting_values import (
 from notifier.smtp_settings import SmtpSettings
 
 MAX_SECONDS = 7 * 86_400
+MIN_DATABASE_CONNECTIONS, DEFAULT_DATABASE_CONNECTIONS = 5, 22
 
 
 class RecipientsMode(StrEnum):
@@ -167,6 +168,13 @@ class FeedsSettings(SettingsGroup):
     ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's (PEM).")
 
 
+def _check_database_connections(connections: int) -> int:
+    if connections < MIN_DATABASE_CONNECTIONS:
+        reason = "with fewer, requests, mails and checks would wait for each other"
+        raise ValueError(f"must be at least {MIN_DATABASE_CONNECTIONS}, and is {connections}: {reason}")
+    return connections
+
+
 _BROKER_URL = re.compile(r"[a-z][a-z0-9+]*://\S+")
 
 
@@ -197,6 +205,18 @@ class Settings(LogSettings):
 
     database_url: SecretStr | None = Field(
         None, description="`postgresql://user:password@host/name`. Default: SQLite in the data directory."
+    )
+    database_read_url: SecretStr | None = Field(
+        None,
+        description=(
+            "A standby of that PostgreSQL, for search and statistics; written like `NOTIFIER_DATABASE_URL`. Default:"
+            " the primary."
+        ),
+    )
+    database_connections: Annotated[int, AfterValidator(_check_database_connections)] = Field(
+        DEFAULT_DATABASE_CONNECTIONS,
+        le=500,
+        description="Most connections that each process opens to PostgreSQL; at least 5.",
     )
     data_dir: Path = Field(Path("var"), description="Directory for SQLite, locks, and the journals of senders.")
     from_: str = Field(
@@ -238,6 +258,10 @@ class Settings(LogSettings):
         token = self.metrics_token and self.metrics_token.get_secret_value().strip().lower()
         if token in PLACEHOLDERS:
             raise ValueError("NOTIFIER_METRICS_TOKEN is a placeholder: set the real one")
+        if self.database_read_url is not None and self.uses_sqlite:
+            raise ValueError(
+                "NOTIFIER_DATABASE_READ_URL needs PostgreSQL in NOTIFIER_DATABASE_URL: remove it on SQLite"
+            )
         return self
 
     @property

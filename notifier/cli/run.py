@@ -96,7 +96,7 @@ async def start_sender(
 
     raise_file_limit()
     async with AsyncExitStack() as stack:
-        parts = await stack.enter_async_context(wiring.open_process_parts(settings))
+        parts = await stack.enter_async_context(wiring.open_process_parts(settings, has_api=False))
         await _require_migrated(parts)
         running = await stack.enter_async_context(wiring.run_sender(parts))
         if settings.sender.metrics_port is not None:

@@ -75,6 +75,7 @@ def build_api_dependencies(
     )
     return ApiDependencies(
         database=parts.database,
+        standby=parts.standby,
         authenticator=Authenticator(parts.database, parts.clock, usage),
         rate_limits=RateLimits(rates=RateLimiter(parts.clock), settings=parts.settings.api),
         submitter=submitter,
@@ -111,7 +112,7 @@ def build_console_dependencies(api: ApiDependencies, settings: Settings) -> Cons
         clock=api.clock,
         times=SessionTimes.from_settings(settings.console),
     )
-    slots = ReadSlots(api.database)
+    slots = ReadSlots(api.database, api.standby)
     gate = PublishGate(slots.open, api.editors.pool, api.clock, api.default_sender.address)
     return ConsoleDependencies(
         database=api.database,

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
+from uuid import uuid4
 
 READY_SECONDS = 200.0
 OPTIONS = ("--loglevel", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat")
@@ -22,7 +23,8 @@ class CeleryWorker:
     ) -> None:
         command = [sys.executable, "-m", "celery", "--app", application, "worker", *OPTIONS]
         self._popen = subprocess.Popen(
-            [*command, "--concurrency", str(concurrency), *options],
+            # RabbitMQ refuses a second worker of one name, also for a moment after the first was killed.
+            [*command, "--concurrency", str(concurrency), "--hostname", f"{uuid4().hex}@%h", *options],
             cwd=folder,
             env=env,
             stderr=subprocess.STDOUT,

@@ -14,11 +14,12 @@ from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
 from notifier.db import migrations
-from notifier.db.engine import DIRECT_CONNECTIONS, INSPECTION_CONNECTIONS, POOLED_CONNECTIONS, Database
+from notifier.db.engine import Database
 from notifier.runtime import wiring
+from notifier.settings import DEFAULT_DATABASE_CONNECTIONS
 
 CALLERS, MAILS = 8, 25
-MODES = {"transaction": 5, "session": 2 * (POOLED_CONNECTIONS + DIRECT_CONNECTIONS + INSPECTION_CONNECTIONS + 1)}
+MODES = {"transaction": 5, "session": 2 * (DEFAULT_DATABASE_CONNECTIONS + 1)}
 """How many connections the pooler has; with session pooling each of ours keeps one, and there are two processes."""
 
 
