@@ -9,7 +9,6 @@ from notifier.clock import Clock, SystemClock
 from notifier.db.connection_pool import divide_connections
 from notifier.db.database_clock import DatabaseClock
 from notifier.db.engine import Database
-from notifier.errors import ConfigurationError
 from notifier.lookup.standby_reader import StandbyReader
 from notifier.outbox.heartbeat import ThroughputEstimate
 from notifier.outbox.wakeup import Wakeup, WakeupNotifier
