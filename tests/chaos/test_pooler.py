@@ -10,7 +10,8 @@ from chaos.chaos_scene import Scene
 from chaos.failover import check_failover
 from chaos.size import LONG
 from chaos.test_kills import Storm
-from support.pgbouncer import PgBouncer, read_failover_settings
+from support.document_blocks import list_blocks
+from support.pgbouncer import PgBouncer
 from support.postgres_cluster import OwnServer
 from support.seeded_installation import Keys
 from support.silent_host import SilentHost
@@ -22,7 +23,9 @@ long_only = pytest.mark.skipif(not LONG, reason="a variant of another test, only
 
 @pytest.fixture
 def pooler(durable_server: OwnServer) -> Iterator[PgBouncer]:
-    with PgBouncer(durable_server, "transaction", SERVER_CONNECTIONS, more=read_failover_settings()) as running:
+    """A pooler with the settings that the document recommends for a failover."""
+    (settings,) = list_blocks("docs/operations.md", "ini")
+    with PgBouncer(durable_server, "transaction", SERVER_CONNECTIONS, more=settings.text) as running:
         yield running
 
 
