@@ -9,7 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import unquote
 
-from notifier.db.url_parameters import READ_SESSION_TARGETS, SESSION_TARGETS, UrlParameters, parse_parameters
+from notifier.db.url_parameters import (
+    READ_SESSION_TARGETS,
+    SESSION_TARGETS,
+    UrlParameters,
+    parse_parameters,
+)
 from notifier.errors import ConfigurationError
 
 DEFAULT_PORT = 5432
