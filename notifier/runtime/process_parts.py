@@ -1,16 +1,14 @@
 """The parts that every process has: settings, database, clock and wake-ups. This module is quick to import."""
 
 import asyncio
-import importlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from notifier.clock import Clock, SystemClock
 from notifier.db.connection_pool import divide_connections
 from notifier.db.database_clock import DatabaseClock
 from notifier.db.engine import Database
-from notifier.errors import ConfigurationError
 from notifier.lookup.standby_reader import StandbyReader
 from notifier.outbox.heartbeat import ThroughputEstimate
 from notifier.outbox.wakeup import Wakeup, WakeupNotifier
@@ -51,9 +49,8 @@ async def open_process_parts(settings: Settings, *, has_api: bool = True) -> Asy
     try:
         async with _run_clock(database) as clock:
             wakeup = Wakeup()
+            announcer = WakeupNotifier(database, wakeup)
             async with AsyncExitStack() as exit_stack:
-                publish_hint = exit_stack.enter_context(_open_hint_publisher(settings))
-                announcer = WakeupNotifier(database, wakeup, publish_hint)
                 exit_stack.push_async_callback(announcer.close)
                 yield ProcessParts(
                     settings=settings,
@@ -68,27 +65,6 @@ async def open_process_parts(settings: Settings, *, has_api: bool = True) -> Asy
     finally:
         await standby.close()
         await database.close()
-
-
-@contextmanager
-def _open_hint_publisher(settings: Settings) -> Iterator[Callable[[], None] | None]:
-    """Publish hints for Celery workers until the block ends, if the settings name a broker.
-
-    Raises `ConfigurationError` without the library, or for a broker that Celery does not know.
-    """
-    if settings.celery.broker_url is None or settings.uses_sqlite:  # on SQLite there is no other process
-        yield None
-        return
-    try:
-        module = importlib.import_module("notifier.runtime.hint_publisher")
-        publisher = module.HintPublisher(settings.celery.broker_url.get_secret_value().strip())
-    except ModuleNotFoundError as error:
-        reason = f"NOTIFIER_CELERY__BROKER_URL needs {error.name}: pip install 'notifier-outbox[server,celery]'"
-        raise ConfigurationError(reason) from error
-    try:
-        yield publisher.request_hint
-    finally:
-        publisher.close()
 
 
 @asynccontextmanager
