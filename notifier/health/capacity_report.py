@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from notifier.db.engine import DIRECT_CONNECTIONS, INSPECTION_CONNECTIONS, POOLED_CONNECTIONS
 from notifier.health.capacity_model import (
     DATABASE_SHARE,
     SINGLE,
@@ -21,8 +20,6 @@ from notifier.statistics.hour_totals import BusyHour
 
 TEMPLATE = "receipt_inline"
 """The benchmark's mail whose costs are used: ten items, 10 KB of HTML."""
-CONNECTIONS_OF_A_SENDER = POOLED_CONNECTIONS + DIRECT_CONNECTIONS + INSPECTION_CONNECTIONS
-"""The most connections to the database that a sender process opens."""
 MEGABYTE = 1e6
 SQLITE_SENTENCE = (
     "SQLite: one process accepts and sends everything, on one host; for more, use PostgreSQL (NOTIFIER_DATABASE_URL)"
@@ -31,7 +28,8 @@ NEXT_STEPS: Mapping[CapacityLimit, str] = {
     CapacityLimit.DATABASE_CPU: "give the database more cores, submit in batches, and read searches from elsewhere;"
     " beyond one server, see cells in docs/scaling.md",
     CapacityLimit.WAL: "give the WAL a faster disk of its own, and send fewer variables with each mail",
-    CapacityLimit.CONNECTIONS: "raise max_connections, or put PgBouncer in front of PostgreSQL",
+    CapacityLimit.CONNECTIONS: "raise max_connections, lower NOTIFIER_DATABASE_CONNECTIONS, or put PgBouncer in front"
+    " of PostgreSQL",
     CapacityLimit.SENDERS: "start more sender processes: `notifier sender --processes N`, on more hosts if their cores"
     " are busy",
     CapacityLimit.RELAY: "ask the relay's operator for more connections and raise NOTIFIER_SMTP__MAX_CONNECTIONS with"
@@ -77,9 +75,12 @@ def build_report(usage: InstallationUsage, database_cores: float | None) -> Capa
         ("senders", _describe_senders(usage.senders)),
         ("relay", _describe_relay(usage, usage.senders)),
     ]
-    first = limits[0]
+    first, now = limits[0], max(usage.accepted_per_second, usage.sent_per_second)
     return CapacityReport(
-        lines=[*lines, ("first limit", f"{first.limit}, at about {first.mails_per_second:,.0f} mails/s")],
+        lines=[
+            *lines,
+            ("first limit", f"{first.limit}, at about {first.mails_per_second:,.0f} mails/s; {now:,.1f}/s now"),
+        ],
         limits=limits,
         next_step=NEXT_STEPS[first.limit],
     )
@@ -89,14 +90,14 @@ def _estimate_limits(
     usage: InstallationUsage, senders: SenderUsage, server: ServerUsage, cost: MailCost, cores: float | None
 ) -> list[LimitEstimate]:
     each = estimate_sender_process(cost)
-    room = max(0, server.allowed_connections - server.connections) // CONNECTIONS_OF_A_SENDER
     limits = {CapacityLimit.SENDERS: senders.processes * each, CapacityLimit.WAL: WAL_BYTES_PER_SECOND / cost.wal}
     if usage.relay_seconds:
         limits[CapacityLimit.RELAY] = estimate_relay(senders.relay_connections, usage.relay_seconds)
     if senders.per_second is not None:  # measured, so it is the truth about the lower of the two
         lower = min((CapacityLimit.RELAY, CapacityLimit.SENDERS), key=lambda name: limits.get(name, float("inf")))
         limits[lower] = senders.per_second
-    limits[CapacityLimit.CONNECTIONS] = (senders.processes + room) * each
+    if not server.is_pooled:
+        limits[CapacityLimit.CONNECTIONS] = (senders.processes + _count_room(server)) * each
     if cores is not None:
         limits[CapacityLimit.DATABASE_CPU] = estimate_database(cost, cores).per_second
     estimates = [LimitEstimate(limit=limit, mails_per_second=rate) for limit, rate in limits.items()]
@@ -136,11 +137,15 @@ def _describe_wal(server: ServerUsage) -> str:
 
 
 def _describe_connections(server: ServerUsage) -> str:
-    room = max(0, server.allowed_connections - server.connections) // CONNECTIONS_OF_A_SENDER
-    return (
-        f"{server.connections} of {server.allowed_connections} to PostgreSQL are in use; room for {room} more sender"
-        f" processes of up to {CONNECTIONS_OF_A_SENDER}"
-    )
+    used = f"{server.connections} of {server.allowed_connections} to PostgreSQL are in use"
+    if server.is_pooled:
+        return f"{used}; a pooler decides how many it opens"
+    return f"{used}; room for {_count_room(server)} more sender processes of up to {server.connections_of_a_process}"
+
+
+def _count_room(server: ServerUsage) -> int:
+    """Count the processes whose connections are still free."""
+    return max(0, server.allowed_connections - server.connections) // server.connections_of_a_process
 
 
 def _describe_senders(senders: SenderUsage) -> str:
