@@ -206,6 +206,13 @@ class Settings(LogSettings):
     database_url: SecretStr | None = Field(
         None, description="`postgresql://user:password@host/name`. Default: SQLite in the data directory."
     )
+    database_read_url: SecretStr | None = Field(
+        None,
+        description=(
+            "A standby of that PostgreSQL, for search and statistics; written like `NOTIFIER_DATABASE_URL`. Default:"
+            " the primary."
+        ),
+    )
     database_connections: Annotated[int, AfterValidator(_check_database_connections)] = Field(
         DEFAULT_DATABASE_CONNECTIONS,
         le=500,
@@ -251,6 +258,10 @@ class Settings(LogSettings):
         token = self.metrics_token and self.metrics_token.get_secret_value().strip().lower()
         if token in PLACEHOLDERS:
             raise ValueError("NOTIFIER_METRICS_TOKEN is a placeholder: set the real one")
+        if self.database_read_url is not None and self.uses_sqlite:
+            raise ValueError(
+                "NOTIFIER_DATABASE_READ_URL needs PostgreSQL in NOTIFIER_DATABASE_URL: remove it on SQLite"
+            )
         return self
 
     @property

@@ -43,7 +43,7 @@ def build_application() -> Celery:
     app.conf.update(
         task_queues=[queue],
         task_default_queue=HINT_NAME,
-        task_routes={HINT_NAME: {"queue": HINT_NAME, "declare": [HINT_EXCHANGE], "ignore_result": True}},
+        task_routes={HINT_NAME: {"queue": HINT_NAME, "declare": [HINT_EXCHANGE]}},
         task_ignore_result=True,
         worker_concurrency=1,  # nothing runs in the pool
         broker_connection_retry_on_startup=True,

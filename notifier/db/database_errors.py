@@ -22,7 +22,7 @@ from notifier.errors import DatabaseUnavailableError, LockTimeoutError
 UPGRADE_ADVICE = "run `notifier db upgrade`"
 LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
 # SQLSTATE classes of a server that is away, going away, full, or asks to try again (PostgreSQL appendix A).
-_UNAVAILABLE = re.compile(r"^(08|53|57P|58|40001|40P01|57014|25006)")
+_UNAVAILABLE = re.compile(r"^(08|53|57P|58|40001|40P01|57014|25006|25P03)")
 DATABASE_ERRORS = (
     DBAPIError,
     TimeoutError,

@@ -31,7 +31,15 @@ DEFAULT_SHARES = divide_connections(DEFAULT_DATABASE_CONNECTIONS)
 _SQLITE_READERS = 4
 
 # PostgreSQL keeps a plan that it made while a table was empty, even if the table has millions of rows later.
-_PLANNING = {"jit": "off", "enable_seqscan": "off"}
+PLANNING = {"jit": "off", "enable_seqscan": "off"}
+# A host that loses power or network says no goodbye. In seconds: PostgreSQL rolls back what it had begun before others
+# consider its senders dead, and frees its connections. Otherwise both would stay for hours.
+_VANISHED_HOST = {
+    "idle_in_transaction_session_timeout": "20s",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+}
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 Result = TypeVar("Result")
@@ -53,7 +61,7 @@ class Database:
         self.write_faults = WriteFaults()
         if isinstance(self.address, PostgresAddress):
             self.is_sqlite = False
-            self._connector = PostgresConnector(self.address, session=_PLANNING)
+            self._connector = PostgresConnector(self.address, session=PLANNING | _VANISHED_HOST)
             self._writer = self._connector.create_engine(**build_pool_options(shares.ordinary))
             unpooled = self._connector.create_engine(poolclass=NullPool)
             self._direct = DirectPool(

@@ -25,6 +25,10 @@ from notifier.db.url_parameters import SYSTEM_CERTIFICATES
 CONNECT_TIMEOUT = 3.0
 """Seconds to connect, for all hosts together. The URL may set a time for each host instead."""
 STATEMENT_TIMEOUT = 60.0
+SILENCE_TIMEOUT = 5.0
+"""Seconds without any sign of the server's host until a connection counts as lost. The URL may set another time."""
+PROBE_SECONDS = 1
+"""Between two probes of a silent host."""
 APPLICATION_NAME = "notifier"
 _MAX_NAME = 63
 """Characters of a name that PostgreSQL keeps."""
@@ -134,6 +138,8 @@ class PostgresConnector:
             except _NOT_THIS_HOST as error:
                 refusals.append(error)
             else:
+                silence = SILENCE_TIMEOUT if parameters.silence_timeout is None else parameters.silence_timeout
+                _limit_silence(connection, silence)
                 self._last = (host, port) if host is not None and port is not None else None
                 return connection
         raise refusals[-1]
@@ -155,6 +161,26 @@ class PostgresConnector:
             if "sslcert" in files:
                 self._context.load_cert_chain(files["sslcert"], files.get("sslkey"), files.get("sslpassword", ""))
         return self._context
+
+
+def _limit_silence(connection: Any, seconds: float) -> None:
+    """Let the kernel close the connection when the server's host is silent for so long; 0: as the system does it.
+
+    A host without power or network sends no end of a connection. Without a limit, a statement that is under way waits
+    for its own timeout, and a connection that listens waits for hours.
+    """
+    connected = connection._transport.get_extra_info("socket")  # noqa: SLF001 - the driver has no other access
+    if connected.family == socket.AF_UNIX or not seconds:
+        return
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_USER_TIMEOUT", round(seconds * 1000)),  # for what is sent and not acknowledged, and for probes
+        ("TCP_KEEPIDLE", PROBE_SECONDS),
+        ("TCP_KEEPINTVL", PROBE_SECONDS),
+        ("TCP_KEEPCNT", max(1, round(seconds / PROBE_SECONDS) - 1)),  # where there is no TCP_USER_TIMEOUT
+    ):
+        if hasattr(socket, name):
+            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 async def _fail(error: Exception) -> NoReturn:

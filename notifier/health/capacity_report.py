@@ -140,12 +140,12 @@ def _describe_connections(server: ServerUsage) -> str:
     used = f"{server.connections} of {server.allowed_connections} to PostgreSQL are in use"
     if server.is_pooled:
         return f"{used}; a pooler decides how many it opens"
-    return f"{used}; room for {_count_room(server)} more sender processes of up to {server.connections_of_a_process}"
+    return f"{used}; room for {_count_room(server)} more sender processes of up to {server.process_connections}"
 
 
 def _count_room(server: ServerUsage) -> int:
     """Count the processes whose connections are still free."""
-    return max(0, server.allowed_connections - server.connections) // server.connections_of_a_process
+    return max(0, server.allowed_connections - server.connections) // server.process_connections
 
 
 def _describe_senders(senders: SenderUsage) -> str:

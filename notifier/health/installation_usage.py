@@ -54,7 +54,7 @@ class ServerUsage:
 
     connections: int  # of clients, of all databases of the server
     allowed_connections: int  # without those that are reserved
-    connections_of_a_process: int  # the most that the settings allow
+    process_connections: int  # the most that the settings allow
     is_pooled: bool  # a pooler stands in between, and decides how many of them the server gets
     commits_per_second: float  # of this database, also of transactions that only read
     wal_per_second: float  # bytes, of the whole server
@@ -151,7 +151,7 @@ async def _read_server(database: Database, settings: Settings, seconds: float) -
     return ServerUsage(
         connections=last.used,
         allowed_connections=last.allowed,
-        connections_of_a_process=settings.database_connections,
+        process_connections=settings.database_connections,
         is_pooled=await database.is_pooled(),
         commits_per_second=(last.commits - first.commits) / elapsed,
         wal_per_second=(last.wal - first.wal) / elapsed,

@@ -70,15 +70,13 @@ class DelayedWakeup(Wakeup):
 
 
 class WakeupNotifier:
-    """Wakes this process's own sender at once, and the others by NOTIFY; call it after each commit.
+    """Wakes this process's own sender at once, and the others by NOTIFY; call it after each commit."""
 
-    `publish_hint` is called as well. It must not block.
-    """
+    publish_hint: Callable[[], None] | None = None  # wakes the senders of Celery workers; must not block
 
-    def __init__(self, database: Database, wake: Wakeup, publish_hint: Callable[[], None] | None = None) -> None:
+    def __init__(self, database: Database, wake: Wakeup) -> None:
         self._database = database
         self._wake = wake
-        self._publish_hint = publish_hint
         self._notifying: asyncio.Task[None] | None = None
         self._has_more = False
 
@@ -87,8 +85,8 @@ class WakeupNotifier:
         self._wake()
         if self._database.is_sqlite:  # there is no other process
             return
-        if self._publish_hint is not None:
-            self._publish_hint()
+        if self.publish_hint is not None:
+            self.publish_hint()
         self._has_more = True
         if self._notifying is None or self._notifying.done():
             self._notifying = asyncio.create_task(self._notify())

@@ -22,7 +22,7 @@ HINT_EXCHANGE = Exchange(HINT_NAME, type="fanout", delivery_mode="transient")
 BROKER_TIMEOUT_SECONDS = 2.0
 MIN_INTERVAL_SECONDS = 0.1
 """Between two hints of one process. Senders that are busy need none."""
-LONGEST_WAIT_SECONDS = 15.0
+_MAX_WAIT_SECONDS = 15.0
 """Before the next try, while the broker takes no hints."""
 CLOSE_TIMEOUT_SECONDS = 0.2
 
@@ -91,7 +91,7 @@ class HintPublisher:
             if not self._circuit.is_open:
                 metrics.HINT_CIRCUIT_OPEN.set(1)
                 get_logger().warning("hint_circuit_opened", error=type(error).__name__, reason=str(error))
-            self._circuit.open(type(error).__name__, needs_person=False, max_wait=LONGEST_WAIT_SECONDS)
+            self._circuit.open(type(error).__name__, needs_person=False, max_wait=_MAX_WAIT_SECONDS)
             return
         metrics.HINTS.labels("published").inc()
         if self._circuit.is_open:

@@ -1,16 +1,15 @@
 """The parts that every process has: settings, database, clock and wake-ups. This module is quick to import."""
 
 import asyncio
-import importlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from notifier.clock import Clock, SystemClock
 from notifier.db.connection_pool import divide_connections
 from notifier.db.database_clock import DatabaseClock
 from notifier.db.engine import Database
-from notifier.errors import ConfigurationError
+from notifier.lookup.standby_reader import StandbyReader
 from notifier.outbox.heartbeat import ThroughputEstimate
 from notifier.outbox.wakeup import Wakeup, WakeupNotifier
 from notifier.settings import Settings
@@ -28,6 +27,7 @@ class ProcessParts:
     exit_stack: AsyncExitStack  # closes what was opened on top of these parts
     announcer: WakeupNotifier  # wakes the senders of all processes when an entry becomes due
     throughput: ThroughputEstimate  # the throughput of this process's sender
+    standby: StandbyReader  # for what may be a few seconds old
 
     def receive_hint(self) -> None:
         """Wake the sender of this process, because its Celery worker has received a hint."""
@@ -44,12 +44,13 @@ async def open_process_parts(settings: Settings, *, has_api: bool = True) -> Asy
     has_console = has_api and settings.console.enabled
     shares = divide_connections(settings.database_connections, has_console=has_console)
     database = Database(settings.effective_database_url, shares=shares)
+    read_url = settings.database_read_url.get_secret_value() if settings.database_read_url and has_api else None
+    standby = StandbyReader(database, read_url)
     try:
         async with _run_clock(database) as clock:
             wakeup = Wakeup()
+            announcer = WakeupNotifier(database, wakeup)
             async with AsyncExitStack() as exit_stack:
-                publish_hint = exit_stack.enter_context(_open_hint_publisher(settings))
-                announcer = WakeupNotifier(database, wakeup, publish_hint)
                 exit_stack.push_async_callback(announcer.close)
                 yield ProcessParts(
                     settings=settings,
@@ -59,30 +60,11 @@ async def open_process_parts(settings: Settings, *, has_api: bool = True) -> Asy
                     exit_stack=exit_stack,
                     announcer=announcer,
                     throughput=ThroughputEstimate(),
+                    standby=standby,
                 )
     finally:
+        await standby.close()
         await database.close()
-
-
-@contextmanager
-def _open_hint_publisher(settings: Settings) -> Iterator[Callable[[], None] | None]:
-    """Publish hints for Celery workers until the block ends, if the settings name a broker.
-
-    Raises `ConfigurationError` without the library, or for a broker that Celery does not know.
-    """
-    if settings.celery.broker_url is None or settings.uses_sqlite:  # on SQLite there is no other process
-        yield None
-        return
-    try:
-        module = importlib.import_module("notifier.runtime.hint_publisher")
-        publisher = module.HintPublisher(settings.celery.broker_url.get_secret_value().strip())
-    except ModuleNotFoundError as error:
-        reason = f"NOTIFIER_CELERY__BROKER_URL needs {error.name}: pip install 'notifier-outbox[server,celery]'"
-        raise ConfigurationError(reason) from error
-    try:
-        yield publisher.request_hint
-    finally:
-        publisher.close()
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from sqlalchemy import make_url
 
 _FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 200\n"
 """Settings without durability, which costs time; these tests do not cut the power."""
+_MANY_CONNECTIONS = 300
 _MEMORY = Path("/dev/shm")
 _ROOMY = 4 * 1024**3
 
@@ -84,6 +85,14 @@ class OwnServer:
         """Start it again after `halt`, on the same socket."""
         self._server.ensure_postgres_running()
 
+    def start_on(self, address: str, subnet: str) -> None:
+        """Start it again after `halt`, so that it listens on this address, too, and trusts the subnet."""
+        with (self.data / "pg_hba.conf").open("a") as rules:
+            rules.write(f"host all all {subnet} trust\n")
+        options = f"-h {address} -k {self.data} -c max_connections={_MANY_CONNECTIONS}"
+        log = str(self.data / "log")
+        self.run_program("pg_ctl", "-w", "-D", str(self.data), "-l", log, "-o", options, "start")
+
     def halt(self, mode: str = "immediate") -> None:
         """Stop the server, by default like a crash."""
         self.run_program("pg_ctl", "-w", "-D", str(self.data), "-m", mode, "stop")
@@ -100,7 +109,11 @@ class OwnServer:
 
     def execute(self, statement: str) -> Any:
         """Run one statement outside any transaction, and return the first column of its first row, or None."""
-        return execute_statement(self.url("postgres"), statement)
+        return self.execute_in("postgres", statement)
+
+    def execute_in(self, name: str, statement: str) -> Any:
+        """Run one statement in a database of that name."""
+        return execute_statement(self.url(name), statement)
 
 
 def start_server() -> PostgresServer:

@@ -57,6 +57,21 @@ class StandbyServer:
         """The process id of the postmaster."""
         return int((self.data / "postmaster.pid").read_text().split()[0])
 
+    @property
+    def user(self) -> str | None:
+        """The system user of the server, if it is not that of the tests."""
+        return self._primary.user
+
+    @property
+    def is_running(self) -> bool:
+        """False after `halt` or `stop`."""
+        return (self.data / "postmaster.pid").exists()
+
+    def set_parameter(self, name: str, value: str) -> None:
+        """Change a parameter that needs no restart."""
+        self.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.execute("SELECT pg_reload_conf()")
+
     def pause_replay(self) -> None:
         """Show what is committed from now on to no reader of the standby. It is still received."""
         self.execute("SELECT pg_wal_replay_pause()")
@@ -88,7 +103,7 @@ class StandbyServer:
 
     def stop(self) -> None:
         """Stop it, let the primary forget it, and remove its files."""
-        if (self.data / "postmaster.pid").exists():
+        if self.is_running:
             self.halt()
         if self._primary.is_running:
             if self._synchronous:

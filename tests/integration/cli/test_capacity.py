@@ -44,7 +44,7 @@ async def test_it_counts_what_was_accepted_and_sent(sending: wiring.ProcessParts
     assert usage.server is not None
     assert (usage.senders.processes, usage.senders.hosts) == (1, 1)
     assert usage.senders.relay_connections == sending.settings.sender.concurrency  # fewer than the connections
-    assert usage.server.connections_of_a_process == sending.settings.database_connections
+    assert usage.server.process_connections == sending.settings.database_connections
     assert 0 < usage.server.connections <= usage.server.allowed_connections < 10_000
     assert usage.server.wal_per_second >= 0
 

@@ -84,7 +84,7 @@ async def test_the_whole_story_with_the_fewest_connections(
         database_url=role.url, database_connections=MIN_DATABASE_CONNECTIONS
     )
     async with installation.open_parts() as parts, wiring.run_sender(parts), installation.open_client(parts) as client:
-        slots = ReadSlots(parts.database)
+        slots = ReadSlots(parts.database, parts.standby)
         await asyncio.gather(*(_submit(client, number) for number in range(CALLERS)), _read_pages(slots))
         received = await relay.wait_for(CALLERS * MAILS)
         await api_caller.wait_until_drained(parts.database)

@@ -27,7 +27,7 @@ SENDERS = SenderUsage(processes=4, hosts=2, per_second=None, relay_connections=8
 SERVER = ServerUsage(
     connections=60,
     allowed_connections=400,
-    connections_of_a_process=22,
+    process_connections=22,
     is_pooled=False,
     commits_per_second=10,
     wal_per_second=1e6,
