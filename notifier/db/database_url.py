@@ -12,7 +12,6 @@ from urllib.parse import unquote
 from notifier.db.url_parameters import (
     READ_SESSION_TARGETS,
     SESSION_TARGETS,
-    WRITABLE_SESSION,
     UrlParameters,
     parse_parameters,
 )
@@ -138,11 +137,11 @@ def _parse_postgres(rest: str, session_targets: tuple[str, ...]) -> PostgresAddr
     values = dict(_parse_query(query))
     user, _, password = login.partition(":") if separator else ("", "", "")
     ours = {key: values.pop(key, "") for key in ("user", "password", "dbname", "database", "host", "port")}
-    addresses = _parse_hosts(unquote(hosts) or ours["host"], ours["port"])
-    if len(addresses) > 1 and WRITABLE_SESSION in session_targets:
-        values["target_session_attrs"] = values.get("target_session_attrs") or WRITABLE_SESSION
+    places = _parse_hosts(unquote(hosts) or ours["host"], ours["port"])
+    if len(places) > 1 and not values.get("target_session_attrs"):
+        values["target_session_attrs"] = session_targets[-1]
     return PostgresAddress(
-        hosts=addresses,
+        hosts=places,
         user=_check_control(unquote(user) or ours["user"]),
         password=_check_control(unquote(password) or ours["password"]),
         database=_check_control(unquote(name) or ours["dbname"] or ours["database"]),

@@ -9,11 +9,9 @@ from pathlib import Path
 TLS_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 SESSION_TARGETS = ("any", "primary", "read-write")
-"""Values of `target_session_attrs` that lead to a server that takes writes."""
+"""Values of `target_session_attrs` that lead to a server that takes writes. The last is used for several hosts."""
 READ_SESSION_TARGETS = ("any", "standby", "read-only")
-"""Its values for a server that is only read."""
-WRITABLE_SESSION = "read-write"
-"""The value of `target_session_attrs` if a URL for writing has several hosts and does not say which of them will do."""
+"""Its values for a server that is only read. The last is used for several hosts."""
 SYSTEM_CERTIFICATES = "system"
 """The value of `sslrootcert` that means the certificates of the operating system."""
 _FILES = frozenset({"sslcert", "sslkey", "sslcrl", "sslrootcert"})

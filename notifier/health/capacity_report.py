@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from notifier.db.engine import DIRECT_CONNECTIONS, INSPECTION_CONNECTIONS, POOLED_CONNECTIONS
 from notifier.health.capacity_model import (
     DATABASE_SHARE,
     SINGLE,
@@ -21,8 +20,6 @@ from notifier.statistics.hour_totals import BusyHour
 
 TEMPLATE = "receipt_inline"
 """The benchmark's mail whose costs are used: ten items, 10 KB of HTML."""
-CONNECTIONS_OF_A_SENDER = POOLED_CONNECTIONS + DIRECT_CONNECTIONS + INSPECTION_CONNECTIONS
-"""The most connections to the database that a sender process opens."""
 MEGABYTE = 1e6
 SQLITE_SENTENCE = (
     "SQLite: one process accepts and sends everything, on one host; for more, use PostgreSQL (NOTIFIER_DATABASE_URL)"
@@ -31,7 +28,8 @@ NEXT_STEPS: Mapping[CapacityLimit, str] = {
     CapacityLimit.DATABASE_CPU: "give the database more cores, submit in batches, and read searches from elsewhere;"
     " beyond one server, see cells in docs/scaling.md",
     CapacityLimit.WAL: "give the WAL a faster disk of its own, and send fewer variables with each mail",
-    CapacityLimit.CONNECTIONS: "raise max_connections, or put PgBouncer in front of PostgreSQL",
+    CapacityLimit.CONNECTIONS: "lower NOTIFIER_DATABASE_CONNECTIONS, raise max_connections, or put PgBouncer in"
+    " between",
     CapacityLimit.SENDERS: "start more sender processes: `notifier sender --processes N`, on more hosts if their cores"
     " are busy",
     CapacityLimit.RELAY: "ask the relay's operator for more connections and raise NOTIFIER_SMTP__MAX_CONNECTIONS with"
@@ -89,7 +87,7 @@ def _estimate_limits(
     usage: InstallationUsage, senders: SenderUsage, server: ServerUsage, cost: MailCost, cores: float | None
 ) -> list[LimitEstimate]:
     each = estimate_sender_process(cost)
-    room = max(0, server.allowed_connections - server.connections) // CONNECTIONS_OF_A_SENDER
+    room = max(0, server.allowed_connections - server.connections) // server.process_connections
     limits = {CapacityLimit.SENDERS: senders.processes * each, CapacityLimit.WAL: WAL_BYTES_PER_SECOND / cost.wal}
     if usage.relay_seconds:
         limits[CapacityLimit.RELAY] = estimate_relay(senders.relay_connections, usage.relay_seconds)
@@ -136,10 +134,10 @@ def _describe_wal(server: ServerUsage) -> str:
 
 
 def _describe_connections(server: ServerUsage) -> str:
-    room = max(0, server.allowed_connections - server.connections) // CONNECTIONS_OF_A_SENDER
+    room = max(0, server.allowed_connections - server.connections) // server.process_connections
     return (
         f"{server.connections} of {server.allowed_connections} to PostgreSQL are in use; room for {room} more sender"
-        f" processes of up to {CONNECTIONS_OF_A_SENDER}"
+        f" processes of up to {server.process_connections}"
     )
 
 

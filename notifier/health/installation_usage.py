@@ -50,6 +50,7 @@ class ServerUsage:
 
     connections: int  # of clients, of all databases of the server
     allowed_connections: int  # without those that are reserved
+    process_connections: int  # that the settings allow a process to open
     commits_per_second: float  # of this database, also of transactions that only read
     wal_per_second: float  # bytes, of the whole server
 
@@ -103,7 +104,7 @@ async def read_usage(
         waiting=waiting,
         busiest=busiest,
         senders=senders,
-        server=None if database.is_sqlite else await _read_server(database, seconds),
+        server=None if database.is_sqlite else await _read_server(database, settings, seconds),
     )
 
 
@@ -134,7 +135,7 @@ async def _read_senders(connection: AsyncConnection, settings: Settings) -> Send
     )
 
 
-async def _read_server(database: Database, seconds: float) -> ServerUsage:
+async def _read_server(database: Database, settings: Settings, seconds: float) -> ServerUsage:
     readings = []
     for pause in (seconds, 0.0):
         async with database.inspect() as connection:
@@ -145,6 +146,7 @@ async def _read_server(database: Database, seconds: float) -> ServerUsage:
     return ServerUsage(
         connections=last.used,
         allowed_connections=last.allowed,
+        process_connections=settings.database_connections,
         commits_per_second=(last.commits - first.commits) / elapsed,
         wal_per_second=(last.wal - first.wal) / elapsed,
     )

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from uuid import UUID
@@ -21,7 +21,6 @@ from chaos import final_state
 from chaos.chaos_scene import Scene
 from chaos.fleet import Fleet
 from chaos.load_generator import fill
-from chaos.open_transaction import LOCKED
 from chaos.relay_log import Event, Name
 from chaos.relay_script import Pace
 from chaos.size import LONG, size
@@ -125,16 +124,15 @@ async def _wait_for_holders(database: Database) -> dict[str, Holders]:
 
 
 @contextmanager
-def _unfinished_settlement(fleet: Fleet, network: Network, holders: Holders) -> Iterator[None]:
-    """Run a process on the dead machine that holds locks as if it were settling some of its entries."""
-    command = [sys.executable, "-m", "chaos.open_transaction", fleet.settings["DATABASE_URL"], str(holders.ids[0])]
+def _unfinished_settlement(fleet: Fleet, network: Network) -> Iterator[UUID]:
+    """Run one more sender on the dead machine, which is settling some entries until the machine dies; its id."""
+    command = [sys.executable, "-m", "chaos.open_transaction", fleet.settings["DATABASE_URL"]]
     env = os.environ | {"PYTHONPATH": os.pathsep.join((str(TESTS), os.environ.get("PYTHONPATH", "")))}
     run = partial(subprocess.Popen, command, env=env, stdout=subprocess.PIPE, text=True)
     with start_on(network[DEAD], run) as running:
         try:
             assert running.stdout is not None
-            assert running.stdout.readline() == f"{LOCKED}\n"
-            yield
+            yield UUID(running.stdout.readline().strip())
         finally:
             running.kill()
 
@@ -151,7 +149,8 @@ async def test_one_is_cut_off_and_one_loses_its_power(fleet: Fleet, network: Net
     await _start_senders(fleet, network)
     holders = await _wait_for_holders(scene.database)
     await wait_until(lambda: scene.taken() >= BEFORE)
-    with _unfinished_settlement(fleet, network, holders[DEAD]) if LONG else nullcontext():
+    with _unfinished_settlement(fleet, network) if LONG else nullcontext() as settling:
+        holders[DEAD] = replace(holders[DEAD], ids=[*holders[DEAD].ids, *([settling] if settling else [])])
         for name in (CUT, DEAD):
             network.cut(name)
         began = time.monotonic()

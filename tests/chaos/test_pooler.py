@@ -10,7 +10,7 @@ from chaos.chaos_scene import Scene
 from chaos.failover import check_failover
 from chaos.size import LONG
 from chaos.test_kills import Storm
-from support.pgbouncer import QUICK_FAILOVER, PgBouncer
+from support.pgbouncer import PgBouncer, read_failover_settings
 from support.postgres_cluster import OwnServer
 from support.seeded_installation import Keys
 from support.silent_host import SilentHost
@@ -22,7 +22,7 @@ long_only = pytest.mark.skipif(not LONG, reason="a variant of another test, only
 
 @pytest.fixture
 def pooler(durable_server: OwnServer) -> Iterator[PgBouncer]:
-    with PgBouncer(durable_server, "transaction", SERVER_CONNECTIONS, more=QUICK_FAILOVER) as running:
+    with PgBouncer(durable_server, "transaction", SERVER_CONNECTIONS, more=read_failover_settings()) as running:
         yield running
 
 

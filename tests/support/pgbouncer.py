@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import make_url
 
 from support import notifier_process
+from support.document_blocks import list_blocks
 from support.postgres_cluster import PostgresServer
 from support.standby_server import StandbyServer
 
@@ -31,16 +32,6 @@ pool_mode = {mode}
 default_pool_size = {size}
 {more}
 """
-QUICK_FAILOVER = """
-server_login_retry = 1
-server_connect_timeout = 3
-query_wait_timeout = 20
-tcp_keepalive = 1
-tcp_keepidle = 1
-tcp_keepintvl = 1
-tcp_user_timeout = 5000
-"""
-"""The settings that `docs/operations.md` recommends for a failover."""
 
 
 class PgBouncer:
@@ -114,3 +105,9 @@ class PgBouncer:
                     return
             time.sleep(0.02)
         raise AssertionError(f"PgBouncer does not listen (exit {self._popen.poll()})")
+
+
+def read_failover_settings() -> str:
+    """Read the lines that `docs/operations.md` recommends for a failover."""
+    (block,) = list_blocks("docs/operations.md", "ini")
+    return block.text

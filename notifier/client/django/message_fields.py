@@ -29,11 +29,13 @@ MAX_KEY_LENGTH = 250  # leaves room for the number of a mail
 
 
 def map_message(message: EmailMessage) -> list[BatchItem]:
-    """Map a message to one notification, or, if it has only bcc, to one for each address.
+    """Map a message to one notification, or, if it has only bcc, to one for each address; to none without recipients.
 
     Raises `MailSendError`, and Django's `BadHeaderError` for a line break in a header.
     """
     _check_class(message)
+    if not (mails := _assign_recipients(message)):
+        return []
     headers = _read_headers(message.extra_headers)
     key = headers.pop("idempotency-key", None)
     fields: BatchItem = {
@@ -43,7 +45,6 @@ def map_message(message: EmailMessage) -> list[BatchItem]:
         "attachments": [*_map_attachments(message)],
         "headers": _check_headers(headers, message.extra_headers),
     }
-    mails = _assign_recipients(message)
     return [fields | mail | {"idempotency_key": _number_key(key, index)} for index, mail in enumerate(mails)]
 
 

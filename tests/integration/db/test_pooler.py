@@ -80,6 +80,16 @@ async def test_nothing_is_left_on_the_server(postgres_installation: Installation
     await database.close()
 
 
+async def test_the_first_of_two_poolers_is_away(postgres_installation: Installation, pooler: PgBouncer) -> None:
+    """With two poolers in the URL, the one that answers is used, and is known to be one."""
+    url = pooler.url(postgres_installation.settings.effective_database_url)
+    database = Database(url.replace("@", "@127.0.0.1:1,"))
+    async with database.write_statement() as connection:
+        await connection.execute(text("SELECT CAST(:one AS int) AS one"), {"one": 1})
+    assert await database.is_pooled()
+    await database.close()
+
+
 @pytest.mark.parametrize("parameter", ["", "&pgbouncer=true", "&pgbouncer=false"])
 async def test_without_a_pooler_statements_stay_prepared(postgres_installation: Installation, parameter: str) -> None:
     """Without a pooler, statements are prepared, unless the URL says that there is one."""

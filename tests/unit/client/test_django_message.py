@@ -115,6 +115,11 @@ def test_recipients(to: list[str], cc: list[str], bcc: list[str], mails: list[An
     assert [(mail["to"], mail.get("cc", []), mail.get("bcc", [])) for mail in mapped] == mails
 
 
+def test_a_message_to_nobody_has_no_faults() -> None:
+    """Nobody gets it, so that its missing subject does not matter either."""
+    assert map_message(EmailMessage(to=["", None])) == []
+
+
 def test_headers() -> None:
     """From and Reply-To have their fields, Idempotency-Key is the key, and the others stay headers."""
     headers = {"From": "a@shop.example", "reply-to": "b@shop.example", "X-Order": 7, "List-Id": "<l.shop.example>"}

@@ -110,6 +110,8 @@ def test_other_parameters() -> None:
     assert _postgres("postgresql://u@h/d?connect_timeout=0").parameters.connect_timeout is None
     silences = [_postgres(f"postgresql://u@h/d?{query}").parameters.silence_timeout for query in ("", *SILENCES)]
     assert silences == [None, *SILENCES.values()]
+    assert _postgres("postgresql://u@h1,h2/d").parameters.session == "read-write"
+    assert _postgres("postgresql://u@h1,h2/d?target_session_attrs=any").parameters.session == "any"
     for query, pooled in (("pgbouncer=true", True), ("pgbouncer=false", False), ("statement_cache_size=0", True)):
         assert _postgres(f"postgresql://u@h/d?{query}").parameters.is_pooled is pooled
 

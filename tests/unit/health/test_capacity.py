@@ -16,7 +16,7 @@ from notifier.health.capacity_model import (
     estimate_shared_machine,
     read_measurement,
 )
-from notifier.health.capacity_report import CONNECTIONS_OF_A_SENDER, NEXT_STEPS, CapacityReport, build_report
+from notifier.health.capacity_report import NEXT_STEPS, CapacityReport, build_report
 from notifier.health.installation_usage import InstallationUsage, SenderUsage, ServerUsage
 from notifier.statistics.waiting_mail import WaitingMail
 
@@ -24,7 +24,9 @@ COST = MailCost(
     database=0.0001, api=0.0004, sender=0.0002, renderer=0.0001, wal=2000, api_connections=5, sender_connections=10
 )
 SENDERS = SenderUsage(processes=4, hosts=2, per_second=None, relay_connections=80, limited=0, outages=0)
-SERVER = ServerUsage(connections=60, allowed_connections=400, commits_per_second=10, wal_per_second=1e6)
+SERVER = ServerUsage(
+    connections=60, allowed_connections=400, process_connections=22, commits_per_second=10, wal_per_second=1e6
+)
 USAGE = InstallationUsage(
     accepted_per_second=2,
     sent_per_second=1,
@@ -103,7 +105,7 @@ def test_a_small_database_ends_first() -> None:
 
 def test_no_room_for_another_process() -> None:
     """The room for connections is counted in whole sender processes; none is left when fewer connections are free."""
-    full = replace(SERVER, connections=401 - CONNECTIONS_OF_A_SENDER)
+    full = replace(SERVER, connections=401 - SERVER.process_connections)
     report = build_report(replace(USAGE, server=full), 64)
     assert "room for 0 more sender processes" in dict(report.lines)["connections"]
     rates = {limit.limit: limit.mails_per_second for limit in report.limits}
