@@ -9,15 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import Float, bindparam, delete, select, text
+from sqlalchemy import Float, bindparam, delete, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.clock import Clock
 from notifier.db.engine import Database
-from notifier.db.tables import OutboxEntry, SenderProcess, get_columns
+from notifier.db.tables import SenderProcess, get_columns
 from notifier.errors import DatabaseUnavailableError
 from notifier.outbox.journal import Journal
-from notifier.states import EntryState
 
 WINDOW_SECONDS = 300
 """Seconds that are remembered."""
@@ -122,7 +121,7 @@ JUDGE_SILENCE_SHARE = 0.5
 """After this part of that time without a beat of its own, a process starts to judge others anew."""
 OWN_TIMEOUT_SHARE = 0.8
 """After this part of that time without a beat a process stops writing bodies, before others consider it dead."""
-_entry, _process = get_columns(OutboxEntry), get_columns(SenderProcess)
+_process = get_columns(SenderProcess)
 
 # Write this process's beat and throughput (a row that others have deleted comes back); return the others' last beats.
 _BEAT = text("""
@@ -225,9 +224,5 @@ class SenderIdentity:
 
 
 async def delete_sender_process(connection: AsyncConnection, boot_id: UUID) -> None:
-    """Delete the row of a process that has ended.
-
-    It stays while the process has leases: those that its last transaction still locks are rescued after the next beat.
-    """
-    leases = select(_entry.id).where(_entry.state == EntryState.LEASED, _entry.leased_by == boot_id)
-    await connection.execute(delete(SenderProcess).where(_process.id == boot_id, ~leases.exists()))
+    """Delete the row of a process that has ended."""
+    await connection.execute(delete(SenderProcess).where(_process.id == boot_id))

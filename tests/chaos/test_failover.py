@@ -16,7 +16,7 @@ from chaos.chaos_scene import Scene
 from chaos.failover import SETTINGS, check_failover
 from chaos.process_tree import list_descendants
 from chaos.relay_script import Pace
-from chaos.size import size
+from chaos.size import long_only, size
 from chaos.test_database import CUT
 from support.postgres_cluster import OwnServer, execute_statements
 from support.seeded_installation import WELCOME, Keys
@@ -46,11 +46,15 @@ async def test_a_promoted_standby(
         await check_failover(scene, harm)
 
 
-@pytest.mark.timeout(size(300, 600))
+@long_only
+@pytest.mark.timeout(600)
 async def test_a_primary_that_goes_silent(
     durable_database: tuple[str, Keys], durable_server: OwnServer, standby: StandbyServer, tmp_path: Path
 ) -> None:
-    """The primary's host vanishes from the network, as without power: no connection to it is ever closed."""
+    """The primary's host vanishes from the network, as without power: no connection to it is ever closed.
+
+    The short form is `integration/db/test_silent_host.py`.
+    """
     url, keys = durable_database
     async with SilentHost(url) as old, SilentHost(standby.url("postgres")) as new:
 

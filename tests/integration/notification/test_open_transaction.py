@@ -27,7 +27,7 @@ async def test_mail_that_it_locks_is_rescued_once_the_transaction_ends(postgres_
         with capture_logs() as logs:
 
             def is_passed_over() -> bool:
-                return any(line["event"] == "sender_died" for line in logs)
+                return any(line["event"] == "leases_locked" for line in logs)
 
             async with wiring.run_sender(parts):
                 async with parts.database.write() as left_open:

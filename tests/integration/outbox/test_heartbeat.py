@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import text
 from support import postgres_cluster
 from support.manual_clock import ManualClock
-from support.queue_driver import ALL, QueueDriver
 from support.seeded_installation import Installation
 
 from notifier.db import migrations
@@ -125,24 +124,6 @@ async def test_a_deleted_process_comes_back(first: Heartbeat, other: Heartbeat, 
     await other.beat()
     async with database.read() as connection:
         assert (await connection.execute(text("SELECT count(*) FROM sender_process"))).scalar_one() == 1
-
-
-async def test_a_dead_process_is_remembered_while_it_has_leases(other: Heartbeat, database: Database) -> None:
-    """What a rescue had to pass over, because it was locked, is rescued after a later beat."""
-    await other.beat()
-    queue = QueueDriver(database, holder=other.boot_id)
-    await queue.enqueue()
-    await queue.claim()
-
-    async def is_remembered() -> bool:
-        async with database.write() as connection:
-            await heartbeat.delete_sender_process(connection, other.boot_id)
-            query = text("SELECT count(*) FROM sender_process WHERE id = :id")
-            return bool((await connection.execute(query, {"id": other.boot_id})).scalar_one())
-
-    assert await is_remembered()
-    await queue.rescue(ALL)
-    assert not await is_remembered()
 
 
 @pytest.mark.timeout(60)
