@@ -156,7 +156,7 @@ def _describe_senders(senders: SenderUsage) -> str:
         if senders.per_second is None
         else f"{senders.per_second:,.0f} mails/s together while mail waited"
     )
-    return f"{senders.processes} processes on {senders.hosts} hosts; {rate}"
+    return f"processes: {senders.processes}, hosts: {senders.hosts}; {rate}"
 
 
 def _describe_relay(usage: InstallationUsage, senders: SenderUsage) -> str:
