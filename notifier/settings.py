@@ -31,7 +31,7 @@ from notifier.setting_values import (
 from notifier.smtp_settings import SmtpSettings
 
 MAX_SECONDS = 7 * 86_400
-MIN_DATABASE_CONNECTIONS, DEFAULT_DATABASE_CONNECTIONS = 5, 22
+MIN_DATABASE_CONNECTIONS, DEFAULT_DATABASE_CONNECTIONS = 6, 22
 
 
 class RecipientsMode(StrEnum):
@@ -216,7 +216,7 @@ class Settings(LogSettings):
     database_connections: Annotated[int, AfterValidator(_check_database_connections)] = Field(
         DEFAULT_DATABASE_CONNECTIONS,
         le=500,
-        description="Most connections that each process opens to PostgreSQL; at least 5.",
+        description="Most connections that each process opens to PostgreSQL; at least 6.",
     )
     data_dir: Path = Field(Path("var"), description="Directory for SQLite, locks, and the journals of senders.")
     from_: str = Field(

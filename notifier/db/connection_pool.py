@@ -22,10 +22,11 @@ class ConnectionShares:
 
 
 def divide_connections(total: int, *, has_console: bool = True) -> ConnectionShares:
-    """Divide the connections of a process among its pools (docs/decisions/connections.md). `total`: at least 5."""
+    """Divide the connections of a process among its pools (docs/decisions/connections.md). `total`: at least 6."""
     inspection = max(1, total * _INSPECTION_PARTS // _PARTS)
     staff = max(1, total * _STAFF_PARTS // _PARTS) if has_console else 0
-    ordinary = max(2, total * _ORDINARY_PARTS // _PARTS)  # one of them may listen all the time
+    # One may listen all the time, and to save a schedule takes one for the transaction and one for the template.
+    ordinary = max(3, total * _ORDINARY_PARTS // _PARTS)
     direct = total - inspection - staff - ordinary
     return ConnectionShares(ordinary=ordinary, direct=direct, inspection=inspection, staff=staff)
 

@@ -28,8 +28,8 @@ NEXT_STEPS: Mapping[CapacityLimit, str] = {
     CapacityLimit.DATABASE_CPU: "give the database more cores, submit in batches, and read searches from elsewhere;"
     " beyond one server, see cells in docs/scaling.md",
     CapacityLimit.WAL: "give the WAL a faster disk of its own, and send fewer variables with each mail",
-    CapacityLimit.CONNECTIONS: "lower NOTIFIER_DATABASE_CONNECTIONS, raise max_connections, or put PgBouncer in"
-    " between",
+    CapacityLimit.CONNECTIONS: "raise max_connections, lower NOTIFIER_DATABASE_CONNECTIONS, or put PgBouncer in front"
+    " of PostgreSQL",
     CapacityLimit.SENDERS: "start more sender processes: `notifier sender --processes N`, on more hosts if their cores"
     " are busy",
     CapacityLimit.RELAY: "ask the relay's operator for more connections and raise NOTIFIER_SMTP__MAX_CONNECTIONS with"
@@ -75,9 +75,12 @@ def build_report(usage: InstallationUsage, database_cores: float | None) -> Capa
         ("senders", _describe_senders(usage.senders)),
         ("relay", _describe_relay(usage, usage.senders)),
     ]
-    first = limits[0]
+    first, now = limits[0], max(usage.accepted_per_second, usage.sent_per_second)
     return CapacityReport(
-        lines=[*lines, ("first limit", f"{first.limit}, at about {first.mails_per_second:,.0f} mails/s")],
+        lines=[
+            *lines,
+            ("first limit", f"{first.limit}, at about {first.mails_per_second:,.0f} mails/s; {now:,.1f}/s now"),
+        ],
         limits=limits,
         next_step=NEXT_STEPS[first.limit],
     )
@@ -87,14 +90,14 @@ def _estimate_limits(
     usage: InstallationUsage, senders: SenderUsage, server: ServerUsage, cost: MailCost, cores: float | None
 ) -> list[LimitEstimate]:
     each = estimate_sender_process(cost)
-    room = max(0, server.allowed_connections - server.connections) // server.process_connections
     limits = {CapacityLimit.SENDERS: senders.processes * each, CapacityLimit.WAL: WAL_BYTES_PER_SECOND / cost.wal}
     if usage.relay_seconds:
         limits[CapacityLimit.RELAY] = estimate_relay(senders.relay_connections, usage.relay_seconds)
     if senders.per_second is not None:  # measured, so it is the truth about the lower of the two
         lower = min((CapacityLimit.RELAY, CapacityLimit.SENDERS), key=lambda name: limits.get(name, float("inf")))
         limits[lower] = senders.per_second
-    limits[CapacityLimit.CONNECTIONS] = (senders.processes + room) * each
+    if not server.is_pooled:
+        limits[CapacityLimit.CONNECTIONS] = (senders.processes + _count_room(server)) * each
     if cores is not None:
         limits[CapacityLimit.DATABASE_CPU] = estimate_database(cost, cores).per_second
     estimates = [LimitEstimate(limit=limit, mails_per_second=rate) for limit, rate in limits.items()]
@@ -134,11 +137,15 @@ def _describe_wal(server: ServerUsage) -> str:
 
 
 def _describe_connections(server: ServerUsage) -> str:
-    room = max(0, server.allowed_connections - server.connections) // server.process_connections
-    return (
-        f"{server.connections} of {server.allowed_connections} to PostgreSQL are in use; room for {room} more sender"
-        f" processes of up to {server.process_connections}"
-    )
+    used = f"{server.connections} of {server.allowed_connections} to PostgreSQL are in use"
+    if server.is_pooled:
+        return f"{used}; a pooler decides how many it opens"
+    return f"{used}; room for {_count_room(server)} more sender processes of up to {server.process_connections}"
+
+
+def _count_room(server: ServerUsage) -> int:
+    """Count the processes whose connections are still free."""
+    return max(0, server.allowed_connections - server.connections) // server.process_connections
 
 
 def _describe_senders(senders: SenderUsage) -> str:
@@ -149,7 +156,7 @@ def _describe_senders(senders: SenderUsage) -> str:
         if senders.per_second is None
         else f"{senders.per_second:,.0f} mails/s together while mail waited"
     )
-    return f"{senders.processes} processes on {senders.hosts} hosts; {rate}"
+    return f"processes: {senders.processes}, hosts: {senders.hosts}; {rate}"
 
 
 def _describe_relay(usage: InstallationUsage, senders: SenderUsage) -> str:

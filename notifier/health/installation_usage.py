@@ -33,11 +33,15 @@ _notification, _attempt, _sender = get_columns(Notification), get_columns(Attemp
 _SENT = select(_attempt.id, _attempt.duration_ms).where(
     _attempt.outcome == OutcomeName.ACCEPTED, _attempt.relay != SIMULATOR_RELAY, _attempt.duration_ms.is_not(None)
 )
-# The WAL is the whole server's. A standby writes none, and has received as much.
+# The WAL is the whole server's. A standby writes none, and has received as much. A role that may not see other roles'
+# sessions sees their databases, but not which are background processes.
 _SERVER = text("""
-SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
-       - coalesce(current_setting('reserved_connections', true)::int, 0) AS allowed,
-       (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS used,
+SELECT least(current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+           - coalesce(current_setting('reserved_connections', true)::int, 0),
+         (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user),
+         (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database())) AS allowed,
+       (SELECT count(*) FROM pg_stat_activity
+        WHERE datname IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend') AS used,
        (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()) AS commits,
        pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
                        '0/0')::float8 AS wal,
@@ -50,7 +54,8 @@ class ServerUsage:
 
     connections: int  # of clients, of all databases of the server
     allowed_connections: int  # without those that are reserved
-    process_connections: int  # that the settings allow a process to open
+    process_connections: int  # the most that the settings allow
+    is_pooled: bool  # a pooler stands in between, and decides how many of them the server gets
     commits_per_second: float  # of this database, also of transactions that only read
     wal_per_second: float  # bytes, of the whole server
 
@@ -147,6 +152,7 @@ async def _read_server(database: Database, settings: Settings, seconds: float) -
         connections=last.used,
         allowed_connections=last.allowed,
         process_connections=settings.database_connections,
+        is_pooled=await database.is_pooled(),
         commits_per_second=(last.commits - first.commits) / elapsed,
         wal_per_second=(last.wal - first.wal) / elapsed,
     )

@@ -5,21 +5,18 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx2
 import pytest
 from celery import Celery
 from chaos import load_generator
 from chaos.process_tree import is_alive, list_descendants
-from kombu import Producer
 from pydantic import SecretStr
-from support import api_caller, notifier_process
-from support.celery_worker import OPTIONS, CeleryWorker
+from support import api_caller, hosting_worker, notifier_process
+from support.celery_worker import OPTIONS
 from support.document_blocks import list_blocks
+from support.hosting_worker import APPLICATION
 from support.pgbouncer import PgBouncer
 from support.polling import poll_until, wait_until
 from support.postgres_cluster import PostgresServer
@@ -28,9 +25,8 @@ from support.scripted_relay import HOLD, ScriptedRelay
 from support.seeded_installation import Installation
 
 from notifier.db.engine import Database
-from notifier.runtime.hint_publisher import HINT_EXCHANGE, HINT_NAME, open_connection
+from notifier.runtime.hint_publisher import HINT_NAME
 
-APPLICATION = "notifier.celery"
 IN_FLIGHT = "ada@example.com"
 
 
@@ -54,69 +50,6 @@ def env(
     return notifier_process.without_coverage(notifier_process.build_environment(tmp_path, **settings))
 
 
-@asynccontextmanager
-async def running(env: dict[str, str], *options: str) -> AsyncIterator[CeleryWorker]:
-    """Run a worker until the end of the block; its senders are ready."""
-    folder = Path(env["NOTIFIER_DATA_DIR"])
-    worker = CeleryWorker(APPLICATION, folder, env, concurrency=1, options=options)
-    await asyncio.to_thread(worker.__enter__)
-    try:
-        await wait_until(lambda: "sender ready\n" in worker.printed)
-        yield worker
-    finally:
-        await asyncio.to_thread(worker.__exit__)
-
-
-def descendants(worker: CeleryWorker, word: bytes) -> list[int]:
-    """The descendants of a worker with this word in their command."""
-    return [pid for pid in list_descendants(worker.pid) if word in Path(f"/proc/{pid}/cmdline").read_bytes()]
-
-
-def senders(worker: CeleryWorker) -> list[int]:
-    """The sender processes of a worker."""
-    return descendants(worker, b"sender\0")
-
-
-async def stats(redis: RedisServer) -> dict[str, Any]:
-    """What `celery inspect stats` shows of the only worker about its senders."""
-    inspect = Celery(broker=redis.url).control.inspect(timeout=20, limit=1)
-
-    async def ask() -> dict[str, Any] | None:
-        (answer,) = (await asyncio.to_thread(inspect.stats) or {"": {}}).values()
-        senders: dict[str, Any] | None = answer.get("notifier")
-        return senders
-
-    return await poll_until(ask)
-
-
-async def has_hints(redis: RedisServer, count: int) -> bool:
-    """True once the only worker has got that many hints."""
-    return bool((await stats(redis))["hints"] >= count)
-
-
-async def count_received(port: int) -> float:
-    """Count how often hints have woken the sender with this metrics port."""
-    async with httpx2.AsyncClient(timeout=20) as client:
-        text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
-    (line,) = [line for line in text.splitlines() if line.startswith('notifier_hints_total{outcome="received"}')] or [
-        "0"
-    ]
-    return float(line.rpartition(" ")[2])
-
-
-async def has_received(port: int, count: float) -> bool:
-    """True once hints have woken the sender that often."""
-    return await count_received(port) >= count
-
-
-def publish_hints(url: str, count: int) -> None:
-    """Publish the same hint several times."""
-    with open_connection(url) as connection:
-        producer = Producer(connection.channel(), exchange=HINT_EXCHANGE, routing_key=HINT_NAME)
-        for _ in range(count):
-            producer.publish([[], {}, {}], headers={"lang": "py", "task": HINT_NAME, "id": "the-same"})
-
-
 async def submit(installation: Installation, *recipients: str) -> None:
     """Queue a mail to each recipient."""
     await load_generator.fill(installation.settings.effective_database_url, installation.keys.shop, iter(recipients))
@@ -132,20 +65,41 @@ async def test_a_worker_sends_replaces_a_dead_sender_and_stops_in_order(
     env: dict[str, str], redis: RedisServer, postgres_installation: Installation, relay: ScriptedRelay
 ) -> None:
     """`inspect stats` shows the senders; a killed one is replaced and sends on; SIGTERM ends all, and exits with 0."""
-    async with running(env) as worker:
+    async with hosting_worker.run_worker(env) as worker:
         await submit(postgres_installation, "first@example.com")
         await relay.wait_for(1)
-        (pid,) = senders(worker)
-        assert await stats(redis) == {"senders": [{"pid": pid, "starts": 1}], "hints": 0}
+        (pid,) = hosting_worker.list_senders(worker)
+        assert await hosting_worker.read_stats(redis) == {"senders": [{"pid": pid, "starts": 1}], "hints": 0}
         os.kill(pid, signal.SIGKILL)
         await submit(postgres_installation, "second@example.com")
         await relay.wait_for(2)
-        (replacing,) = senders(worker)
-        assert (await stats(redis))["senders"] == [{"pid": replacing, "starts": 2}]
+        (replacing,) = hosting_worker.list_senders(worker)
+        assert (await hosting_worker.read_stats(redis))["senders"] == [{"pid": replacing, "starts": 2}]
         left = list_descendants(worker.pid)
         assert await asyncio.to_thread(worker.stop) == 0
     assert replacing != pid
     assert not any(map(is_alive, left))
+
+
+async def test_flower_and_a_person_at_the_terminal_see_hints(env: dict[str, str], redis: RedisServer) -> None:
+    """`celery call` publishes a hint that reaches the worker, and with `--task-events` each hint is an event."""
+    async with hosting_worker.run_worker(env, "--pool", "solo", "--task-events") as worker:
+        command = [sys.executable, "-m", "celery", "--app", APPLICATION, "call", HINT_NAME]
+        folder = Path(env["NOTIFIER_DATA_DIR"])
+        await asyncio.to_thread(subprocess.run, command, env=env, cwd=folder, check=True, capture_output=True)
+        await poll_until(lambda: hosting_worker.has_hints(redis, 1))
+        events: list[str] = []
+        watching = asyncio.create_task(asyncio.to_thread(hosting_worker.watch_events, redis.url, events))
+
+        async def has_event() -> bool:
+            await asyncio.to_thread(
+                hosting_worker.publish_hints, redis.url, 1
+            )  # an event before the watch begins is not seen
+            return "task-succeeded" in events
+
+        await poll_until(has_event)
+        await watching
+        assert await asyncio.to_thread(worker.stop) == 0
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
@@ -153,31 +107,31 @@ async def test_a_worker_of_any_pool_ends_its_senders_when_it_is_told_to_shut_dow
     env: dict[str, str], redis: RedisServer, postgres_installation: Installation, relay: ScriptedRelay, pool: str
 ) -> None:
     """Two senders share the mails; `control.shutdown` ends the worker, and its senders before it."""
-    async with running(env | {"NOTIFIER_CELERY__SENDERS": "2"}, "--pool", pool) as worker:
+    async with hosting_worker.run_worker(env | {"NOTIFIER_CELERY__SENDERS": "2"}, "--pool", pool) as worker:
         await submit(postgres_installation, *(f"user{number}@example.com" for number in range(20)))
         assert len({mail.recipient for mail in await relay.wait_for(20)}) == 20
         await wait_until(lambda: worker.printed.count("sender ready\n") == 2)
         left = list_descendants(worker.pid)
-        assert len(senders(worker)) == 2
+        assert len(hosting_worker.list_senders(worker)) == 2
         await asyncio.to_thread(Celery(broker=redis.url).control.shutdown)
         assert await asyncio.to_thread(worker.wait) == 0
         assert not any(map(is_alive, left))
 
 
-async def test_no_sender_outlives_a_killed_worker_though_its_pool_does(env: dict[str, str], redis: RedisServer) -> None:
-    """A child that the pool forked later still runs, and must not hold the pipe that keeps the sender running."""
-    async with running(env) as worker:
-        (sender,), (first,) = senders(worker), descendants(worker, b"celery\0")
+async def test_no_sender_outlives_a_killed_worker(env: dict[str, str], redis: RedisServer) -> None:
+    """Only the main process holds the pipe that keeps a sender running, and not the children that its pool forks."""
+    async with hosting_worker.run_worker(env) as worker:
+        (sender,), (first,) = hosting_worker.list_senders(worker), hosting_worker.list_processes(worker, b"celery\0")
         rendering = list_descendants(sender)
         assert rendering
         await asyncio.to_thread(Celery(broker=redis.url).control.pool_grow, 1, reply=True, timeout=20, limit=1)
-        await wait_until(lambda: len(descendants(worker, b"celery\0")) == 2)
-        (child,) = set(descendants(worker, b"celery\0")) - {first}
-        os.kill(child, signal.SIGSTOP)  # otherwise it ends by itself when its worker is gone
+        await wait_until(lambda: len(hosting_worker.list_processes(worker, b"celery\0")) == 2)
+        (child,) = set(hosting_worker.list_processes(worker, b"celery\0")) - {first}
+        pipe = hosting_worker.find_pipe(sender)
+        await wait_until(lambda: not hosting_worker.can_write(child, pipe))  # it closes the pipe after the fork
+        assert hosting_worker.can_write(worker.pid, pipe)
         os.kill(worker.pid, signal.SIGKILL)
         await wait_until(lambda: not any(map(is_alive, {sender, *rendering})))
-        assert is_alive(child)
-        worker.kill()
 
 
 async def test_a_warm_shutdown_finishes_what_is_in_flight(
@@ -185,7 +139,7 @@ async def test_a_warm_shutdown_finishes_what_is_in_flight(
 ) -> None:
     """SIGTERM comes between the dot and its reply: the worker waits for it, and the mail is sent."""
     relay.say(IN_FLIGHT, "DOT", f"{HOLD}250 2.0.0 queued")
-    async with running(env) as worker:
+    async with hosting_worker.run_worker(env) as worker:
         await submit(postgres_installation, IN_FLIGHT)
         await relay.wait_for_bodies(1)
         left = list_descendants(worker.pid)
@@ -210,7 +164,7 @@ async def test_a_second_signal_ends_a_worker_at_once(
 ) -> None:
     """While a warm shutdown waits for a reply that never comes, SIGQUIT kills the sender."""
     relay.say(IN_FLIGHT, "DOT", f"{HOLD}250 2.0.0 queued")
-    async with running(env | {"NOTIFIER_SENDER__GRACE": "3600"}) as worker:
+    async with hosting_worker.run_worker(env | {"NOTIFIER_SENDER__GRACE": "3600"}) as worker:
         await submit(postgres_installation, IN_FLIGHT)
         await relay.wait_for_bodies(1)
         left = list_descendants(worker.pid)
@@ -237,21 +191,21 @@ async def test_hints_wake_a_sender_behind_a_pooler_however_often_they_come(
             database_url=SecretStr(url), celery={"broker_url": SecretStr(redis.url)}
         )
         settings = {"NOTIFIER_DATABASE_URL": url, "NOTIFIER_SENDER__METRICS_PORT": str(port)}
-        async with running(env | settings) as worker, installation.open_parts() as parts:
+        async with hosting_worker.run_worker(env | settings) as worker, installation.open_parts() as parts:
             async with installation.open_client(parts) as client:
                 await api_caller.submit_mail(client)
             await relay.wait_for(1)
-            await poll_until(lambda: count_received(port))
-            (sender,), hints = senders(worker), (await stats(redis))["hints"]
-            before = await count_received(port)
+            await poll_until(lambda: hosting_worker.count_received(port))
+            (sender,), hints = hosting_worker.list_senders(worker), (await hosting_worker.read_stats(redis))["hints"]
+            before = await hosting_worker.count_received(port)
             os.kill(sender, signal.SIGSTOP)
-            await asyncio.to_thread(publish_hints, redis.url, 10)
-            await poll_until(lambda: has_hints(redis, hints + 10))
+            await asyncio.to_thread(hosting_worker.publish_hints, redis.url, 10)
+            await poll_until(lambda: hosting_worker.has_hints(redis, hints + 10))
             os.kill(sender, signal.SIGCONT)
-            await poll_until(lambda: has_received(port, before + 1))
-            await asyncio.to_thread(publish_hints, redis.url, 1)
-            await poll_until(lambda: has_received(port, before + 2))
-            assert await count_received(port) == before + 2
+            await poll_until(lambda: hosting_worker.has_received(port, before + 1))
+            await asyncio.to_thread(hosting_worker.publish_hints, redis.url, 1)
+            await poll_until(lambda: hosting_worker.has_received(port, before + 2))
+            assert await hosting_worker.count_received(port) == before + 2
             assert len(relay.received) == 1
 
 

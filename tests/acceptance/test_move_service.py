@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def _move(reader: Reader, old_key: str) -> None:
             assert not at_new.send(to="ada@example.com", idempotency_key=KEY, **MAIL).replayed
             mails = {name: at_new.send(to=f"{name}@example.com", **MAIL).id for name in addresses}
             for name, status in addresses.items():
-                poll_in_thread(lambda id_=mails[name], status=status: at_new.get(id_).status == status)
+                poll_in_thread(partial(_has_status, at_new, mails[name], status))
         assert "scheduled 1" in reader.follow(waiting).splitlines()
         at_old.cancel(later.id)
         assert "scheduled 0" in reader.follow(waiting).splitlines()
@@ -133,6 +134,10 @@ def _move(reader: Reader, old_key: str) -> None:
     assert reader_key is not None
     with Notifier(url=old_url, key=reader_key[0]) as reading:
         assert reading.get(later.id).status == "cancelled"
+
+
+def _has_status(notifier: Notifier, id_: str, status: str) -> bool:
+    return notifier.get(id_).status == status
 
 
 def _is_refused(notifier: Notifier) -> bool:

@@ -13,7 +13,7 @@ from chaos.chaos_scene import Scene
 from chaos.failover import BACKLOG, IN_FLIGHT, SENDERS, SETTINGS, SETTLE_SECONDS
 from chaos.fleet import Fleet
 from chaos.relay_script import Pace
-from chaos.size import LONG
+from chaos.size import long_only
 from support import notifier_process
 from support.postgres_cluster import OwnServer
 from support.seeded_installation import Keys
@@ -49,7 +49,7 @@ async def _follow_the_document(fleet: Fleet, standby: StandbyServer) -> str:
     return held.stdout
 
 
-@pytest.mark.skipif(not LONG, reason="only where NOTIFIER_CHAOS is long")
+@long_only
 @pytest.mark.timeout(600)
 async def test_nothing_is_sent_twice_unflagged(
     durable_database: tuple[str, Keys], durable_server: OwnServer, late_standby: StandbyServer, tmp_path: Path

@@ -1,4 +1,7 @@
-"""Behind PgBouncer in transaction mode: it is killed, and moved to a new primary; processes are killed."""
+"""Behind PgBouncer in transaction mode: it is killed, and moved to a new primary; processes are killed.
+
+The short form is `acceptance/test_story_behind_pooler.py`.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,24 +11,27 @@ import pytest
 from chaos import test_kills
 from chaos.chaos_scene import Scene
 from chaos.failover import check_failover
-from chaos.size import LONG
+from chaos.size import long_only
 from chaos.test_kills import Storm
-from support.pgbouncer import PgBouncer, read_failover_settings
+from support.document_blocks import list_blocks
+from support.pgbouncer import PgBouncer
 from support.postgres_cluster import OwnServer
 from support.seeded_installation import Keys
 from support.silent_host import SilentHost
 from support.standby_server import StandbyServer
 
 SERVER_CONNECTIONS = 5
-long_only = pytest.mark.skipif(not LONG, reason="a variant of another test, only where NOTIFIER_CHAOS is long")
 
 
 @pytest.fixture
 def pooler(durable_server: OwnServer) -> Iterator[PgBouncer]:
-    with PgBouncer(durable_server, "transaction", SERVER_CONNECTIONS, more=read_failover_settings()) as running:
+    """A pooler with the settings that the document recommends for a failover."""
+    (settings,) = list_blocks("docs/operations.md", "ini")
+    with PgBouncer(durable_server, "transaction", SERVER_CONNECTIONS, more=settings.text) as running:
         yield running
 
 
+@long_only
 @pytest.mark.timeout(600)
 async def test_a_pooler_moved_to_a_new_primary(
     durable_database: tuple[str, Keys],

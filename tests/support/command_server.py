@@ -12,14 +12,18 @@ import gc
 import json
 import os
 import pkgutil
+import select
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from importlib import import_module
 from multiprocessing import forkserver, util
 from pathlib import Path
 from typing import Any
+
+from notifier.cli.entry_point import GC_THRESHOLD_AT_START
 
 _TESTS = Path(__file__).parent.parent
 _NOTIFIER = Path(sys.executable).with_name("notifier")
@@ -27,6 +31,8 @@ _LENGTH = 8  # bytes before each request
 _STATUS = 16  # bytes, at most, of an exit status
 _UTIL: Any = util
 _FORKSERVER: Any = forkserver  # its types are wrong
+_THREADING: Any = threading  # whose functions for the end of a process are private
+_ATEXIT: Any = atexit
 _FIXED_AT_START = ("PYTHON", "LC_", "LANG", "TZ", "COV_", "COVERAGE_")
 
 
@@ -135,32 +141,43 @@ def _fixed(environment: dict[str, str]) -> dict[str, str]:
 
 def _serve(server: socket.socket) -> None:
     """Fork for each request until the client closes; return in the fork that runs the command."""
+    commands: dict[int, tuple[int, int]] = {}  # process id, and where its exit status is awaited, by process descriptor
     while True:
+        ready, _, _ = select.select([server.fileno(), *commands], [], [])
+        for ended in commands.keys() & ready:
+            pid, status = commands.pop(ended)
+            _report(status, os.waitpid(pid, 0)[1])
+            os.close(status)
+            os.close(ended)
+        if server.fileno() not in ready:
+            continue
         head, descriptors, _, _ = socket.recv_fds(server, _LENGTH, 3)
         if not head:
             os._exit(0)
         request = b""
         while len(request) < int.from_bytes(head):
             request += server.recv(int.from_bytes(head) - len(request))
-        if os.fork() == 0:
+        stdout, stderr, status = descriptors
+        if (pid := os.fork()) == 0:
             server.close()
-            _supervise(json.loads(request), *descriptors)
+            for descriptor in (status, *commands, *(other for _, other in commands.values())):
+                os.close(descriptor)
+            _become_command(json.loads(request), stdout, stderr)
             return
-        for descriptor in descriptors:
-            os.close(descriptor)
-
-
-def _supervise(request: tuple[list[str], dict[str, str], str], stdout: int, stderr: int, status: int) -> None:
-    """Fork again, report process id and exit status to the client; return in that fork."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    pid = os.fork()
-    if pid:
         os.close(stdout)
         os.close(stderr)
-        os.write(status, str(pid).ljust(_STATUS).encode())
-        os.write(status, str(os.waitpid(pid, 0)[1]).ljust(_STATUS).encode())
-        os._exit(0)
-    os.close(status)
+        _report(status, pid)
+        commands[os.pidfd_open(pid)] = pid, status
+
+
+def _report(status: int, number: int) -> None:
+    """Send the client a process id or an exit status, if it still waits for it."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(status, str(number).ljust(_STATUS).encode())
+
+
+def _become_command(request: tuple[list[str], dict[str, str], str], stdout: int, stderr: int) -> None:
+    """Take over the arguments, environment, working directory and output of a command."""
     for ours, standard in ((stdout, 1), (stderr, 2)):
         os.dup2(ours, standard)
         os.close(ours)
@@ -219,12 +236,34 @@ def _import_all() -> None:
         import_module(f"sqlalchemy.dialects.{dialect}")
 
 
+def _prepare_routes() -> None:
+    """Have FastAPI prepare the routes of the API, which it does at the first request in each process."""
+    for route in import_module("notifier.api.app").build_bare_app().routes:
+        route.matches({"type": "http", "method": "GET", "path": "/", "headers": []})
+
+
+def _end_at_once(status: object) -> None:
+    """End as Python does, but free no objects: that would copy all memory that the fork shares."""
+    if status is None or isinstance(status, int):
+        _THREADING._shutdown()
+        _ATEXIT._run_exitfuncs()
+        with contextlib.suppress(OSError):  # nobody reads any more: Python reports it in its own way
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status or 0)
+
+
 if __name__ == "__main__":
+    gc.set_threshold(GC_THRESHOLD_AT_START)  # as the command's own entry point does
     _import_all()
+    _prepare_routes()
     vars(import_module("notifier.rendering.preview_pool"))["PREVIEW_NICENESS"] = 0  # as in tests/conftest.py
     gc.freeze()  # otherwise each fork would collect all imported objects when it ends
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     _serve(socket.socket(fileno=int(sys.argv[1])))
     from notifier.cli.main import run_command_line
 
-    run_command_line()
+    try:
+        run_command_line()
+    except SystemExit as exit_:
+        _end_at_once(exit_.code)
+        raise

@@ -14,7 +14,6 @@ import pytest
 from sqlalchemy import make_url
 
 from support import notifier_process
-from support.document_blocks import list_blocks
 from support.postgres_cluster import PostgresServer
 from support.standby_server import StandbyServer
 
@@ -105,9 +104,3 @@ class PgBouncer:
                     return
             time.sleep(0.02)
         raise AssertionError(f"PgBouncer does not listen (exit {self._popen.poll()})")
-
-
-def read_failover_settings() -> str:
-    """Read the lines that `docs/operations.md` recommends for a failover."""
-    (block,) = list_blocks("docs/operations.md", "ini")
-    return block.text

@@ -15,6 +15,8 @@ from support.postgres_cluster import execute_statements
 from support.scripted_relay import ScriptedRelay
 from support.seeded_installation import WELCOME, Installation
 
+from notifier.auth import key_admin, service_admin
+from notifier.auth.authenticated_key import KeyScope
 from notifier.console.reading import ReadSlots
 from notifier.db.connection_pool import divide_connections
 from notifier.health.connection_check import check_database_connections
@@ -75,6 +77,18 @@ async def _read_pages(slots: ReadSlots) -> None:
             await connection.exec_driver_sql("SELECT count(*) FROM notification")
 
 
+async def _save_schedule(installation: Installation, parts: wiring.ProcessParts) -> None:
+    """Save a schedule that mails: its template is loaded during the transaction."""
+    async with parts.database.write() as connection:
+        shop = await service_admin.find_service(connection, "shop")
+        scopes = [KeyScope.SEND, KeyScope.SCHEDULES]
+        key = await key_admin.create_live_key(connection, shop, scopes=scopes, now=parts.clock.now())
+    schedule = {"timing": "0 9 * * *", "action": "notify", "options": WELCOME}
+    async with installation.open_client(parts, key) as client:
+        reply = await client.put("/v1/schedules/news", json=schedule)
+    assert reply.status_code == 200, reply.text
+
+
 async def test_the_whole_story_with_the_fewest_connections(
     postgres_installation: Installation, role: Role, relay: ScriptedRelay
 ) -> None:
@@ -84,6 +98,7 @@ async def test_the_whole_story_with_the_fewest_connections(
         database_url=role.url, database_connections=MIN_DATABASE_CONNECTIONS
     )
     async with installation.open_parts() as parts, wiring.run_sender(parts), installation.open_client(parts) as client:
+        await _save_schedule(installation, parts)
         slots = ReadSlots(parts.database, parts.standby)
         await asyncio.gather(*(_submit(client, number) for number in range(CALLERS)), _read_pages(slots))
         received = await relay.wait_for(CALLERS * MAILS)
@@ -113,6 +128,28 @@ async def test_a_full_server_is_503_until_there_is_room(
     assert len(relay.received) >= 1
 
 
+async def test_mail_goes_on_with_fewer_connections_than_the_process_wants(
+    postgres_installation: Installation, role: Role, relay: ScriptedRelay
+) -> None:
+    """Idle connections of one pool do not keep the others of the process from the few that the server has."""
+    installation = postgres_installation.with_settings(database_url=role.url)
+    await asyncio.to_thread(role.allow, 4)
+    async with installation.open_parts() as parts, wiring.run_sender(parts), installation.open_client(parts) as client:
+
+        async def submit(number: int) -> None:
+            async def post() -> httpx2.Response | None:
+                mail = WELCOME | {"to": f"{number}@example.com"}
+                reply = await client.post("/v1/notifications", json=mail, headers={"Idempotency-Key": str(number)})
+                assert reply.status_code in {202, 503}
+                return reply if reply.status_code == 202 else None
+
+            await poll_until(post)
+
+        await asyncio.gather(*(submit(number) for number in range(CALLERS)))
+        received = await relay.wait_for(CALLERS)
+    assert {mail.recipient for mail in received} == {f"{number}@example.com" for number in range(CALLERS)}
+
+
 async def test_doctor_compares_with_what_the_server_allows(postgres_installation: Installation) -> None:
     """The check counts the processes that it sees, and warns if they may need more than the server allows."""
     settings = postgres_installation.settings
@@ -132,11 +169,11 @@ def test_every_pool_has_a_share(has_console: bool) -> None:  # noqa: FBT001
         shares = divide_connections(total, has_console=has_console)
         assert shares.ordinary + shares.direct + shares.inspection + shares.staff == total
         assert min(shares.direct, shares.inspection) >= 1
-        assert shares.ordinary >= 2  # one of them listens
+        assert shares.ordinary >= 3  # one listens, and saving a schedule takes two
         assert (shares.staff > 0) is has_console
 
 
 def test_too_small_a_number_is_refused() -> None:
     """Fewer than the minimum are refused with a reason."""
-    with pytest.raises(ValidationError, match="must be at least 5, and is 4"):
-        IsolatedSettings(database_connections=4)
+    with pytest.raises(ValidationError, match="must be at least 6, and is 5"):
+        IsolatedSettings(database_connections=5)

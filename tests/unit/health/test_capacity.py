@@ -25,7 +25,12 @@ COST = MailCost(
 )
 SENDERS = SenderUsage(processes=4, hosts=2, per_second=None, relay_connections=80, limited=0, outages=0)
 SERVER = ServerUsage(
-    connections=60, allowed_connections=400, process_connections=22, commits_per_second=10, wal_per_second=1e6
+    connections=60,
+    allowed_connections=400,
+    process_connections=22,
+    is_pooled=False,
+    commits_per_second=10,
+    wal_per_second=1e6,
 )
 USAGE = InstallationUsage(
     accepted_per_second=2,
@@ -66,7 +71,7 @@ def test_a_process_and_a_relay_have_limits_of_their_own() -> None:
     assert estimate_sender_process(COST) == pytest.approx(4000)
     assert estimate_sender_process(replace(COST, renderer=0.0008)) == pytest.approx(1000)
     assert estimate_relay(20, 0.1) == pytest.approx(200)
-    assert estimate_shared_machine(1.5, 0.0005) == pytest.approx(3000)
+    assert estimate_shared_machine(1.5, 0.0005) == pytest.approx(2700)
 
 
 def test_the_measured_costs_can_be_used() -> None:
@@ -105,11 +110,19 @@ def test_a_small_database_ends_first() -> None:
 
 def test_no_room_for_another_process() -> None:
     """The room for connections is counted in whole sender processes; none is left when fewer connections are free."""
-    full = replace(SERVER, connections=401 - SERVER.process_connections)
+    full = replace(SERVER, connections=400 - 21)
     report = build_report(replace(USAGE, server=full), 64)
     assert "room for 0 more sender processes" in dict(report.lines)["connections"]
     rates = {limit.limit: limit.mails_per_second for limit in report.limits}
     assert rates[CapacityLimit.CONNECTIONS] == rates[CapacityLimit.SENDERS]
+
+
+def test_a_pooler_has_room() -> None:
+    """Behind a pooler, the free connections of PostgreSQL limit no processes."""
+    full = replace(SERVER, connections=400, is_pooled=True)
+    report = build_report(replace(USAGE, server=full), 64)
+    assert CapacityLimit.CONNECTIONS not in {limit.limit for limit in report.limits}
+    assert "a pooler decides" in dict(report.lines)["connections"]
 
 
 def test_nobody_sends() -> None:
