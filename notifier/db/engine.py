@@ -73,6 +73,7 @@ class Database:
             self._inspector = inspector.execution_options(isolation_level="AUTOCOMMIT")
             for_staff = self._connector.create_engine(**build_pool_options(shares.staff)) if shares.staff else inspector
             self._staff_reader = for_staff.execution_options(isolation_level="AUTOCOMMIT")
+            self._connector.on_full = self._direct.drop_idle
         else:
             self.is_sqlite = True
             self._writer = create_sqlite_engine(self.address, read_only=False, pool_size=1)

@@ -9,8 +9,9 @@ import os
 import socket
 import ssl
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
+from weakref import WeakSet
 
 import asyncpg
 from sqlalchemy import event
@@ -21,6 +22,9 @@ from sqlalchemy.util import await_only
 from notifier.db.database_errors import is_read_only
 from notifier.db.database_url import PostgresAddress
 from notifier.db.url_parameters import SYSTEM_CERTIFICATES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONNECT_TIMEOUT = 3.0
 """Seconds to connect, for all hosts together. The URL may set a time for each host instead."""
@@ -49,6 +53,8 @@ class PostgresConnector:
         self._session = session or {}  # settings of each session, unless there is a pooler
         self._is_pooled = address.parameters.is_pooled
         self._asking: asyncio.Task[bool] | None = None
+        self._idle: WeakSet[Any] = WeakSet()  # connections of the driver that SQLAlchemy's pools hold
+        self.on_full: Callable[[], None] = lambda: None  # called when the server has no connection left
         self._context: ssl.SSLContext | None = None
         # So that sessions can be told apart by process. Not behind a pooler, which would set the name each time.
         self._process_name = f"{APPLICATION_NAME} {os.getpid()}@{socket.gethostname()}"[:_MAX_NAME]
@@ -70,9 +76,15 @@ class PostgresConnector:
 
         @event.listens_for(engine.sync_engine, "checkout")
         def require_open(connection: Any, _record: Any, _proxy: Any) -> None:
+            self._idle.discard(connection.driver_connection)
             # The event loop notices a server that goes away. A ping before each use would cost a round trip.
             if connection.driver_connection.is_closed():
                 raise DisconnectionError
+
+        @event.listens_for(engine.sync_engine, "checkin")
+        def note_idle(connection: Any, _record: Any) -> None:
+            if connection is not None:  # else it was given up
+                self._idle.add(connection.driver_connection)
 
         @event.listens_for(engine.sync_engine, "handle_error")
         def give_up_read_only(context: Any) -> None:
@@ -103,9 +115,19 @@ class PostgresConnector:
 
     async def connect(self) -> Any:
         """Open a connection of the driver."""
-        if await self.is_pooled():
-            return await self._open(statement_cache_size=0)
-        return await self._open(server_settings={"application_name": self._process_name, **self._session})
+        try:
+            if await self.is_pooled():
+                return await self._open(statement_cache_size=0)
+            return await self._open(server_settings={"application_name": self._process_name, **self._session})
+        except asyncpg.TooManyConnectionsError:
+            self._drop_idle()
+            raise
+
+    def _drop_idle(self) -> None:
+        """Close idle connections, because the server has none left, and another pool of this process may need one."""
+        for connection in [*self._idle]:
+            connection.terminate()
+        self.on_full()
 
     @property
     def name_prefix(self) -> str:

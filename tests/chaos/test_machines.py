@@ -37,8 +37,8 @@ TESTS = Path(__file__).parents[1]
 STEADY, CUT, DEAD = MACHINES = ("steady", "cut", "dead")
 SENDERS = size(1, 2)  # per machine
 SESSIONS = 8
-MAILS = size(600, 30_000)
-BEFORE = size(100, 4_000)  # mails that the relay has taken before the faults
+MAILS = size(700, 30_000)
+BEFORE = size(40, 4_000)  # mails that the relay has taken before the faults
 DEAD_AFTER = size(4, 30)
 CUT_SECONDS = size(10, 60)
 RESCUE_SECONDS = 200.0
@@ -49,7 +49,7 @@ SETTINGS = {
     "SENDER__RESEND_AFTER": size("2", "90"),
     "SMTP__SECURITY": "none",
 }
-PACE = Pace(delay=0.12)
+PACE = Pace(delay=size(0.3, 0.12))
 _entry, _process = get_columns(OutboxEntry), get_columns(SenderProcess)
 
 
@@ -145,8 +145,8 @@ def _list_events_of(events: Sequence[Event], machine: str) -> list[Event]:
 async def test_one_is_cut_off_and_one_loses_its_power(fleet: Fleet, network: Network, postgres_scene: Scene) -> None:
     """Nothing is lost, stuck or doubled without `unknown`, and no body is begun again that was not `unknown`."""
     scene = postgres_scene
-    acknowledged = await fill(scene.url, scene.key, (f"user+{n}@example.com" for n in range(MAILS)))
     await _start_senders(fleet, network)
+    acknowledged = await fill(scene.url, scene.key, (f"user+{n}@example.com" for n in range(MAILS)))
     holders = await _wait_for_holders(scene.database)
     await wait_until(lambda: scene.taken() >= BEFORE)
     with _unfinished_settlement(fleet, network) if LONG else nullcontext() as settling:

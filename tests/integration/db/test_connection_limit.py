@@ -128,6 +128,28 @@ async def test_a_full_server_is_503_until_there_is_room(
     assert len(relay.received) >= 1
 
 
+async def test_mail_goes_on_with_fewer_connections_than_the_process_wants(
+    postgres_installation: Installation, role: Role, relay: ScriptedRelay
+) -> None:
+    """Idle connections of one pool do not keep the others of the process from the few that the server has."""
+    installation = postgres_installation.with_settings(database_url=role.url)
+    await asyncio.to_thread(role.allow, 4)
+    async with installation.open_parts() as parts, wiring.run_sender(parts), installation.open_client(parts) as client:
+
+        async def submit(number: int) -> None:
+            async def post() -> httpx2.Response | None:
+                mail = WELCOME | {"to": f"{number}@example.com"}
+                reply = await client.post("/v1/notifications", json=mail, headers={"Idempotency-Key": str(number)})
+                assert reply.status_code in {202, 503}
+                return reply if reply.status_code == 202 else None
+
+            await poll_until(post)
+
+        await asyncio.gather(*(submit(number) for number in range(CALLERS)))
+        received = await relay.wait_for(CALLERS)
+    assert {mail.recipient for mail in received} == {f"{number}@example.com" for number in range(CALLERS)}
+
+
 async def test_doctor_compares_with_what_the_server_allows(postgres_installation: Installation) -> None:
     """The check counts the processes that it sees, and warns if they may need more than the server allows."""
     settings = postgres_installation.settings

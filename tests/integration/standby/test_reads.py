@@ -16,6 +16,7 @@ from support.staff_people import StaffScene
 from support.standby_server import StandbyServer
 
 from notifier.auth.staff_roles import StaffRole
+from notifier.cli.used_settings import list_used_settings
 from notifier.db.database_url import DatabaseUrlError, parse_database_url, parse_read_url
 from notifier.lookup.standby_reader import MAX_STANDBY_LAG
 from notifier.runtime import wiring
@@ -80,6 +81,16 @@ async def test_the_console_searches_on_the_standby_and_shows_a_mail_from_the_pri
         changed = await browser.post("/console/mail/cancel", data=form, headers={"Sec-Fetch-Site": "same-origin"})
         assert changed.status_code == 303
         assert id_ in (await browser.get(changed.headers["location"])).text
+
+
+def test_doctor_names_the_standby_without_its_password() -> None:
+    """The URL is among the settings in use, and its secret is not."""
+    settings = IsolatedSettings(
+        database_url=SecretStr("postgresql://ada:s3cret@db1/mail"),
+        database_read_url=SecretStr("postgresql://ada:s3cret@db2/mail"),
+    )
+    used = {setting["variable"]: setting["value"] for setting in list_used_settings(settings)}
+    assert used["NOTIFIER_DATABASE_READ_URL"] == "PostgreSQL at db2:5432, database mail as ada"
 
 
 def test_the_url_of_a_standby_is_refused_on_sqlite() -> None:
