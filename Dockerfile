@@ -1,5 +1,6 @@
 # Build the wheel, install it on the pinned libraries, and run it as a user who owns nothing but the data directory.
 #   docker build --build-arg VERSION=0.1.0 --build-arg REVISION=$(git rev-parse HEAD) --tag notifier .
+#   docker build --target celery --tag notifier-celery .     the same with Celery, its transport for Redis, and Flower
 # It runs with a read-only root file system: it writes to /var/lib/notifier (a volume) and to /tmp (a tmpfs).
 # The base image is pinned to a version, not to a digest: a digest could not be looked up where this file was written.
 FROM python:3.13.15-slim AS build
@@ -15,7 +16,12 @@ RUN python -m venv /opt/notifier \
  && python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheel . \
  && /opt/notifier/bin/pip install --no-cache-dir --no-deps --no-index /wheel/*.whl
 
-FROM python:3.13.15-slim
+# What the image for Celery workers has in addition; the other image does not contain it.
+FROM build AS build-celery
+COPY requirements-celery.lock ./
+RUN /opt/notifier/bin/pip install --no-cache-dir --require-hashes -r requirements-celery.lock
+
+FROM python:3.13.15-slim AS runtime
 ARG VERSION=unreleased
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Notifier" \
@@ -26,7 +32,6 @@ LABEL org.opencontainers.image.title="Notifier" \
 RUN groupadd --system --gid 10001 notifier \
  && useradd --system --uid 10001 --gid 10001 --no-log-init --home-dir /var/lib/notifier --create-home notifier \
  && chmod 700 /var/lib/notifier
-COPY --from=build /opt/notifier /opt/notifier
 # The port of a sender's probes is that of the API, so that one health check fits both.
 ENV PATH=/opt/notifier/bin:$PATH \
     PYTHONUNBUFFERED=1 \
@@ -46,3 +51,10 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --start-interval=1s -
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["notifier"]
 CMD ["serve", "--host", "0.0.0.0"]
+
+FROM runtime AS celery
+COPY --from=build-celery /opt/notifier /opt/notifier
+
+# The last stage is the one that is built unless another is named.
+FROM runtime
+COPY --from=build /opt/notifier /opt/notifier

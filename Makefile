@@ -109,6 +109,8 @@ lock: $(OPENAPI)/installed
 	  --extra producer --extra oidc --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	printf 'hatchling\neditables\n' | uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 	  -c requirements-dev.lock - -o requirements-build.lock
+	printf 'celery[redis]\nflower\n' | uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header \
+	  --python-version 3.11 -c requirements-dev.lock - -o requirements-celery.lock
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --group peers \
 	  -o requirements-bench.lock
 	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --group openapi \

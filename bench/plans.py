@@ -1,6 +1,7 @@
 """The size of each measurement: from the command line, or as small as possible with `--quick`."""
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench.measure import (
@@ -16,10 +17,12 @@ from bench.measure import (
     neighbour,
     peer_comparison,
     publish_gate,
+    scale,
     search,
     submit,
 )
 from bench.rig.sender_run import SenderSetup
+from notifier.health.capacity_model import BATCH, DELIVERED_BY
 
 PARTS = (
     "submit",
@@ -32,13 +35,17 @@ PARTS = (
     "gate",
     "hostile",
     "neighbour",
+    "scale",
     "rendering",
     "isolation",
     "peers",
 )
-QUICK_PARTS = PARTS[:-3]  # rendering has no small size, isolation is a drain, the peers may have to be installed
+QUICK_PARTS = PARTS[:-4]  # scale is slow, rendering has no small size, isolation is a drain, peers may be missing
 _MANY = 1_000_000
 _MAX_PAUSE = 1.4
+SCALED = {"receipt_inline": (10, 100, BATCH), "welcome": (BATCH,)}
+"""The templates of scale, and the sizes of their batches."""
+MAX_SCALED_MAILS = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +65,7 @@ class Plans:
     gate: publish_gate.Plan
     hostile: hostile.Plan
     neighbour: neighbour.Plan
+    scale: Mapping[str, scale.Plan]  # by template
     peers: peer_comparison.Plan
 
 
@@ -95,6 +103,15 @@ def _whole(options: argparse.Namespace, setup: SenderSetup) -> Plans:
             rounds=max(5, options.rounds), seconds=max(24.0, options.seconds), settling=12.0, most=_MANY
         ),
         neighbour=neighbour.Plan(seconds=max(15.0, options.seconds), most=_MANY, mails=30),
+        scale={
+            template: scale.Plan(
+                rounds=options.rounds,
+                mails=min(options.mails, MAX_SCALED_MAILS),
+                batches=batches,
+                processes=(1, 2, 4, 8, 16) if template == "receipt_inline" else (DELIVERED_BY,),
+            )
+            for template, batches in SCALED.items()
+        },
         gate=publish_gate.Plan(rounds=max(5, options.rounds), templates=1000, versions=20, payloads=200),
         peers=peer_comparison.Plan(
             rounds=options.rounds,
@@ -129,6 +146,7 @@ def _quick(options: argparse.Namespace, setup: SenderSetup) -> Plans:
         console_cost=console_cost.Plan(rounds=1, mails=30, setup=setup),
         hostile=hostile.Plan(rounds=1, seconds=2.0, settling=0.5, most=20),
         neighbour=neighbour.Plan(seconds=1.0, most=20, mails=2, attacks=("open-routes", "unknown-keys")),
+        scale={"welcome": scale.Plan(rounds=1, mails=60, batches=(BATCH,), processes=(DELIVERED_BY,))},
         gate=publish_gate.Plan(rounds=1, templates=5, versions=2, payloads=10),
         peers=peer_comparison.Plan(rounds=1, mails=100, our_mails=100, setup=SenderSetup(sessions=options.sessions)),
     )

@@ -28,6 +28,7 @@ from bench.measure import (
     peer_comparison,
     publish_gate,
     rendering,
+    scale,
     search,
     submit,
 )
@@ -73,6 +74,7 @@ def list_measurements(plan: Plans, options: argparse.Namespace, made: Installati
         ),
         "hostile": (partial(hostile.measure, made, plan.hostile),),
         "neighbour": (partial(neighbour.measure, made, plan.neighbour),),
+        "scale": [partial(with_relay, scale.measure, template, how) for template, how in plan.scale.items()],
         "gate": (partial(publish_gate.measure, made, plan.gate),),
         "isolation": [partial(with_relay, isolation.measure, template, plan.isolation) for template in ISOLATED],
         "rendering": [

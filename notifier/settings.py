@@ -4,6 +4,7 @@ The command line reads them once and passes each part its group. No other module
 """
 
 import os
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
@@ -30,6 +31,7 @@ from notifier.setting_values import (
 from notifier.smtp_settings import SmtpSettings
 
 MAX_SECONDS = 7 * 86_400
+MIN_DATABASE_CONNECTIONS, DEFAULT_DATABASE_CONNECTIONS = 6, 22
 
 
 class RecipientsMode(StrEnum):
@@ -166,6 +168,36 @@ class FeedsSettings(SettingsGroup):
     ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's (PEM).")
 
 
+def _check_database_connections(connections: int) -> int:
+    if connections < MIN_DATABASE_CONNECTIONS:
+        reason = "with fewer, requests, mails and checks would wait for each other"
+        raise ValueError(f"must be at least {MIN_DATABASE_CONNECTIONS}, and is {connections}: {reason}")
+    return connections
+
+
+_BROKER_URL = re.compile(r"[a-z][a-z0-9+]*://\S+")
+
+
+def _check_broker_url(value: SecretStr | None) -> SecretStr | None:
+    """Raise `ValueError` if the value cannot be a broker's URL. The message does not contain it: it has a password."""
+    if value is not None and not _BROKER_URL.fullmatch(value.get_secret_value().strip()):
+        raise ValueError("must be a URL of Celery's broker, such as redis://redis.example.com:6379/0")
+    return value
+
+
+class CelerySettings(SettingsGroup):
+    """Celery as a host of senders: the broker carries hints, never mails."""
+
+    broker_url: Annotated[SecretStr | None, AfterValidator(_check_broker_url)] = Field(
+        None,
+        description=(
+            "Celery's broker, such as `redis://host:6379/0`, for hints that wake the senders of Celery workers after a"
+            " commit. Default: no hints."
+        ),
+    )
+    senders: int = Field(1, ge=1, le=64, description="Sender processes of one Celery worker.")
+
+
 class Settings(LogSettings):
     """Everything that can be set, with its default. An unknown variable is refused."""
 
@@ -173,6 +205,18 @@ class Settings(LogSettings):
 
     database_url: SecretStr | None = Field(
         None, description="`postgresql://user:password@host/name`. Default: SQLite in the data directory."
+    )
+    database_read_url: SecretStr | None = Field(
+        None,
+        description=(
+            "A standby of that PostgreSQL, for search and statistics; written like `NOTIFIER_DATABASE_URL`. Default:"
+            " the primary."
+        ),
+    )
+    database_connections: Annotated[int, AfterValidator(_check_database_connections)] = Field(
+        DEFAULT_DATABASE_CONNECTIONS,
+        le=500,
+        description="Most connections that each process opens to PostgreSQL; at least 6.",
     )
     data_dir: Path = Field(Path("var"), description="Directory for SQLite, locks, and the journals of senders.")
     from_: str = Field(
@@ -207,12 +251,17 @@ class Settings(LogSettings):
     retention: RetentionSettings = RetentionSettings()
     feeds: FeedsSettings = FeedsSettings()
     console: ConsoleSettings = ConsoleSettings()
+    celery: CelerySettings = CelerySettings()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         token = self.metrics_token and self.metrics_token.get_secret_value().strip().lower()
         if token in PLACEHOLDERS:
             raise ValueError("NOTIFIER_METRICS_TOKEN is a placeholder: set the real one")
+        if self.database_read_url is not None and self.uses_sqlite:
+            raise ValueError(
+                "NOTIFIER_DATABASE_READ_URL needs PostgreSQL in NOTIFIER_DATABASE_URL: remove it on SQLite"
+            )
         return self
 
     @property

@@ -17,6 +17,7 @@ _SETTINGS = {
     "log_parameter_max_length": "0",
     "max_wal_size": "4GB",  # no checkpoint in the middle of a drain of a minute, for us and for the peers
     "checkpoint_timeout": "30min",
+    "max_connections": "400",  # for sixteen senders
 }
 
 

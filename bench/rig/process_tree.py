@@ -15,10 +15,16 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 def list_members(root: int) -> Iterator[int]:
     """List the process and its descendants, parents first."""
     yield root
+    for child in list_children(root):
+        yield from list_members(child)
+
+
+def list_children(root: int) -> list[int]:
+    """List the direct children of a process; none if it has ended."""
     with suppress(OSError):
-        for task in (_PROC / str(root) / "task").iterdir():
-            for child in (task / "children").read_text().split():
-                yield from list_members(int(child))
+        tasks = (_PROC / str(root) / "task").iterdir()
+        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    return []
 
 
 def read_cpu_seconds(pid: int, *, with_reaped: bool = False) -> float:
@@ -28,6 +34,21 @@ def read_cpu_seconds(pid: int, *, with_reaped: bool = False) -> float:
     except OSError:
         return float("nan")
     return sum(int(number) for number in fields[11 : 15 if with_reaped else 13]) / _TICKS
+
+
+def read_tree_cpu_seconds(root: int) -> dict[int, float]:
+    """Return the CPU time of the process and of each of its descendants, by process id."""
+    return {pid: seconds for pid in list_members(root) if (seconds := read_cpu_seconds(pid)) == seconds}
+
+
+def read_machine_cpu_seconds() -> float:
+    """Return the CPU time that all programs of the machine have used, and its hypervisor took; NaN if unknown."""
+    try:
+        fields = (_PROC / "stat").read_text().partition("\n")[0].split()[1:9]
+    except OSError:
+        return float("nan")
+    user, nice, system, _idle, _waiting, *others = map(int, fields)
+    return (user + nice + system + sum(others)) / _TICKS
 
 
 def read_pss_bytes(root: int) -> int:

@@ -26,6 +26,7 @@ class Relay:
     """A listening sink in a process of its own."""
 
     port: int
+    pid: int  # of its process
     source: str | None  # Postfix's smtp-source; None: our own loop in Python
     sessions: int  # of the limit
 
@@ -61,13 +62,13 @@ async def run_relay(*, postfix: bool = True, sessions: int = SESSIONS) -> AsyncI
     sink, source = (shutil.which(name, path=_PATH) if postfix else None for name in ("smtp-sink", "smtp-source"))
     if sink is None or source is None:
         async with run_child(build_module_command("smtp_sink"), {}) as child:
-            yield Relay(port=int(await child.line()), source=None, sessions=sessions)
+            yield Relay(port=int(await child.line()), pid=child.pid, source=None, sessions=sessions)
         return
     port = find_free_port()
     as_user = ["-u", "nobody"] if os.geteuid() == 0 else []
-    async with run_child([sink, *as_user, f"127.0.0.1:{port}", "1000"], {}):
+    async with run_child([sink, *as_user, f"127.0.0.1:{port}", "1000"], {}) as child:
         await _until_open(port)
-        yield Relay(port=port, source=source, sessions=sessions)
+        yield Relay(port=port, pid=child.pid, source=source, sessions=sessions)
 
 
 def find_free_port() -> int:

@@ -20,9 +20,14 @@ IGNORED_COMMENT = "/* bench */"
 """A comment that marks the benchmark's own statements, which are not counted."""
 _READ = """
 SELECT pg_current_wal_lsn() - '0/0'::pg_lsn AS wal, pg_snapshot_xmax(pg_current_snapshot())::text::int8 AS written,
-       (SELECT wal_fpi FROM pg_stat_wal) AS pages, pg_backend_pid() AS pid,
+       (SELECT wal_fpi FROM pg_stat_wal) AS pages, pg_backend_pid() AS pid, {fsyncs} AS fsyncs,
        (SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = $1) AS transactions
 """
+# PostgreSQL 18 has moved the count to another view.
+_FSYNCS, _FSYNCS_BEFORE_18 = (
+    "(SELECT sum(fsyncs)::int8 FROM pg_stat_io WHERE object = 'wal')",
+    "(SELECT wal_sync FROM pg_stat_wal)",
+)
 _CONNECTED = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'"
 
 
@@ -34,21 +39,27 @@ class Cost:
     written: float  # transactions that wrote: transaction ids used, of the whole server
     transactions: float  # transactions that ended in this database, including those that only read
     pages: float  # full-page images in the WAL, after a checkpoint
+    fsyncs: float  # of the WAL
     cpu: float  # seconds of all its processes; NaN if they are not on this machine
 
     def __sub__(self, before: "Cost") -> "Cost":
         return Cost(**{name: value - getattr(before, name) for name, value in vars(self).items()})
 
 
-async def read_cost(installation: Installation) -> Cost:
-    """Read the counters when all connections are closed, because only then are they complete."""
+async def read_cost(installation: Installation, *, waits: bool = True) -> Cost:
+    """Read the counters when all connections are closed, because only then are they complete.
+
+    `waits`: False reads at once. Then transactions and fsyncs of the last second may be missing.
+    """
     connection = await asyncpg.connect(open_other_database(installation))
     try:
-        for _ in range(MAX_READS):
+        for _ in range(MAX_READS if waits else 0):
             if not await connection.fetchval(_CONNECTED, installation.name):
                 break
             await asyncio.sleep(READ_SECONDS)
-        row = await connection.fetchrow(_READ, installation.name)
+        is_old = connection.get_server_version().major < 18
+        statement = _READ.format(fsyncs=_FSYNCS_BEFORE_18 if is_old else _FSYNCS)
+        row = await connection.fetchrow(statement, installation.name)
         cpu = process_tree.read_server_cpu_seconds(row["pid"])  # while that connection exists
     finally:
         await connection.close()
@@ -57,6 +68,7 @@ async def read_cost(installation: Installation) -> Cost:
         written=row["written"],
         transactions=row["transactions"],
         pages=row["pages"],
+        fsyncs=row["fsyncs"],
         cpu=cpu,
     )
 

@@ -23,6 +23,7 @@ from notifier.health.probes import Probes
 from notifier.jobs.job_control import JobActions
 from notifier.lookup.batch_progress import BatchWatch
 from notifier.lookup.content_preview import ContentPreviewer
+from notifier.lookup.standby_reader import StandbyReader
 from notifier.mail.mail_parts import Mailbox
 from notifier.merge.merge_preview import MergePreviewer
 from notifier.rendering.preview_pool import EditorRenderers
@@ -84,6 +85,7 @@ class ApiDependencies:
     """Everything that a route may use."""
 
     database: Database
+    standby: StandbyReader  # for what may be a few seconds old
     authenticator: Authenticator
     rate_limits: RateLimits
     submitter: NotificationSubmitter

@@ -55,6 +55,8 @@ async def _check_database(settings: "Settings") -> "list[CheckResult]":
     from notifier.errors import ConfigurationError
     from notifier.health import checks
     from notifier.health.checks import CheckResult
+    from notifier.health.connection_check import check_database_connections
+    from notifier.health.standby_check import check_standby
     from notifier.runtime import process_parts
     from notifier.webhooks.endpoint_secret import SecretBox
 
@@ -66,6 +68,8 @@ async def _check_database(settings: "Settings") -> "list[CheckResult]":
             if all(finding.ok for finding in findings):
                 findings += await checks.check_circuits(parts.database)
                 findings.append(await checks.check_connections(parts.database, settings))
+                findings += await check_database_connections(parts.database, settings.database_connections)
+                findings += await check_standby(parts.standby)
             if all(finding.ok for finding in findings) and not parts.database.is_missing:
                 box = SecretBox.from_setting(settings.secret_key)
                 findings.append(await checks.check_webhook_secrets(parts.database, box, parts.clock.now()))

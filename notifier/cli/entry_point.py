@@ -3,6 +3,7 @@
 import gc
 import sys
 from importlib.util import find_spec
+from typing import NoReturn
 
 SERVER_LIBRARIES = ("aiosmtplib", "fastapi", "sqlmodel", "typer")
 """Part of the extra `server`: where one of them is missing, it was not installed."""
@@ -10,11 +11,21 @@ GC_THRESHOLD_AT_START = 50_000
 """New objects before a garbage collection: with Python's default of 700 the imports take a fifth longer."""
 
 
-def start_command_line() -> None:
-    """Run the command line, or say what to install where the service is missing (exit code 2)."""
+def require_server_libraries() -> None:
+    """Say what to install where the service is missing, and end with exit code 2."""
     if not all(map(find_spec, SERVER_LIBRARIES)):
-        print("notifier: only the client is installed: run pip install 'notifier-outbox[server]'", file=sys.stderr)
-        sys.exit(2)
+        refuse("only the client is installed: run pip install 'notifier-outbox[server]'")
+
+
+def refuse(reason: str) -> NoReturn:
+    """End the process with one line on stderr and exit code 2."""
+    print(f"notifier: {reason}", file=sys.stderr)
+    sys.exit(2)
+
+
+def start_command_line() -> None:
+    """Run the command line."""
+    require_server_libraries()
     gc.set_threshold(GC_THRESHOLD_AT_START)
     from notifier.cli.main import run_command_line
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typer._click import Context, HelpFormatter
 
 SECTIONS = {
-    "Run": ("demo", "init", "serve", "api", "sender", "inbox", "doctor", "db"),
+    "Run": ("demo", "init", "serve", "api", "sender", "inbox", "doctor", "capacity", "db"),
     "Send": ("send", "merge", "forward"),
     "Look after mail": ("find", "show", "unknown", "cancel", "retry", "resolve", "suppressions", "stats"),
     "Templates": ("templates",),
@@ -20,6 +20,7 @@ SECTIONS = {
 COMMANDS = "Commands"
 NOTES = {
     "doctor": "Opens the database.",
+    "capacity": "Opens the database.",
     "db": "Opens the database.",
     "send": "Calls the API.",
     "merge": "Calls the API.",

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from notifier.cli import (
+    capacity,
     db,
     demo,
     doctor,
@@ -74,6 +75,7 @@ COMMANDS: CommandFunctions = {
     "resolve": notifications.resolve_notification,
     "stats": statistics.show_statistics,
     "doctor": doctor.run_doctor,
+    "capacity": capacity.show_capacity,
     "openapi": print_openapi,
 }
 GROUPS: dict[str, tuple[str, CommandFunctions]] = {

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 from contextlib import AsyncExitStack, contextmanager
@@ -13,7 +14,7 @@ from notifier.cli.command import UNREACHABLE_DATABASE, USAGE_ERROR, CommandError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from notifier.log_settings import LogSettings
     from notifier.runtime.process_parts import ProcessParts
@@ -23,6 +24,8 @@ THREAD_SWITCH_SECONDS = 0.0005
 """Seconds until a busy thread lets another run. With Python's default of 5 ms, large bodies delay other POSTs."""
 GC_THRESHOLD = 50_000
 """New objects before a garbage collection. Python's default of 700 costs 5 % of a sender's time."""
+PIPE_BYTES = 65_536
+"""Bytes that a pipe of Linux holds."""
 _MAX_PORT = 65535
 HostOption = Annotated[str, typer.Option(help="Address to listen on.")]
 PortOption = Annotated[int, typer.Option(min=0, max=_MAX_PORT, help="Port of the API.")]
@@ -77,7 +80,9 @@ async def start_sender(
     processes: Annotated[int, typer.Option(min=1, max=64, help="How many processes send.")] = 1,
     drain: Annotated[bool, typer.Option("--drain", help="Stop when nothing is due any more.")] = False,
     number: Annotated[int, typer.Option(hidden=True, help="Which of several; its metrics port is so much higher.")] = 0,
-    until_closed: Annotated[int | None, typer.Option(hidden=True, help="A pipe; its end stops the sender.")] = None,
+    supervisor_pipe: Annotated[
+        int | None, typer.Option(hidden=True, help="A byte from it wakes the sender; its end stops the sender.")
+    ] = None,
 ) -> None:
     """Run a sender without the API: it claims, renders and delivers. Run as many as you like. Needs PostgreSQL."""
     settings = _load_postgres_settings("sender")
@@ -91,14 +96,14 @@ async def start_sender(
 
     raise_file_limit()
     async with AsyncExitStack() as stack:
-        parts = await stack.enter_async_context(wiring.open_process_parts(settings))
+        parts = await stack.enter_async_context(wiring.open_process_parts(settings, has_api=False))
         await _require_migrated(parts)
         running = await stack.enter_async_context(wiring.run_sender(parts))
         if settings.sender.metrics_port is not None:
             port = settings.sender.metrics_port + number
             listener = _open_listener(stack, settings.metrics_host, port, "NOTIFIER_SENDER__METRICS_PORT")
             await stack.enter_async_context(wiring.serve_http(wiring.build_sender_app(parts, running), listener))
-        stop = asyncio.create_task(wait_for_stop("sender ready", until_closed))
+        stop = asyncio.create_task(wait_for_stop("sender ready", supervisor_pipe, parts.receive_hint))
         drained = asyncio.create_task(running.drain()) if drain else stop
         done, _ = await asyncio.wait({stop, drained}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
@@ -179,12 +184,20 @@ async def _serve_api(stack: AsyncExitStack, parts: "ProcessParts", listener: "so
     await stack.enter_async_context(wiring.serve_http(wiring.build_site(parts), listener, limits))
 
 
-async def wait_for_stop(ready: str, pipe: int | None = None) -> None:
+async def wait_for_stop(ready: str, pipe: int | None = None, wake: "Callable[[], None] | None" = None) -> None:
     """Print that the process is ready, and wait for SIGTERM, SIGINT or the end of a pipe.
 
-    From the moment of that line, a signal ends the process in order. A second signal ends it at once.
+    From the moment of that line, a signal ends the process in order. A second signal ends it at once. `wake` is called
+    when there are bytes in the pipe: once, however many there are.
     """
     stop = asyncio.Event()
+
+    def read_pipe() -> None:
+        if not os.read(pipe or 0, PIPE_BYTES):
+            stop.set()
+        elif wake is not None:
+            wake()
+
     # Objects from start-up live as long as the process. Without freeze, each full collection takes 0.1 s.
     gc.collect()
     gc.freeze()
@@ -194,7 +207,7 @@ async def wait_for_stop(ready: str, pipe: int | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if pipe is not None:
-        loop.add_reader(pipe, stop.set)
+        loop.add_reader(pipe, read_pipe)
     print(ready, flush=True)
     await stop.wait()
     if pipe is not None:

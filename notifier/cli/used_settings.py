@@ -1,8 +1,9 @@
 """The settings that decide where data and mail go, with the place that each value comes from; no secret is shown."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
-from notifier.db.database_url import SqliteAddress, parse_database_url
+from notifier.db.database_url import DatabaseAddress, SqliteAddress, parse_database_url, parse_read_url
 from notifier.environment import list_origins
 from notifier.errors import ConfigurationError
 from notifier.settings import RecipientsMode, Settings
@@ -26,7 +27,10 @@ def _find_origin(variable: str, origins: dict[str, str]) -> str:
 
 def _list_values(settings: Settings) -> Iterator[tuple[str, str]]:
     smtp, recipients = settings.smtp, settings.recipients
-    yield "NOTIFIER_DATABASE_URL", _describe_database(settings)
+    yield "NOTIFIER_DATABASE_URL", _describe_database(partial(parse_database_url, settings.effective_database_url))
+    if settings.database_read_url is not None:
+        url = settings.database_read_url.get_secret_value()
+        yield "NOTIFIER_DATABASE_READ_URL", _describe_database(partial(parse_read_url, url))
     yield "NOTIFIER_DATA_DIR", str(settings.data_dir.absolute())
     yield "NOTIFIER_SMTP__HOST", smtp.host
     yield "NOTIFIER_SMTP__PORT", str(smtp.port)
@@ -44,10 +48,10 @@ def _list_values(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "NOTIFIER_RECIPIENTS__REDIRECT_TO", recipients.redirect_to
 
 
-def _describe_database(settings: Settings) -> str:
-    """Describe the database without its password."""
+def _describe_database(parse: Callable[[], DatabaseAddress]) -> str:
+    """Describe the database of a URL without its password."""
     try:
-        address = parse_database_url(settings.effective_database_url)
+        address = parse()
     except ConfigurationError:
         return "cannot be read"
     if isinstance(address, SqliteAddress):

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, NoReturn, Unpack
 
 from celery import Task, shared_task, states
+from celery.exceptions import Reject
 
 from notifier.client.blocking import Notifier
 from notifier.client.errors import ApiError, ConnectionFailedError, NotifierClientError, RateLimitedError, ServerError
@@ -95,7 +96,7 @@ def _retry_or_fail(task: Any, error: NotifierClientError) -> NoReturn:
     if not _is_temporary(error):
         raise reason from error
     retry_after = error.retry_after if isinstance(error, ApiError) else None
-    raise task.retry(exc=reason, countdown=compute_countdown(task.request.retries, retry_after))
+    _retry(task, reason, retry_after)
 
 
 def _handle_refused(task: Any, batch: SubmittedBatch) -> NoReturn:
@@ -104,7 +105,16 @@ def _handle_refused(task: Any, batch: SubmittedBatch) -> NoReturn:
     reason = NotifierClientError(f"{len(batch.refused)} of the batch were refused: {', '.join(sorted(codes))}")
     if codes != {_IN_PROGRESS}:
         raise reason
-    raise task.retry(exc=reason, countdown=compute_countdown(task.request.retries, None))
+    _retry(task, reason, None)
+
+
+def _retry(task: Any, reason: NotifierClientError, retry_after: float | None) -> NoReturn:
+    """Publish the next run, or raise the reason if there were too many."""
+    try:
+        raise task.retry(exc=reason, countdown=compute_countdown(task.request.retries, retry_after))
+    except Reject as error:
+        # Celery could not publish the next run. It would drop this message, too, and nobody would have the mail.
+        raise Reject(error.reason, requeue=True) from error
 
 
 def _is_temporary(error: NotifierClientError) -> bool:
@@ -114,6 +124,9 @@ def _is_temporary(error: NotifierClientError) -> bool:
 
 
 def compute_countdown(retries: int, retry_after: float | None) -> float:
-    """Compute the seconds before the next run: the back-off, or longer if the server asks for it."""
-    backoff = min(2.0 ** min(retries, 10), MAX_COUNTDOWN) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+    """Compute the seconds before the next run: the back-off, or longer if the server asks for it.
+
+    It is never less than a second: for a quorum queue Celery uses whole seconds, and raises an error for none.
+    """
+    backoff = min(2.0 ** min(retries + 1, 10), MAX_COUNTDOWN) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
     return min(max(backoff, retry_after or 0.0), MAX_COUNTDOWN)

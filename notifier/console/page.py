@@ -38,6 +38,11 @@ def find_session_of(request: Request) -> StaffSession | None:
     return getattr(request.state, "session", None)
 
 
+def has_just_acted(request: Request) -> bool:
+    """True if this page tells the person of a change of theirs, which it must therefore show."""
+    return getattr(request.state, "flash", None) is not None
+
+
 def render_page(request: Request, name: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """Render `templates/<name>.html` as a whole page."""
     return _render(request, f"{name}.html", status, values)

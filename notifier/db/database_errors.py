@@ -22,7 +22,7 @@ from notifier.errors import DatabaseUnavailableError, LockTimeoutError
 UPGRADE_ADVICE = "run `notifier db upgrade`"
 LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
 # SQLSTATE classes of a server that is away, going away, full, or asks to try again (PostgreSQL appendix A).
-_UNAVAILABLE = re.compile(r"^(08|53|57P|58|40001|40P01|57014|25006)")
+_UNAVAILABLE = re.compile(r"^(08|53|57P|58|40001|40P01|57014|25006|25P03)")
 DATABASE_ERRORS = (
     DBAPIError,
     TimeoutError,
@@ -237,7 +237,8 @@ _ANSWERS: dict[str, Callable[[str, PostgresAddress], str | None]] = {
         f"the database at {address.place} has tables of another program: give Notifier a database of its own"
     ),
     "53300": lambda _, address: (
-        f"{address.place} has no connection left for us: raise its limit, or stop other clients"
+        f"{address.place} has no connection left for us: raise max_connections or the role's limit there,"
+        " or lower NOTIFIER_DATABASE_CONNECTIONS"
     ),
     "57P03": lambda _, address: f"{address.place} is starting or stopping: try again in a moment",
 }

@@ -9,13 +9,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import unquote
 
-from notifier.db.url_parameters import UrlParameters, parse_parameters
+from notifier.db.url_parameters import (
+    READ_SESSION_TARGETS,
+    SESSION_TARGETS,
+    UrlParameters,
+    parse_parameters,
+)
 from notifier.errors import ConfigurationError
 
 DEFAULT_PORT = 5432
 DEFAULT_HOSTS = ("/run/postgresql", "/var/run/postgresql", "/tmp", "localhost")  # noqa: S108 - where PostgreSQL listens by default
 MAX_PORT = 65_535
 DATABASE_URL_VARIABLE = "NOTIFIER_DATABASE_URL"
+READ_URL_VARIABLE = "NOTIFIER_DATABASE_READ_URL"
 ENCODING_ADVICE = (
     "write each of these characters in a user, password or name percent-encoded:"
     " % as %25, @ as %40, : as %3A, / as %2F, ? as %3F, # as %23"
@@ -76,16 +82,26 @@ class PostgresAddress:
 DatabaseAddress = SqliteAddress | PostgresAddress
 
 
-def parse_database_url(url: str, variable: str = DATABASE_URL_VARIABLE) -> DatabaseAddress:
+def parse_database_url(
+    url: str, variable: str = DATABASE_URL_VARIABLE, session_targets: tuple[str, ...] = SESSION_TARGETS
+) -> DatabaseAddress:
     """Parse a URL. Raises `DatabaseUrlError`, whose message begins with the variable's name."""
     try:
-        address = _parse(url.strip())
+        address = _parse(url.strip(), session_targets)
     except ValueError as error:
         raise DatabaseUrlError(f"{variable} {error}") from None  # the cause may hold the password
     return replace(address, variable=variable) if isinstance(address, PostgresAddress) else address
 
 
-def _parse(url: str) -> DatabaseAddress:
+def parse_read_url(url: str) -> PostgresAddress:
+    """Parse the URL of a standby. Raises `DatabaseUrlError`."""
+    address = parse_database_url(url, READ_URL_VARIABLE, READ_SESSION_TARGETS)
+    if not isinstance(address, PostgresAddress):
+        raise DatabaseUrlError(f"{READ_URL_VARIABLE} must begin with postgresql://, because SQLite has no standby")
+    return address
+
+
+def _parse(url: str, session_targets: tuple[str, ...]) -> DatabaseAddress:
     match = _SCHEME.fullmatch(url)
     if match is None or _CONTROL.search(url):
         raise ValueError("is no URL: write postgresql://user:password@host/name")
@@ -93,7 +109,7 @@ def _parse(url: str) -> DatabaseAddress:
     if scheme == "sqlite":
         return _parse_sqlite(rest)
     if scheme in {"postgresql", "postgres"}:
-        return _parse_postgres(rest)
+        return _parse_postgres(rest, session_targets)
     raise ValueError(f"begins with {match[1]}://, and must begin with postgresql:// (or sqlite:///)")
 
 
@@ -109,7 +125,7 @@ def _parse_sqlite(rest: str) -> SqliteAddress:
     return SqliteAddress(path=Path(path))
 
 
-def _parse_postgres(rest: str) -> PostgresAddress:
+def _parse_postgres(rest: str, session_targets: tuple[str, ...]) -> PostgresAddress:
     """Parse `[user[:password]@][hosts][/name][?parameters]`. As in libpq, the login ends at the first @ before a /."""
     before_slash = rest.partition("/")[0]
     login, separator, _ = before_slash.partition("@")
@@ -121,12 +137,15 @@ def _parse_postgres(rest: str) -> PostgresAddress:
     values = dict(_parse_query(query))
     user, _, password = login.partition(":") if separator else ("", "", "")
     ours = {key: values.pop(key, "") for key in ("user", "password", "dbname", "database", "host", "port")}
+    places = _parse_hosts(unquote(hosts) or ours["host"], ours["port"])
+    if len(places) > 1 and not values.get("target_session_attrs"):
+        values["target_session_attrs"] = session_targets[-1]
     return PostgresAddress(
-        hosts=_parse_hosts(unquote(hosts) or ours["host"], ours["port"]),
+        hosts=places,
         user=_check_control(unquote(user) or ours["user"]),
         password=_check_control(unquote(password) or ours["password"]),
         database=_check_control(unquote(name) or ours["dbname"] or ours["database"]),
-        parameters=parse_parameters(values),
+        parameters=parse_parameters(values, session_targets),
     )
 
 

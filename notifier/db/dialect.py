@@ -65,6 +65,16 @@ def build_insert(connection: StatementConnection, table: type[Any]) -> "sqlite.I
     return sqlite.insert(table) if is_sqlite(connection) else postgresql.insert(table)
 
 
+async def confirm_read(connection: StatementConnection) -> None:
+    """Wait, at the commit, until what was read before is on the synchronous standby, if there is one.
+
+    PostgreSQL shows rows whose own commit never waited to its end, because its session was ended. A transaction that
+    has written something to the WAL waits, and then for everything before it.
+    """
+    if not is_sqlite(connection):
+        await connection.execute(_WRITE_TO_WAL)
+
+
 async def insert_if_absent(connection: StatementConnection, table: type[Any], row: dict[str, Any]) -> bool:
     """Insert the row unless one with the same unique key exists; return whether it was inserted."""
     statement = build_insert(connection, table).values(row).on_conflict_do_nothing()
@@ -72,6 +82,7 @@ async def insert_if_absent(connection: StatementConnection, table: type[Any], ro
     return inserted.first() is not None
 
 
+_WRITE_TO_WAL = text("SELECT CAST(pg_logical_emit_message(true, 'notifier', '') AS text)")
 _encode = msgspec.json.Encoder(uuid_format="hex").encode
 
 

@@ -134,6 +134,11 @@ class DirectPool:
                 await connection.driver.close(timeout=CLOSE_SECONDS)
         await self._engine.dispose()
 
+    def drop_idle(self) -> None:
+        """Close idle connections, because the server has none left."""
+        while self._idle:
+            self._idle.pop().driver.terminate()
+
     async def acquire(self) -> DirectConnection:
         """Take the connection that was used last, or open one. Raises `DatabaseUnavailableError`.
 

@@ -5,37 +5,41 @@ cannot be reached raises `DatabaseUnavailableError`, whichever library reports i
 """
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
 
-import aiosqlite
-from sqlalchemy import URL, event, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
 from notifier.db import data_directory
+from notifier.db.connection_pool import ConnectionShares, build_pool_options, divide_connections
 from notifier.db.database_errors import WriteFaults, convert_database_errors
 from notifier.db.database_url import PostgresAddress, SqliteAddress, parse_database_url
 from notifier.db.direct_connections import DirectPool, PooledConnection, StatementConnection
 from notifier.db.postgres_connector import PostgresConnector
+from notifier.db.sqlite_engine import create_sqlite_engine, run_transaction
 from notifier.errors import ConfigurationError, NotifierError
+from notifier.settings import DEFAULT_DATABASE_CONNECTIONS
 
-POOL_TIMEOUT = 2.0
 READ_TIMEOUT = 2.5  # if the server hangs, the driver takes two seconds more
-SQLITE_BUSY_MS = 2000
-POOLED_CONNECTIONS, DIRECT_CONNECTIONS, INSPECTION_CONNECTIONS, STAFF_CONNECTIONS = 6, 10, 2, 4
-"""A process's connections to PostgreSQL: SQLAlchemy's, direct ones, those for readiness and metrics, and the console's.
-
-They are opened when they are first needed."""
+DEFAULT_SHARES = divide_connections(DEFAULT_DATABASE_CONNECTIONS)
+_SQLITE_READERS = 4
 
 # PostgreSQL keeps a plan that it made while a table was empty, even if the table has millions of rows later.
-_PLANNING = {"jit": "off", "enable_seqscan": "off"}
+PLANNING = {"jit": "off", "enable_seqscan": "off"}
+# A host that loses power or network says no goodbye. In seconds: PostgreSQL rolls back what it had begun before others
+# consider its senders dead, and frees its connections. Otherwise both would stay for hours.
+_VANISHED_HOST = {
+    "idle_in_transaction_session_timeout": "20s",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+}
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 Result = TypeVar("Result")
@@ -50,30 +54,32 @@ class BrokenReferenceError(NotifierError):
 class Database:
     """A database. Create it in the event loop that uses it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, shares: ConnectionShares = DEFAULT_SHARES) -> None:
         self.url = url
         self.address = parse_database_url(url)
+        self.shares = shares
         self.write_faults = WriteFaults()
         if isinstance(self.address, PostgresAddress):
             self.is_sqlite = False
-            self._connector = PostgresConnector(self.address, session=_PLANNING)
-            self._writer = self._connector.create_engine(**_pool(POOLED_CONNECTIONS))
+            self._connector = PostgresConnector(self.address, session=PLANNING | _VANISHED_HOST)
+            self._writer = self._connector.create_engine(**build_pool_options(shares.ordinary))
             unpooled = self._connector.create_engine(poolclass=NullPool)
             self._direct = DirectPool(
-                unpooled, self.address, max_connections=DIRECT_CONNECTIONS, on_error=self.write_faults.note
+                unpooled, self.address, max_connections=shares.direct, on_error=self.write_faults.note
             )
             # A transaction around a single statement would cost two more round trips.
             self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
-            inspector = self._connector.create_engine(**_pool(INSPECTION_CONNECTIONS))
+            inspector = self._connector.create_engine(**build_pool_options(shares.inspection))
             self._inspector = inspector.execution_options(isolation_level="AUTOCOMMIT")
-            for_staff = self._connector.create_engine(**_pool(STAFF_CONNECTIONS))
+            for_staff = self._connector.create_engine(**build_pool_options(shares.staff)) if shares.staff else inspector
             self._staff_reader = for_staff.execution_options(isolation_level="AUTOCOMMIT")
+            self._connector.on_full = self._direct.drop_idle
         else:
             self.is_sqlite = True
-            self._writer = _sqlite_engine(self.address, read_only=False, pool_size=1)
-            self._reader = _sqlite_engine(self.address, read_only=True, pool_size=4)
-            self._inspector = _sqlite_engine(self.address, read_only=True, pool_size=INSPECTION_CONNECTIONS)
-            self._staff_reader = _sqlite_engine(self.address, read_only=True, pool_size=STAFF_CONNECTIONS)
+            self._writer = create_sqlite_engine(self.address, read_only=False, pool_size=1)
+            self._reader = create_sqlite_engine(self.address, read_only=True, pool_size=_SQLITE_READERS)
+            self._inspector = create_sqlite_engine(self.address, read_only=True, pool_size=DEFAULT_SHARES.inspection)
+            self._staff_reader = create_sqlite_engine(self.address, read_only=True, pool_size=DEFAULT_SHARES.staff)
 
     @property
     def folder(self) -> Path | None:
@@ -103,6 +109,11 @@ class Database:
             return False
         with convert_database_errors(self.address):
             return await self._connector.is_pooled()
+
+    @property
+    def name_prefix(self) -> str:
+        """What the names of this installation's sessions on PostgreSQL begin with."""
+        return self._connector.name_prefix
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -155,7 +166,7 @@ class Database:
             async with self._writer.connect() as connection:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
                 try:
-                    return await driver._execute(_transact, driver._conn, work)  # type: ignore[no-any-return]  # noqa: SLF001
+                    return await driver._execute(run_transaction, driver._conn, work)  # type: ignore[no-any-return]  # noqa: SLF001
                 except sqlite3.Error as error:
                     raise DBAPIError.instance("in_writer", None, error, sqlite3.Error) from error
 
@@ -220,72 +231,3 @@ class Database:
         """Count the pooled connections that are in use."""
         pools = {self._writer.pool, self._reader.pool}
         return sum(pool.checkedout() for pool in pools if isinstance(pool, AsyncAdaptedQueuePool))
-
-
-def _transact(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], Result]) -> Result:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        result = work(connection)
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.rollback()
-    return result
-
-
-def _pool(size: int) -> dict[str, Any]:
-    return {
-        "poolclass": AsyncAdaptedQueuePool,
-        "pool_size": size,
-        "max_overflow": 0,
-        "pool_timeout": POOL_TIMEOUT,
-    }
-
-
-async def _open_sqlite(*args: Any, **options: Any) -> aiosqlite.Connection:
-    """Open a connection. If that fails, its thread is joined, because it would report to a closed event loop later."""
-    connection = aiosqlite.connect(*args, **options)
-    thread = connection._thread  # noqa: SLF001 - as in SQLAlchemy's dialect
-    thread.daemon = True
-    try:
-        return await connection
-    except sqlite3.Error:
-        await asyncio.to_thread(thread.join)
-        raise
-
-
-def _sqlite_engine(address: SqliteAddress, *, read_only: bool, pool_size: int) -> AsyncEngine:
-    # A URI, because only there `mode=rw` opens a file without creating it.
-    file = f"file:{quote(os.fsencode(address.path.absolute()))}"
-    url = URL.create("sqlite+aiosqlite", database=file, query={"mode": "rw", "uri": "true"})
-    engine = create_async_engine(
-        url,
-        **_pool(pool_size),
-        hide_parameters=True,
-        connect_args={
-            "isolation_level": None,
-            "timeout": SQLITE_BUSY_MS / 1000,
-            "async_creator_fn": _open_sqlite,
-        },
-    )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        pragmas = ["foreign_keys=ON", f"busy_timeout={SQLITE_BUSY_MS}"]
-        if read_only:
-            # Before SQLite 3.51.3, checkpoints by several connections can corrupt the WAL. Only the writer does them.
-            pragmas += ["wal_autocheckpoint=0", "query_only=ON"]
-        else:
-            # The first one counts only while the file is empty, or with a VACUUM (docs/decisions/retention.md).
-            pragmas += ["auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=FULL"]
-        for pragma in pragmas:
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def begin(connection: Any) -> None:
-        # A deferred transaction that starts to write late fails if another one has written meanwhile.
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
-
-    return engine

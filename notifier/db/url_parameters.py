@@ -9,7 +9,9 @@ from pathlib import Path
 TLS_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 SESSION_TARGETS = ("any", "primary", "read-write")
-"""Values of `target_session_attrs` that lead to a server that takes writes."""
+"""Values of `target_session_attrs` that lead to a server that takes writes. The last is used for several hosts."""
+READ_SESSION_TARGETS = ("any", "standby", "read-only")
+"""Its values for a server that is only read. The last is used for several hosts."""
 SYSTEM_CERTIFICATES = "system"
 """The value of `sslrootcert` that means the certificates of the operating system."""
 _FILES = frozenset({"sslcert", "sslkey", "sslcrl", "sslrootcert"})
@@ -30,7 +32,6 @@ _IGNORED_PARAMETERS = frozenset(
         "keepalives_idle",
         "keepalives_interval",
         "keepalives_count",
-        "tcp_user_timeout",
         "sslcompression",
         "sslsni",
     }
@@ -54,7 +55,6 @@ _REPLACEMENTS = {
 """Parameters of other clients, and what to write instead."""
 _ALLOWED_VALUES = {
     "sslmode": TLS_MODES,
-    "target_session_attrs": SESSION_TARGETS,
     "ssl_min_protocol_version": TLS_VERSIONS,
     "ssl_max_protocol_version": TLS_VERSIONS,
     "sslnegotiation": ("postgres", "direct"),
@@ -68,11 +68,13 @@ _ALLOWED_VALUES = {
     "statement_cache_size": ("0",),
     "prepared_statement_cache_size": ("0",),
 }
+_NUMBERS = {"connect_timeout": "seconds", "tcp_user_timeout": "milliseconds"}
 _KNOWN_PARAMETERS = (
     _DRIVER_PARAMETERS
     | _IGNORED_PARAMETERS
     | _ALLOWED_VALUES.keys()
-    | {"connect_timeout", "application_name", "fallback_application_name", "options"}
+    | _NUMBERS.keys()
+    | {"application_name", "fallback_application_name", "options", "target_session_attrs"}
 )
 
 
@@ -87,14 +89,18 @@ class UrlParameters:
     server_settings: Mapping[str, str] = field(default_factory=dict)
     session: str | None = None  # target_session_attrs
     connect_timeout: float | None = None  # seconds for each host
+    silence_timeout: float | None = None  # seconds; 0: that of the system; None: ours
     is_pooled: bool | None = None  # behind a pooler; None: find out
 
 
-def parse_parameters(values: Mapping[str, str]) -> UrlParameters:
-    """Parse the parameters. Raises `ValueError` with a sentence that names the parameter."""
+def parse_parameters(values: Mapping[str, str], session_targets: tuple[str, ...]) -> UrlParameters:
+    """Parse the parameters. Raises `ValueError` with a sentence that names the parameter.
+
+    `session_targets`: the values that `target_session_attrs` may have.
+    """
     values = {name: value for name, value in values.items() if value}
     for name, value in values.items():
-        _check(name, value)
+        _check(name, value, session_targets if name == "target_session_attrs" else _ALLOWED_VALUES.get(name))
     mode, authorities = _tls(values)
     driver_parameters = {name: value for name, value in values.items() if name in _DRIVER_PARAMETERS}
     return UrlParameters(
@@ -103,18 +109,18 @@ def parse_parameters(values: Mapping[str, str]) -> UrlParameters:
         server_settings=_server_settings(values),
         session=values.get("target_session_attrs"),
         connect_timeout=float(values.get("connect_timeout", 0)) or None,
+        silence_timeout=int(values["tcp_user_timeout"]) / 1000 if "tcp_user_timeout" in values else None,
         is_pooled=_is_pooled(values),
     )
 
 
-def _check(name: str, value: str) -> None:
+def _check(name: str, value: str, allowed: tuple[str, ...] | None) -> None:
     if name not in _KNOWN_PARAMETERS:
         raise ValueError(f"has the parameter {name}, which Notifier does not know: {_advice(name)}")
-    allowed = _ALLOWED_VALUES.get(name)
     if allowed is not None and value.lower() not in {choice.lower() for choice in allowed}:
         raise ValueError(f"has {name} with an invalid value: it must be one of {', '.join(allowed)}")
-    if name == "connect_timeout" and not (value.isascii() and value.isdigit()):
-        raise ValueError("has connect_timeout with an invalid value: it must be a whole number of seconds")
+    if name in _NUMBERS and not (value.isascii() and value.isdigit()):
+        raise ValueError(f"has {name} with an invalid value: it must be a whole number of {_NUMBERS[name]}")
     if name in _FILES and not (name == "sslrootcert" and value == SYSTEM_CERTIFICATES):
         _check_file(name, value)
 

@@ -20,6 +20,7 @@ from notifier.db.engine import Database
 from notifier.errors import DatabaseUnavailableError, NotFoundError
 from notifier.health import table_sizes
 from notifier.health.checks import CheckResult
+from notifier.lookup.standby_reader import StandbyReader
 from notifier.outbox import queue_counts
 from notifier.states import EntryKind
 from notifier.telemetry import metrics
@@ -43,14 +44,16 @@ class Probes:
     def __init__(
         self,
         database: Database,
-        clock: Clock,
+        standby: StandbyReader,
         readiness: Callable[[], Awaitable[list[CheckResult]]],
+        clock: Clock,
         *,
         metrics_token: SecretStr | None = None,
         has_metrics: bool = True,
     ) -> None:
         self.has_metrics = has_metrics  # False: they are on another port
         self._database = database
+        self._standby = standby
         self._clock = clock
         self._check = readiness
         self._token = metrics_token
@@ -92,6 +95,8 @@ class Probes:
     async def _format_metrics(self, _: str) -> bytes:
         await self._queue.get(_CACHE_KEY)
         await self._sizes.get(_CACHE_KEY)
+        if self._standby.address is not None:
+            await self._standby.get_state()  # sets its metrics
         metrics.DATABASE_CONNECTIONS.set(self._database.pool_in_use())
         return metrics.format_metrics()
 

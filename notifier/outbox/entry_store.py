@@ -190,6 +190,12 @@ async def rescue_unmarked(
     return len((await connection.execute(statement, values)).all())
 
 
+async def has_leases(connection: AsyncConnection, holder: UUID) -> bool:
+    """Return True while a process holds an entry: a rescue passes over what an open transaction locks."""
+    held = _entry_columns.state == EntryState.LEASED, _entry_columns.leased_by == holder
+    return (await connection.execute(select(_entry_columns.id).where(*held).limit(1))).first() is not None
+
+
 def _bind_rescue(connection: StatementConnection, selection: LeaseSelection, now: datetime | None) -> dict[str, Any]:
     values, time = bind_now(connection, now)
     values |= {"kind": selection.kind.value, "most": MAX_LOSSES}

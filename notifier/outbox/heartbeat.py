@@ -115,8 +115,10 @@ class DepartureCounter:
             self._second, self._count = second, 0
 
 
-BEATS_PER_TIMEOUT = 6
-"""Beats within the time after which a silent process counts as dead."""
+BEATS_PER_TIMEOUT = 10
+"""Beats within the time after which a silent process counts as dead. A rescue is late by up to one of them."""
+JUDGE_SILENCE_SHARE = 0.5
+"""After this part of that time without a beat of its own, a process starts to judge others anew."""
 OWN_TIMEOUT_SHARE = 0.8
 """After this part of that time without a beat a process stops writing bodies, before others consider it dead."""
 _process = get_columns(SenderProcess)
@@ -161,7 +163,7 @@ class Heartbeat:
     def can_judge_others(self) -> bool:
         """Return True once this process has beaten long enough to judge others by their silence."""
         since, now = self._steady_since, self._clock.monotonic()
-        return since is not None and now - since >= self._dead_after and now - self._last_beat <= 3 * self.interval
+        return since is not None and now - since >= self._dead_after and not self._was_silent(now)
 
     async def beat(self) -> list[UUID]:
         """Write a beat, and return the processes that are dead; none while the database is away."""
@@ -174,7 +176,7 @@ class Heartbeat:
         except DatabaseUnavailableError:
             self._restart_judgement()
             return []
-        if self._clock.monotonic() - self._last_beat > 3 * self.interval:
+        if self._was_silent(self._clock.monotonic()):
             # We were stopped, or the database was away: the others may not have been able to beat either.
             self._restart_judgement()
         if started - self._last_beat >= OWN_TIMEOUT_SHARE * self._dead_after:
@@ -183,6 +185,9 @@ class Heartbeat:
         if self._steady_since is None:
             self._steady_since = self._clock.monotonic()
         return self._find_dead([(row.id, row.beat_at) for row in rows])
+
+    def _was_silent(self, now: float) -> bool:
+        return now - self._last_beat > JUDGE_SILENCE_SHARE * self._dead_after
 
     def _restart_judgement(self) -> None:
         self._steady_since = None

@@ -143,6 +143,9 @@ class Rescuer:
                 await self._rescue(handler, LeaseSelection(kind=handler.kind, holder=boot_id))
             if self._holder.heartbeat is not None:
                 async with self._database.write() as connection:
+                    if await entry_store.has_leases(connection, boot_id):  # locked; they are rescued after a later beat
+                        self._log.warning("leases_locked", boot_id=str(boot_id))
+                        return True
                     await heartbeat.delete_sender_process(connection, boot_id)
         except DatabaseUnavailableError:
             return False

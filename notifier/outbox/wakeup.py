@@ -6,6 +6,7 @@ If a wake-up is lost, the work waits until the next poll.
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from uuid import UUID
 
 from notifier.db.engine import Database
@@ -71,6 +72,8 @@ class DelayedWakeup(Wakeup):
 class WakeupNotifier:
     """Wakes this process's own sender at once, and the others by NOTIFY; call it after each commit."""
 
+    publish_hint: Callable[[], None] | None = None  # wakes the senders of Celery workers; must not block
+
     def __init__(self, database: Database, wake: Wakeup) -> None:
         self._database = database
         self._wake = wake
@@ -82,6 +85,8 @@ class WakeupNotifier:
         self._wake()
         if self._database.is_sqlite:  # there is no other process
             return
+        if self.publish_hint is not None:
+            self.publish_hint()
         self._has_more = True
         if self._notifying is None or self._notifying.done():
             self._notifying = asyncio.create_task(self._notify())

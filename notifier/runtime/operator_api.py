@@ -19,7 +19,7 @@ from notifier.telemetry.request_observer import RequestObserver
 
 def build_operator_api(parts: ProcessParts, operator: str) -> tuple[FastAPI, str]:
     """Build the API, and the token by which it knows the operator with this name."""
-    probes = Probes(parts.database, parts.clock, partial(checks.check_database, parts.database))
+    probes = Probes(parts.database, parts.standby, partial(checks.check_database, parts.database), parts.clock)
     authenticator = OperatorAuthenticator(parts.database, parts.clock, operator)
     dependencies = build_api_dependencies(parts, probes, preview_niceness=0)  # no mail waits in this process
     app = create_app(replace(dependencies, authenticator=authenticator))

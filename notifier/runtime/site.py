@@ -1,6 +1,8 @@
 """The parts of the API and of the console, which are the same objects, and the two as one application."""
 
 import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
@@ -59,6 +61,7 @@ def build_api_dependencies(
     forecast = QueueForecast(parts.database, parts.clock, parts.throughput)
     for close in (pool.aclose, usage.close, uses.close, forecast.close):
         parts.exit_stack.push_async_callback(close)
+    parts.announcer.publish_hint = parts.exit_stack.enter_context(_open_hint_publisher(parts.settings))
     intake = SharedCommit(parts.database, WRITER, on_commit=parts.announcer)
     template_cache = TemplateCache(parts.database, parts.clock, uses)
     rules = ValidationRules.from_settings(parts.settings.api, own, policy)
@@ -72,6 +75,7 @@ def build_api_dependencies(
     )
     return ApiDependencies(
         database=parts.database,
+        standby=parts.standby,
         authenticator=Authenticator(parts.database, parts.clock, usage),
         rate_limits=RateLimits(rates=RateLimiter(parts.clock), settings=parts.settings.api),
         submitter=submitter,
@@ -108,7 +112,7 @@ def build_console_dependencies(api: ApiDependencies, settings: Settings) -> Cons
         clock=api.clock,
         times=SessionTimes.from_settings(settings.console),
     )
-    slots = ReadSlots(api.database)
+    slots = ReadSlots(api.database, api.standby)
     gate = PublishGate(slots.open, api.editors.pool, api.clock, api.default_sender.address)
     return ConsoleDependencies(
         database=api.database,
@@ -145,6 +149,27 @@ def _build_oidc(authenticator: StaffAuthenticator, settings: ConsoleSettings) ->
         raise ConfigurationError(reason) from error
     provider = module.OidcProvider(settings, authenticator.clock)
     return OidcSignIn(provider=provider, authenticator=authenticator, provider_name=settings.oidc_name)
+
+
+@contextmanager
+def _open_hint_publisher(settings: Settings) -> Iterator[Callable[[], None] | None]:
+    """Publish hints for Celery workers until the block ends, if the settings name a broker.
+
+    Raises `ConfigurationError` without the library, or for a broker that Celery does not know.
+    """
+    if settings.celery.broker_url is None or settings.uses_sqlite:  # on SQLite there is no other process
+        yield None
+        return
+    try:
+        module = importlib.import_module("notifier.runtime.hint_publisher")
+        publisher = module.HintPublisher(settings.celery.broker_url.get_secret_value().strip())
+    except ModuleNotFoundError as error:
+        reason = f"NOTIFIER_CELERY__BROKER_URL needs {error.name}: pip install 'notifier-outbox[server,celery]'"
+        raise ConfigurationError(reason) from error
+    try:
+        yield publisher.request_hint
+    finally:
+        publisher.close()
 
 
 class Site:

@@ -239,7 +239,7 @@ def _build_probes(
     parts: ProcessParts, readiness: Callable[[], Awaitable[list[CheckResult]]], *, has_metrics: bool = True
 ) -> Probes:
     token = parts.settings.metrics_token
-    return Probes(parts.database, parts.clock, readiness, metrics_token=token, has_metrics=has_metrics)
+    return Probes(parts.database, parts.standby, readiness, parts.clock, metrics_token=token, has_metrics=has_metrics)
 
 
 @asynccontextmanager

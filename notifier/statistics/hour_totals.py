@@ -5,7 +5,8 @@ They change with the counts, in the same transaction. So they are always the sum
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import NamedTuple
 from uuid import UUID
@@ -20,6 +21,26 @@ from notifier.statistics.latency_histogram import NO_BUCKET
 from notifier.statistics.roll_up_sql import ADD_TO_HOURS, DELETE_EMPTY_HOURS, HOUR_SECONDS, QUARTERS_OF_HOUR
 
 _hour = get_columns(StatisticsHour)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BusyHour:
+    """An hour, and how many notifications were created in it."""
+
+    start: datetime
+    number: int
+
+
+async def find_busiest_hour(connection: AsyncConnection, since: datetime) -> BusyHour | None:
+    """Find the hour with the most notifications, as far as they are counted; None: none is."""
+    number = func.sum(_hour.number)
+    first = int(since.timestamp()) // HOUR_SECONDS
+    statuses = _hour.measure.contains(":")  # the other measures are buckets
+    totals = select(_hour.hour, number).where(_hour.service_id == INSTANCE, _hour.hour >= first, statuses)
+    row = (await connection.execute(totals.group_by(_hour.hour).order_by(number.desc()).limit(1))).one_or_none()
+    return (
+        None if row is None else BusyHour(start=datetime.fromtimestamp(row[0] * HOUR_SECONDS, UTC), number=int(row[1]))
+    )
 
 
 class HourKey(NamedTuple):

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from notifier import audit
 from notifier.audit import Actor, AuditAction
 from notifier.auth.authenticated_key import MailRights
+from notifier.db.dialect import confirm_read
 from notifier.db.tables import Batch, Notification, NotificationContent, NotificationEvent, get_columns
 from notifier.errors import NotFoundError, NotifierError
 from notifier.ids import generate_id
@@ -110,6 +111,7 @@ async def _cancel_single(
         raise AlreadyUnderWayError("a relay may have the mail already: resolve the notification instead")
     if current.status is not Status.CANCELLED:
         raise AlreadyEndedError(f"it cannot be cancelled any more: it is {current.status}")
+    await confirm_read(connection)
     actor.record_no_change()
 
 

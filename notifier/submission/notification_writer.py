@@ -16,6 +16,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier.db.dialect import confirm_read
 from notifier.db.direct_connections import StatementConnection
 from notifier.db.shared_commit import LOCK_TIMEOUT_MS, CommitSize, CommitWriter
 from notifier.db.stored_file import RENEWAL_AFTER
@@ -76,12 +77,14 @@ class EarlierNotification:
 async def find_earlier_notifications(
     connection: StatementConnection, service_id: UUID, keys: Collection[str]
 ) -> dict[ServiceKey, EarlierNotification]:
-    """Find the service's notifications that have these keys."""
+    """Find the service's notifications that have these keys, as durable as if they were written now."""
     if connection.dialect.name == "sqlite":
         values = {"service": service_id.hex, "keys": json.dumps(list(keys))}
         rows = await connection.execute(text(sql.EARLIER_SQLITE), values)
     else:
-        rows = await connection.execute(sql.EARLIER_POSTGRES, {"service": service_id, "keys": list(keys)})
+        rows = (await connection.execute(sql.EARLIER_POSTGRES, {"service": service_id, "keys": list(keys)})).all()
+        if rows:
+            await confirm_read(connection)
     return dict(_parse_earlier(service_id, row) for row in rows)
 
 
@@ -126,6 +129,7 @@ async def _write_batch_postgres(
     written = await _insert_postgres(connection, notifications, lock_ms)
     if unwritten_ids := [new.row.id for new in notifications if new.key is None and new.row.id not in written]:
         rows = await connection.execute(sql.WRITTEN_POSTGRES, {"ids": unwritten_ids})
+        await confirm_read(connection)
         written |= {row.id: Status(row.status) for row in rows}
     if not (lost := _select_lost(notifications, written)):
         return [_build_result(new, written, {}) for new in notifications]

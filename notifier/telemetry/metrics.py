@@ -121,7 +121,22 @@ SIGN_INS = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+HINTS = Counter(
+    "notifier_hints_total",
+    "Hints of Celery: published, failed (the broker did not take it), or received by this sender.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+HINT_CIRCUIT_OPEN = Gauge("notifier_hint_circuit_open", "1 while Celery's broker takes no hints.", registry=REGISTRY)
 DATABASE_CONNECTIONS = Gauge("notifier_database_connections", "Pooled connections in use.", registry=REGISTRY)
+STANDBY_USABLE = Gauge(
+    "notifier_standby_usable",
+    "1 while the standby is read; 0 if there is none, or while the primary is read instead.",
+    registry=REGISTRY,
+)
+STANDBY_LAG_SECONDS = Gauge(
+    "notifier_standby_lag_seconds", "Seconds that the standby is behind, as last known.", registry=REGISTRY
+)
 
 
 def format_metrics() -> bytes:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 ENV = without_coverage(dict(os.environ))
 SUBMIT, DRAIN = ("submit",), ("drain",)
 GATE = ("gate",)  # alone: its child has a low priority, and may never run beside a drain on two cores
-OTHERS = ("latency", "idle", "growth", "search", "console", "hostile", "neighbour")
+OTHERS = ("latency", "idle", "growth", "search", "console", "hostile", "neighbour", "scale")
 
 EXPECTED_TEXTS = {
     "submit": ("POST, postgresql", "POST, sqlite", "notifications/batch", "POST ÷ no-op", "commits that wrote"),
@@ -32,6 +32,7 @@ EXPECTED_TEXTS = {
     "console": ("(m) console", "one mail", "(n) people in the console", "CPU of a page", "s between pages ÷ nobody"),
     "hostile": ("(j) hostile", "POST, hostile", "hostile ÷ quiet"),
     "neighbour": ("(l) neighbour", "unknown-keys ÷ quiet", "the attacker's answers"),
+    "scale": ("(o) welcome", "deliver, 2 processes", "kept after its end", "predicted and measured"),
     "gate": ("(i) publishing", "gate over 10 payloads", "check and publish"),
 }
 

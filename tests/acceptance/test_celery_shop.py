@@ -26,6 +26,13 @@ from notifier.inbox.client import MailHogClient
 
 EXAMPLE = ROOT / "examples" / "celery_shop"
 WAIT_SECONDS = 100.0
+MISSING = """
+from celery.result import AsyncResult
+
+mail = {"to": "dan@example.com", "template": "welcome", "variables": {"name": "Dan"} | product}
+lost = publish_missing({task.id: mail, "order-8": mail})
+print(lost, AsyncResult("order-8").get(timeout=60))
+"""
 PUBLISH = """
 import json, sys
 import shop
@@ -99,12 +106,14 @@ def test_the_example_sends_one_mail(env: dict[str, str], demo: dict[str, str], n
 
 
 def test_the_page_says_what_happens(env: dict[str, str]) -> None:
-    """The Python blocks of docs/celery.md print an id, a list of ids and two states."""
-    blocks = [block.text for block in list_blocks("docs/celery.md", "python")]
-    first, many, *states = _run_program("\n".join(["import shop", *blocks]), env)
+    """The Python blocks of docs/celery.md print an id, a list of ids and two states, and publish what is missing."""
+    sending, recipe, states = (block.text for block in list_blocks("docs/celery.md", "python"))
+    first, many, missing, *shown = _run_program(f"import shop\n{sending}\n{recipe}\n{MISSING}\n{states}", env)
     assert re.fullmatch(r"[0-9a-f-]{36} [0-9a-f-]{36}", first)
     assert re.fullmatch(r"\['[0-9a-f-]{36}', '[0-9a-f-]{36}'\]", many)
-    assert set(states) <= {"PENDING", "SUCCESS"}
+    assert re.fullmatch(r"\['order-8'\] [0-9a-f-]{36}", missing)
+    assert len(shown) == 2
+    assert set(shown) <= {"PENDING", "SUCCESS"}
 
 
 def test_a_task_that_was_published_twice_makes_one_notification(env: dict[str, str], notifier: Notifier) -> None:

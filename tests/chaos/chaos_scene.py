@@ -14,6 +14,7 @@ from chaos.load_generator import Load
 from chaos.oracle import Report
 from chaos.relay_log import Event, Name
 from chaos.relay_script import Pace
+from support.network_machines import Machine
 from support.seeded_installation import Keys
 
 from notifier.db.engine import Database
@@ -43,9 +44,11 @@ class Scene:
         await self.database.close()
         await self._stack.aclose()
 
-    async def begin(self, pace: Pace, settings: Mapping[str, str], *, measured: bool = False) -> Fleet:
-        """Start the relay; the fleet is still empty."""
-        self.relay = self._stack.enter_context(fault_relay(self.folder, pace))
+    async def begin(
+        self, pace: Pace, settings: Mapping[str, str], *, measured: bool = False, machine: Machine | None = None
+    ) -> Fleet:
+        """Start the relay, on a machine or on this host; the fleet is still empty."""
+        self.relay = self._stack.enter_context(fault_relay(self.folder, pace, machine=machine))
         ours = {"DATABASE_URL": self.url, "SMTP__PORT": str(self.relay.port), "RECIPIENTS__MODE": "live"}
         settings = ours | {"LOG_LEVEL": "WARNING"} | dict(settings)
         self.fleet = Fleet(folder=self.folder, settings=settings, measured=measured)

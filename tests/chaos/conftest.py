@@ -1,5 +1,6 @@
 """Fixtures of the chaos tests: scenes on a durable PostgreSQL server of their own and on SQLite."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from chaos.chaos_scene import Scene
 from support.long_deadlines import use_long_deadlines
 from support.postgres_cluster import OwnServer
 from support.seeded_installation import Keys, PostgresSeed
+from support.standby_server import StandbyServer
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +39,16 @@ def durable_database(durable_server: OwnServer, durable_seed: PostgresSeed) -> I
     name = durable_seed.create()
     yield durable_server.url(name), durable_seed.keys
     durable_seed.drop(name)
+
+
+@pytest.fixture
+async def standby(durable_server: OwnServer) -> AsyncIterator[StandbyServer]:
+    """A synchronous standby; afterwards the old primary runs again, as before."""
+    standby = await asyncio.to_thread(StandbyServer(durable_server, synchronous=True).__enter__)
+    yield standby
+    if not durable_server.is_running:
+        await asyncio.to_thread(durable_server.start)
+    await asyncio.to_thread(standby.stop)
 
 
 @pytest.fixture

@@ -194,13 +194,13 @@ class Connection(asyncio.Protocol):
         self._waiting = asyncio.get_running_loop().call_later(step.drip, self._resume, rest, then)
 
 
-async def serve(log: Log, pace: Pace, seed: int) -> None:
+async def serve(log: Log, pace: Pace, seed: int, host: str) -> None:
     """Accept mail until SIGTERM or SIGINT, on a port that is printed."""
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     script, numbers = Script(pace, seed), iter(range(1 << 60))
-    server = await loop.create_server(lambda: Connection(script, log, next(numbers)), "127.0.0.1", 0, backlog=1000)
+    server = await loop.create_server(lambda: Connection(script, log, next(numbers)), host, 0, backlog=1000)
     print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201 - the starting process reads the port
     await stopped.wait()
     server.close()
@@ -211,12 +211,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("log", type=Path)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--host", default="127.0.0.1")
     times = [field.name for field in fields(Pace) if field.name != "slow"]
     for name in times:
         parser.add_argument(f"--{name}", type=float, default=getattr(Pace(), name))
     arguments = parser.parse_args()
     pace = Pace(**{name: getattr(arguments, name) for name in times})
-    asyncio.run(serve(Log(arguments.log), pace, arguments.seed))
+    asyncio.run(serve(Log(arguments.log), pace, arguments.seed, arguments.host))
 
 
 if __name__ == "__main__":

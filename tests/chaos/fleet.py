@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +20,7 @@ from chaos.process_tree import is_alive, list_descendants
 from chaos.relay_log import Follower
 from chaos.relay_script import Pace
 from support import notifier_process
+from support.network_machines import Machine, start_on
 from support.notifier_process import NotifierProcess
 
 TESTS = Path(__file__).parents[1]
@@ -47,14 +49,18 @@ class FaultRelay:
 
 
 @contextmanager
-def fault_relay(folder: Path, pace: Pace | None = None, *, seed: int = 0) -> Iterator[FaultRelay]:
-    """Run a fault relay in a process of its own until the block ends."""
+def fault_relay(
+    folder: Path, pace: Pace | None = None, *, seed: int = 0, machine: Machine | None = None
+) -> Iterator[FaultRelay]:
+    """Run a fault relay in a process of its own, on a machine or on this host, until the block ends."""
     log = folder / "relay.log"
     log.touch()
     path = os.pathsep.join((str(TESTS), os.environ.get("PYTHONPATH", "")))
     times = [f"--{name}={value}" for name, value in asdict(pace or Pace()).items() if name != "slow"]
-    command = [sys.executable, "-m", "chaos.fault_relay", str(log), f"--seed={seed}", *times]
-    with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, text=True) as running:
+    host = [] if machine is None else [f"--host={machine.address}"]
+    command = [sys.executable, "-m", "chaos.fault_relay", str(log), f"--seed={seed}", *times, *host]
+    env = os.environ | {"PYTHONPATH": path}
+    with start_on(machine, lambda: subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)) as running:
         try:
             assert running.stdout is not None
             yield FaultRelay(port=int(running.stdout.readline()), log=Follower(log))
@@ -69,6 +75,7 @@ class Member:
     arguments: tuple[str, ...]
     env: dict[str, str]
     metrics_port: int
+    machine: Machine | None = None
     process: NotifierProcess | None = None  # while it is ready
     kills: int = 0
     reviving: asyncio.Task[None] | None = None
@@ -100,15 +107,15 @@ class Fleet:
         for pid in await self.left_behind(seconds=0):
             os.kill(pid, signal.SIGKILL)
 
-    async def start(self, name: str, *arguments: str, **settings: str) -> None:
-        """Start a process and wait until it is ready; the relay knows it by `name` too."""
+    async def start(self, name: str, *arguments: str, machine: Machine | None = None, **settings: str) -> None:
+        """Start a process, on a machine or on this host, and wait until it is ready; the relay knows it by `name`."""
         port = lasting_port()
         own = {"SMTP__HELO_NAME": f"{name}.example", "SENDER__METRICS_PORT": str(port)}
         env = notifier_process.build_environment(self.folder, **{**self.settings, **own, **settings})
         if not self.measured:
             env = notifier_process.without_coverage(env)
         metrics_port = port if arguments[0] == "sender" else self.api_port
-        self.members[name] = Member(arguments=arguments, env=env, metrics_port=metrics_port)
+        self.members[name] = Member(arguments=arguments, env=env, metrics_port=metrics_port, machine=machine)
         await self._fill(self.members[name])
 
     async def start_api(self, name: str = "api", command: str = "api") -> None:
@@ -183,7 +190,7 @@ class Fleet:
     async def _fill(self, member: Member, *, tries: int = 1) -> None:
         """Start the process as a supervisor does: again, if it ends because its database is away."""
         for left in reversed(range(tries)):
-            started = self._stack.enter_context(NotifierProcess(*member.arguments, env=member.env))
+            started = self._stack.enter_context(start_on(member.machine, partial(_start_process, member)))
             try:
                 await asyncio.to_thread(started.wait_until_ready)
             except AssertionError:
@@ -192,3 +199,8 @@ class Fleet:
             else:
                 member.process = started
                 return
+
+
+def _start_process(member: Member) -> NotifierProcess:
+    # A fork of the command server would be on the machine of the server.
+    return NotifierProcess(*member.arguments, env=member.env, fresh=member.machine is not None)

@@ -24,7 +24,7 @@ SETTINGS = {
     "SENDER__LEASE": "10",
     "SENDER__DEAD_AFTER": str(DEAD_AFTER),
 }
-_CUT = """
+CUT = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
 """
@@ -71,7 +71,7 @@ async def test_connections_cut(postgres_scene: Scene) -> None:
 
     async def harm() -> None:
         for _ in range(size(2, 50)):
-            await asyncio.to_thread(execute_statements, postgres_scene.url, _CUT)
+            await asyncio.to_thread(execute_statements, postgres_scene.url, CUT)
             await asyncio.sleep(0.5)
 
     await _carries_on(postgres_scene, harm)

@@ -45,7 +45,7 @@ async def _rage(fleet: Fleet, storm: Storm, chance: random.Random) -> None:
         fleet.revive(victim)
 
 
-async def _survive(scene: Scene, storm: Storm) -> Report:
+async def survive(scene: Scene, storm: Storm) -> Report:
     """Run the storm under load, wait for the end, and judge the result."""
     async with scene.under_load(BACKLOG, seed=SEED, cancels=0.1) as load:
         await _rage(scene.fleet, storm, random.Random(SEED))
@@ -71,7 +71,7 @@ async def test_kills_on_postgresql(postgres_scene: Scene) -> None:
     """With one API and two senders killed repeatedly, nothing is lost, stuck, or sent twice without `unknown`."""
     fleet = await postgres_scene.begin(PACE, SETTINGS)
     await fleet.start_all("first", "second")
-    await _survive(postgres_scene, Storm(kills=size(4, 200), pause=(0.3, 2.0), min_unknown=size(0, 50)))
+    await survive(postgres_scene, Storm(kills=size(4, 200), pause=(0.3, 2.0), min_unknown=size(0, 50)))
 
 
 @pytest.mark.timeout(size(300, 1200))
@@ -79,7 +79,7 @@ async def test_kills_while_mails_are_announced(postgres_scene: Scene) -> None:
     """A killed sender leaves at most two mails `unknown` for each connection."""
     fleet = await postgres_scene.begin(PACE, ANNOUNCED)
     await fleet.start_all("first", "second")
-    await _survive(postgres_scene, Storm(kills=size(2, 100), pause=(0.3, 2.0), min_unknown=size(0, 25)))
+    await survive(postgres_scene, Storm(kills=size(2, 100), pause=(0.3, 2.0), min_unknown=size(0, 25)))
 
 
 @pytest.mark.timeout(size(300, 600))
@@ -87,4 +87,4 @@ async def test_kills_on_sqlite(sqlite_scene: Scene) -> None:
     """With `serve` (API and sender in one) killed repeatedly, nothing is lost, stuck or doubled without `unknown`."""
     fleet = await sqlite_scene.begin(PACE, SETTINGS)
     await fleet.start_api("serve", "serve")
-    await _survive(sqlite_scene, Storm(kills=size(2, 50), pause=(0.3, 2.5), min_unknown=size(0, 20)))
+    await survive(sqlite_scene, Storm(kills=size(2, 50), pause=(0.3, 2.5), min_unknown=size(0, 20)))

@@ -2,19 +2,22 @@
 
 import json
 import re
+from configparser import ConfigParser
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema_rs
 import pytest
 import typer
 from pydantic import BaseModel, SecretStr
+from sqlalchemy import make_url
 from support import deploy_files
 from support.deploy_files import COMPOSE_FILES, CommandLine
 from support.document_blocks import ROOT
 
 from notifier.api.merges import upload
 from notifier.cli.main import app
-from notifier.settings import Settings
+from notifier.settings import DEFAULT_DATABASE_CONNECTIONS, MIN_DATABASE_CONNECTIONS, Settings
 from notifier.telemetry.metrics import REGISTRY
 
 IMAGE_DIRECTORY = "/var/lib/notifier"
@@ -67,6 +70,56 @@ def test_the_relay_file_changes_services_that_exist() -> None:
     assert used == relay["secrets"].keys()
     for service in base["services"].values():
         assert service.get("depends_on", {}).keys() <= base["services"].keys()
+
+
+def test_profiles_leave_the_rest_as_it_is() -> None:
+    """Without a profile there are the same services as before, and none of them needs one of a profile."""
+    services = deploy_files.read_yaml(COMPOSE_FILES[0])[0]["services"]
+    by_profile: dict[str, set[str]] = {}
+    for name, service in services.items():
+        (profile,) = service.get("profiles", [""])
+        by_profile.setdefault(profile, set()).add(name)
+        needed = service.get("depends_on", {}).keys()
+        assert {other for other in needed if services[other].get("profiles", [profile]) != [profile]} == set()
+    assert by_profile == {
+        "": {"postgres", "migrate", "api", "sender", "inbox"},
+        "fleet": {"pgbouncer", "fleet-api", "fleet-sender"},
+        "celery": {"redis", "worker", "flower"},
+        "mailpit": {"mailpit"},
+        "mailhog": {"mailhog"},
+    }
+
+
+def test_the_fleet_goes_through_the_pooler() -> None:
+    """API and three senders use the pooler, which has room for all of them and asks PostgreSQL for less."""
+    services = deploy_files.read_yaml(COMPOSE_FILES[0])[0]["services"]
+    api, sender = services["fleet-api"], services["fleet-sender"]
+    for service in (api, sender):
+        assert make_url(service["environment"]["NOTIFIER_DATABASE_URL"]).host == "pgbouncer"
+    pooler = ConfigParser()
+    pooler.read(ROOT / "deploy/compose/pgbouncer.ini")
+    connections = int(sender["environment"]["NOTIFIER_DATABASE_CONNECTIONS"])
+    assert connections >= MIN_DATABASE_CONNECTIONS
+    assert sender["deploy"]["replicas"] == 3
+    clients = DEFAULT_DATABASE_CONNECTIONS + 3 * connections
+    assert int(pooler["pgbouncer"]["default_pool_size"]) < clients < int(pooler["pgbouncer"]["max_client_conn"])
+    url = make_url(api["environment"]["NOTIFIER_DATABASE_URL"])
+    users = (ROOT / "deploy/compose/pgbouncer-users.txt").read_text().split()
+    assert users == [f'"{url.username}"', f'"{url.password}"']
+    assert pooler["databases"].keys() == {url.database}
+
+
+def test_the_worker_is_the_documented_command() -> None:
+    """The containers of the profile run Celery's commands on our application, with the broker of the profile."""
+    services = deploy_files.read_yaml(COMPOSE_FILES[0])[0]["services"]
+    broker = urlsplit(services["worker"]["environment"]["NOTIFIER_CELERY__BROKER_URL"])
+    assert broker.hostname in services
+    assert services[broker.hostname]["profiles"] == ["celery"]
+    for name in ("worker", "flower"):
+        service = services[name]
+        assert service["environment"]["NOTIFIER_CELERY__BROKER_URL"] == broker.geturl()
+        assert [*service["entrypoint"], service["command"][0]] == ["celery", "--app", "notifier.celery", name]
+        assert service["build"]["target"] == "celery"
 
 
 def test_what_the_image_copies_is_in_its_context() -> None:

@@ -1,4 +1,7 @@
-"""A Celery application whose broker delivers a task again two seconds after its worker was killed."""
+"""A Celery application on the broker of `BROKER_URL`.
+
+On Redis, messages of a killed worker are delivered again after two seconds.
+"""
 
 import os
 
@@ -6,10 +9,17 @@ from celery import Celery
 
 import notifier.client.celery  # noqa: F401 - its tasks
 
-app = Celery("tests", broker=os.environ["REDIS_URL"], backend=os.environ["REDIS_URL"])
-app.conf.broker_transport_options = {
-    "visibility_timeout": 2,
-    "unacked_restore_interval": 1,
-    "unacked_restore_throttle": 1,
-    "unacked_mutex_expire": 2,  # a worker that was killed while it gave messages back
+URL = os.environ["BROKER_URL"]
+OPTIONS = {
+    "redis": {
+        "visibility_timeout": 2,
+        "unacked_restore_interval": 1,
+        "unacked_restore_throttle": 1,
+        "unacked_mutex_expire": 2,  # a worker that was killed while it gave messages back
+    },
+    "amqp": {"confirm_publish": True},
 }
+app = Celery("tests", broker=URL)
+app.conf.broker_transport_options = OPTIONS[URL.partition(":")[0]]
+app.conf.task_default_queue_type = os.environ.get("QUEUE_TYPE", "classic")
+app.conf.task_default_exchange_type = "topic" if app.conf.task_default_queue_type == "quorum" else "direct"

@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
+from uuid import uuid4
 
 READY_SECONDS = 200.0
 OPTIONS = ("--loglevel", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat")
@@ -16,10 +18,13 @@ OPTIONS = ("--loglevel", "INFO", "--without-gossip", "--without-mingle", "--with
 class CeleryWorker:
     """A worker of an application; `with` waits until it is ready, and stops it at the end."""
 
-    def __init__(self, application: str, folder: Path, env: dict[str, str], *, concurrency: int = 2) -> None:
+    def __init__(
+        self, application: str, folder: Path, env: dict[str, str], *, concurrency: int = 2, options: Sequence[str] = ()
+    ) -> None:
         command = [sys.executable, "-m", "celery", "--app", application, "worker", *OPTIONS]
         self._popen = subprocess.Popen(
-            [*command, "--concurrency", str(concurrency)],
+            # RabbitMQ refuses a second worker of one name, also for a moment after the first was killed.
+            [*command, "--concurrency", str(concurrency), "--hostname", f"{uuid4().hex}@%h", *options],
             cwd=folder,
             env=env,
             stderr=subprocess.STDOUT,
@@ -36,6 +41,19 @@ class CeleryWorker:
     def pid(self) -> int:
         """The process id of the main process."""
         return self._popen.pid
+
+    def stop(self) -> int:
+        """Stop it with SIGTERM, and return its exit status."""
+        self.send(signal.SIGTERM)
+        return self.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send its main process a signal."""
+        self._popen.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait for its exit status."""
+        return self._popen.wait(100)
 
     def kill(self) -> None:
         """Kill it and its children with SIGKILL."""

@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from notifier.db import direct_connections, engine, shared_commit, timed_change
+from notifier.db import connection_pool, direct_connections, engine, shared_commit, timed_change
+from notifier.lookup import standby_reader
 
 FACTOR = 10
 DATABASE_DEADLINES = (
     (timed_change, "MAX_CHANGE_SECONDS"),
     (engine, "READ_TIMEOUT"),
-    (engine, "POOL_TIMEOUT"),
+    (connection_pool, "POOL_TIMEOUT"),
     (direct_connections, "WAIT_SECONDS"),
+    (standby_reader, "CHECK_TIMEOUT"),
     (shared_commit, "MAX_SUBMIT_SECONDS"),
     (shared_commit, "TRANSACTION_TIMEOUT_SECONDS"),
 )

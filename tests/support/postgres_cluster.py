@@ -11,10 +11,12 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 import asyncpg
+import psycopg
 from sqlalchemy import make_url
 
 _FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 200\n"
 """Settings without durability, which costs time; these tests do not cut the power."""
+_MANY_CONNECTIONS = 300
 _MEMORY = Path("/dev/shm")
 _ROOMY = 4 * 1024**3
 
@@ -52,10 +54,11 @@ class OwnServer:
 
         self._root = Path(tempfile.mkdtemp(prefix="notifier-pg-", dir=None if durable else _memory()))
         self._root.chmod(0o755)  # if we are root, the server runs as another user
-        self._server: Any = get_server(self._root / "data", cleanup_mode=None, start=False)
+        self.data = self._root / "data"  # also the directory of its socket
+        self._server: Any = get_server(self.data, cleanup_mode=None, start=False)
         self._server.ensure_pgdata_inited()
         if not durable:
-            with (self._root / "data" / "postgresql.conf").open("a") as configuration:
+            with (self.data / "postgresql.conf").open("a") as configuration:
                 configuration.write(_FAST)
         self._server.ensure_postgres_running()
 
@@ -71,25 +74,46 @@ class OwnServer:
     @property
     def pid(self) -> int:
         """The process id of the postmaster."""
-        return int((self._root / "data" / "postmaster.pid").read_text().split()[0])
+        return int((self.data / "postmaster.pid").read_text().split()[0])
+
+    @property
+    def is_running(self) -> bool:
+        """False after `halt` or `stop`."""
+        return (self.data / "postmaster.pid").exists()
 
     def start(self) -> None:
         """Start it again after `halt`, on the same socket."""
         self._server.ensure_postgres_running()
 
+    def start_on(self, address: str, subnet: str) -> None:
+        """Start it again after `halt`, so that it listens on this address, too, and trusts the subnet."""
+        with (self.data / "pg_hba.conf").open("a") as rules:
+            rules.write(f"host all all {subnet} trust\n")
+        options = f"-h {address} -k {self.data} -c max_connections={_MANY_CONNECTIONS}"
+        log = str(self.data / "log")
+        self.run_program("pg_ctl", "-w", "-D", str(self.data), "-l", log, "-o", options, "start")
+
     def halt(self, mode: str = "immediate") -> None:
         """Stop the server, by default like a crash."""
-        self._pg_ctl("-m", mode, "stop")
+        self.run_program("pg_ctl", "-w", "-D", str(self.data), "-m", mode, "stop")
 
     def stop(self) -> None:
-        if (self._root / "data" / "postmaster.pid").exists():
+        if self.is_running:
             self.halt()
         shutil.rmtree(self._root, ignore_errors=True)
 
-    def _pg_ctl(self, *arguments: str) -> None:
-        command = [str(Path(self._server.bin_path) / "pg_ctl"), "-w", "-D", str(self._root / "data"), *arguments]
-        user = self._server.system_user
-        subprocess.run(command, check=True, capture_output=True, user=user, cwd="/")
+    def run_program(self, name: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's programs as the server's user."""
+        command = [str(Path(self._server.bin_path) / name), *arguments]
+        subprocess.run(command, check=True, capture_output=True, user=self._server.system_user, cwd="/")
+
+    def execute(self, statement: str) -> Any:
+        """Run one statement outside any transaction, and return the first column of its first row, or None."""
+        return self.execute_in("postgres", statement)
+
+    def execute_in(self, name: str, statement: str) -> Any:
+        """Run one statement in a database of that name."""
+        return execute_statement(self.url(name), statement)
 
 
 def start_server() -> PostgresServer:
@@ -110,6 +134,14 @@ def execute_statements(url: str, *statements: str) -> None:
             await connection.close()
 
     asyncio.run(run())
+
+
+def execute_statement(url: str, statement: str) -> Any:
+    """Run one statement outside any transaction, and return the first column of its first row, or None."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statement)
+        row = cursor.fetchone() if cursor.description else None
+    return row[0] if row else None
 
 
 def _memory() -> Path | None:

@@ -211,6 +211,11 @@ class NotificationQuery(pagination.PageQuery):
     copies: Annotated[bool, Query(description="List copies as well.")] = False
     service: ServiceName = None
 
+    @property
+    def is_lookup(self) -> bool:
+        """True if it asks for certain notifications, of which the caller may have been told just now."""
+        return self.idempotency_key is not None or self.id_prefix is not None
+
     def build_filter(self) -> NotificationFilter:
         """Build the domain's filter."""
         is_queued = self.status in (SCHEDULED, Status.QUEUED)

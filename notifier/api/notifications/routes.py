@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from notifier.api import pagination
@@ -20,7 +21,7 @@ from notifier.lookup import notification_search, notification_view, wait_explana
 from notifier.lookup.actor_names import get_actor_names
 from notifier.lookup.answer import build_answer
 from notifier.lookup.content_preview import ContentReach
-from notifier.lookup.notification_search import PageRequest
+from notifier.lookup.notification_search import NotificationPage, PageRequest
 from notifier.retention import content_expiry
 from notifier.states import WAITING_STATUSES
 from notifier.status import notification_actions
@@ -74,13 +75,20 @@ async def list_notifications(
     Every filter must match.
     """
     dependencies = get_dependencies(request)
-    _, service_id = await authenticate_chooser(request, KeyScope.READ, query.service)
+    key, service_id = await authenticate_chooser(request, KeyScope.READ, query.service)
     now = dependencies.clock.now()
-    async with dependencies.database.read() as connection:
+
+    async def search(connection: AsyncConnection) -> NotificationPage:
         part = PageRequest(limit=query.limit, before=query.before)
-        page = await notification_search.search_notifications(
+        return await notification_search.search_notifications(
             connection, service_id, query.build_filter(), part, now=now
         )
+
+    if isinstance(key, Caller) or query.is_lookup:  # a service finds what it has submitted, at once
+        async with dependencies.database.read() as connection:
+            page = await search(connection)
+    else:
+        page = await dependencies.standby.read(search, dependencies.database.read)
     if page.next is not None:
         pagination.add_next_link(request, response, page.next)
     return {"notifications": [models.build_notification_reply(view, now) for view in page.views], "next": page.next}

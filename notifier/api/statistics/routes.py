@@ -1,8 +1,10 @@
 """`GET /v1/stats`: the figures of a service, or with an admin key of all services."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.api.dependencies import authenticate_owner, get_dependencies
 from notifier.api.service_choice import choose_service
@@ -12,7 +14,7 @@ from notifier.errors import Fault, InvalidRequestError
 from notifier.statistics import periods, statistics_query
 from notifier.statistics.periods import InvalidPeriodError
 from notifier.statistics.roll_up import Period
-from notifier.statistics.statistics_query import StatisticsFilter
+from notifier.statistics.statistics_query import PeriodFigures, StatisticsFilter
 
 router = APIRouter(prefix="/v1/stats", tags=["statistics"])
 
@@ -31,14 +33,17 @@ async def get_statistics(request: Request, query: Annotated[models.FiguresQuery,
         listed = periods.list_periods(start, stop, query.by, periods.parse_zone(query.zone))
     except InvalidPeriodError as error:
         raise _build_refusal(error.name, str(error)) from error
-    async with dependencies.database.read() as connection:
+
+    async def load(connection: AsyncConnection) -> tuple[list[PeriodFigures], datetime | None]:
         filters = StatisticsFilter(service_id=service_id, template=query.template)
-        try:
-            figures = await statistics_query.load_figures(connection, listed, filters)
-        except InvalidPeriodError as error:
-            raise _build_refusal(error.name, str(error)) from error
+        figures = await statistics_query.load_figures(connection, listed, filters)
         whole = Period(start=listed[0].start, stop=listed[-1].stop)
-        counted_at = await statistics_query.find_counted_at(connection, whole)
+        return figures, await statistics_query.find_counted_at(connection, whole)
+
+    try:
+        figures, counted_at = await dependencies.standby.read(load, dependencies.database.read)
+    except InvalidPeriodError as error:
+        raise _build_refusal(error.name, str(error)) from error
     return {
         "by": query.by,
         "zone": query.zone,

@@ -8,9 +8,9 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage
-from django.core.mail.backends.base import BaseEmailBackend
 
 from notifier.client.blocking import Notifier
+from notifier.client.django.base_backend import NotifierBackend
 from notifier.client.django.errors import MailSendError
 from notifier.client.django.message_fields import map_message
 from notifier.client.django.project_settings import read_options
@@ -26,13 +26,12 @@ NumberedMail = tuple[int, BatchItem]
 """The number of a message among those of one call, and a notification of it."""
 
 
-class ApiBackend(BaseEmailBackend):
+class ApiBackend(NotifierBackend):
     """Sends mail over the API: `EMAIL_BACKEND = "notifier.client.django.ApiBackend"`."""
 
-    def __init__(self, *, fail_silently: bool = False, alias: str | None = None, **_smtp_options: Any) -> None:
-        """Do not connect yet. User and password, which `send_mail` passes to each backend, have no meaning here."""
-        super().__init__()
-        self.fail_silently, self.alias = fail_silently, alias  # Django 6.1 leaves the first to each backend
+    def __init__(self, **options: Any) -> None:
+        """Do not connect yet."""
+        super().__init__(**options)
         self._client: Notifier | None = None
 
     def open(self) -> bool:

@@ -9,9 +9,10 @@ from email.message import Message
 from email.utils import getaddresses
 from typing import Any
 
-from django.conf import global_settings
+from django.conf import global_settings, settings
 from django.core.mail import EmailMessage
-from django.core.mail.message import BadHeaderError
+from django.core.mail import message as django_message
+from django.utils.encoding import force_str
 
 from notifier.client.django.errors import MailSendError
 from notifier.client.request_fields import Attachment, BatchItem, MailContent
@@ -19,16 +20,22 @@ from notifier.header_names import STANDARD_HEADERS
 
 HTML = "text/html"
 MIXED_SUBTYPES = ("mixed", "related")
+HeaderError: type[ValueError] = getattr(django_message, "BadHeaderError", ValueError)
+"""Django's error for a line break in a header; from Django 6 on it is `ValueError`, under a name that will end."""
+_BUILDING_METHODS = ("message", "recipients")
 _UNSET_SENDERS = (global_settings.DEFAULT_FROM_EMAIL, global_settings.SERVER_EMAIL)
 """Django's defaults at localhost, from which no mail can come."""
 MAX_KEY_LENGTH = 250  # leaves room for the number of a mail
 
 
 def map_message(message: EmailMessage) -> list[BatchItem]:
-    """Map a message to one notification, or, if it has only bcc, to one for each address.
+    """Map a message to one notification, or, if it has only bcc, to one for each address; to none without recipients.
 
     Raises `MailSendError`, and Django's `BadHeaderError` for a line break in a header.
     """
+    _check_class(message)
+    if not (mails := _assign_recipients(message)):
+        return []
     headers = _read_headers(message.extra_headers)
     key = headers.pop("idempotency-key", None)
     fields: BatchItem = {
@@ -38,8 +45,17 @@ def map_message(message: EmailMessage) -> list[BatchItem]:
         "attachments": [*_map_attachments(message)],
         "headers": _check_headers(headers, message.extra_headers),
     }
-    mails = _assign_recipients(message)
     return [fields | mail | {"idempotency_key": _number_key(key, index)} for index, mail in enumerate(mails)]
+
+
+def _check_class(message: EmailMessage) -> None:
+    """Refuse a class that builds the mail itself, because its fields may not be what it would send, or to whom."""
+    for name in _BUILDING_METHODS:
+        if getattr(type(message), name) is not getattr(EmailMessage, name):
+            raise MailSendError(
+                f"{type(message).__name__} overrides {name}(): Notifier builds the mail from the message's fields, "
+                "so set these instead"
+            )
 
 
 def _read_headers(headers: Mapping[str, Any]) -> dict[str, str]:
@@ -50,7 +66,7 @@ def _read_headers(headers: Mapping[str, Any]) -> dict[str, str]:
 def _check_line(name: str, value: Any) -> str:
     text = str(value)  # it may be lazy
     if "\n" in text or "\r" in text:
-        raise BadHeaderError(f"Header values can't contain newlines (header {name!r})")
+        raise HeaderError(f"Header values can't contain newlines (header {name!r})")
     return text
 
 
@@ -72,30 +88,43 @@ def _choose_sender(header: str | None, from_email: Any) -> str | None:
 
 
 def _choose_reply_to(header: str | None, reply_to: Iterable[Any]) -> str | None:
-    addresses = [header] if header else [_check_line("Reply-To", address) for address in reply_to if address]
-    if len(addresses) > 1:
-        raise MailSendError(f"the message has {len(addresses)} Reply-To addresses: Notifier takes one")
-    return addresses[0] if addresses else None
+    texts = [header] if header else [_check_line("Reply-To", address) for address in reply_to if address]
+    if (count := len(getaddresses(texts))) > 1:
+        raise MailSendError(f"the message has {count} Reply-To addresses: Notifier takes one")
+    return texts[0] if texts else None
 
 
 def _build_content(message: EmailMessage) -> MailContent:
     """The subject, the text, and the HTML of the body or of the one alternative."""
     if message.content_subtype not in {"plain", "html"}:
         raise MailSendError(f"the body is text/{message.content_subtype}: Notifier takes plain text and HTML")
-    parts = [("html" if message.content_subtype == "html" else "text", str(message.body))]
+    if (subtype := getattr(message, "alternative_subtype", "alternative")) != "alternative":  # Django 6 has none
+        raise MailSendError(f"the bodies are multipart/{subtype}: Notifier builds multipart/alternative")
+    charset = message.encoding if isinstance(message.encoding, str) else settings.DEFAULT_CHARSET
+    parts = [("html" if message.content_subtype == "html" else "text", _read_text(message.body, charset, "the body"))]
     for content, mimetype in getattr(message, "alternatives", None) or ():
         if str(mimetype).partition(";")[0].strip().lower() != HTML:
             raise MailSendError(f"the message has an alternative of type {mimetype}: Notifier takes text/html only")
-        parts.append(("html", content.decode() if isinstance(content, bytes) else str(content)))
+        parts.append(("html", _read_text(content, "utf-8", "the HTML alternative")))
     if [name for name, _ in parts].count("html") > 1:
         raise MailSendError("the message has two HTML bodies: Notifier takes one")
     texts = {name: text for name, text in parts if text} or {parts[0][0]: "\n"}  # the API takes no empty body
     content = MailContent(subject=_check_line("Subject", message.subject))
+    if not content["subject"]:
+        raise MailSendError("the message has no subject: Notifier sends none without one")
     if "html" in texts:
         content["html"] = texts["html"]
     if "text" in texts:
         content["text"] = texts["text"]
     return content
+
+
+def _read_text(value: Any, charset: str, place: str) -> str:
+    """The value as text, which may be lazy, bytes or None."""
+    try:
+        return str(force_str(value or "", charset))
+    except (LookupError, UnicodeDecodeError) as error:
+        raise MailSendError(f"{place} is no text in {charset}") from error
 
 
 def _assign_recipients(message: EmailMessage) -> list[BatchItem]:
@@ -143,7 +172,14 @@ def _map_file(attachment: Any, number: int) -> Attachment:
     content_type = (rest[0] if rest else None) or mimetypes.guess_type(filename or "")[0] or "application/octet-stream"
     if not isinstance(content, str | bytes | bytearray | memoryview):
         raise MailSendError(f"attachment {number} is a {type(content).__name__}: attach text or bytes")
-    data = content.encode() if isinstance(content, str) else bytes(content)
+    if content_type.lower().startswith("message/"):
+        raise MailSendError(f"attachment {number} is a message ({content_type}): Notifier attaches files only")
+    try:
+        data = content.encode() if isinstance(content, str) else bytes(content)
+        if content_type.lower().startswith("text/"):
+            data.decode()
+    except UnicodeError as error:
+        raise MailSendError(f"attachment {number} is no text in utf-8") from error
     return Attachment(filename=_choose_name(filename, content_type, number), content=data, content_type=content_type)
 
 
@@ -154,7 +190,7 @@ def _map_part(part: Message, number: int) -> Attachment:
     if part.is_multipart() or not isinstance(data, bytes):
         raise MailSendError(f"attachment {number} is {content_type}: Notifier takes parts with a content only")
     if part.get_content_maintype() == "text":
-        data = _decode_text(data, part.get_content_charset("utf-8"), number).encode()
+        data = _read_text(data, part.get_content_charset("utf-8"), f"attachment {number}").encode()
     if isinstance(method := part.get_param("method"), str):
         content_type = f"{content_type}; method={method}"
     content_id = str(part["Content-ID"] or "").strip().removeprefix("<").removesuffix(">") or None
@@ -162,14 +198,7 @@ def _map_part(part: Message, number: int) -> Attachment:
     return Attachment(filename=filename, content=data, content_type=content_type, content_id=content_id)
 
 
-def _decode_text(data: bytes, charset: str, number: int) -> str:
-    try:
-        return data.decode(charset)
-    except (LookupError, UnicodeDecodeError) as error:
-        raise MailSendError(f"attachment {number} is no text in {charset}") from error
-
-
 def _choose_name(filename: str | None, content_type: str, number: int) -> str:
     """The filename, or one that fits the type, because Notifier has no attachment without one."""
     extension = mimetypes.guess_extension(content_type.partition(";")[0].strip()) or ""
-    return str(filename) if filename else f"attachment-{number}{extension}"
+    return _check_line("filename", filename) if filename else f"attachment-{number}{extension}"

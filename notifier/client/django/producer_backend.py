@@ -4,13 +4,12 @@ If that rolls back, there is no mail. `notifier forward` moves the committed one
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage
-from django.core.mail.backends.base import BaseEmailBackend
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
+from notifier.client.django.base_backend import NotifierBackend
 from notifier.client.django.errors import MailSendError
 from notifier.client.django.message_fields import map_message
 from notifier.client.django.project_settings import read_options
@@ -21,13 +20,8 @@ _INSERT = "INSERT INTO notifier_producer (id, body) VALUES (%s, %s)"
 _VENDORS = ("postgresql", "sqlite")
 
 
-class ProducerBackend(BaseEmailBackend):
+class ProducerBackend(NotifierBackend):
     """Writes mail into the project's database: `EMAIL_BACKEND = "notifier.client.django.ProducerBackend"`."""
-
-    def __init__(self, *, fail_silently: bool = False, alias: str | None = None, **_smtp_options: Any) -> None:
-        """Do not use the database yet. User and password, which `send_mail` passes, have no meaning here."""
-        super().__init__()
-        self.fail_silently, self.alias = fail_silently, alias  # Django 6.1 leaves the first to each backend
 
     def send_messages(self, email_messages: Iterable[EmailMessage]) -> int:
         """Write the messages, all or none. Returns how many; raises `MailSendError` before anything is written.

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from notifier.console.context import get_console
 from notifier.console.page import render_page, require_member
+from notifier.console.reading import ReadConnection
 from notifier.console.words import choose_plural
 from notifier.lookup import notification_view
 from notifier.lookup.mail_titles import MailTitle
@@ -83,8 +84,12 @@ async def show_home(request: Request) -> Response:
         undecided = await notification_view.list_held_unknown(connection, limit=MAX_LISTED + 1)
         titles = await console.mail_titles.load_titles(connection, undecided)
         templates = await template_store.list_templates(connection, limit=MAX_TEMPLATES)
+
+    async def load_figures(connection: ReadConnection) -> tuple[list[PeriodFigures], datetime | None]:
         figures = await statistics_query.load_figures(connection, [period], StatisticsFilter())
-        counted_at = await statistics_query.find_counted_at(connection, period)
+        return figures, await statistics_query.find_counted_at(connection, period)
+
+    figures, counted_at = await console.read_slots.read_standby(load_figures)
     contents = HomeContents(
         undecided=undecided[:MAX_LISTED],
         titles=titles,

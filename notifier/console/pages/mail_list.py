@@ -19,7 +19,7 @@ from notifier.console.act import act, get_actor, open_change
 from notifier.console.context import ConsoleDependencies, get_console
 from notifier.console.form import FormErrors, read_form
 from notifier.console.mail_words import MAX_LENGTH, MailSearch, build_search_url, parse_search
-from notifier.console.page import redirect, render_page, render_part, require_member
+from notifier.console.page import has_just_acted, redirect, render_page, render_part, require_member
 from notifier.console.reading import ReadConnection
 from notifier.console.search_menus import SearchMenu, build_search_menus
 from notifier.console.words import choose_plural
@@ -82,10 +82,19 @@ async def list_mail(request: Request) -> Response:
     session, console = await require_member(request), get_console(request)
     text, search = _read_search(request, session.member)
     zone = ZoneInfo(session.member.time_zone)
-    async with console.read_slots.open() as connection:
-        if search.id is not None and await _exists(connection, search.id):
-            return RedirectResponse(f"/console/mail/{search.id}", 303)
-        results = await _find(connection, console, search, _parse_cursor(request), zone)
+    if search.id is not None:
+        async with console.read_slots.open() as connection:
+            if await _exists(connection, search.id):
+                return RedirectResponse(f"/console/mail/{search.id}", 303)
+
+    async def find(connection: ReadConnection) -> MailResults:
+        return await _find(connection, console, search, _parse_cursor(request), zone)
+
+    if has_just_acted(request):
+        async with console.read_slots.open() as connection:
+            results = await find(connection)
+    else:
+        results = await console.read_slots.read_standby(find)
     return render_page(
         request,
         "mail_list",
@@ -108,8 +117,11 @@ async def show_new_mail(request: Request) -> Response:
     since = _parse_cursor(request, "since")
     if since is None or not search.finds_mail:
         return Response(status_code=NO_CONTENT)
-    async with console.read_slots.open() as connection:
-        page, _ = await _search(connection, search, NEW_MAIL, console.clock.now())
+
+    async def find(connection: ReadConnection) -> NotificationPage:
+        return (await _search(connection, search, NEW_MAIL, console.clock.now()))[0]
+
+    page = await console.read_slots.read_standby(find)
     count = sum(view.id > since for view in page.views)
     if not count:
         return Response(status_code=NO_CONTENT)

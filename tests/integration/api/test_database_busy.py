@@ -11,7 +11,6 @@ from integration.api.refusal import NOTHING, Written, outcome
 from sqlalchemy import text
 from support.seeded_installation import WELCOME, Installation
 
-from notifier.db.engine import DIRECT_CONNECTIONS, POOLED_CONNECTIONS
 from notifier.runtime import wiring
 
 KEY = {"Idempotency-Key": "order-4711"}
@@ -52,7 +51,7 @@ async def test_an_exhausted_pool_is_503_and_then_over(
 ) -> None:
     """While all read connections are in use, requests get 503 in time; with a free one, 202."""
     async with AsyncExitStack() as connections:
-        for _ in range(4 if parts.database.is_sqlite else POOLED_CONNECTIONS):
+        for _ in range(4 if parts.database.is_sqlite else parts.database.shares.ordinary):
             await connections.enter_async_context(parts.database.read())
         await _assert_refused_in_time(client)
     assert await written() == NOTHING
@@ -65,7 +64,7 @@ async def test_a_writer_that_is_busy_is_503_and_then_over(
     """While all write connections are in use, requests get 503 in time, and nothing is written later."""
     async with AsyncExitStack() as connections:
         assert (await client.get("/v1/notifications")).status_code == 200
-        for _ in range(1 if parts.database.is_sqlite else DIRECT_CONNECTIONS):
+        for _ in range(1 if parts.database.is_sqlite else parts.database.shares.direct):
             await connections.enter_async_context(parts.database.direct_transaction())
         await _assert_refused_in_time(client)
     assert await written() == NOTHING

@@ -21,6 +21,7 @@ ID = "0190a5c4-0000-7000-8000-000000000000"
 SECRET = "s3cr3t"
 EXAMPLES = Path(__file__).parents[3] / "examples"
 COMMANDS = (
+    "capacity",
     *(f"db {change}" for change in ("upgrade", "check", "hold-restored")),
     "api --port 0",
     "sender",

@@ -5,16 +5,24 @@ import json
 import os
 import pickle
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from celery import Celery
+from celery.exceptions import Reject
 from celery.result import EagerResult
 from integration.client.scripted_server import Server, answer, drop, problem
+from support import api_caller
+from support.notifier_process import find_free_port
 from support.seeded_installation import Installation
+from unit.client.test_celery_states import EXPECTED
 
+from notifier.api.notifications.models import SCHEDULED
 from notifier.client import NotifierClientError
 from notifier.client import celery as tasks
+from notifier.runtime import wiring
+from notifier.states import Status
 
 SENT = {"id": "018f", "status": "queued", "created_at": "2026-01-31T12:00:00Z"}
 MAIL: dict[str, Any] = {"to": "ada@example.com", "template": "welcome", "variables": {"name": "Ada", "product": "L"}}
@@ -42,7 +50,7 @@ def _forget_clients() -> None:
 def _run(monkeypatch: pytest.MonkeyPatch, url: str, task: Any, *args: Any, **kwargs: Any) -> EagerResult:
     """Run a task with its retries, which follow at once because it is eager."""
     monkeypatch.setenv("NOTIFIER_URL", url)
-    return task.apply(args=args, kwargs=kwargs, task_id="order-7")
+    return task.apply(args=args, kwargs=kwargs, task_id=kwargs.pop("task_id", "order-7"))
 
 
 def test_temporary_errors_are_retried_with_the_same_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +63,9 @@ def test_temporary_errors_are_retried_with_the_same_key(monkeypatch: pytest.Monk
     assert json.loads(server.requests[0].body) == MAIL
 
 
-@pytest.mark.parametrize(("status", "code"), [(422, "invalid_request"), (401, "unauthenticated"), (409, "other")])
+@pytest.mark.parametrize(
+    ("status", "code"), [(422, "invalid_request"), (401, "unauthenticated"), (422, "idempotency_key_reused")]
+)
 def test_other_errors_fail_at_once(monkeypatch: pytest.MonkeyPatch, status: int, code: str) -> None:
     """Another 4xx is not retried; the error has the problem's sentence, also after pickle and JSON."""
     with Server(problem(status, code)) as server:
@@ -83,6 +93,20 @@ def test_a_batch_has_the_task_as_its_key(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (str(result.result), len(server.requests)) == ("1 of the batch were refused: idempotency_key_reused", 1)
 
 
+def test_a_retry_that_the_broker_does_not_take_keeps_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise Celery drops the message of the run, and no other one was published."""
+    application = Celery("shop", broker=f"redis://127.0.0.1:{find_free_port()}", set_as_current=True)
+    application.set_default()
+    tasks.send.push_request(id="order-7", called_directly=False, is_eager=False, retries=0, args=(), kwargs=MAIL)
+    try:
+        with pytest.raises(Reject) as caught:
+            tasks.send.run(**MAIL)
+    finally:
+        tasks.send.pop_request()
+        application.close()
+    assert caught.value.requeue is True
+
+
 @pytest.mark.parametrize("task", [tasks.send, tasks.send_many])
 def test_a_message_is_acknowledged_when_its_task_has_ended(task: Any) -> None:
     """A lost worker loses no task."""
@@ -101,3 +125,17 @@ async def test_status_asks_the_real_api(monkeypatch: pytest.MonkeyPatch, api: st
     assert await asyncio.to_thread(tasks.status, "order-7#0") == "PENDING"
     with pytest.raises(LookupError, match="no mail of the task order-8"):
         await asyncio.to_thread(tasks.status, "order-8")
+
+
+async def test_each_status_in_the_database_has_its_state(
+    monkeypatch: pytest.MonkeyPatch, api: str, parts: wiring.ProcessParts, installation: Installation
+) -> None:
+    """The state of a task is what the row of its mail says, also `UNCERTAIN`; a mail for later is PENDING."""
+    monkeypatch.setenv("NOTIFIER_API_KEY", installation.keys.shop)
+    for status in Status:
+        result = await asyncio.to_thread(_run, monkeypatch, api, tasks.send, task_id=f"order-{status}", **MAIL)
+        await api_caller.set_notification(parts.database, f"/v1/notifications/{result.get()}", status=status)
+    later = MAIL | {"send_at": datetime.now(UTC) + timedelta(days=1)}
+    await asyncio.to_thread(_run, monkeypatch, api, tasks.send, task_id=f"order-{SCHEDULED}", **later)
+    for status in (*Status, SCHEDULED):
+        assert status in EXPECTED[await asyncio.to_thread(tasks.status, f"order-{status}")]

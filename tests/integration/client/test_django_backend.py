@@ -8,8 +8,17 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.core.mail import EmailMessage, EmailMultiAlternatives, get_connection, send_mail, send_mass_mail
+from django.core.mail import (
+    EmailMessage,
+    EmailMultiAlternatives,
+    get_connection,
+    mail_admins,
+    mail_managers,
+    send_mail,
+    send_mass_mail,
+)
 from django.test.utils import override_settings
+from django.utils.functional import lazystr
 from support import marketing_template, notifier_process
 from support.django_settings import API_BACKEND, SENDER, configure_django
 from support.document_blocks import list_blocks, run_python_block
@@ -85,6 +94,39 @@ async def test_the_short_calls(shop: Notifier) -> None:
     assert sent == [1, 2, 0, 1]
     assert [mail["subject"] for mail in await _call(_list_mails, shop)] == ["one", "two", "three", "empty"]
     assert len({item.batch_id for item in await _call(lambda: [*shop.list()])}) == 2
+
+
+async def test_mail_to_the_people_of_the_project(shop: Notifier) -> None:
+    """`mail_admins` and `mail_managers` with their prefix, lazy texts and HTML; nobody is no error."""
+    people = {"ADMINS": [("Ada, A", "ada@example.com"), ("Bob", "bob@example.com")], "MANAGERS": []}
+    with override_settings(**people):
+        await _call(mail_admins, lazystr("Disk full"), "Text", html_message="<p>HTML</p>")
+        await _call(mail_managers, "nobody", "Text")
+    for mail in await _call(_list_mails, shop):
+        assert (mail["subject"], mail["to"], mail["cc"]) == ("[Django] Disk full", TO[0], "bob@example.com")
+        assert mail["from"] == "Notifier <notifier@instance.example>"
+        assert mail.get_content_type() == "multipart/alternative"
+
+
+async def test_what_other_alphabets_and_long_lines_become(shop: Notifier) -> None:
+    """A domain becomes its A-label; long subjects, lines and names of files are the same after the way."""
+    subject, body, name = "Größe und Farbe " * 12, "I de sørlige hav " * 80, "une pièce jointe.pdf"
+    message = EmailMessage(subject, body, '"Käse, Brot" <orders@shop.example>', ["to@öäü.com"], cc=["cc@öäü.com"])
+    message.attach(name, b"%PDF-1.4\n", "application/pdf")
+    assert await _call(message.send) == 1
+    mail, *_ = await _call(_list_mails, shop)
+    assert (mail["subject"], mail["to"], mail["cc"]) == (subject, "to@xn--4ca9at.com", "cc@xn--4ca9at.com")
+    assert mail["from"].addresses[0].display_name == "Käse, Brot"
+    assert mail.get_body(["plain"]).get_content().strip() == body.strip()
+    assert [file.get_filename() for file in mail.iter_attachments()] == [name]
+
+
+async def test_any_iterable_of_messages(shop: Notifier) -> None:
+    """An iterator is one batch, and an empty list none; a message without a text is sent."""
+    messages = [EmailMessage("s", to=[f"to-{number}@example.com"]) for number in (1, 2)]
+    assert await _call(get_connection().send_messages, iter(messages)) == 2
+    assert await _call(get_connection().send_messages, []) == 0
+    assert [mail["to"] for mail in await _call(_list_mails, shop)] == ["to-1@example.com", "to-2@example.com"]
 
 
 async def test_the_page(shop: Notifier, api: str, installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Connections by the parameters of the URL: TLS modes, several hosts, application name and options."""
 
+import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -127,7 +128,8 @@ async def test_options_and_name_reach_the_server(url: str) -> None:
     assert await _ask(f"{url}&options=-c%20search_path%3Dpg_catalog", "SHOW search_path") == "pg_catalog"
     assert await _ask(f"{url}&options=-c+statement_timeout%3D7s", "SHOW statement_timeout") == "7s"
     assert await _ask(f"{url}&application_name=shop", "SHOW application_name") == "shop"
-    assert await _ask(f"{url}&connect_timeout=9&keepalives=1", "SHOW application_name") == "notifier"
+    name = await _ask(f"{url}&connect_timeout=9&keepalives=1", "SHOW application_name")
+    assert name == f"notifier {os.getpid()}@{socket.gethostname()}"[:63]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from support.polling import wait_until
 from support.seeded_installation import Installation
 
 from notifier.db.direct_connections import StatementConnection
-from notifier.db.engine import DIRECT_CONNECTIONS, Database
+from notifier.db.engine import DEFAULT_SHARES, Database
 from notifier.db.tables import INSTANCE, Suppression
 from notifier.errors import DatabaseUnavailableError, LockTimeoutError
 from notifier.states import SuppressionReason, SuppressionScope
@@ -185,7 +185,7 @@ async def test_a_lost_commit_is_the_database_away(database: Database) -> None:
 
 async def test_who_finds_no_connection_hears_it_soon(database: Database) -> None:
     """If all connections are in use, a caller gets an error after a moment, and later callers are served."""
-    uses = [database.write_statement() for _ in range(DIRECT_CONNECTIONS)]
+    uses = [database.write_statement() for _ in range(DEFAULT_SHARES.direct)]
     for use in uses:
         await use.__aenter__()
     with pytest.raises(DatabaseUnavailableError):
@@ -201,7 +201,7 @@ async def test_no_connection_is_the_database_away(postgres_installation: Install
     """A failed connection attempt raises the reason, and frees its slot."""
     url = make_url(postgres_installation.settings.effective_database_url).set(database=name)
     nowhere = Database("postgresql://nobody@127.0.0.1:1/nothing" if name is None else url.render_as_string())
-    for _ in range(DIRECT_CONNECTIONS + 1):
+    for _ in range(DEFAULT_SHARES.direct + 1):
         with pytest.raises(DatabaseUnavailableError):
             async with nowhere.write_statement() as connection:
                 await connection.execute(ONE)

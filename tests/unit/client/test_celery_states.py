@@ -30,8 +30,13 @@ def test_states_are_those_of_celery() -> None:
 
 
 def test_the_back_off_grows_and_ends() -> None:
-    """The wait is what the server asks for or the back-off, whichever is longer, and never above the maximum."""
-    assert 0.5 <= celery.compute_countdown(0, None) <= 1.0
+    """The wait is what the server asks for or the back-off, whichever is longer, and never above the maximum.
+
+    A wait below a second would fail the task on a quorum queue, instead of retrying it.
+    """
+    for _ in range(100):
+        assert 1.0 <= celery.compute_countdown(0, None) <= 2.0
+        assert 1.0 <= celery.compute_countdown(0, 0.1) <= 2.0
     assert celery.compute_countdown(0, 7.0) == 7.0
     assert celery.compute_countdown(0, 86_400.0) == celery.MAX_COUNTDOWN
     assert celery.MAX_COUNTDOWN / 2 <= celery.compute_countdown(celery.MAX_RETRIES, None) <= celery.MAX_COUNTDOWN

@@ -100,11 +100,18 @@ def test_what_the_server_is_told(query: str, settings: dict[str, str]) -> None:
     assert _postgres(f"postgresql://u@h/d?{query}").parameters.server_settings == settings
 
 
+SILENCES = {"tcp_user_timeout=0": 0.0, "tcp_user_timeout=20000": 20.0}
+
+
 def test_other_parameters() -> None:
     """Timeout, target session and pooler are recognised in each spelling."""
     parameters = _postgres("postgresql://u@h/d?connect_timeout=10&target_session_attrs=read-write").parameters
     assert (parameters.connect_timeout, parameters.session, parameters.is_pooled) == (10.0, "read-write", None)
     assert _postgres("postgresql://u@h/d?connect_timeout=0").parameters.connect_timeout is None
+    silences = [_postgres(f"postgresql://u@h/d?{query}").parameters.silence_timeout for query in ("", *SILENCES)]
+    assert silences == [None, *SILENCES.values()]
+    assert _postgres("postgresql://u@h1,h2/d").parameters.session == "read-write"
+    assert _postgres("postgresql://u@h1,h2/d?target_session_attrs=any").parameters.session == "any"
     for query, pooled in (("pgbouncer=true", True), ("pgbouncer=false", False), ("statement_cache_size=0", True)):
         assert _postgres(f"postgresql://u@h/d?{query}").parameters.is_pooled is pooled
 
@@ -137,6 +144,7 @@ def test_other_parameters() -> None:
         ("postgresql://u:s3cr3t@h/d?sslnegotiation=direct", "sslnegotiation=direct"),
         ("postgresql://u:s3cr3t@h/d?gssencmode=require", "gssencmode"),
         ("postgresql://u:s3cr3t@h/d?connect_timeout=soon", "connect_timeout"),
+        ("postgresql://u:s3cr3t@h/d?tcp_user_timeout=5s", "milliseconds"),
         ("postgresql://u:s3cr3t@h/d?target_session_attrs=master", "target_session_attrs"),
         ("postgresql://u:s3cr3t@h/d?target_session_attrs=standby", "any, primary, read-write"),
         ("postgresql://u:s3cr3t@h/d?client_encoding=latin1", "client_encoding"),
