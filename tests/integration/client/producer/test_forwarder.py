@@ -175,7 +175,8 @@ async def test_a_row_that_breaks_every_request_it_is_in_ends_up_alone(caller: Ca
         await forwarder.drain()
     assert set(api.accepted) == {str(id_) for id_ in ids} - {poison}
     (row,) = (await caller.rows()).values()
-    assert (str(row.id), row.tries, row.refused_at) == (poison, 1, None)
+    assert (str(row.id), row.refused_at) == (poison, None)
+    assert row.tries >= 1  # twice if the host is so slow that it has become due again
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
