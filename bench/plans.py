@@ -40,7 +40,7 @@ PARTS = (
     "isolation",
     "peers",
 )
-QUICK_PARTS = PARTS[:-3]  # rendering has no small size, isolation is a drain, the peers may have to be installed
+QUICK_PARTS = PARTS[:-4]  # scale is slow, rendering has no small size, isolation is a drain, peers may be missing
 _MANY = 1_000_000
 _MAX_PAUSE = 1.4
 SCALED = {"receipt_inline": (10, 100, BATCH), "welcome": (BATCH,)}

@@ -12,6 +12,7 @@ from notifier.health.capacity_model import (
     CapacityLimit,
     Measurement,
     build_mail_cost,
+    estimate_checked_delivery,
     estimate_database,
     estimate_relay,
     estimate_sender_process,
@@ -136,9 +137,8 @@ def _format_check(measurement: Measurement) -> Iterator[str]:
     yield "| one machine of two cores that does everything | the model | measured | difference | others used |"
     yield "|---|---|---|---|---|"
     for template in TEMPLATES:
-        predicted, measured, others = (
-            costs[f"scale.{template}.check.{name}"] for name in ("predicted", "measured", "others")
-        )
+        predicted = estimate_checked_delivery(costs, template)
+        measured, others = (costs[f"scale.{template}.check.{name}"] for name in ("measured", "others"))
         yield (
             f"| `{template}`, delivered | {_round(predicted)}/s | {_round(measured)}/s |"
             f" {predicted / measured - 1:+.0%} | {others:.2f} cores |"

@@ -11,7 +11,7 @@ from bench.rig.relay import Relay
 from bench.rig.result_table import Figure, Table
 from bench.rig.sender_run import SenderSetup
 from bench.rig.submission_run import SubmissionRun, run_submission
-from notifier.health.capacity_model import DELIVERED_BY, SINGLE, estimate_shared_machine
+from notifier.health.capacity_model import DELIVERED_BY, SINGLE, estimate_checked_delivery
 
 SESSIONS = 20
 """Sessions of each sender process, with two mails each: what a process has by default."""
@@ -38,12 +38,6 @@ class TemplateCosts:
     kept: KeptRows  # for each mail after its end
     check: DeliveryRun  # one more delivery, which is compared with the prediction
     load: float  # of the machine before
-
-    @property
-    def predicted(self) -> float:
-        """The rate that the model expects of the check: by the costs of the other runs, on the cores left by others."""
-        cpu = statistics.median(run.cpu / run.mails for run in self.delivered[DELIVERED_BY])
-        return estimate_shared_machine((cpu_count() or 1) - self.check.others, cpu)
 
 
 async def measure(made: Installations, relay: Relay, template: str, plan: Plan) -> Table:
@@ -102,8 +96,9 @@ async def _check(
 
 
 def _build_table(template: str, plan: Plan, costs: TemplateCosts) -> Table:
-    measured, others = costs.check.per_second, costs.check.others
-    checked = f"{costs.predicted:,.0f} and {measured:,.0f} msg/s, {costs.predicted / measured - 1:+.0%}"
+    results = {f"scale.{template}.{name}": value for name, value in _list_results(costs)}
+    predicted, measured = estimate_checked_delivery(results, template), costs.check.per_second
+    checked = f"{predicted:,.0f} and {measured:,.0f} msg/s, {predicted / measured - 1:+.0%}"
     figures = [
         Figure("load average before", f"{costs.load:.1f}"),
         *(_format_submission(items, run) for items, run in costs.submitted.items()),
@@ -111,13 +106,15 @@ def _build_table(template: str, plan: Plan, costs: TemplateCosts) -> Table:
         Figure("a mail delivered: statements", f"{costs.statements:.3f}"),
         Figure("a mail kept after its end", f"{costs.kept.rows:.1f} rows, {costs.kept.bytes:,.0f} bytes with indexes"),
         Figure(
-            "the model's check: predicted and measured", f"{checked}; others used {others:.2f} cores", is_headline=True
+            "the model's check: predicted and measured",
+            f"{checked}; others used {costs.check.others:.2f} cores",
+            is_headline=True,
         ),
     ]
     return Table(
         title=f"(o) {template}: what a mail costs, {plan.mails:,} mails",
         figures=figures,
-        results={f"scale.{template}.{name}": value for name, value in _list_results(costs)},
+        results=results,
     )
 
 
@@ -176,6 +173,6 @@ def _list_results(costs: TemplateCosts) -> Iterator[tuple[str, float]]:
     yield "kept.rows", costs.kept.rows
     yield "kept.bytes", costs.kept.bytes
     yield "load", costs.load
-    yield "check.predicted", costs.predicted
+    yield "check.cores", cpu_count() or 1
     yield "check.measured", costs.check.per_second
     yield "check.others", costs.check.others

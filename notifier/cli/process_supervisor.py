@@ -70,6 +70,7 @@ class ProcessSupervisor:
         """Close the pipes in a forked child of this process, which would otherwise keep the senders running."""
         for place in self._places:
             os.close(place.write_end)
+        self._places = []  # the child may fork, too
 
     def list_processes(self) -> list[dict[str, int | None]]:
         """List the senders: process id (None: waits for its restart), and how often it was started."""

@@ -25,8 +25,8 @@ SQLITE_SENTENCE = (
     "SQLite: one process accepts and sends everything, on one host; for more, use PostgreSQL (NOTIFIER_DATABASE_URL)"
 )
 NEXT_STEPS: Mapping[CapacityLimit, str] = {
-    CapacityLimit.DATABASE_CPU: "give the database more cores, submit in batches, and read searches from elsewhere;"
-    " beyond one server, see cells in docs/scaling.md",
+    CapacityLimit.DATABASE_CPU: "submit in batches, read searches from a standby (NOTIFIER_DATABASE_READ_URL), and"
+    " give the database more cores; beyond one server, see cells in docs/scaling.md",
     CapacityLimit.WAL: "give the WAL a faster disk of its own, and send fewer variables with each mail",
     CapacityLimit.CONNECTIONS: "raise max_connections, lower NOTIFIER_DATABASE_CONNECTIONS, or put PgBouncer in front"
     " of PostgreSQL",
@@ -156,7 +156,7 @@ def _describe_senders(senders: SenderUsage) -> str:
         if senders.per_second is None
         else f"{senders.per_second:,.0f} mails/s together while mail waited"
     )
-    return f"{senders.processes} processes on {senders.hosts} hosts; {rate}"
+    return f"processes: {senders.processes}, hosts: {senders.hosts}; {rate}"
 
 
 def _describe_relay(usage: InstallationUsage, senders: SenderUsage) -> str:

@@ -13,15 +13,18 @@ from pathlib import Path
 import httpx2
 import pytest
 from chaos.chaos_scene import Scene
-from chaos.failover import SETTINGS, check_failover
+from chaos.failover import SENDERS, SETTINGS, check_failover
 from chaos.process_tree import list_descendants
 from chaos.relay_script import Pace
 from chaos.size import long_only, size
 from chaos.test_database import CUT
-from support.postgres_cluster import OwnServer, execute_statements
+from support.polling import poll_until
+from support.postgres_cluster import OwnServer, execute_statement, execute_statements
 from support.seeded_installation import WELCOME, Keys
 from support.silent_host import SilentHost
 from support.standby_server import StandbyServer
+
+LISTENERS = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'"
 
 
 @pytest.mark.timeout(size(300, 600))
@@ -33,7 +36,7 @@ async def test_a_promoted_standby(
     tmp_path: Path,
     seconds: float,
 ) -> None:
-    """The primary crashes, and the standby is promoted at once, or after a while without any primary."""
+    """The primary crashes, and the standby is promoted at once or later. All senders listen for wake-ups there."""
     url, keys = durable_database
 
     async def harm() -> None:
@@ -42,8 +45,13 @@ async def test_a_promoted_standby(
         await asyncio.to_thread(standby.promote)
 
     hosts = url.replace("?host=", f"?host={standby.host},")
+
+    async def all_listen() -> bool:
+        return bool(await asyncio.to_thread(execute_statement, standby.url("postgres"), LISTENERS) == len(SENDERS))
+
     async with Scene(f"promoted after {seconds:.0f} s", hosts, keys, tmp_path) as scene:
         await check_failover(scene, harm)
+        await poll_until(all_listen)
 
 
 @long_only
@@ -84,7 +92,7 @@ def _frozen(standby: StandbyServer) -> Iterator[None]:
 async def test_no_202_before_the_standby_has_it(
     durable_database: tuple[str, Keys], standby: StandbyServer, tmp_path: Path
 ) -> None:
-    """While the standby is stuck every POST gets 503, also when its row is found on the primary; and so does a cancel.
+    """While the standby is stuck every POST gets 503, also when its row is found; so do a cancel and a search by key.
 
     PostgreSQL shows a row to others as soon as the wait for the standby is given up.
     """
@@ -106,6 +114,7 @@ async def test_no_202_before_the_standby_has_it(
                 # No session waits any more, as after a restart of the primary: the rows are found.
                 await asyncio.to_thread(execute_statements, url, CUT)
                 assert (await post(1)).status_code == 503
+                assert (await client.get("/v1/notifications?idempotency_key=1")).status_code == 503
                 assert [(await client.post(f"{path}/cancel")).status_code for _ in range(2)] == [503, 503]
             assert (await post(1)).headers["idempotent-replayed"] == "true"
             assert (await client.post(f"{path}/cancel")).status_code == 200

@@ -23,6 +23,8 @@ from multiprocessing import forkserver, util
 from pathlib import Path
 from typing import Any
 
+from notifier.cli.entry_point import GC_THRESHOLD_AT_START
+
 _TESTS = Path(__file__).parent.parent
 _NOTIFIER = Path(sys.executable).with_name("notifier")
 _LENGTH = 8  # bytes before each request
@@ -252,6 +254,7 @@ def _end_at_once(status: object) -> None:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(GC_THRESHOLD_AT_START)  # as the command's own entry point does
     _import_all()
     _prepare_routes()
     vars(import_module("notifier.rendering.preview_pool"))["PREVIEW_NICENESS"] = 0  # as in tests/conftest.py

@@ -1,6 +1,7 @@
 """A Celery worker that hosts senders, and what can be asked of it: processes, `inspect stats`, metrics, events."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -40,6 +41,21 @@ def list_processes(worker: CeleryWorker, word: bytes) -> list[int]:
 def list_senders(worker: CeleryWorker) -> list[int]:
     """The sender processes of a worker."""
     return list_processes(worker, b"sender\0")
+
+
+def find_pipe(sender: int) -> str:
+    """Find the pipe of a sender: its name in /proc."""
+    words = Path(f"/proc/{sender}/cmdline").read_bytes().split(b"\0")
+    number = words[words.index(b"--supervisor-pipe") + 1].decode()
+    return str(Path(f"/proc/{sender}/fd/{number}").readlink())
+
+
+def can_write(pid: int, pipe: str) -> bool:
+    """True if a process has the pipe open for writing."""
+    numbers = [link.name for link in Path(f"/proc/{pid}/fd").iterdir() if str(link.readlink()) == pipe]
+    infos = [Path(f"/proc/{pid}/fdinfo/{number}").read_text() for number in numbers]
+    flags = [int(line.split()[1], 8) for info in infos for line in info.splitlines() if line.startswith("flags:")]
+    return any(flag & os.O_WRONLY for flag in flags)
 
 
 async def read_stats(redis: RedisServer) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from playwright.sync_api import FrameLocator, Page, TimeoutError, expect  # noqa: A004 - the library's own name
 
 HTML_PART, SUBJECT_PART = "HTML", "Subject"
+MAX_TRIES, TRY_MILLISECONDS = 10, 10_000
 _PASTE = """(text) => {
   const clipboardData = new DataTransfer();
   clipboardData.setData("text/plain", text);
@@ -65,15 +66,17 @@ class EditorPerson:
             self.page.get_by_role("button", name="Preview").click()
 
     def write_sample(self, text: str) -> None:
-        """Replace the sample values."""
+        """Replace the sample values. They are unfolded again if another page came below the click."""
+        folded = self.page.locator("details:not([open]) > summary", has_text="Values for the preview")
         box = self.page.get_by_label("Sample values")
-        for _ in range(3):  # the page may still be changing below the click
-            if box.is_visible():
-                break
-            self.page.get_by_text("Values for the preview").click()
+        for _ in range(MAX_TRIES):
             with contextlib.suppress(TimeoutError):
-                box.wait_for(state="visible", timeout=10_000)
-        box.fill(text)
+                if folded.count():
+                    folded.click(timeout=TRY_MILLISECONDS)
+                box.fill(text, timeout=TRY_MILLISECONDS)
+                break
+        else:
+            raise AssertionError("the values for the preview stay folded")
         self.show_preview()
 
     def press(self, name: str) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from bench.rig.metrics_reader import Histogram
 from bench.rig.result_table import compute_percentile, format_best_and_median
-from bench.scaling_table import DOCUMENT, format_tables, replace_tables
-from notifier.health.capacity_model import read_measurement
+from bench.scaling_table import DOCUMENT, TEMPLATES, format_tables, replace_tables
+from notifier.health.capacity_model import estimate_checked_delivery, read_measurement
 
 BEFORE = Histogram(((0.001, 10.0), (0.01, 10.0), (math.inf, 10.0)))
 AFTER = Histogram(((0.001, 60.0), (0.01, 108.0), (math.inf, 110.0)))
@@ -43,3 +43,11 @@ def test_the_scaling_page_has_the_tables_of_the_model() -> None:
     """docs/scaling.md is what bench/scaling_table.py writes from the committed costs."""
     text = DOCUMENT.read_text()
     assert replace_tables(text, format_tables(read_measurement())) == text
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_the_model_was_checked(template: str) -> None:
+    """In the committed measurement, a delivery was as fast as the model expected, within a fifth."""
+    results = read_measurement().results
+    measured = results[f"scale.{template}.check.measured"]
+    assert estimate_checked_delivery(results, template) == pytest.approx(measured, rel=0.2)
