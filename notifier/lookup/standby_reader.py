@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Row, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from notifier.clock import SystemClock
@@ -87,7 +89,7 @@ class StandbyReader:
                 if converted is error:
                     raise
                 self.invalidate()
-                if isinstance(error, TimeoutError):
+                if isinstance(error, (TimeoutError, PoolTimeoutError)):
                     raise converted from error
                 get_logger().warning("standby_read_failed", reason=getattr(converted, "reason", None))
         async with primary() as connection:
@@ -126,8 +128,8 @@ class StandbyReader:
         try:
             async with self._database.inspect() as connection:
                 primary = (await connection.execute(_ASK_PRIMARY)).one()
-        except DatabaseUnavailableError as error:
-            return StandbyState(fault=error.reason or "the primary does not answer")
+        except (DatabaseUnavailableError, DBAPIError) as error:
+            return StandbyState(fault=getattr(error, "reason", None) or "the primary cannot be asked")
         try:
             async with asyncio.timeout(CHECK_TIMEOUT), self._engine.connect() as connection:
                 standby = (await connection.execute(_ASK_STANDBY, {"position": primary.position})).one()

@@ -83,7 +83,8 @@ class StandbyServer:
 
     def wait_until_replayed(self) -> None:
         """Wait until everything that is committed on the primary now can be read on the standby."""
-        position = self._primary.execute("SELECT pg_current_wal_flush_lsn()::text")
+        # A message that is flushed, because the tests' server confirms commits before they are.
+        position = self._primary.execute("SELECT pg_logical_emit_message(false, 'wait', '', true)::text")
         poll_in_thread(lambda: self.execute(f"SELECT pg_last_wal_replay_lsn() >= '{position}'"))
 
     def promote(self) -> None:
