@@ -17,9 +17,9 @@ def build_hint_strategy(task: Task, _app: Celery, consumer: Any, **_: Any) -> Ca
         ack(_LOG, consumer.connection_errors)
         consumer.controller.senders.wake()
         state.total_count[task.name] += 1
-        events = consumer.event_dispatcher
+        events, hint_id = consumer.event_dispatcher, message.headers.get("id", "")
         if events and events.enabled:
-            events.send("task-received", uuid=message.headers["id"], name=task.name, args="()", kwargs="{}")
-            events.send("task-succeeded", uuid=message.headers["id"], result="None", runtime=0.0)
+            events.send("task-received", uuid=hint_id, name=task.name, args="()", kwargs="{}")
+            events.send("task-succeeded", uuid=hint_id, result="None", runtime=0.0)
 
     return receive

@@ -70,7 +70,6 @@ class ProcessSupervisor:
         """Close the pipes in a forked child of this process, which would otherwise keep the senders running."""
         for place in self._places:
             os.close(place.write_end)
-        self._places.clear()  # a child may fork again, and its files may then have the same numbers
         self._places = []  # the child may fork, too
 
     def list_processes(self) -> list[dict[str, int | None]]:

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from notifier.db.dialect import confirm_read
 from notifier.db.tables import Template, get_columns
 from notifier.ids import get_first_id
 from notifier.lookup.index_walk import (
@@ -71,6 +72,8 @@ async def search_notifications(
         found = await find_over_services(connection, search, part)
     else:
         found = await _find_in_index(connection, search, part)
+    if query.idempotency_key is not None and found.ids:
+        await confirm_read(connection)  # for who lost the answer to a POST, this is the answer
     if len(found.ids) > page.limit:
         page_ids = found.ids[: page.limit]
         return NotificationPage(views=await list_notifications(connection, page_ids), next=page_ids[-1])

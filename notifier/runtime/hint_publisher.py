@@ -34,7 +34,7 @@ def open_connection(broker_url: str) -> Connection:
     try:
         connection = Connection(broker_url, connect_timeout=BROKER_TIMEOUT_SECONDS, transport_options=options)
         connection.transport  # noqa: B018 - finds the library of the broker
-    except ImportError as error:
+    except (ImportError, NameError) as error:  # NameError: of the transport for Kafka
         reason = "NOTIFIER_CELERY__BROKER_URL needs a library that is missing"
         raise ConfigurationError(f"{reason}: {error}; for Redis run pip install 'celery[redis]'") from error
     except (KeyError, ValueError) as error:
@@ -77,7 +77,7 @@ class HintPublisher:
                 self._is_requested = False
                 self._try_to_publish()
                 self._stopping.wait(max(MIN_INTERVAL_SECONDS, self._circuit.seconds_to_probe()))
-        self._connection.collect()
+        _close(self._connection)
 
     def _try_to_publish(self) -> None:
         """Publish a hint; a failure opens the circuit, and the next success closes it."""
@@ -107,9 +107,13 @@ class HintPublisher:
 
     def _forget_connection(self) -> None:
         """Open a new connection for the next hint: the state of the old one is unknown."""
-        broken, self._producer = self._connection, None
-        self._connection = open_connection(self._broker_url)
-        try:
-            broken.collect()
-        except Exception as error:  # noqa: BLE001 - it was broken before
-            get_logger().debug("hint_connection_lost", error=type(error).__name__)
+        _close(self._connection)
+        self._connection, self._producer = open_connection(self._broker_url), None
+
+
+def _close(connection: Connection) -> None:
+    """Close the connection, however broken it is."""
+    try:
+        connection.collect()
+    except Exception as error:  # noqa: BLE001 - each transport has errors of its own, and nobody needs it any more
+        get_logger().debug("hint_connection_lost", error=type(error).__name__)

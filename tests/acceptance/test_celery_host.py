@@ -21,6 +21,7 @@ from support.pgbouncer import PgBouncer
 from support.polling import poll_until, wait_until
 from support.postgres_cluster import PostgresServer
 from support.redis_server import RedisServer
+from support.run_selection import EVERYTHING
 from support.scripted_relay import HOLD, ScriptedRelay
 from support.seeded_installation import Installation
 
@@ -28,6 +29,7 @@ from notifier.db.engine import Database
 from notifier.runtime.hint_publisher import HINT_NAME
 
 IN_FLIGHT = "ada@example.com"
+POOLS = ("prefork", "threads", "solo") if EVERYTHING else ("threads",)  # other tests have the first and the last
 
 
 @pytest.fixture
@@ -102,7 +104,7 @@ async def test_flower_and_a_person_at_the_terminal_see_hints(env: dict[str, str]
         assert await asyncio.to_thread(worker.stop) == 0
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+@pytest.mark.parametrize("pool", POOLS)
 async def test_a_worker_of_any_pool_ends_its_senders_when_it_is_told_to_shut_down(
     env: dict[str, str], redis: RedisServer, postgres_installation: Installation, relay: ScriptedRelay, pool: str
 ) -> None:

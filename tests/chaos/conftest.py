@@ -1,6 +1,5 @@
 """Fixtures of the chaos tests: scenes on a durable PostgreSQL server of their own and on SQLite."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -42,13 +41,12 @@ def durable_database(durable_server: OwnServer, durable_seed: PostgresSeed) -> I
 
 
 @pytest.fixture
-async def standby(durable_server: OwnServer) -> AsyncIterator[StandbyServer]:
+def standby(durable_server: OwnServer) -> Iterator[StandbyServer]:
     """A synchronous standby; afterwards the old primary runs again, as before."""
-    standby = await asyncio.to_thread(StandbyServer(durable_server, synchronous=True).__enter__)
-    yield standby
-    if not durable_server.is_running:
-        await asyncio.to_thread(durable_server.start)
-    await asyncio.to_thread(standby.stop)
+    with StandbyServer(durable_server, synchronous=True) as standby:
+        yield standby
+        if not durable_server.is_running:
+            durable_server.start()
 
 
 @pytest.fixture

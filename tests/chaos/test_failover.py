@@ -92,7 +92,7 @@ def _frozen(standby: StandbyServer) -> Iterator[None]:
 async def test_no_202_before_the_standby_has_it(
     durable_database: tuple[str, Keys], standby: StandbyServer, tmp_path: Path
 ) -> None:
-    """While the standby is stuck every POST gets 503, also when its row is found on the primary; and so does a cancel.
+    """While the standby is stuck every POST gets 503, also when its row is found; so do a cancel and a search by key.
 
     PostgreSQL shows a row to others as soon as the wait for the standby is given up.
     """
@@ -114,6 +114,7 @@ async def test_no_202_before_the_standby_has_it(
                 # No session waits any more, as after a restart of the primary: the rows are found.
                 await asyncio.to_thread(execute_statements, url, CUT)
                 assert (await post(1)).status_code == 503
+                assert (await client.get("/v1/notifications?idempotency_key=1")).status_code == 503
                 assert [(await client.post(f"{path}/cancel")).status_code for _ in range(2)] == [503, 503]
             assert (await post(1)).headers["idempotent-replayed"] == "true"
             assert (await client.post(f"{path}/cancel")).status_code == 200

@@ -4,7 +4,7 @@ It runs only where NOTIFIER_CHAOS is long: the act itself is tested in `acceptan
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,13 +21,12 @@ from support.standby_server import StandbyServer
 
 
 @pytest.fixture
-async def late_standby(durable_server: OwnServer) -> AsyncIterator[StandbyServer]:
+def late_standby(durable_server: OwnServer) -> Iterator[StandbyServer]:
     """An asynchronous standby; afterwards the old primary runs again, as before."""
-    standby = await asyncio.to_thread(StandbyServer(durable_server).__enter__)
-    yield standby
-    if not durable_server.is_running:
-        await asyncio.to_thread(durable_server.start)
-    await asyncio.to_thread(standby.stop)
+    with StandbyServer(durable_server) as standby:
+        yield standby
+        if not durable_server.is_running:
+            durable_server.start()
 
 
 async def _lose_commits(scene: Scene, primary: OwnServer, standby: StandbyServer) -> None:

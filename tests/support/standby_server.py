@@ -45,7 +45,7 @@ class StandbyServer:
 
     def url(self, name: str) -> str:
         """The URL of one of its databases."""
-        return str(make_url(self._primary.url(name)).set(query={"host": self.host}))
+        return make_url(self._primary.url(name)).set(query={"host": self.host}).render_as_string(hide_password=False)
 
     @property
     def host(self) -> str:

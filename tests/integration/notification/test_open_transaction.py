@@ -26,13 +26,14 @@ async def test_mail_that_it_locks_is_rescued_once_the_transaction_ends(postgres_
         await Heartbeat(parts.database, sender.boot_id, ManualClock(), dead_after=1.0).beat()
         with capture_logs() as logs:
 
-            def is_passed_over() -> bool:
-                return any(line["event"] == "leases_locked" for line in logs)
+            def list_events() -> set[str]:
+                return {line["event"] for line in logs} & {"leases_locked", "sender_died"}
 
             async with wiring.run_sender(parts):
                 async with parts.database.write() as left_open:
                     await left_open.execute(LOCK, {"id": entry.id})
-                    await wait_until(is_passed_over)
+                    await wait_until(lambda: bool(list_events()))
+                    assert list_events() == {"leases_locked"}
                     assert (await client.get(path)).json()["status"] == "queued"
                 notification = await api_caller.wait_for_status(client, path, "sent")
     assert notification["uncertain_at"] is None

@@ -116,8 +116,8 @@ def test_the_circuit_opens_once_and_closes_once() -> None:
     assert [line["event"] for line in logs] == ["hint_circuit_opened", "hint_circuit_closed"]
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1/", "nonsense://127.0.0.1/", "redis://127.0.0.1:port/0"])
-def test_a_broker_that_celery_does_not_know_is_refused(url: str) -> None:
-    """The sentence names the variable."""
+@pytest.mark.parametrize("url", ["http://127.0.0.1/", "nonsense://127.0.0.1/", "redis://127.0.0.1:port/0", "etcd://h/"])
+def test_a_broker_that_can_never_be_used_is_refused(url: str) -> None:
+    """The sentence names the variable; for `etcd` the library is missing."""
     with pytest.raises(ConfigurationError, match="NOTIFIER_CELERY__BROKER_URL"):
         HintPublisher(url)
