@@ -14,6 +14,7 @@ from notifier.health.capacity_model import (
     build_mail_cost,
     estimate_checked_delivery,
     estimate_database,
+    estimate_limited_delivery,
     estimate_relay,
     estimate_sender_process,
     read_measurement,
@@ -134,7 +135,7 @@ def _format_relay(costs: Mapping[str, float]) -> Iterator[str]:
 
 def _format_check(measurement: Measurement) -> Iterator[str]:
     costs = measurement.results
-    yield "| one machine of two cores that does everything | the model | measured | difference | others used |"
+    yield "| one machine of two cores for everything | the model | measured | difference | others used |"
     yield "|---|---|---|---|---|"
     for template in TEMPLATES:
         predicted = estimate_checked_delivery(costs, template)
@@ -143,6 +144,11 @@ def _format_check(measurement: Measurement) -> Iterator[str]:
             f"| `{template}`, delivered | {_round(predicted)}/s | {_round(measured)}/s |"
             f" {predicted / measured - 1:+.0%} | {others:.2f} cores |"
         )
+        if (cores := costs.get(f"scale.{template}.limited.cores")) is not None:
+            predicted = estimate_limited_delivery(costs, template)
+            measured = costs[f"scale.{template}.limited.measured"]
+            name = f"`{template}`, delivered, {cores:g} cores for the database alone"
+            yield f"| {name} | {_round(predicted)}/s | {_round(measured)}/s | {predicted / measured - 1:+.0%} | |"
     loads = ", ".join(f"{costs[f'scale.{template}.load']:.1f}" for template in TEMPLATES)
     yield ""
     yield f"The figures of this page: {measurement.date}, {measurement.machine}; load average before them {loads}."

@@ -5,17 +5,29 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from os import cpu_count, getloadavg
 
+import asyncpg
+
+from bench.rig import process_tree
+from bench.rig.cpu_quota import limit_cores
 from bench.rig.delivery_run import DeliveryRun, KeptRows, hold_queue, read_kept_rows, run_delivery
 from bench.rig.installation import Installation, Installations
 from bench.rig.relay import Relay
 from bench.rig.result_table import Figure, Table
 from bench.rig.sender_run import SenderSetup
+from bench.rig.server_cost import open_other_database
 from bench.rig.submission_run import SubmissionRun, run_submission
-from notifier.health.capacity_model import DELIVERED_BY, SINGLE, estimate_checked_delivery
+from notifier.health.capacity_model import (
+    DELIVERED_BY,
+    SINGLE,
+    estimate_checked_delivery,
+    estimate_limited_delivery,
+)
 
 SESSIONS = 20
 """Sessions of each sender process, with two mails each: what a process has by default."""
 MAX_COUNTED = 2000
+LIMITED_CORES = 0.1
+"""Cores of the database in a delivery that its CPU ends: so few that the senders are never the limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +49,7 @@ class TemplateCosts:
     statements: float  # of a delivery, for each mail
     kept: KeptRows  # for each mail after its end
     check: DeliveryRun  # one more delivery, which is compared with the prediction
+    limited: DeliveryRun | None  # with a database of `LIMITED_CORES`; None: this machine cannot limit it
     load: float  # of the machine before
 
 
@@ -56,10 +69,17 @@ async def measure(made: Installations, relay: Relay, template: str, plan: Plan) 
         rounds = plan.rounds if processes == DELIVERED_BY else 1
         delivered[processes] = [await _deliver(made, relay, queued, processes) for _ in range(rounds)]
     check, kept = await _check(made, relay, queued, empty)
+    limited = await _deliver_limited(made, relay, queued)
     await made.remove(queued)
     statements = await _count_statements(made, relay, template, min(plan.mails, MAX_COUNTED))
     costs = TemplateCosts(
-        submitted=submitted, delivered=delivered, statements=statements, kept=kept, check=check, load=load
+        submitted=submitted,
+        delivered=delivered,
+        statements=statements,
+        kept=kept,
+        check=check,
+        limited=limited,
+        load=load,
     )
     return _build_table(template, plan, costs)
 
@@ -95,6 +115,22 @@ async def _check(
     return run, KeptRows(rows=(full.rows - empty.rows) / run.mails, bytes=(full.bytes - empty.bytes) / run.mails)
 
 
+async def _deliver_limited(made: Installations, relay: Relay, queued: Installation) -> DeliveryRun | None:
+    """Deliver with a database that has a part of a core, so that it is what ends first."""
+    installation = await made.copy(queued)
+    connection = await asyncpg.connect(open_other_database(installation))
+    try:
+        server = process_tree.find_parent(await connection.fetchval("SELECT pg_backend_pid()"))
+    except OSError:  # it is not on this machine
+        return None
+    finally:
+        await connection.close()
+    with limit_cores(server, LIMITED_CORES) as is_limited:
+        run = await run_delivery(installation, relay, _build_setup(DELIVERED_BY)) if is_limited else None
+    await made.remove(installation)
+    return run
+
+
 def _build_table(template: str, plan: Plan, costs: TemplateCosts) -> Table:
     results = {f"scale.{template}.{name}": value for name, value in _list_results(costs)}
     predicted, measured = estimate_checked_delivery(results, template), costs.check.per_second
@@ -111,6 +147,10 @@ def _build_table(template: str, plan: Plan, costs: TemplateCosts) -> Table:
             is_headline=True,
         ),
     ]
+    if costs.limited is not None:
+        expected, measured = estimate_limited_delivery(results, template), costs.limited.per_second
+        checked = f"{expected:,.0f} and {measured:,.0f} msg/s, {expected / measured - 1:+.0%}"
+        figures.append(Figure(f"with {LIMITED_CORES} cores for the database", checked, is_headline=True))
     return Table(
         title=f"(o) {template}: what a mail costs, {plan.mails:,} mails",
         figures=figures,
@@ -173,6 +213,9 @@ def _list_results(costs: TemplateCosts) -> Iterator[tuple[str, float]]:
     yield "kept.rows", costs.kept.rows
     yield "kept.bytes", costs.kept.bytes
     yield "load", costs.load
+    if costs.limited is not None:
+        yield "limited.cores", LIMITED_CORES
+        yield "limited.measured", costs.limited.per_second
     yield "check.cores", cpu_count() or 1
     yield "check.measured", costs.check.per_second
     yield "check.others", costs.check.others

@@ -56,12 +56,17 @@ def read_pss_bytes(root: int) -> int:
     return sum(_pss(pid) for pid in list_members(root))
 
 
+def find_parent(pid: int) -> int:
+    """Find the parent of a process. Raises `OSError` if it has ended."""
+    return int((_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
+
+
 def read_server_cpu_seconds(backend: int) -> float:
     """Return the CPU time of this backend's PostgreSQL server, including its ended processes."""
     try:
         if (_PROC / str(backend) / "comm").read_text().strip() != "postgres":
             return float("nan")  # the server is in another container or on another machine
-        parent = int((_PROC / str(backend) / "stat").read_text().rpartition(")")[2].split()[1])
+        parent = find_parent(backend)
     except OSError:
         return float("nan")
     living = (read_cpu_seconds(pid) for pid in list(list_members(parent))[1:])

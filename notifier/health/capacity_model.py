@@ -143,3 +143,9 @@ def estimate_checked_delivery(costs: Mapping[str, float], template: str) -> floa
     check, deliver = f"scale.{template}.check.", f"scale.{template}.deliver.{DELIVERED_BY}."
     cpu = sum(costs[deliver + program] for program in ("database", "sender", "renderer", "relay"))
     return estimate_shared_machine(costs[check + "cores"] - costs[check + "others"], cpu)
+
+
+def estimate_limited_delivery(costs: Mapping[str, float], template: str) -> float:
+    """Estimate the mails a second of the delivery by a database that had a part of a core, and ended first."""
+    cores = costs[f"scale.{template}.limited.cores"]
+    return cores / costs[f"scale.{template}.deliver.{DELIVERED_BY}.database"]
