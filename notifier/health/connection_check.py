@@ -1,5 +1,7 @@
 """Checks whether PostgreSQL has as many connections as all processes of the installation may open."""
 
+# ruff: noqa: S608 - SQL of our own constants; values are always bound
+
 from sqlalchemy import text
 
 from notifier.db.database_url import PostgresAddress
@@ -9,18 +11,22 @@ from notifier.health.checks import UNREACHABLE, CheckResult
 
 NAME = "db_connections"
 _ADVICE = "lower NOTIFIER_DATABASE_CONNECTIONS, raise max_connections, or put PgBouncer in between"
-# A role that may not see other roles' sessions still sees their names, but not which are background processes.
-_COUNT = text("""
+ALLOWED_CONNECTIONS = """
+  least(current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+      - coalesce(current_setting('reserved_connections', true)::int, 0),
+    (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user),
+    (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database()))"""
+"""SQL: the connections that this role may have to this database, without those that are reserved."""
+IS_CLIENT = "datname IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'"
+"""SQL: whether a session is a client's. A role that may not see sessions of others does not see their type."""
+_COUNT = text(f"""
 WITH session AS (
   SELECT application_name AS name,
     datname = current_database() AND starts_with(coalesce(application_name, ''), :prefix) AS is_ours
   FROM pg_stat_activity
-  WHERE datname IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend')
+  WHERE {IS_CLIENT})
 SELECT
-  least(current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
-      - coalesce(current_setting('reserved_connections', true)::int, 0),
-    (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user),
-    (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database())) AS room,
+  {ALLOWED_CONNECTIONS} AS room,
   count(*) FILTER (WHERE NOT is_ours) AS others,
   count(DISTINCT name) FILTER (WHERE is_ours AND name <> current_setting('application_name')) AS processes,
   (SELECT count(*) FROM sender_process WHERE beat_at > clock_timestamp() - interval '1 minute') AS senders

@@ -1,5 +1,7 @@
 """What a running installation uses now, as far as its database can tell: mails, queue, senders, connections, WAL."""
 
+# ruff: noqa: S608 - SQL of our own constants; values are always bound
+
 import asyncio
 import math
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ from notifier.clock import Clock
 from notifier.db.engine import Database
 from notifier.db.tables import Attempt, Notification, SenderProcess, get_columns
 from notifier.delivery.simulator import SIMULATOR_RELAY
+from notifier.health.connection_check import ALLOWED_CONNECTIONS, IS_CLIENT
 from notifier.ids import get_first_id, get_id_time
 from notifier.outcomes import OutcomeName
 from notifier.settings import Settings
@@ -33,15 +36,10 @@ _notification, _attempt, _sender = get_columns(Notification), get_columns(Attemp
 _SENT = select(_attempt.id, _attempt.duration_ms).where(
     _attempt.outcome == OutcomeName.ACCEPTED, _attempt.relay != SIMULATOR_RELAY, _attempt.duration_ms.is_not(None)
 )
-# The WAL is the whole server's. A standby writes none, and has received as much. A role that may not see other roles'
-# sessions sees their databases, but not which are background processes.
-_SERVER = text("""
-SELECT least(current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
-           - coalesce(current_setting('reserved_connections', true)::int, 0),
-         (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user),
-         (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database())) AS allowed,
-       (SELECT count(*) FROM pg_stat_activity
-        WHERE datname IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend') AS used,
+# The WAL is the whole server's. A standby writes none, and has received as much.
+_SERVER = text(f"""
+SELECT {ALLOWED_CONNECTIONS} AS allowed,
+       (SELECT count(*) FROM pg_stat_activity WHERE {IS_CLIENT}) AS used,
        (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()) AS commits,
        pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
                        '0/0')::float8 AS wal,
