@@ -70,10 +70,11 @@ async def test_a_dead_sender_carries_nothing(postgres_installation: Installation
         async with parts.database.write() as connection:
             await connection.execute(text("UPDATE sender_process SET beat_at = beat_at - interval '2 minutes'"))
         dead = (await _read(parts)).senders
-        await write_heartbeat(parts)
+        living = await write_heartbeat(parts)
         alive = (await _read(parts)).senders
         async with parts.database.read() as connection:
-            rate = (await connection.execute(text("SELECT sent_rate FROM sender_process"))).scalar_one()
+            query = text("SELECT sent_rate FROM sender_process WHERE id = :id")
+            rate = (await connection.execute(query, {"id": living})).scalar_one()
     assert dead is not None
     assert alive is not None
     assert (dead.processes, dead.per_second) == (0, None)
