@@ -26,7 +26,7 @@ from notifier.health.capacity_model import (
 SESSIONS = 20
 """Sessions of each sender process, with two mails each: what a process has by default."""
 MAX_COUNTED = 2000
-LIMITED_CORES = 0.1
+LIMITED_CORES = 0.25
 """Cores of the database in a delivery that its CPU ends: so few that the senders are never the limit."""
 
 

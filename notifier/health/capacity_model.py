@@ -16,8 +16,6 @@ DATABASE_SHARE = 0.7
 """The part of the database's cores that mail may use; the rest is for peaks, searches, statistics and the purge."""
 PROCESS_SHARE = 0.8
 """The part of a core that a sender or API process is planned to use."""
-MACHINE_SHARE = 0.9
-"""The part of a machine's cores that is busy while one program or another waits: in the benchmark, 0.85 to 0.9."""
 WAL_BYTES_PER_SECOND = 200e6
 """What a disk is assumed to take: bytes of WAL a second."""
 DEFAULT_CONNECTIONS = 97
@@ -135,7 +133,7 @@ def estimate_relay(connections: int, seconds: float) -> float:
 
 def estimate_shared_machine(cores: float, cpu_of_mail: float) -> float:
     """Estimate the mails a second of a machine whose cores do everything; `cpu_of_mail`: seconds of all programs."""
-    return cores * MACHINE_SHARE / cpu_of_mail
+    return cores / cpu_of_mail
 
 
 def estimate_checked_delivery(costs: Mapping[str, float], template: str) -> float:

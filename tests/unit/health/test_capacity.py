@@ -71,7 +71,7 @@ def test_a_process_and_a_relay_have_limits_of_their_own() -> None:
     assert estimate_sender_process(COST) == pytest.approx(4000)
     assert estimate_sender_process(replace(COST, renderer=0.0008)) == pytest.approx(1000)
     assert estimate_relay(20, 0.1) == pytest.approx(200)
-    assert estimate_shared_machine(1.5, 0.0005) == pytest.approx(2700)
+    assert estimate_shared_machine(1.5, 0.0005) == pytest.approx(3000)
 
 
 def test_the_measured_costs_can_be_used() -> None:
