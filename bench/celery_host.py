@@ -64,8 +64,10 @@ async def measure_posts(made: Installations, rounds: int, seconds: float) -> Tab
             await http_load.run_load(target, seconds=WARM_UP_SECONDS, most=10_000, pause=PAUSE_SECONDS)
         percentiles: dict[str, list[float]] = {name: [] for name in targets}
         rates = []
+        order = [*targets.items()]
         for _ in range(rounds):
-            for name, target in targets.items():
+            order.append(order.pop(0))  # the first of a round is not always the same
+            for name, target in order:
                 load = await http_load.run_load(target, seconds=seconds, most=1_000_000, pause=PAUSE_SECONDS)
                 percentiles[name].append(1000 * compute_percentile(load.latencies, 99))
                 rates.append(load.per_second)
