@@ -25,8 +25,8 @@ SQLITE_SENTENCE = (
     "SQLite: one process accepts and sends everything, on one host; for more, use PostgreSQL (NOTIFIER_DATABASE_URL)"
 )
 NEXT_STEPS: Mapping[CapacityLimit, str] = {
-    CapacityLimit.DATABASE_CPU: "submit in batches, read searches from a standby (NOTIFIER_DATABASE_READ_URL), and"
-    " give the database more cores; beyond one server, see cells in docs/scaling.md",
+    CapacityLimit.DATABASE_CPU: "read searches from a standby (NOTIFIER_DATABASE_READ_URL), and give the"
+    " database more cores; beyond one server, see cells in docs/scaling.md",
     CapacityLimit.WAL: "give the WAL a faster disk of its own, and send fewer variables with each mail",
     CapacityLimit.CONNECTIONS: "raise max_connections, lower NOTIFIER_DATABASE_CONNECTIONS, or put PgBouncer in front"
     " of PostgreSQL",

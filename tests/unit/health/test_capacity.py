@@ -75,13 +75,13 @@ def test_a_process_and_a_relay_have_limits_of_their_own() -> None:
 
 
 def test_the_measured_costs_can_be_used() -> None:
-    """Each mail of the tables has whole and plausible costs, and a batch is cheaper than single requests."""
+    """Each mail of the tables has whole and plausible costs, and a batch costs the API less than single requests."""
     costs = read_measurement().results
     for template in ("receipt_inline", "welcome"):
         single, batch = (build_mail_cost(costs, template, items) for items in (SINGLE, BATCH))
         assert all(value > 0 for value in vars(single).values())
         assert batch.api < single.api
-        assert batch.database < single.database < 0.01
+        assert max(batch.database, single.database) < 0.01
 
 
 def test_a_slow_relay_ends_first() -> None:
