@@ -45,7 +45,7 @@ demo: $(RUNTIME)
 # Everything that must hold, on real SQLite and PostgreSQL. TESTS=tests/unit for a part.
 # Three at once on two cores, because many tests wait for a deadline.
 test: $(DEVELOPMENT) $(OPENAPI)/installed
-	$(BIN)/python -m pytest -n 3 --dist worksteal $(TESTS)
+	$(BIN)/python -m pytest -n 4 --dist worksteal $(TESTS)
 
 # Each value in every setting, with branch coverage of the package: half as long again.
 coverage: $(DEVELOPMENT) $(OPENAPI)/installed
